@@ -1,0 +1,22 @@
+"""A storage backend: one object that is inbox, outbox and state, because one commit ends a turn."""
+
+from __future__ import annotations
+
+from typing import Protocol, Self
+
+from linqbot.storage.inbox import Inbox
+from linqbot.storage.outbox import Outbox
+from linqbot.storage.state import StateStore
+
+
+class Storage(Inbox, Outbox, StateStore, Protocol):
+    """Inbox, outbox and state in one place. Use as `async with storage:`."""
+
+    @property
+    def install(self) -> str:
+        """128 random bits made once with the storage; part of every idempotency key."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *exc: object) -> None: ...
