@@ -85,3 +85,10 @@ class Accepted(Data):
     message: str | None = None
     status: str | None = None
     trace_id: str | None = None
+
+
+class ChatPage(Data):
+    """One page of `chats.list_chats`."""
+
+    chats: tuple[Chat, ...] = ()
+    next_cursor: str | None = None

@@ -6,7 +6,7 @@ All text ranges are half-open pairs of UTF-16 code units, as Linq counts them: "
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
@@ -23,10 +23,8 @@ TextStyle: TypeAlias = Literal["bold", "italic", "strikethrough", "underline"]
 TextAnimation: TypeAlias = Literal["big", "small", "shake", "nod", "explode", "ripple", "bloom", "jitter"]
 ReactionType: TypeAlias = Literal["love", "like", "dislike", "laugh", "emphasize", "question", "custom", "sticker"]
 
-SCREEN_EFFECTS: frozenset[str] = frozenset(
-    "confetti fireworks lasers sparkles celebration hearts love balloons happy_birthday echo spotlight".split()
-)
-BUBBLE_EFFECTS: frozenset[str] = frozenset("slam loud gentle invisible".split())
+SCREEN_EFFECTS: frozenset[str] = frozenset(get_args(ScreenEffect))
+BUBBLE_EFFECTS: frozenset[str] = frozenset(get_args(BubbleEffect))
 
 Range: TypeAlias = tuple[int, int]
 
@@ -34,6 +32,15 @@ Range: TypeAlias = tuple[int, int]
 def utf16_length(text: str) -> int:
     """The length of `text` as Linq counts it: in UTF-16 code units."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def utf16_slice(text: str, start: int, end: int) -> str:
+    """What stands between two of Linq's offsets, which count UTF-16 code units.
+
+    An offset inside a character takes no half of it, and one past the end is the end.
+    """
+    units = text.encode("utf-16-le", "surrogatepass")
+    return units[max(start, 0) * 2 : max(end, 0) * 2].decode("utf-16-le", "ignore")
 
 
 class Effect(Data):
@@ -215,8 +222,14 @@ Part: TypeAlias = Annotated[
     | Annotated[UnknownPart, Tag("unknown")],
     Discriminator(_part_type),
 ]
+# What comes back is judged more gently than what is sent: a part whose fields do not fit its type is kept as an
+# UnknownPart. Trying the known types by their name first needs no Python code, which the hot path feels.
+_ReceivedPart: TypeAlias = Annotated[
+    Annotated[TextPart | MediaPart | LinkPart | AppPart | AppClipPart, Field(discriminator="type")] | UnknownPart,
+    Field(union_mode="left_to_right"),
+]
 # `parts: null` is what Linq sends for tombstones and system messages; for whoever reads it, it is no parts.
-Parts: TypeAlias = Annotated[tuple[Part, ...], BeforeValidator(lambda parts: () if parts is None else parts)]
+Parts: TypeAlias = Annotated[tuple[_ReceivedPart, ...], BeforeValidator(lambda parts: () if parts is None else parts)]
 
 
 class Experience(Data):
@@ -317,3 +330,10 @@ class VoiceMemoSent(Data):
     """Answer of `chats.send_voicememo`."""
 
     voice_memo: VoiceMemo
+
+
+class MessagePage(Data):
+    """One page of `chats.messages.list`."""
+
+    messages: tuple[Message, ...] = ()
+    next_cursor: str | None = None

@@ -37,3 +37,9 @@ class WebhookEvents(Data):
 
     events: tuple[str, ...] = ()
     doc_url: str | None = None
+
+
+class WebhookSubscriptions(Data):
+    """Answer of `webhook_subscriptions.list`: active and inactive ones."""
+
+    subscriptions: tuple[WebhookSubscription, ...] = ()

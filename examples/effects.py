@@ -1,0 +1,36 @@
+"""Effects, threads and several bubbles. Try it: linqbot dev examples/effects.py, and write "party" or "slam"."""
+
+import asyncio
+from typing import get_args
+
+from linqbot import Bot, Context, MessageReceived, regex
+from linqbot.types.message import BubbleEffect, Effect, ScreenEffect, TextDecoration, TextPart
+
+bot = Bot()
+SCREEN, BUBBLE = get_args(ScreenEffect), get_args(BubbleEffect)
+
+
+@bot.on_message("party")
+async def party(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply("Here we go", effect="slam")
+    async with ctx.typing():
+        await asyncio.sleep(1)  # people read before they look up
+        await ctx.send("🎉", effect="confetti")
+
+
+@bot.on_message(regex(rf"^\s*({'|'.join((*SCREEN, *BUBBLE))})\s*$"))
+async def named_effect(message: MessageReceived, ctx: Context) -> None:
+    assert ctx.match is not None
+    name = ctx.match[1].lower()
+    await ctx.reply(f"This is {name}.", effect=Effect.named(name))
+
+
+@bot.on_message("bold")
+def bold(message: MessageReceived, ctx: Context) -> TextPart:
+    return TextPart(value="very bold", text_decorations=(TextDecoration(range=(0, 4), style="bold"),))
+
+
+@bot.on_message
+async def in_a_thread(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply("This hangs on your message.", thread=True)
+    await ctx.send(f"Write party, bold, or an effect: {', '.join((*SCREEN, *BUBBLE))}.")

@@ -1,0 +1,26 @@
+"""A bot in a group: quiet until it is mentioned or answered, then it counts hands.
+
+Try it: linqbot dev examples/group.py, make a group on the phone, and mention the line's number.
+"""
+
+from linqbot import Bot, Context, MessageReceived, contains, in_direct, in_group
+
+bot = Bot(groups="addressed")
+
+
+@bot.on_message(in_group & contains("who is in"))
+async def count(message: MessageReceived, ctx: Context) -> None:
+    chat = await ctx.client.chats.retrieve(message.chat.id)
+    people = [handle for handle in chat.handles if not handle.is_me and handle.status in (None, "active")]
+    await ctx.reply(f"{len(people)} people are here. Raise a hand with a 👍.")
+
+
+@bot.on_message(in_group)
+async def addressed(message: MessageReceived, ctx: Context) -> None:
+    await ctx.react("like")
+    await ctx.reply("You called? Ask me who is in.")
+
+
+@bot.on_message(in_direct)
+def alone(message: MessageReceived, ctx: Context) -> str:
+    return "I am more fun in a group. Add me to one."

@@ -1,0 +1,53 @@
+"""A Bot: what to do. It holds no secret and opens no socket; `server.app.create_app` says where it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Literal, TypeAlias
+
+from linqbot.bot.router import Router
+from linqbot.errors import BotError
+from linqbot.events.event import Event
+
+Groups: TypeAlias = Literal["addressed", "all", "never"]
+DAY_S = 86_400.0
+
+
+class Bot(Router):
+    """Handlers and manners.
+
+    Args:
+        read: Mark a chat as read once a handler took its message.
+        typing: Show typing dots once a handler works for more than 300 ms.
+        groups: In group chats, take messages only when the bot is mentioned or replied to (`addressed`), `all`, or
+            `never`.
+        allow: Who may talk to it: handles, or a function of the event. Nobody else gets a reply, a read receipt or
+            dots. None allows everybody.
+        max_age_s: Messages older than this are old news, which only handlers with `late=True` get. None: never.
+    """
+
+    def __init__(
+        self,
+        *,
+        read: bool = True,
+        typing: bool = True,
+        groups: Groups = "addressed",
+        allow: Collection[str] | Callable[[Event], bool] | None = None,
+        max_age_s: float | None = DAY_S,
+    ) -> None:
+        super().__init__()
+        if groups not in ("addressed", "all", "never"):
+            raise BotError(f"Bot(groups={groups!r}) is not known. It is one of 'addressed', 'all', 'never'.")
+        if isinstance(allow, str):
+            raise BotError(f"Bot(allow=…) takes a list of handles: allow=[{allow!r}].")
+        self.read = read
+        self.typing = typing
+        self.groups: Groups = groups
+        self.max_age_s = max_age_s
+        self.allow: Callable[[Event], bool] | None = _among(allow) if isinstance(allow, Collection) else allow
+
+
+def _among(handles: Collection[str]) -> Callable[[Event], bool]:
+    allowed = frozenset(handle.casefold() for handle in handles)
+    # Events nobody did, such as a line's status, are Linq's own and pass.
+    return lambda event: event.actor is None or event.actor.casefold() in allowed

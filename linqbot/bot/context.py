@@ -1,0 +1,183 @@
+"""What a handler may do now: reply, react, show typing, mark read, and everything else through `client`.
+
+A Context belongs to one turn. It knows no storage: its client was wrapped by the worker, so that every call made here,
+or with `ctx.client` directly, stands in the ledger before it is tried.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import structlog
+
+from linqbot.bot.drafts import Content, bubbles
+from linqbot.bot.typing import TypingIndicator
+from linqbot.client.client import Client
+from linqbot.errors import BotError, LinqApiError
+from linqbot.events.event import Event
+from linqbot.types.message import Effect, EffectName, MessageContent, ReactionType, ReplyTo, SentMessage
+
+OPTED_OUT = 2024
+"""Linq's code for a person who wrote STOP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of a reply.
+
+    Attributes:
+        messages: The messages Linq accepted, one per bubble.
+        status: `accepted`; `opted_out` when the person asked not to be written to and Linq refused;
+            `ambiguous` when it cannot be known, which only calls of class *once* can end in.
+    """
+
+    messages: tuple[SentMessage, ...]
+    status: str = "accepted"
+
+    @property
+    def id(self) -> str | None:
+        """The id of the first message; None when nothing was sent."""
+        return self.messages[0].id if self.messages else None
+
+
+class Context:
+    """Handed to each handler beside its event.
+
+    Attributes:
+        event: What is being handled.
+        client: Linq's whole API. Calls made through it are as safe as `reply`.
+        match: The match of the `regex` filter that fitted, if one did.
+        handler: Name of the handler that took the event; None before one was found.
+    """
+
+    def __init__(self, event: Event, client: Client, *, typing: TypingIndicator | None = None) -> None:
+        self.event = event
+        self.client = client
+        self.match: re.Match[str] | None = None
+        self.handler: str | None = None
+        self._typing = typing or TypingIndicator(client, event.chat_id)
+
+    @cached_property
+    def log(self) -> Any:
+        """A structlog logger bound to this event's ids."""
+        return structlog.get_logger("linqbot.bot").bind(event_id=self.event.event_id, chat_id=self.event.chat_id)
+
+    @property
+    def chat_id(self) -> str:
+        """The chat this event belongs to.
+
+        Raises:
+            BotError: it belongs to none, such as `phone_number.status_updated`.
+        """
+        if self.event.chat_id is None:
+            raise BotError(f"{self.event.type} belongs to no chat, so there is nobody to reply to. Use ctx.client.")
+        return self.event.chat_id
+
+    async def reply(
+        self, *content: Content, effect: EffectName | Effect | None = None, thread: bool | None = None
+    ) -> Sent:
+        """Answer in the event's chat.
+
+        Args:
+            content: Texts, parts, or whole MessageContents; what may not share a bubble gets its own.
+            effect: A screen or bubble effect; left out on SMS and RCS, which cannot show one.
+            thread: Whether it hangs on the message it answers; None does so in groups only.
+        Raises:
+            RuleBroken: one of Linq's rules would be broken; nothing was sent.
+            LinqApiError: Linq refused.
+        """
+        threaded = bool(self.event.is_group) if thread is None else thread
+        answered = self.event.message_id
+        reply_to = ReplyTo(message_id=answered) if threaded and answered else None
+        return await self._send(content, effect, reply_to)
+
+    async def send(self, *content: Content, effect: EffectName | Effect | None = None) -> Sent:
+        """Write into the event's chat without hanging on any message. Arguments and errors are those of `reply`."""
+        return await self._send(content, effect, None)
+
+    async def react(
+        self,
+        reaction: ReactionType,
+        *,
+        custom_emoji: str | None = None,
+        message_id: str | None = None,
+        part_index: int = 0,
+        remove: bool = False,
+    ) -> None:
+        """Put a tapback on the event's message, or take it away.
+
+        Args:
+            custom_emoji: The emoji, when `reaction` is `custom`.
+            message_id: Another message than the event's.
+            part_index: Which part of it, from 0.
+        """
+        target = message_id or self.event.message_id
+        if target is None:
+            raise BotError(f"{self.event.type} names no message to react to. Give message_id=.")
+        await self.client.messages.add_reaction(
+            target,
+            operation="remove" if remove else "add",
+            type=reaction,
+            custom_emoji=custom_emoji,
+            part_index=part_index,
+        )
+
+    async def mark_read(self) -> None:
+        """Mark the chat as read. Best effort: a failure is logged and never raised."""
+        try:
+            await self.client.chats.mark_as_read(self.chat_id)
+        except LinqApiError as error:
+            self.log.debug("read.failed", status=error.status, code=error.code)
+
+    @asynccontextmanager
+    async def typing(self) -> AsyncIterator[None]:
+        """Show typing dots while the block runs, kept alive until you send. Best effort, never raises."""
+        await self._typing.start()
+        try:
+            yield
+        finally:
+            await self._typing.stop()
+
+    def take(self, handler: str, match: re.Match[str] | None) -> None:
+        """Note which handler took the event, and the match of its filter. Called by dispatch."""
+        self.handler = handler
+        self.match = match
+
+    def show_typing_when_slow(self) -> None:
+        """Show dots by themselves if the handler works for a while. Called by dispatch."""
+        self._typing.arm()
+
+    async def leave(self) -> None:
+        """End what was shown while the handler ran. Called by dispatch."""
+        await self._typing.stop()
+
+    async def _send(
+        self, content: tuple[Content, ...], effect: EffectName | Effect | None, reply_to: ReplyTo | None
+    ) -> Sent:
+        sent: list[SentMessage] = []
+        for message in bubbles(content, effect=_effect(effect), reply_to=reply_to):
+            self._typing.sending()
+            try:
+                answer = await self.client.chats.messages.send(self.chat_id, message=self._fitted(message))
+            except LinqApiError as error:
+                if error.code == OPTED_OUT:
+                    self.log.info("send.opted_out")
+                    return Sent(tuple(sent), status="opted_out")
+                raise
+            self._typing.sent()
+            sent.append(answer.message)
+        return Sent(tuple(sent))
+
+    def _fitted(self, message: MessageContent) -> MessageContent:
+        if message.effect is not None and self.event.service in {"SMS", "RCS"}:
+            return message.model_copy(update={"effect": None})
+        return message
+
+
+def _effect(effect: EffectName | Effect | None) -> Effect | None:
+    return Effect.named(effect) if isinstance(effect, str) else effect

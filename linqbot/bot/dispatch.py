@@ -1,0 +1,165 @@
+"""From an event to the first handler that fits: guards, middleware, router, filters, handler.
+
+A Dispatcher is a Bot made ready to run: its handlers sorted by event class, its middleware composed once. It decides
+nothing about retries; what a handler raises goes on to the worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.handlers import ErrorHandler, Route, call
+from linqbot.bot.router import Middleware, Next, Router
+from linqbot.bot.typing import TypingIndicator
+from linqbot.client.client import Client
+from linqbot.clock import Clock
+from linqbot.errors import BotError
+from linqbot.events.event import Event
+from linqbot.events.message import MessageReceived
+
+log = structlog.get_logger("linqbot.bot")
+
+
+class Dispatcher:
+    """Runs a bot's handlers.
+
+    Args:
+        clock: Tells how old a message is.
+    Raises:
+        BotError: a handler can never run, because one before it takes everything.
+    """
+
+    def __init__(self, bot: Bot, clock: Clock) -> None:
+        self._bot = bot
+        self._clock = clock
+        self._compiled = [(route, _wrapped(route, around)) for route, around in bot.walk()]
+        self._refuse_unreachable()
+        self._routes: dict[type[Event], list[tuple[Route, Next]]] = {}
+        self._entry = _around(self._route, bot.middleware)
+        self._told: set[str] = set()
+        self._hints: set[asyncio.Task[None]] = set()
+
+    def context(self, event: Event, client: Client) -> Context:
+        """The context a handler of this event gets."""
+        shown = self._bot.typing and event.service in (None, "iMessage")
+        return Context(event, client, typing=TypingIndicator(client, event.chat_id, shown=shown))
+
+    async def dispatch(self, event: Event, ctx: Context) -> None:
+        """Run the first handler that fits. Raises what it raises, unless an error handler takes it."""
+        try:
+            await self._entry(event, ctx)
+        except Exception as error:
+            handler = self._error_handler(error)
+            if handler is None:
+                raise
+            await handler(error, event, ctx)
+        finally:
+            await ctx.leave()
+
+    async def _route(self, event: Event, ctx: Context) -> None:
+        if (reason := self._unwanted(event)) is not None:
+            log.debug("event.ignored", type=event.type, event_id=event.event_id, reason=reason)
+            return
+        is_late = self._is_late(event)
+        for route, handle in self._routes_for(type(event)):
+            if is_late and not route.late:
+                continue
+            fit = route.fits(event)
+            if fit:
+                ctx.take(route.name, None if fit is True else fit)
+                self._be_polite(event, ctx)
+                await handle(event, ctx)
+                return
+        self._unhandled(event)
+
+    def _routes_for(self, kind: type[Event]) -> list[tuple[Route, Next]]:
+        routes = self._routes.get(kind)
+        if routes is None:
+            routes = [(route, handle) for route, handle in self._compiled if issubclass(kind, route.event)]
+            self._routes[kind] = routes
+        return routes
+
+    def _unwanted(self, event: Event) -> str | None:
+        """Why this event must not reach a handler; None when it may."""
+        if event.is_own and event.echoes:
+            return "own echo"
+        if self._bot.allow is not None and not self._bot.allow(event):
+            return "not allowed"
+        if event.is_group and self._bot.groups != "all":
+            if self._bot.groups == "never":
+                return "in a group"
+            if isinstance(event, MessageReceived) and not event.is_addressed:
+                return "in a group, not addressed"
+        return None
+
+    def _is_late(self, event: Event) -> bool:
+        if not isinstance(event, MessageReceived):
+            return False
+        if event.reconciled_at is not None:
+            return True
+        max_age_s = self._bot.max_age_s
+        if max_age_s is None or event.sent_at is None:
+            return False
+        return self._clock.now() - event.sent_at.timestamp() > max_age_s
+
+    def _be_polite(self, event: Event, ctx: Context) -> None:
+        if not isinstance(event, MessageReceived):
+            return
+        ctx.show_typing_when_slow()
+        if self._bot.read:
+            # Beside the handler: a read receipt must neither delay nor fail a reply.
+            task = asyncio.get_running_loop().create_task(ctx.mark_read())
+            self._hints.add(task)
+            task.add_done_callback(self._hints.discard)
+
+    def _error_handler(self, error: Exception) -> ErrorHandler | None:
+        for router in self._bot.routers():
+            for kind, handler in router.error_handlers:
+                if isinstance(error, kind):
+                    return handler
+        return None
+
+    def _unhandled(self, event: Event) -> None:
+        if event.type in self._told:
+            log.debug("event.unhandled", type=event.type, event_id=event.event_id)
+            return
+        self._told.add(event.type)
+        name = type(event).__name__
+        function = "on_" + event.type.replace(".", "_")
+        log.info(
+            "event.unhandled",
+            type=event.type,
+            event_id=event.event_id,
+            to_handle_it=f"@bot.on({name})\nasync def {function}(event: {name}, ctx: Context) -> None:\n    ...",
+        )
+
+    def _refuse_unreachable(self) -> None:
+        catch_alls: list[Route] = []
+        for route, _ in self._compiled:
+            for earlier in catch_alls:
+                if issubclass(route.event, earlier.event) and (earlier.late or not route.late):
+                    raise BotError(
+                        f"Handler {route.name} can never run: {earlier.name}, registered before it without a filter, "
+                        f"takes every {route.event.__name__}. Put the more particular handler first."
+                    )
+            if not route.filters:
+                catch_alls.append(route)
+
+
+def _wrapped(route: Route, around: Sequence[Router]) -> Next:
+    async def handle(event: Event, ctx: Context) -> None:
+        await call(route.handler, event, ctx)
+
+    # The bot's own middleware, the first of `around`, wraps the routing itself and is not repeated here.
+    return _around(handle, [wrap for router in around[1:] for wrap in router.middleware])
+
+
+def _around(inner: Next, middleware: Sequence[Middleware]) -> Next:
+    for wrap in reversed(middleware):
+        inner = wrap(inner)
+    return inner

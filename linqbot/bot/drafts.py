@@ -1,0 +1,64 @@
+"""From what an author says to the messages Linq accepts: a link alone, no two texts side by side, at most one effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+from linqbot.types.message import (
+    AppClipPart,
+    AppPart,
+    Effect,
+    LinkPart,
+    MediaPart,
+    MessageContent,
+    Part,
+    ReplyTo,
+    TextPart,
+)
+
+SaidPart: TypeAlias = TextPart | MediaPart | LinkPart | AppPart | AppClipPart
+Content: TypeAlias = str | SaidPart | MessageContent
+"""What can be said: text, a part, or a whole message with everything set by hand."""
+
+_ALONE = (LinkPart, AppPart, AppClipPart)
+
+
+def bubbles(
+    content: Iterable[Content], *, effect: Effect | None = None, reply_to: ReplyTo | None = None
+) -> list[MessageContent]:
+    """Cut content into messages that keep Linq's rules R22 to R25.
+
+    Parts go together as long as they may; the effect goes with the first message, and each message answers
+    `reply_to`. A MessageContent goes as it is, except that gaps are filled.
+    """
+    messages: list[MessageContent] = []
+    for group in _grouped(content):
+        message = group if isinstance(group, MessageContent) else MessageContent(parts=tuple(group))
+        update = {
+            "effect": message.effect or (effect if not messages else None),
+            "reply_to": message.reply_to or reply_to,
+        }
+        messages.append(message.model_copy(update=update))
+    return messages
+
+
+def _grouped(content: Iterable[Content]) -> list[Sequence[Part] | MessageContent]:
+    groups: list[list[Part] | MessageContent] = []
+    for said in content:
+        if isinstance(said, MessageContent):
+            groups.append(said)
+            continue
+        part = TextPart(value=said) if isinstance(said, str) else said
+        last = groups[-1] if groups else None
+        if isinstance(last, list) and _may_follow(last, part):
+            last.append(part)
+        else:
+            groups.append([part])
+    return list(groups)
+
+
+def _may_follow(parts: Sequence[Part], part: Part) -> bool:
+    if isinstance(part, _ALONE) or isinstance(parts[-1], _ALONE):
+        return False
+    return not (isinstance(part, TextPart) and isinstance(parts[-1], TextPart))

@@ -1,0 +1,118 @@
+"""What a handler is, checked when it is registered, and how one is run."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+import anyio.to_thread
+
+from linqbot.bot.context import Context
+from linqbot.bot.drafts import Content
+from linqbot.bot.filters import Fit
+from linqbot.errors import BotError
+from linqbot.events.event import Event
+
+E = TypeVar("E", bound=Event)
+Said: TypeAlias = "Content | Sequence[Content] | None"
+"""What a handler may return: it is said as `ctx.reply` would say it."""
+Handler: TypeAlias = Callable[[E, Context], "Awaitable[Said] | Said"]
+ErrorHandler: TypeAlias = Callable[[Any, Any, Context], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A handler, what it is for, and what must hold.
+
+    Attributes:
+        event: The class of events it takes, subclasses included.
+        late: True when it asked for old news: reconciled messages, and messages older than the bot's `max_age_s`.
+    """
+
+    event: type[Event]
+    filters: tuple[Callable[[Any], Fit], ...]
+    handler: Handler[Any]
+    name: str
+    late: bool = False
+
+    def fits(self, event: Event) -> Fit:
+        """True or a regular expression's match when every filter holds."""
+        found: Fit = True
+        for fits in self.filters:
+            fit = fits(event)
+            if not fit:
+                return False
+            if fit is not True:
+                found = fit
+        return found
+
+
+async def call(handler: Handler[Any], event: Event, ctx: Context) -> None:
+    """Run a handler, in a thread when it is a plain `def`, and say what it returns."""
+    if inspect.iscoroutinefunction(handler):
+        said = await handler(event, ctx)
+    else:
+        said = await anyio.to_thread.run_sync(handler, event, ctx, abandon_on_cancel=True)
+        if inspect.isawaitable(said):
+            said = await said
+    if said is None:
+        return
+    for content in [said] if _is_one(said) else said:
+        await ctx.reply(content)
+
+
+def _is_one(said: Any) -> bool:
+    return not isinstance(said, list | tuple)
+
+
+def is_handler(given: Any) -> bool:
+    """True for a function of two arguments, as `@bot.on_message` without brackets gets it."""
+    return callable(given) and not isinstance(given, type) and _positional(given) == 2
+
+
+def check(handler: Any, event: type[Event]) -> str:
+    """Refuse a handler that cannot work, while its author is watching.
+
+    Returns:
+        Its name, `module:qualname`.
+    Raises:
+        BotError: wrong number of arguments, or annotated for another event.
+    """
+    if not callable(handler):
+        raise BotError(f"A handler must be a function of (event, ctx), not {type(handler).__name__}.")
+    name = f"{getattr(handler, '__module__', '?')}:{getattr(handler, '__qualname__', type(handler).__name__)}"
+    count = _positional(handler)
+    if count != 2:
+        raise BotError(
+            f"Handler {name} takes {count} arguments; it is called with two, the event and the context: "
+            f"async def {name.rpartition('.')[2].rpartition(':')[2]}(event: {event.__name__}, ctx: Context) -> None"
+        )
+    wanted = _annotation_of_event(handler)
+    if isinstance(wanted, type) and issubclass(wanted, Event) and not issubclass(event, wanted):
+        raise BotError(
+            f"Handler {name} is written for {wanted.__name__} but registered for {event.__name__}. "
+            f"Register it with @bot.on({wanted.__name__}), or change its annotation."
+        )
+    return name
+
+
+def _positional(function: Any) -> int:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return -1
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    required = [p for p in parameters if p.kind in kinds and p.default is p.empty]
+    keyword_only = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+    return -1 if keyword_only else len(required)
+
+
+def _annotation_of_event(handler: Any) -> Any:
+    first = next(iter(inspect.signature(handler).parameters))
+    try:
+        return typing.get_type_hints(handler).get(first)
+    except Exception:  # noqa: BLE001 - names that exist only for the type checker cannot be read here, and need not be
+        return None

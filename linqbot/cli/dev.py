@@ -1,0 +1,146 @@
+"""`linqbot dev`: the emulator with its phone page, and the bot beside it, started anew whenever its code is saved.
+
+The emulator lives in this process and the bot in a child, so that saving a file loses no conversation: what people
+said stays with the emulator, what the bot had accepted stays in its storage, and what is delivered meanwhile is
+delivered again, as Linq would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import httpx
+import watchfiles
+
+from linqbot.cli import http, logs
+from linqbot.emulator.app import create_app
+from linqbot.emulator.emulator import Emulator
+from linqbot.errors import ConfigError
+
+STOP_S = 5.0
+"""How long the bot may take to end before it is killed; its storage survives that too."""
+
+
+@click.command("dev")
+@click.argument("file")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address of the phone page.")
+@click.option("--port", default=4010, show_default=True, type=click.IntRange(0, 65535), help="Port of the phone page.")
+@click.option("--reload/--no-reload", default=True, show_default=True, help="Start the bot anew when a file is saved.")
+def command(file: str, host: str, port: int, reload: bool) -> None:
+    """Try the bot in FILE on an emulated phone in the browser. No account, no token, no tunnel."""
+    path = Path(file.partition(":")[0])
+    if not path.is_file():
+        raise ConfigError(f"There is no file {path}. Give the path of the Python file with your bot, such as bot.py.")
+    logs.configure("warning", "auto")
+    with http.listen(host, port) as page, http.listen("127.0.0.1", 0) as reserved:
+        bot_port = reserved.getsockname()[1]
+        reserved.close()
+        address = f"http://{host}:{page.getsockname()[1]}"
+        with tempfile.TemporaryDirectory(prefix="linqbot-dev-") as folder:
+            asyncio.run(_dev(_Bot(file, address, bot_port, Path(folder)), path.resolve().parent, page, reload=reload))
+
+
+@dataclass(slots=True)
+class _Bot:
+    """The child process that serves the bot."""
+
+    file: str
+    emulator: str
+    port: int
+    folder: Path
+    api_key: str = "dev_" + secrets.token_hex(12)
+    webhook_secret: str = ""
+    process: asyncio.subprocess.Process | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        environ = os.environ | {
+            "LINQ_API_V3_API_KEY": self.api_key,
+            "LINQ_API_V3_BASE_URL": f"{self.emulator}/api/partner",
+            "LINQ_WEBHOOK_SECRET": self.webhook_secret,
+            "LINQBOT_STORAGE": f"sqlite:///{self.folder / 'dev.db'}",
+            "LINQBOT_HOST": "127.0.0.1",
+            "LINQBOT_PORT": str(self.port),
+            "LINQBOT_DRAIN_S": "1",
+            "LINQBOT_QUIET": "1",
+        }
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "linqbot", "serve", self.file, env=environ
+        )
+
+    async def stop(self) -> None:
+        if self.process is None or self.process.returncode is not None:
+            return
+        with suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(self.process.wait(), STOP_S)
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
+
+    async def is_up(self) -> bool:
+        """Wait until the bot answers, or has ended: True when it answers."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            while self.process is not None and self.process.returncode is None:
+                with suppress(httpx.TransportError):
+                    if (await client.get(f"{self.url}/readyz")).status_code == 200:
+                        return True
+                await asyncio.sleep(0.05)
+        return False
+
+
+async def _dev(bot: _Bot, watched: Path, page: socket.socket, *, reload: bool) -> None:
+    emulator = Emulator(api_key=None, public_url=bot.emulator)
+    bot.webhook_secret = emulator.subscribe(f"{bot.url}/webhooks/linq?version=2026-02-03")
+    serving = http.server(create_app(emulator), graceful_s=1)
+    server = asyncio.create_task(serving.serve(sockets=[page]))
+    try:
+        await bot.start()
+        up = asyncio.create_task(bot.is_up())
+        await asyncio.wait({up, server}, return_when=asyncio.FIRST_COMPLETED)
+        if server.done():
+            return
+        if up.result():
+            click.echo(f"\n  Text your bot: {click.style(bot.emulator, fg='cyan', bold=True)}\n", err=True)
+        elif not reload:
+            raise ConfigError(f"{bot.file} did not start; its own error stands above.")
+        else:
+            _waiting(bot)
+        changes = asyncio.create_task(_reload(bot, watched)) if reload else None
+        await server
+        if changes is not None:
+            changes.cancel()
+            with suppress(asyncio.CancelledError):
+                await changes
+    finally:
+        await bot.stop()
+
+
+async def _reload(bot: _Bot, watched: Path) -> None:
+    async for _ in watchfiles.awatch(watched, watch_filter=watchfiles.PythonFilter(), debounce=200, step=50):
+        await bot.stop()
+        await bot.start()
+        if await bot.is_up():
+            click.secho("  Reloaded.", fg="green", err=True)
+        else:
+            _waiting(bot)
+
+
+def _waiting(bot: _Bot) -> None:
+    click.secho(
+        f"  {bot.file} did not start. Correct it and save; the page stays at {bot.emulator}", fg="red", err=True
+    )

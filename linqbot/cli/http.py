@@ -1,0 +1,81 @@
+"""Runs an ASGI app with uvicorn, the one way both `serve` and `emulator` do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from linqbot.errors import ConfigError
+
+
+class Server(uvicorn.Server):
+    """A server that a first signal asks to stop and a second one stops at once."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            # Everything accepted is on disk: nothing is lost by not saying goodbye.
+            os._exit(128 + sig)
+        super().handle_exit(sig, frame)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind the port now, so that a taken one is a clear error and not a traceback.
+
+    Raises:
+        ConfigError: the address cannot be bound.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise ConfigError(
+            f"{host}:{port} cannot be listened on: {error.strerror}. Stop what uses it, or choose another --port."
+        ) from error
+    bound.set_inheritable(False)
+    return bound
+
+
+def server(app: ASGIApp, *, trusted_proxies: Sequence[str] = (), graceful_s: float | None = None) -> Server:
+    """A server for `app`, not yet running.
+
+    Args:
+        trusted_proxies: Whose X-Forwarded-* headers count; nobody's by default.
+        graceful_s: How long open requests may take to end once it is asked to stop.
+    """
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        loop="uvloop" if os.name != "nt" else "asyncio",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies) or None,
+        timeout_graceful_shutdown=None if graceful_s is None else max(1, round(graceful_s)),
+    )
+    return Server(config)
+
+
+def run(app: ASGIApp, bound: socket.socket, *, trusted_proxies: Sequence[str] = ()) -> bool:
+    """Serve `app` on a bound socket until a signal ends it.
+
+    Returns:
+        True when it started; False when its start-up failed, which has been logged.
+    """
+    serving = server(app, trusted_proxies=trusted_proxies, graceful_s=5)
+    # uvicorn raises the signal again once it has stopped; by default that would end us as killed, not as done.
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sig, lambda *_: None)
+    serving.run(sockets=[bound])
+    return serving.started

@@ -1,0 +1,62 @@
+"""Finds the Bot in a file: `bot.py`, `bot.py:name`, or `package.module:name`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from linqbot.bot.bot import Bot
+from linqbot.errors import ConfigError
+
+
+def load_bot(spec: str) -> Bot:
+    """Import a file or module and return its Bot.
+
+    What the file raises while it is imported goes through as it is: its author wants that traceback.
+
+    Raises:
+        ConfigError: there is no such file, no Bot in it, or more than one and no name was given.
+    """
+    target, _, name = spec.partition(":")
+    module = _from_file(Path(target)) if target.endswith(".py") or "/" in target else _from_name(target)
+    bots = {key: value for key, value in vars(module).items() if isinstance(value, Bot)}
+    if name:
+        if name not in bots:
+            raise ConfigError(f"{target} has no Bot called {name!r}. {_there_is(bots)}")
+        return bots[name]
+    if len({id(bot) for bot in bots.values()}) == 1:
+        return next(iter(bots.values()))
+    if not bots:
+        raise ConfigError(f"{target} has no Bot at its top level. Add: bot = Bot()")
+    raise ConfigError(f"{target} has several Bots. Say which: {target}:{next(iter(bots))}")
+
+
+def _there_is(bots: dict[str, Bot]) -> str:
+    return f"It has: {', '.join(bots)}." if bots else "It has none; add: bot = Bot()"
+
+
+def _from_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ConfigError(f"There is no file {path}. Give the path of the Python file with your bot, such as bot.py.")
+    # As `python bot.py` would: what lies beside the file can be imported.
+    sys.path.insert(0, str(path.resolve().parent))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path} cannot be imported as Python. Its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _from_name(name: str) -> ModuleType:
+    sys.path.insert(0, "")
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise ConfigError(f"There is no module {name}. Give a path such as bot.py, or a module:name.") from error

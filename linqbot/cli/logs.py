@@ -1,0 +1,52 @@
+"""How logs look: one JSON object a line in production, readable in a terminal. What is logged is decided elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+
+def configure(level: str, style: str) -> None:
+    """Set structlog up, and route the standard library's loggers the same way.
+
+    Args:
+        level: `debug`, `info`, `warning` or `error`.
+        style: `json`, `console`, or `auto`: console when standard error is a terminal.
+    """
+    is_console = style == "console" or (style == "auto" and sys.stderr.isatty())
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if is_console else "iso", utc=not is_console),
+    ]
+    last: list[Any] = (
+        [structlog.dev.ConsoleRenderer(pad_event_to=0)]
+        if is_console
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    least = getattr(logging, level.upper())
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(least),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[_named, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    logging.basicConfig(level=max(least, logging.WARNING), handlers=[handler], force=True)
+
+
+def _named(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    record = event.get("_record")
+    if record is not None:
+        event["logger"] = record.name
+    return event

@@ -1,0 +1,55 @@
+"""The `linqbot` command. Each subcommand is a module of this package, imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from linqbot.errors import ConfigError, LinqbotError
+
+COMMANDS = {
+    "dev": "Try a bot on an emulated phone in the browser; no account needed.",
+    "emulator": "Run the emulator of Linq alone.",
+    "send": "Send one message.",
+    "serve": "Run a bot in production.",
+}
+
+
+class Commands(click.Group):
+    """Looks commands up by name in `COMMANDS`, so that `linqbot serve` does not pay for the others' imports."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"linqbot.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            _complain(error)
+            sys.exit(2)
+        except LinqbotError as error:
+            _complain(error)
+            sys.exit(1)
+
+
+@click.group(cls=Commands)
+@click.version_option(package_name="linqbot")
+def main() -> None:
+    """Chatbots on iMessage, RCS and SMS through Linq."""
+
+
+def _complain(error: LinqbotError) -> None:
+    click.secho(f"Error: {error} [{error.lqb}]", fg="red", err=True)

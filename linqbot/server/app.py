@@ -1,0 +1,107 @@
+"""Where a bot runs: a Starlette app with the webhook endpoint, health, and the worker beside them.
+
+`create_app` ties the rooms together. The app can be served by itself or mounted into another; whoever mounts it runs
+its lifespan, with `async with running(app):`, since ASGI gives a mounted app none of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.routing import Route
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.client.client import Client
+from linqbot.clock import Clock, SystemClock
+from linqbot.errors import ConfigError
+from linqbot.server.webhook import WebhookEndpoint
+from linqbot.storage.backend import Storage
+from linqbot.webhooks import Secret
+from linqbot.worker.lanes import Worker
+from linqbot.worker.turn import Patience, Turns
+
+log = structlog.get_logger("linqbot.server")
+
+WEBHOOK_PATH = "/webhooks/linq"
+
+
+def create_app(
+    bot: Bot,
+    *,
+    client: Client,
+    storage: Storage,
+    secrets: Sequence[str],
+    clock: Clock | None = None,
+    patience: Patience | None = None,
+    concurrency: int = 200,
+    allow_legacy_signatures: bool = False,
+    max_body_bytes: int = 1 << 20,
+    drain_s: float = 20.0,
+) -> Starlette:
+    """An ASGI app that receives Linq's webhooks and runs `bot` on them.
+
+    Args:
+        client: How the bot talks to Linq. Opened and closed with the app.
+        storage: What it remembers. Opened and closed with the app.
+        secrets: Signing secrets as Linq showed them; several while one is being rotated out.
+        clock: Drives retries and what is old news. Signatures are always checked against wall time.
+        concurrency: How many chats are handled at once.
+        allow_legacy_signatures: Accept the older `X-Webhook-*` headers when the new ones are absent.
+        drain_s: How long running handlers may take to end when the app stops.
+    Raises:
+        ConfigError: no secret, or one that is not base64.
+        BotError: a handler can never run.
+    """
+    if not secrets:
+        raise ConfigError(
+            "No webhook secret was given, so no webhook could be verified. "
+            "Set LINQ_WEBHOOK_SECRET to the signing secret shown when the subscription was created."
+        )
+    clock = clock or SystemClock()
+    turns = Turns(Dispatcher(bot, clock), client, storage, clock, patience or Patience())
+    worker = Worker(turns, storage, clock, concurrency=concurrency)
+    webhook = WebhookEndpoint(
+        storage,
+        tuple(Secret.parse(secret) for secret in secrets),
+        SystemClock(),
+        allow_legacy=allow_legacy_signatures,
+        max_body_bytes=max_body_bytes,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with client, storage:
+            worker.start()
+            webhook.is_open = True
+            log.info("bot.started", waiting=await storage.depth())
+            try:
+                yield
+            finally:
+                webhook.is_open = False
+                await worker.stop(drain_s)
+                log.info("bot.stopped", waiting=await storage.depth())
+
+    async def livez(_: Request) -> PlainTextResponse:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_: Request) -> JSONResponse:
+        ready = webhook.is_open and worker.is_running
+        return JSONResponse({"ready": ready, "busy": worker.busy}, status_code=200 if ready else 503)
+
+    routes = [Route(WEBHOOK_PATH, webhook), Route("/livez", livez), Route("/readyz", readyz)]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+def running(app: Starlette) -> AbstractAsyncContextManager[object]:
+    """Run a mounted app's lifespan inside another's.
+
+    Example:
+        `async with running(linq): yield` in the lifespan of the app that mounts it.
+    """
+    return app.router.lifespan_context(app)

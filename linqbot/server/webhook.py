@@ -1,0 +1,146 @@
+"""Bytes and headers arrive: step one of the way of an event, and its answer once the delivery is on disk.
+
+Linq never retries a 4xx, so a 4xx is an answer for a proven forgery only. Whatever else keeps us from storing a
+delivery now, a full disk, an oversized body, a clock that is off, is answered 503: Linq comes back for half an hour.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from starlette.types import Message, Receive, Scope, Send
+
+from linqbot.clock import Clock
+from linqbot.errors import InvalidSignature, StaleSignature, StorageError
+from linqbot.events.delivery import Delivery
+from linqbot.storage.inbox import Inbox
+from linqbot.webhooks import Secret, Verified, verify
+
+log = structlog.get_logger("linqbot.server")
+
+RETRY_AFTER_S = 5
+
+
+class WebhookEndpoint:
+    """The ASGI app behind `POST /webhooks/linq`.
+
+    Args:
+        clock: Wall time: what it is compared with was signed by somebody else's clock.
+        max_body_bytes: Counted while reading, so that no header can lie about it.
+        body_timeout_s: Longest a body may take to arrive.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        secrets: tuple[Secret, ...],
+        clock: Clock,
+        *,
+        allow_legacy: bool = False,
+        max_body_bytes: int = 1 << 20,
+        body_timeout_s: float = 10.0,
+    ) -> None:
+        self._inbox = inbox
+        self._secrets = secrets
+        self._clock = clock
+        self._allow_legacy = allow_legacy
+        self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
+        self.is_open = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST":
+            await _answer(send, 405, [(b"allow", b"POST")])
+        elif not self.is_open:
+            await _later(send)
+        else:
+            await self._receive(scope, receive, send)
+
+    async def _receive(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            body = await self._body(receive)
+        except (TimeoutError, ConnectionError):
+            log.warning("delivery.incomplete", timeout_s=self._body_timeout_s)
+            await _later(send)
+            return
+        if body is None:
+            log.error("delivery.too_large", max_body_bytes=self._max_body_bytes)
+            await _later(send, close=True)
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        now = self._clock.now()
+        try:
+            verified = verify(headers, body, self._secrets, now=now, allow_legacy=self._allow_legacy)
+        except StaleSignature as error:
+            await self._out_of_time(headers, body, error, send)
+        except InvalidSignature as error:
+            log.warning("delivery.forged", reason=str(error))
+            await _answer(send, 401, [])
+        else:
+            await self._store(_delivery(verified, body, now), send)
+
+    async def _body(self, receive: Receive) -> bytes | None:
+        """The whole body; None when it is larger than allowed.
+
+        Raises:
+            TimeoutError, ConnectionError: it did not come.
+        """
+        message = await receive()
+        if message["type"] == "http.request" and not message.get("more_body"):
+            body: bytes = message.get("body", b"")
+            return body if len(body) <= self._max_body_bytes else None
+        async with asyncio.timeout(self._body_timeout_s):
+            return await self._rest(message, receive)
+
+    async def _rest(self, message: Message, receive: Receive) -> bytes | None:
+        body = bytearray()
+        while True:
+            if message["type"] == "http.disconnect":
+                raise ConnectionError("The sender went away before its body was whole.")
+            body += message.get("body", b"")
+            if len(body) > self._max_body_bytes:
+                return None
+            if not message.get("more_body"):
+                return bytes(body)
+            message = await receive()
+
+    async def _store(self, delivery: Delivery, send: Send) -> None:
+        try:
+            is_new = await self._inbox.put(delivery)
+        except StorageError as error:
+            log.error("delivery.refused", delivery=delivery.id, error=str(error))
+            await _later(send)
+            return
+        log.debug("delivery.stored" if is_new else "delivery.duplicate", delivery=delivery.id, lane=delivery.lane)
+        await _answer(send, 200, [])
+
+    async def _out_of_time(self, headers: dict[str, str], body: bytes, error: StaleSignature, send: Send) -> None:
+        """A genuine delivery with a bad time: done if we have it, else Linq should come again with a new time."""
+        verified = Verified(headers.get("webhook-id", ""), "webhook-signature" in headers, 0)
+        delivery = _delivery(verified, body, self._clock.now())
+        try:
+            is_known = await self._inbox.has_seen(delivery.id)
+        except StorageError:
+            is_known = False
+        if is_known:
+            await _answer(send, 200, [])
+            return
+        log.warning("delivery.out_of_time", delivery=delivery.id, age_s=round(error.age_s), reason=str(error))
+        await _later(send)
+
+
+def _delivery(verified: Verified, body: bytes, received_at: float) -> Delivery:
+    return Delivery.from_webhook(
+        body, webhook_id=verified.webhook_id, received_at=received_at, signed_id=verified.signed_id
+    )
+
+
+async def _later(send: Send, *, close: bool = False) -> None:
+    headers = [(b"retry-after", b"%d" % RETRY_AFTER_S)]
+    await _answer(send, 503, [*headers, (b"connection", b"close")] if close else headers)
+
+
+async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0"), *headers]})
+    await send({"type": "http.response.body"})

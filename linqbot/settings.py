@@ -1,0 +1,139 @@
+"""Settings, read once: from the environment, and from `linqbot.toml` for what the environment does not say.
+
+For the CLI, and for people who run their own ASGI server: `app = from_env().create_app(bot)`. Rooms below take plain
+arguments and never see this object.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from starlette.applications import Starlette
+
+from linqbot.bot.bot import Bot
+from linqbot.client.client import Client
+from linqbot.errors import ConfigError
+from linqbot.server.app import create_app
+from linqbot.storage.open import open_storage
+
+PREFIX = "LINQBOT_"
+LINQS_OWN = {
+    "api_key": "LINQ_API_V3_API_KEY",
+    "base_url": "LINQ_API_V3_BASE_URL",
+    "webhook_secrets": "LINQ_WEBHOOK_SECRET",
+}
+"""These keep the names that Linq's own SDKs read."""
+
+
+def _split(value: Any) -> Any:
+    return [entry.strip() for entry in value.split(",") if entry.strip()] if isinstance(value, str) else value
+
+
+List = Annotated[tuple[str, ...], BeforeValidator(_split)]
+
+
+class Settings(BaseModel):
+    """Everything that can be set, each with its default. `linqbot serve --help` prints this list."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    api_key: str | None = Field(None, repr=False, description="Bearer token of your Linq account")
+    base_url: str = Field("https://api.linqapp.com/api/partner", description="Where Linq's API is")
+    webhook_secrets: List = Field((), repr=False, description="Signing secrets, comma-separated while rotating")
+    storage: str = Field("sqlite:///linqbot.db", description="sqlite:///PATH, or memory:// which forgets")
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on")
+    trusted_proxies: List = Field(
+        (), description="Addresses or networks whose X-Forwarded-* headers are believed, comma-separated"
+    )
+    allow_legacy_signatures: bool = Field(False, description="Accept the older X-Webhook-* headers alone")
+    max_body_bytes: int = Field(1 << 20, gt=0, description="Largest webhook body")
+    concurrency: int = Field(200, gt=0, description="Chats handled at once")
+    drain_s: float = Field(20.0, ge=0, description="Seconds running handlers may take to end on SIGTERM")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least that is logged")
+    log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console in a terminal")
+
+    def create_app(self, bot: Bot) -> Starlette:
+        """The app these settings describe.
+
+        Raises:
+            ConfigError: the API key or the webhook secret is missing.
+        """
+        if not self.api_key:
+            raise ConfigError(
+                "LINQ_API_V3_API_KEY is not set, so the bot could not answer anybody. "
+                "Set it to the API token from your Linq dashboard, or try the bot without an account: linqbot dev"
+            )
+        if not self.webhook_secrets:
+            raise ConfigError(
+                "LINQ_WEBHOOK_SECRET is not set, so no webhook could be verified. "
+                "Set it to the signing secret shown when the subscription was created, or try: linqbot dev"
+            )
+        return create_app(
+            bot,
+            client=Client(self.api_key, base_url=self.base_url),
+            storage=open_storage(self.storage),
+            secrets=self.webhook_secrets,
+            concurrency=self.concurrency,
+            allow_legacy_signatures=self.allow_legacy_signatures,
+            max_body_bytes=self.max_body_bytes,
+            drain_s=self.drain_s,
+        )
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return LINQS_OWN.get(name, PREFIX + name.upper())
+
+
+def from_env(environ: Mapping[str, str] | None = None, *, file: Path | None = None, **given: Any) -> Settings:
+    """Read the settings: what is `given`, then the environment, then the file.
+
+    Args:
+        file: A TOML file with the settings' names as keys; None is `linqbot.toml`, if there is one.
+        given: Settings that win, such as a command's options; None is not given.
+    Raises:
+        ConfigError: a value does not fit, or a name is not known. The value itself is never shown.
+    """
+    environ = os.environ if environ is None else environ
+    values = _from_file(file) | _from_environ(environ) | {k: v for k, v in given.items() if v is not None}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        name = str(first["loc"][0])
+        raise ConfigError(f"{variable(name)} does not fit: {first['msg']}. See: linqbot serve --help") from error
+
+
+def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    variables = {variable(name): name for name in Settings.model_fields}
+    for name in environ:
+        if name.startswith(PREFIX) and name not in variables:
+            near = difflib.get_close_matches(name, variables, n=1, cutoff=0.85)
+            if near:
+                raise ConfigError(f"{name} is not a setting. Did you mean {near[0]}?")
+    return {name: environ[key] for key, name in variables.items() if environ.get(key, "").strip()}
+
+
+def _from_file(file: Path | None) -> dict[str, Any]:
+    path = file or Path("linqbot.toml")
+    try:
+        values = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        if file is not None:
+            raise ConfigError(f"There is no settings file {path}. Check the path.") from None
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as TOML: {error}. Correct it, or remove it.") from error
+    for name in values:
+        if name not in Settings.model_fields:
+            near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+            hint = f"Did you mean {near[0]}?" if near else "See: linqbot serve --help"
+            raise ConfigError(f"{path} sets {name}, which is not a setting. {hint}")
+    return values

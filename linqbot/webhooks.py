@@ -1,0 +1,181 @@
+"""Is this POST really from Linq? Signing and verifying as the Standard Webhooks specification says.
+
+Pure functions over raw bytes; no I/O and no clock of their own. The server verifies with them, the emulator signs
+with them, and the tests check both against the specification's vectors, so that the two cannot agree on the same
+mistake.
+
+Linq sends two sets of headers. `webhook-id`, `webhook-timestamp`, `webhook-signature` are the standard's. The older
+`X-Webhook-*` pair does not sign the id and is accepted only where that was asked for, and only when the new
+signature is absent: otherwise whoever can strip a header could choose the weaker check.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from linqbot.errors import ConfigError, InvalidSignature, StaleSignature
+
+TOLERANCE_S = 300
+"""How far a signed time may be from our clock, both ways; exactly this much is still accepted."""
+
+_PREFIX = "whsec_"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """One signing secret, decoded once. It never shows itself.
+
+    Attributes:
+        key: What Standard Webhooks signs with: the decoded bytes.
+        shown: The secret as Linq showed it, in UTF-8: what the older headers are signed with.
+    """
+
+    key: bytes = field(repr=False)
+    shown: bytes = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Secret:
+        """Read a secret such as `whsec_AQID…`.
+
+        Raises:
+            ConfigError: it is empty or not base64.
+        """
+        shown = text.strip()
+        encoded = shown.removeprefix(_PREFIX)
+        try:
+            key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise ConfigError(
+                f"A webhook secret of {len(shown)} characters is not base64. "
+                "Copy it again as it was shown when the subscription was created; it begins with whsec_."
+            ) from error
+        if not key:
+            raise ConfigError(
+                "A webhook secret is empty, so no webhook can be verified. "
+                "Copy the signing secret shown when the subscription was created."
+            )
+        return cls(key=key, shown=shown.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A POST that is from Linq.
+
+    Attributes:
+        webhook_id: Linq's id of the delivery; empty when the sender gave none.
+        signed_id: True when the signature covers the id. An unsigned id must decide nothing.
+        timestamp: The signed time, Unix seconds.
+    """
+
+    webhook_id: str
+    signed_id: bool
+    timestamp: int
+
+
+def sign(body: bytes, *, webhook_id: str, timestamp: int, secret: str) -> str:
+    """The `webhook-signature` value for `body`: `v1,` and base64 of an HMAC-SHA256.
+
+    Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+    """
+    digest = hmac.digest(Secret.parse(secret).key, _content(webhook_id, str(timestamp), body), "sha256")
+    return "v1," + base64.b64encode(digest).decode()
+
+
+def sign_legacy(body: bytes, *, timestamp: int, secret: str) -> str:
+    """The older `X-Webhook-Signature` value for `body`: hex of an HMAC-SHA256 under the secret as shown."""
+    return hmac.digest(secret.encode(), f"{timestamp}.".encode() + body, "sha256").hex()
+
+
+def verify(
+    headers: Mapping[str, str],
+    body: bytes,
+    secrets: Sequence[Secret],
+    *,
+    now: float,
+    tolerance_s: int = TOLERANCE_S,
+    allow_legacy: bool = False,
+) -> Verified:
+    """Check that `body` was signed with one of our secrets, near to now.
+
+    Args:
+        headers: Names in lower case.
+        body: The bytes as they came; a parsed and re-written body has another signature.
+        secrets: Several while one is being rotated out; any may fit.
+        now: Unix seconds of the wall clock.
+        allow_legacy: Accept the older pair of headers when `webhook-signature` is absent.
+    Raises:
+        StaleSignature: genuine, but signed more than `tolerance_s` from now.
+        InvalidSignature: anything else.
+    """
+    signature = headers.get("webhook-signature")
+    if signature is None and allow_legacy and "x-webhook-signature" in headers:
+        return _verify_legacy(headers, body, secrets, now, tolerance_s)
+    webhook_id = headers.get("webhook-id")
+    timestamp = headers.get("webhook-timestamp")
+    if not (signature and webhook_id and timestamp):
+        missing = [n for n in ("webhook-id", "webhook-timestamp", "webhook-signature") if not headers.get(n)]
+        raise InvalidSignature(f"The POST has no {' and no '.join(missing)} header, so it cannot be from Linq.")
+    # base64 is decoded before comparing, not the digest encoded: what is compared then has one form only.
+    given = [_decoded(entry[3:]) for entry in signature.split(" ") if entry.startswith("v1,")]
+    content = _content(webhook_id, timestamp, body)
+    if not _any_fits([secret.key for secret in secrets], content, given):
+        raise InvalidSignature(
+            "The signature fits none of our secrets. If the subscription was made anew, "
+            "LINQ_WEBHOOK_SECRET must hold its new secret."
+        )
+    return Verified(webhook_id, signed_id=True, timestamp=_near(timestamp, now, tolerance_s))
+
+
+def _verify_legacy(
+    headers: Mapping[str, str], body: bytes, secrets: Sequence[Secret], now: float, tolerance_s: int
+) -> Verified:
+    timestamp = headers.get("x-webhook-timestamp", "")
+    try:
+        given = bytes.fromhex(headers["x-webhook-signature"].removeprefix("sha256="))
+    except ValueError:
+        given = b""
+    # Linq's page says the key is the secret as shown, and was written before secrets were base64: both are tried.
+    keys = [key for secret in secrets for key in (secret.shown, secret.key)]
+    if not _any_fits(keys, timestamp.encode("latin-1", "replace") + b"." + body, [given]):
+        raise InvalidSignature("The X-Webhook-Signature header fits none of our secrets.")
+    return Verified(headers.get("webhook-id", ""), signed_id=False, timestamp=_near(timestamp, now, tolerance_s))
+
+
+def _content(webhook_id: str, timestamp: str, body: bytes) -> bytes:
+    return f"{webhook_id}.{timestamp}.".encode("latin-1", "replace") + body
+
+
+def _any_fits(keys: Sequence[bytes], content: bytes, given: Sequence[bytes]) -> bool:
+    for key in keys:
+        wanted = hmac.digest(key, content, "sha256")
+        for digest in given:
+            # compare_digest, not ==: equality stops at the first wrong byte, and the time taken tells which one.
+            if hmac.compare_digest(wanted, digest):
+                return True
+    return False
+
+
+def _decoded(encoded: str) -> bytes:
+    try:
+        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _near(timestamp: str, now: float, tolerance_s: int) -> int:
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 15):
+        raise StaleSignature("The signed timestamp is no number of seconds, so its age is unknown.", age_s=0.0)
+    at = int(timestamp)
+    age_s = now - at
+    # Whole seconds of our clock: the sender's are whole too, and exactly 300 s must pass.
+    if abs(int(now) - at) > tolerance_s:
+        raise StaleSignature(
+            f"The signature is genuine but was made {abs(age_s):.0f} s {'ago' if age_s > 0 else 'from now'}; "
+            f"{tolerance_s} s are allowed. Check this machine's clock.",
+            age_s=age_s,
+        )
+    return at

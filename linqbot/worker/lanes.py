@@ -1,0 +1,112 @@
+"""Takes deliveries lane by lane and runs their turns, many at once, one at a time per lane.
+
+Nothing here polls: when there is nothing to take, the worker sleeps until something is put or finished, or until
+the earliest retry is due.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import structlog
+
+from linqbot.clock import Clock
+from linqbot.errors import StorageError
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Lease
+from linqbot.worker.turn import STORAGE_PAUSE_S, Turns
+
+log = structlog.get_logger("linqbot.worker")
+
+LEASE_S = 30.0
+
+
+class Worker:
+    """Runs turns until stopped.
+
+    Args:
+        concurrency: How many turns may run at once.
+    """
+
+    def __init__(self, turns: Turns, storage: Storage, clock: Clock, *, concurrency: int = 200) -> None:
+        self._turns = turns
+        self._storage = storage
+        self._clock = clock
+        self._concurrency = concurrency
+        self._running: set[asyncio.Task[None]] = set()
+        self._slot_free = asyncio.Event()
+        self._stopping = False
+        self._loop_task: asyncio.Task[None] | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """True between `start` and `stop`."""
+        return self._loop_task is not None and not self._loop_task.done() and not self._stopping
+
+    @property
+    def busy(self) -> int:
+        """How many turns run now."""
+        return len(self._running)
+
+    def start(self) -> None:
+        """Begin to take deliveries, in the running event loop."""
+        self._loop_task = asyncio.get_running_loop().create_task(self._run(), name="linqbot worker")
+
+    async def stop(self, deadline_s: float) -> None:
+        """Take no more; let running turns end within `deadline_s`, then give the rest back unfinished."""
+        self._stopping = True
+        if self._loop_task is not None:
+            self._loop_task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._loop_task
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=deadline_s)
+            for task in late:
+                task.cancel()
+            if late:
+                log.warning("turns.parked", count=len(late), deadline_s=deadline_s)
+                await asyncio.wait(late)
+
+    async def _run(self) -> None:
+        while True:
+            free = self._concurrency - len(self._running)
+            if free <= 0:
+                self._slot_free.clear()
+                await self._slot_free.wait()
+                continue
+            try:
+                leases = await self._storage.take(free, lease_s=LEASE_S)
+                if not leases:
+                    await self._something()
+            except StorageError as error:
+                log.error("storage.failed", error=str(error))
+                await asyncio.sleep(STORAGE_PAUSE_S)
+                continue
+            for lease in leases:
+                self._begin(lease)
+
+    async def _something(self) -> None:
+        """Wait until a take may find something: a put, a finish, or a retry's time."""
+        due = await self._storage.next_due()
+        if due is None:
+            await self._storage.changed()
+            return
+        changed = asyncio.ensure_future(self._storage.changed())
+        came_due = asyncio.ensure_future(self._clock.wait_until(due))
+        try:
+            await asyncio.wait({changed, came_due}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()
+            came_due.cancel()
+
+    def _begin(self, lease: Lease) -> None:
+        task = asyncio.get_running_loop().create_task(self._turns.run(lease))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._slot_free.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("turn.crashed", error=type(error).__name__)

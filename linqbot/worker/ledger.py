@@ -1,0 +1,186 @@
+"""The ledger of one turn: each call's key and content are stored before its first attempt, its outcome after.
+
+It is the innermost wrapper around the client's calls. When a handler runs again after a crash or a failure, its
+calls meet their own records here: what was accepted is answered from the record without a call, what may have been
+lost is repeated under the same idempotency key, and what cannot be repeated is looked up or reported as unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import structlog
+from pydantic_core import from_json, to_json
+
+from linqbot.client.call import Answer, Call, Run
+from linqbot.clock import Clock
+from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
+from linqbot.storage.backend import Storage
+from linqbot.storage.outbox import Effect, EffectStatus
+
+log = structlog.get_logger("linqbot.worker")
+
+SEND_FOR_S = 20.0
+"""How long a call is repeated in place while Linq is away, before the turn is parked."""
+BACKOFF_S = (0.5, 1.0, 2.0, 4.0)
+
+
+class TurnParked(BaseException):
+    """Ends a handler because Linq is away or asks to wait. Not an Exception: no handler should catch it.
+
+    Attributes:
+        after_s: Seconds until the turn may run again; None lets the worker decide.
+    """
+
+    def __init__(self, reason: str, *, after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
+
+
+def effect_key(install: str, turn: str, run: int, slot: str) -> str:
+    """The idempotency key of an effect: the same in every run of the turn, another in every installation.
+
+    `install` is in it because event ids are equal on all subscriptions, and Linq's keys are per account: two bots
+    of one account would otherwise silence each other.
+    """
+    digest = hashlib.sha256(f"{install}|{turn}|{run}|0|{slot}".encode()).digest()
+    return "lb" + base64.b32encode(digest).decode()[:30].lower()
+
+
+class Ledger:
+    """Wraps the client's calls for one run of a turn.
+
+    Args:
+        turn: Id of the delivery being handled.
+        known: Effects on record from earlier runs of this turn.
+    """
+
+    def __init__(self, storage: Storage, clock: Clock, turn: str, known: Sequence[Effect] = ()) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._turn = turn
+        self._known = {effect.slot: effect for effect in known}
+        self._slots = 0
+        self._one_at_a_time = asyncio.Lock()
+        self._outcomes: dict[str, Effect] = {}
+
+    @property
+    def outcomes(self) -> list[Effect]:
+        """Effects whose outcome still has to be written: they ride on the turn's `finish`."""
+        return list(self._outcomes.values())
+
+    def wrap(self, run: Run) -> Run:
+        """Put the ledger around `run`, which sends."""
+
+        async def recorded(call: Call) -> Answer:
+            if call.safety in ("read", "hint"):
+                return await run(call)
+            # Numbered before anything is awaited, so that gathered sends keep the order they were written in.
+            slot = str(self._slots)
+            self._slots += 1
+            async with self._one_at_a_time:
+                return await self._perform(call, slot, run)
+
+        return recorded
+
+    async def _perform(self, call: Call, slot: str, run: Run) -> Answer:
+        known = self._known.get(slot)
+        if known is None or known.status == "refused":
+            # Nothing was sent under a refused key, so a corrected call may use it.
+            return await self._first(call, slot, run, known)
+        stored = Call.from_json(known.call)
+        if (stored.name, stored.path) != (call.name, call.path):
+            log.warning("send.diverged", turn=self._turn, slot=slot, stored=stored.name, now=call.name)
+        if known.status == "accepted":
+            return _answer_of(known)
+        if call.safety == "once":
+            raise AmbiguousEffect(stored.name)
+        return await self._attempt(stored, known, run, repeated=True)
+
+    async def _first(self, call: Call, slot: str, run: Run, known: Effect | None) -> Answer:
+        key = effect_key(self._storage.install, self._turn, 0, slot)
+        call = call.with_key(key)
+        effect = Effect(
+            turn=self._turn,
+            run=0,
+            slot=slot,
+            key=key,
+            safety=call.safety,
+            call=call.to_json(),
+            status="attempting",
+            first_at=self._clock.now() if known is None else known.first_at,
+        )
+        await (self._storage.begin(effect) if known is None else self._storage.settle(effect))
+        return await self._attempt(call, effect, run, repeated=False)
+
+    async def _attempt(self, call: Call, effect: Effect, run: Run, *, repeated: bool) -> Answer:
+        try:
+            answer = await self._persistently(call, run)
+        except LinqApiError as error:
+            if isinstance(error, LinqUnavailable | RateLimited) or error.status is None:
+                raise
+            if repeated and error.status == 404 and effect.safety == "keyed":
+                # A key whose message was deleted since is answered 404 (rules.md, idempotency): it was sent.
+                answer = Answer(404)
+            else:
+                await self._close(effect, "refused", _error_json(error))
+                raise
+        await self._close(effect, "accepted", to_json(answer.data), answer)
+        return answer
+
+    async def _persistently(self, call: Call, run: Run) -> Answer:
+        """Repeat while Linq is away, in place for a while; then park the turn."""
+        until = self._clock.now() + SEND_FOR_S
+        for attempt in range(1_000):
+            try:
+                return await run(call)
+            except (LinqUnavailable, RateLimited) as error:
+                if call.safety == "once" and not isinstance(error, RateLimited):
+                    raise TurnParked(str(error)) from error
+                wait_s = error.retry_after_s or BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
+                if self._clock.now() + wait_s > until:
+                    raise TurnParked(str(error), after_s=error.retry_after_s) from error
+                await self._clock.wait_until(self._clock.now() + wait_s)
+        raise TurnParked("Linq stayed away.")
+
+    async def _close(self, effect: Effect, status: EffectStatus, data: bytes, answer: Answer | None = None) -> None:
+        message_id, chat_id = _ids_in(answer.data) if answer is not None else (None, None)
+        closed = replace(effect, status=status, answer=data, message_id=message_id, chat_id=chat_id)
+        self._known[effect.slot] = closed
+        if effect.safety == "once":
+            # Asking again is not harmless here, so the outcome must be on disk before the handler goes on.
+            await self._storage.settle(closed)
+        else:
+            self._outcomes[effect.slot] = closed
+
+
+class AmbiguousEffect(LinqApiError):
+    """A call that must not be repeated was cut off, so nobody knows whether it was done. A person decides."""
+
+    lqb = "LQB3006"
+
+    def __init__(self, call: str) -> None:
+        super().__init__("It may have been sent before the process died; it is not sent again blindly.", call=call)
+
+
+def _answer_of(effect: Effect) -> Answer:
+    return Answer(200, from_json(effect.answer) if effect.answer else None)
+
+
+def _error_json(error: LinqApiError) -> bytes:
+    return to_json({"status": error.status, "code": error.code, "trace_id": error.trace_id})
+
+
+def _ids_in(data: object) -> tuple[str | None, str | None]:
+    """The message and chat a send made, in either shape of answer."""
+    if not isinstance(data, dict):
+        return None, None
+    chat = data.get("chat")
+    inner = chat if isinstance(chat, dict) else data
+    message = inner.get("message")
+    message_id = message.get("id") if isinstance(message, dict) else None
+    return message_id, data.get("chat_id") or (chat.get("id") if isinstance(chat, dict) else None)

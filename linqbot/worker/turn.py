@@ -1,0 +1,187 @@
+"""One turn: a delivery understood, its handler run, and everything it did closed in one commit.
+
+Here is decided what a failure means. A handler's own error is retried with growing pauses and buried after a few
+attempts; Linq being away is nobody's error and only parks the turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import traceback
+from dataclasses import dataclass
+
+import structlog
+
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.client.client import Client
+from linqbot.clock import Clock
+from linqbot.errors import LeaseLost, LinqApiError, LinqUnavailable, RateLimited, StorageUnavailable
+from linqbot.events.event import Event
+from linqbot.events.message import MessageReceived
+from linqbot.events.parse import parse
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Ack, Bury, Finish, Lease, Outcome, Park, Retry
+from linqbot.worker.ledger import AmbiguousEffect, Ledger, TurnParked
+
+log = structlog.get_logger("linqbot.worker")
+
+STORAGE_PAUSE_S = 1.0
+"""How long to leave a storage alone that could not write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How failures are retried.
+
+    Attributes:
+        attempts: Runs of a handler before its delivery is buried.
+        first_s, most_s: Pause after the first failure, doubled each time up to the most; a quarter of it is chance.
+        crashes: Times the process may die over a delivery before it is buried.
+        deadline_s: Longest a handler may run; then it counts as failed.
+        park_s: Pause when Linq is away and does not say for how long.
+        park_for_s: Longest a turn stays parked, counted from its delivery.
+    """
+
+    attempts: int = 5
+    first_s: float = 1.0
+    most_s: float = 300.0
+    crashes: int = 3
+    deadline_s: float = 900.0
+    park_s: float = 30.0
+    park_for_s: float = 86_400.0
+
+    def pause_s(self, failures: int) -> float:
+        """Seconds to wait after the `failures`-th failure, counted from 1."""
+        pause = min(self.first_s * 2.0 ** (failures - 1), self.most_s)
+        return pause * random.uniform(0.75, 1.0)  # noqa: S311 - spreads load, guards nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Runs turns. What one needs stands here; what it does is `run`."""
+
+    dispatcher: Dispatcher
+    client: Client
+    storage: Storage
+    clock: Clock
+    patience: Patience = Patience()
+
+    async def run(self, lease: Lease) -> None:
+        """Handle a claimed delivery and finish it.
+
+        Raises:
+            StorageError: the outcome could not be written. The delivery stays, and will be handled again.
+        """
+        delivery = lease.delivery
+        if lease.crashes >= self.patience.crashes:
+            reason = f"The process died {lease.crashes} times while handling it."
+            await self._finish(lease, Bury(reason), None)
+            return
+        known = [] if lease.is_first_run else await self.storage.effects(delivery.id)
+        ledger = Ledger(self.storage, self.clock, delivery.id, known)
+        outcome = await self._outcome(lease, ledger)
+        await self._finish(lease, outcome, ledger)
+
+    async def _outcome(self, lease: Lease, ledger: Ledger) -> Outcome:
+        ctx: Context | None = None
+        try:
+            event = await self._understood(lease)
+            ctx = self.dispatcher.context(event, self.client.wrapped(ledger.wrap))
+            async with asyncio.timeout(self.patience.deadline_s):
+                await self.dispatcher.dispatch(event, ctx)
+        except asyncio.CancelledError:
+            # The worker stops: give the delivery back at once, it was not its fault.
+            return Park(self.clock.now(), "stopped")
+        except BaseException as error:  # noqa: BLE001 - whatever ends a handler is decided here
+            return self._decided(lease, error, ctx.handler if ctx else None)
+        return Ack()
+
+    def _decided(self, lease: Lease, error: BaseException, handler: str | None) -> Outcome:
+        cause = _cause(error)
+        if isinstance(cause, TurnParked):
+            return self._park(lease, str(cause), cause.after_s)
+        if isinstance(cause, LinqUnavailable | RateLimited):
+            return self._park(lease, str(cause), cause.retry_after_s)
+        if isinstance(cause, StorageUnavailable):
+            return self._park(lease, str(cause), STORAGE_PAUSE_S)
+        if isinstance(cause, AmbiguousEffect):
+            return Bury(str(cause), handler)
+        if not isinstance(error, Exception):
+            raise error
+        return self._failed(lease, error, handler)
+
+    async def _understood(self, lease: Lease) -> Event:
+        event = parse(lease.delivery)
+        if not (isinstance(event, MessageReceived) and event.is_group and event.reply_to is not None):
+            return event
+        # Only a group needs to know it, and only there is a question to Linq worth its time.
+        is_ours = await self._is_ours(event.reply_to.message_id)
+        return event.model_copy(update={"replies_to_me": is_ours})
+
+    async def _is_ours(self, message_id: str) -> bool:
+        """Whether we wrote a message: our ledger knows the recent ones, Linq the rest."""
+        if await self.storage.has_sent(message_id):
+            return True
+        try:
+            return (await self.client.messages.retrieve(message_id)).is_from_me
+        except (LinqUnavailable, RateLimited):
+            raise
+        except LinqApiError:
+            return False
+
+    def _park(self, lease: Lease, reason: str, after_s: float | None) -> Outcome:
+        now = self.clock.now()
+        if now - lease.delivery.received_at > self.patience.park_for_s:
+            return Bury(f"Linq stayed away for {self.patience.park_for_s / 3600:.0f} hours: {reason}")
+        log.warning("turn.parked", delivery=lease.delivery.id, lane=lease.delivery.lane, reason=reason)
+        return Park(now + (self.patience.park_s if after_s is None else after_s), reason)
+
+    def _failed(self, lease: Lease, error: Exception, handler: str | None) -> Outcome:
+        failures = lease.attempts + 1
+        facts = {
+            "delivery": lease.delivery.id,
+            "lane": lease.delivery.lane,
+            "handler": handler,
+            "attempt": failures,
+            "error": type(error).__name__,
+            "at": _place(error),
+        }
+        if failures >= self.patience.attempts:
+            log.error("turn.buried", **facts)
+            return Bury("".join(traceback.format_exception(error)), handler)
+        pause_s = self.patience.pause_s(failures)
+        log.warning("turn.failed", **facts, again_in_s=round(pause_s, 1))
+        return Retry(self.clock.now() + pause_s, f"{type(error).__name__} at {_place(error)}")
+
+    async def _finish(self, lease: Lease, outcome: Outcome, ledger: Ledger | None) -> None:
+        finish = Finish(outcome, ledger.outcomes if ledger else ())
+        while True:
+            try:
+                await self.storage.finish(lease, finish)
+            except LeaseLost:
+                # Somebody else has the lane; what we did stands in the ledger, so they will not do it again.
+                log.warning("turn.lease_lost", delivery=lease.delivery.id, lane=lease.delivery.lane)
+            except StorageUnavailable as error:
+                # The lane is held until the end of its turn is on disk: going on would answer twice after a crash.
+                log.error("turn.unfinished", delivery=lease.delivery.id, error=str(error))
+                await self.clock.wait_until(self.clock.now() + STORAGE_PAUSE_S)
+                continue
+            return
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What ended a handler, also when it came out of a task group: a parked turn wins over what it cancelled."""
+    if isinstance(error, BaseExceptionGroup):
+        found: BaseException | None = error.subgroup((TurnParked, LinqUnavailable, RateLimited, StorageUnavailable))
+        while isinstance(found, BaseExceptionGroup):
+            found = found.exceptions[0]
+        return found or error
+    return error
+
+
+def _place(error: BaseException) -> str:
+    """Where an error was raised, as `file:line`. The message is left out: it may quote what a person wrote."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else "?"
