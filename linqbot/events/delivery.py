@@ -6,8 +6,14 @@ parses it again. What the event means is `events/parse.py`; storing comes next, 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import Any
+
+from pydantic_core import from_json
+
+from linqbot.events.lanes import lane, token
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +37,57 @@ class Delivery:
     received_at: float
     message_key: str | None = None
     decoded: Any = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def from_webhook(cls, body: bytes, *, webhook_id: str, received_at: float, signed_id: bool = True) -> Delivery:
+        """Name what a verified POST brought. Never raises: an authentic body is kept, whatever is in it.
+
+        Args:
+            body: The raw bytes.
+            webhook_id: The `webhook-id` header; names the delivery when the body names no event.
+            received_at: Unix seconds.
+            signed_id: Whether the signature covers `webhook_id`. Under the legacy signature it does not: anybody who
+                saw a delivery could send it again under another id, so its body names it.
+        """
+        decoded = decode(body)
+        envelope = decoded if isinstance(decoded, dict) else {}
+        data = envelope.get("data")
+        event_type = token(envelope.get("event_type")) or ""
+        name = token(envelope.get("event_id")) or (token(webhook_id) if signed_id else None)
+        delivery_id = f"w.{name or hashlib.sha256(body).hexdigest()}"
+        return cls(
+            id=delivery_id,
+            lane=lane(event_type, data, delivery_id),
+            type=event_type,
+            body=body,
+            received_at=received_at,
+            message_key=_message_key(data) if event_type == "message.received" else None,
+            decoded=decoded,
+        )
+
+
+def decode(body: bytes) -> Any:
+    """The body as Python data; None when it is no JSON.
+
+    Text that JSON allows and Unicode does not (half a surrogate pair, bytes that are no UTF-8) is mended with U+FFFD:
+    one broken emoji costs a character, not the message. What comes back can always be stored and encoded.
+    """
+    try:
+        return from_json(body)
+    except ValueError:
+        pass
+    try:
+        text = json.dumps(json.loads(body.decode("utf-8-sig", "replace")), ensure_ascii=False)
+        return from_json(text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _message_key(data: Any) -> str | None:
+    if not isinstance(data, dict):
+        return None
+    # 2025-01-01 has the message inside.
+    message = data.get("message")
+    inner = message.get("id") if isinstance(message, dict) else None
+    message_id = token(inner) or token(data.get("id")) or token(data.get("message_id"))
+    return message_id and f"m.{message_id}"

@@ -1,0 +1,139 @@
+"""Which lane a delivery belongs to, told from its decoded body without asking any storage.
+
+Deliveries of one lane are handled one at a time, in the order they were accepted. What people do in a chat shares the
+lane `c:<chat>`. Receipts and typing have `r:<chat>` beside it: behind a slow handler they would come too late to be of
+use, and a handler that waits for a receipt would wait for itself.
+
+A lane is a short printable string whatever Linq sent. It can hold a phone number, so logs must not print it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+LONGEST_TOKEN = 128
+"""Longer ids are replaced by their digest, so that a lane stays a key any database can index."""
+
+_Rule: TypeAlias = Callable[[str, dict[str, Any]], str | None]
+
+
+def lane(event_type: str, data: Any, delivery_id: str) -> str:
+    """The lane of a delivery.
+
+    Args:
+        data: The decoded `data` of the body, of whatever shape.
+        delivery_id: Names a lane of its own, `x:<id>`, when the data tells no better one.
+    """
+    if not isinstance(data, dict):
+        data = {}
+    rule = _BY_TYPE.get(event_type) or _BY_NOUN.get(event_type.partition(".")[0], _chat)
+    return rule(event_type, data) or f"x:{token(delivery_id.removeprefix('w.'))}"
+
+
+def token(value: Any) -> str | None:
+    """An id as it may stand in a key: itself, or its digest if it is long or unprintable; None if it is no id."""
+    if not isinstance(value, str) or not value:
+        return None
+    if len(value) <= LONGEST_TOKEN and value.isprintable():
+        return value
+    return "sha256:" + hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _at(data: Any, *path: str) -> str | None:
+    for key in path:
+        data = data.get(key) if isinstance(data, dict) else None
+    return token(data)
+
+
+def _chat_id(data: dict[str, Any]) -> str | None:
+    return _at(data, "chat", "id") or _at(data, "chat_id")
+
+
+def _chat(_: str, data: dict[str, Any]) -> str | None:
+    chat = _chat_id(data)
+    return chat and f"c:{chat}"
+
+
+def _new_chat(_: str, data: dict[str, Any]) -> str | None:
+    # Nowhere else is `data.id` the chat.
+    chat = _at(data, "id")
+    return chat and f"c:{chat}"
+
+
+def _receipt(_: str, data: dict[str, Any]) -> str | None:
+    if chat := _chat_id(data):
+        return f"r:{chat}"
+    message = _at(data, "message_id") or _at(data, "id") or _at(data, "message", "id")
+    return message and f"r:m:{message}"
+
+
+def _typing(_: str, data: dict[str, Any]) -> str | None:
+    chat = _chat_id(data)
+    return chat and f"r:{chat}"
+
+
+def _pair(owner: str, person: str) -> _Rule:
+    def rule(_: str, data: dict[str, Any]) -> str | None:
+        line, handle = _at(data, owner), _at(data, person)
+        # E-mail addresses come in any case.
+        return f"p:{line.lower()}:{handle.lower()}" if line and handle else None
+
+    return rule
+
+
+_sharing = _pair("shared_with", "shared_by")
+
+
+def _location(event_type: str, data: dict[str, Any]) -> str | None:
+    return _chat(event_type, data) or _sharing(event_type, data)
+
+
+def _payment(_: str, data: dict[str, Any]) -> str | None:
+    # `metadata.chat_id` is whatever the user put there: never a lane.
+    payment = _at(data, "id")
+    return payment and f"pay:{payment}"
+
+
+def _line(_: str, data: dict[str, Any]) -> str | None:
+    number = _at(data, "phone_number")
+    return number and f"l:{number}"
+
+
+def _account(event_type: str, data: dict[str, Any]) -> str:
+    kind = event_type.partition(".")[0]
+    thing = _at(data, kind, "id")
+    return f"a:{kind}:{thing}" if thing else f"a:{kind}"
+
+
+# What neither table names, known or not, is in its chat's lane if it tells one.
+_BY_NOUN: dict[str, _Rule] = {
+    "location": _location,
+    "payment": _payment,
+    "connection": _payment,
+    "phone_number": _line,
+    "api_token": _account,
+    "environment": _account,
+    "webhook_subscription": _account,
+    "team_member": _account,
+}
+_BY_TYPE: dict[str, _Rule] = {
+    "chat.created": _new_chat,
+    "message.sent": _receipt,
+    "message.delivered": _receipt,
+    "message.read": _receipt,
+    "message.failed": _receipt,
+    "poll.sent": _receipt,
+    "poll.delivered": _receipt,
+    "poll.read": _receipt,
+    "poll.failed": _receipt,
+    "chat.typing_indicator.started": _typing,
+    "chat.typing_indicator.stopped": _typing,
+    "contact_card.received": _pair("owner_handle", "sender_handle"),
+    "contact_card.created": _line,
+    "contact_card.updated": _line,
+    "contact_card.deleted": _line,
+    "zero_day_retention.updated": _line,
+    "environment.line_moved": _line,
+}

@@ -1,0 +1,84 @@
+"""What to do when an event does not quite fit: leave out what does not, as long as nothing needed is missing.
+
+Linq's payloads change while bots run. A field that suddenly has another type is no reason to lose a message over, so
+it is left out, its name is noted in `Event.set_aside`, and the rest is validated again. Only what an event cannot do
+without, such as the id of a message, makes it not understood. Events that fit never come here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias, TypeVar
+
+from pydantic import ValidationError
+
+from linqbot.events.event import Event
+
+E = TypeVar("E", bound=Event)
+Path: TypeAlias = tuple[str | int, ...]
+
+_MOST_ROUNDS = 10
+"""Each round leaves out at least one value, the next one may find its parent wanting; payloads are not this deep."""
+
+
+_MOST_MISFITS = 200
+"""Each one left out costs a copy of what it was in: a body of a million wrong values must not stop the others."""
+
+
+def mend(cls: type[E], fields: dict[str, Any], error: ValidationError) -> E:
+    """Make the event without the values that `error` complains about.
+
+    Raises:
+        ValidationError: something the event cannot do without is missing or wrong.
+    """
+    set_aside: set[str] = set()
+    for _ in range(_MOST_ROUNDS):
+        if error.error_count() > _MOST_MISFITS:
+            break
+        paths = {_existing(fields, problem["loc"]) for problem in error.errors(include_url=False, include_input=False)}
+        if () in paths:
+            break
+        set_aside.update(str(path[0]) for path in paths if _at(fields, path) is not None)
+        # From the end, so that leaving out one item of a list moves no other that must go.
+        for path in sorted(paths, key=_position, reverse=True):
+            fields = _without(fields, path)
+        try:
+            return cls.model_validate({**fields, "set_aside": tuple(sorted(set_aside))})
+        except ValidationError as again:
+            error = again
+    raise error
+
+
+def _existing(fields: Any, loc: Path) -> Path:
+    """How much of pydantic's `loc` leads anywhere: it also names what is missing, and branches of unions."""
+    path: list[str | int] = []
+    for key in loc:
+        known = isinstance(key, str) and key in fields if isinstance(fields, dict) else _has_item(fields, key)
+        if not known:
+            break
+        path.append(key)
+        fields = fields[key]
+    return tuple(path)
+
+
+def _has_item(items: Any, index: str | int) -> bool:
+    return isinstance(items, list) and isinstance(index, int) and index < len(items)
+
+
+def _at(value: Any, path: Path) -> Any:
+    for key in path:
+        value = value[key]
+    return value
+
+
+def _position(path: Path) -> list[int]:
+    return [key if isinstance(key, int) else -1 for key in path]
+
+
+def _without(value: Any, path: Path) -> Any:
+    """A copy of `value` that lacks what `path` leads to. The decoded body is shared, so nothing in it may change."""
+    copy = value.copy()
+    if len(path) == 1:
+        del copy[path[0]]
+    else:
+        copy[path[0]] = _without(value[path[0]], path[1:])
+    return copy

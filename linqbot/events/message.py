@@ -1,0 +1,270 @@
+"""A message on its way: received, sent, delivered, read, failed, edited.
+
+Linq has two payload versions of the first four, and both make the same events here. The shape of the data decides,
+not its label: Linq is known to label one version as the other.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from linqbot.events.event import NOBODY, Event, as_object, place_actor, place_in_chat
+from linqbot.types.chat import ChatRef
+from linqbot.types.data import Data
+from linqbot.types.handle import Handle
+from linqbot.types.message import (
+    Effect,
+    LinkPart,
+    MediaPart,
+    Mention,
+    Parts,
+    ReplyTo,
+    TextPart,
+    utf16_length,
+    utf16_slice,
+)
+
+
+class MessageEvent(Event):
+    """What the four events about a whole message have in common.
+
+    Attributes:
+        id: The message's id.
+        chat: The chat it is in, as data; `ctx.chat` acts.
+        sender: Who wrote it. An empty handle when Linq did not say.
+        direction: `inbound` or `outbound`.
+        parts: In order. Empty on zero-retention lines for what you sent.
+        preferred_service: What was asked for; `service` is what was used.
+        idempotency_key: The key your send carried.
+        reconciled_at: Set only when Linq found the message late: it is history, do not answer it.
+        zero_retention: Linq keeps no content of this line.
+    """
+
+    id: str
+    chat_id: str
+    chat: ChatRef
+    sender: Handle = Field(default=NOBODY, alias="sender_handle")
+    direction: str = "outbound"
+    parts: Parts = ()
+    effect: Effect | None = None
+    reply_to: ReplyTo | None = None
+    preferred_service: str | None = None
+    idempotency_key: str | None = None
+    sent_at: datetime | None = None
+    delivered_at: datetime | None = None
+    read_at: datetime | None = None
+    reconciled_at: datetime | None = None
+    zero_retention: bool = False
+
+    @property
+    def is_own(self) -> bool:
+        return self.direction == "outbound" or super().is_own
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined by newlines; empty when there are none."""
+        return "\n".join(part.value for part in self.parts if isinstance(part, TextPart))
+
+    @property
+    def media(self) -> tuple[MediaPart, ...]:
+        """The files."""
+        return tuple(part for part in self.parts if isinstance(part, MediaPart))
+
+    @property
+    def links(self) -> tuple[LinkPart, ...]:
+        """The link previews. A URL written inside a text is not among them."""
+        return tuple(part for part in self.parts if isinstance(part, LinkPart))
+
+    @property
+    def mentions(self) -> tuple[Mention, ...]:
+        """Everybody named, in order. Ranges count UTF-16 code units in `text`, whichever part they stand in."""
+        found: list[Mention] = []
+        offset = 0
+        for part in self.parts:
+            if isinstance(part, TextPart):
+                found.extend(_shifted(mention, offset) for mention in self._mentions_of(part))
+                offset += utf16_length(part.value) + 1
+        return tuple(found)
+
+    def _mentions_of(self, part: TextPart) -> tuple[Mention, ...]:
+        if part.mentions or part.mention is None:
+            return part.mentions or ()
+        return (Mention(handle=part.mention, is_me=part.mention == self.line, range=part.mention_range),)
+
+    @classmethod
+    def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
+        fields = dict(data) if "direction" in data or "chat" in data else _from_2025(data)
+        fields["message_id"] = fields.get("id")
+        place_in_chat(fields)
+        place_actor(fields, fields.get("sender_handle"))
+        return fields
+
+
+class MessageReceived(MessageEvent):
+    """Somebody wrote to you.
+
+    Attributes:
+        replies_to_me: It answers a message of yours. Linq names that message but not its author, so the worker looks
+            it up, in groups, before any handler sees the event; `parse` leaves it False.
+    """
+
+    types = ("message.received",)
+    echoes = True
+
+    direction: str = "inbound"
+    replies_to_me: bool = False
+
+    @property
+    def is_addressed(self) -> bool:
+        """True when it is meant for you: a direct chat, a mention of your line, or an answer to a message of yours."""
+        return not self.is_group or self.replies_to_me or self.mentions_me
+
+    @property
+    def mentions_me(self) -> bool:
+        """True when your line is named."""
+        return any(mention.is_me for mention in self.mentions)
+
+    @property
+    def text_to_me(self) -> str:
+        """The text without the mentions of your own line: `@Bot, help!` is `help!`, wherever the name stands."""
+        text = self.text
+        kept: list[str] = []
+        start = 0
+        for mention in self.mentions:
+            if mention.is_me and mention.range is not None:
+                kept.append(utf16_slice(text, start, mention.range[0]).strip())
+                start = max(start, mention.range[1])
+        if not kept:
+            return text
+        kept.append(utf16_slice(text, start, utf16_length(text)).strip())
+        return " ".join(piece for piece in kept if piece).lstrip(" ,:")
+
+
+class MessageSent(MessageEvent):
+    """The device or carrier took your message."""
+
+    types = ("message.sent",)
+
+
+class MessageDelivered(MessageEvent):
+    """Your message reached the recipient's device."""
+
+    types = ("message.delivered",)
+
+
+class MessageRead(MessageEvent):
+    """The recipient read your message. Direct chats only."""
+
+    types = ("message.read",)
+
+
+class MessageFailed(Event):
+    """Your message could not be sent. A late `message.delivered` of the same message may still follow.
+
+    Attributes:
+        code: Linq's number, such as 4001; see `linqbot explain`.
+        reason: Linq's sentence.
+        detail_code: For Linq's support only; never decide by it.
+    """
+
+    types = ("message.failed",)
+
+    code: int | None = None
+    reason: str | None = None
+    failed_at: datetime | None = None
+    preferred_service: str | None = None
+    detail_code: int | None = None
+
+    @property
+    def is_own(self) -> bool:
+        return True
+
+
+class EditedPart(Data):
+    """The text part that changed: which, and what it says now."""
+
+    index: int = 0
+    text: str = ""
+
+
+class MessageEdited(Event):
+    """A text part of a message was changed, by you or by them. Payload version 2026-02-03 only.
+
+    Attributes:
+        id: The message's id.
+        part: What changed. Its text is empty for your own edits on zero-retention lines.
+    """
+
+    types = ("message.edited",)
+    echoes = True
+
+    id: str
+    chat_id: str
+    chat: ChatRef
+    sender: Handle = Field(default=NOBODY, alias="sender_handle")
+    direction: str | None = None
+    edited_at: datetime | None = None
+    part: EditedPart = EditedPart()
+    zero_retention: bool = False
+
+    @property
+    def is_own(self) -> bool:
+        return self.direction == "outbound" or super().is_own
+
+    @property
+    def index(self) -> int:
+        """Which part changed, from 0."""
+        return self.part.index
+
+    @property
+    def text(self) -> str:
+        """What the part says now."""
+        return self.part.text
+
+    @classmethod
+    def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
+        fields = {**data, "message_id": data.get("id")}
+        place_in_chat(fields)
+        place_actor(fields, data.get("sender_handle"))
+        return fields
+
+
+_CONSUMED_2025 = frozenset({"message", "is_from_me", "from", "from_handle", "recipient_phone", "recipient_handle"})
+
+
+def _from_2025(data: dict[str, Any]) -> dict[str, Any]:
+    """Lay the payload of 2025-01-01 out as that of 2026-02-03: content at the top, the chat as an object."""
+    message = as_object(data.get("message"))
+    is_from_me = data.get("is_from_me")
+    sender = data.get("from_handle") or _handle(data.get("from"), is_me=is_from_me)
+    recipient = data.get("recipient_handle") or _handle(data.get("recipient_phone"), is_me=True)
+    fields = {key: value for key, value in data.items() if key not in _CONSUMED_2025}
+    for key, value in message.items():
+        # The outer delivered_at and read_at are the news.
+        if fields.get(key) is None:
+            fields[key] = value
+    fields["id"] = message.get("id") or data.get("message_id")
+    fields["chat"] = {
+        "id": data.get("chat_id"),
+        "is_group": data.get("is_group"),
+        "owner_handle": sender if is_from_me is True else recipient,
+    }
+    if sender is not None:
+        fields["sender_handle"] = sender
+    if isinstance(is_from_me, bool):
+        fields["direction"] = "outbound" if is_from_me else "inbound"
+    return fields
+
+
+def _handle(handle: Any, *, is_me: Any) -> dict[str, Any] | None:
+    return None if handle is None else {"handle": handle, "is_me": is_me}
+
+
+def _shifted(mention: Mention, offset: int) -> Mention:
+    if not offset or mention.range is None:
+        return mention
+    start, end = mention.range
+    return mention.model_copy(update={"range": (start + offset, end + offset)})

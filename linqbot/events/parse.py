@@ -1,0 +1,178 @@
+"""From a Delivery to an Event: which class each of Linq's event types has, and how one is made.
+
+A type we do not know yet is UnknownEvent, not an error. Next room: `bot/dispatch.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import ValidationError
+
+from linqbot.errors import LinqbotError
+from linqbot.events import account, call, chat, contact, line, location, message, participant, payment, poll, reaction
+from linqbot.events.delivery import Delivery, decode
+from linqbot.events.event import Event, UnknownEvent, as_object
+from linqbot.events.mend import mend
+
+EVENT_TYPES: Mapping[str, type[Event]] = MappingProxyType(
+    {
+        "message.received": message.MessageReceived,
+        "message.sent": message.MessageSent,
+        "message.delivered": message.MessageDelivered,
+        "message.read": message.MessageRead,
+        "message.failed": message.MessageFailed,
+        "message.edited": message.MessageEdited,
+        "reaction.added": reaction.ReactionAdded,
+        "reaction.removed": reaction.ReactionRemoved,
+        "poll.reaction.added": reaction.PollReactionAdded,
+        "poll.sent": poll.PollSent,
+        "poll.delivered": poll.PollDelivered,
+        "poll.read": poll.PollRead,
+        "poll.received": poll.PollReceived,
+        "poll.failed": poll.PollFailed,
+        "poll.updated": poll.PollUpdated,
+        "poll.vote.added": poll.PollVoteAdded,
+        "poll.vote.removed": poll.PollVoteRemoved,
+        "participant.added": participant.ParticipantAdded,
+        "participant.removed": participant.ParticipantRemoved,
+        "chat.created": chat.ChatCreated,
+        "chat.group_name_updated": chat.GroupNameUpdated,
+        "chat.group_icon_updated": chat.GroupIconUpdated,
+        "chat.group_name_update_failed": chat.GroupNameUpdateFailed,
+        "chat.group_icon_update_failed": chat.GroupIconUpdateFailed,
+        "chat.background_update_failed": chat.BackgroundUpdateFailed,
+        "chat.background_updated": chat.BackgroundUpdated,
+        "chat.typing_indicator.started": chat.TypingStarted,
+        "chat.typing_indicator.stopped": chat.TypingStopped,
+        "contact_card.received": contact.ContactCardReceived,
+        "contact_card.created": contact.ContactCardCreated,
+        "contact_card.updated": contact.ContactCardUpdated,
+        "contact_card.deleted": contact.ContactCardDeleted,
+        "phone_number.status_updated": line.PhoneNumberStatusUpdated,
+        "phone_number.assigned": line.PhoneNumberAssigned,
+        "phone_number.released": line.PhoneNumberReleased,
+        "phone_number.forwarding_updated": line.PhoneNumberForwardingUpdated,
+        "zero_day_retention.updated": line.ZeroDayRetentionUpdated,
+        "environment.line_moved": line.EnvironmentLineMoved,
+        "location.sharing.started": location.LocationSharingStarted,
+        "location.sharing.stopped": location.LocationSharingStopped,
+        "payment.succeeded": payment.PaymentSucceeded,
+        "payment.canceled": payment.PaymentCanceled,
+        "payment.expired": payment.PaymentExpired,
+        "payment.declined": payment.PaymentDeclined,
+        "payment.authorized": payment.PaymentAuthorized,
+        "connection.created": payment.ConnectionCreated,
+        "connection.revoked": payment.ConnectionRevoked,
+        "api_token.created": account.ApiTokenCreated,
+        "api_token.renamed": account.ApiTokenRenamed,
+        "api_token.expiry_scheduled": account.ApiTokenExpiryScheduled,
+        "api_token.expired": account.ApiTokenExpired,
+        "api_token.activated": account.ApiTokenActivated,
+        "api_token.deleted": account.ApiTokenDeleted,
+        "environment.created": account.EnvironmentCreated,
+        "environment.renamed": account.EnvironmentRenamed,
+        "environment.deleted": account.EnvironmentDeleted,
+        "webhook_subscription.created": account.WebhookSubscriptionCreated,
+        "webhook_subscription.deleted": account.WebhookSubscriptionDeleted,
+        "webhook_subscription.target_url_changed": account.WebhookSubscriptionTargetUrlChanged,
+        "webhook_subscription.enabled": account.WebhookSubscriptionEnabled,
+        "webhook_subscription.disabled": account.WebhookSubscriptionDisabled,
+        "webhook_subscription.events.updated": account.WebhookSubscriptionEventsUpdated,
+        "webhook_subscription.phone_numbers.updated": account.WebhookSubscriptionPhoneNumbersUpdated,
+        "webhook_subscription.routing_headers_set": account.WebhookSubscriptionRoutingHeadersSet,
+        "webhook_subscription.routing_headers_cleared": account.WebhookSubscriptionRoutingHeadersCleared,
+        "team_member.added": account.TeamMemberAdded,
+        "team_member.signed_in": account.TeamMemberSignedIn,
+        "team_member.signed_out": account.TeamMemberSignedOut,
+        "call.initiated": call.CallInitiated,
+        "call.ringing": call.CallRinging,
+        "call.answered": call.CallAnswered,
+        "call.ended": call.CallEnded,
+        "call.failed": call.CallFailed,
+        "call.declined": call.CallDeclined,
+        "call.no_answer": call.CallUnanswered,
+    }
+)
+"""The class of each type Linq documents."""
+
+
+class EventNotUnderstood(LinqbotError):
+    """An authentic event of a type we know lacks what such an event cannot do without. Its bytes are kept.
+
+    Attributes:
+        delivery_id: Names the delivery.
+        event_type: Linq's `event_type`.
+        fields: What is missing or wrong; names only, never values.
+    """
+
+    lqb = "LQB2003"
+
+    def __init__(self, delivery_id: str, event_type: str, fields: tuple[str, ...]) -> None:
+        self.delivery_id = delivery_id
+        self.event_type = event_type
+        self.fields = fields
+        super().__init__(
+            f"The {event_type} of delivery {delivery_id} could not be understood: {', '.join(fields)} missing or wrong. "
+            "It is kept as it came. After an upgrade of linqbot, try it again: linqbot inbox retry"
+        )
+
+
+def parse(delivery: Delivery) -> Event:
+    """What a delivery means.
+
+    Both payload versions give equal events. Unknown types give UnknownEvent; unknown keys are in `model_extra`, unknown
+    values of fixed lists stay; what does not fit and is not needed is left out and named in `set_aside`.
+
+    Args:
+        delivery: Decoded again only if it comes without `decoded`, as from storage.
+    Raises:
+        EventNotUnderstood: a known type whose data lacks what it cannot do without, such as a message's id.
+    """
+    body = decode(delivery.body) if delivery.decoded is None else delivery.decoded
+    cls = EVENT_TYPES.get(delivery.type)
+    if cls is None or not isinstance(body, dict):
+        return _unknown(delivery, body)
+    data = body.get("data")
+    if data is None:
+        data = {}
+    elif not isinstance(data, dict):
+        raise EventNotUnderstood(delivery.id, delivery.type, ("data",))
+    return _validated(cls, _under_envelope(cls.fields_of(data), body, delivery), delivery)
+
+
+def _unknown(delivery: Delivery, body: Any) -> Event:
+    data = body.get("data") if isinstance(body, dict) else body
+    fields = UnknownEvent.fields_of(data) if isinstance(data, dict) else {"data": data}
+    fields["body"] = delivery.body
+    return _validated(UnknownEvent, _under_envelope(fields, as_object(body), delivery), delivery)
+
+
+_ENVELOPE = ("created_at", "api_version", "webhook_version", "trace_id", "partner_id")
+_KNOWN_KEYS = frozenset({*_ENVELOPE, "event_id", "event_type", "data"})
+
+
+def _under_envelope(fields: dict[str, Any], body: dict[str, Any], delivery: Delivery) -> dict[str, Any]:
+    """Put the envelope's keys over the event's own. One we do not know gives way: it may mean another thing."""
+    for key in _ENVELOPE:
+        fields[key] = body.get(key)
+    for key in body.keys() - _KNOWN_KEYS:
+        fields.setdefault(key, body[key])
+    event_id = body.get("event_id")
+    fields["event_id"] = event_id if event_id and isinstance(event_id, str) else delivery.id.removeprefix("w.")
+    fields["event_type"] = delivery.type
+    return fields
+
+
+def _validated(cls: type[Event], fields: dict[str, Any], delivery: Delivery) -> Event:
+    try:
+        return cls.model_validate(fields)
+    except ValidationError as error:
+        misfit = error
+    try:
+        return mend(cls, fields, misfit)
+    except ValidationError as error:
+        wrong = {str(name) for problem in error.errors(include_input=False) for name in problem["loc"][:1]}
+        raise EventNotUnderstood(delivery.id, delivery.type, tuple(sorted(wrong))) from error

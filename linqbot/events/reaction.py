@@ -1,0 +1,68 @@
+"""Tapbacks and stickers on messages, and on polls."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from linqbot.events.event import NOBODY, Event, place_actor
+from linqbot.types.handle import Handle
+from linqbot.types.message import Sticker
+
+
+class ReactionEvent(Event):
+    """What the events about reactions have in common.
+
+    Attributes:
+        reaction_type: `love`, `like`, `dislike`, `laugh`, `emphasize`, `question`, `custom` or `sticker`.
+        message_id: The message reacted to.
+        part_index: Which part of it, from 0.
+        custom_emoji: The emoji when the type is `custom`.
+        sticker: The image when the type is `sticker`.
+        sender: Who reacted. An empty handle when Linq did not say.
+    """
+
+    echoes = True
+
+    reaction_type: str = ""
+    part_index: int | None = None
+    reaction_id: str | None = None
+    custom_emoji: str | None = None
+    sticker: Sticker | None = None
+    sender: Handle = Field(default=NOBODY, alias="from_handle")
+    is_from_me: bool = False
+    reacted_at: datetime | None = None
+
+    @property
+    def is_own(self) -> bool:
+        return self.is_from_me or super().is_own
+
+    @classmethod
+    def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
+        fields = dict(data)
+        # `from` is what Linq sent before there was `from_handle`.
+        sender = fields.pop("from", None)
+        if fields.get("from_handle") is None and sender is not None:
+            fields["from_handle"] = {"handle": sender, "is_me": data.get("is_from_me")}
+        place_actor(fields, fields.get("from_handle"))
+        return fields
+
+
+class ReactionAdded(ReactionEvent):
+    """Somebody, maybe you, reacted to a message."""
+
+    types = ("reaction.added",)
+
+
+class ReactionRemoved(ReactionEvent):
+    """A tapback was taken back. Stickers never are."""
+
+    types = ("reaction.removed",)
+
+
+class PollReactionAdded(ReactionEvent):
+    """Somebody reacted to a poll; `message_id` is the poll's message. Linq tells of no removal."""
+
+    types = ("poll.reaction.added",)

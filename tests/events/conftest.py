@@ -1,0 +1,41 @@
+"""The example payloads, and how a test turns one into an event."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from linqbot.events.delivery import Delivery
+from linqbot.events.event import Event
+from linqbot.events.parse import parse
+
+EXAMPLES = Path(__file__).parent.parent / "data" / "events"
+
+Example = Callable[[str], dict[str, Any]]
+Understood = Callable[[Any], Event]
+
+
+@pytest.fixture
+def example() -> Example:
+    """Reads an example payload, to be changed at will."""
+
+    def read(name: str) -> dict[str, Any]:
+        payload: dict[str, Any] = json.loads((EXAMPLES / f"{name}.json").read_bytes())
+        return payload
+
+    return read
+
+
+@pytest.fixture
+def understood() -> Understood:
+    """Brings a payload in as a webhook would and says what it means."""
+
+    def understand(payload: Any) -> Event:
+        body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        return parse(Delivery.from_webhook(body, webhook_id="msg_1", received_at=1.0))
+
+    return understand

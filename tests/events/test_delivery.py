@@ -1,0 +1,92 @@
+"""What a POST is called: its id, its message, and its decoded body."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from linqbot.events.delivery import Delivery, decode
+from linqbot.events.message import MessageReceived
+from linqbot.events.parse import parse
+
+
+def named(body: bytes, webhook_id: str = "msg_1", **options: Any) -> Delivery:
+    return Delivery.from_webhook(body, webhook_id=webhook_id, received_at=7.5, **options)
+
+
+def test_a_delivery_keeps_its_bytes_and_is_named_by_its_event(example: Any) -> None:
+    payload = example("message.received")
+    body = json.dumps(payload, indent=3).encode()
+    delivery = named(body)
+    assert delivery.body is body
+    assert delivery.id == f"w.{payload['event_id']}"
+    assert delivery.type == "message.received"
+    assert delivery.received_at == 7.5
+    assert delivery.decoded == payload
+    assert delivery.message_key == "m.35179424-9c87-5f09-a3f3-60d07a9171ab"
+
+
+def test_both_versions_of_a_message_have_one_key(example: Any) -> None:
+    old, new = (named(json.dumps(example(f"message.received{v}")).encode()) for v in ("", ".v2025-01-01"))
+    assert old.message_key == new.message_key
+    assert old.id != new.id
+
+
+@pytest.mark.parametrize("name", ["message.sent", "message.delivered", "reaction.added", "message.edited"])
+def test_only_received_messages_have_a_message_key(name: str, example: Any) -> None:
+    assert named(json.dumps(example(name)).encode()).message_key is None
+
+
+@pytest.mark.parametrize("body", [b"", b"nope", b"{}", b'{"event_id": ""}', b'{"event_id": 7}', b"[]"])
+def test_without_an_event_id_the_signed_webhook_id_names_it(body: bytes) -> None:
+    delivery = named(body)
+    assert (delivery.id, delivery.lane, delivery.type) == ("w.msg_1", "x:msg_1", "")
+    assert delivery.message_key is None
+
+
+@pytest.mark.parametrize("options", [{"signed_id": False}, {"webhook_id": ""}])
+def test_an_id_nobody_signed_names_nothing(options: dict[str, Any]) -> None:
+    assert named(b"nope", **options).id == f"w.{hashlib.sha256(b'nope').hexdigest()}"
+    assert named(b'{"event_id": "e"}', **options).id == "w.e"
+
+
+@pytest.mark.parametrize("odd", ["x" * 5000, "a\nb", "\ud83d", "a\x00b"])
+def test_odd_ids_are_digested(odd: str) -> None:
+    payload = {"event_type": odd, "event_id": odd, "data": {"id": odd}}
+    delivery = named(json.dumps(payload).encode(), webhook_id=odd)
+    assert len(delivery.id) < 80
+    assert delivery.id.isprintable()
+    assert delivery.type.isprintable()
+    assert len(named(b"nope", webhook_id=odd).id) < 80
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (b'{"a": "\\ud83d"}', {"a": "\ufffd"}),
+        (b'{"a": "\\ud83dx\\ude00"}', {"a": "\ufffdx\ufffd"}),
+        (b'{"a": "\xff"}', {"a": "\ufffd"}),
+        (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
+        (b'{"a": "\\ud83d\\ude00"}', {"a": "😀"}),
+        (b'{"a": 1, "a": 2}', {"a": 2}),
+        (b"{'a': 1}", None),
+        (b'{"a": 1} trailing', None),
+        (b"[" * 100_000, None),
+        (b"[" * 500 + b"]" * 500, None),
+        (b"9" * 10_000, None),
+        ('{"a": 1}'.encode("utf-16"), None),
+    ],
+)
+def test_text_unicode_forbids_costs_a_character_and_no_message(body: bytes, value: Any) -> None:
+    assert decode(body) == value
+    assert named(body).decoded == value
+
+
+def test_half_an_emoji_does_not_lose_the_message(example: Any) -> None:
+    body = json.dumps(example("message.received")).replace("Thanks!", "Thanks \\ud83d").encode()
+    event = parse(named(body))
+    assert isinstance(event, MessageReceived)
+    assert event.text == "Thanks \ufffd Here is the receipt"

@@ -1,0 +1,242 @@
+"""Messages: both payload versions mean the same, and what a message says of itself."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from linqbot.events.message import MessageDelivered, MessageEdited, MessageEvent, MessageReceived
+from linqbot.types.message import LinkPart, MediaPart, TextPart, utf16_length, utf16_slice
+
+LINE = "+12052535597"
+OTHER = "+14155550187"
+
+# The examples of 2025-01-01 carry no effect, no decorations and no health: Linq's old payload has none of them.
+SAME = [
+    "type",
+    "created_at",
+    "api_version",
+    "trace_id",
+    "partner_id",
+    "chat_id",
+    "line",
+    "actor",
+    "is_group",
+    "message_id",
+    "service",
+    "set_aside",
+    "id",
+    "sender",
+    "direction",
+    "reply_to",
+    "preferred_service",
+    "idempotency_key",
+    "sent_at",
+    "delivered_at",
+    "read_at",
+    "reconciled_at",
+    "zero_retention",
+    "is_own",
+    "text",
+    "media",
+    "links",
+    "mentions",
+]
+
+
+@pytest.mark.parametrize("event_type", ["message.sent", "message.received", "message.delivered", "message.read"])
+def test_both_versions_mean_the_same(event_type: str, example: Any, understood: Any) -> None:
+    payload = example(f"{event_type}.v2025-01-01")
+    payload["trace_id"] = example(event_type)["trace_id"]
+    old, new = understood(payload), understood(example(event_type))
+    assert type(old) is type(new)
+    assert isinstance(old, MessageEvent)
+    for name in SAME:
+        assert getattr(old, name) == getattr(new, name), name
+    assert old.chat.model_copy(update={"health_status": new.chat.health_status}) == new.chat
+    assert set(type(new).model_fields) - set(SAME) <= {
+        *("event_id", "webhook_version", "chat", "parts", "effect", "replies_to_me")
+    }
+
+
+def as_2025(payload: dict[str, Any]) -> dict[str, Any]:
+    """A 2026-02-03 payload told the old way, by Linq's table of what moved where."""
+    data = copy.deepcopy(payload["data"])
+    outbound = data["direction"] == "outbound"
+    inner = ("id", "parts", "effect", "reply_to", "sent_at", "delivered_at", "read_at")
+    old = {key: data[key] for key in ("service", "preferred_service", "idempotency_key")}
+    old |= {
+        "chat_id": data["chat"]["id"],
+        "is_group": data["chat"]["is_group"],
+        "is_from_me": outbound,
+        "from": data["sender_handle"]["handle"],
+        "from_handle": data["sender_handle"],
+        "recipient_phone": None if outbound else data["chat"]["owner_handle"]["handle"],
+        "recipient_handle": None if outbound else data["chat"]["owner_handle"],
+        "message": {**{key: data[key] for key in inner}, "created_at": "2020-01-01T00:00:00Z"},
+    }
+    return {**payload, "webhook_version": "2025-01-01", "data": old}
+
+
+@pytest.mark.parametrize(
+    "name", ["message.sent", "message.received", "message.received.group", "message.received.link", "message.read"]
+)
+def test_a_payload_told_the_old_way_is_the_same_event(name: str, example: Any, understood: Any) -> None:
+    payload = example(name)
+    del payload["data"]["chat"]["health_status"]
+    new, old = understood(payload), understood(as_2025(payload))
+    assert old.model_copy(update={"webhook_version": new.webhook_version}) == new
+
+
+@pytest.mark.parametrize("label", ["2025-01-01", "2026-02-03", "2099-01-01", None, 7])
+@pytest.mark.parametrize("name", ["message.received", "message.received.v2025-01-01"])
+def test_the_shape_decides_and_not_the_label(name: str, label: Any, example: Any, understood: Any) -> None:
+    payload = {**example(name), "webhook_version": label}
+    event = understood(payload)
+    assert isinstance(event, MessageReceived)
+    assert event.text == "Thanks! Here is the receipt"
+    assert (event.line, event.chat.owner_handle.handle if event.chat.owner_handle else None) == (LINE, LINE)
+
+
+def test_an_old_receipt_may_name_its_message_only_outside(example: Any, understood: Any) -> None:
+    payload = example("message.delivered.v2025-01-01")
+    del payload["data"]["message"]
+    event = understood(payload)
+    assert isinstance(event, MessageDelivered)
+    assert event.id == event.message_id == "ec030248-f588-5721-961a-ba349197f3f5"
+    assert event.delivered_at is not None
+
+
+def test_an_old_message_may_name_only_numbers(example: Any, understood: Any) -> None:
+    payload = example("message.received.v2025-01-01")
+    payload["data"] |= {"from_handle": None, "recipient_handle": None}
+    event = understood(payload)
+    assert isinstance(event, MessageReceived)
+    assert (event.sender.handle, event.actor, event.line) == ("+14155550142", "+14155550142", LINE)
+
+
+def test_a_message_offers_its_text_files_and_links(example: Any, understood: Any) -> None:
+    event = understood(example("message.received"))
+    assert isinstance(event, MessageReceived)
+    assert event.text == "Thanks! Here is the receipt"
+    assert [type(part) for part in event.parts] == [TextPart, MediaPart]
+    assert [file.filename for file in event.media] == ["receipt.jpg"]
+    assert event.links == ()
+    assert event.reply_to is not None
+    assert event.reply_to.part_index == 0
+    assert (event.sender.handle, event.chat.is_group, event.line) == ("+14155550142", False, LINE)
+
+    link = understood(example("message.received.link"))
+    assert isinstance(link, MessageReceived)
+    assert link.links == (LinkPart(value="https://example.com/menu"),)
+    assert link.text == ""
+
+
+def test_history_and_zero_retention_are_told(example: Any, understood: Any) -> None:
+    assert understood(example("message.received")).reconciled_at is None
+    assert understood(example("message.received.reconciled")).reconciled_at is not None
+    assert understood(example("message.sent.zero_retention")).zero_retention is True
+    assert understood(example("message.sent")).zero_retention is False
+    assert understood(example("message.received.stop")).chat.health_status.status == "OPTED_OUT"
+
+
+def in_group(payload: dict[str, Any], *parts: dict[str, Any]) -> dict[str, Any]:
+    payload["data"]["parts"] = list(parts)
+    return payload
+
+
+def test_text_parts_are_joined_by_newlines(example: Any, understood: Any) -> None:
+    parts = ({"type": "text", "value": "one"}, {"type": "media", "url": "u"}, {"type": "text", "value": "two"})
+    assert understood(in_group(example("message.received"), *parts)).text == "one\ntwo"
+
+
+def test_mentions_of_all_parts_count_in_the_whole_text(example: Any, understood: Any) -> None:
+    first = {
+        "type": "text",
+        "value": "🎂 for @Sam",
+        "mentions": [{"handle": OTHER, "is_me": False, "range": [7, 11]}],
+    }
+    second = {
+        "type": "text",
+        "value": "🎉🎉 @Linq come",
+        "mentions": [{"handle": LINE, "is_me": True, "range": [5, 10]}],
+    }
+    event = understood(in_group(example("message.received.group"), first, {"type": "media", "url": "u"}, second))
+    assert isinstance(event, MessageReceived)
+    named = [utf16_slice(event.text, *mention.range) for mention in event.mentions if mention.range]
+    assert named == ["@Sam", "@Linq"]
+    assert [mention.is_me for mention in event.mentions] == [False, True]
+    assert event.mentions_me
+    assert event.text_to_me == "🎂 for @Sam\n🎉🎉 come"
+
+
+@pytest.mark.parametrize(("handle", "is_me"), [(LINE, True), (OTHER, False)])
+def test_a_mention_told_the_old_way_counts(handle: str, is_me: bool, example: Any, understood: Any) -> None:
+    part = {"type": "text", "value": "😀 @Linq hi", "mention": handle, "mention_range": [3, 8]}
+    event = understood(in_group(example("message.received.group"), part))
+    assert isinstance(event, MessageReceived)
+    assert [(m.handle, m.is_me, m.range) for m in event.mentions] == [(handle, is_me, (3, 8))]
+    assert event.text_to_me == ("😀 hi" if is_me else "😀 @Linq hi")
+
+
+def test_a_mention_told_both_ways_counts_once(example: Any, understood: Any) -> None:
+    event = understood(example("message.received.group"))
+    assert isinstance(event, MessageReceived)
+    assert len(event.mentions) == 1
+    assert event.text_to_me == "can you help?"
+
+
+@pytest.mark.parametrize(
+    ("text", "ranges", "left"),
+    [
+        ("@Linq, hi", [[0, 5]], "hi"),
+        ("hi @Linq", [[3, 8]], "hi"),
+        ("hey @Linq   are you there, @Linq", [[4, 9], [27, 32]], "hey are you there,"),
+        ("@Linq", [[0, 5]], ""),
+        ("@Linq", [[0, 500]], ""),
+        ("@Linq hi", [[-3, 5]], "hi"),
+        ("@Linq hi", [None], "@Linq hi"),
+        ("no name", [], "no name"),
+    ],
+)
+def test_the_text_to_me_lacks_only_my_name(
+    text: str, ranges: list[Any], left: str, example: Any, understood: Any
+) -> None:
+    mentions = [{"handle": LINE, "is_me": True, "range": span} for span in ranges]
+    event = understood(
+        in_group(example("message.received.group"), {"type": "text", "value": text, "mentions": mentions})
+    )
+    assert isinstance(event, MessageReceived)
+    assert event.text_to_me == left
+
+
+def test_in_a_group_only_a_mention_or_a_reply_addresses_me(example: Any, understood: Any) -> None:
+    plain = in_group(example("message.received.group"), {"type": "text", "value": "hi all"})
+    event = understood(plain)
+    assert isinstance(event, MessageReceived)
+    assert not event.is_addressed
+    assert event.model_copy(update={"replies_to_me": True}).is_addressed
+    assert understood(example("message.received.group")).is_addressed
+    assert understood(example("message.received")).is_addressed
+
+
+def test_an_edit_may_come_from_them(example: Any, understood: Any) -> None:
+    payload = example("message.edited")
+    payload["data"] |= {"direction": "inbound", "sender_handle": {"handle": OTHER}}
+    payload["data"]["part"] = {"index": 2, "text": "new", "language": "en"}
+    event = understood(payload)
+    assert isinstance(event, MessageEdited)
+    assert (event.index, event.text, event.sender.handle, event.is_own) == (2, "new", OTHER, False)
+    assert event.part.model_extra == {"language": "en"}
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "slice_"),
+    [(0, 2, "🎂"), (2, 3, "a"), (0, 1, ""), (1, 3, "a"), (2, 99, "ab"), (-5, 2, "🎂"), (3, 2, "")],
+)
+def test_slices_count_utf16_units_and_halve_no_character(start: int, end: int, slice_: str) -> None:
+    text = "🎂ab"
+    assert utf16_length(text) == 4
+    assert utf16_slice(text, start, end) == slice_

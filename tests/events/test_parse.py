@@ -1,0 +1,668 @@
+"""Every example means its class; what is unknown, broken or new costs nobody a message."""
+
+from __future__ import annotations
+
+import copy
+import json
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from linqbot.errors import LinqbotError
+from linqbot.events.account import (
+    AccountEvent,
+    EnvironmentDeleted,
+    TeamMemberSignedIn,
+    WebhookSubscriptionCreated,
+)
+from linqbot.events.call import CallEvent, CallUnanswered
+from linqbot.events.chat import BackgroundUpdated, ChatCreated, GroupNameUpdated, GroupNameUpdateFailed, TypingStarted
+from linqbot.events.contact import ContactCardReceived, ContactCardUpdated
+from linqbot.events.delivery import Delivery
+from linqbot.events.event import Event, UnknownEvent
+from linqbot.events.line import PhoneNumberStatusUpdated
+from linqbot.events.location import LocationSharingStarted
+from linqbot.events.message import MessageDelivered, MessageEdited, MessageFailed, MessageReceived, MessageSent
+from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
+from linqbot.events.participant import ParticipantAdded, ParticipantRemoved
+from linqbot.events.payment import PaymentDeclined, PaymentEvent
+from linqbot.events.poll import PollFailed, PollReceived, PollSent, PollUpdated, PollVoteAdded
+from linqbot.events.reaction import PollReactionAdded, ReactionAdded
+from linqbot.types.message import UnknownPart
+
+DIRECT = "3c99d589-8d03-5753-96bd-addff71de8c2"
+GROUP = "1ef09dd6-b7b6-5fef-92ec-43eaf4fb98ae"
+LINE = "+12052535597"
+DANA = "+14155550142"
+OTHER = "+14155550187"
+
+FILES = sorted((Path(__file__).parent.parent / "data" / "events").glob("*.json"))
+
+
+def delivered(payload: Any) -> Delivery:
+    body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    return Delivery.from_webhook(body, webhook_id="msg_1", received_at=1.0)
+
+
+def leftovers(value: Any) -> list[str]:
+    """The unknown keys anywhere in an event or its parts."""
+    if isinstance(value, dict):
+        return [key for item in value.values() for key in leftovers(item)]
+    if isinstance(value, tuple):
+        return [key for item in value for key in leftovers(item)]
+    if hasattr(value, "model_extra"):
+        return [*value.model_extra, *leftovers(dict(value))]
+    return []
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_example_fits_the_class_of_its_type(file: Path) -> None:
+    payload = json.loads(file.read_bytes())
+    event = parse(delivered(payload))
+    assert type(event) is EVENT_TYPES[payload["event_type"]]
+    assert event.type == payload["event_type"]
+    assert event.event_id == payload["event_id"]
+    assert event.trace_id == payload["trace_id"]
+    assert event.partner_id == "partner_7d2c41"
+    assert event.webhook_version == payload["webhook_version"]
+    assert event.created_at is not None
+    assert event.created_at.isoformat() == "2026-11-05T17:30:00.120000+00:00"
+    assert event.set_aside == ()
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if "v2025" not in f.name], ids=lambda file: file.stem)
+def test_every_key_of_every_example_is_a_declared_field(file: Path) -> None:
+    assert leftovers(parse(delivered(file.read_bytes()))) == []
+
+
+def test_the_registry_holds_linqs_75_types_and_agrees_with_the_classes() -> None:
+    assert len(EVENT_TYPES) == 75
+    assert {f.name.removesuffix(".json") for f in FILES} >= {t for t in EVENT_TYPES if not t.startswith("call.")}
+    assert all(cls.types == (event_type,) for event_type, cls in EVENT_TYPES.items())
+    assert len(set(EVENT_TYPES.values())) == 75
+
+
+@pytest.mark.parametrize(
+    ("name", "view"),
+    [
+        # chat_id, line, actor, is_group, message_id, service, is_own
+        ("message.received", (DIRECT, LINE, DANA, False, "35179424-9c87-5f09-a3f3-60d07a9171ab", "iMessage", False)),
+        (
+            "message.received.group",
+            (GROUP, LINE, OTHER, True, "ec2ae92f-d23a-503f-bd58-12e8e2de4ad5", "iMessage", False),
+        ),
+        ("message.sent", (DIRECT, LINE, LINE, False, "ec030248-f588-5721-961a-ba349197f3f5", "iMessage", True)),
+        ("message.failed", (DIRECT, None, None, None, "5c4fc2fe-7b39-5f24-837c-2be07e8d475a", "iMessage", True)),
+        ("message.edited", (DIRECT, LINE, LINE, False, "ec030248-f588-5721-961a-ba349197f3f5", None, True)),
+        ("reaction.added", (DIRECT, None, DANA, None, "ec030248-f588-5721-961a-ba349197f3f5", "iMessage", False)),
+        ("poll.reaction.added", (DIRECT, None, DANA, None, "45dd6b1a-dd12-5665-9ca8-803535ef552d", "iMessage", False)),
+        ("poll.sent", (DIRECT, LINE, LINE, False, "45dd6b1a-dd12-5665-9ca8-803535ef552d", "iMessage", True)),
+        ("poll.failed", (DIRECT, LINE, LINE, False, "88a16a1a-41a5-5750-9f2c-18cff675cf20", "iMessage", True)),
+        ("poll.received", (DIRECT, LINE, DANA, False, "67a39f88-703d-5546-a6a4-02fdd804784c", "iMessage", False)),
+        ("poll.updated", (DIRECT, LINE, DANA, False, "45dd6b1a-dd12-5665-9ca8-803535ef552d", "iMessage", False)),
+        ("poll.vote.added", (DIRECT, LINE, DANA, False, "45dd6b1a-dd12-5665-9ca8-803535ef552d", "iMessage", False)),
+        ("participant.added", (GROUP, None, None, True, None, None, False)),
+        ("participant.removed", (GROUP, None, None, True, None, None, False)),
+        ("participant.removed.left", (GROUP, LINE, LINE, True, None, None, True)),
+        ("chat.created", (DIRECT, LINE, None, False, None, "iMessage", False)),
+        ("chat.group_name_updated", (GROUP, None, DANA, True, None, None, False)),
+        ("chat.group_icon_updated", (GROUP, LINE, LINE, True, None, None, True)),
+        ("chat.group_name_update_failed", (GROUP, None, None, None, None, None, False)),
+        ("chat.background_updated", (DIRECT, LINE, LINE, False, None, None, True)),
+        ("chat.background_update_failed", (DIRECT, None, None, None, None, None, False)),
+        ("chat.typing_indicator.started", (DIRECT, None, DANA, None, None, None, False)),
+        ("contact_card.received", (None, LINE, DANA, None, None, None, False)),
+        ("contact_card.updated", (None, LINE, None, None, None, None, False)),
+        ("location.sharing.started", (DIRECT, LINE, DANA, None, None, None, False)),
+        ("phone_number.status_updated", (None, LINE, None, None, None, None, False)),
+        ("environment.line_moved", (None, LINE, None, None, None, None, False)),
+        ("payment.succeeded", (None, None, None, None, None, None, False)),
+        ("api_token.created", (None, None, None, None, None, None, False)),
+    ],
+)
+def test_every_event_answers_the_same_questions(name: str, view: tuple[object, ...], example: Any) -> None:
+    event = parse(delivered(example(name)))
+    found = (event.chat_id, event.line, event.actor, event.is_group, event.message_id, event.service, event.is_own)
+    assert found == view
+
+
+def test_nouns_keep_their_own_facts(example: Any, understood: Any) -> None:
+    failed = understood(example("message.failed"))
+    assert isinstance(failed, MessageFailed)
+    assert (failed.code, failed.detail_code, failed.reason) == (4001, 1203, "Message delivery failed")
+
+    edited = understood(example("message.edited"))
+    assert isinstance(edited, MessageEdited)
+    assert (edited.index, edited.text) == (0, "Your table is booked for 8 pm.")
+    assert edited.edited_at is not None
+
+    reaction = understood(example("reaction.added.custom"))
+    assert isinstance(reaction, ReactionAdded)
+    assert (reaction.reaction_type, reaction.custom_emoji, reaction.sender.handle) == ("custom", "🚀", DANA)
+
+    sticker = understood(example("poll.reaction.added"))
+    assert isinstance(sticker, PollReactionAdded)
+    assert not isinstance(sticker, ReactionAdded)
+    assert sticker.sticker is not None
+    assert sticker.sticker.width == 420
+
+    created = understood(example("chat.created"))
+    assert isinstance(created, ChatCreated)
+    assert [handle.handle for handle in created.chat.handles] == [LINE, DANA]
+    assert created.created_at != created.chat.created_at
+
+    renamed = understood(example("chat.group_name_updated"))
+    assert isinstance(renamed, GroupNameUpdated)
+    assert (renamed.old_value, renamed.new_value) == (None, "Friday dinner")
+
+    refused = understood(example("chat.group_name_update_failed"))
+    assert isinstance(refused, GroupNameUpdateFailed)
+    assert refused.error_code == 3007
+
+    background = understood(example("chat.background_updated"))
+    assert isinstance(background, BackgroundUpdated)
+    assert background.background is not None
+    assert background.background.variant == "sunset"
+
+    gone = understood(example("participant.removed.left"))
+    assert isinstance(gone, ParticipantRemoved)
+    assert gone.participant.status == "left"
+    assert gone.removed_at is not None
+
+    card = understood(example("contact_card.received"))
+    assert isinstance(card, ContactCardReceived)
+    assert (card.first_name, card.last_name) == ("Dana", "Ortiz")
+
+    location = understood(example("location.sharing.started"))
+    assert isinstance(location, LocationSharingStarted)
+    assert location.ends_at is not None
+
+    line = understood(example("phone_number.status_updated"))
+    assert isinstance(line, PhoneNumberStatusUpdated)
+    assert (line.new_status, line.new_reputation) == ("FLAGGED", "CRITICAL")
+
+
+def test_polls_tell_their_own_times_and_who_added_what(example: Any, understood: Any) -> None:
+    received = understood(example("poll.received"))
+    assert isinstance(received, PollReceived)
+    assert [option.text for option in received.poll.options] == ["Thursday", "Friday"]
+    assert received.poll_created_at is not None
+    assert received.created_at != received.poll_created_at
+
+    failed = understood(example("poll.failed"))
+    assert isinstance(failed, PollFailed)
+    assert failed.error.code == 4001
+    assert failed.sender.handle == LINE  # Linq names nobody; it was your poll
+
+    updated = understood(example("poll.updated"))
+    assert isinstance(updated, PollUpdated)
+    assert updated.sender.handle == DANA  # Linq's sender_handle is your line here
+    assert [option.text for option in updated.added_options] == ["Saturday"]
+
+    vote = understood(example("poll.vote.added"))
+    assert isinstance(vote, PollVoteAdded)
+    assert vote.option_id == "d82fee0f-ef0e-5f8f-903e-c1146991bbf8"
+
+    sent = understood(example("poll.sent"))
+    assert isinstance(sent, PollSent)
+    assert sent.sent_at is not None
+    assert not isinstance(understood(example("poll.delivered")), PollSent)
+
+
+def test_account_events_tell_who_did_what(example: Any, understood: Any) -> None:
+    deleted = understood(example("environment.deleted"))
+    assert isinstance(deleted, EnvironmentDeleted)
+    assert deleted.environment.name == "Staging"
+    assert (deleted.lines_moved_to_production, deleted.tokens_revoked) == (1, 2)
+    assert (deleted.done_by.type, deleted.done_by.email) == ("team_member", "riley@partner.example")
+
+    created = understood(example("webhook_subscription.created"))
+    assert isinstance(created, WebhookSubscriptionCreated)
+    assert created.webhook_subscription.events == ("message.received", "message.failed")
+
+    card = understood(example("contact_card.updated"))
+    assert isinstance(card, ContactCardUpdated)
+    assert card.change == {"last_name": {"from": None, "to": "Support"}}
+
+    signed_in = understood(example("team_member.signed_in"))
+    assert isinstance(signed_in, TeamMemberSignedIn)
+    assert signed_in.method == "google"
+    assert issubclass(type(signed_in), AccountEvent)
+
+
+def test_payments_are_decoded_leniently(example: Any, understood: Any) -> None:
+    payload = example("payment.declined")
+    payload["data"]["status"] = "declined"
+    payload["data"]["discount"] = {"coupon": "X"}
+    event = understood(payload)
+    assert isinstance(event, PaymentDeclined)
+    assert (event.status, event.amount) == ("declined", 2500)
+    assert event.metadata == {"chat_id": DIRECT}
+    assert event.chat_id is None
+    assert event.model_extra == {"discount": {"coupon": "X"}}
+    assert isinstance(understood(example("connection.created")), PaymentEvent)
+
+
+@pytest.mark.parametrize("event_type", [t for t in EVENT_TYPES if t.startswith("call.")])
+def test_call_events_keep_their_data_as_it_comes(event_type: str, understood: Any) -> None:
+    data = {"chat_id": DIRECT, "duration": 3, "from": {"x": [1]}}
+    event = understood({"event_type": event_type, "event_id": "e", "data": data})
+    assert isinstance(event, CallEvent)
+    assert event.data == data
+    assert event.chat_id == DIRECT
+    assert event.model_extra == {}
+
+
+def test_a_call_may_have_any_data(understood: Any) -> None:
+    event = understood({"event_type": "call.no_answer", "event_id": "e", "data": None})
+    assert isinstance(event, CallUnanswered)
+    assert event.data == {}
+
+
+def test_a_type_of_tomorrow_is_an_unknown_event_with_everything_in_it(understood: Any) -> None:
+    payload = {
+        "event_type": "message.translated",
+        "event_id": "e-1",
+        "api_version": "v4",
+        "region": "eu",
+        "data": {"chat": {"id": "c-1"}},
+    }
+    event = understood(payload)
+    assert type(event) is UnknownEvent
+    assert (event.type, event.event_id, event.chat_id) == ("message.translated", "e-1", "c-1")
+    assert event.data == {"chat": {"id": "c-1"}}
+    assert json.loads(event.body) == payload
+    assert event.model_extra == {"region": "eu"}
+
+
+@pytest.mark.parametrize(
+    ("body", "data"),
+    [
+        (b"\x00\xff not json", None),
+        (b"", None),
+        (b"[1, 2]", [1, 2]),
+        (b'"message.received"', "message.received"),
+        (b"null", None),
+        (b"{}", None),
+        (b'{"event_type": 7, "data": [3]}', [3]),
+        (b'{"event_type": {"a": 1}, "event_id": [], "created_at": "soon", "data": {"chat": 1}}', {"chat": 1}),
+    ],
+)
+def test_an_authentic_body_without_meaning_is_an_unknown_event(body: bytes, data: Any, understood: Any) -> None:
+    event = understood(body)
+    assert type(event) is UnknownEvent
+    assert event.type == ""
+    assert event.body == body
+    assert event.data == data
+    assert event.event_id == "msg_1"
+
+
+def test_unknown_keys_survive_at_every_depth(example: Any, understood: Any) -> None:
+    payload = example("message.received")
+    payload["region"] = "eu"
+    payload["data"]["mood"] = "good"
+    payload["data"]["chat"]["pinned"] = True
+    payload["data"]["sender_handle"]["nickname"] = "D"
+    payload["data"]["parts"][0]["language"] = "en"
+    event = understood(payload)
+    assert isinstance(event, MessageReceived)
+    assert event.model_extra == {"region": "eu", "mood": "good"}
+    assert event.chat.model_extra == {"pinned": True}
+    assert event.sender.model_extra == {"nickname": "D"}
+    assert event.parts[0].model_extra == {"language": "en"}
+
+
+def test_the_envelope_cannot_be_overwritten_by_data_nor_data_by_a_new_envelope_key(
+    example: Any, understood: Any
+) -> None:
+    payload = example("message.received")
+    payload["id"] = "envelope"
+    payload["data"]["event_id"] = payload["data"]["event_type"] = payload["data"]["trace_id"] = "data"
+    event = understood(payload)
+    assert isinstance(event, MessageReceived)
+    assert event.id == payload["data"]["id"]
+    assert event.event_id == payload["event_id"]
+    assert event.type == "message.received"
+    assert event.trace_id == payload["trace_id"]
+
+
+def test_unknown_values_of_fixed_lists_survive(example: Any, understood: Any) -> None:
+    payload = example("message.received")
+    payload["data"]["service"] = "WhatsApp"
+    payload["data"]["effect"] = {"type": "hologram", "name": "dragon"}
+    payload["data"]["chat"]["health_status"]["status"] = "RADIANT"
+    event = understood(payload)
+    assert isinstance(event, MessageReceived)
+    assert event.service == "WhatsApp"
+    assert event.effect is not None
+    assert event.effect.type == "hologram"
+    assert event.chat.health_status is not None
+    assert event.chat.health_status.status == "RADIANT"
+    assert event.set_aside == ()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "hologram", "depth": 3},
+        {"type": "text", "value": None},
+        {"type": "text", "value": {"rich": []}},
+        {"type": "imessage_app", "app": {"name": "x"}},
+        {},
+    ],
+)
+def test_a_part_of_tomorrow_is_kept_as_it_is(part: dict[str, Any], example: Any, understood: Any) -> None:
+    payload = example("message.received.link")
+    payload["data"]["parts"].insert(0, part)
+    event = understood(payload)
+    assert isinstance(event, MessageReceived)
+    assert isinstance(event.parts[0], UnknownPart)
+    assert event.parts[0].to_wire().items() <= {"type": "", **part}.items()
+    assert event.parts[0].model_extra == {key: value for key, value in part.items() if key != "type"}
+    assert len(event.links) == 1
+    assert event.set_aside == ()
+    assert event.model_dump(mode="json")["parts"][0].items() >= part.items()
+
+
+def test_null_parts_are_no_parts(example: Any, understood: Any) -> None:
+    payload = example("message.received")
+    payload["data"]["parts"] = None
+    event = understood(payload)
+    assert isinstance(event, MessageReceived)
+    assert (event.parts, event.text, event.set_aside) == ((), "", ())
+
+
+@pytest.mark.parametrize("gone", [None, "absent"])
+def test_a_message_needs_only_its_ids(gone: str | None, example: Any, understood: Any) -> None:
+    payload = example("message.received")
+    for key in payload["data"].keys() - {"id", "chat", "direction"}:
+        payload["data"][key] = None
+    for key in payload["data"]["chat"].keys() - {"id"}:
+        payload["data"]["chat"][key] = None
+    for key in payload.keys() - {"event_type", "data"}:
+        payload[key] = None
+    if gone:
+        payload = {key: value for key, value in payload.items() if value is not None}
+        payload["data"] = {"id": payload["data"]["id"], "chat": {"id": DIRECT}}
+    event = understood(payload)
+    assert isinstance(event, MessageReceived)
+    assert (event.chat_id, event.actor, event.line, event.sender.handle) == (DIRECT, None, None, "")
+    assert (event.is_own, event.zero_retention, event.set_aside) == (False, False, ())
+
+
+NEEDED = {("data",), ("data", "id"), ("data", "chat"), ("data", "chat", "id")}
+NEEDED |= {("data", "message"), ("data", "message", "id"), ("data", "chat_id")}  # 2025-01-01
+
+
+def every_path(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [p for key, item in items for p in ((*path, key), *every_path(item, (*path, key)))]
+
+
+@pytest.mark.parametrize("instead", [None, 5, "?", [], {}, ["?"], {"?": None}], ids=repr)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_no_single_wrong_value_loses_an_event_unless_it_names_it(file: Path, instead: Any) -> None:
+    payload = json.loads(file.read_bytes())
+    expected = EVENT_TYPES[payload["event_type"]]
+    for path in every_path(payload):
+        changed = copy.deepcopy(payload)
+        target = changed
+        for key in path[:-1]:
+            target = target[key]
+        target[path[-1]] = instead
+        try:
+            event = parse(delivered(changed))
+        except EventNotUnderstood:
+            assert path in NEEDED, path
+        else:
+            assert type(event) is expected or path == ("event_type",)
+
+
+def test_what_does_not_fit_is_left_out_and_named(example: Any, understood: Any) -> None:
+    payload = example("message.received")
+    payload["data"] |= {
+        "effect": "confetti",
+        "sent_at": "yesterday",
+        "reply_to": {"part_index": "first"},
+        "read_at": None,
+    }
+    payload["data"]["parts"] = ["hello", payload["data"]["parts"][0], 7]
+    event = understood(payload)
+    assert isinstance(event, MessageReceived)
+    assert event.set_aside == ("effect", "parts", "reply_to", "sent_at")
+    assert (event.effect, event.sent_at, event.reply_to) == (None, None, None)
+    assert event.text == "Thanks! Here is the receipt"
+
+
+def test_a_flood_of_wrong_values_is_given_up_at_once(example: Any) -> None:
+    payload = example("message.received")
+    payload["data"]["parts"] = [0] * 2000
+    with pytest.raises(EventNotUnderstood) as caught:
+        parse(delivered(payload))
+    assert caught.value.fields == ("parts",)
+
+
+def test_an_empty_event_id_is_none(example: Any, understood: Any) -> None:
+    assert understood({**example("message.received"), "event_id": ""}).event_id == "msg_1"
+
+
+def test_mending_leaves_the_decoded_body_as_it_was(example: Any) -> None:
+    payload = example("message.received")
+    payload["data"]["sender_handle"]["joined_at"] = "long ago"
+    delivery = delivered(payload)
+    before = copy.deepcopy(delivery.decoded)
+    first, second = parse(delivery), parse(delivery)
+    assert first == second
+    assert delivery.decoded == before
+
+
+@pytest.mark.parametrize(
+    ("change", "fields"),
+    [
+        ({"id": None}, ("id",)),
+        ({"id": 12}, ("id",)),
+        ({"chat": None}, ("chat", "chat_id")),
+        ({"chat": {"id": []}}, ("chat", "chat_id")),
+    ],
+)
+def test_a_message_without_its_ids_is_not_understood(
+    change: dict[str, Any], fields: tuple[str, ...], example: Any
+) -> None:
+    payload = example("message.received")
+    payload["data"] |= change
+    with pytest.raises(EventNotUnderstood) as caught:
+        parse(delivered(payload))
+    assert isinstance(caught.value, LinqbotError)
+    assert caught.value.lqb == "LQB2003"
+    assert caught.value.fields == fields
+    assert caught.value.delivery_id == f"w.{payload['event_id']}"
+
+
+@pytest.mark.parametrize("data", [[], "text", 7, True])
+def test_data_that_is_no_object_is_not_understood(data: Any, understood: Any) -> None:
+    with pytest.raises(EventNotUnderstood):
+        understood({"event_type": "reaction.added", "event_id": "e", "data": data})
+
+
+def test_errors_and_printed_events_show_no_text_and_no_handle(example: Any, understood: Any) -> None:
+    payload = example("message.received")
+    event = understood(payload)
+    for shown in (repr(event), str(event), f"{event!r}"):
+        assert payload["data"]["id"] in shown
+        assert "Thanks" not in shown
+        assert DANA not in shown
+
+    payload["data"] |= {"id": ["a secret text"], "effect": "a secret effect", "parts": ["a secret part"]}
+    with pytest.raises(EventNotUnderstood) as caught:
+        understood(payload)
+    assert "a secret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_stored_delivery_is_decoded_again(example: Any) -> None:
+    fresh = delivered(example("message.received"))
+    stored = Delivery(fresh.id, fresh.lane, fresh.type, fresh.body, fresh.received_at)
+    assert parse(stored) == parse(fresh)
+
+
+def test_a_decoded_delivery_is_not_decoded_again(example: Any) -> None:
+    fresh = delivered(example("message.received"))
+    bodiless = Delivery(fresh.id, fresh.lane, fresh.type, b"", fresh.received_at, decoded=fresh.decoded)
+    assert parse(bodiless) == parse(fresh)
+
+
+def test_events_are_frozen_and_can_be_copied_with_changes(example: Any, understood: Any) -> None:
+    event = understood(example("message.received"))
+    assert isinstance(event, MessageReceived)
+    with pytest.raises(ValueError, match="frozen"):
+        event.id = "other"  # type: ignore[misc]
+    assert event.model_copy(update={"parts": ()}).text == ""
+
+
+def test_a_reaction_of_old_names_only_a_number(example: Any, understood: Any) -> None:
+    payload = example("reaction.added")
+    del payload["data"]["from_handle"]
+    event = understood(payload)
+    assert isinstance(event, ReactionAdded)
+    assert event.sender.handle == event.actor == DANA
+    assert event.model_extra == {}
+
+
+def test_a_participant_of_old_names_only_a_number(example: Any, understood: Any) -> None:
+    payload = example("participant.added")
+    payload["data"]["participant"] = None
+    event = understood(payload)
+    assert isinstance(event, ParticipantAdded)
+    assert event.participant.handle == OTHER
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("message.received", {"direction": "outbound"}),
+        ("message.received", {"sender_handle": {"handle": LINE}}),
+        ("message.received.v2025-01-01", {"is_from_me": True}),
+        ("message.received.v2025-01-01", {"from_handle": None, "from": LINE}),
+        ("message.edited", {"direction": "outbound", "sender_handle": None}),
+        ("reaction.added", {"is_from_me": True}),
+        ("reaction.removed", {"from_handle": {"handle": LINE, "is_me": True}}),
+        ("poll.reaction.added", {"is_from_me": True}),
+        ("poll.vote.added", {"sender_handle": {"handle": LINE, "is_me": True}}),
+        ("poll.updated", {"direction": "outbound"}),
+        ("chat.typing_indicator.started", {"actor_handle": {"handle": LINE, "is_me": True}}),
+    ],
+)
+def test_own_echoes_are_known_as_such(name: str, change: dict[str, Any], example: Any, understood: Any) -> None:
+    payload = example(name)
+    payload["data"] |= change
+    event = understood(payload)
+    assert event.is_own
+    assert event.echoes
+
+
+def test_receipts_are_own_and_no_echoes(example: Any, understood: Any) -> None:
+    for name in (
+        "message.sent",
+        "message.delivered",
+        "message.read",
+        "message.failed",
+        "poll.delivered",
+        "poll.failed",
+    ):
+        event = understood(example(name))
+        assert event.is_own
+        assert not event.echoes
+
+
+def test_classes_gather_what_belongs_together(example: Any, understood: Any) -> None:
+    assert isinstance(understood(example("message.sent")), MessageSent)
+    assert not isinstance(understood(example("message.delivered")), MessageSent)
+    assert isinstance(understood(example("message.delivered")), MessageDelivered)
+    assert isinstance(understood(example("chat.typing_indicator.started")), TypingStarted)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=8,
+)
+KEYS = st.sampled_from(
+    [
+        "id",
+        "chat",
+        "chat_id",
+        "direction",
+        "sender_handle",
+        "from_handle",
+        "from",
+        "actor_handle",
+        "message",
+        "parts",
+        "poll",
+        "options",
+        "added_options",
+        "handles",
+        "handle",
+        "participant",
+        "owner_handle",
+        "is_me",
+        "is_group",
+        "type",
+        "value",
+        "mentions",
+        "mention",
+        "range",
+        "mention_range",
+        "effect",
+        "reply_to",
+        "sent_at",
+        "created_at",
+        "actor",
+        "change",
+        "phone_number",
+        "metadata",
+        "sticker",
+        "is_from_me",
+        "set_aside",
+        "event_id",
+        "data",
+    ]
+)
+DATA = st.recursive(
+    JSON,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=6),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(event_type=st.sampled_from(sorted(EVENT_TYPES)), data=DATA, envelope=st.dictionaries(KEYS, JSON, max_size=2))
+def test_no_data_raises_anything_but_not_understood(event_type: str, data: Any, envelope: dict[str, Any]) -> None:
+    body = json.dumps({**envelope, "event_type": event_type, "data": data}).encode()
+    try:
+        event = parse(delivered(body))
+    except EventNotUnderstood:
+        return
+    assert type(event) is EVENT_TYPES[event_type]
+    look_at_everything(event)
+
+
+@settings(max_examples=200, deadline=None)
+@given(body=st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_no_body_raises_anything(body: bytes) -> None:
+    event = parse(delivered(body))
+    assert isinstance(event, UnknownEvent)
+    assert event.body == body
+
+
+def look_at_everything(event: Event) -> None:
+    assert isinstance(event.is_own, bool)
+    assert repr(event)
+    if isinstance(event, MessageReceived):
+        assert isinstance(event.text_to_me, str)
+        assert all(mention.handle is not None for mention in event.mentions)
+        assert isinstance(event.is_addressed, bool)
+        assert len(event.media) + len(event.links) <= len(event.parts)
