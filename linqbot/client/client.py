@@ -1,0 +1,146 @@
+"""The client: Linq's API as nouns and verbs, over one transport.
+
+A noun's method builds a Call and hands it to `run`; what stands around `run` (effect ledger, outbound middleware)
+is put there with `wrapped` and knows no nouns. Endpoints that have no method yet: `client.run(prepare("noun.verb"))`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Self
+
+from linqbot.client.call import Answer, Call, Run
+from linqbot.client.chats import Chats
+from linqbot.client.messages import Messages
+from linqbot.client.phone_numbers import PhoneNumbers
+from linqbot.client.transport import HttpTransport, Transport
+from linqbot.client.v2 import V2
+from linqbot.client.v2 import credentials as v2_credentials
+from linqbot.client.webhook_events import WebhookEvents
+from linqbot.client.webhook_subscriptions import Subscriptions
+from linqbot.clock import Clock, SystemClock
+from linqbot.errors import ConfigError
+
+BASE_URL: Final = "https://api.linqapp.com/api/partner"
+
+
+class Client:
+    """Linq's API for one account. Make one, share it, close it: `async with Client(key) as client`.
+
+    Names of nouns, methods and arguments are those of Linq's own documents and official Python SDK.
+
+    Args:
+        api_key: Linq's key. It never appears in a repr, an error or a log.
+        base_url: Up to and without `/v3`.
+        timeout_s: Seconds for one attempt of a call, from its start to the last byte of its answer.
+        connect_timeout_s: Seconds of it for a new connection.
+        max_retries: How often a failed call is repeated when that is safe: on lost connections, 408, 429 and 5xx,
+            after `Retry-After` or 0.5, 1, 2, … 8 s.
+        transport: An httpx transport in place of the network, such as the emulator's; it is closed with the client.
+        clock: What the waits between repetitions are measured by.
+    Raises:
+        ConfigError: the key is empty or broken over lines, or the base URL is not a plain http(s) address.
+    """
+
+    __slots__ = ("_owns_transport", "_run", "_transport")
+
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        base_url: str = BASE_URL,
+        timeout_s: float = 60.0,
+        connect_timeout_s: float = 5.0,
+        max_retries: int = 2,
+        transport: HttpTransport | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        if not api_key or not all("!" <= letter <= "~" for letter in api_key):
+            raise ConfigError(
+                "The API key is empty, or has spaces, line breaks or foreign letters in it. "
+                "Copy it again from Linq's dashboard into LINQ_API_V3_API_KEY, or try: linqbot dev"
+            )
+        self._transport = Transport(
+            api_key,
+            base_url=base_url,
+            timeout_s=timeout_s,
+            connect_timeout_s=connect_timeout_s,
+            max_retries=max_retries,
+            clock=clock or SystemClock(),
+            credentials={"v2": v2_credentials(api_key)},
+            http=transport,
+        )
+        self._run: Run = self._transport.run
+        self._owns_transport = True
+
+    @property
+    def chats(self) -> Chats:
+        """Chats, their participants, messages and typing indicators."""
+        return Chats(self._run)
+
+    @property
+    def messages(self) -> Messages:
+        """Messages by id, tapbacks, and sending from the line Linq finds best."""
+        return Messages(self._run)
+
+    @property
+    def webhook_subscriptions(self) -> Subscriptions:
+        """Where Linq sends events, and which."""
+        return Subscriptions(self._run)
+
+    @property
+    def webhook_events(self) -> WebhookEvents:
+        """The event types there are."""
+        return WebhookEvents(self._run)
+
+    @property
+    def phone_numbers(self) -> PhoneNumbers:
+        """The lines of the account."""
+        return PhoneNumbers(self._run)
+
+    @property
+    def v2(self) -> V2:
+        """The legacy API."""
+        return V2(self._run)
+
+    @property
+    def base_url(self) -> str:
+        """Where it calls, without a slash at the end."""
+        return self._transport.base_url
+
+    async def run(self, call: Call) -> Answer:
+        """Send a ready call, as the ledger does with stored ones. The rules are not asked again.
+
+        Raises:
+            RateLimited, LinqUnavailable, LinqApiError: as the call's own method would.
+        """
+        return await self._run(call)
+
+    def wrapped(self, wrap: Callable[[Run], Run]) -> Client:
+        """The same client over the same connections, with `wrap` around every call; cheap enough to make per turn.
+
+        `wrap` gets the present `run` and gives back its own. Called on a wrapped client, the newest wrapping is the
+        outermost. Closing the result closes nothing.
+        """
+        client = object.__new__(Client)
+        client._transport = self._transport
+        client._run = wrap(self._run)
+        client._owns_transport = False
+        return client
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._owns_transport:
+            await self._transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"Client(base_url={self.base_url!r})"

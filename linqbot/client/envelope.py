@@ -1,0 +1,114 @@
+"""What Linq says when it says no, read into our errors: the bodies of V3 and V2, and bodies that are neither.
+
+Nothing here raises and nothing here knows HTTP libraries. Linq's own sentences may quote what was sent, so they are
+freed of handles, addresses and texts before they become an error message, which ends up in logs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from pydantic_core import from_json
+
+from linqbot.client.call import Call
+from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
+
+_PRIVATE = re.compile(r"https?://\S+|[\w.%+-]+@[\w.-]+\.\w+|(?<![\w-])\+?\d[\d ().-]{5,}\d(?![\w-])")
+_OURS = re.compile(r"https://docs\.linqapp\.com/[\w./#-]*")
+_LONGEST_MESSAGE = 500
+
+
+def error_for(
+    call: Call, status: int, headers: Mapping[str, str], body: bytes, *, now: float, secret: str
+) -> LinqApiError:
+    """The error an answer other than 2xx means.
+
+    Args:
+        now: Unix seconds, for a `Retry-After` given as a date.
+        secret: The API key, which no message may show even if Linq should quote it.
+    """
+    document = _decoded(body)
+    inner = _inner(document)
+    kind = RateLimited if status == 429 else LinqUnavailable if status >= 500 or status == 408 else LinqApiError
+    return kind(
+        _sentence(inner, call, secret) or f"HTTP {status} without an error body of Linq's",
+        status=status,
+        code=_whole(inner.get("code")),
+        doc_url=_text(inner.get("doc_url")),
+        trace_id=_text(document.get("trace_id")) or _text(inner.get("trace_id")),
+        retry_after_s=_retry_after_s(headers.get("retry-after"), now) or _seconds(inner.get("retry_after")),
+        call=call.name,
+    )
+
+
+def _decoded(body: bytes) -> Mapping[str, Any]:
+    try:
+        document = from_json(body)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _inner(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """V3 has one `error`, V2 a list of `errors`."""
+    errors = document.get("errors")
+    inner = errors[0] if isinstance(errors, list) and errors else document.get("error")
+    return inner if isinstance(inner, dict) else {}
+
+
+def _sentence(inner: Mapping[str, Any], call: Call, secret: str) -> str:
+    said = _text(inner.get("message")) or _text(inner.get("detail")) or _text(inner.get("title")) or ""
+    # Longest first: a text that holds another one must not be left half standing.
+    for own in sorted({secret, *_words(call.body)}, key=len, reverse=True):
+        said = said.replace(own, "…")
+    return _PRIVATE.sub(lambda found: found[0] if _OURS.fullmatch(found[0]) else "…", said)[:_LONGEST_MESSAGE]
+
+
+def _words(body: Any, name: str = "") -> Iterator[str]:
+    """The free texts of a body. Names from fixed lists, such as an effect's, may stand in a message."""
+    if isinstance(body, Mapping):
+        for key, value in body.items():
+            yield from _words(value, key)
+    elif isinstance(body, list | tuple):
+        for value in body:
+            yield from _words(value, name)
+    elif isinstance(body, str) and len(body) > 2 and name in _FREE_TEXTS:
+        yield body
+
+
+_FREE_TEXTS = frozenset({
+    "value", "text", "from", "to", "exclude_from", "handle", "address", "phone_number", "phone_numbers", "mention",
+    "forwarding_number", "first_name", "last_name", "display_name", "caption", "subcaption", "trailing_caption",
+    "trailing_subcaption", "fallback_text", "description", "reason", "code", "custom_emoji", "filename",
+})  # fmt: skip
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _seconds(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and 0 < value < float("inf") else None
+
+
+def _retry_after_s(header: str | None, now: float) -> float | None:
+    """Seconds, which HTTP also lets a server say as a date."""
+    if not header:
+        return None
+    try:
+        return _seconds(float(header))
+    except ValueError:
+        pass
+    try:
+        return _seconds(parsedate_to_datetime(header).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None

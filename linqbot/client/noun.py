@@ -1,0 +1,147 @@
+"""What the nouns of the client have in common: build a call, ask the rules, run it, read the answer; and lists."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import from_json, to_json
+
+from linqbot import rules
+from linqbot.client.call import Answer, Run
+from linqbot.client.endpoints import prepare
+from linqbot.errors import LinqApiError, RuleBroken
+from linqbot.types.data import Data
+
+T = TypeVar("T")
+DataT = TypeVar("DataT", bound=Data)
+
+
+class Noun:
+    """A group of methods. It holds nothing but `run`, so making one costs nothing worth keeping it for."""
+
+    __slots__ = ("_run",)
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def _call(
+        self,
+        name: str,
+        *,
+        path: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> Answer:
+        """Run the endpoint `name`. Fields and query values that are None are left out.
+
+        Raises:
+            RuleBroken: it would break one of Linq's rules; nothing was sent.
+        """
+        wire = None if body is None else _wire(body)
+        asked = {} if query is None else {field: _word(value) for field, value in query.items() if value is not None}
+        path = path or {}
+        broken = rules.check(name, wire, asked, path)
+        if broken is not None:
+            raise RuleBroken(broken.message, rule=broken.rule, status=broken.status, code=broken.code)
+        call = prepare(name, path=path, body=wire, query=tuple(asked.items()))
+        if key is None and len(call.key_in) > 1:
+            key = call.key  # given in one place, it belongs in all of them
+        return await self._run(call.with_key(key) if key else call)
+
+
+def read(kind: type[DataT], answer: Answer, name: str) -> DataT:
+    """The answer's data as `kind`.
+
+    Raises:
+        LinqApiError: Linq accepted the call, but what it answered is not a `kind`. `status` is then 2xx.
+    """
+    try:
+        return kind.model_validate({} if answer.data is None else answer.data)
+    except ValidationError as error:
+        places = ", ".join(
+            ".".join(map(str, each["loc"])) or "everything" for each in error.errors(include_input=False)
+        )
+        said = f"accepted, but the answer cannot be read as {kind.__name__} (at {places})"
+        # Not from the ValidationError: it quotes the answer, and so people's handles and texts.
+        raise LinqApiError(said, status=answer.status, call=name) from None
+
+
+def many(value: Any) -> Any:
+    """A sequence as a list. A lone string stays one, so that the rules refuse it instead of taking it letter by letter."""
+    return value if value is None or isinstance(value, str) else list(value)
+
+
+def _wire(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON object Linq gets: a copy of plain JSON values, equal to what a ledger reads back."""
+    present = {name: value for name, value in body.items() if value is not None}
+    try:
+        wire: dict[str, Any] = from_json(to_json(present, by_alias=True, exclude_none=True))
+    except ValueError:
+        # Not from the cause: it quotes what it could not encode.
+        raise RuleBroken(
+            "the body cannot be written as JSON: a value of a foreign type, or half an emoji (a lone surrogate). "
+            "Give strings, numbers, lists, mappings and linqbot's own types.",
+            rule="R2", status=400, code=1003,
+        ) from None  # fmt: skip
+    return wire
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list.
+
+    Attributes:
+        next_cursor: Give it as `cursor` to read on; None at the end.
+        total: How many there are in all, where Linq says so (V2 only).
+    """
+
+    items: tuple[T, ...]
+    next_cursor: str | None = None
+    total: int | None = None
+
+
+class Listing(Generic[T]):
+    """A list that is read page by page as you go.
+
+    `async for chat in listing` walks over everything, `await listing` is the first page,
+    `async for page in listing.pages()` is page after page. Each walk begins anew; nothing is asked before.
+    """
+
+    __slots__ = ("_cursor", "_page")
+
+    def __init__(self, page: Callable[[str | None], Awaitable[Page[T]]], cursor: str | None) -> None:
+        self._page = page
+        self._cursor = cursor
+
+    async def pages(self) -> AsyncIterator[Page[T]]:
+        """Page after page.
+
+        Raises:
+            LinqApiError: Linq answered with a cursor it gave before; walking on would never end.
+        """
+        cursor, seen = self._cursor, {self._cursor}
+        while True:
+            page = await self._page(cursor)
+            yield page
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+            if cursor in seen:
+                raise LinqApiError("the list leads back to a page it showed before", status=200)
+            seen.add(cursor)
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        async for page in self.pages():
+            for item in page.items:
+                yield item
+
+    def __await__(self) -> Generator[Any, None, Page[T]]:
+        return self._page(self._cursor).__await__()

@@ -1,0 +1,56 @@
+"""Whether a call that failed may be repeated, and when. A pure function, so that its table can be read in its test.
+
+Linq's official client also repeats 409. Here a 409 is never repeated: at Linq it is an answer about the world, such
+as a chat that was left, and the same question would get the same answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from linqbot.client.call import Call
+from linqbot.errors import LinqApiError
+
+LONGEST_WAIT_S: Final = 60.0
+"""Who asks for more patience than this has it from the caller: the error says how long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One attempt that did not work.
+
+    Attributes:
+        sent: False when surely no byte of the request left this machine.
+        advice: The header `x-should-retry`; None when there was none.
+    """
+
+    error: LinqApiError
+    sent: bool = True
+    advice: bool | None = None
+
+
+def pause_s(call: Call, failure: Failure, attempt: int, *, jitter: float) -> float | None:
+    """Seconds to wait before the call is made again, or None to give up.
+
+    Args:
+        attempt: 0 after the first one.
+        jitter: 0 to 1; takes up to a quarter off, so that callers who failed together do not return together.
+    """
+    if not _may_repeat(call, failure):
+        return None
+    asked = failure.error.retry_after_s
+    if asked is not None:
+        return asked if asked <= LONGEST_WAIT_S else None
+    return float(min(0.5 * 2**attempt, 8.0) * (1 - 0.25 * jitter))
+
+
+def _may_repeat(call: Call, failure: Failure) -> bool:
+    status = failure.error.status
+    if status == 409 or failure.advice is False:
+        return False
+    if not failure.sent or status == 429:
+        return True  # Linq has done nothing yet
+    if call.safety == "once" or (call.safety == "keyed" and call.key is None):
+        return False  # it may have been done, and a repetition would do it twice
+    return failure.advice is True or status is None or status == 408 or status >= 500

@@ -1,0 +1,80 @@
+"""When a failed call is repeated: the whole table."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from linqbot.client.call import Call
+from linqbot.client.endpoints import ENDPOINTS, prepare
+from linqbot.client.retry import Failure, pause_s
+from linqbot.errors import LinqApiError, LinqUnavailable
+
+READ = prepare("chats.retrieve")
+NATURAL = prepare("messages.update", body={"text": "x"})
+KEYED = prepare("chats.messages.send", body={"message": {}}).with_key("k")
+KEYLESS = prepare("chats.messages.send", body={"message": {}})
+ONCE = prepare("chats.send_voicememo", body={})
+HINT = prepare("chats.typing.start")
+
+REFUSED = Failure(LinqUnavailable("refused"), sent=False)
+LOST = Failure(LinqUnavailable("lost"))
+
+
+def said(status: int, advice: bool | None = None, retry_after_s: float | None = None) -> Failure:
+    return Failure(LinqApiError("no", status=status, retry_after_s=retry_after_s), advice=advice)
+
+
+@pytest.mark.parametrize(
+    ("failure", "repeated"),
+    [
+        #                 read natural keyed keyless once hint
+        (REFUSED, "      yes  yes     yes   yes     yes  yes"),
+        (LOST, "         yes  yes     yes   no      no   yes"),
+        (said(408), "    yes  yes     yes   no      no   yes"),
+        (said(429), "    yes  yes     yes   yes     yes  yes"),
+        (said(500), "    yes  yes     yes   no      no   yes"),
+        (said(503), "    yes  yes     yes   no      no   yes"),
+        (said(599), "    yes  yes     yes   no      no   yes"),
+        (said(307), "    no   no      no    no      no   no"),
+        (said(400), "    no   no      no    no      no   no"),
+        (said(401), "    no   no      no    no      no   no"),
+        (said(403), "    no   no      no    no      no   no"),
+        (said(404), "    no   no      no    no      no   no"),
+        (said(409), "    no   no      no    no      no   no"),
+        (said(409, advice=True), "no no no no no no"),
+        (said(400, advice=True), "yes yes yes no no yes"),
+        (said(500, advice=True), "yes yes yes no no yes"),
+        (said(500, advice=False), "no no no no no no"),
+        (said(429, advice=False), "no no no no no no"),
+        (said(429, retry_after_s=60), "yes yes yes yes yes yes"),
+        (said(429, retry_after_s=61), "no no no no no no"),
+        (said(503, retry_after_s=5), "yes yes yes no no yes"),
+    ],
+)
+def test_a_call_is_repeated_only_when_that_is_safe(failure: Failure, repeated: str) -> None:
+    calls = (READ, NATURAL, KEYED, KEYLESS, ONCE, HINT)
+    told = ["no" if pause_s(call, failure, 0, jitter=0) is None else "yes" for call in calls]
+    assert told == repeated.split()
+
+
+@pytest.mark.parametrize(
+    ("attempt", "seconds"), [(0, 0.5), (1, 1.0), (2, 2.0), (3, 4.0), (4, 8.0), (5, 8.0), (30, 8.0)]
+)
+def test_the_wait_doubles_up_to_eight_seconds(attempt: int, seconds: float) -> None:
+    assert pause_s(READ, LOST, attempt, jitter=0) == seconds
+    assert pause_s(READ, LOST, attempt, jitter=1) == seconds * 0.75
+
+
+def test_linqs_own_wish_is_kept_to_the_second() -> None:
+    assert pause_s(KEYED, said(429, retry_after_s=12.0), 4, jitter=1) == 12.0
+
+
+@given(st.sampled_from(sorted(ENDPOINTS)), st.integers(300, 599), st.none() | st.booleans())
+def test_what_must_happen_once_is_never_repeated_after_it_may_have_happened(
+    name: str, status: int, advice: bool | None
+) -> None:
+    call: Call = prepare(name)
+    if call.safety == "once" and status != 429:
+        assert pause_s(call, said(status, advice), 0, jitter=0) is None
