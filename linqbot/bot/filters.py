@@ -78,11 +78,19 @@ def name_of(predicate: Callable[..., Any]) -> str:
 
 
 def exact(*texts: str) -> Filter[Texts]:
-    """The whole text is one of these, trimmed and in any case: `exact("hi", "hello")`."""
+    """The whole text is one of these, trimmed and in any case: `exact("hi", "hello")`.
+
+    In a group a mention of the bot does not count: `@Bot, hi` is `hi`.
+    """
     wanted = frozenset(text.strip().casefold() for text in texts)
     if not texts or "" in wanted:
         raise BotError("A text filter with no words can never match. Give the words, or leave the filter out.")
-    return Filter(lambda event: event.text.strip().casefold() in wanted, f"exact{texts!r}")
+
+    def fits(event: Texts) -> bool:
+        text = event.text_to_me if isinstance(event, MessageReceived) else event.text
+        return text.strip().casefold() in wanted
+
+    return Filter(fits, f"exact{texts!r}")
 
 
 def contains(*texts: str) -> Filter[Texts]:
@@ -127,5 +135,5 @@ in_group: Filter[Event] = Filter(lambda event: event.is_group is True, "in_group
 in_direct: Filter[Event] = Filter(lambda event: event.is_group is False, "in_direct")
 has_media: Filter[MessageReceived] = Filter(lambda event: bool(event.media), "has_media")
 has_link: Filter[MessageReceived] = Filter(lambda event: bool(event.links), "has_link")
-mentions_bot: Filter[MessageReceived] = Filter(lambda event: any(m.is_me for m in event.mentions), "mentions_bot")
+mentions_bot: Filter[MessageReceived] = Filter(lambda event: event.mentions_me, "mentions_bot")
 replies_to_bot: Filter[MessageReceived] = Filter(lambda event: event.replies_to_me, "replies_to_bot")

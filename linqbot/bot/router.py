@@ -134,7 +134,7 @@ class Router:
 
     def include(self, router: Router) -> None:
         """Put another router's handlers here, after those already registered."""
-        if router is self or self in router.routers():
+        if any(inner is self for inner in router.routers()):
             raise BotError("A router cannot include itself, neither directly nor through another.")
         self._entries.append(router)
 

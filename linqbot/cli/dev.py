@@ -47,7 +47,9 @@ def command(file: str, host: str, port: int, reload: bool) -> None:
         reserved.close()
         address = f"http://{host}:{page.getsockname()[1]}"
         with tempfile.TemporaryDirectory(prefix="linqbot-dev-") as folder:
-            asyncio.run(_dev(_Bot(file, address, bot_port, Path(folder)), path.resolve().parent, page, reload=reload))
+            asyncio.run(
+                _dev(_Bot(file, address, bot_port, Path(folder)), path.resolve().parent, page, host, reload=reload)
+            )
 
 
 @dataclass(slots=True)
@@ -75,7 +77,6 @@ class _Bot:
             "LINQBOT_HOST": "127.0.0.1",
             "LINQBOT_PORT": str(self.port),
             "LINQBOT_DRAIN_S": "1",
-            "LINQBOT_QUIET": "1",
         }
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "linqbot", "serve", self.file, env=environ
@@ -103,10 +104,10 @@ class _Bot:
         return False
 
 
-async def _dev(bot: _Bot, watched: Path, page: socket.socket, *, reload: bool) -> None:
-    emulator = Emulator(api_key=None, public_url=bot.emulator)
-    bot.webhook_secret = emulator.subscribe(f"{bot.url}/webhooks/linq?version=2026-02-03")
-    serving = http.server(create_app(emulator), graceful_s=1)
+async def _dev(bot: _Bot, watched: Path, page: socket.socket, host: str, *, reload: bool) -> None:
+    emulator = Emulator(public_url=bot.emulator)
+    bot.webhook_secret = emulator.subscribe(f"{bot.url}/webhooks/linq?version=2026-02-03").secret
+    serving = http.server(create_app(emulator, allowed_hosts=[host]), graceful_s=1, before_exit=emulator.end_streams)
     server = asyncio.create_task(serving.serve(sockets=[page]))
     try:
         await bot.start()

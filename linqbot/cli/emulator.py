@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from linqbot.cli import http, logs
 from linqbot.emulator.app import create_app
 from linqbot.emulator.emulator import Emulator
+from linqbot.errors import ConfigError
 
 
 @click.command("emulator")
@@ -28,10 +31,29 @@ def command(host: str, port: int, api_key: str | None, state: Path | None) -> No
         address = f"http://{host}:{bound.getsockname()[1]}"
         emulator = Emulator(api_key=api_key, public_url=address)
         if state is not None and state.exists():
-            emulator.load(state)
+            emulator.load_state(_read(state))
         click.echo(f"Linq emulator on {address}")
-        started = http.run(create_app(emulator), bound)
+        app = create_app(emulator, allowed_hosts=[host])
+        started = http.run(app, bound, before_exit=emulator.end_streams)
         if state is not None:
-            emulator.save(state)
+            _write(state, emulator.save_state())
         if not started:
             sys.exit(1)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        state = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file} cannot be read as JSON: {error}. Correct it, or remove it to begin anew.") from error
+    if not isinstance(state, dict):
+        raise ConfigError(f"{file} holds no JSON object. It has lists such as phone_numbers and chats.")
+    return state
+
+
+def _write(file: Path, state: dict[str, Any]) -> None:
+    # Beside it first: a full disk must not cost the state that was there. It holds signing secrets, so 0600.
+    beside = file.with_name(file.name + ".new")
+    beside.touch(mode=0o600)
+    beside.write_text(json.dumps(state, indent=1, ensure_ascii=False))
+    beside.replace(file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 import uvicorn
@@ -15,13 +15,26 @@ from linqbot.errors import ConfigError
 
 
 class Server(uvicorn.Server):
-    """A server that a first signal asks to stop and a second one stops at once."""
+    """A server that a first signal asks to stop and a second one stops at once.
+
+    Args:
+        before_exit: Called on the first signal, to end answers that would never end by themselves.
+    """
+
+    def __init__(self, config: uvicorn.Config, before_exit: Callable[[], object] | None = None) -> None:
+        super().__init__(config)
+        self._before_exit = before_exit
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
             # Everything accepted is on disk: nothing is lost by not saying goodbye.
             os._exit(128 + sig)
         super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._before_exit is not None:
+            self._before_exit()
+        await super().shutdown(sockets)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -44,7 +57,13 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-def server(app: ASGIApp, *, trusted_proxies: Sequence[str] = (), graceful_s: float | None = None) -> Server:
+def server(
+    app: ASGIApp,
+    *,
+    trusted_proxies: Sequence[str] = (),
+    graceful_s: float = 5,
+    before_exit: Callable[[], object] | None = None,
+) -> Server:
     """A server for `app`, not yet running.
 
     Args:
@@ -62,18 +81,24 @@ def server(app: ASGIApp, *, trusted_proxies: Sequence[str] = (), graceful_s: flo
         server_header=False,
         proxy_headers=bool(trusted_proxies),
         forwarded_allow_ips=list(trusted_proxies) or None,
-        timeout_graceful_shutdown=None if graceful_s is None else max(1, round(graceful_s)),
+        timeout_graceful_shutdown=max(1, round(graceful_s)),
     )
-    return Server(config)
+    return Server(config, before_exit)
 
 
-def run(app: ASGIApp, bound: socket.socket, *, trusted_proxies: Sequence[str] = ()) -> bool:
+def run(
+    app: ASGIApp,
+    bound: socket.socket,
+    *,
+    trusted_proxies: Sequence[str] = (),
+    before_exit: Callable[[], object] | None = None,
+) -> bool:
     """Serve `app` on a bound socket until a signal ends it.
 
     Returns:
         True when it started; False when its start-up failed, which has been logged.
     """
-    serving = server(app, trusted_proxies=trusted_proxies, graceful_s=5)
+    serving = server(app, trusted_proxies=trusted_proxies, before_exit=before_exit)
     # uvicorn raises the signal again once it has stopped; by default that would end us as killed, not as done.
     for sig in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sig, lambda *_: None)

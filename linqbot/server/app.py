@@ -92,7 +92,8 @@ def create_app(
 
     async def readyz(_: Request) -> JSONResponse:
         ready = webhook.is_open and worker.is_running
-        return JSONResponse({"ready": ready, "busy": worker.busy}, status_code=200 if ready else 503)
+        told = {"ready": ready, "busy": worker.busy, "waiting": await storage.depth() if ready else None}
+        return JSONResponse(told, status_code=200 if ready else 503)
 
     routes = [Route(WEBHOOK_PATH, webhook), Route("/livez", livez), Route("/readyz", readyz)]
     return Starlette(routes=routes, lifespan=lifespan)

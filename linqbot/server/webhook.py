@@ -112,7 +112,7 @@ class WebhookEndpoint:
             log.error("delivery.refused", delivery=delivery.id, error=str(error))
             await _later(send)
             return
-        log.debug("delivery.stored" if is_new else "delivery.duplicate", delivery=delivery.id, lane=delivery.lane)
+        log.debug("delivery.stored" if is_new else "delivery.duplicate", delivery=delivery.id)
         await _answer(send, 200, [])
 
     async def _out_of_time(self, headers: dict[str, str], body: bytes, error: StaleSignature, send: Send) -> None:

@@ -20,7 +20,7 @@ from linqbot.clock import Clock
 from linqbot.errors import LeaseLost, LinqApiError, LinqUnavailable, RateLimited, StorageUnavailable
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
-from linqbot.events.parse import parse
+from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Bury, Finish, Lease, Outcome, Park, Retry
 from linqbot.worker.ledger import AmbiguousEffect, Ledger, TurnParked
@@ -106,7 +106,8 @@ class Turns:
             return self._park(lease, str(cause), cause.retry_after_s)
         if isinstance(cause, StorageUnavailable):
             return self._park(lease, str(cause), STORAGE_PAUSE_S)
-        if isinstance(cause, AmbiguousEffect):
+        if isinstance(cause, AmbiguousEffect | EventNotUnderstood):
+            # Running again would end the same way: a person, or the next release, decides.
             return Bury(str(cause), handler)
         if not isinstance(error, Exception):
             raise error
@@ -135,14 +136,13 @@ class Turns:
         now = self.clock.now()
         if now - lease.delivery.received_at > self.patience.park_for_s:
             return Bury(f"Linq stayed away for {self.patience.park_for_s / 3600:.0f} hours: {reason}")
-        log.warning("turn.parked", delivery=lease.delivery.id, lane=lease.delivery.lane, reason=reason)
+        log.warning("turn.parked", delivery=lease.delivery.id, reason=reason)
         return Park(now + (self.patience.park_s if after_s is None else after_s), reason)
 
     def _failed(self, lease: Lease, error: Exception, handler: str | None) -> Outcome:
         failures = lease.attempts + 1
         facts = {
             "delivery": lease.delivery.id,
-            "lane": lease.delivery.lane,
             "handler": handler,
             "attempt": failures,
             "error": type(error).__name__,
@@ -162,7 +162,7 @@ class Turns:
                 await self.storage.finish(lease, finish)
             except LeaseLost:
                 # Somebody else has the lane; what we did stands in the ledger, so they will not do it again.
-                log.warning("turn.lease_lost", delivery=lease.delivery.id, lane=lease.delivery.lane)
+                log.warning("turn.lease_lost", delivery=lease.delivery.id)
             except StorageUnavailable as error:
                 # The lane is held until the end of its turn is on disk: going on would answer twice after a crash.
                 log.error("turn.unfinished", delivery=lease.delivery.id, error=str(error))

@@ -1,0 +1,267 @@
+"""Kills `linqbot serve` with SIGKILL at random moments under load, and counts what was lost, doubled or out of order.
+
+    uv run python benchmarks/crash.py --kills 1000
+
+An emulator of Linq and `linqbot serve` run as processes of their own. Signed deliveries are sent as Linq sends them:
+again after anything but a 2xx, some of them twice at once, each chat's in order. The bot answers each message with
+its number; at the end every chat at the emulator must show every number once, in order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from linqbot.webhooks import sign
+
+SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+BOT = """
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot(read=False, typing=False, max_age_s=None)
+
+
+@bot.on_message
+async def echo(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply(message.text)
+    if int(message.text) % 3 == 0:
+        await ctx.send(message.text + "b")
+"""
+
+
+@dataclass
+class Report:
+    """What a run showed. `lost`, `doubled` and `disordered` must be empty."""
+
+    deliveries: int
+    kills: int = 0
+    seconds: float = 0.0
+    posts: int = 0
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    disordered: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.deliveries} deliveries, {self.posts} posts, {self.kills} kills in {self.seconds:.0f} s: "
+            f"{len(self.lost)} lost, {len(self.doubled)} doubled, {len(self.disordered)} chats out of order"
+        )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Served:
+    """A `linqbot` process that can be killed and started again on the same port."""
+
+    def __init__(self, folder: Path, name: str, port: int, *arguments: str, **environ: str) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self._command = [sys.executable, "-m", "linqbot", *arguments, "--port", str(port)]
+        self._environ = {**os.environ, **environ}
+        self._folder = folder
+        self._log = (folder / f"{name}.log").open("ab")
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        self.process = await asyncio.create_subprocess_exec(
+            *self._command, cwd=self._folder, env=self._environ, stdout=self._log, stderr=self._log
+        )
+
+    async def kill(self, sig: int = signal.SIGKILL) -> int:
+        assert self.process is not None
+        self.process.send_signal(sig)
+        return await self.process.wait()
+
+    async def up(self, http: httpx.AsyncClient, path: str) -> None:
+        async with asyncio.timeout(60):
+            while True:
+                assert self.process is not None
+                assert self.process.returncode is None, f"linqbot ended with {self.process.returncode}"
+                try:
+                    if (await http.get(self.url + path)).status_code == 200:
+                        return
+                except httpx.TransportError:
+                    pass
+                await asyncio.sleep(0.02)
+
+
+class Load:
+    """Sends each chat's deliveries as Linq would, until every one was answered with 2xx."""
+
+    def __init__(self, target: str, http: httpx.AsyncClient, chats: list[str], count: int, seed: int) -> None:
+        self.target = target + "/webhooks/linq"
+        self.random = random.Random(seed)
+        self._http = http
+        self.posts = 0
+        self.said = {chat: [str(n) for n in range(i, count, len(chats))] for i, chat in enumerate(chats)}
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for chat, numbers in self.said.items():
+                group.create_task(self._chat(chat, numbers))
+
+    async def _chat(self, chat: str, numbers: list[str]) -> None:
+        for number in numbers:
+            body = _received(chat, number)
+            copies = 2 if self.random.random() < 0.1 else 1
+            await asyncio.gather(*(self._deliver(body) for _ in range(copies)))
+
+    async def _deliver(self, body: bytes) -> None:
+        event_id = json.loads(body)["event_id"]
+        while True:
+            now = int(time.time())
+            headers = {
+                "webhook-id": event_id,
+                "webhook-timestamp": str(now),
+                "webhook-signature": sign(body, webhook_id=event_id, timestamp=now, secret=SECRET),
+            }
+            self.posts += 1
+            try:
+                answer = await self._http.post(self.target, content=body, headers=headers)
+                if answer.is_success:
+                    return
+                assert answer.status_code == 503, answer.status_code
+            except httpx.TransportError:
+                pass
+            await asyncio.sleep(self.random.uniform(0.01, 0.1))
+
+
+def _received(chat: str, text: str) -> bytes:
+    line = {"id": str(uuid.uuid4()), "handle": "+12025550100", "service": "iMessage", "is_me": True}
+    person = {"id": str(uuid.uuid4()), "handle": "+14155550142", "service": "iMessage", "is_me": False}
+    data: dict[str, Any] = {
+        "id": str(uuid.uuid4()),
+        "chat": {"id": chat, "is_group": False, "owner_handle": line},
+        "direction": "inbound",
+        "sender_handle": person,
+        "parts": [{"type": "text", "value": text}],
+        "service": "iMessage",
+    }
+    event = {"api_version": "v3", "webhook_version": "2026-02-03", "event_type": "message.received"}
+    return json.dumps(event | {"event_id": str(uuid.uuid4()), "data": data}).encode()
+
+
+PER_CHAT = 20
+"""Deliveries of one chat. Linq lets a line send a person 30 messages a minute, and a third is answered twice."""
+
+
+async def run(deliveries: int, kills: int, *, seed: int = 0, folder: Path | None = None) -> Report:
+    """Send `deliveries` and kill the bot `kills` times while they arrive."""
+    report, started = Report(deliveries), time.monotonic()
+    dice = random.Random(seed)
+    with tempfile.TemporaryDirectory(prefix="linqbot-crash-") as own:
+        place = folder or Path(own)
+        (place / "bot.py").write_text(BOT)
+        emulator = Served(place, "emulator", free_port(), "emulator")
+        bot = Served(
+            place,
+            "bot",
+            free_port(),
+            "serve",
+            "bot.py",
+            LINQ_API_V3_API_KEY="crash",
+            LINQ_API_V3_BASE_URL=emulator.url + "/api/partner",
+            LINQ_WEBHOOK_SECRET=SECRET,
+            LINQBOT_STORAGE=f"sqlite:///{place / 'crash.db'}",
+        )
+        async with httpx.AsyncClient(timeout=30, trust_env=False, limits=httpx.Limits(max_connections=64)) as http:
+            await asyncio.gather(emulator.start(), bot.start())
+            try:
+                await emulator.up(http, "/emulator/state")
+                ids = [await _chat(http, emulator.url, n) for n in range(-(-deliveries // PER_CHAT))]
+                await bot.up(http, "/readyz")
+                load = Load(bot.url, http, ids, deliveries, seed)
+                arriving = asyncio.create_task(load.run())
+                await _kill_now_and_then(bot, http, arriving, kills, dice, report)
+                await arriving
+                await _settled(http, bot.url)
+                report.posts = load.posts
+                for chat, numbers in load.said.items():
+                    _compare(report, chat, numbers, await _replies(http, emulator.url, chat))
+            finally:
+                for served in (bot, emulator):
+                    if served.process is not None and served.process.returncode is None:
+                        await served.kill()
+    report.seconds = time.monotonic() - started
+    return report
+
+
+async def _kill_now_and_then(
+    bot: Served,
+    http: httpx.AsyncClient,
+    arriving: asyncio.Task[None],
+    kills: int,
+    dice: random.Random,
+    report: Report,
+) -> None:
+    while report.kills < kills and not arriving.done():
+        await asyncio.sleep(dice.expovariate(1 / 0.15))
+        await bot.kill()
+        report.kills += 1
+        await bot.start()
+        if dice.random() < 0.8:
+            await bot.up(http, "/readyz")  # the others die while they start
+        if sys.stderr.isatty():
+            print(f"\r{report.kills}/{kills} kills", end="", file=sys.stderr)
+    await bot.up(http, "/readyz")
+
+
+async def _chat(http: httpx.AsyncClient, emulator: str, n: int) -> str:
+    body = {"from": f"+1415{n:07}", "to": "+12025550100", "parts": [{"type": "text", "value": "start"}]}
+    answer = await http.post(f"{emulator}/emulator/inbound", json=body)
+    answer.raise_for_status()
+    return str(answer.json()["chat_id"])
+
+
+async def _settled(http: httpx.AsyncClient, bot: str) -> None:
+    async with asyncio.timeout(120):
+        while (await http.get(f"{bot}/readyz")).json()["waiting"]:  # noqa: ASYNC110 - it is another process
+            await asyncio.sleep(0.1)
+
+
+async def _replies(http: httpx.AsyncClient, emulator: str, chat: str) -> list[str]:
+    state = (await http.get(f"{emulator}/emulator/state")).json()
+    messages = next(entry["messages"] for entry in state["chats"] if entry["id"] == chat)
+    return [message["parts"][0]["value"] for message in messages if message["is_from_me"]]
+
+
+def _compare(report: Report, chat: str, numbers: list[str], replies: list[str]) -> None:
+    expected = [said for n in numbers for said in ([n, n + "b"] if int(n) % 3 == 0 else [n])]
+    counted = Counter(replies)
+    report.lost += [said for said in expected if not counted[said]]
+    report.doubled += [said for said, times in counted.items() if times > 1]
+    if list(dict.fromkeys(replies)) != [said for said in expected if counted[said]]:
+        report.disordered.append(chat)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--deliveries", type=int, help="default: 150 for each kill")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    report = asyncio.run(run(given.deliveries or 150 * given.kills, given.kills, seed=given.seed))
+    print(report)
+    sys.exit(bool(report.lost or report.doubled or report.disordered))
+
+
+if __name__ == "__main__":
+    main()

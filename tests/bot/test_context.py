@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from rooms import CHAT, NOW, Linq, delivery, envelope, message
+
+from linqbot.bot import typing as dots
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.clock import MovableClock
+from linqbot.errors import BotError, LinqApiError, RuleBroken
+from linqbot.events.event import Event
+from linqbot.events.message import MessageReceived
+from linqbot.events.parse import parse
+from linqbot.types.message import Effect, MessageContent, TextPart
+
+pytestmark = pytest.mark.anyio
+
+
+def context(event: Event, linq: Linq) -> Context:
+    return Context(event, linq.client)
+
+
+async def test_reply_goes_into_the_events_chat() -> None:
+    linq = Linq()
+    sent = await context(message(), linq).reply("Hello!", effect="confetti")
+    (call,) = linq.calls
+    assert call.path == f"/v3/chats/{CHAT}/messages"
+    assert call.body is not None
+    assert call.body["message"]["parts"] == [{"type": "text", "value": "Hello!"}]
+    assert call.body["message"]["effect"] == {"name": "confetti", "type": "screen"}
+    assert (sent.id, sent.status) == ("sent-1", "accepted")
+
+
+@pytest.mark.parametrize(
+    ("is_group", "thread", "threaded"),
+    [(False, None, False), (True, None, True), (False, True, True), (True, False, False)],
+)
+async def test_replies_hang_on_the_message_in_groups_and_where_asked(
+    is_group: bool, thread: bool | None, threaded: bool
+) -> None:
+    linq, event = Linq(), message(is_group=is_group)
+    await context(event, linq).reply("x", thread=thread)
+    assert linq.calls[0].body is not None
+    assert linq.calls[0].body["message"].get("reply_to") == ({"message_id": event.id} if threaded else None)
+
+
+async def test_send_never_hangs_on_a_message() -> None:
+    linq = Linq()
+    await context(message(is_group=True), linq).send("x")
+    assert linq.calls[0].body is not None
+    assert "reply_to" not in linq.calls[0].body["message"]
+
+
+@pytest.mark.parametrize("service", ["SMS", "RCS"])
+async def test_an_effect_degrades_to_text_where_it_cannot_be_shown(service: str) -> None:
+    linq = Linq()
+    whole = MessageContent(parts=(TextPart(value="y"),), effect=Effect.named("slam"))
+    await context(message(service=service), linq).reply("x", whole, effect="confetti")
+    assert linq.said() == ["x", "y"]
+    assert all("effect" not in call.body["message"] for call in linq.calls if call.body)
+
+
+async def test_an_unknown_effect_is_refused_before_anything_is_sent() -> None:
+    linq = Linq()
+    with pytest.raises(RuleBroken, match="R33"):
+        await context(message(), linq).reply("x", effect="confeti")  # type: ignore[arg-type]
+    assert linq.calls == []
+
+
+async def test_a_person_who_opted_out_ends_the_reply_quietly() -> None:
+    linq = Linq()
+    linq.will_answer("chats.messages.send", LinqApiError("opted out", status=403, code=2024))
+    sent = await context(message(), linq).reply("one", "two")
+    assert (sent.status, sent.id, len(linq.calls)) == ("opted_out", None, 1)
+
+
+async def test_another_refusal_is_raised() -> None:
+    linq = Linq()
+    linq.will_answer("chats.messages.send", LinqApiError("blocked", status=403, code=2026))
+    with pytest.raises(LinqApiError, match="2026"):
+        await context(message(), linq).reply("one")
+
+
+async def test_react_puts_a_tapback_on_the_message() -> None:
+    linq, event = Linq(), message()
+    await context(event, linq).react("love")
+    await context(event, linq).react("custom", custom_emoji="🎂", part_index=1, remove=True)
+    first, second = linq.calls
+    assert first.path == f"/v3/messages/{event.id}/reactions"
+    assert first.body == {"operation": "add", "type": "love", "part_index": 0}
+    assert second.body == {"operation": "remove", "type": "custom", "custom_emoji": "🎂", "part_index": 1}
+
+
+async def test_an_event_of_no_chat_has_nobody_to_reply_to() -> None:
+    body = envelope("phone_number.assigned", {"phone_number": "+12052535597", "changed_at": "2026-11-05T17:33:20Z"})
+    ctx = context(parse(delivery(body)), Linq())
+    with pytest.raises(BotError, match=r"phone_number\.assigned belongs to no chat"):
+        await ctx.reply("x")
+    with pytest.raises(BotError, match="names no message"):
+        await ctx.react("love")
+
+
+async def test_typing_shows_while_the_block_runs_and_ends_when_nothing_was_sent() -> None:
+    linq = Linq()
+    async with context(message(), linq).typing():
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert [call.name for call in linq.calls] == ["chats.typing.start", "chats.typing.stop"]
+
+
+async def test_a_message_ends_the_dots_so_they_are_not_stopped_again() -> None:
+    linq = Linq()
+    ctx = context(message(), linq)
+    async with ctx.typing():
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await ctx.reply("x")
+    assert [call.name for call in linq.calls] == ["chats.typing.start", "chats.messages.send"]
+
+
+async def test_typing_that_linq_refuses_fails_nothing() -> None:
+    linq = Linq()
+    linq.will_answer("chats.typing.start", LinqApiError("no", status=403, code=2027))
+    ctx = context(message(), linq)
+    async with ctx.typing():
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await ctx.reply("x")
+    assert linq.said() == ["x"]
+
+
+async def slow(message: MessageReceived, ctx: Context) -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(("settings", "changes", "shown"), [({}, {}, True), ({"typing": False}, {}, False), ({}, {"service": "SMS"}, False)])  # fmt: skip
+async def test_dots_show_by_themselves_once_a_handler_is_slow(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], changes: dict[str, Any], shown: bool
+) -> None:
+    monkeypatch.setattr(dots, "DELAY_S", 0)
+    bot, linq, event = Bot(**settings), Linq(), message(**changes)
+    bot.on_message(slow)
+    dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
+    await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
+    names = [call.name for call in linq.calls if call.name.startswith("chats.typing")]
+    assert names == (["chats.typing.start", "chats.typing.stop"] if shown else [])
+
+
+async def test_a_quick_handler_shows_no_dots() -> None:
+    bot, linq, event = Bot(), Linq(), message()
+    bot.on_message(slow)
+    dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
+    await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
+    assert not any(call.name.startswith("chats.typing") for call in linq.calls)

@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from rooms import CHAT, LINE, NOW, PERSON, Linq, delivery, envelope, handle, message
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.filters import in_direct, regex, replies_to_bot
+from linqbot.bot.router import Next, Router
+from linqbot.clock import MovableClock
+from linqbot.errors import LinqApiError
+from linqbot.events.event import Event
+from linqbot.events.message import MessageEdited, MessageReceived
+from linqbot.events.parse import parse
+from linqbot.events.reaction import ReactionAdded
+from linqbot.types.message import LinkPart
+
+pytestmark = pytest.mark.anyio
+
+
+async def handled(bot: Bot, event: Event, linq: Linq | None = None) -> Linq:
+    """Dispatch one event and return what the bot did at Linq."""
+    linq = linq or Linq()
+    dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
+    await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
+    await asyncio.sleep(0)  # hints run beside the handler
+    await asyncio.sleep(0)
+    return linq
+
+
+def saying(text: str) -> Any:
+    async def say(event: Any, ctx: Context) -> None:
+        await ctx.reply(text)
+
+    return say
+
+
+async def test_the_first_handler_that_fits_takes_the_event() -> None:
+    bot = Bot()
+    bot.on_message("hi")(saying("first"))
+    bot.on_message(regex("h"))(saying("second"))
+    bot.on_message(saying("rest"))
+    assert (await handled(bot, message("hi"))).said() == ["first"]
+    assert (await handled(bot, message("oh"))).said() == ["second"]
+    assert (await handled(bot, message("yes"))).said() == ["rest"]
+
+
+async def test_the_match_of_a_regex_is_at_hand() -> None:
+    bot = Bot()
+
+    @bot.on_message(in_direct & regex(r"order (?P<id>\d+)"))
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        assert ctx.match is not None
+        await ctx.reply(ctx.match["id"])
+
+    assert (await handled(bot, message("order 42"))).said() == ["42"]
+
+
+async def test_routers_stand_where_they_were_included() -> None:
+    bot, router = Bot(), Router()
+    bot.on_message("a")(saying("bot"))
+    router.on_message("a", "b")(saying("router"))
+    bot.include(router)
+    bot.on_message(saying("rest"))
+    assert (await handled(bot, message("a"))).said() == ["bot"]
+    assert (await handled(bot, message("b"))).said() == ["router"]
+    assert (await handled(bot, message("c"))).said() == ["rest"]
+
+
+async def test_middleware_wraps_from_the_outside_in() -> None:
+    bot, router = Bot(), Router()
+    seen: list[str] = []
+
+    def noting(name: str) -> Any:
+        def middleware(next_: Next) -> Next:
+            async def handle(event: Event, ctx: Context) -> None:
+                seen.append(f"{name} in")
+                await next_(event, ctx)
+                seen.append(f"{name} out")
+
+            return handle
+
+        return middleware
+
+    bot.use(noting("one"))
+    bot.use(noting("two"))
+    router.use(noting("router"))
+    router.on_message("a")(saying("routed"))
+    bot.include(router)
+    bot.on_message(saying("rest"))
+    await handled(bot, message("a"))
+    assert seen == ["one in", "two in", "router in", "router out", "two out", "one out"]
+    seen.clear()
+    await handled(bot, message("b"))
+    assert seen == ["one in", "two in", "two out", "one out"]
+
+
+async def test_middleware_may_keep_an_event_from_its_handler() -> None:
+    bot = Bot()
+
+    @bot.use
+    def nothing(next_: Next) -> Next:
+        async def handle(event: Event, ctx: Context) -> None: ...
+
+        return handle
+
+    bot.on_message(saying("never"))
+    assert (await handled(bot, message())).calls == []
+
+
+async def test_a_plain_function_runs_in_a_thread_and_says_what_it_returns() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    def both(message: MessageReceived, ctx: Context) -> list[Any]:
+        with pytest.raises(RuntimeError):
+            asyncio.get_running_loop()
+        return ["one", LinkPart(value="https://x.test")]
+
+    linq = await handled(bot, message())
+    assert linq.said() == ["one"]
+    assert linq.names() == ["chats.messages.send"] * 2
+
+
+async def test_an_async_handler_may_return_what_it_says_too() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def hello(message: MessageReceived, ctx: Context) -> str:
+        return "hello"
+
+    assert (await handled(bot, message())).said() == ["hello"]
+
+
+async def test_an_error_handler_takes_its_kind_of_error() -> None:
+    bot = Bot()
+
+    @bot.on_message("bad")
+    async def bad(message: MessageReceived, ctx: Context) -> None:
+        raise ValueError("no number")
+
+    @bot.on_message
+    async def worse(message: MessageReceived, ctx: Context) -> None:
+        raise KeyError("x")
+
+    @bot.on_error(ValueError)
+    async def sorry(error: ValueError, event: Any, ctx: Context) -> None:
+        await ctx.reply("Sorry")
+
+    assert (await handled(bot, message("bad"))).said() == ["Sorry"]
+    with pytest.raises(KeyError):
+        await handled(bot, message("worse"))
+
+
+# The manners that hold without being asked
+
+
+def edited(direction: str) -> Event:
+    sender = handle(LINE, is_me=True) if direction == "outbound" else handle(PERSON)
+    chat = {"id": CHAT, "is_group": False, "owner_handle": handle(LINE, is_me=True)}
+    part = {"index": 0, "text": "x"}
+    data = {"id": "m", "chat": chat, "direction": direction, "sender_handle": sender, "part": part}
+    return parse(delivery(envelope("message.edited", data)))
+
+
+def loved(by: str, *, is_from_me: bool) -> Event:
+    data = {"chat_id": CHAT, "message_id": "m", "reaction_type": "love", "is_from_me": is_from_me}
+    return parse(delivery(envelope("reaction.added", data | {"from_handle": handle(by, is_me=is_from_me)})))
+
+
+async def test_own_echoes_never_reach_a_handler() -> None:
+    bot = Bot()
+    bot.on(Event)(saying("heard"))
+    assert (await handled(bot, edited("outbound"))).said() == []
+    assert (await handled(bot, loved(LINE, is_from_me=True))).said() == []
+    assert (await handled(bot, edited("inbound"))).said() == ["heard"]
+    assert (await handled(bot, loved(PERSON, is_from_me=False))).said() == ["heard"]
+
+
+async def test_edits_and_tapbacks_have_decorators_of_their_own() -> None:
+    bot = Bot()
+
+    @bot.on_edit("x")
+    async def edit(edit: MessageEdited, ctx: Context) -> None:
+        await ctx.reply("edited")
+
+    @bot.on_reaction("love", "like")
+    async def love(reaction: ReactionAdded, ctx: Context) -> None:
+        await ctx.reply("loved")
+
+    assert (await handled(bot, edited("inbound"))).said() == ["edited"]
+    assert (await handled(bot, loved(PERSON, is_from_me=False))).said() == ["loved"]
+
+
+async def test_in_a_group_the_bot_answers_only_when_addressed() -> None:
+    bot = Bot()
+    bot.on_message(replies_to_bot)(saying("reply"))
+    bot.on_message(saying("mention"))
+    mention = {"part": {"mentions": [{"handle": LINE, "is_me": True, "range": [0, 4]}]}}
+    replied = message(is_group=True).model_copy(update={"replies_to_me": True})
+    assert (await handled(bot, message(is_group=True))).calls == []
+    assert (await handled(bot, message(is_group=True, **mention))).said() == ["mention"]
+    assert (await handled(bot, replied)).said() == ["reply"]
+
+
+@pytest.mark.parametrize(("groups", "said"), [("all", ["x"]), ("never", [])])
+async def test_groups_is_one_argument_to_change(groups: Any, said: list[str]) -> None:
+    bot = Bot(groups=groups)
+    bot.on_message(saying("x"))
+    assert (await handled(bot, message(is_group=True))).said() == said
+
+
+async def test_a_message_somebody_handles_is_marked_read_and_others_are_not() -> None:
+    bot = Bot()
+    bot.on_message("hi")(saying("hello"))
+    linq = await handled(bot, message("hi"))
+    assert sorted(call.name for call in linq.calls) == ["chats.mark_as_read", "chats.messages.send"]
+    assert (await handled(bot, message("else"))).calls == []
+
+
+async def test_a_failing_read_receipt_costs_nothing() -> None:
+    linq = Linq()
+    linq.will_answer("chats.mark_as_read", LinqApiError("gone", status=409, code=2001))
+    bot = Bot()
+    bot.on_message(saying("hello"))
+    assert (await handled(bot, message(), linq)).said() == ["hello"]
+
+
+async def test_strangers_get_no_reply_no_receipt_and_no_dots() -> None:
+    bot = Bot(allow=["+15550000000"])
+    bot.on_message(saying("hello"))
+    assert (await handled(bot, message())).calls == []
+    assert (await handled(bot, message(sender="+15550000000"))).said() == ["hello"]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"reconciled_at": "2026-11-05T17:33:20Z"}, {"sent_at": "2026-11-04T17:33:19Z"}], ids=["found late", "old"]
+)  # fmt: skip
+async def test_old_news_reaches_only_handlers_that_ask_for_it(changes: dict[str, str]) -> None:
+    bot = Bot()
+    bot.on_message(saying("news"))
+    assert (await handled(bot, message(**changes))).calls == []
+    bot.on_message(late=True)(saying("history"))
+    assert (await handled(bot, message(**changes))).said() == ["history"]
+    assert (await handled(bot, message())).said() == ["news"]
+
+
+async def test_an_unhandled_type_is_told_once_with_a_handler_to_paste() -> None:
+    bot = Bot()
+    dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(2):
+            event = loved(PERSON, is_from_me=False)
+            await dispatcher.dispatch(event, dispatcher.context(event, Linq().client))
+    told = [entry["to_handle_it"] for entry in logs if "to_handle_it" in entry]
+    assert told == [
+        "@bot.on(ReactionAdded)\nasync def on_reaction_added(event: ReactionAdded, ctx: Context) -> None:\n    ..."
+    ]
+
+
+async def test_every_example_event_can_be_dispatched() -> None:
+    bot = Bot(groups="all", max_age_s=None)
+    seen: list[str] = []
+
+    @bot.on(Event, late=True)
+    async def everything(event: Event, ctx: Context) -> None:
+        seen.append(event.type)
+
+    folder = Path(__file__).parent.parent / "data" / "events"
+    files = sorted(folder.glob("*.json"))
+    for file in files:
+        await handled(bot, parse(delivery(json.dumps(json.loads(file.read_text())).encode())))
+    assert len(files) == 81
+    assert len(set(seen)) > 60

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from rooms import LINE, PERSON, message
+
+from linqbot.bot.filters import contains, exact, from_handle, has_link, has_media, in_direct, in_group, regex, to_line
+from linqbot.errors import BotError
+
+
+@pytest.mark.parametrize("text", ["hi", "  HI\n", "Hello", "STRASSE"])
+def test_exact_ignores_case_and_space_around(text: str) -> None:
+    assert exact("hi", "hello", "straße")(message(text))
+
+
+def test_exact_wants_the_whole_text() -> None:
+    assert not exact("hi")(message("hi there"))
+
+
+def test_exact_does_not_count_the_mention_of_the_bot() -> None:
+    mention = {"mentions": [{"handle": LINE, "is_me": True, "range": [0, 5]}]}
+    assert exact("hi")(message("@Linq, Hi", is_group=True, part=mention))
+
+
+def test_contains_finds_any_of_its_words_in_any_case() -> None:
+    assert contains("menu", "card")(message("Show me the MENU"))
+    assert not contains("menu")(message("hello"))
+
+
+def test_regex_gives_its_match() -> None:
+    match = regex(r"order #?(?P<id>\d+)")(message("Where is Order #42?"))
+    assert isinstance(match, re.Match)
+    assert match["id"] == "42"
+
+
+def test_and_keeps_whichever_side_matched() -> None:
+    event = message("order 42")
+    for combined in (in_direct & regex(r"\d+"), regex(r"\d+") & in_direct):
+        match = combined(event)
+        assert isinstance(match, re.Match)
+        assert match[0] == "42"
+
+
+def test_filters_combine_with_or_and_not() -> None:
+    assert (contains("x") | contains("h"))(message("hello"))
+    assert (~contains("x"))(message("hello"))
+    assert not (in_group | ~in_direct)(message("hello"))
+
+
+def test_a_plain_function_combines_too() -> None:
+    assert (in_direct & (lambda event: event.text == "hello"))(message("hello"))
+
+
+def test_direct_and_group_are_told_apart_and_unknown_is_neither() -> None:
+    assert in_group(message(is_group=True))
+    assert not in_direct(message(is_group=True))
+    unknown = message().model_copy(update={"is_group": None})
+    assert not in_group(unknown)
+    assert not in_direct(unknown)
+
+
+def test_handles_are_compared_in_any_case() -> None:
+    assert from_handle(PERSON)(message())
+    assert from_handle("Ann@Example.com")(message(sender="ann@example.COM"))
+    assert not from_handle("+15550000000")(message())
+
+
+def test_lines_and_kinds_of_parts() -> None:
+    assert to_line("+12052535597")(message())
+    picture = message(parts=[{"type": "media", "id": "m", "mime_type": "image/png", "url": "https://x.test/a.png"}])
+    assert has_media(picture)
+    assert not has_link(picture)
+    assert has_link(message(parts=[{"type": "link", "value": "https://x.test"}]))
+
+
+@pytest.mark.parametrize("make", [exact, contains, lambda: exact(" "), lambda: contains(""), lambda: regex("(")])
+def test_a_filter_that_can_never_tell_anything_is_refused(make: object) -> None:
+    with pytest.raises(BotError):
+        make()  # type: ignore[operator]
+
+
+def test_a_filter_says_what_it_is() -> None:
+    assert repr(in_group & ~contains("x")) == "<filter (in_group & ~contains('x',))>"

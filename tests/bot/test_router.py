@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.router import Router
+from linqbot.clock import SystemClock
+from linqbot.errors import BotError
+from linqbot.events.message import MessageReceived
+from linqbot.events.reaction import ReactionAdded
+
+
+def test_a_handler_stays_the_function_it_was() -> None:
+    bot = Bot()
+
+    async def greet(message: MessageReceived, ctx: Context) -> None: ...
+
+    assert bot.on_message(greet) is greet
+    assert bot.on_message("hi")(greet) is greet
+
+
+@pytest.mark.parametrize(
+    ("handler", "says"),
+    [
+        (lambda: None, "takes 0 arguments"),
+        (lambda event: None, "takes 1 arguments"),
+        (lambda a, b, c: None, "takes 3 arguments"),
+        ("hello", "must be a function"),
+    ],
+)
+def test_a_handler_of_another_shape_is_refused(handler: Any, says: str) -> None:
+    with pytest.raises(BotError, match=says):
+        Bot().on(MessageReceived)(handler)
+
+
+def test_a_handler_written_for_another_event_is_refused() -> None:
+    async def loved(reaction: ReactionAdded, ctx: Context) -> None: ...
+
+    with pytest.raises(BotError, match=r"written for ReactionAdded but registered for MessageReceived.*@bot.on\(React"):
+        Bot().on(MessageReceived)(loved)  # type: ignore[arg-type]
+
+
+def test_a_misspelt_reaction_is_refused_with_the_nearest_right_one() -> None:
+    with pytest.raises(BotError, match="Did you mean 'love'"):
+        Bot().on_reaction("lov")  # type: ignore[arg-type]
+
+
+def test_an_event_that_is_no_class_is_refused() -> None:
+    with pytest.raises(BotError, match="event class such as MessageReceived"):
+        Bot().on("message.received")  # type: ignore[type-var]
+
+
+def test_a_filter_that_is_no_function_is_refused() -> None:
+    with pytest.raises(BotError, match="is no filter"):
+        Bot().on(MessageReceived, 5)  # type: ignore[arg-type]
+
+
+def test_a_handler_behind_a_catch_all_is_refused() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def everything(message: MessageReceived, ctx: Context) -> None: ...
+
+    @bot.on_message("hi")
+    async def greet(message: MessageReceived, ctx: Context) -> None: ...
+
+    with pytest.raises(BotError, match=r"greet can never run: .*everything"):
+        Dispatcher(bot, SystemClock())
+
+
+def test_a_late_handler_behind_a_catch_all_for_news_is_no_mistake() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def news(message: MessageReceived, ctx: Context) -> None: ...
+
+    @bot.on_message(late=True)
+    async def history(message: MessageReceived, ctx: Context) -> None: ...
+
+    Dispatcher(bot, SystemClock())
+
+
+def test_a_router_cannot_include_itself() -> None:
+    outer, inner = Router(), Router()
+    outer.include(inner)
+    with pytest.raises(BotError):
+        inner.include(outer)
+    with pytest.raises(BotError):
+        outer.include(outer)
+
+
+@pytest.mark.parametrize("settings", [{"groups": "sometimes"}, {"allow": "+14155550142"}])
+def test_a_bot_refuses_manners_it_does_not_know(settings: dict[str, Any]) -> None:
+    with pytest.raises(BotError):
+        Bot(**settings)

@@ -1,0 +1,132 @@
+"""What tests of bot, worker and server share: messages to receive, and a record of the calls a bot makes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any
+
+from linqbot.client.call import Answer, Call
+from linqbot.client.client import Client
+from linqbot.events.delivery import Delivery
+from linqbot.events.message import MessageReceived
+from linqbot.events.parse import parse
+
+LINE = "+12052535597"
+PERSON = "+14155550142"
+CHAT = "3c99d589-8d03-5753-96bd-addff71de8c2"
+NOW = 1_793_900_000.0
+_count = itertools.count(1)
+
+
+def handle(address: str, *, is_me: bool = False) -> dict[str, Any]:
+    return {
+        "id": "c2e5c382-f7cb-5f5b-bb5e-e1581bdd1620",
+        "handle": address,
+        "service": "iMessage",
+        "joined_at": "2026-10-01T14:02:11.000Z",
+        "is_me": is_me,
+        "status": "active",
+    }
+
+
+def envelope(event_type: str, data: dict[str, Any], **changes: Any) -> bytes:
+    body = {
+        "api_version": "v3",
+        "webhook_version": "2026-02-03",
+        "event_type": event_type,
+        "event_id": f"00000000-0000-4000-8000-{next(_count):012}",
+        "created_at": "2026-11-05T17:33:20.000Z",
+        "trace_id": "8af9171a45022df2eb74ba4e4c83be0f",
+        "partner_id": "partner_7d2c41",
+        "data": data,
+    }
+    return json.dumps(body | changes).encode()
+
+
+def text_body(
+    text: str = "hello", *, chat: str = CHAT, sender: str = PERSON, is_group: bool = False, **changes: Any
+) -> bytes:
+    """A `message.received` as Linq sends it. `changes` go into its data; `part` into its text part."""
+    part = {"type": "text", "value": text} | changes.pop("part", {})
+    data = {
+        "id": f"10000000-0000-4000-8000-{next(_count):012}",
+        "chat": {
+            "id": chat,
+            "is_group": is_group,
+            "owner_handle": handle(LINE, is_me=True),
+            "health_status": {"status": "HEALTHY", "doc_url": "https://x.test", "updated_at": "2026-11-02T08:00:00Z"},
+        },
+        "direction": "inbound",
+        "sender_handle": handle(sender),
+        "parts": [part],
+        "service": "iMessage",
+        "sent_at": "2026-11-05T17:33:20.000Z",
+    }
+    return envelope("message.received", data | changes)
+
+
+def delivery(body: bytes) -> Delivery:
+    return Delivery.from_webhook(body, webhook_id="header-id", received_at=NOW)
+
+
+def message(text: str = "hello", **changes: Any) -> MessageReceived:
+    event = parse(delivery(text_body(text, **changes)))
+    assert isinstance(event, MessageReceived)
+    return event
+
+
+Reply = Answer | Exception
+
+
+class Linq:
+    """Stands where the network is: keeps each call, answers as Linq would, or as it is told."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self._told: list[tuple[str, Reply]] = []
+        self.before: Callable[[Call], Any] | None = None
+        self.client = Client("key").wrapped(lambda _: self.run)
+
+    def will_answer(self, name: str, *answers: Reply) -> None:
+        """Answer the next calls of that name so; after that as always."""
+        self._told.extend((name, answer) for answer in answers)
+
+    async def run(self, call: Call) -> Answer:
+        if self.before is not None:
+            await self.before(call)
+        self.calls.append(call)
+        for told in self._told:
+            if told[0] == call.name:
+                self._told.remove(told)
+                if isinstance(told[1], Exception):
+                    raise told[1]
+                return told[1]
+        return Answer(202, self._usual(call))
+
+    def _usual(self, call: Call) -> Any:
+        sent = {"id": f"sent-{len(self.calls)}", "delivery_status": "pending", "parts": []}
+        match call.name:
+            case "chats.messages.send":
+                return {"chat_id": call.path.split("/")[3], "message": sent}
+            case "messages.retrieve":
+                return {"id": call.path.split("/")[3], "chat_id": CHAT, "is_from_me": False}
+            case "chats.send_voicememo":
+                return {"voice_memo": sent}
+            case _:
+                return None
+
+    def said(self) -> list[str]:
+        """The texts that went out, in order."""
+        return [
+            part["value"]
+            for call in self.calls
+            if call.name == "chats.messages.send" and call.body
+            for part in call.body["message"]["parts"]
+            if part["type"] == "text"
+        ]
+
+    def names(self) -> list[str]:
+        """The calls that went out, without reads and hints."""
+        return [call.name for call in self.calls if call.safety not in ("hint", "read")]

@@ -1,0 +1,260 @@
+"""Every kind of POST gets its status, none crashes the server, and none is lost if it is authentic."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from rooms import Linq, text_body
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.errors import ConfigError, StorageBusy, StorageUnavailable
+from linqbot.events.event import Event, UnknownEvent
+from linqbot.server.app import create_app, running
+from linqbot.storage.memory import MemoryStorage
+from linqbot.webhooks import sign, sign_legacy
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+PATH = "/webhooks/linq"
+
+
+class House:
+    """A served bot that notes what it handles."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.seen: list[Event] = []
+        self.linq = Linq()
+        self.storage = MemoryStorage()
+        bot = Bot(read=False, typing=False, groups="all", max_age_s=None)
+
+        @bot.on(Event, late=True)
+        async def note(event: Event, ctx: Context) -> None:
+            self.seen.append(event)
+
+        self.app = create_app(bot, client=self.linq.client, storage=self.storage, secrets=[SECRET], **settings)
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[httpx.AsyncClient]:
+        transport = httpx.ASGITransport(app=self.app)
+        async with running(self.app), httpx.AsyncClient(transport=transport, base_url="http://bot.test") as http:
+            yield http
+
+    async def handled(self) -> list[Event]:
+        async with asyncio.timeout(10):
+            while await self.storage.depth():
+                await asyncio.sleep(0)
+        return self.seen
+
+
+def signed(body: bytes, *, at: float | None = None, webhook_id: str = "msg_1", secret: str = SECRET) -> dict[str, str]:
+    timestamp = int(time.time() if at is None else at)
+    return {
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": sign(body, webhook_id=webhook_id, timestamp=timestamp, secret=secret),
+        "content-type": "application/json",
+    }
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+async def test_a_genuine_delivery_is_stored_answered_and_handled(house: House) -> None:
+    body = text_body("hello")
+    async with house.open() as http:
+        assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 200
+        assert [event.type for event in await house.handled()] == ["message.received"]
+
+
+async def test_a_duplicate_is_answered_and_handled_once(house: House) -> None:
+    body = text_body()
+    async with house.open() as http:
+        answers = await asyncio.gather(*(http.post(PATH, content=body, headers=signed(body)) for _ in range(50)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert len(await house.handled()) == 1
+        # Also under another delivery id: the event's own id decides.
+        assert (await http.post(PATH, content=body, headers=signed(body, webhook_id="msg_2"))).status_code == 200
+        assert len(await house.handled()) == 1
+
+
+@pytest.mark.parametrize("how", ["unsigned", "tampered", "other secret", "truncated signature"])
+async def test_a_forgery_is_answered_401_and_never_stored(house: House, how: str) -> None:
+    body = text_body()
+    headers = {
+        "unsigned": {"content-type": "application/json"},
+        "tampered": signed(body),
+        "other secret": signed(body, secret="whsec_" + "QUJD" * 10),
+        "truncated signature": signed(body) | {"webhook-signature": "v1,"},
+    }[how]
+    sent = body.replace(b"hello", b"hallo") if how == "tampered" else body
+    async with house.open() as http:
+        assert (await http.post(PATH, content=sent, headers=headers)).status_code == 401
+        assert await house.storage.depth() == 0
+    assert house.seen == []
+
+
+@pytest.mark.parametrize("off_s", [-301, 301, -86_400])
+async def test_a_genuine_delivery_out_of_time_may_come_again(house: House, off_s: float) -> None:
+    body = text_body()
+    async with house.open() as http:
+        answer = await http.post(PATH, content=body, headers=signed(body, at=time.time() + off_s))
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
+        assert house.seen == []
+        assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 200
+        assert len(await house.handled()) == 1
+        # What we have, we have: a replay outside the window is no reason to ask for more.
+        assert (await http.post(PATH, content=body, headers=signed(body, at=1_000))).status_code == 200
+        assert len(await house.handled()) == 1
+
+
+@pytest.mark.parametrize("declared", [True, False], ids=["with content-length", "chunked"])
+async def test_an_oversized_body_is_refused_while_reading_and_may_come_again(declared: bool) -> None:
+    house = House(max_body_bytes=1000)
+    body = text_body("x" * 2000)
+    read = 0
+
+    async def chunks() -> AsyncIterator[bytes]:
+        nonlocal read
+        for start in range(0, len(body), 100):
+            read += 1
+            yield body[start : start + 100]
+
+    async with house.open() as http:
+        content: Any = body if declared else chunks()
+        answer = await http.post(PATH, content=content, headers=signed(body))
+        assert answer.status_code == 503
+        assert "retry-after" in answer.headers
+    assert read in (0, 11)
+    assert house.seen == []
+
+
+@pytest.mark.parametrize("body", [b"not json", b"", b"[1, 2]", b'"text"', b"\xff\xfe\x00", b"null"])
+async def test_a_signed_body_that_is_no_event_is_kept_as_unknown(house: House, body: bytes) -> None:
+    async with house.open() as http:
+        assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 200
+        (event,) = await house.handled()
+    assert isinstance(event, UnknownEvent)
+    assert event.body == body
+
+
+async def test_an_event_type_of_tomorrow_is_handled_as_unknown(house: House) -> None:
+    body = json.dumps({"event_type": "hologram.beamed", "event_id": "e", "data": {"chat_id": "c"}}).encode()
+    async with house.open() as http:
+        assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 200
+        (event,) = await house.handled()
+    assert isinstance(event, UnknownEvent)
+    assert event.type == "hologram.beamed"
+
+
+async def test_a_wrong_content_type_costs_no_message(house: House) -> None:
+    body = text_body()
+    async with house.open() as http:
+        headers = signed(body) | {"content-type": "text/plain"}
+        assert (await http.post(PATH, content=body, headers=headers)).status_code == 200
+        assert len(await house.handled()) == 1
+
+
+@pytest.mark.parametrize("error", [StorageUnavailable("disk full"), StorageBusy("backlog full")])
+async def test_a_storage_that_cannot_take_it_is_answered_503_until_it_can(
+    house: House, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    body = text_body()
+
+    async def full(_: object) -> bool:
+        raise error
+
+    async with house.open() as http:
+        with monkeypatch.context() as patch:
+            patch.setattr(house.storage, "put", full)
+            answer = await http.post(PATH, content=body, headers=signed(body))
+            assert answer.status_code == 503
+            assert int(answer.headers["retry-after"]) > 0
+        assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 200
+        assert len(await house.handled()) == 1
+
+
+async def test_other_methods_and_paths_are_not_webhooks(house: House) -> None:
+    async with house.open() as http:
+        assert (await http.get(PATH)).status_code == 405
+        assert (await http.post("/webhooks")).status_code == 404
+
+
+@pytest.mark.parametrize(("allowed", "status"), [(True, 200), (False, 401)])
+async def test_the_older_headers_count_only_where_that_was_asked_for(allowed: bool, status: int) -> None:
+    house = House(allow_legacy_signatures=allowed)
+    body, now = text_body(), int(time.time())
+    headers = {"x-webhook-timestamp": str(now), "x-webhook-signature": sign_legacy(body, timestamp=now, secret=SECRET)}
+    async with house.open() as http:
+        for fresh in ("a", "b", "c"):
+            answer = await http.post(PATH, content=body, headers=headers | {"webhook-id": fresh})
+            assert answer.status_code == status
+        assert len(await house.handled()) == (1 if allowed else 0)
+
+
+async def test_health_tells_whether_it_serves(house: House) -> None:
+    async with house.open() as http:
+        assert (await http.get("/livez")).status_code == 200
+        ready = await http.get("/readyz")
+        assert (ready.status_code, ready.json()["ready"]) == (200, True)
+    transport = httpx.ASGITransport(app=house.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://bot.test") as http:
+        assert (await http.get("/livez")).status_code == 200
+        assert (await http.get("/readyz")).status_code == 503
+        body = text_body()
+        assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 503
+
+
+async def test_it_mounts_into_another_app(house: House) -> None:
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with running(house.app):
+            yield
+
+    outer = Starlette(routes=[Mount("/bots/echo", house.app)], lifespan=lifespan)
+    body = text_body()
+    transport = httpx.ASGITransport(app=outer)
+    async with running(outer), httpx.AsyncClient(transport=transport, base_url="http://bot.test") as http:
+        assert (await http.post("/bots/echo" + PATH, content=body, headers=signed(body))).status_code == 200
+        assert len(await house.handled()) == 1
+
+
+async def test_without_a_secret_there_is_no_app() -> None:
+    with pytest.raises(ConfigError, match="LINQ_WEBHOOK_SECRET"):
+        create_app(Bot(), client=Linq().client, storage=MemoryStorage(), secrets=[])
+
+
+async def test_a_slow_body_is_not_waited_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = text_body()
+    webhook = next(route.app for route in house.app.routes if getattr(route, "path", "") == PATH)  # type: ignore[attr-defined]
+    monkeypatch.setattr(webhook, "_body_timeout_s", 0.01)
+    answers: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        if not answers:
+            answers.append(0)
+            return {"type": "http.request", "body": body[:10], "more_body": True}
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            answers.append(message["status"])
+
+    async with house.open():
+        scope = {"type": "http", "method": "POST", "headers": [], "path": PATH}
+        await webhook(scope, receive, send)
+    assert answers[-1] == 503

@@ -1,0 +1,449 @@
+"""What a failure means, and that no send happens twice: turns over the memory storage, with a record of calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from rooms import CHAT, NOW, Linq, delivery, text_body
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.client.call import Call
+from linqbot.clock import MovableClock
+from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, StorageUnavailable
+from linqbot.events.delivery import Delivery
+from linqbot.events.message import MessageReceived
+from linqbot.storage.inbox import Lease
+from linqbot.storage.memory import MemoryStorage
+from linqbot.worker.ledger import effect_key
+from linqbot.worker.turn import Patience, Turns
+
+pytestmark = pytest.mark.anyio
+Handle = Callable[[MessageReceived, Context], Awaitable[None]]
+
+
+class Kill(BaseException):
+    """Stands for the death of the process: nothing after it runs, nothing is finished."""
+
+
+class House:
+    """A bot with one handler, its storage, and a clock that stands still."""
+
+    def __init__(self, storage: MemoryStorage, clock: MovableClock) -> None:
+        self.storage = storage
+        self.clock = clock
+        self.linq = Linq()
+
+    def turns(self, handle: Handle, **patience: Any) -> Turns:
+        bot = Bot(read=False, typing=False, groups="all")
+        bot.on_message(handle)
+        return Turns(Dispatcher(bot, self.clock), self.linq.client, self.storage, self.clock, Patience(**patience))
+
+    async def lease(self) -> Lease:
+        (lease,) = await self.storage.take(1, lease_s=30)
+        return lease
+
+    async def run(self, handle: Handle, **patience: Any) -> None:
+        await self.turns(handle, **patience).run(await self.lease())
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    clock = MovableClock(NOW, frozen=True)
+    async with MemoryStorage(clock=clock) as storage:
+        yield House(storage, clock)
+
+
+async def put(house: House, text: str = "hello", **changes: Any) -> Delivery:
+    arrived = delivery(text_body(text, **changes))
+    await house.storage.put(arrived)
+    return arrived
+
+
+async def three(message: MessageReceived, ctx: Context) -> None:
+    for text in ("one", "two", "three"):
+        await ctx.reply(text)
+
+
+def keys(house: House) -> list[str]:
+    return [call.key or "" for call in house.linq.calls if call.safety == "keyed"]
+
+
+async def test_a_turn_that_ends_well_is_gone(house: House) -> None:
+    await put(house)
+    await house.run(three)
+    assert house.linq.said() == ["one", "two", "three"]
+    assert await house.storage.depth() == 0
+
+
+async def test_each_send_carries_a_key_of_its_own_that_any_run_would_make_again(house: House) -> None:
+    arrived = await put(house)
+    await house.run(three)
+    assert keys(house) == [effect_key(house.storage.install, arrived.id, 0, str(n)) for n in range(3)]
+    assert len(set(keys(house))) == 3
+
+
+async def test_keys_differ_between_installations_and_fit_linqs_pattern() -> None:
+    assert effect_key("a", "w.1", 0, "0") != effect_key("b", "w.1", 0, "0")
+    assert len(effect_key("a", "w.1", 0, "0")) == 32
+    assert effect_key("a", "w.1", 0, "0").isalnum()
+
+
+async def test_a_send_is_on_record_before_it_is_tried(house: House) -> None:
+    arrived = await put(house)
+    found: list[str] = []
+
+    async def look(_: Call) -> None:
+        found.extend(effect.status for effect in await house.storage.effects(arrived.id))
+
+    house.linq.before = look
+    await house.run(three)
+    # Outcomes ride on the turn's end, so while it runs every record still says attempting.
+    assert found == ["attempting"] * (1 + 2 + 3)
+
+
+async def test_after_a_failure_what_was_sent_is_not_sent_again(house: House) -> None:
+    await put(house)
+    fails = [True]
+
+    async def half(message: MessageReceived, ctx: Context) -> None:
+        first = await ctx.reply("one")
+        if fails:
+            fails.pop()
+            raise ValueError("after the first")
+        assert first.id == "sent-1"
+        await ctx.reply("two")
+
+    turns = house.turns(half)
+    await turns.run(await house.lease())
+    house.clock.advance(1)
+    await turns.run(await house.lease())
+    assert house.linq.said() == ["one", "two"]
+
+
+@pytest.mark.parametrize("dies_at", [1, 2, 3])
+@pytest.mark.parametrize("answered", [True, False], ids=["after the answer", "before it"])
+async def test_after_a_crash_a_send_is_repeated_only_under_its_own_key(
+    house: House, dies_at: int, answered: bool
+) -> None:
+    await put(house)
+    count = 0
+
+    async def die(_: Call) -> None:
+        nonlocal count
+        count += 1
+        if count == dies_at and not answered:
+            raise Kill
+
+    async def mortal(message: MessageReceived, ctx: Context) -> None:
+        for n, text in enumerate(("one", "two", "three"), 1):
+            await ctx.reply(text)
+            if n == dies_at == count and answered:
+                raise Kill
+
+    house.linq.before = die
+    turns = house.turns(mortal)
+    with pytest.raises(Kill):
+        await turns.run(await house.lease())
+    house.storage.crash()
+    await turns.run(await house.lease())
+    # Linq drops what it has seen under the same key; everything else went out once.
+    by_key = dict(zip(keys(house), house.linq.said(), strict=True))
+    assert list(by_key.values()) == ["one", "two", "three"]
+
+
+async def test_what_is_repeated_is_the_stored_call_whatever_the_handler_says_now(house: House) -> None:
+    await put(house)
+    words = iter(["first thought", "second thought"])
+
+    async def die_once(_: Call) -> None:
+        house.linq.before = None
+        raise Kill
+
+    async def fickle(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(next(words))
+
+    house.linq.before = die_once
+    turns = house.turns(fickle)
+    with pytest.raises(Kill):
+        await turns.run(await house.lease())
+    house.storage.crash()
+    await turns.run(await house.lease())
+    assert house.linq.said() == ["first thought"]
+
+
+async def test_a_raw_client_call_is_as_safe_as_reply(house: House) -> None:
+    await put(house)
+    fails = [True]
+
+    async def raw(message: MessageReceived, ctx: Context) -> None:
+        content = {"parts": [{"type": "text", "value": "raw"}]}
+        await ctx.client.chats.messages.send(message.chat.id, message=content)
+        if fails:
+            fails.pop()
+            raise ValueError
+
+    turns = house.turns(raw)
+    await turns.run(await house.lease())
+    house.clock.advance(1)
+    await turns.run(await house.lease())
+    assert house.linq.said() == ["raw"]
+
+
+async def test_gathered_sends_go_out_in_the_order_they_were_written(house: House) -> None:
+    await put(house)
+
+    async def gathered(message: MessageReceived, ctx: Context) -> None:
+        await asyncio.gather(*(ctx.send(str(n)) for n in range(10)))
+
+    await house.run(gathered)
+    assert house.linq.said() == [str(n) for n in range(10)]
+
+
+async def test_a_call_that_may_not_be_repeated_is_left_to_a_person(house: House) -> None:
+    await put(house)
+
+    async def memo(message: MessageReceived, ctx: Context) -> None:
+        await ctx.client.chats.send_voicememo(CHAT, voice_memo_url="https://x.test/a.m4a")
+
+    async def die(_: Call) -> None:
+        raise Kill
+
+    house.linq.before = die
+    turns = house.turns(memo)
+    with pytest.raises(Kill):
+        await turns.run(await house.lease())
+    house.linq.before = None
+    house.storage.crash()
+    await turns.run(await house.lease())
+    assert house.linq.names() == []
+    (dead,) = await house.storage.dead_letters()
+    assert "may have been sent" in dead.error
+
+
+async def failing(message: MessageReceived, ctx: Context) -> None:
+    raise ValueError("my text is secret")
+
+
+async def test_a_failing_handler_is_run_again_with_growing_pauses_and_then_buried(house: House) -> None:
+    await put(house)
+    turns = house.turns(failing, attempts=3, first_s=4)
+    pauses = []
+    for _ in range(2):
+        await turns.run(await house.lease())
+        due = await house.storage.next_due()
+        assert due is not None
+        pauses.append(due - house.clock.now())
+        house.clock.advance(due - house.clock.now())
+    assert 3 <= pauses[0] <= 4
+    assert 6 <= pauses[1] <= 8
+    await turns.run(await house.lease())
+    (dead,) = await house.storage.dead_letters()
+    assert dead.attempts == 3
+    assert "ValueError" in dead.error
+    assert dead.handler is not None
+    assert dead.handler.endswith("failing")
+
+
+async def test_the_log_of_a_failure_tells_where_and_not_what(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    await put(house, "a private text")
+    await house.run(failing)
+    out = capsys.readouterr()
+    assert "turn.failed" in out.out + out.err
+    assert "test_turn.py:" in out.out + out.err
+    assert "secret" not in out.out + out.err
+    assert "private" not in out.out + out.err
+
+
+@pytest.mark.parametrize("error", [LinqUnavailable("away"), RateLimited("slow down", status=429, retry_after_s=90)])
+async def test_linq_being_away_parks_the_turn_and_counts_nothing(house: House, error: Exception) -> None:
+    await put(house)
+
+    async def away(_: Call) -> None:
+        house.clock.advance(30)  # longer than a send is tried in place
+        raise error
+
+    house.linq.before = away
+    turns = house.turns(three, attempts=1)
+    for _ in range(4):
+        await turns.run(await house.lease())
+        due = await house.storage.next_due()
+        assert due is not None
+        house.clock.advance(due - house.clock.now())
+    house.linq.before = None
+    await turns.run(await house.lease())
+    assert house.linq.said() == ["one", "two", "three"]
+    assert await house.storage.dead_letters() == []
+
+
+async def test_a_short_absence_of_linq_is_waited_out_in_place(house: House) -> None:
+    await put(house)
+    house.linq.will_answer("chats.messages.send", LinqUnavailable("away"), LinqUnavailable("away"))
+    running = asyncio.ensure_future(house.run(three))
+    while not running.done():
+        await asyncio.sleep(0)
+        house.clock.advance(0.25)
+    await running
+    assert house.linq.said() == ["one", "one", "one", "two", "three"]
+    assert len(set(keys(house))) == 3
+
+
+async def test_a_turn_parked_for_a_day_is_buried(house: House) -> None:
+    await put(house)
+
+    async def away(_: Call) -> None:
+        house.clock.advance(60)
+        raise LinqUnavailable("away")
+
+    house.linq.before = away
+    turns = house.turns(three, park_for_s=100)
+    await turns.run(await house.lease())
+    house.clock.advance(60)
+    await turns.run(await house.lease())
+    (dead,) = await house.storage.dead_letters()
+    assert "Linq stayed away" in dead.error
+
+
+async def test_a_handler_cannot_swallow_the_parking_of_its_turn(house: House) -> None:
+    await put(house)
+
+    async def stubborn(message: MessageReceived, ctx: Context) -> None:
+        async with asyncio.TaskGroup() as group:
+            for text in ("one", "two"):
+                group.create_task(careless(ctx, text))
+
+    async def careless(ctx: Context, text: str) -> None:
+        try:
+            await ctx.reply(text)
+        except Exception:  # noqa: BLE001
+            raise AssertionError("parking is no Exception") from None
+
+    async def away(_: Call) -> None:
+        house.clock.advance(30)
+        raise LinqUnavailable("away")
+
+    house.linq.before = away
+    await house.run(stubborn)
+    assert await house.storage.next_due() is not None
+    assert await house.storage.dead_letters() == []
+
+
+async def test_a_refused_send_raises_and_may_be_corrected(house: House) -> None:
+    await put(house)
+    house.linq.will_answer("chats.messages.send", LinqApiError("blocked", status=403, code=2026))
+    caught: list[int | None] = []
+
+    async def tries(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.reply("first")
+        except LinqApiError as error:
+            caught.append(error.code)
+        await ctx.reply("second")
+
+    await house.run(tries)
+    assert caught == [2026]
+    assert house.linq.said() == ["first", "second"]
+
+
+async def test_a_repeated_key_whose_message_is_gone_counts_as_sent(house: House) -> None:
+    await put(house)
+
+    async def die_once(_: Call) -> None:
+        house.linq.before = None
+        raise Kill
+
+    house.linq.before = die_once
+    turns = house.turns(three)
+    with pytest.raises(Kill):
+        await turns.run(await house.lease())
+    house.storage.crash()
+    house.linq.will_answer("chats.messages.send", LinqApiError("gone", status=404, code=2002))
+    await turns.run(await house.lease())
+    assert await house.storage.depth() == 0
+    assert await house.storage.dead_letters() == []
+
+
+async def test_an_event_that_kills_the_process_three_times_is_buried(house: House) -> None:
+    await put(house)
+
+    async def deadly(message: MessageReceived, ctx: Context) -> None:
+        raise Kill
+
+    turns = house.turns(deadly)
+    for _ in range(3):
+        with pytest.raises(Kill):
+            await turns.run(await house.lease())
+        house.storage.crash()
+    await turns.run(await house.lease())
+    (dead,) = await house.storage.dead_letters()
+    assert "died 3 times" in dead.error
+
+
+async def test_a_handler_past_its_deadline_has_failed(house: House) -> None:
+    await put(house)
+
+    async def endless(message: MessageReceived, ctx: Context) -> None:
+        await asyncio.Event().wait()
+
+    await house.run(endless, deadline_s=0.01, attempts=1)
+    (dead,) = await house.storage.dead_letters()
+    assert "TimeoutError" in dead.error
+
+
+async def test_a_cancelled_turn_is_given_back_at_once(house: House) -> None:
+    await put(house)
+    started = asyncio.Event()
+
+    async def endless(message: MessageReceived, ctx: Context) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(house.run(endless))
+    await started.wait()
+    task.cancel()
+    await task
+    again = await house.lease()
+    assert (again.attempts, again.crashes) == (0, 0)
+
+
+async def test_the_end_of_a_turn_waits_for_a_storage_that_comes_back(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(house)
+    finish, refusals = house.storage.finish, [StorageUnavailable("full"), StorageUnavailable("full")]
+
+    async def full(*args: Any) -> None:
+        if refusals:
+            raise refusals.pop()
+        await finish(*args)
+
+    monkeypatch.setattr(house.storage, "finish", full)
+    running = asyncio.ensure_future(house.run(three))
+    while not running.done():
+        await asyncio.sleep(0)
+        house.clock.advance(0.5)
+    await running
+    assert await house.storage.depth() == 0
+    assert house.linq.said() == ["one", "two", "three"]
+
+
+async def test_a_reply_to_the_bot_in_a_group_is_known_as_one(house: House) -> None:
+    seen: list[bool] = []
+
+    async def note(message: MessageReceived, ctx: Context) -> None:
+        seen.append(message.replies_to_me)
+        await ctx.reply("mine")
+
+    await put(house, is_group=True)
+    await house.run(note)
+    await put(house, is_group=True, reply_to={"message_id": "sent-1", "part_index": 0})
+    await house.run(note)
+    await put(house, is_group=True, reply_to={"message_id": "10000000-0000-4000-8000-00000000ffff"})
+    await house.run(note)
+    assert seen == [False, True, False]
+    # The ledger knew the first; only the second had to be asked for.
+    assert [call.name for call in house.linq.calls].count("messages.retrieve") == 1
