@@ -125,7 +125,8 @@ class Dispatcher:
         return None
 
     def _unhandled(self, event: Event) -> None:
-        if event.type in self._told:
+        # What our own sends cause, receipts above all, needs no handler for a bot to be whole.
+        if event.type in self._told or event.is_own:
             log.debug("event.unhandled", type=event.type, event_id=event.event_id)
             return
         self._told.add(event.type)

@@ -26,6 +26,7 @@ from linqbot.cli import http, logs
 from linqbot.emulator.app import create_app
 from linqbot.emulator.emulator import Emulator
 from linqbot.errors import ConfigError
+from linqbot.events.parse import EVENT_TYPES
 
 STOP_S = 5.0
 """How long the bot may take to end before it is killed; its storage survives that too."""
@@ -106,7 +107,8 @@ class _Bot:
 
 async def _dev(bot: _Bot, watched: Path, page: socket.socket, host: str, *, reload: bool) -> None:
     emulator = Emulator(public_url=bot.emulator)
-    bot.webhook_secret = emulator.subscribe(f"{bot.url}/webhooks/linq?version=2026-02-03").secret
+    events = [name for name in EVENT_TYPES if not name.startswith("webhook_subscription.")]
+    bot.webhook_secret = emulator.subscribe(f"{bot.url}/webhooks/linq?version=2026-02-03", events).secret
     serving = http.server(create_app(emulator, allowed_hosts=[host]), graceful_s=1, before_exit=emulator.end_streams)
     server = asyncio.create_task(serving.serve(sockets=[page]))
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import textwrap
 from typing import Any
 
 import structlog
@@ -24,7 +25,7 @@ def configure(level: str, style: str) -> None:
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if is_console else "iso", utc=not is_console),
     ]
     last: list[Any] = (
-        [structlog.dev.ConsoleRenderer(pad_event_to=0)]
+        [_pasteable, structlog.dev.ConsoleRenderer(pad_event_to=0)]
         if is_console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
@@ -49,4 +50,12 @@ def _named(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     record = event.get("_record")
     if record is not None:
         event["logger"] = record.name
+    return event
+
+
+def _pasteable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """In a terminal, show code to paste as code."""
+    code = event.pop("to_handle_it", None)
+    if code is not None:
+        event["event"] = f"No handler took {event.pop('type')}. To handle it:\n\n{textwrap.indent(code, '    ')}\n"
     return event

@@ -19,7 +19,8 @@ from linqbot.worker.turn import STORAGE_PAUSE_S, Turns
 
 log = structlog.get_logger("linqbot.worker")
 
-LEASE_S = 30.0
+LEASE_SLACK_S = 60.0
+"""How much longer than a handler's deadline its lane is claimed: enough to write the turn's end."""
 
 
 class Worker:
@@ -34,6 +35,7 @@ class Worker:
         self._storage = storage
         self._clock = clock
         self._concurrency = concurrency
+        self._lease_s = turns.patience.deadline_s + LEASE_SLACK_S
         self._running: set[asyncio.Task[None]] = set()
         self._slot_free = asyncio.Event()
         self._stopping = False
@@ -76,7 +78,7 @@ class Worker:
                 await self._slot_free.wait()
                 continue
             try:
-                leases = await self._storage.take(free, lease_s=LEASE_S)
+                leases = await self._storage.take(free, lease_s=self._lease_s)
                 if not leases:
                     await self._something()
             except StorageError as error:

@@ -1,0 +1,277 @@
+"""The V3 API over ASGI: finds the endpoint, asks who calls, asks the rules, answers in Linq's envelope.
+
+Nothing that is sent here may end in a traceback: whatever a noun did not foresee is 500/3006, logged here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from linqbot import rules
+from linqbot.emulator import (
+    attachments,
+    backgrounds,
+    blocked_handles,
+    capabilities,
+    chats,
+    contact_cards,
+    experiences,
+    lines,
+    locations,
+    messages,
+    participants,
+    polls,
+    reactions,
+    subscriptions,
+    v2,
+    voice_memos,
+)
+from linqbot.emulator.answers import Answer, ApiError, encode, not_found
+from linqbot.emulator.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.faults import Fault
+from linqbot.emulator.records import iso
+from linqbot.emulator.world import World
+
+log = logging.getLogger("linqbot.emulator")
+
+MAX_BODY_BYTES = 4 * 2**20
+CALLS_KEPT = 200
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    *chats.ENDPOINTS,
+    *messages.ENDPOINTS,
+    *reactions.ENDPOINTS,
+    *participants.ENDPOINTS,
+    *polls.ENDPOINTS,
+    *backgrounds.ENDPOINTS,
+    *locations.ENDPOINTS,
+    *voice_memos.ENDPOINTS,
+    *attachments.ENDPOINTS,
+    *lines.ENDPOINTS,
+    *contact_cards.ENDPOINTS,
+    *capabilities.ENDPOINTS,
+    *blocked_handles.ENDPOINTS,
+    *experiences.ENDPOINTS,
+    *subscriptions.ENDPOINTS,
+)
+
+_CODES = {400: 1005, 401: 2004, 403: 2005, 404: 2001, 409: 1006, 429: 1007}
+
+
+class Router:
+    """Endpoints by the number of their path's segments: a handful to look at per call."""
+
+    def __init__(self, endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> None:
+        self._by_length: dict[int, list[tuple[list[str], Endpoint]]] = {}
+        for endpoint in endpoints:
+            segments = endpoint.path.split("/")
+            self._by_length.setdefault(len(segments), []).append((segments, endpoint))
+
+    def find(self, method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
+        """The endpoint for a call, and the ids in its path.
+
+        Raises:
+            ApiError: 404, or 405 when only another method is known.
+        """
+        asked, known = path.split("/"), False
+        for segments, endpoint in self._by_length.get(len(asked), ()):
+            ids = _ids(segments, asked)
+            if ids is not None:
+                known = True
+                if endpoint.method == method:
+                    return endpoint, ids
+        if known:
+            raise ApiError(405, 1005, "This path does not know this method")
+        raise not_found("resource")
+
+
+def _ids(segments: list[str], asked: list[str]) -> dict[str, str] | None:
+    ids = {}
+    for pattern, segment in zip(segments, asked, strict=True):
+        if pattern.startswith("{"):
+            ids[pattern[1:-1]] = segment
+        elif pattern != segment:
+            return None
+    return ids
+
+
+class Api:
+    """The ASGI app of `/v3`.
+
+    Args:
+        api_key: The one bearer token that is let in; None lets any in.
+        calls: Where finished calls are kept for the page, oldest first.
+    """
+
+    def __init__(self, world: World, api_key: str | None, calls: deque[dict[str, Any]]) -> None:
+        self._world = world
+        self._api_key = api_key
+        self._calls = calls
+        self._router = Router()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        path = request.url.path.removeprefix("/api/partner")
+        fault = self._world.faults.take("api", f"{request.method} {path}")
+        if fault and fault.delay_ms:
+            await self._world.clock.wait_until(self._world.now() + fault.delay_ms / 1000)
+        if fault and fault.drop == "request":
+            await _hang_up(send)
+        at, started = self._world.now(), time.perf_counter()
+        ids, body, answer = await self._answer(request, path, fault)
+        call = {
+            "at": iso(at),
+            "method": request.method,
+            "path": path,
+            "status": answer.status,
+            "ms": round((time.perf_counter() - started) * 1000),
+            "chat_id": self._chat_of(ids, answer.body),
+            "body": body or None,
+            "answer": _without_secret(answer.body),
+        }
+        self._calls.append(call)
+        self._world.feed.publish("call", lambda: call)
+        if fault and fault.drop == "answer":
+            await _hang_up(send)
+        await respond(answer)(scope, receive, send)
+
+    async def _answer(
+        self, request: Request, path: str, fault: Fault | None
+    ) -> tuple[dict[str, str], dict[str, Any], Answer]:
+        """The ids in the path and the body, as far as they were read, and the answer."""
+        ids: dict[str, str] = {}
+        body: dict[str, Any] = {}
+        try:
+            if fault and fault.status:
+                return ids, body, _spoilt(fault)
+            self._check_key(request.headers)
+            endpoint, ids = self._router.find(request.method, path)
+            if endpoint.has_body:
+                body = await read_json(request)
+            return ids, body, self._work(endpoint, ids, request, body)
+        except ApiError as error:
+            return ids, body, error.answer()
+        except Exception:
+            log.exception("api.crashed method=%s", request.method)
+            return ids, body, ApiError(500, 3006, "Internal error").answer()
+
+    def _check_key(self, headers: Headers) -> None:
+        """R1."""
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not fits(key, self._api_key):
+            raise ApiError(401, 2004, "Missing or invalid token")
+
+    def _work(self, endpoint: Endpoint, ids: dict[str, str], request: Request, body: Mapping[str, Any]) -> Answer:
+        query = request.query_params
+        values = {name: found if len(found := query.getlist(name)) > 1 else found[0] for name in query}
+        if (broken := rules.check(endpoint.name, body, values, ids)) is not None:
+            raise ApiError(broken.status, broken.code, broken.message)
+        ids.update({name: value.lower() for name, value in ids.items() if name.endswith("_id")})
+        return endpoint.work(self._world, ApiRequest(ids, query, request.headers, body))
+
+    def _chat_of(self, ids: Mapping[str, str], body: Any) -> str | None:
+        if chat_id := ids.get("chat_id"):
+            return chat_id
+        if isinstance(body, dict):
+            chat_id = body.get("chat_id") or (body.get("chat") or {}).get("id")
+            if isinstance(chat_id, str):
+                return chat_id
+        message = self._world.state.messages.get(ids.get("message_id", ""))
+        return message.chat_id if message else None
+
+
+class ApiV2:
+    """The ASGI app of `/api/partner/v2`: one endpoint, another header, another envelope."""
+
+    def __init__(self, world: World, api_key: str | None) -> None:
+        self._world = world
+        self._api_key = api_key
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        if not fits(request.headers.get("x-linq-integration-token", ""), self._api_key):
+            answer = v2.refused(401, "unauthorized", "Missing or invalid token")
+        elif request.method != "GET" or request.url.path != "/api/partner/v2/chats":
+            answer = v2.refused(404, "not_found", "The emulator knows GET /api/partner/v2/chats only")
+        else:
+            answer = v2.list_chats(self._world, request.query_params)
+        await respond(answer)(scope, receive, send)
+
+
+def fits(key: str, wanted: str | None) -> bool:
+    if wanted is None:
+        return bool(key.strip())
+    return secrets.compare_digest(key.encode(), wanted.encode())
+
+
+def respond(answer: Answer) -> Response:
+    if answer.body is None:
+        return Response(status_code=answer.status, headers=answer.headers)
+    return Response(encode(answer.body), answer.status, answer.headers, media_type="application/json")
+
+
+async def read_json(request: Request, limit: int = MAX_BODY_BYTES) -> dict[str, Any]:
+    """The JSON object in the body (R2).
+
+    Raises:
+        ApiError: 400/1003, or 413.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise ApiError(400, 1003, "Content-Type must be application/json")
+    raw = await read_body(request, limit)
+    try:
+        body = json.loads(raw, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, 1003, "The body is not valid JSON") from error
+    if not isinstance(body, dict):
+        raise ApiError(400, 1003, "The body must be a JSON object")
+    return body
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body, counted while reading."""
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise ApiError(413, 1005, "The body is too large")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _spoilt(fault: Fault) -> Answer:
+    status = fault.status or 500
+    if status < 400:
+        return Answer(status, {})
+    code = fault.code or _CODES.get(status, 3006)
+    return ApiError(status, code, "Answered by a fault", retry_after=fault.retry_after).answer()
+
+
+async def _hang_up(send: Send) -> None:
+    """End the connection without an answer: one is begun, and then the app fails.
+
+    A server closes the socket then, and an in-process client gets the error that a closed socket would be.
+    """
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
+    raise httpx.ReadError("The emulator dropped the connection, as a fault asked")
+
+
+def _without_secret(body: Any) -> Any:
+    return body | {"signing_secret": "whsec_…"} if isinstance(body, dict) and "signing_secret" in body else body

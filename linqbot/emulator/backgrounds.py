@@ -1,0 +1,39 @@
+"""Backgrounds of chats (R66, R67): a colour, something moving, or a photo; shown on iMessage only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from linqbot.emulator import consent, payloads
+from linqbot.emulator.answers import Answer
+from linqbot.emulator.chats import present
+from linqbot.emulator.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.records import Chat
+from linqbot.emulator.world import World
+
+
+def put_up(world: World, request: ApiRequest) -> Answer:
+    body = request.body
+    background = {key: body.get(key) for key in ("type", "style", "variant", "shades", "image_url")}
+    return _change(world, present(world, request), background)
+
+
+def take_down(world: World, request: ApiRequest) -> Answer:
+    return _change(world, present(world, request), None)
+
+
+def _change(world: World, chat: Chat, background: dict[str, Any] | None) -> Answer:
+    consent.check_line(world.line_of(chat))
+    if chat.service == "iMessage" and chat.background != background:
+        chat.background = background
+        world.emit("chat.background_updated", lambda: payloads.background(chat, chat.me), chat)
+        world.show_chat(chat)
+    return Answer(202)
+
+
+_PATH = "/v3/chats/{chat_id}/background"
+
+ENDPOINTS = (
+    Endpoint("chats.background.set", "POST", _PATH, put_up, has_body=True),
+    Endpoint("chats.background.remove", "DELETE", _PATH, take_down),
+)

@@ -1,0 +1,240 @@
+"""The records a pretend Linq keeps: lines, chats, messages and so on, as plain mutable data.
+
+Times are Unix seconds of the emulator's clock. How a record looks in the API is `shapes.py`; where they are kept
+and found is `state.py`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+def iso(at: float) -> str:
+    """A time as Linq writes it: `2026-11-05T17:30:00.120Z`."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def seconds(text: str) -> float:
+    """The reverse of `iso`, for any ISO 8601 time; one without an offset is UTC."""
+    at = datetime.fromisoformat(text)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+@dataclass(slots=True)
+class Line:
+    """A phone number of the account. `FLAGGED` lines cannot send (R13)."""
+
+    phone_number: str
+    id: str = field(default_factory=new_id)
+    line_type: str = "iMessage"
+    reputation: str = "HEALTHY"
+    status: str = "ACTIVE"
+    forwarding_number: str | None = None
+    zero_retention: bool = False
+    used_at: float = 0.0
+
+    @property
+    def can_send(self) -> bool:
+        return self.status == "ACTIVE"
+
+
+@dataclass(slots=True)
+class Member:
+    """Somebody in a chat: Linq's ChatHandle. `line_type` is set for our own line only."""
+
+    id: str
+    handle: str
+    service: str
+    joined_at: float
+    is_me: bool = False
+    status: str = "active"
+    left_at: float | None = None
+    line_type: str | None = None
+
+
+@dataclass(slots=True)
+class Chat:
+    """A chat of one line with one or more people.
+
+    Attributes:
+        reusable: False once people came or went: such a group is no longer found by its recipients (R54).
+        typing: Until when each handle shows as typing.
+        messages: Oldest first; deleted ones are gone.
+        background: As set by the bot; None is Apple's own.
+    """
+
+    id: str
+    line: str
+    members: list[Member]
+    is_group: bool
+    service: str
+    created_at: float
+    updated_at: float
+    seq: int
+    name: str | None = None
+    icon: str | None = None
+    health: str = "HEALTHY"
+    health_at: float = 0.0
+    reusable: bool = True
+    card_shared_at: float | None = None
+    location_asked_at: float | None = None
+    background: dict[str, Any] | None = None
+    typing: dict[str, float] = field(default_factory=dict)
+    messages: list[Message] = field(default_factory=list)
+
+    @property
+    def me(self) -> Member:
+        return next(member for member in self.members if member.is_me)
+
+    @property
+    def others(self) -> list[Member]:
+        """The people in the chat now, without our line."""
+        return [member for member in self.members if not member.is_me and member.status == "active"]
+
+    @property
+    def active(self) -> list[Member]:
+        return [member for member in self.members if member.status == "active"]
+
+    @property
+    def people(self) -> frozenset[str]:
+        return frozenset(member.handle for member in self.others)
+
+    @property
+    def has_left(self) -> bool:
+        return self.me.status != "active"
+
+    def member(self, handle: str) -> Member | None:
+        return next((member for member in self.members if member.handle == handle), None)
+
+
+@dataclass(slots=True)
+class Reaction:
+    """A tapback or a sticker on one part of a message."""
+
+    id: str
+    type: str
+    by: Member
+    part_index: int
+    at: float
+    custom_emoji: str | None = None
+    sticker: dict[str, Any] | None = None
+    placement: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Message:
+    """A message of a chat.
+
+    Attributes:
+        parts: In the API's answer shape, without their reactions.
+        status: `pending`, `sent`, `delivered`, `read` or `failed`; inbound `received` or `read`.
+        updated_at: Moves with edits only; receipts and reactions leave it alone, because clients read
+            `updated_at != created_at` as "edited".
+        poll: Set when the message is a poll.
+    """
+
+    id: str
+    chat_id: str
+    seq: int
+    is_from_me: bool
+    sender: Member
+    parts: list[dict[str, Any]]
+    status: str
+    service: str
+    created_at: float
+    updated_at: float
+    preferred_service: str | None = None
+    effect: dict[str, Any] | None = None
+    reply_to: dict[str, Any] | None = None
+    idempotency_key: str | None = None
+    sent_at: float | None = None
+    delivered_at: float | None = None
+    read_at: float | None = None
+    reconciled_at: float | None = None
+    edits: int = 0
+    is_voice_memo: bool = False
+    reactions: list[Reaction] = field(default_factory=list)
+    poll: Poll | None = None
+
+
+@dataclass(slots=True)
+class PollOption:
+    """One answer to choose. `voters` maps a handle to when it voted."""
+
+    id: str
+    text: str
+    creator: Member
+    voters: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Poll:
+    options: list[PollOption]
+    updated_at: float
+
+
+@dataclass(slots=True)
+class Attachment:
+    """A file: announced by its owner, then uploaded. `content` None means not uploaded yet."""
+
+    id: str
+    filename: str
+    content_type: str
+    size_bytes: int
+    created_at: float
+    upload_token: str | None = None
+    expires_at: float = 0.0
+    content: bytes | None = None
+
+
+@dataclass(slots=True)
+class Subscription:
+    """Where events are delivered. `secret` is shown once, in the answer that creates it."""
+
+    id: str
+    target_url: str
+    subscribed_events: list[str]
+    secret: str
+    created_at: float
+    updated_at: float
+    is_active: bool = True
+    phone_numbers: list[str] | None = None
+    routing_id_header: str | None = None
+    routing_key_header: str | None = None
+
+
+@dataclass(slots=True)
+class ContactCard:
+    id: str
+    phone_number: str
+    first_name: str
+    last_name: str | None = None
+    image_url: str | None = None
+    is_active: bool = True
+
+
+@dataclass(slots=True)
+class Share:
+    """A person's location, shared with one of our lines. `ends_at` None is without end."""
+
+    handle: str
+    line: str
+    latitude: float
+    longitude: float
+    began_at: float
+    updated_at: float
+    ends_at: float | None = None
+
+
+@dataclass(slots=True)
+class BlockedHandle:
+    handle: str
+    blocked_at: float
+    reason: str | None = None

@@ -1,0 +1,318 @@
+"""The whole state as one JSON object, in the API's own shapes: for `--state FILE`, seeds and restarts.
+
+Lists `phone_numbers`, `chats`, `messages`, `attachments`, `webhook_subscriptions`, `contact_cards`,
+`blocked_handles`; ids stay as given. Beside the API's fields stand a few of ours, such as the number of edits, so
+that a run goes on where another ended; a seed written by hand may leave out all that has an obvious default. Rate
+limits, typing and shared locations begin anew.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from linqbot.emulator import life, shapes
+from linqbot.emulator.records import (
+    Attachment,
+    BlockedHandle,
+    Chat,
+    ContactCard,
+    Line,
+    Member,
+    Message,
+    Poll,
+    PollOption,
+    Reaction,
+    Subscription,
+    iso,
+    new_id,
+    seconds,
+)
+from linqbot.emulator.world import World
+
+Json = Mapping[str, Any]
+
+# --- out -----------------------------------------------------------------------------------------------------------
+
+
+def dump(world: World) -> dict[str, Any]:
+    state = world.state
+    return {
+        "phone_numbers": [
+            shapes.line(one) | {"status": one.status, "zero_retention": one.zero_retention}
+            for one in state.lines.values()
+        ],
+        "chats": [_dump_chat(one) for one in state.chats.values()],
+        "messages": [_dump_message(one) for chat in state.chats.values() for one in chat.messages],
+        "attachments": [_dump_attachment(world, one) for one in state.attachments.values()],
+        "webhook_subscriptions": [
+            shapes.subscription(one) | {"signing_secret": one.secret} for one in state.subscriptions.values()
+        ],
+        "contact_cards": [shapes.contact_card(one) | {"id": one.id} for one in state.cards.values()],
+        "blocked_handles": [shapes.blocked_handle(one) for one in state.blocked.values()],
+        "opted_out": sorted(state.opted_out),
+        "services": dict(state.services),
+        "idempotency_keys": dict(state.keys),
+    }
+
+
+def _dump_chat(chat: Chat) -> dict[str, Any]:
+    return shapes.chat(chat) | {
+        "name": chat.name,
+        "reusable": chat.reusable,
+        "background": chat.background,
+        "card_shared_at": shapes.time_or_none(chat.card_shared_at),
+    }
+
+
+def _dump_message(message: Message) -> dict[str, Any]:
+    ours: dict[str, Any] = {
+        "edits": message.edits,
+        "idempotency_key": message.idempotency_key,
+        "is_voice_memo": message.is_voice_memo,
+    }
+    if message.poll:
+        ours["poll"] = shapes.poll_envelope(message)
+    return shapes.message(message) | ours
+
+
+def _dump_attachment(world: World, one: Attachment) -> dict[str, Any]:
+    content = None if one.content is None else base64.b64encode(one.content).decode()
+    return shapes.attachment(one, world.public_url) | {
+        "data_base64": content,
+        "upload_token": one.upload_token,
+        "expires_at": iso(one.expires_at),
+    }
+
+
+# --- in ------------------------------------------------------------------------------------------------------------
+
+
+def load(world: World, data: Json) -> None:
+    """Fill the world's empty state.
+
+    Raises:
+        ValueError: the data does not have the shape described above; it says where.
+    """
+    where = "the top"
+    try:
+        for where, item in _items(data):
+            _LOADERS[where](world, item)
+        where = "opted_out"
+        world.state.opted_out.update(str(handle) for handle in data.get("opted_out") or ())
+        where = "services"
+        world.state.services.update({str(key): _service(value) for key, value in (data.get("services") or {}).items()})
+        where = "idempotency_keys"
+        world.state.keys.update({str(key): str(value) for key, value in (data.get("idempotency_keys") or {}).items()})
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"The state's {where} are not in the API's shapes: {type(error).__name__} {error}") from error
+
+
+def _items(data: Json) -> Any:
+    for name in _LOADERS:
+        for item in data.get(name) or ():
+            yield name, item
+
+
+def _time(value: str | None) -> float | None:
+    return None if value is None else seconds(value)
+
+
+def _service(value: Any) -> str:
+    if value not in {"iMessage", "RCS", "SMS"}:
+        raise ValueError("service must be iMessage, RCS or SMS")
+    return str(value)
+
+
+def _line(world: World, item: Json) -> None:
+    line = Line(
+        phone_number=str(item["phone_number"]),
+        id=item.get("id") or new_id(),
+        line_type=item.get("line_type") or "iMessage",
+        reputation=(item.get("reputation") or {}).get("status") or "HEALTHY",
+        status=item.get("status") or "ACTIVE",
+        forwarding_number=item.get("forwarding_number"),
+        zero_retention=bool(item.get("zero_retention")),
+    )
+    world.state.lines[line.phone_number] = line
+
+
+def _member(world: World, item: Json, default_at: float) -> Member:
+    handle = str(item["handle"])
+    member = Member(
+        id=item.get("id") or world.state.handle_id(handle),
+        handle=handle,
+        service=_service(item.get("service") or "iMessage"),
+        joined_at=_time(item.get("joined_at")) or default_at,
+        is_me=bool(item.get("is_me")),
+        status=item.get("status") or "active",
+        left_at=_time(item.get("left_at")),
+        line_type=item.get("line_type"),
+    )
+    world.state.remember_handle(member)
+    return member
+
+
+def _chat(world: World, item: Json) -> None:
+    created = _time(item.get("created_at")) or world.now()
+    members = [_member(world, one, created) for one in item["handles"]]
+    line = next((one.handle for one in members if one.is_me), None)
+    if line is None or line not in world.state.lines or len(members) < 2:
+        raise ValueError("a chat needs a line of the account (is_me) and somebody else among its handles")
+    is_group = bool(item.get("is_group", len(members) > 2))
+    health = item.get("health_status") or {}
+    chat = Chat(
+        id=item.get("id") or new_id(),
+        line=line,
+        members=members,
+        is_group=is_group,
+        service=_service(item.get("service") or "iMessage"),
+        created_at=created,
+        updated_at=_time(item.get("updated_at")) or created,
+        seq=world.state.next_seq(),
+        name=_name(item, members) if is_group else None,
+        icon=item.get("group_chat_icon"),
+        health=health.get("status") or "HEALTHY",
+        health_at=_time(health.get("updated_at")) or created,
+        reusable=bool(item.get("reusable", True)),
+        background=item.get("background"),
+        card_shared_at=_time(item.get("card_shared_at")),
+    )
+    world.state.add_chat(chat)
+
+
+def _name(item: Json, members: list[Member]) -> str | None:
+    """A set name. In the API's shape a group without one shows its people there."""
+    if "name" in item:
+        return item["name"] or None
+    shown = item.get("display_name")
+    people = ", ".join(member.handle for member in members if not member.is_me)
+    return None if not shown or shown.replace(" ", "") == people.replace(" ", "") else str(shown)
+
+
+def _message(world: World, item: Json) -> None:
+    chat = world.state.chats[item["chat_id"]]
+    is_from_me = bool(item.get("is_from_me"))
+    created = _time(item.get("created_at")) or world.now()
+    given = item.get("from_handle") or {"handle": item.get("from")}
+    sender = chat.me if is_from_me else chat.member(str(given["handle"])) or _member(world, given, created)
+    asked_parts = item.get("parts") or ()
+    message = Message(
+        id=item.get("id") or new_id(),
+        chat_id=chat.id,
+        seq=world.state.next_seq(),
+        is_from_me=is_from_me,
+        sender=sender,
+        parts=[{key: value for key, value in part.items() if key != "reactions"} for part in asked_parts],
+        status=item.get("delivery_status") or ("delivered" if is_from_me else "received"),
+        service=_service(item.get("service") or chat.service),
+        created_at=created,
+        updated_at=_time(item.get("updated_at")) or created,
+        preferred_service=item.get("preferred_service"),
+        effect=item.get("effect"),
+        reply_to=item.get("reply_to"),
+        idempotency_key=item.get("idempotency_key"),
+        sent_at=_time(item.get("sent_at")),
+        delivered_at=_time(item.get("delivered_at")),
+        read_at=_time(item.get("read_at")),
+        reconciled_at=_time(item.get("reconciled_at")),
+        edits=int(item.get("edits") or 0),
+        is_voice_memo=bool(item.get("is_voice_memo")),
+    )
+    for index, part in enumerate(asked_parts):
+        message.reactions += [_reaction(world, chat, one, index, created) for one in part.get("reactions") or ()]
+    if item.get("poll"):
+        message.poll = _poll(world, chat, item["poll"], created)
+        message.reactions += [_reaction(world, chat, one, 0, created) for one in item["poll"].get("reactions") or ()]
+    world.state.add_message(chat, message)
+    if is_from_me and message.status in {"pending", "queued"}:
+        message.status = "pending"
+        life.begin(world, chat, message)
+
+
+def _known(world: World, chat: Chat, item: Json, default_at: float) -> Member:
+    return chat.member(str(item["handle"])) or _member(world, item, default_at)
+
+
+def _reaction(world: World, chat: Chat, item: Json, index: int, default_at: float) -> Reaction:
+    return Reaction(
+        id=item.get("id") or new_id(),
+        type=str(item["type"]),
+        by=_known(world, chat, item["handle"], default_at),
+        part_index=index,
+        at=default_at,
+        custom_emoji=item.get("custom_emoji"),
+        sticker=item.get("sticker"),
+    )
+
+
+def _poll(world: World, chat: Chat, item: Json, default_at: float) -> Poll:
+    options = []
+    for one in item["poll"]["options"]:
+        voters = {str(vote["handle"]): _time(vote.get("voted_at")) or default_at for vote in one.get("voters") or ()}
+        creator = _known(world, chat, one.get("creator_handle") or {"handle": chat.line}, default_at)
+        options.append(PollOption(one.get("option_id") or new_id(), str(one["text"]), creator, voters))
+    return Poll(options, _time(item.get("updated_at")) or default_at)
+
+
+def _attachment(world: World, item: Json) -> None:
+    data = item.get("data_base64")
+    attachment = Attachment(
+        id=item.get("id") or new_id(),
+        filename=str(item["filename"]),
+        content_type=str(item["content_type"]),
+        size_bytes=int(item.get("size_bytes") or 0),
+        created_at=_time(item.get("created_at")) or world.now(),
+        upload_token=item.get("upload_token"),
+        expires_at=_time(item.get("expires_at")) or 0.0,
+        content=None if data is None else base64.b64decode(data, validate=True),
+    )
+    world.state.attachments[attachment.id] = attachment
+
+
+def _subscription(world: World, item: Json) -> None:
+    created = _time(item.get("created_at")) or world.now()
+    subscription = Subscription(
+        id=item.get("id") or new_id(),
+        target_url=str(item["target_url"]),
+        subscribed_events=[str(one) for one in item["subscribed_events"]],
+        secret=str(item["signing_secret"]),
+        created_at=created,
+        updated_at=_time(item.get("updated_at")) or created,
+        is_active=bool(item.get("is_active", True)),
+        phone_numbers=item.get("phone_numbers") or None,
+        routing_id_header=item.get("routing_id_header"),
+        routing_key_header=item.get("routing_key_header"),
+    )
+    world.state.subscriptions[subscription.id] = subscription
+    world.deliveries.open(subscription)
+
+
+def _card(world: World, item: Json) -> None:
+    card = ContactCard(
+        id=item.get("id") or new_id(),
+        phone_number=str(item["phone_number"]),
+        first_name=str(item["first_name"]),
+        last_name=item.get("last_name"),
+        image_url=item.get("image_url"),
+        is_active=bool(item.get("is_active", True)),
+    )
+    world.state.cards[card.phone_number] = card
+
+
+def _blocked(world: World, item: Json) -> None:
+    at = _time(item.get("blocked_at")) or world.now()
+    world.state.blocked[str(item["handle"])] = BlockedHandle(str(item["handle"]), at, item.get("reason"))
+
+
+# In this order: what comes later names what came before.
+_LOADERS = {
+    "phone_numbers": _line,
+    "chats": _chat,
+    "messages": _message,
+    "attachments": _attachment,
+    "webhook_subscriptions": _subscription,
+    "contact_cards": _card,
+    "blocked_handles": _blocked,
+}

@@ -1,0 +1,77 @@
+"""A running `linqbot` command, as its user runs it: a process of its own, looked at from outside."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+
+class Command:
+    """A `linqbot` process."""
+
+    def __init__(self, folder: Path, *arguments: str, **environ: str) -> None:
+        self.log = folder / f"{arguments[0]}.log"
+        self._out = self.log.open("wb")
+        plain = {k: v for k, v in os.environ.items() if not k.startswith(("LINQ_", "LINQBOT_"))}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "linqbot", *arguments],
+            cwd=folder,
+            env=plain | environ,
+            stdout=self._out,
+            stderr=self._out,
+        )
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def until(self, ready: Callable[[], Any], timeout_s: float = 60) -> Any:
+        """Ask again and again, as a person would, until there is an answer."""
+        end = time.monotonic() + timeout_s
+        while True:
+            try:
+                if found := ready():
+                    return found
+            except httpx.TransportError:
+                pass
+            assert self.process.poll() is None, f"linqbot ended with {self.process.returncode}:\n{self.said()}"
+            assert time.monotonic() < end, f"nothing happened in {timeout_s} s:\n{self.said()}"
+            time.sleep(0.05)
+
+    def stop(self, sig: int = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(sig)
+        try:
+            return self.process.wait(30)
+        finally:
+            self._out.close()
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Callable[..., Command]]:
+    started: list[Command] = []
+
+    def start(*arguments: str, **environ: str) -> Command:
+        started.append(Command(tmp_path, *arguments, **environ))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.poll() is None:
+            each.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

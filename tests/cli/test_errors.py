@@ -1,0 +1,111 @@
+"""What a person sees when something is missing or wrong: what, what to do, the exit code, and never a secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from linqbot.cli.main import COMMANDS, main
+
+SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+GOOD = {"LINQ_API_V3_API_KEY": "token-that-must-not-show", "LINQ_WEBHOOK_SECRET": SECRET}
+ECHO = "from linqbot import Bot\nbot = Bot()\n"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("LINQ_API_V3_API_KEY", "LINQ_API_V3_BASE_URL", "LINQ_WEBHOOK_SECRET", "LINQBOT_STORAGE"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "bot.py").write_text(ECHO)
+    return tmp_path
+
+
+def run(*arguments: str, **environ: str) -> Result:
+    return CliRunner().invoke(main, list(arguments), env=environ)
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        ({}, ["LINQ_API_V3_API_KEY is not set", "linqbot dev"]),
+        ({"LINQ_API_V3_API_KEY": "k"}, ["LINQ_WEBHOOK_SECRET is not set", "when the subscription was created"]),
+        (GOOD | {"LINQ_WEBHOOK_SECRET": "whsec_nonsense!"}, ["not base64"]),
+        (GOOD | {"LINQBOT_PORT": "many"}, ["LINQBOT_PORT does not fit", "serve --help"]),
+        (GOOD | {"LINQBOT_STORGE": "x"}, ["LINQBOT_STORGE is not a setting", "Did you mean LINQBOT_STORAGE"]),
+        (GOOD | {"LINQBOT_STORAGE": "mysql://x"}, ["sqlite:///"]),
+        (GOOD | {"LINQ_API_V3_BASE_URL": "api.linqapp.com"}, ["LINQ_API_V3_BASE_URL"]),
+    ],
+)
+def test_serve_says_what_is_missing_and_how_to_get_it(environ: dict[str, str], says: list[str]) -> None:
+    result = run("serve", "bot.py", **environ)
+    assert result.exit_code == 2
+    for words in says:
+        assert words in result.output
+    for secret in ("nonsense", "token-that-must-not-show", "AQIDBAUG", "many"):
+        assert secret not in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("spec", "file", "says"),
+    [
+        ("nobot.py", None, "There is no file nobot.py"),
+        ("bot.py", "x = 1", "has no Bot at its top level. Add: bot = Bot()"),
+        ("bot.py", ECHO + "other = Bot()", "has several Bots. Say which: bot.py:bot"),
+        ("bot.py:bat", ECHO, "has no Bot called 'bat'. It has: bot"),
+        ("nothing.there:bot", None, "There is no module nothing.there"),
+    ],
+)
+def test_serve_says_why_it_finds_no_bot(folder: Path, spec: str, file: str | None, says: str) -> None:
+    if file is not None:
+        (folder / "bot.py").write_text(file)
+    result = run("serve", spec, **GOOD)
+    assert result.exit_code == 2
+    assert says in result.output
+
+
+def test_a_bot_that_cannot_work_is_named(folder: Path) -> None:
+    (folder / "bot.py").write_text(ECHO + "@bot.on_message\nasync def greet(message, ctx, extra): ...\n")
+    result = run("serve", "bot.py", **GOOD)
+    assert result.exit_code == 1
+    assert "takes 3 arguments" in result.output
+    assert "async def greet(event: MessageReceived, ctx: Context)" in result.output
+
+
+def test_a_settings_file_is_read_and_its_mistakes_are_named(folder: Path) -> None:
+    (folder / "linqbot.toml").write_text("prot = 1\n")
+    result = run("serve", "bot.py", **GOOD)
+    assert result.exit_code == 2
+    assert "linqbot.toml sets prot, which is not a setting. Did you mean port?" in result.output
+    (folder / "linqbot.toml").write_text("port = \n")
+    result = run("serve", "bot.py", **GOOD)
+    assert "linqbot.toml cannot be read as TOML" in result.output
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+def test_every_command_explains_itself(command: list[str]) -> None:
+    result = run(*command, "--help")
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+
+
+def test_serves_help_lists_every_setting_by_the_name_it_is_read_under() -> None:
+    output = click.unstyle(run("serve", "--help").output)
+    for name in ("LINQ_API_V3_API_KEY", "LINQ_WEBHOOK_SECRET", "LINQBOT_STORAGE", "LINQBOT_TRUSTED_PROXIES"):
+        assert name in output
+
+
+def test_an_unknown_command_is_a_usage_error() -> None:
+    result = run("srve")
+    assert result.exit_code == 2
+    assert "serve" in result.output
+
+
+def test_send_without_a_key_says_so() -> None:
+    result = run("send", "+14155550142", "--text", "hi")
+    assert result.exit_code == 2
+    assert "LINQ_API_V3_API_KEY is not set" in result.output

@@ -1,0 +1,143 @@
+"""`dev`, `emulator`, `serve` and `send`, as real processes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from linqbot.cli.main import main
+
+ANN = "+14155550142"
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+
+
+def text(page: str, said: str, **how: Any) -> str:
+    line = httpx.get(f"{page}/emulator/state").json()["lines"][0]["phone_number"]
+    body = {"from": ANN, "to": line, "parts": [{"type": "text", "value": said}]} | how
+    answer = httpx.post(f"{page}/emulator/inbound", json=body)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["chat_id"])
+
+
+def replies(page: str) -> list[str]:
+    state = httpx.get(f"{page}/emulator/state").json()
+    return [
+        part["value"]
+        for chat in state["chats"]
+        for message in chat["messages"]
+        if message["is_from_me"]
+        for part in message["parts"]
+        if part["type"] == "text"
+    ]
+
+
+def test_dev_answers_and_a_saved_file_loses_no_conversation(
+    tmp_path: Path, command: Callable[..., Any], port: int
+) -> None:
+    shutil.copy(EXAMPLES / "echo.py", tmp_path / "bot.py")
+    page = f"http://127.0.0.1:{port}"
+    dev = command("dev", "bot.py", "--port", str(port))
+    dev.until(lambda: f"Text your bot: {page}" in dev.said())
+    text(page, "one")
+    dev.until(lambda: replies(page) == ["You said: one"])
+
+    code = (tmp_path / "bot.py").read_text()
+    (tmp_path / "bot.py").write_text(code.replace("You said", "I heard"))
+    dev.until(lambda: "Reloaded." in dev.said())
+    text(page, "two")
+    dev.until(lambda: replies(page) == ["You said: one", "I heard: two"])
+
+    (tmp_path / "bot.py").write_text(code + "\nbroken(")
+    dev.until(lambda: "did not start. Correct it and save" in dev.said())
+    text(page, "three")
+    (tmp_path / "bot.py").write_text(code)
+    dev.until(lambda: "You said: three" in replies(page))
+    assert dev.stop() == 0
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.py")))
+def test_every_example_runs_under_dev(command: Callable[..., Any], port: int, name: str) -> None:
+    page = f"http://127.0.0.1:{port}"
+    dev = command("dev", str(EXAMPLES / f"{name}.py"), "--port", str(port), "--no-reload")
+    dev.until(lambda: f"Text your bot: {page}" in dev.said())
+    text(page, "party")
+    dev.until(lambda: replies(page))
+    assert dev.stop() == 0
+
+
+def test_emulator_and_serve_work_apart_and_end_gently(tmp_path: Path, command: Callable[..., Any], port: int) -> None:
+    shutil.copy(EXAMPLES / "echo.py", tmp_path / "bot.py")
+    linq = f"http://127.0.0.1:{port}"
+    emulator = command("emulator", "--port", str(port), "--api-key", "token", "--state", "state.json")
+    emulator.until(lambda: httpx.get(f"{linq}/emulator/state").status_code == 200)
+    assert f"Linq emulator on {linq}" in emulator.said()
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        own = probe.getsockname()[1]
+    made = httpx.post(
+        f"{linq}/v3/webhook-subscriptions",
+        json={"target_url": f"http://127.0.0.1:{own}/webhooks/linq", "subscribed_events": ["message.received"]},
+        headers={"authorization": "Bearer token"},
+    )
+    assert made.status_code == 201
+    environ = {
+        "LINQ_API_V3_API_KEY": "token",
+        "LINQ_API_V3_BASE_URL": f"{linq}/api/partner",
+        "LINQ_WEBHOOK_SECRET": made.json()["signing_secret"],
+    }
+    bot = command("serve", "bot.py", "--port", str(own), **environ)
+    bot.until(lambda: httpx.get(f"http://127.0.0.1:{own}/readyz").status_code == 200)
+    text(linq, "hello")
+    bot.until(lambda: replies(linq) == ["You said: hello"])
+    assert (tmp_path / "linqbot.db").exists()
+
+    second = command("serve", "bot.py", "--port", "0", **environ)
+    assert second.process.wait(30) != 0
+    assert "linqbot.db" in second.said()
+    assert "Traceback" not in second.said()
+
+    assert bot.stop() == 0
+    assert emulator.stop(signal.SIGINT) == 0
+    saved = json.loads((tmp_path / "state.json").read_text())
+    assert len(saved["chats"]) == 1
+    assert (tmp_path / "state.json").stat().st_mode & 0o077 == 0
+    again = command("emulator", "--port", str(port), "--state", "state.json")
+    again.until(lambda: replies(linq) == ["You said: hello"])
+    assert again.stop() == 0
+
+
+def test_send_sends_one_message(command: Callable[..., Any], port: int) -> None:
+    linq = f"http://127.0.0.1:{port}"
+    emulator = command("emulator", "--port", str(port))
+    emulator.until(lambda: httpx.get(f"{linq}/emulator/state").status_code == 200)
+    environ = {"LINQ_API_V3_API_KEY": "token", "LINQ_API_V3_BASE_URL": f"{linq}/api/partner"}
+    first = CliRunner().invoke(main, ["send", ANN, "--text", "hi", "--json"], env=environ)
+    assert first.exit_code == 0, first.output
+    assert set(json.loads(first.output)) == {"chat_id", "message_id"}
+    piped = ["send", ANN, "--from", "+12025550100", "--effect", "slam"]
+    second = CliRunner().invoke(main, piped, env=environ, input="from a pipe\n")
+    assert second.exit_code == 0, second.output
+    assert replies(linq) == ["hi", "from a pipe"]
+    refused = CliRunner().invoke(main, ["send", "555", "--text", "hi"], env=environ)
+    assert refused.exit_code == 1
+    assert "R7" in refused.output or "R8" in refused.output
+
+
+def test_a_taken_port_is_one_clear_sentence(command: Callable[..., Any], port: int) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        emulator = command("emulator", "--port", str(port))
+        assert emulator.process.wait(30) == 2
+    assert f"127.0.0.1:{port} cannot be listened on" in emulator.said()
+    assert "--port" in emulator.said()

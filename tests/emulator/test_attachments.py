@@ -1,0 +1,124 @@
+"""R91-R94: uploads and what becomes of them, contact cards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from linqbot.emulator.emulator import Emulator
+
+LINE, PERSON = "+12025550100", "+14155550142"
+ASKED = {"filename": "pic.png", "content_type": "image/png", "size_bytes": 4}
+
+pytestmark = pytest.mark.anyio
+
+
+async def announce(api: httpx.AsyncClient, **more: Any) -> dict[str, Any]:
+    answer = await api.post("/v3/attachments", json=ASKED | more)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+async def put(api: httpx.AsyncClient, upload: dict[str, Any], content: bytes = b"\x89PNG", **headers: str) -> int:
+    answer = await api.put(upload["upload_url"], content=content, headers=upload["required_headers"] | headers)
+    return answer.status_code
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size_bytes": 0},
+        {"size_bytes": 101 * 2**20},
+        {"size_bytes": "4"},
+        {"content_type": "audio/flac"},
+        {"content_type": "application/x-msdownload"},
+    ],
+)
+async def test_r91_r92_what_may_be_uploaded(api: httpx.AsyncClient, refused: Any, wrong: dict[str, Any]) -> None:
+    refused(await api.post("/v3/attachments", json=ASKED | wrong), 400, 1005)
+
+
+async def test_r91_an_upload_must_be_as_announced_and_in_time(emulator: Emulator, api: httpx.AsyncClient) -> None:
+    upload = await announce(api)
+    assert await put(api, upload, b"too long") == 403
+    assert await put(api, upload, **{"Content-Type": "image/jpeg"}) == 403
+    assert await put(api, upload | {"upload_url": upload["upload_url"] + "x"}) == 403
+    path = f"/v3/attachments/{upload['attachment_id']}"
+    assert (await api.get(path)).json()["status"] == "pending"
+    assert (await api.get(upload["download_url"])).status_code == 404
+    assert await put(api, upload) == 200
+    assert (await api.get(path)).json()["status"] == "complete"
+    late = await announce(api)
+    emulator.advance(901)
+    assert await put(api, late) == 403
+
+
+async def test_an_attachment_may_be_sent_before_its_bytes_are_there(
+    api: httpx.AsyncClient, chat: dict[str, str]
+) -> None:
+    upload = await announce(api, filename="song.mp3", content_type="audio/mp3")
+    body = {"message": {"parts": [{"type": "media", "attachment_id": upload["attachment_id"]}]}}
+    part = (await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=body)).json()["message"]["parts"][0]
+    assert (part["id"], part["mime_type"], part["size_bytes"]) == (upload["attachment_id"], "audio/mpeg", 4)
+    assert part["url"] == upload["download_url"]
+
+
+async def test_an_own_download_url_is_the_same_attachment(api: httpx.AsyncClient, chat: dict[str, str]) -> None:
+    upload = await announce(api)
+    body = {"message": {"parts": [{"type": "media", "url": upload["download_url"]}]}}
+    part = (await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=body)).json()["message"]["parts"][0]
+    assert part["id"] == upload["attachment_id"]
+
+
+async def test_r93_a_deleted_attachment_is_gone_for_good(
+    api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
+) -> None:
+    upload = await announce(api)
+    await put(api, upload)
+    body = {"message": {"parts": [{"type": "media", "attachment_id": upload["attachment_id"]}]}}
+    message = (await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=body)).json()["message"]["id"]
+    path = f"/v3/attachments/{upload['attachment_id']}"
+    assert (await api.delete(path)).status_code == 204
+    refused(await api.delete(path), 404, 2003)
+    assert (await api.get(upload["download_url"])).status_code == 404
+    assert (await api.get(f"/v3/messages/{message}")).json()["parts"][0]["filename"] == "pic.png"
+
+
+async def test_a_file_that_would_run_is_only_bytes(emulator: Emulator, api: httpx.AsyncClient) -> None:
+    for kind in ("text/html", "text/HTML", "a\r\nset-cookie: x", "ü"):
+        part = {"type": "media", "filename": "x.html", "mime_type": kind, "data_base64": "PGI+"}
+        emulator.inbound(PERSON, LINE, [part])
+        url = (list(emulator.state.messages.values()))[-1].parts[0]["url"]
+        answer = await api.get(url)
+        assert answer.headers["content-type"] == "application/octet-stream"
+        assert "sandbox" in answer.headers["content-security-policy"]
+        assert "set-cookie" not in answer.headers
+
+
+async def test_an_available_number_comes_with_its_vcard(api: httpx.AsyncClient) -> None:
+    await api.post("/v3/contact_card", json={"phone_number": LINE, "first_name": "Acme; Co", "last_name": "A\nB"})
+    found = (await api.get("/v3/available_number")).json()
+    card = (await api.get(found["vcf_url"])).text
+    assert card.split("\r\n")[2:5] == [r"N:A B;Acme\; Co;;;", r"FN:Acme\; Co A B", f"TEL:{LINE}"]
+    assert (await api.get("/vcards/nobody.vcf")).status_code == 404
+
+
+async def test_r94_contact_cards(emulator: Emulator, api: httpx.AsyncClient, refused: Any) -> None:
+    query = {"phone_number": LINE}
+    refused(await api.patch("/v3/contact_card", params=query, json={"last_name": "x"}), 404, 2012)
+    refused(await api.post("/v3/contact_card", json=query), 400, 1001)
+    foreign = {"phone_number": "+12025550999", "first_name": "A"}
+    refused(await api.post("/v3/contact_card", json=foreign), 403, 2005)
+    card = {"phone_number": LINE, "first_name": "Acme"}
+    assert (await api.post("/v3/contact_card", json=card)).status_code == 201
+    refused(await api.post("/v3/contact_card", json=card), 409, 2014)
+    for name in ("Support", "Sales"):
+        merged = (await api.patch("/v3/contact_card", params=query, json={"last_name": name})).json()
+        assert (merged["first_name"], merged["last_name"]) == ("Acme", name)
+    limited = await api.patch("/v3/contact_card", params=query, json={"last_name": "x"})
+    assert refused(limited, 429, 1007)["retry_after"] == 600
+    emulator.advance(600)
+    assert (await api.patch("/v3/contact_card", params=query, json={"last_name": "x"})).status_code == 200
+    assert len((await api.get("/v3/contact_card")).json()["contact_cards"]) == 1

@@ -1,0 +1,341 @@
+"""The control API: the person's hands, faults, clock, reset, the page's state and stream."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.feed import BACKLOG, Feed
+
+LINE, OTHER_LINE = "+12025550100", "+12025550101"
+PERSON, FRIEND, THIRD = "+14155550142", "+14155550187", "+14155550199"
+HI = {"type": "text", "value": "hi"}
+SEND = {"message": {"parts": [HI]}}
+
+pytestmark = pytest.mark.anyio
+
+
+async def act(api: httpx.AsyncClient, verb: str, **body: Any) -> dict[str, Any]:
+    answer = await api.post(f"/emulator/{verb}", json=body)
+    assert answer.is_success, answer.text
+    return dict(answer.json())
+
+
+async def inbound(api: httpx.AsyncClient, **body: Any) -> dict[str, Any]:
+    return await act(api, "inbound", **({"from": PERSON, "to": LINE, "parts": [HI]} | body))
+
+
+async def test_a_person_writes_and_the_next_call_sees_it(api: httpx.AsyncClient) -> None:
+    answer = await api.post("/emulator/inbound", json={"from": PERSON, "to": LINE, "parts": [HI]})
+    assert (answer.status_code, set(answer.json())) == (201, {"chat_id", "message_id"})
+    message = (await api.get(f"/v3/messages/{answer.json()['message_id']}")).json()
+    assert (message["is_from_me"], message["from"], message["delivery_status"]) == (False, PERSON, "received")
+
+
+async def test_a_chat_is_found_by_its_exact_people_also_one_the_bot_opened(api: httpx.AsyncClient) -> None:
+    body = {"from": LINE, "to": [PERSON, FRIEND], **SEND}
+    opened = (await api.post("/v3/chats", json=body)).json()["chat"]["id"]
+    assert (await inbound(api, group=[FRIEND]))["chat_id"] == opened
+    assert (await inbound(api, **{"from": FRIEND}, group=[PERSON]))["chat_id"] == opened
+    assert (await inbound(api))["chat_id"] != opened
+    assert (await inbound(api, group=[FRIEND, THIRD]))["chat_id"] != opened
+    assert (await inbound(api, to=OTHER_LINE, group=[FRIEND]))["chat_id"] != opened
+    assert (await inbound(api, chat_id=opened))["chat_id"] == opened
+
+
+async def test_service_is_what_the_persons_phone_speaks(api: httpx.AsyncClient) -> None:
+    chat_id = (await inbound(api, service="SMS"))["chat_id"]
+    assert (await api.get(f"/v3/chats/{chat_id}")).json()["service"] == "SMS"
+    sent = (await api.post(f"/v3/chats/{chat_id}/messages", json=SEND)).json()["message"]
+    assert sent["service"] == "SMS"
+
+
+async def test_media_by_bytes_can_be_fetched_from_where_the_part_says(api: httpx.AsyncClient) -> None:
+    data = base64.b64encode(b"\x89PNG").decode()
+    part = {"type": "media", "filename": "ä/..\\x.png", "mime_type": "image/png", "data_base64": data}
+    message_id = (await inbound(api, parts=[HI, part], effect="slam"))["message_id"]
+    message = (await api.get(f"/v3/messages/{message_id}")).json()
+    assert message["effect"] == {"type": "bubble", "name": "slam"}
+    fetched = await api.get(message["parts"][1]["url"], headers={"authorization": ""})
+    assert (fetched.content, fetched.headers["content-type"]) == (b"\x89PNG", "image/png")
+    assert fetched.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in fetched.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"from": "me"}, 1005),
+        ({"parts": []}, 1005),
+        ({"parts": [{"type": "text"}]}, 1001),
+        ({"parts": [{"type": "dance"}]}, 1005),
+        ({"parts": [{"type": "media"}]}, 1005),
+        ({"parts": [{"type": "media", "data_base64": "%"}]}, 1005),
+        ({"group": [LINE]}, 1005),
+        ({"service": "fax"}, 1005),
+        ({"colour": "red"}, 1005),
+    ],
+)
+async def test_a_wrong_body_is_refused_in_the_v3_envelope(
+    api: httpx.AsyncClient, refused: Any, body: dict[str, Any], code: int
+) -> None:
+    asked = {"from": PERSON, "to": LINE, "parts": [HI]} | body
+    refused(await api.post("/emulator/inbound", json=asked), 400, code)
+
+
+async def test_a_foreign_line_and_an_unknown_chat_are_refused(api: httpx.AsyncClient, refused: Any) -> None:
+    body = {"from": PERSON, "to": "+12025550999", "parts": [HI]}
+    refused(await api.post("/emulator/inbound", json=body), 403, 2005)
+    body = {"from": PERSON, "to": LINE, "parts": [HI], "chat_id": "nothing"}
+    refused(await api.post("/emulator/inbound", json=body), 404, 2001)
+
+
+async def test_reacting_reading_typing_and_editing(
+    emulator: Emulator, api: httpx.AsyncClient, receiver: Any, refused: Any
+) -> None:
+    emulator.subscribe("https://hook.example")
+    ids = await inbound(api)
+    sent = (await api.post(f"/v3/chats/{ids['chat_id']}/messages", json=SEND)).json()["message"]["id"]
+    await act(api, "react", **{"from": PERSON}, message_id=sent, type="custom", operation="add", custom_emoji="🎉")
+    await act(api, "read", **{"from": PERSON}, chat_id=ids["chat_id"])
+    for state in ("started", "started", "stopped", "stopped", "started"):
+        await act(api, "typing", **{"from": PERSON}, chat_id=ids["chat_id"], state=state)
+    await act(api, "edit", **{"from": PERSON}, message_id=ids["message_id"], text="hello", part_index=0)
+    await inbound(api)
+    await emulator.flush()
+    assert receiver.types[2:] == [
+        "reaction.added",
+        "message.sent",
+        "message.delivered",
+        "message.read",
+        "chat.typing_indicator.started",
+        "chat.typing_indicator.stopped",
+        "chat.typing_indicator.started",
+        "message.edited",
+        "chat.typing_indicator.stopped",
+        "message.received",
+    ]
+    assert receiver.of("reaction.added")[0]["data"]["is_from_me"] is False
+    assert receiver.of("message.edited")[0]["data"]["direction"] == "inbound"
+    wrong = {"from": FRIEND, "message_id": ids["message_id"], "text": "mine"}
+    refused(await api.post("/emulator/edit", json=wrong), 409, 1006)
+    wrong = {"from": FRIEND, "message_id": sent, "type": "love"}
+    refused(await api.post("/emulator/react", json=wrong), 404, 2001)
+
+
+async def test_leaving_and_joining(emulator: Emulator, api: httpx.AsyncClient, refused: Any) -> None:
+    chat_id = (await inbound(api, group=[FRIEND, THIRD]))["chat_id"]
+    people = emulator.state.chats[chat_id]
+    await act(api, "leave", **{"from": FRIEND}, chat_id=chat_id)
+    assert people.people == {PERSON, THIRD}
+    await act(api, "join", **{"from": FRIEND}, chat_id=chat_id)
+    await act(api, "join", **{"from": PERSON}, chat_id=chat_id, handle="ana@example.com")
+    await act(api, "leave", **{"from": PERSON}, chat_id=chat_id, handle=THIRD)
+    assert people.people == {PERSON, FRIEND, "ana@example.com"}
+    refused(await api.post("/emulator/join", json={"from": FRIEND, "chat_id": chat_id}), 409, 1006)
+    gone = {"from": THIRD, "to": LINE, "chat_id": chat_id, "parts": [HI]}
+    refused(await api.post("/emulator/inbound", json=gone), 404, 2001)
+    direct = (await inbound(api))["chat_id"]
+    refused(await api.post("/emulator/leave", json={"from": PERSON, "chat_id": direct}), 409, 1006)
+
+
+async def test_an_api_fault_answers_in_linqs_place_as_often_as_asked(api: httpx.AsyncClient, refused: Any) -> None:
+    fault = {"on": "api", "match": "GET /v3/phone", "status": 429, "retry_after": 7, "times": 2}
+    assert set(await act(api, "faults", **fault)) == {"id"}
+    for path in ("/v3/phone_numbers", "/api/partner/v3/phonenumbers"):
+        answer = await api.get(path)
+        assert refused(answer, 429, 1007)["retry_after"] == int(answer.headers["retry-after"]) == 7
+    assert (await api.get("/v3/phone_numbers")).status_code == 200
+    await act(api, "faults", on="api", status=503, code=3006, times=9)
+    assert (await api.delete("/emulator/faults")).status_code == 204
+    assert (await api.get("/v3/phone_numbers")).status_code == 200
+
+
+async def test_a_dropped_answer_is_lost_after_the_work_and_a_dropped_request_before(
+    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
+) -> None:
+    path = f"/v3/chats/{chat['chat_id']}/messages"
+    for drop, messages in (("request", 1), (True, 2)):
+        await act(api, "faults", on="api", match="POST /v3/chats", drop=drop)
+        with pytest.raises(httpx.ReadError):
+            await api.post(path, json=SEND)
+        assert len(emulator.state.messages) == messages
+    assert (await api.post(path, json=SEND)).status_code == 202
+
+
+async def test_a_delayed_call_waits_on_the_emulators_clock(emulator: Emulator, api: httpx.AsyncClient) -> None:
+    await act(api, "faults", on="api", match="GET", delay_ms=60_000)
+    call = asyncio.create_task(api.get("/v3/phone_numbers"))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not call.done()
+    await act(api, "clock", advance_s=60)
+    assert (await call).status_code == 200
+
+
+async def test_the_clock_stands_and_moves(emulator: Emulator, api: httpx.AsyncClient, refused: Any) -> None:
+    before = (await act(api, "clock", advance_s=0))["now"]
+    assert (await act(api, "clock", advance_s=90))["now"] > before
+    await act(api, "clock", freeze=False)
+    assert not emulator.clock.is_frozen
+    await act(api, "clock", freeze=True)
+    assert emulator.clock.is_frozen
+    refused(await api.post("/emulator/clock", json={"advance_s": -1}), 400, 1005)
+
+
+async def test_reset_empties_or_seeds_and_keeps_the_owners_subscription(
+    emulator: Emulator, api: httpx.AsyncClient, receiver: Any, refused: Any
+) -> None:
+    mine = emulator.subscribe("https://hook.example", ["message.received"])
+    theirs = {"target_url": "https://other.example", "subscribed_events": ["message.received"]}
+    await api.post("/v3/webhook-subscriptions", json=theirs)
+    await inbound(api)
+    assert (await api.post("/emulator/reset")).status_code == 204
+    assert (emulator.state.chats, list(emulator.state.subscriptions)) == ({}, [mine.id])
+    assert len(emulator.state.lines) == 2
+    receiver.clear()
+    await inbound(api)
+    await emulator.flush()
+    assert receiver.types == ["message.received"]
+    seed = emulator.save_state()
+    seed["chats"][0]["id"] = seed["messages"][0]["chat_id"] = "11111111-1111-4111-8111-111111111111"
+    assert (await api.post("/emulator/reset", json={"seed": seed})).status_code == 204
+    assert list(emulator.state.chats) == ["11111111-1111-4111-8111-111111111111"]
+    refused(await api.post("/emulator/reset", json={"seed": {"chats": [{"handles": 1}]}}), 400, 1005)
+    assert emulator.state.chats == {}
+
+
+async def test_the_state_shows_what_a_phone_shows(emulator: Emulator, api: httpx.AsyncClient) -> None:
+    emulator.subscribe("https://hook.example")
+    ids = await inbound(api)
+    await act(api, "typing", **{"from": PERSON}, chat_id=ids["chat_id"], state="started")
+    await act(api, "react", **{"from": PERSON}, message_id=ids["message_id"], type="love")
+    await act(api, "observations", turn="1", handler="echo")
+    await api.get(f"/v3/chats/{ids['chat_id']}")
+    state = (await api.get("/emulator/state")).json()
+    assert [line["phone_number"] for line in state["lines"]] == [LINE, OTHER_LINE]
+    (chat,) = state["chats"]
+    assert (chat["id"], chat["typing"]) == (ids["chat_id"], [PERSON])
+    assert chat["messages"][0]["parts"][0]["reactions"][0]["type"] == "love"
+    assert chat["messages"][0]["edits"] == 0
+    assert {one["event_type"] for one in state["deliveries"]} >= {"chat.created", "message.received"}
+    assert (state["calls"][-1]["path"], state["calls"][-1]["chat_id"]) == (
+        f"/v3/chats/{ids['chat_id']}",
+        ids["chat_id"],
+    )
+    assert state["observations"] == [{"turn": "1", "handler": "echo"}]
+
+
+async def test_the_inspector_never_shows_a_secret(api: httpx.AsyncClient) -> None:
+    body = {"target_url": "https://hook.example", "subscribed_events": ["message.received"]}
+    secret = (await api.post("/v3/webhook-subscriptions", json=body)).json()["signing_secret"]
+    assert secret not in (await api.get("/emulator/state")).text
+
+
+def parsed(chunks: list[bytes]) -> list[tuple[str, Any]]:
+    events = []
+    for block in b"".join(chunks).decode().split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.split("\n") if line and not line.startswith(":"))
+        if fields:
+            events.append((fields["event"], json.loads(fields["data"])))
+    return events
+
+
+async def test_the_stream_tells_everything_that_changes(
+    emulator: Emulator, api: httpx.AsyncClient, receiver: Any
+) -> None:
+    emulator.subscribe("https://hook.example", ["message.received"])
+    chunks: list[bytes] = []
+
+    async def read() -> None:
+        chunks.extend([chunk async for chunk in emulator.world.feed.read()])
+
+    reader = asyncio.create_task(read())
+    await asyncio.sleep(0)
+    ids = await inbound(api)
+    await act(api, "typing", **{"from": PERSON}, chat_id=ids["chat_id"], state="started")
+    await api.post(f"/v3/chats/{ids['chat_id']}/typing")
+    await api.delete(f"/v3/messages/{ids['message_id']}")
+    await act(api, "observations", turn="1")
+    await emulator.flush()
+    emulator.reset()
+    emulator.end_streams()
+    await reader
+    assert chunks[0].startswith(b": hello")
+    events = parsed(chunks)
+    names = [name for name, _ in events]
+    assert set(names) == {
+        "hello", "chat", "message", "typing", "call", "message_deleted", "observation", "delivery", "reset",
+    }  # fmt: skip
+    by_name = dict(reversed(events))
+    assert by_name["chat"]["id"] == ids["chat_id"]
+    assert (by_name["message"]["id"], by_name["message"]["edits"]) == (ids["message_id"], 0)
+    assert by_name["typing"] == {"chat_id": ids["chat_id"], "handle": PERSON, "is_me": False, "state": "started"}
+    assert by_name["message_deleted"] == {"chat_id": ids["chat_id"], "id": ids["message_id"]}
+    assert by_name["observation"] == {"turn": "1"}
+    assert by_name["delivery"]["attempts"][0]["status"] == 200
+    assert by_name["call"]["method"] == "POST"
+
+
+async def test_a_slow_reader_is_cut_off_and_the_others_read_on() -> None:
+    feed, slow, quick = Feed(), None, []
+    slow = feed.read()
+    await anext(slow)
+    reading = feed.read()
+    await anext(reading)
+    for number in range(BACKLOG + 5):
+        feed.publish("n", lambda number=number: number)  # type: ignore[misc]
+        quick.append(await anext(reading))
+    assert len(quick) == BACKLOG + 5
+    assert [event async for event in slow] == []
+    feed.close()
+    assert [event async for event in reading] == []
+
+
+async def test_nothing_is_rendered_when_nobody_reads() -> None:
+    def fail() -> None:
+        raise AssertionError
+
+    Feed().publish("n", fail)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "[::1", "localhost.evil"])
+async def test_other_hosts_are_refused(api: httpx.AsyncClient, refused: Any, host: str) -> None:
+    for path in ("/", "/emulator/state", "/v3/phone_numbers", "/attachments/x/y"):
+        refused(await api.get(path, headers={"host": host}), 403, 2005)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "localhost", "[::1]:4010", "LOCALHOST:80"])
+async def test_this_machine_is_let_in(api: httpx.AsyncClient, host: str) -> None:
+    assert (await api.get("/emulator/state", headers={"host": host})).status_code == 200
+
+
+async def test_a_page_of_another_origin_cannot_act(api: httpx.AsyncClient, refused: Any) -> None:
+    body = {"from": PERSON, "to": LINE, "parts": [HI]}
+    for origin in ("https://evil.example", "null", "http://127.0.0.1:9999"):
+        refused(await api.post("/emulator/inbound", json=body, headers={"origin": origin}), 403, 2005)
+    own = {"origin": "http://127.0.0.1:4010"}
+    assert (await api.post("/emulator/inbound", json=body, headers=own)).status_code == 201
+
+
+async def test_the_page_is_served_under_a_strict_policy(api: httpx.AsyncClient) -> None:
+    for path in ("/", "/page/index.html", "/page/app.js"):
+        answer = await api.get(path)
+        assert answer.status_code == 200
+        assert "default-src 'self'" in answer.headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "path", ["/page/../emulator.py", "/page/%2e%2e/emulator.py", "/..%2femulator.py", "/page//etc/passwd"]
+)
+async def test_no_path_leads_out_of_the_page(api: httpx.AsyncClient, path: str) -> None:
+    assert (await api.get(path)).status_code in {404, 405}

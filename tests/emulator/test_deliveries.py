@@ -1,0 +1,401 @@
+"""Webhooks: where events go, how they are signed, in what order, and how often they are tried."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import time
+from typing import Any
+
+import httpx
+import pytest
+from standardwebhooks import Webhook
+
+from linqbot.clock import MovableClock
+from linqbot.emulator.app import create_app
+from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.faults import Fault
+from linqbot.webhooks import sign_legacy
+
+LINE, OTHER_LINE = "+12025550100", "+12025550101"
+PERSON, FRIEND = "+14155550142", "+14155550187"
+RECEIVED = ["message.received"]
+
+pytestmark = pytest.mark.anyio
+
+
+def say(emulator: Emulator, value: str = "hi", person: str = PERSON, line: str = LINE) -> str:
+    return emulator.inbound(person, line, [{"type": "text", "value": value}])["message_id"] or ""
+
+
+def texts(receiver: Any) -> list[str]:
+    return [event["data"]["parts"][0]["value"] for event in receiver.of("message.received")]
+
+
+async def test_both_signatures_fit_and_every_header_is_there(emulator: Emulator, receiver: Any) -> None:
+    subscription = emulator.subscribe("https://hook.example/x?version=2026-02-03", RECEIVED)
+    emulator.advance(10**6)  # the clock of the emulator is far ahead; receivers check against the wall
+    say(emulator, "héllo 🎂")
+    await emulator.flush()
+    (request,) = receiver.requests
+    headers = request.headers
+    Webhook(subscription.secret).verify(request.content, dict(headers))
+    timestamp = int(headers["webhook-timestamp"])
+    assert abs(timestamp - time.time()) < 5
+    assert headers["x-webhook-signature"] == sign_legacy(
+        request.content, timestamp=timestamp, secret=subscription.secret
+    )
+    assert headers["x-webhook-timestamp"] == headers["webhook-timestamp"]
+    assert headers["x-webhook-event"] == "message.received"
+    assert headers["x-webhook-subscription-id"] == subscription.id
+    assert headers["content-type"] == "application/json"
+    assert headers["webhook-id"] == receiver.events[0]["event_id"]
+    assert subscription.secret.startswith("whsec_")
+
+
+async def test_retries_send_the_same_bytes_under_the_same_id_after_1_2_4_seconds(
+    emulator: Emulator, receiver: Any
+) -> None:
+    emulator.subscribe("https://hook.example", RECEIVED)
+    receiver.answers = [503, 429, httpx.ConnectError("refused"), TimeoutError(), 200]
+    say(emulator)
+    await emulator.flush()
+    for wait, tries in ((0.9, 1), (0.1, 2), (1.9, 2), (0.1, 3), (4, 4), (8, 5), (1000, 5)):
+        emulator.advance(wait)
+        await emulator.flush()
+        assert len(receiver.requests) == tries
+    assert len({request.content for request in receiver.requests}) == 1
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
+    (delivery,) = emulator.world.deliveries.history
+    assert [attempt.status for attempt in delivery.attempts] == [503, 429, None, None, 200]
+
+
+async def test_an_event_is_given_up_after_half_an_hour(emulator: Emulator, receiver: Any) -> None:
+    emulator.subscribe("https://hook.example", RECEIVED)
+    receiver.status = 500
+    start = emulator.clock.now()
+    say(emulator)
+    for _ in range(7200):
+        if emulator.clock.now() - start > 7200:
+            break
+        await emulator.flush()
+        emulator.advance(5)
+    waits = [attempt.at - start for attempt in emulator.world.deliveries.history[0].attempts]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(waits)]
+    assert waits[-1] <= 1800
+    assert gaps[0] <= 5
+    assert max(gaps) <= 305
+    assert len(waits) == 14  # at once, 1, 2, 4 ... 256 s later, then every 300 s
+
+
+async def test_retry_after_is_obeyed(emulator: Emulator, receiver: Any) -> None:
+    emulator.subscribe("https://hook.example", RECEIVED)
+    receiver.answers = [httpx.Response(503, headers={"retry-after": "60"})]
+    say(emulator)
+    await emulator.flush()
+    emulator.advance(59)
+    await emulator.flush()
+    assert len(receiver.requests) == 1
+    emulator.advance(1)
+    await emulator.flush()
+    assert len(receiver.requests) == 2
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 410, 301])
+async def test_other_answers_are_not_retried(emulator: Emulator, receiver: Any, status: int) -> None:
+    emulator.subscribe("https://hook.example", RECEIVED)
+    receiver.status = status
+    say(emulator)
+    await emulator.flush()
+    emulator.advance(1800)
+    await emulator.flush()
+    assert len(receiver.requests) == 1
+
+
+async def test_events_of_a_chat_arrive_in_order_and_a_failing_one_holds_up_nobody(
+    emulator: Emulator, receiver: Any
+) -> None:
+    emulator.subscribe("https://hook.example", RECEIVED)
+    receiver.answers = [200, 500]
+    for number in range(20):
+        say(emulator, str(number))
+    await emulator.flush()
+    assert texts(receiver) == [str(number) for number in range(20)]
+    emulator.advance(1)
+    await emulator.flush()
+    assert texts(receiver)[20:] == ["1"]
+
+
+async def test_one_event_has_one_id_on_all_subscriptions(emulator: Emulator, receiver: Any) -> None:
+    secrets = {emulator.subscribe(f"https://hook.example/?n={n}", RECEIVED).secret for n in range(3)}
+    say(emulator)
+    await emulator.flush()
+    assert len(receiver.requests) == len(secrets) == 3
+    assert len({event["event_id"] for event in receiver.events}) == 1
+
+
+async def test_filters_of_events_and_lines(emulator: Emulator, receiver: Any) -> None:
+    emulator.subscribe("https://hook.example", RECEIVED, phone_numbers=[OTHER_LINE])
+    say(emulator, "one")
+    say(emulator, "two", line=OTHER_LINE)
+    await emulator.flush()
+    assert texts(receiver) == ["two"]
+
+
+async def test_a_paused_subscription_gets_nothing_not_even_retries(
+    emulator: Emulator, api: httpx.AsyncClient, receiver: Any
+) -> None:
+    subscription = emulator.subscribe("https://hook.example", RECEIVED)
+    path = f"/v3/webhook-subscriptions/{subscription.id}"
+    receiver.answers = [500]
+    say(emulator, "one")
+    await emulator.flush()
+    await api.put(path, json={"is_active": False})
+    say(emulator, "two")
+    emulator.advance(5)
+    await emulator.flush()
+    await api.put(path, json={"is_active": True})
+    say(emulator, "three")
+    emulator.advance(1800)
+    await emulator.flush()
+    assert texts(receiver) == ["one", "three"]
+
+
+async def test_nothing_comes_after_delete(emulator: Emulator, api: httpx.AsyncClient, receiver: Any) -> None:
+    subscription = emulator.subscribe("https://hook.example", RECEIVED)
+    receiver.status = 500
+    say(emulator)
+    await emulator.flush()
+    say(emulator, "queued")
+    assert (await api.delete(f"/v3/webhook-subscriptions/{subscription.id}")).status_code == 204
+    say(emulator, "later")
+    emulator.advance(1800)
+    await emulator.flush()
+    assert texts(receiver) == ["hi"]
+
+
+async def test_a_dead_receiver_slows_nobody(receiver: Any) -> None:
+    class Dead(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.url.host == "dead.example":
+                await asyncio.Event().wait()
+            return await receiver.handle_async_request(request)
+
+    async with Emulator(clock=MovableClock(frozen=True), delivery_transport=Dead()) as emulator:
+        emulator.subscribe("https://dead.example", RECEIVED)
+        emulator.subscribe("https://alive.example", RECEIVED)
+        started = time.perf_counter()
+        for number in range(200):
+            say(emulator, str(number), person=f"+1415555{number:04}")
+        while len(receiver.requests) < 200:
+            await asyncio.sleep(0)
+        assert time.perf_counter() - started < 5
+
+
+async def test_affinity_headers_follow_the_chat(emulator: Emulator, api: httpx.AsyncClient, receiver: Any) -> None:
+    subscription = emulator.subscribe("https://hook.example", RECEIVED)
+    path = f"/v3/webhook-subscriptions/{subscription.id}"
+    await api.put(path, json={"routing_key_header": "X-Route"})
+    receiver.headers = {"x-route": "worker-7"}
+    for person in (PERSON, PERSON, FRIEND):
+        say(emulator, person=person)
+        await emulator.flush()
+    first, second, other = (request.headers for request in receiver.requests)
+    assert "x-route" not in first
+    assert second["x-route"] == "worker-7"
+    assert "x-route" not in other
+    assert first["linq-chat-id"] == second["linq-chat-id"] != other["linq-chat-id"]
+    await api.put(path, json={"routing_key_header": None})
+    await api.put(path, json={"routing_key_header": "X-Route", "routing_id_header": "X-Chat"})
+    receiver.clear()
+    say(emulator)
+    await emulator.flush()
+    assert "x-route" not in receiver.requests[0].headers
+    assert receiver.requests[0].headers["x-chat"] == first["linq-chat-id"]
+
+
+async def test_lost_doubled_delayed_and_reordered_deliveries(emulator: Emulator, receiver: Any) -> None:
+    emulator.subscribe("https://hook.example", RECEIVED)
+    emulator.add_fault(Fault(on="delivery", match="message.received", drop="answer"))
+    say(emulator, "lost")
+    emulator.add_fault(Fault(on="delivery", match=PERSON, duplicate=True))
+    say(emulator, "twice")
+    emulator.add_fault(Fault(on="delivery", reorder=True))
+    say(emulator, "after the next")
+    say(emulator, "next")
+    emulator.add_fault(Fault(on="delivery", delay_ms=5000))
+    say(emulator, "late")
+    say(emulator, "last")
+    await emulator.flush()
+    assert texts(receiver) == ["twice", "twice", "next", "after the next", "last"]
+    emulator.advance(5)
+    await emulator.flush()
+    assert texts(receiver)[-1] == "late"
+    emulator.add_fault(Fault(on="delivery", reorder=True))
+    say(emulator, "nothing follows")
+    emulator.advance(2)
+    await emulator.flush()
+    assert texts(receiver)[-1] == "nothing follows"
+
+
+async def test_a_receiver_in_our_play_fails_as_often_as_asked(emulator: Emulator, receiver: Any) -> None:
+    subscription = emulator.subscribe("https://hook.example", RECEIVED)
+    emulator.add_fault(Fault(on="delivery", match=subscription.id, status=503, times=2))
+    say(emulator)
+    for _ in range(2):
+        await emulator.flush()
+        assert receiver.requests == []
+        emulator.advance(2)
+    await emulator.flush()
+    statuses = [attempt.status for attempt in emulator.world.deliveries.history[0].attempts]
+    assert statuses == [503, 503, 200]
+
+
+async def test_a_message_that_fails_says_so_with_the_code_asked_for(
+    emulator: Emulator, api: httpx.AsyncClient, receiver: Any, chat: dict[str, str]
+) -> None:
+    emulator.subscribe("https://hook.example", ["message.sent", "message.failed", "message.delivered"])
+    emulator.add_fault(Fault(on="message", match=PERSON, code=4005))
+    body = {"message": {"parts": [{"type": "text", "value": "a"}]}}
+    sent = (await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=body)).json()["message"]["id"]
+    emulator.advance(1)
+    await emulator.flush()
+    assert receiver.types == ["message.failed"]
+    assert receiver.events[0]["data"]["code"] == 4005
+    assert emulator.state.messages[sent].status == "failed"
+
+
+async def test_a_far_jump_leaves_sensible_times_behind(
+    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
+) -> None:
+    body = {"message": {"parts": [{"type": "text", "value": "a"}]}}
+    sent = (await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=body)).json()["message"]["id"]
+    emulator.advance(10**6)
+    message = emulator.state.messages[sent]
+    assert message.delivered_at is not None
+    assert message.delivered_at - message.created_at < 1
+
+
+async def test_reading_brings_a_message_through_every_step(
+    emulator: Emulator, api: httpx.AsyncClient, receiver: Any, chat: dict[str, str]
+) -> None:
+    emulator.subscribe("https://hook.example", ["message.sent", "message.delivered", "message.read"])
+    body = {"message": {"parts": [{"type": "text", "value": "a"}]}}
+    path = f"/v3/chats/{chat['chat_id']}/messages"
+    first = (await api.post(path, json=body)).json()["message"]["id"]
+    second = (await api.post(path, json=body)).json()["message"]["id"]
+    emulator.read(PERSON, chat["chat_id"], first)
+    await emulator.flush()
+    assert receiver.types == ["message.sent", "message.delivered", "message.read"]
+    assert [emulator.state.messages[one].status for one in (first, second)] == ["read", "pending"]
+    emulator.advance(1)
+    emulator.read(PERSON, chat["chat_id"])
+    emulator.read(PERSON, chat["chat_id"])
+    await emulator.flush()
+    assert len(receiver.types) == 6
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"target_url": "http://example.com"}, 400, 1005),
+        ({"target_url": "ftp://127.0.0.1"}, 400, 1005),
+        ({"target_url": "https://"}, 400, 1005),
+        ({"target_url": "https://a.example:99999"}, 400, 1005),
+        ({"target_url": "https://a b.example"}, 400, 1005),
+        ({"target_url": "https://["}, 400, 1005),
+        ({"target_url": 7}, 400, 1005),
+        ({"target_url": "https://a.example/?version=1999-01-01"}, 400, 1005),
+        ({"target_url": "https://taken.example"}, 409, 1005),
+        ({"target_url": None}, 400, 1001),
+        ({"subscribed_events": []}, 400, 1005),
+        ({"subscribed_events": ["message.recieved"]}, 400, 1005),
+        ({"subscribed_events": ["message.read", "message.read"]}, 400, 1005),
+        ({"phone_numbers": ["12025550100"]}, 400, 1002),
+        ({"routing_key_header": "Content-Type"}, 400, 1005),
+        ({"routing_key_header": "a b"}, 400, 1005),
+    ],
+)
+async def test_r95_what_a_subscription_may_be(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any, body: dict[str, Any], status: int, code: int
+) -> None:
+    emulator.subscribe("https://taken.example")
+    asked = {"target_url": "https://a.example", "subscribed_events": RECEIVED} | body
+    refused(await api.post("/v3/webhook-subscriptions", json=asked), status, code)
+    assert len(emulator.state.subscriptions) == 1
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1:8000/x", "http://localhost:1/", "http://[::1]:8000/"])
+async def test_r95_a_target_on_this_machine_needs_no_https(api: httpx.AsyncClient, target: str) -> None:
+    made = await api.post("/v3/webhook-subscriptions", json={"target_url": target, "subscribed_events": RECEIVED})
+    assert made.status_code == 201
+    shown = (await api.get(f"/v3/webhook-subscriptions/{made.json()['id']}")).json()
+    assert set(made.json()) - set(shown) == {"signing_secret"}
+
+
+async def test_all_75_events_can_be_subscribed_to(api: httpx.AsyncClient) -> None:
+    events = (await api.get("/v3/webhook-events")).json()["events"]
+    assert len(events) == len(set(events)) == 75
+    body = {"target_url": "https://a.example", "subscribed_events": events}
+    assert (await api.post("/v3/webhook-subscriptions", json=body)).status_code == 201
+
+
+async def test_events_wait_until_the_emulator_runs(receiver: Any) -> None:
+    emulator = Emulator(clock=MovableClock(frozen=True), delivery_transport=receiver)
+    emulator.subscribe("https://hook.example", RECEIVED)
+    say(emulator)
+    async with emulator:
+        await emulator.flush()
+        assert texts(receiver) == ["hi"]
+
+
+async def test_a_crash_of_an_in_process_receiver_is_a_failed_attempt(
+    emulator: Emulator, receiver: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    emulator.subscribe("https://hook.example", RECEIVED)
+    receiver.answers = [RuntimeError("boom")]
+    say(emulator, "secret words")
+    await emulator.flush()
+    emulator.advance(1)
+    await emulator.flush()
+    assert len(receiver.requests) == 2
+    assert "secret words" not in caplog.text
+    assert PERSON not in caplog.text
+
+
+async def test_an_unreachable_port_is_a_quick_failure_over_real_sockets() -> None:
+    async with Emulator() as emulator:
+        emulator.subscribe("http://127.0.0.1:9/hook", RECEIVED)
+        say(emulator)
+        await emulator.flush()
+        assert [one.status for one in emulator.world.deliveries.history[0].attempts] == [None]
+
+
+async def test_deliveries_and_replay_are_seen_through_the_control_api(
+    emulator: Emulator, api: httpx.AsyncClient, receiver: Any
+) -> None:
+    subscription = emulator.subscribe("https://hook.example")
+    say(emulator)
+    assert (await api.post("/emulator/flush")).status_code == 200
+    query = {"subscription_id": subscription.id, "event_type": "message.received", "since": "2020-01-01T00:00:00Z"}
+    (one,) = (await api.get("/emulator/deliveries", params=query)).json()["deliveries"]
+    assert one["attempts"][0]["status"] == 200
+    assert (await api.get("/emulator/deliveries", params={"since": "2999-01-01"})).json() == {"deliveries": []}
+    assert (await api.post(f"/emulator/deliveries/{one['event_id']}/replay")).status_code == 202
+    await emulator.flush()
+    again = [request for request in receiver.requests if request.headers["webhook-id"] == one["event_id"]]
+    assert len(again) == 2
+    assert again[0].content == again[1].content
+    assert json.loads(again[0].content)["event_id"] == one["event_id"]
+    assert (await api.post("/emulator/deliveries/nothing/replay")).status_code == 404
+
+
+async def test_a_served_app_runs_the_emulator_by_itself(receiver: Any) -> None:
+    emulator = Emulator(delivery_transport=receiver)
+    emulator.subscribe("https://hook.example", RECEIVED)
+    app = create_app(emulator)
+    async with app.router.lifespan_context(app), emulator:
+        say(emulator)
+        await emulator.flush()
+    assert texts(receiver) == ["hi"]

@@ -1,0 +1,293 @@
+"""The official Python SDK, unmodified, against the emulator on a real socket: every endpoint, every answer strictly
+checked by the SDK's own models."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import linq
+import pytest
+import uvicorn
+from linq import AsyncLinqAPIV3, LinqAPIV3
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from linqbot.emulator.app import create_app
+from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.faults import Fault
+
+LINE, PERSON, FRIEND, THIRD = "+12025550100", "+14155550142", "+14155550187", "+14155550199"
+
+pytestmark = pytest.mark.anyio
+
+
+@contextlib.asynccontextmanager
+async def serve(app: Any) -> AsyncIterator[str]:
+    """`app` under uvicorn on a free port; yields its address."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.005)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Emulator]:
+    emulator = Emulator(api_key="key")
+    async with serve(create_app(emulator)) as url:
+        emulator.public_url = url
+        yield emulator
+
+
+@pytest.fixture
+async def client(served: Emulator) -> AsyncIterator[AsyncLinqAPIV3]:
+    async with AsyncLinqAPIV3(
+        api_key="key", base_url=served.public_url, max_retries=0, _strict_response_validation=True
+    ) as client:
+        yield client
+
+
+def text(value: str) -> Any:
+    return {"parts": [{"type": "text", "value": value}]}
+
+
+async def test_chats_and_messages(client: AsyncLinqAPIV3, served: Emulator) -> None:
+    created = await client.chats.create(from_=LINE, to=[PERSON], message=text("hello"))
+    chat_id = created.chat.id
+    assert created.chat.message.delivery_status == "pending"
+    again = await client.chats.create(from_=LINE, to=[PERSON], message=text("again"))
+    assert again.chat.id == chat_id
+    sent = await client.chats.messages.send(chat_id, message=text("more"))
+    assert sent.chat_id == chat_id
+    await client.chats.typing.start(chat_id)
+    await client.chats.typing.stop(chat_id)
+    await client.chats.mark_as_read(chat_id)
+    assert (await client.chats.retrieve(chat_id)).display_name == PERSON
+    assert [chat.id async for chat in client.chats.list_chats(from_=LINE, limit=1)] == [chat_id]
+    texts = [message.parts[0].value async for message in client.chats.messages.list(chat_id, limit=1)]  # type: ignore[index, union-attr]
+    assert texts == ["more", "again", "hello"]
+    await served.flush()
+    message = await client.messages.retrieve(sent.message.id)
+    assert message.delivery_status == "delivered"
+    assert message.updated_at == message.created_at
+    edited = await client.messages.update(sent.message.id, text="changed")
+    assert edited.updated_at > edited.created_at
+    reply = await client.chats.messages.send(
+        chat_id,
+        message={
+            **text("reply"),
+            "reply_to": {"message_id": sent.message.id},
+            "effect": {"name": "confetti", "type": "screen"},
+        },
+    )
+    thread = [one.id async for one in client.messages.list_messages_thread(reply.message.id, order="asc")]
+    assert thread == [sent.message.id, reply.message.id]
+    added = await client.messages.add_reaction(sent.message.id, operation="add", type="love")
+    assert added.status == "accepted"
+    reactions = (await client.messages.retrieve(sent.message.id)).parts[0].reactions  # type: ignore[index]
+    assert reactions is not None
+    assert reactions[0].type == "love"
+    await client.messages.add_reaction(sent.message.id, operation="add", type="sticker", extra_body={"emoji": "🚀"})
+    reactions = (await client.messages.retrieve(sent.message.id)).parts[0].reactions  # type: ignore[index]
+    assert reactions is not None
+    sticker = reactions[1]
+    assert sticker.sticker is not None
+    await client.messages.update_sticker_placement(
+        sticker.id or "", message_id=sent.message.id, placement={"x": 0.5, "y": 0.5}
+    )
+    await client.messages.delete(sent.message.id)
+    with pytest.raises(linq.NotFoundError):
+        await client.messages.retrieve(sent.message.id)
+
+
+async def test_messages_without_naming_a_line(client: AsyncLinqAPIV3) -> None:
+    first = await client.messages.create(to=[PERSON], message=text("https://example.com goes"))
+    assert (first.created_new_chat, first.from_selection.reason) == (True, "new_best_number")
+    second = await client.messages.create(to=[PERSON], message=text("two"), exclude_from=["+12025550999"])
+    assert (second.chat_id, second.from_selection.reason) == (first.chat_id, "reused_active_chat")
+    card: Any = {
+        "type": "imessage_app",
+        "app": {"team_id": "ABCDE12345", "bundle_id": "com.example.app", "name": "App"},
+        "layout": {"caption": "Look"},
+        "url": "https://example.com/card",
+    }
+    sent = await client.chats.messages.send(first.chat_id, message={"parts": [card]})
+    with pytest.raises(linq.ConflictError):
+        await client.messages.update_app_card(sent.message.id, layout={"caption": "New"})
+    experience: Any = {"experience": {"name": "link", "action": "open", "params": {"url": "https://example.com"}}}
+    await client.chats.messages.send(first.chat_id, message=experience)
+    assert (await client.experiences.list()).experiences
+    assert (await client.experiences.retrieve("link")).experience == "link"
+
+
+async def test_groups(client: AsyncLinqAPIV3) -> None:
+    chat_id = (await client.chats.create(from_=LINE, to=[PERSON, FRIEND, THIRD], message=text("all"))).chat.id
+    updated = await client.chats.update(chat_id, display_name="Dinner", group_chat_icon="https://example.com/i.png")
+    assert updated.status == "pending"
+    assert (await client.chats.retrieve(chat_id)).display_name == "Dinner"
+    added = await client.chats.participants.add(chat_id, handle="ana@example.com")
+    assert added.trace_id
+    removed = await client.chats.participants.remove(chat_id, handle="ana@example.com")
+    assert removed.status == "accepted"
+    left = await client.chats.leave_chat(chat_id)
+    assert left.status == "accepted"
+    handles = {one.handle: one.status for one in (await client.chats.retrieve(chat_id)).handles}
+    assert (handles[LINE], handles["ana@example.com"]) == ("left", "removed")
+
+
+async def test_polls(client: AsyncLinqAPIV3, served: Emulator) -> None:
+    chat_id = (await client.chats.create(from_=LINE, to=[PERSON], message=text("hello"))).chat.id
+    poll = await client.chats.polls.create(chat_id, poll={"options": [{"text": "a"}, {"text": "b"}]})
+    option = poll.poll.options[0].option_id
+    await client.messages.poll.vote(poll.message_id, operation="add", option_id=option)
+    served.vote(PERSON, poll.message_id, option)
+    served.react(PERSON, poll.message_id, "love")
+    await client.messages.poll.add_options(poll.message_id, options=[{"text": "c"}])
+    now = await client.messages.poll.retrieve(poll.message_id)
+    assert (now.poll.total_voters, len(now.poll.options), now.reactions[0].type) == (2, 3, "love")
+    assert (await client.messages.retrieve(poll.message_id)).parts == []
+
+
+async def test_backgrounds_locations_blocking_and_capabilities(client: AsyncLinqAPIV3, served: Emulator) -> None:
+    chat_id = (await client.chats.create(from_=LINE, to=[PERSON], message=text("hello"))).chat.id
+    await client.chats.background.set(chat_id, type="dynamic", style="sky", variant="sunset")
+    await client.chats.background.remove(chat_id)
+    assert (await client.chats.location.request(chat_id)).success
+    served.share_location(PERSON, chat_id, 52.5, 13.4)
+    assert (await client.chats.location.retrieve(chat_id)).data.features[0].geometry.coordinates == [13.4, 52.5]
+    assert (await client.chats.location.stop(chat_id, handle=PERSON)).success
+    assert (await client.capability.check_i_message(address=PERSON)).available
+    assert (await client.capability.check_RCS(address=PERSON)).available
+    assert (await client.blocked_handles.block(handle=PERSON, reason="spam")).blocked_handle.handle == PERSON
+    assert (await client.blocked_handles.list()).blocked_handles[0].reason == "spam"
+    await client.blocked_handles.unblock(handle=PERSON)
+
+
+async def test_attachments_voice_memos_and_cards(client: AsyncLinqAPIV3) -> None:
+    chat_id = (await client.chats.create(from_=LINE, to=[PERSON], message=text("hello"))).chat.id
+    upload = await client.attachments.create(filename="a b.mp3", content_type="audio/mpeg", size_bytes=5)
+    async with httpx.AsyncClient() as plain:
+        put = await plain.request(
+            upload.http_method, upload.upload_url, content=b"12345", headers=upload.required_headers
+        )
+        assert put.status_code == 200
+        assert (await plain.get(upload.download_url)).content == b"12345"
+    assert (await client.attachments.retrieve(upload.attachment_id)).status == "complete"
+    memo = await client.chats.send_voicememo(chat_id, attachment_id=upload.attachment_id)
+    assert memo.voice_memo.voice_memo.filename == "a b.mp3"
+    await client.attachments.delete(upload.attachment_id)
+    with pytest.raises(linq.NotFoundError):
+        await client.attachments.retrieve(upload.attachment_id)
+    with pytest.raises(linq.NotFoundError):
+        await client.chats.share_contact_card(chat_id)
+    card = await client.contact_card.create(phone_number=LINE, first_name="Acme")
+    assert card.is_active
+    await client.contact_card.update(phone_number=LINE, last_name="Support")
+    found = (await client.contact_card.retrieve(phone_number=LINE)).contact_cards
+    assert [(one.first_name, one.last_name) for one in found] == [("Acme", "Support")]
+    await client.chats.share_contact_card(chat_id)
+
+
+async def test_lines(client: AsyncLinqAPIV3) -> None:
+    lines = (await client.phone_numbers.list()).phone_numbers
+    assert [line.phone_number for line in lines] == [LINE, "+12025550101"]
+    updated = await client.phone_numbers.update(lines[0].id, forwarding_number=PERSON)
+    assert updated.forwarding_number == PERSON
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        assert len((await client.phonenumbers.list()).phone_numbers) == 2
+    await client.chats.create(from_="+12025550101", to=[PERSON], message=text("hello"))
+    assert (await client.available_number.retrieve(to=[PERSON])).phone_number == "+12025550101"
+    # This SDK joins lists by commas; Linq's documents repeat the key. Both work.
+    both = await client.available_number.retrieve(to=[PERSON, FRIEND], exclude_from=["+12025550101", "+12025550199"])
+    assert both.phone_number == LINE
+
+
+async def test_subscriptions_and_a_verified_delivery(client: AsyncLinqAPIV3, served: Emulator) -> None:
+    bodies: list[tuple[bytes, dict[str, str]]] = []
+
+    async def hook(request: Request) -> Response:
+        bodies.append((await request.body(), dict(request.headers)))
+        return Response()
+
+    async with serve(Starlette(routes=[Route("/hook", hook, methods=["POST"])])) as url:
+        catalogue = await client.webhook_events.list()
+        made = await client.webhook_subscriptions.create(target_url=f"{url}/hook", subscribed_events=catalogue.events)
+        assert (await client.webhook_subscriptions.retrieve(made.id)).is_active
+        assert [one.id for one in (await client.webhook_subscriptions.list()).subscriptions] == [made.id]
+        chat_id = served.inbound(PERSON, LINE, [{"type": "text", "value": "héllo"}])["chat_id"]
+        await client.chats.messages.send(chat_id or "", message=text("yo"))
+        await served.flush()
+        events = []
+        for body, headers in bodies:
+            event = client.webhooks.unwrap(body.decode(), headers=headers, key=made.signing_secret)
+            events.append(event.event_type)
+            assert headers["webhook-id"] == event.event_id == json.loads(body)["event_id"]
+        assert {"chat.created", "message.received", "message.sent", "message.delivered"} <= set(events)
+        updated = await client.webhook_subscriptions.update(made.id, is_active=False, phone_numbers=[LINE])
+        assert (updated.is_active, updated.phone_numbers) == (False, [LINE])
+        await client.webhook_subscriptions.delete(made.id)
+        assert (await client.webhook_subscriptions.list()).subscriptions == []
+
+
+async def test_an_error_is_what_the_sdk_expects(client: AsyncLinqAPIV3, served: Emulator) -> None:
+    with pytest.raises(linq.NotFoundError) as caught:
+        await client.chats.retrieve("00000000-0000-4000-8000-000000000000")
+    assert isinstance(caught.value.body, dict)
+    assert caught.value.body["code"] == 2001
+    with pytest.raises(linq.AuthenticationError):
+        await client.with_options(api_key="wrong").phone_numbers.list()
+
+
+async def test_the_synchronous_client_works_in_its_thread(served: Emulator) -> None:
+    def talk() -> list[str]:
+        with LinqAPIV3(api_key="key", base_url=served.public_url, _strict_response_validation=True) as client:
+            chat_id = client.chats.create(from_=LINE, to=[PERSON], message=text("one")).chat.id
+            for number in range(3):
+                client.chats.messages.send(chat_id, message=text(str(number)))
+            client.chats.typing.start(chat_id)
+            return [message.id for message in client.chats.messages.list(chat_id, limit=2)]
+
+    assert len(await asyncio.to_thread(talk)) == 4
+
+
+async def test_the_api_answers_under_its_official_prefix_too(served: Emulator) -> None:
+    async with AsyncLinqAPIV3(api_key="key", base_url=f"{served.public_url}/api/partner") as client:
+        assert (await client.phone_numbers.list()).phone_numbers
+
+
+async def test_the_stream_begins_at_once_and_does_not_keep_the_server_from_stopping() -> None:
+    emulator = Emulator()
+    async with httpx.AsyncClient() as plain, serve(create_app(emulator)) as url:
+        stream = await plain.send(plain.build_request("GET", f"{url}/emulator/stream"), stream=True)
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        lines = stream.aiter_lines()
+        assert await anext(lines) == ": hello"
+        emulator.inbound(PERSON, LINE, [{"type": "text", "value": "hi"}])
+        names: list[str] = []
+        while "event: message" not in names:
+            names.append(await anext(lines))
+        assert "event: chat" in names
+        emulator.end_streams()
+        async for _ in lines:
+            pass
+
+
+async def test_a_dropped_answer_is_a_broken_connection_to_a_real_client(
+    client: AsyncLinqAPIV3, served: Emulator
+) -> None:
+    served.add_fault(Fault(on="api", match="POST /v3/chats", drop="answer"))
+    with pytest.raises(linq.APIConnectionError):
+        await client.chats.create(from_=LINE, to=[PERSON], message=text("lost"))
+    assert len(served.state.messages) == 1

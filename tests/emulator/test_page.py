@@ -1,0 +1,588 @@
+"""The phone in the browser, driven as a person would, against the real emulator."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, FilePayload, Page, expect, sync_playwright
+
+from linqbot.emulator.app import create_app
+from linqbot.emulator.emulator import Emulator
+
+pytestmark = pytest.mark.browser
+
+ME = "+14155550142"
+FRIEND = "+14155550187"
+LINE = "+12025550100"
+DESKTOP = {"width": 1280, "height": 900}
+MOBILE = {"width": 390, "height": 844}
+CHROMIUM_ARGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+
+
+class Served:
+    """The emulator on a port of its own, in a thread, so that the browser can be driven from this one."""
+
+    def __init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self._emulator = Emulator(public_url=self.url)
+        config = uvicorn.Config(
+            create_app(self._emulator), port=self.port, log_level="critical", timeout_graceful_shutdown=2
+        )
+        self._server = uvicorn.Server(config)
+        self._up = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._thread.start()
+        assert self._up.wait(10)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        startup = self._server.startup
+
+        async def tell(sockets: list[socket.socket] | None = None) -> None:
+            await startup(sockets)
+            self._up.set()
+
+        self._server.startup = tell  # type: ignore[method-assign]
+        await self._server.serve()
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._loop.call_soon_threadsafe(self._emulator.end_streams)
+        self._thread.join(10)
+
+
+class Bot:
+    """Our line, through Linq's API; and the other people, through the control API."""
+
+    def __init__(self, url: str) -> None:
+        self.http = httpx.Client(base_url=url, headers={"authorization": "Bearer test"})
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        answer = self.http.request(method, path, json=body)
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
+
+    def hear(self, text: str, *, person: str = ME, **more: Any) -> dict[str, str]:
+        """What the control API answers when `person` writes to the line."""
+        body = {"from": person, "to": LINE, "parts": [{"type": "text", "value": text}]} | more
+        return dict(self.call("POST", "/emulator/inbound", body))
+
+    def say(self, chat_id: str, *parts: str | dict[str, Any], **more: Any) -> str:
+        shaped = [{"type": "text", "value": part} if isinstance(part, str) else part for part in parts]
+        return str(
+            self.call("POST", f"/v3/chats/{chat_id}/messages", {"message": {"parts": shaped} | more})["message"]["id"]
+        )
+
+    def upload(self, filename: str, content_type: str, data: bytes) -> dict[str, str]:
+        """A media part with this content."""
+        asked = {"filename": filename, "content_type": content_type, "size_bytes": len(data)}
+        ticket = self.call("POST", "/v3/attachments", asked)
+        self.http.request("PUT", ticket["upload_url"], content=data, headers=ticket["required_headers"])
+        return {"type": "media", "attachment_id": ticket["attachment_id"]}
+
+    @property
+    def chats(self) -> list[dict[str, Any]]:
+        return list(self.call("GET", "/emulator/state")["chats"])
+
+    def last(self) -> dict[str, Any]:
+        """The last message of the only chat."""
+        (chat,) = self.chats
+        return dict(chat["messages"][-1])
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if executable is None:
+        missing = "Chromium is not installed (Debian: apt-get install chromium), so the page cannot be tried"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    running = Served()
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def bot(served: Served) -> Iterator[Bot]:
+    one = Bot(served.url)
+    one.call("POST", "/emulator/reset")
+    yield one
+    one.http.close()
+
+
+class Browsing:
+    """Opens phones, each in a profile of its own, and keeps what their consoles complain about."""
+
+    def __init__(self, browser: Browser, url: str) -> None:
+        self._browser, self._url = browser, url
+        self._contexts: list[BrowserContext] = []
+        self.complaints: list[str] = []
+
+    def open(self, path: str = "/", **options: Any) -> Page:
+        context = self._browser.new_context(**{"viewport": DESKTOP} | options)
+        context.set_default_timeout(5000)
+        self._contexts.append(context)
+        page = context.new_page()
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.goto(self._url + path)
+        return page
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(message.text)
+
+    def close(self) -> None:
+        for context in self._contexts:
+            context.close()
+
+
+@pytest.fixture
+def browsing(chromium: Browser, served: Served) -> Iterator[Browsing]:
+    """A broken content policy, a missing file or an exception in the page fails the test at its end."""
+    phones = Browsing(chromium, served.url)
+    yield phones
+    phones.close()
+    assert phones.complaints == []
+
+
+@pytest.fixture
+def phone(browsing: Browsing, bot: Bot) -> Page:
+    return browsing.open()
+
+
+def greet(phone: Page, bot: Bot) -> str:
+    """Send the sample message; the id of the chat it opens."""
+    expect(phone.get_by_label("Message", exact=True)).to_be_focused()
+    phone.keyboard.press("Enter")
+    expect(phone.locator(".msg.own")).to_have_count(1)
+    return str(bot.chats[0]["id"])
+
+
+def write(phone: Page, text: str) -> None:
+    phone.get_by_label("Message", exact=True).fill(text)
+    phone.keyboard.press("Enter")
+
+
+def bubble(phone: Page, text: str) -> Any:
+    return phone.locator(".msg .bubble", has_text=text)
+
+
+# --- writing and reading ---
+
+
+def test_first_visit_needs_only_enter_to_say_hello(phone: Page, bot: Bot) -> None:
+    field = phone.get_by_label("Message", exact=True)
+    expect(field).to_be_focused()
+    expect(field).to_have_value("Hello!")
+    phone.keyboard.press("Enter")
+    expect(phone.locator(".msg.own.imessage .bubble")).to_have_text("Hello!")
+    expect(field).to_have_value("")
+    assert bot.last()["parts"][0]["value"] == "Hello!"
+
+
+def test_a_reply_stands_on_the_other_side_and_is_reported_read(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    bot.say(chat_id, "Hi there")
+    expect(phone.locator(".msg.other .bubble")).to_have_text("Hi there")
+    with phone.expect_response(lambda answer: answer.url.endswith("/emulator/read")) as answer:
+        pass
+    assert answer.value.ok
+    assert bot.last()["delivery_status"] == "read"
+
+
+def test_the_last_own_bubble_tells_delivered_then_read(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    expect(phone.locator(".status.own")).to_have_text("Delivered")
+    bot.call("POST", f"/v3/chats/{chat_id}/read")
+    expect(phone.locator(".status.own")).to_contain_text("Read")
+    write(phone, "And another")
+    expect(phone.locator(".status.own")).to_have_text("Delivered")
+
+
+def test_shift_enter_makes_a_line_and_enter_sends(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    phone.keyboard.type("one")
+    phone.keyboard.press("Shift+Enter")
+    phone.keyboard.type("two")
+    phone.keyboard.press("Enter")
+    expect(phone.locator(".msg.own .bubble").last).to_have_text("one\ntwo", use_inner_text=True)
+    assert bot.last()["parts"][0]["value"] == "one\ntwo"
+
+
+def test_what_a_refused_send_said_is_given_back(phone: Page, bot: Bot, browsing: Browsing) -> None:
+    greet(phone, bot)
+    phone.route(
+        "**/emulator/inbound", lambda route: route.fulfill(status=403, json={"error": {"message": "Not today"}})
+    )
+    write(phone, "precious words")
+    expect(phone.get_by_role("alert")).to_have_text("Not delivered: Not today")
+    expect(phone.get_by_label("Message", exact=True)).to_have_value("precious words")
+    browsing.complaints.clear()  # the browser's own line about the 403
+
+
+def test_markup_in_a_message_is_shown_as_text_and_never_runs(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    attack = '<img src=x onerror="window.ran=1"><script>window.ran=1</script>'
+    bot.say(chat_id, attack)
+    bot.call(
+        "POST",
+        "/emulator/inbound",
+        {"from": ME, "to": LINE, "parts": [{"type": "link", "value": "javascript:window.ran=1"}]},
+    )
+    bot.hear(attack, group=[FRIEND], person=FRIEND)
+    expect(phone.locator(".msg.other .bubble")).to_have_text(attack)
+    expect(bubble(phone, "javascript:")).to_be_visible()
+    assert phone.locator(".msg .bubble img, .msg .bubble script").count() == 0
+    assert phone.locator(".msg a").count() == 0
+    assert phone.evaluate("window.ran") is None
+
+
+def test_a_link_is_a_card_that_opens_elsewhere(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    write(phone, "https://example.com/menu")
+    card = phone.locator(".msg.own a.card")
+    expect(card).to_contain_text("example.com")
+    assert (card.get_attribute("href"), card.get_attribute("target")) == ("https://example.com/menu", "_blank")
+    assert bot.last()["parts"][0]["type"] == "link"
+
+
+def test_decorations_lie_over_their_utf16_ranges(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    decorations = [{"range": [3, 7], "style": "bold"}, {"range": [8, 13], "animation": "shake"}]
+    bot.say(chat_id, {"type": "text", "value": "🎂 cake shake it", "text_decorations": decorations})
+    expect(phone.locator(".msg.other .style-bold")).to_have_text("cake")
+    expect(phone.locator(".msg.other .animated.shake")).to_have_text("shake")
+    expect(phone.locator(".msg.other .bubble")).to_have_text("🎂 cake shake it")
+
+
+def test_a_reply_quotes_what_it_answers(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    bot.say(chat_id, "Tea or coffee?")
+    bubble(phone, "Tea or coffee?").dblclick()
+    phone.get_by_role("menuitem", name="Reply").click()
+    expect(phone.locator(".composer .note")).to_contain_text("Reply to Your bot")
+    write(phone, "Tea")
+    expect(phone.locator(".msg.own .quote")).to_contain_text("Tea or coffee?")
+    assert bot.last()["reply_to"]["message_id"] == bot.chats[0]["messages"][-2]["id"]
+
+
+def test_an_own_message_can_be_edited(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    bubble(phone, "Hello!").dblclick()
+    phone.get_by_role("menuitem", name="Edit").click()
+    write(phone, "Good evening!")
+    expect(phone.locator(".msg.own .bubble")).to_have_text("Good evening!")
+    expect(phone.locator(".msg.own .edited")).to_have_text("Edited")
+
+
+# --- tapbacks, effects, media ---
+
+
+def test_a_tapback_is_chosen_shown_and_taken_back(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    bot.say(chat_id, "Booked for seven")
+    bubble(phone, "Booked for seven").dblclick()
+    phone.get_by_role("button", name="Love").click()
+    badge = phone.locator(".msg.other .tapback.love.mine")
+    expect(badge).to_have_attribute("aria-label", "Love from You")
+    assert [one["type"] for one in bot.last()["parts"][0]["reactions"]] == ["love"]
+    phone.locator(".msg.other .react-button").focus()
+    phone.keyboard.press("Enter")
+    phone.get_by_role("button", name="Love").click()
+    expect(badge).to_have_count(0)
+
+
+def test_a_tapback_of_the_bot_shows_on_the_own_bubble(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    reaction = {"operation": "add", "type": "custom", "custom_emoji": "🎉"}
+    bot.call("POST", f"/v3/messages/{bot.last()['id']}/reactions", reaction)
+    expect(phone.locator(".msg.own .tapback")).to_have_text("🎉")
+
+
+def test_a_screen_effect_plays_once_and_again_on_request(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    bot.say(chat_id, "Hooray", effect={"type": "screen", "name": "confetti"})
+    scene = phone.locator("canvas[data-effect=confetti]")
+    expect(scene).to_be_attached()
+    expect(phone.locator(".msg.other .effect-caption")).to_contain_text("Sent with Confetti")
+    expect(scene).to_have_count(0, timeout=8000)
+    phone.get_by_role("button", name="Replay").click()
+    expect(scene).to_be_attached()
+
+
+@pytest.mark.parametrize("name", ["fireworks", "lasers", "sparkles", "celebration", "hearts", "love", "balloons", "happy_birthday", "echo", "spotlight"])  # fmt: skip
+def test_every_screen_effect_can_be_played(phone: Page, bot: Bot, name: str) -> None:
+    chat_id = greet(phone, bot)
+    bot.say(chat_id, "Look", effect={"type": "screen", "name": name})
+    expect(phone.locator(f"[data-effect={name}]")).to_be_attached()
+
+
+def test_nothing_moves_by_itself_for_who_asked_for_less_motion(browsing: Browsing, bot: Bot) -> None:
+    phone = browsing.open(reduced_motion="reduce")
+    chat_id = greet(phone, bot)
+    bot.say(chat_id, "Hooray", effect={"type": "screen", "name": "fireworks"})
+    expect(phone.get_by_role("button", name="Replay")).to_be_visible()
+    assert phone.locator("canvas").count() == 0
+
+
+def test_invisible_ink_hides_until_it_is_touched(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    bot.say(chat_id, "secret", effect={"type": "bubble", "name": "invisible"})
+    ink = phone.locator(".bubble.ink")
+    expect(ink).to_have_css("color", "rgba(0, 0, 0, 0)")
+    ink.focus()
+    expect(ink).to_have_css("color", "rgb(0, 0, 0)")
+
+
+def test_the_chosen_effect_goes_with_the_message(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    phone.get_by_role("button", name="Send with effect").click()
+    phone.get_by_role("button", name="Slam").click()
+    expect(phone.locator(".composer .note")).to_contain_text("Slam")
+    write(phone, "Boom")
+    expect(phone.locator(".msg.own .effect-caption")).to_contain_text("Sent with Slam")
+    assert bot.last()["effect"] == {"name": "slam", "type": "bubble"}
+
+
+def test_pictures_voice_and_files_each_look_their_way(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    picture = bot.upload("dot.png", "image/png", base64.b64decode(PIXEL))
+    paper = bot.upload("menu.pdf", "application/pdf", b"%PDF-1.4 " + b"x" * 2000)
+    voice = bot.upload("memo.mp3", "audio/mpeg", b"\xff\xfb\x90\x00" * 100)
+    bot.say(chat_id, picture, paper, voice)
+    shown = phone.locator(".msg.other img.picture")
+    expect(shown).to_be_visible()
+    assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
+    expect(phone.locator(".msg.other .file-card")).to_contain_text("menu.pdf")
+    expect(phone.get_by_role("button", name="Play audio message")).to_be_visible()
+
+
+def test_an_attached_file_is_sent_and_seen(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    picture = FilePayload(name="dot.png", mimeType="image/png", buffer=base64.b64decode(PIXEL))
+    phone.get_by_label("Attach files").set_input_files(picture)
+    expect(phone.locator(".attachment img")).to_be_visible()
+    write(phone, "Look at this")
+    expect(phone.locator(".msg.own img.picture")).to_be_visible()
+    assert [part["type"] for part in bot.last()["parts"]] == ["media", "text"]
+    assert bot.last()["parts"][0]["size_bytes"] == len(base64.b64decode(PIXEL))
+
+
+def test_a_poll_takes_votes_and_gives_them_back(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    bot.call("POST", f"/v3/chats/{chat_id}/polls", {"poll": {"options": [{"text": "Pizza"}, {"text": "Sushi"}]}})
+    options = phone.locator(".poll-option")
+    expect(options).to_have_text(["Pizza0", "Sushi0"])
+    options.first.click()
+    expect(options).to_have_text(["Pizza1", "Sushi0"])
+    expect(options.first).to_have_attribute("aria-pressed", "true")
+    options.first.click()
+    expect(options).to_have_text(["Pizza0", "Sushi0"])
+
+
+# --- typing, groups, people ---
+
+
+def test_dots_move_while_the_bot_types(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    bot.call("POST", f"/v3/chats/{chat_id}/typing")
+    expect(phone.get_by_role("status", name="Your bot is typing")).to_be_visible()
+    bot.say(chat_id, "Here I am")
+    expect(phone.locator(".typing-bubble")).to_have_count(0)
+
+
+def test_the_emulator_hears_the_person_type(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    with phone.expect_response("**/emulator/typing"):
+        phone.keyboard.type("Let me th")
+    assert bot.chats[0]["typing"] == [ME]
+    with phone.expect_response("**/emulator/typing"):
+        phone.get_by_label("Message", exact=True).fill("")
+    assert bot.chats[0]["typing"] == []
+
+
+def test_a_group_names_who_speaks_once_per_run(browsing: Browsing, bot: Bot) -> None:
+    chat_id = bot.hear("Who brings cake?", person=FRIEND, group=[ME])["chat_id"]
+    bot.hear("I bring drinks", person=FRIEND, group=[ME], chat_id=chat_id)
+    bot.say(chat_id, "Noted")
+    bot.hear("Cake!", group=[FRIEND], chat_id=chat_id)
+    phone = browsing.open()
+    expect(phone.locator(".sender:visible")).to_have_text(["+1 415 555 0187", "Your bot"])
+    expect(phone.locator(".msg.own")).to_have_count(1)
+
+
+def test_naming_the_bot_in_a_group_sends_a_mention(browsing: Browsing, bot: Bot) -> None:
+    bot.hear("hi all", group=[FRIEND])
+    phone = browsing.open()
+    phone.get_by_label("Message", exact=True).press_sequentially("🎂 @you")
+    phone.get_by_role("button", name="Your bot", exact=True).click()
+    phone.keyboard.type("help")
+    phone.keyboard.press("Enter")
+    expect(phone.locator(".msg.own .mention")).to_have_text("@Your bot")
+    (mention,) = bot.last()["parts"][0]["mentions"]
+    assert (mention["handle"], mention["range"]) == (LINE, [3, 12])
+
+
+def test_each_person_sees_their_own_conversations(browsing: Browsing, bot: Bot) -> None:
+    bot.hear("mine")
+    bot.hear("not yours", person=FRIEND)
+    phone = browsing.open()
+    expect(bubble(phone, "mine")).to_be_visible()
+    phone.get_by_role("button", name="You are +1 415 555 0142").first.click()
+    phone.get_by_role("button", name="+1 415 555 0187", exact=True).click()
+    expect(phone.locator(".msg.own .bubble")).to_have_text("not yours")
+    phone.get_by_role("button", name="Back").click()
+    expect(phone.locator(".chat-row")).to_have_count(1)
+
+
+def test_a_new_person_is_added_with_a_name(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    phone.get_by_role("button", name="You are").first.click()
+    phone.get_by_label("Number in E.164 form").first.fill("+44 7700 900123")
+    phone.get_by_label("Name", exact=True).first.fill("Ada")
+    phone.keyboard.press("Enter")
+    expect(phone.get_by_role("button", name="You are Ada").first).to_be_visible()
+    phone.get_by_label("Message", exact=True).fill("Hi from London")
+    phone.keyboard.press("Enter")
+    expect(phone.locator(".msg.own .bubble")).to_have_text("Hi from London")
+    assert [member["handle"] for member in bot.chats[-1]["handles"]] == [LINE, "+447700900123"]
+
+
+def test_a_new_group_over_sms_is_green_and_without_effects(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    phone.get_by_role("button", name="Back").click()
+    phone.get_by_role("button", name="New message").click()
+    phone.get_by_text("SMS", exact=True).click()
+    phone.get_by_label("Add a person to the group").fill("+1 (415) 555-0187")
+    phone.get_by_role("button", name="Start").click()
+    expect(phone.get_by_role("button", name="Send with effect")).to_be_hidden()
+    write(phone, "Green")
+    expect(phone.locator(".msg.own.sms .bubble")).to_have_css("--fill-colour", "#2fc252")
+    chat = bot.chats[-1]
+    assert (chat["service"], len(chat["handles"])) == ("SMS", 3)
+
+
+def test_an_unread_conversation_has_a_dot_until_it_is_opened(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    phone.get_by_role("button", name="Back").click()
+    bot.say(chat_id, "Psst")
+    dot = phone.get_by_role("img", name="1 unread")
+    expect(dot).to_be_visible()
+    phone.locator(".chat-row").click()
+    phone.get_by_role("button", name="Back").click()
+    expect(phone.locator(".chat-row")).to_be_visible()
+    expect(dot).to_have_count(0)
+
+
+def test_leaving_a_group_takes_the_pen_away(browsing: Browsing, bot: Bot) -> None:
+    bot.hear("hi all", group=[FRIEND, "+14155550199"])
+    phone = browsing.open()
+    phone.get_by_role("button", name="Details of").click()
+    phone.get_by_role("button", name="Leave this Conversation").click()
+    expect(phone.get_by_text("You are no longer in this conversation.")).to_be_visible()
+    expect(phone.get_by_label("Message", exact=True)).to_be_hidden()
+
+
+# --- the page itself ---
+
+
+def test_the_inspector_lists_webhooks_and_calls_with_their_json(phone: Page, bot: Bot, served: Served) -> None:
+    subscription = {"target_url": f"{served.url}/nowhere", "subscribed_events": ["message.received"]}
+    bot.call("POST", "/v3/webhook-subscriptions", subscription)
+    chat_id = greet(phone, bot)
+    bot.say(chat_id, "Hi")
+    inspector = phone.get_by_role("complementary", name="Inspector")
+    expect(inspector.locator(".trace.delivery").first).to_contain_text("message.received")
+    call = inspector.locator(".trace.call", has_text="/messages")
+    call.locator("summary").click()
+    expect(call.locator("pre")).to_contain_text('"value": "Hi"')
+    inspector.get_by_role("button", name="Webhooks").click()
+    expect(inspector.locator(".trace.call")).to_have_count(0)
+
+
+def test_after_an_outage_the_phone_catches_up(chromium: Browser) -> None:
+    served = Served()
+    served.start()
+    phones = Browsing(chromium, served.url)  # its console may complain: the server is away
+    phone = phones.open()
+    expect(phone.get_by_label("Message", exact=True)).to_have_value("Hello!")
+    note = phone.get_by_text("Reconnecting…")
+    expect(note).to_be_hidden()
+    served.stop()
+    expect(note).to_be_visible()
+    served.start()
+    bot = Bot(served.url)
+    try:
+        bot.hear("sent while you were away")
+        expect(note).to_be_hidden()
+        phone.get_by_role("button", name="Back").click()
+        expect(phone.locator(".chat-row")).to_contain_text("sent while you were away")
+    finally:
+        bot.http.close()
+        phones.close()
+        served.stop()
+
+
+@pytest.mark.parametrize(("scheme", "colour"), [("light", "rgb(255, 255, 255)"), ("dark", "rgb(0, 0, 0)")])
+def test_the_phone_follows_the_systems_colours(browsing: Browsing, bot: Bot, scheme: str, colour: str) -> None:
+    phone = browsing.open(color_scheme=scheme)
+    expect(phone.locator(".screen")).to_have_css("background-color", colour)
+
+
+def test_on_a_narrow_screen_the_page_is_the_phone(browsing: Browsing, bot: Bot) -> None:
+    phone = browsing.open(viewport=MOBILE, has_touch=True)
+    assert phone.locator(".screen").bounding_box() == {"x": 0, "y": 0, **MOBILE}
+    expect(phone.get_by_role("complementary", name="Inspector")).to_be_hidden()
+    assert phone.evaluate("document.documentElement.scrollWidth") == MOBILE["width"]
+
+
+def test_after_a_reload_the_same_conversation_is_open(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    bot.hear("elsewhere", group=[FRIEND])
+    phone.reload()
+    expect(phone.locator(".msg.own .bubble")).to_have_text("Hello!")
+
+
+def test_every_control_has_a_name_and_the_transcript_is_a_log(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    bot.say(chat_id, "Hi", effect={"type": "screen", "name": "hearts"})
+    expect(phone.get_by_role("log", name="Messages")).to_contain_text("Hi")
+    nameless = """[...document.querySelectorAll("button, input, textarea, a")].filter((node) =>
+        !node.ariaLabel && !node.textContent.trim() && !node.labels?.[0]?.textContent.trim()).map((node) => node.outerHTML)"""
+    assert phone.evaluate(nameless) == []

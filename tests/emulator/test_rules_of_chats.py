@@ -1,0 +1,449 @@
+"""R57-R88: what may be done to chats and messages, consent and blocking, limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from linqbot.emulator.emulator import Emulator
+
+LINE, OTHER_LINE = "+12025550100", "+12025550101"
+PERSON, FRIEND, THIRD, FOURTH = "+14155550142", "+14155550187", "+14155550199", "+14155550111"
+NOBODY = "00000000-0000-4000-8000-000000000000"
+HI = {"type": "text", "value": "hi"}
+SEND = {"message": {"parts": [HI]}}
+
+pytestmark = pytest.mark.anyio
+
+
+async def send(api: httpx.AsyncClient, chat_id: str, **more: Any) -> httpx.Response:
+    return await api.post(f"/v3/chats/{chat_id}/messages", json={**SEND, **more})
+
+
+async def test_r57_only_groups_can_be_renamed(api: httpx.AsyncClient, refused: Any, chat: dict[str, str]) -> None:
+    refused(await api.put(f"/v3/chats/{chat['chat_id']}", json={"display_name": "a"}), 409, 1006)
+
+
+async def test_r58_adding_needs_a_group_of_three_a_newcomer_and_their_service(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str], group: dict[str, str]
+) -> None:
+    refused(await api.post(f"/v3/chats/{chat['chat_id']}/participants", json={"handle": FRIEND}), 409, 1006)
+    path = f"/v3/chats/{group['chat_id']}/participants"
+    refused(await api.post(path, json={"handle": FRIEND}), 409, 1006)
+    emulator.state.services[FOURTH] = "SMS"
+    refused(await api.post(path, json={"handle": FOURTH}), 409, 1006)
+    refused(await api.post(path, json={"handle": "somebody"}), 400, 1002)
+
+
+async def test_r59_removing_leaves_at_least_three(api: httpx.AsyncClient, refused: Any, group: dict[str, str]) -> None:
+    path = f"/v3/chats/{group['chat_id']}/participants"
+    refused(await api.request("DELETE", path, json={"handle": FOURTH}), 404, 2001)
+    refused(await api.request("DELETE", path, json={"handle": LINE}), 409, 1006)
+    assert (await api.request("DELETE", path, json={"handle": THIRD})).status_code == 202
+    refused(await api.request("DELETE", path, json={"handle": FRIEND}), 409, 1006)
+
+
+async def test_r60_only_imessage_groups_of_four_can_be_left(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str], group: dict[str, str]
+) -> None:
+    refused(await api.post(f"/v3/chats/{chat['chat_id']}/leave"), 409, 1006)
+    small = emulator.inbound(PERSON, LINE, [HI], group=[FRIEND])["chat_id"]
+    refused(await api.post(f"/v3/chats/{small}/leave"), 409, 1006)
+    sms = emulator.inbound(FOURTH, LINE, [HI], group=[FRIEND, THIRD], service="SMS")["chat_id"]
+    refused(await api.post(f"/v3/chats/{sms}/leave"), 409, 1006)
+    assert (await api.post(f"/v3/chats/{group['chat_id']}/leave")).status_code == 202
+
+
+async def test_r61_after_leaving_everything_but_reading_is_409(
+    api: httpx.AsyncClient, refused: Any, group: dict[str, str]
+) -> None:
+    path = f"/v3/chats/{group['chat_id']}"
+    mine = (await send(api, group["chat_id"])).json()["message"]["id"]
+    await api.post(f"{path}/leave")
+    reaction = {"operation": "add", "type": "love"}
+    for method, where, body in (
+        ("POST", f"{path}/messages", SEND),
+        ("POST", f"{path}/typing", None),
+        ("DELETE", f"{path}/typing", None),
+        ("POST", f"{path}/read", None),
+        ("POST", f"{path}/leave", None),
+        ("PUT", path, {"display_name": "a"}),
+        ("POST", f"{path}/participants", {"handle": FOURTH}),
+        ("POST", f"{path}/share_contact_card", None),
+        ("POST", f"{path}/voicememo", {"voice_memo_url": "https://example.com/a.m4a"}),
+        ("PATCH", f"/v3/messages/{mine}", {"text": "a"}),
+        ("POST", f"/v3/messages/{mine}/reactions", reaction),
+    ):
+        refused(await api.request(method, where, json=body), 409, 1006)
+    assert (await api.get(path)).status_code == 200
+    assert (await api.get(f"{path}/messages")).status_code == 200
+
+
+async def test_r62_who_left_stays_in_handles(emulator: Emulator, api: httpx.AsyncClient, group: dict[str, str]) -> None:
+    emulator.leave(FRIEND, group["chat_id"])
+    await api.request("DELETE", f"/v3/chats/{group['chat_id']}/participants", json={"handle": THIRD})
+    handles = (await api.get(f"/v3/chats/{group['chat_id']}")).json()["handles"]
+    left = next(one for one in handles if one["handle"] == FRIEND)
+    assert (left["status"], bool(left["left_at"])) == ("left", True)
+
+
+async def test_r63_typing_lasts_85_seconds_in_direct_chats_and_groups_and_is_dropped_on_sms(
+    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str], group: dict[str, str]
+) -> None:
+    for chat_id in (chat["chat_id"], group["chat_id"]):
+        assert (await api.post(f"/v3/chats/{chat_id}/typing")).status_code == 204
+        emulator.advance(60)
+        await api.post(f"/v3/chats/{chat_id}/typing")
+        emulator.advance(84)
+        assert LINE in emulator.state.chats[chat_id].typing
+        emulator.advance(2)
+        assert LINE not in emulator.state.chats[chat_id].typing
+    sms = emulator.inbound(FOURTH, LINE, [HI], service="SMS")["chat_id"] or ""
+    assert (await api.post(f"/v3/chats/{sms}/typing")).status_code == 204
+    assert emulator.state.chats[sms].typing == {}
+
+
+async def test_r64_r65_sharing_needs_a_card_and_patience(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
+) -> None:
+    path = f"/v3/chats/{chat['chat_id']}/share_contact_card"
+    refused(await api.post(path), 404, 2012)
+    await api.post("/v3/contact_card", json={"phone_number": LINE, "first_name": "A"})
+    assert (await api.post(path)).status_code == 204
+    emulator.advance(100)
+    answer = await api.post(path)
+    assert refused(answer, 429, 1007)["retry_after"] == int(answer.headers["retry-after"]) == 200
+    emulator.advance(200)
+    assert (await api.post(path)).status_code == 204
+
+
+async def test_r66_r67_backgrounds_show_on_imessage_only(
+    emulator: Emulator, api: httpx.AsyncClient, receiver: Any, refused: Any, chat: dict[str, str]
+) -> None:
+    emulator.subscribe("https://hook.example", ["chat.background_updated"])
+    sms = emulator.inbound(FOURTH, LINE, [HI], service="SMS")["chat_id"]
+    mango = {"type": "color", "variant": "mango"}
+    refused(await api.post(f"/v3/chats/{sms}/background", json={"type": "color", "variant": "beige"}), 400, 1005)
+    for chat_id in (sms, chat["chat_id"], chat["chat_id"]):
+        assert (await api.post(f"/v3/chats/{chat_id}/background", json=mango)).status_code == 202
+    await emulator.flush()
+    assert len(receiver.events) == 1
+
+
+async def test_r89_r90_locations(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str], group: dict[str, str]
+) -> None:
+    path = f"/v3/chats/{chat['chat_id']}/location"
+    refused(await api.post(f"/v3/chats/{group['chat_id']}/location/request"), 409, 2016)
+    sms = emulator.inbound(FOURTH, LINE, [HI], service="SMS")["chat_id"]
+    refused(await api.post(f"/v3/chats/{sms}/location/request"), 409, 2017)
+    assert (await api.post(f"{path}/request")).json()["success"] is True
+    assert refused(await api.post(f"{path}/request"), 429, 1007)["retry_after"] == 60
+    stop = {"handle": PERSON}
+    refused(await api.request("DELETE", path, json=stop), 404, 2001)
+    share = {"from": PERSON, "chat_id": chat["chat_id"], "latitude": 52.5, "longitude": 13.4}
+    assert (await api.post("/emulator/location", json=share)).status_code == 200
+    refused(await api.post(f"{path}/request"), 409, 1006)
+    for chat_id in (chat["chat_id"], group["chat_id"]):
+        (feature,) = (await api.get(f"/v3/chats/{chat_id}/location")).json()["data"]["features"]
+        assert (feature["geometry"]["coordinates"], feature["properties"]["handle"]) == ([13.4, 52.5], PERSON)
+    assert (await api.request("DELETE", path, json=stop)).status_code == 202
+    assert (await api.get(path)).json()["data"]["features"] == []
+
+
+async def test_capabilities_are_what_the_persons_phone_speaks(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any
+) -> None:
+    emulator.state.services |= {PERSON: "SMS", FRIEND: "RCS"}
+    answers = {}
+    for path in ("check_imessage", "check_rcs"):
+        for person in (PERSON, FRIEND, THIRD):
+            answer = await api.post(f"/v3/capability/{path}", json={"address": person, "from": LINE})
+            answers[path, person] = answer.json()["available"]
+    assert list(answers.values()) == [False, False, True, False, True, True]
+    refused(await api.post("/v3/capability/check_rcs", json={"address": "a@b.co"}), 400, 1005)
+    refused(await api.post("/v3/capability/check_rcs", json={"address": PERSON, "from": "+12025550999"}), 403, 2005)
+
+
+async def test_r68_a_voice_memo_is_audio_from_one_place(
+    api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
+) -> None:
+    path = f"/v3/chats/{chat['chat_id']}/voicememo"
+    refused(await api.post(path, json={}), 400, 1005)
+    refused(await api.post(path, json={"voice_memo_url": "http://example.com/a.m4a"}), 400, 1005)
+    refused(await api.post(path, json={"attachment_id": NOBODY}), 404, 2003)
+    asked = {"filename": "a.png", "content_type": "image/png", "size_bytes": 1}
+    image = (await api.post("/v3/attachments", json=asked)).json()["attachment_id"]
+    refused(await api.post(path, json={"attachment_id": image}), 400, 1005)
+    assert (await api.post(path, json={"voice_memo_url": "https://example.com/a.m4a"})).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "word", ["STOP", " STOP\n", "QUIT", "CANCEL", "END", "UNSUBSCRIBE", "OPTOUT", "opt out", "Opt-Out"]
+)
+async def test_r69_r70_an_opt_out_word_closes_every_direct_chat_with_that_person(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str], word: str
+) -> None:
+    emulator.inbound(PERSON, LINE, [{"type": "text", "value": word}])
+    refused(await send(api, chat["chat_id"]), 403, 2024)
+    refused(await api.post("/v3/chats", json={"from": OTHER_LINE, "to": [PERSON], **SEND}), 403, 2024)
+    refused(await api.post("/v3/messages", json={"to": [PERSON], **SEND}), 403, 2024)
+    assert len(emulator.state.chats) == 1
+
+
+@pytest.mark.parametrize("word", ["stop", "Stop", "STOP it", "STOP.", "cancel"])
+async def test_r69_other_words_do_not(
+    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str], word: str
+) -> None:
+    emulator.inbound(PERSON, LINE, [{"type": "text", "value": word}])
+    assert (await send(api, chat["chat_id"])).status_code == 202
+
+
+async def test_r69_groups_neither_mark_nor_block(
+    emulator: Emulator, api: httpx.AsyncClient, group: dict[str, str]
+) -> None:
+    emulator.inbound(PERSON, LINE, [{"type": "text", "value": "STOP"}], chat_id=group["chat_id"])
+    assert (await api.post("/v3/chats", json={"from": LINE, "to": [PERSON], **SEND})).status_code == 201
+    emulator.inbound(PERSON, LINE, [{"type": "text", "value": "STOP"}])
+    assert (await send(api, group["chat_id"])).status_code == 202
+
+
+async def test_r71_override_optout_lets_one_through(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
+) -> None:
+    emulator.inbound(PERSON, LINE, [{"type": "text", "value": "STOP"}])
+    assert (await send(api, chat["chat_id"], override_optout=True)).status_code == 202
+    refused(await send(api, chat["chat_id"]), 403, 2024)
+
+
+async def test_r72_any_later_word_of_theirs_opens_the_door(
+    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
+) -> None:
+    emulator.inbound(PERSON, LINE, [{"type": "text", "value": "STOP"}])
+    emulator.inbound(PERSON, OTHER_LINE, [{"type": "text", "value": "hello?"}])
+    assert (await send(api, chat["chat_id"])).status_code == 202
+    assert emulator.state.chats[chat["chat_id"]].health == "HEALTHY"
+
+
+async def test_r73_only_the_chat_of_the_word_shows_it(
+    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
+) -> None:
+    other = emulator.inbound(PERSON, OTHER_LINE, [HI])["chat_id"]
+    emulator.inbound(PERSON, LINE, [{"type": "text", "value": "STOP"}])
+    shown = [(await api.get(f"/v3/chats/{one}")).json()["health_status"]["status"] for one in (chat["chat_id"], other)]
+    assert shown == ["OPTED_OUT", "HEALTHY"]
+
+
+async def test_r74_r75_r76_blocked_people_are_neither_heard_nor_written_to(
+    emulator: Emulator, api: httpx.AsyncClient, receiver: Any, refused: Any, chat: dict[str, str], group: dict[str, str]
+) -> None:
+    emulator.subscribe("https://hook.example")
+    blocked = (await api.post("/v3/blocked_handles", json={"handle": PERSON, "reason": "spam"})).json()
+    assert (await api.post("/v3/blocked_handles", json={"handle": PERSON})).json() == blocked
+    assert emulator.inbound(PERSON, LINE, [HI])["message_id"] is None
+    await emulator.flush()
+    assert receiver.types == []
+    refused(await send(api, chat["chat_id"]), 403, 2026)
+    assert (await send(api, group["chat_id"])).status_code == 202
+    await api.post("/v3/blocked_handles", json={"handle": "Ana@Example.com"})
+    listed = (await api.get("/v3/blocked_handles")).json()["blocked_handles"]
+    assert [one["handle"] for one in listed] == ["ana@example.com", PERSON]
+    assert (await api.request("DELETE", "/v3/blocked_handles", json={"handle": PERSON})).status_code == 204
+    refused(await api.request("DELETE", "/v3/blocked_handles", json={"handle": PERSON}), 404, 2001)
+    assert (await send(api, chat["chat_id"])).status_code == 202
+
+
+async def test_r77_five_edits_within_fifteen_minutes_of_own_texts(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
+) -> None:
+    mine = (await send(api, chat["chat_id"])).json()["message"]["id"]
+    path = f"/v3/messages/{mine}"
+    refused(await api.patch(f"/v3/messages/{chat['message_id']}", json={"text": "a"}), 409, 1005)
+    refused(await api.patch(path, json={"text": "a", "part_index": 1}), 400, 1005)
+    for number in range(5):
+        edited = (await api.patch(path, json={"text": str(number)})).json()
+        assert edited["parts"][0]["value"] == str(number)
+    assert edited["updated_at"] > edited["created_at"]
+    refused(await api.patch(path, json={"text": "six"}), 409, 1005)
+    late = (await send(api, chat["chat_id"])).json()["message"]["id"]
+    emulator.advance(1)
+    emulator.advance(901)
+    refused(await api.patch(f"/v3/messages/{late}", json={"text": "a"}), 409, 1005)
+
+
+async def test_r78_a_deleted_message_is_gone_from_the_api(
+    api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
+) -> None:
+    path = f"/v3/messages/{chat['message_id']}"
+    assert (await api.delete(path)).status_code == 204
+    refused(await api.get(path), 404, 2002)
+    refused(await api.delete(path), 404, 2002)
+    assert (await api.get(f"/v3/chats/{chat['chat_id']}/messages")).json() == {"messages": [], "next_cursor": None}
+
+
+async def test_r79_a_thread_is_its_beginning_and_every_reply(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
+) -> None:
+    def reply(to: str) -> str:
+        return emulator.inbound(PERSON, LINE, [HI], reply_to={"message_id": to})["message_id"] or ""
+
+    first = reply(chat["message_id"])
+    second = reply(first)
+    alone = emulator.inbound(PERSON, LINE, [HI])["message_id"]
+
+    async def thread(message_id: str, **params: str) -> list[str]:
+        answer = await api.get(f"/v3/messages/{message_id}/thread", params=params)
+        return [one["id"] for one in answer.json()["messages"]]
+
+    assert await thread(first) == await thread(second) == [chat["message_id"], first, second]
+    assert await thread(first, order="desc") == [second, first, chat["message_id"]]
+    assert await thread(alone or "") == [alone]
+    refused(await api.get(f"/v3/messages/{first}/thread", params={"order": "up"}), 400, 1005)
+
+
+async def test_r80_everybody_has_one_tapback_per_part(
+    emulator: Emulator, api: httpx.AsyncClient, receiver: Any, chat: dict[str, str]
+) -> None:
+    emulator.subscribe("https://hook.example")
+    path = f"/v3/messages/{chat['message_id']}/reactions"
+
+    async def react(operation: str, kind: str, **more: Any) -> list[str]:
+        receiver.clear()
+        assert (await api.post(path, json={"operation": operation, "type": kind, **more})).status_code == 202
+        await emulator.flush()
+        return list(receiver.types)
+
+    assert await react("add", "love") == ["reaction.added"]
+    assert await react("add", "love") == []
+    assert await react("add", "like") == ["reaction.removed", "reaction.added"]
+    assert await react("remove", "love") == []
+    assert await react("remove", "like") == ["reaction.removed"]
+    assert await react("add", "custom", custom_emoji="🚀") == ["reaction.added"]
+    emulator.react(PERSON, chat["message_id"], "question")
+    reactions = (await api.get(f"/v3/messages/{chat['message_id']}")).json()["parts"][0]["reactions"]
+    assert [(one["type"], one["is_me"]) for one in reactions] == [("custom", True), ("question", False)]
+
+
+async def test_r81_r82_r83_stickers_stack_and_cannot_be_removed(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
+) -> None:
+    path = f"/v3/messages/{chat['message_id']}/reactions"
+    sticker = {"operation": "add", "type": "sticker", "emoji": "🚀", "placement": {"scale": 99}}
+    for _ in range(2):
+        assert (await api.post(path, json=sticker)).status_code == 202
+    refused(await api.post(path, json=sticker | {"operation": "remove"}), 400, 1005)
+    refused(await api.post(path, json={"operation": "add", "type": "sticker"}), 400, 1005)
+    refused(await api.post(path, json={"operation": "add", "type": "love", "part_index": 7}), 400, 1005)
+    one, two = emulator.state.messages[chat["message_id"]].reactions
+    assert one.placement == two.placement == {"x": 0, "y": 0, "scale": 2.5, "rotation": 0}
+    assert one.sticker is not None
+    picture = await api.get(one.sticker["url"])
+    assert (picture.headers["content-type"], "🚀" in picture.text) == ("image/svg+xml", True)
+
+
+async def test_r84_only_stickers_can_be_placed(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
+) -> None:
+    emulator.react(PERSON, chat["message_id"], "love")
+    reaction = emulator.state.messages[chat["message_id"]].reactions[0].id
+    path = f"/v3/messages/{chat['message_id']}/reactions"
+    refused(await api.patch(f"{path}/{reaction}", json={"placement": {"x": 0}}), 400, 1005)
+    refused(await api.patch(f"{path}/{NOBODY}", json={"placement": {"x": 0}}), 404, 2001)
+
+
+async def test_r85_an_app_card_is_updated_by_a_new_message_once_it_was_sent(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
+) -> None:
+    card = {
+        "type": "imessage_app",
+        "app": {"team_id": "ABCDE12345", "bundle_id": "com.example.app", "name": "App"},
+        "layout": {"caption": "Look"},
+        "url": "https://example.com",
+    }
+    path = f"/v3/chats/{chat['chat_id']}/messages"
+    sent = (await api.post(path, json={"message": {"parts": [card]}})).json()["message"]["id"]
+    update = f"/v3/messages/{sent}/update"
+    refused(await api.post(update, json={"layout": {"caption": "New"}}), 409, 1005)
+    emulator.advance(1)
+    new = (await api.post(update, json={"layout": {"caption": "New"}})).json()["message"]
+    assert (new["id"] != sent, new["parts"][0]["app"]["name"], new["parts"][0]["layout"]["caption"]) == (
+        True,
+        "App",
+        "New",
+    )
+    body = {"layout": {"caption": "New"}}
+    refused(await api.post(f"/v3/messages/{chat['message_id']}/update", json=body), 400, 1005)
+
+
+async def test_r86_r87_r88_polls(
+    emulator: Emulator, api: httpx.AsyncClient, receiver: Any, refused: Any, chat: dict[str, str]
+) -> None:
+    path = f"/v3/chats/{chat['chat_id']}/polls"
+    refused(await api.post(path, json={"poll": {"options": [{"text": "a"}]}}), 400, 1005)
+    sms = emulator.inbound(FOURTH, LINE, [HI], service="SMS")["chat_id"]
+    asked = {"poll": {"options": [{"text": "a"}, {"text": "b"}], "idempotency_key": "p"}}
+    refused(await api.post(f"/v3/chats/{sms}/polls", json=asked), 400, 1005)
+    made = (await api.post(path, json=asked)).json()
+    assert (await api.post(path, json=asked)).json() == made
+    poll = f"/v3/messages/{made['message_id']}/poll"
+    emulator.subscribe("https://hook.example")
+    option = made["poll"]["options"][1]["option_id"]
+    vote = {"operation": "add", "option_id": option}
+    for _ in range(2):
+        voted = (await api.post(f"{poll}/votes", json=vote)).json()["poll"]
+    assert (voted["total_voters"], [len(one["voters"]) for one in voted["options"]]) == (1, [0, 1])
+    refused(await api.post(f"{poll}/votes", json=vote | {"option_id": NOBODY}), 404, 2001)
+    await act_vote(api, made["message_id"], option)
+    await api.post(f"{poll}/votes", json=vote | {"operation": "remove"})
+    added = (await api.post(f"{poll}/options", json={"options": [{"text": "c"}]})).json()
+    assert [one["text"] for one in added["poll"]["options"]] == ["a", "b", "c"]
+    emulator.state.lines[LINE].zero_retention = True
+    refused(await api.post(f"{poll}/options", json={"options": [{"text": "d"}]}), 400, 1005)
+    whole = {"options": [{"text": text} for text in "abcd"]}
+    assert len((await api.post(f"{poll}/options", json=whole)).json()["poll"]["options"]) == 4
+    refused(await api.get(f"/v3/messages/{chat['message_id']}/poll"), 404, 2002)
+    await emulator.flush()
+    assert receiver.types == [
+        "poll.vote.added", "poll.vote.added", "poll.vote.removed", "poll.updated", "poll.updated",
+    ]  # fmt: skip
+    assert receiver.events[-1]["data"]["added_options"][0]["text"] == ""
+
+
+async def act_vote(api: httpx.AsyncClient, message_id: str, option_id: str) -> None:
+    body = {"from": PERSON, "message_id": message_id, "option_id": option_id}
+    assert (await api.post("/emulator/vote", json=body)).status_code == 200
+
+
+async def test_thirty_messages_a_minute_for_each_line_and_recipient(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
+) -> None:
+    for _ in range(30):
+        assert (await send(api, chat["chat_id"])).status_code == 202
+        emulator.advance(1)
+    answer = await send(api, chat["chat_id"])
+    assert refused(answer, 429, 1007)["retry_after"] == int(answer.headers["retry-after"]) == 30
+    other = {"from": OTHER_LINE, "to": [PERSON], **SEND}
+    assert (await api.post("/v3/chats", json=other)).status_code == 201
+    emulator.advance(30)
+    assert (await send(api, chat["chat_id"])).status_code == 202
+
+
+async def test_receipts_and_reactions_leave_updated_at_alone(
+    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
+) -> None:
+    mine = (await send(api, chat["chat_id"])).json()["message"]["id"]
+    emulator.advance(5)
+    emulator.read(PERSON, chat["chat_id"])
+    emulator.react(PERSON, mine, "love")
+    shown = (await api.get(f"/v3/messages/{mine}")).json()
+    assert (shown["delivery_status"], shown["is_read"], shown["is_delivered"]) == ("read", True, True)
+    assert shown["updated_at"] == shown["created_at"]
+
+
+async def test_reading_marks_what_the_person_wrote(api: httpx.AsyncClient, chat: dict[str, str]) -> None:
+    before = (await api.get(f"/v3/messages/{chat['message_id']}")).json()
+    await api.post(f"/v3/chats/{chat['chat_id']}/read")
+    after = (await api.get(f"/v3/messages/{chat['message_id']}")).json()
+    assert (before["delivery_status"], after["delivery_status"], bool(after["read_at"])) == ("received", "read", True)

@@ -1,0 +1,182 @@
+"""R1-R11: who may call, how a call must look, ids, pages; and Linq's error envelope on every refusal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from linqbot.emulator.emulator import Emulator
+
+LINE, PERSON = "+12025550100", "+14155550142"
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("header", ["", "Bearer ", "Bearer", "Basic abc", "abc"])
+async def test_r1_a_call_without_a_token_is_refused(api: httpx.AsyncClient, refused: Any, header: str) -> None:
+    refused(await api.get("/v3/chats", headers={"authorization": header}), 401, 2004)
+
+
+async def test_r1_a_wrong_token_is_refused(emulator: Emulator, api: httpx.AsyncClient, refused: Any) -> None:
+    from linqbot.emulator.app import create_app
+
+    emulator.api_key = "right"
+    transport = httpx.ASGITransport(create_app(emulator))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        refused(await client.get("/v3/chats", headers={"authorization": "Bearer wrong"}), 401, 2004)
+        assert (await client.get("/v3/chats", headers={"authorization": "bearer right"})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"{}", "text/plain"),
+        (b"{}", ""),
+        (b"", "application/json"),
+        (b"{", "application/json"),
+        (b"[]", "application/json"),
+        (b'{"a": NaN}', "application/json"),
+        (b"\xff", "application/json"),
+        (b"[" * 100_000, "application/json"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "application/json"),
+    ],
+)
+async def test_r2_a_body_must_be_a_json_object_and_say_so(
+    api: httpx.AsyncClient, refused: Any, content: bytes, kind: str
+) -> None:
+    refused(await api.post("/v3/chats", content=content, headers={"content-type": kind}), 400, 1003)
+
+
+async def test_a_charset_beside_the_content_type_is_fine(api: httpx.AsyncClient, refused: Any) -> None:
+    headers = {"content-type": "application/json; charset=utf-8"}
+    refused(await api.post("/v3/chats", content=b"{}", headers=headers), 400, 1001)
+
+
+async def test_a_body_too_large_is_refused_while_reading(api: httpx.AsyncClient, refused: Any) -> None:
+    headers = {"content-type": "application/json"}
+    refused(await api.post("/v3/chats", content=b" " * (5 * 2**20), headers=headers), 413, 1005)
+
+
+async def test_r3_a_missing_field_is_1001(api: httpx.AsyncClient, refused: Any) -> None:
+    refused(await api.post("/v3/chats", json={"from": LINE, "to": [PERSON]}), 400, 1001)
+
+
+async def test_r4_a_wrong_type_is_1005(api: httpx.AsyncClient, refused: Any, chat: dict[str, str]) -> None:
+    body = {"operation": "hug", "type": "love"}
+    refused(await api.post(f"/v3/messages/{chat['message_id']}/reactions", json=body), 400, 1005)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v3/chats/x", "/v3/messages/1", "/v3/attachments/%20", "/v3/webhook-subscriptions/a"]
+)
+async def test_r5_ids_in_paths_are_uuids(api: httpx.AsyncClient, refused: Any, path: str) -> None:
+    refused(await api.get(path), 400, 1005)
+
+
+async def test_r5_an_id_may_be_in_upper_case(api: httpx.AsyncClient, chat: dict[str, str]) -> None:
+    assert (await api.get(f"/v3/chats/{chat['chat_id'].upper()}")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [("chats", 2001), ("messages", 2002), ("attachments", 2003), ("webhook-subscriptions", 2001)],
+)
+async def test_r6_what_does_not_exist_is_404_with_its_nouns_code(
+    api: httpx.AsyncClient, refused: Any, path: str, code: int
+) -> None:
+    refused(await api.get(f"/v3/{path}/{NOBODY}"), 404, code)
+
+
+@pytest.mark.parametrize("phone", ["12025550100", "+0123", "+1 202 555 0100", "+1(202)5550100", "+12025550100\n"])
+async def test_r7_phones_are_e164(api: httpx.AsyncClient, refused: Any, phone: str) -> None:
+    body = {"from": phone, "to": [PERSON], "message": {"parts": [{"type": "text", "value": "a"}]}}
+    refused(await api.post("/v3/chats", json=body), 400, 1002)
+
+
+async def test_r8_e_mails_are_the_same_in_any_case(api: httpx.AsyncClient) -> None:
+    message = {"parts": [{"type": "text", "value": "a"}]}
+    ids = [
+        (await api.post("/v3/chats", json={"from": LINE, "to": [to], "message": message})).json()["chat"]["id"]
+        for to in ("Ana@Example.com", "ana@example.com")
+    ]
+    assert ids[0] == ids[1]
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "x", "-1", "", "1.5"])
+async def test_r9_limit_is_1_to_100(api: httpx.AsyncClient, refused: Any, limit: str) -> None:
+    refused(await api.get("/v3/chats", params={"limit": limit}), 400, 1005)
+
+
+async def test_r10_pages_hold_everything_once_even_when_messages_come_and_go(
+    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
+) -> None:
+    ids = [chat["message_id"]]
+    ids += [
+        emulator.inbound(PERSON, LINE, [{"type": "text", "value": str(number)}])["message_id"] or ""
+        for number in range(6)
+    ]
+    path, seen, cursor = f"/v3/chats/{chat['chat_id']}/messages", [], None
+    while True:
+        params = {"limit": "2"} | ({"cursor": cursor} if cursor else {})
+        page = (await api.get(path, params=params)).json()
+        seen += [message["id"] for message in page["messages"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+        emulator.inbound(PERSON, LINE, [{"type": "text", "value": "new"}])
+        await api.delete(f"/v3/messages/{seen[-1]}")
+    assert seen == ids[::-1]
+
+
+async def test_r10_a_cursor_of_another_list_is_refused(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
+) -> None:
+    emulator.inbound("+14155550143", LINE, [{"type": "text", "value": "hi"}])
+    cursor = (await api.get("/v3/chats", params={"limit": "1"})).json()["next_cursor"]
+    assert cursor
+    for wrong in (cursor, "20", "%%%", "é", "AAAA"):
+        refused(await api.get(f"/v3/chats/{chat['chat_id']}/messages", params={"cursor": wrong}), 400, 1005)
+
+
+async def test_r11_actions_and_errors_carry_a_trace_id(api: httpx.AsyncClient, chat: dict[str, str]) -> None:
+    body = {"operation": "add", "type": "love"}
+    done = (await api.post(f"/v3/messages/{chat['message_id']}/reactions", json=body)).json()
+    assert len(done["trace_id"]) == 32
+
+
+async def test_unknown_paths_and_methods_have_the_envelope_too(api: httpx.AsyncClient, refused: Any) -> None:
+    refused(await api.get("/v3/nothing"), 404, 2001)
+    refused(await api.patch("/v3/chats"), 405, 1005)
+
+
+async def test_both_prefixes_are_served(api: httpx.AsyncClient) -> None:
+    for prefix in ("", "/api/partner"):
+        assert (await api.get(f"{prefix}/v3/phone_numbers")).json()["phone_numbers"][0]["phone_number"] == LINE
+
+
+async def test_half_a_surrogate_pair_survives_the_way_in_and_out(api: httpx.AsyncClient) -> None:
+    raw = b'{"from":"+12025550100","to":["+14155550142"],"message":{"parts":[{"type":"text","value":"\\ud83d!"}]}}'
+    answer = await api.post("/v3/chats", content=raw, headers={"content-type": "application/json"})
+    assert answer.status_code == 201
+    assert answer.json()["chat"]["message"]["parts"][0]["value"] == "\ud83d!"
+
+
+async def test_v2_lists_chats_in_pages_with_its_own_header_and_envelope(
+    emulator: Emulator, api: httpx.AsyncClient
+) -> None:
+    for number in range(3):
+        emulator.inbound(f"+1415555020{number}", LINE, [{"type": "text", "value": "hi"}])
+    emulator.inbound(PERSON, LINE, [{"type": "text", "value": "hi"}], group=["+14155550187"])
+    params = {"phone_number": "12025550100", "per_page": "3"}
+    unauthorized = await api.get("/api/partner/v2/chats", params=params)
+    assert (unauthorized.status_code, unauthorized.json()["errors"][0]["code"]) == (401, "unauthorized")
+    token = {"x-linq-integration-token": "t"}
+    first = (await api.get("/api/partner/v2/chats", params=params, headers=token)).json()
+    second = (await api.get("/api/partner/v2/chats", params=params | {"page": "2"}, headers=token)).json()
+    assert first["meta"] == {"page": 1, "total_pages": 2, "total_count": 4, "per_page": 3}
+    assert [len(first["data"]), len(second["data"])] == [3, 1]
+    assert (first["data"][0]["group"], first["data"][0]["message_count"]) == (True, 1)
+    assert {type(one["id"]) for one in first["data"][0]["chat_handles"]} == {int}

@@ -1,0 +1,333 @@
+"""R12-R56: lines, content that needs the state, first messages, reuse of chats, choice of lines, and idempotency."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from linqbot.clock import MovableClock
+from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.records import Line
+
+LINE, OTHER_LINE = "+12025550100", "+12025550101"
+PERSON, FRIEND, THIRD = "+14155550142", "+14155550187", "+14155550199"
+NOBODY = "00000000-0000-4000-8000-000000000000"
+HI = {"type": "text", "value": "hi"}
+CARD = {
+    "type": "imessage_app",
+    "app": {"team_id": "ABCDE12345", "bundle_id": "com.example.app", "name": "App"},
+    "layout": {"caption": "Look"},
+}
+
+pytestmark = pytest.mark.anyio
+
+
+def message(*parts: Any, **more: Any) -> dict[str, Any]:
+    return {"message": {"parts": list(parts or (HI,)), **more}}
+
+
+async def create(api: httpx.AsyncClient, *to: str, line: str = LINE, **more: Any) -> httpx.Response:
+    return await api.post("/v3/chats", json={"from": line, "to": list(to or (PERSON,)), **message(), **more})
+
+
+async def test_r12_the_sender_must_be_a_line_of_the_account(api: httpx.AsyncClient, refused: Any) -> None:
+    refused(await create(api, line="+12025550999"), 403, 2005)
+
+
+async def test_r13_a_flagged_line_does_nothing_and_still_reads(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any, group: dict[str, str]
+) -> None:
+    await api.post("/emulator/lines", json={"phone_number": LINE, "status": "FLAGGED"})
+    path, before = f"/v3/chats/{group['chat_id']}", len(emulator.state.messages)
+    refused(await create(api), 403, 2027)
+    refused(await api.post(f"{path}/messages", json=message()), 403, 2027)
+    refused(await api.post(f"{path}/typing"), 403, 2027)
+    refused(await api.put(path, json={"display_name": "a"}), 403, 2027)
+    refused(await api.post(f"{path}/participants", json={"handle": "+14155550111"}), 403, 2027)
+    reaction = {"operation": "add", "type": "love"}
+    refused(await api.post(f"/v3/messages/{group['message_id']}/reactions", json=reaction), 403, 2027)
+    assert (len(emulator.state.chats), len(emulator.state.messages)) == (1, before)
+    assert (await api.get(f"{path}/messages")).status_code == 200
+
+
+async def test_r14_no_line_that_can_send(emulator: Emulator, api: httpx.AsyncClient, refused: Any) -> None:
+    for line in emulator.state.lines.values():
+        line.status = "FLAGGED"
+    refused(await api.post("/v3/messages", json={"to": [PERSON], **message()}), 409, 2015)
+
+
+async def test_r16_foreign_lines_in_exclude_from_are_ignored_but_not_all_own(
+    api: httpx.AsyncClient, refused: Any
+) -> None:
+    body = {"to": [PERSON], **message(), "exclude_from": ["+12025550999", LINE]}
+    assert (await api.post("/v3/messages", json=body)).json()["from"] == OTHER_LINE
+    body = {"to": [FRIEND], **message(), "exclude_from": [LINE, OTHER_LINE]}
+    refused(await api.post("/v3/messages", json=body), 400, 1005)
+    refused(await api.post("/v3/messages", json=body | {"exclude_from": ["202"]}), 400, 1002)
+
+
+async def test_r17_an_available_number_of_a_type_nobody_has_is_503(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any
+) -> None:
+    refused(await api.get("/v3/available_number", params={"type": "rcs"}), 503, 2015)
+    emulator.state.lines["+12025550102"] = Line("+12025550102", line_type="RCS")
+    assert (await api.get("/v3/available_number", params={"type": "rcs"})).json()["phone_number"] == "+12025550102"
+    refused(await api.get("/v3/available_number", params={"type": "sms"}), 400, 1005)
+
+
+async def test_r18_forwarding_must_be_named_and_e164(emulator: Emulator, api: httpx.AsyncClient, refused: Any) -> None:
+    path = f"/v3/phone_numbers/{emulator.state.lines[LINE].id}"
+    refused(await api.put(path, json={}), 400, 1001)
+    refused(await api.put(path, json={"forwarding_number": "home"}), 400, 1002)
+    assert (await api.put(path, json={"forwarding_number": ""})).json()["forwarding_number"] is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"parts": []},
+        {"parts": [HI] * 2},
+        {"parts": [HI, {"type": "link", "value": "https://example.com"}]},
+        {"parts": [{"type": "text", "value": ""}]},
+        {"parts": [{"type": "media"}]},
+        {"parts": [HI], "experience": {"name": "link", "action": "open"}},
+        {"parts": [{**HI, "text_decorations": [{"range": [0, 3], "style": "bold"}]}]},
+    ],
+)
+async def test_r19_to_r48_bad_content_is_refused_and_nothing_is_sent(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str], content: dict[str, Any]
+) -> None:
+    refused(await api.post(f"/v3/chats/{chat['chat_id']}/messages", json={"message": content}), 400, 1004)
+    assert len(emulator.state.messages) == 1
+
+
+async def test_r30_an_unknown_attachment_is_404(api: httpx.AsyncClient, refused: Any, chat: dict[str, str]) -> None:
+    path = f"/v3/chats/{chat['chat_id']}/messages"
+    refused(await api.post(path, json=message({"type": "media", "attachment_id": NOBODY})), 404, 2003)
+    foreign = f"http://127.0.0.1:4010/attachments/{NOBODY}/a.png"
+    refused(await api.post(path, json=message({"type": "media", "url": foreign})), 404, 2003)
+
+
+async def test_media_by_an_address_elsewhere_is_passed_on_unfetched(
+    api: httpx.AsyncClient, chat: dict[str, str]
+) -> None:
+    part = {"type": "media", "url": "https://example.com/pics/caf%C3%A9.png?x=1"}
+    sent = (await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=message(part))).json()["message"]["parts"][0]
+    assert (sent["filename"], sent["mime_type"], sent["url"]) == ("café.png", "image/png", part["url"])
+
+
+@pytest.mark.parametrize(
+    ("speaks", "preferred", "service", "end"),
+    [
+        ("iMessage", None, "iMessage", "delivered"),
+        ("RCS", None, "RCS", "delivered"),
+        ("SMS", None, "SMS", "sent"),
+        ("iMessage", "SMS", "SMS", "sent"),
+        ("iMessage", "RCS", "RCS", "delivered"),
+        ("SMS", "RCS", "SMS", "sent"),
+        ("SMS", "iMessage", "iMessage", "failed"),
+    ],
+)
+async def test_r32_the_service_used(
+    emulator: Emulator, api: httpx.AsyncClient, speaks: str, preferred: str | None, service: str, end: str
+) -> None:
+    emulator.state.services[PERSON] = speaks
+    more = {"preferred_service": preferred} if preferred else {}
+    sent = (await create(api, **message(**more))).json()["chat"]["message"]
+    assert (sent["service"], sent["preferred_service"]) == (service, preferred)
+    emulator.advance(1)
+    assert emulator.state.messages[sent["id"]].status == end
+
+
+async def test_r34_the_message_answered_must_exist_in_this_chat(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
+) -> None:
+    path = f"/v3/chats/{chat['chat_id']}/messages"
+    elsewhere = emulator.inbound(FRIEND, LINE, [HI])["message_id"]
+    for wrong in (NOBODY, elsewhere):
+        refused(await api.post(path, json=message(reply_to={"message_id": wrong})), 404, 2002)
+    answer = await api.post(path, json=message(reply_to={"message_id": chat["message_id"]}))
+    assert answer.json()["message"]["reply_to"] == {"message_id": chat["message_id"], "part_index": 0}
+
+
+async def test_r40_r41_cards_need_imessage(emulator: Emulator, api: httpx.AsyncClient, refused: Any) -> None:
+    chat_id = emulator.inbound(PERSON, LINE, [HI], service="SMS")["chat_id"]
+    path = f"/v3/chats/{chat_id}/messages"
+    refused(await api.post(path, json=message(CARD)), 409, 2018)
+    clip = {"type": "app_clip", "value": "https://appclip.example.com/x"}
+    refused(await api.post(path, json=message(clip)), 400, 2028)
+
+
+async def test_r42_only_known_experiences_with_their_fields(
+    api: httpx.AsyncClient, refused: Any, chat: dict[str, str], group: dict[str, str]
+) -> None:
+    path = f"/v3/chats/{chat['chat_id']}/messages"
+
+    def body(action: str, **params: Any) -> dict[str, Any]:
+        return {"message": {"experience": {"name": "agentpay", "action": action, "params": params}}}
+
+    url = "https://pay.example.com"
+    refused(await api.post(path, json=body("dance")), 400, 1005)
+    refused(await api.post(path, json=body("request_payment")), 400, 1005)
+    refused(await api.post(path, json=body("request_payment", checkout_url="http://pay.example.com")), 400, 1005)
+    refused(await api.post(path, json=body("request_payment", checkout_url=url, colour="red")), 400, 1005)
+    refused(await api.post(path, json=body("request_payment", checkout_url=url, title="x" * 101)), 400, 1005)
+    good = body("request_payment", checkout_url=url, title="Dinner")
+    part = (await api.post(path, json=good)).json()["message"]["parts"][0]
+    assert (part["type"], part["layout"]["caption"], part["url"]) == ("imessage_app", "Dinner", url)
+    refused(await api.post(f"/v3/chats/{group['chat_id']}/messages", json=good), 400, 1005)
+
+
+async def test_r49_r50_mentions_are_for_groups(
+    api: httpx.AsyncClient, refused: Any, chat: dict[str, str], group: dict[str, str]
+) -> None:
+    part = {"type": "text", "value": "🎂 @Ana", "mention": FRIEND, "mention_range": [3, 7]}
+    refused(await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=message(part)), 409, 2023)
+    path = f"/v3/chats/{group['chat_id']}/messages"
+    shown = (await api.post(path, json=message(part))).json()["message"]["parts"][0]
+    assert shown["mentions"] == [{"handle": FRIEND, "is_me": False, "range": [3, 7]}]
+    whole = (await api.post(path, json=message({k: v for k, v in part.items() if k != "mention_range"}))).json()
+    assert whole["message"]["parts"][0]["mention_range"] == [0, 7]
+
+
+async def test_r51_recipients(api: httpx.AsyncClient, refused: Any) -> None:
+    refused(await api.post("/v3/chats", json={"from": LINE, "to": [], **message()}), 400, 1001)
+    refused(await create(api, *(f"+1415555{number:04}" for number in range(32))), 400, 1005)
+    refused(await create(api, LINE), 400, 1005)
+    twice = (await create(api, PERSON, PERSON)).json()["chat"]
+    assert (twice["is_group"], len(twice["handles"])) == (False, 2)
+
+
+async def test_r52_r53_a_first_message_has_no_link_no_effect_and_answers_nothing(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any
+) -> None:
+    link = {"type": "link", "value": "https://example.com"}
+    effect = {"name": "slam", "type": "bubble"}
+    refused(await create(api, **message(link)), 400, 1005)
+    refused(await create(api, **message({"type": "text", "value": "see https://example.com"})), 400, 1005)
+    refused(await create(api, **message(effect=effect)), 400, 1005)
+    refused(await create(api, **message(reply_to={"message_id": NOBODY})), 400, 1005)
+    assert emulator.state.chats == {}
+    await create(api)
+    assert (await create(api, **message(link))).status_code == 201
+    assert (await create(api, **message(effect=effect))).status_code == 201
+
+
+async def test_r54_a_chat_is_reused_for_the_same_people_in_any_order(api: httpx.AsyncClient) -> None:
+    first = (await create(api, PERSON, FRIEND)).json()["chat"]["id"]
+    assert (await create(api, FRIEND, PERSON)).json()["chat"]["id"] == first
+    assert (await create(api, PERSON)).json()["chat"]["id"] != first
+    assert (await create(api, FRIEND, PERSON, line=OTHER_LINE)).json()["chat"]["id"] != first
+
+
+async def test_r54_a_named_or_changed_group_is_not_reused(api: httpx.AsyncClient) -> None:
+    named = (await create(api, PERSON, FRIEND)).json()["chat"]["id"]
+    await api.put(f"/v3/chats/{named}", json={"display_name": "Us"})
+    assert (await create(api, PERSON, FRIEND)).json()["chat"]["id"] != named
+    changed = (await create(api, PERSON, FRIEND, THIRD)).json()["chat"]["id"]
+    await api.post(f"/v3/chats/{changed}/participants", json={"handle": "a@example.com"})
+    await api.request("DELETE", f"/v3/chats/{changed}/participants", json={"handle": "a@example.com"})
+    assert (await create(api, PERSON, FRIEND, THIRD)).json()["chat"]["id"] != changed
+    left = (await create(api, PERSON, FRIEND, THIRD)).json()["chat"]["id"]
+    await api.post(f"/v3/chats/{left}/leave")
+    assert (await create(api, PERSON, FRIEND, THIRD)).json()["chat"]["id"] != left
+
+
+async def test_r55_without_naming_a_line_a_first_message_may_hold_a_link(api: httpx.AsyncClient) -> None:
+    link = {"type": "link", "value": "https://example.com"}
+    answer = await api.post("/v3/messages", json={"to": [PERSON], **message(link)})
+    assert (answer.status_code, answer.json()["created_new_chat"]) == (202, True)
+
+
+async def test_r56_which_line_sends(emulator: Emulator, api: httpx.AsyncClient) -> None:
+    async def send(**more: Any) -> dict[str, Any]:
+        emulator.advance(1)
+        body = {"to": [PERSON], **message(), "continuation_message": {"text": "from a new number"}, **more}
+        answer = await api.post("/v3/messages", json=body)
+        assert answer.status_code == 202, answer.text
+        return dict(answer.json())
+
+    new = await send()
+    assert (new["from_selection"], new["message"]["parts"][0]["value"]) == (
+        {"reason": "new_best_number", "reused_existing_chat": False},
+        "hi",
+    )
+    assert (await send())["from_selection"] == {"reason": "reused_active_chat", "reused_existing_chat": True}
+    # The only chat there is, is reused even when its line is excluded; with another, that one is preferred.
+    assert (await send(exclude_from=[new["from"]]))["chat_id"] == new["chat_id"]
+    other = next(line for line in (LINE, OTHER_LINE) if line != new["from"])
+    second = (await create(api, line=other)).json()["chat"]["id"]
+    assert (await send())["chat_id"] == second
+    assert (await send(exclude_from=[other]))["chat_id"] == new["chat_id"]
+    emulator.state.lines[other].status = emulator.state.lines[new["from"]].status = "FLAGGED"
+    emulator.state.lines["+12025550102"] = Line("+12025550102")
+    failover = await send()
+    assert (failover["from_selection"]["reason"], failover["from"]) == ("failover_flagged", "+12025550102")
+    assert failover["previous_chat_id"] == new["chat_id"]
+    assert failover["message"]["parts"][0]["value"] == "from a new number"
+
+
+async def test_the_same_idempotency_key_sends_once_and_answers_with_the_original(
+    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
+) -> None:
+    path = f"/v3/chats/{chat['chat_id']}/messages"
+    first = (await api.post(path, json=message(idempotency_key="k1"))).json()
+    again = (await api.post(path, json=message({"type": "text", "value": "else"}, idempotency_key="k1"))).json()
+    assert first == again
+    assert len(emulator.state.chats[chat["chat_id"]].messages) == 2
+    created = (await create(api, FRIEND, **message(idempotency_key="k2"))).json()["chat"]
+    assert (await create(api, FRIEND, **message(idempotency_key="k2"))).json()["chat"] == created
+
+
+async def test_messages_create_takes_its_key_from_header_or_body(emulator: Emulator, api: httpx.AsyncClient) -> None:
+    body = {"to": [PERSON], **message()}
+    ids = [
+        (await api.post("/v3/messages", json=body, headers={"idempotency-key": "h"})).json()["message"]["id"]
+        for _ in range(2)
+    ]
+    body = {"to": [PERSON], **message(idempotency_key="b")}
+    ids += [(await api.post("/v3/messages", json=body)).json()["message"]["id"] for _ in range(2)]
+    assert (ids[0], ids[2]) == (ids[1], ids[3])
+    assert len(emulator.state.messages) == 2
+
+
+async def test_the_key_of_a_deleted_message_is_404_and_never_sent_again(
+    api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
+) -> None:
+    path = f"/v3/chats/{chat['chat_id']}/messages"
+    sent = (await api.post(path, json=message(idempotency_key="k"))).json()["message"]["id"]
+    await api.delete(f"/v3/messages/{sent}")
+    refused(await api.post(path, json=message(idempotency_key="k")), 404, 2002)
+
+
+async def test_a_repeat_is_answered_even_when_sending_is_no_longer_allowed(
+    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
+) -> None:
+    path = f"/v3/chats/{chat['chat_id']}/messages"
+    sent = (await api.post(path, json=message(idempotency_key="k"))).json()
+    emulator.inbound(PERSON, LINE, [{"type": "text", "value": "STOP"}])
+    assert (await api.post(path, json=message(idempotency_key="k"))).json() == sent
+
+
+async def test_sending_clears_the_bots_typing(emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]) -> None:
+    await api.post(f"/v3/chats/{chat['chat_id']}/typing")
+    assert LINE in emulator.state.chats[chat["chat_id"]].typing
+    await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=message())
+    assert emulator.state.chats[chat["chat_id"]].typing == {}
+
+
+async def test_a_running_clock_delivers_by_itself_within_a_second(receiver: Any) -> None:
+    clock = MovableClock()
+    async with Emulator(clock=clock, delivery_transport=receiver) as emulator:
+        from linqbot.emulator.app import create_app
+
+        transport = httpx.ASGITransport(create_app(emulator))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            client.headers["authorization"] = "Bearer x"
+            sent = (await create(client)).json()["chat"]["message"]["id"]
+        clock.advance(0.7)  # somebody else's clock, moved from outside: the timers notice by themselves
+        await emulator.flush()
+        assert emulator.state.messages[sent].status == "delivered"

@@ -1,0 +1,91 @@
+"""The state as one JSON object: written, read again, and written by hand."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from linqbot.clock import MovableClock
+from linqbot.emulator.emulator import Emulator
+from linqbot.errors import ConfigError
+
+LINE, PERSON, FRIEND = "+12025550100", "+14155550142", "+14155550187"
+HI = {"type": "text", "value": "hi"}
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_what_was_saved_is_loaded_as_it_was(
+    emulator: Emulator, api: httpx.AsyncClient, group: dict[str, str], receiver: Any
+) -> None:
+    body = {"message": {"parts": [HI], "idempotency_key": "k", "reply_to": {"message_id": group["message_id"]}}}
+    sent = (await api.post(f"/v3/chats/{group['chat_id']}/messages", json=body)).json()["message"]["id"]
+    gone = {"message": {"parts": [HI], "idempotency_key": "gone"}}
+    deleted = (await api.post(f"/v3/chats/{group['chat_id']}/messages", json=gone)).json()["message"]["id"]
+    await api.delete(f"/v3/messages/{deleted}")
+    emulator.advance(1)
+    await api.put(f"/v3/chats/{group['chat_id']}", json={"display_name": "Us"})
+    await api.patch(f"/v3/messages/{sent}", json={"text": "ho"})
+    emulator.react(PERSON, sent, "love")
+    emulator.react(PERSON, sent, "sticker", sticker={"emoji": "🚀"})
+    emulator.inbound(FRIEND, LINE, [{"type": "media", "filename": "a.png", "data_base64": "AAAA"}], service="RCS")
+    emulator.inbound(FRIEND, LINE, [{"type": "text", "value": "STOP"}])
+    emulator.leave(FRIEND, group["chat_id"])
+    hook = {"target_url": "https://hook.example", "subscribed_events": ["message.received"], "phone_numbers": [LINE]}
+    await api.post("/v3/webhook-subscriptions", json=hook)
+    await api.post("/v3/contact_card", json={"phone_number": LINE, "first_name": "Acme"})
+    await api.post("/v3/blocked_handles", json={"handle": "12345"})
+    emulator.poll(PERSON, group["chat_id"], ["a", "b"])
+    poll = list(emulator.state.messages.values())[-1]
+    assert poll.poll
+    emulator.vote(PERSON, poll.id, poll.poll.options[0].id)
+    emulator.react(PERSON, poll.id, "love")
+    saved = json.loads(json.dumps(emulator.save_state()))
+
+    async with Emulator(clock=MovableClock(frozen=True), delivery_transport=receiver) as other:
+        other.load_state(saved)
+        assert other.save_state() == saved
+        assert other.state.messages[sent].edits == 1
+        other.inbound(PERSON, LINE, [HI])
+        await other.flush()
+        assert receiver.types == ["message.received"]
+
+
+async def test_a_seed_by_hand_needs_little(emulator: Emulator) -> None:
+    chat = {"id": "c1", "handles": [{"handle": LINE, "is_me": True}, {"handle": PERSON}]}
+    message = {"id": "m1", "chat_id": "c1", "from": PERSON, "parts": [HI]}
+    emulator.load_state({"phone_numbers": [{"phone_number": LINE}], "chats": [chat], "messages": [message]})
+    assert emulator.inbound(PERSON, LINE, [HI])["chat_id"] == "c1"
+    assert emulator.state.messages["m1"].sender.handle == PERSON
+
+
+async def test_a_message_saved_on_its_way_goes_on(emulator: Emulator, api: httpx.AsyncClient) -> None:
+    body = {"from": LINE, "to": [PERSON], "message": {"parts": [HI]}}
+    sent = (await api.post("/v3/chats", json=body)).json()["chat"]["message"]["id"]
+    emulator.load_state(emulator.save_state())
+    assert emulator.state.messages[sent].status == "pending"
+    emulator.advance(1)
+    assert emulator.state.messages[sent].status == "delivered"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"phone_numbers": [{}]},
+        {"chats": [{"id": "c"}]},
+        {"chats": [{"handles": [{"handle": PERSON}]}]},
+        {"messages": [{"chat_id": "none", "parts": []}]},
+        {"phone_numbers": [{"phone_number": LINE}], "chats": 7},
+        {"webhook_subscriptions": [{"target_url": "https://a.example"}]},
+        {"attachments": [{"filename": "a", "content_type": "b", "data_base64": "%"}]},
+        {"services": {PERSON: "fax"}},
+    ],
+)
+async def test_a_state_of_another_shape_is_refused_in_one_sentence(emulator: Emulator, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="are not in the API's shapes"):
+        emulator.load_state(wrong)
+    assert len(emulator.state.lines) == 2
+    assert emulator.state.chats == {}

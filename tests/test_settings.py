@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from linqbot.errors import ConfigError
+from linqbot.settings import Settings, from_env, variable
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_without_anything_every_setting_has_its_default() -> None:
+    assert from_env({}) == Settings()
+
+
+def test_what_is_given_wins_over_the_environment_and_that_over_the_file(folder: Path) -> None:
+    (folder / "linqbot.toml").write_text('port = 1\nhost = "a"\nstorage = "memory://"\n')
+    settings = from_env({"LINQBOT_PORT": "2", "LINQBOT_HOST": "b"}, port=3, host=None)
+    assert (settings.port, settings.host, settings.storage) == (3, "b", "memory://")
+
+
+def test_several_secrets_and_proxies_are_separated_by_commas() -> None:
+    settings = from_env({"LINQ_WEBHOOK_SECRET": "whsec_AA==, whsec_BB==,", "LINQBOT_TRUSTED_PROXIES": "10.0.0.0/8"})
+    assert settings.webhook_secrets == ("whsec_AA==", "whsec_BB==")
+    assert settings.trusted_proxies == ("10.0.0.0/8",)
+
+
+def test_an_empty_variable_is_not_set() -> None:
+    assert from_env({"LINQBOT_PORT": " "}).port == Settings().port
+
+
+def test_linqs_own_variables_keep_their_names() -> None:
+    assert variable("api_key") == "LINQ_API_V3_API_KEY"
+    assert variable("drain_s") == "LINQBOT_DRAIN_S"
+
+
+def test_secrets_do_not_show() -> None:
+    settings = from_env({"LINQ_API_V3_API_KEY": "topsecret", "LINQ_WEBHOOK_SECRET": "whsec_topsecret"})
+    assert "topsecret" not in repr(settings)
+
+
+def test_a_settings_file_that_was_named_must_be_there() -> None:
+    with pytest.raises(ConfigError, match=r"no settings file elsewhere\.toml"):
+        from_env({}, file=Path("elsewhere.toml"))
+
+
+def test_others_variables_are_none_of_our_business() -> None:
+    from_env({"LINQBOT_METRICS_BUCKETS": "1", "PATH": "/bin"})
