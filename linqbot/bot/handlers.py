@@ -12,7 +12,7 @@ import anyio.to_thread
 
 from linqbot.bot.context import Context
 from linqbot.bot.drafts import Content
-from linqbot.bot.filters import Fit
+from linqbot.bot.filters import Filter, Fit
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 
@@ -69,8 +69,13 @@ def _is_one(said: Any) -> bool:
 
 
 def is_handler(given: Any) -> bool:
-    """True for a function of two arguments, as `@bot.on_message` without brackets gets it."""
-    return callable(given) and not isinstance(given, type) and _positional(given) == 2
+    """Whether `@bot.on_message` without brackets got this, and no filter: a filter is a plain function of one argument.
+
+    A handler of a wrong shape is one too, so that `check` can say what is wrong with it.
+    """
+    if isinstance(given, str | Filter | type) or not callable(given):
+        return False
+    return inspect.iscoroutinefunction(given) or _positional(given) != 1
 
 
 def check(handler: Any, event: type[Event]) -> str:

@@ -7,6 +7,7 @@ that router's own middleware.
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeAlias, TypeVar, get_args, overload
 
@@ -47,8 +48,8 @@ class Router:
         if not (isinstance(event, type) and issubclass(event, Event)):
             raise BotError(f"@bot.on() needs an event class such as MessageReceived, not {event!r}.")
         for predicate in filters:
-            if not callable(predicate):
-                raise BotError(f"{predicate!r} is no filter. A filter is a function of one argument, the event.")
+            if not callable(predicate) or inspect.iscoroutinefunction(predicate):
+                raise BotError(f"{predicate!r} is no filter. A filter is a plain function of one argument, the event.")
 
         def register(handler: Handler[E]) -> Handler[E]:
             self._entries.append(Route(event, filters, handler, check(handler, event), late))

@@ -43,6 +43,7 @@ def command(file: str, host: str, port: int, reload: bool) -> None:
     if not path.is_file():
         raise ConfigError(f"There is no file {path}. Give the path of the Python file with your bot, such as bot.py.")
     logs.configure("warning", "auto")
+    http.outlive_signals()
     with http.listen(host, port) as page, http.listen("127.0.0.1", 0) as reserved:
         bot_port = reserved.getsockname()[1]
         reserved.close()

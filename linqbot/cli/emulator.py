@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +33,9 @@ def command(host: str, port: int, api_key: str | None, state: Path | None) -> No
             emulator.load_state(_read(state))
         click.echo(f"Linq emulator on {address}")
         app = create_app(emulator, allowed_hosts=[host])
-        started = http.run(app, bound, before_exit=emulator.end_streams)
+        http.run(app, bound, before_exit=emulator.end_streams)
         if state is not None:
             _write(state, emulator.save_state())
-        if not started:
-            sys.exit(1)
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from linqbot.errors import ConfigError
+from linqbot.errors import ConfigError, LinqbotError
 
 
 class Server(uvicorn.Server):
@@ -92,15 +92,56 @@ def run(
     *,
     trusted_proxies: Sequence[str] = (),
     before_exit: Callable[[], object] | None = None,
-) -> bool:
+) -> None:
     """Serve `app` on a bound socket until a signal ends it.
 
-    Returns:
-        True when it started; False when its start-up failed, which has been logged.
+    Raises:
+        LinqbotError: what its start-up failed with.
+        SystemExit: it failed with something else, which has been logged.
     """
-    serving = server(app, trusted_proxies=trusted_proxies, before_exit=before_exit)
-    # uvicorn raises the signal again once it has stopped; by default that would end us as killed, not as done.
+    starting = _Starting(app)
+    serving = server(starting, trusted_proxies=trusted_proxies, before_exit=before_exit)
+    outlive_signals()
+    try:
+        serving.run(sockets=[bound])
+    except SystemExit:
+        # uvicorn ends the process when a start-up fails; ours has a sentence to say first.
+        if starting.error is None:
+            raise
+        raise starting.error from None
+
+
+def outlive_signals() -> None:
+    """Let a signal that stopped a server end this process as done: uvicorn raises it again once it has stopped."""
     for sig in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sig, lambda *_: None)
-    serving.run(sockets=[bound])
-    return serving.started
+
+
+class _Starting:
+    """Keeps the error an app's start-up failed with, which its operator reads, from being shown as a traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.error: LinqbotError | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+
+        async def after_the_error(message: Message) -> None:
+            # The app sends its traceback before it raises; what it raises tells whether anybody needs that.
+            if message["type"] == "lifespan.startup.failed":
+                failed.append(message)
+            else:
+                await send(message)
+
+        failed: list[Message] = []
+        try:
+            await self._app(scope, receive, after_the_error)
+        except LinqbotError as error:
+            self.error = error
+            failed = [{"type": "lifespan.startup.failed"}] if failed else []
+        finally:
+            for message in failed:
+                await send(message)

@@ -57,6 +57,6 @@ def _from_name(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise  # something the bot's own code imports is missing: that is its author's traceback
         raise ConfigError(f"There is no module {name}. Give a path such as bot.py, or a module:name.") from error

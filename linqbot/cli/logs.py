@@ -43,6 +43,8 @@ def configure(level: str, style: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
+    # Its "Application startup failed" stands beside the sentence that says why.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "startup failed" not in record.getMessage())
     logging.basicConfig(level=max(least, logging.WARNING), handlers=[handler], force=True)
 
 

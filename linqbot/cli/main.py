@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 
@@ -19,6 +20,15 @@ COMMANDS = {
 
 class Commands(click.Group):
     """Looks commands up by name in `COMMANDS`, so that `linqbot serve` does not pay for the others' imports."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(COMMANDS)}."
+            raise click.UsageError(f"There is no command {args[0]}. {hint}", ctx)
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -45,7 +55,7 @@ class Commands(click.Group):
             sys.exit(1)
 
 
-@click.group(cls=Commands)
+@click.group("linqbot", cls=Commands)
 @click.version_option(package_name="linqbot")
 def main() -> None:
     """Chatbots on iMessage, RCS and SMS through Linq."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from linqbot.cli import http, logs
@@ -35,5 +33,4 @@ def command(file: str, host: str | None, port: int | None) -> None:
     with http.listen(settings.host, settings.port) as bound:
         address = f"http://{settings.host}:{bound.getsockname()[1]}"
         click.echo(f"linqbot serves {file} on {address}/webhooks/linq", err=True)
-        if not http.run(app, bound, trusted_proxies=settings.trusted_proxies):
-            sys.exit(1)
+        http.run(app, bound, trusted_proxies=settings.trusted_proxies)

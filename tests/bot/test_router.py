@@ -37,6 +37,15 @@ def test_a_handler_of_another_shape_is_refused(handler: Any, says: str) -> None:
         Bot().on(MessageReceived)(handler)
 
 
+def test_a_handler_of_another_shape_is_refused_without_brackets_too() -> None:
+    async def one(message: MessageReceived) -> None: ...
+    async def three(message: MessageReceived, ctx: Context, extra: int) -> None: ...
+
+    for handler in (one, three):
+        with pytest.raises(BotError, match=rf"{handler.__name__} takes"):
+            Bot().on_message(handler)  # type: ignore[call-overload]
+
+
 def test_a_handler_written_for_another_event_is_refused() -> None:
     async def loved(reaction: ReactionAdded, ctx: Context) -> None: ...
 
@@ -46,17 +55,21 @@ def test_a_handler_written_for_another_event_is_refused() -> None:
 
 def test_a_misspelt_reaction_is_refused_with_the_nearest_right_one() -> None:
     with pytest.raises(BotError, match="Did you mean 'love'"):
-        Bot().on_reaction("lov")  # type: ignore[arg-type]
+        Bot().on_reaction("lov")  # type: ignore[call-overload]
 
 
 def test_an_event_that_is_no_class_is_refused() -> None:
     with pytest.raises(BotError, match="event class such as MessageReceived"):
-        Bot().on("message.received")  # type: ignore[type-var]
+        Bot().on("message.received")  # type: ignore[arg-type]
 
 
 def test_a_filter_that_is_no_function_is_refused() -> None:
-    with pytest.raises(BotError, match="is no filter"):
-        Bot().on(MessageReceived, 5)  # type: ignore[arg-type]
+    async def later(message: MessageReceived) -> bool:
+        return True
+
+    for predicate in (5, later):
+        with pytest.raises(BotError, match="is no filter"):
+            Bot().on(MessageReceived, predicate)  # type: ignore[arg-type]
 
 
 def test_a_handler_behind_a_catch_all_is_refused() -> None:

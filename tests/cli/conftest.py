@@ -48,8 +48,11 @@ class Command:
             time.sleep(0.05)
 
     def stop(self, sig: int = signal.SIGTERM) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(sig)
+        self.process.send_signal(sig)
+        return self.end()
+
+    def end(self) -> int:
+        """Wait until it ends by itself; its exit code."""
         try:
             return self.process.wait(30)
         finally:
@@ -66,8 +69,7 @@ def command(tmp_path: Path) -> Iterator[Callable[..., Command]]:
 
     yield start
     for each in started:
-        if each.process.poll() is None:
-            each.stop(signal.SIGKILL)
+        each.stop(signal.SIGKILL)
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ def test_emulator_and_serve_work_apart_and_end_gently(tmp_path: Path, command: C
     assert (tmp_path / "linqbot.db").exists()
 
     second = command("serve", "bot.py", "--port", "0", **environ)
-    assert second.process.wait(30) != 0
+    assert second.end() != 0
     assert "linqbot.db" in second.said()
     assert "Traceback" not in second.said()
 
@@ -138,6 +138,6 @@ def test_a_taken_port_is_one_clear_sentence(command: Callable[..., Any], port: i
         taken.bind(("127.0.0.1", port))
         taken.listen()
         emulator = command("emulator", "--port", str(port))
-        assert emulator.process.wait(30) == 2
+        assert emulator.end() == 2
     assert f"127.0.0.1:{port} cannot be listened on" in emulator.said()
     assert "--port" in emulator.said()
