@@ -3,11 +3,14 @@
     LinqbotError
       InvalidSignature      a POST to the webhook is not from Linq, or its time is off
         StaleSignature        genuine, but signed more than five minutes away from our clock
+      EventNotUnderstood    an authentic event without the ids its class needs; kept as a dead letter (events/parse.py)
       ConfigError           a setting is missing or wrong; the CLI shows it without a traceback, exit code 2
       BotError              a bot was written in a way that cannot work; raised at start-up
       RuleBroken            a call to Linq would break one of Linq's rules R1-R96; nothing was sent
       Refused               outbound middleware vetoed a call; nothing was sent
       LinqApiError          Linq answered with an error: status, code, message, doc_url, trace_id
+        AmbiguousEffect       a call that must not be repeated was cut off; a person decides
+        MessageGone           the message was sent under this key before, and deleted since
         RateLimited           429: wait `retry_after_s`
         LinqUnavailable       5xx, timeout, connection refused: safe to repeat with the same idempotency key
       StorageError
@@ -135,6 +138,24 @@ class LinqUnavailable(LinqApiError):
     """Linq did not answer, or answered 5xx. Safe to repeat when the call is keyed or natural."""
 
     lqb = "LQB3005"
+
+
+class AmbiguousEffect(LinqApiError):
+    """A call that must not be repeated was cut off, so nobody knows whether it was done. A person decides."""
+
+    lqb = "LQB3006"
+
+    def __init__(self, call: str) -> None:
+        super().__init__("It may have been sent before the process died; it is not sent again blindly.", call=call)
+
+
+class MessageGone(LinqApiError):
+    """A repeated send whose message was deleted since: it was sent, so there is nothing left to do."""
+
+    lqb = "LQB3007"
+
+    def __init__(self, call: str) -> None:
+        super().__init__("It was sent under this key before, and the message was deleted since.", status=404, call=call)
 
 
 class StorageError(LinqbotError):

@@ -18,7 +18,7 @@ import structlog
 from linqbot.bot.drafts import Content, bubbles
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
-from linqbot.errors import BotError, LinqApiError
+from linqbot.errors import BotError, LinqApiError, MessageGone
 from linqbot.events.event import Event
 from linqbot.types.message import Effect, EffectName, MessageContent, ReactionType, ReplyTo, SentMessage
 
@@ -31,9 +31,8 @@ class Sent:
     """What became of a reply.
 
     Attributes:
-        messages: The messages Linq accepted, one per bubble.
-        status: `accepted`; `opted_out` when the person asked not to be written to and Linq refused;
-            `ambiguous` when it cannot be known, which only calls of class *once* can end in.
+        messages: The messages Linq accepted, one per bubble; without those deleted before we saw their answer.
+        status: `accepted`; or `opted_out` when the person asked not to be written to, and Linq refused.
     """
 
     messages: tuple[SentMessage, ...]
@@ -164,6 +163,8 @@ class Context:
             self._typing.sending()
             try:
                 answer = await self.client.chats.messages.send(self.chat_id, message=self._fitted(message))
+            except MessageGone:
+                continue
             except LinqApiError as error:
                 if error.code == OPTED_OUT:
                     self.log.info("send.opted_out")

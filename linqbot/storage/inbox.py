@@ -21,18 +21,21 @@ class Lease:
     Attributes:
         token: Names this claim; a `finish` under an older one raises LeaseLost.
         attempts: How many runs of its handler have failed.
-        crashes: How many times the process died while it was claimed.
+        crashes: How many times a claim on it ended without a `finish`: the process died, or the lease ran out.
+        runs: How many times it was claimed before, however that ended: failed, parked, crashed, or given back by a
+            clean stop.
     """
 
     delivery: Delivery
     token: int
     attempts: int = 0
     crashes: int = 0
+    runs: int = 0
 
     @property
     def is_first_run(self) -> bool:
-        """True when no earlier run can have left effects behind."""
-        return self.attempts == 0 and self.crashes == 0
+        """True when no earlier run can have left effects behind. A parked one can, so `attempts` does not tell."""
+        return self.runs == 0 and self.attempts == 0 and self.crashes == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +61,21 @@ class Park:
 
 @dataclass(frozen=True, slots=True)
 class Bury:
-    """Give up: keep it as a dead letter with the reason; the lane goes on."""
+    """Give up: keep it as a dead letter with the reason; the lane goes on.
+
+    Attributes:
+        failed: The handler failed once more, so one more attempt is counted.
+    """
 
     error: str
     handler: str | None = None
+    failed: bool = False
 
 
 Outcome: TypeAlias = Ack | Retry | Park | Bury
+
+SEEN_KEPT_S = 24 * 3600.0
+"""How long a delivery's id and message_key are remembered after it left the inbox, acked or buried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +93,11 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What gave up, with why. Its effects are kept, so that a retry does not repeat them."""
+    """What gave up, with why. Its effects are kept, so that a retry does not repeat them.
+
+    Attributes:
+        attempts, crashes: As its last lease said: the run that ended here is not in them.
+    """
 
     delivery: Delivery
     error: str
@@ -102,7 +117,9 @@ class Inbox(Protocol):
             True once it is on disk; False when its id, or its message_key, was stored before.
         Raises:
             StorageUnavailable: nothing was stored.
-            StorageBusy: the backlog, or the lane's, is full; nothing was stored.
+            StorageBusy: the backlog, or the lane's, is full; nothing was stored. A duplicate is False even then.
+
+        Calls begun one after the other are accepted in that order. Cancelled: stored or not, but never half.
         """
         ...
 
@@ -114,29 +131,44 @@ class Inbox(Protocol):
         Args:
             lease_s: Seconds until the claim ends and another worker may take the lane.
         Returns:
-            Leases to finish; none when every lane is empty, waiting or busy. At once, without waiting.
+            Leases to finish; none when every lane is empty, waiting or busy. At once, without waiting. A delivery
+            put by this process a moment ago is the very object, with `decoded`; one read from disk has None there.
+            Cancelled: what was claimed is given back, and counts as nothing.
         Raises:
             StorageUnavailable: the backend did not answer; nothing was claimed.
         """
         ...
 
     async def changed(self) -> None:
-        """Wait until something was put or finished since the last call; returns at once if it already was.
+        """Wait until something was put, finished or given back since the last call; at once if it already was.
 
-        A `take` may find something now. Retries that come due are not announced: see `next_due`.
+        A `take` may find something now. What comes with time is not announced: see `next_due`. For one waiter.
         """
         ...
 
     async def next_due(self) -> float | None:
-        """When the earliest waiting retry may be taken, in Unix seconds; None when nothing waits for a time."""
+        """When a `take` may find something without `changed`, in Unix seconds; None when nothing waits for a time.
+
+        The earliest retry or parked turn; or the earliest end of a lease, so that a lane whose holder is lost, or
+        could not write its `finish`, goes on by itself. May lie in the past until the next `take`.
+        """
         ...
 
     async def finish(self, lease: Lease, finish: Finish) -> None:
         """End a turn in one commit: outcome, effects, state.
 
         Raises:
-            LeaseLost: the claim is not ours any more; nothing was written.
-            StorageUnavailable: nothing was written.
+            LeaseLost: the claim is not ours any more; nothing was written. A lease that has run out is still good
+                while nobody else took the lane.
+            StorageUnavailable: nothing was written, and the lease is still held: `finish` again, or let it run out.
+        """
+        ...
+
+    async def has_seen(self, delivery_id: str) -> bool:
+        """Whether a delivery of this id was stored, in the last day at least.
+
+        Raises:
+            StorageUnavailable: it cannot be said now.
         """
         ...
 

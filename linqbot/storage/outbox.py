@@ -7,6 +7,9 @@ from typing import Literal, Protocol, TypeAlias
 
 EffectStatus: TypeAlias = Literal["attempting", "accepted", "refused", "ambiguous", "dropped"]
 
+EFFECTS_KEPT_S = 7 * 24 * 3600.0
+"""How long effects are kept after their turn was acked. Those of a buried turn stay: a retry must find them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Effect:
@@ -42,17 +45,26 @@ class Outbox(Protocol):
     """The ledger of effects."""
 
     async def begin(self, effect: Effect) -> None:
-        """Store an effect durably before its first attempt.
+        """Store an effect durably before its first attempt. One on record for (turn, run, slot) is kept as it is.
 
         Raises:
             StorageUnavailable: nothing was stored; the call must not be made.
+            StorageError: another effect has this key; nothing was stored.
         """
         ...
 
     async def settle(self, effect: Effect) -> None:
-        """Store an effect's outcome durably now, not only with the turn's `finish`."""
+        """Store an effect's outcome durably now, not only with the turn's `finish`.
+
+        Raises:
+            StorageUnavailable: nothing was stored.
+        """
         ...
 
     async def effects(self, turn: str, run: int = 0) -> list[Effect]:
         """The effects on record for a turn, in the order they were begun."""
+        ...
+
+    async def has_sent(self, message_id: str) -> bool:
+        """Whether a message was made by an effect on record, and so is ours."""
         ...

@@ -18,7 +18,7 @@ from pydantic_core import from_json, to_json
 
 from linqbot.client.call import Answer, Call, Run
 from linqbot.clock import Clock
-from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
+from linqbot.errors import AmbiguousEffect, LinqApiError, LinqUnavailable, MessageGone, RateLimited
 from linqbot.storage.backend import Storage
 from linqbot.storage.outbox import Effect, EffectStatus
 
@@ -26,6 +26,8 @@ log = structlog.get_logger("linqbot.worker")
 
 SEND_FOR_S = 20.0
 """How long a call is repeated in place while Linq is away, before the turn is parked."""
+GONE = b'"gone"'
+"""Stands for the answer of a send whose message was deleted before we saw one."""
 BACKOFF_S = (0.5, 1.0, 2.0, 4.0)
 
 
@@ -96,7 +98,7 @@ class Ledger:
         if (stored.name, stored.path) != (call.name, call.path):
             log.warning("send.diverged", turn=self._turn, slot=slot, stored=stored.name, now=call.name)
         if known.status == "accepted":
-            return _answer_of(known)
+            return _answer_of(known, call)
         if call.safety == "once":
             raise AmbiguousEffect(stored.name)
         return await self._attempt(stored, known, run, repeated=True)
@@ -125,10 +127,10 @@ class Ledger:
                 raise
             if repeated and error.status == 404 and effect.safety == "keyed":
                 # A key whose message was deleted since is answered 404 (rules.md, idempotency): it was sent.
-                answer = Answer(404)
-            else:
-                await self._close(effect, "refused", _error_json(error))
-                raise
+                await self._close(effect, "accepted", GONE)
+                raise MessageGone(call.name) from error
+            await self._close(effect, "refused", _error_json(error))
+            raise
         await self._close(effect, "accepted", to_json(answer.data), answer)
         return answer
 
@@ -158,16 +160,9 @@ class Ledger:
             self._outcomes[effect.slot] = closed
 
 
-class AmbiguousEffect(LinqApiError):
-    """A call that must not be repeated was cut off, so nobody knows whether it was done. A person decides."""
-
-    lqb = "LQB3006"
-
-    def __init__(self, call: str) -> None:
-        super().__init__("It may have been sent before the process died; it is not sent again blindly.", call=call)
-
-
-def _answer_of(effect: Effect) -> Answer:
+def _answer_of(effect: Effect, call: Call) -> Answer:
+    if effect.answer == GONE:
+        raise MessageGone(call.name)
     return Answer(200, from_json(effect.answer) if effect.answer else None)
 
 

@@ -17,13 +17,13 @@ from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.client import Client
 from linqbot.clock import Clock
-from linqbot.errors import LeaseLost, LinqApiError, LinqUnavailable, RateLimited, StorageUnavailable
+from linqbot.errors import AmbiguousEffect, LeaseLost, LinqApiError, LinqUnavailable, RateLimited, StorageUnavailable
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Bury, Finish, Lease, Outcome, Park, Retry
-from linqbot.worker.ledger import AmbiguousEffect, Ledger, TurnParked
+from linqbot.worker.ledger import Ledger, TurnParked
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -150,7 +150,7 @@ class Turns:
         }
         if failures >= self.patience.attempts:
             log.error("turn.buried", **facts)
-            return Bury("".join(traceback.format_exception(error)), handler)
+            return Bury("".join(traceback.format_exception(error)), handler, failed=True)
         pause_s = self.patience.pause_s(failures)
         log.warning("turn.failed", **facts, again_in_s=round(pause_s, 1))
         return Retry(self.clock.now() + pause_s, f"{type(error).__name__} at {_place(error)}")

@@ -203,10 +203,10 @@ async def test_in_a_group_the_bot_answers_only_when_addressed() -> None:
     bot = Bot()
     bot.on_message(replies_to_bot)(saying("reply"))
     bot.on_message(saying("mention"))
-    mention = {"part": {"mentions": [{"handle": LINE, "is_me": True, "range": [0, 4]}]}}
+    mention = {"mentions": [{"handle": LINE, "is_me": True, "range": [0, 4]}]}
     replied = message(is_group=True).model_copy(update={"replies_to_me": True})
     assert (await handled(bot, message(is_group=True))).calls == []
-    assert (await handled(bot, message(is_group=True, **mention))).said() == ["mention"]
+    assert (await handled(bot, message(is_group=True, part=mention))).said() == ["mention"]
     assert (await handled(bot, replied)).said() == ["reply"]
 
 

@@ -43,7 +43,7 @@ def test_a_handler_of_another_shape_is_refused_without_brackets_too() -> None:
 
     for handler in (one, three):
         with pytest.raises(BotError, match=rf"{handler.__name__} takes"):
-            Bot().on_message(handler)  # type: ignore[call-overload]
+            Bot().on_message(handler)  # type: ignore[arg-type]
 
 
 def test_a_handler_written_for_another_event_is_refused() -> None:

@@ -180,7 +180,8 @@ async def test_a_dead_receiver_slows_nobody(receiver: Any) -> None:
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             if request.url.host == "dead.example":
                 await asyncio.Event().wait()
-            return await receiver.handle_async_request(request)
+            answer: httpx.Response = await receiver.handle_async_request(request)
+            return answer
 
     async with Emulator(clock=MovableClock(frozen=True), delivery_transport=Dead()) as emulator:
         emulator.subscribe("https://dead.example", RECEIVED)

@@ -87,7 +87,7 @@ async def test_chats_and_messages(client: AsyncLinqAPIV3, served: Emulator) -> N
     reply = await client.chats.messages.send(
         chat_id,
         message={
-            **text("reply"),
+            "parts": [{"type": "text", "value": "reply"}],
             "reply_to": {"message_id": sent.message.id},
             "effect": {"name": "confetti", "type": "screen"},
         },

@@ -58,7 +58,7 @@ async def wrong_answer(message: MessageReceived, ctx: Context) -> int:
     return 1
 
 
-bot.on_message(wrong_event)  # type: ignore[call-overload]
+bot.on_message(wrong_event)  # type: ignore[arg-type]
 bot.on_message("hi")(wrong_event)  # type: ignore[arg-type]
 bot.on_message("hi")(wrong_shape)  # type: ignore[arg-type]
 bot.on_message("hi")(wrong_answer)  # type: ignore[arg-type]

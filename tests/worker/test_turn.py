@@ -1,9 +1,12 @@
-"""What a failure means, and that no send happens twice: turns over the memory storage, with a record of calls."""
+"""What a failure means, and that no send happens twice: turns over real files, with a record of calls."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +21,7 @@ from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, StorageUn
 from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
 from linqbot.storage.inbox import Lease
-from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.sqlite import SQLiteStorage
 from linqbot.worker.ledger import effect_key
 from linqbot.worker.turn import Patience, Turns
 
@@ -33,10 +36,26 @@ class Kill(BaseException):
 class House:
     """A bot with one handler, its storage, and a clock that stands still."""
 
-    def __init__(self, storage: MemoryStorage, clock: MovableClock) -> None:
-        self.storage = storage
-        self.clock = clock
+    def __init__(self, folder: Path, stack: contextlib.AsyncExitStack) -> None:
+        self.clock = MovableClock(NOW, frozen=True)
         self.linq = Linq()
+        self.storage = SQLiteStorage(folder / "bot.db", clock=self.clock)
+        self._path = folder / "bot.db"
+        self._stack = stack
+
+    async def open(self) -> None:
+        await self._stack.enter_async_context(self.storage)
+
+    async def crash(self) -> None:
+        """Go on with the files as a kill would leave them now."""
+        self.linq.before = None
+        folder = self._path.parent / "after"
+        folder.mkdir()
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{self._path}{suffix}", folder / f"{self._path.name}{suffix}")
+        self._path = folder / self._path.name
+        self.storage = SQLiteStorage(self._path, clock=self.clock)
+        await self.open()
 
     def turns(self, handle: Handle, **patience: Any) -> Turns:
         bot = Bot(read=False, typing=False, groups="all")
@@ -44,18 +63,25 @@ class House:
         return Turns(Dispatcher(bot, self.clock), self.linq.client, self.storage, self.clock, Patience(**patience))
 
     async def lease(self) -> Lease:
-        (lease,) = await self.storage.take(1, lease_s=30)
+        (lease,) = await self.storage.take(1, lease_s=1000)
         return lease
 
     async def run(self, handle: Handle, **patience: Any) -> None:
         await self.turns(handle, **patience).run(await self.lease())
 
+    async def die(self, handle: Handle) -> None:
+        """Run a turn the process dies in, and start again."""
+        with pytest.raises(Kill):
+            await self.run(handle)
+        await self.crash()
+
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
-    clock = MovableClock(NOW, frozen=True)
-    async with MemoryStorage(clock=clock) as storage:
-        yield House(storage, clock)
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with contextlib.AsyncExitStack() as stack:
+        opened = House(tmp_path, stack)
+        await opened.open()
+        yield opened
 
 
 async def put(house: House, text: str = "hello", **changes: Any) -> Delivery:
@@ -131,26 +157,24 @@ async def test_after_a_crash_a_send_is_repeated_only_under_its_own_key(
     house: House, dies_at: int, answered: bool
 ) -> None:
     await put(house)
-    count = 0
+    lives = 2
 
-    async def die(_: Call) -> None:
-        nonlocal count
-        count += 1
-        if count == dies_at and not answered:
+    async def die_before_the_answer(_: Call) -> None:
+        if len(house.linq.calls) + 1 == dies_at:
             raise Kill
 
     async def mortal(message: MessageReceived, ctx: Context) -> None:
+        nonlocal lives
+        lives -= 1
         for n, text in enumerate(("one", "two", "three"), 1):
             await ctx.reply(text)
-            if n == dies_at == count and answered:
+            if lives and answered and n == dies_at:
                 raise Kill
 
-    house.linq.before = die
-    turns = house.turns(mortal)
-    with pytest.raises(Kill):
-        await turns.run(await house.lease())
-    house.storage.crash()
-    await turns.run(await house.lease())
+    if not answered:
+        house.linq.before = die_before_the_answer
+    await house.die(mortal)
+    await house.run(mortal)
     # Linq drops what it has seen under the same key; everything else went out once.
     by_key = dict(zip(keys(house), house.linq.said(), strict=True))
     assert list(by_key.values()) == ["one", "two", "three"]
@@ -168,11 +192,8 @@ async def test_what_is_repeated_is_the_stored_call_whatever_the_handler_says_now
         await ctx.reply(next(words))
 
     house.linq.before = die_once
-    turns = house.turns(fickle)
-    with pytest.raises(Kill):
-        await turns.run(await house.lease())
-    house.storage.crash()
-    await turns.run(await house.lease())
+    await house.die(fickle)
+    await house.run(fickle)
     assert house.linq.said() == ["first thought"]
 
 
@@ -214,12 +235,8 @@ async def test_a_call_that_may_not_be_repeated_is_left_to_a_person(house: House)
         raise Kill
 
     house.linq.before = die
-    turns = house.turns(memo)
-    with pytest.raises(Kill):
-        await turns.run(await house.lease())
-    house.linq.before = None
-    house.storage.crash()
-    await turns.run(await house.lease())
+    await house.die(memo)
+    await house.run(memo)
     assert house.linq.names() == []
     (dead,) = await house.storage.dead_letters()
     assert "may have been sent" in dead.error
@@ -357,12 +374,9 @@ async def test_a_repeated_key_whose_message_is_gone_counts_as_sent(house: House)
         raise Kill
 
     house.linq.before = die_once
-    turns = house.turns(three)
-    with pytest.raises(Kill):
-        await turns.run(await house.lease())
-    house.storage.crash()
+    await house.die(three)
     house.linq.will_answer("chats.messages.send", LinqApiError("gone", status=404, code=2002))
-    await turns.run(await house.lease())
+    await house.run(three)
     assert await house.storage.depth() == 0
     assert await house.storage.dead_letters() == []
 
@@ -373,12 +387,9 @@ async def test_an_event_that_kills_the_process_three_times_is_buried(house: Hous
     async def deadly(message: MessageReceived, ctx: Context) -> None:
         raise Kill
 
-    turns = house.turns(deadly)
     for _ in range(3):
-        with pytest.raises(Kill):
-            await turns.run(await house.lease())
-        house.storage.crash()
-    await turns.run(await house.lease())
+        await house.die(deadly)
+    await house.run(deadly)
     (dead,) = await house.storage.dead_letters()
     assert "died 3 times" in dead.error
 

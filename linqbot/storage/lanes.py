@@ -1,0 +1,182 @@
+"""Which lane may be worked on: free, claimed or waiting for a time. In memory, in numbers, without I/O.
+
+Shared by the embedded backends, where one process serves: the rows are the backend's, the turn-taking is here. A
+delivery is known by its sequence number only. Everything is O(1) or O(log lanes), however long the backlog; only
+`adopt`, after a stranger wrote to the file, looks at all of it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import secrets
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+
+class _Is(Enum):
+    FREE = auto()
+    CLAIMED = auto()
+    WAITING = auto()
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """The line of one chat. `overdue`: its claim ended by time, so whoever held it may have left effects behind."""
+
+    name: str
+    queue: deque[int] = field(default_factory=deque)
+    state: _Is = _Is.FREE
+    token: int = 0
+    until: float = 0.0
+    overdue: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claimed head of a lane. `overdue`: an earlier claim on it ended by time, not by `finish`."""
+
+    seq: int
+    token: int
+    overdue: bool
+
+
+class Lanes:
+    """The lanes that are not empty, and who holds them. Not thread-safe: owned by whoever writes."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self._lanes: dict[str, _Lane] = {}
+        self._claims: dict[int, _Lane] = {}
+        # Heaps whose entries may be outdated: each is checked against its lane when it comes to the top.
+        self._free: list[tuple[int, _Lane]] = []
+        self._waits: list[tuple[float, int, _Lane]] = []
+        self._ends: list[tuple[float, int]] = []
+        # From a random number on: a lease from before a restart must never fit a claim of today.
+        self._tokens = itertools.count(secrets.randbits(48) + 1)
+
+    def depth_of(self, lane: str) -> int:
+        """How many deliveries the lane holds, the claimed one included."""
+        known = self._lanes.get(lane)
+        return len(known.queue) if known else 0
+
+    def add(self, name: str, seq: int, *, not_before: float = 0.0) -> None:
+        """Append a delivery to its lane. `seq` is greater than every other of the lane."""
+        self.depth += 1
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = _Lane(name)
+            lane.queue.append(seq)
+            if not_before:
+                self._wait(lane, not_before)
+            else:
+                self._set_free(lane)
+        else:
+            lane.queue.append(seq)
+
+    def claim(self, limit: int, *, now: float, until: float) -> list[Claim]:
+        """Claim the heads of free lanes, oldest first, at most `limit`."""
+        self._settle_times(now)
+        claims: list[Claim] = []
+        while self._free and len(claims) < limit:
+            seq, lane = heapq.heappop(self._free)
+            if lane.state is not _Is.FREE or not lane.queue or lane.queue[0] != seq:
+                continue
+            overdue, lane.overdue = lane.overdue, False
+            self._claims.pop(lane.token, None)
+            self._hold(lane, next(self._tokens), until)
+            claims.append(Claim(seq, lane.token, overdue))
+        return claims
+
+    def held(self, token: int) -> int | None:
+        """The sequence number claimed under `token`; None when the claim is over and somebody else may be at it."""
+        lane = self._claims.get(token)
+        return lane.queue[0] if lane else None
+
+    def release(self, token: int, *, overdue: bool = False) -> None:
+        """Undo a claim. `overdue` as it was when claimed, if that was never written down."""
+        lane = self._claims.pop(token)
+        lane.overdue = overdue
+        self._set_free(lane)
+
+    def wait(self, token: int, until: float) -> None:
+        """End a claim: the head stays the head, and its lane waits."""
+        self._wait(self._claims.pop(token), until)
+
+    def remove(self, token: int) -> None:
+        """End a claim: the head is gone, its lane goes on."""
+        lane = self._claims.pop(token)
+        lane.queue.popleft()
+        lane.overdue = False
+        self.depth -= 1
+        if lane.queue:
+            self._set_free(lane)
+        else:
+            lane.state = _Is.FREE
+            del self._lanes[lane.name]
+
+    def next_due(self) -> float | None:
+        """The earliest end of a wait or of a claim; None when nothing waits for a time."""
+        while self._waits and not self._is_waiting(self._waits[0]):
+            heapq.heappop(self._waits)
+        while self._ends and self._ends[0][1] not in self._claims:
+            heapq.heappop(self._ends)
+        times = [heap[0][0] for heap in (self._waits, self._ends) if heap]
+        return min(times, default=None)
+
+    def tokens(self) -> list[int]:
+        """The claims in force."""
+        return list(self._claims)
+
+    def adopt(self, rows: Iterable[tuple[int, str, float]]) -> Lanes:
+        """Lanes made anew from (seq, lane, not_before) in order, keeping the claims on heads that are still there."""
+        fresh = Lanes()
+        fresh._tokens = self._tokens
+        for seq, name, not_before in rows:
+            fresh.add(name, seq, not_before=not_before)
+        for token, old in self._claims.items():
+            lane = fresh._lanes.get(old.name)
+            if lane and lane.queue[0] == old.queue[0]:
+                fresh._hold(lane, token, old.until)
+                if old.overdue:
+                    fresh._set_free(lane)
+                    lane.overdue = True
+        return fresh
+
+    def _hold(self, lane: _Lane, token: int, until: float) -> None:
+        lane.state, lane.token, lane.until = _Is.CLAIMED, token, until
+        self._claims[token] = lane
+        # One long turn keeps its end at the top and the ends of a thousand short ones behind it.
+        if len(self._ends) > 2 * len(self._claims) + 64:
+            self._ends = [(held.until, token) for token, held in self._claims.items()]
+            heapq.heapify(self._ends)
+        else:
+            heapq.heappush(self._ends, (until, token))
+
+    def _set_free(self, lane: _Lane) -> None:
+        lane.state = _Is.FREE
+        heapq.heappush(self._free, (lane.queue[0], lane))
+
+    def _wait(self, lane: _Lane, until: float) -> None:
+        lane.state, lane.until, lane.overdue = _Is.WAITING, until, False
+        heapq.heappush(self._waits, (until, lane.queue[0], lane))
+
+    @staticmethod
+    def _is_waiting(entry: tuple[float, int, _Lane]) -> bool:
+        until, _, lane = entry
+        return lane.state is _Is.WAITING and lane.until == until
+
+    def _settle_times(self, now: float) -> None:
+        """Free the lanes whose wait is over, and those whose claim has ended."""
+        while self._waits and self._waits[0][0] <= now:
+            entry = heapq.heappop(self._waits)
+            if self._is_waiting(entry):
+                self._set_free(entry[2])
+        while self._ends and self._ends[0][0] <= now:
+            lane = self._claims.get(heapq.heappop(self._ends)[1])
+            if lane:
+                # The claim stays good until somebody takes the lane: work that was done late is done.
+                lane.overdue = True
+                self._set_free(lane)

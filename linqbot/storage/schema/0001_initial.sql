@@ -1,0 +1,95 @@
+-- Schema 1. The number of the newest schema applied is PRAGMA user_version; a schema file is applied in one
+-- transaction together with its number. Times are Unix seconds (REAL), JSON and bodies are BLOBs: bytes as they came.
+
+-- meta: facts about the file itself.
+-- `install` (128 random bits) is part of every idempotency key, so it must outlive every process.
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- delivery: what was accepted and is not finished yet.
+-- seq is the order of acceptance. runs counts claims, attempts failed runs, crashes claims a process died with.
+-- claimed is written by take's own commit: whoever opens the file after a crash finds it still set.
+CREATE TABLE delivery (
+    seq         INTEGER PRIMARY KEY,
+    id          TEXT NOT NULL,
+    lane        TEXT NOT NULL,
+    type        TEXT NOT NULL,
+    message_key TEXT,
+    received_at REAL NOT NULL,
+    runs        INTEGER NOT NULL DEFAULT 0,
+    attempts    INTEGER NOT NULL DEFAULT 0,
+    crashes     INTEGER NOT NULL DEFAULT 0,
+    claimed     INTEGER NOT NULL DEFAULT 0,
+    not_before  REAL NOT NULL DEFAULT 0,
+    error       TEXT
+);
+
+-- body: the bytes of a delivery, apart from it.
+-- take and retry rewrite the delivery's row; beside a body of kilobytes each rewrite would dirty a page of its own.
+CREATE TABLE body (
+    seq  INTEGER PRIMARY KEY,
+    body BLOB NOT NULL
+);
+
+-- seen: every delivery id and message key we know; a second copy is refused by it.
+-- at is NULL while the delivery is in the inbox and the time it left afterwards: a day is counted from there.
+CREATE TABLE seen (
+    id TEXT PRIMARY KEY,
+    at REAL
+) WITHOUT ROWID;
+
+-- seen_by_age: finds the few ids to forget without looking at the others.
+CREATE INDEX seen_by_age ON seen (at) WHERE at IS NOT NULL;
+
+-- dead: what gave up, with why. Its body and its effects stay until a person decides.
+CREATE TABLE dead (
+    n           INTEGER PRIMARY KEY,
+    id          TEXT NOT NULL UNIQUE,
+    lane        TEXT NOT NULL,
+    type        TEXT NOT NULL,
+    message_key TEXT,
+    received_at REAL NOT NULL,
+    body        BLOB NOT NULL,
+    error       TEXT NOT NULL,
+    handler     TEXT,
+    runs        INTEGER NOT NULL,
+    attempts    INTEGER NOT NULL,
+    crashes     INTEGER NOT NULL,
+    buried_at   REAL NOT NULL
+);
+
+-- effect: the ledger of calls. n is the order in which they were begun.
+-- UNIQUE (key): two effects under one idempotency key would silence each other at Linq.
+-- ended_at is NULL until the turn is acked; a turn that never is (buried, parked) keeps its effects.
+CREATE TABLE effect (
+    n          INTEGER PRIMARY KEY,
+    turn       TEXT NOT NULL,
+    run        INTEGER NOT NULL,
+    slot       TEXT NOT NULL,
+    key        TEXT NOT NULL UNIQUE,
+    safety     TEXT NOT NULL,
+    call       BLOB NOT NULL,
+    status     TEXT NOT NULL,
+    first_at   REAL NOT NULL,
+    answer     BLOB,
+    message_id TEXT,
+    chat_id    TEXT,
+    ended_at   REAL,
+    UNIQUE (turn, run, slot)
+);
+
+-- effect_by_age: finds the few effects to forget without looking at the others.
+CREATE INDEX effect_by_age ON effect (ended_at) WHERE ended_at IS NOT NULL;
+
+-- effect_by_message: tells whether a message somebody answers in a group is ours.
+CREATE INDEX effect_by_message ON effect (message_id) WHERE message_id IS NOT NULL;
+
+-- state: an author's values. Clustered by scope, because a turn loads a whole scope at once.
+CREATE TABLE state (
+    scope TEXT NOT NULL,
+    name  TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (scope, name)
+) WITHOUT ROWID;

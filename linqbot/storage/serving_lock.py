@@ -1,0 +1,113 @@
+"""The one process that serves a storage file: a lock beside it, and a way to wake whoever holds it.
+
+The lock is the operating system's, so it ends with its process, however that ends. The lock file says who holds
+it: the process id, and a loopback port at which one byte means "look again".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from linqbot.errors import ConfigError, StorageUnavailable
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(fd: int) -> None:
+        # Far behind the text: Windows forbids others to read a locked range.
+        os.lseek(fd, 1 << 20, os.SEEK_SET)
+        msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _lock(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class ServingLock:
+    """Held by the serving process from `acquire` to `release`.
+
+    Args:
+        path: Of the storage file. The lock is `<path>.lock`, and stays there: a lock file that comes and goes can
+            be locked by two.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_name(path.name + ".lock")
+        self._fd: int | None = None
+        self._wakes: asyncio.DatagramTransport | None = None
+
+    def acquire(self) -> None:
+        """Take the lock.
+
+        Raises:
+            ConfigError: another process serves this file; the message names it.
+            StorageUnavailable: the lock file cannot be opened.
+        """
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise StorageUnavailable(f"The lock {self._path} cannot be opened: {error.strerror}.") from error
+        try:
+            _lock(fd)
+        except OSError as error:
+            os.close(fd)
+            pid, _ = self._holder()
+            raise ConfigError(
+                f"{self._path.name} is held by process {pid or 'unknown'}, which serves this storage already. "
+                "Stop it first, or give this bot a storage of its own (LINQBOT_STORAGE)."
+            ) from error
+        self._fd = fd
+        self._say(0)
+
+    async def listen(self, wake: Callable[[], None]) -> None:
+        """Call `wake` whenever a process beside us has written. Best effort, as `wake_holder` is."""
+
+        class Wakes(asyncio.DatagramProtocol):
+            def datagram_received(self, data: bytes, addr: object) -> None:
+                wake()
+
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(OSError):
+            self._wakes, _ = await loop.create_datagram_endpoint(Wakes, local_addr=("127.0.0.1", 0))
+            self._say(self._wakes.get_extra_info("sockname")[1])
+
+    def stop_listening(self) -> None:
+        """End `listen`. On the loop."""
+        if self._wakes is not None:
+            self._wakes.close()
+            self._wakes = None
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._fd is not None:
+            os.ftruncate(self._fd, 0)
+            os.close(self._fd)
+            self._fd = None
+
+    def wake_holder(self) -> None:
+        """Tell the process that serves this file, if any, to look again. Best effort: it looks at its next write too."""
+        _, port = self._holder()
+        if port:
+            with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+                out.sendto(b"!", ("127.0.0.1", port))
+
+    def _holder(self) -> tuple[int, int]:
+        """Process id and wake-up port; zeros when nobody has said."""
+        try:
+            pid, port = self._path.read_text("ascii").split()
+            return int(pid), int(port)
+        except (OSError, ValueError):
+            return 0, 0
+
+    def _say(self, port: int) -> None:
+        assert self._fd is not None
+        os.ftruncate(self._fd, 0)
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        os.write(self._fd, f"{os.getpid()} {port}\n".encode("ascii"))

@@ -1,0 +1,50 @@
+"""Many rows in one SQL statement: what a statement costs besides its rows is then paid once a batch, not once a row.
+
+Not executemany: it steps row by row too, and cannot do `IN (…)`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Sequence
+from functools import cache
+from itertools import chain
+from typing import Any
+
+# Few sizes, so that few statements are ever compiled; 64 rows of 13 columns stay below SQLite's old limit of 999.
+_PIECES = (64, 16, 4, 1)
+_LONGEST_LIST = 512
+
+
+def insert(db: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "") -> None:
+    """Insert rows, in order. `into` is `table (columns)`, `on_conflict` what follows the values."""
+    start = 0
+    for size in _PIECES:
+        while len(rows) - start >= size:
+            piece = rows[start : start + size]
+            db.execute(_insert(into, len(piece[0]), size, on_conflict), tuple(chain.from_iterable(piece)))
+            start += size
+
+
+def among(db: sqlite3.Connection, sql: str, values: Collection[str | int], *before: Any) -> list[tuple[Any, ...]]:
+    """Run `sql`, whose last condition is `IN (*)`, for all `values`; `before` fills the `?` in front of it."""
+    found: list[tuple[Any, ...]] = []
+    todo = list(values)
+    for start in range(0, len(todo), _LONGEST_LIST):
+        piece = todo[start : start + _LONGEST_LIST]
+        # Filled up with its own last value, which changes nothing, to a power of two: again for few statements.
+        size = 1 << (len(piece) - 1).bit_length()
+        piece += piece[-1:] * (size - len(piece))
+        found += db.execute(_among(sql, size), (*before, *piece)).fetchall()
+    return found
+
+
+@cache
+def _insert(into: str, width: int, rows: int, on_conflict: str) -> str:
+    row = "(" + ",".join("?" * width) + ")"
+    return f"INSERT INTO {into} VALUES {','.join([row] * rows)} {on_conflict}"  # noqa: S608 - our own words only
+
+
+@cache
+def _among(sql: str, size: int) -> str:
+    return sql.replace("(*)", "(" + ",".join("?" * size) + ")")

@@ -1,0 +1,477 @@
+"""What a batch of operations writes to SQLite, and what is remembered between batches.
+
+The rows on disk are the truth. Beside them the writer keeps, in memory, whose turn it is (`lanes.py`) and the
+deliveries put lately, so that take reads nothing back. Memory follows disk: it changes only once COMMIT returned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from linqbot.clock import Clock
+from linqbot.errors import LeaseLost, StorageBusy, StorageUnavailable
+from linqbot.events.delivery import Delivery
+from linqbot.storage.group_commit import Op, Unwritable
+from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Bury, Finish, Lease, Park, Retry
+from linqbot.storage.lanes import Claim, Lanes
+from linqbot.storage.outbox import EFFECTS_KEPT_S, Effect
+from linqbot.storage.sqlite_file import BUSY_TIMEOUT_MS, connect, install_of, migrate
+from linqbot.storage.sqlite_sql import among, insert
+
+_PURGE_EVERY_S = 60.0
+_PURGE_ROWS = 200
+_RECENT_DELIVERIES = 4096
+_RECENT_BYTES = 8 * 1024 * 1024
+
+_EFFECT = "effect (turn, run, slot, key, safety, call, status, first_at, answer, message_id, chat_id)"
+_REPLACE_EFFECT = """ON CONFLICT (turn, run, slot) DO UPDATE SET
+    key = excluded.key, safety = excluded.safety, call = excluded.call, status = excluded.status,
+    first_at = excluded.first_at, answer = excluded.answer, message_id = excluded.message_id, chat_id = excluded.chat_id"""
+
+
+@dataclass(slots=True, eq=False)
+class PutOp(Op):
+    delivery: Delivery
+
+
+@dataclass(slots=True, eq=False)
+class TakeOp(Op):
+    limit: int
+    lease_s: float
+
+
+@dataclass(slots=True, eq=False)
+class ReleaseOp(Op):
+    """Give leases back that nobody will work on: whoever asked for them has gone."""
+
+    leases: Sequence[Lease]
+
+
+@dataclass(slots=True, eq=False)
+class BeginOp(Op):
+    effect: Effect
+
+
+@dataclass(slots=True, eq=False)
+class SettleOp(Op):
+    effect: Effect
+
+
+@dataclass(slots=True, eq=False)
+class FinishOp(Op):
+    lease: Lease
+    finish: Finish
+
+
+OpT = TypeVar("OpT", bound=Op)
+
+
+@dataclass(slots=True, eq=False)
+class _Row:
+    """A delivery as its row stands on disk."""
+
+    delivery: Delivery
+    runs: int = 0
+    attempts: int = 0
+    crashes: int = 0
+
+
+class Writer:
+    """The only connection of this process that writes; the pen of `group_commit.py`, one step at a time.
+
+    Everything runs on the event loop, except what waits for a disk or for another process: `open`, `close`,
+    `commit`, and `begin` when told to wait.
+    """
+
+    def __init__(self, path: Path, *, clock: Clock, max_backlog: int, max_lane_backlog: int) -> None:
+        self._path = path
+        self._clock = clock
+        self._max_backlog = max_backlog
+        self._max_lane_backlog = max_lane_backlog
+        self._db: sqlite3.Connection
+        self._lanes = Lanes()
+        self._recent = _Recent()
+        self._next_seq = 1
+        self._version: int | None = None
+        self._purge_at = 0.0
+        # Claims of the transaction that is open: taken back if it is rolled back.
+        self._claims: list[Claim] = []
+        # What memory does once the transaction is on disk.
+        self._after: list[Callable[[], None]] = []
+
+    @property
+    def depth(self) -> int:
+        """Deliveries in the inbox, as of the last transaction."""
+        return self._lanes.depth
+
+    @property
+    def next_due(self) -> float | None:
+        """See `Inbox.next_due`."""
+        return self._lanes.next_due()
+
+    def open(self, *, serving: bool) -> str:
+        """Connect, bring the schema up to date, count crashes if we are to serve; returns the install id."""
+        self._db = connect(self._path)
+        try:
+            migrate(self._db, self._path)
+            with self._translated():
+                if serving:
+                    self._db.execute("UPDATE delivery SET crashes = crashes + 1, claimed = 0 WHERE claimed")
+                self._look_again()
+                # From here on the loop must not wait for a command beside us: see `begin`.
+                self._db.execute("PRAGMA busy_timeout = 0")
+                return install_of(self._db)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def close(self) -> None:
+        """Give claims back without counting a crash, and disconnect."""
+        seqs = [seq for token in self._lanes.tokens() if (seq := self._lanes.held(token)) is not None]
+        self._lanes = Lanes()
+        try:
+            self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+            among(self._db, "UPDATE delivery SET claimed = 0 WHERE seq IN (*)", seqs)
+        except sqlite3.Error:
+            # The disk says no: the next start counts these claims as crashes, which is the safe side.
+            pass
+        finally:
+            self._db.close()
+
+    def begin(self, *, wait: bool) -> bool:
+        """Open the transaction. False when another process is writing, or has written, so that it takes longer."""
+        with self._translated():
+            if wait:
+                self._begin_slowly()
+                return True
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                    return False
+                raise
+            return self._data_version() == self._version
+
+    def write(self, batch: list[Op]) -> bool:
+        """Run the batch's statements; False when no row changed: nothing to take, duplicates only."""
+        before = self._db.total_changes
+        for op in batch:
+            op.result = op.error = None
+        try:
+            with self._translated():
+                self._write_all(batch, self._clock.now())
+        except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
+            # What SQLite cannot hold: a key another effect has, half a surrogate pair, a number of 65 bits. SQLite's
+            # own sentence names tables and columns only; Python's may quote what was to be stored.
+            why = str(error) if isinstance(error, sqlite3.Error) else type(error).__name__
+            raise Unwritable(f"The storage cannot hold this: {why}. Nothing was stored.") from error
+        return self._db.total_changes != before
+
+    def commit(self) -> None:
+        """Bring the transaction to the disk."""
+        with self._translated():
+            self._db.execute("COMMIT")
+
+    def follow(self) -> None:
+        """Memory follows disk."""
+        version, self._version = self._version, None
+        for change in self._after:
+            change()
+        # Not reached if one of them stumbled: then begin looks at the disk again.
+        self._version = version
+        self._after.clear()
+        self._claims.clear()
+
+    def roll_back(self) -> None:
+        """Nothing of the transaction was; nobody was claimed."""
+        for claim in self._claims:
+            self._lanes.release(claim.token, overdue=claim.overdue)
+        self._after.clear()
+        self._claims.clear()
+        # SQLite rolls back by itself after some errors; and on a broken disk this is one more.
+        with contextlib.suppress(sqlite3.Error):
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+    def _begin_slowly(self) -> None:
+        """Wait for the other process, and look at what is there now."""
+        if not self._db.in_transaction:
+            self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+            finally:
+                self._db.execute("PRAGMA busy_timeout = 0")
+        if self._data_version() != self._version:
+            self._look_again()
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """What is the disk's fault is StorageUnavailable; what is the operation's fault stays what it is."""
+        try:
+            yield
+        except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError):
+            raise
+        except sqlite3.DatabaseError as error:
+            message = f"{self._path.name} cannot be read or written: {error}. Nothing was stored."
+            raise StorageUnavailable(message) from error
+
+    def _write_all(self, batch: list[Op], now: float) -> None:
+        # Only puts have an order among themselves: operations of one batch are in flight together, and a caller
+        # has one at a time. Begin before settle and finish, so that an outcome finds its row.
+        self._release(_of(batch, ReleaseOp))
+        self._begin(_of(batch, BeginOp))
+        self._finish(_of(batch, SettleOp), _of(batch, FinishOp), now)
+        self._put(_of(batch, PutOp))
+        self._take(_of(batch, TakeOp), now)
+        self._purge(now)
+
+    # Inbox
+
+    def _put(self, ops: list[PutOp]) -> None:
+        if not ops:
+            return
+        keys = [key for op in ops for key in _keys(op.delivery)]
+        seen = {key for (key,) in among(self._db, "SELECT id FROM seen WHERE id IN (*)", keys)}
+        in_lane: Counter[str] = Counter()
+        new: list[tuple[int, Delivery]] = []
+        seq = self._next_seq
+        for op in ops:
+            delivery = op.delivery
+            if not seen.isdisjoint(_keys(delivery)):
+                op.result = False
+            elif self._lanes.depth + len(new) >= self._max_backlog:
+                op.error = StorageBusy(f"The backlog is full: {self._max_backlog} deliveries wait.")
+            elif self._lanes.depth_of(delivery.lane) + in_lane[delivery.lane] >= self._max_lane_backlog:
+                op.error = StorageBusy(f"The lane of {delivery.id} is full: {self._max_lane_backlog} deliveries wait.")
+            else:
+                op.result = True
+                seen.update(_keys(delivery))
+                in_lane[delivery.lane] += 1
+                new.append((seq, delivery))
+                seq += 1
+        insert(self._db, "seen (id)", [(key,) for _, delivery in new for key in _keys(delivery)])
+        rows = [(seq, d.id, d.lane, d.type, d.message_key, d.received_at) for seq, d in new]
+        insert(self._db, "delivery (seq, id, lane, type, message_key, received_at)", rows)
+        insert(self._db, "body (seq, body)", [(seq, d.body) for seq, d in new])
+
+        def after() -> None:
+            self._next_seq = seq
+            for number, delivery in new:
+                self._lanes.add(delivery.lane, number)
+                self._recent.add(number, _Row(delivery))
+
+        self._after.append(after)
+
+    def _take(self, ops: list[TakeOp], now: float) -> None:
+        taken: list[tuple[_Row, Claim]] = []
+        for op in ops:
+            op.result = []
+            claims = self._lanes.claim(op.limit, now=now, until=now + op.lease_s)
+            self._claims += claims
+            rows = self._rows([claim.seq for claim in claims])
+            for claim in claims:
+                row = rows[claim.seq]
+                crashes = row.crashes + claim.overdue
+                op.result.append(Lease(row.delivery, claim.token, row.attempts, crashes, row.runs))
+                taken.append((row, claim))
+        if not taken:
+            return
+        seqs = [claim.seq for _, claim in taken]
+        overdue = [claim.seq for _, claim in taken if claim.overdue]
+        among(self._db, "UPDATE delivery SET claimed = 1, runs = runs + 1 WHERE seq IN (*)", seqs)
+        among(self._db, "UPDATE delivery SET crashes = crashes + 1 WHERE seq IN (*)", overdue)
+
+        def after() -> None:
+            for row, claim in taken:
+                row.runs += 1
+                row.crashes += claim.overdue
+
+        self._after.append(after)
+
+    def _rows(self, seqs: list[int]) -> dict[int, _Row]:
+        """What is known of these deliveries; from memory if they were put lately, else from disk."""
+        rows = {seq: row for seq in seqs if (row := self._recent.get(seq))}
+        if missing := [seq for seq in seqs if seq not in rows]:
+            sql = """SELECT seq, id, lane, type, body, received_at, message_key, runs, attempts, crashes
+                     FROM delivery JOIN body USING (seq) WHERE seq IN (*)"""
+            for seq, *columns, runs, attempts, crashes in among(self._db, sql, missing):
+                rows[seq] = _Row(Delivery(*columns), runs, attempts, crashes)
+        return rows
+
+    def _release(self, ops: list[ReleaseOp]) -> None:
+        """Lanes are free at once; the disk is told as well as it can be, since only a crash would ask it."""
+        seqs = []
+        for op in ops:
+            for lease in op.leases:
+                seq = self._lanes.held(lease.token)
+                if seq is not None:
+                    self._lanes.release(lease.token)
+                    seqs.append(seq)
+        among(self._db, "UPDATE delivery SET claimed = 0, runs = runs - 1 WHERE seq IN (*)", seqs)
+        for seq in seqs:
+            if row := self._recent.get(seq):
+                row.runs -= 1
+
+    def _finish(self, settles: list[SettleOp], ops: list[FinishOp], now: float) -> None:
+        """End turns: outcomes one by one where they are rare, everything that is common in one step for all."""
+        effects = [op.effect for op in settles]
+        state: dict[tuple[str, str], bytes | None] = {}
+        gone: dict[int, FinishOp] = {}
+        finished: set[int] = set()
+        for op in ops:
+            seq = self._lanes.held(op.lease.token)
+            if seq is None or seq in finished:
+                op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
+                continue
+            finished.add(seq)
+            effects += op.finish.effects
+            state.update({(write.scope, write.name): write.value for write in op.finish.state})
+            outcome = op.finish.outcome
+            if isinstance(outcome, Retry | Park):
+                self._postpone(seq, op.lease, outcome)
+            else:
+                if isinstance(outcome, Bury):
+                    self._bury(seq, outcome, now)
+                gone[seq] = op
+        insert(self._db, _EFFECT, [_effect_row(effect) for effect in effects], _REPLACE_EFFECT)
+        self._write_state(state)
+        self._remove(gone, now)
+
+    def _postpone(self, seq: int, lease: Lease, outcome: Retry | Park) -> None:
+        failed = isinstance(outcome, Retry)
+        why = outcome.error if isinstance(outcome, Retry) else outcome.reason
+        self._db.execute(
+            "UPDATE delivery SET attempts = attempts + ?, not_before = ?, error = ?, claimed = 0 WHERE seq = ?",
+            (int(failed), outcome.at, why, seq),
+        )
+
+        def after() -> None:
+            self._lanes.wait(lease.token, outcome.at)
+            if row := self._recent.get(seq):
+                row.attempts += failed
+
+        self._after.append(after)
+
+    def _bury(self, seq: int, outcome: Bury, now: float) -> None:
+        self._db.execute(
+            """INSERT OR REPLACE INTO dead
+                   (id, lane, type, message_key, received_at, body, error, handler, runs, attempts, crashes, buried_at)
+               SELECT id, lane, type, message_key, received_at, body, ?, ?, runs, attempts + ?, crashes, ?
+               FROM delivery JOIN body USING (seq) WHERE seq = ?""",
+            (outcome.error, outcome.handler, int(outcome.failed), now, seq),
+        )
+
+    def _remove(self, gone: dict[int, FinishOp], now: float) -> None:
+        if not gone:
+            return
+        among(self._db, "DELETE FROM delivery WHERE seq IN (*)", gone)
+        among(self._db, "DELETE FROM body WHERE seq IN (*)", gone)
+        keys = [key for op in gone.values() for key in _keys(op.lease.delivery)]
+        among(self._db, "UPDATE seen SET at = ? WHERE id IN (*)", keys, now)
+        turns = {
+            turn
+            for op in gone.values()
+            if isinstance(op.finish.outcome, Ack)
+            for turn in (op.lease.delivery.id, *(effect.turn for effect in op.finish.effects))
+        }
+        among(self._db, "UPDATE effect SET ended_at = ? WHERE turn IN (*)", turns, now)
+
+        def after() -> None:
+            for seq, op in gone.items():
+                self._lanes.remove(op.lease.token)
+                self._recent.drop(seq)
+
+        self._after.append(after)
+
+    # Outbox and state
+
+    def _begin(self, ops: list[BeginOp]) -> None:
+        # DO NOTHING on the turn's own slot only: a key that another effect has is an error, and must be told.
+        insert(self._db, _EFFECT, [_effect_row(op.effect) for op in ops], "ON CONFLICT (turn, run, slot) DO NOTHING")
+
+    def _write_state(self, state: dict[tuple[str, str], bytes | None]) -> None:
+        kept = [(*place, value) for place, value in state.items() if value is not None]
+        replace = "ON CONFLICT (scope, name) DO UPDATE SET value = excluded.value"
+        insert(self._db, "state (scope, name, value)", kept, replace)
+        for place, value in state.items():
+            if value is None:
+                self._db.execute("DELETE FROM state WHERE scope = ? AND name = ?", place)
+
+    # Housekeeping
+
+    def _purge(self, now: float) -> None:
+        """Forget what is old, a few rows at a time, in somebody else's transaction."""
+        if now < self._purge_at:
+            return
+        ids = "DELETE FROM seen WHERE id IN (SELECT id FROM seen WHERE at < ? ORDER BY at LIMIT ?)"
+        effects = "DELETE FROM effect WHERE n IN (SELECT n FROM effect WHERE ended_at < ? ORDER BY ended_at LIMIT ?)"
+        purged = max(
+            self._db.execute(ids, (now - SEEN_KEPT_S, _PURGE_ROWS)).rowcount,
+            self._db.execute(effects, (now - EFFECTS_KEPT_S, _PURGE_ROWS)).rowcount,
+        )
+        if purged < _PURGE_ROWS:
+            self._after.append(lambda: setattr(self, "_purge_at", now + _PURGE_EVERY_S))
+
+    def _data_version(self) -> int:
+        """Changes when another process, or another connection of ours, has written."""
+        (version,) = self._db.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+    def _look_again(self) -> None:
+        self._version = self._data_version()
+        self._lanes = self._lanes.adopt(self._db.execute("SELECT seq, lane, not_before FROM delivery ORDER BY seq"))
+        (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM delivery").fetchone()
+        self._next_seq = max(self._next_seq, last + 1)
+        self._recent = _Recent()
+
+
+class _Recent:
+    """Deliveries put lately, by sequence number: at most so many, and so many bytes of body."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, _Row] = {}
+        self._bytes = 0
+
+    def add(self, seq: int, row: _Row) -> None:
+        self._rows[seq] = row
+        self._bytes += len(row.delivery.body)
+        while len(self._rows) > _RECENT_DELIVERIES or self._bytes > _RECENT_BYTES:
+            self.drop(next(iter(self._rows)))
+
+    def get(self, seq: int) -> _Row | None:
+        return self._rows.get(seq)
+
+    def drop(self, seq: int) -> None:
+        if row := self._rows.pop(seq, None):
+            self._bytes -= len(row.delivery.body)
+
+
+def _of(batch: Iterable[Op], kind: type[OpT]) -> list[OpT]:
+    return [op for op in batch if type(op) is kind]
+
+
+def _keys(delivery: Delivery) -> tuple[str, ...]:
+    """What a second copy of it is known by."""
+    return (delivery.id,) if delivery.message_key is None else (delivery.id, delivery.message_key)
+
+
+def _effect_row(effect: Effect) -> tuple[Any, ...]:
+    return (
+        effect.turn,
+        effect.run,
+        effect.slot,
+        effect.key,
+        effect.safety,
+        effect.call,
+        effect.status,
+        effect.first_at,
+        effect.answer,
+        effect.message_id,
+        effect.chat_id,
+    )

@@ -1,0 +1,91 @@
+"""One contract, every backend: `storage` runs each test that asks for it over all of them."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from linqbot.clock import MovableClock
+from linqbot.events.delivery import Delivery
+from linqbot.storage.backend import Storage
+from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.outbox import Effect, EffectStatus
+from linqbot.storage.sqlite import SQLiteStorage
+
+NOON = 1_800_000_000.0
+
+MakeDelivery = Callable[..., Delivery]
+MakeEffect = Callable[..., Effect]
+
+
+@pytest.fixture
+def clock() -> MovableClock:
+    return MovableClock(NOON, frozen=True)
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+def closed_storage(request: pytest.FixtureRequest, tmp_path: Path, clock: MovableClock) -> Storage:
+    """A storage not yet entered; it may be entered again and again."""
+    if request.param == "memory":
+        return MemoryStorage(clock=clock, max_lane_backlog=5, max_backlog=20)
+    return SQLiteStorage(tmp_path / "bot.db", clock=clock, max_lane_backlog=5, max_backlog=20)
+
+
+@pytest.fixture
+async def storage(closed_storage: Storage) -> AsyncIterator[Storage]:
+    async with closed_storage:
+        yield closed_storage
+
+
+@pytest.fixture
+def delivery() -> MakeDelivery:
+    """`delivery(lane="c:1")`, each with an id of its own unless one is given."""
+    numbers = itertools.count(1)
+
+    def make(
+        lane: str = "c:1", *, name: str | None = None, message_key: str | None = None, body: bytes = b"{}"
+    ) -> Delivery:
+        made = name or f"w.no-{next(numbers)}"
+        return Delivery(made, lane, "message.received", body, NOON, message_key, decoded={"id": made})
+
+    return make
+
+
+@pytest.fixture
+def effect() -> MakeEffect:
+    """`effect("w.1", slot="0")`: an attempted send, under a key made of its place."""
+
+    def make(
+        turn: str,
+        slot: str = "0",
+        *,
+        run: int = 0,
+        key: str | None = None,
+        status: EffectStatus = "attempting",
+        answer: bytes | None = None,
+        message_id: str | None = None,
+        call: bytes = b'{"verb":"send"}',
+    ) -> Effect:
+        made = key or f"lb.{turn}.{run}.{slot}"
+        return Effect(turn, run, slot, made, "keyed", call, status, NOON, answer, message_id)
+
+    return make
+
+
+@pytest.fixture
+def crashed(tmp_path: Path) -> Callable[[Path], Path]:
+    """`crashed(path)`: the file as a kill would leave it now, under another name."""
+    numbers = itertools.count()
+
+    def copy(path: Path) -> Path:
+        folder = tmp_path / f"crash-{next(numbers)}"
+        folder.mkdir()
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{path}{suffix}", folder / f"{path.name}{suffix}")
+        return folder / path.name
+
+    return copy

@@ -1,0 +1,400 @@
+"""The inbox's contract, over every backend."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from linqbot.clock import MovableClock
+from linqbot.errors import LeaseLost, StorageBusy
+from linqbot.events.delivery import Delivery
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Bury, Finish, Lease, Park, Retry
+
+pytestmark = pytest.mark.anyio
+
+MakeDelivery = Callable[..., Delivery]
+ACK = Finish(Ack())
+
+
+async def take(storage: Storage, limit: int = 10, lease_s: float = 60.0) -> list[Lease]:
+    return await storage.take(limit, lease_s=lease_s)
+
+
+async def take_one(storage: Storage) -> Lease:
+    (lease,) = await take(storage)
+    return lease
+
+
+def ids(leases: list[Lease]) -> list[str]:
+    return [lease.delivery.id for lease in leases]
+
+
+async def test_what_was_put_is_taken_as_it_came(storage: Storage, delivery: MakeDelivery) -> None:
+    put = delivery("c:ü", message_key="m.1", body=b"\x00\xff not json")
+    assert await storage.put(put) is True
+    lease = await take_one(storage)
+    assert lease.delivery is put
+    assert lease.delivery.decoded == {"id": put.id}
+    assert (lease.attempts, lease.crashes, lease.is_first_run) == (0, 0, True)
+
+
+async def test_second_delivery_of_same_event_is_dropped(storage: Storage, delivery: MakeDelivery) -> None:
+    assert await storage.put(delivery(name="w.1"))
+    assert await storage.put(delivery(name="w.1")) is False
+    assert await storage.depth() == 1
+
+
+async def test_copy_of_a_message_under_another_event_is_dropped(storage: Storage, delivery: MakeDelivery) -> None:
+    assert await storage.put(delivery(message_key="m.7"))
+    assert await storage.put(delivery(message_key="m.7")) is False
+    assert await storage.depth() == 1
+
+
+async def test_of_fifty_copies_at_once_one_is_stored(storage: Storage, delivery: MakeDelivery) -> None:
+    stored = await asyncio.gather(*(storage.put(delivery(name="w.same")) for _ in range(50)))
+    assert stored.count(True) == 1
+
+
+async def test_duplicates_are_known_for_a_day_after_the_ack(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    await storage.put(delivery(name="w.1", message_key="m.1"))
+    clock.advance(10 * SEEN_KEPT_S)
+    await storage.finish(await take_one(storage), ACK)
+    clock.advance(SEEN_KEPT_S - 1)
+    assert await storage.put(delivery(name="w.1")) is False
+    assert await storage.put(delivery(name="w.2", message_key="m.1")) is False
+
+
+async def test_duplicates_are_forgotten_in_passing_after_that_day(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    await storage.put(delivery(name="w.1", message_key="m.1"))
+    await storage.finish(await take_one(storage), ACK)
+    clock.advance(SEEN_KEPT_S + 61)
+    await storage.put(delivery())
+    assert await storage.put(delivery(name="w.1", message_key="m.1")) is True
+
+
+async def test_lane_is_handled_one_at_a_time_in_order_of_acceptance(storage: Storage, delivery: MakeDelivery) -> None:
+    for name in ("w.a", "w.b", "w.c"):
+        await storage.put(delivery(name=name))
+    for name in ("w.a", "w.b", "w.c"):
+        lease = await take_one(storage)
+        assert lease.delivery.id == name
+        assert await take(storage) == []
+        await storage.finish(lease, ACK)
+    assert await take(storage) == []
+
+
+async def test_puts_begun_together_are_accepted_in_the_order_they_were_begun(
+    storage: Storage, delivery: MakeDelivery
+) -> None:
+    names = [f"w.{n}" for n in range(5)]
+    await asyncio.gather(*(storage.put(delivery(name=name)) for name in names))
+    for name in names:
+        lease = await take_one(storage)
+        assert lease.delivery.id == name
+        await storage.finish(lease, ACK)
+
+
+async def test_many_lanes_are_worked_on_at_once_oldest_first(storage: Storage, delivery: MakeDelivery) -> None:
+    for name, lane in (("w.1", "c:b"), ("w.2", "c:b"), ("w.3", "c:a"), ("w.4", "c:c")):
+        await storage.put(delivery(lane, name=name))
+    assert ids(await take(storage, 2)) == ["w.1", "w.3"]
+    assert ids(await take(storage, 2)) == ["w.4"]
+    assert await take(storage, 2) == []
+
+
+async def test_nothing_is_taken_when_nothing_is_asked_for(storage: Storage, delivery: MakeDelivery) -> None:
+    await storage.put(delivery())
+    assert await take(storage, 0) == []
+    assert len(await take(storage, 1)) == 1
+
+
+async def test_takes_at_the_same_time_never_share_a_lane(storage: Storage, delivery: MakeDelivery) -> None:
+    for n in range(4):
+        await storage.put(delivery(f"c:{n}", name=f"w.{n}"))
+    taken = await asyncio.gather(*(take(storage, 1) for _ in range(6)))
+    assert sorted(lease.delivery.id for leases in taken for lease in leases) == ["w.0", "w.1", "w.2", "w.3"]
+
+
+async def test_retry_holds_its_lane_until_its_time_and_no_other(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    await storage.put(delivery("c:1", name="w.1"))
+    await storage.put(delivery("c:1", name="w.2"))
+    await storage.finish(await take_one(storage), Finish(Retry(at=clock.now() + 30, error="Boom")))
+    assert await take(storage) == []
+    assert await storage.next_due() == clock.now() + 30
+    await storage.put(delivery("c:2", name="w.3"))
+    assert ids(await take(storage)) == ["w.3"]
+    clock.advance(30)
+    lease = await take_one(storage)
+    assert (lease.delivery.id, lease.attempts, lease.crashes) == ("w.1", 1, 0)
+    assert lease.is_first_run is False
+
+
+async def test_parking_counts_nothing_but_is_no_first_run(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    await storage.put(delivery())
+    await storage.finish(await take_one(storage), Finish(Park(at=clock.now() + 5, reason="Linq is away")))
+    assert await take(storage) == []
+    clock.advance(5)
+    lease = await take_one(storage)
+    assert (lease.attempts, lease.crashes, lease.runs) == (0, 0, 1)
+    assert lease.is_first_run is False
+
+
+async def test_a_time_already_past_is_due_at_once(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    await storage.put(delivery())
+    await storage.finish(await take_one(storage), Finish(Retry(at=clock.now() - 1, error="Boom")))
+    assert (await take_one(storage)).attempts == 1
+
+
+async def test_poison_is_buried_and_its_lane_goes_on(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    await storage.put(delivery(name="w.bad", message_key="m.bad", body=b"poison"))
+    await storage.put(delivery(name="w.good"))
+    await storage.finish(await take_one(storage), Finish(Retry(at=clock.now(), error="Boom")))
+    await storage.finish(await take_one(storage), Finish(Bury(error="Traceback", handler="bot:echo", failed=True)))
+    assert (await take_one(storage)).delivery.id == "w.good"
+    (letter,) = await storage.dead_letters()
+    assert letter.delivery.id == "w.bad"
+    assert letter.delivery.body == b"poison"
+    assert letter.delivery.decoded is None
+    assert (letter.error, letter.handler, letter.attempts, letter.crashes) == ("Traceback", "bot:echo", 2, 0)
+    assert letter.buried_at == clock.now()
+    assert await storage.put(delivery(name="w.bad")) is False
+
+
+async def test_dead_letters_come_newest_first_and_limited(storage: Storage, delivery: MakeDelivery) -> None:
+    for n in range(3):
+        await storage.put(delivery(name=f"w.{n}"))
+        await storage.finish(await take_one(storage), Finish(Bury(error="Boom")))
+    assert [letter.delivery.id for letter in await storage.dead_letters(limit=2)] == ["w.2", "w.1"]
+
+
+async def test_finish_under_a_used_lease_is_lost(storage: Storage, delivery: MakeDelivery) -> None:
+    await storage.put(delivery())
+    lease = await take_one(storage)
+    await storage.finish(lease, ACK)
+    with pytest.raises(LeaseLost):
+        await storage.finish(lease, ACK)
+
+
+async def test_of_two_finishes_at_once_one_is_lost(storage: Storage, delivery: MakeDelivery) -> None:
+    await storage.put(delivery())
+    lease = await take_one(storage)
+    outcomes = await asyncio.gather(storage.finish(lease, ACK), storage.finish(lease, ACK), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [type(None), LeaseLost]
+    assert await storage.depth() == 0
+
+
+async def test_a_lease_that_ran_out_may_be_taken_again_and_counts_as_a_crash(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    await storage.put(delivery())
+    old = await take_one(storage)
+    clock.advance(59)
+    assert await take(storage) == []
+    clock.advance(1)
+    new = await take_one(storage)
+    assert (new.delivery.id, new.crashes, new.attempts) == (old.delivery.id, 1, 0)
+    assert new.is_first_run is False
+    with pytest.raises(LeaseLost):
+        await storage.finish(old, ACK)
+    assert await storage.depth() == 1
+    await storage.finish(new, ACK)
+
+
+async def test_a_late_finish_is_good_while_nobody_took_the_lane(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    await storage.put(delivery())
+    lease = await take_one(storage)
+    clock.advance(3600)
+    await storage.finish(lease, ACK)
+    assert await take(storage) == []
+
+
+async def test_a_late_finish_does_not_taint_what_comes_behind(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    await storage.put(delivery(name="w.late"))
+    await storage.put(delivery(name="w.next"))
+    lease = await take_one(storage)
+    clock.advance(60)
+    assert await take(storage, 0) == []
+    await storage.finish(lease, ACK)
+    follower = await take_one(storage)
+    assert (follower.delivery.id, follower.crashes, follower.is_first_run) == ("w.next", 0, True)
+
+
+async def test_leases_that_ran_out_are_counted_across_a_restart(
+    closed_storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    async with closed_storage as storage:
+        await storage.put(delivery())
+        for crashes in (0, 1, 2):
+            assert (await take_one(storage)).crashes == crashes
+            clock.advance(60)
+    async with closed_storage as storage:
+        lease = await take_one(storage)
+        assert (lease.crashes, lease.runs) == (2, 3)
+
+
+async def test_the_end_of_a_lease_is_announced_as_due(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    assert await storage.next_due() is None
+    await storage.put(delivery())
+    assert await storage.next_due() is None
+    lease = await take_one(storage)
+    assert await storage.next_due() == clock.now() + 60
+    await storage.finish(lease, ACK)
+    assert await storage.next_due() is None
+
+
+async def test_the_earliest_of_several_waits_is_due_first(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    for n, seconds in enumerate((40, 20, 30)):
+        await storage.put(delivery(f"c:{n}"))
+        await storage.finish(await take_one(storage), Finish(Retry(at=clock.now() + seconds, error="Boom")))
+    assert await storage.next_due() == clock.now() + 20
+    clock.advance(20)
+    assert len(await take(storage)) == 1
+    assert await storage.next_due() == clock.now() + 10
+
+
+async def test_changed_waits_for_a_put(storage: Storage, delivery: MakeDelivery) -> None:
+    waiting = asyncio.ensure_future(storage.changed())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await storage.put(delivery())
+    await asyncio.wait_for(waiting, 5)
+
+
+async def test_changed_returns_at_once_for_what_already_happened(storage: Storage, delivery: MakeDelivery) -> None:
+    await storage.put(delivery())
+    await storage.finish(await take_one(storage), ACK)
+    await asyncio.wait_for(storage.changed(), 5)
+    again = asyncio.ensure_future(storage.changed())
+    await asyncio.sleep(0)
+    assert not again.done()
+    again.cancel()
+
+
+async def test_a_duplicate_changes_nothing(storage: Storage, delivery: MakeDelivery) -> None:
+    await storage.put(delivery(name="w.1"))
+    await storage.changed()
+    await storage.put(delivery(name="w.1"))
+    waiting = asyncio.ensure_future(storage.changed())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    waiting.cancel()
+
+
+async def test_a_full_lane_is_busy_and_others_are_not(storage: Storage, delivery: MakeDelivery) -> None:
+    for n in range(5):
+        await storage.put(delivery("c:full", name=f"w.{n}"))
+    with pytest.raises(StorageBusy):
+        await storage.put(delivery("c:full", name="w.late"))
+    assert await storage.put(delivery("c:other"))
+    assert await storage.put(delivery("c:full", name="w.0")) is False
+    await storage.finish((await take(storage, 1))[0], ACK)
+    assert await storage.put(delivery("c:full", name="w.late"))
+
+
+async def test_a_full_backlog_is_busy(storage: Storage, delivery: MakeDelivery) -> None:
+    put = (storage.put(delivery(f"c:{n}")) for n in range(25))
+    outcomes = await asyncio.gather(*put, return_exceptions=True)
+    assert outcomes.count(True) == 20
+    assert sum(isinstance(outcome, StorageBusy) for outcome in outcomes) == 5
+    assert await storage.depth() == 20
+
+
+async def test_of_puts_begun_together_a_lane_takes_no_more_than_fit(storage: Storage, delivery: MakeDelivery) -> None:
+    outcomes = await asyncio.gather(*(storage.put(delivery()) for _ in range(8)), return_exceptions=True)
+    assert outcomes[:5] == [True] * 5
+    assert all(isinstance(outcome, StorageBusy) for outcome in outcomes[5:])
+
+
+async def test_depth_counts_what_is_stored_and_not_finished(storage: Storage, delivery: MakeDelivery) -> None:
+    await storage.put(delivery("c:1"))
+    await storage.put(delivery("c:2"))
+    assert await storage.depth() == 2
+    lease, _ = await take(storage)
+    assert await storage.depth() == 2
+    await storage.finish(lease, ACK)
+    assert await storage.depth() == 1
+
+
+async def test_a_clean_stop_gives_claims_back_without_a_crash(
+    closed_storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    async with closed_storage as storage:
+        await storage.put(delivery("c:1", name="w.1"))
+        await storage.put(delivery("c:1", name="w.2"))
+        await storage.put(delivery("c:2", name="w.3"))
+        old, waits = await take(storage)
+        await storage.finish(waits, Finish(Retry(at=clock.now() + 10, error="Boom")))
+    async with closed_storage as storage:
+        assert await storage.depth() == 3
+        assert await storage.next_due() == clock.now() + 10
+        lease = await take_one(storage)
+        assert (lease.delivery.id, lease.attempts, lease.crashes) == ("w.1", 0, 0)
+        assert lease.is_first_run is False
+        with pytest.raises(LeaseLost):
+            await storage.finish(old, ACK)
+        clock.advance(10)
+        again = await take_one(storage)
+        assert (again.delivery.id, again.attempts) == ("w.3", 1)
+
+
+async def test_duplicates_are_known_after_a_restart(closed_storage: Storage, delivery: MakeDelivery) -> None:
+    async with closed_storage as storage:
+        await storage.put(delivery(name="w.1", message_key="m.1"))
+        await storage.finish(await take_one(storage), ACK)
+        await storage.put(delivery(name="w.2"))
+    async with closed_storage as storage:
+        assert await storage.put(delivery(name="w.1")) is False
+        assert await storage.put(delivery(name="w.2")) is False
+        assert await storage.put(delivery(message_key="m.1")) is False
+
+
+async def test_cancelled_put_is_stored_or_not_but_never_half(storage: Storage, delivery: MakeDelivery) -> None:
+    for n in range(3):
+        putting = asyncio.ensure_future(storage.put(delivery(f"c:{n}", name=f"w.{n}")))
+        await asyncio.sleep(0)
+        putting.cancel()
+        await asyncio.wait([putting])
+    again = [await storage.put(delivery(f"c:{n}", name=f"w.{n}")) for n in range(3)]
+    assert await storage.depth() == 3
+    assert len(again) == 3
+    assert sorted(ids(await take(storage))) == ["w.0", "w.1", "w.2"]
+
+
+async def test_install_is_made_once(closed_storage: Storage) -> None:
+    async with closed_storage as storage:
+        install = storage.install
+        assert len(bytes.fromhex(install)) == 16
+    async with closed_storage as storage:
+        assert storage.install == install
+
+
+async def test_what_was_stored_is_known_before_and_after_it_is_done(storage: Storage, delivery: MakeDelivery) -> None:
+    assert not await storage.has_seen("w.1")
+    await storage.put(delivery(name="w.1"))
+    assert await storage.has_seen("w.1")
+    (lease,) = await storage.take(1, lease_s=60)
+    await storage.finish(lease, Finish(Ack()))
+    assert await storage.has_seen("w.1")

@@ -1,0 +1,239 @@
+"""The inbox against a model: whatever is done in whatever order, lanes keep their order and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from linqbot.clock import MovableClock
+from linqbot.errors import LeaseLost, StorageBusy
+from linqbot.events.delivery import Delivery
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Bury, Finish, Lease, Outcome, Park, Retry
+from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.sqlite import SQLiteStorage
+
+T = TypeVar("T")
+
+LANE_LIMIT = 4
+LEASE_S = 60.0
+
+
+@dataclass
+class Waiting:
+    """A delivery as the model knows it; `lease` while somebody holds it."""
+
+    id: str
+    keys: tuple[str, ...]
+    accepted: int
+    attempts: int = 0
+    crashes: int = 0
+    runs: int = 0
+    not_before: float = 0.0
+    until: float = 0.0
+    lease: Lease | None = None
+
+
+@dataclass
+class Model:
+    lanes: dict[str, list[Waiting]] = field(default_factory=dict)
+    left: dict[str, float] = field(default_factory=dict)
+    accepted: int = 0
+
+    def heads(self) -> list[Waiting]:
+        return sorted((lane[0] for lane in self.lanes.values() if lane), key=lambda head: head.accepted)
+
+    def held(self) -> list[Waiting]:
+        return [head for head in self.heads() if head.lease]
+
+    def live_keys(self) -> set[str]:
+        return {key for lane in self.lanes.values() for row in lane for key in row.keys}
+
+
+class InboxMachine(RuleBasedStateMachine):
+    """Rules common to all backends. Subclasses say what a storage is and how it restarts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.clock = MovableClock(1_800_000_000.0, frozen=True)
+        self.folder = Path(tempfile.mkdtemp(prefix="linqbot-model-"))
+        self.model = Model()
+        self.lost: list[Lease] = []
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(work)
+
+    def make(self) -> Storage:
+        raise NotImplementedError
+
+    @initialize()
+    def open(self) -> None:
+        self.storage = self.make()
+        self.run(self.storage.__aenter__())
+
+    def teardown(self) -> None:
+        self.run(self.storage.__aexit__())
+        self.runner.close()
+        shutil.rmtree(self.folder)
+
+    @rule(
+        lane=st.sampled_from("abc"),
+        name=st.integers(0, 40),
+        message=st.none() | st.integers(0, 10),
+    )
+    def put(self, lane: str, name: int, message: int | None) -> None:
+        key = None if message is None else f"m.{message}"
+        delivery = Delivery(f"w.{name}", lane, "message.received", b"{}", self.clock.now(), key)
+        keys = (delivery.id, key) if key else (delivery.id,)
+        rows = self.model.lanes.setdefault(lane, [])
+        known = not self.model.live_keys().isdisjoint(keys)
+        recent = any(self.clock.now() - self.model.left.get(k, 0.0) <= SEEN_KEPT_S for k in keys)
+        # Older ids are forgotten in passing: any time now.
+        maybe = any(k in self.model.left for k in keys)
+        try:
+            stored = self.run(self.storage.put(delivery))
+        except StorageBusy:
+            assert len(rows) == LANE_LIMIT
+            assert not known
+            assert not recent
+            return
+        if known or recent:
+            assert not stored
+        elif not maybe:
+            assert stored
+        if stored:
+            assert len(rows) < LANE_LIMIT
+            self.model.accepted += 1
+            rows.append(Waiting(delivery.id, keys, self.model.accepted))
+
+    @rule(limit=st.integers(0, 4))
+    def take(self, limit: int) -> None:
+        now = self.clock.now()
+        ready = [h for h in self.model.heads() if (h.until if h.lease else h.not_before) <= now][:limit]
+        leases = self.run(self.storage.take(limit, lease_s=LEASE_S))
+        assert [lease.delivery.id for lease in leases] == [head.id for head in ready]
+        for lease, head in zip(leases, ready, strict=True):
+            if head.lease:
+                head.crashes += 1
+                self.lost.append(head.lease)
+            assert (lease.attempts, lease.crashes, lease.runs) == (head.attempts, head.crashes, head.runs)
+            head.lease, head.until = lease, now + LEASE_S
+            head.runs += 1
+
+    @precondition(lambda self: self.model.held())
+    @rule(
+        which=st.integers(0, 10),
+        kind=st.sampled_from(["ack", "ack", "retry", "park", "bury"]),
+        after_s=st.sampled_from([-1.0, 0.0, 10.0, 100.0]),
+    )
+    def finish(self, which: int, kind: str, after_s: float) -> None:
+        held = self.model.held()
+        head = held[which % len(held)]
+        at = self.clock.now() + after_s
+        outcomes: dict[str, Outcome] = {
+            "ack": Ack(),
+            "retry": Retry(at=at, error="Boom"),
+            "park": Park(at=at, reason="away"),
+            "bury": Bury(error="Boom"),
+        }
+        assert head.lease
+        self.run(self.storage.finish(head.lease, Finish(outcomes[kind])))
+        self.lost.append(head.lease)
+        head.lease = None
+        if kind in {"ack", "bury"}:
+            self.model.left.update(dict.fromkeys(head.keys, self.clock.now()))
+            (lane,) = (rows for rows in self.model.lanes.values() if head in rows)
+            lane.remove(head)
+        else:
+            head.not_before = at
+            head.attempts += kind == "retry"
+
+    @precondition(lambda self: self.lost)
+    @rule(which=st.integers(0, 10))
+    def finish_too_late(self, which: int) -> None:
+        with pytest.raises(LeaseLost):
+            self.run(self.storage.finish(self.lost[which % len(self.lost)], Finish(Ack())))
+
+    @rule(seconds=st.sampled_from([1.0, 10.0, 59.0, 60.0, 3600.0, SEEN_KEPT_S, SEEN_KEPT_S + 61]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule()
+    def restart(self) -> None:
+        self.run(self.storage.__aexit__())
+        self.run(self.storage.__aenter__())
+        self.forget_leases()
+
+    def forget_leases(self) -> None:
+        for head in self.model.held():
+            assert head.lease
+            self.lost.append(head.lease)
+            head.lease, head.not_before = None, 0.0
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        assert self.run(self.storage.depth()) == sum(map(len, self.model.lanes.values()))
+
+    @invariant()
+    def the_next_time_is_known(self) -> None:
+        now = self.clock.now()
+        times = [head.until if head.lease else head.not_before for head in self.model.heads()]
+        future = [time for time in times if time > now]
+        due = self.run(self.storage.next_due())
+        # What came due since the last take may still be announced.
+        assert due == min(future, default=None) or (due is not None and due <= now)
+
+
+class MemoryMachine(InboxMachine):
+    def make(self) -> Storage:
+        return MemoryStorage(clock=self.clock, max_lane_backlog=LANE_LIMIT)
+
+
+class SQLiteMachine(InboxMachine):
+    def make(self) -> Storage:
+        return SQLiteStorage(self.folder / "bot.db", clock=self.clock, max_lane_backlog=LANE_LIMIT)
+
+    @rule()
+    def crash(self) -> None:
+        """Go on with the files as they lie there now, as after a kill."""
+        image = Path(tempfile.mkdtemp(dir=self.folder)) / "bot.db"
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{self.storage._path}{suffix}", f"{image}{suffix}")  # type: ignore[attr-defined]
+        self.run(self.storage.__aexit__())
+        self.storage = SQLiteStorage(image, clock=self.clock, max_lane_backlog=LANE_LIMIT)
+        self.run(self.storage.__aenter__())
+        for head in self.model.held():
+            head.crashes += 1
+        self.forget_leases()
+
+
+@pytest.mark.parametrize("machine", [MemoryMachine, SQLiteMachine])
+def test_inbox_does_what_its_model_does(machine: type[InboxMachine]) -> None:
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=40,
+            stateful_step_count=40,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

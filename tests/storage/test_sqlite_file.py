@@ -1,0 +1,218 @@
+"""The file and who may open it: the serving lock, commands beside the server, schema numbers, strangers' files."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from linqbot.clock import MovableClock
+from linqbot.errors import ConfigError, StorageError, StorageUnavailable
+from linqbot.events.delivery import Delivery
+from linqbot.storage.inbox import Ack, Finish
+from linqbot.storage.outbox import Effect
+from linqbot.storage.sqlite import SQLiteStorage
+
+pytestmark = pytest.mark.anyio
+
+MakeDelivery = Callable[..., Delivery]
+MakeEffect = Callable[..., Effect]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "bot.db"
+
+
+async def opened_and_closed(path: Path) -> None:
+    async with SQLiteStorage(path):
+        pass
+
+
+async def refusal(path: Path) -> Exception:
+    with pytest.raises((ConfigError, StorageError)) as caught:
+        await SQLiteStorage(path).__aenter__()
+    return caught.value
+
+
+async def test_a_second_server_is_refused_and_told_who_serves(path: Path) -> None:
+    async with SQLiteStorage(path):
+        error = await refusal(path)
+        assert isinstance(error, ConfigError)
+        assert f"process {os.getpid()}" in str(error)
+    async with SQLiteStorage(path):
+        pass
+
+
+async def test_another_name_of_the_file_meets_the_same_lock(path: Path, tmp_path: Path) -> None:
+    async with SQLiteStorage(path):
+        (tmp_path / "alias.db").symlink_to(path)
+        assert isinstance(await refusal(tmp_path / "alias.db"), ConfigError)
+
+
+def test_the_lock_of_a_killed_server_is_free(path: Path) -> None:
+    serve = (
+        "import asyncio, sys\n"
+        "from linqbot.storage.sqlite import SQLiteStorage\n"
+        "async def main():\n"
+        "    async with SQLiteStorage(sys.argv[1]):\n"
+        "        print('open', flush=True)\n"
+        "        await asyncio.Event().wait()\n"
+        "asyncio.run(main())"
+    )
+    with subprocess.Popen([sys.executable, "-c", serve, str(path)], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout
+        child.stdout.readline()
+        assert f"process {child.pid}" in str(asyncio.run(refusal(path)))
+        child.send_signal(signal.SIGKILL)
+    asyncio.run(opened_and_closed(path))
+
+
+async def test_a_command_beside_the_server_puts_and_wakes_it(
+    path: Path, delivery: MakeDelivery, effect: MakeEffect
+) -> None:
+    async with SQLiteStorage(path) as server:
+        await server.put(delivery("c:1", name="w.1"))
+        await server.changed()
+        async with SQLiteStorage(path, serving=False) as command:
+            assert command.install == server.install
+            assert await command.put(delivery("c:1", name="w.1")) is False
+            assert await command.put(delivery("c:1", name="w.2")) is True
+            await command.begin(effect("w.2"))
+        await asyncio.wait_for(server.changed(), 5)
+        for name in ("w.1", "w.2"):
+            (lease,) = await server.take(10, lease_s=60)
+            assert lease.delivery.id == name
+            await server.finish(lease, Finish(Ack()))
+        assert await server.effects("w.2") == [effect("w.2")]
+
+
+async def test_the_loop_runs_on_while_a_command_writes_beside(path: Path, delivery: MakeDelivery) -> None:
+    async with SQLiteStorage(path) as server:
+        command = sqlite3.connect(path, isolation_level=None)
+        command.execute("BEGIN IMMEDIATE")
+        started = time.monotonic()
+        putting = asyncio.ensure_future(server.put(delivery()))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert time.monotonic() - started < 3
+        assert not putting.done()
+        command.execute("COMMIT")
+        command.close()
+        assert await asyncio.wait_for(putting, 5) is True
+
+
+async def test_a_command_that_writes_too_long_makes_the_storage_unavailable(
+    path: Path, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linqbot.storage.sqlite_writer.BUSY_TIMEOUT_MS", 1)
+    async with SQLiteStorage(path) as server:
+        command = sqlite3.connect(path, isolation_level=None)
+        command.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageUnavailable, match="locked"):
+            await server.put(delivery())
+        command.execute("COMMIT")
+        command.close()
+        assert await server.put(delivery()) is True
+
+
+async def test_claims_hold_while_a_command_writes_beside(path: Path, delivery: MakeDelivery) -> None:
+    async with SQLiteStorage(path) as server, SQLiteStorage(path, serving=False) as command:
+        await server.put(delivery("c:1", name="w.1"))
+        (lease,) = await server.take(10, lease_s=60)
+        await command.put(delivery("c:1", name="w.2"))
+        await server.put(delivery("c:1", name="w.3"))
+        await command.put(delivery("c:1", name="w.4"))
+        assert await server.take(10, lease_s=60) == []
+        await server.finish(lease, Finish(Ack()))
+        for name in ("w.2", "w.3", "w.4"):
+            (lease,) = await server.take(10, lease_s=60)
+            assert lease.delivery.id == name
+            await server.finish(lease, Finish(Ack()))
+        assert await command.depth() == 0
+
+
+async def test_a_command_beside_the_server_may_not_take(path: Path) -> None:
+    async with SQLiteStorage(path, serving=False) as command:
+        with pytest.raises(StorageError):
+            await command.take(1, lease_s=60)
+
+
+async def test_a_storage_that_is_not_open_says_so(path: Path, delivery: MakeDelivery) -> None:
+    storage = SQLiteStorage(path)
+    with pytest.raises(StorageUnavailable, match="async with"):
+        await storage.put(delivery())
+    with pytest.raises(StorageUnavailable, match="async with"):
+        await storage.load("bot")
+
+
+def test_a_newer_schema_is_refused(path: Path) -> None:
+    asyncio.run(opened_and_closed(path))
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 999")
+    db.close()
+    error = asyncio.run(refusal(path))
+    assert type(error) is StorageError
+    assert "schema 999" in str(error)
+    assert "Upgrade linqbot" in str(error)
+
+
+def test_a_file_that_is_not_sqlite_is_refused_and_left_alone(path: Path) -> None:
+    path.write_bytes(b"Dear diary, " * 100)
+    assert "not an SQLite file" in str(asyncio.run(refusal(path)))
+    assert path.read_bytes() == b"Dear diary, " * 100
+
+
+def test_a_database_of_another_program_is_refused_and_left_alone(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE songs (title)")
+    db.close()
+    assert "another program" in str(asyncio.run(refusal(path)))
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("songs",)]
+    db.close()
+
+
+def test_an_opening_that_failed_leaves_no_lock(path: Path) -> None:
+    path.write_bytes(b"Dear diary, " * 100)
+    asyncio.run(refusal(path))
+    path.unlink()
+    asyncio.run(opened_and_closed(path))
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    error = asyncio.run(refusal(tmp_path / "missing" / "bot.db"))
+    assert isinstance(error, ConfigError)
+    assert str(tmp_path / "missing" / "bot.db") in str(error)
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    assert "is a folder" in str(asyncio.run(refusal(tmp_path)))
+
+
+async def test_what_people_wrote_is_readable_by_the_owner_only(path: Path, delivery: MakeDelivery) -> None:
+    async with SQLiteStorage(path) as storage:
+        await storage.put(delivery())
+        for name in ("bot.db", "bot.db-wal", "bot.db-shm", "bot.db.lock"):
+            assert (path.parent / name).stat().st_mode & 0o077 == 0
+
+
+async def test_a_body_is_gone_from_the_file_after_the_ack(
+    path: Path, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    async with SQLiteStorage(path, clock=clock) as storage:
+        await storage.put(delivery(body=b"x" * 3000))
+        (lease,) = await storage.take(1, lease_s=60)
+        await storage.finish(lease, Finish(Ack()))
+    db = sqlite3.connect(path)
+    assert db.execute("SELECT count(*) FROM body").fetchone() == (0,)
+    assert db.execute("SELECT count(*) FROM delivery").fetchone() == (0,)
+    db.close()
