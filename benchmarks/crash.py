@@ -90,6 +90,11 @@ class Served:
         self.process.send_signal(sig)
         return await self.process.wait()
 
+    async def close(self) -> None:
+        if self.process is not None and self.process.returncode is None:
+            await self.kill()
+        self._log.close()
+
     async def up(self, http: httpx.AsyncClient, path: str) -> None:
         async with asyncio.timeout(60):
             while True:
@@ -198,8 +203,7 @@ async def run(deliveries: int, kills: int, *, seed: int = 0, folder: Path | None
                     _compare(report, chat, numbers, await _replies(http, emulator.url, chat))
             finally:
                 for served in (bot, emulator):
-                    if served.process is not None and served.process.returncode is None:
-                        await served.kill()
+                    await served.close()
     report.seconds = time.monotonic() - started
     return report
 

@@ -1,0 +1,89 @@
+"""A person opens the page of `linqbot dev`, texts, sees the dots, and gets the echo: in a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+BOT = """
+import asyncio
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot()
+
+
+@bot.on_message
+async def echo(message: MessageReceived, ctx: Context) -> None:
+    await asyncio.sleep(1.5)  # thinking takes a while: this is when people see dots
+    await ctx.reply(f"You said: {message.text}", effect="confetti")
+"""
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        CHROMIUM is None and os.environ.get("CI") != "true", reason="no Chromium; get it with: apt-get install chromium"
+    ),
+]
+
+
+@pytest.fixture
+def page_address(tmp_path: Path) -> Iterator[str]:
+    (tmp_path / "bot.py").write_text(BOT)
+    with httpx.Client(trust_env=False) as http, (tmp_path / "log").open("w") as log:
+        port = "4417"
+        dev = subprocess.Popen(
+            [sys.executable, "-m", "linqbot", "dev", "bot.py", "--port", port], cwd=tmp_path, stdout=log, stderr=log
+        )
+        try:
+            end = time.monotonic() + 60
+            while "Text your bot" not in (tmp_path / "log").read_text():
+                assert dev.poll() is None, (tmp_path / "log").read_text()
+                assert time.monotonic() < end, (tmp_path / "log").read_text()
+                time.sleep(0.1)
+            assert http.get(f"http://127.0.0.1:{port}/").status_code == 200
+            yield f"http://127.0.0.1:{port}/"
+        finally:
+            dev.terminate()
+            dev.wait(20)
+
+
+def test_a_person_types_sees_the_dots_and_gets_the_echo_in_a_bubble(page_address: str, tmp_path: Path) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 940})
+        mistakes: list[str] = []
+        page.on("pageerror", lambda error: mistakes.append(str(error)))
+        page.goto(page_address)
+        expect(page.get_by_role("textbox", name="Message")).to_have_value("Hello!")
+        page.keyboard.press("Enter")
+        log = page.get_by_role("log")
+        expect(log.get_by_text("Hello!", exact=True)).to_be_visible()
+        expect(page.locator(".typing, [class*=typing]").first).to_be_visible(timeout=10_000)
+        expect(log.get_by_text("You said: Hello!")).to_be_visible(timeout=15_000)
+        expect(page.get_by_text("Sent with Confetti", exact=False)).to_be_visible()
+        page.screenshot(path=str(tmp_path / "phone.png"))
+        if shots := os.environ.get("LINQBOT_SCREENSHOTS"):
+            shutil.copy(tmp_path / "phone.png", Path(shots) / "phone.png")
+        browser.close()
+    assert mistakes == []
