@@ -23,6 +23,8 @@ class Bot(Router):
             `never`.
         allow: Who may talk to it: handles, or a function of the event. Nobody else gets a reply, a read receipt or
             dots. None allows everybody.
+        loop_breaker: Stop answering a chat where each message comes within seconds of our reply and says nothing new:
+            another bot, which would never stop either.
         max_age_s: Messages older than this are old news, which only handlers with `late=True` get. None: never.
     """
 
@@ -34,6 +36,7 @@ class Bot(Router):
         groups: Groups = "addressed",
         allow: Collection[str] | Callable[[Event], bool] | None = None,
         max_age_s: float | None = DAY_S,
+        loop_breaker: bool = True,
     ) -> None:
         super().__init__()
         if groups not in ("addressed", "all", "never"):
@@ -44,6 +47,7 @@ class Bot(Router):
         self.typing = typing
         self.groups: Groups = groups
         self.max_age_s = max_age_s
+        self.loop_breaker = loop_breaker
         self.allow: Callable[[Event], bool] | None = _among(allow) if isinstance(allow, Collection) else allow
 
 

@@ -7,7 +7,7 @@ or with `ctx.client` directly, stands in the ledger before it is tried.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from linqbot.bot.drafts import Content, bubbles
+from linqbot.bot.drafts import Content, bubbles, text_of
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
 from linqbot.errors import BotError, LinqApiError, MessageGone
@@ -52,14 +52,24 @@ class Context:
         client: Linq's whole API. Calls made through it are as safe as `reply`.
         match: The match of the `regex` filter that fitted, if one did.
         handler: Name of the handler that took the event; None before one was found.
+        attempts: How often that handler may run, where it said so itself.
     """
 
-    def __init__(self, event: Event, client: Client, *, typing: TypingIndicator | None = None) -> None:
+    def __init__(
+        self,
+        event: Event,
+        client: Client,
+        *,
+        typing: TypingIndicator | None = None,
+        said: Callable[[str, str], None] | None = None,
+    ) -> None:
         self.event = event
         self.client = client
         self.match: re.Match[str] | None = None
         self.handler: str | None = None
+        self.attempts: int | None = None
         self._typing = typing or TypingIndicator(client, event.chat_id)
+        self._said = said
 
     @cached_property
     def log(self) -> Any:
@@ -142,10 +152,11 @@ class Context:
         finally:
             await self._typing.stop()
 
-    def take(self, handler: str, match: re.Match[str] | None) -> None:
+    def take(self, handler: str, match: re.Match[str] | None, attempts: int | None) -> None:
         """Note which handler took the event, and the match of its filter. Called by dispatch."""
         self.handler = handler
         self.match = match
+        self.attempts = attempts
 
     def show_typing_when_slow(self) -> None:
         """Show dots by themselves if the handler works for a while. Called by dispatch."""
@@ -171,6 +182,8 @@ class Context:
                     return Sent(tuple(sent), status="opted_out")
                 raise
             self._typing.sent()
+            if self._said is not None:
+                self._said(self.chat_id, text_of(message))
             sent.append(answer.message)
         return Sent(tuple(sent))
 

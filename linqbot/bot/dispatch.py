@@ -7,6 +7,7 @@ nothing about retries; what a handler raises goes on to the worker.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 
 import structlog
@@ -14,6 +15,7 @@ import structlog
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.handlers import ErrorHandler, Route, call
+from linqbot.bot.loops import LoopBreaker
 from linqbot.bot.router import Middleware, Next, Router
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
@@ -30,24 +32,35 @@ class Dispatcher:
 
     Args:
         clock: Tells how old a message is.
+        deadline_s: Longest a handler may run that does not say so itself.
     Raises:
         BotError: a handler can never run, because one before it takes everything.
     """
 
-    def __init__(self, bot: Bot, clock: Clock) -> None:
+    def __init__(self, bot: Bot, clock: Clock, *, deadline_s: float = 900.0) -> None:
         self._bot = bot
         self._clock = clock
+        self._deadline_s = deadline_s
         self._compiled = [(route, _wrapped(route, around)) for route, around in bot.walk()]
         self._refuse_unreachable()
         self._routes: dict[type[Event], list[tuple[Route, Next]]] = {}
         self._entry = _around(self._route, bot.middleware)
         self._told: set[str] = set()
+        self._loops = LoopBreaker()
         self._hints: set[asyncio.Task[None]] = set()
 
     def context(self, event: Event, client: Client) -> Context:
         """The context a handler of this event gets."""
         shown = self._bot.typing and event.service in (None, "iMessage")
-        return Context(event, client, typing=TypingIndicator(client, event.chat_id, shown=shown))
+        return Context(event, client, typing=TypingIndicator(client, event.chat_id, shown=shown), said=self._said)
+
+    @property
+    def longest_s(self) -> float:
+        """The longest any handler may run."""
+        return max([self._deadline_s, *(route.deadline_s or 0.0 for route, _ in self._compiled)])
+
+    def _said(self, chat_id: str, text: str) -> None:
+        self._loops.said(chat_id, text, self._clock.now())
 
     async def dispatch(self, event: Event, ctx: Context) -> None:
         """Run the first handler that fits. Raises what it raises, unless an error handler takes it."""
@@ -65,15 +78,18 @@ class Dispatcher:
         if (reason := self._unwanted(event)) is not None:
             log.debug("event.ignored", type=event.type, event_id=event.event_id, reason=reason)
             return
+        if self._is_loop(event):
+            return
         is_late = self._is_late(event)
         for route, handle in self._routes_for(type(event)):
             if is_late and not route.late:
                 continue
             fit = route.fits(event)
             if fit:
-                ctx.take(route.name, None if fit is True else fit)
+                ctx.take(route.name, fit if isinstance(fit, re.Match) else None, route.attempts)
                 self._be_polite(event, ctx)
-                await handle(event, ctx)
+                async with asyncio.timeout(route.deadline_s or self._deadline_s):
+                    await handle(event, ctx)
                 return
         self._unhandled(event)
 
@@ -96,6 +112,15 @@ class Dispatcher:
             if isinstance(event, MessageReceived) and not event.is_addressed:
                 return "in a group, not addressed"
         return None
+
+    def _is_loop(self, event: Event) -> bool:
+        if not isinstance(event, MessageReceived) or not self._bot.loop_breaker:
+            return False
+        sent_at = self._clock.now() if event.sent_at is None else event.sent_at.timestamp()
+        if not self._loops.heard(event.chat_id, event.text, sent_at):
+            return False
+        log.error("loop.broken", event_id=event.event_id, chat_id=event.chat_id)
+        return True
 
     def _is_late(self, event: Event) -> bool:
         if not isinstance(event, MessageReceived):

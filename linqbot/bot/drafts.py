@@ -62,3 +62,8 @@ def _may_follow(parts: Sequence[Part], part: Part) -> bool:
     if isinstance(part, _ALONE) or isinstance(parts[-1], _ALONE):
         return False
     return not (isinstance(part, TextPart) and isinstance(parts[-1], TextPart))
+
+
+def text_of(message: MessageContent) -> str:
+    """The text parts, joined by newlines; empty when there are none."""
+    return "\n".join(part.value for part in message.parts or () if isinstance(part, TextPart))

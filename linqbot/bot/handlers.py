@@ -30,6 +30,7 @@ class Route:
     Attributes:
         event: The class of events it takes, subclasses included.
         late: True when it asked for old news: reconciled messages, and messages older than the bot's `max_age_s`.
+        attempts, deadline_s: How often and how long it may run, where it says so itself.
     """
 
     event: type[Event]
@@ -37,6 +38,8 @@ class Route:
     handler: Handler[Any]
     name: str
     late: bool = False
+    attempts: int | None = None
+    deadline_s: float | None = None
 
     def fits(self, event: Event) -> Fit:
         """True or a regular expression's match when every filter holds."""

@@ -35,12 +35,21 @@ class Router:
         self._middleware: list[Middleware] = []
         self._error_handlers: list[tuple[type[Exception], ErrorHandler]] = []
 
-    def on(self, event: type[E], *filters: Predicate[E], late: bool = False) -> Callable[[Handler[E]], Handler[E]]:
+    def on(
+        self,
+        event: type[E],
+        *filters: Predicate[E],
+        late: bool = False,
+        attempts: int | None = None,
+        deadline_s: float | None = None,
+    ) -> Callable[[Handler[E]], Handler[E]]:
         """Handle events of a class, when every filter holds.
 
         Args:
             event: Any event class; a base class takes everything below it, `Event` takes all.
             late: Also take old news: reconciled messages, and messages older than the bot's `max_age_s`.
+            attempts: How often it is run before an event it fails on becomes a dead letter; None is the worker's 5.
+            deadline_s: How long it may run before it counts as failed; None is the worker's 15 minutes.
 
         Example:
             `@bot.on(MessageRead)`
@@ -52,7 +61,8 @@ class Router:
                 raise BotError(f"{predicate!r} is no filter. A filter is a plain function of one argument, the event.")
 
         def register(handler: Handler[E]) -> Handler[E]:
-            self._entries.append(Route(event, filters, handler, check(handler, event), late))
+            name = check(handler, event)
+            self._entries.append(Route(event, filters, handler, name, late, attempts, deadline_s))
             return handler
 
         return register
@@ -62,32 +72,40 @@ class Router:
 
     @overload
     def on_message(
-        self, *filters: str | Predicate[MessageReceived], late: bool = False
+        self,
+        *filters: str | Predicate[MessageReceived],
+        late: bool = False,
+        attempts: int | None = None,
+        deadline_s: float | None = None,
     ) -> Callable[[Handler[MessageReceived]], Handler[MessageReceived]]: ...
 
-    def on_message(self, *given: Any, late: bool = False) -> Any:
+    def on_message(self, *given: Any, **how: Any) -> Any:
         """Handle messages from people.
 
         Args:
             given: Filters. Strings are whole texts, trimmed and in any case; any of them fits.
-            late: See `on`.
+            how: `late`, `attempts` and `deadline_s`: see `on`.
 
         Example:
             `@bot.on_message`, `@bot.on_message("hi", "hello")`, `@bot.on_message(regex(r"order (\\d+)"), in_direct)`
         """
-        return self._register(MessageReceived, given, late)
+        return self._register(MessageReceived, given, how)
 
     @overload
     def on_edit(self, handler: Handler[MessageEdited], /) -> Handler[MessageEdited]: ...
 
     @overload
     def on_edit(
-        self, *filters: str | Predicate[MessageEdited], late: bool = False
+        self,
+        *filters: str | Predicate[MessageEdited],
+        late: bool = False,
+        attempts: int | None = None,
+        deadline_s: float | None = None,
     ) -> Callable[[Handler[MessageEdited]], Handler[MessageEdited]]: ...
 
-    def on_edit(self, *given: Any, late: bool = False) -> Any:
+    def on_edit(self, *given: Any, **how: Any) -> Any:
         """Handle edits people make to their messages. Arguments are those of `on_message`."""
-        return self._register(MessageEdited, given, late)
+        return self._register(MessageEdited, given, how)
 
     @overload
     def on_reaction(self, handler: Handler[ReactionAdded], /) -> Handler[ReactionAdded]: ...
@@ -168,14 +186,14 @@ class Router:
     def error_handlers(self) -> tuple[tuple[type[Exception], ErrorHandler], ...]:
         return tuple(self._error_handlers)
 
-    def _register(self, event: type[Event], given: tuple[Any, ...], late: bool) -> Any:
+    def _register(self, event: type[Event], given: tuple[Any, ...], how: dict[str, Any]) -> Any:
         if len(given) == 1 and is_handler(given[0]):
             return self.on(event)(given[0])
         texts = tuple(text for text in given if isinstance(text, str))
         filters = [predicate for predicate in given if not isinstance(predicate, str)]
         if texts:
             filters.insert(0, exact(*texts))
-        return self.on(event, *filters, late=late)
+        return self.on(event, *filters, **how)
 
 
 def _known_reaction(name: str) -> None:

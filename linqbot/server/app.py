@@ -24,6 +24,7 @@ from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.backend import Storage
 from linqbot.webhooks import Secret
 from linqbot.worker.lanes import Worker
+from linqbot.worker.pace import Pace
 from linqbot.worker.turn import Patience, Turns
 
 log = structlog.get_logger("linqbot.server")
@@ -64,7 +65,9 @@ def create_app(
             "Set LINQ_WEBHOOK_SECRET to the signing secret shown when the subscription was created."
         )
     clock = clock or SystemClock()
-    turns = Turns(Dispatcher(bot, clock), client, storage, clock, patience or Patience())
+    patience = patience or Patience()
+    dispatcher = Dispatcher(bot, clock, deadline_s=patience.deadline_s)
+    turns = Turns(dispatcher, client, storage, clock, Pace(clock), patience)
     worker = Worker(turns, storage, clock, concurrency=concurrency)
     webhook = WebhookEndpoint(
         storage,

@@ -35,7 +35,7 @@ class Worker:
         self._storage = storage
         self._clock = clock
         self._concurrency = concurrency
-        self._lease_s = turns.patience.deadline_s + LEASE_SLACK_S
+        self._lease_s = turns.dispatcher.longest_s + LEASE_SLACK_S
         self._running: set[asyncio.Task[None]] = set()
         self._slot_free = asyncio.Event()
         self._stopping = False

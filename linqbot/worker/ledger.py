@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from linqbot.clock import Clock
 from linqbot.errors import AmbiguousEffect, LinqApiError, LinqUnavailable, MessageGone, RateLimited
 from linqbot.storage.backend import Storage
 from linqbot.storage.outbox import Effect, EffectStatus
+from linqbot.worker.pace import Pace
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -61,9 +63,10 @@ class Ledger:
         known: Effects on record from earlier runs of this turn.
     """
 
-    def __init__(self, storage: Storage, clock: Clock, turn: str, known: Sequence[Effect] = ()) -> None:
+    def __init__(self, storage: Storage, clock: Clock, pace: Pace, turn: str, known: Sequence[Effect] = ()) -> None:
         self._storage = storage
         self._clock = clock
+        self._pace = pace
         self._turn = turn
         self._known = {effect.slot: effect for effect in known}
         self._slots = 0
@@ -137,17 +140,31 @@ class Ledger:
     async def _persistently(self, call: Call, run: Run) -> Answer:
         """Repeat while Linq is away, in place for a while; then park the turn."""
         until = self._clock.now() + SEND_FOR_S
-        for attempt in range(1_000):
+        for attempt in itertools.count():
+            await self._in_time(self._pace.wait_s(call), until, "the pace Linq allows between a line and a person")
             try:
-                return await run(call)
-            except (LinqUnavailable, RateLimited) as error:
-                if call.safety == "once" and not isinstance(error, RateLimited):
-                    raise TurnParked(str(error)) from error
+                answer = await run(call)
+            except RateLimited as error:
                 wait_s = error.retry_after_s or BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
-                if self._clock.now() + wait_s > until:
-                    raise TurnParked(str(error), after_s=error.retry_after_s) from error
-                await self._clock.wait_until(self._clock.now() + wait_s)
-        raise TurnParked("Linq stayed away.")
+                self._pace.hold(call, wait_s)
+                await self._in_time(wait_s, until, str(error))
+            except LinqUnavailable as error:
+                if call.safety == "once":
+                    raise TurnParked(str(error)) from error
+                await self._in_time(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)], until, str(error))
+            else:
+                self._pace.sent(call)
+                return answer
+        raise AssertionError
+
+    async def _in_time(self, wait_s: float, until: float, reason: str) -> None:
+        """Wait here if that ends in time, else park the turn: a waiting turn holds no place of another chat's."""
+        if wait_s <= 0:
+            return
+        now = self._clock.now()
+        if now + wait_s > until:
+            raise TurnParked(reason, after_s=wait_s)
+        await self._clock.wait_until(now + wait_s)
 
     async def _close(self, effect: Effect, status: EffectStatus, data: bytes, answer: Answer | None = None) -> None:
         message_id, chat_id = _ids_in(answer.data) if answer is not None else (None, None)

@@ -24,6 +24,7 @@ from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Bury, Finish, Lease, Outcome, Park, Retry
 from linqbot.worker.ledger import Ledger, TurnParked
+from linqbot.worker.pace import Pace
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -66,6 +67,7 @@ class Turns:
     client: Client
     storage: Storage
     clock: Clock
+    pace: Pace
     patience: Patience = Patience()
 
     async def run(self, lease: Lease) -> None:
@@ -80,7 +82,7 @@ class Turns:
             await self._finish(lease, Bury(reason), None)
             return
         known = [] if lease.is_first_run else await self.storage.effects(delivery.id)
-        ledger = Ledger(self.storage, self.clock, delivery.id, known)
+        ledger = Ledger(self.storage, self.clock, self.pace, delivery.id, known)
         outcome = await self._outcome(lease, ledger)
         await self._finish(lease, outcome, ledger)
 
@@ -89,16 +91,16 @@ class Turns:
         try:
             event = await self._understood(lease)
             ctx = self.dispatcher.context(event, self.client.wrapped(ledger.wrap))
-            async with asyncio.timeout(self.patience.deadline_s):
-                await self.dispatcher.dispatch(event, ctx)
+            await self.dispatcher.dispatch(event, ctx)
         except asyncio.CancelledError:
             # The worker stops: give the delivery back at once, it was not its fault.
             return Park(self.clock.now(), "stopped")
         except BaseException as error:  # noqa: BLE001 - whatever ends a handler is decided here
-            return self._decided(lease, error, ctx.handler if ctx else None)
+            return self._decided(lease, error, ctx)
         return Ack()
 
-    def _decided(self, lease: Lease, error: BaseException, handler: str | None) -> Outcome:
+    def _decided(self, lease: Lease, error: BaseException, ctx: Context | None) -> Outcome:
+        handler = ctx.handler if ctx else None
         cause = _cause(error)
         if isinstance(cause, TurnParked):
             return self._park(lease, str(cause), cause.after_s)
@@ -111,7 +113,7 @@ class Turns:
             return Bury(str(cause), handler)
         if not isinstance(error, Exception):
             raise error
-        return self._failed(lease, error, handler)
+        return self._failed(lease, error, handler, (ctx.attempts if ctx else None) or self.patience.attempts)
 
     async def _understood(self, lease: Lease) -> Event:
         event = parse(lease.delivery)
@@ -139,7 +141,7 @@ class Turns:
         log.warning("turn.parked", delivery=lease.delivery.id, reason=reason)
         return Park(now + (self.patience.park_s if after_s is None else after_s), reason)
 
-    def _failed(self, lease: Lease, error: Exception, handler: str | None) -> Outcome:
+    def _failed(self, lease: Lease, error: Exception, handler: str | None, attempts: int) -> Outcome:
         failures = lease.attempts + 1
         facts = {
             "delivery": lease.delivery.id,
@@ -148,7 +150,7 @@ class Turns:
             "error": type(error).__name__,
             "at": _place(error),
         }
-        if failures >= self.patience.attempts:
+        if failures >= attempts:
             log.error("turn.buried", **facts)
             return Bury("".join(traceback.format_exception(error)), handler, failed=True)
         pause_s = self.patience.pause_s(failures)

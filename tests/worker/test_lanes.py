@@ -15,6 +15,7 @@ from linqbot.clock import MovableClock
 from linqbot.events.message import MessageReceived
 from linqbot.storage.memory import MemoryStorage
 from linqbot.worker.lanes import Worker
+from linqbot.worker.pace import Pace
 from linqbot.worker.turn import Turns
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.anyio
 async def working(bot: Bot, *, concurrency: int = 200) -> AsyncIterator[tuple[MemoryStorage, MovableClock, Worker]]:
     clock = MovableClock(NOW, frozen=True)
     async with MemoryStorage(clock=clock) as storage:
-        turns = Turns(Dispatcher(bot, clock), Linq().client, storage, clock)
+        turns = Turns(Dispatcher(bot, clock), Linq().client, storage, clock, Pace(clock))
         worker = Worker(turns, storage, clock, concurrency=concurrency)
         worker.start()
         try:

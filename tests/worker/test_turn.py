@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from rooms import CHAT, NOW, Linq, delivery, text_body
 
 from linqbot.bot.bot import Bot
@@ -23,6 +24,7 @@ from linqbot.events.message import MessageReceived
 from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite import SQLiteStorage
 from linqbot.worker.ledger import effect_key
+from linqbot.worker.pace import Pace
 from linqbot.worker.turn import Patience, Turns
 
 pytestmark = pytest.mark.anyio
@@ -60,7 +62,14 @@ class House:
     def turns(self, handle: Handle, **patience: Any) -> Turns:
         bot = Bot(read=False, typing=False, groups="all")
         bot.on_message(handle)
-        return Turns(Dispatcher(bot, self.clock), self.linq.client, self.storage, self.clock, Patience(**patience))
+        return Turns(
+            Dispatcher(bot, self.clock, deadline_s=patience.get("deadline_s", 900)),
+            self.linq.client,
+            self.storage,
+            self.clock,
+            Pace(self.clock),
+            Patience(**patience),
+        )
 
     async def lease(self) -> Lease:
         (lease,) = await self.storage.take(1, lease_s=1000)
@@ -266,14 +275,14 @@ async def test_a_failing_handler_is_run_again_with_growing_pauses_and_then_burie
     assert dead.handler.endswith("failing")
 
 
-async def test_the_log_of_a_failure_tells_where_and_not_what(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_log_of_a_failure_tells_where_and_not_what(house: House) -> None:
     await put(house, "a private text")
-    await house.run(failing)
-    out = capsys.readouterr()
-    assert "turn.failed" in out.out + out.err
-    assert "test_turn.py:" in out.out + out.err
-    assert "secret" not in out.out + out.err
-    assert "private" not in out.out + out.err
+    with structlog.testing.capture_logs() as logs:
+        await house.run(failing)
+    (failed,) = [entry for entry in logs if entry["event"] == "turn.failed"]
+    assert failed["at"].startswith("test_turn.py:")
+    assert "secret" not in str(logs)
+    assert "private" not in str(logs)
 
 
 @pytest.mark.parametrize("error", [LinqUnavailable("away"), RateLimited("slow down", status=429, retry_after_s=90)])
@@ -403,6 +412,45 @@ async def test_a_handler_past_its_deadline_has_failed(house: House) -> None:
     await house.run(endless, deadline_s=0.01, attempts=1)
     (dead,) = await house.storage.dead_letters()
     assert "TimeoutError" in dead.error
+
+
+async def test_a_handler_may_say_for_itself_how_often_and_how_long_it_runs(house: House) -> None:
+    bot = Bot(read=False, typing=False)
+
+    @bot.on_message("once", attempts=1)
+    async def once(message: MessageReceived, ctx: Context) -> None:
+        raise ValueError
+
+    @bot.on_message(deadline_s=0.01, attempts=1)
+    async def hurried(message: MessageReceived, ctx: Context) -> None:
+        await asyncio.Event().wait()
+
+    dispatcher = Dispatcher(bot, house.clock, deadline_s=5000)
+    assert dispatcher.longest_s == 5000
+    turns = Turns(dispatcher, house.linq.client, house.storage, house.clock, Pace(house.clock))
+    for text in ("once", "anything"):
+        await put(house, text)
+        await turns.run(await house.lease())
+    errors = [dead.error.rstrip().rpartition("\n")[2] for dead in await house.storage.dead_letters()]
+    assert errors == ["TimeoutError", "ValueError"]
+
+
+async def test_more_than_linq_allows_in_a_minute_waits_without_holding_a_place(house: House) -> None:
+    await put(house)
+
+    async def chatty(message: MessageReceived, ctx: Context) -> None:
+        for n in range(70):
+            await ctx.send(str(n))
+
+    turns = house.turns(chatty)
+    parked = 0
+    while await house.storage.depth():
+        await turns.run(await house.lease())
+        if (due := await house.storage.next_due()) is not None:
+            parked += 1
+            house.clock.advance(due - house.clock.now())
+    assert house.linq.said() == [str(n) for n in range(70)]
+    assert parked == 2
 
 
 async def test_a_cancelled_turn_is_given_back_at_once(house: House) -> None:
