@@ -47,6 +47,9 @@ class Settings(BaseModel):
     base_url: str = Field("https://api.linqapp.com/api/partner", description="Where Linq's API is")
     webhook_secrets: List = Field((), repr=False, description="Signing secrets, comma-separated while rotating")
     storage: str = Field("sqlite:///linqbot.db", description="sqlite:///PATH, or memory:// which forgets")
+    keep_days: float = Field(
+        0.0, ge=0, description="Days handled deliveries and sent texts are kept, for replay; 0 forgets them at once"
+    )
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on")
     trusted_proxies: List = Field(
@@ -78,7 +81,7 @@ class Settings(BaseModel):
         return create_app(
             bot,
             client=Client(self.api_key, base_url=self.base_url),
-            storage=open_storage(self.storage),
+            storage=open_storage(self.storage, keep_days=self.keep_days),
             secrets=self.webhook_secrets,
             concurrency=self.concurrency,
             allow_legacy_signatures=self.allow_legacy_signatures,

@@ -10,6 +10,7 @@ import pytest
 
 from linqbot import Bot
 from linqbot.cli.main import COMMANDS
+from linqbot.client.endpoints import ENDPOINTS
 from linqbot.settings import Settings, variable
 
 ROOT = Path(__file__).parent.parent
@@ -57,3 +58,11 @@ def test_the_readme_opens_with_the_two_commands() -> None:
         "pip install uv && uv run linqbot dev examples/echo.py",
         "pip install uv && uv run --all-packages pytest",
     ]
+
+
+def test_the_page_on_delivery_names_every_call_that_is_sent_under_a_key() -> None:
+    text = (ROOT / "docs" / "delivery.md").read_text()
+    row = next(line for line in text.splitlines() if line.startswith("| keyed"))
+    assert set(re.findall(r"`([a-z_.]+)`", row)) == {
+        name for name, endpoint in ENDPOINTS.items() if endpoint.safety == "keyed"
+    }

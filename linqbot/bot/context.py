@@ -10,15 +10,19 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 import structlog
 
 from linqbot.bot.drafts import Content, bubbles, text_of
+from linqbot.bot.later import GRACE_S, Later, Scheduled, due_at, shown
 from linqbot.bot.typing import TypingIndicator
+from linqbot.client.call import Answer, Call
 from linqbot.client.client import Client
-from linqbot.errors import BotError, LinqApiError, MessageGone
+from linqbot.clock import Clock, SystemClock
+from linqbot.errors import BotError, LinqApiError, LinqbotError, MessageGone
 from linqbot.events.event import Event
 from linqbot.types.message import Effect, EffectName, MessageContent, ReactionType, ReplyTo, SentMessage
 
@@ -62,6 +66,8 @@ class Context:
         *,
         typing: TypingIndicator | None = None,
         said: Callable[[str, str], None] | None = None,
+        later: Later | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.event = event
         self.client = client
@@ -70,6 +76,8 @@ class Context:
         self.attempts: int | None = None
         self._typing = typing or TypingIndicator(client, event.chat_id)
         self._said = said
+        self._later = later
+        self._clock = clock or SystemClock()
 
     @cached_property
     def log(self) -> Any:
@@ -109,6 +117,44 @@ class Context:
         """Write into the event's chat without hanging on any message. Arguments and errors are those of `reply`."""
         return await self._send(content, effect, None)
 
+    async def send_later(
+        self,
+        *content: Content,
+        at: datetime | None = None,
+        after_s: float | None = None,
+        timezone: str | None = None,
+        effect: EffectName | Effect | None = None,
+        grace_s: float = GRACE_S,
+        key: str | None = None,
+    ) -> Scheduled:
+        """Write into the event's chat at a time, also if the process is restarted in between.
+
+        It goes out in the chat's order, never between two messages of a handler, once; it is kept when this handler
+        ends well, so a handler that fails and runs again schedules it once.
+
+        Args:
+            at: When. Without a zone of its own it needs `timezone`.
+            after_s: Or how long from now, in seconds.
+            timezone: IANA name, such as `America/New_York`.
+            grace_s: How late it may still be sent after a downtime; later it becomes a dead letter.
+            key: Names it within this turn, for handlers whose sends change from run to run.
+        Raises:
+            BotError: the time is not clear.
+            RuleBroken: one of Linq's rules would be broken.
+        """
+        due = due_at(at, after_s, timezone, self._clock.now())
+        messages = bubbles(content, effect=_effect(effect))
+        calls = [await self._as_call(self._fitted(message)) for message in messages]
+        return shown(self._keeper.schedule(self.chat_id, calls, due=due, grace_s=grace_s, key=key), due)
+
+    async def cancel(self, scheduled: Scheduled | str) -> bool:
+        """Take back a send that waits for its time. True only if it still waited."""
+        return await self._keeper.cancel(scheduled if isinstance(scheduled, str) else scheduled.id)
+
+    async def scheduled(self) -> list[Scheduled]:
+        """What waits to be sent into this chat, the earliest first."""
+        return [shown(*entry) for entry in await self._keeper.scheduled(self.chat_id)]
+
     async def react(
         self,
         reaction: ReactionType,
@@ -140,8 +186,8 @@ class Context:
         """Mark the chat as read. Best effort: a failure is logged and never raised."""
         try:
             await self.client.chats.mark_as_read(self.chat_id)
-        except LinqApiError as error:
-            self.log.debug("read.failed", status=error.status, code=error.code)
+        except LinqbotError as error:
+            self.log.debug("read.failed", error=type(error).__name__)
 
     @asynccontextmanager
     async def typing(self) -> AsyncIterator[None]:
@@ -186,6 +232,23 @@ class Context:
                 self._said(self.chat_id, text_of(message))
             sent.append(answer.message)
         return Sent(tuple(sent))
+
+    async def _as_call(self, message: MessageContent) -> Call:
+        """The call that would send `message`, checked by the rules and not made."""
+        calls: list[Call] = []
+
+        async def keep(call: Call) -> Answer:
+            calls.append(call)
+            return Answer(202, {"chat_id": self.chat_id, "message": {"id": ""}})
+
+        await self.client.wrapped(lambda _: keep).chats.messages.send(self.chat_id, message=message)
+        return calls[0]
+
+    @property
+    def _keeper(self) -> Later:
+        if self._later is None:
+            raise BotError("This context keeps nothing for later: it was made outside of a worker.")
+        return self._later
 
     def _fitted(self, message: MessageContent) -> MessageContent:
         if message.effect is not None and self.event.service in {"SMS", "RCS"}:

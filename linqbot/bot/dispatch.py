@@ -15,6 +15,7 @@ import structlog
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.handlers import ErrorHandler, Route, call
+from linqbot.bot.later import Later
 from linqbot.bot.loops import LoopBreaker
 from linqbot.bot.router import Middleware, Next, Router
 from linqbot.bot.typing import TypingIndicator
@@ -49,10 +50,11 @@ class Dispatcher:
         self._loops = LoopBreaker()
         self._hints: set[asyncio.Task[None]] = set()
 
-    def context(self, event: Event, client: Client) -> Context:
+    def context(self, event: Event, client: Client, later: Later | None = None) -> Context:
         """The context a handler of this event gets."""
         shown = self._bot.typing and event.service in (None, "iMessage")
-        return Context(event, client, typing=TypingIndicator(client, event.chat_id, shown=shown), said=self._said)
+        dots = TypingIndicator(client, event.chat_id, shown=shown)
+        return Context(event, client, typing=dots, said=self._said, later=later, clock=self._clock)
 
     @property
     def longest_s(self) -> float:

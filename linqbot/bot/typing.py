@@ -10,7 +10,7 @@ import asyncio
 import structlog
 
 from linqbot.client.client import Client
-from linqbot.errors import LinqApiError
+from linqbot.errors import LinqbotError
 
 log = structlog.get_logger("linqbot.bot")
 
@@ -76,9 +76,9 @@ class TypingIndicator:
         typing = self._client.chats.typing
         try:
             await (typing.start(self._chat_id) if shown else typing.stop(self._chat_id))
-        except LinqApiError as error:
+        except LinqbotError as error:
             self._is_shown = False
-            log.debug("typing.failed", chat_id=self._chat_id, status=error.status, code=error.code)
+            log.debug("typing.failed", chat_id=self._chat_id, error=type(error).__name__)
             return False
         return True
 

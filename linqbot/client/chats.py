@@ -1,12 +1,17 @@
-"""Chats: opening, listing and changing them, who takes part, and who is typing. What is said in them: `messages.py`."""
+"""Chats: opening, listing and changing them, who takes part, and who is typing. What is said in them: `chat_messages.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from linqbot.client.budgets import CARD_SHARES, Budgets
+from linqbot.client.call import Run
+from linqbot.client.chat_background import Background
+from linqbot.client.chat_location import Location
 from linqbot.client.chat_messages import ChatMessages
 from linqbot.client.noun import Listing, Noun, Page, many, read
+from linqbot.client.polls import Polls
 from linqbot.types.chat import Accepted, Chat, ChatCreated, ChatPage, ChatUpdate
 from linqbot.types.message import MessageContent, VoiceMemoSent
 
@@ -18,7 +23,11 @@ class Chats(Noun):
     what its own text says; an id Linq does not know is 404/2001.
     """
 
-    __slots__ = ()
+    __slots__ = ("_budgets",)
+
+    def __init__(self, run: Run, budgets: Budgets) -> None:
+        super().__init__(run)
+        self._budgets = budgets
 
     @property
     def messages(self) -> ChatMessages:
@@ -34,6 +43,21 @@ class Chats(Noun):
     def typing(self) -> Typing:
         """The typing indicator: `start`, `stop`."""
         return Typing(self._run)
+
+    @property
+    def location(self) -> Location:
+        """Where the people of a chat are: `retrieve`, `request`, `stop`."""
+        return Location(self._run)
+
+    @property
+    def polls(self) -> Polls:
+        """Asking a poll: `create`. Its votes: `client.messages.poll`."""
+        return Polls(self._run)
+
+    @property
+    def background(self) -> Background:
+        """What is behind the messages: `set`, `remove`."""
+        return Background(self._run)
 
     async def create(
         self,
@@ -132,10 +156,13 @@ class Chats(Noun):
         """Share your line's contact card: at most once per chat in five minutes. Not repeated after a lost answer.
 
         Raises:
+            RateLimited: shared in this chat less than five minutes ago (R65); it was not sent.
             LinqApiError: 404/2012 when the line has no active card.
         Source: https://docs.linqapp.com/api/resources/chats/methods/share_contact_card
         """
+        self._budgets.check(CARD_SHARES, chat_id, "chats.share_contact_card")
         await self._call("chats.share_contact_card", path={"chat_id": chat_id})
+        self._budgets.spend(CARD_SHARES, chat_id)
 
     async def send_voicememo(
         self,

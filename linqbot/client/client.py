@@ -10,10 +10,17 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
+from linqbot.client.attachments import Attachments
+from linqbot.client.budgets import Budgets
 from linqbot.client.call import Answer, Call, Run
 from linqbot.client.chats import Chats
+from linqbot.client.contact_cards import ContactCards
+from linqbot.client.experiences import Experiences
+from linqbot.client.handles import BlockedHandles, Capability
 from linqbot.client.messages import Messages
-from linqbot.client.phone_numbers import PhoneNumbers
+from linqbot.client.payment_requests import PaymentRequests
+from linqbot.client.payments import PaymentHandles, PaymentProviders, Payments
+from linqbot.client.phone_numbers import AvailableNumber, LegacyLines, PhoneNumbers
 from linqbot.client.transport import HttpTransport, Transport
 from linqbot.client.v2 import V2
 from linqbot.client.v2 import credentials as v2_credentials
@@ -43,7 +50,7 @@ class Client:
         ConfigError: the key is empty or broken over lines, or the base URL is not a plain http(s) address.
     """
 
-    __slots__ = ("_owns_transport", "_run", "_transport")
+    __slots__ = ("_budgets", "_owns_transport", "_run", "_transport")
 
     def __init__(
         self,
@@ -61,13 +68,15 @@ class Client:
                 "The API key is empty, or has spaces, line breaks or foreign letters in it. "
                 "Copy it again from Linq's dashboard into LINQ_API_V3_API_KEY, or try: linqbot dev"
             )
+        clock = clock or SystemClock()
+        self._budgets = Budgets(clock)
         self._transport = Transport(
             api_key,
             base_url=base_url,
             timeout_s=timeout_s,
             connect_timeout_s=connect_timeout_s,
             max_retries=max_retries,
-            clock=clock or SystemClock(),
+            clock=clock,
             credentials={"v2": v2_credentials(api_key)},
             http=transport,
         )
@@ -76,13 +85,18 @@ class Client:
 
     @property
     def chats(self) -> Chats:
-        """Chats, their participants, messages and typing indicators."""
-        return Chats(self._run)
+        """Chats: participants, messages, typing, locations, polls, backgrounds."""
+        return Chats(self._run, self._budgets)
 
     @property
     def messages(self) -> Messages:
-        """Messages by id, tapbacks, and sending from the line Linq finds best."""
+        """Messages by id, tapbacks, threads, polls, and sending from the line Linq finds best."""
         return Messages(self._run)
+
+    @property
+    def attachments(self) -> Attachments:
+        """Files, uploaded before they are sent."""
+        return Attachments(self._run, self._transport.put)
 
     @property
     def webhook_subscriptions(self) -> Subscriptions:
@@ -98,6 +112,56 @@ class Client:
     def phone_numbers(self) -> PhoneNumbers:
         """The lines of the account."""
         return PhoneNumbers(self._run)
+
+    @property
+    def phonenumbers(self) -> LegacyLines:
+        """The lines, as a deprecated endpoint lists them."""
+        return LegacyLines(self._run)
+
+    @property
+    def available_number(self) -> AvailableNumber:
+        """Which line to write from."""
+        return AvailableNumber(self._run)
+
+    @property
+    def capability(self) -> Capability:
+        """What somebody can receive."""
+        return Capability(self._run)
+
+    @property
+    def contact_card(self) -> ContactCards:
+        """Name and photo of a line."""
+        return ContactCards(self._run, self._budgets)
+
+    @property
+    def blocked_handles(self) -> BlockedHandles:
+        """Whom you neither hear nor write to."""
+        return BlockedHandles(self._run)
+
+    @property
+    def experiences(self) -> Experiences:
+        """Ready-made cards, and what they can do."""
+        return Experiences(self._run)
+
+    @property
+    def payment_requests(self) -> PaymentRequests:
+        """Money asked for, paid on a page."""
+        return PaymentRequests(self._run)
+
+    @property
+    def payments(self) -> Payments:
+        """Charging connected customers."""
+        return Payments(self._run)
+
+    @property
+    def payment_providers(self) -> PaymentProviders:
+        """Who makes those payments."""
+        return PaymentProviders(self._run)
+
+    @property
+    def payment_handles(self) -> PaymentHandles:
+        """Which customers are connected."""
+        return PaymentHandles(self._run)
 
     @property
     def v2(self) -> V2:
@@ -125,6 +189,7 @@ class Client:
         """
         client = object.__new__(Client)
         client._transport = self._transport
+        client._budgets = self._budgets
         client._run = wrap(self._run)
         client._owns_transport = False
         return client

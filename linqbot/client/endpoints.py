@@ -25,6 +25,7 @@ class Endpoint:
         safety: What may be done after a lost answer, see `Safety`.
         key_in: Where Linq reads an idempotency key; empty when it takes none.
         once_for: Body field and value that turn the call into a `once` one.
+        accept: The type of answer to ask for, where it is not plain JSON.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Endpoint:
     safety: Safety
     key_in: tuple[KeyPlace, ...] = ()
     once_for: tuple[str, str] | None = None
+    accept: str = ""
 
     @property
     def noun(self) -> str:
@@ -69,7 +71,7 @@ _TABLE = (
     Endpoint("chats.typing.stop", "DELETE", _CHAT + "/typing", "hint"),
     Endpoint("chats.messages.list", "GET", _CHAT + "/messages", "read"),
     Endpoint("chats.messages.send", "POST", _CHAT + "/messages", "keyed", _MESSAGE),
-    Endpoint("chats.location.retrieve", "GET", _CHAT + "/location", "read"),
+    Endpoint("chats.location.retrieve", "GET", _CHAT + "/location", "read", accept="application/geo+json"),
     Endpoint("chats.location.request", "POST", _CHAT + "/location/request", "once"),
     Endpoint("chats.location.stop", "DELETE", _CHAT + "/location", "natural"),
     Endpoint("chats.polls.create", "POST", _CHAT + "/polls", "keyed", ("poll",)),
@@ -166,7 +168,7 @@ def prepare(
         safety=safety,
         body=body,
         query=query,
-        headers=headers,
+        headers={"accept": endpoint.accept, **headers} if endpoint.accept else headers,
         key_in=endpoint.key_in,
     )
 

@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from linqbot.client.noun import Noun, many, read
-from linqbot.types.chat import Accepted
-from linqbot.types.message import Message, MessageContent, ReactionType
+from linqbot.client.noun import Listing, Noun, Page, many, read
+from linqbot.client.polls import MessagePoll
+from linqbot.types.chat import Accepted, Placed
+from linqbot.types.message import (
+    AppIdentity,
+    AppLayout,
+    Experience,
+    Message,
+    MessageContent,
+    MessagePage,
+    MessageSent,
+    ReactionType,
+)
 from linqbot.types.routing import MessageCreated
 
 
@@ -19,6 +29,11 @@ class Messages(Noun):
     """
 
     __slots__ = ()
+
+    @property
+    def poll(self) -> MessagePoll:
+        """A poll by its message's id: `retrieve`, `add_options`, `vote`."""
+        return MessagePoll(self._run)
 
     async def create(
         self,
@@ -122,3 +137,85 @@ class Messages(Noun):
         }
         answer = await self._call("messages.add_reaction", path={"message_id": message_id}, body=body)
         return read(Accepted, answer, "messages.add_reaction")
+
+    async def update_sticker_placement(
+        self, reaction_id: str, *, message_id: str, placement: Mapping[str, float]
+    ) -> Placed:
+        """Move a sticker you put on a message.
+
+        Args:
+            reaction_id: The sticker's, a UUID: `Reaction.id`.
+            message_id: The message it is on.
+            placement: `x` and `y` from -1 to 1, `scale` 0.05 to 2.5 (Linq clamps it), `rotation` in degrees clockwise.
+        Raises:
+            LinqApiError: 400/1005 a tapback, 404 a sticker Linq keeps no reference of.
+        Source: https://docs.linqapp.com/api/resources/messages/methods/update_sticker_placement
+        """
+        path = {"message_id": message_id, "reaction_id": reaction_id}
+        answer = await self._call("messages.update_sticker_placement", path=path, body={"placement": placement})
+        return read(Placed, answer, "messages.update_sticker_placement")
+
+    def list_messages_thread(
+        self,
+        message_id: str,
+        *,
+        cursor: str | None = None,
+        limit: int | None = None,
+        order: Literal["asc", "desc"] | None = None,
+    ) -> Listing[Message]:
+        """List a thread: the message that began it and every reply. A message in no thread is alone in it.
+
+        Args:
+            message_id: Any message of the thread.
+            cursor: A page's `next_cursor`, to go on from there; None begins at the start.
+            limit: Messages a page, 1 to 100; None is 20.
+            order: `asc` is oldest first, as is None.
+        Returns:
+            A listing: `async for message in …` walks over all, `await …` is the first page.
+        Source: https://docs.linqapp.com/api/resources/messages/methods/list_messages_thread
+        """
+
+        async def page(at: str | None) -> Page[Message]:
+            query = {"cursor": at, "limit": limit, "order": order}
+            answer = await self._call("messages.list_messages_thread", path={"message_id": message_id}, query=query)
+            got = read(MessagePage, answer, "messages.list_messages_thread")
+            return Page(got.messages, got.next_cursor or None)
+
+        return Listing(page, cursor)
+
+    async def update_app_card(
+        self,
+        message_id: str,
+        *,
+        layout: AppLayout | Mapping[str, Any],
+        app: AppIdentity | Mapping[str, Any] | None = None,
+        experience: Experience | Mapping[str, Any] | None = None,
+        fallback_text: str | None = None,
+        interactive: bool | None = None,
+        url: str | None = None,
+    ) -> MessageSent:
+        """Give an app card you sent a new look: a new message takes its place. Not repeated after a lost answer.
+
+        Args:
+            layout: What it shows now: one of the captions or `image_url` at least.
+            app: None keeps the card's own.
+            experience, url: What it opens: one of them, or neither. The address is https with up to 2048 characters,
+                or `data:` with 16384.
+            fallback_text: Shown where cards cannot be.
+            interactive: None is True; it is not inherited from the card before.
+        Returns:
+            The new message, with an id of its own.
+        Raises:
+            LinqApiError: 400 no app card of yours, 409 not sent yet: try again after `message.sent`.
+        Source: https://docs.linqapp.com/api/resources/messages/methods/update_app_card
+        """
+        body = {
+            "layout": layout,
+            "app": app,
+            "experience": experience,
+            "fallback_text": fallback_text,
+            "interactive": interactive,
+            "url": url,
+        }
+        answer = await self._call("messages.update_app_card", path={"message_id": message_id}, body=body)
+        return read(MessageSent, answer, "messages.update_app_card")

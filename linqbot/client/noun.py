@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -42,12 +42,12 @@ class Noun:
             RuleBroken: it would break one of Linq's rules; nothing was sent.
         """
         wire = None if body is None else _wire(body)
-        asked = {} if query is None else {field: _word(value) for field, value in query.items() if value is not None}
+        asked = {} if query is None else {field: _words(value) for field, value in query.items() if value is not None}
         path = path or {}
         broken = rules.check(name, wire, asked, path)
         if broken is not None:
             raise RuleBroken(broken.message, rule=broken.rule, status=broken.status, code=broken.code)
-        call = prepare(name, path=path, body=wire, query=tuple(asked.items()))
+        call = prepare(name, path=path, body=wire, query=_pairs(asked))
         if key is None and len(call.key_in) > 1:
             key = call.key  # given in one place, it belongs in all of them
         return await self._run(call.with_key(key) if key else call)
@@ -90,13 +90,20 @@ def _wire(body: Mapping[str, Any]) -> dict[str, Any]:
     return wire
 
 
-def _word(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _words(value: Any) -> str | list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else str(value)
+
+
+def _pairs(query: Mapping[str, str | list[str]]) -> tuple[tuple[str, str], ...]:
+    """Of a list, Linq reads every value under a key of its own."""
+    return tuple(
+        (name, value) for name, given in query.items() for value in ([given] if isinstance(given, str) else given)
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page of a list.
+    """One page of a list; read it like a tuple of its items.
 
     Attributes:
         next_cursor: Give it as `cursor` to read on; None at the end.
@@ -106,6 +113,15 @@ class Page(Generic[T]):
     items: tuple[T, ...]
     next_cursor: str | None = None
     total: int | None = None
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> T:
+        return self.items[index]
 
 
 class Listing(Generic[T]):
@@ -145,3 +161,12 @@ class Listing(Generic[T]):
 
     def __await__(self) -> Generator[Any, None, Page[T]]:
         return self._page(self._cursor).__await__()
+
+
+def at_once(everything: Callable[[], Awaitable[tuple[T, ...]]]) -> Listing[T]:
+    """A list Linq does not page, to be read like those it does: its one page is all there is."""
+
+    async def page(_: str | None) -> Page[T]:
+        return Page(await everything())
+
+    return Listing(page, None)

@@ -1,5 +1,7 @@
 """The way out to Linq: one request, its time limits, its repetitions. The only module that imports httpx.
 
+Uploads leave here too, to the address Linq gives for them: over https or to the base URL's own origin, without the key.
+
 Requests go straight to an httpx transport, past `httpx.AsyncClient`: Linq's API has no redirects, cookies or
 authentication rounds, and the client's machinery for them would cost as much as the rest of the call together. The
 transport is `httpx-aiohttp`'s, because httpcore's pool slows down with the square of the calls in flight.
@@ -12,7 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, TypeAlias, cast
@@ -23,17 +26,23 @@ from uuid import uuid4
 import httpx
 from pydantic_core import from_json, to_json
 
+from linqbot.client.addresses import UnsafeURL, target
 from linqbot.client.call import Answer, Call
 from linqbot.client.envelope import error_for
 from linqbot.client.retry import Failure, pause_s
 from linqbot.clock import Clock
-from linqbot.errors import ConfigError, LinqUnavailable
+from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable
 
 HttpTransport: TypeAlias = httpx.AsyncBaseTransport
 """What a test or the emulator may put in place of the network."""
 
 MAX_CONNECTIONS: Final = 256
 """Open connections to Linq; further calls wait for one within their own time limit."""
+
+SLOWEST_UPLOAD_BYTES_PER_S: Final = 64 * 2**10
+"""An upload's time limit grows with the file: a call's own limit, and what this speed needs."""
+
+_UPLOAD: Final = Call("attachments", "upload", "PUT", "/", "natural")
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -69,6 +78,7 @@ class Transport:
         self._max_retries = max_retries
         self._clock = clock
         self._http = http
+        self._is_given = http is not None
         self._closed = False
         self._url = lru_cache(maxsize=1024)(httpx.URL)  # parsing costs more than sending; chats come again
         self._bearer = _headers({"Authorization": f"Bearer {api_key}"})
@@ -86,9 +96,65 @@ class Transport:
         """
         if call.safety == "keyed" and call.key is None:
             call = call.with_key(str(uuid4()))
+        return await self._repeated(call, self._attempt)
+
+    async def put(
+        self, url: str, chunks: Callable[[], AsyncGenerator[bytes, None]], headers: Mapping[str, str], size: int
+    ) -> None:
+        """PUT bytes to the address Linq gave for an upload, with these headers and no bearer. Follows no redirect.
+
+        Args:
+            chunks: Called for the content before every attempt, from its beginning.
+            size: How many bytes these are.
+        Raises:
+            LinqUnavailable: no answer, 408 or 5xx, still so after the last repetition.
+            LinqApiError: the file was refused; or the address is neither https nor of the base URL's origin.
+        """
+        broken: list[Exception] = []
+
+        async def content() -> AsyncIterator[bytes]:
+            try:
+                async with aclosing(chunks()) as pieces:
+                    async for piece in pieces:
+                        yield piece
+            except Exception as error:
+                broken.append(error)  # the transport would hide it behind an error of its own
+                raise
+
+        async def attempt(call: Call) -> Answer | Failure:
+            request = httpx.Request("PUT", url, headers=headers, content=content(), extensions=self._extensions)
+            outcome = await self._exchange(http, call, request, timeout_s)
+            if broken:
+                raise broken[0]
+            return outcome
+
+        timeout_s = self._timeout_s + size / SLOWEST_UPLOAD_BYTES_PER_S
+        async with self._open_for(url) as http:
+            await self._repeated(_UPLOAD, attempt)
+
+    @asynccontextmanager
+    async def _open_for(self, url: str) -> AsyncIterator[HttpTransport]:
+        """What reaches an upload's address: our own connections for our own origin, else some for this upload."""
+        try:
+            goal = target(url).origin
+        except UnsafeURL as error:
+            raise LinqApiError(f"the address for the upload is not used. {error}", call=_UPLOAD.name) from None
+        is_own = goal.is_same(target(self.base_url).origin)
+        if goal.scheme != "https" and not is_own:
+            raise LinqApiError(f"the upload to {goal} was not made: it is not https", call=_UPLOAD.name)
+        if is_own or self._is_given:
+            yield self._open()
+            return
+        http = _network(httpx.URL(f"{goal}/"))
+        try:
+            yield http
+        finally:
+            await http.aclose()
+
+    async def _repeated(self, call: Call, attempt_once: Callable[[Call], Awaitable[Answer | Failure]]) -> Answer:
         attempt = 0
         while True:
-            outcome = await self._attempt(call)
+            outcome = await attempt_once(call)
             if isinstance(outcome, Answer):
                 return outcome
             wait_s = None
@@ -106,20 +172,23 @@ class Transport:
             await self._http.aclose()
 
     async def _attempt(self, call: Call) -> Answer | Failure:
-        http = self._open()
-        request = self._request(call)
+        return await self._exchange(self._open(), call, self._request(call), self._timeout_s)
+
+    async def _exchange(
+        self, http: HttpTransport, call: Call, request: httpx.Request, timeout_s: float
+    ) -> Answer | Failure:
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(timeout_s):
                 response = await http.handle_async_request(request)
                 try:
                     content = await _content(response)
                 finally:
                     await response.aclose()
         except TimeoutError as error:
-            said = f"no complete answer from {self._origin} within {self._timeout_s:g} s"
+            said = f"no complete answer from {_origin_of(request)} within {timeout_s:g} s"
             return Failure(_unavailable(said, call, error))
         except _network_errors() as error:
-            said = f"no answer from {self._origin} ({_reason(error)})"
+            said = f"no answer from {_origin_of(request)} ({_reason(error)})"
             return Failure(_unavailable(said, call, error), sent=_was_sent(error))
         return self._read(call, response, content)
 
@@ -195,6 +264,10 @@ def _origin(base_url: str) -> httpx.URL:
             "Set LINQ_API_V3_BASE_URL to one such as https://api.linqapp.com/api/partner."
         )
     return url.copy_with(raw_path=b"/")
+
+
+def _origin_of(request: httpx.Request) -> httpx.URL:
+    return request.url.copy_with(raw_path=b"/")
 
 
 def _headers(credentials: Mapping[str, str]) -> httpx.Headers:

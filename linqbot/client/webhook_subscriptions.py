@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from linqbot.client.noun import Noun, many, read
+from linqbot.client.noun import Listing, Noun, at_once, many, read
 from linqbot.types.webhook import CreatedWebhookSubscription, WebhookSubscription, WebhookSubscriptions
 
 
@@ -84,13 +84,17 @@ class Subscriptions(Noun):
         answer = await self._call("webhook_subscriptions.update", path=path, body=body)
         return read(WebhookSubscription, answer, "webhook_subscriptions.update")
 
-    async def list(self) -> tuple[WebhookSubscription, ...]:
-        """List all subscriptions, paused ones too. Linq does not page this list.
+    def list(self) -> Listing[WebhookSubscription]:
+        """List all subscriptions, paused ones too. Linq gives them all at once.
 
         Source: https://docs.linqapp.com/api/resources/webhook_subscriptions/methods/list
         """
-        answer = await self._call("webhook_subscriptions.list")
-        return read(WebhookSubscriptions, answer, "webhook_subscriptions.list").subscriptions
+
+        async def everything() -> tuple[WebhookSubscription, ...]:
+            answer = await self._call("webhook_subscriptions.list")
+            return read(WebhookSubscriptions, answer, "webhook_subscriptions.list").subscriptions
+
+        return at_once(everything)
 
     async def delete(self, subscription_id: str) -> None:
         """Delete a subscription. What Linq has not delivered to it yet is lost.

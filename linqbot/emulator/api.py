@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 from linqbot import rules
 from linqbot.emulator import (
     attachments,
+    audits,
     backgrounds,
     blocked_handles,
     capabilities,
@@ -32,7 +33,10 @@ from linqbot.emulator import (
     locations,
     messages,
     participants,
+    payment_requests,
+    payments,
     polls,
+    reach,
     reactions,
     subscriptions,
     v2,
@@ -60,11 +64,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *voice_memos.ENDPOINTS,
     *attachments.ENDPOINTS,
     *lines.ENDPOINTS,
+    *audits.ENDPOINTS,
     *contact_cards.ENDPOINTS,
     *capabilities.ENDPOINTS,
     *blocked_handles.ENDPOINTS,
     *experiences.ENDPOINTS,
     *subscriptions.ENDPOINTS,
+    *payment_requests.ENDPOINTS,
+    *payments.ENDPOINTS,
 )
 
 _CODES = {400: 1005, 401: 2004, 403: 2005, 404: 2001, 409: 1006, 429: 1007}
@@ -160,7 +167,7 @@ class Api:
             endpoint, ids = self._router.find(request.method, path)
             if endpoint.has_body:
                 body = await read_json(request)
-            return ids, body, self._work(endpoint, ids, request, body)
+            return ids, body, await self._work(endpoint, ids, request, body)
         except ApiError as error:
             return ids, body, error.answer()
         except Exception:
@@ -173,11 +180,13 @@ class Api:
         if scheme.lower() != "bearer" or not fits(key, self._api_key):
             raise ApiError(401, 2004, "Missing or invalid token")
 
-    def _work(self, endpoint: Endpoint, ids: dict[str, str], request: Request, body: Mapping[str, Any]) -> Answer:
+    async def _work(self, endpoint: Endpoint, ids: dict[str, str], request: Request, body: Mapping[str, Any]) -> Answer:
         query = request.query_params
         values = {name: found if len(found := query.getlist(name)) > 1 else found[0] for name in query}
         if (broken := rules.check(endpoint.name, body, values, ids)) is not None:
             raise ApiError(broken.status, broken.code, broken.message)
+        if body and self._world.has_network:
+            await reach.check(body, self._world.public_url)
         ids.update({name: value.lower() for name, value in ids.items() if name.endswith("_id")})
         return endpoint.work(self._world, ApiRequest(ids, query, request.headers, body))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from linqbot.emulator import consent, payloads
+from linqbot.emulator import chatroom, consent
 from linqbot.emulator.answers import Answer
 from linqbot.emulator.chats import present
 from linqbot.emulator.endpoint import ApiRequest, Endpoint
@@ -25,9 +25,7 @@ def take_down(world: World, request: ApiRequest) -> Answer:
 def _change(world: World, chat: Chat, background: dict[str, Any] | None) -> Answer:
     consent.check_line(world.line_of(chat))
     if chat.service == "iMessage" and chat.background != background:
-        chat.background = background
-        world.emit("chat.background_updated", lambda: payloads.background(chat, chat.me), chat)
-        world.show_chat(chat)
+        chatroom.set_background(world, chat, background)
     return Answer(202)
 
 

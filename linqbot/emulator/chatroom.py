@@ -98,14 +98,17 @@ def take_in(
         sent_at=now if sent_at is None else sent_at,
         reconciled_at=reconciled_at,
         poll=poll,
+        zero_retention=world.line_of(chat).zero_retention,
     )
-    world.state.add_message(chat, message)
+    world.remember(chat, message)
     chat.updated_at = now
     return message
 
 
 def rename(world: World, chat: Chat, by: Member, name: str | None) -> None:
-    """Emits `chat.group_name_updated`."""
+    """Emits `chat.group_name_updated`; or, by a fault, `chat.group_name_update_failed`."""
+    if by.is_me and _fails(world, chat, "group_name", 4001):
+        return
     now, old = world.now(), chat.name
     chat.name, chat.updated_at = name or None, now
     world.emit("chat.group_name_updated", lambda: payloads.group_change(chat, by, old, chat.name, now), chat)
@@ -113,11 +116,31 @@ def rename(world: World, chat: Chat, by: Member, name: str | None) -> None:
 
 
 def set_icon(world: World, chat: Chat, by: Member, url: str | None) -> None:
-    """Emits `chat.group_icon_updated`."""
+    """Emits `chat.group_icon_updated`; or, by a fault, `chat.group_icon_update_failed`."""
+    if by.is_me and _fails(world, chat, "group_icon", 4001):
+        return
     now, old = world.now(), chat.icon
     chat.icon, chat.updated_at = url or None, now
     world.emit("chat.group_icon_updated", lambda: payloads.group_change(chat, by, old, chat.icon, now), chat)
     world.show_chat(chat)
+
+
+def set_background(world: World, chat: Chat, background: dict[str, Any] | None) -> None:
+    """Emits `chat.background_updated`; or, by a fault, `chat.background_update_failed`."""
+    if _fails(world, chat, "background", 5002):
+        return
+    chat.background = background
+    world.emit("chat.background_updated", lambda: payloads.background(chat, chat.me), chat)
+    world.show_chat(chat)
+
+
+def _fails(world: World, chat: Chat, what: str, code: int) -> bool:
+    """Whether a fault keeps a change of ours from happening; then the event that says so is out."""
+    fault, now = world.faults.take("chat", what, chat.id), world.now()
+    if fault is not None:
+        event = f"chat.{what}_update_failed"
+        world.emit(event, lambda: payloads.chat_failure(chat, fault.code or code, now), chat)
+    return fault is not None
 
 
 def still_typing(world: World, chat: Chat, handle: str, until: float | None) -> bool:

@@ -1,4 +1,4 @@
-"""Who may be written to: opt-out words, blocked handles, lines that cannot send, and the rate limit (R13, R61, R69-R75)."""
+"""Who may be written to: opt-out words, blocked handles, lines that cannot send, and the rate limit (R13, R15, R61, R69-R75)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from linqbot.emulator.records import Chat, Line
 from linqbot.emulator.world import World
 
 MESSAGES_PER_PAIR = 30
+SANDBOX_MESSAGES_A_DAY = 100
 PAIR_WINDOW_S = 60.0
 
 _EXACT = frozenset({"STOP", "UNSUBSCRIBE", "OPTOUT", "CANCEL", "END", "QUIT"})
@@ -62,7 +63,23 @@ def check_send(world: World, line: Line, people: Collection[str], *, override_op
         raise ApiError(403, 2026, "The recipient is blocked")
     if len(people) == 1 and not override_optout and not state.opted_out.isdisjoint(people):
         raise ApiError(403, 2024, "The recipient has opted out of messages")
+    if state.is_sandbox:
+        _check_sandbox(world, people)
     _check_rate(world, line, people)
+
+
+def _check_sandbox(world: World, people: Collection[str]) -> None:
+    """R15: people must have written first; and a hundred messages a day, counted anew at midnight UTC."""
+    state, now = world.state, world.now()
+    wrote = {one.sender.handle for one in state.messages.values() if not one.is_from_me}
+    if not wrote.issuperset(people):
+        raise ApiError(403, 2008, "In a sandbox, the recipient must write first")
+    day = int(now // 86400)
+    count = state.sandbox_day[1] if state.sandbox_day[0] == day else 0
+    if count >= SANDBOX_MESSAGES_A_DAY:
+        wait = math.ceil((day + 1) * 86400 - now)
+        raise ApiError(429, 1007, "A sandbox sends a hundred messages a day", retry_after=max(1, wait))
+    state.sandbox_day = (day, count + 1)
 
 
 def _check_rate(world: World, line: Line, people: Collection[str]) -> None:

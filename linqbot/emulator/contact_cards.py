@@ -10,7 +10,7 @@ from linqbot.emulator import consent, payloads, shapes
 from linqbot.emulator.answers import Answer, ApiError, conflict
 from linqbot.emulator.chats import present
 from linqbot.emulator.endpoint import ApiRequest, Endpoint
-from linqbot.emulator.records import ContactCard, new_id
+from linqbot.emulator.records import ContactCard, Line, new_id
 from linqbot.emulator.sending import line_of_account
 from linqbot.emulator.world import World
 
@@ -69,6 +69,24 @@ def share(world: World, request: ApiRequest) -> Answer:
         raise _too_often(chat.card_shared_at + SHARE_EVERY_S - now)
     chat.card_shared_at = now
     return Answer(204)
+
+
+def delete(world: World, phone_number: str) -> None:
+    """Somebody deletes a line's card on the dashboard. Emits `contact_card.deleted`."""
+    card = _card(world, phone_number)
+    del world.state.cards[phone_number]
+    shown = {"id": card.id, **{key: getattr(card, key) for key in _FIELDS}}
+    data = payloads.by_team("Deleted a contact card", world.now(), phone_number=phone_number, contact_card=shown)
+    world.emit_account("contact_card.deleted", data, line=phone_number)
+
+
+def receive(world: World, handle: str, line: Line, card: tuple[str, str, str | None]) -> None:
+    """A person shares their name and photo with a line. Emits `contact_card.received`, once until they change."""
+    if handle in world.state.blocked or world.state.received_cards.get((handle, line.phone_number)) == card:
+        return
+    world.state.received_cards[handle, line.phone_number] = card
+    data = payloads.contact_received(handle, line.phone_number, *card)
+    world.emit_account("contact_card.received", data, line=line.phone_number)
 
 
 def vcard(world: World, line_id: str) -> str | None:

@@ -1,6 +1,6 @@
 """From what was asked to be sent to the parts of a message, as the API shows them afterwards.
 
-What can be wrong with content by itself is in `linqbot/rules.py` and was asked before; here is what needs the
+What can be wrong with content by itself is in `linqbot/rules/` and was asked before; here is what needs the
 state: attachments, the message answered, who is in the chat.
 """
 

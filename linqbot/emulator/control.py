@@ -6,200 +6,45 @@ Every answer comes after the state has changed; webhooks follow by themselves.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, ValidationError
+from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from linqbot.emulator import lines
+from linqbot.emulator.acts import (
+    Body,
+    ByPerson,
+    ClockBody,
+    Edit,
+    Effect,
+    FaultBody,
+    Inbound,
+    LineChange,
+    Location,
+    Media,
+    Membership,
+    NewOptions,
+    NewPoll,
+    Paid,
+    Provider,
+    React,
+    Read,
+    Seed,
+    SharedCard,
+    Typing,
+    Vote,
+)
 from linqbot.emulator.answers import Answer, ApiError, invalid, not_found
 from linqbot.emulator.api import read_json, respond
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.faults import Fault
-from linqbot.emulator.handles import is_handle, normal
 from linqbot.emulator.records import iso, seconds
 from linqbot.errors import ConfigError
 from linqbot.types.message import Effect as EffectNames
 
 MAX_BODY_BYTES = 150 * 2**20
-
-
-def _checked_handle(text: str) -> str:
-    if not is_handle(text):
-        raise ValueError("must be an E.164 number or an e-mail address")
-    return normal(text)
-
-
-Handle: TypeAlias = Annotated[str, AfterValidator(_checked_handle)]
-Service: TypeAlias = Literal["iMessage", "RCS", "SMS"]
-Range: TypeAlias = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2)]
-
-
-class Body(BaseModel):
-    """A body of the control API. Unknown keys are refused: a typing mistake should not look like success."""
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, hide_input_in_errors=True)
-
-
-class ByPerson(Body):
-    from_: Handle = Field(alias="from")
-
-
-class Mention(Body):
-    handle: Handle
-    range: Range | None = None
-
-
-class Text(Body):
-    type: Literal["text"]
-    value: Annotated[str, Field(min_length=1)]
-    text_decorations: list[dict[str, Any]] | None = None
-    mention: Handle | None = None
-    mention_range: Range | None = None
-    mentions: list[Mention] | None = None
-
-
-class Link(Body):
-    type: Literal["link"]
-    value: Annotated[str, Field(min_length=1)]
-
-
-class Media(Body):
-    type: Literal["media"]
-    filename: Annotated[str, Field(min_length=1, max_length=255)] | None = None
-    mime_type: str | None = None
-    data_base64: str | None = None
-    url: str | None = None
-    attachment_id: str | None = None
-
-
-class Reply(Body):
-    message_id: str
-    part_index: Annotated[int, Field(ge=0)] = 0
-
-
-class Effect(Body):
-    name: str
-    type: Literal["screen", "bubble"] | None = None
-
-
-def _as_object(key: str) -> Callable[[Any], Any]:
-    return lambda value: {key: value} if isinstance(value, str) else value
-
-
-class Inbound(ByPerson):
-    to: Handle
-    parts: Annotated[list[Annotated[Text | Link | Media, Discriminator("type")]], Field(min_length=1, max_length=100)]
-    chat_id: str | None = None
-    group: list[Handle] = []
-    reply_to: Annotated[Reply, BeforeValidator(_as_object("message_id"))] | None = None
-    effect: Annotated[Effect, BeforeValidator(_as_object("name"))] | None = None
-    service: Service | None = None
-    sent_at: str | None = None
-    reconciled_at: str | None = None
-
-
-class React(ByPerson):
-    message_id: str
-    type: Literal["love", "like", "dislike", "laugh", "emphasize", "question", "custom", "sticker"]
-    operation: Literal["add", "remove"] = "add"
-    custom_emoji: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    part_index: Annotated[int, Field(ge=0)] = 0
-    emoji: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    url: str | None = None
-    attachment_id: str | None = None
-
-
-class Read(ByPerson):
-    chat_id: str
-    message_id: str | None = None
-
-
-class Typing(ByPerson):
-    chat_id: str
-    state: Literal["started", "stopped"]
-
-
-class Edit(ByPerson):
-    message_id: str
-    text: Annotated[str, Field(min_length=1)]
-    part_index: Annotated[int, Field(ge=0)] = 0
-
-
-class NewPoll(ByPerson):
-    chat_id: str
-    options: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=2)]
-
-
-class NewOptions(ByPerson):
-    message_id: str
-    options: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
-
-
-class Vote(ByPerson):
-    message_id: str
-    option_id: str
-    operation: Literal["add", "remove"] = "add"
-
-
-class Location(ByPerson):
-    chat_id: str
-    state: Literal["started", "stopped"] = "started"
-    latitude: Annotated[float, Field(ge=-90, le=90)] = 0.0
-    longitude: Annotated[float, Field(ge=-180, le=180)] = 0.0
-    for_s: Annotated[float, Field(gt=0, le=10**8)] | None = None
-
-
-class Membership(ByPerson):
-    chat_id: str
-    handle: Handle | None = None
-
-
-class FaultBody(Body):
-    on: Literal["api", "delivery", "message"]
-    match: str = ""
-    status: Annotated[int, Field(ge=200, le=599)] | None = None
-    code: int | None = None
-    retry_after: Annotated[int, Field(ge=0)] | None = None
-    delay_ms: Annotated[int, Field(ge=0)] = 0
-    drop: Literal["answer", "request"] | bool = False
-    lose: bool = False
-    duplicate: bool = False
-    reorder: bool = False
-    kind: Literal["lose", "delay", "duplicate", "reorder"] | None = None
-    times: Annotated[int, Field(ge=1)] = 1
-
-    def fault(self) -> Fault:
-        drop = "answer" if self.drop is True or self.lose or self.kind == "lose" else self.drop or None
-        return Fault(
-            on=self.on,
-            match=self.match,
-            status=self.status,
-            code=self.code,
-            retry_after=self.retry_after,
-            delay_ms=self.delay_ms or (1000 if self.kind == "delay" else 0),
-            drop=drop,
-            duplicate=self.duplicate or self.kind == "duplicate",
-            reorder=self.reorder or self.kind == "reorder",
-            times=self.times,
-        )
-
-
-class ClockBody(Body):
-    advance_s: Annotated[float, Field(ge=0, le=10**9)] | None = None
-    freeze: bool | None = None
-
-
-class Standing(Body):
-    phone_number: Handle
-    status: Literal["ACTIVE", "FLAGGED"] | None = None
-    reputation: Literal["HEALTHY", "AT_RISK", "CRITICAL"] | None = None
-
-
-class Seed(Body):
-    seed: dict[str, Any] | None = None
 
 
 _Model = TypeVar("_Model", bound=Body)
@@ -348,12 +193,53 @@ async def clock(emulator: Emulator, request: Request) -> Answer:
     return Answer(200, {"now": iso(emulator.advance(body.advance_s or 0.0))})
 
 
-async def set_standing(emulator: Emulator, request: Request) -> Answer:
-    body = await _read(request, Standing)
+async def change_line(emulator: Emulator, request: Request) -> Answer:
+    body = await _read(request, LineChange)
+    if body.assigned and body.phone_number not in emulator.state.lines:
+        emulator.assign_line(body.phone_number, line_type=body.line_type)
     line = emulator.state.lines.get(body.phone_number)
     if line is None:
         raise not_found("phone number")
-    lines.set_standing(emulator.world, line, status=body.status, reputation=body.reputation)
+    if body.status or body.reputation:
+        lines.set_standing(emulator.world, line, status=body.status, reputation=body.reputation)
+    if body.zero_retention is not None:
+        emulator.set_zero_retention(body.phone_number, is_on=body.zero_retention)
+    if body.card:
+        emulator.delete_card(body.phone_number)
+    if body.assigned is False:
+        emulator.release_line(body.phone_number)
+    return Answer(200, {})
+
+
+async def share_card(emulator: Emulator, request: Request) -> Answer:
+    body = await _read(request, SharedCard)
+    emulator.share_card(body.from_, body.to, body.first_name, body.last_name, media_url=body.media_url)
+    return Answer(200, {})
+
+
+async def pay(emulator: Emulator, request: Request) -> Answer:
+    emulator.pay((await _read(request, Paid)).id)
+    return Answer(200, {})
+
+
+async def decline(emulator: Emulator, request: Request) -> Answer:
+    emulator.decline((await _read(request, Paid)).id)
+    return Answer(200, {})
+
+
+async def connect(emulator: Emulator, request: Request) -> Answer:
+    emulator.connect((await _read(request, ByPerson)).from_)
+    return Answer(200, {})
+
+
+async def disconnect(emulator: Emulator, request: Request) -> Answer:
+    emulator.disconnect((await _read(request, ByPerson)).from_)
+    return Answer(200, {})
+
+
+async def set_provider(emulator: Emulator, request: Request) -> Answer:
+    body = await _read(request, Provider)
+    emulator.set_provider(body.provider, body.status)
     return Answer(200, {})
 
 
@@ -425,7 +311,13 @@ _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/faults", add_fault),
     ("DELETE", "/faults", clear_faults),
     ("POST", "/clock", clock),
-    ("POST", "/lines", set_standing),
+    ("POST", "/lines", change_line),
+    ("POST", "/card", share_card),
+    ("POST", "/pay", pay),
+    ("POST", "/decline", decline),
+    ("POST", "/connect", connect),
+    ("POST", "/disconnect", disconnect),
+    ("POST", "/providers", set_provider),
     ("POST", "/reset", reset),
     ("POST", "/flush", flush),
     ("GET", "/deliveries", deliveries),

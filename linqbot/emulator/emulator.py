@@ -16,10 +16,11 @@ from typing import Any, Self
 import httpx
 
 from linqbot.clock import MovableClock
-from linqbot.emulator import person, shapes, statefile, subscriptions
+from linqbot.emulator import contact_cards, lines, payments, person, shapes, statefile, subscriptions
 from linqbot.emulator.api import CALLS_KEPT
 from linqbot.emulator.faults import Fault
 from linqbot.emulator.records import Line, Subscription, iso
+from linqbot.emulator.sending import line_of_account
 from linqbot.emulator.state import State
 from linqbot.emulator.world import World
 from linqbot.errors import ConfigError
@@ -39,6 +40,9 @@ class Emulator:
         clock: Whose time it is; None runs with the wall clock and can be moved.
         api_key: The bearer token the API lets in; None lets any in.
         public_url: Where it is reached; upload and download addresses begin with it.
+        keeps_s: The account is of the ephemeral tier: messages are gone from the API after so many seconds (Linq: an
+            hour to a day) and up to five minutes more. None keeps them.
+        sandbox: The account is one (R15): people must write first, and 100 messages a day is all.
         delivery_transport: How webhooks leave; None is HTTP. An `httpx.ASGITransport` delivers in-process.
     """
 
@@ -49,6 +53,8 @@ class Emulator:
         api_key: str | None = None,
         public_url: str = "http://127.0.0.1:4010",
         delivery_transport: httpx.AsyncBaseTransport | None = None,
+        sandbox: bool = False,
+        keeps_s: float | None = None,
     ) -> None:
         self.clock = clock or MovableClock()
         self.api_key = api_key
@@ -56,6 +62,8 @@ class Emulator:
         self.calls: deque[dict[str, Any]] = deque(maxlen=CALLS_KEPT)
         self.observations: deque[dict[str, Any]] = deque(maxlen=SHOWN)
         self._own_subscriptions: list[Subscription] = []
+        self._sandbox, self._keeps_s = sandbox, keeps_s
+        self.state.is_sandbox, self.state.keeps_s = sandbox, keeps_s
         self._entered = 0
         self._timers: asyncio.Task[None] | None = None
         self._seed()
@@ -193,6 +201,50 @@ class Emulator:
         """A person joins a group, or brings `handle` into it."""
         person.join(self.world, from_, self.state.chat(chat_id), handle)
 
+    def share_card(
+        self, from_: str, to: str, first_name: str, last_name: str = "", *, media_url: str | None = None
+    ) -> None:
+        """A person shares name and photo with our line `to`. Told once, and again when they change."""
+        person.share_card(self.world, from_, to, (first_name, last_name, media_url))
+
+    def pay(self, payment_id: str) -> None:
+        """The payer pays a payment request, or approves a payment."""
+        person.pay(self.world, payment_id)
+
+    def decline(self, payment_id: str) -> None:
+        """The payer, or their bank, says no to a payment request or a payment."""
+        person.decline(self.world, payment_id)
+
+    def connect(self, from_: str) -> None:
+        """A customer goes through with connecting, so that they can be charged."""
+        payments.complete(self.world, from_)
+
+    def disconnect(self, from_: str) -> None:
+        """A customer takes the connection back."""
+        payments.disconnect(self.world, from_)
+
+    # What Linq, or the team on its dashboard, does. All raise ApiError when it cannot be done.
+
+    def assign_line(self, phone_number: str, *, line_type: str = "iMessage") -> None:
+        """The account gets a line."""
+        lines.assign(self.world, phone_number, line_type=line_type)
+
+    def release_line(self, phone_number: str) -> None:
+        """The account loses a line, and with it its chats."""
+        lines.release(self.world, line_of_account(self.world, phone_number))
+
+    def set_zero_retention(self, phone_number: str, *, is_on: bool) -> None:
+        """Linq keeps nothing of what is said on a line from now on; or does so again."""
+        lines.set_zero_retention(self.world, line_of_account(self.world, phone_number), is_on=is_on)
+
+    def delete_card(self, phone_number: str) -> None:
+        """A line's contact card is deleted."""
+        contact_cards.delete(self.world, phone_number)
+
+    def set_provider(self, provider: str, status: str) -> None:
+        """A provider of payments is `ready`, `onboarding` or `disabled`; `stripe` not ready answers 403."""
+        payments.set_provider(self.world, provider, status)
+
     # Around it
 
     def subscribe(
@@ -301,6 +353,7 @@ class Emulator:
         world.faults.clear()
         world.deliveries.clear()
         world.state = State()
+        world.state.is_sandbox, world.state.keeps_s = self._sandbox, self._keeps_s
         world.settles_at = 0.0
         self.calls.clear()
         self.observations.clear()

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from linqbot.emulator.records import new_id
 
-Place: TypeAlias = Literal["api", "delivery", "message"]
+Place: TypeAlias = Literal["api", "delivery", "message", "chat"]
 Lost: TypeAlias = Literal["request", "answer"]
 
 
@@ -17,10 +17,12 @@ class Fault:
     """One kind of trouble, for the next `times` things that match.
 
     Attributes:
-        on: `api` spoils a call to us, `delivery` a webhook, `message` what becomes of a sent message.
-        match: Substring of `METHOD /v3/path`; of subscription id, event type, chat id or handle; empty fits all.
+        on: `api` spoils a call to us, `delivery` a webhook, `message` what becomes of a sent message, `chat` a change
+            of a chat: its `*_update_failed` comes.
+        match: Substring of `METHOD /v3/path`; of subscription id, event type, chat id or handle; for `chat` of
+            `group_name`, `group_icon`, `background` or the chat id; empty fits all.
         status: What is answered instead: by us to a call, or, for a delivery, by the receiver in our play.
-        code: Linq's error code; for a message, the code of its `message.failed`.
+        code: Linq's error code; for a message or a chat, the code in its event.
         delay_ms: On the emulator's clock. Alone, the thing happens after all, only late.
         drop: No answer. For a call, `answer` does the work and loses the answer, `request` does nothing at all;
             a delivery is lost for good.

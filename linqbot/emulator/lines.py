@@ -74,6 +74,36 @@ def set_standing(world: World, line: Line, *, status: str | None = None, reputat
     world.emit_account("phone_number.status_updated", data, line=line.phone_number)
 
 
+def assign(world: World, phone_number: str, *, line_type: str = "iMessage") -> Line:
+    """The account gets a line. Emits `phone_number.assigned`."""
+    line = Line(phone_number, line_type=line_type)
+    world.state.released.pop(phone_number, None)
+    world.state.lines[phone_number] = line
+    world.emit_account("phone_number.assigned", payloads.line_ownership(phone_number, world.now()), line=phone_number)
+    return line
+
+
+def release(world: World, line: Line) -> None:
+    """The account loses a line, and with it what was said there. Emits `phone_number.released`."""
+    world.state.remove_line(line)
+    data = payloads.line_ownership(line.phone_number, world.now())
+    world.emit_account("phone_number.released", data, line=line.phone_number)
+
+
+def set_zero_retention(world: World, line: Line, *, is_on: bool) -> None:
+    """Linq keeps nothing of what is said on a line, from now on; or does so again."""
+    if line.zero_retention == is_on:
+        return
+    line.zero_retention = is_on
+    data = payloads.by_team(
+        "Turned on zero-day retention" if is_on else "Turned off zero-day retention",
+        world.now(),
+        phone_number=line.phone_number,
+        change={"from": not is_on, "to": is_on},
+    )
+    world.emit_account("zero_day_retention.updated", data, line=line.phone_number)
+
+
 ENDPOINTS = (
     Endpoint("phone_numbers.list", "GET", "/v3/phone_numbers", list_),
     Endpoint("phone_numbers.update", "PUT", "/v3/phone_numbers/{phone_number_id}", update, has_body=True),

@@ -9,7 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 from linqbot.emulator import shapes
-from linqbot.emulator.records import Chat, Member, Message, Reaction, Share, Subscription, iso
+from linqbot.emulator.records import (
+    Chat,
+    Connection,
+    Member,
+    Message,
+    Payment,
+    PaymentRequest,
+    Reaction,
+    Share,
+    Subscription,
+    iso,
+)
 from linqbot.emulator.shapes import JsonObject, time_or_none
 
 CURRENT = "2026-02-03"
@@ -271,6 +282,48 @@ def account(summary: str, at: float, **what_changed: Any) -> JsonObject:
         "origin": "api",
         **what_changed,
     }
+
+
+def by_team(summary: str, at: float, **what_changed: Any) -> JsonObject:
+    """The same, made by somebody on Linq's dashboard."""
+    who = {"type": "team_member", "id": _TEAM_MEMBER, "name": "Emulator", "email": "team@emulator.example"}
+    return account(summary, at, **what_changed) | {"actor": who, "origin": "dashboard"}
+
+
+_TEAM_MEMBER = "00000000-0000-4000-8000-000000000001"
+
+
+def chat_failure(chat: Chat, code: int, at: float) -> JsonObject:
+    return {"chat_id": chat.id, "error_code": code, "failed_at": iso(at)}
+
+
+def contact_received(handle: str, line: str, first_name: str, last_name: str, media_url: str | None) -> JsonObject:
+    names = {"first_name": first_name, "last_name": last_name}
+    return {"sender_handle": handle, "owner_handle": line, **names, "media_url": media_url}
+
+
+def line_ownership(phone_number: str, at: float) -> JsonObject:
+    return {"phone_number": phone_number, "changed_at": iso(at)}
+
+
+def payment(one: PaymentRequest) -> JsonObject:
+    return shapes.paid_request(one)
+
+
+def charge(one: Payment) -> JsonObject:
+    """A payment, in the only shape Linq documents for payment events: a payment request's."""
+    request = PaymentRequest(one.id, "payment", "natural", one.amount_cents, one.currency, one.status)
+    request.created_at, request.updated_at = one.created_at, one.updated_at
+    request.description, request.metadata = one.description, one.metadata
+    return shapes.paid_request(request) | {"object": "payment"}
+
+
+def connection(one: Connection, at: float) -> JsonObject:
+    """A connection, in the shape Linq documents for it, which is a payment request's; the customer is in `metadata`."""
+    status = "succeeded" if one.status == "connected" else "canceled"
+    request = PaymentRequest(one.id, "payment", "stripe", 0, "usd", status, metadata={"handle": one.handle})
+    request.created_at, request.updated_at = one.created_at, at
+    return shapes.paid_request(request) | {"object": "connection"}
 
 
 def subscription_ref(subscription: Subscription) -> JsonObject:

@@ -1,4 +1,4 @@
-"""What the person with the phone does: writes, reacts, reads, types, edits, comes and goes."""
+"""What the person with the phone does: writes, reacts, reads, types, edits, pays, comes and goes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from linqbot.emulator import (
     attachments,
     chatroom,
     consent,
+    contact_cards,
     content,
     life,
     locations,
     messages,
     payloads,
+    payment_requests,
+    payments,
     polls,
     reactions,
 )
@@ -210,6 +213,25 @@ def share_location(
 
 def stop_sharing_location(world: World, handle: str, chat: Chat) -> None:
     locations.end(world, chat, _inside(chat, handle).handle)
+
+
+def share_card(world: World, handle: str, to: str, card: tuple[str, str, str | None]) -> None:
+    contact_cards.receive(world, handle, line_of_account(world, to), card)
+
+
+def pay(world: World, payment_id: str) -> None:
+    """Pay a payment request; approve a payment."""
+    if payment_id in world.state.payments:
+        payments.approve(world, payments.found(world, payment_id))
+    else:
+        payment_requests.pay(world, payment_requests.found(world, payment_id))
+
+
+def decline(world: World, payment_id: str) -> None:
+    if payment_id in world.state.payments:
+        payments.decline(world, payments.found(world, payment_id))
+    else:
+        payment_requests.decline(world, payment_requests.found(world, payment_id))
 
 
 def edit(world: World, handle: str, message_id: str, text: str, part_index: int = 0) -> None:

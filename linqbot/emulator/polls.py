@@ -31,7 +31,7 @@ def new_poll(world: World, creator: Member, texts: Sequence[str]) -> Poll:
 
 def retrieve(world: World, request: ApiRequest) -> Answer:
     message, _ = _poll_message(world, request.path["message_id"])
-    return Answer(200, _envelope(message))
+    return Answer(200, shapes.kept_poll(message))
 
 
 def add_options(world: World, request: ApiRequest) -> Answer:

@@ -29,7 +29,11 @@ def seconds(text: str) -> float:
 
 @dataclass(slots=True)
 class Line:
-    """A phone number of the account. `FLAGGED` lines cannot send (R13)."""
+    """A phone number of the account. `FLAGGED` lines cannot send (R13).
+
+    Attributes:
+        zero_retention: What is said on it is shown once and not kept.
+    """
 
     phone_number: str
     id: str = field(default_factory=new_id)
@@ -138,6 +142,7 @@ class Message:
         updated_at: Moves with edits only; receipts and reactions leave it alone, because clients read
             `updated_at != created_at` as "edited".
         poll: Set when the message is a poll.
+        zero_retention: Its content is on the phones only: the API shows it no more.
     """
 
     id: str
@@ -160,6 +165,7 @@ class Message:
     reconciled_at: float | None = None
     edits: int = 0
     is_voice_memo: bool = False
+    zero_retention: bool = False
     reactions: list[Reaction] = field(default_factory=list)
     poll: Poll | None = None
 
@@ -238,3 +244,69 @@ class BlockedHandle:
     handle: str
     blocked_at: float
     reason: str | None = None
+
+
+@dataclass(slots=True)
+class PaymentRequest:
+    """Money asked for, paid on a page.
+
+    Attributes:
+        status: `requested`, `authorized`, `declined` (another card may follow), `succeeded`, `canceled`, `expired`.
+    """
+
+    id: str
+    mode: str
+    rail: str
+    amount: int
+    currency: str
+    status: str = "requested"
+    created_at: float = 0.0
+    updated_at: float = 0.0
+    expires_at: float = 0.0
+    paid_at: float | None = None
+    description: str | None = None
+    metadata: dict[str, str] | None = None
+    customer_id: str | None = None
+    price_id: str | None = None
+    quantity: int | None = None
+    discount: dict[str, Any] | None = None
+    trial_end: float | None = None
+
+
+@dataclass(slots=True)
+class Payment:
+    """A charge of a connected customer. `needs_card`: they have none on file yet."""
+
+    id: str
+    handle: str
+    amount_cents: int
+    currency: str
+    created_at: float
+    updated_at: float
+    status: str = "needs_connection"
+    needs_card: bool = True
+    description: str | None = None
+    merchant: dict[str, Any] | None = None
+    metadata: dict[str, str] | None = None
+
+
+@dataclass(slots=True)
+class Connection:
+    """Whether a customer may be charged: `not_connected`, `pending`, `connected` or `revoked`."""
+
+    handle: str
+    status: str = "not_connected"
+    id: str = field(default_factory=lambda: f"con_{uuid.uuid4().hex[:24]}")
+    connect_id: str | None = None
+    has_card: bool = False
+    created_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Audit:
+    """A look at a line's reputation. `report` None: it runs."""
+
+    id: str
+    line: str
+    created_at: float
+    report: dict[str, Any] | None = None

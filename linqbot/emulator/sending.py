@@ -86,9 +86,10 @@ def send(
         reply_to=content.reply_to(world, chat, asked.get("reply_to")),
         idempotency_key=key or asked.get("idempotency_key"),
         is_voice_memo=is_voice_memo,
+        zero_retention=world.line_of(chat).zero_retention,
         poll=poll,
     )
-    world.state.add_message(chat, message)
+    world.remember(chat, message)
     chat.updated_at = now
     still_typing(world, chat, chat.line, None)
     life.begin(world, chat, message, can_arrive=can_arrive)

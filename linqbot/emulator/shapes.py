@@ -12,10 +12,13 @@ from linqbot.emulator.records import (
     Attachment,
     BlockedHandle,
     Chat,
+    Connection,
     ContactCard,
     Line,
     Member,
     Message,
+    Payment,
+    PaymentRequest,
     Reaction,
     Subscription,
     iso,
@@ -126,6 +129,8 @@ def sent_message(message: Message) -> JsonObject:
 
 def message(one: Message) -> JsonObject:
     shape = sent_message(one)
+    if one.zero_retention:
+        shape["parts"] = []
     shape |= {
         "chat_id": one.chat_id,
         "is_from_me": one.is_from_me,
@@ -141,7 +146,7 @@ def message(one: Message) -> JsonObject:
 
 def watched_message(one: Message) -> JsonObject:
     """A message for the page: the API's, and what a phone shows besides."""
-    shape = message(one) | {"edits": one.edits}
+    shape = message(one) | {"edits": one.edits, "parts": parts(one)}
     if one.is_voice_memo:
         shape["is_voice_memo"] = True
     if one.poll:
@@ -185,6 +190,14 @@ def poll_envelope(message: Message) -> JsonObject:
         "reactions": [reaction(one) for one in message.reactions],
         "poll": poll_state(message),
     }
+
+
+def kept_poll(message: Message) -> JsonObject:
+    """A poll as it is read back later."""
+    envelope = poll_envelope(message)
+    for option in envelope["poll"]["options"] if message.zero_retention else ():
+        option["text"] = ""
+    return envelope
 
 
 def line(one: Line) -> JsonObject:
@@ -244,3 +257,74 @@ def contact_card(one: ContactCard) -> JsonObject:
 
 def blocked_handle(one: BlockedHandle) -> JsonObject:
     return {"handle": one.handle, "blocked_at": iso(one.blocked_at), "reason": one.reason}
+
+
+def payment_request(one: PaymentRequest) -> JsonObject:
+    """A payment request as it is answered. To payers `authorized` and `declined` are still to be paid."""
+    shape = _money(one) | {
+        "status": one.status if one.status in {"succeeded", "canceled", "expired"} else "requested",
+        "expires_at": iso(one.expires_at),
+        "paid_at": time_or_none(one.paid_at),
+    }
+    if one.mode == "subscription":
+        shape |= {
+            "price_id": one.price_id,
+            "quantity": one.quantity,
+            "interval": "month",
+            "interval_count": 1,
+            "trial_end": time_or_none(one.trial_end),
+            "discount": one.discount,
+        }
+    return shape
+
+
+def paid_request(one: PaymentRequest) -> JsonObject:
+    """A payment request as `payment.*` events show it, which know other statuses."""
+    return _money(one) | {"status": {"authorized": "succeeded", "declined": "failed"}.get(one.status, one.status)}
+
+
+def _money(one: PaymentRequest) -> JsonObject:
+    tail, subscribed = one.id.removeprefix("pr_"), one.mode == "subscription"
+    shape = {
+        "id": one.id,
+        "object": "payment_request",
+        "mode": one.mode,
+        "rail": one.rail,
+        "amount": one.amount,
+        "currency": one.currency,
+        "description": one.description,
+        "checkout_url": f"https://zero.linqapp.com/pay/emulator?session=tok_{tail}",
+        "metadata": one.metadata or {},
+        "created_at": iso(one.created_at),
+        "updated_at": iso(one.updated_at),
+    }
+    if one.rail == "natural":
+        paid = f"txn_{tail}" if one.status == "succeeded" else None
+        return shape | {"natural": {"payment_request_id": f"prq_{tail}", "transaction_id": paid}}
+    return shape | {
+        "stripe": {
+            "payment_intent_id": f"pi_{tail}",
+            "customer_id": one.customer_id or (f"cus_{tail}" if subscribed else None),
+            "subscription_id": f"sub_{tail}" if subscribed else None,
+        }
+    }
+
+
+def payment(one: Payment) -> JsonObject:
+    waits = one.status == "awaiting_user_action"
+    return {
+        "id": one.id,
+        "status": one.status,
+        "amount_cents": one.amount_cents,
+        "currency": one.currency,
+        "handle": one.handle,
+        "description": one.description,
+        "merchant": one.merchant,
+        "metadata": one.metadata,
+        "attach_url": f"https://agentcard.example/attach/{one.id}" if waits and one.needs_card else None,
+        "approval_url": f"https://agentcard.example/approve/{one.id}" if waits and not one.needs_card else None,
+    }
+
+
+def connection(one: Connection) -> JsonObject:
+    return {"handle": one.handle, "status": one.status}

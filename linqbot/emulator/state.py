@@ -9,12 +9,16 @@ from collections.abc import Iterable, Iterator
 from linqbot.emulator.answers import not_found
 from linqbot.emulator.records import (
     Attachment,
+    Audit,
     BlockedHandle,
     Chat,
+    Connection,
     ContactCard,
     Line,
     Member,
     Message,
+    Payment,
+    PaymentRequest,
     Share,
     Subscription,
     new_id,
@@ -29,6 +33,11 @@ class State:
         opted_out: Handles that said STOP and nothing since.
         services: What a person's phone speaks, for those who do not speak iMessage.
         shares: Locations by (handle, line).
+        released: Lines that were ours; what is under way from them still ends.
+        received_cards: What each person last shared of themselves with each line.
+        payment_keys: Idempotency key, with what it is for, to the id of what was made.
+        keeps_s: How long messages are kept, in seconds, on an account of the ephemeral tier; None is for good.
+        is_sandbox: People must write first, and 100 messages a day is all (R15).
         sends: When each (line, recipient) pair was last written to, for the rate limit.
     """
 
@@ -41,6 +50,17 @@ class State:
         self.cards: dict[str, ContactCard] = {}
         self.blocked: dict[str, BlockedHandle] = {}
         self.shares: dict[tuple[str, str], Share] = {}
+        self.payment_requests: dict[str, PaymentRequest] = {}
+        self.payments: dict[str, Payment] = {}
+        self.payment_keys: dict[str, str] = {}
+        self.connections: dict[str, Connection] = {}
+        self.providers: dict[str, str] = dict.fromkeys(("stripe", "natural", "agentcard"), "ready")
+        self.audits: dict[str, Audit] = {}
+        self.released: dict[str, Line] = {}
+        self.received_cards: dict[tuple[str, str], tuple[str, str, str | None]] = {}
+        self.keeps_s: float | None = None
+        self.is_sandbox = False
+        self.sandbox_day: tuple[int, int] = (0, 0)
         self.opted_out: set[str] = set()
         self.services: dict[str, str] = {}
         self.keys: dict[str, str] = {}
@@ -101,6 +121,16 @@ class State:
     def remove_message(self, message: Message) -> None:
         del self.messages[message.id]
         self.chats[message.chat_id].messages.remove(message)
+
+    def remove_line(self, line: Line) -> None:
+        """A line is no longer ours, nor is anything that was said on it."""
+        self.released[line.phone_number] = self.lines.pop(line.phone_number)
+        self.cards.pop(line.phone_number, None)
+        for chat in [chat for chat in self.chats.values() if chat.line == line.phone_number]:
+            del self.chats[chat.id]
+            for message in chat.messages:
+                del self.messages[message.id]
+        self._direct = {key: chat for key, chat in self._direct.items() if chat.line != line.phone_number}
 
     def chats_with(self, line: str, people: Iterable[str]) -> Iterator[Chat]:
         """Chats our line is still in with exactly these people, the latest active first."""

@@ -1,7 +1,7 @@
 """The whole state as one JSON object, in the API's own shapes: for `--state FILE`, seeds and restarts.
 
 Lists `phone_numbers`, `chats`, `messages`, `attachments`, `webhook_subscriptions`, `contact_cards`,
-`blocked_handles`; ids stay as given. Beside the API's fields stand a few of ours, such as the number of edits, so
+`blocked_handles`, `payment_requests`, `payments`, `connections`; ids stay as given. Beside the API's fields stand a few of ours, such as the number of edits, so
 that a run goes on where another ended; a seed written by hand may leave out all that has an obvious default. Rate
 limits, typing and shared locations begin anew.
 """
@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from dataclasses import asdict, fields
 from typing import Any
 
-from linqbot.emulator import life, shapes
+from linqbot.emulator import life, payment_requests, payments, shapes
 from linqbot.emulator.records import (
     Attachment,
     BlockedHandle,
     Chat,
+    Connection,
     ContactCard,
     Line,
     Member,
     Message,
+    Payment,
+    PaymentRequest,
     Poll,
     PollOption,
     Reaction,
@@ -51,10 +55,22 @@ def dump(world: World) -> dict[str, Any]:
         ],
         "contact_cards": [shapes.contact_card(one) | {"id": one.id} for one in state.cards.values()],
         "blocked_handles": [shapes.blocked_handle(one) for one in state.blocked.values()],
+        "payment_requests": [_plain(one) for one in state.payment_requests.values()],
+        "payments": [_plain(one) for one in state.payments.values()],
+        "connections": [_plain(one) for one in state.connections.values()],
+        "providers": dict(state.providers),
+        "payment_keys": dict(state.payment_keys),
+        "sandbox": state.is_sandbox,
+        "keeps_s": state.keeps_s,
         "opted_out": sorted(state.opted_out),
         "services": dict(state.services),
         "idempotency_keys": dict(state.keys),
     }
+
+
+def _plain(one: PaymentRequest | Payment | Connection) -> dict[str, Any]:
+    """A record as it is: the API's shapes of money hide what the emulator must know."""
+    return {name: iso(value) if name.endswith("_at") and value else value for name, value in asdict(one).items()}
 
 
 def _dump_chat(chat: Chat) -> dict[str, Any]:
@@ -71,6 +87,8 @@ def _dump_message(message: Message) -> dict[str, Any]:
         "edits": message.edits,
         "idempotency_key": message.idempotency_key,
         "is_voice_memo": message.is_voice_memo,
+        "zero_retention": message.zero_retention,
+        "parts": shapes.parts(message),
     }
     if message.poll:
         ours["poll"] = shapes.poll_envelope(message)
@@ -103,6 +121,12 @@ def load(world: World, data: Json) -> None:
         world.state.opted_out.update(str(handle) for handle in data.get("opted_out") or ())
         where = "services"
         world.state.services.update({str(key): _service(value) for key, value in (data.get("services") or {}).items()})
+        where = "providers"
+        world.state.providers.update({str(key): str(value) for key, value in (data.get("providers") or {}).items()})
+        world.state.is_sandbox = bool(data.get("sandbox", world.state.is_sandbox))
+        world.state.keeps_s = data.get("keeps_s", world.state.keeps_s)
+        where = "payment_keys"
+        world.state.payment_keys.update({str(key): str(value) for key, value in (data.get(where) or {}).items()})
         where = "idempotency_keys"
         world.state.keys.update({str(key): str(value) for key, value in (data.get("idempotency_keys") or {}).items()})
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -219,13 +243,14 @@ def _message(world: World, item: Json) -> None:
         reconciled_at=_time(item.get("reconciled_at")),
         edits=int(item.get("edits") or 0),
         is_voice_memo=bool(item.get("is_voice_memo")),
+        zero_retention=bool(item.get("zero_retention")),
     )
     for index, part in enumerate(asked_parts):
         message.reactions += [_reaction(world, chat, one, index, created) for one in part.get("reactions") or ()]
     if item.get("poll"):
         message.poll = _poll(world, chat, item["poll"], created)
         message.reactions += [_reaction(world, chat, one, 0, created) for one in item["poll"].get("reactions") or ()]
-    world.state.add_message(chat, message)
+    world.remember(chat, message)
     if is_from_me and message.status in {"pending", "queued"}:
         message.status = "pending"
         life.begin(world, chat, message)
@@ -306,6 +331,33 @@ def _blocked(world: World, item: Json) -> None:
     world.state.blocked[str(item["handle"])] = BlockedHandle(str(item["handle"]), at, item.get("reason"))
 
 
+def _request(world: World, item: Json) -> None:
+    one = PaymentRequest(**_times(PaymentRequest, item))
+    world.state.payment_requests[one.id] = one
+    payment_requests.wait_for_end(world, one)
+
+
+def _payment(world: World, item: Json) -> None:
+    one = Payment(**_times(Payment, item))
+    world.state.payments[one.id] = one
+    payments.wait_for_end(world, one)
+
+
+def _connection(world: World, item: Json) -> None:
+    one = Connection(**_times(Connection, item))
+    world.state.connections[one.handle] = one
+
+
+def _times(kind: type[PaymentRequest | Payment | Connection], item: Json) -> dict[str, Any]:
+    """The fields of a record, times as numbers again."""
+    known = {each.name for each in fields(kind)}
+    given = {name: value for name, value in item.items() if name in known}
+    return {
+        name: seconds(value) if name.endswith("_at") and isinstance(value, str) else value
+        for name, value in given.items()
+    }
+
+
 # In this order: what comes later names what came before.
 _LOADERS = {
     "phone_numbers": _line,
@@ -315,4 +367,7 @@ _LOADERS = {
     "webhook_subscriptions": _subscription,
     "contact_cards": _card,
     "blocked_handles": _blocked,
+    "payment_requests": _request,
+    "payments": _payment,
+    "connections": _connection,
 }

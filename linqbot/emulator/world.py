@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,12 +17,15 @@ from linqbot.emulator.records import Chat, Line, Message
 from linqbot.emulator.state import State
 from linqbot.emulator.timers import Timers
 
+SWEEP_EVERY_S = 300.0
+
 
 class World:
     """One pretend Linq.
 
     Attributes:
         public_url: Where we are reached: the beginning of upload and download addresses.
+        has_network: False in-process, where no address leads anywhere.
         settles_at: When the last message under way will have reached its end, on the emulator's clock.
     """
 
@@ -35,13 +39,26 @@ class World:
         self.faults = Faults()
         self.feed = Feed()
         self.deliveries = Deliveries(clock, self.timers, self.faults, self.feed, delivery_transport)
+        self.has_network = delivery_transport is None
         self.settles_at = 0.0
 
     def now(self) -> float:
         return self.clock.now()
 
     def line_of(self, chat: Chat) -> Line:
-        return self.state.lines[chat.line]
+        return self.state.lines.get(chat.line) or self.state.released[chat.line]
+
+    def remember(self, chat: Chat, message: Message) -> None:
+        """A message is in its chat now: for good, or on an account that keeps none, until the next sweep after its time."""
+        self.state.add_message(chat, message)
+        if self.state.keeps_s is not None:
+            due = message.created_at + self.state.keeps_s
+            self.timers.at(math.ceil(due / SWEEP_EVERY_S) * SWEEP_EVERY_S, lambda _: self._forget(message))
+
+    def _forget(self, message: Message) -> None:
+        if self.state.messages.get(message.id) is message:
+            self.state.remove_message(message)
+            self.feed.publish("message_deleted", lambda: {"chat_id": message.chat_id, "id": message.id})
 
     # Webhooks
 

@@ -6,6 +6,7 @@ its lifespan, with `async with running(app):`, since ASGI gives a mounted app no
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -23,6 +24,7 @@ from linqbot.errors import ConfigError
 from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.backend import Storage
 from linqbot.webhooks import Secret
+from linqbot.worker.catchup import catch_up
 from linqbot.worker.lanes import Worker
 from linqbot.worker.pace import Pace
 from linqbot.worker.turn import Patience, Turns
@@ -80,6 +82,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with client, storage:
+            history = asyncio.create_task(catch_up(client, storage, clock))
             worker.start()
             webhook.is_open = True
             log.info("bot.started", waiting=await storage.depth())
@@ -87,6 +90,7 @@ def create_app(
                 yield
             finally:
                 webhook.is_open = False
+                history.cancel()
                 await worker.stop(drain_s)
                 log.info("bot.stopped", waiting=await storage.depth())
 

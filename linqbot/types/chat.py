@@ -87,6 +87,14 @@ class Accepted(Data):
     trace_id: str | None = None
 
 
+class Placed(Data):
+    """Answer of `messages.update_sticker_placement`."""
+
+    success: bool | None = None
+    status: str | None = None
+    trace_id: str | None = None
+
+
 class ChatPage(Data):
     """One page of `chats.list_chats`."""
 

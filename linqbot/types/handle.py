@@ -32,3 +32,41 @@ class Handle(Data):
 
     def __str__(self) -> str:
         return self.handle
+
+
+class HandleCheck(Data):
+    """Whether somebody can be reached over a service.
+
+    Attributes:
+        reason: `not_supported` when they cannot.
+        selected_service: What a message to them would travel on now.
+    """
+
+    address: str
+    available: bool
+    reason: str | None = None
+    selected_service: str | None = None
+
+
+class BlockedHandle(Data):
+    """Somebody you neither hear nor write to.
+
+    Attributes:
+        handle: As Linq normalised it.
+    """
+
+    handle: str
+    blocked_at: datetime | None = None
+    reason: str | None = None
+
+
+class Blocked(Data):
+    """Answer of `blocked_handles.block`."""
+
+    blocked_handle: BlockedHandle
+
+
+class BlockedHandles(Data):
+    """Answer of `blocked_handles.list`."""
+
+    blocked_handles: tuple[BlockedHandle, ...] = ()

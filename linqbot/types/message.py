@@ -155,12 +155,16 @@ class LinkPart(Data):
 
 
 class AppIdentity(Data):
-    """Which iMessage app a card belongs to."""
+    """Which iMessage app a card belongs to.
+
+    Attributes:
+        app_store_id: Its number in the App Store.
+    """
 
     team_id: str
     bundle_id: str
     name: str
-    app_store_id: str | None = None
+    app_store_id: int | str | None = None
 
 
 class AppLayout(Data):
@@ -288,9 +292,11 @@ class Message(SentMessage):
         delivery_status: Outbound `pending`, `queued`, `sent`, `delivered`, `read` or `failed`; inbound `received`
             or `read`.
         reconciled_at: Set only when Linq found the message late: treat it as history.
+        from_: Deprecated by Linq; use `from_handle`.
     """
 
     chat_id: str
+    from_: str | None = Field(default=None, alias="from")
     is_from_me: bool = False
     updated_at: datetime | None = None
     is_delivered: bool | None = None
@@ -314,6 +320,16 @@ class VoiceMemoFile(Data):
     duration_ms: int | None = None
 
 
+class VoiceMemoChat(Data):
+    """The chat a voice memo went to."""
+
+    id: str
+    handles: tuple[Handle, ...] = ()
+    is_active: bool | None = None
+    is_group: bool | None = None
+    service: str | None = None
+
+
 class VoiceMemo(Data):
     """A voice memo on its way."""
 
@@ -323,6 +339,7 @@ class VoiceMemo(Data):
     created_at: datetime | None = None
     service: str | None = None
     voice_memo: VoiceMemoFile | None = None
+    chat: VoiceMemoChat | None = None
     from_: str | None = Field(default=None, alias="from")
 
 
@@ -333,7 +350,7 @@ class VoiceMemoSent(Data):
 
 
 class MessagePage(Data):
-    """One page of `chats.messages.list`."""
+    """One page of `chats.messages.list`, or of a thread."""
 
     messages: tuple[Message, ...] = ()
     next_cursor: str | None = None

@@ -78,6 +78,7 @@ class Worker:
                 await self._slot_free.wait()
                 continue
             try:
+                await self._fire()
                 leases = await self._storage.take(free, lease_s=self._lease_s)
                 if not leases:
                     await self._something()
@@ -88,9 +89,16 @@ class Worker:
             for lease in leases:
                 self._begin(lease)
 
+    async def _fire(self) -> None:
+        """Move what has come due into its lanes: from there it goes out in its chat's order."""
+        due = await self._storage.next_timer()
+        if due is not None and due <= self._clock.now():
+            await self._storage.fire(self._clock.now())
+
     async def _something(self) -> None:
-        """Wait until a take may find something: a put, a finish, or a retry's time."""
-        due = await self._storage.next_due()
+        """Wait until a take may find something: a put, a finish, or the time of a retry or a timer."""
+        times = (await self._storage.next_due(), await self._storage.next_timer())
+        due = min((time for time in times if time is not None), default=None)
         if due is None:
             await self._storage.changed()
             return

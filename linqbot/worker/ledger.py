@@ -22,6 +22,9 @@ from linqbot.clock import Clock
 from linqbot.errors import AmbiguousEffect, LinqApiError, LinqUnavailable, MessageGone, RateLimited
 from linqbot.storage.backend import Storage
 from linqbot.storage.outbox import Effect, EffectStatus
+from linqbot.storage.timers import Timer
+from linqbot.worker.due import timer as due_timer
+from linqbot.worker.lookup import NOBODY_KNOWS, find
 from linqbot.worker.pace import Pace
 
 log = structlog.get_logger("linqbot.worker")
@@ -60,16 +63,22 @@ class Ledger:
 
     Args:
         turn: Id of the delivery being handled.
-        known: Effects on record from earlier runs of this turn.
+        run: 0, and one more each time the turn is deliberately done anew, under new keys.
+        known: Effects on record of this run, from before a failure or a crash.
     """
 
-    def __init__(self, storage: Storage, clock: Clock, pace: Pace, turn: str, known: Sequence[Effect] = ()) -> None:
+    def __init__(
+        self, storage: Storage, clock: Clock, pace: Pace, *, turn: str, run: int = 0, known: Sequence[Effect] = ()
+    ) -> None:
         self._storage = storage
         self._clock = clock
         self._pace = pace
         self._turn = turn
+        self._run = run
         self._known = {effect.slot: effect for effect in known}
         self._slots = 0
+        self._timed = 0
+        self._timers: dict[str, Timer] = {}
         self._one_at_a_time = asyncio.Lock()
         self._outcomes: dict[str, Effect] = {}
 
@@ -77,6 +86,31 @@ class Ledger:
     def outcomes(self) -> list[Effect]:
         """Effects whose outcome still has to be written: they ride on the turn's `finish`."""
         return list(self._outcomes.values())
+
+    @property
+    def timers(self) -> list[Timer]:
+        """Sends this turn put off: they are stored with the turn's `finish`."""
+        return list(self._timers.values())
+
+    def schedule(self, chat_id: str, calls: Sequence[Call], *, due: float, grace_s: float, key: str | None) -> str:
+        """Keep calls until they are due. A re-run of the turn makes the same id, so they are kept once."""
+        timer_id = effect_key(self._storage.install, self._turn, self._run, f"t{self._timed if key is None else key}")
+        self._timed += 1
+        self._timers[timer_id] = due_timer(timer_id, chat_id, calls, due, grace_s)
+        return timer_id
+
+    async def cancel(self, scheduled_id: str) -> bool:
+        """Forget what was put off. True only if it still waited."""
+        here = self._timers.pop(scheduled_id, None) is not None
+        # Also where this turn put it off: an earlier run of it may have ended, and so stored it.
+        return await self._storage.cancel(scheduled_id) or here
+
+    async def scheduled(self, chat_id: str) -> list[tuple[str, float]]:
+        """What waits in a chat, this turn's own included; the earliest first."""
+        lane = f"c:{chat_id}"
+        known = {timer.id: timer for timer in await self._storage.scheduled(lane=lane)}
+        known |= {timer.id: timer for timer in self._timers.values() if timer.lane == lane}
+        return sorted(((timer.id, timer.due) for timer in known.values()), key=lambda entry: entry[1])
 
     def wrap(self, run: Run) -> Run:
         """Put the ledger around `run`, which sends."""
@@ -102,16 +136,29 @@ class Ledger:
             log.warning("send.diverged", turn=self._turn, slot=slot, stored=stored.name, now=call.name)
         if known.status == "accepted":
             return _answer_of(known, call)
-        if call.safety == "once":
-            raise AmbiguousEffect(stored.name)
+        if stored.safety == "once":
+            return await self._looked_up(stored, known, run)
         return await self._attempt(stored, known, run, repeated=True)
 
+    async def _looked_up(self, call: Call, effect: Effect, run: Run) -> Answer:
+        """What became of a call that must not be repeated: found at Linq, or for a person to decide."""
+        found = None if effect.status == "ambiguous" else await find(call, effect, run, self._storage.has_sent)
+        if found is not None:
+            await self._close(effect, "accepted", to_json(found.data), found)
+            return found
+        if effect.status != "ambiguous":
+            log.error("send.ambiguous", turn=self._turn, slot=effect.slot, call=call.name)
+            await self._close(effect, "ambiguous", b"null")
+        if call.name not in NOBODY_KNOWS:
+            raise AmbiguousEffect(call.name)
+        return Answer(202, NOBODY_KNOWS[call.name])
+
     async def _first(self, call: Call, slot: str, run: Run, known: Effect | None) -> Answer:
-        key = effect_key(self._storage.install, self._turn, 0, slot)
+        key = effect_key(self._storage.install, self._turn, self._run, slot)
         call = call.with_key(key)
         effect = Effect(
             turn=self._turn,
-            run=0,
+            run=self._run,
             slot=slot,
             key=key,
             safety=call.safety,
@@ -180,7 +227,19 @@ class Ledger:
 def _answer_of(effect: Effect, call: Call) -> Answer:
     if effect.answer == GONE:
         raise MessageGone(call.name)
-    return Answer(200, from_json(effect.answer) if effect.answer else None)
+    if effect.answer is None and effect.message_id is not None:
+        return Answer(202, _told_by_receipt(effect, call))
+    return Answer(202, from_json(effect.answer) if effect.answer else None)
+
+
+def _told_by_receipt(effect: Effect, call: Call) -> dict[str, object]:
+    """The answer of a send that only its receipt told of: which message it made, in the shape of the call's answer."""
+    message = {"id": effect.message_id, "delivery_status": effect.delivery}
+    if call.name == "chats.create":
+        return {"chat": {"id": effect.chat_id or "", "message": message}}
+    if call.name == "chats.messages.send":
+        return {"chat_id": call.path.split("/")[3], "message": message}
+    return {"chat_id": effect.chat_id or "", "message": message}
 
 
 def _error_json(error: LinqApiError) -> bytes:

@@ -7,27 +7,45 @@ attempts; Linq being away is nobody's error and only parks the turn.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import traceback
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
-from linqbot.bot.context import Context
+from linqbot.bot.context import OPTED_OUT, Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.client import Client
 from linqbot.clock import Clock
-from linqbot.errors import AmbiguousEffect, LeaseLost, LinqApiError, LinqUnavailable, RateLimited, StorageUnavailable
+from linqbot.errors import (
+    AmbiguousEffect,
+    LeaseLost,
+    LinqApiError,
+    LinqUnavailable,
+    MessageGone,
+    RateLimited,
+    StorageUnavailable,
+)
 from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived
+from linqbot.events.message import MessageDelivered, MessageFailed, MessageRead, MessageReceived, MessageSent
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Bury, Finish, Lease, Outcome, Park, Retry
+from linqbot.storage.outbox import DeliveryStatus
+from linqbot.worker.due import DueSend, due_send
 from linqbot.worker.ledger import Ledger, TurnParked
 from linqbot.worker.pace import Pace
 
 log = structlog.get_logger("linqbot.worker")
 
+RECEIPTS: Final[dict[str, DeliveryStatus]] = {
+    "message.sent": "sent",
+    "message.delivered": "delivered",
+    "message.read": "read",
+    "message.failed": "failed",
+}
 STORAGE_PAUSE_S = 1.0
 """How long to leave a storage alone that could not write."""
 
@@ -81,22 +99,41 @@ class Turns:
             reason = f"The process died {lease.crashes} times while handling it."
             await self._finish(lease, Bury(reason), None)
             return
-        known = [] if lease.is_first_run else await self.storage.effects(delivery.id)
-        ledger = Ledger(self.storage, self.clock, self.pace, delivery.id, known)
-        outcome = await self._outcome(lease, ledger)
+        known = [] if lease.is_first_run else await self.storage.effects(delivery.id, lease.run)
+        ledger = Ledger(self.storage, self.clock, self.pace, turn=delivery.id, run=lease.run, known=known)
+        due = due_send(delivery)
+        outcome = await (self._outcome(lease, ledger) if due is None else self._send_due(lease, due, ledger))
         await self._finish(lease, outcome, ledger)
 
     async def _outcome(self, lease: Lease, ledger: Ledger) -> Outcome:
         ctx: Context | None = None
         try:
             event = await self._understood(lease)
-            ctx = self.dispatcher.context(event, self.client.wrapped(ledger.wrap))
+            ctx = self.dispatcher.context(event, self.client.wrapped(ledger.wrap), ledger)
             await self.dispatcher.dispatch(event, ctx)
         except asyncio.CancelledError:
             # The worker stops: give the delivery back at once, it was not its fault.
             return Park(self.clock.now(), "stopped")
         except BaseException as error:  # noqa: BLE001 - whatever ends a handler is decided here
             return self._decided(lease, error, ctx)
+        return Ack()
+
+    async def _send_due(self, lease: Lease, due: DueSend, ledger: Ledger) -> Outcome:
+        """Make the calls of a send whose time has come. What Linq refuses now, it would refuse again."""
+        late_s = self.clock.now() - due.due
+        if late_s > due.grace_s:
+            return Bury(f"It was due {late_s:.0f} s ago, and {due.grace_s:.0f} s late was the most that was allowed.")
+        run = ledger.wrap(self.client.run)
+        try:
+            for call in due.calls:
+                with contextlib.suppress(MessageGone):
+                    await run(call)
+        except asyncio.CancelledError:
+            return Park(self.clock.now(), "stopped")
+        except BaseException as error:  # noqa: BLE001 - decided here, as for handlers
+            if isinstance(error, LinqUnavailable | RateLimited) or not isinstance(error, LinqApiError):
+                return self._decided(lease, error, None)
+            return Ack() if error.code == OPTED_OUT else Bury(str(error))
         return Ack()
 
     def _decided(self, lease: Lease, error: BaseException, ctx: Context | None) -> Outcome:
@@ -117,11 +154,22 @@ class Turns:
 
     async def _understood(self, lease: Lease) -> Event:
         event = parse(lease.delivery)
+        if isinstance(event, MessageSent | MessageDelivered | MessageRead | MessageFailed):
+            await self._note_receipt(event)
+            return event
         if not (isinstance(event, MessageReceived) and event.is_group and event.reply_to is not None):
             return event
         # Only a group needs to know it, and only there is a question to Linq worth its time.
         is_ours = await self._is_ours(event.reply_to.message_id)
         return event.model_copy(update={"replies_to_me": is_ours})
+
+    async def _note_receipt(self, event: MessageSent | MessageDelivered | MessageRead | MessageFailed) -> None:
+        """Write down what became of a message of ours. It may tell of a send whose answer we never saw."""
+        status = RECEIPTS[event.type]
+        key = None if isinstance(event, MessageFailed) else event.idempotency_key
+        await self.storage.settle_receipt(key, event.message_id, status)
+        if status == "failed":
+            log.warning("send.failed", message_id=event.message_id, chat_id=event.chat_id, event_id=event.event_id)
 
     async def _is_ours(self, message_id: str) -> bool:
         """Whether we wrote a message: our ledger knows the recent ones, Linq the rest."""
@@ -158,7 +206,9 @@ class Turns:
         return Retry(self.clock.now() + pause_s, f"{type(error).__name__} at {_place(error)}")
 
     async def _finish(self, lease: Lease, outcome: Outcome, ledger: Ledger | None) -> None:
-        finish = Finish(outcome, ledger.outcomes if ledger else ())
+        # What a failed run put off, its next run puts off again.
+        timers = ledger.timers if ledger and isinstance(outcome, Ack) else ()
+        finish = Finish(outcome, ledger.outcomes if ledger else (), timers=timers)
         while True:
             try:
                 await self.storage.finish(lease, finish)
@@ -176,7 +226,9 @@ class Turns:
 def _cause(error: BaseException) -> BaseException:
     """What ended a handler, also when it came out of a task group: a parked turn wins over what it cancelled."""
     if isinstance(error, BaseExceptionGroup):
-        found: BaseException | None = error.subgroup((TurnParked, LinqUnavailable, RateLimited, StorageUnavailable))
+        found: BaseException | None = error.subgroup(
+            (TurnParked, LinqUnavailable, MessageGone, RateLimited, StorageUnavailable)
+        )
         while isinstance(found, BaseExceptionGroup):
             found = found.exceptions[0]
         return found or error

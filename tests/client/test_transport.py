@@ -7,13 +7,13 @@ import gzip
 import json
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from client.wire import CHAT, KEY, Waits, client_at, plain, served
 
 from linqbot.client.client import Client
 from linqbot.client.endpoints import prepare
@@ -22,25 +22,10 @@ from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable, RateLimit
 
 pytestmark = pytest.mark.anyio
 
-KEY = "lk_test_key"
-CHAT = "550e8400-e29b-41d4-a716-446655440000"
 SENT = {"chat_id": CHAT, "message": {"id": CHAT}}
 CONTENT = {"parts": [{"type": "text", "value": "hello there"}]}
 # Self-signed for 127.0.0.1 and made for this test; its key guards nothing.
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
-
-
-class Waits:
-    """A clock on which waiting takes no time and is noted."""
-
-    def __init__(self) -> None:
-        self.waited: list[float] = []
-
-    def now(self) -> float:
-        return 1000.0
-
-    async def wait_until(self, at: float) -> None:
-        self.waited.append(at - 1000.0)
 
 
 class Script:
@@ -204,68 +189,6 @@ async def test_no_secret_or_text_is_in_an_error_or_in_the_log(step: Any, caplog:
 
 
 # --- real sockets ---------------------------------------------------------------------------------------------------
-
-
-class Server:
-    """A tiny HTTP server: remembers what came, byte for byte, and answers what it is told."""
-
-    def __init__(self) -> None:
-        self.answers: list[bytes | None] = []
-        self.heads: list[str] = []
-        self.bodies: list[bytes] = []
-        self.connections = 0
-        self.writers: list[asyncio.StreamWriter] = []
-        self.came = asyncio.Event()
-        self.port = 0
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self.writers.append(writer)
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                length = next(
-                    (int(line[15:]) for line in head.lower().split("\r\n") if line.startswith("content-length:")), 0
-                )
-                self.heads.append(head)
-                self.bodies.append(await reader.readexactly(length))
-                self.came.set()
-                reply = self.answers.pop(0) if self.answers else plain(200, {"id": CHAT})
-                if reply is None:
-                    return
-                writer.write(reply)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    def header(self, name: str, request: int = -1) -> str | None:
-        lines = (line.partition(": ") for line in self.heads[request].split("\r\n"))
-        return next((value for found, _, value in lines if found.lower() == name), None)
-
-
-def plain(status: int, body: Any = None, *headers: str) -> bytes:
-    raw = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-    lines = [f"HTTP/1.1 {status} Some", f"Content-Length: {len(raw)}", *headers]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + raw
-
-
-@asynccontextmanager
-async def served(tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
-    server = Server()
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
-    server.port = listening.sockets[0].getsockname()[1]
-    try:
-        yield server
-    finally:
-        listening.close()
-        for writer in server.writers:
-            writer.close()
-
-
-def client_at(port: int, **options: Any) -> Client:
-    return Client(KEY, base_url=f"http://127.0.0.1:{port}/api/partner", clock=Waits(), **options)
 
 
 async def unused_port() -> int:

@@ -77,6 +77,21 @@ values: dict[str, st.SearchStrategy[Any]] = {
     "override_optout": st.booleans(),
     "is_active": st.booleans(),
     "options": st.lists(st.fixed_dictionaries({"text": st.text(max_size=3)}), max_size=4),
+    "mode": st.sampled_from(["payment", "subscription"]),
+    "rail": st.sampled_from(["stripe", "natural"]),
+    "amount": st.integers(49, 10**12),
+    "amount_cents": st.integers(0, 10**12),
+    "price_id": st.sampled_from(["price_1", "x"]),
+    "customer_id": st.sampled_from(["cus_1", "x"]),
+    "quantity": st.integers(0, 10**12),
+    "trial_end": st.sampled_from(["9999-12-31T23:59:59-14:00", "2100-01-01", "x"]),
+    "trial_period_days": st.integers(0, 10**12),
+    "discount": st.dictionaries(st.sampled_from(["coupon", "label", "promotion_code"]), st.text(max_size=2)),
+    "merchant": st.dictionaries(st.sampled_from(["name", "url"]), st.text(max_size=2)),
+    "metadata": st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=2),
+    "return_url": url,
+    "code": st.sampled_from(["424242", "x"]),
+    "connect_id": st.text(max_size=3),
 }
 part = st.fixed_dictionaries(
     {"type": st.sampled_from(["text", "media", "link", "imessage_app", "app_clip"])},
@@ -103,7 +118,9 @@ values["poll"] = st.fixed_dictionaries({"options": values["options"]}, optional=
 field = st.one_of([st.tuples(st.just(key), value | anything) for key, value in values.items()])
 body = st.lists(field, max_size=8).map(dict)
 query = st.dictionaries(
-    st.sampled_from(["limit", "cursor", "from", "to", "type", "order", "phone_number", "exclude_from"]),
+    st.sampled_from(
+        ["limit", "cursor", "from", "to", "type", "order", "phone_number", "exclude_from", "offset", "status"]
+    ),
     st.sampled_from(["", "1", "999", "x", LINE, PERSON, "asc", "rcs", "é"]),
     max_size=3,
 )
@@ -135,6 +152,10 @@ GOOD: dict[str, dict[str, Any]] = {
     "blocked_handles.unblock": {"handle": FRIEND},
     "webhook_subscriptions.create": {"target_url": "https://h.example", "subscribed_events": ["message.sent"]},
     "webhook_subscriptions.update": {"is_active": False},
+    "payment_requests.create": {"amount": 50, "currency": "usd"},
+    "payments.create": {"handle": PERSON, "amount_cents": 50, "currency": "usd"},
+    "payment_providers.connect": {"return_url": "https://e.example/back"},
+    "payment_handles.verify": {"code": "424242", "connect_id": "x"},
 }
 part_of_a_message = st.builds(lambda one, more: {"message": {"parts": [one], **more}}, part, st.fixed_dictionaries({}, optional={
     key: values[key] for key in ("effect", "preferred_service", "idempotency_key")
@@ -173,6 +194,11 @@ def path_of(template: str, emulator: Emulator, pick: int, *, known: bool) -> str
         "phone_number_id": [line.id for line in state.lines.values()],
         "reaction_id": [one.id for message in state.messages.values() for one in message.reactions],
         "phone_number": [LINE.replace("+", "%2B")],
+        "audit_id": list(state.audits),
+        "payment_request_id": list(state.payment_requests),
+        "payment_id": list(state.payments),
+        "provider": ["stripe", "natural"],
+        "handle": [PERSON.replace("+", "%2B")],
         "experience": ["link"],
     }
     filled = []
@@ -236,6 +262,12 @@ CONTROL = (
     "poll",
     "vote",
     "location",
+    "card",
+    "pay",
+    "decline",
+    "connect",
+    "disconnect",
+    "providers",
 )
 control_values = values | {
     "from": handle,
@@ -254,11 +286,22 @@ control_values = values | {
     "options": st.lists(st.text(max_size=2), max_size=3),
     "on": st.sampled_from(["delivery", "message"]),
     "advance_s": st.floats(-1, 10**6),
+    "id": st.sampled_from(["pr_1", "pay_1", "x"]),
+    "provider": st.sampled_from(["stripe", "x"]),
+    "status": st.sampled_from(["ready", "disabled", "FLAGGED", 429]),
+    "assigned": st.booleans(),
+    "zero_retention": st.booleans(),
+    "last_name": st.text(max_size=3),
 }
 WITH = {
     "inbound": ("from", "to", "parts"),
     "react": ("from", "message_id", "type"),
     "typing": ("from", "chat_id", "state"),
+    "card": ("from", "to", "first_name"),
+    "pay": ("id",),
+    "decline": ("id",),
+    "connect": ("from",),
+    "providers": ("provider",),
 }
 
 

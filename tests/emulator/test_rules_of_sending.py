@@ -84,26 +84,6 @@ async def test_r18_forwarding_must_be_named_and_e164(emulator: Emulator, api: ht
     assert (await api.put(path, json={"forwarding_number": ""})).json()["forwarding_number"] is None
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        {},
-        {"parts": []},
-        {"parts": [HI] * 2},
-        {"parts": [HI, {"type": "link", "value": "https://example.com"}]},
-        {"parts": [{"type": "text", "value": ""}]},
-        {"parts": [{"type": "media"}]},
-        {"parts": [HI], "experience": {"name": "link", "action": "open"}},
-        {"parts": [{**HI, "text_decorations": [{"range": [0, 3], "style": "bold"}]}]},
-    ],
-)
-async def test_r19_to_r48_bad_content_is_refused_and_nothing_is_sent(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str], content: dict[str, Any]
-) -> None:
-    refused(await api.post(f"/v3/chats/{chat['chat_id']}/messages", json={"message": content}), 400, 1004)
-    assert len(emulator.state.messages) == 1
-
-
 async def test_r30_an_unknown_attachment_is_404(api: httpx.AsyncClient, refused: Any, chat: dict[str, str]) -> None:
     path = f"/v3/chats/{chat['chat_id']}/messages"
     refused(await api.post(path, json=message({"type": "media", "attachment_id": NOBODY})), 404, 2003)
@@ -331,3 +311,21 @@ async def test_a_running_clock_delivers_by_itself_within_a_second(receiver: Any)
         clock.advance(0.7)  # somebody else's clock, moved from outside: the timers notice by themselves
         await emulator.flush()
         assert emulator.state.messages[sent].status == "delivered"
+
+
+async def test_an_ephemeral_message_is_gone_after_its_time_and_its_key_is_never_sent_again(
+    api: httpx.AsyncClient, emulator: Emulator, refused: Any
+) -> None:
+    emulator.reset({"keeps_s": 3600})
+    chat_id = emulator.inbound(PERSON, LINE, [HI])["chat_id"]
+    path = f"/v3/chats/{chat_id}/messages"
+    sent = (await api.post(path, json=message(idempotency_key="k1"))).json()["message"]
+    emulator.advance(3599)
+    assert len((await api.get(path)).json()["messages"]) == 2
+    emulator.advance(301)
+    assert (await api.get(path)).json()["messages"] == []
+    refused(await api.get(f"/v3/messages/{sent['id']}"), 404, 2002)
+    refused(await api.post(path, json=message(idempotency_key="k1")), 404, 2002)
+    kept = emulator.save_state()
+    emulator.load_state(kept)
+    assert emulator.state.keeps_s == 3600

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 import structlog
-from rooms import CHAT, NOW, Linq, delivery, text_body
+from rooms import CHAT, LINE, NOW, Linq, delivery, envelope, handle, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.client.call import Call
+from linqbot.client.call import Answer, Call
 from linqbot.clock import MovableClock
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, StorageUnavailable
 from linqbot.events.delivery import Delivery
@@ -234,21 +234,42 @@ async def test_gathered_sends_go_out_in_the_order_they_were_written(house: House
     assert house.linq.said() == [str(n) for n in range(10)]
 
 
-async def test_a_call_that_may_not_be_repeated_is_left_to_a_person(house: House) -> None:
-    await put(house)
+OURS = {"is_from_me": True, "delivery_status": "sent", "chat_id": CHAT}
+AUDIO = {"parts": [{"type": "media", "mime_type": "audio/mp4"}]}
+
+
+@pytest.mark.parametrize(
+    ("newest", "status"),
+    [
+        ([{"id": "memo", "created_at": "2026-11-05T17:33:20Z", **OURS, **AUDIO}], "sent"),
+        ([{"id": "old", "created_at": "2026-11-05T17:33:14Z", **OURS, **AUDIO}], "ambiguous"),
+        ([{"id": "text", "created_at": "2026-11-05T17:33:20Z", **OURS, "parts": [{"type": "text"}]}], "ambiguous"),
+        ([{"id": "theirs", "created_at": "2026-11-05T17:33:20Z", **OURS, **AUDIO, "is_from_me": False}], "ambiguous"),
+        ([], "ambiguous"),
+    ],
+)
+async def test_a_call_that_may_not_be_repeated_is_looked_up(
+    house: House, newest: list[dict[str, Any]], status: str
+) -> None:
+    arrived = await put(house)
+    statuses: list[str | None] = []
 
     async def memo(message: MessageReceived, ctx: Context) -> None:
-        await ctx.client.chats.send_voicememo(CHAT, voice_memo_url="https://x.test/a.m4a")
+        sent = await ctx.client.chats.send_voicememo(CHAT, voice_memo_url="https://x.test/a.m4a")
+        statuses.append(sent.voice_memo.status)
+        await ctx.reply("and so on")
 
     async def die(_: Call) -> None:
         raise Kill
 
     house.linq.before = die
     await house.die(memo)
+    house.linq.will_answer("chats.messages.list", Answer(200, {"messages": newest, "next_cursor": None}))
     await house.run(memo)
-    assert house.linq.names() == []
-    (dead,) = await house.storage.dead_letters()
-    assert "may have been sent" in dead.error
+    assert statuses == [status]
+    assert house.linq.names() == ["chats.messages.send"]
+    on_record = await house.storage.effects(arrived.id)
+    assert [effect.status for effect in on_record] == ["accepted" if status == "sent" else "ambiguous", "accepted"]
 
 
 async def failing(message: MessageReceived, ctx: Context) -> None:
@@ -506,3 +527,34 @@ async def test_a_reply_to_the_bot_in_a_group_is_known_as_one(house: House) -> No
     assert seen == [False, True, False]
     # The ledger knew the first; only the second had to be asked for.
     assert [call.name for call in house.linq.calls].count("messages.retrieve") == 1
+
+
+async def test_receipts_are_noted_and_settle_a_send_whose_answer_was_lost(house: House) -> None:
+    arrived = await put(house)
+
+    async def die(_: Call) -> None:
+        raise Kill
+
+    house.linq.before = die
+    await house.die(three)
+    (lost,) = await house.storage.effects(arrived.id)
+    assert lost.status == "attempting"
+    outbound = {
+        "id": "made",
+        "chat": {"id": CHAT, "is_group": False, "owner_handle": handle(LINE, is_me=True)},
+        "direction": "outbound",
+        "sender_handle": handle(LINE, is_me=True),
+        "parts": [],
+        "idempotency_key": lost.key,
+    }
+    for event_type in ("message.delivered", "message.sent"):
+        await house.storage.put(delivery(envelope(event_type, outbound)))
+    # The chat's own lane still waits for its turn; receipts have one beside it.
+    first, receipt = await house.storage.take(2, lease_s=1000)
+    turns = house.turns(three)
+    await turns.run(receipt)
+    await turns.run(await house.lease())
+    (settled,) = await house.storage.effects(arrived.id)
+    assert (settled.status, settled.message_id, settled.delivery) == ("accepted", "made", "delivered")
+    await turns.run(first)
+    assert house.linq.said() == ["two", "three"]

@@ -1,0 +1,151 @@
+"""Writes docs/api/: a page for each noun of the client, from its docstrings, its signatures and its snippet.
+
+    python docs/generate.py
+
+A test compares the pages with what this would write, and runs every snippet.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from linqbot.client.client import Client
+from linqbot.client.endpoints import ENDPOINTS
+from linqbot.client.noun import Noun
+
+HERE = Path(__file__).parent
+SECTIONS = ("Args", "Returns", "Raises", "Source")
+
+
+def pages() -> dict[str, str]:
+    """What each file of docs/api/ holds, by its name."""
+    nouns = dict(nouns_of(Client("key")))
+    written = {f"{name}.md": page(name, noun) for name, noun in nouns.items()}
+    return written | {"index.md": index(nouns)}
+
+
+def nouns_of(holder: Any) -> Iterator[tuple[str, Noun]]:
+    """The nouns right below a client or a noun, in the order of its source."""
+    for name, member in vars(type(holder)).items():
+        if isinstance(member, property) and isinstance(noun := getattr(holder, name), Noun):
+            yield name, noun
+
+
+def index(nouns: dict[str, Noun]) -> str:
+    rows = [f"| [{name}]({name}.md) | {summary(getattr(Client, name))} |" for name in nouns]
+    head = [
+        "# Linq's API in the client",
+        "",
+        "Every noun, as `client.<noun>` or, in a handler, `ctx.client.<noun>`. Names are those of Linq's own documents.",
+        "",
+        "| noun | what |",
+        "| --- | --- |",
+    ]
+    return "\n".join([*head, *rows, "", *_SAFETY, ""])
+
+
+_SAFETY = (
+    "Under each method stands what may be done when its answer was lost: *read* it again; repeat *natural* calls, which",
+    "reach the same end state; repeat *keyed* ones under the same idempotency key; forget *hint*s; and never repeat what",
+    "happens *once* blindly. The client repeats by itself what may be repeated. Every method may raise `RuleBroken` (the",
+    "call would break one of Linq's rules: nothing was sent), `RateLimited`, `LinqUnavailable`, and `LinqApiError` for",
+    "what its own text says.",
+)
+
+
+def page(name: str, noun: Noun) -> str:
+    snippet = (HERE / "snippets" / f"{name}.py").read_text()
+    lines = [f"# {name}", "", *prose(inspect.getdoc(type(noun)) or ""), "", "```python", snippet.rstrip(), "```", ""]
+    text = "\n".join([*lines, *methods(name, noun)]).rstrip() + "\n"
+    return re.sub(r"\n\n\n+(?=\*\*|\[Linq's)", "\n\n", text)
+
+
+def methods(path: str, noun: Noun) -> Iterator[str]:
+    """Every method of a noun, then those of the nouns below it."""
+    for name, method in vars(type(noun)).items():
+        if not name.startswith("_") and inspect.isfunction(method) and name == method.__name__:
+            yield from entry(f"{path}.{name}", method)
+    for name, below in nouns_of(noun):
+        yield from (f"## {path}.{name}", "", *prose(inspect.getdoc(type(below)) or ""), "")
+        yield from methods(f"{path}.{name}", below)
+
+
+def entry(name: str, method: Callable[..., Any]) -> Iterator[str]:
+    yield from (f"### {name}", "", "```python", signature(name, method), "```", "")
+    if (endpoint := ENDPOINTS.get(name)) is not None:
+        yield from (f"`{endpoint.method} {endpoint.path}` · *{endpoint.safety}*", "")
+    yield from (*prose(inspect.getdoc(method) or ""), "")
+
+
+def signature(name: str, method: Callable[..., Any]) -> str:
+    """As one calls it: `await client.chats.retrieve(chat_id: str) -> Chat`."""
+    node = ast.parse(textwrap.dedent(inspect.getsource(method))).body[0]
+    assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    node.args.args.pop(0)
+    arguments, answer = ast.unparse(node.args), ast.unparse(node.returns) if node.returns else "None"
+    start = "await " if isinstance(node, ast.AsyncFunctionDef) else ""
+    line = f"{start}client.{name}({arguments}) -> {answer}"
+    if len(line) <= 100:
+        return line
+    inner = ",\n    ".join(_arguments(node.args))
+    return f"{start}client.{name}(\n    {inner},\n) -> {answer}"
+
+
+def _arguments(given: ast.arguments) -> Iterator[str]:
+    for argument in given.args:
+        yield ast.unparse(argument)
+    if given.kwonlyargs:
+        yield "*"
+    for argument, default in zip(given.kwonlyargs, given.kw_defaults, strict=True):
+        yield ast.unparse(argument) + (f" = {ast.unparse(default)}" if default is not None else "")
+
+
+def summary(member: Any) -> str:
+    return (inspect.getdoc(member) or "").partition("\n")[0]
+
+
+def prose(docstring: str) -> Iterator[str]:
+    """A docstring as Markdown: its sections become lists, its source a link."""
+    section, item = "", ""
+    for line in [*docstring.splitlines(), "End:"]:
+        found = re.match(r"(\w+):(?: (.*))?$", line)
+        is_head = found is not None and found[1] in {*SECTIONS, "Attributes", "End"}
+        starts = section in {"Args", "Raises", "Attributes"} and re.match(r"    [\w, /]+: ", line)
+        if item and (is_head or starts):
+            yield item
+            item = ""
+        if found is not None and is_head:
+            section = found[1]
+            if section == "Source":
+                yield from ("", f"[Linq's page]({found[2]})")
+            elif section != "End":
+                yield from ("", f"**{section}**", "")
+        elif starts:
+            name, _, said = line.strip().partition(": ")
+            item = f"- `{name}`: {said}"
+        elif item:
+            item += " " + line.strip()
+        else:
+            yield line.strip() if section else line
+
+
+def main() -> None:
+    """Write the pages, and remove those of nouns that are gone."""
+    folder = HERE / "api"
+    folder.mkdir(exist_ok=True)
+    written = pages()
+    for path in folder.glob("*.md"):
+        if path.name not in written:
+            path.unlink()
+    for name, text in written.items():
+        (folder / name).write_text(text)
+
+
+if __name__ == "__main__":
+    main()

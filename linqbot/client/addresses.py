@@ -1,0 +1,170 @@
+"""Where a URL that came from outside may lead: its parts, checked, and which IP addresses are public. No I/O.
+
+A URL is taken apart once, here, and put together again from the checked parts, so that no second parser can read it
+differently. Names are checked for their form only; what they resolve to is checked by whoever resolves them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+PORTS: Final = {"https": 443, "http": 80}
+
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+
+# IANA's special-purpose registries, written out: what `ip_address(...).is_global` says changes between Pythons.
+_CLOSED_V4: Final = tuple(
+    IPv4Network(network)
+    for network in (
+        "0.0.0.0/8",  # this network
+        "10.0.0.0/8",
+        "100.64.0.0/10",  # carrier-grade NAT; a cloud's metadata at 100.100.100.200
+        "127.0.0.0/8",
+        "168.63.129.16/32",  # public by number, yet it is every Azure machine's own host
+        "169.254.0.0/16",  # link-local; most clouds' metadata at 169.254.169.254
+        "172.16.0.0/12",
+        "192.0.0.0/24",  # protocol assignments; a cloud's metadata at 192.0.0.192
+        "192.0.2.0/24",  # documentation
+        "192.88.99.0/24",  # 6to4 relays
+        "192.168.0.0/16",
+        "198.18.0.0/15",  # benchmarks
+        "198.51.100.0/24",  # documentation
+        "203.0.113.0/24",  # documentation
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, broadcast
+    )
+)
+_GLOBAL_V6: Final = IPv6Network("2000::/3")
+_CLOSED_V6: Final = tuple(
+    IPv6Network(network)
+    for network in (
+        "2001::/23",  # protocol assignments: Teredo, ORCHID, benchmarks
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4: leads to an IPv4 address
+        "3fff::/20",  # documentation
+    )
+)
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+
+
+class UnsafeURL(ValueError):
+    """A URL that is not followed. The message quotes nothing but a checked host: queries carry signatures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host and port. The host is lower-case; an IPv6 address has no brackets."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def is_same(self, other: Origin) -> bool:
+        """Equal, where the names of this machine are one: the emulator says 127.0.0.1 when it is called localhost."""
+        hosts = {self.host, other.host}
+        return (self.scheme, self.port) == (other.scheme, other.port) and (len(hosts) == 1 or hosts <= _LOOPBACK)
+
+    @property
+    def authority(self) -> str:
+        """Host and port as the Host header has them: an IPv6 address in brackets, the scheme's own port left out."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A checked URL. Its repr shows the origin only.
+
+    Attributes:
+        path, query: Percent-encoded, as they came: signatures are made over the encoded form.
+    """
+
+    origin: Origin
+    path: str = field(repr=False)
+    query: str = field(repr=False)
+
+
+def target(url: str) -> Target:
+    """Take a URL apart.
+
+    Spaces and letters beyond ASCII in its path are percent-encoded; a fragment is dropped.
+
+    Raises:
+        UnsafeURL: control characters, another scheme than http(s), credentials, or a host in none of the three
+            forms: a name, four decimal numbers, an IPv6 address in brackets.
+    """
+    if any(letter < " " or letter in "\\\x7f" for letter in url):
+        raise UnsafeURL("A URL with control characters or backslashes in it is not followed.")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        path, query = quote(parts.path or "/", safe=_PRINTABLE), quote(parts.query, safe=_PRINTABLE)
+    except ValueError:
+        raise UnsafeURL("The URL cannot be read.") from None
+    if parts.scheme not in PORTS:
+        raise UnsafeURL("Only https URLs are followed.")
+    if "@" in parts.netloc:
+        raise UnsafeURL("A URL with credentials before its host is not followed.")
+    host = _host(parts.netloc.rpartition(":")[0] if port is not None else parts.netloc.rstrip(":"))
+    origin = Origin(parts.scheme, host, PORTS[parts.scheme] if port is None else port)
+    return Target(origin, path, query)
+
+
+def literal(host: str) -> str | None:
+    """The address a host is by itself, or None for a name."""
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return None
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the public internet's, for one receiver.
+
+    An IPv6 address that leads to an IPv4 address is what that one is (mapped, NAT64), or refused (6to4, Teredo).
+    """
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, IPv6Address):
+        if ip.scope_id is not None:
+            return False
+        embedded = _embedded(ip)
+        if embedded is None:
+            return ip in _GLOBAL_V6 and not any(ip in network for network in _CLOSED_V6)
+        ip = embedded
+    return not any(ip in network for network in _CLOSED_V4)
+
+
+def _embedded(ip: IPv6Address) -> IPv4Address | None:
+    # Where there is only IPv6, DNS64 gives every IPv4 host a NAT64 address: refusing them all would refuse the world.
+    return IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else ip.ipv4_mapped
+
+
+def _host(written: str) -> str:
+    """A host in one of the three forms, lower-case and without brackets."""
+    host = written.lower()
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        if ":" in host and "%" not in host and (address := literal(host)):
+            return address
+    elif (literal(host) and ":" not in host) or _is_name(host):
+        return host
+    raise UnsafeURL("The URL's host is neither a name nor an IP address in its usual form.")
+
+
+def _is_name(host: str) -> bool:
+    labels = host.removesuffix(".").split(".")
+    # A last label that is a number makes it an address to some resolvers: 2130706433, 0x7f.1, 127.1, 0177.0.0.1
+    return len(host) <= 253 and all(_LABEL.fullmatch(label) for label in labels) and not _NUMBER.fullmatch(labels[-1])

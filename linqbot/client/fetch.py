@@ -1,0 +1,388 @@
+"""Media: fetching it, and uploading it, from and to addresses that others chose.
+
+A media part's URL comes with a message, an upload's from an answer; both may lead anywhere, and this process stands
+inside somebody's network. So one guard stands before every connection:
+
+- https on port 443 only, except at the origin of the client's own base URL: the emulator is http on 127.0.0.1;
+- a name is resolved once, every address must be public (client/addresses.py), and the connection goes to one of
+  these, with the name's own certificate: there is no second look-up for a rebinding server to answer differently;
+- redirects are walked here, each checked as the first, at most five, never to plain http;
+- bytes are counted while they come, undecoded: compression is neither asked for nor accepted; one limit of time
+  spans look-up, redirects and the last byte.
+
+No key is ever known here, so none can leave: media URLs are signed. No cookies are kept. The environment's proxies
+are not used, because a proxy resolves names by itself and what was checked would not be what is reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from urllib.parse import urljoin
+
+from linqbot.client.addresses import PORTS, Target, UnsafeURL, is_public, literal, target
+from linqbot.errors import ConfigError, LinqbotError
+from linqbot.types.message import MediaPart
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession
+    from aiohttp.abc import AbstractResolver, ResolveResult
+    from yarl import URL
+
+MAX_BYTES: Final = 25 << 20
+MAX_REDIRECTS: Final = 5
+CONNECT_TIMEOUT_S: Final = 10.0
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_GONE = frozenset({401, 403, 404, 410})
+_CHUNK_BYTES = 1 << 16
+_WRITE_BYTES = 1 << 20
+
+Resolve: TypeAlias = Callable[[str], Awaitable[Sequence[str]]]
+"""Gives every IP address of a name; raises OSError when there is none."""
+
+
+class FetchRefused(LinqbotError):
+    """Media was not fetched, or not uploaded, because of where its URL leads or how large it is.
+
+    Trying again would end the same way. What was refused got no connection.
+    """
+
+    lqb = "LQB3101"
+
+
+class FetchFailed(LinqbotError):
+    """Media could not be fetched or uploaded: no answer, an error, an answer cut off, or too slow.
+
+    Attributes:
+        status: What the other side answered, or None.
+    """
+
+    lqb = "LQB3102"
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file in memory.
+
+    Attributes:
+        content_type: As its server says, lower-case and without parameters: `image/jpeg`.
+        filename: A bare name, or None. The sender chose it: do not use it as a path.
+    """
+
+    content: bytes = field(repr=False)
+    content_type: str
+    filename: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A file on disk; the rest is as in `Fetched`."""
+
+    path: Path
+    size_bytes: int
+    content_type: str
+    filename: str | None = field(repr=False)
+
+
+async def resolve(name: str) -> Sequence[str]:
+    """Every address the system's resolver knows for a name.
+
+    Raises:
+        OSError: it knows none.
+    """
+    found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+class Fetcher:
+    """Fetches and uploads media behind the guard this module describes. Holds no connection and needs no closing.
+
+    Args:
+        base_url: The client's own; its origin is the one that may be plain http, or not public.
+        resolve: Looks names up.
+    Raises:
+        ConfigError: the base URL is no plain http(s) address.
+    """
+
+    def __init__(self, base_url: str, *, resolve: Resolve = resolve) -> None:
+        try:
+            self._own = target(base_url).origin
+        except UnsafeURL as error:
+            raise ConfigError(f"The base URL cannot be used to fetch media from. {error}") from None
+        self._resolve = resolve
+
+    async def fetch(self, media: MediaPart | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 30.0) -> Fetched:
+        """Read a file into memory.
+
+        Args:
+            media: A part of a received message, or a URL. Linq's URLs are short-lived: fetch soon.
+            timeout_s: Seconds for all of it, from the look-up to the last byte.
+        Raises:
+            FetchRefused: its address is not one to go to, or it is larger than `max_bytes`.
+            FetchFailed: no complete answer of 2xx within `timeout_s`.
+        """
+        async with self._answer(media, timeout_s) as answer:
+            content = b"".join([chunk async for chunk in _chunks(answer, max_bytes)])
+            return Fetched(content, answer.content_type.lower(), _filename(media, answer))
+
+    async def fetch_to(
+        self, media: MediaPart | str, path: Path | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 300.0
+    ) -> Saved:
+        """Write a file to `path`, a megabyte in memory at a time. It appears there whole or not at all.
+
+        Args:
+            path: A file that is there is replaced.
+        Raises:
+            FetchRefused, FetchFailed: as `fetch` does.
+            OSError: it cannot be written.
+        """
+        place = Path(path)
+        beside = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
+        try:
+            async with self._answer(media, timeout_s) as answer:
+                size = await _write(beside, _chunks(answer, max_bytes))
+                saved = Saved(place, size, answer.content_type.lower(), _filename(media, answer))
+            beside.replace(place)
+        finally:
+            beside.unlink(missing_ok=True)
+        return saved
+
+    async def put(self, url: str, headers: Mapping[str, str], content: bytes, *, timeout_s: float = 120.0) -> None:
+        """Upload bytes to the `upload_url` Linq gave, with exactly its `required_headers`. Follows no redirect.
+
+        Raises:
+            FetchRefused: the address is not one to go to, or a header does not fit the bytes or the address.
+            FetchFailed: not answered 2xx within `timeout_s`.
+        """
+        goal = _checked(url)
+        _check_headers(headers, goal, content)
+        async with (
+            _limited(goal, timeout_s),
+            self._session(goal, await self._admitted(goal)) as session,
+            session.put(_url(goal), headers=headers, data=BytesIO(content), allow_redirects=False) as answer,
+        ):
+            _expect_success(answer, goal)
+
+    @asynccontextmanager
+    async def _answer(self, media: MediaPart | str, timeout_s: float) -> AsyncIterator[ClientResponse]:
+        """The answer behind a URL's redirects, its head read and its body not."""
+        goal = _checked(_url_of(media))
+        async with _limited(goal, timeout_s):
+            is_own = goal.origin.is_same(self._own)
+            for _ in range(MAX_REDIRECTS + 1):
+                addresses = await self._admitted(goal, may_be_own=is_own)
+                async with (
+                    self._session(goal, addresses) as session,
+                    session.get(_url(goal), headers=_ASKED, allow_redirects=False) as answer,
+                ):
+                    if answer.status not in _REDIRECTS:
+                        _expect_success(answer, goal)
+                        yield answer
+                        return
+                    before, goal = goal, _redirected(goal, answer.headers.get("Location"))
+                # A stranger must not send us to our own origin: nobody else can reach the one on this machine.
+                is_own = is_own and goal.origin.is_same(before.origin)
+            raise FetchRefused(f"{goal.origin} redirects more than {MAX_REDIRECTS} times.")
+
+    async def _admitted(self, goal: Target, *, may_be_own: bool = True) -> Sequence[str]:
+        """The addresses a connection may go to.
+
+        Raises:
+            FetchRefused: this is not an origin to go to, or one of its addresses is not public.
+            FetchFailed: it has no address.
+        """
+        origin = goal.origin
+        is_own = may_be_own and origin.is_same(self._own)
+        if not is_own and (origin.scheme != "https" or origin.port != PORTS["https"]):
+            raise FetchRefused(f"{origin} is not fetched from: only https on port 443 is.")
+        own_address = literal(origin.host)
+        try:
+            addresses = [own_address] if own_address else await self._resolve(origin.host)
+        except (OSError, UnicodeError):
+            addresses = []
+        if not addresses:
+            raise FetchFailed(f"{origin} has no address.")
+        if not is_own and not all(is_public(address) for address in addresses):
+            raise FetchRefused(f"{origin} is not fetched from: it leads to an address that is not public.")
+        return addresses
+
+    def _session(self, goal: Target, addresses: Sequence[str]) -> ClientSession:
+        """Connections to these addresses and no others, with nothing remembered, decoded or read from elsewhere."""
+        import aiohttp
+
+        connector = aiohttp.TCPConnector(
+            resolver=cast("AbstractResolver", _Checked(addresses)),
+            use_dns_cache=False,
+            force_close=True,
+            ssl=_tls() if goal.origin.scheme == "https" else True,
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            auto_decompress=False,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+        )
+
+
+_ASKED: Final = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "linqbot"}
+
+
+def _url_of(media: MediaPart | str) -> str:
+    if isinstance(media, str):
+        return media
+    if not media.url:
+        raise FetchRefused("This media part has no URL. Only those Linq sent have one.")
+    return media.url
+
+
+def _checked(url: str) -> Target:
+    try:
+        return target(url)
+    except UnsafeURL as error:
+        raise FetchRefused(str(error)) from None
+
+
+def _redirected(here: Target, location: str | None) -> Target:
+    if not location:
+        raise FetchFailed(f"{here.origin} redirects to nowhere.")
+    try:
+        goal = target(urljoin(f"{here.origin}{here.path}", location))
+    except ValueError as error:
+        said = str(error) if isinstance(error, UnsafeURL) else "The URL cannot be read."
+        raise FetchRefused(f"{here.origin} redirects to where we do not go. {said}") from None
+    if here.origin.scheme == "https" and goal.origin.scheme != "https":
+        raise FetchRefused(f"{here.origin} redirects from https to plain http.")
+    return goal
+
+
+def _check_headers(headers: Mapping[str, str], goal: Target, content: bytes) -> None:
+    for name, value in headers.items():
+        if any(letter < " " or letter == "\x7f" for letter in name + value):
+            raise FetchRefused("A header required for the upload has control characters in it.")
+        if name.lower() == "content-length" and value.strip() != str(len(content)):
+            raise FetchRefused(f"The upload was announced with another size than its {len(content)} bytes.")
+        if name.lower() == "host" and value.strip().lower() != goal.origin.authority:
+            raise FetchRefused(f"The upload to {goal.origin} asks for another Host.")
+
+
+def _url(goal: Target) -> URL:
+    from yarl import URL
+
+    origin = goal.origin
+    return URL.build(
+        scheme=origin.scheme, host=origin.host, port=origin.port, path=goal.path, query_string=goal.query, encoded=True
+    )
+
+
+class _Checked:
+    """An aiohttp resolver that only knows what has been checked."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self._addresses = addresses
+
+    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
+        return [
+            {
+                "hostname": host,
+                "host": address,
+                "port": port,
+                "family": socket.AF_INET6 if ":" in address else socket.AF_INET,
+                "proto": socket.IPPROTO_TCP,
+                "flags": socket.AI_NUMERICHOST,
+            }
+            for address in self._addresses
+        ]
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@asynccontextmanager
+async def _limited(goal: Target, timeout_s: float) -> AsyncIterator[None]:
+    """One limit of time, and our own words for what the network does wrong."""
+    import aiohttp
+
+    # `from None`: aiohttp's errors quote whole URLs, and a traceback is kept with a dead letter.
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except TimeoutError:
+        raise FetchFailed(f"{goal.origin} was too slow: no complete answer within {timeout_s:g} s.") from None
+    except (aiohttp.ClientError, ConnectionError, ssl.SSLError) as error:
+        raise FetchFailed(f"{goal.origin} gave no complete answer ({type(error).__name__}).") from None
+
+
+def _expect_success(answer: ClientResponse, goal: Target) -> None:
+    status = answer.status
+    if not 200 <= status < 300:
+        gone = " Its address may have expired: ask Linq for the message again." if status in _GONE else ""
+        raise FetchFailed(f"{goal.origin} answered {status}.{gone}", status=status)
+    if answer.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise FetchRefused(f"{goal.origin} sent compressed bytes, which were not asked for and are not unpacked.")
+
+
+async def _chunks(answer: ClientResponse, max_bytes: int) -> AsyncIterator[bytes]:
+    size = answer.content_length or 0
+    if size <= max_bytes:
+        size = 0
+        async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
+            size += len(chunk)
+            if size > max_bytes:
+                break
+            yield chunk
+    if size > max_bytes:
+        raise FetchRefused(f"The file is larger than {max_bytes} bytes. Ask for more with max_bytes=.")
+
+
+async def _write(path: Path, chunks: AsyncIterator[bytes]) -> int:
+    """Write chunks to a new file; its size."""
+    size, buffer = 0, bytearray()
+    with await asyncio.to_thread(path.open, "xb") as file:
+        async for chunk in chunks:
+            size += len(chunk)
+            buffer += chunk
+            if len(buffer) >= _WRITE_BYTES:
+                await asyncio.to_thread(file.write, buffer)
+                buffer = bytearray()
+        await asyncio.to_thread(file.write, buffer)
+    return size
+
+
+def _filename(media: MediaPart | str, answer: ClientResponse) -> str | None:
+    """A bare name, from the part or from the answer."""
+    from email.message import Message
+
+    name = None if isinstance(media, str) else media.filename
+    if name is None and (disposition := answer.headers.get("Content-Disposition")):
+        # Not aiohttp's own reading of it, which warns on standard error with the header's text.
+        message = Message()
+        message["Content-Disposition"] = disposition
+        name = message.get_filename()
+    bare = re.sub(r"[\x00-\x1f\x7f-\x9f]", "", (name or "").replace("\\", "/")).rpartition("/")[2].strip()
+    return bare[:255] if bare.strip(".") else None
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """The authorities the rest of the client trusts."""
+    import certifi
+
+    return ssl.create_default_context(cafile=os.environ.get("SSL_CERT_FILE") or certifi.where())

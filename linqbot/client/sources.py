@@ -1,0 +1,86 @@
+"""What an upload reads from: bytes, a path, or an open file. Read in pieces, beside the event loop, as often as needed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final, TypeAlias
+
+from linqbot.errors import RuleBroken
+
+File: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
+"""A path, what is in the file, or the file itself, open for reading bytes."""
+
+CHUNK_BYTES: Final = 256 * 2**10
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to upload.
+
+    Attributes:
+        size: In bytes.
+        name: The file's own name; empty when it has none.
+        read: `read(position, size)` in a thread; a new reading begins at 0.
+    """
+
+    size: int
+    name: str
+    read: Callable[[int, int], bytes]
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The content from its beginning, exactly `size` bytes of it.
+
+        Raises:
+            EOFError: the file became shorter since it was looked at.
+        """
+        position = 0
+        while position < self.size:
+            chunk = await asyncio.to_thread(self.read, position, min(CHUNK_BYTES, self.size - position))
+            if not chunk:
+                raise EOFError("The file became shorter while it was uploaded.")
+            position += len(chunk)
+            yield chunk
+
+
+async def source_of(file: File) -> Source:
+    """Look at a file: how long it is, and what it is called.
+
+    Raises:
+        OSError: it cannot be read.
+        RuleBroken: it is a stream that cannot go back, or no file at all.
+    """
+    if isinstance(file, bytes | bytearray | memoryview):
+        content = memoryview(file)
+        return Source(content.nbytes, "", lambda position, size: bytes(content[position : position + size]))
+    if isinstance(file, str | os.PathLike):
+        return await asyncio.to_thread(_of_path, Path(file))
+    return await asyncio.to_thread(_of_open_file, file)
+
+
+def _of_path(path: Path) -> Source:
+    def read(position: int, size: int) -> bytes:
+        with path.open("rb") as opened:
+            opened.seek(position)
+            return opened.read(size)
+
+    return Source(path.stat().st_size, path.name, read)
+
+
+def _of_open_file(file: BinaryIO) -> Source:
+    """From where it stands to its end."""
+    if not (callable(getattr(file, "seekable", None)) and file.seekable()):
+        said = "upload needs a path, bytes, or an open binary file that can go back. Read the stream into bytes first."
+        raise RuleBroken(said, rule="R91", status=400, code=1005)
+    start = file.tell()
+    end = file.seek(0, os.SEEK_END)
+
+    def read(position: int, size: int) -> bytes:
+        file.seek(start + position)
+        return file.read(size)
+
+    name = getattr(file, "name", "")
+    return Source(end - start, Path(name).name if isinstance(name, str) else "", read)

@@ -1,0 +1,40 @@
+"""What an object may hold, as data: required fields, checks of values, checks between fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from linqbot.rules.broken import Across, Broken, Check, Wire, breaks, missing
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """What an object may hold: required fields first, then each value, then what holds between them."""
+
+    required: tuple[str, ...] = ()
+    values: Mapping[str, Check] = field(default_factory=dict)
+    across: tuple[Across, ...] = ()
+    at: str = ""
+
+    def broken(self, given: Wire) -> Broken | None:
+        for name in self.required:
+            if given.get(name) is None:
+                return missing(self.at + name)
+        for name, rule in self.values.items():
+            if (value := given.get(name)) is not None and (broken := rule(value, self.at + name)):
+                return broken
+        for between in self.across:
+            if broken := between(given):
+                return broken
+        return None
+
+
+def an_object(fields: Fields) -> Check:
+    def is_object(value: Any, at: str) -> Broken | None:
+        if not isinstance(value, Mapping):
+            return breaks("R4", f"{at} must be an object.")
+        return Fields(fields.required, fields.values, fields.across, f"{at}.").broken(value)
+
+    return is_object

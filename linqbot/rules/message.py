@@ -1,0 +1,212 @@
+"""What a message may hold as a whole (R19-R24, R32, R33, R40-R42), and what the first one of a chat may not (R52, R53).
+
+Single parts: `parts.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, get_args
+
+from linqbot.rules.broken import Across, Broken, Wire, bad_content, breaks, missing
+from linqbot.rules.fields import Fields, an_object
+from linqbot.rules.parts import PARTS
+from linqbot.rules.values import filled_text, is_https, one_of, uuid, whole
+from linqbot.types.handle import ServiceType
+from linqbot.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS
+
+_LINQ_HOSTED = re.compile(r"https://([\w-]+\.)*linqapp\.com[/:?]|.*[?&][\w-]*signature=", re.IGNORECASE)
+_URL_IN_TEXT = re.compile(r"\bhttps?://\S|\bwww\.\w", re.IGNORECASE)
+MOST_PARTS: Final = 100
+MOST_URL_MEDIA: Final = 40
+
+
+def message_content(message: Any, at: str = "message") -> Broken | None:
+    """R19-R48, R50: everything that can be said about a message by looking at it."""
+    if not isinstance(message, Mapping):
+        return breaks("R4", f"{at} must be an object.")
+    for rule in _CONTENT:
+        if broken := rule(message):
+            return broken
+    return None
+
+
+def _either_parts_or_experience(message: Wire) -> Broken | None:
+    """R19."""
+    if (message.get("parts") is None) != (message.get("experience") is None):
+        return None
+    return bad_content("R19", "message needs either parts or an experience, and not both.")
+
+
+def _number_of_parts(message: Wire) -> Broken | None:
+    """R20."""
+    parts = message.get("parts")
+    if parts is None:
+        return None
+    if not isinstance(parts, list | tuple):
+        return breaks("R4", "message.parts must be a list.")
+    if 1 <= len(parts) <= MOST_PARTS:
+        return None
+    return bad_content("R20", f"message has {len(parts)} parts. Linq takes 1 to {MOST_PARTS}.")
+
+
+def _every_part(message: Wire) -> Broken | None:
+    """R26-R29, R35-R39, R43-R50, each part by itself."""
+    for i, part in enumerate(message.get("parts") or ()):
+        at = f"message.parts[{i}]"
+        if not isinstance(part, Mapping):
+            return breaks("R4", f"{at} must be an object.")
+        kind = part.get("type")
+        if kind is None:
+            return missing(f"{at}.type")
+        rule = PARTS.get(kind) if isinstance(kind, str) else None
+        broken = rule(part, at) if rule else one_of("R4", PARTS)(kind, f"{at}.type")
+        if broken:
+            return broken
+    return None
+
+
+def _few_media_by_url(message: Wire) -> Broken | None:
+    """R21. What Linq holds already, or can fetch by a signed address, does not count."""
+    parts = message.get("parts") or ()
+    if len(parts) <= MOST_URL_MEDIA:
+        return None
+    urls = [part["url"] for part in parts if part["type"] == "media" and part.get("url")]
+    count = sum(not _LINQ_HOSTED.match(url) for url in urls)
+    if count <= MOST_URL_MEDIA:
+        return None
+    said = f"message has {count} media parts by url. Linq takes {MOST_URL_MEDIA}; upload the others first."
+    return bad_content("R21", said)
+
+
+def _no_two_texts_in_a_row(message: Wire) -> Broken | None:
+    """R22."""
+    last = None
+    for i, part in enumerate(message.get("parts") or ()):
+        if part["type"] == last == "text":
+            return bad_content(
+                "R22", f"message.parts[{i - 1}] and [{i}] are both text. Join them, or send two messages."
+            )
+        last = part["type"]
+    return None
+
+
+_ALONE: Final = {"link": "R23", "imessage_app": "R24", "app_clip": "R25"}
+
+
+def _cards_stand_alone(message: Wire) -> Broken | None:
+    """R23, R24, R25."""
+    parts = message.get("parts") or ()
+    if len(parts) < 2:
+        return None
+    for i, part in enumerate(parts):
+        if rule := _ALONE.get(part["type"]):
+            said = f"message.parts[{i}] is a {part['type']} part, which must be alone in its message. Send it apart."
+            return bad_content(rule, said)
+    return None
+
+
+def _service(message: Wire) -> Broken | None:
+    """R32."""
+    service = message.get("preferred_service")
+    return None if service is None else one_of("R32", get_args(ServiceType))(service, "message.preferred_service")
+
+
+def _only_on_imessage(message: Wire) -> Broken | None:
+    """R40, R41, R42."""
+    if message.get("preferred_service") in {None, "iMessage"}:
+        return None
+    kind = "experience" if message.get("experience") is not None else message["parts"][0]["type"]
+    rule, code, status = _IMESSAGE_ONLY.get(kind, ("", 0, 0))
+    if not rule:
+        return None
+    return Broken(rule, status, code, f"{kind} needs iMessage. Leave preferred_service out.")
+
+
+_IMESSAGE_ONLY: Final = {
+    "experience": ("R42", 2018, 409),
+    "imessage_app": ("R40", 2018, 409),
+    "app_clip": ("R41", 2028, 400),
+}
+
+
+def _effect(message: Wire) -> Broken | None:
+    """R33."""
+    effect = message.get("effect")
+    if effect is None:
+        return None
+    if not isinstance(effect, Mapping):
+        return breaks("R4", "message.effect must be an object.")
+    name, kind = effect.get("name"), effect.get("type")
+    if kind is not None and (broken := one_of("R33", ("screen", "bubble"))(kind, "message.effect.type")):
+        return broken
+    allowed = {"screen": SCREEN_EFFECTS, "bubble": BUBBLE_EFFECTS}.get(kind or "", SCREEN_EFFECTS | BUBBLE_EFFECTS)
+    if name is None or (isinstance(name, str) and name in allowed):
+        return None
+    if isinstance(name, str) and name in SCREEN_EFFECTS | BUBBLE_EFFECTS:
+        return breaks("R33", f"message.effect.name is not a {kind} effect. Use the other type.")
+    return one_of("R33", allowed)(name, "message.effect.name")
+
+
+def _reply_to(message: Wire) -> Broken | None:
+    """R3, R4, R5 for what R34 is about."""
+    reply_to = message.get("reply_to")
+    return None if reply_to is None else _REPLY_TO(reply_to, "message.reply_to")
+
+
+_REPLY_TO = an_object(Fields(("message_id",), {"message_id": uuid, "part_index": whole(0)}))
+
+
+def _experience(message: Wire) -> Broken | None:
+    """R42, as far as it needs no catalogue."""
+    experience = message.get("experience")
+    if experience is None:
+        return None
+    if not isinstance(experience, Mapping):
+        return breaks("R4", "message.experience must be an object.")
+    for name in ("name", "action"):
+        if not isinstance(experience.get(name), str) or not experience[name]:
+            return breaks("R42", f"message.experience.{name} is missing. See experiences.list.")
+    params = experience.get("params")
+    if params is not None and not isinstance(params, Mapping):
+        return breaks("R42", "message.experience.params must be an object.")
+    url = (params or {}).get("checkout_url")
+    if url is not None and not is_https(url):
+        return breaks("R42", "message.experience.params.checkout_url must be an absolute https address.")
+    return None
+
+
+def _key(message: Wire) -> Broken | None:
+    """R4."""
+    key = message.get("idempotency_key")
+    return None if key is None else filled_text(key, "message.idempotency_key")
+
+
+_CONTENT: tuple[Across, ...] = (
+    _either_parts_or_experience,
+    _number_of_parts,
+    _every_part,
+    _cards_stand_alone,
+    _no_two_texts_in_a_row,
+    _few_media_by_url,
+    _experience,
+    _service,
+    _only_on_imessage,
+    _effect,
+    _reply_to,
+    _key,
+)
+
+
+def first_message(message: Wire) -> Broken | None:
+    """R52, R53: the first message of a new chat opened by `chats.create` holds no link, reply or effect."""
+    for i, part in enumerate(message.get("parts") or ()):
+        if part.get("type") == "link" or (part.get("type") == "text" and _URL_IN_TEXT.search(part.get("value") or "")):
+            return breaks(
+                "R52", f"message.parts[{i}] has a link, and the first message of a chat may not. Send it next."
+            )
+    for name in ("reply_to", "effect"):
+        if message.get(name) is not None:
+            return breaks("R53", f"message.{name} does not go with the first message of a chat. Leave it out.")
+    return None

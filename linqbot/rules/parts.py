@@ -1,0 +1,111 @@
+"""What each kind of part may hold (R25, R26, R28, R29, R35-R37, R39). Text, which has the most rules: `text.py`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from linqbot.rules.broken import Broken, Wire, bad_content, breaks, missing
+from linqbot.rules.text import text_part
+from linqbot.rules.values import WEB, flag, is_https, is_whole, uuid
+
+MOST_LINK_CHARACTERS: Final = 2048
+MOST_DATA_CHARACTERS: Final = 16384
+
+
+def _media_part(part: Wire, at: str) -> Broken | None:
+    """R28, R29."""
+    url, attachment = part.get("url"), part.get("attachment_id")
+    if (url is None) == (attachment is None):
+        return bad_content("R28", f"{at} needs either a url or an attachment_id, and not both.")
+    if url is not None and not is_https(url):
+        return bad_content("R29", f"{at}.url must be a public https address. Upload the file to send it otherwise.")
+    if attachment is not None and (broken := uuid(attachment, f"{at}.attachment_id")):
+        return broken
+    sticker = part.get("sticker")
+    return None if sticker is None else flag(sticker, f"{at}.sticker")
+
+
+def _link_part(part: Wire, at: str) -> Broken | None:
+    """R26."""
+    value = part.get("value")
+    if value is None:
+        return missing(f"{at}.value")
+    if not isinstance(value, str) or not WEB.fullmatch(value):
+        return breaks("R4", f"{at}.value must be an http(s) address.")
+    if len(value) <= MOST_LINK_CHARACTERS:
+        return None
+    said = f"{at}.value has {len(value)} characters. Linq takes {MOST_LINK_CHARACTERS}; shorten the address."
+    return bad_content("R26", said)
+
+
+def _app_part(part: Wire, at: str) -> Broken | None:
+    """R35-R37, R39."""
+    for name in ("app", "layout"):
+        if part.get(name) is None:
+            return missing(f"{at}.{name}")
+        if not isinstance(part[name], Mapping):
+            return breaks("R4", f"{at}.{name} must be an object.")
+    broken = _app_identity(part["app"], f"{at}.app") or layout(part["layout"], f"{at}.layout")
+    return broken or app_url(part.get("url"), f"{at}.url")
+
+
+def _app_identity(app: Wire, at: str) -> Broken | None:
+    """R35."""
+    team, bundle, name = app.get("team_id"), app.get("bundle_id"), app.get("name")
+    if not isinstance(team, str) or not re.fullmatch(r"[A-Z0-9]{10}", team):
+        return bad_content("R35", f"{at}.team_id must be 10 upper-case letters and digits, as Apple gives it.")
+    if not isinstance(bundle, str) or not bundle or ":" in bundle:
+        return bad_content("R35", f"{at}.bundle_id must be the bundle id alone, without a colon.")
+    if not isinstance(name, str) or not name:
+        return bad_content("R35", f"{at}.name is missing.")
+    if (store_id := app.get("app_store_id")) is not None and not is_whole(store_id):
+        return breaks("R4", f"{at}.app_store_id must be a whole number.")
+    return None
+
+
+def layout(layout: Any, at: str) -> Broken | None:
+    """R36, R37."""
+    if not isinstance(layout, Mapping):
+        return breaks("R4", f"{at} must be an object.")
+    shown = ("caption", "subcaption", "trailing_caption", "trailing_subcaption", "image_url")
+    if not any(layout.get(name) for name in shown):
+        return bad_content("R36", f"{at} shows nothing. Give one of {', '.join(shown)}.")
+    for name in ("image_title", "image_subtitle"):
+        if layout.get(name) and not layout.get("image_url"):
+            return bad_content("R37", f"{at}.{name} needs an image_url.")
+    return None
+
+
+def app_url(url: Any, at: str) -> Broken | None:
+    """R39."""
+    if url is None:
+        return None
+    if isinstance(url, str) and url.startswith("data:"):
+        fits = len(url) <= MOST_DATA_CHARACTERS
+    else:
+        fits = is_https(url) and len(url) <= MOST_LINK_CHARACTERS
+    if fits:
+        return None
+    return bad_content(
+        "R39", f"{at} must be https with up to {MOST_LINK_CHARACTERS} characters, or data: with {MOST_DATA_CHARACTERS}."
+    )
+
+
+def _app_clip_part(part: Wire, at: str) -> Broken | None:
+    """R25."""
+    if part.get("value") is None:
+        return missing(f"{at}.value")
+    if is_https(part["value"]):
+        return None
+    return bad_content("R25", f"{at}.value must be the https address of an App Clip page.")
+
+
+PARTS: Final[Mapping[str, Callable[[Wire, str], Broken | None]]] = {
+    "text": text_part,
+    "media": _media_part,
+    "link": _link_part,
+    "imessage_app": _app_part,
+    "app_clip": _app_clip_part,
+}

@@ -1,0 +1,144 @@
+"""Text parts and what lies over them: decorations, stickers, mentions (R27, R43-R48, R50).
+
+All ranges are half-open pairs of UTF-16 code units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, get_args
+
+from linqbot.rules.broken import Broken, Wire, bad_content, breaks, missing
+from linqbot.rules.values import is_handle, is_whole, one_of
+from linqbot.types.message import TextAnimation, TextStyle, utf16_length
+
+MOST_STICKERS: Final = 100
+MOST_STICKER_IMAGES: Final = 10
+
+
+def text_part(part: Wire, at: str) -> Broken | None:
+    """R27, and R43-R50 when there is more to it than text."""
+    value = part.get("value")
+    if value is None:
+        return missing(f"{at}.value")
+    if not isinstance(value, str):
+        return breaks("R4", f"{at}.value must be a string.")
+    if not value:
+        return bad_content("R27", f"{at}.value is empty. Leave the part out.")
+    return None if len(part) == 2 else _dressed_text(part, value, at)
+
+
+def _dressed_text(part: Wire, value: str, at: str) -> Broken | None:
+    for name in ("text_decorations", "inline_stickers"):
+        items = part.get(name)
+        if items is not None and not (isinstance(items, list | tuple) and all(isinstance(i, Mapping) for i in items)):
+            return breaks("R4", f"{at}.{name} must be a list of objects.")
+    decorations, stickers = part.get("text_decorations") or (), part.get("inline_stickers") or ()
+    length = utf16_length(value)
+    return (
+        _decorations(decorations, length, at)
+        or _stickers(stickers, length, at)
+        or _sticker_places(stickers, decorations, value, at)
+        or _mention(part, length, at)
+    )
+
+
+def _range(value: Any, length: int, at: str) -> Broken | None:
+    """R44."""
+    if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(is_whole, value)):
+        return bad_content("R44", f"{at}.range must be two whole numbers, [start, end).")
+    start, end = value
+    if 0 <= start < end <= length:
+        return None
+    return bad_content(
+        "R44",
+        f"{at}.range [{start}, {end}) does not lie in the text, which has {length} UTF-16 units. "
+        "Most characters count 1, most emoji 2.",
+    )
+
+
+def _decorations(decorations: Sequence[Wire], length: int, at: str) -> Broken | None:
+    """R43, R44, R45."""
+    for i, each in enumerate(decorations):
+        here = f"{at}.text_decorations[{i}]"
+        if broken := _range(each.get("range"), length, here):
+            return broken
+        style, animation = each.get("style"), each.get("animation")
+        if (style is None) == (animation is None):
+            return bad_content("R43", f"{here} needs either a style or an animation, and not both.")
+        name, allowed = ("style", TextStyle) if animation is None else ("animation", TextAnimation)
+        if broken := one_of("R43", get_args(allowed))(each[name], f"{here}.{name}"):
+            return bad_content("R43", broken.message)
+    return _animations_overlap_nothing(decorations, at)
+
+
+def _animations_overlap_nothing(decorations: Sequence[Wire], at: str) -> Broken | None:
+    """R45. Styles may overlap styles; ranges that only touch do not overlap."""
+    last_end = last_animation_end = 0
+    for i, each in sorted(enumerate(decorations), key=lambda found: found[1]["range"][0]):
+        (start, end), moves = each["range"], each.get("animation") is not None
+        if start < (last_end if moves else last_animation_end):
+            return bad_content(
+                "R45", f"{at}.text_decorations[{i}]: an animation overlaps it. Make the ranges touch at most."
+            )
+        last_end = max(last_end, end)
+        last_animation_end = max(last_animation_end, end) if moves else last_animation_end
+    return None
+
+
+def _stickers(stickers: Sequence[Wire], length: int, at: str) -> Broken | None:
+    """R44, R46, R47."""
+    for i, each in enumerate(stickers):
+        here = f"{at}.inline_stickers[{i}]"
+        if broken := _range(each.get("range"), length, here):
+            return broken
+        images = [each[name] for name in ("url", "attachment_id") if each.get(name) is not None]
+        if len(images) != 1 or not isinstance(images[0], str):
+            return bad_content("R46", f"{here} needs either a url or an attachment_id, and not both.")
+    if len(stickers) > MOST_STICKERS:
+        return bad_content("R47", f"{at} has {len(stickers)} stickers. Linq takes {MOST_STICKERS}.")
+    different = len({each.get("url") or each.get("attachment_id") for each in stickers})
+    if different > MOST_STICKER_IMAGES:
+        return bad_content("R47", f"{at} has {different} different sticker images. Linq takes {MOST_STICKER_IMAGES}.")
+    return None
+
+
+def _sticker_places(stickers: Sequence[Wire], decorations: Sequence[Wire], value: str, at: str) -> Broken | None:
+    """R48. A character that is two UTF-16 units may not be split; one of several code points may, as far as we know."""
+    if not stickers:
+        return None
+    units = value.encode("utf-16-le", "surrogatepass")
+    for i, each in enumerate(stickers):
+        if any(_splits_character(units, edge) for edge in each["range"]):
+            return bad_content("R48", f"{at}.inline_stickers[{i}] splits a character of two UTF-16 units.")
+    placed = [(*each["range"], True, i) for i, each in enumerate(stickers)]
+    placed += [(*each["range"], False, 0) for each in decorations]
+    last_end = last_sticker_end = 0
+    for start, end, is_sticker, i in sorted(placed):
+        if start < (last_end if is_sticker else last_sticker_end):
+            which = f"inline_stickers[{i}]" if is_sticker else "text_decorations"
+            return bad_content("R48", f"{at}.{which}: a sticker overlaps it. Make the ranges touch at most.")
+        last_end = max(last_end, end)
+        last_sticker_end = max(last_sticker_end, end) if is_sticker else last_sticker_end
+    return None
+
+
+def _splits_character(units: bytes, edge: int) -> bool:
+    if not 0 < edge < len(units) // 2:
+        return False
+    before, after = units[2 * edge - 1], units[2 * edge + 1]
+    return 0xD8 <= before <= 0xDB and 0xDC <= after <= 0xDF
+
+
+def _mention(part: Wire, length: int, at: str) -> Broken | None:
+    """R50, and R48 for its stickers. R49 needs to know the chat."""
+    mention, where = part.get("mention"), part.get("mention_range")
+    if mention is None:
+        if where is None:
+            return None
+        return bad_content("R50", f"{at}.mention_range needs a mention. Say who is named.")
+    if not is_handle(mention):
+        return bad_content("R50", f"{at}.mention is neither an E.164 phone number nor an e-mail address.")
+    if part.get("inline_stickers"):
+        return bad_content("R48", f"{at} has stickers and a mention. Send them apart.")
+    return None if where is None else _range(where, length, f"{at}.mention_range")

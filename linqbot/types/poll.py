@@ -1,0 +1,49 @@
+"""Polls: options, and who chose them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from linqbot.types.data import Data
+from linqbot.types.handle import Handle
+from linqbot.types.message import Reaction
+
+
+class PollVoter(Data):
+    """Who chose an option, and when."""
+
+    handle: str
+    voted_at: datetime | None = None
+
+
+class PollOption(Data):
+    """One thing to choose.
+
+    Attributes:
+        text: Empty where a zero-retention line hides it.
+        creator_handle: Who added it; None when unknown.
+    """
+
+    option_id: str
+    text: str = ""
+    can_be_edited: bool | None = None
+    creator_handle: Handle | None = None
+    voters: tuple[PollVoter, ...] = ()
+
+
+class Poll(Data):
+    """The options, and how many people voted for any of them."""
+
+    options: tuple[PollOption, ...] = ()
+    total_voters: int = 0
+
+
+class PollEnvelope(Data):
+    """A poll and the message it is. A poll is named by its `message_id`."""
+
+    chat_id: str
+    message_id: str
+    poll: Poll
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    reactions: tuple[Reaction, ...] = ()

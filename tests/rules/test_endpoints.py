@@ -1,0 +1,165 @@
+"""What holds for every endpoint: required fields, types, ids, handles, pages (R3-R9); and whatever else may come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rules.asking import ANN, CARD, CLIP, ID, LINE, LINK, MAIL, MEDIA, TEXT, body, broke, send, text
+
+from linqbot.rules import Broken, check
+
+NAMES = """
+parts type value url attachment_id text_decorations range style inline_stickers mention mention_range effect name
+reply_to message_id part_index preferred_service app layout caption experience action params options poll text message
+to from handle placement x discount metadata subscribed_events idempotency_key shades operation variant amount emoji
+"""
+
+
+ANY_NAME = st.sampled_from(sorted(set(NAMES.split())))
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.just("secret words"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANY_NAME, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+ENDPOINTS = """
+chats.create chats.messages.send messages.create messages.add_reaction messages.update_app_card chats.polls.create
+chats.background.set payment_requests.create webhook_subscriptions.update contact_card.create blocked_handles.block
+"""
+
+
+PARTS = st.sampled_from([TEXT, MEDIA, LINK, CARD, CLIP])
+ODD_PARTS = st.builds(lambda part, junk: {**part, **junk}, PARTS, st.dictionaries(ANY_NAME, JUNK, max_size=3))
+
+
+def test_a_plain_message_breaks_nothing() -> None:
+    assert text() is None
+    assert send(TEXT, MEDIA, TEXT, effect={"name": "slam", "type": "bubble"}, preferred_service="SMS") is None
+    assert body("chats.create", from_=LINE, to=[ANN, MAIL], message={"parts": [TEXT]}) is None
+    assert check("chats.typing.start", None, {}, {"chat_id": ID}) is None
+    assert check("phone_numbers.list", None) is None
+    assert check("something.new", {"a": 1}) is None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "fields", "missing"),
+    [
+        ("chats.create", {}, "from"),
+        ("chats.create", {"from_": LINE}, "to"),
+        ("chats.create", {"from_": LINE, "to": [ANN]}, "message"),
+        ("chats.create", {"from_": LINE, "to": [ANN], "message": None}, "message"),
+        ("chats.create", {"from_": "wrong", "to": []}, "message"),
+        ("chats.messages.send", {}, "message"),
+        ("messages.create", {"message": {}}, "to"),
+        (
+            "messages.create",
+            {"to": [ANN], "message": {"parts": [TEXT]}, "continuation_message": {}},
+            "continuation_message.text",
+        ),
+        ("chats.messages.send", {"message": {"parts": [{"value": "x"}]}}, "message.parts[0].type"),
+        ("chats.messages.send", {"message": {"parts": [TEXT, MEDIA, {"type": "text"}]}}, "message.parts[2].value"),
+        ("chats.messages.send", {"message": {"parts": [{"type": "link"}]}}, "message.parts[0].value"),
+        ("chats.messages.send", {"message": {"parts": [TEXT], "reply_to": {}}}, "message.reply_to.message_id"),
+        ("chats.participants.add", {}, "handle"),
+        ("chats.participants.remove", {}, "handle"),
+        ("chats.polls.create", {}, "poll"),
+        ("messages.update", {}, "text"),
+        ("messages.add_reaction", {"type": "love"}, "operation"),
+        ("webhook_subscriptions.create", {"target_url": "https://x.y"}, "subscribed_events"),
+        ("payment_requests.create", {"mode": "subscription"}, "price_id"),
+        ("payment_requests.create", {"amount": 50}, "currency"),
+    ],
+)
+def test_R3_required_fields_are_asked_for_before_anything_else(endpoint: str, fields: Any, missing: str) -> None:
+    broken = body(endpoint, **fields)
+    assert broke(broken, "R3", 1001)
+    assert broken is not None
+    assert broken.message == f"{missing} is missing. It is required."
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        body("chats.messages.send", message="hi"),
+        body("chats.messages.send", message={"parts": [TEXT]}, override_optout="yes"),
+        send("hi"),
+        send({"type": "audio"}),
+        send({"type": ["text"]}),
+        text(5),  # type: ignore[arg-type]
+        text(text_decorations={}),
+        text(inline_stickers=["x"]),
+        send({**MEDIA, "sticker": 1}),
+        send({**LINK, "value": "example.com"}),
+        send(TEXT, effect="confetti"),
+        send(TEXT, reply_to="x"),
+        send(TEXT, reply_to={"message_id": ID, "part_index": -1}),
+        send(TEXT, reply_to={"message_id": ID, "part_index": True}),
+        send(TEXT, idempotency_key=""),
+        body("chats.messages.send", message={"parts": TEXT}),
+        body("chats.create", from_=LINE, to=ANN, message={"parts": [TEXT]}),
+        body("chats.update", display_name=5),
+        body("chats.update", group_chat_icon="x"),
+        body("messages.update", text=""),
+        body("messages.update", text="x", part_index="0"),
+        body("webhook_subscriptions.update", is_active=0),
+    ],
+)
+def test_R4_types_and_fixed_lists_are_kept(broken: Broken | None) -> None:
+    assert broke(broken, "R4")
+
+
+@pytest.mark.parametrize("value", ["", "chat-1", ID[:-1], ID + "0", ID.replace("-", ""), f"{ID}\n", "../v3/messages"])
+def test_R5_ids_in_the_path_are_uuids(value: str) -> None:
+    assert broke(check("chats.retrieve", None, {}, {"chat_id": value}), "R5")
+    assert check("chats.retrieve", None, {}, {"chat_id": ID.upper()}) is None
+    assert check("payments.retrieve", None, {}, {"payment_id": value}) is None, "their form is not stated"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["12052535597", "+1 205 253 5597", "+1205-2535597", "+0123", "+", "+1", "+1234567890123456", "+١٢٣", f"{LINE}\n"],
+)
+def test_R7_phones_are_E164(value: str) -> None:
+    assert broke(body("chats.create", from_=value, to=[ANN], message={"parts": [TEXT]}), "R7", 1002)
+    assert broke(check("chats.list_chats", None, {"from": value}), "R7", 1002)
+    assert check("chats.list_chats", None, {"from": "+12"}) is None
+
+
+@pytest.mark.parametrize("value", ["Ann", "ann@", "@x.y", "a b@x.y", "", 5])
+def test_R8_handles_are_phones_or_mail_addresses(value: Any) -> None:
+    assert broke(body("chats.participants.add", handle=value), "R8", 1002)
+    broken = body("chats.create", from_=LINE, to=[ANN, value], message={"parts": [TEXT]})
+    assert broke(broken, "R8", 1002)
+    assert broken is not None
+    assert broken.message.startswith("to[1] ")
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "-1", "x", "1.5", "", "²", 0, 101])
+@pytest.mark.parametrize(
+    "endpoint", ["chats.list_chats", "chats.messages.list", "messages.list_messages_thread", "payment_requests.list"]
+)
+def test_R9_a_page_has_1_to_100_entries(endpoint: str, limit: Any) -> None:
+    assert broke(check(endpoint, None, {"limit": limit}), "R9")
+    assert check(endpoint, None, {"limit": "1"}) is None
+    assert check(endpoint, None, {"limit": 100}) is None
+
+
+def test_R9_holds_for_pages_of_v2_too() -> None:
+    assert broke(check("v2.list_chats", None, {"phone_number": "13343284472", "per_page": "101"}), "R9")
+    assert broke(check("v2.list_chats", None, {}), "R3", 1001)
+
+
+@given(st.sampled_from(ENDPOINTS.split()), st.dictionaries(ANY_NAME, JUNK, max_size=6))
+def test_whatever_comes_is_judged_and_never_quoted(endpoint: str, junk: dict[str, Any]) -> None:
+    broken = check(endpoint, junk)
+    assert broken is None or "secret" not in broken.message
+
+
+@given(st.lists(PARTS | ODD_PARTS, max_size=4), JUNK, JUNK)
+def test_whatever_parts_come_are_judged_and_never_quoted(parts: list[Any], effect: Any, service: Any) -> None:
+    broken = send(*parts, effect=effect, preferred_service=service)
+    assert broken is None or "secret" not in broken.message

@@ -1,0 +1,39 @@
+"""Every rule of Linq's has a test named after it: on the emulator's side, and for what a client can know, on ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+TESTS = Path(__file__).parent.parent
+
+ALL = frozenset(range(1, 97))
+# The rules a call breaks by itself, as Linq's documents state them: what the client asks before it sends.
+OF_THE_CLIENT = frozenset({
+    3, 4, 5, 7, 8, 9, 16, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 32, 33, 35, 36, 37, 39, 40, 41, 43, 44, 45,
+    46, 47, 48, 49, 50, 51, 52, 65, 66, 68, 76, 80, 81, 82, 83, 86, 90, 91, 92, 94, 95, 96,
+})  # fmt: skip
+# Rules without a test, each with the reason why there is nothing to check.
+NOTHING_TO_CHECK: dict[int, str] = {}
+
+
+def numbers_in(files: Iterable[Path]) -> set[int]:
+    """The numbers in the names of the tests: `test_r64_r65_sharing_…` is about both."""
+    names = (name for file in files for name in re.findall(r"def (test_\w+)", file.read_text()))
+    return {
+        int(number)
+        for name in names
+        if (found := re.match(r"test((?:_[rR]\d+)+)_", name))
+        for number in re.findall(r"\d+", found[1])
+    }
+
+
+def test_every_rule_has_a_test_on_the_emulators_side() -> None:
+    assert ALL - numbers_in((TESTS / "emulator").glob("test_*.py")) == NOTHING_TO_CHECK.keys()
+
+
+def test_every_rule_a_client_can_know_has_a_test_on_its_side() -> None:
+    ours = numbers_in((TESTS / "rules").glob("test_*.py")) | numbers_in((TESTS / "client").glob("test_*.py"))
+    assert OF_THE_CLIENT - ours == set()
+    assert ours <= ALL

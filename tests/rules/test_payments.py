@@ -1,0 +1,30 @@
+"""Payment requests (R96)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rules.asking import LINE, body, broke
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"amount": 49},
+        {"currency": "eur"},
+        {"mode": "gift"},
+        {"rail": "cash"},
+        {"mode": "subscription", "amount": 50, "price_id": "p"},
+        {"trial_end": "2027-01-01T00:00:00Z", "trial_period_days": 2},
+        {"discount": {"coupon": "a", "promotion_code": "b"}},
+        {"rail": "natural", "from_": LINE},
+        {"metadata": {str(n): "x" for n in range(50)}},
+        {"metadata": {"linq_id": "x"}},
+    ],
+)
+def test_R96_a_payment_request_fits_its_mode(fields: Any) -> None:
+    good = {"amount": 50, "currency": "usd"}
+    assert body("payment_requests.create", **good) is None
+    assert body("payment_requests.create", mode="subscription", price_id="p") is None
+    assert broke(body("payment_requests.create", **{**good, **fields}), "R96")

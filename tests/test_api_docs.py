@@ -1,0 +1,73 @@
+"""The pages of docs/api/: what the generator would write, and snippets that run."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import httpx
+import pytest
+
+from linqbot.client.client import Client
+from linqbot.client.endpoints import ENDPOINTS
+from linqbot.clock import MovableClock
+from linqbot.emulator.app import create_app
+from linqbot.emulator.emulator import Emulator
+
+DOCS = Path(__file__).parent.parent / "docs"
+SNIPPETS = sorted((DOCS / "snippets").glob("*.py"), key=lambda path: path.stem)
+
+pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")]
+
+
+def loaded(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"docs_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_pages_are_as_the_generator_writes_them() -> None:
+    wanted = loaded(DOCS / "generate.py").pages()
+    found = {path.name: path.read_text() for path in (DOCS / "api").glob("*.md")}
+    assert found == wanted, "run: python docs/generate.py"
+
+
+def test_every_method_stands_on_a_page_with_its_source_and_in_a_snippet() -> None:
+    pages = "".join(path.read_text() for path in (DOCS / "api").glob("*.md"))
+    code = "".join(path.read_text() for path in SNIPPETS)
+    for name in {*ENDPOINTS, "attachments.upload"}:
+        assert f"### {name}\n" in pages
+        assert f"client.{name}(" in code, name
+    assert pages.count("\n[Linq's page](https://docs.linqapp.com/") == len(ENDPOINTS) + 1
+
+
+class Linq(httpx.AsyncBaseTransport):
+    """The emulator, on a clock that stands a second further on at every call."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+        self.calls = 0
+        self._api = httpx.ASGITransport(create_app(emulator))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.calls += 1
+        self._emulator.advance(1)
+        return await self._api.handle_async_request(request)
+
+
+@pytest.mark.parametrize("path", SNIPPETS, ids=lambda path: path.stem)
+async def test_a_snippet_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def at_once(_: float) -> None:
+        """Nobody waits in a test."""
+
+    monkeypatch.setattr(asyncio, "sleep", at_once)
+    emulator = Emulator(clock=MovableClock(frozen=True))
+    linq = Linq(emulator)
+    async with Client("key", base_url=f"{emulator.public_url}/api/partner", transport=linq) as client:
+        await loaded(path).example(client)
+    assert linq.calls

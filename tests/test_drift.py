@@ -1,0 +1,175 @@
+"""The official client, installed as an oracle, knows nothing of Linq that we do not: no event, endpoint or field.
+
+When it learns something new, this fails and names what is missing.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import linq
+import pytest
+from linq import AsyncLinqAPIV3
+from linq.types.webhook_event_type import WebhookEventType
+from pydantic import BaseModel
+
+from linqbot.client.client import Client
+from linqbot.client.endpoints import ENDPOINTS
+from linqbot.client.noun import Listing
+from linqbot.events.parse import EVENT_TYPES
+from linqbot.types.data import Data
+
+OFFICIAL = Path(linq.__file__).parent
+
+# The SDK checks webhooks there; no endpoint. Ours: linqbot/webhooks.py.
+NO_ENDPOINTS = {"webhooks.unwrap"}
+
+
+def official_resources() -> Iterator[ast.ClassDef]:
+    for path in sorted((OFFICIAL / "resources").rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and node.name.startswith("Async") and node.name.endswith("Resource"):
+                yield node
+
+
+def official_endpoints() -> set[str]:
+    """`METHOD /path` of every call in the SDK's source, with `{}` for what it fills in."""
+    found = set()
+    for resource in official_resources():
+        for call in ast.walk(resource):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+                continue
+            verb = re.fullmatch(r"_(get|post|put|patch|delete|get_api_list)", call.func.attr)
+            if verb and call.args:
+                path = next(node.value for node in ast.walk(call.args[0]) if isinstance(node, ast.Constant))
+                method = verb[1].partition("_")[0].upper()
+                found.add(f"{method} {re.sub(r'{.*?}', '{}', str(path))}")
+    return found
+
+
+def test_the_official_client_knows_no_event_type_that_we_do_not() -> None:
+    assert set(get_args(WebhookEventType)) - set(EVENT_TYPES) == set()
+
+
+def test_the_official_client_has_a_model_for_no_event_type_that_we_do_not_know() -> None:
+    source = "".join(path.read_text() for path in (OFFICIAL / "types").glob("*_webhook_event.py"))
+    lists = re.findall(r"event_type: Literal\[(.*?)\]", source, re.DOTALL)
+    modelled = {name for each in lists for name in re.findall(r'"([\w.]+)"', each)}
+    assert len(modelled) > 60
+    assert modelled - set(EVENT_TYPES) == set()
+
+
+def test_the_official_client_calls_no_endpoint_that_we_do_not() -> None:
+    ours = {f"{each.method} {re.sub(r'{.*?}', '{}', each.path)}" for each in ENDPOINTS.values()}
+    official = official_endpoints()
+    assert len(official) >= 70
+    assert official - ours == set()
+
+
+# --- what comes back --------------------------------------------------------------------------------------------------
+
+
+def resolved(holder: Any, name: str) -> Any:
+    """A noun below the official client or ours: `chats.messages`."""
+    for step in filter(None, name.split(".")):
+        holder = getattr(holder, step)
+    return holder
+
+
+def official_methods() -> Iterator[tuple[str, Any]]:
+    """Every method of the official client, as `noun.verb`, and what its source says it returns."""
+    client = AsyncLinqAPIV3(api_key="key")
+
+    def walk(holder: Any, path: str) -> Iterator[tuple[str, Any]]:
+        for name in dir(type(holder)):
+            if name.startswith(("_", "with_")):
+                continue
+            member = getattr(type(holder), name)
+            if callable(member) and path:
+                hints = typing.get_type_hints(member, vars(importlib.import_module(type(holder).__module__)))
+                yield f"{path}{name}", hints.get("return")
+            elif not callable(member) and type(noun := getattr(holder, name)).__name__.endswith("Resource"):
+                yield from walk(noun, f"{path}{name}.")
+
+    yield from walk(client, "")
+
+
+OFFICIAL_METHODS = {name: answer for name, answer in official_methods() if name not in NO_ENDPOINTS}
+
+
+def our_answer(name: str) -> Any:
+    noun, _, verb = name.rpartition(".")
+    holder = type(resolved(Client("key"), noun))
+    module = vars(importlib.import_module(holder.__module__))
+    return typing.get_type_hints(getattr(holder, verb), module)["return"]
+
+
+def models(annotation: Any, kind: type[BaseModel]) -> list[type[BaseModel]]:
+    """The models an annotation may hold, through lists, options and unions."""
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return [annotation] if issubclass(annotation, kind) else []
+    return [found for inner in get_args(annotation) for found in models(inner, kind)]
+
+
+def kind_of(model: type[BaseModel]) -> str:
+    """What tells the members of a union apart: the one value of `type`."""
+    field = model.model_fields.get("type")
+    values = get_args(field.annotation) if field else ()
+    return str(values[0]) if len(values) == 1 else ""
+
+
+def unknown(official: type[BaseModel], ours: type[BaseModel], at: str, seen: frozenset[Any]) -> Iterator[str]:
+    """The places of fields in the official model that ours does not have."""
+    if (official, ours) in seen:
+        return
+    known = {field.alias or name: field for name, field in ours.model_fields.items()}
+    for name, field in official.model_fields.items():
+        wire = field.alias or name
+        if wire not in known:
+            yield f"{at}.{wire}"
+            continue
+        inner, own = models(field.annotation, BaseModel), models(known[wire].annotation, Data)
+        for each in inner:
+            partner = [one for one in own if kind_of(one) == kind_of(each)] or own
+            if partner:
+                yield from unknown(each, partner[0], f"{at}.{wire}", seen | {(official, ours)})
+
+
+@pytest.mark.parametrize("name", sorted(OFFICIAL_METHODS))
+def test_the_official_client_reads_no_field_that_we_do_not(name: str) -> None:
+    official, ours = models(OFFICIAL_METHODS[name], BaseModel), our_answer(name)
+    if OFFICIAL_METHODS[name] is type(None):
+        assert ours is type(None)
+        return
+    if get_origin(ours) is Listing:
+        (own,) = models(ours, Data)
+        (page,) = official[:1]
+        # Where theirs is the whole answer, ours is what its one list holds.
+        lists = [inner for field in page.model_fields.values() if (inner := models(field.annotation, BaseModel))]
+        official = lists[0] if page.__name__.endswith("ListResponse") else official
+    else:
+        (own,) = models(ours, Data)
+    assert list(unknown(official[0], own, own.__name__, frozenset())) == []
+
+
+def test_every_method_of_the_official_client_is_one_of_ours() -> None:
+    assert set(OFFICIAL_METHODS) == set(ENDPOINTS) - {"v2.list_chats"}
+
+
+def names(client: Any, name: str) -> set[str]:
+    noun, _, verb = name.rpartition(".")
+    parameters = inspect.signature(getattr(type(resolved(client, noun)), verb)).parameters
+    return set(parameters) - {"self", "extra_headers", "extra_query", "extra_body", "timeout"}
+
+
+@pytest.mark.parametrize("name", sorted(OFFICIAL_METHODS))
+def test_arguments_have_the_official_names(name: str) -> None:
+    assert names(AsyncLinqAPIV3(api_key="key"), name) - names(Client("key"), name) == set()

@@ -1,0 +1,273 @@
+"""Every endpoint, by our client and by the official ones, against the emulator: one table, which must name them all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from linq import AsyncLinqAPIV3, LinqAPIV3
+
+from linqbot.client.client import Client
+from linqbot.client.endpoints import ENDPOINTS
+from linqbot.clock import MovableClock
+from linqbot.emulator import payments
+from linqbot.emulator.app import create_app
+from linqbot.emulator.emulator import Emulator
+
+LINE, PERSON, FRIEND, THIRD, NEWCOMER = "+12025550100", "+14155550142", "+14155550187", "+14155550199", "+14155550111"
+HI: Any = {"parts": [{"type": "text", "value": "hi"}]}
+CARD: Any = {
+    "type": "imessage_app",
+    "app": {"team_id": "ABCDE12345", "bundle_id": "com.example.app", "name": "App", "app_store_id": 1234},
+    "layout": {"caption": "Look"},
+    "url": "https://example.com/card",
+}
+
+pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")]
+
+
+class Silent(httpx.AsyncBaseTransport):
+    """Takes every webhook."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What there is to call about, by its ids."""
+
+    chat: str
+    group: str
+    sms: str
+    received: str
+    sent: str
+    card: str
+    poll: str
+    option: str
+    sticker: str
+    attachment: str
+    line: str
+    subscription: str
+    audit: str
+    request: str
+    payment: str
+    pending: str
+
+
+async def scene(emulator: Emulator, api: httpx.AsyncClient) -> Scene:
+    """One of everything, made as a bot and the people would make it."""
+
+    async def post(path: str, body: Any = None) -> Any:
+        answer = await api.post(f"/v3/{path}", json=body)
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
+
+    ids = emulator.inbound(PERSON, LINE, HI["parts"])
+    chat, received = str(ids["chat_id"]), str(ids["message_id"])
+    group = str(emulator.inbound(PERSON, LINE, HI["parts"], group=[FRIEND, THIRD])["chat_id"])
+    sms = str(emulator.inbound(FRIEND, LINE, HI["parts"], service="SMS")["chat_id"])
+    sent = (await post(f"chats/{chat}/messages", {"message": HI}))["message"]["id"]
+    card = (await post(f"chats/{chat}/messages", {"message": {"parts": [CARD]}}))["message"]["id"]
+    poll = await post(f"chats/{chat}/polls", {"poll": {"options": [{"text": "a"}, {"text": "b"}]}})
+    await post(f"messages/{received}/reactions", {"operation": "add", "type": "sticker", "emoji": "🚀"})
+    file = {"filename": "a.mp3", "content_type": "audio/mpeg", "size_bytes": 3}
+    hook = {"target_url": "https://hook.example", "subscribed_events": ["message.received"]}
+    emulator.share_location(PERSON, chat, 52.5, 13.4)
+    emulator.connect(PERSON)
+    payment = (await post("payments", {"handle": PERSON, "amount_cents": 2500, "currency": "usd"}))["id"]
+    emulator.pay(payment)
+    emulator.advance(1)
+    return Scene(
+        chat=chat,
+        group=group,
+        sms=sms,
+        received=received,
+        sent=sent,
+        card=card,
+        poll=poll["message_id"],
+        option=poll["poll"]["options"][0]["option_id"],
+        sticker=emulator.state.messages[received].reactions[0].id,
+        attachment=(await post("attachments", file))["attachment_id"],
+        line=emulator.state.lines[LINE].id,
+        subscription=(await post("webhook-subscriptions", hook))["id"],
+        audit=(await post(f"phone_numbers/%2B{LINE[1:]}/reputation_audit"))["audit_id"],
+        request=(await post("payment_requests", {"amount": 2500, "currency": "usd"}))["id"],
+        payment=payment,
+        pending=(await post(f"payments/handles/%2B{FRIEND[1:]}/connect"))["connect_id"],
+    )
+
+
+CALLS: dict[str, Callable[[Any, Scene], Any]] = {
+    "chats.create": lambda c, s: c.chats.create(from_=LINE, to=[NEWCOMER], message=HI),
+    "chats.list_chats": lambda c, s: c.chats.list_chats(limit=1, from_=LINE),
+    "chats.retrieve": lambda c, s: c.chats.retrieve(s.chat),
+    "chats.update": lambda c, s: c.chats.update(s.group, display_name="Dinner"),
+    "chats.leave_chat": lambda c, s: c.chats.leave_chat(s.group),
+    "chats.mark_as_read": lambda c, s: c.chats.mark_as_read(s.chat),
+    "chats.send_voicememo": lambda c, s: c.chats.send_voicememo(s.chat, attachment_id=s.attachment),
+    "chats.share_contact_card": lambda c, s: c.chats.share_contact_card(s.chat),
+    "chats.participants.add": lambda c, s: c.chats.participants.add(s.group, handle=NEWCOMER),
+    "chats.participants.remove": lambda c, s: c.chats.participants.remove(s.group, handle=THIRD),
+    "chats.typing.start": lambda c, s: c.chats.typing.start(s.chat),
+    "chats.typing.stop": lambda c, s: c.chats.typing.stop(s.chat),
+    "chats.messages.list": lambda c, s: c.chats.messages.list(s.chat, limit=2),
+    "chats.messages.send": lambda c, s: c.chats.messages.send(s.chat, message=HI),
+    "chats.location.retrieve": lambda c, s: c.chats.location.retrieve(s.chat),
+    "chats.location.request": lambda c, s: c.chats.location.request(s.chat),
+    "chats.location.stop": lambda c, s: c.chats.location.stop(s.chat, handle=PERSON),
+    "chats.polls.create": lambda c, s: c.chats.polls.create(s.chat, poll={"options": [{"text": "a"}, {"text": "b"}]}),
+    "chats.background.set": lambda c, s: c.chats.background.set(s.chat, type="color", variant="mango"),
+    "chats.background.remove": lambda c, s: c.chats.background.remove(s.chat),
+    "messages.create": lambda c, s: c.messages.create(to=[PERSON], message=HI, idempotency_key="k"),
+    "messages.retrieve": lambda c, s: c.messages.retrieve(s.received),
+    "messages.update": lambda c, s: c.messages.update(s.sent, text="ho"),
+    "messages.delete": lambda c, s: c.messages.delete(s.sent),
+    "messages.add_reaction": lambda c, s: c.messages.add_reaction(s.received, operation="add", type="love"),
+    "messages.update_sticker_placement": lambda c, s: c.messages.update_sticker_placement(
+        s.sticker, message_id=s.received, placement={"x": 0.5, "y": -0.5}
+    ),
+    "messages.list_messages_thread": lambda c, s: c.messages.list_messages_thread(s.sent, order="desc"),
+    "messages.update_app_card": lambda c, s: c.messages.update_app_card(s.card, layout={"caption": "New"}),
+    "messages.poll.retrieve": lambda c, s: c.messages.poll.retrieve(s.poll),
+    "messages.poll.add_options": lambda c, s: c.messages.poll.add_options(s.poll, options=[{"text": "c"}]),
+    "messages.poll.vote": lambda c, s: c.messages.poll.vote(s.poll, operation="add", option_id=s.option),
+    "attachments.create": lambda c, s: c.attachments.create(filename="a.png", content_type="image/png", size_bytes=3),
+    "attachments.retrieve": lambda c, s: c.attachments.retrieve(s.attachment),
+    "attachments.delete": lambda c, s: c.attachments.delete(s.attachment),
+    "phone_numbers.list": lambda c, s: c.phone_numbers.list(),
+    "phone_numbers.update": lambda c, s: c.phone_numbers.update(s.line, forwarding_number=PERSON),
+    "phone_numbers.start_reputation_audit": lambda c, s: c.phone_numbers.start_reputation_audit(LINE),
+    "phone_numbers.get_reputation_audit": lambda c, s: c.phone_numbers.get_reputation_audit(s.audit, phone_number=LINE),
+    "phonenumbers.list": lambda c, s: c.phonenumbers.list(),
+    "available_number.retrieve": lambda c, s: c.available_number.retrieve(to=[PERSON], exclude_from=["+12025550999"]),
+    "capability.check_i_message": lambda c, s: c.capability.check_i_message(address="ann@example.com"),
+    "capability.check_RCS": lambda c, s: c.capability.check_RCS(address=PERSON, from_=LINE),
+    "contact_card.create": lambda c, s: c.contact_card.create(phone_number="+12025550101", first_name="Acme"),
+    "contact_card.retrieve": lambda c, s: c.contact_card.retrieve(phone_number=LINE),
+    "contact_card.update": lambda c, s: c.contact_card.update(phone_number=LINE, last_name="Support"),
+    "blocked_handles.list": lambda c, s: c.blocked_handles.list(),
+    "blocked_handles.block": lambda c, s: c.blocked_handles.block(handle=NEWCOMER, reason="spam"),
+    "blocked_handles.unblock": lambda c, s: c.blocked_handles.unblock(handle=THIRD),
+    "experiences.list": lambda c, s: c.experiences.list(),
+    "experiences.retrieve": lambda c, s: c.experiences.retrieve("link"),
+    "webhook_events.list": lambda c, s: c.webhook_events.list(),
+    "webhook_subscriptions.create": lambda c, s: c.webhook_subscriptions.create(
+        target_url="https://other.example", subscribed_events=["message.received"]
+    ),
+    "webhook_subscriptions.list": lambda c, s: c.webhook_subscriptions.list(),
+    "webhook_subscriptions.retrieve": lambda c, s: c.webhook_subscriptions.retrieve(s.subscription),
+    "webhook_subscriptions.update": lambda c, s: c.webhook_subscriptions.update(s.subscription, is_active=False),
+    "webhook_subscriptions.delete": lambda c, s: c.webhook_subscriptions.delete(s.subscription),
+    "payment_requests.create": lambda c, s: c.payment_requests.create(
+        mode="subscription", price_id="price_1", trial_period_days=7, discount={"coupon": "A"}, metadata={"a": "b"}
+    ),
+    "payment_requests.list": lambda c, s: c.payment_requests.list(limit=5, offset=0, status="requested"),
+    "payment_requests.retrieve": lambda c, s: c.payment_requests.retrieve(s.request),
+    "payment_requests.cancel": lambda c, s: c.payment_requests.cancel(s.request),
+    "payments.create": lambda c, s: c.payments.create(
+        handle=PERSON, amount_cents=2500, currency="usd", merchant={"name": "Acme"}, metadata={"a": "b"}
+    ),
+    "payments.retrieve": lambda c, s: c.payments.retrieve(s.payment),
+    "payments.cancel": lambda c, s: c.payments.cancel(s.payment),
+    "payments.credentials": lambda c, s: c.payments.credentials(s.payment),
+    "payment_providers.retrieve": lambda c, s: c.payment_providers.retrieve("natural"),
+    "payment_providers.connect": lambda c, s: c.payment_providers.connect("natural", return_url="https://e.example"),
+    "payment_handles.connect": lambda c, s: c.payment_handles.connect(NEWCOMER),
+    "payment_handles.connection": lambda c, s: c.payment_handles.connection(PERSON),
+    "payment_handles.revoke": lambda c, s: c.payment_handles.revoke(PERSON),
+    "payment_handles.verify": lambda c, s: c.payment_handles.verify(FRIEND, code=payments.CODE, connect_id=s.pending),
+    "v2.list_chats": lambda c, s: c.v2.list_chats(phone_number=LINE),
+}
+OURS_ONLY = {"v2.list_chats"}
+
+
+def test_every_endpoint_has_a_call() -> None:
+    assert set(CALLS) == set(ENDPOINTS)
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    clock = MovableClock(frozen=True)
+    async with Emulator(clock=clock, api_key="key", delivery_transport=Silent()) as running:
+        yield running
+
+
+@pytest.fixture
+async def api(emulator: Emulator) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_app(emulator))
+    headers = {"authorization": "Bearer key"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:4010", headers=headers) as client:
+        yield client
+
+
+async def prepared(name: str, emulator: Emulator, api: httpx.AsyncClient) -> Scene:
+    """The scene, and what only this call needs and others would stumble over."""
+    there = await scene(emulator, api)
+    if name == "chats.location.request":
+        emulator.stop_sharing_location(PERSON, there.chat)
+    if name in {"chats.share_contact_card", "contact_card.retrieve", "contact_card.update"}:
+        await api.post("/v3/contact_card", json={"phone_number": LINE, "first_name": "Acme"})
+    if name in {"blocked_handles.list", "blocked_handles.unblock"}:
+        await api.post("/v3/blocked_handles", json={"handle": THIRD})
+    return there
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+async def test_our_client_calls_every_endpoint(name: str, emulator: Emulator, api: httpx.AsyncClient) -> None:
+    there = await prepared(name, emulator, api)
+    transport = httpx.ASGITransport(create_app(emulator))
+    async with Client("key", base_url=f"{emulator.public_url}/api/partner", transport=transport) as client:
+        result = await CALLS[name](client, there)
+    assert emulator.calls[-1]["status"] < 300
+    assert (result is None) == (emulator.calls[-1]["answer"] is None)
+
+
+@pytest.mark.parametrize("name", sorted(CALLS.keys() - OURS_ONLY))
+async def test_the_official_client_calls_every_endpoint_and_accepts_every_answer(
+    name: str, emulator: Emulator, api: httpx.AsyncClient
+) -> None:
+    there = await prepared(name, emulator, api)
+    http = httpx.AsyncClient(transport=httpx.ASGITransport(create_app(emulator)))
+    async with AsyncLinqAPIV3(
+        api_key="key", base_url=emulator.public_url, http_client=http, max_retries=0, _strict_response_validation=True
+    ) as client:
+        await CALLS[name](client, there)
+    assert emulator.calls[-1]["status"] < 300
+
+
+async def test_the_official_sync_client_calls_every_endpoint(emulator: Emulator, api: httpx.AsyncClient) -> None:
+    config = uvicorn.Config(create_app(emulator), host="127.0.0.1", port=0, log_level="error", lifespan="off")
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.005)
+    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    try:
+        with LinqAPIV3(api_key="key", base_url=url, max_retries=0, _strict_response_validation=True) as client:
+            for name in sorted(CALLS.keys() - OURS_ONLY):
+                emulator.reset()
+                there = await prepared(name, emulator, api)
+                await asyncio.to_thread(CALLS[name], client, there)
+                assert emulator.calls[-1]["status"] < 300, name
+    finally:
+        server.should_exit = True
+        await task
+
+
+async def test_our_client_brings_a_file_and_sends_it(emulator: Emulator, api: httpx.AsyncClient) -> None:
+    there = await scene(emulator, api)
+    transport = httpx.ASGITransport(create_app(emulator))
+    async with Client("key", base_url=f"{emulator.public_url}/api/partner", transport=transport) as client:
+        upload = await client.attachments.upload(b"\x89PNG...", filename="menu.png")
+        sent = await client.chats.messages.send(
+            there.chat, message={"parts": [{"type": "media", "attachment_id": upload.attachment_id}]}
+        )
+        assert (await client.attachments.retrieve(upload.attachment_id)).status == "complete"
+    assert sent.message.parts[0].to_wire()["mime_type"] == "image/png"
+    assert (await api.get(upload.download_url)).content == b"\x89PNG..."

@@ -1,0 +1,244 @@
+"""Sends that wait for their time: once, in their chat's order, over restarts, and not when they are too late."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rooms import CHAT, NOW, Linq, delivery, text_body
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.later import due_at
+from linqbot.clock import MovableClock
+from linqbot.errors import BotError, LinqApiError, RuleBroken
+from linqbot.events.message import MessageReceived
+from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.worker.lanes import Worker
+from linqbot.worker.pace import Pace
+from linqbot.worker.turn import Turns
+
+pytestmark = pytest.mark.anyio
+
+
+class House:
+    """A working bot over a file, a clock that stands still, and a record of calls."""
+
+    def __init__(self, folder: Path, clock: MovableClock, linq: Linq, bot: Bot) -> None:
+        self.clock, self.linq = clock, linq
+        self.storage = SQLiteStorage(folder / "bot.db", clock=clock)
+        turns = Turns(Dispatcher(bot, clock), linq.client, self.storage, clock, Pace(clock))
+        self.worker = Worker(turns, self.storage, clock)
+
+    async def text(self, text: str = "hello", **changes: Any) -> None:
+        await self.storage.put(delivery(text_body(text, **changes)))
+        await self.quiet()
+
+    async def quiet(self) -> None:
+        async with asyncio.timeout(10):
+            for _ in range(20):  # a timer that is due is no delivery yet
+                await asyncio.sleep(0.001)
+            while (await self.storage.depth() and await self.storage.next_due() is None) or self.worker.busy:
+                await asyncio.sleep(0.001)
+
+    async def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        await self.quiet()
+
+
+@pytest.fixture
+def clock() -> MovableClock:
+    return MovableClock(NOW, frozen=True)
+
+
+def make_bot() -> Bot:
+    return Bot(read=False, typing=False, groups="all", max_age_s=None)
+
+
+@contextlib.asynccontextmanager
+async def working(folder: Path, clock: MovableClock, linq: Linq, bot: Bot) -> AsyncIterator[House]:
+    house = House(folder, clock, linq, bot)
+    async with house.storage:
+        house.worker.start()
+        try:
+            yield house
+        finally:
+            await house.worker.stop(0)
+
+
+async def test_a_send_goes_out_when_it_is_due_and_not_before(tmp_path: Path, clock: MovableClock) -> None:
+    bot, linq = make_bot(), Linq()
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("two", after_s=20)
+        await ctx.send_later("one", "and a half", at=datetime.fromtimestamp(NOW + 10, UTC))
+        assert [entry.due for entry in await ctx.scheduled()] == [
+            datetime.fromtimestamp(NOW + s, UTC) for s in (10, 20)
+        ]
+
+    async with working(tmp_path, clock, linq, bot) as house:
+        await house.text()
+        await house.advance(9)
+        assert linq.said() == []
+        await house.advance(1)
+        assert linq.said() == ["one", "and a half"]
+        await house.advance(100)
+        assert linq.said() == ["one", "and a half", "two"]
+    assert {call.path for call in linq.calls} == {f"/v3/chats/{CHAT}/messages"}
+    assert len({call.key for call in linq.calls}) == 3
+
+
+async def test_a_handler_that_fails_and_runs_again_schedules_once(tmp_path: Path, clock: MovableClock) -> None:
+    bot, linq, fails = make_bot(), Linq(), [True]
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("once", after_s=60)
+        if fails:
+            fails.pop()
+            raise ValueError
+
+    async with working(tmp_path, clock, linq, bot) as house:
+        await house.text()
+        assert await house.storage.scheduled() == []
+        await house.advance(2)
+        assert len(await house.storage.scheduled()) == 1
+        await house.advance(3600)
+    assert linq.said() == ["once"]
+
+
+async def test_what_was_put_off_can_be_taken_back(tmp_path: Path, clock: MovableClock) -> None:
+    bot, linq = make_bot(), Linq()
+    ids: list[str] = []
+
+    @bot.on_message("put off")
+    async def put_off(message: MessageReceived, ctx: Context) -> None:
+        ids.append((await ctx.send_later("later", after_s=60)).id)
+        gone = await ctx.send_later("never", after_s=60)
+        assert await ctx.cancel(gone)
+        assert not await ctx.cancel(gone)
+
+    @bot.on_message("take back")
+    async def take_back(message: MessageReceived, ctx: Context) -> None:
+        (waiting,) = await ctx.scheduled()
+        assert waiting.id == ids[0]
+        await ctx.reply(str(await ctx.cancel(waiting)), str(await ctx.cancel(waiting)))
+
+    async with working(tmp_path, clock, linq, bot) as house:
+        await house.text("put off")
+        await house.text("take back")
+        await house.advance(3600)
+    assert linq.said() == ["True", "False"]
+
+
+@pytest.mark.parametrize(("late_s", "said"), [(600, ["in grace"]), (7200, [])])
+async def test_after_a_downtime_it_is_sent_once_or_has_been_missed(
+    tmp_path: Path, clock: MovableClock, late_s: float, said: list[str]
+) -> None:
+    bot, linq = make_bot(), Linq()
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("in grace", after_s=60, grace_s=3600)
+
+    async with working(tmp_path, clock, linq, bot) as house:
+        await house.text()
+    clock.advance(60 + late_s)
+    for _ in range(2):
+        async with working(tmp_path, clock, linq, bot) as house:
+            await house.quiet()
+            dead = await house.storage.dead_letters()
+    assert linq.said() == said
+    assert [letter.error.startswith("It was due 7200 s ago") for letter in dead] == [True] * (1 - len(said))
+
+
+async def test_what_is_due_while_a_handler_runs_comes_after_its_last_bubble(
+    tmp_path: Path, clock: MovableClock
+) -> None:
+    bot, linq, go = make_bot(), Linq(), asyncio.Event()
+
+    @bot.on_message("plan")
+    async def plan(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("due", after_s=5)
+
+    @bot.on_message
+    async def slow(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("first")
+        await go.wait()
+        await ctx.reply("last")
+
+    async with working(tmp_path, clock, linq, bot) as house:
+        await house.text("plan")
+        await house.storage.put(delivery(text_body("slow")))
+        while not linq.said():
+            await asyncio.sleep(0.001)
+        clock.advance(10)
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        go.set()
+        await house.quiet()
+    assert linq.said() == ["first", "last", "due"]
+
+
+async def test_a_due_send_waits_out_linqs_absence_and_respects_an_opt_out(tmp_path: Path, clock: MovableClock) -> None:
+    bot, linq = make_bot(), Linq()
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("later", after_s=5)
+
+    async with working(tmp_path, clock, linq, bot) as house:
+        await house.text()
+        linq.will_answer("chats.messages.send", LinqApiError("opted out", status=403, code=2024))
+        await house.advance(10)
+        assert await house.storage.dead_letters() == []
+        await house.text("again")
+        linq.will_answer("chats.messages.send", LinqApiError("blocked", status=403, code=2026))
+        await house.advance(10)
+        (dead,) = await house.storage.dead_letters()
+        assert "2026" in dead.error
+
+
+async def test_what_breaks_a_rule_is_refused_when_it_is_put_off(tmp_path: Path, clock: MovableClock) -> None:
+    bot, linq, caught = make_bot(), Linq(), []
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        wrongs: list[dict[str, Any]] = [{"after_s": 5, "effect": "confeti"}, {"after_s": -1}, {}]
+        for wrong in wrongs:
+            try:
+                await ctx.send_later("x", **wrong)
+            except (RuleBroken, BotError) as error:
+                caught.append(type(error).__name__)
+
+    async with working(tmp_path, clock, linq, bot) as house:
+        await house.text()
+        assert await house.storage.scheduled() == []
+    assert caught == ["RuleBroken", "BotError", "BotError"]
+
+
+def test_times_are_meant_in_a_zone() -> None:
+    noon = datetime(2026, 7, 1, 12)  # noqa: DTZ001 - the zone is said apart
+    assert due_at(noon, None, "Europe/Paris", NOW) == datetime(2026, 7, 1, 10, tzinfo=UTC).timestamp()
+    assert due_at(noon.replace(tzinfo=UTC), None, None, NOW) == noon.replace(tzinfo=UTC).timestamp()
+    assert due_at(None, 90, None, NOW) == NOW + 90
+    # Wall time over the change of clocks: 09:00 stays 09:00.
+    nine = datetime(2026, 3, 28, 9)  # noqa: DTZ001
+    winter, summer = (due_at(nine + timedelta(days=n), None, "Europe/Paris", NOW) for n in (0, 1))
+    assert timedelta(seconds=summer - winter) == timedelta(hours=23)
+    wrongs: list[tuple[datetime | None, float | None, str | None]] = [
+        (noon, None, None),
+        (noon, 5, None),
+        (noon, None, "Mars/Olympus"),
+        (noon.replace(tzinfo=UTC), None, "UTC"),
+    ]
+    for at, after_s, timezone in wrongs:
+        with pytest.raises(BotError):
+            due_at(at, after_s, timezone, NOW)
