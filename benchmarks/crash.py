@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -21,6 +22,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,44 +170,55 @@ PER_CHAT = 20
 """Deliveries of one chat. Linq lets a line send a person 30 messages a minute, and a third is answered twice."""
 
 
+@contextlib.asynccontextmanager
+async def house(place: Path, code: str) -> AsyncIterator[tuple[Served, Served, httpx.AsyncClient]]:
+    """A served bot made of `code`, an emulator, and a client to reach both."""
+    (place / "bot.py").write_text(code)
+    emulator = Served(place, "emulator", free_port(), "emulator")
+    bot = Served(
+        place,
+        "bot",
+        free_port(),
+        "serve",
+        "bot.py",
+        LINQ_API_V3_API_KEY="crash",
+        LINQ_API_V3_BASE_URL=emulator.url + "/api/partner",
+        LINQ_WEBHOOK_SECRET=SECRET,
+        LINQBOT_STORAGE=f"sqlite:///{place / 'crash.db'}",
+    )
+    async with httpx.AsyncClient(timeout=30, trust_env=False, limits=httpx.Limits(max_connections=64)) as http:
+        await asyncio.gather(emulator.start(), bot.start())
+        try:
+            await emulator.up(http, "/emulator/state")
+            yield bot, emulator, http
+        finally:
+            for served in (bot, emulator):
+                await served.close()
+
+
 async def run(deliveries: int, kills: int, *, seed: int = 0, folder: Path | None = None) -> Report:
     """Send `deliveries` and kill the bot `kills` times while they arrive."""
     report, started = Report(deliveries), time.monotonic()
     dice = random.Random(seed)
     with tempfile.TemporaryDirectory(prefix="linqbot-crash-") as own:
-        place = folder or Path(own)
-        (place / "bot.py").write_text(BOT)
-        emulator = Served(place, "emulator", free_port(), "emulator")
-        bot = Served(
-            place,
-            "bot",
-            free_port(),
-            "serve",
-            "bot.py",
-            LINQ_API_V3_API_KEY="crash",
-            LINQ_API_V3_BASE_URL=emulator.url + "/api/partner",
-            LINQ_WEBHOOK_SECRET=SECRET,
-            LINQBOT_STORAGE=f"sqlite:///{place / 'crash.db'}",
-        )
-        async with httpx.AsyncClient(timeout=30, trust_env=False, limits=httpx.Limits(max_connections=64)) as http:
-            await asyncio.gather(emulator.start(), bot.start())
-            try:
-                await emulator.up(http, "/emulator/state")
-                ids = [await _chat(http, emulator.url, n) for n in range(-(-deliveries // PER_CHAT))]
-                await bot.up(http, "/readyz")
-                load = Load(bot.url, http, ids, deliveries, seed)
-                arriving = asyncio.create_task(load.run())
-                await _kill_now_and_then(bot, http, arriving, kills, dice, report)
-                await arriving
-                await _settled(http, bot.url)
-                report.posts = load.posts
-                for chat, numbers in load.said.items():
-                    _compare(report, chat, numbers, await _replies(http, emulator.url, chat))
-            finally:
-                for served in (bot, emulator):
-                    await served.close()
+        async with house(folder or Path(own), BOT) as (bot, emulator, http):
+            ids = await chats(http, emulator.url, -(-deliveries // PER_CHAT))
+            await bot.up(http, "/readyz")
+            load = Load(bot.url, http, ids, deliveries, seed)
+            arriving = begin(load)
+            await _kill_now_and_then(bot, http, arriving, kills, dice, report)
+            await arriving
+            await settled(http, bot.url)
+            report.posts = load.posts
+            for chat, numbers in load.said.items():
+                _compare(report, chat, numbers, await replies(http, emulator.url, chat))
     report.seconds = time.monotonic() - started
     return report
+
+
+def begin(load: Load) -> asyncio.Task[None]:
+    """Let deliveries arrive."""
+    return asyncio.create_task(load.run())
 
 
 async def _kill_now_and_then(
@@ -228,6 +241,11 @@ async def _kill_now_and_then(
     await bot.up(http, "/readyz")
 
 
+async def chats(http: httpx.AsyncClient, emulator: str, count: int) -> list[str]:
+    """Let `count` people write to the line; their chats."""
+    return [await _chat(http, emulator, n) for n in range(count)]
+
+
 async def _chat(http: httpx.AsyncClient, emulator: str, n: int) -> str:
     body = {"from": f"+1415{n:07}", "to": "+12025550100", "parts": [{"type": "text", "value": "start"}]}
     answer = await http.post(f"{emulator}/emulator/inbound", json=body)
@@ -235,13 +253,15 @@ async def _chat(http: httpx.AsyncClient, emulator: str, n: int) -> str:
     return str(answer.json()["chat_id"])
 
 
-async def _settled(http: httpx.AsyncClient, bot: str) -> None:
+async def settled(http: httpx.AsyncClient, bot: str) -> None:
+    """Wait until the bot has nothing left to handle."""
     async with asyncio.timeout(120):
         while (await http.get(f"{bot}/readyz")).json()["waiting"]:  # noqa: ASYNC110 - it is another process
             await asyncio.sleep(0.1)
 
 
-async def _replies(http: httpx.AsyncClient, emulator: str, chat: str) -> list[str]:
+async def replies(http: httpx.AsyncClient, emulator: str, chat: str) -> list[str]:
+    """What the bot wrote into a chat, in order."""
     state = (await http.get(f"{emulator}/emulator/state")).json()
     messages = next(entry["messages"] for entry in state["chats"] if entry["id"] == chat)
     return [message["parts"][0]["value"] for message in messages if message["is_from_me"]]

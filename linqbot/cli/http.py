@@ -1,17 +1,163 @@
-"""Runs an ASGI app with uvicorn, the one way both `serve` and `emulator` do."""
+"""Runs an ASGI app with uvicorn, the one way both `serve` and `emulator` do.
+
+uvicorn waits for ever for a client that never finishes its request, and its parser has no bound on what comes before
+a body. `Connection` adds both. It never answers a 4xx: Linq does not come back after one, but after a lost connection
+it does. A body's size and time are its reader's business (server/webhook.py).
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
 from types import FrameType
+from typing import Any, Final, cast
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from linqbot.errors import ConfigError, LinqbotError
+
+MAX_CONNECTIONS: Final = 2048
+"""Open at once; fewer where this process may not open twice as many files."""
+
+HEAD_TIMEOUT_S: Final = 10.0
+"""Longest from a connection's beginning, or a further request's first byte, to the end of its headers."""
+
+KEEP_ALIVE_S: Final = 65
+"""How long an idle connection is kept: longer than the 60 s of common load balancers, so that they close it first."""
+
+MAX_HEAD_BYTES: Final = 1 << 16
+"""What may come without being a whole head, or any body: a head that is refused has more, or comes in several pieces."""
+
+MAX_PIPELINED: Final = 16
+SPARE_CONNECTIONS: Final = 64
+RETRY_AFTER_S: Final = 5
+
+
+class Connections(ServerState):
+    """What the connections of one server share.
+
+    Attributes:
+        most: How many there may be.
+        waiting: Those that wait for their client and not for us, longest first: no request yet, or half of one. When
+            there are too many, they go first.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+        self.waiting: dict[Connection, None] = {}
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's connection, with an end to waiting for its client and a bound on what is held meanwhile."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._all = cast("Connections", server_state)
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._idle_bytes = 0
+        self._moved_on = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.drop)
+        everybody = self._all
+        excess = len(self.connections) - everybody.most
+        if excess > 0 and not everybody.waiting:
+            # The others are all being answered; this one is asked to come back, while that can be said.
+            self.app = cast("Any", come_back_later)
+            if excess > SPARE_CONNECTIONS:
+                self.drop()
+            return
+        if excess > 0:
+            next(iter(everybody.waiting)).drop()
+        everybody.waiting[self] = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._all.waiting.pop(self, None)
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        # In pieces, so that a head and a pipeline are bounded whatever one read brings.
+        for start in range(0, len(data), MAX_HEAD_BYTES):
+            self._feed(data if len(data) <= MAX_HEAD_BYTES else data[start : start + MAX_HEAD_BYTES])
+            if self.transport.is_closing():
+                return
+
+    def _feed(self, data: bytes) -> None:
+        self._moved_on = False
+        super().data_received(data)
+        # Headers, trailers and the framing of chunks: the parser keeps them, and no one else counts them.
+        self._idle_bytes = 0 if self._moved_on else self._idle_bytes + len(data)
+        if self._idle_bytes >= MAX_HEAD_BYTES or len(self.pipeline) > MAX_PIPELINED:
+            self.drop()
+        elif self._head_timer is None and self._is_between_requests:
+            # What came is the beginning of a head, and has ended uvicorn's own keep-alive timer.
+            self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.drop)
+
+    def on_headers_complete(self) -> None:
+        self._moved_on = True
+        self._stop_head_timer()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._moved_on = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._all.waiting.pop(self, None)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        latest = self.cycle  # the one answered now, or one pipelined behind it
+        if latest.response_complete and latest.more_body:
+            # Answered before it was whole: what still comes would be read for nobody, for as long as it comes.
+            self.transport.close()
+        elif latest.response_complete or latest.more_body:
+            self._all.waiting[self] = None
+
+    def shutdown(self) -> None:
+        if self in self._all.waiting:
+            self.drop()
+        else:
+            super().shutdown()
+
+    def drop(self) -> None:
+        """Close without an answer."""
+        self._all.waiting.pop(self, None)
+        self.transport.close()
+
+    @property
+    def _is_between_requests(self) -> bool:
+        return self.cycle is None or (self.cycle.response_complete and not self.cycle.more_body)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+async def come_back_later(scope: Scope, receive: Receive, send: Send) -> None:
+    """An ASGI app that answers 503 to everything."""
+    headers = [(b"retry-after", b"%d" % RETRY_AFTER_S), (b"content-length", b"0"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body"})
 
 
 class Server(uvicorn.Server):
@@ -23,6 +169,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, before_exit: Callable[[], object] | None = None) -> None:
         super().__init__(config)
+        self.server_state = Connections(most_connections())
         self._before_exit = before_exit
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -35,6 +182,16 @@ class Server(uvicorn.Server):
         if self._before_exit is not None:
             self._before_exit()
         await super().shutdown(sockets)
+
+
+def most_connections() -> int:
+    """How many connections to hold: half of the files we may open are for the bot, its storage and Linq."""
+    try:
+        import resource
+    except ImportError:  # Windows, where sockets are not files
+        return MAX_CONNECTIONS
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, files // 2)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -72,7 +229,7 @@ def server(
     """
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=Connection,
         loop="uvloop" if os.name != "nt" else "asyncio",
         ws="none",
         lifespan="on",
@@ -81,6 +238,7 @@ def server(
         server_header=False,
         proxy_headers=bool(trusted_proxies),
         forwarded_allow_ips=list(trusted_proxies) or None,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(graceful_s)),
     )
     return Server(config, before_exit)

@@ -13,6 +13,8 @@ from linqbot.errors import ConfigError, LinqbotError
 COMMANDS = {
     "dev": "Try a bot on an emulated phone in the browser; no account needed.",
     "emulator": "Run the emulator of Linq alone.",
+    "forget": "Erase what is stored about a person.",
+    "inbox": "Look at what waits or gave up; retry it, replay it, back it up.",
     "send": "Send one message.",
     "serve": "Run a bot in production.",
 }

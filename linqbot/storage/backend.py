@@ -1,4 +1,4 @@
-"""A storage backend: one object that is inbox, outbox and state, because one commit ends a turn."""
+"""A storage backend: one object that is inbox, outbox, state and timers, because one commit ends a turn."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Protocol, Self
 from linqbot.storage.inbox import Inbox
 from linqbot.storage.outbox import Outbox
 from linqbot.storage.state import StateStore
+from linqbot.storage.timers import Timers
+from linqbot.storage.upkeep import Upkeep
 
 
-class Storage(Inbox, Outbox, StateStore, Protocol):
-    """Inbox, outbox and state in one place. Use as `async with storage:`."""
+class Storage(Inbox, Outbox, StateStore, Timers, Upkeep, Protocol):
+    """Inbox, outbox, state, timers and their upkeep in one place. Use as `async with storage:`."""
 
     @property
     def install(self) -> str:

@@ -1,6 +1,7 @@
 """What the inbox means: a durable queue of deliveries, one lane per chat.
 
-A backend is one object that is Inbox, Outbox and StateStore at once, because one commit ends a turn.
+A backend is one object that is Inbox, Outbox, StateStore and Timers at once, because one commit ends a turn. What an
+operator does with what is kept stands in `upkeep.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Protocol, TypeAlias
 from linqbot.events.delivery import Delivery
 from linqbot.storage.outbox import Effect
 from linqbot.storage.state import StateWrite
+from linqbot.storage.timers import Timer
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class Lease:
         crashes: How many times a claim on it ended without a `finish`: the process died, or the lease ran out.
         runs: How many times it was claimed before, however that ended: failed, parked, crashed, or given back by a
             clean stop.
+        run: 0, and one more each time the delivery was deliberately replayed: its effects have keys of their own.
     """
 
     delivery: Delivery
@@ -31,6 +34,7 @@ class Lease:
     attempts: int = 0
     crashes: int = 0
     runs: int = 0
+    run: int = 0
 
     @property
     def is_first_run(self) -> bool:
@@ -84,11 +88,16 @@ class Finish:
 
     Attributes:
         effects: Calls of this turn with their outcome, replacing the rows written by `begin`.
+        timers: Timers to schedule. One whose id is on record already is kept as it is, so that a turn that runs again
+            schedules once.
+        cancelled: Ids of timers to forget, before `timers` are scheduled.
     """
 
     outcome: Outcome
     effects: Sequence[Effect] = ()
     state: Sequence[StateWrite] = ()
+    timers: Sequence[Timer] = ()
+    cancelled: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +105,9 @@ class DeadLetter:
     """What gave up, with why. Its effects are kept, so that a retry does not repeat them.
 
     Attributes:
-        attempts, crashes: As its last lease said: the run that ended here is not in them.
+        attempts: Failed runs of its handler, the last one included if it failed.
+        crashes: As its last lease said.
+        run: See `Lease`.
     """
 
     delivery: Delivery
@@ -105,6 +116,7 @@ class DeadLetter:
     attempts: int
     crashes: int
     buried_at: float
+    run: int = 0
 
 
 class Inbox(Protocol):
@@ -142,7 +154,8 @@ class Inbox(Protocol):
     async def changed(self) -> None:
         """Wait until something was put, finished or given back since the last call; at once if it already was.
 
-        A `take` may find something now. What comes with time is not announced: see `next_due`. For one waiter.
+        A `take` may find something now; or a timer was stored that is due before every other. Also when a command
+        beside this process did it. What comes with time is not announced: see `next_due`. For one waiter.
         """
         ...
 
@@ -155,7 +168,7 @@ class Inbox(Protocol):
         ...
 
     async def finish(self, lease: Lease, finish: Finish) -> None:
-        """End a turn in one commit: outcome, effects, state.
+        """End a turn in one commit: outcome, effects, state, timers.
 
         Raises:
             LeaseLost: the claim is not ours any more; nothing was written. A lease that has run out is still good
@@ -172,8 +185,11 @@ class Inbox(Protocol):
         """
         ...
 
-    async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
-        """What gave up, newest first."""
+    async def last_activity(self) -> float | None:
+        """When the newest webhook was accepted, in Unix seconds, whatever became of it; None when none ever was.
+
+        After a crash it may be up to a minute too early, never too late.
+        """
         ...
 
     async def depth(self) -> int:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
 import secrets
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 from linqbot.clock import Clock, SystemClock
-from linqbot.errors import LeaseLost, StorageBusy, StorageError
+from linqbot.errors import ConfigError, LeaseLost, StorageBusy, StorageError
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Bury, DeadLetter, Finish, Lease, Park, Retry
+from linqbot.storage.inbox import SEEN_KEPT_S, Bury, DeadLetter, Finish, Lease, Park, Retry
 from linqbot.storage.lanes import Lanes
-from linqbot.storage.outbox import EFFECTS_KEPT_S, Effect
+from linqbot.storage.outbox import EFFECTS_KEPT_S, DeliveryStatus, Effect, after_outcome, after_receipt
+from linqbot.storage.person import Person
+from linqbot.storage.slim import is_repeatable, without_texts
+from linqbot.storage.state import StateWrite
+from linqbot.storage.timers import Timer
+from linqbot.storage.upkeep import Forgotten, Progress, Selection, Waiting, WaitingState
+
+DAY_S = 24 * 3600.0
 
 
 @dataclass(slots=True)
@@ -21,20 +31,42 @@ class _Row:
     runs: int = 0
     attempts: int = 0
     crashes: int = 0
+    run: int = 0
+    waits: WaitingState = "ready"
+    not_before: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A delivery that is in the inbox no more: acked, or given up as `letter` says. `runs` as on its row."""
+
+    delivery: Delivery
+    run: int
+    runs: int
+    at: float
+    letter: DeadLetter | None = None
 
 
 class MemoryStorage:
-    """Inbox, outbox and state in dicts. Closed and opened again, it still knows what it knew.
+    """Inbox, outbox, state and timers in dicts. Closed and opened again, it still knows what it knew.
 
     Args:
         clock: For leases, retries and how long things are kept.
         max_backlog, max_lane_backlog: Deliveries in the inbox and in one lane; beyond, `put` raises StorageBusy.
+        keep_days: History: how long deliveries can be replayed after their ack, and texts stand in effects.
     """
 
     def __init__(
-        self, *, clock: Clock | None = None, max_backlog: int = 1_000_000, max_lane_backlog: int = 1000
+        self,
+        *,
+        clock: Clock | None = None,
+        max_backlog: int = 1_000_000,
+        max_lane_backlog: int = 1000,
+        keep_days: float = 0,
     ) -> None:
         self._clock = clock or SystemClock()
+        self._keep_s = keep_days * DAY_S
         self._max_backlog = max_backlog
         self._max_lane_backlog = max_lane_backlog
         self._install = secrets.token_hex(16)
@@ -46,7 +78,12 @@ class MemoryStorage:
         # What left, oldest first, with its time. A key that ends again goes to the end.
         self._left: dict[str, float] = {}
         self._ended: dict[str, float] = {}
-        self._dead: list[DeadLetter] = []
+        # Likewise, those turns whose effects may still hold texts.
+        self._talkative: dict[str, float] = {}
+        self._done: dict[str, _Kept] = {}
+        self._dead: dict[str, _Kept] = {}
+        self._timers: dict[str, Timer] = {}
+        self._active_at: float | None = None
         self._effects: dict[str, dict[tuple[int, str], Effect]] = {}
         self._keys: dict[str, tuple[str, int, str]] = {}
         self._state: dict[str, dict[str, bytes]] = {}
@@ -74,11 +111,9 @@ class MemoryStorage:
             raise StorageBusy(f"The backlog is full: {self._max_backlog} deliveries wait.")
         if self._lanes.depth_of(delivery.lane) >= self._max_lane_backlog:
             raise StorageBusy(f"The lane of {delivery.id} is full: {self._max_lane_backlog} deliveries wait.")
-        self._seen.update(_keys(delivery))
-        self._rows[self._next_seq] = _Row(delivery)
-        self._lanes.add(delivery.lane, self._next_seq)
-        self._next_seq += 1
-        self._changed.set()
+        self._accept(_Row(delivery))
+        if delivery.id.startswith("w."):
+            self._active_at = max(delivery.received_at, self._active_at or 0.0)
         return True
 
     async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
@@ -88,7 +123,7 @@ class MemoryStorage:
         for claim in self._lanes.claim(limit, now=now, until=now + lease_s):
             row = self._rows[claim.seq]
             row.crashes += claim.overdue
-            leases.append(Lease(row.delivery, claim.token, row.attempts, row.crashes, row.runs))
+            leases.append(Lease(row.delivery, claim.token, row.attempts, row.crashes, row.runs, row.run))
             row.runs += 1
         return leases
 
@@ -110,26 +145,18 @@ class MemoryStorage:
             self._check_key(effect)
         for effect in finish.effects:
             self._record(effect)
-        for write in finish.state:
-            values = self._state.setdefault(write.scope, {})
-            if write.value is None:
-                values.pop(write.name, None)
-            else:
-                values[write.name] = write.value
-        match finish.outcome:
-            case Retry(at=at):
-                self._rows[seq].attempts += 1
-                self._lanes.wait(lease.token, at)
-            case Park(at=at):
-                self._lanes.wait(lease.token, at)
-            case Bury() | Ack():
-                self._remove(seq, lease, finish)
+        self._write_state(finish.state)
+        for timer_id in finish.cancelled:
+            self._timers.pop(timer_id, None)
+        for timer in finish.timers:
+            self._schedule(timer)
+        if isinstance(finish.outcome, Retry | Park):
+            self._postpone(self._rows[seq], finish.outcome)
+            self._lanes.wait(lease.token, finish.outcome.at)
+        else:
+            self._remove(seq, lease, finish)
         self._purge()
         self._changed.set()
-
-    async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
-        """What gave up, newest first."""
-        return self._dead[::-1][:limit]
 
     async def depth(self) -> int:
         """How many deliveries are stored and not yet finished."""
@@ -138,6 +165,10 @@ class MemoryStorage:
     async def has_seen(self, delivery_id: str) -> bool:
         """Whether it was stored before; see `Inbox.has_seen`."""
         return delivery_id in self._seen
+
+    async def last_activity(self) -> float | None:
+        """When the newest webhook was accepted."""
+        return self._active_at
 
     # Outbox
 
@@ -156,9 +187,20 @@ class MemoryStorage:
         """The effects on record for a turn, in the order they were begun."""
         return [effect for effect in self._effects.get(turn, {}).values() if effect.run == run]
 
+    async def settle_receipt(self, key: str | None, message_id: str | None, status: DeliveryStatus) -> Effect | None:
+        """Note what a receipt tells; see `Outbox.settle_receipt`."""
+        found = self._effect_under(key)
+        if found is None and message_id is not None:
+            found = next((effect for effect in self._all_effects() if effect.message_id == message_id), None)
+        if found is None:
+            return None
+        told = after_receipt(found, message_id, status)
+        self._effects[told.turn][told.run, told.slot] = told
+        return told
+
     async def has_sent(self, message_id: str) -> bool:
         """Whether we made this message; see `Outbox.has_sent`."""
-        return any(effect.message_id == message_id for turn in self._effects.values() for effect in turn.values())
+        return any(effect.message_id == message_id for effect in self._all_effects())
 
     # State
 
@@ -166,24 +208,246 @@ class MemoryStorage:
         """All values of a scope, as JSON by name."""
         return dict(self._state.get(scope, {}))
 
+    # Timers
+
+    async def schedule(self, timer: Timer) -> bool:
+        """Store a timer; see `Timers.schedule`."""
+        earliest = await self.next_timer()
+        stored = self._schedule(timer)
+        if stored and (earliest is None or timer.due < earliest):
+            self._changed.set()
+        return stored
+
+    async def cancel(self, timer_id: str) -> bool:
+        """Forget a timer; see `Timers.cancel`."""
+        return self._timers.pop(timer_id, None) is not None
+
+    async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
+        """What waits, the earliest first."""
+        return sorted((t for t in self._timers.values() if lane in (None, t.lane)), key=lambda t: t.due)[:limit]
+
+    async def fire(self, now: float, *, limit: int = 500) -> int:
+        """Move what is due into its lanes; see `Timers.fire`."""
+        due = [timer for timer in await self.scheduled(limit=limit) if timer.due <= now]
+        for timer in due:
+            del self._timers[timer.id]
+            delivery = timer.fired(now)
+            if delivery.id not in self._seen:
+                self._accept(_Row(delivery))
+        return len(due)
+
+    async def next_timer(self) -> float | None:
+        """When the earliest timer is due."""
+        return min((timer.due for timer in self._timers.values()), default=None)
+
+    # Upkeep
+
+    async def waiting(
+        self,
+        *,
+        delivery_id: str | None = None,
+        lane: str | None = None,
+        type: str | None = None,  # noqa: A002 - as on Delivery
+        limit: int = 100,
+    ) -> list[Waiting]:
+        """What is in the inbox; see `Upkeep.waiting`."""
+        meant = Selection(None if delivery_id is None else [delivery_id], lane=lane, type=type)
+        claimed = self._claimed()
+        found = [self._look(row, seq in claimed) for seq, row in self._rows.items() if meant.fits(row.delivery)]
+        return found[:limit]
+
+    async def dead_letters(
+        self,
+        *,
+        lane: str | None = None,
+        type: str | None = None,  # noqa: A002 - as on Delivery
+        since: float | None = None,
+        until: float | None = None,
+        limit: int = 100,
+    ) -> list[DeadLetter]:
+        """What gave up, newest first; see `Upkeep.dead_letters`."""
+        meant = Selection(lane=lane, type=type)
+        return [
+            kept.letter
+            for kept in reversed(self._dead.values())
+            if kept.letter
+            and meant.fits(kept.delivery)
+            and (since is None or kept.at >= since)
+            and (until is None or kept.at < until)
+        ][:limit]
+
+    async def dead_letter(self, delivery_id: str) -> DeadLetter | None:
+        """One of them by its id."""
+        kept = self._dead.get(delivery_id)
+        return kept.letter if kept else None
+
+    async def delivery(self, delivery_id: str) -> Delivery | None:
+        """A delivery, wherever it is."""
+        waits = (row.delivery for row in self._rows.values() if row.delivery.id == delivery_id)
+        kept = self._dead.get(delivery_id) or self._done.get(delivery_id)
+        return next(waits, kept.delivery if kept else None)
+
+    async def retry(self, ids: Sequence[str]) -> int:
+        """Put dead letters back into the inbox; see `Upkeep.retry`."""
+        return self._put_back(ids, [self._dead], again=0)
+
+    async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
+        """Ids of what can be replayed; see `Upkeep.replayable`."""
+        kept = (self._dead if dead_only else self._done | self._dead).values()
+        found = [k.delivery for k in kept if selection.fits(k.delivery)]
+        return [delivery.id for delivery in sorted(found, key=lambda delivery: delivery.received_at)]
+
+    async def pages(self, ids: Sequence[str], *, size: int = 100) -> AsyncIterator[list[Delivery]]:
+        """The deliveries of these ids; see `Upkeep.pages`."""
+        for start in range(0, len(ids), size):
+            kept = [self._dead.get(one) or self._done.get(one) for one in ids[start : start + size]]
+            yield [one.delivery for one in kept if one]
+
+    async def replay_live(self, ids: Sequence[str]) -> int:
+        """Put replayable deliveries in once more; see `Upkeep.replay_live`."""
+        return self._put_back(ids, [self._dead, self._done], again=1)
+
+    async def purge(self, *, before: float, limit: int = 500) -> int:
+        """Forget old dead letters; see `Upkeep.purge`."""
+        old = [one for one, kept in self._dead.items() if kept.at < before][:limit]
+        for one in old:
+            del self._dead[one]
+            self._end(one)
+        return len(old)
+
+    async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
+        """Erase a person; see `Upkeep.forget`."""
+        person = Person(handle, set(chats))
+        # All that names them first: it tells which chats are theirs.
+        named = {delivery.id for delivery in self._deliveries() if person.is_in(delivery.body)}
+        named_effects = {effect.key for effect in self._all_effects() if person.is_in(effect.call, effect.answer)}
+        timers = {timer.id for timer in self._timers.values() if person.is_in(timer.payload)}
+        theirs = named | {delivery.id for delivery in self._deliveries() if person.owns_lane(delivery.lane)}
+        timers |= {timer.id for timer in self._timers.values() if person.owns_lane(timer.lane)}
+        claimed = {self._rows[seq].delivery.id for seq in self._claimed()} & theirs
+        effects = [
+            effect
+            for effect in self._all_effects()
+            # Those of a turn that runs now are what keeps it from sending twice.
+            if effect.turn not in claimed
+            and (effect.turn in theirs or effect.chat_id in person.chats or effect.key in named_effects)
+        ]
+        for effect in effects:
+            del self._effects[effect.turn][effect.run, effect.slot]
+            del self._keys[effect.key]
+        scopes = [scope for scope in self._state if scope.lower() in person.scopes]
+        return Forgotten(
+            waiting=self._forget_waiting(theirs - claimed),
+            done=len([self._done.pop(one) for one in theirs if one in self._done]),
+            dead=len([self._dead.pop(one) for one in theirs if one in self._dead]),
+            effects=len(effects),
+            timers=len([self._timers.pop(one) for one in timers]),
+            state=sum(len(self._state.pop(scope)) for scope in scopes),
+            claimed=len(claimed),
+        )
+
+    async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
+        """There is no file to copy.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError("A storage in memory cannot be copied to a file. Serve with sqlite:///linqbot.db instead.")
+
+    def _write_state(self, writes: Sequence[StateWrite]) -> None:
+        for write in writes:
+            values = self._state.setdefault(write.scope, {})
+            if write.value is None:
+                values.pop(write.name, None)
+            else:
+                values[write.name] = write.value
+
+    def _postpone(self, row: _Row, outcome: Retry | Park) -> None:
+        row.not_before = outcome.at
+        if isinstance(outcome, Retry):
+            row.attempts += 1
+            row.waits, row.error = "retrying", outcome.error
+        else:
+            row.waits, row.error = "parked", outcome.reason
+
     def _remove(self, seq: int, lease: Lease, finish: Finish) -> None:
         now = self._clock.now()
         row = self._rows.pop(seq)
         self._lanes.remove(lease.token)
         for key in _keys(row.delivery):
             self._left[key] = now
+        # As from disk: nobody will find the decoded body of what is kept in another backend.
+        delivery = replace(row.delivery, decoded=None)
         if isinstance(finish.outcome, Bury):
-            # As from disk: nobody will find the decoded body of a dead letter in another backend.
-            delivery = replace(row.delivery, decoded=None)
             outcome = finish.outcome
             attempts = row.attempts + outcome.failed
-            self._dead.append(
-                DeadLetter(delivery, outcome.error, outcome.handler, attempts, row.crashes, buried_at=now)
-            )
-        else:
-            for turn in (row.delivery.id, *(effect.turn for effect in finish.effects)):
-                self._ended.pop(turn, None)
-                self._ended[turn] = now
+            letter = DeadLetter(delivery, outcome.error, outcome.handler, attempts, row.crashes, now, row.run)
+            self._dead.pop(delivery.id, None)
+            self._dead[delivery.id] = _Kept(delivery, row.run, row.runs, now, letter)
+            return
+        if self._keep_s:
+            self._done.pop(delivery.id, None)
+            self._done[delivery.id] = _Kept(delivery, row.run, row.runs, now)
+        for turn in (row.delivery.id, *(effect.turn for effect in finish.effects)):
+            self._end(turn)
+
+    def _end(self, turn: str) -> None:
+        for times in (self._ended, self._talkative):
+            times.pop(turn, None)
+            times[turn] = self._clock.now()
+
+    def _accept(self, row: _Row) -> None:
+        for key in _keys(row.delivery):
+            self._left.pop(key, None)
+            self._seen.add(key)
+        self._rows[self._next_seq] = row
+        self._lanes.add(row.delivery.lane, self._next_seq)
+        self._next_seq += 1
+        self._changed.set()
+
+    def _put_back(self, ids: Sequence[str], places: Sequence[dict[str, _Kept]], *, again: int) -> int:
+        waits = {row.delivery.id for row in self._rows.values()}
+        moved = [one for one in dict.fromkeys(ids) if one not in waits and any(one in place for place in places)]
+        for one in moved:
+            kept, *_ = [place.pop(one) for place in places if one in place]
+            self._accept(_Row(kept.delivery, runs=0 if again else kept.runs, run=kept.run + again))
+        return len(moved)
+
+    def _schedule(self, timer: Timer) -> bool:
+        if timer.id in self._timers or timer.fired(0.0).id in self._seen:
+            return False
+        self._timers[timer.id] = timer
+        return True
+
+    def _claimed(self) -> set[int]:
+        return {seq for token in self._lanes.tokens() if (seq := self._lanes.held(token)) is not None}
+
+    def _look(self, row: _Row, claimed: bool) -> Waiting:
+        d = row.delivery
+        late = row.not_before is not None and row.not_before > self._clock.now()
+        state: WaitingState = "claimed" if claimed else row.waits if late else "ready"
+        facts = (row.attempts, row.crashes, row.not_before, row.error, row.run)
+        return Waiting(d.id, d.lane, d.type, d.received_at, state, *facts)
+
+    def _forget_waiting(self, ids: set[str]) -> int:
+        seqs = [seq for seq, row in self._rows.items() if row.delivery.id in ids]
+        for seq in seqs:
+            self._left.update(dict.fromkeys(_keys(self._rows.pop(seq).delivery), self._clock.now()))
+        lines = [(seq, row.delivery.lane, row.not_before or 0.0) for seq, row in self._rows.items()]
+        self._lanes = self._lanes.adopt(lines)
+        self._changed.set()
+        return len(seqs)
+
+    def _deliveries(self) -> list[Delivery]:
+        kept = (*self._done.values(), *self._dead.values())
+        return [row.delivery for row in self._rows.values()] + [one.delivery for one in kept]
+
+    def _all_effects(self) -> list[Effect]:
+        return [effect for turn in self._effects.values() for effect in turn.values()]
+
+    def _effect_under(self, key: str | None) -> Effect | None:
+        turn, run, slot = self._keys.get(key or "", ("", 0, ""))
+        return self._effects.get(turn, {}).get((run, slot))
 
     def _check_key(self, effect: Effect) -> None:
         if self._keys.get(effect.key, _place(effect)) != _place(effect):
@@ -193,19 +457,35 @@ class MemoryStorage:
         rows = self._effects.setdefault(effect.turn, {})
         place = (effect.run, effect.slot)
         if old := rows.get(place):
-            self._keys.pop(old.key, None)
-        rows[place] = effect
+            effect = after_outcome(old, effect)
+        rows[place] = effect if self._keep_s or is_repeatable(effect) else _slim(effect)
         self._keys[effect.key] = _place(effect)
 
     def _purge(self) -> None:
         now = self._clock.now()
-        while self._left and (oldest := next(iter(self._left.items())))[1] < now - SEEN_KEPT_S:
-            del self._left[oldest[0]]
-            self._seen.discard(oldest[0])
-        while self._ended and (oldest := next(iter(self._ended.items())))[1] < now - EFFECTS_KEPT_S:
-            del self._ended[oldest[0]]
-            for effect in self._effects.pop(oldest[0], {}).values():
+        for key in _older(self._left, now - SEEN_KEPT_S):
+            self._seen.discard(key)
+        while self._done and (oldest := next(iter(self._done.values()))).at < now - self._keep_s:
+            del self._done[oldest.delivery.id]
+        for turn in _older(self._talkative, now - self._keep_s):
+            rows = self._effects.get(turn, {})
+            rows.update({place: _slim(effect) for place, effect in rows.items()})
+        for turn in _older(self._ended, now - max(EFFECTS_KEPT_S, self._keep_s)):
+            for effect in self._effects.pop(turn, {}).values():
                 self._keys.pop(effect.key, None)
+
+
+def _older(times: dict[str, float], than: float) -> list[str]:
+    """Remove and return those of an earlier time. `times` has the earliest first."""
+    old = list(itertools.takewhile(lambda key: times[key] < than, times))
+    for key in old:
+        del times[key]
+    return old
+
+
+def _slim(effect: Effect) -> Effect:
+    call, answer = without_texts(effect.call, effect.answer)
+    return replace(effect, call=call, answer=answer)
 
 
 def _keys(delivery: Delivery) -> tuple[str, ...]:

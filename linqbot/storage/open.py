@@ -11,23 +11,24 @@ from linqbot.storage.sqlite import SQLiteStorage
 _SQLITE = "sqlite:///"
 
 
-def open_storage(url: str, *, clock: Clock | None = None, serving: bool = True) -> Storage:
+def open_storage(url: str, *, clock: Clock | None = None, serving: bool = True, keep_days: float = 0) -> Storage:
     """The storage a URL names. Nothing is opened yet: use it as `async with open_storage(url) as storage:`.
 
     Args:
         url: `sqlite:///linqbot.db` (in the working folder), `sqlite:////var/lib/bot/linqbot.db` (absolute, four
             slashes), or `memory://` (gone with the process).
         serving: False for a command beside the serving process; see `SQLiteStorage`.
+        keep_days: How long history is kept; see `SQLiteStorage`.
     Raises:
         ConfigError: not a URL of a storage we have; the message shows the nearest right form, and of the URL only
             its scheme, because a URL may hold a password.
     """
     if url == "memory://":
-        return MemoryStorage(clock=clock)
+        return MemoryStorage(clock=clock, keep_days=keep_days)
     if url.startswith(_SQLITE):
         path = url.removeprefix(_SQLITE)
         if path and path != ":memory:" and "?" not in path:
-            return SQLiteStorage(path, clock=clock, serving=serving)
+            return SQLiteStorage(path, clock=clock, serving=serving, keep_days=keep_days)
     raise ConfigError(_advice(url))
 
 

@@ -9,26 +9,46 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
+from linqbot.storage import sqlite_looks as looks
+from linqbot.storage import sqlite_timers, sqlite_upkeep
 from linqbot.storage.group_commit import GroupCommit, Op
 from linqbot.storage.inbox import DeadLetter, Finish, Lease
-from linqbot.storage.outbox import Effect
+from linqbot.storage.outbox import DeliveryStatus, Effect
 from linqbot.storage.serving_lock import ServingLock
+from linqbot.storage.sqlite_effects import COLUMNS as EFFECT_COLUMNS
 from linqbot.storage.sqlite_file import connect, prepare
-from linqbot.storage.sqlite_writer import BeginOp, FinishOp, PutOp, ReleaseOp, SettleOp, TakeOp, Writer
+from linqbot.storage.sqlite_ops import (
+    BeginOp,
+    CancelOp,
+    FinishOp,
+    FireOp,
+    LookOp,
+    PutOp,
+    ReceiptOp,
+    ReleaseOp,
+    ScheduleOp,
+    SettleOp,
+    TakeOp,
+    is_news,
+)
+from linqbot.storage.sqlite_writer import Writer
+from linqbot.storage.timers import Timer
+from linqbot.storage.upkeep import Forgotten, Progress, Selection, Waiting
 
 T = TypeVar("T")
 
 
 class SQLiteStorage:
-    """Inbox, outbox and state in one SQLite file.
+    """Inbox, outbox, state and timers in one SQLite file.
 
     Args:
         path: The file; made if it is missing, its folder is not. `-wal`, `-shm` and `.lock` appear beside it.
@@ -37,7 +57,9 @@ class SQLiteStorage:
         max_lane_backlog: Deliveries in one lane, likewise.
         serving: True for the one process that takes deliveries: it locks the file, and counts what was claimed when
             the last one died. False for a command beside it: everything but `take` may be done, in short
-            transactions, and the server is woken by what was written.
+            transactions, and the server is woken by what was written. The file must be there then.
+        keep_days: History: how long deliveries can be replayed after their ack, and texts stand in effects. With 0
+            bodies go with the ack and texts when they are accepted. What was kept before goes by this, too.
     """
 
     def __init__(
@@ -48,13 +70,19 @@ class SQLiteStorage:
         max_backlog: int = 1_000_000,
         max_lane_backlog: int = 1000,
         serving: bool = True,
+        keep_days: float = 0,
     ) -> None:
         # Resolved: two names of one file must meet at one lock.
         self._path = Path(path).resolve()
         self._serving = serving
+        self._clock = clock or SystemClock()
         self._lock = ServingLock(self._path)
         self._writer = Writer(
-            self._path, clock=clock or SystemClock(), max_backlog=max_backlog, max_lane_backlog=max_lane_backlog
+            self._path,
+            clock=self._clock,
+            max_backlog=max_backlog,
+            max_lane_backlog=max_lane_backlog,
+            keep_days=keep_days,
         )
         self._commits = GroupCommit(self._writer, self._settled)
         self._changed = asyncio.Event()
@@ -72,7 +100,7 @@ class SQLiteStorage:
         """
         await asyncio.to_thread(self._open)
         if self._serving:
-            await self._lock.listen(self._changed.set)
+            await self._lock.listen(self._look)
         self._commits.open(asyncio.get_running_loop())
         return self
 
@@ -123,13 +151,6 @@ class SQLiteStorage:
         """End a turn in one commit; see `Inbox.finish`."""
         await self._commits.submit(FinishOp(lease, finish))
 
-    async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
-        """What gave up, newest first."""
-        sql = """SELECT id, lane, type, body, received_at, message_key, error, handler, attempts, crashes, buried_at
-                 FROM dead ORDER BY n DESC LIMIT ?"""
-        rows = await self._read(lambda db: db.execute(sql, (limit,)).fetchall())
-        return [DeadLetter(Delivery(*row[:6]), *row[6:]) for row in rows]
-
     async def depth(self) -> int:
         """How many deliveries are stored and not yet finished."""
         if self._serving:
@@ -141,6 +162,10 @@ class SQLiteStorage:
     async def has_seen(self, delivery_id: str) -> bool:
         """Whether it was stored before; see `Inbox.has_seen`."""
         return await self._exists("SELECT 1 FROM seen WHERE id = ?", delivery_id)
+
+    async def last_activity(self) -> float | None:
+        """When the newest webhook was accepted; see `Inbox.last_activity`."""
+        return self._writer.active_at
 
     # Outbox
 
@@ -154,9 +179,13 @@ class SQLiteStorage:
 
     async def effects(self, turn: str, run: int = 0) -> list[Effect]:
         """The effects on record for a turn, in the order they were begun."""
-        sql = """SELECT turn, run, slot, key, safety, call, status, first_at, answer, message_id, chat_id
-                 FROM effect WHERE turn = ? AND run = ? ORDER BY n"""
+        sql = f"SELECT {EFFECT_COLUMNS} FROM effect WHERE turn = ? AND run = ? ORDER BY n"  # noqa: S608 - our own words
         return [Effect(*row) for row in await self._read(lambda db: db.execute(sql, (turn, run)).fetchall())]
+
+    async def settle_receipt(self, key: str | None, message_id: str | None, status: DeliveryStatus) -> Effect | None:
+        """Note what a receipt tells; see `Outbox.settle_receipt`."""
+        effect: Effect | None = await self._commits.submit(ReceiptOp(key, message_id, status))
+        return effect
 
     async def has_sent(self, message_id: str) -> bool:
         """Whether we made this message; see `Outbox.has_sent`."""
@@ -169,8 +198,103 @@ class SQLiteStorage:
         sql = "SELECT name, value FROM state WHERE scope = ?"
         return dict(await self._read(lambda db: db.execute(sql, (scope,)).fetchall()))
 
+    # Timers
+
+    async def schedule(self, timer: Timer) -> bool:
+        """Store a timer durably; see `Timers.schedule`."""
+        stored: bool = await self._commits.submit(ScheduleOp(timer))
+        return stored
+
+    async def cancel(self, timer_id: str) -> bool:
+        """Forget a timer; see `Timers.cancel`."""
+        cancelled: bool = await self._commits.submit(CancelOp(timer_id))
+        return cancelled
+
+    async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
+        """What waits, the earliest first."""
+        return await self._read(lambda db: sqlite_timers.scheduled(db, lane, limit))
+
+    async def fire(self, now: float, *, limit: int = 500) -> int:
+        """Move what is due into its lanes; see `Timers.fire`."""
+        moved: int = await self._commits.submit(FireOp(now, limit))
+        return moved
+
+    async def next_timer(self) -> float | None:
+        """When the earliest timer is due; see `Timers.next_timer`."""
+        return self._writer.next_timer if self._serving else await self._read(sqlite_timers.earliest)
+
+    # Upkeep
+
+    async def waiting(
+        self,
+        *,
+        delivery_id: str | None = None,
+        lane: str | None = None,
+        type: str | None = None,  # noqa: A002 - as on Delivery
+        limit: int = 100,
+    ) -> list[Waiting]:
+        """What is in the inbox; see `Upkeep.waiting`."""
+        now = self._clock.now()
+        return await self._read(
+            lambda db: looks.waiting(db, now, delivery_id=delivery_id, lane=lane, event_type=type, limit=limit)
+        )
+
+    async def dead_letters(
+        self,
+        *,
+        lane: str | None = None,
+        type: str | None = None,  # noqa: A002 - as on Delivery
+        since: float | None = None,
+        until: float | None = None,
+        limit: int = 100,
+    ) -> list[DeadLetter]:
+        """What gave up, newest first; see `Upkeep.dead_letters`."""
+        return await self._read(
+            lambda db: looks.dead_letters(db, lane=lane, event_type=type, since=since, until=until, limit=limit)
+        )
+
+    async def dead_letter(self, delivery_id: str) -> DeadLetter | None:
+        """One of them by its id."""
+        found = await self._read(lambda db: looks.dead_letters(db, delivery_id=delivery_id))
+        return found[0] if found else None
+
+    async def delivery(self, delivery_id: str) -> Delivery | None:
+        """A delivery with its body, wherever it is."""
+        return await self._read(lambda db: looks.delivery(db, delivery_id))
+
+    async def retry(self, ids: Sequence[str]) -> int:
+        """Put dead letters back into the inbox; see `Upkeep.retry`."""
+        return await self._aside(lambda db: sqlite_upkeep.retry(db, ids))
+
+    async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
+        """Ids of what can be replayed; see `Upkeep.replayable`."""
+        return await self._read(lambda db: looks.replayable(db, selection, dead_only=dead_only))
+
+    async def pages(self, ids: Sequence[str], *, size: int = 100) -> AsyncIterator[list[Delivery]]:
+        """The deliveries of these ids; see `Upkeep.pages`."""
+        for start in range(0, len(ids), size):
+            yield await self._read(partial(looks.page, ids=ids[start : start + size]))
+
+    async def replay_live(self, ids: Sequence[str]) -> int:
+        """Put replayable deliveries in once more; see `Upkeep.replay_live`."""
+        return await self._aside(lambda db: sqlite_upkeep.replay_live(db, ids))
+
+    async def purge(self, *, before: float, limit: int = 500) -> int:
+        """Forget old dead letters; see `Upkeep.purge`."""
+        now = self._clock.now()
+        return await self._aside(lambda db: sqlite_upkeep.purge(db, before, limit, now))
+
+    async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
+        """Erase a person; see `Upkeep.forget`. The file is written anew, which takes as long as a copy of it."""
+        now = self._clock.now()
+        return await self._aside(lambda db: sqlite_upkeep.forget(db, handle, chats, now))
+
+    async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
+        """Write a copy; see `Upkeep.backup`. Readable by its owner only, as the file itself."""
+        await asyncio.to_thread(sqlite_upkeep.backup, self._path, Path(path), progress)
+
     def _open(self) -> None:
-        prepare(self._path)
+        prepare(self._path, create=self._serving)
         if self._serving:
             self._lock.acquire()
         try:
@@ -213,8 +337,20 @@ class SQLiteStorage:
         except sqlite3.Error as error:
             raise StorageUnavailable(f"{self._path.name} cannot be read: {error}.") from error
 
+    async def _aside(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do an operator's work on a connection of its own; whoever serves has noticed, or soon will, on return."""
+        if self._reads is None:
+            raise StorageUnavailable("The storage is not open. Use it inside `async with storage:`.")
+        result = await asyncio.to_thread(sqlite_upkeep.aside, self._path, work)
+        await self._commits.submit(LookOp())
+        return result
+
+    def _look(self) -> None:
+        """A process beside us has written: look at it, and only then wake who waits for changes."""
+        self._commits.post(LookOp())
+
     def _settled(self, batch: list[Op]) -> None:
-        if any(op.error is None and _is_news(op) for op in batch):
+        if any(op.error is None and is_news(op) for op in batch):
             self._changed.set()
             if not self._serving:
                 self._lock.wake_holder()
@@ -222,8 +358,3 @@ class SQLiteStorage:
     def _give_back(self, future: asyncio.Future[Any]) -> None:
         if not future.cancelled() and future.exception() is None and future.result():
             self._commits.post(ReleaseOp(future.result()))
-
-
-def _is_news(op: Op) -> bool:
-    """Whether a `take` may find more after it."""
-    return isinstance(op, FinishOp | ReleaseOp) or (isinstance(op, PutOp) and bool(op.result))

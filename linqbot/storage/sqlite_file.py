@@ -18,9 +18,11 @@ BUSY_TIMEOUT_MS = 5000
 """How long to wait for another process's transaction; those of commands are short."""
 
 
-def prepare(path: Path) -> None:
+def prepare(path: Path, *, create: bool = True) -> None:
     """Make sure that there is a file, readable by nobody else: it will hold what people write to each other.
 
+    Args:
+        create: Make it if it is missing.
     Raises:
         ConfigError: no file can be there; the message says what to do.
         StorageUnavailable: the disk or its permissions say no.
@@ -29,6 +31,10 @@ def prepare(path: Path) -> None:
         raise ConfigError(f"The folder of the storage file {path} does not exist. Create it, or change the path.")
     if path.is_dir():
         raise ConfigError(f"The storage path {path} is a folder. Name a file in it: sqlite:///{path}/linqbot.db")
+    if not create and not path.exists():
+        raise ConfigError(
+            f"There is no storage file {path}. Check LINQBOT_STORAGE, or --storage; linqbot serve makes the file."
+        )
     try:
         # -wal and -shm take their permissions from it.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))

@@ -9,77 +9,37 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
 from linqbot.clock import Clock
 from linqbot.errors import LeaseLost, StorageBusy, StorageUnavailable
 from linqbot.events.delivery import Delivery
+from linqbot.storage import sqlite_effects, sqlite_timers
 from linqbot.storage.group_commit import Op, Unwritable
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Bury, Finish, Lease, Park, Retry
 from linqbot.storage.lanes import Claim, Lanes
-from linqbot.storage.outbox import EFFECTS_KEPT_S, Effect
+from linqbot.storage.recent import Recent, Row
 from linqbot.storage.sqlite_file import BUSY_TIMEOUT_MS, connect, install_of, migrate
+from linqbot.storage.sqlite_ops import (
+    BeginOp,
+    CancelOp,
+    FinishOp,
+    FireOp,
+    PutOp,
+    ReceiptOp,
+    ReleaseOp,
+    ScheduleOp,
+    SettleOp,
+    TakeOp,
+    of,
+)
 from linqbot.storage.sqlite_sql import among, insert
 
+DAY_S = 24 * 3600.0
+_ACTIVITY_EVERY_S = 60.0
 _PURGE_EVERY_S = 60.0
 _PURGE_ROWS = 200
-_RECENT_DELIVERIES = 4096
-_RECENT_BYTES = 8 * 1024 * 1024
-
-_EFFECT = "effect (turn, run, slot, key, safety, call, status, first_at, answer, message_id, chat_id)"
-_REPLACE_EFFECT = """ON CONFLICT (turn, run, slot) DO UPDATE SET
-    key = excluded.key, safety = excluded.safety, call = excluded.call, status = excluded.status,
-    first_at = excluded.first_at, answer = excluded.answer, message_id = excluded.message_id, chat_id = excluded.chat_id"""
-
-
-@dataclass(slots=True, eq=False)
-class PutOp(Op):
-    delivery: Delivery
-
-
-@dataclass(slots=True, eq=False)
-class TakeOp(Op):
-    limit: int
-    lease_s: float
-
-
-@dataclass(slots=True, eq=False)
-class ReleaseOp(Op):
-    """Give leases back that nobody will work on: whoever asked for them has gone."""
-
-    leases: Sequence[Lease]
-
-
-@dataclass(slots=True, eq=False)
-class BeginOp(Op):
-    effect: Effect
-
-
-@dataclass(slots=True, eq=False)
-class SettleOp(Op):
-    effect: Effect
-
-
-@dataclass(slots=True, eq=False)
-class FinishOp(Op):
-    lease: Lease
-    finish: Finish
-
-
-OpT = TypeVar("OpT", bound=Op)
-
-
-@dataclass(slots=True, eq=False)
-class _Row:
-    """A delivery as its row stands on disk."""
-
-    delivery: Delivery
-    runs: int = 0
-    attempts: int = 0
-    crashes: int = 0
 
 
 class Writer:
@@ -89,17 +49,23 @@ class Writer:
     `commit`, and `begin` when told to wait.
     """
 
-    def __init__(self, path: Path, *, clock: Clock, max_backlog: int, max_lane_backlog: int) -> None:
+    def __init__(self, path: Path, *, clock: Clock, max_backlog: int, max_lane_backlog: int, keep_days: float) -> None:
         self._path = path
         self._clock = clock
+        self._keep_s = keep_days * DAY_S
         self._max_backlog = max_backlog
         self._max_lane_backlog = max_lane_backlog
         self._db: sqlite3.Connection
         self._lanes = Lanes()
-        self._recent = _Recent()
+        self._recent = Recent()
         self._next_seq = 1
         self._version: int | None = None
         self._purge_at = 0.0
+        self._serving = False
+        self._next_timer: float | None = None
+        # When a webhook was last accepted; and what of that stands in meta, where each change would cost a page.
+        self._active_at: float | None = None
+        self._active_noted = 0.0
         # Claims of the transaction that is open: taken back if it is rolled back.
         self._claims: list[Claim] = []
         # What memory does once the transaction is on disk.
@@ -115,9 +81,20 @@ class Writer:
         """See `Inbox.next_due`."""
         return self._lanes.next_due()
 
+    @property
+    def next_timer(self) -> float | None:
+        """See `Timers.next_timer`."""
+        return self._next_timer
+
+    @property
+    def active_at(self) -> float | None:
+        """See `Inbox.last_activity`."""
+        return self._active_at
+
     def open(self, *, serving: bool) -> str:
         """Connect, bring the schema up to date, count crashes if we are to serve; returns the install id."""
         self._db = connect(self._path)
+        self._serving = serving
         try:
             migrate(self._db, self._path)
             with self._translated():
@@ -138,6 +115,8 @@ class Writer:
         try:
             self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
             among(self._db, "UPDATE delivery SET claimed = 0 WHERE seq IN (*)", seqs)
+            if self._serving and self._active_at is not None:
+                self._note_activity(self._active_at, after_s=0.0)
         except sqlite3.Error:
             # The disk says no: the next start counts these claims as crashes, which is the safe side.
             pass
@@ -224,23 +203,27 @@ class Writer:
     def _write_all(self, batch: list[Op], now: float) -> None:
         # Only puts have an order among themselves: operations of one batch are in flight together, and a caller
         # has one at a time. Begin before settle and finish, so that an outcome finds its row.
-        self._release(_of(batch, ReleaseOp))
-        self._begin(_of(batch, BeginOp))
-        self._finish(_of(batch, SettleOp), _of(batch, FinishOp), now)
-        self._put(_of(batch, PutOp))
-        self._take(_of(batch, TakeOp), now)
+        self._release(of(batch, ReleaseOp))
+        sqlite_effects.begin(self._db, [op.effect for op in of(batch, BeginOp)])
+        timers_changed = self._finish(of(batch, SettleOp), of(batch, FinishOp), now)
+        sqlite_effects.receive(self._db, of(batch, ReceiptOp))
+        timers_changed |= self._set_timers(of(batch, ScheduleOp), of(batch, CancelOp))
+        self._put(of(batch, PutOp))
+        timers_changed |= self._fire(of(batch, FireOp))
+        self._take(of(batch, TakeOp), now)
         self._purge(now)
+        if timers_changed:
+            earliest = sqlite_timers.earliest(self._db)
+            self._after.append(lambda: setattr(self, "_next_timer", earliest))
 
     # Inbox
 
     def _put(self, ops: list[PutOp]) -> None:
         if not ops:
             return
-        keys = [key for op in ops for key in _keys(op.delivery)]
-        seen = {key for (key,) in among(self._db, "SELECT id FROM seen WHERE id IN (*)", keys)}
+        seen = self._seen([op.delivery for op in ops])
         in_lane: Counter[str] = Counter()
-        new: list[tuple[int, Delivery]] = []
-        seq = self._next_seq
+        new: list[Delivery] = []
         for op in ops:
             delivery = op.delivery
             if not seen.isdisjoint(_keys(delivery)):
@@ -253,23 +236,40 @@ class Writer:
                 op.result = True
                 seen.update(_keys(delivery))
                 in_lane[delivery.lane] += 1
-                new.append((seq, delivery))
-                seq += 1
+                new.append(delivery)
+        self._accept(new)
+
+    def _seen(self, deliveries: list[Delivery]) -> set[str]:
+        """Which of their ids and message keys are known."""
+        keys = [key for delivery in deliveries for key in _keys(delivery)]
+        return {key for (key,) in among(self._db, "SELECT id FROM seen WHERE id IN (*)", keys)}
+
+    def _accept(self, deliveries: list[Delivery]) -> None:
+        """Store what is new, at the tails of its lanes."""
+        if not deliveries:
+            return
+        # A number of a transaction that fails is not used again: numbers need an order, not every one.
+        new = list(enumerate(deliveries, self._next_seq))
+        self._next_seq += len(new)
         insert(self._db, "seen (id)", [(key,) for _, delivery in new for key in _keys(delivery)])
         rows = [(seq, d.id, d.lane, d.type, d.message_key, d.received_at) for seq, d in new]
         insert(self._db, "delivery (seq, id, lane, type, message_key, received_at)", rows)
         insert(self._db, "body (seq, body)", [(seq, d.body) for seq, d in new])
+        webhooks = [d.received_at for d in deliveries if d.id.startswith("w.")]
+        active_at = max(webhooks) if webhooks else None
 
         def after() -> None:
-            self._next_seq = seq
-            for number, delivery in new:
-                self._lanes.add(delivery.lane, number)
-                self._recent.add(number, _Row(delivery))
+            self._active_at = max(filter(None, (self._active_at, active_at)), default=None)
+            for seq, delivery in new:
+                self._lanes.add(delivery.lane, seq)
+                self._recent.add(seq, Row(delivery))
 
         self._after.append(after)
+        if active_at is not None:
+            self._note_activity(active_at, after_s=_ACTIVITY_EVERY_S)
 
     def _take(self, ops: list[TakeOp], now: float) -> None:
-        taken: list[tuple[_Row, Claim]] = []
+        taken: list[tuple[Row, Claim]] = []
         for op in ops:
             op.result = []
             claims = self._lanes.claim(op.limit, now=now, until=now + op.lease_s)
@@ -278,7 +278,7 @@ class Writer:
             for claim in claims:
                 row = rows[claim.seq]
                 crashes = row.crashes + claim.overdue
-                op.result.append(Lease(row.delivery, claim.token, row.attempts, crashes, row.runs))
+                op.result.append(Lease(row.delivery, claim.token, row.attempts, crashes, row.runs, row.run))
                 taken.append((row, claim))
         if not taken:
             return
@@ -294,14 +294,14 @@ class Writer:
 
         self._after.append(after)
 
-    def _rows(self, seqs: list[int]) -> dict[int, _Row]:
+    def _rows(self, seqs: list[int]) -> dict[int, Row]:
         """What is known of these deliveries; from memory if they were put lately, else from disk."""
         rows = {seq: row for seq in seqs if (row := self._recent.get(seq))}
         if missing := [seq for seq in seqs if seq not in rows]:
-            sql = """SELECT seq, id, lane, type, body, received_at, message_key, runs, attempts, crashes
+            sql = """SELECT seq, id, lane, type, body, received_at, message_key, runs, attempts, crashes, run
                      FROM delivery JOIN body USING (seq) WHERE seq IN (*)"""
-            for seq, *columns, runs, attempts, crashes in among(self._db, sql, missing):
-                rows[seq] = _Row(Delivery(*columns), runs, attempts, crashes)
+            for seq, *columns, runs, attempts, crashes, run in among(self._db, sql, missing):
+                rows[seq] = Row(Delivery(*columns), runs, attempts, crashes, run)
         return rows
 
     def _release(self, ops: list[ReleaseOp]) -> None:
@@ -318,10 +318,15 @@ class Writer:
             if row := self._recent.get(seq):
                 row.runs -= 1
 
-    def _finish(self, settles: list[SettleOp], ops: list[FinishOp], now: float) -> None:
-        """End turns: outcomes one by one where they are rare, everything that is common in one step for all."""
+    def _finish(self, settles: list[SettleOp], ops: list[FinishOp], now: float) -> bool:
+        """End turns: outcomes one by one where they are rare, everything that is common in one step for all.
+
+        Returns:
+            Whether timers have changed.
+        """
         effects = [op.effect for op in settles]
         state: dict[tuple[str, str], bytes | None] = {}
+        timed: list[Finish] = []
         gone: dict[int, FinishOp] = {}
         finished: set[int] = set()
         for op in ops:
@@ -330,25 +335,33 @@ class Writer:
                 op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
                 continue
             finished.add(seq)
-            effects += op.finish.effects
-            state.update({(write.scope, write.name): write.value for write in op.finish.state})
-            outcome = op.finish.outcome
+            finish, outcome = op.finish, op.finish.outcome
+            effects += finish.effects
+            state.update({(write.scope, write.name): write.value for write in finish.state})
+            if finish.timers or finish.cancelled:
+                timed.append(finish)
             if isinstance(outcome, Retry | Park):
                 self._postpone(seq, op.lease, outcome)
             else:
                 if isinstance(outcome, Bury):
                     self._bury(seq, outcome, now)
                 gone[seq] = op
-        insert(self._db, _EFFECT, [_effect_row(effect) for effect in effects], _REPLACE_EFFECT)
+        sqlite_effects.settle(self._db, effects, keep_texts=self._keep_s > 0)
         self._write_state(state)
         self._remove(gone, now)
+        for finish in timed:
+            for timer_id in finish.cancelled:
+                sqlite_timers.cancel(self._db, timer_id)
+            for timer in finish.timers:
+                sqlite_timers.schedule(self._db, timer)
+        return bool(timed)
 
     def _postpone(self, seq: int, lease: Lease, outcome: Retry | Park) -> None:
         failed = isinstance(outcome, Retry)
         why = outcome.error if isinstance(outcome, Retry) else outcome.reason
         self._db.execute(
-            "UPDATE delivery SET attempts = attempts + ?, not_before = ?, error = ?, claimed = 0 WHERE seq = ?",
-            (int(failed), outcome.at, why, seq),
+            "UPDATE delivery SET attempts = attempts + ?, waits = ?, not_before = ?, error = ?, claimed = 0 WHERE seq = ?",
+            (int(failed), "retrying" if failed else "parked", outcome.at, why, seq),
         )
 
         def after() -> None:
@@ -361,8 +374,8 @@ class Writer:
     def _bury(self, seq: int, outcome: Bury, now: float) -> None:
         self._db.execute(
             """INSERT OR REPLACE INTO dead
-                   (id, lane, type, message_key, received_at, body, error, handler, runs, attempts, crashes, buried_at)
-               SELECT id, lane, type, message_key, received_at, body, ?, ?, runs, attempts + ?, crashes, ?
+                   (id, lane, type, message_key, received_at, error, handler, run, runs, attempts, crashes, buried_at, body)
+               SELECT id, lane, type, message_key, received_at, ?, ?, run, runs, attempts + ?, crashes, ?, body
                FROM delivery JOIN body USING (seq) WHERE seq = ?""",
             (outcome.error, outcome.handler, int(outcome.failed), now, seq),
         )
@@ -370,17 +383,22 @@ class Writer:
     def _remove(self, gone: dict[int, FinishOp], now: float) -> None:
         if not gone:
             return
+        acked = {seq: op for seq, op in gone.items() if isinstance(op.finish.outcome, Ack)}
+        if self._keep_s:
+            keep = """INSERT OR REPLACE INTO done (id, lane, type, message_key, received_at, run, acked_at, body)
+                      SELECT id, lane, type, message_key, received_at, run, ?, body
+                      FROM delivery JOIN body USING (seq) WHERE seq IN (*)"""
+            among(self._db, keep, acked, now)
         among(self._db, "DELETE FROM delivery WHERE seq IN (*)", gone)
         among(self._db, "DELETE FROM body WHERE seq IN (*)", gone)
         keys = [key for op in gone.values() for key in _keys(op.lease.delivery)]
         among(self._db, "UPDATE seen SET at = ? WHERE id IN (*)", keys, now)
         turns = {
             turn
-            for op in gone.values()
-            if isinstance(op.finish.outcome, Ack)
+            for op in acked.values()
             for turn in (op.lease.delivery.id, *(effect.turn for effect in op.finish.effects))
         }
-        among(self._db, "UPDATE effect SET ended_at = ? WHERE turn IN (*)", turns, now)
+        sqlite_effects.end(self._db, turns, now)
 
         def after() -> None:
             for seq, op in gone.items():
@@ -389,11 +407,7 @@ class Writer:
 
         self._after.append(after)
 
-    # Outbox and state
-
-    def _begin(self, ops: list[BeginOp]) -> None:
-        # DO NOTHING on the turn's own slot only: a key that another effect has is an error, and must be told.
-        insert(self._db, _EFFECT, [_effect_row(op.effect) for op in ops], "ON CONFLICT (turn, run, slot) DO NOTHING")
+    # State and timers
 
     def _write_state(self, state: dict[tuple[str, str], bytes | None]) -> None:
         kept = [(*place, value) for place, value in state.items() if value is not None]
@@ -403,20 +417,49 @@ class Writer:
             if value is None:
                 self._db.execute("DELETE FROM state WHERE scope = ? AND name = ?", place)
 
+    def _set_timers(self, schedules: list[ScheduleOp], cancels: list[CancelOp]) -> bool:
+        for cancel in cancels:
+            cancel.result = sqlite_timers.cancel(self._db, cancel.timer_id)
+        earliest = sqlite_timers.earliest(self._db) if schedules else None
+        for op in schedules:
+            op.result = sqlite_timers.schedule(self._db, op.timer)
+            op.is_earliest = op.result and (earliest is None or op.timer.due < earliest)
+            if op.is_earliest:
+                earliest = op.timer.due
+        return any(op.result for op in (*schedules, *cancels))
+
+    def _fire(self, ops: list[FireOp]) -> bool:
+        for op in ops:
+            due = sqlite_timers.take_due(self._db, op.now, op.limit)
+            seen = self._seen(due)
+            # Somebody waits at Linq's end for none of these, so a full backlog refuses none.
+            self._accept([delivery for delivery in due if delivery.id not in seen])
+            op.result = len(due)
+        return any(op.result for op in ops)
+
     # Housekeeping
 
     def _purge(self, now: float) -> None:
         """Forget what is old, a few rows at a time, in somebody else's transaction."""
-        if now < self._purge_at:
+        # A command does not know how long the server was told to keep things.
+        if now < self._purge_at or not self._serving:
             return
-        ids = "DELETE FROM seen WHERE id IN (SELECT id FROM seen WHERE at < ? ORDER BY at LIMIT ?)"
-        effects = "DELETE FROM effect WHERE n IN (SELECT n FROM effect WHERE ended_at < ? ORDER BY ended_at LIMIT ?)"
+        seen = "DELETE FROM seen WHERE id IN (SELECT id FROM seen WHERE at < ? ORDER BY at LIMIT ?)"
+        done = "DELETE FROM done WHERE n IN (SELECT n FROM done WHERE acked_at < ? ORDER BY acked_at LIMIT ?)"
         purged = max(
-            self._db.execute(ids, (now - SEEN_KEPT_S, _PURGE_ROWS)).rowcount,
-            self._db.execute(effects, (now - EFFECTS_KEPT_S, _PURGE_ROWS)).rowcount,
+            self._db.execute(seen, (now - SEEN_KEPT_S, _PURGE_ROWS)).rowcount,
+            self._db.execute(done, (now - self._keep_s, _PURGE_ROWS)).rowcount,
+            sqlite_effects.purge(self._db, now, keep_s=self._keep_s, limit=_PURGE_ROWS),
         )
         if purged < _PURGE_ROWS:
             self._after.append(lambda: setattr(self, "_purge_at", now + _PURGE_EVERY_S))
+
+    def _note_activity(self, at: float, *, after_s: float) -> None:
+        """Write down when a webhook was last accepted, if that is later by so much than what is written."""
+        if at <= self._active_noted or at < self._active_noted + after_s:
+            return
+        self._db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('active_at', ?)", (repr(at),))
+        self._after.append(lambda: setattr(self, "_active_noted", at))
 
     def _data_version(self) -> int:
         """Changes when another process, or another connection of ours, has written."""
@@ -428,50 +471,14 @@ class Writer:
         self._lanes = self._lanes.adopt(self._db.execute("SELECT seq, lane, not_before FROM delivery ORDER BY seq"))
         (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM delivery").fetchone()
         self._next_seq = max(self._next_seq, last + 1)
-        self._recent = _Recent()
-
-
-class _Recent:
-    """Deliveries put lately, by sequence number: at most so many, and so many bytes of body."""
-
-    def __init__(self) -> None:
-        self._rows: dict[int, _Row] = {}
-        self._bytes = 0
-
-    def add(self, seq: int, row: _Row) -> None:
-        self._rows[seq] = row
-        self._bytes += len(row.delivery.body)
-        while len(self._rows) > _RECENT_DELIVERIES or self._bytes > _RECENT_BYTES:
-            self.drop(next(iter(self._rows)))
-
-    def get(self, seq: int) -> _Row | None:
-        return self._rows.get(seq)
-
-    def drop(self, seq: int) -> None:
-        if row := self._rows.pop(seq, None):
-            self._bytes -= len(row.delivery.body)
-
-
-def _of(batch: Iterable[Op], kind: type[OpT]) -> list[OpT]:
-    return [op for op in batch if type(op) is kind]
+        self._recent = Recent()
+        self._next_timer = sqlite_timers.earliest(self._db)
+        noted = self._db.execute("SELECT CAST(value AS REAL) FROM meta WHERE key = 'active_at'").fetchone()
+        (waits,) = self._db.execute("SELECT max(received_at) FROM delivery WHERE id LIKE 'w.%'").fetchone()
+        self._active_noted = noted[0] if noted else 0.0
+        self._active_at = max(filter(None, (self._active_at, self._active_noted, waits)), default=None)
 
 
 def _keys(delivery: Delivery) -> tuple[str, ...]:
     """What a second copy of it is known by."""
     return (delivery.id,) if delivery.message_key is None else (delivery.id, delivery.message_key)
-
-
-def _effect_row(effect: Effect) -> tuple[Any, ...]:
-    return (
-        effect.turn,
-        effect.run,
-        effect.slot,
-        effect.key,
-        effect.safety,
-        effect.call,
-        effect.status,
-        effect.first_at,
-        effect.answer,
-        effect.message_id,
-        effect.chat_id,
-    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from linqbot.events.delivery import Delivery
+
 
 @dataclass(frozen=True, slots=True)
 class Timer:
@@ -25,6 +27,10 @@ class Timer:
     kind: str
     payload: bytes
     grace_s: float
+
+    def fired(self, now: float) -> Delivery:
+        """The delivery it becomes."""
+        return Delivery(f"i.{self.kind}.{self.id}", self.lane, f"linqbot.{self.kind}", self.payload, now)
 
 
 class Timers(Protocol):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +16,9 @@ from linqbot.errors import LeaseLost, StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Bury, Finish, Lease, Park
-from linqbot.storage.outbox import EFFECTS_KEPT_S, Effect
+from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.outbox import EFFECTS_KEPT_S, DeliveryStatus, Effect
+from linqbot.storage.sqlite import SQLiteStorage
 
 pytestmark = pytest.mark.anyio
 
@@ -150,7 +155,7 @@ async def test_effects_of_parked_and_buried_turns_are_never_forgotten(
 
 
 async def test_effects_survive_a_restart(closed_storage: Storage, effect: MakeEffect) -> None:
-    made = dataclasses.replace(effect("w.1", status="accepted", answer=b"\x00{}"), chat_id="chat")
+    made = dataclasses.replace(effect("w.1", status="accepted", answer=b'{"id":"msg"}'), chat_id="chat")
     async with closed_storage as storage:
         await storage.begin(effect("w.1"))
         await storage.settle(made)
@@ -165,3 +170,129 @@ async def test_a_message_we_made_is_known_as_ours(storage: Storage, delivery: Ma
     await storage.finish(lease, Finish(Ack(), [effect("w.1", status="accepted", message_id="msg")]))
     assert await storage.has_sent("msg")
     assert not await storage.has_sent("another")
+
+
+# Receipts
+
+
+async def test_a_receipt_is_noted_on_the_effect_that_made_the_message(storage: Storage, effect: MakeEffect) -> None:
+    accepted = effect("w.1", status="accepted", answer=b'{"id":"msg"}', message_id="msg")
+    await storage.settle(accepted)
+    told = dataclasses.replace(accepted, delivery="delivered")
+    assert await storage.settle_receipt(None, "msg", "delivered") == told
+    assert await storage.effects("w.1") == [told]
+    assert await storage.settle_receipt("lb.unknown", "unknown", "read") is None
+    assert await storage.settle_receipt(None, None, "read") is None
+
+
+@pytest.mark.parametrize(
+    ("receipts", "end"),
+    [
+        (["sent", "delivered", "read"], "read"),
+        (["read", "delivered", "sent"], "read"),
+        (["delivered", "failed"], "delivered"),
+        (["sent", "failed", "sent"], "failed"),
+        (["failed", "delivered"], "delivered"),
+        (["failed", "read", "failed"], "read"),
+    ],
+)
+async def test_receipts_in_any_order_only_rise(
+    storage: Storage, effect: MakeEffect, receipts: list[DeliveryStatus], end: DeliveryStatus
+) -> None:
+    await storage.settle(effect("w.1", status="accepted", message_id="msg"))
+    for status in receipts:
+        await storage.settle_receipt("lb.w.1.0.0", "msg", status)
+    assert [one.delivery for one in await storage.effects("w.1")] == [end]
+
+
+@pytest.mark.parametrize("status", ["attempting", "ambiguous"])
+async def test_a_receipt_settles_what_was_in_doubt(storage: Storage, effect: MakeEffect, status: Any) -> None:
+    await storage.begin(effect("w.1"))
+    await storage.settle(effect("w.1", status=status, answer=b"null"))
+    await storage.settle_receipt("lb.w.1.0.0", "msg", "sent")
+    (told,) = await storage.effects("w.1")
+    assert (told.status, told.message_id, told.answer, told.delivery) == ("accepted", "msg", None, "sent")
+    assert told.call == effect("w.1").call
+    assert await storage.has_sent("msg")
+
+
+async def test_a_receipt_that_came_before_the_answer_is_not_undone_by_it(
+    storage: Storage, delivery: MakeDelivery, effect: MakeEffect
+) -> None:
+    lease = await turn(storage, delivery(name="w.1"))
+    await storage.begin(effect("w.1"))
+    await storage.settle_receipt("lb.w.1.0.0", "msg", "delivered")
+    accepted = effect("w.1", status="accepted", answer=b'{"id":"msg"}')
+    await storage.finish(lease, Finish(Ack(), effects=[accepted]))
+    assert await storage.effects("w.1") == [dataclasses.replace(accepted, message_id="msg", delivery="delivered")]
+
+
+@pytest.mark.parametrize("status", ["attempting", "ambiguous", "refused"])
+async def test_what_a_receipt_proved_no_later_outcome_denies(storage: Storage, effect: MakeEffect, status: Any) -> None:
+    await storage.begin(effect("w.1"))
+    told = await storage.settle_receipt("lb.w.1.0.0", "msg", "sent")
+    await storage.settle(effect("w.1", status=status, answer=b'{"code":1}'))
+    assert await storage.effects("w.1") == [told]
+
+
+async def test_an_outcome_keeps_the_key_it_was_begun_under(storage: Storage, effect: MakeEffect) -> None:
+    await storage.begin(effect("w.1"))
+    await storage.settle(effect("w.1", key="lb.other", status="accepted"))
+    assert [one.key for one in await storage.effects("w.1")] == ["lb.w.1.0.0"]
+    await storage.begin(effect("w.2", key="lb.other"))
+
+
+# Texts
+
+CALL = json.dumps({
+    "noun": "chats.messages", "verb": "send", "method": "POST", "path": "/v3/chats/c/messages", "safety": "keyed",
+    "body": {"message": {"parts": [{"type": "text", "value": "marker"}]}}, "query": [], "headers": {}, "key_in": [],
+}, separators=(",", ":")).encode()  # fmt: skip
+ANSWER = b'{"chat_id":"c","message":{"id":"msg","parts":[{"type":"text","value":"marker"}],"sent_at":"2026"}}'
+
+
+@pytest.mark.parametrize("status", ["accepted", "refused", "dropped"])
+async def test_what_was_said_goes_when_it_is_settled(storage: Storage, effect: MakeEffect, status: Any) -> None:
+    await storage.begin(effect("w.1", call=CALL))
+    await storage.settle(effect("w.1", call=CALL, status=status, answer=ANSWER))
+    (kept,) = await storage.effects("w.1")
+    assert b"marker" not in kept.call + (kept.answer or b"")
+    assert json.loads(kept.answer or b"") == {"chat_id": "c", "message": {"id": "msg", "parts": [], "sent_at": "2026"}}
+
+
+@pytest.mark.parametrize("status", ["attempting", "ambiguous"])
+async def test_what_may_have_to_be_repeated_is_kept_until_its_turn_is_over(
+    storage: Storage, delivery: MakeDelivery, effect: MakeEffect, clock: MovableClock, status: Any
+) -> None:
+    lease = await turn(storage, delivery(name="w.1"))
+    doubtful = effect("w.1", call=CALL, status=status)
+    await storage.finish(lease, Finish(Park(clock.now(), "away"), effects=[doubtful]))
+    clock.advance(10 * EFFECTS_KEPT_S)
+    await storage.put(delivery("c:2"))
+    assert await storage.effects("w.1") == [doubtful]
+    (lease,) = await storage.take(1, lease_s=60)
+    await storage.finish(lease, Finish(Ack()))
+    clock.advance(61)
+    await storage.put(delivery("c:3"))
+    (kept,) = await storage.effects("w.1")
+    assert kept.status == status
+    assert b"marker" not in kept.call
+
+
+@pytest.mark.parametrize("backend", [SQLiteStorage, MemoryStorage])
+async def test_with_history_texts_are_kept_as_long_as_it_and_the_effect_as_long_as_ever(
+    tmp_path: Path, delivery: MakeDelivery, effect: MakeEffect, clock: MovableClock, backend: Any
+) -> None:
+    place = {"path": tmp_path / "bot.db"} if backend is SQLiteStorage else {}
+    async with backend(**place, clock=clock, keep_days=3) as storage:
+        lease = await turn(storage, delivery(name="w.1"))
+        accepted = effect("w.1", call=CALL, status="accepted", answer=ANSWER, message_id="msg")
+        await storage.finish(lease, Finish(Ack(), effects=[accepted]))
+        clock.advance(3 * 86_400 - 1)
+        await storage.put(delivery("c:2"))
+        assert await storage.effects("w.1") == [accepted]
+        clock.advance(62)
+        await storage.put(delivery("c:3"))
+        (kept,) = await storage.effects("w.1")
+        assert b"marker" not in kept.call + (kept.answer or b"")
+        assert kept.message_id == "msg"

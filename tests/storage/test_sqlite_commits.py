@@ -270,7 +270,7 @@ async def test_taking_costs_the_same_however_long_the_backlog(
 async def test_memory_of_recent_deliveries_is_bounded(
     storage: SQLiteStorage, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("linqbot.storage.sqlite_writer._RECENT_BYTES", 1000)
+    monkeypatch.setattr("linqbot.storage.recent._RECENT_BYTES", 1000)
     await asyncio.gather(*(storage.put(delivery(f"c:{n}", name=f"w.{n}", body=b"x" * 300)) for n in range(10)))
     leases = await storage.take(10, lease_s=60)
     assert [lease.delivery.id for lease in leases] == [f"w.{n}" for n in range(10)]

@@ -17,6 +17,7 @@ import pytest
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
+from linqbot.storage import sqlite_file
 from linqbot.storage.inbox import Ack, Finish
 from linqbot.storage.outbox import Effect
 from linqbot.storage.sqlite import SQLiteStorage
@@ -141,6 +142,7 @@ async def test_claims_hold_while_a_command_writes_beside(path: Path, delivery: M
 
 
 async def test_a_command_beside_the_server_may_not_take(path: Path) -> None:
+    await opened_and_closed(path)
     async with SQLiteStorage(path, serving=False) as command:
         with pytest.raises(StorageError):
             await command.take(1, lease_s=60)
@@ -163,6 +165,57 @@ def test_a_newer_schema_is_refused(path: Path) -> None:
     assert type(error) is StorageError
     assert "schema 999" in str(error)
     assert "Upgrade linqbot" in str(error)
+
+
+@pytest.fixture
+def with_next_schema(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """`with_next_schema(sql)`: as the next release would open files."""
+    known = sqlite_file._schemas()
+
+    def release(sql: str) -> None:
+        monkeypatch.setattr(sqlite_file, "_schemas", lambda: {**known, max(known) + 1: sql})
+
+    return release
+
+
+def tables(path: Path) -> set[str]:
+    with sqlite3.connect(path) as db:
+        found = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    db.close()
+    return found
+
+
+def test_a_file_of_an_older_release_is_brought_up_to_date_with_what_it_holds(
+    path: Path, delivery: MakeDelivery, with_next_schema: Callable[[str], None]
+) -> None:
+    async def put() -> str:
+        async with SQLiteStorage(path) as storage:
+            await storage.put(delivery(name="w.1"))
+            return storage.install
+
+    async def take() -> tuple[str, str]:
+        async with SQLiteStorage(path) as storage:
+            (lease,) = await storage.take(1, lease_s=60)
+            return lease.delivery.id, storage.install
+
+    install = asyncio.run(put())
+    with_next_schema("CREATE TABLE added (a);\nALTER TABLE delivery ADD COLUMN b;\n")
+    assert asyncio.run(take()) == ("w.1", install)
+    assert asyncio.run(take()) == ("w.1", install)
+    assert "added" in tables(path)
+
+
+def test_a_schema_that_cannot_be_applied_leaves_the_file_as_it_was(
+    path: Path, with_next_schema: Callable[[str], None]
+) -> None:
+    asyncio.run(opened_and_closed(path))
+    before = tables(path)
+    with_next_schema("CREATE TABLE added (a);\nALTER TABLE missing ADD COLUMN b;\n")
+    assert isinstance(asyncio.run(refusal(path)), StorageUnavailable)
+    assert tables(path) == before
+    with_next_schema("CREATE TABLE added (a);\n")
+    asyncio.run(opened_and_closed(path))
+    assert tables(path) == before | {"added"}
 
 
 def test_a_file_that_is_not_sqlite_is_refused_and_left_alone(path: Path) -> None:

@@ -3,14 +3,17 @@
 
 -- meta: facts about the file itself.
 -- `install` (128 random bits) is part of every idempotency key, so it must outlive every process.
+-- `active_at` is when a webhook was last accepted, as of a minute ago at most; newer ones may wait in delivery.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) WITHOUT ROWID;
 
 -- delivery: what was accepted and is not finished yet.
--- seq is the order of acceptance. runs counts claims, attempts failed runs, crashes claims a process died with.
+-- seq is the order of acceptance. run is raised by a replay, for new idempotency keys.
+-- runs counts claims, attempts failed runs, crashes claims a process died with.
 -- claimed is written by take's own commit: whoever opens the file after a crash finds it still set.
+-- waits tells a person what not_before is for: retrying or parked.
 CREATE TABLE delivery (
     seq         INTEGER PRIMARY KEY,
     id          TEXT NOT NULL,
@@ -18,10 +21,12 @@ CREATE TABLE delivery (
     type        TEXT NOT NULL,
     message_key TEXT,
     received_at REAL NOT NULL,
+    run         INTEGER NOT NULL DEFAULT 0,
     runs        INTEGER NOT NULL DEFAULT 0,
     attempts    INTEGER NOT NULL DEFAULT 0,
     crashes     INTEGER NOT NULL DEFAULT 0,
     claimed     INTEGER NOT NULL DEFAULT 0,
+    waits       TEXT,
     not_before  REAL NOT NULL DEFAULT 0,
     error       TEXT
 );
@@ -44,6 +49,7 @@ CREATE TABLE seen (
 CREATE INDEX seen_by_age ON seen (at) WHERE at IS NOT NULL;
 
 -- dead: what gave up, with why. Its body and its effects stay until a person decides.
+-- The body comes last, here and in done: SQLite walks through it to reach what stands behind it.
 CREATE TABLE dead (
     n           INTEGER PRIMARY KEY,
     id          TEXT NOT NULL UNIQUE,
@@ -51,18 +57,37 @@ CREATE TABLE dead (
     type        TEXT NOT NULL,
     message_key TEXT,
     received_at REAL NOT NULL,
-    body        BLOB NOT NULL,
     error       TEXT NOT NULL,
     handler     TEXT,
+    run         INTEGER NOT NULL,
     runs        INTEGER NOT NULL,
     attempts    INTEGER NOT NULL,
     crashes     INTEGER NOT NULL,
-    buried_at   REAL NOT NULL
+    buried_at   REAL NOT NULL,
+    body        BLOB NOT NULL
 );
+
+-- done: what was acked, kept for replays as long as history is on; without it nothing comes here.
+CREATE TABLE done (
+    n           INTEGER PRIMARY KEY,
+    id          TEXT NOT NULL UNIQUE,
+    lane        TEXT NOT NULL,
+    type        TEXT NOT NULL,
+    message_key TEXT,
+    received_at REAL NOT NULL,
+    run         INTEGER NOT NULL,
+    acked_at    REAL NOT NULL,
+    body        BLOB NOT NULL
+);
+
+-- done_by_age: finds the few to forget without looking at the others.
+CREATE INDEX done_by_age ON done (acked_at);
 
 -- effect: the ledger of calls. n is the order in which they were begun.
 -- UNIQUE (key): two effects under one idempotency key would silence each other at Linq.
+-- delivery is what receipts have told, see outbox.py.
 -- ended_at is NULL until the turn is acked; a turn that never is (buried, parked) keeps its effects.
+-- texts is 1 while call and answer hold what was said.
 CREATE TABLE effect (
     n          INTEGER PRIMARY KEY,
     turn       TEXT NOT NULL,
@@ -76,12 +101,18 @@ CREATE TABLE effect (
     answer     BLOB,
     message_id TEXT,
     chat_id    TEXT,
+    delivery   TEXT,
+    texts      INTEGER NOT NULL,
     ended_at   REAL,
     UNIQUE (turn, run, slot)
 );
 
 -- effect_by_age: finds the few effects to forget without looking at the others.
 CREATE INDEX effect_by_age ON effect (ended_at) WHERE ended_at IS NOT NULL;
+
+-- effect_with_texts: finds those whose texts have had their time. With history off nearly all are settled without texts
+-- before they end, so it stays empty and costs nothing.
+CREATE INDEX effect_with_texts ON effect (ended_at) WHERE texts AND ended_at IS NOT NULL;
 
 -- effect_by_message: tells whether a message somebody answers in a group is ours.
 CREATE INDEX effect_by_message ON effect (message_id) WHERE message_id IS NOT NULL;
@@ -93,3 +124,17 @@ CREATE TABLE state (
     value BLOB NOT NULL,
     PRIMARY KEY (scope, name)
 ) WITHOUT ROWID;
+
+-- timer: what becomes a delivery of its lane at a time. n keeps the order of those due at one time.
+CREATE TABLE timer (
+    n       INTEGER PRIMARY KEY,
+    id      TEXT NOT NULL UNIQUE,
+    due     REAL NOT NULL,
+    lane    TEXT NOT NULL,
+    kind    TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    grace_s REAL NOT NULL
+);
+
+-- timer_by_due: the earliest is asked for after every change, and the due ones are moved in its order.
+CREATE INDEX timer_by_due ON timer (due);

@@ -1,0 +1,42 @@
+"""Deliveries put lately, kept in memory with their decoded bodies, so that taking one reads nothing back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from linqbot.events.delivery import Delivery
+
+_RECENT_DELIVERIES = 4096
+_RECENT_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """A delivery as its row stands on disk."""
+
+    delivery: Delivery
+    runs: int = 0
+    attempts: int = 0
+    crashes: int = 0
+    run: int = 0
+
+
+class Recent:
+    """By sequence number: at most so many, and so many bytes of body."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, Row] = {}
+        self._bytes = 0
+
+    def add(self, seq: int, row: Row) -> None:
+        self._rows[seq] = row
+        self._bytes += len(row.delivery.body)
+        while len(self._rows) > _RECENT_DELIVERIES or self._bytes > _RECENT_BYTES:
+            self.drop(next(iter(self._rows)))
+
+    def get(self, seq: int) -> Row | None:
+        return self._rows.get(seq)
+
+    def drop(self, seq: int) -> None:
+        if row := self._rows.pop(seq, None):
+            self._bytes -= len(row.delivery.body)

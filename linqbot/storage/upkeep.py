@@ -1,0 +1,178 @@
+"""What upkeep means: an operator looks at what is kept, puts it back, takes it out, copies it.
+
+None of it is on the way of an event. Everything here may be done by a command beside the serving process, which
+notices what was changed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+from linqbot.events.delivery import Delivery
+from linqbot.storage.inbox import DeadLetter
+
+WaitingState: TypeAlias = Literal["ready", "claimed", "retrying", "parked"]
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Told how much is done of how much, now and then, from a thread of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A delivery in the inbox, without its body.
+
+    Attributes:
+        state: `claimed` while a turn runs; `retrying` after an error of its handler and `parked` after somebody
+            else's, until `not_before`; else `ready`, if only behind others of its lane.
+        attempts, crashes, run: See `Lease`.
+        not_before: Unix seconds; None when it never failed or parked.
+        error: Why it is retried or parked.
+    """
+
+    id: str
+    lane: str
+    type: str
+    received_at: float
+    state: WaitingState
+    attempts: int
+    crashes: int
+    not_before: float | None
+    error: str | None
+    run: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which deliveries are meant: those that fit everything given here.
+
+    Attributes:
+        ids: Only these; None means any.
+        since, until: Unix seconds of their acceptance; `until` is not in it.
+    """
+
+    ids: Collection[str] | None = None
+    since: float | None = None
+    until: float | None = None
+    type: str | None = None
+    lane: str | None = None
+
+    def fits(self, delivery: Delivery) -> bool:
+        """Whether a delivery is meant."""
+        return (
+            (self.ids is None or delivery.id in self.ids)
+            and (self.since is None or delivery.received_at >= self.since)
+            and (self.until is None or delivery.received_at < self.until)
+            and self.type in (None, delivery.type)
+            and self.lane in (None, delivery.lane)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What was on record about a person, and is not any more.
+
+    Attributes:
+        waiting, done, dead: Deliveries: not yet handled, kept after their ack, given up.
+        claimed: Deliveries that are being handled now, and so are still there: forget again when they are done.
+        wiped: Whether the bytes have left the file, too. False when others kept it busy: forget again.
+    """
+
+    waiting: int = 0
+    done: int = 0
+    dead: int = 0
+    effects: int = 0
+    timers: int = 0
+    state: int = 0
+    claimed: int = 0
+    wiped: bool = True
+
+
+class Upkeep(Protocol):
+    """For operators. All methods raise StorageUnavailable when the backend cannot do it now; nothing was changed."""
+
+    async def waiting(
+        self,
+        *,
+        delivery_id: str | None = None,
+        lane: str | None = None,
+        type: str | None = None,  # noqa: A002 - as on Delivery
+        limit: int = 100,
+    ) -> list[Waiting]:
+        """What is in the inbox, in the order it was accepted."""
+        ...
+
+    async def dead_letters(
+        self,
+        *,
+        lane: str | None = None,
+        type: str | None = None,  # noqa: A002 - as on Delivery
+        since: float | None = None,
+        until: float | None = None,
+        limit: int = 100,
+    ) -> list[DeadLetter]:
+        """What gave up, newest first.
+
+        Args:
+            since, until: Unix seconds of giving up; `until` is not in it.
+        """
+        ...
+
+    async def dead_letter(self, delivery_id: str) -> DeadLetter | None:
+        """One of them by its id."""
+        ...
+
+    async def delivery(self, delivery_id: str) -> Delivery | None:
+        """A delivery with its body, wherever it is: in the inbox, kept after its ack, or a dead letter."""
+        ...
+
+    async def retry(self, ids: Sequence[str]) -> int:
+        """Put dead letters back into the inbox, in this order, and return how many.
+
+        Each goes to the tail of its lane, behind what was accepted meanwhile: its lane has gone on without it. It
+        starts with no attempts and no crashes. The run stays the same and its effects are kept, so that what was
+        accepted is not sent again. Ids of no dead letter, and of what waits already, count as nothing. Backlog limits
+        do not apply.
+        """
+        ...
+
+    async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
+        """Ids of what can be replayed, in order of acceptance: what was kept after its ack, and dead letters."""
+        ...
+
+    def pages(self, ids: Sequence[str], *, size: int = 100) -> AsyncIterator[list[Delivery]]:
+        """The deliveries of `replayable` ids, with their bodies, page by page. What is gone by then is left out."""
+        ...
+
+    async def replay_live(self, ids: Sequence[str]) -> int:
+        """Put replayable deliveries into the inbox once more, in this order, and return how many.
+
+        As `retry` does, but as a run of its own: its effects get new keys, so everything is really sent again.
+        """
+        ...
+
+    async def purge(self, *, before: float, limit: int = 500) -> int:
+        """Forget dead letters that were buried before a time, in Unix seconds, the oldest first; returns how many."""
+        ...
+
+    async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
+        """Erase a person: deliveries, effects, timers and state, from the storage and from the disk.
+
+        Theirs is what names the handle as a value in its JSON, and everything in direct chats with them. Which chats
+        are theirs is told by what is on record; that an acked message was theirs no longer is.
+
+        Args:
+            handle: As Linq writes it: E.164, or an e-mail address in any case.
+            chats: Ids of direct chats known to be theirs.
+        """
+        ...
+
+    async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
+        """Write a copy that can be served in place of this storage, as it is at one moment, while it is in use.
+
+        Raises:
+            ConfigError: there is something at `path` already, or no folder, or this storage has no file.
+        """
+        ...

@@ -1,0 +1,92 @@
+"""The process dies between every two steps of the way of an event: what was accepted is answered, once."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import crash
+import pytest
+
+pytestmark = pytest.mark.anyio
+
+BOT = """
+import os
+import signal
+from pathlib import Path
+
+from linqbot import Bot, Context, MessageReceived
+from linqbot.client.transport import Transport
+from linqbot.storage.sqlite import SQLiteStorage
+
+POINT = Path("point")
+bot = Bot(read=False, typing=False, max_age_s=None)
+
+
+def reached(point: str) -> None:
+    \"\"\"Die here, if this is the point; once: the next process finds no mark and lives.\"\"\"
+    if POINT.exists() and POINT.read_text() == point:
+        POINT.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dying(kind, name):
+    done = getattr(kind, name)
+
+    async def step(self, *args, **kwargs):
+        reached("before " + name)
+        result = await done(self, *args, **kwargs)
+        if name != "take" or result:
+            reached("after " + name)
+        return result
+
+    setattr(kind, name, step)
+
+
+for step in ("put", "take", "begin", "finish"):
+    dying(SQLiteStorage, step)
+dying(Transport, "run")
+
+
+@bot.on_message
+async def echo(message: MessageReceived, ctx: Context) -> None:
+    reached("in the handler")
+    await ctx.reply("one " + message.text)
+    reached("between two sends")
+    await ctx.reply("two " + message.text)
+"""
+POINTS = [
+    "before put",
+    "after put",
+    "before take",
+    "after take",
+    "in the handler",
+    "before begin",
+    "after begin",
+    "before run",
+    "after run",
+    "between two sends",
+    "before finish",
+    "after finish",
+]
+
+
+async def test_a_death_between_any_two_steps_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    async with crash.house(tmp_path, BOT) as (bot, emulator, http):
+        chats = await crash.chats(http, emulator.url, len(POINTS))
+        for chat, point in zip(chats, POINTS, strict=True):
+            await bot.up(http, "/readyz")
+            # One death each: an event that kills the process three times is buried.
+            await crash.settled(http, bot.url)
+            (tmp_path / "point").write_text(point)
+            arriving = crash.begin(crash.Load(bot.url, http, [chat], 1, seed=0))
+            assert bot.process is not None
+            async with asyncio.timeout(30):
+                assert await bot.process.wait() == -signal.SIGKILL, f"it did not die {point}"
+            await bot.start()
+            await arriving
+        await bot.up(http, "/readyz")
+        await crash.settled(http, bot.url)
+        said = {point: await crash.replies(http, emulator.url, chat) for chat, point in zip(chats, POINTS, strict=True)}
+    assert said == dict.fromkeys(POINTS, ["one 0", "two 0"])

@@ -1,0 +1,367 @@
+"""`linqbot inbox`, as an operator uses it: beside a server, on terminals and in scripts, and without people's words."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import traceback
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from rooms import CHAT, delivery, text_body
+
+from linqbot.cli.beside import moment
+from linqbot.cli.inbox import without_messages
+from linqbot.cli.main import main
+from linqbot.client.endpoints import prepare
+from linqbot.clock import MovableClock
+from linqbot.events.delivery import Delivery
+from linqbot.storage.inbox import Ack, Bury, Finish, Park, Retry
+from linqbot.storage.outbox import Effect
+from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.storage.timers import Timer
+from linqbot.storage.upkeep import Selection
+
+NOON = 1_793_900_000.0
+WORDS = "meet me at nine"
+TRACEBACK = f"""Traceback (most recent call last):
+  File "bot.py", line 7, in greet
+    raise KeyError(message.text)
+KeyError: '{WORDS}'
+{WORDS}
+  {WORDS}
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File "bot.py", line 9, in greet
+    raise shop.NoOrder from error
+shop.NoOrder: {WORDS}: {WORDS}
+"""
+BOT = """
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot()
+
+@bot.on_message("fail")
+async def fail(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply("before")
+    raise ValueError("no such order")
+
+@bot.on_message("ask")
+async def ask(message: MessageReceived, ctx: Context) -> None:
+    await ctx.client.chats.retrieve(ctx.chat_id)
+
+@bot.on_message
+async def echo(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply(f"You said: {message.text}")
+    await ctx.react("love")
+    await ctx.mark_read()
+    await ctx.send_later("still there?", after_s=60)
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("LINQ_API_V3_API_KEY", "LINQ_API_V3_BASE_URL", "LINQ_WEBHOOK_SECRET", "LINQBOT_STORAGE"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "bot.py").write_text(BOT)
+    return tmp_path
+
+
+def run(*arguments: str, input: str | None = None, **environ: str) -> Result:  # noqa: A002 - click's name
+    return CliRunner().invoke(main, list(arguments), env=environ, input=input)
+
+
+def inbox(*arguments: str, code: int = 0, **how: Any) -> str:
+    result = run("inbox", *arguments, **how)
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def data(*arguments: str, **how: Any) -> Any:
+    return json.loads(inbox(*arguments, "--json", **how))
+
+
+@asynccontextmanager
+async def serving(**how: Any) -> AsyncIterator[SQLiteStorage]:
+    async with SQLiteStorage("linqbot.db", clock=MovableClock(NOON, frozen=True), **how) as storage:
+        yield storage
+
+
+Outcome = Ack | Bury | Park | Retry
+
+
+def stored(*deliveries: tuple[Delivery, Outcome | None], **how: Any) -> None:
+    """Put deliveries and end their turns so; None leaves them waiting."""
+
+    async def work() -> None:
+        async with serving(keep_days=9, **how) as storage:
+            for each, outcome in deliveries:
+                await storage.put(each)
+                if outcome is not None:
+                    leases = await storage.take(100, lease_s=60)
+                    await storage.finish(leases[-1], Finish(outcome))
+
+    asyncio.run(work())
+
+
+def said(text: str = WORDS, chat: str = CHAT, **changes: Any) -> Delivery:
+    return delivery(text_body(text, chat=chat, **changes))
+
+
+def test_list_shows_what_waits_and_why(folder: Path) -> None:
+    waits = said(chat="a")
+    stored(
+        (waits, Retry(4e9, "ValueError at bot.py:7")),
+        (said(chat="b"), Park(4e9, "Linq is away")),
+        (said(chat="c"), None),
+    )
+    output = inbox("list")
+    for words in (waits.id, "retrying", "parked", "ready", "c:a", "ValueError at bot.py:7", "Linq is away", "2096-"):
+        assert words in output
+    rows = data("list")
+    assert [row["state"] for row in rows] == ["retrying", "parked", "ready"]
+    assert rows[0]["received_at"] == moment(NOON)
+    assert [row["lane"] for row in data("list", "--lane", "c:b")] == ["c:b"]
+    assert len(data("list", "--type", "message.received", "--limit", "2")) == 2
+    assert data("list", "--type", "reaction.added") == []
+    assert inbox("list", "--type", "reaction.added") == "Nothing waits.\n"
+
+
+def test_dead_letters_are_listed_with_the_kind_of_their_error_only() -> None:
+    stored((said(), Bury(TRACEBACK, "bot:greet", failed=True)), (said(), Bury("The process died 3 times.")))
+    output = inbox("dead")
+    for words in ("shop.NoOrder", "bot:greet", "The process died 3 times."):
+        assert words in output
+    assert WORDS not in output
+    assert [row["error"] for row in data("dead")] == ["The process died 3 times.", "shop.NoOrder"]
+    assert data("dead", "--until", "2020-01-01") == []
+    assert len(data("dead", "--since", "2020-01-01T10:00:00+02:00")) == 2
+
+
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_show_tells_words_only_when_asked(as_json: list[str]) -> None:
+    dead = said()
+    stored((dead, Bury(TRACEBACK, "bot:greet", failed=True)))
+
+    async def send() -> None:
+        call = prepare("chats.messages.send", path={"chat_id": CHAT}, body={"text": WORDS}).to_json()
+        async with serving() as storage:
+            for slot, status in (("0", "accepted"), ("1", "ambiguous")):
+                effect = Effect(dead.id, 0, slot, f"k{slot}", "keyed", call, status, NOON, b"{}", f"msg-{slot}")  # type: ignore[arg-type]
+                await storage.settle(effect)
+            await storage.settle_receipt("k0", None, "read")
+
+    asyncio.run(send())
+    output = inbox("show", dead.id, *as_json)
+    for words in (dead.id, "dead", "bot.py", "line 7, in greet", "KeyError", "shop.NoOrder", "bot:greet"):
+        assert words in output
+    for words in ("chats.messages.send", "accepted", "read", "ambiguous", "msg-0", "msg-1"):
+        assert words in output
+    assert WORDS not in output
+    assert WORDS in inbox("show", dead.id, "--body", *as_json)
+
+
+def test_show_finds_what_waits_and_what_was_done() -> None:
+    waits, done = said(chat="a"), said(chat="b")
+    stored((done, Ack()), (waits, None), (Delivery("w.raw", "x:1", "", b"\xff raw", NOON), None))
+    assert (data("show", waits.id)["state"], data("show", done.id)["state"]) == ("ready", "done")
+    assert "body" not in data("show", done.id)
+    assert data("show", "w.raw", "--body")["body"] == "� raw"
+    assert "There is no delivery w.unknown" in inbox("show", "w.unknown", code=1)
+
+
+def test_retry_puts_back_what_is_named_or_chosen() -> None:
+    letters = [said(chat=chat) for chat in "aab"]
+    stored(*((each, Bury("Boom")) for each in letters))
+    assert inbox("retry", letters[2].id) == "1 delivery put back.\n"
+    assert data("retry", "--lane", "c:a") == {"retried": 2}
+    assert [row["id"] for row in data("list")] == [letters[2].id, letters[0].id, letters[1].id]
+    assert inbox("retry", "--all") == "0 deliveries put back.\n"
+
+
+def test_retry_does_nothing_when_a_name_is_wrong() -> None:
+    dead = said()
+    stored((dead, Bury("Boom")))
+    output = inbox("retry", dead.id, "w.wrong", "w.other", code=1)
+    assert "w.other is no dead letter" in output
+    assert len(data("dead")) == 1
+    assert "Say which" in inbox("retry", code=2)
+
+
+def test_scheduled_lists_times_and_no_words() -> None:
+    async def schedule() -> None:
+        async with serving() as storage:
+            for n, lane in enumerate(("c:a", "c:b")):
+                await storage.schedule(Timer(f"t{n}", NOON + n, lane, "send", WORDS.encode(), 60.0))
+
+    asyncio.run(schedule())
+    assert [row["id"] for row in data("scheduled")] == ["t0", "t1"]
+    output = inbox("scheduled", "--lane", "c:b")
+    assert "t1" in output
+    assert "t0" not in output
+    assert WORDS not in inbox("scheduled", "--json")
+
+
+def test_purge_forgets_dead_letters_after_asking() -> None:
+    stored((said(), Bury("Boom")), (said(), Bury("Boom")))
+    assert "Aborted" in inbox("purge", "--before", "2090-01-01", input="n\n", code=1)
+    assert len(data("dead")) == 2
+    assert data("purge", "--before", "2020-01-01", "--yes") == {"purged": 0}
+    assert "2 deliveries forgotten." in inbox("purge", "--before", "2090-01-01", input="y\n")
+    assert data("dead") == []
+
+
+def test_backup_copies_the_storage(folder: Path) -> None:
+    stored((said(), None))
+    assert data("backup", "copy.db")["backup"] == "copy.db"
+    assert (folder / "copy.db").stat().st_mode & 0o777 == 0o600
+    assert len(data("list", "--storage", "sqlite:///copy.db")) == 1
+    assert "overwrites nothing" in inbox("backup", "copy.db", code=2)
+
+
+def test_a_dry_run_tells_what_would_be_sent_and_sends_nothing() -> None:
+    handled, dead = said("hello"), said("again")
+    stored((handled, Ack()), (dead, Bury("Boom")))
+    rows = data("replay", "bot.py", "--chat", CHAT)
+    assert [row["id"] for row in rows] == [handled.id, dead.id]
+    assert [(call["call"], call["when"]) for call in rows[0]["calls"]] == [
+        ("chats.messages.send", "now"),
+        ("messages.add_reaction", "now"),
+        ("chats.messages.send", "later"),
+    ]
+    assert rows[0]["handler"].endswith("echo")
+    output = inbox("replay", "bot.py", "--id", handled.id)
+    assert f"would call chats.messages.send (POST /v3/chats/{CHAT}/messages)" in output
+    assert "would call chats.messages.send later" in output
+    assert "hello" not in output
+    assert (len(data("dead")), data("list"), data("scheduled")) == (1, [], [])
+
+
+def test_a_dry_run_shows_the_traceback_of_a_failed_handler_and_goes_on() -> None:
+    stored((said("fail"), Ack()), (said("hello"), Ack()))
+    output = inbox("replay", "bot.py", "--type", "message.received", code=1)
+    assert 'bot.py", line 9, in fail' in output
+    assert "ValueError: no such order" in output
+    assert "would call messages.add_reaction" in output
+
+
+def test_a_dry_run_may_not_ask_linq_unless_told() -> None:
+    stored((said("ask"), Ack()))
+    assert "--reads" in inbox("replay", "bot.py", "--chat", CHAT, code=1)
+    assert "LINQ_API_V3_API_KEY is not set" in inbox("replay", "bot.py", "--chat", CHAT, "--reads", code=2)
+
+
+def test_reads_go_through_when_told(command: Callable[..., Any], port: int) -> None:
+    emulator = command("emulator", "--port", str(port))
+    emulator.until(lambda: "Linq emulator on" in emulator.said())
+    stored((said("ask"), Ack()))
+    environ = {"LINQ_API_V3_API_KEY": "token", "LINQ_API_V3_BASE_URL": f"http://127.0.0.1:{port}/api/partner"}
+    (row,) = data("replay", "bot.py", "--chat", CHAT, "--reads", code=1, **environ)
+    assert "404/2001" in row["error"]
+
+
+def test_a_due_send_is_told_too() -> None:
+    async def fire() -> None:
+        call = json.loads(prepare("chats.messages.send", path={"chat_id": CHAT}, body={"text": WORDS}).to_json())
+        payload = json.dumps({"calls": [call], "due": NOON, "grace_s": 60}).encode()
+        async with serving(keep_days=9) as storage:
+            await storage.schedule(Timer("t", NOON, f"c:{CHAT}", "send", payload, 60.0))
+            await storage.fire(NOON)
+            (lease,) = await storage.take(1, lease_s=60)
+            await storage.finish(lease, Finish(Ack()))
+
+    asyncio.run(fire())
+    (row,) = data("replay", "bot.py", "--id", "i.send.t")
+    assert [call["call"] for call in row["calls"]] == ["chats.messages.send"]
+
+
+def test_a_live_replay_is_queued_for_the_server_after_asking() -> None:
+    handled = said()
+    stored((handled, Ack()))
+    refused = inbox("replay", "--live", "--chat", CHAT, input="n\n", code=1)
+    assert "Handle 1 delivery again, for real?" in refused
+    assert data("list") == []
+    assert data("replay", "--live", "--chat", CHAT, "--yes") == {"replayed": 1}
+    assert [(row["id"], row["run"]) for row in data("list")] == [(handled.id, 1)]
+
+
+def test_replay_says_what_it_needs() -> None:
+    stored((said(), None))
+    assert "Say which" in inbox("replay", "bot.py", code=2)
+    assert "Give the FILE" in inbox("replay", "--chat", CHAT, code=2)
+    assert "Nothing that is kept fits" in inbox("replay", "bot.py", "--chat", "other", code=1)
+    assert "w.wrong cannot be replayed" in inbox("replay", "bot.py", "--id", "w.wrong", code=1)
+    assert "is no time" in inbox("replay", "bot.py", "--since", "yesterday", code=2)
+
+
+def test_a_command_works_beside_a_running_server() -> None:
+    async def work() -> None:
+        dead = said()
+        async with serving(keep_days=9) as server:
+            await server.put(dead)
+            (lease,) = await server.take(1, lease_s=60)
+            await server.finish(lease, Finish(Bury("Boom")))
+            await server.changed()
+            assert await asyncio.to_thread(data, "retry", dead.id) == {"retried": 1}
+            await asyncio.wait_for(server.changed(), 5)
+            (lease,) = await server.take(1, lease_s=60)
+            assert lease.delivery.id == dead.id
+            assert await server.replayable(Selection()) == []
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("memory://", "ends with its process"),
+        ("sqlite:///missing.db", "There is no storage file"),
+        ("missing.db", "sqlite:///missing.db"),
+    ],
+)
+def test_a_storage_that_is_not_there_is_one_clear_sentence(folder: Path, url: str, says: str) -> None:
+    for arguments in (["list", "--storage", url], ["backup", "copy.db", "--storage", url]):
+        assert says in inbox(*arguments, code=2)
+    assert says in inbox("dead", LINQBOT_STORAGE=url, code=2)
+    assert not (folder / "missing.db").exists()
+
+
+def test_every_subcommand_explains_itself() -> None:
+    for name in ("list", "show", "dead", "retry", "replay", "scheduled", "purge", "backup"):
+        assert "Usage:" in inbox(name, "--help")
+
+
+def test_of_a_traceback_frames_and_types_stay() -> None:
+    kept = without_messages(TRACEBACK)
+    assert WORDS not in kept
+    assert kept.splitlines()[-3:] == [
+        '  File "bot.py", line 9, in greet',
+        "    raise shop.NoOrder from error",
+        "shop.NoOrder",
+    ]
+
+
+def thrown(error: Exception) -> Exception:
+    def throw() -> None:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        throw()
+    return caught.value
+
+
+def test_of_a_group_of_exceptions_frames_and_types_stay() -> None:
+    message = WORDS + "\n    " + WORDS
+    group = ExceptionGroup(message, [thrown(ValueError(message)), thrown(KeyError(message))])
+    group.__cause__ = thrown(LookupError(message))
+    kept = without_messages("".join(traceback.format_exception(thrown(group))))
+    assert WORDS not in kept
+    assert "raise error" in kept
+    assert {"ValueError", "KeyError", "LookupError", "ExceptionGroup"} <= set(kept.splitlines())

@@ -1,0 +1,144 @@
+"""How `linqbot serve` stops: it drains or parks and exits with 0, a second signal ends it now, restarts lose nothing."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+BOT = """
+import asyncio
+from pathlib import Path
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot(read=False, typing=False, max_age_s=None)
+
+
+@bot.on_message
+async def slowly(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply(f"begun {message.text}")
+    Path(f"begun-{message.text}").touch()
+    while not Path(f"go-{message.text}").exists():
+        await asyncio.sleep(0.02)
+    await ctx.reply(f"done {message.text}")
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class House:
+    """An emulator and a served bot, as two processes."""
+
+    def __init__(self, folder: Path, command: Callable[..., Any]) -> None:
+        self.folder = folder
+        self._command = command
+        (folder / "bot.py").write_text(BOT)
+        self.port = free_port()
+        self.linq = f"http://127.0.0.1:{free_port()}"
+        emulator = command("emulator", "--port", self.linq.rpartition(":")[2])
+        emulator.until(lambda: httpx.get(f"{self.linq}/emulator/state").status_code == 200)
+        made = httpx.post(
+            f"{self.linq}/v3/webhook-subscriptions",
+            json={
+                "target_url": f"http://127.0.0.1:{self.port}/webhooks/linq",
+                "subscribed_events": ["message.received"],
+            },
+            headers={"authorization": "Bearer token"},
+        )
+        self._secret = made.json()["signing_secret"]
+
+    def serve(self, **environ: str) -> Any:
+        bot = self._command(
+            "serve",
+            "bot.py",
+            "--port",
+            str(self.port),
+            LINQ_API_V3_API_KEY="token",
+            LINQ_API_V3_BASE_URL=f"{self.linq}/api/partner",
+            LINQ_WEBHOOK_SECRET=self._secret,
+            **environ,
+        )
+        bot.until(lambda: httpx.get(f"http://127.0.0.1:{self.port}/readyz").status_code == 200)
+        return bot
+
+    def text(self, said: str, *, from_: str = "+14155550142") -> None:
+        body = {"from": from_, "to": "+12025550100", "parts": [{"type": "text", "value": said}]}
+        httpx.post(f"{self.linq}/emulator/inbound", json=body).raise_for_status()
+
+    def go(self, *texts: str) -> None:
+        for text in texts:
+            (self.folder / f"go-{text}").touch()
+
+    def has_begun(self, text: str) -> bool:
+        return (self.folder / f"begun-{text}").exists()
+
+    def replies(self) -> list[str]:
+        chats = httpx.get(f"{self.linq}/emulator/state").json()["chats"]
+        return [m["parts"][0]["value"] for chat in chats for m in chat["messages"] if m["is_from_me"]]
+
+
+@pytest.fixture
+def house(tmp_path: Path, command: Callable[..., Any]) -> House:
+    return House(tmp_path, command)
+
+
+def test_a_signal_lets_running_handlers_end(house: House) -> None:
+    bot = house.serve()
+    house.text("a")
+    bot.until(lambda: house.has_begun("a"))
+    bot.process.send_signal(signal.SIGTERM)
+    house.go("a")
+    assert bot.end() == 0
+    assert house.replies() == ["begun a", "done a"]
+
+
+def test_what_does_not_end_in_time_is_parked_and_goes_on_after_the_restart(house: House) -> None:
+    bot = house.serve(LINQBOT_DRAIN_S="0.3")
+    house.text("a")
+    bot.until(lambda: house.has_begun("a"))
+    bot.process.send_signal(signal.SIGTERM)
+    assert bot.end() == 0
+    assert house.replies() == ["begun a"]
+    house.go("a")
+    again = house.serve()
+    again.until(lambda: house.replies() == ["begun a", "done a"])
+
+
+def test_a_second_signal_stops_it_now(house: House) -> None:
+    bot = house.serve(LINQBOT_DRAIN_S="300")
+    house.text("a")
+    bot.until(lambda: house.has_begun("a"))
+    bot.process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert bot.process.poll() is None
+    bot.process.send_signal(signal.SIGTERM)
+    assert bot.end() == 128 + signal.SIGTERM
+    house.go("a")
+    again = house.serve()
+    again.until(lambda: house.replies() == ["begun a", "done a"])
+
+
+def test_rolling_restarts_lose_and_double_nothing(house: House) -> None:
+    texts = [f"{chat}{n}" for n in range(12) for chat in "xyz"]
+    house.go(*texts)
+    bot = house.serve(LINQBOT_DRAIN_S="1")
+    for n in range(12):
+        for i, chat in enumerate("xyz"):
+            house.text(f"{chat}{n}", from_=f"+1415555000{i}")
+        if n % 3 == 2:
+            bot.process.send_signal(signal.SIGTERM)
+            assert bot.end() == 0
+            bot = house.serve(LINQBOT_DRAIN_S="1")
+    # What came while nobody listened is delivered again, later: each chat's order is that of acceptance.
+    bot.until(lambda: len(house.replies()) >= 2 * len(texts), timeout_s=90)
+    assert sorted(house.replies()) == sorted(f"{word} {text}" for text in texts for word in ("begun", "done"))

@@ -1,0 +1,188 @@
+"""The timers' contract, over every backend."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from linqbot.clock import MovableClock
+from linqbot.errors import LeaseLost
+from linqbot.events.delivery import Delivery
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Bury, Finish, Lease, Retry
+from linqbot.storage.timers import Timer
+
+pytestmark = pytest.mark.anyio
+
+MakeDelivery = Callable[..., Delivery]
+NOON = 1_800_000_000.0
+
+
+def timer(name: str = "t", after_s: float = 60, lane: str = "c:1", **changes: Any) -> Timer:
+    return Timer(name, NOON + after_s, lane, changes.get("kind", "send"), changes.get("payload", b"{}"), 3600.0)
+
+
+async def turn(storage: Storage, delivery: Delivery) -> Lease:
+    await storage.put(delivery)
+    (lease,) = await storage.take(1, lease_s=60)
+    return lease
+
+
+async def is_woken(storage: Storage) -> bool:
+    waiting = asyncio.ensure_future(storage.changed())
+    done, _ = await asyncio.wait([waiting], timeout=0.01)
+    waiting.cancel()
+    return bool(done)
+
+
+async def test_a_timer_becomes_a_delivery_of_its_lane_when_it_is_due(storage: Storage, clock: MovableClock) -> None:
+    assert await storage.schedule(timer("t", 60, payload=b'{"say":"hi"}'))
+    assert await storage.fire(clock.now()) == 0
+    assert await storage.depth() == 0
+    clock.advance(60)
+    assert await storage.fire(clock.now()) == 1
+    (lease,) = await storage.take(10, lease_s=60)
+    assert lease.delivery == Delivery("i.send.t", "c:1", "linqbot.send", b'{"say":"hi"}', clock.now())
+    assert lease.is_first_run
+    assert (await storage.scheduled(), await storage.next_timer()) == ([], None)
+
+
+async def test_a_due_timer_waits_behind_what_its_lane_holds(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    await storage.schedule(timer(after_s=30))
+    lease = await turn(storage, delivery("c:1"))
+    clock.advance(30)
+    await storage.fire(clock.now())
+    assert await storage.take(10, lease_s=60) == []
+    await storage.finish(lease, Finish(Ack()))
+    (due,) = await storage.take(10, lease_s=60)
+    assert due.delivery.id == "i.send.t"
+
+
+async def test_due_timers_fire_oldest_first_and_no_more_than_asked(storage: Storage, clock: MovableClock) -> None:
+    for name, after_s in (("late", 30), ("early", 10), ("also early", 10), ("later", 40)):
+        await storage.schedule(timer(name, after_s))
+    assert [one.id for one in await storage.scheduled()] == ["early", "also early", "late", "later"]
+    assert await storage.next_timer() == NOON + 10
+    clock.advance(35)
+    assert await storage.fire(clock.now(), limit=2) == 2
+    assert await storage.next_timer() == NOON + 30
+    assert await storage.fire(clock.now(), limit=2) == 1
+    assert [each.id for each in await storage.waiting()] == ["i.send.early", "i.send.also early", "i.send.late"]
+    assert await storage.next_timer() == NOON + 40
+
+
+async def test_scheduled_timers_are_listed_by_lane_and_limited(storage: Storage) -> None:
+    for n in range(3):
+        await storage.schedule(timer(f"a{n}", n, "c:a"))
+        await storage.schedule(timer(f"b{n}", n, "c:b"))
+    assert [one.id for one in await storage.scheduled(lane="c:b", limit=2)] == ["b0", "b1"]
+    assert [one.id for one in await storage.scheduled(limit=3)] == ["a0", "b0", "a1"]
+
+
+async def test_scheduling_again_keeps_what_is_there(storage: Storage) -> None:
+    assert await storage.schedule(timer("t", 60, payload=b"1")) is True
+    assert await storage.schedule(timer("t", 10, payload=b"2")) is False
+    assert await storage.scheduled() == [timer("t", 60, payload=b"1")]
+
+
+async def test_a_timer_that_fired_is_not_scheduled_again_for_a_day(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    await storage.schedule(timer("t", 0))
+    await storage.fire(clock.now())
+    (lease,) = await storage.take(1, lease_s=60)
+    assert await storage.schedule(timer("t")) is False
+    await storage.finish(lease, Finish(Ack()))
+    clock.advance(SEEN_KEPT_S - 1)
+    assert await storage.schedule(timer("t")) is False
+    clock.advance(62)
+    await storage.put(delivery())
+    assert await storage.schedule(timer("t")) is True
+
+
+async def test_cancelling_is_true_only_while_it_waits(storage: Storage, clock: MovableClock) -> None:
+    await storage.schedule(timer("t", 0))
+    assert await storage.cancel("never") is False
+    assert await storage.cancel("t") is True
+    assert await storage.cancel("t") is False
+    assert (await storage.fire(clock.now()), await storage.next_timer()) == (0, None)
+    assert await storage.schedule(timer("t", 0)) is True
+    await storage.fire(clock.now())
+    assert await storage.cancel("t") is False
+
+
+async def test_a_turn_schedules_and_cancels_with_its_end(storage: Storage, delivery: MakeDelivery) -> None:
+    for name in ("old", "moved"):
+        await storage.schedule(timer(name))
+    lease = await turn(storage, delivery())
+    finish = Finish(Ack(), timers=[timer("new", 5), timer("moved", 90)], cancelled=["old", "moved", "never"])
+    await storage.finish(lease, finish)
+    assert [(one.id, one.due) for one in await storage.scheduled()] == [("new", NOON + 5), ("moved", NOON + 90)]
+    assert await storage.next_timer() == NOON + 5
+
+
+@pytest.mark.parametrize("outcome", [Retry(at=NOON, error="Boom"), Bury(error="Boom")])
+async def test_a_turn_that_runs_again_schedules_once(
+    storage: Storage, delivery: MakeDelivery, outcome: Retry | Bury
+) -> None:
+    for name in ("w.1", "w.2"):
+        lease = await turn(storage, delivery(name, name=name))
+        await storage.finish(lease, Finish(outcome, timers=[timer("t", 60)]))
+    assert await storage.scheduled() == [timer("t", 60)]
+
+
+async def test_timers_of_a_lost_lease_are_not_stored(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    await storage.schedule(timer("kept"))
+    lost = await turn(storage, delivery())
+    clock.advance(60)
+    await storage.take(1, lease_s=60)
+    with pytest.raises(LeaseLost):
+        await storage.finish(lost, Finish(Ack(), timers=[timer("t")], cancelled=["kept"]))
+    assert [one.id for one in await storage.scheduled()] == ["kept"]
+
+
+async def test_a_full_lane_takes_what_is_due(storage: Storage, delivery: MakeDelivery, clock: MovableClock) -> None:
+    for _ in range(5):
+        await storage.put(delivery("c:1"))
+    await storage.schedule(timer("t", 0))
+    assert await storage.fire(clock.now()) == 1
+    assert await storage.depth() == 6
+
+
+async def test_changed_is_woken_by_an_earlier_timer_than_every_other(storage: Storage) -> None:
+    assert not await is_woken(storage)
+    await storage.schedule(timer("a", 60))
+    assert await is_woken(storage)
+    await storage.schedule(timer("later", 90))
+    await storage.schedule(timer("a", 10))
+    assert not await is_woken(storage)
+    await storage.schedule(timer("b", 50))
+    assert await is_woken(storage)
+
+
+async def test_changed_is_woken_by_what_fires(storage: Storage, clock: MovableClock) -> None:
+    await storage.schedule(timer("t", 0))
+    await storage.changed()
+    await storage.fire(clock.now())
+    assert await is_woken(storage)
+    await storage.fire(clock.now())
+    assert not await is_woken(storage)
+
+
+async def test_timers_survive_a_restart(closed_storage: Storage, clock: MovableClock) -> None:
+    async with closed_storage as storage:
+        await storage.schedule(timer("t", 60, payload=b"\x00\xff"))
+    async with closed_storage as storage:
+        assert await storage.next_timer() == NOON + 60
+        assert await storage.scheduled() == [timer("t", 60, payload=b"\x00\xff")]
+        await storage.fire(NOON + 60)
+    async with closed_storage as storage:
+        (lease,) = await storage.take(1, lease_s=60)
+        assert lease.delivery.id == "i.send.t"

@@ -1,0 +1,345 @@
+"""What an operator may do, over every backend: look, retry, purge, replay."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from linqbot.clock import MovableClock
+from linqbot.events.delivery import Delivery
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Bury, Finish, Lease, Park, Retry
+from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.outbox import EFFECTS_KEPT_S, Effect
+from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.storage.upkeep import Selection, Waiting
+
+pytestmark = pytest.mark.anyio
+
+MakeDelivery = Callable[..., Delivery]
+MakeEffect = Callable[..., Effect]
+NOON = 1_800_000_000.0
+DAY_S = 86_400.0
+ACK = Finish(Ack())
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+async def keeping(request: pytest.FixtureRequest, tmp_path: Path, clock: MovableClock) -> AsyncIterator[Storage]:
+    """A storage that keeps three days of history."""
+    kind = MemoryStorage(clock=clock, keep_days=3)
+    storage = kind if request.param == "memory" else SQLiteStorage(tmp_path / "keep.db", clock=clock, keep_days=3)
+    async with storage:
+        yield storage
+
+
+async def take_one(storage: Storage) -> Lease:
+    (lease,) = await storage.take(1, lease_s=60)
+    return lease
+
+
+async def bury(storage: Storage, *deliveries: Delivery) -> None:
+    for each in deliveries:
+        await storage.put(each)
+        await storage.finish(await take_one(storage), Finish(Bury("Boom", "bot:echo", failed=True)))
+
+
+async def handle(storage: Storage, *deliveries: Delivery) -> None:
+    for each in deliveries:
+        await storage.put(each)
+        await storage.finish(await take_one(storage), ACK)
+
+
+async def played(storage: Storage, ids: list[str], size: int = 100) -> list[list[str]]:
+    return [[each.id for each in page] async for page in storage.pages(ids, size=size)]
+
+
+# Looking
+
+
+async def test_what_waits_is_shown_in_order_with_its_state(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    for lane in ("c:1", "c:2", "c:3"):
+        await storage.put(delivery(lane, name=f"w.{lane}"))
+    retried, parked, _ = await storage.take(3, lease_s=60)
+    await storage.finish(retried, Finish(Retry(clock.now() + 30, "Boom")))
+    await storage.finish(parked, Finish(Park(clock.now() + 40, "Linq is away")))
+    await storage.put(delivery("c:1", name="w.behind"))
+    message = "message.received"
+    assert await storage.waiting() == [
+        Waiting("w.c:1", "c:1", message, NOON, "retrying", 1, 0, NOON + 30, "Boom"),
+        Waiting("w.c:2", "c:2", message, NOON, "parked", 0, 0, NOON + 40, "Linq is away"),
+        Waiting("w.c:3", "c:3", message, NOON, "claimed", 0, 0, None, None),
+        Waiting("w.behind", "c:1", message, NOON, "ready", 0, 0, None, None),
+    ]
+    clock.advance(30)
+    assert (await storage.waiting(limit=1))[0].state == "ready"
+
+
+async def test_what_waits_is_found_by_id_lane_and_type(storage: Storage, delivery: MakeDelivery) -> None:
+    for name, lane in (("w.1", "c:1"), ("w.2", "c:2"), ("w.3", "c:1")):
+        await storage.put(delivery(lane, name=name))
+    await storage.put(Delivery("w.4", "c:1", "reaction.added", b"{}", NOON))
+    assert [each.id for each in await storage.waiting(lane="c:1")] == ["w.1", "w.3", "w.4"]
+    assert [each.id for each in await storage.waiting(lane="c:1", type="message.received", limit=1)] == ["w.1"]
+    assert [each.id for each in await storage.waiting(delivery_id="w.2")] == ["w.2"]
+    assert await storage.waiting(delivery_id="w.9") == []
+
+
+async def test_a_delivery_is_found_wherever_it_is(keeping: Storage, delivery: MakeDelivery) -> None:
+    await bury(keeping, delivery(name="w.dead", body=b"dead"))
+    await handle(keeping, delivery(name="w.done", body=b"done", message_key="m.1"))
+    await keeping.put(delivery(name="w.waits", body=b"waits"))
+    for name in ("dead", "done", "waits"):
+        found = await keeping.delivery(f"w.{name}")
+        assert found is not None
+        assert (found.body, found.received_at) == (name.encode(), NOON)
+    assert await keeping.delivery("w.9") is None
+
+
+async def test_dead_letters_are_found_by_id_lane_type_and_time(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    for n in range(4):
+        await bury(storage, delivery(f"c:{n % 2}", name=f"w.{n}"))
+        clock.advance(10)
+    await bury(storage, Delivery("w.4", "c:0", "reaction.added", b"", NOON))
+
+    async def ids(**wanted: object) -> list[str]:
+        return [letter.delivery.id for letter in await storage.dead_letters(**wanted)]  # type: ignore[arg-type]
+
+    assert await ids(lane="c:0") == ["w.4", "w.2", "w.0"]
+    assert await ids(type="reaction.added") == ["w.4"]
+    assert await ids(since=NOON + 10, until=NOON + 30) == ["w.2", "w.1"]
+    assert await ids(lane="c:0", limit=1) == ["w.4"]
+    letter = await storage.dead_letter("w.2")
+    assert letter is not None
+    assert (letter.delivery.id, letter.buried_at, letter.attempts) == ("w.2", NOON + 20, 1)
+    assert await storage.dead_letter("w.9") is None
+
+
+# Retry
+
+
+async def test_a_retried_dead_letter_goes_to_the_tail_of_its_lane_and_begins_anew(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    await bury(storage, delivery(name="w.bad", message_key="m.bad", body=b"bad"))
+    await storage.put(delivery(name="w.meanwhile"))
+    await storage.changed()
+    assert await storage.retry(["w.bad"]) == 1
+    await storage.changed()
+    assert await storage.dead_letters() == []
+    assert await storage.depth() == 2
+    await storage.finish(await take_one(storage), ACK)
+    lease = await take_one(storage)
+    assert (lease.delivery.id, lease.delivery.body, lease.delivery.message_key) == ("w.bad", b"bad", "m.bad")
+    assert (lease.attempts, lease.crashes, lease.run, lease.is_first_run) == (0, 0, 0, False)
+
+
+async def test_a_retry_finds_the_effects_of_before(
+    storage: Storage, delivery: MakeDelivery, effect: MakeEffect
+) -> None:
+    await bury(storage, delivery(name="w.1"))
+    sent = effect("w.1", status="accepted", answer=b"{}", message_id="msg")
+    await storage.settle(sent)
+    await storage.retry(["w.1"])
+    assert await storage.effects("w.1") == [sent]
+
+
+async def test_retrying_what_is_no_dead_letter_does_nothing(storage: Storage, delivery: MakeDelivery) -> None:
+    await storage.put(delivery("c:1", name="w.waits"))
+    assert await storage.retry(["w.waits", "w.unknown"]) == 0
+    assert await storage.depth() == 1
+
+
+async def test_a_dead_letter_is_retried_once_however_often_it_is_named(
+    storage: Storage, delivery: MakeDelivery
+) -> None:
+    await bury(storage, delivery(name="w.1"))
+    assert await storage.retry(["w.1", "w.1"]) == 1
+    assert await storage.retry(["w.1"]) == 0
+    assert await storage.depth() == 1
+
+
+async def test_what_is_retried_is_a_known_duplicate_as_long_as_it_waits(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    await bury(storage, delivery(name="w.1", message_key="m.1"))
+    await storage.retry(["w.1"])
+    clock.advance(SEEN_KEPT_S + 61)
+    await storage.put(delivery("c:other"))
+    assert await storage.put(delivery(name="w.1")) is False
+    assert await storage.put(delivery(message_key="m.1")) is False
+
+
+async def test_a_dead_letter_whose_event_waits_again_is_left_alone(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    await bury(storage, delivery(name="w.1"))
+    clock.advance(SEEN_KEPT_S + 61)
+    await storage.put(delivery("c:other"))
+    assert await storage.put(delivery(name="w.1")) is True
+    assert await storage.retry(["w.1"]) == 0
+    assert len(await storage.dead_letters()) == 1
+
+
+async def test_a_full_lane_takes_what_is_retried(storage: Storage, delivery: MakeDelivery) -> None:
+    await bury(storage, *(delivery(name=f"w.{n}") for n in range(7)))
+    assert await storage.retry([f"w.{n}" for n in range(7)]) == 7
+    assert [each.id for each in await storage.waiting()] == [f"w.{n}" for n in range(7)]
+
+
+async def test_retries_hold_across_a_restart(closed_storage: Storage, delivery: MakeDelivery) -> None:
+    async with closed_storage as storage:
+        await bury(storage, delivery(name="w.1"))
+        await storage.retry(["w.1"])
+    async with closed_storage as storage:
+        lease = await take_one(storage)
+        assert (lease.delivery.id, lease.is_first_run) == ("w.1", False)
+        await storage.finish(lease, Finish(Bury("Boom")))
+        assert [letter.delivery.id for letter in await storage.dead_letters()] == ["w.1"]
+
+
+# Purge
+
+
+async def test_old_dead_letters_are_purged_oldest_first_and_their_effects_in_time(
+    storage: Storage, delivery: MakeDelivery, effect: MakeEffect, clock: MovableClock
+) -> None:
+    await storage.begin(effect("w.0"))
+    for n in range(3):
+        await bury(storage, delivery(name=f"w.{n}"))
+        clock.advance(10)
+    assert await storage.purge(before=NOON + 20, limit=1) == 1
+    assert [letter.delivery.id for letter in await storage.dead_letters()] == ["w.2", "w.1"]
+    assert await storage.purge(before=NOON + 20) == 1
+    assert await storage.purge(before=NOON + 20) == 0
+    assert [letter.delivery.id for letter in await storage.dead_letters()] == ["w.2"]
+    assert len(await storage.effects("w.0")) == 1
+    clock.advance(EFFECTS_KEPT_S + 61)
+    await storage.put(delivery())
+    assert await storage.effects("w.0") == []
+
+
+# History and replay
+
+
+async def test_without_history_an_ack_leaves_nothing_to_replay(storage: Storage, delivery: MakeDelivery) -> None:
+    await handle(storage, delivery(name="w.1"))
+    assert await storage.replayable(Selection()) == []
+    assert await storage.delivery("w.1") is None
+    assert await storage.replay_live(["w.1"]) == 0
+
+
+async def test_history_is_kept_for_its_days(keeping: Storage, delivery: MakeDelivery, clock: MovableClock) -> None:
+    await handle(keeping, delivery(name="w.1"))
+    clock.advance(3 * DAY_S - 1)
+    await keeping.put(delivery("c:2"))
+    assert await keeping.replayable(Selection()) == ["w.1"]
+    clock.advance(62)
+    await keeping.put(delivery("c:3"))
+    assert await keeping.replayable(Selection()) == []
+
+
+async def test_what_is_replayable_is_chosen_by_id_time_type_and_lane(keeping: Storage) -> None:
+    made = [
+        Delivery(f"w.{n}", f"c:{n % 2}", "reaction.added" if n == 3 else "message.received", b"{}", NOON + n)
+        for n in range(6)
+    ]
+    await bury(keeping, made[2])
+    await handle(keeping, made[0], made[1], *made[3:])
+
+    async def ids(**wanted: object) -> str:
+        return "".join(one[2:] for one in await keeping.replayable(Selection(**wanted)))  # type: ignore[arg-type]
+
+    assert await ids() == "012345"
+    assert await ids(ids=["w.4", "w.2", "w.9"]) == "24"
+    assert await ids(ids=["w.4", "w.2"], lane="c:0", since=NOON + 3) == "4"
+    assert await ids(ids=[]) == ""
+    assert await ids(since=NOON + 1, until=NOON + 4) == "123"
+    assert await ids(type="reaction.added") == "3"
+    assert await ids(lane="c:0") == "024"
+    assert await keeping.replayable(Selection(), dead_only=True) == ["w.2"]
+
+
+async def test_replayable_deliveries_come_in_pages(keeping: Storage, delivery: MakeDelivery) -> None:
+    await handle(keeping, *(delivery(name=f"w.{n}", body=b"%d" % n) for n in range(5)))
+    await bury(keeping, delivery(name="w.5"))
+    ids = [f"w.{n}" for n in range(6)]
+    assert await played(keeping, ids, size=4) == [ids[:4], ids[4:]]
+    assert await played(keeping, ["w.9", "w.3"]) == [["w.3"]]
+    bodies = [each.body async for page in keeping.pages(["w.3"]) for each in page]
+    assert bodies == [b"3"]
+
+
+async def test_a_live_replay_is_a_run_of_its_own_with_keys_of_its_own(
+    keeping: Storage, delivery: MakeDelivery, effect: MakeEffect
+) -> None:
+    await keeping.begin(effect("w.1"))
+    await handle(keeping, delivery(name="w.1", message_key="m.1", body=b"again"))
+    for run in (1, 2):
+        assert await keeping.replay_live(["w.1"]) == 1
+        assert await keeping.replayable(Selection()) == []
+        lease = await take_one(keeping)
+        assert (lease.delivery.body, lease.run, lease.is_first_run) == (b"again", run, True)
+        assert await keeping.effects("w.1", run) == []
+        await keeping.begin(effect("w.1", run=run))
+        await keeping.finish(lease, ACK)
+        assert len(await keeping.effects("w.1", run)) == 1
+    assert await keeping.put(delivery(name="w.1")) is False
+
+
+async def test_a_dead_letter_can_be_replayed_and_keeps_its_run_when_it_dies_again(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    await bury(storage, delivery(name="w.1"))
+    assert await storage.replay_live(["w.1", "w.1", "w.unknown"]) == 1
+    lease = await take_one(storage)
+    assert (lease.run, lease.attempts) == (1, 0)
+    await storage.finish(lease, Finish(Retry(clock.now(), "Boom")))
+    lease = await take_one(storage)
+    assert (lease.run, lease.attempts) == (1, 1)
+    await storage.finish(lease, Finish(Bury("Boom")))
+    (letter,) = await storage.dead_letters()
+    assert letter.run == 1
+    await storage.retry(["w.1"])
+    assert (await take_one(storage)).run == 1
+
+
+async def test_a_replay_keeps_its_run_across_a_restart(closed_storage: Storage, delivery: MakeDelivery) -> None:
+    async with closed_storage as storage:
+        await bury(storage, delivery(name="w.1"))
+        await storage.replay_live(["w.1"])
+        assert [each.run for each in await storage.waiting()] == [1]
+    async with closed_storage as storage:
+        assert (await take_one(storage)).run == 1
+
+
+async def test_what_waits_cannot_be_replayed(keeping: Storage, delivery: MakeDelivery) -> None:
+    await handle(keeping, delivery(name="w.1"))
+    await keeping.replay_live(["w.1"])
+    assert await keeping.replay_live(["w.1"]) == 0
+    assert await keeping.depth() == 1
+
+
+# Activity
+
+
+async def test_the_newest_webhook_is_remembered_through_acks_and_restarts(
+    closed_storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    async with closed_storage as storage:
+        assert await storage.last_activity() is None
+        for n in range(3):
+            await storage.put(Delivery(f"w.{n}", "c:1", "", b"", NOON + 10 * n))
+            await storage.finish(await take_one(storage), ACK)
+        await storage.put(Delivery("w.older", "c:1", "", b"", NOON + 5))
+        await storage.put(Delivery("i.reconciled.1", "c:1", "", b"", NOON + 99))
+        assert await storage.last_activity() == NOON + 20
+    async with closed_storage as storage:
+        assert await storage.last_activity() == NOON + 20
+        await storage.put(Delivery("i.reconciled.2", "c:1", "", b"", NOON + 99))
+        assert await storage.last_activity() == NOON + 20
