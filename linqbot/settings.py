@@ -80,7 +80,8 @@ class Settings(BaseModel):
             )
         return create_app(
             bot,
-            client=Client(self.api_key, base_url=self.base_url),
+            # A long wait is the worker's: it parks the turn, where the client would hold a place of another chat.
+            client=Client(self.api_key, base_url=self.base_url, max_wait_s=2.0),
             storage=open_storage(self.storage, keep_days=self.keep_days),
             secrets=self.webhook_secrets,
             concurrency=self.concurrency,

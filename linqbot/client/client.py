@@ -44,6 +44,7 @@ class Client:
         connect_timeout_s: Seconds of it for a new connection.
         max_retries: How often a failed call is repeated when that is safe: on lost connections, 408, 429 and 5xx,
             after `Retry-After` or 0.5, 1, 2, … 8 s.
+        max_wait_s: Longest `Retry-After` that is waited out; a longer one is the caller's to wait, as RateLimited.
         transport: An httpx transport in place of the network, such as the emulator's; it is closed with the client.
         clock: What the waits between repetitions are measured by.
     Raises:
@@ -60,6 +61,7 @@ class Client:
         timeout_s: float = 60.0,
         connect_timeout_s: float = 5.0,
         max_retries: int = 2,
+        max_wait_s: float = 60.0,
         transport: HttpTransport | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -76,6 +78,7 @@ class Client:
             timeout_s=timeout_s,
             connect_timeout_s=connect_timeout_s,
             max_retries=max_retries,
+            max_wait_s=max_wait_s,
             clock=clock,
             credentials={"v2": v2_credentials(api_key)},
             http=transport,

@@ -7,13 +7,8 @@ as a chat that was left, and the same question would get the same answer.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
-
 from linqbot.client.call import Call
 from linqbot.errors import LinqApiError
-
-LONGEST_WAIT_S: Final = 60.0
-"""Who asks for more patience than this has it from the caller: the error says how long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +25,19 @@ class Failure:
     advice: bool | None = None
 
 
-def pause_s(call: Call, failure: Failure, attempt: int, *, jitter: float) -> float | None:
+def pause_s(call: Call, failure: Failure, attempt: int, *, jitter: float, max_wait_s: float) -> float | None:
     """Seconds to wait before the call is made again, or None to give up.
 
     Args:
         attempt: 0 after the first one.
+        max_wait_s: Who asks for more patience than this has it from the caller: the error says how long.
         jitter: 0 to 1; takes up to a quarter off, so that callers who failed together do not return together.
     """
     if not _may_repeat(call, failure):
         return None
     asked = failure.error.retry_after_s
     if asked is not None:
-        return asked if asked <= LONGEST_WAIT_S else None
+        return asked if asked <= max_wait_s else None
     return float(min(0.5 * 2**attempt, 8.0) * (1 - 0.25 * jitter))
 
 

@@ -65,6 +65,7 @@ class Transport:
         timeout_s: float,
         connect_timeout_s: float,
         max_retries: int,
+        max_wait_s: float,
         clock: Clock,
         credentials: Mapping[str, Mapping[str, str]],
         http: HttpTransport | None = None,
@@ -76,6 +77,7 @@ class Transport:
         # The whole attempt has a limit of its own; what is left to the transport is the handshake.
         self._extensions = {"timeout": {"connect": connect_timeout_s, "read": None, "write": None, "pool": None}}
         self._max_retries = max_retries
+        self._max_wait_s = max_wait_s
         self._clock = clock
         self._http = http
         self._is_given = http is not None
@@ -159,7 +161,8 @@ class Transport:
                 return outcome
             wait_s = None
             if attempt < self._max_retries:
-                wait_s = pause_s(call, outcome, attempt, jitter=random.random())  # noqa: S311 - spreads callers
+                jitter = random.random()  # noqa: S311 - spreads callers
+                wait_s = pause_s(call, outcome, attempt, max_wait_s=self._max_wait_s, jitter=jitter)
             if wait_s is None:
                 raise outcome.error
             await self._clock.wait_until(self._clock.now() + wait_s)
