@@ -7,6 +7,7 @@ as a chat that was left, and the same question would get the same answer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 from linqbot.client.call import Call
 from linqbot.errors import LinqApiError
 
