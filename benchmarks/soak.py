@@ -1,0 +1,174 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["linqbot"]
+#
+# [tool.uv.sources]
+# linqbot = { path = "..", editable = true }
+# ///
+"""Does `linqbot serve` stay the size it is? An echo bot under an even load, looked at every two seconds.
+
+    uv run benchmarks/soak.py --minutes 10
+
+Memory, open files, threads and the write-ahead log of the last third of the time are compared with those of the first
+third, after a tenth to warm up. Exits 1 when one of them has grown, or when a delivery was not answered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fake_api import FakeApi
+from loader import Paced
+from processes import PEERS, Cores, Served, free_port, linq_environ, linqbot, open_files, rss_mib, run, serving, threads
+from signed import linq
+
+CHATS = 600
+
+
+@dataclass
+class Series:
+    """One thing that must not grow.
+
+    Attributes:
+        allowed: How much more the last third may have than the first, beside a twentieth of it.
+    """
+
+    name: str
+    allowed: float
+    read: Callable[[], float]
+    at_s: list[float] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+
+    def look(self, now_s: float) -> None:
+        """Note its value now."""
+        self.at_s.append(now_s)
+        self.values.append(self.read())
+
+    @property
+    def first(self) -> float:
+        """Its median over the first third, once it was warm."""
+        warm = self._warm
+        return statistics.median(warm[: math.ceil(len(warm) / 3)])
+
+    @property
+    def last(self) -> float:
+        """Its median over the last third."""
+        warm = self._warm
+        return statistics.median(warm[-math.ceil(len(warm) / 3) :])
+
+    @property
+    def per_hour(self) -> float:
+        """The slope of a straight line through its values."""
+        start = len(self.values) - len(self._warm)
+        if len(self._warm) < 2:
+            return math.nan
+        return statistics.linear_regression(self.at_s[start:], self._warm).slope * 3600
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it has not grown; what could not be read has not."""
+        return not self.last > self.first * 1.05 + self.allowed
+
+    @property
+    def _warm(self) -> list[float]:
+        return self.values[len(self.values) // 10 :]
+
+
+@dataclass
+class Report:
+    """What a run showed."""
+
+    seconds: float
+    sent: int
+    refused: int
+    replies: int
+    series: list[Series]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing grew and everybody got an answer."""
+        return not self.refused and self.replies == self.sent and all(series.is_flat for series in self.series)
+
+    def __str__(self) -> str:
+        told = f"{self.sent} deliveries in {self.seconds:.0f} s, {self.refused} refused, {self.replies} replies"
+        lines = [told, f"{'':<14}{'first third':>12}{'last third':>12}{'an hour':>12}"]
+        for series in self.series:
+            numbers = f"{series.first:>12.1f}{series.last:>12.1f}{series.per_hour:>+12.1f}"
+            lines.append(f"{series.name:<14}{numbers}  {'flat' if series.is_flat else 'GROWS'}")
+        return "\n".join(lines)
+
+
+async def soak(folder: Path, cores: Cores, *, seconds: float, per_s: float, every_s: float = 2.0) -> Report:
+    """Serve `per_s` deliveries a second for so long, looking every `every_s`."""
+    port, database = free_port(), folder / "soak.db"
+    command = linqbot("serve", f"{PEERS / 'linqbot_echo.py'}:mannered", "--port", str(port))
+    async with FakeApi() as api:
+        server = Served(command, port=port, folder=folder, environ=linq_environ(api.port, database))
+        async with serving(server, cores) as served:
+            load = Paced(port, per_s=per_s, connections=8)
+            looked = _series(served, database)
+            looking = asyncio.create_task(_look(served, looked, every_s))
+            started = time.perf_counter()
+            try:
+                await load.run(linq(chats=CHATS), seconds=seconds)
+            finally:
+                looking.cancel()
+            taken = time.perf_counter() - started
+            await _replies(api, len(load.acks_s))
+        return Report(taken, len(load.acks_s), load.refused, api.calls["send"], looked)
+
+
+def _series(served: Served, database: Path) -> list[Series]:
+    wal = database.with_name(database.name + "-wal")
+    return [
+        Series("RSS, MiB", 2, lambda: rss_mib(served.pid)),
+        Series("open files", 2, lambda: open_files(served.pid)),
+        Series("threads", 1, lambda: threads(served.pid)),
+        Series("WAL, MiB", 1, lambda: wal.stat().st_size / 2**20 if wal.exists() else 0.0),
+    ]
+
+
+async def _look(served: Served, looked: list[Series], every_s: float) -> None:
+    started = time.perf_counter()
+    while True:
+        served.check_alive()
+        for series in looked:
+            series.look(time.perf_counter() - started)
+        if sys.stderr.isatty():
+            now = ", ".join(f"{series.name} {series.values[-1]:.1f}" for series in looked)
+            print(f"\r{time.perf_counter() - started:6.0f} s: {now} ", end="", file=sys.stderr)
+        await asyncio.sleep(every_s)
+
+
+async def _replies(api: FakeApi, wanted: int) -> None:
+    """Wait for the last replies, not for ever: the report shows what is missing."""
+    for _ in range(100):
+        if api.calls["send"] >= wanted:
+            break
+        await asyncio.sleep(0.1)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Does linqbot serve stay the size it is?")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--rate", type=float, default=50.0, help="deliveries a second")
+    parser.add_argument("--folder", type=Path, help="where the database is written")
+    given = parser.parse_args(arguments)
+    cores = Cores()
+    with tempfile.TemporaryDirectory(prefix="linqbot-soak-", dir=given.folder) as folder, cores.ours():
+        report = run(soak(Path(folder), cores, seconds=given.minutes * 60, per_s=given.rate))
+    print(report)
+    sys.exit(not report.is_good)
+
+
+if __name__ == "__main__":
+    main()
