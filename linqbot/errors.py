@@ -7,6 +7,8 @@
       ConfigError           a setting is missing or wrong; the CLI shows it without a traceback, exit code 2
       BotError              a bot was written in a way that cannot work; raised at start-up
       RuleBroken            a call to Linq would break one of Linq's rules R1-R96; nothing was sent
+      FetchRefused          a media address that must not be fetched (client/fetch.py)
+      FetchFailed           media that could not be fetched
       Refused               outbound middleware vetoed a call; nothing was sent
       LinqApiError          Linq answered with an error: status, code, message, doc_url, trace_id
         AmbiguousEffect       a call that must not be repeated was cut off; a person decides

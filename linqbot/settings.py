@@ -60,6 +60,7 @@ class Settings(BaseModel):
     concurrency: int = Field(200, gt=0, description="Chats handled at once")
     drain_s: float = Field(20.0, ge=0, description="Seconds running handlers may take to end on SIGTERM")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least that is logged")
+    log_tracebacks: bool = Field(False, description="Log what failing handlers raised in full; it quotes messages")
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console in a terminal")
 
     def create_app(self, bot: Bot) -> Starlette:
@@ -88,6 +89,7 @@ class Settings(BaseModel):
             allow_legacy_signatures=self.allow_legacy_signatures,
             max_body_bytes=self.max_body_bytes,
             drain_s=self.drain_s,
+            log_tracebacks=self.log_tracebacks,
         )
 
 

@@ -158,7 +158,7 @@ class Dispatcher:
             return
         self._told.add(event.type)
         name = type(event).__name__
-        function = "on_" + event.type.replace(".", "_")
+        function = "on_" + re.sub(r"\W+", "_", event.type)
         log.info(
             "event.unhandled",
             type=event.type,

@@ -79,6 +79,7 @@ class _Bot:
             "LINQBOT_HOST": "127.0.0.1",
             "LINQBOT_PORT": str(self.port),
             "LINQBOT_DRAIN_S": "1",
+            "LINQBOT_LOG_TRACEBACKS": "1",
         }
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "linqbot", "serve", self.file, env=environ

@@ -32,7 +32,7 @@ KEEP_ALIVE_S: Final = 65
 """How long an idle connection is kept: longer than the 60 s of common load balancers, so that they close it first."""
 
 MAX_HEAD_BYTES: Final = 1 << 16
-"""What may come without being a whole head, or any body: a head that is refused has more, or comes in several pieces."""
+"""How many bytes may come in a row that end no head and are no body: headers, trailers, the framing of chunks."""
 
 MAX_PIPELINED: Final = 16
 SPARE_CONNECTIONS: Final = 64
@@ -91,21 +91,28 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        # In pieces, so that a head and a pipeline are bounded whatever one read brings.
-        for start in range(0, len(data), MAX_HEAD_BYTES):
-            self._feed(data if len(data) <= MAX_HEAD_BYTES else data[start : start + MAX_HEAD_BYTES])
-            if self.transport.is_closing():
-                return
-
-    def _feed(self, data: bytes) -> None:
+        if len(data) > MAX_HEAD_BYTES:
+            # In pieces, so that a head and a pipeline are bounded whatever one read brings.
+            for start in range(0, len(data), MAX_HEAD_BYTES):
+                if not self.transport.is_closing():
+                    self.data_received(data[start : start + MAX_HEAD_BYTES])
+            return
         self._moved_on = False
         super().data_received(data)
-        # Headers, trailers and the framing of chunks: the parser keeps them, and no one else counts them.
-        self._idle_bytes = 0 if self._moved_on else self._idle_bytes + len(data)
-        if self._idle_bytes >= MAX_HEAD_BYTES or len(self.pipeline) > MAX_PIPELINED:
+        if self._moved_on:
+            self._idle_bytes = 0
+        else:
+            self._went_nowhere(len(data))
+        if len(self.pipeline) > MAX_PIPELINED:
+            self.drop()
+
+    def _went_nowhere(self, size: int) -> None:
+        """Bytes came that ended no head and were no body: headers, trailers, framing of chunks. The parser keeps them."""
+        self._idle_bytes += size
+        if self._idle_bytes >= MAX_HEAD_BYTES:
             self.drop()
         elif self._head_timer is None and self._is_between_requests:
-            # What came is the beginning of a head, and has ended uvicorn's own keep-alive timer.
+            # The beginning of a head has ended uvicorn's own keep-alive timer.
             self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.drop)
 
     def on_headers_complete(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import textwrap
+import traceback
 from typing import Any
 
 import structlog
@@ -25,7 +26,11 @@ def configure(level: str, style: str) -> None:
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if is_console else "iso", utc=not is_console),
     ]
     last: list[Any] = (
-        [_pasteable, structlog.dev.ConsoleRenderer(pad_event_to=0)]
+        [
+            _escaped,
+            _pasteable,
+            structlog.dev.ConsoleRenderer(pad_event_to=0, exception_formatter=structlog.dev.plain_traceback),
+        ]
         if is_console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
@@ -39,7 +44,7 @@ def configure(level: str, style: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[_named, *shared],
+            foreign_pre_chain=[_named, _without_words, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
@@ -60,4 +65,24 @@ def _pasteable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     code = event.pop("to_handle_it", None)
     if code is not None:
         event["event"] = f"No handler took {event.pop('type')}. To handle it:\n\n{textwrap.indent(code, '    ')}\n"
+    return event
+
+
+def _without_words(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """An error of somebody else's logger is named and placed; what it says may quote a message, as handlers' do."""
+    exc_info = event.pop("exc_info", None)
+    if exc_info and exc_info[1] is not None:
+        error, frames = exc_info[1], traceback.extract_tb(exc_info[2])
+        event["error"] = type(error).__name__
+        event["at"] = f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else "?"
+        # asyncio goes on after its first line with the task's repr, and that with its exception's.
+        event["event"] = event["event"].partition("\n")[0]
+    return event
+
+
+def _escaped(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Let no value end a line or speak to the terminal; JSON does this by itself."""
+    for name, value in event.items():
+        if isinstance(value, str) and name != "to_handle_it" and not value.isprintable():
+            event[name] = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in value)
     return event

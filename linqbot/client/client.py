@@ -7,6 +7,7 @@ is put there with `wrapped` and knows no nouns. Endpoints that have no method ye
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -16,6 +17,7 @@ from linqbot.client.call import Answer, Call, Run
 from linqbot.client.chats import Chats
 from linqbot.client.contact_cards import ContactCards
 from linqbot.client.experiences import Experiences
+from linqbot.client.fetch import MAX_BYTES, Fetched, Saved
 from linqbot.client.handles import BlockedHandles, Capability
 from linqbot.client.messages import Messages
 from linqbot.client.payment_requests import PaymentRequests
@@ -28,6 +30,7 @@ from linqbot.client.webhook_events import WebhookEvents
 from linqbot.client.webhook_subscriptions import Subscriptions
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import ConfigError
+from linqbot.types.message import MediaPart
 
 BASE_URL: Final = "https://api.linqapp.com/api/partner"
 
@@ -175,6 +178,28 @@ class Client:
     def base_url(self) -> str:
         """Where it calls, without a slash at the end."""
         return self._transport.base_url
+
+    async def fetch(self, media: MediaPart | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 30.0) -> Fetched:
+        """Read the file of a received message into memory. Its URL is short-lived: fetch soon.
+
+        Only over https and from public addresses, checked after the look-up and on every redirect; the one exception
+        is this client's own origin, such as the emulator's. The key goes along to nobody.
+
+        Args:
+            media: A part of a message, or a URL.
+            max_bytes: Counted while reading.
+            timeout_s: Seconds for all of it.
+        Raises:
+            FetchRefused: its address is not one to go to, or it is larger than `max_bytes`.
+            FetchFailed: it could not be had.
+        """
+        return await self._transport.fetcher.fetch(media, max_bytes=max_bytes, timeout_s=timeout_s)
+
+    async def fetch_to(
+        self, media: MediaPart | str, path: Path | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 300.0
+    ) -> Saved:
+        """Write the file of a received message to `path`; it appears there whole or not at all. See `fetch`."""
+        return await self._transport.fetcher.fetch_to(media, path, max_bytes=max_bytes, timeout_s=timeout_s)
 
     async def run(self, call: Call) -> Answer:
         """Send a ready call, as the ledger does with stored ones. The rules are not asked again.

@@ -174,7 +174,7 @@ class Fetcher:
         _check_headers(headers, goal, content)
         async with (
             _limited(goal, timeout_s),
-            self._session(goal, await self._admitted(goal)) as session,
+            self._session(goal, await self.admitted(goal)) as session,
             session.put(_url(goal), headers=headers, data=BytesIO(content), allow_redirects=False) as answer,
         ):
             _expect_success(answer, goal)
@@ -186,7 +186,7 @@ class Fetcher:
         async with _limited(goal, timeout_s):
             is_own = goal.origin.is_same(self._own)
             for _ in range(MAX_REDIRECTS + 1):
-                addresses = await self._admitted(goal, may_be_own=is_own)
+                addresses = await self.admitted(goal, may_be_own=is_own)
                 async with (
                     self._session(goal, addresses) as session,
                     session.get(_url(goal), headers=_ASKED, allow_redirects=False) as answer,
@@ -200,9 +200,11 @@ class Fetcher:
                 is_own = is_own and goal.origin.is_same(before.origin)
             raise FetchRefused(f"{goal.origin} redirects more than {MAX_REDIRECTS} times.")
 
-    async def _admitted(self, goal: Target, *, may_be_own: bool = True) -> Sequence[str]:
-        """The addresses a connection may go to.
+    async def admitted(self, goal: Target, *, may_be_own: bool = True) -> Sequence[str]:
+        """The addresses a connection may go to, looked up and checked now; `CheckedAddresses` keeps it to them.
 
+        Args:
+            may_be_own: False where a stranger chose the target: our own origin is checked as any other then.
         Raises:
             FetchRefused: this is not an origin to go to, or one of its addresses is not public.
             FetchFailed: it has no address.
@@ -227,7 +229,7 @@ class Fetcher:
         import aiohttp
 
         connector = aiohttp.TCPConnector(
-            resolver=cast("AbstractResolver", _Checked(addresses)),
+            resolver=cast("AbstractResolver", CheckedAddresses(addresses)),
             use_dns_cache=False,
             force_close=True,
             ssl=_tls() if goal.origin.scheme == "https" else True,
@@ -292,8 +294,8 @@ def _url(goal: Target) -> URL:
     )
 
 
-class _Checked:
-    """An aiohttp resolver that only knows what has been checked."""
+class CheckedAddresses:
+    """A resolver for aiohttp's connector that knows these addresses and asks nobody: what was checked is reached."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self._addresses = addresses

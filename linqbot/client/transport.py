@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from urllib.parse import urlencode
 from urllib.request import getproxies, proxy_bypass
 from uuid import uuid4
@@ -29,9 +29,13 @@ from pydantic_core import from_json, to_json
 from linqbot.client.addresses import UnsafeURL, target
 from linqbot.client.call import Answer, Call
 from linqbot.client.envelope import error_for
+from linqbot.client.fetch import CheckedAddresses, Fetcher, FetchFailed, FetchRefused
 from linqbot.client.retry import Failure, pause_s
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractResolver
 
 HttpTransport: TypeAlias = httpx.AsyncBaseTransport
 """What a test or the emulator may put in place of the network."""
@@ -72,6 +76,7 @@ class Transport:
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._origin = _origin(self.base_url)
+        self.fetcher = Fetcher(self.base_url)
         self._api_key = api_key
         self._timeout_s = timeout_s
         # The whole attempt has a limit of its own; what is left to the transport is the handshake.
@@ -147,11 +152,21 @@ class Transport:
         if is_own or self._is_given:
             yield self._open()
             return
-        http = _network(httpx.URL(f"{goal}/"))
+        http = _network(httpx.URL(f"{goal}/"), await self._admitted(url))
         try:
             yield http
         finally:
             await http.aclose()
+
+    async def _admitted(self, url: str) -> Sequence[str] | None:
+        """The checked addresses of an upload's host; None where a proxy of the environment looks them up."""
+        goal = target(url)
+        if _environment_proxy(httpx.URL(f"{goal.origin}/")) is not None:
+            return None
+        try:
+            return await self.fetcher.admitted(goal)
+        except (FetchRefused, FetchFailed) as error:
+            raise LinqApiError(f"the address for the upload is not used. {error}", call=_UPLOAD.name) from None
 
     async def _repeated(self, call: Call, attempt_once: Callable[[Call], Awaitable[Answer | Failure]]) -> Answer:
         attempt = 0
@@ -224,7 +239,7 @@ class Transport:
         return self._http
 
 
-def _network(origin: httpx.URL) -> HttpTransport:
+def _network(origin: httpx.URL, addresses: Sequence[str] | None = None) -> HttpTransport:
     """The real network: keep-alive, verified TLS, and the environment's proxy."""
     import aiohttp
     from httpx_aiohttp import AiohttpTransport
@@ -234,7 +249,8 @@ def _network(origin: httpx.URL) -> HttpTransport:
     proxy = _environment_proxy(origin)
 
     def session() -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=tls)
+        resolver = None if addresses is None else cast("AbstractResolver", CheckedAddresses(addresses))
+        connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=tls, resolver=resolver)
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), proxy=proxy)
 
     return AiohttpTransport(client=session, verify=tls)

@@ -46,6 +46,7 @@ def create_app(
     allow_legacy_signatures: bool = False,
     max_body_bytes: int = 1 << 20,
     drain_s: float = 20.0,
+    log_tracebacks: bool = False,
 ) -> Starlette:
     """An ASGI app that receives Linq's webhooks and runs `bot` on them.
 
@@ -57,6 +58,7 @@ def create_app(
         concurrency: How many chats are handled at once.
         allow_legacy_signatures: Accept the older `X-Webhook-*` headers when the new ones are absent.
         drain_s: How long running handlers may take to end when the app stops.
+        log_tracebacks: Log what failing handlers raised in full. Tracebacks quote messages: for your own terminal.
     Raises:
         ConfigError: no secret, or one that is not base64.
         BotError: a handler can never run.
@@ -69,7 +71,7 @@ def create_app(
     clock = clock or SystemClock()
     patience = patience or Patience()
     dispatcher = Dispatcher(bot, clock, deadline_s=patience.deadline_s)
-    turns = Turns(dispatcher, client, storage, clock, Pace(clock), patience)
+    turns = Turns(dispatcher, client, storage, clock, Pace(clock), patience, log_tracebacks)
     worker = Worker(turns, storage, clock, concurrency=concurrency)
     webhook = WebhookEndpoint(
         storage,

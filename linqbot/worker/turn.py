@@ -87,6 +87,7 @@ class Turns:
     clock: Clock
     pace: Pace
     patience: Patience = Patience()
+    log_tracebacks: bool = False
 
     async def run(self, lease: Lease) -> None:
         """Handle a claimed delivery and finish it.
@@ -197,6 +198,8 @@ class Turns:
             "attempt": failures,
             "error": type(error).__name__,
             "at": _place(error),
+            # A traceback quotes what the handler was given, so it is for one's own terminal.
+            "exc_info": error if self.log_tracebacks else None,
         }
         if failures >= attempts:
             log.error("turn.buried", **facts)

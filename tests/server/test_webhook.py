@@ -7,8 +7,10 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import forgeries
 import httpx
 import pytest
 from rooms import Linq, text_body
@@ -17,10 +19,12 @@ from starlette.routing import Mount
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
+from linqbot.clock import SystemClock
 from linqbot.errors import ConfigError, StorageBusy, StorageUnavailable
 from linqbot.events.event import Event, UnknownEvent
 from linqbot.server.app import create_app, running
 from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.sqlite import SQLiteStorage
 from linqbot.webhooks import sign, sign_legacy
 
 pytestmark = pytest.mark.anyio
@@ -35,7 +39,7 @@ class House:
     def __init__(self, **settings: Any) -> None:
         self.seen: list[Event] = []
         self.linq = Linq()
-        self.storage = MemoryStorage()
+        self.storage: MemoryStorage | SQLiteStorage = MemoryStorage()
         bot = Bot(read=False, typing=False, groups="all", max_age_s=None)
 
         @bot.on(Event, late=True)
@@ -258,3 +262,53 @@ async def test_a_slow_body_is_not_waited_for(house: House, monkeypatch: pytest.M
         scope = {"type": "http", "method": "POST", "headers": [], "path": PATH}
         await webhook(scope, receive, send)
     assert answers[-1] == 503
+
+
+async def test_while_secrets_are_rotated_no_delivery_is_refused() -> None:
+    old, new = SECRET, "whsec_" + "QUJD" * 10
+    house = House()
+    house.app = create_app(Bot(), client=house.linq.client, storage=house.storage, secrets=[new, old])
+    async with house.open() as http:
+
+        async def deliver(n: int) -> int:
+            body = text_body(str(n))
+            headers = signed(body, webhook_id=f"msg_{n}", secret=old if n % 2 else new)
+            return (await http.post(PATH, content=body, headers=headers)).status_code
+
+        assert set(await asyncio.gather(*(deliver(n) for n in range(200)))) == {200}
+
+
+async def test_a_captured_delivery_is_run_once_however_often_it_is_replayed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body, start = text_body(), 1_800_000_000
+    headers = signed(body, at=start)
+    seen: list[Event] = []
+    statuses: dict[float, int] = {}
+    for after_restart in (False, True):
+        house = House()
+        house.storage = SQLiteStorage(tmp_path / "bot.db")
+        bot = Bot(read=False, typing=False, max_age_s=None)
+        bot.on(Event, late=True)(_noting(seen))
+        house.app = create_app(bot, client=house.linq.client, storage=house.storage, secrets=[SECRET])
+        async with house.open() as http:
+            for later_s in (0, 1, 299, 301):
+                monkeypatch.setattr(SystemClock, "now", lambda _, at=start + later_s: float(at))
+                answer = await http.post(PATH, content=body, headers=headers)
+                statuses[later_s + 1000 * after_restart] = answer.status_code
+            await house.handled()
+    assert set(statuses.values()) == {200}
+    assert len(seen) == 1
+
+
+def _noting(seen: list[Event]) -> Any:
+    async def note(event: Event, ctx: Context) -> None:
+        seen.append(event)
+
+    return note
+
+
+async def test_no_forgery_of_twenty_thousand_is_stored() -> None:
+    stored, statuses = await forgeries.run(20_000)
+    assert stored == 0
+    assert statuses[200] == 1

@@ -1,0 +1,281 @@
+"""The front door of a real `linqbot serve`: slow, endless and too many clients, a full disk, a full backlog.
+
+Memory is read from /proc, so these run on Linux.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import signal
+import socket
+import statistics
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from crash import SECRET, Served, free_port
+
+from linqbot.webhooks import sign
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="reads memory from /proc and sets limits with prlimit"),
+]
+
+MIB = 1 << 20
+BOT = """
+import asyncio
+from pathlib import Path
+
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot(read=False, typing=False, max_age_s=None)
+handled = Path("handled").open("a", buffering=1)
+
+
+@bot.on_message
+async def note(message: MessageReceived, ctx: Context) -> None:
+    while Path("blocked").exists():
+        await asyncio.sleep(0.02)
+    handled.write(message.text + "\\n")
+"""
+
+
+class Door:
+    """A bot being served, and Linq's side of its webhook."""
+
+    def __init__(self, folder: Path, served: Served, http: httpx.AsyncClient) -> None:
+        self.folder = folder
+        self._served = served
+        self._http = http
+
+    @property
+    def pid(self) -> int:
+        assert self._served.process is not None
+        return self._served.process.pid
+
+    @property
+    def port(self) -> int:
+        return int(self._served.url.rpartition(":")[2])
+
+    async def deliver(self, text: str, chat: str = "9d3c7a34-51ab-4c59-8b57-0c2f2ff0f0aa") -> httpx.Response:
+        """One delivery, as Linq signs and sends it."""
+        body = received(text, chat)
+        return await self._http.post(f"{self._served.url}/webhooks/linq", content=body, headers=signed(body))
+
+    async def waiting(self) -> int:
+        return int((await self._http.get(f"{self._served.url}/readyz")).json()["waiting"])
+
+    async def idle(self) -> None:
+        """Return when everything accepted was handled."""
+        async with asyncio.timeout(30):
+            while await self.waiting():
+                await asyncio.sleep(0.05)
+
+    def handled(self) -> Counter[str]:
+        return Counter((self.folder / "handled").read_text().split())
+
+    def memory(self, kind: str = "VmRSS") -> int:
+        """Bytes now; `VmHWM` is the most there ever was."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith(kind))
+
+    def connect(self, sent: bytes = b"") -> socket.socket:
+        client = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        client.sendall(sent)
+        return client
+
+
+@asynccontextmanager
+async def front_door(folder: Path, *, files: int | None = None) -> AsyncIterator[Door]:
+    """Serve a bot that may open so many files, and see it stop gently at the end."""
+    (folder / "bot.py").write_text(BOT)
+    linq = {"LINQ_API_V3_API_KEY": "key", "LINQ_API_V3_BASE_URL": "http://127.0.0.1:1", "LINQ_WEBHOOK_SECRET": SECRET}
+    served = Served(folder, "bot", free_port(), "serve", "bot.py", **linq)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, before[1]))  # what it is born with
+    try:
+        await served.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert served.process is not None
+    try:
+        async with httpx.AsyncClient(timeout=30, trust_env=False, limits=httpx.Limits(max_connections=16)) as http:
+            await served.up(http, "/readyz")
+            yield Door(folder, served, http)
+        assert await served.kill(signal.SIGTERM) == 0, (folder / "bot.log").read_text()
+    finally:
+        if served.process.returncode is None:
+            await served.kill()
+        served._log.close()
+
+
+def received(text: str, chat: str) -> bytes:
+    line = {"id": str(uuid.uuid4()), "handle": "+12025550100", "service": "iMessage", "is_me": True}
+    person = {"id": str(uuid.uuid4()), "handle": "+14155550142", "service": "iMessage", "is_me": False}
+    data = {
+        "id": str(uuid.uuid4()),
+        "chat": {"id": chat, "is_group": False, "owner_handle": line},
+        "direction": "inbound",
+        "sender_handle": person,
+        "parts": [{"type": "text", "value": text}],
+        "service": "iMessage",
+    }
+    event = {"api_version": "v3", "webhook_version": "2026-02-03", "event_type": "message.received"}
+    return json.dumps(event | {"event_id": str(uuid.uuid4()), "data": data}).encode()
+
+
+def signed(body: bytes) -> dict[str, str]:
+    event_id, now = json.loads(body)["event_id"], int(time.time())
+    signature = sign(body, webhook_id=event_id, timestamp=now, secret=SECRET)
+    return {"webhook-id": event_id, "webhook-timestamp": str(now), "webhook-signature": signature}
+
+
+def is_closed(client: socket.socket) -> bool:
+    """Whether the other side has closed, which it must do without an answer, or with 503."""
+    try:
+        said = client.recv(4096)
+    except ConnectionResetError:
+        return True
+    return said == b"" or said.startswith(b"HTTP/1.1 503")
+
+
+HEAD = b"POST /webhooks/linq HTTP/1.1\r\nhost: bot\r\ncontent-type: application/json\r\n"
+SLOW = [b"", HEAD, HEAD[:20], HEAD + b"content-length: 900\r\n\r\n" + b"{" * 400]
+
+
+@pytest.fixture
+def many_files() -> None:
+    """Let this process hold a thousand sockets, which is more than many systems allow at first."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 4096:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+
+
+@pytest.mark.usefixtures("many_files")
+async def test_a_thousand_slow_sockets_change_nothing_for_healthy_deliveries(tmp_path: Path) -> None:
+    for name in ("roomy", "cramped"):
+        (tmp_path / name).mkdir()
+    async with front_door(tmp_path / "roomy") as roomy, front_door(tmp_path / "cramped", files=400) as cramped:
+        await asyncio.gather(_beside_slow_sockets(roomy), _beside_slow_sockets(cramped))
+
+
+async def _beside_slow_sockets(door: Door) -> None:
+    alone = await _healthy(door, "alone", 100)
+    before = door.memory()
+    slow = [door.connect(SLOW[n % len(SLOW)]) for n in range(1000)]
+    beside = await _healthy(door, "beside", 300)
+    grown = door.memory("VmHWM") - before
+    assert grown < 64 * MIB
+    print(f"{door.folder.name}: median {1000 * alone:.1f} ms alone, {1000 * beside:.1f} ms beside 1000 slow sockets")
+    print(f"{door.folder.name}: {grown / MIB:.1f} MiB more memory at most")
+    assert all(await asyncio.gather(*(asyncio.to_thread(is_closed, client) for client in slow)))
+    for client in slow:
+        client.close()
+    await door.idle()
+    assert door.handled() == {
+        f"{name}{n}": 1 for name, count in (("alone", 100), ("beside", 300)) for n in range(count)
+    }
+
+
+async def _healthy(door: Door, name: str, count: int) -> float:
+    """Deliver, four at a time, and every one gets its 200 at the first attempt; the median of their seconds."""
+    took: list[float] = []
+
+    async def some(numbers: range) -> None:
+        for n in numbers:
+            started = time.perf_counter()
+            answer = await door.deliver(f"{name}{n}", chat=str(uuid.uuid4()))
+            assert answer.status_code == 200
+            took.append(time.perf_counter() - started)
+
+    await asyncio.gather(*(some(range(first, count, 4)) for first in range(4)))
+    return statistics.median(took)
+
+
+async def test_an_endless_body_is_cut_off_after_a_megabyte_with_flat_memory(tmp_path: Path) -> None:
+    async with front_door(tmp_path) as door:
+        await _healthy(door, "before", 50)
+        before = door.memory()
+        for _ in range(5):
+            sent = await asyncio.to_thread(_send_chunks, door, 64 * MIB)
+            # What it sent beyond a megabyte lies in the sockets' buffers.
+            assert sent < 32 * MIB
+        grown = door.memory("VmHWM") - before
+        assert grown < 8 * MIB
+        print(f"endless bodies: {grown / MIB:.1f} MiB more memory at most")
+        assert (await door.deliver("after")).status_code == 200
+
+
+def _send_chunks(door: Door, size: int) -> int:
+    """Send a chunked body until the server will not have more; how much that was."""
+    chunk = b"10000\r\n" + b"x" * (1 << 16) + b"\r\n"
+    sent = 0
+    with door.connect(HEAD + b"transfer-encoding: chunked\r\n\r\n") as client:
+        try:
+            while sent < size:
+                client.sendall(chunk)
+                sent += 1 << 16
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+    return sent
+
+
+async def test_a_full_disk_is_answered_503_until_there_is_room_again(tmp_path: Path) -> None:
+    async with front_door(tmp_path) as door:
+        accepted = [f"before{n}" for n in range(20)]
+        for text in accepted:
+            assert (await door.deliver(text)).status_code == 200
+        _, hard = resource.prlimit(door.pid, resource.RLIMIT_FSIZE)
+        full = (tmp_path / "linqbot.db-wal").stat().st_size
+        resource.prlimit(door.pid, resource.RLIMIT_FSIZE, (full, hard))
+        before, refused = door.memory(), 0
+        for n in range(300):
+            answer = await door.deliver(f"full{n}", chat=str(uuid.uuid4()))
+            assert answer.status_code in {200, 503}
+            if answer.status_code == 200:
+                accepted.append(f"full{n}")  # there was still room in the file
+            else:
+                assert int(answer.headers["retry-after"]) > 0
+                refused += 1
+        assert refused > 200
+        assert (await door.deliver("still full")).status_code == 503
+        assert door.memory("VmHWM") - before < 16 * MIB
+        resource.prlimit(door.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        for n in range(20):
+            assert (await door.deliver(f"after{n}")).status_code == 200
+            accepted.append(f"after{n}")
+        await door.idle()
+        assert door.handled() == dict.fromkeys(accepted, 1)
+
+
+async def test_a_chat_whose_backlog_is_full_is_answered_503_and_no_other_chat_is(tmp_path: Path) -> None:
+    async with front_door(tmp_path) as door:
+        (tmp_path / "blocked").touch()
+        statuses: dict[str, int] = {}
+
+        async def some(numbers: range) -> None:
+            for n in numbers:
+                answer = await door.deliver(f"n{n}")
+                statuses[f"n{n}"] = answer.status_code
+                assert answer.status_code == 200 or int(answer.headers["retry-after"]) > 0
+
+        await asyncio.gather(*(some(range(first, 1100, 16)) for first in range(16)))
+        assert Counter(statuses.values()) == {200: 1000, 503: 100}
+        assert (await door.deliver("elsewhere", chat=str(uuid.uuid4()))).status_code == 200
+        (tmp_path / "blocked").unlink()
+        await door.idle()
+        assert (await door.deliver("again")).status_code == 200
+        await door.idle()
+        accepted = [text for text, status in statuses.items() if status == 200]
+        assert door.handled() == dict.fromkeys([*accepted, "elsewhere", "again"], 1)
