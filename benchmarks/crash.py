@@ -210,8 +210,9 @@ async def run(deliveries: int, kills: int, *, seed: int = 0, folder: Path | None
             await arriving
             await settled(http, bot.url)
             report.posts = load.posts
+            said = await replies(http, emulator.url)
             for chat, numbers in load.said.items():
-                _compare(report, chat, numbers, await replies(http, emulator.url, chat))
+                _compare(report, chat, numbers, said[chat])
     report.seconds = time.monotonic() - started
     return report
 
@@ -260,11 +261,13 @@ async def settled(http: httpx.AsyncClient, bot: str) -> None:
             await asyncio.sleep(0.1)
 
 
-async def replies(http: httpx.AsyncClient, emulator: str, chat: str) -> list[str]:
-    """What the bot wrote into a chat, in order."""
-    state = (await http.get(f"{emulator}/emulator/state")).json()
-    messages = next(entry["messages"] for entry in state["chats"] if entry["id"] == chat)
-    return [message["parts"][0]["value"] for message in messages if message["is_from_me"]]
+async def replies(http: httpx.AsyncClient, emulator: str) -> dict[str, list[str]]:
+    """What the bot wrote into each chat, in order."""
+    state = (await http.get(f"{emulator}/emulator/state", timeout=300)).json()
+    return {
+        chat["id"]: [message["parts"][0]["value"] for message in chat["messages"] if message["is_from_me"]]
+        for chat in state["chats"]
+    }
 
 
 def _compare(report: Report, chat: str, numbers: list[str], replies: list[str]) -> None:

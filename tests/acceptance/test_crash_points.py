@@ -88,5 +88,6 @@ async def test_a_death_between_any_two_steps_loses_and_doubles_nothing(tmp_path:
             await arriving
         await bot.up(http, "/readyz")
         await crash.settled(http, bot.url)
-        said = {point: await crash.replies(http, emulator.url, chat) for chat, point in zip(chats, POINTS, strict=True)}
+        replies = await crash.replies(http, emulator.url)
+        said = {point: replies[chat] for chat, point in zip(chats, POINTS, strict=True)}
     assert said == {point: ["one 0", "two 0"] for point in POINTS}
