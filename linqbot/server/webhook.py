@@ -29,6 +29,7 @@ class WebhookEndpoint:
         clock: Wall time: what it is compared with was signed by somebody else's clock.
         max_body_bytes: Counted while reading, so that no header can lie about it.
         body_timeout_s: Longest a body may take to arrive.
+        max_held_bytes: Of all bodies together that are not whole yet: slow senders must not fill the memory.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class WebhookEndpoint:
         allow_legacy: bool = False,
         max_body_bytes: int = 1 << 20,
         body_timeout_s: float = 10.0,
+        max_held_bytes: int = 64 << 20,
     ) -> None:
         self._inbox = inbox
         self._secrets = secrets
@@ -47,6 +49,8 @@ class WebhookEndpoint:
         self._allow_legacy = allow_legacy
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
+        self._max_held_bytes = max_held_bytes
+        self._held_bytes = 0
         self.is_open = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,9 +64,9 @@ class WebhookEndpoint:
     async def _receive(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             body = await self._body(receive)
-        except (TimeoutError, ConnectionError):
-            log.warning("delivery.incomplete", timeout_s=self._body_timeout_s)
-            await _later(send)
+        except (TimeoutError, ConnectionError, MemoryError) as error:
+            log.warning("delivery.incomplete", error=type(error).__name__, timeout_s=self._body_timeout_s)
+            await _later(send, close=True)
             return
         if body is None:
             log.error("delivery.too_large", max_body_bytes=self._max_body_bytes)
@@ -85,6 +89,7 @@ class WebhookEndpoint:
 
         Raises:
             TimeoutError, ConnectionError: it did not come.
+            MemoryError: too many bodies are on their way at once.
         """
         message = await receive()
         if message["type"] == "http.request" and not message.get("more_body"):
@@ -95,15 +100,22 @@ class WebhookEndpoint:
 
     async def _rest(self, message: Message, receive: Receive) -> bytes | None:
         body = bytearray()
-        while True:
-            if message["type"] == "http.disconnect":
-                raise ConnectionError("The sender went away before its body was whole.")
-            body += message.get("body", b"")
-            if len(body) > self._max_body_bytes:
-                return None
-            if not message.get("more_body"):
-                return bytes(body)
-            message = await receive()
+        try:
+            while True:
+                if message["type"] == "http.disconnect":
+                    raise ConnectionError("The sender went away before its body was whole.")
+                chunk = message.get("body", b"")
+                body += chunk
+                self._held_bytes += len(chunk)
+                if len(body) > self._max_body_bytes:
+                    return None
+                if not message.get("more_body"):
+                    return bytes(body)
+                if self._held_bytes > self._max_held_bytes:
+                    raise MemoryError("Too many bodies are on their way at once.")
+                message = await receive()
+        finally:
+            self._held_bytes -= len(body)
 
     async def _store(self, delivery: Delivery, send: Send) -> None:
         try:

@@ -264,6 +264,40 @@ async def test_a_slow_body_is_not_waited_for(house: House, monkeypatch: pytest.M
     assert answers[-1] == 503
 
 
+async def test_bodies_that_trickle_in_cannot_fill_the_memory(house: House) -> None:
+    webhook = next(route.app for route in house.app.routes if getattr(route, "path", "") == PATH)  # type: ignore[attr-defined]
+    webhook._max_held_bytes = 5000
+    go, statuses = asyncio.Event(), list[int]()
+
+    async def trickle() -> None:
+        sent = False
+
+        async def receive() -> dict[str, Any]:
+            nonlocal sent
+            if not sent:
+                sent = True
+                return {"type": "http.request", "body": b"x" * 1000, "more_body": True}
+            await go.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        await webhook({"type": "http", "method": "POST", "headers": [], "path": PATH}, receive, send)
+
+    async with house.open() as http:
+        slow = [asyncio.ensure_future(trickle()) for _ in range(8)]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert statuses == [503] * 3
+        body = text_body()
+        assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 200
+        go.set()
+        await asyncio.gather(*slow)
+        assert webhook._held_bytes == 0
+
+
 async def test_while_secrets_are_rotated_no_delivery_is_refused() -> None:
     old, new = SECRET, "whsec_" + "QUJD" * 10
     house = House()
