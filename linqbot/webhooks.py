@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from linqbot.errors import ConfigError, InvalidSignature, StaleSignature
@@ -119,10 +119,10 @@ def verify(
     if not (signature and webhook_id and timestamp):
         missing = [n for n in ("webhook-id", "webhook-timestamp", "webhook-signature") if not headers.get(n)]
         raise InvalidSignature(f"The POST has no {' and no '.join(missing)} header, so it cannot be from Linq.")
-    # base64 is decoded before comparing, not the digest encoded: what is compared then has one form only.
-    given = [_decoded(entry[3:]) for entry in signature.split(" ") if entry.startswith("v1,")]
+    # Compared as base64 text, not decoded: several texts decode to the same bytes, and only one was sent.
+    given = [entry[3:].encode("latin-1", "replace") for entry in signature.split(" ") if entry.startswith("v1,")]
     content = _content(webhook_id, timestamp, body)
-    if not _any_fits([secret.key for secret in secrets], content, given):
+    if not _any_fits((base64.b64encode(hmac.digest(secret.key, content, "sha256")) for secret in secrets), given):
         raise InvalidSignature(
             "The signature fits none of our secrets. If the subscription was made anew, "
             "LINQ_WEBHOOK_SECRET must hold its new secret."
@@ -134,13 +134,11 @@ def _verify_legacy(
     headers: Mapping[str, str], body: bytes, secrets: Sequence[Secret], now: float, tolerance_s: int
 ) -> Verified:
     timestamp = headers.get("x-webhook-timestamp", "")
-    try:
-        given = bytes.fromhex(headers["x-webhook-signature"].removeprefix("sha256="))
-    except ValueError:
-        given = b""
+    given = headers["x-webhook-signature"].removeprefix("sha256=").encode("latin-1", "replace")
+    content = timestamp.encode("latin-1", "replace") + b"." + body
     # Linq's page says the key is the secret as shown, and was written before secrets were base64: both are tried.
-    keys = [key for secret in secrets for key in (secret.shown, secret.key)]
-    if not _any_fits(keys, timestamp.encode("latin-1", "replace") + b"." + body, [given]):
+    keys = (key for secret in secrets for key in (secret.shown, secret.key))
+    if not _any_fits((hmac.digest(key, content, "sha256").hex().encode() for key in keys), [given]):
         raise InvalidSignature("The X-Webhook-Signature header fits none of our secrets.")
     return Verified(headers.get("webhook-id", ""), signed_id=False, timestamp=_near(timestamp, now, tolerance_s))
 
@@ -149,21 +147,13 @@ def _content(webhook_id: str, timestamp: str, body: bytes) -> bytes:
     return f"{webhook_id}.{timestamp}.".encode("latin-1", "replace") + body
 
 
-def _any_fits(keys: Sequence[bytes], content: bytes, given: Sequence[bytes]) -> bool:
-    for key in keys:
-        wanted = hmac.digest(key, content, "sha256")
-        for digest in given:
+def _any_fits(wanted: Iterable[bytes], given: Sequence[bytes]) -> bool:
+    for signature in wanted:
+        for candidate in given:
             # compare_digest, not ==: equality stops at the first wrong byte, and the time taken tells which one.
-            if hmac.compare_digest(wanted, digest):
+            if hmac.compare_digest(signature, candidate):
                 return True
     return False
-
-
-def _decoded(encoded: str) -> bytes:
-    try:
-        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        return b""
 
 
 def _near(timestamp: str, now: float, tolerance_s: int) -> int:
