@@ -109,7 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=100_000)
     given = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(60))  # each forgery is a warning
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))  # each forgery is a warning
     started = time.monotonic()
     stored, statuses = asyncio.run(run(given.count))
     shown = ", ".join(f"{times} × {status}" for status, times in statuses.most_common())
