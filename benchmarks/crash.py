@@ -117,6 +117,7 @@ class Load:
         self.target = target + "/webhooks/linq"
         self.random = random.Random(seed)
         self._http = http
+        self._at_once = asyncio.Semaphore(CHATS_AT_ONCE)
         self.posts = 0
         self.said = {chat: [str(n) for n in range(i, count, len(chats))] for i, chat in enumerate(chats)}
 
@@ -126,10 +127,11 @@ class Load:
                 group.create_task(self._chat(chat, numbers))
 
     async def _chat(self, chat: str, numbers: list[str]) -> None:
-        for number in numbers:
-            body = _received(chat, number)
-            copies = 2 if self.random.random() < 0.1 else 1
-            await asyncio.gather(*(self._deliver(body) for _ in range(copies)))
+        async with self._at_once:
+            for number in numbers:
+                body = _received(chat, number)
+                copies = 2 if self.random.random() < 0.1 else 1
+                await asyncio.gather(*(self._deliver(body) for _ in range(copies)))
 
     async def _deliver(self, body: bytes) -> None:
         event_id = json.loads(body)["event_id"]
@@ -166,6 +168,7 @@ def _received(chat: str, text: str) -> bytes:
     return json.dumps(event | {"event_id": str(uuid.uuid4()), "data": data}).encode()
 
 
+CHATS_AT_ONCE = 40
 PER_CHAT = 20
 """Deliveries of one chat. Linq lets a line send a person 30 messages a minute, and a third is answered twice."""
 
