@@ -38,13 +38,21 @@ def _split(value: Any) -> Any:
 List = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
+def _without_version(value: Any) -> Any:
+    # Linq's own pages show addresses with /v3; the client adds it.
+    return value.rstrip("/").removesuffix("/v3") if isinstance(value, str) else value
+
+
+BaseUrl = Annotated[str, BeforeValidator(_without_version)]
+
+
 class Settings(BaseModel):
     """Everything that can be set, each with its default. `linqbot serve --help` prints this list."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     api_key: str | None = Field(None, repr=False, description="Bearer token of your Linq account")
-    base_url: str = Field("https://api.linqapp.com/api/partner", description="Where Linq's API is")
+    base_url: BaseUrl = Field("https://api.linqapp.com/api/partner", description="Where Linq's API is")
     webhook_secrets: List = Field((), repr=False, description="Signing secrets, comma-separated while rotating")
     storage: str = Field("sqlite:///linqbot.db", description="sqlite:///PATH, or memory:// which forgets")
     keep_days: float = Field(

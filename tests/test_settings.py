@@ -51,3 +51,7 @@ def test_a_settings_file_that_was_named_must_be_there() -> None:
 
 def test_others_variables_are_none_of_our_business() -> None:
     from_env({"LINQBOT_METRICS_BUCKETS": "1", "PATH": "/bin"})
+
+
+def test_the_base_url_may_be_written_with_its_version() -> None:
+    assert from_env({"LINQ_API_V3_BASE_URL": "http://127.0.0.1:4010/v3/"}).base_url == "http://127.0.0.1:4010"

@@ -48,6 +48,7 @@ class Dispatcher:
         self._entry = _around(self._route, bot.middleware)
         self._told: set[str] = set()
         self._loops = LoopBreaker()
+        self._looping: set[str] = set()
         self._hints: set[asyncio.Task[None]] = set()
 
     def context(self, event: Event, client: Client, later: Later | None = None) -> Context:
@@ -78,7 +79,7 @@ class Dispatcher:
 
     async def _route(self, event: Event, ctx: Context) -> None:
         if (reason := self._unwanted(event)) is not None:
-            log.debug("event.ignored", type=event.type, event_id=event.event_id, reason=reason)
+            self._tell(f"ignored: {reason}", "event.ignored", event, reason=reason)
             return
         if self._is_loop(event):
             return
@@ -120,8 +121,17 @@ class Dispatcher:
             return False
         sent_at = self._clock.now() if event.sent_at is None else event.sent_at.timestamp()
         if not self._loops.heard(event.chat_id, event.text, sent_at):
+            self._looping.discard(event.chat_id)
             return False
-        log.error("loop.broken", event_id=event.event_id, chat_id=event.chat_id)
+        if event.chat_id not in self._looping:
+            self._looping.add(event.chat_id)
+            log.error(
+                "loop.broken",
+                event_id=event.event_id,
+                chat_id=event.chat_id,
+                why="Each message came within seconds of our reply and said nothing new, as from another bot. It is "
+                "answered again once it says something else, or later. Bot(loop_breaker=False) turns this off.",
+            )
         return True
 
     def _is_late(self, event: Event) -> bool:
@@ -152,19 +162,28 @@ class Dispatcher:
         return None
 
     def _unhandled(self, event: Event) -> None:
-        # What our own sends cause, receipts above all, needs no handler for a bot to be whole.
-        if event.type in self._told or event.is_own:
+        # What our own sends cause, receipts above all, needs no handler for a bot to be whole; nor does a new chat.
+        if event.is_own or event.type == "chat.created":
             log.debug("event.unhandled", type=event.type, event_id=event.event_id)
             return
-        self._told.add(event.type)
-        name = type(event).__name__
-        function = "on_" + re.sub(r"\W+", "_", event.type)
-        log.info(
-            "event.unhandled",
-            type=event.type,
-            event_id=event.event_id,
-            to_handle_it=f"@bot.on({name})\nasync def {function}(event: {name}, ctx: Context) -> None:\n    ...",
+        if tried := [route.name for route, _ in self._routes_for(type(event))]:
+            self._tell(f"unmatched: {event.type}", "event.unmatched", event, tried=tried)
+            return
+        kind = type(event)
+        function = "on_" + (re.sub(r"\W+", "_", event.type) or "unknown")
+        code = (
+            f"from {kind.__module__} import {kind.__name__}\n\n"
+            f"@bot.on({kind.__name__})\nasync def {function}(event: {kind.__name__}, ctx: Context) -> None:\n    ..."
         )
+        self._tell(f"unhandled: {event.type}", "event.unhandled", event, to_handle_it=code)
+
+    def _tell(self, what: str, name: str, event: Event, **facts: object) -> None:
+        """Log something once where it is seen, and after that for whoever looks closely."""
+        if what in self._told:
+            log.debug(name, type=event.type, event_id=event.event_id)
+        else:
+            self._told.add(what)
+            log.info(name, type=event.type, event_id=event.event_id, **facts)
 
     def _refuse_unreachable(self) -> None:
         catch_alls: list[Route] = []

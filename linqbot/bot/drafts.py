@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
+from linqbot.errors import BotError
 from linqbot.types.message import (
     AppClipPart,
     AppPart,
@@ -22,6 +23,7 @@ Content: TypeAlias = str | SaidPart | MessageContent
 """What can be said: text, a part, or a whole message with everything set by hand."""
 
 _ALONE = (LinkPart, AppPart, AppClipPart)
+_SAYABLE = (str, TextPart, MediaPart, *_ALONE)
 
 
 def bubbles(
@@ -49,6 +51,10 @@ def _grouped(content: Iterable[Content]) -> list[Sequence[Part] | MessageContent
         if isinstance(said, MessageContent):
             groups.append(said)
             continue
+        if not isinstance(said, _SAYABLE):
+            raise BotError(
+                f"A {type(said).__name__} cannot be said. Say a str, a part such as MediaPart, or a MessageContent."
+            )
         part = TextPart(value=said) if isinstance(said, str) else said
         last = groups[-1] if groups else None
         if isinstance(last, list) and _may_follow(last, part):

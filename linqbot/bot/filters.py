@@ -68,6 +68,9 @@ class Filter(Generic[E_contra]):
     def __invert__(self) -> Filter[E_contra]:
         return Filter(lambda event: not self._fits(event), f"~{self.name}")
 
+    def __bool__(self) -> bool:
+        raise BotError(f"{self!r} has no truth of its own. Combine filters with &, | and ~, not with and, or and not.")
+
     def __repr__(self) -> str:
         return f"<filter {self.name}>"
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import anyio.to_thread
 
-from linqbot.bot.context import Context
+from linqbot.bot.context import Context, Sent
 from linqbot.bot.drafts import Content
 from linqbot.bot.filters import Filter, Fit
 from linqbot.errors import BotError
@@ -61,7 +61,7 @@ async def call(handler: Handler[Any], event: Event, ctx: Context) -> None:
         said = await anyio.to_thread.run_sync(handler, event, ctx, abandon_on_cancel=True)
         if inspect.isawaitable(said):
             said = await said
-    if said is None:
+    if said is None or isinstance(said, Sent):  # `return await ctx.reply(…)` has said it already
         return
     for content in [said] if _is_one(said) else said:
         await ctx.reply(content)
@@ -99,6 +99,8 @@ def check(handler: Any, event: type[Event]) -> str:
             f"async def {name.rpartition('.')[2].rpartition(':')[2]}(event: {event.__name__}, ctx: Context) -> None"
         )
     wanted = _annotation_of_event(handler)
+    if wanted is Context:
+        raise BotError(f"Handler {name} takes (ctx, event); it is called with the event first: (event, ctx).")
     if isinstance(wanted, type) and issubclass(wanted, Event) and not issubclass(event, wanted):
         raise BotError(
             f"Handler {name} is written for {wanted.__name__} but registered for {event.__name__}. "

@@ -140,7 +140,7 @@ async def _reload(bot: _Bot, watched: Path) -> None:
         await bot.stop()
         await bot.start()
         if await bot.is_up():
-            click.secho("  Reloaded.", fg="green", err=True)
+            click.secho(f"  Reloaded. Text your bot: {bot.emulator}", fg="green", err=True)
         else:
             _waiting(bot)
 

@@ -240,7 +240,7 @@ def retry(
     async def work() -> int:
         async with opened(storage) as inbox:
             meant = await inbox.replayable(selection, dead_only=True)
-            _all_found(ids, meant, "is no dead letter. See: linqbot inbox dead")
+            _all_found(ids, meant, "is no dead letter. See: linqbot inbox dead.")
             return await _in_pieces(inbox.retry, meant, "Putting back")
 
     _done(asyncio.run(work()), "retried", "{} put back.", as_json=as_json)

@@ -5,19 +5,33 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 
 from linqbot.bot.bot import Bot
-from linqbot.errors import ConfigError
+from linqbot.errors import ConfigError, LinqbotError
+
+
+class BotFileError(LinqbotError):
+    """A bot's file raised while it was imported. Its message is the traceback, without the frames before the file."""
+
+    lqb = "LQB5002"
+
+    def __init__(self, file: str, error: Exception) -> None:
+        told = traceback.TracebackException.from_exception(error)
+        # Ours and the import system's frames come first, and say nothing to the author.
+        here = Path(file).resolve()
+        own = next((n for n, frame in enumerate(told.stack) if Path(frame.filename).resolve() == here), len(told.stack))
+        told.stack = traceback.StackSummary.from_list(told.stack[own:])
+        super().__init__(f"{file} cannot be imported.\n" + "".join(told.format(chain=False)).rstrip())
 
 
 def load_bot(spec: str) -> Bot:
     """Import a file or module and return its Bot.
 
-    What the file raises while it is imported goes through as it is: its author wants that traceback.
-
     Raises:
+        BotFileError: importing it raised; holds that traceback, from the author's own first line on.
         ConfigError: there is no such file, no Bot in it, or more than one and no name was given.
     """
     target, _, name = spec.partition(":")
@@ -48,7 +62,12 @@ def _from_file(path: Path) -> ModuleType:
         raise ConfigError(f"{path} cannot be imported as Python. Its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except LinqbotError:
+        raise
+    except Exception as error:
+        raise BotFileError(str(path), error) from error
     return module
 
 

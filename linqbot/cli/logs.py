@@ -64,6 +64,7 @@ def _pasteable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """In a terminal, show code to paste as code."""
     code = event.pop("to_handle_it", None)
     if code is not None:
+        event.pop("event_id", None)
         event["event"] = f"No handler took {event.pop('type')}. To handle it:\n\n{textwrap.indent(code, '    ')}\n"
     return event
 

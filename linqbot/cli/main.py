@@ -17,6 +17,7 @@ COMMANDS = {
     "inbox": "Look at what waits or gave up; retry it, replay it, back it up.",
     "send": "Send one message.",
     "serve": "Run a bot in production.",
+    "trigger": "Send any event of Linq's, signed, to a bot.",
 }
 
 

@@ -26,6 +26,8 @@ def command(to: tuple[str, ...], text: str | None, from_: str | None, effect: st
     if not settings.api_key:
         raise ConfigError("LINQ_API_V3_API_KEY is not set. Set it to the API token from your Linq dashboard.")
     said = sys.stdin.read().rstrip("\n") if text is None else text
+    if not said:
+        raise click.UsageError("There is nothing to say. Give --text, or pipe the text in.")
     message = MessageContent(parts=(TextPart(value=said),), effect=Effect.named(effect) if effect else None)
     chat_id, message_id = asyncio.run(_send(settings.api_key, settings.base_url, to, from_, message))
     if as_json:

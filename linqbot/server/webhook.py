@@ -51,15 +51,26 @@ class WebhookEndpoint:
         self._body_timeout_s = body_timeout_s
         self._max_held_bytes = max_held_bytes
         self._held_bytes = 0
+        self._was_told = False
         self.is_open = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
             await _answer(send, 405, [(b"allow", b"POST")])
         elif not self.is_open:
+            self._tell_closed()
             await _later(send)
         else:
             await self._receive(scope, receive, send)
+
+    def _tell_closed(self) -> None:
+        if not self._was_told:
+            self._was_told = True
+            log.error(
+                "webhook.closed",
+                why="A delivery came while the app was not running: it is starting or stopping, or its lifespan was "
+                "never run. Who mounts it runs it: async with linqbot.server.app.running(app).",
+            )
 
     async def _receive(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import sysconfig
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -26,6 +28,7 @@ from linqbot.errors import (
     LinqUnavailable,
     MessageGone,
     RateLimited,
+    RuleBroken,
     StorageUnavailable,
 )
 from linqbot.events.event import Event
@@ -46,6 +49,8 @@ RECEIPTS: Final[dict[str, DeliveryStatus]] = {
     "message.read": "read",
     "message.failed": "failed",
 }
+_OTHERS: Final = tuple({str(Path(__file__).parent.parent), *(str(Path(p)) for p in sysconfig.get_paths().values())})
+"""Where code lies that is not the bot's: linqbot, the standard library, installed packages."""
 STORAGE_PAUSE_S = 1.0
 """How long to leave a storage alone that could not write."""
 
@@ -144,6 +149,9 @@ class Turns:
             return self._park(lease, str(cause), cause.after_s)
         if isinstance(cause, LinqUnavailable | RateLimited):
             return self._park(lease, str(cause), cause.retry_after_s)
+        if isinstance(cause, LinqApiError) and cause.status == 401:
+            # A wrong key is the operator's to mend, and must not cost anybody their message.
+            return self._park(lease, f"{cause} Check LINQ_API_V3_API_KEY.", None)
         if isinstance(cause, StorageUnavailable):
             return self._park(lease, str(cause), STORAGE_PAUSE_S)
         if isinstance(cause, AmbiguousEffect | EventNotUnderstood):
@@ -198,11 +206,12 @@ class Turns:
             "attempt": failures,
             "error": type(error).__name__,
             "at": _place(error),
+            **_numbers(error),
             # A traceback quotes what the handler was given, so it is for one's own terminal.
             "exc_info": error if self.log_tracebacks else None,
         }
         if failures >= attempts:
-            log.error("turn.buried", **facts)
+            log.error("turn.buried", **facts, see="linqbot inbox dead")
             return Bury("".join(traceback.format_exception(error)), handler, failed=True)
         pause_s = self.patience.pause_s(failures)
         log.warning("turn.failed", **facts, again_in_s=round(pause_s, 1))
@@ -239,6 +248,18 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _place(error: BaseException) -> str:
-    """Where an error was raised, as `file:line`. The message is left out: it may quote what a person wrote."""
+    """Where an error came from, as `file:line` of the bot's own code if it passed through any.
+
+    The message is left out: it may quote what a person wrote.
+    """
     frames = traceback.extract_tb(error.__traceback__)
-    return f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else "?"
+    own = [frame for frame in frames if not frame.filename.startswith(_OTHERS)]
+    frame = (own or frames)[-1:]
+    return f"{Path(frame[0].filename).name}:{frame[0].lineno}" if frame else "?"
+
+
+def _numbers(error: BaseException) -> dict[str, object]:
+    """What may be told of an error beside its name: numbers and names of Linq's, no words."""
+    if isinstance(error, LinqApiError):
+        return {"call": error.call, "status": error.status, "code": error.code, "trace_id": error.trace_id}
+    return {"rule": error.rule} if isinstance(error, RuleBroken) else {}

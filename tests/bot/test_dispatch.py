@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.filters import in_direct, regex, replies_to_bot
 from linqbot.bot.router import Next, Router
 from linqbot.clock import MovableClock
-from linqbot.errors import LinqApiError
+from linqbot.errors import BotError, LinqApiError
 from linqbot.events.event import Event
 from linqbot.events.message import MessageEdited, MessageReceived
 from linqbot.events.parse import parse
@@ -260,9 +261,61 @@ async def test_an_unhandled_type_is_told_once_with_a_handler_to_paste() -> None:
             event = loved(PERSON, is_from_me=False)
             await dispatcher.dispatch(event, dispatcher.context(event, Linq().client))
     told = [entry["to_handle_it"] for entry in logs if "to_handle_it" in entry]
-    assert told == [
+    code = (
+        "from linqbot.events.reaction import ReactionAdded\n\n"
         "@bot.on(ReactionAdded)\nasync def on_reaction_added(event: ReactionAdded, ctx: Context) -> None:\n    ..."
-    ]
+    )
+    assert told == [code]
+
+
+async def test_what_no_filter_took_and_what_a_manner_refused_is_told_once_with_why() -> None:
+    bot = Bot(allow=[PERSON])
+    bot.on_message("order")(saying("never"))
+    dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
+    with structlog.testing.capture_logs() as logs:
+        for event in (message("hi"), message("hello"), message("hi", sender="+15550000000"), message(is_group=True)):
+            await dispatcher.dispatch(event, dispatcher.context(event, Linq().client))
+    told = [entry for entry in logs if entry["log_level"] == "info"]
+    assert [entry["event"] for entry in told] == ["event.unmatched", "event.ignored", "event.ignored"]
+    assert told[0]["tried"][0].endswith("say")
+    assert [entry["reason"] for entry in told[1:]] == ["not allowed", "in a group, not addressed"]
+
+
+async def test_a_loop_is_told_once_with_what_ends_it() -> None:
+    bot = Bot(read=False, typing=False)
+    bot.on_message(saying("I am a bot."))
+    clock = MovableClock(NOW, frozen=True)
+    dispatcher, linq = Dispatcher(bot, clock), Linq()
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(10):
+            clock.advance(1)
+            sent_at = datetime.fromtimestamp(clock.now(), UTC).isoformat()
+            event = message("So am I.", sent_at=sent_at)
+            await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
+    assert 2 <= len(linq.said()) <= 5
+    (told,) = [entry for entry in logs if entry["event"] == "loop.broken"]
+    assert "Bot(loop_breaker=False)" in told["why"]
+
+
+async def test_what_a_handler_has_said_and_returns_is_not_said_twice() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def both(message: MessageReceived, ctx: Context) -> Any:
+        return await ctx.reply("once")
+
+    assert (await handled(bot, message())).said() == ["once"]
+
+
+async def test_what_cannot_be_said_is_named() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    def number(message: MessageReceived, ctx: Context) -> Any:
+        return 5
+
+    with pytest.raises(BotError, match="A int cannot be said"):
+        await handled(bot, message())
 
 
 async def test_every_example_event_can_be_dispatched() -> None:

@@ -82,3 +82,10 @@ def test_a_filter_that_can_never_tell_anything_is_refused(make: object) -> None:
 
 def test_a_filter_says_what_it_is() -> None:
     assert repr(in_group & ~contains("x")) == "<filter (in_group & ~contains('x',))>"
+
+
+def test_filters_do_not_combine_with_and_or_and_not() -> None:
+    with pytest.raises(BotError, match="Combine filters with &"):
+        bool(in_direct and in_group)
+    with pytest.raises(BotError, match="Combine filters with &"):
+        _ = not in_direct

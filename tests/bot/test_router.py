@@ -53,6 +53,13 @@ def test_a_handler_written_for_another_event_is_refused() -> None:
         Bot().on(MessageReceived)(loved)  # type: ignore[arg-type]
 
 
+def test_a_handler_that_takes_its_arguments_the_other_way_round_is_refused() -> None:
+    async def swapped(ctx: Context, message: MessageReceived) -> None: ...
+
+    with pytest.raises(BotError, match="the event first"):
+        Bot().on(MessageReceived)(swapped)  # type: ignore[arg-type]
+
+
 def test_a_misspelt_reaction_is_refused_with_the_nearest_right_one() -> None:
     with pytest.raises(BotError, match="Did you mean 'love'"):
         Bot().on_reaction("lov")  # type: ignore[call-overload]

@@ -76,6 +76,21 @@ def test_a_bot_that_cannot_work_is_named(folder: Path) -> None:
     assert "async def greet(event: MessageReceived, ctx: Context)" in result.output
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [("bot = Bot(", "SyntaxError"), ("@bot.on_mesage", "SyntaxError"), ("bot.on_mesage", "AttributeError"), ("1 / 0", "ZeroDivisionError")],
+)  # fmt: skip
+def test_a_file_that_cannot_be_imported_shows_its_own_lines_only(folder: Path, line: str, says: str) -> None:
+    (folder / "bot.py").write_text(ECHO + line + "\n")
+    result = run("serve", "bot.py", **GOOD)
+    assert result.exit_code == 1
+    assert "bot.py cannot be imported" in result.output
+    assert says in result.output
+    assert "line 3" in result.output
+    assert "importlib" not in result.output
+    assert "click" not in result.output
+
+
 def test_a_settings_file_is_read_and_its_mistakes_are_named(folder: Path) -> None:
     (folder / "linqbot.toml").write_text("prot = 1\n")
     result = run("serve", "bot.py", **GOOD)
@@ -103,6 +118,12 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     result = run("srve")
     assert result.exit_code == 2
     assert "serve" in result.output
+
+
+def test_send_with_nothing_to_say_says_how() -> None:
+    result = run("send", "+14155550142", **GOOD)
+    assert result.exit_code == 2
+    assert "--text" in result.output
 
 
 def test_send_without_a_key_says_so() -> None:

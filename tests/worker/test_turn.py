@@ -327,6 +327,29 @@ async def test_linq_being_away_parks_the_turn_and_counts_nothing(house: House, e
     assert await house.storage.dead_letters() == []
 
 
+async def test_a_wrong_key_costs_nobody_their_message(house: House) -> None:
+    await put(house)
+    house.linq.will_answer("chats.messages.send", *[LinqApiError("no", status=401, code=2004)] * 8)
+    turns = house.turns(three, attempts=1)
+    for _ in range(8):
+        with structlog.testing.capture_logs() as logs:
+            await turns.run(await house.lease())
+        assert "LINQ_API_V3_API_KEY" in str(logs)
+        house.clock.advance(60)
+    await turns.run(await house.lease())
+    assert house.linq.said()[-3:] == ["one", "two", "three"]
+    assert await house.storage.dead_letters() == []
+
+
+async def test_the_log_of_a_refusal_has_linqs_numbers(house: House) -> None:
+    await put(house)
+    house.linq.will_answer("chats.messages.send", LinqApiError("no", status=403, code=2026, call="chats.messages.send"))
+    with structlog.testing.capture_logs() as logs:
+        await house.run(three)
+    (failed,) = [entry for entry in logs if entry["event"] == "turn.failed"]
+    assert (failed["call"], failed["status"], failed["code"]) == ("chats.messages.send", 403, 2026)
+
+
 async def test_a_short_absence_of_linq_is_waited_out_in_place(house: House) -> None:
     await put(house)
     house.linq.will_answer("chats.messages.send", LinqUnavailable("away"), LinqUnavailable("away"))

@@ -1,0 +1,39 @@
+"""What bots are tested with: a person's phone, the emulator and the bot in one process, on one movable clock.
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        assert await phone.next_reply() == "hello"
+
+Names are looked up when they are used, so that pytest, which imports this package to find its plugin, does not pay
+for the emulator in runs that need none.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from linqbot.testing.activity import ApiCall
+    from linqbot.testing.bubble import Bubble, Tapback
+    from linqbot.testing.failures import HandlerFailed, NothingCame
+    from linqbot.testing.phone import Phone
+    from linqbot.testing.talk import talking
+
+__all__ = ["ApiCall", "Bubble", "HandlerFailed", "NothingCame", "Phone", "Tapback", "talking"]
+
+_MODULES = {
+    "ApiCall": "activity",
+    "Bubble": "bubble",
+    "HandlerFailed": "failures",
+    "NothingCame": "failures",
+    "Phone": "phone",
+    "Tapback": "bubble",
+    "talking": "talk",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

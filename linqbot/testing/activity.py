@@ -1,0 +1,217 @@
+"""Who is at work between the phone and the bot, and who only waits for the clock.
+
+A test must know when nothing more will happen, without sleeping and without asking again and again. So each of the
+bot's three ways to the world, its storage, its clock and its connection to Linq, tells here when work begins and
+ends. Work is known by its turn: a context variable that is set when the worker claims a delivery, and that every task
+made during the turn inherits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+import httpx
+from pydantic_core import from_json
+from starlette.types import ASGIApp
+
+from linqbot.clock import MovableClock
+from linqbot.emulator.answers import ApiError
+from linqbot.emulator.api import Router
+from linqbot.events.delivery import Delivery
+from linqbot.storage.inbox import Finish, Lease
+from linqbot.storage.memory import MemoryStorage
+
+Who: TypeAlias = object
+"""Names one piece of work: a lease's token for a turn, else any object."""
+
+turn: ContextVar[Who | None] = ContextVar("linqbot_turn", default=None)
+"""The work that the running code belongs to; None for what runs all the time, such as the worker itself."""
+
+
+class Activity:
+    """Counts work, and wakes tests whenever some begins to wait or ends."""
+
+    def __init__(self) -> None:
+        self._at_work: Counter[Who] = Counter()
+        self._waits: list[tuple[float, Who | None]] = []
+        self._changed = asyncio.Event()
+
+    def begin(self, who: Who) -> None:
+        self._at_work[who] += 1
+
+    def end(self, who: Who) -> None:
+        self._at_work[who] -= 1
+        if not self._at_work[who]:
+            del self._at_work[who]
+        self.tell()
+
+    def tell(self) -> None:
+        """Wake whoever waits for a change."""
+        self._changed.set()
+
+    @contextmanager
+    def waiting(self, until: float) -> Iterator[None]:
+        """The code inside waits for a time, in Unix seconds."""
+        wait = (until, turn.get())
+        self._waits.append(wait)
+        self.tell()
+        try:
+            yield
+        finally:
+            self._waits.remove(wait)
+
+    def is_still(self, now: float) -> bool:
+        """Whether everybody at work waits for a time that has not come."""
+        waiting = {who for until, who in self._waits if until > now}
+        return all(who in waiting for who in self._at_work)
+
+    def times(self, *, of_work: bool) -> list[float]:
+        """Until when is waited; `of_work` leaves out what waits all the time."""
+        return [until for until, who in self._waits if who is not None or not of_work]
+
+    def look(self) -> None:
+        """Forget the changes so far: what is looked at next shows them."""
+        self._changed.clear()
+
+    async def changed(self) -> None:
+        """Wait for a change since the last `look`."""
+        await self._changed.wait()
+
+
+class WatchedClock(MovableClock):
+    """The one clock of bot and emulator. It stands still until the test moves it.
+
+    Args:
+        start: Unix seconds; None is now.
+    """
+
+    def __init__(self, activity: Activity, start: float | None = None) -> None:
+        super().__init__(start, frozen=True)
+        self._activity = activity
+
+    async def wait_until(self, at: float) -> None:
+        if at > self.now():
+            with self._activity.waiting(at):
+                await super().wait_until(at)
+
+
+class WatchedStorage(MemoryStorage):
+    """A storage in memory that tells of each turn's begin and end.
+
+    Args:
+        ended: Called with what a turn wrote when it ended.
+    """
+
+    def __init__(self, clock: WatchedClock, activity: Activity, ended: Callable[[Lease, Finish], None]) -> None:
+        super().__init__(clock=clock)
+        self._time = clock
+        self._activity = activity
+        self._tell_ended = ended
+        self._nothing_to_take = False
+
+    async def is_idle(self) -> bool:
+        """Whether the worker has nothing to take now, and knows it."""
+        times = [time for time in (await self.next_due(), await self.next_timer()) if time is not None]
+        come = any(time <= self._time.now() for time in times)
+        return self._nothing_to_take and not self._changed.is_set() and not come
+
+    async def put(self, delivery: Delivery) -> bool:
+        # The server stamps what it receives with wall time, which signatures need; everything else lives by our clock.
+        return await super().put(replace(delivery, received_at=self._time.now()))
+
+    async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
+        # One at a time: the worker makes the turn's task next, and the task inherits the context as it is then.
+        leases = await super().take(min(limit, 1), lease_s=lease_s)
+        turn.set(leases[0].token if leases else None)
+        for lease in leases:
+            self._activity.begin(lease.token)
+        return leases
+
+    async def changed(self) -> None:
+        self._nothing_to_take = True
+        self._activity.tell()
+        try:
+            await super().changed()
+        finally:
+            self._nothing_to_take = False
+
+    async def finish(self, lease: Lease, finish: Finish) -> None:
+        try:
+            await super().finish(lease, finish)
+            self._tell_ended(lease, finish)
+        finally:
+            self._activity.end(lease.token)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiCall:
+    """One request of the bot to Linq's API, as the emulator saw it.
+
+    Attributes:
+        name: As the client calls it, such as `chats.messages.send`; empty for what Linq's API does not have.
+        path: Without the query, from the version on: `/v3/chats/…/messages`.
+        status: None when the connection broke without an answer.
+        body, answer: Decoded JSON; None when there was none.
+    """
+
+    name: str
+    method: str
+    path: str
+    status: int | None
+    body: Any = field(default=None, repr=False)
+    answer: Any = field(default=None, repr=False)
+
+    @property
+    def is_accepted(self) -> bool:
+        """True when Linq said 2xx."""
+        return self.status is not None and 200 <= self.status < 300
+
+
+class WatchedApi(httpx.AsyncBaseTransport):
+    """The client's way to the emulator: in-process, every call told and kept.
+
+    Args:
+        called: Called with each finished call.
+    """
+
+    def __init__(self, app: ASGIApp, activity: Activity, called: Callable[[ApiCall], None]) -> None:
+        self._inner = httpx.ASGITransport(app)
+        self._activity = activity
+        self._called = called
+        self._endpoints = Router()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        who = turn.get() or object()
+        before = turn.set(who)
+        self._activity.begin(who)
+        body, status, content = await request.aread(), None, b""
+        try:
+            response = await self._inner.handle_async_request(request)
+            content = await response.aread()
+            status = response.status_code
+            return httpx.Response(status, headers=response.headers, content=content)
+        finally:
+            self._called(self._call(request, status, body, content))
+            self._activity.end(who)
+            turn.reset(before)
+
+    def _call(self, request: httpx.Request, status: int | None, body: bytes, content: bytes) -> ApiCall:
+        path = request.url.path.removeprefix("/api/partner")
+        try:
+            name = self._endpoints.find(request.method, path)[0].name
+        except ApiError:
+            name = ""
+        return ApiCall(name, request.method, path, status, _decoded(body), _decoded(content))
+
+
+def _decoded(content: bytes) -> Any:
+    try:
+        return from_json(content) if content else None
+    except ValueError:
+        return None

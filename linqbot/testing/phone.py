@@ -1,0 +1,402 @@
+"""A person's phone: all that a person can do in a chat with the bot, and waiting for what the bot does in it.
+
+Waiting never sleeps. A wait ends as soon as what it waits for is there, and fails as soon as it is clear that nothing
+comes: then it tells what did happen.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Literal, TypeAlias
+
+from linqbot.client.client import Client
+from linqbot.emulator import shapes
+from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.faults import Fault
+from linqbot.errors import ConfigError
+from linqbot.testing.activity import ApiCall
+from linqbot.testing.bubble import Bubble, Tapback
+from linqbot.testing.room import Room
+from linqbot.testing.stage import Stage
+from linqbot.types.chat import Chat
+from linqbot.types.message import Effect, EffectName
+
+Service: TypeAlias = Literal["iMessage", "RCS", "SMS"]
+
+_TAPBACKS = frozenset({"love", "like", "dislike", "laugh", "emphasize", "question"})
+
+
+class Phone:
+    """One person's phone, showing one chat with the bot's line.
+
+    Acts return when the bot's server has taken the webhook; what the bot does about it is waited for with `next_reply`,
+    `replies`, `next_tapback`, `next_typing` and `quiet`. An act that Linq would not allow raises the emulator's ApiError.
+
+    Attributes:
+        handle: Whose phone it is.
+        line: The bot's number.
+    """
+
+    def __init__(self, stage: Stage, handle: str, line: str, others: tuple[str, ...] = ()) -> None:
+        self._stage = stage
+        self.handle = handle
+        self.line = line
+        self._room = Room(stage.emulator, line, tuple(dict.fromkeys((handle, *others))))
+
+    # Other people, other chats
+
+    def person(self, handle: str, *, service: Service = "iMessage") -> Phone:
+        """Somebody else's phone, in their direct chat with the bot.
+
+        Args:
+            handle: E.164, or an e-mail address.
+            service: What that phone speaks.
+        """
+        self._stage.emulator.state.services[handle] = service
+        return Phone(self._stage, handle, self.line)
+
+    def group(self, *others: Phone | str) -> Phone:
+        """The group of this person, the others and the bot, on this phone. It begins with its first message."""
+        return Phone(self._stage, self.handle, self.line, tuple(_handle(one) for one in others))
+
+    def by(self, other: Phone | str) -> Phone:
+        """The same group on another of its people's phones: `await group.by(bob).text("me too")`."""
+        phone = Phone(self._stage, _handle(other), self.line)
+        phone._room = self._room
+        return phone
+
+    # What a person does
+
+    async def text(
+        self,
+        text: str,
+        *,
+        reply_to: Bubble | str | None = None,
+        mention: bool = False,
+        effect: EffectName | None = None,
+        late_s: float = 0.0,
+    ) -> Bubble:
+        """Write.
+
+        Args:
+            reply_to: The message it hangs on.
+            mention: It mentions the bot, as a group must to be answered.
+            late_s: Linq found the message so many seconds late, and says so (`reconciled_at`).
+        """
+        part = {"type": "text", "value": text} | ({"mention": self.line} if mention else {})
+        return await self._write(text, part, reply_to=reply_to, effect=effect, late_s=late_s)
+
+    async def reply(self, to: Bubble | str, text: str) -> Bubble:
+        """Answer a message in its thread."""
+        return await self.text(text, reply_to=to)
+
+    async def media(self, content: bytes, filename: str, *, text: str = "") -> Bubble:
+        """Send a file, with a text before it or without; its name tells its type."""
+        part = {"type": "media", "filename": filename, "data_base64": base64.b64encode(content).decode()}
+        return await self._write(text, *([{"type": "text", "value": text}] if text else []), part)
+
+    async def link(self, url: str) -> Bubble:
+        """Send a link, which shows as a preview card."""
+        return await self._write(url, {"type": "link", "value": url})
+
+    async def opt_out(self) -> Bubble:
+        """Write STOP: Linq lets the bot write no more, until the person writes something else."""
+        return await self.text("STOP")
+
+    async def edit(self, message: Bubble | str, text: str) -> None:
+        """Change what this person wrote."""
+        self._did(f"edits a message to {text!r}")
+        self.emulator.edit(self.handle, _id(message), text)
+        await self._arrived()
+
+    async def react(self, message: Bubble | str, reaction: str, *, remove: bool = False) -> None:
+        """Put a tapback on a message, or take it away: `love` and its five sisters, or any emoji."""
+        kind = reaction if reaction in _TAPBACKS else "custom"
+        emoji = None if reaction in _TAPBACKS else reaction
+        self._did(f"{'takes back' if remove else 'gives'} {reaction}")
+        self.emulator.react(
+            self.handle, _id(message), kind, operation="remove" if remove else "add", custom_emoji=emoji
+        )
+        await self._arrived()
+
+    async def typing(self, is_typing: bool = True) -> None:
+        """Begin to type, or stop."""
+        self._did("types" if is_typing else "stops typing")
+        self.emulator.typing(self.handle, self.chat_id, is_typing=is_typing)
+        await self._arrived()
+
+    async def read(self, up_to: Bubble | str | None = None) -> None:
+        """Read the bot's messages, all or up to one. Only direct chats tell of it, and not over SMS."""
+        await self.quiet()
+        self._did("reads")
+        self.emulator.read(self.handle, self.chat_id, up_to and _id(up_to))
+        await self._arrived()
+
+    async def poll(self, *options: str) -> Bubble:
+        """Make a poll."""
+        self._did("makes a poll")
+        message_id = self.emulator.poll(self.handle, self.chat_id, options)
+        await self._arrived()
+        return Bubble(self.emulator.state.message(message_id))
+
+    async def vote(self, poll: Bubble, option: str, *, remove: bool = False) -> None:
+        """Vote for an option of a poll, by its text, or take the vote back."""
+        self._did(f"{'takes back the vote' if remove else 'votes'} for {option!r}")
+        self.emulator.vote(self.handle, poll.id, poll.option_id(option), is_on=not remove)
+        await self._arrived()
+
+    async def add_option(self, poll: Bubble, *options: str) -> None:
+        """Add options to a poll."""
+        self._did("adds to a poll")
+        self.emulator.add_options(self.handle, poll.id, options)
+        await self._arrived()
+
+    async def leave(self) -> None:
+        """Leave the group."""
+        self._did("leaves")
+        self.emulator.leave(self.handle, self.chat_id)
+        await self._arrived()
+
+    async def join(self) -> None:
+        """Come (back) into the group."""
+        self._did("joins")
+        self.emulator.join(self.handle, self.chat_id)
+        await self._arrived()
+
+    async def bring(self, other: Phone | str) -> None:
+        """Bring somebody into the group."""
+        self._did("brings somebody")
+        self.emulator.join(self.handle, self.chat_id, _handle(other))
+        await self._arrived()
+
+    async def remove(self, other: Phone | str) -> None:
+        """Take somebody out of the group; `phone.line` is the bot."""
+        self._did("takes somebody out")
+        self.emulator.leave(self.handle, self.chat_id, _handle(other))
+        await self._arrived()
+
+    async def share_location(self, latitude: float, longitude: float, *, for_s: float | None = None) -> None:
+        """Share where one is, in degrees, for a time or (None) until `stop_sharing_location`."""
+        self._did("shares a location")
+        self.emulator.share_location(self.handle, self.chat_id, latitude, longitude, for_s=for_s)
+        await self._arrived()
+
+    async def stop_sharing_location(self) -> None:
+        """Share it no longer."""
+        self._did("stops sharing a location")
+        self.emulator.stop_sharing_location(self.handle, self.chat_id)
+        await self._arrived()
+
+    async def share_card(self, first_name: str, last_name: str = "") -> None:
+        """Share one's name with the bot."""
+        self._did("shares a contact card")
+        self.emulator.share_card(self.handle, self.line, first_name, last_name)
+        await self._arrived()
+
+    async def pay(self, payment_id: str) -> None:
+        """Pay a payment request, or approve a payment."""
+        self._did("pays")
+        self.emulator.pay(payment_id)
+        await self._arrived()
+
+    async def decline(self, payment_id: str) -> None:
+        """Do not pay it."""
+        self._did("declines to pay")
+        self.emulator.decline(payment_id)
+        await self._arrived()
+
+    # Waiting for the bot
+
+    async def next_reply(self) -> Bubble:
+        """The bot's next message in this chat, which compares with its text.
+
+        Raises:
+            NothingCame: there is none, and none comes without the clock moving.
+            HandlerFailed: there is none, and a handler raised.
+        """
+        __tracebackhide__ = True
+        reply = await self._stage.until(self._room.take_reply)
+        return self._stage.complain("No reply came.") if reply is None else reply
+
+    async def replies(self) -> list[Bubble]:
+        """The bot's messages in this chat since the last one that was waited for, once it is quiet.
+
+        Example:
+            `assert await phone.replies() == []`
+        Raises:
+            HandlerFailed: a handler raised.
+        """
+        __tracebackhide__ = True
+        await self.quiet()
+        return list(iter(self._room.take_reply, None))
+
+    async def next_tapback(self) -> Tapback:
+        """The bot's next tapback in this chat, which compares with its name: `love`, or an emoji.
+
+        Raises:
+            NothingCame, HandlerFailed: as for `next_reply`.
+        """
+        __tracebackhide__ = True
+        tapback = await self._stage.until(lambda: self._room.take_tapback(self._stage.calls))
+        return self._stage.complain("No tapback came.") if tapback is None else tapback
+
+    async def next_typing(self) -> None:
+        """Return when the bot shows typing dots in this chat (once more).
+
+        Raises:
+            NothingCame, HandlerFailed: as for `next_reply`.
+        """
+        __tracebackhide__ = True
+        if not await self._stage.until(lambda: self._room.take_typing(self._stage.calls)):
+            self._stage.complain("No typing dots came.")
+
+    async def quiet(self) -> None:
+        """Return when everything is handled and delivered, in all chats, and nothing comes until the clock moves.
+
+        Raises:
+            HandlerFailed: a handler raised.
+            NothingCame: a handler works on something real, and takes too long.
+        """
+        __tracebackhide__ = True
+        await self._stage.quiet()
+
+    async def errors(self) -> list[BaseException]:
+        """What handlers raised so far and no wait has told yet, once it is quiet. It is expected then, and fails nothing."""
+        await self._stage.until(lambda: None)
+        return self._stage.failures()
+
+    # Time and trouble
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass for bot and emulator: retries, sends that were put off, deliveries that come again.
+
+        Everything happens in its order and at its time, and is handled when this returns.
+
+        Raises:
+            HandlerFailed: a handler raised.
+        """
+        __tracebackhide__ = True
+        await self._stage.advance(seconds)
+
+    def fail_next(
+        self,
+        call: str = "",
+        *,
+        status: int = 500,
+        code: int | None = None,
+        retry_after_s: int | None = None,
+        times: int = 1,
+    ) -> None:
+        """Answer the bot's next calls with an error, and do nothing.
+
+        Args:
+            call: Which: a part of method and path, such as `POST /v3/chats`; empty is any.
+            status, code: What is answered: HTTP's number and Linq's.
+            retry_after_s: How long to wait, for a 429.
+        """
+        self._fault(Fault("api", call, status=status, code=code, retry_after=retry_after_s, times=times))
+
+    def drop_next(self, call: str = "", *, lost: Literal["answer", "request"] = "answer", times: int = 1) -> None:
+        """Break the connection of the bot's next calls: before anything is done, or (`answer`) after it was done."""
+        self._fault(Fault("api", call, drop=lost, times=times))
+
+    def fail_next_message(self, code: int = 4001) -> None:
+        """The bot's next message to this person is accepted and then cannot be delivered: `message.failed`."""
+        self._fault(Fault("message", self.handle, code=code))
+
+    def double_next(self, event_type: str) -> None:
+        """Linq delivers its next event of this type twice."""
+        self._fault(Fault("delivery", event_type, duplicate=True))
+
+    # Looking
+
+    @property
+    def messages(self) -> list[Bubble]:
+        """All messages of the chat, both sides, oldest first."""
+        return [Bubble(message) for message in self._room.messages()]
+
+    @property
+    def calls(self) -> list[ApiCall]:
+        """All requests of the bot to Linq's API, in all chats, oldest first."""
+        return list(self._stage.calls)
+
+    @property
+    def is_shown_typing(self) -> bool:
+        """Whether the bot's typing dots show now."""
+        return self._room.record is not None and self.line in self._room.record.typing
+
+    @property
+    def chat(self) -> Chat:
+        """The chat as Linq's API shows it now: its name, its people, its service."""
+        return Chat.model_validate(shapes.chat(self.emulator.state.chat(self.chat_id)))
+
+    @property
+    def chat_id(self) -> str:
+        """Linq's id of the chat.
+
+        Raises:
+            ConfigError: nobody has written yet, so there is none.
+        """
+        if self._room.id is None:
+            raise ConfigError("This chat has not begun. Let somebody write first: await phone.text(…)")
+        return self._room.id
+
+    @property
+    def now(self) -> float:
+        """The time, in Unix seconds, for bot and emulator alike."""
+        return self._stage.clock.now()
+
+    @property
+    def client(self) -> Client:
+        """The bot's client, to do what a program beside the bot would: open a chat, list messages."""
+        return self._stage.client
+
+    @property
+    def emulator(self) -> Emulator:
+        """The emulator, for whatever a phone cannot do."""
+        return self._stage.emulator
+
+    def __repr__(self) -> str:
+        return f"Phone({self.handle!r}, line={self.line!r})"
+
+    async def _write(
+        self,
+        shown: str,
+        *parts: dict[str, Any],
+        reply_to: Bubble | str | None = None,
+        effect: EffectName | None = None,
+        late_s: float = 0.0,
+    ) -> Bubble:
+        self._did(f"writes {shown!r}" if shown else "sends a file")
+        written = self.emulator.inbound(
+            self.handle,
+            self.line,
+            parts,
+            chat_id=self._room.id,
+            group=[one for one in self._room.people if one != self.handle],
+            reply_to=None if reply_to is None else {"message_id": _id(reply_to)},
+            effect=None if effect is None else Effect.named(effect).to_wire(),
+            sent_at=self.now - late_s if late_s else None,
+            reconciled_at=self.now if late_s else None,
+        )
+        await self._arrived()
+        if written["message_id"] is None:
+            return Bubble.unseen(shown)
+        return Bubble(self.emulator.state.message(written["message_id"]))
+
+    def _did(self, what: str) -> None:
+        self._stage.told.append(f"{self.handle} {what}")
+
+    async def _arrived(self) -> None:
+        await self.emulator.flush()
+
+    def _fault(self, fault: Fault) -> None:
+        self.emulator.add_fault(fault)
+
+
+def _handle(person: Phone | str) -> str:
+    return person if isinstance(person, str) else person.handle
+
+
+def _id(message: Bubble | str) -> str:
+    return message.id if isinstance(message, Bubble) else message

@@ -1,0 +1,61 @@
+"""A chat as a test looks at it: which one it is, and what of the bot's doings in it was not taken yet."""
+
+from __future__ import annotations
+
+from linqbot.emulator import records
+from linqbot.emulator.emulator import Emulator
+from linqbot.testing.activity import ApiCall
+from linqbot.testing.bubble import Bubble, Tapback
+
+
+class Room:
+    """One chat, which may not have begun yet, and how much of it was looked at."""
+
+    def __init__(self, emulator: Emulator, line: str, people: tuple[str, ...]) -> None:
+        self._state = emulator.state
+        self._line = line
+        self.people = people
+        self._id: str | None = None
+        self._taken: set[str] = set()
+
+    @property
+    def id(self) -> str | None:
+        """The chat's id; None before anybody wrote."""
+        if self._id is None:
+            found = next(self._state.chats_with(self._line, self.people), None)
+            self._id = found.id if found else None
+        return self._id
+
+    @property
+    def record(self) -> records.Chat | None:
+        return self._state.chats.get(self.id or "")
+
+    def messages(self) -> list[records.Message]:
+        return self.record.messages if self.record else []
+
+    def take_reply(self) -> Bubble | None:
+        for message in self.messages():
+            if message.is_from_me and self._is_new(message.id):
+                return Bubble(message)
+        return None
+
+    def take_tapback(self, calls: list[ApiCall]) -> Tapback | None:
+        # From the calls, not from the messages: a second tapback replaces the first, which was seen all the same.
+        for number, call in enumerate(calls):
+            if call.name == "messages.add_reaction" and call.is_accepted and call.body["operation"] == "add":
+                message = self._state.messages.get(call.path.split("/")[3])
+                if message and message.chat_id == self.id and self._is_new(f"call {number}"):
+                    return Tapback(call.body.get("custom_emoji") or call.body["type"], Bubble(message))
+        return None
+
+    def take_typing(self, calls: list[ApiCall]) -> bool | None:
+        for number, call in enumerate(calls):
+            starts = call.name == "chats.typing.start" and call.is_accepted
+            if starts and call.path.split("/")[3] == self.id and self._is_new(f"call {number}"):
+                return True
+        return None
+
+    def _is_new(self, name: str) -> bool:
+        is_new = name not in self._taken
+        self._taken.add(name)
+        return is_new

@@ -1,0 +1,172 @@
+"""One event of each type, as Linq sends it, made fresh: for trying a bot on events that are hard to cause.
+
+The data are those of Linq's documents (`samples.json`), said by one person to one line in one chat, so that each of
+the three can be put in place of another. For `call.*` Linq publishes no payload: theirs is only a guess of the least.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from linqbot.webhooks import sign, sign_legacy
+
+VERSIONS = ("2026-02-03", "2025-01-01")
+
+PERSON = "+14155550142"
+LINE = "+12052535597"
+CHATS = ("3c99d589-8d03-5753-96bd-addff71de8c2", "1ef09dd6-b7b6-5fef-92ec-43eaf4fb98ae")
+MADE_AT = datetime(2026, 11, 5, 17, 30, 0, 120_000, UTC).timestamp()
+"""When the samples' envelopes were made: their times keep their distance from it."""
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+
+
+def event(
+    event_type: str,
+    *,
+    version: str = VERSIONS[0],
+    sender: str | None = None,
+    line: str | None = None,
+    chat: str | None = None,
+    text: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """A new event: its own event id, message id and time.
+
+    Args:
+        version: Payload version, `2026-02-03` or `2025-01-01`.
+        sender, line, chat: Put in place of the sample's person, our number and the chat's id, wherever they stand.
+        text: What is said in it.
+        changes: Values by their path from the envelope on, such as `data.service` or `data.parts.0.value`.
+    Raises:
+        LookupError: there is no such type, not in this version, or it has no place for what was given.
+    """
+    data = _data(event_type, version)
+    for what, value, known in (("person", sender, (PERSON,)), ("line", line, (LINE,)), ("chat", chat, CHATS)):
+        if value is not None:
+            data = _put_in_place(data, known, value, f"{event_type} names no {what}")
+    if text is not None:
+        _say(data, text, event_type)
+    now = time.time()
+    whole = {
+        "api_version": "v3",
+        "webhook_version": version,
+        "event_type": event_type,
+        "event_id": str(uuid.uuid4()),
+        "created_at": _iso(now),
+        "trace_id": uuid.uuid4().hex,
+        "partner_id": "partner_trigger",
+        "data": _mapped(_with_new_ids(data, event_type), lambda value: _moved(value, now - MADE_AT)),
+    }
+    for path, value in (changes or {}).items():
+        _change(whole, path.split("."), value)
+    return whole
+
+
+def signed(body: bytes, event: Mapping[str, Any], *, secret: str) -> dict[str, str]:
+    """The headers Linq would send with an event's body, signed both ways, now.
+
+    Raises:
+        ConfigError: the secret is not one.
+    """
+    now, webhook_id = int(time.time()), str(event["event_id"])
+    return {
+        "content-type": "application/json",
+        "user-agent": "Linq-Webhooks/1.0",
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(now),
+        "webhook-signature": sign(body, webhook_id=webhook_id, timestamp=now, secret=secret),
+        "x-webhook-event": str(event["event_type"]),
+        "x-webhook-subscription-id": str(uuid.UUID(int=0)),
+        "x-webhook-timestamp": str(now),
+        "x-webhook-signature": sign_legacy(body, timestamp=now, secret=secret),
+    }
+
+
+@cache
+def _samples() -> dict[str, dict[str, Any]]:
+    samples: dict[str, dict[str, Any]] = json.loads((files("linqbot.testing") / "samples.json").read_bytes())
+    return samples
+
+
+def _data(event_type: str, version: str) -> Any:
+    sample = _samples().get(event_type)
+    if sample is None:
+        raise LookupError(f"There is no event type {event_type}.")
+    if version not in VERSIONS:
+        raise LookupError(f"There is no payload version {version}. There are: {', '.join(VERSIONS)}.")
+    if event_type == "message.edited" and version == VERSIONS[1]:
+        raise LookupError(f"Linq sends no message.edited in payload version {version}.")
+    # A copy: what is cached must stay as it is.
+    return _mapped(sample.get(version, sample["data"]), lambda value: value)
+
+
+def _mapped(data: Any, change: Callable[[Any], Any]) -> Any:
+    """A copy with `change` applied to every value that is no object and no list."""
+    if isinstance(data, dict):
+        return {key: _mapped(value, change) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_mapped(value, change) for value in data]
+    return change(data)
+
+
+def _put_in_place(data: Any, known: Sequence[str], value: str, otherwise: str) -> Any:
+    changed = _mapped(data, lambda old: value if old in known else old)
+    if changed == data and value not in known:
+        raise LookupError(f"{otherwise}. Change another field with --set.")
+    return changed
+
+
+def _say(data: dict[str, Any], text: str, event_type: str) -> None:
+    parts = data.get("parts") or data.get("message", {}).get("parts") or ()
+    said = next((part for part in parts if part["type"] == "text"), None)
+    if said is not None:
+        said["value"] = text
+    elif "text" in data.get("part", ()):
+        data["part"]["text"] = text
+    else:
+        raise LookupError(f"{event_type} says no text. Change another field with --set.")
+
+
+def _with_new_ids(data: dict[str, Any], event_type: str) -> Any:
+    """Another message, poll or reaction each time: a bot does not answer the same one twice."""
+    old = [data.get("reaction_id")]
+    if event_type.startswith("message."):
+        old += [data.get("id"), data.get("message_id"), data.get("message", {}).get("id")]
+    elif event_type.startswith("poll."):
+        old += [data.get("message_id")]
+    new = {one: str(uuid.uuid4()) for one in old if one}
+    return _mapped(data, lambda value: new.get(value, value) if isinstance(value, str) else value)
+
+
+def _moved(value: Any, by_s: float) -> Any:
+    if isinstance(value, str) and _TIME.fullmatch(value):
+        return _iso(datetime.fromisoformat(value).timestamp() + by_s)
+    return value
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _change(whole: Any, path: Sequence[str], value: Any) -> None:
+    holder = whole
+    for depth, name in enumerate(path):
+        last = depth == len(path) - 1
+        if isinstance(holder, list) and name.isdecimal() and int(name) < len(holder):
+            key: Any = int(name)
+        elif isinstance(holder, dict) and (last or name in holder):
+            key = name
+        else:
+            raise LookupError(f"There is no {'.'.join(path[: depth + 1])} to set in this event.")
+        if last:
+            holder[key] = value
+        holder = holder[key]

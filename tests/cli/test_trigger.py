@@ -1,0 +1,171 @@
+"""`linqbot trigger`: any event, signed, at a bot; and what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+
+from linqbot import Bot, Client, Context, MessageReceived
+from linqbot.cli.main import main
+from linqbot.events.parse import EVENT_TYPES
+from linqbot.server.app import create_app, running
+from linqbot.storage.memory import MemoryStorage
+
+SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LINQ_WEBHOOK_SECRET", f"{SECRET}, whsec_{'A' * 32}")
+    return tmp_path
+
+
+def trigger(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["trigger", *arguments])
+
+
+class Bots(HTTPServer):
+    """A bot's server: hands every POST to a real app of linqbot, or answers as told."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}/webhooks/linq"
+        self.told: int | None = None
+        self.seen: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Bots
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.seen.append(json.loads(body))
+        self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
+        self.send_response(self.server.told or asyncio.run(_taken(body, self.server.headers[-1])))
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+async def _taken(body: bytes, headers: dict[str, str]) -> int:
+    """What our own server answers."""
+    bot = Bot(read=False, typing=False)
+
+    @bot.on_message
+    async def note(message: MessageReceived, ctx: Context) -> None: ...
+
+    app = create_app(bot, client=Client("k"), storage=MemoryStorage(), secrets=[SECRET])
+    async with running(app), httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+        answer = await client.post("http://127.0.0.1/webhooks/linq", content=body, headers=headers)
+    return answer.status_code
+
+
+@pytest.fixture
+def bots() -> Iterator[Bots]:
+    with Bots() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_an_event_is_taken_by_a_real_server(bots: Bots) -> None:
+    done = trigger(
+        "message.received", "--url", bots.url, "--text", "hi", "--from", "ann@example.com", "--to", "+12025550100",
+        "--chat", "c1", "--set", "data.service=SMS", "--set", "data.effect={\"name\": \"slam\"}",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    (event,) = bots.seen
+    assert f"message.received {event['event_id']}: 200 in " in done.output
+    data = event["data"]
+    assert (data["parts"][0]["value"], data["sender_handle"]["handle"]) == ("hi", "ann@example.com")
+    assert (data["chat"]["id"], data["service"], data["effect"]) == ("c1", "SMS", {"name": "slam"})
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES)
+def test_every_type_can_be_sent(event_type: str, bots: Bots) -> None:
+    bots.told = 200
+    assert trigger(event_type, "--url", bots.url).exit_code == 0
+    assert bots.seen[0]["event_type"] == event_type
+    assert bots.headers[0]["x-webhook-event"] == event_type
+
+
+def test_many_are_counted_and_each_is_a_new_one(bots: Bots) -> None:
+    bots.told = 200
+    done = trigger("message.received", "--url", bots.url, "--count", "5", "--version", "2025-01-01")
+    assert done.exit_code == 0
+    assert "5 × message.received: 200 in " in done.output
+    assert len({event["event_id"] for event in bots.seen}) == 5
+    assert {event["webhook_version"] for event in bots.seen} == {"2025-01-01"}
+    rows = json.loads(trigger("message.read", "--url", bots.url, "-n", "2", "--json").output)
+    assert [(row["status"], row["error"]) for row in rows] == [(200, None), (200, None)]
+
+
+@pytest.mark.parametrize(("status", "advice"), [(401, "The bot's secret is another one"), (404, "/webhooks/linq")])
+def test_what_is_refused_ends_with_1_and_advice(status: int, advice: str, bots: Bots) -> None:
+    bots.told = status
+    done = trigger("message.received", "--url", bots.url)
+    assert done.exit_code == 1
+    assert f": {status} in " in done.output
+    assert advice in done.output
+
+
+def test_nobody_there_ends_with_1_and_advice() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        done = trigger("message.received", "--url", f"http://127.0.0.1:{closed.getsockname()[1]}/")
+    assert done.exit_code == 1
+    assert "no answer (ConnectError)" in done.output
+    assert "linqbot serve bot.py" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "Which type? See: linqbot trigger --list"),
+        (["message.recieved"], "Did you mean message.received?"),
+        (["zzz"], "See: linqbot trigger --list"),
+        (["reaction.added", "--text", "hi"], "reaction.added says no text"),
+        (["message.received", "--set", "data.service"], "--set takes PATH=VALUE"),
+        (["message.received", "--set", "data.x.y=1"], "There is no data.x to set"),
+        (["message.received", "--url", "localhost:8000"], "--url is an http(s) address"),
+        (["message.received", "--version", "2024-01-01"], "2025-01-01"),
+        (["message.edited", "--version", "2025-01-01"], "no message.edited in payload version"),
+        (["message.received", "--count", "0"], "--count"),
+    ],
+)
+def test_a_wrong_call_ends_with_2_and_says_what_is_right(arguments: list[str], says: str) -> None:
+    done = trigger(*arguments)
+    assert done.exit_code == 2
+    assert says in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(("secret", "says"), [("", "LINQ_WEBHOOK_SECRET is not set"), ("nonsense!", "not base64")])
+def test_without_a_good_secret_nothing_is_sent(secret: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINQ_WEBHOOK_SECRET", secret)
+    done = trigger("message.received")
+    assert done.exit_code == 2
+    assert says in done.output
+    assert "nonsense" not in done.output
+
+
+def test_every_type_is_listed_with_its_class() -> None:
+    done = trigger("--list")
+    assert done.exit_code == 0
+    assert all(name in done.output for name in EVENT_TYPES)
+    rows = json.loads(trigger("--list", "--json").output)
+    assert {"type": "message.received", "class": "MessageReceived"}.items() <= rows[0].items()

@@ -1,0 +1,61 @@
+"""examples/effects.py: effects, threads, several bubbles."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import get_args
+
+import pytest
+
+from linqbot import Bot
+from linqbot.testing import talking
+from linqbot.types.message import EffectName, TextPart
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_party_has_a_pause_with_dots_and_ends_in_confetti(
+    example: Callable[[str], Bot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot, pauses = example("effects"), []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(sys.modules["effects"], "asyncio", SimpleNamespace(sleep=sleep))
+    async with talking(bot) as phone:
+        await phone.text("party")
+        first, second = await phone.replies()
+        assert (first, first.effect) == ("Here we go", "slam")
+        assert (second, second.effect) == ("🎉", "confetti")
+        assert pauses == [1]
+
+
+@pytest.mark.parametrize("name", [name for names in get_args(EffectName) for name in get_args(names)])
+async def test_every_effect_is_shown_when_it_is_named(name: str, example: Callable[[str], Bot]) -> None:
+    async with talking(example("effects")) as phone:
+        await phone.text(f" {name.upper()} ")
+        reply = await phone.next_reply()
+        assert (reply, reply.effect) == (f"This is {name}.", name)
+
+
+async def test_sms_gets_the_words_without_the_effect(example: Callable[[str], Bot]) -> None:
+    async with talking(example("effects"), service="SMS") as phone:
+        await phone.text("confetti")
+        reply = await phone.next_reply()
+        assert (reply, reply.effect) == ("This is confetti.", None)
+
+
+async def test_bold_is_bold_and_the_rest_hangs_on_the_message(example: Callable[[str], Bot]) -> None:
+    async with talking(example("effects")) as phone:
+        await phone.text("bold")
+        (part,) = (await phone.next_reply()).parts
+        assert isinstance(part, TextPart)
+        assert part.text_decorations is not None
+        assert (part.text_decorations[0].style, part.text_decorations[0].range) == ("bold", (0, 4))
+        said = await phone.text("what can you do?")
+        first, second = await phone.replies()
+        assert (first.thread, second.thread) == (said.id, None)
+        assert "confetti" in second

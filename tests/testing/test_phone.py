@@ -1,0 +1,239 @@
+"""All a person can do on a phone, and all that can be seen on it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from linqbot import Bot, Context, Event, MessageEdited, MessageReceived, ReactionAdded
+from linqbot.emulator.answers import ApiError
+from linqbot.errors import ConfigError
+from linqbot.testing import talking
+from linqbot.types.message import MediaPart, MessageContent, ReplyTo, TextPart
+
+pytestmark = pytest.mark.anyio
+
+BOB = "+14155550143"
+CAT = "cat@example.com"
+
+
+def noting() -> tuple[Bot, list[Event]]:
+    """A bot that keeps what it gets, receipts left out, and answers nothing."""
+    bot, seen = Bot(groups="all", read=False), []
+
+    @bot.on(Event)
+    async def note(event: Event, ctx: Context) -> None:
+        if not event.is_own and event.type != "chat.created":
+            seen.append(event)
+
+    return bot, seen
+
+
+async def test_what_a_person_writes_reaches_the_bot_as_it_was_written() -> None:
+    bot, seen = noting()
+    async with talking(bot) as phone:
+        first = await phone.text("hi", effect="confetti")
+        await phone.reply(first, "and again")
+        await phone.link("https://example.com/a")
+        photo = await phone.media(b"\x89PNG", "cat.png", text="look")
+        await phone.media(b"GIF", "dog.gif")
+        await phone.text("old", late_s=90_000)
+        await phone.quiet()
+        assert photo.media[0].mime_type == "image/png"
+        assert (first.effect, photo) == ("confetti", "look")
+    messages = [event for event in seen if isinstance(event, MessageReceived)]
+    assert [message.text for message in messages][:2] == ["hi", "and again"]
+    assert messages[1].reply_to == ReplyTo(message_id=first.id, part_index=0)
+    assert [part.type for part in messages[3].parts] == ["text", "media"]
+    # What Linq found late is for handlers that ask for it.
+    assert len(messages) == 5
+
+
+async def test_edits_tapbacks_typing_and_votes_reach_the_bot() -> None:
+    bot, seen = noting()
+    async with talking(bot) as phone:
+        said = await phone.text("helo")
+        await phone.edit(said, "hello")
+        await phone.react(said, "love")
+        await phone.react(said, "🎂")
+        await phone.react(said, "🎂", remove=True)
+        await phone.typing()
+        await phone.typing(False)
+        poll = await phone.poll("red", "green")
+        await phone.vote(poll, "green")
+        await phone.add_option(poll, "blue")
+        assert poll.votes == {"red": [], "green": [phone.handle], "blue": []}
+        await phone.vote(poll, "green", remove=True)
+        await phone.share_location(52.5, 13.4)
+        await phone.stop_sharing_location()
+        await phone.share_card("Ann", "Lee")
+        await phone.quiet()
+        assert phone.messages[0] == "hello"
+        assert phone.messages[0].is_edited
+        with pytest.raises(LookupError, match="There are: red, green, blue"):
+            await phone.vote(poll, "pink")
+    # Typing and receipts have a lane of their own beside the chat's, so only each lane has an order.
+    types = [event.type for event in seen]
+    assert [type_ for type_ in types if type_.startswith("chat.typing")] == [
+        "chat.typing_indicator.started", "chat.typing_indicator.stopped",
+    ]  # fmt: skip
+    assert [type_ for type_ in types if not type_.startswith("chat.typing")] == [
+        "message.received", "message.edited", "reaction.added", "reaction.removed", "reaction.added",
+        "reaction.removed", "poll.received", "poll.vote.added", "poll.updated", "poll.vote.removed",
+        "location.sharing.started", "location.sharing.stopped", "contact_card.received",
+    ]  # fmt: skip
+    assert isinstance(seen[1], MessageEdited)
+    assert ReactionAdded in {type(event) for event in seen}
+
+
+async def test_several_people_have_chats_of_their_own() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def echo(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"{message.text}, {message.sender.handle[-1]}")
+
+    async with talking(bot) as ann:
+        bob = ann.person(BOB, service="SMS")
+        await ann.text("hi")
+        await bob.text("yo")
+        assert await bob.next_reply() == "yo, 3"
+        assert await ann.next_reply() == "hi, 2"
+        assert await ann.replies() == await bob.replies() == []
+        assert ann.chat_id != bob.chat_id
+        assert bob.chat.service == "SMS"
+
+
+async def test_a_group_lives() -> None:
+    bot, seen = noting()
+    async with talking(bot) as ann:
+        bob = ann.person(BOB)
+        group = ann.group(bob, CAT)
+        first = await group.text("hi all")
+        await group.by(bob).text("hi Ann", mention=True)
+        await group.by(CAT).react(first, "laugh")
+        await group.by(bob).leave()
+        await group.bring(bob)
+        await group.remove(CAT)
+        await group.quiet()
+        assert group.messages == ["hi all", "hi Ann"]
+        assert first.tapbacks == ["laugh"]
+        assert group.chat.is_group
+        assert {one.handle for one in group.chat.handles if one.status == "active"} == {ann.handle, BOB, ann.line}
+        assert group.by(bob).chat_id == group.chat_id
+    assert [event.type for event in seen] == [
+        "message.received", "message.received", "reaction.added", "participant.removed", "participant.added",
+        "participant.removed",
+    ]  # fmt: skip
+    assert isinstance(seen[1], MessageReceived)
+    assert seen[1].is_addressed
+
+
+async def test_the_bot_s_tapbacks_threads_and_typing_are_waited_for() -> None:
+    bot, go = Bot(), asyncio.Event()
+
+    @bot.on_message
+    async def work(message: MessageReceived, ctx: Context) -> None:
+        async with ctx.typing():
+            await go.wait()
+            await ctx.react("love")
+            await ctx.react("custom", custom_emoji="🎂")
+            await ctx.reply("done", effect="slam", thread=True)
+
+    async with talking(bot) as phone:
+        said = await phone.text("please")
+        await phone.next_typing()
+        assert phone.is_shown_typing
+        go.set()
+        assert await phone.next_tapback() == "love"
+        reply = await phone.next_reply()
+        assert (reply, reply.effect, reply.thread) == ("done", "slam", said.id)
+        await phone.quiet()
+        assert not phone.is_shown_typing
+        # A person, and a bot, has one tapback on a message: the newest.
+        tapback = await phone.next_tapback()
+        assert (tapback, tapback.on.id) == ("🎂", said.id)
+        assert said.tapbacks == ["🎂"]
+
+
+async def test_api_calls_can_be_looked_at() -> None:
+    bot = Bot(read=False)
+
+    @bot.on_message
+    async def echo(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(message.text)
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        await phone.quiet()
+        (call,) = phone.calls
+        assert (call.name, call.method, call.status) == ("chats.messages.send", "POST", 202)
+        assert call.path == f"/v3/chats/{phone.chat_id}/messages"
+        assert call.body["message"]["parts"][0]["value"] == "hi"
+        assert call.answer["message"]["delivery_status"] == "pending"
+        # What people wrote is not in its repr, which ends in logs of test runs.
+        assert "hi" not in repr(call).replace("chats", "")
+
+
+async def test_stop_is_heard_and_ends_with_the_next_word() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def echo(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("heard")
+
+    async with talking(bot) as phone:
+        await phone.opt_out()
+        assert await phone.replies() == []
+        await phone.text("hello again")
+        assert await phone.replies() == ["heard"]
+
+
+async def test_what_a_blocked_person_writes_arrives_nowhere() -> None:
+    bot, seen = noting()
+    async with talking(bot) as phone:
+        await phone.client.blocked_handles.block(handle=phone.handle)
+        said = await phone.text("hello?")
+        await phone.quiet()
+        assert (said, said.id, said.tapbacks, said.votes) == ("hello?", "", [], {})
+        with pytest.raises(LookupError):
+            _ = said.parts
+    assert seen == []
+
+
+async def test_a_bot_can_write_first() -> None:
+    async with talking(Bot()) as phone:
+        with pytest.raises(ConfigError, match="has not begun"):
+            _ = phone.chat_id
+        message = MessageContent(parts=(TextPart(value="Good morning"),))
+        await phone.client.chats.create(from_=phone.line, to=[phone.handle], message=message)
+        assert await phone.next_reply() == "Good morning"
+        assert phone.chat_id
+
+
+async def test_what_linq_would_not_allow_is_refused() -> None:
+    async with talking(Bot()) as phone:
+        said = await phone.text("mine")
+        bob = phone.person(BOB)
+        await bob.text("hi")
+        with pytest.raises(ApiError, match="Only the sender"):
+            await bob.edit(said, "not mine")
+        with pytest.raises(ApiError, match="Only groups"):
+            await phone.leave()
+
+
+async def test_a_file_the_bot_uploads_shows_on_the_phone() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def draw(message: MessageReceived, ctx: Context) -> None:
+        upload = await ctx.client.attachments.upload(b"\x89PNG", filename="a.png")
+        await ctx.reply(MediaPart(attachment_id=upload.attachment_id))
+
+    async with talking(bot) as phone:
+        await phone.text("draw")
+        drawing = await phone.next_reply()
+        assert drawing == ""
+        (file,) = drawing.media
+        assert (file.filename, file.mime_type, file.size_bytes) == ("a.png", "image/png", 4)

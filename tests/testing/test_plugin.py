@@ -1,0 +1,141 @@
+"""The pytest plugin, in pytest runs of its own, as users have them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+BOT = """
+    import asyncio
+    import pytest
+    from linqbot import Bot, Context, MessageReceived
+
+    bot = Bot()
+
+    @bot.on_message("hi")
+    async def hello(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("hello")
+
+    @bot.on_message("boom")
+    async def boom(message: MessageReceived, ctx: Context) -> None:
+        raise ZeroDivisionError("in the handler")
+"""
+
+ASYNC_TEST = """
+    async def test_hello(phone_for):
+        async with phone_for(bot) as phone:
+            await phone.text("hi")
+            assert await phone.next_reply() == "hello"
+"""
+
+
+def run(folder: Path, test: str, *options: str, code: str = BOT) -> subprocess.CompletedProcess[str]:
+    """Run pytest on a test file, with warnings as errors and no plugins but ours and those of `options`."""
+    lines = (code + test).splitlines()
+    (folder / "test_it.py").write_text("\n".join(line.removeprefix("    ") for line in lines) + "\n")
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "error", "--strict-markers",
+         "-p", "linqbot.testing.plugin", *options],
+        cwd=folder,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )  # fmt: skip
+
+
+def test_an_async_test_needs_no_marker_and_no_other_plugin(tmp_path: Path) -> None:
+    done = run(tmp_path, ASYNC_TEST)
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+
+
+def test_parameters_and_other_fixtures_are_given_too(tmp_path: Path) -> None:
+    test = ASYNC_TEST.replace("(phone_for)", "(phone_for, tmp_path, n)").replace(
+        "async def", "@pytest.mark.parametrize('n', [1, 2])\n    async def"
+    )
+    done = run(tmp_path, test)
+    assert "2 passed" in done.stdout, done.stdout
+
+
+def test_it_works_under_anyio(tmp_path: Path) -> None:
+    test = """
+    pytestmark = pytest.mark.anyio
+
+    @pytest.fixture
+    def anyio_backend():
+        return "asyncio"
+
+    @pytest.fixture
+    async def phone(phone_for):
+        async with phone_for(bot) as phone:
+            yield phone
+
+    async def test_fixture(phone):
+        await phone.text("hi")
+        assert await phone.next_reply() == "hello"
+    """
+    done = run(tmp_path, test + ASYNC_TEST, "-p", "anyio.pytest_plugin")
+    assert "2 passed" in done.stdout, done.stdout
+
+
+def test_a_plain_test_runs_the_loop_itself(tmp_path: Path) -> None:
+    test = """
+    def test_hello(phone_for):
+        async def talk():
+            async with phone_for(bot) as phone:
+                await phone.text("hi")
+                return await phone.next_reply()
+
+        assert asyncio.run(talk()) == "hello"
+    """
+    done = run(tmp_path, test)
+    assert "1 passed" in done.stdout, done.stdout
+
+
+def test_a_failed_handler_fails_the_test_and_shows_where(tmp_path: Path) -> None:
+    done = run(tmp_path, ASYNC_TEST.replace('"hi"', '"boom"'))
+    assert done.returncode == 1
+    assert "ZeroDivisionError: in the handler" in done.stdout
+    assert "HandlerFailed: message.received: ZeroDivisionError in" in done.stdout
+    # The frames of the waiting itself tell a test's author nothing.
+    assert "stage.py" not in done.stdout.rpartition("direct cause")[2]
+
+
+def test_a_wrong_text_is_shown_beside_the_right_one(tmp_path: Path) -> None:
+    done = run(tmp_path, ASYNC_TEST.replace('"hello"', '"hallo"'))
+    assert "assert 'hello' == 'hallo'" in done.stdout
+
+
+def test_other_async_tests_are_left_to_others(tmp_path: Path) -> None:
+    done = run(tmp_path, "\n    async def test_it():\n        pass\n", code="")
+    assert done.returncode == 1
+    assert "async def functions are not natively supported" in done.stdout
+
+
+@pytest.mark.parametrize("room", ["emulator", "server", "worker", "testing.talk"])
+def test_a_run_without_phones_does_not_import_what_they_need(room: str) -> None:
+    code = f"import sys, linqbot.testing.plugin; sys.exit('linqbot.{room}' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_pytest_finds_the_plugin_by_itself() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["pytest11"] == {"linqbot": "linqbot.testing.plugin"}
+
+
+def test_the_front_door_lists_what_there_is() -> None:
+    import linqbot.testing
+
+    for name in linqbot.testing.__all__:
+        assert getattr(linqbot.testing, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'phone_book'"):
+        _ = linqbot.testing.phone_book

@@ -1,0 +1,121 @@
+"""The packaged events: one of each type, as Linq documents them, and new each time."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from linqbot.events.delivery import Delivery
+from linqbot.events.message import MessageEdited, MessageReceived
+from linqbot.events.parse import EVENT_TYPES, parse
+from linqbot.testing import samples
+from linqbot.webhooks import Secret, verify
+
+FACTS = Path(__file__).parent.parent / "data" / "events"
+SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+KINDS = [(name, version) for name in EVENT_TYPES for version in samples.VERSIONS]
+KINDS.remove(("message.edited", "2025-01-01"))
+
+
+def parsed(event: dict[str, Any]) -> Any:
+    body = json.dumps(event).encode()
+    return parse(Delivery.from_webhook(body, webhook_id="x", received_at=0.0))
+
+
+def keys(data: Any) -> Any:
+    """The shape of JSON: its keys, and the first of each list."""
+    if isinstance(data, dict):
+        return {key: keys(value) for key, value in data.items()}
+    return [keys(data[0])] if isinstance(data, list) and data else None
+
+
+@pytest.mark.parametrize(("event_type", "version"), KINDS)
+def test_every_type_is_understood_as_its_class(event_type: str, version: str) -> None:
+    event = parsed(samples.event(event_type, version=version))
+    assert type(event) is EVENT_TYPES[event_type]
+    assert event.set_aside == ()
+    assert event.webhook_version == version
+
+
+@pytest.mark.parametrize(("event_type", "version"), KINDS)
+def test_every_type_has_the_shape_linq_documents(event_type: str, version: str) -> None:
+    fact = FACTS / f"{event_type}.v{version}.json"
+    if not fact.exists():
+        fact = FACTS / f"{event_type}.json"
+    if not fact.exists():
+        assert event_type.startswith("call.")
+        return
+    documented = json.loads(fact.read_text())["data"]
+    shape, told = keys(documented), keys(samples.event(event_type, version=version)["data"])
+    if event_type == "message.received":  # without the answer to a message nobody knows
+        shape.get("message", shape)["reply_to"] = told.get("message", told)["reply_to"] = None
+    if event_type == "message.edited":  # by a person here: what the bot itself edits is no news to it
+        shape["sender_handle"].pop("line_type")
+    assert told == shape
+
+
+def test_each_event_is_a_new_one_and_of_now() -> None:
+    one, two = (parsed(samples.event("message.received")) for _ in range(2))
+    assert one.event_id != two.event_id
+    assert one.message_id != two.message_id
+    assert abs(one.created_at.timestamp() - time.time()) < 5
+    assert abs(one.sent_at.timestamp() - time.time()) < 5
+    reactions = [samples.event("reaction.added")["data"]["reaction_id"] for _ in range(2)]
+    assert reactions[0] != reactions[1]
+
+
+@pytest.mark.parametrize("version", samples.VERSIONS)
+def test_who_where_and_what_can_be_said(version: str) -> None:
+    event = parsed(
+        samples.event(
+            "message.received", version=version, sender="ann@example.com", line="+12025550100", chat="c1", text="héllo"
+        )
+    )
+    assert isinstance(event, MessageReceived)
+    assert (event.actor, event.line, event.chat_id, event.text) == ("ann@example.com", "+12025550100", "c1", "héllo")
+    edit = parsed(samples.event("message.edited", text="other"))
+    assert isinstance(edit, MessageEdited)
+    assert (edit.text, edit.is_own) == ("other", False)
+
+
+def test_any_field_can_be_changed() -> None:
+    changes = {"data.service": "SMS", "data.parts.0.value": "hi", "data.new": [1], "event_id": "e1"}
+    event = samples.event("message.received", changes=changes)
+    assert (event["data"]["service"], event["data"]["new"], event["event_id"]) == ("SMS", [1], "e1")
+    assert event["data"]["parts"][0]["value"] == "hi"
+    # The next one is not touched by it.
+    assert samples.event("message.received")["data"]["service"] == "iMessage"
+
+
+@pytest.mark.parametrize(
+    ("event_type", "given", "says"),
+    [
+        ("message.recieved", {}, "There is no event type message.recieved"),
+        ("message.edited", {"version": "2025-01-01"}, "no message.edited in payload version"),
+        ("message.sent", {"version": "2024"}, "There are: 2026-02-03, 2025-01-01"),
+        ("api_token.created", {"sender": "+1"}, "names no person"),
+        ("team_member.added", {"line": "+1"}, "names no line"),
+        ("phone_number.assigned", {"chat": "c"}, "names no chat"),
+        ("reaction.added", {"text": "hi"}, "says no text"),
+        ("message.received", {"changes": {"data.parts.7.value": 1}}, "There is no data.parts.7 to set"),
+        ("message.received", {"changes": {"date.service": 1}}, "There is no date to set"),
+    ],
+)
+def test_what_does_not_fit_is_said(event_type: str, given: dict[str, Any], says: str) -> None:
+    with pytest.raises(LookupError, match=says):
+        samples.event(event_type, **given)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_both_signatures_are_genuine(legacy: bool) -> None:
+    event = samples.event("message.received")
+    body = json.dumps(event).encode()
+    headers = samples.signed(body, event, secret=SECRET)
+    if legacy:
+        del headers["webhook-signature"]
+    verified = verify(headers, body, [Secret.parse(SECRET)], now=time.time(), allow_legacy=legacy)
+    assert (verified.webhook_id, verified.signed_id) == (event["event_id"], not legacy)

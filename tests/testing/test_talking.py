@@ -1,0 +1,338 @@
+"""Bots are tested by talking to them: no sockets, no sleeps, one clock, and a failure that tells what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Literal
+
+import pytest
+
+from linqbot import Bot, Context, Event, MessageReceived
+from linqbot.bot.router import Next
+from linqbot.events.message import MessageFailed
+from linqbot.testing import HandlerFailed, NothingCame, talking
+
+pytestmark = pytest.mark.anyio
+
+
+def saying(text: str = "hello", *, read: bool = True) -> Bot:
+    bot = Bot(read=read)
+
+    @bot.on_message
+    async def say(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(text)
+
+    return bot
+
+
+async def test_a_reply_compares_with_its_text() -> None:
+    async with talking(saying()) as phone:
+        said = await phone.text("hi")
+        assert said == "hi"
+        reply = await phone.next_reply()
+        assert reply == "hello"
+        assert reply.startswith("hell")
+        assert reply.from_bot
+        assert (said.from_bot, said.sender, reply.sender) == (False, phone.handle, phone.line)
+        assert phone.messages == ["hi", "hello"]
+
+
+async def test_each_reply_comes_once_and_in_order() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def many(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("one", "two")
+        await ctx.reply("three")
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        assert await phone.next_reply() == "one"
+        assert await phone.replies() == ["two", "three"]
+        assert await phone.replies() == []
+
+
+async def test_a_plain_handler_answers_from_its_thread() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    def plain(message: MessageReceived, ctx: Context) -> str:
+        time.sleep(0.02)
+        return "from a thread"
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        assert await phone.next_reply() == "from a thread"
+
+
+async def test_quiet_is_after_delivery_receipts() -> None:
+    async with talking(saying()) as phone:
+        await phone.text("hi")
+        reply = await phone.next_reply()
+        assert reply.status == "pending"
+        await phone.quiet()
+        assert reply.status == "delivered"
+        await phone.read()
+        assert reply.status == "read"
+
+
+async def test_a_wait_in_vain_tells_what_did_happen() -> None:
+    bot = Bot()
+
+    @bot.on_message("other")
+    async def other(message: MessageReceived, ctx: Context) -> None: ...
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        with pytest.raises(NothingCame, match="No reply came") as caught:
+            await phone.next_reply()
+        assert f"{phone.handle} writes 'hi'" in str(caught.value)
+        assert "message.received: no handler took it: no filter fits" in str(caught.value)
+        await phone.text("other")
+        with pytest.raises(NothingCame, match=r"message.received: taken by \S*other"):
+            await phone.next_tapback()
+
+
+async def test_a_wait_in_vain_tells_that_the_group_did_not_address_the_bot() -> None:
+    async with talking(saying()) as phone:
+        group = phone.group("+14155550143")
+        await group.text("anybody?")
+        with pytest.raises(NothingCame, match=r"does not address the bot; see Bot\(groups=\)"):
+            await group.next_reply()
+
+
+async def test_a_wait_ends_when_a_handler_waits_for_something_else_for_too_long() -> None:
+    bot, go = Bot(), asyncio.Event()
+
+    @bot.on_message
+    async def stuck(message: MessageReceived, ctx: Context) -> None:
+        await go.wait()
+
+    async with talking(bot, patience_s=0.02) as phone:
+        await phone.text("hi")
+        with pytest.raises(NothingCame, match=r"still at work after 0.02 s of real time"):
+            await phone.next_reply()
+        go.set()
+
+
+async def test_what_a_handler_raises_fails_the_test_with_its_traceback() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def broken(message: MessageReceived, ctx: Context) -> None:
+        raise KeyError("price")
+
+    with pytest.raises(HandlerFailed, match=r"message.received: KeyError in \S*broken. It runs again in \d") as caught:
+        async with talking(bot) as phone:
+            await phone.text("hi")
+    cause = caught.value.__cause__
+    assert isinstance(cause, KeyError)
+    assert cause.__traceback__ is not None
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        with pytest.raises(HandlerFailed):
+            await phone.next_reply()
+
+
+async def test_what_is_expected_to_fail_is_taken_as_errors() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def fails_twice(message: MessageReceived, ctx: Context) -> None:
+        tries.append(message.text)
+        if len(tries) < 3:
+            raise ValueError(len(tries))
+        await ctx.reply("at last")
+
+    tries: list[str] = []
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        assert [type(error) for error in await phone.errors()] == [ValueError]
+        with pytest.raises(HandlerFailed):
+            await phone.advance(1)
+        await phone.advance(2)
+        assert await phone.next_reply() == "at last"
+        assert await phone.errors() == []
+
+
+async def test_what_an_error_handler_takes_is_no_failure() -> None:
+    bot = saying()
+
+    @bot.use
+    def broken(handle: Next) -> Next:
+        async def run(event: Event, ctx: Context) -> None:
+            if isinstance(event, MessageReceived):
+                raise {"a": ValueError, "b": KeyError}[event.text]
+
+        return run
+
+    @bot.on_error(ValueError)
+    async def sorry(error: ValueError, event: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Sorry.")
+
+    @bot.on_error(KeyError)
+    async def worse(error: KeyError, event: MessageReceived, ctx: Context) -> None:
+        raise RuntimeError from error
+
+    async with talking(bot) as phone:
+        await phone.text("a")
+        assert await phone.next_reply() == "Sorry."
+        await phone.text("b")
+        (error,) = await phone.errors()
+        assert isinstance(error, RuntimeError)
+    # The bot was only borrowed.
+    assert len(bot.middleware) == 1
+    assert len(bot.error_handlers) == 2
+
+
+async def test_a_broken_body_shows_the_test_s_own_error() -> None:
+    bot, never = Bot(), asyncio.Event()
+
+    @bot.on_message
+    async def stuck(message: MessageReceived, ctx: Context) -> None:
+        await never.wait()
+
+    async def talk() -> None:
+        async with talking(bot) as phone:
+            await phone.text("hi")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await talk()
+
+
+async def test_time_passes_only_when_told_and_everything_happens_at_its_time() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        # Each far later than the other's grace: a clock that jumped would miss the first.
+        await ctx.send_later("in an hour", after_s=3600, grace_s=60)
+        await ctx.send_later("tomorrow", after_s=86_400, grace_s=60)
+
+    began = time.perf_counter()
+    start = datetime(2030, 1, 1, tzinfo=UTC)
+    async with talking(bot, start=start) as phone:
+        assert phone.now == start.timestamp()
+        await phone.text("remind me")
+        assert await phone.replies() == []
+        await phone.advance(3599)
+        assert await phone.replies() == []
+        await phone.advance(1)
+        assert await phone.replies() == ["in an hour"]
+        with pytest.raises(NothingCame, match=r"a message waits to be sent in 86400.0 s"):
+            await phone.next_reply()
+        await phone.advance(86_400)
+        assert await phone.replies() == ["tomorrow"]
+    assert time.perf_counter() - began < 5
+
+
+async def test_a_wait_for_what_is_parked_says_for_how_long() -> None:
+    async with talking(saying()) as phone:
+        phone.fail_next("POST /v3/chats", status=429, retry_after_s=3600)
+        await phone.text("hi")
+        with pytest.raises(NothingCame, match=r"waits for 3600.0 s more"):
+            await phone.next_reply()
+        await phone.advance(3600)
+        assert await phone.next_reply() == "hello"
+
+
+@pytest.mark.parametrize(("status", "times", "retry_after_s"), [(500, 1, None), (503, 3, None), (429, 1, 9)])
+async def test_a_call_that_fails_is_repeated_without_a_sleep(
+    status: int, times: int, retry_after_s: int | None
+) -> None:
+    began = time.perf_counter()
+    async with talking(saying(read=False)) as phone:
+        phone.fail_next("POST /v3/chats", status=status, retry_after_s=retry_after_s, times=times)
+        await phone.text("hi")
+        assert await phone.replies() == ["hello"]
+        assert [call.status for call in phone.calls] == [status] * times + [202]
+    assert time.perf_counter() - began < 2
+
+
+@pytest.mark.parametrize("lost", ["answer", "request"])
+async def test_a_lost_connection_sends_nothing_twice(lost: Literal["answer", "request"]) -> None:
+    async with talking(saying(read=False)) as phone:
+        phone.drop_next("POST /v3/chats", lost=lost)
+        await phone.text("hi")
+        assert await phone.replies() == ["hello"]
+        assert [call.status for call in phone.calls] == [None, 202]
+
+
+async def test_a_refused_call_fails_the_test_and_says_why() -> None:
+    async with talking(saying()) as phone:
+        phone.fail_next("POST /v3/chats", status=403, code=2026)
+        await phone.text("hi")
+        with pytest.raises(HandlerFailed) as caught:
+            await phone.next_reply()
+        assert "403/2026" in str(caught.value.__cause__)
+
+
+async def test_a_message_that_cannot_be_delivered_is_told_to_the_bot() -> None:
+    bot, failed = saying(), []
+
+    @bot.on(MessageFailed)
+    async def note(event: MessageFailed, ctx: Context) -> None:
+        failed.append(event.code)
+
+    async with talking(bot) as phone:
+        phone.fail_next_message(4001)
+        await phone.text("hi")
+        reply = await phone.next_reply()
+        await phone.quiet()
+        assert reply.status == "failed"
+    assert failed == [4001]
+
+
+async def test_an_event_that_comes_twice_is_answered_once() -> None:
+    async with talking(saying()) as phone:
+        phone.double_next("message.received")
+        await phone.text("hi")
+        assert await phone.replies() == ["hello"]
+
+
+@pytest.mark.parametrize("version", ["2025-01-01", "2026-02-03"])
+async def test_both_payload_versions_can_be_asked_for(version: str) -> None:
+    bot, seen = Bot(), []
+
+    @bot.on_message
+    async def note(message: MessageReceived, ctx: Context) -> None:
+        seen.append(message.webhook_version)
+
+    async with talking(bot, version=version) as phone:
+        await phone.text("hi")
+        await phone.quiet()
+    assert seen == [version]
+
+
+async def test_a_hundred_conversations_end_as_soon_as_they_are_done() -> None:
+    began = time.perf_counter()
+    async with talking(saying("you too")) as phone:
+        people = [phone.person(f"+1415556{number:04}") for number in range(100)]
+        for person in people:
+            await person.text("good morning")
+        assert {await person.next_reply() for person in people} == {"you too"}
+    assert time.perf_counter() - began < 20
+
+
+async def test_two_waits_at_once_each_get_their_own() -> None:
+    async with talking(saying()) as ann:
+        bob = ann.person("+14155550143")
+        ann.fail_next("POST /v3/chats", times=2)
+        await asyncio.gather(ann.text("hi"), bob.text("hi"))
+        assert set(await asyncio.gather(ann.next_reply(), bob.next_reply())) == {"hello"}
+
+
+async def test_dots_that_show_by_themselves_are_waited_for() -> None:
+    bot, go = Bot(), asyncio.Event()
+
+    @bot.on_message
+    async def slow(message: MessageReceived, ctx: Context) -> None:
+        await go.wait()
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        await phone.next_typing()
+        go.set()
