@@ -188,7 +188,7 @@ class Bench:
                 break
             self.disturbed += 1
             await asyncio.sleep(self.seconds)
-        self.noise.append(others)
+        self.noise.append(max(others, 0.0))
         return taken
 
     async def rate(

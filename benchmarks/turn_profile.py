@@ -13,6 +13,9 @@
 Every few milliseconds of its CPU time the process notes what it is doing. A sample belongs to the innermost room of
 linqbot, or library, on the stack: what the standard library and C do is their caller's. Sampling slows a turn by a few
 per cent, where cProfile would double it, and double what is made of small functions most of all.
+
+Believe the rooms before the lines. Python hears of a sample when it next enters a function or returns from C: what the
+event loop does in C, and what the thread that waits for the disk does, is counted to whoever comes next.
 """
 
 from __future__ import annotations

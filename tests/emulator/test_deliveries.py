@@ -71,6 +71,27 @@ async def test_retries_send_the_same_bytes_under_the_same_id_after_1_2_4_seconds
     assert [attempt.status for attempt in delivery.attempts] == [503, 429, None, None, 200]
 
 
+async def test_a_subscription_survives_a_receiver_that_is_down_for_twenty_minutes(
+    emulator: Emulator, receiver: Any
+) -> None:
+    emulator.subscribe("https://hook.example", RECEIVED)
+    receiver.status = 503
+    for n in range(20):
+        say(emulator, str(n))
+        emulator.advance(60)
+        await emulator.flush()
+    receiver.status = 200
+    assert len({event["event_id"] for event in receiver.of("message.received")}) == 20
+    receiver.requests.clear()
+    for _ in range(120):
+        emulator.advance(5)
+        await emulator.flush()
+    assert sorted(texts(receiver), key=int) == [str(n) for n in range(20)]
+    say(emulator, "after")
+    await emulator.flush()
+    assert texts(receiver)[-1] == "after"
+
+
 async def test_an_event_is_given_up_after_half_an_hour(emulator: Emulator, receiver: Any) -> None:
     emulator.subscribe("https://hook.example", RECEIVED)
     receiver.status = 500
