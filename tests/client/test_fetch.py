@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from linqbot.client import fetch as guarded
 from linqbot.client.addresses import PORTS
@@ -375,11 +376,12 @@ def test_a_base_url_that_is_no_address_is_a_setting_to_correct() -> None:
 async def cdn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Server]:
     """A public server: cdn.example, with a certificate for this name and files.example. The guard believes that
     127.0.0.1 is public here, so that there can be one at all."""
-    (tmp_path / "cdn.pem").write_text(CERTIFICATE)
+    authority = trustme.CA()
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(tmp_path / "cdn.pem")
+    authority.issue_cert("cdn.example", "files.example").configure_cert(tls)
     server = Server({})
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cdn.pem"))
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     guarded._tls.cache_clear()
     async with serving(server, tls):
         monkeypatch.setitem(PORTS, "https", server.port)
@@ -503,20 +505,3 @@ async def test_an_upload_whose_headers_do_not_fit_is_refused_before_it_begins(he
 def test_aiohttp_is_not_imported_before_something_is_fetched() -> None:
     code = "import linqbot.client.fetch, sys; assert not {'aiohttp', 'yarl'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-# Made for these tests, of a key that opens nothing: openssl req -x509, for cdn.example and files.example, 100 years.
-CERTIFICATE = """\
------BEGIN CERTIFICATE-----
-MIIB1DCCAXugAwIBAgIURSI7+NIuL506tj0GhSVA/DObt3swCgYIKoZIzj0EAwIw
-GDEWMBQGA1UEAwwNbGlucWJvdCB0ZXN0czAgFw0yNjExMjAwOTA2NTdaGA8yMTI2
-MTAyNzA5MDY1N1owGDEWMBQGA1UEAwwNbGlucWJvdCB0ZXN0czBZMBMGByqGSM49
-AgEGCCqGSM49AwEHA0IABAmERzOFQ6P1jEsBgLdHfHsNJdfGDXGTue0BYq571QjB
-Kw7jmmG8YCbFtO1EJ8L8Q0GGekHxBuhmY99ZJvjMt36jgaAwgZ0wHQYDVR0OBBYE
-FIpulBfwMjo2aN3M7cT+b7OVWXvGMB8GA1UdIwQYMBaAFIpulBfwMjo2aN3M7cT+
-b7OVWXvGMCUGA1UdEQQeMByCC2Nkbi5leGFtcGxlgg1maWxlcy5leGFtcGxlMA8G
-A1UdEwEB/wQFMAMBAf8wDgYDVR0PAQH/BAQDAgKEMBMGA1UdJQQMMAoGCCsGAQUF
-BwMBMAoGCCqGSM49BAMCA0cAMEQCIGftRxHd18Fxb0xJsgB/HvS9d+FY9/i54DKw
-DUxJHBe4AiAKtaAQrnKrlJsqFWiRBrox0BdWPVu8vVhdL6mQ7YF2AQ==
------END CERTIFICATE-----
-"""

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+import trustme
 from client.wire import CHAT, KEY, Waits, client_at, plain, served
 
 from linqbot.client.client import Client
@@ -24,8 +25,6 @@ pytestmark = pytest.mark.anyio
 
 SENT = {"chat_id": CHAT, "message": {"id": CHAT}}
 CONTENT = {"parts": [{"type": "text", "value": "hello there"}]}
-# Self-signed for 127.0.0.1 and made for this test; its key guards nothing.
-CERTIFICATE = Path(__file__).with_name("localhost.pem")
 
 
 class Script:
@@ -362,9 +361,10 @@ async def test_a_socks_proxy_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -
             await client.chats.retrieve(CHAT)
 
 
-async def test_a_certificate_nobody_vouches_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_certificate_nobody_vouches_for_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE)
+    authority = trustme.CA()
+    authority.issue_cert("127.0.0.1").configure_cert(context)
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     async with served(context) as server:
         base_url = f"https://127.0.0.1:{server.port}"
@@ -373,7 +373,8 @@ async def test_a_certificate_nobody_vouches_for_is_refused(monkeypatch: pytest.M
                 await client.chats.retrieve(CHAT)
         assert server.heads == [], "the key was not sent"
 
-        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+        authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
         async with Client(KEY, base_url=base_url) as client:
             assert (await client.chats.retrieve(CHAT)).id == CHAT
 
