@@ -112,7 +112,7 @@ class ClosedLoop:
     """Keeps `in_flight` turns going: when one ends, the next begins on the same connection.
 
     Args:
-        deliveries: In more chats than are in flight: a chat's next turn must not begin before its last has ended.
+        deliveries: In more chats than are in flight: a chat has one turn at a time, so that its reply tells which.
         replies: The API where each reply must arrive; None when an ack ends a turn.
     """
 
@@ -123,6 +123,7 @@ class ClosedLoop:
         self._replies = replies
         self._connections: dict[str, Connection] = {}
         self._owed: dict[str, int] = {}
+        self._passed_over: deque[Delivery] = deque()
         self._done = 0
         self._wanted: int | None = None
         self._begun = 0
@@ -172,12 +173,22 @@ class ClosedLoop:
                 self._ended.set_result(None)
             return
         self._begun += 1
-        delivery = next(self._deliveries)
+        delivery = self._in_free_chat()
         chat = delivery.chat
-        assert chat not in self._owed, "A chat came round again before its last turn had ended."
         self._connections[chat] = connection
         self._owed[chat] = 1 if self._replies is None else 2
         connection.send(delivery.request, partial(self._acked, chat))
+
+    def _in_free_chat(self) -> Delivery:
+        """The next delivery whose chat has no turn in flight; those passed over come first later."""
+        for _ in range(len(self._passed_over)):
+            delivery = self._passed_over.popleft()
+            if delivery.chat not in self._owed:
+                return delivery
+            self._passed_over.append(delivery)
+        while (delivery := next(self._deliveries)).chat in self._owed:
+            self._passed_over.append(delivery)
+        return delivery
 
     def _acked(self, chat: str, status: int) -> None:
         if status == 200:
