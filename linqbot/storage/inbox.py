@@ -23,7 +23,9 @@ class Lease:
     Attributes:
         token: Names this claim; a `finish` under an older one raises LeaseLost.
         attempts: How many runs of its handler have failed.
-        crashes: How many times a claim on it ended without a `finish`: the process died, or the lease ran out.
+        crashes: How many times a claim on it ended without a `finish` and it alone can be why: the process died while
+            nothing else was claimed, or its lease ran out. A process that dies with many counts for none of them, but
+            `take` gives those it keeps dying with in smaller and smaller groups, at last one by one.
         runs: How many times it was claimed before, however that ended: failed, parked, crashed, or given back by a
             clean stop.
         run: 0, and one more each time the delivery was deliberately replayed: its effects have keys of their own.

@@ -3,6 +3,9 @@
 Shared by the embedded backends, where one process serves: the rows are the backend's, the turn-taking is here. A
 delivery is known by its sequence number only. Everything is O(1) or O(log lanes), however long the backlog; only
 `adopt`, after a stranger wrote to the file, looks at all of it.
+
+After crashes somebody among those in flight may be what kills the process. Such suspects run in ever smaller company,
+at last alone, so that the guilty one is found and the others, who only stood beside it, are not buried with it.
 """
 
 from __future__ import annotations
@@ -24,7 +27,12 @@ class _Is(Enum):
 
 @dataclass(slots=True, eq=False)
 class _Lane:
-    """The line of one chat. `overdue`: its claim ended by time, so whoever held it may have left effects behind."""
+    """The line of one chat.
+
+    Attributes:
+        overdue: Its claim ended by time, so whoever held it may have left effects behind.
+        company: Its head is a suspect: at most so many suspects run while it does, and with 1 nobody else. 0: it is none.
+    """
 
     name: str
     queue: deque[int] = field(default_factory=deque)
@@ -32,6 +40,7 @@ class _Lane:
     token: int = 0
     until: float = 0.0
     overdue: bool = False
+    company: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,8 @@ class Lanes:
         self._claims: dict[int, _Lane] = {}
         # Heaps whose entries may be outdated: each is checked against its lane when it comes to the top.
         self._free: list[tuple[int, _Lane]] = []
+        self._free_suspects: list[tuple[int, _Lane]] = []
+        self._alone = 0  # the last claim that had to be the only one
         self._waits: list[tuple[float, int, _Lane]] = []
         self._ends: list[tuple[float, int]] = []
         # From a random number on: a lease from before a restart must never fit a claim of today.
@@ -62,12 +73,12 @@ class Lanes:
         known = self._lanes.get(lane)
         return len(known.queue) if known else 0
 
-    def add(self, name: str, seq: int, *, not_before: float = 0.0) -> None:
-        """Append a delivery to its lane. `seq` is greater than every other of the lane."""
+    def add(self, name: str, seq: int, *, not_before: float = 0.0, company: int = 0) -> None:
+        """Append a delivery to its lane. `seq` is greater than every other of the lane; only a head is a suspect."""
         self.depth += 1
         lane = self._lanes.get(name)
         if lane is None:
-            lane = self._lanes[name] = _Lane(name)
+            lane = self._lanes[name] = _Lane(name, company=company)
             lane.queue.append(seq)
             if not_before:
                 self._wait(lane, not_before)
@@ -77,17 +88,13 @@ class Lanes:
             lane.queue.append(seq)
 
     def claim(self, limit: int, *, now: float, until: float) -> list[Claim]:
-        """Claim the heads of free lanes, oldest first, at most `limit`."""
+        """Claim the heads of free lanes, oldest first, at most `limit`; suspects only in the company they may have."""
         self._settle_times(now)
         claims: list[Claim] = []
-        while self._free and len(claims) < limit:
-            seq, lane = heapq.heappop(self._free)
-            if lane.state is not _Is.FREE or not lane.queue or lane.queue[0] != seq:
-                continue
-            overdue, lane.overdue = lane.overdue, False
-            self._claims.pop(lane.token, None)
-            self._hold(lane, next(self._tokens), until)
-            claims.append(Claim(seq, lane.token, overdue))
+        while len(claims) < limit and (lane := self._next_suspect()) is not None:
+            claims.append(self._claim(lane, until))
+        while len(claims) < limit and not self._is_silent and (lane := self._next(self._free)) is not None:
+            claims.append(self._claim(lane, until))
         return claims
 
     def held(self, token: int) -> int | None:
@@ -102,14 +109,17 @@ class Lanes:
         self._set_free(lane)
 
     def wait(self, token: int, until: float) -> None:
-        """End a claim: the head stays the head, and its lane waits."""
-        self._wait(self._claims.pop(token), until)
+        """End a claim: the head stays the head, and its lane waits. A suspect that lived to say so is none any more."""
+        lane = self._claims.pop(token)
+        lane.company = 0
+        self._wait(lane, until)
 
     def remove(self, token: int) -> None:
         """End a claim: the head is gone, its lane goes on."""
         lane = self._claims.pop(token)
         lane.queue.popleft()
         lane.overdue = False
+        lane.company = 0
         self.depth -= 1
         if lane.queue:
             self._set_free(lane)
@@ -130,12 +140,12 @@ class Lanes:
         """The claims in force."""
         return list(self._claims)
 
-    def adopt(self, rows: Iterable[tuple[int, str, float]]) -> Lanes:
-        """Lanes made anew from (seq, lane, not_before) in order, keeping the claims on heads that are still there."""
+    def adopt(self, rows: Iterable[tuple[int, str, float, int]]) -> Lanes:
+        """Lanes made anew from (seq, lane, not_before, company) in order, keeping the claims on heads still there."""
         fresh = Lanes()
-        fresh._tokens = self._tokens
-        for seq, name, not_before in rows:
-            fresh.add(name, seq, not_before=not_before)
+        fresh._tokens, fresh._alone = self._tokens, self._alone
+        for seq, name, not_before, company in rows:
+            fresh.add(name, seq, not_before=not_before, company=company)
         for token, old in self._claims.items():
             lane = fresh._lanes.get(old.name)
             if lane and lane.queue[0] == old.queue[0]:
@@ -144,6 +154,40 @@ class Lanes:
                     fresh._set_free(lane)
                     lane.overdue = True
         return fresh
+
+    @property
+    def _is_silent(self) -> bool:
+        """Nobody may begin: a suspect runs alone, or waits for the others to end so that it can."""
+        return self._alone in self._claims or bool(self._free_suspects and self._free_suspects[0][1].company == 1)
+
+    def _next_suspect(self) -> _Lane | None:
+        """The lane of the oldest free suspect, if those who run now are company it may have, and it theirs."""
+        lane = self._next(self._free_suspects)
+        if lane is None:
+            return None
+        running = [other.company for other in self._claims.values() if not other.overdue]
+        suspects = [company for company in running if company]
+        if (lane.company == 1 and running) or len(suspects) >= min([lane.company, *suspects]):
+            self._set_free(lane)
+            return None
+        return lane
+
+    @staticmethod
+    def _next(free: list[tuple[int, _Lane]]) -> _Lane | None:
+        """Take the lane of the oldest head out of a heap of free ones."""
+        while free:
+            seq, lane = heapq.heappop(free)
+            if lane.state is _Is.FREE and lane.queue and lane.queue[0] == seq:
+                return lane
+        return None
+
+    def _claim(self, lane: _Lane, until: float) -> Claim:
+        overdue, lane.overdue = lane.overdue, False
+        self._claims.pop(lane.token, None)
+        self._hold(lane, next(self._tokens), until)
+        if lane.company == 1:
+            self._alone = lane.token
+        return Claim(lane.queue[0], lane.token, overdue)
 
     def _hold(self, lane: _Lane, token: int, until: float) -> None:
         lane.state, lane.token, lane.until = _Is.CLAIMED, token, until
@@ -157,7 +201,7 @@ class Lanes:
 
     def _set_free(self, lane: _Lane) -> None:
         lane.state = _Is.FREE
-        heapq.heappush(self._free, (lane.queue[0], lane))
+        heapq.heappush(self._free_suspects if lane.company else self._free, (lane.queue[0], lane))
 
     def _wait(self, lane: _Lane, until: float) -> None:
         lane.state, lane.until, lane.overdue = _Is.WAITING, until, False

@@ -99,7 +99,7 @@ class Writer:
             migrate(self._db, self._path)
             with self._translated():
                 if serving:
-                    self._db.execute("UPDATE delivery SET crashes = crashes + 1, claimed = 0 WHERE claimed")
+                    self._count_crash()
                 self._look_again()
                 # From here on the loop must not wait for a command beside us: see `begin`.
                 self._db.execute("PRAGMA busy_timeout = 0")
@@ -122,6 +122,15 @@ class Writer:
             pass
         finally:
             self._db.close()
+
+    def _count_crash(self) -> None:
+        """Note what the process died with. Only one that ran alone is surely the cause; see the schema."""
+        (count,) = self._db.execute("SELECT count(*) FROM delivery WHERE claimed").fetchone()
+        self._db.execute(
+            """UPDATE delivery SET crashes = crashes + ?, shared = shared + ?, claimed = 0,
+                   company = CASE WHEN crashes + shared > 0 THEN ? ELSE 0 END WHERE claimed""",
+            (count == 1, count > 1, max(1, count // 4)),
+        )
 
     def begin(self, *, wait: bool) -> bool:
         """Open the transaction. False when another process is writing, or has written, so that it takes longer."""
@@ -360,7 +369,8 @@ class Writer:
         failed = isinstance(outcome, Retry)
         why = outcome.error if isinstance(outcome, Retry) else outcome.reason
         self._db.execute(
-            "UPDATE delivery SET attempts = attempts + ?, waits = ?, not_before = ?, error = ?, claimed = 0 WHERE seq = ?",
+            """UPDATE delivery SET attempts = attempts + ?, waits = ?, not_before = ?, error = ?, claimed = 0,
+                   shared = 0, company = 0 WHERE seq = ?""",
             (int(failed), "retrying" if failed else "parked", outcome.at, why, seq),
         )
 
@@ -468,7 +478,9 @@ class Writer:
 
     def _look_again(self) -> None:
         self._version = self._data_version()
-        self._lanes = self._lanes.adopt(self._db.execute("SELECT seq, lane, not_before FROM delivery ORDER BY seq"))
+        self._lanes = self._lanes.adopt(
+            self._db.execute("SELECT seq, lane, not_before, company FROM delivery ORDER BY seq")
+        )
         (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM delivery").fetchone()
         self._next_seq = max(self._next_seq, last + 1)
         self._recent = Recent()

@@ -35,9 +35,62 @@ def test_adopting_what_is_on_disk_keeps_claims_on_heads_that_are_still_there() -
     kept, removed = lanes.claim(2, now=0, until=100)
     (late,) = lanes.claim(1, now=0, until=10)
     assert lanes.claim(0, now=10, until=100) == []
-    adopted = lanes.adopt([(1, "kept", 0.0), (3, "late", 0.0), (4, "removed", 0.0), (5, "waits", 50.0)])
+    adopted = lanes.adopt([(1, "kept", 0.0, 0), (3, "late", 0.0, 0), (4, "removed", 0.0, 0), (5, "waits", 50.0, 0)])
     assert adopted.depth == 4
     assert (adopted.held(kept.token), adopted.held(removed.token), adopted.held(late.token)) == (1, None, 3)
     free = adopted.claim(10, now=11, until=100)
     assert [(claim.seq, claim.overdue) for claim in free] == [(3, True), (4, False)]
     assert [claim.seq for claim in adopted.claim(10, now=50, until=99)] == [5]
+
+
+def suspects(count: int, *, company: int) -> Lanes:
+    lanes = Lanes()
+    for seq in range(1, count + 1):
+        lanes.add(f"suspect {seq}", seq, company=company)
+    return lanes
+
+
+def test_suspects_run_in_the_company_they_may_have_while_others_go_on() -> None:
+    lanes = suspects(5, company=2)
+    for seq in range(6, 9):
+        lanes.add(f"other {seq}", seq)
+    first = lanes.claim(10, now=0, until=100)
+    assert [claim.seq for claim in first] == [1, 2, 6, 7, 8]
+    assert lanes.claim(10, now=1, until=100) == []
+    lanes.remove(first[0].token)
+    assert [claim.seq for claim in lanes.claim(10, now=2, until=100)] == [3]
+
+
+def test_a_suspect_that_must_be_alone_waits_for_the_others_and_they_for_it() -> None:
+    lanes = Lanes()
+    lanes.add("busy", 1)
+    (busy,) = lanes.claim(1, now=0, until=100)
+    lanes.add("suspect", 2, company=1)
+    lanes.add("suspect too", 3, company=1)
+    lanes.add("other", 4)
+    assert lanes.claim(10, now=1, until=100) == []
+    lanes.remove(busy.token)
+    (alone,) = lanes.claim(10, now=2, until=100)
+    assert alone.seq == 2
+    assert lanes.claim(10, now=3, until=100) == []
+    lanes.wait(alone.token, 50)
+    (second,) = lanes.claim(10, now=4, until=100)
+    assert second.seq == 3
+    lanes.remove(second.token)
+    assert [claim.seq for claim in lanes.claim(10, now=50, until=100)] == [2, 4]
+
+
+def test_a_suspect_whose_claim_ran_out_does_not_hold_the_others_for_ever() -> None:
+    lanes = suspects(2, company=1)
+    lanes.claim(10, now=0, until=10)
+    (again,) = lanes.claim(10, now=10, until=20)
+    assert (again.seq, again.overdue) == (1, True)
+    lanes.remove(again.token)
+    assert [claim.seq for claim in lanes.claim(10, now=11, until=20)] == [2]
+
+
+def test_a_suspect_given_back_is_still_one() -> None:
+    lanes = suspects(2, company=1)
+    (claim,) = lanes.claim(10, now=0, until=10)
+    lanes.release(claim.token)
+    assert [claim.seq for claim in lanes.claim(10, now=1, until=10)] == [1]

@@ -12,7 +12,7 @@ import pytest
 
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Ack, Finish
+from linqbot.storage.inbox import Ack, Finish, Retry
 from linqbot.storage.sqlite import SQLiteStorage
 
 pytestmark = pytest.mark.anyio
@@ -102,9 +102,50 @@ async def test_a_claim_its_process_died_with_counts_as_a_crash(
         assert (second.delivery.id, second.crashes, second.is_first_run) == ("w.2", 0, True)
         assert first.delivery == old.delivery
         assert first.delivery.decoded is None
-        again = crashed(image)
-    async with SQLiteStorage(again, clock=clock) as storage:
-        assert [lease.crashes for lease in await storage.take(10, lease_s=900)] == [2, 1]
+
+
+async def test_a_crash_with_many_in_flight_counts_for_none_of_them_but_a_second_one_makes_each_run_alone(
+    tmp_path: Path, delivery: MakeDelivery, clock: MovableClock, crashed: Callable[[Path], Path]
+) -> None:
+    path = tmp_path / "bot.db"
+    async with SQLiteStorage(path, clock=clock) as storage:
+        for n in range(1, 4):
+            await storage.put(delivery(f"c:{n}", name=f"w.{n}"))
+        await storage.take(3, lease_s=900)
+        path = crashed(path)
+    async with SQLiteStorage(path, clock=clock) as storage:
+        leases = await storage.take(10, lease_s=900)
+        assert [(lease.crashes, lease.runs) for lease in leases] == [(0, 1)] * 3
+        path = crashed(path)
+    async with SQLiteStorage(path, clock=clock) as storage:
+        (first,) = await storage.take(10, lease_s=900)
+        assert (first.delivery.id, first.crashes) == ("w.1", 0)
+        await storage.finish(first, Finish(Ack()))
+        (second,) = await storage.take(10, lease_s=900)
+        path = crashed(path)
+    async with SQLiteStorage(path, clock=clock) as storage:
+        (second,) = await storage.take(10, lease_s=900)
+        assert (second.delivery.id, second.crashes) == ("w.2", 1)
+
+
+async def test_a_run_that_ends_clears_the_suspicion(
+    tmp_path: Path, delivery: MakeDelivery, clock: MovableClock, crashed: Callable[[Path], Path]
+) -> None:
+    path = tmp_path / "bot.db"
+    for _ in range(2):
+        async with SQLiteStorage(path, clock=clock) as storage:
+            for n in (1, 2):
+                await storage.put(delivery(f"c:{n}", name=f"w.{n}"))
+            assert len(await storage.take(2, lease_s=900)) == 2
+            path = crashed(path)
+    async with SQLiteStorage(path, clock=clock) as storage:
+        for _ in range(2):
+            (alone,) = await storage.take(10, lease_s=900)
+            await storage.finish(alone, Finish(Retry(clock.now(), "Boom")))
+        assert len(await storage.take(2, lease_s=900)) == 2
+        path = crashed(path)
+    async with SQLiteStorage(path, clock=clock) as storage:
+        assert [lease.crashes for lease in await storage.take(10, lease_s=900)] == [0, 0]
 
 
 async def test_a_command_beside_the_server_counts_no_crash(

@@ -11,7 +11,10 @@ CREATE TABLE meta (
 
 -- delivery: what was accepted and is not finished yet.
 -- seq is the order of acceptance. run is raised by a replay, for new idempotency keys.
--- runs counts claims, attempts failed runs, crashes claims a process died with.
+-- runs counts claims, attempts failed runs.
+-- crashes counts the times a process died while this ran alone: then it was the cause. shared counts the times others
+-- ran beside it: then it is a suspect, and from its second crash on it runs in the company of so many suspects at most,
+-- a quarter of those it died with; at 1 alone. A run that ends, however it ends, clears it.
 -- claimed is written by take's own commit: whoever opens the file after a crash finds it still set.
 -- waits tells a person what not_before is for: retrying or parked.
 CREATE TABLE delivery (
@@ -25,6 +28,8 @@ CREATE TABLE delivery (
     runs        INTEGER NOT NULL DEFAULT 0,
     attempts    INTEGER NOT NULL DEFAULT 0,
     crashes     INTEGER NOT NULL DEFAULT 0,
+    shared      INTEGER NOT NULL DEFAULT 0,
+    company     INTEGER NOT NULL DEFAULT 0,
     claimed     INTEGER NOT NULL DEFAULT 0,
     waits       TEXT,
     not_before  REAL NOT NULL DEFAULT 0,
