@@ -1,0 +1,62 @@
+"""One event kills the process whenever it is handled: it is buried, and nobody who was in flight beside it is."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import crash
+import httpx
+import pytest
+
+BOT = """
+import asyncio
+import os
+import signal
+
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot(read=False, typing=False, max_age_s=None)
+
+
+@bot.on_message
+async def echo(message: MessageReceived, ctx: Context) -> None:
+    await asyncio.sleep(0.2)
+    if message.text == "5":
+        os.kill(os.getpid(), signal.SIGKILL)
+    await ctx.reply(message.text)
+"""
+CHATS = 20
+MOST_DEATHS = 8
+
+
+@pytest.mark.anyio
+async def test_what_kills_the_process_is_buried_and_what_stood_beside_it_is_answered(tmp_path: Path) -> None:
+    async with crash.house(tmp_path, BOT) as (bot, emulator, http):
+        chats = await crash.chats(http, emulator.url, CHATS)
+        await bot.up(http, "/readyz")
+        arriving = crash.begin(crash.Load(bot.url, http, chats, 2 * CHATS, seed=0))
+        deaths = 0
+        while not (arriving.done() and await is_settled(bot, http)):
+            assert bot.process is not None
+            if bot.process.returncode is not None:
+                deaths += 1
+                assert deaths <= MOST_DEATHS
+                await bot.start()
+            await asyncio.sleep(0.05)
+        replies = await crash.replies(http, emulator.url)
+    expected = {chat: [str(n), str(n + CHATS)] for n, chat in enumerate(chats)}
+    expected[chats[5]] = ["25"]
+    assert replies == expected
+    assert deaths >= 3
+    dead = sqlite3.connect(tmp_path / "crash.db").execute("SELECT lane, error FROM dead").fetchall()
+    assert dead == [(f"c:{chats[5]}", "The process died 3 times while handling it.")]
+
+
+async def is_settled(bot: crash.Served, http: httpx.AsyncClient) -> bool:
+    try:
+        told = (await http.get(f"{bot.url}/readyz")).json()
+    except (httpx.TransportError, ValueError):
+        return False
+    return bool(told.get("waiting") == 0)
