@@ -24,6 +24,7 @@ from linqbot.clock import Clock
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
+from linqbot.events.parse import EVENT_TYPES
 
 log = structlog.get_logger("linqbot.bot")
 
@@ -47,6 +48,7 @@ class Dispatcher:
         self._routes: dict[type[Event], list[tuple[Route, Next]]] = {}
         self._entry = _around(self._route, bot.middleware)
         self._told: set[str] = set()
+        self._nobodys: set[str] = set()
         self._loops = LoopBreaker()
         self._looping: set[str] = set()
         self._hints: set[asyncio.Task[None]] = set()
@@ -61,6 +63,13 @@ class Dispatcher:
     def longest_s(self) -> float:
         """The longest any handler may run."""
         return max([self._deadline_s, *(route.deadline_s or 0.0 for route, _ in self._compiled)])
+
+    def is_nobodys(self, event_type: str) -> bool:
+        """Whether events of this type reach no code of the bot's, so that they need not be understood.
+
+        False until the first one has come the whole way, and its author was told how to handle it.
+        """
+        return event_type in self._nobodys
 
     def _said(self, chat_id: str, text: str) -> None:
         self._loops.said(chat_id, text, self._clock.now())
@@ -162,6 +171,8 @@ class Dispatcher:
         return None
 
     def _unhandled(self, event: Event) -> None:
+        if event.type in EVENT_TYPES and not self._routes_for(type(event)) and not self._bot.middleware:
+            self._nobodys.add(event.type)
         # What our own sends cause, receipts above all, needs no handler for a bot to be whole; nor does a new chat.
         if event.is_own or event.type == "chat.created":
             log.debug("event.unhandled", type=event.type, event_id=event.event_id)

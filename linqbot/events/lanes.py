@@ -48,7 +48,8 @@ def _at(data: Any, *path: str) -> str | None:
 
 
 def _chat_id(data: dict[str, Any]) -> str | None:
-    return _at(data, "chat", "id") or _at(data, "chat_id")
+    chat = data.get("chat")
+    return (token(chat.get("id")) if isinstance(chat, dict) else None) or token(data.get("chat_id"))
 
 
 def _chat(_: str, data: dict[str, Any]) -> str | None:

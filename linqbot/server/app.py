@@ -14,7 +14,8 @@ import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
+from starlette.types import Lifespan, Receive, Scope, Send
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.dispatch import Dispatcher
@@ -105,7 +106,22 @@ def create_app(
         return JSONResponse(told, status_code=200 if ready else 503)
 
     routes = [Route(WEBHOOK_PATH, webhook), Route("/livez", livez), Route("/readyz", readyz)]
-    return Starlette(routes=routes, lifespan=lifespan)
+    return _App(webhook, routes=routes, lifespan=lifespan)
+
+
+class _App(Starlette):
+    """Starlette, with a straight way to the webhook: on its own, a delivery's way costs a tenth of the whole ack."""
+
+    def __init__(self, webhook: WebhookEndpoint, *, routes: Sequence[BaseRoute], lifespan: Lifespan[Starlette]) -> None:
+        super().__init__(routes=routes, lifespan=lifespan)
+        self._webhook = webhook
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Middleware somebody put around the app wraps the webhook too; and where it is mounted, paths are Starlette's.
+        if scope["type"] == "http" and scope["path"] == WEBHOOK_PATH and not self.user_middleware:
+            await self._webhook(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def running(app: Starlette) -> AbstractAsyncContextManager[object]:

@@ -20,6 +20,8 @@ from linqbot.webhooks import Secret, Verified, verify
 log = structlog.get_logger("linqbot.server")
 
 RETRY_AFTER_S = 5
+STANDARD_HEADERS = frozenset({b"webhook-id", b"webhook-timestamp", b"webhook-signature"})
+LEGACY_HEADERS = frozenset({b"x-webhook-timestamp", b"x-webhook-signature"})
 
 
 class WebhookEndpoint:
@@ -47,6 +49,7 @@ class WebhookEndpoint:
         self._secrets = secrets
         self._clock = clock
         self._allow_legacy = allow_legacy
+        self._signing_headers = STANDARD_HEADERS | LEGACY_HEADERS if allow_legacy else STANDARD_HEADERS
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
         self._max_held_bytes = max_held_bytes
@@ -83,7 +86,9 @@ class WebhookEndpoint:
             log.error("delivery.too_large", max_body_bytes=self._max_body_bytes)
             await _later(send, close=True)
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = {
+            name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in self._signing_headers
+        }
         now = self._clock.now()
         try:
             verified = verify(headers, body, self._secrets, now=now, allow_legacy=self._allow_legacy)

@@ -105,6 +105,9 @@ class Turns:
             reason = f"The process died {lease.crashes} times while handling it."
             await self._finish(lease, Bury(reason), None)
             return
+        if delivery.type not in RECEIPTS and self.dispatcher.is_nobodys(delivery.type):
+            await self._finish(lease, Ack(), None)
+            return
         known = [] if lease.is_first_run else await self.storage.effects(delivery.id, lease.run)
         ledger = Ledger(self.storage, self.clock, self.pace, turn=delivery.id, run=lease.run, known=known)
         due = due_send(delivery)

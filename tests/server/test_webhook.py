@@ -16,6 +16,7 @@ import pytest
 from rooms import Linq, text_body
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -234,6 +235,25 @@ async def test_it_mounts_into_another_app(house: House) -> None:
     async with running(outer), httpx.AsyncClient(transport=transport, base_url="http://bot.test") as http:
         assert (await http.post("/bots/echo" + PATH, content=body, headers=signed(body))).status_code == 200
         assert len(await house.handled()) == 1
+
+
+async def test_middleware_put_around_the_app_sees_deliveries_too(house: House) -> None:
+    paths: list[str] = []
+
+    class Watch:
+        def __init__(self, app: ASGIApp) -> None:
+            self._app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http":
+                paths.append(scope["path"])
+            await self._app(scope, receive, send)
+
+    house.app.add_middleware(Watch)
+    async with house.open() as http:
+        body = text_body()
+        assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 200
+    assert paths == [PATH]
 
 
 async def test_without_a_secret_there_is_no_app() -> None:

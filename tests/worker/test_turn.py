@@ -115,6 +115,15 @@ async def test_a_turn_that_ends_well_is_gone(house: House) -> None:
     assert await house.storage.depth() == 0
 
 
+async def test_what_nobody_handles_is_acked_without_being_understood(house: House) -> None:
+    turns = house.turns(three)
+    for data in ({"message_id": "m", "reaction_type": "love", "is_from_me": False}, {}):
+        await house.storage.put(delivery(envelope("reaction.added", data)))
+        await turns.run(await house.lease())
+    assert await house.storage.depth() == 0
+    assert await house.storage.dead_letters() == []
+
+
 async def test_each_send_carries_a_key_of_its_own_that_any_run_would_make_again(house: House) -> None:
     arrived = await put(house)
     await house.run(three)
