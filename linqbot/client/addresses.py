@@ -93,6 +93,11 @@ class Target:
     path: str = field(repr=False)
     query: str = field(repr=False)
 
+    @property
+    def target(self) -> str:
+        """Path and query as a request line has them."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
 
 def target(url: str) -> Target:
     """Take a URL apart.

@@ -49,6 +49,11 @@ class Call:
         return f"{self.noun}.{self.verb}"
 
     @property
+    def content(self) -> bytes | None:
+        """The body as it is sent."""
+        return None if self.body is None else to_json(self.body)
+
+    @property
     def key(self) -> str | None:
         """The idempotency key it carries, or None."""
         for place in self.key_in:

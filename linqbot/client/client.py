@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from linqbot.client.attachments import Attachments
 from linqbot.client.budgets import Budgets
@@ -23,7 +23,7 @@ from linqbot.client.messages import Messages
 from linqbot.client.payment_requests import PaymentRequests
 from linqbot.client.payments import PaymentHandles, PaymentProviders, Payments
 from linqbot.client.phone_numbers import AvailableNumber, LegacyLines, PhoneNumbers
-from linqbot.client.transport import HttpTransport, Transport
+from linqbot.client.transport import Transport
 from linqbot.client.v2 import V2
 from linqbot.client.v2 import credentials as v2_credentials
 from linqbot.client.webhook_events import WebhookEvents
@@ -31,6 +31,9 @@ from linqbot.client.webhook_subscriptions import Subscriptions
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import ConfigError
 from linqbot.types.message import MediaPart
+
+if TYPE_CHECKING:
+    import httpx
 
 BASE_URL: Final = "https://api.linqapp.com/api/partner"
 
@@ -65,7 +68,7 @@ class Client:
         connect_timeout_s: float = 5.0,
         max_retries: int = 2,
         max_wait_s: float = 60.0,
-        transport: HttpTransport | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
         clock: Clock | None = None,
     ) -> None:
         if not api_key or not all("!" <= letter <= "~" for letter in api_key):

@@ -17,7 +17,6 @@ are not used, because a proxy resolves names by itself and what was checked woul
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import secrets
 import socket
@@ -25,13 +24,13 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 from urllib.parse import urljoin
 
 from linqbot.client.addresses import PORTS, Target, UnsafeURL, is_public, literal, target
+from linqbot.client.dial import trust
 from linqbot.errors import ConfigError, LinqbotError
 from linqbot.types.message import MediaPart
 
@@ -232,7 +231,7 @@ class Fetcher:
             resolver=cast("AbstractResolver", CheckedAddresses(addresses)),
             use_dns_cache=False,
             force_close=True,
-            ssl=_tls() if goal.origin.scheme == "https" else True,
+            ssl=trust() if goal.origin.scheme == "https" else True,
         )
         return aiohttp.ClientSession(
             connector=connector,
@@ -380,11 +379,3 @@ def _filename(media: MediaPart | str, answer: ClientResponse) -> str | None:
         name = message.get_filename()
     bare = re.sub(r"[\x00-\x1f\x7f-\x9f]", "", (name or "").replace("\\", "/")).rpartition("/")[2].strip()
     return bare[:255] if bare.strip(".") else None
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """The authorities the rest of the client trusts."""
-    import certifi
-
-    return ssl.create_default_context(cafile=os.environ.get("SSL_CERT_FILE") or certifi.where())

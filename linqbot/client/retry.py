@@ -19,11 +19,14 @@ class Failure:
     Attributes:
         sent: False when surely no byte of the request left this machine.
         advice: The header `x-should-retry`; None when there was none.
+        is_stale: True when a connection that was kept brought nothing: closed while it was idle, most likely, so
+            there is nothing to wait for.
     """
 
     error: LinqApiError
     sent: bool = True
     advice: bool | None = None
+    is_stale: bool = False
 
 
 def pause_s(call: Call, failure: Failure, attempt: int, *, jitter: float, max_wait_s: float) -> float | None:
@@ -36,6 +39,8 @@ def pause_s(call: Call, failure: Failure, attempt: int, *, jitter: float, max_wa
     """
     if not _may_repeat(call, failure):
         return None
+    if failure.is_stale and attempt == 0:
+        return 0.0
     asked = failure.error.retry_after_s
     if asked is not None:
         return asked if asked <= max_wait_s else None

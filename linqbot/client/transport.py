@@ -1,13 +1,12 @@
-"""The way out to Linq: one request, its time limits, its repetitions. The only module that imports httpx.
+"""The way out to Linq: one request, its time limits, its repetitions.
 
 Uploads leave here too, to the address Linq gives for them: over https or to the base URL's own origin, without the key.
 
-Requests go straight to an httpx transport, past `httpx.AsyncClient`: Linq's API has no redirects, cookies or
-authentication rounds, and the client's machinery for them would cost as much as the rest of the call together. The
-transport is `httpx-aiohttp`'s, because httpcore's pool slows down with the square of the calls in flight.
+Requests go over connections of our own (`pool.py`): an HTTP library's client costs several times what the call does,
+and its pool slows down with the square of the calls in flight. An httpx transport may take the network's place.
 
-No httpx or aiohttp error leaves this room, no body is logged, and the key goes to the base URL's origin only:
-redirects are not followed, and paths are appended to the base.
+No error of the network's or a library's leaves this room, no body is logged, and the key goes to the base URL's origin
+only: redirects are not followed, and paths are appended to the base.
 """
 
 from __future__ import annotations
@@ -16,39 +15,40 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
-from urllib.request import getproxies, proxy_bypass
 from uuid import uuid4
 
-import httpx
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
-from linqbot.client.addresses import UnsafeURL, target
+from linqbot.client.addresses import Origin, Target, UnsafeURL, target
 from linqbot.client.call import Answer, Call
+from linqbot.client.dial import Dialer, environment_proxy
 from linqbot.client.envelope import error_for
-from linqbot.client.fetch import CheckedAddresses, Fetcher, FetchFailed, FetchRefused
+from linqbot.client.fetch import Fetcher, FetchFailed, FetchRefused
+from linqbot.client.pool import Pool
 from linqbot.client.retry import Failure, pause_s
+from linqbot.client.wire import (
+    Fields,
+    Request,
+    Response,
+    ServerDisconnectedError,
+    Wire,
+    WireError,
+    method_name,
+    request_target,
+)
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable
 
 if TYPE_CHECKING:
-    from aiohttp.abc import AbstractResolver
-
-HttpTransport: TypeAlias = httpx.AsyncBaseTransport
-"""What a test or the emulator may put in place of the network."""
-
-MAX_CONNECTIONS: Final = 256
-"""Open connections to Linq; further calls wait for one within their own time limit."""
+    import httpx
 
 SLOWEST_UPLOAD_BYTES_PER_S: Final = 64 * 2**10
 """An upload's time limit grows with the file: a call's own limit, and what this speed needs."""
 
 _UPLOAD: Final = Call("attachments", "upload", "PUT", "/", "natural")
-
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Transport:
@@ -58,7 +58,7 @@ class Transport:
 
     Args:
         credentials: Headers that replace the bearer, by noun: V2 knows its callers by another header.
-        http: In place of the network. It is closed with this transport.
+        http: An httpx transport in place of the network. It is closed with this transport.
     """
 
     def __init__(
@@ -72,24 +72,24 @@ class Transport:
         max_wait_s: float,
         clock: Clock,
         credentials: Mapping[str, Mapping[str, str]],
-        http: HttpTransport | None = None,
+        http: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
-        self._origin = _origin(self.base_url)
+        base = _base(self.base_url)
+        self._origin = base.origin
+        self._path = "" if base.path == "/" else base.path
         self.fetcher = Fetcher(self.base_url)
         self._api_key = api_key
         self._timeout_s = timeout_s
-        # The whole attempt has a limit of its own; what is left to the transport is the handshake.
-        self._extensions = {"timeout": {"connect": connect_timeout_s, "read": None, "write": None, "pool": None}}
+        self._connect_timeout_s = connect_timeout_s
         self._max_retries = max_retries
         self._max_wait_s = max_wait_s
         self._clock = clock
-        self._http = http
+        self._wire = None if http is None else _given(http, connect_timeout_s)
         self._is_given = http is not None
         self._closed = False
-        self._url = lru_cache(maxsize=1024)(httpx.URL)  # parsing costs more than sending; chats come again
-        self._bearer = _headers({"Authorization": f"Bearer {api_key}"})
-        self._credentials = {noun: _headers(shown) for noun, shown in credentials.items()}
+        self._bearer = _fields(self._origin.authority, {"Authorization": f"Bearer {api_key}"})
+        self._credentials = {noun: _fields(self._origin.authority, shown) for noun, shown in credentials.items()}
 
     async def run(self, call: Call) -> Answer:
         """Send a call; when it fails and may be repeated, wait and send it again.
@@ -119,7 +119,7 @@ class Transport:
         """
         broken: list[Exception] = []
 
-        async def content() -> AsyncIterator[bytes]:
+        async def content() -> AsyncGenerator[bytes, None]:
             try:
                 async with aclosing(chunks()) as pieces:
                     async for piece in pieces:
@@ -129,39 +129,36 @@ class Transport:
                 raise
 
         async def attempt(call: Call) -> Answer | Failure:
-            request = httpx.Request("PUT", url, headers=headers, content=content(), extensions=self._extensions)
-            outcome = await self._exchange(http, call, request, timeout_s)
+            request = Request("PUT", goal.origin, goal.target, fields, content(), size)
+            outcome = await self._exchange(wire, call, request, timeout_s)
             if broken:
                 raise broken[0]
             return outcome
 
+        goal = _upload_goal(url)
+        fields = _upload_fields(goal, headers, size)
         timeout_s = self._timeout_s + size / SLOWEST_UPLOAD_BYTES_PER_S
-        async with self._open_for(url) as http:
+        async with self._open_for(goal) as wire:
             await self._repeated(_UPLOAD, attempt)
 
     @asynccontextmanager
-    async def _open_for(self, url: str) -> AsyncIterator[HttpTransport]:
+    async def _open_for(self, goal: Target) -> AsyncIterator[Wire]:
         """What reaches an upload's address: our own connections for our own origin, else some for this upload."""
-        try:
-            goal = target(url).origin
-        except UnsafeURL as error:
-            raise LinqApiError(f"the address for the upload is not used. {error}", call=_UPLOAD.name) from None
-        is_own = goal.is_same(target(self.base_url).origin)
-        if goal.scheme != "https" and not is_own:
-            raise LinqApiError(f"the upload to {goal} was not made: it is not https", call=_UPLOAD.name)
+        is_own = goal.origin.is_same(self._origin)
+        if goal.origin.scheme != "https" and not is_own:
+            raise LinqApiError(f"the upload to {goal.origin} was not made: it is not https", call=_UPLOAD.name)
         if is_own or self._is_given:
             yield self._open()
             return
-        http = _network(httpx.URL(f"{goal}/"), await self._admitted(url))
+        pool = self._pool(goal.origin, await self._admitted(goal))
         try:
-            yield http
+            yield pool
         finally:
-            await http.aclose()
+            await pool.aclose()
 
-    async def _admitted(self, url: str) -> Sequence[str] | None:
+    async def _admitted(self, goal: Target) -> Sequence[str] | None:
         """The checked addresses of an upload's host; None where a proxy of the environment looks them up."""
-        goal = target(url)
-        if _environment_proxy(httpx.URL(f"{goal.origin}/")) is not None:
+        if environment_proxy(goal.origin) is not None:
             return None
         try:
             return await self.fetcher.admitted(goal)
@@ -186,32 +183,27 @@ class Transport:
     async def aclose(self) -> None:
         """Close the connections. Calls after this raise RuntimeError."""
         self._closed = True
-        if self._http is not None:
-            await self._http.aclose()
+        if self._wire is not None:
+            await self._wire.aclose()
 
     async def _attempt(self, call: Call) -> Answer | Failure:
         return await self._exchange(self._open(), call, self._request(call), self._timeout_s)
 
-    async def _exchange(
-        self, http: HttpTransport, call: Call, request: httpx.Request, timeout_s: float
-    ) -> Answer | Failure:
+    async def _exchange(self, wire: Wire, call: Call, request: Request, timeout_s: float) -> Answer | Failure:
         try:
             async with asyncio.timeout(timeout_s):
-                response = await http.handle_async_request(request)
-                try:
-                    content = await _content(response)
-                finally:
-                    await response.aclose()
+                response = await wire.send(request)
         except TimeoutError as error:
-            said = f"no complete answer from {_origin_of(request)} within {timeout_s:g} s"
-            return Failure(_unavailable(said, call, error))
-        except _network_errors() as error:
-            said = f"no answer from {_origin_of(request)} ({_reason(error)})"
-            return Failure(_unavailable(said, call, error), sent=_was_sent(error))
-        return self._read(call, response, content)
+            said = f"no complete answer from {request.origin}/ within {timeout_s:g} s"
+            return Failure(_unavailable(said, call, error), sent=request.is_sent)
+        except wire.errors as error:
+            said = f"no answer from {request.origin}/ ({_reason(error)})"
+            is_stale = isinstance(error, ServerDisconnectedError) and error.was_kept
+            return Failure(_unavailable(said, call, error), sent=request.is_sent, is_stale=is_stale)
+        return self._read(call, response)
 
-    def _read(self, call: Call, response: httpx.Response, content: bytes) -> Answer | Failure:
-        status, headers = response.status_code, response.headers
+    def _read(self, call: Call, response: Response) -> Answer | Failure:
+        status, headers, content = response.status, response.headers, response.content
         if 200 <= status < 300:
             return Answer(status, _decoded(content), headers)
         advice = {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower())
@@ -219,84 +211,85 @@ class Transport:
             error_for(call, status, headers, content, now=self._clock.now(), secret=self._api_key), advice=advice
         )
 
-    def _request(self, call: Call) -> httpx.Request:
-        if not call.path.startswith("/"):
-            raise ValueError("The path of a call begins with a slash, such as /v3/chats.")
-        url = self.base_url + call.path
+    def _request(self, call: Call) -> Request:
+        path = request_target(call.path)
         if call.query:
-            url = f"{url}?{urlencode(call.query)}"
-        headers = self._credentials.get(call.noun, self._bearer)
+            path = f"{path}?{urlencode(call.query)}"
+        fields = self._credentials.get(call.noun, self._bearer)
         if call.headers:
-            headers = httpx.Headers({**headers, **call.headers})
-        content = None if call.body is None else to_json(call.body)
-        return httpx.Request(call.method, self._url(url), headers=headers, content=content, extensions=self._extensions)
+            fields = fields.replaced(call.headers)
+        return Request(method_name(call.method), self._origin, self._path + path, fields, call.content)
 
-    def _open(self) -> HttpTransport:
+    def _open(self) -> Wire:
         if self._closed:
             raise RuntimeError("This Client is closed. Make a new one, or close it later.")
-        if self._http is None:
-            self._http = _network(self._origin)
-        return self._http
+        if self._wire is None:
+            self._wire = self._pool(self._origin)
+        return self._wire
 
-
-def _network(origin: httpx.URL, addresses: Sequence[str] | None = None) -> HttpTransport:
-    """The real network: keep-alive, verified TLS, and the environment's proxy."""
-    import aiohttp
-    from httpx_aiohttp import AiohttpTransport
-
-    tls = httpx.create_ssl_context() if origin.scheme == "https" else False
-    # Not aiohttp's own trust_env: it reads ~/.netrc for every request, and fails when the file names the host.
-    proxy = _environment_proxy(origin)
-
-    def session() -> aiohttp.ClientSession:
-        resolver = None if addresses is None else cast("AbstractResolver", CheckedAddresses(addresses))
-        connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=tls, resolver=resolver)
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), proxy=proxy)
-
-    return AiohttpTransport(client=session, verify=tls)
-
-
-def _environment_proxy(origin: httpx.URL) -> str | None:
-    """The proxy the environment names for this origin; none for this machine, where the emulator lives."""
-    if origin.host in _LOOPBACK or proxy_bypass(origin.host):
-        return None
-    proxies = getproxies()
-    url = proxies.get(origin.scheme) or proxies.get("all")
-    if not url:
-        return None
-    if url.startswith("socks"):
-        raise ConfigError(
-            "The environment names a SOCKS proxy, which this client cannot use. "
-            "Set HTTPS_PROXY to an http:// proxy, or NO_PROXY to Linq's host."
+    def _pool(self, origin: Origin, addresses: Sequence[str] | None = None) -> Pool:
+        """The real network: keep-alive, verified TLS, and the environment's proxy."""
+        return Pool(
+            Dialer(
+                origin,
+                connect_timeout_s=self._connect_timeout_s,
+                proxy=environment_proxy(origin),
+                addresses=addresses,
+            )
         )
-    return url if "://" in url else f"http://{url}"
 
 
-def _origin(base_url: str) -> httpx.URL:
+def _given(http: httpx.AsyncBaseTransport, connect_timeout_s: float) -> Wire:
+    # Late: importing httpx costs more time and memory than the rest of the client, and few bots need it.
+    from linqbot.client.through_httpx import ThroughHttpx
+
+    return ThroughHttpx(http, connect_timeout_s=connect_timeout_s)
+
+
+def _base(base_url: str) -> Target:
     try:
-        url = httpx.URL(base_url)
-    except httpx.InvalidURL:
-        url = httpx.URL("")
-    if url.scheme not in {"http", "https"} or not url.host or url.userinfo or url.query or url.fragment:
+        base = target(base_url)
+    except UnsafeURL:
+        base = None
+    if base is None or base.query or "?" in base_url or "#" in base_url:
         raise ConfigError(
             "The base URL is not a plain http(s) address. "
             "Set LINQ_API_V3_BASE_URL to one such as https://api.linqapp.com/api/partner."
         )
-    return url.copy_with(raw_path=b"/")
+    return base
 
 
-def _origin_of(request: httpx.Request) -> httpx.URL:
-    return request.url.copy_with(raw_path=b"/")
+def _upload_goal(url: str) -> Target:
+    try:
+        return target(url)
+    except UnsafeURL as error:
+        raise LinqApiError(f"the address for the upload is not used. {error}", call=_UPLOAD.name) from None
 
 
-def _headers(credentials: Mapping[str, str]) -> httpx.Headers:
+def _upload_fields(goal: Target, headers: Mapping[str, str], size: int) -> Fields:
+    """The headers an upload needs. How the bytes are framed is ours to say, and what is announced must be true."""
+    wanted = {name: value for name, value in headers.items() if name.lower() not in _FRAMING}
+    announced = {value.strip() for name, value in headers.items() if name.lower() == "content-length"}
+    if announced - {str(size)}:
+        raise LinqApiError(f"the upload was announced with another size than its {size} bytes", call=_UPLOAD.name)
+    try:
+        return Fields({"Host": goal.origin.authority}).replaced(wanted)
+    except ValueError as error:
+        raise LinqApiError(f"the headers for the upload are not used. {error}", call=_UPLOAD.name) from None
+
+
+_FRAMING = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
+
+
+def _fields(host: str, credentials: Mapping[str, str]) -> Fields:
     plain = {
+        "Host": host,
         "Accept": "application/json",
         "Accept-Encoding": "gzip, deflate",
         "Content-Type": "application/json",
         "User-Agent": _user_agent(),
     }
-    return httpx.Headers({**plain, **credentials})
+    return Fields({**plain, **credentials})
 
 
 def _user_agent() -> str:
@@ -306,14 +299,6 @@ def _user_agent() -> str:
         return "linqbot"
 
 
-async def _content(response: httpx.Response) -> bytes:
-    if "content-encoding" in response.headers:
-        return await response.aread()
-    # The bytes as they come: `aread` decodes in three more layers, at a tenth of the whole call's cost.
-    stream = cast("httpx.AsyncByteStream", response.stream)
-    return b"".join([chunk async for chunk in stream])
-
-
 def _decoded(content: bytes) -> Any:
     try:
         return from_json(content) if content else None
@@ -321,30 +306,11 @@ def _decoded(content: bytes) -> Any:
         return None  # Linq accepted the call; whoever needs more than that from the answer says so
 
 
-def _network_errors() -> tuple[type[Exception], ...]:
-    # aiohttp is not imported at the top: it takes 0.1 s, and a client over another transport never needs it.
-    import aiohttp
-
-    return httpx.HTTPError, httpx.StreamError, aiohttp.ClientError, OSError
-
-
-def _was_sent(error: BaseException) -> bool:
-    """False when surely nothing was sent: no connection was made for this request.
-
-    httpx-aiohttp names several failures ConnectTimeout, lost connections among them: aiohttp's own error decides.
-    """
-    import aiohttp
-
-    cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
-    if isinstance(cause, aiohttp.ClientError):
-        return not isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-    return not isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout)
-
-
 def _reason(error: BaseException) -> str:
-    while error.__cause__ is not None:
+    """Our own words for it, or the name of what went wrong first: the words of others may quote what was sent."""
+    while error.__cause__ is not None and not (isinstance(error, WireError) and str(error)):
         error = error.__cause__
-    return type(error).__name__
+    return str(error) if isinstance(error, WireError) and str(error) else type(error).__name__
 
 
 def _unavailable(said: str, call: Call, cause: BaseException) -> LinqUnavailable:

@@ -382,12 +382,10 @@ async def cdn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[
     server = Server({})
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
-    guarded._tls.cache_clear()
     async with serving(server, tls):
         monkeypatch.setitem(PORTS, "https", server.port)
         monkeypatch.setattr(guarded, "is_public", lambda address: address == "127.0.0.1")
         yield server
-    guarded._tls.cache_clear()
 
 
 async def test_a_stranger_gets_a_plain_request_by_its_name_with_nothing_of_ours_in_it(cdn: Server) -> None:

@@ -16,9 +16,10 @@ import pytest
 import trustme
 from client.wire import CHAT, KEY, Waits, client_at, plain, served
 
+from linqbot.client.addresses import Origin
 from linqbot.client.client import Client
+from linqbot.client.dial import environment_proxy
 from linqbot.client.endpoints import prepare
-from linqbot.client.transport import _environment_proxy
 from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable, RateLimited
 
 pytestmark = pytest.mark.anyio
@@ -347,9 +348,9 @@ async def test_the_environments_proxy_is_used_but_not_for_this_machine(monkeypat
             await client.chats.retrieve(CHAT)
         assert (len(proxy.heads), len(server.heads)) == (1, 1)
 
-        assert _environment_proxy(httpx.URL("http://linq.test/")) is not None
+        assert environment_proxy(Origin("http", "linq.test", 80)) is not None
         monkeypatch.setenv("no_proxy", "linq.test")
-        assert _environment_proxy(httpx.URL("http://linq.test/")) is None
+        assert environment_proxy(Origin("http", "linq.test", 80)) is None
 
 
 async def test_a_socks_proxy_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,16 +380,28 @@ async def test_a_certificate_nobody_vouches_for_is_refused(monkeypatch: pytest.M
             assert (await client.chats.retrieve(CHAT)).id == CHAT
 
 
-def test_a_client_made_outside_a_loop_works_inside_one() -> None:
-    async def use(client: Client) -> str:
-        async with served() as server:
-            client._transport.base_url = f"http://127.0.0.1:{server.port}"
-            return (await client.chats.retrieve(CHAT)).id
+def test_a_client_made_outside_a_loop_works_inside_one_and_says_no_in_another() -> None:
+    port = asyncio.run(unused_port())
+    client = client_at(port)
 
-    client = client_at(1)
+    async def use() -> str:
+        async with served(port=port):
+            return (await client.chats.retrieve(CHAT)).id
 
     async def both() -> str:
         async with client:
-            return await use(client)
+            return await use()
 
     assert asyncio.run(both()) == CHAT
+
+    client = client_at(port)
+
+    async def leave() -> None:
+        async with served(port=port):
+            await client.chats.retrieve(CHAT)
+            client._transport._open()._drop_idle()  # type: ignore[attr-defined]
+            await asyncio.sleep(0)
+
+    asyncio.run(leave())
+    with pytest.raises(RuntimeError, match="another event loop"):
+        asyncio.run(use())

@@ -74,9 +74,9 @@ def plain(status: int, body: Any = None, *headers: str) -> bytes:
 
 
 @asynccontextmanager
-async def served(tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+async def served(tls: ssl.SSLContext | None = None, port: int = 0) -> AsyncIterator[Server]:
     server = Server()
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", port, ssl=tls)
     server.port = listening.sockets[0].getsockname()[1]
     try:
         yield server
