@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import itertools
 import zlib
 from collections.abc import AsyncGenerator
 
@@ -13,11 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from linqbot.client import connection as connections
+from linqbot.client.addresses import Origin
 from linqbot.client.connection import Connection
 from linqbot.client.wire import (
     MAX_HEAD_BYTES,
     ConnectFailed,
+    Fields,
     MalformedAnswer,
+    Request,
     Response,
     ServerDisconnectedError,
     WireError,
@@ -138,7 +142,10 @@ async def test_packed_content_is_unpacked(packed: bytes, encoding: str) -> None:
         (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc", "not HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: -3\r\n\r\nabc", "not HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n", "not HTTP"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "not HTTP"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            "not HTTP",
+        ),
         (CHUNKED + b"zz\r\nabc", "not HTTP"),
         (b"HTTP/1.1 200 OK\r\nBad\x00Name: x\r\n\r\n", "not HTTP"),
         (b"HTTP/1.1 200 OK\r\nA: 1\r\n folded\r\n\r\n", "not HTTP"),
@@ -231,16 +238,19 @@ def test_an_answer_is_the_same_however_it_arrives(
 ) -> None:
     wire = b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\n" * interim + _framed(content, sizes, is_chunked)
     places = sorted({0, len(wire), *(cut for cut in cuts if cut < len(wire))})
-    response, connection = _fed([wire[a:b] for a, b in zip(places, places[1:], strict=False)])
+    response, connection = _fed([wire[a:b] for a, b in itertools.pairwise(places)])
     assert isinstance(response, Response)
     assert (response.status, response.content, response.headers["x-a"]) == (200, content, "b")
     assert connection.is_clean
 
 
-@given(data=st.lists(st.one_of(st.binary(max_size=60), st.sampled_from(_PIECES := [
-    b"HTTP/1.1 200 OK\r\n", b"\r\n", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"3\r\nabc\r\n", b"0\r\n\r\n",
-    b"HTTP/1.1 100 C\r\n\r\n", b"Connection: close\r\n", b"abc", b"HTTP/1.0 204 N\r\n",
-])), max_size=12))  # fmt: skip
+PIECES = [
+    b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 100 C\r\n\r\n", b"HTTP/1.0 204 N\r\n", b"Content-Length: 3\r\n",
+    b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"\r\n", b"3\r\nabc\r\n", b"0\r\n\r\n", b"abc",
+]  # fmt: skip
+
+
+@given(data=st.lists(st.one_of(st.binary(max_size=60), st.sampled_from(PIECES)), max_size=12))
 @settings(deadline=None, max_examples=500)
 def test_whatever_arrives_the_answer_is_an_answer_or_an_error_of_ours(data: list[bytes]) -> None:
     outcome, connection = _fed(data, ends=True)
@@ -271,8 +281,8 @@ def _fed(pieces: list[bytes], *, ends: bool = False) -> tuple[Response | BaseExc
         connection = Connection(asyncio.get_running_loop(), lambda _: None)
         transport = FakeTransport()
         connection.connection_made(transport)
-        server = connections_request()
-        task = asyncio.ensure_future(connection.exchange(server, server.head()))
+        request = plain_request()
+        task = asyncio.ensure_future(connection.exchange(request, request.head()))
         await asyncio.sleep(0)
         for piece in pieces:
             if not transport.is_aborted:
@@ -287,10 +297,8 @@ def _fed(pieces: list[bytes], *, ends: bool = False) -> tuple[Response | BaseExc
     return asyncio.run(play())
 
 
-def connections_request() -> connections.Request:
-    from client.raw import Raw
-
-    return get(Raw(always(b"")))
+def plain_request() -> Request:
+    return Request("GET", Origin("http", "linq.test", 80), "/", Fields({}))
 
 
 def _framed(content: bytes, sizes: list[int], is_chunked: bool) -> bytes:
@@ -340,7 +348,9 @@ async def test_content_in_pieces_leaves_no_faster_than_it_is_read() -> None:
         assert told < 300, "what nobody reads is not taken from its source"
         reading.set()
         assert (await asyncio.wait_for(task, 20)).content == b"got it"
-        assert (await pool.send(get(server, method="PUT", content=pieces(b"x" * 40_000_000), size=40_000_000))).status == 200
+        assert (
+            await pool.send(get(server, method="PUT", content=pieces(b"x" * 40_000_000), size=40_000_000))
+        ).status == 200
 
 
 @pytest.mark.parametrize("given", [[b"abc"], [b"abc", b"defg"], []], ids=str)
@@ -406,8 +416,8 @@ async def test_an_upload_whose_connection_is_lost_ends() -> None:
         peer.writer.transport.abort()
 
     async with raw(leave) as server, pooled(server) as pool:
+        content = pieces(*[b"x" * 200_000] * 500)
         with pytest.raises(ServerDisconnectedError):
-            content = pieces(*[b"x" * 200_000] * 500)
             await asyncio.wait_for(pool.send(get(server, method="PUT", content=content, size=100_000_000)), 10)
 
 
@@ -415,7 +425,7 @@ async def test_a_connection_that_is_gone_takes_no_request() -> None:
     connection = Connection(asyncio.get_running_loop(), lambda _: None)
     connection.connection_made(FakeTransport())
     connection.connection_lost(None)
-    request = connections_request()
+    request = plain_request()
     with pytest.raises(ConnectFailed):
         await connection.exchange(request, request.head())
     assert not request.is_sent

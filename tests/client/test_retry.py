@@ -20,6 +20,7 @@ HINT = prepare("chats.typing.start")
 
 REFUSED = Failure(LinqUnavailable("refused"), sent=False)
 LOST = Failure(LinqUnavailable("lost"))
+STALE = Failure(LinqUnavailable("lost"), is_stale=True)
 
 
 def said(status: int, advice: bool | None = None, retry_after_s: float | None = None) -> Failure:
@@ -32,6 +33,7 @@ def said(status: int, advice: bool | None = None, retry_after_s: float | None = 
         #                 read natural keyed keyless once hint
         (REFUSED, "      yes  yes     yes   yes     yes  yes"),
         (LOST, "         yes  yes     yes   no      no   yes"),
+        (STALE, "        yes  yes     yes   no      no   yes"),
         (said(408), "    yes  yes     yes   no      no   yes"),
         (said(429), "    yes  yes     yes   yes     yes  yes"),
         (said(500), "    yes  yes     yes   no      no   yes"),
@@ -78,3 +80,8 @@ def test_what_must_happen_once_is_never_repeated_after_it_may_have_happened(
     call: Call = prepare(name)
     if call.safety == "once" and status != 429:
         assert pause_s(call, said(status, advice), 0, max_wait_s=60, jitter=0) is None
+
+
+def test_after_a_connection_that_was_stale_the_first_repetition_does_not_wait() -> None:
+    assert pause_s(READ, STALE, 0, max_wait_s=60, jitter=0) == 0.0
+    assert pause_s(READ, STALE, 1, max_wait_s=60, jitter=0) == 1.0

@@ -7,6 +7,8 @@ import gzip
 import json
 import logging
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -234,6 +236,80 @@ async def test_a_connection_the_server_closed_meanwhile_costs_nothing() -> None:
         server.answers = [plain(202, SENT)]
         await client.chats.messages.send(CHAT, message=CONTENT)
         assert server.connections == 2
+
+
+async def test_a_call_that_meets_a_connection_just_closed_is_repeated_at_once_if_it_may_be() -> None:
+    async with served() as server, client_at(server.port) as client:
+        await client.chats.retrieve(CHAT)
+        server.answers = [None, plain(202, SENT)]
+        await client.chats.messages.send(CHAT, message=CONTENT)
+        assert server.bodies[1] == server.bodies[2]
+        assert client._transport._clock.waited == [0.0]  # type: ignore[attr-defined]
+
+        server.answers = [None]
+        with pytest.raises(LinqUnavailable):
+            await client.chats.send_voicememo(CHAT, attachment_id=CHAT)
+        assert len(server.bodies) == 4, "the memo may have been heard"
+
+
+async def test_a_call_that_waited_for_a_connection_in_vain_was_not_sent_and_may_be_repeated() -> None:
+    async with served() as server, client_at(server.port, timeout_s=0.05, max_retries=2) as client:
+        await client.chats.retrieve(CHAT)
+        pool = client._transport._open()
+        taken = pool._take_idle()  # type: ignore[attr-defined]
+        pool._free_places = 0  # type: ignore[attr-defined]
+        with pytest.raises(LinqUnavailable, match="no complete answer"):
+            await client.chats.send_voicememo(CHAT, attachment_id=CHAT)
+        assert len(client._transport._clock.waited) == 2  # type: ignore[attr-defined]
+        assert len(server.bodies) == 1
+        taken.abort()
+
+
+async def test_a_repeated_call_gets_a_connection_that_lives_although_a_restart_closed_them_all() -> None:
+    async with served() as server, client_at(server.port) as client:
+        await asyncio.gather(*[client.chats.retrieve(CHAT) for _ in range(10)])
+        for writer in server.writers:
+            writer.transport.abort()
+        answers = await asyncio.gather(*[client.chats.retrieve(CHAT) for _ in range(10)])
+        assert {answer.id for answer in answers} == {CHAT}
+
+
+@pytest.mark.parametrize("headers", [{"X-A": "a\r\nEvil: b"}, {"X\nEvil": "a"}])
+async def test_a_header_that_would_become_another_is_not_sent(headers: dict[str, str]) -> None:
+    async with served() as server, client_at(server.port) as client:
+        with pytest.raises(ValueError, match="line break"):
+            await client.run(prepare("chats.list_chats", headers=headers))
+        assert server.connections == 0
+
+
+async def test_what_is_wrong_with_an_answer_is_told_without_quoting_it() -> None:
+    async with served() as server, client_at(server.port, max_retries=0) as client:
+        server.answers = [b"HTTP/1.1 secret\r\n\r\n"]
+        with pytest.raises(
+            LinqUnavailable, match=r"no answer from http://127\.0\.0\.1:\d+/ \(the answer is not HTTP: "
+        ) as caught:
+            await client.chats.retrieve(CHAT)
+        assert "secret" not in str(caught.value)
+
+
+def test_httpx_and_aiohttp_are_not_imported_by_a_client_that_calls_over_the_network() -> None:
+    code = """
+import asyncio, sys
+from linqbot.client.client import Client
+from linqbot.errors import LinqUnavailable
+
+async def call():
+    async with Client("key", base_url="http://127.0.0.1:1", max_retries=0) as client:
+        try:
+            await client.chats.retrieve("550e8400-e29b-41d4-a716-446655440000")
+        except LinqUnavailable:
+            return
+    raise AssertionError
+
+asyncio.run(call())
+assert not {"httpx", "aiohttp", "yarl"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 async def test_a_refused_connection_is_tried_again_even_for_what_must_happen_once() -> None:
