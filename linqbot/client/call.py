@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias
 
 from pydantic_core import from_json, to_json
@@ -70,7 +70,10 @@ class Call:
                 headers = {**headers, KEY_HEADER: key}
             else:
                 body = {**(body or {}), place: {**((body or {}).get(place) or {}), "idempotency_key": key}}
-        return replace(self, body=body, headers=headers) if self.key_in else self
+        if not self.key_in:
+            return self
+        # Not `replace`, which goes through the fields by name: this is done for every message.
+        return Call(self.noun, self.verb, self.method, self.path, self.safety, body, self.query, headers, self.key_in)
 
     def to_json(self) -> bytes:
         """The call as JSON, for the ledger: `Call.from_json` gives back an equal call."""

@@ -6,6 +6,7 @@ goes in and what comes back. An endpoint that no method covers yet can be called
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -138,6 +139,8 @@ _TABLE = (
 ENDPOINTS: Mapping[str, Endpoint] = {endpoint.name: endpoint for endpoint in _TABLE}
 
 _NOTHING: Mapping[str, str] = {}
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")
+"""What needs no escaping, as UUIDs do."""
 
 
 def prepare(
@@ -178,5 +181,6 @@ def _filled(template: str, values: Mapping[str, str]) -> str:
         # Whoever normalises a URL would take `..` for a step up, to another endpoint.
         if not isinstance(value, str) or value in {"", ".", ".."}:
             raise RuleBroken(f"{name} is not an id. Give the id Linq answered with.", rule="R5", status=400, code=1005)
-        template = template.replace("{" + name + "}", quote(value, safe=""), 1)
+        escaped = value if _PLAIN.fullmatch(value) else quote(value, safe="")
+        template = template.replace("{" + name + "}", escaped, 1)
     return template

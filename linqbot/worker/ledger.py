@@ -54,7 +54,7 @@ def effect_key(install: str, turn: str, run: int, slot: str) -> str:
     `install` is in it because event ids are equal on all subscriptions, and Linq's keys are per account: two bots
     of one account would otherwise silence each other.
     """
-    digest = hashlib.sha256(f"{install}|{turn}|{run}|0|{slot}".encode()).digest()
+    digest = hashlib.sha256(f"{install}|{turn}|{run}|0|{slot}".encode()).digest()[:20]
     return "lb" + base64.b32encode(digest).decode()[:30].lower()
 
 

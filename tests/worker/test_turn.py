@@ -135,6 +135,8 @@ async def test_keys_differ_between_installations_and_fit_linqs_pattern() -> None
     assert effect_key("a", "w.1", 0, "0") != effect_key("b", "w.1", 0, "0")
     assert len(effect_key("a", "w.1", 0, "0")) == 32
     assert effect_key("a", "w.1", 0, "0").isalnum()
+    # As every release made it: another one would send again, after an upgrade, what the one before sent.
+    assert effect_key("a", "w.1", 0, "0") == "lbpy5aqgldcbmtf436scfigpsyyy44ff"
 
 
 async def test_a_send_is_on_record_before_it_is_tried(house: House) -> None:

@@ -1,0 +1,89 @@
+"""An httpx transport in the network's place: it gets what the network would, and its failures mean the same."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import httpx
+import pytest
+from client.test_transport import unused_port
+from client.wire import CHAT, KEY, Waits, client_at, plain, served
+from httpx_aiohttp import AiohttpTransport
+
+from linqbot.client.addresses import Origin
+from linqbot.client.client import Client
+from linqbot.client.through_httpx import ThroughHttpx
+from linqbot.client.wire import Fields, Request
+from linqbot.errors import LinqUnavailable
+
+pytestmark = pytest.mark.anyio
+
+LINQ = Origin("https", "api.linqapp.com", 443)
+
+
+async def pieces() -> AsyncGenerator[bytes, None]:
+    yield b"ab"
+    yield b"c"
+
+
+async def test_a_transport_gets_what_the_network_would() -> None:
+    seen: list[httpx.Request] = []
+
+    def linq(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(202, json={"a": 1}, headers={"X-A": "b"})
+
+    wire = ThroughHttpx(httpx.MockTransport(linq), connect_timeout_s=7)
+    fields = Fields({"Host": LINQ.authority, "X-A": "b"})
+    request = Request("PUT", LINQ, "/v3/x?a=%2B1", fields, pieces(), 3)
+    answer = await wire.send(request)
+
+    assert (answer.status, answer.content, answer.headers["x-a"]) == (202, b'{"a":1}', "b")
+    assert request.is_sent
+    assert str(seen[0].url) == "https://api.linqapp.com/v3/x?a=%2B1"
+    assert seen[0].content == b"abc"
+    fields_seen = seen[0].headers.multi_items()
+    assert fields_seen == [("host", "api.linqapp.com"), ("x-a", "b"), ("content-length", "3")]
+    assert seen[0].extensions["timeout"]["connect"] == 7
+    await wire.aclose()
+
+
+@pytest.mark.parametrize(
+    ("error", "is_sent"),
+    [
+        (httpx.ConnectError("x"), False),
+        (httpx.ConnectTimeout("x"), False),
+        (httpx.ReadError("x"), True),
+        (httpx.WriteError("x"), True),
+        (OSError("x"), True),
+        (RuntimeError("x"), True),
+    ],
+    ids=repr,
+)
+async def test_what_surely_was_not_sent_is_told(error: Exception, is_sent: bool) -> None:
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise error
+
+    request = Request("GET", LINQ, "/", Fields({}))
+    with pytest.raises(type(error)) as caught:
+        await ThroughHttpx(httpx.MockTransport(fail), connect_timeout_s=5).send(request)
+    assert caught.value is error
+    assert request.is_sent is is_sent
+
+
+async def test_httpx_aiohttp_may_be_given_and_tells_refused_from_lost_connections() -> None:
+    refused = Client(
+        KEY, base_url=f"http://127.0.0.1:{await unused_port()}", transport=AiohttpTransport(), clock=Waits()
+    )
+    async with refused:
+        with pytest.raises(LinqUnavailable):
+            await refused.chats.send_voicememo(CHAT, attachment_id=CHAT)
+        assert len(refused._transport._clock.waited) == 2  # type: ignore[attr-defined]
+
+    async with served() as server, client_at(server.port, transport=AiohttpTransport()) as client:
+        server.answers = [plain(200, {"id": CHAT})]
+        assert (await client.chats.retrieve(CHAT)).id == CHAT
+        server.answers = [None, None]
+        with pytest.raises(LinqUnavailable, match="ServerDisconnectedError"):
+            await client.chats.send_voicememo(CHAT, attachment_id=CHAT)
+        assert len(server.bodies) == 2, "it may have been heard"
