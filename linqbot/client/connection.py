@@ -101,6 +101,7 @@ class Connection(asyncio.Protocol):
             return await answer
         finally:
             self._answer = None
+            self._content, self._fields = [], {}  # people's texts do not rest with a connection
             if answer.done() and not answer.cancelled():
                 answer.exception()  # seen, also where the upload's own error goes first
             self.is_clean = self.is_clean and self._is_written and self.transport.get_write_buffer_size() == 0

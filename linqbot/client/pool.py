@@ -17,6 +17,9 @@ from linqbot.client.wire import Request, Response, ServerDisconnectedError, Wire
 MAX_CONNECTIONS: Final = 256
 """Open connections to one origin; further requests wait for one within their own time limit."""
 
+FAREWELL_S: Final = 5.0
+"""Longest wait at the end for connections to be gone. They are ended, not asked, so it takes no time."""
+
 _CLOSED = "This Client is closed. Make a new one, or close it later."
 
 
@@ -68,9 +71,10 @@ class Pool:
         for connection in tuple(self._open):
             connection.abort()
         if lost:
-            await asyncio.wait(lost)
+            await asyncio.wait(lost, timeout=FAREWELL_S)
 
     def _take_idle(self) -> Connection | None:
+        """The connection used last, if one rests and lives."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             if self._loop is not None:

@@ -50,6 +50,9 @@ SLOWEST_UPLOAD_BYTES_PER_S: Final = 64 * 2**10
 
 _UPLOAD: Final = Call("attachments", "upload", "PUT", "/", "natural")
 
+_FRAMING: Final = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
+"""Header fields with which a request could be taken for two, or half a one."""
+
 
 class Transport:
     """Sends calls with one key to one base URL, and repeats those that may be repeated.
@@ -217,6 +220,8 @@ class Transport:
             path = f"{path}?{urlencode(call.query)}"
         fields = self._credentials.get(call.noun, self._bearer)
         if call.headers:
+            if not _FRAMING.isdisjoint(name.lower() for name in call.headers):
+                raise ValueError("A call's headers do not say how its body is framed: Content-Length is added here.")
             fields = fields.replaced(call.headers)
         return Request(method_name(call.method), self._origin, self._path + path, fields, call.content)
 
@@ -276,9 +281,6 @@ def _upload_fields(goal: Target, headers: Mapping[str, str], size: int) -> Field
         return Fields({"Host": goal.origin.authority}).replaced(wanted)
     except ValueError as error:
         raise LinqApiError(f"the headers for the upload are not used. {error}", call=_UPLOAD.name) from None
-
-
-_FRAMING = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
 
 
 def _fields(host: str, credentials: Mapping[str, str]) -> Fields:

@@ -104,6 +104,29 @@ async def test_an_upload_that_is_refused_is_ours_to_name(answer: bytes, kind: ty
 
 
 @pytest.mark.parametrize(
+    "headers",
+    [{"content-length": "2"}, {"Content-Length": "5"}, {"X-A": "a\r\nEvil: b"}, {"X A": "b"}],
+    ids=str,
+)
+async def test_headers_that_would_make_another_request_of_an_upload_are_not_used(headers: dict[str, str]) -> None:
+    async with served() as server, client_at(server.port) as client:
+        server.answers = [announced(server.port, b"abc", **headers), plain(200)]
+        with pytest.raises(LinqApiError, match="upload"):
+            await client.attachments.upload(b"abc", filename="a.jpg")
+        assert len(server.heads) == 1
+
+
+async def test_an_upload_is_framed_by_its_size_whatever_its_headers_say() -> None:
+    async with served() as server, client_at(server.port) as client:
+        headers = {"transfer-encoding": "chunked", "Connection": "upgrade", "content-length": "3"}
+        server.answers = [announced(server.port, b"abc", **headers), plain(200)]
+        await client.attachments.upload(b"abc", filename="a.jpg")
+    assert server.bodies[1] == b"abc"
+    assert server.heads[1].lower().count("content-length") == 1
+    assert server.header("transfer-encoding") is server.header("connection") is None
+
+
+@pytest.mark.parametrize(
     "url", ["http://uploads.example.com/x", "ftp://a.b/c", "https://u:p@a.b/", "https://", "nowhere"]
 )
 async def test_an_upload_leaves_over_https_or_not_at_all(url: str) -> None:

@@ -96,6 +96,13 @@ async def test_connections_that_rest_too_long_are_ended_although_nobody_asks() -
         whole(pool, 256)
 
 
+async def test_a_connection_at_rest_holds_nothing_of_what_it_brought() -> None:
+    async with raw(always(said(b"hello there", "200 OK", "X-A: secret"))) as server, pooled(server) as pool:
+        assert (await pool.send(get(server))).headers["x-a"] == "secret"
+        (connection,) = pool._idle
+        assert (connection._content, connection._fields) == ([], {})
+
+
 async def test_how_long_a_server_keeps_a_connection_is_respected() -> None:
     async with raw(always(said(b"", "200 OK", "Keep-Alive: max=5, timeout=4"))) as server, pooled(server) as pool:
         await pool.send(get(server))

@@ -282,6 +282,14 @@ async def test_a_header_that_would_become_another_is_not_sent(headers: dict[str,
         assert server.connections == 0
 
 
+@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Connection"])
+async def test_how_a_body_is_framed_is_not_a_calls_to_say(name: str) -> None:
+    async with served() as server, client_at(server.port) as client:
+        with pytest.raises(ValueError, match="framed"):
+            await client.run(prepare("chats.list_chats", headers={name: "5"}))
+        assert server.connections == 0
+
+
 async def test_what_is_wrong_with_an_answer_is_told_without_quoting_it() -> None:
     async with served() as server, client_at(server.port, max_retries=0) as client:
         server.answers = [b"HTTP/1.1 secret\r\n\r\n"]
