@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import random
 import re
 import socket
 import ssl
@@ -155,6 +156,34 @@ async def test_many_answers_come_whole_through_tls(authority: trustme.CA) -> Non
         assert {answer.content for answer in answers} == {content}
         assert len(server.peers) == 4
         await pool.aclose()
+
+
+async def test_calls_that_run_out_of_time_within_tls_disturb_no_other(authority: trustme.CA) -> None:
+    async def echo(peer: Peer) -> None:
+        while True:
+            head, _ = await peer.request()
+            await peer.say(said(head.split(" ")[1].encode()))
+
+    async def hurried(number: int) -> None:
+        try:
+            async with asyncio.timeout(chance.random() * 0.03):
+                answer = await pool.send(Request("GET", origin, f"/{number}", Fields({})))
+        except TimeoutError:
+            return
+        assert answer.content == f"/{number}".encode()
+
+    chance = random.Random(7)
+    async with raw(echo, certified(authority, "127.0.0.1")) as server:
+        origin = Origin("https", "127.0.0.1", server.port)
+        pool = Pool(Dialer(origin, connect_timeout_s=5), max_connections=4)
+        for batch in range(4):
+            await asyncio.gather(*[hurried(batch * 50 + number) for number in range(50)])
+            answer = await asyncio.wait_for(pool.send(Request("GET", origin, "/patient", Fields({}))), 5)
+            assert answer.content == b"/patient"
+        assert pool._free_places + len(pool._idle) == 4
+        await pool.aclose()
+        while server.open:
+            await asyncio.sleep(0)
 
 
 async def test_which_authorities_are_trusted_is_the_environments_to_say(
