@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from linqbot.events.event import Event, UnknownEvent
     from linqbot.events.message import MessageEdited, MessageReceived
     from linqbot.events.reaction import ReactionAdded
+    from linqbot.hookspecs import hookimpl
 
 __all__ = [
     "Bot",
@@ -35,6 +36,7 @@ __all__ = [
     "exact",
     "has_link",
     "has_media",
+    "hookimpl",
     "in_direct",
     "in_group",
     "regex",
@@ -52,6 +54,7 @@ _HOMES = {
     "Router": "bot.router",
     "Sent": "bot.context",
     "UnknownEvent": "events.event",
+    "hookimpl": "hookspecs",
     **dict.fromkeys(("contains", "exact", "has_link", "has_media", "in_direct", "in_group", "regex"), "bot.filters"),
 }
 

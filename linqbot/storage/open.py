@@ -1,9 +1,16 @@
-"""A storage from its URL, as in LINQBOT_STORAGE: `sqlite:///path` or `memory://`."""
+"""A storage from its URL, as in LINQBOT_STORAGE: `sqlite:///path`, `memory://`, or what a plugin brings.
+
+The two we bring come through the same door as strangers' (`hookspecs.register_storage`): this module is their plugin.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol
+
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError
+from linqbot.hookspecs import hookimpl
 from linqbot.storage.backend import Storage
 from linqbot.storage.memory import MemoryStorage
 from linqbot.storage.sqlite import SQLiteStorage
@@ -11,7 +18,20 @@ from linqbot.storage.sqlite import SQLiteStorage
 _SQLITE = "sqlite:///"
 
 
-def open_storage(url: str, *, clock: Clock | None = None, serving: bool = True, keep_days: float = 0) -> Storage:
+class Opener(Protocol):
+    """Makes the storage that a URL of its scheme names, without opening it; see `open_storage` for the arguments."""
+
+    def __call__(self, url: str, /, *, clock: Clock | None, serving: bool, keep_days: float) -> Storage: ...
+
+
+def open_storage(
+    url: str,
+    *,
+    clock: Clock | None = None,
+    serving: bool = True,
+    keep_days: float = 0,
+    openers: Mapping[str, Opener] | None = None,
+) -> Storage:
     """The storage a URL names. Nothing is opened yet: use it as `async with open_storage(url) as storage:`.
 
     Args:
@@ -19,20 +39,44 @@ def open_storage(url: str, *, clock: Clock | None = None, serving: bool = True, 
             slashes), or `memory://` (gone with the process).
         serving: False for a command beside the serving process; see `SQLiteStorage`.
         keep_days: How long history is kept; see `SQLiteStorage`.
+        openers: What opens which scheme; None is what we bring.
     Raises:
         ConfigError: not a URL of a storage we have; the message shows the nearest right form, and of the URL only
             its scheme, because a URL may hold a password.
     """
-    if url == "memory://":
-        return MemoryStorage(clock=clock, keep_days=keep_days)
-    if url.startswith(_SQLITE):
-        path = url.removeprefix(_SQLITE)
-        if path and path != ":memory:" and "?" not in path:
-            return SQLiteStorage(path, clock=clock, serving=serving, keep_days=keep_days)
-    raise ConfigError(_advice(url))
+    openers = register_storage() if openers is None else openers
+    opener = openers.get(scheme(url))
+    if opener is None:
+        raise ConfigError(_advice(url, openers))
+    return opener(url, clock=clock, serving=serving, keep_days=keep_days)
 
 
-def _advice(url: str) -> str:
+def scheme(url: str) -> str:
+    """What stands before `://`; empty when nothing does."""
+    name, separator, _ = url.partition("://")
+    return name if separator else ""
+
+
+@hookimpl
+def register_storage() -> dict[str, Opener]:
+    """`memory://` and `sqlite:///`."""
+    return {"memory": _memory, "sqlite": _sqlite}
+
+
+def _memory(url: str, /, *, clock: Clock | None, serving: bool, keep_days: float) -> Storage:
+    if url != "memory://":
+        raise ConfigError(_advice(url, register_storage()))
+    return MemoryStorage(clock=clock, keep_days=keep_days)
+
+
+def _sqlite(url: str, /, *, clock: Clock | None, serving: bool, keep_days: float) -> Storage:
+    path = url.removeprefix(_SQLITE)
+    if path == url or not path or path == ":memory:" or "?" in path:
+        raise ConfigError(_advice(url, register_storage()))
+    return SQLiteStorage(path, clock=clock, serving=serving, keep_days=keep_days)
+
+
+def _advice(url: str, openers: Mapping[str, Opener]) -> str:
     scheme, colon, rest = url.strip().partition(":")
     scheme = scheme.lower()
     if not url.strip():
@@ -45,4 +89,5 @@ def _advice(url: str) -> str:
         return f"A storage in a file is written sqlite:{slashes}{path or 'linqbot.db'}, with no options behind it."
     if not colon or "://" not in url:
         return f"The storage is a URL, not a path. Write sqlite:///{url.strip()}"
-    return f"There is no storage for {scheme}:// URLs. There are sqlite:///linqbot.db and memory://"
+    others = "".join(f", {name}://" for name in sorted(openers.keys() - {"memory", "sqlite"}))
+    return f"There is no storage for {scheme}:// URLs. There are sqlite:///linqbot.db and memory://{others}"
