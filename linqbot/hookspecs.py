@@ -56,11 +56,12 @@ MAX_CARRIER_BYTES: Final = 4096
 
 End: TypeAlias = Literal["ack", "retry", "park", "bury", "lost"]
 """How a turn ended: done; its handler failed and runs again; it waits for somebody else (Linq, a storage, a verdict);
-given up as a dead letter; or `lost`: another worker had taken its lane, and nothing was written."""
+given up as a dead letter; or `lost`: nothing was written, and it runs again, here or elsewhere."""
 
-Reason: TypeAlias = Literal["forged", "out_of_time", "too_large", "incomplete", "closed", "unavailable"]
+Reason: TypeAlias = Literal["forged", "out_of_time", "too_large", "incomplete", "closed", "busy", "unavailable"]
 """Why a POST was not taken: no signature of Linq's; a genuine one made too long ago; more than `max_body_bytes`; a body
-that did not come whole in time; the app is starting or stopping; the storage could not keep it."""
+that did not come whole in time; the app is starting or stopping; the backlog is full; the storage
+could not keep it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +147,17 @@ def started(running: Running) -> None:
 
 
 @hookspec
-def refused(reason: Reason) -> None:
-    """A POST to the webhook was not taken. In the request's task."""
+def refused(reason: Reason, status: int) -> None:
+    """A POST to the webhook was not taken. In the request's task.
+
+    Args:
+        status: What was answered: 401 to a forgery, else 503, after which Linq comes again.
+    """
 
 
 @hookspec
 def received(delivery: Delivery, headers: Mapping[str, str], carrier: dict[str, str]) -> None:
-    """A webhook was verified and named, and is not stored yet. In the request's task.
+    """A webhook was verified and named, and is not stored yet. In the request's task; `stored` or `refused` follows.
 
     Args:
         headers: Of the request, names in lower case.
@@ -171,13 +176,18 @@ def stored(delivery: Delivery, is_new: bool, took_s: float) -> None:
 
 
 @hookspec
-def taken(delivery: Delivery, carrier: Mapping[str, str], waited_s: float, attempts: int, run: int) -> None:
+def taken(  # noqa: PLR0917 - pluggy names them, whatever their place
+    delivery: Delivery, carrier: Mapping[str, str], waited_s: float, attempts: int, crashes: int, run: int
+) -> None:
     """A turn begins. In the turn's task: context variables set here are seen by its handler and its calls.
+
+    Each is followed by one `finished`, whatever ends the turn.
 
     Args:
         carrier: What `received` put in; empty for what came from no webhook.
         waited_s: Seconds since it was accepted.
         attempts: How many runs of its handler have failed before.
+        crashes: How many times the process died over it.
         run: 0, and one more each time it was deliberately replayed.
     """
 
@@ -227,7 +237,7 @@ def failed(  # noqa: PLR0917 - pluggy names them, whatever their place
 
 @hookspec
 def finished(delivery: Delivery, outcome: End, took_s: float) -> None:
-    """The turn's end is on disk. In the turn's task, the last that happens in it.
+    """The turn's end is on disk, unless it is `lost`. In the turn's task, the last that happens in it.
 
     Args:
         took_s: Seconds since `taken`, the commit included.

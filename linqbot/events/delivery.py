@@ -27,6 +27,7 @@ class Delivery:
         body: The raw bytes, as they came and as they were signed.
         received_at: Unix seconds.
         message_key: `m.<message id>` of a received message: a copy of it under another event id is a duplicate.
+        carrier: What plugins let travel with it, such as a trace's ids: a JSON object of strings; None when empty.
         decoded: The body as Python data, or None when it must be decoded (again).
     """
 
@@ -36,6 +37,7 @@ class Delivery:
     body: bytes
     received_at: float
     message_key: str | None = None
+    carrier: str | None = None
     decoded: Any = field(default=None, compare=False, repr=False)
 
     @classmethod

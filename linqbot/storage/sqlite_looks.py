@@ -11,7 +11,7 @@ from linqbot.storage.inbox import DeadLetter
 from linqbot.storage.sqlite_sql import among
 from linqbot.storage.upkeep import Selection, Waiting
 
-_DELIVERY = "id, lane, type, body, received_at, message_key"
+_DELIVERY = "id, lane, type, body, received_at, message_key, carrier"
 _DEAD = f"SELECT {_DELIVERY}, error, handler, attempts, crashes, buried_at, run FROM dead"  # noqa: S608 - our own words
 _KEPT_IN = ("done", "dead")
 
@@ -47,7 +47,7 @@ def dead_letters(
         ("buried_at < ?", until),
     )
     rows = db.execute(f"{_DEAD} {where} ORDER BY n DESC LIMIT ?", (*values, limit))
-    return [DeadLetter(Delivery(*row[:6]), *row[6:]) for row in rows]
+    return [DeadLetter(Delivery(*row[:7]), *row[7:]) for row in rows]
 
 
 def delivery(db: sqlite3.Connection, delivery_id: str) -> Delivery | None:

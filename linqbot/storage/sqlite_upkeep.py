@@ -120,8 +120,8 @@ def _put_back(db: sqlite3.Connection, ids: Sequence[str], tables: Sequence[str],
             continue
         # The number is the next one: SQLite's rule for a column that is the row's own number.
         seq = db.execute(
-            f"""INSERT INTO delivery (id, lane, type, message_key, received_at, {columns})
-                SELECT id, lane, type, message_key, received_at, {values} FROM {table} WHERE id = ?""",  # noqa: S608
+            f"""INSERT INTO delivery (id, lane, type, message_key, carrier, received_at, {columns})
+                SELECT id, lane, type, message_key, carrier, received_at, {values} FROM {table} WHERE id = ?""",  # noqa: S608
             (delivery_id,),
         ).lastrowid
         db.execute(f"INSERT INTO body (seq, body) SELECT ?, body FROM {table} WHERE id = ?", (seq, delivery_id))  # noqa: S608

@@ -261,8 +261,8 @@ class Writer:
         new = list(enumerate(deliveries, self._next_seq))
         self._next_seq += len(new)
         insert(self._db, "seen (id)", [(key,) for _, delivery in new for key in _keys(delivery)])
-        rows = [(seq, d.id, d.lane, d.type, d.message_key, d.received_at) for seq, d in new]
-        insert(self._db, "delivery (seq, id, lane, type, message_key, received_at)", rows)
+        rows = [(seq, d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at) for seq, d in new]
+        insert(self._db, "delivery (seq, id, lane, type, message_key, carrier, received_at)", rows)
         insert(self._db, "body (seq, body)", [(seq, d.body) for seq, d in new])
         webhooks = [d.received_at for d in deliveries if d.id.startswith("w.")]
         active_at = max(webhooks) if webhooks else None
@@ -307,7 +307,7 @@ class Writer:
         """What is known of these deliveries; from memory if they were put lately, else from disk."""
         rows = {seq: row for seq in seqs if (row := self._recent.get(seq))}
         if missing := [seq for seq in seqs if seq not in rows]:
-            sql = """SELECT seq, id, lane, type, body, received_at, message_key, runs, attempts, crashes, run
+            sql = """SELECT seq, id, lane, type, body, received_at, message_key, carrier, runs, attempts, crashes, run
                      FROM delivery JOIN body USING (seq) WHERE seq IN (*)"""
             for seq, *columns, runs, attempts, crashes, run in among(self._db, sql, missing):
                 rows[seq] = Row(Delivery(*columns), runs, attempts, crashes, run)
@@ -384,8 +384,8 @@ class Writer:
     def _bury(self, seq: int, outcome: Bury, now: float) -> None:
         self._db.execute(
             """INSERT OR REPLACE INTO dead
-                   (id, lane, type, message_key, received_at, error, handler, run, runs, attempts, crashes, buried_at, body)
-               SELECT id, lane, type, message_key, received_at, ?, ?, run, runs, attempts + ?, crashes, ?, body
+                   (id, lane, type, message_key, carrier, received_at, error, handler, run, runs, attempts, crashes, buried_at, body)
+               SELECT id, lane, type, message_key, carrier, received_at, ?, ?, run, runs, attempts + ?, crashes, ?, body
                FROM delivery JOIN body USING (seq) WHERE seq = ?""",
             (outcome.error, outcome.handler, int(outcome.failed), now, seq),
         )
@@ -395,8 +395,8 @@ class Writer:
             return
         acked = {seq: op for seq, op in gone.items() if isinstance(op.finish.outcome, Ack)}
         if self._keep_s:
-            keep = """INSERT OR REPLACE INTO done (id, lane, type, message_key, received_at, run, acked_at, body)
-                      SELECT id, lane, type, message_key, received_at, run, ?, body
+            keep = """INSERT OR REPLACE INTO done (id, lane, type, message_key, carrier, received_at, run, acked_at, body)
+                      SELECT id, lane, type, message_key, carrier, received_at, run, ?, body
                       FROM delivery JOIN body USING (seq) WHERE seq IN (*)"""
             among(self._db, keep, acked, now)
         among(self._db, "DELETE FROM delivery WHERE seq IN (*)", gone)

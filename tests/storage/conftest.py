@@ -47,10 +47,15 @@ def delivery() -> MakeDelivery:
     numbers = itertools.count(1)
 
     def make(
-        lane: str = "c:1", *, name: str | None = None, message_key: str | None = None, body: bytes = b"{}"
+        lane: str = "c:1",
+        *,
+        name: str | None = None,
+        message_key: str | None = None,
+        body: bytes = b"{}",
+        carrier: str | None = None,
     ) -> Delivery:
         made = name or f"w.no-{next(numbers)}"
-        return Delivery(made, lane, "message.received", body, NOON, message_key, decoded={"id": made})
+        return Delivery(made, lane, "message.received", body, NOON, message_key, carrier, decoded={"id": made})
 
     return make
 

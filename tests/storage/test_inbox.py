@@ -383,6 +383,20 @@ async def test_cancelled_put_is_stored_or_not_but_never_half(storage: Storage, d
     assert sorted(ids(await take(storage))) == ["w.0", "w.1", "w.2"]
 
 
+async def test_what_travels_with_a_delivery_is_there_after_a_restart(
+    closed_storage: Storage, delivery: MakeDelivery
+) -> None:
+    async with closed_storage as storage:
+        await storage.put(delivery("c:1", carrier='{"trace":"é"}'))
+        await storage.put(delivery("c:2"))
+    async with closed_storage as storage:
+        leases = await take(storage)
+        assert [lease.delivery.carrier for lease in leases] == ['{"trace":"é"}', None]
+        await storage.finish(leases[0], Finish(Retry(0.0, "?")))
+    async with closed_storage as storage:
+        assert [lease.delivery.carrier for lease in await take(storage)] == ['{"trace":"é"}', None]
+
+
 async def test_install_is_made_once(closed_storage: Storage) -> None:
     async with closed_storage as storage:
         install = storage.install

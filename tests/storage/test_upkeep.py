@@ -89,13 +89,13 @@ async def test_what_waits_is_found_by_id_lane_and_type(storage: Storage, deliver
 
 
 async def test_a_delivery_is_found_wherever_it_is(keeping: Storage, delivery: MakeDelivery) -> None:
-    await bury(keeping, delivery(name="w.dead", body=b"dead"))
-    await handle(keeping, delivery(name="w.done", body=b"done", message_key="m.1"))
-    await keeping.put(delivery(name="w.waits", body=b"waits"))
+    await bury(keeping, delivery(name="w.dead", body=b"dead", carrier="dead"))
+    await handle(keeping, delivery(name="w.done", body=b"done", message_key="m.1", carrier="done"))
+    await keeping.put(delivery(name="w.waits", body=b"waits", carrier="waits"))
     for name in ("dead", "done", "waits"):
         found = await keeping.delivery(f"w.{name}")
         assert found is not None
-        assert (found.body, found.received_at) == (name.encode(), NOON)
+        assert (found.body, found.received_at, found.carrier) == (name.encode(), NOON, name)
     assert await keeping.delivery("w.9") is None
 
 
@@ -126,7 +126,7 @@ async def test_dead_letters_are_found_by_id_lane_type_and_time(
 async def test_a_retried_dead_letter_goes_to_the_tail_of_its_lane_and_begins_anew(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
-    await bury(storage, delivery(name="w.bad", message_key="m.bad", body=b"bad"))
+    await bury(storage, delivery(name="w.bad", message_key="m.bad", body=b"bad", carrier="{}"))
     await storage.put(delivery(name="w.meanwhile"))
     await storage.changed()
     assert await storage.retry(["w.bad"]) == 1
@@ -136,6 +136,7 @@ async def test_a_retried_dead_letter_goes_to_the_tail_of_its_lane_and_begins_ane
     await storage.finish(await take_one(storage), ACK)
     lease = await take_one(storage)
     assert (lease.delivery.id, lease.delivery.body, lease.delivery.message_key) == ("w.bad", b"bad", "m.bad")
+    assert lease.delivery.carrier == "{}"
     assert (lease.attempts, lease.crashes, lease.run, lease.is_first_run) == (0, 0, 0, False)
 
 

@@ -16,6 +16,7 @@ CREATE TABLE meta (
 -- ran beside it: then it is a suspect, and from its second crash on it runs in the company of so many suspects at most,
 -- a quarter of those it died with; at 1 alone. A run that ends, however it ends, clears it.
 -- claimed is written by take's own commit: whoever opens the file after a crash finds it still set.
+-- carrier is what plugins let travel with it, as JSON; NULL when nothing does.
 -- waits tells a person what not_before is for: retrying or parked.
 CREATE TABLE delivery (
     seq         INTEGER PRIMARY KEY,
@@ -23,6 +24,7 @@ CREATE TABLE delivery (
     lane        TEXT NOT NULL,
     type        TEXT NOT NULL,
     message_key TEXT,
+    carrier     TEXT,
     received_at REAL NOT NULL,
     run         INTEGER NOT NULL DEFAULT 0,
     runs        INTEGER NOT NULL DEFAULT 0,
@@ -61,6 +63,7 @@ CREATE TABLE dead (
     lane        TEXT NOT NULL,
     type        TEXT NOT NULL,
     message_key TEXT,
+    carrier     TEXT,
     received_at REAL NOT NULL,
     error       TEXT NOT NULL,
     handler     TEXT,
@@ -79,6 +82,7 @@ CREATE TABLE done (
     lane        TEXT NOT NULL,
     type        TEXT NOT NULL,
     message_key TEXT,
+    carrier     TEXT,
     received_at REAL NOT NULL,
     run         INTEGER NOT NULL,
     acked_at    REAL NOT NULL,
