@@ -10,6 +10,7 @@
       FetchRefused          a media address that must not be fetched (client/fetch.py)
       FetchFailed           media that could not be fetched
       Refused               outbound middleware vetoed a call; nothing was sent
+      NoVerdict             a required plugin could not say yes or no; nothing was sent, the turn is parked
       LinqApiError          Linq answered with an error: status, code, message, doc_url, trace_id
         AmbiguousEffect       a call that must not be repeated was cut off; a person decides
         MessageGone           the message was sent under this key before, and deleted since
@@ -85,9 +86,23 @@ class RuleBroken(LinqbotError):
 
 
 class Refused(LinqbotError):
-    """Outbound middleware said no. The call was not sent and will not be retried."""
+    """Outbound middleware said no. The call was not sent and will not be retried.
+
+    Raised by a plugin with a reason that may be logged. `ctx.reply` and `ctx.send` end quietly on it; out of a handler
+    it makes a dead letter.
+
+    Attributes:
+        plugin: Whose middleware it was.
+    """
 
     lqb = "LQB3002"
+    plugin: str | None = None
+
+
+class NoVerdict(LinqbotError):
+    """A required plugin failed instead of saying yes or no. Nothing was sent; the turn is parked and asks again."""
+
+    lqb = "LQB3008"
 
 
 class LinqApiError(LinqbotError):

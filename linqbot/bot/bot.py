@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Literal, TypeAlias
 
 from linqbot.bot.router import Router
@@ -25,6 +25,9 @@ class Bot(Router):
             dots. None allows everybody.
         loop_breaker: Stop answering a chat where each message comes within seconds of our reply and says nothing new:
             another bot, which would never stop either.
+        plugins: Plugins of its own (classes, modules or objects, see `linqbot.hookspecs`), and names of installed ones
+            it needs. What else is installed is loaded too when it is served, unless LINQBOT_PLUGINS says otherwise;
+            in tests it is not.
         max_age_s: Messages older than this are old news, which only handlers with `late=True` get. None: never.
     """
 
@@ -37,17 +40,21 @@ class Bot(Router):
         allow: Collection[str] | Callable[[Event], bool] | None = None,
         max_age_s: float | None = DAY_S,
         loop_breaker: bool = True,
+        plugins: Iterable[object] = (),
     ) -> None:
         super().__init__()
         if groups not in ("addressed", "all", "never"):
             raise BotError(f"Bot(groups={groups!r}) is not known. It is one of 'addressed', 'all', 'never'.")
         if isinstance(allow, str):
             raise BotError(f"Bot(allow=…) takes a list of handles: allow=[{allow!r}].")
+        if isinstance(plugins, str):
+            raise BotError(f"Bot(plugins=…) takes a list: plugins=[{plugins!r}].")
         self.read = read
         self.typing = typing
         self.groups: Groups = groups
         self.max_age_s = max_age_s
         self.loop_breaker = loop_breaker
+        self.plugins = tuple(plugins)
         self.allow: Callable[[Event], bool] | None = _among(allow) if isinstance(allow, Collection) else allow
 
 

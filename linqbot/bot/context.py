@@ -7,7 +7,7 @@ or with `ctx.client` directly, stands in the ledger before it is tried.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +22,7 @@ from linqbot.bot.typing import TypingIndicator
 from linqbot.client.call import Answer, Call
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
-from linqbot.errors import BotError, LinqApiError, LinqbotError, MessageGone
+from linqbot.errors import BotError, LinqApiError, LinqbotError, MessageGone, Refused
 from linqbot.events.event import Event
 from linqbot.types.message import Effect, EffectName, MessageContent, ReactionType, ReplyTo, SentMessage
 
@@ -36,7 +36,8 @@ class Sent:
 
     Attributes:
         messages: The messages Linq accepted, one per bubble; without those deleted before we saw their answer.
-        status: `accepted`; or `opted_out` when the person asked not to be written to, and Linq refused.
+        status: `accepted`; `opted_out` when the person asked not to be written to, and Linq refused; or `refused` when
+            a plugin did.
     """
 
     messages: tuple[SentMessage, ...]
@@ -68,9 +69,11 @@ class Context:
         said: Callable[[str, str], None] | None = None,
         later: Later | None = None,
         clock: Clock | None = None,
+        plugins: Callable[[Context], Mapping[str, Any]] | None = None,
     ) -> None:
         self.event = event
         self.client = client
+        self._plugins = plugins
         self.match: re.Match[str] | None = None
         self.handler: str | None = None
         self.attempts: int | None = None
@@ -83,6 +86,15 @@ class Context:
     def log(self) -> Any:
         """A structlog logger bound to this event's ids."""
         return structlog.get_logger("linqbot.bot").bind(event_id=self.event.event_id, chat_id=self.event.chat_id)
+
+    @cached_property
+    def plugins(self) -> Mapping[str, Any]:
+        """What plugins bring, by name, each made when it is first asked for. Typed `Any`: annotate what you take.
+
+        Raises:
+            KeyError: no plugin brings it; says what there is.
+        """
+        return {} if self._plugins is None else self._plugins(self)
 
     @property
     def chat_id(self) -> str:
@@ -99,6 +111,8 @@ class Context:
         self, *content: Content, effect: EffectName | Effect | None = None, thread: bool | None = None
     ) -> Sent:
         """Answer in the event's chat.
+
+        What a person's opt-out or a plugin forbids is not sent: see `Sent.status`.
 
         Args:
             content: Texts, parts, or whole MessageContents; what may not share a bubble gets its own.
@@ -164,7 +178,7 @@ class Context:
         part_index: int = 0,
         remove: bool = False,
     ) -> None:
-        """Put a tapback on the event's message, or take it away.
+        """Put a tapback on the event's message, or take it away. What a plugin forbids is left out, and logged.
 
         Args:
             custom_emoji: The emoji, when `reaction` is `custom`.
@@ -174,13 +188,16 @@ class Context:
         target = message_id or self.event.message_id
         if target is None:
             raise BotError(f"{self.event.type} names no message to react to. Give message_id=.")
-        await self.client.messages.add_reaction(
-            target,
-            operation="remove" if remove else "add",
-            type=reaction,
-            custom_emoji=custom_emoji,
-            part_index=part_index,
-        )
+        try:
+            await self.client.messages.add_reaction(
+                target,
+                operation="remove" if remove else "add",
+                type=reaction,
+                custom_emoji=custom_emoji,
+                part_index=part_index,
+            )
+        except Refused as error:
+            self._tell_refused(error)
 
     async def mark_read(self) -> None:
         """Mark the chat as read. Best effort: a failure is logged and never raised."""
@@ -222,6 +239,9 @@ class Context:
                 answer = await self.client.chats.messages.send(self.chat_id, message=self._fitted(message))
             except MessageGone:
                 continue
+            except Refused as error:
+                self._tell_refused(error)
+                return Sent(tuple(sent), status="refused")
             except LinqApiError as error:
                 if error.code == OPTED_OUT:
                     self.log.info("send.opted_out")
@@ -232,6 +252,9 @@ class Context:
                 self._said(self.chat_id, text_of(message))
             sent.append(answer.message)
         return Sent(tuple(sent))
+
+    def _tell_refused(self, error: Refused) -> None:
+        self.log.info("send.refused", plugin=error.plugin, reason=str(error))
 
     async def _as_call(self, message: MessageContent) -> Call:
         """The call that would send `message`, checked by the rules and not made."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 
+from linqbot.bot import plugged
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.handlers import ErrorHandler, Route, call
@@ -21,10 +23,11 @@ from linqbot.bot.router import Middleware, Next, Router
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
 from linqbot.clock import Clock
-from linqbot.errors import BotError
+from linqbot.errors import BotError, NoVerdict
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EVENT_TYPES
+from linqbot.plugins import Plugins
 
 log = structlog.get_logger("linqbot.bot")
 
@@ -35,18 +38,25 @@ class Dispatcher:
     Args:
         clock: Tells how old a message is.
         deadline_s: Longest a handler may run that does not say so itself.
+        plugins: What they add stands around the bot: middleware outside its own, routers behind it or before.
     Raises:
         BotError: a handler can never run, because one before it takes everything.
+        ConfigError: a required plugin failed at adding something.
     """
 
-    def __init__(self, bot: Bot, clock: Clock, *, deadline_s: float = 900.0) -> None:
+    def __init__(self, bot: Bot, clock: Clock, *, deadline_s: float = 900.0, plugins: Plugins | None = None) -> None:
         self._bot = bot
         self._clock = clock
         self._deadline_s = deadline_s
+        plugins = plugins or Plugins()
         self._compiled = [(route, _wrapped(route, around)) for route, around in bot.walk()]
-        self._refuse_unreachable()
+        _refuse_unreachable(self._compiled)
+        self._routers: list[Router] = [bot]
+        self._add_routers(plugins)
         self._routes: dict[type[Event], list[tuple[Route, Next]]] = {}
-        self._entry = _around(self._route, bot.middleware)
+        self._middleware = [*plugged.inbound(plugins), *bot.middleware]
+        self._entry = _around(self._route, self._middleware)
+        self._values = plugged.values(plugins)
         self._told: set[str] = set()
         self._nobodys: set[str] = set()
         self._loops = LoopBreaker()
@@ -57,7 +67,8 @@ class Dispatcher:
         """The context a handler of this event gets."""
         shown = self._bot.typing and event.service in (None, "iMessage")
         dots = TypingIndicator(client, event.chat_id, shown=shown)
-        return Context(event, client, typing=dots, said=self._said, later=later, clock=self._clock)
+        values = partial(plugged.Values, self._values, event) if self._values else None
+        return Context(event, client, typing=dots, said=self._said, later=later, clock=self._clock, plugins=values)
 
     @property
     def longest_s(self) -> float:
@@ -78,6 +89,8 @@ class Dispatcher:
         """Run the first handler that fits. Raises what it raises, unless an error handler takes it."""
         try:
             await self._entry(event, ctx)
+        except NoVerdict:
+            raise  # the turn is parked, which is no handler's to decide
         except Exception as error:
             handler = self._error_handler(error)
             if handler is None:
@@ -164,14 +177,15 @@ class Dispatcher:
             task.add_done_callback(self._hints.discard)
 
     def _error_handler(self, error: Exception) -> ErrorHandler | None:
-        for router in self._bot.routers():
-            for kind, handler in router.error_handlers:
-                if isinstance(error, kind):
-                    return handler
+        for outer in self._routers:
+            for router in outer.routers():
+                for kind, handler in router.error_handlers:
+                    if isinstance(error, kind):
+                        return handler
         return None
 
     def _unhandled(self, event: Event) -> None:
-        if event.type in EVENT_TYPES and not self._routes_for(type(event)) and not self._bot.middleware:
+        if event.type in EVENT_TYPES and not self._routes_for(type(event)) and not self._middleware:
             self._nobodys.add(event.type)
         # What our own sends cause, receipts above all, needs no handler for a bot to be whole; nor does a new chat.
         if event.is_own or event.type == "chat.created":
@@ -196,17 +210,38 @@ class Dispatcher:
             self._told.add(what)
             log.info(name, type=event.type, event_id=event.event_id, **facts)
 
-    def _refuse_unreachable(self) -> None:
-        catch_alls: list[Route] = []
-        for route, _ in self._compiled:
-            for earlier in catch_alls:
-                if issubclass(route.event, earlier.event) and (earlier.late or not route.late):
-                    raise BotError(
-                        f"Handler {route.name} can never run: {earlier.name}, registered before it without a filter, "
-                        f"takes every {route.event.__name__}. Put the more particular handler first."
-                    )
-            if not route.filters:
-                catch_alls.append(route)
+    def _add_routers(self, plugins: Plugins) -> None:
+        """Put plugins' routers around the bot's own handlers. One that does not fit there is its plugin's fault."""
+        first: list[tuple[Route, Next]] = []
+        before: list[Router] = []
+        for impl, router in plugged.routers(plugins):
+            # As if the bot included it: its middleware wraps its handlers.
+            added = [(route, _wrapped(route, (self._bot, *around))) for route, around in router.walk()]
+            is_first = impl.rank == 0
+            try:
+                _refuse_unreachable(
+                    [*first, *added, *self._compiled] if is_first else [*first, *self._compiled, *added]
+                )
+            except BotError as error:
+                plugins.blame(impl.plugin, impl.hook, error, tell_all=True)
+                continue
+            (first if is_first else self._compiled).extend(added)
+            (before if is_first else self._routers).append(router)
+        self._compiled[:0] = first
+        self._routers[:0] = before
+
+
+def _refuse_unreachable(routes: Sequence[tuple[Route, Next]]) -> None:
+    catch_alls: list[Route] = []
+    for route, _ in routes:
+        for earlier in catch_alls:
+            if issubclass(route.event, earlier.event) and (earlier.late or not route.late):
+                raise BotError(
+                    f"Handler {route.name} can never run: {earlier.name}, registered before it without a filter, "
+                    f"takes every {route.event.__name__}. Put the more particular handler first."
+                )
+        if not route.filters:
+            catch_alls.append(route)
 
 
 def _wrapped(route: Route, around: Sequence[Router]) -> Next:

@@ -22,11 +22,15 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import ConfigError
+from linqbot.hookspecs import Running
+from linqbot.plugins import Plugins, load
+from linqbot.server import plugged
 from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.backend import Storage
 from linqbot.webhooks import Secret
 from linqbot.worker.catchup import catch_up
 from linqbot.worker.lanes import Worker
+from linqbot.worker.outbound import Outbound
 from linqbot.worker.pace import Pace
 from linqbot.worker.turn import Patience, Turns
 
@@ -48,6 +52,7 @@ def create_app(
     max_body_bytes: int = 1 << 20,
     drain_s: float = 20.0,
     log_tracebacks: bool = False,
+    plugins: Plugins | None = None,
 ) -> Starlette:
     """An ASGI app that receives Linq's webhooks and runs `bot` on them.
 
@@ -60,8 +65,10 @@ def create_app(
         allow_legacy_signatures: Accept the older `X-Webhook-*` headers when the new ones are absent.
         drain_s: How long running handlers may take to end when the app stops.
         log_tracebacks: Log what failing handlers raised in full. Tracebacks quote messages: for your own terminal.
+        plugins: For this app alone; None is what the bot itself names or brings. `linqbot.settings` also loads what
+            else is installed.
     Raises:
-        ConfigError: no secret, or one that is not base64.
+        ConfigError: no secret, or one that is not base64; or a required plugin failed.
         BotError: a handler can never run.
     """
     if not secrets:
@@ -71,8 +78,12 @@ def create_app(
         )
     clock = clock or SystemClock()
     patience = patience or Patience()
-    dispatcher = Dispatcher(bot, clock, deadline_s=patience.deadline_s)
-    turns = Turns(dispatcher, client, storage, clock, Pace(clock), patience, log_tracebacks)
+    plugins = load(bot.plugins) if plugins is None else plugins
+    outbound = Outbound(plugins)
+    told = client.wrapped(outbound.observed)
+    here = Running(bot, told.wrapped(outbound.wrap), storage, clock)
+    dispatcher = Dispatcher(bot, clock, deadline_s=patience.deadline_s, plugins=plugins)
+    turns = Turns(dispatcher, told, storage, clock, Pace(clock), patience, log_tracebacks, outbound)
     worker = Worker(turns, storage, clock, concurrency=concurrency)
     webhook = WebhookEndpoint(
         storage,
@@ -80,12 +91,16 @@ def create_app(
         SystemClock(),
         allow_legacy=allow_legacy_signatures,
         max_body_bytes=max_body_bytes,
+        plugins=plugins,
     )
+    plugin_routes = plugged.routes(plugins, here)
+    checks = plugged.Checks(plugins, here)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with client, storage:
-            history = asyncio.create_task(catch_up(client, storage, clock))
+            await plugged.start(plugins, here)
+            history = asyncio.create_task(catch_up(told, storage, clock))
             worker.start()
             webhook.is_open = True
             log.info("bot.started", waiting=await storage.depth())
@@ -95,18 +110,24 @@ def create_app(
                 webhook.is_open = False
                 history.cancel()
                 await worker.stop(drain_s)
+                await plugged.stop(plugins)
                 log.info("bot.stopped", waiting=await storage.depth())
 
     async def livez(_: Request) -> PlainTextResponse:
         return PlainTextResponse("ok\n")
 
     async def readyz(_: Request) -> JSONResponse:
-        ready = webhook.is_open and worker.is_running
-        told = {"ready": ready, "busy": worker.busy, "waiting": await storage.depth() if ready else None}
-        return JSONResponse(told, status_code=200 if ready else 503)
+        is_open = webhook.is_open and worker.is_running
+        found, well = await checks.look() if is_open else ({}, True)
+        ready = is_open and well
+        waiting = await storage.depth() if is_open else None
+        how: dict[str, object] = {"ready": ready, "busy": worker.busy, "waiting": waiting}
+        if report := plugins.report():
+            how |= {"plugins": report, "checks": found}
+        return JSONResponse(how, status_code=200 if ready else 503)
 
     routes = [Route(WEBHOOK_PATH, webhook), Route("/livez", livez), Route("/readyz", readyz)]
-    return _App(webhook, routes=routes, lifespan=lifespan)
+    return _App(webhook, routes=[*routes, *plugin_routes], lifespan=lifespan)
 
 
 class _App(Starlette):

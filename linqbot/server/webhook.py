@@ -7,13 +7,16 @@ delivery now, a full disk, an oversized body, a clock that is off, is answered 5
 from __future__ import annotations
 
 import asyncio
+import time
 
 import structlog
 from starlette.types import Message, Receive, Scope, Send
 
 from linqbot.clock import Clock
-from linqbot.errors import InvalidSignature, StaleSignature, StorageError
+from linqbot.errors import InvalidSignature, StaleSignature, StorageBusy, StorageError
 from linqbot.events.delivery import Delivery
+from linqbot.hookspecs import Reason
+from linqbot.plugins import Plugins
 from linqbot.storage.inbox import Inbox
 from linqbot.webhooks import Secret, Verified, verify
 
@@ -31,6 +34,7 @@ class WebhookEndpoint:
         clock: Wall time: what it is compared with was signed by somebody else's clock.
         max_body_bytes: Counted while reading, so that no header can lie about it.
         body_timeout_s: Longest a body may take to arrive.
+        plugins: Told of what comes.
         max_held_bytes: Of all bodies together that are not whole yet: slow senders must not fill the memory.
     """
 
@@ -44,6 +48,7 @@ class WebhookEndpoint:
         max_body_bytes: int = 1 << 20,
         body_timeout_s: float = 10.0,
         max_held_bytes: int = 64 << 20,
+        plugins: Plugins | None = None,
     ) -> None:
         self._inbox = inbox
         self._secrets = secrets
@@ -54,6 +59,7 @@ class WebhookEndpoint:
         self._body_timeout_s = body_timeout_s
         self._max_held_bytes = max_held_bytes
         self._held_bytes = 0
+        self._plugins = plugins or Plugins()
         self._was_told = False
         self.is_open = False
 
@@ -62,7 +68,7 @@ class WebhookEndpoint:
             await _answer(send, 405, [(b"allow", b"POST")])
         elif not self.is_open:
             self._tell_closed()
-            await _later(send)
+            await self._refuse("closed", send)
         else:
             await self._receive(scope, receive, send)
 
@@ -80,11 +86,11 @@ class WebhookEndpoint:
             body = await self._body(receive)
         except (TimeoutError, ConnectionError, MemoryError) as error:
             log.warning("delivery.incomplete", error=type(error).__name__, timeout_s=self._body_timeout_s)
-            await _later(send, close=True)
+            await self._refuse("incomplete", send, close=True)
             return
         if body is None:
             log.error("delivery.too_large", max_body_bytes=self._max_body_bytes)
-            await _later(send, close=True)
+            await self._refuse("too_large", send, close=True)
             return
         headers = {
             name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in self._signing_headers
@@ -96,9 +102,13 @@ class WebhookEndpoint:
             await self._out_of_time(headers, body, error, send)
         except InvalidSignature as error:
             log.warning("delivery.forged", reason=str(error))
+            self._tell_refused("forged", 401)
             await _answer(send, 401, [])
         else:
-            await self._store(_delivery(verified, body, now), send)
+            delivery = _delivery(verified, body, now)
+            if self._plugins.received is not None:
+                delivery = self._plugins.receive(delivery, _all_headers(scope))
+            await self._store(delivery, send)
 
     async def _body(self, receive: Receive) -> bytes | None:
         """The whole body; None when it is larger than allowed.
@@ -134,12 +144,15 @@ class WebhookEndpoint:
             self._held_bytes -= len(body)
 
     async def _store(self, delivery: Delivery, send: Send) -> None:
+        began = time.perf_counter()
         try:
             is_new = await self._inbox.put(delivery)
         except StorageError as error:
             log.error("delivery.refused", delivery=delivery.id, error=str(error))
-            await _later(send)
+            await self._refuse("busy" if isinstance(error, StorageBusy) else "unavailable", send)
             return
+        if (stored := self._plugins.stored) is not None:
+            stored(delivery=delivery, is_new=is_new, took_s=time.perf_counter() - began)
         log.debug("delivery.stored" if is_new else "delivery.duplicate", delivery=delivery.id)
         await _answer(send, 200, [])
 
@@ -155,7 +168,17 @@ class WebhookEndpoint:
             await _answer(send, 200, [])
             return
         log.warning("delivery.out_of_time", delivery=delivery.id, age_s=round(error.age_s), reason=str(error))
-        await _later(send)
+        await self._refuse("out_of_time", send)
+
+    async def _refuse(self, reason: Reason, send: Send, *, close: bool = False) -> None:
+        """Linq should come again later."""
+        self._tell_refused(reason, 503)
+        headers = [(b"retry-after", b"%d" % RETRY_AFTER_S)]
+        await _answer(send, 503, [*headers, (b"connection", b"close")] if close else headers)
+
+    def _tell_refused(self, reason: Reason, status: int) -> None:
+        if (refused := self._plugins.refused) is not None:
+            refused(reason=reason, status=status)
 
 
 def _delivery(verified: Verified, body: bytes, received_at: float) -> Delivery:
@@ -164,9 +187,8 @@ def _delivery(verified: Verified, body: bytes, received_at: float) -> Delivery:
     )
 
 
-async def _later(send: Send, *, close: bool = False) -> None:
-    headers = [(b"retry-after", b"%d" % RETRY_AFTER_S)]
-    await _answer(send, 503, [*headers, (b"connection", b"close")] if close else headers)
+def _all_headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
 async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:

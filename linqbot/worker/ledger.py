@@ -1,6 +1,7 @@
 """The ledger of one turn: each call's key and content are stored before its first attempt, its outcome after.
 
-It is the innermost wrapper around the client's calls. When a handler runs again after a crash or a failure, its
+It is the innermost wrapper around the client's calls; plugins' outbound middleware stands around it, but what a call
+is numbered by is settled before they are asked. When a handler runs again after a crash or a failure, its
 calls meet their own records here: what was accepted is answered from the record without a call, what may have been
 lost is repeated under the same idempotency key, and what cannot be repeated is looked up or reported as unknown.
 """
@@ -11,7 +12,7 @@ import asyncio
 import base64
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 
 import structlog
@@ -19,12 +20,14 @@ from pydantic_core import from_json, to_json
 
 from linqbot.client.call import Answer, Call, Run
 from linqbot.clock import Clock
-from linqbot.errors import AmbiguousEffect, LinqApiError, LinqUnavailable, MessageGone, RateLimited
+from linqbot.errors import AmbiguousEffect, LinqApiError, LinqUnavailable, MessageGone, NoVerdict, RateLimited
+from linqbot.plugins import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.outbox import Effect, EffectStatus
 from linqbot.storage.timers import Timer
 from linqbot.worker.due import timer as due_timer
 from linqbot.worker.lookup import NOBODY_KNOWS, find
+from linqbot.worker.outbound import Outbound
 from linqbot.worker.pace import Pace
 
 log = structlog.get_logger("linqbot.worker")
@@ -65,16 +68,26 @@ class Ledger:
         turn: Id of the delivery being handled.
         run: 0, and one more each time the turn is deliberately done anew, under new keys.
         known: Effects on record of this run, from before a failure or a crash.
+        outbound: What plugins have to say about calls.
     """
 
     def __init__(
-        self, storage: Storage, clock: Clock, pace: Pace, *, turn: str, run: int = 0, known: Sequence[Effect] = ()
+        self,
+        storage: Storage,
+        clock: Clock,
+        pace: Pace,
+        *,
+        turn: str,
+        run: int = 0,
+        known: Sequence[Effect] = (),
+        outbound: Outbound | None = None,
     ) -> None:
         self._storage = storage
         self._clock = clock
         self._pace = pace
         self._turn = turn
         self._run = run
+        self._outbound = outbound or Outbound(Plugins())
         self._known = {effect.slot: effect for effect in known}
         self._slots = 0
         self._timed = 0
@@ -113,18 +126,33 @@ class Ledger:
         return sorted(((timer.id, timer.due) for timer in known.values()), key=lambda entry: entry[1])
 
     def wrap(self, run: Run) -> Run:
-        """Put the ledger around `run`, which sends."""
+        """Put the ledger around `run`, which sends, and the plugins' middleware around that."""
+        unrecorded = self._outbound.wrap(run)
 
         async def recorded(call: Call) -> Answer:
-            if call.safety in ("read", "hint"):
-                return await run(call)
+            if call.safety == "hint":
+                return await unrecorded(call)
+            if call.safety == "read":
+                return await _with_verdict(unrecorded(call))
             # Numbered before anything is awaited, so that gathered sends keep the order they were written in.
             slot = str(self._slots)
             self._slots += 1
             async with self._one_at_a_time:
-                return await self._perform(call, slot, run)
+                if not self._outbound:
+                    return await self._perform(call, slot, run)
+                return await _with_verdict(self._outbound.wrap(self._slotted(slot, run))(call))
 
         return recorded
+
+    def _slotted(self, slot: str, run: Run) -> Run:
+        """What middleware goes on to: a place of the ledger that no verdict can move, and more within it if asked."""
+        places = itertools.count()
+
+        async def perform(call: Call) -> Answer:
+            place = next(places)
+            return await self._perform(call, f"{slot}.{place}" if place else slot, run)
+
+        return perform
 
     async def _perform(self, call: Call, slot: str, run: Run) -> Answer:
         known = self._known.get(slot)
@@ -135,7 +163,10 @@ class Ledger:
         if (stored.name, stored.path) != (call.name, call.path):
             log.warning("send.diverged", turn=self._turn, slot=slot, stored=stored.name, now=call.name)
         if known.status == "accepted":
-            return _answer_of(known, call)
+            answer = _answer_of(known, call)
+            if (sent := self._outbound.plugins.sent) is not None:
+                sent(call=call, answer=answer, error=None, took_s=0.0, from_ledger=True)
+            return answer
         if stored.safety == "once":
             return await self._looked_up(stored, known, run)
         return await self._attempt(stored, known, run, repeated=True)
@@ -222,6 +253,13 @@ class Ledger:
             await self._storage.settle(closed)
         else:
             self._outcomes[effect.slot] = closed
+
+
+async def _with_verdict(answer: Awaitable[Answer]) -> Answer:
+    try:
+        return await answer
+    except NoVerdict as error:
+        raise TurnParked(str(error)) from error
 
 
 def _answer_of(effect: Effect, call: Call) -> Answer:

@@ -10,10 +10,11 @@ import asyncio
 import contextlib
 import random
 import sysconfig
+import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 
@@ -27,18 +28,23 @@ from linqbot.errors import (
     LinqApiError,
     LinqUnavailable,
     MessageGone,
+    NoVerdict,
     RateLimited,
+    Refused,
     RuleBroken,
     StorageUnavailable,
 )
 from linqbot.events.event import Event
 from linqbot.events.message import MessageDelivered, MessageFailed, MessageRead, MessageReceived, MessageSent
 from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.hookspecs import End
+from linqbot.plugins import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Bury, Finish, Lease, Outcome, Park, Retry
 from linqbot.storage.outbox import DeliveryStatus
 from linqbot.worker.due import DueSend, due_send
 from linqbot.worker.ledger import Ledger, TurnParked
+from linqbot.worker.outbound import Outbound
 from linqbot.worker.pace import Pace
 
 log = structlog.get_logger("linqbot.worker")
@@ -48,6 +54,12 @@ RECEIPTS: Final[dict[str, DeliveryStatus]] = {
     "message.delivered": "delivered",
     "message.read": "read",
     "message.failed": "failed",
+}
+ENDS: Final[dict[type[Outcome], Literal["ack", "retry", "park", "bury"]]] = {
+    Ack: "ack",
+    Retry: "retry",
+    Park: "park",
+    Bury: "bury",
 }
 _OTHERS: Final = tuple({str(Path(__file__).parent.parent), *(str(Path(p)) for p in sysconfig.get_paths().values())})
 """Where code lies that is not the bot's: linqbot, the standard library, installed packages."""
@@ -93,6 +105,11 @@ class Turns:
     pace: Pace
     patience: Patience = Patience()
     log_tracebacks: bool = False
+    outbound: Outbound = field(default_factory=lambda: Outbound(Plugins()))
+
+    @property
+    def plugins(self) -> Plugins:
+        return self.outbound.plugins
 
     async def run(self, lease: Lease) -> None:
         """Handle a claimed delivery and finish it.
@@ -100,34 +117,72 @@ class Turns:
         Raises:
             StorageError: the outcome could not be written. The delivery stays, and will be handled again.
         """
+        began = time.perf_counter()
+        if self.plugins.taken is not None:
+            waited_s = self.clock.now() - lease.delivery.received_at
+            told = {"attempts": lease.attempts, "crashes": lease.crashes, "run": lease.run}
+            self.plugins.take(lease.delivery, waited_s=waited_s, **told)
+        end: End = "lost"
+        try:
+            end = await self._run(lease, began)
+        finally:
+            if (finished := self.plugins.finished) is not None:
+                finished(delivery=lease.delivery, outcome=end, took_s=time.perf_counter() - began)
+
+    async def _run(self, lease: Lease, began: float) -> End:
         delivery = lease.delivery
         if lease.crashes >= self.patience.crashes:
             reason = f"The process died {lease.crashes} times while handling it."
-            await self._finish(lease, Bury(reason), None)
-            return
+            return await self._finish(lease, Bury(reason), None)
         if delivery.type not in RECEIPTS and self.dispatcher.is_nobodys(delivery.type):
-            await self._finish(lease, Ack(), None)
-            return
+            return await self._finish(lease, Ack(), None)
         known = [] if lease.is_first_run else await self.storage.effects(delivery.id, lease.run)
-        ledger = Ledger(self.storage, self.clock, self.pace, turn=delivery.id, run=lease.run, known=known)
+        ledger = Ledger(
+            self.storage,
+            self.clock,
+            self.pace,
+            turn=delivery.id,
+            run=lease.run,
+            known=known,
+            outbound=self.outbound,
+        )
         due = due_send(delivery)
-        outcome = await (self._outcome(lease, ledger) if due is None else self._send_due(lease, due, ledger))
-        await self._finish(lease, outcome, ledger)
+        outcome = await (
+            self._outcome(lease, ledger, began) if due is None else self._send_due(lease, due, ledger, began)
+        )
+        return await self._finish(lease, outcome, ledger)
 
-    async def _outcome(self, lease: Lease, ledger: Ledger) -> Outcome:
+    async def _outcome(self, lease: Lease, ledger: Ledger, began: float) -> Outcome:
         ctx: Context | None = None
         try:
             event = await self._understood(lease)
             ctx = self.dispatcher.context(event, self.client.wrapped(ledger.wrap), ledger)
+            handling = time.perf_counter()
             await self.dispatcher.dispatch(event, ctx)
         except asyncio.CancelledError:
             # The worker stops: give the delivery back at once, it was not its fault.
             return Park(self.clock.now(), "stopped")
         except BaseException as error:  # noqa: BLE001 - whatever ends a handler is decided here
-            return self._decided(lease, error, ctx)
+            return self._told(lease, error, ctx, self._decided(lease, error, ctx), began)
+        if (handled := self.plugins.handled) is not None:
+            took_s = time.perf_counter() - handling
+            handled(delivery=lease.delivery, event=event, handler=ctx.handler, took_s=took_s)
         return Ack()
 
-    async def _send_due(self, lease: Lease, due: DueSend, ledger: Ledger) -> Outcome:
+    def _told(self, lease: Lease, error: BaseException, ctx: Context | None, outcome: Outcome, began: float) -> Outcome:
+        """The outcome, once plugins know what it came from."""
+        if (failed := self.plugins.failed) is not None:
+            failed(
+                delivery=lease.delivery,
+                event=ctx.event if ctx else None,
+                handler=ctx.handler if ctx else None,
+                error=error,
+                outcome=ENDS[type(outcome)],
+                took_s=time.perf_counter() - began,
+            )
+        return outcome
+
+    async def _send_due(self, lease: Lease, due: DueSend, ledger: Ledger, began: float) -> Outcome:
         """Make the calls of a send whose time has come. What Linq refuses now, it would refuse again."""
         late_s = self.clock.now() - due.due
         if late_s > due.grace_s:
@@ -140,9 +195,12 @@ class Turns:
         except asyncio.CancelledError:
             return Park(self.clock.now(), "stopped")
         except BaseException as error:  # noqa: BLE001 - decided here, as for handlers
+            outcome: Outcome
             if isinstance(error, LinqUnavailable | RateLimited) or not isinstance(error, LinqApiError):
-                return self._decided(lease, error, None)
-            return Ack() if error.code == OPTED_OUT else Bury(str(error))
+                outcome = self._decided(lease, error, None)
+            else:
+                outcome = Ack() if error.code == OPTED_OUT else Bury(str(error))
+            return outcome if isinstance(outcome, Ack) else self._told(lease, error, None, outcome, began)
         return Ack()
 
     def _decided(self, lease: Lease, error: BaseException, ctx: Context | None) -> Outcome:
@@ -155,11 +213,11 @@ class Turns:
         if isinstance(cause, LinqApiError) and cause.status == 401:
             # A wrong key is the operator's to mend, and must not cost anybody their message.
             return self._park(lease, f"{cause} Check LINQ_API_V3_API_KEY.", None)
-        if isinstance(cause, StorageUnavailable):
-            return self._park(lease, str(cause), STORAGE_PAUSE_S)
-        if isinstance(cause, AmbiguousEffect | EventNotUnderstood):
+        if isinstance(cause, StorageUnavailable | NoVerdict):
+            return self._park(lease, str(cause), STORAGE_PAUSE_S if isinstance(cause, StorageUnavailable) else None)
+        if isinstance(cause, AmbiguousEffect | EventNotUnderstood | Refused):
             # Running again would end the same way: a person, or the next release, decides.
-            return Bury(str(cause), handler)
+            return Bury(_refusal(lease, cause) if isinstance(cause, Refused) else str(cause), handler)
         if not isinstance(error, Exception):
             raise error
         return self._failed(lease, error, handler, (ctx.attempts if ctx else None) or self.patience.attempts)
@@ -197,7 +255,7 @@ class Turns:
     def _park(self, lease: Lease, reason: str, after_s: float | None) -> Outcome:
         now = self.clock.now()
         if now - lease.delivery.received_at > self.patience.park_for_s:
-            return Bury(f"Linq stayed away for {self.patience.park_for_s / 3600:.0f} hours: {reason}")
+            return Bury(f"It waited in vain for {self.patience.park_for_s / 3600:.0f} hours: {reason}")
         log.warning("turn.parked", delivery=lease.delivery.id, reason=reason)
         return Park(now + (self.patience.park_s if after_s is None else after_s), reason)
 
@@ -220,7 +278,7 @@ class Turns:
         log.warning("turn.failed", **facts, again_in_s=round(pause_s, 1))
         return Retry(self.clock.now() + pause_s, f"{type(error).__name__} at {_place(error)}")
 
-    async def _finish(self, lease: Lease, outcome: Outcome, ledger: Ledger | None) -> None:
+    async def _finish(self, lease: Lease, outcome: Outcome, ledger: Ledger | None) -> End:
         # What a failed run put off, its next run puts off again.
         timers = ledger.timers if ledger and isinstance(outcome, Ack) else ()
         finish = Finish(outcome, ledger.outcomes if ledger else (), timers=timers)
@@ -230,19 +288,25 @@ class Turns:
             except LeaseLost:
                 # Somebody else has the lane; what we did stands in the ledger, so they will not do it again.
                 log.warning("turn.lease_lost", delivery=lease.delivery.id)
+                return "lost"
             except StorageUnavailable as error:
                 # The lane is held until the end of its turn is on disk: going on would answer twice after a crash.
                 log.error("turn.unfinished", delivery=lease.delivery.id, error=str(error))
                 await self.clock.wait_until(self.clock.now() + STORAGE_PAUSE_S)
                 continue
-            return
+            return ENDS[type(outcome)]
+
+
+def _refusal(lease: Lease, error: Refused) -> str:
+    log.info("turn.refused", delivery=lease.delivery.id, plugin=error.plugin, reason=str(error))
+    return f"A call was refused by {error.plugin or 'outbound middleware'}: {error}"
 
 
 def _cause(error: BaseException) -> BaseException:
     """What ended a handler, also when it came out of a task group: a parked turn wins over what it cancelled."""
     if isinstance(error, BaseExceptionGroup):
         found: BaseException | None = error.subgroup(
-            (TurnParked, LinqUnavailable, MessageGone, RateLimited, StorageUnavailable)
+            (TurnParked, LinqUnavailable, MessageGone, NoVerdict, RateLimited, StorageUnavailable)
         )
         while isinstance(found, BaseExceptionGroup):
             found = found.exceptions[0]
