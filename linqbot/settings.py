@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,8 +19,11 @@ from starlette.applications import Starlette
 from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
+from linqbot.plugins import Plugins, Watch, load
 from linqbot.server.app import create_app
-from linqbot.storage.open import open_storage
+from linqbot.storage import open as builtin_storages
+from linqbot.storage.backend import Storage
+from linqbot.storage.open import Opener, open_storage, scheme
 
 PREFIX = "LINQBOT_"
 LINQS_OWN = {
@@ -54,7 +57,13 @@ class Settings(BaseModel):
     api_key: str | None = Field(None, repr=False, description="Bearer token of your Linq account")
     base_url: BaseUrl = Field("https://api.linqapp.com/api/partner", description="Where Linq's API is")
     webhook_secrets: List = Field((), repr=False, description="Signing secrets, comma-separated while rotating")
-    storage: str = Field("sqlite:///linqbot.db", description="sqlite:///PATH, or memory:// which forgets")
+    storage: str = Field("sqlite:///linqbot.db", description="sqlite:///PATH, memory:// which forgets, or a plugin's")
+    plugins: List | None = Field(
+        None, description="Installed plugins that may be loaded, comma-separated; empty for none, unset for all"
+    )
+    required_plugins: List = Field(
+        (), description="Plugins without which the bot neither starts nor sends, comma-separated"
+    )
     keep_days: float = Field(
         0.0, ge=0, description="Days handled deliveries and sent texts are kept, for replay; 0 forgets them at once"
     )
@@ -75,7 +84,7 @@ class Settings(BaseModel):
         """The app these settings describe.
 
         Raises:
-            ConfigError: the API key or the webhook secret is missing.
+            ConfigError: the API key or the webhook secret is missing, or a required plugin failed.
         """
         if not self.api_key:
             raise ConfigError(
@@ -87,18 +96,60 @@ class Settings(BaseModel):
                 "LINQ_WEBHOOK_SECRET is not set, so no webhook could be verified. "
                 "Set it to the signing secret shown when the subscription was created, or try: linqbot dev"
             )
+        plugins = self.load_plugins(bot.plugins)
         return create_app(
             bot,
             # A long wait is the worker's: it parks the turn, where the client would hold a place of another chat.
             client=Client(self.api_key, base_url=self.base_url, max_wait_s=2.0),
-            storage=open_storage(self.storage, keep_days=self.keep_days),
+            storage=self.open_storage(plugins),
             secrets=self.webhook_secrets,
             concurrency=self.concurrency,
             allow_legacy_signatures=self.allow_legacy_signatures,
             max_body_bytes=self.max_body_bytes,
             drain_s=self.drain_s,
             log_tracebacks=self.log_tracebacks,
+            plugins=plugins,
         )
+
+    def load_plugins(
+        self, given: Iterable[object] = (), *, without: Collection[str] = (), watch: Watch | None = None
+    ) -> Plugins:
+        """The plugins of one app: what the bot gives, and what is installed and allowed. See `linqbot.plugins.load`."""
+        return load(
+            given,
+            discover=True,
+            allowed=self.plugins,
+            required=self.required_plugins,
+            without=without,
+            built_in=[builtin_storages],
+            watch=watch,
+        )
+
+    def open_storage(self, plugins: Plugins | None = None, *, serving: bool = True) -> Storage:
+        """The storage these settings name.
+
+        Args:
+            plugins: Who may bring it; None loads them, if it is none of ours.
+            serving: See `linqbot.storage.open.open_storage`.
+        Raises:
+            ConfigError: its URL is none we or a plugin can open.
+        """
+        if plugins is None and scheme(self.storage) not in builtin_storages.register_storage():
+            plugins = self.load_plugins()
+        openers = None if plugins is None else _openers(plugins)
+        return open_storage(self.storage, serving=serving, keep_days=self.keep_days, openers=openers)
+
+
+def _openers(plugins: Plugins) -> dict[str, Opener]:
+    """Who opens which scheme. One that has an opener keeps it, and ours come first."""
+    openers: dict[str, Opener] = {}
+    for impl, added in plugins.ask("register_storage", dict[str, Opener]):
+        if taken := openers.keys() & added.keys():
+            problem = ValueError(f"{min(taken)}:// has an opener already")
+            plugins.blame(impl.plugin, impl.hook, problem, tell_all=True)
+        else:
+            openers |= added
+    return openers
 
 
 def variable(name: str) -> str:
@@ -132,7 +183,12 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
             near = difflib.get_close_matches(name, variables, n=1, cutoff=0.85)
             if near:
                 raise ConfigError(f"{name} is not a setting. Did you mean {near[0]}?")
-    return {name: environ[key] for key, name in variables.items() if environ.get(key, "").strip()}
+    # Empty is not set, but for the list of plugins, where it is none.
+    return {
+        name: environ[key]
+        for key, name in variables.items()
+        if environ.get(key, "").strip() or (name == "plugins" and key in environ)
+    }
 
 
 def _from_file(file: Path | None) -> dict[str, Any]:

@@ -16,7 +16,6 @@ import click
 from linqbot.errors import ConfigError
 from linqbot.settings import from_env
 from linqbot.storage.backend import Storage
-from linqbot.storage.open import open_storage
 
 storage_option = click.option("--storage", metavar="URL", help="The storage; overrides LINQBOT_STORAGE.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -51,7 +50,7 @@ async def opened(url: str | None) -> AsyncIterator[Storage]:
             "A storage in memory ends with its process, so there is nothing to look at. "
             "Name the one that is served: LINQBOT_STORAGE or --storage, such as sqlite:///linqbot.db"
         )
-    async with open_storage(settings.storage, serving=False) as storage:
+    async with settings.open_storage(serving=False) as storage:
         yield storage
 
 
