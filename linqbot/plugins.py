@@ -113,9 +113,16 @@ class Plugins:
     Args:
         timer: Seconds that never go back.
         watch: See `Watch`.
+        lenient: Disable a required plugin that fails, as any other, instead of raising: to look at what is wrong.
     """
 
-    def __init__(self, *, timer: Callable[[], float] = time.perf_counter, watch: Watch | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        timer: Callable[[], float] = time.perf_counter,
+        watch: Watch | None = None,
+        lenient: bool = False,
+    ) -> None:
         self.every: list[Plugin] = []
         self.received: Tell | None = None
         self.stored: Tell | None = None
@@ -127,6 +134,7 @@ class Plugins:
         self.finished: Tell | None = None
         self._impls: dict[str, list[Impl]] = {}
         self._timer = timer
+        self._lenient = lenient
         self.watch: Watch = watch or (lambda _, __: nullcontext())
 
     # Loading
@@ -254,7 +262,7 @@ class Plugins:
             ConfigError: it is required.
         """
         why = _told(hook, error, tell_all=tell_all)
-        if plugin.required:
+        if plugin.required and not self._lenient:
             raise ConfigError(
                 f"The plugin {plugin.name} is required, and failed: {why}. Nothing is sent without it, so the bot does "
                 f"not start. Correct or update it; or, if it may be missing, see LINQBOT_REQUIRED_PLUGINS."
@@ -314,6 +322,7 @@ def load(
     without: Collection[str] = (),
     built_in: Iterable[ModuleType] = (),
     watch: Watch | None = None,
+    lenient: bool = False,
 ) -> Plugins:
     """The plugins of one app, in the order of their names.
 
@@ -325,6 +334,7 @@ def load(
         required: Names of plugins without which nothing may be sent.
         without: Names to leave out, whoever wants them; they are not required then.
         built_in: Parts of linqbot that come through the same doors.
+        watch, lenient: See `Plugins`.
     Raises:
         ConfigError: a required plugin is missing or cannot be loaded; a given name is not installed, or is given twice.
     """
@@ -336,7 +346,7 @@ def load(
     _refuse_missing(named, "The bot names", there)
     _refuse_missing(set(required) - set(without), "LINQBOT_REQUIRED_PLUGINS names", there)
 
-    plugins = Plugins(watch=watch)
+    plugins = Plugins(watch=watch, lenient=lenient)
     for module in built_in:
         plugins.add(Plugin(name_of(module), is_built_in=True), partial(_given, module))
     for name, target in own.items():

@@ -112,7 +112,12 @@ class Settings(BaseModel):
         )
 
     def load_plugins(
-        self, given: Iterable[object] = (), *, without: Collection[str] = (), watch: Watch | None = None
+        self,
+        given: Iterable[object] = (),
+        *,
+        without: Collection[str] = (),
+        watch: Watch | None = None,
+        lenient: bool = False,
     ) -> Plugins:
         """The plugins of one app: what the bot gives, and what is installed and allowed. See `linqbot.plugins.load`."""
         return load(
@@ -123,6 +128,7 @@ class Settings(BaseModel):
             without=without,
             built_in=[builtin_storages],
             watch=watch,
+            lenient=lenient,
         )
 
     def open_storage(self, plugins: Plugins | None = None, *, serving: bool = True) -> Storage:
@@ -136,20 +142,20 @@ class Settings(BaseModel):
         """
         if plugins is None and scheme(self.storage) not in builtin_storages.register_storage():
             plugins = self.load_plugins()
-        openers = None if plugins is None else _openers(plugins)
-        return open_storage(self.storage, serving=serving, keep_days=self.keep_days, openers=openers)
+        found = None if plugins is None else openers(plugins)
+        return open_storage(self.storage, serving=serving, keep_days=self.keep_days, openers=found)
 
 
-def _openers(plugins: Plugins) -> dict[str, Opener]:
+def openers(plugins: Plugins) -> dict[str, Opener]:
     """Who opens which scheme. One that has an opener keeps it, and ours come first."""
-    openers: dict[str, Opener] = {}
+    found: dict[str, Opener] = {}
     for impl, added in plugins.ask("register_storage", dict[str, Opener]):
-        if taken := openers.keys() & added.keys():
+        if taken := found.keys() & added.keys():
             problem = ValueError(f"{min(taken)}:// has an opener already")
             plugins.blame(impl.plugin, impl.hook, problem, tell_all=True)
         else:
-            openers |= added
-    return openers
+            found |= added
+    return found
 
 
 def variable(name: str) -> str:

@@ -17,8 +17,10 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
+from linqbot.plugins import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.worker.due import due_send
+from linqbot.worker.outbound import Outbound
 
 
 @dataclass(slots=True)
@@ -43,11 +45,16 @@ class DryRun:
 
     Args:
         reads: Let what only asks Linq through.
+        plugins: What stands around the bot: middleware, routers, gates.
     """
 
-    def __init__(self, bot: Bot, client: Client, storage: Storage, *, reads: bool) -> None:
+    def __init__(
+        self, bot: Bot, client: Client, storage: Storage, *, reads: bool, plugins: Plugins | None = None
+    ) -> None:
+        plugins = plugins or Plugins()
         self._clock = MovableClock(0.0, frozen=True)
-        self._dispatcher = Dispatcher(bot, self._clock)
+        self._dispatcher = Dispatcher(bot, self._clock, plugins=plugins)
+        self._outbound = Outbound(plugins)
         self._client = client
         self._storage = storage
         self._reads = reads
@@ -57,8 +64,8 @@ class DryRun:
         # As of then: else every message would be old news, and handlers would not see it.
         self._clock.advance(delivery.received_at - self._clock.now())
         played = Played(delivery)
-        fence = _Fence(played, reads=self._reads)
-        client = self._client.wrapped(fence.wrap)
+        fence = Fence(played, reads=self._reads)
+        client = self._client.wrapped(fence.wrap).wrapped(self._outbound.wrap)
         try:
             if (due := due_send(delivery)) is not None:
                 for call in due.calls:
@@ -82,7 +89,7 @@ class DryRun:
         return event
 
 
-class _Fence:
+class Fence:
     """Stands where calls leave a turn, and where a turn keeps what it puts off."""
 
     def __init__(self, played: Played, *, reads: bool) -> None:

@@ -326,7 +326,8 @@ async def _dry(settings: Settings, file: str, selection: Selection, *, reads: bo
         Client(settings.api_key or "dry-run", base_url=settings.base_url) as client,
     ):
         meant = await _replayable(inbox, selection)
-        await dry_run(DryRun(bot, client, inbox, reads=reads), inbox, meant, tell)
+        plugins = settings.load_plugins(bot.plugins)
+        await dry_run(DryRun(bot, client, inbox, reads=reads, plugins=plugins), inbox, meant, tell)
     if as_json:
         table(rows, as_json=True, empty="")
     return sum(row["error"] is not None for row in rows)
