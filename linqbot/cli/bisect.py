@@ -8,7 +8,6 @@ from linqbot.bot.bot import Bot
 from linqbot.cli.rehearse import Rehearsed, Witness, rehearse
 from linqbot.client.client import Client
 from linqbot.events.delivery import Delivery
-from linqbot.plugins import Plugin
 from linqbot.settings import Settings
 
 Breaks = Callable[[Sequence[str]], Awaitable[bool]]
@@ -28,7 +27,9 @@ class Bisection:
         self._client = client
         self._reads = reads
         self._timeout_s = timeout_s
-        self._names = [p.name for p in settings.load_plugins(bot.plugins, lenient=True).every if _is_asked(p)]
+        every = settings.load_plugins(bot.plugins, lenient=True).every
+        # What cannot even be loaded takes no part in any event.
+        self._names = [plugin.name for plugin in every if plugin.is_on and not plugin.is_built_in]
         self._tell: Tell = lambda _, __: None
         self._plain: Rehearsed | None = None
         self._why: dict[frozenset[str], str | None] = {}
@@ -84,10 +85,6 @@ def _wrong(done: Rehearsed, plain: Rehearsed) -> str | None:
     if missing := [name for name in plainly if calls.count(name) < plainly.count(name)]:
         return f"{missing[0]} is called {calls.count(missing[0])} times instead of {plainly.count(missing[0])}"
     return None
-
-
-def _is_asked(plugin: Plugin) -> bool:
-    return plugin.status != "left out" and not plugin.is_built_in
 
 
 async def fewest(names: Sequence[str], breaks: Breaks) -> list[str]:

@@ -87,7 +87,7 @@ class Ledger:
         self._pace = pace
         self._turn = turn
         self._run = run
-        self._outbound = outbound or Outbound(Plugins())
+        self._outbound = Outbound(Plugins()) if outbound is None else outbound
         self._known = {effect.slot: effect for effect in known}
         self._slots = 0
         self._timed = 0
@@ -138,7 +138,7 @@ class Ledger:
             slot = str(self._slots)
             self._slots += 1
             async with self._one_at_a_time:
-                if not self._outbound:
+                if self._outbound.is_empty:
                     return await self._perform(call, slot, run)
                 return await _with_verdict(self._outbound.wrap(self._slotted(slot, run))(call))
 

@@ -28,8 +28,10 @@ class Outbound:
         asked = plugins.ask("register_outbound", _wrappers)
         self._around = [(impl.plugin, wrap) for impl, added in asked for wrap in added]
 
-    def __bool__(self) -> bool:
-        return bool(self._around)
+    @property
+    def is_empty(self) -> bool:
+        """True when no plugin has a say."""
+        return not self._around
 
     def wrap(self, run: Run) -> Run:
         """Put it around `run`, the first plugin's outermost.
