@@ -100,7 +100,7 @@ def register_middleware() -> Iterable[Middleware]:
 
 @hookspec
 def register_outbound() -> Iterable[Callable[[Run], Run]]:
-    """Outbound middleware: stands around every call to Linq, hints and reads too, before the ledger looks at it.
+    """Outbound middleware: stands around every call of the bot's, hints and reads too, before the ledger looks at it.
 
     Each is a function of `run` that returns what to run instead: `def gate(run): async def ask(call): …`. It is
     wrapped around anew for each call, so what it remembers belongs into the plugin. To veto, raise `Refused` with a
@@ -210,6 +210,8 @@ def sent(call: Call, answer: Answer | None, error: Exception | None, took_s: flo
 @hookspec
 def handled(delivery: Delivery, event: Event, handler: str | None, took_s: float) -> None:
     """The handler, its middleware included, ended well. In the turn's task.
+
+    An event of a type that no code of the bot's wants is told once; later ones are acked without being understood.
 
     Args:
         handler: `module:name`; None when none fitted.

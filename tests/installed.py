@@ -1,0 +1,21 @@
+"""Plugins as pip would install them: a module and its dist-info in a folder that Python looks into."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+
+def install(folder: Path, name: str, code: str, *, entry: str = "", version: str = "1.0") -> None:
+    """Install `linqbot-<name>`, whose module `<name>_plugin` holds `code`.
+
+    Args:
+        entry: What in the module is the plugin; empty is the module itself.
+    """
+    module = f"{name}_plugin"
+    (folder / f"{module}.py").write_text(textwrap.dedent(code))
+    info = folder / f"linqbot_{name}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: linqbot-{name}\nVersion: {version}\n")
+    target = f"{module}:{entry}" if entry else module
+    (info / "entry_points.txt").write_text(f"[linqbot]\n{name} = {target}\n")

@@ -1,0 +1,197 @@
+"""Each door is explained, and each is walked through by one turn, with all its arguments."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import click
+import pytest
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from linqbot import hookspecs
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.router import Router
+from linqbot.client.call import Run
+from linqbot.errors import LinqApiError
+from linqbot.events.message import MessageReceived
+from linqbot.hookspecs import Running, hookimpl
+from linqbot.plugins import AROUND, OBSERVED
+from linqbot.testing import HandlerFailed, talking
+
+pytestmark = pytest.mark.anyio
+
+HOOKS: dict[str, Callable[..., Any]] = {
+    name: function
+    for name, function in vars(hookspecs).items()
+    if inspect.isfunction(function) and hasattr(function, f"{hookspecs.GROUP}_spec")
+}
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_every_hook_is_explained(name: str) -> None:
+    assert (HOOKS[name].__doc__ or "").strip().endswith((".", "`"))
+
+
+def test_every_hook_is_asked_or_told_by_somebody() -> None:
+    assert {name for name in HOOKS if not name.startswith("register_")} == {*OBSERVED, *AROUND}
+
+
+class Every:
+    """Stands in every door that observes, and keeps what it was told."""
+
+    name = "every"
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, dict[str, Any]]] = []
+        for hook in (*OBSERVED, *AROUND):
+            setattr(self, hook, hookimpl(self._keeps(hook)))
+
+    def _keeps(self, hook: str) -> Callable[..., None]:
+        def keep(**facts: Any) -> None:
+            self.told.append((hook, facts))
+
+        keep.__signature__ = inspect.signature(HOOKS[hook])  # type: ignore[attr-defined]
+        return keep
+
+    def of(self, hook: str) -> list[dict[str, Any]]:
+        return [facts for name, facts in self.told if name == hook]
+
+
+def hi(**how: Any) -> Bot:
+    bot = Bot(read=False, typing=False, **how)
+
+    @bot.on_message
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        if message.text == "fail":
+            raise ValueError(message.text)
+        await ctx.reply(f"hi {message.text}")
+
+    return bot
+
+
+async def test_one_turn_goes_through_every_door_in_order() -> None:
+    every = Every()
+    async with talking(hi(plugins=[every])) as phone:
+        await phone.text("Ann")
+        assert await phone.next_reply() == "hi Ann"
+    of_message = [
+        name
+        for name, facts in every.told
+        if "delivery" not in facts or facts["delivery"].type in ("message.received", "chat.created")
+    ]
+    assert of_message[0] == "started"
+    assert of_message[-1] == "stopped"
+    turn = of_message[of_message.index("sent") - 1 :][:4]
+    assert turn == ["taken", "sent", "handled", "finished"]
+    for name, facts in every.told:
+        assert facts.keys() == inspect.signature(HOOKS[name]).parameters.keys(), name
+
+
+async def test_what_is_told_is_what_happened() -> None:
+    every = Every()
+    async with talking(hi(plugins=[every])) as phone:
+        await phone.text("Ann")
+        await phone.next_reply()
+    (sent,) = every.of("sent")
+    assert (sent["call"].name, sent["answer"].status, sent["error"]) == ("chats.messages.send", 202, None)
+    assert sent["from_ledger"] is False
+    handled = next(facts for facts in every.of("handled") if facts["delivery"].type == "message.received")
+    assert handled["handler"].endswith("answer")
+    assert handled["event"].text == "Ann"
+    assert {facts["outcome"] for facts in every.of("finished")} == {"ack"}
+    assert all(facts["took_s"] >= 0 for facts in every.of("finished"))
+    assert all(facts["is_new"] for facts in every.of("stored"))
+    assert "webhook-signature" in every.of("received")[0]["headers"]
+
+
+async def test_each_taken_is_followed_by_one_finished_also_when_it_fails() -> None:
+    every = Every()
+    async with talking(hi(plugins=[every])) as phone:
+        await phone.text("fail")
+        with pytest.raises(HandlerFailed):
+            await phone.advance(3600)
+    received = [facts for facts in every.of("failed") if facts["delivery"].type == "message.received"]
+    assert [facts["outcome"] for facts in received] == ["retry"] * 4 + ["bury"]
+    assert {type(facts["error"]) for facts in received} == {ValueError}
+    pairs = [name for name, _ in every.told if name in ("taken", "finished")]
+    assert pairs == ["taken", "finished"] * (len(pairs) // 2)
+    assert [facts["attempts"] for facts in every.of("taken") if facts["delivery"].type == "message.received"] == [
+        0, 1, 2, 3, 4,
+    ]  # fmt: skip
+
+
+async def test_a_call_linq_refuses_is_told_with_its_error() -> None:
+    every = Every()
+    bot = Bot(plugins=[every])
+
+    @bot.on_message
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        with pytest.raises(LinqApiError):
+            await ctx.client.chats.retrieve("00000000-0000-4000-8000-000000000000")
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+    failed = next(facts for facts in every.of("sent") if facts["error"] is not None)
+    assert (failed["call"].name, failed["error"].status, failed["answer"]) == ("chats.retrieve", 404, None)
+
+
+class Adds:
+    """Adds one of everything."""
+
+    name = "adds"
+
+    def __init__(self) -> None:
+        self.running: Running | None = None
+
+    @hookimpl
+    def register_routers(self) -> Iterable[Router]:
+        router = Router()
+
+        @router.on_message("ping")
+        async def pong(message: MessageReceived, ctx: Context) -> None:
+            await ctx.reply("pong")
+
+        return [router]
+
+    @hookimpl
+    def register_context(self) -> Mapping[str, Callable[[Any, Context], Any]]:
+        return {"shout": lambda event, ctx: event.text.upper()}
+
+    @hookimpl
+    def register_outbound(self) -> Iterable[Callable[[Run], Run]]:
+        return []
+
+    @hookimpl
+    def register_middleware(self) -> Iterable[Any]:
+        return [lambda handle: handle]
+
+    @hookimpl
+    def register_commands(self) -> Iterable[click.Command]:
+        return [click.Command("adds")]
+
+    @hookimpl
+    def register_routes(self, running: Running) -> Iterable[Route]:
+        self.running = running
+        return [Route("/", lambda request: PlainTextResponse("ok"))]
+
+    @hookimpl
+    async def started(self, running: Running) -> None:
+        assert await running.storage.depth() == 0
+
+
+async def test_what_is_added_takes_part() -> None:
+    bot = Bot(plugins=[Adds()])
+
+    @bot.on_message("loud")
+    async def loud(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(str(ctx.plugins["shout"]))
+
+    async with talking(bot) as phone:
+        await phone.text("ping")
+        assert await phone.next_reply() == "pong"
+        await phone.text("loud")
+        assert await phone.next_reply() == "LOUD"

@@ -1,0 +1,385 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import structlog
+from installed import install
+from rooms import delivery, text_body
+
+from linqbot.errors import ConfigError
+from linqbot.hookspecs import MAX_CARRIER_BYTES, hookimpl
+from linqbot.plugins import OF_CALLS, SLOW_CALLS, Plugins, load
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if name.endswith("_plugin"):
+            del sys.modules[name]
+
+
+class Counts:
+    """Counts what ended, for itself alone."""
+
+    name = "counts"
+
+    def __init__(self) -> None:
+        self.ends: list[str] = []
+
+    @hookimpl
+    def finished(self, outcome: str) -> None:
+        self.ends.append(outcome)
+
+
+COUNTS = """
+from linqbot import hookimpl
+
+class Plugin:
+    @hookimpl
+    def finished(self, outcome): ...
+"""
+
+
+def finish(plugins: Plugins, outcome: str = "ack") -> None:
+    if plugins.finished is not None:
+        plugins.finished(delivery=None, outcome=outcome, took_s=0.1)
+
+
+def statuses(plugins: Plugins) -> dict[str, str]:
+    return {plugin.name: plugin.status for plugin in plugins.every}
+
+
+def why(plugins: Plugins, name: str) -> str:
+    return next(str(plugin.why) for plugin in plugins.every if plugin.name == name)
+
+
+# Found and loaded
+
+
+def test_an_installed_plugin_is_found_with_its_distribution(site: Path) -> None:
+    install(site, "counts", COUNTS, entry="Plugin", version="1.2")
+    plugins = load(discover=True)
+    (plugin,) = [plugin for plugin in plugins.every if plugin.name == "counts"]
+    assert (plugin.distribution, plugin.version, plugin.hooks) == ("linqbot-counts", "1.2", ("finished",))
+    assert plugins.report()["counts"] == "active"
+
+
+def test_installed_plugins_are_loaded_only_where_they_are_asked_for(site: Path) -> None:
+    install(site, "counts", COUNTS, entry="Plugin")
+    install(site, "other", COUNTS, entry="Plugin")
+    assert load().every == []
+    assert statuses(load(["counts"])) == {"counts": "active"}
+    assert load(required=["other"]).every[0].required
+
+
+def test_an_allow_list_leaves_others_out_without_importing_them(site: Path) -> None:
+    install(site, "counts", COUNTS, entry="Plugin")
+    install(site, "fatal", "raise SystemExit('imported')")
+    allowed = statuses(load(discover=True, allowed=["counts"]))
+    assert (allowed["counts"], allowed["fatal"]) == ("active", "left out")
+    assert "fatal_plugin" not in sys.modules
+
+
+def test_what_the_bot_brings_needs_no_permission_and_wins_its_name(site: Path) -> None:
+    install(site, "counts", COUNTS, entry="Plugin")
+    plugins = load([Counts()], discover=True, allowed=[])
+    mine, installed = [plugin for plugin in plugins.every if plugin.name == "counts"]
+    assert (mine.status, mine.distribution) == ("active", None)
+    assert (installed.status, installed.why) == ("left out", "another plugin has its name")
+
+
+def test_a_class_is_made_anew_for_each_app() -> None:
+    made: list[Counts] = []
+
+    class Mine(Counts):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+
+    first, second = load([Mine]), load([Mine])
+    finish(first)
+    finish(second, "bury")
+    assert [each.ends for each in made] == [["ack"], ["bury"]]
+
+
+def test_an_object_is_taken_as_it_is() -> None:
+    one = Counts()
+    finish(load([one]))
+    finish(load([one]), "bury")
+    assert one.ends == ["ack", "bury"]
+
+
+def test_a_function_makes_a_plugin_and_names_it() -> None:
+    made: list[Counts] = []
+
+    def counting() -> Counts:
+        made.append(Counts())
+        return made[-1]
+
+    first, second = load([counting]), load([counting])
+    finish(first)
+    assert [each.ends for each in made] == [["ack"], []]
+    assert second.report() == {"counting": "active"}
+
+
+def test_a_module_is_a_plugin() -> None:
+    module = ModuleType("my_module")
+    heard: list[str] = []
+
+    @hookimpl
+    def finished(outcome: str) -> None:
+        heard.append(outcome)
+
+    module.finished = finished  # type: ignore[attr-defined]
+    finish(load([module]))
+    assert heard == ["ack"]
+
+
+def test_a_given_name_must_be_installed(site: Path) -> None:
+    install(site, "counts", COUNTS, entry="Plugin")
+    with pytest.raises(ConfigError, match=r"The bot names the plugin count, which is not installed\. .*list"):
+        load(["count"])
+    with pytest.raises(ConfigError, match="Did you mean counts"):
+        load(["count"], discover=True)
+
+
+@pytest.mark.parametrize(("given", "says"), [([Counts, Counts], "Two plugins"), ([lambda: 1], "cannot be a plugin's")])
+def test_names_must_be_one_of_a_kind_and_fit_into_a_path(given: list[object], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load(given)
+
+
+# Faults while loading
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("import does_not_exist", "ModuleNotFoundError at bad_plugin.py:1: No module named 'does_not_exist'"),
+        ("raise SystemExit(3)", "SystemExit at bad_plugin.py:1"),
+        ("x = 1", "it implements no hook"),
+        ("from linqbot import hookimpl\n@hookimpl\ndef finnished(): ...", "no hook finnished; did you mean finished"),
+        ("from linqbot import hookimpl\n@hookimpl\ndef finished(wrong): ...", "wrong"),
+        ("from linqbot import hookimpl\n@hookimpl\nasync def finished(): ...", "is async, and must be a plain def"),
+        ("from linqbot import hookimpl\n@hookimpl(wrapper=True)\ndef finished(): yield", "hook wrapper"),
+    ],
+)
+def test_a_plugin_that_cannot_be_loaded_is_named_and_the_others_stay(site: Path, code: str, says: str) -> None:
+    install(site, "bad", code)
+    counts = Counts()
+    with structlog.testing.capture_logs() as logs:
+        plugins = load([counts], discover=True)
+    finish(plugins)
+    assert counts.ends == ["ack"]
+    assert statuses(plugins)["bad"] == "disabled"
+    assert says in why(plugins, "bad")
+    assert says in plugins.report()["bad"]
+    assert [line["plugin"] for line in logs if line["event"] == "plugin.disabled"] == ["bad"]
+
+
+def test_a_required_plugin_that_cannot_be_loaded_keeps_the_bot_from_starting(site: Path) -> None:
+    install(site, "bad", "import does_not_exist")
+    with pytest.raises(ConfigError, match=r"bad is required, and failed: .*does_not_exist.* does not start"):
+        load(discover=True, required=["bad"])
+    with pytest.raises(ConfigError, match=r"LINQBOT_REQUIRED_PLUGINS names the plugin gone, which is not installed"):
+        load(discover=True, required=["gone"])
+    with pytest.raises(ConfigError, match="LINQBOT_PLUGINS does not name it"):
+        load(discover=True, required=["bad"], allowed=[])
+
+
+def test_a_plugin_may_say_itself_that_it_is_required_even_if_it_cannot_be_made() -> None:
+    class Gate:
+        required = True
+
+        def __init__(self) -> None:
+            raise OSError("no database")
+
+    with pytest.raises(ConfigError, match=r"Gate is required, and failed: loading it raised OSError .*no database"):
+        load([Gate])
+    assert load([Gate], without=["Gate"]).every[0].status == "left out"
+    assert load([Gate], lenient=True).every[0].status == "disabled"
+
+
+# Order
+
+
+def test_order_is_first_then_by_name_then_last() -> None:
+    said: list[str] = []
+
+    def plugin(name: str, **how: bool) -> object:
+        def finished() -> None:
+            said.append(name)
+
+        made = type(name, (), {"name": name})()
+        made.finished = hookimpl(**how)(finished)
+        return made
+
+    plugins = load([plugin("d", trylast=True), plugin("c"), plugin("e", tryfirst=True), plugin("a"), plugin("b")])
+    finish(plugins)
+    assert said == ["e", "a", "b", "c", "d"]
+    assert [each.name for each in plugins.every] == ["a", "b", "c", "d", "e"]
+
+
+# Observing
+
+
+def test_nobody_listening_leaves_nothing_to_call() -> None:
+    assert Plugins().stored is None
+    plugins = load([Counts])
+    assert plugins.stored is None
+    assert plugins.finished is not None
+
+
+class Loud:
+    name = "loud"
+
+    @hookimpl
+    def finished(self, delivery: Any) -> None:
+        raise ValueError(f"they wrote {delivery}")
+
+
+def test_an_observer_that_raises_is_disabled_once_and_quotes_nobody() -> None:
+    counts = Counts()
+    plugins = load([Loud, counts])
+    with structlog.testing.capture_logs() as logs:
+        finish(plugins)
+        finish(plugins)
+    assert counts.ends == ["ack", "ack"]
+    (line,) = logs
+    assert (line["event"], line["plugin"]) == ("plugin.disabled", "loud")
+    assert "finished raised ValueError at test_plugins.py:" in line["why"]
+    assert "wrote" not in str(logs) + str(plugins.report())
+
+
+def test_when_the_last_listener_is_disabled_nobody_is_told() -> None:
+    plugins = load([Loud])
+    finish(plugins)
+    assert plugins.finished is None
+
+
+def test_a_required_observer_that_raises_only_stops_hearing() -> None:
+    class Gate(Loud):
+        required = True
+        name = "gate"
+
+        @hookimpl
+        def register_outbound(self) -> list[Any]:
+            return []
+
+    plugins = load([Gate])
+    finish(plugins)
+    (plugin,) = plugins.every
+    assert (plugin.status, plugin.is_on) == ("failing", True)
+    assert len(plugins.ask("register_outbound", list)) == 1
+    assert plugins.finished is None
+
+
+class Ticks:
+    """A clock that goes on by what the plugin says it took."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def slow_plugin(ticks: Ticks, takes: Iterator[float]) -> Plugins:
+    class Slow:
+        name = "slow"
+
+        @hookimpl
+        def finished(self) -> None:
+            ticks.now += next(takes)
+
+    plugins = load([Slow])
+    plugins._timer = ticks
+    return plugins
+
+
+def test_an_observer_that_is_slow_again_and_again_is_disabled() -> None:
+    plugins = slow_plugin(Ticks(), iter([0.06] * 10))
+    for _ in range(SLOW_CALLS - 1):
+        finish(plugins)
+    assert plugins.report() == {"slow": "active"}
+    finish(plugins)
+    assert plugins.report()["slow"].startswith("disabled: finished took over 50 ms in 5 of 5 calls")
+
+
+def test_an_observer_that_is_slow_now_and_then_stays() -> None:
+    takes = [0.06] * (SLOW_CALLS - 1) + [0.0] * (OF_CALLS - SLOW_CALLS + 1)
+    plugins = slow_plugin(Ticks(), iter(takes * 3))
+    for _ in takes * 3:
+        finish(plugins)
+    assert plugins.report() == {"slow": "active"}
+
+
+def test_whoever_watches_is_told_of_each_plugin_and_hook() -> None:
+    seen: list[tuple[str, str]] = []
+
+    def watch(who: str, what: str) -> AbstractContextManager[None]:
+        seen.append((who, what))
+        return nullcontext()
+
+    finish(load([Counts], watch=watch))
+    assert seen == [("counts", "finished")]
+
+
+# The carrier
+
+
+def carrying(name: str, carrier: dict[Any, Any]) -> Any:
+    class Carries:
+        def __init__(self) -> None:
+            self.name = name
+            self.got: list[dict[str, str]] = []
+
+        @hookimpl
+        def received(self, carrier: dict[Any, Any]) -> None:
+            carrier.update(given)
+
+        @hookimpl
+        def taken(self, carrier: dict[str, str]) -> None:
+            self.got.append(carrier)
+
+    given = carrier
+    return Carries()
+
+
+def test_each_plugin_gets_back_what_it_let_travel_and_nobody_elses() -> None:
+    one, two, three = carrying("one", {"trace": "é"}), carrying("two", {"trace": "2"}), carrying("three", {})
+    plugins = load([one, two, three])
+    came = plugins.receive(delivery(text_body()), {})
+    assert isinstance(came.carrier, str)
+    plugins.take(came, waited_s=0.0, attempts=0, crashes=0, run=0)
+    assert (one.got, two.got, three.got) == ([{"trace": "é"}], [{"trace": "2"}], [{}])
+
+
+def test_what_carries_nothing_costs_the_storage_nothing() -> None:
+    came = delivery(text_body())
+    assert load([carrying("one", {})]).receive(came, {}) is came
+
+
+@pytest.mark.parametrize("carrier", [{"big": "x" * MAX_CARRIER_BYTES}, {"number": 1}, {1: "text"}])
+def test_what_cannot_travel_is_its_plugins_fault_alone(carrier: dict[Any, Any]) -> None:
+    bad, good = carrying("bad", carrier), carrying("good", {"trace": "1"})
+    plugins = load([bad, good])
+    came = plugins.receive(delivery(text_body()), {})
+    assert came.carrier == '{"good": {"trace": "1"}}'
+    assert statuses(plugins) == {"bad": "disabled", "good": "active"}
+
+
+def test_a_plugin_that_came_later_finds_an_empty_carrier() -> None:
+    came = load([carrying("one", {"a": "b"})]).receive(delivery(text_body()), {})
+    late = carrying("late", {})
+    load([late]).take(came, waited_s=0.0, attempts=0, crashes=0, run=0)
+    assert late.got == [{}]
