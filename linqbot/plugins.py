@@ -437,23 +437,23 @@ def _implemented(given: object, plugin: Plugin) -> list[Impl]:
     manager.register(given, plugin.name)
     impls = []
     for caller in manager.get_hookcallers(given) or ():
-        impl = next(impl for impl in caller.get_hookimpls() if impl.plugin is given)
         if not caller.has_spec():
             near = difflib.get_close_matches(caller.name, [name for name in vars(hookspecs) if name.islower()], n=1)
             raise TypeError(f"there is no hook {caller.name}" + (f"; did you mean {near[0]}?" if near else ""))
-        if impl.wrapper or impl.hookwrapper:
-            raise TypeError(f"{caller.name} is a hook wrapper, and those are not taken")
-        if inspect.iscoroutinefunction(impl.function) and caller.name not in AROUND:
-            raise TypeError(f"{caller.name} is async, and must be a plain def")
-        wanted = inspect.signature(impl.function).parameters
-        arguments = tuple(
-            name for name in inspect.signature(getattr(hookspecs, caller.name)).parameters if name in wanted
-        )
-        rank = 0 if impl.tryfirst else 2 if impl.trylast else 1
-        impls.append(Impl(plugin, caller.name, impl.function, arguments, rank))
+        impls += [_impl(plugin, caller.name, impl) for impl in caller.get_hookimpls()]
     if not impls:
         raise TypeError("it implements no hook; mark its functions with @hookimpl")
     return impls
+
+
+def _impl(plugin: Plugin, hook: str, found: pluggy.HookImpl) -> Impl:
+    if found.wrapper or found.hookwrapper:
+        raise TypeError(f"{hook} is a hook wrapper, and those are not taken")
+    if inspect.iscoroutinefunction(found.function) and hook not in AROUND:
+        raise TypeError(f"{hook} is async, and must be a plain def")
+    wanted = inspect.signature(found.function).parameters
+    arguments = tuple(name for name in inspect.signature(getattr(hookspecs, hook)).parameters if name in wanted)
+    return Impl(plugin, hook, found.function, arguments, rank=0 if found.tryfirst else 2 if found.trylast else 1)
 
 
 def _rank(impl: Impl) -> tuple[bool, int, str]:

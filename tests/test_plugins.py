@@ -215,7 +215,7 @@ def test_a_plugin_may_say_itself_that_it_is_required_even_if_it_cannot_be_made()
 def test_order_is_first_then_by_name_then_last() -> None:
     said: list[str] = []
 
-    def plugin(name: str, **how: bool) -> object:
+    def plugin(name: str, **how: Any) -> object:
         def finished() -> None:
             said.append(name)
 

@@ -30,6 +30,9 @@ async def talking(
     message's delivery or the repetition of a call, takes its moment of that time without a sleep. When the block ends
     well, everything is let end, and what a handler raised meanwhile fails the test.
 
+    The bot's plugins take part: those it brings and those it names, `Bot(plugins=[…])`. What else is installed does
+    not, so that a test tells the same on every machine.
+
     Args:
         handle: Whose phone it is; `phone.person(…)` has more.
         service: What that phone speaks.

@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from rooms import NOW, Linq, message
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.router import Next, Router
+from linqbot.clock import MovableClock
+from linqbot.errors import ConfigError, LinqUnavailable, NoVerdict
+from linqbot.events.message import MessageReceived
+from linqbot.hookspecs import hookimpl
+from linqbot.plugins import Plugins, load
+
+pytestmark = pytest.mark.anyio
+
+Handler = Callable[[MessageReceived, Context], Awaitable[None]]
+
+
+async def handled(bot: Bot, plugins: Plugins, text: str = "hello") -> Linq:
+    linq = Linq()
+    dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True), plugins=plugins)
+    event = message(text)
+    await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
+    return linq
+
+
+def saying(text: str) -> Handler:
+    async def say(event: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(text)
+
+    return say
+
+
+def bot(handler: Handler) -> Bot:
+    made = Bot(read=False, typing=False)
+    made.on_message(handler)
+    return made
+
+
+def status(plugins: Plugins, name: str = "adds") -> str:
+    return plugins.report()[name]
+
+
+def adding(hook: str, given: Any, **how: Any) -> Any:
+    """A plugin that adds `given` through one hook."""
+
+    def add() -> Any:
+        return given
+
+    options = {name: how.pop(name) for name in ("tryfirst", "trylast") if name in how}
+    plugin = type("adds", (), {"name": "adds", **how})()
+    setattr(plugin, hook, hookimpl(**options)(add))
+    return plugin
+
+
+# Routers
+
+
+def router(*filters: str, said: str = "plugin's") -> Router:
+    made = Router()
+    (made.on_message(*filters) if filters else made.on_message)(saying(said))
+    return made
+
+
+async def test_a_plugins_handlers_stand_behind_the_bots_own() -> None:
+    own = Bot(read=False, typing=False)
+    own.on_message("hello")(saying("own"))
+    plugins = load([adding("register_routers", [router()])])
+    assert (await handled(own, plugins)).said() == ["own"]
+    assert (await handled(own, plugins, "other")).said() == ["plugin's"]
+
+
+async def test_with_tryfirst_they_stand_before() -> None:
+    plugins = load([adding("register_routers", [router("help")], tryfirst=True)])
+    assert (await handled(bot(saying("own")), plugins, "help")).said() == ["plugin's"]
+    assert (await handled(bot(saying("own")), plugins)).said() == ["own"]
+
+
+@pytest.mark.parametrize("tryfirst", [True, False])
+async def test_handlers_in_whose_way_others_stand_are_their_plugins_fault(tryfirst: bool) -> None:
+    plugins = load([adding("register_routers", [router()], tryfirst=tryfirst)])
+    assert (await handled(bot(saying("own")), plugins)).said() == ["own"]
+    assert "can never run" in status(plugins)
+
+
+async def test_a_plugins_router_brings_its_middleware_and_its_error_handlers() -> None:
+    made = Router()
+    seen: list[str] = []
+
+    @made.use
+    def note(handle: Next) -> Next:
+        async def noted(event: Any, ctx: Context) -> None:
+            seen.append("middleware")
+            await handle(event, ctx)
+
+        return noted
+
+    @made.on_message("fail")
+    async def fail(event: MessageReceived, ctx: Context) -> None:
+        raise KeyError(event.text)
+
+    @made.on_error(KeyError)
+    async def sorry(error: KeyError, event: Any, ctx: Context) -> None:
+        seen.append("error handler")
+
+    await handled(bot(saying("own")), load([adding("register_routers", [made], tryfirst=True)]), "fail")
+    assert seen == ["middleware", "error handler"]
+
+
+@pytest.mark.parametrize("hook", ["register_routers", "register_middleware", "register_context"])
+@pytest.mark.parametrize("given", [None, 7, ["text"]])
+async def test_what_is_no_such_thing_is_its_plugins_fault(hook: str, given: Any) -> None:
+    plugins = load([adding(hook, given)])
+    assert (await handled(bot(saying("own")), plugins)).said() == ["own"]
+    assert status(plugins).startswith(f"disabled: {hook} raised")
+    with pytest.raises(ConfigError, match=f"adds is required, and failed: {hook} raised"):
+        Dispatcher(Bot(), MovableClock(NOW), plugins=load([adding(hook, given, required=True)]))
+
+
+# Inbound middleware
+
+
+def middleware(before: Exception | None = None, after: Exception | None = None) -> Callable[[Next], Next]:
+    def wrap(handle: Next) -> Next:
+        async def wrapped(event: Any, ctx: Context) -> None:
+            if before:
+                raise before
+            await handle(event, ctx)
+            if after:
+                raise after
+
+        return wrapped
+
+    return wrap
+
+
+async def test_middleware_of_plugins_stands_around_the_bots_own() -> None:
+    seen: list[str] = []
+
+    def noting(what: str) -> Callable[[Next], Next]:
+        def wrap(handle: Next) -> Next:
+            async def noted(event: Any, ctx: Context) -> None:
+                seen.append(what)
+                await handle(event, ctx)
+
+            return noted
+
+        return wrap
+
+    own = bot(saying("own"))
+    own.use(noting("own"))
+    await handled(own, load([adding("register_middleware", [noting("outer"), noting("inner")])]))
+    assert seen == ["outer", "inner", "own"]
+
+
+@pytest.mark.parametrize("given", [middleware(before=ValueError("x")), middleware(after=ValueError("x"))])
+async def test_an_error_of_its_own_disables_it_and_the_event_is_handled_once(given: Callable[[Next], Next]) -> None:
+    plugins = load([adding("register_middleware", [given])])
+    assert (await handled(bot(saying("own")), plugins)).said() == ["own"]
+    assert "inbound middleware raised ValueError" in status(plugins)
+
+
+async def test_a_disabled_one_is_passed_by() -> None:
+    plugins = load([adding("register_middleware", [middleware(before=ValueError("x"))])])
+    dispatcher = Dispatcher(bot(saying("own")), MovableClock(NOW), plugins=plugins)
+    linq = Linq()
+    for _ in range(2):
+        event = message()
+        await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
+    assert linq.said() == ["own", "own"]
+
+
+async def test_the_handlers_errors_pass_through_and_are_not_the_plugins() -> None:
+    async def fail(event: MessageReceived, ctx: Context) -> None:
+        raise KeyError("the handler's")
+
+    plugins = load([adding("register_middleware", [middleware(after=ValueError("never"))])])
+    with pytest.raises(KeyError, match="the handler's"):
+        await handled(bot(fail), plugins)
+    assert status(plugins) == "active"
+
+
+async def test_what_linq_or_a_storage_refused_it_is_no_fault_of_its() -> None:
+    plugins = load([adding("register_middleware", [middleware(before=LinqUnavailable("away"))])])
+    with pytest.raises(LinqUnavailable):
+        await handled(bot(saying("own")), plugins)
+    assert status(plugins) == "active"
+
+
+async def test_a_required_one_that_fails_lets_nothing_through_and_no_error_handler_decides() -> None:
+    given = [middleware(before=ValueError("x"))]
+    plugins = load([adding("register_middleware", given, required=True)])
+    own = bot(saying("own"))
+
+    @own.on_error(Exception)
+    async def swallow(error: Exception, event: Any, ctx: Context) -> None: ...
+
+    with pytest.raises(NoVerdict, match="The required plugin adds failed: inbound middleware raised ValueError"):
+        await handled(own, plugins)
+    assert status(plugins).startswith("failing: ")
+
+
+async def test_a_required_one_is_well_again_once_it_did_its_part() -> None:
+    errors: list[Exception] = [ValueError("once")]
+
+    def wrap(handle: Next) -> Next:
+        async def wrapped(event: Any, ctx: Context) -> None:
+            if errors:
+                raise errors.pop()
+            await handle(event, ctx)
+
+        return wrapped
+
+    plugins = load([adding("register_middleware", [wrap], required=True)])
+    with pytest.raises(NoVerdict):
+        await handled(bot(saying("own")), plugins)
+    assert (await handled(bot(saying("own")), plugins)).said() == ["own"]
+    assert status(plugins) == "active"
+
+
+async def test_events_at_one_time_do_not_take_each_others_errors_for_their_own() -> None:
+    arrived = asyncio.Event()
+
+    async def fail_or_wait(event: MessageReceived, ctx: Context) -> None:
+        if event.text == "fail":
+            arrived.set()
+            raise KeyError("the handler's")
+        await arrived.wait()
+        await ctx.reply("slow")
+
+    plugins = load([adding("register_middleware", [middleware()])])
+    dispatcher = Dispatcher(bot(fail_or_wait), MovableClock(NOW), plugins=plugins)
+    linq = Linq()
+
+    async def dispatch(text: str) -> None:
+        event = message(text)
+        await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
+
+    slow, fails = await asyncio.gather(dispatch("wait"), dispatch("fail"), return_exceptions=True)
+    assert slow is None
+    assert isinstance(fails, KeyError)
+    assert (linq.said(), status(plugins)) == (["slow"], "active")
+
+
+# Values
+
+
+async def test_a_value_is_made_once_a_turn_and_only_if_asked_for() -> None:
+    made: list[str] = []
+
+    def make(event: MessageReceived, ctx: Context) -> str:
+        made.append(event.text)
+        return event.text.upper()
+
+    async def shout(event: MessageReceived, ctx: Context) -> None:
+        if event.text != "quiet":
+            await ctx.reply(ctx.plugins["shout"] + ctx.plugins["shout"])
+
+    plugins = load([adding("register_context", {"shout": make})])
+    dispatcher = Dispatcher(bot(shout), MovableClock(NOW), plugins=plugins)
+    linq = Linq()
+    for text in ("quiet", "a", "b"):
+        event = message(text)
+        await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
+    assert (linq.said(), made) == (["AA", "BB"], ["a", "b"])
+
+
+async def test_a_value_nobody_brings_is_said_with_those_there_are() -> None:
+    async def ask(event: MessageReceived, ctx: Context) -> None:
+        assert list(ctx.plugins) == ["shout"]
+        assert ctx.plugins.get("ledger") is None
+        with pytest.raises(KeyError, match=r"No plugin brings 'ledger'\. There are: shout\."):
+            ctx.plugins["ledger"]
+
+    await handled(bot(ask), load([adding("register_context", {"shout": lambda event, ctx: "x"})]))
+
+
+async def test_a_value_is_its_first_plugins() -> None:
+    class Second:
+        name = "second"
+
+        @hookimpl
+        def register_context(self) -> Any:
+            return {"shout": lambda event, ctx: "second"}
+
+    async def shout(event: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(ctx.plugins["shout"])
+
+    plugins = load([Second, adding("register_context", {"shout": lambda event, ctx: "first"})])
+    assert (await handled(bot(shout), plugins)).said() == ["first"]
+    assert "ctx.plugins['shout'] is another plugin's" in status(plugins, "second")
