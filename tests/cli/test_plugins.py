@@ -1,0 +1,394 @@
+"""Plugins as they are installed, beside real processes; and the commands that look at them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+from installed import install
+from rooms import text_body
+
+from linqbot.cli import plugged
+from linqbot.cli.main import main
+from linqbot.events.delivery import Delivery
+from linqbot.storage.inbox import Bury, Finish
+from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.testing import samples
+
+SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+
+ECHO = """
+from linqbot import Bot, Context, MessageReceived
+bot = Bot(read=False, typing=False)
+@bot.on_message
+async def echo(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply(f"You said: {message.text}")
+"""
+GOOD = """
+import click
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from linqbot import hookimpl
+
+class Plugin:
+    def __init__(self):
+        self.ends = []
+
+    @hookimpl
+    def finished(self, delivery, outcome):
+        self.ends.append(f"{delivery.type} {outcome}")
+
+    @hookimpl
+    def register_routes(self, running):
+        async def ends(request):
+            return PlainTextResponse("\\n".join(self.ends))
+        return [Route("/ends", ends)]
+
+    @hookimpl
+    def register_commands(self):
+        @click.command("greet")
+        def greet():
+            '''Say hello.'''
+            click.echo("hello")
+        return [greet]
+"""
+RAISES = """
+from linqbot import hookimpl
+@hookimpl
+def stored(delivery):
+    raise ValueError(delivery.body)
+"""
+SLEEPS = """
+import time
+from linqbot import hookimpl
+@hookimpl
+def taken(delivery):
+    time.sleep(0.06)
+"""
+SWALLOWS = """
+from linqbot import hookimpl
+@hookimpl
+def register_middleware():
+    def swallow(handle):
+        async def handled(event, ctx): ...
+        return handled
+    return [swallow]
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bot.py").write_text(ECHO)
+    return folder
+
+
+@pytest.fixture
+def linqbot(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
+    """Runs a command in this process, which forgets afterwards what it imported for it."""
+    monkeypatch.syspath_prepend(str(site))
+
+    def run(*arguments: str, **environ: str) -> Result:
+        plugged.commands.cache_clear()
+        return CliRunner().invoke(main, arguments, env=environ)
+
+    yield run
+    plugged.commands.cache_clear()
+    for name in [name for name in sys.modules if name == "bot" or name.endswith("_plugin")]:
+        del sys.modules[name]
+
+
+def post(url: str, text: str) -> None:
+    event = samples.event("message.received", text=text)
+    body = json.dumps(event).encode()
+    headers = samples.signed(body, event, secret=SECRET)
+    assert httpx.post(f"{url}/webhooks/linq", content=body, headers=headers).status_code == 200
+
+
+# Served
+
+
+def test_broken_plugins_beside_good_ones_change_nothing_else(
+    site: Path, command: Callable[..., Any], port: int
+) -> None:
+    install(site, "good", GOOD, entry="Plugin")
+    install(site, "noimport", "import does_not_exist")
+    install(site, "raises", RAISES)
+    install(site, "sleeps", SLEEPS)
+    url = f"http://127.0.0.1:{port}"
+    environ = {
+        "PYTHONPATH": f"{site}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+        "LINQ_API_V3_API_KEY": "token",
+        "LINQ_API_V3_BASE_URL": "http://127.0.0.1:9",
+        "LINQ_WEBHOOK_SECRET": SECRET,
+    }
+    (site.parent / "bot.py").write_text(ECHO.replace("await ctx.reply", "print"))
+    serve = command("serve", "bot.py", "--port", str(port), **environ)
+    serve.until(lambda: httpx.get(f"{url}/readyz").status_code == 200)
+    for n in range(6):
+        post(url, f"secret words {n}")
+    handled = ["message.received ack"] * 6
+    serve.until(lambda: httpx.get(f"{url}/plugins/good/ends").text.splitlines() == handled)
+    ready = httpx.get(f"{url}/readyz")
+    told = ready.json()["plugins"]
+    assert (ready.status_code, told["good"]) == (200, "active")
+    assert "No module named 'does_not_exist'" in told["noimport"]
+    assert told["raises"] == "disabled: stored raised ValueError at raises_plugin.py:5"
+    assert told["sleeps"].startswith("disabled: taken took over 50 ms in 5 of 5 calls")
+    assert serve.stop() == 0
+    log = [line for line in serve.said().splitlines() if "plugin.disabled" in line]
+    assert [json.loads(line)["plugin"] for line in log] == ["noimport", "raises", "sleeps"]
+    assert "secret words" not in "".join(log)
+
+
+def test_serve_refuses_to_start_without_a_required_plugin(site: Path, command: Callable[..., Any]) -> None:
+    install(site, "gate", "import does_not_exist")
+    serve = command(
+        "serve",
+        "bot.py",
+        PYTHONPATH=str(site),
+        LINQ_API_V3_API_KEY="token",
+        LINQ_WEBHOOK_SECRET=SECRET,
+        LINQBOT_REQUIRED_PLUGINS="gate",
+    )
+    assert serve.end() == 2
+    assert "The plugin gate is required, and failed: loading it raised ModuleNotFoundError" in serve.said()
+
+
+def test_what_travels_with_a_delivery_survives_a_kill(site: Path, command: Callable[..., Any], port: int) -> None:
+    code = """
+    import pathlib, time
+    from linqbot import hookimpl
+    @hookimpl
+    def received(headers, carrier):
+        carrier["traceparent"] = headers["traceparent"]
+    @hookimpl
+    def taken(carrier, attempts, crashes):
+        with pathlib.Path("taken.txt").open("a") as file:
+            file.write(f"{carrier['traceparent']} {crashes}\\n")
+    """
+    install(site, "trace", code)
+    (site.parent / "bot.py").write_text(
+        "import asyncio, pathlib\n"
+        + ECHO.replace('await ctx.reply(f"You said: {message.text}")', "await wait()")
+        + "async def wait():\n    if not pathlib.Path('go').exists():\n        await asyncio.sleep(100)\n"
+    )
+    environ = {"PYTHONPATH": str(site), "LINQ_API_V3_API_KEY": "token", "LINQ_WEBHOOK_SECRET": SECRET}
+    url = f"http://127.0.0.1:{port}"
+    serve = command("serve", "bot.py", "--port", str(port), **environ)
+    serve.until(lambda: httpx.get(f"{url}/readyz").status_code == 200)
+    event = samples.event("message.received")
+    body = json.dumps(event).encode()
+    headers = samples.signed(body, event, secret=SECRET) | {"traceparent": "00-abc-def-01"}
+    httpx.post(f"{url}/webhooks/linq", content=body, headers=headers)
+    taken = site.parent / "taken.txt"
+    serve.until(taken.exists)
+    serve.process.kill()
+    serve.process.wait()
+    (site.parent / "go").touch()
+    again = command("serve", "bot.py", "--port", str(port), **environ)
+    again.until(lambda: taken.read_text().splitlines() == ["00-abc-def-01 0", "00-abc-def-01 1"])
+    assert again.stop() == 0
+
+
+# Looked at
+
+
+def test_list_shows_where_each_comes_from_and_how_it_is(site: Path, linqbot: Callable[..., Result]) -> None:
+    install(site, "good", GOOD, entry="Plugin", version="1.2")
+    install(site, "noimport", "import does_not_exist")
+    install(site, "noroutes", "from linqbot import hookimpl\n@hookimpl\ndef register_routes(running): return [1]")
+    (site.parent / "bot.py").write_text(
+        "from linqbot import Bot, hookimpl\nclass Mine:\n    @hookimpl\n    def stopped(self): ...\n"
+        "bot = Bot(plugins=[Mine])\n"
+    )
+    rows = {row["name"]: row for row in json.loads(linqbot("plugins", "list", "bot.py", "--json").stdout)}
+    assert (rows["good"]["version"], rows["good"]["distribution"]) == ("1.2", "linqbot-good")
+    assert (rows["good"]["status"], rows["Mine"]["status"]) == ("active", "active")
+    assert rows["good"]["hooks"] == ["finished", "register_commands", "register_routes"]
+    assert rows["noimport"]["status"] == rows["noroutes"]["status"] == "disabled"
+    assert "register_routes raised TypeError" in rows["noroutes"]["why"]
+    assert rows["linqbot.storage.open"]["distribution"] == "linqbot"
+    shown = linqbot("plugins", "list", LINQBOT_PLUGINS="").stdout
+    assert "left out" in shown
+    assert "LINQBOT_PLUGINS does not name it" in shown
+
+
+def test_list_shows_a_required_plugin_that_cannot_be_loaded(site: Path, linqbot: Callable[..., Result]) -> None:
+    install(site, "gate", "import does_not_exist")
+    result = linqbot("plugins", "list", "--json", LINQBOT_REQUIRED_PLUGINS="gate")
+    (row,) = [row for row in json.loads(result.stdout) if row["name"] == "gate"]
+    assert (row["required"], row["status"]) == ("yes", "disabled")
+
+
+def test_a_plugins_command_is_a_command(site: Path, linqbot: Callable[..., Result]) -> None:
+    install(site, "good", GOOD, entry="Plugin")
+    assert linqbot("greet").stdout == "hello\n"
+    assert "greet     Say hello." in linqbot("--help").stdout
+    assert "Did you mean greet?" in linqbot("gret").output
+    assert "There is no command greet" in linqbot("greet", LINQBOT_PLUGINS="").output
+
+
+def test_no_plugin_takes_the_name_of_a_command_of_ours(site: Path, linqbot: Callable[..., Result]) -> None:
+    install(site, "thief", GOOD.replace('"greet"', '"serve"'), entry="Plugin")
+    assert "Run the bot in FILE" in linqbot("serve", "--help").stdout
+    assert "Say hello" not in linqbot("--help").stdout
+
+
+def test_help_of_a_command_of_ours_loads_no_plugin(site: Path, linqbot: Callable[..., Result]) -> None:
+    install(site, "fatal", "raise SystemExit('imported')")
+    assert linqbot("serve", "--help").exit_code == 0
+    assert plugged.commands.cache_info().misses == 0
+
+
+# Traced
+
+
+def test_trace_shows_who_says_what_within_what(site: Path, linqbot: Callable[..., Result]) -> None:
+    gate = """
+    from linqbot import hookimpl
+    @hookimpl
+    def register_outbound():
+        def gate(run):
+            async def asked(call):
+                return await run(call)
+            return asked
+        return [gate]
+    @hookimpl
+    def register_middleware():
+        def around(handle):
+            async def handled(event, ctx):
+                await handle(event, ctx)
+            return handled
+        return [around]
+    """
+    install(site, "gate", gate)
+    install(site, "good", GOOD, entry="Plugin")
+    result = linqbot("plugins", "trace", "bot.py", "message.received")
+    assert result.exit_code == 0, result.output
+    lines = [line.partition(" ms  ")[2] for line in result.stdout.splitlines() if " ms  " in line]
+    start = lines.index("inbound middleware: gate")
+    assert lines[start : start + 5] == [
+        "inbound middleware: gate",
+        "  handlers",
+        "    outbound middleware: gate",
+        "      call chats.messages.send",
+        "finished: good",
+    ]
+    assert "would call   chats.messages.send" in result.stdout
+    told = json.loads(linqbot("plugins", "trace", "bot.py", "message.received", "--json").stdout)
+    assert (told["ended"], told["handler"]) == ("ack", "bot:echo")
+    inbound = next(one for one in told["said"] if one["what"] == "inbound middleware")
+    assert inbound["inside"][0]["inside"][0]["who"] == "gate"
+
+
+def kept(folder: Path) -> str:
+    """A dead letter in the storage; its id."""
+
+    async def work() -> str:
+        async with SQLiteStorage(folder / "linqbot.db") as storage:
+            await storage.put(Delivery.from_webhook(text_body("kept"), webhook_id="", received_at=1_793_900_000.0))
+            (lease,) = await storage.take(1, lease_s=60)
+            await storage.finish(lease, Finish(Bury("broken")))
+            return lease.delivery.id
+
+    return asyncio.run(work())
+
+
+def test_trace_takes_a_delivery_that_is_kept_at_the_time_it_came(site: Path, linqbot: Callable[..., Result]) -> None:
+    told = json.loads(linqbot("plugins", "trace", "bot.py", kept(site.parent), "--json").stdout)
+    # As of then: else it would be old news, which the handler does not get.
+    assert (told["handler"], [call["call"] for call in told["calls"]]) == ("bot:echo", ["chats.messages.send"])
+
+
+def test_trace_says_what_it_needs(site: Path, linqbot: Callable[..., Result]) -> None:
+    kept(site.parent)
+    result = linqbot("plugins", "trace", "bot.py", "mesage.received")
+    assert result.exit_code == 1
+    assert "mesage.received is neither an event type nor the id of a delivery" in result.output
+
+
+# Bisected
+
+
+def test_bisect_names_the_plugin_that_swallows_a_message(site: Path, linqbot: Callable[..., Result]) -> None:
+    for name in ("a", "b", "c"):
+        install(site, name, GOOD, entry="Plugin")
+    install(site, "swallows", SWALLOWS)
+    result = linqbot("plugins", "bisect", "bot.py", "--type", "message.received")
+    assert result.exit_code == 1
+    assert "swallows breaks it: bot:echo does not get it" in result.stdout
+    assert "with a, b, c, swallows: bot:echo does not get it" in result.stderr
+    result = linqbot("plugins", "bisect", "bot.py", "--delivery", kept(site.parent), "--json")
+    assert json.loads(result.stdout)["to_blame"] == ["swallows"]
+
+
+def test_bisect_finds_two_that_break_it_only_together(site: Path, linqbot: Callable[..., Result]) -> None:
+    first = """
+    from linqbot import hookimpl
+    @hookimpl
+    def register_context():
+        return {"mode": lambda event, ctx: "strict"}
+    """
+    second = """
+    from linqbot import hookimpl
+    @hookimpl
+    def register_middleware():
+        def around(handle):
+            async def handled(event, ctx):
+                if ctx.plugins.get("mode") != "strict":
+                    await handle(event, ctx)
+            return handled
+        return [around]
+    """
+    install(site, "first", first)
+    install(site, "good", GOOD, entry="Plugin")
+    install(site, "second", second)
+    result = linqbot("plugins", "bisect", "bot.py", "--type", "message.received")
+    assert "first and second break it together, and none of them alone: bot:echo does not get it" in result.stdout
+
+
+def test_bisect_says_when_no_plugin_is_to_blame(site: Path, linqbot: Callable[..., Result]) -> None:
+    assert linqbot("plugins", "bisect", "bot.py", "--type", "message.received").exit_code == 0
+    install(site, "good", GOOD, entry="Plugin")
+    result = linqbot("plugins", "bisect", "bot.py", "--type", "message.received")
+    assert (result.exit_code, result.stdout) == (0, "It does not break: with all plugins it ends as without any.\n")
+    (site.parent / "bot.py").write_text(ECHO.replace("await ctx.reply", "raise ValueError"))
+    result = linqbot("plugins", "bisect", "bot.py", "--type", "message.received")
+    assert "It breaks without any plugin too: its turn ended with retry, bot:echo on ValueError" in result.stdout
+
+
+@pytest.mark.parametrize("given", [(), ("--type", "message.received", "--delivery", "w.1"), ("--type", "no.type")])
+def test_bisect_wants_one_event(site: Path, linqbot: Callable[..., Result], given: tuple[str, ...]) -> None:
+    assert linqbot("plugins", "bisect", "bot.py", *given).exit_code == 2
+
+
+# Storages
+
+
+def test_an_installed_plugin_opens_storages_of_its_scheme(site: Path, linqbot: Callable[..., Result]) -> None:
+    code = """
+    from linqbot import hookimpl
+    from linqbot.storage.sqlite import SQLiteStorage
+    @hookimpl
+    def register_storage():
+        return {"shelf": lambda url, *, clock, serving, keep_days: SQLiteStorage(
+            url.removeprefix("shelf://"), clock=clock, serving=serving, keep_days=keep_days)}
+    """
+    letter = kept(site.parent)
+    result = linqbot("inbox", "dead", "--storage", "shelf://linqbot.db")
+    assert "There is no storage for shelf:// URLs" in result.output
+    install(site, "shelf", code)
+    result = linqbot("inbox", "dead", "--storage", "shelf://linqbot.db", "--json")
+    assert [row["id"] for row in json.loads(result.stdout)] == [letter]
+    assert "and memory://, shelf://" in linqbot("inbox", "dead", "--storage", "other://x").output
