@@ -14,9 +14,16 @@ marked with `linqbot.hookimpl`, with as many of their arguments as it needs, by 
     mine = "my_package:Plugin"
 
 `register_…` hooks are asked once, when the app is made. All others observe: they are plain `def`, called in the event
-loop between two steps of a message, so they must be quick and must not block; what they return is thrown away. One
-that raises, or is slow again and again, is named in the log and on /readyz, and its plugin is disabled; the bot serves
-on. `took_s` is measured by a clock that never goes back; `delivery`, `event` and `call` are the very objects in use.
+loop between two steps of a message, so they must be quick and must not block; what they return is thrown away.
+`took_s` is measured by a clock that never goes back; `delivery`, `event` and `call` are the very objects in use.
+
+A plugin that cannot be loaded, that raises, or that is slow again and again, is disabled, and named once in the log and
+from then on by /readyz; the bot serves on. Disabled, it hears nothing, its middleware is passed by and its routes answer
+503; its handlers stay. Of an error only the class and place are told, because a message may quote people; a plugin that
+lacks a setting raises ConfigError before the first delivery, and its sentence is shown.
+
+With `required = True` (or LINQBOT_REQUIRED_PLUGINS) a plugin gates: the bot does not start without it, and while its
+middleware fails, turns are parked and nothing is sent. It is asked again each time, and never disabled.
 
 Order: implementations with `@hookimpl(tryfirst=True)` first, those with `trylast=True` last, and by the plugins' names
 within each. Hook wrappers are not taken.

@@ -28,7 +28,7 @@ import pluggy
 import structlog
 
 from linqbot import hookspecs
-from linqbot.errors import ConfigError
+from linqbot.errors import ConfigError, LinqbotError
 from linqbot.events.delivery import Delivery
 from linqbot.hookspecs import GROUP, MAX_CARRIER_BYTES
 
@@ -51,6 +51,8 @@ AROUND: Final = ("started", "stopped")
 """Hooks that may be `async def`."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_OF_CODE = (ImportError, SyntaxError, NameError, AttributeError, TypeError, LinqbotError, pluggy.PluginValidationError)
+"""Errors whose messages tell of code, or were written to be read. Others may hold a password of somebody's database."""
 _NOT_THEIRS = tuple(str(Path(str(module.__file__)).parent) for module in (hookspecs, pluggy, importlib))
 
 
@@ -257,7 +259,7 @@ class Plugins:
         """Disable a plugin that failed at adding something.
 
         Args:
-            tell_all: Say its message too, which cannot quote anybody before the first delivery.
+            tell_all: Say its message too, if that tells of code: nobody can be quoted before the first delivery.
         Raises:
             ConfigError: it is required.
         """
@@ -469,8 +471,8 @@ def _unfit(carrier: Mapping[Any, Any]) -> str | None:
 
 
 def _told(what: str, error: BaseException, *, tell_all: bool = False) -> str:
-    """What happened, in words that may be logged: what an exception says may quote a message."""
-    says = " ".join(str(error).split())[:300] if tell_all else ""
+    """What happened, in words that may be logged: what an exception says may quote a message, or a secret."""
+    says = " ".join(str(error).split())[:300] if tell_all and isinstance(error, _OF_CODE) else ""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_NOT_THEIRS)]
     frames = [frame for frame in frames if not frame.filename.startswith("<frozen")]
     at = f" at {Path(frames[0].filename).name}:{frames[0].lineno}" if frames else ""

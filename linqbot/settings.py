@@ -151,7 +151,7 @@ def openers(plugins: Plugins) -> dict[str, Opener]:
     found: dict[str, Opener] = {}
     for impl, added in plugins.ask("register_storage", dict[str, Opener]):
         if taken := found.keys() & added.keys():
-            problem = ValueError(f"{min(taken)}:// has an opener already")
+            problem = ConfigError(f"{min(taken)}:// has an opener already")
             plugins.blame(impl.plugin, impl.hook, problem, tell_all=True)
         else:
             found |= added

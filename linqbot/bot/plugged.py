@@ -10,7 +10,7 @@ from typing import Any
 
 from linqbot.bot.context import Context
 from linqbot.bot.router import Middleware, Next, Router
-from linqbot.errors import LinqbotError, NoVerdict
+from linqbot.errors import BotError, LinqbotError, NoVerdict
 from linqbot.events.event import Event
 from linqbot.plugins import Impl, Plugin, Plugins
 
@@ -27,7 +27,7 @@ def values(plugins: Plugins) -> dict[str, Callable[[Event, Context], Any]]:
     found: dict[str, Callable[[Event, Context], Any]] = {}
     for impl, added in plugins.ask("register_context", _values):
         if taken := found.keys() & added.keys():
-            problem = ValueError(f"ctx.plugins[{min(taken)!r}] is another plugin's")
+            problem = BotError(f"ctx.plugins[{min(taken)!r}] is another plugin's")
             plugins.blame(impl.plugin, "register_context", problem, tell_all=True)
         else:
             found |= added

@@ -28,7 +28,7 @@ def commands(taken: frozenset[str]) -> dict[str, click.Command]:
         plugins: Plugins = from_env().load_plugins()
         for impl, added in plugins.ask("register_commands", _commands):
             if wrong := sorted((taken | found.keys()) & added.keys()):
-                problem = ValueError(f"there is a command {wrong[0]} already")
+                problem = ConfigError(f"there is a command {wrong[0]} already")
                 plugins.blame(impl.plugin, impl.hook, problem, tell_all=True)
             else:
                 found |= added
