@@ -43,8 +43,9 @@ Watch: TypeAlias = Callable[[str, str], AbstractContextManager[object]]
 SLOW_S: Final = 0.05
 """An observing call that takes longer holds up every chat."""
 SLOW_CALLS: Final = 5
+SLOW_SHARE: Final = 0.2
 OF_CALLS: Final = 100
-"""So many slow calls of so many are no accident."""
+"""So many slow calls, and that share of the latest, are the plugin's fault: a machine with too much to do makes a few."""
 
 OBSERVED: Final = ("received", "stored", "refused", "taken", "sent", "handled", "failed", "finished")
 AROUND: Final = ("started", "stopped")
@@ -67,6 +68,7 @@ class Plugin:
         status: `active`; `failing`, a required one that lately could not do its part; `disabled` by a fault; or
             `left out`: not loaded, because somebody said so.
         why: What is wrong, without anything people said.
+        deaf: Why a required one is not told something any more, though it still gates.
         is_built_in: It is a part of linqbot that uses the same doors.
     """
 
@@ -77,6 +79,7 @@ class Plugin:
     required: bool = False
     status: Status = "active"
     why: str | None = None
+    deaf: str | None = None
     is_built_in: bool = False
 
     @property
@@ -247,7 +250,7 @@ class Plugins:
         impl.calls += 1
         if self._timer() - began > SLOW_S:
             impl.slow += 1
-            if impl.slow >= SLOW_CALLS:
+            if impl.slow >= max(SLOW_CALLS, SLOW_SHARE * impl.calls):
                 told = f"{impl.hook} took over {SLOW_S * 1000:.0f} ms in {impl.slow} of {impl.calls} calls"
                 self._fault(impl, f"{told}; do the work in a thread or a task")
         if impl.calls >= OF_CALLS:
@@ -307,12 +310,13 @@ class Plugins:
         # Its gate must go on; only this ear of it is shut.
         self._impls[impl.hook].remove(impl)
         self._connect(impl.hook)
-        self.failing(impl.plugin, why)
+        impl.plugin.deaf = why
+        log.error("plugin.deaf", plugin=impl.plugin.name, why=why)
 
     def report(self) -> dict[str, str]:
         """How each is, for /readyz; without those left out on purpose."""
         told = [plugin for plugin in self.every if plugin.status != "left out" and not plugin.is_built_in]
-        return {plugin.name: plugin.status + (f": {plugin.why}" if plugin.why else "") for plugin in told}
+        return {plugin.name: ": ".join(filter(None, (plugin.status, plugin.why or plugin.deaf))) for plugin in told}
 
 
 def load(

@@ -279,7 +279,8 @@ def test_a_required_observer_that_raises_only_stops_hearing() -> None:
     plugins = load([Gate])
     finish(plugins)
     (plugin,) = plugins.every
-    assert (plugin.status, plugin.is_on) == ("failing", True)
+    assert plugins.report()["gate"].startswith("active: finished raised ValueError at test_plugins.py:")
+    assert plugin.is_on
     assert len(plugins.ask("register_outbound", list)) == 1
     assert plugins.finished is None
 
@@ -317,9 +318,9 @@ def test_an_observer_that_is_slow_again_and_again_is_disabled() -> None:
 
 
 def test_an_observer_that_is_slow_now_and_then_stays() -> None:
-    takes = [0.06] * (SLOW_CALLS - 1) + [0.0] * (OF_CALLS - SLOW_CALLS + 1)
-    plugins = slow_plugin(Ticks(), iter(takes * 3))
-    for _ in takes * 3:
+    takes = ([0.0] * 9 + [0.06]) * (OF_CALLS // 10) * 3
+    plugins = slow_plugin(Ticks(), iter(takes))
+    for _ in takes:
         finish(plugins)
     assert plugins.report() == {"slow": "active"}
 

@@ -67,7 +67,7 @@ def list_(file: str | None, as_json: bool) -> None:
             "status": plugin.status,
             "required": "yes" if plugin.required else None,
             "hooks": list(plugin.hooks) if as_json else ", ".join(plugin.hooks),
-            "why": plugin.why,
+            "why": plugin.why or plugin.deaf,
         }
         for plugin in plugins.every
     ]

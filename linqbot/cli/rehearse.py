@@ -118,7 +118,8 @@ async def rehearse(
         except TimeoutError:
             pass
         end = witness.end
-    faults = {plugin.name: str(plugin.why) for plugin in plugins.every if plugin.status in {"disabled", "failing"}}
+    loaded = [plugin for plugin in plugins.every if plugin.status != "left out"]
+    faults = {plugin.name: why for plugin in loaded if (why := plugin.why or plugin.deaf)}
     return Rehearsed(end, witness.handler, witness.error, played.calls, faults)
 
 

@@ -65,7 +65,8 @@ async def start(plugins: Plugins, running: Running) -> None:
     """
     for plugin, begin in plugins.around("started", running=running):
         try:
-            await _ended(begin)
+            with plugins.watch(plugin.name, "started"):
+                await _ended(begin)
         except Exception as error:  # noqa: BLE001 - the plugin's, whatever it is
             plugins.blame(plugin, "started", error, tell_all=True)
 
@@ -74,7 +75,8 @@ async def stop(plugins: Plugins) -> None:
     """Tell plugins that the app has `stopped`. Nothing keeps it from ending."""
     for plugin, end in plugins.around("stopped"):
         try:
-            await _ended(end)
+            with plugins.watch(plugin.name, "stopped"):
+                await _ended(end)
         except Exception as error:  # noqa: BLE001 - as above
             plugins.gone_wrong(plugin, "stopped", error)
 
