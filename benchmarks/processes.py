@@ -73,6 +73,8 @@ class Served:
         self._folder = folder
         # No proxy: the API it calls is on this machine.
         self._environ = {**os.environ, "NO_PROXY": "127.0.0.1", **environ}
+        # Users have their bytecode: a machine that keeps none would measure the compiler at every start.
+        self._environ.pop("PYTHONDONTWRITEBYTECODE", None)
         self._log = folder / f"{port}.log"
         self._process: subprocess.Popen[bytes] | None = None
 

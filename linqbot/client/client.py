@@ -1,7 +1,8 @@
 """The client: Linq's API as nouns and verbs, over one transport.
 
 A noun's method builds a Call and hands it to `run`; what stands around `run` (effect ledger, outbound middleware)
-is put there with `wrapped` and knows no nouns. Endpoints that have no method yet: `client.run(prepare("noun.verb"))`.
+is put there with `wrapped` and knows no nouns. Nouns a bot seldom needs are imported when it does. Endpoints that have
+no method yet: `client.run(prepare("noun.verb"))`.
 """
 
 from __future__ import annotations
@@ -11,29 +12,30 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from linqbot.client.attachments import Attachments
 from linqbot.client.budgets import Budgets
 from linqbot.client.call import Answer, Call, Run
 from linqbot.client.chats import Chats
-from linqbot.client.contact_cards import ContactCards
-from linqbot.client.experiences import Experiences
 from linqbot.client.fetch import MAX_BYTES, Fetched, Saved
-from linqbot.client.handles import BlockedHandles, Capability
 from linqbot.client.messages import Messages
-from linqbot.client.payment_requests import PaymentRequests
-from linqbot.client.payments import PaymentHandles, PaymentProviders, Payments
-from linqbot.client.phone_numbers import AvailableNumber, LegacyLines, PhoneNumbers
 from linqbot.client.transport import Transport
 from linqbot.client.v2 import V2
 from linqbot.client.v2 import credentials as v2_credentials
-from linqbot.client.webhook_events import WebhookEvents
-from linqbot.client.webhook_subscriptions import Subscriptions
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import ConfigError
 from linqbot.types.message import MediaPart
 
 if TYPE_CHECKING:
     import httpx
+
+    from linqbot.client.attachments import Attachments
+    from linqbot.client.contact_cards import ContactCards
+    from linqbot.client.experiences import Experiences
+    from linqbot.client.handles import BlockedHandles, Capability
+    from linqbot.client.payment_requests import PaymentRequests
+    from linqbot.client.payments import PaymentHandles, PaymentProviders, Payments
+    from linqbot.client.phone_numbers import AvailableNumber, LegacyLines, PhoneNumbers
+    from linqbot.client.webhook_events import WebhookEvents
+    from linqbot.client.webhook_subscriptions import Subscriptions
 
 BASE_URL: Final = "https://api.linqapp.com/api/partner"
 
@@ -105,71 +107,99 @@ class Client:
     @property
     def attachments(self) -> Attachments:
         """Files, uploaded before they are sent."""
+        from linqbot.client.attachments import Attachments
+
         return Attachments(self._run, self._transport.put)
 
     @property
     def webhook_subscriptions(self) -> Subscriptions:
         """Where Linq sends events, and which."""
+        from linqbot.client.webhook_subscriptions import Subscriptions
+
         return Subscriptions(self._run)
 
     @property
     def webhook_events(self) -> WebhookEvents:
         """The event types there are."""
+        from linqbot.client.webhook_events import WebhookEvents
+
         return WebhookEvents(self._run)
 
     @property
     def phone_numbers(self) -> PhoneNumbers:
         """The lines of the account."""
+        from linqbot.client.phone_numbers import PhoneNumbers
+
         return PhoneNumbers(self._run)
 
     @property
     def phonenumbers(self) -> LegacyLines:
         """The lines, as a deprecated endpoint lists them."""
+        from linqbot.client.phone_numbers import LegacyLines
+
         return LegacyLines(self._run)
 
     @property
     def available_number(self) -> AvailableNumber:
         """Which line to write from."""
+        from linqbot.client.phone_numbers import AvailableNumber
+
         return AvailableNumber(self._run)
 
     @property
     def capability(self) -> Capability:
         """What somebody can receive."""
+        from linqbot.client.handles import Capability
+
         return Capability(self._run)
 
     @property
     def contact_card(self) -> ContactCards:
         """Name and photo of a line."""
+        from linqbot.client.contact_cards import ContactCards
+
         return ContactCards(self._run, self._budgets)
 
     @property
     def blocked_handles(self) -> BlockedHandles:
         """Whom you neither hear nor write to."""
+        from linqbot.client.handles import BlockedHandles
+
         return BlockedHandles(self._run)
 
     @property
     def experiences(self) -> Experiences:
         """Ready-made cards, and what they can do."""
+        from linqbot.client.experiences import Experiences
+
         return Experiences(self._run)
 
     @property
     def payment_requests(self) -> PaymentRequests:
         """Money asked for, paid on a page."""
+        from linqbot.client.payment_requests import PaymentRequests
+
         return PaymentRequests(self._run)
 
     @property
     def payments(self) -> Payments:
         """Charging connected customers."""
+        from linqbot.client.payments import Payments
+
         return Payments(self._run)
 
     @property
     def payment_providers(self) -> PaymentProviders:
         """Who makes those payments."""
+        from linqbot.client.payments import PaymentProviders
+
         return PaymentProviders(self._run)
 
     @property
     def payment_handles(self) -> PaymentHandles:
         """Which customers are connected."""
+        from linqbot.client.payments import PaymentHandles
+
         return PaymentHandles(self._run)
 
     @property

@@ -5,98 +5,125 @@ A type we do not know yet is UnknownEvent, not an error. Next room: `bot/dispatc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
 from pydantic import ValidationError
 
 from linqbot.errors import LinqbotError
-from linqbot.events import account, call, chat, contact, line, location, message, participant, payment, poll, reaction
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.event import Event, UnknownEvent, as_object
 from linqbot.events.mend import mend
 
-EVENT_TYPES: Mapping[str, type[Event]] = MappingProxyType(
+
+class _Classes(Mapping[str, type[Event]]):
+    """Classes by event type, each imported when it is first met.
+
+    A bot meets a handful of them, and each class takes time at the start and memory for good.
+    """
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self._places = places
+        self._met: dict[str, type[Event]] = {}
+
+    def __getitem__(self, event_type: str) -> type[Event]:
+        cls = self._met.get(event_type)
+        if cls is None:
+            module, _, name = self._places[event_type].partition(".")
+            cls = self._met[event_type] = getattr(import_module(f"linqbot.events.{module}"), name)
+        return cls
+
+    def __contains__(self, event_type: object) -> bool:
+        return event_type in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+EVENT_TYPES: Mapping[str, type[Event]] = _Classes(
     {
-        "message.received": message.MessageReceived,
-        "message.sent": message.MessageSent,
-        "message.delivered": message.MessageDelivered,
-        "message.read": message.MessageRead,
-        "message.failed": message.MessageFailed,
-        "message.edited": message.MessageEdited,
-        "reaction.added": reaction.ReactionAdded,
-        "reaction.removed": reaction.ReactionRemoved,
-        "poll.reaction.added": reaction.PollReactionAdded,
-        "poll.sent": poll.PollSent,
-        "poll.delivered": poll.PollDelivered,
-        "poll.read": poll.PollRead,
-        "poll.received": poll.PollReceived,
-        "poll.failed": poll.PollFailed,
-        "poll.updated": poll.PollUpdated,
-        "poll.vote.added": poll.PollVoteAdded,
-        "poll.vote.removed": poll.PollVoteRemoved,
-        "participant.added": participant.ParticipantAdded,
-        "participant.removed": participant.ParticipantRemoved,
-        "chat.created": chat.ChatCreated,
-        "chat.group_name_updated": chat.GroupNameUpdated,
-        "chat.group_icon_updated": chat.GroupIconUpdated,
-        "chat.group_name_update_failed": chat.GroupNameUpdateFailed,
-        "chat.group_icon_update_failed": chat.GroupIconUpdateFailed,
-        "chat.background_update_failed": chat.BackgroundUpdateFailed,
-        "chat.background_updated": chat.BackgroundUpdated,
-        "chat.typing_indicator.started": chat.TypingStarted,
-        "chat.typing_indicator.stopped": chat.TypingStopped,
-        "contact_card.received": contact.ContactCardReceived,
-        "contact_card.created": contact.ContactCardCreated,
-        "contact_card.updated": contact.ContactCardUpdated,
-        "contact_card.deleted": contact.ContactCardDeleted,
-        "phone_number.status_updated": line.PhoneNumberStatusUpdated,
-        "phone_number.assigned": line.PhoneNumberAssigned,
-        "phone_number.released": line.PhoneNumberReleased,
-        "phone_number.forwarding_updated": line.PhoneNumberForwardingUpdated,
-        "zero_day_retention.updated": line.ZeroDayRetentionUpdated,
-        "environment.line_moved": line.EnvironmentLineMoved,
-        "location.sharing.started": location.LocationSharingStarted,
-        "location.sharing.stopped": location.LocationSharingStopped,
-        "payment.succeeded": payment.PaymentSucceeded,
-        "payment.canceled": payment.PaymentCanceled,
-        "payment.expired": payment.PaymentExpired,
-        "payment.declined": payment.PaymentDeclined,
-        "payment.authorized": payment.PaymentAuthorized,
-        "connection.created": payment.ConnectionCreated,
-        "connection.revoked": payment.ConnectionRevoked,
-        "api_token.created": account.ApiTokenCreated,
-        "api_token.renamed": account.ApiTokenRenamed,
-        "api_token.expiry_scheduled": account.ApiTokenExpiryScheduled,
-        "api_token.expired": account.ApiTokenExpired,
-        "api_token.activated": account.ApiTokenActivated,
-        "api_token.deleted": account.ApiTokenDeleted,
-        "environment.created": account.EnvironmentCreated,
-        "environment.renamed": account.EnvironmentRenamed,
-        "environment.deleted": account.EnvironmentDeleted,
-        "webhook_subscription.created": account.WebhookSubscriptionCreated,
-        "webhook_subscription.deleted": account.WebhookSubscriptionDeleted,
-        "webhook_subscription.target_url_changed": account.WebhookSubscriptionTargetUrlChanged,
-        "webhook_subscription.enabled": account.WebhookSubscriptionEnabled,
-        "webhook_subscription.disabled": account.WebhookSubscriptionDisabled,
-        "webhook_subscription.events.updated": account.WebhookSubscriptionEventsUpdated,
-        "webhook_subscription.phone_numbers.updated": account.WebhookSubscriptionPhoneNumbersUpdated,
-        "webhook_subscription.routing_headers_set": account.WebhookSubscriptionRoutingHeadersSet,
-        "webhook_subscription.routing_headers_cleared": account.WebhookSubscriptionRoutingHeadersCleared,
-        "team_member.added": account.TeamMemberAdded,
-        "team_member.signed_in": account.TeamMemberSignedIn,
-        "team_member.signed_out": account.TeamMemberSignedOut,
-        "call.initiated": call.CallInitiated,
-        "call.ringing": call.CallRinging,
-        "call.answered": call.CallAnswered,
-        "call.ended": call.CallEnded,
-        "call.failed": call.CallFailed,
-        "call.declined": call.CallDeclined,
-        "call.no_answer": call.CallUnanswered,
+        "message.received": "message.MessageReceived",
+        "message.sent": "message.MessageSent",
+        "message.delivered": "message.MessageDelivered",
+        "message.read": "message.MessageRead",
+        "message.failed": "message.MessageFailed",
+        "message.edited": "message.MessageEdited",
+        "reaction.added": "reaction.ReactionAdded",
+        "reaction.removed": "reaction.ReactionRemoved",
+        "poll.reaction.added": "reaction.PollReactionAdded",
+        "poll.sent": "poll.PollSent",
+        "poll.delivered": "poll.PollDelivered",
+        "poll.read": "poll.PollRead",
+        "poll.received": "poll.PollReceived",
+        "poll.failed": "poll.PollFailed",
+        "poll.updated": "poll.PollUpdated",
+        "poll.vote.added": "poll.PollVoteAdded",
+        "poll.vote.removed": "poll.PollVoteRemoved",
+        "participant.added": "participant.ParticipantAdded",
+        "participant.removed": "participant.ParticipantRemoved",
+        "chat.created": "chat.ChatCreated",
+        "chat.group_name_updated": "chat.GroupNameUpdated",
+        "chat.group_icon_updated": "chat.GroupIconUpdated",
+        "chat.group_name_update_failed": "chat.GroupNameUpdateFailed",
+        "chat.group_icon_update_failed": "chat.GroupIconUpdateFailed",
+        "chat.background_update_failed": "chat.BackgroundUpdateFailed",
+        "chat.background_updated": "chat.BackgroundUpdated",
+        "chat.typing_indicator.started": "chat.TypingStarted",
+        "chat.typing_indicator.stopped": "chat.TypingStopped",
+        "contact_card.received": "contact.ContactCardReceived",
+        "contact_card.created": "contact.ContactCardCreated",
+        "contact_card.updated": "contact.ContactCardUpdated",
+        "contact_card.deleted": "contact.ContactCardDeleted",
+        "phone_number.status_updated": "line.PhoneNumberStatusUpdated",
+        "phone_number.assigned": "line.PhoneNumberAssigned",
+        "phone_number.released": "line.PhoneNumberReleased",
+        "phone_number.forwarding_updated": "line.PhoneNumberForwardingUpdated",
+        "zero_day_retention.updated": "line.ZeroDayRetentionUpdated",
+        "environment.line_moved": "line.EnvironmentLineMoved",
+        "location.sharing.started": "location.LocationSharingStarted",
+        "location.sharing.stopped": "location.LocationSharingStopped",
+        "payment.succeeded": "payment.PaymentSucceeded",
+        "payment.canceled": "payment.PaymentCanceled",
+        "payment.expired": "payment.PaymentExpired",
+        "payment.declined": "payment.PaymentDeclined",
+        "payment.authorized": "payment.PaymentAuthorized",
+        "connection.created": "payment.ConnectionCreated",
+        "connection.revoked": "payment.ConnectionRevoked",
+        "api_token.created": "account.ApiTokenCreated",
+        "api_token.renamed": "account.ApiTokenRenamed",
+        "api_token.expiry_scheduled": "account.ApiTokenExpiryScheduled",
+        "api_token.expired": "account.ApiTokenExpired",
+        "api_token.activated": "account.ApiTokenActivated",
+        "api_token.deleted": "account.ApiTokenDeleted",
+        "environment.created": "account.EnvironmentCreated",
+        "environment.renamed": "account.EnvironmentRenamed",
+        "environment.deleted": "account.EnvironmentDeleted",
+        "webhook_subscription.created": "account.WebhookSubscriptionCreated",
+        "webhook_subscription.deleted": "account.WebhookSubscriptionDeleted",
+        "webhook_subscription.target_url_changed": "account.WebhookSubscriptionTargetUrlChanged",
+        "webhook_subscription.enabled": "account.WebhookSubscriptionEnabled",
+        "webhook_subscription.disabled": "account.WebhookSubscriptionDisabled",
+        "webhook_subscription.events.updated": "account.WebhookSubscriptionEventsUpdated",
+        "webhook_subscription.phone_numbers.updated": "account.WebhookSubscriptionPhoneNumbersUpdated",
+        "webhook_subscription.routing_headers_set": "account.WebhookSubscriptionRoutingHeadersSet",
+        "webhook_subscription.routing_headers_cleared": "account.WebhookSubscriptionRoutingHeadersCleared",
+        "team_member.added": "account.TeamMemberAdded",
+        "team_member.signed_in": "account.TeamMemberSignedIn",
+        "team_member.signed_out": "account.TeamMemberSignedOut",
+        "call.initiated": "call.CallInitiated",
+        "call.ringing": "call.CallRinging",
+        "call.answered": "call.CallAnswered",
+        "call.ended": "call.CallEnded",
+        "call.failed": "call.CallFailed",
+        "call.declined": "call.CallDeclined",
+        "call.no_answer": "call.CallUnanswered",
     }
 )
-"""The class of each type Linq documents."""
+"""The class of each type Linq documents, from its noun's module in this room."""
 
 
 class EventNotUnderstood(LinqbotError):
