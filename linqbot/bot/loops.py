@@ -16,7 +16,8 @@ SOON_S = 10.0
 """A message this soon after our reply may be a machine's answer to it."""
 SKEW_S = 2.0
 """How far Linq's clock may be behind ours."""
-CHATS = 10_000
+CHATS = 4096
+"""Remembered, those heard or answered last. A loop comes round within seconds: so many others do not come between."""
 
 
 @dataclass(slots=True)

@@ -11,9 +11,9 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
-# Few sizes, so that few statements are ever compiled; 64 rows of 13 columns stay below SQLite's old limit of 999.
-_PIECES = (64, 16, 4, 1)
-_LONGEST_LIST = 512
+# Few sizes, so that few statements are ever compiled, and none of more than 100 KB.
+_PIECES = (32, 8, 2, 1)
+_LONGEST_LIST = 128
 
 
 def insert(db: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "") -> None:

@@ -15,7 +15,8 @@ from linqbot.clock import Clock
 MESSAGES: Final = 30
 WINDOW_S: Final = 60.0
 """R: 30 messages in 60 s per pair of line and recipient. Source: https://docs.linqapp.com/guides/platform/rate-limits"""
-PAIRS: Final = 10_000
+PAIRS: Final = 4096
+"""Remembered, those written to last. Whoever nears the limit is written to every other second, and stays among them."""
 
 _SENDS = frozenset(
     {"chats.messages.send", "chats.create", "messages.create", "chats.send_voicememo", "chats.polls.create"}
