@@ -9,13 +9,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from linqbot.errors import ConfigError
-from linqbot.settings import from_env
-from linqbot.storage.backend import Storage
+
+if TYPE_CHECKING:
+    from linqbot.storage.backend import Storage
 
 storage_option = click.option("--storage", metavar="URL", help="The storage; overrides LINQBOT_STORAGE.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -44,6 +45,9 @@ async def opened(url: str | None) -> AsyncIterator[Storage]:
     Raises:
         ConfigError: there is none; says where to look.
     """
+    # Late: a command that only prints a table needs no house.
+    from linqbot.settings import from_env
+
     settings = from_env(storage=url)
     if settings.storage.startswith("memory:"):
         raise ConfigError(

@@ -22,7 +22,7 @@ import click
 import httpx
 import watchfiles
 
-from linqbot.cli import http, logs
+from linqbot.cli import http, logs, words
 from linqbot.emulator.app import create_app
 from linqbot.emulator.emulator import Emulator
 from linqbot.errors import ConfigError
@@ -33,7 +33,7 @@ STOP_S = 5.0
 
 
 @click.command("dev")
-@click.argument("file")
+@click.argument("file", shell_complete=words.bot_files)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the phone page.")
 @click.option("--port", default=4010, show_default=True, type=click.IntRange(0, 65535), help="Port of the phone page.")
 @click.option("--reload/--no-reload", default=True, show_default=True, help="Start the bot anew when a file is saved.")

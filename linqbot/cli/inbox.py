@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import click
 from pydantic_core import to_json
 
-from linqbot.cli import logs
+from linqbot.cli import logs, words
 from linqbot.cli.beside import (
     bar,
     facts,
@@ -40,7 +40,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 _AT_ONCE = 200
 
 lane_option = click.option("--lane", help="Only this lane, such as c:<chat id>.")
-type_option = click.option("--type", "event_type", help="Only this event type, such as message.received.")
+type_option = click.option(
+    "--type",
+    "event_type",
+    shell_complete=words.event_types,
+    help="Only this event type, such as message.received.",
+)
 limit_option = click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
 
 
@@ -132,7 +137,7 @@ def dead(
 
 
 @command.command("show")
-@click.argument("delivery_id", metavar="ID")
+@click.argument("delivery_id", metavar="ID", shell_complete=words.waiting)
 @click.option("--body", is_flag=True, help="Also what was received, and what an error says: people's own words.")
 @storage_option
 @json_option
@@ -214,7 +219,7 @@ def _line(effect: dict[str, Any]) -> str:
 
 
 @command.command("retry")
-@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.argument("ids", metavar="[ID]...", nargs=-1, shell_complete=words.dead)
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @lane_option
 @type_option
@@ -247,8 +252,10 @@ def retry(
 
 
 @command.command("replay")
-@click.argument("file", required=False)
-@click.option("--id", "ids", multiple=True, help="Only this one; may be given several times.")
+@click.argument("file", required=False, shell_complete=words.bot_files)
+@click.option(
+    "--id", "ids", multiple=True, shell_complete=words.dead, help="Only this one; may be given several times."
+)
 @click.option("--chat", help="Only what people did in this chat.")
 @type_option
 @period_option("Accepted")

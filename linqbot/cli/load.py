@@ -14,7 +14,11 @@ from linqbot.errors import ConfigError, LinqbotError
 
 
 class BotFileError(LinqbotError):
-    """A bot's file raised while it was imported. Its message is the traceback, without the frames before the file."""
+    """A bot's file raised while it was imported. The message is its traceback, from the file's own first line on.
+
+    Why: Python could not read the file, or something it does at its top level failed.
+    To do: Correct the line the traceback ends with. Try it without linqbot: `python bot.py`
+    """
 
     lqb = "LQB5002"
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import difflib
 import importlib
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from linqbot.errors import ConfigError, LinqbotError
+from linqbot.errors import LinqbotError
 
 COMMANDS = {
+    "completion": "Let your shell complete commands, event types, codes, ids.",
     "dev": "Try a bot on an emulated phone in the browser; no account needed.",
     "emulator": "Run the emulator of Linq alone.",
+    "explain": "Say what a code means, why it comes, what to do.",
     "forget": "Erase what is stored about a person.",
     "inbox": "Look at what waits or gave up; retry it, replay it, back it up.",
     "plugins": "Look at what is plugged in; find out which plugin breaks an event.",
@@ -20,6 +25,14 @@ COMMANDS = {
     "serve": "Run a bot in production.",
     "trigger": "Send any event of Linq's, signed, to a bot.",
 }
+
+SECTIONS = {
+    "Write a bot": ("new", "dev", "emulator", "trigger"),
+    "Run it": ("webhooks", "doctor", "serve"),
+    "Look after it": ("inbox", "send", "forget", "plugins"),
+    "Find your way": ("explain", "completion"),
+}
+"""The commands by what they are for, as `linqbot` alone shows them."""
 
 
 class Commands(click.Group):
@@ -47,26 +60,45 @@ class Commands(click.Group):
         command: click.Command = module.command
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        known = _all_commands().items()
+        named = [CompletionItem(name, help=about) for name, about in known if name.startswith(incomplete)]
+        # Not the group's own way, which would import every command to ask for its help.
+        return [*named, *super(click.Group, self).shell_complete(ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            added = [(name, command.get_short_help_str(80)) for name, command in _added().items()]
-            formatter.write_dl([*COMMANDS.items(), *added])
+        placed = {name for names in SECTIONS.values() for name in names}
+        known = _all_commands()
+        widest = max(map(len, known))
+        others = tuple(name for name in known if name not in placed)
+        for title, names in {**SECTIONS, "From plugins": others}.items():
+            if rows := [(name.ljust(widest), known[name]) for name in names if name in known]:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
-    def invoke(self, ctx: click.Context) -> object:
+    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
+        """Run a command line and end the process, showing what went wrong as `linqbot.cli.failure` does."""
+        arguments = sys.argv[1:] if args is None else list(args)
+        extra["standalone_mode"] = False
         try:
-            return super().invoke(ctx)
-        except ConfigError as error:
-            _complain(error)
-            sys.exit(2)
-        except LinqbotError as error:
-            _complain(error)
-            sys.exit(1)
+            code = super().main(arguments, *more, **extra)
+        except (LinqbotError, click.ClickException, click.Abort) as error:
+            from linqbot.cli import failure
+
+            failed = failure.of(error)
+            failure.tell(failed, as_json=failure.wants_json(arguments))
+            sys.exit(failed.exit_code)
+        # Without click's own mode, `ctx.exit(1)` arrives as a value.
+        sys.exit(code if isinstance(code, int) else 0)
 
 
-@click.group("linqbot", cls=Commands)
+@click.group("linqbot", cls=Commands, invoke_without_command=True, epilog="Begin with: linqbot new mybot")
 @click.version_option(package_name="linqbot")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Chatbots on iMessage, RCS and SMS through Linq."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def _added() -> dict[str, click.Command]:
@@ -75,5 +107,6 @@ def _added() -> dict[str, click.Command]:
     return commands(frozenset(COMMANDS))
 
 
-def _complain(error: LinqbotError) -> None:
-    click.secho(f"Error: {error} [{error.lqb}]", fg="red", err=True)
+def _all_commands() -> dict[str, str]:
+    """Each command with its sentence, those of plugins last."""
+    return COMMANDS | {name: command.get_short_help_str(80) for name, command in _added().items()}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 
 import click
 
+from linqbot.cli import words
+from linqbot.cli.beside import facts, json_option
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
 from linqbot.settings import from_env
@@ -18,8 +19,8 @@ from linqbot.types.message import Effect, MessageContent, TextPart
 @click.argument("to", nargs=-1, required=True)
 @click.option("--text", "-t", help="What to say; standard input when it is not given.")
 @click.option("--from", "from_", help="Your line, E.164. Without it Linq chooses one.")
-@click.option("--effect", help="A screen or bubble effect, such as confetti.")
-@click.option("--json", "as_json", is_flag=True, help="Print Linq's answer as JSON.")
+@click.option("--effect", shell_complete=words.effects, help="A screen or bubble effect, such as confetti.")
+@json_option
 def command(to: tuple[str, ...], text: str | None, from_: str | None, effect: str | None, as_json: bool) -> None:
     """Send a message to the handles TO: phone numbers in E.164, or e-mail addresses. Several are a group."""
     settings = from_env()
@@ -31,7 +32,7 @@ def command(to: tuple[str, ...], text: str | None, from_: str | None, effect: st
     message = MessageContent(parts=(TextPart(value=said),), effect=Effect.named(effect) if effect else None)
     chat_id, message_id = asyncio.run(_send(settings.api_key, settings.base_url, to, from_, message))
     if as_json:
-        click.echo(json.dumps({"chat_id": chat_id, "message_id": message_id}))
+        facts({"chat_id": chat_id, "message_id": message_id}, as_json=True)
     else:
         click.echo(f"Sent {message_id} in chat {chat_id}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from linqbot.cli import http, logs
+from linqbot.cli import http, logs, words
 from linqbot.cli.load import load_bot
 from linqbot.settings import Settings, from_env, variable
 
@@ -19,7 +19,7 @@ def _settings_help() -> str:
 
 
 @click.command("serve", epilog=_settings_help())
-@click.argument("file")
+@click.argument("file", shell_complete=words.bot_files)
 @click.option("--host", help="Address to listen on; overrides LINQBOT_HOST.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; overrides LINQBOT_PORT.")
 def command(file: str, host: str | None, port: int | None) -> None:

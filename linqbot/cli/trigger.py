@@ -14,6 +14,7 @@ from typing import Any
 import click
 import httpx
 
+from linqbot.cli import words
 from linqbot.cli.beside import bar, json_option, table
 from linqbot.errors import ConfigError
 from linqbot.events.parse import EVENT_TYPES
@@ -39,7 +40,7 @@ class Answer:
 
 
 @click.command("trigger")
-@click.argument("event_type", metavar="TYPE", required=False)
+@click.argument("event_type", metavar="TYPE", required=False, shell_complete=words.event_types)
 @click.option("--list", "lists", is_flag=True, help="Show the types there are.")
 @click.option("--url", default="http://127.0.0.1:8000/webhooks/linq", show_default=True, help="Where to send it.")
 @click.option("--text", "-t", help="What is said in it.")

@@ -55,7 +55,9 @@ Resolve: TypeAlias = Callable[[str], Awaitable[Sequence[str]]]
 class FetchRefused(LinqbotError):
     """Media was not fetched, or not uploaded, because of where its URL leads or how large it is.
 
-    Trying again would end the same way. What was refused got no connection.
+    Why: People choose these addresses. One that leads into a private network, is no https, or whose file is larger
+        than the limit is not asked at all.
+    To do: Use a public https address, or hand the bytes over yourself. Trying again would end the same way.
     """
 
     lqb = "LQB3101"
@@ -63,6 +65,9 @@ class FetchRefused(LinqbotError):
 
 class FetchFailed(LinqbotError):
     """Media could not be fetched or uploaded: no answer, an error, an answer cut off, or too slow.
+
+    Why: The other side is away, or its link has expired; Linq's own links live for a short time only.
+    To do: Try again; for an attachment of Linq's, ask for a new link with `client.attachments.retrieve` first.
 
     Attributes:
         status: What the other side answered, or None.

@@ -129,6 +129,10 @@ EVENT_TYPES: Mapping[str, type[Event]] = _Classes(
 class EventNotUnderstood(LinqbotError):
     """An authentic event of a type we know lacks what such an event cannot do without. Its bytes are kept.
 
+    Why: Linq has changed this payload, or the subscription asks for another version of it than linqbot reads.
+    To do: Upgrade linqbot, then `linqbot inbox retry`; nothing is lost meanwhile. `linqbot inbox show ID --body` shows
+        what came.
+
     Attributes:
         delivery_id: Names the delivery.
         event_type: Linq's `event_type`.

@@ -1,0 +1,126 @@
+"""`linqbot explain`: every code a person can meet is explained, and found however it was written down."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from linqbot.cli import explanations
+from linqbot.cli.main import main
+from linqbot.errors import LinqbotError
+
+LINQBOT = Path(__file__).parent.parent.parent / "linqbot"
+EVENTS = Path(__file__).parent.parent / "data" / "events"
+SIZES = {1000, 1024, 2048, 5000}
+"""Numbers that look like codes and are counts."""
+
+
+def explain(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["explain", *arguments])
+
+
+def numbers_in(room: str) -> Iterator[int]:
+    """Every number in the code of a room that can only be one of Linq's codes."""
+    for path in (LINQBOT / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Constant)
+                and type(node.value) is int
+                and re.fullmatch(r"[1-5]0\d\d", str(node.value))
+            ):
+                yield node.value
+
+
+def test_every_code_of_ours_says_what_it_means_why_and_what_to_do() -> None:
+    in_the_source = {
+        code
+        for path in LINQBOT.rglob("*.py")
+        for code in re.findall(r"\bLQB\d{4}\b", path.read_text())
+    }  # fmt: skip
+    ours = explanations.of_ours()
+    assert in_the_source == set(ours)
+    for each in ours.values():
+        assert all((each.means, each.why, each.to_do)), each.code
+        assert "`" not in each.means + each.why + each.to_do
+
+
+def test_no_two_errors_share_a_code_unless_one_inherits_it() -> None:
+    explanations.of_ours()
+    kinds = explanations._family(LinqbotError)
+    own = [kind.lqb for kind in kinds if kind.__module__.startswith("linqbot") and "lqb" in vars(kind)]
+    assert len(own) == len(set(own))
+
+
+def test_every_number_of_linqs_that_emulator_client_or_a_webhook_knows_is_explained() -> None:
+    known = {int(code) for code in explanations.of_linq()}
+    used = {number for room in ("emulator", "client", "rules", "worker", "bot") for number in numbers_in(room)}
+    sent = {
+        int(code)
+        for path in EVENTS.glob("*.json")
+        for code in re.findall(r'"(?:error_)?code": *(\d{4})\b', path.read_text())
+    }
+    assert len(used & known) > 25
+    assert used - known - SIZES == set()
+    assert sent
+    assert sent - known == set()
+
+
+def test_every_rule_is_explained_and_names_an_answer_that_is() -> None:
+    rules = explanations.of_rules()
+    assert list(rules) == [f"R{number}" for number in range(1, 97)]
+    codes = explanations.of_linq()
+    for each in rules.values():
+        assert each.means.endswith(".")
+        for code in re.findall(r"linqbot explain (\d+)", each.to_do):
+            assert code in codes, each.code
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "says"),
+    [
+        ("LQB2001", "LQB2001 InvalidSignature", "LINQ_WEBHOOK_SECRET"),
+        ("lqb2001", "LQB2001 InvalidSignature", "What to do"),
+        ("[LQB1001]", "LQB1001 ConfigError", "serve --help"),
+        ("RateLimited", "LQB3004 RateLimited", "30 messages"),
+        ("2024", "2024 HTTP 403", "opted out"),
+        ("403/2024", "2024 HTTP 403", "https://docs.linqapp.com/error/codes/2xxx/2024/"),
+        ("r14", "R14", "409/2015"),
+        ("429", "1007 HTTP 429", "Retry-After"),
+        ("409", "What Linq answers with 409", "2014 HTTP 409"),
+    ],
+)
+def test_a_code_is_found_however_it_is_written(asked: str, code: str, says: str) -> None:
+    result = explain(asked)
+    assert result.exit_code == 0
+    assert result.output.startswith(code)
+    assert says in " ".join(result.output.split())
+    assert max(map(len, result.output.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("asked", "near"), [("LQB201", "LQB2001"), ("2042", "2024"), ("R104", "R14"), ("RateLimit", "RateLimited")]
+)
+def test_a_near_miss_is_told_what_is_near(asked: str, near: str) -> None:
+    result = explain(asked)
+    assert result.exit_code == 2
+    assert f"There is no code {asked}. Did you mean" in result.stderr
+    assert near in result.stderr
+
+
+def test_alone_it_lists_all_of_them() -> None:
+    result = explain()
+    assert result.exit_code == 0
+    for code in explanations.everything():
+        assert re.search(rf"^  {code}\b", result.output, re.MULTILINE), code
+    assert max(map(len, result.output.splitlines())) <= 80
+
+
+def test_programs_get_json() -> None:
+    assert json.loads(explain("2024", "--json").output)["link"].endswith("/2024/")
+    assert [each["code"] for each in json.loads(explain("--json").output)] == list(explanations.everything())
