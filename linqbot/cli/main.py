@@ -20,6 +20,7 @@ COMMANDS = {
     "explain": "Say what a code means, why it comes, what to do.",
     "forget": "Erase what is stored about a person.",
     "inbox": "Look at what waits or gave up; retry it, replay it, back it up.",
+    "new": "Make a folder with a bot, its tests and its settings.",
     "plugins": "Look at what is plugged in; find out which plugin breaks an event.",
     "send": "Send one message.",
     "serve": "Run a bot in production.",

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from linqbot.testing.bubble import Bubble, Tapback
     from linqbot.testing.failures import HandlerFailed, NothingCame
     from linqbot.testing.phone import Phone
-    from linqbot.testing.talk import talking
+    from linqbot.testing.talk import PhoneFor, talking
 
-__all__ = ["ApiCall", "Bubble", "HandlerFailed", "NothingCame", "Phone", "Tapback", "talking"]
+__all__ = ["ApiCall", "Bubble", "HandlerFailed", "NothingCame", "Phone", "PhoneFor", "Tapback", "talking"]
 
 _MODULES = {
     "ApiCall": "activity",
@@ -28,6 +28,7 @@ _MODULES = {
     "HandlerFailed": "failures",
     "NothingCame": "failures",
     "Phone": "phone",
+    "PhoneFor": "talk",
     "Tapback": "bubble",
     "talking": "talk",
 }

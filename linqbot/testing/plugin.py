@@ -6,21 +6,18 @@ pytest imports this module in every run, so it imports nothing heavy; the rest c
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
-
-    from linqbot.testing.phone import Phone
+    from linqbot.testing.talk import PhoneFor
 
 FIXTURE = "phone_for"
 
 
 @pytest.fixture
-def phone_for() -> Callable[..., AbstractAsyncContextManager[Phone]]:
+def phone_for() -> PhoneFor:
     """Run a bot and hand over a person's phone: `async with phone_for(bot) as phone:`; see `linqbot.testing.talking`.
 
     An `async def` test that asks for it needs neither a marker nor another plugin. It also works under anyio's

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
+from typing import Protocol
 
 from linqbot.bot.bot import Bot
 from linqbot.emulator.emulator import LINES
@@ -50,3 +51,19 @@ async def talking(
     async with Stage(bot, start=start, version=version, patience_s=patience_s) as stage:
         stage.emulator.state.services[handle] = service
         yield Phone(stage, handle, LINES[0])
+
+
+class PhoneFor(Protocol):
+    """The type of the fixture `phone_for`: `talking`, under the name a test asks for it by."""
+
+    def __call__(
+        self,
+        bot: Bot,
+        *,
+        handle: str = PERSON,
+        service: Service = "iMessage",
+        start: datetime | None = None,
+        version: str = "2026-02-03",
+        patience_s: float = 5.0,
+    ) -> AbstractAsyncContextManager[Phone]:
+        """Run `bot`, and hand over a person's phone."""
