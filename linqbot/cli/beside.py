@@ -89,6 +89,12 @@ def facts(row: dict[str, Any], *, as_json: bool) -> None:
             click.echo(f"{name.replace('_', ' '):<12} {value}")
 
 
+def started(row: dict[str, Any]) -> None:
+    """Print one line of JSON about what now runs, for the program that waits for it. The process goes on."""
+    click.echo(json.dumps(row, ensure_ascii=False))
+    sys.stdout.flush()
+
+
 @contextmanager
 def bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
     """A progress bar on standard error, if that is a terminal: call with how much more is done."""

@@ -23,6 +23,7 @@ import httpx
 import watchfiles
 
 from linqbot.cli import http, logs, words
+from linqbot.cli.beside import json_option, started
 from linqbot.emulator.app import create_app
 from linqbot.emulator.emulator import Emulator
 from linqbot.errors import ConfigError
@@ -37,12 +38,13 @@ STOP_S = 5.0
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the phone page.")
 @click.option("--port", default=4010, show_default=True, type=click.IntRange(0, 65535), help="Port of the phone page.")
 @click.option("--reload/--no-reload", default=True, show_default=True, help="Start the bot anew when a file is saved.")
-def command(file: str, host: str, port: int, reload: bool) -> None:
+@json_option
+def command(*, file: str, host: str, port: int, reload: bool, as_json: bool) -> None:
     """Try the bot in FILE on an emulated phone in the browser. No account, no token, no tunnel."""
     path = Path(file.partition(":")[0])
     if not path.is_file():
         raise ConfigError(f"There is no file {path}. Give the path of the Python file with your bot, such as bot.py.")
-    logs.configure("warning", "auto")
+    logs.configure("warning", "json" if as_json else "auto")
     http.outlive_signals()
     with http.listen(host, port) as page, http.listen("127.0.0.1", 0) as reserved:
         bot_port = reserved.getsockname()[1]
@@ -50,7 +52,13 @@ def command(file: str, host: str, port: int, reload: bool) -> None:
         address = f"http://{host}:{page.getsockname()[1]}"
         with tempfile.TemporaryDirectory(prefix="linqbot-dev-") as folder:
             asyncio.run(
-                _dev(_Bot(file, address, bot_port, Path(folder)), path.resolve().parent, page, host, reload=reload)
+                _dev(
+                    _Bot(file, address, bot_port, Path(folder), as_json),
+                    path.resolve().parent,
+                    page,
+                    host,
+                    reload=reload,
+                )
             )
 
 
@@ -62,6 +70,7 @@ class _Bot:
     emulator: str
     port: int
     folder: Path
+    as_json: bool
     api_key: str = "dev_" + secrets.token_hex(12)
     webhook_secret: str = ""
     process: asyncio.subprocess.Process | None = None
@@ -82,7 +91,7 @@ class _Bot:
             "LINQBOT_LOG_TRACEBACKS": "1",
         }
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "linqbot", "serve", self.file, env=environ
+            sys.executable, "-m", "linqbot.cli.rehearsal", self.file, *(["--json"] if self.as_json else []), env=environ
         )
 
     async def stop(self) -> None:
@@ -120,7 +129,7 @@ async def _dev(bot: _Bot, watched: Path, page: socket.socket, host: str, *, relo
         if server.done():
             return
         if up.result():
-            click.echo(f"\n  Text your bot: {click.style(bot.emulator, fg='cyan', bold=True)}\n", err=True)
+            _ready(bot)
         elif not reload:
             raise ConfigError(f"{bot.file} did not start; its own error stands above.")
         else:
@@ -140,12 +149,23 @@ async def _reload(bot: _Bot, watched: Path) -> None:
         await bot.stop()
         await bot.start()
         if await bot.is_up():
-            click.secho(f"  Reloaded. Text your bot: {bot.emulator}", fg="green", err=True)
+            _ready(bot, again=True)
         else:
             _waiting(bot)
 
 
+def _ready(bot: _Bot, *, again: bool = False) -> None:
+    if bot.as_json:
+        started({"bot": bot.file, "phone": bot.emulator, "webhook": f"{bot.url}/webhooks/linq", "reloaded": again})
+    elif again:
+        click.secho(f"  Reloaded. Text your bot: {bot.emulator}", fg="green", err=True)
+    else:
+        click.echo(f"\n  Text your bot: {click.style(bot.emulator, fg='cyan', bold=True)}\n", err=True)
+
+
 def _waiting(bot: _Bot) -> None:
+    if bot.as_json:
+        return  # its error says it, as JSON
     click.secho(
         f"  {bot.file} did not start. Correct it and save; the page stays at {bot.emulator}", fg="red", err=True
     )

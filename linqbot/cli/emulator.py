@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from linqbot.cli import http, logs
+from linqbot.cli.beside import json_option, started
 from linqbot.emulator.app import create_app
 from linqbot.emulator.emulator import Emulator
 from linqbot.errors import ConfigError
@@ -23,7 +24,8 @@ from linqbot.errors import ConfigError
     type=click.Path(dir_okay=False, path_type=Path),
     help="Load the state from this JSON file and write it back on exit.",
 )
-def command(host: str, port: int, api_key: str | None, state: Path | None) -> None:
+@json_option
+def command(*, host: str, port: int, api_key: str | None, state: Path | None, as_json: bool) -> None:
     """Run the emulator: Linq's API at /v3 and /api/partner/v3, a phone at /, the control API at /emulator."""
     logs.configure("warning", "auto")
     with http.listen(host, port) as bound:
@@ -31,7 +33,10 @@ def command(host: str, port: int, api_key: str | None, state: Path | None) -> No
         emulator = Emulator(api_key=api_key, public_url=address)
         if state is not None and state.exists():
             emulator.load_state(_read(state))
-        click.echo(f"Linq emulator on {address}")
+        if as_json:
+            started({"phone": address, "api": f"{address}/api/partner", "control": f"{address}/emulator"})
+        else:
+            click.echo(f"Linq emulator on {address}")
         app = create_app(emulator, allowed_hosts=[host])
         http.run(app, bound, before_exit=emulator.end_streams)
         if state is not None:

@@ -35,7 +35,7 @@ class Explanation:
         code: `LQB2001`, `2024` or `R14`.
         name: The error's class for ours, `HTTP 403` for Linq's, empty where there is none.
         means, why, to_do: What it means, why it comes, what to do.
-        link: Linq's page about it; empty for ours, which `docs/errors.md` lists.
+        link: Linq's page about it; empty for ours.
     """
 
     code: str
@@ -133,12 +133,15 @@ def look_up(asked: str) -> list[Explanation]:
     Raises:
         LookupError: there is nothing like it; its argument is a sentence that says what is near.
     """
-    known = everything()
     key = asked.strip().strip("[]").upper()
-    if found := known.get(key) or known.get(key.rpartition("/")[2]):
+    linqs = {**of_linq(), **of_rules()}
+    if found := linqs.get(key) or linqs.get(key.rpartition("/")[2]):
         return [found]
-    if re.fullmatch(r"[1-5]\d\d", key) and (same := [each for each in known.values() if each.name == f"HTTP {key}"]):
+    if re.fullmatch(r"[1-5]\d\d", key) and (same := [each for each in linqs.values() if each.name == f"HTTP {key}"]):
         return same
+    known = {**of_ours(), **linqs}
+    if found := known.get(key):
+        return [found]
     by_name = {each.name.upper(): each for each in known.values()}
     if found := by_name.get(key):
         return [found]

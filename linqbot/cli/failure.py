@@ -32,6 +32,27 @@ class Interrupted(LinqbotError):
     lqb = "LQB1003"
 
 
+class NotTaken(LinqbotError):
+    """A bot did not take an event that `linqbot trigger` sent.
+
+    Why: Nobody listens at that address, or the bot refused the event: 401 another secret, 404 another path, 503 it
+        cannot now.
+    To do: Read the bot's log, which says why. The address is usually http://127.0.0.1:8000/webhooks/linq.
+    """
+
+    lqb = "LQB2004"
+
+
+class ReplayFailed(LinqbotError):
+    """A handler raised while `linqbot inbox replay` ran it on what was received before. Nothing was sent.
+
+    Why: The handler fails on this delivery, as it may have done when it came; or it asks Linq, which needs `--reads`.
+    To do: Read the traceback above, change the handler, and replay again.
+    """
+
+    lqb = "LQB5003"
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What is told of an error.
@@ -56,7 +77,9 @@ def of(error: LinqbotError | click.ClickException | click.Abort) -> Failure:
         return _ours(error)
     if isinstance(error, click.Abort):
         gone = of_error(Interrupted)
-        return Failure(gone.code, "Stopped; it may be half done.", gone.to_do, gone.code, 1)
+        # At a question nothing is done yet; a Ctrl-C elsewhere is the cause click keeps.
+        what = "Aborted; nothing was done." if error.__cause__ is None else "Aborted; it may be half done."
+        return Failure(gone.code, what, gone.to_do, gone.code, 1)
     ctx = error.ctx if isinstance(error, click.UsageError) else None
     what, fix = first_sentence(" ".join(error.format_message().split()))
     path = ctx.command_path if ctx else "linqbot"

@@ -10,6 +10,7 @@ import click
 
 from linqbot.cli.beside import facts, json_option, opened, storage_option, yes_option
 from linqbot.client.client import Client
+from linqbot.errors import StorageError
 from linqbot.settings import Settings, from_env
 from linqbot.storage.upkeep import Forgotten
 
@@ -43,13 +44,11 @@ def command(
     row = asdict(forgotten)
     facts(row if as_json else {name: value for name, value in row.items() if name != "wiped"}, as_json=as_json)
     if forgotten.claimed:
-        click.echo("Some of it is being handled now. Run this once more when it is done.", err=True)
+        raise StorageError("Some of it is being handled now. Run this once more when it is done.")
     if not forgotten.wiped:
-        click.echo(
-            "The file was too busy to be written anew, so deleted bytes are in it still. Run this again.", err=True
+        raise StorageError(
+            "The file was too busy to be written anew, so deleted bytes are in it still. Run this again."
         )
-    if forgotten.claimed or not forgotten.wiped:
-        raise click.exceptions.Exit(1)
 
 
 async def _forget(settings: Settings, handle: str, chats: set[str], *, ask_linq: bool) -> Forgotten:

@@ -29,6 +29,7 @@ from linqbot.cli.beside import (
     time_given,
     yes_option,
 )
+from linqbot.cli.failure import ReplayFailed
 from linqbot.errors import ConfigError, StorageError
 from linqbot.events.delivery import decode
 from linqbot.settings import Settings, from_env
@@ -294,8 +295,8 @@ def replay(
         raise click.UsageError("Give the FILE with the bot to try, or --live to let the server do it.")
     settings = from_env(storage=storage)
     logs.configure(settings.log_level, settings.log_format)
-    if asyncio.run(_dry(settings, file, selection, reads=reads, as_json=as_json)):
-        raise click.exceptions.Exit(1)
+    if failed := asyncio.run(_dry(settings, file, selection, reads=reads, as_json=as_json)):
+        raise ReplayFailed(f"{failed} of the handlers failed, and nothing was sent. What they raised stands above.")
 
 
 async def _live(url: str | None, selection: Selection, *, yes: bool) -> int:

@@ -12,12 +12,13 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 
-def configure(level: str, style: str) -> None:
+def configure(level: str, style: str, *, rehearsing: bool = False) -> None:
     """Set structlog up, and route the standard library's loggers the same way.
 
     Args:
         level: `debug`, `info`, `warning` or `error`.
         style: `json`, `console`, or `auto`: console when standard error is a terminal.
+        rehearsing: For the terminal of a bot's author: not a word of starts and stops, each traceback once.
     """
     is_console = style == "console" or (style == "auto" and sys.stderr.isatty())
     shared: list[Any] = [
@@ -25,6 +26,8 @@ def configure(level: str, style: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if is_console else "iso", utc=not is_console),
     ]
+    if rehearsing:
+        shared += [_without_starts, _Once()]
     last: list[Any] = (
         [
             _escaped,
@@ -51,6 +54,31 @@ def configure(level: str, style: str) -> None:
     # Its "Application startup failed" stands beside the sentence that says why.
     logging.getLogger("uvicorn.error").addFilter(lambda record: "startup failed" not in record.getMessage())
     logging.basicConfig(level=max(least, logging.WARNING), handlers=[handler], force=True)
+
+
+def _without_starts(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """At every save the bot starts; `dev` says so in words of its own."""
+    if event["event"] in ("bot.started", "bot.stopped"):
+        raise structlog.DropEvent
+    return event
+
+
+class _Once:
+    """Shows a traceback the first time it comes, and after that only says so: a handler that fails is run five times."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[object, ...]] = set()
+
+    def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        error = event.get("exc_info")
+        if isinstance(error, BaseException):
+            frames = traceback.extract_tb(error.__traceback__)
+            known = (type(error), *((frame.filename, frame.lineno) for frame in frames))
+            if known in self._seen:
+                del event["exc_info"]
+                event["traceback"] = "as before"
+            self._seen.add(known)
+        return event
 
 
 def _named(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

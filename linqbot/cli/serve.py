@@ -5,32 +5,42 @@ from __future__ import annotations
 import click
 
 from linqbot.cli import http, logs, words
+from linqbot.cli.beside import json_option, started
 from linqbot.cli.load import load_bot
-from linqbot.settings import Settings, from_env, variable
+from linqbot.settings import LINQS_OWN, Settings, from_env, variable
 
 
-def _settings_help() -> str:
-    lines = ["\b", "Settings, from the environment or from linqbot.toml:"]
-    for name, field in Settings.model_fields.items():
-        default = field.default
-        shown = "" if default in (None, (), "") else f" [{default}]"
-        lines.append(f"  {variable(name):<32} {field.description}{shown}")
-    return "\n".join(lines)
+class _WithSettings(click.Command):
+    """Its help ends with every setting there is."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = []
+        for name, field in Settings.model_fields.items():
+            shown = "" if field.default in (None, (), "") else f"  [default: {field.default}]"
+            in_file = f"  [linqbot.toml: {name}]" if name in LINQS_OWN else ""
+            rows.append((variable(name), f"{field.description}{shown}{in_file}"))
+        with formatter.section("Settings, from the environment or linqbot.toml (as drain_s)"):
+            formatter.write_dl(rows, col_max=32)
 
 
-@click.command("serve", epilog=_settings_help())
+@click.command("serve", cls=_WithSettings)
 @click.argument("file", shell_complete=words.bot_files)
 @click.option("--host", help="Address to listen on; overrides LINQBOT_HOST.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; overrides LINQBOT_PORT.")
-def command(file: str, host: str | None, port: int | None) -> None:
+@json_option
+def command(*, file: str, host: str | None, port: int | None, as_json: bool) -> None:
     """Run the bot in FILE: bot.py, bot.py:name or package.module:name.
 
     Webhooks arrive at /webhooks/linq; /livez and /readyz tell how it is.
     """
     settings = from_env(host=host, port=port)
-    logs.configure(settings.log_level, settings.log_format)
+    logs.configure(settings.log_level, "json" if as_json else settings.log_format)
     app = settings.create_app(load_bot(file))
     with http.listen(settings.host, settings.port) as bound:
         address = f"http://{settings.host}:{bound.getsockname()[1]}"
-        click.echo(f"linqbot serves {file} on {address}/webhooks/linq", err=True)
+        webhook = f"{address}/webhooks/linq"
+        if as_json:
+            started({"bot": file, "webhook": webhook})
+        else:
+            click.echo(f"linqbot serves {file} on {webhook}", err=True)
         http.run(app, bound, trusted_proxies=settings.trusted_proxies)

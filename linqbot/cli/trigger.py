@@ -16,6 +16,7 @@ import httpx
 
 from linqbot.cli import words
 from linqbot.cli.beside import bar, json_option, table
+from linqbot.cli.failure import NotTaken
 from linqbot.errors import ConfigError
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.settings import from_env
@@ -73,8 +74,9 @@ def command(
         table([asdict(answer) for answer in answers], as_json=True, empty="")
     else:
         _tell(event_type, answers)
-    if not all(answer.is_taken for answer in answers):
-        raise click.exceptions.Exit(1)
+    if refused := [answer.status for answer in answers if not answer.is_taken]:
+        advice = next((_ADVICE[status] for status in refused if status in _ADVICE), "Its log says why.")
+        raise NotTaken(f"{len(refused)} of {len(answers)} events not taken. {advice}")
 
 
 def _made(event_type: str, told: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -116,8 +118,6 @@ def _tell(event_type: str, answers: Sequence[Answer]) -> None:
             times[str(answer.status or f"no answer ({answer.error})")].append(answer.ms)
         for said, ms in times.items():
             click.echo(f"{len(ms)} × {event_type}: {said} in {min(ms)} to {max(ms)} ms, half within {_half(ms)} ms")
-    if advice := next((_ADVICE[one.status] for one in answers if one.status in _ADVICE), None):
-        click.echo(advice, err=True)
 
 
 _ADVICE = {

@@ -79,13 +79,17 @@ def run(*arguments: str, input: str | None = None, **environ: str) -> Result:  #
 
 
 def inbox(*arguments: str, code: int = 0, **how: Any) -> str:
+    return _done(*arguments, code=code, **how).output
+
+
+def data(*arguments: str, code: int = 0, **how: Any) -> Any:
+    return json.loads(_done(*arguments, "--json", code=code, **how).stdout)
+
+
+def _done(*arguments: str, code: int, **how: Any) -> Result:
     result = run("inbox", *arguments, **how)
     assert result.exit_code == code, result.output
-    return result.output
-
-
-def data(*arguments: str, **how: Any) -> Any:
-    return json.loads(inbox(*arguments, "--json", **how))
+    return result
 
 
 @asynccontextmanager
