@@ -81,6 +81,11 @@ def of(error: LinqbotError | click.ClickException | click.Abort) -> Failure:
         what = "Aborted; nothing was done." if error.__cause__ is None else "Aborted; it may be half done."
         return Failure(gone.code, what, gone.to_do, gone.code, 1)
     ctx = error.ctx if isinstance(error, click.UsageError) else None
+    if ctx and isinstance(error, click.exceptions.NoArgsIsHelpError):
+        what = f"{ctx.command_path} is a group of commands, and none was named."
+        return Failure(
+            CalledWrongly.lqb, what, f"Such as: {ctx.command_path} --help", CalledWrongly.lqb, 2, ctx.get_help() + "\n"
+        )
     what, fix = first_sentence(" ".join(error.format_message().split()))
     path = ctx.command_path if ctx else "linqbot"
     usage = ctx.get_usage() if ctx else ""
@@ -124,7 +129,9 @@ def tell(failure: Failure, *, as_json: bool) -> None:
     """Print it to standard error: JSON for programs, sentences for people."""
     if as_json:
         error = {"code": failure.code, "what": failure.what, "fix": failure.fix}
-        click.echo(json.dumps({"error": error}, ensure_ascii=False), err=True)
+        # On a line of its own, also after a question that nobody answered.
+        head = "\n" if failure.code == Interrupted.lqb else ""
+        click.echo(head + json.dumps({"error": error}, ensure_ascii=False), err=True)
         return
     if failure.usage:
         click.echo(failure.usage, err=True)

@@ -46,7 +46,7 @@ def command(*, name: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"folder": str(folder), "files": sorted(made), "next": steps}, indent=1))
         return
-    click.echo(f"{folder} has a bot, its tests and its settings. Next:\n")
+    click.echo(f"{named} has a bot, its tests and its settings. Next:\n")
     for step in steps:
         click.echo(f"  {click.style(step, bold=True)}")
 
@@ -106,7 +106,8 @@ def _settings_file(folder: Path) -> str:
         told = f"{field.description}. [{variable(name)}]"
         default = list(field.default) if isinstance(field.default, tuple) else field.default
         lines += ["", *textwrap.wrap(told, 98, initial_indent="# ", subsequent_indent="# ")]
-        lines.append(f"# {name} = {json.dumps(default)}")
+        # JSON writes numbers, strings, lists and truths as TOML does; nothing is all that TOML does not know.
+        lines.append(f"# {name} is not set." if default is None else f"# {name} = {json.dumps(default)}")
     (folder / "linqbot.toml").write_text("\n".join(lines) + "\n", "utf-8")
     return "linqbot.toml"
 

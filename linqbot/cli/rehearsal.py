@@ -7,6 +7,7 @@ the event loop up.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import sysconfig
 import threading
@@ -31,8 +32,9 @@ BLOCKED_S: Final = 0.2
 """How long the event loop may stand still before that is told: people notice a pause from about here."""
 
 LOOK_EVERY_S: Final = 0.1
-_OTHERS: Final = tuple({str(Path(__file__).parent.parent), *(str(Path(p)) for p in sysconfig.get_paths().values())})
-"""Where code lies that is not the author's."""
+_INSTALLED = [sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")]
+_OTHERS: Final = ("<", *(f"{Path(folder)}{os.sep}" for folder in (str(Path(__file__).parent.parent), *_INSTALLED)))
+"""How the names of files begin whose code is not the author's."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -101,18 +103,18 @@ def culprit(stack: traceback.StackSummary) -> tuple[str, str] | None:
 
     None when no code of the author's is on it: a machine that is busy elsewhere is nobody's mistake.
     """
-    own = [number for number, frame in enumerate(stack) if not frame.filename.startswith((*_OTHERS, "<"))]
+    own = [number for number, frame in enumerate(stack) if not frame.filename.startswith(_OTHERS)]
     if not own:
         return None
     called = (n for n in own if n and stack[n - 1].filename == handlers.__file__)
     handler, at = stack[next(called, own[0])], stack[own[-1]]
-    return handler.name, f"{Path(at.filename).name}:{at.lineno}"
+    return f"{Path(handler.filename).stem}:{handler.name}", f"{Path(at.filename).name}:{at.lineno}"
 
 
 def _tell(handler: str, at: str, blocked_s: float, told: set[tuple[str, str]]) -> None:
     advice = (
         "Meanwhile the bot answers nobody. Await what waits (asyncio.sleep, httpx.AsyncClient), or write the handler "
-        "with def instead of async def: then it runs in a thread."
+        "with def instead of async def: then it runs in a thread, and returns what to say."
     )
     more = {} if (handler, at) in told else {"to_mend_it": advice}
     told.add((handler, at))

@@ -13,31 +13,11 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import CliRunner
+from emulated import ANN, replies, text
 
 from linqbot.cli.main import main
 
-ANN = "+14155550142"
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
-
-
-def text(page: str, said: str, **how: Any) -> str:
-    line = httpx.get(f"{page}/emulator/state").json()["lines"][0]["phone_number"]
-    body = {"from": ANN, "to": line, "parts": [{"type": "text", "value": said}]} | how
-    answer = httpx.post(f"{page}/emulator/inbound", json=body)
-    assert answer.status_code == 201, answer.text
-    return str(answer.json()["chat_id"])
-
-
-def replies(page: str) -> list[str]:
-    state = httpx.get(f"{page}/emulator/state").json()
-    return [
-        part["value"]
-        for chat in state["chats"]
-        for message in chat["messages"]
-        if message["is_from_me"]
-        for part in message["parts"]
-        if part["type"] == "text"
-    ]
 
 
 def test_dev_answers_and_a_saved_file_loses_no_conversation(

@@ -1,0 +1,89 @@
+"""What a shell is offered, as each shell asks for it; and the scripts, read by the shells there are."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from linqbot.cli import completion
+from linqbot.cli.main import COMMANDS, main
+from linqbot.clock import SystemClock
+from linqbot.events.delivery import Delivery
+from linqbot.storage.open import open_storage
+
+
+def offered(line: str) -> list[str]:
+    """The words offered at the end of a command line."""
+    words = line.split(" ")
+    environ = {"_LINQBOT_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    result = CliRunner().invoke(main, [], prog_name="linqbot", env=environ)
+    return [row.partition(",")[2] for row in result.stdout.splitlines() if row]
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("linqbot ser", ["serve"]),
+        ("linqbot --v", ["--version"]),
+        ("linqbot inbox ret", ["retry"]),
+        ("linqbot trigger message.re", ["message.received", "message.read"]),
+        ("linqbot inbox list --type chat.group_i", ["chat.group_icon_updated", "chat.group_icon_update_failed"]),
+        ("linqbot explain LQB200", ["LQB2001", "LQB2002", "LQB2003", "LQB2004"]),
+        ("linqbot explain 202", ["2022", "2023", "2024", "2026", "2027", "2028"]),
+        ("linqbot explain r9", ["R9", "R90", "R91", "R92", "R93", "R94", "R95", "R96"]),
+        ("linqbot send +1 --effect la", ["lasers"]),
+        ("linqbot completion ", ["bash", "zsh", "fish"]),
+        ("linqbot inbox show w", []),
+    ],
+)
+def test_words_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, wanted: list[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert offered(line) == wanted
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_word_is_completed_without_importing_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a command was imported")
+
+    monkeypatch.setattr(type(main), "get_command", refuse)
+    assert offered("linqbot ") == list(COMMANDS)
+
+
+def test_ids_that_wait_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    delivery = Delivery("w.one", "c:chat", "message.received", b"{}", SystemClock().now())
+
+    async def stored() -> None:
+        async with open_storage("sqlite:///linqbot.db") as storage:
+            await storage.put(delivery)
+
+    asyncio.run(stored())
+    assert offered("linqbot inbox show w") == ["w.one"]
+    assert offered("linqbot inbox retry w") == []
+
+
+@pytest.mark.parametrize("shell", list(completion.PLACES))
+def test_the_script_is_one_its_shell_can_read_and_says_where_it_belongs(tmp_path: Path, shell: str) -> None:
+    result = CliRunner().invoke(main, ["completion", shell])
+    assert result.exit_code == 0
+    assert completion.PLACES[shell] in result.stderr
+    assert "_LINQBOT_COMPLETE" in result.stdout
+    told = json.loads(CliRunner().invoke(main, ["completion", shell, "--json"]).stdout)
+    assert told["script"] + "\n" == result.stdout
+    program = shutil.which(shell)
+    if program is not None:
+        (tmp_path / "script").write_text(result.stdout)
+        read = subprocess.run([program, "-n", tmp_path / "script"], capture_output=True, check=False)
+        assert (read.returncode, read.stderr) == (0, b"")
+
+
+def test_without_a_shell_it_is_ones_own() -> None:
+    result = CliRunner().invoke(main, ["completion", "--json"], env={"SHELL": "/usr/bin/fish"})
+    assert json.loads(result.stdout)["shell"] == "fish"

@@ -1,0 +1,255 @@
+"""What holds for every command there is: its help, its JSON, how it fails, and that no secret leaves it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from linqbot.cli.explanations import of_ours
+from linqbot.cli.main import COMMANDS, SECTIONS, main
+from linqbot.storage.open import open_storage
+
+TOKEN = "token-that-must-not-show"
+SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+NOWHERE = "http://127.0.0.1:9"
+SET = {"LINQ_API_V3_API_KEY": TOKEN, "LINQ_WEBHOOK_SECRET": SECRET, "LINQ_API_V3_BASE_URL": NOWHERE}
+BOT = "from linqbot import Bot\nbot = Bot()\n"
+
+
+def every_command() -> Iterator[tuple[str, ...]]:
+    """The words of each command, groups too."""
+
+    def walk(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        yield path
+        if isinstance(command, click.Group):
+            with click.Context(command) as ctx:
+                for name in command.list_commands(ctx):
+                    child = command.get_command(ctx, name)
+                    assert child is not None
+                    yield from walk(child, (*path, name))
+
+    return walk(main, ())
+
+
+EVERY = [pytest.param(path, id=" ".join(("linqbot", *path))) for path in every_command()]
+
+
+def found(path: tuple[str, ...]) -> click.Command:
+    command: click.Command = main
+    for name in path:
+        assert isinstance(command, click.Group)
+        child = command.get_command(click.Context(command), name)
+        assert child is not None
+        command = child
+    return command
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    for name in ("LINQBOT_STORAGE", "SHELL"):
+        monkeypatch.delenv(name, raising=False)
+    asyncio.run(made(tmp_path / "linqbot.db"))
+    (tmp_path / "bot.py").write_text(BOT)
+    (tmp_path / "broken.py").write_text(BOT + "1 / 0\n")
+    (tmp_path / "wrong.py").write_text(BOT + "@bot.on_message\nasync def greet(one, two, three): ...\n")
+    (tmp_path / "broken.json").write_text("{")
+    return tmp_path
+
+
+async def made(file: Path) -> None:
+    async with open_storage(f"sqlite:///{file}"):
+        pass
+
+
+def run(*arguments: str, **environ: str) -> Result:
+    result = CliRunner().invoke(main, list(arguments), env=SET | environ)
+    assert TOKEN not in result.output
+    assert SECRET not in result.output
+    assert "Traceback" not in result.output or "broken.py" in arguments
+    return result
+
+
+# --- help -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_help_fits_a_terminal_and_begins_with_a_sentence(path: tuple[str, ...]) -> None:
+    result = run(*path, "--help")
+    assert result.exit_code == 0
+    assert max(map(len, result.output.splitlines())) <= 80
+    first, _, _ = (found(path).help or "").partition("\n\n")
+    assert re.fullmatch(r"[A-Z][^\n].*[.]", first, re.DOTALL), first
+    for option in found(path).params:
+        if isinstance(option, click.Option):
+            assert (option.help or "").endswith("."), option.name
+
+
+def test_alone_it_shows_the_commands_by_what_they_are_for() -> None:
+    result = run()
+    assert result.exit_code == 0
+    placed = [name for names in SECTIONS.values() for name in names]
+    assert len(placed) == len(set(placed))
+    for name, about in COMMANDS.items():
+        assert name in placed, f"{name} stands in no section of the overview"
+        assert about.endswith(".")
+        assert len(re.findall(rf"^  {name} +{about[:40]}", result.output, re.MULTILINE)) == 1
+    assert "Begin with: linqbot new" in result.output
+
+
+def test_the_version_is_told() -> None:
+    assert re.search(r"\d+\.\d+\.\d+", run("--version").output)
+
+
+# --- failures ---------------------------------------------------------------------------------------------------------
+
+
+def told(result: Result) -> dict[str, str]:
+    """The JSON of a failure: the last line of standard error."""
+    error = json.loads(result.stderr.splitlines()[-1])
+    assert set(error) == {"error"}
+    assert set(error["error"]) == {"code", "what", "fix"}
+    failure: dict[str, str] = error["error"]
+    return failure
+
+
+def check_failure(*arguments: str, exit_code: int, code: str, **environ: str) -> dict[str, str]:
+    """Fail once for people and once for programs; what the programs are told."""
+    for_people = run(*arguments, **environ)
+    for_programs = run(*arguments, "--json", **environ)
+    assert (for_people.exit_code, for_programs.exit_code) == (exit_code, exit_code), for_people.output
+    failure = told(for_programs)
+    assert failure["code"] == code
+    assert len(failure["what"]) > 10
+    assert len(failure["fix"]) > 10
+    *_, hint = for_people.stderr.splitlines()
+    assert hint.startswith(f"[{code}] More: linqbot explain ")
+    assert failure["what"] in for_people.stderr
+    assert failure["fix"] in for_people.stderr
+    assert for_people.stderr.count("Error: ") == 1 or "broken.py" in arguments
+    return failure
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_an_unknown_option_is_a_usage_error(path: tuple[str, ...]) -> None:
+    result = run(*path, "--no-such-thing")
+    assert result.exit_code == 2
+    assert "Usage: " in result.stderr
+    assert "No such option" in result.stderr
+    failure = told(run(*path, "--no-such-thing", "--json"))
+    assert failure["code"] == "LQB1002"
+    assert "--help" in failure["fix"] or "Did you mean" in failure["fix"]
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_every_command_that_does_something_speaks_json(path: tuple[str, ...]) -> None:
+    command = found(path)
+    if not isinstance(command, click.Group):
+        assert "--json" in {name for param in command.params for name in param.opts}
+
+
+MEMORY = {"LINQBOT_STORAGE": "memory://"}
+USAGE, SETTING = (2, "LQB1002"), (2, "LQB1001")
+FAILURES: list[tuple[tuple[str, ...], dict[str, str], tuple[int, str]]] = [
+    (("srve",), {}, USAGE),
+    (("completion", "tcsh"), {}, USAGE),
+    (("completion",), {"SHELL": "/bin/tcsh"}, SETTING),
+    (("dev",), {}, USAGE),
+    (("dev", "nobot.py"), {}, SETTING),
+    (("emulator", "--port", "-1"), {}, USAGE),
+    (("emulator", "--state", "broken.json", "--port", "0"), {}, SETTING),
+    (("explain", "LQB9999"), {}, USAGE),
+    (("forget", "555"), {}, USAGE),
+    (("forget", "ann@example.com"), {}, (1, "LQB1003")),
+    (("forget", "ann@example.com", "--yes"), MEMORY, SETTING),
+    (("inbox", "lst"), {}, USAGE),
+    (("inbox", "list"), MEMORY, SETTING),
+    (("inbox", "list", "--storage", "mysql://x"), {}, SETTING),
+    (("inbox", "dead", "--since", "yesterday"), {}, USAGE),
+    (("inbox", "show", "nothing"), {}, (1, "LQB4001")),
+    (("inbox", "retry"), {}, USAGE),
+    (("inbox", "retry", "nothing"), {}, (1, "LQB4001")),
+    (("inbox", "replay", "bot.py"), {}, USAGE),
+    (("inbox", "replay", "bot.py", "--chat", "none"), {}, (1, "LQB4001")),
+    (("inbox", "scheduled", "--limit", "0"), {}, USAGE),
+    (("inbox", "purge"), {}, USAGE),
+    (("inbox", "backup", "no/such/folder/x.db"), {}, SETTING),
+    (("new",), {}, USAGE),
+    (("new", "my bot"), {}, USAGE),
+    (("new", "bot.py/x"), {}, SETTING),
+    (("send", "+14155550142"), {}, USAGE),
+    (("send", "+14155550142", "-t", "hi"), {"LINQ_API_V3_API_KEY": ""}, SETTING),
+    (("send", "555", "-t", "hi"), {}, (1, "LQB3001")),
+    (("send", "+14155550142", "-t", "hi", "--effect", "confeti"), {}, (1, "LQB3001")),
+    (("serve",), {}, USAGE),
+    (("serve", "nobot.py"), {}, SETTING),
+    (("serve", "bot.py", "--port", "many"), {}, USAGE),
+    (("serve", "bot.py"), {"LINQ_WEBHOOK_SECRET": ""}, SETTING),
+    (("serve", "bot.py"), {"LINQBOT_DRAIN_S": "long"}, SETTING),
+    (("serve", "wrong.py"), {}, (1, "LQB5001")),
+    (("serve", "broken.py"), {}, (1, "LQB5002")),
+    (("trigger",), {}, USAGE),
+    (("trigger", "message.recieved"), {}, USAGE),
+    (("trigger", "message.received", "--set", "x"), {}, USAGE),
+    (("trigger", "message.received"), {"LINQ_WEBHOOK_SECRET": ""}, SETTING),
+    (("trigger", "message.received", "--url", f"{NOWHERE}/webhooks/linq"), {}, (1, "LQB2004")),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "wanted"), [pytest.param(*row, id=" ".join(row[0])) for row in FAILURES]
+)
+def test_a_failure_says_what_and_what_to_do(
+    arguments: tuple[str, ...], environ: dict[str, str], wanted: tuple[int, str]
+) -> None:
+    exit_code, code = wanted
+    check_failure(*arguments, exit_code=exit_code, code=code, **environ)
+    assert code in of_ours()
+
+
+def test_a_group_without_a_command_shows_what_there_is() -> None:
+    result = run("inbox")
+    assert result.exit_code == 2
+    assert "Put dead letters back" in result.stderr
+    assert "none was named" in result.stderr
+
+
+def test_after_two_dashes_json_is_a_word_like_any_other() -> None:
+    result = run("explain", "--", "--json")
+    assert result.exit_code == 2
+    assert "There is no code --json" in result.stderr
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+RESULTS: list[tuple[tuple[str, ...], type]] = [
+    (("completion", "bash"), dict),
+    (("explain",), list),
+    (("explain", "2024"), dict),
+    (("forget", "ann@example.com", "--yes", "--no-ask-linq"), dict),
+    (("inbox", "list"), list),
+    (("inbox", "dead"), list),
+    (("inbox", "retry", "--all"), dict),
+    (("inbox", "scheduled"), list),
+    (("inbox", "purge", "--before", "30d"), dict),
+    (("inbox", "backup", "copy.db"), dict),
+    (("new", "mybot"), dict),
+    (("trigger", "--list"), list),
+]
+
+
+@pytest.mark.parametrize(("arguments", "kind"), [pytest.param(*row, id=" ".join(row[0])) for row in RESULTS])
+def test_a_result_is_json_and_nothing_else(arguments: tuple[str, ...], kind: type[Any]) -> None:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    assert isinstance(json.loads(result.stdout), kind)
+    assert result.stderr == ""

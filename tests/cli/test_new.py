@@ -1,0 +1,175 @@
+"""`linqbot new`: what it makes works as it is, and it takes nothing of anybody's."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from linqbot.cli.main import COMMANDS, main
+from linqbot.settings import Settings, from_env
+
+PLAIN = {k: v for k, v in os.environ.items() if not k.startswith(("LINQ_", "LINQBOT_", "PYTEST_"))}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def make(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["new", *arguments])
+
+
+def run(folder: Path, *arguments: str) -> str:
+    """A Python module run in the new folder, as the person who made it would."""
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=folder, env=PLAIN, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_its_tests_pass_its_types_hold_and_its_style_is_clean(folder: Path) -> None:
+    assert make("my-bot").exit_code == 0
+    made = folder / "my-bot"
+    assert "4 passed" in run(made, "pytest", "-p", "no:cacheprovider")
+    assert "Success" in run(made, "mypy", "--strict", "--cache-dir", os.devnull)
+    run(made, "ruff", "check", "--isolated", "--no-cache", ".")
+    run(made, "ruff", "format", "--isolated", "--no-cache", "--check", "--line-length", "120", ".")
+
+
+def test_it_leaves_nothing_unfilled_and_no_secret_to_git_or_docker(folder: Path) -> None:
+    result = make("my-bot", "--json")
+    told = json.loads(result.stdout)
+    made = folder / "my-bot"
+    there = sorted(path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file())
+    assert told["files"] == there
+    assert {"bot.py", "test_bot.py", "linqbot.toml", ".env.example", ".gitignore", "Dockerfile", "README.md"} <= set(
+        there
+    )
+    for name in there:
+        text = (made / name).read_text()
+        assert "$name" not in text
+        assert "tmpl" not in text
+    for ignored in (".gitignore", ".dockerignore"):
+        assert ".env" in (made / ignored).read_text().splitlines()
+    variables = re.findall(r"^(\w+)=$", (made / ".env.example").read_text(), re.MULTILINE)
+    assert variables == ["LINQ_API_V3_API_KEY", "LINQ_WEBHOOK_SECRET"]
+
+
+def test_its_settings_file_names_every_setting_that_is_no_secret_with_its_default(folder: Path) -> None:
+    make("my-bot")
+    file = folder / "my-bot" / "linqbot.toml"
+    text = file.read_text()
+    assert tomllib.loads(text) == {}
+    said = "\n".join(re.findall(r"^# (\w+ = .+)$", text, re.MULTILINE))
+    file.write_text(said)
+    assert from_env({}, file=file) == Settings()
+    for name, field in Settings.model_fields.items():
+        assert (f"\n# {name} " in text) == field.repr, name
+
+
+def test_its_readme_names_commands_and_files_that_are(folder: Path) -> None:
+    make("my-bot")
+    text = (folder / "my-bot" / "README.md").read_text()
+    code = " ".join(re.findall(r"```.*?```|`[^`]+`", text, re.DOTALL))
+    assert {"dev", "serve", "explain"} <= set(re.findall(r"\blinqbot ([a-z]+)\b", code)) <= set(COMMANDS)
+    for name in re.findall(r"^\| `(.+?)` \|", text, re.MULTILINE):
+        assert (folder / "my-bot" / name).is_file(), name
+
+
+def test_it_prints_the_next_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: "/bin/uv")
+    steps = make("bots/mybot").output.splitlines()[-3:]
+    assert [step.strip() for step in steps] == ["cd bots/mybot", "uv run linqbot dev bot.py", "uv run pytest"]
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    steps = make("other").output.splitlines()[-3:]
+    assert [step.strip() for step in steps] == ["cd other", "linqbot dev bot.py", "pip install pytest && pytest"]
+
+
+def test_it_fills_the_folder_one_stands_in_if_that_is_empty(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "here").mkdir()
+    monkeypatch.chdir(folder / "here")
+    result = make(".")
+    assert result.exit_code == 0
+    assert "cd " not in result.output
+    assert 'name = "here"' in (folder / "here" / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize("holds", ["a file", "nothing but a hidden file", "it is a file"])
+def test_nothing_is_overwritten(folder: Path, holds: str) -> None:
+    mine = folder / "mybot"
+    if holds == "it is a file":
+        mine.write_text("mine")
+    else:
+        mine.mkdir()
+        (mine / (".env" if "hidden" in holds else "bot.py")).write_text("mine")
+    before = sorted(folder.rglob("*"))
+    result = make("mybot")
+    assert result.exit_code == 2
+    assert "nothing of yours is overwritten" in result.output
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "better"),
+    [
+        ("My Bot", "my-bot"),
+        ("pytest", "pytest-bot"),
+        ("LinqBot", "linqbot-bot"),
+        ("1", "mybot"),
+        ("bot;rm", "bot-rm"),
+        ("-x", "x"),
+        ("ends-", "ends"),
+        ("naïve", "na-ve"),
+        ('a"b', "a-b"),
+        ("$name", "name"),
+    ],
+)
+def test_an_odd_name_is_refused_with_a_better_one(folder: Path, name: str, better: str) -> None:
+    result = make("--", name)
+    assert result.exit_code == 2
+    assert f"such as {better}." in result.output
+    assert list(folder.iterdir()) == []
+    assert make(better).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("origin", "wanted"),
+    [
+        (None, ["linqbot>="]),
+        ({"url": "file:///src/linq%20bot", "dir_info": {"editable": True}}, ["linqbot"]),
+        (
+            {"url": "https://example.com/linqbot.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}},
+            ["linqbot @ git+https://example.com/linqbot.git@abc"],
+        ),
+        ({"url": "file:///dist/linqbot-0.1.0.whl", "archive_info": {}}, ["linqbot @ file:///dist/linqbot-0.1.0.whl"]),
+    ],
+)
+def test_it_asks_for_the_linqbot_it_was_made_by(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, origin: Any, wanted: list[str]
+) -> None:
+    class Ours:
+        version = "0.1.0"
+
+        def read_text(self, name: str) -> str | None:
+            assert name == "direct_url.json"
+            return origin and json.dumps(origin)
+
+    monkeypatch.setattr("importlib.metadata.distribution", lambda _: Ours())
+    make("mybot")
+    project = tomllib.loads((folder / "mybot" / "pyproject.toml").read_text())
+    (asked,) = project["project"]["dependencies"]
+    assert asked.startswith(wanted[0])
+    sources = project["tool"]["uv"].get("sources")
+    assert sources == ({"linqbot": {"path": "/src/linq bot", "editable": True}} if wanted == ["linqbot"] else None)

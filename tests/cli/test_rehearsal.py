@@ -1,0 +1,165 @@
+"""What `dev` tells the author of a bot: who blocks the loop, each traceback once, and nothing when all is well."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+from emulated import replies, text
+
+from linqbot.bot import handlers
+from linqbot.cli import rehearsal
+from linqbot.cli.logs import _Once
+
+BOT = """
+import time
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot()
+
+
+def nap() -> None:
+    time.sleep(0.6)
+
+
+@bot.on_message("slow")
+async def slow(message: MessageReceived, ctx: Context) -> None:
+    nap()
+    await ctx.reply("late")
+
+
+@bot.on_message("boom")
+async def boom(message: MessageReceived, ctx: Context) -> None:
+    raise ValueError("again")
+
+
+@bot.on_message
+def fast(message: MessageReceived, ctx: Context) -> str:
+    time.sleep(0.5)
+    return "fast"
+"""
+
+
+def warnings(said: str, event: str) -> list[dict[str, Any]]:
+    rows = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    return [row for row in rows if row.get("event") == event]
+
+
+def test_dev_says_little_names_who_blocks_the_loop_and_shows_a_traceback_once(
+    tmp_path: Path, command: Callable[..., Any], port: int
+) -> None:
+    (tmp_path / "bot.py").write_text(BOT)
+    page = f"http://127.0.0.1:{port}"
+    dev = command("dev", "bot.py", "--port", str(port), LINQBOT_LOG_FORMAT="json")
+    dev.until(lambda: f"Text your bot: {page}" in dev.said())
+    assert dev.said().split() == ["Text", "your", "bot:", page]
+    text(page, "fast")
+    text(page, "slow")
+    dev.until(lambda: replies(page) == ["fast", "late"])
+    (blocked,) = dev.until(lambda: warnings(dev.said(), "loop.blocked"))
+    assert (blocked["handler"], blocked["at"]) == ("bot:slow", "bot.py:9")
+    assert "def instead of async def" in blocked["to_mend_it"]
+    text(page, "boom")
+    dev.until(lambda: len(warnings(dev.said(), "turn.failed")) == 2)
+    first, second = warnings(dev.said(), "turn.failed")
+    assert "ValueError: again" in first["exception"]
+    assert "exception" not in second
+    assert second["traceback"] == "as before"
+    assert dev.stop() == 0
+
+
+def test_for_programs_dev_says_on_one_line_where_it_is(tmp_path: Path, command: Callable[..., Any], port: int) -> None:
+    (tmp_path / "bot.py").write_text(BOT)
+    dev = command("dev", "bot.py", "--port", str(port), "--json")
+    dev.until(lambda: "\n" in dev.said())
+    started = json.loads(dev.said())
+    assert (started["bot"], started["phone"], started["reloaded"]) == ("bot.py", f"http://127.0.0.1:{port}", False)
+    (tmp_path / "bot.py").write_text(BOT + "1 / 0\n")
+    dev.until(lambda: dev.said().count("\n") == 2)
+    assert json.loads(dev.said().splitlines()[1])["error"]["code"] == "LQB5002"
+    (tmp_path / "bot.py").write_text(BOT)
+    dev.until(lambda: dev.said().count("\n") == 3)
+    assert json.loads(dev.said().splitlines()[2])["reloaded"] is True
+    assert dev.stop() == 0
+
+
+def test_serve_and_emulator_say_on_one_line_where_they_are(tmp_path: Path, command: Callable[..., Any]) -> None:
+    (tmp_path / "bot.py").write_text(BOT)
+    emulator = command("emulator", "--port", "0", "--json")
+    emulator.until(lambda: "\n" in emulator.said())
+    linq = json.loads(emulator.said())
+    environ = {
+        "LINQ_API_V3_API_KEY": "token",
+        "LINQ_API_V3_BASE_URL": linq["api"],
+        "LINQ_WEBHOOK_SECRET": "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=",
+    }
+    bot = command("serve", "bot.py", "--port", "0", "--json", **environ)
+    bot.until(lambda: "\n" in bot.said())
+    first = json.loads(bot.said().splitlines()[0])
+    assert first["bot"] == "bot.py"
+    bot.until(lambda: httpx.get(first["webhook"].replace("webhooks/linq", "readyz")).status_code == 200)
+    assert bot.stop() == 0
+    assert all(json.loads(line) for line in bot.said().splitlines())
+    assert emulator.stop() == 0
+
+
+def frame(file: str, name: str, line: int = 1) -> traceback.FrameSummary:
+    return traceback.FrameSummary(file, line, name)
+
+
+OURS = frame(handlers.__file__, "call")
+INSTALLED = frame(traceback.__file__, "wait")
+
+
+@pytest.mark.parametrize(
+    ("frames", "wanted"),
+    [
+        ([OURS, INSTALLED], None),
+        ([frame("<frozen runpy>", "main"), OURS], None),
+        ([OURS, frame("/bots/bot.py", "slow", 5)], ("bot:slow", "bot.py:5")),
+        ([OURS, frame("/bots/bot.py", "slow", 5), INSTALLED], ("bot:slow", "bot.py:5")),
+        (
+            [frame("/bots/wrap.py", "around"), OURS, frame("/bots/bot.py", "slow", 5), frame("/bots/db.py", "ask", 7)],
+            ("bot:slow", "db.py:7"),
+        ),
+        ([frame("/bots/bot.py", "on_start", 3)], ("bot:on_start", "bot.py:3")),
+    ],
+)
+def test_who_blocks_is_the_authors_function_that_linqbot_called(
+    frames: list[traceback.FrameSummary], wanted: tuple[str, str] | None
+) -> None:
+    assert rehearsal.culprit(traceback.StackSummary.from_list(frames)) == wanted
+
+
+@pytest.mark.anyio
+async def test_a_loop_that_runs_is_not_accused(capsys: pytest.CaptureFixture[str]) -> None:
+    structlog.configure(processors=[structlog.processors.JSONRenderer()])
+    try:
+        with rehearsal.watching(asyncio.get_running_loop(), blocked_s=30):
+            await asyncio.sleep(0.3)
+        assert "loop.blocked" not in capsys.readouterr().out
+    finally:
+        structlog.reset_defaults()
+
+
+def test_another_error_or_another_place_is_shown_again() -> None:
+    once = _Once()
+
+    def raised(kind: type[Exception]) -> Exception:
+        with pytest.raises(kind) as caught:
+            raise kind
+        return caught.value
+
+    def shown(error: Exception) -> bool:
+        return "exc_info" in once(None, "warning", {"event": "turn.failed", "exc_info": error})
+
+    assert [shown(raised(ValueError)) for _ in range(2)] == [True, False]
+    assert shown(raised(KeyError))
+    assert not shown(raised(KeyError))
