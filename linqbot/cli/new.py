@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import keyword
 import re
 import shlex
 import shutil
 import string
+import sys
 import textwrap
 from collections.abc import Iterator
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -22,8 +23,15 @@ import click
 from linqbot.cli.beside import json_option
 from linqbot.errors import ConfigError
 
-RENAMED: Final = {"env.example": ".env.example", "gitignore": ".gitignore", "dockerignore": ".dockerignore"}
-"""Templates whose own names would mean something to git, or to what builds our wheel."""
+PLACES: Final = {
+    "env.example": ".env.example",
+    "gitignore": ".gitignore",
+    "dockerignore": ".dockerignore",
+    "plugin.py": "$module/__init__.py",
+    "py.typed": "$module/py.typed",
+    "test_plugin.py": "tests/test_plugin.py",
+}
+"""Where a template goes whose name here is not its name there: a dot would mean something to git."""
 
 TAKEN: Final = {"bot", "linqbot", "mypy", "pytest", "test", "tests"}
 """Names of what a bot imports, or of its own files."""
@@ -31,37 +39,48 @@ TAKEN: Final = {"bot", "linqbot", "mypy", "pytest", "test", "tests"}
 
 @click.command("new")
 @click.argument("name")
+@click.option("--plugin", is_flag=True, help="Make a plugin for bots instead: a package, its tests, README.")
 @json_option
-def command(*, name: str, as_json: bool) -> None:
+def command(*, name: str, plugin: bool, as_json: bool) -> None:
     """Make a folder NAME with a bot to begin with: its tests, settings, Dockerfile, README.
 
     Its tests pass and its types hold as it is. NAME may be a path; the last part names the bot.
     """
     folder = Path(name)
-    named = _named(folder)
+    named = _named(folder, plugin=plugin)
     _refuse_if_not_empty(folder)
-    made = list(_written(folder, "bot", {"name": named} | _requirement()))
-    made.append(_settings_file(folder))
-    steps = _next_steps(folder)
+    module = _module(named)
+    words = {"name": named, "image": named.lower(), "module": module, "short": module.removeprefix("linqbot_")}
+    made = list(_written(folder, "plugin" if plugin else "bot", words | _requirement()))
+    if not plugin:
+        made.append(_settings_file(folder))
+    steps = _next_steps(folder, plugin=plugin)
     if as_json:
         click.echo(json.dumps({"folder": str(folder), "files": sorted(made), "next": steps}, indent=1))
         return
-    click.echo(f"{named} has a bot, its tests and its settings. Next:\n")
+    click.echo(f"{named} has {'a plugin and its tests' if plugin else 'a bot, its tests and its settings'}. Next:\n")
     for step in steps:
         click.echo(f"  {click.style(step, bold=True)}")
 
 
-def _named(folder: Path) -> str:
-    """The name of what is made, which a distribution may have."""
+def _named(folder: Path, *, plugin: bool) -> str:
+    """The name of what is made, which a distribution may have, and a plugin's module."""
     name = folder.resolve().name
-    if re.fullmatch(r"[A-Za-z]([A-Za-z0-9._-]*[A-Za-z0-9])?", name) and name.lower() not in TAKEN:
+    taken = TAKEN | (sys.stdlib_module_names | frozenset(keyword.kwlist) if plugin else frozenset())
+    is_taken = name.lower() in TAKEN or _module(name) in taken
+    if re.fullmatch(r"[A-Za-z]([A-Za-z0-9._-]*[A-Za-z0-9])?", name) and not is_taken:
         return name
-    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-0123456789")
-    better = f"{plain}-bot" if plain in TAKEN else plain or "mybot"
-    why = "is taken" if name.lower() in TAKEN else "cannot name a Python project"
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-0123456789") or "my"
+    is_plain = plain != "my" and _module(plain) not in taken
+    better = plain if is_plain else f"linqbot-{plain}" if plugin else f"{plain}-bot"
+    why = "is taken" if is_taken else "cannot name a Python project"
     raise click.UsageError(
         f"{name!r} {why}. Use letters, digits and dashes, beginning with a letter, such as {better}."
     )
+
+
+def _module(name: str) -> str:
+    return re.sub(r"[-.]+", "_", name).lower()
 
 
 def _refuse_if_not_empty(folder: Path) -> None:
@@ -75,20 +94,13 @@ def _refuse_if_not_empty(folder: Path) -> None:
 
 
 def _written(folder: Path, template: str, words: dict[str, str]) -> Iterator[str]:
-    for path, source in _templates(files("linqbot.cli") / "templates" / template, ""):
-        target = folder / string.Template(path).substitute(words)
+    for source in (files("linqbot.cli") / "templates" / template).iterdir():
+        own = source.name.removesuffix(".tmpl")
+        place = string.Template(PLACES.get(own, own)).substitute(words)
+        target = folder / place
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(string.Template(source.read_text("utf-8")).substitute(words), "utf-8")
-        yield target.relative_to(folder).as_posix()
-
-
-def _templates(folder: Traversable, below: str) -> Iterator[tuple[str, Traversable]]:
-    for entry in sorted(folder.iterdir(), key=lambda each: each.name):
-        if entry.is_dir():
-            yield from _templates(entry, f"{below}{entry.name}/")
-        elif entry.name.endswith(".tmpl"):
-            name = entry.name.removesuffix(".tmpl")
-            yield below + RENAMED.get(name, name), entry
+        yield place
 
 
 def _settings_file(folder: Path) -> str:
@@ -107,7 +119,7 @@ def _settings_file(folder: Path) -> str:
         default = list(field.default) if isinstance(field.default, tuple) else field.default
         lines += ["", *textwrap.wrap(told, 98, initial_indent="# ", subsequent_indent="# ")]
         # JSON writes numbers, strings, lists and truths as TOML does; nothing is all that TOML does not know.
-        lines.append(f"# {name} is not set." if default is None else f"# {name} = {json.dumps(default)}")
+        lines.append(f"# {name} is not set." if default is None else f"# {name} = {json.dumps(default, default=str)}")
     (folder / "linqbot.toml").write_text("\n".join(lines) + "\n", "utf-8")
     return "linqbot.toml"
 
@@ -126,8 +138,9 @@ def _requirement() -> dict[str, str]:
     return {"requirement": json.dumps(f"linqbot @ {url}" if url else f"linqbot>={ours.version}"), "sources": ""}
 
 
-def _next_steps(folder: Path) -> list[str]:
+def _next_steps(folder: Path, *, plugin: bool) -> list[str]:
     run = "uv run " if shutil.which("uv") else ""
-    first = [] if folder.resolve() == Path.cwd() else [f"cd {shlex.quote(str(folder))}"]
-    test = "uv run pytest" if run else "pip install pytest && pytest"
-    return [*first, f"{run}linqbot dev bot.py", test]
+    steps = [] if folder.resolve() == Path.cwd() else [f"cd {shlex.quote(str(folder))}"]
+    if plugin:
+        return [*steps, f"{run}pytest" if run else "pip install -e . pytest && pytest", f"{run}linqbot plugins list"]
+    return [*steps, f"{run}linqbot dev bot.py", f"{run}pytest" if run else "pip install pytest && pytest"]

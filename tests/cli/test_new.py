@@ -127,7 +127,7 @@ def test_nothing_is_overwritten(folder: Path, holds: str) -> None:
         ("My Bot", "my-bot"),
         ("pytest", "pytest-bot"),
         ("LinqBot", "linqbot-bot"),
-        ("1", "mybot"),
+        ("1", "my-bot"),
         ("bot;rm", "bot-rm"),
         ("-x", "x"),
         ("ends-", "ends"),
