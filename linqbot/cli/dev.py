@@ -91,7 +91,7 @@ class _Bot:
             "LINQBOT_LOG_TRACEBACKS": "1",
         }
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "linqbot.cli.rehearsal", self.file, *(["--json"] if self.as_json else []), env=environ
+            sys.executable, "-m", "linqbot.cli.dev_bot", self.file, *(["--json"] if self.as_json else []), env=environ
         )
 
     async def stop(self) -> None:

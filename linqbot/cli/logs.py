@@ -12,13 +12,13 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 
-def configure(level: str, style: str, *, rehearsing: bool = False) -> None:
+def configure(level: str, style: str, *, for_author: bool = False) -> None:
     """Set structlog up, and route the standard library's loggers the same way.
 
     Args:
         level: `debug`, `info`, `warning` or `error`.
         style: `json`, `console`, or `auto`: console when standard error is a terminal.
-        rehearsing: For the terminal of a bot's author: not a word of starts and stops, each traceback once.
+        for_author: It is the terminal of whoever writes the bot: not a word of starts and stops, each traceback once.
     """
     is_console = style == "console" or (style == "auto" and sys.stderr.isatty())
     shared: list[Any] = [
@@ -26,7 +26,7 @@ def configure(level: str, style: str, *, rehearsing: bool = False) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if is_console else "iso", utc=not is_console),
     ]
-    if rehearsing:
+    if for_author:
         shared += [_without_starts, _Once()]
     last: list[Any] = (
         [

@@ -48,6 +48,26 @@ def test_its_tests_pass_its_types_hold_and_its_style_is_clean(folder: Path) -> N
     run(made, "ruff", "format", "--isolated", "--no-cache", "--check", "--line-length", "120", ".")
 
 
+def test_a_plugins_tests_pass_its_types_hold_and_linqbot_finds_it(folder: Path) -> None:
+    result = make("--plugin", "linqbot-Quiet.hours", "--json")
+    assert result.exit_code == 0
+    made = folder / "linqbot-Quiet.hours"
+    project = tomllib.loads((made / "pyproject.toml").read_text())
+    assert project["project"]["entry-points"]["linqbot"] == {"quiet_hours": "linqbot_quiet_hours:Plugin"}
+    # What an installer writes, without one: a test needs no network.
+    installed = made / "linqbot_quiet_hours-0.1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: linqbot-quiet-hours\nVersion: 0.1.0\n")
+    (installed / "entry_points.txt").write_text("[linqbot]\nquiet_hours = linqbot_quiet_hours:Plugin\n")
+    assert "2 passed" in run(made, "pytest", "-p", "no:cacheprovider")
+    assert "Success" in run(made, "mypy", "--strict", "--cache-dir", os.devnull)
+    run(made, "ruff", "check", "--isolated", "--no-cache", ".")
+    run(made, "ruff", "format", "--isolated", "--no-cache", "--check", "--line-length", "120", ".")
+    rows = {row["name"]: row for row in json.loads(run(made, "linqbot", "plugins", "list", "--json"))}
+    assert rows["quiet_hours"]["status"] == "active"
+    assert rows["quiet_hours"]["distribution"] == "linqbot-quiet-hours"
+
+
 def test_it_leaves_nothing_unfilled_and_no_secret_to_git_or_docker(folder: Path) -> None:
     result = make("my-bot", "--json")
     told = json.loads(result.stdout)
@@ -142,6 +162,17 @@ def test_an_odd_name_is_refused_with_a_better_one(folder: Path, name: str, bette
     assert f"such as {better}." in result.output
     assert list(folder.iterdir()) == []
     assert make(better).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "better"), [("json", "linqbot-json"), ("class", "linqbot-class"), ("bot", "linqbot-bot")]
+)
+def test_a_plugin_hides_no_module_of_pythons(folder: Path, name: str, better: str) -> None:
+    result = make("--plugin", name)
+    assert result.exit_code == 2
+    assert f"{name!r} is taken" in result.output
+    assert f"such as {better}." in result.output
+    assert make(name if name != "bot" else better).exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import structlog
 from emulated import replies, text
 
 from linqbot.bot import handlers
-from linqbot.cli import rehearsal
+from linqbot.cli import dev_bot
 from linqbot.cli.logs import _Once
 
 BOT = """
@@ -135,14 +135,14 @@ INSTALLED = frame(traceback.__file__, "wait")
 def test_who_blocks_is_the_authors_function_that_linqbot_called(
     frames: list[traceback.FrameSummary], wanted: tuple[str, str] | None
 ) -> None:
-    assert rehearsal.culprit(traceback.StackSummary.from_list(frames)) == wanted
+    assert dev_bot.culprit(traceback.StackSummary.from_list(frames)) == wanted
 
 
 @pytest.mark.anyio
 async def test_a_loop_that_runs_is_not_accused(capsys: pytest.CaptureFixture[str]) -> None:
     structlog.configure(processors=[structlog.processors.JSONRenderer()])
     try:
-        with rehearsal.watching(asyncio.get_running_loop(), blocked_s=30):
+        with dev_bot.watching(asyncio.get_running_loop(), blocked_s=30):
             await asyncio.sleep(0.3)
         assert "loop.blocked" not in capsys.readouterr().out
     finally:
