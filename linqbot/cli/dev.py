@@ -53,7 +53,7 @@ def command(*, file: str, host: str, port: int, reload: bool, as_json: bool) -> 
         with tempfile.TemporaryDirectory(prefix="linqbot-dev-") as folder:
             asyncio.run(
                 _dev(
-                    _Bot(file, address, bot_port, Path(folder), as_json),
+                    _Bot(file, address, bot_port, Path(folder), as_json=as_json),
                     path.resolve().parent,
                     page,
                     host,
@@ -70,10 +70,10 @@ class _Bot:
     emulator: str
     port: int
     folder: Path
-    as_json: bool
     api_key: str = "dev_" + secrets.token_hex(12)
     webhook_secret: str = ""
     process: asyncio.subprocess.Process | None = None
+    as_json: bool = False
 
     @property
     def url(self) -> str:

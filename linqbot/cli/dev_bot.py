@@ -52,7 +52,7 @@ def _serve(file: str, *, as_json: bool) -> None:
     logs.configure(settings.log_level, "json" if as_json else settings.log_format, for_author=True)
     app = settings.create_app(load_bot(file))
     with http.listen(settings.host, settings.port) as bound:
-        http.run(_watched(app), bound)
+        http.run(_watched(app), bound, trusted_proxies=settings.trusted_proxies)
 
 
 def _watched(app: ASGIApp) -> ASGIApp:
