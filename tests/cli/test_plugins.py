@@ -234,7 +234,7 @@ def test_list_shows_a_required_plugin_that_cannot_be_loaded(site: Path, linqbot:
 def test_a_plugins_command_is_a_command(site: Path, linqbot: Callable[..., Result]) -> None:
     install(site, "good", GOOD, entry="Plugin")
     assert linqbot("greet").stdout == "hello\n"
-    assert "greet     Say hello." in linqbot("--help").stdout
+    assert "From plugins:\n  greet       Say hello." in linqbot("--help").stdout
     assert "Did you mean greet?" in linqbot("gret").output
     assert "There is no command greet" in linqbot("greet", LINQBOT_PLUGINS="").output
 
