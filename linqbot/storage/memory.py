@@ -20,7 +20,7 @@ from linqbot.storage.person import Person
 from linqbot.storage.slim import is_repeatable, without_texts
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
-from linqbot.storage.upkeep import Forgotten, Progress, Selection, Waiting, WaitingState
+from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting, WaitingState
 
 DAY_S = 24 * 3600.0
 
@@ -255,6 +255,12 @@ class MemoryStorage:
         claimed = self._claimed()
         found = [self._look(row, seq in claimed) for seq, row in self._rows.items() if meant.fits(row.delivery)]
         return found[:limit]
+
+    async def tally(self) -> Tally:
+        """How much waits and gave up; see `Upkeep.tally`."""
+        first = next(iter(self._rows.values()), None)
+        oldest_at = None if first is None else first.delivery.received_at
+        return Tally(len(self._rows), oldest_at, sum(kept.letter is not None for kept in self._dead.values()))
 
     async def dead_letters(
         self,

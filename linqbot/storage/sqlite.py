@@ -42,7 +42,7 @@ from linqbot.storage.sqlite_ops import (
 )
 from linqbot.storage.sqlite_writer import Writer
 from linqbot.storage.timers import Timer
-from linqbot.storage.upkeep import Forgotten, Progress, Selection, Waiting
+from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
 
 T = TypeVar("T")
 
@@ -238,6 +238,11 @@ class SQLiteStorage:
         return await self._read(
             lambda db: looks.waiting(db, now, delivery_id=delivery_id, lane=lane, event_type=type, limit=limit)
         )
+
+    async def tally(self) -> Tally:
+        """How much waits and gave up; see `Upkeep.tally`."""
+        waiting = await self.depth()
+        return Tally(waiting, *await self._read(looks.oldest_and_dead))
 
     async def dead_letters(
         self,

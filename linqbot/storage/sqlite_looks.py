@@ -28,6 +28,13 @@ def waiting(
     return [Waiting(*row) for row in db.execute(sql, (now, *values, limit))]
 
 
+def oldest_and_dead(db: sqlite3.Connection) -> tuple[float | None, int]:
+    """When the first delivery of the inbox was received, and how many dead letters there are."""
+    sql = "SELECT (SELECT received_at FROM delivery ORDER BY seq LIMIT 1), (SELECT count(*) FROM dead)"
+    oldest_at, dead = db.execute(sql).fetchone()
+    return oldest_at, dead
+
+
 def dead_letters(
     db: sqlite3.Connection,
     *,

@@ -45,6 +45,21 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """How much there is, told without reading what it is.
+
+    Attributes:
+        waiting: Deliveries in the inbox, those being handled included.
+        oldest_at: When the first of them was received, in Unix seconds; None when there is none.
+        dead: Dead letters.
+    """
+
+    waiting: int
+    oldest_at: float | None
+    dead: int
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Which deliveries are meant: those that fit everything given here.
 
@@ -102,6 +117,10 @@ class Upkeep(Protocol):
         limit: int = 100,
     ) -> list[Waiting]:
         """What is in the inbox, in the order it was accepted."""
+        ...
+
+    async def tally(self) -> Tally:
+        """How much waits, since when, and how much gave up: cheap enough to be asked every few seconds."""
         ...
 
     async def dead_letters(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Bury, Finish, Lease, Park, R
 from linqbot.storage.memory import MemoryStorage
 from linqbot.storage.outbox import EFFECTS_KEPT_S, Effect
 from linqbot.storage.sqlite import SQLiteStorage
-from linqbot.storage.upkeep import Selection, Waiting
+from linqbot.storage.upkeep import Selection, Tally, Waiting
 
 pytestmark = pytest.mark.anyio
 
@@ -76,6 +77,15 @@ async def test_what_waits_is_shown_in_order_with_its_state(
     ]
     clock.advance(30)
     assert (await storage.waiting(limit=1))[0].state == "ready"
+
+
+async def test_the_tally_counts_what_waits_and_what_gave_up(storage: Storage, delivery: MakeDelivery) -> None:
+    assert await storage.tally() == Tally(waiting=0, oldest_at=None, dead=0)
+    await bury(storage, delivery(), delivery())
+    await storage.put(replace(delivery("c:1"), received_at=NOON - 60))
+    await storage.put(delivery("c:2"))
+    await take_one(storage)
+    assert await storage.tally() == Tally(waiting=2, oldest_at=NOON - 60, dead=2)
 
 
 async def test_what_waits_is_found_by_id_lane_and_type(storage: Storage, delivery: MakeDelivery) -> None:
