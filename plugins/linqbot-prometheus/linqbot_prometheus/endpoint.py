@@ -1,0 +1,36 @@
+"""`GET /plugins/prometheus/metrics`: what Prometheus scrapes, in the format it asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from starlette.requests import Request
+from starlette.responses import Response
+
+from linqbot_prometheus.inbox import InboxCollector
+
+
+class Endpoint:
+    """Answers a scrape. Text and compression are made in a thread, so that handlers go on meanwhile."""
+
+    def __init__(self, registry: CollectorRegistry, inbox: InboxCollector) -> None:
+        self._registry = registry
+        self._inbox = inbox
+
+    async def scrape(self, request: Request) -> Response:
+        """The metrics, as OpenMetrics to whoever accepts it, else as Prometheus's own text."""
+        await self._inbox.look()
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        zipped = "gzip" in request.headers.get("accept-encoding", "")
+
+        def body() -> bytes:
+            text: bytes = encode(self._registry)
+            return gzip.compress(text, compresslevel=1, mtime=0) if zipped else text
+
+        headers = {"vary": "accept, accept-encoding"} | ({"content-encoding": "gzip"} if zipped else {})
+        return Response(
+            await asyncio.to_thread(body), media_type=None, headers={"content-type": content_type} | headers
+        )

@@ -1,0 +1,105 @@
+"""What moves the metrics: linqbot's observing hooks, one method each, in the order they happen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.metadata import version
+from typing import Final, get_args
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from starlette.routing import BaseRoute, Route
+
+from linqbot import hookimpl
+from linqbot.client.call import Answer, Call
+from linqbot.errors import LinqApiError
+from linqbot.events.delivery import Delivery
+from linqbot.hookspecs import End, Reason, Running
+from linqbot_prometheus.endpoint import Endpoint
+from linqbot_prometheus.inbox import InboxCollector
+from linqbot_prometheus.labels import Bounded, call_name, event_type
+from linqbot_prometheus.metrics import Metrics
+
+
+class Prometheus:
+    """Counts what one app does, and shows it at `/plugins/prometheus/metrics`.
+
+    Installed, it needs no further word. One given in code, `Bot(plugins=[Prometheus()])`, takes the installed one's place.
+
+    Attributes:
+        registry: Holds this app's metrics and no other's. Metrics of your own may join: `Counter(..., registry=)`.
+    """
+
+    name: Final = "prometheus"
+
+    def __init__(self) -> None:
+        self._metrics = Metrics(version=version("linqbot"), reasons=get_args(Reason))
+        self._handler = Bounded()
+        self._error = Bounded()
+        self._code = Bounded()
+        self._status = Bounded()
+        self._inbox: InboxCollector | None = None
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        return self._metrics.registry
+
+    @hookimpl
+    def register_routes(self, running: Running) -> Iterable[BaseRoute]:
+        if self._inbox is not None:
+            # The same object in a further app, as in test after test: its inbox is the one that is there.
+            self.registry.unregister(self._inbox)
+        self._inbox = InboxCollector(running.storage, running.clock)
+        self.registry.register(self._inbox)
+        return [Route("/metrics", Endpoint(self.registry, self._inbox).scrape, methods=["GET"])]
+
+    @hookimpl
+    def refused(self, reason: Reason) -> None:
+        self._metrics.refused.labels(reason).inc()
+
+    @hookimpl
+    def received(self, delivery: Delivery) -> None:
+        self._metrics.received.labels(event_type(delivery)).inc()
+
+    @hookimpl
+    def stored(self, delivery: Delivery, is_new: bool, took_s: float) -> None:
+        counted = self._metrics.stored if is_new else self._metrics.duplicate
+        counted.labels(event_type(delivery)).inc()
+        self._metrics.store_s.observe(took_s)
+
+    @hookimpl
+    def taken(self, delivery: Delivery, waited_s: float) -> None:
+        self._metrics.waiting_s.labels(event_type(delivery)).observe(waited_s)
+        self._metrics.busy.inc()
+
+    @hookimpl
+    def sent(
+        self, call: Call, answer: Answer | None, error: Exception | None, took_s: float, from_ledger: bool
+    ) -> None:
+        name = call_name(call)
+        if from_ledger:
+            self._metrics.remembered.labels(name).inc()
+            return
+        failed = error if isinstance(error, LinqApiError) else None
+        status = failed.status if failed else answer and answer.status
+        code = failed.code if failed else None
+        self._metrics.calls.labels(name, self._status(status), self._code(code)).inc()
+        self._metrics.call_s.labels(name).observe(took_s)
+
+    @hookimpl
+    def handled(self, delivery: Delivery, handler: str | None, took_s: float) -> None:
+        if handler is not None:
+            self._metrics.handler_s.labels(self._handler(handler), event_type(delivery)).observe(took_s)
+
+    @hookimpl
+    def failed(self, delivery: Delivery, handler: str | None, error: BaseException) -> None:
+        labels = (self._handler(handler), event_type(delivery), self._error(type(error).__qualname__))
+        self._metrics.failures.labels(*labels).inc()
+
+    @hookimpl
+    def finished(self, delivery: Delivery, outcome: End, took_s: float) -> None:
+        kind = event_type(delivery)
+        self._metrics.busy.dec()
+        self._metrics.turns.labels(kind, outcome).inc()
+        self._metrics.turn_s.labels(kind).observe(took_s)

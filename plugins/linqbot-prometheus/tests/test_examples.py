@@ -1,0 +1,97 @@
+"""What the dashboard, the alerts and the docs name is there, and the docs name all of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from linqbot_prometheus.inbox import InboxCollector
+from linqbot_prometheus.metrics import Metrics
+from prometheus_client import Metric, ProcessCollector
+
+from linqbot.clock import SystemClock
+from linqbot.hookspecs import End, Reason
+from linqbot.storage.memory import MemoryStorage
+
+ROOT = Path(__file__).parent.parent.parent.parent
+PLUGIN = files("linqbot_prometheus")
+SUFFIXES = {
+    "counter": ["_total"],
+    "gauge": [""],
+    "histogram": ["_bucket", "_count", "_sum"],
+    "info": ["_info"],
+}
+
+
+@pytest.fixture
+async def families() -> list[Metric]:
+    metrics = Metrics(version="1")
+    ProcessCollector(registry=metrics.registry)
+    inbox = InboxCollector(MemoryStorage(), SystemClock())
+    metrics.registry.register(inbox)
+    await inbox.look()
+    return list(metrics.registry.collect())
+
+
+def samples(families: list[Metric]) -> set[str]:
+    return {family.name + suffix for family in families for suffix in SUFFIXES[family.type]}
+
+
+def named(text: str) -> set[str]:
+    return set(re.findall(r"\b(?:linqbot|process)_[a-z_]+\b", text))
+
+
+@pytest.mark.anyio
+async def test_every_metric_of_the_dashboard_exists(families: list[Metric]) -> None:
+    board = json.loads((PLUGIN / "dashboard.json").read_text())
+    expressions = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
+    assert len(expressions) > 20
+    for expression in expressions:
+        assert named(expression), expression
+        assert named(expression) <= samples(families), expression
+
+
+@pytest.mark.anyio
+async def test_the_dashboard_shows_every_metric_and_no_panel_covers_another(families: list[Metric]) -> None:
+    board = json.loads((PLUGIN / "dashboard.json").read_text())
+    shown = named(json.dumps(board["panels"]))
+    for family in families:
+        if family.name.startswith("linqbot"):
+            assert shown & {family.name + suffix for suffix in SUFFIXES[family.type]}, family.name
+    taken: set[tuple[int, int]] = set()
+    for place in (panel["gridPos"] for panel in board["panels"]):
+        cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
+        assert not cells & taken
+        assert all(x < 24 for x, _ in cells)
+        taken |= cells
+
+
+@pytest.mark.anyio
+async def test_every_metric_and_label_of_the_alerts_exists(families: list[Metric]) -> None:
+    rules = (PLUGIN / "alerts.yml").read_text()
+    expressions = re.findall(r"expr: (?:\|\n((?: {10}.*\n)+)|(.+))", rules)
+    assert len(expressions) == rules.count("- alert:")
+    for expression in map("".join, expressions):
+        assert named(expression) <= samples(families), expression
+
+
+@pytest.mark.anyio
+async def test_the_table_of_the_docs_is_exact(families: list[Metric]) -> None:
+    text = (ROOT / "docs" / "plugins.md").read_text()
+    rows = re.findall(r"^\| `(linqbot\w+)` \| (\w+) \|", text, re.MULTILINE)
+    whole = {"counter": "_total", "info": "_info"}
+    ours = {(f.name + whole.get(f.type, ""), f.type) for f in families if f.name.startswith("linqbot")}
+    assert set(rows) == ours
+    assert len(rows) == len(ours)
+
+
+def test_the_docs_name_every_reason_and_every_end() -> None:
+    text = (ROOT / "docs" / "plugins.md").read_text()
+    for metric, values in (("linqbot_deliveries_refused_total", Reason), ("linqbot_turns_total", End)):
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{metric}`"))
+        what = row.rpartition(":")[2]
+        assert set(re.findall(r"`(\w+)`", what)) == set(get_args(values)), metric

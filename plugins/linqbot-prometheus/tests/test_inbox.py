@@ -1,0 +1,82 @@
+"""The gauges only the storage knows: read when scraped, together for all who scrape, and never waited for long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import linqbot_prometheus.inbox as inbox_module
+import pytest
+from linqbot_prometheus.inbox import InboxCollector
+
+from linqbot.clock import MovableClock
+from linqbot.errors import StorageUnavailable
+from linqbot.storage.backend import Storage
+from linqbot.storage.upkeep import Tally
+
+pytestmark = pytest.mark.anyio
+
+NOON = 1_800_000_000.0
+
+
+class Asked:
+    """A storage that is asked for its tally, and nothing else."""
+
+    def __init__(self, answer: Callable[[], Tally]) -> None:
+        self.answer = answer
+        self.times = 0
+        self.never = asyncio.Event()
+        self.hangs = False
+
+    async def tally(self) -> Tally:
+        self.times += 1
+        if self.hangs:
+            await self.never.wait()
+        await asyncio.sleep(0)
+        return self.answer()
+
+
+def collector(storage: Asked) -> InboxCollector:
+    return InboxCollector(cast("Storage", storage), MovableClock(NOON, frozen=True))
+
+
+def told(inbox: InboxCollector) -> dict[str, float]:
+    return {sample.name: sample.value for family in inbox.collect() for sample in family.samples}
+
+
+def unavailable() -> Any:
+    raise StorageUnavailable("The disk is away.")
+
+
+async def test_the_oldest_deliverys_age_is_told_in_seconds() -> None:
+    inbox = collector(Asked(lambda: Tally(3, NOON - 90, 2)))
+    await inbox.look()
+    assert told(inbox) == {
+        "linqbot_inbox_unread_total": 0,
+        "linqbot_inbox_deliveries": 3,
+        "linqbot_inbox_oldest_seconds": 90,
+        "linqbot_dead_letters": 2,
+    }
+
+
+async def test_many_who_scrape_at_once_ask_the_storage_once() -> None:
+    storage = Asked(lambda: Tally(0, None, 0))
+    inbox = collector(storage)
+    await asyncio.gather(*(inbox.look() for _ in range(20)))
+    assert storage.times == 1
+
+
+async def test_a_storage_that_cannot_answer_costs_a_scrape_its_gauges_only() -> None:
+    inbox = collector(Asked(unavailable))
+    await inbox.look()
+    assert told(inbox) == {"linqbot_inbox_unread_total": 1}
+
+
+async def test_a_storage_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox_module, "TIMEOUT_S", 0.01)
+    storage = Asked(lambda: Tally(0, None, 0))
+    storage.hangs = True
+    inbox = collector(storage)
+    await inbox.look()
+    assert told(inbox) == {"linqbot_inbox_unread_total": 1}

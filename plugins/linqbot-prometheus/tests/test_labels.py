@@ -1,0 +1,38 @@
+"""Labels are bounded: what strangers can name cannot make time series."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from linqbot_prometheus.labels import Bounded, call_name, event_type
+
+from linqbot.client.call import Call
+from linqbot.events.delivery import Delivery
+
+DELIVERY = Delivery("w.1", "c:1", "message.received", b"{}", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("delivery_id", "type_", "label"),
+    [
+        ("w.1", "message.received", "message.received"),
+        ("w.1", "message.invented", "other"),
+        ("w.1", "", "other"),
+        ("w.1", "linqbot.send", "other"),
+        ("i.send.1", "linqbot.send", "linqbot.send"),
+    ],
+)
+def test_only_linqs_types_and_our_own_are_labels(delivery_id: str, type_: str, label: str) -> None:
+    assert event_type(replace(DELIVERY, id=delivery_id, type=type_)) == label
+
+
+def test_a_call_no_endpoint_is_named_for_is_other() -> None:
+    call = Call("chats", "retrieve", "GET", "/v3/chats/1", "read")
+    assert call_name(call) == "chats.retrieve"
+    assert call_name(replace(call, verb="+14155550142")) == "other"
+
+
+def test_after_so_many_values_every_further_one_is_other() -> None:
+    label = Bounded(most=2)
+    assert [label(value) for value in (403, "b", 403, "c", "b", None)] == ["403", "b", "403", "other", "b", "none"]

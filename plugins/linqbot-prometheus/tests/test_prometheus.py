@@ -1,0 +1,153 @@
+"""What is counted, walked through the emulator: one app, asked for its metrics as Prometheus asks."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from linqbot_prometheus import Prometheus
+from prometheus_client import Counter
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+from served import ANN, Served, served
+
+from linqbot import Bot, Context, MessageReceived
+from linqbot.hookspecs import Reason
+
+pytestmark = pytest.mark.anyio
+
+METRICS = "/plugins/prometheus/metrics"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+SECRET_WORDS = "the kitchen is closed"
+
+
+def echo() -> Bot:
+    bot = Bot(read=False, typing=False, plugins=[Prometheus])
+
+    @bot.on_message("fail", attempts=1)
+    async def broken(message: MessageReceived, ctx: Context) -> None:
+        raise ValueError(SECRET_WORDS)
+
+    @bot.on_message
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(message.text)
+
+    return bot
+
+
+async def scraped(there: Served) -> dict[tuple[str, ...], float]:
+    """Every sample by its name and the values of its labels, in the order of their names; buckets left out."""
+    text = (await there.http.get(METRICS)).raise_for_status().text
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in parse_text(text)
+        for sample in family.samples
+        if "le" not in sample.labels
+    }
+
+
+async def test_a_turn_is_counted_at_every_step(tmp_path: Path) -> None:
+    async with served(echo(), tmp_path) as there:
+        chat = there.text("hello")
+        await there.quiet()
+        assert there.replies(chat) == ["hello"]
+        found = await scraped(there)
+    message = "message.received"
+    # Receipts no handler takes are turns, but no handler's time.
+    ((_, kind, handler),) = [key for key in found if key[0] == "linqbot_handler_seconds_count"]
+    assert kind == message
+    assert handler.endswith("answer")
+    for name, *labels in [
+        ("linqbot_deliveries_received_total", message),
+        ("linqbot_deliveries_stored_total", message),
+        ("linqbot_waiting_seconds_count", message),
+        ("linqbot_turns_total", message, "ack"),
+        ("linqbot_turn_seconds_count", message),
+        ("linqbot_handler_seconds_count", message, handler),
+        ("linqbot_api_calls_total", "chats.messages.send", "none", "202"),
+        ("linqbot_api_call_seconds_count", "chats.messages.send"),
+        # What the reply caused comes back and is counted too.
+        ("linqbot_turns_total", "message.delivered", "ack"),
+    ]:
+        assert found[name, *labels] == 1, (name, labels)
+    assert found["linqbot_store_seconds_count",] >= 4
+    assert found["linqbot_turns_busy",] == 0
+    assert found["linqbot_inbox_deliveries",] == found["linqbot_inbox_oldest_seconds",] == 0
+    assert found["linqbot_dead_letters",] == 0
+    assert found["process_resident_memory_bytes",] > 0
+
+
+async def test_what_goes_wrong_is_counted_by_its_class_and_linqs_number(tmp_path: Path) -> None:
+    async with served(echo(), tmp_path) as there:
+        there.text("fail")
+        await there.quiet()
+        there.text("STOP")
+        await there.quiet()
+        assert (await there.http.post("/webhooks/linq", content=b"{}")).status_code == 401
+        found = await scraped(there)
+    (failure,) = [key for key in found if key[0] == "linqbot_turn_failures_total"]
+    assert failure[1:3] == ("ValueError", "message.received")
+    assert failure[3].endswith("broken")
+    assert found["linqbot_turns_total", "message.received", "bury"] == 1
+    assert found["linqbot_dead_letters",] == 1
+    assert found["linqbot_api_calls_total", "chats.messages.send", "2024", "403"] == 1
+    refused = {key[1]: value for key, value in found.items() if key[0] == "linqbot_deliveries_refused_total"}
+    assert refused == dict.fromkeys(get_args(Reason), 0) | {"forged": 1}
+
+
+async def test_no_label_holds_what_a_person_is_or_says(tmp_path: Path) -> None:
+    async with served(echo(), tmp_path) as there:
+        chats = [there.text(text) for text in ("hello", "fail")]
+        await there.quiet()
+        text = (await there.http.get(METRICS)).text
+    for private in (*chats, ANN, "hello", SECRET_WORDS):
+        assert private not in text
+
+
+async def test_two_bots_in_one_process_count_apart(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    async with served(echo(), folders[0]) as one, served(echo(), folders[1]) as two:
+        for there, times in ((one, 1), (two, 2)):
+            for _ in range(times):
+                there.text("hello")
+            await there.quiet()
+        answered = [(await scraped(there))["linqbot_turns_total", "message.received", "ack"] for there in (one, two)]
+    assert answered == [1, 2]
+
+
+async def test_whoever_asks_for_openmetrics_gets_it_and_gzip_too(tmp_path: Path) -> None:
+    async with served(echo(), tmp_path) as there:
+        there.text("hello")
+        await there.quiet()
+        plain = await there.http.get(METRICS, headers={"accept-encoding": "identity"})
+        modern = await there.http.get(METRICS, headers={"accept": OPENMETRICS})
+        async with there.http.stream("GET", METRICS, headers={"accept-encoding": "gzip"}) as small:
+            raw = b"".join([chunk async for chunk in small.aiter_raw()])
+    assert plain.headers["content-type"].startswith("text/plain")
+    assert modern.headers["content-type"].startswith("application/openmetrics-text")
+    assert small.headers["content-encoding"] == "gzip"
+    assert b"linqbot_turns_total" in gzip.decompress(raw)
+    families = parse_openmetrics(modern.text)  # type: ignore[no-untyped-call]
+    names = {family.name for family in families}
+    assert {"linqbot", "linqbot_turns", "linqbot_store_seconds", "linqbot_inbox_unread"} <= names
+
+
+async def test_metrics_of_ones_own_join_the_apps(tmp_path: Path) -> None:
+    plugin = Prometheus()
+    orders = Counter("orders", "Orders taken.", registry=plugin.registry)
+    async with served(Bot(plugins=[plugin]), tmp_path) as there:
+        orders.inc()
+        assert (await scraped(there))["orders_total",] == 1
+
+
+async def test_one_plugin_may_be_in_one_app_after_another(tmp_path: Path) -> None:
+    bot = Bot(plugins=[Prometheus()])
+    for times in (1, 2):
+        async with served(bot, tmp_path) as there:
+            there.text("hello")
+            await there.quiet()
+            assert (await scraped(there))["linqbot_turns_total", "message.received", "ack"] == times
