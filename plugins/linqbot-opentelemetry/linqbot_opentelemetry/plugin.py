@@ -1,0 +1,169 @@
+"""The spans of one message: the webhook's, one for each of its turns, one for each call to Linq.
+
+They are one trace, also over a restart: the webhook's span goes into the delivery's carrier, as W3C traceparent, is
+stored with it, and every turn continues from there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final, Literal
+
+from opentelemetry import context, propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, TracerProvider
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from linqbot import hookimpl
+from linqbot.client.call import Answer, Call
+from linqbot.events.delivery import Delivery
+from linqbot.hookspecs import End, Reason, Running
+from linqbot_opentelemetry import attributes, provider
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
+
+ROUTE: Final = "/webhooks/linq"
+SCHEMA: Final = "https://opentelemetry.io/schemas/1.27.0"
+
+# W3C's in the inbox, whatever the proxies speak: another release, set up otherwise, may read it.
+_carrying: Final = TraceContextTextMapPropagator()
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    span: Span
+    token: Token[Context]
+
+
+class OpenTelemetry:
+    """Traces what one app does, once somebody has set a tracer provider; until then it does nothing.
+
+    Installed, it needs no further word. One given in code, `Bot(plugins=[OpenTelemetry(provider)])`, takes the installed
+    one's place.
+
+    Args:
+        tracer_provider: Whom spans go to. None is OpenTelemetry's global one; where nobody has set that when the app
+            starts, it is made from the standard OTEL_* variables, if these name an exporter or its endpoint.
+    """
+
+    name: Final = "opentelemetry"
+
+    def __init__(self, tracer_provider: TracerProvider | None = None) -> None:
+        self._given = tracer_provider
+        self._made: SdkTracerProvider | None = None
+        self._tracer: Tracer | None = None
+        self._linq: attributes.Attributes = {}
+        self._receiving: ContextVar[Span | None] = ContextVar("receiving", default=None)
+        self._turn: ContextVar[_Turn | None] = ContextVar("turn", default=None)
+
+    @hookimpl
+    def started(self, running: Running) -> None:
+        self._linq = attributes.of_server(running.client.base_url)
+        if self._given is None:
+            self._made = provider.set_from_environment()
+
+    @hookimpl
+    def received(self, delivery: Delivery, headers: Mapping[str, str], carrier: dict[str, str]) -> None:
+        if (tracer := self._found()) is None:
+            return
+        # Somebody may trace the ASGI server already: then its span is the request's, and ours is a part of it.
+        is_inside = trace.get_current_span().get_span_context().is_valid
+        span = tracer.start_span(
+            f"POST {ROUTE}",
+            context.get_current() if is_inside else propagate.extract(headers),
+            SpanKind.INTERNAL if is_inside else SpanKind.SERVER,
+            attributes.of_request(delivery, headers, ROUTE),
+        )
+        _carrying.inject(carrier, trace.set_span_in_context(span))
+        self._receiving.set(span)
+
+    @hookimpl
+    def stored(self, is_new: bool) -> None:
+        if (span := self._received()) is not None:
+            span.set_attributes({"http.response.status_code": 200, "linqbot.is_new": is_new})
+            span.end()
+
+    @hookimpl
+    def refused(self, reason: Reason) -> None:
+        # What was refused before it was received, forgeries above all, makes no span: anybody could fill the backend.
+        if (span := self._received()) is not None:
+            span.set_attributes({"http.response.status_code": 503, "error.type": "503", "linqbot.refused": reason})
+            span.set_status(StatusCode.ERROR, reason)
+            span.end()
+
+    @hookimpl
+    def taken(self, delivery: Delivery, carrier: Mapping[str, str], waited_s: float, attempts: int, run: int) -> None:
+        if (tracer := self._found()) is None:
+            return
+        told = attributes.of_delivery(delivery, "process")
+        told |= {"linqbot.waited_s": waited_s, "linqbot.attempts": attempts, "linqbot.run": run}
+        parent = _carrying.extract(carrier, Context())
+        span = tracer.start_span(f"process {attributes.destination(delivery)}", parent, SpanKind.CONSUMER, told)
+        self._turn.set(_Turn(span, context.attach(trace.set_span_in_context(span))))
+
+    @hookimpl
+    def sent(
+        self, call: Call, answer: Answer | None, error: Exception | None, took_s: float, from_ledger: bool
+    ) -> None:
+        if (tracer := self._found()) is None:
+            return
+        if from_ledger:
+            trace.get_current_span().add_event("linqbot.remembered", {"linqbot.call": call.name})
+            return
+        end = time.time_ns()
+        span = tracer.start_span(
+            attributes.call_name(call),
+            kind=SpanKind.CLIENT,
+            attributes=attributes.of_call(call) | self._linq,
+            start_time=end - int(took_s * 1e9),
+        )
+        span.set_attributes(attributes.of_answer(answer, error))
+        if error is not None:
+            span.set_status(StatusCode.ERROR, type(error).__qualname__)
+        span.end(end)
+
+    @hookimpl
+    def handled(self, handler: str | None) -> None:
+        if (turn := self._turn.get()) is not None and handler is not None:
+            turn.span.set_attribute("linqbot.handler", handler)
+
+    @hookimpl
+    def failed(self, handler: str | None, error: BaseException, outcome: Literal["retry", "park", "bury"]) -> None:
+        if (turn := self._turn.get()) is None:
+            return
+        if handler is not None:
+            turn.span.set_attribute("linqbot.handler", handler)
+        turn.span.set_attributes(attributes.of_error(error))
+        turn.span.set_status(StatusCode.ERROR, f"{type(error).__qualname__}: {outcome}")
+
+    @hookimpl
+    def finished(self, outcome: End) -> None:
+        if (turn := self._turn.get()) is None:
+            return
+        self._turn.set(None)
+        turn.span.set_attribute("linqbot.outcome", outcome)
+        if outcome == "bury":
+            turn.span.set_status(StatusCode.ERROR, outcome)
+        turn.span.end()
+        context.detach(turn.token)
+
+    @hookimpl
+    async def stopped(self) -> None:
+        if self._made is not None:
+            await provider.flush(self._made)
+
+    def _found(self) -> Tracer | None:
+        """Where spans go; None while nobody has set it, which may come late."""
+        if self._tracer is None and (self._given or provider.is_set()):
+            self._tracer = trace.get_tracer("linqbot", version("linqbot"), self._given, SCHEMA)
+        return self._tracer
+
+    def _received(self) -> Span | None:
+        span = self._receiving.get()
+        self._receiving.set(None)
+        return span

@@ -1,0 +1,284 @@
+"""What a trace tells, walked through the emulator: one message, one trace, from the webhook to the reply."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from linqbot_opentelemetry import OpenTelemetry
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+from served import ANN, LINE, served
+
+from linqbot import Bot, Context, MessageReceived
+from linqbot.events.delivery import Delivery
+from linqbot.worker.turn import Patience
+
+pytestmark = pytest.mark.anyio
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+PROXY = f"00-{TRACE}-b7ad6b7169203331-01"
+NOT_SAMPLED = f"00-{TRACE}-b7ad6b7169203331-00"
+SERVER = "POST /webhooks/linq"
+TURN = "process message.received"
+SEND = "POST /v3/chats/{chat_id}/messages"
+DELIVERY = Delivery("w.1", "c:1", "message.received", b"{}", 0.0)
+NOW = Patience(first_s=0, most_s=0)
+
+
+class Spans:
+    """Where spans go, and what went there."""
+
+    def __init__(self) -> None:
+        self._exporter = InMemorySpanExporter()
+        self.provider = TracerProvider()
+        self.provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+
+    def all(self) -> list[ReadableSpan]:
+        return list(self._exporter.get_finished_spans())
+
+    def of(self, trace_id: int) -> list[ReadableSpan]:
+        return [span for span in self.all() if span.context.trace_id == trace_id]
+
+    def named(self, name: str) -> list[ReadableSpan]:
+        return [span for span in self.all() if span.name == name]
+
+    def one(self, name: str) -> ReadableSpan:
+        (span,) = self.named(name)
+        return span
+
+
+@pytest.fixture
+def spans() -> Iterator[Spans]:
+    made = Spans()
+    yield made
+    made.provider.shutdown()
+
+
+def bot_of(spans: Spans) -> Bot:
+    return Bot(read=False, typing=False, max_age_s=None, plugins=[OpenTelemetry(spans.provider)])
+
+
+def echo(spans: Spans) -> Bot:
+    bot = bot_of(spans)
+
+    @bot.on_message
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(message.text)
+
+    return bot
+
+
+def is_child(span: ReadableSpan, parent: ReadableSpan) -> bool:
+    return span.parent is not None and span.parent.span_id == parent.context.span_id
+
+
+async def test_a_message_is_one_trace_from_the_webhook_to_the_reply(spans: Spans, tmp_path: Path) -> None:
+    async with served(echo(spans), tmp_path) as there:
+        chat = there.text("hello")
+        await there.quiet()
+        base_port = int(there.emulator.public_url.rpartition(":")[2])
+    turn, call = spans.one(TURN), spans.one(SEND)
+    (webhook,) = [span for span in spans.named(SERVER) if is_child(turn, span)]
+    assert webhook.parent is None
+    assert is_child(call, turn)
+    assert {span.context.trace_id for span in (webhook, turn, call)} == {webhook.context.trace_id}
+    assert [span.kind for span in (webhook, turn, call)] == [SpanKind.SERVER, SpanKind.CONSUMER, SpanKind.CLIENT]
+    assert webhook.attributes is not None
+    assert turn.attributes is not None
+    assert call.attributes is not None
+    assert webhook.attributes["http.route"] == "/webhooks/linq"
+    assert webhook.attributes["http.response.status_code"] == 200
+    event_id = webhook.attributes["messaging.message.id"]
+    assert {
+        "messaging.system": "linq",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": "message.received",
+        "messaging.message.id": event_id,
+        "messaging.message.conversation_id": chat,
+        "linqbot.attempts": 0,
+        "linqbot.outcome": "ack",
+    }.items() <= dict(turn.attributes).items()
+    assert str(turn.attributes["linqbot.handler"]).endswith("answer")
+    assert {
+        "http.request.method": "POST",
+        "http.response.status_code": 202,
+        "url.template": "/v3/chats/{chat_id}/messages",
+        "server.address": "127.0.0.1",
+        "server.port": base_port,
+        "linqbot.call": "chats.messages.send",
+    }.items() <= dict(call.attributes).items()
+    assert turn.start_time is not None
+    assert turn.end_time is not None
+    assert call.start_time is not None
+    assert call.end_time is not None
+    assert turn.start_time <= call.start_time <= call.end_time <= turn.end_time
+
+
+async def test_a_trace_that_a_proxy_began_goes_on(spans: Spans, tmp_path: Path) -> None:
+    async with served(echo(spans), tmp_path) as there:
+        there.headers.update({"traceparent": PROXY, "tracestate": "proxy=1"})
+        there.text("hello")
+        await there.quiet()
+    for span in (spans.one(TURN), spans.one(SEND)):
+        assert span.context.trace_id == int(TRACE, 16)
+        assert span.context.trace_state.get("proxy") == "1"
+
+
+async def test_what_the_proxy_does_not_sample_is_not_sampled(spans: Spans, tmp_path: Path) -> None:
+    async with served(echo(spans), tmp_path) as there:
+        there.headers["traceparent"] = NOT_SAMPLED
+        chat = there.text("hello")
+        await there.quiet()
+        assert there.replies(chat) == ["hello"]
+    assert spans.all() == []
+
+
+async def test_a_turn_that_runs_again_is_another_span_of_the_same_trace(spans: Spans, tmp_path: Path) -> None:
+    bot = bot_of(spans)
+    runs: list[str] = []
+
+    @bot.on_message
+    async def flaky(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("one")
+        runs.append(message.text)
+        if len(runs) == 1:
+            raise ValueError(f"{message.text} is too much")
+        await ctx.reply("two")
+
+    async with served(bot, tmp_path, patience=NOW) as there:
+        chat = there.text("hello")
+        await there.quiet()
+        assert there.replies(chat) == ["one", "two"]
+    failed, done = spans.named(TURN)
+    (webhook,) = [span for span in spans.named(SERVER) if is_child(done, span)]
+    assert is_child(failed, webhook)
+    assert failed.attributes is not None
+    assert done.attributes is not None
+    assert failed.status.status_code is StatusCode.ERROR
+    assert (failed.attributes["error.type"], failed.attributes["linqbot.outcome"]) == ("ValueError", "retry")
+    assert (done.attributes["linqbot.attempts"], done.attributes["linqbot.outcome"]) == (1, "ack")
+    # What the first run sent is not sent again, and the second run's span says so.
+    first, second = spans.named(SEND)
+    assert (is_child(first, failed), is_child(second, done)) == (True, True)
+    assert [event.name for event in done.events] == ["linqbot.remembered"]
+
+
+async def test_a_trace_goes_on_after_a_restart(spans: Spans, tmp_path: Path) -> None:
+    begun, go = asyncio.Event(), asyncio.Event()
+    bot = bot_of(spans)
+
+    @bot.on_message
+    async def slow(message: MessageReceived, ctx: Context) -> None:
+        begun.set()
+        await go.wait()
+
+    async with served(bot, tmp_path, drain_s=0) as there:
+        there.headers["traceparent"] = PROXY
+        there.text("hello")
+        await begun.wait()
+    interrupted = spans.one(TURN)
+    assert interrupted.attributes is not None
+    assert interrupted.attributes["linqbot.outcome"] == "park"
+    go.set()
+    async with served(bot, tmp_path) as there:
+        async with asyncio.timeout(20):
+            while await there.storage.depth():
+                await asyncio.sleep(0)
+    _, done = spans.named(TURN)
+    assert done.context.trace_id == interrupted.context.trace_id == int(TRACE, 16)
+    assert done.parent == interrupted.parent
+
+
+async def test_a_refused_call_is_an_error_with_linqs_number_and_the_turn_is_none(spans: Spans, tmp_path: Path) -> None:
+    async with served(echo(spans), tmp_path) as there:
+        there.text("STOP")
+        await there.quiet()
+    call, turn = spans.one(SEND), spans.one(TURN)
+    assert call.attributes is not None
+    assert call.status.status_code is StatusCode.ERROR
+    assert {"error.type": "403", "linqbot.linq.code": 2024}.items() <= dict(call.attributes).items()
+    assert turn.status.status_code is StatusCode.UNSET
+
+
+async def test_a_span_says_nothing_a_person_is_or_says(spans: Spans, tmp_path: Path) -> None:
+    bot = bot_of(spans)
+
+    @bot.on_message("fail", attempts=2)
+    async def broken(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("a secret reply")
+        raise ValueError(f"{message.actor} wrote {message.text}")
+
+    @bot.on_message
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        await ctx.client.capability.check_i_message(address=message.actor or "")
+        await ctx.client.phone_numbers.get_reputation_audit("1", phone_number=LINE)
+
+    async with served(bot, tmp_path, patience=NOW) as there:
+        for text in ("fail", "hello"):
+            there.text(text)
+        await there.quiet()
+        (letter,) = await there.storage.dead_letters()
+        keys = [effect.key for effect in await there.storage.effects(letter.delivery.id)]
+    told = "".join(span.to_json() for span in spans.all())
+    assert "ValueError" in told
+    assert keys
+    for private in (ANN, ANN[1:], LINE[1:], "a secret reply", "wrote", *keys):
+        assert private not in told
+
+
+async def test_a_forgery_makes_no_span(spans: Spans, tmp_path: Path) -> None:
+    async with served(echo(spans), tmp_path) as there:
+        assert (await there.http.post("/webhooks/linq", content=b"{}")).status_code == 401
+    assert spans.all() == []
+
+
+async def test_spans_of_the_handler_stand_between_turn_and_call(spans: Spans, tmp_path: Path) -> None:
+    bot = bot_of(spans)
+
+    @bot.on_message
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        with spans.provider.get_tracer("mine").start_as_current_span("think"):
+            await ctx.reply(message.text)
+
+    async with served(bot, tmp_path) as there:
+        there.text("hello")
+        await there.quiet()
+    assert is_child(spans.one("think"), spans.one(TURN))
+    assert is_child(spans.one(SEND), spans.one("think"))
+
+
+def test_within_an_instrumented_server_the_webhook_is_a_part_of_its_span(spans: Spans) -> None:
+    plugin = OpenTelemetry(spans.provider)
+    with spans.provider.get_tracer("asgi").start_as_current_span("asgi", kind=SpanKind.SERVER):
+        plugin.received(DELIVERY, {"traceparent": PROXY}, {})
+        plugin.stored(is_new=True)
+    webhook = spans.one(SERVER)
+    assert webhook.kind is SpanKind.INTERNAL
+    assert is_child(webhook, spans.one("asgi"))
+
+
+def test_a_delivery_that_could_not_be_stored_is_an_error_of_the_server(spans: Spans) -> None:
+    plugin = OpenTelemetry(spans.provider)
+    plugin.received(DELIVERY, {}, {})
+    plugin.refused("unavailable")
+    webhook = spans.one(SERVER)
+    assert webhook.status.status_code is StatusCode.ERROR
+    assert webhook.attributes is not None
+    assert (webhook.attributes["linqbot.refused"], webhook.attributes["error.type"]) == ("unavailable", "503")
+
+
+def test_without_a_provider_nothing_is_traced_and_nothing_is_stored() -> None:
+    plugin = OpenTelemetry()
+    carrier: dict[str, str] = {}
+    plugin.received(DELIVERY, {"traceparent": PROXY}, carrier)
+    plugin.stored(is_new=True)
+    plugin.taken(DELIVERY, carrier, 0.0, 0, 0)
+    assert not trace.get_current_span().get_span_context().is_valid
+    plugin.finished("ack")
+    assert carrier == {}

@@ -1,0 +1,148 @@
+"""The SDK is set up from OTEL_* variables where nobody else has, and only there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from linqbot_opentelemetry import OpenTelemetry, provider
+from linqbot_opentelemetry.provider import set_from_environment
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from served import served
+
+from linqbot import Bot, Context, MessageReceived
+from linqbot.errors import ConfigError
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[TracerProvider]]:
+    """What was set as the global provider, which a process can do only once."""
+    providers: list[TracerProvider] = []
+    monkeypatch.setattr(trace, "set_tracer_provider", providers.append)
+    yield providers
+    for each in providers:
+        each.shutdown()
+
+
+def exporters(of: TracerProvider) -> list[Any]:
+    processors = of._active_span_processor._span_processors
+    return [type(processor.span_exporter) for processor in processors]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("environ", "kinds"),
+    [
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": NOWHERE}, [OTLPSpanExporter]),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": NOWHERE}, [OTLPSpanExporter]),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, [OTLPSpanExporter]),
+        ({"OTEL_TRACES_EXPORTER": "console"}, [ConsoleSpanExporter]),
+        ({"OTEL_TRACES_EXPORTER": "otlp, console"}, [OTLPSpanExporter, ConsoleSpanExporter]),
+    ],
+)
+def test_the_environment_names_the_exporters(
+    environ: dict[str, str], kinds: list[type], made: list[TracerProvider]
+) -> None:
+    set_from_environment(environ)
+    (sdk,) = made
+    assert exporters(sdk) == kinds
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{}, {"OTEL_SERVICE_NAME": "bot"}, {"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": NOWHERE}],
+)
+def test_without_an_exporter_nothing_is_set(environ: dict[str, str], made: list[TracerProvider]) -> None:
+    set_from_environment(environ)
+    assert made == []
+
+
+def test_a_provider_that_is_set_is_left_alone(made: list[TracerProvider], monkeypatch: pytest.MonkeyPatch) -> None:
+    somebodys = TracerProvider()
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: somebodys)
+    assert provider.is_set()
+    set_from_environment({"OTEL_TRACES_EXPORTER": "console"})
+    assert made == []
+
+
+def test_an_exporter_that_is_not_installed_is_named(made: list[TracerProvider]) -> None:
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": NOWHERE, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    with pytest.raises(ConfigError, match=r"otlp_proto_grpc is not installed\. Install"):
+        set_from_environment(environ)
+    assert made == []
+
+
+@pytest.mark.anyio
+async def test_a_missing_exporter_is_told_on_readyz_and_the_bot_serves_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "carrier_pigeon")
+    bot = Bot(read=False, typing=False, plugins=[OpenTelemetry()])
+
+    @bot.on_message
+    async def echo(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(message.text)
+
+    async with served(bot, tmp_path) as there:
+        told = (await there.http.get("/readyz")).raise_for_status().json()["plugins"]
+        chat = there.text("hello")
+        await there.quiet()
+        assert there.replies(chat) == ["hello"]
+    assert "the exporter carrier_pigeon is not installed. Install" in told["opentelemetry"]
+
+
+def test_a_missing_sdk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    with pytest.raises(ConfigError, match="opentelemetry-sdk is not installed"):
+        set_from_environment({"OTEL_TRACES_EXPORTER": "console"})
+
+
+class Stuck(SpanExporter):
+    """An exporter whose collector takes the connection and never answers."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.go_on = threading.Event()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.asked.set()
+        self.go_on.wait(60)
+        return SpanExportResult.SUCCESS
+
+
+@pytest.mark.anyio
+async def test_a_collector_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provider, "FLUSH_S", 0.05)
+    stuck, sdk = Stuck(), TracerProvider()
+    sdk.add_span_processor(BatchSpanProcessor(stuck))
+    sdk.get_tracer("bot").start_span("turn").end()
+    await provider.flush(sdk)
+    assert stuck.asked.is_set()
+    assert not stuck.go_on.is_set()
+    stuck.go_on.set()
+    sdk.shutdown()
+
+
+@pytest.mark.anyio
+async def test_the_last_spans_are_sent_before_the_end() -> None:
+    memory, sdk = InMemorySpanExporter(), TracerProvider()
+    sdk.add_span_processor(BatchSpanProcessor(memory, schedule_delay_millis=3_600_000))
+    sdk.get_tracer("bot").start_span("turn").end()
+    await provider.flush(sdk)
+    assert [span.name for span in memory.get_finished_spans()] == ["turn"]
+    sdk.shutdown()
+
+
+def test_importing_the_plugin_imports_no_sdk() -> None:
+    code = "import sys, linqbot_opentelemetry; sys.exit(any('opentelemetry.sdk' in name for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
