@@ -153,6 +153,7 @@ def linq_environ(api_port: int, database: Path) -> dict[str, str]:
         "LINQ_API_V3_BASE_URL": f"http://127.0.0.1:{api_port}/api/partner",
         "LINQ_WEBHOOK_SECRET": SECRET,
         "LINQBOT_STORAGE": f"sqlite:///{database}",
+        "LINQBOT_PLUGINS": "",  # whatever is installed has its own price
     }
 
 

@@ -1,4 +1,5 @@
-"""Writes docs/api/: a page for each noun of the client, from its docstrings, its signatures and its snippet.
+"""Writes docs/api/, a page for each noun of the client, from its docstrings, its signatures and its snippet; and
+docs/hooks.md, from the docstrings of the hook specs.
 
     python docs/generate.py
 
@@ -15,9 +16,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from linqbot import hookspecs
 from linqbot.client.client import Client
 from linqbot.client.endpoints import ENDPOINTS
 from linqbot.client.noun import Noun
+from linqbot.hookspecs import GROUP
 
 HERE = Path(__file__).parent
 SECTIONS = ("Args", "Returns", "Raises", "Source")
@@ -83,6 +86,22 @@ def entry(name: str, method: Callable[..., Any]) -> Iterator[str]:
     yield from (*prose(inspect.getdoc(method) or ""), "")
 
 
+def hooks() -> str:
+    """The page of all hooks: what each is for in a table, then each as its docstring tells it."""
+    specs = {name: spec for name, spec in vars(hookspecs).items() if hasattr(spec, f"{GROUP}_spec")}
+    adds = {name: spec for name, spec in specs.items() if name.startswith("register_")}
+    observes = {name: spec for name, spec in specs.items() if name not in adds}
+    _, _, rules = (inspect.getdoc(hookspecs) or "").partition("\n\n")
+    lines = ["# Hooks", "", "Every door a plugin may open. How to write one: [plugins](plugins.md).", "", *prose(rules)]
+    for title, part in (("What a plugin adds", adds), ("What a plugin may observe, in this order", observes)):
+        rows = [f"| [`{name}`](#{name}) | {summary(spec)} |" for name, spec in part.items()]
+        lines += ["", f"## {title}", "", "| hook | what |", "| --- | --- |", *rows]
+        for name, spec in part.items():
+            arguments = ", ".join(inspect.signature(spec).parameters)
+            lines += ["", f"### {name}", "", f"`{name}({arguments})`", "", *prose(inspect.getdoc(spec) or "")]
+    return re.sub(r"\n\n\n+", "\n\n", "\n".join(lines)).rstrip() + "\n"
+
+
 def signature(name: str, method: Callable[..., Any]) -> str:
     """As one calls it: `await client.chats.retrieve(chat_id: str) -> Chat`."""
     node = ast.parse(textwrap.dedent(inspect.getsource(method))).body[0]
@@ -137,6 +156,7 @@ def prose(docstring: str) -> Iterator[str]:
 
 def main() -> None:
     """Write the pages, and remove those of nouns that are gone."""
+    (HERE / "hooks.md").write_text(hooks())
     folder = HERE / "api"
     folder.mkdir(exist_ok=True)
     written = pages()

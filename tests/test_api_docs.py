@@ -37,6 +37,10 @@ def test_the_pages_are_as_the_generator_writes_them() -> None:
     assert found == wanted, "run: python docs/generate.py"
 
 
+def test_the_page_of_hooks_is_as_the_generator_writes_it() -> None:
+    assert (DOCS / "hooks.md").read_text() == loaded(DOCS / "generate.py").hooks(), "run: python docs/generate.py"
+
+
 def test_every_method_stands_on_a_page_with_its_source_and_in_a_snippet() -> None:
     pages = "".join(path.read_text() for path in (DOCS / "api").glob("*.md"))
     code = "".join(path.read_text() for path in SNIPPETS)

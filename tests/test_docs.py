@@ -14,9 +14,14 @@ from linqbot.client.endpoints import ENDPOINTS
 from linqbot.settings import Settings, variable
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "plugins").glob("*/README.md")),
+]
 SNIPPETS = [
-    pytest.param(code, id=f"{page.name}-{n}")
+    pytest.param(code, id=f"{page.relative_to(ROOT)}-{n}")
     for page in PAGES
     for n, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL), 1)
 ]
@@ -40,7 +45,7 @@ def test_a_snippet_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
             Dispatcher(bot, SystemClock())
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_settings_and_files_a_page_names_exist(page: Path) -> None:
     text = page.read_text()
     code = "\n".join(re.findall(r"```console\n(.*?)```", text, re.DOTALL) + re.findall(r"`([^`\n]+)`", text))
