@@ -9,11 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+OURS = {"linqbot-opentelemetry", "linqbot-prometheus"}
 
 
 class Command:
@@ -70,6 +73,16 @@ def command(tmp_path: Path) -> Iterator[Callable[..., Command]]:
     yield start
     for each in started:
         each.stop(signal.SIGKILL)
+
+
+@pytest.fixture(autouse=True)
+def no_plugins_of_the_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run in this process find what a test installs, and not what happens to be installed for other tests."""
+
+    def others(*, group: str) -> list[EntryPoint]:
+        return [entry for entry in entry_points(group=group) if not (entry.dist and entry.dist.name in OURS)]
+
+    monkeypatch.setattr("linqbot.plugins.entry_points", others)
 
 
 @pytest.fixture
