@@ -17,7 +17,7 @@ from linqbot.errors import LinqbotError
 
 LINQBOT = Path(__file__).parent.parent.parent / "linqbot"
 EVENTS = Path(__file__).parent.parent / "data" / "events"
-SIZES = {1000, 1024, 2048, 5000, 4096}
+SIZES = {1000, 1024, 2048, 4096, 5000}
 """Numbers that look like codes and are counts."""
 
 
