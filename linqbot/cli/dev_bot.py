@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _serve(file: str, *, as_json: bool) -> None:
     settings = from_env()
-    logs.configure(settings.log_level, "json" if as_json else settings.log_format, for_author=True)
+    logs.configure(settings.log_level, "json" if as_json else settings.log_format, for_author=True, for_good=True)
     app = settings.create_app(load_bot(file))
     with http.listen(settings.host, settings.port) as bound:
         http.run(_watched(app), bound, trusted_proxies=settings.trusted_proxies)

@@ -12,13 +12,14 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 
-def configure(level: str, style: str, *, for_author: bool = False) -> None:
+def configure(level: str, style: str, *, for_author: bool = False, for_good: bool = False) -> None:
     """Set structlog up, and route the standard library's loggers the same way.
 
     Args:
         level: `debug`, `info`, `warning` or `error`.
         style: `json`, `console`, or `auto`: console when standard error is a terminal.
         for_author: It is the terminal of whoever writes the bot: not a word of starts and stops, each traceback once.
+        for_good: This process serves, and logs like this to its end: each logger is made once, when it is first used.
     """
     is_console = style == "console" or (style == "auto" and sys.stderr.isatty())
     shared: list[Any] = [
@@ -42,7 +43,7 @@ def configure(level: str, style: str, *, for_author: bool = False) -> None:
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=for_good,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

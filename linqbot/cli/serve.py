@@ -34,7 +34,7 @@ def command(*, file: str, host: str | None, port: int | None, as_json: bool) -> 
     Webhooks arrive at /webhooks/linq; /livez and /readyz tell how it is.
     """
     settings = from_env(host=host, port=port)
-    logs.configure(settings.log_level, "json" if as_json else settings.log_format)
+    logs.configure(settings.log_level, "json" if as_json else settings.log_format, for_good=True)
     app = settings.create_app(load_bot(file))
     with http.listen(settings.host, settings.port) as bound:
         address = f"http://{settings.host}:{bound.getsockname()[1]}"
