@@ -9,11 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from pydantic_core import from_json
 
 from linqbot.events.lanes import lane, token
+
+PROBE_TYPE: Final = "linqbot.doctor"
+"""Type of an event that linqbot signs and sends to itself, to see whether it arrives. No handler gets it."""
+
+PROBE_ID: Final = "i.doctor."
+"""How ids of its deliveries begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +27,8 @@ class Delivery:
     """One thing to handle, in the order of its lane.
 
     Attributes:
-        id: `w.<event_id>` for a webhook; `i.<kind>.<id>` for our own. HTTP can only make the first kind.
+        id: `w.<event_id>` for a webhook; `i.<kind>.<id>` for our own. HTTP can only make the first kind,
+            and `i.doctor.`: what linqbot sent to itself is no sign of life of Linq's.
         lane: Deliveries of one lane are handled one at a time, in order of acceptance.
         type: Linq's `event_type`; empty when the body says none.
         body: The raw bytes, as they came and as they were signed.
@@ -56,7 +63,7 @@ class Delivery:
         data = envelope.get("data")
         event_type = token(envelope.get("event_type")) or ""
         name = token(envelope.get("event_id")) or (token(webhook_id) if signed_id else None)
-        delivery_id = f"w.{name or hashlib.sha256(body).hexdigest()}"
+        delivery_id = f"{PROBE_ID if event_type == PROBE_TYPE else 'w.'}{name or hashlib.sha256(body).hexdigest()}"
         return cls(
             id=delivery_id,
             lane=lane(event_type, data, delivery_id),

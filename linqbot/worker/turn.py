@@ -34,6 +34,7 @@ from linqbot.errors import (
     RuleBroken,
     StorageUnavailable,
 )
+from linqbot.events.delivery import PROBE_ID
 from linqbot.events.event import Event
 from linqbot.events.message import MessageDelivered, MessageFailed, MessageRead, MessageReceived, MessageSent
 from linqbot.events.parse import EventNotUnderstood, parse
@@ -134,7 +135,9 @@ class Turns:
         if lease.crashes >= self.patience.crashes:
             reason = f"The process died {lease.crashes} times while handling it."
             return await self._finish(lease, Bury(reason), None)
-        if delivery.type not in RECEIPTS and self.dispatcher.is_nobodys(delivery.type):
+        if delivery.id.startswith(PROBE_ID) or (
+            delivery.type not in RECEIPTS and self.dispatcher.is_nobodys(delivery.type)
+        ):
             return await self._finish(lease, Ack(), None)
         known = [] if lease.is_first_run else await self.storage.effects(delivery.id, lease.run)
         ledger = Ledger(
