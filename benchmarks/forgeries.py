@@ -20,9 +20,10 @@ import structlog
 
 from linqbot.clock import SystemClock
 from linqbot.events.delivery import Delivery
+from linqbot.server.secret_file import KnownSecrets
 from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.memory import MemoryStorage
-from linqbot.webhooks import Secret, sign
+from linqbot.webhooks import sign
 
 SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 OTHER = "whsec_" + "QUJD" * 10
@@ -82,7 +83,7 @@ async def run(count: int, seed: int = 0) -> tuple[int, Counter[int]]:
         How many forgeries were stored, and how often each status was answered.
     """
     inbox, statuses, dice = Spy(), Counter[int](), random.Random(seed)
-    endpoint = WebhookEndpoint(inbox, (Secret.parse(SECRET),), SystemClock())
+    endpoint = WebhookEndpoint(inbox, KnownSecrets([SECRET]), SystemClock())
     endpoint.is_open = True
 
     async def send(message: Any) -> None:

@@ -21,6 +21,7 @@ from linqbot.client.client import Client
 from linqbot.errors import ConfigError
 from linqbot.plugins import Plugins, Watch, load
 from linqbot.server.app import create_app
+from linqbot.server.secret_file import SecretFile
 from linqbot.storage import open as builtin_storages
 from linqbot.storage.backend import Storage
 from linqbot.storage.open import Opener, open_storage, scheme
@@ -30,8 +31,9 @@ LINQS_OWN = {
     "api_key": "LINQ_API_V3_API_KEY",
     "base_url": "LINQ_API_V3_BASE_URL",
     "webhook_secrets": "LINQ_WEBHOOK_SECRET",
+    "webhook_secret_file": "LINQ_WEBHOOK_SECRET_FILE",
 }
-"""These keep the names that Linq's own SDKs read."""
+"""These keep the names that Linq's own SDKs read; a variable that names a file for one has the usual ending."""
 
 
 def _split(value: Any) -> Any:
@@ -57,6 +59,9 @@ class Settings(BaseModel):
     api_key: str | None = Field(None, repr=False, description="Bearer token of your Linq account")
     base_url: BaseUrl = Field("https://api.linqapp.com/api/partner", description="Where Linq's API is")
     webhook_secrets: List = Field((), repr=False, description="Signing secrets, comma-separated while rotating")
+    webhook_secret_file: Path = Field(
+        Path(".linqbot/webhook-secret"), description="More of them, one a line; kept by linqbot webhooks"
+    )
     storage: str = Field("sqlite:///linqbot.db", description="sqlite:///PATH, memory:// which forgets, or a plugin's")
     plugins: List | None = Field(
         None, description="Installed plugins that may be loaded, comma-separated; empty for none, unset for all"
@@ -80,6 +85,19 @@ class Settings(BaseModel):
     log_tracebacks: bool = Field(False, description="Log what failing handlers raised in full; it quotes messages")
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console in a terminal")
 
+    @property
+    def secret_file(self) -> SecretFile:
+        """The file of signing secrets, there or not."""
+        return SecretFile(self.webhook_secret_file)
+
+    def secrets(self) -> tuple[str, ...]:
+        """All signing secrets: those of the environment, then those of the file.
+
+        Raises:
+            ConfigError: the file cannot be read.
+        """
+        return self.webhook_secrets + tuple(each.secret for each in self.secret_file.read())
+
     def create_app(self, bot: Bot) -> Starlette:
         """The app these settings describe.
 
@@ -91,11 +109,6 @@ class Settings(BaseModel):
                 "LINQ_API_V3_API_KEY is not set, so the bot could not answer anybody. "
                 "Set it to the API token from your Linq dashboard, or try the bot without an account: linqbot dev"
             )
-        if not self.webhook_secrets:
-            raise ConfigError(
-                "LINQ_WEBHOOK_SECRET is not set, so no webhook could be verified. "
-                "Set it to the signing secret shown when the subscription was created, or try: linqbot dev"
-            )
         plugins = self.load_plugins(bot.plugins)
         return create_app(
             bot,
@@ -103,6 +116,7 @@ class Settings(BaseModel):
             client=Client(self.api_key, base_url=self.base_url, max_wait_s=2.0),
             storage=self.open_storage(plugins),
             secrets=self.webhook_secrets,
+            secret_file=self.webhook_secret_file,
             concurrency=self.concurrency,
             allow_legacy_signatures=self.allow_legacy_signatures,
             max_body_bytes=self.max_body_bytes,

@@ -22,6 +22,8 @@ from linqbot.errors import ConfigError, InvalidSignature, StaleSignature
 TOLERANCE_S = 300
 """How far a signed time may be from our clock, both ways; exactly this much is still accepted."""
 
+SIGNED_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
+
 _PREFIX = "whsec_"
 
 
@@ -117,7 +119,7 @@ def verify(
     webhook_id = headers.get("webhook-id")
     timestamp = headers.get("webhook-timestamp")
     if not (signature and webhook_id and timestamp):
-        missing = [n for n in ("webhook-id", "webhook-timestamp", "webhook-signature") if not headers.get(n)]
+        missing = [n for n in SIGNED_HEADERS if not headers.get(n)]
         raise InvalidSignature(f"The POST has no {' and no '.join(missing)} header, so it cannot be from Linq.")
     # Compared as base64 text, not decoded: several texts decode to the same bytes, and only one was sent.
     given = [entry[3:].encode("latin-1", "replace") for entry in signature.split(" ") if entry.startswith("v1,")]

@@ -170,7 +170,7 @@ def _secret() -> str:
     Raises:
         ConfigError: there is none, or it is not one.
     """
-    secrets = from_env().webhook_secrets
+    secrets = from_env().secrets()
     if not secrets:
         raise ConfigError(
             "LINQ_WEBHOOK_SECRET is not set, so the event could not be signed. "

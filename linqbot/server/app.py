@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import structlog
 from starlette.applications import Starlette
@@ -21,13 +22,12 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
-from linqbot.errors import ConfigError
 from linqbot.hookspecs import Running
 from linqbot.plugins import Plugins, load
 from linqbot.server import plugged
+from linqbot.server.secret_file import KnownSecrets, SecretFile
 from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.backend import Storage
-from linqbot.webhooks import Secret
 from linqbot.worker.catchup import catch_up
 from linqbot.worker.lanes import Worker
 from linqbot.worker.outbound import Outbound
@@ -45,6 +45,7 @@ def create_app(
     client: Client,
     storage: Storage,
     secrets: Sequence[str],
+    secret_file: Path | None = None,
     clock: Clock | None = None,
     patience: Patience | None = None,
     concurrency: int = 200,
@@ -60,6 +61,7 @@ def create_app(
         client: How the bot talks to Linq. Opened and closed with the app.
         storage: What it remembers. Opened and closed with the app.
         secrets: Signing secrets as Linq showed them; several while one is being rotated out.
+        secret_file: Holds more of them, or all; read again when it changes, so that rotating needs no restart.
         clock: Drives retries and what is old news. Signatures are always checked against wall time.
         concurrency: How many chats are handled at once.
         allow_legacy_signatures: Accept the older `X-Webhook-*` headers when the new ones are absent.
@@ -71,11 +73,7 @@ def create_app(
         ConfigError: no secret, or one that is not base64; or a required plugin failed.
         BotError: a handler can never run.
     """
-    if not secrets:
-        raise ConfigError(
-            "No webhook secret was given, so no webhook could be verified. "
-            "Set LINQ_WEBHOOK_SECRET to the signing secret shown when the subscription was created."
-        )
+    known = KnownSecrets(secrets, SecretFile(secret_file) if secret_file else None)
     clock = clock or SystemClock()
     patience = patience or Patience()
     plugins = load(bot.plugins) if plugins is None else plugins
@@ -87,7 +85,7 @@ def create_app(
     worker = Worker(turns, storage, clock, concurrency=concurrency)
     webhook = WebhookEndpoint(
         storage,
-        tuple(Secret.parse(secret) for secret in secrets),
+        known,
         SystemClock(),
         allow_legacy=allow_legacy_signatures,
         max_body_bytes=max_body_bytes,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import zlib
 
 import structlog
 from starlette.types import Message, Receive, Scope, Send
@@ -17,8 +18,9 @@ from linqbot.errors import InvalidSignature, StaleSignature, StorageBusy, Storag
 from linqbot.events.delivery import Delivery
 from linqbot.hookspecs import Reason
 from linqbot.plugins import Plugins
+from linqbot.server.secret_file import LOOK_EVERY_S, KnownSecrets
 from linqbot.storage.inbox import Inbox
-from linqbot.webhooks import Secret, Verified, verify
+from linqbot.webhooks import SIGNED_HEADERS, Verified, verify
 
 log = structlog.get_logger("linqbot.server")
 
@@ -41,7 +43,7 @@ class WebhookEndpoint:
     def __init__(
         self,
         inbox: Inbox,
-        secrets: tuple[Secret, ...],
+        secrets: KnownSecrets,
         clock: Clock,
         *,
         allow_legacy: bool = False,
@@ -97,18 +99,30 @@ class WebhookEndpoint:
         }
         now = self._clock.now()
         try:
-            verified = verify(headers, body, self._secrets, now=now, allow_legacy=self._allow_legacy)
+            verified = self._verified(headers, body, now)
         except StaleSignature as error:
             await self._out_of_time(headers, body, error, send)
         except InvalidSignature as error:
             log.warning("delivery.forged", reason=str(error))
             self._tell_refused("forged", 401)
-            await _answer(send, 401, [])
+            await _answer(send, 401, [(b"www-authenticate", _what_came(headers, body))])
         else:
             delivery = _delivery(verified, body, now)
             if self._plugins.received is not None:
                 delivery = self._plugins.receive(delivery, _all_headers(scope))
             await self._store(delivery, send)
+
+    def _verified(self, headers: dict[str, str], body: bytes, now: float) -> Verified:
+        self._secrets.look(now, after_s=LOOK_EVERY_S)
+        try:
+            return verify(headers, body, self._secrets.current, now=now, allow_legacy=self._allow_legacy)
+        except StaleSignature:
+            raise
+        except InvalidSignature:
+            # Signed with a secret we have yet to learn, or forged.
+            if not self._secrets.look(now):
+                raise
+        return verify(headers, body, self._secrets.current, now=now, allow_legacy=self._allow_legacy)
 
     async def _body(self, receive: Receive) -> bytes | None:
         """The whole body; None when it is larger than allowed.
@@ -189,6 +203,14 @@ def _delivery(verified: Verified, body: bytes, received_at: float) -> Delivery:
 
 def _all_headers(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _what_came(headers: dict[str, str], body: bytes) -> bytes:
+    """Tells who signed what arrived here, so that they can see whether a proxy has changed it; they know it anyway."""
+    missing = [name for name in SIGNED_HEADERS if not headers.get(name)]
+    if missing:
+        return f'Webhook-Signature error="headers", missing="{" ".join(missing)}"'.encode()
+    return f'Webhook-Signature error="signature", bytes="{len(body)}", crc32="{zlib.crc32(body):08x}"'.encode()
 
 
 async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
+import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.clock import SystemClock
 from linqbot.errors import ConfigError, StorageBusy, StorageUnavailable
+from linqbot.events.delivery import PROBE_TYPE
 from linqbot.events.event import Event, UnknownEvent
 from linqbot.server.app import create_app, running
+from linqbot.server.secret_file import SecretFile
 from linqbot.storage.memory import MemoryStorage
 from linqbot.storage.sqlite import SQLiteStorage
 from linqbot.webhooks import sign, sign_legacy
@@ -366,3 +369,43 @@ async def test_no_forgery_of_twenty_thousand_is_stored() -> None:
     stored, statuses = await forgeries.run(20_000)
     assert stored == 0
     assert statuses[200] == 1
+
+
+# --- secrets that change, and what linqbot sends to itself ------------------------------------------------------------
+
+
+async def test_a_secret_that_is_rotated_in_the_file_is_believed_at_once_and_without_a_restart(tmp_path: Path) -> None:
+    file = SecretFile(tmp_path / "secret")
+    other = "whsec_" + "QUJD" * 10
+    house = House(secret_file=file.path)
+    body = text_body("signed with the new secret")
+    async with house.open() as http:
+        assert (await http.post(PATH, content=body, headers=signed(body, secret=other))).status_code == 401
+        file.keep(other, "s1")
+        assert (await http.post(PATH, content=body, headers=signed(body, secret=other))).status_code == 200
+
+
+async def test_a_refusal_tells_its_sender_what_arrived() -> None:
+    house = House()
+    async with house.open() as http:
+        headers = signed(b"{}")
+        changed = await http.post(PATH, content=b"{ }", headers=headers)
+        bare = await http.post(PATH, content=b"{}", headers={"webhook-id": "e1"})
+    assert changed.status_code == bare.status_code == 401
+    assert changed.headers["www-authenticate"] == (
+        f'Webhook-Signature error="signature", bytes="3", crc32="{zlib.crc32(b"{ }"):08x}"'
+    )
+    assert bare.headers["www-authenticate"] == (
+        'Webhook-Signature error="headers", missing="webhook-timestamp webhook-signature"'
+    )
+
+
+async def test_what_linqbot_sends_to_itself_is_stored_and_reaches_no_handler() -> None:
+    house = House()
+    body = json.dumps({"event_type": PROBE_TYPE, "event_id": "probe-1", "data": {}}).encode()
+    async with house.open() as http:
+        for _ in range(2):
+            assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 200
+        assert await house.handled() == []
+        assert await house.storage.has_seen("i.doctor.probe-1")
+        assert await house.storage.last_activity() is None, "it is no sign of life of Linq's"
