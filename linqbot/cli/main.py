@@ -16,6 +16,7 @@ from linqbot.errors import LinqbotError
 COMMANDS = {
     "completion": "Let your shell complete commands, event types, codes, ids.",
     "dev": "Try a bot on an emulated phone in the browser; no account needed.",
+    "doctor": "Find what keeps a bot from going live, and what to do about it.",
     "emulator": "Run the emulator of Linq alone.",
     "explain": "Say what a code means, why it comes, what to do.",
     "forget": "Erase what is stored about a person.",
@@ -25,6 +26,7 @@ COMMANDS = {
     "send": "Send one message.",
     "serve": "Run a bot in production.",
     "trigger": "Send any event of Linq's, signed, to a bot.",
+    "webhooks": "Subscribe a bot to exactly the events it handles; rotate the secret.",
 }
 
 SECTIONS = {

@@ -12,7 +12,7 @@ import secrets
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,7 @@ log = structlog.get_logger("linqbot.server")
 LOOK_EVERY_S: Final = 10.0
 """How long a secret that was taken out of the file may still be believed."""
 
+_ENDING = "ending"
 _HEAD = (
     "# Signing secrets of Linq's webhooks, each with its subscription. Written by linqbot webhooks. Keep it private.\n"
 )
@@ -33,10 +34,16 @@ _HEAD = (
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A line of the file. `subscription_id` is None where somebody else wrote it."""
+    """A line of the file.
+
+    Attributes:
+        subscription_id: None where somebody else wrote it.
+        is_ending: Its subscription is being deleted, or has been.
+    """
 
     secret: str = field(repr=False)
     subscription_id: str | None = None
+    is_ending: bool = False
 
 
 class SecretFile:
@@ -81,6 +88,13 @@ class SecretFile:
             self._write(left)
         return len(left) < len(kept)
 
+    def mark_ending(self, subscription_id: str) -> None:
+        """Note that a subscription is about to be deleted, so that its secret can be dropped whatever happens."""
+        kept = self.read()
+        self._write(
+            [replace(each, is_ending=True) if each.subscription_id == subscription_id else each for each in kept]
+        )
+
     def prepare(self) -> None:
         """Make sure that it can be written, before something is asked for that is shown only once.
 
@@ -106,9 +120,7 @@ class SecretFile:
                 # Made readable by nobody else, not made so afterwards; and whole before it has its name.
                 fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 with os.fdopen(fd, "w", encoding="utf-8") as file:
-                    file.write(
-                        _HEAD + "".join(f"{each.secret} {each.subscription_id or ''}".rstrip() + "\n" for each in kept)
-                    )
+                    file.write(_HEAD + "".join(map(_line, kept)))
                     file.flush()
                     os.fsync(file.fileno())
                 new.replace(path)
@@ -182,7 +194,11 @@ def _entries(line: str) -> list[list[str]]:
 
 
 def _kept(words: list[str]) -> Kept:
-    return Kept(words[0], words[1] if len(words) > 1 else None)
+    return Kept(words[0], words[1] if len(words) > 1 else None, is_ending=_ENDING in words[2:])
+
+
+def _line(kept: Kept) -> str:
+    return " ".join(filter(None, (kept.secret, kept.subscription_id, _ENDING if kept.is_ending else None))) + "\n"
 
 
 def _make_private_folder(folder: Path) -> None:
