@@ -91,6 +91,18 @@ class ServingLock:
             os.close(self._fd)
             self._fd = None
 
+    def holder(self) -> int | None:
+        """The process that serves this file, if it is alive and of this machine; the lock itself is left alone."""
+        pid, _ = self._holder()
+        try:
+            if pid:
+                os.kill(pid, 0)
+        except ProcessLookupError:
+            return None
+        except PermissionError:
+            pass  # alive, and somebody else's
+        return pid or None
+
     def wake_holder(self) -> None:
         """Tell the process that serves this file, if any, to look again. Best effort: it looks at its next write too."""
         _, port = self._holder()

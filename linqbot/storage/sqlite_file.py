@@ -85,6 +85,11 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
         raise StorageUnavailable(f"The schema of {path} could not be brought up to date: {error}.") from error
 
 
+def newest_schema() -> int:
+    """The number of the newest schema this release knows."""
+    return max(_schemas())
+
+
 def install_of(db: sqlite3.Connection) -> str:
     """The 128 random bits made with the file, as 32 hex digits."""
     (install,) = db.execute("SELECT value FROM meta WHERE key = 'install'").fetchone()

@@ -98,15 +98,15 @@ def test_a_write_that_fails_leaves_what_was_there(file: SecretFile, monkeypatch:
 
 def test_a_server_knows_what_it_was_given_and_what_the_file_says_now(file: SecretFile) -> None:
     known = KnownSecrets([ONE], file)
-    assert known.current == (Secret.parse(ONE),)
+    assert list(known.current) == [Secret.parse(ONE)]
     file.keep(TWO, "s2")
     assert known.look(NOW)
-    assert known.current == (Secret.parse(ONE), Secret.parse(TWO))
+    assert list(known.current) == [Secret.parse(ONE), Secret.parse(TWO)]
     assert not known.look(NOW)
     file.drop("s2")
     assert not known.look(NOW + 5, after_s=10)
     assert known.look(NOW + 10, after_s=10)
-    assert known.current == (Secret.parse(ONE),)
+    assert list(known.current) == [Secret.parse(ONE)]
 
 
 def test_a_file_that_breaks_or_goes_takes_no_secret_away(file: SecretFile) -> None:
@@ -116,10 +116,10 @@ def test_a_file_that_breaks_or_goes_takes_no_secret_away(file: SecretFile) -> No
     assert not known.look(NOW)
     file.path.unlink()
     assert not known.look(NOW + 1)
-    assert known.current == (Secret.parse(ONE),)
+    assert list(known.current) == [Secret.parse(ONE)]
     file.keep(TWO, "s2")
     assert known.look(NOW + 2)
-    assert known.current == (Secret.parse(TWO),)
+    assert list(known.current) == [Secret.parse(TWO)]
 
 
 def test_without_any_secret_there_is_no_server(file: SecretFile) -> None:

@@ -37,7 +37,7 @@ FAULTS: Final[dict[str, str]] = {
     "LQB6042": "Linq does not tell. If deliveries are refused (delivery.forged in the log), make a new one: "
     "linqbot webhooks rotate --url {url}",
     "LQB6043": "Let its owner alone read it: chmod 600 {secret_file}",
-    "LQB6044": "Look at who may read it, or write it anew: linqbot webhooks rotate --url {url}",
+    "LQB6044": "Correct it. Or move it away, and make a new secret: linqbot webhooks rotate --url {url}",
     "LQB6050": "Deliveries this far off are refused. Set the clock: timedatectl set-ntp true",
     "LQB6051": "From 300 s on deliveries are refused. Set the clock: timedatectl set-ntp true",
     "LQB6060": "Start the bot (linqbot serve {file}) and look at the proxy, the tunnel, the name service and the firewall.",

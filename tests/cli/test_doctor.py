@@ -1,0 +1,500 @@
+"""`linqbot doctor` finds each planted fault, names what to do about it, and makes nothing of what is well."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import sqlite3
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trustme
+from cli.conftest import Command
+from cli.crooked import Crooked, Headers, proxying
+from click.testing import CliRunner, Result
+
+from linqbot.cli.checks.finding import FAULTS, Finding, examine
+from linqbot.cli.main import main
+
+KEY = "token-that-must-not-show"
+LINE = "+12025550100"
+BOT = """
+from linqbot import Bot, Context, MessageReceived, ReactionAdded
+
+bot = Bot()
+
+
+@bot.on_message
+async def echo(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply(message.text)
+
+
+@bot.on_reaction("love")
+async def loved(reaction: ReactionAdded, ctx: Context) -> None: ...
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    linq = f"http://127.0.0.1:{free_port()}"
+    process = Command(tmp_path_factory.mktemp("linq"), "emulator", "--port", linq.rpartition(":")[2], "--api-key", KEY)
+    process.until(lambda: httpx.get(f"{linq}/emulator/state").status_code == 200)
+    yield linq
+    process.stop()
+
+
+class Practice:
+    """A bot that is ready to go live on an emulator, and a doctor."""
+
+    def __init__(self, folder: Path, linq: str) -> None:
+        self.folder = folder
+        self.linq = linq
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/webhooks/linq"
+        self.outputs: list[str] = []
+        self.environ: dict[str, str | None] = {
+            "LINQ_API_V3_API_KEY": KEY,
+            "LINQ_API_V3_BASE_URL": linq,
+            "LINQ_WEBHOOK_SECRET": None,
+            "LINQBOT_STORAGE": None,
+            "LINQBOT_PORT": str(self.port),
+        }
+        (folder / "bot.py").write_text(BOT)
+        httpx.post(f"{linq}/emulator/reset").raise_for_status()
+
+    def run(self, *arguments: str) -> Result:
+        result = CliRunner().invoke(main, arguments, env=self.environ)
+        self.outputs.append(result.output)
+        return result
+
+    def sync(self, url: str | None = None) -> None:
+        result = self.run("webhooks", "sync", "bot.py", "--url", url or self.url)
+        assert result.exit_code == 0, result.output
+
+    def doctor(self, *arguments: str, file: str = "bot.py") -> list[Finding]:
+        result = self.run("doctor", *([file] if file else []), "--json", *arguments)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        findings = [Finding(**row) for row in json.loads(result.output)]
+        assert result.exit_code == any(each.status == "failure" for each in findings)
+        assert all(each.fix for each in findings if each.status in {"warning", "failure"})
+        return findings
+
+    def api(self, method: str, path: str, body: Any = None) -> Any:
+        answer = httpx.request(
+            method, f"{self.linq}/v3{path}", json=body, headers={"authorization": f"Bearer {KEY}"}
+        ).raise_for_status()
+        return answer.json() if answer.content else None
+
+    def subscription(self) -> dict[str, Any]:
+        (one,) = self.api("GET", "/webhook-subscriptions")["subscriptions"]
+        return dict(one)
+
+    def change(self, **fields: Any) -> None:
+        self.api("PUT", f"/webhook-subscriptions/{self.subscription()['id']}", fields)
+
+    def secret(self) -> str:
+        return (self.folder / ".linqbot" / "webhook-secret").read_text().splitlines()[1].split()[0]
+
+
+@pytest.fixture
+def practice(tmp_path: Path, emulator: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Practice]:
+    monkeypatch.chdir(tmp_path)
+    house = Practice(tmp_path, emulator)
+    yield house
+    kept = tmp_path / ".linqbot" / "webhook-secret"
+    secrets = [line.split()[0] for line in kept.read_text().splitlines()[1:]] if kept.is_file() else []
+    for output in house.outputs:
+        assert KEY not in output
+        assert "whsec_" not in output.replace("it begins with whsec_.", "")
+        assert not any(secret.removeprefix("whsec_") in output for secret in secrets)
+
+
+def faults(findings: list[Finding]) -> list[str]:
+    return [f"{each.status} {each.code}" for each in findings if each.status not in {"ok", "skipped"}]
+
+
+def the(findings: list[Finding], code: str) -> Finding:
+    return next(each for each in findings if each.code == code)
+
+
+# --- what is well -----------------------------------------------------------------------------------------------------
+
+
+def test_a_bot_that_is_ready_has_nothing_to_mend_before_it_is_served(practice: Practice) -> None:
+    practice.sync()
+    findings = practice.doctor()
+    assert [each.status for each in findings] == ["ok"] * len(findings), findings
+    assert {each.check for each in findings} >= {
+        "versions", "token", "line", "subscription", "events", "secret", "clock", "storage", "disk", "delivery", "proxies",
+    }  # fmt: skip
+    delivery = next(each for each in findings if each.check == "delivery")
+    assert "the doctor stood in" in delivery.what
+    assert delivery.fix == "Go live with: linqbot serve bot.py"
+    with socket.socket() as again:
+        again.bind(("127.0.0.1", practice.port))
+
+
+def test_a_served_bot_takes_the_event_through_its_proxy_and_no_handler_sees_it(
+    practice: Practice, command: Callable[..., Any]
+) -> None:
+    (practice.folder / "bot.py").write_text(
+        "from pathlib import Path\nfrom linqbot import Bot\nfrom linqbot.events.event import Event\n"
+        "bot = Bot()\n@bot.on(Event)\nasync def note(event, ctx): Path('seen').write_text(event.type)\n"
+    )
+    with proxying(Crooked(f"http://127.0.0.1:{practice.port}")) as proxy:
+        practice.sync(proxy.url)
+        plain = {name: value for name, value in practice.environ.items() if value}
+        bot = command("serve", "bot.py", **plain)
+        bot.until(lambda: httpx.get(f"http://127.0.0.1:{practice.port}/readyz").status_code == 200)
+        findings = practice.doctor()
+        bot.until(lambda: httpx.get(f"http://127.0.0.1:{practice.port}/readyz").json()["waiting"] == 0)
+    assert faults(findings) == []
+    assert "once, though it was sent twice" in next(each.what for each in findings if each.check == "inbox")
+    assert f"process {bot.process.pid} serves it" in next(each.what for each in findings if each.check == "storage")
+    assert bot.stop() == 0
+    assert not (practice.folder / "seen").exists()
+
+
+def test_what_linq_delivers_while_the_doctor_stands_in_is_not_lost(practice: Practice) -> None:
+    practice.sync()
+    held: list[int] = []
+
+    def hold(headers: Headers, body: bytes) -> tuple[Headers, bytes]:
+        if not held and b"linqbot.doctor" in body:
+            held.append(1)
+            message = {"from": "+14155550142", "to": LINE, "parts": [{"type": "text", "value": "hello"}]}
+            httpx.post(f"{practice.linq}/emulator/inbound", json=message).raise_for_status()
+            httpx.post(f"{practice.linq}/emulator/flush").raise_for_status()
+        return headers, body
+
+    with proxying(Crooked(f"http://127.0.0.1:{practice.port}", request=hold)) as proxy:
+        practice.sync(proxy.url)
+        assert faults(practice.doctor("--url", proxy.url)) == []
+    delivered = httpx.get(f"{practice.linq}/emulator/deliveries?event_type=message.received").json()["deliveries"]
+    assert delivered
+    assert all(attempt["status"] in {503, None} for each in delivered for attempt in each["attempts"])
+
+
+# --- planted faults ---------------------------------------------------------------------------------------------------
+
+
+def test_no_token(practice: Practice) -> None:
+    practice.sync()
+    practice.environ["LINQ_API_V3_API_KEY"] = None
+    findings = practice.doctor()
+    assert faults(findings) == ["failure LQB6010"]
+    assert "LINQ_API_V3_API_KEY" in the(findings, "LQB6010").fix
+    assert {each.check for each in findings if each.status == "skipped"} >= {"line", "subscription", "clock"}
+    assert any(each.check == "storage" and each.status == "ok" for each in findings), (
+        "the rest is looked at all the same"
+    )
+
+
+def test_a_wrong_token(practice: Practice) -> None:
+    practice.sync()
+    practice.environ["LINQ_API_V3_API_KEY"] = "another"
+    findings = practice.doctor()
+    assert faults(findings) == ["failure LQB6011"]
+    assert "401/2004" in the(findings, "LQB6011").what
+
+
+def test_linq_out_of_reach(practice: Practice) -> None:
+    practice.sync()
+    practice.environ["LINQ_API_V3_BASE_URL"] = f"http://127.0.0.1:{free_port()}"
+    assert faults(practice.doctor()) == ["failure LQB6012"]
+
+
+@pytest.mark.parametrize(
+    ("standing", "fault"),
+    [
+        ({"reputation": "AT_RISK"}, "warning LQB6022"),
+        ({"reputation": "CRITICAL"}, "failure LQB6021"),
+        ({"status": "FLAGGED"}, "failure LQB6023"),
+    ],
+)
+def test_a_line_in_trouble(practice: Practice, standing: dict[str, str], fault: str) -> None:
+    practice.sync()
+    httpx.post(f"{practice.linq}/emulator/lines", json={"phone_number": LINE, **standing}).raise_for_status()
+    findings = practice.doctor()
+    assert faults(findings) == [fault]
+    assert LINE in the(findings, fault.split()[1]).what
+
+
+def test_no_subscription(practice: Practice) -> None:
+    practice.sync()
+    practice.api("DELETE", f"/webhook-subscriptions/{practice.subscription()['id']}")
+    findings = practice.doctor("--url", practice.url)
+    assert faults(findings) == ["failure LQB6030"]
+    assert the(findings, "LQB6030").fix == f"Subscribe: linqbot webhooks sync bot.py --url {practice.url}"
+
+
+def test_a_paused_subscription(practice: Practice) -> None:
+    practice.sync()
+    practice.change(is_active=False)
+    findings = practice.doctor()
+    assert faults(findings) == ["failure LQB6031"]
+    assert f"linqbot webhooks sync bot.py --url {practice.url}" in the(findings, "LQB6031").fix
+    practice.sync()
+    assert faults(practice.doctor()) == []
+
+
+def test_the_wrong_events(practice: Practice) -> None:
+    practice.sync()
+    practice.change(subscribed_events=["message.received", "chat.created"])
+    findings = practice.doctor()
+    assert faults(findings) == ["failure LQB6032", "warning LQB6033"]
+    assert "reaction.added" in the(findings, "LQB6032").what
+    assert "chat.created" in the(findings, "LQB6033").what
+    practice.sync()
+    assert faults(practice.doctor()) == []
+
+
+@pytest.mark.parametrize(("query", "fault"), [("?version=2025-01-01", "failure LQB6034"), ("", "warning LQB6034")])
+def test_an_older_payload_version(practice: Practice, query: str, fault: str) -> None:
+    practice.sync()
+    practice.change(target_url=practice.url + query)
+    assert faults(practice.doctor()) == [fault]
+    practice.sync()
+    assert faults(practice.doctor()) == []
+
+
+def test_only_some_of_the_lines(practice: Practice) -> None:
+    practice.sync()
+    practice.change(phone_numbers=[LINE])
+    assert faults(practice.doctor()) == ["warning LQB6036"]
+
+
+def test_two_subscriptions_for_one_address(practice: Practice) -> None:
+    practice.sync()
+    body = {"target_url": practice.url + "?version=2026-02-03&linqbot=2", "subscribed_events": ["message.received"]}
+    practice.api("POST", "/webhook-subscriptions", body)
+    assert "warning LQB6035" in faults(practice.doctor("--url", practice.url))
+
+
+def test_no_secret(practice: Practice) -> None:
+    findings = practice.doctor("--url", practice.url)
+    assert faults(findings) == ["failure LQB6030", "failure LQB6040"]
+
+
+def test_the_secret_of_another_subscription(practice: Practice) -> None:
+    practice.sync()
+    path = practice.folder / ".linqbot" / "webhook-secret"
+    secret = practice.secret()
+    path.write_text(f"{secret} another-subscription\n")
+    assert faults(practice.doctor("--url", practice.url)) == ["failure LQB6041"]
+    practice.environ["LINQ_WEBHOOK_SECRET"] = secret
+    assert faults(practice.doctor("--url", practice.url)) == ["warning LQB6042"]
+
+
+def test_a_bot_with_another_secret(practice: Practice, command: Callable[..., Any], tmp_path: Path) -> None:
+    practice.sync()
+    plain = {name: value for name, value in practice.environ.items() if value}
+    other = {"LINQ_WEBHOOK_SECRET": "whsec_" + "QUJD" * 10, "LINQ_WEBHOOK_SECRET_FILE": str(tmp_path / "none")}
+    bot = command("serve", "bot.py", **plain, **other)
+    bot.until(lambda: httpx.get(f"http://127.0.0.1:{practice.port}/readyz").status_code == 200)
+    findings = practice.doctor()
+    assert faults(findings) == ["failure LQB6070"]
+    assert "linqbot webhooks rotate" in the(findings, "LQB6070").fix
+
+
+def test_a_secret_others_can_read_or_nobody_understands(practice: Practice) -> None:
+    practice.sync()
+    path = practice.folder / ".linqbot" / "webhook-secret"
+    path.chmod(0o644)
+    findings = practice.doctor()
+    assert faults(findings) == ["warning LQB6043"]
+    assert the(findings, "LQB6043").fix.endswith("chmod 600 .linqbot/webhook-secret")
+    path.write_text("nonsense!\n")
+    assert "failure LQB6044" in faults(practice.doctor("--url", practice.url))
+
+
+@pytest.mark.parametrize(
+    ("off_s", "fault"), [(-400, "failure LQB6050"), (400, "failure LQB6050"), (90, "warning LQB6051"), (3, None)]
+)
+def test_a_clock_that_is_off(practice: Practice, off_s: int, fault: str | None) -> None:
+    practice.sync()
+
+    def later(headers: Headers) -> Headers:
+        at = parsedate_to_datetime(headers["date"]) + timedelta(seconds=off_s)
+        return headers | {"date": format_datetime(at, usegmt=True)}
+
+    with proxying(Crooked(practice.linq, answer=later)) as linq:
+        practice.environ["LINQ_API_V3_BASE_URL"] = linq.url
+        findings = practice.doctor()
+    assert faults(findings) == ([fault] if fault else [])
+    if fault:
+        assert ("behind" if off_s > 0 else "ahead") in the(findings, fault.split()[1]).what
+
+
+def test_an_address_nobody_answers_at(practice: Practice) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    practice.sync(nowhere)
+    findings = practice.doctor()
+    assert faults(findings) == ["failure LQB6060"]
+    assert f"stood in for the bot on 127.0.0.1:{practice.port}" in the(findings, "LQB6060").what
+
+
+def tls(authority: trustme.CA, ends: datetime | None = None) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", not_after=ends).configure_cert(context)
+    return context
+
+
+def test_a_certificate_nobody_vouches_for_or_that_ends_soon(
+    practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    authority = trustme.CA()
+    way = Crooked(f"http://127.0.0.1:{practice.port}")
+    with proxying(way, tls=tls(authority, datetime.now(UTC) + timedelta(days=5, hours=1))) as proxy:
+        practice.sync(proxy.url)
+        assert faults(practice.doctor()) == ["failure LQB6061"]
+        authority.cert_pem.write_to_path(practice.folder / "authority.pem")
+        monkeypatch.setenv("SSL_CERT_FILE", str(practice.folder / "authority.pem"))
+        findings = practice.doctor()
+    assert faults(findings) == ["warning LQB6065"]
+    assert "5 days" in the(findings, "LQB6065").what
+
+
+def without_webhook_headers(headers: Headers, body: bytes) -> tuple[Headers, bytes]:
+    return {name: value for name, value in headers.items() if not name.startswith("webhook-")}, body
+
+
+def with_json_rewritten(headers: Headers, body: bytes) -> tuple[Headers, bytes]:
+    return headers, json.dumps(json.loads(body)).encode()
+
+
+def with_a_trailing_line_less(headers: Headers, body: bytes) -> tuple[Headers, bytes]:
+    return headers, body.strip()
+
+
+@pytest.mark.parametrize(
+    ("change", "fault", "says"),
+    [
+        (without_webhook_headers, "LQB6071", "webhook-id, webhook-timestamp, webhook-signature"),
+        (with_json_rewritten, "LQB6072", "bytes left"),
+        (with_a_trailing_line_less, "LQB6072", "bytes left"),
+    ],
+)
+def test_a_proxy_that_changes_what_passes(practice: Practice, change: Any, fault: str, says: str) -> None:
+    with proxying(Crooked(f"http://127.0.0.1:{practice.port}", request=change)) as proxy:
+        practice.sync(proxy.url)
+        findings = practice.doctor()
+    assert faults(findings) == [f"failure {fault}"]
+    assert says in the(findings, fault).what
+
+
+@pytest.mark.parametrize(
+    ("status", "fault"),
+    [(302, "LQB6062"), (404, "LQB6063"), (401, "LQB6064"), (502, "LQB6066"), (200, "LQB6067"), (503, "LQB6073")],
+)
+def test_something_else_that_answers_at_the_address(practice: Practice, status: int, fault: str) -> None:
+    with proxying(Crooked("", status=status)) as proxy:
+        practice.sync(proxy.url)
+        assert faults(practice.doctor()) == [f"failure {fault}"]
+
+
+def test_a_storage_that_cannot_be_written_into(practice: Practice) -> None:
+    practice.sync()
+    # Even root makes no file there.
+    practice.environ["LINQBOT_STORAGE"] = "sqlite:////proc/self/linqbot.db"
+    assert faults(practice.doctor()) == ["failure LQB6080"]
+
+
+def test_a_storage_of_a_newer_linqbot_is_named_and_left_as_it_is(practice: Practice) -> None:
+    practice.sync()
+    with closing(sqlite3.connect("linqbot.db")) as db:
+        db.executescript(f"PRAGMA application_id = {0x6C696E71}; PRAGMA user_version = 99; CREATE TABLE meta (key)")
+    findings = practice.doctor()
+    assert faults(findings) == ["failure LQB6081"]
+    assert "schema 99" in the(findings, "LQB6081").what
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("memory://", "warning LQB6083"),
+        ("mysql://x", "failure LQB6084"),
+        ("sqlite:///nowhere/x.db", "failure LQB6084"),
+        ("sqlite:///bot.py", "failure LQB6080"),
+    ],
+)
+def test_a_storage_that_is_none(practice: Practice, url: str, fault: str) -> None:
+    practice.sync()
+    practice.environ["LINQBOT_STORAGE"] = url
+    assert faults(practice.doctor()) == [fault]
+
+
+def test_a_full_disk(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
+    practice.sync()
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 50 << 20}))
+    assert faults(practice.doctor()) == ["failure LQB6082"]
+
+
+def test_proxies_that_are_everybody(practice: Practice) -> None:
+    practice.sync()
+    practice.environ["LINQBOT_TRUSTED_PROXIES"] = "*"
+    assert faults(practice.doctor()) == ["warning LQB6074"]
+
+
+def test_a_setting_or_a_bot_that_cannot_be_read(practice: Practice) -> None:
+    practice.sync()
+    (practice.folder / "broken.py").write_text("bot = Bot(")
+    findings = practice.doctor(file="broken.py")
+    assert faults(findings) == ["failure LQB6002"]
+    assert "SyntaxError" in the(findings, "LQB6002").what
+    practice.environ["LINQBOT_PORT"] = "many"
+    assert faults(practice.doctor()) == ["failure LQB6001"]
+
+
+# --- the doctor itself ------------------------------------------------------------------------------------------------
+
+
+def test_people_read_a_mark_a_sentence_and_what_to_do(practice: Practice) -> None:
+    practice.sync()
+    practice.change(is_active=False)
+    result = practice.run("doctor", "bot.py")
+    assert result.exit_code == 1
+    said = " ".join(result.output.split())
+    assert "FAIL subscription" in said
+    assert "[LQB6031] → Linq sends nothing to it. Resume it: linqbot webhooks sync bot.py" in said
+    assert said.endswith("1 to mend, 0 to look at.")
+    assert all(len(line) <= 110 for line in result.output.splitlines())
+
+
+@pytest.mark.anyio
+async def test_a_check_that_breaks_or_hangs_hides_nothing_of_the_others() -> None:
+    async def breaks() -> list[Finding]:
+        raise ValueError("with somebody's words in it")
+
+    async def hangs() -> list[Finding]:
+        await asyncio.Event().wait()
+        return []
+
+    async def works() -> list[Finding]:
+        return [Finding("works", "ok", "well")]
+
+    made = [each async for some in examine({"a": breaks, "b": hangs, "c": works}, within_s=0.05) for each in some]
+    assert [(each.check, each.status, each.code) for each in made] == [
+        ("a", "failure", "LQB6000"), ("b", "failure", "LQB6000"), ("works", "ok", None),
+    ]  # fmt: skip
+    assert "words" not in made[0].what
+
+
+def test_every_fault_can_be_explained_with_what_the_doctor_knows() -> None:
+    for fix in FAULTS.values():
+        assert fix.format(file="bot.py", url="https://x", secret_file="s", name="n")
