@@ -1,0 +1,511 @@
+"""`linqbot webhooks` against an emulator: subscribes to what a bot handles, keeps the secret, rotates it under load."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cli.conftest import Command
+from click.testing import CliRunner, Result
+
+from linqbot import Bot, MessageReceived, Router
+from linqbot.cli.main import main
+from linqbot.cli.subscriptions import QUIET, address, generation, handled, next_generation, pinned, target
+from linqbot.errors import ConfigError
+from linqbot.events.event import Event, UnknownEvent
+from linqbot.events.message import MessageEdited
+from linqbot.events.parse import EVENT_TYPES
+from linqbot.events.poll import PollSent
+
+KEY = "token-that-must-not-show"
+LINES = ("+12025550100", "+12025550101")
+RECEIPTS = {"message.sent", "message.delivered", "message.read", "message.failed"}
+BOT = """
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot(read=False, typing=False, loop_breaker=False)
+
+
+@bot.on_message
+async def echo(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply(f"You said: {message.text}")
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    linq = f"http://127.0.0.1:{free_port()}"
+    process = Command(tmp_path_factory.mktemp("linq"), "emulator", "--port", linq.rpartition(":")[2], "--api-key", KEY)
+    process.until(lambda: httpx.get(f"{linq}/emulator/state").status_code == 200)
+    yield linq
+    process.stop()
+
+
+class Account:
+    """An emulated account, and a folder with a bot."""
+
+    def __init__(self, folder: Path, linq: str) -> None:
+        self.folder = folder
+        self.linq = linq
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/webhooks/linq"
+        self.environ: dict[str, str] = {"LINQ_API_V3_API_KEY": KEY, "LINQ_API_V3_BASE_URL": linq}
+        self.secret_file = folder / ".linqbot" / "webhook-secret"
+        self.outputs: list[str] = []
+        (folder / "bot.py").write_text(BOT)
+        httpx.post(f"{linq}/emulator/reset").raise_for_status()
+
+    def run(self, *arguments: str, answer: str | None = None, **environ: str) -> Result:
+        result = CliRunner().invoke(main, ["webhooks", *arguments], env=self.environ | environ, input=answer)
+        self.outputs.append(result.output)
+        return result
+
+    def done(self, *arguments: str, **how: Any) -> str:
+        result = self.run(*arguments, **how)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    def api(self, method: str, path: str = "", body: Any = None) -> Any:
+        url = f"{self.linq}/v3/webhook-subscriptions{path}"
+        answer = httpx.request(method, url, json=body, headers={"authorization": f"Bearer {KEY}"}).raise_for_status()
+        return answer.json() if answer.content else None
+
+    def subscriptions(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.api("GET")["subscriptions"]
+        return found
+
+    def fault(self, **how: Any) -> None:
+        httpx.post(f"{self.linq}/emulator/faults", json=how).raise_for_status()
+
+    def kept(self) -> dict[str, str]:
+        """Secrets by subscription."""
+        rows = [line.split() for line in self.secret_file.read_text().splitlines() if not line.startswith("#")]
+        return {row[1]: row[0] for row in rows}
+
+    def text(self, said: str, person: str = "+14155550142") -> None:
+        body = {"from": person, "to": LINES[0], "parts": [{"type": "text", "value": said}]}
+        httpx.post(f"{self.linq}/emulator/inbound", json=body).raise_for_status()
+
+    def deliveries(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = httpx.get(f"{self.linq}/emulator/deliveries").json()["deliveries"]
+        return found
+
+    def replies(self) -> list[str]:
+        state = httpx.get(f"{self.linq}/emulator/state").json()
+        return [
+            part["value"]
+            for chat in state["chats"]
+            for message in chat["messages"]
+            if message["is_from_me"]
+            for part in message["parts"]
+        ]
+
+
+@pytest.fixture
+def account(tmp_path: Path, emulator: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    monkeypatch.chdir(tmp_path)
+    for name in ("LINQ_WEBHOOK_SECRET", "LINQ_WEBHOOK_SECRET_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    it = Account(tmp_path, emulator)
+    yield it
+    for output in it.outputs:
+        assert KEY not in output
+        assert "whsec_" not in output
+
+
+# --- which events, and where to ---------------------------------------------------------------------------------------
+
+
+def test_a_bots_events_are_those_of_its_handlers_and_of_the_routers_in_it() -> None:
+    bot, router = Bot(), Router()
+
+    @bot.on_message
+    async def one(message: MessageReceived, ctx: Any) -> None: ...
+
+    @router.on(MessageEdited)
+    async def two(message: MessageEdited, ctx: Any) -> None: ...
+
+    @router.on(PollSent)
+    async def three(event: PollSent, ctx: Any) -> None: ...
+
+    bot.include(router)
+    assert handled(bot).types == ("message.received", "message.edited", "poll.sent")
+    assert not handled(bot).everything
+
+
+@pytest.mark.parametrize("base", [Event, UnknownEvent])
+def test_a_handler_of_every_event_wants_whatever_linq_has(base: type[Event]) -> None:
+    bot = Bot()
+    bot.on(base)(lambda event, ctx: None)
+    assert handled(bot).everything
+    assert handled(bot).types == (tuple(EVENT_TYPES) if base is Event else ())
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        ("https://bot.test", "https://bot.test/webhooks/linq?version=2026-02-03"),
+        ("https://bot.test/", "https://bot.test/webhooks/linq?version=2026-02-03"),
+        ("https://bot.test:8443/hook?line=1", "https://bot.test:8443/hook?line=1&version=2026-02-03"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000/webhooks/linq?version=2026-02-03"),
+        ("http://[::1]:8000", "http://[::1]:8000/webhooks/linq?version=2026-02-03"),
+        ("https://bot.test/?version=2026-02-03", "https://bot.test/webhooks/linq?version=2026-02-03"),
+    ],
+)
+def test_the_target_has_our_path_and_pins_the_payload_version(url: str, wanted: str) -> None:
+    assert target(url) == wanted
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("bot.test", "is no address"),
+        ("ftp://bot.test", "is no address"),
+        ("https://", "is no address"),
+        ("https://bot.test:port", "is no address"),
+        ("http://bot.test", "over https only. Give https://bot.test"),
+        ("https://me:pw@bot.test", "no password"),
+        ("https://bot.test/#here", "no fragment"),
+        ("https://bot.test/?version=2025-01-01", "not 2025-01-01"),
+    ],
+)
+def test_an_address_linq_could_not_use_is_refused_before_linq_is_asked(url: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as refused:
+        target(url)
+    assert "pw" not in str(refused.value).replace("password", "")
+
+
+def test_generations_of_a_subscription_have_one_address() -> None:
+    first = "https://bot.test/hook?line=1"
+    second = next_generation(first)
+    assert (generation(first), generation(second), generation(next_generation(second))) == (1, 2, 3)
+    assert address(first) == address(second) == address(pinned(first))
+    assert second != pinned(first)
+    assert address("https://bot.test/hook?line=2") != address(first)
+
+
+# --- sync -------------------------------------------------------------------------------------------------------------
+
+
+def test_sync_subscribes_to_what_is_handled_and_keeps_the_secret(account: Account) -> None:
+    said = account.done("sync", "bot.py", "--url", f"http://127.0.0.1:{account.port}")
+    (made,) = account.subscriptions()
+    assert made["target_url"] == account.url + "?version=2026-02-03"
+    assert set(made["subscribed_events"]) == {"message.received", *RECEIPTS}
+    assert made["id"] in said
+    assert "kept in .linqbot/webhook-secret" in said
+    assert "Next: linqbot doctor bot.py" in said
+    assert list(account.kept()) == [made["id"]]
+    assert account.secret_file.stat().st_mode & 0o777 == 0o600
+    assert account.secret_file.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_second_sync_changes_nothing_and_needs_no_address(account: Account) -> None:
+    account.done("sync", "bot.py", "--url", account.url)
+    before, kept = account.subscriptions(), account.secret_file.read_bytes()
+    assert "Nothing to change" in account.done("sync", "bot.py")
+    told = json.loads(account.done("sync", "bot.py", "--url", account.url, "--json"))
+    assert (told["action"], told["changes"]) == ("unchanged", {})
+    assert account.subscriptions() == before
+    assert account.secret_file.read_bytes() == kept
+
+
+def test_sync_mends_what_is_there_and_says_how(account: Account) -> None:
+    account.done("sync", "bot.py", "--url", account.url)
+    (one,) = account.subscriptions()
+    wrong = {
+        "target_url": account.url + "?version=2025-01-01",
+        "subscribed_events": ["message.received", "chat.created"],
+        "is_active": False,
+    }
+    account.api("PUT", f"/{one['id']}", wrong)
+    planned = account.done("sync", "bot.py", "--dry-run")
+    assert "Would change" in planned
+    assert account.subscriptions()[0]["subscribed_events"] == wrong["subscribed_events"]
+    said = account.done("sync", "bot.py")
+    assert "-chat.created" in said
+    assert "+message.failed" in said
+    assert "paused       no longer" in said
+    (after,) = account.subscriptions()
+    assert (after["id"], after["target_url"], after["is_active"]) == (one["id"], one["target_url"], True)
+    assert set(after["subscribed_events"]) == {"message.received", *RECEIPTS}
+
+
+def test_a_dry_run_makes_nothing(account: Account) -> None:
+    said = account.done("sync", "bot.py", "--url", account.url, "--dry-run")
+    assert "Would create" in said
+    assert account.subscriptions() == []
+    assert not account.secret_file.exists()
+
+
+def test_lines_are_restricted_when_asked_and_stay_so(account: Account) -> None:
+    account.done("sync", "bot.py", "--url", account.url, "--line", LINES[0])
+    assert account.subscriptions()[0]["phone_numbers"] == [LINES[0]]
+    assert "Nothing to change" in account.done("sync", "bot.py")
+    account.done("sync", "bot.py", "--all-lines")
+    assert not account.subscriptions()[0].get("phone_numbers")
+    refused = account.run("sync", "bot.py", "--line", "+12025550199")
+    assert refused.exit_code == 2
+    assert "is no line of this account" in refused.output
+
+
+def test_a_subscription_made_elsewhere_is_changed_and_its_secret_said_to_be_missing(account: Account) -> None:
+    account.api("POST", body={"target_url": account.url, "subscribed_events": ["chat.created"]})
+    done = account.run("sync", "bot.py", "--url", account.url)
+    assert done.exit_code == 1
+    assert f"linqbot webhooks rotate --url {account.url}" in done.output
+    assert set(account.subscriptions()[0]["subscribed_events"]) == {"message.received", *RECEIPTS}
+    with_one = account.run("sync", "bot.py", "--url", account.url, LINQ_WEBHOOK_SECRET="QUJD")
+    assert with_one.exit_code == 0
+    assert "If LINQ_WEBHOOK_SECRET is not it" in with_one.output
+
+
+def test_a_secret_that_cannot_be_kept_is_not_asked_for(account: Account) -> None:
+    refused = account.run("sync", "bot.py", "--url", account.url, LINQ_WEBHOOK_SECRET_FILE="/proc/self/secret")
+    assert refused.exit_code == 2
+    assert "cannot be written" in refused.output
+    assert account.subscriptions() == []
+
+
+@pytest.mark.parametrize("lost", ["request", "answer"])
+def test_an_interrupted_sync_is_run_again(account: Account, lost: str) -> None:
+    account.fault(on="api", match="POST /v3/webhook-subscriptions", drop=lost)
+    broken = account.run("sync", "bot.py", "--url", account.url)
+    assert broken.exit_code == 1
+    account.done("sync", "bot.py", "--url", account.url)
+    (one,) = account.subscriptions()
+    assert set(one["subscribed_events"]) == {"message.received", *RECEIPTS}
+    assert list(account.kept()) == [one["id"]]
+
+
+def test_a_subscription_that_never_was_told_what_it_is_for_is_told_when_its_secret_is_here(account: Account) -> None:
+    account.fault(on="api", match="PUT /v3/webhook-subscriptions", status=400)
+    assert account.run("sync", "bot.py", "--url", account.url).exit_code == 1
+    assert account.subscriptions()[0]["subscribed_events"] == list(QUIET)
+    account.done("sync", "bot.py", "--url", account.url)
+    (one,) = account.subscriptions()
+    assert set(one["subscribed_events"]) == {"message.received", *RECEIPTS}
+    assert list(account.kept()) == [one["id"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["sync", "bot.py"], "Which address? Give --url"),
+        (["sync", "nobot.py", "--url", "https://x.test"], "There is no file nobot.py"),
+        (["sync", "bot.py", "--url", "http://x.test"], "over https only"),
+        (["sync", "bot.py", "--line", "+1", "--all-lines"], "Either --line or --all-lines"),
+        (["create"], "Give --url"),
+        (["create", "--url", "https://x.test", "--event", "message.recieved"], "There is no event type"),
+        (["rotate"], "Which address? Give --url"),
+        (["rotate", "--url", "https://x.test"], "Nothing is subscribed to"),
+    ],
+)
+def test_a_wrong_call_ends_with_2_and_says_what_is_right(account: Account, arguments: list[str], says: str) -> None:
+    done = account.run(*arguments)
+    assert done.exit_code == 2
+    assert says in " ".join(done.output.split())
+    assert "Traceback" not in done.output
+
+
+# --- list, create, delete ---------------------------------------------------------------------------------------------
+
+
+def test_list_create_and_delete(account: Account) -> None:
+    assert "Nothing is subscribed" in account.done("list")
+    account.done("create", "--url", account.url, "--event", "message.received", "--line", LINES[1])
+    (row,) = json.loads(account.done("list", "--json"))
+    assert (row["events"], row["lines"], row["secret_kept"]) == (["message.received"], [LINES[1]], True)
+    assert row["id"] in account.done("list")
+    again = account.run("create", "--url", account.url)
+    assert again.exit_code == 2
+    assert "delivers there already" in again.output
+
+    assert account.run("delete", row["id"], answer="n\n").exit_code == 1
+    assert len(account.subscriptions()) == 1
+    assert "and its secret" in account.done("delete", row["id"], answer="y\n")
+    assert account.subscriptions() == []
+    assert account.kept() == {}
+    assert account.run("delete", row["id"], "--yes").exit_code == 1
+
+
+def test_events_are_told_without_asking_anybody(account: Account) -> None:
+    told = json.loads(account.done("events", "bot.py", "--json", LINQ_API_V3_BASE_URL="http://127.0.0.1:1"))
+    assert set(told["events"]) == {"message.received", *RECEIPTS}
+
+
+# --- rotate -----------------------------------------------------------------------------------------------------------
+
+
+def serve(account: Account, command: Callable[..., Any]) -> Any:
+    bot = command("serve", "bot.py", "--port", str(account.port), **account.environ)
+    bot.until(lambda: httpx.get(f"http://127.0.0.1:{account.port}/readyz").status_code == 200)
+    return bot
+
+
+def test_a_rotation_under_load_refuses_and_loses_nothing(account: Account, command: Callable[..., Any]) -> None:
+    account.done("sync", "bot.py", "--url", account.url)
+    (old,) = account.subscriptions()
+    bot = serve(account, command)
+    stop, said = threading.Event(), [0]
+
+    def talk() -> None:
+        while not stop.is_set():
+            account.text(f"message {said[0]}", person=f"+141555501{said[0] % 20:02}")
+            said[0] += 1
+            time.sleep(0.01)
+
+    talking = threading.Thread(target=talk)
+    talking.start()
+    try:
+        bot.until(lambda: said[0] > 20)
+        account.done("rotate", "--overlap", "1")
+        at_end = said[0]
+        bot.until(lambda: said[0] > at_end + 20)
+    finally:
+        stop.set()
+        talking.join()
+    bot.until(lambda: len(account.replies()) >= said[0])
+    httpx.post(f"{account.linq}/emulator/flush").raise_for_status()
+
+    (new,) = account.subscriptions()
+    assert new["id"] != old["id"]
+    assert new["subscribed_events"] == old["subscribed_events"]
+    assert list(account.kept()) == [new["id"]]
+    statuses = [(one["subscription_id"], a["status"]) for one in account.deliveries() for a in one["attempts"]]
+    assert {status for _, status in statuses} == {200}
+    assert {subscription for subscription, _ in statuses} == {old["id"], new["id"]}
+    assert sorted(account.replies()) == sorted(f"You said: message {n}" for n in range(said[0]))
+    assert bot.stop() == 0
+    assert "whsec_" not in bot.said()
+
+
+def test_after_a_rotation_the_old_secret_is_believed_no_longer(account: Account, command: Callable[..., Any]) -> None:
+    account.done("sync", "bot.py", "--url", account.url)
+    (old_secret,) = account.kept().values()
+    bot = serve(account, command)
+    account.done("rotate", "--overlap", "0")
+    trigger = {"LINQ_WEBHOOK_SECRET": old_secret, "LINQ_WEBHOOK_SECRET_FILE": str(account.folder / "none")}
+
+    def is_refused() -> bool:
+        sent = CliRunner().invoke(
+            main, ["trigger", "message.read", "--url", account.url], env=account.environ | trigger
+        )
+        return ": 401 in" in sent.output
+
+    bot.until(is_refused)
+    assert bot.stop() == 0
+
+
+def test_a_secret_of_the_environment_is_rotated_into_the_file(account: Account, command: Callable[..., Any]) -> None:
+    made = account.api("POST", body={"target_url": account.url, "subscribed_events": ["message.received"]})
+    account.environ["LINQ_WEBHOOK_SECRET"] = made["signing_secret"]
+    bot = serve(account, command)
+    assert "take it out" in account.done("rotate", "--url", account.url, "--overlap", "0")
+    account.text("hello")
+    bot.until(lambda: account.replies() == ["You said: hello"])
+    assert bot.stop() == 0
+
+
+def test_a_bot_that_is_away_or_reads_another_file_stops_the_rotation_and_costs_nothing(
+    account: Account, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linqbot.cli.rotation.LEARN_S", 0.0)
+    account.done("sync", "bot.py", "--url", account.url)
+    (old,) = account.subscriptions()
+    away = account.run("rotate", "--overlap", "0")
+    assert away.exit_code == 1
+    assert "Nobody answers there" in away.output
+
+    (account.folder / "elsewhere").write_bytes(account.secret_file.read_bytes().splitlines()[1].split()[0])
+    account.environ["LINQ_WEBHOOK_SECRET_FILE"] = str(account.folder / "elsewhere")
+    bot = serve(account, command)
+    del account.environ["LINQ_WEBHOOK_SECRET_FILE"]
+    another = account.run("rotate", "--overlap", "0")
+    assert another.exit_code == 1
+    assert "has another secret" in another.output
+    assert f"{old['id']} goes on as before" in another.output
+    account.text("hello")
+    bot.until(lambda: account.replies() == ["You said: hello"])
+
+    (account.folder / "elsewhere").write_bytes(account.secret_file.read_bytes())
+    account.done("rotate", "--overlap", "0")
+    (new,) = account.subscriptions()
+    assert new["id"] != old["id"]
+    assert bot.stop() == 0
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"match": "POST /v3/webhook-subscriptions", "drop": "answer"},
+        {"match": "PUT /v3/webhook-subscriptions", "status": 400},
+        {"match": "DELETE /v3/webhook-subscriptions", "status": 400},
+        {"match": "DELETE /v3/webhook-subscriptions", "drop": "answer", "times": 5},
+    ],
+    ids=lambda how: f"{how['match'].split()[0]}-{how.get('status') or how['drop']}",
+)
+def test_a_rotation_interrupted_anywhere_goes_on_when_run_again(
+    account: Account, command: Callable[..., Any], broken: dict[str, Any]
+) -> None:
+    account.done("sync", "bot.py", "--url", account.url)
+    (old,) = account.subscriptions()
+    bot = serve(account, command)
+    account.fault(on="api", **broken)
+    first = account.run("rotate", "--overlap", "0")
+    httpx.delete(f"{account.linq}/emulator/faults").raise_for_status()
+    account.text("in between")
+    bot.until(lambda: account.replies() == ["You said: in between"])
+    if first.exit_code:
+        account.done("rotate", "--overlap", "0", "--url", account.url)
+    (new,) = account.subscriptions()
+    assert new["id"] != old["id"]
+    assert new["subscribed_events"] == old["subscribed_events"]
+    assert list(account.kept()) == [new["id"]]
+    account.text("after")
+    bot.until(lambda: account.replies() == ["You said: in between", "You said: after"])
+    assert {a["status"] for one in account.deliveries() for a in one["attempts"]} == {200}
+    assert bot.stop() == 0
+
+
+def test_a_rotation_is_killed_while_both_deliver_and_ended_later(account: Account, command: Callable[..., Any]) -> None:
+    account.done("sync", "bot.py", "--url", account.url)
+    bot = serve(account, command)
+    rotation = command("webhooks", "rotate", **account.environ)
+    rotation.until(lambda: "Both deliver now" in rotation.said())
+    cmdline = Path(f"/proc/{rotation.process.pid}/cmdline")
+    arguments = cmdline.read_bytes() if cmdline.exists() else b""
+    assert not any(secret.encode() in arguments for secret in (KEY, *account.kept().values()))
+    rotation.stop(signal.SIGINT)
+    assert "Traceback" not in rotation.said()
+    assert len(account.subscriptions()) == 2
+    told = json.loads(account.run("rotate", "--no-wait", "--json").stdout)
+    assert told["old"] is not None
+    assert told["ends_at"] is not None
+    account.done("rotate", "--overlap", "0")
+    assert len(account.subscriptions()) == 1
+    assert bot.stop() == 0
+
+
+def test_a_rotation_begun_elsewhere_is_left_alone(account: Account) -> None:
+    account.done("sync", "bot.py", "--url", account.url)
+    body = {"target_url": next_generation(account.url), "subscribed_events": ["message.received"]}
+    account.api("POST", body=body)
+    refused = account.run("rotate", "--overlap", "0")
+    assert refused.exit_code == 2
+    assert "made elsewhere" in refused.output
+    assert len(account.subscriptions()) == 2
