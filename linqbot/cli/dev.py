@@ -15,7 +15,7 @@ import socket
 import sys
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -38,13 +38,30 @@ STOP_S = 5.0
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the phone page.")
 @click.option("--port", default=4010, show_default=True, type=click.IntRange(0, 65535), help="Port of the phone page.")
 @click.option("--reload/--no-reload", default=True, show_default=True, help="Start the bot anew when a file is saved.")
+@click.option(
+    "--public-url",
+    metavar="URL",
+    help="Use your real account: Linq delivers to URL, which a tunnel of yours leads here.",
+)
 @json_option
-def command(*, file: str, host: str, port: int, reload: bool, as_json: bool) -> None:
-    """Try the bot in FILE on an emulated phone in the browser. No account, no token, no tunnel."""
+@click.pass_context
+def command(
+    ctx: click.Context, *, file: str, host: str, port: int, reload: bool, public_url: str | None, as_json: bool
+) -> None:
+    """Try the bot in FILE on an emulated phone in the browser. No account, no token, no tunnel.
+
+    With --public-url it is tried with a real account instead: subscribed while it runs, listening on LINQBOT_PORT.
+    """
     path = Path(file.partition(":")[0])
     if not path.is_file():
         raise ConfigError(f"There is no file {path}. Give the path of the Python file with your bot, such as bot.py.")
     logs.configure("warning", "json" if as_json else "auto")
+    if public_url is not None:
+        is_given = ctx.get_parameter_source("port") is not click.core.ParameterSource.DEFAULT
+        _with_account(
+            file, public_url, port if is_given else None, path.resolve().parent, reload=reload, as_json=as_json
+        )
+        return
     http.outlive_signals()
     with http.listen(host, port) as page, http.listen("127.0.0.1", 0) as reserved:
         bot_port = reserved.getsockname()[1]
@@ -62,9 +79,23 @@ def command(*, file: str, host: str, port: int, reload: bool, as_json: bool) -> 
             )
 
 
+def _with_account(file: str, public_url: str, port: int | None, watched: Path, *, reload: bool, as_json: bool) -> None:
+    # Late: who tries a bot on the emulator needs no subscriptions.
+    from linqbot.cli import dev_public
+    from linqbot.settings import from_env
+
+    settings = from_env(port=port)
+    bot = _Bot(file, "", settings.port, Path(), as_json=as_json, instead=dev_public.environ(settings))
+    asyncio.run(dev_public.run(bot, settings, public_url, watched, reload=reload))
+
+
 @dataclass(slots=True)
 class _Bot:
-    """The child process that serves the bot."""
+    """The child process that serves the bot.
+
+    Attributes:
+        instead: What its environment says in place of what the emulator needs.
+    """
 
     file: str
     emulator: str
@@ -74,6 +105,7 @@ class _Bot:
     webhook_secret: str = ""
     process: asyncio.subprocess.Process | None = None
     as_json: bool = False
+    instead: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -89,6 +121,7 @@ class _Bot:
             "LINQBOT_PORT": str(self.port),
             "LINQBOT_DRAIN_S": "1",
             "LINQBOT_LOG_TRACEBACKS": "1",
+            **self.instead,
         }
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "linqbot.cli.dev_bot", self.file, *(["--json"] if self.as_json else []), env=environ

@@ -1,0 +1,113 @@
+"""`linqbot dev --public-url`: a real account, here an emulator started elsewhere, and a tunnel, here a small proxy."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cli.crooked import Crooked, proxying
+from cli.test_webhooks import RECEIPTS, Account, free_port
+from cli.test_webhooks import emulator as emulator
+
+REACTS = '\nfrom linqbot import ReactionAdded\n@bot.on_reaction("love")\nasync def loved(reaction, ctx): ...\n'
+
+
+@pytest.fixture
+def account(tmp_path: Path, emulator: str) -> Account:
+    return Account(tmp_path, emulator)
+
+
+@pytest.fixture
+def tunnel(account: Account) -> Iterator[Crooked]:
+    with proxying(Crooked(f"http://127.0.0.1:{account.port}")) as proxy:
+        yield proxy
+
+
+def dev(account: Account, command: Callable[..., Any], url: str, *more: str) -> Any:
+    return command("dev", "bot.py", "--public-url", url, "--port", str(account.port), *more, **account.environ)
+
+
+def test_the_bot_answers_through_the_tunnel_is_reloaded_and_leaves_nothing_behind(
+    account: Account, command: Callable[..., Any], tunnel: Crooked
+) -> None:
+    theirs = account.api("POST", body={"target_url": "https://live.test/", "subscribed_events": ["chat.created"]})
+    trying = dev(account, command, tunnel.url)
+    trying.until(lambda: "Text your bot: +12025550100" in trying.said())
+    account.text("one")
+    trying.until(lambda: account.replies() == ["You said: one"])
+    (own,) = [one for one in account.subscriptions() if one["id"] != theirs["id"]]
+    assert own["target_url"] == f"{tunnel.url}/webhooks/linq?version=2026-02-03"
+    assert set(own["subscribed_events"]) == {"message.received", *RECEIPTS}
+
+    code = (account.folder / "bot.py").read_text()
+    (account.folder / "bot.py").write_text(code + "broken(")
+    trying.until(lambda: "did not start. Correct it and save" in trying.said())
+    (account.folder / "bot.py").write_text(code.replace("You said", "I heard") + REACTS)
+    trying.until(lambda: trying.said().count("Text your bot") == 2)
+    account.text("two")
+    trying.until(lambda: account.replies() == ["You said: one", "I heard: two"])
+    (after,) = [one for one in account.subscriptions() if one["id"] != theirs["id"]]
+    assert after["id"] == own["id"]
+    assert "reaction.added" in after["subscribed_events"]
+
+    assert trying.stop(signal.SIGINT) == 0
+    assert [one["id"] for one in account.subscriptions()] == [theirs["id"]]
+    assert "Traceback" not in trying.said()
+    assert "whsec_" not in trying.said()
+    assert (account.folder / ".linqbot" / "dev-webhook-secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_subscription_that_was_left_behind_is_taken_over_wherever_the_tunnel_leads_now(
+    account: Account, command: Callable[..., Any], tunnel: Crooked
+) -> None:
+    first = dev(account, command, f"http://127.0.0.1:{free_port()}", "--no-reload")
+    first.until(lambda: "Nothing arrives through" in first.said())
+    assert f"Let your tunnel lead to http://127.0.0.1:{account.port}" in first.said()
+    (left,) = account.subscriptions()
+    account.fault(on="api", match="DELETE /v3/webhook-subscriptions", status=500, times=9)
+    assert first.stop() == 0
+    assert f"{left['id']} could not be deleted" in first.said()
+    httpx.delete(f"{account.linq}/emulator/faults").raise_for_status()
+
+    second = dev(account, command, tunnel.url, "--no-reload")
+    second.until(lambda: "Text your bot" in second.said())
+    (taken,) = account.subscriptions()
+    assert taken["id"] == left["id"]
+    assert taken["target_url"].startswith(tunnel.url)
+    account.text("hello")
+    second.until(lambda: account.replies() == ["You said: hello"])
+    assert second.stop() == 0
+    assert account.subscriptions() == []
+
+
+def test_a_subscription_of_somebody_elses_is_not_touched(
+    account: Account, command: Callable[..., Any], tunnel: Crooked
+) -> None:
+    body = {"target_url": f"{tunnel.url}/webhooks/linq", "subscribed_events": ["message.received"]}
+    theirs = account.api("POST", body=body)
+    trying = dev(account, command, tunnel.url)
+    assert trying.end() == 2
+    assert f"linqbot webhooks delete {theirs['id']}" in trying.said()
+    assert [one["id"] for one in account.subscriptions()] == [theirs["id"]]
+
+
+@pytest.mark.parametrize(
+    ("url", "environ", "says"),
+    [
+        ("https://bot.test", {"LINQ_API_V3_API_KEY": ""}, "LINQ_API_V3_API_KEY is not set"),
+        ("http://bot.test", {}, "over https only"),
+        ("https://bot.test", {"LINQ_API_V3_API_KEY": "another"}, "401/2004"),
+    ],
+)
+def test_what_is_wrong_ends_it_with_a_sentence(
+    account: Account, command: Callable[..., Any], url: str, environ: dict[str, str], says: str
+) -> None:
+    account.environ |= environ
+    trying = dev(account, command, url)
+    assert trying.end() != 0
+    assert says in trying.said()
+    assert "Traceback" not in trying.said()
