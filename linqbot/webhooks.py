@@ -127,7 +127,7 @@ def verify(
     if not _any_fits((base64.b64encode(hmac.digest(secret.key, content, "sha256")) for secret in secrets), given):
         raise InvalidSignature(
             "The signature fits none of our secrets. If the subscription was made anew, "
-            "LINQ_WEBHOOK_SECRET must hold its new secret."
+            "the bot needs its new secret. See: linqbot doctor"
         )
     return Verified(webhook_id, signed_id=True, timestamp=_near(timestamp, now, tolerance_s))
 

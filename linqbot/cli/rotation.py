@@ -32,7 +32,13 @@ Tell: TypeAlias = Callable[[str], None]
 
 
 class RotationStopped(LinqbotError):
-    """A rotation cannot go on. Nothing is lost: the old secret is good, and running it again goes on from here."""
+    """A rotation cannot go on. Nothing is lost: the old secret is good, and the new subscription says nothing yet.
+
+    Why: The bot at the address does not take what is signed with the new secret: it is not served, or it reads another
+        secret file than the one the new secret was kept in.
+    To do: Let the bot read that file: LINQ_WEBHOOK_SECRET_FILE, where it is served. Then run `linqbot webhooks rotate`
+        again: it goes on from where it stopped.
+    """
 
     lqb = "LQB6100"
 

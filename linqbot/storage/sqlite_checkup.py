@@ -29,6 +29,7 @@ class Checkup:
         waiting, dead: Deliveries that wait, and that gave up.
         free_bytes: Of the file system.
         serving: Id of the process that serves it; None when nobody does.
+        heard_at: When Linq's newest delivery was accepted, Unix seconds, as of a minute ago; None before the first.
     """
 
     schema: int | None
@@ -37,12 +38,11 @@ class Checkup:
     dead: int
     free_bytes: int
     serving: int | None
+    heard_at: float | None = None
 
 
 class NewerSchema(StorageError):
     """A newer linqbot has written the file; this one would refuse it."""
-
-    lqb = "LQB4005"
 
 
 def path_of(url: str) -> Path | None:
@@ -68,10 +68,9 @@ def check_up(path: Path) -> Checkup:
         return Checkup(None, None, 0, 0, free_bytes, serving)
     try:
         with closing(_connected(path)) as db:
-            schema, journal, waiting, dead = _inside(db, path)
+            return _inside(db, path, free_bytes, serving)
     except sqlite3.Error as error:
         raise StorageUnavailable(f"The storage file {path} cannot be used: {error}.") from error
-    return Checkup(schema, journal, waiting, dead, free_bytes, serving)
 
 
 def has_stored(path: Path, delivery_id: str) -> bool:
@@ -87,7 +86,7 @@ def _connected(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None)
 
 
-def _inside(db: sqlite3.Connection, path: Path) -> tuple[int, str, int, int]:
+def _inside(db: sqlite3.Connection, path: Path, free_bytes: int, serving: int | None) -> Checkup:
     (schema,) = db.execute("PRAGMA user_version").fetchone()
     (owner,) = db.execute("PRAGMA application_id").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -100,10 +99,11 @@ def _inside(db: sqlite3.Connection, path: Path) -> tuple[int, str, int, int]:
     db.execute("ROLLBACK")
     (journal,) = db.execute("PRAGMA journal_mode").fetchone()
     if not tables:
-        return schema, journal, 0, 0
+        return Checkup(schema, journal, 0, 0, free_bytes, serving)
     (waiting,) = db.execute("SELECT count(*) FROM delivery").fetchone()
     (dead,) = db.execute("SELECT count(*) FROM dead").fetchone()
-    return schema, journal, waiting, dead
+    heard = db.execute("SELECT CAST(value AS REAL) FROM meta WHERE key = 'active_at'").fetchone()
+    return Checkup(schema, journal, waiting, dead, free_bytes, serving, heard[0] if heard else None)
 
 
 def _write_beside(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import sqlite3
 import ssl
@@ -21,7 +22,9 @@ from cli.conftest import Command
 from cli.crooked import Crooked, Headers, proxying
 from click.testing import CliRunner, Result
 
-from linqbot.cli.checks.finding import FAULTS, Finding, examine
+import linqbot.cli.checks
+from linqbot.cli.checks.faults import FAULTS
+from linqbot.cli.checks.finding import Finding, examine
 from linqbot.cli.main import main
 
 KEY = "token-that-must-not-show"
@@ -311,6 +314,23 @@ def test_a_bot_with_another_secret(practice: Practice, command: Callable[..., An
     assert "linqbot webhooks rotate" in the(findings, "LQB6070").fix
 
 
+def test_a_secret_that_deliveries_were_accepted_with_is_the_right_one(
+    practice: Practice, command: Callable[..., Any]
+) -> None:
+    practice.sync()
+    practice.environ["LINQ_WEBHOOK_SECRET"] = practice.secret()
+    practice.environ["LINQ_WEBHOOK_SECRET_FILE"] = "none"
+    bot = command("serve", "bot.py", **{name: value for name, value in practice.environ.items() if value})
+    bot.until(lambda: httpx.get(f"http://127.0.0.1:{practice.port}/readyz").status_code == 200)
+    assert faults(practice.doctor("--url", practice.url)) == ["warning LQB6042"]
+    message = {"from": "+14155550142", "to": LINE, "parts": [{"type": "text", "value": "hello"}]}
+    httpx.post(f"{practice.linq}/emulator/inbound", json=message).raise_for_status()
+    httpx.post(f"{practice.linq}/emulator/flush").raise_for_status()
+    findings = practice.doctor("--url", practice.url)
+    assert faults(findings) == []
+    assert any(each.what.startswith("It fits") for each in findings)
+
+
 def test_a_secret_others_can_read_or_nobody_understands(practice: Practice) -> None:
     practice.sync()
     path = practice.folder / ".linqbot" / "webhook-secret"
@@ -495,6 +515,15 @@ async def test_a_check_that_breaks_or_hangs_hides_nothing_of_the_others() -> Non
     assert "words" not in made[0].what
 
 
-def test_every_fault_can_be_explained_with_what_the_doctor_knows() -> None:
-    for fix in FAULTS.values():
-        assert fix.format(file="bot.py", url="https://x", secret_file="s", name="n")
+def test_every_fault_is_one_that_a_check_names_and_says_what_to_do_with_what_the_doctor_knows() -> None:
+    checks = Path(linqbot.cli.checks.__file__).parent
+    named = {
+        code
+        for file in checks.glob("*.py")
+        if file.name != "faults.py"
+        for code in re.findall(r'"(LQB\d+)"', file.read_text())
+    } | set(re.findall(r'"(LQB\d+)"', checks.with_name("doctor.py").read_text()))
+    assert named == set(FAULTS)
+    for fault in FAULTS.values():
+        assert fault.means.endswith(".")
+        assert fault.to_do.format(file="bot.py", url="https://x", secret_file="s", name="n")

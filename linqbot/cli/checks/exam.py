@@ -15,7 +15,8 @@ from linqbot.cli.checks.finding import Findings, Skip
 from linqbot.cli.subscriptions import address, is_quiet, pinned
 from linqbot.client.call import Answer, Call, Run
 from linqbot.client.client import Client
-from linqbot.errors import LinqApiError
+from linqbot.errors import ConfigError, LinqApiError
+from linqbot.server.secret_file import Kept
 from linqbot.settings import Settings
 from linqbot.types.line import PhoneNumber
 from linqbot.types.webhook import WebhookSubscription
@@ -78,9 +79,15 @@ class Exam:
         if self.url is not None:
             here = [one for one in found if address(one.target_url) == address(self.url)]
         else:
-            kept = {each.subscription_id for each in self.settings.secret_file.read()}
-            here = [one for one in found if one.id in kept]
+            here = [one for one in found if one.id in {each.subscription_id for each in self.kept()}]
         return [one for one in here if not is_quiet(one)]
+
+    def kept(self) -> tuple[Kept, ...]:
+        """What the secret file holds; nothing when it cannot be read, which a check of its own tells."""
+        try:
+            return self.settings.secret_file.read()
+        except ConfigError:
+            return ()
 
     async def target(self) -> str:
         """Where deliveries go.

@@ -12,9 +12,10 @@ from typing import Final
 
 from linqbot.cli.checks.exam import Exam
 from linqbot.cli.checks.finding import Finding, Findings, Skip
-from linqbot.errors import ConfigError, StorageUnavailable
+from linqbot.errors import ConfigError, LinqbotError, StorageUnavailable
 from linqbot.storage.open import open_storage
 from linqbot.storage.sqlite_checkup import Checkup, NewerSchema, check_up, path_of
+from linqbot.types.webhook import WebhookSubscription
 from linqbot.webhooks import Secret
 
 ENOUGH_BYTES: Final = 1 << 30
@@ -37,7 +38,7 @@ async def secret(exam: Exam) -> Sequence[Finding]:
 
 
 async def _of_subscription(exam: Exam, found: Findings) -> Finding:
-    kept = {each.subscription_id for each in exam.settings.secret_file.read()}
+    kept = {each.subscription_id for each in exam.kept()}
     try:
         there = await exam.subscribed()
     except Skip as reason:
@@ -48,9 +49,23 @@ async def _of_subscription(exam: Exam, found: Findings) -> Finding:
     if one.id in kept:
         return found.ok("secret", f"That of {one.id} is in {exam.settings.webhook_secret_file}.")
     if None in kept or exam.settings.webhook_secrets:
+        if await _has_delivered(exam, one):
+            return found.ok("secret", f"It fits: deliveries of {one.id} have been accepted.")
         what = f"There is one, and whether it is that of {one.id} cannot be seen."
         return found.warning("secret", "LQB6042", what)
     return found.failure("secret", "LQB6041", f"That of {one.id} is not here.")
+
+
+async def _has_delivered(exam: Exam, one: WebhookSubscription) -> bool:
+    """Whether the storage here has heard from Linq since the subscription was made: it has verified that, then."""
+    path = path_of(exam.settings.storage)
+    if path is None or one.created_at is None:
+        return False
+    try:
+        heard_at = (await asyncio.to_thread(check_up, path)).heard_at
+    except LinqbotError:
+        return False
+    return heard_at is not None and heard_at > one.created_at.timestamp()
 
 
 def _readers(found: Findings, path: Path) -> list[Finding]:
