@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import signal
 import socket
 import threading
@@ -25,7 +26,7 @@ from linqbot.events.message import MessageEdited
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.events.poll import PollSent
 
-KEY = "token-that-must-not-show"
+KEY = f"token-{secrets.token_hex(8)}"
 LINES = ("+12025550100", "+12025550101")
 RECEIPTS = {"message.sent", "message.delivered", "message.read", "message.failed"}
 BOT = """
@@ -49,7 +50,9 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     linq = f"http://127.0.0.1:{free_port()}"
-    process = Command(tmp_path_factory.mktemp("linq"), "emulator", "--port", linq.rpartition(":")[2], "--api-key", KEY)
+    process = Command(
+        tmp_path_factory.mktemp("linq"), "emulator", "--port", linq.rpartition(":")[2], LINQ_API_V3_API_KEY=KEY
+    )
     process.until(lambda: httpx.get(f"{linq}/emulator/state").status_code == 200)
     yield linq
     process.stop()

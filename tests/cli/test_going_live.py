@@ -1,0 +1,80 @@
+"""Three commands and a bot is live: `webhooks sync`, `doctor`, `serve`. No secret in what anybody can see."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cli.test_webhooks import KEY, Account
+from cli.test_webhooks import emulator as emulator
+
+
+@contextmanager
+def watching_processes() -> Iterator[set[bytes]]:
+    """All command lines seen on this machine meanwhile, as `ps` would show them."""
+    seen: set[bytes] = set()
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.02):
+            for folder in Path("/proc").glob("[0-9]*"):
+                try:
+                    seen.add((folder / "cmdline").read_bytes())
+                except OSError:
+                    continue
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        watcher.join()
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="processes are looked at in /proc")
+def test_three_commands_to_go_live_none_of_them_shows_a_secret(
+    tmp_path: Path, emulator: str, command: Callable[..., Any]
+) -> None:
+    account = Account(tmp_path, emulator)
+    settings = account.environ | {"LINQBOT_PORT": str(account.port)}
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(("LINQ_", "LINQBOT_"))}
+    said = ""
+
+    def type_in(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "linqbot", *words],
+            cwd=tmp_path, env=plain | settings, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    with watching_processes() as seen:
+        said += type_in("webhooks", "sync", "bot.py", "--url", f"http://127.0.0.1:{account.port}")
+        assert said.rstrip().endswith("Next: linqbot doctor bot.py")
+        examined = type_in("doctor", "bot.py")
+        assert "Nothing keeps it from working; 0 to look at." in examined
+        assert "Go live with: linqbot serve bot.py" in examined
+        bot = command("serve", "bot.py", **settings)
+        bot.until(lambda: httpx.get(f"http://127.0.0.1:{account.port}/readyz").status_code == 200)
+        account.text("hello")
+        bot.until(lambda: account.replies() == ["You said: hello"])
+        said += examined + type_in("doctor", "bot.py") + type_in("webhooks", "rotate", "--overlap", "0")
+        said += type_in("webhooks", "list") + type_in("webhooks", "list", "--json")
+        assert bot.stop() == 0
+    said += bot.said()
+    (secret,) = account.kept().values()
+    assert "whsec_" not in said
+    for hidden in (KEY, secret.removeprefix("whsec_")):
+        assert hidden not in said
+        assert not any(hidden.encode() in line for line in seen)
+    assert any(b"webhooks\0sync" in line for line in seen), "the watch has seen them"
+    assert {each["status"] for one in account.deliveries() for each in one["attempts"]} == {200}
