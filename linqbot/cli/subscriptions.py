@@ -8,7 +8,7 @@ one behind, which has lost nobody anything and is made anew.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -266,11 +266,9 @@ async def own_lines(client: Client, asked: Sequence[str]) -> tuple[str, ...]:
         ConfigError: one is not the account's: its events would never come.
     """
     lines = {one.phone_number async for one in client.phone_numbers.list()}
-    strangers = [number for number in asked if number not in lines]
-    if strangers:
-        raise ConfigError(f"{strangers[0]} is no line of this account. It has: {_named(lines)}.")
+    for number, line in enumerate(asked, 1):
+        if line not in lines:
+            raise ConfigError(
+                f"--line number {number} is no line of this account, which has {len(lines)}. linqbot doctor shows them."
+            )
     return tuple(dict.fromkeys(asked))
-
-
-def _named(lines: Collection[str]) -> str:
-    return ", ".join(sorted(lines)) or "none"

@@ -57,10 +57,15 @@ class Probed:
 
 async def confirm(url: str, secret: str) -> Probed:
     """Whether the bot at `url` takes what was signed with `secret`, and nothing else."""
-    stranger = await probe(url, "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())
+    stranger = await probe(url, nobodys_secret())
     if stranger.trouble is None:
         return replace(stranger, trouble=Trouble("LQB6067", "It takes an event signed with a secret of nobody's."))
     return await probe(url, secret) if stranger.trouble.code == "LQB6070" else stranger
+
+
+def nobodys_secret() -> str:
+    """A secret that no bot has."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 async def probe(url: str, secret: str, *, event_id: str | None = None) -> Probed:

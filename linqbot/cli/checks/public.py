@@ -10,7 +10,7 @@ from typing import Final
 from linqbot.cli import http
 from linqbot.cli.checks.exam import Exam
 from linqbot.cli.checks.finding import Finding, Findings, Skip
-from linqbot.cli.checks.probe import Probed, confirm, probe
+from linqbot.cli.checks.probe import Probed, confirm, nobodys_secret, probe
 from linqbot.cli.checks.stand_in import stand_in
 from linqbot.cli.subscriptions import address
 from linqbot.errors import ConfigError
@@ -27,7 +27,9 @@ async def reach(exam: Exam) -> Sequence[Finding]:
     """Whether an event signed with our secret gets through to the bot, unchanged, and is kept once."""
     url, secret = await exam.target(), await _secret(exam)
     found = await exam.findings()
-    async with _somebody_serves(exam.settings) as stands_in:
+    async with _somebody_serves(exam.settings, secret or nobodys_secret()) as stands_in:
+        if secret is None:
+            return _at_least_there(found, url, await probe(url, nobodys_secret()))
         first = await confirm(url, secret)
         again = (
             await probe(url, secret, event_id=first.delivery_id.removeprefix(PROBE_ID)) if not first.trouble else None
@@ -45,15 +47,21 @@ async def reach(exam: Exam) -> Sequence[Finding]:
     return [*findings, found.ok("delivery", what), *_kept(exam, found, first)]
 
 
-async def _secret(exam: Exam) -> str:
-    """The secret of the subscription; any other we have, where it is not known."""
-    try:
-        kept = exam.settings.secret_file.read()
-        secrets = exam.settings.secrets()
-    except ConfigError as error:
-        raise Skip("The secret cannot be read.") from error
+def _at_least_there(found: Findings, url: str, probed: Probed) -> list[Finding]:
+    """What can be told without a secret: whether it is the bot who refuses what nobody of ours has signed."""
+    trouble = probed.trouble
+    if trouble is not None and trouble.code == "LQB6070":
+        there = f"The way to {address(url)} is open. There is no secret to sign an event with."
+        return [*_certificate(found, probed), Finding("delivery", "skipped", there)]
+    code, what = (trouble.code, trouble.what) if trouble else ("LQB6067", "It takes what nobody has signed.")
+    return [*_certificate(found, probed), found.failure("delivery", code, f"{address(url)}: {what}")]
+
+
+async def _secret(exam: Exam) -> str | None:
+    """The secret of the subscription; any other we have, where it is not known; None when there is none."""
+    kept, secrets = exam.kept(), [*exam.settings.webhook_secrets, *(each.secret for each in exam.kept())]
     if not secrets:
-        raise Skip("There is no secret to sign an event with.")
+        return None
     try:
         ids = [one.id for one in await exam.subscribed()]
     except Skip:
@@ -62,7 +70,7 @@ async def _secret(exam: Exam) -> str:
 
 
 @asynccontextmanager
-async def _somebody_serves(settings: Settings) -> AsyncIterator[bool]:
+async def _somebody_serves(settings: Settings, secret: str) -> AsyncIterator[bool]:
     """See that somebody answers where the bot will: the doctor itself, as long as nobody else does."""
     path = path_of(settings.storage)
     if settings.port == 0 or (path is not None and ServingLock(path).holder() is not None):
@@ -74,7 +82,7 @@ async def _somebody_serves(settings: Settings) -> AsyncIterator[bool]:
         yield False
         return
     with bound:
-        async with stand_in(bound, settings.secrets()):
+        async with stand_in(bound, [secret]):
             yield True
 
 
