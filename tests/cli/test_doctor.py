@@ -172,8 +172,8 @@ def test_a_served_bot_takes_the_event_through_its_proxy_and_no_handler_sees_it(
     assert not (practice.folder / "seen").exists()
 
 
-def test_what_linq_delivers_while_the_doctor_stands_in_is_not_lost(practice: Practice) -> None:
-    practice.sync()
+@pytest.mark.parametrize("kept", [True, False], ids=["with-its-secret", "without"])
+def test_what_linq_delivers_while_the_doctor_stands_in_is_not_lost(practice: Practice, *, kept: bool) -> None:
     held: list[int] = []
 
     def hold(headers: Headers, body: bytes) -> tuple[Headers, bytes]:
@@ -186,10 +186,11 @@ def test_what_linq_delivers_while_the_doctor_stands_in_is_not_lost(practice: Pra
 
     with proxying(Crooked(f"http://127.0.0.1:{practice.port}", request=hold)) as proxy:
         practice.sync(proxy.url)
-        assert faults(practice.doctor("--url", proxy.url)) == []
+        if not kept:
+            (practice.folder / ".linqbot" / "webhook-secret").unlink()
+        assert faults(practice.doctor("--url", proxy.url)) == ([] if kept else ["failure LQB6040"])
     delivered = httpx.get(f"{practice.linq}/emulator/deliveries?event_type=message.received").json()["deliveries"]
-    assert delivered
-    assert all(attempt["status"] in {503, None} for each in delivered for attempt in each["attempts"])
+    assert [each["attempts"][0]["status"] for each in delivered] == [503]
 
 
 # --- planted faults ---------------------------------------------------------------------------------------------------
