@@ -528,4 +528,5 @@ def test_every_fault_is_one_that_a_check_names_and_says_what_to_do_with_what_the
     assert named == set(FAULTS)
     for fault in FAULTS.values():
         assert fault.means.endswith(".")
-        assert fault.to_do.format(file="bot.py", url="https://x", secret_file="s", name="n")
+        assert fault.why.endswith(".")
+        assert not re.search("[{}]", fault.fix(url="https://bot.test"))

@@ -42,11 +42,11 @@ class Findings:
     """Makes findings that know the bot's file and address.
 
     Args:
-        facts: What stands in braces in `FAULTS`.
+        facts: What the fixes of `FAULTS` name.
     """
 
     def __init__(self, **facts: str) -> None:
-        self._facts = {"file": "bot.py", "url": "https://your.host"} | facts
+        self._facts = facts
 
     def ok(self, check: str, what: str) -> Finding:
         return Finding(check, "ok", what)
@@ -58,7 +58,7 @@ class Findings:
         return Finding(check, "failure", what, code, self._fix(code, facts))
 
     def _fix(self, code: str, facts: dict[str, str]) -> str:
-        return FAULTS[code].to_do.format_map(self._facts | facts)
+        return FAULTS[code].fix(**self._facts, **facts)
 
 
 async def examine(checks: dict[str, Check], *, within_s: float) -> AsyncIterator[Sequence[Finding]]:
