@@ -14,14 +14,12 @@ from typing import Final
 
 import click
 
-from linqbot.bot.bot import Bot
 from linqbot.cli import logs
 from linqbot.cli.beside import json_option
 from linqbot.cli.checks import account, machine, public
 from linqbot.cli.checks.exam import Exam
 from linqbot.cli.checks.finding import Check, Finding, Findings, Status, examine
-from linqbot.cli.load import load_bot
-from linqbot.cli.subscriptions import target
+from linqbot.cli.subscriptions import Handled, handled_in, target
 from linqbot.client.client import Client
 from linqbot.errors import LinqbotError
 from linqbot.settings import Settings, from_env
@@ -68,13 +66,13 @@ def command(file: str | None, url: str | None, as_json: bool) -> None:
         if not as_json:
             _tell(finding)
 
-    bot = _before(file, tell)
+    handled = _before(file, tell)
     try:
         settings = from_env()
     except LinqbotError as error:
         tell(Findings().failure("settings", "LQB6001", str(error)))
     else:
-        asyncio.run(_examine(settings, bot, file, asked, tell))
+        asyncio.run(_examine(settings, handled, file, asked, tell))
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in made], ensure_ascii=False, indent=1))
     else:
@@ -83,11 +81,11 @@ def command(file: str | None, url: str | None, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _before(file: str | None, tell: Callable[[Finding], None]) -> Bot | None:
+def _before(file: str | None, tell: Callable[[Finding], None]) -> Handled | None:
     if file is None:
         return None
     try:
-        return load_bot(file)
+        return handled_in(file)
     except LinqbotError as error:
         what = str(error).splitlines()
         tell(Findings(file=file).failure("bot", "LQB6002", f"{what[0]} {what[-1]}" if len(what) > 1 else what[0]))
@@ -95,7 +93,7 @@ def _before(file: str | None, tell: Callable[[Finding], None]) -> Bot | None:
 
 
 async def _examine(
-    settings: Settings, bot: Bot | None, file: str | None, url: str | None, tell: Callable[[Finding], None]
+    settings: Settings, handled: Handled | None, file: str | None, url: str | None, tell: Callable[[Finding], None]
 ) -> None:
     async with AsyncExitStack() as stack:
         client: Client | None = None
@@ -106,7 +104,7 @@ async def _examine(
                 )
             except LinqbotError as error:
                 tell(Findings().failure("token", "LQB6001", str(error)))
-        exam = Exam(settings, client, bot, file, url)
+        exam = Exam(settings, client, handled, file, url)
         checks: dict[str, Check] = {name: partial(check, exam) for name, check in _CHECKS.items()}
         async for findings in examine(checks, within_s=WITHIN_S):
             for finding in findings:

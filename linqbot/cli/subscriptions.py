@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from linqbot.bot.bot import Bot
+from linqbot.bot.router import Router
+from linqbot.cli.load import load_bot
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
 from linqbot.events.event import Event, UnknownEvent
@@ -44,9 +45,18 @@ class Handled:
     everything: bool = False
 
 
-def handled(bot: Bot) -> Handled:
-    """The event types some handler of the bot takes, in Linq's order."""
-    classes = {route.event for route, _ in bot.walk()}
+def handled_in(file: str) -> Handled:
+    """The event types that the bot in a file takes.
+
+    Raises:
+        ConfigError, LinqbotError: it cannot be loaded.
+    """
+    return handled(load_bot(file))
+
+
+def handled(*routers: Router) -> Handled:
+    """The event types some handler of a bot, or of the routers beside it, takes; in Linq's order."""
+    classes = {route.event for router in routers for route, _ in router.walk()}
     types = tuple(name for name, event in EVENT_TYPES.items() if any(issubclass(event, each) for each in classes))
     return Handled(types, everything=not classes.isdisjoint({Event, UnknownEvent}))
 

@@ -12,7 +12,6 @@ import click
 
 from linqbot.cli import subscriptions
 from linqbot.cli.beside import facts, json_option, moment, table, yes_option
-from linqbot.cli.load import load_bot
 from linqbot.cli.rotation import OVERLAP_S, Rotated, Rotation
 from linqbot.client.client import Client
 from linqbot.clock import SystemClock
@@ -62,7 +61,7 @@ def list_(as_json: bool) -> None:
 @json_option
 def events(file: str, as_json: bool) -> None:
     """Print the event types that `sync` would subscribe the bot in FILE to. Asks nobody."""
-    handled = subscriptions.handled(load_bot(file))
+    handled = subscriptions.handled_in(file)
     rows = [
         {"type": name, "for": "the bot" if name in handled.types else "linqbot's ledger"}
         for name in dict.fromkeys((*handled.types, *RECEIPTS))
@@ -112,7 +111,7 @@ def sync(*, file: str, url: str | None, lines: tuple[str, ...], all_lines: bool,
     """
     if lines and all_lines:
         raise click.UsageError("Either --line or --all-lines.")
-    settings, handled = account(), subscriptions.handled(load_bot(file))
+    settings, handled = account(), subscriptions.handled_in(file)
     given = subscriptions.target(url) if url else None
 
     async def work() -> tuple[subscriptions.Synced, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from linqbot.cli.checks.exam import NOT_ASKED, Exam
 from linqbot.cli.checks.finding import Finding, Findings, Skip
-from linqbot.cli.subscriptions import PAYLOAD_VERSION, address, events_for, handled, version_of
+from linqbot.cli.subscriptions import PAYLOAD_VERSION, address, events_for, version_of
 from linqbot.errors import LinqApiError, LinqUnavailable
 from linqbot.types.line import PhoneNumber
 from linqbot.types.webhook import WebhookSubscription
@@ -97,9 +97,9 @@ def _delivering(found: Findings, one: WebhookSubscription) -> list[Finding]:
 
 
 async def _events(exam: Exam, found: Findings, one: WebhookSubscription) -> list[Finding]:
-    if exam.bot is None or exam.client is None:
+    if exam.handled is None or exam.client is None:
         return [Finding("events", "skipped", "Which events the bot handles is not known. Give its FILE.")]
-    wanted, _ = await events_for(exam.client, handled(exam.bot))
+    wanted, _ = await events_for(exam.client, exam.handled)
     missing = [name for name in wanted if name not in one.subscribed_events]
     idle = [name for name in one.subscribed_events if name not in wanted]
     findings = []

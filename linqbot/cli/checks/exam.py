@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 
-from linqbot.bot.bot import Bot
 from linqbot.cli.checks.finding import Findings, Skip
-from linqbot.cli.subscriptions import address, is_quiet, pinned
+from linqbot.cli.subscriptions import Handled, address, is_quiet, pinned
 from linqbot.client.call import Answer, Call, Run
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError, LinqApiError
@@ -32,7 +31,7 @@ class Exam:
 
     Attributes:
         client: None without a key.
-        bot: None when no file was given, or it cannot be loaded.
+        handled: By the bot; None when no file was given, or it cannot be loaded.
         file: As it was given.
         url: The address asked about, if one was.
         skew_s: How far Linq's clock is ahead of ours, seen in its latest answer; None before there is one.
@@ -40,7 +39,7 @@ class Exam:
 
     settings: Settings
     client: Client | None
-    bot: Bot | None
+    handled: Handled | None
     file: str | None
     url: str | None
     skew_s: float | None = None
