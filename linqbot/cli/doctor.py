@@ -66,12 +66,12 @@ def command(file: str | None, url: str | None, as_json: bool) -> None:
         if not as_json:
             _tell(finding)
 
-    handled = _before(file, tell)
     try:
         settings = from_env()
     except LinqbotError as error:
         tell(Findings().failure("settings", "LQB6001", str(error)))
     else:
+        handled = _handled(file, settings, tell)
         asyncio.run(_examine(settings, handled, file, asked, tell))
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in made], ensure_ascii=False, indent=1))
@@ -81,11 +81,11 @@ def command(file: str | None, url: str | None, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _before(file: str | None, tell: Callable[[Finding], None]) -> Handled | None:
+def _handled(file: str | None, settings: Settings, tell: Callable[[Finding], None]) -> Handled | None:
     if file is None:
         return None
     try:
-        return handled_in(file)
+        return handled_in(file, settings)
     except LinqbotError as error:
         what = str(error).splitlines()
         tell(Findings(file=file).failure("bot", "LQB6002", f"{what[0]} {what[-1]}" if len(what) > 1 else what[0]))

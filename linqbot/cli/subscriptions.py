@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from linqbot.bot import plugged
 from linqbot.bot.router import Router
 from linqbot.cli.load import load_bot
 from linqbot.client.client import Client
@@ -21,6 +22,7 @@ from linqbot.events.event import Event, UnknownEvent
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.server.app import WEBHOOK_PATH
 from linqbot.server.secret_file import SecretFile
+from linqbot.settings import Settings
 from linqbot.types.webhook import WebhookSubscription
 from linqbot.worker.turn import RECEIPTS
 
@@ -45,13 +47,14 @@ class Handled:
     everything: bool = False
 
 
-def handled_in(file: str) -> Handled:
-    """The event types that the bot in a file takes.
+def handled_in(file: str, settings: Settings) -> Handled:
+    """The event types that the bot in a file takes, and the plugins that are served with it.
 
     Raises:
         ConfigError, LinqbotError: it cannot be loaded.
     """
-    return handled(load_bot(file))
+    bot = load_bot(file)
+    return handled(bot, *(router for _, router in plugged.routers(settings.load_plugins(bot.plugins))))
 
 
 def handled(*routers: Router) -> Handled:

@@ -61,7 +61,7 @@ def list_(as_json: bool) -> None:
 @json_option
 def events(file: str, as_json: bool) -> None:
     """Print the event types that `sync` would subscribe the bot in FILE to. Asks nobody."""
-    handled = subscriptions.handled_in(file)
+    handled = subscriptions.handled_in(file, from_env())
     rows = [
         {"type": name, "for": "the bot" if name in handled.types else "linqbot's ledger"}
         for name in dict.fromkeys((*handled.types, *RECEIPTS))
@@ -111,7 +111,8 @@ def sync(*, file: str, url: str | None, lines: tuple[str, ...], all_lines: bool,
     """
     if lines and all_lines:
         raise click.UsageError("Either --line or --all-lines.")
-    settings, handled = account(), subscriptions.handled_in(file)
+    settings = account()
+    handled = subscriptions.handled_in(file, settings)
     given = subscriptions.target(url) if url else None
 
     async def work() -> tuple[subscriptions.Synced, tuple[str, ...]]:
