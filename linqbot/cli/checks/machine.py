@@ -132,7 +132,10 @@ async def versions(exam: Exam) -> Sequence[Finding]:
         (entry.name, entry.dist.version if entry.dist else "?", entry) for entry in entry_points(group="linqbot")
     )
     findings = [found.ok("versions", f"{here}; plugins: {', '.join(f'{n} {v}' for n, v, _ in plugins) or 'none'}.")]
+    allowed = exam.settings.plugins
     for name, _, entry in plugins:
+        if allowed is not None and name not in allowed:
+            continue
         try:
             await asyncio.to_thread(entry.load)
         except Exception as error:  # noqa: BLE001 - whatever a stranger's module raises
