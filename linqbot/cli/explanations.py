@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from linqbot.cli.checks.faults import FAULTS
 from linqbot.errors import LinqbotError
 
 ERRORS_LIVE_IN: Final = (
@@ -21,6 +22,7 @@ ERRORS_LIVE_IN: Final = (
     "linqbot.client.fetch",
     "linqbot.events.parse",
     "linqbot.cli.load",
+    "linqbot.cli.rotation",
 )
 """The modules that define an `lqb`, those that import little first. A test finds one that is missing here."""
 
@@ -75,6 +77,8 @@ def of_ours(wanted: str = "") -> Mapping[str, Explanation]:
                 found.setdefault(kind.lqb, of_error(kind))
         if wanted in found:
             break
+    # What the doctor names is raised by nobody.
+    found |= {code: Explanation(code, "linqbot doctor", f.means, f.why, f.fix()) for code, f in FAULTS.items()}
     return dict(sorted(found.items()))
 
 
