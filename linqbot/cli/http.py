@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from linqbot.cli import systemd
 from linqbot.errors import ConfigError, LinqbotError
 
 MAX_CONNECTIONS: Final = 2048
@@ -178,6 +179,13 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.server_state = Connections(most_connections())
         self._before_exit = before_exit
+        self._alive: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            systemd.notify("READY=1")
+            self._alive = asyncio.create_task(systemd.keep_alive())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
@@ -186,6 +194,7 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        systemd.notify("STOPPING=1")
         if self._before_exit is not None:
             self._before_exit()
         await super().shutdown(sockets)
@@ -219,6 +228,15 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
     bound.set_inheritable(False)
     return bound
+
+
+def address(bound: socket.socket) -> str:
+    """Where a bound socket is reached, as an URL or, for one in the file system, its path."""
+    name = bound.getsockname()
+    if isinstance(name, str):
+        return f"unix:{name}"
+    host, port = name[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def server(

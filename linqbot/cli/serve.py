@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from linqbot.cli import http, logs, words
+from linqbot.cli import http, logs, systemd, words
 from linqbot.cli.beside import json_option, started
 from linqbot.cli.load import load_bot
 from linqbot.settings import LINQS_OWN, Settings, from_env, variable
@@ -36,9 +36,8 @@ def command(*, file: str, host: str | None, port: int | None, as_json: bool) -> 
     settings = from_env(host=host, port=port)
     logs.configure(settings.log_level, "json" if as_json else settings.log_format, for_good=True)
     app = settings.create_app(load_bot(file))
-    with http.listen(settings.host, settings.port) as bound:
-        address = f"http://{settings.host}:{bound.getsockname()[1]}"
-        webhook = f"{address}/webhooks/linq"
+    with systemd.inherited() or http.listen(settings.host, settings.port) as bound:
+        webhook = f"{http.address(bound)}/webhooks/linq"
         if as_json:
             started({"bot": file, "webhook": webhook})
         else:

@@ -1,0 +1,176 @@
+"""A served bot tells systemd when it is ready, that it is alive and when it stops, and takes the socket it is given."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from linqbot.cli import systemd
+from linqbot.errors import ConfigError
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
+
+SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+LINQ = {"LINQ_API_V3_API_KEY": "key", "LINQ_API_V3_BASE_URL": "http://127.0.0.1:1", "LINQ_WEBHOOK_SECRET": SECRET}
+BLOCKED = """
+import signal
+import time
+from linqbot import Bot
+
+bot = Bot()
+signal.signal(signal.SIGALRM, lambda *_: time.sleep(60))
+signal.setitimer(signal.ITIMER_REAL, 2)
+"""
+
+# The process becomes linqbot, as one of systemd's does: LISTEN_PID is its own id.
+BECOME = """
+import os, sys
+
+os.dup2(int(sys.argv[1]), 3)
+os.environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class Manager:
+    """systemd's side: a socket it is told things on, and a listening one it holds for the bot."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.address = str(folder / "notify")
+        self.told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.told.bind(self.address)
+        self.told.settimeout(30)
+        self.held = socket.create_server(("127.0.0.1", 0))
+        self.port = self.held.getsockname()[1]
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def close(self) -> None:
+        for bot in self._started:
+            bot.kill()
+            bot.wait(30)
+        self.told.close()
+        self.held.close()
+
+    def hear(self) -> str:
+        return self.told.recv(4096).decode()
+
+    def start(self, *arguments: str, passed: socket.socket | None = None, **environ: str) -> subprocess.Popen[bytes]:
+        """Run `linqbot serve`; a passed socket becomes descriptor 3, as sd_listen_fds(3) says."""
+        command = [sys.executable, "-m", "linqbot", "serve", "bot.py", *arguments]
+        if passed is not None:
+            command = [sys.executable, "-c", BECOME, str(passed.fileno()), *command]
+        plain = {k: v for k, v in os.environ.items() if not k.startswith(("LINQ_", "LINQBOT_"))}
+        bot = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=plain | LINQ | {"NOTIFY_SOCKET": self.address} | environ,
+            pass_fds=[passed.fileno()] if passed is not None else [],
+        )
+        self._started.append(bot)
+        return bot
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    (tmp_path / "bot.py").write_text("from linqbot import Bot\nbot = Bot()\n")
+    manager = Manager(tmp_path)
+    yield manager
+    manager.close()
+
+
+def test_ready_is_told_when_deliveries_are_taken_and_stopping_when_they_no_longer_are(
+    manager: Manager, port: int
+) -> None:
+    bot = manager.start("--port", str(port))
+    assert manager.hear() == "READY=1"
+    assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+    bot.send_signal(signal.SIGTERM)
+    assert manager.hear() == "STOPPING=1"
+    assert bot.wait(30) == 0
+
+
+def test_a_bot_that_cannot_start_is_never_ready(manager: Manager) -> None:
+    bot = manager.start("--port", "0", LINQBOT_STORAGE="sqlite:////nowhere/at/all.db")
+    assert bot.wait(30) == 2
+    manager.told.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        manager.hear()
+
+
+def test_the_watchdog_is_fed_as_long_as_the_loop_turns(manager: Manager) -> None:
+    manager.start("--port", "0", WATCHDOG_USEC="200000")
+    assert [manager.hear() for _ in range(9)] == ["READY=1", *["WATCHDOG=1"] * 8]
+
+
+def test_a_blocked_loop_starves_the_watchdog(manager: Manager) -> None:
+    (manager.folder / "bot.py").write_text(BLOCKED)
+    bot = manager.start("--port", "0", WATCHDOG_USEC="200000")
+    assert manager.hear() == "READY=1"
+    manager.told.settimeout(5)
+    with pytest.raises(TimeoutError):
+        [manager.hear() for _ in range(10_000)]
+    assert bot.poll() is None
+
+
+def test_who_connects_during_a_restart_waits_and_is_not_refused(manager: Manager) -> None:
+    bot = manager.start(passed=manager.held)
+    assert manager.hear() == "READY=1"
+    assert httpx.get(f"http://127.0.0.1:{manager.port}/livez").status_code == 200
+    bot.send_signal(signal.SIGTERM)
+    assert manager.hear() == "STOPPING=1"
+    assert bot.wait(30) == 0
+    with socket.create_connection(("127.0.0.1", manager.port), timeout=30) as early:
+        early.sendall(b"GET /livez HTTP/1.1\r\nhost: bot\r\n\r\n")
+        bot = manager.start(passed=manager.held)
+        assert early.recv(100).startswith(b"HTTP/1.1 200")
+    assert bot.poll() is None
+    bot.terminate()
+    assert bot.wait(30) == 0
+
+
+def test_a_socket_in_the_file_system_will_do(manager: Manager) -> None:
+    path = str(manager.folder / "bot.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as held:
+        held.bind(path)
+        held.listen()
+        bot = manager.start(passed=held)
+        assert manager.hear() == "READY=1"
+        with httpx.Client(transport=httpx.HTTPTransport(uds=path)) as proxy:
+            assert proxy.get("http://bot/readyz").status_code == 200
+            assert proxy.post("http://bot/webhooks/linq", content=b"forged").status_code == 401
+        bot.terminate()
+        assert bot.wait(30) == 0
+
+
+def test_without_systemd_nothing_is_said_and_nothing_taken() -> None:
+    systemd.notify("READY=1", {})
+    assert systemd.inherited({}) is None
+    # What was passed to the process that started us is not ours.
+    assert systemd.inherited({"LISTEN_PID": str(os.getpid() + 1), "LISTEN_FDS": "1"}) is None
+
+
+def test_a_manager_that_is_gone_is_no_failure(tmp_path: Path) -> None:
+    systemd.notify("READY=1", {"NOTIFY_SOCKET": str(tmp_path / "gone")})
+
+
+def test_the_name_of_an_abstract_socket_is_understood() -> None:
+    name = f"linqbot-{os.getpid()}-{time.monotonic_ns()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(f"\0{name}")
+        systemd.notify("READY=1", {"NOTIFY_SOCKET": f"@{name}"})
+        assert told.recv(100) == b"READY=1"
+
+
+def test_more_than_one_socket_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"passed 2 sockets.*ListenStream="):
+        systemd.inherited({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2"})
