@@ -87,11 +87,16 @@ class WebhookEndpoint:
         try:
             body = await self._body(receive)
         except (TimeoutError, ConnectionError, MemoryError) as error:
-            log.warning("delivery.incomplete", error=type(error).__name__, timeout_s=self._body_timeout_s)
+            log.warning(
+                "delivery.incomplete",
+                client=_client(scope),
+                error=type(error).__name__,
+                timeout_s=self._body_timeout_s,
+            )
             await self._refuse("incomplete", send, close=True)
             return
         if body is None:
-            log.error("delivery.too_large", max_body_bytes=self._max_body_bytes)
+            log.error("delivery.too_large", client=_client(scope), max_body_bytes=self._max_body_bytes)
             await self._refuse("too_large", send, close=True)
             return
         headers = {
@@ -103,7 +108,7 @@ class WebhookEndpoint:
         except StaleSignature as error:
             await self._out_of_time(headers, body, error, send)
         except InvalidSignature as error:
-            log.warning("delivery.forged", reason=str(error))
+            log.warning("delivery.forged", client=_client(scope), reason=str(error))
             self._tell_refused("forged", 401)
             await _answer(send, 401, [(b"www-authenticate", _what_came(headers, body))])
         else:
@@ -216,3 +221,13 @@ def _what_came(headers: dict[str, str], body: bytes) -> bytes:
 async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:
     await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0"), *headers]})
     await send({"type": "http.response.body"})
+
+
+def _client(scope: Scope) -> str | None:
+    """The address that sent a request; None when it came through a socket in the file system.
+
+    Behind a proxy it is the proxy's, unless `trusted_proxies` names that.
+    """
+    client: tuple[str, int] | None = scope.get("client")
+    # What a trusted proxy puts into X-Forwarded-For is taken as it is: of any length, and not always an address.
+    return client[0][:64] if client else None
