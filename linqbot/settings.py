@@ -29,6 +29,7 @@ from linqbot.storage.open import Opener, open_storage, scheme
 PREFIX = "LINQBOT_"
 LINQS_OWN = {
     "api_key": "LINQ_API_V3_API_KEY",
+    "api_key_file": "LINQ_API_V3_API_KEY_FILE",
     "base_url": "LINQ_API_V3_BASE_URL",
     "webhook_secrets": "LINQ_WEBHOOK_SECRET",
     "webhook_secret_file": "LINQ_WEBHOOK_SECRET_FILE",
@@ -57,6 +58,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     api_key: str | None = Field(None, repr=False, description="Bearer token of your Linq account")
+    api_key_file: Path | None = Field(None, description="File to read the token from, where the variable is not set")
     base_url: BaseUrl = Field("https://api.linqapp.com/api/partner", description="Where Linq's API is")
     webhook_secrets: List = Field((), repr=False, description="Signing secrets, comma-separated while rotating")
     webhook_secret_file: Path = Field(
@@ -188,6 +190,8 @@ def from_env(environ: Mapping[str, str] | None = None, *, file: Path | None = No
     """
     environ = os.environ if environ is None else environ
     values = _from_file(file) | _from_environ(environ) | {k: v for k, v in given.items() if v is not None}
+    if "api_key" not in values and "api_key_file" in values:
+        values["api_key"] = _key_in(Path(values["api_key_file"]))
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
@@ -209,6 +213,16 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
         for key, name in variables.items()
         if environ.get(key, "").strip() or (name == "plugins" and key in environ)
     }
+
+
+def _key_in(path: Path) -> str:
+    try:
+        return path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "what it holds is no token"
+        raise ConfigError(
+            f"{variable('api_key_file')} is {path}, which cannot be read: {reason}. Correct it."
+        ) from error
 
 
 def _from_file(file: Path | None) -> dict[str, Any]:

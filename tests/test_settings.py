@@ -55,3 +55,17 @@ def test_others_variables_are_none_of_our_business() -> None:
 
 def test_the_base_url_may_be_written_with_its_version() -> None:
     assert from_env({"LINQ_API_V3_BASE_URL": "http://127.0.0.1:4010/v3/"}).base_url == "http://127.0.0.1:4010"
+
+
+def test_the_token_may_stand_in_a_file_as_systemd_docker_and_kubernetes_hand_it_over(folder: Path) -> None:
+    (folder / "key").write_text("token\n")
+    assert from_env({"LINQ_API_V3_API_KEY_FILE": "key"}).api_key == "token"
+    assert from_env({"LINQ_API_V3_API_KEY_FILE": "key", "LINQ_API_V3_API_KEY": "own"}).api_key == "own"
+
+
+def test_a_file_for_the_token_that_cannot_be_read_is_named(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"LINQ_API_V3_API_KEY_FILE is nowhere, which cannot be read: No such file"):
+        from_env({"LINQ_API_V3_API_KEY_FILE": "nowhere"})
+    (folder / "odd").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=r"cannot be read: what it holds is no token"):
+        from_env({"LINQ_API_V3_API_KEY_FILE": "odd"})
