@@ -1,0 +1,148 @@
+"""Real nginx and real Caddy with the configurations of `deploy/`, each in a folder of its own and on free ports."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import trustme
+from crash import free_port
+from deploy.tools import DEPLOY, tool
+
+DOMAIN = "localhost"
+
+
+class Proxy:
+    """A proxy that is running.
+
+    Attributes:
+        port: Where it speaks TLS.
+        trust: What a client needs to believe its certificate.
+    """
+
+    def __init__(self, name: str, port: int, trust: ssl.SSLContext) -> None:
+        self.name = name
+        self.port = port
+        self.trust = trust
+
+    @property
+    def url(self) -> str:
+        return f"https://{DOMAIN}:{self.port}"
+
+    def connect(self, sent: bytes = b"", *, source: str = "127.0.0.1") -> socket.socket:
+        """A raw TLS connection from an address of the loopback network, with something already said."""
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=30, source_address=(source, 0))
+        client = self.trust.wrap_socket(plain, server_hostname=DOMAIN)
+        client.sendall(sent)
+        return client
+
+
+def nginx_files(folder: Path, *, upstream: str, port: int, http_port: int) -> list[str]:
+    """Lay nginx's files out in `folder` as on a machine of its own; the command that uses them.
+
+    Of what is shipped only ports and places are other ones.
+    """
+    program = tool("nginx", get="apt-get install nginx")
+    authority = trustme.CA()
+    certificate = authority.issue_cert(DOMAIN)
+    certificate.private_key_pem.write_to_path(folder / "privkey.pem")
+    for n, pem in enumerate(certificate.cert_chain_pems):
+        pem.write_to_path(folder / "fullchain.pem", append=n > 0)
+    authority.cert_pem.write_to_path(folder / "authority.pem")
+    site = (DEPLOY / "nginx" / "linqbot.conf.template").read_text()
+    for name, value in {"UPSTREAM": upstream, "DOMAIN": DOMAIN, "CERTIFICATES": str(folder)}.items():
+        site = site.replace(f"${{BOT_{name}}}", value)
+    site = re.sub(r"listen \[::\]:.*;\n", "", site)
+    site = site.replace("listen 80;", f"listen 127.0.0.1:{http_port};").replace(
+        "listen 443", f"listen 127.0.0.1:{port}"
+    )
+    (folder / "linqbot.conf").write_text(site)
+    whole = (DEPLOY / "nginx" / "nginx.conf").read_text()
+    whole = whole.replace("/etc/nginx/conf.d/linqbot.conf", str(folder / "linqbot.conf"))
+    whole = whole.replace("/var/run/nginx.pid", str(folder / "nginx.pid"))
+    own = "".join(f"    {each}_temp_path {folder / each};\n" for each in _NGINX_KEEPS)
+    (folder / "nginx.conf").write_text(whole.replace("http {\n", "http {\n" + own))
+    return [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
+
+
+# Its workers would become `nobody`, who may not write where root's tests do.
+_AS_STARTED = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
+_NGINX_KEEPS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+
+
+@contextmanager
+def nginx(folder: Path, upstream: str) -> Iterator[Proxy]:
+    port, http_port = free_port(), free_port()
+    command = nginx_files(folder, upstream=upstream, port=port, http_port=http_port)
+    with _running([*command, "-g", _AS_STARTED], folder, port):
+        yield Proxy("nginx", port, ssl.create_default_context(cafile=folder / "authority.pem"))
+
+
+def caddy_files(folder: Path, *, http_port: int) -> list[str]:
+    """Lay Caddy's file out in `folder`; the beginning of the command that uses it.
+
+    To what is shipped only is added what keeps a test's Caddy to itself.
+    """
+    program = tool("caddy", get="apt-get install caddy")
+    shipped = (DEPLOY / "caddy" / "Caddyfile").read_text()
+    own = f"{{\n\tadmin off\n\tskip_install_trust\n\thttp_port {http_port}\n"
+    (folder / "Caddyfile").write_text(re.sub(r"^\{\n", own, shipped, count=1, flags=re.MULTILINE))
+    return [program]
+
+
+def caddy_environ(folder: Path, *, upstream: str, port: int) -> dict[str, str]:
+    version = subprocess.run([shutil.which("caddy") or "caddy", "version"], capture_output=True, text=True, check=True)
+    numbers = tuple(int(n) for n in re.findall(r"\d+", version.stdout)[:3])
+    environ = {"BOT_DOMAIN": f"https://{DOMAIN}:{port}", "BOT_UPSTREAM": upstream}
+    if numbers < (2, 6, 3):
+        environ["BOT_BUFFERING"] = "buffer_requests"  # what docs/deploy/caddy.md says for Debian's
+    return {**os.environ, **environ, "XDG_DATA_HOME": str(folder / "data"), "XDG_CONFIG_HOME": str(folder / "config")}
+
+
+@contextmanager
+def caddy(folder: Path, upstream: str) -> Iterator[Proxy]:
+    port = free_port()
+    command = caddy_files(folder, http_port=free_port())
+    environ = caddy_environ(folder, upstream=upstream, port=port)
+    root = folder / "data" / "caddy" / "pki" / "authorities" / "local" / "root.crt"
+    run = [*command, "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
+    with _running(run, folder, port, environ):
+        _until(root.exists)
+        yield Proxy("caddy", port, ssl.create_default_context(cafile=root))
+
+
+PROXIES = {"nginx": nginx, "caddy": caddy}
+
+
+@contextmanager
+def _running(command: list[str], folder: Path, port: int, environ: dict[str, str] | None = None) -> Iterator[None]:
+    log = folder / "proxy.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, cwd=folder, env=environ, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        try:
+            _until(lambda: _takes_connections(port), lambda: process.poll() is None or log.read_text())
+            yield
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _takes_connections(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _until(ready: Callable[[], bool], is_well: Callable[[], bool | str] = lambda: True) -> None:
+    end = time.monotonic() + 30
+    while not ready():
+        assert is_well() is True, is_well()
+        assert time.monotonic() < end, "The proxy did not come up in 30 s."
+        time.sleep(0.02)

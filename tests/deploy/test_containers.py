@@ -1,0 +1,153 @@
+"""The image and the compose files: linted, read, and what of them runs without a container engine is run."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+import yaml
+from crash import SECRET, Served, free_port
+from deploy.tools import DEPLOY, ran, tool
+
+from linqbot.settings import Settings, variable
+
+ROOT = DEPLOY.parent
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+COMPOSE = sorted(DEPLOY.glob("compose.*.yaml"))
+STEPS: list[tuple[str, str]] = re.findall(r"^([A-Z]+) (.*)$", DOCKERFILE.replace("\\\n", ""), re.MULTILINE)
+
+
+def step(name: str) -> str:
+    """The last step of that name, which is the one that counts."""
+    return [value for each, value in STEPS if each == name][-1].strip()
+
+
+def test_the_linter_has_nothing_to_say() -> None:
+    hadolint = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or tool(
+        "hadolint", get="uv sync --all-packages"
+    )
+    linted = ran([hadolint, "--no-color", str(DEPLOY / "Dockerfile")])
+    assert (linted.out, linted.code) == ("", 0)
+
+
+def test_the_image_is_small_pinned_and_not_root() -> None:
+    bases = [value.split()[0] for name, value in STEPS if name == "FROM"]
+    assert len(bases) == 2
+    assert all(re.fullmatch(r"python:3\.\d+-slim-\w+", base) for base in bases)
+    assert int(step("USER").split(":")[0]) > 0
+    assert step("STOPSIGNAL") == "SIGTERM"
+    assert json.loads(step("ENTRYPOINT")) + json.loads(step("CMD")) == ["linqbot", "serve", "/app/bot.py"]
+    assert step("WORKDIR") == step("VOLUME") == "/data"
+
+
+def test_what_is_copied_is_there_and_let_through() -> None:
+    """The rules of `.dockerignore` as far as they are used: names, in order, the last that fits decides."""
+    rules = [
+        line for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] not in {"", "#"}
+    ]
+
+    def is_let_through(name: str) -> bool:
+        fits = [rule for rule in rules if fnmatch.fnmatch(name, rule.removeprefix("!"))]
+        return bool(fits) and fits[-1].startswith("!")
+
+    sources = [part for name, value in STEPS if name == "COPY" and "--from" not in value for part in value.split()[:-1]]
+    assert sources
+    for source in sources:
+        assert (ROOT / source).exists()
+        assert is_let_through(source)
+    assert not any(map(is_let_through, [".env", "linqbot.db", ".git", ".linqbot", "tests", "uv.lock"]))
+    # What the wheel is made of must be among them.
+    needed = set(
+        re.findall(
+            r'^(?:readme|license-files|packages) = \[?"([^"]+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
+        )
+    )
+    assert needed == {"README.md", "LICENSE", "linqbot"}
+    assert needed <= set(sources)
+
+
+@pytest.mark.anyio
+async def test_the_health_check_tells_a_bot_that_serves_from_one_that_does_not(tmp_path: Path) -> None:
+    (tmp_path / "bot.py").write_text("from linqbot import Bot\nbot = Bot()\n")
+    check, port = json.loads(step("HEALTHCHECK").partition(" CMD ")[2]), free_port()
+    # A proxy for the way out must not be asked for what is in here.
+    environ = os.environ | {"LINQBOT_PORT": str(port), "http_proxy": "http://127.0.0.1:9"}
+
+    async def is_healthy() -> bool:
+        command = [sys.executable, *check[1:]]
+        return (await anyio.run_process(command, env=environ, check=False)).returncode == 0
+
+    assert not await is_healthy()
+    linq = {"LINQ_API_V3_API_KEY": "key", "LINQ_WEBHOOK_SECRET": SECRET, "LINQ_API_V3_BASE_URL": "http://127.0.0.1:1"}
+    bot = Served(tmp_path, "bot", port, "serve", "bot.py", **linq)
+    await bot.start()
+    try:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            await bot.up(http, "/readyz")
+        assert await is_healthy()
+        assert await bot.kill(signal.SIGTERM) == 0
+        assert not await is_healthy()
+    finally:
+        await bot.close()
+
+
+@pytest.mark.parametrize("file", COMPOSE, ids=lambda file: file.name)
+def test_compose_understands_its_file(file: Path) -> None:
+    environ = os.environ | {"BOT_DOMAIN": "bot.example.com"}
+    docker = shutil.which("docker")
+    compose = [docker, "compose"] if docker and ran([docker, "compose", "version"]).code == 0 else []
+    compose = compose or [tool("docker-compose", get="apt-get install docker-compose, or Docker's compose plugin")]
+    checked = ran([*compose, "-f", str(file), "config"], env=environ)
+    assert checked.code == 0, checked.err
+    services = yaml.safe_load(checked.out)["services"]
+    assert services["caddy" if "caddy" in file.name else "nginx"]["environment"]["BOT_DOMAIN"] == "bot.example.com"
+    # Without the name there is nothing to get a certificate for, and it says so.
+    del environ["BOT_DOMAIN"]
+    refused = ran([*compose, "-f", str(file), "config"], env=environ)
+    assert refused.code != 0
+    assert "say which name people reach the bot at" in refused.err
+
+
+@pytest.mark.parametrize("file", COMPOSE, ids=lambda file: file.name)
+def test_the_bot_is_reached_through_its_proxy_only_and_has_no_secret_in_its_environment(file: Path) -> None:
+    whole = yaml.safe_load(file.read_text())
+    bot = whole["services"]["bot"]
+    assert "ports" not in bot
+    assert bot["read_only"] is True
+    assert bot["cap_drop"] == ["ALL"]
+    assert set(bot["environment"]) <= {variable(name) for name in Settings.model_fields}
+    assert set(bot["environment"]) & {"LINQ_API_V3_API_KEY", "LINQ_WEBHOOK_SECRET"} == set()
+    (secret,) = bot["secrets"]
+    assert bot["environment"]["LINQ_API_V3_API_KEY_FILE"] == f"/run/secrets/{secret}"
+    (subnet,) = whole["networks"]["front"]["ipam"]["config"]
+    assert bot["environment"]["LINQBOT_TRUSTED_PROXIES"] == subnet["subnet"]
+    for service in whole["services"].values():
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            if source.startswith("./") and not source.startswith("./certificates"):
+                assert (DEPLOY / source).exists(), source
+    drain_s = Settings.model_fields["drain_s"].default
+    assert int(bot["stop_grace_period"].removesuffix("s")) > drain_s + 5 + 10
+
+
+def test_the_image_can_be_built_and_its_bot_serves() -> None:
+    docker = shutil.which("docker")
+    if docker is None or ran([docker, "info"]).code:
+        # CI does not fail for this: where containers may not be nested there is no engine to install.
+        pytest.skip("There is no container engine here. To run this test: start Docker")
+    built = ran([docker, "build", "-q", "-f", str(DEPLOY / "Dockerfile"), str(ROOT)])
+    assert built.code == 0, built.err
+    bot = [docker, "run", "--rm", "--read-only", "--cap-drop=ALL", built.out.strip()]
+    assert "linqbot, version" in ran([*bot, "--version"]).out
+    # Its user may write where the storage goes; the first thing it misses is a bot.
+    told = ran(bot)
+    assert (told.code, "/app/bot.py" in told.err) == (2, True)

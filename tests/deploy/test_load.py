@@ -1,0 +1,80 @@
+"""Behind a proxy under load: slow clients hold nobody up, and a bot that is started anew loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+from collections import Counter
+from pathlib import Path
+
+import crash
+import httpx
+import pytest
+from deploy.deliveries import PATH, behind, message, signed
+from deploy.proxies import DOMAIN, PROXIES
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+HEAD = f"POST {PATH} HTTP/1.1\r\nhost: {DOMAIN}\r\ncontent-type: application/json\r\n".encode()
+SLOW = [b"", HEAD, HEAD[:20], HEAD + b"content-length: 900\r\n\r\n" + b"{" * 400]
+ELSEWHERE = "127.0.0.66"
+"""Where slow clients come from: a proxy may bound one address, and Linq's is another."""
+
+
+@pytest.fixture
+def many_files() -> None:
+    """Let this process, and the proxy it starts, hold a thousand sockets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 8192:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, hard), hard))
+
+
+@pytest.mark.usefixtures("many_files")
+@pytest.mark.parametrize("name", PROXIES)
+async def test_a_thousand_slow_sockets_hold_no_healthy_delivery_up(name: str, tmp_path: Path) -> None:
+    async with behind(name, tmp_path) as bot, bot.client() as linq:
+        slow = [bot.proxy.connect(SLOW[n % len(SLOW)], source=ELSEWHERE) for n in range(1000)]
+
+        async def some(first: int) -> None:
+            for n in range(first, 200, 4):
+                body = message(f"healthy{n}")
+                answer = await linq.post(bot.webhook, content=body, headers=signed(body))
+                assert answer.status_code == 200  # at the first attempt, in the client's 30 s
+
+        await asyncio.gather(*(some(first) for first in range(4)))
+        assert await bot.handled(200) == {f"healthy{n}": 1 for n in range(200)}
+        for client in slow:
+            client.close()
+
+
+@pytest.mark.parametrize("name", PROXIES)
+async def test_rolling_restarts_under_load_lose_and_double_nothing(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    statuses: Counter[int] = Counter()
+
+    async def note(answer: httpx.Response) -> None:
+        statuses[answer.status_code] += 1
+
+    async with crash.house(tmp_path, crash.BOT) as (bot, emulator, http):
+        ids = await crash.chats(http, emulator.url, 40)
+        await bot.up(http, "/readyz")
+        with PROXIES[name](tmp_path / name, bot.url.removeprefix("http://")) as proxy:
+            hooks = {"response": [note]}
+            async with httpx.AsyncClient(verify=proxy.trust, timeout=30, trust_env=False, event_hooks=hooks) as linq:
+                load = crash.Load(proxy.url, linq, ids, 800, seed=0)
+                arriving = crash.begin(load)
+                for restart in range(1, 5):
+                    while statuses[200] < restart * 150 and not arriving.done():
+                        await asyncio.sleep(0.01)
+                    assert await bot.kill(signal.SIGTERM) == 0
+                    await bot.start()
+                    await bot.up(http, "/readyz")
+                await arriving
+        await crash.settled(http, bot.url)
+        report, said = crash.Report(800, kills=4, posts=load.posts), await crash.replies(http, emulator.url)
+        for chat, numbers in load.said.items():
+            crash._compare(report, chat, numbers, said[chat])
+    print(f"{name}: {dict(statuses)}")
+    assert set(statuses) <= {200, 503}
+    assert (report.lost, report.doubled, report.disordered) == ([], [], []), str(report)

@@ -1,0 +1,167 @@
+"""A real `linqbot serve` behind real nginx and Caddy, as `deploy/` sets them up: what Linq sends arrives as it was sent.
+
+The signature is over the bytes of the body and three headers, so that a 200 says that all of them came through.
+"""
+
+from __future__ import annotations
+
+import gzip
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from deploy.deliveries import PATH, Behind, behind, message, signed
+from deploy.proxies import DOMAIN, PROXIES, caddy_environ, caddy_files, nginx_files
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+MIB = 1 << 20
+
+
+@pytest.fixture(params=PROXIES)
+async def bot(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Behind]:
+    async with behind(request.param, tmp_path) as served:
+        yield served
+
+
+async def in_pieces(body: bytes, size: int = 1000) -> AsyncIterator[bytes]:
+    """Send a body without saying how long it is."""
+    for start in range(0, len(body), size):
+        yield body[start : start + size]
+
+
+async def test_a_signed_delivery_passes_whatever_its_bytes_are(bot: Behind) -> None:
+    async with bot.client() as linq:
+        for body in [
+            message("plain"),
+            message("umlauts: äöü, 👩‍👩‍👧, \u2028, \x00\x7f"),
+            message("spaces").replace(b": ", b" :\t  ") + b"\r\n\r\n",
+            b"\xef\xbb\xbf" + bytes(range(256)) * 8,
+            message("gzip would change " * 500),
+        ]:
+            answer = await linq.post(bot.webhook, content=body, headers=signed(body))
+            assert answer.status_code == 200, body[:60]
+            answer = await linq.post(bot.webhook, content=in_pieces(body, 7), headers=signed(body))
+            assert answer.status_code == 200, body[:60]
+        packed = gzip.compress(message("packed"))
+        headers = signed(packed) | {"content-encoding": "gzip"}
+        assert (await linq.post(bot.webhook, content=packed, headers=headers)).status_code == 200
+        changed = message("changed")
+        assert (await linq.post(bot.webhook, content=changed + b" ", headers=signed(changed))).status_code == 401
+        # Its query belongs to Linq, which is asked for a payload version with it.
+        versioned = message("versioned")
+        target = bot.webhook + "?version=2026-02-03"
+        assert (await linq.post(target, content=versioned, headers=signed(versioned))).status_code == 200
+    assert await bot.handled(5) == dict.fromkeys(["plain", "umlauts:", "spaces", "gzip", "versioned"], 1)
+
+
+async def test_header_names_pass_in_any_case_and_over_http_2(bot: Behind) -> None:
+    async with bot.client() as linq, bot.client(http2=True) as newer:
+        body = message("shouted")
+        shouted = {name.upper(): value for name, value in signed(body).items()}
+        assert (await linq.post(bot.webhook, content=body, headers=shouted)).status_code == 200
+        bodies = [message(f"h2-{n}", chat=None) for n in range(20)]
+        async with anyio.create_task_group() as at_once:
+            for body in bodies:
+                at_once.start_soon(_delivered, newer, bot.webhook, body)
+    assert len(await bot.handled(21)) == 21
+
+
+async def _delivered(linq: httpx.AsyncClient, url: str, body: bytes) -> None:
+    answer = await linq.post(url, content=body, headers=signed(body))
+    assert (answer.status_code, answer.http_version) == (200, "HTTP/2")
+
+
+async def test_a_mebibyte_passes_and_more_is_answered_503(bot: Behind) -> None:
+    largest = message("x" * (MIB - len(message(""))))
+    assert len(largest) == MIB
+    async with bot.client() as linq:
+        assert (await linq.post(bot.webhook, content=largest, headers=signed(largest))).status_code == 200
+        larger = largest[:-1] + b" " + largest[-1:]
+        for content in (larger, in_pieces(larger, 10_000)):
+            answer = await linq.post(bot.webhook, content=content, headers=signed(larger))
+            assert answer.status_code == 503
+            assert int(answer.headers["retry-after"]) > 0
+        many = {f"x-{n}": "y" * 4000 for n in range(30)}
+        answer = await linq.post(bot.webhook, content=message("a head"), headers=many)
+        assert answer.status_code == 503
+
+
+async def test_only_the_webhook_is_public(bot: Behind) -> None:
+    async with bot.client() as anybody:
+        for path in ("/", "/livez", "/readyz", "/metrics", "/plugins/", "/plugins/prometheus/metrics", PATH + "/x"):
+            assert (await anybody.get(bot.proxy.url + path)).status_code == 404, path
+        for odd in (
+            "/webhooks/../readyz",
+            "/webhooks/linq/../../readyz",
+            "/webhooks/linq%2f..%2f..%2freadyz",
+            "//readyz",
+        ):
+            raw = f"GET {odd} HTTP/1.1\r\nhost: {DOMAIN}\r\nconnection: close\r\n\r\n".encode()
+            with bot.proxy.connect(raw) as client:
+                assert client.recv(100).split()[1] in {b"404", b"400", b"503", b"308"}, odd
+
+
+async def test_the_clients_address_is_the_true_one_whatever_it_says_itself(bot: Behind) -> None:
+    claims: list[dict[str, str]] = [
+        {},
+        {"x-forwarded-for": "6.6.6.6"},
+        {"x-forwarded-for": "127.0.0.1"},
+        {"x-forwarded-for": "6.6.6.6, 127.0.0.1, 127.0.0.1"},
+        {"forwarded": "for=6.6.6.6", "x-real-ip": "6.6.6.6", "true-client-ip": "6.6.6.6"},
+    ]
+    async with bot.client(source="127.0.0.9") as forger:
+        for claim in claims:
+            assert (await forger.post(bot.webhook, content=b"{}", headers=claim)).status_code == 401
+        twice = [("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "127.0.0.1")]
+        assert (await forger.post(bot.webhook, content=b"{}", headers=twice)).status_code == 401
+    refused = bot.logged("delivery.forged")
+    assert [told["client"] for told in refused] == ["127.0.0.9"] * (len(claims) + 1)
+
+
+async def test_a_bot_that_is_down_or_dies_is_503_and_never_4xx(bot: Behind) -> None:
+    await bot.served.kill(signal.SIGKILL)
+    async with bot.client() as linq:
+        body = message("down")
+        answer = await linq.post(bot.webhook, content=body, headers=signed(body))
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
+        # Something listens in its place, takes the request, and goes away without an answer.
+        with socket.create_server(("127.0.0.1", int(bot.served.url.rpartition(":")[2]))) as dying:
+            dying.settimeout(30)
+
+            def die() -> None:
+                while True:
+                    try:
+                        client, _ = dying.accept()
+                    except OSError:
+                        return
+                    with client:
+                        client.settimeout(5)
+                        client.recv(100_000)
+
+            async with anyio.create_task_group() as beside:
+                beside.start_soon(anyio.to_thread.run_sync, die)
+                answer = await linq.post(bot.webhook, content=body, headers=signed(body))
+                dying.shutdown(socket.SHUT_RDWR)
+        assert answer.status_code == 503
+
+
+@pytest.mark.parametrize("name", PROXIES)
+async def test_the_configuration_is_valid(name: str, tmp_path: Path) -> None:
+    if name == "nginx":
+        command = [*nginx_files(tmp_path, upstream="127.0.0.1:8000", port=8443, http_port=8080), "-t"]
+        environ: Any = None
+    else:
+        command = [*caddy_files(tmp_path, http_port=8080), "adapt", "--config", str(tmp_path / "Caddyfile")]
+        command += ["--adapter", "caddyfile", "--validate"]
+        environ = caddy_environ(tmp_path, upstream="127.0.0.1:8000", port=8443)
+    checked = await anyio.run_process(command, env=environ, check=False, stderr=subprocess.STDOUT)
+    assert checked.returncode == 0, checked.stdout.decode()
+    assert b"[warn]" not in checked.stdout
