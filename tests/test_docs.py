@@ -18,6 +18,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").glob("deploy/*.md")),
     *sorted((ROOT / "plugins").glob("*/README.md")),
 ]
 SNIPPETS = [

@@ -1,0 +1,129 @@
+"""The pages of `docs/deploy/` and the files of `deploy/` say the same, and what can be run of the pages is run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from crash import SECRET, Served, free_port
+from deploy.deliveries import PATH, message, signed
+from deploy.tools import DEPLOY, ran
+
+ROOT = DEPLOY.parent
+PAGES = sorted((ROOT / "docs" / "deploy").glob("*.md"))
+TEMPLATE = (DEPLOY / "nginx" / "linqbot.conf.template").read_text()
+BOT = """
+import asyncio
+from pathlib import Path
+
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot(read=False, typing=False, max_age_s=None)
+
+
+@bot.on_message
+async def note(message: MessageReceived, ctx: Context) -> None:
+    while Path("blocked").exists():
+        await asyncio.sleep(0.02)
+    with Path("handled").open("a") as handled:
+        handled.write(message.text + "\\n")
+"""
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / "deploy" / name).read_text()
+
+
+def console(name: str) -> list[str]:
+    """The commands of a page, block by block."""
+    return re.findall(r"```console\n(.*?)```", page(name), re.DOTALL)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_file_of_deploy_that_a_page_names_is_there(path: Path) -> None:
+    text = re.sub(r"deploy/(secrets|certificates)\S*", "", path.read_text())
+    for named in re.findall(r"\bdeploy/[\w./*-]+", re.sub(r"docs/deploy\S*|\]\([^)]*\)", "", text)):
+        assert list(ROOT.glob(named.rstrip("./"))), named
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = page("index.md")
+    assert {path.name for path in PAGES} == {"index.md", *re.findall(r"\]\((\w[\w-]*\.md)\)", index)}
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("nginx.md", TEMPLATE), ("caddy.md", (DEPLOY / "caddy/Caddyfile").read_text())]
+)
+def test_every_line_that_a_page_explains_is_in_the_configuration(name: str, file: str) -> None:
+    rows = re.findall(r"^\| (.*?) \|", page(name), re.MULTILINE)
+    explained = [said for row in rows for said in re.findall(r"`([^`]+)`", row)]
+    assert len(explained) > 5
+    for said in explained:
+        there = all(word in file for word in said.replace("…", " ").split())
+        assert there is not ("no `" + said + "`" in " ".join(rows)), said
+
+
+def test_nginx_is_told_the_same_everywhere() -> None:
+    wanted = set(re.findall(r"\$\{(\w+)\}", TEMPLATE))
+    assert wanted == set(re.findall(r"(BOT_\w+)=", console("nginx.md")[0]))
+    assert wanted == set(re.findall(r"\$(BOT_\w+)", console("nginx.md")[0]))
+    compose = yaml.safe_load((DEPLOY / "compose.nginx.yaml").read_text())
+    assert wanted == set(compose["services"]["nginx"]["environment"])
+
+
+@pytest.mark.anyio
+async def test_a_backup_made_and_restored_as_the_page_says_is_where_it_was(tmp_path: Path) -> None:
+    (tmp_path / "bot.py").write_text(BOT)
+    (tmp_path / "blocked").touch()
+    linq = {"LINQ_API_V3_API_KEY": "key", "LINQ_API_V3_BASE_URL": "http://127.0.0.1:1", "LINQ_WEBHOOK_SECRET": SECRET}
+    bot = Served(tmp_path, "bot", free_port(), "serve", "bot.py", LINQBOT_DRAIN_S="0", **linq)
+    try:
+        async with httpx.AsyncClient(trust_env=False) as http:
+
+            async def deliver(body: bytes) -> None:
+                answer = await http.post(bot.url + PATH, content=body, headers=signed(body))
+                assert answer.status_code == 200
+
+            await bot.start()
+            await bot.up(http, "/readyz")
+            before, since = [message(f"before{n}") for n in range(20)], message("since")
+            for body in before:
+                await deliver(body)
+            make, restore = console("backup.md")
+            _type(make, tmp_path)
+            assert (tmp_path / "backup" / "monday.db").stat().st_mode & 0o077 == 0
+            await deliver(since)
+            assert await bot.kill(signal.SIGTERM) == 0
+            told = _type(restore, tmp_path)
+            assert told.count("message.received") == len(before)
+            with sqlite3.connect(tmp_path / "linqbot.db") as file:
+                assert file.execute("pragma integrity_check").fetchone() == ("ok",)
+            file.close()
+            (tmp_path / "blocked").unlink()
+            await bot.start()
+            await bot.up(http, "/readyz")
+            # What it has is not taken twice; what it lost with the old file is taken when Linq comes again.
+            for body in (*before, since):
+                await deliver(body)
+            while (await http.get(bot.url + "/readyz")).json()["waiting"]:
+                pass
+    finally:
+        await bot.close()
+    handled = (tmp_path / "handled").read_text().split()
+    assert sorted(handled) == sorted([*(f"before{n}" for n in range(20)), "since"])
+
+
+def _type(commands: str, folder: Path) -> str:
+    """Run a block as it stands on the page; what it printed."""
+    environ = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = ran([shutil.which("bash") or "bash", "-euc", commands], cwd=folder, env=environ)
+    assert done.code == 0, done.err
+    return done.out
