@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from activation import activated
 
 from linqbot.cli import systemd
 from linqbot.errors import ConfigError
@@ -29,15 +30,6 @@ from linqbot import Bot
 bot = Bot()
 signal.signal(signal.SIGALRM, lambda *_: time.sleep(60))
 signal.setitimer(signal.ITIMER_REAL, 2)
-"""
-
-# The process becomes linqbot, as one of systemd's does: LISTEN_PID is its own id.
-BECOME = """
-import os, sys
-
-os.dup2(int(sys.argv[1]), 3)
-os.environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
-os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
@@ -68,7 +60,7 @@ class Manager:
         """Run `linqbot serve`; a passed socket becomes descriptor 3, as sd_listen_fds(3) says."""
         command = [sys.executable, "-m", "linqbot", "serve", "bot.py", *arguments]
         if passed is not None:
-            command = [sys.executable, "-c", BECOME, str(passed.fileno()), *command]
+            command = activated(command, passed)
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("LINQ_", "LINQBOT_"))}
         bot = subprocess.Popen(
             command,
