@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -274,3 +275,13 @@ def test_connections_leave_half_of_the_files_to_others(monkeypatch: pytest.Monke
     for soft, most in ((1024, 512), (1 << 20, 2048), (resource.RLIM_INFINITY, 2048)):
         monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
         assert http.most_connections() == most
+
+
+def test_where_it_listens_can_be_told_for_every_kind_of_socket(tmp_path: Path) -> None:
+    with http.listen("127.0.0.1", 0) as bound:
+        assert http.address(bound) == f"http://127.0.0.1:{bound.getsockname()[1]}"
+    with http.listen("::1", 0) as bound:
+        assert http.address(bound) == f"http://[::1]:{bound.getsockname()[1]}"
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(tmp_path / "bot.sock"))
+        assert http.address(bound) == f"unix:{tmp_path / 'bot.sock'}"

@@ -50,7 +50,7 @@ def console(name: str) -> list[str]:
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_every_file_of_deploy_that_a_page_names_is_there(path: Path) -> None:
     text = re.sub(r"deploy/(secrets|certificates)\S*", "", path.read_text())
-    for named in re.findall(r"\bdeploy/[\w./*-]+", re.sub(r"docs/deploy\S*|\]\([^)]*\)", "", text)):
+    for named in re.findall(r"\b(?:tests/)?deploy/[\w./*-]+", re.sub(r"docs/deploy\S*|\]\([^)]*\)", "", text)):
         assert list(ROOT.glob(named.rstrip("./"))), named
 
 

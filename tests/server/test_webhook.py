@@ -14,6 +14,7 @@ from typing import Any
 import forgeries
 import httpx
 import pytest
+import structlog
 from rooms import Linq, text_body
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -112,6 +113,17 @@ async def test_a_forgery_is_answered_401_and_never_stored(house: House, how: str
         assert (await http.post(PATH, content=sent, headers=headers)).status_code == 401
         assert await house.storage.depth() == 0
     assert house.seen == []
+
+
+async def test_who_sent_a_refused_delivery_is_in_the_log(house: House) -> None:
+    async with house.open() as http:
+        with structlog.testing.capture_logs() as logs:
+            await http.post(PATH, content=b"forged")
+            await http.post(PATH, content=b"x" * ((1 << 20) + 1))
+    assert [(told["event"], told["client"]) for told in logs] == [
+        ("delivery.forged", "127.0.0.1"),
+        ("delivery.too_large", "127.0.0.1"),
+    ]
 
 
 @pytest.mark.parametrize("off_s", [-301, 301, -86_400])
