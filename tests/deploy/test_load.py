@@ -25,6 +25,8 @@ SLOW = [b"", HEAD, HEAD[:20], HEAD + b"content-length: 900\r\n\r\n" + b"{" * 400
 ELSEWHERE = "127.0.0.66"
 """Where slow clients come from: a proxy may bound one address, and Linq's is another."""
 
+RESTARTS = 4
+
 
 @pytest.fixture
 def many_files() -> None:
@@ -62,12 +64,13 @@ async def test_rolling_restarts_under_load_lose_and_double_nothing(name: str, tm
 async def test_with_systemds_socket_rolling_restarts_refuse_next_to_nobody(name: str, tmp_path: Path) -> None:
     statuses = await _restarted_under_load(name, tmp_path, is_held=True)
     assert set(statuses) <= {200, 503}
-    # A connection that was kept may close under a request that is on its way; without the socket it is hundreds.
-    assert statuses[503] <= 10
+    # A connection that was kept may close under a request that is on its way: at most one for each, each time.
+    # Who comes after waits; without the socket nginx answers thousands of attempts.
+    assert statuses[503] <= RESTARTS * crash.CHATS_AT_ONCE
 
 
 async def _restarted_under_load(name: str, folder: Path, *, is_held: bool) -> Counter[int]:
-    """Start the bot anew four times while 800 deliveries come through a proxy; how they were answered, attempt by attempt."""
+    """Start the bot anew again and again while 800 deliveries come through a proxy; how they were answered, attempt by attempt."""
     (folder / name).mkdir()
     statuses: Counter[int] = Counter()
 
@@ -86,7 +89,7 @@ async def _restarted_under_load(name: str, folder: Path, *, is_held: bool) -> Co
                 ) as linq:
                     load = crash.Load(proxy.url, linq, ids, 800, seed=0)
                     arriving = crash.begin(load)
-                    for restart in range(1, 5):
+                    for restart in range(1, RESTARTS + 1):
                         while statuses[200] < restart * 150 and not arriving.done():
                             await asyncio.sleep(0.01)
                         assert await bot.kill(signal.SIGTERM) == 0
@@ -94,7 +97,10 @@ async def _restarted_under_load(name: str, folder: Path, *, is_held: bool) -> Co
                         await bot.up(http, "/readyz")
                     await arriving
                 await crash.settled(http, bot.url)
-                report, said = crash.Report(800, kills=4, posts=load.posts), await crash.replies(http, emulator.url)
+                report, said = (
+                    crash.Report(800, kills=RESTARTS, posts=load.posts),
+                    await crash.replies(http, emulator.url),
+                )
                 for chat, numbers in load.said.items():
                     crash._compare(report, chat, numbers, said[chat])
     print(f"{name}, {'held' if is_held else 'own'} socket: {dict(statuses)}")
