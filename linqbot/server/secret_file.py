@@ -151,8 +151,8 @@ class KnownSecrets:
             where = f" and {file.path} holds none" if file else ""
             raise ConfigError(
                 f"LINQ_WEBHOOK_SECRET is not set{where}, so no webhook could be verified. "
-                "Subscribe with: linqbot webhooks sync bot.py --url https://your.host; it keeps the secret that Linq shows "
-                "when the subscription was created. Or set LINQ_WEBHOOK_SECRET to it, or try: linqbot dev"
+                "Subscribe with: linqbot webhooks sync bot.py --url https://your.host; it keeps the secret. Or set "
+                "LINQ_WEBHOOK_SECRET to what Linq showed when the subscription was created, or try: linqbot dev"
             )
 
     def look(self, now: float, *, after_s: float = 0.0) -> bool:
