@@ -450,7 +450,9 @@ def test_a_group_names_who_speaks_once_per_run(browsing: Browsing, bot: Bot) -> 
 def test_naming_the_bot_in_a_group_sends_a_mention(browsing: Browsing, bot: Bot) -> None:
     bot.hear("hi all", group=[FRIEND])
     phone = browsing.open()
-    phone.get_by_label("Message", exact=True).press_sequentially("🎂 @you")
+    field = phone.get_by_label("Message", exact=True)
+    expect(field).to_be_focused()
+    field.press_sequentially("🎂 @you")
     phone.get_by_role("button", name="Your bot", exact=True).click()
     phone.keyboard.type("help")
     phone.keyboard.press("Enter")
