@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import sysconfig
 import threading
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -49,10 +51,18 @@ def main(arguments: Sequence[str]) -> None:
 
 def _serve(file: str, *, as_json: bool) -> None:
     settings = from_env()
+    threading.Thread(target=_end_with, args=(os.getppid(),), name="parent-watch", daemon=True).start()
     logs.configure(settings.log_level, "json" if as_json else settings.log_format, for_author=True, for_good=True)
     app = settings.create_app(load_bot(file))
     with http.listen(settings.host, settings.port) as bound:
         http.run(_watched(app), bound, trusted_proxies=settings.trusted_proxies)
+
+
+def _end_with(parent: int) -> None:
+    """End as asked to when `linqbot dev` is gone without having asked: a bot left behind would hold the port."""
+    while os.getppid() == parent:
+        time.sleep(LOOK_EVERY_S)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _watched(app: ASGIApp) -> ASGIApp:

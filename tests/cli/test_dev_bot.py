@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -163,3 +164,27 @@ def test_another_error_or_another_place_is_shown_again() -> None:
     assert [shown(raised(ValueError)) for _ in range(2)] == [True, False]
     assert shown(raised(KeyError))
     assert not shown(raised(KeyError))
+
+
+def test_a_dev_that_is_killed_takes_its_bot_along(tmp_path: Path, command: Callable[..., Any], port: int) -> None:
+    (tmp_path / "bot.py").write_text(BOT)
+    page = f"http://127.0.0.1:{port}"
+    dev = command("dev", "bot.py", "--port", str(port), "--json")
+    dev.until(lambda: "\n" in dev.said())
+    listed = httpx.get(f"{page}/v3/webhook-subscriptions", headers={"authorization": "Bearer dev"}).json()
+    (target,) = (entry["target_url"] for entry in listed["subscriptions"])
+    livez = target.partition("/webhooks")[0] + "/livez"
+    assert httpx.get(livez).is_success
+    dev.process.kill()
+    dev.process.wait()
+    end = time.monotonic() + 60
+    while is_there(livez):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def is_there(url: str) -> bool:
+    try:
+        return httpx.get(url).is_success
+    except httpx.TransportError:
+        return False
