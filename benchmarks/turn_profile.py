@@ -103,6 +103,7 @@ class Sampler:
         self.lines: Counter[str] = Counter()
         self._owners: dict[str, str | None] = {}
         self._is_on = False
+        self._is_counting = False
 
     def install(self) -> None:
         """Wait for the signal."""
@@ -115,6 +116,13 @@ class Sampler:
         signal.setitimer(signal.ITIMER_PROF, every_s, every_s)
 
     def _sample(self, _: int, frame: FrameType | None) -> None:
+        # On a busy machine the next signal comes while this one is counted; one of the two counts would be lost.
+        if not self._is_counting:
+            self._is_counting = True
+            self._count(frame)
+            self._is_counting = False
+
+    def _count(self, frame: FrameType | None) -> None:
         while frame is not None:
             code = frame.f_code
             owner = self._owner(code.co_filename)
