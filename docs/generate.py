@@ -1,5 +1,5 @@
 """Writes docs/api/, a page for each noun of the client, from its docstrings, its signatures and its snippet; and
-docs/hooks.md, from the docstrings of the hook specs.
+docs/hooks.md, from the docstrings of the hook specs. Those of docs/reference/ it has from `reference.py`.
 
     python docs/generate.py
 
@@ -155,11 +155,16 @@ def prose(docstring: str) -> Iterator[str]:
 
 
 def main() -> None:
-    """Write the pages, and remove those of nouns that are gone."""
+    """Write the pages, and remove those of what is gone."""
+    import reference
+
     (HERE / "hooks.md").write_text(hooks())
-    folder = HERE / "api"
+    _write(HERE / "api", pages())
+    _write(HERE / "reference", reference.pages())
+
+
+def _write(folder: Path, written: dict[str, str]) -> None:
     folder.mkdir(exist_ok=True)
-    written = pages()
     for path in folder.glob("*.md"):
         if path.name not in written:
             path.unlink()
