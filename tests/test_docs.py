@@ -1,31 +1,48 @@
-"""What README and docs show is true: every Python snippet runs, every command named exists, every picture is there."""
+"""What README and docs show is true: snippets run, consoles print what they show, commands, settings and links exist."""
 
 from __future__ import annotations
 
+import importlib
 import re
+import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+from console import Terminal, steps
+from test_api_docs import loaded
 
 from linqbot import Bot
-from linqbot.cli.main import COMMANDS
+from linqbot.cli.main import COMMANDS, main
 from linqbot.client.endpoints import ENDPOINTS
 from linqbot.settings import Settings, variable
 
 ROOT = Path(__file__).parent.parent
-PAGES = [
+DOCS = ROOT / "docs"
+WRITTEN = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
-    *sorted((ROOT / "docs").glob("*.md")),
-    *sorted((ROOT / "docs").glob("deploy/*.md")),
+    ROOT / "llms.txt",
+    *(page for page in sorted(DOCS.glob("*.md")) if page.name != "hooks.md"),
+    *sorted(DOCS.glob("deploy/*.md")),
     *sorted((ROOT / "plugins").glob("*/README.md")),
 ]
+"""The pages somebody wrote."""
+PAGES = [*WRITTEN, *sorted(DOCS.glob("api/*.md")), *sorted(DOCS.glob("reference/*.md")), DOCS / "hooks.md"]
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
 SNIPPETS = [
-    pytest.param(code, id=f"{page.relative_to(ROOT)}-{n}")
-    for page in PAGES
-    for n, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL), 1)
+    pytest.param(code, id=f"{named(page)}-{n}")
+    for page in WRITTEN
+    for n, code in enumerate(re.findall(r"```python(?: \S+)?\n(.*?)```", page.read_text(), re.DOTALL), 1)
 ]
+SESSIONS = [page for page in WRITTEN if any(step.command for step in steps(page.read_text()))]
 
 
 @pytest.mark.parametrize("code", SNIPPETS)
@@ -46,15 +63,131 @@ def test_a_snippet_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
             Dispatcher(bot, SystemClock())
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_commands_settings_and_files_a_page_names_exist(page: Path) -> None:
-    text = page.read_text()
-    code = "\n".join(re.findall(r"```console\n(.*?)```", text, re.DOTALL) + re.findall(r"`([^`\n]+)`", text))
-    assert set(re.findall(r"\blinqbot ([a-z]+)\b", code)) <= set(COMMANDS)
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="the pages show a shell")
+@pytest.mark.parametrize("page", SESSIONS, ids=named)
+def test_a_console_prints_what_its_page_shows(page: Path, tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    try:
+        for step in steps(page.read_text()):
+            terminal.do(step)
+    finally:
+        terminal.close()
+
+
+def test_a_console_that_prints_something_else_than_its_page_is_found(tmp_path: Path) -> None:
+    (right,) = steps("```console\n$ printf 'one\\ntwo\\nthree\\n'\none\n…\nth…\n```\n")
+    (wrong,) = steps("```console\n$ printf 'one\\ntwo\\n'\none\n```\n")
+    terminal = Terminal(tmp_path)
+    terminal.do(right)
+    with pytest.raises(AssertionError, match="and the page shows"):
+        terminal.do(wrong)
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=named)
+def test_commands_of_a_page_can_be_called_so(page: Path) -> None:
+    for line in command_lines(page.read_text()):
+        call(shlex.split(line, comments=True), whole=True)
+    for code in re.findall(r"`linqbot ([^`\n]+)`", page.read_text()):
+        call(["linqbot", *shlex.split(code)], whole=False)
+
+
+def test_a_command_that_cannot_be_called_so_is_found() -> None:
+    for wrong in ("linqbot serv bot.py", "linqbot serve bot.py --prot 1", "linqbot inbox lst", "linqbot serve"):
+        with pytest.raises(click.UsageError):
+            call(shlex.split(wrong), whole=True)
+
+
+def command_lines(text: str) -> Iterator[str]:
+    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
+        lines = block.replace("\\\n", " ").splitlines()
+        typed = [line[2:] for line in lines if line.startswith("$ ")] or lines
+        for line in typed:
+            yield from re.findall(r"(?:^|&& |uv run (?:--\S+ \S+ )?)(linqbot .*)", line)
+
+
+def call(words: list[str], *, whole: bool) -> None:
+    """Parse a command line as click would, and do nothing. Half of one, as prose names it, may lack arguments."""
+    root = click.Context(main, info_name="linqbot")
+    command: click.Command = main
+    context, rest = root, words[1:]
+    try:
+        while isinstance(command, click.Group):
+            if not whole and (not rest or rest[0].startswith("-")):
+                return
+            _, found, rest = command.resolve_command(context, rest)
+            assert found is not None, words
+            command = found
+            context = click.Context(command, parent=context)
+        command.make_context(command.name, list(rest), parent=root)
+    except click.exceptions.Exit:
+        return  # --help, --list
+    except click.MissingParameter:
+        if whole:
+            raise
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(((?!http)[^)\s]+)\)", page.read_text()):
+        path, _, anchor = target.partition("#")
+        there = page.parent / path if path else page
+        assert there.exists(), target
+        if anchor:
+            assert anchor in anchors(there.read_text()), target
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors GitHub gives headings."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_found_by_following_links_from_the_readme() -> None:
+    found, ahead = set(), [ROOT / "README.md"]
+    while ahead:
+        page = ahead.pop().resolve()
+        if page not in found and page.suffix == ".md":
+            found.add(page)
+            targets = re.findall(r"\]\(((?!http)[^)#\s]+)", page.read_text())
+            ahead += [page.parent / target for target in targets]
+    assert {named(page) for page in PAGES if page.suffix == ".md"} <= {named(page) for page in found}
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=named)
+def test_settings_a_page_names_exist(page: Path) -> None:
     known = {variable(name) for name in Settings.model_fields}
-    assert set(re.findall(r"\b(?:LINQBOT|LINQ)_[A-Z0-9_]+\b", text)) <= known
-    for target in re.findall(r"\]\(((?!http)[^)#]+)\)", text):
-        assert (page.parent / target).exists(), target
+    assert set(re.findall(r"\b(?:LINQBOT|LINQ)_[A-Z0-9_]+\b", page.read_text())) <= known
+
+
+# On the pages of plugins, such names are attributes of spans.
+@pytest.mark.parametrize("page", [page for page in WRITTEN if "plugins" not in named(page)], ids=named)
+def test_modules_a_page_names_exist(page: Path) -> None:
+    for name in re.findall(r"`(linqbot(?:\.[a-z_0-9]+)+)`", page.read_text()):
+        if name != "linqbot.toml":
+            importlib.import_module(name)
+
+
+def test_every_command_setting_event_and_code_is_documented() -> None:
+    sys.path.insert(0, str(DOCS))
+    try:
+        wanted = loaded(DOCS / "reference.py").pages()
+    finally:
+        sys.path.remove(str(DOCS))
+    found = {path.name: path.read_text() for path in (DOCS / "reference").glob("*.md")}
+    assert found == wanted, "run: python docs/generate.py"
+
+
+def test_every_command_stands_in_the_readme() -> None:
+    assert set(re.findall(r"`linqbot ([a-z]+)", (ROOT / "README.md").read_text())) >= set(COMMANDS)
+
+
+def test_every_argument_of_a_bot_is_explained() -> None:
+    import inspect
+
+    text = (DOCS / "routing.md").read_text()
+    for name in inspect.signature(Bot).parameters:
+        assert f"`{name}=" in text, name
 
 
 def test_the_readme_opens_with_the_two_commands() -> None:
@@ -66,8 +199,14 @@ def test_the_readme_opens_with_the_two_commands() -> None:
     ]
 
 
+def test_the_readme_shows_the_echo_bot_there_is() -> None:
+    first = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert first is not None
+    assert (ROOT / "examples" / "echo.py").read_text().endswith(first[1])
+
+
 def test_the_page_on_delivery_names_every_call_that_is_sent_under_a_key() -> None:
-    text = (ROOT / "docs" / "delivery.md").read_text()
+    text = (DOCS / "delivery.md").read_text()
     row = next(line for line in text.splitlines() if line.startswith("| keyed"))
     assert set(re.findall(r"`([a-z_.]+)`", row)) == {
         name for name, endpoint in ENDPOINTS.items() if endpoint.safety == "keyed"

@@ -1,0 +1,140 @@
+"""What a page's console blocks show, typed in: a terminal that runs `$ …` lines and compares what they print."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FENCE = re.compile(r"^```(console|python (?P<file>\S+))\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+STAYS = ("linqbot dev ", "linqbot serve ", "linqbot emulator")
+"""Commands that run until Ctrl-C: enough when they printed what the page shows."""
+OWN_PORT = ("linqbot dev", "linqbot emulator")
+
+
+@dataclass
+class Step:
+    """A file the page asks to write, or a command with what it shows of its output."""
+
+    command: str = ""
+    shown: list[str] = field(default_factory=list)
+    file: str = ""
+    content: str = ""
+
+
+def steps(page: str) -> list[Step]:
+    """The steps of a page, in order. Console blocks without a `$` are for reading, and are none."""
+    return [step for found in FENCE.finditer(page) for step in _steps(found["file"], found["body"])]
+
+
+def _steps(file: str | None, body: str) -> Iterator[Step]:
+    if file:
+        yield Step(file=file, content=body)
+        return
+    step = None
+    for line in body.splitlines():
+        if line.startswith("$ ") or line == "^C":
+            if step:
+                yield step
+            step = Step(command=line.removeprefix("$ "))
+        elif step:
+            step.shown.append(line)
+    if step:
+        yield step
+
+
+class Terminal:
+    """A folder, an environment, and what runs in it. Ports that pages name are others here, which are free."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._logs = folder / ".logs"
+        self._logs.mkdir()
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._ports = {port: str(_free()) for port in ("4010", "8000")}
+        plain = {k: v for k, v in os.environ.items() if not k.startswith(("LINQ", "PYTEST"))}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        ours = {"PATH": path, "LINQBOT_PORT": self._ports["8000"], "LINQBOT_PLUGINS": "", "COLUMNS": "200"}
+        self._environ = plain | ours
+
+    def do(self, step: Step) -> None:
+        """Do what a step says, and fail if it goes another way than the page shows."""
+        words = shlex.split(step.command, comments=True)
+        if step.file:
+            (self._folder / step.file).write_text(step.content)
+        elif step.command == "^C":
+            self._interrupt(self._running.pop())
+        elif words[0] == "cd":
+            self._folder /= words[1]
+        elif words[0] == "export":
+            self._environ |= dict(self._here(word).split("=", 1) for word in words[1:])
+        else:
+            self._run(step)
+
+    def _run(self, step: Step) -> None:
+        command = self._here(step.command)
+        if command.startswith(OWN_PORT):
+            command += f" --port {self._ports['4010']}"
+        stays = command.startswith(STAYS)
+        wanted = re.compile(_pattern(self._here(line) for line in step.shown), re.DOTALL)
+        log = self._logs / str(len(list(self._logs.iterdir())))
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                ["bash", "-c", command], cwd=self._folder, env=self._environ, stdout=out, stderr=out
+            )
+        self._running.append(process)
+        end = time.monotonic() + 120
+        while process.poll() is None and not (stays and wanted.match(_printed(log))):
+            assert time.monotonic() < end, f"$ {command}\n{_printed(log)}"
+            time.sleep(0.05)
+        if process.returncode is not None:
+            self._running.remove(process)
+        printed = _printed(log)
+        found = wanted.match(printed) if process.returncode is None else wanted.fullmatch(printed)
+        assert found, f"$ {command}\nprints:\n{printed}\nand the page shows:\n" + "\n".join(step.shown)
+
+    def _here(self, text: str) -> str:
+        for named, free in self._ports.items():
+            text = text.replace(f":{named}", f":{free}")
+        return text
+
+    def close(self) -> None:
+        """Stop what still runs."""
+        while self._running:
+            self._interrupt(self._running.pop())
+
+    def _interrupt(self, process: subprocess.Popen[bytes]) -> None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+
+
+def _pattern(shown: Iterator[str]) -> str:
+    """`…` alone stands for any lines, or none; within a line for anything on it."""
+    lines = [
+        r"(?:[^\n]*\n)*" if line.strip() == "…" else re.escape(line.rstrip()).replace("…", r"[^\n]*") + r"\n"
+        for line in shown
+    ]
+    return "".join(lines)
+
+
+def _printed(log: Path) -> str:
+    lines = [line.rstrip() for line in log.read_text().splitlines()]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _free() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
