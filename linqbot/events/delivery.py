@@ -47,6 +47,13 @@ class Delivery:
     carrier: str | None = None
     decoded: Any = field(default=None, compare=False, repr=False)
 
+    @property
+    def is_off_the_record(self) -> bool:
+        """Whether it comes from a line whose content is kept nowhere: `zero_retention` in its data."""
+        decoded = decode(self.body) if self.decoded is None else self.decoded
+        data = decoded.get("data") if isinstance(decoded, dict) else None
+        return isinstance(data, dict) and data.get("zero_retention") is True
+
     @classmethod
     def from_webhook(cls, body: bytes, *, webhook_id: str, received_at: float, signed_id: bool = True) -> Delivery:
         """Name what a verified POST brought. Never raises: an authentic body is kept, whatever is in it.

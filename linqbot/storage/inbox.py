@@ -93,6 +93,7 @@ class Finish:
         timers: Timers to schedule. One whose id is on record already is kept as it is, so that a turn that runs again
             schedules once.
         cancelled: Ids of timers to forget, before `timers` are scheduled.
+        off_the_record: Once acked, nothing of what was said in this turn is kept, whatever history says.
     """
 
     outcome: Outcome
@@ -100,6 +101,7 @@ class Finish:
     state: Sequence[StateWrite] = ()
     timers: Sequence[Timer] = ()
     cancelled: Sequence[str] = ()
+    off_the_record: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,8 @@ class Inbox(Protocol):
         Args:
             lease_s: Seconds until the claim ends and another worker may take the lane.
         Returns:
-            Leases to finish; none when every lane is empty, waiting or busy. At once, without waiting. A delivery
+            Leases to finish; none when every lane is empty, waiting or busy. At once, without waiting. If there are
+            fewer than `limit`, what is put next may be claimed with its own commit, for the next `take`. A delivery
             put by this process a moment ago is the very object, with `decoded`; one read from disk has None there.
             Cancelled: what was claimed is given back, and counts as nothing.
         Raises:

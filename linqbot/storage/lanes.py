@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import secrets
 from collections import deque
 from collections.abc import Iterable
@@ -86,6 +87,30 @@ class Lanes:
                 self._set_free(lane)
         else:
             lane.queue.append(seq)
+
+    def may_add_claimed(self, name: str) -> bool:
+        """Whether a delivery put into this lane now could be claimed at once."""
+        return name not in self._lanes and not self._is_silent
+
+    def add_claimed(self, name: str, seq: int) -> int:
+        """Put a delivery into an empty lane as claimed already; returns its token. `prolong` says until when."""
+        self.depth += 1
+        lane = self._lanes[name] = _Lane(name)
+        lane.queue.append(seq)
+        return self._claim(lane, math.inf).token
+
+    def prolong(self, token: int, until: float) -> None:
+        """Set the end of a claim that has none yet."""
+        self._hold(self._claims[token], token, until)
+
+    def has_free(self, now: float) -> bool:
+        """Whether a `claim` would find a lane nobody holds."""
+        self._settle_times(now)
+        for free in (self._free_suspects, self._free):
+            if (lane := self._next(free)) is not None:
+                self._set_free(lane)
+                return True
+        return False
 
     def claim(self, limit: int, *, now: float, until: float) -> list[Claim]:
         """Claim the heads of free lanes, oldest first, at most `limit`; suspects only in the company they may have."""
@@ -194,9 +219,9 @@ class Lanes:
         self._claims[token] = lane
         # One long turn keeps its end at the top and the ends of a thousand short ones behind it.
         if len(self._ends) > 2 * len(self._claims) + 64:
-            self._ends = [(held.until, token) for token, held in self._claims.items()]
+            self._ends = [(held.until, token) for token, held in self._claims.items() if held.until < math.inf]
             heapq.heapify(self._ends)
-        else:
+        elif until < math.inf:
             heapq.heappush(self._ends, (until, token))
 
     def _set_free(self, lane: _Lane) -> None:

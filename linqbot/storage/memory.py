@@ -391,7 +391,9 @@ class MemoryStorage:
             self._dead.pop(delivery.id, None)
             self._dead[delivery.id] = _Kept(delivery, row.run, row.runs, now, letter)
             return
-        if self._keep_s:
+        if finish.off_the_record:
+            self._forget_texts(delivery.id)
+        elif self._keep_s:
             self._done.pop(delivery.id, None)
             self._done[delivery.id] = _Kept(delivery, row.run, row.runs, now)
         for turn in (row.delivery.id, *(effect.turn for effect in finish.effects)):
@@ -467,6 +469,10 @@ class MemoryStorage:
         rows[place] = effect if self._keep_s or is_repeatable(effect) else _slim(effect)
         self._keys[effect.key] = _place(effect)
 
+    def _forget_texts(self, turn: str) -> None:
+        rows = self._effects.get(turn, {})
+        rows.update({place: _slim(effect) for place, effect in rows.items()})
+
     def _purge(self) -> None:
         now = self._clock.now()
         for key in _older(self._left, now - SEEN_KEPT_S):
@@ -474,8 +480,7 @@ class MemoryStorage:
         while self._done and (oldest := next(iter(self._done.values()))).at < now - self._keep_s:
             del self._done[oldest.delivery.id]
         for turn in _older(self._talkative, now - self._keep_s):
-            rows = self._effects.get(turn, {})
-            rows.update({place: _slim(effect) for place, effect in rows.items()})
+            self._forget_texts(turn)
         for turn in _older(self._ended, now - max(EFFECTS_KEPT_S, self._keep_s)):
             for effect in self._effects.pop(turn, {}).values():
                 self._keys.pop(effect.key, None)

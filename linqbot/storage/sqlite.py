@@ -129,6 +129,11 @@ class SQLiteStorage:
         """
         if not self._serving:
             raise StorageError("Only the serving process takes deliveries; this storage was opened beside it.")
+        if granted := self._writer.take_granted(limit):
+            return granted
+        if given_back := self._writer.ungrant():
+            # In the transaction of the take: it chooses among these, too.
+            self._commits.post(ReleaseOp(given_back))
         future = self._commits.submit(TakeOp(limit, lease_s))
         try:
             leases: list[Lease] = await asyncio.shield(future)

@@ -53,15 +53,24 @@ def end(db: sqlite3.Connection, turns: set[str], now: float) -> None:
     among(db, "UPDATE effect SET ended_at = ? WHERE turn IN (*)", turns, now)
 
 
+def forget_texts(db: sqlite3.Connection, turn: str) -> None:
+    """Take what was said out of the effects of a turn that is over."""
+    _slim(db, db.execute("SELECT call, answer, n FROM effect WHERE texts AND turn = ?", (turn,)).fetchall())
+
+
 def purge(db: sqlite3.Connection, now: float, *, keep_s: float, limit: int) -> int:
     """Forget effects, and before that the texts in them, that have had their time; returns how many rows at most."""
     old = "DELETE FROM effect WHERE n IN (SELECT n FROM effect WHERE ended_at < ? ORDER BY ended_at LIMIT ?)"
     gone = db.execute(old, (now - max(EFFECTS_KEPT_S, keep_s), limit)).rowcount
     talkative = "SELECT call, answer, n FROM effect WHERE texts AND ended_at < ? ORDER BY ended_at LIMIT ?"
     rows = db.execute(talkative, (now - keep_s, limit)).fetchall()
+    _slim(db, rows)
+    return max(gone, len(rows))
+
+
+def _slim(db: sqlite3.Connection, rows: list[tuple[bytes, bytes | None, int]]) -> None:
     for call, answer, n in rows:
         db.execute("UPDATE effect SET call = ?, answer = ?, texts = 0 WHERE n = ?", (*without_texts(call, answer), n))
-    return max(gone, len(rows))
 
 
 def _find(db: sqlite3.Connection, column: str, value: str | None) -> Effect | None:

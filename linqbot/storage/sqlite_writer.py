@@ -10,12 +10,14 @@ import contextlib
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from linqbot.clock import Clock
 from linqbot.errors import LeaseLost, StorageBusy, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage import sqlite_effects, sqlite_timers
+from linqbot.storage.grants import Grants
 from linqbot.storage.group_commit import Op, Unwritable
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Bury, Finish, Lease, Park, Retry
 from linqbot.storage.lanes import Claim, Lanes
@@ -66,6 +68,7 @@ class Writer:
         # When a webhook was last accepted; and what of that stands in meta, where each change would cost a page.
         self._active_at: float | None = None
         self._active_noted = 0.0
+        self._grants = Grants()
         # Claims of the transaction that is open: taken back if it is rolled back.
         self._claims: list[Claim] = []
         # What memory does once the transaction is on disk.
@@ -111,10 +114,12 @@ class Writer:
     def close(self) -> None:
         """Give claims back without counting a crash, and disconnect."""
         seqs = [seq for token in self._lanes.tokens() if (seq := self._lanes.held(token)) is not None]
-        self._lanes = Lanes()
+        unbegun = [seq for lease in self.ungrant() if (seq := self._lanes.held(lease.token)) is not None]
+        self._lanes, self._grants = Lanes(), Grants()
         try:
             self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
             among(self._db, "UPDATE delivery SET claimed = 0 WHERE seq IN (*)", seqs)
+            among(self._db, "UPDATE delivery SET runs = runs - 1 WHERE seq IN (*)", unbegun)
             if self._serving and self._active_at is not None:
                 self._note_activity(self._active_at, after_s=0.0)
         except sqlite3.Error:
@@ -122,6 +127,14 @@ class Writer:
             pass
         finally:
             self._db.close()
+
+    def take_granted(self, limit: int) -> list[Lease]:
+        """What was claimed as it was put, if nothing else can be claimed; needs no transaction."""
+        return self._grants.take(limit, self._lanes, self._clock.now())
+
+    def ungrant(self) -> list[Lease]:
+        """Leases to give back, so that a take can choose among everything."""
+        return self._grants.give_back()
 
     def _count_crash(self) -> None:
         """Note what the process died with. Only one that ran alone is surely the cause; see the schema."""
@@ -246,23 +259,27 @@ class Writer:
                 seen.update(_keys(delivery))
                 in_lane[delivery.lane] += 1
                 new.append(delivery)
-        self._accept(new)
+        self._accept(new, grant=True)
 
     def _seen(self, deliveries: list[Delivery]) -> set[str]:
         """Which of their ids and message keys are known."""
         keys = [key for delivery in deliveries for key in _keys(delivery)]
         return {key for (key,) in among(self._db, "SELECT id FROM seen WHERE id IN (*)", keys)}
 
-    def _accept(self, deliveries: list[Delivery]) -> None:
-        """Store what is new, at the tails of its lanes."""
+    def _accept(self, deliveries: list[Delivery], *, grant: bool = False) -> None:
+        """Store what is new, at the tails of its lanes; with `grant`, claimed at once as far as there is appetite."""
         if not deliveries:
             return
         # A number of a transaction that fails is not used again: numbers need an order, not every one.
         new = list(enumerate(deliveries, self._next_seq))
         self._next_seq += len(new)
+        granted = self._grants.of(new, self._lanes) if grant else set()
         insert(self._db, "seen (id)", [(key,) for _, delivery in new for key in _keys(delivery)])
-        rows = [(seq, d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at) for seq, d in new]
-        insert(self._db, "delivery (seq, id, lane, type, message_key, carrier, received_at)", rows)
+        rows = [
+            (seq, d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, seq in granted, seq in granted)
+            for seq, d in new
+        ]
+        insert(self._db, "delivery (seq, id, lane, type, message_key, carrier, received_at, claimed, runs)", rows)
         insert(self._db, "body (seq, body)", [(seq, d.body) for seq, d in new])
         webhooks = [d.received_at for d in deliveries if d.id.startswith("w.")]
         active_at = max(webhooks) if webhooks else None
@@ -270,8 +287,11 @@ class Writer:
         def after() -> None:
             self._active_at = max(filter(None, (self._active_at, active_at)), default=None)
             for seq, delivery in new:
-                self._lanes.add(delivery.lane, seq)
-                self._recent.add(seq, Row(delivery))
+                if seq in granted:
+                    self._grants.add(seq, delivery, self._lanes)
+                else:
+                    self._lanes.add(delivery.lane, seq)
+                self._recent.add(seq, Row(delivery, runs=int(seq in granted)))
 
         self._after.append(after)
         if active_at is not None:
@@ -289,6 +309,8 @@ class Writer:
                 crashes = row.crashes + claim.overdue
                 op.result.append(Lease(row.delivery, claim.token, row.attempts, crashes, row.runs, row.run))
                 taken.append((row, claim))
+            left = op.limit - len(claims)
+            self._after.append(partial(self._grants.hunger, left, op.lease_s))
         if not taken:
             return
         seqs = [claim.seq for _, claim in taken]
@@ -394,11 +416,12 @@ class Writer:
         if not gone:
             return
         acked = {seq: op for seq, op in gone.items() if isinstance(op.finish.outcome, Ack)}
+        private = {seq: op for seq, op in acked.items() if op.finish.off_the_record}
         if self._keep_s:
             keep = """INSERT OR REPLACE INTO done (id, lane, type, message_key, carrier, received_at, run, acked_at, body)
                       SELECT id, lane, type, message_key, carrier, received_at, run, ?, body
                       FROM delivery JOIN body USING (seq) WHERE seq IN (*)"""
-            among(self._db, keep, acked, now)
+            among(self._db, keep, acked.keys() - private.keys(), now)
         among(self._db, "DELETE FROM delivery WHERE seq IN (*)", gone)
         among(self._db, "DELETE FROM body WHERE seq IN (*)", gone)
         keys = [key for op in gone.values() for key in _keys(op.lease.delivery)]
@@ -409,6 +432,8 @@ class Writer:
             for turn in (op.lease.delivery.id, *(effect.turn for effect in op.finish.effects))
         }
         sqlite_effects.end(self._db, turns, now)
+        for op in private.values():
+            sqlite_effects.forget_texts(self._db, op.lease.delivery.id)
 
         def after() -> None:
             for seq, op in gone.items():

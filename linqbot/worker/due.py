@@ -28,9 +28,13 @@ class DueSend:
     grace_s: float
 
 
-def timer(timer_id: str, chat_id: str, calls: Sequence[Call], due: float, grace_s: float) -> Timer:
-    """The timer that keeps `calls` until they are due."""
+def timer(
+    timer_id: str, chat_id: str, calls: Sequence[Call], due: float, grace_s: float, *, off_the_record: bool = False
+) -> Timer:
+    """The timer that keeps `calls` until they are due, and nothing of them afterwards if they are off the record."""
     payload = {"calls": [from_json(call.to_json()) for call in calls], "due": due, "grace_s": grace_s}
+    if off_the_record:
+        payload["data"] = {"zero_retention": True}  # as Linq says it: see `Delivery.is_off_the_record`
     return Timer(timer_id, due, f"c:{chat_id}", KIND, to_json(payload), grace_s)
 
 

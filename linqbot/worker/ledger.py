@@ -69,6 +69,7 @@ class Ledger:
         run: 0, and one more each time the turn is deliberately done anew, under new keys.
         known: Effects on record of this run, from before a failure or a crash.
         outbound: What plugins have to say about calls.
+        off_the_record: Of what the turn puts off, nothing is kept once it is said.
     """
 
     def __init__(
@@ -81,12 +82,14 @@ class Ledger:
         run: int = 0,
         known: Sequence[Effect] = (),
         outbound: Outbound | None = None,
+        off_the_record: bool = False,
     ) -> None:
         self._storage = storage
         self._clock = clock
         self._pace = pace
         self._turn = turn
         self._run = run
+        self._off_the_record = off_the_record
         self._outbound = Outbound(Plugins()) if outbound is None else outbound
         self._known = {effect.slot: effect for effect in known}
         self._slots = 0
@@ -109,7 +112,7 @@ class Ledger:
         """Keep calls until they are due. A re-run of the turn makes the same id, so they are kept once."""
         timer_id = effect_key(self._storage.install, self._turn, self._run, f"t{self._timed if key is None else key}")
         self._timed += 1
-        self._timers[timer_id] = due_timer(timer_id, chat_id, calls, due, grace_s)
+        self._timers[timer_id] = due_timer(timer_id, chat_id, calls, due, grace_s, off_the_record=self._off_the_record)
         return timer_id
 
     async def cancel(self, scheduled_id: str) -> bool:

@@ -148,6 +148,7 @@ class Turns:
             run=lease.run,
             known=known,
             outbound=self.outbound,
+            off_the_record=delivery.is_off_the_record,
         )
         due = due_send(delivery)
         outcome = await (
@@ -284,7 +285,12 @@ class Turns:
     async def _finish(self, lease: Lease, outcome: Outcome, ledger: Ledger | None) -> End:
         # What a failed run put off, its next run puts off again.
         timers = ledger.timers if ledger and isinstance(outcome, Ack) else ()
-        finish = Finish(outcome, ledger.outcomes if ledger else (), timers=timers)
+        finish = Finish(
+            outcome,
+            ledger.outcomes if ledger else (),
+            timers=timers,
+            off_the_record=lease.delivery.is_off_the_record,
+        )
         while True:
             try:
                 await self.storage.finish(lease, finish)

@@ -40,7 +40,7 @@ LEASE_S = 60.0
 
 @dataclass
 class Waiting:
-    """A delivery as the model knows it; `lease` while somebody holds it."""
+    """A delivery as the model knows it; `lease` while somebody holds it, `granted` when the next taker does."""
 
     id: str
     keys: tuple[str, ...]
@@ -49,6 +49,7 @@ class Waiting:
     crashes: int = 0
     shared: int = 0
     must_be_alone: bool = False
+    granted: bool = False
     runs: int = 0
     run: int = 0
     not_before: float = 0.0
@@ -92,7 +93,13 @@ class Model:
 
 
 class InboxMachine(RuleBasedStateMachine):
-    """Rules common to all backends. Subclasses say what a storage is and how it restarts."""
+    """Rules common to all backends. Subclasses say what a storage is and how it restarts.
+
+    Attributes:
+        grants: Whether it claims what is put for the taker who would have taken more.
+    """
+
+    grants = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,6 +108,7 @@ class InboxMachine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="linqbot-model-"))
         self.model = Model()
         self.lost: list[Lease] = []
+        self.appetite = 0
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
@@ -145,11 +153,15 @@ class InboxMachine(RuleBasedStateMachine):
             assert stored
         if stored:
             assert len(rows) < LANE_LIMIT
-            self.model.accept(lane, Waiting(delivery.id, keys))
+            silent = any(head.must_be_alone for head in self.model.heads())
+            granted = self.grants and self.appetite > 0 and not rows and not silent
+            self.appetite -= granted
+            self.model.accept(lane, Waiting(delivery.id, keys, granted=granted))
 
     @rule(limit=st.integers(0, 4))
     def take(self, limit: int) -> None:
         now = self.clock.now()
+        free = [head for head in self.ready(now) if not head.granted]
         ready = self.may_begin(now)[:limit]
         leases = self.run(self.storage.take(limit, lease_s=LEASE_S))
         assert [lease.delivery.id for lease in leases] == [head.id for head in ready]
@@ -159,16 +171,23 @@ class InboxMachine(RuleBasedStateMachine):
                 self.lost.append(head.lease)
             assert (lease.attempts, lease.crashes, lease.runs) == (head.attempts, head.crashes, head.runs)
             assert lease.run == head.run
-            head.lease, head.until = lease, now + LEASE_S
+            head.lease, head.until, head.granted = lease, now + LEASE_S, False
             head.runs += 1
+        if free or not limit:
+            for head in self.model.heads():
+                head.granted = False
+        left = limit - len(leases) - sum(head.granted for head in self.model.heads())
+        self.appetite = max(left, 0)
 
     def may_begin(self, now: float) -> list[Waiting]:
-        heads = self.model.heads()
-        ready = [head for head in heads if (head.until if head.lease else head.not_before) <= now]
-        running = [head for head in heads if head.lease and head.until > now]
+        ready = self.ready(now)
+        running = [head for head in self.model.heads() if head.lease and head.until > now]
         if suspects := [head for head in ready if head.must_be_alone]:
             return suspects[: 0 if running else 1]
         return [] if any(head.must_be_alone for head in running) else ready
+
+    def ready(self, now: float) -> list[Waiting]:
+        return [head for head in self.model.heads() if (head.until if head.lease else head.not_before) <= now]
 
     @precondition(lambda self: self.model.held())
     @rule(
@@ -276,6 +295,9 @@ class InboxMachine(RuleBasedStateMachine):
             assert head.lease
             self.lost.append(head.lease)
             head.lease, head.not_before = None, 0.0
+        for head in self.model.heads():
+            head.granted = False
+        self.appetite = 0
 
     @invariant()
     def nothing_is_lost(self) -> None:
@@ -311,6 +333,8 @@ class MemoryMachine(InboxMachine):
 
 
 class SQLiteMachine(InboxMachine):
+    grants = True
+
     def make(self) -> Storage:
         return SQLiteStorage(self.folder / "bot.db", clock=self.clock, max_lane_backlog=LANE_LIMIT, keep_days=1000)
 
@@ -323,7 +347,10 @@ class SQLiteMachine(InboxMachine):
         self.run(self.storage.__aexit__())
         self.storage = SQLiteStorage(image, clock=self.clock, max_lane_backlog=LANE_LIMIT, keep_days=1000)
         self.run(self.storage.__aenter__())
-        held = self.model.held()
+        granted = [head for head in self.model.heads() if head.granted]
+        held = [*self.model.held(), *granted]
+        for head in granted:
+            head.runs += 1
         for head in held:
             # Of three at most, a quarter is one.
             head.must_be_alone = head.crashes + head.shared > 0

@@ -296,3 +296,20 @@ async def test_with_history_texts_are_kept_as_long_as_it_and_the_effect_as_long_
         (kept,) = await storage.effects("w.1")
         assert b"marker" not in kept.call + (kept.answer or b"")
         assert kept.message_id == "msg"
+
+
+@pytest.mark.parametrize("backend", [SQLiteStorage, MemoryStorage])
+async def test_with_history_nothing_is_kept_of_what_was_off_the_record(
+    tmp_path: Path, delivery: MakeDelivery, effect: MakeEffect, clock: MovableClock, backend: Any
+) -> None:
+    place = {"path": tmp_path / "bot.db"} if backend is SQLiteStorage else {}
+    async with backend(**place, clock=clock, keep_days=3) as storage:
+        lease = await turn(storage, delivery(name="w.1"))
+        early = effect("w.1", slot="0", key="k0", call=CALL, status="accepted", answer=ANSWER, message_id="m0")
+        await storage.settle(early)
+        late = effect("w.1", slot="1", key="k1", call=CALL, status="accepted", answer=ANSWER, message_id="m1")
+        await storage.finish(lease, Finish(Ack(), effects=[late], off_the_record=True))
+        assert await storage.delivery("w.1") is None
+        kept = await storage.effects("w.1")
+        assert [each.message_id for each in kept] == ["m0", "m1"]
+        assert all(b"marker" not in each.call + (each.answer or b"") for each in kept)

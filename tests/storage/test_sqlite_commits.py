@@ -94,6 +94,21 @@ async def test_turns_in_flight_together_share_their_commits(
     assert len(made) < 40
 
 
+async def test_a_handler_that_has_nothing_to_do_begins_with_the_commit_of_what_is_put(
+    storage: SQLiteStorage, delivery: MakeDelivery
+) -> None:
+    assert await storage.take(2, lease_s=60) == []
+    for number in range(2):
+        await storage.put(delivery(f"c:{number}", name=f"w.{number}"))
+    with commits(storage) as made:
+        leases = await storage.take(2, lease_s=60)
+        assert ([lease.delivery.id for lease in leases], made) == (["w.0", "w.1"], [])
+        assert leases[0].is_first_run
+        await storage.put(delivery("c:2", name="w.2"))
+        (late,) = await storage.take(2, lease_s=60)
+        assert (late.delivery.id, made) == ("w.2", ["COMMIT"] * 2)
+
+
 async def test_what_returns_is_synced(storage: SQLiteStorage) -> None:
     full = 2
     assert pen(storage).execute("PRAGMA synchronous").fetchone() == (full,)

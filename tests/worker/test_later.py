@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,9 +31,9 @@ pytestmark = pytest.mark.anyio
 class House:
     """A working bot over a file, a clock that stands still, and a record of calls."""
 
-    def __init__(self, folder: Path, clock: MovableClock, linq: Linq, bot: Bot) -> None:
+    def __init__(self, folder: Path, clock: MovableClock, linq: Linq, bot: Bot, keep_days: float) -> None:
         self.clock, self.linq = clock, linq
-        self.storage = SQLiteStorage(folder / "bot.db", clock=clock)
+        self.storage = SQLiteStorage(folder / "bot.db", clock=clock, keep_days=keep_days)
         turns = Turns(Dispatcher(bot, clock), linq.client, self.storage, clock, Pace(clock))
         self.worker = Worker(turns, self.storage, clock)
 
@@ -68,8 +69,10 @@ def make_bot() -> Bot:
 
 
 @contextlib.asynccontextmanager
-async def working(folder: Path, clock: MovableClock, linq: Linq, bot: Bot) -> AsyncIterator[House]:
-    house = House(folder, clock, linq, bot)
+async def working(
+    folder: Path, clock: MovableClock, linq: Linq, bot: Bot, *, keep_days: float = 0
+) -> AsyncIterator[House]:
+    house = House(folder, clock, linq, bot, keep_days)
     async with house.storage:
         house.worker.start()
         try:
@@ -99,6 +102,28 @@ async def test_a_send_goes_out_when_it_is_due_and_not_before(tmp_path: Path, clo
         assert linq.said() == ["one", "and a half", "two"]
     assert {call.path for call in linq.calls} == {f"/v3/chats/{CHAT}/messages"}
     assert len({call.key for call in linq.calls}) == 3
+
+
+@pytest.mark.parametrize("zero_retention", [True, False])
+async def test_what_a_zero_retention_line_hears_and_says_later_is_not_kept_whatever_history_says(
+    tmp_path: Path, clock: MovableClock, zero_retention: bool
+) -> None:
+    bot, linq = make_bot(), Linq()
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("marker now")
+        await ctx.send_later("marker later", after_s=20)
+
+    async with working(tmp_path, clock, linq, bot, keep_days=9) as house:
+        await house.text("marker", zero_retention=zero_retention)
+        await house.advance(21)
+    assert linq.said() == ["marker now", "marker later"]
+    with sqlite3.connect(tmp_path / "bot.db") as db:
+        kept = b"".join(b"".join(map(bytes, row)) for row in db.execute("SELECT body FROM done"))
+        said = b"".join(bytes(call) for (call,) in db.execute("SELECT call FROM effect"))
+    db.close()
+    assert (b"marker" in kept, b"marker" in said) == (not zero_retention, not zero_retention)
 
 
 async def test_a_handler_that_fails_and_runs_again_schedules_once(tmp_path: Path, clock: MovableClock) -> None:
