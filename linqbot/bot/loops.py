@@ -16,7 +16,7 @@ SOON_S = 10.0
 """A message this soon after our reply may be a machine's answer to it."""
 SKEW_S = 2.0
 """How far Linq's clock may be behind ours."""
-CHATS = 4096
+CHATS = 2048
 """Remembered, those heard or answered last. A loop comes round within seconds: so many others do not come between."""
 
 

@@ -107,7 +107,7 @@ def _set_manners(db: sqlite3.Connection) -> None:
     # 16 MiB of WAL before pages are copied back: a checkpoint syncs twice, and under load it is the slowest commit.
     db.execute("PRAGMA wal_autocheckpoint = 4000")
     # KiB. What is read is read once, and what was written lately is in memory of ours.
-    db.execute("PRAGMA cache_size = -1000")
+    db.execute("PRAGMA cache_size = -600")
     db.execute("PRAGMA journal_size_limit = 67108864")
 
 

@@ -15,8 +15,9 @@ from linqbot.clock import Clock
 MESSAGES: Final = 30
 WINDOW_S: Final = 60.0
 """R: 30 messages in 60 s per pair of line and recipient. Source: https://docs.linqapp.com/guides/platform/rate-limits"""
-PAIRS: Final = 4096
-"""Remembered, those written to last. Whoever nears the limit is written to every other second, and stays among them."""
+PAIRS: Final = 2048
+"""Remembered, those written to last. Whoever nears the limit is written to every other second, and so stays among them
+unless a thousand others are in each; then Linq's 429 holds the pair."""
 
 _SENDS = frozenset(
     {"chats.messages.send", "chats.create", "messages.create", "chats.send_voicememo", "chats.polls.create"}
