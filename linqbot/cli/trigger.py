@@ -19,6 +19,7 @@ from linqbot.cli.beside import bar, json_option, table
 from linqbot.cli.failure import NotTaken
 from linqbot.errors import ConfigError
 from linqbot.events.parse import EVENT_TYPES
+from linqbot.server.app import WEBHOOK_PATH
 from linqbot.settings import from_env
 from linqbot.testing import samples
 from linqbot.webhooks import Secret
@@ -43,7 +44,7 @@ class Answer:
 @click.command("trigger")
 @click.argument("event_type", metavar="TYPE", required=False, shell_complete=words.event_types)
 @click.option("--list", "lists", is_flag=True, help="Show the types there are.")
-@click.option("--url", default="http://127.0.0.1:8000/webhooks/linq", show_default=True, help="Where to send it.")
+@click.option("--url", help="Where to send it.  [default: the bot served on this machine, at LINQBOT_PORT]")
 @click.option("--text", "-t", help="What is said in it.")
 @click.option("--from", "sender", metavar="HANDLE", help="The person it is from, or about.")
 @click.option("--to", "line", metavar="NUMBER", help="The line it is for.")
@@ -53,9 +54,16 @@ class Answer:
 @click.option("--count", "-n", default=1, show_default=True, type=click.IntRange(1), help="Send so many, one by one.")
 @json_option
 def command(
-    *, event_type: str | None, lists: bool, url: str, sets: tuple[str, ...], count: int, as_json: bool, **told: Any
+    *,
+    event_type: str | None,
+    lists: bool,
+    url: str | None,
+    sets: tuple[str, ...],
+    count: int,
+    as_json: bool,
+    **told: Any,
 ) -> None:
-    """Send an event of TYPE, such as message.received, to a bot, signed with LINQ_WEBHOOK_SECRET.
+    """Send an event of TYPE, such as message.received, to a bot, signed with the secret that `serve` would believe.
 
     Every event is a new one, with an id and a time of its own. The chat it tells of is made up: a bot that answers
     into it is told by Linq that there is no such chat, unless --chat names one.
@@ -152,7 +160,8 @@ def _setting(given: str) -> tuple[str, Any]:
         return path, value
 
 
-def _url(text: str) -> httpx.URL:
+def _url(text: str | None) -> httpx.URL:
+    text = text or f"http://127.0.0.1:{from_env().port}{WEBHOOK_PATH}"
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL:

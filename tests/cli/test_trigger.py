@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from linqbot import Bot, Client, Context, MessageReceived
+from linqbot.cli import trigger as trigger_command
 from linqbot.cli.main import main
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.server.app import create_app, running
@@ -169,3 +170,8 @@ def test_every_type_is_listed_with_its_class() -> None:
     assert all(name in done.output for name in EVENT_TYPES)
     rows = json.loads(trigger("--list", "--json").output)
     assert {"type": "message.received", "class": "MessageReceived"}.items() <= rows[0].items()
+
+
+def test_without_a_url_it_goes_to_the_bot_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINQBOT_PORT", "4321")
+    assert trigger_command._url(None) == "http://127.0.0.1:4321/webhooks/linq"
