@@ -44,7 +44,7 @@ class Answer:
 @click.command("trigger")
 @click.argument("event_type", metavar="TYPE", required=False, shell_complete=words.event_types)
 @click.option("--list", "lists", is_flag=True, help="Show the types there are.")
-@click.option("--url", help="Where to send it.  [default: the bot served on this machine, at LINQBOT_PORT]")
+@click.option("--url", help="Where to send it; else to the bot served on this machine, at LINQBOT_PORT.")
 @click.option("--text", "-t", help="What is said in it.")
 @click.option("--from", "sender", metavar="HANDLE", help="The person it is from, or about.")
 @click.option("--to", "line", metavar="NUMBER", help="The line it is for.")
