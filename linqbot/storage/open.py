@@ -12,7 +12,6 @@ from linqbot.clock import Clock
 from linqbot.errors import ConfigError
 from linqbot.hookspecs import hookimpl
 from linqbot.storage.backend import Storage
-from linqbot.storage.memory import MemoryStorage
 from linqbot.storage.sqlite import SQLiteStorage
 
 _SQLITE = "sqlite:///"
@@ -66,6 +65,8 @@ def register_storage() -> dict[str, Opener]:
 def _memory(url: str, /, *, clock: Clock | None, serving: bool, keep_days: float) -> Storage:
     if url != "memory://":
         raise ConfigError(_advice(url, register_storage()))
+    from linqbot.storage.memory import MemoryStorage
+
     return MemoryStorage(clock=clock, keep_days=keep_days)
 
 
