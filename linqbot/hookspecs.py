@@ -49,8 +49,7 @@ if TYPE_CHECKING:
     from linqbot.clock import Clock
     from linqbot.events.delivery import Delivery
     from linqbot.events.event import Event
-    from linqbot.storage.backend import Storage
-    from linqbot.storage.open import Opener
+    from linqbot.storage.backend import Opener, Storage
 
 GROUP: Final = "linqbot"
 """The entry-point group, and the name pluggy keeps our marks under."""

@@ -23,8 +23,8 @@ from linqbot.plugins import Plugins, Watch, load
 from linqbot.server.app import create_app
 from linqbot.server.secret_file import SecretFile
 from linqbot.storage import open as builtin_storages
-from linqbot.storage.backend import Storage
-from linqbot.storage.open import Opener, open_storage, scheme
+from linqbot.storage.backend import Opener, Storage
+from linqbot.storage.open import open_storage, scheme
 
 PREFIX = "LINQBOT_"
 LINQS_OWN = {

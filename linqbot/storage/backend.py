@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, Self
 
+from linqbot.clock import Clock
 from linqbot.storage.inbox import Inbox
 from linqbot.storage.outbox import Outbox
 from linqbot.storage.state import StateStore
@@ -22,3 +23,9 @@ class Storage(Inbox, Outbox, StateStore, Timers, Upkeep, Protocol):
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(self, *exc: object) -> None: ...
+
+
+class Opener(Protocol):
+    """Makes the storage that a URL of its scheme names, without opening it; see `open_storage` for the arguments."""
+
+    def __call__(self, url: str, /, *, clock: Clock | None, serving: bool, keep_days: float) -> Storage: ...

@@ -6,21 +6,14 @@ The two we bring come through the same door as strangers' (`hookspecs.register_s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError
 from linqbot.hookspecs import hookimpl
-from linqbot.storage.backend import Storage
+from linqbot.storage.backend import Opener, Storage
 from linqbot.storage.sqlite import SQLiteStorage
 
 _SQLITE = "sqlite:///"
-
-
-class Opener(Protocol):
-    """Makes the storage that a URL of its scheme names, without opening it; see `open_storage` for the arguments."""
-
-    def __call__(self, url: str, /, *, clock: Clock | None, serving: bool, keep_days: float) -> Storage: ...
 
 
 def open_storage(
