@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
+import time
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -56,7 +57,7 @@ def connect(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise StorageUnavailable(f"The storage file {path} cannot be opened: {error}.") from error
     try:
-        _set_manners(db)
+        _set_manners_in_turn(db)
     except sqlite3.DatabaseError as error:
         db.close()
         if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
@@ -94,6 +95,20 @@ def install_of(db: sqlite3.Connection) -> str:
     """The 128 random bits made with the file, as 32 hex digits."""
     (install,) = db.execute("SELECT value FROM meta WHERE key = 'install'").fetchone()
     return str(install)
+
+
+def _set_manners_in_turn(db: sqlite3.Connection) -> None:
+    """Wait for another process that does the same to a new file: SQLite itself refuses the second one at once."""
+    until = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            _set_manners(db)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _set_manners(db: sqlite3.Connection) -> None:

@@ -8,8 +8,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -269,3 +271,20 @@ async def test_a_body_is_gone_from_the_file_after_the_ack(
     assert db.execute("SELECT count(*) FROM body").fetchone() == (0,)
     assert db.execute("SELECT count(*) FROM delivery").fetchone() == (0,)
     db.close()
+
+
+def test_many_who_open_a_new_file_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    for number in range(10):
+        path = tmp_path / f"{number}.db"
+        start = threading.Barrier(8)
+
+        def open_it(path: Path = path, start: threading.Barrier = start) -> str:
+            start.wait()
+            db = sqlite_file.connect(path)
+            try:
+                return str(db.execute("PRAGMA journal_mode").fetchone()[0])
+            finally:
+                db.close()
+
+        with ThreadPoolExecutor(8) as pool:
+            assert {done.result() for done in [pool.submit(open_it) for _ in range(8)]} == {"wal"}
