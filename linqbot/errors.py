@@ -19,6 +19,7 @@
       StorageError
         StorageUnavailable    disk full, file locked or gone: nothing was written
         StorageBusy           the backlog is full; the sender should come back later
+          LaneFull              the backlog of one chat is full; others are accepted
         LeaseLost             somebody else works on this lane now; nothing was written
 
 Raise where it is known, catch where it is decided: `worker` and `server` decide. No message here ever holds a
@@ -260,6 +261,10 @@ class StorageBusy(StorageError):
     """
 
     lqb = "LQB4003"
+
+
+class LaneFull(StorageBusy):
+    """The backlog of one chat is full. Nothing was written; deliveries of other chats are still accepted."""
 
 
 class LeaseLost(StorageError):

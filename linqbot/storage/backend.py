@@ -20,6 +20,20 @@ class Storage(Inbox, Outbox, StateStore, Timers, Upkeep, Protocol):
         """128 random bits made once with the storage; part of every idempotency key."""
         ...
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be stored now, in a sentence, as far as is known without a write; None if nothing is known."""
+        ...
+
+    async def check(self) -> None:
+        """Write something durably, as `put` does, so that it is known whether deliveries can be stored again.
+
+        Raises:
+            StorageUnavailable: nothing can be written.
+            StorageBusy: the backlog is full.
+        """
+        ...
+
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(self, *exc: object) -> None: ...

@@ -133,7 +133,8 @@ class Inbox(Protocol):
             True once it is on disk; False when its id, or its message_key, was stored before.
         Raises:
             StorageUnavailable: nothing was stored.
-            StorageBusy: the backlog, or the lane's, is full; nothing was stored. A duplicate is False even then.
+            StorageBusy: the backlog, or the lane's (LaneFull), is full; nothing was stored. A duplicate is False even
+                then.
 
         Calls begun one after the other are accepted in that order. Cancelled: stored or not, but never half.
         """

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from linqbot.clock import Clock, SystemClock
-from linqbot.errors import ConfigError, LeaseLost, StorageBusy, StorageError
+from linqbot.errors import ConfigError, LaneFull, LeaseLost, StorageBusy, StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import SEEN_KEPT_S, Bury, DeadLetter, Finish, Lease, Park, Retry
 from linqbot.storage.lanes import Lanes
@@ -100,6 +100,16 @@ class MemoryStorage:
         """128 random bits, as 32 hex digits."""
         return self._install
 
+    @property
+    def trouble(self) -> str | None:
+        """Nothing can be in the way of a write to memory; see `Storage.trouble`."""
+        return None
+
+    async def check(self) -> None:
+        """See whether there is room for a delivery; see `Storage.check`."""
+        if self._lanes.depth >= self._max_backlog:
+            raise StorageBusy(f"The backlog is full: {self._max_backlog} deliveries wait.")
+
     # Inbox
 
     async def put(self, delivery: Delivery) -> bool:
@@ -107,10 +117,9 @@ class MemoryStorage:
         self._purge()
         if not self._seen.isdisjoint(_keys(delivery)):
             return False
-        if self._lanes.depth >= self._max_backlog:
-            raise StorageBusy(f"The backlog is full: {self._max_backlog} deliveries wait.")
+        await self.check()
         if self._lanes.depth_of(delivery.lane) >= self._max_lane_backlog:
-            raise StorageBusy(f"The lane of {delivery.id} is full: {self._max_lane_backlog} deliveries wait.")
+            raise LaneFull(f"The lane of {delivery.id} is full: {self._max_lane_backlog} deliveries wait.")
         self._accept(_Row(delivery))
         if delivery.id.startswith("w."):
             self._active_at = max(delivery.received_at, self._active_at or 0.0)

@@ -7,6 +7,7 @@ own, since a page that is not in memory would hold up the loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -29,6 +30,7 @@ from linqbot.storage.sqlite_file import connect, prepare
 from linqbot.storage.sqlite_ops import (
     BeginOp,
     CancelOp,
+    CheckOp,
     FinishOp,
     FireOp,
     LookOp,
@@ -40,11 +42,18 @@ from linqbot.storage.sqlite_ops import (
     TakeOp,
     is_news,
 )
+from linqbot.storage.sqlite_place import Place
 from linqbot.storage.sqlite_writer import Writer
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
 
 T = TypeVar("T")
+
+LOOK_EVERY_S = 1.0
+"""How often the serving process looks whether its file is still at its path, besides after each commit."""
+
+CHECK_BYTES = 1 << 16
+"""What `check` writes: as much as some deliveries at once."""
 
 
 class SQLiteStorage:
@@ -77,8 +86,11 @@ class SQLiteStorage:
         self._serving = serving
         self._clock = clock or SystemClock()
         self._lock = ServingLock(self._path)
+        self._place = Place(self._path)
+        self._looking: asyncio.TimerHandle | None = None
         self._writer = Writer(
             self._path,
+            place=self._place,
             clock=self._clock,
             max_backlog=max_backlog,
             max_lane_backlog=max_lane_backlog,
@@ -101,6 +113,7 @@ class SQLiteStorage:
         await asyncio.to_thread(self._open)
         if self._serving:
             await self._lock.listen(self._look)
+            self._look_at_place(asyncio.get_running_loop())
         self._commits.open(asyncio.get_running_loop())
         return self
 
@@ -113,6 +126,16 @@ class SQLiteStorage:
     def install(self) -> str:
         """128 random bits made once with the file, as 32 hex digits."""
         return self._install
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be stored now; see `Storage.trouble`."""
+        return self._place.lost
+
+    async def check(self) -> None:
+        """Write something durably, and take it out again; see `Storage.check`."""
+        await self._commits.submit(CheckOp(CHECK_BYTES))
+        await self._commits.submit(CheckOp(0))
 
     # Inbox
 
@@ -129,11 +152,12 @@ class SQLiteStorage:
         """
         if not self._serving:
             raise StorageError("Only the serving process takes deliveries; this storage was opened beside it.")
-        if granted := self._writer.take_granted(limit):
-            return granted
-        if given_back := self._writer.ungrant():
-            # In the transaction of the take: it chooses among these, too.
-            self._commits.post(ReleaseOp(given_back))
+        if not self._place.lost:
+            if granted := self._writer.take_granted(limit):
+                return granted
+            if given_back := self._writer.ungrant():
+                # In the transaction of the take: it chooses among these, too.
+                self._commits.post(ReleaseOp(given_back))
         future = self._commits.submit(TakeOp(limit, lease_s))
         try:
             leases: list[Lease] = await asyncio.shield(future)
@@ -166,7 +190,9 @@ class SQLiteStorage:
 
     async def has_seen(self, delivery_id: str) -> bool:
         """Whether it was stored before; see `Inbox.has_seen`."""
-        return await self._exists("SELECT 1 FROM seen WHERE id = ?", delivery_id)
+        seen = await self._exists("SELECT 1 FROM seen WHERE id = ?", delivery_id)
+        self._place.check()
+        return seen
 
     async def last_activity(self) -> float | None:
         """When the newest webhook was accepted; see `Inbox.last_activity`."""
@@ -301,6 +327,7 @@ class SQLiteStorage:
 
     async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
         """Write a copy; see `Upkeep.backup`. Readable by its owner only, as the file itself."""
+        self._place.check()
         await asyncio.to_thread(sqlite_upkeep.backup, self._path, Path(path), progress)
 
     def _open(self) -> None:
@@ -308,6 +335,7 @@ class SQLiteStorage:
         if self._serving:
             self._lock.acquire()
         try:
+            self._place.opening()
             self._reader = connect(self._path)
             try:
                 self._reader.execute("PRAGMA query_only = ON")
@@ -322,6 +350,8 @@ class SQLiteStorage:
 
     async def _close(self) -> None:
         self._lock.stop_listening()
+        if self._looking is not None:
+            self._looking.cancel()
         await self._commits.close()
         await asyncio.to_thread(self._disconnect)
 
@@ -351,6 +381,8 @@ class SQLiteStorage:
         """Do an operator's work on a connection of its own; whoever serves has noticed, or soon will, on return."""
         if self._reads is None:
             raise StorageUnavailable("The storage is not open. Use it inside `async with storage:`.")
+        # SQLite would make a file that is missing.
+        self._place.check()
         result = await asyncio.to_thread(sqlite_upkeep.aside, self._path, work)
         await self._commits.submit(LookOp())
         return result
@@ -359,7 +391,16 @@ class SQLiteStorage:
         """A process beside us has written: look at it, and only then wake who waits for changes."""
         self._commits.post(LookOp())
 
+    def _look_at_place(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Notice a lost file also while nothing is written."""
+        with contextlib.suppress(StorageUnavailable):
+            self._place.check()
+        self._looking = loop.call_later(LOOK_EVERY_S, self._look_at_place, loop)
+
     def _settled(self, batch: list[Op]) -> None:
+        for op in batch:
+            if op.error is not None and isinstance(op, ReleaseOp):
+                self._writer.let_go(op.leases)
         if any(op.error is None and is_news(op) for op in batch):
             self._changed.set()
             if not self._serving:

@@ -76,6 +76,13 @@ class FireOp(Op):
 
 
 @dataclass(slots=True, eq=False)
+class CheckOp(Op):
+    """Write so many bytes that mean nothing, and none to take them out again."""
+
+    size: int
+
+
+@dataclass(slots=True, eq=False)
 class LookOp(Op):
     """Write nothing: its transaction notices what others have written beside us."""
 

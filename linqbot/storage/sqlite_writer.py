@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from linqbot.clock import Clock
-from linqbot.errors import LeaseLost, StorageBusy, StorageUnavailable
+from linqbot.errors import LaneFull, LeaseLost, StorageBusy, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage import sqlite_effects, sqlite_timers
 from linqbot.storage.grants import Grants
@@ -26,6 +26,7 @@ from linqbot.storage.sqlite_file import BUSY_TIMEOUT_MS, connect, install_of, mi
 from linqbot.storage.sqlite_ops import (
     BeginOp,
     CancelOp,
+    CheckOp,
     FinishOp,
     FireOp,
     PutOp,
@@ -36,6 +37,7 @@ from linqbot.storage.sqlite_ops import (
     TakeOp,
     of,
 )
+from linqbot.storage.sqlite_place import Place
 from linqbot.storage.sqlite_sql import among, insert
 
 DAY_S = 24 * 3600.0
@@ -51,8 +53,18 @@ class Writer:
     `commit`, and `begin` when told to wait.
     """
 
-    def __init__(self, path: Path, *, clock: Clock, max_backlog: int, max_lane_backlog: int, keep_days: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        place: Place,
+        clock: Clock,
+        max_backlog: int,
+        max_lane_backlog: int,
+        keep_days: float,
+    ) -> None:
         self._path = path
+        self._place = place
         self._clock = clock
         self._keep_s = keep_days * DAY_S
         self._max_backlog = max_backlog
@@ -73,6 +85,9 @@ class Writer:
         self._claims: list[Claim] = []
         # What memory does once the transaction is on disk.
         self._after: list[Callable[[], None]] = []
+        # Whether the file must be in its place for the transaction to count; and that it was not.
+        self._to_check = False
+        self._misplaced: StorageUnavailable | None = None
 
     @property
     def depth(self) -> int:
@@ -104,6 +119,7 @@ class Writer:
                 if serving:
                     self._count_crash()
                 self._look_again()
+                self._place.opened()
                 # From here on the loop must not wait for a command beside us: see `begin`.
                 self._db.execute("PRAGMA busy_timeout = 0")
                 return install_of(self._db)
@@ -117,12 +133,13 @@ class Writer:
         unbegun = [seq for lease in self.ungrant() if (seq := self._lanes.held(lease.token)) is not None]
         self._lanes, self._grants = Lanes(), Grants()
         try:
+            self._place.check()
             self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
             among(self._db, "UPDATE delivery SET claimed = 0 WHERE seq IN (*)", seqs)
             among(self._db, "UPDATE delivery SET runs = runs - 1 WHERE seq IN (*)", unbegun)
             if self._serving and self._active_at is not None:
                 self._note_activity(self._active_at, after_s=0.0)
-        except sqlite3.Error:
+        except (sqlite3.Error, StorageUnavailable):
             # The disk says no: the next start counts these claims as crashes, which is the safe side.
             pass
         finally:
@@ -135,6 +152,12 @@ class Writer:
     def ungrant(self) -> list[Lease]:
         """Leases to give back, so that a take can choose among everything."""
         return self._grants.give_back()
+
+    def let_go(self, leases: Sequence[Lease]) -> None:
+        """Free the lanes of leases that could not be given back on disk, where only a crash would ask for it."""
+        for lease in leases:
+            if self._lanes.held(lease.token) is not None:
+                self._lanes.release(lease.token)
 
     def _count_crash(self) -> None:
         """Note what the process died with. Only one that ran alone is surely the cause; see the schema."""
@@ -151,6 +174,8 @@ class Writer:
             if wait:
                 self._begin_slowly()
                 return True
+            if self._place.lost:
+                return False
             try:
                 self._db.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
@@ -160,7 +185,7 @@ class Writer:
             return self._data_version() == self._version
 
     def write(self, batch: list[Op]) -> bool:
-        """Run the batch's statements; False when no row changed: nothing to take, duplicates only."""
+        """Run the batch's statements; False when no row changed, and no 200 depends on it: there is nothing to take."""
         before = self._db.total_changes
         for op in batch:
             op.result = op.error = None
@@ -172,21 +197,40 @@ class Writer:
             # own sentence names tables and columns only; Python's may quote what was to be stored.
             why = str(error) if isinstance(error, sqlite3.Error) else type(error).__name__
             raise Unwritable(f"The storage cannot hold this: {why}. Nothing was stored.") from error
-        return self._db.total_changes != before
+        # A duplicate changes nothing; but it is answered 200, so the file that knows it must be there.
+        self._to_check = self._db.total_changes != before or any(isinstance(op, PutOp) for op in batch)
+        return self._to_check
 
     def commit(self) -> None:
-        """Bring the transaction to the disk."""
+        """Bring the transaction to the disk, and look whether the file it went to is still at its path."""
         with self._translated():
             self._db.execute("COMMIT")
+        if self._to_check:
+            try:
+                self._place.check()
+            except StorageUnavailable as error:
+                self._misplaced = error
 
     def follow(self) -> None:
-        """Memory follows disk."""
+        """Memory follows disk.
+
+        Raises:
+            StorageUnavailable: the file is not at its path. The transaction is in it all the same, and will be known
+                if it comes back: a delivery as a duplicate, the end of a turn as LeaseLost.
+        """
         version, self._version = self._version, None
         for change in self._after:
             change()
-        # Not reached if one of them stumbled: then begin looks at the disk again.
-        self._version = version
         self._after.clear()
+        misplaced, self._misplaced = self._misplaced, None
+        if misplaced is not None:
+            # Those who asked for these claims get an error, so nobody works on them.
+            for claim in self._claims:
+                self._lanes.release(claim.token)
+            self._claims.clear()
+            raise misplaced
+        # Not reached if something stumbled: then begin looks at the disk again.
+        self._version = version
         self._claims.clear()
 
     def roll_back(self) -> None:
@@ -202,6 +246,8 @@ class Writer:
 
     def _begin_slowly(self) -> None:
         """Wait for the other process, and look at what is there now."""
+        if self._place.lost:
+            self._place.check()
         if not self._db.in_transaction:
             self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
             try:
@@ -233,6 +279,7 @@ class Writer:
         self._put(of(batch, PutOp))
         timers_changed |= self._fire(of(batch, FireOp))
         self._take(of(batch, TakeOp), now)
+        self._check(of(batch, CheckOp))
         self._purge(now)
         if timers_changed:
             earliest = sqlite_timers.earliest(self._db)
@@ -251,15 +298,18 @@ class Writer:
             if not seen.isdisjoint(_keys(delivery)):
                 op.result = False
             elif self._lanes.depth + len(new) >= self._max_backlog:
-                op.error = StorageBusy(f"The backlog is full: {self._max_backlog} deliveries wait.")
+                op.error = self._backlog_full()
             elif self._lanes.depth_of(delivery.lane) + in_lane[delivery.lane] >= self._max_lane_backlog:
-                op.error = StorageBusy(f"The lane of {delivery.id} is full: {self._max_lane_backlog} deliveries wait.")
+                op.error = LaneFull(f"The lane of {delivery.id} is full: {self._max_lane_backlog} deliveries wait.")
             else:
                 op.result = True
                 seen.update(_keys(delivery))
                 in_lane[delivery.lane] += 1
                 new.append(delivery)
         self._accept(new, grant=True)
+
+    def _backlog_full(self) -> StorageBusy:
+        return StorageBusy(f"The backlog is full: {self._max_backlog} deliveries wait.")
 
     def _seen(self, deliveries: list[Delivery]) -> set[str]:
         """Which of their ids and message keys are known."""
@@ -473,6 +523,15 @@ class Writer:
         return any(op.result for op in ops)
 
     # Housekeeping
+
+    def _check(self, ops: list[CheckOp]) -> None:
+        for op in ops:
+            if op.size and self._lanes.depth >= self._max_backlog:
+                op.error = self._backlog_full()
+            elif op.size:
+                self._db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('check', ?)", ("0" * op.size,))
+            else:
+                self._db.execute("DELETE FROM meta WHERE key = 'check'")
 
     def _purge(self, now: float) -> None:
         """Forget what is old, a few rows at a time, in somebody else's transaction."""

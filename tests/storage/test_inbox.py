@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from linqbot.clock import MovableClock
-from linqbot.errors import LeaseLost, StorageBusy
+from linqbot.errors import LaneFull, LeaseLost, StorageBusy
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Bury, Finish, Lease, Park, Retry
@@ -25,6 +25,11 @@ async def take(storage: Storage, limit: int = 10, lease_s: float = 60.0) -> list
 
 async def take_one(storage: Storage) -> Lease:
     (lease,) = await take(storage)
+    return lease
+
+
+async def take_one_of(storage: Storage) -> Lease:
+    (lease,) = await take(storage, 1)
     return lease
 
 
@@ -306,11 +311,11 @@ async def test_a_duplicate_changes_nothing(storage: Storage, delivery: MakeDeliv
 async def test_a_full_lane_is_busy_and_others_are_not(storage: Storage, delivery: MakeDelivery) -> None:
     for n in range(5):
         await storage.put(delivery("c:full", name=f"w.{n}"))
-    with pytest.raises(StorageBusy):
+    with pytest.raises(LaneFull):
         await storage.put(delivery("c:full", name="w.late"))
     assert await storage.put(delivery("c:other"))
     assert await storage.put(delivery("c:full", name="w.0")) is False
-    await storage.finish((await take(storage, 1))[0], ACK)
+    await storage.finish(await take_one_of(storage), ACK)
     assert await storage.put(delivery("c:full", name="w.late"))
 
 
@@ -318,8 +323,19 @@ async def test_a_full_backlog_is_busy(storage: Storage, delivery: MakeDelivery) 
     put = (storage.put(delivery(f"c:{n}")) for n in range(25))
     outcomes = await asyncio.gather(*put, return_exceptions=True)
     assert outcomes.count(True) == 20
-    assert sum(isinstance(outcome, StorageBusy) for outcome in outcomes) == 5
+    assert sum(type(outcome) is StorageBusy for outcome in outcomes) == 5
     assert await storage.depth() == 20
+
+
+async def test_a_check_tells_whether_a_delivery_could_be_stored(storage: Storage, delivery: MakeDelivery) -> None:
+    for n in range(20):
+        await storage.check()
+        await storage.put(delivery(f"c:{n}"))
+    with pytest.raises(StorageBusy, match="backlog is full"):
+        await storage.check()
+    await storage.finish(await take_one_of(storage), ACK)
+    await storage.check()
+    assert storage.trouble is None
 
 
 async def test_of_puts_begun_together_a_lane_takes_no_more_than_fit(storage: Storage, delivery: MakeDelivery) -> None:

@@ -1,0 +1,102 @@
+"""Are the files that this process has open still the ones at their paths?
+
+A file that is deleted, replaced or hidden by a mount stays open: SQLite goes on writing to it without an error, and
+all of it is gone with the process. So the paths are compared with what was opened, after each COMMIT and once a second.
+
+While they differ every transaction is refused before it begins, also those of running turns. The alternative, to let
+turns go on and refuse new deliveries only, would be unsafe: a send that is recorded in a file which no process will
+open again is made a second time after the restart; and frames that are added to the write-ahead log, or moved out of
+it by a checkpoint, no longer fit the file that now stands at the path. A turn that waits to write its end can still
+write it when the file comes back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+
+import structlog
+
+from linqbot.errors import StorageUnavailable
+
+log = structlog.get_logger("linqbot.storage")
+
+BESIDE = ("-wal", "-shm")
+"""What SQLite keeps open next to the file: where commits go first, and how processes find each other's."""
+
+
+class Place:
+    """The files of one database, and where they were when they were opened.
+
+    It never opens a file: closing it again would drop the locks that SQLite holds on it for this process.
+
+    Attributes:
+        lost: Why nothing may be written, in a sentence; None while everything is in its place.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.lost: str | None = None
+        self._path = path
+        self._opened: dict[Path, os.stat_result] = {}
+        self._telling = threading.Lock()
+
+    def opening(self) -> None:
+        """Remember the file that is about to be opened."""
+        self.lost = None
+        self._opened = {}
+        self._remember(self._path)
+
+    def opened(self) -> None:
+        """Remember what SQLite has opened next to it.
+
+        Raises:
+            StorageUnavailable: the file was taken away or replaced meanwhile.
+        """
+        for suffix in BESIDE:
+            self._remember(self._path.with_name(self._path.name + suffix))
+        self.check()
+
+    def check(self) -> None:
+        """Look at the paths now; the log tells when files are lost, and when they are back.
+
+        Raises:
+            StorageUnavailable: a path shows no file, or another one.
+        """
+        lost = next((why for path, was in self._opened.items() if (why := self._moved(path, was))), None)
+        with self._telling:
+            before, self.lost = self.lost, lost
+        if lost and not before:
+            log.error("storage.lost", error=lost)
+        elif before and not lost:
+            log.info("storage.found", file=str(self._path))
+        if lost:
+            raise StorageUnavailable(lost)
+
+    def _remember(self, path: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._opened[path] = path.stat()
+
+    def _moved(self, path: Path, was: os.stat_result) -> str | None:
+        try:
+            # os.stat, since Path.stat costs as much again, and this is done for every commit.
+            now = os.stat(path)  # noqa: PTH116
+        except FileNotFoundError:
+            return self._sentence(path, "is gone: it was deleted or moved, or something was mounted over it")
+        except OSError as error:
+            return self._sentence(path, f"cannot be looked at: {error.strerror}")
+        # File systems without numbers of their own for files say 0.
+        same = not (now.st_ino and was.st_ino) or (now.st_ino, now.st_dev) == (was.st_ino, was.st_dev)
+        if same and (now.st_nlink or not was.st_nlink):
+            return None
+        return self._sentence(path, "is not the file that linqbot opened: it was replaced")
+
+    def _sentence(self, path: Path, what: str) -> str:
+        """`what`, and what to do about it."""
+        if path == self._path:
+            to_do = "Put the same file back; if that cannot be, start linqbot again with the file that is to be used."
+        else:
+            # SQLite itself moves what it has in an unlinked -wal into the file, if the file is still in its place.
+            to_do = f"Stop linqbot with SIGTERM, not SIGKILL, which completes {self._path.name}, and start it again."
+        return f"The storage file {path} {what}. Nothing is stored until it is back. {to_do}"
