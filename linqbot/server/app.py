@@ -25,6 +25,7 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.hookspecs import Running
 from linqbot.plugins import Plugins, load
 from linqbot.server import plugged
+from linqbot.server.readiness import Readiness
 from linqbot.server.secret_file import KnownSecrets, SecretFile
 from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.backend import Storage
@@ -37,6 +38,8 @@ from linqbot.worker.turn import Patience, Turns
 log = structlog.get_logger("linqbot.server")
 
 WEBHOOK_PATH = "/webhooks/linq"
+WEBHOOK_PATHS = (WEBHOOK_PATH, WEBHOOK_PATH + "/")
+"""A redirect from one to the other would be an answer that Linq takes for a failure."""
 
 
 def create_app(
@@ -93,6 +96,7 @@ def create_app(
     )
     plugin_routes = plugged.routes(plugins, here)
     checks = plugged.Checks(plugins, here)
+    readiness = Readiness(webhook, storage)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -105,7 +109,8 @@ def create_app(
             try:
                 yield
             finally:
-                webhook.is_open = False
+                webhook.close()
+                await readiness.stop()
                 history.cancel()
                 await worker.stop(drain_s)
                 await plugged.stop(plugins)
@@ -115,16 +120,22 @@ def create_app(
         return PlainTextResponse("ok\n")
 
     async def readyz(_: Request) -> JSONResponse:
-        is_open = webhook.is_open and worker.is_running
-        found, well = await checks.look() if is_open else ({}, True)
-        ready = is_open and well
-        waiting = await storage.depth() if is_open else None
-        how: dict[str, object] = {"ready": ready, "busy": worker.busy, "waiting": waiting}
+        reason: str | None
+        if webhook.is_open and worker.is_running:
+            found, well = await checks.look()
+            reason = await readiness.look() or (None if well else "A required plugin is not well; see checks.")
+            waiting = await storage.depth()
+        else:
+            found, waiting = {}, None
+            reason = "The worker has ended; see the log." if webhook.is_open else "The app is starting or stopping."
+        how: dict[str, object] = {"ready": reason is None, "busy": worker.busy, "waiting": waiting}
+        if reason is not None:
+            how["reason"] = reason
         if report := plugins.report():
             how |= {"plugins": report, "checks": found}
-        return JSONResponse(how, status_code=200 if ready else 503)
+        return JSONResponse(how, 503 if reason else 200)
 
-    routes = [Route(WEBHOOK_PATH, webhook), Route("/livez", livez), Route("/readyz", readyz)]
+    routes = [*(Route(path, webhook) for path in WEBHOOK_PATHS), Route("/livez", livez), Route("/readyz", readyz)]
     return _App(webhook, routes=[*routes, *plugin_routes], lifespan=lifespan)
 
 
@@ -137,7 +148,7 @@ class _App(Starlette):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Middleware somebody put around the app wraps the webhook too; and where it is mounted, paths are Starlette's.
-        if scope["type"] == "http" and scope["path"] == WEBHOOK_PATH and not self.user_middleware:
+        if scope["type"] == "http" and scope["path"] in WEBHOOK_PATHS and not self.user_middleware:
             await self._webhook(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)

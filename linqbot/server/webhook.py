@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import time
+import types
 import zlib
+from collections.abc import Generator
+from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 from starlette.types import Message, Receive, Scope, Send
 
 from linqbot.clock import Clock
-from linqbot.errors import InvalidSignature, StaleSignature, StorageBusy, StorageError
+from linqbot.errors import InvalidSignature, LaneFull, StaleSignature, StorageBusy, StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.hookspecs import Reason
 from linqbot.plugins import Plugins
+from linqbot.server.bounded_log import BoundedLog
 from linqbot.server.secret_file import LOOK_EVERY_S, KnownSecrets
 from linqbot.storage.inbox import Inbox
 from linqbot.webhooks import SIGNED_HEADERS, Verified, verify
+
+T = TypeVar("T")
 
 log = structlog.get_logger("linqbot.server")
 
@@ -35,9 +42,14 @@ class WebhookEndpoint:
     Args:
         clock: Wall time: what it is compared with was signed by somebody else's clock.
         max_body_bytes: Counted while reading, so that no header can lie about it.
-        body_timeout_s: Longest a body may take to arrive.
+        body_timeout_s: Longest a body may take to arrive, from the end of its head.
         plugins: Told of what comes.
         max_held_bytes: Of all bodies together that are not whole yet: slow senders must not fill the memory.
+
+    Attributes:
+        is_open: Whether deliveries are taken.
+        refusal: Why the storage did not take the last delivery; None once one was stored. A full lane is no refusal:
+            other chats are accepted.
     """
 
     def __init__(
@@ -63,7 +75,14 @@ class WebhookEndpoint:
         self._held_bytes = 0
         self._plugins = plugins or Plugins()
         self._was_told = False
+        self._bounded = BoundedLog(log)
         self.is_open = False
+        self.refusal: str | None = None
+
+    def close(self) -> None:
+        """Take no more deliveries."""
+        self.is_open = False
+        self._bounded.end()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
@@ -87,16 +106,14 @@ class WebhookEndpoint:
         try:
             body = await self._body(receive)
         except (TimeoutError, ConnectionError, MemoryError) as error:
-            log.warning(
-                "delivery.incomplete",
-                client=_client(scope),
-                error=type(error).__name__,
-                timeout_s=self._body_timeout_s,
+            kind = type(error).__name__
+            self._bounded.warning(
+                "delivery.incomplete", kind=kind, client=_client(scope), error=kind, timeout_s=self._body_timeout_s
             )
             await self._refuse("incomplete", send, close=True)
             return
         if body is None:
-            log.error("delivery.too_large", client=_client(scope), max_body_bytes=self._max_body_bytes)
+            self._bounded.error("delivery.too_large", client=_client(scope), max_body_bytes=self._max_body_bytes)
             await self._refuse("too_large", send, close=True)
             return
         headers = {
@@ -108,7 +125,8 @@ class WebhookEndpoint:
         except StaleSignature as error:
             await self._out_of_time(headers, body, error, send)
         except InvalidSignature as error:
-            log.warning("delivery.forged", client=_client(scope), reason=str(error))
+            reason = str(error)
+            self._bounded.warning("delivery.forged", kind=reason, client=_client(scope), reason=reason)
             self._tell_refused("forged", 401)
             await _answer(send, 401, [(b"www-authenticate", _what_came(headers, body))])
         else:
@@ -136,11 +154,21 @@ class WebhookEndpoint:
             TimeoutError, ConnectionError: it did not come.
             MemoryError: too many bodies are on their way at once.
         """
-        message = await receive()
-        if message["type"] == "http.request" and not message.get("more_body"):
-            body: bytes = message.get("body", b"")
-            return body if len(body) <= self._max_body_bytes else None
+        # Nearly all bodies arrive with their head: for these there is nothing to wait for, and a timeout would cost
+        # ten times what reading them does.
+        arriving = receive().__await__()
+        message: Message | None = None
+        step = None
+        try:
+            step = next(arriving)
+        except StopIteration as arrived:
+            message = arrived.value
+            if message["type"] == "http.request" and not message.get("more_body"):
+                body: bytes = message.get("body", b"")
+                return body if len(body) <= self._max_body_bytes else None
         async with asyncio.timeout(self._body_timeout_s):
+            if message is None:
+                message = await _resumed(arriving, step)
             return await self._rest(message, receive)
 
     async def _rest(self, message: Message, receive: Receive) -> bytes | None:
@@ -167,9 +195,12 @@ class WebhookEndpoint:
         try:
             is_new = await self._inbox.put(delivery)
         except StorageError as error:
-            log.error("delivery.refused", delivery=delivery.id, error=str(error))
+            self._bounded.error("delivery.refused", kind=type(error).__name__, delivery=delivery.id, error=str(error))
+            if not isinstance(error, LaneFull):
+                self.refusal = str(error)
             await self._refuse("busy" if isinstance(error, StorageBusy) else "unavailable", send)
             return
+        self.refusal = None
         if (stored := self._plugins.stored) is not None:
             stored(delivery=delivery, is_new=is_new, took_s=time.perf_counter() - began)
         log.debug("delivery.stored" if is_new else "delivery.duplicate", delivery=delivery.id)
@@ -186,7 +217,7 @@ class WebhookEndpoint:
         if is_known:
             await _answer(send, 200, [])
             return
-        log.warning("delivery.out_of_time", delivery=delivery.id, age_s=round(error.age_s), reason=str(error))
+        self._bounded.warning("delivery.out_of_time", delivery=delivery.id, age_s=round(error.age_s), reason=str(error))
         await self._refuse("out_of_time", send)
 
     async def _refuse(self, reason: Reason, send: Send, *, close: bool = False) -> None:
@@ -198,6 +229,23 @@ class WebhookEndpoint:
     def _tell_refused(self, reason: Reason, status: int) -> None:
         if (refused := self._plugins.refused) is not None:
             refused(reason=reason, status=status)
+
+
+@types.coroutine
+def _resumed(begun: Generator[Any, Any, T], step: Any) -> Generator[Any, Any, T]:
+    """Await what has begun already, and now waits for `step`."""
+    while True:
+        try:
+            sent = yield step
+        except BaseException as error:  # noqa: BLE001 - a cancellation too is its own to handle
+            go_on = partial(begun.throw, error)
+        else:
+            go_on = partial(begun.send, sent)
+        try:
+            step = go_on()
+        except StopIteration as done:
+            result: T = done.value
+            return result
 
 
 def _delivery(verified: Verified, body: bytes, received_at: float) -> Delivery:

@@ -107,8 +107,7 @@ class MemoryStorage:
 
     async def check(self) -> None:
         """See whether there is room for a delivery; see `Storage.check`."""
-        if self._lanes.depth >= self._max_backlog:
-            raise StorageBusy(f"The backlog is full: {self._max_backlog} deliveries wait.")
+        self._refuse_when_full()
 
     # Inbox
 
@@ -117,7 +116,7 @@ class MemoryStorage:
         self._purge()
         if not self._seen.isdisjoint(_keys(delivery)):
             return False
-        await self.check()
+        self._refuse_when_full()
         if self._lanes.depth_of(delivery.lane) >= self._max_lane_backlog:
             raise LaneFull(f"The lane of {delivery.id} is full: {self._max_lane_backlog} deliveries wait.")
         self._accept(_Row(delivery))
@@ -368,6 +367,10 @@ class MemoryStorage:
             ConfigError: always.
         """
         raise ConfigError("A storage in memory cannot be copied to a file. Serve with sqlite:///linqbot.db instead.")
+
+    def _refuse_when_full(self) -> None:
+        if self._lanes.depth >= self._max_backlog:
+            raise StorageBusy(f"The backlog is full: {self._max_backlog} deliveries wait.")
 
     def _write_state(self, writes: Sequence[StateWrite]) -> None:
         for write in writes:

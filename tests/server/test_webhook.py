@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 import zlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from linqbot.events.delivery import PROBE_TYPE
 from linqbot.events.event import Event, UnknownEvent
 from linqbot.server.app import create_app, running
 from linqbot.server.secret_file import SecretFile
+from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.memory import MemoryStorage
 from linqbot.storage.sqlite import SQLiteStorage
 from linqbot.webhooks import sign, sign_legacy
@@ -52,6 +54,11 @@ class House:
             self.seen.append(event)
 
         self.app = create_app(bot, client=self.linq.client, storage=self.storage, secrets=[SECRET], **settings)
+
+    @property
+    def webhook(self) -> WebhookEndpoint:
+        """The endpoint itself."""
+        return next(route.app for route in self.app.routes if getattr(route, "path", "") == PATH)  # type: ignore[attr-defined,no-any-return]
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[httpx.AsyncClient]:
@@ -124,6 +131,45 @@ async def test_who_sent_a_refused_delivery_is_in_the_log(house: House) -> None:
         ("delivery.forged", "127.0.0.1"),
         ("delivery.too_large", "127.0.0.1"),
     ]
+
+
+async def test_a_flood_of_refused_deliveries_writes_a_few_lines_and_their_number(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = text_body()
+
+    async def full(_: object) -> bool:
+        raise StorageUnavailable("disk full")
+
+    async with house.open() as http:
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(20):
+                await http.post(PATH, content=b"forged")
+                await http.post(PATH, content=b"forged", headers=signed(b"other"))
+                await http.post(PATH, content=b"x" * ((1 << 20) + 1))
+                await http.post(PATH, content=old, headers=signed(old, at=1_000))
+            monkeypatch.setattr(house.storage, "put", full)
+            for n in range(20):
+                body = text_body(str(n))
+                await http.post(PATH, content=body, headers=signed(body))
+            house.webhook.close()
+    lines = Counter(told["event"] for told in logs)
+    left_out = {
+        (told["event"], told.get("reason", "")[:13]): told["suppressed"] for told in logs if "suppressed" in told
+    }
+    assert lines == {
+        "delivery.forged": 12,
+        "delivery.too_large": 6,
+        "delivery.out_of_time": 6,
+        "delivery.refused": 6,
+    }
+    assert left_out == {
+        ("delivery.forged", "The POST has "): 15,
+        ("delivery.forged", "The signature"): 15,
+        ("delivery.too_large", ""): 15,
+        ("delivery.out_of_time", "The signature"): 15,
+        ("delivery.refused", ""): 15,
+    }
 
 
 @pytest.mark.parametrize("off_s", [-301, 301, -86_400])
@@ -207,6 +253,17 @@ async def test_a_storage_that_cannot_take_it_is_answered_503_until_it_can(
         assert len(await house.handled()) == 1
 
 
+@pytest.mark.parametrize("mounted", [False, True])
+async def test_a_slash_at_the_end_of_the_path_changes_nothing(house: House, mounted: bool) -> None:
+    body = text_body()
+    prefix = "/bots/echo" if mounted else ""
+    app = Starlette(routes=[Mount(prefix, house.app)]) if mounted else house.app
+    async with running(house.app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bot") as http:
+        assert (await http.post(f"{prefix}{PATH}/", content=body, headers=signed(body))).status_code == 200
+        assert (await http.post(f"{prefix}{PATH}/", content=b"forged")).status_code == 401
+        assert len(await house.handled()) == 1
+
+
 async def test_other_methods_and_paths_are_not_webhooks(house: House) -> None:
     async with house.open() as http:
         assert (await http.get(PATH)).status_code == 405
@@ -276,14 +333,15 @@ async def test_without_a_secret_there_is_no_app() -> None:
         create_app(Bot(), client=Linq().client, storage=MemoryStorage(), secrets=[])
 
 
-async def test_a_slow_body_is_not_waited_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("begun", [True, False], ids=["some of it", "none of it"])
+async def test_a_slow_body_is_not_waited_for(house: House, monkeypatch: pytest.MonkeyPatch, begun: bool) -> None:
     body = text_body()
-    webhook = next(route.app for route in house.app.routes if getattr(route, "path", "") == PATH)  # type: ignore[attr-defined]
+    webhook = house.webhook
     monkeypatch.setattr(webhook, "_body_timeout_s", 0.01)
     answers: list[int] = []
 
     async def receive() -> dict[str, Any]:
-        if not answers:
+        if begun and not answers:
             answers.append(0)
             return {"type": "http.request", "body": body[:10], "more_body": True}
         await asyncio.Event().wait()
@@ -299,8 +357,60 @@ async def test_a_slow_body_is_not_waited_for(house: House, monkeypatch: pytest.M
     assert answers[-1] == 503
 
 
+async def test_a_body_may_come_in_pieces_and_later_than_its_head(house: House) -> None:
+    body = text_body()
+    webhook = house.webhook
+    answers: list[int] = []
+    pieces = [body[start : start + 50] for start in range(0, len(body), 50)]
+
+    asked = len(pieces)
+
+    async def receive() -> dict[str, Any]:
+        nonlocal asked
+        asked -= 1
+        for _ in range(2 + len(pieces) % 3):
+            await asyncio.sleep(0)
+        return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            answers.append(message["status"])
+
+    async with house.open():
+        headers = [(name.encode(), value.encode()) for name, value in signed(body).items()]
+        await webhook({"type": "http", "method": "POST", "headers": headers, "path": PATH}, receive, send)
+        assert len(await house.handled()) == 1
+    assert (answers, asked) == ([200], 0)
+
+
+@pytest.mark.parametrize("begun", [True, False], ids=["some of it", "none of it"])
+async def test_a_body_that_is_no_longer_waited_for_leaves_nothing_behind(house: House, begun: bool) -> None:
+    webhook = house.webhook
+    told = list[str]()
+
+    async def receive() -> dict[str, Any]:
+        if begun and not told:
+            told.append("begun")
+            return {"type": "http.request", "body": b"{", "more_body": True}
+        try:
+            await asyncio.Event().wait()
+        finally:
+            told.append("ended")
+        raise AssertionError
+
+    async with house.open():
+        scope = {"type": "http", "method": "POST", "headers": [], "path": PATH}
+        waiting = asyncio.ensure_future(webhook(scope, receive, lambda _: asyncio.sleep(0)))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    assert told[-1] == "ended"
+    assert webhook._held_bytes == 0
+
+
 async def test_bodies_that_trickle_in_cannot_fill_the_memory(house: House) -> None:
-    webhook = next(route.app for route in house.app.routes if getattr(route, "path", "") == PATH)  # type: ignore[attr-defined]
+    webhook = house.webhook
     webhook._max_held_bytes = 5000
     go, statuses = asyncio.Event(), list[int]()
 

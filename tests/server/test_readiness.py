@@ -1,0 +1,267 @@
+"""`/readyz` while deliveries cannot be stored: it says why, and notices by itself when they can be again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from rooms import CHAT, Linq, text_body
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.errors import LaneFull, StorageBusy, StorageError, StorageUnavailable
+from linqbot.events.delivery import Delivery
+from linqbot.events.message import MessageReceived
+from linqbot.server import readiness
+from linqbot.server.app import create_app, running
+from linqbot.server.readiness import CHECK_EVERY_S, Readiness
+from linqbot.storage import sqlite
+from linqbot.storage.backend import Storage
+from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.webhooks import sign
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+
+
+class Failing(MemoryStorage):
+    """Fails as long as `error` is set, and counts how often it was asked to write for nothing."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        self.error: StorageError | None = None
+        self.checks = 0
+        self.at_once = 0
+        self.may_end = asyncio.Event()
+        self.may_end.set()
+
+    async def put(self, delivery: Delivery) -> bool:
+        if self.error:
+            raise self.error
+        return await super().put(delivery)
+
+    async def check(self) -> None:
+        self.checks += 1
+        self.at_once += 1
+        try:
+            await self.may_end.wait()
+        finally:
+            self.at_once -= 1
+        if self.error:
+            raise self.error
+
+
+class Door:
+    """A served bot: what Linq gets, and what a load balancer asks."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def deliver(self, text: str = "hello", *, chat: str = CHAT) -> int:
+        body, now = text_body(text, chat=chat), int(time.time())
+        headers = {
+            "webhook-id": "msg_1",
+            "webhook-timestamp": str(now),
+            "webhook-signature": sign(body, webhook_id="msg_1", timestamp=now, secret=SECRET),
+        }
+        return (await self._http.post("/webhooks/linq", content=body, headers=headers)).status_code
+
+    async def ready(self) -> tuple[int, str | None]:
+        answer = await self._http.get("/readyz")
+        assert answer.json()["ready"] is (answer.status_code == 200)
+        return answer.status_code, answer.json().get("reason")
+
+    async def until_ready(self) -> None:
+        async with asyncio.timeout(10):
+            while (await self.ready())[0] != 200:
+                await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def served(storage: Storage, bot: Bot | None = None) -> AsyncIterator[Door]:
+    app = create_app(bot or Bot(), client=Linq().client, storage=storage, secrets=[SECRET])
+    async with running(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bot") as http:
+        yield Door(http)
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the storage be asked as often as `/readyz` is, and be looked at all the time."""
+    monkeypatch.setattr(readiness, "CHECK_EVERY_S", 0.0)
+    monkeypatch.setattr(sqlite, "LOOK_EVERY_S", 0.005)
+
+
+async def test_while_all_is_well_readyz_costs_no_write() -> None:
+    storage = Failing()
+    async with served(storage) as door:
+        assert await door.deliver() == 200
+        assert await door.ready() == (200, None)
+        assert storage.checks == 0
+
+
+@pytest.mark.usefixtures("often")
+@pytest.mark.parametrize("error", [StorageUnavailable("disk full"), StorageBusy("backlog full")])
+async def test_a_refused_delivery_makes_it_unready_until_a_write_succeeds(error: StorageError) -> None:
+    storage = Failing()
+    async with served(storage) as door:
+        storage.error = error
+        assert await door.ready() == (200, None), "nothing is known of it yet"
+        assert await door.deliver() == 503
+        for _ in range(3):
+            assert await door.ready() == (503, str(error))
+        storage.error = None
+        assert await door.ready() == (200, None)
+        assert storage.checks == 4
+        assert await door.ready() == (200, None)
+        assert storage.checks == 4
+
+
+async def test_a_delivery_that_is_stored_makes_it_ready_at_once() -> None:
+    storage = Failing()
+    async with served(storage) as door:
+        storage.error = StorageUnavailable("disk full")
+        assert await door.deliver() == 503
+        assert await door.ready() == (503, "disk full")
+        storage.error = None
+        assert await door.deliver() == 200
+        assert await door.ready() == (200, None)
+        assert storage.checks == 1
+
+
+async def test_one_chat_with_a_full_lane_makes_nothing_unready() -> None:
+    storage = Failing()
+    async with served(storage) as door:
+        storage.error = LaneFull("The lane is full")
+        assert await door.deliver() == 503
+        assert await door.ready() == (200, None)
+        assert storage.checks == 0
+
+
+async def test_the_reason_is_the_latest_one() -> None:
+    storage = Failing()
+    async with served(storage) as door:
+        storage.error = StorageUnavailable("locked")
+        await door.deliver()
+        storage.error = StorageUnavailable("disk full")
+        assert await door.ready() == (503, "disk full")
+
+
+async def test_the_storage_is_asked_at_most_once_a_second_and_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "WAIT_S", 0.005)
+    now, storage = [100.0], Failing()
+    webhook: Any = type("Refusing", (), {"refusal": "disk full"})()
+    look = Readiness(webhook, storage, now=lambda: now[0]).look
+    storage.error = StorageUnavailable("disk full")
+    assert {*await asyncio.gather(*(look() for _ in range(50)))} == {"disk full"}
+    now[0] += CHECK_EVERY_S / 2
+    assert await look() == "disk full"
+    assert storage.checks == 1
+    now[0] += CHECK_EVERY_S
+    storage.may_end.clear()
+    for _ in range(5):
+        assert await asyncio.gather(*(look() for _ in range(10))) == ["disk full"] * 10
+        now[0] += CHECK_EVERY_S
+        assert (storage.checks, storage.at_once) == (2, 1)
+    storage.error = None
+    storage.may_end.set()
+    assert await look() is None
+    assert storage.checks == 2
+
+
+async def test_what_is_refused_while_it_writes_is_not_forgotten() -> None:
+    storage = Failing()
+    webhook: Any = type("Refusing", (), {"refusal": "disk full"})()
+    storage.may_end.clear()
+    looking = asyncio.ensure_future(Readiness(webhook, storage).look())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    webhook.refusal = "and full again"
+    storage.may_end.set()
+    assert await looking == "and full again"
+
+
+async def test_an_app_that_stops_does_not_wait_for_the_storage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "WAIT_S", 0.005)
+    storage = Failing()
+    async with asyncio.timeout(10), served(storage) as door:
+        storage.error = StorageUnavailable("locked")
+        await door.deliver()
+        storage.may_end.clear()
+        assert await door.ready() == (503, "locked")
+        assert storage.at_once == 1
+    assert storage.at_once == 0
+
+
+# With real files
+
+
+@pytest.mark.usefixtures("often")
+async def test_a_full_disk(tmp_path: Path) -> None:
+    storage = SQLiteStorage(tmp_path / "bot.db")
+    async with served(storage) as door:
+        db = storage._writer._db
+        (pages,) = db.execute("PRAGMA page_count").fetchone()
+        db.execute(f"PRAGMA max_page_count = {pages}")
+        assert await door.deliver("x" * 100_000) == 503
+        status, reason = await door.ready()
+        assert (status, "full" in str(reason)) == (503, True)
+        db.execute("PRAGMA max_page_count = 1000000000")
+        assert await door.ready() == (200, None)
+
+
+@pytest.mark.usefixtures("often")
+async def test_a_file_that_another_process_keeps_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linqbot.storage.sqlite_writer.BUSY_TIMEOUT_MS", 50)
+    async with served(SQLiteStorage(tmp_path / "bot.db")) as door:
+        other = sqlite3.connect(tmp_path / "bot.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        assert await door.deliver() == 503
+        status, reason = await door.ready()
+        assert (status, "locked" in str(reason)) == (503, True)
+        other.execute("COMMIT")
+        other.close()
+        await door.until_ready()
+
+
+@pytest.mark.usefixtures("often")
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_a_full_backlog(tmp_path: Path, kind: str) -> None:
+    storage: Storage = MemoryStorage(max_backlog=2)
+    if kind == "sqlite":
+        storage = SQLiteStorage(tmp_path / "bot.db", max_backlog=2)
+    bot, go_on = Bot(read=False, typing=False, max_age_s=None), asyncio.Event()
+
+    @bot.on_message
+    async def think(message: MessageReceived, ctx: Context) -> None:
+        await go_on.wait()
+
+    async with served(storage, bot) as door:
+        assert [await door.deliver() for _ in range(3)] == [200, 200, 503]
+        assert await door.ready() == (503, "The backlog is full: 2 deliveries wait.")
+        go_on.set()
+        await door.until_ready()
+
+
+@pytest.mark.usefixtures("often")
+async def test_a_file_that_is_gone_though_nothing_was_delivered(tmp_path: Path) -> None:
+    path = tmp_path / "bot.db"
+    async with served(SQLiteStorage(path)) as door:
+        path.rename(tmp_path / "away")
+        async with asyncio.timeout(10):
+            while (await door.ready())[0] == 200:
+                await asyncio.sleep(0.001)
+        status, reason = await door.ready()
+        assert (status, "bot.db is gone" in str(reason)) == (503, True)
+        assert await door.deliver() == 503
+        (tmp_path / "away").rename(path)
+        await door.until_ready()
+        assert await door.deliver() == 200
