@@ -1,8 +1,8 @@
 """Runs an ASGI app with uvicorn, the one way both `serve` and `emulator` do.
 
 uvicorn waits for ever for a client that never finishes its request, and its parser has no bound on what comes before
-a body. `Connection` adds both. It never answers a 4xx: Linq does not come back after one, but after a lost connection
-it does. A body's size and time are its reader's business (server/webhook.py).
+a body. `Connection` adds both. It never answers a 4xx, not even to what is no HTTP: Linq does not come back after one,
+but after a lost connection it does. A body's size and time are its reader's business (server/webhook.py).
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, Final, cast
 
+import httptools
+import structlog
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -23,6 +25,9 @@ from uvicorn.server import ServerState
 
 from linqbot.cli import systemd
 from linqbot.errors import ConfigError, LinqbotError
+from linqbot.server.bounded_log import BoundedLog
+
+log = structlog.get_logger("linqbot.server")
 
 MAX_CONNECTIONS: Final = 2048
 """Open at once; fewer where this process may not open twice as many files."""
@@ -35,6 +40,9 @@ KEEP_ALIVE_S: Final = 65
 
 MAX_HEAD_BYTES: Final = 1 << 16
 """How many bytes may come in a row that end no head and are no body: headers, trailers, the framing of chunks."""
+
+ANSWER_TIMEOUT_S: Final = 30.0
+"""How long a client that has closed its side of the connection is kept for its answer."""
 
 YOUNG_OBJECTS: Final = 4000
 """How many more objects there may be before those are looked at for cycles. Python's own number is 700."""
@@ -51,12 +59,14 @@ class Connections(ServerState):
         most: How many there may be.
         waiting: Those that wait for their client and not for us, longest first: no request yet, or half of one. When
             there are too many, they go first.
+        log: For what anybody can make them say.
     """
 
     def __init__(self, most: int) -> None:
         super().__init__()
         self.most = most
         self.waiting: dict[Connection, None] = {}
+        self.log = BoundedLog(log)
 
 
 class Connection(HttpToolsProtocol):
@@ -72,6 +82,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._all = cast("Connections", server_state)
         self._head_timer: asyncio.TimerHandle | None = None
+        self._answer_timer: asyncio.TimerHandle | None = None
         self._idle_bytes = 0
         self._moved_on = False
 
@@ -93,6 +104,8 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._all.waiting.pop(self, None)
         self._stop_head_timer()
+        if self._answer_timer is not None:
+            self._answer_timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -103,13 +116,45 @@ class Connection(HttpToolsProtocol):
                     self.data_received(data[start : start + MAX_HEAD_BYTES])
             return
         self._moved_on = False
-        super().data_received(data)
+        self._parse(data)
         if self._moved_on:
             self._idle_bytes = 0
         else:
             self._went_nowhere(len(data))
         if len(self.pipeline) > MAX_PIPELINED:
             self.drop()
+
+    def _parse(self, data: bytes) -> None:
+        """Feed the parser. As uvicorn does it, but without an answer of 400 and without a log line for each."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # To a protocol that is not spoken here. The parser reads nothing more, not even the request's body.
+            if any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers):
+                self.cycle.disconnected = True
+                self.drop()
+            else:
+                self._answer_and_close()
+        except httptools.HttpParserError:
+            self._all.log.warning("request.malformed", client=self.client[0] if self.client else None)
+            self._answer_and_close()
+
+    def _answer_and_close(self) -> None:
+        """Close once what came whole is answered; at once if nothing did."""
+        if self._owes_an_answer:
+            self.cycle.keep_alive = False
+        else:
+            self.drop()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer a client that has said everything: it has closed its side only, and may wait for what we say."""
+        if not self._owes_an_answer or self.cycle.response_started:
+            return False
+        self.cycle.keep_alive = False
+        if self._answer_timer is None:
+            self._answer_timer = self.loop.call_later(ANSWER_TIMEOUT_S, self.drop)
+        return True
 
     def _went_nowhere(self, size: int) -> None:
         """Bytes came that ended no head and were no body: headers, trailers, framing of chunks. The parser keeps them."""
@@ -159,6 +204,11 @@ class Connection(HttpToolsProtocol):
     def _is_between_requests(self) -> bool:
         return self.cycle is None or (self.cycle.response_complete and not self.cycle.more_body)
 
+    @property
+    def _owes_an_answer(self) -> bool:
+        """The latest request came whole, and is not answered yet."""
+        return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
+
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
@@ -181,7 +231,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, before_exit: Callable[[], object] | None = None) -> None:
         super().__init__(config)
-        self.server_state = Connections(most_connections())
+        self.server_state: Connections = Connections(most_connections())
         self._before_exit = before_exit
         self._alive: asyncio.Task[None] | None = None
 
@@ -202,6 +252,7 @@ class Server(uvicorn.Server):
         if self._before_exit is not None:
             self._before_exit()
         await super().shutdown(sockets)
+        self.server_state.log.end()
 
 
 def most_connections() -> int:

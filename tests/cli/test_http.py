@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+import structlog
 from starlette.types import Receive, Scope, Send
 
 from linqbot.cli import http
@@ -23,11 +24,15 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 
 class App:
-    """Answers with the length of the body; `/early` before the body came, `/held` once it is let go."""
+    """Answers with the length of the body; `/early` before the body came, `/held` once it is let go.
+
+    `/endless` begins an answer that ends when its client goes.
+    """
 
     def __init__(self) -> None:
         self.let_go = threading.Event()
         self.held = 0
+        self.left = threading.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -40,11 +45,18 @@ class App:
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
+                self.left.set()
                 return
             body, more = body + message["body"], message["more_body"]
         if scope["path"] == "/held":
             self.held += 1
             await asyncio.to_thread(self.let_go.wait, 30)
+        if scope["path"] == "/endless":
+            await send({"type": "http.response.start", "status": 200})
+            await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+            assert (await receive())["type"] == "http.disconnect"
+            self.left.set()
+            return
         said = str(len(body)).encode()
         headers = [(b"content-length", str(len(said)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -54,11 +66,12 @@ class App:
 class Served:
     """The server in a thread, and raw sockets to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: Literal["uvloop", "asyncio"] = "uvloop") -> None:
         self.app = App()
         self.bound = http.listen("127.0.0.1", 0)
         self.port = self.bound.getsockname()[1]
         self.server = http.server(self.app, graceful_s=1)
+        self.server.config.loop = loop
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.bound]})
         self._thread.start()
         until(lambda: self.server.started)
@@ -91,6 +104,13 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def served() -> Iterator[Served]:
     running = Served()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def on_any_loop(request: pytest.FixtureRequest) -> Iterator[Served]:
+    running = Served(request.param)
     yield running
     running.stop()
 
@@ -221,6 +241,109 @@ def test_a_few_pipelined_requests_are_answered_in_order_and_a_flood_of_them_is_c
     assert [each.partition(b"\r\n\r\n")[2] for each in answers] == [b"1", b"2", b"3", b"0"]
     held = b"GET /held HTTP/1.1\r\n\r\n"
     assert flood(served.connect(held), GET * 100) == b""
+
+
+UPGRADE = b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMA\r\n"
+MALFORMED = {
+    "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "two lengths": POST + b"content-length: 4\r\ncontent-length: 4\r\n\r\nbody",
+    "two different lengths": POST + b"content-length: 4\r\ncontent-length: 5\r\n\r\nbody",
+    "length and chunks": POST + b"content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "negative length": POST + b"content-length: -4\r\n\r\nbody",
+    "NUL in a header": POST + b"webhook-id: a\x00b\r\ncontent-length: 4\r\n\r\nbody",
+    "space in a name": POST + b"webhook id: a\r\ncontent-length: 4\r\n\r\nbody",
+    "unknown version": b"POST / HTTP/7.3\r\nhost: bot\r\n\r\n",
+    "body for another protocol": POST + UPGRADE + b"content-length: 4\r\n\r\nbody",
+    "no path": b"CONNECT bot:80 HTTP/1.1\r\nhost: bot\r\n\r\n",
+    "path that is none": b"POST http://[::1 HTTP/1.1\r\nhost: bot\r\n\r\n",
+    "chunk of no size": POST + b"transfer-encoding: chunked\r\n\r\nzz\r\n",
+}
+
+
+@pytest.mark.parametrize("sent", MALFORMED.values(), ids=MALFORMED.keys())
+def test_what_is_no_http_is_closed_without_an_answer(served: Served, sent: bytes) -> None:
+    assert rest(served.connect(sent)) == b""
+    client = served.connect(GET)
+    assert answer(client).startswith(OK)
+    client.sendall(sent)
+    assert rest(client) == b""
+
+
+def test_what_came_whole_before_it_is_answered(served: Served) -> None:
+    whole = POST + b"content-length: 4\r\n\r\nbody"
+    client = served.connect(whole.replace(b" / ", b" /held ") + whole + MALFORMED["two lengths"])
+    until(lambda: served.app.held == 1)
+    client.sendall(MALFORMED["no HTTP"])
+    served.app.let_go.set()
+    said = rest(client)
+    assert said.count(OK) == 2
+    assert b"HTTP/1.1 4" not in said
+    assert said.partition(OK)[2].partition(OK)[2].count(b"connection: close") == 1
+
+
+def test_a_flood_of_what_is_no_http_writes_a_few_lines(served: Served) -> None:
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(50):
+            rest(served.connect(MALFORMED["no HTTP"]))
+        served.stop()
+    assert [(told["event"], told["client"]) for told in logs] == [("request.malformed", "127.0.0.1")] * len(logs)
+    assert len(logs) + logs[-1]["suppressed"] - 1 == 50
+    assert len(logs) < 10
+
+
+def test_a_request_that_would_like_another_protocol_is_answered_and_closed(served: Served) -> None:
+    said = rest(served.connect(GET.replace(b"\r\n\r\n", b"\r\n" + UPGRADE + b"\r\n") + b"more"))
+    assert said.startswith(OK)
+    assert b"\r\nconnection: close\r\n" in said
+
+
+def half_closed(client: socket.socket) -> socket.socket:
+    client.shutdown(socket.SHUT_WR)
+    return client
+
+
+def test_a_client_that_has_said_everything_and_half_closes_is_answered(on_any_loop: Served) -> None:
+    for n in range(1, 50):
+        client = half_closed(on_any_loop.connect(POST + b"content-length: %d\r\n\r\n" % n + b"x" * n))
+        said = rest(client)
+        assert said.startswith(OK)
+        assert said.endswith(b"\r\n\r\n%d" % n)
+    until(lambda: not on_any_loop.connections.connections)
+
+
+def test_it_is_also_answered_when_that_takes_time_and_when_it_asked_more_than_once(on_any_loop: Served) -> None:
+    requests = [POST + b"content-length: %d\r\n\r\n" % n + b"x" * n for n in (1, 2)]
+    held = POST.replace(b" / ", b" /held ") + b"content-length: 100000\r\n\r\n" + b"x" * 100_000
+    client = half_closed(on_any_loop.connect(held, *requests))
+    until(lambda: on_any_loop.app.held == 1)
+    time.sleep(0.05)  # for its FIN to be seen
+    on_any_loop.app.let_go.set()
+    answers = rest(client).split(OK)[1:]
+    assert [each.partition(b"\r\n\r\n")[2] for each in answers] == [b"100000", b"1", b"2"]
+
+
+def test_a_client_that_half_closes_before_it_has_said_everything_is_closed(on_any_loop: Served) -> None:
+    for begun in (b"", b"POST / HT", POST, POST + b"content-length: 9\r\n\r\nhalf"):
+        on_any_loop.app.left.clear()
+        assert rest(half_closed(on_any_loop.connect(begun))) == b""
+    assert on_any_loop.app.left.wait(10)
+
+
+def test_a_client_that_half_closes_is_not_kept_for_ever(on_any_loop: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "ANSWER_TIMEOUT_S", 0.2)
+    client = half_closed(on_any_loop.connect(b"GET /held HTTP/1.1\r\n\r\n"))
+    assert rest(client) == b""
+    assert on_any_loop.app.held == 1
+
+
+def test_an_answer_without_end_ends_when_its_client_half_closes(on_any_loop: Served) -> None:
+    client = on_any_loop.connect(b"GET /endless HTTP/1.1\r\n\r\n")
+    received = b""
+    while b"begun" not in received:
+        received += client.recv(1000)
+    rest(half_closed(client))
+    assert on_any_loop.app.left.wait(10)
 
 
 def test_when_there_are_too_many_those_that_make_us_wait_go_first(served: Served) -> None:
