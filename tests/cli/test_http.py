@@ -15,8 +15,8 @@ import pytest
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from linqbot.cli import http
-from linqbot.cli.http import MAX_HEAD_BYTES, Connection, Connections
+from linqbot.cli import connection, http
+from linqbot.cli.connection import MAX_HEAD_BYTES, Connection, Connections
 
 GET = b"GET / HTTP/1.1\r\nhost: bot\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nhost: bot\r\n"
@@ -98,7 +98,7 @@ class Served:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "HEAD_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(connection, "HEAD_TIMEOUT_S", 0.2)
 
 
 @pytest.fixture
@@ -331,7 +331,7 @@ def test_a_client_that_half_closes_before_it_has_said_everything_is_closed(on_an
 
 
 def test_a_client_that_half_closes_is_not_kept_for_ever(on_any_loop: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "ANSWER_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(connection, "ANSWER_TIMEOUT_S", 0.2)
     client = half_closed(on_any_loop.connect(b"GET /held HTTP/1.1\r\n\r\n"))
     assert rest(client) == b""
     assert on_any_loop.app.held == 1
