@@ -8,6 +8,7 @@ no method yet: `client.run(prepare("noun.verb"))`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -21,7 +22,7 @@ from linqbot.client.transport import Transport
 from linqbot.client.v2 import V2
 from linqbot.client.v2 import credentials as v2_credentials
 from linqbot.clock import Clock, SystemClock
-from linqbot.errors import ConfigError
+from linqbot.errors import BotError, ConfigError
 from linqbot.types.message import MediaPart
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from linqbot.client.webhook_subscriptions import Subscriptions
 
 BASE_URL: Final = "https://api.linqapp.com/api/partner"
+_LONGEST_KEY: Final = 128
 
 
 class Client:
@@ -254,6 +256,23 @@ class Client:
         client._run = wrap(self._run)
         client._owns_transport = False
         return client
+
+    def named(self, key: str) -> Client:
+        """Return the same client for calls that are known in their turn by a name, and not by their number.
+
+        A handler that runs again after a failure meets its earlier calls by number and content. Give names where both
+        may differ from run to run: tasks that run side by side and word their messages anew each time.
+
+        Args:
+            key: Unique in its turn, at most 128 characters. Several calls under one key are numbered in their order.
+        Raises:
+            BotError: the key is empty or too long.
+        Example:
+            `await ctx.client.named("weather").chats.messages.send(chat_id, message=…)`
+        """
+        if not 0 < len(key) <= _LONGEST_KEY:
+            raise BotError(f"A key of {len(key)} characters cannot name a call. Give 1 to {_LONGEST_KEY}.")
+        return self.wrapped(lambda run: lambda call: run(replace(call, label=key)))
 
     async def aclose(self) -> None:
         """Close the connections."""

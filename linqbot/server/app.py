@@ -29,10 +29,11 @@ from linqbot.server.secret_file import KnownSecrets, SecretFile
 from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.backend import Storage
 from linqbot.worker.catchup import catch_up
+from linqbot.worker.failure import Patience
 from linqbot.worker.lanes import Worker
 from linqbot.worker.outbound import Outbound
 from linqbot.worker.pace import Pace
-from linqbot.worker.turn import Patience, Turns
+from linqbot.worker.turn import Turns
 
 log = structlog.get_logger("linqbot.server")
 
@@ -80,7 +81,7 @@ def create_app(
     outbound = Outbound(plugins)
     told = client.wrapped(outbound.observed)
     here = Running(bot, told.wrapped(outbound.wrap), storage, clock)
-    dispatcher = Dispatcher(bot, clock, deadline_s=patience.deadline_s, plugins=plugins)
+    dispatcher = Dispatcher(bot, clock, deadline_s=patience.deadline_s, threads=concurrency, plugins=plugins)
     turns = Turns(dispatcher, told, storage, clock, Pace(clock), patience, log_tracebacks, outbound)
     worker = Worker(turns, storage, clock, concurrency=concurrency)
     webhook = WebhookEndpoint(
@@ -108,6 +109,7 @@ def create_app(
                 webhook.is_open = False
                 history.cancel()
                 await worker.stop(drain_s)
+                await dispatcher.aclose()
                 await plugged.stop(plugins)
                 log.info("bot.stopped", waiting=await storage.depth())
 

@@ -124,7 +124,11 @@ class DeadLetter:
 
 
 class Inbox(Protocol):
-    """Deliveries and their lanes."""
+    """Deliveries and their lanes.
+
+    A lease that was never finished when the storage closes counts as a crash, as one that a dead process left does: a
+    worker that stops ends its turns first. What `take` has not handed out yet counts as nothing.
+    """
 
     async def put(self, delivery: Delivery) -> bool:
         """Store a delivery durably.

@@ -105,7 +105,7 @@ class SQLiteStorage:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Write what is queued, give claims back without counting a crash, and let go of the file."""
+        """Write what is queued, and let go of the file. A lease that was never finished counts as a crash from now on."""
         # Goes on even if we are cancelled here: a file left half closed would look like a crash.
         await asyncio.shield(self._close())
 

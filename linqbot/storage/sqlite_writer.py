@@ -112,14 +112,16 @@ class Writer:
             raise
 
     def close(self) -> None:
-        """Give claims back without counting a crash, and disconnect."""
-        seqs = [seq for token in self._lanes.tokens() if (seq := self._lanes.held(token)) is not None]
+        """Give back what no turn has begun with, and disconnect.
+
+        Other claims stay on disk. A worker that stops ends its turns first, so a claim that is left belongs to a turn
+        which never ended, and the next start counts it as a crash.
+        """
         unbegun = [seq for lease in self.ungrant() if (seq := self._lanes.held(lease.token)) is not None]
         self._lanes, self._grants = Lanes(), Grants()
         try:
             self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-            among(self._db, "UPDATE delivery SET claimed = 0 WHERE seq IN (*)", seqs)
-            among(self._db, "UPDATE delivery SET runs = runs - 1 WHERE seq IN (*)", unbegun)
+            among(self._db, "UPDATE delivery SET claimed = 0, runs = runs - 1 WHERE seq IN (*)", unbegun)
             if self._serving and self._active_at is not None:
                 self._note_activity(self._active_at, after_s=0.0)
         except sqlite3.Error:

@@ -17,7 +17,7 @@ from served import ANN, LINE, served
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.events.delivery import Delivery
-from linqbot.worker.turn import Patience
+from linqbot.worker.failure import Patience
 
 pytestmark = pytest.mark.anyio
 
