@@ -7,6 +7,7 @@ not the author's. No message of an exception is read here: it may quote what a p
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 import sysconfig
 import traceback
@@ -19,9 +20,18 @@ _OTHERS: Final = tuple({str(Path(__file__).parent), *(str(Path(path)) for path i
 """Folders of code that is not the author's."""
 
 
-def place_of(error: BaseException) -> str:
-    """Return `file:line` of the author's code that an error passed through last; of any code if it passed none."""
-    return _place(traceback.extract_tb(error.__traceback__))
+def place_of(error: BaseException, otherwise: str | None = None) -> str:
+    """Return `file:line` of the author's code that an error passed through last.
+
+    If the error passed through none, return `otherwise`, or the last place in any code.
+    """
+    return _place(traceback.extract_tb(error.__traceback__), otherwise)
+
+
+def place_of_function(function: Any) -> str | None:
+    """Return `file:line` of a function's definition; None for what has no code of its own."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return f"{Path(code.co_filename).name}:{code.co_firstlineno}" if code is not None else None
 
 
 def place_of_caller() -> str:
@@ -56,7 +66,9 @@ def is_authors(filename: str) -> bool:
     return not filename.startswith((*_OTHERS, "<"))
 
 
-def _place(frames: Sequence[traceback.FrameSummary]) -> str:
+def _place(frames: Sequence[traceback.FrameSummary], otherwise: str | None = None) -> str:
     own = [frame for frame in frames if is_authors(frame.filename)]
+    if not own and otherwise is not None:
+        return otherwise
     frame = (own or frames)[-1:]
     return f"{Path(frame[0].filename).name}:{frame[0].lineno}" if frame else "?"

@@ -60,6 +60,7 @@ class Context:
         client: Linq's whole API. Calls made through it are as safe as `reply`.
         match: The match of the `regex` filter that fitted, if one did.
         handler: Name of the handler that took the event; None before one was found.
+        handler_at: `file:line` of its definition.
         attempts: How often that handler may run, where it said so itself.
         deadline: The time limit of the turn.
         stuck_at: `file:line` at which the thread of a plain handler stands that was given up; else None.
@@ -82,6 +83,7 @@ class Context:
         self._plugins = plugins
         self.match: re.Match[str] | None = None
         self.handler: str | None = None
+        self.handler_at: str | None = None
         self.attempts: int | None = None
         self.deadline = deadline or Deadline(DEADLINE_S)
         self.stuck_at: str | None = None
@@ -233,9 +235,10 @@ class Context:
         finally:
             self._typing.stop()
 
-    def take(self, handler: str, match: re.Match[str] | None, attempts: int | None) -> None:
+    def take(self, handler: str, match: re.Match[str] | None, attempts: int | None, at: str | None = None) -> None:
         """Note which handler took the event, and the match of its filter. Called by dispatch."""
         self.handler = handler
+        self.handler_at = at
         self.match = match
         self.attempts = attempts
 

@@ -141,7 +141,7 @@ class Dispatcher:
                 continue
             fit = route.fits(event)
             if fit:
-                ctx.take(route.name, fit if isinstance(fit, re.Match) else None, route.attempts)
+                ctx.take(route.name, fit if isinstance(fit, re.Match) else None, route.attempts, route.at)
                 self._be_polite(event, ctx)
                 if route.deadline_s is not None:
                     ctx.deadline.restart(route.deadline_s)

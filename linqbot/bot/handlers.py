@@ -38,6 +38,7 @@ class Route:
         event: The class of events it takes, subclasses included.
         late: True when it asked for old news: reconciled messages, and messages older than the bot's `max_age_s`.
         attempts, deadline_s: How often and how long it may run, where it says so itself.
+        at: `file:line` of its definition.
     """
 
     event: type[Event]
@@ -47,6 +48,7 @@ class Route:
     late: bool = False
     attempts: int | None = None
     deadline_s: float | None = None
+    at: str | None = None
 
     def fits(self, event: Event) -> Fit:
         """True or a regular expression's match when every filter holds."""
@@ -80,7 +82,10 @@ async def _in_thread(handler: Handler[Any], event: Event, ctx: Context, threads:
 
     def run() -> Any:
         ident.append(threading.get_ident())
-        return handler(event, ctx)
+        try:
+            return handler(event, ctx)
+        finally:
+            ident.clear()
 
     try:
         return await anyio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=threads)

@@ -55,7 +55,7 @@ def _serve(file: str, *, as_json: bool) -> None:
     logs.configure(settings.log_level, "json" if as_json else settings.log_format, for_author=True, for_good=True)
     app = settings.create_app(load_bot(file))
     with http.listen(settings.host, settings.port) as bound:
-        http.run(_watched(app), bound, trusted_proxies=settings.trusted_proxies)
+        http.run(_watched(app), bound, trusted_proxies=settings.trusted_proxies, drain_s=settings.drain_s)
 
 
 def _end_with(parent: int) -> None:

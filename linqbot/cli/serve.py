@@ -42,4 +42,4 @@ def command(*, file: str, host: str | None, port: int | None, as_json: bool) -> 
             started({"bot": file, "webhook": webhook})
         else:
             click.echo(f"linqbot serves {file} on {webhook}", err=True)
-        http.run(app, bound, trusted_proxies=settings.trusted_proxies)
+        http.run(app, bound, trusted_proxies=settings.trusted_proxies, drain_s=settings.drain_s)

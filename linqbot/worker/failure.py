@@ -78,7 +78,8 @@ class Failure:
     Attributes:
         handler: Its name; None if the turn came not so far.
         attempts: How often this handler may run; None for the worker's own number.
-        at: `file:line` of the author's code, where the error itself does not tell.
+        at: `file:line` of the author's code at which it stood when it was given up.
+        handler_at: `file:line` of the handler's definition, for an error that passed through no code of the author's.
         is_final: A further run would end in the same way.
     """
 
@@ -86,11 +87,12 @@ class Failure:
     handler: str | None = None
     attempts: int | None = None
     at: str | None = None
+    handler_at: str | None = None
     is_final: bool = False
 
     @property
     def place(self) -> str:
-        return self.at or place_of(self.error)
+        return self.at or place_of(self.error, self.handler_at)
 
 
 def decide(

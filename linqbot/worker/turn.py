@@ -212,6 +212,7 @@ class Turns:
             ctx.handler if ctx else None,
             ctx.attempts if ctx else None,
             at or (ctx.stuck_at if ctx else None),
+            ctx.handler_at if ctx else None,
             # What Linq refuses of a send that was due, it would refuse again.
             is_final=ctx is None and isinstance(error, LinqApiError | SendMissed),
         )
