@@ -62,8 +62,11 @@ def place_of_task(task: asyncio.Task[Any]) -> str:
 
 
 def is_authors(filename: str) -> bool:
-    """Return True if a file is neither linqbot's, nor of the standard library, nor of an installed package."""
-    return not filename.startswith((*_OTHERS, "<"))
+    """Return True if a file is neither linqbot's, nor of the standard library, nor of an installed package.
+
+    Compiled modules name files of their own makers, such as `loop.pyx`.
+    """
+    return filename.endswith(".py") and not filename.startswith((*_OTHERS, "<"))
 
 
 def _place(frames: Sequence[traceback.FrameSummary], otherwise: str | None = None) -> str:
