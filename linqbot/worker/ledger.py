@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Awaitable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from typing import Any
 
 import structlog
 from pydantic_core import from_json, to_json
@@ -127,7 +128,7 @@ class Ledger:
         self._under_way = 0
         self._settled: asyncio.Event | None = None
         self._closed: str | None = None
-        self._failed: list[tuple[asyncio.Task[object], BaseException]] = []
+        self._failed: list[tuple[asyncio.Task[Any], BaseException]] = []
 
     def outcomes(self, *, with_digests: bool) -> list[Effect]:
         """Return the effects whose outcome still has to be written: they ride on the turn's `finish`.
@@ -168,7 +169,7 @@ class Ledger:
 
     async def settle(self) -> None:
         """Wait until the calls have ended that tasks of the handler still make, those included that begin just now."""
-        if self._root.has_children:
+        if self._root.has_children and self._closed is None:
             # A task that was started last has not run yet.
             for _ in range(2):
                 await asyncio.sleep(0)
@@ -219,6 +220,8 @@ class Ledger:
     async def _in_turn(self, call: Call, slot: str, run: Run) -> Answer:
         """Make a call once those before it have ended."""
         async with self._one_at_a_time:
+            if self._closed is not None:
+                raise BotError(f"{call.name} was not made: {self._closed}.")
             if self.deferred is not None:
                 raise TurnDeferred(str(self.deferred), after_s=self.deferred.after_s)
             if self._outbound.is_empty:
@@ -243,12 +246,19 @@ class Ledger:
             return await answer
         except TurnDeferred as error:
             self.deferred = self.deferred or error
+            if (task := self._other_task()) is not None:
+                # The turn answers for it: asyncio need not log that nobody did.
+                task.add_done_callback(lambda done: done.cancelled() or done.exception())
             raise
         except Exception as error:
-            task = asyncio.current_task()
-            if task is not None and task is not self._task:
+            if (task := self._other_task()) is not None:
                 self._failed.append((task, error))
             raise
+
+    def _other_task(self) -> asyncio.Task[Any] | None:
+        """Return the running task if it is not the turn's own."""
+        task = asyncio.current_task()
+        return None if task is self._task else task
 
     def _slot_of(self, call: Call) -> str:
         if call.label is None:

@@ -174,6 +174,8 @@ class Turns:
             return Park(self.clock.now(), "stopped")
         await _forget_cancellations(turn.task)
         turn.ledger.close()
+        if error is not None:
+            await self._calls_under_way(turn, deadline)
         # A call that must wait is not forgotten, whatever the handler made of it.
         error = turn.ledger.deferred or error or turn.ledger.unobserved_failure()
         if error is None:
@@ -198,6 +200,12 @@ class Turns:
         turn.ctx = self.dispatcher.context(event, client, turn.ledger, deadline)
         turn.handling = time.perf_counter()
         await self.dispatcher.dispatch(event, turn.ctx)
+
+    async def _calls_under_way(self, turn: _Running, deadline: Deadline) -> None:
+        """Wait for calls that tasks of a failed handler make: their outcome belongs to the record of this run."""
+        deadline.give_extra_time()
+        with contextlib.suppress(TimeoutError), deadline:
+            await turn.ledger.settle()
 
     def _handled(self, turn: _Running) -> Outcome:
         if (handled := self.plugins.handled) is not None and turn.ctx is not None:

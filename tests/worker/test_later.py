@@ -44,7 +44,10 @@ class House:
     async def quiet(self) -> None:
         async with asyncio.timeout(60):
             await self.fired()
-            while (await self.storage.depth() and await self.storage.next_due() is None) or self.worker.busy:
+            while self.worker.busy or not {each.state for each in await self.storage.waiting()} <= {
+                "parked",
+                "retrying",
+            }:
                 await asyncio.sleep(0.001)
 
     async def fired(self) -> None:
