@@ -1,13 +1,15 @@
 """The emulator over HTTP: the API, the control API, files, and the page.
 
-Bound to this machine by its caller; guarded here against pages of other sites that try to reach it through the
-browser: by Host, so that no name may be pointed at us, and by Origin, so that no form of theirs acts as the person.
+The caller binds it, usually to this machine alone. The checks here keep out pages of other sites that try to reach it
+through the browser: by Host, so that no foreign name can be pointed at it (DNS rebinding), and by Origin, so that no
+form of another site acts as the person.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -35,13 +37,15 @@ PAGE_POLICY = (
 FILE_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
 
 _LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+_REFUSAL = "The emulator answers pages of its own origin only. To open it under a further name, start it with --allow-host NAME"
 
 
 def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Starlette:
     """Serve `emulator`.
 
     Args:
-        allowed_hosts: Names it is reached by, besides 127.0.0.1, localhost, ::1 and that of its `public_url`.
+        allowed_hosts: Names under which it may be opened, in addition to 127.0.0.1, localhost, ::1, the host of its
+            `public_url`, and the IP address at which a connection arrives.
     """
 
     @contextlib.asynccontextmanager
@@ -63,13 +67,15 @@ def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Star
             Mount("/page", page.app),
             page,
         ],
-        middleware=[Middleware(_OnlyFromHere, emulator=emulator, allowed_hosts=frozenset(allowed_hosts))],
+        middleware=[
+            Middleware(_OnlyFromHere, emulator=emulator, allowed_hosts=frozenset(map(str.lower, allowed_hosts)))
+        ],
         lifespan=running,
     )
 
 
 class _OnlyFromHere:
-    """Refuses other Hosts, and writes to the control API that a page of another origin sends."""
+    """Refuses foreign Hosts, and writes to the control API that a page of another origin sends."""
 
     def __init__(self, app: ASGIApp, *, emulator: Emulator, allowed_hosts: frozenset[str]) -> None:
         self._app = app
@@ -78,19 +84,26 @@ class _OnlyFromHere:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._fits(scope, Headers(scope=scope)):
-            refusal = ApiError(403, 2005, "The emulator answers pages of its own origin only").answer()
-            await respond(refusal)(scope, receive, send)
+            await respond(ApiError(403, 2005, _REFUSAL).answer())(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
     def _fits(self, scope: Scope, headers: Headers) -> bool:
         host = headers.get("host", "")
-        if _hostname(host) not in self._allowed | {urlsplit(self._emulator.public_url).hostname}:
+        if not self._is_known(_hostname(host), scope):
             return False
         if scope["method"] in {"GET", "HEAD"} or not scope["path"].startswith("/emulator"):
             return True
         origin = headers.get("origin")
         return origin is None or origin in {f"http://{host}", f"https://{host}"}
+
+    def _is_known(self, name: str | None, scope: Scope) -> bool:
+        if name in self._allowed or name == urlsplit(self._emulator.public_url).hostname:
+            return True
+        # The address at which this connection arrived is one of this machine, whatever the port is bound to. An
+        # address cannot be pointed elsewhere, as a name can.
+        arrived = _address((scope.get("server") or ("",))[0])
+        return arrived is not None and arrived == _address(name or "")
 
 
 def _hostname(host: str) -> str | None:
@@ -98,6 +111,15 @@ def _hostname(host: str) -> str | None:
         return urlsplit(f"//{host}").hostname
     except ValueError:
         return None
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    """Return an IP address, an IPv4 one also when it is written as IPv6; None for a name."""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 class _Guarded:

@@ -42,14 +42,15 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQG
 class Served:
     """The emulator on a port of its own, in a thread, so that the browser can be driven from this one."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "127.0.0.1") -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         self.url = f"http://127.0.0.1:{self.port}"
+        self._public_url = f"http://{name}:{self.port}"
 
     def start(self) -> None:
-        self._emulator = Emulator(public_url=self.url)
+        self._emulator = Emulator(public_url=self._public_url)
         config = uvicorn.Config(
             create_app(self._emulator), port=self.port, log_level="critical", timeout_graceful_shutdown=2
         )
@@ -391,6 +392,24 @@ def test_pictures_voice_and_files_each_look_their_way(phone: Page, bot: Bot) -> 
     assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
     expect(phone.locator(".msg.other .file-card")).to_contain_text("menu.pdf")
     expect(phone.get_by_role("button", name="Play audio message")).to_be_visible()
+
+
+def test_a_picture_is_seen_under_another_name_of_the_emulator(chromium: Browser) -> None:
+    served = Served("mybox.test")
+    served.start()
+    phones, bot = Browsing(chromium, served.url), Bot(served.url)
+    try:
+        picture = {"type": "media", "filename": "dot.png", "mime_type": "image/png", "data_base64": PIXEL}
+        bot.call("POST", "/emulator/inbound", {"from": ME, "to": LINE, "parts": [picture]})
+        assert bot.last()["parts"][0]["url"].startswith("http://mybox.test:")
+        shown = phones.open().locator(".msg.own img.picture")
+        expect(shown).to_be_visible()
+        assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
+        assert phones.complaints == []
+    finally:
+        bot.http.close()
+        phones.close()
+        served.stop()
 
 
 def test_an_attached_file_is_sent_and_seen(phone: Page, bot: Bot) -> None:

@@ -2,12 +2,14 @@
 
 import { h, icon } from "./dom.js";
 
-/** The address as this page may load it: the emulator writes its own host, the person may have typed `localhost`. */
+const OWN_FILE = /^\/attachments\/[0-9a-f-]{36}\//;
+
+/** The address as this page may load it: the emulator has several names, and this page was opened under one of them. */
 export function localUrl(url) {
   const parsed = URL.parse(url, location.href);
   if (!parsed) return "";
-  const isLoopback = ["127.0.0.1", "localhost", "[::1]"].includes(parsed.hostname);
-  return isLoopback && parsed.port === location.port ? parsed.pathname + parsed.search : parsed.href;
+  const isOwn = ["127.0.0.1", "localhost", "[::1]"].includes(parsed.hostname) || OWN_FILE.test(parsed.pathname);
+  return isOwn && parsed.port === location.port ? parsed.pathname + parsed.search : parsed.href;
 }
 
 const UNITS = ["bytes", "KB", "MB", "GB"];
