@@ -31,7 +31,7 @@ PAGE = Path(__file__).parent / "page"
 MAX_UPLOAD_BYTES = 100 * 2**20
 
 PAGE_POLICY = (
-    "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob: data:; style-src 'self'; "
+    "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; style-src 'self'; "
     "script-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 FILE_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"

@@ -274,6 +274,36 @@ def test_markup_in_a_message_is_shown_as_text_and_never_runs(phone: Page, bot: B
     assert phone.evaluate("window.ran") is None
 
 
+ADDRESSES = ["javascript:window.ran=1", " jAvA\tscript:window.ran=1", "vbscript:x", "data:text/html,<script>window.ran=1</script>", "data:image/png;base64," + PIXEL, "blob:http://127.0.0.1/x", "file:///etc/passwd", "about:blank"]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_only_addresses_of_the_web_are_loaded_or_linked(phone: Page, bot: Bot, address: str) -> None:
+    kinds = ["image/png", "video/mp4", "audio/mpeg", "text/html"]
+    media = [{"type": "media", "filename": "a file", "mime_type": kind, "url": address} for kind in kinds]
+    heard = {"from": ME, "to": LINE, "parts": [{"type": "link", "value": address}, *media]}
+    ids = bot.call("POST", "/emulator/inbound", heard | {"group": [FRIEND]})
+    sticker = {"from": FRIEND, "message_id": ids["message_id"], "type": "sticker", "url": address}
+    bot.call("POST", "/emulator/react", sticker)
+    phone.reload()
+    expect(phone.locator(".msg .file-card")).to_have_count(len(media))
+    expect(phone.locator(".msg .plain-link")).to_have_count(1)
+    expect(phone.locator(".msg .tapback")).to_have_count(1)
+    assert phone.locator(".msg :is([href], [src]):not(use)").count() == 0
+    assert phone.evaluate("window.ran") is None
+
+
+@pytest.mark.parametrize("address", ADDRESSES[:5])
+def test_no_element_of_the_page_takes_an_address_that_could_run(phone: Page, address: str) -> None:
+    made = """async ([tag, name, address]) => {
+        const { h } = await import("/dom.js");
+        return h(tag, { [name]: address }).getAttribute(name);
+    }"""
+    for tag, name in (("a", "href"), ("img", "src"), ("audio", "src")):
+        assert phone.evaluate(made, [tag, name, address]) is None
+    assert phone.evaluate(made, ["a", "href", "https://example.com/a"]) == "https://example.com/a"
+
+
 def test_a_link_is_a_card_that_opens_elsewhere(phone: Page, bot: Bot) -> None:
     greet(phone, bot)
     write(phone, "https://example.com/menu")
