@@ -313,6 +313,12 @@ def test_a_link_is_a_card_that_opens_elsewhere(phone: Page, bot: Bot) -> None:
     assert bot.last()["parts"][0]["type"] == "link"
 
 
+def test_a_link_with_a_lone_percent_sign_is_a_card_too(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    write(phone, "https://example.com/100%")
+    expect(phone.locator(".msg.own a.card strong")).to_have_text("100%")
+
+
 def test_decorations_lie_over_their_utf16_ranges(phone: Page, bot: Bot) -> None:
     chat_id = greet(phone, bot)
     decorations = [{"range": [3, 7], "style": "bold"}, {"range": [8, 13], "animation": "shake"}]

@@ -13,10 +13,18 @@ function card(url, { title, caption, art, image }) {
   return h("a", { class: "card", href: target.href, target: "_blank", rel: "noopener noreferrer" }, cover, foot);
 }
 
+function readable(path) {
+  try {
+    return decodeURI(path);
+  } catch {
+    return path; // a % that escapes nothing
+  }
+}
+
 export function linkCard(part) {
   const target = webUrl(part.value);
   if (!target) return h("span", { class: "plain-link" }, part.value);
-  const path = decodeURI(target.pathname).replace(/\/$/, "");
+  const path = readable(target.pathname).replace(/\/$/, "");
   return card(part.value, { title: path ? path.slice(1) : target.hostname, caption: target.hostname, art: "globe" });
 }
 
