@@ -26,6 +26,7 @@ from linqbot.emulator import attachments, contact_cards, control
 from linqbot.emulator.answers import ApiError, not_found
 from linqbot.emulator.api import Api, ApiV2, read_body, respond
 from linqbot.emulator.emulator import Emulator
+from linqbot.rules import CONTENT_TYPES
 
 PAGE = Path(__file__).parent / "page"
 MAX_UPLOAD_BYTES = 100 * 2**20
@@ -35,6 +36,10 @@ PAGE_POLICY = (
     "script-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 FILE_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
+
+# A person may name any type. An SVG can run only when it is opened by itself, and FILE_POLICY sandboxes that.
+_BEYOND_LINQS = {"image/avif", "image/apng", "video/webm", "video/ogg", "audio/ogg", "audio/webm", "audio/wav"}
+_SHOWN = CONTENT_TYPES - {"text/html", "text/xml"} | _BEYOND_LINQS
 
 _LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 _REFUSAL = "The emulator answers pages of its own origin only. To open it under a further name, start it with --allow-host NAME"
@@ -168,7 +173,7 @@ def _downloads(emulator: Emulator) -> ASGIApp:
         if attachment is None or attachment.content is None or scope["method"] not in {"GET", "HEAD"}:
             answer = respond(not_found("attachment").answer())
         else:
-            answer = Response(attachment.content, headers={"content-type": _safe(attachment.content_type)})
+            answer = Response(attachment.content, headers={"content-type": _served_type(attachment.content_type)})
         await answer(scope, receive, send)
 
     return get
@@ -184,8 +189,7 @@ def _vcards(emulator: Emulator) -> Callable[[Request], Awaitable[Response]]:
     return get
 
 
-def _safe(content_type: str) -> str:
-    """A person may name any type; what is no header value, or would run, is only bytes."""
-    runs = {"text/html", "application/xhtml+xml", "text/xml", "application/xml"}
-    fits = content_type.isascii() and content_type.isprintable() and content_type.lower() not in runs
-    return content_type if fits else "application/octet-stream"
+def _served_type(content_type: str) -> str:
+    """Return the type under which a file is served: its own if a browser only shows that type, without parameters."""
+    essence = content_type.partition(";")[0].strip().lower()
+    return essence if essence in _SHOWN else "application/octet-stream"
