@@ -100,7 +100,8 @@ def register_middleware() -> Iterable[Middleware]:
     """Inbound middleware, around the bot's own: `def timed(next): async def handle(event, ctx): …`.
 
     Errors of the handler pass through it. An error of its own disables the plugin and the event goes on without it;
-    if the plugin is required, the turn is parked instead. LinqbotErrors count as raised by what it called.
+    if the plugin is required, the turn is parked instead. LinqbotErrors count as raised by what it called. Without a
+    call of `next` the event ends there and is done; the first time, `event.stopped` in the log names the plugin.
     """
 
 

@@ -37,12 +37,13 @@ def values(plugins: Plugins) -> dict[str, Callable[[Event, Context], Any]]:
 def inbound(plugins: Plugins) -> list[Middleware]:
     """The plugins' inbound middleware, the outermost first."""
     asked = plugins.ask("register_middleware", _callables)
-    return [partial(_guarded, plugins, impl.plugin, wrap) for impl, added in asked for wrap in added]
+    stopping: set[str] = set()
+    return [partial(_guarded, plugins, impl.plugin, stopping, wrap) for impl, added in asked for wrap in added]
 
 
-def _guarded(plugins: Plugins, plugin: Plugin, wrap: Middleware, handle: Next) -> Next:
+def _guarded(plugins: Plugins, plugin: Plugin, stopping: set[str], wrap: Middleware, handle: Next) -> Next:
     try:
-        return _Guarded(plugins, plugin, wrap, handle)
+        return _Guarded(plugins, plugin, stopping, wrap, handle)
     except Exception as error:  # noqa: BLE001 - the plugin's, whatever it is
         plugins.blame(plugin, INBOUND, error, tell_all=True)
         return handle
@@ -60,11 +61,16 @@ _passage: ContextVar[_Passage] = ContextVar("linqbot_passage")
 
 
 class _Guarded:
-    """A plugin's middleware, told apart from what it wraps: errors that pass through it are not its own."""
+    """A plugin's middleware, told apart from what it wraps: errors that pass through it are not its own.
 
-    def __init__(self, plugins: Plugins, plugin: Plugin, wrap: Middleware, handle: Next) -> None:
+    Args:
+        stopping: Names of the plugins that have ended an event, each of which is logged once.
+    """
+
+    def __init__(self, plugins: Plugins, plugin: Plugin, stopping: set[str], wrap: Middleware, handle: Next) -> None:
         self._plugins = plugins
         self._plugin = plugin
+        self._stopping = stopping
         self._handle = handle
         self._wrapped = wrap(self._onward)
 
@@ -87,6 +93,9 @@ class _Guarded:
                 raise NoVerdict(f"The required plugin {self._plugin.name} failed: {why}.") from error
         else:
             self._plugins.well(self._plugin)
+            if not passage.went_on and self._plugin.name not in self._stopping:
+                self._stopping.add(self._plugin.name)
+                ctx.log.info("event.stopped", plugin=self._plugin.name)
             return
         finally:
             _passage.reset(token)
