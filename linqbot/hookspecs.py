@@ -23,7 +23,8 @@ from then on by /readyz; the bot serves on. Disabled, it hears nothing, its midd
 lacks a setting raises ConfigError before the first delivery, and its sentence is shown.
 
 With `required = True` (or LINQBOT_REQUIRED_PLUGINS) a plugin gates: the bot does not start without it, and while its
-middleware fails, turns are parked and nothing is sent. It is asked again each time, and never disabled.
+middleware fails, turns are parked and nothing is sent. It is asked again each time, and never disabled. /readyz stays
+ready, because deliveries are still stored, and names it under `failing`: watch that list.
 
 Order: implementations with `@hookimpl(tryfirst=True)` first, those with `trylast=True` last, and by the plugins' names
 within each. Hook wrappers are not taken.
