@@ -162,9 +162,10 @@ class Context:
         ends well, so a handler that fails and runs again schedules it once.
 
         Args:
-            at: When. Without a zone of its own it needs `timezone`.
-            after_s: Or how long from now, in seconds.
-            timezone: IANA name, such as `America/New_York`.
+            at: The time. Without a zone of its own it needs `timezone`. It is stored as Unix time.
+            after_s: Or how long from now, in seconds. It is stored as a time too: setting the machine's clock moves it.
+            timezone: IANA name, such as `America/New_York`. A time in the hour that daylight saving time skips is one
+                hour later; of a time that comes twice the first is meant, with `fold=1` the second.
             grace_s: How late it may still be sent after a downtime; later it becomes a dead letter.
             key: Names it within this turn, for handlers whose sends change from run to run.
         Raises:
@@ -178,7 +179,7 @@ class Context:
         return shown(self._keeper.schedule(self.chat_id, calls, due=due, grace_s=grace_s, key=key), due)
 
     async def cancel(self, scheduled: Scheduled | str) -> bool:
-        """Take back a send that waits for its time. True only if it still waited."""
+        """Take back a send that waits for its time, at once: also when this turn fails. True only if it still waited."""
         return await self._keeper.cancel(scheduled if isinstance(scheduled, str) else scheduled.id)
 
     async def scheduled(self) -> list[Scheduled]:

@@ -28,11 +28,13 @@ class _Pass:
     Attributes:
         answer: Answer of the wrapped code, once it ended well.
         error: Error of the wrapped code, if it ended with one.
+        has_begun: The wrapped code was called.
         outer: Plugins whose middleware ran when this one began.
     """
 
     answer: Any = _NOTHING
     error: BaseException | None = None
+    has_begun: bool = False
     outer: frozenset[str] = frozenset()
 
 
@@ -48,12 +50,15 @@ class Guard:
         onward: The wrapped code.
         checked: Refuses an answer that the middleware must not give.
         passing: Errors that pass through although they are the plugin's own.
+        ended: Called with the arguments when the middleware ended without going on.
         is_reentrant: False passes by the middleware for what its own plugin does within it.
     Raises:
         Exception: `wrap` raised; that is an error of the plugin's too.
     """
 
-    __slots__ = ("_checked", "_is_reentrant", "_kind", "_onward", "_passing", "_plugin", "_plugins", "_wrapped")
+    __slots__ = (
+        "_checked", "_ended", "_is_reentrant", "_kind", "_onward", "_passing", "_plugin", "_plugins", "_wrapped",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -65,6 +70,7 @@ class Guard:
         *,
         checked: Callable[[Any], Any] = lambda answer: answer,
         passing: type[BaseException] = TurnDeferred,
+        ended: Callable[..., None] = lambda *_: None,
         is_reentrant: bool = True,
     ) -> None:
         self._plugins = plugins
@@ -73,6 +79,7 @@ class Guard:
         self._onward = onward
         self._checked = checked
         self._passing = passing
+        self._ended = ended
         self._is_reentrant = is_reentrant
         self._wrapped = wrap(self._go_on)
 
@@ -102,6 +109,8 @@ class Guard:
             self._blame(error, is_needed=way.answer is _NOTHING)
         else:
             self._plugins.well(plugin)
+            if not way.has_begun:
+                self._ended(*given)
             return answer
         finally:
             _pass.reset(tokens[0])
@@ -115,6 +124,7 @@ class Guard:
 
     async def _go_on(self, *given: Any) -> Any:
         way = _pass.get()
+        way.has_begun = True
         # Further in, this plugin is a stranger again.
         token = _running.set(way.outer)
         try:

@@ -36,13 +36,19 @@ def values(plugins: Plugins) -> dict[str, Callable[[Event, Context], Any]]:
 def inbound(plugins: Plugins) -> list[Middleware]:
     """The plugins' inbound middleware, the outermost first."""
     asked = plugins.ask("register_middleware", _callables)
-    return [partial(_guarded, plugins, impl.plugin, wrap) for impl, added in asked for wrap in added]
+    stopping: set[str] = set()
+    return [partial(_guarded, plugins, impl.plugin, stopping, wrap) for impl, added in asked for wrap in added]
 
 
-def _guarded(plugins: Plugins, plugin: Plugin, wrap: Middleware, handle: Next) -> Next:
+def _guarded(plugins: Plugins, plugin: Plugin, stopping: set[str], wrap: Middleware, handle: Next) -> Next:
+    def ended(_: Event, ctx: Context) -> None:
+        if plugin.name not in stopping:
+            stopping.add(plugin.name)
+            ctx.log.info("event.stopped", plugin=plugin.name)
+
     try:
         # Linq's errors are not the plugin's: middleware may send, and what it sends may be refused.
-        return Guard(plugins, plugin, INBOUND, wrap, handle, passing=LinqbotError)
+        return Guard(plugins, plugin, INBOUND, wrap, handle, passing=LinqbotError, ended=ended)
     except BaseException as error:
         if is_ctrl_c(error):
             raise

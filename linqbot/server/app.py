@@ -123,7 +123,8 @@ def create_app(
         waiting = await storage.depth() if is_open else None
         how: dict[str, object] = {"ready": ready, "busy": worker.busy, "waiting": waiting}
         if report := plugins.report():
-            how |= {"plugins": report, "checks": found}
+            failing = [plugin.name for plugin in plugins.every if plugin.status == "failing"]
+            how |= {"plugins": report, "checks": found, "failing": failing}
         return JSONResponse(how, status_code=200 if ready else 503)
 
     routes = [Route(WEBHOOK_PATH, webhook), Route("/livez", livez), Route("/readyz", readyz)]
