@@ -24,7 +24,7 @@ from linqbot.plugins import is_ctrl_c
 
 log = structlog.get_logger("linqbot.server")
 
-LAST_S: Final = 5.0
+LAST_S: Final = 3.0
 """Seconds from the end of the server to that of the process: for tasks, threads and exit handlers of other code."""
 
 

@@ -28,7 +28,7 @@ LEASE_SLACK_S = 120.0
 """How much longer than a handler's deadline its lane is claimed: enough for an error handler, for calls under way, and
 to write the turn's end."""
 
-LAST_S = 5.0
+LAST_S = 3.0
 """Seconds that cancelled turns may take to end when the worker stops."""
 
 
