@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import zlib
+from collections.abc import Callable
 
 import structlog
 from starlette.types import Message, Receive, Scope, Send
@@ -37,6 +38,7 @@ class WebhookEndpoint:
         max_body_bytes: Counted while reading, so that no header can lie about it.
         body_timeout_s: Longest a body may take to arrive.
         plugins: Told of what comes.
+        on_refused: Called with the lane of a genuine delivery that was refused and will come again.
         max_held_bytes: Of all bodies together that are not whole yet: slow senders must not fill the memory.
     """
 
@@ -51,6 +53,7 @@ class WebhookEndpoint:
         body_timeout_s: float = 10.0,
         max_held_bytes: int = 64 << 20,
         plugins: Plugins | None = None,
+        on_refused: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._inbox = inbox
         self._secrets = secrets
@@ -62,6 +65,7 @@ class WebhookEndpoint:
         self._max_held_bytes = max_held_bytes
         self._held_bytes = 0
         self._plugins = plugins or Plugins()
+        self._on_refused = on_refused
         self._was_told = False
         self.is_open = False
 
@@ -168,6 +172,7 @@ class WebhookEndpoint:
             is_new = await self._inbox.put(delivery)
         except StorageError as error:
             log.error("delivery.refused", delivery=delivery.id, error=str(error))
+            self._on_refused(delivery.lane)
             await self._refuse("busy" if isinstance(error, StorageBusy) else "unavailable", send)
             return
         if (stored := self._plugins.stored) is not None:
@@ -186,6 +191,7 @@ class WebhookEndpoint:
         if is_known:
             await _answer(send, 200, [])
             return
+        self._on_refused(delivery.lane)
         log.warning("delivery.out_of_time", delivery=delivery.id, age_s=round(error.age_s), reason=str(error))
         await self._refuse("out_of_time", send)
 

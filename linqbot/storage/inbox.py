@@ -186,6 +186,30 @@ class Inbox(Protocol):
         """
         ...
 
+    async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
+        """Store deliveries of a lane that were missed, and sort what waits in it by the time at which it was sent.
+
+        Only what no turn has begun with is sorted, and stays behind the rest. Backlog limits do not apply.
+
+        Args:
+            missed: Of this lane. Those whose id or message_key was stored before are left out.
+            lease: Held on the lane's head, with which no turn has begun yet; given back in the same commit, uncounted.
+        Returns:
+            How many were new.
+        Raises:
+            LeaseLost: the lease is over; nothing was written.
+            StorageUnavailable: nothing was written, and the lease is still held.
+        """
+        ...
+
+    async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
+        """Return those of the ids and message_keys that are known; True for what has left the inbox.
+
+        Raises:
+            StorageUnavailable: it cannot be said now.
+        """
+        ...
+
     async def has_seen(self, delivery_id: str) -> bool:
         """Whether a delivery of this id was stored, in the last day at least.
 

@@ -32,6 +32,7 @@ from linqbot.storage.sqlite_ops import (
     FinishOp,
     FireOp,
     LookOp,
+    OrderOp,
     PutOp,
     ReceiptOp,
     ReleaseOp,
@@ -40,6 +41,7 @@ from linqbot.storage.sqlite_ops import (
     TakeOp,
     is_news,
 )
+from linqbot.storage.sqlite_sql import among
 from linqbot.storage.sqlite_writer import Writer
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
@@ -163,6 +165,16 @@ class SQLiteStorage:
         # Beside the server memory is old news, and counting 100,000 rows takes milliseconds.
         (depth,) = await self._read(lambda db: db.execute("SELECT count(*) FROM delivery").fetchone())
         return int(depth)
+
+    async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
+        """Store what was missed of a lane, and sort what waits in it; see `Inbox.put_in_order`."""
+        count: int = await self._commits.submit(OrderOp(lane, missed, lease))
+        return count
+
+    async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
+        """Return which keys are known; see `Inbox.seen`."""
+        sql = "SELECT id, at IS NOT NULL FROM seen WHERE id IN (*)"
+        return {key: bool(left) for key, left in await self._read(lambda db: among(db, sql, keys))}
 
     async def has_seen(self, delivery_id: str) -> bool:
         """Whether it was stored before; see `Inbox.has_seen`."""

@@ -20,6 +20,7 @@ from linqbot.frames import place_of, place_of_task
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
 from linqbot.worker.failure import STORAGE_PAUSE_S
+from linqbot.worker.gaps import Gaps
 from linqbot.worker.turn import Turns
 
 log = structlog.get_logger("linqbot.worker")
@@ -37,13 +38,17 @@ class Worker:
 
     Args:
         concurrency: How many turns may run at once.
+        gaps: Completes chats that may have missed messages.
     """
 
-    def __init__(self, turns: Turns, storage: Storage, clock: Clock, *, concurrency: int = 200) -> None:
+    def __init__(
+        self, turns: Turns, storage: Storage, clock: Clock, *, concurrency: int = 200, gaps: Gaps | None = None
+    ) -> None:
         self._turns = turns
         self._storage = storage
         self._clock = clock
         self._concurrency = concurrency
+        self._gaps = gaps
         self._lease_s = turns.dispatcher.longest_s + LEASE_SLACK_S
         self._running: set[asyncio.Task[None]] = set()
         # Turns whose code ignores its cancellation. Their outcome is decided.
@@ -144,7 +149,12 @@ class Worker:
             came_due.cancel()
 
     def _begin(self, lease: Lease) -> None:
-        self._keep(asyncio.get_running_loop().create_task(self._turns.run(lease, self)))
+        self._keep(asyncio.get_running_loop().create_task(self._turn(lease)))
+
+    async def _turn(self, lease: Lease) -> None:
+        if self._gaps is not None and self._gaps.may_miss(lease.delivery) and await self._gaps.complete(lease):
+            return  # leased again in a moment, behind what was missed
+        await self._turns.run(lease, self)
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._running.add(task)
