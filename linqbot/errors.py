@@ -22,6 +22,8 @@
           LaneFull              the backlog of one chat is full; others are accepted
         LeaseLost             somebody else works on this lane now; nothing was written
 
+TurnDeferred stands outside of the tree: it is a BaseException, which ends a handler at a call that must wait.
+
 Raise where it is known, catch where it is decided: `worker` and `server` decide. No message here ever holds a
 secret, a phone number or the text of a message, because these sentences end up in logs.
 
@@ -139,6 +141,21 @@ class NoVerdict(LinqbotError):
     """
 
     lqb = "LQB3008"
+
+
+class TurnDeferred(BaseException):
+    """Ends a handler at a call that cannot be made now: Linq is away, asks to wait, or a required plugin failed.
+
+    The turn runs again later, from its start, and no attempt is counted. It is no Exception, so that `except Exception`
+    around a call does not swallow it. If a handler swallows it all the same, the turn is deferred when the handler ends.
+
+    Attributes:
+        after_s: Seconds until the turn may run again; None lets the worker decide.
+    """
+
+    def __init__(self, reason: str, *, after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
 
 
 class LinqApiError(LinqbotError):

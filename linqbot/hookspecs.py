@@ -23,7 +23,8 @@ from then on by /readyz; the bot serves on. Disabled, it hears nothing, its midd
 lacks a setting raises ConfigError before the first delivery, and its sentence is shown.
 
 With `required = True` (or LINQBOT_REQUIRED_PLUGINS) a plugin gates: the bot does not start without it, and while its
-middleware fails, turns are parked and nothing is sent. It is asked again each time, and never disabled.
+middleware fails, turns are parked and nothing is sent. It is asked again each time, and never disabled. /readyz stays
+ready, because deliveries are still stored, and names it under `failing`: watch that list.
 
 Order: implementations with `@hookimpl(tryfirst=True)` first, those with `trylast=True` last, and by the plugins' names
 within each. Hook wrappers are not taken.
@@ -100,7 +101,8 @@ def register_middleware() -> Iterable[Middleware]:
     """Inbound middleware, around the bot's own: `def timed(next): async def handle(event, ctx): …`.
 
     Errors of the handler pass through it. An error of its own disables the plugin and the event goes on without it;
-    if the plugin is required, the turn is parked instead. LinqbotErrors count as raised by what it called.
+    if the plugin is required, the turn is parked instead. LinqbotErrors count as raised by what it called. Without a
+    call of `next` the event ends there and is done; the first time, `event.stopped` in the log names the plugin.
     """
 
 

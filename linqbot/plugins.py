@@ -8,11 +8,13 @@ by the room that uses it, with `ask`. Nobody listening costs one look at an attr
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import importlib
 import inspect
 import json
 import re
+import signal
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -160,9 +162,10 @@ class Plugins:
             given = _made(target)
             plugin.required = plugin.required or getattr(given, "required", False) is True
             impls = _implemented(given, plugin)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001 - a module may end with sys.exit() as well
+        except BaseException as error:
+            if is_ctrl_c(error):
+                raise
+            # A module may end with sys.exit() as well.
             self.blame(plugin, "loading it", error, tell_all=True)
             return
         plugin.hooks = tuple(impl.hook for impl in impls)
@@ -196,9 +199,9 @@ class Plugins:
             try:
                 with self.watch(impl.plugin.name, hook):
                     found.append((impl, fit(impl(facts))))
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # noqa: BLE001 - as when it is loaded
+            except BaseException as error:
+                if is_ctrl_c(error):
+                    raise
                 self.blame(impl.plugin, hook, error, tell_all=True)
         return found
 
@@ -242,9 +245,10 @@ class Plugins:
         try:
             with self.watch(impl.plugin.name, impl.hook):
                 impl(facts)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001 - an observer must not end what it observes
+        except BaseException as error:
+            if is_ctrl_c(error):
+                raise
+            # An observer must not end what it observes.
             self._fault(impl, _told(impl.hook, error))
             return
         impl.calls += 1
@@ -380,6 +384,19 @@ def _admitted(plugin: Plugin, allowed: Collection[str] | None, without: Collecti
                 "out of LINQBOT_REQUIRED_PLUGINS."
             )
     return plugin
+
+
+def is_ctrl_c(error: BaseException) -> bool:
+    """Return True if an error is a KeyboardInterrupt that a signal may have raised, and not code that raised one."""
+    return isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def is_closing(task: asyncio.Task[Any] | None) -> bool:
+    """Return True if the running coroutine is being closed from outside: its own task is not the one that runs."""
+    try:
+        return task is None or asyncio.current_task() is not task
+    except RuntimeError:  # no event loop runs any more
+        return True
 
 
 def _given(target: object) -> object:

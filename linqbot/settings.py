@@ -83,6 +83,12 @@ class Settings(BaseModel):
     max_body_bytes: int = Field(1 << 20, gt=0, description="Largest webhook body")
     concurrency: int = Field(200, gt=0, description="Chats handled at once")
     drain_s: float = Field(20.0, ge=0, description="Seconds running handlers may take to end on SIGTERM")
+    order_wait_s: float = Field(
+        10.0, ge=0, description="Seconds a chat's first message after a downtime waits for older ones; 0 for none"
+    )
+    answer_missed_s: float = Field(
+        3600.0, ge=0, description="Seconds of age up to which messages are answered that Linq gave up on"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least that is logged")
     log_tracebacks: bool = Field(False, description="Log what failing handlers raised in full; it quotes messages")
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console in a terminal")
@@ -124,6 +130,8 @@ class Settings(BaseModel):
             max_body_bytes=self.max_body_bytes,
             drain_s=self.drain_s,
             log_tracebacks=self.log_tracebacks,
+            order_wait_s=self.order_wait_s,
+            answer_missed_s=self.answer_missed_s,
             plugins=plugins,
         )
 

@@ -6,6 +6,7 @@ or with `ctx.client` directly, stands in the ledger before it is tried.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -16,8 +17,10 @@ from typing import Any
 
 import structlog
 
+from linqbot.bot.background import HINT_S
+from linqbot.bot.deadline import DEADLINE_S, Deadline
 from linqbot.bot.drafts import Content, bubbles, text_of
-from linqbot.bot.later import GRACE_S, Later, Scheduled, due_at, shown
+from linqbot.bot.later import GRACE_S, Later, Scheduled, check_grace, due_at, shown
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.call import Answer, Call
 from linqbot.client.client import Client
@@ -57,7 +60,10 @@ class Context:
         client: Linq's whole API. Calls made through it are as safe as `reply`.
         match: The match of the `regex` filter that fitted, if one did.
         handler: Name of the handler that took the event; None before one was found.
+        handler_at: `file:line` of its definition.
         attempts: How often that handler may run, where it said so itself.
+        deadline: The time limit of the turn.
+        stuck_at: `file:line` at which the thread of a plain handler stands that was given up; else None.
     """
 
     def __init__(
@@ -70,13 +76,17 @@ class Context:
         later: Later | None = None,
         clock: Clock | None = None,
         plugins: Callable[[Context], Mapping[str, Any]] | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
         self.event = event
         self.client = client
         self._plugins = plugins
         self.match: re.Match[str] | None = None
         self.handler: str | None = None
+        self.handler_at: str | None = None
         self.attempts: int | None = None
+        self.deadline = deadline or Deadline(DEADLINE_S)
+        self.stuck_at: str | None = None
         self._typing = typing or TypingIndicator(client, event.chat_id)
         self._said = said
         self._later = later
@@ -108,7 +118,11 @@ class Context:
         return self.event.chat_id
 
     async def reply(
-        self, *content: Content, effect: EffectName | Effect | None = None, thread: bool | None = None
+        self,
+        *content: Content,
+        effect: EffectName | Effect | None = None,
+        thread: bool | None = None,
+        key: str | None = None,
     ) -> Sent:
         """Answer in the event's chat.
 
@@ -118,6 +132,7 @@ class Context:
             content: Texts, parts, or whole MessageContents; what may not share a bubble gets its own.
             effect: A screen or bubble effect; left out on SMS and RCS, which cannot show one.
             thread: Whether it hangs on the message it answers; None does so in groups only.
+            key: Names it within this turn, for a handler whose sends change from run to run: see `Client.named`.
         Raises:
             RuleBroken: one of Linq's rules would be broken; nothing was sent.
             LinqApiError: Linq refused.
@@ -125,11 +140,11 @@ class Context:
         threaded = bool(self.event.is_group) if thread is None else thread
         answered = self.event.message_id
         reply_to = ReplyTo(message_id=answered) if threaded and answered else None
-        return await self._send(content, effect, reply_to)
+        return await self._send(content, effect, reply_to, key)
 
-    async def send(self, *content: Content, effect: EffectName | Effect | None = None) -> Sent:
+    async def send(self, *content: Content, effect: EffectName | Effect | None = None, key: str | None = None) -> Sent:
         """Write into the event's chat without hanging on any message. Arguments and errors are those of `reply`."""
-        return await self._send(content, effect, None)
+        return await self._send(content, effect, None, key)
 
     async def send_later(
         self,
@@ -147,9 +162,10 @@ class Context:
         ends well, so a handler that fails and runs again schedules it once.
 
         Args:
-            at: When. Without a zone of its own it needs `timezone`.
-            after_s: Or how long from now, in seconds.
-            timezone: IANA name, such as `America/New_York`.
+            at: The time. Without a zone of its own it needs `timezone`. It is stored as Unix time.
+            after_s: Or how long from now, in seconds. It is stored as a time too: setting the machine's clock moves it.
+            timezone: IANA name, such as `America/New_York`. A time in the hour that daylight saving time skips is one
+                hour later; of a time that comes twice the first is meant, with `fold=1` the second.
             grace_s: How late it may still be sent after a downtime; later it becomes a dead letter.
             key: Names it within this turn, for handlers whose sends change from run to run.
         Raises:
@@ -157,12 +173,13 @@ class Context:
             RuleBroken: one of Linq's rules would be broken.
         """
         due = due_at(at, after_s, timezone, self._clock.now())
+        check_grace(grace_s)
         messages = bubbles(content, effect=_effect(effect))
         calls = [await self._as_call(self._fitted(message)) for message in messages]
         return shown(self._keeper.schedule(self.chat_id, calls, due=due, grace_s=grace_s, key=key), due)
 
     async def cancel(self, scheduled: Scheduled | str) -> bool:
-        """Take back a send that waits for its time. True only if it still waited."""
+        """Take back a send that waits for its time, at once: also when this turn fails. True only if it still waited."""
         return await self._keeper.cancel(scheduled if isinstance(scheduled, str) else scheduled.id)
 
     async def scheduled(self) -> list[Scheduled]:
@@ -177,6 +194,7 @@ class Context:
         message_id: str | None = None,
         part_index: int = 0,
         remove: bool = False,
+        key: str | None = None,
     ) -> None:
         """Put a tapback on the event's message, or take it away. What a plugin forbids is left out, and logged.
 
@@ -184,12 +202,14 @@ class Context:
             custom_emoji: The emoji, when `reaction` is `custom`.
             message_id: Another message than the event's.
             part_index: Which part of it, from 0.
+            key: As for `reply`.
         """
         target = message_id or self.event.message_id
         if target is None:
             raise BotError(f"{self.event.type} names no message to react to. Give message_id=.")
+        client = self.client if key is None else self.client.named(key)
         try:
-            await self.client.messages.add_reaction(
+            await client.messages.add_reaction(
                 target,
                 operation="remove" if remove else "add",
                 type=reaction,
@@ -202,22 +222,24 @@ class Context:
     async def mark_read(self) -> None:
         """Mark the chat as read. Best effort: a failure is logged and never raised."""
         try:
-            await self.client.chats.mark_as_read(self.chat_id)
-        except LinqbotError as error:
+            async with asyncio.timeout(HINT_S):
+                await self.client.chats.mark_as_read(self.chat_id)
+        except (LinqbotError, TimeoutError) as error:
             self.log.debug("read.failed", error=type(error).__name__)
 
     @asynccontextmanager
     async def typing(self) -> AsyncIterator[None]:
         """Show typing dots while the block runs, kept alive until you send. Best effort, never raises."""
-        await self._typing.start()
+        self._typing.start()
         try:
             yield
         finally:
-            await self._typing.stop()
+            self._typing.stop()
 
-    def take(self, handler: str, match: re.Match[str] | None, attempts: int | None) -> None:
+    def take(self, handler: str, match: re.Match[str] | None, attempts: int | None, at: str | None = None) -> None:
         """Note which handler took the event, and the match of its filter. Called by dispatch."""
         self.handler = handler
+        self.handler_at = at
         self.match = match
         self.attempts = attempts
 
@@ -225,18 +247,23 @@ class Context:
         """Show dots by themselves if the handler works for a while. Called by dispatch."""
         self._typing.arm()
 
-    async def leave(self) -> None:
+    def leave(self) -> None:
         """End what was shown while the handler ran. Called by dispatch."""
-        await self._typing.stop()
+        self._typing.stop()
 
     async def _send(
-        self, content: tuple[Content, ...], effect: EffectName | Effect | None, reply_to: ReplyTo | None
+        self,
+        content: tuple[Content, ...],
+        effect: EffectName | Effect | None,
+        reply_to: ReplyTo | None,
+        key: str | None,
     ) -> Sent:
+        client = self.client if key is None else self.client.named(key)
         sent: list[SentMessage] = []
         for message in bubbles(content, effect=_effect(effect), reply_to=reply_to):
             self._typing.sending()
             try:
-                answer = await self.client.chats.messages.send(self.chat_id, message=self._fitted(message))
+                answer = await client.chats.messages.send(self.chat_id, message=self._fitted(message))
             except MessageGone:
                 continue
             except Refused as error:

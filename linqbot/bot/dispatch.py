@@ -6,16 +6,18 @@ nothing about retries; what a handler raises goes on to the worker.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Sequence
 from functools import partial
 
+import anyio
 import structlog
 
 from linqbot.bot import plugged
+from linqbot.bot.background import Background
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
+from linqbot.bot.deadline import DEADLINE_S, Deadline
 from linqbot.bot.handlers import ErrorHandler, Route, call
 from linqbot.bot.later import Later
 from linqbot.bot.loops import LoopBreaker
@@ -38,18 +40,28 @@ class Dispatcher:
     Args:
         clock: Tells how old a message is.
         deadline_s: Longest a handler may run that does not say so itself.
+        threads: How many plain handlers may run at once, each in a thread.
         plugins: What they add stands around the bot: middleware outside its own, routers behind it or before.
     Raises:
         BotError: a handler can never run, because one before it takes everything.
         ConfigError: a required plugin failed at adding something.
     """
 
-    def __init__(self, bot: Bot, clock: Clock, *, deadline_s: float = 900.0, plugins: Plugins | None = None) -> None:
+    def __init__(
+        self,
+        bot: Bot,
+        clock: Clock,
+        *,
+        deadline_s: float = DEADLINE_S,
+        threads: int = 200,
+        plugins: Plugins | None = None,
+    ) -> None:
         self._bot = bot
         self._clock = clock
-        self._deadline_s = deadline_s
+        self.deadline_s = deadline_s
+        self._threads = anyio.CapacityLimiter(threads)
         plugins = plugins or Plugins()
-        self._compiled = [(route, _wrapped(route, around)) for route, around in bot.walk()]
+        self._compiled = [(route, self._wrapped(route, around)) for route, around in bot.walk()]
         _refuse_unreachable(self._compiled)
         self._routers: list[Router] = [bot]
         self._add_routers(plugins)
@@ -61,19 +73,34 @@ class Dispatcher:
         self._nobodys: set[str] = set()
         self._loops = LoopBreaker()
         self._looping: set[str] = set()
-        self._hints: set[asyncio.Task[None]] = set()
+        self._background = Background()
 
-    def context(self, event: Event, client: Client, later: Later | None = None) -> Context:
+    def context(
+        self, event: Event, client: Client, later: Later | None = None, deadline: Deadline | None = None
+    ) -> Context:
         """The context a handler of this event gets."""
         shown = self._bot.typing and event.service in (None, "iMessage")
-        dots = TypingIndicator(client, event.chat_id, shown=shown)
+        dots = TypingIndicator(client, event.chat_id, shown=shown, background=self._background)
         values = partial(plugged.Values, self._values, event) if self._values else None
-        return Context(event, client, typing=dots, said=self._said, later=later, clock=self._clock, plugins=values)
+        return Context(
+            event,
+            client,
+            typing=dots,
+            said=self._said,
+            later=later,
+            clock=self._clock,
+            plugins=values,
+            deadline=deadline or Deadline(self.deadline_s),
+        )
+
+    async def aclose(self) -> None:
+        """End what no turn waits for: read receipts, typing dots."""
+        await self._background.aclose()
 
     @property
     def longest_s(self) -> float:
         """The longest any handler may run."""
-        return max([self._deadline_s, *(route.deadline_s or 0.0 for route, _ in self._compiled)])
+        return max([self.deadline_s, *(route.deadline_s or 0.0 for route, _ in self._compiled)])
 
     def is_nobodys(self, event_type: str) -> bool:
         """Whether events of this type reach no code of the bot's, so that they need not be understood.
@@ -88,16 +115,19 @@ class Dispatcher:
     async def dispatch(self, event: Event, ctx: Context) -> None:
         """Run the first handler that fits. Raises what it raises, unless an error handler takes it."""
         try:
-            await self._entry(event, ctx)
+            with ctx.deadline:
+                await self._entry(event, ctx)
         except NoVerdict:
             raise  # the turn is parked, which is no handler's to decide
         except Exception as error:
             handler = self._error_handler(error)
             if handler is None:
                 raise
-            await handler(error, event, ctx)
+            ctx.deadline.give_extra_time()
+            with ctx.deadline:
+                await handler(error, event, ctx)
         finally:
-            await ctx.leave()
+            ctx.leave()
 
     async def _route(self, event: Event, ctx: Context) -> None:
         if (reason := self._unwanted(event)) is not None:
@@ -111,10 +141,11 @@ class Dispatcher:
                 continue
             fit = route.fits(event)
             if fit:
-                ctx.take(route.name, fit if isinstance(fit, re.Match) else None, route.attempts)
+                ctx.take(route.name, fit if isinstance(fit, re.Match) else None, route.attempts, route.at)
                 self._be_polite(event, ctx)
-                async with asyncio.timeout(route.deadline_s or self._deadline_s):
-                    await handle(event, ctx)
+                if route.deadline_s is not None:
+                    ctx.deadline.restart(route.deadline_s)
+                await handle(event, ctx)
                 return
         self._unhandled(event)
 
@@ -171,10 +202,8 @@ class Dispatcher:
             return
         ctx.show_typing_when_slow()
         if self._bot.read:
-            # Beside the handler: a read receipt must neither delay nor fail a reply.
-            task = asyncio.get_running_loop().create_task(ctx.mark_read())
-            self._hints.add(task)
-            task.add_done_callback(self._hints.discard)
+            # Not in the turn: a read receipt must neither delay nor fail a reply.
+            self._background.start(ctx.mark_read())
 
     def _error_handler(self, error: Exception) -> ErrorHandler | None:
         for outer in self._routers:
@@ -210,13 +239,20 @@ class Dispatcher:
             self._told.add(what)
             log.info(name, type=event.type, event_id=event.event_id, **facts)
 
+    def _wrapped(self, route: Route, around: Sequence[Router]) -> Next:
+        async def handle(event: Event, ctx: Context) -> None:
+            await call(route.handler, event, ctx, self._threads)
+
+        # The bot's own middleware, the first of `around`, wraps the routing itself and is not repeated here.
+        return _around(handle, [wrap for router in around[1:] for wrap in router.middleware])
+
     def _add_routers(self, plugins: Plugins) -> None:
         """Put plugins' routers around the bot's own handlers. One that does not fit there is its plugin's fault."""
         first: list[tuple[Route, Next]] = []
         before: list[Router] = []
         for impl, router in plugged.routers(plugins):
             # As if the bot included it: its middleware wraps its handlers.
-            added = [(route, _wrapped(route, (self._bot, *around))) for route, around in router.walk()]
+            added = [(route, self._wrapped(route, (self._bot, *around))) for route, around in router.walk()]
             is_first = impl.rank == 0
             try:
                 _refuse_unreachable(
@@ -242,14 +278,6 @@ def _refuse_unreachable(routes: Sequence[tuple[Route, Next]]) -> None:
                 )
         if not route.filters:
             catch_alls.append(route)
-
-
-def _wrapped(route: Route, around: Sequence[Router]) -> Next:
-    async def handle(event: Event, ctx: Context) -> None:
-        await call(route.handler, event, ctx)
-
-    # The bot's own middleware, the first of `around`, wraps the routing itself and is not repeated here.
-    return _around(handle, [wrap for router in around[1:] for wrap in router.middleware])
 
 
 def _around(inner: Next, middleware: Sequence[Middleware]) -> Next:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
@@ -51,6 +52,9 @@ def _grouped(content: Iterable[Content]) -> list[Sequence[Part] | MessageContent
         if isinstance(said, MessageContent):
             groups.append(said)
             continue
+        if inspect.iscoroutine(said):
+            said.close()
+            raise BotError(f"{said.__qualname__}(…) cannot be said: it was called without await. Put await before it.")
         if not isinstance(said, _SAYABLE):
             raise BotError(
                 f"A {type(said).__name__} cannot be said. Say a str, a part such as MediaPart, or a MessageContent."

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import threading
 import typing
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
+import anyio
 import anyio.to_thread
+import structlog
 
 from linqbot.bot.context import Context, Sent
 from linqbot.bot.drafts import Content
 from linqbot.bot.filters import Filter, Fit
 from linqbot.errors import BotError
 from linqbot.events.event import Event
+from linqbot.frames import place_of_thread
+
+log = structlog.get_logger("linqbot.bot")
 
 E = TypeVar("E", bound=Event)
 Said: TypeAlias = "Content | Sequence[Content] | None"
@@ -31,6 +38,7 @@ class Route:
         event: The class of events it takes, subclasses included.
         late: True when it asked for old news: reconciled messages, and messages older than the bot's `max_age_s`.
         attempts, deadline_s: How often and how long it may run, where it says so itself.
+        at: `file:line` of its definition.
     """
 
     event: type[Event]
@@ -40,6 +48,7 @@ class Route:
     late: bool = False
     attempts: int | None = None
     deadline_s: float | None = None
+    at: str | None = None
 
     def fits(self, event: Event) -> Fit:
         """True or a regular expression's match when every filter holds."""
@@ -53,18 +62,38 @@ class Route:
         return found
 
 
-async def call(handler: Handler[Any], event: Event, ctx: Context) -> None:
+async def call(handler: Handler[Any], event: Event, ctx: Context, threads: anyio.CapacityLimiter) -> None:
     """Run a handler, in a thread when it is a plain `def`, and say what it returns."""
     if inspect.iscoroutinefunction(handler):
         said = await handler(event, ctx)
     else:
-        said = await anyio.to_thread.run_sync(handler, event, ctx, abandon_on_cancel=True)
+        said = await _in_thread(handler, event, ctx, threads)
         if inspect.isawaitable(said):
             said = await said
     if said is None or isinstance(said, Sent):  # `return await ctx.reply(…)` has said it already
         return
     for content in [said] if _is_one(said) else said:
         await ctx.reply(content)
+
+
+async def _in_thread(handler: Handler[Any], event: Event, ctx: Context, threads: anyio.CapacityLimiter) -> Any:
+    """Run a plain handler. One that is cancelled goes on in its thread, for nobody can stop it; its place is free."""
+    ident: list[int] = []
+
+    def run() -> Any:
+        ident.append(threading.get_ident())
+        try:
+            return handler(event, ctx)
+        finally:
+            ident.clear()
+
+    try:
+        return await anyio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=threads)
+    except asyncio.CancelledError:
+        if ident:
+            ctx.stuck_at = place_of_thread(ident[0])
+            log.warning("handler.stuck", event_id=event.event_id, handler=ctx.handler, at=ctx.stuck_at)
+        raise
 
 
 def _is_one(said: Any) -> bool:
@@ -92,6 +121,11 @@ def check(handler: Any, event: type[Event]) -> str:
     if not callable(handler):
         raise BotError(f"A handler must be a function of (event, ctx), not {type(handler).__name__}.")
     name = f"{getattr(handler, '__module__', '?')}:{getattr(handler, '__qualname__', type(handler).__name__)}"
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise BotError(
+            f"Handler {name} is a generator: it has a yield in it. Send each message with await ctx.reply(…), or return "
+            "a list of them."
+        )
     count = _positional(handler)
     if count != 2:
         raise BotError(

@@ -12,6 +12,8 @@ from linqbot.client.call import Call
 from linqbot.errors import BotError
 
 GRACE_S = 3600.0
+LAST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
+"""No time from here on, in Unix seconds: Python's dates end soon after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,11 @@ def due_at(at: datetime | None, after_s: float | None, timezone: str | None, now
         raise BotError("Give send_later either at= or after_s=.")
     if at is None:
         assert after_s is not None
-        if timezone is not None or after_s < 0:
-            raise BotError("after_s= is a number of seconds from now, not negative and without timezone=.")
+        if timezone is not None or not 0 <= after_s < LAST - now:
+            raise BotError(
+                f"after_s={after_s!r} is no number of seconds from now that ends before the year 9999, or timezone= was "
+                "given with it."
+            )
         return now + after_s
     if timezone is not None:
         if at.tzinfo is not None:
@@ -67,7 +72,23 @@ def due_at(at: datetime | None, after_s: float | None, timezone: str | None, now
             "at= has no time zone, so it could mean any of 24 hours. "
             'Give timezone="Europe/Paris", or a time with a zone: datetime.now(UTC) + timedelta(hours=1).'
         )
-    return at.timestamp()
+    try:
+        due = at.timestamp()
+    except (ValueError, OverflowError):
+        due = LAST
+    if not 0 <= due < LAST:
+        raise BotError(f"at= is in the year {at.year}. Give a time between 1970 and 9999.")
+    return due
+
+
+def check_grace(grace_s: float) -> None:
+    """Refuse what is no number of seconds.
+
+    Raises:
+        BotError: it is negative, or NaN. Infinity is allowed.
+    """
+    if not grace_s >= 0:
+        raise BotError(f"grace_s={grace_s!r} is no number of seconds. Give how late it may still be sent.")
 
 
 def shown(scheduled_id: str, due: float) -> Scheduled:

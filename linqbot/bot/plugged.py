@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from linqbot.bot.context import Context
+from linqbot.bot.guard import Guard
 from linqbot.bot.router import Middleware, Next, Router
-from linqbot.errors import BotError, LinqbotError, NoVerdict
+from linqbot.errors import BotError, LinqbotError
 from linqbot.events.event import Event
-from linqbot.plugins import Impl, Plugin, Plugins
+from linqbot.plugins import Impl, Plugin, Plugins, is_ctrl_c
 
 INBOUND = "inbound middleware"
 
@@ -37,70 +36,24 @@ def values(plugins: Plugins) -> dict[str, Callable[[Event, Context], Any]]:
 def inbound(plugins: Plugins) -> list[Middleware]:
     """The plugins' inbound middleware, the outermost first."""
     asked = plugins.ask("register_middleware", _callables)
-    return [partial(_guarded, plugins, impl.plugin, wrap) for impl, added in asked for wrap in added]
+    stopping: set[str] = set()
+    return [partial(_guarded, plugins, impl.plugin, stopping, wrap) for impl, added in asked for wrap in added]
 
 
-def _guarded(plugins: Plugins, plugin: Plugin, wrap: Middleware, handle: Next) -> Next:
+def _guarded(plugins: Plugins, plugin: Plugin, stopping: set[str], wrap: Middleware, handle: Next) -> Next:
+    def ended(_: Event, ctx: Context) -> None:
+        if plugin.name not in stopping:
+            stopping.add(plugin.name)
+            ctx.log.info("event.stopped", plugin=plugin.name)
+
     try:
-        return _Guarded(plugins, plugin, wrap, handle)
-    except Exception as error:  # noqa: BLE001 - the plugin's, whatever it is
+        # Linq's errors are not the plugin's: middleware may send, and what it sends may be refused.
+        return Guard(plugins, plugin, INBOUND, wrap, handle, passing=LinqbotError, ended=ended)
+    except BaseException as error:
+        if is_ctrl_c(error):
+            raise
         plugins.blame(plugin, INBOUND, error, tell_all=True)
         return handle
-
-
-@dataclass(slots=True)
-class _Passage:
-    """One event on its way through one middleware: what that did with it."""
-
-    went_on: bool = False
-    error: BaseException | None = None
-
-
-_passage: ContextVar[_Passage] = ContextVar("linqbot_passage")
-
-
-class _Guarded:
-    """A plugin's middleware, told apart from what it wraps: errors that pass through it are not its own."""
-
-    def __init__(self, plugins: Plugins, plugin: Plugin, wrap: Middleware, handle: Next) -> None:
-        self._plugins = plugins
-        self._plugin = plugin
-        self._handle = handle
-        self._wrapped = wrap(self._onward)
-
-    async def __call__(self, event: Any, ctx: Context) -> None:
-        if not self._plugin.is_on:
-            await self._handle(event, ctx)
-            return
-        passage = _Passage()
-        token = _passage.set(passage)
-        try:
-            with self._plugins.watch(self._plugin.name, INBOUND):
-                await self._wrapped(event, ctx)
-        except LinqbotError:
-            raise
-        except Exception as error:
-            if passage.error is not None:
-                raise  # the handler's error, or what the middleware made of it
-            why = self._plugins.gone_wrong(self._plugin, INBOUND, error)
-            if self._plugin.required:
-                raise NoVerdict(f"The required plugin {self._plugin.name} failed: {why}.") from error
-        else:
-            self._plugins.well(self._plugin)
-            return
-        finally:
-            _passage.reset(token)
-        if not passage.went_on:
-            await self._handle(event, ctx)
-
-    async def _onward(self, event: Any, ctx: Context) -> None:
-        passage = _passage.get()
-        passage.went_on = True
-        try:
-            await self._handle(event, ctx)
-        except BaseException as error:
-            passage.error = error
-            raise
 
 
 class Values(Mapping[str, Any]):

@@ -18,6 +18,7 @@ from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.message import MessageEdited, MessageReceived
 from linqbot.events.reaction import ReactionAdded
+from linqbot.frames import place_of_function
 from linqbot.types.message import ReactionType
 
 E = TypeVar("E", bound=Event)
@@ -62,7 +63,9 @@ class Router:
 
         def register(handler: Handler[E]) -> Handler[E]:
             name = check(handler, event)
-            self._entries.append(Route(event, filters, handler, name, late, attempts, deadline_s))
+            self._entries.append(
+                Route(event, filters, handler, name, late, attempts, deadline_s, place_of_function(handler))
+            )
             return handler
 
         return register

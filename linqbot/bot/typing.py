@@ -9,6 +9,7 @@ import asyncio
 
 import structlog
 
+from linqbot.bot.background import HINT_S, Background
 from linqbot.client.client import Client
 from linqbot.errors import LinqbotError
 
@@ -26,11 +27,15 @@ class TypingIndicator:
     Args:
         chat_id: None for an event of no chat: then nothing is ever shown.
         shown: False never shows them by themselves; `start` still does.
+        background: Runs what no turn waits for.
     """
 
-    def __init__(self, client: Client, chat_id: str | None, *, shown: bool = False) -> None:
+    def __init__(
+        self, client: Client, chat_id: str | None, *, shown: bool = False, background: Background | None = None
+    ) -> None:
         self._client = client
         self._chat_id = chat_id
+        self._background = background or Background()
         self._automatic = shown
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -41,7 +46,7 @@ class TypingIndicator:
         if self._automatic and self._chat_id is not None and self._timer is None and self._task is None:
             self._timer = asyncio.get_running_loop().call_later(DELAY_S, self._show)
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Show the dots now, and keep them alive."""
         if self._task is None and self._chat_id is not None:
             self._show()
@@ -55,28 +60,32 @@ class TypingIndicator:
         """The message is out; the dots come back if the work goes on."""
         self.arm()
 
-    async def stop(self) -> None:
-        """End the dots, telling Linq only if they still show."""
+    def stop(self) -> None:
+        """End the dots, asking Linq only if they still show. Nothing waits for its answer."""
         self._cancel()
         if self._is_shown:
             self._is_shown = False
-            await self._tell(shown=False)
+            self._background.start(self._end())
 
     def _show(self) -> None:
         self._timer = None
-        self._task = asyncio.get_running_loop().create_task(self._keep_alive())
+        self._task = self._background.start(self._keep_alive())
 
     async def _keep_alive(self) -> None:
         self._is_shown = True
-        while await self._tell(shown=True):  # noqa: ASYNC110 - nothing tells when the dots go out at Linq
+        while await self._ask(shown=True):  # noqa: ASYNC110 - nothing tells when the dots go out at Linq
             await asyncio.sleep(REFRESH_S)
 
-    async def _tell(self, *, shown: bool) -> bool:
+    async def _end(self) -> None:
+        await self._ask(shown=False)
+
+    async def _ask(self, *, shown: bool) -> bool:
         assert self._chat_id is not None
         typing = self._client.chats.typing
         try:
-            await (typing.start(self._chat_id) if shown else typing.stop(self._chat_id))
-        except LinqbotError as error:
+            async with asyncio.timeout(HINT_S):
+                await (typing.start(self._chat_id) if shown else typing.stop(self._chat_id))
+        except (LinqbotError, TimeoutError) as error:
             self._is_shown = False
             log.debug("typing.failed", chat_id=self._chat_id, error=type(error).__name__)
             return False

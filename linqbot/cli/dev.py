@@ -24,6 +24,7 @@ import watchfiles
 
 from linqbot.cli import http, logs, words
 from linqbot.cli.beside import json_option, started
+from linqbot.cli.exposed import allow_host_option, exposed, warn
 from linqbot.emulator.app import create_app
 from linqbot.emulator.emulator import Emulator
 from linqbot.errors import ConfigError
@@ -37,6 +38,7 @@ STOP_S = 5.0
 @click.argument("file", shell_complete=words.bot_files)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the phone page.")
 @click.option("--port", default=4010, show_default=True, type=click.IntRange(0, 65535), help="Port of the phone page.")
+@allow_host_option
 @click.option("--reload/--no-reload", default=True, show_default=True, help="Start the bot anew when a file is saved.")
 @click.option(
     "--public-url",
@@ -46,7 +48,15 @@ STOP_S = 5.0
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, *, file: str, host: str, port: int, reload: bool, public_url: str | None, as_json: bool
+    ctx: click.Context,
+    *,
+    file: str,
+    host: str,
+    port: int,
+    names: tuple[str, ...],
+    reload: bool,
+    public_url: str | None,
+    as_json: bool,
 ) -> None:
     """Try the bot in FILE on an emulated phone in the browser. No account, no token, no tunnel.
 
@@ -66,14 +76,15 @@ def command(
     with http.listen(host, port) as page, http.listen("127.0.0.1", 0) as reserved:
         bot_port = reserved.getsockname()[1]
         reserved.close()
-        address = f"http://{host}:{page.getsockname()[1]}"
+        open_at = exposed(page, host, names)
+        warn(open_at, "the phone page and the control API", as_json=as_json)
         with tempfile.TemporaryDirectory(prefix="linqbot-dev-") as folder:
             asyncio.run(
                 _dev(
-                    _Bot(file, address, bot_port, Path(folder), as_json=as_json),
+                    _Bot(file, open_at.here, bot_port, Path(folder), as_json=as_json),
                     path.resolve().parent,
                     page,
-                    host,
+                    [host, *names],
                     reload=reload,
                 )
             )
@@ -149,11 +160,11 @@ class _Bot:
         return False
 
 
-async def _dev(bot: _Bot, watched: Path, page: socket.socket, host: str, *, reload: bool) -> None:
+async def _dev(bot: _Bot, watched: Path, page: socket.socket, hosts: list[str], *, reload: bool) -> None:
     emulator = Emulator(public_url=bot.emulator)
     events = [name for name in EVENT_TYPES if not name.startswith("webhook_subscription.")]
     bot.webhook_secret = emulator.subscribe(f"{bot.url}/webhooks/linq?version=2026-02-03", events).secret
-    serving = http.server(create_app(emulator, allowed_hosts=[host]), graceful_s=1, before_exit=emulator.end_streams)
+    serving = http.server(create_app(emulator, allowed_hosts=hosts), graceful_s=1, before_exit=emulator.end_streams)
     server = asyncio.create_task(serving.serve(sockets=[page]))
     try:
         await bot.start()

@@ -1,4 +1,4 @@
-"""Runs handlers on what was received before, in this process, behind a fence: calls are told, none is made."""
+"""Runs handlers on what was received before, in this process, behind a fence: calls are listed, and none is made."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class DryRun:
     """Plays deliveries through a bot, at the time they came.
 
     Args:
-        reads: Let what only asks Linq through.
+        reads: Let through what only asks Linq, and fetches of media.
         plugins: What stands around the bot: middleware, routers, gates.
     """
 
@@ -65,7 +65,7 @@ class DryRun:
         self._clock.advance(delivery.received_at - self._clock.now())
         played = Played(delivery)
         fence = Fence(played, reads=self._reads)
-        client = self._client.wrapped(fence.wrap).wrapped(self._outbound.wrap)
+        client = fence.around(self._client).wrapped(self._outbound.wrap)
         try:
             if (due := due_send(delivery)) is not None:
                 for call in due.calls:
@@ -96,22 +96,32 @@ class Fence:
         self._played = played
         self._reads = reads
 
-    def wrap(self, run: Run) -> Run:
+    def around(self, client: Client) -> Client:
+        """Return the client behind this fence."""
+        return client.wrapped(self._wrap, before_fetch=lambda: self._read("fetch"))
+
+    def _wrap(self, run: Run) -> Run:
         async def fenced(call: Call) -> Answer:
             if call.safety == "hint":
                 return Answer(204)
             if call.safety == "read":
-                # An upload is safe to repeat, and so counts as a read elsewhere; here it would leave a file behind.
-                if self._reads and call.noun != "attachments":
-                    return await run(call)
-                raise LinqApiError("A dry run does not ask Linq. Let it ask with --reads.", call=call.name)
+                self._read(call.name)
+                return await run(call)
             self._played.calls.append(call)
             return Answer(202, _stand_in(call, len(self._played.calls)))
 
         return fenced
 
+    def _read(self, name: str) -> None:
+        """Refuse to ask, unless reads are allowed; an upload always."""
+        # An upload is safe to repeat, and so counts as a read elsewhere; here it would leave a file behind.
+        if name == "attachments.create":
+            raise LinqApiError("A dry run uploads nothing. Try the handler with: linqbot dev", call=name)
+        if not self._reads:
+            raise LinqApiError("A dry run does not ask Linq and fetches nothing. Allow it with --reads.", call=name)
+
     def schedule(self, chat_id: str, calls: Sequence[Call], *, due: float, grace_s: float, key: str | None) -> str:
-        """Tell what would be sent later."""
+        """Note what would be sent later."""
         self._played.later.extend(calls)
         return f"dry-run-{len(self._played.later)}"
 

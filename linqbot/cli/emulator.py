@@ -10,6 +10,7 @@ import click
 
 from linqbot.cli import http, logs
 from linqbot.cli.beside import json_option, started
+from linqbot.cli.exposed import allow_host_option, exposed, warn
 from linqbot.emulator.app import create_app
 from linqbot.emulator.emulator import Emulator
 from linqbot.errors import ConfigError
@@ -18,6 +19,7 @@ from linqbot.errors import ConfigError
 @click.command("emulator")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=4010, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
+@allow_host_option
 @click.option("--api-key", envvar="LINQ_API_V3_API_KEY", help="The only bearer token accepted; any, without this.")
 @click.option(
     "--state",
@@ -25,11 +27,15 @@ from linqbot.errors import ConfigError
     help="Load the state from this JSON file and write it back on exit.",
 )
 @json_option
-def command(*, host: str, port: int, api_key: str | None, state: Path | None, as_json: bool) -> None:
+def command(
+    *, host: str, port: int, names: tuple[str, ...], api_key: str | None, state: Path | None, as_json: bool
+) -> None:
     """Run the emulator: Linq's API at /v3 and /api/partner/v3, a phone at /, the control API at /emulator."""
     logs.configure("warning", "auto")
     with http.listen(host, port) as bound:
-        address = f"http://{host}:{bound.getsockname()[1]}"
+        open_at = exposed(bound, host, names)
+        # A name that was given is how a bot on another machine reaches it, also for files.
+        address = open_at.elsewhere[0] if names and open_at.is_open else open_at.here
         emulator = Emulator(api_key=api_key, public_url=address)
         if state is not None and state.exists():
             emulator.load_state(_read(state))
@@ -37,7 +43,12 @@ def command(*, host: str, port: int, api_key: str | None, state: Path | None, as
             started({"phone": address, "api": f"{address}/api/partner", "control": f"{address}/emulator"})
         else:
             click.echo(f"Linq emulator on {address}")
-        app = create_app(emulator, allowed_hosts=[host])
+        warn(
+            open_at,
+            "the phone page and the control API" if api_key else "the phone page, the control API and Linq's API",
+            as_json=as_json,
+        )
+        app = create_app(emulator, allowed_hosts=[host, *names])
         http.run(app, bound, before_exit=emulator.end_streams)
         if state is not None:
             _write(state, emulator.save_state())

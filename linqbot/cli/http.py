@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from linqbot.cli import systemd
 from linqbot.cli.connection import Connection, Connections
 from linqbot.errors import ConfigError, LinqbotError
+from linqbot.server import event_loop
 
 MAX_CONNECTIONS: Final = 2048
 """Open at once; fewer where this process may not open twice as many files."""
@@ -27,18 +28,25 @@ KEEP_ALIVE_S: Final = 65
 YOUNG_OBJECTS: Final = 4000
 """How many more objects there may be before those are looked at for cycles. Python's own number is 700."""
 
+STOP_SLACK_S: Final = 30.0
+"""Seconds beyond the time to drain until a process that was asked to stop is ended: plugins and disks may be slow."""
+
 
 class Server(uvicorn.Server):
     """A server that a first signal asks to stop and a second one stops at once.
 
     Args:
         before_exit: Called on the first signal, to end answers that would never end by themselves.
+        stop_s: Seconds from the first signal to the end of the process, whatever still runs in it.
     """
 
-    def __init__(self, config: uvicorn.Config, before_exit: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, before_exit: Callable[[], object] | None = None, *, stop_s: float = STOP_SLACK_S
+    ) -> None:
         super().__init__(config)
         self.server_state: Connections = Connections(most_connections())
         self._before_exit = before_exit
+        self._stop_s = stop_s
         self._alive: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -51,6 +59,8 @@ class Server(uvicorn.Server):
         if self.should_exit:
             # Everything accepted is on disk: nothing is lost by not saying goodbye.
             os._exit(128 + sig)
+        # A handler that blocks the event loop must not keep the process from ending.
+        event_loop.end_within(self._stop_s, code=1)
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -106,17 +116,19 @@ def server(
     trusted_proxies: Sequence[str] = (),
     graceful_s: float = 5,
     before_exit: Callable[[], object] | None = None,
+    stop_s: float = STOP_SLACK_S,
 ) -> Server:
     """A server for `app`, not yet running.
 
     Args:
         trusted_proxies: Whose X-Forwarded-* headers count; nobody's by default.
         graceful_s: How long open requests may take to end once it is asked to stop.
+        stop_s: See `Server`.
     """
     config = uvicorn.Config(
         app,
         http=Connection,
-        loop="uvloop" if os.name != "nt" else "asyncio",
+        loop="none",
         ws="none",
         lifespan="on",
         log_config=None,
@@ -127,7 +139,7 @@ def server(
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(graceful_s)),
     )
-    return Server(config, before_exit)
+    return Server(config, before_exit, stop_s=stop_s)
 
 
 def run(
@@ -136,19 +148,23 @@ def run(
     *,
     trusted_proxies: Sequence[str] = (),
     before_exit: Callable[[], object] | None = None,
+    drain_s: float = 0.0,
 ) -> None:
     """Serve `app` on a bound socket until a signal ends it.
+
+    Args:
+        drain_s: How long the app may take to end once it is asked to stop.
 
     Raises:
         LinqbotError: what its start-up failed with.
         SystemExit: it failed with something else, which has been logged.
     """
     starting = _Starting(app)
-    serving = server(starting, trusted_proxies=trusted_proxies, before_exit=before_exit)
+    serving = server(starting, trusted_proxies=trusted_proxies, before_exit=before_exit, stop_s=drain_s + STOP_SLACK_S)
     outlive_signals()
     quieten_collector()
     try:
-        serving.run(sockets=[bound])
+        event_loop.run(serving.serve(sockets=[bound]))
     except SystemExit:
         # uvicorn ends the process when a start-up fails; ours has a sentence to say first.
         if starting.error is None:

@@ -260,7 +260,7 @@ def retry(
 @click.option("--chat", help="Only what people did in this chat.")
 @type_option
 @period_option("Accepted")
-@click.option("--reads", is_flag=True, help="Let handlers ask Linq; without it they may not.")
+@click.option("--reads", is_flag=True, help="Let handlers ask Linq and fetch media; without it they may not.")
 @click.option("--live", is_flag=True, help="Let the server handle it once more and really send, under new keys.")
 @yes_option
 @storage_option

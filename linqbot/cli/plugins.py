@@ -31,7 +31,9 @@ from linqbot.settings import Settings, from_env, openers
 from linqbot.storage.memory import MemoryStorage
 from linqbot.testing import samples
 
-reads_option = click.option("--reads", is_flag=True, help="Let handlers and plugins ask Linq; nothing is sent.")
+reads_option = click.option(
+    "--reads", is_flag=True, help="Let handlers and plugins ask Linq and fetch media; nothing is sent."
+)
 timeout_option = click.option(
     "--timeout", "timeout_s", default=60.0, show_default=True, help="Seconds one run of the event may take."
 )

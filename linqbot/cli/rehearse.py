@@ -94,7 +94,7 @@ async def rehearse(
         BotError, ConfigError: as `create_app`.
     """
     played = Played(delivery)
-    fenced = client.wrapped(Fence(played, reads=reads).wrap).wrapped(seen)
+    fenced = Fence(played, reads=reads).around(client).wrapped(seen)
     clock = MovableClock(delivery.received_at)
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     app = create_app(

@@ -20,9 +20,9 @@ from linqbot.clock import Clock
 from linqbot.errors import ConfigError, LinqApiError, LinqbotError
 from linqbot.server.secret_file import SecretFile
 from linqbot.types.webhook import WebhookSubscription
-from linqbot.worker.catchup import RETRIES_END_S
+from linqbot.worker.missed import LINQ_RETRIES_S
 
-OVERLAP_S: Final = RETRIES_END_S
+OVERLAP_S: Final = LINQ_RETRIES_S
 """How long both deliver, unless told otherwise: as long as Linq may be retrying what the first one had to say."""
 
 LEARN_S: Final = 15.0

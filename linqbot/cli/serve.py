@@ -7,6 +7,7 @@ import click
 from linqbot.cli import http, logs, systemd, words
 from linqbot.cli.beside import json_option, started
 from linqbot.cli.load import load_bot
+from linqbot.server import loop_watch
 from linqbot.settings import LINQS_OWN, Settings, from_env, variable
 
 
@@ -42,4 +43,4 @@ def command(*, file: str, host: str | None, port: int | None, as_json: bool) -> 
             started({"bot": file, "webhook": webhook})
         else:
             click.echo(f"linqbot serves {file} on {webhook}", err=True)
-        http.run(app, bound, trusted_proxies=settings.trusted_proxies)
+        http.run(loop_watch.watched(app), bound, trusted_proxies=settings.trusted_proxies, drain_s=settings.drain_s)

@@ -31,6 +31,7 @@ class Call:
         body: The JSON object to send; None sends no body.
         query: Pairs, because Linq repeats the key for lists.
         key_in: Every place the idempotency key goes; empty when Linq takes none for this call.
+        label: The name that its author gave the call within a turn; it is not sent. See `Client.named`.
     """
 
     noun: str
@@ -42,6 +43,7 @@ class Call:
     query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     key_in: tuple[KeyPlace, ...] = ()
+    label: str | None = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -89,7 +91,7 @@ class Call:
         return cls(**values)
 
 
-_FIELDS = tuple(each.name for each in fields(Call))
+_FIELDS = tuple(each.name for each in fields(Call) if each.compare)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ no method yet: `client.run(prepare("noun.verb"))`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -21,7 +22,7 @@ from linqbot.client.transport import Transport
 from linqbot.client.v2 import V2
 from linqbot.client.v2 import credentials as v2_credentials
 from linqbot.clock import Clock, SystemClock
-from linqbot.errors import ConfigError
+from linqbot.errors import BotError, ConfigError
 from linqbot.types.message import MediaPart
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from linqbot.client.webhook_subscriptions import Subscriptions
 
 BASE_URL: Final = "https://api.linqapp.com/api/partner"
+_LONGEST_KEY: Final = 128
 
 
 class Client:
@@ -59,7 +61,7 @@ class Client:
         ConfigError: the key is empty or broken over lines, or the base URL is not a plain http(s) address.
     """
 
-    __slots__ = ("_budgets", "_owns_transport", "_run", "_transport")
+    __slots__ = ("_before_fetch", "_budgets", "_owns_transport", "_run", "_transport")
 
     def __init__(
         self,
@@ -92,6 +94,7 @@ class Client:
             http=transport,
         )
         self._run: Run = self._transport.run
+        self._before_fetch: tuple[Callable[[], object], ...] = ()
         self._owns_transport = True
 
     @property
@@ -226,12 +229,14 @@ class Client:
             FetchRefused: its address is not one to go to, or it is larger than `max_bytes`.
             FetchFailed: it could not be had.
         """
+        self._admit_fetch()
         return await self._transport.fetcher.fetch(media, max_bytes=max_bytes, timeout_s=timeout_s)
 
     async def fetch_to(
         self, media: MediaPart | str, path: Path | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 300.0
     ) -> Saved:
         """Write the file of a received message to `path`; it appears there whole or not at all. See `fetch`."""
+        self._admit_fetch()
         return await self._transport.fetcher.fetch_to(media, path, max_bytes=max_bytes, timeout_s=timeout_s)
 
     async def run(self, call: Call) -> Answer:
@@ -242,18 +247,44 @@ class Client:
         """
         return await self._run(call)
 
-    def wrapped(self, wrap: Callable[[Run], Run]) -> Client:
+    def wrapped(self, wrap: Callable[[Run], Run], *, before_fetch: Callable[[], object] | None = None) -> Client:
         """The same client over the same connections, with `wrap` around every call; cheap enough to make per turn.
 
         `wrap` gets the present `run` and gives back its own. Called on a wrapped client, the newest wrapping is the
         outermost. Closing the result closes nothing.
+
+        Args:
+            before_fetch: Called before every `fetch` and `fetch_to`, which are no calls of the API; to refuse the
+                fetch, let it raise.
         """
         client = object.__new__(Client)
         client._transport = self._transport
         client._budgets = self._budgets
         client._run = wrap(self._run)
+        client._before_fetch = self._before_fetch if before_fetch is None else (before_fetch, *self._before_fetch)
         client._owns_transport = False
         return client
+
+    def named(self, key: str) -> Client:
+        """Return the same client for calls that are known in their turn by a name, and not by their number.
+
+        A handler that runs again after a failure meets its earlier calls by number and content. Give names where both
+        may differ from run to run: tasks that run side by side and word their messages anew each time.
+
+        Args:
+            key: Unique in its turn, at most 128 characters. Several calls under one key are numbered in their order.
+        Raises:
+            BotError: the key is empty or too long.
+        Example:
+            `await ctx.client.named("weather").chats.messages.send(chat_id, message=…)`
+        """
+        if not 0 < len(key) <= _LONGEST_KEY:
+            raise BotError(f"A key of {len(key)} characters cannot name a call. Give 1 to {_LONGEST_KEY}.")
+        return self.wrapped(lambda run: lambda call: run(replace(call, label=key)))
+
+    def _admit_fetch(self) -> None:
+        for admit in self._before_fetch:
+            admit()
 
     async def aclose(self) -> None:
         """Close the connections."""

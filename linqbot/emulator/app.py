@@ -1,13 +1,15 @@
 """The emulator over HTTP: the API, the control API, files, and the page.
 
-Bound to this machine by its caller; guarded here against pages of other sites that try to reach it through the
-browser: by Host, so that no name may be pointed at us, and by Origin, so that no form of theirs acts as the person.
+The caller binds it, usually to this machine alone. The checks here keep out pages of other sites that try to reach it
+through the browser: by Host, so that no foreign name can be pointed at it (DNS rebinding), and by Origin, so that no
+form of another site acts as the person.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,24 +26,31 @@ from linqbot.emulator import attachments, contact_cards, control
 from linqbot.emulator.answers import ApiError, not_found
 from linqbot.emulator.api import Api, ApiV2, read_body, respond
 from linqbot.emulator.emulator import Emulator
+from linqbot.rules import CONTENT_TYPES
 
 PAGE = Path(__file__).parent / "page"
 MAX_UPLOAD_BYTES = 100 * 2**20
 
 PAGE_POLICY = (
-    "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob: data:; style-src 'self'; "
+    "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; style-src 'self'; "
     "script-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 FILE_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
 
+# A person may name any type. An SVG can run only when it is opened by itself, and FILE_POLICY sandboxes that.
+_BEYOND_LINQS = {"image/avif", "image/apng", "video/webm", "video/ogg", "audio/ogg", "audio/webm", "audio/wav"}
+_SHOWN = CONTENT_TYPES - {"text/html", "text/xml"} | _BEYOND_LINQS
+
 _LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+_REFUSAL = "The emulator answers pages of its own origin only. To open it under a further name, start it with --allow-host NAME"
 
 
 def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Starlette:
     """Serve `emulator`.
 
     Args:
-        allowed_hosts: Names it is reached by, besides 127.0.0.1, localhost, ::1 and that of its `public_url`.
+        allowed_hosts: Names under which it may be opened, in addition to 127.0.0.1, localhost, ::1, the host of its
+            `public_url`, and the IP address at which a connection arrives.
     """
 
     @contextlib.asynccontextmanager
@@ -63,13 +72,15 @@ def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Star
             Mount("/page", page.app),
             page,
         ],
-        middleware=[Middleware(_OnlyFromHere, emulator=emulator, allowed_hosts=frozenset(allowed_hosts))],
+        middleware=[
+            Middleware(_OnlyFromHere, emulator=emulator, allowed_hosts=frozenset(map(str.lower, allowed_hosts)))
+        ],
         lifespan=running,
     )
 
 
 class _OnlyFromHere:
-    """Refuses other Hosts, and writes to the control API that a page of another origin sends."""
+    """Refuses foreign Hosts, and writes to the control API that a page of another origin sends."""
 
     def __init__(self, app: ASGIApp, *, emulator: Emulator, allowed_hosts: frozenset[str]) -> None:
         self._app = app
@@ -78,19 +89,26 @@ class _OnlyFromHere:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._fits(scope, Headers(scope=scope)):
-            refusal = ApiError(403, 2005, "The emulator answers pages of its own origin only").answer()
-            await respond(refusal)(scope, receive, send)
+            await respond(ApiError(403, 2005, _REFUSAL).answer())(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
     def _fits(self, scope: Scope, headers: Headers) -> bool:
         host = headers.get("host", "")
-        if _hostname(host) not in self._allowed | {urlsplit(self._emulator.public_url).hostname}:
+        if not self._is_known(_hostname(host), scope):
             return False
         if scope["method"] in {"GET", "HEAD"} or not scope["path"].startswith("/emulator"):
             return True
         origin = headers.get("origin")
         return origin is None or origin in {f"http://{host}", f"https://{host}"}
+
+    def _is_known(self, name: str | None, scope: Scope) -> bool:
+        if name in self._allowed or name == urlsplit(self._emulator.public_url).hostname:
+            return True
+        # The address at which this connection arrived is one of this machine, whatever the port is bound to. An
+        # address cannot be pointed elsewhere, as a name can.
+        arrived = _address((scope.get("server") or ("",))[0])
+        return arrived is not None and arrived == _address(name or "")
 
 
 def _hostname(host: str) -> str | None:
@@ -98,6 +116,15 @@ def _hostname(host: str) -> str | None:
         return urlsplit(f"//{host}").hostname
     except ValueError:
         return None
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    """Return an IP address, an IPv4 one also when it is written as IPv6; None for a name."""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 class _Guarded:
@@ -146,7 +173,7 @@ def _downloads(emulator: Emulator) -> ASGIApp:
         if attachment is None or attachment.content is None or scope["method"] not in {"GET", "HEAD"}:
             answer = respond(not_found("attachment").answer())
         else:
-            answer = Response(attachment.content, headers={"content-type": _safe(attachment.content_type)})
+            answer = Response(attachment.content, headers={"content-type": _served_type(attachment.content_type)})
         await answer(scope, receive, send)
 
     return get
@@ -162,8 +189,7 @@ def _vcards(emulator: Emulator) -> Callable[[Request], Awaitable[Response]]:
     return get
 
 
-def _safe(content_type: str) -> str:
-    """A person may name any type; what is no header value, or would run, is only bytes."""
-    runs = {"text/html", "application/xhtml+xml", "text/xml", "application/xml"}
-    fits = content_type.isascii() and content_type.isprintable() and content_type.lower() not in runs
-    return content_type if fits else "application/octet-stream"
+def _served_type(content_type: str) -> str:
+    """Return the type under which a file is served: its own if a browser only shows that type, without parameters."""
+    essence = content_type.partition(";")[0].strip().lower()
+    return essence if essence in _SHOWN else "application/octet-stream"

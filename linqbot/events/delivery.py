@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from pydantic_core import from_json
@@ -46,6 +47,18 @@ class Delivery:
     message_key: str | None = None
     carrier: str | None = None
     decoded: Any = field(default=None, compare=False, repr=False)
+
+    @property
+    def sent_at(self) -> float:
+        """When what it tells of was sent, in Unix seconds; when it was received if its body does not say."""
+        decoded = decode(self.body) if self.decoded is None else self.decoded
+        body = decoded if isinstance(decoded, dict) else {}
+        data = body.get("data")
+        at = data.get("sent_at") if isinstance(data, dict) else None
+        try:
+            return datetime.fromisoformat(str(at or body.get("created_at"))).timestamp()
+        except (ValueError, OverflowError):
+            return self.received_at
 
     @property
     def is_off_the_record(self) -> bool:

@@ -30,10 +30,12 @@ from linqbot.server.secret_file import KnownSecrets, SecretFile
 from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.backend import Storage
 from linqbot.worker.catchup import catch_up
+from linqbot.worker.failure import Patience
+from linqbot.worker.gaps import Gaps
 from linqbot.worker.lanes import Worker
 from linqbot.worker.outbound import Outbound
 from linqbot.worker.pace import Pace
-from linqbot.worker.turn import Patience, Turns
+from linqbot.worker.turn import Turns
 
 log = structlog.get_logger("linqbot.server")
 
@@ -56,6 +58,8 @@ def create_app(
     max_body_bytes: int = 1 << 20,
     drain_s: float = 20.0,
     log_tracebacks: bool = False,
+    order_wait_s: float = 10.0,
+    answer_missed_s: float = 3600.0,
     plugins: Plugins | None = None,
 ) -> Starlette:
     """An ASGI app that receives Linq's webhooks and runs `bot` on them.
@@ -70,6 +74,9 @@ def create_app(
         allow_legacy_signatures: Accept the older `X-Webhook-*` headers when the new ones are absent.
         drain_s: How long running handlers may take to end when the app stops.
         log_tracebacks: Log what failing handlers raised in full. Tracebacks quote messages: for your own terminal.
+        order_wait_s: Longest wait of a chat's first message after a gap, while Linq is asked for what is missing before
+            it. 0 asks nothing: the order is that of acceptance then.
+        answer_missed_s: Age up to which messages that Linq gave up on are answered like others.
         plugins: For this app alone; None is what the bot itself names or brings. `linqbot.settings` also loads what
             else is installed.
     Raises:
@@ -83,9 +90,10 @@ def create_app(
     outbound = Outbound(plugins)
     told = client.wrapped(outbound.observed)
     here = Running(bot, told.wrapped(outbound.wrap), storage, clock)
-    dispatcher = Dispatcher(bot, clock, deadline_s=patience.deadline_s, plugins=plugins)
+    dispatcher = Dispatcher(bot, clock, deadline_s=patience.deadline_s, threads=concurrency, plugins=plugins)
     turns = Turns(dispatcher, told, storage, clock, Pace(clock), patience, log_tracebacks, outbound)
-    worker = Worker(turns, storage, clock, concurrency=concurrency)
+    gaps = Gaps(told, storage, clock, wait_s=order_wait_s, answer_for_s=answer_missed_s)
+    worker = Worker(turns, storage, clock, concurrency=concurrency, gaps=gaps)
     webhook = WebhookEndpoint(
         storage,
         known,
@@ -93,6 +101,7 @@ def create_app(
         allow_legacy=allow_legacy_signatures,
         max_body_bytes=max_body_bytes,
         plugins=plugins,
+        on_refused=gaps.note_refused,
     )
     plugin_routes = plugged.routes(plugins, here)
     checks = plugged.Checks(plugins, here)
@@ -102,7 +111,9 @@ def create_app(
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with client, storage:
             await plugged.start(plugins, here)
-            history = asyncio.create_task(catch_up(told, storage, clock))
+            if (heard_at := await storage.last_activity()) is not None:
+                gaps.note_downtime(heard_at)
+            history = asyncio.create_task(catch_up(told, storage, clock, gaps))
             worker.start()
             webhook.is_open = True
             log.info("bot.started", waiting=await storage.depth())
@@ -113,6 +124,7 @@ def create_app(
                 await readiness.stop()
                 history.cancel()
                 await worker.stop(drain_s)
+                await dispatcher.aclose()
                 await plugged.stop(plugins)
                 log.info("bot.stopped", waiting=await storage.depth())
 
@@ -132,7 +144,8 @@ def create_app(
         if reason is not None:
             how["reason"] = reason
         if report := plugins.report():
-            how |= {"plugins": report, "checks": found}
+            failing = [plugin.name for plugin in plugins.every if plugin.status == "failing"]
+            how |= {"plugins": report, "checks": found, "failing": failing}
         return JSONResponse(how, 503 if reason else 200)
 
     routes = [*(Route(path, webhook) for path in WEBHOOK_PATHS), Route("/livez", livez), Route("/readyz", readyz)]

@@ -10,7 +10,7 @@ import asyncio
 import time
 import types
 import zlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, TypeVar
 
@@ -44,6 +44,7 @@ class WebhookEndpoint:
         max_body_bytes: Counted while reading, so that no header can lie about it.
         body_timeout_s: Longest a body may take to arrive, from the end of its head.
         plugins: Told of what comes.
+        on_refused: Called with the lane of a genuine delivery that was refused and will come again.
         max_held_bytes: Of all bodies together that are not whole yet: slow senders must not fill the memory.
 
     Attributes:
@@ -63,6 +64,7 @@ class WebhookEndpoint:
         body_timeout_s: float = 10.0,
         max_held_bytes: int = 64 << 20,
         plugins: Plugins | None = None,
+        on_refused: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._inbox = inbox
         self._secrets = secrets
@@ -74,6 +76,7 @@ class WebhookEndpoint:
         self._max_held_bytes = max_held_bytes
         self._held_bytes = 0
         self._plugins = plugins or Plugins()
+        self._on_refused = on_refused
         self._was_told = False
         self._bounded = BoundedLog(log)
         self.is_open = False
@@ -198,6 +201,7 @@ class WebhookEndpoint:
             self._bounded.error("delivery.refused", kind=type(error).__name__, delivery=delivery.id, error=str(error))
             if not isinstance(error, LaneFull):
                 self.refusal = str(error)
+            self._on_refused(delivery.lane)
             await self._refuse("busy" if isinstance(error, StorageBusy) else "unavailable", send)
             return
         self.refusal = None
@@ -217,6 +221,7 @@ class WebhookEndpoint:
         if is_known:
             await _answer(send, 200, [])
             return
+        self._on_refused(delivery.lane)
         self._bounded.warning("delivery.out_of_time", delivery=delivery.id, age_s=round(error.age_s), reason=str(error))
         await self._refuse("out_of_time", send)
 

@@ -124,7 +124,11 @@ class DeadLetter:
 
 
 class Inbox(Protocol):
-    """Deliveries and their lanes."""
+    """Deliveries and their lanes.
+
+    A lease that was never finished when the storage closes counts as a crash, as one that a dead process left does: a
+    worker that stops ends its turns first. What `take` has not handed out yet counts as nothing.
+    """
 
     async def put(self, delivery: Delivery) -> bool:
         """Store a delivery durably.
@@ -180,6 +184,30 @@ class Inbox(Protocol):
             LeaseLost: the claim is not ours any more; nothing was written. A lease that has run out is still good
                 while nobody else took the lane.
             StorageUnavailable: nothing was written, and the lease is still held: `finish` again, or let it run out.
+        """
+        ...
+
+    async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
+        """Store deliveries of a lane that were missed, and sort what waits in it by the time at which it was sent.
+
+        Only what no turn has begun with is sorted, and stays behind the rest. Backlog limits do not apply.
+
+        Args:
+            missed: Of this lane. Those whose id or message_key was stored before are left out.
+            lease: Held on the lane's head, with which no turn has begun yet; given back in the same commit, uncounted.
+        Returns:
+            How many were new.
+        Raises:
+            LeaseLost: the lease is over; nothing was written.
+            StorageUnavailable: nothing was written, and the lease is still held.
+        """
+        ...
+
+    async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
+        """Return those of the ids and message_keys that are known; True for what has left the inbox.
+
+        Raises:
+            StorageUnavailable: it cannot be said now.
         """
         ...
 

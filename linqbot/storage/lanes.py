@@ -74,6 +74,11 @@ class Lanes:
         known = self._lanes.get(lane)
         return len(known.queue) if known else 0
 
+    def waiting(self, lane: str) -> list[int]:
+        """The sequence numbers of a lane, in order, its head included."""
+        known = self._lanes.get(lane)
+        return list(known.queue) if known else []
+
     def add(self, name: str, seq: int, *, not_before: float = 0.0, company: int = 0) -> None:
         """Append a delivery to its lane. `seq` is greater than every other of the lane; only a head is a suspect."""
         self.depth += 1

@@ -36,6 +36,8 @@ class Effect:
         message_id, chat_id: Of the message it made, if it made one.
         first_at: Unix seconds of the first attempt.
         delivery: The furthest a receipt has told of; see `settle_receipt`.
+        digest: A digest of what the call says, to know the call by in a further run of its turn once `call` has lost
+            its texts. None while `call` is whole, and once the turn is acked.
     """
 
     turn: str
@@ -50,6 +52,7 @@ class Effect:
     message_id: str | None = None
     chat_id: str | None = None
     delivery: DeliveryStatus | None = None
+    digest: str | None = None
 
 
 def after_receipt(effect: Effect, message_id: str | None, status: DeliveryStatus) -> Effect:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from linqbot.events.delivery import Delivery
@@ -36,6 +37,12 @@ class Recent:
 
     def get(self, seq: int) -> Row | None:
         return self._rows.get(seq)
+
+    def renumber(self, numbers: Mapping[int, int]) -> None:
+        """Give rows other sequence numbers, the old ones being the keys."""
+        rows = {seq: row for seq in numbers if (row := self._rows.pop(seq, None))}
+        for seq, row in rows.items():
+            self._rows[numbers[seq]] = row
 
     def drop(self, seq: int) -> None:
         if row := self._rows.pop(seq, None):

@@ -34,6 +34,7 @@ from linqbot.storage.sqlite_ops import (
     FinishOp,
     FireOp,
     LookOp,
+    OrderOp,
     PutOp,
     ReceiptOp,
     ReleaseOp,
@@ -43,6 +44,7 @@ from linqbot.storage.sqlite_ops import (
     is_news,
 )
 from linqbot.storage.sqlite_place import Place
+from linqbot.storage.sqlite_sql import among
 from linqbot.storage.sqlite_writer import Writer
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
@@ -118,7 +120,7 @@ class SQLiteStorage:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Write what is queued, give claims back without counting a crash, and let go of the file."""
+        """Write what is queued, and let go of the file. A lease that was never finished counts as a crash from now on."""
         # Goes on even if we are cancelled here: a file left half closed would look like a crash.
         await asyncio.shield(self._close())
 
@@ -187,6 +189,16 @@ class SQLiteStorage:
         # Beside the server memory is old news, and counting 100,000 rows takes milliseconds.
         (depth,) = await self._read(lambda db: db.execute("SELECT count(*) FROM delivery").fetchone())
         return int(depth)
+
+    async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
+        """Store what was missed of a lane, and sort what waits in it; see `Inbox.put_in_order`."""
+        count: int = await self._commits.submit(OrderOp(lane, missed, lease))
+        return count
+
+    async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
+        """Return which keys are known; see `Inbox.seen`."""
+        sql = "SELECT id, at IS NOT NULL FROM seen WHERE id IN (*)"
+        return {key: bool(left) for key, left in await self._read(lambda db: among(db, sql, keys))}
 
     async def has_seen(self, delivery_id: str) -> bool:
         """Whether it was stored before; see `Inbox.has_seen`."""

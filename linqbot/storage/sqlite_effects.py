@@ -11,14 +11,14 @@ from linqbot.storage.slim import is_repeatable, without_texts
 from linqbot.storage.sqlite_ops import ReceiptOp
 from linqbot.storage.sqlite_sql import among, insert
 
-COLUMNS = "turn, run, slot, key, safety, call, status, first_at, answer, message_id, chat_id, delivery"
+COLUMNS = "turn, run, slot, key, safety, call, status, first_at, answer, message_id, chat_id, delivery, digest"
 """The columns of an Effect, in the order of its fields."""
 
 _INTO = f"effect ({COLUMNS}, texts)"
 # What a receipt has told stays, whatever outcome comes after it: see `outbox.after_outcome`, which this says in SQL.
 _REPLACE = """ON CONFLICT (turn, run, slot) DO UPDATE SET
     call = excluded.call, status = excluded.status, answer = excluded.answer, chat_id = excluded.chat_id,
-    texts = excluded.texts,
+    digest = excluded.digest, texts = excluded.texts,
     message_id = CASE WHEN delivery IS NULL THEN excluded.message_id ELSE coalesce(excluded.message_id, message_id) END
     WHERE delivery IS NULL OR excluded.status = 'accepted'"""
 
@@ -50,7 +50,7 @@ def receive(db: sqlite3.Connection, ops: list[ReceiptOp]) -> None:
 
 def end(db: sqlite3.Connection, turns: set[str], now: float) -> None:
     """Count the time effects are kept from now: their turns are over."""
-    among(db, "UPDATE effect SET ended_at = ? WHERE turn IN (*)", turns, now)
+    among(db, "UPDATE effect SET ended_at = ?, digest = NULL WHERE turn IN (*)", turns, now)
 
 
 def forget_texts(db: sqlite3.Connection, turn: str) -> None:
@@ -95,5 +95,6 @@ def _row(effect: Effect, *, texts: bool) -> tuple[Any, ...]:
         effect.message_id,
         effect.chat_id,
         effect.delivery,
+        effect.digest,
         texts,
     )

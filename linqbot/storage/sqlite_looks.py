@@ -11,8 +11,8 @@ from linqbot.storage.inbox import DeadLetter
 from linqbot.storage.sqlite_sql import among
 from linqbot.storage.upkeep import Selection, Waiting
 
-_DELIVERY = "id, lane, type, body, received_at, message_key, carrier"
-_DEAD = f"SELECT {_DELIVERY}, error, handler, attempts, crashes, buried_at, run FROM dead"  # noqa: S608 - our own words
+DELIVERY = "id, lane, type, body, received_at, message_key, carrier"
+_DEAD = f"SELECT {DELIVERY}, error, handler, attempts, crashes, buried_at, run FROM dead"  # noqa: S608 - our own words
 _KEPT_IN = ("done", "dead")
 
 
@@ -59,7 +59,7 @@ def dead_letters(
 
 def delivery(db: sqlite3.Connection, delivery_id: str) -> Delivery | None:
     """A delivery, wherever it is."""
-    inbox = f"SELECT {_DELIVERY} FROM delivery JOIN body USING (seq) WHERE id = ?"  # noqa: S608 - our own words
+    inbox = f"SELECT {DELIVERY} FROM delivery JOIN body USING (seq) WHERE id = ?"  # noqa: S608 - our own words
     row = db.execute(inbox, (delivery_id,)).fetchone()
     return Delivery(*row) if row else next(iter(page(db, [delivery_id])), None)
 
@@ -86,7 +86,7 @@ def page(db: sqlite3.Connection, ids: Sequence[str]) -> list[Delivery]:
     """Those of these deliveries that are kept, in this order. A dead letter wins over what was done before."""
     found: dict[str, Delivery] = {}
     for table in _KEPT_IN:
-        rows = among(db, f"SELECT {_DELIVERY} FROM {table} WHERE id IN (*)", ids)  # noqa: S608 - our own words
+        rows = among(db, f"SELECT {DELIVERY} FROM {table} WHERE id IN (*)", ids)  # noqa: S608 - our own words
         found.update((row[0], Delivery(*row)) for row in rows)
     return [found[delivery_id] for delivery_id in ids if delivery_id in found]
 

@@ -40,6 +40,15 @@ class FinishOp(Op):
 
 
 @dataclass(slots=True, eq=False)
+class OrderOp(Op):
+    """Store what was missed of a lane, and sort what waits in it."""
+
+    lane: str
+    missed: Sequence[Delivery]
+    lease: Lease | None
+
+
+@dataclass(slots=True, eq=False)
 class BeginOp(Op):
     effect: Effect
 
@@ -95,7 +104,7 @@ def of(batch: Iterable[Op], kind: type[OpT]) -> list[OpT]:
 def is_news(op: Op) -> bool:
     """Whether a `take` may find more after it, or a timer be due earlier than was known."""
     match op:
-        case FinishOp() | ReleaseOp() | LookOp():
+        case FinishOp() | ReleaseOp() | LookOp() | OrderOp():
             return True
         case ScheduleOp():
             return op.is_earliest

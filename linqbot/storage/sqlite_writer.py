@@ -23,12 +23,14 @@ from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Bury, Finish, Lease, Park, R
 from linqbot.storage.lanes import Claim, Lanes
 from linqbot.storage.recent import Recent, Row
 from linqbot.storage.sqlite_file import BUSY_TIMEOUT_MS, connect, install_of, migrate
+from linqbot.storage.sqlite_looks import DELIVERY
 from linqbot.storage.sqlite_ops import (
     BeginOp,
     CancelOp,
     CheckOp,
     FinishOp,
     FireOp,
+    OrderOp,
     PutOp,
     ReceiptOp,
     ReleaseOp,
@@ -44,6 +46,10 @@ DAY_S = 24 * 3600.0
 _ACTIVITY_EVERY_S = 60.0
 _PURGE_EVERY_S = 60.0
 _PURGE_ROWS = 200
+_RENUMBER = {
+    "delivery": ("UPDATE delivery SET seq = -? WHERE seq = ?", "UPDATE delivery SET seq = ? WHERE seq = -?"),
+    "body": ("UPDATE body SET seq = -? WHERE seq = ?", "UPDATE body SET seq = ? WHERE seq = -?"),
+}
 
 
 class Writer:
@@ -72,7 +78,7 @@ class Writer:
         self._db: sqlite3.Connection
         self._lanes = Lanes()
         self._recent = Recent()
-        self._next_seq = 1
+        self._next_seq = self._batch_first = 1
         self._version: int | None = None
         self._purge_at = 0.0
         self._serving = False
@@ -128,15 +134,17 @@ class Writer:
             raise
 
     def close(self) -> None:
-        """Give claims back without counting a crash, and disconnect."""
-        seqs = [seq for token in self._lanes.tokens() if (seq := self._lanes.held(token)) is not None]
+        """Give back what no turn has begun with, and disconnect.
+
+        Other claims stay on disk. A worker that stops ends its turns first, so a claim that is left belongs to a turn
+        which never ended, and the next start counts it as a crash.
+        """
         unbegun = [seq for lease in self.ungrant() if (seq := self._lanes.held(lease.token)) is not None]
         self._lanes, self._grants = Lanes(), Grants()
         try:
             self._place.check()
             self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-            among(self._db, "UPDATE delivery SET claimed = 0 WHERE seq IN (*)", seqs)
-            among(self._db, "UPDATE delivery SET runs = runs - 1 WHERE seq IN (*)", unbegun)
+            among(self._db, "UPDATE delivery SET claimed = 0, runs = runs - 1 WHERE seq IN (*)", unbegun)
             if self._serving and self._active_at is not None:
                 self._note_activity(self._active_at, after_s=0.0)
         except (sqlite3.Error, StorageUnavailable):
@@ -271,12 +279,15 @@ class Writer:
     def _write_all(self, batch: list[Op], now: float) -> None:
         # Only puts have an order among themselves: operations of one batch are in flight together, and a caller
         # has one at a time. Begin before settle and finish, so that an outcome finds its row.
+        self._batch_first = self._next_seq
         self._release(of(batch, ReleaseOp))
         sqlite_effects.begin(self._db, [op.effect for op in of(batch, BeginOp)])
         timers_changed = self._finish(of(batch, SettleOp), of(batch, FinishOp), now)
         sqlite_effects.receive(self._db, of(batch, ReceiptOp))
         timers_changed |= self._set_timers(of(batch, ScheduleOp), of(batch, CancelOp))
         self._put(of(batch, PutOp))
+        for order in of(batch, OrderOp):
+            self._put_in_order(order)
         timers_changed |= self._fire(of(batch, FireOp))
         self._take(of(batch, TakeOp), now)
         self._check(of(batch, CheckOp))
@@ -346,6 +357,44 @@ class Writer:
         self._after.append(after)
         if active_at is not None:
             self._note_activity(active_at, after_s=_ACTIVITY_EVERY_S)
+
+    def _put_in_order(self, op: OrderOp) -> None:
+        head: int | None = None
+        if op.lease is not None:
+            head = self._lanes.held(op.lease.token)
+            if head is None:
+                op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
+                return
+            self._db.execute("UPDATE delivery SET claimed = 0, runs = runs - 1 WHERE seq = ?", (head,))
+        seen = self._seen(list(op.missed))
+        new = [delivery for delivery in op.missed if seen.isdisjoint(_keys(delivery))]
+        self._accept(new)
+        op.result = len(new)
+        # Memory does not know yet what this batch has put into the lane.
+        fresh = self._db.execute("SELECT seq FROM delivery WHERE seq >= ? AND lane = ?", (self._batch_first, op.lane))
+        seqs = [*self._lanes.waiting(op.lane), *(seq for (seq,) in fresh)]
+        numbers = self._numbers_in_order(seqs)
+        for table in ("delivery", "body"):
+            # In two steps: a number is free only once the row that had it has another one.
+            aside, back = _RENUMBER[table]
+            self._db.executemany(aside, [(new, old) for old, new in numbers.items()])
+            self._db.executemany(back, [(new, new) for new in numbers.values()])
+
+        def after() -> None:
+            if op.lease is not None and head is not None:
+                self._lanes.release(op.lease.token)
+                if row := self._recent.get(head):
+                    row.runs -= 1
+            self._recent.renumber(numbers)
+
+        self._after.append(after)
+
+    def _numbers_in_order(self, seqs: list[int]) -> dict[int, int]:
+        """Return new sequence numbers, by the old ones, for what no turn has begun with: in the order it was sent."""
+        sql = f"SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq) WHERE runs = 0 AND seq IN (*)"  # noqa: S608
+        rows = sorted((seq, Delivery(*row).sent_at) for seq, *row in among(self._db, sql, seqs))
+        in_order = sorted(rows, key=lambda row: (row[1], row[0]))
+        return {old: new for (old, _), (new, _) in zip(in_order, rows, strict=True) if old != new}
 
     def _take(self, ops: list[TakeOp], now: float) -> None:
         taken: list[tuple[Row, Claim]] = []

@@ -8,10 +8,23 @@ from dataclasses import dataclass
 from pydantic_core import from_json, to_json
 
 from linqbot.client.call import Call
+from linqbot.errors import LinqbotError
 from linqbot.events.delivery import Delivery
 from linqbot.storage.timers import Timer
 
 KIND = "send"
+
+
+class SendMissed(LinqbotError):
+    """A send whose time has come was not made. It is kept as a dead letter.
+
+    Why: It was due longer ago than its `grace_s` allows, because no process ran; or another release stored it in a form
+        that this one cannot read.
+    To do: Decide whether it is still wanted, and send it by hand: `linqbot send`. A longer `grace_s` lets later ones
+        be sent after a longer downtime.
+    """
+
+    lqb = "LQB3009"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +40,18 @@ class DueSend:
     due: float
     grace_s: float
 
+    def check(self, now: float) -> None:
+        """Refuse a send that is too late.
+
+        Raises:
+            SendMissed: it was due longer ago than it may be.
+        """
+        late_s = now - self.due
+        if late_s > self.grace_s:
+            raise SendMissed(
+                f"It was due {late_s:.0f} s ago, and {self.grace_s:.0f} s late was the most that was allowed."
+            )
+
 
 def timer(
     timer_id: str, chat_id: str, calls: Sequence[Call], due: float, grace_s: float, *, off_the_record: bool = False
@@ -39,9 +64,17 @@ def timer(
 
 
 def due_send(delivery: Delivery) -> DueSend | None:
-    """What is due, if the delivery is one of ours. Webhooks cannot make such ids, whatever type they claim."""
+    """Return what is due, if the delivery is one of ours. Webhooks cannot make such ids, whatever type they claim.
+
+    Raises:
+        SendMissed: what was stored cannot be read.
+    """
     if not delivery.id.startswith(f"i.{KIND}."):
         return None
-    payload = from_json(delivery.body)
-    calls = tuple(Call.from_json(to_json(call)) for call in payload["calls"])
-    return DueSend(calls, payload["due"], payload["grace_s"])
+    try:
+        payload = from_json(delivery.body)
+        calls = tuple(Call.from_json(to_json(call)) for call in payload["calls"])
+        return DueSend(calls, float(payload["due"]), float(payload["grace_s"]))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        # Not from the error: it may quote what was to be sent.
+        raise SendMissed(f"What was stored of it cannot be read ({type(error).__name__}).") from None

@@ -1,9 +1,10 @@
 """The ledger of one turn: each call's key and content are stored before its first attempt, its outcome after.
 
-It is the innermost wrapper around the client's calls; plugins' outbound middleware stands around it, but what a call
-is numbered by is settled before they are asked. When a handler runs again after a crash or a failure, its
-calls meet their own records here: what was accepted is answered from the record without a call, what may have been
-lost is repeated under the same idempotency key, and what cannot be repeated is looked up or reported as unknown.
+It is the innermost wrapper around the client's calls. Plugins' outbound middleware wraps the ledger, but each call gets
+its number before they are asked, so a veto never shifts the numbers of later calls. When a handler runs again after a
+crash or a failure, its calls meet their own records: what was accepted is answered from the record without a call,
+what may have been lost is repeated under the same idempotency key, and what cannot be repeated is looked up or
+reported as unknown.
 """
 
 from __future__ import annotations
@@ -11,16 +12,28 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import itertools
 from collections.abc import Awaitable, Sequence
-from dataclasses import replace
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any
 
 import structlog
 from pydantic_core import from_json, to_json
 
+from linqbot.bot.branch import begin_turn, current_branch
 from linqbot.client.call import Answer, Call, Run
 from linqbot.clock import Clock
-from linqbot.errors import AmbiguousEffect, LinqApiError, LinqUnavailable, MessageGone, NoVerdict, RateLimited
+from linqbot.errors import (
+    AmbiguousEffect,
+    BotError,
+    LinqApiError,
+    LinqUnavailable,
+    MessageGone,
+    NoVerdict,
+    RateLimited,
+    TurnDeferred,
+)
+from linqbot.frames import place_of_caller
 from linqbot.plugins import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.outbox import Effect, EffectStatus
@@ -29,30 +42,17 @@ from linqbot.worker.due import timer as due_timer
 from linqbot.worker.lookup import NOBODY_KNOWS, find
 from linqbot.worker.outbound import Outbound
 from linqbot.worker.pace import Pace
+from linqbot.worker.persistence import call_persistently
+from linqbot.worker.recall import Recall, digest
 
 log = structlog.get_logger("linqbot.worker")
 
-SEND_FOR_S = 20.0
-"""How long a call is repeated in place while Linq is away, before the turn is parked."""
 GONE = b'"gone"'
 """Stands for the answer of a send whose message was deleted before we saw one."""
-BACKOFF_S = (0.5, 1.0, 2.0, 4.0)
-
-
-class TurnParked(BaseException):
-    """Ends a handler because Linq is away or asks to wait. Not an Exception: no handler should catch it.
-
-    Attributes:
-        after_s: Seconds until the turn may run again; None lets the worker decide.
-    """
-
-    def __init__(self, reason: str, *, after_s: float | None = None) -> None:
-        super().__init__(reason)
-        self.after_s = after_s
 
 
 def effect_key(install: str, turn: str, run: int, slot: str) -> str:
-    """The idempotency key of an effect: the same in every run of the turn, another in every installation.
+    """Return the idempotency key of an effect: the same in every run of the turn, another in every installation.
 
     `install` is in it because event ids are equal on all subscriptions, and Linq's keys are per account: two bots
     of one account would otherwise silence each other.
@@ -61,15 +61,41 @@ def effect_key(install: str, turn: str, run: int, slot: str) -> str:
     return "lb" + base64.b32encode(digest).decode()[:30].lower()
 
 
+@dataclass(slots=True)
+class _Slot:
+    """The place of a call whose middleware runs, and of the calls that this middleware makes.
+
+    Attributes:
+        name: The slot of the first call; the next ones get `.1`, `.2`, … behind it.
+        is_open: False once the middleware has ended.
+    """
+
+    ledger: Ledger
+    name: str
+    used: int = 0
+    is_open: bool = True
+
+    def next(self) -> str:
+        name = f"{self.name}.{self.used}" if self.used else self.name
+        self.used += 1
+        return name
+
+
+_within: ContextVar[_Slot | None] = ContextVar("linqbot_within_call", default=None)
+
+
 class Ledger:
-    """Wraps the client's calls for one run of a turn.
+    """Wraps the client's calls for one run of a turn. Made in the turn's own task.
 
     Args:
         turn: Id of the delivery being handled.
-        run: 0, and one more each time the turn is deliberately done anew, under new keys.
+        run: 0, and one more for each deliberate replay of the turn, which gets new keys.
         known: Effects on record of this run, from before a failure or a crash.
         outbound: What plugins have to say about calls.
         off_the_record: Of what the turn puts off, nothing is kept once it is said.
+
+    Attributes:
+        deferred: The first call that had to be deferred, if one was: no further call is made in this run.
     """
 
     def __init__(
@@ -84,6 +110,7 @@ class Ledger:
         outbound: Outbound | None = None,
         off_the_record: bool = False,
     ) -> None:
+        self.deferred: TurnDeferred | None = None
         self._storage = storage
         self._clock = clock
         self._pace = pace
@@ -91,17 +118,26 @@ class Ledger:
         self._run = run
         self._off_the_record = off_the_record
         self._outbound = Outbound(Plugins()) if outbound is None else outbound
-        self._known = {effect.slot: effect for effect in known}
-        self._slots = 0
-        self._timed = 0
+        self._recall = Recall(known)
+        self._root = begin_turn()
+        self._task = asyncio.current_task()
+        self._names: dict[str, int] = {}
         self._timers: dict[str, Timer] = {}
         self._one_at_a_time = asyncio.Lock()
         self._outcomes: dict[str, Effect] = {}
+        self._under_way = 0
+        self._settled: asyncio.Event | None = None
+        self._closed: str | None = None
+        self._failed: list[tuple[asyncio.Task[Any], BaseException]] = []
 
-    @property
-    def outcomes(self) -> list[Effect]:
-        """Effects whose outcome still has to be written: they ride on the turn's `finish`."""
-        return list(self._outcomes.values())
+    def outcomes(self, *, with_digests: bool) -> list[Effect]:
+        """Return the effects whose outcome still has to be written: they ride on the turn's `finish`.
+
+        Args:
+            with_digests: The turn will run again, and must know its calls once their texts are gone.
+        """
+        outcomes = list(self._outcomes.values())
+        return [_with_digest(effect) for effect in outcomes] if with_digests else outcomes
 
     @property
     def timers(self) -> list[Timer]:
@@ -110,8 +146,11 @@ class Ledger:
 
     def schedule(self, chat_id: str, calls: Sequence[Call], *, due: float, grace_s: float, key: str | None) -> str:
         """Keep calls until they are due. A re-run of the turn makes the same id, so they are kept once."""
-        timer_id = effect_key(self._storage.install, self._turn, self._run, f"t{self._timed if key is None else key}")
-        self._timed += 1
+        self._refuse_after_the_end("send_later")
+        slot = current_branch(self._root).number("t") if key is None else f"t:{key}"
+        timer_id = effect_key(self._storage.install, self._turn, self._run, slot)
+        if timer_id in self._timers:
+            raise BotError(f"send_later(key={key!r}) was called twice in one turn. Give each send a key of its own.")
         self._timers[timer_id] = due_timer(timer_id, chat_id, calls, due, grace_s, off_the_record=self._off_the_record)
         return timer_id
 
@@ -128,6 +167,30 @@ class Ledger:
         known |= {timer.id: timer for timer in self._timers.values() if timer.lane == lane}
         return sorted(((timer.id, timer.due) for timer in known.values()), key=lambda entry: entry[1])
 
+    async def settle(self) -> None:
+        """Wait until the calls have ended that tasks of the handler still make, those included that begin just now."""
+        if self._root.has_children and self._closed is None:
+            # A task that was started last has not run yet.
+            for _ in range(2):
+                await asyncio.sleep(0)
+        while self._under_way:
+            self._settled = asyncio.Event()
+            await self._settled.wait()
+
+    def close(self, why: str = "its turn had ended") -> None:
+        """Refuse every later call."""
+        self._closed = self._closed or why
+
+    def unobserved_failure(self) -> BaseException | None:
+        """Return the error of a call whose task failed with it, if no code has asked that task for its error."""
+        for task, error in self._failed:
+            # asyncio notes it by itself, to log errors that nobody asked for.
+            if task.done() and not task.cancelled() and getattr(task, "_log_traceback", False):
+                found = task.exception()
+                if found is error:
+                    return error
+        return None
+
     def wrap(self, run: Run) -> Run:
         """Put the ledger around `run`, which sends, and the plugins' middleware around that."""
         unrecorded = self._outbound.wrap(run)
@@ -136,35 +199,96 @@ class Ledger:
             if call.safety == "hint":
                 return await unrecorded(call)
             if call.safety == "read":
-                return await _with_verdict(unrecorded(call))
+                return await self._noting_deferral(_with_verdict(unrecorded(call)))
+            within = _within.get()
+            if within is not None and within.ledger is self and within.is_open:
+                # Middleware calls while it decides about another call, which holds the lock.
+                return await self._asking_plugins(call, within, run)
+            self._refuse_after_the_end(call.name)
             # Numbered before anything is awaited, so that gathered sends keep the order they were written in.
-            slot = str(self._slots)
-            self._slots += 1
-            async with self._one_at_a_time:
-                if self._outbound.is_empty:
-                    return await self._perform(call, slot, run)
-                return await _with_verdict(self._outbound.wrap(self._slotted(slot, run))(call))
+            slot = self._slot_of(call)
+            self._under_way += 1
+            try:
+                return await self._noting_deferral(self._in_turn(call, slot, run))
+            finally:
+                self._under_way -= 1
+                if not self._under_way and self._settled is not None:
+                    self._settled.set()
 
         return recorded
 
-    def _slotted(self, slot: str, run: Run) -> Run:
-        """What middleware goes on to: a place of the ledger that no verdict can move, and more within it if asked."""
-        places = itertools.count()
+    async def _in_turn(self, call: Call, slot: str, run: Run) -> Answer:
+        """Make a call once those before it have ended."""
+        async with self._one_at_a_time:
+            if self._closed is not None:
+                raise BotError(f"{call.name} was not made: {self._closed}.")
+            if self.deferred is not None:
+                raise TurnDeferred(str(self.deferred), after_s=self.deferred.after_s)
+            if self._outbound.is_empty:
+                return await self._perform(call, slot, run)
+            within = _Slot(self, slot)
+            token = _within.set(within)
+            try:
+                return await self._asking_plugins(call, within, run)
+            finally:
+                within.is_open = False
+                _within.reset(token)
 
+    async def _asking_plugins(self, call: Call, within: _Slot, run: Run) -> Answer:
         async def perform(call: Call) -> Answer:
-            place = next(places)
-            return await self._perform(call, f"{slot}.{place}" if place else slot, run)
+            return await self._perform(call, within.next(), run)
 
-        return perform
+        return await _with_verdict(self._outbound.wrap(perform)(call))
+
+    async def _noting_deferral(self, answer: Awaitable[Answer]) -> Answer:
+        """Remember a call that was not made, or failed: code that swallows its error must not lose it."""
+        try:
+            return await answer
+        except TurnDeferred as error:
+            self.deferred = self.deferred or error
+            if (task := self._other_task()) is not None:
+                # The turn answers for it: asyncio need not log that nobody did.
+                task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            raise
+        except Exception as error:
+            if (task := self._other_task()) is not None:
+                self._failed.append((task, error))
+            raise
+
+    def _other_task(self) -> asyncio.Task[Any] | None:
+        """Return the running task if it is not the turn's own."""
+        task = asyncio.current_task()
+        return None if task is self._task else task
+
+    def _slot_of(self, call: Call) -> str:
+        if call.label is None:
+            return current_branch(self._root).number("")
+        count = self._names.get(call.label, 0)
+        self._names[call.label] = count + 1
+        return f"k:{call.label}.{count}" if count else f"k:{call.label}"
+
+    def _refuse_after_the_end(self, what: str) -> None:
+        if self._closed is None:
+            return
+        at = place_of_caller()
+        log.error("call.too_late", turn=self._turn, call=what, at=at, why=self._closed)
+        raise BotError(
+            f"{what} was called at {at} when {self._closed}, so it was not made. Await calls, and the tasks that make "
+            "them, before the handler returns. Use ctx.send_later for what comes later, and the context of the newest "
+            "event instead of one that was kept."
+        )
 
     async def _perform(self, call: Call, slot: str, run: Run) -> Answer:
-        known = self._known.get(slot)
+        match = self._recall.match(slot, call, is_named=call.label is not None)
+        if match.owed is not None:
+            await self._make_owed(match.owed, run)
+        known = match.known
         if known is None or known.status == "refused":
             # Nothing was sent under a refused key, so a corrected call may use it.
-            return await self._first(call, slot, run, known)
+            return await self._first(call, match.slot, run, known)
         stored = Call.from_json(known.call)
-        if (stored.name, stored.path) != (call.name, call.path):
-            log.warning("send.diverged", turn=self._turn, slot=slot, stored=stored.name, now=call.name)
+        if match.diverged:
+            log.warning("send.diverged", turn=self._turn, slot=match.slot, stored=stored.name, now=call.name)
         if known.status == "accepted":
             answer = _answer_of(known, call)
             if (sent := self._outbound.plugins.sent) is not None:
@@ -173,6 +297,14 @@ class Ledger:
         if stored.safety == "once":
             return await self._looked_up(stored, known, run)
         return await self._attempt(stored, known, run, repeated=True)
+
+    async def _make_owed(self, call: Call, run: Run) -> None:
+        """Make a call that was answered from a record which, as is clear now, is another call's."""
+        try:
+            await self._perform(call, current_branch(self._root).number("owed:"), run)
+        except (LinqApiError, MessageGone) as error:
+            # Whoever made the call has its answer long since.
+            log.error("send.refused", turn=self._turn, call=call.name, error=str(error))
 
     async def _looked_up(self, call: Call, effect: Effect, run: Run) -> Answer:
         """What became of a call that must not be repeated: found at Linq, or for a person to decide."""
@@ -205,7 +337,7 @@ class Ledger:
 
     async def _attempt(self, call: Call, effect: Effect, run: Run, *, repeated: bool) -> Answer:
         try:
-            answer = await self._persistently(call, run)
+            answer = await call_persistently(call, run, self._pace, self._clock)
         except LinqApiError as error:
             if isinstance(error, LinqUnavailable | RateLimited) or error.status is None:
                 raise
@@ -218,42 +350,12 @@ class Ledger:
         await self._close(effect, "accepted", to_json(answer.data), answer)
         return answer
 
-    async def _persistently(self, call: Call, run: Run) -> Answer:
-        """Repeat while Linq is away, in place for a while; then park the turn."""
-        until = self._clock.now() + SEND_FOR_S
-        for attempt in itertools.count():
-            await self._in_time(self._pace.wait_s(call), until, "the pace Linq allows between a line and a person")
-            try:
-                answer = await run(call)
-            except RateLimited as error:
-                wait_s = error.retry_after_s or BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
-                self._pace.hold(call, wait_s)
-                await self._in_time(wait_s, until, str(error))
-            except LinqUnavailable as error:
-                if call.safety == "once":
-                    raise TurnParked(str(error)) from error
-                await self._in_time(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)], until, str(error))
-            else:
-                self._pace.sent(call)
-                return answer
-        raise AssertionError
-
-    async def _in_time(self, wait_s: float, until: float, reason: str) -> None:
-        """Wait here if that ends in time, else park the turn: a waiting turn holds no place of another chat's."""
-        if wait_s <= 0:
-            return
-        now = self._clock.now()
-        if now + wait_s > until:
-            raise TurnParked(reason, after_s=wait_s)
-        await self._clock.wait_until(now + wait_s)
-
     async def _close(self, effect: Effect, status: EffectStatus, data: bytes, answer: Answer | None = None) -> None:
         message_id, chat_id = _ids_in(answer.data) if answer is not None else (None, None)
         closed = replace(effect, status=status, answer=data, message_id=message_id, chat_id=chat_id)
-        self._known[effect.slot] = closed
         if effect.safety == "once":
             # Asking again is not harmless here, so the outcome must be on disk before the handler goes on.
-            await self._storage.settle(closed)
+            await self._storage.settle(_with_digest(closed))
         else:
             self._outcomes[effect.slot] = closed
 
@@ -262,7 +364,11 @@ async def _with_verdict(answer: Awaitable[Answer]) -> Answer:
     try:
         return await answer
     except NoVerdict as error:
-        raise TurnParked(str(error)) from error
+        raise TurnDeferred(str(error)) from error
+
+
+def _with_digest(effect: Effect) -> Effect:
+    return effect if effect.digest else replace(effect, digest=digest(Call.from_json(effect.call)))
 
 
 def _answer_of(effect: Effect, call: Call) -> Answer:

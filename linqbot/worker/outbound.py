@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar
 
+from linqbot.bot.guard import Guard
 from linqbot.client.call import Answer, Call, Run
-from linqbot.errors import LinqbotError, NoVerdict, Refused
-from linqbot.plugins import Plugin, Plugins
+from linqbot.errors import NoVerdict
+from linqbot.plugins import Plugin, Plugins, is_ctrl_c
 
 OUTBOUND = "outbound middleware"
-
-_asking: ContextVar[frozenset[str]] = ContextVar("linqbot_asking", default=frozenset())
-"""Plugins whose middleware runs now: the calls they make themselves are not asked of them again."""
 
 
 class Outbound:
@@ -44,10 +41,23 @@ class Outbound:
         async def asked(call: Call) -> Answer:
             inner = run
             for plugin, wrap in reversed(self._around):
-                inner = _Guarded(self.plugins, plugin, wrap, inner)
+                inner = self._guarded(plugin, wrap, inner)
             return await inner(call)
 
         return asked
+
+    def _guarded(self, plugin: Plugin, wrap: Callable[[Run], Run], run: Run) -> Run:
+        if not plugin.is_on:
+            return run
+        try:
+            return Guard(self.plugins, plugin, OUTBOUND, wrap, run, checked=_an_answer, is_reentrant=False)
+        except BaseException as error:
+            if is_ctrl_c(error):
+                raise
+            why = self.plugins.gone_wrong(plugin, OUTBOUND, error)
+            if not plugin.required:
+                return run
+            return _refusing(NoVerdict(f"The required plugin {plugin.name} failed: {why}. Nothing was sent."))
 
     def observed(self, run: Run) -> Run:
         """`run`, telling whoever listens of each call."""
@@ -69,61 +79,11 @@ class Outbound:
         return tell
 
 
-class _Guarded:
-    """One plugin's middleware around one call, told apart from what it wraps."""
+def _refusing(error: NoVerdict) -> Run:
+    async def refuse(_: Call) -> Answer:
+        raise error
 
-    __slots__ = ("_answer", "_asking", "_error", "_plugin", "_plugins", "_run", "_wrap")
-
-    def __init__(self, plugins: Plugins, plugin: Plugin, wrap: Callable[[Run], Run], run: Run) -> None:
-        self._plugins = plugins
-        self._plugin = plugin
-        self._wrap = wrap
-        self._run = run
-        self._answer: Answer | None = None
-        self._error: BaseException | None = None
-        self._asking: frozenset[str] = frozenset()
-
-    async def __call__(self, call: Call) -> Answer:
-        plugin, self._asking = self._plugin, _asking.get()
-        if not plugin.is_on or plugin.name in self._asking:
-            return await self._run(call)
-        token = _asking.set(self._asking | {plugin.name})
-        try:
-            with self._plugins.watch(plugin.name, OUTBOUND):
-                answer = _an_answer(await self._wrap(self._onward)(call))
-        except Refused as error:
-            error.plugin = error.plugin or plugin.name
-            self._plugins.well(plugin)
-            raise
-        except LinqbotError:
-            raise
-        except Exception as error:
-            if self._error is not None:
-                raise  # the call's own error, or what the middleware made of it
-            why = self._plugins.gone_wrong(plugin, OUTBOUND, error)
-            if self._answer is not None:
-                return self._answer
-            if plugin.required:
-                raise NoVerdict(f"The required plugin {plugin.name} failed: {why}. Nothing was sent.") from error
-        else:
-            self._plugins.well(plugin)
-            return answer
-        finally:
-            _asking.reset(token)
-        return await self._run(call)
-
-    async def _onward(self, call: Call) -> Answer:
-        # What others do further in is theirs again.
-        token = _asking.set(self._asking)
-        try:
-            answer = await self._run(call)
-        except BaseException as error:
-            self._error = error
-            raise
-        finally:
-            _asking.reset(token)
-        self._answer, self._error = answer, None
-        return answer
+    return refuse
 
 
 def _an_answer(given: object) -> Answer:

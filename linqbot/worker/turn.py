@@ -1,50 +1,48 @@
 """One turn: a delivery understood, its handler run, and everything it did closed in one commit.
 
-Here is decided what a failure means. A handler's own error is retried with growing pauses and buried after a few
-attempts; Linq being away is nobody's error and only parks the turn.
+Whatever ends the handler ends here, and nothing of it leaves but an outcome (`failure.py`). Only the worker's own stop
+gives a delivery back without counting anything.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
-import sysconfig
 import time
-import traceback
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final, Literal
+from functools import partial
+from typing import Any, Final, Literal, Protocol
 
 import structlog
 
 from linqbot.bot.context import OPTED_OUT, Context
+from linqbot.bot.deadline import Deadline
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.errors import (
-    AmbiguousEffect,
     LeaseLost,
     LinqApiError,
     LinqUnavailable,
     MessageGone,
-    NoVerdict,
     RateLimited,
-    Refused,
-    RuleBroken,
+    StorageError,
     StorageUnavailable,
 )
 from linqbot.events.delivery import PROBE_ID
 from linqbot.events.event import Event
 from linqbot.events.message import MessageDelivered, MessageFailed, MessageRead, MessageReceived, MessageSent
-from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.events.parse import parse
+from linqbot.frames import place_of_task
 from linqbot.hookspecs import End
-from linqbot.plugins import Plugins
+from linqbot.plugins import Plugins, is_closing, is_ctrl_c
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Bury, Finish, Lease, Outcome, Park, Retry
 from linqbot.storage.outbox import DeliveryStatus
-from linqbot.worker.due import DueSend, due_send
-from linqbot.worker.ledger import Ledger, TurnParked
+from linqbot.worker.due import SendMissed, due_send
+from linqbot.worker.failure import STORAGE_PAUSE_S, Failure, Patience, decide, readable
+from linqbot.worker.ledger import Ledger
 from linqbot.worker.outbound import Outbound
 from linqbot.worker.pace import Pace
 
@@ -62,37 +60,38 @@ ENDS: Final[dict[type[Outcome], Literal["ack", "retry", "park", "bury"]]] = {
     Park: "park",
     Bury: "bury",
 }
-_OTHERS: Final = tuple({str(Path(__file__).parent.parent), *(str(Path(p)) for p in sysconfig.get_paths().values())})
-"""Where code lies that is not the bot's: linqbot, the standard library, installed packages."""
-STORAGE_PAUSE_S = 1.0
-"""How long to leave a storage alone that could not write."""
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How failures are retried.
+class Owner(Protocol):
+    """The worker that a turn belongs to."""
+
+    @property
+    def is_stopping(self) -> bool:
+        """True when the worker has cancelled its turns."""
+        ...
+
+    def let_go(self, task: asyncio.Task[None], instead: Coroutine[Any, Any, None]) -> None:
+        """Count a turn's task as ended although it still runs, and run `instead` in a task of its own."""
+        ...
+
+
+@dataclass(slots=True)
+class _Running:
+    """A turn under way.
 
     Attributes:
-        attempts: Runs of a handler before its delivery is buried.
-        first_s, most_s: Pause after the first failure, doubled each time up to the most; a quarter of it is chance.
-        crashes: Times the process may die over a delivery before it is buried.
-        deadline_s: Longest a handler may run; then it counts as failed.
-        park_s: Pause when Linq is away and does not say for how long.
-        park_for_s: Longest a turn stays parked, counted from its delivery.
+        ctx: None until the event was understood.
+        given_up: Its code ignores its limit, and its outcome was decided without it.
     """
 
-    attempts: int = 5
-    first_s: float = 1.0
-    most_s: float = 300.0
-    crashes: int = 3
-    deadline_s: float = 900.0
-    park_s: float = 30.0
-    park_for_s: float = 86_400.0
-
-    def pause_s(self, failures: int) -> float:
-        """Seconds to wait after the `failures`-th failure, counted from 1."""
-        pause = min(self.first_s * 2.0 ** (failures - 1), self.most_s)
-        return pause * random.uniform(0.75, 1.0)  # noqa: S311 - spreads load, guards nothing
+    lease: Lease
+    ledger: Ledger
+    began: float
+    task: asyncio.Task[None] | None
+    owner: Owner | None
+    handling: float = 0.0
+    ctx: Context | None = None
+    given_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,7 @@ class Turns:
     storage: Storage
     clock: Clock
     pace: Pace
-    patience: Patience = Patience()
+    patience: Patience = field(default_factory=Patience)
     log_tracebacks: bool = False
     outbound: Outbound = field(default_factory=lambda: Outbound(Plugins()))
 
@@ -112,7 +111,7 @@ class Turns:
     def plugins(self) -> Plugins:
         return self.outbound.plugins
 
-    async def run(self, lease: Lease) -> None:
+    async def run(self, lease: Lease, owner: Owner | None = None) -> None:
         """Handle a claimed delivery and finish it.
 
         Raises:
@@ -123,17 +122,22 @@ class Turns:
             waited_s = self.clock.now() - lease.delivery.received_at
             told = {"attempts": lease.attempts, "crashes": lease.crashes, "run": lease.run}
             self.plugins.take(lease.delivery, waited_s=waited_s, **told)
-        end: End = "lost"
+        end: End | None = "lost"
         try:
-            end = await self._run(lease, began)
+            end = await self._run(lease, began, owner)
         finally:
-            if (finished := self.plugins.finished) is not None:
-                finished(delivery=lease.delivery, outcome=end, took_s=time.perf_counter() - began)
+            if end is not None:
+                self._finished(lease, end, began)
 
-    async def _run(self, lease: Lease, began: float) -> End:
+    def _finished(self, lease: Lease, end: End, began: float) -> None:
+        if (finished := self.plugins.finished) is not None:
+            finished(delivery=lease.delivery, outcome=end, took_s=time.perf_counter() - began)
+
+    async def _run(self, lease: Lease, began: float, owner: Owner | None) -> End | None:
+        """Return how the turn ended; None if it was given up, and ended without this task."""
         delivery = lease.delivery
         if lease.crashes >= self.patience.crashes:
-            reason = f"The process died {lease.crashes} times while handling it."
+            reason = f"The process died {lease.crashes} times while handling it, or its turn never ended."
             return await self._finish(lease, Bury(reason), None)
         if delivery.id.startswith(PROBE_ID) or (
             delivery.type not in RECEIPTS and self.dispatcher.is_nobodys(delivery.type)
@@ -150,81 +154,107 @@ class Turns:
             outbound=self.outbound,
             off_the_record=delivery.is_off_the_record,
         )
-        due = due_send(delivery)
-        outcome = await (
-            self._outcome(lease, ledger, began) if due is None else self._send_due(lease, due, ledger, began)
-        )
-        return await self._finish(lease, outcome, ledger)
+        turn = _Running(lease, ledger, began, asyncio.current_task(), owner)
+        outcome = await self._outcome(turn)
+        return None if turn.given_up else await self._finish(lease, outcome, ledger)
 
-    async def _outcome(self, lease: Lease, ledger: Ledger, began: float) -> Outcome:
-        ctx: Context | None = None
+    async def _outcome(self, turn: _Running) -> Outcome:
+        """Run the code of the turn; whatever it ends with becomes an outcome."""
+        deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn))
+        error: BaseException | None = None
         try:
-            event = await self._understood(lease)
-            ctx = self.dispatcher.context(event, self.client.wrapped(ledger.wrap), ledger)
-            handling = time.perf_counter()
-            await self.dispatcher.dispatch(event, ctx)
-        except asyncio.CancelledError:
-            # The worker stops: give the delivery back at once, it was not its fault.
+            await self._handle(turn, deadline)
+            with deadline:
+                await turn.ledger.settle()
+        except BaseException as raised:
+            if is_ctrl_c(raised) or (isinstance(raised, GeneratorExit) and is_closing(turn.task)):
+                raise
+            error = raised
+        if turn.given_up or (turn.owner is not None and turn.owner.is_stopping and error is not None):
             return Park(self.clock.now(), "stopped")
-        except BaseException as error:  # noqa: BLE001 - whatever ends a handler is decided here
-            return self._told(lease, error, ctx, self._decided(lease, error, ctx), began)
-        if (handled := self.plugins.handled) is not None:
-            took_s = time.perf_counter() - handling
-            handled(delivery=lease.delivery, event=event, handler=ctx.handler, took_s=took_s)
+        await _forget_cancellations(turn.task)
+        turn.ledger.close()
+        if error is not None:
+            await self._calls_under_way(turn, deadline)
+        # A call that must wait is not forgotten, whatever the handler made of it.
+        error = turn.ledger.deferred or error or turn.ledger.unobserved_failure()
+        if error is None:
+            return self._handled(turn)
+        if isinstance(error, LinqApiError) and error.code == OPTED_OUT and turn.ctx is None:
+            log.info("send.opted_out", delivery=turn.lease.delivery.id)
+            return Ack()
+        return self._failed(turn, error)
+
+    async def _handle(self, turn: _Running, deadline: Deadline) -> None:
+        """Make the calls that are due, or run the handler of an event."""
+        client = self.client.wrapped(turn.ledger.wrap)
+        due = due_send(turn.lease.delivery)
+        if due is not None:
+            due.check(self.clock.now())
+            with deadline:
+                for call in due.calls:
+                    with contextlib.suppress(MessageGone):
+                        await client.run(call)
+            return
+        event = await self._understood(turn.lease)
+        turn.ctx = self.dispatcher.context(event, client, turn.ledger, deadline)
+        turn.handling = time.perf_counter()
+        await self.dispatcher.dispatch(event, turn.ctx)
+
+    async def _calls_under_way(self, turn: _Running, deadline: Deadline) -> None:
+        """Wait for calls that tasks of a failed handler make: their outcome belongs to the record of this run."""
+        deadline.give_extra_time()
+        with contextlib.suppress(TimeoutError), deadline:
+            await turn.ledger.settle()
+
+    def _handled(self, turn: _Running) -> Outcome:
+        if (handled := self.plugins.handled) is not None and turn.ctx is not None:
+            took_s = time.perf_counter() - turn.handling
+            handled(delivery=turn.lease.delivery, event=turn.ctx.event, handler=turn.ctx.handler, took_s=took_s)
         return Ack()
 
-    def _told(self, lease: Lease, error: BaseException, ctx: Context | None, outcome: Outcome, began: float) -> Outcome:
-        """The outcome, once plugins know what it came from."""
+    def _failed(self, turn: _Running, error: BaseException, *, at: str | None = None) -> Retry | Park | Bury:
+        ctx = turn.ctx
+        failure = Failure(
+            error,
+            ctx.handler if ctx else None,
+            ctx.attempts if ctx else None,
+            at or (ctx.stuck_at if ctx else None),
+            ctx.handler_at if ctx else None,
+            # What Linq refuses of a send that was due, it would refuse again.
+            is_final=ctx is None and isinstance(error, LinqApiError | SendMissed),
+        )
+        outcome = decide(turn.lease, failure, self.patience, now=self.clock.now(), log_tracebacks=self.log_tracebacks)
         if (failed := self.plugins.failed) is not None:
             failed(
-                delivery=lease.delivery,
+                delivery=turn.lease.delivery,
                 event=ctx.event if ctx else None,
-                handler=ctx.handler if ctx else None,
+                handler=failure.handler,
                 error=error,
                 outcome=ENDS[type(outcome)],
-                took_s=time.perf_counter() - began,
+                took_s=time.perf_counter() - turn.began,
             )
         return outcome
 
-    async def _send_due(self, lease: Lease, due: DueSend, ledger: Ledger, began: float) -> Outcome:
-        """Make the calls of a send whose time has come. What Linq refuses now, it would refuse again."""
-        late_s = self.clock.now() - due.due
-        if late_s > due.grace_s:
-            return Bury(f"It was due {late_s:.0f} s ago, and {due.grace_s:.0f} s late was the most that was allowed.")
-        run = ledger.wrap(self.client.run)
-        try:
-            for call in due.calls:
-                with contextlib.suppress(MessageGone):
-                    await run(call)
-        except asyncio.CancelledError:
-            return Park(self.clock.now(), "stopped")
-        except BaseException as error:  # noqa: BLE001 - decided here, as for handlers
-            outcome: Outcome
-            if isinstance(error, LinqUnavailable | RateLimited) or not isinstance(error, LinqApiError):
-                outcome = self._decided(lease, error, None)
-            else:
-                outcome = Ack() if error.code == OPTED_OUT else Bury(str(error))
-            return outcome if isinstance(outcome, Ack) else self._told(lease, error, None, outcome, began)
-        return Ack()
+    def _give_up(self, turn: _Running) -> None:
+        """Decide a turn whose code goes on after it was cancelled: it may do no harm, and nothing waits for it."""
+        assert turn.task is not None
+        at = place_of_task(turn.task)
+        turn.given_up = True
+        turn.ledger.close("its turn had been given up, because it ran for longer than it may")
+        handler = turn.ctx.handler if turn.ctx else None
+        log.error("handler.stuck", delivery=turn.lease.delivery.id, handler=handler, at=at)
+        error = TimeoutError("It ran for longer than it may, was cancelled, and goes on all the same.")
+        outcome = self._failed(turn, error, at=at)
+        if turn.owner is not None:
+            turn.owner.let_go(turn.task, self._end_given_up(turn, outcome))
 
-    def _decided(self, lease: Lease, error: BaseException, ctx: Context | None) -> Outcome:
-        handler = ctx.handler if ctx else None
-        cause = _cause(error)
-        if isinstance(cause, TurnParked):
-            return self._park(lease, str(cause), cause.after_s)
-        if isinstance(cause, LinqUnavailable | RateLimited):
-            return self._park(lease, str(cause), cause.retry_after_s)
-        if isinstance(cause, LinqApiError) and cause.status == 401:
-            # A wrong key is the operator's to mend, and must not cost anybody their message.
-            return self._park(lease, f"{cause} Check LINQ_API_V3_API_KEY.", None)
-        if isinstance(cause, StorageUnavailable | NoVerdict):
-            return self._park(lease, str(cause), STORAGE_PAUSE_S if isinstance(cause, StorageUnavailable) else None)
-        if isinstance(cause, AmbiguousEffect | EventNotUnderstood | Refused):
-            # Running again would end the same way: a person, or the next release, decides.
-            return Bury(_refusal(lease, cause) if isinstance(cause, Refused) else str(cause), handler)
-        if not isinstance(error, Exception):
-            raise error
-        return self._failed(lease, error, handler, (ctx.attempts if ctx else None) or self.patience.attempts)
+    async def _end_given_up(self, turn: _Running, outcome: Outcome) -> None:
+        end: End = "lost"
+        try:
+            end = await self._finish(turn.lease, outcome, turn.ledger)
+        finally:
+            self._finished(turn.lease, end, turn.began)
 
     async def _understood(self, lease: Lease) -> Event:
         event = parse(lease.delivery)
@@ -256,86 +286,42 @@ class Turns:
         except LinqApiError:
             return False
 
-    def _park(self, lease: Lease, reason: str, after_s: float | None) -> Outcome:
-        now = self.clock.now()
-        if now - lease.delivery.received_at > self.patience.park_for_s:
-            return Bury(f"It waited in vain for {self.patience.park_for_s / 3600:.0f} hours: {reason}")
-        log.warning("turn.parked", delivery=lease.delivery.id, reason=reason)
-        return Park(now + (self.patience.park_s if after_s is None else after_s), reason)
-
-    def _failed(self, lease: Lease, error: Exception, handler: str | None, attempts: int) -> Outcome:
-        failures = lease.attempts + 1
-        facts = {
-            "delivery": lease.delivery.id,
-            "handler": handler,
-            "attempt": failures,
-            "error": type(error).__name__,
-            "at": _place(error),
-            **_numbers(error),
-            # A traceback quotes what the handler was given, so it is for one's own terminal.
-            "exc_info": error if self.log_tracebacks else None,
-        }
-        if failures >= attempts:
-            log.error("turn.buried", **facts, see="linqbot inbox dead")
-            return Bury("".join(traceback.format_exception(error)), handler, failed=True)
-        pause_s = self.patience.pause_s(failures)
-        log.warning("turn.failed", **facts, again_in_s=round(pause_s, 1))
-        return Retry(self.clock.now() + pause_s, f"{type(error).__name__} at {_place(error)}")
-
     async def _finish(self, lease: Lease, outcome: Outcome, ledger: Ledger | None) -> End:
         # What a failed run put off, its next run puts off again.
-        timers = ledger.timers if ledger and isinstance(outcome, Ack) else ()
+        is_done = isinstance(outcome, Ack)
         finish = Finish(
             outcome,
-            ledger.outcomes if ledger else (),
-            timers=timers,
+            ledger.outcomes(with_digests=not is_done) if ledger else (),
+            timers=ledger.timers if ledger and is_done else (),
             off_the_record=lease.delivery.is_off_the_record,
         )
         while True:
             try:
                 await self.storage.finish(lease, finish)
             except LeaseLost:
-                # Somebody else has the lane; what we did stands in the ledger, so they will not do it again.
+                # Another turn has the lane; what this one did stands in the ledger, so the other will not repeat it.
                 log.warning("turn.lease_lost", delivery=lease.delivery.id)
                 return "lost"
             except StorageUnavailable as error:
                 # The lane is held until the end of its turn is on disk: going on would answer twice after a crash.
                 log.error("turn.unfinished", delivery=lease.delivery.id, error=str(error))
                 await self.clock.wait_until(self.clock.now() + STORAGE_PAUSE_S)
-                continue
-            return ENDS[type(outcome)]
+            except StorageError as error:
+                if finish.outcome is not outcome:
+                    raise
+                # Writing it again would end the same way, and the lane would be held for nothing.
+                log.error("turn.unwritable", delivery=lease.delivery.id, error=str(error))
+                finish = Finish(Bury(f"Its end could not be stored: {readable(str(error))}"))
+            else:
+                return ENDS[type(finish.outcome)]
 
 
-def _refusal(lease: Lease, error: Refused) -> str:
-    log.info("turn.refused", delivery=lease.delivery.id, plugin=error.plugin, reason=str(error))
-    return f"A call was refused by {error.plugin or 'outbound middleware'}: {error}"
-
-
-def _cause(error: BaseException) -> BaseException:
-    """What ended a handler, also when it came out of a task group: a parked turn wins over what it cancelled."""
-    if isinstance(error, BaseExceptionGroup):
-        found: BaseException | None = error.subgroup(
-            (TurnParked, LinqUnavailable, MessageGone, NoVerdict, RateLimited, StorageUnavailable)
-        )
-        while isinstance(found, BaseExceptionGroup):
-            found = found.exceptions[0]
-        return found or error
-    return error
-
-
-def _place(error: BaseException) -> str:
-    """Where an error came from, as `file:line` of the bot's own code if it passed through any.
-
-    The message is left out: it may quote what a person wrote.
-    """
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith(_OTHERS)]
-    frame = (own or frames)[-1:]
-    return f"{Path(frame[0].filename).name}:{frame[0].lineno}" if frame else "?"
-
-
-def _numbers(error: BaseException) -> dict[str, object]:
-    """What may be told of an error beside its name: numbers and names of Linq's, no words."""
-    if isinstance(error, LinqApiError):
-        return {"call": error.call, "status": error.status, "code": error.code, "trace_id": error.trace_id}
-    return {"rule": error.rule} if isinstance(error, RuleBroken) else {}
+async def _forget_cancellations(task: asyncio.Task[None] | None) -> None:
+    """Let no cancellation that the handler asked of its own task reach the end of the turn."""
+    if task is None or not task.cancelling():
+        return
+    while task.cancelling():
+        task.uncancel()
+    # One that was asked for last is raised at the next await.
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from rooms import NOW, Linq, message
+from structlog.testing import capture_logs
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -164,6 +165,37 @@ async def test_an_error_of_its_own_disables_it_and_the_event_is_handled_once(giv
     plugins = load([adding("register_middleware", [given])])
     assert (await handled(bot(saying("own")), plugins)).said() == ["own"]
     assert "inbound middleware raised ValueError" in status(plugins)
+
+
+@pytest.mark.parametrize("required", [False, True])
+async def test_one_that_ends_events_is_named_once_in_the_log(*, required: bool) -> None:
+    def stop(_: Next) -> Next:
+        async def stopped(event: Any, ctx: Context) -> None: ...
+
+        return stopped
+
+    plugins = load([adding("register_middleware", [stop, middleware()], required=required)])
+    dispatcher = Dispatcher(bot(saying("own")), MovableClock(NOW), plugins=plugins)
+    linq, event = Linq(), message()
+    with capture_logs() as logs:
+        for each in (event, message("again")):
+            await dispatcher.dispatch(each, dispatcher.context(each, linq.client))
+    assert linq.said() == []
+    assert [line for line in logs if line["event"] == "event.stopped"] == [
+        {
+            "event": "event.stopped",
+            "log_level": "info",
+            "plugin": "adds",
+            "event_id": event.event_id,
+            "chat_id": event.chat_id,
+        }
+    ]
+
+
+async def test_one_that_lets_events_through_is_not_logged_as_ending_them() -> None:
+    with capture_logs() as logs:
+        await handled(bot(saying("own")), load([adding("register_middleware", [middleware()])]))
+    assert "event.stopped" not in [line["event"] for line in logs]
 
 
 async def test_a_disabled_one_is_passed_by() -> None:

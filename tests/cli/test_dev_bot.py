@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import structlog
 from emulated import replies, text
 
-from linqbot.bot import handlers
-from linqbot.cli import dev_bot
 from linqbot.cli.logs import _Once
 
 BOT = """
@@ -66,7 +61,7 @@ def test_dev_says_little_names_who_blocks_the_loop_and_shows_a_traceback_once(
     dev.until(lambda: replies(page) == ["fast", "late"])
     (blocked,) = dev.until(lambda: warnings(dev.said(), "loop.blocked"))
     assert (blocked["handler"], blocked["at"]) == ("bot:slow", "bot.py:9")
-    assert "def instead of async def" in blocked["to_mend_it"]
+    assert "def instead of async def" in blocked["what_to_do"]
     text(page, "boom")
     dev.until(lambda: len(warnings(dev.said(), "turn.failed")) == 2)
     first, second = warnings(dev.said(), "turn.failed")
@@ -109,45 +104,6 @@ def test_serve_and_emulator_say_on_one_line_where_they_are(tmp_path: Path, comma
     assert bot.stop() == 0
     assert all(json.loads(line) for line in bot.said().splitlines())
     assert emulator.stop() == 0
-
-
-def frame(file: str, name: str, line: int = 1) -> traceback.FrameSummary:
-    return traceback.FrameSummary(file, line, name)
-
-
-OURS = frame(handlers.__file__, "call")
-INSTALLED = frame(traceback.__file__, "wait")
-
-
-@pytest.mark.parametrize(
-    ("frames", "wanted"),
-    [
-        ([OURS, INSTALLED], None),
-        ([frame("<frozen runpy>", "main"), OURS], None),
-        ([OURS, frame("/bots/bot.py", "slow", 5)], ("bot:slow", "bot.py:5")),
-        ([OURS, frame("/bots/bot.py", "slow", 5), INSTALLED], ("bot:slow", "bot.py:5")),
-        (
-            [frame("/bots/wrap.py", "around"), OURS, frame("/bots/bot.py", "slow", 5), frame("/bots/db.py", "ask", 7)],
-            ("bot:slow", "db.py:7"),
-        ),
-        ([frame("/bots/bot.py", "on_start", 3)], ("bot:on_start", "bot.py:3")),
-    ],
-)
-def test_who_blocks_is_the_authors_function_that_linqbot_called(
-    frames: list[traceback.FrameSummary], wanted: tuple[str, str] | None
-) -> None:
-    assert dev_bot.culprit(traceback.StackSummary.from_list(frames)) == wanted
-
-
-@pytest.mark.anyio
-async def test_a_loop_that_runs_is_not_accused(capsys: pytest.CaptureFixture[str]) -> None:
-    structlog.configure(processors=[structlog.processors.JSONRenderer()])
-    try:
-        with dev_bot.watching(asyncio.get_running_loop(), blocked_s=30):
-            await asyncio.sleep(0.3)
-        assert "loop.blocked" not in capsys.readouterr().out
-    finally:
-        structlog.reset_defaults()
 
 
 def test_another_error_or_another_place_is_shown_again() -> None:

@@ -23,9 +23,15 @@ from cli.crooked import Crooked, Headers, proxying
 from click.testing import CliRunner, Result
 
 import linqbot.cli.checks
+from linqbot.cli.checks import account
+from linqbot.cli.checks.exam import Exam
 from linqbot.cli.checks.faults import FAULTS
 from linqbot.cli.checks.finding import Finding, examine
 from linqbot.cli.main import main
+from linqbot.client.client import Client
+from linqbot.emulator.app import create_app
+from linqbot.emulator.emulator import Emulator
+from linqbot.settings import from_env
 
 KEY = "token-that-must-not-show"
 LINE = "+12025550100"
@@ -222,6 +228,28 @@ def test_linq_out_of_reach(practice: Practice) -> None:
     practice.sync()
     practice.environ["LINQ_API_V3_BASE_URL"] = f"http://127.0.0.1:{free_port()}"
     assert faults(practice.doctor()) == ["failure LQB6012"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("base_url", "in_clear"),
+    [
+        ("http://linq.test:4010/api/partner", ["LQB6014"]),
+        ("http://192.0.2.7", ["LQB6014"]),
+        ("http://localhost.evil.test", ["LQB6014"]),
+        ("https://linq.test", []),
+        *((f"http://{here}:4010", []) for here in ("localhost", "a.localhost", "127.0.0.1", "127.9.9.9", "[::1]")),
+    ],
+)
+async def test_a_token_that_would_travel_unencrypted(base_url: str, in_clear: list[str]) -> None:
+    linq = Emulator(api_key=KEY, public_url=base_url)
+    settings = from_env({"LINQ_API_V3_API_KEY": KEY, "LINQ_API_V3_BASE_URL": base_url})
+    transport = httpx.ASGITransport(create_app(linq))
+    async with linq, Client(KEY, base_url=base_url, transport=transport) as client:
+        findings = await account.token(Exam(settings, client, None, None, None))
+    assert [each.status for each in findings] == ["ok", *("warning" for _ in in_clear)]
+    assert [each.code for each in findings[1:]] == in_clear
+    assert all("https://" in each.fix and KEY not in each.what for each in findings[1:])
 
 
 @pytest.mark.parametrize(

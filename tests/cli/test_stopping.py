@@ -128,6 +128,87 @@ def test_a_second_signal_stops_it_now(house: House) -> None:
     again.until(lambda: house.replies() == ["begun a", "done a"])
 
 
+STUCK = """
+import asyncio
+import contextlib
+import threading
+from pathlib import Path
+
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot(read=False, typing=False, max_age_s=None)
+
+
+@bot.on_message("thread")
+def thread(message: MessageReceived, ctx: Context) -> str:
+    Path("begun-thread").touch()
+    threading.Event().wait()
+    return "never"
+
+
+@bot.on_message("executor")
+async def executor(message: MessageReceived, ctx: Context) -> None:
+    Path("begun-executor").touch()
+    await asyncio.to_thread(threading.Event().wait)
+
+
+@bot.on_message("stubborn")
+async def stubborn(message: MessageReceived, ctx: Context) -> None:
+    Path("begun-stubborn").touch()
+    while True:
+        with contextlib.suppress(BaseException):
+            await asyncio.sleep(3600)
+
+
+@bot.on_message
+async def echo(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply(message.text)
+"""
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("kind", ["thread", "executor", "stubborn"])
+def test_a_handler_that_never_ends_does_not_keep_the_process(house: House, kind: str, sig: signal.Signals) -> None:
+    (house.folder / "bot.py").write_text(STUCK)
+    bot = house.serve(LINQBOT_DRAIN_S="0.2")
+    house.text(kind)
+    bot.until(lambda: house.has_begun(kind))
+    bot.process.send_signal(sig)
+    assert bot.end() == 0
+    again = house.serve()
+    house.text("still there", from_="+14155550143")
+    again.until(lambda: house.replies() == ["still there"])
+
+
+def test_a_second_signal_ends_a_process_whose_threads_hang(house: House) -> None:
+    (house.folder / "bot.py").write_text(STUCK)
+    bot = house.serve(LINQBOT_DRAIN_S="300")
+    house.text("thread")
+    bot.until(lambda: house.has_begun("thread"))
+    bot.process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert bot.process.poll() is None
+    bot.process.send_signal(signal.SIGINT)
+    assert bot.end() == 128 + signal.SIGINT
+
+
+def test_as_many_plain_handlers_run_at_once_as_there_are_places(house: House) -> None:
+    (house.folder / "bot.py").write_text(
+        "import threading\n"
+        "from linqbot import Bot, Context, MessageReceived\n"
+        "bot = Bot(read=False, typing=False, max_age_s=None)\n"
+        "all_here = threading.Barrier(60)\n"
+        "@bot.on_message\n"
+        "def meet(message: MessageReceived, ctx: Context) -> str:\n"
+        "    all_here.wait(20)\n"
+        "    return message.text\n"
+    )
+    bot = house.serve(LINQBOT_CONCURRENCY="60")
+    for n in range(60):
+        house.text(f"{n}", from_=f"+1415555{n:04}")
+    bot.until(lambda: len(house.replies()) == 60)
+
+
 def test_rolling_restarts_lose_and_double_nothing(house: House) -> None:
     texts = [f"{chat}{n}" for n in range(12) for chat in "xyz"]
     house.go(*texts)

@@ -289,6 +289,24 @@ async def test_wrappings_stand_around_every_call_the_newest_outermost() -> None:
     assert len(linq.requests) == 4
 
 
+async def test_a_fetch_can_be_refused_also_after_a_further_wrapping() -> None:
+    asked: list[str] = []
+
+    def refuse() -> None:
+        asked.append("first")
+        raise PermissionError
+
+    async with client_over(Recorder(200)) as client:
+        guarded = client.wrapped(lambda run: run, before_fetch=refuse)
+        outer = guarded.wrapped(lambda run: run, before_fetch=lambda: asked.append("second")).wrapped(lambda run: run)
+        for each in (guarded, outer):
+            with pytest.raises(PermissionError):
+                await each.fetch("https://media.example/x")
+            with pytest.raises(PermissionError):
+                await each.fetch_to("https://media.example/x", "never-written")
+    assert asked == ["first", "first", "second", "first", "second", "first"]
+
+
 async def test_a_stored_call_sent_again_is_the_same_request() -> None:
     linq = Recorder(202, {"chat_id": CHAT, "message": SENT_MESSAGE})
     stored: list[bytes] = []

@@ -86,15 +86,59 @@ async def test_r93_a_deleted_attachment_is_gone_for_good(
     assert (await api.get(f"/v3/messages/{message}")).json()["parts"][0]["filename"] == "pic.png"
 
 
-async def test_a_file_that_would_run_is_only_bytes(emulator: Emulator, api: httpx.AsyncClient) -> None:
-    for kind in ("text/html", "text/HTML", "a\r\nset-cookie: x", "ü"):
-        part = {"type": "media", "filename": "x.html", "mime_type": kind, "data_base64": "PGI+"}
-        emulator.inbound(PERSON, LINE, [part])
-        url = (list(emulator.state.messages.values()))[-1].parts[0]["url"]
-        answer = await api.get(url)
-        assert answer.headers["content-type"] == "application/octet-stream"
-        assert "sandbox" in answer.headers["content-security-policy"]
-        assert "set-cookie" not in answer.headers
+async def served_as(kind: str, emulator: Emulator, api: httpx.AsyncClient) -> httpx.Response:
+    """The answer of the address of a file that a person sent with the type `kind`."""
+    part = {"type": "media", "filename": "x.html", "mime_type": kind, "data_base64": "PGI+"}
+    emulator.inbound(PERSON, LINE, [part])
+    return await api.get(list(emulator.state.messages.values())[-1].parts[0]["url"])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("text/html", "text/HTML", "text/html; charset=utf-8", "text/html;charset=utf-8", "text/html,", " text/html "),
+        *(
+            "application/xhtml+xml",
+            "application/xhtml+xml; x",
+            "text/xml",
+            "application/xml",
+            "image/x+xml",
+            "text/xsl",
+        ),
+        *(
+            "text/plain, text/html",
+            "text/javascript",
+            "*/*",
+            "",
+            "text",
+            "a\r\nset-cookie: x",
+            "image/png\r\nx: y",
+            "ü",
+        ),
+    ],
+)
+async def test_a_file_that_could_run_is_only_bytes(emulator: Emulator, api: httpx.AsyncClient, kind: str) -> None:
+    answer = await served_as(kind, emulator, api)
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert not {"set-cookie", "x"} & set(answer.headers)
+
+
+@pytest.mark.parametrize(
+    ("kind", "served"),
+    [
+        ("image/png", "image/png"),
+        ("Image/JPEG; q=1", "image/jpeg"),
+        ("text/plain; x, text/html", "text/plain"),
+        ("audio/webm;codecs=opus", "audio/webm"),
+        ("image/svg+xml", "image/svg+xml"),
+    ],
+)
+async def test_a_file_that_is_only_shown_keeps_its_type_without_parameters(
+    emulator: Emulator, api: httpx.AsyncClient, kind: str, served: str
+) -> None:
+    assert (await served_as(kind, emulator, api)).headers["content-type"] == served
 
 
 async def test_an_available_number_comes_with_its_vcard(api: httpx.AsyncClient) -> None:

@@ -42,14 +42,15 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQG
 class Served:
     """The emulator on a port of its own, in a thread, so that the browser can be driven from this one."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "127.0.0.1") -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         self.url = f"http://127.0.0.1:{self.port}"
+        self._public_url = f"http://{name}:{self.port}"
 
     def start(self) -> None:
-        self._emulator = Emulator(public_url=self.url)
+        self._emulator = Emulator(public_url=self._public_url)
         config = uvicorn.Config(
             create_app(self._emulator), port=self.port, log_level="critical", timeout_graceful_shutdown=2
         )
@@ -273,6 +274,36 @@ def test_markup_in_a_message_is_shown_as_text_and_never_runs(phone: Page, bot: B
     assert phone.evaluate("window.ran") is None
 
 
+ADDRESSES = ["javascript:window.ran=1", " jAvA\tscript:window.ran=1", "vbscript:x", "data:text/html,<script>window.ran=1</script>", "data:image/png;base64," + PIXEL, "blob:http://127.0.0.1/x", "file:///etc/passwd", "about:blank"]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_only_addresses_of_the_web_are_loaded_or_linked(phone: Page, bot: Bot, address: str) -> None:
+    kinds = ["image/png", "video/mp4", "audio/mpeg", "text/html"]
+    media = [{"type": "media", "filename": "a file", "mime_type": kind, "url": address} for kind in kinds]
+    heard = {"from": ME, "to": LINE, "parts": [{"type": "link", "value": address}, *media]}
+    ids = bot.call("POST", "/emulator/inbound", heard | {"group": [FRIEND]})
+    sticker = {"from": FRIEND, "message_id": ids["message_id"], "type": "sticker", "url": address}
+    bot.call("POST", "/emulator/react", sticker)
+    phone.reload()
+    expect(phone.locator(".msg .file-card")).to_have_count(len(media))
+    expect(phone.locator(".msg .plain-link")).to_have_count(1)
+    expect(phone.locator(".msg .tapback")).to_have_count(1)
+    assert phone.locator(".msg :is([href], [src]):not(use)").count() == 0
+    assert phone.evaluate("window.ran") is None
+
+
+@pytest.mark.parametrize("address", ADDRESSES[:5])
+def test_no_element_of_the_page_takes_an_address_that_could_run(phone: Page, address: str) -> None:
+    made = """async ([tag, name, address]) => {
+        const { h } = await import("/dom.js");
+        return h(tag, { [name]: address }).getAttribute(name);
+    }"""
+    for tag, name in (("a", "href"), ("img", "src"), ("audio", "src")):
+        assert phone.evaluate(made, [tag, name, address]) is None
+    assert phone.evaluate(made, ["a", "href", "https://example.com/a"]) == "https://example.com/a"
+
+
 def test_a_link_is_a_card_that_opens_elsewhere(phone: Page, bot: Bot) -> None:
     greet(phone, bot)
     write(phone, "https://example.com/menu")
@@ -280,6 +311,12 @@ def test_a_link_is_a_card_that_opens_elsewhere(phone: Page, bot: Bot) -> None:
     expect(card).to_contain_text("example.com")
     assert (card.get_attribute("href"), card.get_attribute("target")) == ("https://example.com/menu", "_blank")
     assert bot.last()["parts"][0]["type"] == "link"
+
+
+def test_a_link_with_a_lone_percent_sign_is_a_card_too(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    write(phone, "https://example.com/100%")
+    expect(phone.locator(".msg.own a.card strong")).to_have_text("100%")
 
 
 def test_decorations_lie_over_their_utf16_ranges(phone: Page, bot: Bot) -> None:
@@ -391,6 +428,24 @@ def test_pictures_voice_and_files_each_look_their_way(phone: Page, bot: Bot) -> 
     assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
     expect(phone.locator(".msg.other .file-card")).to_contain_text("menu.pdf")
     expect(phone.get_by_role("button", name="Play audio message")).to_be_visible()
+
+
+def test_a_picture_is_seen_under_another_name_of_the_emulator(chromium: Browser) -> None:
+    served = Served("mybox.test")
+    served.start()
+    phones, bot = Browsing(chromium, served.url), Bot(served.url)
+    try:
+        picture = {"type": "media", "filename": "dot.png", "mime_type": "image/png", "data_base64": PIXEL}
+        bot.call("POST", "/emulator/inbound", {"from": ME, "to": LINE, "parts": [picture]})
+        assert bot.last()["parts"][0]["url"].startswith("http://mybox.test:")
+        shown = phones.open().locator(".msg.own img.picture")
+        expect(shown).to_be_visible()
+        assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
+        assert phones.complaints == []
+    finally:
+        bot.http.close()
+        phones.close()
+        served.stop()
 
 
 def test_an_attached_file_is_sent_and_seen(phone: Page, bot: Bot) -> None:

@@ -15,6 +15,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.router import Next
 from linqbot.errors import ConfigError, StorageBusy, StorageUnavailable
 from linqbot.hookspecs import Running, hookimpl
 from linqbot.server import plugged
@@ -214,6 +216,44 @@ async def test_only_a_required_plugins_check_makes_an_app_unready(
         answer = await client.get("/readyz")
     assert (answer.status_code, answer.json()["checks"]) == (status, {"checks.database": says})
     assert answer.json()["ready"] is (status == 200)
+
+
+async def test_a_required_plugin_whose_middleware_fails_is_named_as_failing_until_it_is_well() -> None:
+    class Gate:
+        name = "gate"
+        required = True
+
+        def __init__(self) -> None:
+            self.is_down = True
+
+        @hookimpl
+        def register_middleware(self) -> list[Callable[[Next], Next]]:
+            def wrap(handle: Next) -> Next:
+                async def gated(event: Any, ctx: Context) -> None:
+                    if self.is_down:
+                        raise OSError("no database")
+                    await handle(event, ctx)
+
+                return gated
+
+            return [wrap]
+
+        @hookimpl
+        def finished(self) -> None:
+            finished.set()
+
+    gate, finished = Gate(), asyncio.Event()
+    async with served(gate, checking(well)) as client:
+        assert (await client.get("/readyz")).json()["failing"] == []
+        assert await post(client, text_body(chat="one")) == 200
+        await asyncio.wait_for(finished.wait(), 10)
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.json()["ready"], answer.json()["failing"]) == (200, True, ["gate"])
+        gate.is_down = False
+        finished.clear()
+        assert await post(client, text_body(chat="two")) == 200
+        await asyncio.wait_for(finished.wait(), 10)
+        assert (await client.get("/readyz")).json()["failing"] == []
 
 
 async def test_a_check_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

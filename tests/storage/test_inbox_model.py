@@ -288,7 +288,12 @@ class InboxMachine(RuleBasedStateMachine):
     def restart(self) -> None:
         self.run(self.storage.__aexit__())
         self.run(self.storage.__aenter__())
+        self.count_crash(self.model.held())
         self.forget_leases()
+
+    def count_crash(self, held: list[Waiting]) -> None:
+        for head in held:
+            head.crashes += len(held) == 1
 
     def forget_leases(self) -> None:
         for head in self.model.held():
@@ -351,12 +356,15 @@ class SQLiteMachine(InboxMachine):
         held = [*self.model.held(), *granted]
         for head in granted:
             head.runs += 1
+        self.count_crash(held)
+        self.forget_leases()
+
+    def count_crash(self, held: list[Waiting]) -> None:
         for head in held:
             # Of three at most, a quarter is one.
             head.must_be_alone = head.crashes + head.shared > 0
             head.crashes += len(held) == 1
             head.shared += len(held) > 1
-        self.forget_leases()
 
 
 @pytest.mark.parametrize("machine", [MemoryMachine, SQLiteMachine])

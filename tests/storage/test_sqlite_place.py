@@ -301,8 +301,8 @@ async def test_a_file_that_is_away_when_its_server_stops_is_whole_when_it_is_bac
     path: Path, clock: MovableClock, delivery: MakeDelivery
 ) -> None:
     async with SQLiteStorage(path, clock=clock) as storage:
-        await storage.put(delivery(name="w.1"))
-        await storage.take(1, lease_s=60)
+        assert await storage.take(10, lease_s=60) == []
+        await storage.put(delivery("c:1", name="w.1"))  # leased with its own commit, which a stop gives back
         before = wal(path)
         move(path)
     assert wal(path) == before

@@ -44,7 +44,10 @@ class House:
     async def quiet(self) -> None:
         async with asyncio.timeout(60):
             await self.fired()
-            while (await self.storage.depth() and await self.storage.next_due() is None) or self.worker.busy:
+            while self.worker.busy or not {each.state for each in await self.storage.waiting()} <= {
+                "parked",
+                "retrying",
+            }:
                 await asyncio.sleep(0.001)
 
     async def fired(self) -> None:
@@ -169,6 +172,45 @@ async def test_what_was_put_off_can_be_taken_back(tmp_path: Path, clock: Movable
     assert linq.said() == ["True", "False"]
 
 
+async def test_what_a_failing_handler_took_back_is_taken_back_all_the_same(tmp_path: Path, clock: MovableClock) -> None:
+    bot, linq = make_bot(), Linq()
+
+    @bot.on_message("put off")
+    async def put_off(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("later", after_s=3600)
+
+    @bot.on_message("take back", attempts=1)
+    async def take_back(message: MessageReceived, ctx: Context) -> None:
+        (waiting,) = await ctx.scheduled()
+        await ctx.cancel(waiting)
+        await ctx.send_later("instead", after_s=3600)
+        raise ValueError
+
+    async with working(tmp_path, clock, linq, bot) as house:
+        await house.text("put off")
+        await house.text("take back")
+        assert len(await house.storage.dead_letters()) == 1
+        assert await house.storage.scheduled() == []
+        await house.advance(7200)
+    assert linq.said() == []
+
+
+async def test_a_span_is_kept_as_a_time_so_a_clock_that_is_set_back_makes_it_longer(tmp_path: Path) -> None:
+    bot, linq = make_bot(), Linq()
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("later", after_s=10)
+
+    async with working(tmp_path, MovableClock(NOW, frozen=True), linq, bot) as house:
+        await house.text()
+    async with working(tmp_path, MovableClock(NOW - 7200, frozen=True), linq, bot) as house:
+        await house.advance(7209)
+        assert linq.said() == []
+        await house.advance(1)
+    assert linq.said() == ["later"]
+
+
 @pytest.mark.parametrize(("late_s", "said"), [(600, ["in grace"]), (7200, [])])
 async def test_after_a_downtime_it_is_sent_once_or_has_been_missed(
     tmp_path: Path, clock: MovableClock, late_s: float, said: list[str]
@@ -263,6 +305,13 @@ def test_times_are_meant_in_a_zone() -> None:
     nine = datetime(2026, 3, 28, 9)  # noqa: DTZ001
     winter, summer = (due_at(nine + timedelta(days=n), None, "Europe/Paris", NOW) for n in (0, 1))
     assert timedelta(seconds=summer - winter) == timedelta(hours=23)
+    # 02:30 does not exist in the night when summer begins, and comes twice in the night when summer ends.
+    skipped, doubled = datetime(2026, 3, 29, 2, 30), datetime(2026, 10, 25, 2, 30)  # noqa: DTZ001 - as above
+    half_past_three = datetime.fromisoformat("2026-03-29T03:30+02:00").timestamp()
+    first = datetime.fromisoformat("2026-10-25T02:30+02:00").timestamp()
+    assert due_at(skipped, None, "Europe/Paris", NOW) == half_past_three
+    assert due_at(doubled, None, "Europe/Paris", NOW) == first
+    assert due_at(doubled.replace(fold=1), None, "Europe/Paris", NOW) == first + 3600
     wrongs: list[tuple[datetime | None, float | None, str | None]] = [
         (noon, None, None),
         (noon, 5, None),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import structlog
+from mortal import Mortal, die
 from rooms import CHAT, NOW, Linq, delivery, text_body
 
 from linqbot.bot.bot import Bot
@@ -32,10 +33,6 @@ pytestmark = pytest.mark.anyio
 
 Handle = Callable[[MessageReceived, Context], Awaitable[None]]
 Ask = Callable[[Call, Run], Awaitable[Any]]
-
-
-class Kill(BaseException):
-    """Stands for the death of the process."""
 
 
 def plugin(ask: Ask, *, name: str = "gate", required: bool = False) -> Any:
@@ -66,6 +63,7 @@ class House:
         self.storage = MemoryStorage(clock=self.clock)
         self.linq = Linq()
         self.plugins = Plugins()
+        self.mortal = Mortal()
 
     async def run(self, handle: Handle, *given: Any, text: str | None = "hello") -> None:
         """One turn: of a new message, or with `text=None` of what waits."""
@@ -79,8 +77,7 @@ class House:
         client = self.linq.client.wrapped(outbound.observed)
         dispatcher = Dispatcher(bot, self.clock, plugins=self.plugins)
         turns = Turns(dispatcher, client, self.storage, self.clock, Pace(self.clock), outbound=outbound)
-        with contextlib.suppress(Kill):
-            await turns.run(lease)
+        await self.mortal.until_death(turns.run(lease))
 
     async def crash(self) -> None:
         """Let the lease run out, as after a death of the process."""
@@ -96,6 +93,7 @@ async def house() -> AsyncIterator[House]:
     made = House()
     async with made.storage:
         yield made
+        await made.mortal.clear()
 
 
 def says(call: Call) -> str:
@@ -164,7 +162,7 @@ async def test_a_verdict_moves_no_effect_to_anothers_place(house: House) -> None
 
     async def die_at_two(call: Call) -> None:
         if says(call) == "two":
-            raise Kill
+            await die()
 
     house.linq.before = die_at_two
     await house.run(two, plugin(pass_on))
@@ -214,7 +212,7 @@ async def test_what_middleware_adds_is_not_sent_twice_after_a_crash(house: House
 
     async def answer(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("hi")
-        raise Kill
+        await die()
 
     await house.run(answer, plugin(twice))
     keys = [call.key for call in house.linq.calls]

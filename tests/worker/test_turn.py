@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import structlog
+from mortal import Mortal, die
 from rooms import CHAT, LINE, NOW, Linq, delivery, envelope, handle, text_body
 
 from linqbot.bot.bot import Bot
@@ -23,16 +24,14 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
 from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.worker.failure import Patience
+from linqbot.worker.lanes import Worker
 from linqbot.worker.ledger import effect_key
 from linqbot.worker.pace import Pace
-from linqbot.worker.turn import Patience, Turns
+from linqbot.worker.turn import Turns
 
 pytestmark = pytest.mark.anyio
 Handle = Callable[[MessageReceived, Context], Awaitable[None]]
-
-
-class Kill(BaseException):
-    """Stands for the death of the process: nothing after it runs, nothing is finished."""
 
 
 class House:
@@ -44,6 +43,7 @@ class House:
         self.storage = SQLiteStorage(folder / "bot.db", clock=self.clock)
         self._path = folder / "bot.db"
         self._stack = stack
+        self._mortal = Mortal()
 
     async def open(self) -> None:
         await self._stack.enter_async_context(self.storage)
@@ -58,6 +58,7 @@ class House:
         self._path = folder / self._path.name
         self.storage = SQLiteStorage(self._path, clock=self.clock)
         await self.open()
+        await self._mortal.clear()
 
     def turns(self, handle: Handle, **patience: Any) -> Turns:
         bot = Bot(read=False, typing=False, groups="all")
@@ -80,8 +81,7 @@ class House:
 
     async def die(self, handle: Handle) -> None:
         """Run a turn the process dies in, and start again."""
-        with pytest.raises(Kill):
-            await self.run(handle)
+        assert await self._mortal.until_death(self.run(handle))
         await self.crash()
 
 
@@ -181,7 +181,7 @@ async def test_after_a_crash_a_send_is_repeated_only_under_its_own_key(
 
     async def die_before_the_answer(_: Call) -> None:
         if len(house.linq.calls) + 1 == dies_at:
-            raise Kill
+            await die()
 
     async def mortal(message: MessageReceived, ctx: Context) -> None:
         nonlocal lives
@@ -189,7 +189,7 @@ async def test_after_a_crash_a_send_is_repeated_only_under_its_own_key(
         for n, text in enumerate(("one", "two", "three"), 1):
             await ctx.reply(text)
             if lives and answered and n == dies_at:
-                raise Kill
+                await die()
 
     if not answered:
         house.linq.before = die_before_the_answer
@@ -206,7 +206,7 @@ async def test_what_is_repeated_is_the_stored_call_whatever_the_handler_says_now
 
     async def die_once(_: Call) -> None:
         house.linq.before = None
-        raise Kill
+        await die()
 
     async def fickle(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(next(words))
@@ -270,10 +270,10 @@ async def test_a_call_that_may_not_be_repeated_is_looked_up(
         statuses.append(sent.voice_memo.status)
         await ctx.reply("and so on")
 
-    async def die(_: Call) -> None:
-        raise Kill
+    async def die_there(_: Call) -> None:
+        await die()
 
-    house.linq.before = die
+    house.linq.before = die_there
     await house.die(memo)
     house.linq.will_answer("chats.messages.list", Answer(200, {"messages": newest, "next_cursor": None}))
     await house.run(memo)
@@ -435,7 +435,7 @@ async def test_a_repeated_key_whose_message_is_gone_counts_as_sent(house: House)
 
     async def die_once(_: Call) -> None:
         house.linq.before = None
-        raise Kill
+        await die()
 
     house.linq.before = die_once
     await house.die(three)
@@ -449,7 +449,7 @@ async def test_an_event_that_kills_the_process_three_times_is_buried(house: Hous
     await put(house)
 
     async def deadly(message: MessageReceived, ctx: Context) -> None:
-        raise Kill
+        await die()
 
     for _ in range(3):
         await house.die(deadly)
@@ -487,7 +487,7 @@ async def test_a_handler_may_say_for_itself_how_often_and_how_long_it_runs(house
         await put(house, text)
         await turns.run(await house.lease())
     errors = [dead.error.rstrip().rpartition("\n")[2] for dead in await house.storage.dead_letters()]
-    assert errors == ["TimeoutError", "ValueError"]
+    assert errors == ["TimeoutError: It did not end within 0.01 s.", "ValueError"]
 
 
 async def test_more_than_linq_allows_in_a_minute_waits_without_holding_a_place(house: House) -> None:
@@ -508,7 +508,7 @@ async def test_more_than_linq_allows_in_a_minute_waits_without_holding_a_place(h
     assert parked == 2
 
 
-async def test_a_cancelled_turn_is_given_back_at_once(house: House) -> None:
+async def test_a_turn_that_the_worker_stops_is_given_back_at_once(house: House) -> None:
     await put(house)
     started = asyncio.Event()
 
@@ -516,10 +516,10 @@ async def test_a_cancelled_turn_is_given_back_at_once(house: House) -> None:
         started.set()
         await asyncio.Event().wait()
 
-    task = asyncio.ensure_future(house.run(endless))
+    worker = Worker(house.turns(endless), house.storage, house.clock)
+    worker.start()
     await started.wait()
-    task.cancel()
-    await task
+    await worker.stop(0)
     again = await house.lease()
     assert (again.attempts, again.crashes) == (0, 0)
 
@@ -566,10 +566,10 @@ async def test_a_reply_to_the_bot_in_a_group_is_known_as_one(house: House) -> No
 async def test_receipts_are_noted_and_settle_a_send_whose_answer_was_lost(house: House) -> None:
     arrived = await put(house)
 
-    async def die(_: Call) -> None:
-        raise Kill
+    async def die_there(_: Call) -> None:
+        await die()
 
-    house.linq.before = die
+    house.linq.before = die_there
     await house.die(three)
     (lost,) = await house.storage.effects(arrived.id)
     assert lost.status == "attempting"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Final
 
 from linqbot.cli.checks.exam import NOT_ASKED, Exam
 from linqbot.cli.checks.finding import Finding, Findings, Skip
 from linqbot.cli.subscriptions import PAYLOAD_VERSION, address, events_for, version_of
+from linqbot.client.addresses import literal, target
 from linqbot.errors import LinqApiError, LinqUnavailable
 from linqbot.types.line import PhoneNumber
 from linqbot.types.webhook import WebhookSubscription
@@ -17,19 +19,37 @@ SKEW_WORTH_TELLING_S: Final = 30.0
 
 
 async def token(exam: Exam) -> Sequence[Finding]:
-    """Whether Linq knows who we are."""
+    """Check that Linq accepts the token, and that the token travels encrypted."""
     found = await exam.findings()
     if exam.client is None:
         return [found.failure("token", "LQB6010", "LINQ_API_V3_API_KEY is not set.")]
+    return [await _accepted(exam, found), *_in_clear(exam, found)]
+
+
+async def _accepted(exam: Exam, found: Findings) -> Finding:
     try:
         await exam.lines()
     except LinqApiError as error:
         if error.status == 401:
-            return [found.failure("token", "LQB6011", f"Linq does not accept the token ({_numbers(error)}).")]
+            return found.failure("token", "LQB6011", f"Linq does not accept the token ({_numbers(error)}).")
         if isinstance(error, LinqUnavailable):
-            return [found.failure("token", "LQB6012", f"{exam.settings.base_url} cannot be asked: {error}")]
-        return [found.failure("token", "LQB6013", f"Linq refuses to answer: {error}")]
-    return [found.ok("token", f"Accepted by {exam.settings.base_url}.")]
+            return found.failure("token", "LQB6012", f"{exam.settings.base_url} cannot be asked: {error}")
+        return found.failure("token", "LQB6013", f"Linq refuses to answer: {error}")
+    return found.ok("token", f"Accepted by {exam.settings.base_url}.")
+
+
+def _in_clear(exam: Exam, found: Findings) -> list[Finding]:
+    origin = target(exam.settings.base_url).origin
+    if origin.scheme == "https" or _is_this_machine(origin.host):
+        return []
+    return [found.warning("token", "LQB6014", f"The token goes to {origin} unencrypted, with every call.")]
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    address = literal(host)
+    return address is not None and ip_address(address).is_loopback
 
 
 async def lines(exam: Exam) -> Sequence[Finding]:

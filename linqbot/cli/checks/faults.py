@@ -67,6 +67,13 @@ FAULTS: Final[dict[str, Fault]] = {
         "The account may not ask for it, or Linq fails.",
         "Look at the code in Linq's documents, and ask Linq's support with the trace id.",
     ),
+    "LQB6014": Fault(
+        "The API token and all messages travel unencrypted to another machine.",
+        "The base URL begins with http:// and its host is not this machine. Everyone on the way can read the token, use"
+        " it, and read or change what is said.",
+        "Use https:// in LINQ_API_V3_BASE_URL, and make a new token if this one was used. An emulator on another machine"
+        " needs no real token: give it any.",
+    ),
     "LQB6020": Fault(
         "The account has no line, so nobody can write to the bot.",
         "The token is that of an environment without lines, or the last one was released.",

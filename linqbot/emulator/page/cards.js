@@ -1,27 +1,30 @@
 // Parts that are neither text nor media: links, app cards, App Clips, polls, and kinds this page does not know yet.
 
-import { h, icon } from "./dom.js";
+import { h, icon, webUrl } from "./dom.js";
 import { localUrl } from "./media.js";
 import { personName } from "./people.js";
 
-// Only these open: a link in a message must not be able to run script.
-function safeHref(url) {
-  const parsed = URL.parse(url);
-  return parsed && ["http:", "https:"].includes(parsed.protocol) ? parsed : null;
-}
-
 function card(url, { title, caption, art, image }) {
-  const target = safeHref(url);
-  const cover = h("span", { class: "card-cover" }, image ? h("img", { src: localUrl(image), alt: "" }) : icon(art));
+  const target = webUrl(url);
+  const picture = localUrl(image);
+  const cover = h("span", { class: "card-cover" }, picture ? h("img", { src: picture, alt: "" }) : icon(art));
   const foot = h("span", { class: "card-foot" }, h("strong", {}, title), caption && h("small", {}, caption));
   if (!target) return h("span", { class: "card" }, cover, foot);
   return h("a", { class: "card", href: target.href, target: "_blank", rel: "noopener noreferrer" }, cover, foot);
 }
 
+function readable(path) {
+  try {
+    return decodeURI(path);
+  } catch {
+    return path; // a % that escapes nothing
+  }
+}
+
 export function linkCard(part) {
-  const target = safeHref(part.value);
+  const target = webUrl(part.value);
   if (!target) return h("span", { class: "plain-link" }, part.value);
-  const path = decodeURI(target.pathname).replace(/\/$/, "");
+  const path = readable(target.pathname).replace(/\/$/, "");
   return card(part.value, { title: path ? path.slice(1) : target.hostname, caption: target.hostname, art: "globe" });
 }
 

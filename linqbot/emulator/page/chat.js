@@ -46,7 +46,8 @@ export function chatTitle(store, chat) {
 export function chatAvatar(store, chat) {
   const faces = others(store, chat);
   if (!chat.is_group) return avatarIn(store, chat, lineOf(chat) ?? faces[0]?.handle ?? "");
-  if (chat.group_chat_icon) return h("span", { class: "avatar", "aria-hidden": "true" }, h("img", { src: localUrl(chat.group_chat_icon), alt: "" }));
+  const picture = localUrl(chat.group_chat_icon);
+  if (picture) return h("span", { class: "avatar", "aria-hidden": "true" }, h("img", { src: picture, alt: "" }));
   if (faces.length < 2) return h("span", { class: "avatar hue-0", "aria-hidden": "true" }, icon("people"));
   return h("span", { class: "avatar pair", "aria-hidden": "true" }, faces.slice(0, 2).map((member) => avatarIn(store, chat, member.handle)));
 }

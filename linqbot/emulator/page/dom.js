@@ -3,11 +3,23 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
+const WEB = ["http:", "https:"];
+
+/** An address of the web, parsed; null for any other, such as `javascript:` and `data:`, and for a relative one. */
+export function webUrl(address) {
+  const parsed = URL.parse(address ?? "");
+  return parsed && WEB.includes(parsed.protocol) ? parsed : null;
+}
+
+// The last check of every address in this page. `blob:` is a file that the person has just chosen.
+const mayLoad = (address) => [...WEB, "blob:"].includes(URL.parse(address, location.href)?.protocol);
+
 /** An element. Props: `class`, `on: {click: …}`, `dataset`, anything else is an attribute; strings become text. */
 export function h(tag, props = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
     if (value === undefined || value === null || value === false) continue;
+    if (["href", "src"].includes(name) && !mayLoad(value)) continue;
     if (name === "on") for (const [type, listener] of Object.entries(value)) node.addEventListener(type, listener);
     else if (name === "dataset") Object.assign(node.dataset, value);
     else if (name === "value") node.value = value;

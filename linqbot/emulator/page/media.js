@@ -1,13 +1,15 @@
 // Pictures, films, voice and files: how they look in a bubble, and how a file of this computer becomes a part.
 
-import { h, icon } from "./dom.js";
+import { h, icon, webUrl } from "./dom.js";
 
-/** The address as this page may load it: the emulator writes its own host, the person may have typed `localhost`. */
+const OWN_FILE = /^\/attachments\/[0-9a-f-]{36}\//;
+
+/** The address as this page may load it: the emulator has several names, and this page was opened under one of them. */
 export function localUrl(url) {
-  const parsed = URL.parse(url, location.href);
-  if (!parsed) return "";
-  const isLoopback = ["127.0.0.1", "localhost", "[::1]"].includes(parsed.hostname);
-  return isLoopback && parsed.port === location.port ? parsed.pathname + parsed.search : parsed.href;
+  const parsed = webUrl(url);
+  if (!parsed) return null;
+  const isOwn = ["127.0.0.1", "localhost", "[::1]"].includes(parsed.hostname) || OWN_FILE.test(parsed.pathname);
+  return isOwn && parsed.port === location.port ? parsed.pathname + parsed.search : parsed.href;
 }
 
 const UNITS = ["bytes", "KB", "MB", "GB"];
@@ -20,14 +22,16 @@ export function fileSize(bytes) {
 }
 
 function fileCard(part) {
-  return h("a", { class: "file-card", href: localUrl(part.url), target: "_blank", rel: "noopener noreferrer", download: part.filename },
+  const href = localUrl(part.url);
+  const link = { href, target: "_blank", rel: "noopener noreferrer", download: part.filename };
+  return h(href ? "a" : "span", { class: "file-card", ...(href ? link : {}) },
     h("span", { class: "file-icon" }, icon("doc")),
     h("span", { class: "file-text" },
       h("strong", {}, part.filename ?? "File"),
       h("small", {}, [part.filename?.split(".").pop()?.toUpperCase(), fileSize(part.size_bytes)].filter(Boolean).join(" · "))));
 }
 
-// A browser that cannot show it (HEIC, a vanished URL) still shows that there is a file.
+// A browser that cannot show it (HEIC, a URL that is gone) still shows that there is a file.
 const orFile = (node, part) => {
   node.addEventListener("error", () => node.replaceWith(fileCard(part)));
   return node;
@@ -67,7 +71,8 @@ function voice(part) {
 /** What is inside the bubble of a media part. */
 export function mediaContent(part) {
   const type = part.mime_type ?? "";
-  const url = localUrl(part.url ?? "");
+  const url = localUrl(part.url);
+  if (!url) return fileCard(part);
   if (type.startsWith("image/")) {
     const image = h("img", { class: part.sticker ? "sticker" : "picture", src: url, alt: part.filename ?? "Picture" });
     return orFile(image, part);

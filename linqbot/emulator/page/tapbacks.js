@@ -14,7 +14,8 @@ const isMine = (store, reaction) => !reaction.is_me && reaction.handle?.handle =
 
 function face(reaction) {
   if (reaction.type in TAPBACKS) return icon(reaction.type);
-  if (reaction.sticker?.url) return h("img", { src: localUrl(reaction.sticker.url), alt: "sticker" });
+  const sticker = localUrl(reaction.sticker?.url);
+  if (sticker) return h("img", { src: sticker, alt: "sticker" });
   return h("span", { class: "emoji" }, reaction.custom_emoji ?? "●");
 }
 

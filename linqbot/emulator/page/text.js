@@ -65,8 +65,8 @@ export function richText(part) {
 }
 
 function run(text, start, marks) {
-  const sticker = marks.find((mark) => mark.sticker)?.sticker;
-  if (sticker?.url) return h("img", { class: "inline-sticker", src: localUrl(sticker.url), alt: text });
+  const sticker = localUrl(marks.find((mark) => mark.sticker)?.sticker.url);
+  if (sticker) return h("img", { class: "inline-sticker", src: sticker, alt: text });
   const moving = marks.find((mark) => mark.animation);
   let node = moving ? letters(text, moving.animation, start - moving.range[0]) : document.createTextNode(text);
   const classes = marks.filter((mark) => mark.cls).map((mark) => mark.cls).join(" ");

@@ -96,7 +96,8 @@ CREATE INDEX done_by_age ON done (acked_at);
 -- UNIQUE (key): two effects under one idempotency key would silence each other at Linq.
 -- delivery is what receipts have told, see outbox.py.
 -- ended_at is NULL until the turn is acked; a turn that never is (buried, parked) keeps its effects.
--- texts is 1 while call and answer hold what was said.
+-- texts is 1 while call and answer hold what was said. digest tells a call without texts from another one; it goes with
+-- the ack, after which no further run needs it.
 CREATE TABLE effect (
     n          INTEGER PRIMARY KEY,
     turn       TEXT NOT NULL,
@@ -111,6 +112,7 @@ CREATE TABLE effect (
     message_id TEXT,
     chat_id    TEXT,
     delivery   TEXT,
+    digest     TEXT,
     texts      INTEGER NOT NULL,
     ended_at   REAL,
     UNIQUE (turn, run, slot)

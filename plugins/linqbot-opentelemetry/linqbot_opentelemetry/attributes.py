@@ -1,12 +1,13 @@
 """What a span says, in OpenTelemetry's words (semantic conventions 1.27 and later) and a few of ours, `linqbot.*`.
 
 Ids, numbers and names of code only. No text, no handle, no idempotency key, no path of a call: paths may hold a phone
-number, so their template stands for them. Of an error only its class and Linq's numbers: what it says may quote somebody.
+number, so their template stands for them. Of an error only its class and Linq's numbers: its message may quote a person.
+Nothing of what the webhook's sender says of itself, such as its user agent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -20,6 +21,9 @@ Attributes: TypeAlias = dict[str, str | int | float | bool]
 
 SYSTEM: Final = "linq"
 OTHER: Final = "other"
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_TRACE_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 def destination(delivery: Delivery) -> str:
@@ -49,15 +53,13 @@ def of_delivery(delivery: Delivery, operation: str) -> Attributes:
     return told
 
 
-def of_request(delivery: Delivery, headers: Mapping[str, str], route: str) -> Attributes:
-    """What the span of a webhook says beside that."""
+def of_request(delivery: Delivery, route: str) -> Attributes:
+    """Return what the span of a webhook says in addition."""
     told: Attributes = {
         "http.request.method": "POST",
         "http.route": route,
         "http.request.body.size": len(delivery.body),
     }
-    if agent := headers.get("user-agent"):
-        told["user_agent.original"] = agent
     return told | of_delivery(delivery, "receive")
 
 
@@ -93,14 +95,23 @@ def of_answer(answer: Answer | None, error: BaseException | None) -> Attributes:
     return told | {"error.type": str(told.get("http.response.status_code", told["error.type"]))}
 
 
+def error_name(error: BaseException) -> str:
+    """Return the name of an error's class.
+
+    A class can be made while the bot runs, and so be named by a text. Where a name is not a plain identifier of at most
+    64 characters, the name of the nearest base class stands for it.
+    """
+    return next(kind.__name__ for kind in type(error).__mro__ if _NAME.fullmatch(kind.__name__))
+
+
 def of_error(error: BaseException) -> Attributes:
-    """What may be told of an error: its class, and numbers that mean the same to everybody."""
-    told: Attributes = {"error.type": type(error).__qualname__}
+    """Return what may be said of an error: its class, and numbers that mean the same to everybody."""
+    told: Attributes = {"error.type": error_name(error)}
     if isinstance(error, LinqApiError):
         facts: dict[str, Any] = {
             "http.response.status_code": error.status,
             "linqbot.linq.code": error.code,
-            "linqbot.linq.trace_id": error.trace_id,
+            "linqbot.linq.trace_id": error.trace_id if _TRACE_ID.fullmatch(error.trace_id or "") else None,
         }
         told |= {name: value for name, value in facts.items() if value is not None}
     if isinstance(error, RuleBroken):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, TracerProvider
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, Tracer, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from linqbot import hookimpl
@@ -38,6 +38,17 @@ _carrying: Final = TraceContextTextMapPropagator()
 class _Turn:
     span: Span
     token: Token[Context]
+
+
+def _of_ids(parent: Context) -> Context:
+    """Return a context with the ids and flags of `parent`'s span alone.
+
+    The sender of a request writes its tracestate and baggage as it likes. They would be in every span of the trace, and
+    be stored with the delivery.
+    """
+    seen = trace.get_current_span(parent).get_span_context()
+    ids = SpanContext(seen.trace_id, seen.span_id, seen.is_remote, seen.trace_flags)
+    return trace.set_span_in_context(NonRecordingSpan(ids), Context()) if ids.is_valid else Context()
 
 
 class OpenTelemetry:
@@ -71,13 +82,13 @@ class OpenTelemetry:
     def received(self, delivery: Delivery, headers: Mapping[str, str], carrier: dict[str, str]) -> None:
         if (tracer := self._found()) is None:
             return
-        # Somebody may trace the ASGI server already: then its span is the request's, and ours is a part of it.
+        # The ASGI server may be traced already: then its span is the request's, and ours is a part of it.
         is_inside = trace.get_current_span().get_span_context().is_valid
         span = tracer.start_span(
             f"POST {ROUTE}",
-            context.get_current() if is_inside else propagate.extract(headers),
+            _of_ids(context.get_current() if is_inside else propagate.extract(headers, Context())),
             SpanKind.INTERNAL if is_inside else SpanKind.SERVER,
-            attributes.of_request(delivery, headers, ROUTE),
+            attributes.of_request(delivery, ROUTE),
         )
         _carrying.inject(carrier, trace.set_span_in_context(span))
         self._receiving.set(span)
@@ -124,7 +135,7 @@ class OpenTelemetry:
         )
         span.set_attributes(attributes.of_answer(answer, error))
         if error is not None:
-            span.set_status(StatusCode.ERROR, type(error).__qualname__)
+            span.set_status(StatusCode.ERROR, attributes.error_name(error))
         span.end(end)
 
     @hookimpl
@@ -139,7 +150,7 @@ class OpenTelemetry:
         if handler is not None:
             turn.span.set_attribute("linqbot.handler", handler)
         turn.span.set_attributes(attributes.of_error(error))
-        turn.span.set_status(StatusCode.ERROR, f"{type(error).__qualname__}: {outcome}")
+        turn.span.set_status(StatusCode.ERROR, f"{attributes.error_name(error)}: {outcome}")
 
     @hookimpl
     def finished(self, outcome: End) -> None:

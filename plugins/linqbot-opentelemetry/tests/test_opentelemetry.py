@@ -8,16 +8,19 @@ from pathlib import Path
 
 import pytest
 from linqbot_opentelemetry import OpenTelemetry
-from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry import baggage, trace
+from opentelemetry.context import Context as TraceContext
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from served import ANN, LINE, served
 
 from linqbot import Bot, Context, MessageReceived
+from linqbot.client.endpoints import prepare
+from linqbot.errors import LinqApiError
 from linqbot.events.delivery import Delivery
-from linqbot.worker.turn import Patience
+from linqbot.worker.failure import Patience
 
 pytestmark = pytest.mark.anyio
 
@@ -27,6 +30,7 @@ NOT_SAMPLED = f"00-{TRACE}-b7ad6b7169203331-00"
 SERVER = "POST /webhooks/linq"
 TURN = "process message.received"
 SEND = "POST /v3/chats/{chat_id}/messages"
+CALL = prepare("chats.retrieve", path={"chat_id": "1"})
 DELIVERY = Delivery("w.1", "c:1", "message.received", b"{}", 0.0)
 NOW = Patience(first_s=0, most_s=0)
 
@@ -122,12 +126,69 @@ async def test_a_message_is_one_trace_from_the_webhook_to_the_reply(spans: Spans
 
 async def test_a_trace_that_a_proxy_began_goes_on(spans: Spans, tmp_path: Path) -> None:
     async with served(echo(spans), tmp_path) as there:
-        there.headers.update({"traceparent": PROXY, "tracestate": "proxy=1"})
+        there.headers["traceparent"] = PROXY
         there.text("hello")
         await there.quiet()
     for span in (spans.one(TURN), spans.one(SEND)):
         assert span.context.trace_id == int(TRACE, 16)
-        assert span.context.trace_state.get("proxy") == "1"
+
+
+async def test_of_what_the_sender_says_of_itself_only_ids_go_on(spans: Spans, tmp_path: Path) -> None:
+    """A span processor may copy baggage into attributes, as OpenTelemetry's own does."""
+    parents: list[TraceContext] = []
+
+    class Seen(SpanProcessor):
+        def on_start(self, span: Span, parent_context: TraceContext | None = None) -> None:
+            parents.append(parent_context or TraceContext())
+
+    spans.provider.add_span_processor(Seen())
+    own = {"tracestate": "vendor=planted", "baggage": "name=planted", "user-agent": "planted"}
+    async with served(echo(spans), tmp_path) as there:
+        there.headers.update({"traceparent": PROXY} | own)
+        there.text("hello")
+        await there.quiet()
+    ours = spans.of(int(TRACE, 16))
+    assert {SERVER, TURN, SEND} <= {span.name for span in ours}
+    for span in ours:
+        assert not span.context.trace_state
+        assert "planted" not in span.to_json()
+    assert not any(baggage.get_all(parent) for parent in parents)
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ("NoOrder", "NoOrder"),
+        ("a" * 64, "a" * 64),
+        ("a" * 65, "KeyError"),
+        ("meet me at nine", "KeyError"),
+        (ANN, "KeyError"),
+        ("Grüße", "KeyError"),
+        ("", "KeyError"),
+    ],
+)
+def test_an_error_is_named_by_an_identifier(spans: Spans, named: str, told: str) -> None:
+    error = type(named, (KeyError,), {})("a secret")
+    plugin = OpenTelemetry(spans.provider)
+    plugin.taken(DELIVERY, {}, 0.0, 0, 0)
+    plugin.sent(CALL, None, error, 0.1, from_ledger=False)
+    plugin.failed("answer", error, "retry")
+    plugin.finished("retry")
+    for span in spans.all():
+        assert span.attributes is not None
+        assert span.attributes["error.type"] == told
+        assert (span.status.description or "").partition(":")[0] == told
+        assert "a secret" not in span.to_json()
+    assert len(spans.all()) == 2
+
+
+def test_an_error_that_is_said_to_be_linqs_brings_no_text_as_its_trace_id(spans: Spans) -> None:
+    plugin = OpenTelemetry(spans.provider)
+    for trace_id in ("8af9171a45022df2eb74ba4e4c83be0f", "meet me at nine"):
+        plugin.sent(CALL, None, LinqApiError("no", status=400, trace_id=trace_id), 0.1, from_ledger=False)
+    first, second = (span.attributes or {} for span in spans.all())
+    assert first["linqbot.linq.trace_id"] == "8af9171a45022df2eb74ba4e4c83be0f"
+    assert "linqbot.linq.trace_id" not in second
 
 
 async def test_what_the_proxy_does_not_sample_is_not_sampled(spans: Spans, tmp_path: Path) -> None:

@@ -1,0 +1,225 @@
+"""People write three messages each across a gap in which the bot takes none: are they answered in the order written?
+
+    uv run python benchmarks/order.py --people 60
+
+An emulator of Linq delivers, and delivers again what was refused, each on its own. The gap is made by kill -9, by a
+clean restart, or by another process that holds the database. Prints how many chats were answered in the order written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import os
+import random
+import signal
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+from crash import Served, free_port
+
+BOT = """
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot(read=False, typing=False, max_age_s=None, loop_breaker=False)
+
+
+@bot.on_message
+async def echo(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply(message.text)
+"""
+TEXTS = ("a", "b", "c")
+LINE = "+12025550100"
+
+
+@dataclass
+class Result:
+    """How one run ended: the answers of each chat, and the seconds from each message to its answer."""
+
+    answers: dict[str, list[str]]
+    waits_s: list[float] = field(default_factory=list)
+
+    @property
+    def in_order(self) -> int:
+        return sum(said == list(TEXTS) for said in self.answers.values())
+
+    @property
+    def lost(self) -> int:
+        return sum(text not in said for said in self.answers.values() for text in TEXTS)
+
+    @property
+    def doubled(self) -> int:
+        return sum(max(len(said) - len(set(said)), 0) for said in self.answers.values())
+
+
+@dataclass
+class House:
+    """An emulator, a bot that it delivers to, and a client to act as people."""
+
+    folder: Path
+    emulator: Served
+    bot: Served
+    http: httpx.AsyncClient
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "order.db"
+
+    async def text(self, person: str, text: str) -> None:
+        body = {"from": person, "to": LINE, "parts": [{"type": "text", "value": text}]}
+        (await self.http.post(f"{self.emulator.url}/emulator/inbound", json=body)).raise_for_status()
+
+    async def answers(self) -> dict[str, list[tuple[str, float]]]:
+        """What each person was answered, and how many seconds after the message with the same text."""
+        state = (await self.http.get(f"{self.emulator.url}/emulator/state")).json()
+        return {chat["display_name"]: _answers(chat["messages"]) for chat in state["chats"]}
+
+
+def _answers(messages: list[dict[str, object]]) -> list[tuple[str, float]]:
+    asked: dict[str, float] = {}
+    said: list[tuple[str, float]] = []
+    for message in messages:
+        text, at = _text(message), datetime.fromisoformat(str(message["created_at"])).timestamp()
+        if message["is_from_me"]:
+            said.append((text, at - asked.get(text, at)))
+        else:
+            asked[text] = at
+    return said
+
+
+def _text(message: dict[str, object]) -> str:
+    parts = message["parts"]
+    assert isinstance(parts, list)
+    return str(parts[0]["value"])
+
+
+@contextlib.asynccontextmanager
+async def house(folder: Path) -> AsyncIterator[House]:
+    (folder / "bot.py").write_text(BOT)
+    emulator, port = Served(folder, "emulator", free_port(), "emulator"), free_port()
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
+        await emulator.start()
+        bot = None
+        try:
+            await emulator.up(http, "/emulator/state")
+            target = f"http://127.0.0.1:{port}/webhooks/linq?version=2026-02-03"
+            made = await http.post(
+                f"{emulator.url}/v3/webhook-subscriptions",
+                json={"target_url": target, "subscribed_events": ["message.received"]},
+                headers={"authorization": "Bearer order"},
+            )
+            bot = Served(
+                folder,
+                "bot",
+                port,
+                "serve",
+                "bot.py",
+                LINQ_API_V3_API_KEY="order",
+                LINQ_API_V3_BASE_URL=f"{emulator.url}/api/partner",
+                LINQ_WEBHOOK_SECRET=made.json()["signing_secret"],
+                LINQBOT_STORAGE=f"sqlite:///{folder / 'order.db'}",
+            )
+            await bot.start()
+            await bot.up(http, "/readyz")
+            yield House(folder, emulator, bot, http)
+        finally:
+            for served in (bot, emulator):
+                if served is not None:
+                    await served.close()
+
+
+async def run(folder: Path, how: str, people: int, between_s: float, gap_s: float, *, seed: int = 0) -> Result:
+    """Let people write across one gap.
+
+    Args:
+        how: `kill`, `restart`, `lock`, or `none` for no gap.
+        between_s: Seconds between a person's messages; they begin within the first of them, at random.
+        gap_s: Seconds of the gap, which begins with the first messages.
+    """
+    dice = random.Random(seed)
+    handles = [f"+1415555{n:04}" for n in range(people)]
+    async with house(folder) as there:
+        # The bot has heard of somebody before: else nothing can have been missed.
+        await there.text("+14155559999", "hello")
+        await _answered(there, {"+14155559999": 1})
+        writing = [
+            asyncio.create_task(_write(there, handle, between_s, dice.uniform(0, between_s))) for handle in handles
+        ]
+        if how != "none":
+            await _gap(there, how, gap_s)
+        await asyncio.gather(*writing)
+        await _answered(there, dict.fromkeys(handles, len(TEXTS)))
+        found = await there.answers()
+    answers = {handle: [text for text, _ in found[handle]] for handle in handles}
+    return Result(answers, [wait for handle in handles for _, wait in found[handle]])
+
+
+async def _write(there: House, handle: str, between_s: float, first_s: float) -> None:
+    await asyncio.sleep(first_s)
+    for text in TEXTS:
+        await there.text(handle, text)
+        await asyncio.sleep(between_s)
+
+
+async def _gap(there: House, how: str, gap_s: float) -> None:
+    if how == "lock":
+        with contextlib.closing(sqlite3.connect(there.database, isolation_level=None)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            # A put waits for 5 s before it is refused.
+            await asyncio.sleep(gap_s + 5)
+            db.execute("ROLLBACK")
+        return
+    await there.bot.kill(signal.SIGKILL if how == "kill" else signal.SIGTERM)
+    await asyncio.sleep(gap_s)
+    await there.bot.start()
+    await there.bot.up(there.http, "/readyz")
+
+
+async def _answered(there: House, counts: dict[str, int]) -> None:
+    async with asyncio.timeout(120):
+        while True:
+            answers = await there.answers()
+            if all(len(answers.get(handle, ())) >= count for handle, count in counts.items()):
+                await asyncio.sleep(0.2)  # for a double, if there is one
+                return
+            await asyncio.sleep(0.1)
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--people", type=int, default=60)
+    parser.add_argument("--how", nargs="+", default=["none", "kill", "restart", "lock"])
+    parser.add_argument("--between", nargs="+", type=float, default=[0.3, 0.8, 1.5, 5.0])
+    parser.add_argument("--gap", nargs="+", type=float, default=[1.0, 3.0, 20.0])
+    given = parser.parse_args()
+    bad = 0
+    cases = [("none", between, 0.0) for between in given.between if "none" in given.how]
+    cases += [case for case in itertools.product(given.how, given.between, given.gap) if case[0] != "none"]
+    print("gap       seconds  between  in order      lost  doubled  median wait")
+    for how, between_s, gap_s in cases:
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="linqbot-order-") as folder:
+            result = await run(Path(folder), how, given.people, between_s, gap_s)
+        bad += (given.people - result.in_order) + result.lost + result.doubled
+        wait_s = statistics.median(result.waits_s)
+        print(
+            f"{how:9} {gap_s:7.0f}  {between_s:7.1f}  {result.in_order:3} of {given.people:3}  {result.lost:8}  "
+            f"{result.doubled:7}  {wait_s * 1000:8.0f} ms   ({time.monotonic() - began:.0f} s)",
+            flush=True,
+        )
+    sys.exit(bool(bad))
+
+
+if __name__ == "__main__":
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    asyncio.run(main())

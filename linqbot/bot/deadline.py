@@ -1,0 +1,89 @@
+"""The time limit of a turn: it cancels the code under it once, and reports code that goes on regardless.
+
+`asyncio.timeout` has no answer to code that swallows its cancellation: such code would run beside its own retry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final
+
+DEADLINE_S: Final = 900.0
+"""Seconds that a handler may run that does not say so itself."""
+
+GRACE_S: Final = 10.0
+"""Seconds that cancelled code may take to end, until it is reported as ignoring its limit."""
+
+EXTRA_S: Final = 30.0
+"""Seconds that an error handler has at least, also when the limit has passed."""
+
+
+class Deadline:
+    """A limit for everything that runs `with` it, in one task; entered again, the time that was left goes on.
+
+    Args:
+        limit_s: Seconds from the first `with`.
+        ignored: Called when the code still runs `GRACE_S` after it was cancelled.
+    """
+
+    __slots__ = ("_cancelling", "_ends_at", "_expired", "_ignored", "_loop", "_task", "_timer", "limit_s")
+
+    def __init__(self, limit_s: float, ignored: Callable[[], None] = lambda: None) -> None:
+        self.limit_s = limit_s
+        self._ignored = ignored
+        self._loop: asyncio.AbstractEventLoop
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+        self._ends_at: float | None = None
+        self._expired = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def restart(self, limit_s: float) -> None:
+        """Count from now on, with another limit: the handler that was found has one of its own."""
+        self.limit_s = limit_s
+        self._ends_at = self._loop.time() + limit_s
+        self._arm()
+
+    def give_extra_time(self) -> None:
+        """Let what runs next have `EXTRA_S` at least."""
+        if self._ends_at is not None:
+            self._ends_at = max(self._ends_at, self._loop.time() + EXTRA_S)
+
+    def __enter__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        assert self._task is not None
+        self._cancelling = self._task.cancelling()
+        self._expired = False
+        if self._ends_at is None:
+            self._ends_at = self._loop.time() + self.limit_s
+        self._arm()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._task is not None
+        assert self._timer is not None
+        self._timer.cancel()
+        task, self._task = self._task, None
+        if self._expired and task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError(f"It did not end within {self.limit_s:g} s.") from error
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        assert self._ends_at is not None
+        self._timer = self._loop.call_at(self._ends_at, self._expire)
+
+    def _expire(self) -> None:
+        if self._task is None:
+            return
+        self._expired = True
+        self._task.cancel()
+        self._timer = self._loop.call_later(GRACE_S, self._report)
+
+    def _report(self) -> None:
+        if self._task is not None:
+            self._ignored()

@@ -1,0 +1,99 @@
+"""Runs a server to its end, whatever code of the bot's does to the event loop.
+
+`SystemExit` and `KeyboardInterrupt` are the two errors that leave an event loop at once: out of a task of the author's
+own, out of a callback. They end neither the process nor any other turn here: the loop is entered again. And a process
+that was asked to stop ends in time, also with a thread that hangs or a task that refuses to be cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Coroutine
+from typing import Any, Final
+
+import structlog
+
+from linqbot.frames import place_of
+from linqbot.plugins import is_ctrl_c
+
+log = structlog.get_logger("linqbot.server")
+
+LAST_S: Final = 3.0
+"""Seconds from the end of the server to that of the process: for tasks, threads and exit handlers of other code."""
+
+
+def run(serving: Coroutine[Any, Any, None]) -> None:
+    """Run a server in an event loop of its own, until it has stopped.
+
+    Raises:
+        SystemExit: the server itself asked for it.
+        Exception: whatever the server failed with.
+    """
+    loop = _new_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        main = loop.create_task(serving)
+        while not main.done():
+            try:
+                loop.run_until_complete(main)
+            except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
+                # RuntimeError: code of the bot's called `loop.stop()`.
+                if main.done() or is_ctrl_c(error):
+                    raise
+                log.error("exit.ignored", error=type(error).__name__, at=place_of(error), why=_WHY)
+    finally:
+        end_at_next_signal()
+        end_within(LAST_S, code=0 if sys.exc_info()[0] is None else 1)
+        _close(loop)
+
+
+_WHY: Final = "A task or a callback of the bot's asked the process to exit. linqbot goes on; only a signal stops it."
+
+
+def end_within(seconds: float, *, code: int) -> None:
+    """End this process after some seconds, unless it has ended by then."""
+
+    def end() -> None:
+        time.sleep(seconds)
+        # Not through the logging of a process that may hang anywhere.
+        with contextlib.suppress(OSError):
+            os.write(2, b"linqbot: something keeps this process from ending; it is ended now.\n")
+        os._exit(code)
+
+    threading.Thread(target=end, name="linqbot-end", daemon=True).start()
+
+
+def end_at_next_signal() -> None:
+    """Let the next signal end this process at once: everything that was accepted is on disk."""
+    if threading.current_thread() is threading.main_thread():
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(sig, lambda number, _: os._exit(128 + number))
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    if sys.platform == "win32":
+        return asyncio.new_event_loop()
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
+def _close(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what still runs, and close the loop. Threads are not waited for."""
+    try:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                loop.run_until_complete(asyncio.wait(left, timeout=1.0))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()

@@ -1,0 +1,514 @@
+"""A bot whose handlers do what no handler should. The text of a message says which one runs.
+
+`DEAD` names the ways that must end as a dead letter, with a word of its reason; the others reply `done: <way>` once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import concurrent.futures
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import click
+
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot(read=False, typing=False, max_age_s=None, loop_breaker=False)
+ways: dict[str, Callable[[MessageReceived, Context], Any]] = {}
+DEAD: dict[str, str] = {}
+plain_ways: dict[str, Callable[[MessageReceived, Context], Any]] = {}
+kept: list[Context] = []
+
+
+def way(dead: str = "") -> Callable[[Any], Any]:
+    """Register a way; `dead` is a word of the reason that its dead letter must give."""
+
+    def register(function: Any) -> Any:
+        name = function.__name__.replace("_", " ")
+        (ways if asyncio.iscoroutinefunction(function) else plain_ways)[name] = function
+        if dead:
+            DEAD[name] = dead
+        return function
+
+    return register
+
+
+class Own(BaseException):
+    pass
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+
+async def boom(error: BaseException | None = None) -> None:
+    await asyncio.sleep(0)
+    raise error or SystemExit(4)
+
+
+# Errors
+
+
+@way("ValueError")
+async def raise_an_exception(message: MessageReceived, ctx: Context) -> None:
+    raise ValueError(message.text)
+
+
+@way("Own")
+async def raise_a_base_exception(message: MessageReceived, ctx: Context) -> None:
+    raise Own
+
+
+@way("SystemExit")
+async def raise_system_exit(message: MessageReceived, ctx: Context) -> None:
+    raise SystemExit
+
+
+@way("SystemExit")
+async def exit_with_a_text(message: MessageReceived, ctx: Context) -> None:
+    sys.exit("no such thing")
+
+
+@way("SystemExit")
+async def exit_with_zero(message: MessageReceived, ctx: Context) -> None:
+    sys.exit(0)
+
+
+@way("SystemExit")
+async def argparse_exits(message: MessageReceived, ctx: Context) -> None:
+    parser = argparse.ArgumentParser(prog="remind")
+    parser.add_argument("minutes", type=int)
+    parser.parse_args(["soon"])
+
+
+@way("SystemExit")
+async def click_exits(message: MessageReceived, ctx: Context) -> None:
+    click.Command("x", callback=lambda: None)(["--nothing"])
+
+
+@way("KeyboardInterrupt")
+async def raise_keyboard_interrupt(message: MessageReceived, ctx: Context) -> None:
+    raise KeyboardInterrupt
+
+
+@way("GeneratorExit")
+async def raise_generator_exit(message: MessageReceived, ctx: Context) -> None:
+    raise GeneratorExit
+
+
+@way("StopIteration")
+async def raise_stop_iteration(message: MessageReceived, ctx: Context) -> None:
+    raise StopIteration
+
+
+@way("StopAsyncIteration")
+async def raise_stop_async_iteration(message: MessageReceived, ctx: Context) -> None:
+    raise StopAsyncIteration
+
+
+@way("RecursionError")
+async def recurse(message: MessageReceived, ctx: Context) -> None:
+    await recurse(message, ctx)
+
+
+@way("MemoryError")
+async def raise_memory_error(message: MessageReceived, ctx: Context) -> None:
+    raise MemoryError
+
+
+@way("ExceptionGroup")
+async def raise_a_group(message: MessageReceived, ctx: Context) -> None:
+    raise ExceptionGroup("several", [ValueError("a"), KeyError("b")])
+
+
+@way("SystemExit")
+async def raise_a_group_with_an_exit(message: MessageReceived, ctx: Context) -> None:
+    raise BaseExceptionGroup("several", [ValueError("a"), SystemExit(1)])
+
+
+@way("ValueError")
+async def half_an_emoji_in_the_text(message: MessageReceived, ctx: Context) -> None:
+    raise ValueError("\ud83d and \x00")
+
+
+@way("left out")
+async def five_megabytes_of_text(message: MessageReceived, ctx: Context) -> None:
+    raise ValueError("x" * 5_000_000)
+
+
+@way("Unprintable")
+async def an_error_without_a_text(message: MessageReceived, ctx: Context) -> None:
+    raise Unprintable
+
+
+@way("a name")
+async def a_class_named_by_a_person(message: MessageReceived, ctx: Context) -> None:
+    raise type("\n a name\x1b[31m" * 100, (Exception,), {})
+
+
+# Cancellation
+
+
+@way("CancelledError")
+async def raise_cancelled_error(message: MessageReceived, ctx: Context) -> None:
+    raise asyncio.CancelledError
+
+
+@way("CancelledError")
+async def await_what_was_cancelled(message: MessageReceived, ctx: Context) -> None:
+    task = asyncio.create_task(asyncio.sleep(1))
+    task.cancel()
+    await task
+
+
+@way("CancelledError")
+async def cancel_oneself_and_wait(message: MessageReceived, ctx: Context) -> None:
+    task = asyncio.current_task()
+    assert task
+    task.cancel()
+    await asyncio.sleep(1)
+
+
+@way()
+async def cancel_oneself_and_return(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply(f"done: {message.text}")
+    task = asyncio.current_task()
+    assert task
+    task.cancel()
+
+
+@way("CancelledError")
+async def an_anyio_scope_that_leaks(message: MessageReceived, ctx: Context) -> None:
+    raise asyncio.CancelledError("Cancelled by cancel scope 7f0000000000")
+
+
+@way("TimeoutError")
+async def sleep_beyond_the_deadline(message: MessageReceived, ctx: Context) -> None:
+    await asyncio.sleep(3600)
+
+
+@way("goes on all the same")
+async def ignore_the_deadline(message: MessageReceived, ctx: Context) -> None:
+    while True:
+        with contextlib.suppress(BaseException):
+            await asyncio.sleep(3600)
+
+
+@way()
+async def swallow_the_deadline_and_end(message: MessageReceived, ctx: Context) -> None:
+    try:
+        await asyncio.sleep(3600)
+    except asyncio.CancelledError:
+        await ctx.reply(f"done: {message.text}")
+
+
+@way("TimeoutError")
+async def a_timeout_of_its_own(message: MessageReceived, ctx: Context) -> None:
+    async with asyncio.timeout(0.01):
+        await asyncio.sleep(10)
+
+
+@way("TimeoutError")
+async def wait_for_too_little(message: MessageReceived, ctx: Context) -> None:
+    await asyncio.wait_for(asyncio.sleep(10), 0.01)
+
+
+# Blocking
+
+
+@way()
+async def block_the_loop(message: MessageReceived, ctx: Context) -> None:
+    time.sleep(0.5)  # noqa: ASYNC251 - that is the point
+    await ctx.reply(f"done: {message.text}")
+
+
+@way("TimeoutError")
+def hang_in_a_thread(message: MessageReceived, ctx: Context) -> str:
+    threading.Event().wait()
+    return "never"
+
+
+# Tasks
+
+
+@way("SystemExit")
+async def await_a_task_that_exits(message: MessageReceived, ctx: Context) -> None:
+    await asyncio.create_task(boom())
+
+
+@way()
+async def leave_a_task_that_exits(message: MessageReceived, ctx: Context) -> None:
+    asyncio.create_task(boom())  # noqa: RUF006
+    await asyncio.sleep(0.05)
+    await ctx.reply(f"done: {message.text}")
+
+
+@way("SystemExit")
+async def a_task_group_with_an_exit(message: MessageReceived, ctx: Context) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(boom())
+        group.create_task(asyncio.sleep(10))
+
+
+@way("Own")
+async def a_task_group_with_a_base_exception(message: MessageReceived, ctx: Context) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(boom(Own()))
+
+
+@way("SystemExit")
+async def gather_with_an_exit(message: MessageReceived, ctx: Context) -> None:
+    await asyncio.gather(boom(), asyncio.sleep(0.05))
+
+
+@way("SystemExit")
+async def an_anyio_group_with_an_exit(message: MessageReceived, ctx: Context) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(boom)
+
+
+@way("KeyboardInterrupt")
+async def await_a_task_that_is_interrupted(message: MessageReceived, ctx: Context) -> None:
+    await asyncio.create_task(boom(KeyboardInterrupt()))
+
+
+@way("SystemExit")
+async def a_thread_that_exits(message: MessageReceived, ctx: Context) -> None:
+    await asyncio.to_thread(sys.exit, 3)
+
+
+@way()
+async def a_callback_that_exits(message: MessageReceived, ctx: Context) -> None:
+    asyncio.get_running_loop().call_soon(sys.exit, 3)
+    await asyncio.sleep(0.05)
+    await ctx.reply(f"done: {message.text}")
+
+
+@way()
+async def a_timer_that_exits(message: MessageReceived, ctx: Context) -> None:
+    asyncio.get_running_loop().call_later(0.01, sys.exit, 3)
+    await asyncio.sleep(0.05)
+    await ctx.reply(f"done: {message.text}")
+
+
+@way()
+async def a_done_callback_that_exits(message: MessageReceived, ctx: Context) -> None:
+    task = asyncio.create_task(asyncio.sleep(0))
+    task.add_done_callback(lambda _: sys.exit(3))
+    await task
+    await asyncio.sleep(0.05)
+    await ctx.reply(f"done: {message.text}")
+
+
+@way()
+async def a_callback_that_raises(message: MessageReceived, ctx: Context) -> None:
+    asyncio.get_running_loop().call_soon(int, "x")
+    await asyncio.sleep(0.05)
+    await ctx.reply(f"done: {message.text}")
+
+
+@way()
+async def stop_the_loop(message: MessageReceived, ctx: Context) -> None:
+    asyncio.get_running_loop().stop()
+    await asyncio.sleep(0.05)
+    await ctx.reply(f"done: {message.text}")
+
+
+@way("RuntimeError")
+async def close_the_loop(message: MessageReceived, ctx: Context) -> None:
+    asyncio.get_running_loop().close()
+
+
+@way("RuntimeError")
+async def a_loop_in_the_loop(message: MessageReceived, ctx: Context) -> None:
+    coroutine = asyncio.sleep(0)
+    try:
+        asyncio.run(coroutine)
+    finally:
+        coroutine.close()
+
+
+@way()
+async def a_loop_in_a_thread(message: MessageReceived, ctx: Context) -> None:
+    await asyncio.to_thread(asyncio.run, asyncio.sleep(0))
+    await ctx.reply(f"done: {message.text}")
+
+
+@way()
+async def a_task_nobody_awaits(message: MessageReceived, ctx: Context) -> None:
+    asyncio.create_task(ctx.reply(f"done: {message.text}"))  # noqa: RUF006
+
+
+@way()
+async def a_thousand_tasks(message: MessageReceived, ctx: Context) -> None:
+    await asyncio.gather(*(asyncio.sleep(0) for _ in range(1000)))
+    await ctx.reply(f"done: {message.text}")
+
+
+@way()
+async def a_task_that_speaks_too_late(message: MessageReceived, ctx: Context) -> None:
+    async def late() -> None:
+        await asyncio.sleep(0.5)
+        await ctx.reply("too late")
+
+    asyncio.create_task(late())  # noqa: RUF006
+    await ctx.reply(f"done: {message.text}")
+
+
+@way()
+async def a_thread_that_sends(message: MessageReceived, ctx: Context) -> None:
+    loop = asyncio.get_running_loop()
+    sending: concurrent.futures.Future[Any] = await asyncio.to_thread(
+        lambda: asyncio.run_coroutine_threadsafe(ctx.reply(f"done: {message.text}"), loop)
+    )
+    await asyncio.wrap_future(sending)
+
+
+@way("BotError")
+async def use_a_context_that_was_kept(message: MessageReceived, ctx: Context) -> None:
+    kept.append(ctx)
+    if len(kept) == 1:
+        raise ValueError("the first time")
+    await kept[0].reply("with an old context")
+
+
+# Return values
+
+
+@way("BotError")
+async def return_a_number(message: MessageReceived, ctx: Context) -> Any:
+    return 1
+
+
+@way("BotError")
+async def return_bytes(message: MessageReceived, ctx: Context) -> Any:
+    return b"bytes"
+
+
+@way("BotError")
+async def return_a_dict(message: MessageReceived, ctx: Context) -> Any:
+    return {"text": "x"}
+
+
+@way("BotError")
+async def return_a_list_of_none(message: MessageReceived, ctx: Context) -> Any:
+    return [None]
+
+
+@way("BotError")
+async def return_the_context(message: MessageReceived, ctx: Context) -> Any:
+    return ctx
+
+
+@way("BotError")
+async def return_an_async_generator(message: MessageReceived, ctx: Context) -> Any:
+    async def numbers() -> Any:
+        yield 1
+
+    return numbers()
+
+
+@way("await")
+async def return_what_was_not_awaited(message: MessageReceived, ctx: Context) -> Any:
+    return ctx.reply(f"done: {message.text}")
+
+
+@way("RuleBroken")
+async def return_nothing_to_say(message: MessageReceived, ctx: Context) -> Any:
+    return ""
+
+
+# Plain functions
+
+
+@way("SystemExit")
+def exit_in_a_plain_function(message: MessageReceived, ctx: Context) -> str:
+    sys.exit(3)
+
+
+@way("KeyboardInterrupt")
+def interrupt_in_a_plain_function(message: MessageReceived, ctx: Context) -> str:
+    raise KeyboardInterrupt
+
+
+@way("StopIteration")
+def stop_iteration_in_a_plain_function(message: MessageReceived, ctx: Context) -> str:
+    return str(next(iter(())))
+
+
+@way("CancelledError")
+def cancelled_in_a_plain_function(message: MessageReceived, ctx: Context) -> str:
+    raise asyncio.CancelledError
+
+
+@way("Own")
+def base_exception_in_a_plain_function(message: MessageReceived, ctx: Context) -> str:
+    raise Own
+
+
+@way()
+def a_plain_function_with_threads(message: MessageReceived, ctx: Context) -> str:
+    thread = threading.Thread(target=sys.exit, args=(3,))
+    thread.start()
+    thread.join()
+    return f"done: {message.text}"
+
+
+@way()
+def signals_in_a_plain_function(message: MessageReceived, ctx: Context) -> str:
+    with contextlib.suppress(ValueError):  # only the main thread may
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    return f"done: {message.text}"
+
+
+# Calls
+
+
+@way()
+async def swallow_everything(message: MessageReceived, ctx: Context) -> None:
+    with contextlib.suppress(BaseException):
+        await ctx.reply(f"done: {message.text}")
+        raise Own
+
+
+@way()
+async def reply_within_typing_within_typing(message: MessageReceived, ctx: Context) -> None:
+    async with ctx.typing(), ctx.typing():
+        await ctx.reply(f"done: {message.text}")
+
+
+async def run_way(message: MessageReceived, ctx: Context) -> Any:
+    return await ways[message.text](message, ctx)
+
+
+def run_plain_way(message: MessageReceived, ctx: Context) -> Any:
+    return plain_ways[message.text](message, ctx)
+
+
+@bot.on_message("ignore the deadline", attempts=1, deadline_s=2)
+async def very_hostile(message: MessageReceived, ctx: Context) -> Any:
+    return await run_way(message, ctx)
+
+
+@bot.on_message(lambda message: message.text in ways, attempts=2, deadline_s=2)
+async def hostile(message: MessageReceived, ctx: Context) -> Any:
+    return await run_way(message, ctx)
+
+
+@bot.on_message(lambda message: message.text in plain_ways, attempts=2, deadline_s=2)
+def plain_hostile(message: MessageReceived, ctx: Context) -> Any:
+    return run_plain_way(message, ctx)
+
+
+@bot.on_message
+async def innocent(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply(f"echo: {message.text}")

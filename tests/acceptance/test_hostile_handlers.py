@@ -1,0 +1,106 @@
+"""Seventy handlers that do what no handler should, in one served bot: it goes on, and everybody else is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import sys
+import time
+from pathlib import Path
+
+import crash
+import httpx
+import pytest
+from acceptance import hostile_bot
+
+from linqbot.webhooks import sign
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+WAYS = [*hostile_bot.ways, *hostile_bot.plain_ways]
+CODE = Path(hostile_bot.__file__).read_text()
+ON_ASYNCIO = """
+import asyncio
+
+from linqbot.cli.main import main
+from linqbot.server import event_loop
+
+event_loop._new_loop = asyncio.new_event_loop
+main()
+"""
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+async def test_a_hostile_handler_harms_nobody_but_its_own_message(loop: str, tmp_path: Path) -> None:
+    async with crash.house(tmp_path, CODE) as (bot, emulator, http):
+        if loop == "asyncio":
+            await bot.kill()
+            (tmp_path / "on_asyncio.py").write_text(ON_ASYNCIO)
+            bot._command[1:3] = ["on_asyncio.py"]
+            await bot.start()
+        innocents = await crash.chats(http, emulator.url, len(WAYS) + 3)
+        chats = {way: innocents.pop() for way in WAYS}
+        await bot.up(http, "/readyz")
+        assert bot.process is not None
+        waits = []
+        for n, (way, chat) in enumerate(chats.items()):
+            await deliver(http, bot.url, chat, way)
+            if n % 10 == 0:
+                waits.append(await answered(http, bot.url, emulator.url, innocents[n // 10 % 3], f"hello {n}"))
+        await ended(http, bot.url, tmp_path)
+        waits.append(await answered(http, bot.url, emulator.url, innocents[0], "still there?"))
+        assert max(waits) < 5
+        assert bot.process.returncode is None, "a handler ended the process"
+        said = await crash.replies(http, emulator.url)
+        log = (tmp_path / "bot.log").read_text(errors="replace")
+    assert {way: said[chats[way]] for way in WAYS} == {
+        way: [] if way in hostile_bot.DEAD else [f"done: {way}"] for way in WAYS
+    }
+    dead = sqlite3.connect(tmp_path / "crash.db").execute("SELECT lane, error, handler, attempts FROM dead").fetchall()
+    letters = {lane: (error, handler, attempts) for lane, error, handler, attempts in dead}
+    assert len(letters) == len(hostile_bot.DEAD)
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    for way, reason in hostile_bot.DEAD.items():
+        error, handler, attempts = letters[f"c:{chats[way]}"]
+        assert reason in error, (way, error[-300:])
+        assert handler.endswith("hostile"), way
+        assert attempts == (1 if way == "ignore the deadline" else 2), way
+    buried = [line for line in lines if line["event"] == "turn.buried"]
+    assert len(buried) == len(hostile_bot.DEAD)
+    assert all(line["at"].startswith("bot.py:") for line in buried), [b["at"] for b in buried]
+    assert len(log) < 400_000
+
+
+async def deliver(http: httpx.AsyncClient, bot: str, chat: str, text: str) -> None:
+    body = crash._received(chat, text)
+    event_id, now = json.loads(body)["event_id"], int(time.time())
+    headers = {
+        "webhook-id": event_id,
+        "webhook-timestamp": str(now),
+        "webhook-signature": sign(body, webhook_id=event_id, timestamp=now, secret=crash.SECRET),
+    }
+    answer = await http.post(f"{bot}/webhooks/linq", content=body, headers=headers)
+    assert answer.status_code == 200
+
+
+async def answered(http: httpx.AsyncClient, bot: str, emulator: str, chat: str, text: str) -> float:
+    """Text as somebody else; seconds until the answer."""
+    began = time.monotonic()
+    await deliver(http, bot, chat, text)
+    async with asyncio.timeout(30):
+        while f"echo: {text}" not in (await crash.replies(http, emulator))[chat]:
+            await asyncio.sleep(0.05)
+    return time.monotonic() - began
+
+
+async def ended(http: httpx.AsyncClient, bot: str, folder: Path) -> None:
+    """Wait until every turn has ended; one that ignores its limit twice takes the longest."""
+    try:
+        async with asyncio.timeout(90):
+            while (await http.get(f"{bot}/readyz")).json()["waiting"]:
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        rows = sqlite3.connect(folder / "crash.db").execute("SELECT lane, claimed, attempts, error FROM delivery")
+        print(*rows.fetchall(), (folder / "bot.log").read_text()[-5000:], sep="\n", file=sys.stderr)
+        raise

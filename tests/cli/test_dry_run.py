@@ -1,0 +1,115 @@
+"""A dry run reaches nothing: what a handler asks, fetches or uploads is refused unless reads are allowed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from rooms import delivery, text_body
+
+from linqbot import Bot, Context, MessageReceived
+from linqbot.cli.dry_run import DryRun
+from linqbot.cli.rehearse import Witness, rehearse
+from linqbot.client.client import Client
+from linqbot.plugins import load
+from linqbot.storage.memory import MemoryStorage
+
+pytestmark = pytest.mark.anyio
+
+Ask = Callable[[Client, str, Path], Awaitable[object]]
+
+
+async def fetches(client: Client, url: str, _: Path) -> object:
+    return await client.fetch(url)
+
+
+async def fetches_to_a_file(client: Client, url: str, folder: Path) -> object:
+    return await client.fetch_to(url, folder / "media")
+
+
+async def reads(client: Client, _: str, __: Path) -> object:
+    return await client.attachments.retrieve("3c99d589-8d03-5753-96bd-addff71de8c2")
+
+
+async def uploads(client: Client, _: str, __: Path) -> object:
+    return await client.attachments.upload(b"x", filename="a.txt")
+
+
+@asynccontextmanager
+async def listening() -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A server on this machine, and the requests that reach it."""
+    requests: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        requests.append(await reader.readuntil(b"\r\n\r\n"))
+        body = b'{"id": "3c99d589-8d03-5753-96bd-addff71de8c2", "filename": "a", "content_type": "text/plain",'
+        body += b' "size_bytes": 1, "status": "complete", "created_at": "2026-11-05T17:33:20Z"}'
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+        writer.write(head % len(body) + body)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", requests
+
+
+async def played(ask: Ask, folder: Path, *, allowed: bool) -> tuple[str | None, list[bytes]]:
+    """The traceback of the handler that asks, and the requests that left, in `linqbot inbox replay`."""
+    bot = Bot()
+    async with listening() as (origin, requests), Client("key", base_url=origin) as client, MemoryStorage() as storage:
+
+        @bot.on_message
+        async def handler(_: MessageReceived, ctx: Context) -> None:
+            await ask(ctx.client, f"{origin}/media?signature=x", folder)
+
+        done = await DryRun(bot, client, storage, reads=allowed).play(delivery(text_body()))
+        return done.error, requests
+
+
+@pytest.mark.parametrize("ask", [fetches, fetches_to_a_file, reads])
+async def test_without_reads_nothing_leaves_and_the_error_says_what_to_do(ask: Ask, tmp_path: Path) -> None:
+    error, requests = await played(ask, tmp_path, allowed=False)
+    assert requests == []
+    assert "LinqApiError" in (error or "")
+    assert "A dry run does not ask Linq and fetches nothing. Allow it with --reads." in (error or "")
+
+
+@pytest.mark.parametrize("ask", [fetches, fetches_to_a_file, reads])
+async def test_with_reads_it_is_asked_and_fetched(ask: Ask, tmp_path: Path) -> None:
+    error, requests = await played(ask, tmp_path, allowed=True)
+    assert (error, len(requests)) == (None, 1)
+    assert requests[0].startswith(b"GET ")
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_nothing_is_ever_uploaded(tmp_path: Path, *, allowed: bool) -> None:
+    error, requests = await played(uploads, tmp_path, allowed=allowed)
+    assert requests == []
+    assert "A dry run uploads nothing." in (error or "")
+
+
+@pytest.mark.parametrize(("allowed", "left"), [(False, 0), (True, 1)])
+async def test_with_plugins_around_it_the_same_holds(*, allowed: bool, left: int) -> None:
+    bot, witness = Bot(), Witness()
+    errors: list[str] = []
+    async with listening() as (origin, requests), Client("key", base_url=origin) as client:
+
+        @bot.on_message
+        async def handler(_: MessageReceived, ctx: Context) -> None:
+            try:
+                await ctx.client.fetch(f"{origin}/media")
+            except Exception as error:
+                errors.append(str(error))
+                raise
+
+        plugins = load([witness])
+        event = delivery(text_body())
+        await rehearse(bot, plugins, witness, event, client, reads=allowed, timeout_s=5)
+        assert len(requests) == left
+        assert all("--reads" in error for error in errors)
+        assert bool(errors) is not allowed

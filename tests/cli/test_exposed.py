@@ -1,0 +1,111 @@
+"""`dev` and `emulator` on an address that other machines reach: what they print, and what lets itself be opened."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from linqbot.cli import http
+from linqbot.cli.exposed import exposed, own_addresses, source
+from linqbot.cli.main import main
+
+ECHO = Path(__file__).parent.parent.parent / "examples" / "echo.py"
+
+
+def test_emulator_warns_who_can_open_it_and_how_to_avoid_that(command: Callable[..., Any], port: int) -> None:
+    emulator = command("emulator", "--host", "0.0.0.0", "--port", str(port))
+    emulator.until(lambda: "From other machines:" in emulator.said())
+    assert f"reaches port {port}" in emulator.said()
+    assert "the phone page, the control API and Linq's API without a password" in emulator.said()
+    assert f"ssh -L {port}:127.0.0.1:{port}" in emulator.said()
+    assert "http://0.0.0.0" not in emulator.said()
+    assert f"Linq emulator on http://127.0.0.1:{port}" in emulator.said()
+    emulator.until(lambda: httpx.get(f"http://127.0.0.1:{port}/").status_code == 200)
+
+    # All of 127.0.0.0/8 is this machine, and only 127.0.0.1 is let in by name.
+    assert httpx.get(f"http://127.0.0.2:{port}/").status_code == 200
+    for host in ("evil.example", f"192.0.2.7:{port}"):
+        assert httpx.get(f"http://127.0.0.2:{port}/", headers={"host": host}).status_code == 403
+    assert emulator.stop() == 0
+
+
+def test_dev_prints_an_address_for_this_machine_and_those_for_others(
+    tmp_path: Path, command: Callable[..., Any], port: int
+) -> None:
+    shutil.copy(ECHO, tmp_path / "bot.py")
+    names = ("--allow-host", "MyBox.local", "--allow-host", "[FD00::5]")
+    dev = command("dev", "bot.py", "--host", "0.0.0.0", *names, "--port", str(port), "--no-reload")
+    dev.until(lambda: f"Text your bot: http://127.0.0.1:{port}" in dev.said())
+    assert f"From other machines: http://mybox.local:{port}, http://[fd00::5]:{port}" in dev.said()
+    assert "the phone page and the control API without a password" in dev.said()
+    assert httpx.get(f"http://127.0.0.1:{port}/", headers={"host": f"mybox.local:{port}"}).status_code == 200
+    assert httpx.get(f"http://127.0.0.1:{port}/", headers={"host": f"[fd00::5]:{port}"}).status_code == 200
+    assert httpx.get(f"http://127.0.0.1:{port}/", headers={"host": "mybox.local.evil.example"}).status_code == 403
+    assert dev.stop() == 0
+
+
+def test_files_of_the_emulator_are_under_the_name_that_was_given(command: Callable[..., Any], port: int) -> None:
+    emulator = command("emulator", "--host", "0.0.0.0", "--allow-host", "emulator", "--port", str(port), "--json")
+    emulator.until(lambda: httpx.get(f"http://127.0.0.1:{port}/").status_code == 200)
+    said: dict[str, Any] = {}
+    for line in emulator.said().splitlines():
+        said |= json.loads(line)
+    assert said["phone"] == f"http://emulator:{port}"
+    assert said["warning"]["addresses"][0] == f"http://emulator:{port}"
+    asked = {"filename": "a.txt", "content_type": "text/plain", "size_bytes": 1}
+    headers = {"authorization": "Bearer x"}
+    ticket = httpx.post(f"http://127.0.0.1:{port}/v3/attachments", json=asked, headers=headers).json()
+    assert ticket["upload_url"].startswith(f"http://emulator:{port}/uploads/")
+    assert emulator.stop() == 0
+
+
+def test_without_a_host_nothing_is_warned_of(command: Callable[..., Any], port: int) -> None:
+    emulator = command("emulator", "--port", str(port))
+    emulator.until(lambda: httpx.get(f"http://127.0.0.1:{port}/").status_code == 200)
+    assert emulator.said() == f"Linq emulator on http://127.0.0.1:{port}\n"
+    assert emulator.stop() == 0
+
+
+@pytest.mark.parametrize("value", ["http://mybox", "mybox:4010", "*", "", "my box", "[mybox]:1", ".."])
+def test_what_is_no_host_is_refused(value: str) -> None:
+    refused = CliRunner().invoke(main, ["emulator", "--allow-host", value])
+    assert refused.exit_code == 2
+    assert "Write a name or an IP address alone" in refused.output
+
+
+@pytest.mark.parametrize(
+    ("host", "here", "is_open"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:", False),
+        ("localhost", "http://localhost:", False),
+        ("0.0.0.0", "http://127.0.0.1:", True),
+        ("::1", "http://[::1]:", False),
+        ("::", "http://[::1]:", True),
+    ],
+)
+def test_the_address_for_this_machine_can_be_opened(host: str, here: str, is_open: bool) -> None:
+    if ":" in host and source("::1") is None:
+        pytest.skip("This machine has no IPv6")
+    with http.listen(host, 0) as bound:
+        bound.listen()
+        found = exposed(bound, host, ())
+        assert (found.here, found.is_open) == (f"{here}{found.port}", is_open)
+        with socket.create_connection((urlsplit(found.here).hostname or "", found.port)):
+            pass
+
+
+def test_own_addresses_are_of_this_machine_and_reachable_by_others() -> None:
+    assert source("127.0.0.1") == "127.0.0.1"
+    for address in own_addresses(socket.AF_INET):
+        assert not address.startswith("127.")
+        with socket.socket() as bound:
+            bound.bind((address, 0))

@@ -1,0 +1,69 @@
+"""The event loop is watched: a handler that blocks it is named, and nothing else is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+
+import pytest
+import structlog
+
+from linqbot.bot import handlers
+from linqbot.server import loop_watch
+
+
+def frame(file: str, name: str, line: int = 1) -> traceback.FrameSummary:
+    return traceback.FrameSummary(file, line, name)
+
+
+OURS = frame(handlers.__file__, "call")
+INSTALLED = frame(traceback.__file__, "wait")
+
+
+@pytest.mark.parametrize(
+    ("frames", "wanted"),
+    [
+        ([OURS, INSTALLED], None),
+        ([frame("<frozen runpy>", "main"), OURS], None),
+        ([OURS, frame("/bots/bot.py", "slow", 5)], ("bot:slow", "bot.py:5")),
+        ([OURS, frame("/bots/bot.py", "slow", 5), INSTALLED], ("bot:slow", "bot.py:5")),
+        (
+            [frame("/bots/wrap.py", "around"), OURS, frame("/bots/bot.py", "slow", 5), frame("/bots/db.py", "ask", 7)],
+            ("bot:slow", "db.py:7"),
+        ),
+        ([frame("/bots/bot.py", "on_start", 3)], ("bot:on_start", "bot.py:3")),
+    ],
+)
+def test_who_blocks_is_the_authors_function_that_linqbot_called(
+    frames: list[traceback.FrameSummary], wanted: tuple[str, str] | None
+) -> None:
+    assert loop_watch.culprit(traceback.StackSummary.from_list(frames)) == wanted
+
+
+@pytest.mark.anyio
+async def test_a_loop_that_runs_is_not_accused(capsys: pytest.CaptureFixture[str]) -> None:
+    structlog.configure(processors=[structlog.processors.JSONRenderer()])
+    try:
+        with loop_watch.watching(asyncio.get_running_loop(), blocked_s=30):
+            await asyncio.sleep(0.3)
+        assert "loop.blocked" not in capsys.readouterr().out
+    finally:
+        structlog.reset_defaults()
+
+
+@pytest.mark.anyio
+async def test_code_that_blocks_the_loop_is_named_with_its_line_and_told_what_to_do_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[dict[str, object]] = []
+    monkeypatch.setattr(loop_watch.log, "warning", lambda event, **facts: told.append({"event": event, **facts}))
+    monkeypatch.setattr(loop_watch, "is_authors", lambda filename: filename == __file__)
+    with loop_watch.watching(asyncio.get_running_loop(), blocked_s=0.05):
+        for _ in range(2):
+            await asyncio.sleep(0.1)
+            time.sleep(0.3)  # noqa: ASYNC251 - that is what is watched for
+            await asyncio.sleep(0.05)
+    assert [entry["event"] for entry in told] == ["loop.blocked"] * 2
+    assert all(str(entry["at"]).startswith("test_loop_watch.py:") for entry in told)
+    assert ["what_to_do" in entry for entry in told] == [True, False]

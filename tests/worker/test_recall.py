@@ -1,0 +1,226 @@
+"""A second run of a handler meets each call of the first, also where tasks run side by side in another order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rooms import CHAT, NOW, Linq, delivery, text_body
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.branch import follow_tasks
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.client.call import Call
+from linqbot.client.endpoints import prepare
+from linqbot.clock import MovableClock
+from linqbot.errors import BotError
+from linqbot.events.message import MessageReceived
+from linqbot.storage.outbox import Effect
+from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.worker.failure import Patience
+from linqbot.worker.pace import Pace
+from linqbot.worker.recall import Recall, digest
+from linqbot.worker.turn import Turns
+
+pytestmark = pytest.mark.anyio
+
+Handle = Callable[[Context, int], Awaitable[None]]
+
+
+class Twice:
+    """Runs a handler again after it failed; it is told which run it is."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = MovableClock(NOW, frozen=True)
+        self.linq = Linq()
+        self.storage = SQLiteStorage(folder / "bot.db", clock=self.clock)
+
+    async def run(self, handle: Handle, runs: int = 2) -> list[str]:
+        follow_tasks(asyncio.get_running_loop())
+        count = iter(range(runs))
+
+        async def handler(message: MessageReceived, ctx: Context) -> None:
+            await handle(ctx, next(count))
+
+        bot = Bot(read=False, typing=False)
+        bot.on_message(handler)
+        turns = Turns(
+            Dispatcher(bot, self.clock),
+            self.linq.client,
+            self.storage,
+            self.clock,
+            Pace(self.clock),
+            Patience(attempts=runs, first_s=0),
+        )
+        await self.storage.put(delivery(text_body()))
+        for _ in range(runs):
+            (lease,) = await self.storage.take(1, lease_s=1000)
+            await turns.run(lease)
+        assert await self.storage.depth() == 0
+        assert await self.storage.dead_letters() == []
+        return self.linq.said()
+
+
+@pytest.fixture
+async def twice(tmp_path: Path) -> AsyncIterator[Twice]:
+    made = Twice(tmp_path)
+    async with made.storage:
+        yield made
+
+
+async def turns_of_the_loop(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_tasks_that_change_places_send_each_once(twice: Twice) -> None:
+    async def handle(ctx: Context, run: int) -> None:
+        async def weather() -> None:
+            await turns_of_the_loop(1 if run == 0 else 50)
+            await ctx.reply("weather: sunny")
+
+        async def news() -> None:
+            await turns_of_the_loop(50 if run == 0 else 1)
+            if run == 0:
+                raise ValueError
+            await ctx.reply("news: none")
+
+        await asyncio.gather(weather(), news())
+
+    assert await twice.run(handle) == ["weather: sunny", "news: none"]
+
+
+async def test_tasks_of_one_function_that_change_places_send_each_once(twice: Twice) -> None:
+    async def handle(ctx: Context, run: int) -> None:
+        async def look(place: str, wait: int) -> None:
+            await turns_of_the_loop(wait)
+            await ctx.reply(place)
+            if run == 0 and place == "Oslo":
+                raise ValueError
+
+        waits = [1, 20, 40] if run == 0 else [40, 20, 1]
+        await asyncio.gather(*(look(place, wait) for place, wait in zip(["Rome", "Oslo", "Bern"], waits, strict=True)))
+
+    assert sorted(await twice.run(handle)) == ["Bern", "Oslo", "Rome"]
+
+
+async def test_answers_in_the_order_of_their_arrival_are_sent_once_each(twice: Twice) -> None:
+    async def handle(ctx: Context, run: int) -> None:
+        async def ask(what: str, wait: int) -> str:
+            await turns_of_the_loop(wait)
+            return what
+
+        waits = [1, 20, 40] if run == 0 else [40, 20, 1]
+        asking = [ask(what, wait) for what, wait in zip("abc", waits, strict=True)]
+        for n, answer in enumerate(asyncio.as_completed(asking)):
+            await ctx.reply(await answer)
+            if run == 0 and n == 1:
+                raise ValueError
+
+    assert sorted(await twice.run(handle)) == ["a", "b", "c"]
+
+
+async def test_another_wording_of_what_was_sent_is_not_sent(twice: Twice) -> None:
+    async def handle(ctx: Context, run: int) -> None:
+        first = await ctx.reply(f"thought {run}")
+        assert first.id == "sent-1"
+        await asyncio.wait_for(ctx.reply(f"in a task {run}"), 5)
+        if run == 0:
+            raise ValueError
+        await ctx.reply("end")
+
+    with structlog.testing.capture_logs() as logs:
+        assert await twice.run(handle) == ["thought 0", "in a task 0", "end"]
+    assert [entry["event"] for entry in logs].count("send.diverged") == 2
+
+
+async def test_tasks_side_by_side_that_word_their_answers_anew_are_told_apart_by_their_functions(twice: Twice) -> None:
+    async def handle(ctx: Context, run: int) -> None:
+        async def weather() -> None:
+            await turns_of_the_loop(1 if run == 0 else 50)
+            await ctx.reply(f"weather, as of run {run}")
+
+        async def news() -> None:
+            await turns_of_the_loop(50 if run == 0 else 1)
+            await ctx.reply(f"news, as of run {run}")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(weather())
+            group.create_task(news())
+        if run == 0:
+            raise ValueError
+
+    assert await twice.run(handle) == ["weather, as of run 0", "news, as of run 0"]
+
+
+async def test_a_key_names_a_call_whatever_its_number_and_its_words(twice: Twice) -> None:
+    async def handle(ctx: Context, run: int) -> None:
+        if run == 1:
+            await ctx.reply("more today", key="news")
+        await ctx.reply(f"weather {run}", "tomorrow too", key="weather")
+        await ctx.react("love", key="heart")
+        content = {"parts": [{"type": "text", "value": f"raw {run}"}]}
+        await ctx.client.named("raw").chats.messages.send(CHAT, message=content)
+        if run == 0:
+            raise ValueError
+
+    assert await twice.run(handle) == ["weather 0", "tomorrow too", "raw 0", "more today"]
+    assert twice.linq.names().count("messages.add_reaction") == 1
+
+
+async def test_a_key_has_a_length(twice: Twice) -> None:
+    for key in ("", "x" * 129):
+        with pytest.raises(BotError, match="cannot name a call"):
+            twice.linq.client.named(key)
+
+
+async def test_work_that_libraries_do_in_tasks_shifts_no_number(twice: Twice) -> None:
+    async def handle(ctx: Context, run: int) -> None:
+        if run == 0:  # a pool opens a connection the first time only
+            await asyncio.create_task(asyncio.sleep(0))
+
+        async def say() -> None:
+            await ctx.reply(f"answer {run}")
+
+        await asyncio.create_task(say())
+        if run == 0:
+            raise ValueError
+
+    assert await twice.run(handle) == ["answer 0"]
+
+
+def send(text: str) -> Call:
+    body = {"message": {"parts": [{"type": "text", "value": text}]}}
+    return prepare("chats.messages.send", path={"chat_id": CHAT}, body=body)
+
+
+def record(slot: str, text: str) -> Effect:
+    call = send(text).with_key(f"key-{slot}")
+    return Effect("w.1", 0, slot, f"key-{slot}", "keyed", call.to_json(), "accepted", NOW)
+
+
+@given(sent=st.lists(st.sampled_from("abc"), max_size=6), again=st.permutations(range(9)), more=st.integers(0, 3))
+@settings(deadline=None)
+def test_of_the_same_calls_in_any_order_only_new_ones_are_made_and_each_of_them_once(
+    sent: list[str], again: list[int], more: int
+) -> None:
+    recall = Recall([record(str(n), text) for n, text in enumerate(sent)])
+    new = [f"new {n}" for n in range(more)]
+    calls = [send(text) for text in (*sent, *new)]
+    made: list[Call] = []
+    for number, n in enumerate(n for n in again if n < len(calls)):
+        match = recall.match(str(number), calls[n], is_named=False)
+        made += [match.owed] if match.owed is not None else []
+        made += [calls[n]] if match.known is None else []
+    assert sorted(digest(call) for call in made) == sorted(digest(send(text)) for text in new)
+
+
+def test_a_digest_does_not_depend_on_the_key() -> None:
+    assert digest(send("a")) == digest(send("a").with_key("k")) != digest(send("b"))
+    assert digest(Call.from_json(record("0", "a").call)) == digest(send("a"))

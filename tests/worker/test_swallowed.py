@@ -1,0 +1,244 @@
+"""A call that was not made is never forgotten, whatever a handler does with its error; and none is made too late."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from rooms import CHAT, NOW, Linq, delivery, text_body
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.client.call import Call
+from linqbot.clock import MovableClock
+from linqbot.errors import BotError, LinqApiError, LinqUnavailable, RateLimited
+from linqbot.events.message import MessageReceived
+from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.worker.lanes import Worker
+from linqbot.worker.pace import Pace
+from linqbot.worker.turn import Turns
+
+pytestmark = pytest.mark.anyio
+
+AWAY = [RateLimited("slow down", status=429, retry_after_s=120), LinqUnavailable("away", status=503)]
+REFUSED = LinqApiError("no", status=400, code=1002)
+
+
+class House:
+    """A working bot with one handler."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = MovableClock(NOW, frozen=True)
+        self.linq = Linq()
+        self.storage = SQLiteStorage(folder / "bot.db", clock=self.clock)
+        self.handler: Any = None
+        self.bot = Bot(read=False, typing=False, groups="all", max_age_s=None)
+        self.bot.on_message(self._handle)
+        turns = Turns(Dispatcher(self.bot, self.clock), self.linq.client, self.storage, self.clock, Pace(self.clock))
+        self.worker = Worker(turns, self.storage, self.clock)
+
+    async def _handle(self, message: MessageReceived, ctx: Context) -> Any:
+        return await self.handler(ctx)
+
+    async def text(self, text: str = "hello") -> None:
+        await self.storage.put(delivery(text_body(text)))
+        await self.quiet()
+
+    async def quiet(self) -> None:
+        async with asyncio.timeout(20):
+            while True:
+                await asyncio.sleep(0.001)
+                states = {each.state for each in await self.storage.waiting()}
+                if not self.worker.busy and states <= {"parked", "retrying"}:
+                    return
+
+    async def later(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        await self.quiet()
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    made = House(tmp_path)
+    async with made.storage:
+        made.worker.start()
+        yield made
+        await made.worker.stop(0)
+
+
+async def gather_and_look_away(ctx: Context) -> None:
+    await asyncio.gather(ctx.reply("a"), ctx.reply("b"), return_exceptions=True)
+
+
+async def start_and_forget(ctx: Context) -> None:
+    asyncio.create_task(ctx.reply("a"))  # noqa: RUF006
+    asyncio.create_task(ctx.reply("b"))  # noqa: RUF006
+
+
+async def wait_and_not_ask(ctx: Context) -> None:
+    await asyncio.wait([asyncio.create_task(ctx.reply("a")), asyncio.create_task(ctx.reply("b"))])
+
+
+async def return_in_finally(ctx: Context) -> None:
+    for text in ("a", "b"):
+        with contextlib.suppress(BaseException):
+            await ctx.reply(text)
+
+
+async def raise_something_else(ctx: Context) -> None:
+    try:
+        await ctx.reply("a")
+        await ctx.reply("b")
+    except BaseException:  # noqa: BLE001
+        raise ValueError from None
+
+
+async def call_the_client(ctx: Context) -> None:
+    content = [{"parts": [{"type": "text", "value": text}]} for text in ("a", "b")]
+    sends = [ctx.client.chats.messages.send(CHAT, message=each) for each in content]
+    await asyncio.gather(*sends, return_exceptions=True)
+
+
+@pytest.mark.parametrize("error", AWAY, ids=["429", "503"])
+@pytest.mark.parametrize(
+    "handler",
+    [
+        gather_and_look_away,
+        start_and_forget,
+        wait_and_not_ask,
+        return_in_finally,
+        raise_something_else,
+        call_the_client,
+    ],
+    ids=lambda handler: handler.__name__.replace("_", " "),
+)
+async def test_a_deferred_call_defers_the_turn_whatever_the_handler_makes_of_it(
+    house: House, handler: Callable[..., Any], error: Exception
+) -> None:
+    async def away(_: Call) -> None:
+        house.clock.advance(30)
+        raise error
+
+    house.handler, house.linq.before = handler, away
+    await house.text()
+    (waiting,) = await house.storage.waiting()
+    assert (waiting.state, waiting.attempts) == ("parked", 0)
+    house.linq.before = None
+    await house.later(200)
+    assert house.linq.said() == ["a", "b"]
+    assert (await house.storage.depth(), await house.storage.dead_letters()) == (0, [])
+
+
+async def test_after_a_deferred_call_no_further_one_is_made_so_that_the_order_stays(house: House) -> None:
+    refused = [RateLimited("slow down", status=429, retry_after_s=120)]
+
+    async def first_only(_: Call) -> None:
+        if refused:
+            raise refused.pop()
+
+    house.handler, house.linq.before = return_in_finally, first_only
+    await house.text()
+    assert house.linq.said() == []
+    await house.later(200)
+    assert house.linq.said() == ["a", "b"]
+
+
+@pytest.mark.parametrize("handler", [start_and_forget, wait_and_not_ask], ids=["forgotten", "waited for"])
+async def test_a_refused_call_in_a_task_that_nobody_asked_is_the_handlers_failure(
+    house: House, handler: Callable[..., Any]
+) -> None:
+    house.linq.will_answer("chats.messages.send", REFUSED)
+    house.handler = handler
+    await house.text()
+    (waiting,) = await house.storage.waiting()
+    assert (waiting.state, waiting.attempts) == ("retrying", 1)
+    await house.later(10)
+    assert sorted(house.linq.said()) == ["a", "a", "b"]  # the first was refused, and is tried again
+    assert await house.storage.depth() == 0
+
+
+async def test_a_refused_call_whose_error_was_looked_at_is_no_failure(house: House) -> None:
+    house.linq.will_answer("chats.messages.send", REFUSED)
+    house.handler = gather_and_look_away
+    await house.text()
+    assert (await house.storage.depth(), await house.storage.dead_letters()) == (0, [])
+
+
+async def test_calls_under_way_when_the_handler_returns_are_part_of_its_turn(house: House) -> None:
+    async def two(ctx: Context) -> None:
+        await ctx.reply("a")
+        await ctx.reply("b")
+
+    async def leave(ctx: Context) -> None:
+        asyncio.create_task(two(ctx))  # noqa: RUF006
+
+    house.handler = leave
+    await house.text()
+    assert house.linq.said() == ["a", "b"]
+    (turn,) = {effect.turn for effect in await house.storage.effects((await seen(house))[0])}
+    assert turn.startswith("w.")
+
+
+async def seen(house: House) -> list[str]:
+    rows = house.storage._reader.execute("SELECT DISTINCT turn FROM effect").fetchall()
+    return [turn for (turn,) in rows]
+
+
+async def test_a_call_after_the_end_of_its_turn_is_refused_and_told_with_its_line(house: House) -> None:
+    errors: list[BotError] = []
+    end = asyncio.Event()
+
+    async def late(ctx: Context) -> None:
+        await end.wait()
+        with pytest.raises(BotError, match=r"was called at test_swallowed\.py:\d+ when its turn had ended") as caught:
+            await ctx.reply("too late")
+        errors.append(caught.value)
+        with pytest.raises(BotError, match="send_later"):
+            await ctx.send_later("too late", after_s=1)
+        # Questions to Linq have no order and no record.
+        await ctx.client.messages.retrieve("35179424-9c87-5f09-a3f3-60d07a9171ab")
+
+    tasks: list[asyncio.Task[None]] = []
+
+    async def leave(ctx: Context) -> None:
+        tasks.append(asyncio.create_task(late(ctx)))
+
+    house.handler = leave
+    with structlog.testing.capture_logs() as logs:
+        await house.text()
+        end.set()
+        await tasks[0]
+    assert house.linq.said() == []
+    assert len(errors) == 1
+    told = [entry for entry in logs if entry["event"] == "call.too_late"]
+    assert [entry["call"] for entry in told] == ["chats.messages.send", "send_later"]
+    assert all(entry["at"].startswith("test_swallowed.py:") for entry in told)
+
+
+async def test_a_context_that_was_kept_serves_no_later_turn(house: House) -> None:
+    kept: list[Context] = []
+
+    async def keep(ctx: Context) -> None:
+        kept.append(ctx)
+        await kept[0].reply("from the first context")
+
+    house.handler = keep
+    await house.text("one")
+    await house.text("two")
+    assert house.linq.said() == ["from the first context"]
+    (waiting,) = await house.storage.waiting()
+    assert waiting.error is not None
+    assert waiting.error.startswith("BotError at test_swallowed.py:")
+
+
+async def test_a_turn_that_a_task_outlives_keeps_no_text(house: House) -> None:
+    house.handler = start_and_forget
+    await house.text()
+    rows = house.storage._reader.execute("SELECT texts, ended_at IS NOT NULL FROM effect").fetchall()
+    assert rows == [(0, 1), (0, 1)]
