@@ -75,6 +75,11 @@ class Door:
     async def waiting(self) -> int:
         return int((await self._http.get(f"{self._served.url}/readyz")).json()["waiting"])
 
+    async def ready(self) -> tuple[int, str]:
+        """What a load balancer gets, and why."""
+        answer = await self._http.get(f"{self._served.url}/readyz")
+        return answer.status_code, answer.json().get("reason", "")
+
     async def idle(self) -> None:
         """Return when everything accepted was handled."""
         async with asyncio.timeout(30):
@@ -151,7 +156,8 @@ def is_closed(client: socket.socket) -> bool:
 
 
 HEAD = b"POST /webhooks/linq HTTP/1.1\r\nhost: bot\r\ncontent-type: application/json\r\n"
-SLOW = [b"", HEAD, HEAD[:20], HEAD + b"content-length: 900\r\n\r\n" + b"{" * 400]
+WHOLE_HEAD = HEAD + b"content-length: 900\r\n\r\n"
+SLOW = [b"", HEAD, HEAD[:20], WHOLE_HEAD, WHOLE_HEAD + b"{" * 400]
 
 
 @pytest.fixture
@@ -250,8 +256,14 @@ async def test_a_full_disk_is_answered_503_until_there_is_room_again(tmp_path: P
                 refused += 1
         assert refused > 200
         assert (await door.deliver("still full")).status_code == 503
+        status, reason = await door.ready()
+        assert (status, "linqbot.db cannot be read or written" in reason) == (503, True)
         assert door.memory("VmHWM") - before < 16 * MIB
         resource.prlimit(door.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        async with asyncio.timeout(5):
+            # Nothing is delivered to a bot that is not ready: it notices by itself.
+            while (await door.ready())[0] != 200:
+                await asyncio.sleep(0.1)
         for n in range(20):
             assert (await door.deliver(f"after{n}")).status_code == 200
             accepted.append(f"after{n}")

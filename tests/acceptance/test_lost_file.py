@@ -1,0 +1,275 @@
+"""The storage file of a real `linqbot serve` is deleted, replaced or moved while it serves.
+
+Nothing is answered 200 that is not in the file at its path; and whatever was answered 200 is answered to its sender in
+the end, after a restart where one is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import signal
+import sqlite3
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import crash
+import httpx
+import pytest
+
+from linqbot.webhooks import sign
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="there no file that is open can be deleted or moved"),
+]
+
+BOT = """
+import asyncio
+from pathlib import Path
+
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot(read=False, typing=False, max_age_s=None)
+
+
+@bot.on_message
+async def echo(message: MessageReceived, ctx: Context) -> None:
+    while message.text.startswith("slow") and not Path("go").exists():
+        await asyncio.sleep(0.02)
+    await ctx.reply(message.text)
+"""
+BY_SIGNAL = pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+
+
+class House:
+    """A served bot, and the people who write to it."""
+
+    def __init__(self, folder: Path, bot: crash.Served, emulator: crash.Served, http: httpx.AsyncClient) -> None:
+        self.folder = folder
+        self.path = folder / "crash.db"
+        self.bot = bot
+        self.accepted: list[str] = []
+        self._bodies: dict[str, bytes] = {}
+        self._emulator = emulator
+        self._http = http
+        self._chats: list[str] = []
+
+    @property
+    def pid(self) -> int:
+        assert self.bot.process is not None
+        return self.bot.process.pid
+
+    async def open(self) -> None:
+        self._chats = await crash.chats(self._http, self._emulator.url, 10)
+        await self.up()
+
+    async def up(self) -> None:
+        await self.bot.up(self._http, "/readyz")
+
+    async def deliver(self, text: str) -> httpx.Response:
+        """One delivery as Linq sends it; the same again for a text that was sent before."""
+        chat = self._chats[hash(text) % len(self._chats)]
+        body = self._bodies.setdefault(text, crash._received(chat, text))
+        event_id, now = json.loads(body)["event_id"], int(time.time())
+        signature = sign(body, webhook_id=event_id, timestamp=now, secret=crash.SECRET)
+        headers = {"webhook-id": event_id, "webhook-timestamp": str(now), "webhook-signature": signature}
+        answer = await self._http.post(f"{self.bot.url}/webhooks/linq", content=body, headers=headers)
+        if answer.status_code == 200:
+            self.accepted.append(text)
+        return answer
+
+    async def deliver_all(self, texts: Sequence[str]) -> list[int]:
+        return [answer.status_code for answer in await asyncio.gather(*(self.deliver(text) for text in texts))]
+
+    async def ready(self) -> tuple[int, str]:
+        answer = await self._http.get(f"{self.bot.url}/readyz")
+        return answer.status_code, answer.json().get("reason", "")
+
+    async def until(self, status: int) -> float:
+        """Wait until `/readyz` answers with this status; returns how many seconds that took."""
+        started = time.monotonic()
+        async with asyncio.timeout(20):
+            while (await self.ready())[0] != status:
+                await asyncio.sleep(0.02)
+        return time.monotonic() - started
+
+    async def replies(self, texts: Sequence[str]) -> dict[str, int]:
+        """How often each of these was said, once nothing waits any more."""
+        await crash.settled(self._http, self.bot.url)
+        said = await crash.replies(self._http, self._emulator.url)
+        counted = Counter(text for texts in said.values() for text in texts)
+        return {text: counted[text] for text in texts}
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        lines = (self.folder / "bot.log").read_text().splitlines()
+        told = [json.loads(line) for line in lines if line.startswith("{")]
+        return [each for each in told if each["event"] == event]
+
+    def check_file(self) -> None:
+        with closing(sqlite3.connect(self.path)) as db:
+            assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+@pytest.fixture
+async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+    monkeypatch.setenv("LINQBOT_DRAIN_S", "1")
+    async with crash.house(tmp_path, BOT) as (bot, emulator, http):
+        house = House(tmp_path, bot, emulator, http)
+        await house.open()
+        yield house
+
+
+QUICK = [f"quick {n}" for n in range(30)]
+SLOW = [f"slow {n}" for n in range(5)]
+REFUSED = [f"refused {n}" for n in range(10)]
+
+
+async def lose(house: House, how: Callable[[Path], None], reason: str, *, slow: bool = True) -> None:
+    """Take the file away under a few handlers at work, and see that this is noticed and nothing is accepted."""
+    assert set(await house.deliver_all(QUICK)) == {200}
+    assert await house.replies(QUICK) == dict.fromkeys(QUICK, 1)
+    if slow:
+        assert set(await house.deliver_all(SLOW)) == {200}
+    how(house.path)
+    noticed = await house.until(503)
+    print(f"noticed after {noticed:.2f} s")
+    assert noticed < 5, "a machine that is busy may be late, but nobody delivered anything"
+    assert reason in (await house.ready())[1]
+    (house.folder / "go").touch()
+    for _ in range(3):
+        answers = await asyncio.gather(*(house.deliver(text) for text in REFUSED))
+        assert {answer.status_code for answer in answers} == {503}
+        assert all(int(answer.headers["retry-after"]) > 0 for answer in answers)
+    (told,) = house.logged("storage.lost")
+    assert (told["level"], reason in told["error"]) == ("error", True)
+
+
+async def restart(house: House, sig: signal.Signals) -> None:
+    started = time.monotonic()
+    code = await house.bot.kill(sig)
+    took = time.monotonic() - started
+    print(f"ended after {took:.1f} s with {code}")
+    assert took < 15
+    await house.bot.start()
+    await house.up()
+
+
+async def all_is_answered(house: House, texts: Sequence[str]) -> None:
+    assert set(await house.deliver_all(REFUSED)) == {200}
+    every = [*texts, *REFUSED]
+    assert set(house.accepted) == set(every)
+    assert await house.replies(every) == dict.fromkeys(every, 1)
+    house.check_file()
+
+
+def delete(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm", ".lock"):
+        Path(f"{path}{suffix}").unlink()
+
+
+def rescue(pid: int, path: Path) -> None:
+    """Copy a deleted file out of the process that still has it open."""
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        name = str(fd.readlink()).removesuffix(" (deleted)")
+        if name in (str(path), f"{path}-wal"):
+            shutil.copy(fd, path.with_name(f"rescued-{Path(name).name}"))
+
+
+def move(path: Path) -> None:
+    path.rename(path.with_name("away.db"))
+
+
+def copy_in_place(path: Path) -> None:
+    shutil.copy(path, path.with_name("copy.db"))
+    path.with_name("copy.db").rename(path)
+
+
+def delete_wal(path: Path) -> None:
+    Path(f"{path}-wal").unlink()
+
+
+@BY_SIGNAL
+async def test_deleted_and_started_again(house: House, sig: signal.Signals) -> None:
+    await lose(house, delete, "is gone", slow=False)
+    await restart(house, sig)
+    await all_is_answered(house, QUICK)
+
+
+@BY_SIGNAL
+@pytest.mark.skipif(sys.platform != "linux", reason="a deleted file is found again in /proc")
+async def test_deleted_rescued_out_of_the_process_and_started_again(house: House, sig: signal.Signals) -> None:
+    await lose(house, delete, "is gone")
+    rescue(house.pid, house.path)
+    await house.bot.kill(sig)
+    for suffix in ("", "-wal"):
+        (house.folder / f"rescued-{house.path.name}{suffix}").rename(f"{house.path}{suffix}")
+    await house.bot.start()
+    await house.up()
+    await all_is_answered(house, [*QUICK, *SLOW])
+
+
+@BY_SIGNAL
+async def test_replaced_by_its_copy_and_started_again(house: House, sig: signal.Signals) -> None:
+    await lose(house, copy_in_place, "it was replaced")
+    await restart(house, sig)
+    await all_is_answered(house, [*QUICK, *SLOW])
+
+
+async def test_its_log_deleted_and_stopped_gently_and_started_again(house: House) -> None:
+    await lose(house, delete_wal, "crash.db-wal is gone")
+    await restart(house, signal.SIGTERM)
+    await all_is_answered(house, [*QUICK, *SLOW])
+
+
+async def test_moved_away_and_back(house: House) -> None:
+    await lose(house, move, "is gone")
+    house.path.with_name("away.db").rename(house.path)
+    await house.until(200)
+    await all_is_answered(house, [*QUICK, *SLOW])
+    assert len(house.logged("storage.found")) == 1
+
+
+@BY_SIGNAL
+async def test_moved_away_stopped_moved_back_and_started_again(house: House, sig: signal.Signals) -> None:
+    await lose(house, move, "is gone")
+    await house.bot.kill(sig)
+    house.path.with_name("away.db").rename(house.path)
+    await house.bot.start()
+    await house.up()
+    await all_is_answered(house, [*QUICK, *SLOW])
+
+
+async def test_taken_away_again_and_again_under_load(house: House) -> None:
+    """Deliveries come all the time, so the file goes while commits are under way."""
+    texts = [f"loaded {n}" for n in range(200)]
+    going = True
+
+    async def take_away() -> None:
+        while going:
+            move(house.path)
+            await asyncio.sleep(0.05)
+            house.path.with_name("away.db").rename(house.path)
+            await asyncio.sleep(0.2)
+
+    async def persist(text: str) -> None:
+        while (await house.deliver(text)).status_code != 200:
+            await asyncio.sleep(0.05)
+
+    taking = asyncio.ensure_future(take_away())
+    for start in range(0, len(texts), 20):
+        await asyncio.gather(*(persist(text) for text in texts[start : start + 20]))
+        await asyncio.sleep(0.1)
+    going = False
+    await taking
+    await house.until(200)
+    assert house.logged("storage.lost")
+    assert await house.replies(texts) == dict.fromkeys(texts, 1)
+    house.check_file()
