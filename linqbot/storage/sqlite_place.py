@@ -79,24 +79,29 @@ class Place:
             self._opened[path] = path.stat()
 
     def _moved(self, path: Path, was: os.stat_result) -> str | None:
+        """What happened to a file and what to do about it, in sentences; None when it is in its place."""
         try:
             # os.stat, since Path.stat costs as much again, and this is done for every commit.
             now = os.stat(path)  # noqa: PTH116
         except FileNotFoundError:
-            return self._sentence(path, "is gone: it was deleted or moved, or something was mounted over it")
+            what = "is gone: it was deleted or moved, or something was mounted over it"
+            to_do = "Put the same file back; if that cannot be, start linqbot again."
         except OSError as error:
-            return self._sentence(path, f"cannot be looked at: {error.strerror}")
-        # File systems without numbers of their own for files say 0.
-        same = not (now.st_ino and was.st_ino) or (now.st_ino, now.st_dev) == (was.st_ino, was.st_dev)
-        if same and (now.st_nlink or not was.st_nlink):
-            return None
-        return self._sentence(path, "is not the file that linqbot opened: it was replaced")
-
-    def _sentence(self, path: Path, what: str) -> str:
-        """`what`, and what to do about it."""
-        if path == self._path:
-            to_do = "Put the same file back; if that cannot be, start linqbot again with the file that is to be used."
+            what = f"cannot be looked at: {error.strerror}"
+            to_do = "Let linqbot see it again."
         else:
+            if _is_same(now, was):
+                return None
+            what = "is not the file that linqbot opened: it was replaced"
+            to_do = "Only a restart uses the file that is there now: start linqbot again, or put the former file back."
+        if path != self._path:
             # SQLite itself moves what it has in an unlinked -wal into the file, if the file is still in its place.
             to_do = f"Stop linqbot with SIGTERM, not SIGKILL, which completes {self._path.name}, and start it again."
         return f"The storage file {path} {what}. Nothing is stored until it is back. {to_do}"
+
+
+def _is_same(now: os.stat_result, was: os.stat_result) -> bool:
+    # File systems that give files no numbers say 0; so does Windows for a file that another program holds.
+    if not (now.st_ino and was.st_ino):
+        return True
+    return (now.st_ino, now.st_dev) == (was.st_ino, was.st_dev) and bool(now.st_nlink or not was.st_nlink)

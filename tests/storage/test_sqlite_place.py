@@ -125,7 +125,7 @@ async def test_a_duplicate_is_not_known_by_a_file_that_is_gone(
 async def test_the_sentence_says_what_happened_and_what_to_do(storage: SQLiteStorage, path: Path) -> None:
     for lose, what, to_do in (
         (remove_shm, "bot.db-shm is gone", "Stop linqbot with SIGTERM"),
-        (copy_in_place, "is not the file that linqbot opened", "start linqbot again with the file"),
+        (copy_in_place, "is not the file that linqbot opened", "Only a restart uses the file that is there now"),
         (move, "bot.db is gone", "Put the same file back"),
     ):
         lose(path)
@@ -359,18 +359,21 @@ async def test_a_file_that_is_replaced_while_it_is_opened_is_not_served(
         assert storage.trouble is None
 
 
+@pytest.mark.parametrize("from_the_start", [True, False])
 async def test_where_files_have_no_numbers_only_their_absence_is_noticed(
-    path: Path, clock: MovableClock, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
+    path: Path, clock: MovableClock, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch, from_the_start: bool
 ) -> None:
-    real = os.stat
+    real, has_numbers = os.stat, not from_the_start
 
-    def without_numbers(*args: Any, **how: Any) -> os.stat_result:
+    def stat(*args: Any, **how: Any) -> os.stat_result:
         found = list(real(*args, **how))
-        found[1] = found[3] = 0  # st_ino, st_nlink
+        if not has_numbers:
+            found[1] = found[3] = 0  # st_ino, st_nlink
         return os.stat_result(found)
 
-    monkeypatch.setattr(os, "stat", without_numbers)
+    monkeypatch.setattr(os, "stat", stat)
     async with SQLiteStorage(path, clock=clock) as storage:
+        has_numbers = False
         assert await storage.put(delivery()) is True
         copy_in_place(path)
         assert await storage.put(delivery()) is True
