@@ -263,8 +263,9 @@ class StorageUnavailable(StorageError):
     """The storage cannot be read or written now: disk full, read-only, locked or gone. Nothing was written.
 
     Why: The disk or the rights of the file and of its folder; the folder must be writable too, for the write-ahead log.
-    To do: Look at the free space and at who owns the file that LINQBOT_STORAGE names. Linq is answered 503 meanwhile
-        and delivers again, so nothing is lost.
+        Or the file was deleted, moved or replaced while it was served; then the message says so.
+    To do: Look at the free space and at who owns the file that LINQBOT_STORAGE names; put a file that was moved back.
+        Linq is answered 503 meanwhile and delivers again, so nothing is lost.
     """
 
     lqb = "LQB4002"
@@ -281,7 +282,7 @@ class StorageBusy(StorageError):
 
 
 class LaneFull(StorageBusy):
-    """The backlog of one chat is full. Nothing was written; deliveries of other chats are still accepted."""
+    """The backlog of one chat is full. Nothing was written; deliveries of other chats are accepted."""
 
 
 class LeaseLost(StorageError):

@@ -93,7 +93,12 @@ class Place:
             if _is_same(now, was):
                 return None
             what = "is not the file that linqbot opened: it was replaced"
-            to_do = "Only a restart uses the file that is there now: start linqbot again, or put the former file back."
+            # SQLite applies a -wal to whatever file stands next to it: to an older one, that does damage.
+            wal, shm = (self._path.name + suffix for suffix in BESIDE)
+            to_do = (
+                "Put the former file back; or stop linqbot and start it again, which alone uses the file that is there "
+                f"now. If that is an older copy, such as a backup, move {wal} and {shm} away before the start."
+            )
         if path != self._path:
             # SQLite itself moves what it has in an unlinked -wal into the file, if the file is still in its place.
             to_do = f"Stop linqbot with SIGTERM, not SIGKILL, which completes {self._path.name}, and start it again."

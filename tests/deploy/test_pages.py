@@ -97,7 +97,7 @@ async def test_a_backup_made_and_restored_as_the_page_says_is_where_it_was(tmp_p
             before, since = [message(f"before{n}") for n in range(20)], message("since")
             for body in before:
                 await deliver(body)
-            make, restore = console("backup.md")
+            make, restore, _ = console("backup.md")
             _type(make, tmp_path)
             assert (tmp_path / "backup" / "monday.db").stat().st_mode & 0o077 == 0
             await deliver(since)
@@ -119,6 +119,39 @@ async def test_a_backup_made_and_restored_as_the_page_says_is_where_it_was(tmp_p
         await bot.close()
     handled = (tmp_path / "handled").read_text().split()
     assert sorted(handled) == sorted([*(f"before{n}" for n in range(20)), "since"])
+
+
+@pytest.mark.anyio
+@pytest.mark.skipif(sys.platform != "linux", reason="a deleted file is found again in /proc")
+async def test_a_deleted_file_is_rescued_as_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bot.py").write_text(BOT)
+    (tmp_path / "blocked").touch()
+    linq = {"LINQ_API_V3_API_KEY": "key", "LINQ_API_V3_BASE_URL": "http://127.0.0.1:1", "LINQ_WEBHOOK_SECRET": SECRET}
+    bot = Served(tmp_path, "bot", free_port(), "serve", "bot.py", LINQBOT_DRAIN_S="0", **linq)
+    try:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            await bot.start()
+            await bot.up(http, "/readyz")
+            for n in range(20):
+                body = message(f"accepted{n}")
+                assert (await http.post(bot.url + PATH, content=body, headers=signed(body))).status_code == 200
+            for suffix in ("", "-wal", "-shm"):
+                (tmp_path / f"linqbot.db{suffix}").unlink()
+            assert bot.process is not None
+            monkeypatch.setenv("PID", str(bot.process.pid))
+            _type(console("backup.md")[2], tmp_path)
+            await bot.kill(signal.SIGTERM)
+            for name in ("linqbot.db", "linqbot.db-wal"):
+                assert (tmp_path / "rescued" / name).stat().st_mode & 0o077 == 0
+                (tmp_path / "rescued" / name).rename(tmp_path / name)
+            (tmp_path / "blocked").unlink()
+            await bot.start()
+            await bot.up(http, "/readyz")
+            while (await http.get(bot.url + "/readyz")).json()["waiting"]:
+                pass
+    finally:
+        await bot.close()
+    assert sorted((tmp_path / "handled").read_text().split()) == sorted(f"accepted{n}" for n in range(20))
 
 
 def _type(commands: str, folder: Path) -> str:

@@ -125,7 +125,11 @@ async def test_a_duplicate_is_not_known_by_a_file_that_is_gone(
 async def test_the_sentence_says_what_happened_and_what_to_do(storage: SQLiteStorage, path: Path) -> None:
     for lose, what, to_do in (
         (remove_shm, "bot.db-shm is gone", "Stop linqbot with SIGTERM"),
-        (copy_in_place, "is not the file that linqbot opened", "Only a restart uses the file that is there now"),
+        (
+            copy_in_place,
+            "is not the file that linqbot opened",
+            "start it again, which alone uses the file that is there now",
+        ),
         (move, "bot.db is gone", "Put the same file back"),
     ):
         lose(path)
@@ -292,6 +296,27 @@ async def test_the_next_start_finds_all_that_was_accepted(
             await storage.put(delivery())
     async with SQLiteStorage(path, clock=clock) as storage:
         assert {lease.delivery.id for lease in await storage.take(100, lease_s=60)} >= {f"w.{n}" for n in range(50)}
+    db = sqlite3.connect(path)
+    assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    db.close()
+
+
+async def test_an_older_copy_is_whole_once_what_lies_next_to_it_is_moved_away(
+    path: Path, clock: MovableClock, delivery: MakeDelivery
+) -> None:
+    async with SQLiteStorage(path, clock=clock) as storage:
+        storage._writer._db.execute("PRAGMA wal_autocheckpoint = 10")
+        await storage.put(delivery("c:0", name="w.0"))
+        await storage.backup(path.with_name("monday.db"))
+        for n in range(1, 100):
+            await storage.put(delivery(f"c:{n}", name=f"w.{n}", body=b"x" * 5000))
+        path.with_name("monday.db").rename(path)
+        with pytest.raises(StorageUnavailable, match="away before the start"):
+            await storage.put(delivery())
+    remove_wal(path)
+    remove_shm(path)
+    async with SQLiteStorage(path, clock=clock) as storage:
+        assert [lease.delivery.id for lease in await storage.take(100, lease_s=60)] == ["w.0"]
     db = sqlite3.connect(path)
     assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     db.close()
