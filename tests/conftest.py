@@ -19,7 +19,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 def _logs_as_they_were() -> Iterator[None]:
-    """A command run in this process sets up its logs for good; the next test begins anew."""
+    """A command that runs in this process sets up its logs for good, some already while tests are collected."""
+    structlog.reset_defaults()
     yield
-    if structlog.is_configured():
-        structlog.reset_defaults()
+    structlog.reset_defaults()
