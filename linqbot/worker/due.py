@@ -21,18 +21,29 @@ class DueSend:
     Attributes:
         due: Unix seconds.
         grace_s: How late they may still be made; later they have been missed.
+        origin: The people and the chat of the turn that put them off, as JSON; see `origin.py`.
     """
 
     calls: tuple[Call, ...]
     due: float
     grace_s: float
+    origin: bytes | None = None
 
 
 def timer(
-    timer_id: str, chat_id: str, calls: Sequence[Call], due: float, grace_s: float, *, off_the_record: bool = False
+    timer_id: str,
+    chat_id: str,
+    calls: Sequence[Call],
+    due: float,
+    grace_s: float,
+    *,
+    origin: bytes | None = None,
+    off_the_record: bool = False,
 ) -> Timer:
     """The timer that keeps `calls` until they are due, and nothing of them afterwards if they are off the record."""
     payload = {"calls": [from_json(call.to_json()) for call in calls], "due": due, "grace_s": grace_s}
+    if origin is not None:
+        payload["origin"] = from_json(origin)
     if off_the_record:
         payload["data"] = {"zero_retention": True}  # as Linq says it: see `Delivery.is_off_the_record`
     return Timer(timer_id, due, f"c:{chat_id}", KIND, to_json(payload), grace_s)
@@ -44,4 +55,5 @@ def due_send(delivery: Delivery) -> DueSend | None:
         return None
     payload = from_json(delivery.body)
     calls = tuple(Call.from_json(to_json(call)) for call in payload["calls"])
-    return DueSend(calls, payload["due"], payload["grace_s"])
+    origin = payload.get("origin")
+    return DueSend(calls, payload["due"], payload["grace_s"], None if origin is None else to_json(origin))

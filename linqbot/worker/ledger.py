@@ -69,7 +69,10 @@ class Ledger:
         run: 0, and one more each time the turn is deliberately done anew, under new keys.
         known: Effects on record of this run, from before a failure or a crash.
         outbound: What plugins have to say about calls.
-        off_the_record: Of what the turn puts off, nothing is kept once it is said.
+        off_the_record: Of what the turn sends or puts off, nothing is kept once it is said.
+
+    Attributes:
+        origin: The people and the chat of the turn, as JSON; see `origin.py`. Set before the first call.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Ledger:
         self._turn = turn
         self._run = run
         self._off_the_record = off_the_record
+        self.origin: bytes | None = None
         self._outbound = Outbound(Plugins()) if outbound is None else outbound
         self._known = {effect.slot: effect for effect in known}
         self._slots = 0
@@ -112,7 +116,9 @@ class Ledger:
         """Keep calls until they are due. A re-run of the turn makes the same id, so they are kept once."""
         timer_id = effect_key(self._storage.install, self._turn, self._run, f"t{self._timed if key is None else key}")
         self._timed += 1
-        self._timers[timer_id] = due_timer(timer_id, chat_id, calls, due, grace_s, off_the_record=self._off_the_record)
+        self._timers[timer_id] = due_timer(
+            timer_id, chat_id, calls, due, grace_s, origin=self.origin, off_the_record=self._off_the_record
+        )
         return timer_id
 
     async def cancel(self, scheduled_id: str) -> bool:
@@ -199,6 +205,8 @@ class Ledger:
             call=call.to_json(),
             status="attempting",
             first_at=self._clock.now() if known is None else known.first_at,
+            origin=self.origin,
+            off_the_record=self._off_the_record,
         )
         await (self._storage.begin(effect) if known is None else self._storage.settle(effect))
         return await self._attempt(call, effect, run, repeated=False)

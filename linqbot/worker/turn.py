@@ -45,6 +45,7 @@ from linqbot.storage.inbox import Ack, Bury, Finish, Lease, Outcome, Park, Retry
 from linqbot.storage.outbox import DeliveryStatus
 from linqbot.worker.due import DueSend, due_send
 from linqbot.worker.ledger import Ledger, TurnParked
+from linqbot.worker.origin import origin_of
 from linqbot.worker.outbound import Outbound
 from linqbot.worker.pace import Pace
 
@@ -160,6 +161,7 @@ class Turns:
         ctx: Context | None = None
         try:
             event = await self._understood(lease)
+            ledger.origin = origin_of(event)
             ctx = self.dispatcher.context(event, self.client.wrapped(ledger.wrap), ledger)
             handling = time.perf_counter()
             await self.dispatcher.dispatch(event, ctx)
@@ -191,6 +193,7 @@ class Turns:
         late_s = self.clock.now() - due.due
         if late_s > due.grace_s:
             return Bury(f"It was due {late_s:.0f} s ago, and {due.grace_s:.0f} s late was the most that was allowed.")
+        ledger.origin = due.origin
         run = ledger.wrap(self.client.run)
         try:
             for call in due.calls:

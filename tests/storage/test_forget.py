@@ -81,7 +81,9 @@ async def test_a_person_is_forgotten_everywhere_and_nobody_else_is(
         await storage.settle(effect("w.other", f"{name}-created", call=json.dumps({"body": {"to": [person]}}).encode()))
         in_chat = effect("w.other", f"{name}-sent", status="accepted", answer=b"{}")
         await storage.settle(replace(in_chat, chat_id=chat))
-    assert await storage.forget(ANN) == Forgotten(waiting=2, done=1, dead=1, effects=3, timers=2, state=2)
+    assert await storage.forget(ANN) == Forgotten(
+        waiting=2, done=1, dead=1, effects=3, timers=2, state=2, chats=("ann-chat",)
+    )
     assert await everything(storage) == {"w.b-done", "w.b-dead", "w.b-wait", "w.b-behind"}
     assert await storage.depth() == 2
     assert [one.slot for one in await storage.effects("w.other")] == ["b-created", "b-sent"]
@@ -110,10 +112,10 @@ async def test_what_is_being_handled_is_told_and_left(storage: Storage, effect: 
     await storage.put(said("2", ANN, "chat"))
     lease = await take_one(storage)
     await storage.begin(effect("w.1", call=json.dumps({"to": ANN}).encode()))
-    assert await storage.forget(ANN) == Forgotten(waiting=1, claimed=1)
+    assert await storage.forget(ANN) == Forgotten(waiting=1, left=("w.1",), chats=("chat",))
     assert len(await storage.effects("w.1")) == 1
     await storage.finish(lease, Finish(Ack()))
-    assert await storage.forget(ANN) == Forgotten(done=1, effects=1)
+    assert await storage.forget(ANN) == Forgotten(done=1, effects=1, chats=("chat",))
 
 
 async def test_a_forgotten_delivery_is_still_a_known_duplicate(storage: Storage) -> None:
@@ -143,11 +145,11 @@ async def test_chats_known_from_elsewhere_are_theirs_too(storage: Storage) -> No
     await handle(
         storage, Delivery("w.1", "c:chat", "", b"", NOON), Finish(Ack(), state=[StateWrite("chat:chat", "x", b"1")])
     )
-    assert await storage.forget(ANN, chats=["chat"]) == Forgotten(done=1, state=1)
+    assert await storage.forget(ANN, chats=["chat"]) == Forgotten(done=1, state=1, chats=("chat",))
 
 
 def names(handle: str, document: Any) -> bool:
-    return Person(handle, set()).is_in(document if isinstance(document, bytes) else json.dumps(document).encode())
+    return Person(handle, set()).is_named_in(document if isinstance(document, bytes) else json.dumps(document).encode())
 
 
 def test_a_handle_is_a_whole_value_and_not_a_piece_of_one() -> None:
@@ -177,5 +179,5 @@ def test_direct_chats_are_learnt_from_all_shapes_of_events_and_answers() -> None
         {"data": {"chat": {"id": "5", "is_group": True}, "from": ANN}},
         {"data": {"chat": {"id": "6", "is_group": False}, "from": BOB}},
     ):
-        person.is_in(json.dumps(data).encode())
+        person.is_named_in(json.dumps(data).encode())
     assert person.chats == {"1", "2", "3", "4"}

@@ -103,7 +103,7 @@ async def test_a_command_sees_what_is_claimed_and_forgets_around_it(path: Path) 
         (lease,) = await server.take(1, lease_s=60)
         assert [each.state for each in await command.waiting()] == ["claimed", "ready", "ready"]
         forgotten = await command.forget(ANN)
-        assert (forgotten.waiting, forgotten.claimed, forgotten.wiped) == (2, 1, True)
+        assert (forgotten.waiting, forgotten.left, forgotten.wiped) == (2, ("w.ann-0",), True)
         await server.finish(lease, Finish(Ack()))
         assert await server.take(1, lease_s=60) == []
         assert await server.put(from_ann(9)) is True
