@@ -66,8 +66,8 @@ def _records(db: sqlite3.Connection) -> Iterator[Record]:
 def _erase(db: sqlite3.Connection, person: Person, found: Found, now: float) -> Forgotten:
     with transaction(db):
         # Others may be handled now than when we looked.
-        found.claimed = {key for (key,) in db.execute("SELECT id FROM delivery WHERE claimed")}
-        keys = found.erasable
+        claimed = {key for (key,) in db.execute("SELECT id FROM delivery WHERE claimed")}
+        keys = replace(found, claimed=claimed).erasable
         return Forgotten(
             waiting=_forget_waiting(db, keys["delivery"], now),
             done=_count(db, "DELETE FROM done WHERE id IN (*)", keys["done"]),
