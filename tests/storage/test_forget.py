@@ -141,6 +141,43 @@ async def test_what_happened_in_their_chat_goes_although_it_does_not_name_them(s
     assert (await storage.forget(ANN)).waiting == 2
 
 
+async def test_what_only_mentions_their_chat_goes_too(storage: Storage, effect: MakeEffect) -> None:
+    await storage.put(said("1", ANN, "chat"))
+    await storage.put(Delivery("w.paid", "pay:1", "payment.succeeded", b'{"metadata": {"chat_id": "chat"}}', NOON))
+    await storage.put(Delivery("w.other", "pay:2", "payment.succeeded", b'{"metadata": {"chat_id": "chat-2"}}', NOON))
+    await storage.begin(effect("w.own", "0", call=b'{"path": "/v3/chats/chat/messages"}'))
+    await storage.begin(effect("w.own", "1", call=b'{"path": "/v3/chats/chat-2/messages"}'))
+    forgotten = await storage.forget(ANN)
+    assert (forgotten.waiting, forgotten.effects) == (2, 1)
+    assert await everything(storage) == {"w.other"}
+    assert [one.slot for one in await storage.effects("w.own")] == ["1"]
+
+
+async def test_a_receipt_of_what_answered_them_in_a_group_goes_and_others_stay(
+    storage: Storage, effect: MakeEffect
+) -> None:
+    for name, person in (("a", ANN), ("b", BOB)):
+        sent = effect(f"w.{name}", status="accepted", answer=b"{}", message_id=f"sent-{name}")
+        await handle(storage, said(name, person, "group", is_group=True), Finish(Ack(), effects=[sent]))
+    for name in ("a", "b"):
+        receipt = json.dumps({"data": {"id": f"sent-{name}", "parts": [{"value": "you said hi"}]}}).encode()
+        await storage.put(Delivery(f"w.receipt-{name}", "r:group", "message.delivered", receipt, NOON))
+    assert (await storage.forget(ANN)).waiting == 1
+    assert await everything(storage) == {"w.b", "w.receipt-b"}
+
+
+async def test_what_keeps_another_persons_turn_from_sending_to_them_twice_stays_until_it_ends(
+    storage: Storage, effect: MakeEffect
+) -> None:
+    await storage.put(said("b", BOB, "bob-chat"))
+    lease = await take_one(storage)
+    await storage.begin(effect("w.b", call=json.dumps({"body": {"to": [ANN]}}).encode()))
+    assert await storage.forget(ANN) == Forgotten(left=("w.b",))
+    await storage.finish(lease, Finish(Ack()))
+    assert await storage.forget(ANN) == Forgotten(effects=1)
+    assert await everything(storage) == {"w.b"}
+
+
 async def test_chats_known_from_elsewhere_are_theirs_too(storage: Storage) -> None:
     await handle(
         storage, Delivery("w.1", "c:chat", "", b"", NOON), Finish(Ack(), state=[StateWrite("chat:chat", "x", b"1")])
