@@ -16,7 +16,7 @@ from pathlib import Path
 from linqbot.clock import Clock
 from linqbot.errors import LeaseLost, StorageBusy, StorageUnavailable
 from linqbot.events.delivery import Delivery
-from linqbot.storage import sqlite_effects, sqlite_timers
+from linqbot.storage import sqlite_effects, sqlite_timers, sqlite_wipe
 from linqbot.storage.grants import Grants
 from linqbot.storage.group_commit import Op, Unwritable
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Bury, Finish, Lease, Park, Retry
@@ -36,6 +36,7 @@ from linqbot.storage.sqlite_ops import (
     ScheduleOp,
     SettleOp,
     TakeOp,
+    TruncateOp,
     of,
 )
 from linqbot.storage.sqlite_sql import among, insert
@@ -48,6 +49,7 @@ _RENUMBER = {
     "delivery": ("UPDATE delivery SET seq = -? WHERE seq = ?", "UPDATE delivery SET seq = ? WHERE seq = -?"),
     "body": ("UPDATE body SET seq = -? WHERE seq = ?", "UPDATE body SET seq = ? WHERE seq = -?"),
 }
+_TRUNCATE_PATIENCE_MS = 100
 
 
 class Writer:
@@ -75,6 +77,8 @@ class Writer:
         self._active_at: float | None = None
         self._active_noted = 0.0
         self._grants = Grants()
+        self._is_off_the_record = False
+        self._truncations: list[TruncateOp] = []
         # Claims of the transaction that is open: taken back if it is rolled back.
         self._claims: list[Claim] = []
         # What memory does once the transaction is on disk.
@@ -100,6 +104,11 @@ class Writer:
         """See `Inbox.last_activity`."""
         return self._active_at
 
+    @property
+    def is_off_the_record(self) -> bool:
+        """Whether the file holds text off the record, or ever did."""
+        return self._is_off_the_record
+
     def open(self, *, serving: bool) -> str:
         """Connect, bring the schema up to date, count crashes if we are to serve; returns the install id."""
         self._db = connect(self._path)
@@ -110,6 +119,9 @@ class Writer:
                 if serving:
                     self._count_crash()
                 self._look_again()
+                self._is_off_the_record = sqlite_wipe.is_off_the_record(self._db)
+                if self._is_off_the_record:
+                    sqlite_wipe.overwrite_freed(self._db)
                 # From here on the loop must not wait for a command beside us: see `begin`.
                 self._db.execute("PRAGMA busy_timeout = 0")
                 return install_of(self._db)
@@ -180,12 +192,14 @@ class Writer:
             # own sentence names tables and columns only; Python's may quote what was to be stored.
             why = str(error) if isinstance(error, sqlite3.Error) else type(error).__name__
             raise Unwritable(f"The storage cannot hold this: {why}. Nothing was stored.") from error
-        return self._db.total_changes != before
+        return self._db.total_changes != before or bool(self._truncations)
 
     def commit(self) -> None:
-        """Bring the transaction to the disk."""
+        """Bring the transaction to the disk, and empty the WAL if that was asked for."""
         with self._translated():
             self._db.execute("COMMIT")
+        if self._truncations:
+            self._truncate()
 
     def follow(self) -> None:
         """Memory follows disk."""
@@ -203,10 +217,21 @@ class Writer:
             self._lanes.release(claim.token, overdue=claim.overdue)
         self._after.clear()
         self._claims.clear()
+        self._truncations.clear()
         # SQLite rolls back by itself after some errors; and on a broken disk this is one more.
         with contextlib.suppress(sqlite3.Error):
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+
+    def _truncate(self) -> None:
+        # On this connection: after a checkpoint by another one, `_data_version` is not what we know, and the whole
+        # inbox would be read again. Never raises: the transaction is on disk.
+        self._db.execute(f"PRAGMA busy_timeout = {_TRUNCATE_PATIENCE_MS}")
+        emptied = sqlite_wipe.truncate(self._db)
+        self._db.execute("PRAGMA busy_timeout = 0")
+        for op in self._truncations:
+            op.result = emptied
+        self._truncations.clear()
 
     def _begin_slowly(self) -> None:
         """Wait for the other process, and look at what is there now."""
@@ -234,6 +259,8 @@ class Writer:
         # Only puts have an order among themselves: operations of one batch are in flight together, and a caller
         # has one at a time. Begin before settle and finish, so that an outcome finds its row.
         self._batch_first = self._next_seq
+        self._truncations = of(batch, TruncateOp)
+        self._go_off_the_record(batch)
         self._release(of(batch, ReleaseOp))
         sqlite_effects.begin(self._db, [op.effect for op in of(batch, BeginOp)])
         timers_changed = self._finish(of(batch, SettleOp), of(batch, FinishOp), now)
@@ -248,6 +275,19 @@ class Writer:
         if timers_changed:
             earliest = sqlite_timers.earliest(self._db)
             self._after.append(lambda: setattr(self, "_next_timer", earliest))
+
+    def _go_off_the_record(self, batch: list[Op]) -> None:
+        """Overwrite what is freed from now on, if this is the first text off the record of this file."""
+        if self._is_off_the_record:
+            return
+        if not (
+            any(op.delivery.is_off_the_record for op in of(batch, PutOp))
+            or any(op.timer.is_off_the_record for op in of(batch, ScheduleOp))
+        ):
+            return
+        sqlite_wipe.overwrite_freed(self._db)
+        sqlite_wipe.note_off_the_record(self._db)
+        self._after.append(lambda: setattr(self, "_is_off_the_record", True))
 
     # Inbox
 
@@ -291,7 +331,8 @@ class Writer:
             for seq, d in new
         ]
         insert(self._db, "delivery (seq, id, lane, type, message_key, carrier, received_at, claimed, runs)", rows)
-        insert(self._db, "body (seq, body)", [(seq, d.body) for seq, d in new])
+        bodies = [(seq, sqlite_wipe.padding(d.is_off_the_record), d.body) for seq, d in new]
+        insert(self._db, "body (seq, padding, body)", bodies)
         webhooks = [d.received_at for d in deliveries if d.id.startswith("w.")]
         active_at = max(webhooks) if webhooks else None
 
@@ -455,8 +496,10 @@ class Writer:
     def _bury(self, seq: int, outcome: Bury, now: float) -> None:
         self._db.execute(
             """INSERT OR REPLACE INTO dead
-                   (id, lane, type, message_key, carrier, received_at, error, handler, run, runs, attempts, crashes, buried_at, body)
-               SELECT id, lane, type, message_key, carrier, received_at, ?, ?, run, runs, attempts + ?, crashes, ?, body
+                   (id, lane, type, message_key, carrier, received_at, error, handler, run, runs, attempts, crashes, buried_at,
+                    padding, body)
+               SELECT id, lane, type, message_key, carrier, received_at, ?, ?, run, runs, attempts + ?, crashes, ?,
+                      padding, body
                FROM delivery JOIN body USING (seq) WHERE seq = ?""",
             (outcome.error, outcome.handler, int(outcome.failed), now, seq),
         )
