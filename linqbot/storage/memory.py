@@ -84,6 +84,7 @@ class MemoryStorage:
         self._dead: dict[str, _Kept] = {}
         self._timers: dict[str, Timer] = {}
         self._active_at: float | None = None
+        self._made_at = self._clock.now()
         self._effects: dict[str, dict[tuple[int, str], Effect]] = {}
         self._keys: dict[str, tuple[str, int, str]] = {}
         self._state: dict[str, dict[str, bytes]] = {}
@@ -103,6 +104,11 @@ class MemoryStorage:
     def install(self) -> str:
         """128 random bits, as 32 hex digits."""
         return self._install
+
+    @property
+    def made_at(self) -> float:
+        """When this object was made, in Unix seconds."""
+        return self._made_at
 
     # Inbox
 
@@ -183,12 +189,15 @@ class MemoryStorage:
         seqs = [
             seq
             for seq, row in self._rows.items()
-            if row.delivery.lane == lane and seq not in claimed and row.runs == row.crashes == row.attempts == 0
+            if row.delivery.lane == lane and seq not in claimed and self._is_untouched(row)
         ]
         rows = sorted((self._rows[seq] for seq in seqs), key=lambda row: row.delivery.sent_at)
         self._rows.update(zip(seqs, rows, strict=True))
         self._changed.set()
         return count
+
+    def _is_untouched(self, row: _Row) -> bool:
+        return row.not_before is None and not self._effects.get(row.delivery.id)
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
         """Return which keys are known; see `Inbox.seen`."""

@@ -125,6 +125,11 @@ class SQLiteStorage:
         """128 random bits made once with the file, as 32 hex digits."""
         return self._install
 
+    @property
+    def made_at(self) -> float:
+        """When the file was made, in Unix seconds."""
+        return self._writer.made_at
+
     # Inbox
 
     async def put(self, delivery: Delivery) -> bool:

@@ -75,6 +75,7 @@ class Writer:
         self._next_timer: float | None = None
         # When a webhook was last accepted; and what of that stands in meta, where each change would cost a page.
         self._active_at: float | None = None
+        self.made_at = 0.0
         self._active_noted = 0.0
         self._grants = Grants()
         self._is_off_the_record = False
@@ -119,6 +120,7 @@ class Writer:
                 if serving:
                     self._count_crash()
                 self._look_again()
+                self.made_at = self._first_opened_at()
                 self._is_off_the_record = sqlite_wipe.is_off_the_record(self._db)
                 if self._is_off_the_record:
                     sqlite_wipe.overwrite_freed(self._db)
@@ -128,6 +130,12 @@ class Writer:
         except BaseException:
             self._db.close()
             raise
+
+    def _first_opened_at(self) -> float:
+        now = repr(self._clock.now())
+        self._db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('made_at', ?)", (now,))
+        (made_at,) = self._db.execute("SELECT CAST(value AS REAL) FROM meta WHERE key = 'made_at'").fetchone()
+        return float(made_at)
 
     def close(self) -> None:
         """Give back what no turn has begun with, and disconnect.
@@ -381,8 +389,10 @@ class Writer:
         self._after.append(after)
 
     def _numbers_in_order(self, seqs: list[int]) -> dict[int, int]:
-        """Return new sequence numbers, by the old ones, for what no turn has begun with: in the order it was sent."""
-        sql = f"SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq) WHERE runs = 0 AND seq IN (*)"  # noqa: S608
+        """Return new sequence numbers, by the old ones, for what no turn has done anything for: in the order it was sent."""
+        sql = f"""SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq)
+                  WHERE NOT claimed AND waits IS NULL AND NOT EXISTS (SELECT 1 FROM effect WHERE turn = id)
+                      AND seq IN (*)"""  # noqa: S608 - our own words
         rows = sorted((seq, Delivery(*row).sent_at) for seq, *row in among(self._db, sql, seqs))
         in_order = sorted(rows, key=lambda row: (row[1], row[0]))
         return {old: new for (old, _), (new, _) in zip(in_order, rows, strict=True) if old != new}

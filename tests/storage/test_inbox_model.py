@@ -54,6 +54,7 @@ class Waiting:
     runs: int = 0
     run: int = 0
     sent_at: float = 0.0
+    postponed: bool = False
     not_before: float = 0.0
     until: float = 0.0
     lease: Lease | None = None
@@ -176,16 +177,14 @@ class InboxMachine(RuleBasedStateMachine):
         if missed.id in self.model.live_keys() or left is not None:
             return
         head = rows[0] if rows else None
-        lease = head.lease if head and back and head.lease and head.runs == 1 and head.until > now else None
+        lease = head.lease if head and back and head.lease and head.until > now else None
         assert self.run(self.storage.put_in_order(lane, [missed], lease)) == 1
         if head and lease:
             self.lost.append(lease)
-            head.lease, head.runs = None, 0
+            head.lease, head.runs = None, head.runs - 1
         self.model.accept(lane, Waiting(missed.id, (missed.id,), sent_at=now - age_s))
         rows = self.model.lanes[lane]
-        movable = [
-            n for n, row in enumerate(rows) if not row.runs and not row.granted and not row.attempts + row.crashes
-        ]
+        movable = [n for n, row in enumerate(rows) if not row.lease and not row.granted and not row.postponed]
         numbers = [rows[n].accepted for n in movable]
         ordered = sorted((rows[n] for n in movable), key=lambda row: (row.sent_at, row.accepted))
         for n, row, number in zip(movable, ordered, numbers, strict=True):
@@ -251,6 +250,7 @@ class InboxMachine(RuleBasedStateMachine):
         else:
             head.not_before = at
             head.attempts += kind == "retry"
+            head.postponed = True
             head.shared, head.must_be_alone = 0, False
 
     @precondition(lambda self: self.lost)

@@ -13,7 +13,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Finish, Lease, Retry
 
-from .conftest import NOON
+from .conftest import NOON, MakeEffect
 
 pytestmark = pytest.mark.anyio
 
@@ -81,6 +81,28 @@ async def test_what_a_turn_has_begun_with_stays_where_it_is(storage: Storage, cl
     await storage.put_in_order("c:1", [sent("a", 1)])
     clock.advance(10)
     assert await handle_all(storage) == ["d", "a", "c"]
+
+
+async def test_what_a_turn_was_to_begin_with_when_the_process_died_is_sorted(closed_storage: Storage) -> None:
+    async with closed_storage as storage:
+        await storage.put(sent("c", 3))
+        await take(storage)
+    async with closed_storage as storage:
+        (lease,) = await take(storage)
+        assert lease.is_first_run is False
+        await storage.put_in_order("c:1", [sent("a", 1)], lease)
+        assert await handle_all(storage) == ["a", "c"]
+
+
+async def test_what_a_turn_has_sent_something_for_stays(closed_storage: Storage, effect: MakeEffect) -> None:
+    async with closed_storage as storage:
+        await storage.put(sent("c", 3))
+        await take(storage)
+        await storage.begin(effect(turn="w.c"))
+    async with closed_storage as storage:
+        (lease,) = await take(storage)
+        await storage.put_in_order("c:1", [sent("a", 1)], lease)
+        assert await handle_all(storage) == ["c", "a"]
 
 
 async def test_a_running_turn_is_not_disturbed(storage: Storage) -> None:
