@@ -79,7 +79,7 @@ class House:
         await self.running.__aexit__(None, None, None)
         self.running = None
 
-    def text(self, text: str, *, after_s: float = 1.0) -> None:
+    def text(self, text: str, *, after_s: float = 2.0) -> None:
         self.clock.advance(after_s)
         self.emulator.inbound(ANN, LINE, [{"type": "text", "value": text}])
 
