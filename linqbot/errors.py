@@ -152,7 +152,7 @@ class LinqApiError(LinqbotError):
         message: Linq's sentence.
         doc_url: Linq's page about the code.
         trace_id: Give it to Linq's support.
-        retry_after_s: Seconds Linq asked us to wait.
+        retry_after_s: Seconds Linq asked us to wait, at most an hour; None when it named no time.
     """
 
     lqb = "LQB3003"

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Final
 
 from pydantic_core import from_json
 
@@ -19,6 +20,13 @@ from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
 _PRIVATE = re.compile(r"https?://\S+|[\w.%+-]+@[\w.-]+\.\w+|(?<![\w-])\+?\d[\d ().-]{5,}\d(?![\w-])")
 _OURS = re.compile(r"https://docs\.linqapp\.com/[\w./#-]*")
 _LONGEST_MESSAGE = 500
+
+LONGEST_RETRY_AFTER_S: Final = 3600.0
+"""Upper bound of a wait that an answer asks for. Milliseconds written as seconds, or a date decades away, would
+otherwise park a chat for years. After an hour the call is made again, and a limit that still holds says so again."""
+
+_LONGEST_RETRY_AFTER: Final = 64
+"""Characters of a `Retry-After` that are read. An HTTP date has 29."""
 
 
 def error_for(
@@ -39,7 +47,7 @@ def error_for(
         code=_whole(inner.get("code")),
         doc_url=_text(inner.get("doc_url")),
         trace_id=_text(document.get("trace_id")) or _text(inner.get("trace_id")),
-        retry_after_s=_retry_after_s(headers.get("retry-after"), now) or _seconds(inner.get("retry_after")),
+        retry_after_s=_retry_after_s(headers.get("retry-after"), now) or _retry_after_s(inner.get("retry_after"), now),
         call=call.name,
     )
 
@@ -96,19 +104,23 @@ def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _seconds(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and 0 < value < float("inf") else None
+def _retry_after_s(value: Any, now: float) -> float | None:
+    """A wait as a number, as text, or as a date in text. None for one that is over, and for anything else."""
+    if isinstance(value, str):
+        value = _number_or_date(value.strip()[:_LONGEST_RETRY_AFTER], now)
+    # Compared before it is converted: Python's integers have no bound, and float() refuses the largest ones.
+    is_wait = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+    return float(min(value, LONGEST_RETRY_AFTER_S)) if is_wait else None
 
 
-def _retry_after_s(header: str | None, now: float) -> float | None:
-    """Seconds, which HTTP also lets a server say as a date."""
-    if not header:
-        return None
+def _number_or_date(text: str, now: float) -> float | None:
     try:
-        return _seconds(float(header))
+        return float(text)
     except ValueError:
         pass
     try:
-        return _seconds(parsedate_to_datetime(header).timestamp() - now)
+        date = parsedate_to_datetime(text)
+        # A date without a zone is meant as UTC, as RFC 9110 has it; Python would take it for this machine's.
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
     except (ValueError, OverflowError):
         return None
