@@ -1,7 +1,9 @@
-"""What Linq says when it says no, read into our errors: the bodies of V3 and V2, and bodies that are neither.
+"""Errors read from answers: Linq's bodies of V3 and V2, and answers that something on the way gave in Linq's place.
 
 Nothing here raises and nothing here knows HTTP libraries. Linq's own sentences may quote what was sent, so they are
-freed of handles, addresses and texts before they become an error message, which ends up in logs.
+freed of handles, addresses and texts before they become an error message, which ends up in logs. An answer that is not
+Linq's comes from a proxy, a firewall or a captive portal. It says nothing about the call, so the call is repeated where
+that is safe, as after no answer at all, and the body is never quoted.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
 
 _PRIVATE = re.compile(r"https?://\S+|[\w.%+-]+@[\w.-]+\.\w+|(?<![\w-])\+?\d[\d ().-]{5,}\d(?![\w-])")
 _OURS = re.compile(r"https://docs\.linqapp\.com/[\w./#-]*")
+_MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,32}/[a-z0-9.+-]{1,64}")
+_PAGES = frozenset({"text/html", "application/xhtml+xml"})
 _LONGEST_MESSAGE = 500
 
 LONGEST_RETRY_AFTER_S: Final = 3600.0
@@ -32,16 +36,54 @@ _LONGEST_RETRY_AFTER: Final = 64
 def error_for(
     call: Call, status: int, headers: Mapping[str, str], body: bytes, *, now: float, secret: str
 ) -> LinqApiError:
-    """The error an answer other than 2xx means.
+    """Return the error that an answer of Linq's API other than 2xx means.
+
+    401 and 429 mean what they say whatever their body is, and 408 and 5xx are LinqUnavailable in any case. Every other
+    answer needs an error body of Linq's, else it is not Linq's.
 
     Args:
         now: Unix seconds, for a `Retry-After` given as a date.
         secret: The API key, which no message may show even if Linq should quote it.
     """
     document = _decoded(body)
+    if _kind(status) is LinqApiError and status != 401 and not _is_linqs(document):
+        wait_s = _retry_after_s(headers.get("retry-after"), now)
+        return not_linqs(call, status, headers, "an error body of Linq's", retry_after_s=wait_s)
+    return _error(call, status, headers, document, now=now, secret=secret)
+
+
+def storage_error(
+    call: Call, status: int, headers: Mapping[str, str], body: bytes, *, now: float, secret: str
+) -> LinqApiError:
+    """Return the error that an answer to an upload means. Storage has error bodies of its own, such as XML."""
+    return _error(call, status, headers, _decoded(body), now=now, secret=secret)
+
+
+def not_linqs(
+    call: Call, status: int, headers: Mapping[str, str], lacking: str, *, retry_after_s: float | None = None
+) -> LinqUnavailable:
+    """Return the error for an answer that something else than Linq gave.
+
+    Args:
+        lacking: What shows that it is not Linq's.
+    """
+    said = (
+        f"the answer is not Linq's: HTTP {status} with {_content_type(headers)}, without {lacking}. "
+        "Look at the base URL, and at the proxies and firewalls between this machine and Linq."
+    )
+    return LinqUnavailable(said, status=status, retry_after_s=retry_after_s, call=call.name)
+
+
+def is_page(headers: Mapping[str, str], body: bytes) -> bool:
+    """Return True if a body is HTML, which Linq's API never answers with."""
+    return _content_type(headers) in _PAGES or body[:64].lstrip().startswith(b"<")
+
+
+def _error(
+    call: Call, status: int, headers: Mapping[str, str], document: Mapping[str, Any], *, now: float, secret: str
+) -> LinqApiError:
     inner = _inner(document)
-    kind = RateLimited if status == 429 else LinqUnavailable if status >= 500 or status == 408 else LinqApiError
-    return kind(
+    return _kind(status)(
         _sentence(inner, call, secret) or f"HTTP {status} without an error body of Linq's",
         status=status,
         code=_whole(inner.get("code")),
@@ -50,6 +92,26 @@ def error_for(
         retry_after_s=_retry_after_s(headers.get("retry-after"), now) or _retry_after_s(inner.get("retry_after"), now),
         call=call.name,
     )
+
+
+def _kind(status: int) -> type[LinqApiError]:
+    if status == 429:
+        return RateLimited
+    return LinqUnavailable if status >= 500 or status == 408 else LinqApiError
+
+
+def _is_linqs(document: Mapping[str, Any]) -> bool:
+    """V3 has a code in `error`, or a trace id; V2 has a list of `errors`."""
+    inner, errors = _inner(document), document.get("errors")
+    is_v2 = isinstance(errors, list) and bool(inner)
+    has_trace = _text(document.get("trace_id")) or _text(inner.get("trace_id"))
+    return is_v2 or bool(has_trace) or _whole(inner.get("code")) is not None
+
+
+def _content_type(headers: Mapping[str, str]) -> str:
+    """The media type, for an error message: what is no media type is not repeated."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind if _MEDIA_TYPE.fullmatch(kind) else "no content type"
 
 
 def _decoded(body: bytes) -> Mapping[str, Any]:

@@ -279,9 +279,13 @@ class SentMessage(Data):
 
 
 class MessageSent(Data):
-    """Answer of `chats.messages.send`."""
+    """Answer of `chats.messages.send`.
 
-    chat_id: str
+    Attributes:
+        chat_id: Empty if Linq's answer lacks it and the call does not name the chat.
+    """
+
+    chat_id: str = ""
     message: SentMessage
 
 
