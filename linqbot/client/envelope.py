@@ -19,11 +19,22 @@ from pydantic_core import from_json
 from linqbot.client.call import Call
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
 
-_PRIVATE = re.compile(r"https?://\S+|[\w.%+-]+@[\w.-]+\.\w+|(?<![\w-])\+?\d[\d ().-]{5,}\d(?![\w-])")
+# Linear in any text: a word is read once, as an address or not, and a number has an upper length, so that a long run of
+# digits and brackets is not read again to its end from each digit.
+_WORD = re.compile(r"[\w.%+-]++(@[\w.-]+\.\w++)?")
+_PRIVATE = re.compile(r"https?://\S++|(?<![\w-])\+?\d[\d ().-]{5,40}\d(?![\w-])")
 _OURS = re.compile(r"https://docs\.linqapp\.com/[\w./#-]*")
 _MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,32}/[a-z0-9.+-]{1,64}")
 _PAGES = frozenset({"text/html", "application/xhtml+xml"})
 _LONGEST_MESSAGE = 500
+_LONGEST_CODE = 9
+
+LONGEST_READ: Final = 1 << 15
+"""Characters of a sentence that are read. A longer one is left out as a whole: what was sent is taken out of complete
+sentences only, because half a text that a cut leaves standing would not be found."""
+_LONGEST_ID: Final = 200
+"""Characters of a trace id or an address. Longer ones are left out: they end up in logs."""
+
 
 LONGEST_RETRY_AFTER_S: Final = 3600.0
 """Upper bound of a wait that an answer asks for. Milliseconds written as seconds, or a date decades away, would
@@ -130,10 +141,11 @@ def _inner(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _sentence(inner: Mapping[str, Any], call: Call, secret: str) -> str:
-    said = _text(inner.get("message")) or _text(inner.get("detail")) or _text(inner.get("title")) or ""
+    said = next((said for name in ("message", "detail", "title") if (said := _text(inner.get(name), LONGEST_READ))), "")
     # Longest first: a text that holds another one must not be left half standing.
     for own in sorted({secret, *_words(call.body)}, key=len, reverse=True):
         said = said.replace(own, "…")
+    said = _WORD.sub(lambda word: "…" if word[1] else word[0], said)
     return _PRIVATE.sub(lambda found: found[0] if _OURS.fullmatch(found[0]) else "…", said)[:_LONGEST_MESSAGE]
 
 
@@ -156,14 +168,14 @@ _FREE_TEXTS = frozenset({
 })  # fmt: skip
 
 
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+def _text(value: Any, longest: int = _LONGEST_ID) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= longest else None
 
 
 def _whole(value: Any) -> int | None:
-    if isinstance(value, str) and value.isascii() and value.isdigit():
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _LONGEST_CODE:
         return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**_LONGEST_CODE else None
 
 
 def _retry_after_s(value: Any, now: float) -> float | None:

@@ -14,10 +14,13 @@ from linqbot.client.call import Answer, Run
 from linqbot.client.endpoints import ENDPOINTS, prepare
 from linqbot.errors import LinqApiError, RuleBroken
 from linqbot.types.data import Data
-from linqbot.types.misfits import without_misfits
+from linqbot.types.misfits import misfits, without_misfits
 
 T = TypeVar("T")
 DataT = TypeVar("DataT", bound=Data)
+
+_MOST_PLACES = 10
+"""Named in an error message."""
 
 
 class Noun:
@@ -79,10 +82,7 @@ def read(kind: type[DataT], answer: Answer, name: str, known: Mapping[str, Any] 
             raise misfit
         return without_misfits(lambda left, _: kind.model_validate({**(known or {}), **left}), data, misfit)
     except ValidationError as error:
-        places = ", ".join(
-            ".".join(map(str, each["loc"])) or "everything" for each in error.errors(include_input=False)
-        )
-        said = f"accepted, but the answer cannot be read as {kind.__name__} (at {places})"
+        said = f"accepted, but the answer cannot be read as {kind.__name__} (at {', '.join(misfits(error)[:_MOST_PLACES])})"
         # Not from the ValidationError: it quotes the answer, and so people's handles and texts.
         raise LinqApiError(said, status=answer.status, call=name) from None
 

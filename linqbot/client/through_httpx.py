@@ -8,7 +8,7 @@ from typing import cast
 
 import httpx
 
-from linqbot.client.wire import Request, Response
+from linqbot.client.wire import MAX_CONTENT_BYTES, MalformedAnswer, Request, Response, unpacked
 
 
 class ThroughHttpx:
@@ -55,11 +55,13 @@ class ThroughHttpx:
 
 
 async def _content(response: httpx.Response) -> bytes:
-    if "content-encoding" in response.headers:
-        return await response.aread()
-    # The bytes as they come: `aread` decodes in three more layers.
-    stream = cast("httpx.AsyncByteStream", response.stream)
-    return b"".join([chunk async for chunk in stream])
+    """The content as the network's own connections would give it: limited, and unpacked by the same rules."""
+    content = bytearray()
+    async for chunk in cast("httpx.AsyncByteStream", response.stream):
+        content += chunk
+        if len(content) > MAX_CONTENT_BYTES:
+            raise MalformedAnswer(f"the answer is larger than {MAX_CONTENT_BYTES} bytes")
+    return unpacked(bytes(content), response.headers.get("content-encoding", ""))
 
 
 def _was_sent(error: BaseException) -> bool:

@@ -8,7 +8,7 @@ cannot do without, such as the id of a message, is an error. Objects that fit ne
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from pydantic import ValidationError
 
@@ -18,8 +18,11 @@ Path: TypeAlias = tuple[str | int, ...]
 _MOST_ROUNDS = 10
 """Each round leaves out at least one value, the next one may find its parent wanting; payloads are not this deep."""
 
-_MOST_MISFITS = 200
+_MOST_MISFITS: Final = 200
 """Each one left out costs a copy of what it was in: a body of a million wrong values must not stop the others."""
+
+_MOST_NAMED: Final = 10_000
+"""Naming a misfit takes longer than finding it."""
 
 
 def without_misfits(
@@ -48,6 +51,14 @@ def without_misfits(
         except ValidationError as again:
             error = again
     raise error
+
+
+def misfits(error: ValidationError) -> list[str]:
+    """Name the places that `error` complains about, as `message.parts.0`; of very many places, only their number."""
+    if error.error_count() > _MOST_NAMED:
+        return [f"{error.error_count()} places"]
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    return [".".join(map(str, problem["loc"])) or "everything" for problem in problems]
 
 
 def _existing(fields: Any, loc: Path) -> Path:

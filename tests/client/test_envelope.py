@@ -9,7 +9,7 @@ import pytest
 
 from linqbot.client.call import Call
 from linqbot.client.endpoints import prepare
-from linqbot.client.envelope import error_for
+from linqbot.client.envelope import LONGEST_READ, error_for
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
 
 CALL = prepare("phone_numbers.list")
@@ -154,6 +154,9 @@ def test_the_header_is_believed_before_the_body(header: str, inner: int | None, 
         ("chat 550e8400-e29b-41d4-a716-446655440000 is gone", "chat 550e8400-e29b-41d4-a716-446655440000 is gone"),
         ("token lk_secret has expired", "token … has expired"),
         ("ann@example.com is blocked", "… is blocked"),
+        ("<ann.b+c@mail.example.com>, bob@b.example", "<…>, …"),
+        ("5551234567.ann@example.com and ann@localhost", "… and ann@localhost"),
+        ("(555)(555)(555)(555)(555)(555)(555)(555)(555)(555)(555) of 3", "(…)(…) of 3"),
         ("Could not fetch https://example.com/a?token=b now", "Could not fetch … now"),
         ("See https://docs.linqapp.com/error/codes/1xxx/1005/", "See https://docs.linqapp.com/error/codes/1xxx/1005/"),
         ('Text "my dog died" has a link', 'Text "…" has a link'),
@@ -170,3 +173,23 @@ def test_what_was_sent_is_taken_out_of_linqs_sentence(said: str, kept: str) -> N
 
 def test_a_sentence_without_end_is_cut() -> None:
     assert len(error(400, v3(message="no " * 5000)).message) == 500
+
+
+def test_a_sentence_too_long_to_be_searched_is_left_out_as_a_whole() -> None:
+    call = prepare(
+        "chats.create", body={"to": ["Ann"], "message": {"parts": [{"type": "text", "value": "my dog died"}]}}
+    )
+    longest = ("my dog died " * LONGEST_READ)[:LONGEST_READ]
+    assert "dog" not in error(400, v3(message=longest), call=call).message
+    assert error(400, v3(message=longest + "!"), call=call).message == "HTTP 400 without an error body of Linq's"
+
+
+@pytest.mark.parametrize("code", ["9" * 5000, 10**4000, "1e3", -(10**400), 1.5, True])
+def test_a_code_that_no_code_can_be_is_left_out(code: Any) -> None:
+    caught = error(400, {"error": {"code": code, "message": "m"}, "trace_id": "ab12"})
+    assert (caught.code, caught.message) == (None, "m")
+
+
+def test_a_trace_id_too_long_for_a_log_is_left_out() -> None:
+    caught = error(400, {**v3(doc_url="https://docs.linqapp.com/" + "a" * 500), "trace_id": "a" * 500})
+    assert (caught.trace_id, caught.doc_url) == (None, None)

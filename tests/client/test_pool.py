@@ -100,7 +100,7 @@ async def test_a_connection_at_rest_holds_nothing_of_what_it_brought() -> None:
     async with raw(always(said(b"hello there", "200 OK", "X-A: secret"))) as server, pooled(server) as pool:
         assert (await pool.send(get(server))).headers["x-a"] == "secret"
         (connection,) = pool._idle
-        assert (connection._content, connection._fields) == ([], {})
+        assert (bytes(connection._content), connection._fields) == (b"", {})
 
 
 async def test_how_long_a_server_keeps_a_connection_is_respected() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncGenerator
 
 import httpx
@@ -13,7 +14,7 @@ from httpx_aiohttp import AiohttpTransport
 from linqbot.client.addresses import Origin
 from linqbot.client.client import Client
 from linqbot.client.through_httpx import ThroughHttpx
-from linqbot.client.wire import Fields, Request
+from linqbot.client.wire import MAX_CONTENT_BYTES, Fields, MalformedAnswer, Request
 from linqbot.errors import LinqUnavailable
 
 pytestmark = pytest.mark.anyio
@@ -46,6 +47,22 @@ async def test_a_transport_gets_what_the_network_would() -> None:
     assert fields_seen == [("host", "api.linqapp.com"), ("x-a", "b"), ("content-length", "3")]
     assert seen[0].extensions["timeout"]["connect"] == 7
     await wire.aclose()
+
+
+async def test_a_packed_answer_is_unpacked_as_one_from_the_network_is() -> None:
+    packed = gzip.compress(b"two ") + gzip.compress(b"members")
+
+    async def answered(content: bytes, codings: str) -> bytes:
+        answer = httpx.Response(200, stream=httpx.ByteStream(content), headers={"Content-Encoding": codings})
+        wire = ThroughHttpx(httpx.MockTransport(lambda _: answer), connect_timeout_s=5)
+        return (await wire.send(Request("GET", LINQ, "/", Fields({})))).content
+
+    assert await answered(packed, "gzip") == b"two members"
+    assert await answered(b"plain", "") == b"plain"
+    with pytest.raises(MalformedAnswer, match="packed more than 3 times"):
+        await answered(packed, "gzip, gzip, gzip, gzip")
+    with pytest.raises(MalformedAnswer, match="is larger than"):
+        await answered(bytes(MAX_CONTENT_BYTES + 1), "")
 
 
 @pytest.mark.parametrize(
