@@ -27,6 +27,7 @@ from linqbot.client.call import Answer, Call
 from linqbot.client.connection import Connection
 from linqbot.client.endpoints import prepare
 from linqbot.client.envelope import LONGEST_READ, error_for, is_page, not_linqs
+from linqbot.client.filenames import bare_name, disposed_name
 from linqbot.client.noun import read
 from linqbot.client.wire import MalformedAnswer, unpacked
 from linqbot.errors import InvalidSignature, LinqApiError
@@ -88,7 +89,8 @@ USES: dict[str, str] = {
     r"https?://\S++|(?<![\w-])\+?\d[\d ().-]{5,40}\d(?![\w-])": "sub",
     r"https://docs\.linqapp\.com/[\w./#-]*": "fullmatch",
     r"[a-z0-9.+-]{1,32}/[a-z0-9.+-]{1,64}": "fullmatch",
-    r"[\x00-\x1f\x7f-\x9f]": "sub",
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]": "sub",
+    r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}": "fullmatch",
     r"[!#$%&'*+.^_`|~0-9A-Za-z-]+": "fullmatch",
     r"[\t -~]*": "fullmatch",
     r"/[!\"$-~]*": "fullmatch",
@@ -228,6 +230,10 @@ def mentioned(size: int) -> bytes:
     return received(parts=[{"type": "text", "value": "abc " * (size // 8), "mentions": mentions}])
 
 
+def named(disposition: str) -> object:
+    return bare_name(disposed_name(disposition)), bare_name(disposition)
+
+
 def signature(header: str) -> None:
     headers = {"webhook-signature": header, "webhook-id": header, "webhook-timestamp": header}
     with suppress(InvalidSignature):
@@ -277,6 +283,8 @@ DECODERS: dict[str, tuple[Callable[[Any], object], Callable[[int], Any]]] = {
     "an event's wrong parts": (event, lambda size: received(parts=[1] * (size // 3), effect=1, sent_at=1)),
     "an event's text": (event, lambda size: received(parts=[{"type": "text", "value": "@" * size}])),
     "an event's mentions": (event, mentioned),
+    "a file's name": (named, lambda size: 'attachment; filename="' + ";" * size),
+    "a file's folders": (named, lambda size: "attachment; filename=" + "../" * (size // 3)),
     "a signature": (signature, lambda size: "v1,a " * (size // 5)),
     "an answer's wrong parts": (
         sent,

@@ -104,7 +104,7 @@ class Dialer:
             lambda: Connection(loop, on_lost),
             sock=sock,
             ssl=trust() if is_tls else None,
-            server_hostname=_certified(origin) if is_tls else None,
+            server_hostname=certified(origin) if is_tls else None,
         )
         return connection
 
@@ -131,7 +131,7 @@ class Dialer:
         assert self._tls is not None
         loop = asyncio.get_running_loop()
         connection = Connection(loop, on_lost)
-        name = _certified(self._origin)
+        name = certified(self._origin)
         transport = await loop.start_tls(tunnel.transport, connection, self._tls, server_hostname=name)
         if transport is None:
             raise ConnectFailed("the connection ended while TLS was agreed on")
@@ -230,6 +230,6 @@ def _info(address: str, port: int) -> AddressInfo:
     return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port)
 
 
-def _certified(origin: Origin) -> str:
+def certified(origin: Origin) -> str:
     """The name a certificate must have; the dot that ends a full name stands in none."""
     return origin.host.removesuffix(".")
