@@ -22,10 +22,11 @@ from uuid import uuid4
 
 from linqbot.client.addresses import Origin, Target, UnsafeURL, target
 from linqbot.client.call import Answer, Call
-from linqbot.client.dial import Dialer, environment_proxy
+from linqbot.client.dial import Dialer
 from linqbot.client.fetch import Fetcher, FetchFailed, FetchRefused
 from linqbot.client.outcome import of_call, of_upload
 from linqbot.client.pool import Pool
+from linqbot.client.proxies import environment_proxy
 from linqbot.client.retry import Failure, pause_s
 from linqbot.client.wire import (
     Fields,
@@ -216,7 +217,9 @@ class Transport:
             if not _FRAMING.isdisjoint(name.lower() for name in call.headers):
                 raise ValueError("A call's headers do not say how its body is framed: Content-Length is added here.")
             fields = fields.replaced(call.headers)
-        return Request(method_name(call.method), self._origin, self._path + path, fields, call.content)
+        request = Request(method_name(call.method), self._origin, self._path + path, fields, call.content)
+        request.needs_new_connection = call.safety == "once"
+        return request
 
     def _open(self) -> Wire:
         if self._closed:

@@ -95,6 +95,8 @@ class Request:
         fields: With Host; the length of the content is added.
         size: Of content in pieces, in bytes.
         is_sent: True from the moment on at which a byte of it may have left this machine.
+        needs_new_connection: True for a request that must not be repeated. On a kept connection, which the other side
+            may be closing just now, nobody could tell if it arrived.
     """
 
     method: str
@@ -104,6 +106,7 @@ class Request:
     content: Content = field(default=None, repr=False)
     size: int = 0
     is_sent: bool = False
+    needs_new_connection: bool = False
 
     def head(self, prefix: str = "", more: bytes = b"") -> bytes:
         """The request line and the header fields, to the empty line.

@@ -20,8 +20,8 @@ from client.wire import CHAT, KEY, Waits, client_at, plain, served
 
 from linqbot.client.addresses import Origin
 from linqbot.client.client import Client
-from linqbot.client.dial import environment_proxy
 from linqbot.client.endpoints import prepare
+from linqbot.client.proxies import environment_proxy
 from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable, RateLimited
 
 pytestmark = pytest.mark.anyio
@@ -252,6 +252,18 @@ async def test_a_call_that_meets_a_connection_just_closed_is_repeated_at_once_if
         with pytest.raises(LinqUnavailable):
             await client.chats.send_voicememo(CHAT, attachment_id=CHAT)
         assert len(server.bodies) == 4, "the memo may have been heard"
+
+
+async def test_a_call_that_must_happen_once_is_not_sent_over_a_kept_connection() -> None:
+    async with served() as server, client_at(server.port) as client:
+        for number in range(1, 20):
+            await client.chats.retrieve(CHAT)
+            # Closed, though this side cannot know yet.
+            server.writers[-1].close()
+            server.answers = [plain(202, {"success": True})]
+            assert (await client.chats.location.request(CHAT)).success is True
+            assert server.connections >= number
+        assert len(server.bodies) == 38, "none was sent twice"
 
 
 async def test_a_call_that_waited_for_a_connection_in_vain_was_not_sent_and_may_be_repeated() -> None:
