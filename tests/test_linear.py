@@ -45,13 +45,14 @@ RESOLUTION_S = max(1e-4, 2 * time.get_clock_info("thread_time").resolution)
 
 
 def is_linear(run: Callable[[Any], object], made: Callable[[int], Any]) -> None:
-    before = None
+    longest = None
     for size in SIZES:
         given = made(size)
-        took = min(timed(run, given) for _ in range(3))
-        told = f"{size} characters took {took:.4f} s, a quarter of them {before} s"
-        assert before is None or took <= MOST_TIMES_LONGER * max(before, RESOLUTION_S), told
-        before = took
+        took = timed(run, given)
+        if longest is not None and took > longest:
+            took = min(took, timed(run, given), timed(run, given))
+        assert longest is None or took <= longest, f"{size} characters took {took:.4f} s, and {longest:.4f} s is linear"
+        longest = MOST_TIMES_LONGER * max(took, RESOLUTION_S)
 
 
 def timed(run: Callable[[Any], object], given: Any) -> float:
