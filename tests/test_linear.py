@@ -38,7 +38,7 @@ from linqbot.types.message import MessageSent
 from linqbot.webhooks import Secret, verify
 
 SIZES = (1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20)
-MOST_TIMES_LONGER = 10
+MOST_TIMES_LONGER = 12
 """For four times the length: 4 is linear, 16 is quadratic."""
 RESOLUTION_S = max(1e-4, 2 * time.get_clock_info("thread_time").resolution)
 """Below this, caches and the clock tell more than the length does."""
@@ -98,7 +98,7 @@ USES: dict[str, str] = {
     r"([\\;,])": "sub",
     r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}": "fullmatch",
     r"[A-Za-z0-9][A-Za-z0-9._-]*": "fullmatch",
-    r"https://([\w-]+\.)*linqapp\.com[/:?]|.*[?&][\w-]*signature=": "match",
+    r"https://(?:[\w-]+\.){0,126}linqapp\.com[/:?]|.*[?&][\w-]*signature=": "match",
     r"\bhttps?://\S|\bwww\.\w": "search",
     r"[A-Z0-9]{10}": "fullmatch",
     r"[0-9]{3,8}": "fullmatch",
