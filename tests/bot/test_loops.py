@@ -558,7 +558,7 @@ def talkative(answers: Answers) -> Bot:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("pause_s", [0.0, 1.0])
-@pytest.mark.parametrize("text", ["next", "the next page, please"])
+@pytest.mark.parametrize("text", ["next", "Please show me the next page."])
 async def test_a_bot_that_pages_answers_next_each_time(text: str, pause_s: float) -> None:
     async with talking(talkative(counting())) as phone:
         for page in range(1, 31):
