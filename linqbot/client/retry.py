@@ -51,6 +51,8 @@ def _may_repeat(call: Call, failure: Failure) -> bool:
     error = failure.error
     if failure.advice is False:
         return False
+    if call.safety == "hint":
+        return failure.is_stale  # best effort: worth no wait
     if not failure.sent or error.status == 429:
         return True  # Linq has done nothing yet
     if call.safety == "once" or (call.safety == "keyed" and call.key is None):
