@@ -2,9 +2,12 @@
 
     uv run python benchmarks/crash.py --kills 1000
 
-An emulator of Linq and `linqbot serve` run as processes of their own. Signed deliveries are sent as Linq sends them:
-again after anything but a 2xx, some of them twice at once, each chat's in order. The bot answers each message with
-its number; at the end every chat at the emulator must show every number once, in order.
+An emulator of Linq and `linqbot serve` run as processes of their own. People write numbers to the emulator, which
+delivers each message, and again after anything but a 2xx, each on its own schedule. The bot answers each message with
+its number; at the end every chat at the emulator must show every number once, in the order in which it was written.
+
+With `--direct` signed deliveries go to the bot without the emulator: each chat's in order, some of them twice at once,
+and many more in a second.
 """
 
 from __future__ import annotations
@@ -40,6 +43,8 @@ bot = Bot(read=False, typing=False, max_age_s=None)
 
 @bot.on_message
 async def echo(message: MessageReceived, ctx: Context) -> None:
+    if message.text == "start":  # said before the bot was there
+        return
     await ctx.reply(message.text)
     if int(message.text) % 3 == 0:
         await ctx.send(message.text + "b")
@@ -153,6 +158,55 @@ class Load:
             await asyncio.sleep(self.random.uniform(0.01, 0.1))
 
 
+class People:
+    """Write each chat's numbers to Linq, one after the other, and never wait for an answer."""
+
+    def __init__(self, linq: str, http: httpx.AsyncClient, chats: list[str], count: int, seed: int) -> None:
+        self._linq = linq
+        self._http = http
+        self._random = random.Random(seed)
+        self._at_once = asyncio.Semaphore(CHATS_AT_ONCE)
+        self.posts = 0
+        self.said = {chat: [str(n) for n in range(i, count, len(chats))] for i, chat in enumerate(chats)}
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for n, numbers in enumerate(self.said.values()):
+                group.create_task(self._write(_handle(n), numbers))
+
+    async def _write(self, person: str, numbers: list[str]) -> None:
+        async with self._at_once:
+            for number in numbers:
+                body = {"from": person, "to": LINE, "parts": [{"type": "text", "value": number}]}
+                answer = await self._http.post(f"{self._linq}/emulator/inbound", json=body)
+                answer.raise_for_status()
+                self.posts += 1
+                await asyncio.sleep(self._random.uniform(0.0, 0.6))
+
+
+async def subscribe(http: httpx.AsyncClient, emulator: str, bot: str, place: Path) -> None:
+    """Let the emulator deliver messages to the bot, which learns the secret from its file."""
+    target = f"{bot}/webhooks/linq?version=2026-02-03"
+    body = {"target_url": target, "subscribed_events": ["message.received"]}
+    made = await http.post(f"{emulator}/v3/webhook-subscriptions", json=body, headers={"authorization": "Bearer crash"})
+    secrets = place / ".linqbot" / "webhook-secret"
+    await asyncio.to_thread(secrets.parent.mkdir, mode=0o700, exist_ok=True)
+    await asyncio.to_thread(secrets.write_text, made.json()["signing_secret"] + "\n")
+
+
+async def all_answered(http: httpx.AsyncClient, emulator: str, said: dict[str, list[str]]) -> None:
+    """Wait until there are as many answers as there must be, or for as long as Linq may need for its last delivery."""
+    wanted = sum(len(_expected(numbers)) for numbers in said.values())
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(900):
+            while sum(map(len, (await replies(http, emulator)).values())) < wanted:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(2)
+
+
+def _expected(numbers: list[str]) -> list[str]:
+    return [said for n in numbers for said in ([n, n + "b"] if int(n) % 3 == 0 else [n])]
+
+
 def _received(chat: str, text: str) -> bytes:
     line = {"id": str(uuid.uuid4()), "handle": "+12025550100", "service": "iMessage", "is_me": True}
     person = {"id": str(uuid.uuid4()), "handle": "+14155550142", "service": "iMessage", "is_me": False}
@@ -168,6 +222,7 @@ def _received(chat: str, text: str) -> bytes:
     return json.dumps(event | {"event_id": str(uuid.uuid4()), "data": data}).encode()
 
 
+LINE = "+12025550100"
 CHATS_AT_ONCE = 40
 PER_CHAT = 20
 """Deliveries of one chat. Linq lets a line send a person 30 messages a minute, and a third is answered twice."""
@@ -199,18 +254,28 @@ async def house(place: Path, code: str) -> AsyncIterator[tuple[Served, Served, h
                 await served.close()
 
 
-async def run(deliveries: int, kills: int, *, seed: int = 0, folder: Path | None = None) -> Report:
-    """Send `deliveries` and kill the bot `kills` times while they arrive."""
+async def run(
+    deliveries: int, kills: int, *, seed: int = 0, folder: Path | None = None, direct: bool = False
+) -> Report:
+    """Send `deliveries` and kill the bot `kills` times while they arrive; see this module for `direct`."""
     report, started = Report(deliveries), time.monotonic()
     dice = random.Random(seed)
     with tempfile.TemporaryDirectory(prefix="linqbot-crash-") as own:
-        async with house(folder or Path(own), BOT) as (bot, emulator, http):
+        place = folder or Path(own)
+        async with house(place, BOT) as (bot, emulator, http):
             ids = await chats(http, emulator.url, -(-deliveries // PER_CHAT))
             await bot.up(http, "/readyz")
-            load = Load(bot.url, http, ids, deliveries, seed)
+            load: Load | People
+            if direct:
+                load = Load(bot.url, http, ids, deliveries, seed)
+            else:
+                await subscribe(http, emulator.url, bot.url, place)
+                load = People(emulator.url, http, ids, deliveries, seed)
             arriving = begin(load)
             await _kill_now_and_then(bot, http, arriving, kills, dice, report)
             await arriving
+            if not direct:
+                await all_answered(http, emulator.url, load.said)
             await settled(http, bot.url)
             report.posts = load.posts
             said = await replies(http, emulator.url)
@@ -220,7 +285,7 @@ async def run(deliveries: int, kills: int, *, seed: int = 0, folder: Path | None
     return report
 
 
-def begin(load: Load) -> asyncio.Task[None]:
+def begin(load: Load | People) -> asyncio.Task[None]:
     """Let deliveries arrive."""
     return asyncio.create_task(load.run())
 
@@ -251,10 +316,14 @@ async def chats(http: httpx.AsyncClient, emulator: str, count: int) -> list[str]
 
 
 async def _chat(http: httpx.AsyncClient, emulator: str, n: int) -> str:
-    body = {"from": f"+1415{n:07}", "to": "+12025550100", "parts": [{"type": "text", "value": "start"}]}
+    body = {"from": _handle(n), "to": LINE, "parts": [{"type": "text", "value": "start"}]}
     answer = await http.post(f"{emulator}/emulator/inbound", json=body)
     answer.raise_for_status()
     return str(answer.json()["chat_id"])
+
+
+def _handle(n: int) -> str:
+    return f"+1415{n:07}"
 
 
 async def settled(http: httpx.AsyncClient, bot: str) -> None:
@@ -274,7 +343,7 @@ async def replies(http: httpx.AsyncClient, emulator: str) -> dict[str, list[str]
 
 
 def _compare(report: Report, chat: str, numbers: list[str], replies: list[str]) -> None:
-    expected = [said for n in numbers for said in ([n, n + "b"] if int(n) % 3 == 0 else [n])]
+    expected = _expected(numbers)
     counted = Counter(replies)
     report.lost += [said for said in expected if not counted[said]]
     report.doubled += [said for said, times in counted.items() if times > 1]
@@ -287,8 +356,10 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--deliveries", type=int, help="default: 150 for each kill")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--direct", action="store_true", help="send deliveries to the bot without the emulator")
     given = parser.parse_args()
-    report = asyncio.run(run(given.deliveries or 150 * given.kills, given.kills, seed=given.seed))
+    count = given.deliveries or (150 if given.direct else 60) * given.kills
+    report = asyncio.run(run(count, given.kills, seed=given.seed, direct=given.direct))
     print(report)
     sys.exit(bool(report.lost or report.doubled or report.disordered))
 

@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["linqbot", "fastapi", "linq-python>=0.65,<0.66", "slack-bolt", "standardwebhooks"]
+# dependencies = ["linqbot", "aiohttp", "fastapi", "linq-python>=0.65,<0.66", "slack-bolt", "standardwebhooks"]
 #
 # [tool.uv.sources]
 # linqbot = { path = "..", editable = true }

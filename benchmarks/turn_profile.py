@@ -39,7 +39,7 @@ from signed import linq
 import linqbot
 
 EVERY_S = 0.001
-LIBRARIES = ("aiohttp", "httpx", "httpx_aiohttp", "yarl", "multidict", "pydantic", "starlette", "structlog", "uvicorn")
+LIBRARIES = ("httpx", "httpcore", "pydantic", "starlette", "structlog", "uvicorn")
 IN_FLIGHT = 64
 
 _HOUSE = Path(linqbot.__file__).parent

@@ -15,7 +15,8 @@
         AmbiguousEffect       a call that must not be repeated was cut off; a person decides
         MessageGone           the message was sent under this key before, and deleted since
         RateLimited           429: wait `retry_after_s`
-        LinqUnavailable       5xx, timeout, connection refused: safe to repeat with the same idempotency key
+        LinqUnavailable       5xx, timeout, connection refused, an answer that is not Linq's: safe to repeat with the
+                              same idempotency key
       StorageError
         StorageUnavailable    disk full, file locked or gone: nothing was written
         StorageBusy           the backlog is full; the sender should come back later
@@ -170,7 +171,7 @@ class LinqApiError(LinqbotError):
         message: Linq's sentence.
         doc_url: Linq's page about the code.
         trace_id: Give it to Linq's support.
-        retry_after_s: Seconds Linq asked us to wait.
+        retry_after_s: Seconds Linq asked us to wait, at most an hour; None when it named no time.
     """
 
     lqb = "LQB3003"
@@ -212,11 +213,12 @@ class RateLimited(LinqApiError):
 
 
 class LinqUnavailable(LinqApiError):
-    """Linq did not answer, or answered 5xx. Safe to repeat when the call is keyed or natural.
+    """Linq did not answer, answered 5xx, or something else answered in its place. A keyed or natural call may be repeated.
 
-    Why: Linq or the way to it is down; or LINQ_API_V3_BASE_URL points elsewhere; or a proxy of the environment does.
-    To do: In a handler nothing: the turn is parked, for up to 24 hours, and goes on by itself. If it stays, try the
-        base URL with curl from this machine.
+    Why: Linq or the way to it is down; or LINQ_API_V3_BASE_URL points elsewhere; or a proxy, a firewall or a captive
+        portal answers with pages or redirects of its own.
+    To do: In a handler nothing: the turn is parked, for up to 24 hours, and goes on by itself. If the error stays, try
+        the base URL with curl from this machine.
     """
 
     lqb = "LQB3005"

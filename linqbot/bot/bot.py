@@ -23,8 +23,8 @@ class Bot(Router):
             `never`.
         allow: Who may talk to it: handles, or a function of the event. Nobody else gets a reply, a read receipt or
             dots. None allows everybody.
-        loop_breaker: Stop answering a chat where each message comes within seconds of our reply and says nothing new:
-            another bot, which would never stop either.
+        loop_breaker: Stop answering another bot, which would never stop either: a chat whose messages repeat, or quote
+            the bot, while its replies repeat too or the messages come faster than a person writes.
         plugins: Plugins of its own (classes, modules or objects, see `linqbot.hookspecs`), and names of installed ones
             it needs. What else is installed is loaded too when it is served, unless LINQBOT_PLUGINS says otherwise;
             in tests it is not.

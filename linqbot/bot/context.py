@@ -19,7 +19,7 @@ import structlog
 
 from linqbot.bot.background import HINT_S
 from linqbot.bot.deadline import DEADLINE_S, Deadline
-from linqbot.bot.drafts import Content, bubbles, text_of
+from linqbot.bot.drafts import Content, bubbles, files_of, text_of
 from linqbot.bot.later import GRACE_S, Later, Scheduled, check_grace, due_at, shown
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.call import Answer, Call
@@ -72,7 +72,7 @@ class Context:
         client: Client,
         *,
         typing: TypingIndicator | None = None,
-        said: Callable[[str, str], None] | None = None,
+        said: Callable[[str, str, str], None] | None = None,
         later: Later | None = None,
         clock: Clock | None = None,
         plugins: Callable[[Context], Mapping[str, Any]] | None = None,
@@ -218,6 +218,9 @@ class Context:
             )
         except Refused as error:
             self._tell_refused(error)
+            return
+        if self._said is not None and self.event.chat_id is not None:
+            self._said(self.event.chat_id, "", f"{reaction} {custom_emoji}")
 
     async def mark_read(self) -> None:
         """Mark the chat as read. Best effort: a failure is logged and never raised."""
@@ -276,7 +279,7 @@ class Context:
                 raise
             self._typing.sent()
             if self._said is not None:
-                self._said(self.chat_id, text_of(message))
+                self._said(self.chat_id, text_of(message), files_of(message.parts or ()))
             sent.append(answer.message)
         return Sent(tuple(sent))
 

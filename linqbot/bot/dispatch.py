@@ -18,9 +18,10 @@ from linqbot.bot.background import Background
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.deadline import DEADLINE_S, Deadline
+from linqbot.bot.drafts import files_of
 from linqbot.bot.handlers import ErrorHandler, Route, call
 from linqbot.bot.later import Later
-from linqbot.bot.loops import LoopBreaker
+from linqbot.bot.loops import Loop, LoopBreaker
 from linqbot.bot.router import Middleware, Next, Router
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
@@ -72,7 +73,6 @@ class Dispatcher:
         self._told: set[str] = set()
         self._nobodys: set[str] = set()
         self._loops = LoopBreaker()
-        self._looping: set[str] = set()
         self._background = Background()
 
     def context(
@@ -109,8 +109,8 @@ class Dispatcher:
         """
         return event_type in self._nobodys
 
-    def _said(self, chat_id: str, text: str) -> None:
-        self._loops.said(chat_id, text, self._clock.now())
+    def _said(self, chat_id: str, text: str, files: str) -> None:
+        self._loops.said(chat_id, text, self._clock.now(), files=files)
 
     async def dispatch(self, event: Event, ctx: Context) -> None:
         """Run the first handler that fits. Raises what it raises, unless an error handler takes it."""
@@ -172,20 +172,20 @@ class Dispatcher:
     def _is_loop(self, event: Event) -> bool:
         if not isinstance(event, MessageReceived) or not self._bot.loop_breaker:
             return False
-        sent_at = self._clock.now() if event.sent_at is None else event.sent_at.timestamp()
-        if not self._loops.heard(event.chat_id, event.text, sent_at):
-            self._looping.discard(event.chat_id)
-            return False
-        if event.chat_id not in self._looping:
-            self._looping.add(event.chat_id)
+        now = self._clock.now()
+        sent_at = now if event.sent_at is None else event.sent_at.timestamp()
+        files = files_of(event.parts)
+        loop = self._loops.heard(event.chat_id, event.text, sent_at, now, files=files, message_id=event.id)
+        if loop is Loop.FOUND:
             log.error(
                 "loop.broken",
                 event_id=event.event_id,
                 chat_id=event.chat_id,
-                why="Each message came within seconds of our reply and said nothing new, as from another bot. It is "
-                "answered again once it says something else, or later. Bot(loop_breaker=False) turns this off.",
+                why="The other side repeats itself or quotes the bot, and either the replies repeat too or the messages "
+                "come faster than a person writes: another bot. The chat is answered again once something new is said, "
+                "or after a pause. Bot(loop_breaker=False) turns this off.",
             )
-        return True
+        return loop is not Loop.NONE
 
     def _is_late(self, event: Event) -> bool:
         if not isinstance(event, MessageReceived):

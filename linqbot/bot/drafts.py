@@ -77,3 +77,15 @@ def _may_follow(parts: Sequence[Part], part: Part) -> bool:
 def text_of(message: MessageContent) -> str:
     """The text parts, joined by newlines; empty when there are none."""
     return "\n".join(part.value for part in message.parts or () if isinstance(part, TextPart))
+
+
+def files_of(parts: Iterable[Part]) -> str:
+    """Name the parts that are no text: equal names for equal files, links and cards; empty when there are none."""
+    return "\n".join(_name(part) for part in parts if not isinstance(part, TextPart))
+
+
+def _name(part: Part) -> str:
+    if not isinstance(part, MediaPart):
+        return part.model_dump_json(exclude={"reactions"})
+    # A received file has another address each time.
+    return f"{part.filename} {part.mime_type} {part.size_bytes or part.url or part.attachment_id}"

@@ -38,7 +38,7 @@ class ChatMessages(Noun):
         """
         body = {"message": message, "override_optout": override_optout}
         answer = await self._call("chats.messages.send", path={"chat_id": chat_id}, body=body)
-        return read(MessageSent, answer, "chats.messages.send")
+        return read(MessageSent, answer, "chats.messages.send", {"chat_id": chat_id})
 
     def list(self, chat_id: str, *, cursor: str | None = None, limit: int | None = None) -> Listing[Message]:
         """List the messages of a chat, page after page. Linq does not promise an order: sort by `created_at`.

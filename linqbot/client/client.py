@@ -52,8 +52,8 @@ class Client:
         base_url: Up to and without `/v3`.
         timeout_s: Seconds for one attempt of a call, from its start to the last byte of its answer.
         connect_timeout_s: Seconds of it for a new connection.
-        max_retries: How often a failed call is repeated when that is safe: on lost connections, 408, 429 and 5xx,
-            after `Retry-After` or 0.5, 1, 2, … 8 s.
+        max_retries: How often a failed call is repeated when that is safe: on lost connections, 408, 429, 5xx and
+            answers that are not Linq's, after `Retry-After` or 0.5, 1, 2, … 8 s.
         max_wait_s: Longest `Retry-After` that is waited out; a longer one is the caller's to wait, as RateLimited.
         transport: An httpx transport in place of the network, such as the emulator's; it is closed with the client.
         clock: What the waits between repetitions are measured by.

@@ -87,8 +87,9 @@ class Connection(asyncio.Protocol):
         self.is_clean = self._is_read = self._is_written = self._until_end = False
         self._is_bodiless = request.method in _BODILESS
         self._received = self._size = self._status = 0
-        self._content: list[bytes] = []
-        self._fields: dict[bytes, bytes] = {}
+        # Not a list of chunks: two bytes of content, the shortest chunk there is, would cost 43.
+        self._content = bytearray()
+        self._fields: dict[bytes, bytes | bytearray] = {}
         self._uses += 1
         request.is_sent = True
         try:
@@ -101,7 +102,7 @@ class Connection(asyncio.Protocol):
             return await answer
         finally:
             self._answer = None
-            self._content, self._fields = [], {}  # people's texts do not rest with a connection
+            self._content, self._fields = bytearray(), {}  # people's texts do not rest with a connection
             if answer.done() and not answer.cancelled():
                 answer.exception()  # seen, also where the upload's own error goes first
             self.is_clean = self.is_clean and self._is_written and self.transport.get_write_buffer_size() == 0
@@ -200,7 +201,12 @@ class Connection(asyncio.Protocol):
         if self._status or self._is_read:
             return  # a trailer
         name = name.lower()
-        self._fields[name] = self._fields[name] + b", " + value if name in self._fields else value
+        if (before := self._fields.get(name)) is None:
+            self._fields[name] = value
+        elif isinstance(before, bytearray):
+            before += b", " + value
+        else:
+            self._fields[name] = bytearray(before + b", " + value)  # grows in place: a name may come very often
 
     def on_headers_complete(self) -> None:
         if self._is_read or self._parser is None:
@@ -220,7 +226,7 @@ class Connection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         if not self._is_read:
             self._size += len(data)
-            self._content.append(data)
+            self._content += data
 
     def on_message_complete(self) -> None:
         if self._status and not self._is_read and self._parser is not None:
@@ -234,7 +240,8 @@ class Connection(asyncio.Protocol):
         answer = self._answer
         if answer is None or answer.done():
             return
-        fields, content = self._fields, b"".join(self._content)
+        fields, content = self._fields, bytes(self._content)
+        self._content = bytearray()
         try:
             if content and b"content-encoding" in fields:
                 content = unpacked(content, fields[b"content-encoding"].decode("latin-1"))

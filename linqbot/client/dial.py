@@ -1,46 +1,26 @@
-"""Opening a connection: names looked up, addresses raced, the environment's proxy, TLS with a verified name."""
+"""Opening a connection: names looked up, addresses raced, through a proxy or not, TLS with a verified name."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, TypeAlias
-from urllib.parse import unquote, urlsplit
 
-from linqbot.client.addresses import PORTS, Origin, literal
+from linqbot.client.addresses import Origin, literal
 from linqbot.client.connection import Connection
-from linqbot.client.wire import ConnectFailed, Fields, Request
+from linqbot.client.proxies import Proxy
+from linqbot.client.wire import ConnectFailed, Request
 from linqbot.errors import ConfigError
 
 NEXT_ADDRESS_AFTER_S: Final = 0.25
 """Head start of one address over the next: happy eyeballs, RFC 8305."""
 
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-
 AddressInfo: TypeAlias = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
 OnLost: TypeAlias = Callable[[Connection], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Proxy:
-    """A proxy of the environment.
-
-    Attributes:
-        authorization: For the header `Proxy-Authorization`; empty when its URL has no credentials.
-    """
-
-    origin: Origin
-    authorization: str = field(default="", repr=False)
-
-    @property
-    def fields(self) -> Fields:
-        return Fields({"Proxy-Authorization": self.authorization} if self.authorization else {})
 
 
 class Dialer:
@@ -104,7 +84,7 @@ class Dialer:
             lambda: Connection(loop, on_lost),
             sock=sock,
             ssl=trust() if is_tls else None,
-            server_hostname=_certified(origin) if is_tls else None,
+            server_hostname=certified(origin) if is_tls else None,
         )
         return connection
 
@@ -131,7 +111,7 @@ class Dialer:
         assert self._tls is not None
         loop = asyncio.get_running_loop()
         connection = Connection(loop, on_lost)
-        name = _certified(self._origin)
+        name = certified(self._origin)
         transport = await loop.start_tls(tunnel.transport, connection, self._tls, server_hostname=name)
         if transport is None:
             raise ConnectFailed("the connection ended while TLS was agreed on")
@@ -177,44 +157,6 @@ def trust() -> ssl.SSLContext:
     return _trusted(file, None if file else os.environ.get("SSL_CERT_DIR") or None)
 
 
-def environment_proxy(origin: Origin) -> Proxy | None:
-    """The proxy the environment names for this origin; none for this machine, where the emulator lives.
-
-    Raises:
-        ConfigError: it is none this client can use.
-    """
-    from urllib.request import getproxies, proxy_bypass
-
-    if origin.host in _LOOPBACK or proxy_bypass(origin.host):
-        return None
-    proxies = getproxies()
-    url = proxies.get(origin.scheme) or proxies.get("all")
-    return _proxy(url) if url else None
-
-
-def _proxy(url: str) -> Proxy:
-    if url.startswith("socks"):
-        raise ConfigError(
-            "The environment names a SOCKS proxy, which this client cannot use. "
-            "Set HTTPS_PROXY to an http:// proxy, or NO_PROXY to Linq's host."
-        )
-    try:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        scheme, host, port = parts.scheme, parts.hostname, parts.port
-    except ValueError:
-        scheme, host, port = "", None, None
-    if scheme not in PORTS or not host:
-        raise ConfigError(
-            "The environment names a proxy that is no http:// or https:// address. "
-            "Set HTTPS_PROXY to one such as http://proxy.example:3128, or NO_PROXY to Linq's host."
-        )
-    authorization = ""
-    if parts.username or parts.password:
-        pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
-        authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    return Proxy(Origin(scheme, host, PORTS[scheme] if port is None else port), authorization)
-
-
 async def _looked_up(origin: Origin) -> list[AddressInfo]:
     loop = asyncio.get_running_loop()
     try:
@@ -230,6 +172,6 @@ def _info(address: str, port: int) -> AddressInfo:
     return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port)
 
 
-def _certified(origin: Origin) -> str:
+def certified(origin: Origin) -> str:
     """The name a certificate must have; the dot that ends a full name stands in none."""
     return origin.host.removesuffix(".")

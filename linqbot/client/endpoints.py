@@ -27,6 +27,8 @@ class Endpoint:
         key_in: Where Linq reads an idempotency key; empty when it takes none.
         once_for: Body field and value that turn the call into a `once` one.
         accept: The type of answer to ask for, where it is not plain JSON.
+        needs: Place in a 2xx answer without which it is not Linq's: `chat.id` is a text there, `chats[]` a list. Empty
+            where any JSON object will do; None where Linq answers without a body.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Endpoint:
     key_in: tuple[KeyPlace, ...] = ()
     once_for: tuple[str, str] | None = None
     accept: str = ""
+    needs: str | None = ""
 
     @property
     def noun(self) -> str:
@@ -44,6 +47,14 @@ class Endpoint:
     @property
     def verb(self) -> str:
         return self.name.rpartition(".")[2]
+
+    def lacks(self, data: Any) -> str:
+        """Name what the decoded body of a 2xx answer lacks; empty when nothing is missing."""
+        if self.needs is None:
+            return ""
+        if not isinstance(data, dict):
+            return "a JSON object"
+        return self.needs if self.needs and not _is_at(self.needs, data) else ""
 
 
 _MESSAGE: tuple[KeyPlace, ...] = ("message",)
@@ -58,70 +69,80 @@ _PROVIDER = "/v3/payments/providers/{provider}"
 _PAYER = "/v3/payments/handles/{handle}"
 
 _TABLE = (
-    Endpoint("chats.create", "POST", "/v3/chats", "keyed", _MESSAGE),
-    Endpoint("chats.list_chats", "GET", "/v3/chats", "read"),
-    Endpoint("chats.retrieve", "GET", _CHAT, "read"),
+    Endpoint("chats.create", "POST", "/v3/chats", "keyed", _MESSAGE, needs="chat.message.id"),
+    Endpoint("chats.list_chats", "GET", "/v3/chats", "read", needs="chats[]"),
+    Endpoint("chats.retrieve", "GET", _CHAT, "read", needs="id"),
     Endpoint("chats.update", "PUT", _CHAT, "natural"),
     Endpoint("chats.leave_chat", "POST", _CHAT + "/leave", "natural"),
-    Endpoint("chats.mark_as_read", "POST", _CHAT + "/read", "hint"),
-    Endpoint("chats.send_voicememo", "POST", _CHAT + "/voicememo", "once"),
-    Endpoint("chats.share_contact_card", "POST", _CHAT + "/share_contact_card", "once"),
+    Endpoint("chats.mark_as_read", "POST", _CHAT + "/read", "hint", needs=None),
+    Endpoint("chats.send_voicememo", "POST", _CHAT + "/voicememo", "once", needs="voice_memo.id"),
+    Endpoint("chats.share_contact_card", "POST", _CHAT + "/share_contact_card", "once", needs=None),
     Endpoint("chats.participants.add", "POST", _CHAT + "/participants", "natural"),
     Endpoint("chats.participants.remove", "DELETE", _CHAT + "/participants", "natural"),
-    Endpoint("chats.typing.start", "POST", _CHAT + "/typing", "hint"),
-    Endpoint("chats.typing.stop", "DELETE", _CHAT + "/typing", "hint"),
-    Endpoint("chats.messages.list", "GET", _CHAT + "/messages", "read"),
-    Endpoint("chats.messages.send", "POST", _CHAT + "/messages", "keyed", _MESSAGE),
-    Endpoint("chats.location.retrieve", "GET", _CHAT + "/location", "read", accept="application/geo+json"),
+    Endpoint("chats.typing.start", "POST", _CHAT + "/typing", "hint", needs=None),
+    Endpoint("chats.typing.stop", "DELETE", _CHAT + "/typing", "hint", needs=None),
+    Endpoint("chats.messages.list", "GET", _CHAT + "/messages", "read", needs="messages[]"),
+    Endpoint("chats.messages.send", "POST", _CHAT + "/messages", "keyed", _MESSAGE, needs="message.id"),
+    Endpoint(
+        "chats.location.retrieve",
+        "GET",
+        _CHAT + "/location",
+        "read",
+        accept="application/geo+json",
+        needs="data.features[]",
+    ),
     Endpoint("chats.location.request", "POST", _CHAT + "/location/request", "once"),
     Endpoint("chats.location.stop", "DELETE", _CHAT + "/location", "natural"),
-    Endpoint("chats.polls.create", "POST", _CHAT + "/polls", "keyed", ("poll",)),
-    Endpoint("chats.background.set", "POST", _CHAT + "/background", "natural"),
-    Endpoint("chats.background.remove", "DELETE", _CHAT + "/background", "natural"),
-    Endpoint("messages.create", "POST", "/v3/messages", "keyed", ("message", "header")),
-    Endpoint("messages.retrieve", "GET", _SENT, "read"),
-    Endpoint("messages.update", "PATCH", _SENT, "natural"),
-    Endpoint("messages.delete", "DELETE", _SENT, "natural"),
-    # Tapbacks replace each other, stickers stack: a second sticker is a second image on somebody's screen.
+    Endpoint("chats.polls.create", "POST", _CHAT + "/polls", "keyed", ("poll",), needs="message_id"),
+    Endpoint("chats.background.set", "POST", _CHAT + "/background", "natural", needs=None),
+    Endpoint("chats.background.remove", "DELETE", _CHAT + "/background", "natural", needs=None),
+    Endpoint("messages.create", "POST", "/v3/messages", "keyed", ("message", "header"), needs="message.id"),
+    Endpoint("messages.retrieve", "GET", _SENT, "read", needs="id"),
+    Endpoint("messages.update", "PATCH", _SENT, "natural", needs="id"),
+    Endpoint("messages.delete", "DELETE", _SENT, "natural", needs=None),
+    # Tapbacks replace each other, stickers stack: a second sticker is a second image on the recipient's screen.
     Endpoint("messages.add_reaction", "POST", _SENT + "/reactions", "natural", once_for=("type", "sticker")),
     Endpoint("messages.update_sticker_placement", "PATCH", _SENT + "/reactions/{reaction_id}", "natural"),
-    Endpoint("messages.list_messages_thread", "GET", _SENT + "/thread", "read"),
-    Endpoint("messages.update_app_card", "POST", _SENT + "/update", "once"),
-    Endpoint("messages.poll.retrieve", "GET", _SENT + "/poll", "read"),
-    Endpoint("messages.poll.add_options", "POST", _SENT + "/poll/options", "once"),
-    Endpoint("messages.poll.vote", "POST", _SENT + "/poll/votes", "natural"),
-    Endpoint("attachments.create", "POST", "/v3/attachments", "read"),  # an orphan costs nothing
-    Endpoint("attachments.retrieve", "GET", _ATTACHMENT, "read"),
-    Endpoint("attachments.delete", "DELETE", _ATTACHMENT, "natural"),
-    Endpoint("phone_numbers.list", "GET", "/v3/phone_numbers", "read"),
-    Endpoint("phone_numbers.update", "PUT", "/v3/phone_numbers/{phone_number_id}", "natural"),
-    Endpoint("phonenumbers.list", "GET", "/v3/phonenumbers", "read"),
-    Endpoint("available_number.retrieve", "GET", "/v3/available_number", "read"),
+    Endpoint("messages.list_messages_thread", "GET", _SENT + "/thread", "read", needs="messages[]"),
+    Endpoint("messages.update_app_card", "POST", _SENT + "/update", "once", needs="message.id"),
+    Endpoint("messages.poll.retrieve", "GET", _SENT + "/poll", "read", needs="message_id"),
+    Endpoint("messages.poll.add_options", "POST", _SENT + "/poll/options", "once", needs="message_id"),
+    Endpoint("messages.poll.vote", "POST", _SENT + "/poll/votes", "natural", needs="message_id"),
+    # `read`: an attachment that nothing shows costs nothing.
+    Endpoint("attachments.create", "POST", "/v3/attachments", "read", needs="attachment_id"),
+    Endpoint("attachments.retrieve", "GET", _ATTACHMENT, "read", needs="id"),
+    Endpoint("attachments.delete", "DELETE", _ATTACHMENT, "natural", needs=None),
+    Endpoint("phone_numbers.list", "GET", "/v3/phone_numbers", "read", needs="phone_numbers[]"),
+    Endpoint("phone_numbers.update", "PUT", "/v3/phone_numbers/{phone_number_id}", "natural", needs="id"),
+    Endpoint("phonenumbers.list", "GET", "/v3/phonenumbers", "read", needs="phone_numbers[]"),
+    Endpoint("available_number.retrieve", "GET", "/v3/available_number", "read", needs="phone_number"),
     # A second start answers with the audit that is running.
-    Endpoint("phone_numbers.start_reputation_audit", "POST", _LINE + "/reputation_audit", "natural"),
-    Endpoint("phone_numbers.get_reputation_audit", "GET", _LINE + "/reputation_audit/{audit_id}", "read"),
-    Endpoint("capability.check_i_message", "POST", "/v3/capability/check_imessage", "read"),
-    Endpoint("capability.check_RCS", "POST", "/v3/capability/check_rcs", "read"),
+    Endpoint("phone_numbers.start_reputation_audit", "POST", _LINE + "/reputation_audit", "natural", needs="audit_id"),
+    Endpoint(
+        "phone_numbers.get_reputation_audit", "GET", _LINE + "/reputation_audit/{audit_id}", "read", needs="audit_id"
+    ),
+    Endpoint("capability.check_i_message", "POST", "/v3/capability/check_imessage", "read", needs="address"),
+    Endpoint("capability.check_RCS", "POST", "/v3/capability/check_rcs", "read", needs="address"),
     # Repeating a creation is what Linq asks for after 500/2022; when it had worked, the answer is 409/2014.
-    Endpoint("contact_card.create", "POST", "/v3/contact_card", "natural"),
-    Endpoint("contact_card.retrieve", "GET", "/v3/contact_card", "read"),
-    Endpoint("contact_card.update", "PATCH", "/v3/contact_card", "natural"),
-    Endpoint("blocked_handles.list", "GET", "/v3/blocked_handles", "read"),
-    Endpoint("blocked_handles.block", "POST", "/v3/blocked_handles", "natural"),
-    Endpoint("blocked_handles.unblock", "DELETE", "/v3/blocked_handles", "natural"),
-    Endpoint("experiences.list", "GET", "/v3/experiences", "read"),
+    Endpoint("contact_card.create", "POST", "/v3/contact_card", "natural", needs="phone_number"),
+    Endpoint("contact_card.retrieve", "GET", "/v3/contact_card", "read", needs="contact_cards[]"),
+    Endpoint("contact_card.update", "PATCH", "/v3/contact_card", "natural", needs="phone_number"),
+    Endpoint("blocked_handles.list", "GET", "/v3/blocked_handles", "read", needs="blocked_handles[]"),
+    Endpoint("blocked_handles.block", "POST", "/v3/blocked_handles", "natural", needs="blocked_handle.handle"),
+    Endpoint("blocked_handles.unblock", "DELETE", "/v3/blocked_handles", "natural", needs=None),
+    Endpoint("experiences.list", "GET", "/v3/experiences", "read", needs="experiences[]"),
     Endpoint("experiences.retrieve", "GET", "/v3/experiences/{experience}", "read"),
-    Endpoint("webhook_events.list", "GET", "/v3/webhook-events", "read"),
+    Endpoint("webhook_events.list", "GET", "/v3/webhook-events", "read", needs="events[]"),
     # `once`: the secret is in the first answer only, and a repetition would be refused for the same target_url.
-    Endpoint("webhook_subscriptions.create", "POST", "/v3/webhook-subscriptions", "once"),
-    Endpoint("webhook_subscriptions.list", "GET", "/v3/webhook-subscriptions", "read"),
-    Endpoint("webhook_subscriptions.retrieve", "GET", _SUBSCRIPTION, "read"),
-    Endpoint("webhook_subscriptions.update", "PUT", _SUBSCRIPTION, "natural"),
-    Endpoint("webhook_subscriptions.delete", "DELETE", _SUBSCRIPTION, "natural"),
-    Endpoint("payment_requests.create", "POST", "/v3/payment_requests", "keyed", ("header",)),
-    Endpoint("payment_requests.list", "GET", "/v3/payment_requests", "read"),
-    Endpoint("payment_requests.retrieve", "GET", _REQUEST, "read"),
-    Endpoint("payment_requests.cancel", "POST", _REQUEST + "/cancel", "natural"),
+    Endpoint("webhook_subscriptions.create", "POST", "/v3/webhook-subscriptions", "once", needs="id"),
+    Endpoint("webhook_subscriptions.list", "GET", "/v3/webhook-subscriptions", "read", needs="subscriptions[]"),
+    Endpoint("webhook_subscriptions.retrieve", "GET", _SUBSCRIPTION, "read", needs="id"),
+    Endpoint("webhook_subscriptions.update", "PUT", _SUBSCRIPTION, "natural", needs="id"),
+    Endpoint("webhook_subscriptions.delete", "DELETE", _SUBSCRIPTION, "natural", needs=None),
+    Endpoint("payment_requests.create", "POST", "/v3/payment_requests", "keyed", ("header",), needs="id"),
+    Endpoint("payment_requests.list", "GET", "/v3/payment_requests", "read", needs="data[]"),
+    Endpoint("payment_requests.retrieve", "GET", _REQUEST, "read", needs="id"),
+    Endpoint("payment_requests.cancel", "POST", _REQUEST + "/cancel", "natural", needs="id"),
     Endpoint("payments.create", "POST", "/v3/payments", "keyed", ("header",)),
     Endpoint("payments.retrieve", "GET", _PAYMENT, "read"),
     Endpoint("payments.cancel", "POST", _PAYMENT + "/cancel", "natural"),
@@ -133,7 +154,7 @@ _TABLE = (
     Endpoint("payment_handles.connection", "GET", _PAYER + "/connection", "read"),
     Endpoint("payment_handles.revoke", "DELETE", _PAYER + "/connection", "natural"),
     Endpoint("payment_handles.verify", "POST", _PAYER + "/verify", "once"),
-    Endpoint("v2.list_chats", "GET", "/v2/chats", "read"),
+    Endpoint("v2.list_chats", "GET", "/v2/chats", "read", needs="data[]"),
 )
 
 ENDPOINTS: Mapping[str, Endpoint] = {endpoint.name: endpoint for endpoint in _TABLE}
@@ -174,6 +195,12 @@ def prepare(
         headers={"accept": endpoint.accept, **headers} if endpoint.accept else headers,
         key_in=endpoint.key_in,
     )
+
+
+def _is_at(place: str, data: Any) -> bool:
+    for name in place.removesuffix("[]").split("."):
+        data = data.get(name) if isinstance(data, dict) else None
+    return isinstance(data, list) if place.endswith("[]") else isinstance(data, str) and data != ""
 
 
 def _filled(template: str, values: Mapping[str, str]) -> str:

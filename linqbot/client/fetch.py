@@ -1,11 +1,12 @@
-"""Media: fetching it, and uploading it, from and to addresses that others chose.
+"""Media: fetched from addresses that others chose. Uploads ask the same guard (`transport.py`).
 
 A media part's URL comes with a message, an upload's from an answer; both may lead anywhere, and this process stands
-inside somebody's network. So one guard stands before every connection:
+inside a private network. So one guard stands before every connection:
 
 - https on port 443 only, except at the origin of the client's own base URL: the emulator is http on 127.0.0.1;
-- a name is resolved once, every address must be public (client/addresses.py), and the connection goes to one of
-  these, with the name's own certificate: there is no second look-up for a rebinding server to answer differently;
+- a name is resolved once, every address must be public (`addresses.py`), and the connection goes to one of these,
+  with the name's own certificate (`checked.py`): there is no second look-up for a rebinding server to answer
+  differently;
 - redirects are walked here, each checked as the first, at most five, never to plain http;
 - bytes are counted while they come, undecoded: compression is neither asked for nor accepted; one limit of time
   spans look-up, redirects and the last byte.
@@ -20,33 +21,31 @@ import asyncio
 import re
 import secrets
 import socket
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 from urllib.parse import urljoin
 
 from linqbot.client.addresses import PORTS, Target, UnsafeURL, is_public, literal, target
 from linqbot.client.dial import trust
+from linqbot.client.filenames import bare_name, disposed_name
 from linqbot.errors import ConfigError, LinqbotError
 from linqbot.types.message import MediaPart
 
 if TYPE_CHECKING:
-    from aiohttp import ClientResponse, ClientSession
-    from aiohttp.abc import AbstractResolver, ResolveResult
-    from yarl import URL
+    import httpx
 
 MAX_BYTES: Final = 25 << 20
 MAX_REDIRECTS: Final = 5
-CONNECT_TIMEOUT_S: Final = 10.0
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _GONE = frozenset({401, 403, 404, 410})
-_CHUNK_BYTES = 1 << 16
 _WRITE_BYTES = 1 << 20
+_LONGEST_LENGTH = 20
+
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")
 
 Resolve: TypeAlias = Callable[[str], Awaitable[Sequence[str]]]
 """Gives every IP address of a name; raises OSError when there is none."""
@@ -142,8 +141,10 @@ class Fetcher:
             FetchFailed: no complete answer of 2xx within `timeout_s`.
         """
         async with self._answer(media, timeout_s) as answer:
-            content = b"".join([chunk async for chunk in _chunks(answer, max_bytes)])
-            return Fetched(content, answer.content_type.lower(), _filename(media, answer))
+            content = bytearray()
+            async for chunk in _chunks(answer, max_bytes):
+                content += chunk
+            return Fetched(bytes(content), _content_type(answer), _filename(media, answer))
 
     async def fetch_to(
         self, media: MediaPart | str, path: Path | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 300.0
@@ -161,41 +162,22 @@ class Fetcher:
         try:
             async with self._answer(media, timeout_s) as answer:
                 size = await _write(beside, _chunks(answer, max_bytes))
-                saved = Saved(place, size, answer.content_type.lower(), _filename(media, answer))
+                saved = Saved(place, size, _content_type(answer), _filename(media, answer))
             beside.replace(place)
         finally:
             beside.unlink(missing_ok=True)
         return saved
 
-    async def put(self, url: str, headers: Mapping[str, str], content: bytes, *, timeout_s: float = 120.0) -> None:
-        """Upload bytes to the `upload_url` Linq gave, with exactly its `required_headers`. Follows no redirect.
-
-        Raises:
-            FetchRefused: the address is not one to go to, or a header does not fit the bytes or the address.
-            FetchFailed: not answered 2xx within `timeout_s`.
-        """
-        goal = _checked(url)
-        _check_headers(headers, goal, content)
-        async with (
-            _limited(goal, timeout_s),
-            self._session(goal, await self.admitted(goal)) as session,
-            session.put(_url(goal), headers=headers, data=BytesIO(content), allow_redirects=False) as answer,
-        ):
-            _expect_success(answer, goal)
-
     @asynccontextmanager
-    async def _answer(self, media: MediaPart | str, timeout_s: float) -> AsyncIterator[ClientResponse]:
+    async def _answer(self, media: MediaPart | str, timeout_s: float) -> AsyncIterator[httpx.Response]:
         """The answer behind a URL's redirects, its head read and its body not."""
         goal = _checked(_url_of(media))
         async with _limited(goal, timeout_s):
             is_own = goal.origin.is_same(self._own)
             for _ in range(MAX_REDIRECTS + 1):
                 addresses = await self.admitted(goal, may_be_own=is_own)
-                async with (
-                    self._session(goal, addresses) as session,
-                    session.get(_url(goal), headers=_ASKED, allow_redirects=False) as answer,
-                ):
-                    if answer.status not in _REDIRECTS:
+                async with _asked(goal, addresses) as answer:
+                    if answer.status_code not in _REDIRECTS:
                         _expect_success(answer, goal)
                         yield answer
                         return
@@ -205,7 +187,7 @@ class Fetcher:
             raise FetchRefused(f"{goal.origin} redirects more than {MAX_REDIRECTS} times.")
 
     async def admitted(self, goal: Target, *, may_be_own: bool = True) -> Sequence[str]:
-        """The addresses a connection may go to, looked up and checked now; `CheckedAddresses` keeps it to them.
+        """The addresses a connection may go to, looked up and checked now.
 
         Args:
             may_be_own: False where a stranger chose the target: our own origin is checked as any other then.
@@ -228,27 +210,27 @@ class Fetcher:
             raise FetchRefused(f"{origin} is not fetched from: it leads to an address that is not public.")
         return addresses
 
-    def _session(self, goal: Target, addresses: Sequence[str]) -> ClientSession:
-        """Connections to these addresses and no others, with nothing remembered, decoded or read from elsewhere."""
-        import aiohttp
-
-        connector = aiohttp.TCPConnector(
-            resolver=cast("AbstractResolver", CheckedAddresses(addresses)),
-            use_dns_cache=False,
-            force_close=True,
-            ssl=trust() if goal.origin.scheme == "https" else True,
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            auto_decompress=False,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
-        )
-
 
 _ASKED: Final = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "linqbot"}
+
+
+@asynccontextmanager
+async def _asked(goal: Target, addresses: Sequence[str]) -> AsyncIterator[httpx.Response]:
+    """The answer to one request, over a connection of its own.
+
+    A transport is used and not an httpx client, which would follow redirects, keep cookies, unpack, and log whole URLs.
+    """
+    from linqbot.client.checked import CheckedTransport, request
+
+    transport = CheckedTransport(addresses, trust() if goal.origin.scheme == "https" else None)
+    try:
+        answer = await transport.handle_async_request(request(goal, _ASKED))
+        try:
+            yield answer
+        finally:
+            await answer.aclose()
+    finally:
+        await transport.aclose()
 
 
 def _url_of(media: MediaPart | str) -> str:
@@ -279,65 +261,30 @@ def _redirected(here: Target, location: str | None) -> Target:
     return goal
 
 
-def _check_headers(headers: Mapping[str, str], goal: Target, content: bytes) -> None:
-    for name, value in headers.items():
-        if any(letter < " " or letter == "\x7f" for letter in name + value):
-            raise FetchRefused("A header required for the upload has control characters in it.")
-        if name.lower() == "content-length" and value.strip() != str(len(content)):
-            raise FetchRefused(f"The upload was announced with another size than its {len(content)} bytes.")
-        if name.lower() == "host" and value.strip().lower() != goal.origin.authority:
-            raise FetchRefused(f"The upload to {goal.origin} asks for another Host.")
-
-
-def _url(goal: Target) -> URL:
-    from yarl import URL
-
-    origin = goal.origin
-    return URL.build(
-        scheme=origin.scheme, host=origin.host, port=origin.port, path=goal.path, query_string=goal.query, encoded=True
-    )
-
-
-class CheckedAddresses:
-    """A resolver for aiohttp's connector that knows these addresses and asks nobody: what was checked is reached."""
-
-    def __init__(self, addresses: Sequence[str]) -> None:
-        self._addresses = addresses
-
-    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
-        return [
-            {
-                "hostname": host,
-                "host": address,
-                "port": port,
-                "family": socket.AF_INET6 if ":" in address else socket.AF_INET,
-                "proto": socket.IPPROTO_TCP,
-                "flags": socket.AI_NUMERICHOST,
-            }
-            for address in self._addresses
-        ]
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-
 @asynccontextmanager
 async def _limited(goal: Target, timeout_s: float) -> AsyncIterator[None]:
     """One limit of time, and our own words for what the network does wrong."""
-    import aiohttp
+    from linqbot.client.checked import ERRORS
 
-    # `from None`: aiohttp's errors quote whole URLs, and a traceback is kept with a dead letter.
+    # `from None`: a library's errors may quote whole URLs, and a traceback is kept with a dead letter.
     try:
         async with asyncio.timeout(timeout_s):
             yield
     except TimeoutError:
         raise FetchFailed(f"{goal.origin} was too slow: no complete answer within {timeout_s:g} s.") from None
-    except (aiohttp.ClientError, ConnectionError, ssl.SSLError) as error:
-        raise FetchFailed(f"{goal.origin} gave no complete answer ({type(error).__name__}).") from None
+    except ERRORS as error:
+        raise FetchFailed(f"{goal.origin} gave no complete answer ({_name_of(error)}).") from None
 
 
-def _expect_success(answer: ClientResponse, goal: Target) -> None:
-    status = answer.status
+def _name_of(error: BaseException) -> str:
+    """The class of what went wrong first. httpcore keeps it as the context only."""
+    while (before := error.__cause__ or error.__context__) is not None:
+        error = before
+    return type(error).__name__
+
+
+def _expect_success(answer: httpx.Response, goal: Target) -> None:
+    status = answer.status_code
     if not 200 <= status < 300:
         gone = " Its address may have expired: ask Linq for the message again." if status in _GONE else ""
         raise FetchFailed(f"{goal.origin} answered {status}.{gone}", status=status)
@@ -345,11 +292,12 @@ def _expect_success(answer: ClientResponse, goal: Target) -> None:
         raise FetchRefused(f"{goal.origin} sent compressed bytes, which were not asked for and are not unpacked.")
 
 
-async def _chunks(answer: ClientResponse, max_bytes: int) -> AsyncIterator[bytes]:
-    size = answer.content_length or 0
+async def _chunks(answer: httpx.Response, max_bytes: int) -> AsyncIterator[bytes]:
+    announced = answer.headers.get("Content-Length", "")
+    size = int(announced) if announced.isdecimal() and len(announced) <= _LONGEST_LENGTH else 0
     if size <= max_bytes:
         size = 0
-        async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
+        async for chunk in cast("httpx.AsyncByteStream", answer.stream):
             size += len(chunk)
             if size > max_bytes:
                 break
@@ -372,15 +320,12 @@ async def _write(path: Path, chunks: AsyncIterator[bytes]) -> int:
     return size
 
 
-def _filename(media: MediaPart | str, answer: ClientResponse) -> str | None:
-    """A bare name, from the part or from the answer."""
-    from email.message import Message
+def _content_type(answer: httpx.Response) -> str:
+    kind = str(answer.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
+    return kind if _MEDIA_TYPE.fullmatch(kind) else "application/octet-stream"
 
+
+def _filename(media: MediaPart | str, answer: httpx.Response) -> str | None:
+    """A bare name, from the part or from the answer."""
     name = None if isinstance(media, str) else media.filename
-    if name is None and (disposition := answer.headers.get("Content-Disposition")):
-        # Not aiohttp's own reading of it, which warns on standard error with the header's text.
-        message = Message()
-        message["Content-Disposition"] = disposition
-        name = message.get_filename()
-    bare = re.sub(r"[\x00-\x1f\x7f-\x9f]", "", (name or "").replace("\\", "/")).rpartition("/")[2].strip()
-    return bare[:255] if bare.strip(".") else None
+    return bare_name(disposed_name(answer.headers.get("Content-Disposition", "")) if name is None else name)

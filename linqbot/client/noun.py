@@ -1,4 +1,4 @@
-"""What the nouns of the client have in common: build a call, ask the rules, run it, read the answer; and lists."""
+"""Common parts of the client's nouns: build a call, ask the rules, run it, read the answer; and lists."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from pydantic_core import from_json, to_json
 
 from linqbot import rules
 from linqbot.client.call import Answer, Run
-from linqbot.client.endpoints import prepare
+from linqbot.client.endpoints import ENDPOINTS, prepare
 from linqbot.errors import LinqApiError, RuleBroken
 from linqbot.types.data import Data
+from linqbot.types.misfits import misfits, without_misfits
 
 T = TypeVar("T")
 DataT = TypeVar("DataT", bound=Data)
+
+_MOST_PLACES = 10
+"""Named in an error message."""
 
 
 class Noun:
@@ -53,19 +57,32 @@ class Noun:
         return await self._run(call.with_key(key) if key else call)
 
 
-def read(kind: type[DataT], answer: Answer, name: str) -> DataT:
-    """The answer's data as `kind`.
+def read(kind: type[DataT], answer: Answer, name: str, known: Mapping[str, Any] | None = None) -> DataT:
+    """Return the answer's data as `kind`.
 
+    What a call has done stays done, whatever its answer looks like: fields that do not fit are left out of the answer
+    of a call that changes something. An answer that was only asked for must fit, because asking again costs nothing and
+    a list without its wrong items would be taken for the whole list.
+
+    Args:
+        name: The endpoint, a key of `ENDPOINTS`.
+        known: Values of fields that the answer may lack.
     Raises:
         LinqApiError: Linq accepted the call, but what it answered is not a `kind`. `status` is then 2xx.
     """
+    data = {} if answer.data is None else answer.data
+    if known and isinstance(data, dict):
+        data = {**known, **data}
     try:
-        return kind.model_validate({} if answer.data is None else answer.data)
+        return kind.model_validate(data)
     except ValidationError as error:
-        places = ", ".join(
-            ".".join(map(str, each["loc"])) or "everything" for each in error.errors(include_input=False)
-        )
-        said = f"accepted, but the answer cannot be read as {kind.__name__} (at {places})"
+        misfit = error
+    try:
+        if ENDPOINTS[name].safety == "read" or not isinstance(data, dict):
+            raise misfit
+        return without_misfits(lambda left, _: kind.model_validate({**(known or {}), **left}), data, misfit)
+    except ValidationError as error:
+        said = f"accepted, but the answer cannot be read as {kind.__name__} (at {', '.join(misfits(error)[:_MOST_PLACES])})"
         # Not from the ValidationError: it quotes the answer, and so people's handles and texts.
         raise LinqApiError(said, status=answer.status, call=name) from None
 

@@ -27,7 +27,7 @@ class Polls(Noun):
         Source: https://docs.linqapp.com/api/resources/chats/subresources/polls/methods/create
         """
         answer = await self._call("chats.polls.create", path={"chat_id": chat_id}, body={"poll": poll})
-        return read(PollEnvelope, answer, "chats.polls.create")
+        return read(PollEnvelope, answer, "chats.polls.create", {"chat_id": chat_id})
 
 
 class MessagePoll(Noun):

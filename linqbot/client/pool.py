@@ -49,7 +49,11 @@ class Pool:
             ServerDisconnectedError, MalformedAnswer: there was no answer to be had.
             RuntimeError: the pool is closed, or belongs to another event loop.
         """
-        connection = self._take_idle() or await self._take()
+        self._check_usable()
+        if request.needs_new_connection:
+            connection = await self._take_new()
+        else:
+            connection = self._take_idle() or await self._take()
         try:
             return await connection.exchange(request, self._dialer.head(request))
         except ServerDisconnectedError as error:
@@ -73,8 +77,7 @@ class Pool:
         if lost:
             await asyncio.wait(lost, timeout=FAREWELL_S)
 
-    def _take_idle(self) -> Connection | None:
-        """The connection used last, if one rests and lives."""
+    def _check_usable(self) -> None:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             if self._loop is not None:
@@ -82,9 +85,13 @@ class Pool:
             self._loop = loop
         if self._is_closed:
             raise RuntimeError(_CLOSED)
+
+    def _take_idle(self) -> Connection | None:
+        """The connection used last, if one rests and lives."""
+        assert self._loop is not None
         while self._idle:
             connection, until = self._idle.popitem()
-            if connection.is_open and loop.time() < until:
+            if connection.is_open and self._loop.time() < until:
                 return connection
             connection.abort()
             self._give_place()
@@ -92,21 +99,34 @@ class Pool:
 
     async def _take(self) -> Connection:
         """A connection, when there is a place for one."""
+        connection = await self._place()
+        if connection is not None and connection.is_open:
+            return connection
+        return await self._opened()
+
+    async def _take_new(self) -> Connection:
+        """A connection that was never used, in the place of a kept one if all places are taken."""
+        if self._free_places == 0 and self._idle:
+            self._end(next(iter(self._idle)))
+        connection = await self._place()
+        if connection is not None:
+            connection.abort()
+        return await self._opened()
+
+    async def _place(self) -> Connection | None:
+        """Take a place as soon as there is one: that of a kept connection, or an empty one."""
         assert self._loop is not None
         if self._free_places > 0:
             self._free_places -= 1
-        else:
-            waiter: asyncio.Future[Connection | None] = self._loop.create_future()
-            self._waiting.append(waiter)
-            try:
-                connection = await waiter
-            except asyncio.CancelledError:
-                if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                    self._pass_on(waiter.result())  # it came while we were leaving
-                raise
-            if connection is not None and connection.is_open:
-                return connection
-        return await self._opened()
+            return None
+        waiter: asyncio.Future[Connection | None] = self._loop.create_future()
+        self._waiting.append(waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._pass_on(waiter.result())  # it came while we were leaving
+            raise
 
     async def _opened(self) -> Connection:
         """A new connection, in a place we hold."""

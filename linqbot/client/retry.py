@@ -1,4 +1,4 @@
-"""Whether a call that failed may be repeated, and when. A pure function, so that its table can be read in its test.
+"""Rules for repeating a failed call: if it may be repeated, and when. A pure function; its test has the whole table.
 
 Linq's official client also repeats 409. Here a 409 is never repeated: at Linq it is an answer about the world, such
 as a chat that was left, and the same question would get the same answer.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from linqbot.client.call import Call
-from linqbot.errors import LinqApiError
+from linqbot.errors import LinqApiError, LinqUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,13 @@ def pause_s(call: Call, failure: Failure, attempt: int, *, jitter: float, max_wa
 
 
 def _may_repeat(call: Call, failure: Failure) -> bool:
-    status = failure.error.status
-    if status == 409 or failure.advice is False:
+    error = failure.error
+    if failure.advice is False:
         return False
-    if not failure.sent or status == 429:
+    if call.safety == "hint":
+        return failure.is_stale  # best effort: worth no wait
+    if not failure.sent or error.status == 429:
         return True  # Linq has done nothing yet
     if call.safety == "once" or (call.safety == "keyed" and call.key is None):
         return False  # it may have been done, and a repetition would do it twice
-    return failure.advice is True or status is None or status == 408 or status >= 500
+    return isinstance(error, LinqUnavailable) or (failure.advice is True and error.status != 409)

@@ -1,14 +1,15 @@
-"""The way out over an httpx transport somebody gave: a test's, the emulator's. The only module of the client that
-imports httpx, and nothing imports it before such a transport is there."""
+"""The way out over an httpx transport that was given: a test's, the emulator's.
+
+Nothing imports this module, and so httpx, before such a transport is there.
+"""
 
 from __future__ import annotations
 
-import sys
 from typing import cast
 
 import httpx
 
-from linqbot.client.wire import Request, Response
+from linqbot.client.wire import MAX_CONTENT_BYTES, MalformedAnswer, Request, Response, unpacked
 
 
 class ThroughHttpx:
@@ -21,9 +22,8 @@ class ThroughHttpx:
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """httpx's, the system's, and those `httpx-aiohttp` lets through."""
-        aiohttp = sys.modules.get("aiohttp")
-        return (httpx.HTTPError, httpx.StreamError, OSError, *((aiohttp.ClientError,) if aiohttp else ()))
+        """httpx's, and the system's."""
+        return (httpx.HTTPError, httpx.StreamError, OSError)
 
     async def send(self, request: Request) -> Response:
         """Send a request once."""
@@ -45,7 +45,8 @@ class ThroughHttpx:
             finally:
                 await response.aclose()
         except Exception as error:
-            request.is_sent = _was_sent(error)
+            # Without a connection nothing was sent.
+            request.is_sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
             raise
         return Response(response.status_code, response.headers, content)
 
@@ -55,21 +56,10 @@ class ThroughHttpx:
 
 
 async def _content(response: httpx.Response) -> bytes:
-    if "content-encoding" in response.headers:
-        return await response.aread()
-    # The bytes as they come: `aread` decodes in three more layers.
-    stream = cast("httpx.AsyncByteStream", response.stream)
-    return b"".join([chunk async for chunk in stream])
-
-
-def _was_sent(error: BaseException) -> bool:
-    """False when surely nothing was sent: no connection was made for this request.
-
-    httpx-aiohttp names several failures ConnectTimeout, lost connections among them: aiohttp's own error decides.
-    """
-    aiohttp = sys.modules.get("aiohttp")
-    if aiohttp is not None:
-        cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
-        if isinstance(cause, aiohttp.ClientError):
-            return not isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-    return not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+    """The content as the network's own connections would give it: limited, and unpacked by the same rules."""
+    content = bytearray()
+    async for chunk in cast("httpx.AsyncByteStream", response.stream):
+        content += chunk
+        if len(content) > MAX_CONTENT_BYTES:
+            raise MalformedAnswer(f"the answer is larger than {MAX_CONTENT_BYTES} bytes")
+    return unpacked(bytes(content), response.headers.get("content-encoding", ""))

@@ -16,18 +16,17 @@ import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from pydantic_core import from_json
-
 from linqbot.client.addresses import Origin, Target, UnsafeURL, target
 from linqbot.client.call import Answer, Call
-from linqbot.client.dial import Dialer, environment_proxy
-from linqbot.client.envelope import error_for
+from linqbot.client.dial import Dialer
 from linqbot.client.fetch import Fetcher, FetchFailed, FetchRefused
+from linqbot.client.outcome import of_call, of_upload
 from linqbot.client.pool import Pool
+from linqbot.client.proxies import environment_proxy
 from linqbot.client.retry import Failure, pause_s
 from linqbot.client.wire import (
     Fields,
@@ -101,8 +100,8 @@ class Transport:
 
         Raises:
             RateLimited: 429, still so after the last repetition, or Linq asks for more than a minute.
-            LinqUnavailable: no answer, 408 or 5xx, still so after the last repetition.
-            LinqApiError: any other answer than 2xx.
+            LinqUnavailable: no answer, 408, 5xx or an answer that is not Linq's, still so after the last repetition.
+            LinqApiError: Linq answered with an error.
         """
         if call.safety == "keyed" and call.key is None:
             call = call.with_key(str(uuid4()))
@@ -133,10 +132,12 @@ class Transport:
 
         async def attempt(call: Call) -> Answer | Failure:
             request = Request("PUT", goal.origin, goal.target, fields, content(), size)
-            outcome = await self._exchange(wire, call, request, timeout_s)
+            response = await self._exchange(wire, call, request, timeout_s)
             if broken:
                 raise broken[0]
-            return outcome
+            if isinstance(response, Failure):
+                return response
+            return of_upload(call, response, now=self._clock.now(), secret=self._api_key)
 
         goal = _upload_goal(url)
         fields = _upload_fields(goal, headers, size)
@@ -190,12 +191,15 @@ class Transport:
             await self._wire.aclose()
 
     async def _attempt(self, call: Call) -> Answer | Failure:
-        return await self._exchange(self._open(), call, self._request(call), self._timeout_s)
+        response = await self._exchange(self._open(), call, self._request(call), self._timeout_s)
+        if isinstance(response, Failure):
+            return response
+        return of_call(call, response, now=self._clock.now(), secret=self._api_key)
 
-    async def _exchange(self, wire: Wire, call: Call, request: Request, timeout_s: float) -> Answer | Failure:
+    async def _exchange(self, wire: Wire, call: Call, request: Request, timeout_s: float) -> Response | Failure:
         try:
             async with asyncio.timeout(timeout_s):
-                response = await wire.send(request)
+                return await wire.send(request)
         except TimeoutError as error:
             said = f"no complete answer from {request.origin}/ within {timeout_s:g} s"
             return Failure(_unavailable(said, call, error), sent=request.is_sent)
@@ -203,16 +207,6 @@ class Transport:
             said = f"no answer from {request.origin}/ ({_reason(error)})"
             is_stale = isinstance(error, ServerDisconnectedError) and error.was_kept
             return Failure(_unavailable(said, call, error), sent=request.is_sent, is_stale=is_stale)
-        return self._read(call, response)
-
-    def _read(self, call: Call, response: Response) -> Answer | Failure:
-        status, headers, content = response.status, response.headers, response.content
-        if 200 <= status < 300:
-            return Answer(status, _decoded(content), headers)
-        advice = {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower())
-        return Failure(
-            error_for(call, status, headers, content, now=self._clock.now(), secret=self._api_key), advice=advice
-        )
 
     def _request(self, call: Call) -> Request:
         path = request_target(call.path)
@@ -223,7 +217,9 @@ class Transport:
             if not _FRAMING.isdisjoint(name.lower() for name in call.headers):
                 raise ValueError("A call's headers do not say how its body is framed: Content-Length is added here.")
             fields = fields.replaced(call.headers)
-        return Request(method_name(call.method), self._origin, self._path + path, fields, call.content)
+        request = Request(method_name(call.method), self._origin, self._path + path, fields, call.content)
+        request.needs_new_connection = call.safety == "once"
+        return request
 
     def _open(self) -> Wire:
         if self._closed:
@@ -299,13 +295,6 @@ def _user_agent() -> str:
         return f"linqbot/{version('linqbot')}"
     except PackageNotFoundError:  # run from a source tree
         return "linqbot"
-
-
-def _decoded(content: bytes) -> Any:
-    try:
-        return from_json(content) if content else None
-    except ValueError:
-        return None  # Linq accepted the call; whoever needs more than that from the answer says so
 
 
 def _reason(error: BaseException) -> str:

@@ -20,6 +20,15 @@ MAX_HEAD_BYTES: Final = 64 << 10
 MAX_CONTENT_BYTES: Final = 32 << 20
 """Of an answer, before and after it is unpacked. Linq's longest pages are far below."""
 
+MAX_CODINGS: Final = 3
+"""Content codings of an answer that are unpacked. We ask for one; each costs as much time as an answer has bytes."""
+
+MAX_MEMBERS: Final = 10_000
+"""Members of a gzip answer. An empty one is 20 bytes and costs microseconds: a million would hold the event loop."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_FIRST_PIECE_BYTES = 512
+
 Content: TypeAlias = bytes | AsyncGenerator[bytes, None] | None
 """What a request carries: at once, in pieces, or nothing."""
 
@@ -86,6 +95,8 @@ class Request:
         fields: With Host; the length of the content is added.
         size: Of content in pieces, in bytes.
         is_sent: True from the moment on at which a byte of it may have left this machine.
+        needs_new_connection: True for a request that must not be repeated. On a kept connection, which the other side
+            may be closing just now, nobody could tell if it arrived.
     """
 
     method: str
@@ -95,6 +106,7 @@ class Request:
     content: Content = field(default=None, repr=False)
     size: int = 0
     is_sent: bool = False
+    needs_new_connection: bool = False
 
     def head(self, prefix: str = "", more: bytes = b"") -> bytes:
         """The request line and the header fields, to the empty line.
@@ -140,11 +152,11 @@ def method_name(name: str) -> str:
 
 
 class Headers(Mapping[str, str]):
-    """The header fields of an answer, found by their name in any case. Decoded when somebody looks."""
+    """The header fields of an answer, found by their name in any case. Decoded when they are read."""
 
     __slots__ = ("_raw",)
 
-    def __init__(self, raw: Mapping[bytes, bytes]) -> None:
+    def __init__(self, raw: Mapping[bytes, bytes | bytearray]) -> None:
         """`raw` has lower-case names."""
         self._raw = raw
 
@@ -196,26 +208,50 @@ def unpacked(content: bytes, encodings: str, max_bytes: int = MAX_CONTENT_BYTES)
     """Content without its `Content-Encoding`. One we did not ask for is left as it is.
 
     Raises:
-        MalformedAnswer: it cannot be unpacked, ends early, or is larger than `max_bytes`.
+        MalformedAnswer: it cannot be unpacked, ends early, is larger than `max_bytes`, or is packed too many times.
     """
-    for encoding in reversed([each.strip().lower() for each in encodings.split(",")]):
-        if encoding in {"gzip", "x-gzip"}:
-            content = _inflated(content, 16 + zlib.MAX_WBITS, max_bytes)
-        elif encoding == "deflate":
+    codings = [each.strip().lower() for each in encodings.split(",", MAX_CODINGS)]
+    if len(codings) > MAX_CODINGS:
+        raise MalformedAnswer(f"the answer is packed more than {MAX_CODINGS} times")
+    for coding in reversed(codings):
+        if coding in {"gzip", "x-gzip"}:
+            content = _gunzipped(content, max_bytes)
+        elif coding == "deflate":
             # Two forms are sent under this name: zlib's, whose first byte is a checked one, and the bare stream.
             is_zlib = len(content) > 1 and content[0] & 0x0F == 8 and (content[0] << 8 | content[1]) % 31 == 0
-            content = _inflated(content, zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS, max_bytes)
+            plain = bytearray()
+            _inflate(memoryview(content), zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS, plain, max_bytes)
+            content = bytes(plain)
     return content
 
 
-def _inflated(content: bytes, window: int, max_bytes: int) -> bytes:
+def _gunzipped(content: bytes, max_bytes: int) -> bytes:
+    """Every member of a gzip file, one after the other. What follows the last one is padding."""
+    plain, rest = bytearray(), memoryview(content)
+    for _ in range(MAX_MEMBERS):
+        rest = rest[_inflate(rest, 16 + zlib.MAX_WBITS, plain, max_bytes) :]
+        if rest[:2] != _GZIP_MAGIC:
+            return bytes(plain)
+    raise MalformedAnswer(f"the answer is packed in more than {MAX_MEMBERS} pieces")
+
+
+def _inflate(packed: memoryview, window: int, plain: bytearray, max_bytes: int) -> int:
+    """Unpack one stream into `plain`; how many bytes it took.
+
+    It is fed in pieces that double: zlib copies what follows a stream, and of many short streams each would copy all
+    the others.
+    """
     inflate = zlib.decompressobj(window)
-    try:
-        plain = inflate.decompress(content, max_bytes)
-    except zlib.error as error:
-        raise MalformedAnswer("the answer cannot be unpacked") from error
-    if inflate.unconsumed_tail:
-        raise MalformedAnswer(f"the answer unpacks to more than {max_bytes} bytes")
-    if content and not inflate.eof:
+    at, piece = 0, _FIRST_PIECE_BYTES
+    while at < len(packed) and not inflate.eof:
+        given = packed[at : at + piece]
+        try:
+            plain += inflate.decompress(given, max_bytes - len(plain) + 1)
+        except zlib.error as error:
+            raise MalformedAnswer("the answer cannot be unpacked") from error
+        if len(plain) > max_bytes:
+            raise MalformedAnswer(f"the answer unpacks to more than {max_bytes} bytes")
+        at, piece = at + len(given) - len(inflate.unused_data), piece * 2
+    if packed and not inflate.eof:
         raise MalformedAnswer("the answer is packed, and ends early")
-    return plain
+    return at

@@ -20,7 +20,6 @@ from typing import Any, TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 from linqbot.clock import MovableClock
 from linqbot.emulator import payloads
@@ -132,9 +131,9 @@ class Deliveries:
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         if self._given is None:
-            # 0 is no bound: the outlets have theirs, and one of them must not use up what the others share.
-            limits = httpx.Limits(max_connections=0, keepalive_expiry=30.0)
-            self._transport = AiohttpTransport(limits=limits, trust_env=False)
+            # No bound: the outlets have theirs, and one of them must not use up what the others share.
+            limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=30.0)
+            self._transport = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
         for outlet in self._outlets.values():
             for key in outlet.chains:
                 self._spawn(outlet, self._drain, key)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
-_PHONE = re.compile(r"\+[1-9][0-9]{1,14}")
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+from linqbot.rules.values import E164, EMAIL
 
 
 def is_phone(text: str) -> bool:
-    return _PHONE.fullmatch(text) is not None
+    return E164.fullmatch(text) is not None
 
 
 def is_handle(text: str) -> bool:
-    return is_phone(text) or (len(text) <= 254 and _EMAIL.fullmatch(text) is not None)
+    return is_phone(text) or (len(text) <= 254 and EMAIL.fullmatch(text) is not None)
 
 
 def normal(handle: str) -> str:

@@ -1,4 +1,4 @@
-"""Whether what a message points to can be fetched, and is what it should be (R29, R38, R66).
+"""Checks that what a message points to can be fetched, and is what it should be (R29, R38, R66).
 
 Only addresses on this machine are tried, where a developer's own files are served: the pretend Linq reaches nobody
 else, and passes other addresses on as they are.
@@ -12,7 +12,6 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 from linqbot.emulator.answers import ApiError
 
@@ -63,20 +62,19 @@ def _addresses(body: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
 
 
 async def _fetched(url: str) -> bytes:
-    transport = AiohttpTransport(trust_env=False)
+    content = bytearray()
     try:
         async with (
             asyncio.timeout(PATIENCE_S),
-            httpx.AsyncClient(transport=transport, trust_env=False) as client,
+            httpx.AsyncClient(trust_env=False) as client,
             client.stream("GET", url) as answer,
         ):
-            content = b""
             async for chunk in answer.aiter_bytes():
                 content += chunk
                 if len(content) > MOST_BYTES:
                     raise ApiError(400, 5007, "The file is larger than 10 MB; upload it")
         if answer.is_success:
-            return content
+            return bytes(content)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError):
         pass
     raise ApiError(400, 5007, "The URL could not be fetched")

@@ -24,7 +24,7 @@ from linqbot.types.message import (
     ReplyTo,
     TextPart,
     utf16_length,
-    utf16_slice,
+    utf16_slices,
 )
 
 
@@ -130,16 +130,14 @@ class MessageReceived(MessageEvent):
     @property
     def text_to_me(self) -> str:
         """The text without the mentions of your own line: `@Bot, help!` is `help!`, wherever the name stands."""
-        text = self.text
-        kept: list[str] = []
-        start = 0
+        edges = [0]
         for mention in self.mentions:
             if mention.is_me and mention.range is not None:
-                kept.append(utf16_slice(text, start, mention.range[0]).strip())
-                start = max(start, mention.range[1])
-        if not kept:
+                edges += [mention.range[0], max(edges[-1], mention.range[1])]
+        text = self.text
+        if len(edges) == 1:
             return text
-        kept.append(utf16_slice(text, start, utf16_length(text)).strip())
+        kept = (piece.strip() for piece in utf16_slices(text, [*edges, utf16_length(text)]))
         return " ".join(piece for piece in kept if piece).lstrip(" ,:")
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from linqbot.errors import LinqbotError
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.event import Event, UnknownEvent, as_object
-from linqbot.events.mend import mend
+from linqbot.types.misfits import misfits, without_misfits
 
 
 class _Classes(Mapping[str, type[Event]]):
@@ -203,7 +203,9 @@ def _validated(cls: type[Event], fields: dict[str, Any], delivery: Delivery) -> 
     except ValidationError as error:
         misfit = error
     try:
-        return mend(cls, fields, misfit)
+        return without_misfits(
+            lambda left, left_out: cls.model_validate({**left, "set_aside": left_out}), fields, misfit
+        )
     except ValidationError as error:
-        wrong = {str(name) for problem in error.errors(include_input=False) for name in problem["loc"][:1]}
+        wrong = {place.partition(".")[0] for place in misfits(error)}
         raise EventNotUnderstood(delivery.id, delivery.type, tuple(sorted(wrong))) from error

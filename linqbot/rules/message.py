@@ -16,7 +16,8 @@ from linqbot.rules.values import filled_text, is_https, one_of, uuid, whole
 from linqbot.types.handle import ServiceType
 from linqbot.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS
 
-_LINQ_HOSTED = re.compile(r"https://([\w-]+\.)*linqapp\.com[/:?]|.*[?&][\w-]*signature=", re.IGNORECASE)
+# No host has more labels than 127. Without an end, a long run of dots costs more memory than time.
+_LINQ_HOSTED = re.compile(r"https://(?:[\w-]+\.){0,126}linqapp\.com[/:?]|.*[?&][\w-]*signature=", re.IGNORECASE)
 _URL_IN_TEXT = re.compile(r"\bhttps?://\S|\bwww\.\w", re.IGNORECASE)
 MOST_PARTS: Final = 100
 MOST_URL_MEDIA: Final = 40

@@ -12,7 +12,7 @@ from linqbot.types.message import utf16_length
 
 _SHORT_CODE = re.compile(r"[0-9]{3,8}")
 _SENDER_ID = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9 ]{0,10}")
-_EVENT_NAME = re.compile(r"[a-z_]+(\.[a-z_]+)+")
+_EVENT_NAME = re.compile(r"[a-z_]++(?:\.[a-z_]++)++")
 _HEX_COLOUR = re.compile(r"#?[0-9A-Fa-f]{6}")
 
 

@@ -10,12 +10,13 @@ from typing import Any
 from linqbot.rules.broken import Broken, Check, breaks
 
 E164 = re.compile(r"\+[1-9][0-9]{1,14}")
-EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+# Possessive, and with a look ahead for the dot: linear in any text, also in a long run of dots.
+EMAIL = re.compile(r"[^@\s]++@(?=[^@\s]+\.[^@\s])[^@\s]++")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_HTTPS = re.compile(r"https://[^\s/?#]+\S*", re.IGNORECASE)
+_HTTPS = re.compile(r"https://[^\s/?#]++\S*+", re.IGNORECASE)
 # Linq itself reaches no loopback address; the emulator does, and there https would only be in the way.
 _LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?([/?#]\S*)?", re.IGNORECASE)
-WEB = re.compile(r"https?://[^\s/?#]+\S*", re.IGNORECASE)
+WEB = re.compile(r"https?://[^\s/?#]++\S*+", re.IGNORECASE)
 
 
 def text(value: Any, at: str) -> Broken | None:
@@ -98,7 +99,8 @@ def handle(value: Any, at: str) -> Broken | None:
 
 def page_limit(value: Any, at: str) -> Broken | None:
     """R9."""
-    if str(value).isascii() and str(value).isdigit() and 1 <= int(value) <= 100:
+    digits = str(value)
+    if digits.isascii() and digits.isdigit() and len(digits) <= 3 and 1 <= int(digits) <= 100:
         return None
     return breaks("R9", f"{at} must be 1 to 100.")
 

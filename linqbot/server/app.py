@@ -111,9 +111,8 @@ def create_app(
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with client, storage:
             await plugged.start(plugins, here)
-            if (heard_at := await storage.last_activity()) is not None:
-                gaps.note_downtime(heard_at)
-            history = asyncio.create_task(catch_up(told, storage, clock, gaps))
+            heard_at = await gaps.begin()
+            history = asyncio.create_task(catch_up(told, storage, clock, gaps, heard_at))
             worker.start()
             webhook.is_open = True
             log.info("bot.started", waiting=await storage.depth())

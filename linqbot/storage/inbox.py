@@ -190,11 +190,11 @@ class Inbox(Protocol):
     async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
         """Store deliveries of a lane that were missed, and sort what waits in it by the time at which it was sent.
 
-        Only what no turn has begun with is sorted, and stays behind the rest. Backlog limits do not apply.
+        Only what no turn has done anything for is sorted, and stays behind the rest. Backlog limits do not apply.
 
         Args:
             missed: Of this lane. Those whose id or message_key was stored before are left out.
-            lease: Held on the lane's head, with which no turn has begun yet; given back in the same commit, uncounted.
+            lease: Held on the lane's head; given back in the same commit, uncounted.
         Returns:
             How many were new.
         Raises:

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import os
 import secrets
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -16,7 +16,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import SEEN_KEPT_S, Bury, DeadLetter, Finish, Lease, Park, Retry
 from linqbot.storage.lanes import Lanes
 from linqbot.storage.outbox import EFFECTS_KEPT_S, DeliveryStatus, Effect, after_outcome, after_receipt
-from linqbot.storage.person import Person
+from linqbot.storage.person import Person, Place, Record
 from linqbot.storage.slim import is_repeatable, without_texts
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
@@ -84,6 +84,7 @@ class MemoryStorage:
         self._dead: dict[str, _Kept] = {}
         self._timers: dict[str, Timer] = {}
         self._active_at: float | None = None
+        self._made_at = self._clock.now()
         self._effects: dict[str, dict[tuple[int, str], Effect]] = {}
         self._keys: dict[str, tuple[str, int, str]] = {}
         self._state: dict[str, dict[str, bytes]] = {}
@@ -103,6 +104,11 @@ class MemoryStorage:
     def install(self) -> str:
         """128 random bits, as 32 hex digits."""
         return self._install
+
+    @property
+    def made_at(self) -> float:
+        """When this object was made, in Unix seconds."""
+        return self._made_at
 
     @property
     def trouble(self) -> str | None:
@@ -191,12 +197,15 @@ class MemoryStorage:
         seqs = [
             seq
             for seq, row in self._rows.items()
-            if row.delivery.lane == lane and seq not in claimed and row.runs == row.crashes == row.attempts == 0
+            if row.delivery.lane == lane and seq not in claimed and self._is_untouched(row)
         ]
         rows = sorted((self._rows[seq] for seq in seqs), key=lambda row: row.delivery.sent_at)
         self._rows.update(zip(seqs, rows, strict=True))
         self._changed.set()
         return count
+
+    def _is_untouched(self, row: _Row) -> bool:
+        return row.not_before is None and not self._effects.get(row.delivery.id)
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
         """Return which keys are known; see `Inbox.seen`."""
@@ -358,38 +367,28 @@ class MemoryStorage:
         old = [one for one, kept in self._dead.items() if kept.at < before][:limit]
         for one in old:
             del self._dead[one]
+            self._forget_texts(one)
             self._end(one)
         return len(old)
 
     async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
         """Erase a person; see `Upkeep.forget`."""
-        person = Person(handle, set(chats))
-        # All that names them first: it tells which chats are theirs.
-        named = {delivery.id for delivery in self._deliveries() if person.is_in(delivery.body)}
-        named_effects = {effect.key for effect in self._all_effects() if person.is_in(effect.call, effect.answer)}
-        timers = {timer.id for timer in self._timers.values() if person.is_in(timer.payload)}
-        theirs = named | {delivery.id for delivery in self._deliveries() if person.owns_lane(delivery.lane)}
-        timers |= {timer.id for timer in self._timers.values() if person.owns_lane(timer.lane)}
-        claimed = {self._rows[seq].delivery.id for seq in self._claimed()} & theirs
-        effects = [
-            effect
-            for effect in self._all_effects()
-            # Those of a turn that runs now are what keeps it from sending twice.
-            if effect.turn not in claimed
-            and (effect.turn in theirs or effect.chat_id in person.chats or effect.key in named_effects)
-        ]
-        for effect in effects:
+        person = Person(handle, chats)
+        found = person.find(self._records)
+        keys = found.erasable
+        for effect in [effect for effect in self._all_effects() if effect.key in keys["effect"]]:
             del self._effects[effect.turn][effect.run, effect.slot]
             del self._keys[effect.key]
         scopes = [scope for scope in self._state if scope.lower() in person.scopes]
         return Forgotten(
-            waiting=self._forget_waiting(theirs - claimed),
-            done=len([self._done.pop(one) for one in theirs if one in self._done]),
-            dead=len([self._dead.pop(one) for one in theirs if one in self._dead]),
-            effects=len(effects),
-            timers=len([self._timers.pop(one) for one in timers]),
+            waiting=self._forget_waiting(keys["delivery"]),
+            done=len([self._done.pop(one) for one in keys["done"]]),
+            dead=len([self._dead.pop(one) for one in keys["dead"]]),
+            effects=len(keys["effect"]),
+            timers=len([self._timers.pop(one) for one in keys["timer"]]),
             state=sum(len(self._state.pop(scope)) for scope in scopes),
-            claimed=len(claimed),
+            left=tuple(sorted(found.left)),
+            chats=tuple(sorted(person.chats)),
         )
 
     async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
@@ -492,9 +491,20 @@ class MemoryStorage:
         self._changed.set()
         return len(seqs)
 
-    def _deliveries(self) -> list[Delivery]:
-        kept = (*self._done.values(), *self._dead.values())
-        return [row.delivery for row in self._rows.values()] + [one.delivery for one in kept]
+    def _records(self) -> Iterator[Record]:
+        claimed = self._claimed()
+        for seq, row in self._rows.items():
+            yield Record("delivery", row.delivery.id, row.delivery.lane, (row.delivery.body,), claimed=seq in claimed)
+        places: tuple[tuple[Place, dict[str, _Kept]], ...] = (("done", self._done), ("dead", self._dead))
+        for place, kept in places:
+            for one in kept.values():
+                yield Record(place, one.delivery.id, one.delivery.lane, (one.delivery.body,))
+        for timer in self._timers.values():
+            yield Record("timer", timer.id, timer.lane, (timer.payload,))
+        for effect in self._all_effects():
+            lane = f"c:{effect.chat_id}" if effect.chat_id else ""
+            documents = (effect.call, effect.answer, effect.origin)
+            yield Record("effect", effect.key, lane, documents, effect.turn, effect.message_id)
 
     def _all_effects(self) -> list[Effect]:
         return [effect for turn in self._effects.values() for effect in turn.values()]
@@ -512,7 +522,8 @@ class MemoryStorage:
         place = (effect.run, effect.slot)
         if old := rows.get(place):
             effect = after_outcome(old, effect)
-        rows[place] = effect if self._keep_s or is_repeatable(effect) else _slim(effect)
+        keeps_texts = self._keep_s and not effect.off_the_record
+        rows[place] = effect if keeps_texts or is_repeatable(effect) else _slim(effect)
         self._keys[effect.key] = _place(effect)
 
     def _forget_texts(self, turn: str) -> None:

@@ -38,6 +38,9 @@ class Effect:
         delivery: The furthest a receipt has told of; see `settle_receipt`.
         digest: A digest of what the call says, to know the call by in a further run of its turn once `call` has lost
             its texts. None while `call` is whole, and once the turn is acked.
+        origin: JSON: the people and the chat of the turn, by which `Upkeep.forget` finds the effect when the delivery
+            is gone; None when the turn is about no person.
+        off_the_record: Whether the turn's line keeps nothing: texts go as soon as they are settled, also with history.
     """
 
     turn: str
@@ -53,6 +56,8 @@ class Effect:
     chat_id: str | None = None
     delivery: DeliveryStatus | None = None
     digest: str | None = None
+    origin: bytes | None = None
+    off_the_record: bool = False
 
 
 def after_receipt(effect: Effect, message_id: str | None, status: DeliveryStatus) -> Effect:
@@ -66,7 +71,15 @@ def after_receipt(effect: Effect, message_id: str | None, status: DeliveryStatus
 
 def after_outcome(old: Effect, new: Effect) -> Effect:
     """The effect as its outcome leaves it: begun as it was, and not behind what a receipt that came first has told."""
-    new = replace(new, key=old.key, safety=old.safety, first_at=old.first_at, delivery=old.delivery)
+    new = replace(
+        new,
+        key=old.key,
+        safety=old.safety,
+        first_at=old.first_at,
+        delivery=old.delivery,
+        origin=old.origin,
+        off_the_record=old.off_the_record,
+    )
     if old.delivery is None:
         return new
     return replace(new, message_id=new.message_id or old.message_id) if new.status == "accepted" else old
@@ -87,7 +100,7 @@ class Outbox(Protocol):
     async def settle(self, effect: Effect) -> None:
         """Store an effect's outcome durably now, not only with the turn's `finish`.
 
-        Key, safety and first attempt stay as they were begun.
+        Key, safety, first attempt, origin and off_the_record stay as they were begun.
 
         Raises:
             StorageUnavailable: nothing was stored.

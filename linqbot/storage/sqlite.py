@@ -19,8 +19,8 @@ from typing import Any, Self, TypeVar
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
+from linqbot.storage import sqlite_forget, sqlite_timers, sqlite_upkeep
 from linqbot.storage import sqlite_looks as looks
-from linqbot.storage import sqlite_timers, sqlite_upkeep
 from linqbot.storage.group_commit import GroupCommit, Op
 from linqbot.storage.inbox import DeadLetter, Finish, Lease
 from linqbot.storage.outbox import DeliveryStatus, Effect
@@ -41,13 +41,16 @@ from linqbot.storage.sqlite_ops import (
     ScheduleOp,
     SettleOp,
     TakeOp,
+    TruncateOp,
     is_news,
+    leaves_text,
 )
 from linqbot.storage.sqlite_place import Place
 from linqbot.storage.sqlite_sql import among
 from linqbot.storage.sqlite_writer import Writer
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
+from linqbot.storage.wal_truncation import WalTruncation
 
 T = TypeVar("T")
 
@@ -99,6 +102,7 @@ class SQLiteStorage:
             keep_days=keep_days,
         )
         self._commits = GroupCommit(self._writer, self._settled)
+        self._wal = WalTruncation(self._clock, lambda: self._commits.submit(TruncateOp()))
         self._changed = asyncio.Event()
         self._reads: ThreadPoolExecutor | None = None
         self._reader: sqlite3.Connection
@@ -117,6 +121,11 @@ class SQLiteStorage:
             await self._lock.listen(self._look)
             self._look_at_place(asyncio.get_running_loop())
         self._commits.open(asyncio.get_running_loop())
+        if self._serving:
+            self._wal.start()
+            if self._writer.is_off_the_record:
+                # A process that was killed may have left some in the WAL.
+                self._wal.due()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -128,6 +137,11 @@ class SQLiteStorage:
     def install(self) -> str:
         """128 random bits made once with the file, as 32 hex digits."""
         return self._install
+
+    @property
+    def made_at(self) -> float:
+        """When the file was made, in Unix seconds."""
+        return self._writer.made_at
 
     @property
     def trouble(self) -> str | None:
@@ -335,7 +349,7 @@ class SQLiteStorage:
     async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
         """Erase a person; see `Upkeep.forget`. The file is written anew, which takes as long as a copy of it."""
         now = self._clock.now()
-        return await self._aside(lambda db: sqlite_upkeep.forget(db, handle, chats, now))
+        return await self._aside(lambda db: sqlite_forget.forget(db, handle, chats, now))
 
     async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
         """Write a copy; see `Upkeep.backup`. Readable by its owner only, as the file itself."""
@@ -364,6 +378,7 @@ class SQLiteStorage:
         self._lock.stop_listening()
         if self._looking is not None:
             self._looking.cancel()
+        await self._wal.stop()
         await self._commits.close()
         await asyncio.to_thread(self._disconnect)
 
@@ -417,6 +432,8 @@ class SQLiteStorage:
             self._changed.set()
             if not self._serving:
                 self._lock.wake_holder()
+        if any(leaves_text(op) for op in batch):
+            self._wal.due()
 
     def _give_back(self, future: asyncio.Future[Any]) -> None:
         if not future.cancelled() and future.exception() is None and future.result():

@@ -10,15 +10,19 @@ from linqbot.storage.outbox import EFFECTS_KEPT_S, Effect, after_receipt
 from linqbot.storage.slim import is_repeatable, without_texts
 from linqbot.storage.sqlite_ops import ReceiptOp
 from linqbot.storage.sqlite_sql import among, insert
+from linqbot.storage.sqlite_wipe import padding
 
-COLUMNS = "turn, run, slot, key, safety, call, status, first_at, answer, message_id, chat_id, delivery, digest"
+COLUMNS = (
+    "turn, run, slot, key, safety, call, status, first_at, answer, message_id, chat_id, delivery, digest, origin, "
+    "off_the_record"
+)
 """The columns of an Effect, in the order of its fields."""
 
-_INTO = f"effect ({COLUMNS}, texts)"
+_INTO = f"effect ({COLUMNS}, texts, padding)"
 # What a receipt has told stays, whatever outcome comes after it: see `outbox.after_outcome`, which this says in SQL.
 _REPLACE = """ON CONFLICT (turn, run, slot) DO UPDATE SET
     call = excluded.call, status = excluded.status, answer = excluded.answer, chat_id = excluded.chat_id,
-    digest = excluded.digest, texts = excluded.texts,
+    digest = excluded.digest, texts = excluded.texts, padding = excluded.padding,
     message_id = CASE WHEN delivery IS NULL THEN excluded.message_id ELSE coalesce(excluded.message_id, message_id) END
     WHERE delivery IS NULL OR excluded.status = 'accepted'"""
 
@@ -31,7 +35,10 @@ def begin(db: sqlite3.Connection, effects: Iterable[Effect]) -> None:
 
 def settle(db: sqlite3.Connection, effects: Sequence[Effect], *, keep_texts: bool) -> None:
     """Store outcomes, without the texts nobody needs any more, unless they are to be kept."""
-    insert(db, _INTO, [_row(effect, texts=keep_texts or is_repeatable(effect)) for effect in effects], _REPLACE)
+    rows = [
+        _row(effect, texts=(keep_texts and not effect.off_the_record) or is_repeatable(effect)) for effect in effects
+    ]
+    insert(db, _INTO, rows, _REPLACE)
 
 
 def receive(db: sqlite3.Connection, ops: list[ReceiptOp]) -> None:
@@ -69,8 +76,9 @@ def purge(db: sqlite3.Connection, now: float, *, keep_s: float, limit: int) -> i
 
 
 def _slim(db: sqlite3.Connection, rows: list[tuple[bytes, bytes | None, int]]) -> None:
+    sql = "UPDATE effect SET call = ?, answer = ?, texts = 0, padding = NULL WHERE n = ?"
     for call, answer, n in rows:
-        db.execute("UPDATE effect SET call = ?, answer = ?, texts = 0 WHERE n = ?", (*without_texts(call, answer), n))
+        db.execute(sql, (*without_texts(call, answer), n))
 
 
 def _find(db: sqlite3.Connection, column: str, value: str | None) -> Effect | None:
@@ -96,5 +104,8 @@ def _row(effect: Effect, *, texts: bool) -> tuple[Any, ...]:
         effect.chat_id,
         effect.delivery,
         effect.digest,
+        effect.origin,
+        effect.off_the_record,
         texts,
+        padding(texts and effect.off_the_record),
     )

@@ -112,12 +112,16 @@ def _set_manners_in_turn(db: sqlite3.Connection) -> None:
 
 
 def _set_manners(db: sqlite3.Connection) -> None:
+    # Of a new file, SQLite's own defaults, which a build may change: the schema's padding relies on both.
+    db.execute("PRAGMA page_size = 4096")
+    db.execute("PRAGMA auto_vacuum = NONE")
     db.execute("PRAGMA journal_mode = WAL")
     # FULL: in WAL mode NORMAL syncs at checkpoints only, and a power cut would take back what we answered 200 for.
     db.execute("PRAGMA synchronous = FULL")
     # macOS: an ordinary fsync leaves the data in the drive's own cache.
     db.execute("PRAGMA fullfsync = ON")
     # Zero deleted rows where that costs no extra write. Debian's SQLite would zero whole freed pages: a body twice.
+    # A file with text that is off the record pays for it: see `sqlite_wipe.py`.
     db.execute("PRAGMA secure_delete = FAST")
     # 16 MiB of WAL before pages are copied back: a checkpoint syncs twice, and under load it is the slowest commit.
     db.execute("PRAGMA wal_autocheckpoint = 4000")

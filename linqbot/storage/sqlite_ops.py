@@ -96,9 +96,25 @@ class LookOp(Op):
     """Write nothing: its transaction notices what others have written beside us."""
 
 
+@dataclass(slots=True, eq=False)
+class TruncateOp(Op):
+    """Empty the WAL after the commit. The result is False when another connection still reads from it."""
+
+
 def of(batch: Iterable[Op], kind: type[OpT]) -> list[OpT]:
     """The operations of one kind, in the order they were asked."""
     return [op for op in batch if type(op) is kind]
+
+
+def leaves_text(op: Op) -> bool:
+    """Return True if text off the record may have been deleted, and so be left in the WAL."""
+    match op:
+        case FinishOp():
+            return op.finish.off_the_record
+        case CancelOp():
+            return bool(op.result)
+        case _:
+            return False
 
 
 def is_news(op: Op) -> bool:

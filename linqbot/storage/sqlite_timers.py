@@ -6,6 +6,7 @@ import sqlite3
 
 from linqbot.events.delivery import Delivery
 from linqbot.storage.sqlite_sql import among
+from linqbot.storage.sqlite_wipe import padding
 from linqbot.storage.timers import Timer
 
 
@@ -13,8 +14,10 @@ def schedule(db: sqlite3.Connection, timer: Timer) -> bool:
     """Store a timer; False when its id is on record, or it fired lately."""
     if db.execute("SELECT 1 FROM seen WHERE id = ?", (timer.fired(0.0).id,)).fetchone():
         return False
-    sql = "INSERT INTO timer (id, due, lane, kind, payload, grace_s) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
-    row = (timer.id, timer.due, timer.lane, timer.kind, timer.payload, timer.grace_s)
+    sql = """INSERT INTO timer (id, due, lane, kind, padding, payload, grace_s) VALUES (?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT (id) DO NOTHING"""
+    in_front = padding(timer.is_off_the_record)
+    row = (timer.id, timer.due, timer.lane, timer.kind, in_front, timer.payload, timer.grace_s)
     return db.execute(sql, row).rowcount > 0
 
 

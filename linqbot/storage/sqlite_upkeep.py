@@ -10,17 +10,15 @@ import contextlib
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.storage import sqlite_effects
-from linqbot.storage.person import Person
+from linqbot.storage import sqlite_effects, sqlite_wipe
 from linqbot.storage.sqlite_file import connect
 from linqbot.storage.sqlite_sql import among
-from linqbot.storage.upkeep import Forgotten, Progress
+from linqbot.storage.upkeep import Progress
 
 T = TypeVar("T")
 
@@ -38,6 +36,7 @@ def aside(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
     db = connect(path)
     try:
         db.execute(f"PRAGMA busy_timeout = {PATIENCE_MS}")
+        sqlite_wipe.overwrite_freed(db)
         return work(db)
     except sqlite3.Error as error:
         raise StorageUnavailable(f"{path.name} cannot be read or written: {error}. Try again.") from error
@@ -45,50 +44,50 @@ def aside(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
         db.close()
 
 
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """A write of its own: all of it or nothing."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
 def retry(db: sqlite3.Connection, ids: Sequence[str]) -> int:
     """Put dead letters back; see `Upkeep.retry`."""
-    with _transaction(db):
+    with transaction(db):
         return _put_back(db, ids, ("dead",), "run, runs", "run, runs")
 
 
 def replay_live(db: sqlite3.Connection, ids: Sequence[str]) -> int:
     """Put what was handled in once more, as the next run; see `Upkeep.replay_live`."""
-    with _transaction(db):
+    with transaction(db):
         return _put_back(db, ids, ("dead", "done"), "run", "run + 1")
 
 
 def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
-    """Forget old dead letters; their effects go with those of acked turns."""
-    with _transaction(db):
+    """Forget old dead letters, with the texts in their effects; the effects go with those of acked turns.
+
+    The call that finds no more removes the bytes of all calls.
+    """
+    with transaction(db):
         sql = "SELECT id FROM dead WHERE buried_at < ? ORDER BY buried_at LIMIT ?"
         ids = {delivery_id for (delivery_id,) in db.execute(sql, (before, limit))}
         sqlite_effects.end(db, ids, now)
+        for delivery_id in ids:
+            sqlite_effects.forget_texts(db, delivery_id)
         among(db, "DELETE FROM dead WHERE id IN (*)", ids)
-    return len(ids)
-
-
-def forget(db: sqlite3.Connection, handle: str, chats: Collection[str], now: float) -> Forgotten:
-    """Erase a person; see `Upkeep.forget`."""
-    # Looking reads everything there is, and so must not hold up the server: only deleting is a transaction.
-    person = Person(handle, set(chats))
-    theirs = _theirs(db, person)
-    with _transaction(db):
-        claimed = {key for (key,) in db.execute("SELECT id FROM delivery WHERE claimed")} & theirs["delivery"]
-        turns = (theirs["delivery"] - claimed) | theirs["done"] | theirs["dead"]
-        waiting = _forget_waiting(db, theirs["delivery"] - claimed, now)
-        effects = _count(db, "DELETE FROM effect WHERE turn IN (*)", turns)
-        # Those of a turn that runs now are what keeps it from sending twice.
-        running = {key for (key,) in among(db, "SELECT key FROM effect WHERE turn IN (*)", claimed)}
-        forgotten = Forgotten(
-            waiting=waiting,
-            done=_count(db, "DELETE FROM done WHERE id IN (*)", theirs["done"]),
-            dead=_count(db, "DELETE FROM dead WHERE id IN (*)", theirs["dead"]),
-            effects=effects + _count(db, "DELETE FROM effect WHERE key IN (*)", theirs["effect"] - running),
-            timers=_count(db, "DELETE FROM timer WHERE id IN (*)", theirs["timer"]),
-            state=_count(db, "DELETE FROM state WHERE lower(scope) IN (*)", person.scopes),
-            claimed=len(claimed),
+        if ids:
+            sqlite_wipe.note_unwiped(db)
+    if len(ids) < limit and sqlite_wipe.is_unwiped(db) and not sqlite_wipe.wipe(db):
+        raise StorageUnavailable(
+            "Dead letters were purged, but the file was too busy to be written again, so their bytes are still in it. "
+            "Purge again."
         )
-    return replace(forgotten, wiped=_wipe(db))
+    return len(ids)
 
 
 def backup(source: Path, target: Path, progress: Progress | None) -> None:
@@ -124,7 +123,11 @@ def _put_back(db: sqlite3.Connection, ids: Sequence[str], tables: Sequence[str],
                 SELECT id, lane, type, message_key, carrier, received_at, {values} FROM {table} WHERE id = ?""",  # noqa: S608
             (delivery_id,),
         ).lastrowid
-        db.execute(f"INSERT INTO body (seq, body) SELECT ?, body FROM {table} WHERE id = ?", (seq, delivery_id))  # noqa: S608
+        padding = "padding" if table == "dead" else "NULL"  # done holds nothing that is off the record
+        db.execute(
+            f"INSERT INTO body (seq, padding, body) SELECT ?, {padding}, body FROM {table} WHERE id = ?",  # noqa: S608
+            (seq, delivery_id),
+        )
         for column in ("id", "message_key"):
             db.execute(
                 f"""INSERT INTO seen (id, at) SELECT {column}, NULL FROM {table} WHERE id = ? AND {column} IS NOT NULL
@@ -144,48 +147,6 @@ def _table_of(db: sqlite3.Connection, delivery_id: str, tables: Sequence[str]) -
     return None
 
 
-_DOCUMENTS = {
-    "delivery": "SELECT id, body FROM delivery JOIN body USING (seq)",
-    "done": "SELECT id, body FROM done",
-    "dead": "SELECT id, body FROM dead",
-    "timer": "SELECT id, payload FROM timer",
-    "effect": "SELECT key, call, answer FROM effect",
-}
-_LANES = ("delivery", "done", "dead", "timer")
-
-
-def _theirs(db: sqlite3.Connection, person: Person) -> dict[str, set[str]]:
-    """What is theirs, by table: first what names them, which tells their chats, then what belongs to these."""
-    theirs = {
-        table: {key for key, *documents in db.execute(sql) if person.is_in(*documents)}
-        for table, sql in _DOCUMENTS.items()
-    }
-    for table in _LANES:
-        rows = db.execute(f"SELECT id, lane FROM {table}")  # noqa: S608 - our own words
-        theirs[table].update(key for key, lane in rows if person.owns_lane(lane))
-    theirs["effect"].update(key for (key,) in among(db, "SELECT key FROM effect WHERE chat_id IN (*)", person.chats))
-    return theirs
-
-
-def _forget_waiting(db: sqlite3.Connection, ids: Collection[str], now: float) -> int:
-    rows = among(db, "SELECT seq, id, message_key FROM delivery WHERE id IN (*)", ids)
-    seqs = [row[0] for row in rows]
-    # Their ids stay known, for a day as always: Linq may deliver them again.
-    among(db, "UPDATE seen SET at = ? WHERE id IN (*)", [key for row in rows for key in row[1:] if key], now)
-    among(db, "DELETE FROM body WHERE seq IN (*)", seqs)
-    return _count(db, "DELETE FROM delivery WHERE seq IN (*)", seqs)
-
-
-def _wipe(db: sqlite3.Connection) -> bool:
-    """Write the file anew, so that no free page holds what was deleted, now or before; False when it was busy."""
-    try:
-        db.execute("VACUUM")
-        (busy, _, _) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    except sqlite3.OperationalError:
-        return False
-    return not busy
-
-
 def _copy(db: sqlite3.Connection, target: Path, progress: Progress | None) -> None:
     def told(_: int, left: int, total: int) -> None:
         if progress:
@@ -199,21 +160,3 @@ def _copy(db: sqlite3.Connection, target: Path, progress: Progress | None) -> No
         db.backup(copy, pages=_BACKUP_PAGES, progress=told)
     finally:
         copy.close()
-
-
-@contextlib.contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    finally:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-
-
-def _count(db: sqlite3.Connection, sql: str, values: Collection[Any]) -> int:
-    """Run a statement for all `values`; returns how many rows it changed."""
-    before = db.total_changes
-    among(db, sql, values)
-    return db.total_changes - before

@@ -16,7 +16,7 @@ from pathlib import Path
 from linqbot.clock import Clock
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy, StorageUnavailable
 from linqbot.events.delivery import Delivery
-from linqbot.storage import sqlite_effects, sqlite_timers
+from linqbot.storage import sqlite_effects, sqlite_timers, sqlite_wipe
 from linqbot.storage.grants import Grants
 from linqbot.storage.group_commit import Op, Unwritable
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Bury, Finish, Lease, Park, Retry
@@ -37,6 +37,7 @@ from linqbot.storage.sqlite_ops import (
     ScheduleOp,
     SettleOp,
     TakeOp,
+    TruncateOp,
     of,
 )
 from linqbot.storage.sqlite_place import Place
@@ -50,6 +51,7 @@ _RENUMBER = {
     "delivery": ("UPDATE delivery SET seq = -? WHERE seq = ?", "UPDATE delivery SET seq = ? WHERE seq = -?"),
     "body": ("UPDATE body SET seq = -? WHERE seq = ?", "UPDATE body SET seq = ? WHERE seq = -?"),
 }
+_TRUNCATE_PATIENCE_MS = 100
 
 
 class Writer:
@@ -85,8 +87,11 @@ class Writer:
         self._next_timer: float | None = None
         # When a webhook was last accepted; and what of that stands in meta, where each change would cost a page.
         self._active_at: float | None = None
+        self.made_at = 0.0
         self._active_noted = 0.0
         self._grants = Grants()
+        self._is_off_the_record = False
+        self._truncations: list[TruncateOp] = []
         # Claims of the transaction that is open: taken back if it is rolled back.
         self._claims: list[Claim] = []
         # What memory does once the transaction is on disk.
@@ -115,6 +120,11 @@ class Writer:
         """See `Inbox.last_activity`."""
         return self._active_at
 
+    @property
+    def is_off_the_record(self) -> bool:
+        """Whether the file holds text off the record, or ever did."""
+        return self._is_off_the_record
+
     def open(self, *, serving: bool) -> str:
         """Connect, bring the schema up to date, count crashes if we are to serve; returns the install id."""
         self._db = connect(self._path)
@@ -125,6 +135,10 @@ class Writer:
                 if serving:
                     self._count_crash()
                 self._look_again()
+                self.made_at = self._first_opened_at()
+                self._is_off_the_record = sqlite_wipe.is_off_the_record(self._db)
+                if self._is_off_the_record:
+                    sqlite_wipe.overwrite_freed(self._db)
                 self._place.opened()
                 # From here on the loop must not wait for a command beside us: see `begin`.
                 self._db.execute("PRAGMA busy_timeout = 0")
@@ -132,6 +146,12 @@ class Writer:
         except BaseException:
             self._db.close()
             raise
+
+    def _first_opened_at(self) -> float:
+        now = repr(self._clock.now())
+        self._db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('made_at', ?)", (now,))
+        (made_at,) = self._db.execute("SELECT CAST(value AS REAL) FROM meta WHERE key = 'made_at'").fetchone()
+        return float(made_at)
 
     def close(self) -> None:
         """Give back what no turn has begun with, and disconnect.
@@ -206,11 +226,16 @@ class Writer:
             why = str(error) if isinstance(error, sqlite3.Error) else type(error).__name__
             raise Unwritable(f"The storage cannot hold this: {why}. Nothing was stored.") from error
         # A duplicate changes nothing; but it is answered 200, so the file that knows it must be there.
-        self._to_check = self._db.total_changes != before or any(isinstance(op, PutOp) for op in batch)
+        self._to_check = (
+            self._db.total_changes != before or any(isinstance(op, PutOp) for op in batch) or bool(self._truncations)
+        )
         return self._to_check
 
     def commit(self) -> None:
-        """Bring the transaction to the disk, and look whether the file it went to is still at its path."""
+        """Bring the transaction to the disk, and look whether the file it went to is still at its path.
+
+        Then empty the WAL if that was asked for: that of a file which was replaced by its copy is still needed.
+        """
         with self._translated():
             self._db.execute("COMMIT")
         if self._to_check:
@@ -218,6 +243,8 @@ class Writer:
                 self._place.check()
             except StorageUnavailable as error:
                 self._misplaced = error
+        if self._truncations and self._misplaced is None:
+            self._truncate()
 
     def follow(self) -> None:
         """Memory follows disk.
@@ -247,10 +274,21 @@ class Writer:
             self._lanes.release(claim.token, overdue=claim.overdue)
         self._after.clear()
         self._claims.clear()
+        self._truncations.clear()
         # SQLite rolls back by itself after some errors; and on a broken disk this is one more.
         with contextlib.suppress(sqlite3.Error):
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+
+    def _truncate(self) -> None:
+        # On this connection: after a checkpoint by another one, `_data_version` is not what we know, and the whole
+        # inbox would be read again. Never raises: the transaction is on disk.
+        self._db.execute(f"PRAGMA busy_timeout = {_TRUNCATE_PATIENCE_MS}")
+        emptied = sqlite_wipe.truncate(self._db)
+        self._db.execute("PRAGMA busy_timeout = 0")
+        for op in self._truncations:
+            op.result = emptied
+        self._truncations.clear()
 
     def _begin_slowly(self) -> None:
         """Wait for the other process, and look at what is there now."""
@@ -280,6 +318,8 @@ class Writer:
         # Only puts have an order among themselves: operations of one batch are in flight together, and a caller
         # has one at a time. Begin before settle and finish, so that an outcome finds its row.
         self._batch_first = self._next_seq
+        self._truncations = of(batch, TruncateOp)
+        self._go_off_the_record(batch)
         self._release(of(batch, ReleaseOp))
         sqlite_effects.begin(self._db, [op.effect for op in of(batch, BeginOp)])
         timers_changed = self._finish(of(batch, SettleOp), of(batch, FinishOp), now)
@@ -295,6 +335,19 @@ class Writer:
         if timers_changed:
             earliest = sqlite_timers.earliest(self._db)
             self._after.append(lambda: setattr(self, "_next_timer", earliest))
+
+    def _go_off_the_record(self, batch: list[Op]) -> None:
+        """Overwrite what is freed from now on, if this is the first text off the record of this file."""
+        if self._is_off_the_record:
+            return
+        if not (
+            any(op.delivery.is_off_the_record for op in of(batch, PutOp))
+            or any(op.timer.is_off_the_record for op in of(batch, ScheduleOp))
+        ):
+            return
+        sqlite_wipe.overwrite_freed(self._db)
+        sqlite_wipe.note_off_the_record(self._db)
+        self._after.append(lambda: setattr(self, "_is_off_the_record", True))
 
     # Inbox
 
@@ -341,7 +394,8 @@ class Writer:
             for seq, d in new
         ]
         insert(self._db, "delivery (seq, id, lane, type, message_key, carrier, received_at, claimed, runs)", rows)
-        insert(self._db, "body (seq, body)", [(seq, d.body) for seq, d in new])
+        bodies = [(seq, sqlite_wipe.padding(d.is_off_the_record), d.body) for seq, d in new]
+        insert(self._db, "body (seq, padding, body)", bodies)
         webhooks = [d.received_at for d in deliveries if d.id.startswith("w.")]
         active_at = max(webhooks) if webhooks else None
 
@@ -390,8 +444,10 @@ class Writer:
         self._after.append(after)
 
     def _numbers_in_order(self, seqs: list[int]) -> dict[int, int]:
-        """Return new sequence numbers, by the old ones, for what no turn has begun with: in the order it was sent."""
-        sql = f"SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq) WHERE runs = 0 AND seq IN (*)"  # noqa: S608
+        """Return new sequence numbers, by the old ones, for what no turn has done anything for: in the order it was sent."""
+        sql = f"""SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq)
+                  WHERE NOT claimed AND waits IS NULL AND NOT EXISTS (SELECT 1 FROM effect WHERE turn = id)
+                      AND seq IN (*)"""  # noqa: S608 - our own words
         rows = sorted((seq, Delivery(*row).sent_at) for seq, *row in among(self._db, sql, seqs))
         in_order = sorted(rows, key=lambda row: (row[1], row[0]))
         return {old: new for (old, _), (new, _) in zip(in_order, rows, strict=True) if old != new}
@@ -505,8 +561,10 @@ class Writer:
     def _bury(self, seq: int, outcome: Bury, now: float) -> None:
         self._db.execute(
             """INSERT OR REPLACE INTO dead
-                   (id, lane, type, message_key, carrier, received_at, error, handler, run, runs, attempts, crashes, buried_at, body)
-               SELECT id, lane, type, message_key, carrier, received_at, ?, ?, run, runs, attempts + ?, crashes, ?, body
+                   (id, lane, type, message_key, carrier, received_at, error, handler, run, runs, attempts, crashes, buried_at,
+                    padding, body)
+               SELECT id, lane, type, message_key, carrier, received_at, ?, ?, run, runs, attempts + ?, crashes, ?,
+                      padding, body
                FROM delivery JOIN body USING (seq) WHERE seq = ?""",
             (outcome.error, outcome.handler, int(outcome.failed), now, seq),
         )

@@ -17,7 +17,8 @@ class Timer:
         due: Unix seconds.
         lane: Where it goes when it is due, behind what waits there by then.
         kind: What it is: `send`. The delivery it becomes is `i.<kind>.<id>`, of type `linqbot.<kind>`.
-        payload: JSON: the body of that delivery.
+        payload: JSON: the body of that delivery. It names the people of the turn that put it off as values, so that
+            `Upkeep.forget` finds it.
         grace_s: How late it may still be done, after downtime; later than that it has been missed.
     """
 
@@ -27,6 +28,11 @@ class Timer:
     kind: str
     payload: bytes
     grace_s: float
+
+    @property
+    def is_off_the_record(self) -> bool:
+        """True if nothing of it may be kept once it is done."""
+        return self.fired(0.0).is_off_the_record
 
     def fired(self, now: float) -> Delivery:
         """The delivery it becomes."""

@@ -91,7 +91,9 @@ class Forgotten:
 
     Attributes:
         waiting, done, dead: Deliveries: not yet handled, kept after their ack, given up.
-        claimed: Deliveries that are being handled now, and so are still there: forget again when they are done.
+        left: What could not be erased: ids of deliveries that are being handled now. They stay until their turns end,
+            with their effects, and so does what these turns store. Forget again then, with `chats`.
+        chats: Direct chats with the person, as far as they are known by now.
         wiped: Whether the bytes have left the file, too. False when others kept it busy: forget again.
     """
 
@@ -101,8 +103,23 @@ class Forgotten:
     effects: int = 0
     timers: int = 0
     state: int = 0
-    claimed: int = 0
+    left: tuple[str, ...] = ()
+    chats: tuple[str, ...] = ()
     wiped: bool = True
+
+    def __add__(self, later: Forgotten) -> Forgotten:
+        """Return the counts of both, with what is left after the later one."""
+        return Forgotten(
+            waiting=self.waiting + later.waiting,
+            done=self.done + later.done,
+            dead=self.dead + later.dead,
+            effects=self.effects + later.effects,
+            timers=self.timers + later.timers,
+            state=self.state + later.state,
+            left=later.left,
+            chats=tuple(sorted({*self.chats, *later.chats})),
+            wiped=later.wiped,
+        )
 
 
 class Upkeep(Protocol):
@@ -173,14 +190,22 @@ class Upkeep(Protocol):
         ...
 
     async def purge(self, *, before: float, limit: int = 500) -> int:
-        """Forget dead letters that were buried before a time, in Unix seconds, the oldest first; returns how many."""
+        """Forget dead letters that were buried before a time, in Unix seconds, the oldest first; returns how many.
+
+        Their bytes leave the disk with the call that finds fewer than `limit`: call it until it returns 0.
+
+        Raises:
+            StorageUnavailable: also when they were forgotten, but bytes are left on the disk; says so. Call it again.
+        """
         ...
 
     async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
         """Erase a person: deliveries, effects, timers and state, from the storage and from the disk.
 
-        Theirs is what names the handle as a value in its JSON, and everything in direct chats with them. Which chats
-        are theirs is told by what is on record; that an acked message was theirs no longer is.
+        Theirs is what names the handle as a value in its JSON, and so what their turns sent or put off; everything in
+        direct chats with them; and receipts of what answered them. Deliveries, effects and timers tell which chats are
+        theirs, as long as they are kept: effects for a week, timers until they are due. A chat in which nothing
+        happened since is known only if `chats` names it.
 
         Args:
             handle: As Linq writes it: E.164, or an e-mail address in any case.

@@ -61,8 +61,13 @@ class Chat(Data):
 
 
 class CreatedChat(Chat):
-    """A chat as `chats.create` returns it: with the message that opened it."""
+    """A chat as `chats.create` returns it: with the message that opened it.
 
+    Attributes:
+        id: Empty if Linq's answer lacks it; the message was sent all the same.
+    """
+
+    id: str = ""
     message: SentMessage
 
 

@@ -5,6 +5,7 @@ All text ranges are half-open pairs of UTF-16 code units, as Linq counts them: "
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
@@ -35,12 +36,21 @@ def utf16_length(text: str) -> int:
 
 
 def utf16_slice(text: str, start: int, end: int) -> str:
-    """What stands between two of Linq's offsets, which count UTF-16 code units.
+    """Return what stands between two of Linq's offsets, which count UTF-16 code units.
 
     An offset inside a character takes no half of it, and one past the end is the end.
     """
+    return next(utf16_slices(text, (start, end)))
+
+
+def utf16_slices(text: str, edges: Sequence[int]) -> Iterator[str]:
+    """Return what stands between the first and the second offset, the third and the fourth, and so on.
+
+    The text is encoded once for all of them, so that many slices of a long text take linear time.
+    """
     units = text.encode("utf-16-le", "surrogatepass")
-    return units[max(start, 0) * 2 : max(end, 0) * 2].decode("utf-16-le", "ignore")
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        yield units[max(start, 0) * 2 : max(end, 0) * 2].decode("utf-16-le", "ignore")
 
 
 class Effect(Data):
@@ -279,9 +289,13 @@ class SentMessage(Data):
 
 
 class MessageSent(Data):
-    """Answer of `chats.messages.send`."""
+    """Answer of `chats.messages.send`.
 
-    chat_id: str
+    Attributes:
+        chat_id: Empty if Linq's answer lacks it and the call does not name the chat.
+    """
+
+    chat_id: str = ""
     message: SentMessage
 
 

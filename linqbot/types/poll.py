@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from pydantic import Field
+
 from linqbot.types.data import Data
 from linqbot.types.handle import Handle
 from linqbot.types.message import Reaction
@@ -39,11 +41,15 @@ class Poll(Data):
 
 
 class PollEnvelope(Data):
-    """A poll and the message it is. A poll is named by its `message_id`."""
+    """A poll and the message it is. A poll is named by its `message_id`.
 
-    chat_id: str
+    Attributes:
+        chat_id: Empty if Linq's answer lacks it and the call does not name the chat.
+    """
+
+    chat_id: str = ""
     message_id: str
-    poll: Poll
+    poll: Poll = Field(default_factory=Poll)
     created_at: datetime | None = None
     updated_at: datetime | None = None
     reactions: tuple[Reaction, ...] = ()

@@ -24,11 +24,12 @@ class MessageCreated(Data):
     """Answer of `messages.create`.
 
     Attributes:
+        chat_id: Empty if Linq's answer lacks it; the message was sent all the same.
         from_: The line the message goes out from, E.164.
         previous_chat_id: Set after a failover: the chat on the flagged line, which `chat_id` now continues.
     """
 
-    chat_id: str
+    chat_id: str = ""
     message: SentMessage
     from_: str | None = Field(default=None, alias="from")
     from_selection: FromSelection | None = None

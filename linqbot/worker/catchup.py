@@ -13,7 +13,7 @@ from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.errors import LinqApiError, StorageError
 from linqbot.storage.backend import Storage
-from linqbot.worker.gaps import MARGIN_S, Gaps
+from linqbot.worker.gaps import Gaps
 from linqbot.worker.missed import LINQ_RETRIES_S, PAGE
 
 log = structlog.get_logger("linqbot.worker")
@@ -25,15 +25,17 @@ AGAIN_S: Final = 60.0
 """Seconds until Linq is asked again that did not answer."""
 
 
-async def catch_up(client: Client, storage: Storage, clock: Clock, gaps: Gaps) -> None:
-    """Put in what was missed since the newest webhook, if that is long ago. Failures are logged, never raised."""
+async def catch_up(client: Client, storage: Storage, clock: Clock, gaps: Gaps, since: float | None) -> None:
+    """Put in what was missed since the newest webhook (Unix seconds), if that is long ago.
+
+    Failures are logged, never raised.
+    """
     started = clock.now()
-    since = await storage.last_activity()
     if since is None or started - since < QUIET_S:
         return
     while clock.now() <= started + LINQ_RETRIES_S:
         try:
-            await _put_missed(client, storage, clock, gaps, since - MARGIN_S)
+            await _put_missed(client, storage, clock, gaps, since)
         except (LinqApiError, StorageError) as error:
             log.error("history.failed", error=str(error), again_in_s=AGAIN_S)
             await clock.wait_until(clock.now() + AGAIN_S)

@@ -34,11 +34,13 @@ class DueSend:
     Attributes:
         due: Unix seconds.
         grace_s: How late they may still be made; later they have been missed.
+        origin: The people and the chat of the turn that put them off, as JSON; see `origin.py`.
     """
 
     calls: tuple[Call, ...]
     due: float
     grace_s: float
+    origin: bytes | None = None
 
     def check(self, now: float) -> None:
         """Refuse a send that is too late.
@@ -54,10 +56,19 @@ class DueSend:
 
 
 def timer(
-    timer_id: str, chat_id: str, calls: Sequence[Call], due: float, grace_s: float, *, off_the_record: bool = False
+    timer_id: str,
+    chat_id: str,
+    calls: Sequence[Call],
+    due: float,
+    grace_s: float,
+    *,
+    origin: bytes | None = None,
+    off_the_record: bool = False,
 ) -> Timer:
     """The timer that keeps `calls` until they are due, and nothing of them afterwards if they are off the record."""
     payload = {"calls": [from_json(call.to_json()) for call in calls], "due": due, "grace_s": grace_s}
+    if origin is not None:
+        payload["origin"] = from_json(origin)
     if off_the_record:
         payload["data"] = {"zero_retention": True}  # as Linq says it: see `Delivery.is_off_the_record`
     return Timer(timer_id, due, f"c:{chat_id}", KIND, to_json(payload), grace_s)
@@ -74,7 +85,13 @@ def due_send(delivery: Delivery) -> DueSend | None:
     try:
         payload = from_json(delivery.body)
         calls = tuple(Call.from_json(to_json(call)) for call in payload["calls"])
-        return DueSend(calls, float(payload["due"]), float(payload["grace_s"]))
+        origin = payload.get("origin")
+        return DueSend(
+            calls,
+            float(payload["due"]),
+            float(payload["grace_s"]),
+            None if origin is None else to_json(origin),
+        )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         # Not from the error: it may quote what was to be sent.
         raise SendMissed(f"What was stored of it cannot be read ({type(error).__name__}).") from None

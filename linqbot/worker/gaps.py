@@ -20,10 +20,10 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Finish, Lease, Park
 from linqbot.worker.missed import LINQ_RETRIES_S, Finder
 
-log = structlog.get_logger("linqbot.worker")
+NEW_S: Final = 1.0
+"""Seconds since a storage was made for which no earlier process can have used it."""
 
-MARGIN_S: Final = 90.0
-"""Seconds before the last sign of life that are looked at too: it is on record up to a minute late, and clocks differ."""
+log = structlog.get_logger("linqbot.worker")
 
 
 class Gaps:
@@ -50,9 +50,16 @@ class Gaps:
         self._lane_at: dict[str, float] = {}
         self._completed_at: dict[str, float] = {}
 
-    def note_downtime(self, since: float) -> None:
-        """Note that no process may have listened from `since` (Unix seconds) until now."""
-        self._all_at = self._note(since)
+    async def begin(self) -> float | None:
+        """Note that no process may have listened since the newest webhook, and return the time of that webhook.
+
+        What an earlier process missed may be missing still: Linq delivers for half an hour.
+        """
+        last_at = await self._storage.last_activity()
+        now = self._clock.now()
+        if self._storage.made_at < now - NEW_S:
+            self._all_at = self._note(now if last_at is None else last_at)
+        return last_at
 
     def note_refused(self, lane: str) -> None:
         """Note that a delivery of a lane was refused now."""
@@ -102,7 +109,7 @@ class Gaps:
 
     def _note(self, since: float) -> float:
         now = self._clock.now()
-        since -= MARGIN_S
+        since = max(min(since, now - LINQ_RETRIES_S), self._storage.made_at)
         self._since = since if self._since is None else min(self._since, since)
         self._ends_at = now + LINQ_RETRIES_S
         return now

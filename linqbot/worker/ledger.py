@@ -92,10 +92,11 @@ class Ledger:
         run: 0, and one more for each deliberate replay of the turn, which gets new keys.
         known: Effects on record of this run, from before a failure or a crash.
         outbound: What plugins have to say about calls.
-        off_the_record: Of what the turn puts off, nothing is kept once it is said.
+        off_the_record: Of what the turn sends or puts off, nothing is kept once it is said.
 
     Attributes:
         deferred: The first call that had to be deferred, if one was: no further call is made in this run.
+        origin: The people and the chat of the turn, as JSON; see `origin.py`. Set before the first call.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class Ledger:
         self._turn = turn
         self._run = run
         self._off_the_record = off_the_record
+        self.origin: bytes | None = None
         self._outbound = Outbound(Plugins()) if outbound is None else outbound
         self._recall = Recall(known)
         self._root = begin_turn()
@@ -151,7 +153,9 @@ class Ledger:
         timer_id = effect_key(self._storage.install, self._turn, self._run, slot)
         if timer_id in self._timers:
             raise BotError(f"send_later(key={key!r}) was called twice in one turn. Give each send a key of its own.")
-        self._timers[timer_id] = due_timer(timer_id, chat_id, calls, due, grace_s, off_the_record=self._off_the_record)
+        self._timers[timer_id] = due_timer(
+            timer_id, chat_id, calls, due, grace_s, origin=self.origin, off_the_record=self._off_the_record
+        )
         return timer_id
 
     async def cancel(self, scheduled_id: str) -> bool:
@@ -331,6 +335,8 @@ class Ledger:
             call=call.to_json(),
             status="attempting",
             first_at=self._clock.now() if known is None else known.first_at,
+            origin=self.origin,
+            off_the_record=self._off_the_record,
         )
         await (self._storage.begin(effect) if known is None else self._storage.settle(effect))
         return await self._attempt(call, effect, run, repeated=False)

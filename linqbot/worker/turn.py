@@ -43,6 +43,7 @@ from linqbot.storage.outbox import DeliveryStatus
 from linqbot.worker.due import SendMissed, due_send
 from linqbot.worker.failure import STORAGE_PAUSE_S, Failure, Patience, decide, readable
 from linqbot.worker.ledger import Ledger
+from linqbot.worker.origin import origin_of
 from linqbot.worker.outbound import Outbound
 from linqbot.worker.pace import Pace
 
@@ -191,12 +192,14 @@ class Turns:
         due = due_send(turn.lease.delivery)
         if due is not None:
             due.check(self.clock.now())
+            turn.ledger.origin = due.origin
             with deadline:
                 for call in due.calls:
                     with contextlib.suppress(MessageGone):
                         await client.run(call)
             return
         event = await self._understood(turn.lease)
+        turn.ledger.origin = origin_of(event)
         turn.ctx = self.dispatcher.context(event, client, turn.ledger, deadline)
         turn.handling = time.perf_counter()
         await self.dispatcher.dispatch(event, turn.ctx)

@@ -294,7 +294,8 @@ async def test_what_no_filter_took_and_what_a_manner_refused_is_told_once_with_w
     assert [entry["reason"] for entry in told[1:]] == ["not allowed", "in a group, not addressed"]
 
 
-async def test_a_loop_is_told_once_with_what_ends_it() -> None:
+@pytest.mark.parametrize("late_s", [0.0, 1.3])
+async def test_a_loop_is_logged_once_with_what_ends_it_although_linq_s_clock_is_late(late_s: float) -> None:
     bot = Bot(read=False, typing=False)
     bot.on_message(saying("I am a bot."))
     clock = MovableClock(NOW, frozen=True)
@@ -302,7 +303,7 @@ async def test_a_loop_is_told_once_with_what_ends_it() -> None:
     with structlog.testing.capture_logs() as logs:
         for _ in range(10):
             clock.advance(1)
-            sent_at = datetime.fromtimestamp(clock.now(), UTC).isoformat()
+            sent_at = datetime.fromtimestamp(clock.now() - late_s, UTC).isoformat()
             event = message("So am I.", sent_at=sent_at)
             await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
     assert 2 <= len(linq.said()) <= 5

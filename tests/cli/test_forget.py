@@ -11,12 +11,15 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import CliRunner, Result
-from rooms import CHAT, PERSON, delivery, text_body
+from rooms import CHAT, NOW, PERSON, delivery, text_body
 
+from linqbot.cli.forget import _again
 from linqbot.cli.main import main
 from linqbot.storage.inbox import Ack, Bury, Finish
+from linqbot.storage.outbox import Effect
 from linqbot.storage.sqlite import SQLiteStorage
 from linqbot.storage.state import StateWrite
+from linqbot.storage.timers import Timer
 
 WORDS = "meet me at nine"
 
@@ -57,8 +60,8 @@ def test_a_person_is_erased_after_asking(folder: Path) -> None:
     done = forget(PERSON, "--json", "--yes")
     assert done.exit_code == 0
     counts = json.loads(done.output)
-    assert {name: counts[name] for name in ("dead", "state", "claimed", "wiped")} == {
-        "dead": 1, "state": 1, "claimed": 0, "wiped": True,
+    assert {name: counts[name] for name in ("dead", "state", "left", "chats", "wiped")} == {
+        "dead": 1, "state": 1, "left": [], "chats": [CHAT], "wiped": True,
     }  # fmt: skip
     assert WORDS.encode() not in on_disk(folder)
 
@@ -97,16 +100,54 @@ def test_linq_is_asked_which_chats_are_theirs(folder: Path, command: Callable[..
     assert json.loads(forget(PERSON, "--yes", "--json", env=environ).output)["state"] == 1
 
 
-def test_what_is_being_handled_must_be_forgotten_once_more(folder: Path) -> None:
+def test_what_is_being_handled_for_long_must_be_forgotten_again_with_the_chats_that_were_learned(folder: Path) -> None:
+    async def work() -> tuple[Result, Result]:
+        async with SQLiteStorage("linqbot.db") as server:
+            await server.put(delivery(text_body(WORDS)))
+            (lease,) = await server.take(1, lease_s=60)
+            first = await asyncio.to_thread(forget, PERSON, "--yes", "--wait", "0.1", "--no-ask-linq")
+            effect = Effect(lease.delivery.id, 0, "0", "k", "keyed", b"{}", "accepted", NOW, chat_id=CHAT)
+            await server.finish(lease, Finish(Ack(), [effect]))
+            printed = first.output.partition("linqbot forget ")[2].splitlines()[0].split()
+            return first, await asyncio.to_thread(forget, *printed, "--yes", "--json")
+
+    first, second = asyncio.run(work())
+    assert first.exit_code == 1
+    assert "1 delivery is being handled now" in first.output
+    assert f"linqbot forget {PERSON} --chat {CHAT} --no-ask-linq" in first.output
+    assert second.exit_code == 0
+    assert json.loads(second.output)["effects"] == 1
+    assert CHAT.encode() not in on_disk(folder)
+
+
+def test_the_end_of_a_turn_is_waited_for_and_what_it_stored_goes_too(folder: Path) -> None:
+    payload = json.dumps({"origin": {"handles": [PERSON]}, "calls": WORDS}).encode()
+
     async def work() -> Result:
         async with SQLiteStorage("linqbot.db") as server:
             await server.put(delivery(text_body(WORDS)))
-            await server.take(1, lease_s=60)
-            return await asyncio.to_thread(forget, PERSON, "--yes")
+            await server.put(delivery(text_body(WORDS)))
+            (lease,) = await server.take(1, lease_s=60)
+            command = asyncio.create_task(asyncio.to_thread(forget, PERSON, "--yes", "--json"))
+            async with asyncio.timeout(30):
+                while await server.depth() == 2:
+                    await asyncio.sleep(0.01)
+            await server.finish(lease, Finish(Ack(), timers=[Timer("t", NOW, "c:group", "send", payload, 60.0)]))
+            result = await command
+            assert await server.scheduled() == []
+            return result
 
     result = asyncio.run(work())
-    assert result.exit_code == 1
-    assert "Run this once more" in result.output
+    assert result.exit_code == 0
+    counts = json.loads(result.output)
+    assert (counts["waiting"], counts["timers"], counts["left"]) == (1, 1, [])
+    assert WORDS.encode() not in on_disk(folder)
+
+
+def test_a_password_in_the_url_of_a_storage_is_not_printed() -> None:
+    again = _again(PERSON, ["a b"], ask_linq=True, storage="postgres://me:secret@host/bot")
+    assert again == f"linqbot forget {PERSON} --chat 'a b'"
+    assert _again(PERSON, [], ask_linq=True, storage="sqlite:///b.db").endswith("--storage sqlite:///b.db")
 
 
 @pytest.mark.parametrize("handle", ["415 555 0142", "(415) 555-0142"])

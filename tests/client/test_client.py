@@ -328,11 +328,12 @@ async def test_a_stored_call_sent_again_is_the_same_request() -> None:
 
 
 async def test_an_answer_that_cannot_be_read_says_so_and_that_linq_accepted() -> None:
-    async with client_over(Recorder(202, {"chat_id": CHAT, "message": {"text": "secret words"}})) as client:
+    async with client_over(Recorder(201, {"id": "pr_1", "description": "secret words"})) as client:
         with pytest.raises(LinqApiError) as caught:
-            await client.chats.messages.send(CHAT, message=CONTENT)
-    assert caught.value.status == 202
-    assert "message.id" in str(caught.value)
+            await client.payment_requests.create(amount=500, currency="usd")
+    assert type(caught.value) is LinqApiError
+    assert caught.value.status == 201
+    assert "checkout_url" in str(caught.value)
     assert "secret" not in str(caught.value)
     assert caught.value.__cause__ is None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import itertools
+import tracemalloc
 import zlib
 from collections.abc import AsyncGenerator
 
@@ -82,6 +83,37 @@ async def test_an_answer_without_a_length_ends_with_its_connection() -> None:
         assert (await pool.send(get(server))).content == b"abc"
         assert (await pool.send(get(server))).content == b"abc"
         assert len(server.peers) == 2
+
+
+async def test_an_answer_in_the_shortest_chunks_takes_a_few_times_its_size() -> None:
+    chunks = b"2\r\nab\r\n" * (1 << 19)
+
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(CHUNKED)
+        for begin in range(0, len(chunks), 1 << 14):
+            await peer.say(chunks[begin : begin + (1 << 14)])
+        await peer.say(b"0\r\n\r\n")
+
+    async with raw(play) as server, pooled(server) as pool:
+        tracemalloc.start()
+        try:
+            answer = await pool.send(get(server))
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert answer.content == b"ab" * (1 << 19)
+    assert peak < 5 * len(answer.content)
+
+
+async def test_a_header_that_comes_very_often_is_read_as_one() -> None:
+    often = b"X-A: b\r\n" * 5_000
+    async with (
+        raw(always(b"HTTP/1.1 200 OK\r\n" + often + b"Content-Length: 0\r\n\r\n")) as server,
+        pooled(server) as pool,
+    ):
+        answer = await pool.send(get(server))
+    assert answer.headers["x-a"] == ", ".join(["b"] * 5_000)
 
 
 @pytest.mark.parametrize("status", ["200 OK", "404 No"])

@@ -96,11 +96,77 @@ async def test_connections_that_rest_too_long_are_ended_although_nobody_asks() -
         whole(pool, 256)
 
 
+# --- requests that must not be repeated -----------------------------------------------------------------------------
+
+
+async def test_a_request_that_must_not_be_repeated_gets_a_new_connection_which_is_kept_afterwards() -> None:
+    async with raw(always(said(b"here"))) as server, pooled(server) as pool:
+        await pool.send(get(server))
+        await pool.send(get(server, needs_new_connection=True))
+        assert len(server.peers) == 2
+        await pool.send(get(server))
+        assert len(server.peers) == 2
+        whole(pool, 256)
+
+
+async def test_a_server_that_closes_after_every_answer_leaves_no_such_request_unanswered() -> None:
+    async with raw(once(said(b"here"))) as server, pooled(server) as pool:
+        for _ in range(100):
+            assert (await pool.send(get(server, needs_new_connection=True))).content == b"here"
+        whole(pool, 256)
+
+
+async def test_a_new_connection_takes_the_place_of_the_longest_idle_one_when_all_are_taken() -> None:
+    async with raw(always(said(b"here"))) as server, pooled(server, max_connections=2) as pool:
+        await asyncio.gather(*[pool.send(get(server)) for _ in range(2)])
+        oldest, newest = pool._idle
+        await pool.send(get(server, needs_new_connection=True))
+        assert not oldest.is_open
+        assert newest.is_open
+        assert len(server.peers) == 3
+        whole(pool, 2)
+
+
+async def test_a_new_connection_takes_the_place_of_one_that_becomes_free() -> None:
+    held = Held()
+    async with raw(held.play) as server, pooled(server, max_connections=1) as pool:
+        first = asyncio.create_task(pool.send(get(server, "/first")))
+        target, peer = await held.came.get()
+        second = asyncio.create_task(pool.send(get(server, "/second", needs_new_connection=True)))
+        third = asyncio.create_task(pool.send(get(server, "/third")))
+        await asyncio.sleep(0)
+        await peer.say(said(b"0"))
+        assert [await held.answer(), await held.answer()] == ["/second", "/third"]
+        assert [(await task).content for task in (first, second, third)] == [b"0", b"1", b"1"]
+        assert target == "/first"
+        whole(pool, 1)
+
+
+async def test_a_request_cancelled_while_it_waits_for_a_new_connection_loses_no_place() -> None:
+    held = Held()
+    async with raw(held.play) as server, pooled(server, max_connections=1) as pool:
+        first = asyncio.create_task(pool.send(get(server)))
+        _, peer = await held.came.get()
+        waiting = [asyncio.create_task(pool.send(get(server, needs_new_connection=True))) for _ in range(3)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        await peer.say(said(b"0"))
+        await first
+        waiting[1].cancel()
+        await held.answer()
+        assert (await waiting[2]).status == 200
+        await asyncio.gather(*waiting[:2], return_exceptions=True)
+        whole(pool, 1)
+
+
+# --- connections at rest --------------------------------------------------------------------------------------------
+
+
 async def test_a_connection_at_rest_holds_nothing_of_what_it_brought() -> None:
     async with raw(always(said(b"hello there", "200 OK", "X-A: secret"))) as server, pooled(server) as pool:
         assert (await pool.send(get(server))).headers["x-a"] == "secret"
         (connection,) = pool._idle
-        assert (connection._content, connection._fields) == ([], {})
+        assert (bytes(connection._content), connection._fields) == (b"", {})
 
 
 async def test_how_long_a_server_keeps_a_connection_is_respected() -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncGenerator
 
 import httpx
 import pytest
 from client.test_transport import unused_port
 from client.wire import CHAT, KEY, Waits, client_at, plain, served
-from httpx_aiohttp import AiohttpTransport
 
 from linqbot.client.addresses import Origin
 from linqbot.client.client import Client
 from linqbot.client.through_httpx import ThroughHttpx
-from linqbot.client.wire import Fields, Request
+from linqbot.client.wire import MAX_CONTENT_BYTES, Fields, MalformedAnswer, Request
 from linqbot.errors import LinqUnavailable
 
 pytestmark = pytest.mark.anyio
@@ -48,6 +48,22 @@ async def test_a_transport_gets_what_the_network_would() -> None:
     await wire.aclose()
 
 
+async def test_a_packed_answer_is_unpacked_as_one_from_the_network_is() -> None:
+    packed = gzip.compress(b"two ") + gzip.compress(b"members")
+
+    async def answered(content: bytes, codings: str) -> bytes:
+        answer = httpx.Response(200, stream=httpx.ByteStream(content), headers={"Content-Encoding": codings})
+        wire = ThroughHttpx(httpx.MockTransport(lambda _: answer), connect_timeout_s=5)
+        return (await wire.send(Request("GET", LINQ, "/", Fields({})))).content
+
+    assert await answered(packed, "gzip") == b"two members"
+    assert await answered(b"plain", "") == b"plain"
+    with pytest.raises(MalformedAnswer, match="packed more than 3 times"):
+        await answered(packed, "gzip, gzip, gzip, gzip")
+    with pytest.raises(MalformedAnswer, match="is larger than"):
+        await answered(bytes(MAX_CONTENT_BYTES + 1), "")
+
+
 @pytest.mark.parametrize(
     ("error", "is_sent"),
     [
@@ -71,19 +87,19 @@ async def test_what_surely_was_not_sent_is_told(error: Exception, is_sent: bool)
     assert request.is_sent is is_sent
 
 
-async def test_httpx_aiohttp_may_be_given_and_tells_refused_from_lost_connections() -> None:
+async def test_httpxs_own_transport_tells_refused_from_lost_connections() -> None:
     refused = Client(
-        KEY, base_url=f"http://127.0.0.1:{await unused_port()}", transport=AiohttpTransport(), clock=Waits()
+        KEY, base_url=f"http://127.0.0.1:{await unused_port()}", transport=httpx.AsyncHTTPTransport(), clock=Waits()
     )
     async with refused:
         with pytest.raises(LinqUnavailable):
             await refused.chats.send_voicememo(CHAT, attachment_id=CHAT)
         assert len(refused._transport._clock.waited) == 2  # type: ignore[attr-defined]
 
-    async with served() as server, client_at(server.port, transport=AiohttpTransport()) as client:
+    async with served() as server, client_at(server.port, transport=httpx.AsyncHTTPTransport()) as client:
         server.answers = [plain(200, {"id": CHAT})]
         assert (await client.chats.retrieve(CHAT)).id == CHAT
         server.answers = [None, None]
-        with pytest.raises(LinqUnavailable, match="ServerDisconnectedError"):
+        with pytest.raises(LinqUnavailable, match="RemoteProtocolError"):
             await client.chats.send_voicememo(CHAT, attachment_id=CHAT)
         assert len(server.bodies) == 2, "it may have been heard"

@@ -136,3 +136,35 @@ def test_a_small_answer_does_not_unpack_to_a_large_one() -> None:
 def test_what_cannot_be_unpacked_is_an_error_of_ours(garbage: bytes, encoding: str) -> None:
     with suppress(MalformedAnswer):
         unpacked(garbage, encoding)
+
+
+@given(
+    members=st.lists(st.binary(max_size=1500), min_size=1, max_size=20), padding=st.sampled_from([b"", b"\0" * 7, b"x"])
+)
+def test_a_gzip_answer_of_several_members_is_read_whole(members: list[bytes], padding: bytes) -> None:
+    packed = b"".join(gzip.compress(member) for member in members)
+    assert unpacked(packed + padding, "gzip") == b"".join(members)
+    with pytest.raises(MalformedAnswer, match="ends early"):
+        unpacked(packed[:-1], "gzip")
+
+
+def test_the_limit_counts_all_members_together() -> None:
+    packed = gzip.compress(bytes(1000)) * 3
+    assert unpacked(packed, "gzip", 3000) == bytes(3000)
+    with pytest.raises(MalformedAnswer, match="more than 2999 bytes"):
+        unpacked(packed, "gzip", 2999)
+
+
+def test_a_gzip_answer_of_empty_members_without_end_is_given_up() -> None:
+    with pytest.raises(MalformedAnswer, match="more than 10000 pieces"):
+        unpacked(gzip.compress(b"") * 10_001, "gzip")
+
+
+def test_an_answer_is_unpacked_three_times_at_most() -> None:
+    packed = plain = b"here"
+    for _ in range(3):
+        packed = gzip.compress(packed)
+    assert unpacked(packed, "gzip, x-gzip ,GZIP") == plain
+    for codings in ("gzip, gzip, gzip, gzip", "deflate," * 9_000):
+        with pytest.raises(MalformedAnswer, match="packed more than 3 times"):
+            unpacked(gzip.compress(packed), codings)

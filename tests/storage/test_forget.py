@@ -81,7 +81,9 @@ async def test_a_person_is_forgotten_everywhere_and_nobody_else_is(
         await storage.settle(effect("w.other", f"{name}-created", call=json.dumps({"body": {"to": [person]}}).encode()))
         in_chat = effect("w.other", f"{name}-sent", status="accepted", answer=b"{}")
         await storage.settle(replace(in_chat, chat_id=chat))
-    assert await storage.forget(ANN) == Forgotten(waiting=2, done=1, dead=1, effects=3, timers=2, state=2)
+    assert await storage.forget(ANN) == Forgotten(
+        waiting=2, done=1, dead=1, effects=3, timers=2, state=2, chats=("ann-chat",)
+    )
     assert await everything(storage) == {"w.b-done", "w.b-dead", "w.b-wait", "w.b-behind"}
     assert await storage.depth() == 2
     assert [one.slot for one in await storage.effects("w.other")] == ["b-created", "b-sent"]
@@ -110,10 +112,10 @@ async def test_what_is_being_handled_is_told_and_left(storage: Storage, effect: 
     await storage.put(said("2", ANN, "chat"))
     lease = await take_one(storage)
     await storage.begin(effect("w.1", call=json.dumps({"to": ANN}).encode()))
-    assert await storage.forget(ANN) == Forgotten(waiting=1, claimed=1)
+    assert await storage.forget(ANN) == Forgotten(waiting=1, left=("w.1",), chats=("chat",))
     assert len(await storage.effects("w.1")) == 1
     await storage.finish(lease, Finish(Ack()))
-    assert await storage.forget(ANN) == Forgotten(done=1, effects=1)
+    assert await storage.forget(ANN) == Forgotten(done=1, effects=1, chats=("chat",))
 
 
 async def test_a_forgotten_delivery_is_still_a_known_duplicate(storage: Storage) -> None:
@@ -139,15 +141,52 @@ async def test_what_happened_in_their_chat_goes_although_it_does_not_name_them(s
     assert (await storage.forget(ANN)).waiting == 2
 
 
+async def test_what_only_mentions_their_chat_goes_too(storage: Storage, effect: MakeEffect) -> None:
+    await storage.put(said("1", ANN, "chat"))
+    await storage.put(Delivery("w.paid", "pay:1", "payment.succeeded", b'{"metadata": {"chat_id": "chat"}}', NOON))
+    await storage.put(Delivery("w.other", "pay:2", "payment.succeeded", b'{"metadata": {"chat_id": "chat-2"}}', NOON))
+    await storage.begin(effect("w.own", "0", call=b'{"path": "/v3/chats/chat/messages"}'))
+    await storage.begin(effect("w.own", "1", call=b'{"path": "/v3/chats/chat-2/messages"}'))
+    forgotten = await storage.forget(ANN)
+    assert (forgotten.waiting, forgotten.effects) == (2, 1)
+    assert await everything(storage) == {"w.other"}
+    assert [one.slot for one in await storage.effects("w.own")] == ["1"]
+
+
+async def test_a_receipt_of_what_answered_them_in_a_group_goes_and_others_stay(
+    storage: Storage, effect: MakeEffect
+) -> None:
+    for name, person in (("a", ANN), ("b", BOB)):
+        sent = effect(f"w.{name}", status="accepted", answer=b"{}", message_id=f"sent-{name}")
+        await handle(storage, said(name, person, "group", is_group=True), Finish(Ack(), effects=[sent]))
+    for name in ("a", "b"):
+        receipt = json.dumps({"data": {"id": f"sent-{name}", "parts": [{"value": "you said hi"}]}}).encode()
+        await storage.put(Delivery(f"w.receipt-{name}", "r:group", "message.delivered", receipt, NOON))
+    assert (await storage.forget(ANN)).waiting == 1
+    assert await everything(storage) == {"w.b", "w.receipt-b"}
+
+
+async def test_what_keeps_another_persons_turn_from_sending_to_them_twice_stays_until_it_ends(
+    storage: Storage, effect: MakeEffect
+) -> None:
+    await storage.put(said("b", BOB, "bob-chat"))
+    lease = await take_one(storage)
+    await storage.begin(effect("w.b", call=json.dumps({"body": {"to": [ANN]}}).encode()))
+    assert await storage.forget(ANN) == Forgotten(left=("w.b",))
+    await storage.finish(lease, Finish(Ack()))
+    assert await storage.forget(ANN) == Forgotten(effects=1)
+    assert await everything(storage) == {"w.b"}
+
+
 async def test_chats_known_from_elsewhere_are_theirs_too(storage: Storage) -> None:
     await handle(
         storage, Delivery("w.1", "c:chat", "", b"", NOON), Finish(Ack(), state=[StateWrite("chat:chat", "x", b"1")])
     )
-    assert await storage.forget(ANN, chats=["chat"]) == Forgotten(done=1, state=1)
+    assert await storage.forget(ANN, chats=["chat"]) == Forgotten(done=1, state=1, chats=("chat",))
 
 
 def names(handle: str, document: Any) -> bool:
-    return Person(handle, set()).is_in(document if isinstance(document, bytes) else json.dumps(document).encode())
+    return Person(handle, set()).is_named_in(document if isinstance(document, bytes) else json.dumps(document).encode())
 
 
 def test_a_handle_is_a_whole_value_and_not_a_piece_of_one() -> None:
@@ -177,5 +216,5 @@ def test_direct_chats_are_learnt_from_all_shapes_of_events_and_answers() -> None
         {"data": {"chat": {"id": "5", "is_group": True}, "from": ANN}},
         {"data": {"chat": {"id": "6", "is_group": False}, "from": BOB}},
     ):
-        person.is_in(json.dumps(data).encode())
+        person.is_named_in(json.dumps(data).encode())
     assert person.chats == {"1", "2", "3", "4"}

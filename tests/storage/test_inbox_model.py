@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,6 +53,8 @@ class Waiting:
     granted: bool = False
     runs: int = 0
     run: int = 0
+    sent_at: float = 0.0
+    postponed: bool = False
     not_before: float = 0.0
     until: float = 0.0
     lease: Lease | None = None
@@ -66,6 +69,7 @@ class Kept:
     lane: str
     runs: int
     run: int
+    sent_at: float
 
 
 @dataclass
@@ -156,7 +160,35 @@ class InboxMachine(RuleBasedStateMachine):
             silent = any(head.must_be_alone for head in self.model.heads())
             granted = self.grants and self.appetite > 0 and not rows and not silent
             self.appetite -= granted
-            self.model.accept(lane, Waiting(delivery.id, keys, granted=granted))
+            self.model.accept(lane, Waiting(delivery.id, keys, granted=granted, sent_at=self.clock.now()))
+
+    @rule(
+        lane=st.sampled_from("abc"),
+        name=st.integers(50, 60),
+        age_s=st.sampled_from([0.0, 5.0, 50.0]),
+        back=st.booleans(),
+    )
+    def put_in_order(self, lane: str, name: int, age_s: float, back: bool) -> None:
+        now = self.clock.now()
+        at = datetime.fromtimestamp(now - age_s, UTC).isoformat()
+        missed = Delivery(f"w.{name}", lane, "message.received", b'{"created_at": "%s"}' % at.encode(), now)
+        rows = self.model.lanes.setdefault(lane, [])
+        left = self.model.left.get(missed.id)
+        if missed.id in self.model.live_keys() or left is not None:
+            return
+        head = rows[0] if rows else None
+        lease = head.lease if head and back and head.lease and head.until > now else None
+        assert self.run(self.storage.put_in_order(lane, [missed], lease)) == 1
+        if head and lease:
+            self.lost.append(lease)
+            head.lease, head.runs = None, head.runs - 1
+        self.model.accept(lane, Waiting(missed.id, (missed.id,), sent_at=now - age_s))
+        rows = self.model.lanes[lane]
+        movable = [n for n, row in enumerate(rows) if not row.lease and not row.granted and not row.postponed]
+        numbers = [rows[n].accepted for n in movable]
+        ordered = sorted((rows[n] for n in movable), key=lambda row: (row.sent_at, row.accepted))
+        for n, row, number in zip(movable, ordered, numbers, strict=True):
+            rows[n], row.accepted = row, number
 
     @rule(limit=st.integers(0, 4))
     def take(self, limit: int) -> None:
@@ -214,10 +246,11 @@ class InboxMachine(RuleBasedStateMachine):
             (lane,) = (name for name, rows in self.model.lanes.items() if head in rows)
             self.model.lanes[lane].remove(head)
             place = self.model.done if kind == "ack" else self.model.dead
-            place[head.id] = Kept(head.id, head.keys, lane, head.runs, head.run)
+            place[head.id] = Kept(head.id, head.keys, lane, head.runs, head.run, head.sent_at)
         else:
             head.not_before = at
             head.attempts += kind == "retry"
+            head.postponed = True
             head.shared, head.must_be_alone = 0, False
 
     @precondition(lambda self: self.lost)
@@ -236,7 +269,9 @@ class InboxMachine(RuleBasedStateMachine):
         assert moved == (kept.id not in self.model.live_keys())
         if moved:
             del self.model.dead[kept.id]
-            self.model.accept(kept.lane, Waiting(kept.id, kept.keys, runs=kept.runs, run=kept.run))
+            self.model.accept(
+                kept.lane, Waiting(kept.id, kept.keys, runs=kept.runs, run=kept.run, sent_at=kept.sent_at)
+            )
 
     @precondition(lambda self: self.model.dead or self.model.done)
     @rule(which=st.integers(0, 10))
@@ -250,7 +285,7 @@ class InboxMachine(RuleBasedStateMachine):
         if moved:
             self.model.dead.pop(kept.id, None)
             self.model.done.pop(kept.id, None)
-            self.model.accept(kept.lane, Waiting(kept.id, kept.keys, run=kept.run + 1))
+            self.model.accept(kept.lane, Waiting(kept.id, kept.keys, run=kept.run + 1, sent_at=kept.sent_at))
 
     @rule(name=st.integers(0, 3), lane=st.sampled_from("abc"), after_s=st.sampled_from([-5.0, 0.0, 10.0, 100.0]))
     def schedule(self, name: int, lane: str, after_s: float) -> None:
@@ -278,7 +313,7 @@ class InboxMachine(RuleBasedStateMachine):
         for timer in due:
             del self.model.timers[timer.id]
             key = f"i.send.{timer.id}"
-            self.model.accept(timer.lane, Waiting(key, (key,)))
+            self.model.accept(timer.lane, Waiting(key, (key,), sent_at=self.clock.now()))
 
     @rule(seconds=st.sampled_from([1.0, 10.0, 59.0, 60.0, 3600.0, SEEN_KEPT_S, SEEN_KEPT_S + 61]))
     def time_passes(self, seconds: float) -> None:

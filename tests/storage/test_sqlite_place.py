@@ -19,6 +19,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage import sqlite, sqlite_place
 from linqbot.storage.inbox import Ack, Finish, Retry
 from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.storage.sqlite_ops import TruncateOp
 
 pytestmark = pytest.mark.anyio
 
@@ -299,6 +300,17 @@ async def test_the_next_start_finds_all_that_was_accepted(
     db = sqlite3.connect(path)
     assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     db.close()
+
+
+async def test_the_wal_of_a_file_that_was_replaced_by_its_copy_is_not_emptied(
+    storage: SQLiteStorage, path: Path, delivery: MakeDelivery
+) -> None:
+    await storage.put(delivery())
+    before = wal(path)
+    copy_in_place(path)
+    with pytest.raises(StorageUnavailable):
+        await storage._commits.submit(TruncateOp())
+    assert wal(path) == before
 
 
 async def test_an_older_copy_is_whole_once_what_lies_next_to_it_is_moved_away(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import sqlite3
 from collections.abc import Callable
@@ -13,9 +14,11 @@ import pytest
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
+from linqbot.storage import sqlite_forget, sqlite_wipe
 from linqbot.storage.inbox import Ack, Bury, Finish
 from linqbot.storage.memory import MemoryStorage
 from linqbot.storage.outbox import Effect
+from linqbot.storage.person import Found, Person
 from linqbot.storage.sqlite import SQLiteStorage
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
@@ -103,7 +106,7 @@ async def test_a_command_sees_what_is_claimed_and_forgets_around_it(path: Path) 
         (lease,) = await server.take(1, lease_s=60)
         assert [each.state for each in await command.waiting()] == ["claimed", "ready", "ready"]
         forgotten = await command.forget(ANN)
-        assert (forgotten.waiting, forgotten.claimed, forgotten.wiped) == (2, 1, True)
+        assert (forgotten.waiting, forgotten.left, forgotten.wiped) == (2, ("w.ann-0",), True)
         await server.finish(lease, Finish(Ack()))
         assert await server.take(1, lease_s=60) == []
         assert await server.put(from_ann(9)) is True
@@ -238,6 +241,98 @@ async def test_a_file_too_busy_to_be_written_anew_says_so(path: Path, monkeypatc
         reader.close()
         assert (await storage.forget(ANN)).wiped
         assert MARKER not in bytes_of(path)
+
+
+async def test_what_a_turn_stores_between_look_and_delete_goes_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[Found] = []
+    look = sqlite_forget._look
+    loop = asyncio.get_running_loop()
+
+    async with SQLiteStorage(path, keep_days=9) as storage:
+        await storage.put(from_ann(1))
+        (lease,) = await storage.take(1, lease_s=60)
+        timer = Timer("t", NOON, "c:group", "send", json.dumps({"to": ANN, "text": MARKER.decode()}).encode(), 60)
+
+        def then_the_turn_ends(db: sqlite3.Connection, person: Person) -> tuple[Found, set[str]]:
+            found = look(db, person)
+            if not looks:
+                ended = storage.finish(lease, Finish(Ack(), timers=[timer]))
+                asyncio.run_coroutine_threadsafe(ended, loop).result(30)
+            looks.append(found[0])
+            return found
+
+        monkeypatch.setattr(sqlite_forget, "_look", then_the_turn_ends)
+        await storage.put(from_ann(2))
+        forgotten = await storage.forget(ANN)
+        assert looks[0].left == {"w.ann-1"}
+        assert (forgotten.waiting, forgotten.done, forgotten.timers, forgotten.left) == (1, 1, 1, ())
+        assert MARKER not in bytes_of(path)
+
+
+async def test_who_writes_faster_than_they_are_forgotten_is_not_forgotten(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = sqlite_forget._look
+    loop = asyncio.get_running_loop()
+    numbers = itertools.count(1)
+
+    async with SQLiteStorage(path) as storage:
+
+        def after_one_more_message(db: sqlite3.Connection, person: Person) -> tuple[Found, set[str]]:
+            asyncio.run_coroutine_threadsafe(storage.put(from_ann(next(numbers))), loop).result(30)
+            return look(db, person)
+
+        monkeypatch.setattr(sqlite_forget, "_look", after_one_more_message)
+        forgotten = await storage.forget(ANN)
+        assert (forgotten.waiting, forgotten.left) == (5, ("w.ann-6",))
+
+
+async def test_purged_bytes_are_in_no_file_even_while_it_is_served(
+    path: Path, delivery: MakeDelivery, effect: MakeEffect
+) -> None:
+    async with SQLiteStorage(path) as server:
+        for n in range(40):
+            one = from_ann(n, size=(50, 3000, 9000)[n % 3])
+            await server.begin(effect(one.id, call=b'{"text":"' + MARKER * 50 + b'"}'))
+            await server.put(one)
+            (lease,) = await server.take(1, lease_s=60)
+            await server.finish(lease, Finish(Bury(f"ValueError: {MARKER.decode()}")))
+        await server.put(delivery("c:bob", name="w.bob", body=b"others stay"))
+        assert MARKER in bytes_of(path)
+        async with SQLiteStorage(path, serving=False) as command:
+            assert await command.purge(before=4e9, limit=30) == 30
+            assert await command.purge(before=4e9, limit=30) == 10
+        assert MARKER not in bytes_of(path)
+        (lease,) = await server.take(10, lease_s=60)
+        assert lease.delivery.body == b"others stay"
+        assert len(await server.effects("w.ann-1")) == 1
+
+
+async def test_a_purge_that_could_not_remove_bytes_says_so_and_the_next_one_does(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linqbot.storage.sqlite_upkeep.PATIENCE_MS", 1)
+    async with SQLiteStorage(path) as storage:
+        await bury(storage, from_ann(1))
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM dead").fetchone()
+        with pytest.raises(StorageUnavailable, match="Purge again"):
+            await storage.purge(before=4e9)
+        assert await storage.dead_letters() == []
+        reader.close()
+        assert await storage.purge(before=4e9) == 0
+        assert MARKER not in bytes_of(path)
+
+
+async def test_a_purge_that_finds_nothing_does_not_write_the_file_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with SQLiteStorage(path) as storage:
+        await bury(storage, from_ann(1))
+        assert await storage.purge(before=4e9) == 1
+        monkeypatch.setattr(sqlite_wipe, "wipe", lambda db: pytest.fail("There is nothing to wipe."))
+        assert await storage.purge(before=4e9) == 0
 
 
 # Backup

@@ -235,6 +235,19 @@ async def test_old_dead_letters_are_purged_oldest_first_and_their_effects_in_tim
     assert await storage.effects("w.0") == []
 
 
+async def test_texts_in_the_effects_of_a_purged_dead_letter_go_at_once(
+    storage: Storage, keeping: Storage, delivery: MakeDelivery, effect: MakeEffect, clock: MovableClock
+) -> None:
+    for each in (storage, keeping):
+        await each.begin(effect("w.1", call=b'{"verb":"send","body":"marker"}'))
+        await bury(each, delivery(name="w.1"))
+    clock.advance(1)
+    for each in (storage, keeping):
+        assert await each.purge(before=NOON + 1) == 1
+        (kept,) = await each.effects("w.1")
+        assert kept.call == b'{"verb":"send"}'
+
+
 # History and replay
 
 

@@ -55,7 +55,7 @@ class House:
     async def start(self) -> asyncio.Task[None]:
         """Begin to catch up, and let it do what it does at once."""
         gaps = Gaps(self.client, self.storage, self.clock)
-        task = asyncio.ensure_future(catch_up(self.client, self.storage, self.clock, gaps))
+        task = asyncio.ensure_future(catch_up(self.client, self.storage, self.clock, gaps, await gaps.begin()))
         self.tasks.append(task)
         await settle()
         return task
@@ -175,7 +175,7 @@ async def test_linq_being_away_fails_nothing_and_is_asked_again(house: House) ->
     url = house.emulator.public_url
     async with Client("token", base_url=url, transport=transport, clock=house.clock, max_retries=0) as client:
         gaps = Gaps(client, house.storage, house.clock)
-        task = asyncio.ensure_future(catch_up(client, house.storage, house.clock, gaps))
+        task = asyncio.ensure_future(catch_up(client, house.storage, house.clock, gaps, await gaps.begin()))
         for _ in range(2):
             await settle()
             assert await house.handled() == []

@@ -29,7 +29,7 @@ from linqbot.webhooks import TOLERANCE_S, sign
 TIMEOUT_S: Final = 10.0
 """What Linq, too, would wait at most."""
 
-_CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+_CHALLENGE = re.compile(r'\b(\w++)="([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,11 @@
 
 -- meta: facts about the file itself.
 -- `install` (128 random bits) is part of every idempotency key, so it must outlive every process.
+-- `made_at` is when it was opened first: what was sent before was not meant for it.
 -- `active_at` is when a webhook was last accepted, as of a minute ago at most; newer ones may wait in delivery.
+-- `off_the_record` is there once the file has held text of a line that keeps nothing (zero retention): from then on
+-- the pages that a delete frees are overwritten.
+-- `unwiped` is there while bytes of purged dead letters may be in free pages: the next purge wipes them.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -40,9 +44,13 @@ CREATE TABLE delivery (
 
 -- body: the bytes of a delivery, apart from it.
 -- take and retry rewrite the delivery's row; beside a body of kilobytes each rewrite would dirty a page of its own.
+-- padding, here and in dead, effect and timer: 4096 zeros in front of text that is off the record, else NULL. SQLite
+-- moves rows between pages and leaves copies in the space that becomes free; only the first 4061 bytes of a row can be
+-- moved. What follows them lies in overflow pages, which stay where they are until they are freed and overwritten.
 CREATE TABLE body (
-    seq  INTEGER PRIMARY KEY,
-    body BLOB NOT NULL
+    seq     INTEGER PRIMARY KEY,
+    padding BLOB,
+    body    BLOB NOT NULL
 );
 
 -- seen: every delivery id and message key we know; a second copy is refused by it.
@@ -59,6 +67,7 @@ CREATE INDEX seen_by_age ON seen (at) WHERE at IS NOT NULL;
 -- The body comes last, here and in done: SQLite walks through it to reach what stands behind it.
 CREATE TABLE dead (
     n           INTEGER PRIMARY KEY,
+    padding     BLOB,
     id          TEXT NOT NULL UNIQUE,
     lane        TEXT NOT NULL,
     type        TEXT NOT NULL,
@@ -98,23 +107,29 @@ CREATE INDEX done_by_age ON done (acked_at);
 -- ended_at is NULL until the turn is acked; a turn that never is (buried, parked) keeps its effects.
 -- texts is 1 while call and answer hold what was said. digest tells a call without texts from another one; it goes with
 -- the ack, after which no further run needs it.
+-- origin is JSON: the people and the chat of the turn, as far as they are known. A forgotten person is found by it when
+-- the delivery is gone.
+-- off_the_record is 1 when the turn's line keeps nothing.
 CREATE TABLE effect (
-    n          INTEGER PRIMARY KEY,
-    turn       TEXT NOT NULL,
-    run        INTEGER NOT NULL,
-    slot       TEXT NOT NULL,
-    key        TEXT NOT NULL UNIQUE,
-    safety     TEXT NOT NULL,
-    call       BLOB NOT NULL,
-    status     TEXT NOT NULL,
-    first_at   REAL NOT NULL,
-    answer     BLOB,
-    message_id TEXT,
-    chat_id    TEXT,
-    delivery   TEXT,
-    digest     TEXT,
-    texts      INTEGER NOT NULL,
-    ended_at   REAL,
+    n              INTEGER PRIMARY KEY,
+    turn           TEXT NOT NULL,
+    run            INTEGER NOT NULL,
+    slot           TEXT NOT NULL,
+    key            TEXT NOT NULL UNIQUE,
+    safety         TEXT NOT NULL,
+    off_the_record INTEGER NOT NULL,
+    origin         BLOB,
+    padding        BLOB,
+    call           BLOB NOT NULL,
+    status         TEXT NOT NULL,
+    first_at       REAL NOT NULL,
+    answer         BLOB,
+    message_id     TEXT,
+    chat_id        TEXT,
+    delivery       TEXT,
+    digest         TEXT,
+    texts          INTEGER NOT NULL,
+    ended_at       REAL,
     UNIQUE (turn, run, slot)
 );
 
@@ -143,6 +158,7 @@ CREATE TABLE timer (
     due     REAL NOT NULL,
     lane    TEXT NOT NULL,
     kind    TEXT NOT NULL,
+    padding BLOB,
     payload BLOB NOT NULL,
     grace_s REAL NOT NULL
 );

@@ -1,51 +1,64 @@
-"""What to do when an event does not quite fit: leave out what does not, as long as nothing needed is missing.
+"""Reading an object that does not quite fit its type: leave out what does not fit, as long as nothing needed is missing.
 
-Linq's payloads change while bots run. A field that suddenly has another type is no reason to lose a message over, so
-it is left out, its name is noted in `Event.set_aside`, and the rest is validated again. Only what an event cannot do
-without, such as the id of a message, makes it not understood. Events that fit never come here.
+Linq's payloads change while bots run. A field that suddenly has another type is no reason to lose a message, or to
+fail after a message was sent. Such a field is left out, and the rest is validated again. Only a field that the type
+cannot do without, such as the id of a message, is an error. Objects that fit never come here.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias, TypeVar
 
 from pydantic import ValidationError
 
-from linqbot.events.event import Event
-
-E = TypeVar("E", bound=Event)
+T = TypeVar("T")
 Path: TypeAlias = tuple[str | int, ...]
 
 _MOST_ROUNDS = 10
 """Each round leaves out at least one value, the next one may find its parent wanting; payloads are not this deep."""
 
-
-_MOST_MISFITS = 200
+_MOST_MISFITS: Final = 200
 """Each one left out costs a copy of what it was in: a body of a million wrong values must not stop the others."""
 
+_MOST_NAMED: Final = 10_000
+"""Naming a misfit takes longer than finding it."""
 
-def mend(cls: type[E], fields: dict[str, Any], error: ValidationError) -> E:
-    """Make the event without the values that `error` complains about.
 
+def without_misfits(
+    validate: Callable[[dict[str, Any], tuple[str, ...]], T], fields: dict[str, Any], error: ValidationError
+) -> T:
+    """Validate `fields` without the values that `error` complains about.
+
+    Args:
+        validate: Takes the fields that are left, and the names of those that were left out.
     Raises:
-        ValidationError: something the event cannot do without is missing or wrong.
+        ValidationError: something that the type cannot do without is missing or wrong.
     """
-    set_aside: set[str] = set()
+    left_out: set[str] = set()
     for _ in range(_MOST_ROUNDS):
         if error.error_count() > _MOST_MISFITS:
             break
         paths = {_existing(fields, problem["loc"]) for problem in error.errors(include_url=False, include_input=False)}
         if () in paths:
             break
-        set_aside.update(str(path[0]) for path in paths if _at(fields, path) is not None)
+        left_out.update(str(path[0]) for path in paths if _at(fields, path) is not None)
         # From the end, so that leaving out one item of a list moves no other that must go.
         for path in sorted(paths, key=_position, reverse=True):
             fields = _without(fields, path)
         try:
-            return cls.model_validate({**fields, "set_aside": tuple(sorted(set_aside))})
+            return validate(fields, tuple(sorted(left_out)))
         except ValidationError as again:
             error = again
     raise error
+
+
+def misfits(error: ValidationError) -> list[str]:
+    """Name the places that `error` complains about, as `message.parts.0`; of very many places, only their number."""
+    if error.error_count() > _MOST_NAMED:
+        return [f"{error.error_count()} places"]
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    return [".".join(map(str, problem["loc"])) or "everything" for problem in problems]
 
 
 def _existing(fields: Any, loc: Path) -> Path:

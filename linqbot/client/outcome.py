@@ -1,0 +1,60 @@
+"""The outcome of one attempt: an HTTP response read as an answer of Linq's, or as a failure that may be repeated.
+
+An answer with 2xx that is not Linq's is a failure here, so that no ledger records it as the outcome of the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import from_json
+
+from linqbot.client.call import Answer, Call
+from linqbot.client.endpoints import ENDPOINTS
+from linqbot.client.envelope import error_for, is_page, not_linqs, storage_error
+from linqbot.client.retry import Failure
+from linqbot.client.wire import Response
+
+
+def of_call(call: Call, response: Response, *, now: float, secret: str) -> Answer | Failure:
+    """Read a response of Linq's API.
+
+    Args:
+        now, secret: As `error_for` takes them.
+    """
+    status, headers, content = response.status, response.headers, response.content
+    if not 200 <= status < 300:
+        return Failure(error_for(call, status, headers, content, now=now, secret=secret), advice=_advice(headers))
+    data = _decoded(content)
+    lacking = _lacking(call, data, response)
+    return Failure(not_linqs(call, status, headers, lacking)) if lacking else Answer(status, data, headers)
+
+
+def of_upload(call: Call, response: Response, *, now: float, secret: str) -> Answer | Failure:
+    """Read what storage answered to an upload. Of a 2xx answer nothing but the status matters."""
+    status, headers, content = response.status, response.headers, response.content
+    if 200 <= status < 300:
+        return Answer(status, None, headers)
+    return Failure(storage_error(call, status, headers, content, now=now, secret=secret), advice=_advice(headers))
+
+
+def _decoded(content: bytes) -> Any:
+    try:
+        return from_json(content) if content else None
+    except ValueError:
+        return None
+
+
+def _lacking(call: Call, data: Any, response: Response) -> str:
+    """Name what a 2xx answer lacks to be Linq's; empty when nothing is missing."""
+    endpoint = ENDPOINTS.get(call.name)
+    if endpoint is None:
+        return ""
+    if endpoint.needs is None:
+        return "the empty body that Linq sends" if is_page(response.headers, response.content) else ""
+    return endpoint.lacks(data)
+
+
+def _advice(headers: Mapping[str, str]) -> bool | None:
+    return {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower())

@@ -1,0 +1,332 @@
+"""Answers that are not Linq's: a proxy, a firewall or a captive portal spoke. And answers of Linq's with a flaw."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from client import rows_of_account, rows_of_chats
+from client.rows import CHAT, KEY, SENT, Row
+from client.wire import Waits
+
+from linqbot.client.call import Answer, Call, Run
+from linqbot.client.client import Client
+from linqbot.client.endpoints import ENDPOINTS
+from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
+
+pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")]
+
+ROWS = {row.name: row for row in [*rows_of_chats.ROWS, *rows_of_account.ROWS]}
+WITH_ANSWER = pytest.mark.parametrize("row", [row for row in ROWS.values() if row.answer], ids=lambda row: row.name)
+WITHOUT_ANSWER = pytest.mark.parametrize(
+    "row", [row for row in ROWS.values() if not row.answer], ids=lambda row: row.name
+)
+SENDS = {
+    "chats.create": "chat.message.id",
+    "chats.messages.send": "message.id",
+    "messages.create": "message.id",
+    "messages.update_app_card": "message.id",
+    "chats.polls.create": "message_id",
+    "chats.send_voicememo": "voice_memo.id",
+}
+PAGE = b"<!DOCTYPE html><title>Please log in</title>"
+ERROR = {"success": False, "error": {"status": 400, "code": 1005, "message": "Invalid value"}, "trace_id": "ab12"}
+
+Reply = Callable[[], httpx.Response]
+
+
+def reply(status: int, body: bytes = b"", kind: str = "", **headers: str) -> Reply:
+    named = {name.replace("_", "-"): value for name, value in headers.items()} | (
+        {"content-type": kind} if kind else {}
+    )
+    return lambda: httpx.Response(status, content=body, headers=named)
+
+
+class Linq:
+    """Answers every request with the same reply, and keeps the requests."""
+
+    def __init__(self, answer: Reply) -> None:
+        self.answer = answer
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        return self.answer()
+
+    def client(self, **options: Any) -> Client:
+        return Client(KEY, transport=httpx.MockTransport(self), clock=Waits(), **options)
+
+
+async def refused(row: Row, answer: Reply) -> tuple[LinqApiError, Linq]:
+    """The error a method raises, and the Linq it called."""
+    linq = Linq(answer)
+    async with linq.client() as client:
+        with pytest.raises(LinqApiError) as caught:
+            await row.write(client)
+    return caught.value, linq
+
+
+async def accepted(row: Row, answer: Reply) -> Any:
+    linq = Linq(answer)
+    async with linq.client() as client:
+        result = await row.write(client)
+    assert len(linq.requests) == 1
+    return result
+
+
+UNREADABLE = {
+    "a page": reply(200, PAGE, "text/html; charset=utf-8"),
+    "a page under another name": reply(200, PAGE, "application/json"),
+    "empty": reply(200),
+    "no content": reply(204),
+    "a list": reply(200, b"[]", "application/json"),
+    "null": reply(200, b"null", "application/json"),
+    "a word": reply(200, b'"ok"', "application/json"),
+    "no JSON": reply(200, b'{"message": {"id', "application/json"),
+    "no UTF-8": reply(202, b"\xff\xfe", "text/plain"),
+}
+
+
+@pytest.mark.parametrize("answer", UNREADABLE.values(), ids=UNREADABLE.keys())
+@WITH_ANSWER
+async def test_a_2xx_without_the_object_that_linq_answers_with_is_no_answer(row: Row, answer: Reply) -> None:
+    caught, linq = await refused(row, answer)
+
+    assert type(caught) is LinqUnavailable
+    assert caught.status == answer().status_code
+    assert "not Linq's" in str(caught)
+    # It may have been done: repeated under its key, or where that changes nothing; else never.
+    is_once = ENDPOINTS[row.name].safety == "once" or (row.body or {}).get("type") == "sticker"
+    repetitions = 1 if is_once else 3
+    assert len(linq.requests) == repetitions
+    assert len({(request.content, request.headers.get("idempotency-key")) for request in linq.requests}) == 1
+
+
+@pytest.mark.parametrize(
+    "row", [ROWS[name] for name, each in ENDPOINTS.items() if each.needs and name in ROWS], ids=lambda row: row.name
+)
+async def test_an_object_without_what_every_answer_of_linqs_has_is_no_answer(row: Row) -> None:
+    for body in ({}, {"ok": True}, damaged(row.answer, str(ENDPOINTS[row.name].needs), 5)):
+        caught, _ = await refused(row, reply(200, json.dumps(body).encode(), "application/json"))
+        assert type(caught) is LinqUnavailable
+        assert str(ENDPOINTS[row.name].needs) in str(caught)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(204),
+        reply(200),
+        reply(202, b"null", "application/json"),
+        reply(202, b'{"status": "accepted"}', "application/json"),
+        reply(200, b"OK", "text/plain"),
+    ],
+)
+@WITHOUT_ANSWER
+async def test_where_linq_answers_without_a_body_its_2xx_is_enough(row: Row, answer: Reply) -> None:
+    assert await accepted(row, answer) is None
+
+
+@pytest.mark.parametrize(
+    "answer", [reply(200, PAGE, "text/html"), reply(200, b"\r\n <html>"), reply(200, b"", "text/html")]
+)
+@WITHOUT_ANSWER
+async def test_a_page_is_no_answer_even_where_no_body_is_expected(row: Row, answer: Reply) -> None:
+    caught, _ = await refused(row, answer)
+    assert type(caught) is LinqUnavailable
+
+
+FOREIGN = {
+    "moved": reply(301, PAGE, "text/html", location="http://portal.example/login"),
+    "found": reply(302, location="http://portal.example/login"),
+    "bad request": reply(400, PAGE, "text/html"),
+    "forbidden": reply(403, PAGE, "text/html"),
+    "not found": reply(404, PAGE, "text/html"),
+    "method": reply(405),
+    "proxy": reply(407, b"Proxy Authentication Required", "text/plain"),
+    "conflict": reply(409),
+    "too large": reply(413, PAGE, "text/html"),
+    "other JSON": reply(403, b'{"message": "Blocked by policy"}', "application/json"),
+    "another error": reply(403, b'{"error": "blocked"}', "application/json"),
+    "no code": reply(400, b'{"error": {"message": "blocked", "code": null}}', "application/json"),
+    "empty errors": reply(400, b'{"errors": []}', "application/json"),
+    "a list": reply(400, b'[{"error": {"code": 1005}}]', "application/json"),
+}
+
+
+@pytest.mark.parametrize("answer", FOREIGN.values(), ids=FOREIGN.keys())
+@pytest.mark.parametrize(
+    ("name", "requests"), [("chats.messages.send", 3), ("messages.update", 3), ("chats.send_voicememo", 1)]
+)
+async def test_a_3xx_or_4xx_without_linqs_error_body_is_no_answer(name: str, requests: int, answer: Reply) -> None:
+    caught, linq = await refused(ROWS[name], answer)
+    assert type(caught) is LinqUnavailable
+    assert (caught.status, caught.code, caught.trace_id) == (answer().status_code, None, None)
+    assert len(linq.requests) == requests
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        ERROR,
+        {"error": {"code": 2024}},
+        {"error": {"code": "2024", "message": "m"}},
+        {"trace_id": "ab12"},
+        {"error": {"message": "m"}, "trace_id": "ab12"},
+        {"error": {"message": "m", "trace_id": "ab12"}},
+        {"errors": [{"status": 403, "code": "forbidden", "title": "Forbidden"}]},
+    ],
+)
+@pytest.mark.parametrize("status", [302, 400, 403, 404, 409, 413])
+async def test_an_error_of_linqs_is_linqs_in_each_of_its_shapes(status: int, body: dict[str, Any]) -> None:
+    caught, linq = await refused(ROWS["chats.messages.send"], reply(status, json.dumps(body).encode()))
+    assert type(caught) is LinqApiError
+    assert (caught.status, len(linq.requests)) == (status, 1)
+
+
+@pytest.mark.parametrize("body", [b"", PAGE, b"[]", json.dumps(ERROR).encode()])
+@pytest.mark.parametrize(
+    ("status", "kind"), [(401, LinqApiError), (429, RateLimited), (408, LinqUnavailable), (502, LinqUnavailable)]
+)
+async def test_a_wrong_key_and_a_limit_are_what_they_are_whatever_the_body(
+    status: int, kind: type, body: bytes
+) -> None:
+    caught, _ = await refused(ROWS["chats.messages.send"], reply(status, body, "text/html"))
+    assert type(caught) is kind
+
+
+async def test_the_error_tells_status_and_content_type_and_what_to_look_at_but_never_the_body() -> None:
+    caught, _ = await refused(ROWS["chats.messages.send"], reply(200, PAGE, "Text/HTML; charset=utf-8; x=secret"))
+    assert str(caught) == (
+        "chats.messages.send was answered 200: the answer is not Linq's: HTTP 200 with text/html, without a JSON object. "
+        "Look at the base URL, and at the proxies and firewalls between this machine and Linq."
+    )
+    for kind in ("", "secret", "<secret>/x", "a/" + "secret" * 100):
+        for answer in (reply(200, b"secret", kind), reply(403, b"secret", kind), reply(302, b"secret", kind)):
+            caught, _ = await refused(ROWS["chats.messages.send"], answer)
+            assert "secret" not in str(caught)
+            assert "with no content type" in str(caught)
+
+
+async def test_a_firewall_that_names_a_time_is_waited_for() -> None:
+    caught, linq = await refused(ROWS["chats.messages.send"], reply(403, PAGE, "text/html", retry_after="9999999"))
+    assert caught.retry_after_s == 3600
+    assert len(linq.requests) == 1, "it is longer than a call waits by itself"
+
+
+async def test_an_answer_that_is_not_linqs_is_an_error_to_whatever_wraps_the_call() -> None:
+    seen: list[Any] = []
+
+    def ledger(run: Run) -> Run:
+        async def keep(call: Call) -> Answer:
+            try:
+                answer = await run(call)
+            except LinqApiError as error:
+                seen.append(type(error))
+                raise
+            seen.append(answer)
+            return answer
+
+        return keep
+
+    async with Linq(reply(200, PAGE, "text/html")).client() as client:
+        with pytest.raises(LinqUnavailable):
+            await ROWS["chats.messages.send"].write(client.wrapped(ledger))
+    assert seen == [LinqUnavailable]
+
+
+async def test_an_outage_in_which_a_portal_answers_ends_in_one_message() -> None:
+    answers = [
+        reply(200, PAGE, "text/html")(),
+        reply(302)(),
+        httpx.Response(202, json=ROWS["chats.messages.send"].answer),
+    ]
+    linq = Linq(lambda: answers.pop(0))
+    async with linq.client() as client:
+        sent = await client.chats.messages.send(CHAT, message={"parts": [{"type": "text", "value": "hi"}]})
+    assert sent.message.id == SENT
+    assert len({json.loads(request.content)["message"]["idempotency_key"] for request in linq.requests}) == 1
+
+
+def test_every_endpoint_says_where_linq_answers_without_a_body() -> None:
+    silent = {name for name, endpoint in ENDPOINTS.items() if endpoint.needs is None}
+    assert silent == {name for name, row in ROWS.items() if row.answer is None}
+
+
+# --- sent, although the answer has a flaw -----------------------------------------------------------------------------
+
+
+def places(value: Any, path: str = "") -> Iterator[str]:
+    """Every place in an answer, as `message.parts.0.value`."""
+    for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+        place = f"{path}{key}"
+        yield place
+        if isinstance(each, dict | list):
+            yield from places(each, f"{place}.")
+
+
+def damaged(answer: Any, place: str, value: Any) -> Any:
+    """A copy of an answer with another value at a place; with `...` as the value, without the place."""
+    copy = json.loads(json.dumps(answer))
+    *path, last = place.removesuffix("[]").split(".")
+    holder = copy
+    for key in path:
+        holder = holder[int(key) if isinstance(holder, list) else key]
+    if value is ...:
+        del holder[int(last) if isinstance(holder, list) else last]
+    else:
+        holder[int(last) if isinstance(holder, list) else last] = value
+    return copy
+
+
+def at(value: Any, place: str) -> Any:
+    for name in place.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def is_needed(place: str, needed: str) -> bool:
+    return needed == place or needed.startswith(f"{place}.")
+
+
+@pytest.mark.parametrize("wrong", [..., None, 7, "no such thing", [], {}, [{"id": []}]], ids=repr)
+@pytest.mark.parametrize("name", SENDS)
+async def test_a_send_whose_answer_has_an_id_was_sent_whatever_else_is_wrong(name: str, wrong: Any) -> None:
+    row = ROWS[name]
+    for place in places(row.answer):
+        if not is_needed(place, SENDS[name]):
+            body = json.dumps(damaged(row.answer, place, wrong)).encode()
+            result = await accepted(row, reply(202, body))
+            assert at(result, SENDS[name]), place
+
+
+async def test_what_does_not_fit_is_left_out_and_the_rest_stays() -> None:
+    row = ROWS["chats.messages.send"]
+    body = {
+        "chat_id": 5,
+        "message": {
+            **row.answer["message"],
+            "sent_at": "soon",
+            "is_read": "perhaps",
+            "effect": {"name": 7, "type": "screen"},
+            "from_handle": {"id": "no handle in it"},
+        },
+    }
+    sent = await accepted(row, reply(202, json.dumps(body).encode()))
+    assert (sent.chat_id, sent.message.id, sent.message.delivery_status) == (CHAT, SENT, "pending")
+    assert (sent.message.sent_at, sent.message.is_read, sent.message.from_handle) == (None, None, None)
+    assert (sent.message.effect.name, sent.message.effect.type) == (None, "screen")
+    assert sent.message.parts[0].value == "Hello!"
+
+
+async def test_a_list_is_not_read_without_its_wrong_items() -> None:
+    body = {"messages": [{"id": SENT, "chat_id": CHAT}, {"text": "secret words"}], "next_cursor": None}
+    caught, linq = await refused(ROWS["chats.messages.list"], reply(200, json.dumps(body).encode()))
+    assert caught.status == 200
+    assert type(caught) is LinqApiError
+    assert "messages.1.id" in str(caught)
+    assert "secret" not in str(caught)
+    assert len(linq.requests) == 1

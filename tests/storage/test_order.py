@@ -1,0 +1,171 @@
+"""What was missed is put in front of what came later, over every backend, and the lane is in the order it was sent."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from linqbot.clock import MovableClock
+from linqbot.errors import LeaseLost
+from linqbot.events.delivery import Delivery
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Ack, Finish, Lease, Retry
+
+from .conftest import NOON, MakeEffect
+
+pytestmark = pytest.mark.anyio
+
+
+def sent(name: str, after_s: float, lane: str = "c:1", key: str | None = None) -> Delivery:
+    at = datetime.fromtimestamp(NOON + after_s, UTC).isoformat()
+    body = b'{"data": {"sent_at": "%s"}}' % at.encode()
+    return Delivery(f"w.{name}", lane, "message.received", body, NOON, key)
+
+
+async def take(storage: Storage, limit: int = 10) -> list[Lease]:
+    return await storage.take(limit, lease_s=60)
+
+
+async def handle_all(storage: Storage) -> list[str]:
+    """Ack everything; the names in the order they were handled."""
+    names = []
+    while leases := await take(storage):
+        for lease in leases:
+            names.append(lease.delivery.id.removeprefix("w."))
+            await storage.finish(lease, Finish(Ack()))
+    return names
+
+
+async def test_what_was_missed_comes_before_the_message_that_showed_it(storage: Storage) -> None:
+    await storage.put(sent("c", 3))
+    (lease,) = await take(storage)
+    assert await storage.put_in_order("c:1", [sent("a", 1), sent("b", 2)], lease) == 2
+    again = (await take(storage))[0]
+    assert (again.delivery.id, again.is_first_run) == ("w.a", True)
+    await storage.finish(again, Finish(Ack()))
+    assert await handle_all(storage) == ["b", "c"]
+
+
+async def test_the_message_that_showed_it_counts_no_run(storage: Storage) -> None:
+    await storage.put(sent("c", 3))
+    (lease,) = await take(storage)
+    await storage.put_in_order("c:1", [], lease)
+    (again,) = await take(storage)
+    assert (again.delivery.id, again.is_first_run) == ("w.c", True)
+    with pytest.raises(LeaseLost):
+        await storage.finish(lease, Finish(Ack()))
+
+
+async def test_what_waits_already_is_sorted_too(storage: Storage) -> None:
+    for name, after_s in [("c", 3), ("a", 1), ("d", 4), ("b", 2)]:
+        await storage.put(sent(name, after_s))
+    (lease,) = await take(storage)
+    assert await storage.put_in_order("c:1", [], lease) == 0
+    assert await handle_all(storage) == ["a", "b", "c", "d"]
+
+
+async def test_messages_of_one_time_keep_the_order_of_their_arrival(storage: Storage) -> None:
+    for name in "xzy":
+        await storage.put(sent(name, 1))
+    await storage.put_in_order("c:1", [sent("w", 1)])
+    assert await handle_all(storage) == ["x", "z", "y", "w"]
+
+
+async def test_what_a_turn_has_begun_with_stays_where_it_is(storage: Storage, clock: MovableClock) -> None:
+    await storage.put(sent("d", 4))
+    (lease,) = await take(storage)
+    await storage.finish(lease, Finish(Retry(clock.now() + 10, "?")))
+    await storage.put(sent("c", 3))
+    await storage.put_in_order("c:1", [sent("a", 1)])
+    clock.advance(10)
+    assert await handle_all(storage) == ["d", "a", "c"]
+
+
+async def test_what_a_turn_was_to_begin_with_when_the_process_died_is_sorted(closed_storage: Storage) -> None:
+    async with closed_storage as storage:
+        await storage.put(sent("c", 3))
+        await take(storage)
+    async with closed_storage as storage:
+        (lease,) = await take(storage)
+        assert lease.is_first_run is False
+        await storage.put_in_order("c:1", [sent("a", 1)], lease)
+        assert await handle_all(storage) == ["a", "c"]
+
+
+async def test_what_a_turn_has_sent_something_for_stays(closed_storage: Storage, effect: MakeEffect) -> None:
+    async with closed_storage as storage:
+        await storage.put(sent("c", 3))
+        await take(storage)
+        await storage.begin(effect(turn="w.c"))
+    async with closed_storage as storage:
+        (lease,) = await take(storage)
+        await storage.put_in_order("c:1", [sent("a", 1)], lease)
+        assert await handle_all(storage) == ["c", "a"]
+
+
+async def test_a_running_turn_is_not_disturbed(storage: Storage) -> None:
+    await storage.put(sent("b", 2))
+    (running,) = await take(storage)
+    await storage.put(sent("c", 3))
+    assert await storage.put_in_order("c:1", [sent("a", 1)]) == 1
+    assert await take(storage) == []
+    await storage.finish(running, Finish(Ack()))
+    assert await handle_all(storage) == ["a", "c"]
+
+
+async def test_other_lanes_keep_their_order(storage: Storage) -> None:
+    for name, after_s in [("2", 2), ("1", 1)]:
+        await storage.put(sent(name, after_s, "c:2"))
+    await storage.put_in_order("c:1", [sent("a", 0)])
+    assert sorted(await handle_all(storage)) == ["1", "2", "a"]
+
+
+async def test_what_is_known_is_not_put_again(storage: Storage) -> None:
+    await storage.put(sent("a", 1, key="m.a"))
+    assert await handle_all(storage) == ["a"]
+    await storage.put(sent("c", 3))
+    (lease,) = await take(storage)
+    copies = [sent("other-id", 1, key="m.a"), sent("b", 2, key="m.b"), sent("c", 3)]
+    assert await storage.put_in_order("c:1", copies, lease) == 1
+    assert await storage.put(sent("late copy", 2, key="m.b")) is False
+    assert await handle_all(storage) == ["b", "c"]
+
+
+async def test_what_is_seen_and_what_has_left_is_told(storage: Storage) -> None:
+    await storage.put(sent("a", 1, key="m.a"))
+    await handle_all(storage)
+    await storage.put(sent("b", 2, key="m.b"))
+    assert await storage.seen(["m.a", "m.b", "m.c", "w.b"]) == {"m.a": True, "m.b": False, "w.b": False}
+
+
+async def test_without_what_was_missed_nothing_is_kept_of_a_lease_that_is_over(
+    storage: Storage, clock: MovableClock
+) -> None:
+    await storage.put(sent("c", 3))
+    (old,) = await take(storage)
+    clock.advance(61)
+    (lease,) = await take(storage)
+    with pytest.raises(LeaseLost):
+        await storage.put_in_order("c:1", [sent("a", 1)], old)
+    assert await storage.depth() == 1
+    await storage.finish(lease, Finish(Ack()))
+
+
+async def test_the_order_is_on_disk(closed_storage: Storage) -> None:
+    async with closed_storage as storage:
+        for name, after_s in [("c", 3), ("b", 2)]:
+            await storage.put(sent(name, after_s))
+        (lease,) = await take(storage)
+        await storage.put_in_order("c:1", [sent("a", 1)], lease)
+        assert [each.id for each in await storage.waiting()] == ["w.a", "w.b", "w.c"]
+    async with closed_storage as storage:
+        assert await handle_all(storage) == ["a", "b", "c"]
+
+
+async def test_a_message_that_is_put_at_the_same_time_is_sorted_with_the_others(storage: Storage) -> None:
+    await storage.put(sent("c", 3))
+    (lease,) = await take(storage)
+    await asyncio.gather(storage.put(sent("d", 4)), storage.put_in_order("c:1", [sent("a", 1)], lease))
+    assert await handle_all(storage) == ["a", "c", "d"]

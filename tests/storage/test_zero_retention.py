@@ -1,0 +1,283 @@
+"""Text of lines that keep nothing: once it is handled, its bytes leave the file and the WAL while both are served."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from linqbot.clock import MovableClock
+from linqbot.events.delivery import Delivery
+from linqbot.storage import sqlite_wipe
+from linqbot.storage.inbox import Ack, Bury, Finish, Lease, Retry
+from linqbot.storage.outbox import Effect
+from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.storage.timers import Timer
+from linqbot.storage.wal_truncation import BUSY_PAUSE_S, TRUNCATE_AFTER_S
+
+pytestmark = pytest.mark.anyio
+
+MakeEffect = Callable[..., Effect]
+NOON = 1_800_000_000.0
+MARKER = b"planted-marker"
+SIZES = (100, 900, 3000, 5000, 20_000)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "bot.db"
+
+
+def on_disk(path: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in sorted(path.parent.glob(f"{path.name}*")))
+
+
+def wal_size(path: Path) -> int:
+    return path.with_name(f"{path.name}-wal").stat().st_size
+
+
+def text(size: int) -> str:
+    return (MARKER * (size // len(MARKER) + 1)).decode()
+
+
+def said(name: str, size: int = 100, *, lane: str = "c:1", zero_retention: bool = True) -> Delivery:
+    words = text(size) if zero_retention else "y" * size
+    data = {"zero_retention": zero_retention, "parts": [{"type": "text", "value": words}]}
+    return Delivery(f"w.{name}", lane, "message.received", json.dumps({"data": data}).encode(), NOON)
+
+
+def call(turn: str, size: int, *, zero_retention: bool = True) -> Effect:
+    words = text(size) if zero_retention else "y" * size
+    said = json.dumps({"noun": "n", "verb": "v", "body": words}).encode()
+    return Effect(turn, 0, "0", f"key-{turn}", "keyed", said, "attempting", NOON, off_the_record=zero_retention)
+
+
+def accepted(effect: Effect) -> Effect:
+    return replace(effect, status="accepted", answer=effect.call, message_id=f"m-{effect.turn}")
+
+
+def ack(*effects: Effect) -> Finish:
+    return Finish(Ack(), effects=effects, off_the_record=True)
+
+
+async def take_one(storage: SQLiteStorage) -> Lease:
+    (lease,) = await storage.take(1, lease_s=60)
+    return lease
+
+
+async def emptied(path: Path) -> None:
+    """Wait until the WAL is empty."""
+    async with asyncio.timeout(30):
+        while wal_size(path):
+            await asyncio.sleep(0.001)
+
+
+async def a_few_turns_of_the_loop() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("keep_days", [0, 9])
+async def test_what_was_handled_is_on_no_disk_a_minute_later(path: Path, clock: MovableClock, keep_days: float) -> None:
+    async with SQLiteStorage(path, clock=clock, keep_days=keep_days) as storage:
+        for n, size in enumerate(SIZES * 4):
+            await storage.put(said(f"{n}", size))
+            lease = await take_one(storage)
+            effect = call(f"w.{n}", size)
+            await storage.begin(effect)
+            await storage.finish(lease, ack(accepted(effect)))
+        assert MARKER in on_disk(path)
+        clock.advance(TRUNCATE_AFTER_S)
+        await emptied(path)
+        assert MARKER not in on_disk(path)
+        assert len(await storage.effects("w.3")) == 1
+
+
+async def test_what_was_put_off_is_on_no_disk_a_minute_after_it_was_sent_or_taken_back(
+    path: Path, clock: MovableClock
+) -> None:
+    payload = json.dumps({"calls": text(6000), "data": {"zero_retention": True}}).encode()
+    async with SQLiteStorage(path, clock=clock) as storage:
+        await storage.schedule(Timer("sent", NOON, "c:1", "send", payload, 60))
+        await storage.schedule(Timer("gone", NOON + 99, "c:2", "send", payload, 60))
+        assert await storage.cancel("gone")
+        await storage.fire(NOON)
+        lease = await take_one(storage)
+        assert lease.delivery.is_off_the_record
+        await storage.finish(lease, ack())
+        clock.advance(TRUNCATE_AFTER_S)
+        await emptied(path)
+        assert MARKER not in on_disk(path)
+
+
+async def test_a_dead_letter_that_was_put_back_and_handled_is_on_no_disk_a_minute_later(
+    path: Path, clock: MovableClock
+) -> None:
+    async with SQLiteStorage(path, clock=clock) as storage:
+        for n, size in enumerate(SIZES):
+            await storage.put(said(f"{n}", size))
+            lease = await take_one(storage)
+            await storage.finish(lease, Finish(Retry(NOON, "Boom")))
+            await storage.finish(await take_one(storage), Finish(Bury(f"Boom {text(5000)}"), off_the_record=True))
+        async with SQLiteStorage(path, clock=clock, serving=False) as command:
+            assert await command.retry([f"w.{n}" for n in range(len(SIZES))]) == len(SIZES)
+        for _ in SIZES:
+            await storage.finish(await take_one(storage), ack())
+        clock.advance(TRUNCATE_AFTER_S)
+        await emptied(path)
+        assert MARKER not in on_disk(path)
+
+
+async def test_a_wal_is_emptied_once_a_minute_and_not_for_other_lines(
+    path: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+    truncate = sqlite_wipe.truncate
+
+    def noted(db: sqlite3.Connection) -> bool:
+        threads.append(threading.current_thread().name)
+        return truncate(db)
+
+    monkeypatch.setattr(sqlite_wipe, "truncate", noted)
+    async with SQLiteStorage(path, clock=clock) as storage:
+        await storage.put(said("public", zero_retention=False))
+        await storage.finish(await take_one(storage), Finish(Ack()))
+        clock.advance(10 * TRUNCATE_AFTER_S)
+        await a_few_turns_of_the_loop()
+        assert threads == []
+        for n in range(50):
+            await storage.put(said(f"{n}"))
+            await storage.finish(await take_one(storage), ack())
+            clock.advance(TRUNCATE_AFTER_S / 25)
+            await a_few_turns_of_the_loop()
+        # Never on the loop, which would be held up.
+        assert set(threads) == {"linqbot-storage-commit"}
+        assert 1 <= len(threads) <= 2
+
+
+async def test_a_wal_that_is_being_read_is_emptied_soon_afterwards(path: Path, clock: MovableClock) -> None:
+    async with SQLiteStorage(path, clock=clock) as storage:
+        await storage.put(said("1"))
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM delivery").fetchone()
+        await storage.finish(await take_one(storage), ack())
+        clock.advance(TRUNCATE_AFTER_S)
+        # Is answered after the attempt, which has the same connection.
+        await a_few_turns_of_the_loop()
+        assert await storage.put(said("2", lane="c:2", zero_retention=False))
+        assert MARKER in on_disk(path)
+        reader.close()
+        async with asyncio.timeout(30):
+            while wal_size(path):
+                clock.advance(BUSY_PAUSE_S)
+                await asyncio.sleep(0.01)
+        assert MARKER not in on_disk(path)
+
+
+async def test_what_a_killed_process_left_goes_a_minute_after_the_next_start(
+    path: Path, clock: MovableClock, crashed: Callable[[Path], Path]
+) -> None:
+    async with SQLiteStorage(path, clock=clock) as storage:
+        await storage.put(said("1"))
+        await storage.finish(await take_one(storage), ack())
+        image = crashed(path)
+    assert MARKER in on_disk(image)
+    async with SQLiteStorage(image, clock=clock):
+        clock.advance(TRUNCATE_AFTER_S)
+        await emptied(image)
+        assert MARKER not in on_disk(image)
+
+
+async def test_a_server_that_stops_leaves_nothing(path: Path, clock: MovableClock) -> None:
+    async with SQLiteStorage(path, clock=clock) as storage:
+        await storage.put(said("1", 9000))
+        await storage.finish(await take_one(storage), ack())
+    assert MARKER not in on_disk(path)
+
+
+Step = tuple[int, int, bool]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 30), st.sampled_from(SIZES), st.booleans()), min_size=1, max_size=120),
+)
+def test_no_order_of_turns_leaves_a_byte(tmp_path_factory: pytest.TempPathFactory, steps: list[Step]) -> None:
+    path = tmp_path_factory.mktemp("zero") / "bot.db"
+    asyncio.run(_take_turns(path, steps))
+
+
+async def _take_turns(path: Path, steps: list[Step]) -> None:
+    """Store deliveries of both kinds, handle them in an order of the steps', and look at what is left."""
+    clock = MovableClock(NOON, frozen=True)
+    async with SQLiteStorage(path, clock=clock) as storage:
+        open_turns: list[tuple[Lease, Effect, bool]] = []
+
+        async def end(at: int) -> None:
+            lease, effect, zero_retention = open_turns.pop(at % len(open_turns))
+            await storage.finish(lease, Finish(Ack(), effects=[accepted(effect)], off_the_record=zero_retention))
+
+        for n, (at, size, zero_retention) in enumerate(steps):
+            await storage.put(said(f"{n}", size, lane=f"c:{n}", zero_retention=zero_retention))
+            effect = call(f"w.{n}", size, zero_retention=zero_retention)
+            await storage.begin(effect)
+            open_turns.append((await take_one(storage), effect, zero_retention))
+            if at < len(open_turns):
+                await end(at)
+        while open_turns:
+            await end(7)
+        if any(zero_retention for *_, zero_retention in steps):
+            clock.advance(TRUNCATE_AFTER_S)
+            await emptied(path)
+        assert MARKER not in on_disk(path)
+
+
+@pytest.mark.parametrize("seed", [100, 147, 199, 245, 262])
+async def test_rows_that_sqlite_moves_between_pages_leave_no_copy_behind(
+    path: Path, clock: MovableClock, seed: int
+) -> None:
+    # Each of these seeds left text in the unused space of pages when it was stored without padding.
+    chance = random.Random(seed)
+    sizes = chance.choice(
+        [(20, 40), (200, 900), (20, 100, 700, 1500, 3900), (1300, 1400), (60, 300, 1500, 5000, 12_000)]
+    )
+    most_open, share = chance.choice([5, 50, 200]), chance.choice([0.1, 0.5, 1.0])
+    async with SQLiteStorage(path, clock=clock) as storage:
+        await storage.put(said("first", lane="c:first"))
+        await storage.finish(await take_one(storage), ack())
+        open_turns: list[tuple[Lease, Finish]] = []
+        count = 0
+        for _ in range(40):
+            new: dict[str, tuple[Delivery, Effect]] = {}
+            for _ in range(chance.randint(1, 20)):
+                count += 1
+                is_private = chance.random() < share
+                one = said(f"{count}", chance.choice(sizes), lane=f"c:{count}", zero_retention=is_private)
+                new[one.id] = one, call(one.id, chance.choice(sizes), zero_retention=is_private)
+            await asyncio.gather(*(storage.put(one) for one, _ in new.values()))
+            leases: list[Lease] = []
+            while len(leases) < len(new):
+                leases += await storage.take(100, lease_s=60)
+            await asyncio.gather(*(storage.begin(effect) for _, effect in new.values()))
+            by_id = {lease.delivery.id: lease for lease in leases}
+            for name, (one, effect) in new.items():
+                finish = Finish(Ack(), effects=[accepted(effect)], off_the_record=one.is_off_the_record)
+                open_turns.append((by_id[name], finish))
+            over = []
+            while len(open_turns) > chance.randint(0, most_open):
+                over.append(open_turns.pop(chance.randrange(len(open_turns))))
+            await asyncio.gather(*(storage.finish(*turn) for turn in over))
+        await asyncio.gather(*(storage.finish(*turn) for turn in open_turns if turn[1].off_the_record))
+        clock.advance(TRUNCATE_AFTER_S)
+        await emptied(path)
+        assert MARKER[:12] not in on_disk(path)

@@ -1,0 +1,309 @@
+"""Whatever arrives is read in linear time: a text of four times the length takes about four times as long.
+
+Regular expressions that look back and forth, and loops that copy what is left, hold the event loop for seconds when
+somebody sends them a long text of the right kind. Each pattern of the package stands in the table here.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import gzip
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+import linqbot
+from linqbot import rules
+from linqbot.cli.inbox import without_messages
+from linqbot.client.addresses import UnsafeURL, target
+from linqbot.client.call import Answer, Call
+from linqbot.client.connection import Connection
+from linqbot.client.endpoints import prepare
+from linqbot.client.envelope import LONGEST_READ, error_for, is_page, not_linqs
+from linqbot.client.filenames import bare_name, disposed_name
+from linqbot.client.noun import read
+from linqbot.client.wire import MalformedAnswer, unpacked
+from linqbot.errors import InvalidSignature, LinqApiError
+from linqbot.events.delivery import Delivery, decode
+from linqbot.events.message import MessageReceived
+from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.types.message import MessageSent
+from linqbot.webhooks import Secret, verify
+
+SIZES = (1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20)
+MOST_TIMES_LONGER = 12
+"""For four times the length: 4 is linear, 16 is quadratic."""
+RESOLUTION_S = max(1e-4, 2 * time.get_clock_info("thread_time").resolution)
+"""Below this, caches and the clock tell more than the length does."""
+
+
+def is_linear(run: Callable[[Any], object], made: Callable[[int], Any]) -> None:
+    longest = None
+    for size in SIZES:
+        given = made(size)
+        took = timed(run, given)
+        if longest is not None and took > longest:
+            took = min(took, timed(run, given), timed(run, given))
+        assert longest is None or took <= longest, f"{size} characters took {took:.4f} s, and {longest:.4f} s is linear"
+        longest = MOST_TIMES_LONGER * max(took, RESOLUTION_S)
+
+
+def timed(run: Callable[[Any], object], given: Any) -> float:
+    began = time.thread_time()
+    run(given)
+    return time.thread_time() - began
+
+
+# --- regular expressions ----------------------------------------------------------------------------------------------
+
+PUMPS = [
+    *("a", "1", ".", " ", "-", "@", "/", "_", "\n", "=", '"', "é"),
+    *("a.", "a@", "@.", "1 ", "1-", "(1-", "a-", "?a", "&a-", "a=", 'a="', ". ", "\n ", "timeout ", "www.", "+1 ("),
+]
+BEGINNINGS = ["", "x@", "https://", "http://127.0.0.1:", "+1", "\n", "?"]
+ENDS = ["", " ", "@", "!", "\n!"]
+USES: dict[str, str] = {
+    r"\W+": "sub",
+    r"(\d+)([smhd])": "fullmatch",
+    r'\b(\w++)="([^"]*)"': "findall",
+    r"\n\s*\n|\n(?=(?:Why|To do|[A-Z][a-z]+):)": "split",
+    r"[.?!…](?=\s+[A-Z\"'`(])": "search",
+    r"[1-5]\d\d": "fullmatch",
+    r"[\d\s().-]+": "fullmatch",
+    r"^ *[|+]-? ?": "sub",
+    r"[^\w.]": "split",
+    r"[A-Za-z]([A-Za-z0-9._-]*[A-Za-z0-9])?": "fullmatch",
+    r"[-.]+": "sub",
+    r"[^a-z0-9]+": "sub",
+    r"(?!-)[a-z0-9_-]{1,63}(?<!-)": "fullmatch",
+    r"[0-9]+|0x[0-9a-f]*": "fullmatch",
+    r"timeout\s*=\s*(\d{1,9})": "search",
+    r"[A-Za-z0-9_.~-]+": "fullmatch",
+    r"[\w.%+-]++(@[\w.-]+\.\w++)?": "sub",
+    r"https?://\S++|(?<![\w-])\+?\d[\d ().-]{5,40}\d(?![\w-])": "sub",
+    r"https://docs\.linqapp\.com/[\w./#-]*": "fullmatch",
+    r"[a-z0-9.+-]{1,32}/[a-z0-9.+-]{1,64}": "fullmatch",
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]": "sub",
+    r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}": "fullmatch",
+    r"[!#$%&'*+.^_`|~0-9A-Za-z-]+": "fullmatch",
+    r"[\t -~]*": "fullmatch",
+    r"/[!\"$-~]*": "fullmatch",
+    r"([\\;,])": "sub",
+    r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}": "fullmatch",
+    r"[A-Za-z0-9][A-Za-z0-9._-]*": "fullmatch",
+    r"https://(?:[\w-]+\.){0,126}linqapp\.com[/:?]|.*[?&][\w-]*signature=": "match",
+    r"\bhttps?://\S|\bwww\.\w": "search",
+    r"[A-Z0-9]{10}": "fullmatch",
+    r"[0-9]{3,8}": "fullmatch",
+    r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9 ]{0,10}": "fullmatch",
+    r"[a-z_]++(?:\.[a-z_]++)++": "fullmatch",
+    r"#?[0-9A-Fa-f]{6}": "fullmatch",
+    r"\s": "search",
+    r"\d+": "sub",
+    r"[a-z0-9_-]+(\.[a-z0-9_-]+)*": "fullmatch",
+    r"[\ud800-\udfff\x00]": "sub",
+    r"\+[1-9][0-9]{1,14}": "fullmatch",
+    r"[^@\s]++@(?=[^@\s]+\.[^@\s])[^@\s]++": "fullmatch",
+    r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}": "fullmatch",
+    r"https://[^\s/?#]++\S*+": "fullmatch",
+    r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?([/?#]\S*)?": "fullmatch",
+    r"https?://[^\s/?#]++\S*+": "fullmatch",
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z": "fullmatch",
+}
+"""Every pattern of the package, and the method it is used with."""
+OF_BOTS = {"bot/filters.py"}
+"""Compiles the patterns that bots bring along."""
+
+
+def patterns() -> Iterator[str]:
+    """Every pattern that a module of the package gives to a function of `re`."""
+    root = Path(linqbot.__file__).parent
+    for path in root.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="re")),
+                    args=[ast.Constant(value=str() | bytes() as written), *_],
+                ):
+                    yield written.decode() if isinstance(written, bytes) else written
+                case ast.Call(
+                    func=ast.Attribute(
+                        value=ast.Name(id="re"),
+                        attr="compile" | "sub" | "search" | "match" | "fullmatch" | "split" | "findall" | "finditer",
+                    )
+                ):
+                    assert path.relative_to(root).as_posix() in OF_BOTS, f"{path}:{node.lineno} hides its pattern"
+
+
+def test_every_pattern_of_the_package_stands_in_the_table() -> None:
+    assert set(patterns()) == set(USES)
+
+
+@pytest.mark.parametrize("pattern", USES)
+def test_a_pattern_reads_any_text_in_linear_time(pattern: str) -> None:
+    use = getattr(re.compile(pattern, re.IGNORECASE), USES[pattern])
+    run = (lambda text: use("", text)) if USES[pattern] == "sub" else use
+
+    def slowest(size: int) -> tuple[float, str, str, str]:
+        texts = ((begin, pump, end) for begin in BEGINNINGS for pump in PUMPS for end in ENDS)
+        return max(
+            (timed(run, begin + pump * (size // len(pump)) + end), begin, pump, end) for begin, pump, end in texts
+        )
+
+    # Found among all texts of a moderate length, then followed to 1 MiB.
+    _, begin, pump, end = slowest(1 << 11)
+    is_linear(run, lambda size: begin + pump * (size // len(pump)) + end)
+
+
+# --- decoders ---------------------------------------------------------------------------------------------------------
+
+SEND = prepare("chats.messages.send", path={"chat_id": "a"}, body={"message": {"parts": []}})
+SECRET = Secret.parse("whsec_" + "A" * 32)
+
+
+def refused(text: str) -> LinqApiError:
+    body = json.dumps(
+        {"error": {"code": 1005, "message": text, "doc_url": text, "retry_after": text}, "trace_id": text}
+    )
+    return error_for(SEND, 400, {"retry-after": text, "content-type": text}, body.encode(), now=0, secret="k")
+
+
+def said_back(count: int) -> Call:
+    """A call with very many texts of its own, to be looked for in a sentence."""
+    options = [{"text": f"option {n}"} for n in range(count // 32)]
+    return prepare("chats.polls.create", path={"chat_id": "a"}, body={"poll": {"options": options}})
+
+
+def without_texts(call: Call) -> object:
+    body = json.dumps({"error": {"code": 1005, "message": "option 1 " * (LONGEST_READ // 9)}}).encode()
+    return error_for(call, 400, {}, body, now=0, secret="k")
+
+
+def foreign(text: str) -> object:
+    return not_linqs(SEND, 200, {"content-type": text}, "an answer"), is_page({"content-type": text}, text.encode())
+
+
+def unpack(content: bytes) -> None:
+    with suppress(MalformedAnswer):
+        unpacked(content, "gzip")
+
+
+def head(data: bytes) -> None:
+    """Feed a connection with the head of an answer, all of it at once."""
+    loop = asyncio.new_event_loop()
+    connection = Connection(loop, lambda _: None)
+    connection.transport = cast("asyncio.Transport", type("Gone", (), {"abort": lambda _: None})())
+    connection._answer = answer = loop.create_future()
+    connection._is_read = connection._is_bodiless = False
+    connection._status = connection._size = 0
+    connection._fields, connection._content = {}, bytearray()
+    connection.data_received(b"HTTP/1.1 200 OK\r\n" + data)
+    if answer.done():
+        assert answer.exception() is not None
+    loop.close()
+
+
+def goal(url: str) -> None:
+    with suppress(UnsafeURL):
+        target(url)
+
+
+def event(body: bytes) -> None:
+    delivery = Delivery.from_webhook(body, webhook_id="w", received_at=0.0)
+    with suppress(EventNotUnderstood):
+        parsed = parse(delivery)
+        if isinstance(parsed, MessageReceived):
+            assert isinstance(parsed.text_to_me, str)
+
+
+def received(**data: Any) -> bytes:
+    whole = {"id": "m", "chat": {"id": "c"}, "direction": "inbound", **data}
+    return json.dumps({"event_type": "message.received", "event_id": "e", "data": whole}).encode()
+
+
+def mentioned(size: int) -> bytes:
+    count = size // 128
+    mentions = [{"handle": "+15551234567", "is_me": True, "range": [4 * n, 4 * n + 2]} for n in range(count)]
+    return received(parts=[{"type": "text", "value": "abc " * (size // 8), "mentions": mentions}])
+
+
+def named(disposition: str) -> object:
+    return bare_name(disposed_name(disposition)), bare_name(disposition)
+
+
+def signature(header: str) -> None:
+    headers = {"webhook-signature": header, "webhook-id": header, "webhook-timestamp": header}
+    with suppress(InvalidSignature):
+        verify(headers, header.encode(), [SECRET], now=0)
+
+
+def sent(data: Any) -> None:
+    with suppress(LinqApiError):
+        read(MessageSent, Answer(202, data), "chats.messages.send")
+
+
+def a_send(text: str) -> object:
+    parts = [{"type": "text", "value": text}, {"type": "media", "url": text}]
+    return rules.check("chats.create", {"from": text, "to": [text], "message": {"parts": parts}}, {"limit": text}, {})
+
+
+def empty_members(size: int) -> bytes:
+    return gzip.compress(b"") * (size // 20)
+
+
+def short_members(size: int) -> bytes:
+    return gzip.compress(b"x" * 200) * (size // 32)
+
+
+DECODERS: dict[str, tuple[Callable[[Any], object], Callable[[int], Any]]] = {
+    "an error's letters": (refused, lambda size: "a" * size),
+    "an error's numbers": (refused, lambda size: "(1-" * (size // 3)),
+    "an error's digits": (refused, lambda size: "1" * size),
+    "an error's addresses": (refused, lambda size: "a@a" * (size // 3)),
+    "an error's date": (refused, lambda size: "Tue, " * (size // 5)),
+    "an error for many texts": (without_texts, said_back),
+    "a foreign answer": (foreign, lambda size: " " * size),
+    "a foreign type": (foreign, lambda size: "a/" * (size // 2)),
+    "gzip of empty members": (unpack, empty_members),
+    "gzip of short members": (unpack, short_members),
+    "gzip of one member": (unpack, lambda size: gzip.compress(bytes(size))),
+    "a field that comes often": (head, lambda size: b"a:b\r\n" * (size // 5)),
+    "a long field": (head, lambda size: b"a:" + b"b" * size),
+    "a keep-alive": (head, lambda size: b"keep-alive: " + b"timeout " * (size // 8) + b"\r\n\r\n"),
+    "a URL's host": (goal, lambda size: "https://" + "a." * (size // 2)),
+    "a URL's path": (goal, lambda size: "https://a.example/" + "../" * (size // 3)),
+    "a URL's port": (goal, lambda size: "https://a.example:" + "1" * size),
+    "nested JSON": (decode, lambda size: b"[" * size),
+    "a number": (decode, lambda size: b"1" * size),
+    "half characters": (decode, lambda size: b'["' + rb"\ud800" * (size // 6) + b'"]'),
+    "an event's parts": (event, lambda size: received(parts=[{"type": 1}] * (size // 12))),
+    "an event's wrong parts": (event, lambda size: received(parts=[1] * (size // 3), effect=1, sent_at=1)),
+    "an event's text": (event, lambda size: received(parts=[{"type": "text", "value": "@" * size}])),
+    "an event's mentions": (event, mentioned),
+    "a file's name": (named, lambda size: 'attachment; filename="' + ";" * size),
+    "a file's folders": (named, lambda size: "attachment; filename=" + "../" * (size // 3)),
+    "a signature": (signature, lambda size: "v1,a " * (size // 5)),
+    "an answer's wrong parts": (
+        sent,
+        lambda size: {"message": {"id": "m", "parts": [1] * (size // 3), "sent_at": "x"}},
+    ),
+    "a send's text": (a_send, lambda size: "@." * (size // 2)),
+    "a send's address": (a_send, lambda size: "https://" + "a" * size + " "),
+    "a stored call": (Call.from_json, lambda size: SEND.with_key("a" * size).to_json()),
+    "a traceback": (
+        without_messages,
+        lambda size: "Traceback (most recent call last):\n" + "  a\nb: c\n" * (size // 10),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_decoder_reads_what_comes_from_outside_in_linear_time(name: str) -> None:
+    is_linear(*DECODERS[name])
