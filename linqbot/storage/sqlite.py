@@ -365,6 +365,8 @@ class SQLiteStorage:
             self._reader = connect(self._path)
             try:
                 self._reader.execute("PRAGMA query_only = ON")
+                # A first read opens the WAL. Once the file is moved that fails, and running turns still read then.
+                self._reader.execute("SELECT 1 FROM sqlite_master").fetchone()
                 self._install = self._writer.open(serving=self._serving)
             except BaseException:
                 self._reader.close()

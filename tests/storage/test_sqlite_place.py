@@ -123,6 +123,15 @@ async def test_a_duplicate_is_not_known_by_a_file_that_is_gone(
         await storage.put(delivery("c:1", name="w.1"))
 
 
+@pytest.mark.parametrize("lose", [remove, move, copy_in_place])
+async def test_a_turn_that_runs_can_still_read(
+    storage: SQLiteStorage, path: Path, lose: Callable[[Path], None]
+) -> None:
+    lose(path)
+    assert await storage.effects("w.1") == []
+    assert await storage.load("bot") == {}
+
+
 async def test_the_sentence_says_what_happened_and_what_to_do(storage: SQLiteStorage, path: Path) -> None:
     for lose, what, to_do in (
         (remove_shm, "bot.db-shm is gone", "Stop linqbot with SIGTERM"),
