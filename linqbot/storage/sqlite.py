@@ -125,11 +125,6 @@ class SQLiteStorage:
         """128 random bits made once with the file, as 32 hex digits."""
         return self._install
 
-    @property
-    def made_at(self) -> float:
-        """When the file was made, in Unix seconds."""
-        return self._writer.made_at
-
     # Inbox
 
     async def put(self, delivery: Delivery) -> bool:
@@ -193,6 +188,10 @@ class SQLiteStorage:
     async def has_seen(self, delivery_id: str) -> bool:
         """Whether it was stored before; see `Inbox.has_seen`."""
         return await self._exists("SELECT 1 FROM seen WHERE id = ?", delivery_id)
+
+    async def first_activity(self) -> float | None:
+        """When the first webhook ever was accepted; see `Inbox.first_activity`."""
+        return self._writer.first_active_at
 
     async def last_activity(self) -> float | None:
         """When the newest webhook was accepted; see `Inbox.last_activity`."""
