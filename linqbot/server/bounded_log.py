@@ -1,7 +1,7 @@
 """A log that strangers cannot fill: anybody can post to a public webhook, as often as the network allows.
 
-Of each kind of line a few are written a minute. What is left out is counted, and the count is told when the minute
-is over, so that a flood ends with a line that shows its size.
+Of each kind of line a few are written a minute. The others are counted, and the count is logged when the minute is over,
+so that a flood ends with a line that shows its size.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Later: TypeAlias = Callable[[float, Callable[[], None]], object]
 
 @dataclass(slots=True)
 class _Minute:
-    """What came of one kind in one minute; of those left out, the last one's level and facts."""
+    """Lines of one kind in one minute; of those left out, the last one's level and facts."""
 
     lines: int = 0
     left_out: int = 0
@@ -57,7 +57,7 @@ class BoundedLog:
         self._write("error", event, kind, facts)
 
     def end(self) -> None:
-        """Tell now how many were left out."""
+        """Log now how many were left out."""
         for event, kind in list(self._minutes):
             self._over(event, kind)
 

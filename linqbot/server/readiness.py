@@ -1,4 +1,4 @@
-"""Can deliveries be stored now? What `/readyz` says of the storage.
+"""Readiness of the storage, as `/readyz` reports it.
 
 While the last delivery was stored, the answer costs nothing. Once one was refused, a load balancer may send no more,
 so nothing else would notice that the storage is well again: then `/readyz` itself has it write something.
@@ -23,7 +23,7 @@ WAIT_S: Final = 0.5
 
 
 class Readiness:
-    """What keeps deliveries from being stored.
+    """Knows whether deliveries can be stored, and why not.
 
     Args:
         webhook: Knows how its last delivery went.
@@ -40,7 +40,7 @@ class Readiness:
         self._check: asyncio.Task[None] | None = None
 
     async def look(self) -> str | None:
-        """Why deliveries cannot be stored, in a sentence; None when they can be."""
+        """Return why deliveries cannot be stored, in a sentence; None when they can be."""
         if self._webhook.refusal is not None and self._storage.trouble is None:
             await self._checked()
         return self._storage.trouble or self._webhook.refusal

@@ -21,11 +21,6 @@ class Storage(Inbox, Outbox, StateStore, Timers, Upkeep, Protocol):
         ...
 
     @property
-    def made_at(self) -> float:
-        """When the storage was opened for the first time, in Unix seconds; known once it is open."""
-        ...
-
-    @property
     def trouble(self) -> str | None:
         """Why nothing can be stored now, in a sentence, as far as is known without a write; None if nothing is known."""
         ...

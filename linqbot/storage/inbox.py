@@ -219,6 +219,10 @@ class Inbox(Protocol):
         """
         ...
 
+    async def first_activity(self) -> float | None:
+        """When the first webhook ever was accepted, in Unix seconds; None when none ever was."""
+        ...
+
     async def last_activity(self) -> float | None:
         """When the newest webhook was accepted, in Unix seconds, whatever became of it; None when none ever was.
 

@@ -84,7 +84,7 @@ class MemoryStorage:
         self._dead: dict[str, _Kept] = {}
         self._timers: dict[str, Timer] = {}
         self._active_at: float | None = None
-        self._made_at = self._clock.now()
+        self._first_active_at: float | None = None
         self._effects: dict[str, dict[tuple[int, str], Effect]] = {}
         self._keys: dict[str, tuple[str, int, str]] = {}
         self._state: dict[str, dict[str, bytes]] = {}
@@ -104,11 +104,6 @@ class MemoryStorage:
     def install(self) -> str:
         """128 random bits, as 32 hex digits."""
         return self._install
-
-    @property
-    def made_at(self) -> float:
-        """When this object was made, in Unix seconds."""
-        return self._made_at
 
     @property
     def trouble(self) -> str | None:
@@ -132,6 +127,7 @@ class MemoryStorage:
         self._accept(_Row(delivery))
         if delivery.id.startswith("w."):
             self._active_at = max(delivery.received_at, self._active_at or 0.0)
+            self._first_active_at = self._first_active_at or self._active_at
         return True
 
     async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
@@ -214,6 +210,10 @@ class MemoryStorage:
     async def has_seen(self, delivery_id: str) -> bool:
         """Whether it was stored before; see `Inbox.has_seen`."""
         return delivery_id in self._seen
+
+    async def first_activity(self) -> float | None:
+        """When the first webhook ever was accepted."""
+        return self._first_active_at
 
     async def last_activity(self) -> float | None:
         """When the newest webhook was accepted."""

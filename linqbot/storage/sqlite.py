@@ -58,7 +58,7 @@ LOOK_EVERY_S = 1.0
 """How often the serving process looks whether its file is still at its path, besides after each commit."""
 
 CHECK_BYTES = 1 << 16
-"""What `check` writes: as much as some deliveries at once."""
+"""Bytes that `check` writes: as many as some deliveries at once."""
 
 
 class SQLiteStorage:
@@ -139,11 +139,6 @@ class SQLiteStorage:
         return self._install
 
     @property
-    def made_at(self) -> float:
-        """When the file was made, in Unix seconds."""
-        return self._writer.made_at
-
-    @property
     def trouble(self) -> str | None:
         """Why nothing can be stored now; see `Storage.trouble`."""
         return self._place.lost
@@ -219,6 +214,10 @@ class SQLiteStorage:
         seen = await self._exists("SELECT 1 FROM seen WHERE id = ?", delivery_id)
         self._place.check()
         return seen
+
+    async def first_activity(self) -> float | None:
+        """When the first webhook ever was accepted; see `Inbox.first_activity`."""
+        return self._writer.first_active_at
 
     async def last_activity(self) -> float | None:
         """When the newest webhook was accepted; see `Inbox.last_activity`."""

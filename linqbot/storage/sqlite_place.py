@@ -1,4 +1,4 @@
-"""Are the files that this process has open still the ones at their paths?
+"""Compares the files that this process has open with those at their paths.
 
 A file that is deleted, replaced or hidden by a mount stays open: SQLite goes on writing to it without an error, and
 all of it is gone with the process. So the paths are compared with what was opened, after each COMMIT and once a second.
@@ -24,7 +24,7 @@ from linqbot.errors import StorageUnavailable
 log = structlog.get_logger("linqbot.storage")
 
 BESIDE = ("-wal", "-shm")
-"""What SQLite keeps open next to the file: where commits go first, and how processes find each other's."""
+"""Suffixes of the files that SQLite keeps open next to it: commits go there first, and processes meet there."""
 
 
 class Place:
@@ -40,7 +40,7 @@ class Place:
         self.lost: str | None = None
         self._path = path
         self._opened: dict[Path, os.stat_result] = {}
-        self._telling = threading.Lock()
+        self._changing = threading.Lock()
 
     def opening(self) -> None:
         """Remember the file that is about to be opened."""
@@ -59,13 +59,13 @@ class Place:
         self.check()
 
     def check(self) -> None:
-        """Look at the paths now; the log tells when files are lost, and when they are back.
+        """Look at the paths now, and log when files are lost and when they are back.
 
         Raises:
             StorageUnavailable: a path shows no file, or another one.
         """
         lost = next((why for path, was in self._opened.items() if (why := self._moved(path, was))), None)
-        with self._telling:
+        with self._changing:
             before, self.lost = self.lost, lost
         if lost and not before:
             log.error("storage.lost", error=lost)
@@ -79,7 +79,7 @@ class Place:
             self._opened[path] = path.stat()
 
     def _moved(self, path: Path, was: os.stat_result) -> str | None:
-        """What happened to a file and what to do about it, in sentences; None when it is in its place."""
+        """Return what happened to a file and what to do about it; None when it is in its place."""
         try:
             # os.stat, since Path.stat costs as much again, and this is done for every commit.
             now = os.stat(path)  # noqa: PTH116

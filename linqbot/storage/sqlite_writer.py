@@ -87,7 +87,7 @@ class Writer:
         self._next_timer: float | None = None
         # When a webhook was last accepted; and what of that stands in meta, where each change would cost a page.
         self._active_at: float | None = None
-        self.made_at = 0.0
+        self.first_active_at: float | None = None
         self._active_noted = 0.0
         self._grants = Grants()
         self._is_off_the_record = False
@@ -135,7 +135,6 @@ class Writer:
                 if serving:
                     self._count_crash()
                 self._look_again()
-                self.made_at = self._first_opened_at()
                 self._is_off_the_record = sqlite_wipe.is_off_the_record(self._db)
                 if self._is_off_the_record:
                     sqlite_wipe.overwrite_freed(self._db)
@@ -146,12 +145,6 @@ class Writer:
         except BaseException:
             self._db.close()
             raise
-
-    def _first_opened_at(self) -> float:
-        now = repr(self._clock.now())
-        self._db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('made_at', ?)", (now,))
-        (made_at,) = self._db.execute("SELECT CAST(value AS REAL) FROM meta WHERE key = 'made_at'").fetchone()
-        return float(made_at)
 
     def close(self) -> None:
         """Give back what no turn has begun with, and disconnect.
@@ -660,7 +653,13 @@ class Writer:
         if at <= self._active_noted or at < self._active_noted + after_s:
             return
         self._db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('active_at', ?)", (repr(at),))
-        self._after.append(lambda: setattr(self, "_active_noted", at))
+        self._db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('first_active_at', ?)", (repr(at),))
+
+        def after() -> None:
+            self._active_noted = at
+            self.first_active_at = self.first_active_at or at
+
+        self._after.append(after)
 
     def _data_version(self) -> int:
         """Changes when another process, or another connection of ours, has written."""
@@ -678,6 +677,8 @@ class Writer:
         self._next_timer = sqlite_timers.earliest(self._db)
         noted = self._db.execute("SELECT CAST(value AS REAL) FROM meta WHERE key = 'active_at'").fetchone()
         (waits,) = self._db.execute("SELECT max(received_at) FROM delivery WHERE id LIKE 'w.%'").fetchone()
+        first = self._db.execute("SELECT CAST(value AS REAL) FROM meta WHERE key = 'first_active_at'").fetchone()
+        self.first_active_at = first[0] if first else None
         self._active_noted = noted[0] if noted else 0.0
         self._active_at = max(filter(None, (self._active_at, self._active_noted, waits)), default=None)
 

@@ -8,7 +8,6 @@ come later and are known as duplicates. Without a gap nothing of this costs anyt
 from __future__ import annotations
 
 import asyncio
-from typing import Final
 
 import structlog
 
@@ -19,9 +18,6 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Finish, Lease, Park
 from linqbot.worker.missed import LINQ_RETRIES_S, Finder
-
-NEW_S: Final = 1.0
-"""Seconds since a storage was made for which no earlier process can have used it."""
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -42,6 +38,8 @@ class Gaps:
         self._storage = storage
         self._clock = clock
         self._wait_s = wait_s
+        # What was sent before was not meant for this bot.
+        self._first_at = 0.0
         # What was sent since then may be missing; None while nothing can be.
         self._since: float | None = None
         self._ends_at = 0.0
@@ -55,10 +53,10 @@ class Gaps:
 
         What an earlier process missed may be missing still: Linq delivers for half an hour.
         """
-        last_at = await self._storage.last_activity()
-        now = self._clock.now()
-        if self._storage.made_at < now - NEW_S:
-            self._all_at = self._note(now if last_at is None else last_at)
+        first_at, last_at = await self._storage.first_activity(), await self._storage.last_activity()
+        if first_at is not None and last_at is not None:
+            self._first_at = first_at
+            self._all_at = self._note(last_at)
         return last_at
 
     def note_refused(self, lane: str) -> None:
@@ -109,7 +107,7 @@ class Gaps:
 
     def _note(self, since: float) -> float:
         now = self._clock.now()
-        since = max(min(since, now - LINQ_RETRIES_S), self._storage.made_at)
+        since = max(min(since, now - LINQ_RETRIES_S), self._first_at)
         self._since = since if self._since is None else min(self._since, since)
         self._ends_at = now + LINQ_RETRIES_S
         return now

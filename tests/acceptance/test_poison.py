@@ -51,7 +51,7 @@ async def test_what_kills_the_process_is_buried_and_what_stood_beside_it_is_answ
     assert replies == expected
     assert deaths >= 3
     dead = sqlite3.connect(tmp_path / "crash.db").execute("SELECT lane, error FROM dead").fetchall()
-    assert dead == [(f"c:{chats[5]}", "The process died 3 times while handling it.")]
+    assert dead == [(f"c:{chats[5]}", "The process died 3 times while handling it, or its turn never ended.")]
 
 
 async def is_settled(bot: crash.Served, http: httpx.AsyncClient) -> bool:

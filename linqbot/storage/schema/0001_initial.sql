@@ -3,7 +3,7 @@
 
 -- meta: facts about the file itself.
 -- `install` (128 random bits) is part of every idempotency key, so it must outlive every process.
--- `made_at` is when it was opened first: what was sent before was not meant for it.
+-- `first_active_at` is when a webhook was accepted first: what was sent before was not meant for this bot.
 -- `active_at` is when a webhook was last accepted, as of a minute ago at most; newer ones may wait in delivery.
 -- `off_the_record` is there once the file has held text of a line that keeps nothing (zero retention): from then on
 -- the pages that a delete frees are overwritten.
