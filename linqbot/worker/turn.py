@@ -144,7 +144,12 @@ class Turns:
             delivery.type not in RECEIPTS and self.dispatcher.is_nobodys(delivery.type)
         ):
             return await self._finish(lease, Ack(), None)
-        known = [] if lease.is_first_run else await self.storage.effects(delivery.id, lease.run)
+        try:
+            known = [] if lease.is_first_run else await self.storage.effects(delivery.id, lease.run)
+        except StorageUnavailable as error:
+            # Without its record the turn must not begin. The lane goes on as soon as the storage does.
+            failure = Failure(error)
+            return await self._finish(lease, decide(lease, failure, self.patience, now=self.clock.now()), None)
         ledger = Ledger(
             self.storage,
             self.clock,

@@ -592,3 +592,23 @@ async def test_receipts_are_noted_and_settle_a_send_whose_answer_was_lost(house:
     assert (settled.status, settled.message_id, settled.delivery) == ("accepted", "made", "delivered")
     await turns.run(first)
     assert house.linq.said() == ["two", "three"]
+
+
+async def test_a_turn_whose_record_cannot_be_read_waits_for_the_storage(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(house)
+    await house.run(failing)
+    house.clock.advance(10)
+
+    async def unreadable(*_: Any) -> list[Any]:
+        raise StorageUnavailable("locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.storage, "effects", unreadable)
+        await house.run(three)
+    (waiting,) = await house.storage.waiting()
+    assert (waiting.state, waiting.attempts) == ("parked", 1)
+    house.clock.advance(10)
+    await house.run(three)
+    assert house.linq.said() == ["one", "two", "three"]
