@@ -22,7 +22,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,20 +72,27 @@ def free_port() -> int:
 
 
 class Served:
-    """A `linqbot` process that can be killed and started again on the same port."""
+    """A `linqbot` process that can be killed and started again on the same port. Nothing is open until `start`.
+
+    Attributes:
+        command: The command line, for the next start.
+        pass_fds: Files the process inherits at the next start, under the same numbers.
+    """
 
     def __init__(self, folder: Path, name: str, port: int, *arguments: str, **environ: str) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self._command = [sys.executable, "-m", "linqbot", *arguments, "--port", str(port)]
+        self.command = [sys.executable, "-m", "linqbot", *arguments, "--port", str(port)]
         self._environ = {**os.environ, **environ}
         self._folder = folder
-        self._log = (folder / f"{name}.log").open("ab")
+        self._log = folder / f"{name}.log"
+        self.pass_fds: Sequence[int] = ()
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        self.process = await asyncio.create_subprocess_exec(
-            *self._command, cwd=self._folder, env=self._environ, stdout=self._log, stderr=self._log
-        )
+        with self._log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *self.command, cwd=self._folder, env=self._environ, stdout=log, stderr=log, pass_fds=self.pass_fds
+            )
 
     async def kill(self, sig: int = signal.SIGKILL) -> int:
         assert self.process is not None
@@ -95,7 +102,6 @@ class Served:
     async def close(self) -> None:
         if self.process is not None and self.process.returncode is None:
             await self.kill()
-        self._log.close()
 
     async def up(self, http: httpx.AsyncClient, path: str) -> None:
         async with asyncio.timeout(60):
@@ -190,8 +196,8 @@ async def house(place: Path, code: str) -> AsyncIterator[tuple[Served, Served, h
         LINQBOT_STORAGE=f"sqlite:///{place / 'crash.db'}",
     )
     async with httpx.AsyncClient(timeout=30, trust_env=False, limits=httpx.Limits(max_connections=64)) as http:
-        await asyncio.gather(emulator.start(), bot.start())
         try:
+            await asyncio.gather(emulator.start(), bot.start())
             await emulator.up(http, "/emulator/state")
             yield bot, emulator, http
         finally:

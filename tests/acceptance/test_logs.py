@@ -247,10 +247,8 @@ async def scene(folder: Path, **environ: str) -> AsyncIterator[Scene]:
         assert await emulator.kill(signal.SIGTERM) == 0
     finally:
         for served in (bot, emulator):
-            if served is not None and served.process is not None and served.process.returncode is None:
-                await served.kill()
             if served is not None:
-                served._log.close()
+                await served.close()
 
 
 async def _subscribe(http: httpx.AsyncClient, linq: str, port: int) -> str:

@@ -24,15 +24,11 @@ class Command:
 
     def __init__(self, folder: Path, *arguments: str, **environ: str) -> None:
         self.log = folder / f"{arguments[0]}.log"
-        self._out = self.log.open("wb")
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("LINQ_", "LINQBOT_"))}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "linqbot", *arguments],
-            cwd=folder,
-            env=plain | environ,
-            stdout=self._out,
-            stderr=self._out,
-        )
+        with self.log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "linqbot", *arguments], cwd=folder, env=plain | environ, stdout=out, stderr=out
+            )
 
     def said(self) -> str:
         return self.log.read_text()
@@ -56,10 +52,7 @@ class Command:
 
     def end(self) -> int:
         """Wait until it ends by itself; its exit code."""
-        try:
-            return self.process.wait(30)
-        finally:
-            self._out.close()
+        return self.process.wait(30)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import trustme
@@ -39,9 +39,12 @@ class Proxy:
 
     def connect(self, sent: bytes = b"", *, source: str = "127.0.0.1") -> socket.socket:
         """A raw TLS connection from an address of the loopback network, with something already said."""
-        plain = socket.create_connection(("127.0.0.1", self.port), timeout=30, source_address=(source, 0))
-        client = self.trust.wrap_socket(plain, server_hostname=DOMAIN)
-        client.sendall(sent)
+        with ExitStack() as unless_sent:
+            plain = socket.create_connection(("127.0.0.1", self.port), timeout=30, source_address=(source, 0))
+            unless_sent.enter_context(plain)
+            client = unless_sent.enter_context(self.trust.wrap_socket(plain, server_hostname=DOMAIN))
+            client.sendall(sent)
+            unless_sent.pop_all()
         return client
 
 

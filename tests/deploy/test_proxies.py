@@ -17,16 +17,16 @@ import anyio
 import httpx
 import pytest
 from deploy.deliveries import PATH, Behind, behind, message, signed
-from deploy.proxies import DOMAIN, PROXIES, caddy_environ, caddy_files, nginx_files
+from deploy.proxies import DOMAIN, caddy_environ, caddy_files, nginx_files
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 MIB = 1 << 20
 
 
-@pytest.fixture(params=PROXIES)
-async def bot(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Behind]:
-    async with behind(request.param, tmp_path) as served:
+@pytest.fixture
+async def bot(proxy_name: str, tmp_path: Path) -> AsyncIterator[Behind]:
+    async with behind(proxy_name, tmp_path) as served:
         yield served
 
 
@@ -180,9 +180,8 @@ async def test_a_bot_that_is_down_or_dies_is_503_and_never_4xx(bot: Behind) -> N
         assert answer.status_code == 503
 
 
-@pytest.mark.parametrize("name", PROXIES)
-async def test_the_configuration_is_valid(name: str, tmp_path: Path) -> None:
-    if name == "nginx":
+async def test_the_configuration_is_valid(proxy_name: str, tmp_path: Path) -> None:
+    if proxy_name == "nginx":
         command = [*nginx_files(tmp_path, upstream="127.0.0.1:8000", port=8443, http_port=8080), "-t"]
         environ: Any = None
     else:
