@@ -16,7 +16,6 @@ import json
 import os
 import random
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from ports import free_port
 
 from linqbot.webhooks import sign
 
@@ -63,12 +63,6 @@ class Report:
             f"{self.deliveries} deliveries, {self.posts} posts, {self.kills} kills in {self.seconds:.0f} s: "
             f"{len(self.lost)} lost, {len(self.doubled)} doubled, {len(self.disordered)} chats out of order"
         )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Served:

@@ -6,13 +6,14 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from ports import free_port
 
 FENCE = re.compile(r"^```(console|python (?P<file>\S+))\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 STAYS = ("linqbot dev ", "linqbot serve ", "linqbot emulator")
@@ -59,7 +60,7 @@ class Terminal:
         self._logs = folder / ".logs"
         self._logs.mkdir()
         self._running: list[subprocess.Popen[bytes]] = []
-        self._ports = {port: str(_free()) for port in ("4010", "8000")}
+        self._ports = {port: str(free_port()) for port in ("4010", "8000")}
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("LINQ", "PYTEST"))}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         ours = {"PATH": path, "LINQBOT_PORT": self._ports["8000"], "LINQBOT_PLUGINS": "", "COLUMNS": "200"}
@@ -132,9 +133,3 @@ def _pattern(shown: Iterator[str]) -> str:
 def _printed(log: Path) -> str:
     lines = [line.rstrip() for line in log.read_text().splitlines()]
     return "".join(f"{line}\n" for line in lines)
-
-
-def _free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

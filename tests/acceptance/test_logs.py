@@ -25,7 +25,8 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import CliRunner
-from crash import Served, free_port
+from crash import Served
+from ports import free_port
 
 from linqbot.cli import http as cli_http
 from linqbot.cli.main import main

@@ -21,7 +21,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from crash import SECRET, Served, free_port
+from crash import SECRET, Served
+from ports import free_port
 
 from linqbot.webhooks import sign
 

@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 from cli.crooked import Crooked, proxying
-from cli.test_webhooks import RECEIPTS, Account, free_port
+from cli.test_webhooks import RECEIPTS, Account
 from cli.test_webhooks import emulator as emulator
+from ports import free_port
 
 REACTS = '\nfrom linqbot import ReactionAdded\n@bot.on_reaction("love")\nasync def loved(reaction, ctx): ...\n'
 

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 from emulated import ANN, replies, text
+from ports import free_port
 
 from linqbot.cli.main import main
 
@@ -61,9 +62,7 @@ def test_emulator_and_serve_work_apart_and_end_gently(tmp_path: Path, command: C
     emulator.until(lambda: httpx.get(f"{linq}/emulator/state").status_code == 200)
     assert f"Linq emulator on {linq}" in emulator.said()
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        own = probe.getsockname()[1]
+    own = free_port()
     made = httpx.post(
         f"{linq}/v3/webhook-subscriptions",
         json={"target_url": f"http://127.0.0.1:{own}/webhooks/linq", "subscribed_events": ["message.received"]},

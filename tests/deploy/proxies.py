@@ -14,8 +14,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import trustme
-from crash import free_port
 from deploy.tools import DEPLOY, tool
+from ports import free_port
 
 DOMAIN = "localhost"
 

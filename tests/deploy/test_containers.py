@@ -15,8 +15,9 @@ import anyio
 import httpx
 import pytest
 import yaml
-from crash import SECRET, Served, free_port
+from crash import SECRET, Served
 from deploy.tools import DEPLOY, ran, tool
+from ports import free_port
 
 from linqbot.settings import Settings, variable
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from crash import SECRET, Served, free_port
+from crash import SECRET, Served
 from deploy.deliveries import PATH, message, signed
 from deploy.tools import DEPLOY, ran
+from ports import free_port
 
 ROOT = DEPLOY.parent
 PAGES = sorted((ROOT / "docs" / "deploy").glob("*.md"))
