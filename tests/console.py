@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from ports import free_port
 
 FENCE = re.compile(r"^```(console|python (?P<file>\S+))\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 STAYS = ("linqbot dev ", "linqbot serve ", "linqbot emulator")
-"""Commands that run until Ctrl-C: enough when they printed what the page shows."""
+"""Commands that run until Ctrl-C: enough when they printed what the page shows and take connections."""
 OWN_PORT = ("linqbot dev", "linqbot emulator")
 
 
@@ -93,7 +94,8 @@ class Terminal:
             )
         self._running.append(process)
         end = time.monotonic() + 120
-        while process.poll() is None and not (stays and wanted.match(_printed(log))):
+        port = self._ports["4010" if command.startswith(OWN_PORT) else "8000"]
+        while process.poll() is None and not (stays and wanted.match(_printed(log)) and _takes_connections(port)):
             assert time.monotonic() < end, f"$ {command}\n{_printed(log)}"
             time.sleep(0.05)
         if process.returncode is not None:
@@ -119,6 +121,11 @@ class Terminal:
         except subprocess.TimeoutExpired:
             process.kill()
             raise
+
+
+def _takes_connections(port: str) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int(port))) == 0
 
 
 def _pattern(shown: Iterator[str]) -> str:
