@@ -8,8 +8,10 @@ import crash
 import pytest
 
 
+@pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_every_delivery_is_answered_once_and_in_order_however_often_the_process_is_killed(tmp_path: Path) -> None:
-    report = await crash.run(deliveries=2000, kills=8, folder=tmp_path)
+    report = await crash.run(deliveries=1000, kills=8, folder=tmp_path)
     assert report.kills >= 3, f"{report}: too few kills to tell anything"
     assert (report.lost, report.doubled, report.disordered) == ([], [], []), str(report)

@@ -279,6 +279,7 @@ def is_clean(output: str) -> None:
 LOGS = [("info", "json"), ("debug", "console")]
 
 
+@pytest.mark.process
 @pytest.mark.anyio
 @pytest.mark.slow
 @pytest.mark.parametrize(("level", "style"), LOGS)
@@ -385,6 +386,7 @@ def _say(url: str, raw: bytes) -> None:
             pass
 
 
+@pytest.mark.process
 @pytest.mark.anyio
 async def test_an_error_nobody_waited_for_is_told_without_its_words(tmp_path: Path) -> None:
     async with scene(tmp_path) as on:
@@ -424,6 +426,7 @@ def a_linq_that_quotes() -> Iterator[str]:
             thread.join()
 
 
+@pytest.mark.process
 @pytest.mark.anyio
 async def test_what_linq_quotes_in_its_errors_is_not_printed(tmp_path: Path) -> None:
     with a_linq_that_quotes() as linq:

@@ -32,6 +32,8 @@ CHATS = 20
 MOST_DEATHS = 8
 
 
+@pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_what_kills_the_process_is_buried_and_what_stood_beside_it_is_answered(tmp_path: Path) -> None:
     async with crash.house(tmp_path, BOT) as (bot, emulator, http):

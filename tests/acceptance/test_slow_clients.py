@@ -30,6 +30,7 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="reads memory from /proc and sets limits with prlimit"),
+    pytest.mark.process,
 ]
 
 MIB = 1 << 20

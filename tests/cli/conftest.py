@@ -55,6 +55,15 @@ class Command:
         return self.process.wait(30)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder whose fixtures start a command."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if item.path.parent == Path(__file__).parent and fixtures & {"command", "emulator", "manager"}:
+            item.add_marker(pytest.mark.process)
+
+
 @pytest.fixture
 def command(tmp_path: Path) -> Iterator[Callable[..., Command]]:
     started: list[Command] = []

@@ -21,6 +21,7 @@ from linqbot.cli.main import main
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 
+@pytest.mark.slow
 def test_dev_answers_and_a_saved_file_loses_no_conversation(
     tmp_path: Path, command: Callable[..., Any], port: int
 ) -> None:
@@ -55,6 +56,7 @@ def test_every_example_runs_under_dev(command: Callable[..., Any], port: int, na
     assert dev.stop() == 0
 
 
+@pytest.mark.slow
 def test_emulator_and_serve_work_apart_and_end_gently(tmp_path: Path, command: Callable[..., Any], port: int) -> None:
     shutil.copy(EXAMPLES / "echo.py", tmp_path / "bot.py")
     linq = f"http://127.0.0.1:{port}"

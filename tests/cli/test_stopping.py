@@ -122,6 +122,7 @@ def test_a_second_signal_stops_it_now(house: House) -> None:
     again.until(lambda: house.replies() == ["begun a", "done a"])
 
 
+@pytest.mark.slow
 def test_rolling_restarts_lose_and_double_nothing(house: House) -> None:
     texts = [f"{chat}{n}" for n in range(12) for chat in "xyz"]
     house.go(*texts)

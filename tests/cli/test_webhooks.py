@@ -354,6 +354,7 @@ def serve(account: Account, command: Callable[..., Any]) -> Any:
     return bot
 
 
+@pytest.mark.slow
 def test_a_rotation_under_load_refuses_and_loses_nothing(account: Account, command: Callable[..., Any]) -> None:
     account.done("sync", "bot.py", "--url", account.url)
     (old,) = account.subscriptions()
@@ -391,6 +392,7 @@ def test_a_rotation_under_load_refuses_and_loses_nothing(account: Account, comma
     assert "whsec_" not in bot.said()
 
 
+@pytest.mark.slow
 def test_after_a_rotation_the_old_secret_is_believed_no_longer(account: Account, command: Callable[..., Any]) -> None:
     account.done("sync", "bot.py", "--url", account.url)
     (old_secret,) = account.kept().values()

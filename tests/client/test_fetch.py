@@ -500,6 +500,7 @@ async def test_an_upload_whose_headers_do_not_fit_is_refused_before_it_begins(he
     assert own.connections == 0
 
 
+@pytest.mark.process
 def test_aiohttp_is_not_imported_before_something_is_fetched() -> None:
     code = "import linqbot.client.fetch, sys; assert not {'aiohttp', 'yarl'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

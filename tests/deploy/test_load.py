@@ -18,7 +18,7 @@ from activation import activated
 from deploy.deliveries import PATH, behind, message, signed
 from deploy.proxies import DOMAIN, PROXIES
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]
 
 HEAD = f"POST {PATH} HTTP/1.1\r\nhost: {DOMAIN}\r\ncontent-type: application/json\r\n".encode()
 SLOW = [b"", HEAD, HEAD[:20], HEAD + b"content-length: 900\r\n\r\n" + b"{" * 400]

@@ -20,7 +20,7 @@ from deploy.deliveries import PATH, Behind, behind, message, signed
 from deploy.proxies import DOMAIN, caddy_environ, caddy_files, nginx_files
 from ports import free_port
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]
 
 MIB = 1 << 20
 
