@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from deploy.proxies import PROXIES
+from deploy.proxies import GET, PROXIES
 from deploy.tools import tool
 
 
 @pytest.fixture(params=PROXIES)
 def proxy_name(request: pytest.FixtureRequest) -> str:
     name = str(request.param)
-    tool(name, get=f"apt-get install {name}")
+    tool(name, get=GET[name])
     return name

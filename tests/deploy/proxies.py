@@ -18,6 +18,7 @@ from deploy.tools import DEPLOY, tool
 from ports import free_port
 
 DOMAIN = "localhost"
+GET = {"nginx": "apt-get install nginx; Debian has it in /usr/sbin", "caddy": "apt-get install caddy"}
 
 
 class Proxy:
@@ -53,7 +54,7 @@ def nginx_files(folder: Path, *, upstream: str, port: int, http_port: int) -> li
 
     Of what is shipped only ports and places are other ones.
     """
-    program = tool("nginx", get="apt-get install nginx")
+    program = tool("nginx", get=GET["nginx"])
     authority = trustme.CA()
     certificate = authority.issue_cert(DOMAIN)
     certificate.private_key_pem.write_to_path(folder / "privkey.pem")
@@ -94,7 +95,7 @@ def caddy_files(folder: Path, *, http_port: int) -> list[str]:
 
     To what is shipped only is added what keeps a test's Caddy to itself.
     """
-    program = tool("caddy", get="apt-get install caddy")
+    program = tool("caddy", get=GET["caddy"])
     shipped = (DEPLOY / "caddy" / "Caddyfile").read_text()
     own = f"{{\n\tadmin off\n\tskip_install_trust\n\thttp_port {http_port}\n"
     (folder / "Caddyfile").write_text(re.sub(r"^\{\n", own, shipped, count=1, flags=re.MULTILINE))
