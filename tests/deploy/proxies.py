@@ -119,7 +119,7 @@ def caddy(folder: Path, upstream: str) -> Iterator[Proxy]:
     root = folder / "data" / "caddy" / "pki" / "authorities" / "local" / "root.crt"
     run = [*command, "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
     with _running(run, folder, port, environ):
-        _until(root.exists)
+        _until(lambda: root.exists() and "END CERTIFICATE" in root.read_text())
         yield Proxy("caddy", port, ssl.create_default_context(cafile=root))
 
 
