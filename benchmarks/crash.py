@@ -19,18 +19,18 @@ import json
 import os
 import random
 import signal
-import socket
 import sys
 import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+from ports import free_port
 
 from linqbot.webhooks import sign
 
@@ -68,27 +68,28 @@ class Report:
         )
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Served:
-    """A `linqbot` process that can be killed and started again on the same port."""
+    """A `linqbot` process that can be killed and started again on the same port. Nothing is open until `start`.
+
+    Attributes:
+        command: The command line, for the next start.
+        pass_fds: Files the process inherits at the next start, under the same numbers.
+    """
 
     def __init__(self, folder: Path, name: str, port: int, *arguments: str, **environ: str) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self._command = [sys.executable, "-m", "linqbot", *arguments, "--port", str(port)]
+        self.command = [sys.executable, "-m", "linqbot", *arguments, "--port", str(port)]
         self._environ = {**os.environ, **environ}
         self._folder = folder
-        self._log = (folder / f"{name}.log").open("ab")
+        self._log = folder / f"{name}.log"
+        self.pass_fds: Sequence[int] = ()
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        self.process = await asyncio.create_subprocess_exec(
-            *self._command, cwd=self._folder, env=self._environ, stdout=self._log, stderr=self._log
-        )
+        with self._log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *self.command, cwd=self._folder, env=self._environ, stdout=log, stderr=log, pass_fds=self.pass_fds
+            )
 
     async def kill(self, sig: int = signal.SIGKILL) -> int:
         assert self.process is not None
@@ -98,7 +99,6 @@ class Served:
     async def close(self) -> None:
         if self.process is not None and self.process.returncode is None:
             await self.kill()
-        self._log.close()
 
     async def up(self, http: httpx.AsyncClient, path: str) -> None:
         async with asyncio.timeout(60):
@@ -252,8 +252,8 @@ async def house(place: Path, code: str) -> AsyncIterator[tuple[Served, Served, h
         LINQBOT_STORAGE=f"sqlite:///{place / 'crash.db'}",
     )
     async with httpx.AsyncClient(timeout=30, trust_env=False, limits=httpx.Limits(max_connections=64)) as http:
-        await asyncio.gather(emulator.start(), bot.start())
         try:
+            await asyncio.gather(emulator.start(), bot.start())
             await emulator.up(http, "/emulator/state")
             yield bot, emulator, http
         finally:

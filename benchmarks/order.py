@@ -26,7 +26,8 @@ from datetime import datetime
 from pathlib import Path
 
 import httpx
-from crash import Served, free_port
+from crash import Served
+from ports import free_port
 
 BOT = """
 from linqbot import Bot, Context, MessageReceived

@@ -175,13 +175,6 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def cpu_s(pid: int) -> float:
     """Seconds of CPU a process has used so far, in user mode and in the kernel."""
     stat = _read(pid, "stat").rpartition(")")[2].split()

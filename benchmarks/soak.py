@@ -28,7 +28,8 @@ from pathlib import Path
 
 from fake_api import FakeApi
 from loader import Paced
-from processes import PEERS, Cores, Served, free_port, linq_environ, linqbot, open_files, rss_mib, run, serving, threads
+from ports import free_port
+from processes import PEERS, Cores, Served, linq_environ, linqbot, open_files, rss_mib, run, serving, threads
 from signed import linq
 
 CHATS = 600

@@ -36,12 +36,12 @@ from typing import TypeVar
 
 from fake_api import FakeApi
 from loader import ClosedLoop, Connection, Paced
+from ports import free_port
 from processes import (
     PEERS,
     Cores,
     Served,
     cpu_s,
-    free_port,
     fsync_ms,
     linq_environ,
     linqbot,

@@ -33,7 +33,8 @@ from types import FrameType
 
 from fake_api import FakeApi
 from loader import ClosedLoop
-from processes import PEERS, Cores, Served, cpu_s, free_port, linq_environ, run, serving
+from ports import free_port
+from processes import PEERS, Cores, Served, cpu_s, linq_environ, run, serving
 from signed import linq
 
 import linqbot

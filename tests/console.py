@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ports import free_port
+
 FENCE = re.compile(r"^```(console|python (?P<file>\S+))\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 STAYS = ("linqbot dev ", "linqbot serve ", "linqbot emulator")
-"""Commands that run until Ctrl-C: enough when they printed what the page shows."""
+"""Commands that run until Ctrl-C: enough when they printed what the page shows and take connections."""
 OWN_PORT = ("linqbot dev", "linqbot emulator")
 
 
@@ -59,7 +61,7 @@ class Terminal:
         self._logs = folder / ".logs"
         self._logs.mkdir()
         self._running: list[subprocess.Popen[bytes]] = []
-        self._ports = {port: str(_free()) for port in ("4010", "8000")}
+        self._ports = {port: str(free_port()) for port in ("4010", "8000")}
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("LINQ", "PYTEST"))}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         ours = {"PATH": path, "LINQBOT_PORT": self._ports["8000"], "LINQBOT_PLUGINS": "", "COLUMNS": "200"}
@@ -92,7 +94,8 @@ class Terminal:
             )
         self._running.append(process)
         end = time.monotonic() + 120
-        while process.poll() is None and not (stays and wanted.match(_printed(log))):
+        port = self._ports["4010" if command.startswith(OWN_PORT) else "8000"]
+        while process.poll() is None and not (stays and wanted.match(_printed(log)) and _takes_connections(port)):
             assert time.monotonic() < end, f"$ {command}\n{_printed(log)}"
             time.sleep(0.05)
         if process.returncode is not None:
@@ -120,6 +123,11 @@ class Terminal:
             raise
 
 
+def _takes_connections(port: str) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int(port))) == 0
+
+
 def _pattern(shown: Iterator[str]) -> str:
     """`…` alone stands for any lines, or none; within a line for anything on it."""
     lines = [
@@ -132,9 +140,3 @@ def _pattern(shown: Iterator[str]) -> str:
 def _printed(log: Path) -> str:
     lines = [line.rstrip() for line in log.read_text().splitlines()]
     return "".join(f"{line}\n" for line in lines)
-
-
-def _free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -14,7 +14,7 @@ import speed
 import turn_profile
 from processes import Cores, run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.process]
 
 
 def test_speed_puts_what_it_measures_next_to_a_peer(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,6 +66,8 @@ def test_a_snippet_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
             Dispatcher(bot, SystemClock())
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_the_snippets_hold_under_mypy_strict(tmp_path: Path) -> None:
     for snippet in SNIPPETS:
         name = re.sub(r"\W", "_", str(snippet.id))
@@ -75,6 +78,7 @@ def test_the_snippets_hold_under_mypy_strict(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the pages show a shell")
 @pytest.mark.parametrize("page", SESSIONS, ids=named)
@@ -87,6 +91,7 @@ def test_a_console_prints_what_its_page_shows(page: Path, tmp_path: Path) -> Non
         terminal.close()
 
 
+@pytest.mark.process
 def test_a_console_that_prints_something_else_than_its_page_is_found(tmp_path: Path) -> None:
     (right,) = steps("```console\n$ printf 'one\\ntwo\\nthree\\n'\none\n…\nth…\n```\n")
     (wrong,) = steps("```console\n$ printf 'one\\ntwo\\n'\none\n```\n")
@@ -102,6 +107,13 @@ def test_commands_of_a_page_can_be_called_so(page: Path) -> None:
         call(shlex.split(line, comments=True), whole=True)
     for code in re.findall(r"`linqbot ([^`\n]+)`", page.read_text()):
         call(["linqbot", *shlex.split(code)], whole=False)
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=named)
+def test_a_page_names_no_python_that_the_package_does_not(page: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    claimed = {name.rpartition(" ")[2] for name in project["classifiers"] if "Python :: 3." in name}
+    assert set(re.findall(r"\b3\.\d\d\b", page.read_text())) <= claimed
 
 
 def test_a_command_that_cannot_be_called_so_is_found() -> None:

@@ -28,6 +28,7 @@ def test_what_is_not_there_is_said_with_what_is() -> None:
         _ = linqbot.Robot
 
 
+@pytest.mark.process
 def test_the_front_door_opens_without_the_house() -> None:
     code = (
         "import linqbot, sys; print(sorted(m for m in sys.modules if m.startswith(('pydantic', 'httpx', 'linqbot.'))))"

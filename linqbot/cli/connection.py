@@ -40,8 +40,8 @@ class Connections(ServerState):
 
     Attributes:
         most: How many there may be.
-        waiting: Those that wait for their client and not for us, longest first: no request yet, or half of one. When
-            there are too many, they go first.
+        waiting: Those that wait for their client's first request, or for the rest of it, longest first.
+        kept: Those whose last request was answered and that wait for the next one, longest first.
         log: For what anybody can make them say.
     """
 
@@ -49,7 +49,22 @@ class Connections(ServerState):
         super().__init__()
         self.most = most
         self.waiting: dict[Connection, None] = {}
+        self.kept: dict[Connection, None] = {}
         self.log = BoundedLog(log)
+
+    def next_to_go(self) -> Connection | None:
+        """Return the connection to drop when there are too many, or None if each is being answered.
+
+        Kept connections are spared while they are at most half of all: the client's next request may already be on
+        its way, and a flood of connections without a request would end it. The other half is for new clients.
+        """
+        spares_kept = self.waiting and len(self.kept) <= self.most // 2
+        return next(iter(self.waiting if spares_kept else self.kept), None)
+
+    def forget(self, connection: Connection) -> None:
+        """Note that a connection has ended, or that it is our turn on it."""
+        self.waiting.pop(connection, None)
+        self.kept.pop(connection, None)
 
 
 class Connection(HttpToolsProtocol):
@@ -74,18 +89,19 @@ class Connection(HttpToolsProtocol):
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.drop)
         everybody = self._all
         excess = len(self.connections) - everybody.most
-        if excess > 0 and not everybody.waiting:
+        oldest = everybody.next_to_go()
+        if excess > 0 and oldest is None:
             # The others are all being answered; this one is asked to come back, while that can be said.
             self.app = cast("Any", come_back_later)
             if excess > SPARE_CONNECTIONS:
                 self.drop()
             return
-        if excess > 0:
-            next(iter(everybody.waiting)).drop()
+        if excess > 0 and oldest is not None:
+            oldest.drop()
         everybody.waiting[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._all.waiting.pop(self, None)
+        self._all.forget(self)
         self._stop_head_timer()
         if self._answer_timer is not None:
             self._answer_timer.cancel()
@@ -159,7 +175,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self._all.waiting.pop(self, None)
+        self._all.forget(self)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -169,18 +185,20 @@ class Connection(HttpToolsProtocol):
         if latest.response_complete and latest.more_body:
             # Answered before it was whole: what still comes would be read for nobody, for as long as it comes.
             self.transport.close()
-        elif latest.response_complete or latest.more_body:
+        elif latest.response_complete:
+            self._all.kept[self] = None
+        elif latest.more_body:
             self._all.waiting[self] = None
 
     def shutdown(self) -> None:
-        if self in self._all.waiting:
+        if self in self._all.waiting or self in self._all.kept:
             self.drop()
         else:
             super().shutdown()
 
     def drop(self) -> None:
         """Close without an answer."""
-        self._all.waiting.pop(self, None)
+        self._all.forget(self)
         self.transport.close()
 
     @property

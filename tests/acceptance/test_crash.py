@@ -8,15 +8,18 @@ import crash
 import pytest
 
 
+@pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_every_delivery_is_answered_once_and_in_order_however_often_the_process_is_killed(tmp_path: Path) -> None:
-    report = await crash.run(deliveries=2000, kills=8, folder=tmp_path, direct=True)
+    report = await crash.run(deliveries=1000, kills=8, folder=tmp_path, direct=True)
     assert report.kills >= 3, f"{report}: too few kills to tell anything"
     assert (report.lost, report.doubled, report.disordered) == ([], [], []), str(report)
 
 
-@pytest.mark.anyio
+@pytest.mark.process
 @pytest.mark.slow
+@pytest.mark.anyio
 async def test_so_is_what_linq_delivers_again_after_each_kill_and_in_the_order_written(tmp_path: Path) -> None:
     report = await crash.run(deliveries=600, kills=6, folder=tmp_path)
     assert report.kills >= 3, f"{report}: too few kills to tell anything"

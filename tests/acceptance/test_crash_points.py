@@ -72,6 +72,8 @@ POINTS = [
 ]
 
 
+@pytest.mark.process
+@pytest.mark.slow
 async def test_a_death_between_any_two_steps_loses_and_doubles_nothing(tmp_path: Path) -> None:
     async with crash.house(tmp_path, BOT) as (bot, emulator, http):
         chats = await crash.chats(http, emulator.url, len(POINTS))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from ports import free_port
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
@@ -49,7 +50,7 @@ pytestmark = [
 def page_address(tmp_path: Path) -> Iterator[str]:
     (tmp_path / "bot.py").write_text(BOT)
     with httpx.Client(trust_env=False) as http, (tmp_path / "log").open("w") as log:
-        port = "4417"
+        port = str(free_port())
         dev = subprocess.Popen(
             [sys.executable, "-m", "linqbot", "dev", "bot.py", "--port", port], cwd=tmp_path, stdout=log, stderr=log
         )

@@ -37,7 +37,7 @@ async def test_a_hostile_handler_harms_nobody_but_its_own_message(loop: str, tmp
         if loop == "asyncio":
             await bot.kill()
             (tmp_path / "on_asyncio.py").write_text(ON_ASYNCIO)
-            bot._command[1:3] = ["on_asyncio.py"]
+            bot.command[1:3] = ["on_asyncio.py"]
             await bot.start()
         innocents = await crash.chats(http, emulator.url, len(WAYS) + 3)
         chats = {way: innocents.pop() for way in WAYS}

@@ -25,7 +25,8 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import CliRunner
-from crash import Served, free_port
+from crash import Served
+from ports import free_port
 
 from linqbot.cli import http as cli_http
 from linqbot.cli.main import main
@@ -247,10 +248,8 @@ async def scene(folder: Path, **environ: str) -> AsyncIterator[Scene]:
         assert await emulator.kill(signal.SIGTERM) == 0
     finally:
         for served in (bot, emulator):
-            if served is not None and served.process is not None and served.process.returncode is None:
-                await served.kill()
             if served is not None:
-                served._log.close()
+                await served.close()
 
 
 async def _subscribe(http: httpx.AsyncClient, linq: str, port: int) -> str:
@@ -280,6 +279,7 @@ def is_clean(output: str) -> None:
 LOGS = [("info", "json"), ("debug", "console")]
 
 
+@pytest.mark.process
 @pytest.mark.anyio
 @pytest.mark.slow
 @pytest.mark.parametrize(("level", "style"), LOGS)
@@ -386,6 +386,7 @@ def _say(url: str, raw: bytes) -> None:
             pass
 
 
+@pytest.mark.process
 @pytest.mark.anyio
 async def test_an_error_nobody_waited_for_is_told_without_its_words(tmp_path: Path) -> None:
     async with scene(tmp_path) as on:
@@ -425,6 +426,7 @@ def a_linq_that_quotes() -> Iterator[str]:
             thread.join()
 
 
+@pytest.mark.process
 @pytest.mark.anyio
 async def test_what_linq_quotes_in_its_errors_is_not_printed(tmp_path: Path) -> None:
     with a_linq_that_quotes() as linq:

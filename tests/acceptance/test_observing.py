@@ -24,7 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from linqbot.webhooks import sign
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 BOT = """
 import asyncio

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import crash
@@ -31,6 +32,8 @@ CHATS = 20
 MOST_DEATHS = 8
 
 
+@pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_what_kills_the_process_is_buried_and_what_stood_beside_it_is_answered(tmp_path: Path) -> None:
     async with crash.house(tmp_path, BOT) as (bot, emulator, http):
@@ -50,7 +53,8 @@ async def test_what_kills_the_process_is_buried_and_what_stood_beside_it_is_answ
     expected[chats[5]] = ["25"]
     assert replies == expected
     assert deaths >= 3
-    dead = sqlite3.connect(tmp_path / "crash.db").execute("SELECT lane, error FROM dead").fetchall()
+    with closing(sqlite3.connect(tmp_path / "crash.db")) as db:
+        dead = db.execute("SELECT lane, error FROM dead").fetchall()
     assert dead == [(f"c:{chats[5]}", "The process died 3 times while handling it, or its turn never ended.")]
 
 

@@ -16,12 +16,13 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-from crash import SECRET, Served, free_port
+from crash import SECRET, Served
+from ports import free_port
 
 from linqbot.webhooks import sign
 
@@ -29,6 +30,7 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="reads memory from /proc and sets limits with prlimit"),
+    pytest.mark.process,
 ]
 
 MIB = 1 << 20
@@ -95,8 +97,10 @@ class Door:
         return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith(kind))
 
     def connect(self, sent: bytes = b"") -> socket.socket:
-        client = socket.create_connection(("127.0.0.1", self.port), timeout=30)
-        client.sendall(sent)
+        with ExitStack() as unless_sent:
+            client = unless_sent.enter_context(socket.create_connection(("127.0.0.1", self.port), timeout=30))
+            client.sendall(sent)
+            unless_sent.pop_all()
         return client
 
 
@@ -113,16 +117,13 @@ async def front_door(folder: Path, *, files: int | None = None) -> AsyncIterator
         await served.start()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
-    assert served.process is not None
     try:
         async with httpx.AsyncClient(timeout=30, trust_env=False, limits=httpx.Limits(max_connections=16)) as http:
             await served.up(http, "/readyz")
             yield Door(folder, served, http)
         assert await served.kill(signal.SIGTERM) == 0, (folder / "bot.log").read_text()
     finally:
-        if served.process.returncode is None:
-            await served.kill()
-        served._log.close()
+        await served.close()
 
 
 def received(text: str, chat: str) -> bytes:
@@ -179,15 +180,16 @@ async def test_a_thousand_slow_sockets_change_nothing_for_healthy_deliveries(tmp
 async def _beside_slow_sockets(door: Door) -> None:
     alone = await _healthy(door, "alone", 100)
     before = door.memory()
-    slow = [door.connect(SLOW[n % len(SLOW)]) for n in range(1000)]
-    beside = await _healthy(door, "beside", 300)
-    grown = door.memory("VmHWM") - before
-    assert grown < 64 * MIB
-    print(f"{door.folder.name}: median {1000 * alone:.1f} ms alone, {1000 * beside:.1f} ms beside 1000 slow sockets")
-    print(f"{door.folder.name}: {grown / MIB:.1f} MiB more memory at most")
-    assert all(await asyncio.gather(*(asyncio.to_thread(is_closed, client) for client in slow)))
-    for client in slow:
-        client.close()
+    with ExitStack() as opened:
+        slow = [opened.enter_context(door.connect(SLOW[n % len(SLOW)])) for n in range(1000)]
+        beside = await _healthy(door, "beside", 300)
+        grown = door.memory("VmHWM") - before
+        assert grown < 64 * MIB
+        print(
+            f"{door.folder.name}: median {1000 * alone:.1f} ms alone, {1000 * beside:.1f} ms beside 1000 slow sockets"
+        )
+        print(f"{door.folder.name}: {grown / MIB:.1f} MiB more memory at most")
+        assert all(await asyncio.gather(*(asyncio.to_thread(is_closed, client) for client in slow)))
     await door.idle()
     assert door.handled() == {
         f"{name}{n}": 1 for name, count in (("alone", 100), ("beside", 300)) for n in range(count)

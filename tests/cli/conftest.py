@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from ports import free_port
 
 OURS = {"linqbot-opentelemetry", "linqbot-prometheus"}
 
@@ -24,15 +24,11 @@ class Command:
 
     def __init__(self, folder: Path, *arguments: str, **environ: str) -> None:
         self.log = folder / f"{arguments[0]}.log"
-        self._out = self.log.open("wb")
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("LINQ_", "LINQBOT_"))}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "linqbot", *arguments],
-            cwd=folder,
-            env=plain | environ,
-            stdout=self._out,
-            stderr=self._out,
-        )
+        with self.log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "linqbot", *arguments], cwd=folder, env=plain | environ, stdout=out, stderr=out
+            )
 
     def said(self) -> str:
         return self.log.read_text()
@@ -56,10 +52,16 @@ class Command:
 
     def end(self) -> int:
         """Wait until it ends by itself; its exit code."""
-        try:
-            return self.process.wait(30)
-        finally:
-            self._out.close()
+        return self.process.wait(30)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder whose fixtures start a command."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if item.path.parent == Path(__file__).parent and fixtures & {"command", "emulator", "manager"}:
+            item.add_marker(pytest.mark.process)
 
 
 @pytest.fixture
@@ -87,6 +89,4 @@ def no_plugins_of_the_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()

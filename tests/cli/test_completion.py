@@ -69,6 +69,7 @@ def test_ids_that_wait_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert offered("linqbot inbox retry w") == []
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("shell", list(completion.PLACES))
 def test_the_script_is_one_its_shell_can_read_and_says_where_it_belongs(tmp_path: Path, shell: str) -> None:
     result = CliRunner().invoke(main, ["completion", shell])

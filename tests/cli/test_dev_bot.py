@@ -48,6 +48,7 @@ def warnings(said: str, event: str) -> list[dict[str, Any]]:
     return [row for row in rows if row.get("event") == event]
 
 
+@pytest.mark.slow
 def test_dev_says_little_names_who_blocks_the_loop_and_shows_a_traceback_once(
     tmp_path: Path, command: Callable[..., Any], port: int
 ) -> None:

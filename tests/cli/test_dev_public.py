@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 from cli.crooked import Crooked, proxying
-from cli.test_webhooks import RECEIPTS, Account, free_port
+from cli.test_webhooks import RECEIPTS, Account
 from cli.test_webhooks import emulator as emulator
+from ports import free_port
 
 REACTS = '\nfrom linqbot import ReactionAdded\n@bot.on_reaction("love")\nasync def loved(reaction, ctx): ...\n'
 
@@ -31,6 +32,7 @@ def dev(account: Account, command: Callable[..., Any], url: str, *more: str) -> 
     return command("dev", "bot.py", "--public-url", url, "--port", str(account.port), *more, **account.environ)
 
 
+@pytest.mark.slow
 def test_the_bot_answers_through_the_tunnel_is_reloaded_and_leaves_nothing_behind(
     account: Account, command: Callable[..., Any], tunnel: Crooked
 ) -> None:
@@ -61,6 +63,7 @@ def test_the_bot_answers_through_the_tunnel_is_reloaded_and_leaves_nothing_behin
     assert (account.folder / ".linqbot" / "dev-webhook-secret").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.slow
 def test_a_subscription_that_was_left_behind_is_taken_over_wherever_the_tunnel_leads_now(
     account: Account, command: Callable[..., Any], tunnel: Crooked
 ) -> None:

@@ -21,6 +21,7 @@ import trustme
 from cli.conftest import Command
 from cli.crooked import Crooked, Headers, proxying
 from click.testing import CliRunner, Result
+from ports import free_port
 
 import linqbot.cli.checks
 from linqbot.cli.checks import account
@@ -49,12 +50,6 @@ async def echo(message: MessageReceived, ctx: Context) -> None:
 @bot.on_reaction("love")
 async def loved(reaction: ReactionAdded, ctx: Context) -> None: ...
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,7 @@ def watching_processes() -> Iterator[set[bytes]]:
         watcher.join()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="processes are looked at in /proc")
 def test_three_commands_to_go_live_none_of_them_shows_a_secret(
     tmp_path: Path, emulator: str, command: Callable[..., Any]

@@ -185,8 +185,8 @@ def test_a_header_a_moment_does_not_prolong_the_time_for_all_headers(served: Ser
 def test_an_idle_connection_is_kept_for_the_next_request(served: Served) -> None:
     client = served.connect(GET)
     answer(client)
-    until(lambda: served.connections.waiting)
-    (kept,) = served.connections.waiting
+    until(lambda: served.connections.kept)
+    (kept,) = served.connections.kept
     assert kept._head_timer is None
     assert kept.timeout_keep_alive_task is not None
     assert kept.timeout_keep_alive == 65
@@ -352,12 +352,11 @@ def test_when_there_are_too_many_those_that_make_us_wait_go_first(served: Served
     until(lambda: served.app.held == 1)
     slow_body = served.connect(POST + b"content-length: 9\r\n\r\nhalf")
     until(lambda: any(isinstance(one, Connection) and one.cycle for one in served.connections.waiting))
-    idle = served.connect(GET)
-    answer(idle)
     half = served.connect(b"GET /")
+    silent = served.connect()
     until(lambda: len(served.connections.connections) == 4)
     newer = []
-    for victim in (slow_body, idle, half):
+    for victim in (slow_body, half, silent):
         newer.append(served.connect())
         assert rest(victim) == b""
     for client in newer:
@@ -367,6 +366,33 @@ def test_when_there_are_too_many_those_that_make_us_wait_go_first(served: Served
     served.app.let_go.set()
     assert answer(busy).startswith(OK)
     busy.close()
+
+
+def test_connections_without_a_request_do_not_end_one_that_is_kept(served: Served) -> None:
+    served.connections.most = 4
+    kept = served.connect(GET)
+    answer(kept)
+    silent = [served.connect() for _ in range(20)]
+    assert [rest(client) for client in silent[:-3]] == [b""] * 17
+    kept.sendall(GET)
+    assert answer(kept).startswith(OK)
+    for client in (kept, *silent[-3:]):
+        client.close()
+
+
+def test_kept_connections_leave_half_of_the_room_to_new_clients(served: Served) -> None:
+    served.connections.most = 4
+    kept = []
+    for _ in range(4):
+        kept.append(served.connect(GET))
+        answer(kept[-1])
+    until(lambda: len(served.connections.kept) == 4)
+    new = [served.connect() for _ in range(2)]
+    assert [rest(client) for client in kept[:2]] == [b"", b""]
+    for client in (*kept[2:], *new):
+        client.sendall(GET)
+        assert answer(client).startswith(OK)
+        client.close()
 
 
 def test_when_all_of_too_many_are_being_answered_a_new_one_is_asked_to_come_back(served: Served) -> None:

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from linqbot.cli.main import COMMANDS, main
 from linqbot.settings import Settings, from_env
 
+CACHE = Path(__file__).parents[2] / ".mypy_cache" / "new"
 PLAIN = {k: v for k, v in os.environ.items() if not k.startswith(("LINQ_", "LINQBOT_", "PYTEST_"))}
 
 
@@ -39,15 +40,19 @@ def run(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_its_tests_pass_its_types_hold_and_its_style_is_clean(folder: Path) -> None:
     assert make("my-bot").exit_code == 0
     made = folder / "my-bot"
     assert "4 passed" in run(made, "pytest", "-p", "no:cacheprovider")
-    assert "Success" in run(made, "mypy", "--strict", "--cache-dir", os.devnull)
+    assert "Success" in run(made, "mypy", "--strict", "--cache-dir", str(CACHE))
     run(made, "ruff", "check", "--isolated", "--no-cache", ".")
     run(made, "ruff", "format", "--isolated", "--no-cache", "--check", "--line-length", "120", ".")
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_a_plugins_tests_pass_its_types_hold_and_linqbot_finds_it(folder: Path) -> None:
     result = make("--plugin", "linqbot-Quiet.hours", "--json")
     assert result.exit_code == 0
@@ -60,7 +65,7 @@ def test_a_plugins_tests_pass_its_types_hold_and_linqbot_finds_it(folder: Path) 
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: linqbot-quiet-hours\nVersion: 0.1.0\n")
     (installed / "entry_points.txt").write_text("[linqbot]\nquiet_hours = linqbot_quiet_hours:Plugin\n")
     assert "2 passed" in run(made, "pytest", "-p", "no:cacheprovider")
-    assert "Success" in run(made, "mypy", "--strict", "--cache-dir", os.devnull)
+    assert "Success" in run(made, "mypy", "--strict", "--cache-dir", str(CACHE))
     run(made, "ruff", "check", "--isolated", "--no-cache", ".")
     run(made, "ruff", "format", "--isolated", "--no-cache", "--check", "--line-length", "120", ".")
     rows = {row["name"]: row for row in json.loads(run(made, "linqbot", "plugins", "list", "--json"))}

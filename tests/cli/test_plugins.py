@@ -192,7 +192,7 @@ def test_what_travels_with_a_delivery_survives_a_kill(site: Path, command: Calla
     headers = samples.signed(body, event, secret=SECRET) | {"traceparent": "00-abc-def-01"}
     httpx.post(f"{url}/webhooks/linq", content=body, headers=headers)
     taken = site.parent / "taken.txt"
-    serve.until(taken.exists)
+    serve.until(lambda: taken.exists() and taken.read_text())  # it is there before the line is in it
     serve.process.kill()
     serve.process.wait()
     (site.parent / "go").touch()

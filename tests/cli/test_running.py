@@ -14,12 +14,14 @@ import httpx
 import pytest
 from click.testing import CliRunner
 from emulated import ANN, replies, text
+from ports import free_port
 
 from linqbot.cli.main import main
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 
+@pytest.mark.slow
 def test_dev_answers_and_a_saved_file_loses_no_conversation(
     tmp_path: Path, command: Callable[..., Any], port: int
 ) -> None:
@@ -54,6 +56,7 @@ def test_every_example_runs_under_dev(command: Callable[..., Any], port: int, na
     assert dev.stop() == 0
 
 
+@pytest.mark.slow
 def test_emulator_and_serve_work_apart_and_end_gently(tmp_path: Path, command: Callable[..., Any], port: int) -> None:
     shutil.copy(EXAMPLES / "echo.py", tmp_path / "bot.py")
     linq = f"http://127.0.0.1:{port}"
@@ -61,9 +64,7 @@ def test_emulator_and_serve_work_apart_and_end_gently(tmp_path: Path, command: C
     emulator.until(lambda: httpx.get(f"{linq}/emulator/state").status_code == 200)
     assert f"Linq emulator on {linq}" in emulator.said()
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        own = probe.getsockname()[1]
+    own = free_port()
     made = httpx.post(
         f"{linq}/v3/webhook-subscriptions",
         json={"target_url": f"http://127.0.0.1:{own}/webhooks/linq", "subscribed_events": ["message.received"]},

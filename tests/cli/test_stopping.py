@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from ports import free_port
 
 BOT = """
 import asyncio
@@ -28,12 +28,6 @@ async def slowly(message: MessageReceived, ctx: Context) -> None:
         await asyncio.sleep(0.02)
     await ctx.reply(f"done {message.text}")
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class House:
@@ -209,6 +203,7 @@ def test_as_many_plain_handlers_run_at_once_as_there_are_places(house: House) ->
     bot.until(lambda: len(house.replies()) == 60)
 
 
+@pytest.mark.slow
 def test_rolling_restarts_lose_and_double_nothing(house: House) -> None:
     texts = [f"{chat}{n}" for n in range(12) for chat in "xyz"]
     house.go(*texts)

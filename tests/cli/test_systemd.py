@@ -103,6 +103,7 @@ def test_the_watchdog_is_fed_as_long_as_the_loop_turns(manager: Manager) -> None
     assert [manager.hear() for _ in range(9)] == ["READY=1", *["WATCHDOG=1"] * 8]
 
 
+@pytest.mark.slow
 def test_a_blocked_loop_starves_the_watchdog(manager: Manager) -> None:
     (manager.folder / "bot.py").write_text(BLOCKED)
     bot = manager.start("--port", "0", WATCHDOG_USEC="200000")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import httpx
 import pytest
 from cli.conftest import Command
 from click.testing import CliRunner, Result
+from ports import free_port
 
 from linqbot import Bot, MessageReceived, Router
 from linqbot.cli.main import main
@@ -39,12 +39,6 @@ bot = Bot(read=False, typing=False, loop_breaker=False)
 async def echo(message: MessageReceived, ctx: Context) -> None:
     await ctx.reply(f"You said: {message.text}")
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -360,6 +354,7 @@ def serve(account: Account, command: Callable[..., Any]) -> Any:
     return bot
 
 
+@pytest.mark.slow
 def test_a_rotation_under_load_refuses_and_loses_nothing(account: Account, command: Callable[..., Any]) -> None:
     account.done("sync", "bot.py", "--url", account.url)
     (old,) = account.subscriptions()
@@ -397,6 +392,7 @@ def test_a_rotation_under_load_refuses_and_loses_nothing(account: Account, comma
     assert "whsec_" not in bot.said()
 
 
+@pytest.mark.slow
 def test_after_a_rotation_the_old_secret_is_believed_no_longer(account: Account, command: Callable[..., Any]) -> None:
     account.done("sync", "bot.py", "--url", account.url)
     (old_secret,) = account.kept().values()

@@ -360,10 +360,11 @@ async def test_content_in_pieces_leaves_no_faster_than_it_is_read() -> None:
     reading, told = asyncio.Event(), 0
 
     async def slow(peer: Peer) -> None:
-        await peer.reader.readuntil(b"\r\n\r\n")
-        await reading.wait()
-        assert await peer.reader.readexactly(400 * 100_000) == b"x" * 400 * 100_000
-        await peer.say(said(b"got it"))
+        while True:
+            await peer.reader.readuntil(b"\r\n\r\n")
+            await reading.wait()
+            assert await peer.reader.readexactly(400 * 100_000) == b"x" * 400 * 100_000
+            await peer.say(said(b"got it"))
 
     async def counted() -> AsyncGenerator[bytes, None]:
         nonlocal told

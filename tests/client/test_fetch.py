@@ -551,6 +551,7 @@ async def test_a_file_in_the_shortest_chunks_takes_a_few_times_its_size() -> Non
     assert peak < 2_000_000, "a list of its chunks takes 2.9 MB"
 
 
+@pytest.mark.process
 def test_httpx_is_not_imported_before_something_is_fetched() -> None:
     code = "import linqbot.client.fetch, sys; assert not {'httpx', 'httpcore', 'anyio'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -314,6 +314,7 @@ async def test_what_is_wrong_with_an_answer_is_told_without_quoting_it() -> None
         assert "secret" not in str(caught.value)
 
 
+@pytest.mark.process
 def test_httpx_is_not_imported_by_a_client_that_calls_over_the_network() -> None:
     code = """
 import asyncio, sys

@@ -13,8 +13,9 @@ from typing import Any
 
 import anyio
 import httpx
-from crash import SECRET, Served, free_port
+from crash import SECRET, Served
 from deploy.proxies import PROXIES, Proxy
+from ports import free_port
 
 from linqbot.webhooks import sign
 

@@ -10,14 +10,15 @@ import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import trustme
-from crash import free_port
 from deploy.tools import DEPLOY, tool
+from ports import free_port
 
 DOMAIN = "localhost"
+GET = {"nginx": "apt-get install nginx; Debian has it in /usr/sbin", "caddy": "apt-get install caddy"}
 
 
 class Proxy:
@@ -39,9 +40,12 @@ class Proxy:
 
     def connect(self, sent: bytes = b"", *, source: str = "127.0.0.1") -> socket.socket:
         """A raw TLS connection from an address of the loopback network, with something already said."""
-        plain = socket.create_connection(("127.0.0.1", self.port), timeout=30, source_address=(source, 0))
-        client = self.trust.wrap_socket(plain, server_hostname=DOMAIN)
-        client.sendall(sent)
+        with ExitStack() as unless_sent:
+            plain = socket.create_connection(("127.0.0.1", self.port), timeout=30, source_address=(source, 0))
+            unless_sent.enter_context(plain)
+            client = unless_sent.enter_context(self.trust.wrap_socket(plain, server_hostname=DOMAIN))
+            client.sendall(sent)
+            unless_sent.pop_all()
         return client
 
 
@@ -50,7 +54,7 @@ def nginx_files(folder: Path, *, upstream: str, port: int, http_port: int) -> li
 
     Of what is shipped only ports and places are other ones.
     """
-    program = tool("nginx", get="apt-get install nginx")
+    program = tool("nginx", get=GET["nginx"])
     authority = trustme.CA()
     certificate = authority.issue_cert(DOMAIN)
     certificate.private_key_pem.write_to_path(folder / "privkey.pem")
@@ -91,7 +95,7 @@ def caddy_files(folder: Path, *, http_port: int) -> list[str]:
 
     To what is shipped only is added what keeps a test's Caddy to itself.
     """
-    program = tool("caddy", get="apt-get install caddy")
+    program = tool("caddy", get=GET["caddy"])
     shipped = (DEPLOY / "caddy" / "Caddyfile").read_text()
     own = f"{{\n\tadmin off\n\tskip_install_trust\n\thttp_port {http_port}\n"
     (folder / "Caddyfile").write_text(re.sub(r"^\{\n", own, shipped, count=1, flags=re.MULTILINE))
@@ -115,7 +119,7 @@ def caddy(folder: Path, upstream: str) -> Iterator[Proxy]:
     root = folder / "data" / "caddy" / "pki" / "authorities" / "local" / "root.crt"
     run = [*command, "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
     with _running(run, folder, port, environ):
-        _until(root.exists)
+        _until(lambda: root.exists() and "END CERTIFICATE" in root.read_text())
         yield Proxy("caddy", port, ssl.create_default_context(cafile=root))
 
 

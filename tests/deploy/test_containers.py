@@ -15,8 +15,9 @@ import anyio
 import httpx
 import pytest
 import yaml
-from crash import SECRET, Served, free_port
+from crash import SECRET, Served
 from deploy.tools import DEPLOY, ran, tool
+from ports import free_port
 
 from linqbot.settings import Settings, variable
 
@@ -31,6 +32,7 @@ def step(name: str) -> str:
     return [value for each, value in STEPS if each == name][-1].strip()
 
 
+@pytest.mark.process
 def test_the_linter_has_nothing_to_say() -> None:
     hadolint = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or tool(
         "hadolint", get="uv sync --all-packages"
@@ -75,6 +77,7 @@ def test_what_is_copied_is_there_and_let_through() -> None:
     assert needed <= set(sources)
 
 
+@pytest.mark.process
 @pytest.mark.anyio
 async def test_the_health_check_tells_a_bot_that_serves_from_one_that_does_not(tmp_path: Path) -> None:
     (tmp_path / "bot.py").write_text("from linqbot import Bot\nbot = Bot()\n")
@@ -100,6 +103,7 @@ async def test_the_health_check_tells_a_bot_that_serves_from_one_that_does_not(t
         await bot.close()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("file", COMPOSE, ids=lambda file: file.name)
 def test_compose_understands_its_file(file: Path) -> None:
     environ = os.environ | {"BOT_DOMAIN": "bot.example.com"}
@@ -139,6 +143,7 @@ def test_the_bot_is_reached_through_its_proxy_only_and_has_no_secret_in_its_envi
     assert int(bot["stop_grace_period"].removesuffix("s")) > drain_s + 5 + 10
 
 
+@pytest.mark.process
 def test_the_image_can_be_built_and_its_bot_serves() -> None:
     docker = shutil.which("docker")
     if docker is None or ran([docker, "info"]).code:

@@ -8,7 +8,7 @@ import signal
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import ExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 
 import crash
@@ -18,7 +18,7 @@ from activation import activated
 from deploy.deliveries import PATH, behind, message, signed
 from deploy.proxies import DOMAIN, PROXIES
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]
 
 HEAD = f"POST {PATH} HTTP/1.1\r\nhost: {DOMAIN}\r\ncontent-type: application/json\r\n".encode()
 SLOW = [b"", HEAD, HEAD[:20], HEAD + b"content-length: 900\r\n\r\n" + b"{" * 400]
@@ -37,32 +37,29 @@ def many_files() -> None:
 
 
 @pytest.mark.usefixtures("many_files")
-@pytest.mark.parametrize("name", PROXIES)
-async def test_a_thousand_slow_sockets_hold_no_healthy_delivery_up(name: str, tmp_path: Path) -> None:
-    async with behind(name, tmp_path) as bot, bot.client() as linq:
-        slow = [bot.proxy.connect(SLOW[n % len(SLOW)], source=ELSEWHERE) for n in range(1000)]
+async def test_a_thousand_slow_sockets_hold_no_healthy_delivery_up(proxy_name: str, tmp_path: Path) -> None:
+    async with behind(proxy_name, tmp_path) as bot, bot.client() as linq:
+        with ExitStack() as slow:
+            for n in range(1000):
+                slow.enter_context(bot.proxy.connect(SLOW[n % len(SLOW)], source=ELSEWHERE))
 
-        async def some(first: int) -> None:
-            for n in range(first, 200, 4):
-                body = message(f"healthy{n}")
-                answer = await linq.post(bot.webhook, content=body, headers=signed(body))
-                assert answer.status_code == 200  # at the first attempt, in the client's 30 s
+            async def some(first: int) -> None:
+                for n in range(first, 200, 4):
+                    body = message(f"healthy{n}")
+                    answer = await linq.post(bot.webhook, content=body, headers=signed(body))
+                    assert answer.status_code == 200  # at the first attempt, in the client's 30 s
 
-        await asyncio.gather(*(some(first) for first in range(4)))
-        assert await bot.handled(200) == {f"healthy{n}": 1 for n in range(200)}
-        for client in slow:
-            client.close()
+            await asyncio.gather(*(some(first) for first in range(4)))
+            assert await bot.handled(200) == {f"healthy{n}": 1 for n in range(200)}
 
 
-@pytest.mark.parametrize("name", PROXIES)
-async def test_rolling_restarts_under_load_lose_and_double_nothing(name: str, tmp_path: Path) -> None:
-    statuses = await _restarted_under_load(name, tmp_path, is_held=False)
+async def test_rolling_restarts_under_load_lose_and_double_nothing(proxy_name: str, tmp_path: Path) -> None:
+    statuses = await _restarted_under_load(proxy_name, tmp_path, is_held=False)
     assert set(statuses) <= {200, 503}
 
 
-@pytest.mark.parametrize("name", PROXIES)
-async def test_with_systemds_socket_rolling_restarts_refuse_next_to_nobody(name: str, tmp_path: Path) -> None:
-    statuses = await _restarted_under_load(name, tmp_path, is_held=True)
+async def test_with_systemds_socket_rolling_restarts_refuse_next_to_nobody(proxy_name: str, tmp_path: Path) -> None:
+    statuses = await _restarted_under_load(proxy_name, tmp_path, is_held=True)
     assert set(statuses) <= {200, 503}
     # A connection that was kept may close under a request that is on its way: at most one for each, each time.
     # Who comes after waits; without the socket nginx answers thousands of attempts.
@@ -113,15 +110,8 @@ async def _held(bot: crash.Served) -> AsyncIterator[None]:
     """Listen for the bot, as systemd does, and start it with that socket from now on."""
     await bot.kill()
     with socket.create_server(("127.0.0.1", int(bot.url.rpartition(":")[2])), backlog=2048) as held:
-
-        async def start() -> None:
-            command = activated(bot._command, held)
-            out, environ = bot._log, bot._environ
-            bot.process = await asyncio.create_subprocess_exec(
-                *command, cwd=bot._folder, env=environ, stdout=out, stderr=out, pass_fds=[held.fileno()]
-            )
-
-        bot.start = start  # type: ignore[method-assign]
-        await start()
+        bot.command = activated(bot.command, held)
+        bot.pass_fds = [held.fileno()]
+        await bot.start()
         yield
         await bot.kill()

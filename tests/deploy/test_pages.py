@@ -13,9 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from crash import SECRET, Served, free_port
+from crash import SECRET, Served
 from deploy.deliveries import PATH, message, signed
 from deploy.tools import DEPLOY, ran
+from ports import free_port
 
 ROOT = DEPLOY.parent
 PAGES = sorted((ROOT / "docs" / "deploy").glob("*.md"))
@@ -79,6 +80,8 @@ def test_nginx_is_told_the_same_everywhere() -> None:
     assert wanted == set(compose["services"]["nginx"]["environment"])
 
 
+@pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_backup_made_and_restored_as_the_page_says_is_where_it_was(tmp_path: Path) -> None:
     (tmp_path / "bot.py").write_text(BOT)

@@ -17,16 +17,17 @@ import anyio
 import httpx
 import pytest
 from deploy.deliveries import PATH, Behind, behind, message, signed
-from deploy.proxies import DOMAIN, PROXIES, caddy_environ, caddy_files, nginx_files
+from deploy.proxies import DOMAIN, caddy_environ, caddy_files, nginx_files
+from ports import free_port
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]
 
 MIB = 1 << 20
 
 
-@pytest.fixture(params=PROXIES)
-async def bot(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Behind]:
-    async with behind(request.param, tmp_path) as served:
+@pytest.fixture
+async def bot(proxy_name: str, tmp_path: Path) -> AsyncIterator[Behind]:
+    async with behind(proxy_name, tmp_path) as served:
         yield served
 
 
@@ -180,15 +181,15 @@ async def test_a_bot_that_is_down_or_dies_is_503_and_never_4xx(bot: Behind) -> N
         assert answer.status_code == 503
 
 
-@pytest.mark.parametrize("name", PROXIES)
-async def test_the_configuration_is_valid(name: str, tmp_path: Path) -> None:
-    if name == "nginx":
-        command = [*nginx_files(tmp_path, upstream="127.0.0.1:8000", port=8443, http_port=8080), "-t"]
+async def test_the_configuration_is_valid(proxy_name: str, tmp_path: Path) -> None:
+    upstream, port, http_port = f"127.0.0.1:{free_port()}", free_port(), free_port()
+    if proxy_name == "nginx":
+        command = [*nginx_files(tmp_path, upstream=upstream, port=port, http_port=http_port), "-t"]
         environ: Any = None
     else:
-        command = [*caddy_files(tmp_path, http_port=8080), "adapt", "--config", str(tmp_path / "Caddyfile")]
+        command = [*caddy_files(tmp_path, http_port=http_port), "adapt", "--config", str(tmp_path / "Caddyfile")]
         command += ["--adapter", "caddyfile", "--validate"]
-        environ = caddy_environ(tmp_path, upstream="127.0.0.1:8000", port=8443)
+        environ = caddy_environ(tmp_path, upstream=upstream, port=port)
     checked = await anyio.run_process(command, env=environ, check=False, stderr=subprocess.STDOUT)
     assert checked.returncode == 0, checked.stdout.decode()
     assert b"[warn]" not in checked.stdout

@@ -26,6 +26,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.process
 def test_systemd_understands_every_unit(folder: Path) -> None:
     analyze = tool("systemd-analyze", get="apt-get install systemd")
     names = [path.name for path in folder.iterdir() if path.suffix in {".service", ".socket", ".timer"}]
@@ -36,6 +37,7 @@ def test_systemd_understands_every_unit(folder: Path) -> None:
     assert (ours, checked.code) == ([], 0), checked.err
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("name", "most"), [("linqbot.service", 15), ("linqbot-backup.service", 30)])
 def test_what_a_unit_runs_is_exposed_little(name: str, most: int, folder: Path) -> None:
     """The scale is systemd's own, tenths of its 0 to 10."""

@@ -9,6 +9,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from typing import Any
 
 import httpx
@@ -72,6 +73,8 @@ class Served:
         await self._server.serve()
 
     def stop(self) -> None:
+        if not self._thread.is_alive():
+            return
         self._server.should_exit = True
         self._loop.call_soon_threadsafe(self._emulator.end_streams)
         self._thread.join(10)
@@ -594,26 +597,24 @@ def test_the_inspector_lists_webhooks_and_calls_with_their_json(phone: Page, bot
 
 
 def test_after_an_outage_the_phone_catches_up(chromium: Browser) -> None:
-    served = Served()
-    served.start()
-    phones = Browsing(chromium, served.url)  # its console may complain: the server is away
-    phone = phones.open()
-    expect(phone.get_by_label("Message", exact=True)).to_have_value("Hello!")
-    note = phone.get_by_text("Reconnecting…")
-    expect(note).to_be_hidden()
-    served.stop()
-    expect(note).to_be_visible()
-    served.start()
-    bot = Bot(served.url)
-    try:
+    with ExitStack() as opened:
+        served = Served()
+        served.start()
+        opened.callback(served.stop)
+        phones = opened.enter_context(closing(Browsing(chromium, served.url)))  # may complain: the server is away
+        phone = phones.open()
+        expect(phone.get_by_label("Message", exact=True)).to_have_value("Hello!")
+        note = phone.get_by_text("Reconnecting…")
+        expect(note).to_be_hidden()
+        served.stop()
+        expect(note).to_be_visible()
+        served.start()
+        bot = Bot(served.url)
+        opened.callback(bot.http.close)
         bot.hear("sent while you were away")
         expect(note).to_be_hidden()
         phone.get_by_role("button", name="Back").click()
         expect(phone.locator(".chat-row")).to_contain_text("sent while you were away")
-    finally:
-        bot.http.close()
-        phones.close()
-        served.stop()
 
 
 @pytest.mark.parametrize(("scheme", "colour"), [("light", "rgb(255, 255, 255)"), ("dark", "rgb(0, 0, 0)")])

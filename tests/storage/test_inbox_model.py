@@ -402,7 +402,7 @@ class SQLiteMachine(InboxMachine):
             head.shared += len(held) > 1
 
 
-@pytest.mark.parametrize("machine", [MemoryMachine, SQLiteMachine])
+@pytest.mark.parametrize("machine", [MemoryMachine, pytest.param(SQLiteMachine, marks=pytest.mark.slow)])
 def test_inbox_does_what_its_model_does(machine: type[InboxMachine]) -> None:
     run_state_machine_as_test(
         machine,

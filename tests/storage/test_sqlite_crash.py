@@ -64,7 +64,8 @@ def killed_while_busy(path: Path, lines: int) -> dict[str, set[str]]:
     return told
 
 
-@pytest.mark.parametrize("lines", [50, 700, 3000])
+@pytest.mark.process
+@pytest.mark.parametrize("lines", [50, 700, pytest.param(3000, marks=pytest.mark.slow)])
 async def test_everything_acknowledged_survives_a_kill(tmp_path: Path, lines: int) -> None:
     told = killed_while_busy(tmp_path / "bot.db", lines)
     assert len(told["put"]) > 20

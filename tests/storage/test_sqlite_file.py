@@ -61,6 +61,7 @@ async def test_another_name_of_the_file_meets_the_same_lock(path: Path, tmp_path
         assert isinstance(await refusal(tmp_path / "alias.db"), ConfigError)
 
 
+@pytest.mark.process
 def test_the_lock_of_a_killed_server_is_free(path: Path) -> None:
     serve = (
         "import asyncio, sys\n"

@@ -20,6 +20,7 @@ from linqbot.bot.later import due_at
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, LinqApiError, RuleBroken
 from linqbot.events.message import MessageReceived
+from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite import SQLiteStorage
 from linqbot.worker.lanes import Worker
 from linqbot.worker.pace import Pace
@@ -28,12 +29,25 @@ from linqbot.worker.turn import Turns
 pytestmark = pytest.mark.anyio
 
 
+class Taking(SQLiteStorage):
+    """A storage that shows when a take is under way: what it leases is in no turn yet."""
+
+    is_taking = False
+
+    async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
+        self.is_taking = True
+        try:
+            return await super().take(limit, lease_s=lease_s)
+        finally:
+            self.is_taking = False
+
+
 class House:
     """A working bot over a file, a clock that stands still, and a record of calls."""
 
     def __init__(self, folder: Path, clock: MovableClock, linq: Linq, bot: Bot, keep_days: float) -> None:
         self.clock, self.linq = clock, linq
-        self.storage = SQLiteStorage(folder / "bot.db", clock=clock, keep_days=keep_days)
+        self.storage = Taking(folder / "bot.db", clock=clock, keep_days=keep_days)
         turns = Turns(Dispatcher(bot, clock), linq.client, self.storage, clock, Pace(clock))
         self.worker = Worker(turns, self.storage, clock)
 
@@ -44,11 +58,12 @@ class House:
     async def quiet(self) -> None:
         async with asyncio.timeout(60):
             await self.fired()
-            while self.worker.busy or not {each.state for each in await self.storage.waiting()} <= {
-                "parked",
-                "retrying",
-            }:
+            while self.worker.busy or self.storage.is_taking or await self.is_something_ready():
                 await asyncio.sleep(0.001)
+
+    async def is_something_ready(self) -> bool:
+        due = await self.storage.next_due()
+        return await self.storage.depth() > 0 and (due is None or due <= self.clock.now())
 
     async def fired(self) -> None:
         """Wait until everything due is a delivery of its lane, and the worker has had a look at it."""

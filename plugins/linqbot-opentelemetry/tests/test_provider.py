@@ -143,6 +143,7 @@ async def test_the_last_spans_are_sent_before_the_end() -> None:
     sdk.shutdown()
 
 
+@pytest.mark.process
 def test_importing_the_plugin_imports_no_sdk() -> None:
     code = "import sys, linqbot_opentelemetry; sys.exit(any('opentelemetry.sdk' in name for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
