@@ -27,6 +27,7 @@ from linqbot.webhooks import sign
 
 pytestmark = [
     pytest.mark.anyio,
+    pytest.mark.process,
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="there no file that is open can be deleted or moved"),
 ]

@@ -126,6 +126,7 @@ async def test_a_backup_made_and_restored_as_the_page_says_is_where_it_was(tmp_p
 
 @pytest.mark.anyio
 @pytest.mark.skipif(sys.platform != "linux", reason="a deleted file is found again in /proc")
+@pytest.mark.process
 async def test_a_deleted_file_is_rescued_as_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bot.py").write_text(BOT)
     (tmp_path / "blocked").touch()

@@ -21,7 +21,7 @@ from linqbot.storage.inbox import Ack, Finish, Retry
 from linqbot.storage.sqlite import SQLiteStorage
 from linqbot.storage.sqlite_ops import TruncateOp
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 MakeDelivery = Callable[..., Delivery]
 ACK = Finish(Ack())
