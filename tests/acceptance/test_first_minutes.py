@@ -77,6 +77,7 @@ def test_a_person_types_sees_the_dots_and_gets_the_echo_in_a_bubble(page_address
         page.on("pageerror", lambda error: mistakes.append(str(error)))
         page.goto(page_address)
         expect(page.get_by_role("textbox", name="Message")).to_have_value("Hello!")
+        expect(page.get_by_role("textbox", name="Message")).to_be_focused()
         page.keyboard.press("Enter")
         log = page.get_by_role("log")
         expect(log.get_by_text("Hello!", exact=True)).to_be_visible()
