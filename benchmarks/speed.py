@@ -122,7 +122,8 @@ class Figure:
     @property
     def ratios(self) -> list[float]:
         """One a round."""
-        return [ours / theirs for ours, theirs in zip(self.ours, self.theirs, strict=True)]
+        # A peer that a crowded machine let do nothing at all is no divisor.
+        return [ours / theirs if theirs else math.inf for ours, theirs in zip(self.ours, self.theirs, strict=True)]
 
     def cells(self) -> list[str]:
         """As the table shows it."""
