@@ -26,18 +26,22 @@ class Branch:
 
     Attributes:
         path: Names of the tasks from the turn's own down to this one, each with a slash; empty for the turn's own.
-        root: The branch of the turn's own task.
         has_children: On the root: True once any task of the turn has started another.
     """
 
-    __slots__ = ("_children", "_counts", "has_children", "path", "root")
+    __slots__ = ("_children", "_counts", "_root", "has_children", "path")
 
     def __init__(self, path: str = "", root: Branch | None = None) -> None:
         self.path = path
-        self.root = root or self
+        self._root = root
         self.has_children = False
         self._counts: dict[str, int] = {}
         self._children: dict[str, int] = {}
+
+    @property
+    def root(self) -> Branch:
+        """The branch of the turn's own task."""
+        return self if self._root is None else self._root
 
     def number(self, kind: str) -> str:
         """Return the next slot of a kind of calls: `0`, `1`, …, behind the path."""

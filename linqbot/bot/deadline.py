@@ -20,6 +20,14 @@ EXTRA_S: Final = 30.0
 """Seconds that an error handler has at least, also when the limit has passed."""
 
 
+def _nothing() -> None:
+    pass
+
+
+_EARLY_S: Final = 0.002
+"""A timer may fire this much too early: event loops round to milliseconds."""
+
+
 class Deadline:
     """A limit for everything that runs `with` it, in one task; entered again, the time that was left goes on.
 
@@ -28,9 +36,9 @@ class Deadline:
         ignored: Called when the code still runs `GRACE_S` after it was cancelled.
     """
 
-    __slots__ = ("_cancelling", "_ends_at", "_expired", "_ignored", "_loop", "_task", "_timer", "limit_s")
+    __slots__ = ("_cancelling", "_ends_at", "_expired", "_fires_at", "_ignored", "_loop", "_task", "_timer", "limit_s")
 
-    def __init__(self, limit_s: float, ignored: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, limit_s: float, ignored: Callable[[], None] = _nothing) -> None:
         self.limit_s = limit_s
         self._ignored = ignored
         self._loop: asyncio.AbstractEventLoop
@@ -39,6 +47,7 @@ class Deadline:
         self._ends_at: float | None = None
         self._expired = False
         self._timer: asyncio.TimerHandle | None = None
+        self._fires_at = 0.0
 
     def restart(self, limit_s: float) -> None:
         """Count from now on, with another limit: the handler that was found has one of its own."""
@@ -50,6 +59,11 @@ class Deadline:
         """Let what runs next have `EXTRA_S` at least."""
         if self._ends_at is not None:
             self._ends_at = max(self._ends_at, self._loop.time() + EXTRA_S)
+
+    def close(self) -> None:
+        """End for good. What was to be called holds the turn, which holds this: that cycle ends here, too."""
+        self._ignored = _nothing
+        self._disarm()
 
     def __enter__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -65,20 +79,32 @@ class Deadline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._task is not None
-        assert self._timer is not None
-        self._timer.cancel()
         task, self._task = self._task, None
-        if self._expired and task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise TimeoutError(f"It did not end within {self.limit_s:g} s.") from error
+        if self._expired:
+            self._disarm()
+            if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+                raise TimeoutError(f"It did not end within {self.limit_s:g} s.") from error
 
     def _arm(self) -> None:
+        """Have a timer that fires at the end of the limit, or earlier: one for the whole turn, as a rule."""
+        assert self._ends_at is not None
+        if self._timer is None or self._ends_at < self._fires_at:
+            self._disarm()
+            self._fires_at = self._ends_at
+            self._timer = self._loop.call_at(self._ends_at, self._expire)
+
+    def _disarm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        assert self._ends_at is not None
-        self._timer = self._loop.call_at(self._ends_at, self._expire)
+            self._timer = None
 
     def _expire(self) -> None:
+        self._timer = None
         if self._task is None:
+            return
+        assert self._ends_at is not None
+        if self._loop.time() < self._ends_at - _EARLY_S:
+            self._arm()
             return
         self._expired = True
         self._task.cancel()

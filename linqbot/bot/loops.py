@@ -35,7 +35,7 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum, auto
 from typing import Final
 
-from linqbot.bot.quotes import Quotable, gist_of_message, gist_of_reply
+from linqbot.bot.quotes import Quotable, gist_of_message, gist_of_reply, normal
 
 MESSAGES: Final = 9
 """A loop is found at its ninth message at the earliest."""
@@ -141,9 +141,10 @@ class LoopBreaker:
         chat.said_at = now
         reply = chat.open
         before = chat.bubbles if reply is not None and reply.bubbles else ()
-        chat.bubbles = (*before, Quotable.of(text))[-BUBBLES:]
+        words = normal(text)
+        chat.bubbles = (*before, Quotable.of_words(words))[-BUBBLES:]
         if reply is not None:
-            gist = gist_of_reply(text, chat.told)
+            gist = gist_of_reply(words, chat.told)
             reply.said = hash((reply.said, self._hash(gist, files, is_known=bool(gist or files))))
             reply.bubbles += 1
 
@@ -170,7 +171,8 @@ class LoopBreaker:
             chat.open.said = chat.open.bubbles = 0
             return Loop.NONE
         chat.message_id = message_id
-        gist = gist_of_message(text, chat.bubbles)
+        words = normal(text)
+        gist = gist_of_message(words, chat.bubbles)
         is_answered = _close(chat, is_quoted=gist is not None)
         heard = self._hash(text if gist is None else gist, files, is_known=bool(text.strip()))
         if _is_silent(chat, heard, sent_at):
@@ -184,7 +186,7 @@ class LoopBreaker:
             chat.silent_at = sent_at
             return Loop.FOUND
         chat.open = message
-        chat.told = Quotable.of(text)
+        chat.told = Quotable.of_words(words)
         return Loop.NONE
 
     def _hash(self, gist: str, files: str, *, is_known: bool) -> int:

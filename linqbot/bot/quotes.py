@@ -31,7 +31,11 @@ class Quotable:
     @classmethod
     def of(cls, text: str) -> Quotable | None:
         """Remember `text`; None when it is too short to be quoted."""
-        words = _normal(text)
+        return cls.of_words(normal(text))
+
+    @classmethod
+    def of_words(cls, words: str) -> Quotable | None:
+        """Remember a text that is normal."""
         return cls(words[:HEAD_CHARS], len(words), hash(words)) if len(words) >= CHARS else None
 
     def cut_from(self, words: str) -> str:
@@ -47,18 +51,17 @@ class Quotable:
         return words
 
 
-def gist_of_reply(text: str, told: Quotable | None) -> str:
-    """A reply of ours without the message it answers."""
-    words = _normal(text)
+def gist_of_reply(words: str, told: Quotable | None) -> str:
+    """A normal reply of ours without the message it answers."""
     return words if told is None else told.cut_from(words)
 
 
-def gist_of_message(text: str, bubbles: Sequence[Quotable | None]) -> str | None:
-    """A message without the bubbles of ours that it quotes; None when it quotes none.
+def gist_of_message(words: str, bubbles: Sequence[Quotable | None]) -> str | None:
+    """A normal message without the bubbles of ours that it quotes; None when it quotes none.
 
     Numbers and times around a quote do not count.
     """
-    gist = words = _normal(text)
+    gist = words
     for bubble in sorted(filter(None, bubbles), key=lambda bubble: -bubble.length):
         gist = bubble.cut_from(gist)
     if gist is words:
@@ -68,5 +71,6 @@ def gist_of_message(text: str, bubbles: Sequence[Quotable | None]) -> str | None
     return re.sub(r"\d+", "0", gist) if not added or re.search(r"\s", added) else None
 
 
-def _normal(text: str) -> str:
+def normal(text: str) -> str:
+    """A text without what does not count in it."""
     return " ".join(text.casefold().split())

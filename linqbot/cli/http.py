@@ -25,7 +25,7 @@ MAX_CONNECTIONS: Final = 2048
 KEEP_ALIVE_S: Final = 65
 """How long an idle connection is kept: longer than the 60 s of common load balancers, so that they close it first."""
 
-YOUNG_OBJECTS: Final = 4000
+YOUNG_OBJECTS: Final = 25_000
 """How many more objects there may be before those are looked at for cycles. Python's own number is 700."""
 
 STOP_SLACK_S: Final = 30.0

@@ -25,9 +25,10 @@ def origin_of(event: Event) -> bytes | None:
 def _handles(event: Event) -> Iterator[str | None]:
     if not event.is_own:
         yield event.actor
-    people = [getattr(event, "participant", None)]
+    fields = vars(event)
+    people = [fields.get("participant")]
     if event.is_group is False:
-        people += getattr(getattr(event, "chat", None), "handles", ())
+        people += getattr(fields.get("chat"), "handles", ())
     for person in people:
         if isinstance(person, Handle) and not person.is_me:
             yield person.handle

@@ -167,6 +167,12 @@ class Turns:
     async def _outcome(self, turn: _Running) -> Outcome:
         """Run the code of the turn; whatever it ends with becomes an outcome."""
         deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn))
+        try:
+            return await self._outcome_within(turn, deadline)
+        finally:
+            deadline.close()
+
+    async def _outcome_within(self, turn: _Running, deadline: Deadline) -> Outcome:
         error: BaseException | None = None
         try:
             await self._handle(turn, deadline)
