@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from linqbot import hookspecs
+from linqbot.api import ENDPOINTS
 from linqbot.client.client import Client
-from linqbot.client.endpoints import ENDPOINTS
-from linqbot.client.noun import Noun
+from linqbot.client.resources.resource import Noun
 from linqbot.hookspecs import GROUP
 
 HERE = Path(__file__).parent

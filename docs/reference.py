@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 import click
-from linqbot.cli.explanations import Explanation, of_linq, of_ours, of_rules
 from linqbot.cli.main import COMMANDS, SECTIONS, main
 from linqbot.events.event import Event
 from linqbot.events.message import MessageEvent
 from linqbot.events.parse import EVENT_TYPES
+from linqbot.ops.explanations import Explanation, of_linq, of_ours, of_rules
 from linqbot.settings import Settings, variable
 
 

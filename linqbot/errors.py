@@ -7,7 +7,7 @@
       ConfigError           a setting is missing or wrong; the CLI shows it without a traceback, exit code 2
       BotError              a bot was written in a way that cannot work; raised at start-up
       RuleBroken            a call to Linq would break one of Linq's rules R1-R96; nothing was sent
-      FetchRefused          a media address that must not be fetched (client/fetch.py)
+      FetchRefused          a media address that must not be fetched (client/http/media_fetch.py)
       FetchFailed           media that could not be fetched
       Refused               outbound middleware vetoed a call; nothing was sent
       NoVerdict             a required plugin could not say yes or no; nothing was sent, the turn is parked

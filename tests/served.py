@@ -13,10 +13,10 @@ import httpx
 
 from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
-from linqbot.emulator.app import create_app as create_emulator_app
 from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.web.app import create_app as create_emulator_app
 from linqbot.server.app import WEBHOOK_PATH, create_app, running
-from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.storage.sqlite.storage import SQLiteStorage
 
 LINE = "+12025550100"
 ANN = "+14155550142"

@@ -10,11 +10,11 @@ from types import ModuleType
 import httpx
 import pytest
 
+from linqbot.api import ENDPOINTS
 from linqbot.client.client import Client
-from linqbot.client.endpoints import ENDPOINTS
 from linqbot.clock import MovableClock
-from linqbot.emulator.app import create_app
 from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.web.app import create_app
 
 DOCS = Path(__file__).parent.parent / "docs"
 SNIPPETS = sorted((DOCS / "snippets").glob("*.py"), key=lambda path: path.stem)

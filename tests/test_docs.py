@@ -18,8 +18,8 @@ from console import Terminal, steps
 from test_api_docs import loaded
 
 from linqbot import Bot
+from linqbot.api import ENDPOINTS
 from linqbot.cli.main import COMMANDS, main
-from linqbot.client.endpoints import ENDPOINTS
 from linqbot.settings import Settings, variable
 
 ROOT = Path(__file__).parent.parent

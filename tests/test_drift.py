@@ -21,9 +21,9 @@ from linq import AsyncLinqAPIV3
 from linq.types.webhook_event_type import WebhookEventType
 from pydantic import BaseModel
 
+from linqbot.api import ENDPOINTS
 from linqbot.client.client import Client
-from linqbot.client.endpoints import ENDPOINTS
-from linqbot.client.noun import Listing
+from linqbot.client.resources.resource import Listing
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.types.data import Data
 

@@ -16,10 +16,10 @@ import httpx
 import pytest
 
 from linqbot import Bot, Client, Context, MessageEdited, MessageReceived, ReactionAdded, in_group
-from linqbot.emulator.app import create_app as create_emulator_app
 from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.web.app import create_app as create_emulator_app
 from linqbot.server.app import create_app, running
-from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = pytest.mark.anyio
 

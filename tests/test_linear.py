@@ -21,15 +21,14 @@ import pytest
 
 import linqbot
 from linqbot import rules
-from linqbot.cli.inbox import without_messages
-from linqbot.client.addresses import UnsafeURL, target
-from linqbot.client.call import Answer, Call
-from linqbot.client.connection import Connection
-from linqbot.client.endpoints import prepare
-from linqbot.client.envelope import LONGEST_READ, error_for, is_page, not_linqs
-from linqbot.client.filenames import bare_name, disposed_name
-from linqbot.client.noun import read
-from linqbot.client.wire import MalformedAnswer, unpacked
+from linqbot.cli.commands.inbox import without_messages
+from linqbot.client.call import Answer, Call, prepare
+from linqbot.client.error_response import LONGEST_READ, error_for, is_page, not_linqs
+from linqbot.client.http.addresses import UnsafeURL, target
+from linqbot.client.http.connection import Connection
+from linqbot.client.http.filenames import bare_name, disposed_name
+from linqbot.client.http.http11 import MalformedAnswer, unpacked
+from linqbot.client.resources.resource import read
 from linqbot.errors import InvalidSignature, LinqApiError
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.message import MessageReceived

@@ -12,12 +12,12 @@ import pytest
 import uvicorn
 from linq import AsyncLinqAPIV3, LinqAPIV3
 
+from linqbot.api import ENDPOINTS
 from linqbot.client.client import Client
-from linqbot.client.endpoints import ENDPOINTS
 from linqbot.clock import MovableClock
-from linqbot.emulator import payments
-from linqbot.emulator.app import create_app
 from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.endpoints.payments import payments
+from linqbot.emulator.web.app import create_app
 
 LINE, PERSON, FRIEND, THIRD, NEWCOMER = "+12025550100", "+14155550142", "+14155550187", "+14155550199", "+14155550111"
 HI: Any = {"parts": [{"type": "text", "value": "hi"}]}

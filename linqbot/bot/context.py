@@ -19,8 +19,8 @@ import structlog
 
 from linqbot.bot.background import HINT_S
 from linqbot.bot.deadline import DEADLINE_S, Deadline
-from linqbot.bot.drafts import Content, bubbles, files_of, text_of
-from linqbot.bot.later import GRACE_S, Later, Scheduled, check_grace, due_at, shown
+from linqbot.bot.message_split import Content, bubbles, files_of, text_of
+from linqbot.bot.send_later import GRACE_S, Later, Scheduled, check_grace, due_at, shown
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.call import Answer, Call
 from linqbot.client.client import Client

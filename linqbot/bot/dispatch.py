@@ -13,16 +13,16 @@ from functools import partial
 import anyio
 import structlog
 
-from linqbot.bot import plugged
+from linqbot.bot import from_plugins
 from linqbot.bot.background import Background
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.deadline import DEADLINE_S, Deadline
-from linqbot.bot.drafts import files_of
 from linqbot.bot.handlers import ErrorHandler, Route, call
-from linqbot.bot.later import Later
-from linqbot.bot.loops import Loop, LoopBreaker
+from linqbot.bot.loop_breaker import Loop, LoopBreaker
+from linqbot.bot.message_split import files_of
 from linqbot.bot.router import Middleware, Next, Router
+from linqbot.bot.send_later import Later
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
 from linqbot.clock import Clock
@@ -67,9 +67,9 @@ class Dispatcher:
         self._routers: list[Router] = [bot]
         self._add_routers(plugins)
         self._routes: dict[type[Event], list[tuple[Route, Next]]] = {}
-        self._middleware = [*plugged.inbound(plugins), *bot.middleware]
+        self._middleware = [*from_plugins.inbound(plugins), *bot.middleware]
         self._entry = _around(self._route, self._middleware)
-        self._values = plugged.values(plugins)
+        self._values = from_plugins.values(plugins)
         self._told: set[str] = set()
         self._nobodys: set[str] = set()
         self._loops = LoopBreaker()
@@ -81,7 +81,7 @@ class Dispatcher:
         """The context a handler of this event gets."""
         shown = self._bot.typing and event.service in (None, "iMessage")
         dots = TypingIndicator(client, event.chat_id, shown=shown, background=self._background)
-        values = partial(plugged.Values, self._values, event) if self._values else None
+        values = partial(from_plugins.Values, self._values, event) if self._values else None
         return Context(
             event,
             client,
@@ -250,7 +250,7 @@ class Dispatcher:
         """Put plugins' routers around the bot's own handlers. One that does not fit there is its plugin's fault."""
         first: list[tuple[Route, Next]] = []
         before: list[Router] = []
-        for impl, router in plugged.routers(plugins):
+        for impl, router in from_plugins.routers(plugins):
             # As if the bot included it: its middleware wraps its handlers.
             added = [(route, self._wrapped(route, (self._bot, *around))) for route, around in router.walk()]
             is_first = impl.rank == 0

@@ -15,8 +15,8 @@ import anyio.to_thread
 import structlog
 
 from linqbot.bot.context import Context, Sent
-from linqbot.bot.drafts import Content
 from linqbot.bot.filters import Filter, Fit
+from linqbot.bot.message_split import Content
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.frames import place_of_thread

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import click
 
-from linqbot.cli.explanations import first_sentence, of_error
 from linqbot.errors import ConfigError, LinqApiError, LinqbotError, RuleBroken
+from linqbot.ops.explanations import first_sentence, of_error
 
 
 class CalledWrongly(LinqbotError):

@@ -63,7 +63,7 @@ class Commands(click.Group):
         # What is imported stays: to look for garbage in it again and again takes an eighth of the start.
         gc.disable()
         try:
-            module = importlib.import_module(f"linqbot.cli.{cmd_name}")
+            module = importlib.import_module(f"linqbot.cli.commands.{cmd_name}")
         finally:
             gc.enable()
         command: click.Command = module.command
@@ -111,7 +111,7 @@ def main(ctx: click.Context) -> None:
 
 
 def _added() -> dict[str, click.Command]:
-    from linqbot.cli.plugged import commands
+    from linqbot.cli.plugin_commands import commands
 
     return commands(frozenset(COMMANDS))
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
+from urllib.parse import quote
 
 from pydantic_core import from_json, to_json
 
-Safety: TypeAlias = Literal["keyed", "natural", "once", "hint", "read"]
-"""What may be done after a crash or a lost answer.
-
-`keyed`: repeat under the same idempotency key. `natural`: repeat, the end state is the same. `once`: look, never
-repeat blindly. `hint`: forget it. `read`: just do it again.
-"""
-
-KeyPlace: TypeAlias = Literal["message", "poll", "header"]
-"""Where an idempotency key is written: `idempotency_key` of that object in the body, or the header."""
+from linqbot.api import ENDPOINTS, KeyPlace, Safety
+from linqbot.errors import RuleBroken
 
 KEY_HEADER = "Idempotency-Key"
 
@@ -110,3 +105,51 @@ class Answer:
 
 Run: TypeAlias = Callable[[Call], Awaitable[Answer]]
 """Sends a call and returns its answer, or raises. Whatever wraps a call has this shape too."""
+
+
+_NOTHING: Mapping[str, str] = {}
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")
+"""What needs no escaping, as UUIDs do."""
+
+
+def prepare(
+    name: str,
+    *,
+    path: Mapping[str, str] = _NOTHING,
+    body: Mapping[str, Any] | None = None,
+    query: tuple[tuple[str, str], ...] = (),
+    headers: Mapping[str, str] = _NOTHING,
+) -> Call:
+    """Build the call of an endpoint.
+
+    Args:
+        name: `noun.verb`, a key of `ENDPOINTS`.
+        path: What fills the `{names}` of its path; escaped here.
+    Raises:
+        RuleBroken: a path value is empty, or would climb out of its place (R5).
+    """
+    endpoint = ENDPOINTS[name]
+    safety = endpoint.safety
+    if endpoint.once_for and body and body.get(endpoint.once_for[0]) == endpoint.once_for[1]:
+        safety = "once"
+    return Call(
+        noun=endpoint.noun,
+        verb=endpoint.verb,
+        method=endpoint.method,
+        path=_filled(endpoint.path, path) if path else endpoint.path,
+        safety=safety,
+        body=body,
+        query=query,
+        headers={"accept": endpoint.accept, **headers} if endpoint.accept else headers,
+        key_in=endpoint.key_in,
+    )
+
+
+def _filled(template: str, values: Mapping[str, str]) -> str:
+    for name, value in values.items():
+        # Whoever normalises a URL would take `..` for a step up, to another endpoint.
+        if not isinstance(value, str) or value in {"", ".", ".."}:
+            raise RuleBroken(f"{name} is not an id. Give the id Linq answered with.", rule="R5", status=400, code=1005)
+        escaped = value if _PLAIN.fullmatch(value) else quote(value, safe="")
+        template = template.replace("{" + name + "}", escaped, 1)
+    return template

@@ -13,14 +13,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from linqbot.client.budgets import Budgets
 from linqbot.client.call import Answer, Call, Run
-from linqbot.client.chats import Chats
-from linqbot.client.fetch import MAX_BYTES, Fetched, Saved
-from linqbot.client.messages import Messages
-from linqbot.client.transport import Transport
-from linqbot.client.v2 import V2
-from linqbot.client.v2 import credentials as v2_credentials
+from linqbot.client.http.media_fetch import MAX_BYTES, Fetched, Saved
+from linqbot.client.rate_limits import Budgets
+from linqbot.client.resources.chats.chats import Chats
+from linqbot.client.resources.messages import Messages
+from linqbot.client.resources.v2 import V2
+from linqbot.client.resources.v2 import credentials as v2_credentials
+from linqbot.client.sender import Transport
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import BotError, ConfigError
 from linqbot.types.message import MediaPart
@@ -28,15 +28,15 @@ from linqbot.types.message import MediaPart
 if TYPE_CHECKING:
     import httpx
 
-    from linqbot.client.attachments import Attachments
-    from linqbot.client.contact_cards import ContactCards
-    from linqbot.client.experiences import Experiences
-    from linqbot.client.handles import BlockedHandles, Capability
-    from linqbot.client.payment_requests import PaymentRequests
-    from linqbot.client.payments import PaymentHandles, PaymentProviders, Payments
-    from linqbot.client.phone_numbers import AvailableNumber, LegacyLines, PhoneNumbers
-    from linqbot.client.webhook_events import WebhookEvents
-    from linqbot.client.webhook_subscriptions import Subscriptions
+    from linqbot.client.resources.attachments import Attachments
+    from linqbot.client.resources.contact_cards import ContactCards
+    from linqbot.client.resources.experiences import Experiences
+    from linqbot.client.resources.handles import BlockedHandles, Capability
+    from linqbot.client.resources.payment_requests import PaymentRequests
+    from linqbot.client.resources.payments import PaymentHandles, PaymentProviders, Payments
+    from linqbot.client.resources.phone_numbers import AvailableNumber, LegacyLines, PhoneNumbers
+    from linqbot.client.resources.webhook_events import WebhookEvents
+    from linqbot.client.resources.webhook_subscriptions import Subscriptions
 
 BASE_URL: Final = "https://api.linqapp.com/api/partner"
 _LONGEST_KEY: Final = 128
@@ -110,98 +110,98 @@ class Client:
     @property
     def attachments(self) -> Attachments:
         """Files, uploaded before they are sent."""
-        from linqbot.client.attachments import Attachments
+        from linqbot.client.resources.attachments import Attachments
 
         return Attachments(self._run, self._transport.put)
 
     @property
     def webhook_subscriptions(self) -> Subscriptions:
         """Where Linq sends events, and which."""
-        from linqbot.client.webhook_subscriptions import Subscriptions
+        from linqbot.client.resources.webhook_subscriptions import Subscriptions
 
         return Subscriptions(self._run)
 
     @property
     def webhook_events(self) -> WebhookEvents:
         """The event types there are."""
-        from linqbot.client.webhook_events import WebhookEvents
+        from linqbot.client.resources.webhook_events import WebhookEvents
 
         return WebhookEvents(self._run)
 
     @property
     def phone_numbers(self) -> PhoneNumbers:
         """The lines of the account."""
-        from linqbot.client.phone_numbers import PhoneNumbers
+        from linqbot.client.resources.phone_numbers import PhoneNumbers
 
         return PhoneNumbers(self._run)
 
     @property
     def phonenumbers(self) -> LegacyLines:
         """The lines, as a deprecated endpoint lists them."""
-        from linqbot.client.phone_numbers import LegacyLines
+        from linqbot.client.resources.phone_numbers import LegacyLines
 
         return LegacyLines(self._run)
 
     @property
     def available_number(self) -> AvailableNumber:
         """Which line to write from."""
-        from linqbot.client.phone_numbers import AvailableNumber
+        from linqbot.client.resources.phone_numbers import AvailableNumber
 
         return AvailableNumber(self._run)
 
     @property
     def capability(self) -> Capability:
         """What somebody can receive."""
-        from linqbot.client.handles import Capability
+        from linqbot.client.resources.handles import Capability
 
         return Capability(self._run)
 
     @property
     def contact_card(self) -> ContactCards:
         """Name and photo of a line."""
-        from linqbot.client.contact_cards import ContactCards
+        from linqbot.client.resources.contact_cards import ContactCards
 
         return ContactCards(self._run, self._budgets)
 
     @property
     def blocked_handles(self) -> BlockedHandles:
         """Whom you neither hear nor write to."""
-        from linqbot.client.handles import BlockedHandles
+        from linqbot.client.resources.handles import BlockedHandles
 
         return BlockedHandles(self._run)
 
     @property
     def experiences(self) -> Experiences:
         """Ready-made cards, and what they can do."""
-        from linqbot.client.experiences import Experiences
+        from linqbot.client.resources.experiences import Experiences
 
         return Experiences(self._run)
 
     @property
     def payment_requests(self) -> PaymentRequests:
         """Money asked for, paid on a page."""
-        from linqbot.client.payment_requests import PaymentRequests
+        from linqbot.client.resources.payment_requests import PaymentRequests
 
         return PaymentRequests(self._run)
 
     @property
     def payments(self) -> Payments:
         """Charging connected customers."""
-        from linqbot.client.payments import Payments
+        from linqbot.client.resources.payments import Payments
 
         return Payments(self._run)
 
     @property
     def payment_providers(self) -> PaymentProviders:
         """Who makes those payments."""
-        from linqbot.client.payments import PaymentProviders
+        from linqbot.client.resources.payments import PaymentProviders
 
         return PaymentProviders(self._run)
 
     @property
     def payment_handles(self) -> PaymentHandles:
         """Which customers are connected."""
-        from linqbot.client.payments import PaymentHandles
+        from linqbot.client.resources.payments import PaymentHandles
 
         return PaymentHandles(self._run)
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from linqbot.api import ENDPOINTS
 from linqbot.client.call import Answer, Call
-from linqbot.client.endpoints import ENDPOINTS
-from linqbot.client.envelope import error_for, is_page, not_linqs, storage_error
+from linqbot.client.error_response import error_for, is_page, not_linqs, storage_error
+from linqbot.client.http.http11 import Response
 from linqbot.client.retry import Failure
-from linqbot.client.wire import Response
 
 
 def of_call(call: Call, response: Response, *, now: float, secret: str) -> Answer | Failure:

@@ -20,33 +20,27 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from linqbot import rules
-from linqbot.emulator import (
+from linqbot.emulator.endpoints import (
     attachments,
     audits,
-    backgrounds,
     blocked_handles,
     capabilities,
-    chats,
     contact_cards,
     experiences,
     lines,
-    locations,
     messages,
-    participants,
-    payment_requests,
-    payments,
-    polls,
-    reach,
     reactions,
     subscriptions,
     v2,
-    voice_memos,
 )
-from linqbot.emulator.answers import Answer, ApiError, encode, not_found
-from linqbot.emulator.endpoint import ApiRequest, Endpoint
-from linqbot.emulator.faults import Fault
-from linqbot.emulator.records import iso
-from linqbot.emulator.world import World
+from linqbot.emulator.endpoints.chats import backgrounds, chats, locations, participants, polls, voice_memos
+from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.endpoints.payments import payment_requests, payments
+from linqbot.emulator.engine import media_check
+from linqbot.emulator.engine.world import World
+from linqbot.emulator.model.answers import Answer, ApiError, encode, not_found
+from linqbot.emulator.model.faults import Fault
+from linqbot.emulator.model.records import iso
 
 log = logging.getLogger("linqbot.emulator")
 
@@ -186,7 +180,7 @@ class Api:
         if (broken := rules.check(endpoint.name, body, values, ids)) is not None:
             raise ApiError(broken.status, broken.code, broken.message)
         if body and self._world.has_network:
-            await reach.check(body, self._world.public_url)
+            await media_check.check(body, self._world.public_url)
         ids.update({name: value.lower() for name, value in ids.items() if name.endswith("_id")})
         return endpoint.work(self._world, ApiRequest(ids, query, request.headers, body))
 

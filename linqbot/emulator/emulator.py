@@ -16,13 +16,16 @@ from typing import Any, Self
 import httpx
 
 from linqbot.clock import MovableClock
-from linqbot.emulator import contact_cards, lines, payments, person, shapes, statefile, subscriptions
+from linqbot.emulator import person, statefile
 from linqbot.emulator.api import CALLS_KEPT
-from linqbot.emulator.faults import Fault
-from linqbot.emulator.records import Line, Subscription, iso
-from linqbot.emulator.sending import line_of_account
-from linqbot.emulator.state import State
-from linqbot.emulator.world import World
+from linqbot.emulator.endpoints import contact_cards, lines, subscriptions
+from linqbot.emulator.endpoints.payments import payments
+from linqbot.emulator.engine.sending import line_of_account
+from linqbot.emulator.engine.world import World
+from linqbot.emulator.model import shapes
+from linqbot.emulator.model.faults import Fault
+from linqbot.emulator.model.records import Line, Subscription, iso
+from linqbot.emulator.model.state import State
 from linqbot.errors import ConfigError
 
 LINES = ("+12025550100", "+12025550101")

@@ -8,25 +8,15 @@ import mimetypes
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from linqbot.emulator import (
-    attachments,
-    chatroom,
-    consent,
-    contact_cards,
-    content,
-    life,
-    locations,
-    messages,
-    payloads,
-    payment_requests,
-    payments,
-    polls,
-    reactions,
-)
-from linqbot.emulator.answers import conflict, invalid, not_found
-from linqbot.emulator.records import Chat, Line, Member, Message
-from linqbot.emulator.sending import line_of_account
-from linqbot.emulator.world import World
+from linqbot.emulator.endpoints import attachments, contact_cards, messages, reactions
+from linqbot.emulator.endpoints.chats import locations, polls
+from linqbot.emulator.endpoints.payments import payment_requests, payments
+from linqbot.emulator.engine import chat_state, content, delivery_status, send_policy
+from linqbot.emulator.engine.sending import line_of_account
+from linqbot.emulator.engine.world import World
+from linqbot.emulator.model import payloads
+from linqbot.emulator.model.answers import conflict, invalid, not_found
+from linqbot.emulator.model.records import Chat, Line, Member, Message
 from linqbot.types.message import utf16_length
 
 
@@ -65,7 +55,7 @@ def write(
         chat.service = sender.service = service
     if handle in chat.typing:
         type_(world, chat, handle, is_typing=False)
-    message = chatroom.take_in(
+    message = chat_state.take_in(
         world,
         chat,
         sender,
@@ -76,7 +66,7 @@ def write(
         reconciled_at=reconciled_at,
     )
     texts = [part["value"] for part in shown if part["type"] == "text"]
-    consent.heard(world, chat, handle, texts[0] if len(shown) == len(texts) == 1 else "")
+    send_policy.heard(world, chat, handle, texts[0] if len(shown) == len(texts) == 1 else "")
     world.emit_message("message.received", chat, message)
     world.show_chat(chat)
     world.show_message(message)
@@ -85,7 +75,7 @@ def write(
 
 def _own_chat(world: World, line: Line, chat_id: str) -> Chat:
     chat = world.state.chat(chat_id)
-    consent.check_present(chat)
+    send_policy.check_present(chat)
     if chat.line != line.phone_number:
         raise conflict("This chat belongs to another line")
     return chat
@@ -96,7 +86,7 @@ def _room(world: World, line: Line, people: Sequence[str], service: str) -> Chat
     if line.phone_number in people:
         raise invalid("A line cannot write to itself")
     found = next(world.state.chats_with(line.phone_number, people), None)
-    return found or chatroom.open_chat(world, line, people, service)
+    return found or chat_state.open_chat(world, line, people, service)
 
 
 def _inside(chat: Chat, handle: str) -> Member:
@@ -167,21 +157,21 @@ def read(world: World, handle: str, chat: Chat, up_to: str | None = None) -> Non
         return
     for message in chat.messages:
         if message.is_from_me and message.service != "SMS" and (last is None or message.seq <= last):
-            life.reach(world, chat, message, "read", world.now())
+            delivery_status.reach(world, chat, message, "read", world.now())
 
 
 def type_(world: World, chat: Chat, handle: str, *, is_typing: bool) -> None:
     """Begin or stop typing. SMS shows nothing."""
-    member, until = _inside(chat, handle), world.now() + chatroom.TYPING_S if is_typing else None
+    member, until = _inside(chat, handle), world.now() + chat_state.TYPING_S if is_typing else None
     if chat.service == "SMS":
         return
-    if chatroom.still_typing(world, chat, handle, until):
+    if chat_state.still_typing(world, chat, handle, until):
         state = "started" if is_typing else "stopped"
         world.emit(f"chat.typing_indicator.{state}", lambda: payloads.typing(chat, member), chat)
 
 
 def make_poll(world: World, handle: str, chat: Chat, options: Sequence[str]) -> Message:
-    consent.check_present(chat)
+    send_policy.check_present(chat)
     if chat.service != "iMessage":
         raise conflict("Polls need an iMessage chat")
     return polls.receive(world, chat, _inside(chat, handle), options)
@@ -207,7 +197,7 @@ def _poll(world: World, message_id: str) -> tuple[Message, Chat]:
 def share_location(
     world: World, handle: str, chat: Chat, latitude: float, longitude: float, *, for_s: float | None
 ) -> None:
-    consent.check_present(chat)
+    send_policy.check_present(chat)
     locations.begin(world, chat, _inside(chat, handle).handle, latitude, longitude, for_s=for_s)
 
 
@@ -246,12 +236,12 @@ def leave(world: World, handle: str, chat: Chat, other: str | None = None) -> No
     _group(chat)
     member = _inside(chat, handle)
     if other is None or other == handle:
-        chatroom.depart(world, chat, member, "left")
+        chat_state.depart(world, chat, member, "left")
         return
     removed = chat.member(other)
     if removed is None or removed.status != "active":
         raise not_found("participant")
-    chatroom.depart(world, chat, removed, "removed")
+    chat_state.depart(world, chat, removed, "removed")
 
 
 def join(world: World, handle: str, chat: Chat, other: str | None = None) -> None:
@@ -261,7 +251,7 @@ def join(world: World, handle: str, chat: Chat, other: str | None = None) -> Non
     member = chat.member(newcomer)
     if member is not None and member.status == "active":
         raise conflict("This handle is a participant already")
-    chatroom.join(world, chat, newcomer)
+    chat_state.join(world, chat, newcomer)
 
 
 def _group(chat: Chat) -> None:

@@ -13,8 +13,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from linqbot.emulator import life, payment_requests, payments, shapes
-from linqbot.emulator.records import (
+from linqbot.emulator.endpoints.payments import payment_requests, payments
+from linqbot.emulator.engine import delivery_status
+from linqbot.emulator.engine.world import World
+from linqbot.emulator.model import shapes
+from linqbot.emulator.model.records import (
     Attachment,
     BlockedHandle,
     Chat,
@@ -33,7 +36,6 @@ from linqbot.emulator.records import (
     new_id,
     seconds,
 )
-from linqbot.emulator.world import World
 
 Json = Mapping[str, Any]
 
@@ -253,7 +255,7 @@ def _message(world: World, item: Json) -> None:
     world.remember(chat, message)
     if is_from_me and message.status in {"pending", "queued"}:
         message.status = "pending"
-        life.begin(world, chat, message)
+        delivery_status.begin(world, chat, message)
 
 
 def _known(world: World, chat: Chat, item: Json, default_at: float) -> Member:

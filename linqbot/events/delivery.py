@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from linqbot.events.lanes import lane, token
+from linqbot.events.lane import lane, token
 
 PROBE_TYPE: Final = "linqbot.doctor"
 """Type of an event that linqbot signs and sends to itself, to see whether it arrives. No handler gets it."""

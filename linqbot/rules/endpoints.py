@@ -53,7 +53,7 @@ def check(endpoint: str, body: Wire | None, query: Wire = NOTHING, path: Mapping
         endpoint: `noun.verb`, such as `chats.create`; one without rules is always fine.
         body: The JSON object, None when there is none.
         query: Values as they stand in the address; of a repeated one, a list.
-        path: What fills the path, by the names in `client/endpoints.py`.
+        path: What fills the path, by the names in `api.py`.
     """
     for name, value in path.items():
         if (rule := _PATH.get(name)) is not None and (broken := rule(value, name)):

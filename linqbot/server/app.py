@@ -24,7 +24,7 @@ from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
 from linqbot.hookspecs import Running
 from linqbot.plugins import Plugins, load
-from linqbot.server import plugged
+from linqbot.server import plugin_routes
 from linqbot.server.readiness import Readiness
 from linqbot.server.secret_file import KnownSecrets, SecretFile
 from linqbot.server.webhook import WebhookEndpoint
@@ -32,10 +32,10 @@ from linqbot.storage.backend import Storage
 from linqbot.worker.catchup import catch_up
 from linqbot.worker.failure import Patience
 from linqbot.worker.gaps import Gaps
-from linqbot.worker.lanes import Worker
-from linqbot.worker.outbound import Outbound
-from linqbot.worker.pace import Pace
+from linqbot.worker.outbound_plugins import Outbound
+from linqbot.worker.rate_limit import Pace
 from linqbot.worker.turn import Turns
+from linqbot.worker.worker import Worker
 
 log = structlog.get_logger("linqbot.server")
 
@@ -103,14 +103,14 @@ def create_app(
         plugins=plugins,
         on_refused=gaps.note_refused,
     )
-    plugin_routes = plugged.routes(plugins, here)
-    checks = plugged.Checks(plugins, here)
+    added_routes = plugin_routes.routes(plugins, here)
+    checks = plugin_routes.Checks(plugins, here)
     readiness = Readiness(webhook, storage)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with client, storage:
-            await plugged.start(plugins, here)
+            await plugin_routes.start(plugins, here)
             heard_at = await gaps.begin()
             history = asyncio.create_task(catch_up(told, storage, clock, gaps, heard_at))
             worker.start()
@@ -124,7 +124,7 @@ def create_app(
                 history.cancel()
                 await worker.stop(drain_s)
                 await dispatcher.aclose()
-                await plugged.stop(plugins)
+                await plugin_routes.stop(plugins)
                 log.info("bot.stopped", waiting=await storage.depth())
 
     async def livez(_: Request) -> PlainTextResponse:
@@ -148,7 +148,7 @@ def create_app(
         return JSONResponse(how, 503 if reason else 200)
 
     routes = [*(Route(path, webhook) for path in WEBHOOK_PATHS), Route("/livez", livez), Route("/readyz", readyz)]
-    return _App(webhook, routes=[*routes, *plugin_routes], lifespan=lifespan)
+    return _App(webhook, routes=[*routes, *added_routes], lifespan=lifespan)
 
 
 class _App(Starlette):

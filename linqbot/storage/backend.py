@@ -6,7 +6,7 @@ from typing import Protocol, Self
 
 from linqbot.clock import Clock
 from linqbot.storage.inbox import Inbox
-from linqbot.storage.outbox import Outbox
+from linqbot.storage.journal import Outbox
 from linqbot.storage.state import StateStore
 from linqbot.storage.timers import Timers
 from linqbot.storage.upkeep import Upkeep

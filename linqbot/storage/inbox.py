@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from linqbot.events.delivery import Delivery
-from linqbot.storage.outbox import Effect
+from linqbot.storage.journal import Effect
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 

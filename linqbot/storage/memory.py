@@ -13,11 +13,11 @@ from typing import Self
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import ConfigError, LaneFull, LeaseLost, StorageBusy, StorageError
 from linqbot.events.delivery import Delivery
+from linqbot.storage.erasure import Person, Place, Record
 from linqbot.storage.inbox import SEEN_KEPT_S, Bury, DeadLetter, Finish, Lease, Park, Retry
+from linqbot.storage.journal import EFFECTS_KEPT_S, DeliveryStatus, Effect, after_outcome, after_receipt
 from linqbot.storage.lanes import Lanes
-from linqbot.storage.outbox import EFFECTS_KEPT_S, DeliveryStatus, Effect, after_outcome, after_receipt
-from linqbot.storage.person import Person, Place, Record
-from linqbot.storage.slim import is_repeatable, without_texts
+from linqbot.storage.redaction import is_repeatable, without_texts
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting, WaitingState

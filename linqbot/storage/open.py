@@ -11,7 +11,7 @@ from linqbot.clock import Clock
 from linqbot.errors import ConfigError
 from linqbot.hookspecs import hookimpl
 from linqbot.storage.backend import Opener, Storage
-from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.storage.sqlite.storage import SQLiteStorage
 
 _SQLITE = "sqlite:///"
 

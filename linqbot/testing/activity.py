@@ -21,8 +21,8 @@ from pydantic_core import from_json
 from starlette.types import ASGIApp
 
 from linqbot.clock import MovableClock
-from linqbot.emulator.answers import ApiError
 from linqbot.emulator.api import Router
+from linqbot.emulator.model.answers import ApiError
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Finish, Lease
 from linqbot.storage.memory import MemoryStorage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Self
 
-from linqbot.emulator import records, shapes
+from linqbot.emulator.model import records, shapes
 from linqbot.types.message import LinkPart, MediaPart, Message, Part, TextPart
 
 

@@ -10,9 +10,9 @@ import base64
 from typing import Any, Literal, TypeAlias
 
 from linqbot.client.client import Client
-from linqbot.emulator import shapes
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.faults import Fault
+from linqbot.emulator.model import shapes
+from linqbot.emulator.model.faults import Fault
 from linqbot.errors import ConfigError
 from linqbot.testing.activity import ApiCall
 from linqbot.testing.bubble import Bubble, Tapback

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from linqbot.emulator import records
 from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.model import records
 from linqbot.testing.activity import ApiCall
 from linqbot.testing.bubble import Bubble, Tapback
 

@@ -25,8 +25,8 @@ from linqbot.bot.context import Context
 from linqbot.bot.handlers import ErrorHandler
 from linqbot.bot.router import Middleware, Next, Router
 from linqbot.client.client import Client
-from linqbot.emulator.app import create_app as create_emulator_app
 from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.web.app import create_app as create_emulator_app
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.server.app import WEBHOOK_PATH, create_app, running

@@ -9,9 +9,8 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from linqbot.client.call import Answer, Call, Run
-from linqbot.client.endpoints import prepare
-from linqbot.storage.outbox import Effect
+from linqbot.client.call import Answer, Call, Run, prepare
+from linqbot.storage.journal import Effect
 
 LOOK_BACK: Final = timedelta(seconds=5)
 """How far Linq's clock may be behind ours."""

@@ -8,7 +8,7 @@ from typing import Final
 from linqbot.client.call import Answer, Call, Run
 from linqbot.clock import Clock
 from linqbot.errors import LinqUnavailable, RateLimited, TurnDeferred
-from linqbot.worker.pace import Pace
+from linqbot.worker.rate_limit import Pace
 
 SEND_FOR_S: Final = 20.0
 """Seconds that a call is repeated in place. A longer wait defers the turn, so that it holds no place of another chat."""

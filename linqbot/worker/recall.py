@@ -15,7 +15,7 @@ from typing import Any, Final
 from pydantic_core import to_json
 
 from linqbot.client.call import Call
-from linqbot.storage.outbox import Effect
+from linqbot.storage.journal import Effect
 
 _DIGEST_BYTES: Final = 8
 

@@ -39,13 +39,13 @@ from linqbot.hookspecs import End
 from linqbot.plugins import Plugins, is_closing, is_ctrl_c
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Bury, Finish, Lease, Outcome, Park, Retry
-from linqbot.storage.outbox import DeliveryStatus
-from linqbot.worker.due import SendMissed, due_send
+from linqbot.storage.journal import DeliveryStatus
 from linqbot.worker.failure import STORAGE_PAUSE_S, Failure, Patience, decide, readable
-from linqbot.worker.ledger import Ledger
 from linqbot.worker.origin import origin_of
-from linqbot.worker.outbound import Outbound
-from linqbot.worker.pace import Pace
+from linqbot.worker.outbound_plugins import Outbound
+from linqbot.worker.rate_limit import Pace
+from linqbot.worker.scheduled_send import SendMissed, due_send
+from linqbot.worker.turn_journal import Ledger
 
 log = structlog.get_logger("linqbot.worker")
 

@@ -17,8 +17,8 @@ import signal
 from pathlib import Path
 
 from linqbot import Bot, Context, MessageReceived
-from linqbot.client.transport import Transport
-from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.client.sender import Transport
+from linqbot.storage.sqlite.storage import SQLiteStorage
 
 POINT = Path("point")
 bot = Bot(read=False, typing=False, max_age_s=None)

@@ -28,8 +28,8 @@ from click.testing import CliRunner
 from crash import Served
 from ports import free_port
 
-from linqbot.cli import http as cli_http
 from linqbot.cli.main import main
+from linqbot.server import uvicorn_server as cli_http
 from linqbot.webhooks import sign
 
 EVENTS = Path(__file__).parent.parent / "data" / "events"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from linqbot.cli.bisect import fewest
+from linqbot.ops.bisect import fewest
 
 pytestmark = pytest.mark.anyio
 

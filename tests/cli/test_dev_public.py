@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from cli.crooked import Crooked, proxying
+from cli.broken_proxies import Crooked, proxying
 from cli.test_webhooks import RECEIPTS, Account
 from cli.test_webhooks import emulator as emulator
 from ports import free_port

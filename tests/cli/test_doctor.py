@@ -18,20 +18,20 @@ from typing import Any
 import httpx
 import pytest
 import trustme
+from cli.broken_proxies import Crooked, Headers, proxying
 from cli.conftest import Command
-from cli.crooked import Crooked, Headers, proxying
 from click.testing import CliRunner, Result
 from ports import free_port
 
-import linqbot.cli.checks
-from linqbot.cli.checks import account
-from linqbot.cli.checks.exam import Exam
-from linqbot.cli.checks.faults import FAULTS
-from linqbot.cli.checks.finding import Finding, examine
+import linqbot.ops.doctor
 from linqbot.cli.main import main
 from linqbot.client.client import Client
-from linqbot.emulator.app import create_app
 from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.web.app import create_app
+from linqbot.ops.doctor import account
+from linqbot.ops.doctor.codes import FAULTS
+from linqbot.ops.doctor.context import Exam
+from linqbot.ops.doctor.finding import Finding, examine
 from linqbot.settings import from_env
 
 KEY = "token-that-must-not-show"
@@ -543,13 +543,13 @@ async def test_a_check_that_breaks_or_hangs_hides_nothing_of_the_others() -> Non
 
 
 def test_every_fault_is_one_that_a_check_names_and_says_what_to_do_with_what_the_doctor_knows() -> None:
-    checks = Path(linqbot.cli.checks.__file__).parent
+    checks = Path(linqbot.ops.doctor.__file__).parent
     named = {
         code
         for file in checks.glob("*.py")
-        if file.name != "faults.py"
+        if file.name != "codes.py"
         for code in re.findall(r'"(LQB\d+)"', file.read_text())
-    } | set(re.findall(r'"(LQB\d+)"', checks.with_name("doctor.py").read_text()))
+    } | set(re.findall(r'"(LQB\d+)"', (checks.parent.parent / "cli" / "commands" / "doctor.py").read_text()))
     assert named == set(FAULTS)
     for fault in FAULTS.values():
         assert fault.means.endswith(".")

@@ -11,9 +11,9 @@ import pytest
 from rooms import delivery, text_body
 
 from linqbot import Bot, Context, MessageReceived
-from linqbot.cli.dry_run import DryRun
-from linqbot.cli.rehearse import Witness, rehearse
 from linqbot.client.client import Client
+from linqbot.ops.dry_run import DryRun
+from linqbot.ops.simulate import Witness, rehearse
 from linqbot.plugins import load
 from linqbot.storage.memory import MemoryStorage
 

@@ -13,8 +13,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from linqbot.cli.explanations import of_ours
 from linqbot.cli.main import COMMANDS, SECTIONS, main
+from linqbot.ops.explanations import of_ours
 from linqbot.storage.open import open_storage
 
 TOKEN = "token-that-must-not-show"

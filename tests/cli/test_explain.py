@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from linqbot.cli import explanations
 from linqbot.cli.main import main
 from linqbot.errors import LinqbotError
+from linqbot.ops import explanations
 
 LINQBOT = Path(__file__).parent.parent.parent / "linqbot"
 EVENTS = Path(__file__).parent.parent / "data" / "events"

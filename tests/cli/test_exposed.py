@@ -14,9 +14,9 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from linqbot.cli import http
 from linqbot.cli.exposed import exposed, own_addresses, source
 from linqbot.cli.main import main
+from linqbot.server import uvicorn_server
 
 ECHO = Path(__file__).parent.parent.parent / "examples" / "echo.py"
 
@@ -95,7 +95,7 @@ def test_what_is_no_host_is_refused(value: str) -> None:
 def test_the_address_for_this_machine_can_be_opened(host: str, here: str, is_open: bool) -> None:
     if ":" in host and source("::1") is None:
         pytest.skip("This machine has no IPv6")
-    with http.listen(host, 0) as bound:
+    with uvicorn_server.listen(host, 0) as bound:
         bound.listen()
         found = exposed(bound, host, ())
         assert (found.here, found.is_open) == (f"{here}{found.port}", is_open)

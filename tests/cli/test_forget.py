@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 from rooms import CHAT, NOW, PERSON, delivery, text_body
 
-from linqbot.cli.forget import _again
+from linqbot.cli.commands.forget import _again
 from linqbot.cli.main import main
 from linqbot.storage.inbox import Ack, Bury, Finish
-from linqbot.storage.outbox import Effect
-from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.storage.journal import Effect
+from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 

@@ -14,15 +14,15 @@ import pytest
 from click.testing import CliRunner, Result
 from rooms import CHAT, delivery, text_body
 
-from linqbot.cli.beside import moment
-from linqbot.cli.inbox import without_messages
+from linqbot.cli.commands.inbox import without_messages
 from linqbot.cli.main import main
-from linqbot.client.endpoints import prepare
+from linqbot.cli.output import moment
+from linqbot.client.call import prepare
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Bury, Finish, Park, Retry
-from linqbot.storage.outbox import Effect
-from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.storage.journal import Effect
+from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Selection
 

@@ -16,11 +16,11 @@ from click.testing import CliRunner, Result
 from installed import install
 from rooms import text_body
 
-from linqbot.cli import plugged
+from linqbot.cli import plugin_commands
 from linqbot.cli.main import main
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Bury, Finish
-from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import samples
 
 SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
@@ -99,11 +99,11 @@ def linqbot(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
     monkeypatch.syspath_prepend(str(site))
 
     def run(*arguments: str, **environ: str) -> Result:
-        plugged.commands.cache_clear()
+        plugin_commands.commands.cache_clear()
         return CliRunner().invoke(main, arguments, env=environ)
 
     yield run
-    plugged.commands.cache_clear()
+    plugin_commands.commands.cache_clear()
     for name in [name for name in sys.modules if name == "bot" or name.endswith("_plugin")]:
         del sys.modules[name]
 
@@ -248,7 +248,7 @@ def test_no_plugin_takes_the_name_of_a_command_of_ours(site: Path, linqbot: Call
 def test_help_of_a_command_of_ours_loads_no_plugin(site: Path, linqbot: Callable[..., Result]) -> None:
     install(site, "fatal", "raise SystemExit('imported')")
     assert linqbot("serve", "--help").exit_code == 0
-    assert plugged.commands.cache_info().misses == 0
+    assert plugin_commands.commands.cache_info().misses == 0
 
 
 # Traced
@@ -379,7 +379,7 @@ def test_bisect_wants_one_event(site: Path, linqbot: Callable[..., Result], give
 def test_an_installed_plugin_opens_storages_of_its_scheme(site: Path, linqbot: Callable[..., Result]) -> None:
     code = """
     from linqbot import hookimpl
-    from linqbot.storage.sqlite import SQLiteStorage
+    from linqbot.storage.sqlite.storage import SQLiteStorage
     @hookimpl
     def register_storage():
         return {"shelf": lambda url, *, clock, serving, keep_days: SQLiteStorage(

@@ -15,8 +15,8 @@ import httpx
 import pytest
 from activation import activated
 
-from linqbot.cli import systemd
 from linqbot.errors import ConfigError
+from linqbot.server import systemd
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
 

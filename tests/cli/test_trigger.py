@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from linqbot import Bot, Client, Context, MessageReceived
-from linqbot.cli import trigger as trigger_command
+from linqbot.cli.commands import trigger as trigger_command
 from linqbot.cli.main import main
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.server.app import create_app, running

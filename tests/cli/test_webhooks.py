@@ -19,12 +19,12 @@ from ports import free_port
 
 from linqbot import Bot, MessageReceived, Router
 from linqbot.cli.main import main
-from linqbot.cli.subscriptions import QUIET, address, generation, handled, next_generation, pinned, target
 from linqbot.errors import ConfigError
 from linqbot.events.event import Event, UnknownEvent
 from linqbot.events.message import MessageEdited
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.events.poll import PollSent
+from linqbot.ops.subscriptions import QUIET, address, generation, handled, next_generation, pinned, target
 
 KEY = f"token-{secrets.token_hex(8)}"
 LINES = ("+12025550100", "+12025550101")
@@ -423,7 +423,7 @@ def test_a_secret_of_the_environment_is_rotated_into_the_file(account: Account, 
 def test_a_bot_that_is_away_or_reads_another_file_stops_the_rotation_and_costs_nothing(
     account: Account, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("linqbot.cli.rotation.LEARN_S", 0.0)
+    monkeypatch.setattr("linqbot.ops.rotation.LEARN_S", 0.0)
     account.done("sync", "bot.py", "--url", account.url)
     (old,) = account.subscriptions()
     away = account.run("rotate", "--overlap", "0")

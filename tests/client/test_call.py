@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linqbot.client.call import Answer, Call
-from linqbot.client.endpoints import ENDPOINTS, prepare
+from linqbot.api import ENDPOINTS
+from linqbot.client.call import Answer, Call, prepare
 
 JSON = st.recursive(
     st.none()

@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, unquote
 
 import httpx
 import pytest
-from client import rows_of_account, rows_of_chats
-from client.rows import (
+from client import call_table_account, call_table_chats
+from client.call_table import (
     ANN,
     CHAT,
     CHAT_ANSWER,
@@ -24,21 +24,21 @@ from client.rows import (
     SUBSCRIPTION,
     Row,
 )
-from client.rows_of_account import PAYMENT_REQUEST
+from client.call_table_account import PAYMENT_REQUEST
 from linq import AsyncLinqAPIV3
 
-from linqbot.client.call import Answer, Call, Run
-from linqbot.client.chats import Chats
+from linqbot.api import ENDPOINTS
+from linqbot.client.call import Answer, Call, Run, prepare
 from linqbot.client.client import Client
-from linqbot.client.endpoints import ENDPOINTS, prepare
-from linqbot.client.noun import Noun, Page
+from linqbot.client.resources.chats.chats import Chats
+from linqbot.client.resources.resource import Noun, Page
 from linqbot.errors import ConfigError, LinqApiError, RuleBroken
 from linqbot.types.message import Effect, MessageContent, TextDecoration, TextPart
 
 pytestmark = pytest.mark.anyio
 
 
-ROWS = [*rows_of_chats.ROWS, *rows_of_account.ROWS]
+ROWS = [*call_table_chats.ROWS, *call_table_account.ROWS]
 rows = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 
 

@@ -8,18 +8,18 @@ from typing import Any
 
 import httpx
 import pytest
-from client import rows_of_account, rows_of_chats
-from client.rows import CHAT, KEY, SENT, Row
-from client.wire import Waits
+from client import call_table_account, call_table_chats
+from client.call_table import CHAT, KEY, SENT, Row
+from client.http11_peers import Waits
 
+from linqbot.api import ENDPOINTS
 from linqbot.client.call import Answer, Call, Run
 from linqbot.client.client import Client
-from linqbot.client.endpoints import ENDPOINTS
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")]
 
-ROWS = {row.name: row for row in [*rows_of_chats.ROWS, *rows_of_account.ROWS]}
+ROWS = {row.name: row for row in [*call_table_chats.ROWS, *call_table_account.ROWS]}
 WITH_ANSWER = pytest.mark.parametrize("row", [row for row in ROWS.values() if row.answer], ids=lambda row: row.name)
 WITHOUT_ANSWER = pytest.mark.parametrize(
     "row", [row for row in ROWS.values() if not row.answer], ids=lambda row: row.name

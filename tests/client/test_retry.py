@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linqbot.client.call import Call
-from linqbot.client.endpoints import ENDPOINTS, prepare
+from linqbot.api import ENDPOINTS
+from linqbot.client.call import Call, prepare
 from linqbot.client.retry import Failure, pause_s
 from linqbot.errors import LinqApiError, LinqUnavailable
 

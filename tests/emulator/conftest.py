@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from linqbot.clock import MovableClock
-from linqbot.emulator.app import create_app
 from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.web.app import create_app
 
 LINE = "+12025550100"
 OTHER_LINE = "+12025550101"

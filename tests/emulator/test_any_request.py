@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from linqbot.clock import MovableClock
 from linqbot.emulator.api import ENDPOINTS
-from linqbot.emulator.app import create_app
 from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.web.app import create_app
 
 LINE, PERSON, FRIEND, THIRD = "+12025550100", "+14155550142", "+14155550187", "+14155550199"
 NOBODY = "00000000-0000-4000-8000-000000000000"

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.feed import BACKLOG, Feed
+from linqbot.emulator.model.feed import BACKLOG, Feed
 
 LINE, OTHER_LINE = "+12025550100", "+12025550101"
 PERSON, FRIEND, THIRD = "+14155550142", "+14155550187", "+14155550199"

@@ -13,9 +13,9 @@ import pytest
 from standardwebhooks import Webhook
 
 from linqbot.clock import MovableClock
-from linqbot.emulator.app import create_app
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.faults import Fault
+from linqbot.emulator.model.faults import Fault
+from linqbot.emulator.web.app import create_app
 from linqbot.webhooks import sign_legacy
 
 LINE, OTHER_LINE = "+12025550100", "+12025550101"

@@ -19,9 +19,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from linqbot.emulator.app import create_app
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.faults import Fault
+from linqbot.emulator.model.faults import Fault
+from linqbot.emulator.web.app import create_app
 
 LINE, PERSON, FRIEND, THIRD = "+12025550100", "+14155550142", "+14155550187", "+14155550199"
 

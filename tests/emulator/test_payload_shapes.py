@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.faults import Fault
+from linqbot.emulator.model.faults import Fault
 
 LINE, PERSON, FRIEND, THIRD = "+12025550100", "+14155550142", "+14155550187", "+14155550199"
 SAMPLES = Path(__file__).parent.parent / "data" / "events"

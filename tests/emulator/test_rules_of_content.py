@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from linqbot.clock import MovableClock
-from linqbot.emulator.app import create_app
 from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.web.app import create_app
 
 LINE, PERSON = "+12025550100", "+14155550142"
 HI = {"type": "text", "value": "hello there"}

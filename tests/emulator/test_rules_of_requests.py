@@ -21,7 +21,7 @@ async def test_r1_a_call_without_a_token_is_refused(api: httpx.AsyncClient, refu
 
 
 async def test_r1_a_wrong_token_is_refused(emulator: Emulator, api: httpx.AsyncClient, refused: Any) -> None:
-    from linqbot.emulator.app import create_app
+    from linqbot.emulator.web.app import create_app
 
     emulator.api_key = "right"
     transport = httpx.ASGITransport(create_app(emulator))

@@ -9,7 +9,7 @@ import pytest
 
 from linqbot.clock import MovableClock
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.records import Line
+from linqbot.emulator.model.records import Line
 
 LINE, OTHER_LINE = "+12025550100", "+12025550101"
 PERSON, FRIEND, THIRD = "+14155550142", "+14155550187", "+14155550199"
@@ -302,7 +302,7 @@ async def test_sending_clears_the_bots_typing(emulator: Emulator, api: httpx.Asy
 async def test_a_running_clock_delivers_by_itself_within_a_second(receiver: Any) -> None:
     clock = MovableClock()
     async with Emulator(clock=clock, delivery_transport=receiver) as emulator:
-        from linqbot.emulator.app import create_app
+        from linqbot.emulator.web.app import create_app
 
         transport = httpx.ASGITransport(create_app(emulator))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:

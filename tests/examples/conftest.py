@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from linqbot import Bot
-from linqbot.cli.load import load_bot
+from linqbot.ops.bot_file import load_bot
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 

@@ -22,10 +22,10 @@ from linqbot.events.message import MessageReceived
 from linqbot.server import readiness
 from linqbot.server.app import create_app, running
 from linqbot.server.readiness import CHECK_EVERY_S, Readiness
-from linqbot.storage import sqlite
 from linqbot.storage.backend import Storage
 from linqbot.storage.memory import MemoryStorage
-from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.storage.sqlite import storage
+from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.webhooks import sign
 
 pytestmark = pytest.mark.anyio
@@ -97,7 +97,7 @@ async def served(storage: Storage, bot: Bot | None = None) -> AsyncIterator[Door
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the storage be asked as often as `/readyz` is, and be looked at all the time."""
     monkeypatch.setattr(readiness, "CHECK_EVERY_S", 0.0)
-    monkeypatch.setattr(sqlite, "LOOK_EVERY_S", 0.005)
+    monkeypatch.setattr(storage, "LOOK_EVERY_S", 0.005)
 
 
 async def test_while_all_is_well_readyz_costs_no_write() -> None:
@@ -220,7 +220,7 @@ async def test_a_full_disk(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("often")
 async def test_a_file_that_another_process_keeps_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("linqbot.storage.sqlite_writer.BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr("linqbot.storage.sqlite.writer.BUSY_TIMEOUT_MS", 50)
     async with served(SQLiteStorage(tmp_path / "bot.db")) as door:
         other = sqlite3.connect(tmp_path / "bot.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")

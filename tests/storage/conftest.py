@@ -12,9 +12,9 @@ import pytest
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
+from linqbot.storage.journal import Effect, EffectStatus
 from linqbot.storage.memory import MemoryStorage
-from linqbot.storage.outbox import Effect, EffectStatus
-from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.storage.sqlite.storage import SQLiteStorage
 
 NOON = 1_800_000_000.0
 

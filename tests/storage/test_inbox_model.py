@@ -29,7 +29,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Bury, Finish, Lease, Outcome, Park, Retry
 from linqbot.storage.memory import MemoryStorage
-from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Selection
 

@@ -7,7 +7,7 @@ import pytest
 from linqbot.errors import ConfigError
 from linqbot.storage.memory import MemoryStorage
 from linqbot.storage.open import open_storage
-from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.storage.sqlite.storage import SQLiteStorage
 
 
 def test_sqlite_url_with_three_slashes_is_in_the_working_folder(

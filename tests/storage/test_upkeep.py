@@ -12,9 +12,9 @@ from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Bury, Finish, Lease, Park, Retry
+from linqbot.storage.journal import EFFECTS_KEPT_S, Effect
 from linqbot.storage.memory import MemoryStorage
-from linqbot.storage.outbox import EFFECTS_KEPT_S, Effect
-from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.upkeep import Selection, Tally, Waiting
 
 pytestmark = pytest.mark.anyio

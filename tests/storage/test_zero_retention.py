@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
-from linqbot.storage import sqlite_wipe
 from linqbot.storage.inbox import Ack, Bury, Finish, Lease, Retry
-from linqbot.storage.outbox import Effect
-from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.storage.journal import Effect
+from linqbot.storage.sqlite import wipe
+from linqbot.storage.sqlite.disk.wal_truncation import BUSY_PAUSE_S, TRUNCATE_AFTER_S
+from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
-from linqbot.storage.wal_truncation import BUSY_PAUSE_S, TRUNCATE_AFTER_S
 
 pytestmark = pytest.mark.anyio
 
@@ -141,13 +141,13 @@ async def test_a_wal_is_emptied_once_a_minute_and_not_for_other_lines(
     path: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[str] = []
-    truncate = sqlite_wipe.truncate
+    truncate = wipe.truncate
 
     def noted(db: sqlite3.Connection) -> bool:
         threads.append(threading.current_thread().name)
         return truncate(db)
 
-    monkeypatch.setattr(sqlite_wipe, "truncate", noted)
+    monkeypatch.setattr(wipe, "truncate", noted)
     async with SQLiteStorage(path, clock=clock) as storage:
         await storage.put(said("public", zero_retention=False))
         await storage.finish(await take_one(storage), Finish(Ack()))

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from linqbot import Bot, Context, Event, MessageEdited, MessageReceived, ReactionAdded
-from linqbot.emulator.answers import ApiError
+from linqbot.emulator.model.answers import ApiError
 from linqbot.errors import ConfigError
 from linqbot.testing import talking
 from linqbot.types.message import MediaPart, MessageContent, ReplyTo, TextPart

@@ -11,8 +11,8 @@ import pytest
 
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
-from linqbot.emulator.app import create_app
 from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.web.app import create_app
 from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse

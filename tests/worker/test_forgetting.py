@@ -18,11 +18,11 @@ from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
-from linqbot.storage.sqlite import SQLiteStorage
-from linqbot.worker.lanes import Worker
+from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.worker.origin import origin_of
-from linqbot.worker.pace import Pace
+from linqbot.worker.rate_limit import Pace
 from linqbot.worker.turn import Turns
+from linqbot.worker.worker import Worker
 
 pytestmark = pytest.mark.anyio
 

@@ -14,13 +14,13 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
-from linqbot.emulator.app import create_app as create_emulator_app
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.faults import Fault
+from linqbot.emulator.model.faults import Fault
+from linqbot.emulator.web.app import create_app as create_emulator_app
 from linqbot.errors import StorageUnavailable
 from linqbot.events.message import MessageReceived
 from linqbot.server.app import create_app, running
-from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = pytest.mark.anyio
 

@@ -17,9 +17,9 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
 from linqbot.events.message import MessageReceived
 from linqbot.storage.memory import MemoryStorage
-from linqbot.worker.lanes import Worker
-from linqbot.worker.pace import Pace
+from linqbot.worker.rate_limit import Pace
 from linqbot.worker.turn import Turns
+from linqbot.worker.worker import Worker
 
 pytestmark = pytest.mark.anyio
 

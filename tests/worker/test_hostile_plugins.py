@@ -23,10 +23,10 @@ from linqbot.events.message import MessageReceived
 from linqbot.hookspecs import hookimpl
 from linqbot.plugins import Plugins, load
 from linqbot.storage.memory import MemoryStorage
-from linqbot.worker.due import timer
 from linqbot.worker.failure import Patience
-from linqbot.worker.outbound import Outbound
-from linqbot.worker.pace import Pace
+from linqbot.worker.outbound_plugins import Outbound
+from linqbot.worker.rate_limit import Pace
+from linqbot.worker.scheduled_send import timer
 from linqbot.worker.turn import Turns
 
 pytestmark = pytest.mark.anyio

@@ -16,15 +16,14 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.branch import follow_tasks
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.client.call import Call
-from linqbot.client.endpoints import prepare
+from linqbot.client.call import Call, prepare
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError
 from linqbot.events.message import MessageReceived
-from linqbot.storage.outbox import Effect
-from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.storage.journal import Effect
+from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.worker.failure import Patience
-from linqbot.worker.pace import Pace
+from linqbot.worker.rate_limit import Pace
 from linqbot.worker.recall import Recall, digest
 from linqbot.worker.turn import Turns
 

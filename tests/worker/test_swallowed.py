@@ -19,10 +19,10 @@ from linqbot.client.call import Call
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, LinqApiError, LinqUnavailable, RateLimited
 from linqbot.events.message import MessageReceived
-from linqbot.storage.sqlite import SQLiteStorage
-from linqbot.worker.lanes import Worker
-from linqbot.worker.pace import Pace
+from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.worker.rate_limit import Pace
 from linqbot.worker.turn import Turns
+from linqbot.worker.worker import Worker
 
 pytestmark = pytest.mark.anyio
 

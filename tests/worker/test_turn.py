@@ -23,12 +23,12 @@ from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, StorageUn
 from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
 from linqbot.storage.inbox import Lease
-from linqbot.storage.sqlite import SQLiteStorage
+from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.worker.failure import Patience
-from linqbot.worker.lanes import Worker
-from linqbot.worker.ledger import effect_key
-from linqbot.worker.pace import Pace
+from linqbot.worker.rate_limit import Pace
 from linqbot.worker.turn import Turns
+from linqbot.worker.turn_journal import effect_key
+from linqbot.worker.worker import Worker
 
 pytestmark = pytest.mark.anyio
 Handle = Callable[[MessageReceived, Context], Awaitable[None]]

@@ -11,8 +11,8 @@ import re
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
+from linqbot.api import ENDPOINTS
 from linqbot.client.call import Answer, Call
-from linqbot.client.endpoints import ENDPOINTS
 from linqbot.errors import LinqApiError, RuleBroken
 from linqbot.events.delivery import Delivery
 from linqbot.events.parse import EVENT_TYPES

@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from served import ANN, LINE, served
 
 from linqbot import Bot, Context, MessageReceived
-from linqbot.client.endpoints import prepare
+from linqbot.client.call import prepare
 from linqbot.errors import LinqApiError
 from linqbot.events.delivery import Delivery
 from linqbot.worker.failure import Patience

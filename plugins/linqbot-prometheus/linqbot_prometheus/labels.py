@@ -5,8 +5,8 @@ Never a chat, a handle, an id or a text: those are what traces and logs are for.
 
 from __future__ import annotations
 
+from linqbot.api import ENDPOINTS
 from linqbot.client.call import Call
-from linqbot.client.endpoints import ENDPOINTS
 from linqbot.events.delivery import Delivery
 from linqbot.events.parse import EVENT_TYPES
 

@@ -1,0 +1,171 @@
+"""A table of the endpoints of Linq's API: name, method, path, safety class, place of the idempotency key.
+
+The client, the rules and the emulator read this table. The modules in `client/resources/` add the arguments and the
+results. An endpoint without a method can be called too: `client.run(prepare(…))`, see `client/call.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+Safety: TypeAlias = Literal["keyed", "natural", "once", "hint", "read"]
+"""What may be done after a crash or a lost answer.
+
+`keyed`: repeat under the same idempotency key. `natural`: repeat, the end state is the same. `once`: look, never
+repeat blindly. `hint`: forget it. `read`: just do it again.
+"""
+
+KeyPlace: TypeAlias = Literal["message", "poll", "header"]
+"""Where an idempotency key is written: `idempotency_key` of that object in the body, or the header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One row of the table.
+
+    Attributes:
+        name: `noun.verb`, as the official Python SDK calls it.
+        path: With `{names}` for what `prepare` fills in.
+        safety: What may be done after a lost answer, see `Safety`.
+        key_in: Where Linq reads an idempotency key; empty when it takes none.
+        once_for: Body field and value that turn the call into a `once` one.
+        accept: The type of answer to ask for, where it is not plain JSON.
+        needs: Place in a 2xx answer without which it is not Linq's: `chat.id` is a text there, `chats[]` a list. Empty
+            where any JSON object will do; None where Linq answers without a body.
+    """
+
+    name: str
+    method: str
+    path: str
+    safety: Safety
+    key_in: tuple[KeyPlace, ...] = ()
+    once_for: tuple[str, str] | None = None
+    accept: str = ""
+    needs: str | None = ""
+
+    @property
+    def noun(self) -> str:
+        return self.name.rpartition(".")[0]
+
+    @property
+    def verb(self) -> str:
+        return self.name.rpartition(".")[2]
+
+    def lacks(self, data: Any) -> str:
+        """Name what the decoded body of a 2xx answer lacks; empty when nothing is missing."""
+        if self.needs is None:
+            return ""
+        if not isinstance(data, dict):
+            return "a JSON object"
+        return self.needs if self.needs and not _is_at(self.needs, data) else ""
+
+
+_MESSAGE: tuple[KeyPlace, ...] = ("message",)
+_CHAT = "/v3/chats/{chat_id}"
+_SENT = "/v3/messages/{message_id}"
+_ATTACHMENT = "/v3/attachments/{attachment_id}"
+_LINE = "/v3/phone_numbers/{phone_number}"
+_SUBSCRIPTION = "/v3/webhook-subscriptions/{subscription_id}"
+_REQUEST = "/v3/payment_requests/{payment_request_id}"
+_PAYMENT = "/v3/payments/{payment_id}"
+_PROVIDER = "/v3/payments/providers/{provider}"
+_PAYER = "/v3/payments/handles/{handle}"
+
+_TABLE = (
+    Endpoint("chats.create", "POST", "/v3/chats", "keyed", _MESSAGE, needs="chat.message.id"),
+    Endpoint("chats.list_chats", "GET", "/v3/chats", "read", needs="chats[]"),
+    Endpoint("chats.retrieve", "GET", _CHAT, "read", needs="id"),
+    Endpoint("chats.update", "PUT", _CHAT, "natural"),
+    Endpoint("chats.leave_chat", "POST", _CHAT + "/leave", "natural"),
+    Endpoint("chats.mark_as_read", "POST", _CHAT + "/read", "hint", needs=None),
+    Endpoint("chats.send_voicememo", "POST", _CHAT + "/voicememo", "once", needs="voice_memo.id"),
+    Endpoint("chats.share_contact_card", "POST", _CHAT + "/share_contact_card", "once", needs=None),
+    Endpoint("chats.participants.add", "POST", _CHAT + "/participants", "natural"),
+    Endpoint("chats.participants.remove", "DELETE", _CHAT + "/participants", "natural"),
+    Endpoint("chats.typing.start", "POST", _CHAT + "/typing", "hint", needs=None),
+    Endpoint("chats.typing.stop", "DELETE", _CHAT + "/typing", "hint", needs=None),
+    Endpoint("chats.messages.list", "GET", _CHAT + "/messages", "read", needs="messages[]"),
+    Endpoint("chats.messages.send", "POST", _CHAT + "/messages", "keyed", _MESSAGE, needs="message.id"),
+    Endpoint(
+        "chats.location.retrieve",
+        "GET",
+        _CHAT + "/location",
+        "read",
+        accept="application/geo+json",
+        needs="data.features[]",
+    ),
+    Endpoint("chats.location.request", "POST", _CHAT + "/location/request", "once"),
+    Endpoint("chats.location.stop", "DELETE", _CHAT + "/location", "natural"),
+    Endpoint("chats.polls.create", "POST", _CHAT + "/polls", "keyed", ("poll",), needs="message_id"),
+    Endpoint("chats.background.set", "POST", _CHAT + "/background", "natural", needs=None),
+    Endpoint("chats.background.remove", "DELETE", _CHAT + "/background", "natural", needs=None),
+    Endpoint("messages.create", "POST", "/v3/messages", "keyed", ("message", "header"), needs="message.id"),
+    Endpoint("messages.retrieve", "GET", _SENT, "read", needs="id"),
+    Endpoint("messages.update", "PATCH", _SENT, "natural", needs="id"),
+    Endpoint("messages.delete", "DELETE", _SENT, "natural", needs=None),
+    # Tapbacks replace each other, stickers stack: a second sticker is a second image on the recipient's screen.
+    Endpoint("messages.add_reaction", "POST", _SENT + "/reactions", "natural", once_for=("type", "sticker")),
+    Endpoint("messages.update_sticker_placement", "PATCH", _SENT + "/reactions/{reaction_id}", "natural"),
+    Endpoint("messages.list_messages_thread", "GET", _SENT + "/thread", "read", needs="messages[]"),
+    Endpoint("messages.update_app_card", "POST", _SENT + "/update", "once", needs="message.id"),
+    Endpoint("messages.poll.retrieve", "GET", _SENT + "/poll", "read", needs="message_id"),
+    Endpoint("messages.poll.add_options", "POST", _SENT + "/poll/options", "once", needs="message_id"),
+    Endpoint("messages.poll.vote", "POST", _SENT + "/poll/votes", "natural", needs="message_id"),
+    # `read`: an attachment that nothing shows costs nothing.
+    Endpoint("attachments.create", "POST", "/v3/attachments", "read", needs="attachment_id"),
+    Endpoint("attachments.retrieve", "GET", _ATTACHMENT, "read", needs="id"),
+    Endpoint("attachments.delete", "DELETE", _ATTACHMENT, "natural", needs=None),
+    Endpoint("phone_numbers.list", "GET", "/v3/phone_numbers", "read", needs="phone_numbers[]"),
+    Endpoint("phone_numbers.update", "PUT", "/v3/phone_numbers/{phone_number_id}", "natural", needs="id"),
+    Endpoint("phonenumbers.list", "GET", "/v3/phonenumbers", "read", needs="phone_numbers[]"),
+    Endpoint("available_number.retrieve", "GET", "/v3/available_number", "read", needs="phone_number"),
+    # A second start answers with the audit that is running.
+    Endpoint("phone_numbers.start_reputation_audit", "POST", _LINE + "/reputation_audit", "natural", needs="audit_id"),
+    Endpoint(
+        "phone_numbers.get_reputation_audit", "GET", _LINE + "/reputation_audit/{audit_id}", "read", needs="audit_id"
+    ),
+    Endpoint("capability.check_i_message", "POST", "/v3/capability/check_imessage", "read", needs="address"),
+    Endpoint("capability.check_RCS", "POST", "/v3/capability/check_rcs", "read", needs="address"),
+    # Repeating a creation is what Linq asks for after 500/2022; when it had worked, the answer is 409/2014.
+    Endpoint("contact_card.create", "POST", "/v3/contact_card", "natural", needs="phone_number"),
+    Endpoint("contact_card.retrieve", "GET", "/v3/contact_card", "read", needs="contact_cards[]"),
+    Endpoint("contact_card.update", "PATCH", "/v3/contact_card", "natural", needs="phone_number"),
+    Endpoint("blocked_handles.list", "GET", "/v3/blocked_handles", "read", needs="blocked_handles[]"),
+    Endpoint("blocked_handles.block", "POST", "/v3/blocked_handles", "natural", needs="blocked_handle.handle"),
+    Endpoint("blocked_handles.unblock", "DELETE", "/v3/blocked_handles", "natural", needs=None),
+    Endpoint("experiences.list", "GET", "/v3/experiences", "read", needs="experiences[]"),
+    Endpoint("experiences.retrieve", "GET", "/v3/experiences/{experience}", "read"),
+    Endpoint("webhook_events.list", "GET", "/v3/webhook-events", "read", needs="events[]"),
+    # `once`: the secret is in the first answer only, and a repetition would be refused for the same target_url.
+    Endpoint("webhook_subscriptions.create", "POST", "/v3/webhook-subscriptions", "once", needs="id"),
+    Endpoint("webhook_subscriptions.list", "GET", "/v3/webhook-subscriptions", "read", needs="subscriptions[]"),
+    Endpoint("webhook_subscriptions.retrieve", "GET", _SUBSCRIPTION, "read", needs="id"),
+    Endpoint("webhook_subscriptions.update", "PUT", _SUBSCRIPTION, "natural", needs="id"),
+    Endpoint("webhook_subscriptions.delete", "DELETE", _SUBSCRIPTION, "natural", needs=None),
+    Endpoint("payment_requests.create", "POST", "/v3/payment_requests", "keyed", ("header",), needs="id"),
+    Endpoint("payment_requests.list", "GET", "/v3/payment_requests", "read", needs="data[]"),
+    Endpoint("payment_requests.retrieve", "GET", _REQUEST, "read", needs="id"),
+    Endpoint("payment_requests.cancel", "POST", _REQUEST + "/cancel", "natural", needs="id"),
+    Endpoint("payments.create", "POST", "/v3/payments", "keyed", ("header",)),
+    Endpoint("payments.retrieve", "GET", _PAYMENT, "read"),
+    Endpoint("payments.cancel", "POST", _PAYMENT + "/cancel", "natural"),
+    Endpoint("payments.credentials", "GET", _PAYMENT + "/credentials", "read"),
+    Endpoint("payment_providers.retrieve", "GET", _PROVIDER, "read"),
+    # Both start a new connection with every call; each sends its person somewhere, or a code.
+    Endpoint("payment_providers.connect", "POST", _PROVIDER + "/connect", "once"),
+    Endpoint("payment_handles.connect", "POST", _PAYER + "/connect", "once"),
+    Endpoint("payment_handles.connection", "GET", _PAYER + "/connection", "read"),
+    Endpoint("payment_handles.revoke", "DELETE", _PAYER + "/connection", "natural"),
+    Endpoint("payment_handles.verify", "POST", _PAYER + "/verify", "once"),
+    Endpoint("v2.list_chats", "GET", "/v2/chats", "read", needs="data[]"),
+)
+
+ENDPOINTS: Mapping[str, Endpoint] = {endpoint.name: endpoint for endpoint in _TABLE}
+
+
+def _is_at(place: str, data: Any) -> bool:
+    for name in place.removesuffix("[]").split("."):
+        data = data.get(name) if isinstance(data, dict) else None
+    return isinstance(data, list) if place.endswith("[]") else isinstance(data, str) and data != ""

@@ -1,0 +1,68 @@
+"""`linqbot completion`: the script that lets a shell complete linqbot's words. The words come from the commands."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+from click.shell_completion import get_completion_class
+
+from linqbot.cli.output import json_option
+from linqbot.errors import ConfigError
+
+PLACES = {
+    "bash": "~/.local/share/bash-completion/completions/linqbot",
+    "zsh": "~/.zfunc/_linqbot",
+    "fish": "~/.config/fish/completions/linqbot.fish",
+}
+"""Where each shell looks by itself for a command's completion."""
+
+NOTES = {
+    "bash": "It works in the next shell, if the package bash-completion is installed.",
+    "zsh": "It works in the next shell, if ~/.zshrc has: fpath+=~/.zfunc; autoload -Uz compinit; compinit",
+    "fish": "It works in the next shell.",
+}
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(tuple(PLACES)), required=False)
+@json_option
+def command(*, shell: str | None, as_json: bool) -> None:
+    """Print the script that lets SHELL complete linqbot's words, and say where it belongs.
+
+    Completed are commands, options, event types, effects, codes, and ids in the inbox. Without SHELL it is yours.
+    """
+    shell = shell or _own_shell()
+    script = _script(shell)
+    if as_json:
+        click.echo(json.dumps({"shell": shell, "place": PLACES[shell], "script": script}))
+        return
+    click.echo(script)
+    where = PLACES[shell]
+    folder = where.rpartition("/")[0]
+    click.echo(
+        f"# To keep it: mkdir -p {folder} && linqbot completion {shell} > {where}\n# {NOTES[shell]}",
+        err=True,
+    )
+
+
+def _own_shell() -> str:
+    name = Path(os.environ.get("SHELL", "")).name
+    if name not in PLACES:
+        raise ConfigError(
+            f"SHELL names {name or 'no shell'}, which linqbot knows no completion for. "
+            f"Say which: linqbot completion {'|'.join(PLACES)}"
+        )
+    return name
+
+
+def _script(shell: str) -> str:
+    from linqbot.cli.main import main
+
+    made = get_completion_class(shell)
+    assert made is not None, shell
+    # Not .source(): for bash that starts one, to warn of a version older than 4.4 from 2016.
+    about = made(main, {}, "linqbot", "_LINQBOT_COMPLETE")
+    return (about.source_template % about.source_vars()).strip()

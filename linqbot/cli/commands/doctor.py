@@ -1,0 +1,135 @@
+"""`linqbot doctor`: looks at everything a bot needs to be live, and says of each fault what it is and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import textwrap
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from functools import partial
+from typing import Final
+
+import click
+
+from linqbot.cli import logs
+from linqbot.cli.output import json_option
+from linqbot.client.client import Client
+from linqbot.errors import LinqbotError
+from linqbot.ops.doctor import account, machine, public
+from linqbot.ops.doctor.context import Exam
+from linqbot.ops.doctor.finding import Check, Finding, Findings, Status, examine
+from linqbot.ops.subscriptions import Handled, handled_in, target
+from linqbot.settings import Settings, from_env
+
+WITHIN_S: Final = 45.0
+"""How long a check may take: each waits for some answers of 10 s at most."""
+
+_CHECKS: Final = {
+    "versions": machine.versions,
+    "token": account.token,
+    "line": account.lines,
+    "subscription": account.subscription,
+    "secret": machine.secret,
+    "clock": account.clock,
+    "storage": machine.storage,
+    "delivery": public.reach,
+    "proxies": public.proxies,
+}
+_MARKS: Final[dict[Status, tuple[str, str | None]]] = {
+    "ok": ("ok", "green"),
+    "warning": ("warn", "yellow"),
+    "failure": ("FAIL", "red"),
+    "skipped": ("skip", None),
+}
+
+
+@click.command("doctor")
+@click.argument("file", required=False)
+@click.option("--url", metavar="URL", help="The public address; that of the known subscription, without it.")
+@json_option
+def command(file: str | None, url: str | None, as_json: bool) -> None:
+    """Check all that a bot needs to be live: token, lines, subscription, secret, clock, address, storage.
+
+    With the bot's FILE, also whether the events it handles are subscribed. Changes nothing. Exits with 1 if anything
+    would keep the bot from working.
+    """
+    # What the server's code says while the doctor stands in for it is the doctor's to tell.
+    logs.configure("critical", "auto")
+    asked = target(url) if url else None
+    made: list[Finding] = []
+
+    def tell(finding: Finding) -> None:
+        made.append(finding)
+        if not as_json:
+            _tell(finding)
+
+    try:
+        settings = from_env()
+    except LinqbotError as error:
+        tell(Findings().failure("settings", "LQB6001", str(error)))
+    else:
+        handled = _handled(file, settings, tell)
+        asyncio.run(_examine(settings, handled, file, asked, tell))
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in made], ensure_ascii=False, indent=1))
+    else:
+        _sum_up(made)
+    if any(finding.status == "failure" for finding in made):
+        raise click.exceptions.Exit(1)
+
+
+def _handled(file: str | None, settings: Settings, tell: Callable[[Finding], None]) -> Handled | None:
+    if file is None:
+        return None
+    try:
+        return handled_in(file, settings)
+    except LinqbotError as error:
+        what = str(error).splitlines()
+        tell(Findings(file=file).failure("bot", "LQB6002", f"{what[0]} {what[-1]}" if len(what) > 1 else what[0]))
+        return None
+
+
+async def _examine(
+    settings: Settings, handled: Handled | None, file: str | None, url: str | None, tell: Callable[[Finding], None]
+) -> None:
+    async with AsyncExitStack() as stack:
+        client: Client | None = None
+        if settings.api_key:
+            try:
+                client = await stack.enter_async_context(
+                    Client(settings.api_key, base_url=settings.base_url, timeout_s=10.0, max_retries=1)
+                )
+            except LinqbotError as error:
+                tell(Findings().failure("token", "LQB6001", str(error)))
+        exam = Exam(settings, client, handled, file, url)
+        checks: dict[str, Check] = {name: partial(check, exam) for name, check in _CHECKS.items()}
+        async for findings in examine(checks, within_s=WITHIN_S):
+            for finding in findings:
+                tell(finding)
+
+
+def _tell(finding: Finding) -> None:
+    mark, colour = _MARKS[finding.status]
+    click.echo(f"{click.style(f'{mark:<4}', fg=colour, bold=True)}  ", nl=False)
+    code = f" [{finding.code}]" if finding.code else ""
+    lines = textwrap.wrap(f"{finding.what}{code}", _width(), break_long_words=False, break_on_hyphens=False)
+    click.echo(f"{finding.check:<13} " + f"\n{'':<20}".join(lines))
+    if finding.fix:
+        fix = textwrap.wrap(f"→ {finding.fix}", _width(), break_long_words=False, break_on_hyphens=False)
+        click.secho(f"{'':<20}" + f"\n{'':<22}".join(fix), fg=colour)
+
+
+def _width() -> int:
+    return max(40, min(110, shutil.get_terminal_size((100, 24)).columns) - 22)
+
+
+def _sum_up(made: list[Finding]) -> None:
+    failures, warnings = (sum(each.status == status for each in made) for status in ("failure", "warning"))
+    click.echo()
+    if failures:
+        click.secho(f"{failures} to mend, {warnings} to look at.", fg="red", bold=True)
+    else:
+        click.secho(f"Nothing keeps it from working; {warnings} to look at.", fg="green", bold=True)

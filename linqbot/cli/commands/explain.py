@@ -1,0 +1,76 @@
+"""`linqbot explain`: what a code means, why it comes, what to do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import click
+
+from linqbot.cli import completions
+from linqbot.cli.output import json_option
+from linqbot.ops import explanations
+from linqbot.ops.explanations import Explanation
+
+WIDTH = 80
+
+
+@click.command("explain")
+@click.argument("code", required=False, shell_complete=completions.codes)
+@json_option
+def command(*, code: str | None, as_json: bool) -> None:
+    """Say what CODE means: one of ours (LQB2001), Linq's (2024, 403/2024, or a status: 429), or a rule (R14).
+
+    Without CODE, list all there are.
+    """
+    if code is None:
+        _list(as_json=as_json)
+        return
+    try:
+        found = explanations.look_up(code)
+    except LookupError as error:
+        raise click.UsageError(str(error.args[0])) from error
+    if as_json:
+        rows = [asdict(each) for each in found]
+        click.echo(json.dumps(rows[0] if len(rows) == 1 else rows, ensure_ascii=False, indent=1))
+    elif len(found) == 1:
+        click.echo(_page(found[0]))
+    else:
+        _section(f"What Linq answers with {code}", {each.code: each for each in found})
+
+
+def _list(*, as_json: bool) -> None:
+    if as_json:
+        rows = [asdict(each) for each in explanations.everything().values()]
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=1))
+        return
+    _section("linqbot's errors", explanations.of_ours())
+    _section("Linq's error codes", explanations.of_linq())
+    _section("Linq's rules", explanations.of_rules())
+
+
+def _section(title: str, rows: Mapping[str, Explanation]) -> None:
+    click.secho(title, bold=True)
+    formatter = click.HelpFormatter(width=_width())
+    formatter.indent()
+    formatter.write_dl([(f"{each.code} {each.name}".rstrip(), each.summary) for each in rows.values()], col_max=28)
+    click.echo(formatter.getvalue())
+
+
+def _page(found: Explanation) -> str:
+    formatter = click.HelpFormatter(width=_width())
+    parts = (("", found.means), ("Why", found.why), ("What to do", found.to_do))
+    said = [click.style(f"{found.code} {found.name}".rstrip(), bold=True)]
+    for title, text in parts:
+        formatter.write_text(text)
+        said.append((click.style(f"{title}\n", fg="cyan") if title else "") + formatter.getvalue().rstrip())
+        formatter.buffer.clear()
+    if found.link:
+        said.append(click.style("Linq's page", fg="cyan") + f"\n{found.link}")
+    return "\n\n".join(said)
+
+
+def _width() -> int:
+    return min(WIDTH, shutil.get_terminal_size().columns)

@@ -1,0 +1,492 @@
+"""`linqbot inbox`: looks at what waits and what gave up, and does with it what an operator decides.
+
+Works beside a running server, which notices what is put back. Nothing here prints what people wrote, but
+`show --body`; and `replay`, of what your own handler raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from pydantic_core import to_json
+
+from linqbot.cli import completions, logs
+from linqbot.cli.failure import ReplayFailed
+from linqbot.cli.output import (
+    bar,
+    facts,
+    json_option,
+    moment,
+    opened,
+    storage_option,
+    table,
+    time_given,
+    yes_option,
+)
+from linqbot.errors import ConfigError, StorageError
+from linqbot.events.delivery import decode
+from linqbot.settings import Settings, from_env
+from linqbot.storage.backend import Storage
+from linqbot.storage.journal import Effect
+from linqbot.storage.upkeep import Selection
+
+F = TypeVar("F", bound=Callable[..., Any])
+_AT_ONCE = 200
+
+lane_option = click.option("--lane", help="Only this lane, such as c:<chat id>.")
+type_option = click.option(
+    "--type",
+    "event_type",
+    shell_complete=completions.event_types,
+    help="Only this event type, such as message.received.",
+)
+limit_option = click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
+
+
+def period_option(what: str) -> Callable[[F], F]:
+    """--since and --until."""
+
+    def both(f: F) -> F:
+        since = click.option(
+            "--since", type=time_given, metavar="TIME", help=f"{what} since then: 2026-11-05T17:30, or 2h ago: 2h."
+        )
+        return since(click.option("--until", type=time_given, metavar="TIME", help=f"{what} before then.")(f))
+
+    return both
+
+
+@click.group("inbox")
+def command() -> None:
+    """Look at what waits or gave up; retry it, replay it, back it up. Works beside a running server."""
+
+
+@command.command("list")
+@lane_option
+@type_option
+@limit_option
+@storage_option
+@json_option
+def list_(*, lane: str | None, event_type: str | None, limit: int, storage: str | None, as_json: bool) -> None:
+    """List what waits to be handled, in the order it was accepted."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with opened(storage) as inbox:
+            waiting = await inbox.waiting(lane=lane, type=event_type, limit=limit)
+        return [
+            {
+                "id": each.id,
+                "state": each.state,
+                "type": each.type,
+                "lane": each.lane,
+                "received_at": moment(each.received_at),
+                "attempts": each.attempts,
+                "crashes": each.crashes,
+                "run": each.run,
+                "not_before": moment(each.not_before),
+                "error": each.error,
+            }
+            for each in waiting
+        ]
+
+    table(asyncio.run(work()), as_json=as_json, empty="Nothing waits.")
+
+
+@command.command("dead")
+@lane_option
+@type_option
+@period_option("Given up")
+@limit_option
+@storage_option
+@json_option
+def dead(
+    *,
+    lane: str | None,
+    event_type: str | None,
+    since: float | None,
+    until: float | None,
+    limit: int,
+    storage: str | None,
+    as_json: bool,
+) -> None:
+    """List dead letters: what gave up, newest first."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with opened(storage) as inbox:
+            letters = await inbox.dead_letters(lane=lane, type=event_type, since=since, until=until, limit=limit)
+        return [
+            {
+                "id": letter.delivery.id,
+                "type": letter.delivery.type,
+                "lane": letter.delivery.lane,
+                "buried_at": moment(letter.buried_at),
+                "attempts": letter.attempts,
+                "crashes": letter.crashes,
+                "handler": letter.handler,
+                "error": without_messages(letter.error).rpartition("\n")[2],
+            }
+            for letter in letters
+        ]
+
+    table(asyncio.run(work()), as_json=as_json, empty="There are no dead letters.")
+
+
+@command.command("show")
+@click.argument("delivery_id", metavar="ID", shell_complete=completions.waiting)
+@click.option("--body", is_flag=True, help="Also what was received, and what an error says: people's own words.")
+@storage_option
+@json_option
+def show(delivery_id: str, body: bool, storage: str | None, as_json: bool) -> None:
+    """Show one delivery: how it is, and what it has sent."""
+
+    async def work() -> dict[str, Any]:
+        async with opened(storage) as inbox:
+            return await _shown(inbox, delivery_id, body=body)
+
+    row = asyncio.run(work())
+    if not as_json:
+        row["effects"] = "".join(f"\n  {_line(effect)}" for effect in row["effects"])
+        if "body" in row:
+            row["body"] = to_json(row["body"], indent=1).decode()
+        row["error"] = row["error"] and "\n" + row["error"]
+    facts(row, as_json=as_json)
+
+
+async def _shown(inbox: Storage, delivery_id: str, *, body: bool) -> dict[str, Any]:
+    found = await inbox.delivery(delivery_id)
+    if found is None:
+        raise StorageError(
+            f"There is no delivery {delivery_id}. What was handled is kept only with history on; "
+            "see what there is: linqbot inbox list, linqbot inbox dead"
+        )
+    row: dict[str, Any] = {
+        "id": found.id,
+        "type": found.type,
+        "lane": found.lane,
+        "received_at": moment(found.received_at),
+        "state": "done",
+        "error": None,
+    }
+    letter = await inbox.dead_letter(delivery_id)
+    waiting = await inbox.waiting(delivery_id=delivery_id)
+    if waiting:
+        (each,) = waiting
+        row |= {"state": each.state, "attempts": each.attempts, "crashes": each.crashes, "run": each.run}
+        row |= {"not_before": moment(each.not_before), "error": each.error}
+    elif letter:
+        row |= {"state": "dead", "attempts": letter.attempts, "crashes": letter.crashes, "run": letter.run}
+        row |= {"buried_at": moment(letter.buried_at), "handler": letter.handler}
+        row["error"] = letter.error if body else without_messages(letter.error)
+    row["effects"] = [_effect(effect) for effect in await _effects(inbox, delivery_id, row.get("run"))]
+    if body:
+        decoded = decode(found.body)
+        row["body"] = found.body.decode("utf-8", "replace") if decoded is None else decoded
+    return row
+
+
+async def _effects(inbox: Storage, delivery_id: str, last_run: int | None) -> list[Effect]:
+    """Of all runs, as far as they are known."""
+    found: list[Effect] = []
+    for run in itertools.count():
+        effects = await inbox.effects(delivery_id, run)
+        if run > (last_run or 0) and not effects:
+            return found
+        found += effects
+    return found
+
+
+def _effect(effect: Effect) -> dict[str, Any]:
+    call = decode(effect.call) or {}
+    return {
+        "run": effect.run,
+        "slot": effect.slot,
+        "call": f"{call.get('noun')}.{call.get('verb')}",
+        "status": effect.status,
+        "delivery": effect.delivery,
+        "message_id": effect.message_id,
+        "first_at": moment(effect.first_at),
+    }
+
+
+def _line(effect: dict[str, Any]) -> str:
+    parts = (effect["call"], effect["status"], effect["delivery"], effect["message_id"], effect["first_at"])
+    return f"{effect['run']}/{effect['slot']} " + " ".join(part for part in parts if part)
+
+
+@command.command("retry")
+@click.argument("ids", metavar="[ID]...", nargs=-1, shell_complete=completions.dead)
+@click.option("--all", "everything", is_flag=True, help="All dead letters.")
+@lane_option
+@type_option
+@period_option("Accepted")
+@storage_option
+@json_option
+def retry(
+    *,
+    ids: tuple[str, ...],
+    everything: bool,
+    lane: str | None,
+    event_type: str | None,
+    since: float | None,
+    until: float | None,
+    storage: str | None,
+    as_json: bool,
+) -> None:
+    """Put dead letters back, at the end of their lanes. What they have sent already is not sent again."""
+    selection = Selection(ids or None, since, until, event_type, lane)
+    if selection == Selection() and not everything:
+        raise click.UsageError("Say which: ids, --type, --lane, --since, --until, or --all.")
+
+    async def work() -> int:
+        async with opened(storage) as inbox:
+            meant = await inbox.replayable(selection, dead_only=True)
+            _all_found(ids, meant, "is no dead letter. See: linqbot inbox dead.")
+            return await _in_pieces(inbox.retry, meant, "Putting back")
+
+    _done(asyncio.run(work()), "retried", "{} put back.", as_json=as_json)
+
+
+@command.command("replay")
+@click.argument("file", required=False, shell_complete=completions.bot_files)
+@click.option(
+    "--id", "ids", multiple=True, shell_complete=completions.dead, help="Only this one; may be given several times."
+)
+@click.option("--chat", help="Only what people did in this chat.")
+@type_option
+@period_option("Accepted")
+@click.option("--reads", is_flag=True, help="Let handlers ask Linq and fetch media; without it they may not.")
+@click.option("--live", is_flag=True, help="Let the server handle it once more and really send, under new keys.")
+@yes_option
+@storage_option
+@json_option
+def replay(
+    *,
+    file: str | None,
+    ids: tuple[str, ...],
+    chat: str | None,
+    event_type: str | None,
+    since: float | None,
+    until: float | None,
+    reads: bool,
+    live: bool,
+    yes: bool,
+    storage: str | None,
+    as_json: bool,
+) -> None:
+    """Run the handlers of the bot in FILE on what was received before, and print what they would send.
+
+    Nothing is sent, and nothing is changed. There is something to replay as long as history is kept; dead letters can
+    be replayed always. With --live no FILE is needed: the server handles everything anew, as if it had never
+    answered; messages older than the bot's max_age_s reach only handlers with late=True.
+    """
+    selection = Selection(ids or None, since, until, event_type, None if chat is None else f"c:{chat}")
+    if selection == Selection():
+        raise click.UsageError("Say which: --id, --chat, --type, --since or --until.")
+    if live:
+        _done(asyncio.run(_live(storage, selection, yes=yes)), "replayed", "{} queued again.", as_json=as_json)
+        return
+    if file is None:
+        raise click.UsageError("Give the FILE with the bot to try, or --live to let the server do it.")
+    settings = from_env(storage=storage)
+    logs.configure(settings.log_level, settings.log_format)
+    if failed := asyncio.run(_dry(settings, file, selection, reads=reads, as_json=as_json)):
+        raise ReplayFailed(f"{failed} of the handlers failed, and nothing was sent. What they raised stands above.")
+
+
+async def _live(url: str | None, selection: Selection, *, yes: bool) -> int:
+    async with opened(url) as inbox:
+        meant = await _replayable(inbox, selection)
+        if not yes:
+            click.confirm(
+                f"Handle {_deliveries(len(meant))} again, for real? People get answers again", abort=True, err=True
+            )
+        return await _in_pieces(inbox.replay_live, meant, "Queueing")
+
+
+async def _dry(settings: Settings, file: str, selection: Selection, *, reads: bool, as_json: bool) -> int:
+    """Returns how many handlers failed."""
+    # Late: whoever only looks at the inbox needs no bot, and no client.
+    from linqbot.client.client import Client
+    from linqbot.ops.bot_file import load_bot
+    from linqbot.ops.dry_run import DryRun, Played, dry_run
+
+    if reads and not settings.api_key:
+        raise ConfigError("LINQ_API_V3_API_KEY is not set, so Linq cannot be asked. Set it, or leave --reads out.")
+    bot = load_bot(file)
+    rows: list[dict[str, Any]] = []
+
+    def tell(played: Played) -> None:
+        calls = [("now", call) for call in played.calls] + [("later", call) for call in played.later]
+        made = [{"call": call.name, "method": call.method, "path": call.path, "when": when} for when, call in calls]
+        shown = {"id": played.delivery.id, "type": played.delivery.type, "handler": played.handler}
+        rows.append(shown | {"calls": made, "error": played.error})
+        if not as_json:
+            _tell(rows[-1])
+
+    async with (
+        opened(settings.storage) as inbox,
+        Client(settings.api_key or "dry-run", base_url=settings.base_url) as client,
+    ):
+        meant = await _replayable(inbox, selection)
+        plugins = settings.load_plugins(bot.plugins)
+        await dry_run(DryRun(bot, client, inbox, reads=reads, plugins=plugins), inbox, meant, tell)
+    if as_json:
+        table(rows, as_json=True, empty="")
+    return sum(row["error"] is not None for row in rows)
+
+
+def _tell(row: dict[str, Any]) -> None:
+    click.secho(f"{row['id']} {row['type']}", bold=True)
+    click.echo(f"  handled by {row['handler']}" if row["handler"] else "  no handler")
+    for call in row["calls"]:
+        later = " later" if call["when"] == "later" else ""
+        click.echo(f"  would call {call['call']}{later} ({call['method']} {call['path']})")
+    if row["error"]:
+        click.secho(row["error"].rstrip(), fg="red")
+
+
+async def _replayable(inbox: Storage, selection: Selection) -> list[str]:
+    meant = await inbox.replayable(selection)
+    _all_found(
+        selection.ids or (), meant, "cannot be replayed: it still waits, or is not kept. See: linqbot inbox show"
+    )
+    if not meant:
+        raise StorageError(
+            "Nothing that is kept fits. What was handled is kept only with history on; dead letters are kept always: "
+            "linqbot inbox dead"
+        )
+    return meant
+
+
+@command.command("scheduled")
+@lane_option
+@limit_option
+@storage_option
+@json_option
+def scheduled(lane: str | None, limit: int, storage: str | None, as_json: bool) -> None:
+    """List what waits for its time, the earliest first."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with opened(storage) as inbox:
+            timers = await inbox.scheduled(lane=lane, limit=limit)
+        return [
+            {"id": t.id, "due": moment(t.due), "kind": t.kind, "lane": t.lane, "grace_s": t.grace_s} for t in timers
+        ]
+
+    table(asyncio.run(work()), as_json=as_json, empty="Nothing is scheduled.")
+
+
+@command.command("purge")
+@click.option(
+    "--before",
+    type=time_given,
+    metavar="TIME",
+    required=True,
+    help="Given up before then: 2026-11-05, or 30 days ago: 30d.",
+)
+@yes_option
+@storage_option
+@json_option
+def purge(before: float, yes: bool, storage: str | None, as_json: bool) -> None:
+    """Forget old dead letters for good."""
+
+    async def work() -> int:
+        async with opened(storage) as inbox:
+            letters = await inbox.dead_letters(until=before, limit=1)
+            if letters and not yes:
+                click.confirm(f"Forget the dead letters from before {moment(before)}?", abort=True, err=True)
+            purged = 0
+            while gone := await inbox.purge(before=before):
+                purged += gone
+            return purged
+
+    _done(asyncio.run(work()), "purged", "{} forgotten.", as_json=as_json)
+
+
+@command.command("backup")
+@click.argument("path", type=click.Path(path_type=Path))
+@storage_option
+@json_option
+def backup(path: Path, storage: str | None, as_json: bool) -> None:
+    """Copy the storage to PATH while it is served. To restore it, serve the copy."""
+    started = time.monotonic()
+
+    async def work() -> None:
+        at = 0
+        with bar(1000, "Copying") as advance:
+
+            def progress(done: int, total: int) -> None:
+                nonlocal at
+                advance(done * 1000 // max(total, 1) - at)
+                at = done * 1000 // max(total, 1)
+
+            async with opened(storage) as inbox:
+                await inbox.backup(path, progress=progress)
+
+    asyncio.run(work())
+    row = {"backup": str(path), "bytes": path.stat().st_size, "seconds": round(time.monotonic() - started, 3)}
+    facts(row, as_json=as_json)
+
+
+async def _in_pieces(act: Callable[[Sequence[str]], Any], ids: Sequence[str], label: str) -> int:
+    """In short transactions, so that a server beside us goes on in between."""
+    count = 0
+    with bar(len(ids), label) as advance:
+        for start in range(0, len(ids), _AT_ONCE):
+            piece = ids[start : start + _AT_ONCE]
+            count += await act(piece)
+            advance(len(piece))
+    return count
+
+
+def _all_found(ids: Sequence[str] | Any, found: Sequence[str], problem: str) -> None:
+    missing = sorted(set(ids) - set(found))
+    if missing:
+        more = f" Nor can {len(missing) - 1} others." if len(missing) > 1 else ""
+        raise StorageError(f"{missing[0]} {problem}{more} Nothing was done.")
+
+
+def _done(count: int, name: str, sentence: str, *, as_json: bool) -> None:
+    if as_json:
+        facts({name: count}, as_json=True)
+    else:
+        click.echo(sentence.format(_deliveries(count)))
+
+
+def _deliveries(count: int) -> str:
+    return f"{count} deliver{'y' if count == 1 else 'ies'}"
+
+
+_CHAINS = ("The above exception was the direct cause", "During handling of the above exception")
+_IN_A_GROUP = re.compile(r"^ *[|+]-? ?")
+
+
+def without_messages(error: str) -> str:
+    """A stored error without what exceptions say: they may quote what a person wrote.
+
+    Of a traceback stay its frames and the exceptions' types. What is no traceback is a sentence of ours, and stays.
+    """
+    if "Traceback (most recent call last)" not in error:
+        return error
+    kept: list[str] = []
+    in_frames = False
+    for line in error.splitlines():
+        inner = _IN_A_GROUP.sub("", line)
+        if "Traceback (most recent call last):" in line and not in_frames:
+            in_frames = True
+            kept.append(line)
+        elif in_frames and inner.startswith("  "):
+            kept.append(line)
+        elif in_frames:
+            # Its first word is the type; all that follows, on lines of any shape, is the message.
+            in_frames = False
+            kept.append(re.split(r"[^\w.]", inner, maxsplit=1)[0])
+        elif line.startswith(_CHAINS):
+            kept.append(line)
+    return "\n".join(kept)

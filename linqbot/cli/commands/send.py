@@ -1,0 +1,48 @@
+"""`linqbot send`: one message, from the shell."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import click
+
+from linqbot.cli import completions
+from linqbot.cli.output import facts, json_option
+from linqbot.client.client import Client
+from linqbot.errors import ConfigError
+from linqbot.settings import from_env
+from linqbot.types.message import Effect, MessageContent, TextPart
+
+
+@click.command("send")
+@click.argument("to", nargs=-1, required=True)
+@click.option("--text", "-t", help="What to say; standard input when it is not given.")
+@click.option("--from", "from_", help="Your line, E.164. Without it Linq chooses one.")
+@click.option("--effect", shell_complete=completions.effects, help="A screen or bubble effect, such as confetti.")
+@json_option
+def command(to: tuple[str, ...], text: str | None, from_: str | None, effect: str | None, as_json: bool) -> None:
+    """Send a message to the handles TO: phone numbers in E.164, or e-mail addresses. Several are a group."""
+    settings = from_env()
+    if not settings.api_key:
+        raise ConfigError("LINQ_API_V3_API_KEY is not set. Set it to the API token from your Linq dashboard.")
+    said = sys.stdin.read().rstrip("\n") if text is None else text
+    if not said:
+        raise click.UsageError("There is nothing to say. Give --text, or pipe the text in.")
+    message = MessageContent(parts=(TextPart(value=said),), effect=Effect.named(effect) if effect else None)
+    chat_id, message_id = asyncio.run(_send(settings.api_key, settings.base_url, to, from_, message))
+    if as_json:
+        facts({"chat_id": chat_id, "message_id": message_id}, as_json=True)
+    else:
+        click.echo(f"Sent {message_id} in chat {chat_id}")
+
+
+async def _send(
+    api_key: str, base_url: str, to: tuple[str, ...], from_: str | None, message: MessageContent
+) -> tuple[str, str]:
+    async with Client(api_key, base_url=base_url) as client:
+        if from_ is None:
+            sent = await client.messages.create(to=to, message=message)
+            return sent.chat_id, sent.message.id
+        created = await client.chats.create(from_=from_, to=to, message=message)
+        return created.chat.id, created.chat.message.id

@@ -1,0 +1,48 @@
+"""`linqbot serve`: a bot in production, settings from the environment."""
+
+from __future__ import annotations
+
+import click
+
+from linqbot.cli import completions, logs
+from linqbot.cli.output import json_option, started
+from linqbot.ops.bot_file import load_bot
+from linqbot.server import loop_watch, systemd, uvicorn_server
+from linqbot.settings import LINQS_OWN, Settings, from_env, variable
+
+
+class _WithSettings(click.Command):
+    """Its help ends with every setting there is."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = []
+        for name, field in Settings.model_fields.items():
+            shown = "" if field.default in (None, (), "") else f"  [default: {field.default}]"
+            in_file = f"  [linqbot.toml: {name}]" if name in LINQS_OWN else ""
+            rows.append((variable(name), f"{field.description}{shown}{in_file}"))
+        with formatter.section("Settings, from the environment or linqbot.toml (as drain_s)"):
+            formatter.write_dl(rows, col_max=32)
+
+
+@click.command("serve", cls=_WithSettings)
+@click.argument("file", shell_complete=completions.bot_files)
+@click.option("--host", help="Address to listen on; overrides LINQBOT_HOST.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; overrides LINQBOT_PORT.")
+@json_option
+def command(*, file: str, host: str | None, port: int | None, as_json: bool) -> None:
+    """Run the bot in FILE: bot.py, bot.py:name or package.module:name.
+
+    Webhooks arrive at /webhooks/linq; /livez and /readyz tell how it is.
+    """
+    settings = from_env(host=host, port=port)
+    logs.configure(settings.log_level, "json" if as_json else settings.log_format, for_good=True)
+    app = settings.create_app(load_bot(file))
+    with systemd.inherited() or uvicorn_server.listen(settings.host, settings.port) as bound:
+        webhook = f"{uvicorn_server.address(bound)}/webhooks/linq"
+        if as_json:
+            started({"bot": file, "webhook": webhook})
+        else:
+            click.echo(f"linqbot serves {file} on {webhook}", err=True)
+        uvicorn_server.run(
+            loop_watch.watched(app), bound, trusted_proxies=settings.trusted_proxies, drain_s=settings.drain_s
+        )

@@ -1,0 +1,291 @@
+"""`linqbot webhooks`: where Linq delivers, what, and with which secret. Secrets are kept in a file and never shown."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import click
+
+from linqbot.cli.output import facts, json_option, moment, table, yes_option
+from linqbot.client.client import Client
+from linqbot.clock import SystemClock
+from linqbot.errors import ConfigError
+from linqbot.events.parse import EVENT_TYPES
+from linqbot.ops import subscriptions
+from linqbot.ops.rotation import OVERLAP_S, Rotated, Rotation
+from linqbot.server.secret_file import SecretFile
+from linqbot.settings import Settings, from_env
+from linqbot.types.webhook import WebhookSubscription
+from linqbot.worker.turn import RECEIPTS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+line_option = click.option(
+    "--line", "lines", multiple=True, metavar="NUMBER", help="Only this line, E.164; repeatable."
+)
+
+
+def url_option(about: str) -> Callable[[F], F]:
+    return click.option("--url", metavar="URL", help=about)
+
+
+@click.group("webhooks")
+def command() -> None:
+    """Subscribe the bot to Linq's events; rotate the signing secret. Secrets are kept in a file and never shown."""
+
+
+@command.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List the account's subscriptions."""
+    settings = account()
+
+    async def work() -> list[dict[str, Any]]:
+        kept = {each.subscription_id for each in settings.secret_file.read()}
+        async with linq(settings) as client:
+            return [_row(one, one.id in kept) async for one in client.webhook_subscriptions.list()]
+
+    rows = asyncio.run(work())
+    if not as_json:
+        rows = [row | {"events": len(row["events"]), "lines": ", ".join(row["lines"]) or "all"} for row in rows]
+        rows = [{name: _word(value) for name, value in row.items()} for row in rows]
+    table(rows, as_json=as_json, empty="Nothing is subscribed. See: linqbot webhooks sync --help")
+
+
+@command.command("events")
+@click.argument("file")
+@json_option
+def events(file: str, as_json: bool) -> None:
+    """Print the event types that `sync` would subscribe the bot in FILE to. Asks nobody."""
+    handled = subscriptions.handled_in(file, from_env())
+    rows = [
+        {"type": name, "for": "the bot" if name in handled.types else "linqbot's ledger"}
+        for name in dict.fromkeys((*handled.types, *RECEIPTS))
+    ]
+    if as_json:
+        facts({"events": [row["type"] for row in rows], "everything": handled.everything}, as_json=True)
+    else:
+        table(rows, as_json=False, empty="")
+
+
+@command.command("create")
+@url_option("Where to deliver: https://your.host, with /webhooks/linq unless it has a path.")
+@click.option("--event", "types", multiple=True, metavar="TYPE", help="An event type; repeatable. None is all.")
+@line_option
+@json_option
+def create(url: str | None, types: tuple[str, ...], lines: tuple[str, ...], as_json: bool) -> None:
+    """Subscribe an address to events of your choice. For a bot, `sync` does this and knows which."""
+    if url is None:
+        raise click.UsageError("Where to? Give --url https://your.host")
+    if strangers := [name for name in types if name not in EVENT_TYPES]:
+        raise click.UsageError(f"There is no event type {strangers[0]}. See: linqbot trigger --list")
+    settings, target = account(), subscriptions.target(url)
+
+    async def work() -> subscriptions.Synced:
+        async with linq(settings) as client:
+            if there := await subscriptions.of_address(client, target):
+                raise ConfigError(f"{there[0].id} delivers there already. Change it with: linqbot webhooks sync")
+            offered = (await client.webhook_events.list()).events
+            wanted = subscriptions.Wanted(target, types or offered, await subscriptions.own_lines(client, lines))
+            return await subscriptions.sync(client, settings.secret_file, wanted)
+
+    tell_synced(asyncio.run(work()), settings.secret_file, as_json=as_json, dry_run=False)
+
+
+@command.command("sync")
+@click.argument("file")
+@url_option("Where the world reaches the bot: https://your.host. Needed the first time only.")
+@line_option
+@click.option("--all-lines", is_flag=True, help="All lines again, after --line.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@json_option
+def sync(*, file: str, url: str | None, lines: tuple[str, ...], all_lines: bool, dry_run: bool, as_json: bool) -> None:
+    """Subscribe to exactly the events that the bot in FILE handles, and the receipts linqbot itself needs.
+
+    Changes the subscription that is there, or makes one and keeps its secret where linqbot serve finds it. Twice is as
+    good as once.
+    """
+    if lines and all_lines:
+        raise click.UsageError("Either --line or --all-lines.")
+    settings = account()
+    handled = subscriptions.handled_in(file, settings)
+    given = subscriptions.target(url) if url else None
+
+    async def work() -> tuple[subscriptions.Synced, tuple[str, ...]]:
+        async with linq(settings) as client:
+            target = given or await _known_target(client, settings.secret_file)
+            wanted_events, not_offered = await subscriptions.events_for(client, handled)
+            of = await subscriptions.own_lines(client, lines) if lines else () if all_lines else None
+            wanted = subscriptions.Wanted(target, wanted_events, of)
+            return await subscriptions.sync(client, settings.secret_file, wanted, dry_run=dry_run), not_offered
+
+    synced, not_offered = asyncio.run(work())
+    if not handled.types:
+        click.secho(f"{file} handles no event, so only receipts are subscribed.", fg="yellow", err=True)
+    for name in not_offered:
+        click.secho(f"Linq does not offer {name}, which a handler takes. It is left out.", fg="yellow", err=True)
+    tell_synced(synced, settings.secret_file, as_json=as_json, dry_run=dry_run)
+    if synced.subscription is None or synced.knows_secret:
+        if not as_json and not dry_run:
+            click.echo(f"Next: linqbot doctor {file}")
+        return
+    click.secho(
+        f"The secret of {synced.subscription.id} is not in {settings.webhook_secret_file}, and Linq shows it only once. "
+        + ("If LINQ_WEBHOOK_SECRET is not it, make" if settings.webhook_secrets else "Make")
+        + f" a new one: linqbot webhooks rotate --url {subscriptions.address(synced.subscription.target_url)}",
+        fg="yellow",
+        err=True,
+    )
+    if not settings.webhook_secrets:
+        raise click.exceptions.Exit(1)
+
+
+@command.command("rotate")
+@url_option("The address whose secret to change; the one that is known, without it.")
+@click.option(
+    "--overlap",
+    type=click.FloatRange(0),
+    default=OVERLAP_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the old secret stays good beside the new one. Shorter may lose what Linq is still retrying; "
+    "0 when the secret is in wrong hands.",
+)
+@click.option("--no-wait", is_flag=True, help="Do not stay for the overlap: the same command, later, ends it.")
+@json_option
+def rotate(url: str | None, overlap: float, no_wait: bool, as_json: bool) -> None:
+    """Change the signing secret while the bot is served, without losing a delivery.
+
+    Makes a second subscription for the address, sees that the bot takes its secret, lets both deliver for a while, and
+    deletes the first. May be stopped at any point: run it again and it goes on.
+    """
+    settings = account()
+    given = subscriptions.target(url) if url else None
+
+    async def work() -> Rotated:
+        async with linq(settings) as client:
+            target = given or await _known_target(client, settings.secret_file)
+            rotation = Rotation(client, settings.secret_file, SystemClock(), lambda said: click.echo(said, err=True))
+            return await rotation.run(target, overlap_s=overlap, wait=not no_wait)
+
+    done = asyncio.run(work())
+    if as_json:
+        facts({"subscription": done.new, "old": done.old, "ends_at": moment(done.ends_at)}, as_json=True)
+    elif done.ends_at is not None:
+        minutes = max(1, round((done.ends_at - time.time()) / 60))
+        click.echo(f"Both deliver now. To end it, run the same command in about {minutes} min or later.")
+    else:
+        click.echo(f"Rotated: {done.new} delivers with a secret of its own.")
+    if settings.webhook_secrets and done.ends_at is None:
+        click.echo(
+            "LINQ_WEBHOOK_SECRET is believed as long as it is set. If it is the old secret, take it out.", err=True
+        )
+
+
+@command.command("delete")
+@click.argument("subscription_id", metavar="ID")
+@yes_option
+@json_option
+def delete(subscription_id: str, yes: bool, as_json: bool) -> None:
+    """Delete a subscription, and its secret with it. What Linq has not delivered to it yet is lost."""
+    settings = account()
+
+    async def work() -> bool:
+        async with linq(settings) as client:
+            found = await client.webhook_subscriptions.retrieve(subscription_id)
+            if not yes:
+                asked = f"Delete {found.id}, which delivers {len(found.subscribed_events)} event types to {found.target_url}?"
+                click.confirm(asked, abort=True, err=True)
+            await client.webhook_subscriptions.delete(found.id)
+            return settings.secret_file.drop(found.id)
+
+    was_kept = asyncio.run(work())
+    if as_json:
+        facts({"deleted": subscription_id, "secret_dropped": was_kept}, as_json=True)
+    else:
+        click.echo(f"Deleted {subscription_id}{', and its secret' if was_kept else ''}.")
+
+
+def account() -> Settings:
+    """The settings, with a key.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    settings = from_env()
+    if not settings.api_key:
+        raise ConfigError("LINQ_API_V3_API_KEY is not set. Set it to the API token from your Linq dashboard.")
+    return settings
+
+
+@asynccontextmanager
+async def linq(settings: Settings) -> AsyncIterator[Client]:
+    assert settings.api_key
+    async with Client(settings.api_key, base_url=settings.base_url, timeout_s=20.0) as client:
+        yield client
+
+
+async def _known_target(client: Client, secrets: SecretFile) -> str:
+    """The address of the subscription whose secret we have."""
+    kept = {each.subscription_id for each in secrets.read()}
+    found = [one async for one in client.webhook_subscriptions.list() if one.id in kept]
+    addresses = sorted({subscriptions.address(one.target_url) for one in found})
+    if len(addresses) != 1:
+        known = f"These are known: {', '.join(addresses)}." if addresses else "None is known yet."
+        raise click.UsageError(f"Which address? Give --url https://your.host. {known}")
+    return subscriptions.pinned(addresses[0])
+
+
+def tell_synced(synced: subscriptions.Synced, secrets: SecretFile, *, as_json: bool, dry_run: bool) -> None:
+    """Print what was done, or would be."""
+    after = {name: now for name, (_, now) in synced.changes.items()}
+    if as_json:
+        shown = _row(synced.subscription, synced.knows_secret) if synced.subscription else None
+        changes = {name: {"from": before, "to": now} for name, (before, now) in synced.changes.items()}
+        row = {"action": synced.action, "dry_run": dry_run, "subscription": shown, "changes": changes}
+        facts(row | {"others": synced.others, "secret_file": str(secrets.path)}, as_json=True)
+        return
+    done = {"created": "Created", "changed": "Changed", "unchanged": "Nothing to change in"}[synced.action]
+    if dry_run:
+        done = {"created": "Would create", "changed": "Would change", "unchanged": "Nothing to change in"}[
+            synced.action
+        ]
+    click.secho(f"{done} {synced.subscription.id if synced.subscription else 'a subscription'}", bold=True)
+    target = after.get("target_url") or (synced.subscription.target_url if synced.subscription else "")
+    click.echo(f"  delivers to  {target}")
+    for name, title in (("subscribed_events", "events"), ("phone_numbers", "lines")):
+        if name in synced.changes:
+            click.echo(
+                f"  {title:<11}  {_difference(*synced.changes[name], none='all' if title == 'lines' else 'none')}"
+            )
+    if "is_active" in synced.changes:
+        click.echo("  paused       no longer")
+    if synced.action == "created" and not dry_run:
+        click.echo(f"  secret       kept in {secrets.path}, readable by you only; linqbot serve finds it there")
+    for other in synced.others:
+        click.secho(f"{other} delivers to the same address too. See: linqbot webhooks list", fg="yellow", err=True)
+
+
+def _difference(before: Sequence[str], now: Sequence[str], *, none: str) -> str:
+    changed = [f"+{name}" for name in now if name not in before] + [f"-{name}" for name in before if name not in now]
+    return " ".join(changed if before and now else now or [none])
+
+
+def _row(one: WebhookSubscription, knows_secret: bool) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "target_url": one.target_url,
+        "active": one.is_active,
+        "events": list(one.subscribed_events),
+        "lines": list(one.phone_numbers or ()),
+        "secret_kept": knows_secret,
+        "created_at": moment(one.created_at.timestamp()) if one.created_at else None,
+    }
+
+
+def _word(value: Any) -> Any:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value

@@ -1,0 +1,228 @@
+"""`linqbot dev --public-url`: the bot on this machine, with a real account, behind a tunnel somebody brings.
+
+A subscription of its own is made for the time it runs and deleted at the end. What a crash leaves behind is found by
+its secret, which is kept, and taken over the next time, wherever the tunnel leads by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import click
+import watchfiles
+
+from linqbot.client.client import Client
+from linqbot.errors import ConfigError, LinqApiError
+from linqbot.ops.doctor.probe import probe
+from linqbot.ops.subscriptions import Handled, Wanted, address, events_for, is_quiet, sync, target
+from linqbot.server.secret_file import SecretFile
+from linqbot.settings import Settings
+
+FOLDER: Final = Path(".linqbot")
+SECRET_FILE: Final = FOLDER / "dev-webhook-secret"
+STORAGE: Final = f"sqlite:///{FOLDER / 'dev.db'}"
+"""Not the one that is served: what is tried here must not be answered there, and the other way round."""
+
+
+class Child(Protocol):
+    """The process that serves the bot."""
+
+    file: str
+
+    @property
+    def url(self) -> str: ...
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def is_up(self) -> bool: ...
+
+
+def environ(settings: Settings) -> dict[str, str]:
+    """What the bot's process is told.
+
+    Raises:
+        ConfigError: there is no API key.
+    """
+    if not settings.api_key:
+        raise ConfigError(
+            "LINQ_API_V3_API_KEY is not set, and --public-url is for a real account. "
+            "Set it to the API token from your Linq dashboard, or leave --public-url out."
+        )
+    return {
+        "LINQ_API_V3_API_KEY": settings.api_key,
+        "LINQ_API_V3_BASE_URL": settings.base_url,
+        "LINQ_WEBHOOK_SECRET": "",
+        "LINQ_WEBHOOK_SECRET_FILE": str(SECRET_FILE),
+        "LINQBOT_STORAGE": STORAGE,
+        "LINQBOT_DRAIN_S": "5",
+    }
+
+
+async def run(bot: Child, settings: Settings, public_url: str, watched: Path, *, reload: bool) -> None:
+    """Serve the bot at a public address until a signal ends it.
+
+    Raises:
+        ConfigError: the address is none, or another subscription delivers there.
+        LinqApiError: Linq could not be asked.
+    """
+    assert settings.api_key
+    async with Client(settings.api_key, base_url=settings.base_url, timeout_s=20.0) as client:
+        subscribed = _Subscribed(client, SecretFile(SECRET_FILE), target(public_url))
+        with _asked_to_stop() as stop:
+            serving = asyncio.create_task(_serve(bot, subscribed, watched if reload else None))
+            asked = asyncio.create_task(stop.wait())
+            try:
+                await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
+                if serving.done():
+                    await serving
+            finally:
+                for task in (serving, asked):
+                    task.cancel()
+                await asyncio.gather(serving, asked, return_exceptions=True)
+                # Linq first: what it sends from now on would find nobody.
+                await subscribed.remove()
+                await bot.stop()
+
+
+@dataclass(slots=True)
+class _Subscribed:
+    """The subscription this run has made."""
+
+    client: Client
+    secrets: SecretFile
+    target_url: str
+    id: str | None = None
+
+    async def take_over(self) -> None:
+        """Find what a crash has left. Of several one stays."""
+        kept = {each.subscription_id for each in self.secrets.read()}
+        there = [one async for one in self.client.webhook_subscriptions.list()]
+        strangers = [one for one in there if one.id not in kept and address(one.target_url) == address(self.target_url)]
+        for orphan in [one for one in strangers if is_quiet(one)]:
+            await self._delete(orphan.id)
+            strangers.remove(orphan)
+        if strangers:
+            raise ConfigError(
+                f"{strangers[0].id} delivers to {address(self.target_url)} already and was not made by linqbot dev. "
+                f"Give another --public-url, or delete it: linqbot webhooks delete {strangers[0].id}"
+            )
+        left = [one.id for one in there if one.id in kept]
+        self.id = left[0] if left else None
+        for other in left[1:]:
+            await self._delete(other)
+
+    async def sync(self, handled: Handled) -> None:
+        """Subscribe to what the bot handles now."""
+        events, _ = await events_for(self.client, handled)
+        own = await self.client.webhook_subscriptions.retrieve(self.id) if self.id else None
+        done = await sync(self.client, self.secrets, Wanted(self.target_url, events), own=own)
+        assert done.subscription is not None
+        self.id = done.subscription.id
+        if done.action != "unchanged":
+            names = ", ".join(sorted(events))
+            click.secho(f"  Linq delivers to {address(self.target_url)}: {names}", dim=True, err=True)
+
+    async def remove(self) -> None:
+        """Delete it. What cannot be deleted now is taken over the next time."""
+        if self.id is None:
+            return
+        try:
+            await self._delete(self.id)
+        except LinqApiError as error:
+            click.secho(f"  {self.id} could not be deleted: {error}. The next linqbot dev takes it over.", err=True)
+        else:
+            click.secho(f"  Deleted the subscription {self.id}.", dim=True, err=True)
+
+    async def trouble(self) -> str | None:
+        """What keeps an event from arriving at the bot, if anything."""
+        secret = next(each.secret for each in self.secrets.read() if each.subscription_id == self.id)
+        found = (await probe(self.target_url, secret)).trouble
+        return f"{found.what} [{found.code}]" if found else None
+
+    async def lines(self) -> str:
+        return " or ".join([line.phone_number async for line in self.client.phone_numbers.list()])
+
+    async def _delete(self, subscription_id: str) -> None:
+        try:
+            await self.client.webhook_subscriptions.delete(subscription_id)
+        except LinqApiError as error:
+            if error.status != 404:
+                raise
+        self.secrets.drop(subscription_id)
+
+
+async def _serve(bot: Child, subscribed: _Subscribed, watched: Path | None) -> None:
+    """Serve the bot, and anew whenever a file in `watched` is saved, for ever."""
+    await subscribed.take_over()
+    await _begin(bot, subscribed)
+    if watched is None:
+        await asyncio.Event().wait()
+    only_python = watchfiles.PythonFilter()
+    async for _ in watchfiles.awatch(watched or ".", watch_filter=only_python, debounce=200, step=50):
+        await bot.stop()
+        await _begin(bot, subscribed)
+
+
+async def _begin(bot: Child, subscribed: _Subscribed) -> None:
+    """Start the bot as it is written now, and subscribe to what it handles now."""
+    handled = await _handled(bot.file)
+    if handled is None:
+        click.secho(f"  {bot.file} did not start. Correct it and save.", fg="red", err=True)
+        return
+    await subscribed.sync(handled)
+    await bot.start()
+    if not await bot.is_up():
+        click.secho(f"  {bot.file} did not start. Correct it and save.", fg="red", err=True)
+    elif trouble := await subscribed.trouble():
+        click.secho(f"  Nothing arrives through {address(subscribed.target_url)}: {trouble}", fg="red", err=True)
+        click.secho(f"  Let your tunnel lead to {bot.url}, where the bot listens.", fg="red", err=True)
+    else:
+        lines = click.style(await subscribed.lines(), fg="cyan", bold=True)
+        click.echo(f"\n  Text your bot: {lines}\n  Ctrl-C ends it, and deletes the subscription.\n", err=True)
+
+
+async def _handled(file: str) -> Handled | None:
+    """What the bot handles, asked of a process of its own: this one could not forget what it has imported.
+
+    Returns:
+        None when it cannot be imported; its error has been shown then.
+    """
+    asking = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "linqbot", "webhooks", "events", file, "--json", stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await asking.communicate()
+    if asking.returncode:
+        return None
+    told = json.loads(said)
+    return Handled(tuple(told["events"]), everything=told["everything"])
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[asyncio.Event]:
+    """Set by the first signal; a second one ends this process as it is."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    signals = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+    def asked() -> None:
+        stop.set()
+        for each in signals:
+            loop.remove_signal_handler(each)
+            signal.signal(each, signal.SIG_DFL)
+
+    for each in signals:
+        loop.add_signal_handler(each, asked)
+    try:
+        yield stop
+    finally:
+        for each in signals:
+            loop.remove_signal_handler(each)

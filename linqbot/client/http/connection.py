@@ -1,0 +1,264 @@
+"""One connection: writes a request, reads its response. One at a time, and only on a connection left clean.
+
+httptools (llhttp) takes responses apart. Whatever is out of order ends the connection: a half-read answer must never
+be taken for somebody else's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Final, cast
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from linqbot.client.http.http11 import (
+    MAX_CONTENT_BYTES,
+    MAX_HEAD_BYTES,
+    ConnectFailed,
+    Headers,
+    MalformedAnswer,
+    Request,
+    Response,
+    ServerDisconnectedError,
+    WireError,
+    unpacked,
+)
+
+IDLE_S: Final = 15.0
+"""Longest rest after which a connection is used again, unless the other side keeps it for less."""
+
+_EMPTY = frozenset({204, 304})
+_BODILESS = frozenset({"HEAD", "CONNECT"})
+_KEPT_FOR = re.compile(rb"timeout\s*=\s*(\d{1,9})", re.IGNORECASE)
+_JOIN_BYTES = 64 << 10
+
+
+class Connection(asyncio.Protocol):
+    """A connection that is open until `is_open` is False.
+
+    Attributes:
+        is_clean: The last exchange is over to the last byte on both sides, and another may follow.
+        idle_s: How long it may rest before that.
+        lost: Done when nothing is left of it.
+
+    Args:
+        on_lost: Hears of that.
+    """
+
+    __slots__ = (
+        "_answer", "_can_write", "_content", "_fields", "_is_bodiless", "_is_paused", "_is_read", "_is_written",
+        "_loop", "_on_lost", "_parser", "_received", "_size", "_status", "_until_end", "_uses",
+        "idle_s", "is_clean", "is_open", "lost", "transport",
+    )  # fmt: skip
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_lost: Callable[[Connection], None]) -> None:
+        self._loop = loop
+        self._on_lost = on_lost
+        self.transport: asyncio.Transport
+        self._parser: HttpResponseParser | None = HttpResponseParser(self)
+        self._answer: asyncio.Future[Response] | None = None
+        self._can_write: asyncio.Future[None] | None = None
+        self._is_paused = False
+        self._uses = self._received = 0
+        self._is_read = True
+        self._until_end = False
+        self.is_open = True
+        self.is_clean = False
+        self.idle_s = IDLE_S
+        self.lost: asyncio.Future[None] = loop.create_future()
+
+    async def exchange(self, request: Request, head: bytes) -> Response:
+        """Send a request and read its response. Whatever ends this early leaves the connection unclean.
+
+        Args:
+            head: What `request.head` made.
+        Raises:
+            ConnectFailed: it had ended before; nothing was sent.
+            ServerDisconnectedError: the connection ended first.
+            MalformedAnswer: the response cannot be read, or is too large.
+        """
+        if not self.is_open:
+            raise ConnectFailed("the connection ended before anything was sent")
+        answer: asyncio.Future[Response] = self._loop.create_future()
+        self._answer = answer
+        self.is_clean = self._is_read = self._is_written = self._until_end = False
+        self._is_bodiless = request.method in _BODILESS
+        self._received = self._size = self._status = 0
+        # Not a list of chunks: two bytes of content, the shortest chunk there is, would cost 43.
+        self._content = bytearray()
+        self._fields: dict[bytes, bytes | bytearray] = {}
+        self._uses += 1
+        request.is_sent = True
+        try:
+            content = request.content
+            if content is None or isinstance(content, bytes):
+                self._write(head, content)
+            else:
+                self.transport.write(head)
+                await self._upload(request, answer)
+            return await answer
+        finally:
+            self._answer = None
+            self._content, self._fields = bytearray(), {}  # people's texts do not rest with a connection
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # seen, also where the upload's own error goes first
+            self.is_clean = self.is_clean and self._is_written and self.transport.get_write_buffer_size() == 0
+
+    def abort(self) -> None:
+        """End it now. Not a close, which would wait for the other side's farewell: no answer is awaited any more."""
+        if self.is_open:
+            self.is_open = self.is_clean = False
+            self.transport.abort()
+
+    def _write(self, head: bytes, content: bytes | None) -> None:
+        if content is None:
+            self.transport.write(head)
+        elif len(content) < _JOIN_BYTES:
+            self.transport.write(head + content)  # one segment: two would wait for each other's acknowledgement
+        else:
+            self.transport.write(head)
+            self.transport.write(content)
+        self._is_written = True
+
+    async def _upload(self, request: Request, answer: asyncio.Future[Response]) -> None:
+        """Write content in pieces, no faster than it leaves; stop when the answer does not wait for the rest."""
+        left = request.size
+        assert request.content is not None
+        assert not isinstance(request.content, bytes)
+        async with aclosing(request.content) as pieces:
+            async for piece in pieces:
+                if answer.done():
+                    return
+                left -= len(piece)
+                if left < 0:
+                    break
+                self.transport.write(piece)
+                if self._is_paused and not answer.done():
+                    self._can_write = self._loop.create_future()
+                    await self._can_write
+        if left:
+            raise ValueError(f"The content has not the {request.size} bytes that were announced.")
+        self._is_written = True
+
+    # --- what the event loop says ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._answer is None or self._parser is None:
+            self.abort()  # nobody asked
+            return
+        self._received += len(data)
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            self._fail(MalformedAnswer("the server wants to speak another protocol"))
+        except HttpParserError as error:
+            self._fail(MalformedAnswer(f"the answer is not HTTP: {error}"), error)
+        if self._is_read:
+            return
+        if self._size > MAX_CONTENT_BYTES:
+            self._fail(MalformedAnswer(f"the answer is larger than {MAX_CONTENT_BYTES} bytes"))
+        # What is not content: fields, interim answers, trailers, and the frames of chunks, six bytes of one at worst.
+        elif self._received - self._size > MAX_HEAD_BYTES + 8 * self._size:
+            self._fail(MalformedAnswer(f"the answer's head is larger than {MAX_HEAD_BYTES} bytes"))
+
+    def eof_received(self) -> None:
+        if self._until_end:
+            self._complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_open = False
+        if exc is None and self._until_end:
+            self._complete()
+        lost = ServerDisconnectedError("ServerDisconnectedError: the connection ended before the answer did")
+        lost.was_kept = self._uses > 1 and self._received == 0
+        self._fail(lost, exc)
+        self._parser = None  # it refers to us
+        if not self.lost.done():
+            self.lost.set_result(None)
+        self._on_lost(self)
+
+    def pause_writing(self) -> None:
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        self._is_paused = False
+        self._write_on()
+
+    # --- what the parser says ---
+
+    def on_message_begin(self) -> None:
+        if self._is_read:
+            self.is_clean = False  # an answer to nothing
+        self._fields = {}
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._status or self._is_read:
+            return  # a trailer
+        name = name.lower()
+        if (before := self._fields.get(name)) is None:
+            self._fields[name] = value
+        elif isinstance(before, bytearray):
+            before += b", " + value
+        else:
+            self._fields[name] = bytearray(before + b", " + value)  # grows in place: a name may come very often
+
+    def on_headers_complete(self) -> None:
+        if self._is_read or self._parser is None:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:
+            return  # an interim answer, 100 or 103: the one we wait for follows
+        self._status = status
+        coding = self._fields.get(b"transfer-encoding")
+        if self._is_bodiless:
+            self._complete()
+        elif coding is not None and coding.strip().lower() != b"chunked":
+            self._fail(MalformedAnswer("the answer comes in a transfer encoding that was not asked for"))
+        elif coding is None and b"content-length" not in self._fields:
+            self._until_end = status not in _EMPTY
+
+    def on_body(self, data: bytes) -> None:
+        if not self._is_read:
+            self._size += len(data)
+            self._content += data
+
+    def on_message_complete(self) -> None:
+        if self._status and not self._is_read and self._parser is not None:
+            self.is_clean = self._parser.should_keep_alive()
+            if kept_for := _KEPT_FOR.search(self._fields.get(b"keep-alive", b"")):
+                self.idle_s = min(IDLE_S, int(kept_for[1]) - 1.0)
+            self._complete()
+
+    def _complete(self) -> None:
+        self._is_read, self._until_end = True, False
+        answer = self._answer
+        if answer is None or answer.done():
+            return
+        fields, content = self._fields, bytes(self._content)
+        self._content = bytearray()
+        try:
+            if content and b"content-encoding" in fields:
+                content = unpacked(content, fields[b"content-encoding"].decode("latin-1"))
+        except MalformedAnswer as error:
+            answer.set_exception(error)
+        else:
+            answer.set_result(Response(self._status, Headers(fields), content))
+        self._write_on()
+
+    def _fail(self, error: WireError, cause: BaseException | None = None) -> None:
+        self._is_read, self._until_end = True, False
+        if self._answer is not None and not self._answer.done():
+            error.__cause__ = cause
+            self._answer.set_exception(error)
+        self.abort()
+        self._write_on()
+
+    def _write_on(self) -> None:
+        if self._can_write is not None and not self._can_write.done():
+            self._can_write.set_result(None)

@@ -1,0 +1,177 @@
+"""Opening a connection: names looked up, addresses raced, through a proxy or not, TLS with a verified name."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Final, TypeAlias
+
+from linqbot.client.http.addresses import Origin, literal
+from linqbot.client.http.connection import Connection
+from linqbot.client.http.http11 import ConnectFailed, Request
+from linqbot.client.http.proxies import Proxy
+from linqbot.errors import ConfigError
+
+NEXT_ADDRESS_AFTER_S: Final = 0.25
+"""Head start of one address over the next: happy eyeballs, RFC 8305."""
+
+AddressInfo: TypeAlias = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
+OnLost: TypeAlias = Callable[[Connection], None]
+
+
+class Dialer:
+    """Opens connections to one origin.
+
+    Args:
+        proxy: Through it, if there is one.
+        addresses: Connect to one of these, without looking the host's name up.
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        *,
+        connect_timeout_s: float,
+        proxy: Proxy | None = None,
+        addresses: Sequence[str] | None = None,
+    ) -> None:
+        self._origin = origin
+        self._connect_timeout_s = connect_timeout_s
+        self._proxy = proxy
+        self._addresses = addresses
+        self._lookup: asyncio.Task[list[AddressInfo]] | None = None
+        self._tls = trust() if origin.scheme == "https" else None
+        is_relayed = proxy is not None and origin.scheme == "http"
+        self._prefix = str(origin) if is_relayed else ""
+        self._more = proxy.fields.raw if proxy is not None and is_relayed else b""
+
+    def head(self, request: Request) -> bytes:
+        """A request's head, as whoever is at the other end of these connections reads it."""
+        return request.head(self._prefix, self._more)
+
+    async def connect(self, on_lost: OnLost) -> Connection:
+        """Open a connection.
+
+        Raises:
+            ConnectFailed: it could not be had, or not in time.
+        """
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                if self._proxy is None:
+                    return await self._opened(self._origin, on_lost)
+                if self._tls is None:
+                    return await self._opened(self._proxy.origin, on_lost)
+                return await self._tunnelled(self._proxy, on_lost)
+        except TimeoutError as error:
+            raise ConnectFailed(f"no connection within {self._connect_timeout_s:g} s") from error
+        except ConnectFailed:
+            raise
+        except (OSError, RuntimeError) as error:  # uvloop has the second for some addresses
+            raise ConnectFailed from error
+
+    async def _opened(self, origin: Origin, on_lost: OnLost) -> Connection:
+        # Its own race and not the event loop's: uvloop has none, and checked addresses are no name to look up.
+        from aiohappyeyeballs import start_connection
+
+        loop = asyncio.get_running_loop()
+        sock = await start_connection(await self._found(origin), happy_eyeballs_delay=NEXT_ADDRESS_AFTER_S)
+        is_tls = origin.scheme == "https"
+        _, connection = await loop.create_connection(
+            lambda: Connection(loop, on_lost),
+            sock=sock,
+            ssl=trust() if is_tls else None,
+            server_hostname=certified(origin) if is_tls else None,
+        )
+        return connection
+
+    async def _tunnelled(self, proxy: Proxy, on_lost: OnLost) -> Connection:
+        """TLS to the origin, within a connection the proxy makes for us."""
+        tunnel = await self._opened(proxy.origin, lambda _: None)
+        try:
+            await self._admit(tunnel, proxy)
+            return await self._encrypted(tunnel, on_lost)
+        except BaseException:
+            tunnel.abort()
+            raise
+
+    async def _admit(self, tunnel: Connection, proxy: Proxy) -> None:
+        host = f"[{self._origin.host}]" if ":" in self._origin.host else self._origin.host
+        authority = f"{host}:{self._origin.port}"
+        request = Request("CONNECT", proxy.origin, authority, proxy.fields.replaced({"Host": authority}))
+        response = await tunnel.exchange(request, request.head())
+        if not 200 <= response.status < 300:
+            hint = "; put a user and a password into the proxy's URL" if response.status == 407 else ""
+            raise ConnectFailed(f"the proxy answered {response.status}{hint}")
+
+    async def _encrypted(self, tunnel: Connection, on_lost: OnLost) -> Connection:
+        assert self._tls is not None
+        loop = asyncio.get_running_loop()
+        connection = Connection(loop, on_lost)
+        name = certified(self._origin)
+        transport = await loop.start_tls(tunnel.transport, connection, self._tls, server_hostname=name)
+        if transport is None:
+            raise ConnectFailed("the connection ended while TLS was agreed on")
+        connection.connection_made(transport)
+        return connection
+
+    async def _found(self, origin: Origin) -> Sequence[AddressInfo]:
+        """The addresses to try. Connections that are opened together share one look-up."""
+        if self._addresses is not None:
+            return [_info(address, origin.port) for address in self._addresses]
+        if address := literal(origin.host):
+            return [_info(address, origin.port)]
+        if self._lookup is None or self._lookup.done():
+            self._lookup = asyncio.create_task(_looked_up(origin))
+            self._lookup.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(self._lookup)
+
+
+@lru_cache(maxsize=4)
+def _trusted(file: str | None, folder: str | None) -> ssl.SSLContext:
+    if file is None and folder is None:
+        import certifi
+
+        file = certifi.where()
+    try:
+        context = ssl.create_default_context(cafile=file, capath=folder)
+    except OSError as error:
+        raise ConfigError(
+            f"The certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read ({type(error).__name__}). "
+            "Give a file of PEM certificates, or unset both to use certifi's."
+        ) from error
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def trust() -> ssl.SSLContext:
+    """TLS that verifies names against the authorities of `SSL_CERT_FILE`, else `SSL_CERT_DIR`, else certifi.
+
+    Raises:
+        ConfigError: they cannot be read.
+    """
+    file = os.environ.get("SSL_CERT_FILE") or None
+    return _trusted(file, None if file else os.environ.get("SSL_CERT_DIR") or None)
+
+
+async def _looked_up(origin: Origin) -> list[AddressInfo]:
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise OSError("the host is no name") from error
+    return list(found)
+
+
+def _info(address: str, port: int) -> AddressInfo:
+    if ":" in address:
+        return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port, 0, 0)
+    return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port)
+
+
+def certified(origin: Origin) -> str:
+    """The name a certificate must have; the dot that ends a full name stands in none."""
+    return origin.host.removesuffix(".")

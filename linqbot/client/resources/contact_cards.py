@@ -1,0 +1,78 @@
+"""Contact cards: name and photo a line shows of itself. Sharing one in a chat: `chats.share_contact_card`."""
+
+from __future__ import annotations
+
+from linqbot.client.call import Run
+from linqbot.client.rate_limits import CARD_WRITES, Budgets
+from linqbot.client.resources.resource import Noun, read
+from linqbot.types.contact_card import ContactCard
+from linqbot.types.contact_card import ContactCards as Cards
+
+
+class ContactCards(Noun):
+    """`client.contact_card`. Creating and updating together: three calls per line in ten minutes (R94)."""
+
+    __slots__ = ("_budgets",)
+
+    def __init__(self, run: Run, budgets: Budgets) -> None:
+        super().__init__(run)
+        self._budgets = budgets
+
+    async def create(
+        self, *, first_name: str, phone_number: str, image_url: str | None = None, last_name: str | None = None
+    ) -> ContactCard:
+        """Give a line its first card.
+
+        Args:
+            phone_number: The line, E.164.
+            image_url: Address of a photo.
+        Raises:
+            RateLimited: a fourth call for this line within ten minutes; it was not sent.
+            LinqApiError: 409/2014 the line has a card: update it.
+            LinqUnavailable: 500/2022 it did not complete: call again. 503/4004: wait a while first.
+        Source: https://docs.linqapp.com/api/resources/contact_card/methods/create
+        """
+        body = {
+            "phone_number": phone_number,
+            "first_name": first_name,
+            "last_name": last_name,
+            "image_url": image_url,
+        }
+        self._budgets.check(CARD_WRITES, phone_number, "contact_card.create")
+        answer = await self._call("contact_card.create", body=body)
+        self._budgets.spend(CARD_WRITES, phone_number)
+        return read(ContactCard, answer, "contact_card.create")
+
+    async def retrieve(self, *, phone_number: str | None = None) -> Cards:
+        """Get the cards of all lines, or of one.
+
+        Args:
+            phone_number: The line, E.164; None is all.
+        Source: https://docs.linqapp.com/api/resources/contact_card/methods/retrieve
+        """
+        query = {"phone_number": phone_number}
+        return read(Cards, await self._call("contact_card.retrieve", query=query), "contact_card.retrieve")
+
+    async def update(
+        self,
+        *,
+        phone_number: str,
+        first_name: str | None = None,
+        image_url: str | None = None,
+        last_name: str | None = None,
+    ) -> ContactCard:
+        """Change a line's card. What is None stays.
+
+        Args:
+            phone_number: The line, E.164.
+        Raises:
+            RateLimited: a fourth call for this line within ten minutes; it was not sent.
+            LinqApiError: 404/2012 the line has no card.
+            LinqUnavailable: 500/2022 it did not complete: call again. 503/4004: wait a while first.
+        Source: https://docs.linqapp.com/api/resources/contact_card/methods/update
+        """
+        query, body = {"phone_number": phone_number}, {"first_name": first_name, "last_name": last_name}
+        self._budgets.check(CARD_WRITES, phone_number, "contact_card.update")
+        answer = await self._call("contact_card.update", query=query, body={**body, "image_url": image_url})
+        self._budgets.spend(CARD_WRITES, phone_number)
+        return read(ContactCard, answer, "contact_card.update")

@@ -1,0 +1,310 @@
+"""The way out to Linq: one request, its time limits, its repetitions.
+
+Uploads leave here too, to the address Linq gives for them: over https or to the base URL's own origin, without the key.
+
+Requests go over connections of our own (`pool.py`): an HTTP library's client costs several times what the call does,
+and its pool slows down with the square of the calls in flight. An httpx transport may take the network's place.
+
+No error of the network's or a library's leaves this room, no body is logged, and the key goes to the base URL's origin
+only: redirects are not followed, and paths are appended to the base.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
+from uuid import uuid4
+
+from linqbot.client.call import Answer, Call
+from linqbot.client.http.addresses import Origin, Target, UnsafeURL, target
+from linqbot.client.http.connector import Dialer
+from linqbot.client.http.http11 import (
+    Fields,
+    Request,
+    Response,
+    ServerDisconnectedError,
+    Wire,
+    WireError,
+    method_name,
+    request_target,
+)
+from linqbot.client.http.media_fetch import Fetcher, FetchFailed, FetchRefused
+from linqbot.client.http.pool import Pool
+from linqbot.client.http.proxies import environment_proxy
+from linqbot.client.outcome import of_call, of_upload
+from linqbot.client.retry import Failure, pause_s
+from linqbot.clock import Clock
+from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable
+
+if TYPE_CHECKING:
+    import httpx
+
+SLOWEST_UPLOAD_BYTES_PER_S: Final = 64 * 2**10
+"""An upload's time limit grows with the file: a call's own limit, and what this speed needs."""
+
+_UPLOAD: Final = Call("attachments", "upload", "PUT", "/", "natural")
+
+_FRAMING: Final = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
+"""Header fields with which a request could be taken for two, or half a one."""
+
+
+class Transport:
+    """Sends calls with one key to one base URL, and repeats those that may be repeated.
+
+    Made anywhere; connections open at the first call, in the event loop that makes it, and stay in that loop.
+
+    Args:
+        credentials: Headers that replace the bearer, by noun: V2 knows its callers by another header.
+        http: An httpx transport in place of the network. It is closed with this transport.
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        base_url: str,
+        timeout_s: float,
+        connect_timeout_s: float,
+        max_retries: int,
+        max_wait_s: float,
+        clock: Clock,
+        credentials: Mapping[str, Mapping[str, str]],
+        http: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        base = _base(self.base_url)
+        self._origin = base.origin
+        self._path = "" if base.path == "/" else base.path
+        self.fetcher = Fetcher(self.base_url)
+        self._api_key = api_key
+        self._timeout_s = timeout_s
+        self._connect_timeout_s = connect_timeout_s
+        self._max_retries = max_retries
+        self._max_wait_s = max_wait_s
+        self._clock = clock
+        self._wire = None if http is None else _given(http, connect_timeout_s)
+        self._is_given = http is not None
+        self._closed = False
+        self._bearer = _fields(self._origin.authority, {"Authorization": f"Bearer {api_key}"})
+        self._credentials = {noun: _fields(self._origin.authority, shown) for noun, shown in credentials.items()}
+
+    async def run(self, call: Call) -> Answer:
+        """Send a call; when it fails and may be repeated, wait and send it again.
+
+        A keyed call without a key gets one here: without it, a repetition could be a second message.
+
+        Raises:
+            RateLimited: 429, still so after the last repetition, or Linq asks for more than a minute.
+            LinqUnavailable: no answer, 408, 5xx or an answer that is not Linq's, still so after the last repetition.
+            LinqApiError: Linq answered with an error.
+        """
+        if call.safety == "keyed" and call.key is None:
+            call = call.with_key(str(uuid4()))
+        return await self._repeated(call, self._attempt)
+
+    async def put(
+        self, url: str, chunks: Callable[[], AsyncGenerator[bytes, None]], headers: Mapping[str, str], size: int
+    ) -> None:
+        """PUT bytes to the address Linq gave for an upload, with these headers and no bearer. Follows no redirect.
+
+        Args:
+            chunks: Called for the content before every attempt, from its beginning.
+            size: How many bytes these are.
+        Raises:
+            LinqUnavailable: no answer, 408 or 5xx, still so after the last repetition.
+            LinqApiError: the file was refused; or the address is neither https nor of the base URL's origin.
+        """
+        broken: list[Exception] = []
+
+        async def content() -> AsyncGenerator[bytes, None]:
+            try:
+                async with aclosing(chunks()) as pieces:
+                    async for piece in pieces:
+                        yield piece
+            except Exception as error:
+                broken.append(error)  # the transport would hide it behind an error of its own
+                raise
+
+        async def attempt(call: Call) -> Answer | Failure:
+            request = Request("PUT", goal.origin, goal.target, fields, content(), size)
+            response = await self._exchange(wire, call, request, timeout_s)
+            if broken:
+                raise broken[0]
+            if isinstance(response, Failure):
+                return response
+            return of_upload(call, response, now=self._clock.now(), secret=self._api_key)
+
+        goal = _upload_goal(url)
+        fields = _upload_fields(goal, headers, size)
+        timeout_s = self._timeout_s + size / SLOWEST_UPLOAD_BYTES_PER_S
+        async with self._open_for(goal) as wire:
+            await self._repeated(_UPLOAD, attempt)
+
+    @asynccontextmanager
+    async def _open_for(self, goal: Target) -> AsyncIterator[Wire]:
+        """What reaches an upload's address: our own connections for our own origin, else some for this upload."""
+        is_own = goal.origin.is_same(self._origin)
+        if goal.origin.scheme != "https" and not is_own:
+            raise LinqApiError(f"the upload to {goal.origin} was not made: it is not https", call=_UPLOAD.name)
+        if is_own or self._is_given:
+            yield self._open()
+            return
+        pool = self._pool(goal.origin, await self._admitted(goal))
+        try:
+            yield pool
+        finally:
+            await pool.aclose()
+
+    async def _admitted(self, goal: Target) -> Sequence[str] | None:
+        """The checked addresses of an upload's host; None where a proxy of the environment looks them up."""
+        if environment_proxy(goal.origin) is not None:
+            return None
+        try:
+            return await self.fetcher.admitted(goal)
+        except (FetchRefused, FetchFailed) as error:
+            raise LinqApiError(f"the address for the upload is not used. {error}", call=_UPLOAD.name) from None
+
+    async def _repeated(self, call: Call, attempt_once: Callable[[Call], Awaitable[Answer | Failure]]) -> Answer:
+        attempt = 0
+        while True:
+            outcome = await attempt_once(call)
+            if isinstance(outcome, Answer):
+                return outcome
+            wait_s = None
+            if attempt < self._max_retries:
+                jitter = random.random()  # noqa: S311 - spreads callers
+                wait_s = pause_s(call, outcome, attempt, max_wait_s=self._max_wait_s, jitter=jitter)
+            if wait_s is None:
+                raise outcome.error
+            await self._clock.wait_until(self._clock.now() + wait_s)
+            attempt += 1
+
+    async def aclose(self) -> None:
+        """Close the connections. Calls after this raise RuntimeError."""
+        self._closed = True
+        if self._wire is not None:
+            await self._wire.aclose()
+
+    async def _attempt(self, call: Call) -> Answer | Failure:
+        response = await self._exchange(self._open(), call, self._request(call), self._timeout_s)
+        if isinstance(response, Failure):
+            return response
+        return of_call(call, response, now=self._clock.now(), secret=self._api_key)
+
+    async def _exchange(self, wire: Wire, call: Call, request: Request, timeout_s: float) -> Response | Failure:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await wire.send(request)
+        except TimeoutError as error:
+            said = f"no complete answer from {request.origin}/ within {timeout_s:g} s"
+            return Failure(_unavailable(said, call, error), sent=request.is_sent)
+        except wire.errors as error:
+            said = f"no answer from {request.origin}/ ({_reason(error)})"
+            is_stale = isinstance(error, ServerDisconnectedError) and error.was_kept
+            return Failure(_unavailable(said, call, error), sent=request.is_sent, is_stale=is_stale)
+
+    def _request(self, call: Call) -> Request:
+        path = request_target(call.path)
+        if call.query:
+            path = f"{path}?{urlencode(call.query)}"
+        fields = self._credentials.get(call.noun, self._bearer)
+        if call.headers:
+            if not _FRAMING.isdisjoint(name.lower() for name in call.headers):
+                raise ValueError("A call's headers do not say how its body is framed: Content-Length is added here.")
+            fields = fields.replaced(call.headers)
+        request = Request(method_name(call.method), self._origin, self._path + path, fields, call.content)
+        request.needs_new_connection = call.safety == "once"
+        return request
+
+    def _open(self) -> Wire:
+        if self._closed:
+            raise RuntimeError("This Client is closed. Make a new one, or close it later.")
+        if self._wire is None:
+            self._wire = self._pool(self._origin)
+        return self._wire
+
+    def _pool(self, origin: Origin, addresses: Sequence[str] | None = None) -> Pool:
+        """The real network: keep-alive, verified TLS, and the environment's proxy."""
+        return Pool(
+            Dialer(
+                origin,
+                connect_timeout_s=self._connect_timeout_s,
+                proxy=environment_proxy(origin),
+                addresses=addresses,
+            )
+        )
+
+
+def _given(http: httpx.AsyncBaseTransport, connect_timeout_s: float) -> Wire:
+    # Late: importing httpx costs more time and memory than the rest of the client, and few bots need it.
+    from linqbot.client.http.httpx_adapter import ThroughHttpx
+
+    return ThroughHttpx(http, connect_timeout_s=connect_timeout_s)
+
+
+def _base(base_url: str) -> Target:
+    try:
+        base = target(base_url)
+    except UnsafeURL:
+        base = None
+    if base is None or base.query or "?" in base_url or "#" in base_url:
+        raise ConfigError(
+            "The base URL is not a plain http(s) address. "
+            "Set LINQ_API_V3_BASE_URL to one such as https://api.linqapp.com/api/partner."
+        )
+    return base
+
+
+def _upload_goal(url: str) -> Target:
+    try:
+        return target(url)
+    except UnsafeURL as error:
+        raise LinqApiError(f"the address for the upload is not used. {error}", call=_UPLOAD.name) from None
+
+
+def _upload_fields(goal: Target, headers: Mapping[str, str], size: int) -> Fields:
+    """The headers an upload needs. How the bytes are framed is ours to say, and what is announced must be true."""
+    wanted = {name: value for name, value in headers.items() if name.lower() not in _FRAMING}
+    announced = {value.strip() for name, value in headers.items() if name.lower() == "content-length"}
+    if announced - {str(size)}:
+        raise LinqApiError(f"the upload was announced with another size than its {size} bytes", call=_UPLOAD.name)
+    try:
+        return Fields({"Host": goal.origin.authority}).replaced(wanted)
+    except ValueError as error:
+        raise LinqApiError(f"the headers for the upload are not used. {error}", call=_UPLOAD.name) from None
+
+
+def _fields(host: str, credentials: Mapping[str, str]) -> Fields:
+    plain = {
+        "Host": host,
+        "Accept": "application/json",
+        "Accept-Encoding": "gzip, deflate",
+        "Content-Type": "application/json",
+        "User-Agent": _user_agent(),
+    }
+    return Fields({**plain, **credentials})
+
+
+def _user_agent() -> str:
+    try:
+        return f"linqbot/{version('linqbot')}"
+    except PackageNotFoundError:  # run from a source tree
+        return "linqbot"
+
+
+def _reason(error: BaseException) -> str:
+    """Our own words for it, or the name of what went wrong first: the words of others may quote what was sent."""
+    while error.__cause__ is not None and not (isinstance(error, WireError) and str(error)):
+        error = error.__cause__
+    return str(error) if isinstance(error, WireError) and str(error) else type(error).__name__
+
+
+def _unavailable(said: str, call: Call, cause: BaseException) -> LinqUnavailable:
+    error = LinqUnavailable(said, call=call.name)
+    error.__cause__ = cause
+    return error

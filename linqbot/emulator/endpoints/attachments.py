@@ -1,0 +1,83 @@
+"""Attachments: announced, uploaded to an address of ours, used, downloaded (R91-R93)."""
+
+from __future__ import annotations
+
+import secrets
+
+from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.engine.world import World
+from linqbot.emulator.model import shapes
+from linqbot.emulator.model.answers import Answer, ApiError
+from linqbot.emulator.model.records import Attachment, iso, new_id
+
+UPLOAD_WINDOW_S = 900.0
+
+
+def create(world: World, request: ApiRequest) -> Answer:
+    body, now = request.body, world.now()
+    attachment = Attachment(
+        id=new_id(),
+        filename=body["filename"],
+        content_type=body["content_type"],
+        size_bytes=body["size_bytes"],
+        created_at=now,
+        upload_token=secrets.token_urlsafe(24),
+        expires_at=now + UPLOAD_WINDOW_S,
+    )
+    world.state.attachments[attachment.id] = attachment
+    answer = {
+        "attachment_id": attachment.id,
+        "upload_url": f"{world.public_url}/uploads/{attachment.id}?token={attachment.upload_token}",
+        "download_url": shapes.attachment_url(world.public_url, attachment),
+        "http_method": "PUT",
+        "required_headers": {
+            "Content-Type": attachment.content_type,
+            "Content-Length": str(attachment.size_bytes),
+        },
+        "expires_at": iso(attachment.expires_at),
+    }
+    return Answer(201, answer)
+
+
+def store(world: World, attachment_id: str, *, token: str, content_type: str, content: bytes) -> None:
+    """Take the bytes PUT to an upload address.
+
+    Raises:
+        ApiError: 403: the address is wrong or too old, or headers or size are not as announced.
+    """
+    attachment = world.state.attachments.get(attachment_id)
+    if (
+        attachment is None
+        or not secrets.compare_digest(token.encode(), (attachment.upload_token or "").encode())
+        or world.now() > attachment.expires_at
+        or content_type != attachment.content_type
+        or len(content) != attachment.size_bytes
+    ):
+        raise ApiError(403, 2005, "The upload is not as announced, or too late")
+    attachment.content = content
+
+
+def add(world: World, filename: str, content_type: str, content: bytes) -> Attachment:
+    """A file that is there already: what a person sends."""
+    attachment = Attachment(new_id(), filename, content_type, len(content), world.now(), content=content)
+    world.state.attachments[attachment.id] = attachment
+    return attachment
+
+
+def retrieve(world: World, request: ApiRequest) -> Answer:
+    attachment = world.state.attachment(request.path["attachment_id"])
+    return Answer(200, shapes.attachment(attachment, world.public_url))
+
+
+def delete(world: World, request: ApiRequest) -> Answer:
+    """R93: for good. Parts that show it stay, their address answers 404."""
+    attachment = world.state.attachment(request.path["attachment_id"])
+    del world.state.attachments[attachment.id]
+    return Answer(204)
+
+
+ENDPOINTS = (
+    Endpoint("attachments.create", "POST", "/v3/attachments", create, has_body=True),
+    Endpoint("attachments.retrieve", "GET", "/v3/attachments/{attachment_id}", retrieve),
+    Endpoint("attachments.delete", "DELETE", "/v3/attachments/{attachment_id}", delete),
+)

@@ -1,0 +1,108 @@
+"""Reputation audits: why a line stands as it does, from what its chats show (R96)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.engine.world import World
+from linqbot.emulator.model.answers import Answer, ApiError, not_found
+from linqbot.emulator.model.records import Audit, Chat, Line, iso, new_id
+
+TAKES_S: Final = 5.0
+COOLDOWN_S: Final = 3600.0
+"""Both are ours: Linq publishes neither how long an audit takes nor how soon the next may begin."""
+READABLE_S: Final = 86400.0
+MOST_UNHEALTHY: Final = 15
+
+
+def start(world: World, request: ApiRequest) -> Answer:
+    """One at a time: a second start answers with the one that runs."""
+    line, now = _line(world, request.path["phone_number"]), world.now()
+    last = next((one for one in reversed(world.state.audits.values()) if one.line == line.phone_number), None)
+    if last is None or (last.report is not None and now >= last.created_at + COOLDOWN_S):
+        last = Audit(new_id(), line.phone_number, now)
+        world.state.audits[last.id] = last
+        audit = last
+        world.timers.at(now + TAKES_S, lambda at: _finish(world, audit, at))
+    elif last.report is not None:
+        wait_s = math.ceil(last.created_at + COOLDOWN_S - now)
+        raise ApiError(429, 1007, "The last audit of this line was not long ago", retry_after=max(1, wait_s))
+    return Answer(202, {"audit_id": last.id, "status": "pending"})
+
+
+def retrieve(world: World, request: ApiRequest) -> Answer:
+    line = _line(world, request.path["phone_number"])
+    audit = world.state.audits.get(request.path["audit_id"])
+    if audit is None or audit.line != line.phone_number or world.now() >= audit.created_at + READABLE_S:
+        raise not_found("reputation audit")
+    shape: dict[str, Any] = {"audit_id": audit.id, "status": "pending", "phone": audit.line}
+    if audit.report is not None:
+        shape |= {"status": "complete", "generated_at": iso(audit.created_at + TAKES_S), "report": audit.report}
+    return Answer(200, shape)
+
+
+def _line(world: World, phone_number: str) -> Line:
+    line = world.state.lines.get(phone_number)
+    if line is None:
+        raise not_found("phone number")
+    return line
+
+
+def _finish(world: World, audit: Audit, _: float) -> None:
+    line = world.state.lines.get(audit.line)
+    if line is not None:
+        audit.report = _report(line, [chat for chat in world.state.chats.values() if chat.line == line.phone_number])
+
+
+def _report(line: Line, chats: list[Chat]) -> dict[str, Any]:
+    unhealthy = [chat for chat in chats if chat.health != "HEALTHY"]
+    ignored = [(chat, count) for chat in unhealthy if (count := _written_after_stop(chat))]
+    drivers = []
+    if ignored:
+        drivers.append(_driver("opt_out_handling", "Messages went out after an opt-out word", len(ignored)))
+    if unhealthy:
+        drivers.append(_driver("overall_conversation_health", "Conversations are unhealthy", len(unhealthy)))
+    if not line.can_send:
+        drivers.append(_driver("flagged", "The line is flagged", 1))
+    return {
+        "severity": line.reputation,
+        "primary_driver": drivers[0]["key"] if drivers else "",
+        "summary_markdown": "\n".join(f"- {one['summary']}" for one in drivers) or "Nothing to worry about.",
+        "drivers": drivers,
+        "action_items": [_ACTION] if ignored else [],
+        "evidence": {
+            "unhealthy_chats": [
+                {"chat_id": chat.id, "status": chat.health, "driver_keys": ["low_engagement"]}
+                for chat in unhealthy[:MOST_UNHEALTHY]
+            ],
+            "opt_out_chats": [{"chat_id": chat.id, "messages_after_stop": count} for chat, count in ignored],
+        },
+    }
+
+
+_ACTION = {
+    "priority": 1,
+    "title": "Stop when asked to",
+    "detail": "Send nothing after an opt-out word until the person writes again.",
+    "expected_impact": "high",
+}
+
+
+def _driver(key: str, summary: str, chats: int) -> dict[str, str]:
+    return {"key": key, "summary": summary, "metric": f"{chats}"}
+
+
+def _written_after_stop(chat: Chat) -> int:
+    if chat.health != "OPTED_OUT":
+        return 0
+    return sum(message.is_from_me and message.created_at > chat.health_at for message in chat.messages)
+
+
+_PATH = "/v3/phone_numbers/{phone_number}/reputation_audit"
+
+ENDPOINTS = (
+    Endpoint("phone_numbers.start_reputation_audit", "POST", _PATH, start),
+    Endpoint("phone_numbers.get_reputation_audit", "GET", _PATH + "/{audit_id}", retrieve),
+)

@@ -1,0 +1,97 @@
+"""Where people are, when they share it with a line (R89, R90)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from linqbot.emulator.endpoints.chats.chats import present
+from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.engine import send_policy
+from linqbot.emulator.engine.world import World
+from linqbot.emulator.model import payloads
+from linqbot.emulator.model.answers import Answer, ApiError, conflict, not_found
+from linqbot.emulator.model.handles import normal
+from linqbot.emulator.model.records import Chat, Share, iso
+
+ASK_EVERY_S = 60.0
+"""Linq limits requests per chat and does not publish how; this is our figure."""
+
+
+def retrieve(world: World, request: ApiRequest) -> Answer:
+    chat = world.state.chat(request.path["chat_id"])
+    shares = [share for member in chat.others if (share := _share(world, chat, member.handle))]
+    collection = {"type": "FeatureCollection", "features": [_feature(share) for share in shares]}
+    return Answer(200, {"success": True, "data": collection})
+
+
+def ask(world: World, request: ApiRequest) -> Answer:
+    chat, now = present(world, request), world.now()
+    if chat.is_group:
+        raise conflict("A location can be asked for in direct chats only", 2016)
+    if chat.service != "iMessage":
+        raise conflict("A location request needs iMessage", 2017)
+    send_policy.check_line(world.line_of(chat))
+    if any(_share(world, chat, member.handle) for member in chat.others):
+        raise conflict("The location is being shared already")
+    if chat.location_asked_at is not None and now < chat.location_asked_at + ASK_EVERY_S:
+        wait = math.ceil(chat.location_asked_at + ASK_EVERY_S - now)
+        raise ApiError(429, 1007, "Too many location requests", retry_after=max(1, wait))
+    chat.location_asked_at = now
+    return Answer(200, {"success": True, "message": "Location request sent"})
+
+
+def stop(world: World, request: ApiRequest) -> Answer:
+    chat, handle = present(world, request), normal(request.body["handle"])
+    if _share(world, chat, handle) is None:
+        raise not_found("location share")
+    end(world, chat, handle)
+    return Answer(202, {"success": True, "message": "Location sharing stop queued"})
+
+
+def begin(
+    world: World, chat: Chat, handle: str, latitude: float, longitude: float, *, for_s: float | None = None
+) -> None:
+    """A person shares where they are, or has moved on. Emits `location.sharing.started` for the first time."""
+    now, share = world.now(), _share(world, chat, handle)
+    if share is not None:
+        share.latitude, share.longitude, share.updated_at = latitude, longitude, now
+        return
+    ends_at = None if for_s is None else now + for_s
+    share = Share(handle, chat.line, latitude, longitude, now, now, ends_at)
+    world.state.shares[handle, chat.line] = share
+    world.emit("location.sharing.started", lambda: payloads.location_started(chat, share), chat)
+    if ends_at is not None:
+        world.timers.at(ends_at, lambda _: _expire(world, chat, share))
+
+
+def end(world: World, chat: Chat, handle: str) -> None:
+    """No longer shared, in no chat with this line. Emits `location.sharing.stopped`."""
+    now, share = world.now(), world.state.shares.pop((handle, chat.line), None)
+    if share is None:
+        raise not_found("location share")
+    world.emit("location.sharing.stopped", lambda: payloads.location_stopped(chat, share, now), chat)
+
+
+def _expire(world: World, chat: Chat, share: Share) -> None:
+    if world.state.shares.get((share.handle, share.line)) is share:
+        end(world, chat, share.handle)
+
+
+def _share(world: World, chat: Chat, handle: str) -> Share | None:
+    return world.state.shares.get((handle, chat.line))
+
+
+def _feature(share: Share) -> dict[str, Any]:
+    return {
+        "type": "Feature",
+        "geometry": {"type": "Point", "coordinates": [share.longitude, share.latitude]},
+        "properties": {"handle": share.handle, "updated_at": iso(share.updated_at), "address": None, "locality": None},
+    }
+
+
+ENDPOINTS = (
+    Endpoint("chats.location.retrieve", "GET", "/v3/chats/{chat_id}/location", retrieve),
+    Endpoint("chats.location.request", "POST", "/v3/chats/{chat_id}/location/request", ask),
+    Endpoint("chats.location.stop", "DELETE", "/v3/chats/{chat_id}/location", stop, has_body=True),
+)

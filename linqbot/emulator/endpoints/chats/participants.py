@@ -1,0 +1,47 @@
+"""Participants: who is in a group (R58, R59, R62)."""
+
+from __future__ import annotations
+
+from linqbot.emulator.endpoints.chats.chats import present
+from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.engine import chat_state, send_policy
+from linqbot.emulator.engine.sending import slower
+from linqbot.emulator.engine.world import World
+from linqbot.emulator.model.answers import Answer, accepted, conflict, not_found
+from linqbot.emulator.model.handles import normal
+
+
+def add(world: World, request: ApiRequest) -> Answer:
+    chat, handle = present(world, request), normal(request.body["handle"])
+    send_policy.check_line(world.line_of(chat))
+    if not chat.is_group or len(chat.active) < 3:
+        raise conflict("Participants can be added to groups of at least three")
+    member = chat.member(handle)
+    if member and member.status == "active":
+        raise conflict("This handle is a participant already")
+    if slower(world.state.service_of(handle), chat.service):
+        raise conflict("This handle does not support the group's service")
+    chat_state.join(world, chat, handle)
+    return accepted("Participant addition queued")
+
+
+def remove(world: World, request: ApiRequest) -> Answer:
+    chat = present(world, request)
+    send_policy.check_line(world.line_of(chat))
+    member = chat.member(normal(request.body["handle"]))
+    if not chat.is_group or len(chat.active) < 4:
+        raise conflict("Participants can be removed from groups of which at least three remain")
+    if member is None or member.status != "active":
+        raise not_found("participant")
+    if member.is_me:
+        raise conflict("Your own line leaves with POST /leave")
+    chat_state.depart(world, chat, member, "removed")
+    return accepted("Participant removal queued")
+
+
+_PATH = "/v3/chats/{chat_id}/participants"
+
+ENDPOINTS = (
+    Endpoint("chats.participants.add", "POST", _PATH, add, has_body=True),
+    Endpoint("chats.participants.remove", "DELETE", _PATH, remove, has_body=True),
+)

@@ -1,0 +1,123 @@
+"""Polls: made by the bot or by a person, added to, voted on (R86-R88)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from linqbot.emulator.endpoints.chats.chats import present
+from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.engine import chat_state, send_policy
+from linqbot.emulator.engine.sending import repeated, send
+from linqbot.emulator.engine.world import World
+from linqbot.emulator.model import payloads, shapes
+from linqbot.emulator.model.answers import Answer, conflict, invalid, not_found
+from linqbot.emulator.model.records import Chat, Member, Message, Poll, PollOption, new_id
+
+
+def create(world: World, request: ApiRequest) -> Answer:
+    chat, asked = present(world, request), request.body["poll"]
+    message = repeated(world, asked.get("idempotency_key"))
+    if message is None:
+        if chat.service != "iMessage":
+            raise invalid("Polls need an iMessage chat")
+        send_policy.check_send(world, world.line_of(chat), chat.people, override_optout=False)
+        poll = new_poll(world, chat.me, [option["text"] for option in asked["options"]])
+        message = send(world, chat, {}, parts=[], key=asked.get("idempotency_key"), poll=poll)
+    return Answer(202, _envelope(message))
+
+
+def new_poll(world: World, creator: Member, texts: Sequence[str]) -> Poll:
+    return Poll([PollOption(new_id(), text, creator) for text in texts], world.now())
+
+
+def retrieve(world: World, request: ApiRequest) -> Answer:
+    message, _ = _poll_message(world, request.path["message_id"])
+    return Answer(200, shapes.kept_poll(message))
+
+
+def add_options(world: World, request: ApiRequest) -> Answer:
+    """R87: on a line of zero retention the options there are come first, because Linq has forgotten them."""
+    message, poll = _poll_message(world, request.path["message_id"])
+    chat = world.state.chats[message.chat_id]
+    send_policy.check_present(chat)
+    send_policy.check_line(world.line_of(chat))
+    texts = [option["text"] for option in request.body["options"]]
+    if world.line_of(chat).zero_retention:
+        known = [option.text for option in poll.options]
+        if texts[: len(known)] != known:
+            raise invalid("On this line, list the options there are, in order, and then the new ones")
+        texts = texts[len(known) :]
+    extend(world, chat, message, chat.me, texts)
+    return Answer(202, _envelope(message))
+
+
+def vote(world: World, request: ApiRequest) -> Answer:
+    body = request.body
+    message, _ = _poll_message(world, request.path["message_id"])
+    chat = world.state.chats[message.chat_id]
+    send_policy.check_present(chat)
+    send_policy.check_line(world.line_of(chat))
+    toggle(world, chat, message, chat.me, body["option_id"], is_on=body["operation"] == "add")
+    return Answer(202, _envelope(message))
+
+
+def receive(world: World, chat: Chat, by: Member, texts: Sequence[str]) -> Message:
+    """A person makes a poll. Emits `poll.received`."""
+    message = chat_state.take_in(world, chat, by, [], poll=new_poll(world, by, texts))
+    world.emit("poll.received", lambda: payloads.poll_received(chat, message, message.created_at), chat)
+    world.show_chat(chat)
+    world.show_message(message)
+    return message
+
+
+def extend(world: World, chat: Chat, message: Message, by: Member, texts: Sequence[str]) -> None:
+    """Add options. Emits `poll.updated` with the new ones."""
+    assert message.poll is not None
+    first, poll = len(message.poll.options), message.poll
+    poll.options += new_poll(world, by, texts).options
+    poll.updated_at = world.now()
+    if first < len(poll.options):
+        quiet = world.line_of(chat).zero_retention
+        world.emit("poll.updated", lambda: payloads.poll_updated(chat, message, first, zero_retention=quiet), chat)
+    world.show_message(message)
+
+
+def toggle(world: World, chat: Chat, message: Message, voter: Member, option_id: str, *, is_on: bool) -> None:
+    """Vote for one option, or take the vote back; what is so already stays so, without an event."""
+    assert message.poll is not None
+    option = next((one for one in message.poll.options if one.id == option_id), None)
+    if option is None:
+        raise not_found("poll option")
+    if is_on == (voter.handle in option.voters):
+        return
+    now = world.now()
+    if is_on:
+        option.voters[voter.handle] = now
+    else:
+        del option.voters[voter.handle]
+    message.poll.updated_at = now
+    quiet = world.line_of(chat).zero_retention
+    event = "poll.vote.added" if is_on else "poll.vote.removed"
+    world.emit(event, lambda: payloads.poll_vote(chat, message, voter, option_id, zero_retention=quiet), chat)
+    world.show_message(message)
+
+
+def _poll_message(world: World, message_id: str) -> tuple[Message, Poll]:
+    message = world.state.message(message_id)
+    if message.poll is None:
+        raise not_found("message")
+    return message, message.poll
+
+
+def _envelope(message: Message) -> dict[str, object]:
+    if message.poll is None:
+        raise conflict("This idempotency key was used for a message that is no poll")
+    return shapes.poll_envelope(message)
+
+
+ENDPOINTS = (
+    Endpoint("chats.polls.create", "POST", "/v3/chats/{chat_id}/polls", create, has_body=True),
+    Endpoint("messages.poll.retrieve", "GET", "/v3/messages/{message_id}/poll", retrieve),
+    Endpoint("messages.poll.add_options", "POST", "/v3/messages/{message_id}/poll/options", add_options, has_body=True),
+    Endpoint("messages.poll.vote", "POST", "/v3/messages/{message_id}/poll/votes", vote, has_body=True),
+)

@@ -1,0 +1,56 @@
+"""Voice memos: audio that plays in its bubble (R68)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from linqbot.emulator.endpoints.chats.chats import present
+from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.engine import content, send_policy
+from linqbot.emulator.engine.sending import send
+from linqbot.emulator.engine.world import World
+from linqbot.emulator.model import shapes
+from linqbot.emulator.model.answers import Answer, invalid
+from linqbot.emulator.model.records import Chat, Message, iso
+
+AUDIO = frozenset(
+    f"audio/{kind}" for kind in ("mpeg", "mp3", "x-m4a", "mp4", "aac", "x-caf", "wav", "x-wav", "aiff", "x-aiff", "amr")
+)
+
+
+def send_voicememo(world: World, request: ApiRequest) -> Answer:
+    chat, body = present(world, request), request.body
+    source = {"url": body.get("voice_memo_url"), "attachment_id": body.get("attachment_id")}
+    part = content.media_part(world, source)
+    if body.get("attachment_id") and world.state.attachment(body["attachment_id"]).content_type not in AUDIO:
+        raise invalid("A voice memo must be audio")
+    if not part["mime_type"].startswith("audio/"):
+        part["mime_type"] = "audio/mpeg"
+    override = bool(body.get("override_optout"))
+    send_policy.check_send(world, world.line_of(chat), chat.people, override_optout=override)
+    message = send(world, chat, {}, parts=[part], is_voice_memo=True)
+    return Answer(202, {"voice_memo": _shape(chat, message)})
+
+
+def _shape(chat: Chat, message: Message) -> dict[str, Any]:
+    part = message.parts[0]
+    return {
+        "id": message.id,
+        "from": chat.line,
+        "to": [member.handle for member in chat.others],
+        "status": message.status,
+        "created_at": iso(message.created_at),
+        "service": message.service,
+        "chat": {
+            "id": chat.id,
+            "handles": [shapes.handle(member) for member in chat.members],
+            "is_active": True,
+            "is_group": chat.is_group,
+            "service": chat.service,
+        },
+        "voice_memo": {key: part[key] for key in ("id", "filename", "mime_type", "size_bytes", "url")}
+        | {"duration_ms": None},
+    }
+
+
+ENDPOINTS = (Endpoint("chats.send_voicememo", "POST", "/v3/chats/{chat_id}/voicememo", send_voicememo, has_body=True),)

@@ -1,0 +1,144 @@
+"""Contact cards: name and photo of a line, and sharing them in a chat (R64, R65, R94)."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from linqbot.emulator.endpoints.chats.chats import present
+from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.engine import send_policy
+from linqbot.emulator.engine.sending import line_of_account
+from linqbot.emulator.engine.world import World
+from linqbot.emulator.model import payloads, shapes
+from linqbot.emulator.model.answers import Answer, ApiError, conflict
+from linqbot.emulator.model.records import ContactCard, Line, new_id
+
+SHARE_EVERY_S = 300.0
+WRITES = 3
+WRITE_WINDOW_S = 600.0
+
+_FIELDS = ("first_name", "last_name", "image_url")
+
+
+def create(world: World, request: ApiRequest) -> Answer:
+    body = request.body
+    line = line_of_account(world, body["phone_number"])
+    if line.phone_number in world.state.cards:
+        raise conflict("This line has an active contact card", 2014)
+    _count_write(world, line.phone_number)
+    card = ContactCard(
+        new_id(),
+        line.phone_number,
+        body["first_name"],
+        last_name=body.get("last_name"),
+        image_url=body.get("image_url"),
+    )
+    world.state.cards[card.phone_number] = card
+    _tell(world, "contact_card.created", "Created a contact card", card)
+    return Answer(201, shapes.contact_card(card))
+
+
+def retrieve(world: World, request: ApiRequest) -> Answer:
+    wanted = request.query.get("phone_number")
+    cards = [card for card in world.state.cards.values() if wanted in {None, card.phone_number}]
+    return Answer(200, {"contact_cards": [shapes.contact_card(card) for card in cards]})
+
+
+def update(world: World, request: ApiRequest) -> Answer:
+    line = line_of_account(world, request.query.get("phone_number", ""))
+    card = _card(world, line.phone_number)
+    _count_write(world, line.phone_number)
+    change = {}
+    for key in _FIELDS:
+        if key not in request.body or (key == "first_name" and request.body[key] is None):
+            continue
+        if request.body[key] != getattr(card, key):
+            change[key] = {"from": getattr(card, key), "to": request.body[key]}
+            setattr(card, key, request.body[key])
+    if change:
+        _tell(world, "contact_card.updated", "Updated a contact card", card, change=change)
+    return Answer(200, shapes.contact_card(card))
+
+
+def share(world: World, request: ApiRequest) -> Answer:
+    chat, now = present(world, request), world.now()
+    send_policy.check_line(world.line_of(chat))
+    _card(world, chat.line)
+    if chat.card_shared_at is not None and now < chat.card_shared_at + SHARE_EVERY_S:
+        raise _too_often(chat.card_shared_at + SHARE_EVERY_S - now)
+    chat.card_shared_at = now
+    return Answer(204)
+
+
+def delete(world: World, phone_number: str) -> None:
+    """Somebody deletes a line's card on the dashboard. Emits `contact_card.deleted`."""
+    card = _card(world, phone_number)
+    del world.state.cards[phone_number]
+    shown = {"id": card.id, **{key: getattr(card, key) for key in _FIELDS}}
+    data = payloads.by_team("Deleted a contact card", world.now(), phone_number=phone_number, contact_card=shown)
+    world.emit_account("contact_card.deleted", data, line=phone_number)
+
+
+def receive(world: World, handle: str, line: Line, card: tuple[str, str, str | None]) -> None:
+    """A person shares their name and photo with a line. Emits `contact_card.received`, once until they change."""
+    if handle in world.state.blocked or world.state.received_cards.get((handle, line.phone_number)) == card:
+        return
+    world.state.received_cards[handle, line.phone_number] = card
+    data = payloads.contact_received(handle, line.phone_number, *card)
+    world.emit_account("contact_card.received", data, line=line.phone_number)
+
+
+def vcard(world: World, line_id: str) -> str | None:
+    """The vCard of a line, as `available_number` points to it; None when there is no such line."""
+    line = next((one for one in world.state.lines.values() if one.id == line_id), None)
+    if line is None:
+        return None
+    card = world.state.cards.get(line.phone_number)
+    names = (card.first_name, card.last_name or "") if card else (line.phone_number, "")
+    first, last = (re.sub(r"([\\;,])", r"\\\1", " ".join(name.split())) for name in names)
+    return "\r\n".join(
+        (
+            "BEGIN:VCARD",
+            "VERSION:3.0",
+            f"N:{last};{first};;;",
+            f"FN:{f'{first} {last}'.strip()}",
+            f"TEL:{line.phone_number}",
+            "END:VCARD",
+            "",
+        )
+    )
+
+
+def _card(world: World, phone_number: str) -> ContactCard:
+    card = world.state.cards.get(phone_number)
+    if card is None or not card.is_active:
+        raise ApiError(404, 2012, "This line has no active contact card")
+    return card
+
+
+def _count_write(world: World, phone_number: str) -> None:
+    now, writes = world.now(), world.state.card_writes[phone_number]
+    writes[:] = [at for at in writes if at > now - WRITE_WINDOW_S]
+    if len(writes) >= WRITES:
+        raise _too_often(writes[0] + WRITE_WINDOW_S - now)
+    writes.append(now)
+
+
+def _too_often(wait_s: float) -> ApiError:
+    return ApiError(429, 1007, "Too many requests", retry_after=max(1, math.ceil(wait_s)))
+
+
+def _tell(world: World, event_type: str, summary: str, card: ContactCard, **change: dict[str, Any]) -> None:
+    shown = {"id": card.id, **{key: getattr(card, key) for key in _FIELDS}}
+    data = payloads.account(summary, world.now(), phone_number=card.phone_number, contact_card=shown, **change)
+    world.emit_account(event_type, data, line=card.phone_number)
+
+
+ENDPOINTS = (
+    Endpoint("contact_card.create", "POST", "/v3/contact_card", create, has_body=True),
+    Endpoint("contact_card.retrieve", "GET", "/v3/contact_card", retrieve),
+    Endpoint("contact_card.update", "PATCH", "/v3/contact_card", update, has_body=True),
+    Endpoint("chats.share_contact_card", "POST", "/v3/chats/{chat_id}/share_contact_card", share),
+)

@@ -1,0 +1,107 @@
+"""What an endpoint is: a name, a method and a path, and a function from a request to an answer.
+
+Each noun lists its own in `ENDPOINTS`; `api.py` finds the one that fits and asks the rules before calling it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar
+
+from starlette.datastructures import Headers, QueryParams
+
+from linqbot.emulator.engine.world import World
+from linqbot.emulator.model.answers import Answer, invalid
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRequest:
+    """A call to the API, read and checked for form.
+
+    Attributes:
+        path: The ids in the path, by name.
+        body: The JSON object; empty for endpoints without one.
+    """
+
+    path: Mapping[str, str]
+    query: QueryParams
+    headers: Headers
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+    def query_list(self, name: str) -> list[str]:
+        """A list in the query, in both forms: the key repeated, or its values joined by commas."""
+        return [item for value in self.query.getlist(name) for item in value.split(",") if item]
+
+
+Work: TypeAlias = Callable[[World, ApiRequest], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One endpoint.
+
+    Args:
+        name: Noun and verb as in Linq's SDKs: `chats.messages.send`. The rules know it by this name.
+        has_body: It takes a JSON object.
+    """
+
+    name: str
+    method: str
+    path: str
+    work: Work
+    has_body: bool = False
+
+
+_Item = TypeVar("_Item")
+
+
+def page(
+    items: Sequence[_Item],
+    request: ApiRequest,
+    scope: str,
+    position: Callable[[_Item], int],
+    *,
+    newest_first: bool = True,
+) -> tuple[list[_Item], str | None]:
+    """One page of `items`, and the cursor of the next, or None at the end (R9, R10).
+
+    Args:
+        items: Oldest first, whatever the order asked for.
+        scope: What is listed; a cursor of another list is refused.
+        position: Rising along `items`, and the same for an item for ever: pages neither repeat nor lose
+            anything when items come and go in between.
+    """
+    limit = _limit(request.query.get("limit"))
+    cursor = request.query.get("cursor")
+    ordered = list(reversed(items)) if newest_first else list(items)
+    if cursor:
+        after = _position_in(cursor, scope)
+        ordered = [item for item in ordered if (position(item) < after if newest_first else position(item) > after)]
+    shown = ordered[:limit]
+    return shown, _cursor(scope, position(shown[-1])) if len(ordered) > limit else None
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return 20
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= 100):
+        raise invalid("limit must be 1 to 100")
+    return int(text)
+
+
+def _cursor(scope: str, position: int) -> str:
+    return base64.urlsafe_b64encode(f"{scope}:{position}".encode()).decode().rstrip("=")
+
+
+def _position_in(cursor: str, scope: str) -> int:
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+        found, _, position = text.rpartition(":")
+        if found == scope:
+            return int(position)
+    except (binascii.Error, ValueError):
+        pass
+    raise invalid("Unknown cursor")

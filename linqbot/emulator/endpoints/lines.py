@@ -1,0 +1,112 @@
+"""Lines: the account's phone numbers, their standing, and which one to use next."""
+
+from __future__ import annotations
+
+from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.endpoints.messages import best_line
+from linqbot.emulator.engine.world import World
+from linqbot.emulator.model import payloads, shapes
+from linqbot.emulator.model.answers import Answer, ApiError, invalid, not_found
+from linqbot.emulator.model.handles import is_handle, is_phone, normal
+from linqbot.emulator.model.records import Line, iso
+
+
+def list_(world: World, _: ApiRequest) -> Answer:
+    return Answer(200, {"phone_numbers": [shapes.line(line) for line in world.state.lines.values()]})
+
+
+def update(world: World, request: ApiRequest) -> Answer:
+    """R18: forward calls, or stop doing so."""
+    line = next((one for one in world.state.lines.values() if one.id == request.path["phone_number_id"]), None)
+    if line is None:
+        raise not_found("phone number")
+    old, line.forwarding_number = line.forwarding_number, request.body["forwarding_number"] or None
+    if old != line.forwarding_number:
+        change = {"from": old, "to": line.forwarding_number}
+        data = payloads.account("Changed call forwarding", world.now(), phone_number=line.phone_number, change=change)
+        world.emit_account("phone_number.forwarding_updated", data, line=line.phone_number)
+    shape = {"id": line.id, "phone_number": line.phone_number, "forwarding_number": line.forwarding_number}
+    return Answer(200, shape)
+
+
+def list_legacy(world: World, _: ApiRequest) -> Answer:
+    able = {"sms": True, "mms": True, "voice": True}
+    lines = [
+        {"id": line.id, "phone_number": line.phone_number, "capabilities": able, "type": None, "country_code": None}
+        for line in world.state.lines.values()
+    ]
+    return Answer(200, {"phone_numbers": lines})
+
+
+def available(world: World, request: ApiRequest) -> Answer:
+    """R17: the line of the chat with these people, else the one used least recently."""
+    kind = (request.query.get("type") or "").lower()
+    if kind not in {"", "rcs", "imessage"}:
+        raise invalid("type must be RCS or iMessage")
+    line_type = {"": None, "rcs": "RCS", "imessage": "iMessage"}[kind]
+    excluded = set(request.query_list("exclude_from"))
+    people = [normal(handle) for handle in request.query_list("to")]
+    if not all(is_phone(one) for one in excluded) or not all(is_handle(one) for one in people):
+        raise ApiError(400, 1002, "exclude_from and to must be in E.164 form; to may be an e-mail address")
+    line = _line_of_chat(world, people, excluded, line_type)
+    if line is None:
+        kinds = {one.line_type for one in world.state.lines.values()}
+        if line_type and line_type not in kinds:
+            raise ApiError(503, 2015, "No line of this type is available")
+        line = best_line(world, excluded, line_type)
+    vcf = f"{world.public_url}/vcards/{line.id}.vcf"
+    return Answer(200, {"phone_number": line.phone_number, "vcf_url": vcf})
+
+
+def _line_of_chat(world: World, people: list[str], excluded: set[str], line_type: str | None) -> Line | None:
+    lines = [line for line in world.state.lines.values() if line.phone_number not in excluded and line.can_send]
+    lines = [line for line in lines if line_type in {None, line.line_type}]
+    found = [chat for line in lines for chat in world.state.chats_with(line.phone_number, people) if people]
+    return world.line_of(max(found, key=lambda chat: chat.updated_at)) if found else None
+
+
+def set_standing(world: World, line: Line, *, status: str | None = None, reputation: str | None = None) -> None:
+    """Linq flags a line, or trusts it again. Emits `phone_number.status_updated`."""
+    before = {"previous_status": line.status, "previous_reputation": line.reputation}
+    line.status, line.reputation = status or line.status, reputation or line.reputation
+    after = {"new_status": line.status, "new_reputation": line.reputation}
+    data = {"phone_number": line.phone_number, **before, **after, "changed_at": iso(world.now())}
+    world.emit_account("phone_number.status_updated", data, line=line.phone_number)
+
+
+def assign(world: World, phone_number: str, *, line_type: str = "iMessage") -> Line:
+    """The account gets a line. Emits `phone_number.assigned`."""
+    line = Line(phone_number, line_type=line_type)
+    world.state.released.pop(phone_number, None)
+    world.state.lines[phone_number] = line
+    world.emit_account("phone_number.assigned", payloads.line_ownership(phone_number, world.now()), line=phone_number)
+    return line
+
+
+def release(world: World, line: Line) -> None:
+    """The account loses a line, and with it what was said there. Emits `phone_number.released`."""
+    world.state.remove_line(line)
+    data = payloads.line_ownership(line.phone_number, world.now())
+    world.emit_account("phone_number.released", data, line=line.phone_number)
+
+
+def set_zero_retention(world: World, line: Line, *, is_on: bool) -> None:
+    """Linq keeps nothing of what is said on a line, from now on; or does so again."""
+    if line.zero_retention == is_on:
+        return
+    line.zero_retention = is_on
+    data = payloads.by_team(
+        "Turned on zero-day retention" if is_on else "Turned off zero-day retention",
+        world.now(),
+        phone_number=line.phone_number,
+        change={"from": not is_on, "to": is_on},
+    )
+    world.emit_account("zero_day_retention.updated", data, line=line.phone_number)
+
+
+ENDPOINTS = (
+    Endpoint("phone_numbers.list", "GET", "/v3/phone_numbers", list_),
+    Endpoint("phone_numbers.update", "PUT", "/v3/phone_numbers/{phone_number_id}", update, has_body=True),
+    Endpoint("phonenumbers.list", "GET", "/v3/phonenumbers", list_legacy),
+    Endpoint("available_number.retrieve", "GET", "/v3/available_number", available),
+)

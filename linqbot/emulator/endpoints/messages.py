@@ -1,0 +1,184 @@
+"""Messages: send to people without naming a line, look, edit, delete, threads, app cards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from linqbot.emulator.endpoints.chats import chats
+from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint, page
+from linqbot.emulator.engine import content
+from linqbot.emulator.engine.send_policy import check_line, check_present, check_send
+from linqbot.emulator.engine.sending import repeated, send, send_content
+from linqbot.emulator.engine.world import World
+from linqbot.emulator.model import shapes
+from linqbot.emulator.model.answers import Answer, ApiError, conflict, invalid
+from linqbot.emulator.model.handles import normal
+from linqbot.emulator.model.records import Chat, Line, Message
+
+MOST_EDITS = 5
+EDIT_WINDOW_S = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Why a line was chosen, and the chat on a flagged line that it takes over from."""
+
+    reason: str
+    previous: Chat | None = None
+
+    @property
+    def is_reused(self) -> bool:
+        return self.reason == "reused_active_chat"
+
+
+def create(world: World, request: ApiRequest) -> Answer:
+    """R56: the chat with exactly these people on a line that can send, else a new one on the best line."""
+    asked = request.body["message"]
+    key = request.headers.get("idempotency-key") or asked.get("idempotency_key")
+    message = repeated(world, key)
+    if message is None:
+        message, choice = _choose_and_send(world, request.body, asked, key)
+    else:
+        choice = _Choice("reused_active_chat")
+    chat = world.state.chats[message.chat_id]
+    answer = {
+        "chat_id": chat.id,
+        "created_new_chat": not choice.is_reused,
+        "from": chat.line,
+        "from_selection": {"reason": choice.reason, "reused_existing_chat": choice.is_reused},
+        "handles": [shapes.handle(member) for member in chat.members],
+        "is_group": chat.is_group,
+        "message": shapes.sent_message(message),
+        "service": chat.service,
+    }
+    if choice.previous:
+        answer["previous_chat_id"] = choice.previous.id
+    return Answer(202, answer)
+
+
+def _choose_and_send(
+    world: World, body: Mapping[str, Any], asked: Mapping[str, Any], key: str | None
+) -> tuple[Message, _Choice]:
+    people = list(dict.fromkeys(normal(handle) for handle in body["to"]))
+    override, excluded = bool(body.get("override_optout")), set(body.get("exclude_from") or ())
+    known = [chat for line in world.state.lines for chat in world.state.chats_with(line, people)]
+    known.sort(key=lambda chat: (chat.line not in excluded, chat.updated_at, chat.seq), reverse=True)
+    usable = next((chat for chat in known if world.line_of(chat).can_send), None)
+    if usable:
+        sent = send_content(world, usable, asked, override_optout=override, key=key)
+        return sent, _Choice("reused_active_chat")
+    line = best_line(world, excluded)
+    if known and (continuation := body.get("continuation_message")):
+        part = {"type": "text", "value": continuation["text"]}
+        asked = {"parts": [part], "idempotency_key": asked.get("idempotency_key")}
+    sent = chats.open_with(world, line, people, asked, override_optout=override, key=key)
+    return sent, _Choice("failover_flagged", known[0]) if known else _Choice("new_best_number")
+
+
+def best_line(world: World, excluded: set[str], line_type: str | None = None) -> Line:
+    """The line used least recently of those that can send.
+
+    Raises:
+        ApiError: R14, R16.
+    """
+    lines = [line for line in world.state.lines.values() if line.phone_number not in excluded]
+    if not lines and world.state.lines:
+        raise invalid("exclude_from excludes every line of your account")
+    able = [line for line in lines if line.can_send and line_type in {None, line.line_type}]
+    if not able:
+        raise conflict("No line of your account can send at present", 2015)
+    return min(able, key=lambda line: line.used_at)
+
+
+def retrieve(world: World, request: ApiRequest) -> Answer:
+    return Answer(200, shapes.message(world.state.message(request.path["message_id"])))
+
+
+def update(world: World, request: ApiRequest) -> Answer:
+    """R77: a text of our own, five times, for a quarter of an hour."""
+    message = world.state.message(request.path["message_id"])
+    chat, now = world.state.chats[message.chat_id], world.now()
+    index = request.body.get("part_index") or 0
+    check_present(chat)
+    check_line(world.line_of(chat))
+    if not message.is_from_me:
+        raise conflict("Only your own messages can be edited", 1005)
+    if message.edits >= MOST_EDITS:
+        raise conflict("A message can be edited five times", 1005)
+    if now > (message.sent_at or message.created_at) + EDIT_WINDOW_S:
+        raise conflict("A message can be edited for fifteen minutes", 1005)
+    edit(world, chat, message, index, request.body["text"])
+    return Answer(200, shapes.message(message))
+
+
+def edit(world: World, chat: Chat, message: Message, index: int, text: str) -> None:
+    """Give a text part new words. Emits `message.edited`."""
+    if index >= len(message.parts) or message.parts[index]["type"] != "text":
+        raise invalid("There is no text part at part_index")
+    now = world.now()
+    plain = dict.fromkeys(("text_decorations", "inline_stickers", "mention", "mention_range", "mentions"))
+    message.parts[index] = {"type": "text", "value": text, **plain}
+    message.edits += 1
+    # A clock that stands still must not hide the edit: clients compare updated_at with created_at.
+    message.updated_at = max(now, message.updated_at + 0.001)
+    world.emit_edited(chat, message, index, now)
+    world.show_message(message)
+
+
+def delete(world: World, request: ApiRequest) -> Answer:
+    """R78: gone from the API; the phones keep it."""
+    message = world.state.message(request.path["message_id"])
+    world.state.remove_message(message)
+    world.feed.publish("message_deleted", lambda: {"chat_id": message.chat_id, "id": message.id})
+    return Answer(204)
+
+
+def list_thread(world: World, request: ApiRequest) -> Answer:
+    """R79: the message that began it and every reply, oldest first unless asked otherwise."""
+    order = request.query.get("order") or "asc"
+    if order not in {"asc", "desc"}:
+        raise invalid("order must be asc or desc")
+    message = world.state.message(request.path["message_id"])
+    root = _root(world, message)
+    members = [one for one in world.state.chats[message.chat_id].messages if _root(world, one) == root]
+    scope = f"thread:{root}:{order}"
+    shown, cursor = page(members, request, scope, lambda one: one.seq, newest_first=order == "desc")
+    return Answer(200, {"messages": [shapes.message(one) for one in shown], "next_cursor": cursor})
+
+
+def _root(world: World, message: Message) -> str:
+    while message.reply_to:
+        above = world.state.messages.get(message.reply_to["message_id"])
+        if above is None:
+            return str(message.reply_to["message_id"])
+        message = above
+    return message.id
+
+
+def update_app_card(world: World, request: ApiRequest) -> Answer:
+    """R85: an own app card that was sent is followed by its new look, as a message with an id of its own."""
+    body, old = request.body, world.state.message(request.path["message_id"])
+    chat = world.state.chats[old.chat_id]
+    check_present(chat)
+    if not old.is_from_me or [part["type"] for part in old.parts] != ["imessage_app"]:
+        raise invalid("Only an app card of your own can be updated")
+    if old.status == "pending":
+        raise ApiError(409, 1005, "The app card is not sent yet; try again after message.sent")
+    check_send(world, world.line_of(chat), chat.people, override_optout=False)
+    card = old.parts[0]
+    look = {"app": body.get("app") or card["app"], "layout": body["layout"], "url": body.get("url") or card["url"]}
+    part = content.app_card(look | {"fallback_text": body.get("fallback_text") or card["fallback_text"]})
+    message = send(world, chat, {}, parts=[part])
+    return Answer(202, {"chat_id": chat.id, "message": shapes.sent_message(message)})
+
+
+ENDPOINTS = (
+    Endpoint("messages.create", "POST", "/v3/messages", create, has_body=True),
+    Endpoint("messages.retrieve", "GET", "/v3/messages/{message_id}", retrieve),
+    Endpoint("messages.update", "PATCH", "/v3/messages/{message_id}", update, has_body=True),
+    Endpoint("messages.delete", "DELETE", "/v3/messages/{message_id}", delete),
+    Endpoint("messages.list_messages_thread", "GET", "/v3/messages/{message_id}/thread", list_thread),
+    Endpoint("messages.update_app_card", "POST", "/v3/messages/{message_id}/update", update_app_card, has_body=True),
+)

@@ -1,0 +1,163 @@
+"""Payment requests: money asked for, paid on a page of Linq's (R96). The emulator's payers pay by `pay` and `decline`.
+
+Prices, customers and coupons live in a Stripe account nobody has here: their ids are checked for their form, and every
+price is ten dollars a month.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any, Final
+
+from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.engine.sending import line_of_account
+from linqbot.emulator.engine.world import World
+from linqbot.emulator.model import payloads, shapes
+from linqbot.emulator.model.answers import Answer, ApiError, conflict, invalid, not_found
+from linqbot.emulator.model.records import PaymentRequest, seconds
+
+EXPIRES_AFTER_S: Final = 86400.0
+"""Ours: Linq does not publish how long a request can be paid."""
+
+PRICE_CENTS: Final = 1000
+
+_OPEN = frozenset({"requested", "authorized", "declined"})
+
+
+def create(world: World, request: ApiRequest) -> Answer:
+    body, key = request.body, request.headers.get("idempotency-key")
+    if key and (known := world.state.payment_keys.get(f"request:{key}")):
+        return Answer(200, shapes.payment_request(world.state.payment_requests[known]))
+    rail = body.get("rail") or "stripe"
+    _check_rail(world, rail)
+    if body.get("from") is not None:
+        line_of_account(world, body["from"])
+    one = PaymentRequest(f"pr_{secrets.token_hex(12)}", rail=rail, **_asked(world, body))
+    one.created_at = one.updated_at = world.now()
+    one.expires_at = world.now() + EXPIRES_AFTER_S
+    world.state.payment_requests[one.id] = one
+    if key:
+        world.state.payment_keys[f"request:{key}"] = one.id
+    wait_for_end(world, one)
+    return Answer(201, shapes.payment_request(one))
+
+
+def wait_for_end(world: World, one: PaymentRequest) -> None:
+    """Let a request expire when its time has come, if nobody pays before."""
+    world.timers.at(one.expires_at, lambda _: _expire(world, one))
+
+
+def _check_rail(world: World, rail: str) -> None:
+    if world.state.providers.get(rail) != "ready":
+        raise ApiError(403, 2005, f"{rail.capitalize()} is not connected to your account")
+
+
+def _asked(world: World, body: Mapping[str, Any]) -> dict[str, Any]:
+    _check_ids(body)
+    asked: dict[str, Any] = {name: body.get(name) for name in ("description", "metadata", "customer_id")}
+    if body.get("mode") != "subscription":
+        return asked | {"mode": "payment", "amount": body["amount"], "currency": body["currency"]}
+    quantity = body.get("quantity") or 1
+    return asked | {
+        "mode": "subscription",
+        "amount": PRICE_CENTS * quantity,
+        "currency": "usd",
+        "price_id": body["price_id"],
+        "quantity": quantity,
+        "discount": body.get("discount"),
+        "trial_end": _trial_end(world, body),
+    }
+
+
+def _check_ids(body: Mapping[str, Any]) -> None:
+    for name, prefix in (("customer_id", "cus_"), ("price_id", "price_")):
+        if body.get(name) is not None and not str(body[name]).startswith(prefix):
+            raise invalid(f"There is no such {name} in your Stripe account")
+
+
+def _trial_end(world: World, body: Mapping[str, Any]) -> float | None:
+    if body.get("trial_end") is None and body.get("trial_period_days") is None:
+        return None
+    try:
+        days = body.get("trial_period_days")
+        at = seconds(str(body["trial_end"])) if days is None else world.now() + float(days) * 86400
+    except (ValueError, OverflowError) as error:
+        raise invalid("trial_end is not an ISO 8601 time") from error
+    if not world.now() < at < world.now() + 10**9:
+        raise invalid("trial_end must be in the future")
+    return at
+
+
+def list_(world: World, request: ApiRequest) -> Answer:
+    """Newest first, by `limit` and `offset`."""
+    limit, offset = int(request.query.get("limit") or 20), request.query.get("offset") or "0"
+    if not (offset.isascii() and offset.isdigit() and len(offset) < 10):
+        raise invalid("offset must be 0 or more")
+    status = request.query.get("status")
+    found = [one for one in reversed(world.state.payment_requests.values()) if status in {None, one.status}]
+    shown = found[int(offset) : int(offset) + limit]
+    has_more = int(offset) + limit < len(found)
+    return Answer(200, {"object": "list", "data": [shapes.payment_request(one) for one in shown], "has_more": has_more})
+
+
+def retrieve(world: World, request: ApiRequest) -> Answer:
+    return Answer(200, shapes.payment_request(found(world, request.path["payment_request_id"])))
+
+
+def cancel(world: World, request: ApiRequest) -> Answer:
+    one = found(world, request.path["payment_request_id"])
+    if one.status not in _OPEN:
+        raise conflict(f"This payment request is {one.status} already", 1005)
+    _become(world, one, "canceled")
+    return Answer(200, shapes.payment_request(one))
+
+
+def found(world: World, payment_request_id: str) -> PaymentRequest:
+    one = world.state.payment_requests.get(payment_request_id)
+    if one is None:
+        raise not_found("payment request")
+    return one
+
+
+# What the payer does
+
+
+def pay(world: World, one: PaymentRequest) -> None:
+    """The payer pays. With Natural the money is authorized first, and comes by a second step of the same call."""
+    _check_open(one)
+    if one.rail == "natural" and one.status != "authorized":
+        _become(world, one, "authorized")
+    one.paid_at = world.now()
+    _become(world, one, "succeeded")
+
+
+def decline(world: World, one: PaymentRequest) -> None:
+    """The payer's card is refused. The request stays open for another card."""
+    _check_open(one)
+    _become(world, one, "declined")
+
+
+def _check_open(one: PaymentRequest) -> None:
+    if one.status not in _OPEN:
+        raise conflict(f"This payment request is {one.status} already", 1005)
+
+
+def _expire(world: World, one: PaymentRequest) -> None:
+    if one.status in _OPEN:
+        _become(world, one, "expired")
+
+
+def _become(world: World, one: PaymentRequest, status: str) -> None:
+    one.status, one.updated_at = status, world.now()
+    world.emit_account(f"payment.{status}", payloads.payment(one))
+
+
+_PATH = "/v3/payment_requests"
+
+ENDPOINTS = (
+    Endpoint("payment_requests.create", "POST", _PATH, create, has_body=True),
+    Endpoint("payment_requests.list", "GET", _PATH, list_),
+    Endpoint("payment_requests.retrieve", "GET", _PATH + "/{payment_request_id}", retrieve),
+    Endpoint("payment_requests.cancel", "POST", _PATH + "/{payment_request_id}/cancel", cancel),
+)

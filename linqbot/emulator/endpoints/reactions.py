@@ -1,0 +1,130 @@
+"""Reactions: tapbacks, of which everybody has one per part, and stickers, which stack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.engine import content, send_policy
+from linqbot.emulator.engine.world import World
+from linqbot.emulator.model import payloads
+from linqbot.emulator.model.answers import Answer, accepted, invalid, not_found, trace_id
+from linqbot.emulator.model.records import Attachment, Chat, Member, Message, Reaction, new_id
+
+
+def react(world: World, request: ApiRequest) -> Answer:
+    body, message = request.body, world.state.message(request.path["message_id"])
+    chat = world.state.chats[message.chat_id]
+    send_policy.check_present(chat)
+    send_policy.check_line(world.line_of(chat))
+    image = sticker(world, body) if body["type"] == "sticker" else None
+    change(world, chat, message, chat.me, body, image=image)
+    return accepted("Reaction queued")
+
+
+def change(
+    world: World,
+    chat: Chat,
+    message: Message,
+    by: Member,
+    asked: Mapping[str, Any],
+    *,
+    image: dict[str, Any] | None = None,
+) -> None:
+    """Add or remove a reaction of anybody's. What is so already stays so, without an event."""
+    index = asked.get("part_index") or 0
+    if index >= (1 if message.poll else len(message.parts)):
+        raise invalid("There is no part at part_index")
+    kind, emoji = asked["type"], asked.get("custom_emoji") if asked["type"] == "custom" else None
+    mine = [one for one in message.reactions if one.by.handle == by.handle and one.part_index == index]
+    tapback = next((one for one in mine if one.type != "sticker"), None)
+    same = tapback is not None and tapback.type == kind and (emoji is None or tapback.custom_emoji == emoji)
+    if asked["operation"] == "remove":
+        if tapback and same:
+            _remove(world, chat, message, tapback)
+    elif kind == "sticker":
+        reaction = Reaction(new_id(), kind, by, index, world.now(), sticker=image)
+        reaction.placement = _placement(asked.get("placement"), emoji=bool(asked.get("emoji")))
+        _add(world, chat, message, reaction)
+    elif not same:
+        if tapback:
+            _remove(world, chat, message, tapback)
+        _add(world, chat, message, Reaction(new_id(), kind, by, index, world.now(), custom_emoji=emoji))
+
+
+def _add(world: World, chat: Chat, message: Message, reaction: Reaction) -> None:
+    message.reactions.append(reaction)
+    if message.poll:
+        world.emit("poll.reaction.added", lambda: payloads.reaction(message, reaction, reaction.at), chat)
+    else:
+        world.emit("reaction.added", lambda: payloads.reaction(message, reaction, reaction.at), chat)
+    world.show_message(message)
+
+
+def _remove(world: World, chat: Chat, message: Message, reaction: Reaction) -> None:
+    message.reactions.remove(reaction)
+    now = world.now()
+    if not message.poll:  # Linq has no event for a reaction taken off a poll.
+        world.emit("reaction.removed", lambda: payloads.reaction(message, reaction, now), chat)
+    world.show_message(message)
+
+
+def sticker(world: World, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The image of a sticker reaction: an attachment, a URL of ours, or an emoji drawn as a picture (R81)."""
+    if body.get("emoji"):
+        media = content.of_attachment(world, _drawn(world, body["emoji"]))
+    else:
+        media = content.media_part(world, body)
+    return {
+        "file_name": media["filename"],
+        "mime_type": media["mime_type"],
+        "url": media["url"],
+        "width": 160,
+        "height": 160,
+    }
+
+
+def _drawn(world: World, emoji: str) -> Attachment:
+    escaped = emoji.replace("&", "&amp;").replace("<", "&lt;")
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="160" height="160">'
+        f'<text x="80" y="125" font-size="125" text-anchor="middle">{escaped}</text></svg>'
+    ).encode("utf-8", "replace")
+    attachment = Attachment(new_id(), "sticker.svg", "image/svg+xml", len(svg), world.now(), content=svg)
+    world.state.attachments[attachment.id] = attachment
+    return attachment
+
+
+def _placement(asked: Mapping[str, Any] | None, *, emoji: bool) -> dict[str, Any]:
+    """R83: the size is clamped, not refused."""
+    asked = asked or {}
+    scale = asked.get("scale")
+    scale = (0.5 if emoji else 1.0) if scale is None else min(max(scale, 0.05), 2.5)
+    return {"x": asked.get("x") or 0, "y": asked.get("y") or 0, "scale": scale, "rotation": asked.get("rotation") or 0}
+
+
+def place(world: World, request: ApiRequest) -> Answer:
+    """R84: move a sticker."""
+    message = world.state.message(request.path["message_id"])
+    send_policy.check_present(world.state.chats[message.chat_id])
+    reaction = next((one for one in message.reactions if one.id == request.path["reaction_id"]), None)
+    if reaction is None:
+        raise not_found("reaction")
+    if reaction.type != "sticker":
+        raise invalid("Only a sticker can be placed")
+    reaction.placement = _placement(request.body["placement"], emoji=False)
+    world.show_message(message)
+    return Answer(202, {"success": True, "status": "accepted", "trace_id": trace_id()})
+
+
+ENDPOINTS = (
+    Endpoint("messages.add_reaction", "POST", "/v3/messages/{message_id}/reactions", react, has_body=True),
+    Endpoint(
+        "messages.update_sticker_placement",
+        "PATCH",
+        "/v3/messages/{message_id}/reactions/{reaction_id}",
+        place,
+        has_body=True,
+    ),
+)

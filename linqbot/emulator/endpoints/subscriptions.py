@@ -1,0 +1,238 @@
+"""Webhook subscriptions: where events go, which, and how they are signed (R95)."""
+
+from __future__ import annotations
+
+import base64
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.engine.deliveries import version_of
+from linqbot.emulator.engine.world import World
+from linqbot.emulator.model import payloads, shapes
+from linqbot.emulator.model.answers import Answer, ApiError, conflict, invalid
+from linqbot.emulator.model.handles import is_phone
+from linqbot.emulator.model.records import Subscription, new_id
+from linqbot.events.parse import EVENT_TYPES
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+_OWN_HEADERS = frozenset({"content-type", "content-length", "host", "transfer-encoding", "connection"})
+
+
+def subscribe(
+    world: World,
+    target_url: str,
+    events: Sequence[str] | None = None,
+    *,
+    phone_numbers: Sequence[str] | None = None,
+    routing_key_header: str | None = None,
+    routing_id_header: str | None = None,
+) -> Subscription:
+    """Deliver events to `target_url` from now on; `events` None is all there are.
+
+    Raises:
+        ApiError: 400: not https (or http on this machine), an unknown version; 409: the target is taken.
+    """
+    _check_target(world, target_url, None)
+    now = world.now()
+    subscription = Subscription(
+        id=new_id(),
+        target_url=target_url,
+        subscribed_events=list(EVENT_TYPES if events is None else events),
+        secret="whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
+        created_at=now,
+        updated_at=now,
+        phone_numbers=list(phone_numbers) if phone_numbers else None,
+        routing_key_header=routing_key_header or None,
+        routing_id_header=routing_id_header or None,
+    )
+    world.state.subscriptions[subscription.id] = subscription
+    world.deliveries.open(subscription)
+    return subscription
+
+
+def _check_target(world: World, target_url: Any, own_id: str | None) -> None:
+    try:
+        url = urlsplit(target_url) if isinstance(target_url, str) else None
+        local = url is not None and url.scheme == "http" and url.hostname in _LOOPBACK
+        fits = url is not None and bool(url.hostname) and (url.scheme == "https" or local) and (url.port or 1) > 0
+        httpx.URL(target_url)
+    except (ValueError, TypeError, httpx.InvalidURL):
+        fits = False
+    if not fits or not target_url.isascii() or not target_url.isprintable() or " " in target_url:
+        raise invalid("target_url must be https; the emulator takes http on 127.0.0.1 too")
+    if version_of(target_url) not in payloads.VERSIONS:
+        raise invalid(f"version must be one of {', '.join(payloads.VERSIONS)}")
+    if any(one.target_url == target_url and one.id != own_id for one in world.state.subscriptions.values()):
+        raise conflict("target_url is used by another subscription; vary its query", 1005)
+
+
+def _events(asked: Any) -> list[str]:
+    if not isinstance(asked, list) or not asked or not all(isinstance(one, str) for one in asked):
+        raise invalid("subscribed_events must be a list of event types")
+    if unknown := [one for one in asked if one not in EVENT_TYPES]:
+        raise invalid(f"Unknown event type: {unknown[0][:60]}")
+    if len(set(asked)) != len(asked):
+        raise invalid("subscribed_events names an event type twice")
+    return list(asked)
+
+
+def _phone_numbers(asked: Any) -> list[str] | None:
+    if asked is None:
+        return None
+    if not isinstance(asked, list):
+        raise invalid("phone_numbers must be a list")
+    if not all(isinstance(one, str) and is_phone(one) for one in asked):
+        raise ApiError(400, 1002, "phone_numbers must be in E.164 form")
+    return list(asked) or None
+
+
+def _header(asked: Any, field: str) -> str | None:
+    if asked is None or asked == "":
+        return None
+    if not isinstance(asked, str) or not _HEADER.fullmatch(asked) or asked.lower() in _OWN_HEADERS:
+        raise invalid(f"{field} must be the name of an HTTP header")
+    return asked
+
+
+def create(world: World, request: ApiRequest) -> Answer:
+    body = request.body
+    for field in ("target_url", "subscribed_events"):
+        if body.get(field) is None:
+            raise ApiError(400, 1001, f"{field} is required")
+    subscription = subscribe(
+        world,
+        body["target_url"],
+        _events(body["subscribed_events"]),
+        phone_numbers=_phone_numbers(body.get("phone_numbers")),
+        routing_key_header=_header(body.get("routing_key_header"), "routing_key_header"),
+        routing_id_header=_header(body.get("routing_id_header"), "routing_id_header"),
+    )
+    _tell(world, subscription, "created", "Created a webhook subscription", events=subscription.subscribed_events)
+    return Answer(201, shapes.subscription(subscription) | {"signing_secret": subscription.secret})
+
+
+def list_(world: World, _: ApiRequest) -> Answer:
+    return Answer(200, {"subscriptions": [shapes.subscription(one) for one in world.state.subscriptions.values()]})
+
+
+def retrieve(world: World, request: ApiRequest) -> Answer:
+    return Answer(200, shapes.subscription(world.state.subscription(request.path["subscription_id"])))
+
+
+def update(world: World, request: ApiRequest) -> Answer:
+    subscription = world.state.subscription(request.path["subscription_id"])
+    for what, before, after in _apply(world, subscription, request.body):
+        event, summary = _CHANGES[what]
+        _tell(world, subscription, event, summary, change={"from": before, "to": after})
+    if "is_active" in request.body and request.body["is_active"] != subscription.is_active:
+        _pause_or_resume(world, subscription, request.body["is_active"])
+    subscription.updated_at = world.now()
+    world.deliveries.open(subscription)
+    return Answer(200, shapes.subscription(subscription))
+
+
+_CHANGES = {
+    "target_url": ("target_url_changed", "Changed a webhook URL"),
+    "subscribed_events": ("events.updated", "Changed webhook events"),
+    "phone_numbers": ("phone_numbers.updated", "Changed webhook lines"),
+}
+
+
+def _apply(world: World, subscription: Subscription, body: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Check everything, then change it; returns field, old and new value of what differs."""
+    if not isinstance(body.get("is_active", True), bool):
+        raise invalid("is_active must be true or false")
+    wanted: dict[str, Any] = {}
+    if "target_url" in body:
+        _check_target(world, body["target_url"], subscription.id)
+        wanted["target_url"] = body["target_url"]
+    if "subscribed_events" in body:
+        wanted["subscribed_events"] = _events(body["subscribed_events"])
+    if "phone_numbers" in body:
+        wanted["phone_numbers"] = _phone_numbers(body["phone_numbers"])
+    routing = {
+        field: _header(body[field], field) for field in ("routing_key_header", "routing_id_header") if field in body
+    }
+    changes = []
+    for field, value in wanted.items():
+        before = getattr(subscription, field)
+        if before != value:
+            setattr(subscription, field, value)
+            changes.append((field, before, value))
+    if routing:
+        _route(world, subscription, routing)
+    return changes
+
+
+def _route(world: World, subscription: Subscription, wanted: Mapping[str, str | None]) -> None:
+    before = _routing(subscription)
+    for field, value in wanted.items():
+        setattr(subscription, field, value)
+    after = _routing(subscription)
+    if before == after:
+        return
+    if subscription.routing_key_header is None:
+        world.deliveries.forget_tokens(subscription.id)
+    event, summary = (
+        ("routing_headers_set", "Set routing headers")
+        if after
+        else ("routing_headers_cleared", "Cleared routing headers")
+    )
+    _tell(world, subscription, event, summary, change={"from": before, "to": after})
+
+
+def _routing(subscription: Subscription) -> dict[str, str | None] | None:
+    if subscription.routing_key_header is None:
+        return None
+    return {
+        "routing_key_header": subscription.routing_key_header,
+        "routing_id_header": subscription.routing_id_header,
+    }
+
+
+def _pause_or_resume(world: World, subscription: Subscription, is_active: bool) -> None:
+    if not is_active:
+        _tell(world, subscription, "disabled", "Disabled a webhook subscription")
+    subscription.is_active = is_active
+    if is_active:
+        _tell(world, subscription, "enabled", "Enabled a webhook subscription")
+
+
+def delete(world: World, request: ApiRequest) -> Answer:
+    subscription = world.state.subscription(request.path["subscription_id"])
+    del world.state.subscriptions[subscription.id]
+    world.deliveries.close(subscription.id)
+    _tell(world, subscription, "deleted", "Deleted a webhook subscription")
+    return Answer(204)
+
+
+def _tell(
+    world: World, subscription: Subscription, what: str, summary: str, *, events: list[str] | None = None, **more: Any
+) -> None:
+    shown = payloads.subscription_ref(subscription) | ({} if events is None else {"events": events})
+    data = payloads.account(summary, world.now(), webhook_subscription=shown, **more)
+    world.emit_account(f"webhook_subscription.{what}", data)
+
+
+def list_events(_: World, __: ApiRequest) -> Answer:
+    doc_url = f"{shapes.DOCS}/channel/imessage/guides/webhooks/events"
+    return Answer(200, {"events": list(EVENT_TYPES), "doc_url": doc_url})
+
+
+_PATH = "/v3/webhook-subscriptions"
+
+ENDPOINTS = (
+    Endpoint("webhook_events.list", "GET", "/v3/webhook-events", list_events),
+    Endpoint("webhook_subscriptions.create", "POST", _PATH, create, has_body=True),
+    Endpoint("webhook_subscriptions.list", "GET", _PATH, list_),
+    Endpoint("webhook_subscriptions.retrieve", "GET", _PATH + "/{subscription_id}", retrieve),
+    Endpoint("webhook_subscriptions.update", "PUT", _PATH + "/{subscription_id}", update, has_body=True),
+    Endpoint("webhook_subscriptions.delete", "DELETE", _PATH + "/{subscription_id}", delete),
+)

@@ -1,0 +1,96 @@
+"""Who may be written to: opt-out words, blocked handles, lines that cannot send, and the rate limit (R13, R15, R61, R69-R75)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+from linqbot.emulator.engine.world import World
+from linqbot.emulator.model.answers import ApiError, conflict
+from linqbot.emulator.model.records import Chat, Line
+
+MESSAGES_PER_PAIR = 30
+SANDBOX_MESSAGES_A_DAY = 100
+PAIR_WINDOW_S = 60.0
+
+_EXACT = frozenset({"STOP", "UNSUBSCRIBE", "OPTOUT", "CANCEL", "END", "QUIT"})
+_ANY_CASE = frozenset({"OPT OUT", "OPT-OUT", "OPTOUT"})
+
+
+def is_opt_out(text: str) -> bool:
+    """Whether a whole message is one of Linq's opt-out words (R69)."""
+    word = text.strip()
+    return word in _EXACT or word.upper() in _ANY_CASE
+
+
+def heard(world: World, chat: Chat, handle: str, text: str) -> None:
+    """A person wrote: an opt-out word in a direct chat closes the door, anything later opens it (R69, R72, R73)."""
+    state = world.state
+    if is_opt_out(text):
+        if not chat.is_group:
+            state.opted_out.add(handle)
+            _set_health(world, chat, "OPTED_OUT")
+    elif handle in state.opted_out:
+        state.opted_out.discard(handle)
+        for other in state.chats.values():
+            if other.health == "OPTED_OUT" and handle in other.people:
+                _set_health(world, other, "HEALTHY")
+
+
+def _set_health(world: World, chat: Chat, status: str) -> None:
+    chat.health = status
+    chat.health_at = world.now()
+    world.show_chat(chat)
+
+
+def check_present(chat: Chat) -> None:
+    """R61: a chat our line has left accepts nothing."""
+    if chat.has_left:
+        raise conflict("Your phone number has left this chat")
+
+
+def check_line(line: Line) -> None:
+    """R13: a flagged line cannot act; reading still works."""
+    if not line.can_send:
+        raise ApiError(403, 2027, "This phone number cannot send messages at present")
+
+
+def check_send(world: World, line: Line, people: Collection[str], *, override_optout: bool) -> None:
+    """Refuse what may not be sent to these people now, and count what may (R13, R70, R71, R74, R75)."""
+    check_line(line)
+    state = world.state
+    if people and all(handle in state.blocked for handle in people):
+        raise ApiError(403, 2026, "The recipient is blocked")
+    if len(people) == 1 and not override_optout and not state.opted_out.isdisjoint(people):
+        raise ApiError(403, 2024, "The recipient has opted out of messages")
+    if state.is_sandbox:
+        _check_sandbox(world, people)
+    _check_rate(world, line, people)
+
+
+def _check_sandbox(world: World, people: Collection[str]) -> None:
+    """R15: people must have written first; and a hundred messages a day, counted anew at midnight UTC."""
+    state, now = world.state, world.now()
+    wrote = {one.sender.handle for one in state.messages.values() if not one.is_from_me}
+    if not wrote.issuperset(people):
+        raise ApiError(403, 2008, "In a sandbox, the recipient must write first")
+    day = int(now // 86400)
+    count = state.sandbox_day[1] if state.sandbox_day[0] == day else 0
+    if count >= SANDBOX_MESSAGES_A_DAY:
+        wait = math.ceil((day + 1) * 86400 - now)
+        raise ApiError(429, 1007, "A sandbox sends a hundred messages a day", retry_after=max(1, wait))
+    state.sandbox_day = (day, count + 1)
+
+
+def _check_rate(world: World, line: Line, people: Collection[str]) -> None:
+    now = world.now()
+    pairs = [world.state.sends[line.phone_number, handle] for handle in people]
+    for sends in pairs:
+        while sends and sends[0] <= now - PAIR_WINDOW_S:
+            sends.popleft()
+        if len(sends) >= MESSAGES_PER_PAIR:
+            wait = max(1, math.ceil(sends[0] + PAIR_WINDOW_S - now))
+            raise ApiError(429, 1007, "Too many messages to this recipient", retry_after=wait)
+    for sends in pairs:
+        sends.append(now)
+    line.used_at = now

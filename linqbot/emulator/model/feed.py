@@ -1,0 +1,64 @@
+"""What the page watches: everything that changes, as named JSON events, to as many readers as there are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from linqbot.emulator.model.answers import encode
+
+BACKLOG = 1000
+KEEP_ALIVE_S = 15.0
+
+HELLO = b": hello\n\nevent: hello\ndata: {}\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"
+
+
+class Feed:
+    """Server-Sent Events. A reader who falls `BACKLOG` events behind is cut off: it reconnects and reads the
+    state anew, instead of being buffered for without bound."""
+
+    def __init__(self) -> None:
+        self._readers: set[asyncio.Queue[bytes | None]] = set()
+
+    def publish(self, name: str, data: Callable[[], Any]) -> None:
+        """Tell every reader. `data` is only called when somebody reads."""
+        if not self._readers:
+            return
+        event = b"event: %b\ndata: %b\n\n" % (name.encode(), encode(data()))
+        for reader in list(self._readers):
+            if reader.qsize() >= BACKLOG:
+                self._cut_off(reader)
+            else:
+                reader.put_nowait(event)
+
+    async def read(self) -> AsyncIterator[bytes]:
+        """The stream of one reader: hello at once, then events, and comments while nothing happens."""
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._readers.add(queue)
+        try:
+            yield HELLO
+            while True:
+                try:
+                    event = await asyncio.wait_for(queue.get(), KEEP_ALIVE_S)
+                except TimeoutError:
+                    yield KEEP_ALIVE
+                    continue
+                if event is None:
+                    return
+                yield event
+        finally:
+            self._readers.discard(queue)
+
+    def close(self) -> None:
+        """End every stream, so that a server can stop."""
+        for reader in self._readers:
+            reader.put_nowait(None)
+        self._readers.clear()
+
+    def _cut_off(self, reader: asyncio.Queue[bytes | None]) -> None:
+        self._readers.discard(reader)
+        while not reader.empty():
+            reader.get_nowait()
+        reader.put_nowait(None)

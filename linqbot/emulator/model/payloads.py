@@ -1,0 +1,331 @@
+"""What webhook events carry: `data` of each event type, in both payload versions.
+
+Only the four `message.sent/received/delivered/read` differ between versions; `message.edited` exists in the newer
+one alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from linqbot.emulator.model import shapes
+from linqbot.emulator.model.records import (
+    Chat,
+    Connection,
+    Member,
+    Message,
+    Payment,
+    PaymentRequest,
+    Reaction,
+    Share,
+    Subscription,
+    iso,
+)
+from linqbot.emulator.model.shapes import JsonObject, time_or_none
+
+CURRENT = "2026-02-03"
+OLD = "2025-01-01"
+VERSIONS = (CURRENT, OLD)
+
+_CAPTIONS = ("caption", "subcaption", "trailing_caption", "trailing_subcaption")
+
+
+def message(chat: Chat, one: Message, *, zero_retention: bool = False) -> JsonObject:
+    """The current shape of the four message events."""
+    data: JsonObject = {
+        "id": one.id,
+        "chat": chat_ref(chat),
+        "direction": "outbound" if one.is_from_me else "inbound",
+        "sender_handle": shapes.handle(one.sender),
+        "parts": [] if zero_retention and one.is_from_me else [_part(part) for part in one.parts],
+        "service": one.service,
+        "preferred_service": one.preferred_service,
+        "effect": one.effect,
+        "reply_to": one.reply_to,
+        "idempotency_key": one.idempotency_key,
+        "sent_at": time_or_none(one.sent_at),
+        "delivered_at": time_or_none(one.delivered_at),
+        "read_at": time_or_none(one.read_at),
+    }
+    if one.reconciled_at is not None:
+        data["reconciled_at"] = iso(one.reconciled_at)
+    if zero_retention:
+        data["zero_retention"] = True
+    return data
+
+
+def old_message(chat: Chat, one: Message, event_type: str) -> JsonObject:
+    """The 2025-01-01 shape of the four message events."""
+    inbound = not one.is_from_me
+    inner: JsonObject = {"id": one.id, "parts": [_old_part(part) for part in one.parts]}
+    inner |= {"effect": one.effect} if one.effect else {}
+    inner |= {"reply_to": one.reply_to} if one.reply_to else {}
+    inner |= {
+        "is_delivered": one.delivered_at is not None,
+        "is_read": one.read_at is not None,
+        "sent_at": time_or_none(one.sent_at),
+        "delivered_at": time_or_none(one.delivered_at),
+        "read_at": time_or_none(one.read_at),
+        "created_at": iso(one.created_at),
+        "updated_at": iso(max(one.updated_at, one.sent_at or 0, one.delivered_at or 0, one.read_at or 0)),
+    }
+    data: JsonObject = {
+        "chat_id": chat.id,
+        "is_group": chat.is_group,
+        "is_from_me": one.is_from_me,
+        "from": one.sender.handle,
+        "from_handle": shapes.handle(one.sender),
+        "recipient_phone": chat.line if inbound else None,
+        "recipient_handle": shapes.handle(chat.me) if inbound else None,
+        "received_at": time_or_none(one.sent_at) if inbound else None,
+        "service": one.service,
+        "preferred_service": one.preferred_service,
+        "idempotency_key": one.idempotency_key,
+        "message": inner,
+    }
+    if event_type in {"message.delivered", "message.read"}:
+        data["message_id"] = one.id
+        stamp = event_type.removeprefix("message.") + "_at"
+        data[stamp] = inner[stamp]
+    return data
+
+
+def _part(part: JsonObject) -> JsonObject:
+    if part["type"] != "imessage_app":
+        return part
+    return part | {"layout": {key: part["layout"].get(key) for key in _CAPTIONS}}
+
+
+def _old_part(part: JsonObject) -> JsonObject:
+    if part["type"] != "text":
+        return _part(part)
+    return {key: part.get(key) for key in ("type", "value", "text_decorations")}
+
+
+def chat_ref(chat: Chat, *, with_health: bool = True) -> JsonObject:
+    ref: JsonObject = {"id": chat.id, "is_group": chat.is_group, "owner_handle": shapes.handle(chat.me)}
+    return ref | {"health_status": shapes.health(chat)} if with_health else ref
+
+
+def failed(chat: Chat, one: Message, code: int, at: float) -> JsonObject:
+    return {
+        "chat_id": chat.id,
+        "message_id": one.id,
+        "code": code,
+        "reason": "Message delivery failed",
+        "failed_at": iso(at),
+        "service": one.service,
+        "preferred_service": one.preferred_service,
+        "detail_code": code,
+    }
+
+
+def edited(chat: Chat, one: Message, index: int, at: float, *, zero_retention: bool = False) -> JsonObject:
+    hidden = zero_retention and one.is_from_me
+    data: JsonObject = {
+        "id": one.id,
+        "chat": chat_ref(chat),
+        "direction": "outbound" if one.is_from_me else "inbound",
+        "sender_handle": shapes.handle(one.sender),
+        "edited_at": iso(at),
+        "part": {"index": index, "text": "" if hidden else one.parts[index]["value"]},
+    }
+    return data | {"zero_retention": True} if zero_retention else data
+
+
+def reaction(one: Message, it: Reaction, at: float) -> JsonObject:
+    return {
+        "chat_id": one.chat_id,
+        "message_id": one.id,
+        "part_index": it.part_index,
+        "reaction_id": it.id,
+        "reaction_type": it.type,
+        "custom_emoji": it.custom_emoji,
+        "sticker": it.sticker,
+        "is_from_me": it.by.is_me,
+        "from": it.by.handle,
+        "from_handle": shapes.handle(it.by),
+        "service": one.service,
+        "reacted_at": iso(at),
+    }
+
+
+def _poll_base(chat: Chat, one: Message, *, by: Member | None = None, zero_retention: bool = False) -> JsonObject:
+    base: JsonObject = {
+        "chat": chat_ref(chat, with_health=False),
+        "message_id": one.id,
+        "direction": "outbound" if (by or one.sender).is_me else "inbound",
+        "service": one.service,
+    }
+    return base | {"zero_retention": True} if zero_retention else base
+
+
+def _poll(one: Message, *, zero_retention: bool) -> JsonObject:
+    poll = shapes.poll_state(one)
+    if zero_retention and one.is_from_me:
+        for option in poll["options"]:
+            option["text"] = ""
+    return poll
+
+
+def poll_state(chat: Chat, one: Message, *, zero_retention: bool = False) -> JsonObject:
+    """`poll.sent`, `poll.delivered`, `poll.read`."""
+    assert one.poll is not None
+    return _poll_base(chat, one, zero_retention=zero_retention) | {
+        "poll": _poll(one, zero_retention=zero_retention),
+        "created_at": iso(one.created_at),
+        "updated_at": iso(one.poll.updated_at),
+        "sender_handle": shapes.handle(one.sender),
+        "sent_at": time_or_none(one.sent_at),
+        "delivered_at": time_or_none(one.delivered_at),
+        "read_at": time_or_none(one.read_at),
+    }
+
+
+def poll_failed(chat: Chat, one: Message, code: int, at: float, *, zero_retention: bool = False) -> JsonObject:
+    return _poll_base(chat, one, zero_retention=zero_retention) | {
+        "poll": _poll(one, zero_retention=zero_retention),
+        "error": {"code": code, "message": "Poll delivery failed"},
+        "failed_at": iso(at),
+        "sender_handle": None,
+    }
+
+
+def poll_received(chat: Chat, one: Message, at: float) -> JsonObject:
+    assert one.poll is not None
+    return _poll_base(chat, one) | {
+        "poll": shapes.poll_state(one),
+        "created_at": iso(one.created_at),
+        "updated_at": iso(one.poll.updated_at),
+        "received_at": iso(at),
+        "sender_handle": shapes.handle(one.sender),
+    }
+
+
+def poll_updated(chat: Chat, one: Message, first: int, *, zero_retention: bool = False) -> JsonObject:
+    """`poll.updated`, with the options from `first` on. Its sender is our line, whoever added them."""
+    assert one.poll is not None
+    by = one.poll.options[first].creator
+    added = [shapes.poll_option(one, index) for index in range(first, len(one.poll.options))]
+    if zero_retention and by.is_me:
+        added = [option | {"text": ""} for option in added]
+    return _poll_base(chat, one, by=by, zero_retention=zero_retention) | {
+        "added_options": added,
+        "sender_handle": shapes.handle(chat.me),
+    }
+
+
+def poll_vote(chat: Chat, one: Message, voter: Member, option_id: str, *, zero_retention: bool = False) -> JsonObject:
+    return _poll_base(chat, one, by=voter, zero_retention=zero_retention) | {
+        "option_id": option_id,
+        "sender_handle": shapes.handle(voter),
+    }
+
+
+def background(chat: Chat, by: Member) -> JsonObject:
+    return {
+        "chat": chat_ref(chat, with_health=False),
+        "actor_handle": shapes.handle(by),
+        "background": chat.background,
+    }
+
+
+def location_started(chat: Chat, share: Share) -> JsonObject:
+    return {
+        "chat_id": chat.id,
+        "shared_by": share.handle,
+        "shared_with": share.line,
+        "began_at": iso(share.began_at),
+        "ends_at": time_or_none(share.ends_at),
+    }
+
+
+def location_stopped(chat: Chat, share: Share, at: float) -> JsonObject:
+    return {
+        "chat_id": chat.id,
+        "shared_by": share.handle,
+        "shared_with": share.line,
+        "began_at": iso(share.began_at),
+        "ended_at": iso(at),
+    }
+
+
+def typing(chat: Chat, actor: Member) -> JsonObject:
+    return {"chat_id": chat.id, "actor_handle": shapes.handle(actor)}
+
+
+def participant(chat: Chat, member: Member, at: float, *, added: bool) -> JsonObject:
+    return {
+        "chat_id": chat.id,
+        "handle": member.handle,
+        "participant": shapes.handle(member),
+        "added_at" if added else "removed_at": iso(at),
+    }
+
+
+def group_change(chat: Chat, by: Member, old: str | None, new: str | None, at: float) -> JsonObject:
+    return {
+        "chat_id": chat.id,
+        "old_value": old,
+        "new_value": new,
+        "changed_by_handle": shapes.handle(by),
+        "updated_at": iso(at),
+    }
+
+
+def account(summary: str, at: float, **what_changed: Any) -> JsonObject:
+    """The form of events about the account itself, made through the API."""
+    return {
+        "summary": summary,
+        "occurred_at": iso(at),
+        "actor": {"type": "api"},
+        "origin": "api",
+        **what_changed,
+    }
+
+
+def by_team(summary: str, at: float, **what_changed: Any) -> JsonObject:
+    """The same, made by somebody on Linq's dashboard."""
+    who = {"type": "team_member", "id": _TEAM_MEMBER, "name": "Emulator", "email": "team@emulator.example"}
+    return account(summary, at, **what_changed) | {"actor": who, "origin": "dashboard"}
+
+
+_TEAM_MEMBER = "00000000-0000-4000-8000-000000000001"
+
+
+def chat_failure(chat: Chat, code: int, at: float) -> JsonObject:
+    return {"chat_id": chat.id, "error_code": code, "failed_at": iso(at)}
+
+
+def contact_received(handle: str, line: str, first_name: str, last_name: str, media_url: str | None) -> JsonObject:
+    names = {"first_name": first_name, "last_name": last_name}
+    return {"sender_handle": handle, "owner_handle": line, **names, "media_url": media_url}
+
+
+def line_ownership(phone_number: str, at: float) -> JsonObject:
+    return {"phone_number": phone_number, "changed_at": iso(at)}
+
+
+def payment(one: PaymentRequest) -> JsonObject:
+    return shapes.paid_request(one)
+
+
+def charge(one: Payment) -> JsonObject:
+    """A payment, in the only shape Linq documents for payment events: a payment request's."""
+    request = PaymentRequest(one.id, "payment", "natural", one.amount_cents, one.currency, one.status)
+    request.created_at, request.updated_at = one.created_at, one.updated_at
+    request.description, request.metadata = one.description, one.metadata
+    return shapes.paid_request(request) | {"object": "payment"}
+
+
+def connection(one: Connection, at: float) -> JsonObject:
+    """A connection, in the shape Linq documents for it, which is a payment request's; the customer is in `metadata`."""
+    status = "succeeded" if one.status == "connected" else "canceled"
+    request = PaymentRequest(one.id, "payment", "stripe", 0, "usd", status, metadata={"handle": one.handle})
+    request.created_at, request.updated_at = one.created_at, at
+    return shapes.paid_request(request) | {"object": "connection"}
+
+
+def subscription_ref(subscription: Subscription) -> JsonObject:
+    # Linq shows no query here: it may hold credentials.
+    return {"id": subscription.id, "target_url": subscription.target_url.partition("?")[0]}

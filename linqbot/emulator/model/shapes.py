@@ -1,0 +1,330 @@
+"""How records look in Linq's API: the JSON of every noun.
+
+Webhooks show the same things with small differences; those are in `payloads.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+from linqbot.emulator.model.records import (
+    Attachment,
+    BlockedHandle,
+    Chat,
+    Connection,
+    ContactCard,
+    Line,
+    Member,
+    Message,
+    Payment,
+    PaymentRequest,
+    Reaction,
+    Subscription,
+    iso,
+)
+
+JsonObject: TypeAlias = dict[str, Any]
+
+DOCS = "https://docs.linqapp.com"
+LAYOUT = (
+    "caption",
+    "subcaption",
+    "trailing_caption",
+    "trailing_subcaption",
+    "image_url",
+    "image_title",
+    "image_subtitle",
+)
+
+
+def time_or_none(at: float | None) -> str | None:
+    return None if at is None else iso(at)
+
+
+def handle(member: Member) -> JsonObject:
+    shape: JsonObject = {
+        "id": member.id,
+        "handle": member.handle,
+        "service": member.service,
+        "joined_at": iso(member.joined_at),
+        "left_at": time_or_none(member.left_at),
+        "status": member.status,
+        "is_me": member.is_me,
+    }
+    if member.line_type:
+        shape["line_type"] = member.line_type
+    return shape
+
+
+def health(chat: Chat) -> JsonObject:
+    anchor = chat.health.lower().replace("_", "-")
+    return {
+        "status": chat.health,
+        "doc_url": f"{DOCS}/channel/imessage/guides/chats/chat-health#{anchor}",
+        "updated_at": iso(chat.health_at or chat.created_at),
+    }
+
+
+def display_name(chat: Chat) -> str:
+    return chat.name or ", ".join(member.handle for member in chat.others or chat.members)
+
+
+def chat_created(chat: Chat) -> JsonObject:
+    """A chat as `chat.created` shows it: all but `is_archived` and the icon."""
+    return {
+        "id": chat.id,
+        "display_name": display_name(chat),
+        "service": chat.service,
+        "is_group": chat.is_group,
+        "handles": [handle(member) for member in chat.members],
+        "health_status": health(chat),
+        "created_at": iso(chat.created_at),
+        "updated_at": iso(chat.updated_at),
+    }
+
+
+def chat(chat: Chat) -> JsonObject:
+    return {**chat_created(chat), "is_archived": False, "group_chat_icon": chat.icon}
+
+
+def reaction(one: Reaction) -> JsonObject:
+    shape: JsonObject = {
+        "id": one.id,
+        "type": one.type,
+        "is_me": one.by.is_me,
+        "handle": handle(one.by),
+        "custom_emoji": one.custom_emoji,
+    }
+    if one.sticker:
+        shape["sticker"] = one.sticker
+    return shape
+
+
+def parts(message: Message) -> list[JsonObject]:
+    """The parts, each with the reactions on it."""
+    return [
+        {**part, "reactions": [reaction(one) for one in message.reactions if one.part_index == index]}
+        for index, part in enumerate(message.parts)
+    ]
+
+
+def sent_message(message: Message) -> JsonObject:
+    """A message in the answer of a send."""
+    return {
+        "id": message.id,
+        "created_at": iso(message.created_at),
+        "delivery_status": message.status,
+        "is_read": message.status == "read",
+        "parts": parts(message),
+        "sent_at": time_or_none(message.sent_at),
+        "delivered_at": time_or_none(message.delivered_at),
+        "effect": message.effect,
+        "from_handle": handle(message.sender),
+        "preferred_service": message.preferred_service,
+        "reply_to": message.reply_to,
+        "service": message.service,
+    }
+
+
+def message(one: Message) -> JsonObject:
+    shape = sent_message(one)
+    if one.zero_retention:
+        shape["parts"] = []
+    shape |= {
+        "chat_id": one.chat_id,
+        "is_from_me": one.is_from_me,
+        "from": one.sender.handle,
+        "updated_at": iso(one.updated_at),
+        "is_delivered": one.status in {"delivered", "read"} or not one.is_from_me,
+        "read_at": time_or_none(one.read_at),
+    }
+    if one.reconciled_at is not None:
+        shape["reconciled_at"] = iso(one.reconciled_at)
+    return shape
+
+
+def watched_message(one: Message) -> JsonObject:
+    """A message for the page: the API's, and what a phone shows besides."""
+    shape = message(one) | {"edits": one.edits, "parts": parts(one)}
+    if one.is_voice_memo:
+        shape["is_voice_memo"] = True
+    if one.poll:
+        shape["poll"] = poll_envelope(one)["poll"]
+    return shape
+
+
+def watched_chat(one: Chat) -> JsonObject:
+    """A chat for the page, without its messages."""
+    return chat(one) | {"background": one.background}
+
+
+def poll_option(message: Message, index: int) -> JsonObject:
+    assert message.poll is not None
+    option = message.poll.options[index]
+    return {
+        "option_id": option.id,
+        "text": option.text,
+        "can_be_edited": False,
+        "creator_handle": handle(option.creator),
+        "voters": [{"handle": voter, "voted_at": iso(at)} for voter, at in option.voters.items()],
+    }
+
+
+def poll_state(message: Message) -> JsonObject:
+    assert message.poll is not None
+    voters = {voter for option in message.poll.options for voter in option.voters}
+    return {
+        "options": [poll_option(message, index) for index in range(len(message.poll.options))],
+        "total_voters": len(voters),
+    }
+
+
+def poll_envelope(message: Message) -> JsonObject:
+    assert message.poll is not None
+    return {
+        "chat_id": message.chat_id,
+        "message_id": message.id,
+        "created_at": iso(message.created_at),
+        "updated_at": iso(message.poll.updated_at),
+        "reactions": [reaction(one) for one in message.reactions],
+        "poll": poll_state(message),
+    }
+
+
+def kept_poll(message: Message) -> JsonObject:
+    """A poll as it is read back later."""
+    envelope = poll_envelope(message)
+    for option in envelope["poll"]["options"] if message.zero_retention else ():
+        option["text"] = ""
+    return envelope
+
+
+def line(one: Line) -> JsonObject:
+    anchor = one.reputation.lower().replace("_", "-")
+    return {
+        "id": one.id,
+        "phone_number": one.phone_number,
+        "forwarding_number": one.forwarding_number,
+        "line_type": one.line_type,
+        "reputation": {
+            "status": one.reputation,
+            "doc_url": f"{DOCS}/channel/imessage/guides/phone-numbers/reputation#{anchor}",
+        },
+    }
+
+
+def attachment_url(public_url: str, attachment: Attachment) -> str:
+    return f"{public_url}/attachments/{attachment.id}/{quote(attachment.filename, safe='')}"
+
+
+def attachment(one: Attachment, public_url: str) -> JsonObject:
+    return {
+        "id": one.id,
+        "filename": one.filename,
+        "content_type": one.content_type,
+        "size_bytes": one.size_bytes,
+        "created_at": iso(one.created_at),
+        "status": "pending" if one.content is None else "complete",
+        "download_url": attachment_url(public_url, one),
+    }
+
+
+def subscription(one: Subscription) -> JsonObject:
+    """A subscription, without its secret."""
+    return {
+        "id": one.id,
+        "target_url": one.target_url,
+        "subscribed_events": one.subscribed_events,
+        "phone_numbers": one.phone_numbers,
+        "routing_id_header": one.routing_id_header,
+        "routing_key_header": one.routing_key_header,
+        "is_active": one.is_active,
+        "created_at": iso(one.created_at),
+        "updated_at": iso(one.updated_at),
+    }
+
+
+def contact_card(one: ContactCard) -> JsonObject:
+    return {
+        "phone_number": one.phone_number,
+        "first_name": one.first_name,
+        "last_name": one.last_name,
+        "image_url": one.image_url,
+        "is_active": one.is_active,
+    }
+
+
+def blocked_handle(one: BlockedHandle) -> JsonObject:
+    return {"handle": one.handle, "blocked_at": iso(one.blocked_at), "reason": one.reason}
+
+
+def payment_request(one: PaymentRequest) -> JsonObject:
+    """A payment request as it is answered. To payers `authorized` and `declined` are still to be paid."""
+    shape = _money(one) | {
+        "status": one.status if one.status in {"succeeded", "canceled", "expired"} else "requested",
+        "expires_at": iso(one.expires_at),
+        "paid_at": time_or_none(one.paid_at),
+    }
+    if one.mode == "subscription":
+        shape |= {
+            "price_id": one.price_id,
+            "quantity": one.quantity,
+            "interval": "month",
+            "interval_count": 1,
+            "trial_end": time_or_none(one.trial_end),
+            "discount": one.discount,
+        }
+    return shape
+
+
+def paid_request(one: PaymentRequest) -> JsonObject:
+    """A payment request as `payment.*` events show it, which know other statuses."""
+    return _money(one) | {"status": {"authorized": "succeeded", "declined": "failed"}.get(one.status, one.status)}
+
+
+def _money(one: PaymentRequest) -> JsonObject:
+    tail, subscribed = one.id.removeprefix("pr_"), one.mode == "subscription"
+    shape = {
+        "id": one.id,
+        "object": "payment_request",
+        "mode": one.mode,
+        "rail": one.rail,
+        "amount": one.amount,
+        "currency": one.currency,
+        "description": one.description,
+        "checkout_url": f"https://zero.linqapp.com/pay/emulator?session=tok_{tail}",
+        "metadata": one.metadata or {},
+        "created_at": iso(one.created_at),
+        "updated_at": iso(one.updated_at),
+    }
+    if one.rail == "natural":
+        paid = f"txn_{tail}" if one.status == "succeeded" else None
+        return shape | {"natural": {"payment_request_id": f"prq_{tail}", "transaction_id": paid}}
+    return shape | {
+        "stripe": {
+            "payment_intent_id": f"pi_{tail}",
+            "customer_id": one.customer_id or (f"cus_{tail}" if subscribed else None),
+            "subscription_id": f"sub_{tail}" if subscribed else None,
+        }
+    }
+
+
+def payment(one: Payment) -> JsonObject:
+    waits = one.status == "awaiting_user_action"
+    return {
+        "id": one.id,
+        "status": one.status,
+        "amount_cents": one.amount_cents,
+        "currency": one.currency,
+        "handle": one.handle,
+        "description": one.description,
+        "merchant": one.merchant,
+        "metadata": one.metadata,
+        "attach_url": f"https://agentcard.example/attach/{one.id}" if waits and one.needs_card else None,
+        "approval_url": f"https://agentcard.example/approve/{one.id}" if waits and not one.needs_card else None,
+    }
+
+
+def connection(one: Connection) -> JsonObject:
+    return {"handle": one.handle, "status": one.status}

@@ -1,0 +1,113 @@
+"""Finds the fewest plugins that break an event, by halving: Zeller's delta debugging, which also finds pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from linqbot.bot.bot import Bot
+from linqbot.client.client import Client
+from linqbot.events.delivery import Delivery
+from linqbot.ops.simulate import Rehearsed, Witness, rehearse
+from linqbot.settings import Settings
+
+Breaks = Callable[[Sequence[str]], Awaitable[bool]]
+Tell = Callable[[Sequence[str], str | None], None]
+"""Told of each try: with which plugins, and what was wrong."""
+
+
+class Bisection:
+    """Handles one event with some of the plugins, and tells whether that went well."""
+
+    def __init__(
+        self, settings: Settings, bot: Bot, delivery: Delivery, client: Client, *, reads: bool, timeout_s: float
+    ) -> None:
+        self._settings = settings
+        self._bot = bot
+        self._delivery = delivery
+        self._client = client
+        self._reads = reads
+        self._timeout_s = timeout_s
+        every = settings.load_plugins(bot.plugins, lenient=True).every
+        # What cannot even be loaded takes no part in any event.
+        self._names = [plugin.name for plugin in every if plugin.is_on and not plugin.is_built_in]
+        self._tell: Tell = lambda _, __: None
+        self._plain: Rehearsed | None = None
+        self._why: dict[frozenset[str], str | None] = {}
+
+    async def run(self, tell: Tell) -> tuple[list[str], str]:
+        """Those to blame, the fewest; and what happens with them, or why nobody is."""
+        self._tell = tell
+        if not self._names:
+            return [], "There are no plugins."
+        if (why := await self._look([])) is not None:
+            return [], f"It breaks without any plugin too: {why}"
+        if await self._look(self._names) is None:
+            return [], "It does not break: with all plugins it ends as without any."
+        found = await fewest(self._names, self._breaks)
+        return found, str(self._why[frozenset(found)])
+
+    async def _breaks(self, names: Sequence[str]) -> bool:
+        return await self._look(names) is not None
+
+    async def _look(self, names: Sequence[str]) -> str | None:
+        """What is wrong with these plugins, and no others; None when nothing is."""
+        key = frozenset(names)
+        if key not in self._why:
+            why = await self._tried(names)
+            self._why[key] = why
+            self._tell(names, why)
+        return self._why[key]
+
+    async def _tried(self, names: Sequence[str]) -> str | None:
+        witness = Witness()
+        plugins = self._settings.load_plugins(
+            [*self._bot.plugins, witness], without=set(self._names) - set(names), lenient=True
+        )
+        done = await rehearse(
+            self._bot, plugins, witness, self._delivery, self._client, reads=self._reads, timeout_s=self._timeout_s
+        )
+        if self._plain is None:
+            self._plain = done
+        return _wrong(done, self._plain)
+
+
+def _wrong(done: Rehearsed, plain: Rehearsed) -> str | None:
+    """What is wrong with how an event went, compared to how it goes without plugins."""
+    if done.faults:
+        name, why = next(iter(done.faults.items()))
+        return f"{name}: {why}"
+    if done.end != "ack":
+        error = f", {done.handler or 'the bot'} on {type(done.error).__name__}" if done.error else ""
+        return "it did not end in time" if done.end is None else f"its turn ended with {done.end}{error}"
+    if done.handler != plain.handler and done.handler is None:
+        return f"{plain.handler} does not get it"
+    calls, plainly = [call.name for call in done.calls], [call.name for call in plain.calls]
+    if missing := [name for name in plainly if calls.count(name) < plainly.count(name)]:
+        return f"{missing[0]} is called {calls.count(missing[0])} times instead of {plainly.count(missing[0])}"
+    return None
+
+
+async def fewest(names: Sequence[str], breaks: Breaks) -> list[str]:
+    """The fewest of `names` that still break it: leaving out any one of them mends it.
+
+    Args:
+        names: These break it together.
+        breaks: Whether only these do. Asked about log2(n) times when one is to blame, more often for several.
+    """
+    rest, pieces = list(names), 2
+    while len(rest) > 1:
+        size = -(-len(rest) // pieces)
+        parts = [rest[start : start + size] for start in range(0, len(rest), size)]
+        others = [[name for name in rest if name not in part] for part in parts]
+        # With two parts, each is all but the other.
+        tries = parts if len(parts) == 2 else [*parts, *others]
+        for these in tries:
+            if await breaks(these):
+                pieces = 2 if these in parts else max(pieces - 1, 2)
+                rest = these
+                break
+        else:
+            if size == 1:
+                break
+            pieces = min(2 * pieces, len(rest))
+    return rest

@@ -1,0 +1,145 @@
+"""Checks of what is here: the secret, the storage, who serves it, the installed versions."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import stat
+from collections.abc import Sequence
+from importlib.metadata import entry_points, version
+from pathlib import Path
+from typing import Final
+
+from linqbot.errors import ConfigError, LinqbotError, StorageUnavailable
+from linqbot.ops.doctor.context import Exam
+from linqbot.ops.doctor.finding import Finding, Findings, Skip
+from linqbot.storage.open import open_storage
+from linqbot.storage.sqlite.disk.checkup import Checkup, NewerSchema, check_up, path_of
+from linqbot.types.webhook import WebhookSubscription
+from linqbot.webhooks import Secret
+
+ENOUGH_BYTES: Final = 1 << 30
+TOO_LITTLE_BYTES: Final = 100 << 20
+
+
+async def secret(exam: Exam) -> Sequence[Finding]:
+    """Whether the subscription's secret is here, and nobody else's to read."""
+    found = await exam.findings()
+    try:
+        kept = exam.settings.secret_file.read()
+        for given in exam.settings.webhook_secrets:
+            Secret.parse(given)
+    except ConfigError as error:
+        return [found.failure("secret", "LQB6044", str(error))]
+    if not kept and not exam.settings.webhook_secrets:
+        where = exam.settings.webhook_secret_file
+        return [found.failure("secret", "LQB6040", f"LINQ_WEBHOOK_SECRET is not set, and {where} holds no secret.")]
+    return [*_readers(found, exam.settings.webhook_secret_file), await _of_subscription(exam, found)]
+
+
+async def _of_subscription(exam: Exam, found: Findings) -> Finding:
+    kept = {each.subscription_id for each in exam.kept()}
+    try:
+        there = await exam.subscribed()
+    except Skip as reason:
+        return Finding("secret", "skipped", f"There is one; whether it is the subscription's is not known. {reason}")
+    if not there:
+        return Finding("secret", "skipped", "There is one, and no subscription it could belong to.")
+    one = there[0]
+    if one.id in kept:
+        return found.ok("secret", f"That of {one.id} is in {exam.settings.webhook_secret_file}.")
+    if None in kept or exam.settings.webhook_secrets:
+        if await _has_delivered(exam, one):
+            return found.ok("secret", f"It fits: deliveries of {one.id} have been accepted.")
+        what = f"There is one, and whether it is that of {one.id} cannot be seen."
+        return found.warning("secret", "LQB6042", what)
+    return found.failure("secret", "LQB6041", f"That of {one.id} is not here.")
+
+
+async def _has_delivered(exam: Exam, one: WebhookSubscription) -> bool:
+    """Whether the storage here has heard from Linq since the subscription was made: it has verified that, then."""
+    path = path_of(exam.settings.storage)
+    if path is None or one.created_at is None:
+        return False
+    try:
+        heard_at = (await asyncio.to_thread(check_up, path)).heard_at
+    except LinqbotError:
+        return False
+    return heard_at is not None and heard_at > one.created_at.timestamp()
+
+
+def _readers(found: Findings, path: Path) -> list[Finding]:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return []
+    if not mode & (stat.S_IRGRP | stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH):
+        return []
+    return [found.warning("secret", "LQB6043", f"{path} can be read by others: its mode is {stat.S_IMODE(mode):04o}.")]
+
+
+async def storage(exam: Exam) -> Sequence[Finding]:
+    """Whether deliveries can be kept."""
+    found = await exam.findings()
+    url = exam.settings.storage
+    try:
+        open_storage(url, serving=False)
+    except ConfigError as error:
+        return [found.failure("storage", "LQB6084", str(error))]
+    path = path_of(url)
+    if path is None:
+        return [found.warning("storage", "LQB6083", "It is in memory: whatever waits is lost with the process.")]
+    try:
+        how = await asyncio.to_thread(check_up, path)
+    except NewerSchema as error:
+        return [found.failure("storage", "LQB6081", str(error))]
+    except ConfigError as error:
+        return [found.failure("storage", "LQB6084", str(error))]
+    except StorageUnavailable as error:
+        return [found.failure("storage", "LQB6080", str(error))]
+    return [_file(found, path, how), *_inside(found, how), *_room(found, path, how)]
+
+
+def _file(found: Findings, path: Path, how: Checkup) -> Finding:
+    if how.schema is None:
+        return found.ok("storage", f"{path} does not exist yet and can be made.")
+    by = f"process {how.serving} serves it" if how.serving else "nobody serves it"
+    return found.ok("storage", f"{path} is writable (schema {how.schema}, {how.journal}), {by}, {how.waiting} waiting.")
+
+
+def _inside(found: Findings, how: Checkup) -> list[Finding]:
+    if not how.dead:
+        return []
+    return [
+        found.warning("storage", "LQB6085", f"{how.dead} deliver{'y has' if how.dead == 1 else 'ies have'} given up.")
+    ]
+
+
+def _room(found: Findings, path: Path, how: Checkup) -> list[Finding]:
+    left = f"{how.free_bytes / 2**30:.1f} GiB are free beside {path.name}."
+    if how.free_bytes < TOO_LITTLE_BYTES:
+        return [found.failure("disk", "LQB6082", left)]
+    if how.free_bytes < ENOUGH_BYTES:
+        return [found.warning("disk", "LQB6082", left)]
+    return [found.ok("disk", left)]
+
+
+async def versions(exam: Exam) -> Sequence[Finding]:
+    """What is installed."""
+    found = await exam.findings()
+    here = f"linqbot {version('linqbot')}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    plugins = sorted(
+        (entry.name, entry.dist.version if entry.dist else "?", entry) for entry in entry_points(group="linqbot")
+    )
+    findings = [found.ok("versions", f"{here}; plugins: {', '.join(f'{n} {v}' for n, v, _ in plugins) or 'none'}.")]
+    allowed = exam.settings.plugins
+    for name, _, entry in plugins:
+        if allowed is not None and name not in allowed:
+            continue
+        try:
+            await asyncio.to_thread(entry.load)
+        except Exception as error:  # noqa: BLE001 - whatever a stranger's module raises
+            what = f"The plugin {name} cannot be loaded: {type(error).__name__}."
+            dist = entry.dist.name if entry.dist else name
+            findings.append(found.warning("plugins", "LQB6090", what, name=dist))
+    return findings

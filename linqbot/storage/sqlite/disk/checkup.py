@@ -1,0 +1,116 @@
+"""Looks at an SQLite storage without changing it: for `linqbot doctor`, beside whoever serves it.
+
+Opening a storage brings its schema up to date; looking must not, or a newer linqbot's doctor would cut off an older
+server.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from linqbot.errors import ConfigError, StorageError, StorageUnavailable
+from linqbot.storage.sqlite.disk.file import APPLICATION_ID, BUSY_TIMEOUT_MS, newest_schema
+from linqbot.storage.sqlite.disk.serving_lock import ServingLock
+
+
+@dataclass(frozen=True, slots=True)
+class Checkup:
+    """How a storage file is.
+
+    Attributes:
+        schema: Its number; None when there is no file yet.
+        journal: SQLite's journal mode, `wal` when we made the file.
+        waiting, dead: Deliveries that wait, and that gave up.
+        free_bytes: Of the file system.
+        serving: Id of the process that serves it; None when nobody does.
+        heard_at: When Linq's newest delivery was accepted, Unix seconds, as of a minute ago; None before the first.
+    """
+
+    schema: int | None
+    journal: str | None
+    waiting: int
+    dead: int
+    free_bytes: int
+    serving: int | None
+    heard_at: float | None = None
+
+
+class NewerSchema(StorageError):
+    """A newer linqbot has written the file; this one would refuse it."""
+
+
+def path_of(url: str) -> Path | None:
+    """The file of a storage URL; None when it names none."""
+    return Path(url.removeprefix("sqlite:///")).resolve() if url.startswith("sqlite:///") else None
+
+
+def check_up(path: Path) -> Checkup:
+    """Look at the file, and write another one beside it to see that this works.
+
+    Raises:
+        ConfigError: no file can be there, or it is another program's.
+        NewerSchema: it was written by a newer linqbot.
+        StorageUnavailable: the disk or its permissions say no.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        raise ConfigError(f"The folder of the storage file {path} does not exist. Create it, or change the path.")
+    _write_beside(folder)
+    free_bytes = shutil.disk_usage(folder).free
+    serving = ServingLock(path).holder()
+    if not path.exists():
+        return Checkup(None, None, 0, 0, free_bytes, serving)
+    try:
+        with closing(_connected(path)) as db:
+            return _inside(db, path, free_bytes, serving)
+    except sqlite3.Error as error:
+        raise StorageUnavailable(f"The storage file {path} cannot be used: {error}.") from error
+
+
+def has_stored(path: Path, delivery_id: str) -> bool:
+    """Whether a delivery has arrived in the file."""
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+            return db.execute("SELECT 1 FROM seen WHERE id = ?", (delivery_id,)).fetchone() is not None
+    except sqlite3.Error:
+        return False
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None)
+
+
+def _inside(db: sqlite3.Connection, path: Path, free_bytes: int, serving: int | None) -> Checkup:
+    (schema,) = db.execute("PRAGMA user_version").fetchone()
+    (owner,) = db.execute("PRAGMA application_id").fetchone()
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables and owner != APPLICATION_ID:
+        raise ConfigError(f"{path} is a database of another program. Choose another path for the storage.")
+    if schema > newest_schema():
+        raise NewerSchema(f"{path} has schema {schema}; this linqbot knows schemas up to {newest_schema()}.")
+    # The lock that a write takes, given back at once: a file that may only be read refuses it.
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("ROLLBACK")
+    (journal,) = db.execute("PRAGMA journal_mode").fetchone()
+    if not tables:
+        return Checkup(schema, journal, 0, 0, free_bytes, serving)
+    (waiting,) = db.execute("SELECT count(*) FROM delivery").fetchone()
+    (dead,) = db.execute("SELECT count(*) FROM dead").fetchone()
+    heard = db.execute("SELECT CAST(value AS REAL) FROM meta WHERE key = 'active_at'").fetchone()
+    return Checkup(schema, journal, waiting, dead, free_bytes, serving, heard[0] if heard else None)
+
+
+def _write_beside(folder: Path) -> None:
+    try:
+        with tempfile.TemporaryFile(dir=folder, prefix=".linqbot-doctor-") as file:
+            file.write(b"linqbot doctor\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StorageUnavailable(f"Nothing can be written into {folder}: {error.strerror}.") from error

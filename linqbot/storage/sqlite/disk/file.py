@@ -1,0 +1,167 @@
+"""Opening the SQLite file: how it must behave, that it is ours, and bringing its schema up to date."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+from linqbot.errors import ConfigError, StorageError, StorageUnavailable
+
+APPLICATION_ID = 0x6C696E71
+"""`linq` in ASCII, in the file's header: `file linqbot.db` shows it, and we do not write into strangers' files."""
+
+BUSY_TIMEOUT_MS = 5000
+"""How long to wait for another process's transaction; those of commands are short."""
+
+
+def prepare(path: Path, *, create: bool = True) -> None:
+    """Make sure that there is a file, readable by nobody else: it will hold what people write to each other.
+
+    Args:
+        create: Make it if it is missing.
+    Raises:
+        ConfigError: no file can be there; the message says what to do.
+        StorageUnavailable: the disk or its permissions say no.
+    """
+    if not path.parent.is_dir():
+        raise ConfigError(f"The folder of the storage file {path} does not exist. Create it, or change the path.")
+    if path.is_dir():
+        raise ConfigError(f"The storage path {path} is a folder. Name a file in it: sqlite:///{path}/linqbot.db")
+    if not create and not path.exists():
+        raise ConfigError(
+            f"There is no storage file {path}. Check LINQBOT_STORAGE, or --storage; linqbot serve makes the file."
+        )
+    try:
+        # -wal and -shm take their permissions from it.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise StorageUnavailable(f"The storage file {path} cannot be opened: {error.strerror}.") from error
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that commits only when told, usable from whichever one thread owns it.
+
+    Raises:
+        ConfigError: the file is not SQLite's.
+        StorageUnavailable: the disk or its permissions say no.
+    """
+    try:
+        db = sqlite3.connect(
+            path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+    except sqlite3.Error as error:
+        raise StorageUnavailable(f"The storage file {path} cannot be opened: {error}.") from error
+    try:
+        _set_manners_in_turn(db)
+    except sqlite3.DatabaseError as error:
+        db.close()
+        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+            raise ConfigError(f"{path} is not an SQLite file. Move it away, or choose another path.") from error
+        raise StorageUnavailable(f"The storage file {path} cannot be opened: {error}.") from error
+    return db
+
+
+def migrate(db: sqlite3.Connection, path: Path) -> None:
+    """Bring the schema up to date, in one transaction.
+
+    Raises:
+        ConfigError: the file belongs to another program.
+        StorageError: a newer linqbot has written it.
+        StorageUnavailable: nothing was changed.
+    """
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            _migrate(db, path)
+            db.execute("COMMIT")
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        raise StorageUnavailable(f"The schema of {path} could not be brought up to date: {error}.") from error
+
+
+def newest_schema() -> int:
+    """The number of the newest schema this release knows."""
+    return max(_schemas())
+
+
+def install_of(db: sqlite3.Connection) -> str:
+    """The 128 random bits made with the file, as 32 hex digits."""
+    (install,) = db.execute("SELECT value FROM meta WHERE key = 'install'").fetchone()
+    return str(install)
+
+
+def _set_manners_in_turn(db: sqlite3.Connection) -> None:
+    """Wait for another process that does the same to a new file: SQLite itself refuses the second one at once."""
+    until = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            _set_manners(db)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _set_manners(db: sqlite3.Connection) -> None:
+    # Of a new file, SQLite's own defaults, which a build may change: the schema's padding relies on both.
+    db.execute("PRAGMA page_size = 4096")
+    db.execute("PRAGMA auto_vacuum = NONE")
+    db.execute("PRAGMA journal_mode = WAL")
+    # FULL: in WAL mode NORMAL syncs at checkpoints only, and a power cut would take back what we answered 200 for.
+    db.execute("PRAGMA synchronous = FULL")
+    # macOS: an ordinary fsync leaves the data in the drive's own cache.
+    db.execute("PRAGMA fullfsync = ON")
+    # Zero deleted rows where that costs no extra write. Debian's SQLite would zero whole freed pages: a body twice.
+    # A file with text that is off the record pays for it: see `sqlite_wipe.py`.
+    db.execute("PRAGMA secure_delete = FAST")
+    # 16 MiB of WAL before pages are copied back: a checkpoint syncs twice, and under load it is the slowest commit.
+    db.execute("PRAGMA wal_autocheckpoint = 4000")
+    # KiB. What is read is read once, and what was written lately is in memory of ours.
+    db.execute("PRAGMA cache_size = -600")
+    db.execute("PRAGMA journal_size_limit = 67108864")
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    (have,) = db.execute("PRAGMA user_version").fetchone()
+    (owner,) = db.execute("PRAGMA application_id").fetchone()
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables and owner != APPLICATION_ID:
+        raise ConfigError(f"{path} is a database of another program. Choose another path for the storage.")
+    schemas = _schemas()
+    newest = max(schemas)
+    if have > newest:
+        raise StorageError(
+            f"{path} has schema {have}, written by a newer linqbot; this one knows schemas up to {newest}. "
+            "Upgrade linqbot, or use another storage file."
+        )
+    for number in range(have + 1, newest + 1):
+        for statement in _statements(schemas[number]):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {number}")
+    if not have:
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute("INSERT INTO meta (key, value) VALUES ('install', ?)", (secrets.token_hex(16),))
+
+
+def _schemas() -> dict[int, str]:
+    folder = files("linqbot.storage.sqlite") / "schema"
+    return {int(f.name[:4]): f.read_text("utf-8") for f in folder.iterdir() if f.name.endswith(".sql")}
+
+
+def _statements(script: str) -> Iterator[str]:
+    # Not executescript: it commits first, and a file half-way between two schemas would be left by a crash.
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

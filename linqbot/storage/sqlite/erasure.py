@@ -1,0 +1,94 @@
+"""Erases a person from the SQLite file, on a connection of its own, also while it is served.
+
+Looking reads everything there is, and so must not hold up the server: only deleting is a transaction. What a turn
+stores between the two is found by the next look.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from typing import Any
+
+from linqbot.storage.erasure import Found, Person, Record
+from linqbot.storage.sqlite import wipe
+from linqbot.storage.sqlite.statements import among
+from linqbot.storage.sqlite.upkeep import transaction
+from linqbot.storage.upkeep import Forgotten
+
+_ROUNDS = 5
+"""Most looks that find something to erase; then somebody writes faster than they are forgotten."""
+
+
+def forget(db: sqlite3.Connection, handle: str, chats: Collection[str], now: float) -> Forgotten:
+    """Erase a person; see `Upkeep.forget`."""
+    person = Person(handle, chats)
+    forgotten = Forgotten()
+    for _ in range(_ROUNDS):
+        found, scopes = _look(db, person)
+        if not any(found.erasable.values()) and not scopes:
+            break
+        forgotten += _erase(db, person, found, now)
+    else:
+        found, _ = _look(db, person)
+    left = found.left.union(*found.erasable.values())
+    return replace(forgotten, left=tuple(sorted(left)), chats=tuple(sorted(person.chats)), wiped=wipe.wipe(db))
+
+
+def _look(db: sqlite3.Connection, person: Person) -> tuple[Found, set[str]]:
+    """What is theirs, and their scopes of state, all at one moment."""
+    db.execute("BEGIN")
+    try:
+        found = person.find(lambda: _records(db))
+        return found, {
+            scope for (scope,) in among(db, "SELECT scope FROM state WHERE lower(scope) IN (*)", person.scopes)
+        }
+    finally:
+        db.execute("ROLLBACK")
+
+
+def _records(db: sqlite3.Connection) -> Iterator[Record]:
+    sql = "SELECT id, lane, body, claimed FROM delivery JOIN body USING (seq)"
+    for key, lane, body, claimed in db.execute(sql):
+        yield Record("delivery", key, lane, (body,), claimed=bool(claimed))
+    for key, lane, body in db.execute("SELECT id, lane, body FROM done"):
+        yield Record("done", key, lane, (body,))
+    for key, lane, body in db.execute("SELECT id, lane, body FROM dead"):
+        yield Record("dead", key, lane, (body,))
+    for key, lane, payload in db.execute("SELECT id, lane, payload FROM timer"):
+        yield Record("timer", key, lane, (payload,))
+    sql = "SELECT key, chat_id, call, answer, origin, turn, message_id FROM effect"
+    for key, chat, *documents, turn, message_id in db.execute(sql):
+        yield Record("effect", key, f"c:{chat}" if chat else "", tuple(documents), turn, message_id)
+
+
+def _erase(db: sqlite3.Connection, person: Person, found: Found, now: float) -> Forgotten:
+    with transaction(db):
+        # Others may be handled now than when we looked.
+        claimed = {key for (key,) in db.execute("SELECT id FROM delivery WHERE claimed")}
+        keys = replace(found, claimed=claimed).erasable
+        return Forgotten(
+            waiting=_forget_waiting(db, keys["delivery"], now),
+            done=_count(db, "DELETE FROM done WHERE id IN (*)", keys["done"]),
+            dead=_count(db, "DELETE FROM dead WHERE id IN (*)", keys["dead"]),
+            effects=_count(db, "DELETE FROM effect WHERE key IN (*)", keys["effect"]),
+            timers=_count(db, "DELETE FROM timer WHERE id IN (*)", keys["timer"]),
+            state=_count(db, "DELETE FROM state WHERE lower(scope) IN (*)", person.scopes),
+        )
+
+
+def _forget_waiting(db: sqlite3.Connection, ids: Collection[str], now: float) -> int:
+    rows = among(db, "SELECT seq, id, message_key FROM delivery WHERE id IN (*)", ids)
+    seqs = [row[0] for row in rows]
+    # Their ids stay known, for a day as always: Linq may deliver them again.
+    among(db, "UPDATE seen SET at = ? WHERE id IN (*)", [key for row in rows for key in row[1:] if key], now)
+    among(db, "DELETE FROM body WHERE seq IN (*)", seqs)
+    return _count(db, "DELETE FROM delivery WHERE seq IN (*)", seqs)
+
+
+def _count(db: sqlite3.Connection, sql: str, values: Collection[Any]) -> int:
+    """Run a statement for all `values`; returns how many rows it changed."""
+    before = db.total_changes
+    among(db, sql, values)
+    return db.total_changes - before

@@ -1,0 +1,441 @@
+"""The default storage: one SQLite file. This is its face to the event loop; `sqlite_writer.py` is its pen.
+
+Writes share commits (`group_commit.py`): what returns is on disk. Reads run on a thread and a connection of their
+own, since a page that is not in memory would hold up the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from linqbot.clock import Clock, SystemClock
+from linqbot.errors import StorageError, StorageUnavailable
+from linqbot.events.delivery import Delivery
+from linqbot.storage.inbox import DeadLetter, Finish, Lease
+from linqbot.storage.journal import DeliveryStatus, Effect
+from linqbot.storage.sqlite import erasure, timers, upkeep
+from linqbot.storage.sqlite import queries as looks
+from linqbot.storage.sqlite.commands import (
+    BeginOp,
+    CancelOp,
+    CheckOp,
+    FinishOp,
+    FireOp,
+    LookOp,
+    OrderOp,
+    PutOp,
+    ReceiptOp,
+    ReleaseOp,
+    ScheduleOp,
+    SettleOp,
+    TakeOp,
+    TruncateOp,
+    is_news,
+    leaves_text,
+)
+from linqbot.storage.sqlite.disk.file import connect, prepare
+from linqbot.storage.sqlite.disk.place import Place
+from linqbot.storage.sqlite.disk.serving_lock import ServingLock
+from linqbot.storage.sqlite.disk.wal_truncation import WalTruncation
+from linqbot.storage.sqlite.group_commit import GroupCommit, Op
+from linqbot.storage.sqlite.journal import COLUMNS as EFFECT_COLUMNS
+from linqbot.storage.sqlite.statements import among
+from linqbot.storage.sqlite.writer import Writer
+from linqbot.storage.timers import Timer
+from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
+
+T = TypeVar("T")
+
+LOOK_EVERY_S = 1.0
+"""How often the serving process looks whether its file is still at its path, besides after each commit."""
+
+CHECK_BYTES = 1 << 16
+"""Bytes that `check` writes: as many as some deliveries at once."""
+
+
+class SQLiteStorage:
+    """Inbox, outbox, state and timers in one SQLite file.
+
+    Args:
+        path: The file; made if it is missing, its folder is not. `-wal`, `-shm` and `.lock` appear beside it.
+        clock: For leases, retries and how long things are kept.
+        max_backlog: Deliveries in the inbox; beyond, `put` raises StorageBusy.
+        max_lane_backlog: Deliveries in one lane, likewise.
+        serving: True for the one process that takes deliveries: it locks the file, and counts what was claimed when
+            the last one died. False for a command beside it: everything but `take` may be done, in short
+            transactions, and the server is woken by what was written. The file must be there then.
+        keep_days: History: how long deliveries can be replayed after their ack, and texts stand in effects. With 0
+            bodies go with the ack and texts when they are accepted. What was kept before goes by this, too.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        clock: Clock | None = None,
+        max_backlog: int = 1_000_000,
+        max_lane_backlog: int = 1000,
+        serving: bool = True,
+        keep_days: float = 0,
+    ) -> None:
+        # Resolved: two names of one file must meet at one lock.
+        self._path = Path(path).resolve()
+        self._serving = serving
+        self._clock = clock or SystemClock()
+        self._lock = ServingLock(self._path)
+        self._place = Place(self._path)
+        self._looking: asyncio.TimerHandle | None = None
+        self._writer = Writer(
+            self._path,
+            place=self._place,
+            clock=self._clock,
+            max_backlog=max_backlog,
+            max_lane_backlog=max_lane_backlog,
+            keep_days=keep_days,
+        )
+        self._commits = GroupCommit(self._writer, self._settled)
+        self._wal = WalTruncation(self._clock, lambda: self._commits.submit(TruncateOp()))
+        self._changed = asyncio.Event()
+        self._reads: ThreadPoolExecutor | None = None
+        self._reader: sqlite3.Connection
+        self._install = ""
+
+    async def __aenter__(self) -> Self:
+        """Open the file, and make it if it is missing.
+
+        Raises:
+            ConfigError: no such folder, not our file, or served by another process; says what to do.
+            StorageError: the file was written by a newer linqbot.
+            StorageUnavailable: the disk or its permissions say no.
+        """
+        await asyncio.to_thread(self._open)
+        if self._serving:
+            await self._lock.listen(self._look)
+            self._look_at_place(asyncio.get_running_loop())
+        self._commits.open(asyncio.get_running_loop())
+        if self._serving:
+            self._wal.start()
+            if self._writer.is_off_the_record:
+                # A process that was killed may have left some in the WAL.
+                self._wal.due()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Write what is queued, and let go of the file. A lease that was never finished counts as a crash from now on."""
+        # Goes on even if we are cancelled here: a file left half closed would look like a crash.
+        await asyncio.shield(self._close())
+
+    @property
+    def install(self) -> str:
+        """128 random bits made once with the file, as 32 hex digits."""
+        return self._install
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be stored now; see `Storage.trouble`."""
+        return self._place.lost
+
+    async def check(self) -> None:
+        """Write something durably, and take it out again; see `Storage.check`."""
+        await self._commits.submit(CheckOp(CHECK_BYTES))
+        await self._commits.submit(CheckOp(0))
+
+    # Inbox
+
+    async def put(self, delivery: Delivery) -> bool:
+        """Store a delivery durably; see `Inbox.put`."""
+        stored: bool = await self._commits.submit(PutOp(delivery))
+        return stored
+
+    async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
+        """Claim the oldest delivery of each free lane; see `Inbox.take`.
+
+        Raises:
+            StorageError: this storage was opened with serving=False.
+        """
+        if not self._serving:
+            raise StorageError("Only the serving process takes deliveries; this storage was opened beside it.")
+        if not self._place.lost:
+            if granted := self._writer.take_granted(limit):
+                return granted
+            if given_back := self._writer.ungrant():
+                # In the transaction of the take: it chooses among these, too.
+                self._commits.post(ReleaseOp(given_back))
+        future = self._commits.submit(TakeOp(limit, lease_s))
+        try:
+            leases: list[Lease] = await asyncio.shield(future)
+        except asyncio.CancelledError:
+            # The commit may be over already, or still to come. Nobody will work on these leases.
+            future.add_done_callback(self._give_back)
+            raise
+        return leases
+
+    async def changed(self) -> None:
+        """Wait until a `take` may find something new; see `Inbox.changed`."""
+        await self._changed.wait()
+        self._changed.clear()
+
+    async def next_due(self) -> float | None:
+        """When a wait or a lease ends; see `Inbox.next_due`."""
+        return self._writer.next_due
+
+    async def finish(self, lease: Lease, finish: Finish) -> None:
+        """End a turn in one commit; see `Inbox.finish`."""
+        await self._commits.submit(FinishOp(lease, finish))
+
+    async def depth(self) -> int:
+        """How many deliveries are stored and not yet finished."""
+        if self._serving:
+            return self._writer.depth
+        # Beside the server memory is old news, and counting 100,000 rows takes milliseconds.
+        (depth,) = await self._read(lambda db: db.execute("SELECT count(*) FROM delivery").fetchone())
+        return int(depth)
+
+    async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
+        """Store what was missed of a lane, and sort what waits in it; see `Inbox.put_in_order`."""
+        count: int = await self._commits.submit(OrderOp(lane, missed, lease))
+        return count
+
+    async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
+        """Return which keys are known; see `Inbox.seen`."""
+        sql = "SELECT id, at IS NOT NULL FROM seen WHERE id IN (*)"
+        return {key: bool(left) for key, left in await self._read(lambda db: among(db, sql, keys))}
+
+    async def has_seen(self, delivery_id: str) -> bool:
+        """Whether it was stored before; see `Inbox.has_seen`."""
+        seen = await self._exists("SELECT 1 FROM seen WHERE id = ?", delivery_id)
+        self._place.check()
+        return seen
+
+    async def first_activity(self) -> float | None:
+        """When the first webhook ever was accepted; see `Inbox.first_activity`."""
+        return self._writer.first_active_at
+
+    async def last_activity(self) -> float | None:
+        """When the newest webhook was accepted; see `Inbox.last_activity`."""
+        return self._writer.active_at
+
+    # Outbox
+
+    async def begin(self, effect: Effect) -> None:
+        """Store an effect durably before its first attempt; see `Outbox.begin`."""
+        await self._commits.submit(BeginOp(effect))
+
+    async def settle(self, effect: Effect) -> None:
+        """Store an effect's outcome durably now; see `Outbox.settle`."""
+        await self._commits.submit(SettleOp(effect))
+
+    async def effects(self, turn: str, run: int = 0) -> list[Effect]:
+        """The effects on record for a turn, in the order they were begun."""
+        sql = f"SELECT {EFFECT_COLUMNS} FROM effect WHERE turn = ? AND run = ? ORDER BY n"  # noqa: S608 - our own words
+        return [Effect(*row) for row in await self._read(lambda db: db.execute(sql, (turn, run)).fetchall())]
+
+    async def settle_receipt(self, key: str | None, message_id: str | None, status: DeliveryStatus) -> Effect | None:
+        """Note what a receipt tells; see `Outbox.settle_receipt`."""
+        effect: Effect | None = await self._commits.submit(ReceiptOp(key, message_id, status))
+        return effect
+
+    async def has_sent(self, message_id: str) -> bool:
+        """Whether we made this message; see `Outbox.has_sent`."""
+        return await self._exists("SELECT 1 FROM effect WHERE message_id = ?", message_id)
+
+    # State
+
+    async def load(self, scope: str) -> dict[str, bytes]:
+        """All values of a scope, as JSON by name."""
+        sql = "SELECT name, value FROM state WHERE scope = ?"
+        return dict(await self._read(lambda db: db.execute(sql, (scope,)).fetchall()))
+
+    # Timers
+
+    async def schedule(self, timer: Timer) -> bool:
+        """Store a timer durably; see `Timers.schedule`."""
+        stored: bool = await self._commits.submit(ScheduleOp(timer))
+        return stored
+
+    async def cancel(self, timer_id: str) -> bool:
+        """Forget a timer; see `Timers.cancel`."""
+        cancelled: bool = await self._commits.submit(CancelOp(timer_id))
+        return cancelled
+
+    async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
+        """What waits, the earliest first."""
+        return await self._read(lambda db: timers.scheduled(db, lane, limit))
+
+    async def fire(self, now: float, *, limit: int = 500) -> int:
+        """Move what is due into its lanes; see `Timers.fire`."""
+        moved: int = await self._commits.submit(FireOp(now, limit))
+        return moved
+
+    async def next_timer(self) -> float | None:
+        """When the earliest timer is due; see `Timers.next_timer`."""
+        return self._writer.next_timer if self._serving else await self._read(timers.earliest)
+
+    # Upkeep
+
+    async def waiting(
+        self,
+        *,
+        delivery_id: str | None = None,
+        lane: str | None = None,
+        type: str | None = None,  # noqa: A002 - as on Delivery
+        limit: int = 100,
+    ) -> list[Waiting]:
+        """What is in the inbox; see `Upkeep.waiting`."""
+        now = self._clock.now()
+        return await self._read(
+            lambda db: looks.waiting(db, now, delivery_id=delivery_id, lane=lane, event_type=type, limit=limit)
+        )
+
+    async def tally(self) -> Tally:
+        """How much waits and gave up; see `Upkeep.tally`."""
+        waiting = await self.depth()
+        return Tally(waiting, *await self._read(looks.oldest_and_dead))
+
+    async def dead_letters(
+        self,
+        *,
+        lane: str | None = None,
+        type: str | None = None,  # noqa: A002 - as on Delivery
+        since: float | None = None,
+        until: float | None = None,
+        limit: int = 100,
+    ) -> list[DeadLetter]:
+        """What gave up, newest first; see `Upkeep.dead_letters`."""
+        return await self._read(
+            lambda db: looks.dead_letters(db, lane=lane, event_type=type, since=since, until=until, limit=limit)
+        )
+
+    async def dead_letter(self, delivery_id: str) -> DeadLetter | None:
+        """One of them by its id."""
+        found = await self._read(lambda db: looks.dead_letters(db, delivery_id=delivery_id))
+        return found[0] if found else None
+
+    async def delivery(self, delivery_id: str) -> Delivery | None:
+        """A delivery with its body, wherever it is."""
+        return await self._read(lambda db: looks.delivery(db, delivery_id))
+
+    async def retry(self, ids: Sequence[str]) -> int:
+        """Put dead letters back into the inbox; see `Upkeep.retry`."""
+        return await self._aside(lambda db: upkeep.retry(db, ids))
+
+    async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
+        """Ids of what can be replayed; see `Upkeep.replayable`."""
+        return await self._read(lambda db: looks.replayable(db, selection, dead_only=dead_only))
+
+    async def pages(self, ids: Sequence[str], *, size: int = 100) -> AsyncIterator[list[Delivery]]:
+        """The deliveries of these ids; see `Upkeep.pages`."""
+        for start in range(0, len(ids), size):
+            yield await self._read(partial(looks.page, ids=ids[start : start + size]))
+
+    async def replay_live(self, ids: Sequence[str]) -> int:
+        """Put replayable deliveries in once more; see `Upkeep.replay_live`."""
+        return await self._aside(lambda db: upkeep.replay_live(db, ids))
+
+    async def purge(self, *, before: float, limit: int = 500) -> int:
+        """Forget old dead letters; see `Upkeep.purge`."""
+        now = self._clock.now()
+        return await self._aside(lambda db: upkeep.purge(db, before, limit, now))
+
+    async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
+        """Erase a person; see `Upkeep.forget`. The file is written anew, which takes as long as a copy of it."""
+        now = self._clock.now()
+        return await self._aside(lambda db: erasure.forget(db, handle, chats, now))
+
+    async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
+        """Write a copy; see `Upkeep.backup`. Readable by its owner only, as the file itself."""
+        self._place.check()
+        await asyncio.to_thread(upkeep.backup, self._path, Path(path), progress)
+
+    def _open(self) -> None:
+        prepare(self._path, create=self._serving)
+        if self._serving:
+            self._lock.acquire()
+        try:
+            self._place.opening()
+            self._reader = connect(self._path)
+            try:
+                self._reader.execute("PRAGMA query_only = ON")
+                # A first read opens the WAL. Once the file is moved that fails, and running turns still read then.
+                self._reader.execute("SELECT 1 FROM sqlite_master").fetchone()
+                self._install = self._writer.open(serving=self._serving)
+            except BaseException:
+                self._reader.close()
+                raise
+        except BaseException:
+            self._lock.release()
+            raise
+        self._reads = ThreadPoolExecutor(1, "linqbot-storage-reader")
+
+    async def _close(self) -> None:
+        self._lock.stop_listening()
+        if self._looking is not None:
+            self._looking.cancel()
+        await self._wal.stop()
+        await self._commits.close()
+        await asyncio.to_thread(self._disconnect)
+
+    def _disconnect(self) -> None:
+        reads, self._reads = self._reads, None
+        if reads:
+            reads.shutdown()
+        try:
+            # The reader first: whoever closes last folds the WAL into the file, and only the writer may write.
+            self._reader.close()
+            self._writer.close()
+        finally:
+            self._lock.release()
+
+    async def _exists(self, sql: str, key: str) -> bool:
+        return await self._read(lambda db: db.execute(sql, (key,)).fetchone()) is not None
+
+    async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        if self._reads is None:
+            raise StorageUnavailable("The storage is not open. Use it inside `async with storage:`.")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reads, query, self._reader)
+        except sqlite3.Error as error:
+            raise StorageUnavailable(f"{self._path.name} cannot be read: {error}.") from error
+
+    async def _aside(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do an operator's work on a connection of its own; whoever serves has noticed, or soon will, on return."""
+        if self._reads is None:
+            raise StorageUnavailable("The storage is not open. Use it inside `async with storage:`.")
+        # SQLite would make a file that is missing.
+        self._place.check()
+        result = await asyncio.to_thread(upkeep.aside, self._path, work)
+        await self._commits.submit(LookOp())
+        return result
+
+    def _look(self) -> None:
+        """A process beside us has written: look at it, and only then wake who waits for changes."""
+        self._commits.post(LookOp())
+
+    def _look_at_place(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Notice a lost file also while nothing is written."""
+        with contextlib.suppress(StorageUnavailable):
+            self._place.check()
+        self._looking = loop.call_later(LOOK_EVERY_S, self._look_at_place, loop)
+
+    def _settled(self, batch: list[Op]) -> None:
+        for op in batch:
+            if op.error is not None and isinstance(op, ReleaseOp):
+                self._writer.let_go(op.leases)
+        if any(op.error is None and is_news(op) for op in batch):
+            self._changed.set()
+            if not self._serving:
+                self._lock.wake_holder()
+        if any(leaves_text(op) for op in batch):
+            self._wal.due()
+
+    def _give_back(self, future: asyncio.Future[Any]) -> None:
+        if not future.cancelled() and future.exception() is None and future.result():
+            self._commits.post(ReleaseOp(future.result()))

@@ -1,0 +1,162 @@
+"""An operator's work on the SQLite file, on a connection of its own, in the server or beside it.
+
+The server's writer sees that somebody has written, and looks at the whole again; so nothing here knows lanes or
+memory. Transactions are short, and wait longer for their turn than a server's do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from linqbot.errors import ConfigError, StorageUnavailable
+from linqbot.storage.sqlite import journal, wipe
+from linqbot.storage.sqlite.disk.file import connect
+from linqbot.storage.sqlite.statements import among
+from linqbot.storage.upkeep import Progress
+
+T = TypeVar("T")
+
+PATIENCE_MS = 30_000
+"""How long to wait for a busy server's transactions, which leave gaps of a millisecond."""
+_BACKUP_PAGES = 1000
+
+
+def aside(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
+    """Do `work` on a connection of its own.
+
+    Raises:
+        StorageUnavailable: the disk says no, or others write all the time.
+    """
+    db = connect(path)
+    try:
+        db.execute(f"PRAGMA busy_timeout = {PATIENCE_MS}")
+        wipe.overwrite_freed(db)
+        return work(db)
+    except sqlite3.Error as error:
+        raise StorageUnavailable(f"{path.name} cannot be read or written: {error}. Try again.") from error
+    finally:
+        db.close()
+
+
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """A write of its own: all of it or nothing."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+def retry(db: sqlite3.Connection, ids: Sequence[str]) -> int:
+    """Put dead letters back; see `Upkeep.retry`."""
+    with transaction(db):
+        return _put_back(db, ids, ("dead",), "run, runs", "run, runs")
+
+
+def replay_live(db: sqlite3.Connection, ids: Sequence[str]) -> int:
+    """Put what was handled in once more, as the next run; see `Upkeep.replay_live`."""
+    with transaction(db):
+        return _put_back(db, ids, ("dead", "done"), "run", "run + 1")
+
+
+def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
+    """Forget old dead letters, with the texts in their effects; the effects go with those of acked turns.
+
+    The call that finds no more removes the bytes of all calls.
+    """
+    with transaction(db):
+        sql = "SELECT id FROM dead WHERE buried_at < ? ORDER BY buried_at LIMIT ?"
+        ids = {delivery_id for (delivery_id,) in db.execute(sql, (before, limit))}
+        journal.end(db, ids, now)
+        for delivery_id in ids:
+            journal.forget_texts(db, delivery_id)
+        among(db, "DELETE FROM dead WHERE id IN (*)", ids)
+        if ids:
+            wipe.note_unwiped(db)
+    if len(ids) < limit and wipe.is_unwiped(db) and not wipe.wipe(db):
+        raise StorageUnavailable(
+            "Dead letters were purged, but the file was too busy to be written again, so their bytes are still in it. "
+            "Purge again."
+        )
+    return len(ids)
+
+
+def backup(source: Path, target: Path, progress: Progress | None) -> None:
+    """Copy the file as it is at one moment; see `Upkeep.backup`."""
+    if target.exists():
+        raise ConfigError(f"There is a file {target} already. Name another one; a backup overwrites nothing.")
+    if not target.parent.is_dir():
+        raise ConfigError(f"The folder of the backup {target} does not exist. Create it, or change the path.")
+    # Under its own name only once it is whole: a half copy looks like an empty storage.
+    partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}.partial")
+    try:
+        os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except OSError as error:
+        raise StorageUnavailable(f"The backup {target} cannot be written: {error.strerror}.") from error
+    try:
+        aside(source, lambda db: _copy(db, partial, progress))
+        partial.rename(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _put_back(db: sqlite3.Connection, ids: Sequence[str], tables: Sequence[str], columns: str, values: str) -> int:
+    """Move rows out of `tables` to the tails of their lanes, in this order; returns how many."""
+    waits = {key for (key,) in among(db, "SELECT id FROM seen WHERE at IS NULL AND id IN (*)", ids)}
+    moved = 0
+    for delivery_id in dict.fromkeys(ids):
+        table = None if delivery_id in waits else _table_of(db, delivery_id, tables)
+        if table is None:
+            continue
+        # The number is the next one: SQLite's rule for a column that is the row's own number.
+        seq = db.execute(
+            f"""INSERT INTO delivery (id, lane, type, message_key, carrier, received_at, {columns})
+                SELECT id, lane, type, message_key, carrier, received_at, {values} FROM {table} WHERE id = ?""",  # noqa: S608
+            (delivery_id,),
+        ).lastrowid
+        padding = "padding" if table == "dead" else "NULL"  # done holds nothing that is off the record
+        db.execute(
+            f"INSERT INTO body (seq, padding, body) SELECT ?, {padding}, body FROM {table} WHERE id = ?",  # noqa: S608
+            (seq, delivery_id),
+        )
+        for column in ("id", "message_key"):
+            db.execute(
+                f"""INSERT INTO seen (id, at) SELECT {column}, NULL FROM {table} WHERE id = ? AND {column} IS NOT NULL
+                    ON CONFLICT (id) DO UPDATE SET at = NULL""",  # noqa: S608 - our own words
+                (delivery_id,),
+            )
+        for kept in tables:
+            db.execute(f"DELETE FROM {kept} WHERE id = ?", (delivery_id,))  # noqa: S608 - our own words
+        moved += 1
+    return moved
+
+
+def _table_of(db: sqlite3.Connection, delivery_id: str, tables: Sequence[str]) -> str | None:
+    for table in tables:
+        if db.execute(f"SELECT 1 FROM {table} WHERE id = ?", (delivery_id,)).fetchone():  # noqa: S608 - our own words
+            return table
+    return None
+
+
+def _copy(db: sqlite3.Connection, target: Path, progress: Progress | None) -> None:
+    def told(_: int, left: int, total: int) -> None:
+        if progress:
+            progress(total - left, total)
+
+    copy = sqlite3.connect(target, isolation_level=None)
+    try:
+        # The whole copy sees the moment of this look; else each write beside it would begin the copy anew.
+        db.execute("BEGIN")
+        db.execute("SELECT count(*) FROM meta").fetchone()
+        db.backup(copy, pages=_BACKUP_PAGES, progress=told)
+    finally:
+        copy.close()

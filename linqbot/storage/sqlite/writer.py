@@ -1,0 +1,688 @@
+"""What a batch of operations writes to SQLite, and what is remembered between batches.
+
+The rows on disk are the truth. Beside them the writer keeps, in memory, whose turn it is (`lanes.py`) and the
+deliveries put lately, so that take reads nothing back. Memory follows disk: it changes only once COMMIT returned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from linqbot.clock import Clock
+from linqbot.errors import LaneFull, LeaseLost, StorageBusy, StorageUnavailable
+from linqbot.events.delivery import Delivery
+from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Bury, Finish, Lease, Park, Retry
+from linqbot.storage.lanes import Claim, Lanes
+from linqbot.storage.prefetch import Grants
+from linqbot.storage.recent import Recent, Row
+from linqbot.storage.sqlite import journal, timers, wipe
+from linqbot.storage.sqlite.commands import (
+    BeginOp,
+    CancelOp,
+    CheckOp,
+    FinishOp,
+    FireOp,
+    OrderOp,
+    PutOp,
+    ReceiptOp,
+    ReleaseOp,
+    ScheduleOp,
+    SettleOp,
+    TakeOp,
+    TruncateOp,
+    of,
+)
+from linqbot.storage.sqlite.disk.file import BUSY_TIMEOUT_MS, connect, install_of, migrate
+from linqbot.storage.sqlite.disk.place import Place
+from linqbot.storage.sqlite.group_commit import Op, Unwritable
+from linqbot.storage.sqlite.queries import DELIVERY
+from linqbot.storage.sqlite.statements import among, insert
+
+DAY_S = 24 * 3600.0
+_ACTIVITY_EVERY_S = 60.0
+_PURGE_EVERY_S = 60.0
+_PURGE_ROWS = 200
+_RENUMBER = {
+    "delivery": ("UPDATE delivery SET seq = -? WHERE seq = ?", "UPDATE delivery SET seq = ? WHERE seq = -?"),
+    "body": ("UPDATE body SET seq = -? WHERE seq = ?", "UPDATE body SET seq = ? WHERE seq = -?"),
+}
+_TRUNCATE_PATIENCE_MS = 100
+
+
+class Writer:
+    """The only connection of this process that writes; the pen of `group_commit.py`, one step at a time.
+
+    Everything runs on the event loop, except what waits for a disk or for another process: `open`, `close`,
+    `commit`, and `begin` when told to wait.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        place: Place,
+        clock: Clock,
+        max_backlog: int,
+        max_lane_backlog: int,
+        keep_days: float,
+    ) -> None:
+        self._path = path
+        self._place = place
+        self._clock = clock
+        self._keep_s = keep_days * DAY_S
+        self._max_backlog = max_backlog
+        self._max_lane_backlog = max_lane_backlog
+        self._db: sqlite3.Connection
+        self._lanes = Lanes()
+        self._recent = Recent()
+        self._next_seq = self._batch_first = 1
+        self._version: int | None = None
+        self._purge_at = 0.0
+        self._serving = False
+        self._next_timer: float | None = None
+        # When a webhook was last accepted; and what of that stands in meta, where each change would cost a page.
+        self._active_at: float | None = None
+        self.first_active_at: float | None = None
+        self._active_noted = 0.0
+        self._grants = Grants()
+        self._is_off_the_record = False
+        self._truncations: list[TruncateOp] = []
+        # Claims of the transaction that is open: taken back if it is rolled back.
+        self._claims: list[Claim] = []
+        # What memory does once the transaction is on disk.
+        self._after: list[Callable[[], None]] = []
+        # Whether the file must be in its place for the transaction to count; and that it was not.
+        self._to_check = False
+        self._misplaced: StorageUnavailable | None = None
+
+    @property
+    def depth(self) -> int:
+        """Deliveries in the inbox, as of the last transaction."""
+        return self._lanes.depth
+
+    @property
+    def next_due(self) -> float | None:
+        """See `Inbox.next_due`."""
+        return self._lanes.next_due()
+
+    @property
+    def next_timer(self) -> float | None:
+        """See `Timers.next_timer`."""
+        return self._next_timer
+
+    @property
+    def active_at(self) -> float | None:
+        """See `Inbox.last_activity`."""
+        return self._active_at
+
+    @property
+    def is_off_the_record(self) -> bool:
+        """Whether the file holds text off the record, or ever did."""
+        return self._is_off_the_record
+
+    def open(self, *, serving: bool) -> str:
+        """Connect, bring the schema up to date, count crashes if we are to serve; returns the install id."""
+        self._db = connect(self._path)
+        self._serving = serving
+        try:
+            migrate(self._db, self._path)
+            with self._translated():
+                if serving:
+                    self._count_crash()
+                self._look_again()
+                self._is_off_the_record = wipe.is_off_the_record(self._db)
+                if self._is_off_the_record:
+                    wipe.overwrite_freed(self._db)
+                self._place.opened()
+                # From here on the loop must not wait for a command beside us: see `begin`.
+                self._db.execute("PRAGMA busy_timeout = 0")
+                return install_of(self._db)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def close(self) -> None:
+        """Give back what no turn has begun with, and disconnect.
+
+        Other claims stay on disk. A worker that stops ends its turns first, so a claim that is left belongs to a turn
+        which never ended, and the next start counts it as a crash.
+        """
+        unbegun = [seq for lease in self.ungrant() if (seq := self._lanes.held(lease.token)) is not None]
+        self._lanes, self._grants = Lanes(), Grants()
+        try:
+            self._place.check()
+            self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+            among(self._db, "UPDATE delivery SET claimed = 0, runs = runs - 1 WHERE seq IN (*)", unbegun)
+            if self._serving and self._active_at is not None:
+                self._note_activity(self._active_at, after_s=0.0)
+        except (sqlite3.Error, StorageUnavailable):
+            # The disk says no: the next start counts these claims as crashes, which is the safe side.
+            pass
+        finally:
+            self._db.close()
+
+    def take_granted(self, limit: int) -> list[Lease]:
+        """What was claimed as it was put, if nothing else can be claimed; needs no transaction."""
+        return self._grants.take(limit, self._lanes, self._clock.now())
+
+    def ungrant(self) -> list[Lease]:
+        """Leases to give back, so that a take can choose among everything."""
+        return self._grants.give_back()
+
+    def let_go(self, leases: Sequence[Lease]) -> None:
+        """Free the lanes of leases that could not be given back on disk, where only a crash would ask for it."""
+        for lease in leases:
+            if self._lanes.held(lease.token) is not None:
+                self._lanes.release(lease.token)
+
+    def _count_crash(self) -> None:
+        """Note what the process died with. Only one that ran alone is surely the cause; see the schema."""
+        (count,) = self._db.execute("SELECT count(*) FROM delivery WHERE claimed").fetchone()
+        self._db.execute(
+            """UPDATE delivery SET crashes = crashes + ?, shared = shared + ?, claimed = 0,
+                   company = CASE WHEN crashes + shared > 0 THEN ? ELSE 0 END WHERE claimed""",
+            (count == 1, count > 1, max(1, count // 4)),
+        )
+
+    def begin(self, *, wait: bool) -> bool:
+        """Open the transaction. False when another process is writing, or has written, so that it takes longer."""
+        with self._translated():
+            if wait:
+                self._begin_slowly()
+                return True
+            if self._place.lost:
+                return False
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                    return False
+                raise
+            return self._data_version() == self._version
+
+    def write(self, batch: list[Op]) -> bool:
+        """Run the batch's statements; False when no row changed, and no 200 depends on it: there is nothing to take."""
+        before = self._db.total_changes
+        for op in batch:
+            op.result = op.error = None
+        try:
+            with self._translated():
+                self._write_all(batch, self._clock.now())
+        except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
+            # What SQLite cannot hold: a key another effect has, half a surrogate pair, a number of 65 bits. SQLite's
+            # own sentence names tables and columns only; Python's may quote what was to be stored.
+            why = str(error) if isinstance(error, sqlite3.Error) else type(error).__name__
+            raise Unwritable(f"The storage cannot hold this: {why}. Nothing was stored.") from error
+        # A duplicate changes nothing; but it is answered 200, so the file that knows it must be there.
+        self._to_check = (
+            self._db.total_changes != before or any(isinstance(op, PutOp) for op in batch) or bool(self._truncations)
+        )
+        return self._to_check
+
+    def commit(self) -> None:
+        """Bring the transaction to the disk, and look whether the file it went to is still at its path.
+
+        Then empty the WAL if that was asked for: that of a file which was replaced by its copy is still needed.
+        """
+        with self._translated():
+            self._db.execute("COMMIT")
+        if self._to_check:
+            try:
+                self._place.check()
+            except StorageUnavailable as error:
+                self._misplaced = error
+        if self._truncations and self._misplaced is None:
+            self._truncate()
+
+    def follow(self) -> None:
+        """Memory follows disk.
+
+        Raises:
+            StorageUnavailable: the file is not at its path. The transaction is in it all the same, and will be known
+                if it comes back: a delivery as a duplicate, the end of a turn as LeaseLost.
+        """
+        version, self._version = self._version, None
+        for change in self._after:
+            change()
+        self._after.clear()
+        misplaced, self._misplaced = self._misplaced, None
+        if misplaced is not None:
+            # Those who asked for these claims get an error, so nobody works on them.
+            for claim in self._claims:
+                self._lanes.release(claim.token)
+            self._claims.clear()
+            raise misplaced
+        # Not reached if something stumbled: then begin looks at the disk again.
+        self._version = version
+        self._claims.clear()
+
+    def roll_back(self) -> None:
+        """Nothing of the transaction was; nobody was claimed."""
+        for claim in self._claims:
+            self._lanes.release(claim.token, overdue=claim.overdue)
+        self._after.clear()
+        self._claims.clear()
+        self._truncations.clear()
+        # SQLite rolls back by itself after some errors; and on a broken disk this is one more.
+        with contextlib.suppress(sqlite3.Error):
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+    def _truncate(self) -> None:
+        # On this connection: after a checkpoint by another one, `_data_version` is not what we know, and the whole
+        # inbox would be read again. Never raises: the transaction is on disk.
+        self._db.execute(f"PRAGMA busy_timeout = {_TRUNCATE_PATIENCE_MS}")
+        emptied = wipe.truncate(self._db)
+        self._db.execute("PRAGMA busy_timeout = 0")
+        for op in self._truncations:
+            op.result = emptied
+        self._truncations.clear()
+
+    def _begin_slowly(self) -> None:
+        """Wait for the other process, and look at what is there now."""
+        if self._place.lost:
+            self._place.check()
+        if not self._db.in_transaction:
+            self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+            finally:
+                self._db.execute("PRAGMA busy_timeout = 0")
+        if self._data_version() != self._version:
+            self._look_again()
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """What is the disk's fault is StorageUnavailable; what is the operation's fault stays what it is."""
+        try:
+            yield
+        except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError):
+            raise
+        except sqlite3.DatabaseError as error:
+            message = f"{self._path.name} cannot be read or written: {error}. Nothing was stored."
+            raise StorageUnavailable(message) from error
+
+    def _write_all(self, batch: list[Op], now: float) -> None:
+        # Only puts have an order among themselves: operations of one batch are in flight together, and a caller
+        # has one at a time. Begin before settle and finish, so that an outcome finds its row.
+        self._batch_first = self._next_seq
+        self._truncations = of(batch, TruncateOp)
+        self._go_off_the_record(batch)
+        self._release(of(batch, ReleaseOp))
+        journal.begin(self._db, [op.effect for op in of(batch, BeginOp)])
+        timers_changed = self._finish(of(batch, SettleOp), of(batch, FinishOp), now)
+        journal.receive(self._db, of(batch, ReceiptOp))
+        timers_changed |= self._set_timers(of(batch, ScheduleOp), of(batch, CancelOp))
+        self._put(of(batch, PutOp))
+        for order in of(batch, OrderOp):
+            self._put_in_order(order)
+        timers_changed |= self._fire(of(batch, FireOp))
+        self._take(of(batch, TakeOp), now)
+        self._check(of(batch, CheckOp))
+        self._purge(now)
+        if timers_changed:
+            earliest = timers.earliest(self._db)
+            self._after.append(lambda: setattr(self, "_next_timer", earliest))
+
+    def _go_off_the_record(self, batch: list[Op]) -> None:
+        """Overwrite what is freed from now on, if this is the first text off the record of this file."""
+        if self._is_off_the_record:
+            return
+        if not (
+            any(op.delivery.is_off_the_record for op in of(batch, PutOp))
+            or any(op.timer.is_off_the_record for op in of(batch, ScheduleOp))
+        ):
+            return
+        wipe.overwrite_freed(self._db)
+        wipe.note_off_the_record(self._db)
+        self._after.append(lambda: setattr(self, "_is_off_the_record", True))
+
+    # Inbox
+
+    def _put(self, ops: list[PutOp]) -> None:
+        if not ops:
+            return
+        seen = self._seen([op.delivery for op in ops])
+        in_lane: Counter[str] = Counter()
+        new: list[Delivery] = []
+        for op in ops:
+            delivery = op.delivery
+            if not seen.isdisjoint(_keys(delivery)):
+                op.result = False
+            elif self._lanes.depth + len(new) >= self._max_backlog:
+                op.error = self._backlog_full()
+            elif self._lanes.depth_of(delivery.lane) + in_lane[delivery.lane] >= self._max_lane_backlog:
+                op.error = LaneFull(f"The lane of {delivery.id} is full: {self._max_lane_backlog} deliveries wait.")
+            else:
+                op.result = True
+                seen.update(_keys(delivery))
+                in_lane[delivery.lane] += 1
+                new.append(delivery)
+        self._accept(new, grant=True)
+
+    def _backlog_full(self) -> StorageBusy:
+        return StorageBusy(f"The backlog is full: {self._max_backlog} deliveries wait.")
+
+    def _seen(self, deliveries: list[Delivery]) -> set[str]:
+        """Which of their ids and message keys are known."""
+        keys = [key for delivery in deliveries for key in _keys(delivery)]
+        return {key for (key,) in among(self._db, "SELECT id FROM seen WHERE id IN (*)", keys)}
+
+    def _accept(self, deliveries: list[Delivery], *, grant: bool = False) -> None:
+        """Store what is new, at the tails of its lanes; with `grant`, claimed at once as far as there is appetite."""
+        if not deliveries:
+            return
+        # A number of a transaction that fails is not used again: numbers need an order, not every one.
+        new = list(enumerate(deliveries, self._next_seq))
+        self._next_seq += len(new)
+        granted = self._grants.of(new, self._lanes) if grant else set()
+        insert(self._db, "seen (id)", [(key,) for _, delivery in new for key in _keys(delivery)])
+        rows = [
+            (seq, d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, seq in granted, seq in granted)
+            for seq, d in new
+        ]
+        insert(self._db, "delivery (seq, id, lane, type, message_key, carrier, received_at, claimed, runs)", rows)
+        bodies = [(seq, wipe.padding(d.is_off_the_record), d.body) for seq, d in new]
+        insert(self._db, "body (seq, padding, body)", bodies)
+        webhooks = [d.received_at for d in deliveries if d.id.startswith("w.")]
+        active_at = max(webhooks) if webhooks else None
+
+        def after() -> None:
+            self._active_at = max(filter(None, (self._active_at, active_at)), default=None)
+            for seq, delivery in new:
+                if seq in granted:
+                    self._grants.add(seq, delivery, self._lanes)
+                else:
+                    self._lanes.add(delivery.lane, seq)
+                self._recent.add(seq, Row(delivery, runs=int(seq in granted)))
+
+        self._after.append(after)
+        if active_at is not None:
+            self._note_activity(active_at, after_s=_ACTIVITY_EVERY_S)
+
+    def _put_in_order(self, op: OrderOp) -> None:
+        head: int | None = None
+        if op.lease is not None:
+            head = self._lanes.held(op.lease.token)
+            if head is None:
+                op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
+                return
+            self._db.execute("UPDATE delivery SET claimed = 0, runs = runs - 1 WHERE seq = ?", (head,))
+        seen = self._seen(list(op.missed))
+        new = [delivery for delivery in op.missed if seen.isdisjoint(_keys(delivery))]
+        self._accept(new)
+        op.result = len(new)
+        # Memory does not know yet what this batch has put into the lane.
+        fresh = self._db.execute("SELECT seq FROM delivery WHERE seq >= ? AND lane = ?", (self._batch_first, op.lane))
+        seqs = [*self._lanes.waiting(op.lane), *(seq for (seq,) in fresh)]
+        numbers = self._numbers_in_order(seqs)
+        for table in ("delivery", "body"):
+            # In two steps: a number is free only once the row that had it has another one.
+            aside, back = _RENUMBER[table]
+            self._db.executemany(aside, [(new, old) for old, new in numbers.items()])
+            self._db.executemany(back, [(new, new) for new in numbers.values()])
+
+        def after() -> None:
+            if op.lease is not None and head is not None:
+                self._lanes.release(op.lease.token)
+                if row := self._recent.get(head):
+                    row.runs -= 1
+            self._recent.renumber(numbers)
+
+        self._after.append(after)
+
+    def _numbers_in_order(self, seqs: list[int]) -> dict[int, int]:
+        """Return new sequence numbers, by the old ones, for what no turn has done anything for: in the order it was sent."""
+        sql = f"""SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq)
+                  WHERE NOT claimed AND waits IS NULL AND NOT EXISTS (SELECT 1 FROM effect WHERE turn = id)
+                      AND seq IN (*)"""  # noqa: S608 - our own words
+        rows = sorted((seq, Delivery(*row).sent_at) for seq, *row in among(self._db, sql, seqs))
+        in_order = sorted(rows, key=lambda row: (row[1], row[0]))
+        return {old: new for (old, _), (new, _) in zip(in_order, rows, strict=True) if old != new}
+
+    def _take(self, ops: list[TakeOp], now: float) -> None:
+        taken: list[tuple[Row, Claim]] = []
+        for op in ops:
+            op.result = []
+            claims = self._lanes.claim(op.limit, now=now, until=now + op.lease_s)
+            self._claims += claims
+            rows = self._rows([claim.seq for claim in claims])
+            for claim in claims:
+                row = rows[claim.seq]
+                crashes = row.crashes + claim.overdue
+                op.result.append(Lease(row.delivery, claim.token, row.attempts, crashes, row.runs, row.run))
+                taken.append((row, claim))
+            left = op.limit - len(claims)
+            self._after.append(partial(self._grants.hunger, left, op.lease_s))
+        if not taken:
+            return
+        seqs = [claim.seq for _, claim in taken]
+        overdue = [claim.seq for _, claim in taken if claim.overdue]
+        among(self._db, "UPDATE delivery SET claimed = 1, runs = runs + 1 WHERE seq IN (*)", seqs)
+        among(self._db, "UPDATE delivery SET crashes = crashes + 1 WHERE seq IN (*)", overdue)
+
+        def after() -> None:
+            for row, claim in taken:
+                row.runs += 1
+                row.crashes += claim.overdue
+
+        self._after.append(after)
+
+    def _rows(self, seqs: list[int]) -> dict[int, Row]:
+        """What is known of these deliveries; from memory if they were put lately, else from disk."""
+        rows = {seq: row for seq in seqs if (row := self._recent.get(seq))}
+        if missing := [seq for seq in seqs if seq not in rows]:
+            sql = """SELECT seq, id, lane, type, body, received_at, message_key, carrier, runs, attempts, crashes, run
+                     FROM delivery JOIN body USING (seq) WHERE seq IN (*)"""
+            for seq, *columns, runs, attempts, crashes, run in among(self._db, sql, missing):
+                rows[seq] = Row(Delivery(*columns), runs, attempts, crashes, run)
+        return rows
+
+    def _release(self, ops: list[ReleaseOp]) -> None:
+        """Lanes are free at once; the disk is told as well as it can be, since only a crash would ask it."""
+        seqs = []
+        for op in ops:
+            for lease in op.leases:
+                seq = self._lanes.held(lease.token)
+                if seq is not None:
+                    self._lanes.release(lease.token)
+                    seqs.append(seq)
+        among(self._db, "UPDATE delivery SET claimed = 0, runs = runs - 1 WHERE seq IN (*)", seqs)
+        for seq in seqs:
+            if row := self._recent.get(seq):
+                row.runs -= 1
+
+    def _finish(self, settles: list[SettleOp], ops: list[FinishOp], now: float) -> bool:
+        """End turns: outcomes one by one where they are rare, everything that is common in one step for all.
+
+        Returns:
+            Whether timers have changed.
+        """
+        effects = [op.effect for op in settles]
+        state: dict[tuple[str, str], bytes | None] = {}
+        timed: list[Finish] = []
+        gone: dict[int, FinishOp] = {}
+        finished: set[int] = set()
+        for op in ops:
+            seq = self._lanes.held(op.lease.token)
+            if seq is None or seq in finished:
+                op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
+                continue
+            finished.add(seq)
+            finish, outcome = op.finish, op.finish.outcome
+            effects += finish.effects
+            state.update({(write.scope, write.name): write.value for write in finish.state})
+            if finish.timers or finish.cancelled:
+                timed.append(finish)
+            if isinstance(outcome, Retry | Park):
+                self._postpone(seq, op.lease, outcome)
+            else:
+                if isinstance(outcome, Bury):
+                    self._bury(seq, outcome, now)
+                gone[seq] = op
+        journal.settle(self._db, effects, keep_texts=self._keep_s > 0)
+        self._write_state(state)
+        self._remove(gone, now)
+        for finish in timed:
+            for timer_id in finish.cancelled:
+                timers.cancel(self._db, timer_id)
+            for timer in finish.timers:
+                timers.schedule(self._db, timer)
+        return bool(timed)
+
+    def _postpone(self, seq: int, lease: Lease, outcome: Retry | Park) -> None:
+        failed = isinstance(outcome, Retry)
+        why = outcome.error if isinstance(outcome, Retry) else outcome.reason
+        self._db.execute(
+            """UPDATE delivery SET attempts = attempts + ?, waits = ?, not_before = ?, error = ?, claimed = 0,
+                   shared = 0, company = 0 WHERE seq = ?""",
+            (int(failed), "retrying" if failed else "parked", outcome.at, why, seq),
+        )
+
+        def after() -> None:
+            self._lanes.wait(lease.token, outcome.at)
+            if row := self._recent.get(seq):
+                row.attempts += failed
+
+        self._after.append(after)
+
+    def _bury(self, seq: int, outcome: Bury, now: float) -> None:
+        self._db.execute(
+            """INSERT OR REPLACE INTO dead
+                   (id, lane, type, message_key, carrier, received_at, error, handler, run, runs, attempts, crashes, buried_at,
+                    padding, body)
+               SELECT id, lane, type, message_key, carrier, received_at, ?, ?, run, runs, attempts + ?, crashes, ?,
+                      padding, body
+               FROM delivery JOIN body USING (seq) WHERE seq = ?""",
+            (outcome.error, outcome.handler, int(outcome.failed), now, seq),
+        )
+
+    def _remove(self, gone: dict[int, FinishOp], now: float) -> None:
+        if not gone:
+            return
+        acked = {seq: op for seq, op in gone.items() if isinstance(op.finish.outcome, Ack)}
+        private = {seq: op for seq, op in acked.items() if op.finish.off_the_record}
+        if self._keep_s:
+            keep = """INSERT OR REPLACE INTO done (id, lane, type, message_key, carrier, received_at, run, acked_at, body)
+                      SELECT id, lane, type, message_key, carrier, received_at, run, ?, body
+                      FROM delivery JOIN body USING (seq) WHERE seq IN (*)"""
+            among(self._db, keep, acked.keys() - private.keys(), now)
+        among(self._db, "DELETE FROM delivery WHERE seq IN (*)", gone)
+        among(self._db, "DELETE FROM body WHERE seq IN (*)", gone)
+        keys = [key for op in gone.values() for key in _keys(op.lease.delivery)]
+        among(self._db, "UPDATE seen SET at = ? WHERE id IN (*)", keys, now)
+        turns = {
+            turn
+            for op in acked.values()
+            for turn in (op.lease.delivery.id, *(effect.turn for effect in op.finish.effects))
+        }
+        journal.end(self._db, turns, now)
+        for op in private.values():
+            journal.forget_texts(self._db, op.lease.delivery.id)
+
+        def after() -> None:
+            for seq, op in gone.items():
+                self._lanes.remove(op.lease.token)
+                self._recent.drop(seq)
+
+        self._after.append(after)
+
+    # State and timers
+
+    def _write_state(self, state: dict[tuple[str, str], bytes | None]) -> None:
+        kept = [(*place, value) for place, value in state.items() if value is not None]
+        replace = "ON CONFLICT (scope, name) DO UPDATE SET value = excluded.value"
+        insert(self._db, "state (scope, name, value)", kept, replace)
+        for place, value in state.items():
+            if value is None:
+                self._db.execute("DELETE FROM state WHERE scope = ? AND name = ?", place)
+
+    def _set_timers(self, schedules: list[ScheduleOp], cancels: list[CancelOp]) -> bool:
+        for cancel in cancels:
+            cancel.result = timers.cancel(self._db, cancel.timer_id)
+        earliest = timers.earliest(self._db) if schedules else None
+        for op in schedules:
+            op.result = timers.schedule(self._db, op.timer)
+            op.is_earliest = op.result and (earliest is None or op.timer.due < earliest)
+            if op.is_earliest:
+                earliest = op.timer.due
+        return any(op.result for op in (*schedules, *cancels))
+
+    def _fire(self, ops: list[FireOp]) -> bool:
+        for op in ops:
+            due = timers.take_due(self._db, op.now, op.limit)
+            seen = self._seen(due)
+            # Somebody waits at Linq's end for none of these, so a full backlog refuses none.
+            self._accept([delivery for delivery in due if delivery.id not in seen])
+            op.result = len(due)
+        return any(op.result for op in ops)
+
+    # Housekeeping
+
+    def _check(self, ops: list[CheckOp]) -> None:
+        for op in ops:
+            if op.size and self._lanes.depth >= self._max_backlog:
+                op.error = self._backlog_full()
+            elif op.size:
+                self._db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('check', ?)", ("0" * op.size,))
+            else:
+                self._db.execute("DELETE FROM meta WHERE key = 'check'")
+
+    def _purge(self, now: float) -> None:
+        """Forget what is old, a few rows at a time, in somebody else's transaction."""
+        # A command does not know how long the server was told to keep things.
+        if now < self._purge_at or not self._serving:
+            return
+        seen = "DELETE FROM seen WHERE id IN (SELECT id FROM seen WHERE at < ? ORDER BY at LIMIT ?)"
+        done = "DELETE FROM done WHERE n IN (SELECT n FROM done WHERE acked_at < ? ORDER BY acked_at LIMIT ?)"
+        purged = max(
+            self._db.execute(seen, (now - SEEN_KEPT_S, _PURGE_ROWS)).rowcount,
+            self._db.execute(done, (now - self._keep_s, _PURGE_ROWS)).rowcount,
+            journal.purge(self._db, now, keep_s=self._keep_s, limit=_PURGE_ROWS),
+        )
+        if purged < _PURGE_ROWS:
+            self._after.append(lambda: setattr(self, "_purge_at", now + _PURGE_EVERY_S))
+
+    def _note_activity(self, at: float, *, after_s: float) -> None:
+        """Write down when a webhook was last accepted, if that is later by so much than what is written."""
+        if at <= self._active_noted or at < self._active_noted + after_s:
+            return
+        self._db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('active_at', ?)", (repr(at),))
+        self._db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('first_active_at', ?)", (repr(at),))
+
+        def after() -> None:
+            self._active_noted = at
+            self.first_active_at = self.first_active_at or at
+
+        self._after.append(after)
+
+    def _data_version(self) -> int:
+        """Changes when another process, or another connection of ours, has written."""
+        (version,) = self._db.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+    def _look_again(self) -> None:
+        self._version = self._data_version()
+        self._lanes = self._lanes.adopt(
+            self._db.execute("SELECT seq, lane, not_before, company FROM delivery ORDER BY seq")
+        )
+        (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM delivery").fetchone()
+        self._next_seq = max(self._next_seq, last + 1)
+        self._recent = Recent()
+        self._next_timer = timers.earliest(self._db)
+        noted = self._db.execute("SELECT CAST(value AS REAL) FROM meta WHERE key = 'active_at'").fetchone()
+        (waits,) = self._db.execute("SELECT max(received_at) FROM delivery WHERE id LIKE 'w.%'").fetchone()
+        first = self._db.execute("SELECT CAST(value AS REAL) FROM meta WHERE key = 'first_active_at'").fetchone()
+        self.first_active_at = first[0] if first else None
+        self._active_noted = noted[0] if noted else 0.0
+        self._active_at = max(filter(None, (self._active_at, self._active_noted, waits)), default=None)
+
+
+def _keys(delivery: Delivery) -> tuple[str, ...]:
+    """What a second copy of it is known by."""
+    return (delivery.id,) if delivery.message_key is None else (delivery.id, delivery.message_key)

@@ -1,0 +1,464 @@
+"""One connection and what a server may do to it: every way an answer is framed, cut, malformed, early or late."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import itertools
+import tracemalloc
+import zlib
+from collections.abc import AsyncGenerator
+
+import pytest
+from client.raw_server import LOOPS, Peer, always, get, once, pooled, raw, said
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from linqbot.client.http import connection as connections
+from linqbot.client.http.addresses import Origin
+from linqbot.client.http.connection import Connection
+from linqbot.client.http.http11 import (
+    MAX_HEAD_BYTES,
+    ConnectFailed,
+    Fields,
+    MalformedAnswer,
+    Request,
+    Response,
+    ServerDisconnectedError,
+    WireError,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    return request.param
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+# --- framing --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "content", "is_kept"),
+    [
+        (said(b"abc"), b"abc", True),
+        (said(), b"", True),
+        (CHUNKED + b"3\r\nabc\r\n2;some=ext\r\nde\r\n0\r\nTrailer: x\r\n\r\n", b"abcde", True),
+        (b"HTTP/1.1 204 No\r\n\r\n", b"", True),
+        (b"HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n", b"", True),
+        (b"HTTP/1.1 304 Not\r\nContent-Length: 5\r\n\r\n", b"", True),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + said(b"abc"), b"abc", True),
+        (b"HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\nHTTP/1.1 102 P\r\n\r\n" + said(b"abc"), b"abc", True),
+        (said(b"abc", "200 OK", "Connection: close"), b"abc", False),
+        (said(b"abc", "200 OK", "Connection: Keep-Alive", "Keep-Alive: timeout=5, max=9"), b"abc", True),
+        (said(b"abc", "200 OK", "Keep-Alive: timeout=1"), b"abc", False),
+        (said(b"abc").replace(b"1.1", b"1.0"), b"abc", False),
+        (said(b"abc", "200 OK", "Connection: keep-alive").replace(b"1.1", b"1.0"), b"abc", True),
+        (said(b"abc") + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b"abc", False),
+        (said(b"abc") + b"garbage", b"abc", False),
+        (said(b"abc", "200 OK", "Connection: close") + b"garbage", b"abc", False),
+    ],
+    ids=str,
+)
+async def test_an_answer_ends_where_its_framing_says_and_what_follows_decides_on_the_connection(
+    answer: bytes, content: bytes, is_kept: bool
+) -> None:
+    async with raw(always(answer)) as server, pooled(server) as pool:
+        for _ in range(3):
+            response = await pool.send(get(server))
+            assert (response.content, response.headers.get("trailer"), response.headers.get("link")) == (
+                content,
+                None,
+                None,
+            )
+        assert len(server.peers) == (1 if is_kept else 3)
+
+
+async def test_an_answer_without_a_length_ends_with_its_connection() -> None:
+    async with raw(once(b"HTTP/1.1 200 OK\r\n\r\nabc")) as server, pooled(server) as pool:
+        assert (await pool.send(get(server))).content == b"abc"
+        assert (await pool.send(get(server))).content == b"abc"
+        assert len(server.peers) == 2
+
+
+async def test_an_answer_in_the_shortest_chunks_takes_a_few_times_its_size() -> None:
+    chunks = b"2\r\nab\r\n" * (1 << 19)
+
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(CHUNKED)
+        for begin in range(0, len(chunks), 1 << 14):
+            await peer.say(chunks[begin : begin + (1 << 14)])
+        await peer.say(b"0\r\n\r\n")
+
+    async with raw(play) as server, pooled(server) as pool:
+        tracemalloc.start()
+        try:
+            answer = await pool.send(get(server))
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert answer.content == b"ab" * (1 << 19)
+    assert peak < 5 * len(answer.content)
+
+
+async def test_a_header_that_comes_very_often_is_read_as_one() -> None:
+    often = b"X-A: b\r\n" * 5_000
+    async with (
+        raw(always(b"HTTP/1.1 200 OK\r\n" + often + b"Content-Length: 0\r\n\r\n")) as server,
+        pooled(server) as pool,
+    ):
+        answer = await pool.send(get(server))
+    assert answer.headers["x-a"] == ", ".join(["b"] * 5_000)
+
+
+@pytest.mark.parametrize("status", ["200 OK", "404 No"])
+async def test_the_answer_to_head_has_no_content_whatever_its_length_says(status: str) -> None:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(f"HTTP/1.1 {status}\r\nContent-Length: 50\r\n\r\n".encode())
+        await peer.reader.read()
+
+    async with raw(play) as server, pooled(server) as pool:
+        response = await pool.send(get(server, method="HEAD"))
+        assert (response.content, response.headers["CONTENT-LENGTH"]) == (b"", "50")
+
+
+async def test_fields_that_come_twice_are_one_list_and_found_in_any_case() -> None:
+    async with raw(always(said(b"", "200 OK", "X-A: 1", "x-a: 2", "X-Empty:"))) as server, pooled(server) as pool:
+        headers = (await pool.send(get(server))).headers
+    assert headers["X-a"] == "1, 2"
+    assert headers["x-empty"] == ""
+    assert "X-B" not in headers
+    assert headers.get("gänge") is headers.get("日本") is None
+    assert set(headers) == {"content-length", "x-a", "x-empty"}
+    assert len(headers) == 3
+
+
+BARE = zlib.compressobj(wbits=-15)
+BARE_ABC = BARE.compress(b"abc" * 99) + BARE.flush()
+
+
+@pytest.mark.parametrize(
+    ("packed", "encoding"),
+    [
+        (gzip.compress(b"abc" * 99), "gzip"),
+        (gzip.compress(b"abc" * 99), " X-GZIP "),
+        (zlib.compress(b"abc" * 99), "deflate"),
+        (BARE_ABC, "deflate"),
+        (gzip.compress(zlib.compress(b"abc" * 99)), "deflate, gzip"),
+        (b"abc" * 99, "identity"),
+        (b"abc" * 99, "br"),
+    ],
+    ids=["gzip", "x-gzip", "zlib", "bare", "two", "identity", "foreign"],
+)
+async def test_packed_content_is_unpacked(packed: bytes, encoding: str) -> None:
+    async with raw(always(said(packed, "200 OK", f"Content-Encoding: {encoding}"))) as server, pooled(server) as pool:
+        assert (await pool.send(get(server))).content == b"abc" * 99
+
+
+# --- what is no answer ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"garbage\r\n\r\n", "not HTTP"),
+        (b"HTTP/2 200\r\n\r\n", "not HTTP"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "not HTTP"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc", "not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -3\r\n\r\nabc", "not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n", "not HTTP"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            "not HTTP",
+        ),
+        (CHUNKED + b"zz\r\nabc", "not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nBad\x00Name: x\r\n\r\n", "not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nA: 1\r\n folded\r\n\r\n", "not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc", "transfer encoding"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "transfer encoding"),
+        (b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nxx", "another protocol"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: " + b"a" * (MAX_HEAD_BYTES + 1) + b"\r\n\r\n", "head is larger"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * (MAX_HEAD_BYTES // 5), "head is larger"),
+        (b"HTTP/1.1 103 Early\r\n\r\n" * (MAX_HEAD_BYTES // 16), "head is larger"),
+        (CHUNKED + b"1;" + b"x" * MAX_HEAD_BYTES, "head is larger"),
+        (CHUNKED + b"0\r\nTrailer: " + b"x" * MAX_HEAD_BYTES, "head is larger"),
+        (said(b"no gzip", "200 OK", "Content-Encoding: gzip"), "unpacked"),
+        (said(gzip.compress(b"abc" * 99)[:-9], "200 OK", "Content-Encoding: gzip"), "ends early"),
+    ],
+    ids=lambda value: repr(value)[:60],
+)
+async def test_what_is_no_answer_is_named_and_its_connection_ended(answer: bytes, words: str) -> None:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(answer if peer.number == 0 else said(b"fine"))
+        await peer.request()
+        await peer.say(said(b"fine"))
+
+    async with raw(play) as server, pooled(server) as pool:
+        request = get(server)
+        with pytest.raises(MalformedAnswer, match=words) as caught:
+            await asyncio.wait_for(pool.send(request), 5)
+        assert request.is_sent
+        assert "abc" not in str(caught.value)
+        assert (await pool.send(get(server))).content == b"fine"
+        assert len(server.peers) == (1 if "Content-Encoding" in str(answer) else 2)
+
+
+async def test_an_answer_larger_than_the_limit_is_not_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MAX_CONTENT_BYTES", 1000)
+
+    async def endless(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            await peer.say(b"x" * 600)
+
+    async with raw(endless) as server, pooled(server) as pool:
+        with pytest.raises(MalformedAnswer, match="larger than 1000 bytes"):
+            await asyncio.wait_for(pool.send(get(server)), 5)
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"",
+        b"HTTP/1.1 2",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
+        CHUNKED + b"9\r\nabc",
+        CHUNKED + b"3\r\nabc\r\n",
+        CHUNKED + b"3\r\nabc\r\n0\r\n",
+    ],
+    ids=str,
+)
+async def test_an_answer_that_is_cut_off_is_no_answer(beginning: bytes) -> None:
+    async with raw(once(beginning)) as server, pooled(server) as pool:
+        request = get(server)
+        with pytest.raises(ServerDisconnectedError) as caught:
+            await pool.send(request)
+        assert request.is_sent
+        assert not caught.value.was_kept
+
+
+async def test_a_reset_is_told_with_its_cause() -> None:
+    async def reset(peer: Peer) -> None:
+        await peer.reader.read(1)  # what is left unread makes the close a reset
+        peer.writer.transport.abort()
+
+    async with raw(reset) as server, pooled(server) as pool:
+        with pytest.raises(ServerDisconnectedError):
+            await pool.send(get(server, content=b"x" * 500_000, method="POST"))
+
+
+@given(
+    content=st.binary(max_size=300),
+    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=20),
+    cuts=st.lists(st.integers(0, 1200), max_size=30),
+    is_chunked=st.booleans(),
+    interim=st.integers(0, 2),
+)
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_an_answer_is_the_same_however_it_arrives(
+    content: bytes, sizes: list[int], cuts: list[int], is_chunked: bool, interim: int
+) -> None:
+    wire = b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\n" * interim + _framed(content, sizes, is_chunked)
+    places = sorted({0, len(wire), *(cut for cut in cuts if cut < len(wire))})
+    response, connection = _fed([wire[a:b] for a, b in itertools.pairwise(places)])
+    assert isinstance(response, Response)
+    assert (response.status, response.content, response.headers["x-a"]) == (200, content, "b")
+    assert connection.is_clean
+
+
+PIECES = [
+    b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 100 C\r\n\r\n", b"HTTP/1.0 204 N\r\n", b"Content-Length: 3\r\n",
+    b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"\r\n", b"3\r\nabc\r\n", b"0\r\n\r\n", b"abc",
+]  # fmt: skip
+
+
+@given(data=st.lists(st.one_of(st.binary(max_size=60), st.sampled_from(PIECES)), max_size=12))
+@settings(deadline=None, max_examples=500)
+def test_whatever_arrives_the_answer_is_an_answer_or_an_error_of_ours(data: list[bytes]) -> None:
+    outcome, connection = _fed(data, ends=True)
+    assert isinstance(outcome, Response | WireError)
+    assert not connection.is_open
+
+
+class FakeTransport(asyncio.Transport):
+    """Takes what is written. Closing tells the protocol, as an event loop would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_aborted = False
+
+    def write(self, data: object) -> None: ...
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
+def _fed(pieces: list[bytes], *, ends: bool = False) -> tuple[Response | BaseException, Connection]:
+    """What becomes of a request whose connection brings these pieces."""
+
+    async def play() -> tuple[Response | BaseException, Connection]:
+        connection = Connection(asyncio.get_running_loop(), lambda _: None)
+        transport = FakeTransport()
+        connection.connection_made(transport)
+        request = plain_request()
+        task = asyncio.ensure_future(connection.exchange(request, request.head()))
+        await asyncio.sleep(0)
+        for piece in pieces:
+            if not transport.is_aborted:
+                connection.data_received(piece)
+        if ends:
+            if not transport.is_aborted:
+                connection.eof_received()
+            connection.connection_lost(None)
+        outcome = (await asyncio.gather(task, return_exceptions=True))[0]
+        return outcome, connection
+
+    return asyncio.run(play())
+
+
+def plain_request() -> Request:
+    return Request("GET", Origin("http", "linq.test", 80), "/", Fields({}))
+
+
+def _framed(content: bytes, sizes: list[int], is_chunked: bool) -> bytes:
+    if not is_chunked:
+        return said(content, "200 OK", "X-A: b")
+    wire, left, turn = b"HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n", content, 0
+    while left:
+        piece, left = left[: sizes[turn % len(sizes)]], left[sizes[turn % len(sizes)] :]
+        wire += b"%X;n=%d\r\n%s\r\n" % (len(piece), turn, piece)
+        turn += 1
+    return wire + b"0\r\nX-A: trailer\r\n\r\n"
+
+
+# --- uploads --------------------------------------------------------------------------------------------------------
+
+
+async def pieces(*given: bytes, ended: list[bool] | None = None) -> AsyncGenerator[bytes, None]:
+    try:
+        for piece in given:
+            yield piece
+    finally:
+        if ended is not None:
+            ended.append(True)
+
+
+async def test_content_in_pieces_leaves_no_faster_than_it_is_read() -> None:
+    reading, told = asyncio.Event(), 0
+
+    async def slow(peer: Peer) -> None:
+        while True:
+            await peer.reader.readuntil(b"\r\n\r\n")
+            await reading.wait()
+            assert await peer.reader.readexactly(400 * 100_000) == b"x" * 400 * 100_000
+            await peer.say(said(b"got it"))
+
+    async def counted() -> AsyncGenerator[bytes, None]:
+        nonlocal told
+        for _ in range(400):
+            told += 1
+            yield b"x" * 100_000
+
+    async with raw(slow) as server, pooled(server) as pool:
+        task = asyncio.create_task(pool.send(get(server, method="PUT", content=counted(), size=400 * 100_000)))
+        before = -1
+        while told != before or not told:
+            before = told
+            await asyncio.sleep(0.05)
+        assert told < 300, "what nobody reads is not taken from its source"
+        reading.set()
+        assert (await asyncio.wait_for(task, 20)).content == b"got it"
+        assert (
+            await pool.send(get(server, method="PUT", content=pieces(b"x" * 40_000_000), size=40_000_000))
+        ).status == 200
+
+
+@pytest.mark.parametrize("given", [[b"abc"], [b"abc", b"defg"], []], ids=str)
+async def test_content_that_is_not_as_long_as_announced_is_an_error_and_ends_the_connection(given: list[bytes]) -> None:
+    ended: list[bool] = []
+
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(said(b"got it"))
+
+    async with raw(play) as server, pooled(server) as pool:
+        with pytest.raises(ValueError, match="5 bytes"):
+            await pool.send(get(server, method="PUT", content=pieces(*given, ended=ended), size=5))
+        assert (await pool.send(get(server))).content == b"got it"
+        assert len(server.peers) == 2
+        assert ended == [True]
+
+
+async def test_an_answer_before_the_upload_ends_is_the_answer_and_the_rest_is_not_sent() -> None:
+    ended: list[bool] = []
+
+    async def refuse(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        await peer.say(said(b"too large", "413 No"))
+        await peer.reader.read()
+
+    async with raw(refuse) as server, pooled(server) as pool:
+        content = pieces(*[b"x" * 200_000] * 500, ended=ended)
+        response = await pool.send(get(server, method="PUT", content=content, size=100_000_000))
+        assert (response.status, response.content, ended) == (413, b"too large", [True])
+        await pool.send(get(server))
+        assert len(server.peers) == 2, "half a request was on that connection"
+
+
+async def test_an_answer_before_content_at_once_is_read_leaves_no_connection_behind() -> None:
+    async def refuse(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        await peer.say(said(b"too large", "413 No"))
+        await asyncio.Event().wait()
+
+    async with raw(refuse) as server, pooled(server) as pool:
+        response = await pool.send(get(server, method="POST", content=b"x" * 30_000_000))
+        assert response.status == 413
+        await pool.send(get(server))
+        assert len(server.peers) == 2
+
+
+async def test_a_source_that_breaks_ends_the_connection_and_its_error_comes_through() -> None:
+    async def breaks() -> AsyncGenerator[bytes, None]:
+        yield b"abc"
+        raise EOFError("the file shrank")
+
+    async with raw(always(said(b"fine"))) as server, pooled(server) as pool:
+        with pytest.raises(EOFError):
+            await pool.send(get(server, method="PUT", content=breaks(), size=5))
+        assert (await pool.send(get(server))).content == b"fine"
+        assert len(server.peers) == 2
+
+
+async def test_an_upload_whose_connection_is_lost_ends() -> None:
+    async def leave(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        peer.writer.transport.abort()
+
+    async with raw(leave) as server, pooled(server) as pool:
+        content = pieces(*[b"x" * 200_000] * 500)
+        with pytest.raises(ServerDisconnectedError):
+            await asyncio.wait_for(pool.send(get(server, method="PUT", content=content, size=100_000_000)), 10)
+
+
+async def test_a_connection_that_is_gone_takes_no_request() -> None:
+    connection = Connection(asyncio.get_running_loop(), lambda _: None)
+    connection.connection_made(FakeTransport())
+    connection.connection_lost(None)
+    request = plain_request()
+    with pytest.raises(ConnectFailed):
+        await connection.exchange(request, request.head())
+    assert not request.is_sent

@@ -1,0 +1,477 @@
+"""Opening connections: verified TLS, the environment's proxies, several addresses of one name, time limits."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import random
+import re
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from client.raw_server import LOOPS, Peer, Raw, always, field, raw, said
+
+from linqbot.client.http import connector
+from linqbot.client.http.addresses import Origin, target
+from linqbot.client.http.connector import Dialer, trust
+from linqbot.client.http.http11 import ConnectFailed, Fields, Request, Response
+from linqbot.client.http.pool import Pool
+from linqbot.client.http.proxies import Proxy, environment_proxy
+from linqbot.errors import ConfigError
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
+    """Authorities the client trusts: this one only."""
+    made = trustme.CA()
+    made.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    return made
+
+
+def certified(authority: trustme.CA, *names: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*names).configure_cert(context)
+    return context
+
+
+async def sent(origin: Origin, **options: Any) -> Response:
+    """One request, from its own pool."""
+    pool = Pool(Dialer(origin, **{"connect_timeout_s": 5.0, **options}))
+    try:
+        return await pool.send(Request("GET", origin, "/x?y=1", Fields({"Host": origin.authority})))
+    finally:
+        await pool.aclose()
+
+
+async def failed(origin: Origin, **options: Any) -> tuple[ConnectFailed, Request]:
+    """The error of a request for which there was no connection."""
+    pool = Pool(Dialer(origin, **{"connect_timeout_s": 5.0, **options}))
+    request = Request("GET", origin, "/", Fields({}))
+    with pytest.raises(ConnectFailed) as caught:
+        await pool.send(request)
+    assert not request.is_sent
+    assert pool._free_places == 256
+    await pool.aclose()
+    return caught.value, request
+
+
+# --- TLS ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_name_is_sent_and_verified(authority: trustme.CA) -> None:
+    context, names = certified(authority, "linq.test"), []
+    context.sni_callback = lambda _socket, name, _context: names.append(name)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    async with raw(always(said(b"fine")), context) as server:
+        for host in ("linq.test", "linq.test."):
+            answer = await sent(Origin("https", host, server.port), addresses=["127.0.0.1"])
+            assert answer.content == b"fine"
+        assert names == ["linq.test", "linq.test"]
+        spoken = server.peers[0].writer.get_extra_info("ssl_object").selected_alpn_protocol()
+        assert spoken == "http/1.1"
+
+
+async def test_an_address_is_verified_as_an_address(authority: trustme.CA) -> None:
+    async with raw(always(said(b"fine")), certified(authority, "127.0.0.1")) as server:
+        assert (await sent(Origin("https", "127.0.0.1", server.port))).content == b"fine"
+
+
+@pytest.mark.parametrize("names", [["other.test"], ["127.0.0.1"]])
+async def test_another_name_is_refused_before_anything_is_sent(authority: trustme.CA, names: list[str]) -> None:
+    async with raw(always(said(b"fine")), certified(authority, *names)) as server:
+        error, _ = await failed(Origin("https", "linq.test", server.port), addresses=["127.0.0.1"])
+        assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(authority: trustme.CA) -> None:
+    async with raw(always(said(b"fine")), certified(trustme.CA(), "127.0.0.1")) as server:
+        error, _ = await failed(Origin("https", "127.0.0.1", server.port))
+        assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
+
+
+async def test_a_server_that_speaks_no_tls_is_no_connection(authority: trustme.CA) -> None:
+    async def plain(peer: Peer) -> None:
+        await peer.reader.read(10)
+        await peer.say(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with raw(plain) as server:
+        error, _ = await failed(Origin("https", "127.0.0.1", server.port))
+        assert isinstance(error.__cause__, OSError)
+
+
+async def test_a_handshake_has_a_time_limit(authority: trustme.CA) -> None:
+    async def silent(peer: Peer) -> None:
+        await asyncio.Event().wait()
+
+    async with raw(silent) as server:
+        error, _ = await failed(Origin("https", "127.0.0.1", server.port), connect_timeout_s=0.1)
+        assert str(error) == "no connection within 0.1 s"
+
+
+async def test_a_handshake_may_be_cancelled(authority: trustme.CA) -> None:
+    came = asyncio.Event()
+
+    async def silent(peer: Peer) -> None:
+        came.set()
+        await peer.reader.read()  # ends when the client does
+        raise ConnectionError
+
+    async with raw(silent) as server:
+        task = asyncio.create_task(sent(Origin("https", "127.0.0.1", server.port)))
+        await came.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        while server.open:
+            await asyncio.sleep(0)
+
+
+async def test_many_answers_come_whole_through_tls(authority: trustme.CA) -> None:
+    content = bytes(range(256)) * 4000
+    async with raw(always(said(content)), certified(authority, "127.0.0.1")) as server:
+        origin = Origin("https", "127.0.0.1", server.port)
+        pool = Pool(Dialer(origin, connect_timeout_s=5), max_connections=4)
+        requests = [Request("POST", origin, "/", Fields({}), content[: 1000 * number]) for number in range(20)]
+        answers = await asyncio.gather(*map(pool.send, requests))
+        assert {answer.content for answer in answers} == {content}
+        assert len(server.peers) == 4
+        await pool.aclose()
+
+
+async def test_calls_that_run_out_of_time_within_tls_disturb_no_other(authority: trustme.CA) -> None:
+    async def echo(peer: Peer) -> None:
+        while True:
+            head, _ = await peer.request()
+            await peer.say(said(head.split(" ")[1].encode()))
+
+    async def hurried(number: int) -> None:
+        try:
+            async with asyncio.timeout(chance.random() * 0.03):
+                answer = await pool.send(Request("GET", origin, f"/{number}", Fields({})))
+        except TimeoutError:
+            return
+        assert answer.content == f"/{number}".encode()
+
+    chance = random.Random(7)
+    async with raw(echo, certified(authority, "127.0.0.1")) as server:
+        origin = Origin("https", "127.0.0.1", server.port)
+        pool = Pool(Dialer(origin, connect_timeout_s=5), max_connections=4)
+        for batch in range(4):
+            await asyncio.gather(*[hurried(batch * 50 + number) for number in range(50)])
+            answer = await asyncio.wait_for(pool.send(Request("GET", origin, "/patient", Fields({}))), 5)
+            assert answer.content == b"/patient"
+        assert pool._free_places + len(pool._idle) == 4
+        await pool.aclose()
+        while server.open:
+            await asyncio.sleep(0)
+
+
+async def test_which_authorities_are_trusted_is_the_environments_to_say(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    assert len(trust().get_ca_certs()) > 50
+    assert trust() is trust()
+
+    made = trustme.CA()
+    made.cert_pem.write_to_path(tmp_path / "authority.pem")
+    (tmp_path / "hashed").mkdir()
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "hashed"))
+    assert trust().get_ca_certs() == []
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    assert len(trust().get_ca_certs()) == 1
+    assert trust().check_hostname
+    assert trust().verify_mode is ssl.CERT_REQUIRED
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+    with pytest.raises(ConfigError, match="SSL_CERT_FILE"):
+        trust()
+    (tmp_path / "empty.pem").write_text("no certificate")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "empty.pem"))
+    with pytest.raises(ConfigError, match="SSL_CERT_FILE"):
+        trust()
+
+
+# --- addresses ------------------------------------------------------------------------------------------------------
+
+
+async def test_checked_addresses_are_tried_in_turn_and_no_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with raw(always(said(b"fine"))) as server:
+        origin = Origin("http", "no-such-host.invalid", server.port)
+        assert (await sent(origin, addresses=["::1", "127.0.0.1"])).content == b"fine"
+        error, _ = await failed(origin, addresses=["::1"])
+        assert isinstance(error.__cause__, OSError)
+
+
+async def test_a_name_with_an_address_that_answers_is_reached() -> None:
+    async with raw(always(said(b"fine"))) as server:
+        assert (await sent(Origin("http", "localhost", server.port))).content == b"fine"
+
+
+async def test_an_ipv6_address_is_reached_and_named_in_brackets() -> None:
+    heads = []
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(said(b"fine"))
+        await reader.read()
+        writer.close()
+
+    try:
+        listening = await asyncio.start_server(play, "::1", 0)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    port = listening.sockets[0].getsockname()[1]
+    assert (await sent(Origin("http", "::1", port))).content == b"fine"
+    assert field(heads[0], "host") == f"[::1]:{port}"
+    listening.close()
+    await asyncio.sleep(0.01)
+
+
+async def test_a_name_nobody_knows_is_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unknown(_: Origin) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    monkeypatch.setattr(connector, "_looked_up", unknown)
+    error, _ = await failed(Origin("http", "linq.test", 80))
+    assert isinstance(error.__cause__, socket.gaierror)
+
+
+async def test_connections_opened_together_share_a_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+    original = connector._looked_up
+
+    async def counted(origin: Origin) -> Any:
+        nonlocal asked
+        asked += 1
+        return await original(origin)
+
+    monkeypatch.setattr(connector, "_looked_up", counted)
+    async with raw(always(said(b"fine"))) as server:
+        origin = Origin("http", "localhost", server.port)
+        pool = Pool(Dialer(origin, connect_timeout_s=5))
+        tasks = [asyncio.create_task(pool.send(Request("GET", origin, "/", Fields({})))) for _ in range(20)]
+        await asyncio.sleep(0)
+        tasks[0].cancel()  # the one that asked; the others still hear
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError] + [Response] * 19
+        assert asked == 1
+        await pool.aclose()
+
+
+# --- proxies --------------------------------------------------------------------------------------------------------
+
+
+class Tunnels:
+    """A proxy: answers plain requests by itself, and joins CONNECTs to one port."""
+
+    def __init__(
+        self, port: int = 0, refusal: bytes = b"", says: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n"
+    ):
+        self.port = port
+        self.refusal = refusal
+        self.says = says
+        self.heads: list[str] = []
+
+    async def play(self, peer: Peer) -> None:
+        head, _ = await peer.request()
+        self.heads.append(head)
+        if self.refusal or not head.startswith("CONNECT"):
+            await peer.say(self.refusal or said(b"by proxy"))
+            await peer.reader.read()
+            return
+        await peer.say(self.says)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            await asyncio.gather(piped(peer.reader, writer), piped(reader, peer.writer))
+        finally:
+            writer.close()
+
+
+async def piped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(1 << 16):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+@asynccontextmanager
+async def proxied(tunnels: Tunnels, tls: ssl.SSLContext | None = None) -> AsyncIterator[tuple[Raw, Proxy]]:
+    async with raw(tunnels.play, tls) as server:
+        pair = base64.b64encode("user:wörd".encode()).decode()
+        yield server, Proxy(Origin("https" if tls else "http", "127.0.0.1", server.port), f"Basic {pair}")
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["to an http proxy", "to an https proxy"])
+async def test_plain_http_asks_the_proxy_for_the_whole_address(authority: trustme.CA, is_tls: bool) -> None:
+    tunnels = Tunnels()
+    async with proxied(tunnels, certified(authority, "127.0.0.1") if is_tls else None) as (_, proxy):
+        assert (await sent(Origin("http", "linq.test", 8080), proxy=proxy)).content == b"by proxy"
+    assert tunnels.heads[0].startswith("GET http://linq.test:8080/x?y=1 HTTP/1.1\r\n")
+    assert field(tunnels.heads[0], "host") == "linq.test:8080"
+    assert field(tunnels.heads[0], "proxy-authorization") == proxy.authorization
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["through an http proxy", "through an https proxy"])
+@pytest.mark.parametrize("host", ["linq.test", "2001:db8::1"])
+async def test_https_is_tunnelled_and_the_proxy_sees_nothing_of_it(
+    authority: trustme.CA, is_tls: bool, host: str
+) -> None:
+    heads = []
+
+    async def linq(peer: Peer) -> None:
+        heads.append((await peer.request())[0])
+        await peer.say(said(b"tunnelled"))
+        await peer.reader.read()
+
+    async with raw(linq, certified(authority, host)) as server:
+        tunnels = Tunnels(server.port)
+        async with proxied(tunnels, certified(authority, "127.0.0.1") if is_tls else None) as (_, proxy):
+            origin = Origin("https", host, 443)
+            assert (await asyncio.wait_for(sent(origin, proxy=proxy), 5)).content == b"tunnelled"
+    written = f"[{host}]" if ":" in host else host
+    assert tunnels.heads[0].startswith(f"CONNECT {written}:443 HTTP/1.1\r\n")
+    assert field(tunnels.heads[0], "host") == f"{written}:443"
+    assert field(tunnels.heads[0], "proxy-authorization") == proxy.authorization
+    assert heads[0].startswith("GET /x?y=1 HTTP/1.1\r\n")
+    assert field(heads[0], "host") == written
+    assert field(heads[0], "proxy-authorization") is None
+
+
+async def test_the_name_is_verified_through_the_tunnel_too(authority: trustme.CA) -> None:
+    async with (
+        raw(always(said(b"fine")), certified(authority, "other.test")) as server,
+        proxied(Tunnels(server.port)) as (_, proxy),
+    ):
+        error, _ = await failed(Origin("https", "linq.test", 443), proxy=proxy)
+        assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n", "the proxy answered 407; put a user and a password"),
+        (b"HTTP/1.1 502 Bad\r\nContent-Length: 3\r\n\r\nabc", "the proxy answered 502$"),
+        (b"nonsense\r\n\r\n", ""),
+        (b"", ""),
+    ],
+    ids=str,
+)
+async def test_a_proxy_that_makes_no_tunnel_is_no_connection(authority: trustme.CA, answer: bytes, words: str) -> None:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(answer)
+
+    async with raw(play) as server:
+        error, _ = await failed(Origin("https", "linq.test", 443), proxy=Proxy(server.origin))
+        assert re.search(words, str(error))
+        while server.open:
+            await asyncio.sleep(0)
+
+
+async def test_a_proxy_that_is_not_there_is_no_connection(authority: trustme.CA) -> None:
+    async with raw(always(b"")) as server:
+        gone = server.origin
+    error, _ = await failed(Origin("https", "linq.test", 443), proxy=Proxy(gone))
+    assert isinstance(error.__cause__, ConnectionRefusedError)
+
+
+@pytest.mark.parametrize(
+    ("environ", "origin", "proxy"),
+    [
+        ({}, "https://linq.test", None),
+        ({"https_proxy": "http://p.test:3128"}, "https://linq.test", "http://p.test:3128"),
+        ({"https_proxy": "http://p.test:3128"}, "http://linq.test", None),
+        ({"HTTPS_PROXY": "p.test"}, "https://linq.test", "http://p.test"),
+        ({"https_proxy": "https://p.test"}, "https://linq.test", "https://p.test"),
+        ({"all_proxy": "http://[::1]:3128/"}, "https://linq.test", "http://[::1]:3128"),
+        ({"all_proxy": "http://p.test", "no_proxy": "linq.test"}, "https://linq.test", None),
+        ({"all_proxy": "http://p.test", "no_proxy": ".test"}, "https://linq.test", None),
+        ({"all_proxy": "http://p.test", "no_proxy": "*"}, "https://linq.test", None),
+        ({"all_proxy": "http://p.test"}, "http://127.0.0.1:4010", None),
+        ({"all_proxy": "http://p.test"}, "http://localhost:4010", None),
+    ],
+)
+def test_which_proxy_is_the_environments_to_say(
+    environ: dict[str, str], origin: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    found = environment_proxy(target(origin).origin)
+    assert (None if found is None else str(found.origin)) == proxy
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "origin", "is_proxied"),
+    [
+        ("api.linq.test:443", "https://api.linq.test", False),
+        ("api.linq.test:443", "https://api.linq.test:8443", True),
+        ("linq.test:443", "https://api.linq.test", False),
+        (".linq.test:443 ", "https://api.linq.test", False),
+        ("api.linq.test:443", "https://linq.test", True),
+        ("inq.test:443", "https://linq.test", True),
+        ("LINQ.test:443", "https://linq.test.", False),
+        ("a.test, linq.test:80,linq.test:443", "https://linq.test", False),
+        ("10.0.0.0/8", "https://10.1.2.3", False),
+        ("10.0.0.0/8", "https://11.1.2.3", True),
+        ("10.1.2.3/8", "https://10.200.0.1", False),
+        ("10.0.0.0/8:443", "https://10.1.2.3", False),
+        ("10.0.0.0/8:80", "https://10.1.2.3", True),
+        ("10.1.2.3", "https://10.1.2.3:8443", False),
+        ("10.1.2.3:8443", "https://10.1.2.3:8443", False),
+        ("10.1.2.3:443", "https://10.1.2.3:8443", True),
+        ("0.0.0.0/0", "https://linq.test", True),
+        ("2001:db8::/32", "https://[2001:db8::1]", False),
+        ("2001:db8::/32", "https://[2001:db9::1]", True),
+        ("2001:db8::1", "https://[2001:DB8:0::1]:8443", False),
+        ("[2001:db8::1]:8443", "https://[2001:db8::1]:8443", False),
+        ("[2001:db8::1]:443", "https://[2001:db8::1]:8443", True),
+        ("10.0.0.0/8", "https://[2001:db8::1]", True),
+        (",,:443,/8,10.0.0.0/99,[,]:,", "https://linq.test", True),
+    ],
+)
+def test_no_proxy_names_hosts_ports_and_networks(
+    no_proxy: str, origin: str, is_proxied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("all_proxy", "http://p.test")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    assert (environment_proxy(target(origin).origin) is not None) is is_proxied
+
+
+def test_credentials_in_a_proxys_address_are_for_the_proxy_and_stay_out_of_sight(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://us%40er:pass%3Aword@p.test:3128")
+    proxy = environment_proxy(Origin("https", "linq.test", 443))
+    assert proxy is not None
+    assert base64.b64decode(proxy.authorization.removeprefix("Basic ")) == b"us@er:pass:word"
+    assert "Basic" not in repr(proxy)
+
+
+@pytest.mark.parametrize("url", ["socks5://p.test:1", "socks4a://p.test", "ftp://p.test", "http://", "http://p:port"])
+def test_a_proxy_that_cannot_be_used_is_a_clear_error(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("all_proxy", url)
+    with pytest.raises(ConfigError, match="HTTPS_PROXY"):
+        environment_proxy(Origin("https", "linq.test", 443))

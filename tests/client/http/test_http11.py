@@ -1,0 +1,170 @@
+"""Requests as bytes: nothing in a path, a method or a field may become another line, or another request."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from linqbot.client.http.addresses import Origin
+from linqbot.client.http.http11 import Fields, Headers, MalformedAnswer, Request, method_name, request_target, unpacked
+
+LINQ = Origin("https", "api.linqapp.com", 443)
+
+
+def test_a_head_is_a_line_the_fields_and_the_length() -> None:
+    request = Request("POST", LINQ, "/v3/chats?a=b", Fields({"Host": LINQ.authority, "X-A": "b"}), b"{}")
+    assert request.head() == (
+        b"POST /v3/chats?a=b HTTP/1.1\r\nHost: api.linqapp.com\r\nX-A: b\r\nContent-Length: 2\r\n\r\n"
+    )
+    assert request.head("http://x", b"P: q\r\n") == (
+        b"POST http://x/v3/chats?a=b HTTP/1.1\r\nHost: api.linqapp.com\r\nX-A: b\r\nP: q\r\nContent-Length: 2\r\n\r\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "content", "size", "line"),
+    [
+        ("GET", None, 0, b""),
+        ("DELETE", None, 0, b""),
+        ("POST", None, 0, b"Content-Length: 0\r\n"),
+        ("PUT", None, 0, b"Content-Length: 0\r\n"),
+        ("DELETE", b"abc", 0, b"Content-Length: 3\r\n"),
+        ("POST", b"", 0, b"Content-Length: 0\r\n"),
+    ],
+)
+def test_the_length_is_said_where_it_means_something(
+    method: str, content: bytes | None, size: int, line: bytes
+) -> None:
+    head = Request(method, LINQ, "/", Fields({}), content, size).head()
+    assert head == f"{method} / HTTP/1.1\r\n".encode() + line + b"\r\n"
+
+
+def test_a_repr_shows_neither_path_nor_content_nor_values() -> None:
+    request = Request("POST", LINQ, "/v3/blocked/+1205", Fields({"Authorization": "Bearer key"}), b"hello there")
+    assert not re.search("1205|key|hello", repr(request) + repr(Headers({b"a": b"key"})))
+    assert "Authorization" in repr(request)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("X-A", "a\r\nEvil: yes"),
+        ("X-A", "a\nb"),
+        ("X-A", "a\rb"),
+        ("X-A", "a\x00b"),
+        ("X-A", "schlüssel"),
+        ("X-A", "\u2028"),
+        ("X-A\r\nEvil", "a"),
+        ("X A", "a"),
+        ("X-A:", "a"),
+        ("", "a"),
+    ],
+    ids=repr,
+)
+def test_a_field_that_would_become_another_is_refused_without_quoting_it(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match="header") as caught:
+        Fields({name: value})
+    assert value not in str(caught.value) or len(value) == 1
+    with pytest.raises(ValueError, match="header"):
+        Fields({"X-B": "b"}).replaced({name: value})
+
+
+def test_fields_are_replaced_in_any_case_and_never_doubled() -> None:
+    fields = Fields({"Accept": "a", "X-B": "b"}).replaced({"accept": "c", "X-D": "d"})
+    assert fields.raw == b"X-B: b\r\naccept: c\r\nX-D: d\r\n"
+    assert fields.pairs == (("X-B", "b"), ("accept", "c"), ("X-D", "d"))
+    assert Fields({"A": "1", "a": "2"}).raw == b"a: 2\r\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("/v3/chats/a%2Fb?x=%2B1&y=z", "/v3/chats/a%2Fb?x=%2B1&y=z"),
+        ("/v3/a b", "/v3/a%20b"),
+        ("/v3/ä", "/v3/%C3%A4"),
+        ("/v3/a#b", "/v3/a%23b"),
+        ("/v3 HTTP/1.1\r\nEvil: yes\r\n\r\n", "/v3%20HTTP/1.1%0D%0AEvil:%20yes%0D%0A%0D%0A"),
+        ("/v3/a\n", "/v3/a%0A"),
+    ],
+)
+def test_a_path_stays_on_its_line(path: str, target: str) -> None:
+    assert request_target(path) == target
+
+
+@given(path=st.text())
+def test_whatever_a_path_holds_it_is_one_word(path: str) -> None:
+    try:
+        target = request_target("/" + path)
+    except UnicodeEncodeError:
+        return  # half an emoji
+    assert re.fullmatch(r"/[!-~]*", target)
+
+
+@pytest.mark.parametrize("path", ["", "v3/chats", "http://evil.test/", "*"])
+def test_a_path_begins_with_a_slash(path: str) -> None:
+    with pytest.raises(ValueError, match="slash"):
+        request_target(path)
+
+
+@pytest.mark.parametrize("method", ["", "GET /x HTTP/1.1\r\nA:", "GE T", "GÄT"])
+def test_a_method_is_one_word(method: str) -> None:
+    assert method_name("PATCH") == "PATCH"
+    with pytest.raises(ValueError, match="method"):
+        method_name(method)
+
+
+@given(content=st.binary(max_size=5000))
+def test_what_was_packed_comes_out_as_it_went_in(content: bytes) -> None:
+    assert unpacked(gzip.compress(content), "gzip") == content
+    assert unpacked(zlib.compress(content), "deflate") == content
+
+
+def test_a_small_answer_does_not_unpack_to_a_large_one() -> None:
+    bomb = gzip.compress(b"\x00" * 2_000_000)
+    with pytest.raises(MalformedAnswer, match="more than 1000000 bytes"):
+        unpacked(bomb, "gzip", 1_000_000)
+    assert len(unpacked(bomb, "gzip", 2_000_000)) == 2_000_000
+
+
+@given(garbage=st.binary(max_size=200), encoding=st.sampled_from(["gzip", "deflate", "gzip, deflate"]))
+def test_what_cannot_be_unpacked_is_an_error_of_ours(garbage: bytes, encoding: str) -> None:
+    with suppress(MalformedAnswer):
+        unpacked(garbage, encoding)
+
+
+@given(
+    members=st.lists(st.binary(max_size=1500), min_size=1, max_size=20), padding=st.sampled_from([b"", b"\0" * 7, b"x"])
+)
+def test_a_gzip_answer_of_several_members_is_read_whole(members: list[bytes], padding: bytes) -> None:
+    packed = b"".join(gzip.compress(member) for member in members)
+    assert unpacked(packed + padding, "gzip") == b"".join(members)
+    with pytest.raises(MalformedAnswer, match="ends early"):
+        unpacked(packed[:-1], "gzip")
+
+
+def test_the_limit_counts_all_members_together() -> None:
+    packed = gzip.compress(bytes(1000)) * 3
+    assert unpacked(packed, "gzip", 3000) == bytes(3000)
+    with pytest.raises(MalformedAnswer, match="more than 2999 bytes"):
+        unpacked(packed, "gzip", 2999)
+
+
+def test_a_gzip_answer_of_empty_members_without_end_is_given_up() -> None:
+    with pytest.raises(MalformedAnswer, match="more than 10000 pieces"):
+        unpacked(gzip.compress(b"") * 10_001, "gzip")
+
+
+def test_an_answer_is_unpacked_three_times_at_most() -> None:
+    packed = plain = b"here"
+    for _ in range(3):
+        packed = gzip.compress(packed)
+    assert unpacked(packed, "gzip, x-gzip ,GZIP") == plain
+    for codings in ("gzip, gzip, gzip, gzip", "deflate," * 9_000):
+        with pytest.raises(MalformedAnswer, match="packed more than 3 times"):
+            unpacked(gzip.compress(packed), codings)

@@ -1,0 +1,105 @@
+"""An httpx transport in the network's place: it gets what the network would, and its failures mean the same."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import AsyncGenerator
+
+import httpx
+import pytest
+from client.http11_peers import CHAT, KEY, Waits, client_at, plain, served
+from client.test_sender import unused_port
+
+from linqbot.client.client import Client
+from linqbot.client.http.addresses import Origin
+from linqbot.client.http.http11 import MAX_CONTENT_BYTES, Fields, MalformedAnswer, Request
+from linqbot.client.http.httpx_adapter import ThroughHttpx
+from linqbot.errors import LinqUnavailable
+
+pytestmark = pytest.mark.anyio
+
+LINQ = Origin("https", "api.linqapp.com", 443)
+
+
+async def pieces() -> AsyncGenerator[bytes, None]:
+    yield b"ab"
+    yield b"c"
+
+
+async def test_a_transport_gets_what_the_network_would() -> None:
+    seen: list[httpx.Request] = []
+
+    def linq(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(202, json={"a": 1}, headers={"X-A": "b"})
+
+    wire = ThroughHttpx(httpx.MockTransport(linq), connect_timeout_s=7)
+    fields = Fields({"Host": LINQ.authority, "X-A": "b"})
+    request = Request("PUT", LINQ, "/v3/x?a=%2B1", fields, pieces(), 3)
+    answer = await wire.send(request)
+
+    assert (answer.status, answer.content, answer.headers["x-a"]) == (202, b'{"a":1}', "b")
+    assert request.is_sent
+    assert str(seen[0].url) == "https://api.linqapp.com/v3/x?a=%2B1"
+    assert seen[0].content == b"abc"
+    fields_seen = seen[0].headers.multi_items()
+    assert fields_seen == [("host", "api.linqapp.com"), ("x-a", "b"), ("content-length", "3")]
+    assert seen[0].extensions["timeout"]["connect"] == 7
+    await wire.aclose()
+
+
+async def test_a_packed_answer_is_unpacked_as_one_from_the_network_is() -> None:
+    packed = gzip.compress(b"two ") + gzip.compress(b"members")
+
+    async def answered(content: bytes, codings: str) -> bytes:
+        answer = httpx.Response(200, stream=httpx.ByteStream(content), headers={"Content-Encoding": codings})
+        wire = ThroughHttpx(httpx.MockTransport(lambda _: answer), connect_timeout_s=5)
+        return (await wire.send(Request("GET", LINQ, "/", Fields({})))).content
+
+    assert await answered(packed, "gzip") == b"two members"
+    assert await answered(b"plain", "") == b"plain"
+    with pytest.raises(MalformedAnswer, match="packed more than 3 times"):
+        await answered(packed, "gzip, gzip, gzip, gzip")
+    with pytest.raises(MalformedAnswer, match="is larger than"):
+        await answered(bytes(MAX_CONTENT_BYTES + 1), "")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_sent"),
+    [
+        (httpx.ConnectError("x"), False),
+        (httpx.ConnectTimeout("x"), False),
+        (httpx.ReadError("x"), True),
+        (httpx.WriteError("x"), True),
+        (OSError("x"), True),
+        (RuntimeError("x"), True),
+    ],
+    ids=repr,
+)
+async def test_what_surely_was_not_sent_is_told(error: Exception, is_sent: bool) -> None:
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise error
+
+    request = Request("GET", LINQ, "/", Fields({}))
+    with pytest.raises(type(error)) as caught:
+        await ThroughHttpx(httpx.MockTransport(fail), connect_timeout_s=5).send(request)
+    assert caught.value is error
+    assert request.is_sent is is_sent
+
+
+async def test_httpxs_own_transport_tells_refused_from_lost_connections() -> None:
+    refused = Client(
+        KEY, base_url=f"http://127.0.0.1:{await unused_port()}", transport=httpx.AsyncHTTPTransport(), clock=Waits()
+    )
+    async with refused:
+        with pytest.raises(LinqUnavailable):
+            await refused.chats.send_voicememo(CHAT, attachment_id=CHAT)
+        assert len(refused._transport._clock.waited) == 2  # type: ignore[attr-defined]
+
+    async with served() as server, client_at(server.port, transport=httpx.AsyncHTTPTransport()) as client:
+        server.answers = [plain(200, {"id": CHAT})]
+        assert (await client.chats.retrieve(CHAT)).id == CHAT
+        server.answers = [None, None]
+        with pytest.raises(LinqUnavailable, match="RemoteProtocolError"):
+            await client.chats.send_voicememo(CHAT, attachment_id=CHAT)
+        assert len(server.bodies) == 2, "it may have been heard"

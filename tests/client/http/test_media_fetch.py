@@ -1,0 +1,557 @@
+"""Media is fetched from where Linq says, and from nowhere inside: a canary listens where a guard that fails would go."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+import ssl
+import subprocess
+import sys
+import traceback
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from linqbot.client.http import checked_transport
+from linqbot.client.http import media_fetch as guarded
+from linqbot.client.http.addresses import PORTS
+from linqbot.client.http.media_fetch import Fetched, Fetcher, FetchFailed, FetchRefused
+from linqbot.errors import ConfigError, LinqbotError
+from linqbot.types.message import MediaPart
+
+pytestmark = pytest.mark.anyio
+
+PUBLIC = "93.184.216.34"
+SIGNED = "/attachments/photo.jpg?signature=do-not-quote"
+
+LITERALS = [
+    *("127.0.0.1", "127.0.0.2", "127.1", "127.0.1", "2130706433", "0x7f000001", "0x7f.0.0.1", "0x7f.1"),
+    *("0177.0.0.1", "017700000001", "127.0.0.1.", "127.0.0.01", "0", "0.0.0.0", "00000000", "127.0.0.1%00"),
+    *("localhost", "localhost.", "LOCALHOST", "１２７.0.0.1", "127。0。0。1", "①②⑦.⓪.⓪.①"),
+    *("10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "100.100.100.200", "192.0.0.192"),
+    *("198.18.0.1", "192.0.2.1", "224.0.0.1", "255.255.255.255", "168.63.129.16", "2852039166", "0xa9fea9fe"),
+    *("[::1]", "[::]", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]"),
+    *("[::ffff:0:127.0.0.1]", "[64:ff9b::127.0.0.1]", "[64:ff9b::7f00:1]", "[64:ff9b:1::7f00:1]", "[2002:7f00:1::]"),
+    *("[2001:0:7f00:1::]", "[fe80::1]", "[fe80::1%25lo]", "[fc00::1]", "[fd00:ec2::254]", "[fec0::1]", "[ff02::1]"),
+    *("[2001:db8::1]", "[3fff::1]", "[100::1]", "[5f00::1]", "user@127.0.0.1", "cdn.example@127.0.0.1"),
+    *("cdn.example\\@127.0.0.1", "127.0.0.1#@cdn.example", "127.0.0.1?@cdn.example", "127.0.0.1/@cdn.example"),
+]
+ANSWERS = [
+    *(["127.0.0.1"], ["0.0.0.0"], ["::1"], ["::"], ["10.1.2.3"], ["169.254.169.254"], ["100.64.0.1"], ["fe80::1%lo"]),
+    *(["::ffff:127.0.0.1"], ["64:ff9b::7f00:1"], ["2002:7f00:1::"], ["fd00::1"], ["224.0.0.251"], ["not an address"]),
+    *([PUBLIC, "127.0.0.1"], ["127.0.0.1", PUBLIC], [PUBLIC, "::1"], ["2606:4700::1111", "fd00::1"]),
+]
+"""What a hostile name server may answer."""
+
+
+class Server:
+    """A server of a few scripted bytes: to a path, an answer; a float in it is a pause, as long as the client stays."""
+
+    def __init__(self, answers: dict[str, bytes | list[bytes | float]]) -> None:
+        self.answers = answers
+        self.connections = 0
+        self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
+        self.port = 0
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            method, path, _ = head[0].split(" ")
+            headers = dict(line.split(": ", 1) for line in head[1:] if line)
+            body = await reader.readexactly(int(headers.get("Content-Length", 0)))
+            self.requests.append((method, path, headers, body))
+            answer = self.answers.get(path.partition("?")[0], b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            for piece in answer if isinstance(answer, list) else [answer]:
+                if isinstance(piece, bytes):
+                    writer.write(piece)
+                    await writer.drain()
+                else:
+                    await asyncio.wait_for(reader.read(), piece)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+
+def ok(content: bytes, *headers: str) -> bytes:
+    lines = ["HTTP/1.1 200 OK", f"Content-Length: {len(content)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + content
+
+
+def files_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+def to(location: str, status: int = 302) -> bytes:
+    return f"HTTP/1.1 {status} Moved\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+@asynccontextmanager
+async def serving(server: Server, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    listening = await asyncio.start_server(server, "127.0.0.1", 0, ssl=tls)
+    server.port = listening.sockets[0].getsockname()[1]
+    async with listening:
+        yield f"http://127.0.0.1:{server.port}"
+
+
+def names(**answers: Sequence[str]) -> Callable[[str], Awaitable[Sequence[str]]]:
+    async def resolve(name: str) -> Sequence[str]:
+        if name not in answers:
+            raise OSError(f"no such name: {name}")
+        return answers[name]
+
+    return resolve
+
+
+async def anywhere(_: str) -> Sequence[str]:
+    """A name server that says 127.0.0.1 to every question, as the system's does for many of the forms above."""
+    return ["127.0.0.1"]
+
+
+@pytest.fixture
+async def canary(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+    """Listens on this machine where https would go. Nobody may connect."""
+    server = Server({})
+    async with serving(server):
+        monkeypatch.setitem(PORTS, "https", server.port)
+        yield server
+    await asyncio.sleep(0)
+
+
+@pytest.fixture
+def dialled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every address a socket was asked to connect to; none beyond this machine is."""
+    seen: list[str] = []
+    loop = asyncio.SelectorEventLoop
+    connect = loop.sock_connect
+
+    async def watched(self: Any, sock: Any, address: Any) -> None:
+        seen.append(address[0])
+        if not address[0].startswith("127."):
+            raise ConnectionRefusedError("the test ends here")
+        await connect(self, sock, address)
+
+    monkeypatch.setattr(loop, "sock_connect", watched)
+    return seen
+
+
+@pytest.mark.parametrize("host", LITERALS)
+async def test_no_hostile_host_gets_a_connection(canary: Server, dialled: list[str], host: str) -> None:
+    fetcher = Fetcher("https://api.example", resolve=anywhere)
+    for url in (f"https://{host}/x", f"https://{host}:{canary.port}/x", f"https://{host}:22/x", f"http://{host}/x"):
+        with pytest.raises(FetchRefused):
+            await fetcher.fetch(url)
+    assert (dialled, canary.connections) == ([], 0)
+
+
+@pytest.mark.parametrize("host", LITERALS)
+async def test_no_redirect_to_a_hostile_host_is_followed(canary: Server, dialled: list[str], host: str) -> None:
+    own = Server({"/a": to(f"https://{host}/x"), "/b": to(f"//{host}:{canary.port}/x"), "/c": to(f"http://{host}:1/x")})
+    async with serving(own) as origin:
+        fetcher = Fetcher(f"{origin}/api/partner", resolve=anywhere)
+        for path in ("/a", "/b", "/c"):
+            with pytest.raises(FetchRefused):
+                await fetcher.fetch(origin + path)
+    assert (dialled, canary.connections) == (["127.0.0.1"] * 3, 0)
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+async def test_a_name_with_one_address_that_is_not_public_gets_no_connection(
+    canary: Server, dialled: list[str], answer: list[str]
+) -> None:
+    fetcher = Fetcher("https://api.example", resolve=names(**{"evil.example": answer}))
+    with pytest.raises(FetchRefused, match=r"evil\.example.* not public"):
+        await fetcher.fetch("https://evil.example/x")
+    assert (dialled, canary.connections) == ([], 0)
+
+
+async def test_a_name_that_is_rebound_after_its_check_is_not_asked_again(canary: Server, dialled: list[str]) -> None:
+    asked: list[str] = []
+
+    async def rebinding(name: str) -> Sequence[str]:
+        asked.append(name)
+        return [PUBLIC] if len(asked) == 1 else ["127.0.0.1"]
+
+    with pytest.raises(FetchFailed):
+        await Fetcher("https://api.example", resolve=rebinding).fetch("https://evil.example/x")
+    assert (asked, dialled, canary.connections) == (["evil.example"], [PUBLIC], 0)
+
+
+@pytest.mark.parametrize(
+    "location", ["file:///etc/passwd", "ftp://cdn.example/x", "data:,x", "//", "http:///x", "https://a:b@c/"]
+)
+async def test_a_redirect_out_of_the_web_is_refused(location: str) -> None:
+    own = Server({"/x": to(location)})
+    async with serving(own) as origin:
+        with pytest.raises(FetchRefused, match="redirects"):
+            await Fetcher(origin).fetch(f"{origin}/x")
+
+
+async def test_redirects_within_our_own_origin_are_followed_five_times_and_no_further() -> None:
+    steps: dict[str, bytes | list[bytes | float]] = {
+        f"/{n}": to(f"{n + 1}", status) for n, status in enumerate((301, 302, 303, 307, 308))
+    }
+    own = Server(steps | {"/5": ok(b"here"), "/round": to("/round"), "/lost": b"HTTP/1.1 302 F\r\n\r\n"})
+    async with serving(own) as origin:
+        fetcher = Fetcher(origin)
+        assert (await fetcher.fetch(f"{origin}/0")).content == b"here"
+        own.requests.clear()
+        with pytest.raises(FetchRefused, match="more than 5 times"):
+            await fetcher.fetch(f"{origin}/round")
+        assert len(own.requests) == 6
+        with pytest.raises(FetchFailed, match="nowhere"):
+            await fetcher.fetch(f"{origin}/lost")
+
+
+# Our own origin, where the emulator is
+
+
+async def test_media_of_our_own_origin_is_fetched_although_it_is_local_and_plain_http(tmp_path: Path) -> None:
+    own = Server({"/attachments/photo.jpg": ok(b"\xff\xd8photo", "Content-Type: Image/JPEG; q=1")})
+    async with serving(own) as origin:
+        fetcher = Fetcher(f"{origin}/api/partner")
+        part = MediaPart(url=origin + SIGNED, filename="IMG 1.jpg", mime_type="image/jpeg")
+        assert await fetcher.fetch(part) == Fetched(b"\xff\xd8photo", "image/jpeg", "IMG 1.jpg")
+        by_name = await fetcher.fetch(f"http://localhost:{own.port}{SIGNED}")
+        assert (by_name.content, by_name.filename) == (b"\xff\xd8photo", None)
+        saved = await fetcher.fetch_to(part, tmp_path / "photo")
+    assert saved.path.read_bytes() == b"\xff\xd8photo"
+    assert (saved.size_bytes, saved.content_type, saved.filename) == (7, "image/jpeg", "IMG 1.jpg")
+    assert files_in(tmp_path) == ["photo"]
+    method, path, headers, _ = own.requests[0]
+    assert (method, path) == ("GET", SIGNED)
+    assert set(headers) == {"Host", "Accept", "Accept-Encoding", "User-Agent", "Connection"}
+    assert headers["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    ("disposition", "filename"),
+    [
+        ('attachment; filename="photo.jpg"', "photo.jpg"),
+        ('attachment; filename="../../etc/passwd"', "passwd"),
+        ('attachment; filename="C:\\\\boot.ini"', "boot.ini"),
+        ("attachment; filename*=utf-8''na%C3%AFve%0A%1B[31m.jpg", "naïve[31m.jpg"),
+        ('attachment; filename=".."', None),
+        ("attachment; filename*=utf-8''photo%E2%80%AEgpj%E2%80%AC.exe", "photogpj.exe"),
+        ("attachment; filename*=utf-8''%E2%81%A6a%E2%81%A9%E2%80%8E%E2%80%8F%D8%9Cb.txt", "ab.txt"),
+        (f'attachment; filename="{"a" * 300}"', "a" * 255),
+        (f'attachment; x="{"a" * 3000}"; filename="b"', None),
+        ("attachment", None),
+        ("; ; =", None),
+    ],
+)
+async def test_a_filename_is_a_bare_name(disposition: str, filename: str | None) -> None:
+    own = Server({"/x": ok(b"", f"Content-Disposition: {disposition}")})
+    async with serving(own) as origin:
+        assert (await Fetcher(origin).fetch(f"{origin}/x")).filename == filename
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+ENDLESS = b"HTTP/1.1 200 OK\r\n\r\n"
+MEGABYTE = b"100000\r\n" + b"x" * (1 << 20) + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2000001\r\n\r\n",
+        [CHUNKED, *[MEGABYTE] * 64, b"0\r\n\r\n"],
+        [ENDLESS, *[b"x" * (1 << 20)] * 64],
+    ],
+    ids=["declared", "chunked", "undeclared"],
+)
+async def test_a_file_that_is_too_large_is_given_up_while_it_comes(
+    tmp_path: Path, answer: bytes | list[bytes | float]
+) -> None:
+    own = Server({"/x": answer})
+    async with serving(own) as origin:
+        with pytest.raises(FetchRefused, match="larger than 2000000 bytes"):
+            await Fetcher(origin).fetch(f"{origin}/x", max_bytes=2_000_000)
+        with pytest.raises(FetchRefused, match="larger than 2000000 bytes"):
+            await Fetcher(origin).fetch_to(f"{origin}/x", tmp_path / "x", max_bytes=2_000_000)
+    assert files_in(tmp_path) == []
+
+
+async def test_a_file_of_just_the_size_allowed_is_whole(tmp_path: Path) -> None:
+    own = Server({"/x": [CHUNKED, MEGABYTE, MEGABYTE, b"0\r\n\r\n"]})
+    async with serving(own) as origin:
+        fetched = await Fetcher(origin).fetch(f"{origin}/x", max_bytes=2 << 20)
+        saved = await Fetcher(origin).fetch_to(f"{origin}/x", tmp_path / "x", max_bytes=2 << 20)
+    assert len(fetched.content) == saved.size_bytes == (tmp_path / "x").stat().st_size == 2 << 20
+
+
+async def test_a_compressed_answer_is_refused_and_never_unpacked() -> None:
+    bomb = gzip.compress(bytes(32 << 20))
+    own = Server({"/x": ok(bomb, "Content-Encoding: gzip"), "/y": ok(b"plain", "Content-Encoding: identity")})
+    async with serving(own) as origin:
+        with pytest.raises(FetchRefused, match="compressed"):
+            await Fetcher(origin).fetch(f"{origin}/x")
+        assert (await Fetcher(origin).fetch(f"{origin}/y")).content == b"plain"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [[30.0], [b"HTTP/1.1 200", 30.0], [ENDLESS, b"x", 30.0], [CHUNKED, b"1\r\nx\r\n", 30.0]],
+    ids=["silent", "half a head", "half a body", "half its chunks"],
+)
+async def test_a_server_that_takes_its_time_is_left(tmp_path: Path, answer: list[bytes | float]) -> None:
+    own = Server({"/x": answer})
+    async with serving(own) as origin:
+        with pytest.raises(FetchFailed, match=r"too slow: no complete answer within 0\.1 s"):
+            await Fetcher(origin).fetch(f"{origin}/x", timeout_s=0.1)
+        with pytest.raises(FetchFailed, match="too slow"):
+            await Fetcher(origin).fetch_to(f"{origin}/x", tmp_path / "x", timeout_s=0.1)
+    assert files_in(tmp_path) == []
+
+
+async def test_one_limit_of_time_spans_the_look_up_and_all_redirects() -> None:
+    async def slow(_: str) -> Sequence[str]:
+        await asyncio.Event().wait()
+        return []
+
+    with pytest.raises(FetchFailed, match="too slow"):
+        await Fetcher("https://api.example", resolve=slow).fetch("https://cdn.example/x", timeout_s=0.05)
+    own = Server({"/x": [to("/y")], "/y": [to("/x"), 0.01]})
+    async with serving(own) as origin:
+        with pytest.raises(FetchRefused, match="more than 5 times"):
+            await Fetcher(origin).fetch(f"{origin}/x", timeout_s=5)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says", "status"),
+    [
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "answered 403.*may have expired", 403),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "answered 404.*may have expired", 404),
+        (b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n", r"answered 500\.$", 500),
+        (b"HTTP/1.1 304 Same\r\n\r\n", "answered 304", 304),
+        (b"", "no complete answer", None),
+        (b"HELLO\r\n\r\n", "no complete answer", None),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", "no complete answer", None),
+        (CHUNKED + b"ffffffffffffffffffffff\r\nx", "no complete answer", None),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n", "no complete answer", None),
+    ],
+)
+async def test_a_failed_fetch_says_where_and_why_and_never_quotes_the_signed_url(
+    answer: bytes, says: str, status: int | None
+) -> None:
+    own = Server({"/attachments/photo.jpg": answer})
+    async with serving(own) as origin:
+        with pytest.raises(FetchFailed, match=says) as failed:
+            await Fetcher(origin).fetch(origin + SIGNED)
+    assert failed.value.status == status
+    shown = "".join(traceback.format_exception(failed.value))
+    assert origin in str(failed.value)
+    assert "photo" not in shown
+    assert "do-not-quote" not in shown
+
+
+async def test_a_part_without_a_url_and_a_name_without_an_address_are_told_apart() -> None:
+    fetcher = Fetcher("https://api.example", resolve=names())
+    with pytest.raises(FetchRefused, match="has no URL"):
+        await fetcher.fetch(MediaPart(attachment_id="a"))
+    with pytest.raises(FetchFailed, match=r"https://cdn\.example has no address"):
+        await fetcher.fetch("https://cdn.example/x")
+    assert issubclass(FetchRefused, LinqbotError)
+    assert (FetchRefused.lqb, FetchFailed.lqb) == ("LQB3101", "LQB3102")
+
+
+async def test_a_file_that_cannot_be_written_is_the_systems_own_error(tmp_path: Path) -> None:
+    own = Server({"/x": ok(b"here")})
+    async with serving(own) as origin:
+        with pytest.raises(FileNotFoundError):
+            await Fetcher(origin).fetch_to(f"{origin}/x", tmp_path / "none" / "x")
+
+
+def test_a_base_url_that_is_no_address_is_a_setting_to_correct() -> None:
+    with pytest.raises(ConfigError):
+        Fetcher("file:///etc")
+
+
+# Strangers, over TLS
+
+
+@pytest.fixture
+async def cdn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Server]:
+    """A public server: cdn.example, with a certificate for this name and files.example. The guard believes that
+    127.0.0.1 is public here, so that there can be one at all."""
+    authority = trustme.CA()
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("cdn.example", "files.example").configure_cert(tls)
+    server = Server({})
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    async with serving(server, tls):
+        monkeypatch.setitem(PORTS, "https", server.port)
+        monkeypatch.setattr(guarded, "is_public", lambda address: address == "127.0.0.1")
+        yield server
+
+
+async def test_a_stranger_gets_a_plain_request_by_its_name_with_nothing_of_ours_in_it(cdn: Server) -> None:
+    cdn.answers["/attachments/photo.jpg"] = ok(b"photo", "Set-Cookie: id=1; Secure")
+    fetcher = Fetcher("https://api.example", resolve=names(**{"cdn.example": ["127.0.0.1"]}))
+    for _ in range(2):
+        assert (await fetcher.fetch(f"https://cdn.example{SIGNED}")).content == b"photo"
+    for _, path, headers, _ in cdn.requests:
+        assert path == SIGNED
+        assert headers == {
+            "Host": "cdn.example",
+            "Connection": "close",
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "User-Agent": "linqbot",
+        }
+
+
+async def test_a_stranger_with_a_certificate_of_another_name_is_left(cdn: Server) -> None:
+    cdn.answers["/x"] = ok(b"x")
+    fetcher = Fetcher("https://api.example", resolve=names(**{"other.example": ["127.0.0.1"]}))
+    with pytest.raises(FetchFailed, match=r"https://other\.example gave no complete answer"):
+        await fetcher.fetch("https://other.example/x")
+    assert cdn.requests == []
+
+
+async def test_each_stop_of_a_redirect_is_looked_up_and_checked_as_the_first(cdn: Server, dialled: list[str]) -> None:
+    cdn.answers |= {
+        "/x": to("https://files.example/y?signature=2"),
+        "/y": ok(b"moved"),
+        "/in": to("https://inside.example/"),
+        "/plain": to("http://files.example/y"),
+    }
+    fetcher = Fetcher(
+        "https://api.example",
+        resolve=names(
+            **{
+                "cdn.example": ["127.0.0.1"],
+                "files.example": ["127.0.0.1"],
+                "inside.example": ["127.0.0.1", "10.0.0.1"],
+            }
+        ),
+    )
+    assert (await fetcher.fetch("https://cdn.example/x")).content == b"moved"
+    hosts = [headers["Host"] for _, _, headers, _ in cdn.requests]
+    assert hosts == ["cdn.example", "files.example"]
+    with pytest.raises(FetchRefused, match=r"https://inside\.example .* not public"):
+        await fetcher.fetch("https://cdn.example/in")
+    with pytest.raises(FetchRefused, match="from https to plain http"):
+        await fetcher.fetch("https://cdn.example/plain")
+    assert dialled == ["127.0.0.1"] * 4
+
+
+async def test_a_stranger_cannot_send_us_to_our_own_origin(cdn: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    canary = Server({"/emulator/state": ok(b"secret")})
+    async with serving(canary):
+        own = f"https://localhost:{canary.port}"
+        cdn.answers["/x"] = to(f"{own}/emulator/state")
+        fetcher = Fetcher(own, resolve=names(**{"cdn.example": ["127.0.0.1"], "localhost": ["127.0.0.1"]}))
+        with pytest.raises(FetchRefused):
+            await fetcher.fetch("https://cdn.example/x")
+    assert canary.connections == 0
+
+
+async def test_the_environments_proxy_is_not_asked(cdn: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = Server({})
+    async with serving(proxy) as address:
+        for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, address)
+        cdn.answers["/x"] = ok(b"x")
+        fetcher = Fetcher("https://api.example", resolve=names(**{"cdn.example": ["127.0.0.1"]}))
+        assert (await fetcher.fetch("https://cdn.example/x")).content == b"x"
+    assert proxy.connections == 0
+
+
+# IPv6
+
+
+async def test_a_public_ipv6_address_is_connected_to(dialled: list[str]) -> None:
+    with pytest.raises(FetchFailed, match=r"https://\[2606:4700:4700::1111\] gave no complete answer"):
+        await Fetcher("https://api.example").fetch("https://[2606:4700:4700::1111]/x?signature=1")
+    assert dialled == ["2606:4700:4700::1111"]
+
+
+@pytest.mark.parametrize("host", ["[::1]", "localhost"])
+async def test_our_own_origin_may_be_an_ipv6_address(host: str, tmp_path: Path) -> None:
+    own = Server({"/x": ok(b"here"), "/to": to("/x"), "/out": to("https://[::ffff:10.0.0.1]/x")})
+    try:
+        listening = await asyncio.start_server(own, "::1", 0)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    async with listening:
+        port = listening.sockets[0].getsockname()[1]
+        fetcher = Fetcher(f"http://[::1]:{port}/api/partner", resolve=names(localhost=["127.0.0.1", "::1"]))
+        assert (await fetcher.fetch(f"http://{host}:{port}/to")).content == b"here"
+        assert (await fetcher.fetch_to(f"http://{host}:{port}/x", tmp_path / "x")).size_bytes == 4
+        with pytest.raises(FetchRefused, match="not public"):
+            await fetcher.fetch(f"http://{host}:{port}/out")
+        assert own.requests[0][2]["Host"] == f"{host}:{port}"
+
+
+async def test_an_address_that_does_not_answer_gives_way_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first address takes no connection, the second refuses, the third is the server's."""
+    own = Server({"/x": ok(b"here")})
+    loop = asyncio.SelectorEventLoop
+    connect = loop.sock_connect
+    asked: list[str] = []
+
+    async def elsewhere(self: Any, sock: Any, address: Any) -> None:
+        asked.append(address[0])
+        if address[0] == "127.0.0.2":
+            await asyncio.Event().wait()
+        if address[0] == "127.0.0.3":
+            raise ConnectionRefusedError
+        await connect(self, sock, address)
+
+    monkeypatch.setattr(loop, "sock_connect", elsewhere)
+    monkeypatch.setattr(checked_transport, "NEXT_ADDRESS_AFTER_S", 0.01)
+    async with serving(own):
+        origin = f"http://emulator.test:{own.port}"
+        fetcher = Fetcher(origin, resolve=names(**{"emulator.test": ["127.0.0.2", "127.0.0.3", "127.0.0.1"]}))
+        assert (await fetcher.fetch(f"{origin}/x")).content == b"here"
+        unlucky = Fetcher(origin, resolve=names(**{"emulator.test": ["127.0.0.3"]}))
+        with pytest.raises(FetchFailed, match="ConnectionRefusedError"):
+            await unlucky.fetch(f"{origin}/x")
+    assert asked == ["127.0.0.2", "127.0.0.3", "127.0.0.1", "127.0.0.3"]
+
+
+async def test_path_and_query_go_over_the_wire_as_they_stand_in_the_url() -> None:
+    own = Server({})
+    written = "/a/../b/./c//d%2Fe%7e~;x=,()'/%20?q=%2B+a%26&sig=a/b?c=d==&e=[f]|"
+    async with serving(own) as origin:
+        with pytest.raises(FetchFailed, match="404"):
+            await Fetcher(origin).fetch(f"{origin}{written}#fragment")
+    assert own.requests[0][1] == written
+
+
+async def test_nothing_is_logged_that_is_in_the_url(cdn: Server, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    cdn.answers |= {"/x": to("https://files.example/y?signature=2"), "/y": ok(b"moved")}
+    addresses = {"cdn.example": ["127.0.0.1"], "files.example": ["127.0.0.1"]}
+    await Fetcher("https://api.example", resolve=names(**addresses)).fetch("https://cdn.example/x?signature=1")
+    assert "signature" not in caplog.text
+
+
+async def test_a_file_in_the_shortest_chunks_takes_a_few_times_its_size() -> None:
+    own = Server({"/x": [CHUNKED, *[b"2\r\nab\r\n" * 4096] * 16, b"0\r\n\r\n"]})
+    async with serving(own) as origin:
+        fetcher = Fetcher(origin)
+        await fetcher.fetch(f"{origin}/x")
+        tracemalloc.start()
+        try:
+            fetched = await fetcher.fetch(f"{origin}/x")
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert len(fetched.content) == 1 << 17
+    assert peak < 2_000_000, "a list of its chunks takes 2.9 MB"
+
+
+@pytest.mark.process
+def test_httpx_is_not_imported_before_something_is_fetched() -> None:
+    code = "import linqbot.client.http.media_fetch, sys; assert not {'httpx', 'httpcore', 'anyio'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

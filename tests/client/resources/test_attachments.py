@@ -1,0 +1,178 @@
+"""Uploads: announced to Linq, put to the address Linq gives, in pieces, with exactly the headers it asks for."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from client.http11_peers import CHAT, KEY, Server, Waits, client_at, plain, served
+
+from linqbot.client.client import Client
+from linqbot.client.upload_sources import CHUNK_BYTES
+from linqbot.errors import LinqApiError, LinqUnavailable, RuleBroken
+from linqbot.types.attachment import content_type_of
+
+pytestmark = pytest.mark.anyio
+
+PHOTO = bytes(range(256)) * (CHUNK_BYTES // 256) * 2 + b"end"
+
+
+def announced(port: int, content: bytes, kind: str = "image/jpeg", **headers: str) -> bytes:
+    required = {"Content-Type": kind, "Content-Length": str(len(content)), **headers}
+    return plain(
+        201,
+        {
+            "attachment_id": CHAT,
+            "upload_url": f"http://127.0.0.1:{port}/put?X-Amz-Signature=a%2Bb",
+            "download_url": "https://cdn.linqapp.com/x",
+            "http_method": "PUT",
+            "required_headers": required,
+            "expires_at": "2026-11-05T17:45:00.120Z",
+        },
+    )
+
+
+async def test_a_file_goes_out_as_it_is_with_the_required_headers_and_without_the_key(tmp_path: Path) -> None:
+    path = tmp_path / "menu.jpg"
+    path.write_bytes(PHOTO)
+    told: list[tuple[int, int]] = []
+    async with served() as server, client_at(server.port) as client:
+        server.answers = [announced(server.port, PHOTO, **{"x-amz-acl": "private"}), plain(200)]
+        upload = await client.attachments.upload(path, progress=lambda sent, total: told.append((sent, total)))
+
+    assert upload.attachment_id == CHAT
+    assert server.bodies[0] == b'{"content_type":"image/jpeg","filename":"menu.jpg","size_bytes":%d}' % len(PHOTO)
+    assert server.heads[1].startswith("PUT /put?X-Amz-Signature=a%2Bb HTTP/1.1")
+    assert server.bodies[1] == PHOTO
+    assert server.header("content-length") == str(len(PHOTO))
+    assert server.header("content-type") == "image/jpeg"
+    assert server.header("x-amz-acl") == "private"
+    assert server.header("authorization") is None
+    assert server.header("transfer-encoding") is None
+    assert KEY not in server.heads[1]
+    assert told == [(CHUNK_BYTES, len(PHOTO)), (2 * CHUNK_BYTES, len(PHOTO)), (len(PHOTO), len(PHOTO))]
+
+
+async def uploaded(file: Any, **options: Any) -> tuple[Server, bytes]:
+    async with served() as server, client_at(server.port) as client:
+        server.answers = [announced(server.port, b"abc", "text/plain"), plain(200)]
+        await client.attachments.upload(file, **options)
+    return server, server.bodies[1]
+
+
+async def test_bytes_and_open_files_from_where_they_stand_are_files_too(tmp_path: Path) -> None:
+    server, body = await uploaded(b"abc", filename="a.txt")
+    assert (body, b'"filename":"a.txt"' in server.bodies[0]) == (b"abc", True)
+    file = io.BytesIO(b"--abc")
+    file.seek(2)
+    assert (await uploaded(file, filename="a.txt"))[1] == b"abc"
+    path = tmp_path / "notes.bin"
+    path.write_bytes(b"abc")
+    with path.open("rb") as opened:
+        server, body = await uploaded(opened, content_type="text/plain")
+    assert (body, b'"filename":"notes.bin"' in server.bodies[0]) == (b"abc", True)
+    assert (await uploaded(str(path), content_type="text/plain"))[1] == b"abc"
+
+
+async def test_a_lost_upload_is_repeated_from_its_beginning() -> None:
+    told: list[int] = []
+    async with served() as server, client_at(server.port) as client:
+        server.answers = [announced(server.port, PHOTO), None, plain(503), plain(200)]
+        await client.attachments.upload(PHOTO, filename="a.jpg", progress=lambda sent, _: told.append(sent))
+    assert server.bodies[1:] == [PHOTO, PHOTO, PHOTO]
+    assert told.count(CHUNK_BYTES) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "status"),
+    [
+        (plain(403, b"<Error>SignatureDoesNotMatch</Error>"), LinqApiError, 403),
+        (plain(302, None, "Location: http://127.0.0.1:1/"), LinqApiError, 302),
+        (plain(500), LinqUnavailable, 500),
+    ],
+)
+async def test_an_upload_that_is_refused_is_ours_to_name(answer: bytes, kind: type, status: int) -> None:
+    async with served() as server, client_at(server.port, max_retries=0) as client:
+        server.answers = [announced(server.port, b"abc"), answer]
+        with pytest.raises(LinqApiError) as caught:
+            await client.attachments.upload(b"abc", filename="a.jpg")
+    assert (type(caught.value), caught.value.status, caught.value.call) == (kind, status, "attachments.upload")
+    assert "Signature" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"content-length": "2"}, {"Content-Length": "5"}, {"X-A": "a\r\nEvil: b"}, {"X A": "b"}],
+    ids=str,
+)
+async def test_headers_that_would_make_another_request_of_an_upload_are_not_used(headers: dict[str, str]) -> None:
+    async with served() as server, client_at(server.port) as client:
+        server.answers = [announced(server.port, b"abc", **headers), plain(200)]
+        with pytest.raises(LinqApiError, match="upload"):
+            await client.attachments.upload(b"abc", filename="a.jpg")
+        assert len(server.heads) == 1
+
+
+async def test_an_upload_is_framed_by_its_size_whatever_its_headers_say() -> None:
+    async with served() as server, client_at(server.port) as client:
+        headers = {"transfer-encoding": "chunked", "Connection": "upgrade", "content-length": "3"}
+        server.answers = [announced(server.port, b"abc", **headers), plain(200)]
+        await client.attachments.upload(b"abc", filename="a.jpg")
+    assert server.bodies[1] == b"abc"
+    assert server.heads[1].lower().count("content-length") == 1
+    assert server.header("transfer-encoding") is server.header("connection") is None
+
+
+@pytest.mark.parametrize(
+    "url", ["http://uploads.example.com/x", "ftp://a.b/c", "https://u:p@a.b/", "https://", "nowhere"]
+)
+async def test_an_upload_leaves_over_https_or_not_at_all(url: str) -> None:
+    def linq(request: httpx.Request) -> httpx.Response:
+        assert request.method == "POST"
+        return httpx.Response(201, json={"attachment_id": CHAT, "upload_url": url, "download_url": "x"})
+
+    async with Client(KEY, transport=httpx.MockTransport(linq)) as client:
+        with pytest.raises(LinqApiError, match="upload"):
+            await client.attachments.upload(b"abc", filename="a.jpg")
+
+
+async def test_a_file_that_shrinks_meanwhile_is_an_error_of_its_own_and_not_of_the_network() -> None:
+    class Shrinking(io.BytesIO):
+        def read(self, _size: int | None = -1, /) -> bytes:
+            return b""
+
+    async with served() as server, client_at(server.port) as client:
+        server.answers = [announced(server.port, b"abc")]
+        with pytest.raises(EOFError):
+            await client.attachments.upload(Shrinking(b"abc"), filename="a.jpg")
+        assert len(server.heads) <= 2
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "rule"),
+    [
+        (b"abc", {}, "R3"),
+        (b"abc", {"filename": "a.exe"}, "R92"),
+        (b"abc", {"filename": "a.jpg", "content_type": "audio/flac"}, "R92"),
+        (b"", {"filename": "a.jpg"}, "R91"),
+        (iter([b"a"]), {"filename": "a.jpg"}, "R91"),
+    ],
+)
+async def test_R91_R92_what_cannot_be_uploaded_is_not_announced(file: Any, options: Any, rule: str) -> None:
+    def linq(_: httpx.Request) -> httpx.Response:
+        raise AssertionError("nothing may be sent")
+
+    async with Client(KEY, transport=httpx.MockTransport(linq), clock=Waits()) as client:
+        with pytest.raises(RuleBroken) as caught:
+            await client.attachments.upload(file, **options)
+    assert caught.value.rule == rule
+
+
+def test_types_go_by_the_suffix_in_any_case() -> None:
+    assert content_type_of("IMG_1.HEIC") == "image/heic"
+    assert content_type_of("memo.m4a") == "audio/x-m4a"
+    assert content_type_of("archive.tar.gz") == "application/x-gzip"
+    assert content_type_of("README") is None

@@ -1,0 +1,194 @@
+"""What Linq says when it says no, in every form it may come."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from linqbot.client.call import Call, prepare
+from linqbot.client.error_response import LONGEST_READ, error_for
+from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
+
+CALL = prepare("phone_numbers.list")
+NOW = 1_700_000_000.0
+
+
+def error(status: int, body: Any, headers: dict[str, str] | None = None, call: Call = CALL) -> LinqApiError:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return error_for(call, status, headers or {}, raw, now=NOW, secret="lk_secret")
+
+
+def v3(code: int = 1005, message: str = "Invalid value", **more: Any) -> dict[str, Any]:
+    return {"success": False, "error": {"status": 400, "code": code, "message": message, **more}, "trace_id": "ab12"}
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, LinqApiError),
+        (401, LinqApiError),
+        (403, LinqApiError),
+        (404, LinqApiError),
+        (409, LinqApiError),
+        (307, LinqApiError),
+        (408, LinqUnavailable),
+        (429, RateLimited),
+        (500, LinqUnavailable),
+        (503, LinqUnavailable),
+    ],
+)
+def test_the_status_decides_the_class(status: int, kind: type) -> None:
+    caught = error(status, v3())
+    assert type(caught) is kind
+    assert caught.status == status
+
+
+def test_v3_says_code_message_page_and_trace() -> None:
+    caught = error(403, v3(2024, "Recipient opted out", doc_url="https://docs.linqapp.com/error/codes/2xxx/2024/"))
+    assert (caught.code, caught.message, caught.trace_id) == (2024, "Recipient opted out", "ab12")
+    assert caught.doc_url == "https://docs.linqapp.com/error/codes/2xxx/2024/"
+    assert str(caught) == "phone_numbers.list was answered 403/2024: Recipient opted out (trace ab12)"
+
+
+def test_v2_says_it_in_another_envelope() -> None:
+    body = {"errors": [{"status": 401, "code": "unauthorized", "title": "Unauthorized", "detail": "Invalid token"}]}
+    caught = error(401, body)
+    assert (caught.status, caught.code, caught.message) == (401, None, "Invalid token")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>Bad gateway</html>",
+        b"\xff\xfe",
+        b"[]",
+        b"null",
+        b'"no"',
+        b'{"error": "no"}',
+        b'{"error": null}',
+        b'{"errors": []}',
+        b'{"errors": ["no"]}',
+        b'{"error": {"code": true, "message": 7, "doc_url": [], "retry_after": "soon"}, "trace_id": {}}',
+    ],
+)
+def test_a_body_of_another_kind_is_still_an_error_with_its_status(body: bytes) -> None:
+    caught = error(502, body)
+    assert isinstance(caught, LinqUnavailable)
+    assert (caught.status, caught.code, caught.doc_url, caught.trace_id, caught.retry_after_s) == (502, *[None] * 4)
+    assert caught.message == "HTTP 502 without an error body of Linq's"
+
+
+PAST, SOON, FAR = "Tue, 14 Nov 2023 22:13:00 GMT", "Tue, 14 Nov 2023 22:13:50 GMT", "Sat, 01 Jan 2090 00:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("12", 12.0),
+        (" 12 ", 12.0),
+        ("0.5", 0.5),
+        (7, 7.0),
+        (0.5, 0.5),
+        (SOON, 30.0),
+        (SOON.removesuffix(" GMT"), 30.0),
+        (SOON.replace("GMT", "-0000"), 30.0),
+        ("3600", 3600.0),
+        # Milliseconds taken for seconds, and what nobody can mean.
+        ("120000", 3600.0),
+        (120_000, 3600.0),
+        ("1000000000000", 3600.0),
+        (10**400, 3600.0),
+        ("9" * 400, 3600.0),
+        (FAR, 3600.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 3600.0),
+        # No wait.
+        (None, None),
+        ("", None),
+        ("0", None),
+        (0, None),
+        ("-3", None),
+        (-3, None),
+        (-(10**400), None),
+        ("nan", None),
+        ("inf", None),
+        ("-inf", None),
+        ("soon", None),
+        (PAST, None),
+        ("Mon, 99 Foo 2026 10:00:00 GMT", None),
+        ("Mon, 20 Nov 2026 10:00:00 +999999", None),
+        ("Mon, 20 Nov 99999999 10:00:00 GMT", None),
+        (True, None),
+        ([12], None),
+        ({"seconds": 12}, None),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_retry_after_is_seconds_or_a_date_and_never_more_than_an_hour(value: Any, seconds: float | None) -> None:
+    assert error(429, v3(1007, retry_after=value)).retry_after_s == seconds
+    if isinstance(value, str):
+        assert error(429, v3(1007), {"retry-after": value}).retry_after_s == seconds
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e400", b"1e-400"])
+def test_a_retry_after_that_json_does_not_know_is_no_wait(number: bytes) -> None:
+    body = b'{"error": {"code": 1007, "message": "m", "retry_after": %s}}' % number
+    assert error(429, body).retry_after_s is None
+
+
+@pytest.mark.parametrize(
+    ("header", "inner", "seconds"), [("12", 7, 12.0), ("soon", 7, 7.0), (PAST, 7, 7.0), ("-1", None, None)]
+)
+def test_the_header_is_believed_before_the_body(header: str, inner: int | None, seconds: float | None) -> None:
+    assert error(429, v3(1007, retry_after=inner), {"retry-after": header}).retry_after_s == seconds
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("Phone number +15551234567 is not E.164", "Phone number … is not E.164"),
+        ("(555) 123-4567 is unknown; 2 of 3 left", "(… is unknown; 2 of 3 left"),
+        ("chat 550e8400-e29b-41d4-a716-446655440000 is gone", "chat 550e8400-e29b-41d4-a716-446655440000 is gone"),
+        ("token lk_secret has expired", "token … has expired"),
+        ("ann@example.com is blocked", "… is blocked"),
+        ("<ann.b+c@mail.example.com>, bob@b.example", "<…>, …"),
+        ("5551234567.ann@example.com and ann@localhost", "… and ann@localhost"),
+        ("(555)(555)(555)(555)(555)(555)(555)(555)(555)(555)(555) of 3", "(…)(…) of 3"),
+        ("Could not fetch https://example.com/a?token=b now", "Could not fetch … now"),
+        ("See https://docs.linqapp.com/error/codes/1xxx/1005/", "See https://docs.linqapp.com/error/codes/1xxx/1005/"),
+        ('Text "my dog died" has a link', 'Text "…" has a link'),
+        ("No line may write to Ann today", "No line may write to … today"),
+        ("effect confetti goes with type screen", "effect confetti goes with type screen"),
+    ],
+)
+def test_what_was_sent_is_taken_out_of_linqs_sentence(said: str, kept: str) -> None:
+    message = {"parts": [{"type": "text", "value": "my dog died"}], "effect": {"name": "confetti"}}
+    call = prepare("chats.create", body={"to": ["Ann"], "message": message})
+    caught = error(400, v3(message=said), call=call)
+    assert caught.message == kept
+
+
+def test_a_sentence_without_end_is_cut() -> None:
+    assert len(error(400, v3(message="no " * 5000)).message) == 500
+
+
+def test_a_sentence_too_long_to_be_searched_is_left_out_as_a_whole() -> None:
+    call = prepare(
+        "chats.create", body={"to": ["Ann"], "message": {"parts": [{"type": "text", "value": "my dog died"}]}}
+    )
+    longest = ("my dog died " * LONGEST_READ)[:LONGEST_READ]
+    assert "dog" not in error(400, v3(message=longest), call=call).message
+    assert error(400, v3(message=longest + "!"), call=call).message == "HTTP 400 without an error body of Linq's"
+
+
+@pytest.mark.parametrize("code", ["9" * 5000, 10**4000, "1e3", -(10**400), 1.5, True])
+def test_a_code_that_no_code_can_be_is_left_out(code: Any) -> None:
+    caught = error(400, {"error": {"code": code, "message": "m"}, "trace_id": "ab12"})
+    assert (caught.code, caught.message) == (None, "m")
+
+
+def test_a_trace_id_too_long_for_a_log_is_left_out() -> None:
+    caught = error(400, {**v3(doc_url="https://docs.linqapp.com/" + "a" * 500), "trace_id": "a" * 500})
+    assert (caught.trace_id, caught.doc_url) == (None, None)

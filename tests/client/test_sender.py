@@ -1,0 +1,506 @@
+"""The way out: repetitions over a pretend transport, and real sockets for what only sockets can show."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import logging
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trustme
+from client.http11_peers import CHAT, KEY, Waits, client_at, plain, served
+
+from linqbot.client.call import prepare
+from linqbot.client.client import Client
+from linqbot.client.http.addresses import Origin
+from linqbot.client.http.proxies import environment_proxy
+from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable, RateLimited
+
+pytestmark = pytest.mark.anyio
+
+SENT = {"chat_id": CHAT, "message": {"id": CHAT}}
+CONTENT = {"parts": [{"type": "text", "value": "hello there"}]}
+LINQS = {"success": False, "error": {"code": 1005, "message": "m"}, "trace_id": "ab12"}
+
+
+class Script:
+    """Answers one step per request: an httpx.Response, or an error to raise. The last step stays."""
+
+    def __init__(self, *steps: httpx.Response | Exception) -> None:
+        self.steps = list(steps)
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        step = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+
+def scripted(script: Callable[[httpx.Request], httpx.Response], **options: Any) -> tuple[Client, Waits]:
+    waits = Waits()
+    return Client(KEY, transport=httpx.MockTransport(script), clock=waits, **options), waits
+
+
+def answer(status: int, body: Any = None, **headers: str) -> httpx.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return (
+        httpx.Response(status, json=body, headers=named) if body is not None else httpx.Response(status, headers=named)
+    )
+
+
+# --- repetitions ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_send_is_repeated_under_one_key_until_linq_answers() -> None:
+    script = Script(answer(500), answer(429, retry_after="7"), httpx.ReadError("gone"), answer(202, SENT))
+    client, waits = scripted(script, max_retries=3)
+    async with client:
+        sent = await client.chats.messages.send(CHAT, message=CONTENT)
+
+    assert sent.chat_id == CHAT
+    assert len({request.content for request in script.requests}) == 1
+    assert len(script.requests) == 4
+    assert json.loads(script.requests[0].content)["message"]["idempotency_key"]
+    first, second, third = waits.waited
+    assert 0.375 <= first <= 0.5
+    assert second == 7.0
+    assert 1.5 <= third <= 2.0
+
+
+async def test_two_sends_have_two_keys() -> None:
+    script = Script(answer(202, SENT))
+    client, _ = scripted(script)
+    async with client:
+        await client.chats.messages.send(CHAT, message=CONTENT)
+        await client.chats.messages.send(CHAT, message=CONTENT)
+    first, second = (json.loads(request.content)["message"]["idempotency_key"] for request in script.requests)
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    ("step", "kind", "requests"),
+    [
+        (answer(500), LinqUnavailable, 3),
+        (answer(408), LinqUnavailable, 3),
+        (answer(429, {"error": {"code": 1007, "message": "m", "retry_after": 3}}), RateLimited, 3),
+        (answer(429, retry_after="3600"), RateLimited, 1),
+        (answer(409, LINQS, x_should_retry="true"), LinqApiError, 1),
+        (answer(503, x_should_retry="false"), LinqUnavailable, 1),
+        (answer(400, LINQS, x_should_retry="true"), LinqApiError, 3),
+        (answer(404, LINQS), LinqApiError, 1),
+        (answer(404), LinqUnavailable, 3),
+        (httpx.ConnectError("refused"), LinqUnavailable, 3),
+        (httpx.ConnectTimeout("slow"), LinqUnavailable, 3),
+        (httpx.ReadTimeout("slow"), LinqUnavailable, 3),
+        (httpx.RemoteProtocolError("nonsense"), LinqUnavailable, 3),
+        (httpx.StreamClosed(), LinqUnavailable, 3),
+        (OSError("no route"), LinqUnavailable, 3),
+        (TimeoutError(), LinqUnavailable, 3),
+    ],
+    ids=str,
+)
+async def test_after_the_last_repetition_the_error_is_ours(step: Any, kind: type, requests: int) -> None:
+    script = Script(step)
+    client, waits = scripted(script)
+    async with client:
+        with pytest.raises(LinqApiError) as caught:
+            await client.chats.retrieve(CHAT)
+    assert type(caught.value) is kind
+    assert caught.value.call == "chats.retrieve"
+    assert (len(script.requests), len(waits.waited)) == (requests, requests - 1)
+    if isinstance(step, Exception):
+        assert caught.value.status is None
+        assert caught.value.__cause__ is step
+
+
+@pytest.mark.parametrize(
+    ("step", "requests"),
+    [
+        (httpx.ConnectError("refused"), 3),
+        (answer(429), 3),
+        (httpx.ReadError("lost"), 1),
+        (httpx.ReadTimeout("slow"), 1),
+        (answer(500), 1),
+        (answer(500, x_should_retry="true"), 1),
+    ],
+    ids=str,
+)
+async def test_a_voice_memo_is_repeated_only_when_it_surely_did_not_happen(step: Any, requests: int) -> None:
+    script = Script(step)
+    client, _ = scripted(script)
+    async with client:
+        with pytest.raises(LinqApiError):
+            await client.chats.send_voicememo(CHAT, attachment_id=CHAT)
+    assert len(script.requests) == requests
+
+
+async def test_without_repetitions_the_first_answer_counts() -> None:
+    script = Script(answer(500))
+    client, waits = scripted(script, max_retries=0)
+    async with client:
+        with pytest.raises(LinqUnavailable):
+            await client.chats.retrieve(CHAT)
+    assert (len(script.requests), waits.waited) == (1, [])
+
+
+async def test_an_accepted_call_with_an_unreadable_body_is_accepted() -> None:
+    client, _ = scripted(Script(httpx.Response(200, text="OK")))
+    async with client:
+        await client.chats.typing.start(CHAT)
+        assert (await client.run(prepare("chats.typing.stop", path={"chat_id": CHAT}))).data is None
+
+
+async def test_an_attempt_that_takes_too_long_is_ended() -> None:
+    async def never(request: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    client = Client(KEY, transport=httpx.MockTransport(never), timeout_s=0.01, max_retries=1, clock=Waits())
+    async with client:
+        with pytest.raises(LinqUnavailable, match=r"no complete answer from https://api\.linqapp\.com/ within 0\.01 s"):
+            await client.chats.retrieve(CHAT)
+
+
+async def test_a_closed_client_says_so() -> None:
+    client, _ = scripted(Script(answer(200, {"id": CHAT})))
+    await client.aclose()
+    with pytest.raises(RuntimeError, match="closed"):
+        await client.chats.retrieve(CHAT)
+
+
+@pytest.mark.parametrize(
+    "step", [answer(401, {"error": {"code": 2004, "message": f"bad token {KEY}"}}), httpx.ReadError(KEY)]
+)
+async def test_no_secret_or_text_is_in_an_error_or_in_the_log(step: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    client, _ = scripted(Script(step))
+    async with client:
+        with pytest.raises(LinqApiError) as caught:
+            await client.chats.messages.send(CHAT, message=CONTENT)
+    shown = str(caught.value) + repr(caught.value) + str(vars(caught.value)) + caplog.text
+    assert KEY not in shown
+    assert "hello there" not in shown
+
+
+# --- real sockets ---------------------------------------------------------------------------------------------------
+
+
+async def unused_port() -> int:
+    listening = await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", 0)
+    port: int = listening.sockets[0].getsockname()[1]
+    listening.close()
+    await listening.wait_closed()
+    return port
+
+
+async def test_the_request_on_the_wire_is_exactly_what_linq_reads() -> None:
+    async with served() as server, client_at(server.port) as client:
+        server.answers = [plain(200, {"chats": []}), plain(202, {"status": "accepted"}), plain(204)]
+        await client.chats.list_chats(from_="+12052535597", to="a+b@example.com")
+        await client.chats.participants.remove(CHAT, handle="ann@example.com")
+        await client.chats.typing.start(CHAT)
+        await client.run(prepare("payment_handles.connection", path={"handle": "+1/5"}))
+
+    listed, removed, typing, connection = (head.split("\r\n")[0] for head in server.heads)
+    assert "from=%2B12052535597" in listed
+    assert "a%2Bb" in listed
+    assert removed == f"DELETE /api/partner/v3/chats/{CHAT}/participants HTTP/1.1"
+    assert server.bodies[1] == b'{"handle":"ann@example.com"}'
+    assert typing == f"POST /api/partner/v3/chats/{CHAT}/typing HTTP/1.1"
+    assert server.bodies[2] == b""
+    assert connection == "GET /api/partner/v3/payments/handles/%2B1%2F5/connection HTTP/1.1"
+    assert server.header("authorization", 0) == f"Bearer {KEY}"
+    assert server.header("content-type", 1) == "application/json"
+
+
+async def test_connections_are_kept_and_used_again() -> None:
+    async with served() as server, client_at(server.port) as client:
+        for _ in range(5):
+            await client.chats.retrieve(CHAT)
+        assert server.connections == 1
+
+
+async def test_a_connection_the_server_closed_meanwhile_costs_nothing() -> None:
+    async with served() as server, client_at(server.port) as client:
+        await client.chats.retrieve(CHAT)
+        server.writers[0].close()
+        await server.writers[0].wait_closed()
+        server.answers = [plain(202, SENT)]
+        await client.chats.messages.send(CHAT, message=CONTENT)
+        assert server.connections == 2
+
+
+async def test_a_call_that_meets_a_connection_just_closed_is_repeated_at_once_if_it_may_be() -> None:
+    async with served() as server, client_at(server.port) as client:
+        await client.chats.retrieve(CHAT)
+        server.answers = [None, plain(202, SENT)]
+        await client.chats.messages.send(CHAT, message=CONTENT)
+        assert server.bodies[1] == server.bodies[2]
+        assert client._transport._clock.waited == [0.0]  # type: ignore[attr-defined]
+
+        server.answers = [None]
+        with pytest.raises(LinqUnavailable):
+            await client.chats.send_voicememo(CHAT, attachment_id=CHAT)
+        assert len(server.bodies) == 4, "the memo may have been heard"
+
+
+async def test_a_call_that_must_happen_once_is_not_sent_over_a_kept_connection() -> None:
+    async with served() as server, client_at(server.port) as client:
+        for number in range(1, 20):
+            await client.chats.retrieve(CHAT)
+            # Closed, though this side cannot know yet.
+            server.writers[-1].close()
+            server.answers = [plain(202, {"success": True})]
+            assert (await client.chats.location.request(CHAT)).success is True
+            assert server.connections >= number
+        assert len(server.bodies) == 38, "none was sent twice"
+
+
+async def test_a_call_that_waited_for_a_connection_in_vain_was_not_sent_and_may_be_repeated() -> None:
+    async with served() as server, client_at(server.port, timeout_s=0.05, max_retries=2) as client:
+        await client.chats.retrieve(CHAT)
+        pool = client._transport._open()
+        taken = pool._take_idle()  # type: ignore[attr-defined]
+        pool._free_places = 0  # type: ignore[attr-defined]
+        with pytest.raises(LinqUnavailable, match="no complete answer"):
+            await client.chats.send_voicememo(CHAT, attachment_id=CHAT)
+        assert len(client._transport._clock.waited) == 2  # type: ignore[attr-defined]
+        assert len(server.bodies) == 1
+        taken.abort()
+
+
+async def test_a_repeated_call_gets_a_connection_that_lives_although_a_restart_closed_them_all() -> None:
+    async with served() as server, client_at(server.port) as client:
+        await asyncio.gather(*[client.chats.retrieve(CHAT) for _ in range(10)])
+        for writer in server.writers:
+            writer.transport.abort()
+        answers = await asyncio.gather(*[client.chats.retrieve(CHAT) for _ in range(10)])
+        assert {answer.id for answer in answers} == {CHAT}
+
+
+@pytest.mark.parametrize("headers", [{"X-A": "a\r\nEvil: b"}, {"X\nEvil": "a"}])
+async def test_a_header_that_would_become_another_is_not_sent(headers: dict[str, str]) -> None:
+    async with served() as server, client_at(server.port) as client:
+        with pytest.raises(ValueError, match="line break"):
+            await client.run(prepare("chats.list_chats", headers=headers))
+        assert server.connections == 0
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Connection"])
+async def test_how_a_body_is_framed_is_not_a_calls_to_say(name: str) -> None:
+    async with served() as server, client_at(server.port) as client:
+        with pytest.raises(ValueError, match="framed"):
+            await client.run(prepare("chats.list_chats", headers={name: "5"}))
+        assert server.connections == 0
+
+
+async def test_what_is_wrong_with_an_answer_is_told_without_quoting_it() -> None:
+    async with served() as server, client_at(server.port, max_retries=0) as client:
+        server.answers = [b"HTTP/1.1 secret\r\n\r\n"]
+        with pytest.raises(
+            LinqUnavailable, match=r"no answer from http://127\.0\.0\.1:\d+/ \(the answer is not HTTP: "
+        ) as caught:
+            await client.chats.retrieve(CHAT)
+        assert "secret" not in str(caught.value)
+
+
+@pytest.mark.process
+def test_httpx_is_not_imported_by_a_client_that_calls_over_the_network() -> None:
+    code = """
+import asyncio, sys
+from linqbot.client.client import Client
+from linqbot.errors import LinqUnavailable
+
+async def call():
+    async with Client("key", base_url="http://127.0.0.1:1", max_retries=0) as client:
+        try:
+            await client.chats.retrieve("550e8400-e29b-41d4-a716-446655440000")
+        except LinqUnavailable:
+            return
+    raise AssertionError
+
+asyncio.run(call())
+assert not {"httpx", "httpcore"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+async def test_a_refused_connection_is_tried_again_even_for_what_must_happen_once() -> None:
+    client = client_at(await unused_port())
+    async with client:
+        with pytest.raises(
+            LinqUnavailable, match=r"no answer from http://127\.0\.0\.1:\d+/ \(ConnectionRefusedError\)"
+        ):
+            await client.chats.send_voicememo(CHAT, attachment_id=CHAT)
+    assert len(client._transport._clock.waited) == 2  # type: ignore[attr-defined]
+
+
+async def test_a_lost_answer_repeats_the_keyed_call_and_not_the_once_call() -> None:
+    async with served() as server, client_at(server.port) as client:
+        server.answers = [None, plain(202, SENT)]
+        await client.chats.messages.send(CHAT, message=CONTENT)
+        assert server.bodies[0] == server.bodies[1]
+
+        server.answers = [None]
+        with pytest.raises(LinqUnavailable, match="ServerDisconnectedError"):
+            await client.chats.send_voicememo(CHAT, attachment_id=CHAT)
+        assert len(server.bodies) == 3
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{",
+        plain(200, b"no gzip", "Content-Encoding: gzip"),
+    ],
+    ids=["no HTTP", "cut off", "not gzip"],
+)
+async def test_an_answer_that_is_no_http_is_ours_to_name(reply: bytes) -> None:
+    async with served() as server, client_at(server.port, max_retries=0) as client:
+        server.answers = [reply, None]
+        task = asyncio.create_task(client.chats.retrieve(CHAT))
+        await server.came.wait()
+        await asyncio.sleep(0)
+        for writer in server.writers:
+            writer.close()
+        with pytest.raises(LinqUnavailable) as caught:
+            await task
+        assert KEY not in repr(caught.value) + str(caught.value)
+
+
+async def test_answers_may_be_zipped_or_chunked() -> None:
+    body = json.dumps({"id": CHAT, "display_name": "x" * 5000}).encode()
+    chunks = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    async with served() as server, client_at(server.port) as client:
+        server.answers = [plain(200, gzip.compress(body), "Content-Encoding: gzip"), chunks]
+        assert [(await client.chats.retrieve(CHAT)).display_name for _ in range(2)] == ["x" * 5000] * 2
+
+
+async def test_an_answer_that_drips_is_ended_by_the_time_limit() -> None:
+    async with served() as server, client_at(server.port, timeout_s=0.05, max_retries=0) as client:
+        server.answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"]
+        with pytest.raises(LinqUnavailable, match="no complete answer"):
+            await client.chats.retrieve(CHAT)
+        assert (await client.chats.retrieve(CHAT)).id == CHAT
+
+
+async def test_a_cancelled_call_leaves_a_working_client() -> None:
+    async with served() as server, client_at(server.port) as client:
+        server.answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"]
+        task = asyncio.create_task(client.chats.retrieve(CHAT))
+        await server.came.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await client.chats.retrieve(CHAT)).id == CHAT
+        assert server.connections == 2
+
+
+async def test_the_bearer_goes_to_no_other_origin() -> None:
+    async with served() as server, served() as other, client_at(server.port) as client:
+        server.answers = [plain(307, None, f"Location: http://127.0.0.1:{other.port}/v3/chats/{CHAT}")] * 3
+        with pytest.raises(LinqUnavailable) as caught:
+            await client.chats.retrieve(CHAT)
+        assert caught.value.status == 307
+        assert other.connections == 0
+
+
+async def test_cookies_are_not_kept() -> None:
+    async with served() as server, client_at(server.port) as client:
+        server.answers = [plain(200, {"id": CHAT}, "Set-Cookie: a=b; Path=/")]
+        await client.chats.retrieve(CHAT)
+        await client.chats.retrieve(CHAT)
+        assert server.header("cookie") is None
+
+
+async def test_a_netrc_entry_does_not_replace_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    async with served() as server, client_at(server.port) as client:
+        await client.chats.retrieve(CHAT)
+        assert server.header("authorization") == f"Bearer {KEY}"
+
+
+async def test_the_environments_proxy_is_used_but_not_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served() as proxy, served() as server:
+        monkeypatch.setenv("http_proxy", f"http://user:word@127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("no_proxy", "")
+        async with Client(KEY, base_url="http://linq.test/api/partner") as client:
+            await client.chats.retrieve(CHAT)
+        assert proxy.heads[0].startswith(f"GET http://linq.test/api/partner/v3/chats/{CHAT} ")
+        assert proxy.header("proxy-authorization") == "Basic dXNlcjp3b3Jk"
+
+        async with client_at(server.port) as client:
+            await client.chats.retrieve(CHAT)
+        assert (len(proxy.heads), len(server.heads)) == (1, 1)
+
+        assert environment_proxy(Origin("http", "linq.test", 80)) is not None
+        monkeypatch.setenv("no_proxy", "linq.test")
+        assert environment_proxy(Origin("http", "linq.test", 80)) is None
+
+
+async def test_a_socks_proxy_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:1")
+    async with Client(KEY) as client:
+        with pytest.raises(ConfigError, match="SOCKS"):
+            await client.chats.retrieve(CHAT)
+
+
+async def test_a_certificate_nobody_vouches_for_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority = trustme.CA()
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    async with served(context) as server:
+        base_url = f"https://127.0.0.1:{server.port}"
+        async with Client(KEY, base_url=base_url, clock=Waits()) as client:
+            with pytest.raises(LinqUnavailable, match="SSLCertVerificationError"):
+                await client.chats.retrieve(CHAT)
+        assert server.heads == [], "the key was not sent"
+
+        authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+        async with Client(KEY, base_url=base_url) as client:
+            assert (await client.chats.retrieve(CHAT)).id == CHAT
+
+
+def test_a_client_made_outside_a_loop_works_inside_one_and_says_no_in_another() -> None:
+    port = asyncio.run(unused_port())
+    client = client_at(port)
+
+    async def use() -> str:
+        async with served(port=port):
+            return (await client.chats.retrieve(CHAT)).id
+
+    async def both() -> str:
+        async with client:
+            return await use()
+
+    assert asyncio.run(both()) == CHAT
+
+    client = client_at(port)
+
+    async def leave() -> None:
+        async with served(port=port):
+            await client.chats.retrieve(CHAT)
+            client._transport._open()._drop_idle()  # type: ignore[attr-defined]
+            await asyncio.sleep(0)
+
+    asyncio.run(leave())
+    with pytest.raises(RuntimeError, match="another event loop"):
+        asyncio.run(use())

@@ -1,0 +1,198 @@
+"""Every row of the lanes table, and that no body can make a lane that is long, unprintable or an exception."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from linqbot.events.delivery import Delivery
+from linqbot.events.lane import LONGEST_TOKEN, lane, token
+from linqbot.events.parse import EVENT_TYPES
+
+DIRECT = "c:3c99d589-8d03-5753-96bd-addff71de8c2"
+GROUP = "c:1ef09dd6-b7b6-5fef-92ec-43eaf4fb98ae"
+RECEIPTS = "r:3c99d589-8d03-5753-96bd-addff71de8c2"
+PAYMENT = "pay:pr_3d0bf1f4008753eba47e867f"
+LINE = "l:+12052535597"
+TOKEN = "a:api_token:8bbc6da7-e851-572b-a40a-1b0b3e89f3a9"
+SUBSCRIPTION = "a:webhook_subscription:73f073e0-cbae-5a76-af25-aba7322cd982"
+SAM = "a:team_member:4999d5f3-abcc-5c81-9bd5-31f2874e775e"
+
+EXAMPLES = Path(__file__).parent.parent / "data" / "events"
+LANES = {
+    "message.received": DIRECT,
+    "message.received.v2025-01-01": DIRECT,
+    "message.received.group": GROUP,
+    "message.edited": DIRECT,
+    "reaction.added": DIRECT,
+    "reaction.removed": DIRECT,
+    "poll.received": DIRECT,
+    "poll.updated": DIRECT,
+    "poll.vote.added": DIRECT,
+    "poll.vote.removed": DIRECT,
+    "poll.reaction.added": DIRECT,
+    "participant.added": GROUP,
+    "participant.removed": GROUP,
+    "chat.created": DIRECT,
+    "chat.group_name_updated": GROUP,
+    "chat.group_icon_updated": GROUP,
+    "chat.group_name_update_failed": GROUP,
+    "chat.group_icon_update_failed": GROUP,
+    "chat.background_updated": DIRECT,
+    "chat.background_update_failed": DIRECT,
+    "message.sent": RECEIPTS,
+    "message.sent.v2025-01-01": RECEIPTS,
+    "message.delivered": RECEIPTS,
+    "message.delivered.v2025-01-01": RECEIPTS,
+    "message.read": RECEIPTS,
+    "message.failed": RECEIPTS,
+    "poll.sent": RECEIPTS,
+    "poll.delivered": RECEIPTS,
+    "poll.read": RECEIPTS,
+    "poll.failed": RECEIPTS,
+    "chat.typing_indicator.started": RECEIPTS,
+    "chat.typing_indicator.stopped": RECEIPTS,
+    "location.sharing.started": DIRECT,
+    "location.sharing.stopped": DIRECT,
+    "contact_card.received": "p:+12052535597:+14155550142",
+    "payment.succeeded": PAYMENT,
+    "payment.canceled": PAYMENT,
+    "payment.expired": PAYMENT,
+    "payment.declined": PAYMENT,
+    "payment.authorized": PAYMENT,
+    "connection.created": PAYMENT,
+    "connection.revoked": PAYMENT,
+    "phone_number.status_updated": LINE,
+    "phone_number.assigned": "l:+12055550100",
+    "phone_number.released": "l:+12055550100",
+    "phone_number.forwarding_updated": LINE,
+    "zero_day_retention.updated": LINE,
+    "environment.line_moved": LINE,
+    "contact_card.created": LINE,
+    "contact_card.updated": LINE,
+    "contact_card.deleted": LINE,
+    "api_token.created": TOKEN,
+    "api_token.renamed": TOKEN,
+    "api_token.expiry_scheduled": TOKEN,
+    "api_token.expired": TOKEN,
+    "api_token.activated": TOKEN,
+    "api_token.deleted": TOKEN,
+    "environment.created": "a:environment",
+    "environment.renamed": "a:environment",
+    "environment.deleted": "a:environment",
+    "webhook_subscription.created": SUBSCRIPTION,
+    "webhook_subscription.deleted": SUBSCRIPTION,
+    "webhook_subscription.enabled": SUBSCRIPTION,
+    "webhook_subscription.disabled": SUBSCRIPTION,
+    "webhook_subscription.target_url_changed": SUBSCRIPTION,
+    "webhook_subscription.events.updated": SUBSCRIPTION,
+    "webhook_subscription.phone_numbers.updated": SUBSCRIPTION,
+    "webhook_subscription.routing_headers_set": SUBSCRIPTION,
+    "webhook_subscription.routing_headers_cleared": SUBSCRIPTION,
+    "team_member.added": SAM,
+    "team_member.signed_in": SAM,
+    "team_member.signed_out": SAM,
+}
+
+
+@pytest.mark.parametrize(("name", "expected"), LANES.items())
+def test_every_documented_event_has_its_lane(name: str, expected: str) -> None:
+    body = (EXAMPLES / f"{name}.json").read_bytes()
+    assert Delivery.from_webhook(body, webhook_id="msg_1", received_at=1.0).lane == expected
+
+
+def test_the_table_above_names_every_type_that_has_an_example() -> None:
+    assert {name for name in EVENT_TYPES if not name.startswith("call.")} <= LANES.keys()
+
+
+@pytest.mark.parametrize(
+    ("event_type", "data", "expected"),
+    [
+        ("message.received", {"chat": {"id": "a"}, "chat_id": "b"}, "c:a"),
+        ("message.received", {"chat": {"id": 7}, "chat_id": "b"}, "c:b"),
+        ("message.received", {"chat": "a"}, "x:e"),
+        ("message.received", {"id": "m"}, "x:e"),
+        ("message.failed", {"chat_id": None, "message_id": "m"}, "r:m:m"),
+        ("message.failed", {"message_id": "m", "chat_id": "c"}, "r:c"),
+        ("message.sent", {"id": "m"}, "r:m:m"),
+        ("message.sent", {"message": {"id": "m"}}, "r:m:m"),
+        ("message.failed", {}, "x:e"),
+        ("poll.failed", {"message_id": "m"}, "r:m:m"),
+        ("chat.typing_indicator.started", {"message_id": "m"}, "x:e"),
+        ("chat.created", {"id": "a", "chat_id": "b"}, "c:a"),
+        ("chat.created", {"chat_id": "b"}, "x:e"),
+        (
+            "location.sharing.started",
+            {"chat_id": None, "shared_by": "Me@X.example", "shared_with": "+1"},
+            "p:+1:me@x.example",
+        ),
+        ("location.sharing.stopped", {"shared_by": None, "shared_with": "+1"}, "x:e"),
+        ("contact_card.received", {"owner_handle": "+1", "sender_handle": "A@B.example"}, "p:+1:a@b.example"),
+        ("contact_card.received", {"owner_handle": "+1"}, "x:e"),
+        ("payment.succeeded", {"metadata": {"chat_id": "c"}}, "x:e"),
+        ("payment.succeeded", {"id": "p", "chat_id": "c"}, "pay:p"),
+        ("phone_number.renamed", {"phone_number": "+1"}, "l:+1"),
+        ("phone_number.assigned", {}, "x:e"),
+        ("api_token.created", {}, "a:api_token"),
+        ("api_token.created", {"api_token": {"id": 7}}, "a:api_token"),
+        ("team_member.signed_in", {"team_member": []}, "a:team_member"),
+        ("environment.line_moved", {"phone_number": "+1"}, "l:+1"),
+        ("call.ringing", {"chat_id": "c"}, "c:c"),
+        ("call.ringing", {"chat": {"id": "c"}}, "c:c"),
+        ("call.ringing", {"id": "c"}, "x:e"),
+        ("message.translated", {"chat": {"id": "c"}}, "c:c"),
+        ("", {"chat_id": "c"}, "c:c"),
+        ("", None, "x:e"),
+    ],
+)
+def test_a_lane_is_told_from_the_data_alone(event_type: str, data: Any, expected: str) -> None:
+    assert lane(event_type, data, "w.e") == expected
+
+
+def test_long_and_unprintable_ids_become_digests() -> None:
+    for value in ("a" * (LONGEST_TOKEN + 1), "a\nb", "a\x00", "\ud800", "a\u2028b"):
+        made = token(value)
+        assert made is not None
+        assert made.startswith("sha256:")
+        assert len(made) < LONGEST_TOKEN
+        assert token(value) == made
+    assert token("a" * LONGEST_TOKEN) == "a" * LONGEST_TOKEN
+    assert token("a\nb") != token("a\nc")
+    assert [token(value) for value in ("", None, 7, ["a"], {"a": 1})] == [None] * 5
+
+
+TYPES = st.sampled_from(sorted(EVENT_TYPES)) | st.text()
+KEYS = st.sampled_from(
+    [
+        "id",
+        "chat",
+        "chat_id",
+        "message",
+        "message_id",
+        "shared_by",
+        "shared_with",
+        "owner_handle",
+        "sender_handle",
+        "phone_number",
+        "api_token",
+    ]
+)
+ODD = st.none() | st.booleans() | st.integers() | st.text() | st.just("x" * 500) | st.just("\x00") | st.just("\ud800")
+DATA = st.recursive(ODD, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5))
+
+
+@settings(max_examples=300, deadline=None)
+@given(event_type=TYPES, data=DATA, event_id=ODD)
+def test_a_lane_is_always_short_and_printable(event_type: str, data: Any, event_id: Any) -> None:
+    body = json.dumps({"event_type": event_type, "event_id": event_id, "data": data}).encode()
+    delivery = Delivery.from_webhook(body, webhook_id="msg_1", received_at=1.0)
+    for made in (delivery.lane, delivery.id, lane(event_type, data, delivery.id)):
+        assert made.isprintable()
+        assert 2 < len(made) <= 300
+    kind = delivery.lane.partition(":")[0]
+    assert kind in {"c", "r", "p", "pay", "l", "a", "x"}

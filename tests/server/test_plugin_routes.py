@@ -1,0 +1,321 @@
+"""Routes, health and start-up of plugins, over a served app."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+from rooms import Linq, text_body
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.router import Next
+from linqbot.errors import ConfigError, StorageBusy, StorageUnavailable
+from linqbot.hookspecs import Running, hookimpl
+from linqbot.server import plugin_routes
+from linqbot.server.app import create_app, running
+from linqbot.storage.memory import MemoryStorage
+from linqbot.webhooks import sign
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+PATH = "/webhooks/linq"
+
+
+class Listener:
+    """Hears what becomes of POSTs."""
+
+    name = "listener"
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    @hookimpl
+    def received(self, headers: dict[str, str], carrier: dict[str, str]) -> None:
+        carrier["traceparent"] = headers.get("traceparent", "")
+        self.told.append("received")
+
+    @hookimpl
+    def stored(self, is_new: bool) -> None:
+        self.told.append(("stored", is_new))
+
+    @hookimpl
+    def refused(self, reason: str, status: int) -> None:
+        self.told.append((reason, status))
+
+    @hookimpl
+    def taken(self, carrier: dict[str, str]) -> None:
+        self.told.append(dict(carrier))
+
+
+@contextlib.asynccontextmanager
+async def served(*plugins: object, storage: Any = None, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    bot = Bot(plugins=plugins)
+    app = create_app(
+        bot, client=Linq().client, storage=storage or MemoryStorage(), secrets=[SECRET], drain_s=0, **settings
+    )
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1")
+    async with client, running(app):
+        yield client
+
+
+async def post(client: httpx.AsyncClient, body: bytes, *, age_s: int = 0, forged: bool = False, **more: str) -> int:
+    at = int(time.time()) - age_s
+    signature = sign(body, webhook_id="id-1", timestamp=at, secret=SECRET)
+    headers = {"webhook-id": "id-1", "webhook-timestamp": str(at), "webhook-signature": signature} | more
+    return (await client.post(PATH, content=body + b" " if forged else body, headers=headers)).status_code
+
+
+async def test_each_post_is_told_with_what_became_of_it() -> None:
+    listener = Listener()
+    body = text_body()
+    async with served(listener, max_body_bytes=len(body) + 10) as client:
+        assert await post(client, body, forged=True) == 401
+        assert await post(client, body, age_s=1000) == 503
+        assert await post(client, b"x" * (len(body) + 100)) == 503
+        assert await post(client, body, traceparent="00-1-2-01") == 200
+        assert await post(client, body) == 200
+        while {"traceparent": "00-1-2-01"} not in listener.told:
+            await asyncio.sleep(0)
+    told = [each for each in listener.told if not isinstance(each, dict)]
+    assert told == [
+        ("forged", 401),
+        ("out_of_time", 503),
+        ("too_large", 503),
+        "received",
+        ("stored", True),
+        "received",
+        ("stored", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(StorageBusy("full"), "busy"), (StorageUnavailable("disk"), "unavailable")]
+)
+async def test_what_cannot_be_stored_is_refused_after_it_was_received(error: Exception, reason: str) -> None:
+    class Broken(MemoryStorage):
+        async def put(self, delivery: Any) -> bool:
+            raise error
+
+    listener = Listener()
+    async with served(listener, storage=Broken()) as client:
+        assert await post(client, text_body()) == 503
+    assert listener.told == ["received", (reason, 503)]
+
+
+async def test_before_the_start_a_post_is_refused_as_closed() -> None:
+    listener = Listener()
+    app = create_app(Bot(plugins=[listener]), client=Linq().client, storage=MemoryStorage(), secrets=[SECRET])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+        assert await post(client, text_body()) == 503
+    assert listener.told == [("closed", 503)]
+
+
+# Routes
+
+
+class Pages:
+    """Serves a page, until it breaks."""
+
+    name = "pages"
+    required = False
+
+    @hookimpl
+    def register_routes(self, running: Running) -> list[Route]:
+        async def bot(request: Any) -> PlainTextResponse:
+            return PlainTextResponse(type(running.bot).__name__)
+
+        return [Route("/bot", bot)]
+
+    @hookimpl
+    def stored(self) -> None:
+        raise ValueError("broken")
+
+
+async def test_a_plugins_routes_are_under_its_name_until_it_is_disabled() -> None:
+    async with served(Pages()) as client:
+        answer = await client.get("/plugins/pages/bot")
+        assert (answer.status_code, answer.text) == (200, "Bot")
+        assert (await client.get("/bot")).status_code == 404
+        assert (await client.get("/plugins/other/bot")).status_code == 404
+        assert await post(client, text_body()) == 200
+        answer = await client.get("/plugins/pages/bot")
+        assert (answer.status_code, answer.text) == (503, "The plugin pages is disabled. See /readyz.\n")
+        ready = await client.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json()["plugins"]["pages"].startswith("disabled: stored raised ValueError at test_plugin_routes.py:")
+
+
+@pytest.mark.parametrize("hook", ["register_routes", "register_health_checks"])
+@pytest.mark.parametrize("given", [None, ["text"], {"check": "text"}])
+async def test_what_is_no_route_and_no_check_is_its_plugins_fault(hook: str, given: Any) -> None:
+    def add() -> Any:
+        return given
+
+    plugin = type("Adds", (), {"name": "adds"})()
+    setattr(plugin, hook, hookimpl(add))
+    async with served(plugin) as client:
+        told = (await client.get("/readyz")).json()["plugins"]["adds"]
+    assert told.startswith(f"disabled: {hook} raised")
+
+
+# Health
+
+
+def checking(check: Callable[[], Awaitable[str | None]], *, required: bool = False) -> Any:
+    class Checks:
+        name = "checks"
+
+        @hookimpl
+        def register_health_checks(self, running: Running) -> dict[str, Callable[[], Awaitable[str | None]]]:
+            return {"database": check}
+
+    plugin: Any = Checks()
+    plugin.required = required
+    return plugin
+
+
+async def well() -> None:
+    return None
+
+
+async def unwell() -> str:
+    return "no connection"
+
+
+async def broken() -> str:
+    raise ValueError("who knows what")
+
+
+async def test_without_plugins_readyz_says_nothing_of_them() -> None:
+    async with served() as client:
+        assert (await client.get("/readyz")).json() == {"ready": True, "busy": 0, "waiting": 0}
+
+
+@pytest.mark.parametrize(
+    ("check", "required", "status", "says"),
+    [
+        (well, True, 200, "ok"),
+        (unwell, False, 200, "no connection"),
+        (unwell, True, 503, "no connection"),
+        (broken, True, 503, "raised ValueError"),
+    ],
+)
+async def test_only_a_required_plugins_check_makes_an_app_unready(
+    check: Any, required: bool, status: int, says: str
+) -> None:
+    async with served(checking(check, required=required)) as client:
+        answer = await client.get("/readyz")
+    assert (answer.status_code, answer.json()["checks"]) == (status, {"checks.database": says})
+    assert answer.json()["ready"] is (status == 200)
+
+
+async def test_a_required_plugin_whose_middleware_fails_is_named_as_failing_until_it_is_well() -> None:
+    class Gate:
+        name = "gate"
+        required = True
+
+        def __init__(self) -> None:
+            self.is_down = True
+
+        @hookimpl
+        def register_middleware(self) -> list[Callable[[Next], Next]]:
+            def wrap(handle: Next) -> Next:
+                async def gated(event: Any, ctx: Context) -> None:
+                    if self.is_down:
+                        raise OSError("no database")
+                    await handle(event, ctx)
+
+                return gated
+
+            return [wrap]
+
+        @hookimpl
+        def finished(self) -> None:
+            finished.set()
+
+    gate, finished = Gate(), asyncio.Event()
+    async with served(gate, checking(well)) as client:
+        assert (await client.get("/readyz")).json()["failing"] == []
+        assert await post(client, text_body(chat="one")) == 200
+        await asyncio.wait_for(finished.wait(), 10)
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.json()["ready"], answer.json()["failing"]) == (200, True, ["gate"])
+        gate.is_down = False
+        finished.clear()
+        assert await post(client, text_body(chat="two")) == 200
+        await asyncio.wait_for(finished.wait(), 10)
+        assert (await client.get("/readyz")).json()["failing"] == []
+
+
+async def test_a_check_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugin_routes, "CHECK_S", 0.01)
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    async with served(checking(hang)) as client:
+        assert (await client.get("/readyz")).json()["checks"] == {"checks.database": "no answer in 0.01 s"}
+
+
+# Start and end
+
+
+class Starts:
+    """Fails at start or end."""
+
+    name = "starts"
+
+    def __init__(self, started: Any = None, stopped: Any = None, *, required: bool = False) -> None:
+        self.required = required
+        self._started, self._stopped = started, stopped
+        self.told: list[str] = []
+
+    @hookimpl
+    async def started(self, running: Running) -> None:
+        self.told.append(f"started, {await running.storage.depth()} wait")
+        if self._started:
+            raise self._started
+
+    @hookimpl
+    def stopped(self) -> None:
+        self.told.append("stopped")
+        if self._stopped:
+            raise self._stopped
+
+
+async def test_start_and_end_are_told_while_the_storage_is_open() -> None:
+    starts = Starts()
+    async with served(starts):
+        assert starts.told == ["started, 0 wait"]
+    assert starts.told == ["started, 0 wait", "stopped"]
+
+
+async def test_a_plugin_that_cannot_start_is_disabled_and_the_bot_serves() -> None:
+    starts = Starts(OSError("no collector"), required=False)
+    async with served(starts) as client:
+        ready = await client.get("/readyz")
+        assert await post(client, text_body()) == 200
+    assert ready.status_code == 200
+    assert "started raised OSError" in ready.json()["plugins"]["starts"]
+    assert starts.told == ["started, 0 wait"]
+
+
+async def test_a_required_plugin_that_cannot_start_keeps_the_app_from_starting() -> None:
+    with pytest.raises(ConfigError, match="starts is required, and failed: started raised OSError"):
+        async with served(Starts(OSError("no database"), required=True)):
+            raise AssertionError
+
+
+async def test_a_plugin_that_fails_at_the_end_keeps_nothing_from_ending() -> None:
+    storage = MemoryStorage()
+    async with served(Starts(None, ValueError("late"), required=True), storage=storage) as client:
+        assert await post(client, text_body()) == 200

@@ -1,0 +1,436 @@
+"""The server in front of a bot: clients that are slow, endless or too many cost it nothing, and get no 4xx."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from linqbot.server import connection, uvicorn_server
+from linqbot.server.connection import MAX_HEAD_BYTES, Connection, Connections
+
+GET = b"GET / HTTP/1.1\r\nhost: bot\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nhost: bot\r\n"
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+class App:
+    """Answers with the length of the body; `/early` before the body came, `/held` once it is let go.
+
+    `/endless` begins an answer that ends when its client goes.
+    """
+
+    def __init__(self) -> None:
+        self.let_go = threading.Event()
+        self.held = 0
+        self.left = threading.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        body, more = b"", scope["path"] != "/early"
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                self.left.set()
+                return
+            body, more = body + message["body"], message["more_body"]
+        if scope["path"] == "/held":
+            self.held += 1
+            await asyncio.to_thread(self.let_go.wait, 30)
+        if scope["path"] == "/endless":
+            await send({"type": "http.response.start", "status": 200})
+            await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+            assert (await receive())["type"] == "http.disconnect"
+            self.left.set()
+            return
+        said = str(len(body)).encode()
+        headers = [(b"content-length", str(len(said)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": said})
+
+
+class Served:
+    """The server in a thread, and raw sockets to it."""
+
+    def __init__(self, loop: Literal["uvloop", "asyncio"] = "uvloop") -> None:
+        self.app = App()
+        self.bound = uvicorn_server.listen("127.0.0.1", 0)
+        self.port = self.bound.getsockname()[1]
+        self.server = uvicorn_server.server(self.app, graceful_s=1)
+        self.server.config.loop = loop
+        self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.bound]})
+        self._thread.start()
+        until(lambda: self.server.started)
+
+    @property
+    def connections(self) -> Connections:
+        state = self.server.server_state
+        assert isinstance(state, Connections)
+        return state
+
+    def connect(self, *sent: bytes) -> socket.socket:
+        client = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        for piece in sent:
+            client.sendall(piece)
+        return client
+
+    def stop(self) -> None:
+        self.app.let_go.set()
+        self.server.should_exit = True
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+        self.bound.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HEAD_TIMEOUT_S", 0.2)
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    running = Served()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def on_any_loop(request: pytest.FixtureRequest) -> Iterator[Served]:
+    running = Served(request.param)
+    yield running
+    running.stop()
+
+
+def until(ready: Callable[[], Any]) -> None:
+    end = time.monotonic() + 10
+    while not ready():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def rest(client: socket.socket) -> bytes:
+    """Everything that comes until the server closes."""
+    received = b""
+    with closing(client):
+        try:
+            while piece := client.recv(65536):
+                received += piece
+        except ConnectionResetError:
+            pass
+    return received
+
+
+def answer(client: socket.socket) -> bytes:
+    """One answer of `App`."""
+    received = b""
+    while not received.partition(b"\r\n\r\n")[2]:
+        piece = client.recv(65536)
+        assert piece, f"closed after {received!r}"
+        received += piece
+    return received
+
+
+def flood(client: socket.socket, piece: bytes) -> bytes:
+    """Send a piece again and again until the server will not have it; what it answered."""
+    try:
+        for _ in range(4 * MAX_HEAD_BYTES // len(piece)):
+            client.sendall(piece)
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    return rest(client)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    "begun", [b"", b"\r\n", b"G", b"GET / HT", b"GET / HTTP/1.1\r\nhost", b"GET / HTTP/1.1\r\na: b\r\n"]
+)
+def test_a_client_that_does_not_finish_its_headers_is_closed_without_an_answer(served: Served, begun: bytes) -> None:
+    assert rest(served.connect(begun)) == b""
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("begun", [b"\r\n", b"G", b"GET / HTTP/1.1\r\nhost"])
+def test_nor_may_it_be_slow_with_a_later_request(served: Served, begun: bytes) -> None:
+    client = served.connect(GET)
+    assert answer(client).startswith(OK)
+    client.sendall(begun)
+    assert rest(client) == b""
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_header_a_moment_does_not_prolong_the_time_for_all_headers(served: Served) -> None:
+    client = served.connect(b"GET / HTTP/1.1\r\n")
+    started = time.monotonic()
+    with pytest.raises((BrokenPipeError, ConnectionResetError)):  # noqa: PT012 - whichever of them sees it
+        while time.monotonic() < started + 10:
+            client.sendall(b"a: b\r\n")
+            time.sleep(0.01)
+    client.close()
+
+
+def test_an_idle_connection_is_kept_for_the_next_request(served: Served) -> None:
+    client = served.connect(GET)
+    answer(client)
+    until(lambda: served.connections.kept)
+    (kept,) = served.connections.kept
+    assert kept._head_timer is None
+    assert kept.timeout_keep_alive_task is not None
+    assert kept.timeout_keep_alive == 65
+    client.sendall(GET)
+    assert answer(client).startswith(OK)
+    client.close()
+
+
+def test_a_long_head_is_read_and_a_longer_one_is_closed_without_an_answer(served: Served) -> None:
+    cookie = b"cookie: " + b"x" * (MAX_HEAD_BYTES - 2000) + b"\r\n"
+    client = served.connect(b"GET / HTTP/1.1\r\n" + cookie + b"connection: close\r\n\r\n")
+    assert rest(client).startswith(OK)
+    assert rest(served.connect(b"GET / HTTP/1.1\r\n" + 2 * cookie + b"\r\n")) == b""
+
+
+@pytest.mark.parametrize(
+    ("begun", "piece"),
+    [
+        (b"GET /", b"x" * 512),
+        (b"GET / HTTP/1.1\r\n", b"name: value\r\n"),
+        (b"GET / HTTP/1.1\r\n", b"n" * 512),
+        (b"GET / HTTP/1.1\r\nname: ", b"v" * 512),
+        (POST + b"transfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n", b"name: value\r\n"),
+        (POST + b"transfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nname: ", b"v" * 512),
+        (POST + b"transfer-encoding: chunked\r\n\r\n1;", b"x" * 512),
+    ],
+    ids=["address", "headers", "name", "value", "trailers", "trailer", "chunk extension"],
+)
+def test_what_never_becomes_a_body_is_bounded(served: Served, begun: bytes, piece: bytes) -> None:
+    client = served.connect(begun)
+    assert b"200" not in flood(client, piece)
+    until(lambda: not served.connections.connections)
+
+
+def test_a_body_may_come_in_the_smallest_of_chunks(served: Served) -> None:
+    client = served.connect(POST + b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n")
+    for _ in range(100):
+        client.sendall(b"1\r\nx\r\n" * 300)
+    client.sendall(b"0\r\n\r\n")
+    assert rest(client).endswith(b"\r\n\r\n30000")
+
+
+def test_an_answer_before_the_end_of_its_request_closes_the_connection(served: Served) -> None:
+    client = served.connect(b"POST /early HTTP/1.1\r\nhost: bot\r\ncontent-length: 1000\r\n\r\nbegun")
+    assert rest(client).startswith(OK)
+
+
+def test_a_few_pipelined_requests_are_answered_in_order_and_a_flood_of_them_is_closed(served: Served) -> None:
+    requests = [POST + b"content-length: %d\r\n\r\n" % n + b"x" * n for n in (1, 2, 3)]
+    last = GET.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+    answers = rest(served.connect(b"".join([*requests, last]))).split(b"HTTP/1.1 200 OK")[1:]
+    assert [each.partition(b"\r\n\r\n")[2] for each in answers] == [b"1", b"2", b"3", b"0"]
+    held = b"GET /held HTTP/1.1\r\n\r\n"
+    assert flood(served.connect(held), GET * 100) == b""
+
+
+UPGRADE = b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMA\r\n"
+MALFORMED = {
+    "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "two lengths": POST + b"content-length: 4\r\ncontent-length: 4\r\n\r\nbody",
+    "two different lengths": POST + b"content-length: 4\r\ncontent-length: 5\r\n\r\nbody",
+    "length and chunks": POST + b"content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "negative length": POST + b"content-length: -4\r\n\r\nbody",
+    "NUL in a header": POST + b"webhook-id: a\x00b\r\ncontent-length: 4\r\n\r\nbody",
+    "space in a name": POST + b"webhook id: a\r\ncontent-length: 4\r\n\r\nbody",
+    "unknown version": b"POST / HTTP/7.3\r\nhost: bot\r\n\r\n",
+    "body for another protocol": POST + UPGRADE + b"content-length: 4\r\n\r\nbody",
+    "no path": b"CONNECT bot:80 HTTP/1.1\r\nhost: bot\r\n\r\n",
+    "path that is none": b"POST http://[::1 HTTP/1.1\r\nhost: bot\r\n\r\n",
+    "chunk of no size": POST + b"transfer-encoding: chunked\r\n\r\nzz\r\n",
+}
+
+
+@pytest.mark.parametrize("sent", MALFORMED.values(), ids=MALFORMED.keys())
+def test_what_is_no_http_is_closed_without_an_answer(served: Served, sent: bytes) -> None:
+    assert rest(served.connect(sent)) == b""
+    client = served.connect(GET)
+    assert answer(client).startswith(OK)
+    client.sendall(sent)
+    assert rest(client) == b""
+
+
+def test_what_came_whole_before_it_is_answered(served: Served) -> None:
+    whole = POST + b"content-length: 4\r\n\r\nbody"
+    client = served.connect(whole.replace(b" / ", b" /held ") + whole + MALFORMED["two lengths"])
+    until(lambda: served.app.held == 1)
+    client.sendall(MALFORMED["no HTTP"])
+    served.app.let_go.set()
+    said = rest(client)
+    assert said.count(OK) == 2
+    assert b"HTTP/1.1 4" not in said
+    assert said.partition(OK)[2].partition(OK)[2].count(b"connection: close") == 1
+
+
+def test_a_flood_of_what_is_no_http_writes_a_few_lines(served: Served) -> None:
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(50):
+            rest(served.connect(MALFORMED["no HTTP"]))
+        served.stop()
+    assert [(told["event"], told["client"]) for told in logs] == [("request.malformed", "127.0.0.1")] * len(logs)
+    assert len(logs) + logs[-1]["suppressed"] - 1 == 50
+    assert len(logs) < 10
+
+
+def test_a_request_that_would_like_another_protocol_is_answered_and_closed(served: Served) -> None:
+    said = rest(served.connect(GET.replace(b"\r\n\r\n", b"\r\n" + UPGRADE + b"\r\n") + b"more"))
+    assert said.startswith(OK)
+    assert b"\r\nconnection: close\r\n" in said
+
+
+def half_closed(client: socket.socket) -> socket.socket:
+    client.shutdown(socket.SHUT_WR)
+    return client
+
+
+def test_a_client_that_has_said_everything_and_half_closes_is_answered(on_any_loop: Served) -> None:
+    for n in range(1, 50):
+        client = half_closed(on_any_loop.connect(POST + b"content-length: %d\r\n\r\n" % n + b"x" * n))
+        said = rest(client)
+        assert said.startswith(OK)
+        assert said.endswith(b"\r\n\r\n%d" % n)
+    until(lambda: not on_any_loop.connections.connections)
+
+
+def test_it_is_also_answered_when_that_takes_time_and_when_it_asked_more_than_once(on_any_loop: Served) -> None:
+    requests = [POST + b"content-length: %d\r\n\r\n" % n + b"x" * n for n in (1, 2)]
+    held = POST.replace(b" / ", b" /held ") + b"content-length: 100000\r\n\r\n" + b"x" * 100_000
+    client = half_closed(on_any_loop.connect(held, *requests))
+    until(lambda: on_any_loop.app.held == 1)
+    time.sleep(0.05)  # for its FIN to be seen
+    on_any_loop.app.let_go.set()
+    answers = rest(client).split(OK)[1:]
+    assert [each.partition(b"\r\n\r\n")[2] for each in answers] == [b"100000", b"1", b"2"]
+
+
+def test_a_client_that_half_closes_before_it_has_said_everything_is_closed(on_any_loop: Served) -> None:
+    for begun in (b"", b"POST / HT", POST, POST + b"content-length: 9\r\n\r\nhalf"):
+        on_any_loop.app.left.clear()
+        assert rest(half_closed(on_any_loop.connect(begun))) == b""
+    assert on_any_loop.app.left.wait(10)
+
+
+def test_a_client_that_half_closes_is_not_kept_for_ever(on_any_loop: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "ANSWER_TIMEOUT_S", 0.2)
+    client = half_closed(on_any_loop.connect(b"GET /held HTTP/1.1\r\n\r\n"))
+    assert rest(client) == b""
+    assert on_any_loop.app.held == 1
+
+
+def test_an_answer_without_end_ends_when_its_client_half_closes(on_any_loop: Served) -> None:
+    client = on_any_loop.connect(b"GET /endless HTTP/1.1\r\n\r\n")
+    received = b""
+    while b"begun" not in received:
+        received += client.recv(1000)
+    rest(half_closed(client))
+    assert on_any_loop.app.left.wait(10)
+
+
+def test_when_there_are_too_many_those_that_make_us_wait_go_first(served: Served) -> None:
+    served.connections.most = 4
+    busy = served.connect(b"GET /held HTTP/1.1\r\n\r\n")
+    until(lambda: served.app.held == 1)
+    slow_body = served.connect(POST + b"content-length: 9\r\n\r\nhalf")
+    until(lambda: any(isinstance(one, Connection) and one.cycle for one in served.connections.waiting))
+    half = served.connect(b"GET /")
+    silent = served.connect()
+    until(lambda: len(served.connections.connections) == 4)
+    newer = []
+    for victim in (slow_body, half, silent):
+        newer.append(served.connect())
+        assert rest(victim) == b""
+    for client in newer:
+        client.sendall(GET)
+        assert answer(client).startswith(OK)
+        client.close()
+    served.app.let_go.set()
+    assert answer(busy).startswith(OK)
+    busy.close()
+
+
+def test_connections_without_a_request_do_not_end_one_that_is_kept(served: Served) -> None:
+    served.connections.most = 4
+    kept = served.connect(GET)
+    answer(kept)
+    silent = [served.connect() for _ in range(20)]
+    assert [rest(client) for client in silent[:-3]] == [b""] * 17
+    kept.sendall(GET)
+    assert answer(kept).startswith(OK)
+    for client in (kept, *silent[-3:]):
+        client.close()
+
+
+def test_kept_connections_leave_half_of_the_room_to_new_clients(served: Served) -> None:
+    served.connections.most = 4
+    kept = []
+    for _ in range(4):
+        kept.append(served.connect(GET))
+        answer(kept[-1])
+    until(lambda: len(served.connections.kept) == 4)
+    new = [served.connect() for _ in range(2)]
+    assert [rest(client) for client in kept[:2]] == [b"", b""]
+    for client in (*kept[2:], *new):
+        client.sendall(GET)
+        assert answer(client).startswith(OK)
+        client.close()
+
+
+def test_when_all_of_too_many_are_being_answered_a_new_one_is_asked_to_come_back(served: Served) -> None:
+    served.connections.most = 2
+    busy = [served.connect(b"GET /held HTTP/1.1\r\n\r\n") for _ in range(2)]
+    until(lambda: served.app.held == 2)
+    refused = rest(served.connect(POST + b"content-length: 4\r\n\r\nbody"))
+    assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert b"\r\nretry-after: 5\r\n" in refused
+    assert b"\r\nconnection: close\r\n" in refused
+    served.app.let_go.set()
+    assert all(answer(client).startswith(OK) for client in busy)
+    client = served.connect(GET)
+    assert answer(client).startswith(OK)
+    for each in (*busy, client):
+        each.close()
+
+
+def test_a_server_that_stops_does_not_wait_for_slow_clients(served: Served) -> None:
+    clients = [served.connect(begun) for begun in (b"", b"GET", POST + b"content-length: 9\r\n\r\nhalf")]
+    until(lambda: len(served.connections.waiting) == 3)
+    served.stop()
+    assert [rest(client) for client in clients] == [b"", b"", b""]
+
+
+def test_connections_leave_half_of_the_files_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    import resource
+
+    for soft, most in ((1024, 512), (1 << 20, 2048), (resource.RLIM_INFINITY, 2048)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
+        assert uvicorn_server.most_connections() == most
+
+
+def test_where_it_listens_can_be_told_for_every_kind_of_socket(tmp_path: Path) -> None:
+    with uvicorn_server.listen("127.0.0.1", 0) as bound:
+        assert uvicorn_server.address(bound) == f"http://127.0.0.1:{bound.getsockname()[1]}"
+    with uvicorn_server.listen("::1", 0) as bound:
+        assert uvicorn_server.address(bound) == f"http://[::1]:{bound.getsockname()[1]}"
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(tmp_path / "bot.sock"))
+        assert uvicorn_server.address(bound) == f"unix:{tmp_path / 'bot.sock'}"

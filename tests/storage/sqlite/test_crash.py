@@ -1,0 +1,161 @@
+"""What a killed process leaves behind: everything it has acknowledged, and who was being worked on."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from linqbot.clock import MovableClock
+from linqbot.events.delivery import Delivery
+from linqbot.storage.inbox import Ack, Finish, Retry
+from linqbot.storage.sqlite.storage import SQLiteStorage
+
+pytestmark = pytest.mark.anyio
+
+MakeDelivery = Callable[..., Delivery]
+
+CHILD = """
+import asyncio, itertools, os, sys
+from linqbot.events.delivery import Delivery
+from linqbot.storage.inbox import Ack, Finish
+from linqbot.storage.sqlite.storage import SQLiteStorage
+
+def tell(*words):
+    os.write(1, (" ".join(words) + "\\n").encode())
+
+async def putting(storage, lane):
+    for n in itertools.count():
+        await storage.put(Delivery(f"w.{lane}.{n}", f"c:{lane}", "t", b"body %d" % n, 0.0, f"m.{lane}.{n}"))
+        tell("put", f"w.{lane}.{n}")
+
+async def acking(storage):
+    while True:
+        for lease in await storage.take(3, lease_s=900):
+            tell("finishing", lease.delivery.id)
+            await storage.finish(lease, Finish(Ack()))
+            tell("acked", lease.delivery.id)
+
+async def main():
+    async with SQLiteStorage(sys.argv[1]) as storage:
+        await asyncio.gather(*(putting(storage, lane) for lane in range(8)), acking(storage))
+
+asyncio.run(main())
+"""
+
+
+def killed_while_busy(path: Path, lines: int) -> dict[str, set[str]]:
+    """Run a process that puts and acks, kill it after `lines` reports, and return all it reported, by word."""
+    told: dict[str, set[str]] = {"put": set(), "finishing": set(), "acked": set()}
+    with subprocess.Popen([sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout
+        for number, line in enumerate(child.stdout):
+            if number == lines:
+                child.send_signal(signal.SIGKILL)
+            # What was in the pipe when it died was acknowledged too.
+            if line.endswith("\n"):
+                word, name = line.split()
+                told[word].add(name)
+    assert child.returncode == -signal.SIGKILL
+    return told
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("lines", [50, 700, pytest.param(3000, marks=pytest.mark.slow)])
+async def test_everything_acknowledged_survives_a_kill(tmp_path: Path, lines: int) -> None:
+    told = killed_while_busy(tmp_path / "bot.db", lines)
+    assert len(told["put"]) > 20
+    async with SQLiteStorage(tmp_path / "bot.db") as storage:
+        for name in sorted(told["put"]):
+            assert await storage.put(Delivery(name, "c:again", "t", b"", 0.0)) is False
+        found: dict[str, Delivery] = {}
+        crashes = 0
+        while leases := await storage.take(100, lease_s=900):
+            for lease in leases:
+                _, lane, number = lease.delivery.id.split(".")
+                previous = [int(n.split(".")[2]) for n in found if n.split(".")[1] == lane]
+                assert all(int(number) > n for n in previous)
+                assert lease.delivery.body == b"body %d" % int(number)
+                found[lease.delivery.id] = lease.delivery
+                crashes += lease.crashes
+                await storage.finish(lease, Finish(Ack()))
+        assert told["put"] - told["finishing"] <= found.keys()
+        assert told["acked"].isdisjoint(found)
+        assert crashes <= 3
+
+
+async def test_a_claim_its_process_died_with_counts_as_a_crash(
+    tmp_path: Path, delivery: MakeDelivery, clock: MovableClock, crashed: Callable[[Path], Path]
+) -> None:
+    path = tmp_path / "bot.db"
+    async with SQLiteStorage(path, clock=clock) as storage:
+        await storage.put(delivery("c:1", name="w.1"))
+        await storage.put(delivery("c:2", name="w.2"))
+        (old,) = await storage.take(1, lease_s=900)
+        image = crashed(path)
+    async with SQLiteStorage(image, clock=clock) as storage:
+        first, second = await storage.take(10, lease_s=900)
+        assert (first.delivery.id, first.crashes, first.is_first_run) == ("w.1", 1, False)
+        assert (second.delivery.id, second.crashes, second.is_first_run) == ("w.2", 0, True)
+        assert first.delivery == old.delivery
+        assert first.delivery.decoded is None
+
+
+async def test_a_crash_with_many_in_flight_counts_for_none_of_them_but_a_second_one_makes_each_run_alone(
+    tmp_path: Path, delivery: MakeDelivery, clock: MovableClock, crashed: Callable[[Path], Path]
+) -> None:
+    path = tmp_path / "bot.db"
+    async with SQLiteStorage(path, clock=clock) as storage:
+        for n in range(1, 4):
+            await storage.put(delivery(f"c:{n}", name=f"w.{n}"))
+        await storage.take(3, lease_s=900)
+        path = crashed(path)
+    async with SQLiteStorage(path, clock=clock) as storage:
+        leases = await storage.take(10, lease_s=900)
+        assert [(lease.crashes, lease.runs) for lease in leases] == [(0, 1)] * 3
+        path = crashed(path)
+    async with SQLiteStorage(path, clock=clock) as storage:
+        (first,) = await storage.take(10, lease_s=900)
+        assert (first.delivery.id, first.crashes) == ("w.1", 0)
+        await storage.finish(first, Finish(Ack()))
+        (second,) = await storage.take(10, lease_s=900)
+        path = crashed(path)
+    async with SQLiteStorage(path, clock=clock) as storage:
+        (second,) = await storage.take(10, lease_s=900)
+        assert (second.delivery.id, second.crashes) == ("w.2", 1)
+
+
+async def test_a_run_that_ends_clears_the_suspicion(
+    tmp_path: Path, delivery: MakeDelivery, clock: MovableClock, crashed: Callable[[Path], Path]
+) -> None:
+    path = tmp_path / "bot.db"
+    for _ in range(2):
+        async with SQLiteStorage(path, clock=clock) as storage:
+            for n in (1, 2):
+                await storage.put(delivery(f"c:{n}", name=f"w.{n}"))
+            assert len(await storage.take(2, lease_s=900)) == 2
+            path = crashed(path)
+    async with SQLiteStorage(path, clock=clock) as storage:
+        for _ in range(2):
+            (alone,) = await storage.take(10, lease_s=900)
+            await storage.finish(alone, Finish(Retry(clock.now(), "Boom")))
+        assert len(await storage.take(2, lease_s=900)) == 2
+        path = crashed(path)
+    async with SQLiteStorage(path, clock=clock) as storage:
+        assert [lease.crashes for lease in await storage.take(10, lease_s=900)] == [0, 0]
+
+
+async def test_a_command_beside_the_server_counts_no_crash(
+    tmp_path: Path, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    path = tmp_path / "bot.db"
+    async with SQLiteStorage(path, clock=clock) as server:
+        await server.put(delivery())
+        (lease,) = await server.take(1, lease_s=900)
+        async with SQLiteStorage(path, clock=clock, serving=False) as command:
+            assert await command.depth() == 1
+        await server.finish(lease, Finish(Ack()))

@@ -1,0 +1,291 @@
+"""The file and who may open it: the serving lock, commands beside the server, schema numbers, strangers' files."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from linqbot.clock import MovableClock
+from linqbot.errors import ConfigError, StorageError, StorageUnavailable
+from linqbot.events.delivery import Delivery
+from linqbot.storage.inbox import Ack, Finish
+from linqbot.storage.journal import Effect
+from linqbot.storage.sqlite.disk import file
+from linqbot.storage.sqlite.storage import SQLiteStorage
+
+pytestmark = pytest.mark.anyio
+
+MakeDelivery = Callable[..., Delivery]
+MakeEffect = Callable[..., Effect]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "bot.db"
+
+
+async def opened_and_closed(path: Path) -> None:
+    async with SQLiteStorage(path):
+        pass
+
+
+async def refusal(path: Path) -> Exception:
+    with pytest.raises((ConfigError, StorageError)) as caught:
+        await SQLiteStorage(path).__aenter__()
+    return caught.value
+
+
+async def test_a_second_server_is_refused_and_told_who_serves(path: Path) -> None:
+    async with SQLiteStorage(path):
+        error = await refusal(path)
+        assert isinstance(error, ConfigError)
+        assert f"process {os.getpid()}" in str(error)
+    async with SQLiteStorage(path):
+        pass
+
+
+async def test_another_name_of_the_file_meets_the_same_lock(path: Path, tmp_path: Path) -> None:
+    async with SQLiteStorage(path):
+        (tmp_path / "alias.db").symlink_to(path)
+        assert isinstance(await refusal(tmp_path / "alias.db"), ConfigError)
+
+
+@pytest.mark.process
+def test_the_lock_of_a_killed_server_is_free(path: Path) -> None:
+    serve = (
+        "import asyncio, sys\n"
+        "from linqbot.storage.sqlite.storage import SQLiteStorage\n"
+        "async def main():\n"
+        "    async with SQLiteStorage(sys.argv[1]):\n"
+        "        print('open', flush=True)\n"
+        "        await asyncio.Event().wait()\n"
+        "asyncio.run(main())"
+    )
+    with subprocess.Popen([sys.executable, "-c", serve, str(path)], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout
+        child.stdout.readline()
+        assert f"process {child.pid}" in str(asyncio.run(refusal(path)))
+        child.send_signal(signal.SIGKILL)
+    asyncio.run(opened_and_closed(path))
+
+
+async def test_a_command_beside_the_server_puts_and_wakes_it(
+    path: Path, delivery: MakeDelivery, effect: MakeEffect
+) -> None:
+    async with SQLiteStorage(path) as server:
+        await server.put(delivery("c:1", name="w.1"))
+        await server.changed()
+        async with SQLiteStorage(path, serving=False) as command:
+            assert command.install == server.install
+            assert await command.put(delivery("c:1", name="w.1")) is False
+            assert await command.put(delivery("c:1", name="w.2")) is True
+            await command.begin(effect("w.2"))
+        await asyncio.wait_for(server.changed(), 5)
+        for name in ("w.1", "w.2"):
+            (lease,) = await server.take(10, lease_s=60)
+            assert lease.delivery.id == name
+            await server.finish(lease, Finish(Ack()))
+        assert await server.effects("w.2") == [effect("w.2")]
+
+
+async def test_the_loop_runs_on_while_a_command_writes_beside(path: Path, delivery: MakeDelivery) -> None:
+    async with SQLiteStorage(path) as server:
+        command = sqlite3.connect(path, isolation_level=None)
+        command.execute("BEGIN IMMEDIATE")
+        started = time.monotonic()
+        putting = asyncio.ensure_future(server.put(delivery()))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert time.monotonic() - started < 3
+        assert not putting.done()
+        command.execute("COMMIT")
+        command.close()
+        assert await asyncio.wait_for(putting, 5) is True
+
+
+async def test_a_command_that_writes_too_long_makes_the_storage_unavailable(
+    path: Path, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linqbot.storage.sqlite.writer.BUSY_TIMEOUT_MS", 1)
+    async with SQLiteStorage(path) as server:
+        command = sqlite3.connect(path, isolation_level=None)
+        command.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageUnavailable, match="locked"):
+            await server.put(delivery())
+        command.execute("COMMIT")
+        command.close()
+        assert await server.put(delivery()) is True
+
+
+async def test_claims_hold_while_a_command_writes_beside(path: Path, delivery: MakeDelivery) -> None:
+    async with SQLiteStorage(path) as server, SQLiteStorage(path, serving=False) as command:
+        await server.put(delivery("c:1", name="w.1"))
+        (lease,) = await server.take(10, lease_s=60)
+        await command.put(delivery("c:1", name="w.2"))
+        await server.put(delivery("c:1", name="w.3"))
+        await command.put(delivery("c:1", name="w.4"))
+        assert await server.take(10, lease_s=60) == []
+        await server.finish(lease, Finish(Ack()))
+        for name in ("w.2", "w.3", "w.4"):
+            (lease,) = await server.take(10, lease_s=60)
+            assert lease.delivery.id == name
+            await server.finish(lease, Finish(Ack()))
+        assert await command.depth() == 0
+
+
+async def test_a_command_beside_the_server_may_not_take(path: Path) -> None:
+    await opened_and_closed(path)
+    async with SQLiteStorage(path, serving=False) as command:
+        with pytest.raises(StorageError):
+            await command.take(1, lease_s=60)
+
+
+async def test_a_storage_that_is_not_open_says_so(path: Path, delivery: MakeDelivery) -> None:
+    storage = SQLiteStorage(path)
+    with pytest.raises(StorageUnavailable, match="async with"):
+        await storage.put(delivery())
+    with pytest.raises(StorageUnavailable, match="async with"):
+        await storage.load("bot")
+
+
+def test_a_newer_schema_is_refused(path: Path) -> None:
+    asyncio.run(opened_and_closed(path))
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 999")
+    db.close()
+    error = asyncio.run(refusal(path))
+    assert type(error) is StorageError
+    assert "schema 999" in str(error)
+    assert "Upgrade linqbot" in str(error)
+
+
+@pytest.fixture
+def with_next_schema(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """`with_next_schema(sql)`: as the next release would open files."""
+    known = file._schemas()
+
+    def release(sql: str) -> None:
+        monkeypatch.setattr(file, "_schemas", lambda: {**known, max(known) + 1: sql})
+
+    return release
+
+
+def tables(path: Path) -> set[str]:
+    with sqlite3.connect(path) as db:
+        found = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    db.close()
+    return found
+
+
+def test_a_file_of_an_older_release_is_brought_up_to_date_with_what_it_holds(
+    path: Path, delivery: MakeDelivery, with_next_schema: Callable[[str], None]
+) -> None:
+    async def put() -> str:
+        async with SQLiteStorage(path) as storage:
+            await storage.put(delivery(name="w.1"))
+            return storage.install
+
+    async def take() -> tuple[str, str]:
+        async with SQLiteStorage(path) as storage:
+            (lease,) = await storage.take(1, lease_s=60)
+            return lease.delivery.id, storage.install
+
+    install = asyncio.run(put())
+    with_next_schema("CREATE TABLE added (a);\nALTER TABLE delivery ADD COLUMN b;\n")
+    assert asyncio.run(take()) == ("w.1", install)
+    assert asyncio.run(take()) == ("w.1", install)
+    assert "added" in tables(path)
+
+
+def test_a_schema_that_cannot_be_applied_leaves_the_file_as_it_was(
+    path: Path, with_next_schema: Callable[[str], None]
+) -> None:
+    asyncio.run(opened_and_closed(path))
+    before = tables(path)
+    with_next_schema("CREATE TABLE added (a);\nALTER TABLE missing ADD COLUMN b;\n")
+    assert isinstance(asyncio.run(refusal(path)), StorageUnavailable)
+    assert tables(path) == before
+    with_next_schema("CREATE TABLE added (a);\n")
+    asyncio.run(opened_and_closed(path))
+    assert tables(path) == before | {"added"}
+
+
+def test_a_file_that_is_not_sqlite_is_refused_and_left_alone(path: Path) -> None:
+    path.write_bytes(b"Dear diary, " * 100)
+    assert "not an SQLite file" in str(asyncio.run(refusal(path)))
+    assert path.read_bytes() == b"Dear diary, " * 100
+
+
+def test_a_database_of_another_program_is_refused_and_left_alone(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE songs (title)")
+    db.close()
+    assert "another program" in str(asyncio.run(refusal(path)))
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("songs",)]
+    db.close()
+
+
+def test_an_opening_that_failed_leaves_no_lock(path: Path) -> None:
+    path.write_bytes(b"Dear diary, " * 100)
+    asyncio.run(refusal(path))
+    path.unlink()
+    asyncio.run(opened_and_closed(path))
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    error = asyncio.run(refusal(tmp_path / "missing" / "bot.db"))
+    assert isinstance(error, ConfigError)
+    assert str(tmp_path / "missing" / "bot.db") in str(error)
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    assert "is a folder" in str(asyncio.run(refusal(tmp_path)))
+
+
+async def test_what_people_wrote_is_readable_by_the_owner_only(path: Path, delivery: MakeDelivery) -> None:
+    async with SQLiteStorage(path) as storage:
+        await storage.put(delivery())
+        for name in ("bot.db", "bot.db-wal", "bot.db-shm", "bot.db.lock"):
+            assert (path.parent / name).stat().st_mode & 0o077 == 0
+
+
+async def test_a_body_is_gone_from_the_file_after_the_ack(
+    path: Path, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    async with SQLiteStorage(path, clock=clock) as storage:
+        await storage.put(delivery(body=b"x" * 3000))
+        (lease,) = await storage.take(1, lease_s=60)
+        await storage.finish(lease, Finish(Ack()))
+    db = sqlite3.connect(path)
+    assert db.execute("SELECT count(*) FROM body").fetchone() == (0,)
+    assert db.execute("SELECT count(*) FROM delivery").fetchone() == (0,)
+    db.close()
+
+
+def test_many_who_open_a_new_file_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    for number in range(10):
+        path = tmp_path / f"{number}.db"
+        start = threading.Barrier(8)
+
+        def open_it(path: Path = path, start: threading.Barrier = start) -> str:
+            start.wait()
+            db = file.connect(path)
+            try:
+                return str(db.execute("PRAGMA journal_mode").fetchone()[0])
+            finally:
+                db.close()
+
+        with ThreadPoolExecutor(8) as pool:
+            assert {done.result() for done in [pool.submit(open_it) for _ in range(8)]} == {"wal"}

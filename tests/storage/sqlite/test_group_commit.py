@@ -1,0 +1,293 @@
+"""Group commit: what shares a transaction, what fails alone, what a full disk or a cancelled caller leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from linqbot.clock import MovableClock
+from linqbot.errors import StorageError, StorageUnavailable
+from linqbot.events.delivery import Delivery
+from linqbot.storage.inbox import Ack, Finish, Retry
+from linqbot.storage.journal import Effect
+from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.state import StateWrite
+
+pytestmark = pytest.mark.anyio
+
+MakeDelivery = Callable[..., Delivery]
+MakeEffect = Callable[..., Effect]
+ACK = Finish(Ack())
+
+
+@pytest.fixture
+async def storage(tmp_path: Path, clock: MovableClock) -> AsyncIterator[SQLiteStorage]:
+    async with SQLiteStorage(tmp_path / "bot.db", clock=clock) as storage:
+        yield storage
+
+
+def pen(storage: SQLiteStorage) -> sqlite3.Connection:
+    return storage._writer._db
+
+
+@contextmanager
+def commits(storage: SQLiteStorage) -> Iterator[list[str]]:
+    """The COMMITs made meanwhile."""
+    made: list[str] = []
+    pen(storage).set_trace_callback(lambda sql: made.append(sql) if sql == "COMMIT" else None)
+    yield made
+    pen(storage).set_trace_callback(None)
+
+
+@contextmanager
+def full_disk(storage: SQLiteStorage) -> Iterator[None]:
+    """No page may be added to the file."""
+    (pages,) = pen(storage).execute("PRAGMA page_count").fetchone()
+    pen(storage).execute(f"PRAGMA max_page_count = {pages}")
+    yield
+    pen(storage).execute("PRAGMA max_page_count = 1000000000")
+
+
+@contextmanager
+def failing_writes(path: Path) -> Iterator[None]:
+    """The operating system refuses to let any file grow past what the WAL is now: COMMIT itself fails."""
+    size = Path(f"{path}-wal").stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+
+
+async def test_a_thousand_puts_at_once_share_a_few_commits(storage: SQLiteStorage, delivery: MakeDelivery) -> None:
+    with commits(storage) as made:
+        stored = await asyncio.gather(*(storage.put(delivery(f"c:{n}")) for n in range(1000)))
+    assert stored == [True] * 1000
+    assert await storage.depth() == 1000
+    assert len(made) < 20
+
+
+async def test_turns_in_flight_together_share_their_commits(
+    storage: SQLiteStorage, delivery: MakeDelivery, effect: MakeEffect
+) -> None:
+    async def turn(n: int) -> None:
+        await storage.put(delivery(f"c:{n}"))
+        (lease,) = await storage.take(1, lease_s=60)
+        await storage.begin(effect(lease.delivery.id))
+        accepted = effect(lease.delivery.id, status="accepted")
+        await storage.finish(lease, Finish(Ack(), effects=[accepted], state=[StateWrite("bot", str(n), b"1")]))
+
+    with commits(storage) as made:
+        await asyncio.gather(*(turn(n) for n in range(100)))
+    assert await storage.depth() == 0
+    assert len(await storage.load("bot")) == 100
+    assert len(made) < 40
+
+
+async def test_a_handler_that_has_nothing_to_do_begins_with_the_commit_of_what_is_put(
+    storage: SQLiteStorage, delivery: MakeDelivery
+) -> None:
+    assert await storage.take(2, lease_s=60) == []
+    for number in range(2):
+        await storage.put(delivery(f"c:{number}", name=f"w.{number}"))
+    with commits(storage) as made:
+        leases = await storage.take(2, lease_s=60)
+        assert ([lease.delivery.id for lease in leases], made) == (["w.0", "w.1"], [])
+        assert leases[0].is_first_run
+        await storage.put(delivery("c:2", name="w.2"))
+        (late,) = await storage.take(2, lease_s=60)
+        assert (late.delivery.id, made) == ("w.2", ["COMMIT"] * 2)
+
+
+async def test_what_returns_is_synced(storage: SQLiteStorage) -> None:
+    full = 2
+    assert pen(storage).execute("PRAGMA synchronous").fetchone() == (full,)
+    assert pen(storage).execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+async def test_a_value_sqlite_cannot_hold_fails_alone(storage: SQLiteStorage, delivery: MakeDelivery) -> None:
+    names = [f"w.{n}" for n in range(10)]
+    names[4] = "w.\ud800"
+    outcomes = await asyncio.gather(*(storage.put(delivery(name=name)) for name in names), return_exceptions=True)
+    assert [outcome for n, outcome in enumerate(outcomes) if n != 4] == [True] * 9
+    assert type(outcomes[4]) is StorageError
+    for n in (0, 1, 2, 3, 5, 6, 7, 8, 9):
+        (lease,) = await storage.take(1, lease_s=60)
+        assert lease.delivery.id == f"w.{n}"
+        await storage.finish(lease, ACK)
+
+
+async def test_what_fails_alone_takes_no_place_in_the_backlog(
+    tmp_path: Path, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    async with SQLiteStorage(tmp_path / "small.db", clock=clock, max_backlog=2) as storage:
+        lanes = ("c:1", "c:\ud800", "c:2")
+        outcomes = await asyncio.gather(*(storage.put(delivery(lane)) for lane in lanes), return_exceptions=True)
+        assert (outcomes[0], type(outcomes[1]), outcomes[2]) == (True, StorageError, True)
+
+
+async def test_a_full_disk_refuses_all_and_leaves_nothing_half_written(
+    storage: SQLiteStorage, delivery: MakeDelivery, effect: MakeEffect, clock: MovableClock
+) -> None:
+    await storage.put(delivery("c:1", name="w.1"))
+    (lease,) = await storage.take(1, lease_s=60)
+    await storage.put(delivery("c:2", name="w.2"))
+    big = b"x" * 100_000
+    with full_disk(storage):
+        outcomes = await asyncio.gather(
+            storage.put(delivery("c:3", name="w.3", body=big)),
+            storage.take(1, lease_s=60),
+            storage.begin(effect("w.1", call=big)),
+            storage.finish(lease, ACK),
+            return_exceptions=True,
+        )
+        assert [type(outcome) for outcome in outcomes] == [StorageUnavailable] * 4
+        assert await storage.depth() == 2
+        assert await storage.effects("w.1") == []
+        with pytest.raises(StorageUnavailable):
+            await storage.put(delivery("c:3", name="w.3", body=big))
+    # Space is back: nothing was remembered of what failed, and nothing was forgotten of what was.
+    assert await storage.put(delivery("c:3", name="w.3", body=big)) is True
+    await storage.finish(lease, Finish(Retry(at=clock.now(), error="Boom")))
+    leases = await storage.take(10, lease_s=60)
+    assert [(one.delivery.id, one.runs) for one in leases] == [("w.1", 1), ("w.2", 0), ("w.3", 0)]
+
+
+async def test_a_commit_the_disk_refuses_fails_its_batch_and_the_next_one_works(
+    storage: SQLiteStorage, delivery: MakeDelivery, tmp_path: Path
+) -> None:
+    await storage.put(delivery("c:1", name="w.1"))
+    with failing_writes(tmp_path / "bot.db"):
+        outcomes = await asyncio.gather(
+            *(storage.put(delivery(f"c:{n}", name=f"w.{n}")) for n in range(2, 5)),
+            storage.take(1, lease_s=60),
+            return_exceptions=True,
+        )
+    assert [type(outcome) for outcome in outcomes] == [StorageUnavailable] * 4
+    assert await storage.depth() == 1
+    assert await storage.put(delivery("c:2", name="w.2")) is True
+    (first, second) = await storage.take(10, lease_s=60)
+    assert (first.delivery.id, first.is_first_run, second.delivery.id) == ("w.1", True, "w.2")
+
+
+@pytest.mark.parametrize("step", ["begin", "write", "commit"])
+async def test_a_bug_in_the_writer_fails_its_callers_and_no_later_ones(
+    storage: SQLiteStorage, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def stumble(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage._writer, step, stumble)
+        with pytest.raises(StorageError):
+            await storage.put(delivery("c:1"))
+    assert await storage.put(delivery("c:2")) is True
+
+
+async def test_memory_that_could_not_follow_the_disk_is_made_anew(
+    storage: SQLiteStorage, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    await storage.put(delivery("c:1", name="w.1"))
+    (lease,) = await storage.take(1, lease_s=60)
+    monkeypatch.setattr(storage._writer._lanes, "add", stumble)
+    with pytest.raises(StorageError):
+        await storage.put(delivery("c:2", name="w.2"))
+    assert await storage.put(delivery("c:2", name="w.3")) is True
+    assert await storage.depth() == 3
+    await storage.finish(lease, ACK)
+    assert [one.delivery.id for one in await storage.take(10, lease_s=60)] == ["w.2"]
+
+
+@pytest.mark.parametrize("committed_first", [False, True])
+async def test_cancelled_take_gives_its_leases_back_uncounted(
+    storage: SQLiteStorage, delivery: MakeDelivery, committed_first: bool
+) -> None:
+    await storage.put(delivery())
+    await storage.changed()
+    submitted: list[asyncio.Future[object]] = []
+    submit = storage._commits.submit
+    storage._commits.submit = lambda op: submitted.append(submit(op)) or submitted[-1]  # type: ignore[method-assign,func-returns-value]
+    taking = asyncio.ensure_future(storage.take(1, lease_s=900))
+    await asyncio.sleep(0)
+    if committed_first:
+        # The future has its result, and the taker has not run yet.
+        submitted[0].add_done_callback(lambda _: taking.cancel())
+    else:
+        taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    await asyncio.wait_for(storage.changed(), 5)
+    (lease,) = await storage.take(1, lease_s=60)
+    assert lease.is_first_run is True
+    await storage.finish(lease, ACK)
+    assert await storage.depth() == 0
+
+
+async def test_cancelled_finish_is_done_or_not_but_never_half(storage: SQLiteStorage, delivery: MakeDelivery) -> None:
+    await storage.put(delivery())
+    (lease,) = await storage.take(1, lease_s=60)
+    finishing = asyncio.ensure_future(storage.finish(lease, Finish(Ack(), state=[StateWrite("bot", "a", b"1")])))
+    await asyncio.sleep(0)
+    finishing.cancel()
+    await asyncio.wait([finishing])
+    # Writes keep their order, so the finish is over once this one is.
+    await storage.put(delivery("c:2"))
+    assert (await storage.depth(), await storage.load("bot")) == (1, {"a": b"1"})
+
+
+async def test_what_is_queued_when_the_storage_closes_is_written(
+    tmp_path: Path, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    storage = SQLiteStorage(tmp_path / "closing.db", clock=clock)
+    async with storage:
+        putting = [asyncio.ensure_future(storage.put(delivery(f"c:{n}"))) for n in range(300)]
+        await asyncio.sleep(0)
+    assert await asyncio.gather(*putting) == [True] * 300
+    with pytest.raises(StorageUnavailable):
+        await storage.put(delivery())
+    async with storage:
+        assert await storage.depth() == 300
+
+
+@pytest.mark.parametrize("lanes", [1, 2000])
+async def test_taking_costs_the_same_however_long_the_backlog(
+    tmp_path: Path, delivery: MakeDelivery, clock: MovableClock, lanes: int
+) -> None:
+    async with SQLiteStorage(tmp_path / "long.db", clock=clock, max_lane_backlog=10_000) as storage:
+
+        async def steps_of_a_turn() -> int:
+            counted = [0]
+            pen(storage).set_progress_handler(lambda: counted.__setitem__(0, counted[0] + 1), 1)
+            (lease,) = await storage.take(1, lease_s=60)
+            await storage.finish(lease, ACK)
+            pen(storage).set_progress_handler(None, 0)
+            return counted[0]
+
+        await asyncio.gather(*(storage.put(delivery(f"c:{n}")) for n in range(2)))
+        short = await steps_of_a_turn()
+        await asyncio.gather(*(storage.put(delivery(f"d:{n % lanes}")) for n in range(2000)))
+        assert await steps_of_a_turn() == short
+
+
+async def test_memory_of_recent_deliveries_is_bounded(
+    storage: SQLiteStorage, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linqbot.storage.recent._RECENT_BYTES", 1000)
+    await asyncio.gather(*(storage.put(delivery(f"c:{n}", name=f"w.{n}", body=b"x" * 300)) for n in range(10)))
+    leases = await storage.take(10, lease_s=60)
+    assert [lease.delivery.id for lease in leases] == [f"w.{n}" for n in range(10)]
+    assert [lease.delivery.decoded is None for lease in leases] == [True] * 7 + [False] * 3
+    assert all(lease.delivery.body == b"x" * 300 for lease in leases)

@@ -1,0 +1,461 @@
+"""The file is taken away while it is served: nothing is accepted that it does not hold, and all goes on when it is back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from linqbot.clock import MovableClock
+from linqbot.errors import LeaseLost, StorageUnavailable
+from linqbot.events.delivery import Delivery
+from linqbot.storage.inbox import Ack, Finish, Retry
+from linqbot.storage.sqlite import storage as sqlite_storage
+from linqbot.storage.sqlite.commands import TruncateOp
+from linqbot.storage.sqlite.disk import place
+from linqbot.storage.sqlite.storage import SQLiteStorage
+
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
+
+MakeDelivery = Callable[..., Delivery]
+ACK = Finish(Ack())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data" / "bot.db"
+
+
+@pytest.fixture
+async def storage(path: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SQLiteStorage]:
+    """One that looks only after commits, and so is surprised by them."""
+    monkeypatch.setattr(sqlite_storage, "LOOK_EVERY_S", 3600)
+    async with SQLiteStorage(path, clock=clock) as storage:
+        yield storage
+
+
+def remove(path: Path) -> None:
+    for each in path.parent.iterdir():
+        each.unlink()
+
+
+def move(path: Path) -> None:
+    path.rename(path.with_name("away"))
+
+
+def move_back(path: Path) -> None:
+    path.with_name("away").rename(path)
+
+
+def move_folder(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("elsewhere"))
+
+
+def copy_in_place(path: Path) -> None:
+    # By another process: one that has an SQLite file open must not open and close it by other means.
+    subprocess.run(["cp", path, path.with_name("copy")], check=True)
+    path.with_name("copy").rename(path)
+
+
+def replace_by_other(path: Path) -> None:
+    other = path.with_name("other.db")
+    db = sqlite3.connect(other)
+    db.execute("CREATE TABLE songs (title)")
+    db.close()
+    other.rename(path)
+
+
+def remove_wal(path: Path) -> None:
+    Path(f"{path}-wal").unlink()
+
+
+def remove_shm(path: Path) -> None:
+    Path(f"{path}-shm").unlink()
+
+
+def replace_wal(path: Path) -> None:
+    path.with_name("new").touch()
+    path.with_name("new").rename(f"{path}-wal")
+
+
+def wal(path: Path) -> bytes:
+    return Path(f"{path}-wal").read_bytes()
+
+
+WAYS = [remove, move, move_folder, copy_in_place, replace_by_other, remove_wal, remove_shm, replace_wal]
+
+
+def sentence(storage: SQLiteStorage) -> str:
+    assert storage.trouble is not None
+    return storage.trouble
+
+
+@pytest.mark.parametrize("lose", WAYS)
+async def test_nothing_is_accepted_that_would_be_lost(
+    storage: SQLiteStorage, path: Path, delivery: MakeDelivery, lose: Callable[[Path], None]
+) -> None:
+    await storage.put(delivery("c:1", name="w.1"))
+    lose(path)
+    outcomes = await asyncio.gather(*(storage.put(delivery(f"c:{n}")) for n in range(20)), return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {StorageUnavailable}
+    with pytest.raises(StorageUnavailable, match="Nothing is stored until it is back"):
+        await storage.put(delivery("c:2"))
+    assert str(path) in sentence(storage)
+
+
+@pytest.mark.parametrize("lose", WAYS)
+async def test_a_duplicate_is_not_known_by_a_file_that_is_gone(
+    storage: SQLiteStorage, path: Path, delivery: MakeDelivery, lose: Callable[[Path], None]
+) -> None:
+    await storage.put(delivery("c:1", name="w.1"))
+    lose(path)
+    with pytest.raises(StorageUnavailable):
+        await storage.has_seen("w.1")
+    storage._place.lost = None  # as if it were lost only now
+    with pytest.raises(StorageUnavailable):
+        await storage.put(delivery("c:1", name="w.1"))
+
+
+@pytest.mark.parametrize("lose", [remove, move, copy_in_place])
+async def test_a_turn_that_runs_can_still_read(
+    storage: SQLiteStorage, path: Path, lose: Callable[[Path], None]
+) -> None:
+    lose(path)
+    assert await storage.effects("w.1") == []
+    assert await storage.load("bot") == {}
+
+
+async def test_the_sentence_says_what_happened_and_what_to_do(storage: SQLiteStorage, path: Path) -> None:
+    for lose, what, to_do in (
+        (remove_shm, "bot.db-shm is gone", "Stop linqbot with SIGTERM"),
+        (
+            copy_in_place,
+            "is not the file that linqbot opened",
+            "start it again, which alone uses the file that is there now",
+        ),
+        (move, "bot.db is gone", "Put the same file back"),
+    ):
+        lose(path)
+        with pytest.raises(StorageUnavailable):
+            await storage.check()
+        assert what in sentence(storage)
+        assert to_do in sentence(storage)
+
+
+async def test_a_file_that_cannot_be_looked_at_is_lost_too(
+    storage: SQLiteStorage, path: Path, delivery: MakeDelivery
+) -> None:
+    elsewhere = path.parent.with_name("elsewhere")
+    move_folder(path)
+    path.parent.touch()
+    with pytest.raises(StorageUnavailable, match="cannot be looked at: Not a directory"):
+        await storage.put(delivery())
+    path.parent.unlink()
+    elsewhere.rename(path.parent)
+    assert await storage.put(delivery()) is True
+
+
+async def test_it_is_noticed_while_nothing_is_written_and_logged_once_and_so_is_its_return(
+    path: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_storage, "LOOK_EVERY_S", 0.005)
+    monkeypatch.setattr(place, "log", structlog.get_logger("fresh"))
+    async with SQLiteStorage(path, clock=clock) as storage, asyncio.timeout(10):
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(2):
+                move(path)
+                while storage.trouble is None:
+                    await asyncio.sleep(0.001)
+                await asyncio.sleep(0.05)
+                move_back(path)
+                while storage.trouble is not None:
+                    await asyncio.sleep(0.001)
+    assert [(told["event"], told["log_level"]) for told in logs] == [
+        ("storage.lost", "error"),
+        ("storage.found", "info"),
+    ] * 2
+    assert "Put the same file back" in logs[0]["error"]
+
+
+async def test_once_a_second_is_often_enough() -> None:
+    assert sqlite_storage.LOOK_EVERY_S <= 1
+
+
+async def test_what_was_refused_while_it_was_away_can_be_done_when_it_is_back(
+    storage: SQLiteStorage, path: Path, delivery: MakeDelivery
+) -> None:
+    await storage.put(delivery("c:1", name="w.1"))
+    await storage.put(delivery("c:2", name="w.2"))
+    (lease,) = await storage.take(1, lease_s=60)
+    move(path)
+    with pytest.raises(StorageUnavailable):
+        await storage.put(delivery("c:3", name="w.3"))
+    for _ in range(2):
+        with pytest.raises(StorageUnavailable):
+            await storage.finish(lease, Finish(Retry(0.0, "Boom")))
+        with pytest.raises(StorageUnavailable):
+            await storage.take(10, lease_s=60)
+    move_back(path)
+    await storage.finish(lease, Finish(Retry(0.0, "Boom")))
+    # It was put before the loss was noticed, so the file holds it. Linq, which was told to come again, comes again.
+    assert await storage.put(delivery("c:3", name="w.3")) is False
+    assert await storage.put(delivery("c:4", name="w.4")) is True
+    leases = await storage.take(10, lease_s=60)
+    assert [(one.delivery.id, one.attempts) for one in leases] == [("w.1", 1), ("w.2", 0), ("w.3", 0), ("w.4", 0)]
+    assert storage.trouble is None
+
+
+async def test_once_the_loss_is_known_nothing_more_is_written_into_the_lost_file(
+    storage: SQLiteStorage, path: Path, delivery: MakeDelivery
+) -> None:
+    await storage.put(delivery("c:1", name="w.1"))
+    (lease,) = await storage.take(1, lease_s=60)
+    move(path)
+    with pytest.raises(StorageUnavailable):
+        storage._place.check()
+    before = wal(path)
+    for refused in (storage.put(delivery("c:2", name="w.2")), storage.finish(lease, ACK), storage.check()):
+        with pytest.raises(StorageUnavailable):
+            await refused
+    assert wal(path) == before
+    move_back(path)
+    assert await storage.put(delivery("c:2", name="w.2")) is True
+    await storage.finish(lease, ACK)
+
+
+@pytest.mark.parametrize("finish", [ACK, Finish(Retry(0.0, "Boom"))], ids=["ack", "retry"])
+async def test_the_end_of_a_turn_that_reached_the_lost_file_counts_once(
+    storage: SQLiteStorage, path: Path, delivery: MakeDelivery, finish: Finish
+) -> None:
+    await storage.put(delivery("c:1", name="w.1"))
+    await storage.put(delivery("c:1", name="w.2"))
+    (lease,) = await storage.take(1, lease_s=60)
+    move(path)
+    with pytest.raises(StorageUnavailable):
+        await storage.finish(lease, finish)
+    move_back(path)
+    with pytest.raises(LeaseLost):
+        await storage.finish(lease, finish)
+    (after,) = await storage.take(10, lease_s=60)
+    assert (after.delivery.id, after.attempts) == (("w.2", 0) if finish is ACK else ("w.1", 1))
+
+
+async def test_what_was_taken_when_it_got_lost_is_taken_again(
+    storage: SQLiteStorage, path: Path, delivery: MakeDelivery
+) -> None:
+    await storage.put(delivery("c:1", name="w.1"))
+    move(path)
+    with pytest.raises(StorageUnavailable):
+        await storage.take(10, lease_s=60)
+    move_back(path)
+    (lease,) = await storage.take(10, lease_s=60)
+    assert (lease.delivery.id, lease.crashes) == ("w.1", 0)
+    await storage.finish(lease, ACK)
+
+
+async def test_no_handler_begins_with_what_was_accepted_just_before(
+    storage: SQLiteStorage, path: Path, delivery: MakeDelivery
+) -> None:
+    assert await storage.take(10, lease_s=60) == []
+    await storage.put(delivery("c:1", name="w.1"))  # leased with its own commit
+    move(path)
+    with pytest.raises(StorageUnavailable):
+        await storage.put(delivery("c:2", name="w.2"))
+    with pytest.raises(StorageUnavailable):
+        await storage.take(10, lease_s=60)
+    move_back(path)
+    await storage.check()
+    assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == ["w.1", "w.2"]
+
+
+async def test_a_lane_whose_lease_could_not_be_given_back_is_free_all_the_same(
+    path: Path, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linqbot.storage.sqlite.writer.BUSY_TIMEOUT_MS", 1)
+    async with SQLiteStorage(path) as storage:
+        assert await storage.take(5, lease_s=60) == []
+        for name in ("w.1", "w.2"):
+            await storage.put(delivery(f"c:{name}", name=name))  # leased with their own commits
+        (first,) = await storage.take(1, lease_s=60)
+        await storage.finish(first, Finish(Retry(0.0, "Boom")))
+        command = sqlite3.connect(path, isolation_level=None)
+        command.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageUnavailable):
+            await storage.take(5, lease_s=60)
+        command.execute("COMMIT")
+        command.close()
+        assert [lease.delivery.id for lease in await storage.take(5, lease_s=60)] == ["w.1", "w.2"]
+
+
+@pytest.mark.parametrize("lose", [copy_in_place, remove_wal, remove_shm])
+async def test_the_next_start_finds_all_that_was_accepted(
+    path: Path, clock: MovableClock, delivery: MakeDelivery, lose: Callable[[Path], None]
+) -> None:
+    async with SQLiteStorage(path, clock=clock) as storage:
+        await asyncio.gather(*(storage.put(delivery(f"c:{n}", name=f"w.{n}")) for n in range(50)))
+        await storage.take(3, lease_s=60)
+        lose(path)
+        with pytest.raises(StorageUnavailable):
+            await storage.put(delivery())
+    async with SQLiteStorage(path, clock=clock) as storage:
+        assert {lease.delivery.id for lease in await storage.take(100, lease_s=60)} >= {f"w.{n}" for n in range(50)}
+    db = sqlite3.connect(path)
+    assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    db.close()
+
+
+async def test_the_wal_of_a_file_that_was_replaced_by_its_copy_is_not_emptied(
+    storage: SQLiteStorage, path: Path, delivery: MakeDelivery
+) -> None:
+    await storage.put(delivery())
+    before = wal(path)
+    copy_in_place(path)
+    with pytest.raises(StorageUnavailable):
+        await storage._commits.submit(TruncateOp())
+    assert wal(path) == before
+
+
+async def test_an_older_copy_is_whole_once_what_lies_next_to_it_is_moved_away(
+    path: Path, clock: MovableClock, delivery: MakeDelivery
+) -> None:
+    async with SQLiteStorage(path, clock=clock) as storage:
+        storage._writer._db.execute("PRAGMA wal_autocheckpoint = 10")
+        await storage.put(delivery("c:0", name="w.0"))
+        await storage.backup(path.with_name("monday.db"))
+        for n in range(1, 100):
+            await storage.put(delivery(f"c:{n}", name=f"w.{n}", body=b"x" * 5000))
+        path.with_name("monday.db").rename(path)
+        with pytest.raises(StorageUnavailable, match="away before the start"):
+            await storage.put(delivery())
+    remove_wal(path)
+    remove_shm(path)
+    async with SQLiteStorage(path, clock=clock) as storage:
+        assert [lease.delivery.id for lease in await storage.take(100, lease_s=60)] == ["w.0"]
+    db = sqlite3.connect(path)
+    assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    db.close()
+
+
+async def test_a_file_that_is_away_when_its_server_stops_is_whole_when_it_is_back(
+    path: Path, clock: MovableClock, delivery: MakeDelivery
+) -> None:
+    async with SQLiteStorage(path, clock=clock) as storage:
+        assert await storage.take(10, lease_s=60) == []
+        await storage.put(delivery("c:1", name="w.1"))  # leased with its own commit, which a stop gives back
+        before = wal(path)
+        move(path)
+    assert wal(path) == before
+    move_back(path)
+    async with SQLiteStorage(path, clock=clock) as storage:
+        (lease,) = await storage.take(10, lease_s=60)
+        assert lease.delivery.id == "w.1"
+
+
+async def test_a_server_that_has_lost_its_file_leaves_the_next_one_s_alone(
+    path: Path, clock: MovableClock, delivery: MakeDelivery, crashed: Callable[[Path], Path]
+) -> None:
+    old = await SQLiteStorage(path, clock=clock).__aenter__()
+    await old.put(delivery(name="w.1"))
+    remove(path)
+    async with SQLiteStorage(path, clock=clock) as new:
+        await new.put(delivery(name="w.2"))
+        await old.__aexit__()
+        await new.put(delivery(name="w.3"))
+        image = crashed(path)
+    async with SQLiteStorage(image, clock=clock) as storage:
+        assert await storage.depth() == 2
+
+
+@pytest.mark.parametrize("lose", [remove, replace_by_other])
+async def test_an_operator_s_work_is_refused_and_makes_no_new_file(
+    storage: SQLiteStorage, path: Path, tmp_path: Path, lose: Callable[[Path], None]
+) -> None:
+    lose(path)
+    before = {each.name for each in path.parent.iterdir()}
+    with pytest.raises(StorageUnavailable):
+        await storage.retry(["w.1"])
+    with pytest.raises(StorageUnavailable):
+        await storage.backup(tmp_path / "copy.db")
+    assert {each.name for each in path.parent.iterdir()} == before
+
+
+async def test_a_file_that_is_replaced_while_it_is_opened_is_not_served(
+    path: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with SQLiteStorage(path, clock=clock):
+        pass
+    opened = place.Place.opened
+
+    def late(place: place.Place) -> None:
+        copy_in_place(path)
+        opened(place)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place.Place, "opened", late)
+        with pytest.raises(StorageUnavailable, match="it was replaced"):
+            await SQLiteStorage(path, clock=clock).__aenter__()
+    async with SQLiteStorage(path, clock=clock) as storage:
+        assert storage.trouble is None
+
+
+@pytest.mark.parametrize("from_the_start", [True, False])
+async def test_where_files_have_no_numbers_only_their_absence_is_noticed(
+    path: Path, clock: MovableClock, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch, from_the_start: bool
+) -> None:
+    real, has_numbers = os.stat, not from_the_start
+
+    def stat(*args: Any, **how: Any) -> os.stat_result:
+        found = list(real(*args, **how))
+        if not has_numbers:
+            found[1] = found[3] = 0  # st_ino, st_nlink
+        return os.stat_result(found)
+
+    monkeypatch.setattr(os, "stat", stat)
+    async with SQLiteStorage(path, clock=clock) as storage:
+        has_numbers = False
+        assert await storage.put(delivery()) is True
+        copy_in_place(path)
+        assert await storage.put(delivery()) is True
+        move(path)
+        with pytest.raises(StorageUnavailable, match="is gone"):
+            await storage.put(delivery())
+
+
+# check
+
+
+async def test_a_check_writes_durably_and_leaves_nothing(storage: SQLiteStorage) -> None:
+    made: list[str] = []
+    db = storage._writer._db
+    db.set_trace_callback(made.append)
+    await storage.check()
+    db.set_trace_callback(None)
+    assert made.count("COMMIT") == 2
+    assert db.execute("SELECT count(*) FROM meta WHERE key = 'check'").fetchone() == (0,)
+
+
+async def test_a_check_fails_as_a_put_would(
+    storage: SQLiteStorage, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pages,) = storage._writer._db.execute("PRAGMA page_count").fetchone()
+    storage._writer._db.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StorageUnavailable, match="full"):
+        await storage.check()
+    storage._writer._db.execute("PRAGMA max_page_count = 1000000000")
+    await storage.check()
+    monkeypatch.setattr("linqbot.storage.sqlite.writer.BUSY_TIMEOUT_MS", 1)
+    command = sqlite3.connect(path, isolation_level=None)
+    command.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StorageUnavailable, match="locked"):
+        await storage.check()
+    command.execute("COMMIT")
+    command.close()
+    await storage.check()

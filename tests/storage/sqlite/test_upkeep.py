@@ -1,0 +1,396 @@
+"""An operator's work on the file: beside a server, down to the bytes, and copied while in use."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from linqbot.clock import MovableClock
+from linqbot.errors import ConfigError, StorageError, StorageUnavailable
+from linqbot.events.delivery import Delivery
+from linqbot.storage.erasure import Found, Person
+from linqbot.storage.inbox import Ack, Bury, Finish
+from linqbot.storage.journal import Effect
+from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.sqlite import erasure, wipe
+from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.state import StateWrite
+from linqbot.storage.timers import Timer
+from linqbot.storage.upkeep import Selection
+
+pytestmark = pytest.mark.anyio
+
+MakeDelivery = Callable[..., Delivery]
+MakeEffect = Callable[..., Effect]
+NOON = 1_800_000_000.0
+ANN = "+14155550142"
+MARKER = b"planted-marker"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "bot.db"
+
+
+async def bury(storage: SQLiteStorage, *deliveries: Delivery) -> None:
+    for each in deliveries:
+        await storage.put(each)
+        (lease,) = await storage.take(1, lease_s=60)
+        await storage.finish(lease, Finish(Bury("Boom")))
+
+
+async def handle(storage: SQLiteStorage, delivery: Delivery, finish: Finish | None = None) -> None:
+    await storage.put(delivery)
+    (lease,) = await storage.take(1, lease_s=60)
+    await storage.finish(lease, finish or Finish(Ack()))
+
+
+def from_ann(n: int, size: int = 100) -> Delivery:
+    said = (MARKER * (size // len(MARKER) + 1)).decode()
+    body = {"chat": {"id": "chat", "is_group": False}, "from": ANN, "text": said}
+    return Delivery(f"w.ann-{n}", "c:chat", "message.received", json.dumps(body).encode(), NOON)
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+def bytes_of(path: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in sorted(path.parent.glob(path.name + "*")))
+
+
+# Beside a server
+
+
+async def test_what_a_command_puts_back_wakes_the_server_and_keeps_its_lane(path: Path, delivery: MakeDelivery) -> None:
+    async with SQLiteStorage(path, keep_days=1) as server, SQLiteStorage(path, serving=False) as command:
+        await bury(server, delivery("c:1", name="w.dead"))
+        await handle(server, delivery("c:1", name="w.done"))
+        await server.put(delivery("c:1", name="w.now"))
+        (running,) = await server.take(1, lease_s=60)
+        await server.changed()
+        assert await command.retry(["w.dead"]) == 1
+        await asyncio.wait_for(server.changed(), 5)
+        assert await command.replay_live(["w.done"]) == 1
+        await asyncio.wait_for(server.changed(), 5)
+        assert (await server.depth(), await command.depth()) == (3, 3)
+        assert await server.take(10, lease_s=60) == []
+        await server.finish(running, Finish(Ack()))
+        for name, run in (("w.dead", 0), ("w.done", 1)):
+            (lease,) = await server.take(10, lease_s=60)
+            assert (lease.delivery.id, lease.run) == (name, run)
+            await server.finish(lease, Finish(Ack()))
+
+
+async def test_a_timer_a_command_stores_is_known_when_the_server_wakes(path: Path) -> None:
+    async with SQLiteStorage(path) as server, SQLiteStorage(path, serving=False) as command:
+        assert await command.schedule(Timer("t", NOON, "c:1", "send", b"{}", 60))
+        await asyncio.wait_for(server.changed(), 5)
+        assert await server.next_timer() == NOON
+        assert await command.next_timer() == NOON
+        assert await command.cancel("t")
+        assert await command.next_timer() is None
+        assert await server.fire(NOON) == 0
+
+
+async def test_a_command_sees_what_is_claimed_and_forgets_around_it(path: Path) -> None:
+    async with SQLiteStorage(path) as server, SQLiteStorage(path, serving=False) as command:
+        for n in range(3):
+            await server.put(from_ann(n))
+        (lease,) = await server.take(1, lease_s=60)
+        assert [each.state for each in await command.waiting()] == ["claimed", "ready", "ready"]
+        forgotten = await command.forget(ANN)
+        assert (forgotten.waiting, forgotten.left, forgotten.wiped) == (2, ("w.ann-0",), True)
+        await server.finish(lease, Finish(Ack()))
+        assert await server.take(1, lease_s=60) == []
+        assert await server.put(from_ann(9)) is True
+
+
+async def test_a_command_does_not_judge_how_long_the_server_keeps_things(
+    path: Path, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    async with SQLiteStorage(path, clock=clock, keep_days=9) as server:
+        await handle(server, delivery(name="w.1"))
+        clock.advance(86_400)
+        async with SQLiteStorage(path, clock=clock, serving=False) as command:
+            await command.put(delivery("c:2"))
+            await command.put(delivery("c:3"))
+        assert await server.replayable(Selection()) == ["w.1"]
+
+
+async def test_history_switched_off_goes_in_passing(
+    path: Path, delivery: MakeDelivery, effect: MakeEffect, clock: MovableClock
+) -> None:
+    async with SQLiteStorage(path, clock=clock, keep_days=9) as storage:
+        sent = effect("w.1", status="accepted", answer=b'{"text":"said"}')
+        await handle(storage, delivery(name="w.1"), Finish(Ack(), effects=[sent]))
+    clock.advance(1)
+    async with SQLiteStorage(path, clock=clock) as storage:
+        await storage.put(delivery("c:2"))
+        assert await storage.replayable(Selection()) == []
+        (kept,) = await storage.effects("w.1")
+        assert kept.answer == b'{"text":""}'
+
+
+async def test_a_command_makes_no_file(path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"There is no storage file .*bot\.db"):
+        await SQLiteStorage(path, serving=False).__aenter__()
+    assert names_in(path.parent) == []
+
+
+async def test_upkeep_of_a_storage_that_is_not_open_says_so(path: Path) -> None:
+    with pytest.raises(StorageUnavailable, match="async with"):
+        await SQLiteStorage(path).retry(["w.1"])
+
+
+async def test_a_command_that_cannot_write_changes_nothing(
+    path: Path, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linqbot.storage.sqlite.upkeep.PATIENCE_MS", 1)
+    async with SQLiteStorage(path) as storage:
+        await bury(storage, delivery(name="w.1"))
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageUnavailable, match="Try again"):
+            await storage.retry(["w.1"])
+        other.execute("COMMIT")
+        other.close()
+        assert await storage.retry(["w.1"]) == 1
+
+
+async def test_a_busy_server_lets_a_command_in(path: Path, delivery: MakeDelivery) -> None:
+    async with SQLiteStorage(path, max_lane_backlog=10**6) as server, SQLiteStorage(path, serving=False) as command:
+        await bury(server, *(delivery(name=f"w.dead-{n}") for n in range(5)))
+        stop = asyncio.Event()
+
+        async def load() -> None:
+            while not stop.is_set():
+                await server.put(delivery("c:load"))
+
+        loads = [asyncio.ensure_future(load()) for _ in range(8)]
+        try:
+            for n in range(5):
+                assert await asyncio.wait_for(command.retry([f"w.dead-{n}"]), 30) == 1
+        finally:
+            stop.set()
+            await asyncio.gather(*loads)
+        assert await server.depth() == await command.depth()
+
+
+# Activity
+
+
+async def test_after_a_crash_the_newest_webhook_is_known_to_the_minute(
+    path: Path, clock: MovableClock, crashed: Callable[[Path], Path]
+) -> None:
+    async with SQLiteStorage(path, clock=clock) as storage:
+        for seconds in (0, 30, 70, 100):
+            await handle(storage, Delivery(f"w.{seconds}", "c:1", "", b"", NOON + seconds))
+        image = crashed(path)
+        await storage.put(Delivery("w.waits", "c:1", "", b"", NOON + 110))
+        waiting = crashed(path)
+    async with SQLiteStorage(image, clock=clock) as storage:
+        assert await storage.last_activity() == NOON + 70
+    async with SQLiteStorage(waiting, clock=clock) as storage:
+        assert await storage.last_activity() == NOON + 110
+
+
+# Down to the bytes
+
+
+async def test_forgotten_bytes_are_in_no_file_even_while_it_is_served(
+    path: Path, delivery: MakeDelivery, effect: MakeEffect
+) -> None:
+    async with SQLiteStorage(path, keep_days=9) as server:
+        # Of many sizes and fates, so that they lie in cells, in overflow pages and in pages that were freed.
+        for n in range(30):
+            await handle(server, from_ann(n, size=(50, 3000, 9000)[n % 3]))
+        for n in range(30, 40):
+            await bury(server, from_ann(n, size=5000))
+        state = [StateWrite("chat:chat", "said", MARKER), StateWrite(f"person:{ANN}", "said", MARKER)]
+        sent = effect("w.ann-50", call=b'{"to":"' + ANN.encode() + b'","text":"' + MARKER + b'"}')
+        await handle(server, from_ann(50), Finish(Ack(), effects=[sent], state=state))
+        await server.schedule(Timer("t", NOON, "c:chat", "send", MARKER, 60))
+        await server.put(from_ann(60, size=20_000))
+        await server.put(delivery("c:bob", name="w.bob", body=b"others stay"))
+        assert MARKER in bytes_of(path)
+        async with SQLiteStorage(path, serving=False) as command:
+            assert (await command.forget(ANN)).wiped
+        assert MARKER not in bytes_of(path)
+        assert ANN.encode() not in bytes_of(path)
+        (lease,) = await server.take(10, lease_s=60)
+        assert lease.delivery.body == b"others stay"
+    assert MARKER not in bytes_of(path)
+
+
+async def test_a_file_too_busy_to_be_written_anew_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linqbot.storage.sqlite.upkeep.PATIENCE_MS", 1)
+    async with SQLiteStorage(path, keep_days=9) as storage:
+        await handle(storage, from_ann(1))
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM done").fetchone()
+        forgotten = await storage.forget(ANN)
+        assert (forgotten.done, forgotten.wiped) == (1, False)
+        reader.close()
+        assert (await storage.forget(ANN)).wiped
+        assert MARKER not in bytes_of(path)
+
+
+async def test_what_a_turn_stores_between_look_and_delete_goes_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[Found] = []
+    look = erasure._look
+    loop = asyncio.get_running_loop()
+
+    async with SQLiteStorage(path, keep_days=9) as storage:
+        await storage.put(from_ann(1))
+        (lease,) = await storage.take(1, lease_s=60)
+        timer = Timer("t", NOON, "c:group", "send", json.dumps({"to": ANN, "text": MARKER.decode()}).encode(), 60)
+
+        def then_the_turn_ends(db: sqlite3.Connection, person: Person) -> tuple[Found, set[str]]:
+            found = look(db, person)
+            if not looks:
+                ended = storage.finish(lease, Finish(Ack(), timers=[timer]))
+                asyncio.run_coroutine_threadsafe(ended, loop).result(30)
+            looks.append(found[0])
+            return found
+
+        monkeypatch.setattr(erasure, "_look", then_the_turn_ends)
+        await storage.put(from_ann(2))
+        forgotten = await storage.forget(ANN)
+        assert looks[0].left == {"w.ann-1"}
+        assert (forgotten.waiting, forgotten.done, forgotten.timers, forgotten.left) == (1, 1, 1, ())
+        assert MARKER not in bytes_of(path)
+
+
+async def test_who_writes_faster_than_they_are_forgotten_is_not_forgotten(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = erasure._look
+    loop = asyncio.get_running_loop()
+    numbers = itertools.count(1)
+
+    async with SQLiteStorage(path) as storage:
+
+        def after_one_more_message(db: sqlite3.Connection, person: Person) -> tuple[Found, set[str]]:
+            asyncio.run_coroutine_threadsafe(storage.put(from_ann(next(numbers))), loop).result(30)
+            return look(db, person)
+
+        monkeypatch.setattr(erasure, "_look", after_one_more_message)
+        forgotten = await storage.forget(ANN)
+        assert (forgotten.waiting, forgotten.left) == (5, ("w.ann-6",))
+
+
+async def test_purged_bytes_are_in_no_file_even_while_it_is_served(
+    path: Path, delivery: MakeDelivery, effect: MakeEffect
+) -> None:
+    async with SQLiteStorage(path) as server:
+        for n in range(40):
+            one = from_ann(n, size=(50, 3000, 9000)[n % 3])
+            await server.begin(effect(one.id, call=b'{"text":"' + MARKER * 50 + b'"}'))
+            await server.put(one)
+            (lease,) = await server.take(1, lease_s=60)
+            await server.finish(lease, Finish(Bury(f"ValueError: {MARKER.decode()}")))
+        await server.put(delivery("c:bob", name="w.bob", body=b"others stay"))
+        assert MARKER in bytes_of(path)
+        async with SQLiteStorage(path, serving=False) as command:
+            assert await command.purge(before=4e9, limit=30) == 30
+            assert await command.purge(before=4e9, limit=30) == 10
+        assert MARKER not in bytes_of(path)
+        (lease,) = await server.take(10, lease_s=60)
+        assert lease.delivery.body == b"others stay"
+        assert len(await server.effects("w.ann-1")) == 1
+
+
+async def test_a_purge_that_could_not_remove_bytes_says_so_and_the_next_one_does(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linqbot.storage.sqlite.upkeep.PATIENCE_MS", 1)
+    async with SQLiteStorage(path) as storage:
+        await bury(storage, from_ann(1))
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM dead").fetchone()
+        with pytest.raises(StorageUnavailable, match="Purge again"):
+            await storage.purge(before=4e9)
+        assert await storage.dead_letters() == []
+        reader.close()
+        assert await storage.purge(before=4e9) == 0
+        assert MARKER not in bytes_of(path)
+
+
+async def test_a_purge_that_finds_nothing_does_not_write_the_file_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with SQLiteStorage(path) as storage:
+        await bury(storage, from_ann(1))
+        assert await storage.purge(before=4e9) == 1
+        monkeypatch.setattr(wipe, "wipe", lambda db: pytest.fail("There is nothing to wipe."))
+        assert await storage.purge(before=4e9) == 0
+
+
+# Backup
+
+
+async def test_a_backup_made_while_serving_can_be_served(
+    path: Path, tmp_path: Path, delivery: MakeDelivery, effect: MakeEffect
+) -> None:
+    copy = tmp_path / "copy.db"
+    told: list[tuple[int, int]] = []
+    async with SQLiteStorage(path) as server:
+        await asyncio.gather(*(server.put(delivery(f"c:{n}", body=b"x" * 9000)) for n in range(1000)))
+        await server.begin(effect("w.1"))
+        stop = asyncio.Event()
+
+        async def load() -> int:
+            for n in range(100_000):
+                if stop.is_set():
+                    return n
+                await server.put(delivery(f"d:{n}"))
+            return 100_000
+
+        loading = asyncio.ensure_future(load())
+        async with SQLiteStorage(path, serving=False) as command:
+            await command.backup(copy, progress=lambda done, total: told.append((done, total)))
+        stop.set()
+        assert await loading > 0
+        install = server.install
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert told[-1][0] == told[-1][1] > 1000
+    assert names_in(tmp_path) == ["bot.db", "bot.db.lock", "copy.db"]
+    async with SQLiteStorage(copy) as restored:
+        assert restored.install == install
+        assert await restored.depth() >= 1000
+        assert await restored.effects("w.1") == [effect("w.1")]
+        (lease,) = await restored.take(1, lease_s=60)
+        assert lease.delivery.body == b"x" * 9000
+
+
+async def test_a_backup_overwrites_nothing_and_leaves_nothing_half(path: Path, tmp_path: Path) -> None:
+    async with SQLiteStorage(path) as storage:
+        taken = tmp_path / "taken"
+        taken.write_text("precious")
+        with pytest.raises(ConfigError, match="overwrites nothing"):
+            await storage.backup(taken)
+        assert taken.read_text() == "precious"
+        with pytest.raises(ConfigError, match="folder"):
+            await storage.backup(tmp_path / "missing" / "copy.db")
+
+        def stumble(done: int, total: int) -> None:
+            raise StorageError("stop")
+
+        with pytest.raises(StorageError):
+            await storage.backup(tmp_path / "copy.db", progress=stumble)
+    assert names_in(tmp_path) == ["bot.db", "bot.db.lock", "taken"]
+
+
+async def test_memory_has_no_file_to_copy(tmp_path: Path) -> None:
+    async with MemoryStorage() as storage:
+        with pytest.raises(ConfigError, match="sqlite:///"):
+            await storage.backup(tmp_path / "copy.db")

@@ -1,0 +1,194 @@
+"""Whatever a bot did with a person, forgetting them leaves no byte of them, and nothing else goes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from linqbot.client.call import Call, prepare
+from linqbot.clock import MovableClock
+from linqbot.events.delivery import Delivery
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Ack, Bury, Finish, Lease, Outcome, Retry
+from linqbot.storage.journal import Effect
+from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.state import StateWrite
+from linqbot.storage.upkeep import Forgotten, Selection
+from linqbot.worker.scheduled_send import timer
+
+NOON = 1_800_000_000.0
+HANDLES = {"ann": "+14155550142", "bob": "+14155550187"}
+GROUP = "5a1d3c56-0000-4000-8000-00000000000a"
+CHATS = {"ann": "5a1d3c56-0000-4000-8000-00000000000b", "bob": "5a1d3c56-0000-4000-8000-00000000000c"}
+OUTCOMES: dict[str, Outcome] = {"acked": Ack(), "buried": Bury("Boom"), "retried": Retry(NOON + 500, "Boom")}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A message and what became of it.
+
+    Attributes:
+        end: Also `waits`: no worker has taken it.
+        sends: Messages the bot answers with; `settled` says whether Linq's answers are known.
+        receipt: What became of the receipt of the first of them; None when there is none.
+        due_in_s: When what was put off is due: with 0 it is a delivery already. None when nothing was put off.
+    """
+
+    who: str
+    in_group: bool
+    end: str
+    size: int
+    sends: int
+    settled: bool
+    receipt: str | None
+    due_in_s: int | None
+
+
+turns = st.lists(
+    st.builds(
+        Turn,
+        who=st.sampled_from(["ann", "bob"]),
+        in_group=st.booleans(),
+        end=st.sampled_from([*OUTCOMES, "waits"]),
+        size=st.sampled_from([10, 900, 6000]),
+        sends=st.integers(0, 2),
+        settled=st.booleans(),
+        receipt=st.sampled_from([None, *OUTCOMES, "waits"]),
+        due_in_s=st.sampled_from([None, 0, 900]),
+    ),
+    max_size=12,
+)
+
+
+def words(turn: Turn) -> str:
+    return f"{turn.who}-said " * (turn.size // 9 + 1)
+
+
+def chat_of(turn: Turn) -> str:
+    return GROUP if turn.in_group else CHATS[turn.who]
+
+
+def webhook(name: str, event_type: str, turn: Turn, data: dict[str, object]) -> Delivery:
+    chat = {"chat": {"id": chat_of(turn), "is_group": turn.in_group}}
+    body = {"event_id": name, "event_type": event_type, "data": data | chat}
+    return Delivery.from_webhook(json.dumps(body).encode(), webhook_id="", received_at=NOON)
+
+
+def message(name: str, turn: Turn) -> Delivery:
+    sender = {"handle": HANDLES[turn.who], "is_me": False}
+    parts = [{"type": "text", "value": words(turn)}]
+    return webhook(name, "message.received", turn, {"id": f"m-{name}", "sender_handle": sender, "parts": parts})
+
+
+def receipt(name: str, turn: Turn) -> Delivery:
+    parts = [{"type": "text", "value": f"You said: {words(turn)}"}]
+    return webhook(f"r-{name}", "message.delivered", turn, {"id": f"sent-{name}-0", "parts": parts})
+
+
+def answer(turn: Turn) -> Call:
+    parts = [{"type": "text", "value": f"You said: {words(turn)}"}]
+    return prepare("chats.messages.send", path={"chatId": chat_of(turn)}, body={"message": {"parts": parts}})
+
+
+def origin(turn: Turn) -> bytes:
+    about = {"handles": [HANDLES[turn.who]], "chat_id": chat_of(turn), "is_group": turn.in_group}
+    return json.dumps(about).encode()
+
+
+async def take(storage: Storage, delivery: Delivery) -> Lease:
+    """Lease this delivery; what was taken besides goes back."""
+    leases = {lease.delivery.id: lease for lease in await storage.take(1000, lease_s=60)}
+    # Else what is put next is leased at once, for a next `take`.
+    assert await storage.take(0, lease_s=60) == []
+    for name, lease in leases.items():
+        if name != delivery.id:
+            await storage.finish(lease, Finish(Retry(NOON, "Not now")))
+    return leases[delivery.id]
+
+
+async def end(storage: Storage, delivery: Delivery, outcome: str, finish: Finish) -> None:
+    await storage.put(delivery)
+    if outcome in OUTCOMES:
+        await storage.finish(await take(storage, delivery), replace(finish, outcome=OUTCOMES[outcome]))
+
+
+async def play(storage: Storage, number: int, turn: Turn) -> None:
+    """Do what worker and bot do."""
+    # In lanes of their own, so that none waits for another.
+    name = f"{number}-{turn.who}"
+    delivery = replace(message(name, turn), lane=f"x:{name}")
+    effects = []
+    for n in range(turn.sends if turn.end != "waits" else 0):
+        effect = Effect(
+            delivery.id,
+            0,
+            str(n),
+            f"key-{name}-{n}",
+            "keyed",
+            answer(turn).to_json(),
+            "attempting",
+            NOON,
+            origin=origin(turn),
+        )
+        await storage.begin(effect)
+        said = json.dumps({"chat_id": chat_of(turn), "message": {"id": f"sent-{name}-{n}"}}).encode()
+        sent = {"answer": said, "message_id": f"sent-{name}-{n}", "chat_id": chat_of(turn)}
+        effects += [replace(effect, status="accepted", **sent)] if turn.settled else []  # type: ignore[arg-type]
+    timers = []
+    if turn.end == "acked" and turn.due_in_s is not None:
+        due = NOON + turn.due_in_s
+        timers.append(timer(f"t-{name}", chat_of(turn), [answer(turn)], due, 60, origin=origin(turn)))
+    scope = f"person:{HANDLES[turn.who]}"
+    finish = Finish(Ack(), effects, timers=timers, state=[StateWrite(scope, "said", words(turn).encode())])
+    await end(storage, delivery, turn.end, finish)
+    await storage.fire(NOON)
+    if turn.receipt is not None and effects:
+        await end(storage, replace(receipt(name, turn), lane=f"r:{name}"), turn.receipt, Finish(Ack()))
+
+
+async def on_record(storage: Storage, who: str, turns: list[Turn]) -> set[str]:
+    """All that is kept of somebody's turns."""
+    found = {*await storage.replayable(Selection()), *(each.id for each in await storage.waiting())}
+    found |= {each.id for each in await storage.scheduled()}
+    for number, turn in enumerate(turns):
+        found |= {each.key for each in await storage.effects(f"w.{number}-{turn.who}")}
+    return {one for one in found if who in one}
+
+
+async def forgotten_by(storage: Storage, turns: list[Turn], folder: Path) -> Forgotten:
+    async with storage:
+        for number, turn in enumerate(turns):
+            await play(storage, number, turn)
+        others = await on_record(storage, "bob", turns)
+        forgotten = await storage.forget(HANDLES["ann"])
+        assert await on_record(storage, "ann", turns) == set()
+        assert await on_record(storage, "bob", turns) == others
+        bytes_now = on_disk(folder)
+        for word in (HANDLES["ann"], CHATS["ann"], "ann-said"):
+            assert word.encode() not in bytes_now
+    return forgotten
+
+
+def on_disk(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.iterdir())
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(turns=turns, keep_days=st.sampled_from([0, 9]))
+def test_no_byte_of_a_person_is_left_and_both_backends_count_the_same(
+    tmp_path_factory: pytest.TempPathFactory, turns: list[Turn], keep_days: float
+) -> None:
+    folder = tmp_path_factory.mktemp("forget")
+    clock = MovableClock(NOON, frozen=True)
+    on_file = SQLiteStorage(folder / "bot.db", clock=clock, keep_days=keep_days)
+    in_memory = MemoryStorage(clock=clock, keep_days=keep_days)
+    forgotten = asyncio.run(forgotten_by(on_file, turns, folder))
+    assert forgotten == asyncio.run(forgotten_by(in_memory, turns, folder))
+    assert forgotten.left == ()

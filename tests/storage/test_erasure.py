@@ -1,0 +1,220 @@
+"""Forgetting a person, over every backend: theirs goes, other people's stays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from linqbot.clock import MovableClock
+from linqbot.events.delivery import Delivery
+from linqbot.storage.backend import Storage
+from linqbot.storage.erasure import Person
+from linqbot.storage.inbox import Ack, Bury, Finish, Lease, Retry
+from linqbot.storage.journal import Effect
+from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.state import StateWrite
+from linqbot.storage.timers import Timer
+from linqbot.storage.upkeep import Forgotten, Selection
+
+pytestmark = pytest.mark.anyio
+
+MakeEffect = Callable[..., Effect]
+NOON = 1_800_000_000.0
+ANN, BOB, LINE = "+14155550142", "+14155550187", "+12052535597"
+ME = {"handle": LINE, "is_me": True}
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+async def storage(request: pytest.FixtureRequest, tmp_path: Any, clock: MovableClock) -> Any:
+    made: Storage = MemoryStorage(clock=clock, keep_days=9)
+    if request.param == "sqlite":
+        made = SQLiteStorage(tmp_path / "bot.db", clock=clock, keep_days=9)
+    async with made:
+        yield made
+
+
+def said(name: str, sender: str, chat: str, *, is_group: bool = False, text: str = "hi") -> Delivery:
+    body = {
+        "event_id": name,
+        "event_type": "message.received",
+        "data": {
+            "id": f"of-{name}",
+            "chat": {"id": chat, "is_group": is_group, "owner_handle": ME},
+            "sender_handle": {"handle": sender, "is_me": False},
+            "parts": [{"type": "text", "value": text}],
+        },
+    }
+    return Delivery.from_webhook(json.dumps(body).encode(), webhook_id="", received_at=NOON)
+
+
+async def take_one(storage: Storage) -> Lease:
+    (lease,) = await storage.take(1, lease_s=60)
+    return lease
+
+
+async def handle(storage: Storage, delivery: Delivery, finish: Finish | None = None) -> None:
+    await storage.put(delivery)
+    await storage.finish(await take_one(storage), finish or Finish(Ack()))
+
+
+async def everything(storage: Storage) -> set[str]:
+    return {*await storage.replayable(Selection()), *(each.id for each in await storage.waiting())}
+
+
+async def test_a_person_is_forgotten_everywhere_and_nobody_else_is(
+    storage: Storage, effect: MakeEffect, clock: MovableClock
+) -> None:
+    for name, person, chat in (("a", ANN, "ann-chat"), ("b", BOB, "bob-chat")):
+        state = [StateWrite(f"chat:{chat}", "x", b"1"), StateWrite(f"person:{person}", "x", b"1")]
+        await handle(storage, said(f"{name}-done", person, chat), Finish(Ack(), state=state))
+        await handle(storage, said(f"{name}-dead", person, chat), Finish(Bury("Boom")))
+        await handle(storage, said(f"{name}-wait", person, chat), Finish(Retry(NOON + 99, "Boom")))
+        await storage.put(said(f"{name}-behind", person, chat))
+        await storage.schedule(Timer(f"{name}-lane", NOON, f"c:{chat}", "send", b"{}", 1))
+        await storage.schedule(Timer(f"{name}-body", NOON, "c:x", "send", json.dumps({"to": [person]}).encode(), 1))
+        await storage.begin(effect(f"w.{name}-wait"))
+        await storage.settle(effect("w.other", f"{name}-created", call=json.dumps({"body": {"to": [person]}}).encode()))
+        in_chat = effect("w.other", f"{name}-sent", status="accepted", answer=b"{}")
+        await storage.settle(replace(in_chat, chat_id=chat))
+    assert await storage.forget(ANN) == Forgotten(
+        waiting=2, done=1, dead=1, effects=3, timers=2, state=2, chats=("ann-chat",)
+    )
+    assert await everything(storage) == {"w.b-done", "w.b-dead", "w.b-wait", "w.b-behind"}
+    assert await storage.depth() == 2
+    assert [one.slot for one in await storage.effects("w.other")] == ["b-created", "b-sent"]
+    assert (await storage.effects("w.a-wait"), len(await storage.effects("w.b-wait"))) == ([], 1)
+    assert {one.id for one in await storage.scheduled()} == {"b-lane", "b-body"}
+    for scope, count in ((f"person:{ANN}", 0), ("chat:ann-chat", 0), (f"person:{BOB}", 1), ("chat:bob-chat", 1)):
+        assert len(await storage.load(scope)) == count
+    assert await storage.forget(ANN) == Forgotten()
+    clock.advance(100)
+    assert (await take_one(storage)).delivery.id == "w.b-wait"
+
+
+async def test_a_lane_goes_on_without_what_was_forgotten(storage: Storage) -> None:
+    for name, person in (("1", BOB), ("2", ANN), ("3", BOB), ("4", ANN)):
+        await storage.put(said(name, person, "group", is_group=True))
+    await storage.forget(ANN)
+    for name in ("w.1", "w.3"):
+        lease = await take_one(storage)
+        assert lease.delivery.id == name
+        await storage.finish(lease, Finish(Ack()))
+    assert (await storage.take(1, lease_s=60), await storage.depth()) == ([], 0)
+
+
+async def test_what_is_being_handled_is_told_and_left(storage: Storage, effect: MakeEffect) -> None:
+    await storage.put(said("1", ANN, "chat"))
+    await storage.put(said("2", ANN, "chat"))
+    lease = await take_one(storage)
+    await storage.begin(effect("w.1", call=json.dumps({"to": ANN}).encode()))
+    assert await storage.forget(ANN) == Forgotten(waiting=1, left=("w.1",), chats=("chat",))
+    assert len(await storage.effects("w.1")) == 1
+    await storage.finish(lease, Finish(Ack()))
+    assert await storage.forget(ANN) == Forgotten(done=1, effects=1, chats=("chat",))
+
+
+async def test_a_forgotten_delivery_is_still_a_known_duplicate(storage: Storage) -> None:
+    await storage.put(said("1", ANN, "chat"))
+    await storage.forget(ANN)
+    assert await storage.put(said("1", ANN, "chat")) is False
+
+
+async def test_groups_stay_and_what_the_person_said_in_them_goes(storage: Storage) -> None:
+    await handle(
+        storage, said("a", ANN, "group", is_group=True), Finish(Ack(), state=[StateWrite("chat:group", "x", b"1")])
+    )
+    await handle(storage, said("b", BOB, "group", is_group=True))
+    await storage.forget(ANN)
+    assert await everything(storage) == {"w.b"}
+    assert await storage.load("chat:group") == {"x": b"1"}
+
+
+async def test_what_happened_in_their_chat_goes_although_it_does_not_name_them(storage: Storage) -> None:
+    read = {"event_id": "r", "event_type": "message.read", "data": {"chat": {"id": "chat"}, "id": "m"}}
+    await storage.put(Delivery.from_webhook(json.dumps(read).encode(), webhook_id="", received_at=NOON))
+    await storage.put(said("1", ANN, "chat"))
+    assert (await storage.forget(ANN)).waiting == 2
+
+
+async def test_what_only_mentions_their_chat_goes_too(storage: Storage, effect: MakeEffect) -> None:
+    await storage.put(said("1", ANN, "chat"))
+    await storage.put(Delivery("w.paid", "pay:1", "payment.succeeded", b'{"metadata": {"chat_id": "chat"}}', NOON))
+    await storage.put(Delivery("w.other", "pay:2", "payment.succeeded", b'{"metadata": {"chat_id": "chat-2"}}', NOON))
+    await storage.begin(effect("w.own", "0", call=b'{"path": "/v3/chats/chat/messages"}'))
+    await storage.begin(effect("w.own", "1", call=b'{"path": "/v3/chats/chat-2/messages"}'))
+    forgotten = await storage.forget(ANN)
+    assert (forgotten.waiting, forgotten.effects) == (2, 1)
+    assert await everything(storage) == {"w.other"}
+    assert [one.slot for one in await storage.effects("w.own")] == ["1"]
+
+
+async def test_a_receipt_of_what_answered_them_in_a_group_goes_and_others_stay(
+    storage: Storage, effect: MakeEffect
+) -> None:
+    for name, person in (("a", ANN), ("b", BOB)):
+        sent = effect(f"w.{name}", status="accepted", answer=b"{}", message_id=f"sent-{name}")
+        await handle(storage, said(name, person, "group", is_group=True), Finish(Ack(), effects=[sent]))
+    for name in ("a", "b"):
+        receipt = json.dumps({"data": {"id": f"sent-{name}", "parts": [{"value": "you said hi"}]}}).encode()
+        await storage.put(Delivery(f"w.receipt-{name}", "r:group", "message.delivered", receipt, NOON))
+    assert (await storage.forget(ANN)).waiting == 1
+    assert await everything(storage) == {"w.b", "w.receipt-b"}
+
+
+async def test_what_keeps_another_persons_turn_from_sending_to_them_twice_stays_until_it_ends(
+    storage: Storage, effect: MakeEffect
+) -> None:
+    await storage.put(said("b", BOB, "bob-chat"))
+    lease = await take_one(storage)
+    await storage.begin(effect("w.b", call=json.dumps({"body": {"to": [ANN]}}).encode()))
+    assert await storage.forget(ANN) == Forgotten(left=("w.b",))
+    await storage.finish(lease, Finish(Ack()))
+    assert await storage.forget(ANN) == Forgotten(effects=1)
+    assert await everything(storage) == {"w.b"}
+
+
+async def test_chats_known_from_elsewhere_are_theirs_too(storage: Storage) -> None:
+    await handle(
+        storage, Delivery("w.1", "c:chat", "", b"", NOON), Finish(Ack(), state=[StateWrite("chat:chat", "x", b"1")])
+    )
+    assert await storage.forget(ANN, chats=["chat"]) == Forgotten(done=1, state=1, chats=("chat",))
+
+
+def names(handle: str, document: Any) -> bool:
+    return Person(handle, set()).is_named_in(document if isinstance(document, bytes) else json.dumps(document).encode())
+
+
+def test_a_handle_is_a_whole_value_and_not_a_piece_of_one() -> None:
+    assert names(ANN, {"data": {"handles": [{"handle": ANN}]}})
+    assert names(ANN, b'{"from": "\\u002b14155550142"}')
+    assert not names(ANN, {"text": f"call {ANN} please"})
+    assert not names(ANN, {"from": ANN + "9"})
+    assert not names(ANN, {ANN: 1})
+    assert not names(ANN, b"not json " + ANN.encode())
+
+
+def test_an_email_is_found_in_any_case() -> None:
+    assert names("Ann@Example.org", {"from": "ann@example.ORG"})
+
+
+def test_a_line_of_ours_names_nobody() -> None:
+    assert not names(LINE, {"chat": {"owner_handle": ME, "is_group": False, "id": "chat"}})
+
+
+def test_direct_chats_are_learnt_from_all_shapes_of_events_and_answers() -> None:
+    person = Person(ANN, set())
+    for data in (
+        {"data": {"chat": {"id": "1", "is_group": False}, "from": ANN}},
+        {"data": {"chat_id": "2", "is_group": False, "from": ANN, "message": {"id": "m"}}},
+        {"data": {"id": "3", "is_group": False, "handles": [{"handle": ANN}]}},
+        {"chat": {"id": "4", "is_group": False, "handles": [{"handle": ANN}]}},
+        {"data": {"chat": {"id": "5", "is_group": True}, "from": ANN}},
+        {"data": {"chat": {"id": "6", "is_group": False}, "from": BOB}},
+    ):
+        person.is_named_in(json.dumps(data).encode())
+    assert person.chats == {"1", "2", "3", "4"}

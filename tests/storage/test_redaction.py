@@ -1,0 +1,73 @@
+"""What stays of a settled effect: enough for a typed answer and to see that a handler says something else today."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from linqbot.api import ENDPOINTS
+from linqbot.client.call import Call, prepare
+from linqbot.storage.redaction import without_texts
+from linqbot.types.chat import Chat, ChatCreated
+from linqbot.types.data import Data
+from linqbot.types.message import Message, MessageSent, VoiceMemoSent
+from linqbot.types.routing import MessageCreated
+
+MARKER = "meet me at nine"
+PERSON = {"id": "h", "handle": "+14155550142", "joined_at": "2026-10-01T14:02:11Z", "is_me": False, "status": "active"}
+SENT: dict[str, Any] = {
+    "id": "msg",
+    "created_at": "2026-10-01T14:02:11Z",
+    "delivery_status": "pending",
+    "parts": [{"type": "text", "value": MARKER, "reactions": None}],
+    "effect": {"type": "screen", "name": "confetti"},
+    "from_handle": PERSON,
+    "service": "iMessage",
+    "sent_at": "2026-10-01T14:02:11Z",
+}
+CHAT: dict[str, Any] = {"id": "chat", "display_name": MARKER, "is_group": True, "handles": [PERSON]}
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_name_and_path_of_every_call_stay_and_its_body_goes(name: str) -> None:
+    call = prepare(name, path={}, body={"text": MARKER, "body": '","body":'}).with_key("lbkey")
+    slim, _ = without_texts(call.to_json(), None)
+    kept = Call.from_json(slim)
+    assert (kept.name, kept.method, kept.path, kept.safety) == (call.name, call.method, call.path, call.safety)
+    assert (kept.body, kept.key) == (None, None)
+    assert MARKER.encode() not in slim
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [
+        (MessageSent, {"chat_id": "chat", "message": SENT}),
+        (Message, SENT | {"chat_id": "chat", "is_from_me": True}),
+        (ChatCreated, {"chat": CHAT | {"message": SENT}}),
+        (MessageCreated, {"chat_id": "chat", "message": SENT, "from": "+12", "from_selection": {"reason": "new"}}),
+        (VoiceMemoSent, {"voice_memo": {"id": "msg", "to": ["+14"], "voice_memo": {"filename": MARKER}}}),
+        (Chat, CHAT),
+    ],
+)
+def test_a_typed_answer_can_still_be_built(kind: type[Data], answer: dict[str, Any]) -> None:
+    _, slim = without_texts(b"{}", json.dumps(answer).encode())
+    assert slim is not None
+    assert MARKER not in slim.decode()
+    before, after = kind.model_validate(answer), kind.model_validate_json(slim)
+    for name in ("id", "chat_id", "handles", "is_group", "from_", "from_selection"):
+        assert getattr(after, name, None) == getattr(before, name, None)
+    if isinstance(after, MessageSent) and isinstance(before, MessageSent):
+        assert after.message.parts == ()
+        assert (after.message.id, after.message.sent_at) == (before.message.id, before.message.sent_at)
+
+
+@pytest.mark.parametrize("answer", [b'"gone"', b"null", b'{"status":403,"code":2024,"trace_id":"t"}'])
+def test_what_holds_no_text_stays_as_it_is(answer: bytes) -> None:
+    assert without_texts(b"{}", answer) == (b"{}", answer)
+
+
+def test_what_is_not_json_goes() -> None:
+    assert without_texts(b"\xff meet me", b"at nine") == (b"{}", b"null")
+    assert without_texts(b'["meet me"]', None) == (b"{}", None)

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from linqbot.client.call import Call
+from linqbot.clock import MovableClock
+from linqbot.worker.rate_limit import Pace, pair_of
+
+
+def send(chat: str = "c1") -> Call:
+    return Call("chats.messages", "send", "POST", f"/v3/chats/{chat}/messages", "keyed", {"message": {}})
+
+
+def create(*to: str) -> Call:
+    return Call("chats", "create", "POST", "/v3/chats", "keyed", {"from": "+1", "to": list(to)})
+
+
+def test_thirty_messages_go_at_once_and_the_next_waits_for_the_window() -> None:
+    clock = MovableClock(1000, frozen=True)
+    pace = Pace(clock)
+    for _ in range(30):
+        assert pace.wait_s(send()) == 0
+        pace.sent(send())
+        clock.advance(1)
+    assert pace.wait_s(send()) == 30
+    clock.advance(30)
+    assert pace.wait_s(send()) == 0
+    pace.sent(send())
+    assert pace.wait_s(send()) == 1
+
+
+def test_one_pair_holds_no_other() -> None:
+    pace = Pace(MovableClock(1000, frozen=True))
+    for _ in range(30):
+        pace.sent(send("full"))
+    pace.hold(send("held"), 12)
+    assert pace.wait_s(send("full")) == 60
+    assert pace.wait_s(send("held")) == 12
+    assert pace.wait_s(send("free")) == 0
+
+
+def test_a_hold_ends_by_itself() -> None:
+    clock = MovableClock(1000, frozen=True)
+    pace = Pace(clock)
+    pace.hold(send(), 12)
+    clock.advance(12)
+    assert pace.wait_s(send()) == 0
+
+
+def test_calls_that_send_nothing_are_never_held() -> None:
+    pace = Pace(MovableClock(1000, frozen=True))
+    reaction = Call("messages", "add_reaction", "POST", "/v3/messages/m/reactions", "natural", {})
+    pace.hold(reaction, 60)
+    assert pace.wait_s(reaction) == 0
+    assert pair_of(reaction) is None
+
+
+def test_a_pair_is_the_same_whoever_is_named_first() -> None:
+    assert pair_of(create("+2", "+3")) == pair_of(create("+3", "+2"))
+    assert pair_of(create("+2")) != pair_of(create("+3"))

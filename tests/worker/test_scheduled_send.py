@@ -1,0 +1,338 @@
+"""Sends that wait for their time: once, in their chat's order, over restarts, and not when they are too late."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rooms import CHAT, NOW, Linq, delivery, text_body
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.send_later import due_at
+from linqbot.clock import MovableClock
+from linqbot.errors import BotError, LinqApiError, RuleBroken
+from linqbot.events.message import MessageReceived
+from linqbot.storage.inbox import Lease
+from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.worker.rate_limit import Pace
+from linqbot.worker.turn import Turns
+from linqbot.worker.worker import Worker
+
+pytestmark = pytest.mark.anyio
+
+
+class Taking(SQLiteStorage):
+    """A storage that shows when a take is under way: what it leases is in no turn yet."""
+
+    is_taking = False
+
+    async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
+        self.is_taking = True
+        try:
+            return await super().take(limit, lease_s=lease_s)
+        finally:
+            self.is_taking = False
+
+
+class House:
+    """A working bot over a file, a clock that stands still, and a record of calls."""
+
+    def __init__(self, folder: Path, clock: MovableClock, linq: Linq, bot: Bot, keep_days: float) -> None:
+        self.clock, self.linq = clock, linq
+        self.storage = Taking(folder / "bot.db", clock=clock, keep_days=keep_days)
+        turns = Turns(Dispatcher(bot, clock), linq.client, self.storage, clock, Pace(clock))
+        self.worker = Worker(turns, self.storage, clock)
+
+    async def text(self, text: str = "hello", **changes: Any) -> None:
+        await self.storage.put(delivery(text_body(text, **changes)))
+        await self.quiet()
+
+    async def quiet(self) -> None:
+        async with asyncio.timeout(60):
+            await self.fired()
+            while self.worker.busy or self.storage.is_taking or await self.is_something_ready():
+                await asyncio.sleep(0.001)
+
+    async def is_something_ready(self) -> bool:
+        due = await self.storage.next_due()
+        return await self.storage.depth() > 0 and (due is None or due <= self.clock.now())
+
+    async def fired(self) -> None:
+        """Wait until everything due is a delivery of its lane, and the worker has had a look at it."""
+        while (due := await self.storage.next_timer()) is not None and due <= self.clock.now():
+            await asyncio.sleep(0.001)
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+
+    async def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        await self.quiet()
+
+
+@pytest.fixture
+def clock() -> MovableClock:
+    return MovableClock(NOW, frozen=True)
+
+
+def make_bot() -> Bot:
+    return Bot(read=False, typing=False, groups="all", max_age_s=None)
+
+
+@contextlib.asynccontextmanager
+async def working(
+    folder: Path, clock: MovableClock, linq: Linq, bot: Bot, *, keep_days: float = 0
+) -> AsyncIterator[House]:
+    house = House(folder, clock, linq, bot, keep_days)
+    async with house.storage:
+        house.worker.start()
+        try:
+            yield house
+        finally:
+            await house.worker.stop(0)
+
+
+async def test_a_send_goes_out_when_it_is_due_and_not_before(tmp_path: Path, clock: MovableClock) -> None:
+    bot, linq = make_bot(), Linq()
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("two", after_s=20)
+        await ctx.send_later("one", "and a half", at=datetime.fromtimestamp(NOW + 10, UTC))
+        assert [entry.due for entry in await ctx.scheduled()] == [
+            datetime.fromtimestamp(NOW + s, UTC) for s in (10, 20)
+        ]
+
+    async with working(tmp_path, clock, linq, bot) as house:
+        await house.text()
+        await house.advance(9)
+        assert linq.said() == []
+        await house.advance(1)
+        assert linq.said() == ["one", "and a half"]
+        await house.advance(100)
+        assert linq.said() == ["one", "and a half", "two"]
+    assert {call.path for call in linq.calls} == {f"/v3/chats/{CHAT}/messages"}
+    assert len({call.key for call in linq.calls}) == 3
+
+
+@pytest.mark.parametrize("zero_retention", [True, False])
+async def test_what_a_zero_retention_line_hears_and_says_later_is_not_kept_whatever_history_says(
+    tmp_path: Path, clock: MovableClock, zero_retention: bool
+) -> None:
+    bot, linq = make_bot(), Linq()
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("marker now")
+        await ctx.send_later("marker later", after_s=20)
+
+    async with working(tmp_path, clock, linq, bot, keep_days=9) as house:
+        await house.text("marker", zero_retention=zero_retention)
+        await house.advance(21)
+    assert linq.said() == ["marker now", "marker later"]
+    with sqlite3.connect(tmp_path / "bot.db") as db:
+        kept = b"".join(b"".join(map(bytes, row)) for row in db.execute("SELECT body FROM done"))
+        said = b"".join(bytes(call) for (call,) in db.execute("SELECT call FROM effect"))
+    db.close()
+    assert (b"marker" in kept, b"marker" in said) == (not zero_retention, not zero_retention)
+
+
+async def test_a_handler_that_fails_and_runs_again_schedules_once(tmp_path: Path, clock: MovableClock) -> None:
+    bot, linq, fails = make_bot(), Linq(), [True]
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("once", after_s=60)
+        if fails:
+            fails.pop()
+            raise ValueError
+
+    async with working(tmp_path, clock, linq, bot) as house:
+        await house.text()
+        assert await house.storage.scheduled() == []
+        await house.advance(2)
+        assert len(await house.storage.scheduled()) == 1
+        await house.advance(3600)
+    assert linq.said() == ["once"]
+
+
+async def test_what_was_put_off_can_be_taken_back(tmp_path: Path, clock: MovableClock) -> None:
+    bot, linq = make_bot(), Linq()
+    ids: list[str] = []
+
+    @bot.on_message("put off")
+    async def put_off(message: MessageReceived, ctx: Context) -> None:
+        ids.append((await ctx.send_later("later", after_s=60)).id)
+        gone = await ctx.send_later("never", after_s=60)
+        assert await ctx.cancel(gone)
+        assert not await ctx.cancel(gone)
+
+    @bot.on_message("take back")
+    async def take_back(message: MessageReceived, ctx: Context) -> None:
+        (waiting,) = await ctx.scheduled()
+        assert waiting.id == ids[0]
+        await ctx.reply(str(await ctx.cancel(waiting)), str(await ctx.cancel(waiting)))
+
+    async with working(tmp_path, clock, linq, bot) as house:
+        await house.text("put off")
+        await house.text("take back")
+        await house.advance(3600)
+    assert linq.said() == ["True", "False"]
+
+
+async def test_what_a_failing_handler_took_back_is_taken_back_all_the_same(tmp_path: Path, clock: MovableClock) -> None:
+    bot, linq = make_bot(), Linq()
+
+    @bot.on_message("put off")
+    async def put_off(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("later", after_s=3600)
+
+    @bot.on_message("take back", attempts=1)
+    async def take_back(message: MessageReceived, ctx: Context) -> None:
+        (waiting,) = await ctx.scheduled()
+        await ctx.cancel(waiting)
+        await ctx.send_later("instead", after_s=3600)
+        raise ValueError
+
+    async with working(tmp_path, clock, linq, bot) as house:
+        await house.text("put off")
+        await house.text("take back")
+        assert len(await house.storage.dead_letters()) == 1
+        assert await house.storage.scheduled() == []
+        await house.advance(7200)
+    assert linq.said() == []
+
+
+async def test_a_span_is_kept_as_a_time_so_a_clock_that_is_set_back_makes_it_longer(tmp_path: Path) -> None:
+    bot, linq = make_bot(), Linq()
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("later", after_s=10)
+
+    async with working(tmp_path, MovableClock(NOW, frozen=True), linq, bot) as house:
+        await house.text()
+    async with working(tmp_path, MovableClock(NOW - 7200, frozen=True), linq, bot) as house:
+        await house.advance(7209)
+        assert linq.said() == []
+        await house.advance(1)
+    assert linq.said() == ["later"]
+
+
+@pytest.mark.parametrize(("late_s", "said"), [(600, ["in grace"]), (7200, [])])
+async def test_after_a_downtime_it_is_sent_once_or_has_been_missed(
+    tmp_path: Path, clock: MovableClock, late_s: float, said: list[str]
+) -> None:
+    bot, linq = make_bot(), Linq()
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("in grace", after_s=60, grace_s=3600)
+
+    async with working(tmp_path, clock, linq, bot) as house:
+        await house.text()
+    clock.advance(60 + late_s)
+    for _ in range(2):
+        async with working(tmp_path, clock, linq, bot) as house:
+            await house.quiet()
+            dead = await house.storage.dead_letters()
+    assert linq.said() == said
+    assert [letter.error.startswith("It was due 7200 s ago") for letter in dead] == [True] * (1 - len(said))
+
+
+async def test_what_is_due_while_a_handler_runs_comes_after_its_last_bubble(
+    tmp_path: Path, clock: MovableClock
+) -> None:
+    bot, linq, go = make_bot(), Linq(), asyncio.Event()
+
+    @bot.on_message("plan")
+    async def plan(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("due", after_s=5)
+
+    @bot.on_message
+    async def slow(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("first")
+        await go.wait()
+        await ctx.reply("last")
+
+    async with working(tmp_path, clock, linq, bot) as house:
+        await house.text("plan")
+        await house.storage.put(delivery(text_body("slow")))
+        while not linq.said():
+            await asyncio.sleep(0.001)
+        clock.advance(10)
+        await house.fired()
+        go.set()
+        await house.quiet()
+    assert linq.said() == ["first", "last", "due"]
+
+
+async def test_a_due_send_waits_out_linqs_absence_and_respects_an_opt_out(tmp_path: Path, clock: MovableClock) -> None:
+    bot, linq = make_bot(), Linq()
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("later", after_s=5)
+
+    async with working(tmp_path, clock, linq, bot) as house:
+        await house.text()
+        linq.will_answer("chats.messages.send", LinqApiError("opted out", status=403, code=2024))
+        await house.advance(10)
+        assert await house.storage.dead_letters() == []
+        await house.text("again")
+        linq.will_answer("chats.messages.send", LinqApiError("blocked", status=403, code=2026))
+        await house.advance(10)
+        (dead,) = await house.storage.dead_letters()
+        assert "2026" in dead.error
+
+
+async def test_what_breaks_a_rule_is_refused_when_it_is_put_off(tmp_path: Path, clock: MovableClock) -> None:
+    bot, linq, caught = make_bot(), Linq(), []
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        wrongs: list[dict[str, Any]] = [{"after_s": 5, "effect": "confeti"}, {"after_s": -1}, {}]
+        for wrong in wrongs:
+            try:
+                await ctx.send_later("x", **wrong)
+            except (RuleBroken, BotError) as error:
+                caught.append(type(error).__name__)
+
+    async with working(tmp_path, clock, linq, bot) as house:
+        await house.text()
+        assert await house.storage.scheduled() == []
+    assert caught == ["RuleBroken", "BotError", "BotError"]
+
+
+def test_times_are_meant_in_a_zone() -> None:
+    noon = datetime(2026, 7, 1, 12)  # noqa: DTZ001 - the zone is said apart
+    assert due_at(noon, None, "Europe/Paris", NOW) == datetime(2026, 7, 1, 10, tzinfo=UTC).timestamp()
+    assert due_at(noon.replace(tzinfo=UTC), None, None, NOW) == noon.replace(tzinfo=UTC).timestamp()
+    assert due_at(None, 90, None, NOW) == NOW + 90
+    # Wall time over the change of clocks: 09:00 stays 09:00.
+    nine = datetime(2026, 3, 28, 9)  # noqa: DTZ001
+    winter, summer = (due_at(nine + timedelta(days=n), None, "Europe/Paris", NOW) for n in (0, 1))
+    assert timedelta(seconds=summer - winter) == timedelta(hours=23)
+    # 02:30 does not exist in the night when summer begins, and comes twice in the night when summer ends.
+    skipped, doubled = datetime(2026, 3, 29, 2, 30), datetime(2026, 10, 25, 2, 30)  # noqa: DTZ001 - as above
+    half_past_three = datetime.fromisoformat("2026-03-29T03:30+02:00").timestamp()
+    first = datetime.fromisoformat("2026-10-25T02:30+02:00").timestamp()
+    assert due_at(skipped, None, "Europe/Paris", NOW) == half_past_three
+    assert due_at(doubled, None, "Europe/Paris", NOW) == first
+    assert due_at(doubled.replace(fold=1), None, "Europe/Paris", NOW) == first + 3600
+    wrongs: list[tuple[datetime | None, float | None, str | None]] = [
+        (noon, None, None),
+        (noon, 5, None),
+        (noon, None, "Mars/Olympus"),
+        (noon.replace(tzinfo=UTC), None, "UTC"),
+    ]
+    for at, after_s, timezone in wrongs:
+        with pytest.raises(BotError):
+            due_at(at, after_s, timezone, NOW)

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import AsyncIterator
+
+import pytest
+from rooms import NOW, Linq, delivery, text_body
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.clock import MovableClock
+from linqbot.events.message import MessageReceived
+from linqbot.storage.memory import MemoryStorage
+from linqbot.worker.rate_limit import Pace
+from linqbot.worker.turn import Turns
+from linqbot.worker.worker import Worker
+
+pytestmark = pytest.mark.anyio
+
+
+@contextlib.asynccontextmanager
+async def working(bot: Bot, *, concurrency: int = 200) -> AsyncIterator[tuple[MemoryStorage, MovableClock, Worker]]:
+    clock = MovableClock(NOW, frozen=True)
+    async with MemoryStorage(clock=clock) as storage:
+        turns = Turns(Dispatcher(bot, clock), Linq().client, storage, clock, Pace(clock))
+        worker = Worker(turns, storage, clock, concurrency=concurrency)
+        worker.start()
+        try:
+            yield storage, clock, worker
+        finally:
+            await worker.stop(0)
+
+
+async def until(storage: MemoryStorage, depth: int = 0) -> None:
+    async with asyncio.timeout(10):
+        while await storage.depth() > depth:
+            await asyncio.sleep(0)
+
+
+async def test_a_chat_stays_in_order_while_chats_go_side_by_side() -> None:
+    bot = Bot(read=False, typing=False)
+    seen: defaultdict[str, list[str]] = defaultdict(list)
+    at_once = most = 0
+
+    @bot.on_message
+    async def note(message: MessageReceived, ctx: Context) -> None:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        seen[message.chat.id].append(message.text)
+        at_once -= 1
+
+    async with working(bot, concurrency=4) as (storage, _, _):
+        for n in range(20):
+            for chat in "abcdefgh":
+                await storage.put(delivery(text_body(str(n), chat=chat)))
+        await until(storage)
+    assert dict(seen) == {chat: [str(n) for n in range(20)] for chat in "abcdefgh"}
+    assert most == 4
+
+
+async def test_a_chat_waiting_for_its_retry_holds_no_other_chat() -> None:
+    bot = Bot(read=False, typing=False)
+    seen: list[str] = []
+
+    @bot.on_message("bad")
+    async def bad(message: MessageReceived, ctx: Context) -> None:
+        seen.append("bad")
+        raise ValueError
+
+    @bot.on_message
+    async def note(message: MessageReceived, ctx: Context) -> None:
+        seen.append(message.text)
+
+    async with working(bot) as (storage, clock, _):
+        await storage.put(delivery(text_body("bad", chat="a")))
+        await storage.put(delivery(text_body("behind", chat="a")))
+        await storage.put(delivery(text_body("beside", chat="b")))
+        await until(storage, depth=2)
+        assert seen == ["bad", "beside"]
+        for _ in range(8):
+            clock.advance(300)
+            for _ in range(50):
+                await asyncio.sleep(0)
+        await until(storage)
+        assert seen == ["bad", "beside", "bad", "bad", "bad", "bad", "behind"]
+        assert len(await storage.dead_letters()) == 1
+
+
+async def test_an_idle_worker_asks_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with working(Bot()) as (storage, _, _):
+        takes = 0
+        take = storage.take
+
+        async def counted(limit: int, *, lease_s: float) -> object:
+            nonlocal takes
+            takes += 1
+            return await take(limit, lease_s=lease_s)
+
+        await asyncio.sleep(0)
+        monkeypatch.setattr(storage, "take", counted)
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert takes == 0
+        await storage.put(delivery(text_body()))
+        await until(storage)
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert takes <= 3
+
+
+async def test_stopping_lets_a_running_turn_end() -> None:
+    bot = Bot(read=False, typing=False)
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    @bot.on_message
+    async def slow(message: MessageReceived, ctx: Context) -> None:
+        started.set()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        ended.set()
+
+    async with working(bot) as (storage, _, worker):
+        await storage.put(delivery(text_body()))
+        await started.wait()
+        await storage.put(delivery(text_body(chat="later")))
+        await worker.stop(5)
+        assert ended.is_set()
+        assert not worker.is_running
+        assert await storage.depth() == 1
+
+
+async def test_stopping_gives_back_what_does_not_end_in_time() -> None:
+    bot = Bot(read=False, typing=False)
+    started = asyncio.Event()
+
+    @bot.on_message
+    async def endless(message: MessageReceived, ctx: Context) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    async with working(bot) as (storage, _, worker):
+        await storage.put(delivery(text_body()))
+        await started.wait()
+        await worker.stop(0)
+        assert await storage.depth() == 1
+        (lease,) = await storage.take(1, lease_s=30)
+        assert (lease.attempts, lease.crashes) == (0, 0)
