@@ -19,7 +19,7 @@ from typing import Any
 from linqbot import hookspecs
 from linqbot.api import ENDPOINTS
 from linqbot.client.client import Client
-from linqbot.client.resources.resource import Noun
+from linqbot.client.resources.resource import Resource
 from linqbot.hookspecs import GROUP
 
 HERE = Path(__file__).parent
@@ -28,19 +28,19 @@ SECTIONS = ("Args", "Returns", "Raises", "Source")
 
 def pages() -> dict[str, str]:
     """What each file of docs/api/ holds, by its name."""
-    nouns = dict(nouns_of(Client("key")))
+    nouns = dict(resources_of(Client("key")))
     written = {f"{name}.md": page(name, noun) for name, noun in nouns.items()}
     return written | {"index.md": index(nouns)}
 
 
-def nouns_of(holder: Any) -> Iterator[tuple[str, Noun]]:
+def resources_of(holder: Any) -> Iterator[tuple[str, Resource]]:
     """The nouns right below a client or a noun, in the order of its source."""
     for name, member in vars(type(holder)).items():
-        if isinstance(member, property) and isinstance(noun := getattr(holder, name), Noun):
+        if isinstance(member, property) and isinstance(noun := getattr(holder, name), Resource):
             yield name, noun
 
 
-def index(nouns: dict[str, Noun]) -> str:
+def index(nouns: dict[str, Resource]) -> str:
     rows = [f"| [{name}]({name}.md) | {summary(getattr(Client, name))} |" for name in nouns]
     head = [
         "# Linq's API in the client",
@@ -62,19 +62,19 @@ _SAFETY = (
 )
 
 
-def page(name: str, noun: Noun) -> str:
+def page(name: str, noun: Resource) -> str:
     snippet = (HERE / "snippets" / f"{name}.py").read_text()
     lines = [f"# {name}", "", *prose(inspect.getdoc(type(noun)) or ""), "", "```python", snippet.rstrip(), "```", ""]
     text = "\n".join([*lines, *methods(name, noun)]).rstrip() + "\n"
     return re.sub(r"\n\n\n+(?=\*\*|\[Linq's)", "\n\n", text)
 
 
-def methods(path: str, noun: Noun) -> Iterator[str]:
+def methods(path: str, noun: Resource) -> Iterator[str]:
     """Every method of a noun, then those of the nouns below it."""
     for name, method in vars(type(noun)).items():
         if not name.startswith("_") and inspect.isfunction(method) and name == method.__name__:
             yield from entry(f"{path}.{name}", method)
-    for name, below in nouns_of(noun):
+    for name, below in resources_of(noun):
         yield from (f"## {path}.{name}", "", *prose(inspect.getdoc(type(below)) or ""), "")
         yield from methods(f"{path}.{name}", below)
 

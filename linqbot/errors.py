@@ -10,9 +10,9 @@
       FetchRefused          a media address that must not be fetched (client/http/media_fetch.py)
       FetchFailed           media that could not be fetched
       Refused               outbound middleware vetoed a call; nothing was sent
-      NoVerdict             a required plugin could not say yes or no; nothing was sent, the turn is parked
+      NoVerdict             a required plugin could not say yes or no; nothing was sent, the turn is deferred
       LinqApiError          Linq answered with an error: status, code, message, doc_url, trace_id
-        AmbiguousEffect       a call that must not be repeated was cut off; a person decides
+        AmbiguousCall       a call that must not be repeated was cut off; a person decides
         MessageGone           the message was sent under this key before, and deleted since
         RateLimited           429: wait `retry_after_s`
         LinqUnavailable       5xx, timeout, connection refused, an answer that is not Linq's: safe to repeat with the
@@ -135,9 +135,9 @@ class Refused(LinqbotError):
 
 
 class NoVerdict(LinqbotError):
-    """A required plugin failed instead of saying yes or no. Nothing was sent; the turn is parked and asks again.
+    """A required plugin failed instead of saying yes or no. Nothing was sent; the turn is deferred and asks again.
 
-    Why: What must agree to every send, such as a ledger of opt-outs, could not be asked.
+    Why: What must agree to every send, such as a journal of opt-outs, could not be asked.
     To do: `linqbot plugins list` and /readyz name the plugin and say why; nobody loses a message meanwhile.
     """
 
@@ -206,7 +206,7 @@ class RateLimited(LinqApiError):
     """429: too many calls. `retry_after_s` says how long to wait.
 
     Why: Linq takes 30 messages in 60 s from one line to one person, a sandbox 100 a day; other calls have limits too.
-    To do: In a handler nothing: the turn is parked and goes on by itself. Elsewhere wait `retry_after_s`, then repeat.
+    To do: In a handler nothing: the turn is deferred and goes on by itself. Elsewhere wait `retry_after_s`, then repeat.
     """
 
     lqb = "LQB3004"
@@ -217,14 +217,14 @@ class LinqUnavailable(LinqApiError):
 
     Why: Linq or the way to it is down; or LINQ_API_V3_BASE_URL points elsewhere; or a proxy, a firewall or a captive
         portal answers with pages or redirects of its own.
-    To do: In a handler nothing: the turn is parked, for up to 24 hours, and goes on by itself. If the error stays, try
+    To do: In a handler nothing: the turn is deferred, for up to 24 hours, and goes on by itself. If the error stays, try
         the base URL with curl from this machine.
     """
 
     lqb = "LQB3005"
 
 
-class AmbiguousEffect(LinqApiError):
+class AmbiguousCall(LinqApiError):
     """A call that must not be repeated was cut off, so nobody knows whether it was done. A person decides.
 
     Why: For calls such as a voice memo Linq takes no idempotency key: repeating one might send it twice.
@@ -291,7 +291,7 @@ class LeaseLost(StorageError):
     """The lease ended before the turn did; the lane may be elsewhere now. Nothing was written.
 
     Why: The process stood still, suspended or without a processor, for longer than its claim on the chat.
-    To do: Nothing; what was sent is in the ledger and is not sent again. If it happens often, look for handlers that
+    To do: Nothing; what was sent is in the journal and is not sent again. If it happens often, look for handlers that
         block the event loop, and for a machine that is short of memory.
     """
 

@@ -23,7 +23,7 @@ from then on by /readyz; the bot serves on. Disabled, it hears nothing, its midd
 lacks a setting raises ConfigError before the first delivery, and its sentence is shown.
 
 With `required = True` (or LINQBOT_REQUIRED_PLUGINS) a plugin gates: the bot does not start without it, and while its
-middleware fails, turns are parked and nothing is sent. It is asked again each time, and never disabled. /readyz stays
+middleware fails, turns are deferred and nothing is sent. It is asked again each time, and never disabled. /readyz stays
 ready, because deliveries are still stored, and names it under `failing`: watch that list.
 
 Order: implementations with `@hookimpl(tryfirst=True)` first, those with `trylast=True` last, and by the plugins' names
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from linqbot.bot.bot import Bot
     from linqbot.bot.context import Context
     from linqbot.bot.router import Middleware, Router
-    from linqbot.client.call import Answer, Call, Run
+    from linqbot.client.call import ApiResponse, Call, Run
     from linqbot.client.client import Client
     from linqbot.clock import Clock
     from linqbot.events.delivery import Delivery
@@ -61,7 +61,7 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 MAX_CARRIER_BYTES: Final = 4096
 """Of a carrier, as JSON."""
 
-End: TypeAlias = Literal["ack", "retry", "park", "bury", "lost"]
+End: TypeAlias = Literal["ack", "retry", "defer", "dead_letter", "lost"]
 """How a turn ended: done; its handler failed and runs again; it waits for somebody else (Linq, a storage, a verdict);
 given up as a dead letter; or `lost`: nothing was written, and it runs again, here or elsewhere."""
 
@@ -77,7 +77,7 @@ class Running:
 
     Attributes:
         client: For calls of the plugin's own, outside any turn. They go through every plugin's outbound middleware,
-            and in no ledger: nothing repeats them after a crash.
+            and in no journal: nothing repeats them after a crash.
         storage: Open from `started` to `stopped`.
         clock: What retries and timers go by.
     """
@@ -101,20 +101,20 @@ def register_middleware() -> Iterable[Middleware]:
     """Inbound middleware, around the bot's own: `def timed(next): async def handle(event, ctx): …`.
 
     Errors of the handler pass through it. An error of its own disables the plugin and the event goes on without it;
-    if the plugin is required, the turn is parked instead. LinqbotErrors count as raised by what it called. Without a
+    if the plugin is required, the turn is deferred instead. LinqbotErrors count as raised by what it called. Without a
     call of `next` the event ends there and is done; the first time, `event.stopped` in the log names the plugin.
     """
 
 
 @hookspec
 def register_outbound() -> Iterable[Callable[[Run], Run]]:
-    """Outbound middleware: stands around every call of the bot's, hints and reads too, before the ledger looks at it.
+    """Outbound middleware: stands around every call of the bot's, hints and reads too, before the journal looks at it.
 
     Each is a function of `run` that returns what to run instead: `def gate(run): async def ask(call): …`. It is
     wrapped around anew for each call, so what it remembers belongs into the plugin. To veto, raise `Refused` with a
     reason that may be logged: `ctx.reply` and `ctx.send` then end with `status="refused"`, calls of `ctx.client` raise
     it, and the plugin stays as it is. Any other error of its own disables the plugin and the call is made without it;
-    if the plugin is required nothing is sent and the turn is parked. A turn that runs again asks again.
+    if the plugin is required nothing is sent and the turn is deferred. A turn that runs again asks again.
     """
 
 
@@ -185,7 +185,7 @@ def stored(delivery: Delivery, is_new: bool, took_s: float) -> None:
 
 @hookspec
 def taken(  # noqa: PLR0917 - pluggy names them, whatever their place
-    delivery: Delivery, carrier: Mapping[str, str], waited_s: float, attempts: int, crashes: int, run: int
+    delivery: Delivery, carrier: Mapping[str, str], waited_s: float, attempts: int, crashes: int, replay: int
 ) -> None:
     """A turn begins. In the turn's task: context variables set here are seen by its handler and its calls.
 
@@ -196,22 +196,22 @@ def taken(  # noqa: PLR0917 - pluggy names them, whatever their place
         waited_s: Seconds since it was accepted.
         attempts: How many runs of its handler have failed before.
         crashes: How many times the process died over it.
-        run: 0, and one more each time it was deliberately replayed.
+        replay: 0, and one more each time it was deliberately replayed.
     """
 
 
 @hookspec
-def sent(call: Call, answer: Answer | None, error: Exception | None, took_s: float, from_ledger: bool) -> None:
+def sent(call: Call, answer: ApiResponse | None, error: Exception | None, took_s: float, from_journal: bool) -> None:
     """A call to Linq was answered, or failed; hints and reads too. In the task that made it: the turn's, or a child.
 
-    Told once per try of the ledger's; the client's own repetitions are within one. A call that outbound middleware
+    Told once per try of the journal's; the client's own repetitions are within one. A call that outbound middleware
     refused was none.
 
     Args:
         answer: None when `error` was raised.
         error: Its message may quote people: its class, `status` and `code` may be logged, nothing else.
-        took_s: Seconds, the client's own repetitions included; 0 from the ledger.
-        from_ledger: Linq was not asked: an earlier run of the turn had made the call.
+        took_s: Seconds, the client's own repetitions included; 0 from the journal.
+        from_journal: Linq was not asked: an earlier run of the turn had made the call.
     """
 
 
@@ -232,7 +232,7 @@ def failed(  # noqa: PLR0917 - pluggy names them, whatever their place
     event: Event | None,
     handler: str | None,
     error: BaseException,
-    outcome: Literal["retry", "park", "bury"],
+    outcome: Literal["retry", "defer", "dead_letter"],
     took_s: float,
 ) -> None:
     """A turn was ended by an error. In the turn's task.

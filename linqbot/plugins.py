@@ -70,7 +70,7 @@ class Plugin:
         status: `active`; `failing`, a required one that lately could not do its part; `disabled` by a fault; or
             `left out`: not loaded, because somebody said so.
         why: What is wrong, without anything people said.
-        deaf: Why a required one is not told something any more, though it still gates.
+        observer_error: Why a required one is not told something any more, though it still gates.
         is_built_in: It is a part of linqbot that uses the same doors.
     """
 
@@ -81,7 +81,7 @@ class Plugin:
     required: bool = False
     status: Status = "active"
     why: str | None = None
-    deaf: str | None = None
+    observer_error: str | None = None
     is_built_in: bool = False
 
     @property
@@ -295,11 +295,11 @@ class Plugins:
             log.error("plugin.failing", plugin=plugin.name, why=why)
         plugin.status, plugin.why = "failing", why
 
-    def well(self, plugin: Plugin) -> None:
+    def recovered(self, plugin: Plugin) -> None:
         """A required plugin did its part."""
         if plugin.status == "failing":
             plugin.status, plugin.why = "active", None
-            log.info("plugin.well", plugin=plugin.name)
+            log.info("plugin.recovered", plugin=plugin.name)
 
     def gone_wrong(self, plugin: Plugin, what: str, error: BaseException) -> str:
         """A plugin's middleware failed: note it. Returns why, in words that may be logged."""
@@ -314,13 +314,16 @@ class Plugins:
         # Its gate must go on; only this ear of it is shut.
         self._impls[impl.hook].remove(impl)
         self._connect(impl.hook)
-        impl.plugin.deaf = why
-        log.error("plugin.deaf", plugin=impl.plugin.name, why=why)
+        impl.plugin.observer_error = why
+        log.error("plugin.observer_failed", plugin=impl.plugin.name, why=why)
 
     def report(self) -> dict[str, str]:
         """How each is, for /readyz; without those left out on purpose."""
         told = [plugin for plugin in self.every if plugin.status != "left out" and not plugin.is_built_in]
-        return {plugin.name: ": ".join(filter(None, (plugin.status, plugin.why or plugin.deaf))) for plugin in told}
+        return {
+            plugin.name: ": ".join(filter(None, (plugin.status, plugin.why or plugin.observer_error)))
+            for plugin in told
+        }
 
 
 def load(

@@ -120,7 +120,7 @@ class Settings(BaseModel):
         plugins = self.load_plugins(bot.plugins)
         return create_app(
             bot,
-            # A long wait is the worker's: it parks the turn, where the client would hold a place of another chat.
+            # A long wait is the worker's: it defers the turn, where the client would hold a place of another chat.
             client=Client(self.api_key, base_url=self.base_url, max_wait_s=2.0),
             storage=self.open_storage(plugins),
             secrets=self.webhook_secrets,

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from linqbot.client.call import Answer, Call
+from linqbot.client.call import ApiResponse, Call
 from linqbot.client.client import Client
 from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
@@ -77,7 +77,7 @@ def message(text: str = "hello", **changes: Any) -> MessageReceived:
     return event
 
 
-Reply = Answer | Exception
+Reply = ApiResponse | Exception
 
 
 class Linq:
@@ -90,10 +90,10 @@ class Linq:
         self.client = Client("key").wrapped(lambda _: self.run)
 
     def will_answer(self, name: str, *answers: Reply) -> None:
-        """Answer the next calls of that name so; after that as always."""
+        """ApiResponse the next calls of that name so; after that as always."""
         self._told.extend((name, answer) for answer in answers)
 
-    async def run(self, call: Call) -> Answer:
+    async def run(self, call: Call) -> ApiResponse:
         if self.before is not None:
             await self.before(call)
         self.calls.append(call)
@@ -103,7 +103,7 @@ class Linq:
                 if isinstance(told[1], Exception):
                     raise told[1]
                 return told[1]
-        return Answer(202, self._usual(call))
+        return ApiResponse(202, self._usual(call))
 
     def _usual(self, call: Call) -> Any:
         sent = {"id": f"sent-{len(self.calls)}", "delivery_status": "pending", "parts": []}

@@ -1,6 +1,6 @@
 """The way of an event, steps 1 to 10, from the person's phone and back. Read this test first.
 
-The emulator stands for Linq; no sockets. Everything between is the real thing: signature, storage, lanes, ledger.
+The emulator stands for Linq; no sockets. Everything between is the real thing: signature, storage, lanes, journal.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ async def test_a_message_is_received_answered_and_remembered(tmp_path: Path, ver
         assert reply["effect"] == {"name": "confetti", "type": "screen"}
         assert reply["reply_to"]["message_id"] == said["message_id"]
         assert phone.messages(said["chat_id"])[0]["delivery_status"] == "read"
-        # Done is done: nothing is left to handle, and the ledger knows what was sent.
+        # Done is done: nothing is left to handle, and the journal knows what was sent.
         assert await phone.storage.depth() == 0
         assert await phone.storage.has_sent(reply["id"])
 

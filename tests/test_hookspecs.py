@@ -98,7 +98,7 @@ async def test_what_is_told_is_what_happened() -> None:
         await phone.next_reply()
     (sent,) = every.of("sent")
     assert (sent["call"].name, sent["answer"].status, sent["error"]) == ("chats.messages.send", 202, None)
-    assert sent["from_ledger"] is False
+    assert sent["from_journal"] is False
     handled = next(facts for facts in every.of("handled") if facts["delivery"].type == "message.received")
     assert handled["handler"].endswith("answer")
     assert handled["event"].text == "Ann"
@@ -115,7 +115,7 @@ async def test_each_taken_is_followed_by_one_finished_also_when_it_fails() -> No
         with pytest.raises(HandlerFailed):
             await phone.advance(3600)
     received = [facts for facts in every.of("failed") if facts["delivery"].type == "message.received"]
-    assert [facts["outcome"] for facts in received] == ["retry"] * 4 + ["bury"]
+    assert [facts["outcome"] for facts in received] == ["retry"] * 4 + ["dead_letter"]
     assert {type(facts["error"]) for facts in received} == {ValueError}
     pairs = [name for name, _ in every.told if name in ("taken", "finished")]
     assert pairs == ["taken", "finished"] * (len(pairs) // 2)

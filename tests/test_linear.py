@@ -22,18 +22,18 @@ import pytest
 import linqbot
 from linqbot import rules
 from linqbot.cli.commands.inbox import without_messages
-from linqbot.client.call import Answer, Call, prepare
+from linqbot.client.call import ApiResponse, Call, prepare
 from linqbot.client.error_response import LONGEST_READ, error_for, is_page, not_linqs
 from linqbot.client.http.addresses import UnsafeURL, target
 from linqbot.client.http.connection import Connection
 from linqbot.client.http.filenames import bare_name, disposed_name
-from linqbot.client.http.http11 import MalformedAnswer, unpacked
+from linqbot.client.http.http11 import MalformedResponse, unpacked
 from linqbot.client.resources.resource import read
 from linqbot.errors import InvalidSignature, LinqApiError
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood, parse
-from linqbot.types.message import MessageSent
+from linqbot.types.message import MessageSentResponse
 from linqbot.webhooks import Secret, verify
 
 SIZES = (1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20)
@@ -190,7 +190,7 @@ def foreign(text: str) -> object:
 
 
 def unpack(content: bytes) -> None:
-    with suppress(MalformedAnswer):
+    with suppress(MalformedResponse):
         unpacked(content, "gzip")
 
 
@@ -245,7 +245,7 @@ def signature(header: str) -> None:
 
 def sent(data: Any) -> None:
     with suppress(LinqApiError):
-        read(MessageSent, Answer(202, data), "chats.messages.send")
+        read(MessageSentResponse, ApiResponse(202, data), "chats.messages.send")
 
 
 def a_send(text: str) -> object:

@@ -107,15 +107,15 @@ def test_a_class_is_made_anew_for_each_app() -> None:
 
     first, second = load([Mine]), load([Mine])
     finish(first)
-    finish(second, "bury")
-    assert [each.ends for each in made] == [["ack"], ["bury"]]
+    finish(second, "dead_letter")
+    assert [each.ends for each in made] == [["ack"], ["dead_letter"]]
 
 
 def test_an_object_is_taken_as_it_is() -> None:
     one = Counts()
     finish(load([one]))
-    finish(load([one]), "bury")
-    assert one.ends == ["ack", "bury"]
+    finish(load([one]), "dead_letter")
+    assert one.ends == ["ack", "dead_letter"]
 
 
 def test_a_function_makes_a_plugin_and_names_it() -> None:
@@ -362,7 +362,7 @@ def test_each_plugin_gets_back_what_it_let_travel_and_nobody_elses() -> None:
     plugins = load([one, two, three])
     came = plugins.receive(delivery(text_body()), {})
     assert isinstance(came.carrier, str)
-    plugins.take(came, waited_s=0.0, attempts=0, crashes=0, run=0)
+    plugins.take(came, waited_s=0.0, attempts=0, crashes=0, replay=0)
     assert (one.got, two.got, three.got) == ([{"trace": "é"}], [{"trace": "2"}], [{}])
 
 
@@ -383,5 +383,5 @@ def test_what_cannot_travel_is_its_plugins_fault_alone(carrier: dict[Any, Any]) 
 def test_a_plugin_that_came_later_finds_an_empty_carrier() -> None:
     came = load([carrying("one", {"a": "b"})]).receive(delivery(text_body()), {})
     late = carrying("late", {})
-    load([late]).take(came, waited_s=0.0, attempts=0, crashes=0, run=0)
+    load([late]).take(came, waited_s=0.0, attempts=0, crashes=0, replay=0)
     assert late.got == [{}]

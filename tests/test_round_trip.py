@@ -269,5 +269,5 @@ async def test_our_client_brings_a_file_and_sends_it(emulator: Emulator, api: ht
             there.chat, message={"parts": [{"type": "media", "attachment_id": upload.attachment_id}]}
         )
         assert (await client.attachments.retrieve(upload.attachment_id)).status == "complete"
-    assert sent.message.parts[0].to_wire()["mime_type"] == "image/png"
+    assert sent.message.parts[0].to_json_object()["mime_type"] == "image/png"
     assert (await api.get(upload.download_url)).content == b"\x89PNG..."

@@ -16,7 +16,7 @@ HINT_S: Final = 3.0
 """Seconds that a read receipt or a change of the dots may take at Linq."""
 
 
-class Background:
+class BackgroundTasks:
     """The tasks of one bot that no turn waits for."""
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """What a handler may do now: reply, react, show typing, mark read, and everything else through `client`.
 
 A Context belongs to one turn. It knows no storage: its client was wrapped by the worker, so that every call made here,
-or with `ctx.client` directly, stands in the ledger before it is tried.
+or with `ctx.client` directly, stands in the journal before it is tried.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from linqbot.bot.deadline import DEADLINE_S, Deadline
 from linqbot.bot.message_split import Content, bubbles, files_of, text_of
 from linqbot.bot.send_later import GRACE_S, Later, Scheduled, check_grace, due_at, shown
 from linqbot.bot.typing import TypingIndicator
-from linqbot.client.call import Answer, Call
+from linqbot.client.call import ApiResponse, Call
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import BotError, LinqApiError, LinqbotError, MessageGone, Refused
@@ -124,7 +124,7 @@ class Context:
         thread: bool | None = None,
         key: str | None = None,
     ) -> Sent:
-        """Answer in the event's chat.
+        """ApiResponse in the event's chat.
 
         What a person's opt-out or a plugin forbids is not sent: see `Sent.status`.
 
@@ -290,9 +290,9 @@ class Context:
         """The call that would send `message`, checked by the rules and not made."""
         calls: list[Call] = []
 
-        async def keep(call: Call) -> Answer:
+        async def keep(call: Call) -> ApiResponse:
             calls.append(call)
-            return Answer(202, {"chat_id": self.chat_id, "message": {"id": ""}})
+            return ApiResponse(202, {"chat_id": self.chat_id, "message": {"id": ""}})
 
         await self.client.wrapped(lambda _: keep).chats.messages.send(self.chat_id, message=message)
         return calls[0]

@@ -14,7 +14,7 @@ import anyio
 import structlog
 
 from linqbot.bot import from_plugins
-from linqbot.bot.background import Background
+from linqbot.bot.background import BackgroundTasks
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.deadline import DEADLINE_S, Deadline
@@ -71,9 +71,9 @@ class Dispatcher:
         self._entry = _around(self._route, self._middleware)
         self._values = from_plugins.values(plugins)
         self._told: set[str] = set()
-        self._nobodys: set[str] = set()
+        self._without_handler: set[str] = set()
         self._loops = LoopBreaker()
-        self._background = Background()
+        self._background = BackgroundTasks()
 
     def context(
         self, event: Event, client: Client, later: Later | None = None, deadline: Deadline | None = None
@@ -102,12 +102,12 @@ class Dispatcher:
         """The longest any handler may run."""
         return max([self.deadline_s, *(route.deadline_s or 0.0 for route, _ in self._compiled)])
 
-    def is_nobodys(self, event_type: str) -> bool:
+    def has_no_handler(self, event_type: str) -> bool:
         """Whether events of this type reach no code of the bot's, so that they need not be understood.
 
         False until the first one has come the whole way, and its author was told how to handle it.
         """
-        return event_type in self._nobodys
+        return event_type in self._without_handler
 
     def _said(self, chat_id: str, text: str, files: str) -> None:
         self._loops.said(chat_id, text, self._clock.now(), files=files)
@@ -118,7 +118,7 @@ class Dispatcher:
             with ctx.deadline:
                 await self._entry(event, ctx)
         except NoVerdict:
-            raise  # the turn is parked, which is no handler's to decide
+            raise  # the turn is deferred, which is no handler's to decide
         except Exception as error:
             handler = self._error_handler(error)
             if handler is None:
@@ -215,7 +215,7 @@ class Dispatcher:
 
     def _unhandled(self, event: Event) -> None:
         if event.type in EVENT_TYPES and not self._routes_for(type(event)) and not self._middleware:
-            self._nobodys.add(event.type)
+            self._without_handler.add(event.type)
         # What our own sends cause, receipts above all, needs no handler for a bot to be whole; nor does a new chat.
         if event.is_own or event.type == "chat.created":
             log.debug("event.unhandled", type=event.type, event_id=event.event_id)

@@ -96,7 +96,7 @@ class Guard:
                 answer = self._checked(await self._wrapped(*given))
         except Refused as error:
             error.plugin = error.plugin or plugin.name
-            self._plugins.well(plugin)
+            self._plugins.recovered(plugin)
             raise
         except BaseException as error:
             is_stopped = (
@@ -108,7 +108,7 @@ class Guard:
                 raise  # this task must end
             self._blame(error, is_needed=way.answer is _NOTHING)
         else:
-            self._plugins.well(plugin)
+            self._plugins.recovered(plugin)
             if not way.has_begun:
                 self._ended(*given)
             return answer

@@ -29,7 +29,7 @@ class Scheduled:
 
 
 class Later(Protocol):
-    """What keeps sends until they are due; the turn's ledger is one."""
+    """What keeps sends until they are due; the turn's journal is one."""
 
     def schedule(self, chat_id: str, calls: Sequence[Call], *, due: float, grace_s: float, key: str | None) -> str:
         """Keep calls until `due` (Unix seconds), durably once the turn ends; returns an id that a re-run makes again."""

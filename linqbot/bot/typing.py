@@ -9,7 +9,7 @@ import asyncio
 
 import structlog
 
-from linqbot.bot.background import HINT_S, Background
+from linqbot.bot.background import HINT_S, BackgroundTasks
 from linqbot.client.client import Client
 from linqbot.errors import LinqbotError
 
@@ -31,11 +31,11 @@ class TypingIndicator:
     """
 
     def __init__(
-        self, client: Client, chat_id: str | None, *, shown: bool = False, background: Background | None = None
+        self, client: Client, chat_id: str | None, *, shown: bool = False, background: BackgroundTasks | None = None
     ) -> None:
         self._client = client
         self._chat_id = chat_id
-        self._background = background or Background()
+        self._background = background or BackgroundTasks()
         self._automatic = shown
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None

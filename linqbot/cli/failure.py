@@ -54,7 +54,7 @@ class ReplayFailed(LinqbotError):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class CommandFailure:
     """What is told of an error.
 
     Attributes:
@@ -71,7 +71,7 @@ class Failure:
     usage: str = ""
 
 
-def of(error: LinqbotError | click.ClickException | click.Abort) -> Failure:
+def of(error: LinqbotError | click.ClickException | click.Abort) -> CommandFailure:
     """What to tell of an error that ended a command."""
     if isinstance(error, LinqbotError):
         return _ours(error)
@@ -79,26 +79,26 @@ def of(error: LinqbotError | click.ClickException | click.Abort) -> Failure:
         gone = of_error(Interrupted)
         # At a question nothing is done yet; a Ctrl-C elsewhere is the cause click keeps.
         what = "Aborted; nothing was done." if error.__cause__ is None else "Aborted; it may be half done."
-        return Failure(gone.code, what, gone.to_do, gone.code, 1)
+        return CommandFailure(gone.code, what, gone.to_do, gone.code, 1)
     ctx = error.ctx if isinstance(error, click.UsageError) else None
     if ctx and isinstance(error, click.exceptions.NoArgsIsHelpError):
         what = f"{ctx.command_path} is a group of commands, and none was named."
-        return Failure(
+        return CommandFailure(
             CalledWrongly.lqb, what, f"Such as: {ctx.command_path} --help", CalledWrongly.lqb, 2, ctx.get_help() + "\n"
         )
     what, fix = first_sentence(" ".join(error.format_message().split()))
     path = ctx.command_path if ctx else "linqbot"
     usage = ctx.get_usage() if ctx else ""
     code = CalledWrongly.lqb
-    return Failure(code, _whole(what), fix or f"See: {path} --help", code, error.exit_code, usage)
+    return CommandFailure(code, _whole(what), fix or f"See: {path} --help", code, error.exit_code, usage)
 
 
-def _ours(error: LinqbotError) -> Failure:
+def _ours(error: LinqbotError) -> CommandFailure:
     said = str(error)
     # A traceback or a paste has lines of its own, and is all of it the what.
     what, fix = (said, "") if "\n" in said else first_sentence(said)
     look_up = _particular(error)
-    return Failure(
+    return CommandFailure(
         error.lqb, _whole(what), fix or _advice(error, look_up), look_up, 2 if isinstance(error, ConfigError) else 1
     )
 
@@ -125,7 +125,7 @@ def _whole(sentence: str) -> str:
     return sentence if sentence.endswith((".", "?", "!", "…")) or "\n" in sentence else f"{sentence}."
 
 
-def tell(failure: Failure, *, as_json: bool) -> None:
+def tell(failure: CommandFailure, *, as_json: bool) -> None:
     """Print it to standard error: JSON for programs, sentences for people."""
     if as_json:
         error = {"code": failure.code, "what": failure.what, "fix": failure.fix}

@@ -1,4 +1,4 @@
-"""A call to Linq as data. Client methods build it; transport, rule checks and ledger pass it on and know no nouns."""
+"""A call to Linq as data. Client methods build it; transport, rule checks and journal pass it on and know no nouns."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Call:
         return Call(self.noun, self.verb, self.method, self.path, self.safety, body, self.query, headers, self.key_in)
 
     def to_json(self) -> bytes:
-        """The call as JSON, for the ledger: `Call.from_json` gives back an equal call."""
+        """The call as JSON, for the journal: `Call.from_json` gives back an equal call."""
         return to_json({name: getattr(self, name) for name in _FIELDS})
 
     @classmethod
@@ -90,7 +90,7 @@ _FIELDS = tuple(each.name for each in fields(Call) if each.compare)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiResponse:
     """What Linq answered with 2xx.
 
     Attributes:
@@ -103,7 +103,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-Run: TypeAlias = Callable[[Call], Awaitable[Answer]]
+Run: TypeAlias = Callable[[Call], Awaitable[ApiResponse]]
 """Sends a call and returns its answer, or raises. Whatever wraps a call has this shape too."""
 
 

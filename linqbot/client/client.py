@@ -1,6 +1,6 @@
 """The client: Linq's API as nouns and verbs, over one transport.
 
-A noun's method builds a Call and hands it to `run`; what stands around `run` (effect ledger, outbound middleware)
+A noun's method builds a Call and hands it to `run`; what stands around `run` (effect journal, outbound middleware)
 is put there with `wrapped` and knows no nouns. Nouns a bot seldom needs are imported when it does. Endpoints that have
 no method yet: `client.run(prepare("noun.verb"))`.
 """
@@ -13,14 +13,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from linqbot.client.call import Answer, Call, Run
+from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.http.media_fetch import MAX_BYTES, Fetched, Saved
-from linqbot.client.rate_limits import Budgets
+from linqbot.client.rate_limits import RateLimits
 from linqbot.client.resources.chats.chats import Chats
 from linqbot.client.resources.messages import Messages
 from linqbot.client.resources.v2 import V2
 from linqbot.client.resources.v2 import credentials as v2_credentials
-from linqbot.client.sender import Transport
+from linqbot.client.sender import Sender
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import BotError, ConfigError
 from linqbot.types.message import MediaPart
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from linqbot.client.resources.handles import BlockedHandles, Capability
     from linqbot.client.resources.payment_requests import PaymentRequests
     from linqbot.client.resources.payments import PaymentHandles, PaymentProviders, Payments
-    from linqbot.client.resources.phone_numbers import AvailableNumber, LegacyLines, PhoneNumbers
+    from linqbot.client.resources.phone_numbers import AvailableNumberResource, LegacyLines, PhoneNumbers
     from linqbot.client.resources.webhook_events import WebhookEvents
     from linqbot.client.resources.webhook_subscriptions import Subscriptions
 
@@ -61,7 +61,7 @@ class Client:
         ConfigError: the key is empty or broken over lines, or the base URL is not a plain http(s) address.
     """
 
-    __slots__ = ("_before_fetch", "_budgets", "_owns_transport", "_run", "_transport")
+    __slots__ = ("_before_fetch", "_owns_transport", "_rate_limits", "_run", "_transport")
 
     def __init__(
         self,
@@ -81,8 +81,8 @@ class Client:
                 "Copy it again from Linq's dashboard into LINQ_API_V3_API_KEY, or try: linqbot dev"
             )
         clock = clock or SystemClock()
-        self._budgets = Budgets(clock)
-        self._transport = Transport(
+        self._rate_limits = RateLimits(clock)
+        self._transport = Sender(
             api_key,
             base_url=base_url,
             timeout_s=timeout_s,
@@ -100,7 +100,7 @@ class Client:
     @property
     def chats(self) -> Chats:
         """Chats: participants, messages, typing, locations, polls, backgrounds."""
-        return Chats(self._run, self._budgets)
+        return Chats(self._run, self._rate_limits)
 
     @property
     def messages(self) -> Messages:
@@ -143,11 +143,11 @@ class Client:
         return LegacyLines(self._run)
 
     @property
-    def available_number(self) -> AvailableNumber:
+    def available_number(self) -> AvailableNumberResource:
         """Which line to write from."""
-        from linqbot.client.resources.phone_numbers import AvailableNumber
+        from linqbot.client.resources.phone_numbers import AvailableNumberResource
 
-        return AvailableNumber(self._run)
+        return AvailableNumberResource(self._run)
 
     @property
     def capability(self) -> Capability:
@@ -161,7 +161,7 @@ class Client:
         """Name and photo of a line."""
         from linqbot.client.resources.contact_cards import ContactCards
 
-        return ContactCards(self._run, self._budgets)
+        return ContactCards(self._run, self._rate_limits)
 
     @property
     def blocked_handles(self) -> BlockedHandles:
@@ -239,8 +239,8 @@ class Client:
         self._admit_fetch()
         return await self._transport.fetcher.fetch_to(media, path, max_bytes=max_bytes, timeout_s=timeout_s)
 
-    async def run(self, call: Call) -> Answer:
-        """Send a ready call, as the ledger does with stored ones. The rules are not asked again.
+    async def run(self, call: Call) -> ApiResponse:
+        """Send a ready call, as the journal does with stored ones. The rules are not asked again.
 
         Raises:
             RateLimited, LinqUnavailable, LinqApiError: as the call's own method would.
@@ -259,7 +259,7 @@ class Client:
         """
         client = object.__new__(Client)
         client._transport = self._transport
-        client._budgets = self._budgets
+        client._rate_limits = self._rate_limits
         client._run = wrap(self._run)
         client._before_fetch = self._before_fetch if before_fetch is None else (before_fetch, *self._before_fetch)
         client._owns_transport = False

@@ -38,7 +38,7 @@ _LONGEST_ID: Final = 200
 
 LONGEST_RETRY_AFTER_S: Final = 3600.0
 """Upper bound of a wait that an answer asks for. Milliseconds written as seconds, or a date decades away, would
-otherwise park a chat for years. After an hour the call is made again, and a limit that still holds says so again."""
+otherwise defer a chat for years. After an hour the call is made again, and a limit that still holds says so again."""
 
 _LONGEST_RETRY_AFTER: Final = 64
 """Characters of a `Retry-After` that are read. An HTTP date has 29."""

@@ -1,6 +1,6 @@
 """The outcome of one attempt: an HTTP response read as an answer of Linq's, or as a failure that may be repeated.
 
-An answer with 2xx that is not Linq's is a failure here, so that no ledger records it as the outcome of the call.
+An answer with 2xx that is not Linq's is a failure here, so that no journal records it as the outcome of the call.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any
 from pydantic_core import from_json
 
 from linqbot.api import ENDPOINTS
-from linqbot.client.call import Answer, Call
+from linqbot.client.call import ApiResponse, Call
 from linqbot.client.error_response import error_for, is_page, not_linqs, storage_error
 from linqbot.client.http.http11 import Response
-from linqbot.client.retry import Failure
+from linqbot.client.retry import AttemptFailure
 
 
-def of_call(call: Call, response: Response, *, now: float, secret: str) -> Answer | Failure:
+def of_call(call: Call, response: Response, *, now: float, secret: str) -> ApiResponse | AttemptFailure:
     """Read a response of Linq's API.
 
     Args:
@@ -25,18 +25,22 @@ def of_call(call: Call, response: Response, *, now: float, secret: str) -> Answe
     """
     status, headers, content = response.status, response.headers, response.content
     if not 200 <= status < 300:
-        return Failure(error_for(call, status, headers, content, now=now, secret=secret), advice=_advice(headers))
+        return AttemptFailure(
+            error_for(call, status, headers, content, now=now, secret=secret), advice=_advice(headers)
+        )
     data = _decoded(content)
     lacking = _lacking(call, data, response)
-    return Failure(not_linqs(call, status, headers, lacking)) if lacking else Answer(status, data, headers)
+    return AttemptFailure(not_linqs(call, status, headers, lacking)) if lacking else ApiResponse(status, data, headers)
 
 
-def of_upload(call: Call, response: Response, *, now: float, secret: str) -> Answer | Failure:
+def of_upload(call: Call, response: Response, *, now: float, secret: str) -> ApiResponse | AttemptFailure:
     """Read what storage answered to an upload. Of a 2xx answer nothing but the status matters."""
     status, headers, content = response.status, response.headers, response.content
     if 200 <= status < 300:
-        return Answer(status, None, headers)
-    return Failure(storage_error(call, status, headers, content, now=now, secret=secret), advice=_advice(headers))
+        return ApiResponse(status, None, headers)
+    return AttemptFailure(
+        storage_error(call, status, headers, content, now=now, secret=secret), advice=_advice(headers)
+    )
 
 
 def _decoded(content: bytes) -> Any:

@@ -32,29 +32,29 @@ CARD_WRITES = Budget("R94", 3, 600.0, "three times per line in ten minutes, crea
 
 
 @dataclass(slots=True)
-class Budgets:
-    """What was done lately, by budget and subject, on the client's clock."""
+class RateLimits:
+    """What was done lately, by rate_limit and subject, on the client's clock."""
 
     clock: Clock
     _spent: dict[tuple[str, str], deque[float]] = field(default_factory=dict)
 
-    def check(self, budget: Budget, subject: str, call: str) -> None:
+    def check(self, rate_limit: Budget, subject: str, call: str) -> None:
         """Say whether there is something left.
 
         Raises:
             RateLimited: nothing left. Nothing was sent; `retry_after_s` says when there will be.
         """
-        now, spent = self.clock.now(), self._spent.get((budget.rule, subject), ())
-        recent = [at for at in spent if at > now - budget.window_s]
-        if len(recent) < budget.most:
+        now, spent = self.clock.now(), self._spent.get((rate_limit.rule, subject), ())
+        recent = [at for at in spent if at > now - rate_limit.window_s]
+        if len(recent) < rate_limit.most:
             return
-        wait_s = recent[-budget.most] + budget.window_s - now
-        said = f"{budget.rule}: not sent, because Linq allows this {budget.what}. Wait {wait_s:.0f} s."
+        wait_s = recent[-rate_limit.most] + rate_limit.window_s - now
+        said = f"{rate_limit.rule}: not sent, because Linq allows this {rate_limit.what}. Wait {wait_s:.0f} s."
         raise RateLimited(said, status=429, code=1007, retry_after_s=wait_s, call=call)
 
-    def spend(self, budget: Budget, subject: str) -> None:
+    def spend(self, rate_limit: Budget, subject: str) -> None:
         """It was done. What no longer counts is forgotten."""
         now = self.clock.now()
         for key in [key for key, spent in self._spent.items() if spent[-1] <= now - CARD_WRITES.window_s]:
             del self._spent[key]
-        self._spent.setdefault((budget.rule, subject), deque(maxlen=budget.most)).append(now)
+        self._spent.setdefault((rate_limit.rule, subject), deque(maxlen=rate_limit.most)).append(now)

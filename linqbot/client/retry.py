@@ -13,7 +13,7 @@ from linqbot.errors import LinqApiError, LinqUnavailable
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class AttemptFailure:
     """One attempt that did not work.
 
     Attributes:
@@ -29,12 +29,12 @@ class Failure:
     is_stale: bool = False
 
 
-def pause_s(call: Call, failure: Failure, attempt: int, *, jitter: float, max_wait_s: float) -> float | None:
+def pause_s(call: Call, failure: AttemptFailure, attempt: int, *, jitter: float, max_wait_s: float) -> float | None:
     """Seconds to wait before the call is made again, or None to give up.
 
     Args:
         attempt: 0 after the first one.
-        max_wait_s: Who asks for more patience than this has it from the caller: the error says how long.
+        max_wait_s: Who asks for more retry_policy than this has it from the caller: the error says how long.
         jitter: 0 to 1; takes up to a quarter off, so that callers who failed together do not return together.
     """
     if not _may_repeat(call, failure):
@@ -47,7 +47,7 @@ def pause_s(call: Call, failure: Failure, attempt: int, *, jitter: float, max_wa
     return float(min(0.5 * 2**attempt, 8.0) * (1 - 0.25 * jitter))
 
 
-def _may_repeat(call: Call, failure: Failure) -> bool:
+def _may_repeat(call: Call, failure: AttemptFailure) -> bool:
     error = failure.error
     if failure.advice is False:
         return False

@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from linqbot.client.call import Answer, Call
+from linqbot.client.call import ApiResponse, Call
 from linqbot.client.http.addresses import Origin, Target, UnsafeURL, target
-from linqbot.client.http.connector import Dialer
+from linqbot.client.http.connector import Connector
 from linqbot.client.http.http11 import (
-    Fields,
+    HttpTransport,
     Request,
+    RequestHeaders,
     Response,
     ServerDisconnectedError,
-    Wire,
-    WireError,
+    TransportError,
     method_name,
     request_target,
 )
@@ -37,7 +37,7 @@ from linqbot.client.http.media_fetch import Fetcher, FetchFailed, FetchRefused
 from linqbot.client.http.pool import Pool
 from linqbot.client.http.proxies import environment_proxy
 from linqbot.client.outcome import of_call, of_upload
-from linqbot.client.retry import Failure, pause_s
+from linqbot.client.retry import AttemptFailure, pause_s
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable
 
@@ -53,7 +53,7 @@ _FRAMING: Final = frozenset({"connection", "content-length", "expect", "te", "tr
 """Header fields with which a request could be taken for two, or half a one."""
 
 
-class Transport:
+class Sender:
     """Sends calls with one key to one base URL, and repeats those that may be repeated.
 
     Made anywhere; connections open at the first call, in the event loop that makes it, and stay in that loop.
@@ -93,7 +93,7 @@ class Transport:
         self._bearer = _fields(self._origin.authority, {"Authorization": f"Bearer {api_key}"})
         self._credentials = {noun: _fields(self._origin.authority, shown) for noun, shown in credentials.items()}
 
-    async def run(self, call: Call) -> Answer:
+    async def run(self, call: Call) -> ApiResponse:
         """Send a call; when it fails and may be repeated, wait and send it again.
 
         A keyed call without a key gets one here: without it, a repetition could be a second message.
@@ -130,12 +130,12 @@ class Transport:
                 broken.append(error)  # the transport would hide it behind an error of its own
                 raise
 
-        async def attempt(call: Call) -> Answer | Failure:
+        async def attempt(call: Call) -> ApiResponse | AttemptFailure:
             request = Request("PUT", goal.origin, goal.target, fields, content(), size)
             response = await self._exchange(wire, call, request, timeout_s)
             if broken:
                 raise broken[0]
-            if isinstance(response, Failure):
+            if isinstance(response, AttemptFailure):
                 return response
             return of_upload(call, response, now=self._clock.now(), secret=self._api_key)
 
@@ -146,7 +146,7 @@ class Transport:
             await self._repeated(_UPLOAD, attempt)
 
     @asynccontextmanager
-    async def _open_for(self, goal: Target) -> AsyncIterator[Wire]:
+    async def _open_for(self, goal: Target) -> AsyncIterator[HttpTransport]:
         """What reaches an upload's address: our own connections for our own origin, else some for this upload."""
         is_own = goal.origin.is_same(self._origin)
         if goal.origin.scheme != "https" and not is_own:
@@ -169,11 +169,13 @@ class Transport:
         except (FetchRefused, FetchFailed) as error:
             raise LinqApiError(f"the address for the upload is not used. {error}", call=_UPLOAD.name) from None
 
-    async def _repeated(self, call: Call, attempt_once: Callable[[Call], Awaitable[Answer | Failure]]) -> Answer:
+    async def _repeated(
+        self, call: Call, attempt_once: Callable[[Call], Awaitable[ApiResponse | AttemptFailure]]
+    ) -> ApiResponse:
         attempt = 0
         while True:
             outcome = await attempt_once(call)
-            if isinstance(outcome, Answer):
+            if isinstance(outcome, ApiResponse):
                 return outcome
             wait_s = None
             if attempt < self._max_retries:
@@ -190,23 +192,25 @@ class Transport:
         if self._wire is not None:
             await self._wire.aclose()
 
-    async def _attempt(self, call: Call) -> Answer | Failure:
+    async def _attempt(self, call: Call) -> ApiResponse | AttemptFailure:
         response = await self._exchange(self._open(), call, self._request(call), self._timeout_s)
-        if isinstance(response, Failure):
+        if isinstance(response, AttemptFailure):
             return response
         return of_call(call, response, now=self._clock.now(), secret=self._api_key)
 
-    async def _exchange(self, wire: Wire, call: Call, request: Request, timeout_s: float) -> Response | Failure:
+    async def _exchange(
+        self, wire: HttpTransport, call: Call, request: Request, timeout_s: float
+    ) -> Response | AttemptFailure:
         try:
             async with asyncio.timeout(timeout_s):
                 return await wire.send(request)
         except TimeoutError as error:
             said = f"no complete answer from {request.origin}/ within {timeout_s:g} s"
-            return Failure(_unavailable(said, call, error), sent=request.is_sent)
+            return AttemptFailure(_unavailable(said, call, error), sent=request.is_sent)
         except wire.errors as error:
             said = f"no answer from {request.origin}/ ({_reason(error)})"
             is_stale = isinstance(error, ServerDisconnectedError) and error.was_kept
-            return Failure(_unavailable(said, call, error), sent=request.is_sent, is_stale=is_stale)
+            return AttemptFailure(_unavailable(said, call, error), sent=request.is_sent, is_stale=is_stale)
 
     def _request(self, call: Call) -> Request:
         path = request_target(call.path)
@@ -221,7 +225,7 @@ class Transport:
         request.needs_new_connection = call.safety == "once"
         return request
 
-    def _open(self) -> Wire:
+    def _open(self) -> HttpTransport:
         if self._closed:
             raise RuntimeError("This Client is closed. Make a new one, or close it later.")
         if self._wire is None:
@@ -231,7 +235,7 @@ class Transport:
     def _pool(self, origin: Origin, addresses: Sequence[str] | None = None) -> Pool:
         """The real network: keep-alive, verified TLS, and the environment's proxy."""
         return Pool(
-            Dialer(
+            Connector(
                 origin,
                 connect_timeout_s=self._connect_timeout_s,
                 proxy=environment_proxy(origin),
@@ -240,11 +244,11 @@ class Transport:
         )
 
 
-def _given(http: httpx.AsyncBaseTransport, connect_timeout_s: float) -> Wire:
+def _given(http: httpx.AsyncBaseTransport, connect_timeout_s: float) -> HttpTransport:
     # Late: importing httpx costs more time and memory than the rest of the client, and few bots need it.
-    from linqbot.client.http.httpx_adapter import ThroughHttpx
+    from linqbot.client.http.httpx_adapter import HttpxAdapter
 
-    return ThroughHttpx(http, connect_timeout_s=connect_timeout_s)
+    return HttpxAdapter(http, connect_timeout_s=connect_timeout_s)
 
 
 def _base(base_url: str) -> Target:
@@ -267,19 +271,19 @@ def _upload_goal(url: str) -> Target:
         raise LinqApiError(f"the address for the upload is not used. {error}", call=_UPLOAD.name) from None
 
 
-def _upload_fields(goal: Target, headers: Mapping[str, str], size: int) -> Fields:
+def _upload_fields(goal: Target, headers: Mapping[str, str], size: int) -> RequestHeaders:
     """The headers an upload needs. How the bytes are framed is ours to say, and what is announced must be true."""
     wanted = {name: value for name, value in headers.items() if name.lower() not in _FRAMING}
     announced = {value.strip() for name, value in headers.items() if name.lower() == "content-length"}
     if announced - {str(size)}:
         raise LinqApiError(f"the upload was announced with another size than its {size} bytes", call=_UPLOAD.name)
     try:
-        return Fields({"Host": goal.origin.authority}).replaced(wanted)
+        return RequestHeaders({"Host": goal.origin.authority}).replaced(wanted)
     except ValueError as error:
         raise LinqApiError(f"the headers for the upload are not used. {error}", call=_UPLOAD.name) from None
 
 
-def _fields(host: str, credentials: Mapping[str, str]) -> Fields:
+def _fields(host: str, credentials: Mapping[str, str]) -> RequestHeaders:
     plain = {
         "Host": host,
         "Accept": "application/json",
@@ -287,7 +291,7 @@ def _fields(host: str, credentials: Mapping[str, str]) -> Fields:
         "Content-Type": "application/json",
         "User-Agent": _user_agent(),
     }
-    return Fields({**plain, **credentials})
+    return RequestHeaders({**plain, **credentials})
 
 
 def _user_agent() -> str:
@@ -299,9 +303,9 @@ def _user_agent() -> str:
 
 def _reason(error: BaseException) -> str:
     """Our own words for it, or the name of what went wrong first: the words of others may quote what was sent."""
-    while error.__cause__ is not None and not (isinstance(error, WireError) and str(error)):
+    while error.__cause__ is not None and not (isinstance(error, TransportError) and str(error)):
         error = error.__cause__
-    return str(error) if isinstance(error, WireError) and str(error) else type(error).__name__
+    return str(error) if isinstance(error, TransportError) and str(error) else type(error).__name__
 
 
 def _unavailable(said: str, call: Call, cause: BaseException) -> LinqUnavailable:

@@ -34,11 +34,11 @@ from linqbot.emulator.endpoints import (
     v2,
 )
 from linqbot.emulator.endpoints.chats import backgrounds, chats, locations, participants, polls, voice_memos
-from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.endpoints.payments import payment_requests, payments
 from linqbot.emulator.engine import media_check
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model.answers import Answer, ApiError, encode, not_found
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, encode, not_found
 from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.model.records import iso
 
@@ -47,7 +47,7 @@ log = logging.getLogger("linqbot.emulator")
 MAX_BODY_BYTES = 4 * 2**20
 CALLS_KEPT = 200
 
-ENDPOINTS: tuple[Endpoint, ...] = (
+ENDPOINTS: tuple[EndpointHandler, ...] = (
     *chats.ENDPOINTS,
     *messages.ENDPOINTS,
     *reactions.ENDPOINTS,
@@ -71,16 +71,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 _CODES = {400: 1005, 401: 2004, 403: 2005, 404: 2001, 409: 1006, 429: 1007}
 
 
-class Router:
+class EndpointRouter:
     """Endpoints by the number of their path's segments: a handful to look at per call."""
 
-    def __init__(self, endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> None:
-        self._by_length: dict[int, list[tuple[list[str], Endpoint]]] = {}
+    def __init__(self, endpoints: tuple[EndpointHandler, ...] = ENDPOINTS) -> None:
+        self._by_length: dict[int, list[tuple[list[str], EndpointHandler]]] = {}
         for endpoint in endpoints:
             segments = endpoint.path.split("/")
             self._by_length.setdefault(len(segments), []).append((segments, endpoint))
 
-    def find(self, method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
+    def find(self, method: str, path: str) -> tuple[EndpointHandler, dict[str, str]]:
         """The endpoint for a call, and the ids in its path.
 
         Raises:
@@ -120,7 +120,7 @@ class Api:
         self._world = world
         self._api_key = api_key
         self._calls = calls
-        self._router = Router()
+        self._router = EndpointRouter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -150,7 +150,7 @@ class Api:
 
     async def _answer(
         self, request: Request, path: str, fault: Fault | None
-    ) -> tuple[dict[str, str], dict[str, Any], Answer]:
+    ) -> tuple[dict[str, str], dict[str, Any], EndpointResponse]:
         """The ids in the path and the body, as far as they were read, and the answer."""
         ids: dict[str, str] = {}
         body: dict[str, Any] = {}
@@ -174,7 +174,9 @@ class Api:
         if scheme.lower() != "bearer" or not fits(key, self._api_key):
             raise ApiError(401, 2004, "Missing or invalid token")
 
-    async def _work(self, endpoint: Endpoint, ids: dict[str, str], request: Request, body: Mapping[str, Any]) -> Answer:
+    async def _work(
+        self, endpoint: EndpointHandler, ids: dict[str, str], request: Request, body: Mapping[str, Any]
+    ) -> EndpointResponse:
         query = request.query_params
         values = {name: found if len(found := query.getlist(name)) > 1 else found[0] for name in query}
         if (broken := rules.check(endpoint.name, body, values, ids)) is not None:
@@ -219,7 +221,7 @@ def fits(key: str, wanted: str | None) -> bool:
     return secrets.compare_digest(key.encode(), wanted.encode())
 
 
-def respond(answer: Answer) -> Response:
+def respond(answer: EndpointResponse) -> Response:
     if answer.body is None:
         return Response(status_code=answer.status, headers=answer.headers)
     return Response(encode(answer.body), answer.status, answer.headers, media_type="application/json")
@@ -259,10 +261,10 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _spoilt(fault: Fault) -> Answer:
+def _spoilt(fault: Fault) -> EndpointResponse:
     status = fault.status or 500
     if status < 400:
-        return Answer(status, {})
+        return EndpointResponse(status, {})
     code = fault.code or _CODES.get(status, 3006)
     return ApiError(status, code, "Answered by a fault", retry_after=fault.retry_after).answer()
 

@@ -24,7 +24,7 @@ from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
 from linqbot.emulator.model.faults import Fault
-from linqbot.emulator.model.records import Line, Subscription, iso
+from linqbot.emulator.model.records import Line, SubscriptionRecord, iso
 from linqbot.emulator.model.state import State
 from linqbot.errors import ConfigError
 
@@ -64,7 +64,7 @@ class Emulator:
         self.world = World(self.clock, public_url=public_url.rstrip("/"), delivery_transport=delivery_transport)
         self.calls: deque[dict[str, Any]] = deque(maxlen=CALLS_KEPT)
         self.observations: deque[dict[str, Any]] = deque(maxlen=SHOWN)
-        self._own_subscriptions: list[Subscription] = []
+        self._own_subscriptions: list[SubscriptionRecord] = []
         self._sandbox, self._keeps_s = sandbox, keeps_s
         self.state.is_sandbox, self.state.keeps_s = sandbox, keeps_s
         self._entered = 0
@@ -252,7 +252,7 @@ class Emulator:
 
     def subscribe(
         self, target_url: str, events: Sequence[str] | None = None, *, phone_numbers: Sequence[str] | None = None
-    ) -> Subscription:
+    ) -> SubscriptionRecord:
         """Deliver events to `target_url`; None is all types. The secret is in the answer's `secret`.
 
         Unlike those made through the API, such a subscription survives `reset`: it belongs to whoever runs us.

@@ -16,7 +16,7 @@ from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads
 from linqbot.emulator.model.answers import conflict, invalid, not_found
-from linqbot.emulator.model.records import Chat, Line, Member, Message
+from linqbot.emulator.model.records import ChatRecord, Line, Member, MessageRecord
 from linqbot.types.message import utf16_length
 
 
@@ -33,7 +33,7 @@ def write(
     service: str | None = None,
     sent_at: float | None = None,
     reconciled_at: float | None = None,
-) -> Message | None:
+) -> MessageRecord | None:
     """A message from a person to our line.
 
     The chat is `chat_id`, or the one our line has with exactly these people, or a new one. What a blocked handle
@@ -73,7 +73,7 @@ def write(
     return message
 
 
-def _own_chat(world: World, line: Line, chat_id: str) -> Chat:
+def _own_chat(world: World, line: Line, chat_id: str) -> ChatRecord:
     chat = world.state.chat(chat_id)
     send_policy.check_present(chat)
     if chat.line != line.phone_number:
@@ -81,7 +81,7 @@ def _own_chat(world: World, line: Line, chat_id: str) -> Chat:
     return chat
 
 
-def _room(world: World, line: Line, people: Sequence[str], service: str) -> Chat:
+def _room(world: World, line: Line, people: Sequence[str], service: str) -> ChatRecord:
     people = list(dict.fromkeys(people))
     if line.phone_number in people:
         raise invalid("A line cannot write to itself")
@@ -89,7 +89,7 @@ def _room(world: World, line: Line, people: Sequence[str], service: str) -> Chat
     return found or chat_state.open_chat(world, line, people, service)
 
 
-def _inside(chat: Chat, handle: str) -> Member:
+def _inside(chat: ChatRecord, handle: str) -> Member:
     member = chat.member(handle)
     if member is None or member.is_me or member.status != "active":
         raise not_found("participant")
@@ -149,7 +149,7 @@ def react(world: World, handle: str, message_id: str, asked: Mapping[str, Any]) 
     reactions.change(world, chat, message, _inside(chat, handle), asked, image=image)
 
 
-def read(world: World, handle: str, chat: Chat, up_to: str | None = None) -> None:
+def read(world: World, handle: str, chat: ChatRecord, up_to: str | None = None) -> None:
     """Read our messages, up to one or all. Only direct chats over iMessage or RCS tell of it."""
     _inside(chat, handle)
     last = world.state.message(up_to).seq if up_to else None
@@ -160,7 +160,7 @@ def read(world: World, handle: str, chat: Chat, up_to: str | None = None) -> Non
             delivery_status.reach(world, chat, message, "read", world.now())
 
 
-def type_(world: World, chat: Chat, handle: str, *, is_typing: bool) -> None:
+def type_(world: World, chat: ChatRecord, handle: str, *, is_typing: bool) -> None:
     """Begin or stop typing. SMS shows nothing."""
     member, until = _inside(chat, handle), world.now() + chat_state.TYPING_S if is_typing else None
     if chat.service == "SMS":
@@ -170,7 +170,7 @@ def type_(world: World, chat: Chat, handle: str, *, is_typing: bool) -> None:
         world.emit(f"chat.typing_indicator.{state}", lambda: payloads.typing(chat, member), chat)
 
 
-def make_poll(world: World, handle: str, chat: Chat, options: Sequence[str]) -> Message:
+def make_poll(world: World, handle: str, chat: ChatRecord, options: Sequence[str]) -> MessageRecord:
     send_policy.check_present(chat)
     if chat.service != "iMessage":
         raise conflict("Polls need an iMessage chat")
@@ -187,7 +187,7 @@ def vote(world: World, handle: str, message_id: str, option_id: str, *, is_on: b
     polls.toggle(world, chat, message, _inside(chat, handle), option_id, is_on=is_on)
 
 
-def _poll(world: World, message_id: str) -> tuple[Message, Chat]:
+def _poll(world: World, message_id: str) -> tuple[MessageRecord, ChatRecord]:
     message = world.state.message(message_id)
     if message.poll is None:
         raise not_found("message")
@@ -195,13 +195,13 @@ def _poll(world: World, message_id: str) -> tuple[Message, Chat]:
 
 
 def share_location(
-    world: World, handle: str, chat: Chat, latitude: float, longitude: float, *, for_s: float | None
+    world: World, handle: str, chat: ChatRecord, latitude: float, longitude: float, *, for_s: float | None
 ) -> None:
     send_policy.check_present(chat)
     locations.begin(world, chat, _inside(chat, handle).handle, latitude, longitude, for_s=for_s)
 
 
-def stop_sharing_location(world: World, handle: str, chat: Chat) -> None:
+def stop_sharing_location(world: World, handle: str, chat: ChatRecord) -> None:
     locations.end(world, chat, _inside(chat, handle).handle)
 
 
@@ -231,7 +231,7 @@ def edit(world: World, handle: str, message_id: str, text: str, part_index: int 
     messages.edit(world, world.state.chats[message.chat_id], message, part_index, text)
 
 
-def leave(world: World, handle: str, chat: Chat, other: str | None = None) -> None:
+def leave(world: World, handle: str, chat: ChatRecord, other: str | None = None) -> None:
     """Leave the group; or remove somebody else from it, who may be our line."""
     _group(chat)
     member = _inside(chat, handle)
@@ -244,7 +244,7 @@ def leave(world: World, handle: str, chat: Chat, other: str | None = None) -> No
     chat_state.depart(world, chat, removed, "removed")
 
 
-def join(world: World, handle: str, chat: Chat, other: str | None = None) -> None:
+def join(world: World, handle: str, chat: ChatRecord, other: str | None = None) -> None:
     """Bring `other` into the group; without one, `handle` comes (back) themselves."""
     _group(chat)
     newcomer = other or handle
@@ -254,6 +254,6 @@ def join(world: World, handle: str, chat: Chat, other: str | None = None) -> Non
     chat_state.join(world, chat, newcomer)
 
 
-def _group(chat: Chat) -> None:
+def _group(chat: ChatRecord) -> None:
     if not chat.is_group:
         raise conflict("Only groups can be joined and left")

@@ -18,20 +18,20 @@ from linqbot.emulator.engine import delivery_status
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
 from linqbot.emulator.model.records import (
-    Attachment,
-    BlockedHandle,
-    Chat,
-    Connection,
-    ContactCard,
+    AttachmentRecord,
+    BlockedHandleRecord,
+    ChatRecord,
+    ConnectionRecord,
+    ContactCardRecord,
     Line,
     Member,
-    Message,
-    Payment,
-    PaymentRequest,
-    Poll,
-    PollOption,
-    Reaction,
-    Subscription,
+    MessageRecord,
+    PaymentRecord,
+    PaymentRequestRecord,
+    PollOptionRecord,
+    PollRecord,
+    ReactionRecord,
+    SubscriptionRecord,
     iso,
     new_id,
     seconds,
@@ -70,12 +70,12 @@ def dump(world: World) -> dict[str, Any]:
     }
 
 
-def _plain(one: PaymentRequest | Payment | Connection) -> dict[str, Any]:
+def _plain(one: PaymentRequestRecord | PaymentRecord | ConnectionRecord) -> dict[str, Any]:
     """A record as it is: the API's shapes of money hide what the emulator must know."""
     return {name: iso(value) if name.endswith("_at") and value else value for name, value in asdict(one).items()}
 
 
-def _dump_chat(chat: Chat) -> dict[str, Any]:
+def _dump_chat(chat: ChatRecord) -> dict[str, Any]:
     return shapes.chat(chat) | {
         "name": chat.name,
         "reusable": chat.reusable,
@@ -84,7 +84,7 @@ def _dump_chat(chat: Chat) -> dict[str, Any]:
     }
 
 
-def _dump_message(message: Message) -> dict[str, Any]:
+def _dump_message(message: MessageRecord) -> dict[str, Any]:
     ours: dict[str, Any] = {
         "edits": message.edits,
         "idempotency_key": message.idempotency_key,
@@ -97,7 +97,7 @@ def _dump_message(message: Message) -> dict[str, Any]:
     return shapes.message(message) | ours
 
 
-def _dump_attachment(world: World, one: Attachment) -> dict[str, Any]:
+def _dump_attachment(world: World, one: AttachmentRecord) -> dict[str, Any]:
     content = None if one.content is None else base64.b64encode(one.content).decode()
     return shapes.attachment(one, world.public_url) | {
         "data_base64": content,
@@ -188,7 +188,7 @@ def _chat(world: World, item: Json) -> None:
         raise ValueError("a chat needs a line of the account (is_me) and somebody else among its handles")
     is_group = bool(item.get("is_group", len(members) > 2))
     health = item.get("health_status") or {}
-    chat = Chat(
+    chat = ChatRecord(
         id=item.get("id") or new_id(),
         line=line,
         members=members,
@@ -224,7 +224,7 @@ def _message(world: World, item: Json) -> None:
     given = item.get("from_handle") or {"handle": item.get("from")}
     sender = chat.me if is_from_me else chat.member(str(given["handle"])) or _member(world, given, created)
     asked_parts = item.get("parts") or ()
-    message = Message(
+    message = MessageRecord(
         id=item.get("id") or new_id(),
         chat_id=chat.id,
         seq=world.state.next_seq(),
@@ -258,12 +258,12 @@ def _message(world: World, item: Json) -> None:
         delivery_status.begin(world, chat, message)
 
 
-def _known(world: World, chat: Chat, item: Json, default_at: float) -> Member:
+def _known(world: World, chat: ChatRecord, item: Json, default_at: float) -> Member:
     return chat.member(str(item["handle"])) or _member(world, item, default_at)
 
 
-def _reaction(world: World, chat: Chat, item: Json, index: int, default_at: float) -> Reaction:
-    return Reaction(
+def _reaction(world: World, chat: ChatRecord, item: Json, index: int, default_at: float) -> ReactionRecord:
+    return ReactionRecord(
         id=item.get("id") or new_id(),
         type=str(item["type"]),
         by=_known(world, chat, item["handle"], default_at),
@@ -274,18 +274,18 @@ def _reaction(world: World, chat: Chat, item: Json, index: int, default_at: floa
     )
 
 
-def _poll(world: World, chat: Chat, item: Json, default_at: float) -> Poll:
+def _poll(world: World, chat: ChatRecord, item: Json, default_at: float) -> PollRecord:
     options = []
     for one in item["poll"]["options"]:
         voters = {str(vote["handle"]): _time(vote.get("voted_at")) or default_at for vote in one.get("voters") or ()}
         creator = _known(world, chat, one.get("creator_handle") or {"handle": chat.line}, default_at)
-        options.append(PollOption(one.get("option_id") or new_id(), str(one["text"]), creator, voters))
-    return Poll(options, _time(item.get("updated_at")) or default_at)
+        options.append(PollOptionRecord(one.get("option_id") or new_id(), str(one["text"]), creator, voters))
+    return PollRecord(options, _time(item.get("updated_at")) or default_at)
 
 
 def _attachment(world: World, item: Json) -> None:
     data = item.get("data_base64")
-    attachment = Attachment(
+    attachment = AttachmentRecord(
         id=item.get("id") or new_id(),
         filename=str(item["filename"]),
         content_type=str(item["content_type"]),
@@ -300,7 +300,7 @@ def _attachment(world: World, item: Json) -> None:
 
 def _subscription(world: World, item: Json) -> None:
     created = _time(item.get("created_at")) or world.now()
-    subscription = Subscription(
+    subscription = SubscriptionRecord(
         id=item.get("id") or new_id(),
         target_url=str(item["target_url"]),
         subscribed_events=[str(one) for one in item["subscribed_events"]],
@@ -317,7 +317,7 @@ def _subscription(world: World, item: Json) -> None:
 
 
 def _card(world: World, item: Json) -> None:
-    card = ContactCard(
+    card = ContactCardRecord(
         id=item.get("id") or new_id(),
         phone_number=str(item["phone_number"]),
         first_name=str(item["first_name"]),
@@ -330,27 +330,27 @@ def _card(world: World, item: Json) -> None:
 
 def _blocked(world: World, item: Json) -> None:
     at = _time(item.get("blocked_at")) or world.now()
-    world.state.blocked[str(item["handle"])] = BlockedHandle(str(item["handle"]), at, item.get("reason"))
+    world.state.blocked[str(item["handle"])] = BlockedHandleRecord(str(item["handle"]), at, item.get("reason"))
 
 
 def _request(world: World, item: Json) -> None:
-    one = PaymentRequest(**_times(PaymentRequest, item))
+    one = PaymentRequestRecord(**_times(PaymentRequestRecord, item))
     world.state.payment_requests[one.id] = one
     payment_requests.wait_for_end(world, one)
 
 
 def _payment(world: World, item: Json) -> None:
-    one = Payment(**_times(Payment, item))
+    one = PaymentRecord(**_times(PaymentRecord, item))
     world.state.payments[one.id] = one
     payments.wait_for_end(world, one)
 
 
 def _connection(world: World, item: Json) -> None:
-    one = Connection(**_times(Connection, item))
+    one = ConnectionRecord(**_times(ConnectionRecord, item))
     world.state.connections[one.handle] = one
 
 
-def _times(kind: type[PaymentRequest | Payment | Connection], item: Json) -> dict[str, Any]:
+def _times(kind: type[PaymentRequestRecord | PaymentRecord | ConnectionRecord], item: Json) -> dict[str, Any]:
     """The fields of a record, times as numbers again."""
     known = {each.name for each in fields(kind)}
     given = {name: value for name, value in item.items() if name in known}

@@ -96,7 +96,7 @@ class BackgroundUpdateFailed(ChatFailure):
     types = ("chat.background_update_failed",)
 
 
-class Background(Data):
+class ChatBackground(Data):
     """What is behind the bubbles: a `color`, a `dynamic` scene or a `photo`."""
 
     type: str = ""
@@ -118,7 +118,7 @@ class BackgroundUpdated(Event):
 
     chat: ChatRef | None = None
     changed_by: Handle | None = Field(default=None, alias="actor_handle")
-    background: Background | None = None
+    background: ChatBackground | None = None
 
     @classmethod
     def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:

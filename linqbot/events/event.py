@@ -41,7 +41,7 @@ class Event(Data):
         is_group: Whether the chat is a group; None when the event does not say.
         message_id: The message it is about.
         service: `iMessage`, `SMS` or `RCS`.
-        set_aside: Names of fields whose values did not fit and were left out. Normally empty.
+        dropped_fields: Names of fields whose values did not fit and were left out. Normally empty.
     """
 
     # A ValidationError prints what it refused: with the text of a message in it, it must never reach a log.
@@ -64,7 +64,7 @@ class Event(Data):
     is_group: bool | None = None
     message_id: str | None = None
     service: str | None = None
-    set_aside: tuple[str, ...] = ()
+    dropped_fields: tuple[str, ...] = ()
 
     @property
     def is_own(self) -> bool:

@@ -155,7 +155,7 @@ def parse(delivery: Delivery) -> Event:
     """What a delivery means.
 
     Both payload versions give equal events. Unknown types give UnknownEvent; unknown keys are in `model_extra`, unknown
-    values of fixed lists stay; what does not fit and is not needed is left out and named in `set_aside`.
+    values of fixed lists stay; what does not fit and is not needed is left out and named in `dropped_fields`.
 
     Args:
         delivery: Decoded again only if it comes without `decoded`, as from storage.
@@ -204,7 +204,7 @@ def _validated(cls: type[Event], fields: dict[str, Any], delivery: Delivery) -> 
         misfit = error
     try:
         return without_misfits(
-            lambda left, left_out: cls.model_validate({**left, "set_aside": left_out}), fields, misfit
+            lambda left, left_out: cls.model_validate({**left, "dropped_fields": left_out}), fields, misfit
         )
     except ValidationError as error:
         wrong = {place.partition(".")[0] for place in misfits(error)}

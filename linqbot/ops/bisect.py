@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
 from linqbot.events.delivery import Delivery
-from linqbot.ops.simulate import Rehearsed, Witness, rehearse
+from linqbot.ops.simulate import Observer, Simulation, simulate
 from linqbot.settings import Settings
 
 Breaks = Callable[[Sequence[str]], Awaitable[bool]]
@@ -31,7 +31,7 @@ class Bisection:
         # What cannot even be loaded takes no part in any event.
         self._names = [plugin.name for plugin in every if plugin.is_on and not plugin.is_built_in]
         self._tell: Tell = lambda _, __: None
-        self._plain: Rehearsed | None = None
+        self._plain: Simulation | None = None
         self._why: dict[frozenset[str], str | None] = {}
 
     async def run(self, tell: Tell) -> tuple[list[str], str]:
@@ -59,19 +59,19 @@ class Bisection:
         return self._why[key]
 
     async def _tried(self, names: Sequence[str]) -> str | None:
-        witness = Witness()
+        observer = Observer()
         plugins = self._settings.load_plugins(
-            [*self._bot.plugins, witness], without=set(self._names) - set(names), lenient=True
+            [*self._bot.plugins, observer], without=set(self._names) - set(names), lenient=True
         )
-        done = await rehearse(
-            self._bot, plugins, witness, self._delivery, self._client, reads=self._reads, timeout_s=self._timeout_s
+        done = await simulate(
+            self._bot, plugins, observer, self._delivery, self._client, reads=self._reads, timeout_s=self._timeout_s
         )
         if self._plain is None:
             self._plain = done
         return _wrong(done, self._plain)
 
 
-def _wrong(done: Rehearsed, plain: Rehearsed) -> str | None:
+def _wrong(done: Simulation, plain: Simulation) -> str | None:
     """What is wrong with how an event went, compared to how it goes without plugins."""
     if done.faults:
         name, why = next(iter(done.faults.items()))

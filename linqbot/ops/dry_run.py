@@ -1,4 +1,4 @@
-"""Runs handlers on what was received before, in this process, behind a fence: calls are listed, and none is made."""
+"""Runs handlers on what was received before, in this process, behind a recorder: calls are listed, and none is made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.client.call import Answer, Call, Run
+from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.errors import LinqApiError
@@ -24,7 +24,7 @@ from linqbot.worker.scheduled_send import due_send
 
 
 @dataclass(slots=True)
-class Played:
+class DryRunResult:
     """What a delivery would do.
 
     Attributes:
@@ -59,20 +59,20 @@ class DryRun:
         self._storage = storage
         self._reads = reads
 
-    async def play(self, delivery: Delivery) -> Played:
+    async def play(self, delivery: Delivery) -> DryRunResult:
         """Run the handler. What it raises is told, not raised."""
         # As of then: else every message would be old news, and handlers would not see it.
         self._clock.advance(delivery.received_at - self._clock.now())
-        played = Played(delivery)
-        fence = Fence(played, reads=self._reads)
-        client = fence.around(self._client).wrapped(self._outbound.wrap)
+        played = DryRunResult(delivery)
+        recorder = CallRecorder(played, reads=self._reads)
+        client = recorder.around(self._client).wrapped(self._outbound.wrap)
         try:
             if (due := due_send(delivery)) is not None:
                 for call in due.calls:
                     await client.run(call)
                 return played
             event = await self._understood(delivery)
-            ctx = self._dispatcher.context(event, client, fence)
+            ctx = self._dispatcher.context(event, client, recorder)
             try:
                 await self._dispatcher.dispatch(event, ctx)
             finally:
@@ -89,26 +89,26 @@ class DryRun:
         return event
 
 
-class Fence:
+class CallRecorder:
     """Stands where calls leave a turn, and where a turn keeps what it puts off."""
 
-    def __init__(self, played: Played, *, reads: bool) -> None:
+    def __init__(self, played: DryRunResult, *, reads: bool) -> None:
         self._played = played
         self._reads = reads
 
     def around(self, client: Client) -> Client:
-        """Return the client behind this fence."""
+        """Return the client behind this recorder."""
         return client.wrapped(self._wrap, before_fetch=lambda: self._read("fetch"))
 
     def _wrap(self, run: Run) -> Run:
-        async def fenced(call: Call) -> Answer:
+        async def fenced(call: Call) -> ApiResponse:
             if call.safety == "hint":
-                return Answer(204)
+                return ApiResponse(204)
             if call.safety == "read":
                 self._read(call.name)
                 return await run(call)
             self._played.calls.append(call)
-            return Answer(202, _stand_in(call, len(self._played.calls)))
+            return ApiResponse(202, _stand_in(call, len(self._played.calls)))
 
         return fenced
 
@@ -144,7 +144,7 @@ def _stand_in(call: Call, number: int) -> dict[str, Any]:
     return {"chat_id": chat, "message": made, "chat": {"id": chat, "message": made}, "voice_memo": made, **made}
 
 
-Tell = Callable[[Played], None]
+Tell = Callable[[DryRunResult], None]
 """Told of each delivery that was played."""
 
 

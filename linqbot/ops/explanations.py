@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from linqbot.errors import LinqbotError
-from linqbot.ops.doctor.codes import FAULTS
+from linqbot.ops.doctor.codes import CODES
 
 ERRORS_LIVE_IN: Final = (
     "linqbot.errors",
@@ -78,7 +78,7 @@ def of_ours(wanted: str = "") -> Mapping[str, Explanation]:
         if wanted in found:
             break
     # What the doctor names is raised by nobody.
-    found |= {code: Explanation(code, "linqbot doctor", f.means, f.why, f.fix()) for code, f in FAULTS.items()}
+    found |= {code: Explanation(code, "linqbot doctor", f.means, f.why, f.fix()) for code, f in CODES.items()}
     return dict(sorted(found.items()))
 
 

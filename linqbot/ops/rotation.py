@@ -17,7 +17,7 @@ from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError, LinqApiError, LinqbotError
 from linqbot.ops.doctor.probe import Trouble, confirm
-from linqbot.ops.subscriptions import create_quiet, is_quiet, next_generation, of_address
+from linqbot.ops.subscriptions import create_quiet, is_pending, next_generation, of_address
 from linqbot.server.secret_file import SecretFile
 from linqbot.types.webhook import WebhookSubscription
 from linqbot.worker.missed import LINQ_RETRIES_S
@@ -81,7 +81,7 @@ class Rotation:
         if finished is not None:
             return finished
         new, old = await self._new_beside_old(there, target_url)
-        if is_quiet(new):
+        if is_pending(new):
             await self._begin(new, old)
             new = await self.client.webhook_subscriptions.retrieve(new.id)
         else:
@@ -114,11 +114,11 @@ class Rotation:
         self, there: list[WebhookSubscription], target_url: str
     ) -> tuple[WebhookSubscription, WebhookSubscription]:
         kept = {each.subscription_id for each in self.secrets.read()}
-        for one in [one for one in there if is_quiet(one) and one.id not in kept]:
+        for one in [one for one in there if is_pending(one) and one.id not in kept]:
             # Made by a run that could not keep its secret. It has never delivered anything.
             await self.client.webhook_subscriptions.delete(one.id)
             there.remove(one)
-        if not there or all(is_quiet(one) for one in there):
+        if not there or all(is_pending(one) for one in there):
             raise ConfigError(f"Nothing is subscribed to {target_url}. See: linqbot webhooks list")
         if len(there) > 2:
             ids = ", ".join(one.id for one in there)

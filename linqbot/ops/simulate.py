@@ -1,6 +1,6 @@
-"""One event on its whole way through a bot and its plugins, in this process, behind a fence: no call is made.
+"""One event on its whole way through a bot and its plugins, in this process, behind a recorder: no call is made.
 
-Everything is real, the webhook, the worker, the ledger, every plugin, but for what leaves: the client's calls are
+Everything is real, the webhook, the worker, the journal, every plugin, but for what leaves: the client's calls are
 told, and the storage forgets.
 """
 
@@ -21,16 +21,16 @@ from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
 from linqbot.hookspecs import End, hookimpl
-from linqbot.ops.dry_run import Fence, Played
+from linqbot.ops.dry_run import CallRecorder, DryRunResult
 from linqbot.plugins import Plugins
 from linqbot.server.app import WEBHOOK_PATH, create_app, running
 from linqbot.storage.memory import MemoryStorage
 from linqbot.webhooks import sign
 
-AS = "linqbot-rehearsal"
+AS = "linqbot-simulation"
 
 
-class Witness:
+class Observer:
     """A plugin among the others that sees how the event ends."""
 
     name = AS
@@ -56,7 +56,7 @@ class Witness:
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsed:
+class Simulation:
     """How it went.
 
     Attributes:
@@ -72,29 +72,29 @@ class Rehearsed:
     faults: dict[str, str] = field(default_factory=dict)
 
 
-async def rehearse(
+async def simulate(
     bot: Bot,
     plugins: Plugins,
-    witness: Witness,
+    observer: Observer,
     delivery: Delivery,
     client: Client,
     *,
     reads: bool,
     timeout_s: float,
     seen: Callable[[Run], Run] = lambda run: run,
-) -> Rehearsed:
+) -> Simulation:
     """Play a delivery, at the time it came.
 
     Args:
-        plugins: With `witness` among them.
+        plugins: With `observer` among them.
         client: Used for reads, if they may be made; already open.
         timeout_s: Real seconds until it is given up.
         seen: Put around each call that would be made.
     Raises:
         BotError, ConfigError: as `create_app`.
     """
-    played = Played(delivery)
-    fenced = Fence(played, reads=reads).around(client).wrapped(seen)
+    played = DryRunResult(delivery)
+    fenced = CallRecorder(played, reads=reads).around(client).wrapped(seen)
     clock = MovableClock(delivery.received_at)
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     app = create_app(
@@ -114,13 +114,13 @@ async def rehearse(
         await linq.post(WEBHOOK_PATH, content=delivery.body, headers=_headers(delivery, secret))
         try:
             async with asyncio.timeout(timeout_s):
-                await witness.ended.wait()
+                await observer.ended.wait()
         except TimeoutError:
             pass
-        end = witness.end
+        end = observer.end
     loaded = [plugin for plugin in plugins.every if plugin.status != "left out"]
-    faults = {plugin.name: why for plugin in loaded if (why := plugin.why or plugin.deaf)}
-    return Rehearsed(end, witness.handler, witness.error, played.calls, faults)
+    faults = {plugin.name: why for plugin in loaded if (why := plugin.why or plugin.observer_error)}
+    return Simulation(end, observer.handler, observer.error, played.calls, faults)
 
 
 class _Then(MemoryStorage):

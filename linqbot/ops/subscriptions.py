@@ -27,7 +27,7 @@ from linqbot.types.webhook import WebhookSubscription
 from linqbot.worker.turn import RECEIPTS
 
 PAYLOAD_VERSION: Final = "2026-02-03"
-QUIET: Final = ("environment.deleted",)
+PENDING: Final = ("environment.deleted",)
 """What a subscription asks for until its secret is kept."""
 
 _VERSION = "version"
@@ -65,7 +65,7 @@ def handled(*routers: Router) -> Handled:
 
 
 async def events_for(client: Client, wants: Handled) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What to subscribe to: what the bot handles, and the receipts linqbot keeps its ledger with.
+    """What to subscribe to: what the bot handles, and the receipts linqbot keeps its journal with.
 
     Returns:
         The event types; and those the bot handles that Linq does not offer.
@@ -141,9 +141,9 @@ def _with(target_url: str, name: str, value: str | None) -> str:
     return urlunsplit(split._replace(query=urlencode([*query, *([(name, value)] if value else [])])))
 
 
-def is_quiet(one: WebhookSubscription) -> bool:
+def is_pending(one: WebhookSubscription) -> bool:
     """Made, and not yet told what it is for."""
-    return tuple(one.subscribed_events) == QUIET
+    return tuple(one.subscribed_events) == PENDING
 
 
 async def of_address(client: Client, url: str) -> list[WebhookSubscription]:
@@ -165,7 +165,7 @@ async def create_quiet(
     secrets.prepare()
     made = await client.webhook_subscriptions.create(
         target_url=target_url,
-        subscribed_events=QUIET,
+        subscribed_events=PENDING,
         phone_numbers=like.phone_numbers or None if like else None,
         routing_id_header=like.routing_id_header or None if like else None,
         routing_key_header=like.routing_key_header or None if like else None,
@@ -229,7 +229,7 @@ async def sync(
     kept = {each.subscription_id for each in secrets.read()}
     there = [own] if own else await of_address(client, wanted.target_url)
     # A quiet one without its secret never was of use: somebody was interrupted while making it.
-    orphans = [one for one in there if is_quiet(one) and one.id not in kept]
+    orphans = [one for one in there if is_pending(one) and one.id not in kept]
     there = [one for one in there if one not in orphans]
     if not dry_run:
         for orphan in orphans:
@@ -240,7 +240,7 @@ async def sync(
         made = await create_quiet(client, secrets, wanted.target_url)
         return Synced("created", await _change(client, made, wanted), _differences(None, wanted))
     # While one is rotated there are two. The newest that has begun is the one that stays.
-    chosen = next((one for one in there if not is_quiet(one)), there[0])
+    chosen = next((one for one in there if not is_pending(one)), there[0])
     changes = _differences(chosen, wanted)
     after = await _change(client, chosen, wanted) if changes and not dry_run else chosen
     others = tuple(one.id for one in there if one is not chosen)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-Wire: TypeAlias = Mapping[str, Any]
+JsonObject: TypeAlias = Mapping[str, Any]
 """A JSON object as it goes over the wire."""
 
 
@@ -28,9 +28,9 @@ class Broken:
 
 Check: TypeAlias = Callable[[Any, str], Broken | None]
 """Checks a value; the second argument is its position, such as `message.parts[2].url`."""
-Across: TypeAlias = Callable[[Wire], Broken | None]
+Across: TypeAlias = Callable[[JsonObject], Broken | None]
 """Checks several fields of one object."""
-NOTHING: Final[Wire] = {}
+NOTHING: Final[JsonObject] = {}
 
 
 def breaks(rule: str, message: str, *, code: int = 1005) -> Broken:

@@ -63,7 +63,7 @@ CODES: Final[Mapping[int, Code]] = MappingProxyType({
         429,
         "Too many calls.",
         "30 messages in 60 s from one line to one person; 100 a day in a sandbox; a contact card per chat in 5 minutes.",
-        "In a handler nothing: linqbot keeps the pace and parks the turn. Elsewhere wait for Retry-After seconds.",
+        "In a handler nothing: linqbot keeps the pace and defers the turn. Elsewhere wait for Retry-After seconds.",
     ),
     2001: Code(
         404,
@@ -87,7 +87,7 @@ CODES: Final[Mapping[int, Code]] = MappingProxyType({
         401,
         "The API token is missing or not valid.",
         "It was mistyped, revoked, or is for another service.",
-        "Set LINQ_API_V3_API_KEY to the token from your Linq dashboard. Turns wait for it meanwhile, parked.",
+        "Set LINQ_API_V3_API_KEY to the token from your Linq dashboard. Turns wait for it meanwhile, deferred.",
     ),
     2005: Code(
         403,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, get_args
 
-from linqbot.rules.broken import NOTHING, Broken, Check, Wire
-from linqbot.rules.fields import Fields, an_object
+from linqbot.rules.broken import NOTHING, Broken, Check, JsonObject
+from linqbot.rules.fields import Schema, an_object
 from linqbot.rules.message import message_content
 from linqbot.rules.parts import app_url, layout
 from linqbot.rules.payments import metadata, payment_choices, payment_mode
@@ -46,7 +46,9 @@ from linqbot.rules.values import (
 from linqbot.types.message import ReactionType
 
 
-def check(endpoint: str, body: Wire | None, query: Wire = NOTHING, path: Mapping[str, str] = NOTHING) -> Broken | None:
+def check(
+    endpoint: str, body: JsonObject | None, query: JsonObject = NOTHING, path: Mapping[str, str] = NOTHING
+) -> Broken | None:
     """The first rule a request breaks, or None.
 
     Args:
@@ -74,9 +76,9 @@ _CARD: Mapping[str, Check] = {
 }
 
 
-_OPTION = an_object(Fields(("text",), {"text": filled_text}))
+_OPTION = an_object(Schema(("text",), {"text": filled_text}))
 _PLACEMENT = an_object(
-    Fields(values={"x": unit_place, "y": unit_place, "scale": number, "rotation": number}),
+    Schema(values={"x": unit_place, "y": unit_place, "scale": number, "rotation": number}),
 )
 
 
@@ -94,50 +96,50 @@ _PAYMENT_STATES = ("requested", "authorized", "succeeded", "canceled", "expired"
 _PAGE: Mapping[str, Check] = {"limit": page_limit}
 
 
-def _only_handle(rule: Check = handle) -> Fields:
-    return Fields(("handle",), {"handle": rule})
+def _only_handle(rule: Check = handle) -> Schema:
+    return Schema(("handle",), {"handle": rule})
 
 
-_BODIES: Final[Mapping[str, Fields]] = {
-    "chats.create": Fields(
+_BODIES: Final[Mapping[str, Schema]] = {
+    "chats.create": Schema(
         ("from", "to", "message"),
         {"from": phone, "to": recipients, "message": message_content, "override_optout": flag},
         (one_recipient_for_experience, no_mention_in_direct_chat),
     ),
-    "chats.messages.send": Fields(("message",), {"message": message_content, "override_optout": flag}),
-    "messages.create": Fields(
+    "chats.messages.send": Schema(("message",), {"message": message_content, "override_optout": flag}),
+    "messages.create": Schema(
         ("to", "message"),
         {
             "to": recipients,
             "message": message_content,
-            "continuation_message": an_object(Fields(("text",), {"text": filled_text})),
+            "continuation_message": an_object(Schema(("text",), {"text": filled_text})),
             "exclude_from": own_lines,
             "override_optout": flag,
         },
         (one_recipient_for_experience, no_mention_in_direct_chat),
     ),
-    "chats.update": Fields(values={"display_name": text, "group_chat_icon": https("R4")}),
-    "chats.send_voicememo": Fields(
+    "chats.update": Schema(values={"display_name": text, "group_chat_icon": https("R4")}),
+    "chats.send_voicememo": Schema(
         values={"voice_memo_url": https("R68"), "attachment_id": uuid, "override_optout": flag},
         across=(voice_memo,),
     ),
     "chats.participants.add": _only_handle(),
     "chats.participants.remove": _only_handle(),
     "chats.location.stop": _only_handle(),
-    "chats.polls.create": Fields(
+    "chats.polls.create": Schema(
         ("poll",),
         {
             "poll": an_object(
-                Fields(
+                Schema(
                     ("options",),
                     {"options": list_of(_OPTION, least=2, rule="R86"), "idempotency_key": filled_text},
                 )
             )
         },
     ),
-    "chats.background.set": Fields(("type",), {"type": one_of("R66", ("color", "dynamic", "photo"))}, (background,)),
-    "messages.update": Fields(("text",), {"text": filled_text, "part_index": whole(0)}),
-    "messages.add_reaction": Fields(
+    "chats.background.set": Schema(("type",), {"type": one_of("R66", ("color", "dynamic", "photo"))}, (background,)),
+    "messages.update": Schema(("text",), {"text": filled_text, "part_index": whole(0)}),
+    "messages.add_reaction": Schema(
         ("operation", "type"),
         {
             "operation": _OPERATION,
@@ -151,30 +153,30 @@ _BODIES: Final[Mapping[str, Fields]] = {
         },
         (reaction,),
     ),
-    "messages.update_sticker_placement": Fields(("placement",), {"placement": _PLACEMENT}),
-    "messages.update_app_card": Fields(
+    "messages.update_sticker_placement": Schema(("placement",), {"placement": _PLACEMENT}),
+    "messages.update_app_card": Schema(
         ("layout",),
         {"layout": layout, "url": app_url, "fallback_text": text, "interactive": flag},
         (update_url_or_experience,),
     ),
-    "messages.poll.add_options": Fields(("options",), {"options": list_of(_OPTION, least=1, rule="R86")}),
-    "messages.poll.vote": Fields(
+    "messages.poll.add_options": Schema(("options",), {"options": list_of(_OPTION, least=1, rule="R86")}),
+    "messages.poll.vote": Schema(
         ("operation", "option_id"), {"operation": one_of("R88", ("add", "remove")), "option_id": filled_text}
     ),
-    "attachments.create": Fields(
+    "attachments.create": Schema(
         ("filename", "content_type", "size_bytes"),
         {"filename": filled_text, "content_type": upload_type, "size_bytes": upload_size},
     ),
-    "phone_numbers.update": Fields(across=(forwarding,)),
-    "capability.check_i_message": Fields(("address",), {"address": handle, "from": phone}),
-    "capability.check_RCS": Fields(("address",), {"address": phone_only, "from": phone}),
-    "contact_card.create": Fields(("phone_number", "first_name"), _CARD),
-    "contact_card.update": Fields(values=_CARD),
-    "blocked_handles.block": Fields(("handle",), {"handle": blockable, "reason": text}),
+    "phone_numbers.update": Schema(across=(forwarding,)),
+    "capability.check_i_message": Schema(("address",), {"address": handle, "from": phone}),
+    "capability.check_RCS": Schema(("address",), {"address": phone_only, "from": phone}),
+    "contact_card.create": Schema(("phone_number", "first_name"), _CARD),
+    "contact_card.update": Schema(values=_CARD),
+    "blocked_handles.block": Schema(("handle",), {"handle": blockable, "reason": text}),
     "blocked_handles.unblock": _only_handle(blockable),
-    "webhook_subscriptions.create": Fields(("target_url", "subscribed_events"), _SUBSCRIPTION),
-    "webhook_subscriptions.update": Fields(values=_SUBSCRIPTION),
-    "payment_requests.create": Fields(
+    "webhook_subscriptions.create": Schema(("target_url", "subscribed_events"), _SUBSCRIPTION),
+    "webhook_subscriptions.update": Schema(values=_SUBSCRIPTION),
+    "payment_requests.create": Schema(
         values={
             "mode": one_of("R96", ("payment", "subscription")),
             "amount": whole(50, "R96"),
@@ -182,7 +184,7 @@ _BODIES: Final[Mapping[str, Fields]] = {
             "rail": one_of("R96", ("stripe", "natural")),
             "quantity": whole(1),
             "metadata": metadata,
-            "discount": an_object(Fields(values=dict.fromkeys(("coupon", "promotion_code", "label"), text))),
+            "discount": an_object(Schema(values=dict.fromkeys(("coupon", "promotion_code", "label"), text))),
             "description": text,
             "customer_id": text,
             "price_id": filled_text,
@@ -193,7 +195,7 @@ _BODIES: Final[Mapping[str, Fields]] = {
         },
         across=(payment_mode, payment_choices),
     ),
-    "payments.create": Fields(
+    "payments.create": Schema(
         ("handle", "amount_cents", "currency"),
         {
             "handle": handle,
@@ -201,25 +203,25 @@ _BODIES: Final[Mapping[str, Fields]] = {
             "currency": filled_text,
             "metadata": metadata,
             "description": text,
-            "merchant": an_object(Fields(values={"name": text, "url": text})),
+            "merchant": an_object(Schema(values={"name": text, "url": text})),
         },
     ),
-    "payment_providers.connect": Fields(("return_url",), {"return_url": https("R4")}),
-    "payment_handles.verify": Fields(("code", "connect_id"), {"code": filled_text, "connect_id": filled_text}),
+    "payment_providers.connect": Schema(("return_url",), {"return_url": https("R4")}),
+    "payment_handles.verify": Schema(("code", "connect_id"), {"code": filled_text, "connect_id": filled_text}),
 }
 
 
-_QUERIES: Final[Mapping[str, Fields]] = {
-    "chats.list_chats": Fields(values={**_PAGE, "from": phone, "to": handle}),
-    "chats.messages.list": Fields(values=_PAGE),
-    "messages.list_messages_thread": Fields(values={**_PAGE, "order": one_of("R79", ("asc", "desc"))}),
-    "payment_requests.list": Fields(values={**_PAGE, "status": one_of("R96", _PAYMENT_STATES)}),
-    "available_number.retrieve": Fields(
+_QUERIES: Final[Mapping[str, Schema]] = {
+    "chats.list_chats": Schema(values={**_PAGE, "from": phone, "to": handle}),
+    "chats.messages.list": Schema(values=_PAGE),
+    "messages.list_messages_thread": Schema(values={**_PAGE, "order": one_of("R79", ("asc", "desc"))}),
+    "payment_requests.list": Schema(values={**_PAGE, "status": one_of("R96", _PAYMENT_STATES)}),
+    "available_number.retrieve": Schema(
         values={"type": line_kind, "exclude_from": joined(own_lines), "to": joined(list_of(handle))}
     ),
-    "contact_card.retrieve": Fields(values={"phone_number": phone}),
-    "contact_card.update": Fields(("phone_number",), {"phone_number": phone}),
-    "v2.list_chats": Fields(("phone_number",), {"per_page": page_limit}),
+    "contact_card.retrieve": Schema(values={"phone_number": phone}),
+    "contact_card.update": Schema(("phone_number",), {"phone_number": phone}),
+    "v2.list_chats": Schema(("phone_number",), {"per_page": page_limit}),
 }
 
 

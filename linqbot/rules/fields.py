@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from linqbot.rules.broken import Across, Broken, Check, Wire, breaks, missing
+from linqbot.rules.broken import Across, Broken, Check, JsonObject, breaks, missing
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class Schema:
     """What an object may hold: required fields first, then each value, then what holds between them."""
 
     required: tuple[str, ...] = ()
@@ -18,7 +18,7 @@ class Fields:
     across: tuple[Across, ...] = ()
     at: str = ""
 
-    def broken(self, given: Wire) -> Broken | None:
+    def broken(self, given: JsonObject) -> Broken | None:
         for name in self.required:
             if given.get(name) is None:
                 return missing(self.at + name)
@@ -31,10 +31,10 @@ class Fields:
         return None
 
 
-def an_object(fields: Fields) -> Check:
+def an_object(fields: Schema) -> Check:
     def is_object(value: Any, at: str) -> Broken | None:
         if not isinstance(value, Mapping):
             return breaks("R4", f"{at} must be an object.")
-        return Fields(fields.required, fields.values, fields.across, f"{at}.").broken(value)
+        return Schema(fields.required, fields.values, fields.across, f"{at}.").broken(value)
 
     return is_object

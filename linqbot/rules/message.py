@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, get_args
 
-from linqbot.rules.broken import Across, Broken, Wire, bad_content, breaks, missing
-from linqbot.rules.fields import Fields, an_object
+from linqbot.rules.broken import Across, Broken, JsonObject, bad_content, breaks, missing
+from linqbot.rules.fields import Schema, an_object
 from linqbot.rules.parts import PARTS
 from linqbot.rules.values import filled_text, is_https, one_of, uuid, whole
 from linqbot.types.handle import ServiceType
@@ -33,14 +33,14 @@ def message_content(message: Any, at: str = "message") -> Broken | None:
     return None
 
 
-def _either_parts_or_experience(message: Wire) -> Broken | None:
+def _either_parts_or_experience(message: JsonObject) -> Broken | None:
     """R19."""
     if (message.get("parts") is None) != (message.get("experience") is None):
         return None
     return bad_content("R19", "message needs either parts or an experience, and not both.")
 
 
-def _number_of_parts(message: Wire) -> Broken | None:
+def _number_of_parts(message: JsonObject) -> Broken | None:
     """R20."""
     parts = message.get("parts")
     if parts is None:
@@ -52,7 +52,7 @@ def _number_of_parts(message: Wire) -> Broken | None:
     return bad_content("R20", f"message has {len(parts)} parts. Linq takes 1 to {MOST_PARTS}.")
 
 
-def _every_part(message: Wire) -> Broken | None:
+def _every_part(message: JsonObject) -> Broken | None:
     """R26-R29, R35-R39, R43-R50, each part by itself."""
     for i, part in enumerate(message.get("parts") or ()):
         at = f"message.parts[{i}]"
@@ -68,7 +68,7 @@ def _every_part(message: Wire) -> Broken | None:
     return None
 
 
-def _few_media_by_url(message: Wire) -> Broken | None:
+def _few_media_by_url(message: JsonObject) -> Broken | None:
     """R21. What Linq holds already, or can fetch by a signed address, does not count."""
     parts = message.get("parts") or ()
     if len(parts) <= MOST_URL_MEDIA:
@@ -81,7 +81,7 @@ def _few_media_by_url(message: Wire) -> Broken | None:
     return bad_content("R21", said)
 
 
-def _no_two_texts_in_a_row(message: Wire) -> Broken | None:
+def _no_two_texts_in_a_row(message: JsonObject) -> Broken | None:
     """R22."""
     last = None
     for i, part in enumerate(message.get("parts") or ()):
@@ -96,7 +96,7 @@ def _no_two_texts_in_a_row(message: Wire) -> Broken | None:
 _ALONE: Final = {"link": "R23", "imessage_app": "R24", "app_clip": "R25"}
 
 
-def _cards_stand_alone(message: Wire) -> Broken | None:
+def _cards_stand_alone(message: JsonObject) -> Broken | None:
     """R23, R24, R25."""
     parts = message.get("parts") or ()
     if len(parts) < 2:
@@ -108,13 +108,13 @@ def _cards_stand_alone(message: Wire) -> Broken | None:
     return None
 
 
-def _service(message: Wire) -> Broken | None:
+def _service(message: JsonObject) -> Broken | None:
     """R32."""
     service = message.get("preferred_service")
     return None if service is None else one_of("R32", get_args(ServiceType))(service, "message.preferred_service")
 
 
-def _only_on_imessage(message: Wire) -> Broken | None:
+def _only_on_imessage(message: JsonObject) -> Broken | None:
     """R40, R41, R42."""
     if message.get("preferred_service") in {None, "iMessage"}:
         return None
@@ -132,7 +132,7 @@ _IMESSAGE_ONLY: Final = {
 }
 
 
-def _effect(message: Wire) -> Broken | None:
+def _effect(message: JsonObject) -> Broken | None:
     """R33."""
     effect = message.get("effect")
     if effect is None:
@@ -150,16 +150,16 @@ def _effect(message: Wire) -> Broken | None:
     return one_of("R33", allowed)(name, "message.effect.name")
 
 
-def _reply_to(message: Wire) -> Broken | None:
+def _reply_to(message: JsonObject) -> Broken | None:
     """R3, R4, R5 for what R34 is about."""
     reply_to = message.get("reply_to")
     return None if reply_to is None else _REPLY_TO(reply_to, "message.reply_to")
 
 
-_REPLY_TO = an_object(Fields(("message_id",), {"message_id": uuid, "part_index": whole(0)}))
+_REPLY_TO = an_object(Schema(("message_id",), {"message_id": uuid, "part_index": whole(0)}))
 
 
-def _experience(message: Wire) -> Broken | None:
+def _experience(message: JsonObject) -> Broken | None:
     """R42, as far as it needs no catalogue."""
     experience = message.get("experience")
     if experience is None:
@@ -178,7 +178,7 @@ def _experience(message: Wire) -> Broken | None:
     return None
 
 
-def _key(message: Wire) -> Broken | None:
+def _key(message: JsonObject) -> Broken | None:
     """R4."""
     key = message.get("idempotency_key")
     return None if key is None else filled_text(key, "message.idempotency_key")
@@ -200,7 +200,7 @@ _CONTENT: tuple[Across, ...] = (
 )
 
 
-def first_message(message: Wire) -> Broken | None:
+def first_message(message: JsonObject) -> Broken | None:
     """R52, R53: the first message of a new chat opened by `chats.create` holds no link, reply or effect."""
     for i, part in enumerate(message.get("parts") or ()):
         if part.get("type") == "link" or (part.get("type") == "text" and _URL_IN_TEXT.search(part.get("value") or "")):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from linqbot.rules.broken import Broken, Wire, bad_content, breaks, missing
+from linqbot.rules.broken import Broken, JsonObject, bad_content, breaks, missing
 from linqbot.rules.text import text_part
 from linqbot.rules.values import WEB, flag, is_https, is_whole, uuid
 
@@ -14,7 +14,7 @@ MOST_LINK_CHARACTERS: Final = 2048
 MOST_DATA_CHARACTERS: Final = 16384
 
 
-def _media_part(part: Wire, at: str) -> Broken | None:
+def _media_part(part: JsonObject, at: str) -> Broken | None:
     """R28, R29."""
     url, attachment = part.get("url"), part.get("attachment_id")
     if (url is None) == (attachment is None):
@@ -27,7 +27,7 @@ def _media_part(part: Wire, at: str) -> Broken | None:
     return None if sticker is None else flag(sticker, f"{at}.sticker")
 
 
-def _link_part(part: Wire, at: str) -> Broken | None:
+def _link_part(part: JsonObject, at: str) -> Broken | None:
     """R26."""
     value = part.get("value")
     if value is None:
@@ -40,7 +40,7 @@ def _link_part(part: Wire, at: str) -> Broken | None:
     return bad_content("R26", said)
 
 
-def _app_part(part: Wire, at: str) -> Broken | None:
+def _app_part(part: JsonObject, at: str) -> Broken | None:
     """R35-R37, R39."""
     for name in ("app", "layout"):
         if part.get(name) is None:
@@ -51,7 +51,7 @@ def _app_part(part: Wire, at: str) -> Broken | None:
     return broken or app_url(part.get("url"), f"{at}.url")
 
 
-def _app_identity(app: Wire, at: str) -> Broken | None:
+def _app_identity(app: JsonObject, at: str) -> Broken | None:
     """R35."""
     team, bundle, name = app.get("team_id"), app.get("bundle_id"), app.get("name")
     if not isinstance(team, str) or not re.fullmatch(r"[A-Z0-9]{10}", team):
@@ -93,7 +93,7 @@ def app_url(url: Any, at: str) -> Broken | None:
     )
 
 
-def _app_clip_part(part: Wire, at: str) -> Broken | None:
+def _app_clip_part(part: JsonObject, at: str) -> Broken | None:
     """R25."""
     if part.get("value") is None:
         return missing(f"{at}.value")
@@ -102,7 +102,7 @@ def _app_clip_part(part: Wire, at: str) -> Broken | None:
     return bad_content("R25", f"{at}.value must be the https address of an App Clip page.")
 
 
-PARTS: Final[Mapping[str, Callable[[Wire, str], Broken | None]]] = {
+PARTS: Final[Mapping[str, Callable[[JsonObject, str], Broken | None]]] = {
     "text": text_part,
     "media": _media_part,
     "link": _link_part,

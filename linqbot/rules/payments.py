@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from linqbot.rules.broken import NOTHING, Broken, Wire, breaks, missing
+from linqbot.rules.broken import NOTHING, Broken, JsonObject, breaks, missing
 
 
-def payment_mode(body: Wire) -> Broken | None:
+def payment_mode(body: JsonObject) -> Broken | None:
     """R96."""
     subscription = body.get("mode") == "subscription"
     for name in ("amount", "currency"):
@@ -21,7 +21,7 @@ def payment_mode(body: Wire) -> Broken | None:
     return None
 
 
-def payment_choices(body: Wire) -> Broken | None:
+def payment_choices(body: JsonObject) -> Broken | None:
     """R96."""
     discount = body.get("discount") or NOTHING
     for one, other, given in (("trial_end", "trial_period_days", body), ("coupon", "promotion_code", discount)):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from linqbot.rules.broken import Broken, Check, Wire, breaks, missing
+from linqbot.rules.broken import Broken, Check, JsonObject, breaks, missing
 from linqbot.rules.values import E164, EMAIL, handle, is_handle, is_https, list_of, one_of, phone
 from linqbot.types.message import utf16_length
 
@@ -43,7 +43,7 @@ def line_kind(value: Any, at: str) -> Broken | None:
     return breaks("R17", f"{at} must be RCS or iMessage.")
 
 
-def forwarding(body: Wire) -> Broken | None:
+def forwarding(body: JsonObject) -> Broken | None:
     """R18."""
     if "forwarding_number" not in body:
         return missing("forwarding_number")
@@ -63,14 +63,14 @@ def recipients(value: Any, at: str) -> Broken | None:
     return list_of(handle, most=MOST_RECIPIENTS, rule="R51")(value, at)
 
 
-def one_recipient_for_experience(body: Wire) -> Broken | None:
+def one_recipient_for_experience(body: JsonObject) -> Broken | None:
     """R42."""
     if body["message"].get("experience") is None or len(body["to"]) == 1:
         return None
     return breaks("R42", f"an experience goes to exactly one recipient, not {len(body['to'])}.")
 
 
-def no_mention_in_direct_chat(body: Wire) -> Broken | None:
+def no_mention_in_direct_chat(body: JsonObject) -> Broken | None:
     """R49, where the recipients tell: a chat with one person is no group."""
     if len(body["to"]) > 1:
         return None
@@ -81,7 +81,7 @@ def no_mention_in_direct_chat(body: Wire) -> Broken | None:
     return None
 
 
-def voice_memo(body: Wire) -> Broken | None:
+def voice_memo(body: JsonObject) -> Broken | None:
     """R68."""
     if (body.get("voice_memo_url") is None) != (body.get("attachment_id") is None):
         return None
@@ -101,7 +101,7 @@ _MOVING: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def background(body: Wire) -> Broken | None:
+def background(body: JsonObject) -> Broken | None:
     """R66."""
     kind, variant, style = body["type"], body.get("variant"), body.get("style")
     if kind == "photo":
@@ -130,7 +130,7 @@ def blockable(value: Any, at: str) -> Broken | None:
     return breaks("R76", f"{at} is no E.164 number, e-mail address, short code of 3 to 8 digits, or sender id.")
 
 
-def reaction(body: Wire) -> Broken | None:
+def reaction(body: JsonObject) -> Broken | None:
     """R80, R81, R82."""
     kind = body["type"]
     if kind == "custom" and not body.get("custom_emoji"):
@@ -159,7 +159,7 @@ def unit_place(value: Any, at: str) -> Broken | None:
     return None if fits else breaks("R83", f"{at} must be a number from -1 to 1.")
 
 
-def update_url_or_experience(body: Wire) -> Broken | None:
+def update_url_or_experience(body: JsonObject) -> Broken | None:
     """R85."""
     if body.get("url") is None or body.get("experience") is None:
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, get_args
 
-from linqbot.rules.broken import Broken, Wire, bad_content, breaks, missing
+from linqbot.rules.broken import Broken, JsonObject, bad_content, breaks, missing
 from linqbot.rules.values import is_handle, is_whole, one_of
 from linqbot.types.message import TextAnimation, TextStyle, utf16_length
 
@@ -16,7 +16,7 @@ MOST_STICKERS: Final = 100
 MOST_STICKER_IMAGES: Final = 10
 
 
-def text_part(part: Wire, at: str) -> Broken | None:
+def text_part(part: JsonObject, at: str) -> Broken | None:
     """R27, and R43-R50 when there is more to it than text."""
     value = part.get("value")
     if value is None:
@@ -28,7 +28,7 @@ def text_part(part: Wire, at: str) -> Broken | None:
     return None if len(part) == 2 else _dressed_text(part, value, at)
 
 
-def _dressed_text(part: Wire, value: str, at: str) -> Broken | None:
+def _dressed_text(part: JsonObject, value: str, at: str) -> Broken | None:
     for name in ("text_decorations", "inline_stickers"):
         items = part.get(name)
         if items is not None and not (isinstance(items, list | tuple) and all(isinstance(i, Mapping) for i in items)):
@@ -57,7 +57,7 @@ def _range(value: Any, length: int, at: str) -> Broken | None:
     )
 
 
-def _decorations(decorations: Sequence[Wire], length: int, at: str) -> Broken | None:
+def _decorations(decorations: Sequence[JsonObject], length: int, at: str) -> Broken | None:
     """R43, R44, R45."""
     for i, each in enumerate(decorations):
         here = f"{at}.text_decorations[{i}]"
@@ -72,7 +72,7 @@ def _decorations(decorations: Sequence[Wire], length: int, at: str) -> Broken | 
     return _animations_overlap_nothing(decorations, at)
 
 
-def _animations_overlap_nothing(decorations: Sequence[Wire], at: str) -> Broken | None:
+def _animations_overlap_nothing(decorations: Sequence[JsonObject], at: str) -> Broken | None:
     """R45. Styles may overlap styles; ranges that only touch do not overlap."""
     last_end = last_animation_end = 0
     for i, each in sorted(enumerate(decorations), key=lambda found: found[1]["range"][0]):
@@ -86,7 +86,7 @@ def _animations_overlap_nothing(decorations: Sequence[Wire], at: str) -> Broken 
     return None
 
 
-def _stickers(stickers: Sequence[Wire], length: int, at: str) -> Broken | None:
+def _stickers(stickers: Sequence[JsonObject], length: int, at: str) -> Broken | None:
     """R44, R46, R47."""
     for i, each in enumerate(stickers):
         here = f"{at}.inline_stickers[{i}]"
@@ -103,7 +103,9 @@ def _stickers(stickers: Sequence[Wire], length: int, at: str) -> Broken | None:
     return None
 
 
-def _sticker_places(stickers: Sequence[Wire], decorations: Sequence[Wire], value: str, at: str) -> Broken | None:
+def _sticker_places(
+    stickers: Sequence[JsonObject], decorations: Sequence[JsonObject], value: str, at: str
+) -> Broken | None:
     """R48. A character that is two UTF-16 units may not be split; one of several code points may, as far as we know."""
     if not stickers:
         return None
@@ -130,7 +132,7 @@ def _splits_character(units: bytes, edge: int) -> bool:
     return 0xD8 <= before <= 0xDB and 0xDC <= after <= 0xDF
 
 
-def _mention(part: Wire, length: int, at: str) -> Broken | None:
+def _mention(part: JsonObject, length: int, at: str) -> Broken | None:
     """R50, and R48 for its stickers. R49 needs to know the chat."""
     mention, where = part.get("mention"), part.get("mention_range")
     if mention is None:

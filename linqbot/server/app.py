@@ -30,10 +30,10 @@ from linqbot.server.secret_file import KnownSecrets, SecretFile
 from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.backend import Storage
 from linqbot.worker.catchup import catch_up
-from linqbot.worker.failure import Patience
+from linqbot.worker.failure import RetryPolicy
 from linqbot.worker.gaps import Gaps
 from linqbot.worker.outbound_plugins import Outbound
-from linqbot.worker.rate_limit import Pace
+from linqbot.worker.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
 
@@ -52,7 +52,7 @@ def create_app(
     secrets: Sequence[str],
     secret_file: Path | None = None,
     clock: Clock | None = None,
-    patience: Patience | None = None,
+    retry_policy: RetryPolicy | None = None,
     concurrency: int = 200,
     allow_legacy_signatures: bool = False,
     max_body_bytes: int = 1 << 20,
@@ -85,13 +85,13 @@ def create_app(
     """
     known = KnownSecrets(secrets, SecretFile(secret_file) if secret_file else None)
     clock = clock or SystemClock()
-    patience = patience or Patience()
+    retry_policy = retry_policy or RetryPolicy()
     plugins = load(bot.plugins) if plugins is None else plugins
     outbound = Outbound(plugins)
     told = client.wrapped(outbound.observed)
     here = Running(bot, told.wrapped(outbound.wrap), storage, clock)
-    dispatcher = Dispatcher(bot, clock, deadline_s=patience.deadline_s, threads=concurrency, plugins=plugins)
-    turns = Turns(dispatcher, told, storage, clock, Pace(clock), patience, log_tracebacks, outbound)
+    dispatcher = Dispatcher(bot, clock, deadline_s=retry_policy.deadline_s, threads=concurrency, plugins=plugins)
+    turns = Turns(dispatcher, told, storage, clock, SendRateLimit(clock), retry_policy, log_tracebacks, outbound)
     gaps = Gaps(told, storage, clock, wait_s=order_wait_s, answer_for_s=answer_missed_s)
     worker = Worker(turns, storage, clock, concurrency=concurrency, gaps=gaps)
     webhook = WebhookEndpoint(

@@ -1,7 +1,7 @@
 """A connection to a client that may be slow, endless or talk nonsense; uvicorn's own trusts it.
 
 uvicorn waits for ever for a client that never finishes its request, and its parser has no bound on what comes before
-a body. `Connection` adds both. It never answers a 4xx, not even to what is no HTTP: Linq does not come back after one,
+a body. `ClientConnection` adds both. It never answers a 4xx, not even to what is no HTTP: Linq does not come back after one,
 but after a lost connection it does. A body's size and time are its reader's business (server/webhook.py).
 """
 
@@ -48,11 +48,11 @@ class Connections(ServerState):
     def __init__(self, most: int) -> None:
         super().__init__()
         self.most = most
-        self.waiting: dict[Connection, None] = {}
-        self.kept: dict[Connection, None] = {}
+        self.waiting: dict[ClientConnection, None] = {}
+        self.kept: dict[ClientConnection, None] = {}
         self.log = BoundedLog(log)
 
-    def next_to_go(self) -> Connection | None:
+    def next_to_go(self) -> ClientConnection | None:
         """Return the connection to drop when there are too many, or None if each is being answered.
 
         Kept connections are spared while they are at most half of all: the client's next request may already be on
@@ -61,13 +61,13 @@ class Connections(ServerState):
         spares_kept = self.waiting and len(self.kept) <= self.most // 2
         return next(iter(self.waiting if spares_kept else self.kept), None)
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: ClientConnection) -> None:
         """Note that a connection has ended, or that it is our turn on it."""
         self.waiting.pop(connection, None)
         self.kept.pop(connection, None)
 
 
-class Connection(HttpToolsProtocol):
+class ClientConnection(HttpToolsProtocol):
     """uvicorn's connection, with an end to waiting for its client and a bound on what is held meanwhile."""
 
     def __init__(

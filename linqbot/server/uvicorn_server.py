@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from linqbot.errors import ConfigError, LinqbotError
 from linqbot.server import event_loop, systemd
-from linqbot.server.connection import Connection, Connections
+from linqbot.server.connection import ClientConnection, Connections
 
 MAX_CONNECTIONS: Final = 2048
 """Open at once; fewer where this process may not open twice as many files."""
@@ -126,7 +126,7 @@ def server(
     """
     config = uvicorn.Config(
         app,
-        http=Connection,
+        http=ClientConnection,
         loop="none",
         ws="none",
         lifespan="on",

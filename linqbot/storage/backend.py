@@ -1,4 +1,4 @@
-"""A storage backend: one object that is inbox, outbox, state and timers, because one commit ends a turn."""
+"""A storage backend: one object that is inbox, journal, state and timers, because one commit ends a turn."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Protocol, Self
 
 from linqbot.clock import Clock
 from linqbot.storage.inbox import Inbox
-from linqbot.storage.journal import Outbox
+from linqbot.storage.journal import Journal
 from linqbot.storage.state import StateStore
 from linqbot.storage.timers import Timers
 from linqbot.storage.upkeep import Upkeep
 
 
-class Storage(Inbox, Outbox, StateStore, Timers, Upkeep, Protocol):
-    """Inbox, outbox, state, timers and their upkeep in one place. Use as `async with storage:`."""
+class Storage(Inbox, Journal, StateStore, Timers, Upkeep, Protocol):
+    """Inbox, journal, state, timers and their upkeep in one place. Use as `async with storage:`."""
 
     @property
     def install(self) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from linqbot.events.delivery import decode
 
-Place: TypeAlias = Literal["delivery", "done", "dead", "timer", "effect"]
+Place: TypeAlias = Literal["delivery", "done", "dead", "timer", "entry"]
 
 _MANY = 50
 """So many ids are looked for faster in a decoded document than in its bytes."""
@@ -24,11 +24,11 @@ class Record(NamedTuple):
 
     Attributes:
         place: Deliveries are in the inbox (`delivery`), kept after their ack (`done`), or given up (`dead`).
-        key: The id, or the key of an effect.
-        lane: Of an effect the lane of the chat it wrote into; empty when there is none.
+        key: The id, or the key of an entry.
+        lane: Of an entry the lane of the chat it wrote into; empty when there is none.
         documents: What may name somebody, as JSON.
-        turn, message_id: Of an effect only.
-        claimed: Of a delivery: whether it is being handled.
+        turn, message_id: Of an entry only.
+        leased: Of a delivery: whether it is being handled.
     """
 
     place: Place
@@ -37,7 +37,7 @@ class Record(NamedTuple):
     documents: tuple[bytes | None, ...]
     turn: str | None = None
     message_id: str | None = None
-    claimed: bool = False
+    leased: bool = False
 
 
 @dataclass(slots=True)
@@ -46,28 +46,28 @@ class Found:
 
     Attributes:
         keys: By place.
-        turns: The turn of each effect in `keys`.
-        claimed: All deliveries that are being handled, theirs or not.
+        turns: The turn of each entry in `keys`.
+        leased: All deliveries that are being handled, theirs or not.
     """
 
     keys: defaultdict[Place, set[str]] = field(default_factory=lambda: defaultdict(set))
     turns: dict[str, str | None] = field(default_factory=dict)
-    claimed: set[str] = field(default_factory=set)
+    leased: set[str] = field(default_factory=set)
 
     @property
     def left(self) -> set[str]:
         """Deliveries that are being handled and so keep something of theirs."""
-        return self.claimed & {*self.keys["delivery"], *self.turns.values()}
+        return self.leased & {*self.keys["delivery"], *self.turns.values()}
 
     @property
     def erasable(self) -> dict[Place, set[str]]:
-        """What can be erased now, by place: nothing of a turn that runs, whose effects keep it from sending twice."""
+        """What can be erased now, by place: nothing of a turn that runs, whose entries keep it from sending twice."""
         return {
-            "delivery": self.keys["delivery"] - self.claimed,
+            "delivery": self.keys["delivery"] - self.leased,
             "done": self.keys["done"],
             "dead": self.keys["dead"],
             "timer": self.keys["timer"],
-            "effect": {key for key, turn in self.turns.items() if turn not in self.claimed},
+            "entry": {key for key, turn in self.turns.items() if turn not in self.leased},
         }
 
 
@@ -95,12 +95,12 @@ class Person:
 
         Args:
             records: Called several times, since what is found tells what else is theirs: each time all records, those
-                of deliveries before those of effects.
+                of deliveries before those of entries.
         """
         found = Found()
         for record in records():
-            if record.claimed:
-                found.claimed.add(record.key)
+            if record.leased:
+                found.leased.add(record.key)
             if self.is_named_in(*record.documents):
                 self._add(record, found)
         known = -1
@@ -136,7 +136,7 @@ class Person:
 
     def _add(self, record: Record, found: Found) -> None:
         found.keys[record.place].add(record.key)
-        if record.place == "effect":
+        if record.place == "entry":
             found.turns[record.key] = record.turn
         elif record.place != "timer":
             self._turns.add(record.key)

@@ -1,6 +1,6 @@
 """What the inbox means: a durable queue of deliveries, one lane per chat.
 
-A backend is one object that is Inbox, Outbox, StateStore and Timers at once, because one commit ends a turn. What an
+A backend is one object that is Inbox, Journal, StateStore and Timers at once, because one commit ends a turn. What an
 operator does with what is kept stands in `upkeep.py`.
 """
 
@@ -11,37 +11,37 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from linqbot.events.delivery import Delivery
-from linqbot.storage.journal import Effect
+from linqbot.storage.journal import JournalEntry
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A claim on a delivery, and with it on its lane.
+    """A lease on a delivery, and with it on its lane.
 
     Attributes:
-        token: Names this claim; a `finish` under an older one raises LeaseLost.
+        token: Names this lease; a `finish` under an older one raises LeaseLost.
         attempts: How many runs of its handler have failed.
-        crashes: How many times a claim on it ended without a `finish` and it alone can be why: the process died while
-            nothing else was claimed, or its lease ran out. A process that dies with many counts for none of them, but
+        crashes: How many times a lease on it ended without a `finish` and it alone can be why: the process died while
+            nothing else was leased, or its lease ran out. A process that dies with many counts for none of them, but
             `take` gives those it keeps dying with in smaller and smaller groups, at last one by one.
-        runs: How many times it was claimed before, however that ended: failed, parked, crashed, or given back by a
+        delivery_count: How many times it was leased before, however that ended: failed, deferred, crashed, or given back by a
             clean stop.
-        run: 0, and one more each time the delivery was deliberately replayed: its effects have keys of their own.
+        replay: 0, and one more each time the delivery was deliberately replayed: its entries have keys of their own.
     """
 
     delivery: Delivery
     token: int
     attempts: int = 0
     crashes: int = 0
-    runs: int = 0
-    run: int = 0
+    delivery_count: int = 0
+    replay: int = 0
 
     @property
     def is_first_run(self) -> bool:
-        """True when no earlier run can have left effects behind. A parked one can, so `attempts` does not tell."""
-        return self.runs == 0 and self.attempts == 0 and self.crashes == 0
+        """True when no earlier run can have left entries behind. A deferred one can, so `attempts` does not tell."""
+        return self.delivery_count == 0 and self.attempts == 0 and self.crashes == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
-class Park:
+class Defer:
     """Somebody else's fault, so no attempt is counted: run it again, not before `at`."""
 
     at: float
@@ -66,7 +66,7 @@ class Park:
 
 
 @dataclass(frozen=True, slots=True)
-class Bury:
+class DeadLetter:
     """Give up: keep it as a dead letter with the reason; the lane goes on.
 
     Attributes:
@@ -78,10 +78,10 @@ class Bury:
     failed: bool = False
 
 
-Outcome: TypeAlias = Ack | Retry | Park | Bury
+Outcome: TypeAlias = Ack | Retry | Defer | DeadLetter
 
 SEEN_KEPT_S = 24 * 3600.0
-"""How long a delivery's id and message_key are remembered after it left the inbox, acked or buried."""
+"""How long a delivery's id and message_key are remembered after it left the inbox, acked or dead-lettered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Finish:
     """Everything one turn writes when it ends, in one commit.
 
     Attributes:
-        effects: Calls of this turn with their outcome, replacing the rows written by `begin`.
+        entries: Calls of this turn with their outcome, replacing the rows written by `begin`.
         timers: Timers to schedule. One whose id is on record already is kept as it is, so that a turn that runs again
             schedules once.
         cancelled: Ids of timers to forget, before `timers` are scheduled.
@@ -97,7 +97,7 @@ class Finish:
     """
 
     outcome: Outcome
-    effects: Sequence[Effect] = ()
+    entries: Sequence[JournalEntry] = ()
     state: Sequence[StateWrite] = ()
     timers: Sequence[Timer] = ()
     cancelled: Sequence[str] = ()
@@ -105,13 +105,13 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """What gave up, with why. Its effects are kept, so that a retry does not repeat them.
+class DeadDelivery:
+    """What gave up, with why. Its entries are kept, so that a retry does not repeat them.
 
     Attributes:
         attempts: Failed runs of its handler, the last one included if it failed.
         crashes: As its last lease said.
-        run: See `Lease`.
+        replay: See `Lease`.
     """
 
     delivery: Delivery
@@ -119,8 +119,8 @@ class DeadLetter:
     handler: str | None
     attempts: int
     crashes: int
-    buried_at: float
-    run: int = 0
+    dead_lettered_at: float
+    replay: int = 0
 
 
 class Inbox(Protocol):
@@ -145,19 +145,19 @@ class Inbox(Protocol):
         ...
 
     async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
-        """Claim the oldest delivery of each lane nobody is working on, at most `limit`.
+        """Lease the oldest delivery of each lane nobody is working on, at most `limit`.
 
         A lane whose oldest delivery waits for its retry is not ready, whatever waits behind.
 
         Args:
-            lease_s: Seconds until the claim ends and another worker may take the lane.
+            lease_s: Seconds until the lease ends and another worker may take the lane.
         Returns:
             Leases to finish; none when every lane is empty, waiting or busy. At once, without waiting. If there are
-            fewer than `limit`, what is put next may be claimed with its own commit, for the next `take`. A delivery
+            fewer than `limit`, what is put next may be leased with its own commit, for the next `take`. A delivery
             put by this process a moment ago is the very object, with `decoded`; one read from disk has None there.
-            Cancelled: what was claimed is given back, and counts as nothing.
+            Cancelled: what was leased is given back, and counts as nothing.
         Raises:
-            StorageUnavailable: the backend did not answer; nothing was claimed.
+            StorageUnavailable: the backend did not answer; nothing was leased.
         """
         ...
 
@@ -172,16 +172,16 @@ class Inbox(Protocol):
     async def next_due(self) -> float | None:
         """When a `take` may find something without `changed`, in Unix seconds; None when nothing waits for a time.
 
-        The earliest retry or parked turn; or the earliest end of a lease, so that a lane whose holder is lost, or
+        The earliest retry or deferred turn; or the earliest end of a lease, so that a lane whose holder is lost, or
         could not write its `finish`, goes on by itself. May lie in the past until the next `take`.
         """
         ...
 
     async def finish(self, lease: Lease, finish: Finish) -> None:
-        """End a turn in one commit: outcome, effects, state, timers.
+        """End a turn in one commit: outcome, entries, state, timers.
 
         Raises:
-            LeaseLost: the claim is not ours any more; nothing was written. A lease that has run out is still good
+            LeaseLost: the lease is not ours any more; nothing was written. A lease that has run out is still good
                 while nobody else took the lane.
             StorageUnavailable: nothing was written, and the lease is still held: `finish` again, or let it run out.
         """

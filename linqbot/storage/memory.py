@@ -14,8 +14,8 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.errors import ConfigError, LaneFull, LeaseLost, StorageBusy, StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.storage.erasure import Person, Place, Record
-from linqbot.storage.inbox import SEEN_KEPT_S, Bury, DeadLetter, Finish, Lease, Park, Retry
-from linqbot.storage.journal import EFFECTS_KEPT_S, DeliveryStatus, Effect, after_outcome, after_receipt
+from linqbot.storage.inbox import SEEN_KEPT_S, DeadDelivery, DeadLetter, Defer, Finish, Lease, Retry
+from linqbot.storage.journal import ENTRIES_KEPT_S, DeliveryStatus, JournalEntry, after_outcome, after_receipt
 from linqbot.storage.lanes import Lanes
 from linqbot.storage.redaction import is_repeatable, without_texts
 from linqbot.storage.state import StateWrite
@@ -28,10 +28,10 @@ DAY_S = 24 * 3600.0
 @dataclass(slots=True)
 class _Row:
     delivery: Delivery
-    runs: int = 0
+    delivery_count: int = 0
     attempts: int = 0
     crashes: int = 0
-    run: int = 0
+    replay: int = 0
     waits: WaitingState = "ready"
     not_before: float | None = None
     error: str | None = None
@@ -42,19 +42,19 @@ class _Kept:
     """A delivery that is in the inbox no more: acked, or given up as `letter` says. `runs` as on its row."""
 
     delivery: Delivery
-    run: int
-    runs: int
+    replay: int
+    delivery_count: int
     at: float
-    letter: DeadLetter | None = None
+    letter: DeadDelivery | None = None
 
 
 class MemoryStorage:
-    """Inbox, outbox, state and timers in dicts. Closed and opened again, it still knows what it knew.
+    """Inbox, journal, state and timers in dicts. Closed and opened again, it still knows what it knew.
 
     Args:
         clock: For leases, retries and how long things are kept.
         max_backlog, max_lane_backlog: Deliveries in the inbox and in one lane; beyond, `put` raises StorageBusy.
-        keep_days: History: how long deliveries can be replayed after their ack, and texts stand in effects.
+        keep_days: History: how long deliveries can be replayed after their ack, and texts stand in entries.
     """
 
     def __init__(
@@ -78,14 +78,14 @@ class MemoryStorage:
         # What left, oldest first, with its time. A key that ends again goes to the end.
         self._left: dict[str, float] = {}
         self._ended: dict[str, float] = {}
-        # Likewise, those turns whose effects may still hold texts.
+        # Likewise, those turns whose entries may still hold texts.
         self._talkative: dict[str, float] = {}
         self._done: dict[str, _Kept] = {}
         self._dead: dict[str, _Kept] = {}
         self._timers: dict[str, Timer] = {}
         self._active_at: float | None = None
         self._first_active_at: float | None = None
-        self._effects: dict[str, dict[tuple[int, str], Effect]] = {}
+        self._entries: dict[str, dict[tuple[int, str], JournalEntry]] = {}
         self._keys: dict[str, tuple[str, int, str]] = {}
         self._state: dict[str, dict[str, bytes]] = {}
 
@@ -93,10 +93,10 @@ class MemoryStorage:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        claimed = self._claimed()
-        for seq in claimed:
+        leased = self._leased()
+        for seq in leased:
             # As after a crash: a turn that was alone and never ended may be what stops the process.
-            self._rows[seq].crashes += len(claimed) == 1
+            self._rows[seq].crashes += len(leased) == 1
         for token in self._lanes.tokens():
             self._lanes.release(token)
 
@@ -131,14 +131,14 @@ class MemoryStorage:
         return True
 
     async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
-        """Claim the oldest delivery of each free lane; see `Inbox.take`."""
+        """Lease the oldest delivery of each free lane; see `Inbox.take`."""
         now = self._clock.now()
         leases = []
-        for claim in self._lanes.claim(limit, now=now, until=now + lease_s):
-            row = self._rows[claim.seq]
-            row.crashes += claim.overdue
-            leases.append(Lease(row.delivery, claim.token, row.attempts, row.crashes, row.runs, row.run))
-            row.runs += 1
+        for lease in self._lanes.lease(limit, now=now, until=now + lease_s):
+            row = self._rows[lease.seq]
+            row.crashes += lease.overdue
+            leases.append(Lease(row.delivery, lease.token, row.attempts, row.crashes, row.delivery_count, row.replay))
+            row.delivery_count += 1
         return leases
 
     async def changed(self) -> None:
@@ -155,16 +155,16 @@ class MemoryStorage:
         seq = self._lanes.held(lease.token)
         if seq is None:
             raise LeaseLost(f"The lease on {lease.delivery.id} is over. Nothing was written.")
-        for effect in finish.effects:
-            self._check_key(effect)
-        for effect in finish.effects:
-            self._record(effect)
+        for entry in finish.entries:
+            self._check_key(entry)
+        for entry in finish.entries:
+            self._record(entry)
         self._write_state(finish.state)
         for timer_id in finish.cancelled:
             self._timers.pop(timer_id, None)
         for timer in finish.timers:
             self._schedule(timer)
-        if isinstance(finish.outcome, Retry | Park):
+        if isinstance(finish.outcome, Retry | Defer):
             self._postpone(self._rows[seq], finish.outcome)
             self._lanes.wait(lease.token, finish.outcome.at)
         else:
@@ -183,17 +183,17 @@ class MemoryStorage:
             if seq is None:
                 raise LeaseLost(f"The lease on {lease.delivery.id} is over. Nothing was written.")
             self._lanes.release(lease.token)
-            self._rows[seq].runs -= 1
+            self._rows[seq].delivery_count -= 1
         count = 0
         for delivery in missed:
             if self._seen.isdisjoint(_keys(delivery)):
                 self._accept(_Row(delivery))
                 count += 1
-        claimed = self._claimed()
+        leased = self._leased()
         seqs = [
             seq
             for seq, row in self._rows.items()
-            if row.delivery.lane == lane and seq not in claimed and self._is_untouched(row)
+            if row.delivery.lane == lane and seq not in leased and self._is_untouched(row)
         ]
         rows = sorted((self._rows[seq] for seq in seqs), key=lambda row: row.delivery.sent_at)
         self._rows.update(zip(seqs, rows, strict=True))
@@ -201,7 +201,7 @@ class MemoryStorage:
         return count
 
     def _is_untouched(self, row: _Row) -> bool:
-        return row.not_before is None and not self._effects.get(row.delivery.id)
+        return row.not_before is None and not self._entries.get(row.delivery.id)
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
         """Return which keys are known; see `Inbox.seen`."""
@@ -219,37 +219,39 @@ class MemoryStorage:
         """When the newest webhook was accepted."""
         return self._active_at
 
-    # Outbox
+    # Journal
 
-    async def begin(self, effect: Effect) -> None:
-        """Store an effect before its first attempt; see `Outbox.begin`."""
-        if (effect.run, effect.slot) not in self._effects.get(effect.turn, {}):
-            self._check_key(effect)
-            self._record(effect)
+    async def begin(self, entry: JournalEntry) -> None:
+        """Store an entry before its first attempt; see `Journal.begin`."""
+        if (entry.replay, entry.slot) not in self._entries.get(entry.turn, {}):
+            self._check_key(entry)
+            self._record(entry)
 
-    async def settle(self, effect: Effect) -> None:
-        """Store an effect's outcome now; see `Outbox.settle`."""
-        self._check_key(effect)
-        self._record(effect)
+    async def settle(self, entry: JournalEntry) -> None:
+        """Store an entry's outcome now; see `Journal.settle`."""
+        self._check_key(entry)
+        self._record(entry)
 
-    async def effects(self, turn: str, run: int = 0) -> list[Effect]:
-        """The effects on record for a turn, in the order they were begun."""
-        return [effect for effect in self._effects.get(turn, {}).values() if effect.run == run]
+    async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:
+        """The entries on record for a turn, in the order they were begun."""
+        return [entry for entry in self._entries.get(turn, {}).values() if entry.replay == replay]
 
-    async def settle_receipt(self, key: str | None, message_id: str | None, status: DeliveryStatus) -> Effect | None:
-        """Note what a receipt tells; see `Outbox.settle_receipt`."""
+    async def settle_receipt(
+        self, key: str | None, message_id: str | None, status: DeliveryStatus
+    ) -> JournalEntry | None:
+        """Note what a receipt tells; see `Journal.settle_receipt`."""
         found = self._effect_under(key)
         if found is None and message_id is not None:
-            found = next((effect for effect in self._all_effects() if effect.message_id == message_id), None)
+            found = next((entry for entry in self._all_entries() if entry.message_id == message_id), None)
         if found is None:
             return None
         told = after_receipt(found, message_id, status)
-        self._effects[told.turn][told.run, told.slot] = told
+        self._entries[told.turn][told.replay, told.slot] = told
         return told
 
     async def has_sent(self, message_id: str) -> bool:
-        """Whether we made this message; see `Outbox.has_sent`."""
-        return any(effect.message_id == message_id for effect in self._all_effects())
+        """Whether we made this message; see `Journal.has_sent`."""
+        return any(entry.message_id == message_id for entry in self._all_entries())
 
     # State
 
@@ -301,8 +303,8 @@ class MemoryStorage:
     ) -> list[Waiting]:
         """What is in the inbox; see `Upkeep.waiting`."""
         meant = Selection(None if delivery_id is None else [delivery_id], lane=lane, type=type)
-        claimed = self._claimed()
-        found = [self._look(row, seq in claimed) for seq, row in self._rows.items() if meant.fits(row.delivery)]
+        leased = self._leased()
+        found = [self._look(row, seq in leased) for seq, row in self._rows.items() if meant.fits(row.delivery)]
         return found[:limit]
 
     async def tally(self) -> Tally:
@@ -319,7 +321,7 @@ class MemoryStorage:
         since: float | None = None,
         until: float | None = None,
         limit: int = 100,
-    ) -> list[DeadLetter]:
+    ) -> list[DeadDelivery]:
         """What gave up, newest first; see `Upkeep.dead_letters`."""
         meant = Selection(lane=lane, type=type)
         return [
@@ -331,7 +333,7 @@ class MemoryStorage:
             and (until is None or kept.at < until)
         ][:limit]
 
-    async def dead_letter(self, delivery_id: str) -> DeadLetter | None:
+    async def dead_letter(self, delivery_id: str) -> DeadDelivery | None:
         """One of them by its id."""
         kept = self._dead.get(delivery_id)
         return kept.letter if kept else None
@@ -376,15 +378,15 @@ class MemoryStorage:
         person = Person(handle, chats)
         found = person.find(self._records)
         keys = found.erasable
-        for effect in [effect for effect in self._all_effects() if effect.key in keys["effect"]]:
-            del self._effects[effect.turn][effect.run, effect.slot]
-            del self._keys[effect.key]
+        for entry in [entry for entry in self._all_entries() if entry.key in keys["entry"]]:
+            del self._entries[entry.turn][entry.replay, entry.slot]
+            del self._keys[entry.key]
         scopes = [scope for scope in self._state if scope.lower() in person.scopes]
         return Forgotten(
             waiting=self._forget_waiting(keys["delivery"]),
             done=len([self._done.pop(one) for one in keys["done"]]),
             dead=len([self._dead.pop(one) for one in keys["dead"]]),
-            effects=len(keys["effect"]),
+            entries=len(keys["entry"]),
             timers=len([self._timers.pop(one) for one in keys["timer"]]),
             state=sum(len(self._state.pop(scope)) for scope in scopes),
             left=tuple(sorted(found.left)),
@@ -411,13 +413,13 @@ class MemoryStorage:
             else:
                 values[write.name] = write.value
 
-    def _postpone(self, row: _Row, outcome: Retry | Park) -> None:
+    def _postpone(self, row: _Row, outcome: Retry | Defer) -> None:
         row.not_before = outcome.at
         if isinstance(outcome, Retry):
             row.attempts += 1
             row.waits, row.error = "retrying", outcome.error
         else:
-            row.waits, row.error = "parked", outcome.reason
+            row.waits, row.error = "deferred", outcome.reason
 
     def _remove(self, seq: int, lease: Lease, finish: Finish) -> None:
         now = self._clock.now()
@@ -427,24 +429,24 @@ class MemoryStorage:
             self._left[key] = now
         # As from disk: nobody will find the decoded body of what is kept in another backend.
         delivery = replace(row.delivery, decoded=None)
-        if isinstance(finish.outcome, Bury):
+        if isinstance(finish.outcome, DeadLetter):
             outcome = finish.outcome
             attempts = row.attempts + outcome.failed
-            letter = DeadLetter(delivery, outcome.error, outcome.handler, attempts, row.crashes, now, row.run)
+            letter = DeadDelivery(delivery, outcome.error, outcome.handler, attempts, row.crashes, now, row.replay)
             self._dead.pop(delivery.id, None)
-            self._dead[delivery.id] = _Kept(delivery, row.run, row.runs, now, letter)
+            self._dead[delivery.id] = _Kept(delivery, row.replay, row.delivery_count, now, letter)
             return
         if finish.off_the_record:
             self._forget_texts(delivery.id)
         elif self._keep_s:
             self._done.pop(delivery.id, None)
-            self._done[delivery.id] = _Kept(delivery, row.run, row.runs, now)
-        for turn in (row.delivery.id, *(effect.turn for effect in finish.effects)):
+            self._done[delivery.id] = _Kept(delivery, row.replay, row.delivery_count, now)
+        for turn in (row.delivery.id, *(entry.turn for entry in finish.entries)):
             self._end(turn)
 
     def _end(self, turn: str) -> None:
-        rows = self._effects.get(turn, {})
-        rows.update({place: replace(effect, digest=None) for place, effect in rows.items()})
+        rows = self._entries.get(turn, {})
+        rows.update({place: replace(entry, digest=None) for place, entry in rows.items()})
         for times in (self._ended, self._talkative):
             times.pop(turn, None)
             times[turn] = self._clock.now()
@@ -463,7 +465,9 @@ class MemoryStorage:
         moved = [one for one in dict.fromkeys(ids) if one not in waits and any(one in place for place in places)]
         for one in moved:
             kept, *_ = [place.pop(one) for place in places if one in place]
-            self._accept(_Row(kept.delivery, runs=0 if again else kept.runs, run=kept.run + again))
+            self._accept(
+                _Row(kept.delivery, delivery_count=0 if again else kept.delivery_count, replay=kept.replay + again)
+            )
         return len(moved)
 
     def _schedule(self, timer: Timer) -> bool:
@@ -472,14 +476,14 @@ class MemoryStorage:
         self._timers[timer.id] = timer
         return True
 
-    def _claimed(self) -> set[int]:
+    def _leased(self) -> set[int]:
         return {seq for token in self._lanes.tokens() if (seq := self._lanes.held(token)) is not None}
 
-    def _look(self, row: _Row, claimed: bool) -> Waiting:
+    def _look(self, row: _Row, leased: bool) -> Waiting:
         d = row.delivery
         late = row.not_before is not None and row.not_before > self._clock.now()
-        state: WaitingState = "claimed" if claimed else row.waits if late else "ready"
-        facts = (row.attempts, row.crashes, row.not_before, row.error, row.run)
+        state: WaitingState = "leased" if leased else row.waits if late else "ready"
+        facts = (row.attempts, row.crashes, row.not_before, row.error, row.replay)
         return Waiting(d.id, d.lane, d.type, d.received_at, state, *facts)
 
     def _forget_waiting(self, ids: set[str]) -> int:
@@ -492,43 +496,43 @@ class MemoryStorage:
         return len(seqs)
 
     def _records(self) -> Iterator[Record]:
-        claimed = self._claimed()
+        leased = self._leased()
         for seq, row in self._rows.items():
-            yield Record("delivery", row.delivery.id, row.delivery.lane, (row.delivery.body,), claimed=seq in claimed)
+            yield Record("delivery", row.delivery.id, row.delivery.lane, (row.delivery.body,), leased=seq in leased)
         places: tuple[tuple[Place, dict[str, _Kept]], ...] = (("done", self._done), ("dead", self._dead))
         for place, kept in places:
             for one in kept.values():
                 yield Record(place, one.delivery.id, one.delivery.lane, (one.delivery.body,))
         for timer in self._timers.values():
             yield Record("timer", timer.id, timer.lane, (timer.payload,))
-        for effect in self._all_effects():
-            lane = f"c:{effect.chat_id}" if effect.chat_id else ""
-            documents = (effect.call, effect.answer, effect.origin)
-            yield Record("effect", effect.key, lane, documents, effect.turn, effect.message_id)
+        for entry in self._all_entries():
+            lane = f"c:{entry.chat_id}" if entry.chat_id else ""
+            documents = (entry.call, entry.answer, entry.origin)
+            yield Record("entry", entry.key, lane, documents, entry.turn, entry.message_id)
 
-    def _all_effects(self) -> list[Effect]:
-        return [effect for turn in self._effects.values() for effect in turn.values()]
+    def _all_entries(self) -> list[JournalEntry]:
+        return [entry for turn in self._entries.values() for entry in turn.values()]
 
-    def _effect_under(self, key: str | None) -> Effect | None:
-        turn, run, slot = self._keys.get(key or "", ("", 0, ""))
-        return self._effects.get(turn, {}).get((run, slot))
+    def _effect_under(self, key: str | None) -> JournalEntry | None:
+        turn, replay, slot = self._keys.get(key or "", ("", 0, ""))
+        return self._entries.get(turn, {}).get((replay, slot))
 
-    def _check_key(self, effect: Effect) -> None:
-        if self._keys.get(effect.key, _place(effect)) != _place(effect):
-            raise StorageError("The storage cannot hold this: another effect has its key. Nothing was stored.")
+    def _check_key(self, entry: JournalEntry) -> None:
+        if self._keys.get(entry.key, _place(entry)) != _place(entry):
+            raise StorageError("The storage cannot hold this: another entry has its key. Nothing was stored.")
 
-    def _record(self, effect: Effect) -> None:
-        rows = self._effects.setdefault(effect.turn, {})
-        place = (effect.run, effect.slot)
+    def _record(self, entry: JournalEntry) -> None:
+        rows = self._entries.setdefault(entry.turn, {})
+        place = (entry.replay, entry.slot)
         if old := rows.get(place):
-            effect = after_outcome(old, effect)
-        keeps_texts = self._keep_s and not effect.off_the_record
-        rows[place] = effect if keeps_texts or is_repeatable(effect) else _slim(effect)
-        self._keys[effect.key] = _place(effect)
+            entry = after_outcome(old, entry)
+        keeps_texts = self._keep_s and not entry.off_the_record
+        rows[place] = entry if keeps_texts or is_repeatable(entry) else _redacted(entry)
+        self._keys[entry.key] = _place(entry)
 
     def _forget_texts(self, turn: str) -> None:
-        rows = self._effects.get(turn, {})
-        rows.update({place: _slim(effect) for place, effect in rows.items()})
+        rows = self._entries.get(turn, {})
+        rows.update({place: _redacted(entry) for place, entry in rows.items()})
 
     def _purge(self) -> None:
         now = self._clock.now()
@@ -538,9 +542,9 @@ class MemoryStorage:
             del self._done[oldest.delivery.id]
         for turn in _older(self._talkative, now - self._keep_s):
             self._forget_texts(turn)
-        for turn in _older(self._ended, now - max(EFFECTS_KEPT_S, self._keep_s)):
-            for effect in self._effects.pop(turn, {}).values():
-                self._keys.pop(effect.key, None)
+        for turn in _older(self._ended, now - max(ENTRIES_KEPT_S, self._keep_s)):
+            for entry in self._entries.pop(turn, {}).values():
+                self._keys.pop(entry.key, None)
 
 
 def _older(times: dict[str, float], than: float) -> list[str]:
@@ -551,14 +555,14 @@ def _older(times: dict[str, float], than: float) -> list[str]:
     return old
 
 
-def _slim(effect: Effect) -> Effect:
-    call, answer = without_texts(effect.call, effect.answer)
-    return replace(effect, call=call, answer=answer)
+def _redacted(entry: JournalEntry) -> JournalEntry:
+    call, answer = without_texts(entry.call, entry.answer)
+    return replace(entry, call=call, answer=answer)
 
 
 def _keys(delivery: Delivery) -> tuple[str, ...]:
     return (delivery.id,) if delivery.message_key is None else (delivery.id, delivery.message_key)
 
 
-def _place(effect: Effect) -> tuple[str, int, str]:
-    return effect.turn, effect.run, effect.slot
+def _place(entry: JournalEntry) -> tuple[str, int, str]:
+    return entry.turn, entry.replay, entry.slot

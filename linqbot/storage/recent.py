@@ -16,10 +16,10 @@ class Row:
     """A delivery as its row stands on disk."""
 
     delivery: Delivery
-    runs: int = 0
+    delivery_count: int = 0
     attempts: int = 0
     crashes: int = 0
-    run: int = 0
+    replay: int = 0
 
 
 class Recent:

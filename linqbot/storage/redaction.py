@@ -1,6 +1,6 @@
-"""What may stay of an effect once it is settled: ids, status and times, but not what was said.
+"""What may stay of an entry once it is settled: ids, status and times, but not what was said.
 
-The backends call this whenever they store an outcome, because they are the one place every effect passes, however it
+The backends call this whenever they store an outcome, because they are the one place every entry passes, however it
 was settled, and because they know whether history is on.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from linqbot.storage.journal import Effect
+from linqbot.storage.journal import JournalEntry
 
 _OF_A_CALL = ("noun", "verb", "method", "path", "safety")
 _KEPT = frozenset({
@@ -19,13 +19,13 @@ _KEPT = frozenset({
 _KEPT_ENDINGS = ("_id", "_at")
 
 
-def is_repeatable(effect: Effect) -> bool:
+def is_repeatable(entry: JournalEntry) -> bool:
     """Whether its call may have to be made again, and so must be kept as it is.
 
     Also one that a receipt proves accepted while we never saw the answer: repeated under its key, Linq answers it
     once more.
     """
-    return effect.status in ("attempting", "ambiguous") or (effect.status == "accepted" and effect.answer is None)
+    return entry.status in ("attempting", "ambiguous") or (entry.status == "accepted" and entry.answer is None)
 
 
 def without_texts(call: bytes, answer: bytes | None) -> tuple[bytes, bytes | None]:

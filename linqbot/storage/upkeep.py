@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import DeadLetter
+from linqbot.storage.inbox import DeadDelivery
 
-WaitingState: TypeAlias = Literal["ready", "claimed", "retrying", "parked"]
+WaitingState: TypeAlias = Literal["ready", "leased", "retrying", "deferred"]
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Told how much is done of how much, now and then, from a thread of its own."""
@@ -25,11 +25,11 @@ class Waiting:
     """A delivery in the inbox, without its body.
 
     Attributes:
-        state: `claimed` while a turn runs; `retrying` after an error of its handler and `parked` after somebody
+        state: `leased` while a turn runs; `retrying` after an error of its handler and `deferred` after somebody
             else's, until `not_before`; else `ready`, if only behind others of its lane.
-        attempts, crashes, run: See `Lease`.
-        not_before: Unix seconds; None when it never failed or parked.
-        error: Why it is retried or parked.
+        attempts, crashes, replay: See `Lease`.
+        not_before: Unix seconds; None when it never failed or deferred.
+        error: Why it is retried or deferred.
     """
 
     id: str
@@ -41,7 +41,7 @@ class Waiting:
     crashes: int
     not_before: float | None
     error: str | None
-    run: int = 0
+    replay: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Forgotten:
     Attributes:
         waiting, done, dead: Deliveries: not yet handled, kept after their ack, given up.
         left: What could not be erased: ids of deliveries that are being handled now. They stay until their turns end,
-            with their effects, and so does what these turns store. Forget again then, with `chats`.
+            with their entries, and so does what these turns store. Forget again then, with `chats`.
         chats: Direct chats with the person, as far as they are known by now.
         wiped: Whether the bytes have left the file, too. False when others kept it busy: forget again.
     """
@@ -100,7 +100,7 @@ class Forgotten:
     waiting: int = 0
     done: int = 0
     dead: int = 0
-    effects: int = 0
+    entries: int = 0
     timers: int = 0
     state: int = 0
     left: tuple[str, ...] = ()
@@ -113,7 +113,7 @@ class Forgotten:
             waiting=self.waiting + later.waiting,
             done=self.done + later.done,
             dead=self.dead + later.dead,
-            effects=self.effects + later.effects,
+            entries=self.entries + later.entries,
             timers=self.timers + later.timers,
             state=self.state + later.state,
             left=later.left,
@@ -148,7 +148,7 @@ class Upkeep(Protocol):
         since: float | None = None,
         until: float | None = None,
         limit: int = 100,
-    ) -> list[DeadLetter]:
+    ) -> list[DeadDelivery]:
         """What gave up, newest first.
 
         Args:
@@ -156,7 +156,7 @@ class Upkeep(Protocol):
         """
         ...
 
-    async def dead_letter(self, delivery_id: str) -> DeadLetter | None:
+    async def dead_letter(self, delivery_id: str) -> DeadDelivery | None:
         """One of them by its id."""
         ...
 
@@ -168,7 +168,7 @@ class Upkeep(Protocol):
         """Put dead letters back into the inbox, in this order, and return how many.
 
         Each goes to the tail of its lane, behind what was accepted meanwhile: its lane has gone on without it. It
-        starts with no attempts and no crashes. The run stays the same and its effects are kept, so that what was
+        starts with no attempts and no crashes. The run stays the same and its entries are kept, so that what was
         accepted is not sent again. Ids of no dead letter, and of what waits already, count as nothing. Backlog limits
         do not apply.
         """
@@ -185,12 +185,12 @@ class Upkeep(Protocol):
     async def replay_live(self, ids: Sequence[str]) -> int:
         """Put replayable deliveries into the inbox once more, in this order, and return how many.
 
-        As `retry` does, but as a run of its own: its effects get new keys, so everything is really sent again.
+        As `retry` does, but as a run of its own: its entries get new keys, so everything is really sent again.
         """
         ...
 
     async def purge(self, *, before: float, limit: int = 500) -> int:
-        """Forget dead letters that were buried before a time, in Unix seconds, the oldest first; returns how many.
+        """Forget dead letters that were dead-lettered before a time, in Unix seconds, the oldest first; returns how many.
 
         Their bytes leave the disk with the call that finds fewer than `limit`: call it until it returns 0.
 
@@ -200,11 +200,11 @@ class Upkeep(Protocol):
         ...
 
     async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
-        """Erase a person: deliveries, effects, timers and state, from the storage and from the disk.
+        """Erase a person: deliveries, entries, timers and state, from the storage and from the disk.
 
         Theirs is what names the handle as a value in its JSON, and so what their turns sent or put off; everything in
-        direct chats with them; and receipts of what answered them. Deliveries, effects and timers tell which chats are
-        theirs, as long as they are kept: effects for a week, timers until they are due. A chat in which nothing
+        direct chats with them; and receipts of what answered them. Deliveries, entries and timers tell which chats are
+        theirs, as long as they are kept: entries for a week, timers until they are due. A chat in which nothing
         happened since is known only if `chats` names it.
 
         Args:

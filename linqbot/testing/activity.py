@@ -21,7 +21,7 @@ from pydantic_core import from_json
 from starlette.types import ASGIApp
 
 from linqbot.clock import MovableClock
-from linqbot.emulator.api import Router
+from linqbot.emulator.api import EndpointRouter
 from linqbot.emulator.model.answers import ApiError
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Finish, Lease
@@ -184,7 +184,7 @@ class WatchedApi(httpx.AsyncBaseTransport):
         self._inner = httpx.ASGITransport(app)
         self._activity = activity
         self._called = called
-        self._endpoints = Router()
+        self._endpoints = EndpointRouter()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         who = turn.get() or object()

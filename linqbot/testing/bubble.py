@@ -21,13 +21,13 @@ class Bubble(str):
 
     id: str
 
-    def __new__(cls, record: records.Message) -> Self:
+    def __new__(cls, record: records.MessageRecord) -> Self:
         bubble = super().__new__(cls, _text(_message(record).parts))
         bubble._record = record
         bubble.id = record.id
         return bubble
 
-    _record: records.Message | None = None
+    _record: records.MessageRecord | None = None
 
     @classmethod
     def unseen(cls, text: str) -> Bubble:
@@ -131,7 +131,7 @@ class Tapback(str):
         return tapback
 
 
-def _message(record: records.Message) -> Message:
+def _message(record: records.MessageRecord) -> Message:
     return Message.model_validate(shapes.watched_message(record))
 
 

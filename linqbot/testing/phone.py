@@ -375,7 +375,7 @@ class Phone:
             chat_id=self._room.id,
             group=[one for one in self._room.people if one != self.handle],
             reply_to=None if reply_to is None else {"message_id": _id(reply_to)},
-            effect=None if effect is None else Effect.named(effect).to_wire(),
+            effect=None if effect is None else Effect.named(effect).to_json_object(),
             sent_at=self.now - late_s if late_s else None,
             reconciled_at=self.now if late_s else None,
         )

@@ -27,10 +27,10 @@ class Room:
         return self._id
 
     @property
-    def record(self) -> records.Chat | None:
+    def record(self) -> records.ChatRecord | None:
         return self._state.chats.get(self.id or "")
 
-    def messages(self) -> list[records.Message]:
+    def messages(self) -> list[records.MessageRecord]:
         return self.record.messages if self.record else []
 
     def take_reply(self) -> Bubble | None:

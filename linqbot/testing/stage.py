@@ -1,6 +1,6 @@
 """The emulator and the bot, in one process, on one clock: set up, waited for, moved in time, torn down.
 
-Between them is the real thing: signed webhooks, the server's app, the worker and its ledger, the client. Only the
+Between them is the real thing: signed webhooks, the server's app, the worker and its journal, the client. Only the
 network and the disk are left out.
 
 The clock stands still. It moves when the test says `advance`; and by itself only as far as what is under way needs: a
@@ -30,7 +30,7 @@ from linqbot.emulator.web.app import create_app as create_emulator_app
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.server.app import WEBHOOK_PATH, create_app, running
-from linqbot.storage.inbox import Bury, Finish, Lease, Park, Retry
+from linqbot.storage.inbox import DeadLetter, Defer, Finish, Lease, Retry
 from linqbot.testing import activity
 from linqbot.testing.activity import Activity, ApiCall, WatchedApi, WatchedClock, WatchedStorage
 from linqbot.testing.failures import HandlerFailed, NothingCame
@@ -58,13 +58,13 @@ class Stage:
     Args:
         start: What time it is; None is now.
         version: Which payloads its webhooks carry.
-        patience_s: Real seconds a handler may work on something real before a wait gives up.
+        handler_timeout_s: Real seconds a handler may work on something real before a wait gives up.
     Attributes:
         calls: The bot's requests, oldest first.
         told: What happened so far, a line each, for whoever waits in vain.
     """
 
-    def __init__(self, bot: Bot, *, start: datetime | None, version: str, patience_s: float) -> None:
+    def __init__(self, bot: Bot, *, start: datetime | None, version: str, handler_timeout_s: float) -> None:
         self.activity = Activity()
         self.clock = WatchedClock(self.activity, None if start is None else start.timestamp())
         self.storage = WatchedStorage(self.clock, self.activity, self._ended)
@@ -89,7 +89,7 @@ class Stage:
             drain_s=0,
         )
         to_bot.transport = httpx.ASGITransport(self._app)
-        self._patience_s = patience_s
+        self._handler_timeout_s = handler_timeout_s
         self._turns: dict[Any, _Turn] = {}
         self._failures: list[tuple[str, BaseException | None]] = []
         self._running = AsyncExitStack()
@@ -114,7 +114,7 @@ class Stage:
         """What `found` finds, as soon as it does; None once nothing more happens by itself.
 
         Raises:
-            NothingCame: a handler works on something real for longer than `patience_s`.
+            NothingCame: a handler works on something real for longer than `handler_timeout_s`.
         """
         calm = 0
         while True:
@@ -160,12 +160,12 @@ class Stage:
 
     async def _changed(self) -> None:
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(self._handler_timeout_s):
                 await self.activity.changed()
         except TimeoutError:
             self.complain(
-                f"A handler is still at work after {self._patience_s:g} s of real time. "
-                "Let it use something faster in tests, or give talking(…, patience_s=)."
+                f"A handler is still at work after {self._handler_timeout_s:g} s of real time. "
+                "Let it use something faster in tests, or give talking(…, handler_timeout_s=)."
             )
 
     def _let_time_pass(self) -> bool:
@@ -245,12 +245,12 @@ class Stage:
         this, outcome, now = self._turns.pop(lease.token, None), finish.outcome, self.clock.now()
         who = (this.ctx.handler if this else None) or "no handler"
         what = f"{lease.delivery.type}: "
-        if isinstance(outcome, Retry | Bury):
+        if isinstance(outcome, Retry | DeadLetter):
             why = f"{type(this.error).__name__} in {who}" if this and this.error else outcome.error.strip()
             then = f"It runs again in {outcome.at - now:.1f} s." if isinstance(outcome, Retry) else "It was given up."
             what += f"{why}. {then}"
             self._failures.append((what, this.error if this else None))
-        elif isinstance(outcome, Park):
+        elif isinstance(outcome, Defer):
             what += f"waits for {outcome.at - now:.1f} s more: {outcome.reason}"
         elif this is not None and this.ctx.handler is None:
             if this.event.is_own or this.event.type in RECEIPTS:

@@ -23,7 +23,7 @@ async def talking(
     service: Service = "iMessage",
     start: datetime | None = None,
     version: str = "2026-02-03",
-    patience_s: float = 5.0,
+    handler_timeout_s: float = 5.0,
 ) -> AsyncIterator[Phone]:
     """Run a bot against an emulated Linq in this process, and hand over a person's phone.
 
@@ -39,7 +39,7 @@ async def talking(
         service: What that phone speaks.
         start: What time it is at first; None is now.
         version: Which payloads the webhooks carry: `2026-02-03` or `2025-01-01`.
-        patience_s: Real seconds a handler may work on something real, such as a request of its own, before a wait
+        handler_timeout_s: Real seconds a handler may work on something real, such as a request of its own, before a wait
             gives up.
     Raises:
         BotError: a handler of the bot can never run.
@@ -48,7 +48,7 @@ async def talking(
     Example:
         `async with talking(bot) as phone:`
     """
-    async with Stage(bot, start=start, version=version, patience_s=patience_s) as stage:
+    async with Stage(bot, start=start, version=version, handler_timeout_s=handler_timeout_s) as stage:
         stage.emulator.state.services[handle] = service
         yield Phone(stage, handle, LINES[0])
 
@@ -64,6 +64,6 @@ class PhoneFor(Protocol):
         service: Service = "iMessage",
         start: datetime | None = None,
         version: str = "2026-02-03",
-        patience_s: float = 5.0,
+        handler_timeout_s: float = 5.0,
     ) -> AbstractAsyncContextManager[Phone]:
         """Run `bot`, and hand over a person's phone."""

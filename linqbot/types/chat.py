@@ -71,7 +71,7 @@ class CreatedChat(Chat):
     message: SentMessage
 
 
-class ChatCreated(Data):
+class ChatCreatedResponse(Data):
     """Answer of `chats.create`."""
 
     chat: CreatedChat

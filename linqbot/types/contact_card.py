@@ -20,7 +20,7 @@ class ContactCard(Data):
     image_url: str | None = None
 
 
-class ContactCards(Data):
+class ContactCardList(Data):
     """Answer of `contact_card.retrieve`."""
 
     contact_cards: tuple[ContactCard, ...] = ()

@@ -19,6 +19,6 @@ class Data(BaseModel):
         frozen=True, extra="allow", populate_by_name=True, protected_namespaces=(), defer_build=True
     )
 
-    def to_wire(self) -> dict[str, Any]:
+    def to_json_object(self) -> dict[str, Any]:
         """The JSON object Linq expects: absent rather than null, Linq's own names."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -66,7 +66,7 @@ class Blocked(Data):
     blocked_handle: BlockedHandle
 
 
-class BlockedHandles(Data):
+class BlockedHandleList(Data):
     """Answer of `blocked_handles.list`."""
 
     blocked_handles: tuple[BlockedHandle, ...] = ()

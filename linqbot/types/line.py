@@ -28,7 +28,7 @@ class PhoneNumber(Data):
     line_type: str | None = None
 
 
-class PhoneNumbers(Data):
+class PhoneNumberList(Data):
     """Answer of `phone_numbers.list`."""
 
     phone_numbers: tuple[PhoneNumber, ...] = ()

@@ -288,7 +288,7 @@ class SentMessage(Data):
     service: str | None = None
 
 
-class MessageSent(Data):
+class MessageSentResponse(Data):
     """Answer of `chats.messages.send`.
 
     Attributes:

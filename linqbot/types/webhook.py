@@ -32,7 +32,7 @@ class CreatedWebhookSubscription(WebhookSubscription):
     signing_secret: str
 
 
-class WebhookEvents(Data):
+class WebhookEventList(Data):
     """The event types a subscription may ask for."""
 
     events: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from linqbot.errors import (
-    AmbiguousEffect,
+    AmbiguousCall,
     LinqApiError,
     LinqUnavailable,
     MessageGone,
@@ -29,7 +29,7 @@ from linqbot.errors import (
 )
 from linqbot.events.parse import EventNotUnderstood
 from linqbot.frames import place_of
-from linqbot.storage.inbox import Bury, Lease, Park, Retry
+from linqbot.storage.inbox import DeadLetter, Defer, Lease, Retry
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -43,17 +43,17 @@ _NO_TEXT: Final = re.compile(r"[\ud800-\udfff\x00]")
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How failures are retried.
 
     Attributes:
-        attempts: Runs of a handler before its delivery is buried.
+        attempts: Runs of a handler before its delivery is dead-lettered.
         first_s, most_s: Pause after the first failure, doubled each time up to the most; a quarter of it is chance.
-        crashes: Times the process may die over a delivery before it is buried.
+        crashes: Times the process may die over a delivery before it is dead-lettered.
         deadline_s: Longest a handler may run; then it counts as failed.
-        park_s: Pause when Linq is away and does not say for how long.
-        longest_park_s: Longest pause, whatever Linq asks for.
-        park_for_s: Longest a turn stays parked, counted from its delivery.
+        defer_s: Pause when Linq is away and does not say for how long.
+        longest_defer_s: Longest pause, whatever Linq asks for.
+        defer_for_s: Longest a turn stays deferred, counted from its delivery.
     """
 
     attempts: int = 5
@@ -61,9 +61,9 @@ class Patience:
     most_s: float = 300.0
     crashes: int = 3
     deadline_s: float = 900.0
-    park_s: float = 30.0
-    longest_park_s: float = 3600.0
-    park_for_s: float = 86_400.0
+    defer_s: float = 30.0
+    longest_defer_s: float = 3600.0
+    defer_for_s: float = 86_400.0
 
     def pause_s(self, failures: int) -> float:
         """Seconds to wait after the `failures`-th failure, counted from 1."""
@@ -72,7 +72,7 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class TurnFailure:
     """An error that ended a turn, and what is known of the handler that ran.
 
     Attributes:
@@ -96,19 +96,19 @@ class Failure:
 
 
 def decide(
-    lease: Lease, failure: Failure, patience: Patience, *, now: float, log_tracebacks: bool = False
-) -> Retry | Park | Bury:
+    lease: Lease, failure: TurnFailure, retry_policy: RetryPolicy, *, now: float, log_tracebacks: bool = False
+) -> Retry | Defer | DeadLetter:
     """Decide what a failure means for its delivery, and log it."""
     cause = _cause(failure.error)
     if (wait := _wait_for(cause)) is not None:
-        return _park(lease, *wait, patience, now)
+        return _defer(lease, *wait, retry_policy, now)
     if isinstance(cause, Refused):
         log.info("turn.refused", delivery=lease.delivery.id, plugin=cause.plugin, reason=str(cause))
-        return Bury(f"A call was refused by {cause.plugin or 'outbound middleware'}: {cause}", failure.handler)
-    if failure.is_final or isinstance(cause, AmbiguousEffect | EventNotUnderstood):
+        return DeadLetter(f"A call was refused by {cause.plugin or 'outbound middleware'}: {cause}", failure.handler)
+    if failure.is_final or isinstance(cause, AmbiguousCall | EventNotUnderstood):
         # A person decides, or the next release.
-        return Bury(readable(str(cause)), failure.handler)
-    return _retry(lease, failure, patience, now, log_tracebacks=log_tracebacks)
+        return DeadLetter(readable(str(cause)), failure.handler)
+    return _retry(lease, failure, retry_policy, now, log_tracebacks=log_tracebacks)
 
 
 def readable(text: str) -> str:
@@ -137,15 +137,19 @@ def _wait_for(cause: BaseException) -> tuple[str, float | None] | None:
             return None
 
 
-def _park(lease: Lease, reason: str, after_s: float | None, patience: Patience, now: float) -> Park | Bury:
-    if now - lease.delivery.received_at > patience.park_for_s:
-        return Bury(f"It waited in vain for {patience.park_for_s / 3600:.0f} hours: {readable(reason)}")
-    log.warning("turn.parked", delivery=lease.delivery.id, reason=reason)
-    pause_s = patience.park_s if after_s is None else min(max(after_s, 0.0), patience.longest_park_s)
-    return Park(now + pause_s, readable(reason))
+def _defer(
+    lease: Lease, reason: str, after_s: float | None, retry_policy: RetryPolicy, now: float
+) -> Defer | DeadLetter:
+    if now - lease.delivery.received_at > retry_policy.defer_for_s:
+        return DeadLetter(f"It waited in vain for {retry_policy.defer_for_s / 3600:.0f} hours: {readable(reason)}")
+    log.warning("turn.deferred", delivery=lease.delivery.id, reason=reason)
+    pause_s = retry_policy.defer_s if after_s is None else min(max(after_s, 0.0), retry_policy.longest_defer_s)
+    return Defer(now + pause_s, readable(reason))
 
 
-def _retry(lease: Lease, failure: Failure, patience: Patience, now: float, *, log_tracebacks: bool) -> Retry | Bury:
+def _retry(
+    lease: Lease, failure: TurnFailure, retry_policy: RetryPolicy, now: float, *, log_tracebacks: bool
+) -> Retry | DeadLetter:
     failures, error = lease.attempts + 1, failure.error
     kind = _name_of(error)
     facts = {
@@ -158,15 +162,15 @@ def _retry(lease: Lease, failure: Failure, patience: Patience, now: float, *, lo
         # A traceback quotes what the handler was given, so it is for one's own terminal.
         "exc_info": error if log_tracebacks else None,
     }
-    if failures >= (failure.attempts or patience.attempts):
-        log.error("turn.buried", **facts, see="linqbot inbox dead")
-        return Bury(_traceback(failure), failure.handler, failed=True)
-    pause_s = patience.pause_s(failures)
+    if failures >= (failure.attempts or retry_policy.attempts):
+        log.error("turn.dead_lettered", **facts, see="linqbot inbox dead")
+        return DeadLetter(_traceback(failure), failure.handler, failed=True)
+    pause_s = retry_policy.pause_s(failures)
     log.warning("turn.failed", **facts, again_in_s=round(pause_s, 1))
     return Retry(now + pause_s, f"{kind} at {failure.place}")
 
 
-def _traceback(failure: Failure) -> str:
+def _traceback(failure: TurnFailure) -> str:
     try:
         told = "".join(traceback.format_exception(failure.error))
     except Exception:  # noqa: BLE001 - the error's own code may run here, and fail

@@ -16,7 +16,7 @@ from linqbot.clock import Clock
 from linqbot.errors import LinqApiError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Finish, Lease, Park
+from linqbot.storage.inbox import Defer, Finish, Lease
 from linqbot.worker.missed import LINQ_RETRIES_S, Finder
 
 log = structlog.get_logger("linqbot.worker")
@@ -99,7 +99,7 @@ class Gaps:
             log.warning("order.unknown", delivery=lease.delivery.id, error=type(error).__name__)
             return False
         except asyncio.CancelledError:
-            await self._storage.finish(lease, Finish(Park(self._clock.now(), "stopped")))
+            await self._storage.finish(lease, Finish(Defer(self._clock.now(), "stopped")))
             raise
         if missed:
             log.info("order.completed", delivery=lease.delivery.id, messages=len(missed))

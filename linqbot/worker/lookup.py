@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from linqbot.client.call import Answer, Call, Run, prepare
-from linqbot.storage.journal import Effect
+from linqbot.client.call import ApiResponse, Call, Run, prepare
+from linqbot.storage.journal import JournalEntry
 
 LOOK_BACK: Final = timedelta(seconds=5)
 """How far Linq's clock may be behind ours."""
@@ -27,11 +27,11 @@ NOBODY_KNOWS: Final[dict[str, Any]] = {
 """What a handler gets when nothing can be found, so that it can go on: an answer that says so."""
 
 
-async def find(call: Call, effect: Effect, run: Run, is_known: IsOurs) -> Answer | None:
+async def find(call: Call, entry: JournalEntry, run: Run, is_known: IsOurs) -> ApiResponse | None:
     """Look for what a cut-off call may have done.
 
     Args:
-        is_known: Whether another effect on record made a message.
+        is_known: Whether another entry on record made a message.
     Returns:
         The answer the call would have had; None when nothing of it can be found.
     Raises:
@@ -39,10 +39,10 @@ async def find(call: Call, effect: Effect, run: Run, is_known: IsOurs) -> Answer
     """
     match call.name:
         case "chats.send_voicememo":
-            message = await _newest(call, effect, run, is_known, _is_audio)
+            message = await _newest(call, entry, run, is_known, _is_audio)
             if message is None:
                 return None
-            return Answer(202, {"voice_memo": {"id": message["id"], "status": message["delivery_status"]}})
+            return ApiResponse(202, {"voice_memo": {"id": message["id"], "status": message["delivery_status"]}})
         case "messages.poll.add_options":
             poll = await run(prepare("messages.poll.retrieve", path={"message_id": call.path.split("/")[3]}))
             there = {option["text"] for option in poll.data["poll"]["options"]}
@@ -53,12 +53,12 @@ async def find(call: Call, effect: Effect, run: Run, is_known: IsOurs) -> Answer
 
 
 async def _newest(
-    call: Call, effect: Effect, run: Run, is_known: IsOurs, fits: Callable[[dict[str, Any]], bool]
+    call: Call, entry: JournalEntry, run: Run, is_known: IsOurs, fits: Callable[[dict[str, Any]], bool]
 ) -> dict[str, Any] | None:
-    """The newest message of the chat that is ours, fits, is no older than the call, and no other effect's."""
+    """The newest message of the chat that is ours, fits, is no older than the call, and no other entry's."""
     path = {"chat_id": call.path.split("/")[3]}
     listed = await run(prepare("chats.messages.list", path=path, query=(("limit", NEWEST),)))
-    since = datetime.fromtimestamp(effect.first_at, UTC) - LOOK_BACK
+    since = datetime.fromtimestamp(entry.first_at, UTC) - LOOK_BACK
     for message in listed.data["messages"]:
         is_new = message["is_from_me"] and datetime.fromisoformat(message["created_at"]) >= since
         if is_new and fits(message) and not await is_known(message["id"]):

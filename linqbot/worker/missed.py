@@ -89,10 +89,10 @@ def _delivery(chat: Chat, message: Message, now: float, *, is_history: bool) -> 
     """The message as the `message.received` that Linq would have delivered."""
     owner = next((handle for handle in chat.handles if handle.is_me), None)
     at = datetime.fromtimestamp(now, UTC).isoformat()
-    data: dict[str, Any] = message.to_wire() | {
-        "chat": {"id": chat.id, "is_group": chat.is_group, "owner_handle": _wire(owner)},
+    data: dict[str, Any] = message.to_json_object() | {
+        "chat": {"id": chat.id, "is_group": chat.is_group, "owner_handle": _json_object(owner)},
         "direction": "inbound",
-        "sender_handle": _wire(message.from_handle),
+        "sender_handle": _json_object(message.from_handle),
     }
     if is_history:
         data["reconciled_at"] = at
@@ -105,7 +105,7 @@ def _delivery(chat: Chat, message: Message, now: float, *, is_history: bool) -> 
         "data": data,
     }
     delivery = Delivery.from_webhook(to_json(body), webhook_id="", received_at=now)
-    # An id of our own kind: no webhook can claim it. The message's key still finds the webhook's copy.
+    # An id of our own kind: no webhook can lease it. The message's key still finds the webhook's copy.
     return Delivery(
         id=f"i.reconciled.{message.id}",
         lane=delivery.lane,
@@ -117,5 +117,5 @@ def _delivery(chat: Chat, message: Message, now: float, *, is_history: bool) -> 
     )
 
 
-def _wire(handle: Handle | None) -> dict[str, Any] | None:
-    return None if handle is None else handle.to_wire()
+def _json_object(handle: Handle | None) -> dict[str, Any] | None:
+    return None if handle is None else handle.to_json_object()

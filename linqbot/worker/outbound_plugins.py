@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from linqbot.bot.guard import Guard
-from linqbot.client.call import Answer, Call, Run
+from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.errors import NoVerdict
 from linqbot.plugins import Plugin, Plugins, is_ctrl_c
 
@@ -38,7 +38,7 @@ class Outbound:
         if not self._around:
             return run
 
-        async def asked(call: Call) -> Answer:
+        async def asked(call: Call) -> ApiResponse:
             inner = run
             for plugin, wrap in reversed(self._around):
                 inner = self._guarded(plugin, wrap, inner)
@@ -64,31 +64,31 @@ class Outbound:
         if self.plugins.sent is None:
             return run
 
-        async def tell(call: Call) -> Answer:
+        async def tell(call: Call) -> ApiResponse:
             if (sent := self.plugins.sent) is None:
                 return await run(call)
             began = time.perf_counter()
             try:
                 answer = await run(call)
             except Exception as error:
-                sent(call=call, answer=None, error=error, took_s=time.perf_counter() - began, from_ledger=False)
+                sent(call=call, answer=None, error=error, took_s=time.perf_counter() - began, from_journal=False)
                 raise
-            sent(call=call, answer=answer, error=None, took_s=time.perf_counter() - began, from_ledger=False)
+            sent(call=call, answer=answer, error=None, took_s=time.perf_counter() - began, from_journal=False)
             return answer
 
         return tell
 
 
 def _refusing(error: NoVerdict) -> Run:
-    async def refuse(_: Call) -> Answer:
+    async def refuse(_: Call) -> ApiResponse:
         raise error
 
     return refuse
 
 
-def _an_answer(given: object) -> Answer:
-    if not isinstance(given, Answer):
-        raise TypeError(f"it returned a {type(given).__name__} and no Answer")
+def _an_answer(given: object) -> ApiResponse:
+    if not isinstance(given, ApiResponse):
+        raise TypeError(f"it returned a {type(given).__name__} and no ApiResponse")
     return given
 
 

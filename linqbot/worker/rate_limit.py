@@ -24,7 +24,7 @@ _SENDS = frozenset(
 )
 
 
-class Pace:
+class SendRateLimit:
     """When the next message of a pair may go."""
 
     def __init__(self, clock: Clock) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from pydantic_core import to_json
 
 from linqbot.client.call import Call
-from linqbot.storage.journal import Effect
+from linqbot.storage.journal import JournalEntry
 
 _DIGEST_BYTES: Final = 8
 
@@ -32,7 +32,7 @@ class Match:
     """
 
     slot: str
-    known: Effect | None = None
+    known: JournalEntry | None = None
     diverged: bool = False
     owed: Call | None = None
 
@@ -40,9 +40,9 @@ class Match:
 class Recall:
     """The records of one turn, each of which is met once."""
 
-    def __init__(self, known: Sequence[Effect]) -> None:
-        self._known = {effect.slot: effect for effect in known}
-        self._digests = {effect.slot: _digest_of(effect) for effect in known}
+    def __init__(self, known: Sequence[JournalEntry]) -> None:
+        self._known = {entry.slot: entry for entry in known}
+        self._digests = {entry.slot: _digest_of(entry) for entry in known}
         self._unmet = dict.fromkeys(self._known)
         # Slots whose record was taken for an earlier wording of a call, with that call.
         self._replaced: dict[str, Call] = {}
@@ -100,8 +100,8 @@ def digest(call: Call) -> str:
     return hashlib.blake2b(said, digest_size=_DIGEST_BYTES).hexdigest()
 
 
-def _digest_of(effect: Effect) -> str:
-    return effect.digest or digest(Call.from_json(effect.call))
+def _digest_of(entry: JournalEntry) -> str:
+    return entry.digest or digest(Call.from_json(entry.call))
 
 
 def _without_key(body: Any) -> Any:

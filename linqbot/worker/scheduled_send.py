@@ -75,7 +75,7 @@ def timer(
 
 
 def due_send(delivery: Delivery) -> DueSend | None:
-    """Return what is due, if the delivery is one of ours. Webhooks cannot make such ids, whatever type they claim.
+    """Return what is due, if the delivery is one of ours. Webhooks cannot make such ids, whatever type they lease.
 
     Raises:
         SendMissed: what was stored cannot be read.

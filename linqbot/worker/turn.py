@@ -38,14 +38,14 @@ from linqbot.frames import place_of_task
 from linqbot.hookspecs import End
 from linqbot.plugins import Plugins, is_closing, is_ctrl_c
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, Bury, Finish, Lease, Outcome, Park, Retry
+from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Outcome, Retry
 from linqbot.storage.journal import DeliveryStatus
-from linqbot.worker.failure import STORAGE_PAUSE_S, Failure, Patience, decide, readable
+from linqbot.worker.failure import STORAGE_PAUSE_S, RetryPolicy, TurnFailure, decide, readable
 from linqbot.worker.origin import origin_of
 from linqbot.worker.outbound_plugins import Outbound
-from linqbot.worker.rate_limit import Pace
+from linqbot.worker.rate_limit import SendRateLimit
 from linqbot.worker.scheduled_send import SendMissed, due_send
-from linqbot.worker.turn_journal import Ledger
+from linqbot.worker.turn_journal import TurnJournal
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -55,11 +55,11 @@ RECEIPTS: Final[dict[str, DeliveryStatus]] = {
     "message.read": "read",
     "message.failed": "failed",
 }
-ENDS: Final[dict[type[Outcome], Literal["ack", "retry", "park", "bury"]]] = {
+ENDS: Final[dict[type[Outcome], Literal["ack", "retry", "defer", "dead_letter"]]] = {
     Ack: "ack",
     Retry: "retry",
-    Park: "park",
-    Bury: "bury",
+    Defer: "defer",
+    DeadLetter: "dead_letter",
 }
 
 
@@ -86,7 +86,7 @@ class _Running:
     """
 
     lease: Lease
-    ledger: Ledger
+    journal: TurnJournal
     began: float
     task: asyncio.Task[None] | None
     owner: Owner | None
@@ -103,8 +103,8 @@ class Turns:
     client: Client
     storage: Storage
     clock: Clock
-    pace: Pace
-    patience: Patience = field(default_factory=Patience)
+    rate_limit: SendRateLimit
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     log_tracebacks: bool = False
     outbound: Outbound = field(default_factory=lambda: Outbound(Plugins()))
 
@@ -113,7 +113,7 @@ class Turns:
         return self.outbound.plugins
 
     async def run(self, lease: Lease, owner: Owner | None = None) -> None:
-        """Handle a claimed delivery and finish it.
+        """Handle a leased delivery and finish it.
 
         Raises:
             StorageError: the outcome could not be written. The delivery stays, and will be handled again.
@@ -121,7 +121,7 @@ class Turns:
         began = time.perf_counter()
         if self.plugins.taken is not None:
             waited_s = self.clock.now() - lease.delivery.received_at
-            told = {"attempts": lease.attempts, "crashes": lease.crashes, "run": lease.run}
+            told = {"attempts": lease.attempts, "crashes": lease.crashes, "replay": lease.replay}
             self.plugins.take(lease.delivery, waited_s=waited_s, **told)
         end: End | None = "lost"
         try:
@@ -137,32 +137,32 @@ class Turns:
     async def _run(self, lease: Lease, began: float, owner: Owner | None) -> End | None:
         """Return how the turn ended; None if it was given up, and ended without this task."""
         delivery = lease.delivery
-        if lease.crashes >= self.patience.crashes:
+        if lease.crashes >= self.retry_policy.crashes:
             reason = f"The process died {lease.crashes} times while handling it, or its turn never ended."
-            return await self._finish(lease, Bury(reason), None)
+            return await self._finish(lease, DeadLetter(reason), None)
         if delivery.id.startswith(PROBE_ID) or (
-            delivery.type not in RECEIPTS and self.dispatcher.is_nobodys(delivery.type)
+            delivery.type not in RECEIPTS and self.dispatcher.has_no_handler(delivery.type)
         ):
             return await self._finish(lease, Ack(), None)
         try:
-            known = [] if lease.is_first_run else await self.storage.effects(delivery.id, lease.run)
+            known = [] if lease.is_first_run else await self.storage.entries(delivery.id, lease.replay)
         except StorageUnavailable as error:
             # Without its record the turn must not begin. The lane goes on as soon as the storage does.
-            failure = Failure(error)
-            return await self._finish(lease, decide(lease, failure, self.patience, now=self.clock.now()), None)
-        ledger = Ledger(
+            failure = TurnFailure(error)
+            return await self._finish(lease, decide(lease, failure, self.retry_policy, now=self.clock.now()), None)
+        journal = TurnJournal(
             self.storage,
             self.clock,
-            self.pace,
+            self.rate_limit,
             turn=delivery.id,
-            run=lease.run,
+            replay=lease.replay,
             known=known,
             outbound=self.outbound,
             off_the_record=delivery.is_off_the_record,
         )
-        turn = _Running(lease, ledger, began, asyncio.current_task(), owner)
+        turn = _Running(lease, journal, began, asyncio.current_task(), owner)
         outcome = await self._outcome(turn)
-        return None if turn.given_up else await self._finish(lease, outcome, ledger)
+        return None if turn.given_up else await self._finish(lease, outcome, journal)
 
     async def _outcome(self, turn: _Running) -> Outcome:
         """Run the code of the turn; whatever it ends with becomes an outcome."""
@@ -177,19 +177,19 @@ class Turns:
         try:
             await self._handle(turn, deadline)
             with deadline:
-                await turn.ledger.settle()
+                await turn.journal.settle()
         except BaseException as raised:
             if is_ctrl_c(raised) or (isinstance(raised, GeneratorExit) and is_closing(turn.task)):
                 raise
             error = raised
         if turn.given_up or (turn.owner is not None and turn.owner.is_stopping and error is not None):
-            return Park(self.clock.now(), "stopped")
+            return Defer(self.clock.now(), "stopped")
         await _forget_cancellations(turn.task)
-        turn.ledger.close()
+        turn.journal.close()
         if error is not None:
             await self._calls_under_way(turn, deadline)
         # A call that must wait is not forgotten, whatever the handler made of it.
-        error = turn.ledger.deferred or error or turn.ledger.unobserved_failure()
+        error = turn.journal.deferred or error or turn.journal.unobserved_failure()
         if error is None:
             return self._handled(turn)
         if isinstance(error, LinqApiError) and error.code == OPTED_OUT and turn.ctx is None:
@@ -199,19 +199,19 @@ class Turns:
 
     async def _handle(self, turn: _Running, deadline: Deadline) -> None:
         """Make the calls that are due, or run the handler of an event."""
-        client = self.client.wrapped(turn.ledger.wrap)
+        client = self.client.wrapped(turn.journal.wrap)
         due = due_send(turn.lease.delivery)
         if due is not None:
             due.check(self.clock.now())
-            turn.ledger.origin = due.origin
+            turn.journal.origin = due.origin
             with deadline:
                 for call in due.calls:
                     with contextlib.suppress(MessageGone):
                         await client.run(call)
             return
         event = await self._understood(turn.lease)
-        turn.ledger.origin = origin_of(event)
-        turn.ctx = self.dispatcher.context(event, client, turn.ledger, deadline)
+        turn.journal.origin = origin_of(event)
+        turn.ctx = self.dispatcher.context(event, client, turn.journal, deadline)
         turn.handling = time.perf_counter()
         await self.dispatcher.dispatch(event, turn.ctx)
 
@@ -219,7 +219,7 @@ class Turns:
         """Wait for calls that tasks of a failed handler make: their outcome belongs to the record of this run."""
         deadline.give_extra_time()
         with contextlib.suppress(TimeoutError), deadline:
-            await turn.ledger.settle()
+            await turn.journal.settle()
 
     def _handled(self, turn: _Running) -> Outcome:
         if (handled := self.plugins.handled) is not None and turn.ctx is not None:
@@ -227,9 +227,9 @@ class Turns:
             handled(delivery=turn.lease.delivery, event=turn.ctx.event, handler=turn.ctx.handler, took_s=took_s)
         return Ack()
 
-    def _failed(self, turn: _Running, error: BaseException, *, at: str | None = None) -> Retry | Park | Bury:
+    def _failed(self, turn: _Running, error: BaseException, *, at: str | None = None) -> Retry | Defer | DeadLetter:
         ctx = turn.ctx
-        failure = Failure(
+        failure = TurnFailure(
             error,
             ctx.handler if ctx else None,
             ctx.attempts if ctx else None,
@@ -238,7 +238,9 @@ class Turns:
             # What Linq refuses of a send that was due, it would refuse again.
             is_final=ctx is None and isinstance(error, LinqApiError | SendMissed),
         )
-        outcome = decide(turn.lease, failure, self.patience, now=self.clock.now(), log_tracebacks=self.log_tracebacks)
+        outcome = decide(
+            turn.lease, failure, self.retry_policy, now=self.clock.now(), log_tracebacks=self.log_tracebacks
+        )
         if (failed := self.plugins.failed) is not None:
             failed(
                 delivery=turn.lease.delivery,
@@ -255,7 +257,7 @@ class Turns:
         assert turn.task is not None
         at = place_of_task(turn.task)
         turn.given_up = True
-        turn.ledger.close("its turn had been given up, because it ran for longer than it may")
+        turn.journal.close("its turn had been given up, because it ran for longer than it may")
         handler = turn.ctx.handler if turn.ctx else None
         log.error("handler.stuck", delivery=turn.lease.delivery.id, handler=handler, at=at)
         error = TimeoutError("It ran for longer than it may, was cancelled, and goes on all the same.")
@@ -266,7 +268,7 @@ class Turns:
     async def _end_given_up(self, turn: _Running, outcome: Outcome) -> None:
         end: End = "lost"
         try:
-            end = await self._finish(turn.lease, outcome, turn.ledger)
+            end = await self._finish(turn.lease, outcome, turn.journal)
         finally:
             self._finished(turn.lease, end, turn.began)
 
@@ -290,7 +292,7 @@ class Turns:
             log.warning("send.failed", message_id=event.message_id, chat_id=event.chat_id, event_id=event.event_id)
 
     async def _is_ours(self, message_id: str) -> bool:
-        """Whether we wrote a message: our ledger knows the recent ones, Linq the rest."""
+        """Whether we wrote a message: our journal knows the recent ones, Linq the rest."""
         if await self.storage.has_sent(message_id):
             return True
         try:
@@ -300,20 +302,20 @@ class Turns:
         except LinqApiError:
             return False
 
-    async def _finish(self, lease: Lease, outcome: Outcome, ledger: Ledger | None) -> End:
+    async def _finish(self, lease: Lease, outcome: Outcome, journal: TurnJournal | None) -> End:
         # What a failed run put off, its next run puts off again.
         is_done = isinstance(outcome, Ack)
         finish = Finish(
             outcome,
-            ledger.outcomes(with_digests=not is_done) if ledger else (),
-            timers=ledger.timers if ledger and is_done else (),
+            journal.outcomes(with_digests=not is_done) if journal else (),
+            timers=journal.timers if journal and is_done else (),
             off_the_record=lease.delivery.is_off_the_record,
         )
         while True:
             try:
                 await self.storage.finish(lease, finish)
             except LeaseLost:
-                # Another turn has the lane; what this one did stands in the ledger, so the other will not repeat it.
+                # Another turn has the lane; what this one did stands in the journal, so the other will not repeat it.
                 log.warning("turn.lease_lost", delivery=lease.delivery.id)
                 return "lost"
             except StorageUnavailable as error:
@@ -325,7 +327,7 @@ class Turns:
                     raise
                 # Writing it again would end the same way, and the lane would be held for nothing.
                 log.error("turn.unwritable", delivery=lease.delivery.id, error=str(error))
-                finish = Finish(Bury(f"Its end could not be stored: {readable(str(error))}"))
+                finish = Finish(DeadLetter(f"Its end could not be stored: {readable(str(error))}"))
             else:
                 return ENDS[type(finish.outcome)]
 

@@ -1,6 +1,6 @@
-"""The ledger of one turn: each call's key and content are stored before its first attempt, its outcome after.
+"""The journal of one turn: each call's key and content are stored before its first attempt, its outcome after.
 
-It is the innermost wrapper around the client's calls. Plugins' outbound middleware wraps the ledger, but each call gets
+It is the innermost wrapper around the client's calls. Plugins' outbound middleware wraps the journal, but each call gets
 its number before they are asked, so a veto never shifts the numbers of later calls. When a handler runs again after a
 crash or a failure, its calls meet their own records: what was accepted is answered from the record without a call,
 what may have been lost is repeated under the same idempotency key, and what cannot be repeated is looked up or
@@ -21,10 +21,10 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from linqbot.bot.branch import begin_turn, current_branch
-from linqbot.client.call import Answer, Call, Run
+from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import Clock
 from linqbot.errors import (
-    AmbiguousEffect,
+    AmbiguousCall,
     BotError,
     LinqApiError,
     LinqUnavailable,
@@ -36,12 +36,12 @@ from linqbot.errors import (
 from linqbot.frames import place_of_caller
 from linqbot.plugins import Plugins
 from linqbot.storage.backend import Storage
-from linqbot.storage.journal import Effect, EffectStatus
+from linqbot.storage.journal import EntryStatus, JournalEntry
 from linqbot.storage.timers import Timer
 from linqbot.worker.lookup import NOBODY_KNOWS, find
 from linqbot.worker.outbound_plugins import Outbound
 from linqbot.worker.persistence import call_persistently
-from linqbot.worker.rate_limit import Pace
+from linqbot.worker.rate_limit import SendRateLimit
 from linqbot.worker.recall import Recall, digest
 from linqbot.worker.scheduled_send import timer as due_timer
 
@@ -51,13 +51,13 @@ GONE = b'"gone"'
 """Stands for the answer of a send whose message was deleted before we saw one."""
 
 
-def effect_key(install: str, turn: str, run: int, slot: str) -> str:
-    """Return the idempotency key of an effect: the same in every run of the turn, another in every installation.
+def journal_key(install: str, turn: str, replay: int, slot: str) -> str:
+    """Return the idempotency key of an entry: the same in every run of the turn, another in every installation.
 
     `install` is in it because event ids are equal on all subscriptions, and Linq's keys are per account: two bots
     of one account would otherwise silence each other.
     """
-    digest = hashlib.sha256(f"{install}|{turn}|{run}|0|{slot}".encode()).digest()[:20]
+    digest = hashlib.sha256(f"{install}|{turn}|{replay}|0|{slot}".encode()).digest()[:20]
     return "lb" + base64.b32encode(digest).decode()[:30].lower()
 
 
@@ -70,7 +70,7 @@ class _Slot:
         is_open: False once the middleware has ended.
     """
 
-    ledger: Ledger
+    journal: TurnJournal
     name: str
     used: int = 0
     is_open: bool = True
@@ -84,12 +84,12 @@ class _Slot:
 _within: ContextVar[_Slot | None] = ContextVar("linqbot_within_call", default=None)
 
 
-class Ledger:
+class TurnJournal:
     """Wraps the client's calls for one run of a turn. Made in the turn's own task.
 
     Args:
         turn: Id of the delivery being handled.
-        run: 0, and one more for each deliberate replay of the turn, which gets new keys.
+        replay: 0, and one more for each deliberate replay of the turn, which gets new keys.
         known: Effects on record of this run, from before a failure or a crash.
         outbound: What plugins have to say about calls.
         off_the_record: Of what the turn sends or puts off, nothing is kept once it is said.
@@ -103,20 +103,20 @@ class Ledger:
         self,
         storage: Storage,
         clock: Clock,
-        pace: Pace,
+        rate_limit: SendRateLimit,
         *,
         turn: str,
-        run: int = 0,
-        known: Sequence[Effect] = (),
+        replay: int = 0,
+        known: Sequence[JournalEntry] = (),
         outbound: Outbound | None = None,
         off_the_record: bool = False,
     ) -> None:
         self.deferred: TurnDeferred | None = None
         self._storage = storage
         self._clock = clock
-        self._pace = pace
+        self._rate_limit = rate_limit
         self._turn = turn
-        self._run = run
+        self._replay = replay
         self._off_the_record = off_the_record
         self.origin: bytes | None = None
         self._outbound = Outbound(Plugins()) if outbound is None else outbound
@@ -126,20 +126,20 @@ class Ledger:
         self._names: dict[str, int] = {}
         self._timers: dict[str, Timer] = {}
         self._one_at_a_time = asyncio.Lock()
-        self._outcomes: dict[str, Effect] = {}
+        self._outcomes: dict[str, JournalEntry] = {}
         self._under_way = 0
         self._settled: asyncio.Event | None = None
         self._closed: str | None = None
         self._failed: list[tuple[asyncio.Task[Any], BaseException]] = []
 
-    def outcomes(self, *, with_digests: bool) -> list[Effect]:
-        """Return the effects whose outcome still has to be written: they ride on the turn's `finish`.
+    def outcomes(self, *, with_digests: bool) -> list[JournalEntry]:
+        """Return the entries whose outcome still has to be written: they ride on the turn's `finish`.
 
         Args:
             with_digests: The turn will run again, and must know its calls once their texts are gone.
         """
         outcomes = list(self._outcomes.values())
-        return [_with_digest(effect) for effect in outcomes] if with_digests else outcomes
+        return [_with_digest(entry) for entry in outcomes] if with_digests else outcomes
 
     @property
     def timers(self) -> list[Timer]:
@@ -150,7 +150,7 @@ class Ledger:
         """Keep calls until they are due. A re-run of the turn makes the same id, so they are kept once."""
         self._refuse_after_the_end("send_later")
         slot = current_branch(self._root).number("t") if key is None else f"t:{key}"
-        timer_id = effect_key(self._storage.install, self._turn, self._run, slot)
+        timer_id = journal_key(self._storage.install, self._turn, self._replay, slot)
         if timer_id in self._timers:
             raise BotError(f"send_later(key={key!r}) was called twice in one turn. Give each send a key of its own.")
         self._timers[timer_id] = due_timer(
@@ -196,16 +196,16 @@ class Ledger:
         return None
 
     def wrap(self, run: Run) -> Run:
-        """Put the ledger around `run`, which sends, and the plugins' middleware around that."""
+        """Put the journal around `run`, which sends, and the plugins' middleware around that."""
         unrecorded = self._outbound.wrap(run)
 
-        async def recorded(call: Call) -> Answer:
+        async def recorded(call: Call) -> ApiResponse:
             if call.safety == "hint":
                 return await unrecorded(call)
             if call.safety == "read":
                 return await self._noting_deferral(_with_verdict(unrecorded(call)))
             within = _within.get()
-            if within is not None and within.ledger is self and within.is_open:
+            if within is not None and within.journal is self and within.is_open:
                 # Middleware calls while it decides about another call, which holds the lock.
                 return await self._asking_plugins(call, within, run)
             self._refuse_after_the_end(call.name)
@@ -221,7 +221,7 @@ class Ledger:
 
         return recorded
 
-    async def _in_turn(self, call: Call, slot: str, run: Run) -> Answer:
+    async def _in_turn(self, call: Call, slot: str, run: Run) -> ApiResponse:
         """Make a call once those before it have ended."""
         async with self._one_at_a_time:
             if self._closed is not None:
@@ -238,13 +238,13 @@ class Ledger:
                 within.is_open = False
                 _within.reset(token)
 
-    async def _asking_plugins(self, call: Call, within: _Slot, run: Run) -> Answer:
-        async def perform(call: Call) -> Answer:
+    async def _asking_plugins(self, call: Call, within: _Slot, run: Run) -> ApiResponse:
+        async def perform(call: Call) -> ApiResponse:
             return await self._perform(call, within.next(), run)
 
         return await _with_verdict(self._outbound.wrap(perform)(call))
 
-    async def _noting_deferral(self, answer: Awaitable[Answer]) -> Answer:
+    async def _noting_deferral(self, answer: Awaitable[ApiResponse]) -> ApiResponse:
         """Remember a call that was not made, or failed: code that swallows its error must not lose it."""
         try:
             return await answer
@@ -282,7 +282,7 @@ class Ledger:
             "event instead of one that was kept."
         )
 
-    async def _perform(self, call: Call, slot: str, run: Run) -> Answer:
+    async def _perform(self, call: Call, slot: str, run: Run) -> ApiResponse:
         match = self._recall.match(slot, call, is_named=call.label is not None)
         if match.owed is not None:
             await self._make_owed(match.owed, run)
@@ -296,7 +296,7 @@ class Ledger:
         if known.status == "accepted":
             answer = _answer_of(known, call)
             if (sent := self._outbound.plugins.sent) is not None:
-                sent(call=call, answer=answer, error=None, took_s=0.0, from_ledger=True)
+                sent(call=call, answer=answer, error=None, took_s=0.0, from_journal=True)
             return answer
         if stored.safety == "once":
             return await self._looked_up(stored, known, run)
@@ -310,25 +310,25 @@ class Ledger:
             # Whoever made the call has its answer long since.
             log.error("send.refused", turn=self._turn, call=call.name, error=str(error))
 
-    async def _looked_up(self, call: Call, effect: Effect, run: Run) -> Answer:
+    async def _looked_up(self, call: Call, entry: JournalEntry, run: Run) -> ApiResponse:
         """What became of a call that must not be repeated: found at Linq, or for a person to decide."""
-        found = None if effect.status == "ambiguous" else await find(call, effect, run, self._storage.has_sent)
+        found = None if entry.status == "ambiguous" else await find(call, entry, run, self._storage.has_sent)
         if found is not None:
-            await self._close(effect, "accepted", to_json(found.data), found)
+            await self._close(entry, "accepted", to_json(found.data), found)
             return found
-        if effect.status != "ambiguous":
-            log.error("send.ambiguous", turn=self._turn, slot=effect.slot, call=call.name)
-            await self._close(effect, "ambiguous", b"null")
+        if entry.status != "ambiguous":
+            log.error("send.ambiguous", turn=self._turn, slot=entry.slot, call=call.name)
+            await self._close(entry, "ambiguous", b"null")
         if call.name not in NOBODY_KNOWS:
-            raise AmbiguousEffect(call.name)
-        return Answer(202, NOBODY_KNOWS[call.name])
+            raise AmbiguousCall(call.name)
+        return ApiResponse(202, NOBODY_KNOWS[call.name])
 
-    async def _first(self, call: Call, slot: str, run: Run, known: Effect | None) -> Answer:
-        key = effect_key(self._storage.install, self._turn, self._run, slot)
+    async def _first(self, call: Call, slot: str, run: Run, known: JournalEntry | None) -> ApiResponse:
+        key = journal_key(self._storage.install, self._turn, self._replay, slot)
         call = call.with_key(key)
-        effect = Effect(
+        entry = JournalEntry(
             turn=self._turn,
-            run=self._run,
+            replay=self._replay,
             slot=slot,
             key=key,
             safety=call.safety,
@@ -338,61 +338,63 @@ class Ledger:
             origin=self.origin,
             off_the_record=self._off_the_record,
         )
-        await (self._storage.begin(effect) if known is None else self._storage.settle(effect))
-        return await self._attempt(call, effect, run, repeated=False)
+        await (self._storage.begin(entry) if known is None else self._storage.settle(entry))
+        return await self._attempt(call, entry, run, repeated=False)
 
-    async def _attempt(self, call: Call, effect: Effect, run: Run, *, repeated: bool) -> Answer:
+    async def _attempt(self, call: Call, entry: JournalEntry, run: Run, *, repeated: bool) -> ApiResponse:
         try:
-            answer = await call_persistently(call, run, self._pace, self._clock)
+            answer = await call_persistently(call, run, self._rate_limit, self._clock)
         except LinqApiError as error:
             if isinstance(error, LinqUnavailable | RateLimited) or error.status is None:
                 raise
-            if repeated and error.status == 404 and effect.safety == "keyed":
+            if repeated and error.status == 404 and entry.safety == "keyed":
                 # A key whose message was deleted since is answered 404 (rules.md, idempotency): it was sent.
-                await self._close(effect, "accepted", GONE)
+                await self._close(entry, "accepted", GONE)
                 raise MessageGone(call.name) from error
-            await self._close(effect, "refused", _error_json(error))
+            await self._close(entry, "refused", _error_json(error))
             raise
-        await self._close(effect, "accepted", to_json(answer.data), answer)
+        await self._close(entry, "accepted", to_json(answer.data), answer)
         return answer
 
-    async def _close(self, effect: Effect, status: EffectStatus, data: bytes, answer: Answer | None = None) -> None:
+    async def _close(
+        self, entry: JournalEntry, status: EntryStatus, data: bytes, answer: ApiResponse | None = None
+    ) -> None:
         message_id, chat_id = _ids_in(answer.data) if answer is not None else (None, None)
-        closed = replace(effect, status=status, answer=data, message_id=message_id, chat_id=chat_id)
-        if effect.safety == "once":
+        closed = replace(entry, status=status, answer=data, message_id=message_id, chat_id=chat_id)
+        if entry.safety == "once":
             # Asking again is not harmless here, so the outcome must be on disk before the handler goes on.
             await self._storage.settle(_with_digest(closed))
         else:
-            self._outcomes[effect.slot] = closed
+            self._outcomes[entry.slot] = closed
 
 
-async def _with_verdict(answer: Awaitable[Answer]) -> Answer:
+async def _with_verdict(answer: Awaitable[ApiResponse]) -> ApiResponse:
     try:
         return await answer
     except NoVerdict as error:
         raise TurnDeferred(str(error)) from error
 
 
-def _with_digest(effect: Effect) -> Effect:
-    return effect if effect.digest else replace(effect, digest=digest(Call.from_json(effect.call)))
+def _with_digest(entry: JournalEntry) -> JournalEntry:
+    return entry if entry.digest else replace(entry, digest=digest(Call.from_json(entry.call)))
 
 
-def _answer_of(effect: Effect, call: Call) -> Answer:
-    if effect.answer == GONE:
+def _answer_of(entry: JournalEntry, call: Call) -> ApiResponse:
+    if entry.answer == GONE:
         raise MessageGone(call.name)
-    if effect.answer is None and effect.message_id is not None:
-        return Answer(202, _told_by_receipt(effect, call))
-    return Answer(202, from_json(effect.answer) if effect.answer else None)
+    if entry.answer is None and entry.message_id is not None:
+        return ApiResponse(202, _told_by_receipt(entry, call))
+    return ApiResponse(202, from_json(entry.answer) if entry.answer else None)
 
 
-def _told_by_receipt(effect: Effect, call: Call) -> dict[str, object]:
+def _told_by_receipt(entry: JournalEntry, call: Call) -> dict[str, object]:
     """The answer of a send that only its receipt told of: which message it made, in the shape of the call's answer."""
-    message = {"id": effect.message_id, "delivery_status": effect.delivery}
+    message = {"id": entry.message_id, "delivery_status": entry.delivery}
     if call.name == "chats.create":
-        return {"chat": {"id": effect.chat_id or "", "message": message}}
+        return {"chat": {"id": entry.chat_id or "", "message": message}}
     if call.name == "chats.messages.send":
         return {"chat_id": call.path.split("/")[3], "message": message}
-    return {"chat_id": effect.chat_id or "", "message": message}
+    return {"chat_id": entry.chat_id or "", "message": message}
 
 
 def _error_json(error: LinqApiError) -> bytes:

@@ -26,7 +26,7 @@ from linqbot.worker.turn import Turns
 log = structlog.get_logger("linqbot.worker")
 
 LEASE_SLACK_S = 120.0
-"""How much longer than a handler's deadline its lane is claimed: enough for an error handler, for calls under way, and
+"""How much longer than a handler's deadline its lane is leased: enough for an error handler, for calls under way, and
 to write the turn's end."""
 
 LAST_S = 3.0
@@ -93,7 +93,7 @@ class Worker:
         for task in late | self._let_go:
             task.cancel()
         if late:
-            log.warning("turns.parked", count=len(late), deadline_s=deadline_s)
+            log.warning("turns.released", count=len(late), deadline_s=deadline_s)
             _, stuck = await asyncio.wait(late, timeout=LAST_S)
             if stuck:
                 log.error("turns.stuck", count=len(stuck), at=[place_of_task(task) for task in stuck])

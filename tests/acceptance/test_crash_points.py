@@ -17,7 +17,7 @@ import signal
 from pathlib import Path
 
 from linqbot import Bot, Context, MessageReceived
-from linqbot.client.sender import Transport
+from linqbot.client.sender import Sender
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 POINT = Path("point")
@@ -46,7 +46,7 @@ def dying(kind, name):
 
 for step in ("put", "take", "begin", "finish"):
     dying(SQLiteStorage, step)
-dying(Transport, "run")
+dying(Sender, "run")
 
 
 @bot.on_message
@@ -79,7 +79,7 @@ async def test_a_death_between_any_two_steps_loses_and_doubles_nothing(tmp_path:
         chats = await crash.chats(http, emulator.url, len(POINTS))
         for chat, point in zip(chats, POINTS, strict=True):
             await bot.up(http, "/readyz")
-            # One death each: an event that kills the process three times is buried.
+            # One death each: an event that kills the process three times is dead-lettered.
             await crash.settled(http, bot.url)
             (tmp_path / "point").write_text(point)
             arriving = crash.begin(crash.Load(bot.url, http, [chat], 1, seed=0))

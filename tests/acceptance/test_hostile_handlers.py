@@ -66,9 +66,9 @@ async def test_a_hostile_handler_harms_nobody_but_its_own_message(loop: str, tmp
         assert reason in error, (way, error[-300:])
         assert handler.endswith("hostile"), way
         assert attempts == (1 if way == "ignore the deadline" else 2), way
-    buried = [line for line in lines if line["event"] == "turn.buried"]
-    assert len(buried) == len(hostile_bot.DEAD)
-    assert all(line["at"].startswith("bot.py:") for line in buried), [b["at"] for b in buried]
+    dead_lettered = [line for line in lines if line["event"] == "turn.dead_lettered"]
+    assert len(dead_lettered) == len(hostile_bot.DEAD)
+    assert all(line["at"].startswith("bot.py:") for line in dead_lettered), [b["at"] for b in dead_lettered]
     assert len(log) < 400_000
 
 
@@ -101,6 +101,6 @@ async def ended(http: httpx.AsyncClient, bot: str, folder: Path) -> None:
             while (await http.get(f"{bot}/readyz")).json()["waiting"]:
                 await asyncio.sleep(0.2)
     except TimeoutError:
-        rows = sqlite3.connect(folder / "crash.db").execute("SELECT lane, claimed, attempts, error FROM delivery")
+        rows = sqlite3.connect(folder / "crash.db").execute("SELECT lane, leased, attempts, error FROM delivery")
         print(*rows.fetchall(), (folder / "bot.log").read_text()[-5000:], sep="\n", file=sys.stderr)
         raise

@@ -291,7 +291,7 @@ async def test_no_path_prints_a_marker_or_breaks_a_line(tmp_path: Path, level: s
         await _knock_wrongly(on)
         await _be_away(on)
         assert await on.receive(f"{MARKS['text']} block", chat=str(uuid.uuid4())) == 200
-        await asyncio.sleep(0.1)  # until it is being handled, so that it is parked when all stops
+        await asyncio.sleep(0.1)  # until it is being handled, so that it is deferred when all stops
     output = on.log()
     said_nothing(output)
     said_nothing((tmp_path / "emulator.log").read_text())
@@ -300,9 +300,9 @@ async def test_no_path_prints_a_marker_or_breaks_a_line(tmp_path: Path, level: s
         banner, *lines = output.splitlines()
         assert banner.startswith("linqbot serves")
         assert all(isinstance(json.loads(line)["event"], str) for line in lines)
-    for walked in ("turn.buried", "turn.failed", "turn.parked", "delivery.forged", "delivery.too_large"):
+    for walked in ("turn.dead_lettered", "turn.failed", "turn.deferred", "delivery.forged", "delivery.too_large"):
         assert walked in output
-    for walked in ("delivery.out_of_time", "event.unhandled", "turns.parked", "bot.stopped"):
+    for walked in ("delivery.out_of_time", "event.unhandled", "turns.released", "bot.stopped"):
         assert walked in output
 
 
@@ -342,7 +342,7 @@ async def _receive_every_event(on: Scene) -> None:
 async def _fail_in_handlers(on: Scene) -> None:
     for text in ("fail now", "fail", "in a thread", "break a rule", "answer a chat that is not there"):
         assert await on.receive(f"{MARKS['text']} {text} {UGLY}", chat=str(uuid.uuid4())) == 200
-    await on.until(lambda log: "turn.buried" in log and log.count("turn.failed") >= 3)
+    await on.until(lambda log: "turn.dead_lettered" in log and log.count("turn.failed") >= 3)
 
 
 async def _knock_wrongly(on: Scene) -> None:
@@ -375,7 +375,7 @@ async def _be_away(on: Scene) -> None:
     await on.act("faults", {"on": "api", "match": "/messages", "status": 503})
     await on.act("faults", {"on": "api", "match": "/messages", "status": 429, "retry_after": 100, "times": 50})
     await on.say(PHONE, {"type": "text", "value": MARKS["text"]})
-    await on.until(lambda log: "turn.parked" in log)
+    await on.until(lambda log: "turn.deferred" in log)
 
 
 def _say(url: str, raw: bytes) -> None:
@@ -432,7 +432,7 @@ async def test_what_linq_quotes_in_its_errors_is_not_printed(tmp_path: Path) -> 
     with a_linq_that_quotes() as linq:
         async with scene(tmp_path, LINQ_API_V3_BASE_URL=linq, LINQBOT_LOG_LEVEL="debug") as on:
             assert await on.receive(MARKS["text"], chat=str(uuid.uuid4())) == 200
-            await on.until(lambda log: "turn.parked" in log)
+            await on.until(lambda log: "turn.deferred" in log)
     said_nothing(on.log())
 
 

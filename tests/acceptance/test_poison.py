@@ -1,4 +1,4 @@
-"""One event kills the process whenever it is handled: it is buried, and nobody who was in flight beside it is."""
+"""One event kills the process whenever it is handled: it is dead-lettered, and nobody who was in flight beside it is."""
 
 from __future__ import annotations
 

@@ -274,11 +274,11 @@ async def test_a_type_that_reaches_no_code_of_the_bots_is_known_as_such_once_its
     around.use(lambda after: after)
     for each, nobodys in ((bot, {"reaction.added"}), (around, set[str]())):
         dispatcher = Dispatcher(each, MovableClock(NOW, frozen=True))
-        assert not dispatcher.is_nobodys("reaction.added")
+        assert not dispatcher.has_no_handler("reaction.added")
         for event in (loved(PERSON, is_from_me=False), message("hi"), parse(delivery(envelope("new.type", {})))):
             await dispatcher.dispatch(event, dispatcher.context(event, Linq().client))
         types = ("reaction.added", "message.received", "new.type")
-        assert {kind for kind in types if dispatcher.is_nobodys(kind)} == nobodys
+        assert {kind for kind in types if dispatcher.has_no_handler(kind)} == nobodys
 
 
 async def test_what_no_filter_took_and_what_a_manner_refused_is_told_once_with_why() -> None:

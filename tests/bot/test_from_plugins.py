@@ -306,9 +306,9 @@ async def test_a_value_is_made_once_a_turn_and_only_if_asked_for() -> None:
 async def test_a_value_nobody_brings_is_said_with_those_there_are() -> None:
     async def ask(event: MessageReceived, ctx: Context) -> None:
         assert list(ctx.plugins) == ["shout"]
-        assert ctx.plugins.get("ledger") is None
-        with pytest.raises(KeyError, match=r"No plugin brings 'ledger'\. There are: shout\."):
-            ctx.plugins["ledger"]
+        assert ctx.plugins.get("journal") is None
+        with pytest.raises(KeyError, match=r"No plugin brings 'journal'\. There are: shout\."):
+            ctx.plugins["journal"]
 
     await handled(bot(ask), load([adding("register_context", {"shout": lambda event, ctx: "x"})]))
 

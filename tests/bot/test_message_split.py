@@ -44,6 +44,6 @@ def test_the_effect_goes_with_the_first_message_and_each_answers_the_same_one() 
 def test_whatever_is_said_keeps_linqs_rules_and_its_order(content: list[Content]) -> None:
     messages = bubbles(content)
     for message in messages:
-        assert rules.check("chats.messages.send", {"message": message.to_wire()}) is None
+        assert rules.check("chats.messages.send", {"message": message.to_json_object()}) is None
     said = [TextPart(value=c) if isinstance(c, str) else c for c in content]
     assert [part for message in messages for part in message.parts or ()] == said

@@ -29,8 +29,8 @@ from linqbot.client.client import Client
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
 from linqbot.ops.doctor import account
-from linqbot.ops.doctor.codes import FAULTS
-from linqbot.ops.doctor.context import Exam
+from linqbot.ops.doctor.codes import CODES
+from linqbot.ops.doctor.context import DoctorContext
 from linqbot.ops.doctor.finding import Finding, examine
 from linqbot.settings import from_env
 
@@ -241,7 +241,7 @@ async def test_a_token_that_would_travel_unencrypted(base_url: str, in_clear: li
     settings = from_env({"LINQ_API_V3_API_KEY": KEY, "LINQ_API_V3_BASE_URL": base_url})
     transport = httpx.ASGITransport(create_app(linq))
     async with linq, Client(KEY, base_url=base_url, transport=transport) as client:
-        findings = await account.token(Exam(settings, client, None, None, None))
+        findings = await account.token(DoctorContext(settings, client, None, None, None))
     assert [each.status for each in findings] == ["ok", *("warning" for _ in in_clear)]
     assert [each.code for each in findings[1:]] == in_clear
     assert all("https://" in each.fix and KEY not in each.what for each in findings[1:])
@@ -550,8 +550,8 @@ def test_every_fault_is_one_that_a_check_names_and_says_what_to_do_with_what_the
         if file.name != "codes.py"
         for code in re.findall(r'"(LQB\d+)"', file.read_text())
     } | set(re.findall(r'"(LQB\d+)"', (checks.parent.parent / "cli" / "commands" / "doctor.py").read_text()))
-    assert named == set(FAULTS)
-    for fault in FAULTS.values():
+    assert named == set(CODES)
+    for fault in CODES.values():
         assert fault.means.endswith(".")
         assert fault.why.endswith(".")
         assert not re.search("[{}]", fault.fix(url="https://bot.test"))

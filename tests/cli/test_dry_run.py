@@ -13,7 +13,7 @@ from rooms import delivery, text_body
 from linqbot import Bot, Context, MessageReceived
 from linqbot.client.client import Client
 from linqbot.ops.dry_run import DryRun
-from linqbot.ops.simulate import Witness, rehearse
+from linqbot.ops.simulate import Observer, simulate
 from linqbot.plugins import load
 from linqbot.storage.memory import MemoryStorage
 
@@ -95,7 +95,7 @@ async def test_nothing_is_ever_uploaded(tmp_path: Path, *, allowed: bool) -> Non
 
 @pytest.mark.parametrize(("allowed", "left"), [(False, 0), (True, 1)])
 async def test_with_plugins_around_it_the_same_holds(*, allowed: bool, left: int) -> None:
-    bot, witness = Bot(), Witness()
+    bot, witness = Bot(), Observer()
     errors: list[str] = []
     async with listening() as (origin, requests), Client("key", base_url=origin) as client:
 
@@ -109,7 +109,7 @@ async def test_with_plugins_around_it_the_same_holds(*, allowed: bool, left: int
 
         plugins = load([witness])
         event = delivery(text_body())
-        await rehearse(bot, plugins, witness, event, client, reads=allowed, timeout_s=5)
+        await simulate(bot, plugins, witness, event, client, reads=allowed, timeout_s=5)
         assert len(requests) == left
         assert all("--reads" in error for error in errors)
         assert bool(errors) is not allowed

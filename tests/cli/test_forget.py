@@ -15,8 +15,8 @@ from rooms import CHAT, NOW, PERSON, delivery, text_body
 
 from linqbot.cli.commands.forget import _again
 from linqbot.cli.main import main
-from linqbot.storage.inbox import Ack, Bury, Finish
-from linqbot.storage.journal import Effect
+from linqbot.storage.inbox import Ack, DeadLetter, Finish
+from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
@@ -39,7 +39,7 @@ def forget(*arguments: str, **how: Any) -> Result:
 def stored(chat: str = CHAT) -> None:
     async def work() -> None:
         async with SQLiteStorage("linqbot.db") as storage:
-            for outcome in (Bury("Boom"), Ack()):
+            for outcome in (DeadLetter("Boom"), Ack()):
                 await storage.put(delivery(text_body(WORDS, chat=chat)))
                 (lease,) = await storage.take(1, lease_s=60)
                 await storage.finish(lease, Finish(outcome, state=[StateWrite(f"chat:{chat}", "said", WORDS.encode())]))
@@ -106,7 +106,7 @@ def test_what_is_being_handled_for_long_must_be_forgotten_again_with_the_chats_t
             await server.put(delivery(text_body(WORDS)))
             (lease,) = await server.take(1, lease_s=60)
             first = await asyncio.to_thread(forget, PERSON, "--yes", "--wait", "0.1", "--no-ask-linq")
-            effect = Effect(lease.delivery.id, 0, "0", "k", "keyed", b"{}", "accepted", NOW, chat_id=CHAT)
+            effect = JournalEntry(lease.delivery.id, 0, "0", "k", "keyed", b"{}", "accepted", NOW, chat_id=CHAT)
             await server.finish(lease, Finish(Ack(), [effect]))
             printed = first.output.partition("linqbot forget ")[2].splitlines()[0].split()
             return first, await asyncio.to_thread(forget, *printed, "--yes", "--json")
@@ -116,7 +116,7 @@ def test_what_is_being_handled_for_long_must_be_forgotten_again_with_the_chats_t
     assert "1 delivery is being handled now" in first.output
     assert f"linqbot forget {PERSON} --chat {CHAT} --no-ask-linq" in first.output
     assert second.exit_code == 0
-    assert json.loads(second.output)["effects"] == 1
+    assert json.loads(second.output)["entries"] == 1
     assert CHAT.encode() not in on_disk(folder)
 
 

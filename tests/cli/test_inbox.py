@@ -20,8 +20,8 @@ from linqbot.cli.output import moment
 from linqbot.client.call import prepare
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Ack, Bury, Finish, Park, Retry
-from linqbot.storage.journal import Effect
+from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Retry
+from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Selection
@@ -98,7 +98,7 @@ async def serving(**how: Any) -> AsyncIterator[SQLiteStorage]:
         yield storage
 
 
-Outcome = Ack | Bury | Park | Retry
+Outcome = Ack | DeadLetter | Defer | Retry
 
 
 def stored(*deliveries: tuple[Delivery, Outcome | None], **how: Any) -> None:
@@ -123,14 +123,14 @@ def test_list_shows_what_waits_and_why(folder: Path) -> None:
     waits = said(chat="a")
     stored(
         (waits, Retry(4e9, "ValueError at bot.py:7")),
-        (said(chat="b"), Park(4e9, "Linq is away")),
+        (said(chat="b"), Defer(4e9, "Linq is away")),
         (said(chat="c"), None),
     )
     output = inbox("list")
-    for words in (waits.id, "retrying", "parked", "ready", "c:a", "ValueError at bot.py:7", "Linq is away", "2096-"):
+    for words in (waits.id, "retrying", "deferred", "ready", "c:a", "ValueError at bot.py:7", "Linq is away", "2096-"):
         assert words in output
     rows = data("list")
-    assert [row["state"] for row in rows] == ["retrying", "parked", "ready"]
+    assert [row["state"] for row in rows] == ["retrying", "deferred", "ready"]
     assert rows[0]["received_at"] == moment(NOON)
     assert [row["lane"] for row in data("list", "--lane", "c:b")] == ["c:b"]
     assert len(data("list", "--type", "message.received", "--limit", "2")) == 2
@@ -139,7 +139,7 @@ def test_list_shows_what_waits_and_why(folder: Path) -> None:
 
 
 def test_dead_letters_are_listed_with_the_kind_of_their_error_only() -> None:
-    stored((said(), Bury(TRACEBACK, "bot:greet", failed=True)), (said(), Bury("The process died 3 times.")))
+    stored((said(), DeadLetter(TRACEBACK, "bot:greet", failed=True)), (said(), DeadLetter("The process died 3 times.")))
     output = inbox("dead")
     for words in ("shop.NoOrder", "bot:greet", "The process died 3 times."):
         assert words in output
@@ -152,13 +152,13 @@ def test_dead_letters_are_listed_with_the_kind_of_their_error_only() -> None:
 @pytest.mark.parametrize("as_json", [[], ["--json"]])
 def test_show_tells_words_only_when_asked(as_json: list[str]) -> None:
     dead = said()
-    stored((dead, Bury(TRACEBACK, "bot:greet", failed=True)))
+    stored((dead, DeadLetter(TRACEBACK, "bot:greet", failed=True)))
 
     async def send() -> None:
         call = prepare("chats.messages.send", path={"chat_id": CHAT}, body={"text": WORDS}).to_json()
         async with serving() as storage:
             for slot, status in (("0", "accepted"), ("1", "ambiguous")):
-                effect = Effect(dead.id, 0, slot, f"k{slot}", "keyed", call, status, NOON, b"{}", f"msg-{slot}")  # type: ignore[arg-type]
+                effect = JournalEntry(dead.id, 0, slot, f"k{slot}", "keyed", call, status, NOON, b"{}", f"msg-{slot}")  # type: ignore[arg-type]
                 await storage.settle(effect)
             await storage.settle_receipt("k0", None, "read")
 
@@ -183,7 +183,7 @@ def test_show_finds_what_waits_and_what_was_done() -> None:
 
 def test_retry_puts_back_what_is_named_or_chosen() -> None:
     letters = [said(chat=chat) for chat in "aab"]
-    stored(*((each, Bury("Boom")) for each in letters))
+    stored(*((each, DeadLetter("Boom")) for each in letters))
     assert inbox("retry", letters[2].id) == "1 delivery put back.\n"
     assert data("retry", "--lane", "c:a") == {"retried": 2}
     assert [row["id"] for row in data("list")] == [letters[2].id, letters[0].id, letters[1].id]
@@ -192,7 +192,7 @@ def test_retry_puts_back_what_is_named_or_chosen() -> None:
 
 def test_retry_does_nothing_when_a_name_is_wrong() -> None:
     dead = said()
-    stored((dead, Bury("Boom")))
+    stored((dead, DeadLetter("Boom")))
     output = inbox("retry", dead.id, "w.wrong", "w.other", code=1)
     assert "w.other is no dead letter" in output
     assert len(data("dead")) == 1
@@ -214,7 +214,7 @@ def test_scheduled_lists_times_and_no_words() -> None:
 
 
 def test_purge_forgets_dead_letters_after_asking() -> None:
-    stored((said(), Bury("Boom")), (said(), Bury("Boom")))
+    stored((said(), DeadLetter("Boom")), (said(), DeadLetter("Boom")))
     assert "Aborted" in inbox("purge", "--before", "2090-01-01", input="n\n", code=1)
     assert len(data("dead")) == 2
     assert data("purge", "--before", "2020-01-01", "--yes") == {"purged": 0}
@@ -232,7 +232,7 @@ def test_backup_copies_the_storage(folder: Path) -> None:
 
 def test_a_dry_run_tells_what_would_be_sent_and_sends_nothing() -> None:
     handled, dead = said("hello"), said("again")
-    stored((handled, Ack()), (dead, Bury("Boom")))
+    stored((handled, Ack()), (dead, DeadLetter("Boom")))
     rows = data("replay", "bot.py", "--chat", CHAT)
     assert [row["id"] for row in rows] == [handled.id, dead.id]
     assert [(call["call"], call["when"]) for call in rows[0]["calls"]] == [
@@ -293,7 +293,7 @@ def test_a_live_replay_is_queued_for_the_server_after_asking() -> None:
     assert "Handle 1 delivery again, for real?" in refused
     assert data("list") == []
     assert data("replay", "--live", "--chat", CHAT, "--yes") == {"replayed": 1}
-    assert [(row["id"], row["run"]) for row in data("list")] == [(handled.id, 1)]
+    assert [(row["id"], row["replay"]) for row in data("list")] == [(handled.id, 1)]
 
 
 def test_replay_says_what_it_needs() -> None:
@@ -311,7 +311,7 @@ def test_a_command_works_beside_a_running_server() -> None:
         async with serving(keep_days=9) as server:
             await server.put(dead)
             (lease,) = await server.take(1, lease_s=60)
-            await server.finish(lease, Finish(Bury("Boom")))
+            await server.finish(lease, Finish(DeadLetter("Boom")))
             await server.changed()
             assert await asyncio.to_thread(data, "retry", dead.id) == {"retried": 1}
             await asyncio.wait_for(server.changed(), 5)

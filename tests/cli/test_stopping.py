@@ -1,4 +1,4 @@
-"""How `linqbot serve` stops: it drains or parks and exits with 0, a second signal ends it now, restarts lose nothing."""
+"""How `linqbot serve` stops: it drains or defers and exits with 0, a second signal ends it now, restarts lose nothing."""
 
 from __future__ import annotations
 

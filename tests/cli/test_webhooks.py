@@ -24,7 +24,7 @@ from linqbot.events.event import Event, UnknownEvent
 from linqbot.events.message import MessageEdited
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.events.poll import PollSent
-from linqbot.ops.subscriptions import QUIET, address, generation, handled, next_generation, pinned, target
+from linqbot.ops.subscriptions import PENDING, address, generation, handled, next_generation, pinned, target
 
 KEY = f"token-{secrets.token_hex(8)}"
 LINES = ("+12025550100", "+12025550101")
@@ -292,7 +292,7 @@ def test_an_interrupted_sync_is_run_again(account: Account, lost: str) -> None:
 def test_a_subscription_that_never_was_told_what_it_is_for_is_told_when_its_secret_is_here(account: Account) -> None:
     account.fault(on="api", match="PUT /v3/webhook-subscriptions", status=400)
     assert account.run("sync", "bot.py", "--url", account.url).exit_code == 1
-    assert account.subscriptions()[0]["subscribed_events"] == list(QUIET)
+    assert account.subscriptions()[0]["subscribed_events"] == list(PENDING)
     account.done("sync", "bot.py", "--url", account.url)
     (one,) = account.subscriptions()
     assert set(one["subscribed_events"]) == {"message.received", *RECEIPTS}

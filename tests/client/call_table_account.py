@@ -20,7 +20,7 @@ from linqbot.types.payment import (
     ProviderConnection,
 )
 from linqbot.types.reputation import ReputationAudit, ReputationAuditStarted
-from linqbot.types.webhook import CreatedWebhookSubscription, WebhookEvents, WebhookSubscription
+from linqbot.types.webhook import CreatedWebhookSubscription, WebhookEventList, WebhookSubscription
 
 CARD = {
     "phone_number": LINE,
@@ -138,7 +138,7 @@ ROWS = [
         lambda c: c.webhook_events.list(),
         "/v3/webhook-events",
         answer={"events": ["message.sent"], "doc_url": "https://docs.linqapp.com/x"},
-        read=lambda got: isinstance(got, WebhookEvents) and got.events == ("message.sent",),
+        read=lambda got: isinstance(got, WebhookEventList) and got.events == ("message.sent",),
     ),
     Row(
         "phone_numbers.list",

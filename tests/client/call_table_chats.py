@@ -18,9 +18,9 @@ from client.call_table import (
     Row,
 )
 
-from linqbot.types.chat import Accepted, Chat, ChatCreated, ChatUpdate, Placed
+from linqbot.types.chat import Accepted, Chat, ChatCreatedResponse, ChatUpdate, Placed
 from linqbot.types.location import ChatLocation, LocationAccepted
-from linqbot.types.message import AppPart, Message, MessageSent, VoiceMemoSent
+from linqbot.types.message import AppPart, Message, MessageSentResponse, VoiceMemoSent
 from linqbot.types.poll import PollEnvelope
 from linqbot.types.routing import MessageCreated
 
@@ -41,7 +41,7 @@ ROWS = [
         body={"from": LINE, "to": [ANN], "message": CONTENT, "override_optout": True},
         status=201,
         answer={"chat": {**CHAT_ANSWER, "message": SENT_MESSAGE}},
-        read=lambda got: isinstance(got, ChatCreated) and got.chat.message.id == SENT,
+        read=lambda got: isinstance(got, ChatCreatedResponse) and got.chat.message.id == SENT,
     ),
     Row(
         "chats.list_chats",
@@ -133,7 +133,7 @@ ROWS = [
         body={"message": CONTENT},
         status=202,
         answer={"chat_id": CHAT, "message": SENT_MESSAGE},
-        read=lambda got: isinstance(got, MessageSent) and got.message.delivery_status == "pending",
+        read=lambda got: isinstance(got, MessageSentResponse) and got.message.delivery_status == "pending",
     ),
     Row(
         "chats.messages.list",
@@ -305,7 +305,7 @@ ROWS = [
         },
         status=202,
         answer={"chat_id": CHAT, "message": {**SENT_MESSAGE, "parts": [APP_PART]}},
-        read=lambda got: isinstance(got, MessageSent) and isinstance(got.message.parts[0], AppPart),
+        read=lambda got: isinstance(got, MessageSentResponse) and isinstance(got.message.parts[0], AppPart),
     ),
     Row(
         "messages.poll.retrieve",

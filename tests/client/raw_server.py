@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 from linqbot.client.http.addresses import Origin
-from linqbot.client.http.connector import Dialer
-from linqbot.client.http.http11 import Fields, Request
+from linqbot.client.http.connector import Connector
+from linqbot.client.http.http11 import Request, RequestHeaders
 from linqbot.client.http.pool import Pool
 
 Play: TypeAlias = Callable[["Peer"], Awaitable[None]]
@@ -90,7 +90,7 @@ async def raw(play: Play, tls: ssl.SSLContext | None = None) -> AsyncIterator[Ra
 
 @asynccontextmanager
 async def pooled(server: Raw, *, connect_timeout_s: float = 5.0, **options: Any) -> AsyncIterator[Pool]:
-    pool = Pool(Dialer(server.origin, connect_timeout_s=connect_timeout_s), **options)
+    pool = Pool(Connector(server.origin, connect_timeout_s=connect_timeout_s), **options)
     try:
         yield pool
     finally:
@@ -98,7 +98,7 @@ async def pooled(server: Raw, *, connect_timeout_s: float = 5.0, **options: Any)
 
 
 def get(server: Raw, target: str = "/", method: str = "GET", **options: Any) -> Request:
-    return Request(method, server.origin, target, Fields({"Host": server.origin.authority}), **options)
+    return Request(method, server.origin, target, RequestHeaders({"Host": server.origin.authority}), **options)
 
 
 def said(content: bytes = b"", status: str = "200 OK", *fields: str) -> bytes:

@@ -1,4 +1,4 @@
-"""A call as data: its key, and its way through the ledger."""
+"""A call as data: its key, and its way through the journal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linqbot.api import ENDPOINTS
-from linqbot.client.call import Answer, Call, prepare
+from linqbot.client.call import ApiResponse, Call, prepare
 
 JSON = st.recursive(
     st.none()
@@ -77,6 +77,6 @@ def test_neither_texts_nor_handles_are_in_a_repr() -> None:
         body={"text": "secret words"},
         query=(("to", "a@b.c"),),
     )
-    answer = Answer(200, {"text": "secret words"}, {"x": "+15550001111"})
+    answer = ApiResponse(200, {"text": "secret words"}, {"x": "+15550001111"})
     for shown in (repr(call), repr(answer)):
         assert not any(word in shown for word in ("secret", "555", "a@b.c"))

@@ -28,10 +28,10 @@ from client.call_table_account import PAYMENT_REQUEST
 from linq import AsyncLinqAPIV3
 
 from linqbot.api import ENDPOINTS
-from linqbot.client.call import Answer, Call, Run, prepare
+from linqbot.client.call import ApiResponse, Call, Run, prepare
 from linqbot.client.client import Client
 from linqbot.client.resources.chats.chats import Chats
-from linqbot.client.resources.resource import Noun, Page
+from linqbot.client.resources.resource import Page, Resource
 from linqbot.errors import ConfigError, LinqApiError, RuleBroken
 from linqbot.types.message import Effect, MessageContent, TextDecoration, TextPart
 
@@ -118,9 +118,9 @@ async def test_what_linq_answers_survives_being_read_and_written(row: Row) -> No
         result = await row.write(client)
     if isinstance(result, Page):
         (items,) = (each for each in row.answer.values() if isinstance(each, list))
-        assert settled([item.to_wire() for item in result]) == settled(items)
+        assert settled([item.to_json_object() for item in result]) == settled(items)
     else:
-        assert settled(result.to_wire()) == settled(row.answer)
+        assert settled(result.to_json_object()) == settled(row.answer)
 
 
 def methods(holder: Any, path: str = "") -> Iterator[str]:
@@ -128,9 +128,9 @@ def methods(holder: Any, path: str = "") -> Iterator[str]:
     for name, member in inspect.getmembers(type(holder), lambda member: not isinstance(member, type)):
         if name.startswith("_"):
             continue
-        if isinstance(member, property) and isinstance(noun := getattr(holder, name), Noun):
+        if isinstance(member, property) and isinstance(noun := getattr(holder, name), Resource):
             yield from methods(noun, f"{path}{name}.")
-        elif callable(member) and isinstance(holder, Noun):
+        elif callable(member) and isinstance(holder, Resource):
             yield f"{path}{name}"
 
 
@@ -231,7 +231,7 @@ async def test_a_broken_rule_is_raised_before_anything_is_sent_or_wrapped() -> N
     wrapped: list[Call] = []
 
     def wrap(run: Run) -> Run:
-        async def noted(call: Call) -> Answer:
+        async def noted(call: Call) -> ApiResponse:
             wrapped.append(call)
             return await run(call)
 
@@ -267,7 +267,7 @@ async def test_wrappings_stand_around_every_call_the_newest_outermost() -> None:
 
     def named(name: str) -> Callable[[Run], Run]:
         def wrap(run: Run) -> Run:
-            async def noted(call: Call) -> Answer:
+            async def noted(call: Call) -> ApiResponse:
                 order.append(f"{name} {call.name}")
                 return await run(call)
 
@@ -276,7 +276,7 @@ async def test_wrappings_stand_around_every_call_the_newest_outermost() -> None:
         return wrap
 
     async with client_over(linq) as client:
-        inner = client.wrapped(named("ledger"))
+        inner = client.wrapped(named("journal"))
         outer = inner.wrapped(named("middleware"))
         await outer.chats.retrieve(CHAT)
         await outer.run(prepare("chats.typing.stop", path={"chat_id": CHAT}))
@@ -284,8 +284,8 @@ async def test_wrappings_stand_around_every_call_the_newest_outermost() -> None:
         await outer.aclose()
         await client.chats.retrieve(CHAT)
 
-    ledger_and_middleware = ["middleware chats.retrieve", "ledger chats.retrieve"]
-    assert order == [*ledger_and_middleware, "middleware chats.typing.stop", "ledger chats.typing.stop"]
+    journal_and_middleware = ["middleware chats.retrieve", "journal chats.retrieve"]
+    assert order == [*journal_and_middleware, "middleware chats.typing.stop", "journal chats.typing.stop"]
     assert len(linq.requests) == 4
 
 
@@ -311,8 +311,8 @@ async def test_a_stored_call_sent_again_is_the_same_request() -> None:
     linq = Recorder(202, {"chat_id": CHAT, "message": SENT_MESSAGE})
     stored: list[bytes] = []
 
-    def ledger(run: Run) -> Run:
-        async def keep(call: Call) -> Answer:
+    def journal(run: Run) -> Run:
+        async def keep(call: Call) -> ApiResponse:
             keyed = call.with_key("lb-turn-0")
             stored.append(keyed.to_json())
             return await run(keyed)
@@ -320,7 +320,7 @@ async def test_a_stored_call_sent_again_is_the_same_request() -> None:
         return keep
 
     async with client_over(linq) as client:
-        await client.wrapped(ledger).messages.create(to=[ANN], message=MessageContent(parts=(TextPart(value="hé🎂"),)))
+        await client.wrapped(journal).messages.create(to=[ANN], message=MessageContent(parts=(TextPart(value="hé🎂"),)))
         await client.run(Call.from_json(stored[0]))
     first, again = linq.requests
     assert first.content == again.content

@@ -13,7 +13,7 @@ from client.call_table import CHAT, KEY, SENT, Row
 from client.http11_peers import Waits
 
 from linqbot.api import ENDPOINTS
-from linqbot.client.call import Answer, Call, Run
+from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
 
@@ -220,8 +220,8 @@ async def test_a_firewall_that_names_a_time_is_waited_for() -> None:
 async def test_an_answer_that_is_not_linqs_is_an_error_to_whatever_wraps_the_call() -> None:
     seen: list[Any] = []
 
-    def ledger(run: Run) -> Run:
-        async def keep(call: Call) -> Answer:
+    def journal(run: Run) -> Run:
+        async def keep(call: Call) -> ApiResponse:
             try:
                 answer = await run(call)
             except LinqApiError as error:
@@ -234,7 +234,7 @@ async def test_an_answer_that_is_not_linqs_is_an_error_to_whatever_wraps_the_cal
 
     async with Linq(reply(200, PAGE, "text/html")).client() as client:
         with pytest.raises(LinqUnavailable):
-            await ROWS["chats.messages.send"].write(client.wrapped(ledger))
+            await ROWS["chats.messages.send"].write(client.wrapped(journal))
     assert seen == [LinqUnavailable]
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from linqbot.api import ENDPOINTS
 from linqbot.client.call import Call, prepare
-from linqbot.client.retry import Failure, pause_s
+from linqbot.client.retry import AttemptFailure, pause_s
 from linqbot.errors import LinqApiError, LinqUnavailable
 
 READ = prepare("chats.retrieve")
@@ -18,18 +18,18 @@ KEYLESS = prepare("chats.messages.send", body={"message": {}})
 ONCE = prepare("chats.send_voicememo", body={})
 HINT = prepare("chats.typing.start")
 
-REFUSED = Failure(LinqUnavailable("refused"), sent=False)
-LOST = Failure(LinqUnavailable("lost"))
-STALE = Failure(LinqUnavailable("lost"), is_stale=True)
+REFUSED = AttemptFailure(LinqUnavailable("refused"), sent=False)
+LOST = AttemptFailure(LinqUnavailable("lost"))
+STALE = AttemptFailure(LinqUnavailable("lost"), is_stale=True)
 
 
-def said(status: int, advice: bool | None = None, retry_after_s: float | None = None) -> Failure:
+def said(status: int, advice: bool | None = None, retry_after_s: float | None = None) -> AttemptFailure:
     kind = LinqUnavailable if status == 408 or status >= 500 else LinqApiError
-    return Failure(kind("no", status=status, retry_after_s=retry_after_s), advice=advice)
+    return AttemptFailure(kind("no", status=status, retry_after_s=retry_after_s), advice=advice)
 
 
-def not_linqs(status: int, advice: bool | None = None) -> Failure:
-    return Failure(LinqUnavailable("not Linq's", status=status), advice=advice)
+def not_linqs(status: int, advice: bool | None = None) -> AttemptFailure:
+    return AttemptFailure(LinqUnavailable("not Linq's", status=status), advice=advice)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def not_linqs(status: int, advice: bool | None = None) -> Failure:
         (said(503, retry_after_s=5), "yes yes yes no no no"),
     ],
 )
-def test_a_call_is_repeated_only_when_that_is_safe(failure: Failure, repeated: str) -> None:
+def test_a_call_is_repeated_only_when_that_is_safe(failure: AttemptFailure, repeated: str) -> None:
     calls = (READ, NATURAL, KEYED, KEYLESS, ONCE, HINT)
     told = ["no" if pause_s(call, failure, 0, max_wait_s=60, jitter=0) is None else "yes" for call in calls]
     assert told == repeated.split()

@@ -26,7 +26,7 @@ SAME = [
     "is_group",
     "message_id",
     "service",
-    "set_aside",
+    "dropped_fields",
     "id",
     "sender",
     "direction",

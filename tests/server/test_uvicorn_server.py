@@ -16,7 +16,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from linqbot.server import connection, uvicorn_server
-from linqbot.server.connection import MAX_HEAD_BYTES, Connection, Connections
+from linqbot.server.connection import MAX_HEAD_BYTES, ClientConnection, Connections
 
 GET = b"GET / HTTP/1.1\r\nhost: bot\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nhost: bot\r\n"
@@ -351,7 +351,7 @@ def test_when_there_are_too_many_those_that_make_us_wait_go_first(served: Served
     busy = served.connect(b"GET /held HTTP/1.1\r\n\r\n")
     until(lambda: served.app.held == 1)
     slow_body = served.connect(POST + b"content-length: 9\r\n\r\nhalf")
-    until(lambda: any(isinstance(one, Connection) and one.cycle for one in served.connections.waiting))
+    until(lambda: any(isinstance(one, ClientConnection) and one.cycle for one in served.connections.waiting))
     half = served.connect(b"GET /")
     silent = served.connect()
     until(lambda: len(served.connections.connections) == 4)

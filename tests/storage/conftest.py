@@ -12,14 +12,14 @@ import pytest
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.journal import Effect, EffectStatus
+from linqbot.storage.journal import EntryStatus, JournalEntry
 from linqbot.storage.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 NOON = 1_800_000_000.0
 
 MakeDelivery = Callable[..., Delivery]
-MakeEffect = Callable[..., Effect]
+MakeEffect = Callable[..., JournalEntry]
 
 
 @pytest.fixture
@@ -61,22 +61,22 @@ def delivery() -> MakeDelivery:
 
 
 @pytest.fixture
-def effect() -> MakeEffect:
-    """`effect("w.1", slot="0")`: an attempted send, under a key made of its place."""
+def entry() -> MakeEffect:
+    """`entry("w.1", slot="0")`: an attempted send, under a key made of its place."""
 
     def make(
         turn: str,
         slot: str = "0",
         *,
-        run: int = 0,
+        replay: int = 0,
         key: str | None = None,
-        status: EffectStatus = "attempting",
+        status: EntryStatus = "attempting",
         answer: bytes | None = None,
         message_id: str | None = None,
         call: bytes = b'{"verb":"send"}',
-    ) -> Effect:
-        made = key or f"lb.{turn}.{run}.{slot}"
-        return Effect(turn, run, slot, made, "keyed", call, status, NOON, answer, message_id)
+    ) -> JournalEntry:
+        made = key or f"lb.{turn}.{replay}.{slot}"
+        return JournalEntry(turn, replay, slot, made, "keyed", call, status, NOON, answer, message_id)
 
     return make
 

@@ -13,8 +13,8 @@ from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.erasure import Person
-from linqbot.storage.inbox import Ack, Bury, Finish, Lease, Retry
-from linqbot.storage.journal import Effect
+from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease, Retry
+from linqbot.storage.journal import JournalEntry
 from linqbot.storage.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
@@ -23,7 +23,7 @@ from linqbot.storage.upkeep import Forgotten, Selection
 
 pytestmark = pytest.mark.anyio
 
-MakeEffect = Callable[..., Effect]
+MakeEffect = Callable[..., JournalEntry]
 NOON = 1_800_000_000.0
 ANN, BOB, LINE = "+14155550142", "+14155550187", "+12052535597"
 ME = {"handle": LINE, "is_me": True}
@@ -67,27 +67,27 @@ async def everything(storage: Storage) -> set[str]:
 
 
 async def test_a_person_is_forgotten_everywhere_and_nobody_else_is(
-    storage: Storage, effect: MakeEffect, clock: MovableClock
+    storage: Storage, entry: MakeEffect, clock: MovableClock
 ) -> None:
     for name, person, chat in (("a", ANN, "ann-chat"), ("b", BOB, "bob-chat")):
         state = [StateWrite(f"chat:{chat}", "x", b"1"), StateWrite(f"person:{person}", "x", b"1")]
         await handle(storage, said(f"{name}-done", person, chat), Finish(Ack(), state=state))
-        await handle(storage, said(f"{name}-dead", person, chat), Finish(Bury("Boom")))
+        await handle(storage, said(f"{name}-dead", person, chat), Finish(DeadLetter("Boom")))
         await handle(storage, said(f"{name}-wait", person, chat), Finish(Retry(NOON + 99, "Boom")))
         await storage.put(said(f"{name}-behind", person, chat))
         await storage.schedule(Timer(f"{name}-lane", NOON, f"c:{chat}", "send", b"{}", 1))
         await storage.schedule(Timer(f"{name}-body", NOON, "c:x", "send", json.dumps({"to": [person]}).encode(), 1))
-        await storage.begin(effect(f"w.{name}-wait"))
-        await storage.settle(effect("w.other", f"{name}-created", call=json.dumps({"body": {"to": [person]}}).encode()))
-        in_chat = effect("w.other", f"{name}-sent", status="accepted", answer=b"{}")
+        await storage.begin(entry(f"w.{name}-wait"))
+        await storage.settle(entry("w.other", f"{name}-created", call=json.dumps({"body": {"to": [person]}}).encode()))
+        in_chat = entry("w.other", f"{name}-sent", status="accepted", answer=b"{}")
         await storage.settle(replace(in_chat, chat_id=chat))
     assert await storage.forget(ANN) == Forgotten(
-        waiting=2, done=1, dead=1, effects=3, timers=2, state=2, chats=("ann-chat",)
+        waiting=2, done=1, dead=1, entries=3, timers=2, state=2, chats=("ann-chat",)
     )
     assert await everything(storage) == {"w.b-done", "w.b-dead", "w.b-wait", "w.b-behind"}
     assert await storage.depth() == 2
-    assert [one.slot for one in await storage.effects("w.other")] == ["b-created", "b-sent"]
-    assert (await storage.effects("w.a-wait"), len(await storage.effects("w.b-wait"))) == ([], 1)
+    assert [one.slot for one in await storage.entries("w.other")] == ["b-created", "b-sent"]
+    assert (await storage.entries("w.a-wait"), len(await storage.entries("w.b-wait"))) == ([], 1)
     assert {one.id for one in await storage.scheduled()} == {"b-lane", "b-body"}
     for scope, count in ((f"person:{ANN}", 0), ("chat:ann-chat", 0), (f"person:{BOB}", 1), ("chat:bob-chat", 1)):
         assert len(await storage.load(scope)) == count
@@ -107,15 +107,15 @@ async def test_a_lane_goes_on_without_what_was_forgotten(storage: Storage) -> No
     assert (await storage.take(1, lease_s=60), await storage.depth()) == ([], 0)
 
 
-async def test_what_is_being_handled_is_told_and_left(storage: Storage, effect: MakeEffect) -> None:
+async def test_what_is_being_handled_is_told_and_left(storage: Storage, entry: MakeEffect) -> None:
     await storage.put(said("1", ANN, "chat"))
     await storage.put(said("2", ANN, "chat"))
     lease = await take_one(storage)
-    await storage.begin(effect("w.1", call=json.dumps({"to": ANN}).encode()))
+    await storage.begin(entry("w.1", call=json.dumps({"to": ANN}).encode()))
     assert await storage.forget(ANN) == Forgotten(waiting=1, left=("w.1",), chats=("chat",))
-    assert len(await storage.effects("w.1")) == 1
+    assert len(await storage.entries("w.1")) == 1
     await storage.finish(lease, Finish(Ack()))
-    assert await storage.forget(ANN) == Forgotten(done=1, effects=1, chats=("chat",))
+    assert await storage.forget(ANN) == Forgotten(done=1, entries=1, chats=("chat",))
 
 
 async def test_a_forgotten_delivery_is_still_a_known_duplicate(storage: Storage) -> None:
@@ -141,24 +141,24 @@ async def test_what_happened_in_their_chat_goes_although_it_does_not_name_them(s
     assert (await storage.forget(ANN)).waiting == 2
 
 
-async def test_what_only_mentions_their_chat_goes_too(storage: Storage, effect: MakeEffect) -> None:
+async def test_what_only_mentions_their_chat_goes_too(storage: Storage, entry: MakeEffect) -> None:
     await storage.put(said("1", ANN, "chat"))
     await storage.put(Delivery("w.paid", "pay:1", "payment.succeeded", b'{"metadata": {"chat_id": "chat"}}', NOON))
     await storage.put(Delivery("w.other", "pay:2", "payment.succeeded", b'{"metadata": {"chat_id": "chat-2"}}', NOON))
-    await storage.begin(effect("w.own", "0", call=b'{"path": "/v3/chats/chat/messages"}'))
-    await storage.begin(effect("w.own", "1", call=b'{"path": "/v3/chats/chat-2/messages"}'))
+    await storage.begin(entry("w.own", "0", call=b'{"path": "/v3/chats/chat/messages"}'))
+    await storage.begin(entry("w.own", "1", call=b'{"path": "/v3/chats/chat-2/messages"}'))
     forgotten = await storage.forget(ANN)
-    assert (forgotten.waiting, forgotten.effects) == (2, 1)
+    assert (forgotten.waiting, forgotten.entries) == (2, 1)
     assert await everything(storage) == {"w.other"}
-    assert [one.slot for one in await storage.effects("w.own")] == ["1"]
+    assert [one.slot for one in await storage.entries("w.own")] == ["1"]
 
 
 async def test_a_receipt_of_what_answered_them_in_a_group_goes_and_others_stay(
-    storage: Storage, effect: MakeEffect
+    storage: Storage, entry: MakeEffect
 ) -> None:
     for name, person in (("a", ANN), ("b", BOB)):
-        sent = effect(f"w.{name}", status="accepted", answer=b"{}", message_id=f"sent-{name}")
-        await handle(storage, said(name, person, "group", is_group=True), Finish(Ack(), effects=[sent]))
+        sent = entry(f"w.{name}", status="accepted", answer=b"{}", message_id=f"sent-{name}")
+        await handle(storage, said(name, person, "group", is_group=True), Finish(Ack(), entries=[sent]))
     for name in ("a", "b"):
         receipt = json.dumps({"data": {"id": f"sent-{name}", "parts": [{"value": "you said hi"}]}}).encode()
         await storage.put(Delivery(f"w.receipt-{name}", "r:group", "message.delivered", receipt, NOON))
@@ -167,14 +167,14 @@ async def test_a_receipt_of_what_answered_them_in_a_group_goes_and_others_stay(
 
 
 async def test_what_keeps_another_persons_turn_from_sending_to_them_twice_stays_until_it_ends(
-    storage: Storage, effect: MakeEffect
+    storage: Storage, entry: MakeEffect
 ) -> None:
     await storage.put(said("b", BOB, "bob-chat"))
     lease = await take_one(storage)
-    await storage.begin(effect("w.b", call=json.dumps({"body": {"to": [ANN]}}).encode()))
+    await storage.begin(entry("w.b", call=json.dumps({"body": {"to": [ANN]}}).encode()))
     assert await storage.forget(ANN) == Forgotten(left=("w.b",))
     await storage.finish(lease, Finish(Ack()))
-    assert await storage.forget(ANN) == Forgotten(effects=1)
+    assert await storage.forget(ANN) == Forgotten(entries=1)
     assert await everything(storage) == {"w.b"}
 
 

@@ -11,7 +11,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Bury, Finish, Lease, Park, Retry
+from linqbot.storage.inbox import SEEN_KEPT_S, Ack, DeadLetter, Defer, Finish, Lease, Retry
 
 pytestmark = pytest.mark.anyio
 
@@ -147,11 +147,11 @@ async def test_parking_counts_nothing_but_is_no_first_run(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     await storage.put(delivery())
-    await storage.finish(await take_one(storage), Finish(Park(at=clock.now() + 5, reason="Linq is away")))
+    await storage.finish(await take_one(storage), Finish(Defer(at=clock.now() + 5, reason="Linq is away")))
     assert await take(storage) == []
     clock.advance(5)
     lease = await take_one(storage)
-    assert (lease.attempts, lease.crashes, lease.runs) == (0, 0, 1)
+    assert (lease.attempts, lease.crashes, lease.delivery_count) == (0, 0, 1)
     assert lease.is_first_run is False
 
 
@@ -169,21 +169,23 @@ async def test_poison_is_buried_and_its_lane_goes_on(
     await storage.put(delivery(name="w.bad", message_key="m.bad", body=b"poison"))
     await storage.put(delivery(name="w.good"))
     await storage.finish(await take_one(storage), Finish(Retry(at=clock.now(), error="Boom")))
-    await storage.finish(await take_one(storage), Finish(Bury(error="Traceback", handler="bot:echo", failed=True)))
+    await storage.finish(
+        await take_one(storage), Finish(DeadLetter(error="Traceback", handler="bot:echo", failed=True))
+    )
     assert (await take_one(storage)).delivery.id == "w.good"
     (letter,) = await storage.dead_letters()
     assert letter.delivery.id == "w.bad"
     assert letter.delivery.body == b"poison"
     assert letter.delivery.decoded is None
     assert (letter.error, letter.handler, letter.attempts, letter.crashes) == ("Traceback", "bot:echo", 2, 0)
-    assert letter.buried_at == clock.now()
+    assert letter.dead_lettered_at == clock.now()
     assert await storage.put(delivery(name="w.bad")) is False
 
 
 async def test_dead_letters_come_newest_first_and_limited(storage: Storage, delivery: MakeDelivery) -> None:
     for n in range(3):
         await storage.put(delivery(name=f"w.{n}"))
-        await storage.finish(await take_one(storage), Finish(Bury(error="Boom")))
+        await storage.finish(await take_one(storage), Finish(DeadLetter(error="Boom")))
     assert [letter.delivery.id for letter in await storage.dead_letters(limit=2)] == ["w.2", "w.1"]
 
 
@@ -253,7 +255,7 @@ async def test_leases_that_ran_out_are_counted_across_a_restart(
             clock.advance(60)
     async with closed_storage as storage:
         lease = await take_one(storage)
-        assert (lease.crashes, lease.runs) == (3, 3)
+        assert (lease.crashes, lease.delivery_count) == (3, 3)
 
 
 async def test_the_end_of_a_lease_is_announced_as_due(

@@ -27,7 +27,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StorageBusy
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Bury, Finish, Lease, Outcome, Park, Retry
+from linqbot.storage.inbox import SEEN_KEPT_S, Ack, DeadLetter, Defer, Finish, Lease, Outcome, Retry
 from linqbot.storage.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
@@ -41,18 +41,18 @@ LEASE_S = 60.0
 
 @dataclass
 class Waiting:
-    """A delivery as the model knows it; `lease` while somebody holds it, `granted` when the next taker does."""
+    """A delivery as the model knows it; `lease` while somebody holds it, `prefetched` when the next taker does."""
 
     id: str
     keys: tuple[str, ...]
     accepted: int = 0
     attempts: int = 0
     crashes: int = 0
-    shared: int = 0
+    crashed_with_others: int = 0
     must_be_alone: bool = False
-    granted: bool = False
-    runs: int = 0
-    run: int = 0
+    prefetched: bool = False
+    delivery_count: int = 0
+    replay: int = 0
     sent_at: float = 0.0
     postponed: bool = False
     not_before: float = 0.0
@@ -67,8 +67,8 @@ class Kept:
     id: str
     keys: tuple[str, ...]
     lane: str
-    runs: int
-    run: int
+    delivery_count: int
+    replay: int
     sent_at: float
 
 
@@ -100,10 +100,10 @@ class InboxMachine(RuleBasedStateMachine):
     """Rules common to all backends. Subclasses say what a storage is and how it restarts.
 
     Attributes:
-        grants: Whether it claims what is put for the taker who would have taken more.
+        prefetched: Whether it leases what is put for the taker who would have taken more.
     """
 
-    grants = False
+    prefetched = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -158,9 +158,9 @@ class InboxMachine(RuleBasedStateMachine):
         if stored:
             assert len(rows) < LANE_LIMIT
             silent = any(head.must_be_alone for head in self.model.heads())
-            granted = self.grants and self.appetite > 0 and not rows and not silent
-            self.appetite -= granted
-            self.model.accept(lane, Waiting(delivery.id, keys, granted=granted, sent_at=self.clock.now()))
+            prefetched = self.prefetched and self.appetite > 0 and not rows and not silent
+            self.appetite -= prefetched
+            self.model.accept(lane, Waiting(delivery.id, keys, prefetched=prefetched, sent_at=self.clock.now()))
 
     @rule(
         lane=st.sampled_from("abc"),
@@ -181,10 +181,10 @@ class InboxMachine(RuleBasedStateMachine):
         assert self.run(self.storage.put_in_order(lane, [missed], lease)) == 1
         if head and lease:
             self.lost.append(lease)
-            head.lease, head.runs = None, head.runs - 1
+            head.lease, head.delivery_count = None, head.delivery_count - 1
         self.model.accept(lane, Waiting(missed.id, (missed.id,), sent_at=now - age_s))
         rows = self.model.lanes[lane]
-        movable = [n for n, row in enumerate(rows) if not row.lease and not row.granted and not row.postponed]
+        movable = [n for n, row in enumerate(rows) if not row.lease and not row.prefetched and not row.postponed]
         numbers = [rows[n].accepted for n in movable]
         ordered = sorted((rows[n] for n in movable), key=lambda row: (row.sent_at, row.accepted))
         for n, row, number in zip(movable, ordered, numbers, strict=True):
@@ -193,7 +193,7 @@ class InboxMachine(RuleBasedStateMachine):
     @rule(limit=st.integers(0, 4))
     def take(self, limit: int) -> None:
         now = self.clock.now()
-        free = [head for head in self.ready(now) if not head.granted]
+        free = [head for head in self.ready(now) if not head.prefetched]
         ready = self.may_begin(now)[:limit]
         leases = self.run(self.storage.take(limit, lease_s=LEASE_S))
         assert [lease.delivery.id for lease in leases] == [head.id for head in ready]
@@ -201,14 +201,18 @@ class InboxMachine(RuleBasedStateMachine):
             if head.lease:
                 head.crashes += 1
                 self.lost.append(head.lease)
-            assert (lease.attempts, lease.crashes, lease.runs) == (head.attempts, head.crashes, head.runs)
-            assert lease.run == head.run
-            head.lease, head.until, head.granted = lease, now + LEASE_S, False
-            head.runs += 1
+            assert (lease.attempts, lease.crashes, lease.delivery_count) == (
+                head.attempts,
+                head.crashes,
+                head.delivery_count,
+            )
+            assert lease.replay == head.replay
+            head.lease, head.until, head.prefetched = lease, now + LEASE_S, False
+            head.delivery_count += 1
         if free or not limit:
             for head in self.model.heads():
-                head.granted = False
-        left = limit - len(leases) - sum(head.granted for head in self.model.heads())
+                head.prefetched = False
+        left = limit - len(leases) - sum(head.prefetched for head in self.model.heads())
         self.appetite = max(left, 0)
 
     def may_begin(self, now: float) -> list[Waiting]:
@@ -224,7 +228,7 @@ class InboxMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.held())
     @rule(
         which=st.integers(0, 10),
-        kind=st.sampled_from(["ack", "ack", "retry", "park", "bury"]),
+        kind=st.sampled_from(["ack", "ack", "retry", "defer", "dead_letter"]),
         after_s=st.sampled_from([-1.0, 0.0, 10.0, 100.0]),
     )
     def finish(self, which: int, kind: str, after_s: float) -> None:
@@ -234,24 +238,24 @@ class InboxMachine(RuleBasedStateMachine):
         outcomes: dict[str, Outcome] = {
             "ack": Ack(),
             "retry": Retry(at=at, error="Boom"),
-            "park": Park(at=at, reason="away"),
-            "bury": Bury(error="Boom"),
+            "defer": Defer(at=at, reason="away"),
+            "dead_letter": DeadLetter(error="Boom"),
         }
         assert head.lease
         self.run(self.storage.finish(head.lease, Finish(outcomes[kind])))
         self.lost.append(head.lease)
         head.lease = None
-        if kind in {"ack", "bury"}:
+        if kind in {"ack", "dead_letter"}:
             self.model.left.update(dict.fromkeys(head.keys, self.clock.now()))
             (lane,) = (name for name, rows in self.model.lanes.items() if head in rows)
             self.model.lanes[lane].remove(head)
             place = self.model.done if kind == "ack" else self.model.dead
-            place[head.id] = Kept(head.id, head.keys, lane, head.runs, head.run, head.sent_at)
+            place[head.id] = Kept(head.id, head.keys, lane, head.delivery_count, head.replay, head.sent_at)
         else:
             head.not_before = at
             head.attempts += kind == "retry"
             head.postponed = True
-            head.shared, head.must_be_alone = 0, False
+            head.crashed_with_others, head.must_be_alone = 0, False
 
     @precondition(lambda self: self.lost)
     @rule(which=st.integers(0, 10))
@@ -270,7 +274,10 @@ class InboxMachine(RuleBasedStateMachine):
         if moved:
             del self.model.dead[kept.id]
             self.model.accept(
-                kept.lane, Waiting(kept.id, kept.keys, runs=kept.runs, run=kept.run, sent_at=kept.sent_at)
+                kept.lane,
+                Waiting(
+                    kept.id, kept.keys, delivery_count=kept.delivery_count, replay=kept.replay, sent_at=kept.sent_at
+                ),
             )
 
     @precondition(lambda self: self.model.dead or self.model.done)
@@ -285,7 +292,7 @@ class InboxMachine(RuleBasedStateMachine):
         if moved:
             self.model.dead.pop(kept.id, None)
             self.model.done.pop(kept.id, None)
-            self.model.accept(kept.lane, Waiting(kept.id, kept.keys, run=kept.run + 1, sent_at=kept.sent_at))
+            self.model.accept(kept.lane, Waiting(kept.id, kept.keys, replay=kept.replay + 1, sent_at=kept.sent_at))
 
     @rule(name=st.integers(0, 3), lane=st.sampled_from("abc"), after_s=st.sampled_from([-5.0, 0.0, 10.0, 100.0]))
     def schedule(self, name: int, lane: str, after_s: float) -> None:
@@ -336,7 +343,7 @@ class InboxMachine(RuleBasedStateMachine):
             self.lost.append(head.lease)
             head.lease, head.not_before = None, 0.0
         for head in self.model.heads():
-            head.granted = False
+            head.prefetched = False
         self.appetite = 0
 
     @invariant()
@@ -346,7 +353,9 @@ class InboxMachine(RuleBasedStateMachine):
     @invariant()
     def order_is_that_of_acceptance(self) -> None:
         rows = sorted((row for lane in self.model.lanes.values() for row in lane), key=lambda row: row.accepted)
-        assert [(each.id, each.run) for each in self.run(self.storage.waiting())] == [(row.id, row.run) for row in rows]
+        assert [(each.id, each.replay) for each in self.run(self.storage.waiting())] == [
+            (row.id, row.replay) for row in rows
+        ]
 
     @invariant()
     def what_left_can_come_back(self) -> None:
@@ -373,7 +382,7 @@ class MemoryMachine(InboxMachine):
 
 
 class SQLiteMachine(InboxMachine):
-    grants = True
+    prefetched = True
 
     def make(self) -> Storage:
         return SQLiteStorage(self.folder / "bot.db", clock=self.clock, max_lane_backlog=LANE_LIMIT, keep_days=1000)
@@ -387,19 +396,19 @@ class SQLiteMachine(InboxMachine):
         self.run(self.storage.__aexit__())
         self.storage = SQLiteStorage(image, clock=self.clock, max_lane_backlog=LANE_LIMIT, keep_days=1000)
         self.run(self.storage.__aenter__())
-        granted = [head for head in self.model.heads() if head.granted]
-        held = [*self.model.held(), *granted]
-        for head in granted:
-            head.runs += 1
+        prefetched = [head for head in self.model.heads() if head.prefetched]
+        held = [*self.model.held(), *prefetched]
+        for head in prefetched:
+            head.delivery_count += 1
         self.count_crash(held)
         self.forget_leases()
 
     def count_crash(self, held: list[Waiting]) -> None:
         for head in held:
             # Of three at most, a quarter is one.
-            head.must_be_alone = head.crashes + head.shared > 0
+            head.must_be_alone = head.crashes + head.crashed_with_others > 0
             head.crashes += len(held) == 1
-            head.shared += len(held) > 1
+            head.crashed_with_others += len(held) > 1
 
 
 @pytest.mark.parametrize("machine", [MemoryMachine, pytest.param(SQLiteMachine, marks=pytest.mark.slow)])

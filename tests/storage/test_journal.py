@@ -1,4 +1,4 @@
-"""The outbox's contract, over every backend."""
+"""The journal's contract, over every backend."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, Bury, Finish, Lease, Park
-from linqbot.storage.journal import EFFECTS_KEPT_S, DeliveryStatus, Effect
+from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease
+from linqbot.storage.journal import ENTRIES_KEPT_S, DeliveryStatus, JournalEntry
 from linqbot.storage.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = pytest.mark.anyio
 
 MakeDelivery = Callable[..., Delivery]
-MakeEffect = Callable[..., Effect]
+MakeEffect = Callable[..., JournalEntry]
 
 
 async def turn(storage: Storage, delivery: Delivery) -> Lease:
@@ -32,142 +32,142 @@ async def turn(storage: Storage, delivery: Delivery) -> Lease:
     return lease
 
 
-async def test_effects_come_back_in_the_order_they_were_begun(storage: Storage, effect: MakeEffect) -> None:
-    begun = [effect("w.1", slot) for slot in ("0", "10", "2", "thanks")]
+async def test_effects_come_back_in_the_order_they_were_begun(storage: Storage, entry: MakeEffect) -> None:
+    begun = [entry("w.1", slot) for slot in ("0", "10", "2", "thanks")]
     for one in begun:
         await storage.begin(one)
-    await storage.begin(effect("w.1", run=1))
-    await storage.begin(effect("w.2"))
-    assert await storage.effects("w.1") == begun
-    assert await storage.effects("w.1", 1) == [effect("w.1", run=1)]
-    assert await storage.effects("w.3") == []
+    await storage.begin(entry("w.1", replay=1))
+    await storage.begin(entry("w.2"))
+    assert await storage.entries("w.1") == begun
+    assert await storage.entries("w.1", 1) == [entry("w.1", replay=1)]
+    assert await storage.entries("w.3") == []
 
 
-async def test_beginning_again_keeps_what_is_on_record(storage: Storage, effect: MakeEffect) -> None:
-    first = effect("w.1", call=b'{"text":"as first said"}')
+async def test_beginning_again_keeps_what_is_on_record(storage: Storage, entry: MakeEffect) -> None:
+    first = entry("w.1", call=b'{"text":"as first said"}')
     await storage.begin(first)
     await storage.begin(first)
-    await storage.begin(effect("w.1", call=b'{"text":"said otherwise"}', key="lb.other"))
-    assert await storage.effects("w.1") == [first]
+    await storage.begin(entry("w.1", call=b'{"text":"said otherwise"}', key="lb.other"))
+    assert await storage.entries("w.1") == [first]
 
 
-async def test_beginning_again_does_not_undo_an_outcome(storage: Storage, effect: MakeEffect) -> None:
-    accepted = effect("w.1", status="accepted", answer=b"{}", message_id="msg")
-    await storage.begin(effect("w.1"))
+async def test_beginning_again_does_not_undo_an_outcome(storage: Storage, entry: MakeEffect) -> None:
+    accepted = entry("w.1", status="accepted", answer=b"{}", message_id="msg")
+    await storage.begin(entry("w.1"))
     await storage.settle(accepted)
-    await storage.begin(effect("w.1"))
-    assert await storage.effects("w.1") == [accepted]
+    await storage.begin(entry("w.1"))
+    assert await storage.entries("w.1") == [accepted]
 
 
-async def test_no_two_effects_share_a_key(storage: Storage, effect: MakeEffect) -> None:
-    await storage.begin(effect("w.1", key="lb.same"))
+async def test_no_two_effects_share_a_key(storage: Storage, entry: MakeEffect) -> None:
+    await storage.begin(entry("w.1", key="lb.same"))
     with pytest.raises(StorageError):
-        await storage.begin(effect("w.2", key="lb.same"))
-    assert await storage.effects("w.2") == []
+        await storage.begin(entry("w.2", key="lb.same"))
+    assert await storage.entries("w.2") == []
 
 
-async def test_a_refused_effect_does_not_fail_those_begun_with_it(storage: Storage, effect: MakeEffect) -> None:
-    await storage.begin(effect("w.0", key="lb.same"))
+async def test_a_refused_effect_does_not_fail_those_begun_with_it(storage: Storage, entry: MakeEffect) -> None:
+    await storage.begin(entry("w.0", key="lb.same"))
     keys = ["lb.same" if n == 3 else None for n in range(8)]
-    begun = (storage.begin(effect(f"w.{n + 1}", key=key)) for n, key in enumerate(keys))
+    begun = (storage.begin(entry(f"w.{n + 1}", key=key)) for n, key in enumerate(keys))
     outcomes = await asyncio.gather(*begun, return_exceptions=True)
     assert [isinstance(outcome, StorageError) for outcome in outcomes] == [n == 3 for n in range(8)]
-    assert [len(await storage.effects(f"w.{n + 1}")) for n in range(8)] == [1, 1, 1, 0, 1, 1, 1, 1]
+    assert [len(await storage.entries(f"w.{n + 1}")) for n in range(8)] == [1, 1, 1, 0, 1, 1, 1, 1]
 
 
-async def test_settle_is_kept_whatever_becomes_of_the_turn(storage: Storage, effect: MakeEffect) -> None:
-    await storage.begin(effect("w.1"))
-    settled = effect("w.1", status="ambiguous")
+async def test_settle_is_kept_whatever_becomes_of_the_turn(storage: Storage, entry: MakeEffect) -> None:
+    await storage.begin(entry("w.1"))
+    settled = entry("w.1", status="ambiguous")
     await storage.settle(settled)
-    assert await storage.effects("w.1") == [settled]
+    assert await storage.entries("w.1") == [settled]
 
 
 async def test_finish_replaces_effects_and_keeps_their_order(
-    storage: Storage, delivery: MakeDelivery, effect: MakeEffect
+    storage: Storage, delivery: MakeDelivery, entry: MakeEffect
 ) -> None:
     lease = await turn(storage, delivery(name="w.1"))
     for slot in "01":
-        await storage.begin(effect("w.1", slot))
-    first = effect("w.1", "0", status="accepted", answer=b'{"id":1}', message_id="msg", call=b"{}")
-    second = effect("w.1", "1", status="refused", answer=b'{"code":2024}')
-    never_begun = effect("w.1", "2", status="dropped")
-    await storage.finish(lease, Finish(Ack(), effects=[second, never_begun, first]))
-    assert await storage.effects("w.1") == [first, second, never_begun]
+        await storage.begin(entry("w.1", slot))
+    first = entry("w.1", "0", status="accepted", answer=b'{"id":1}', message_id="msg", call=b"{}")
+    second = entry("w.1", "1", status="refused", answer=b'{"code":2024}')
+    never_begun = entry("w.1", "2", status="dropped")
+    await storage.finish(lease, Finish(Ack(), entries=[second, never_begun, first]))
+    assert await storage.entries("w.1") == [first, second, never_begun]
 
 
 async def test_effects_of_a_lost_lease_are_not_written(
-    storage: Storage, delivery: MakeDelivery, effect: MakeEffect, clock: MovableClock
+    storage: Storage, delivery: MakeDelivery, entry: MakeEffect, clock: MovableClock
 ) -> None:
     old = await turn(storage, delivery(name="w.1"))
     clock.advance(60)
     await storage.take(1, lease_s=60)
     with pytest.raises(LeaseLost):
-        await storage.finish(old, Finish(Ack(), effects=[effect("w.1", status="accepted")]))
-    assert await storage.effects("w.1") == []
+        await storage.finish(old, Finish(Ack(), entries=[entry("w.1", status="accepted")]))
+    assert await storage.entries("w.1") == []
 
 
 async def test_effects_are_kept_a_week_after_their_turn_and_then_forgotten(
-    storage: Storage, delivery: MakeDelivery, effect: MakeEffect, clock: MovableClock
+    storage: Storage, delivery: MakeDelivery, entry: MakeEffect, clock: MovableClock
 ) -> None:
     lease = await turn(storage, delivery(name="w.1"))
-    await storage.begin(effect("w.1"))
-    await storage.begin(effect("w.1", "once"))
-    clock.advance(2 * EFFECTS_KEPT_S)
-    await storage.finish(lease, Finish(Ack(), effects=[effect("w.1", status="accepted")]))
-    clock.advance(EFFECTS_KEPT_S - 1)
+    await storage.begin(entry("w.1"))
+    await storage.begin(entry("w.1", "once"))
+    clock.advance(2 * ENTRIES_KEPT_S)
+    await storage.finish(lease, Finish(Ack(), entries=[entry("w.1", status="accepted")]))
+    clock.advance(ENTRIES_KEPT_S - 1)
     await storage.put(delivery())
-    assert len(await storage.effects("w.1")) == 2
+    assert len(await storage.entries("w.1")) == 2
     clock.advance(62)
     await storage.put(delivery())
-    assert await storage.effects("w.1") == []
-    await storage.begin(effect("w.2", key="lb.w.1.0.0"))
+    assert await storage.entries("w.1") == []
+    await storage.begin(entry("w.2", key="lb.w.1.0.0"))
 
 
 async def test_effects_of_a_turn_that_goes_on_are_kept_a_week_after_its_last_delivery(
-    storage: Storage, delivery: MakeDelivery, effect: MakeEffect, clock: MovableClock
+    storage: Storage, delivery: MakeDelivery, entry: MakeEffect, clock: MovableClock
 ) -> None:
     lease = await turn(storage, delivery("c:1", name="w.root"))
-    await storage.finish(lease, Finish(Ack(), effects=[effect("w.root", "question")]))
+    await storage.finish(lease, Finish(Ack(), entries=[entry("w.root", "question")]))
     other = await turn(storage, delivery("c:2", name="w.other"))
-    await storage.finish(other, Finish(Ack(), effects=[effect("w.other")]))
-    clock.advance(EFFECTS_KEPT_S - 1)
+    await storage.finish(other, Finish(Ack(), entries=[entry("w.other")]))
+    clock.advance(ENTRIES_KEPT_S - 1)
     lease = await turn(storage, delivery("c:1", name="w.answer"))
-    await storage.finish(lease, Finish(Ack(), effects=[effect("w.root", "thanks")]))
-    clock.advance(EFFECTS_KEPT_S - 1)
+    await storage.finish(lease, Finish(Ack(), entries=[entry("w.root", "thanks")]))
+    clock.advance(ENTRIES_KEPT_S - 1)
     await storage.put(delivery())
     await storage.put(delivery())
-    assert [one.slot for one in await storage.effects("w.root")] == ["question", "thanks"]
-    assert await storage.effects("w.other") == []
+    assert [one.slot for one in await storage.entries("w.root")] == ["question", "thanks"]
+    assert await storage.entries("w.other") == []
 
 
 async def test_effects_of_parked_and_buried_turns_are_never_forgotten(
-    storage: Storage, delivery: MakeDelivery, effect: MakeEffect, clock: MovableClock
+    storage: Storage, delivery: MakeDelivery, entry: MakeEffect, clock: MovableClock
 ) -> None:
-    for name, outcome in (("w.1", Park(at=clock.now(), reason="away")), ("w.2", Bury(error="Boom"))):
-        await storage.begin(effect(name))
+    for name, outcome in (("w.1", Defer(at=clock.now(), reason="away")), ("w.2", DeadLetter(error="Boom"))):
+        await storage.begin(entry(name))
         lease = await turn(storage, delivery(name, name=name))
-        await storage.finish(lease, Finish(outcome, effects=[effect(name, status="accepted")]))
-    clock.advance(10 * EFFECTS_KEPT_S)
+        await storage.finish(lease, Finish(outcome, entries=[entry(name, status="accepted")]))
+    clock.advance(10 * ENTRIES_KEPT_S)
     await storage.put(delivery())
     await storage.put(delivery())
-    assert len(await storage.effects("w.1")) == 1
-    assert len(await storage.effects("w.2")) == 1
+    assert len(await storage.entries("w.1")) == 1
+    assert len(await storage.entries("w.2")) == 1
 
 
-async def test_effects_survive_a_restart(closed_storage: Storage, effect: MakeEffect) -> None:
-    made = dataclasses.replace(effect("w.1", status="accepted", answer=b'{"id":"msg"}'), chat_id="chat")
+async def test_effects_survive_a_restart(closed_storage: Storage, entry: MakeEffect) -> None:
+    made = dataclasses.replace(entry("w.1", status="accepted", answer=b'{"id":"msg"}'), chat_id="chat")
     async with closed_storage as storage:
-        await storage.begin(effect("w.1"))
+        await storage.begin(entry("w.1"))
         await storage.settle(made)
     async with closed_storage as storage:
-        assert await storage.effects("w.1") == [made]
+        assert await storage.entries("w.1") == [made]
 
 
-async def test_a_message_we_made_is_known_as_ours(storage: Storage, delivery: MakeDelivery, effect: MakeEffect) -> None:
+async def test_a_message_we_made_is_known_as_ours(storage: Storage, delivery: MakeDelivery, entry: MakeEffect) -> None:
     lease = await turn(storage, delivery(name="w.1"))
-    await storage.begin(effect("w.1"))
+    await storage.begin(entry("w.1"))
     assert not await storage.has_sent("msg")
-    await storage.finish(lease, Finish(Ack(), [effect("w.1", status="accepted", message_id="msg")]))
+    await storage.finish(lease, Finish(Ack(), [entry("w.1", status="accepted", message_id="msg")]))
     assert await storage.has_sent("msg")
     assert not await storage.has_sent("another")
 
@@ -175,12 +175,12 @@ async def test_a_message_we_made_is_known_as_ours(storage: Storage, delivery: Ma
 # Receipts
 
 
-async def test_a_receipt_is_noted_on_the_effect_that_made_the_message(storage: Storage, effect: MakeEffect) -> None:
-    accepted = effect("w.1", status="accepted", answer=b'{"id":"msg"}', message_id="msg")
+async def test_a_receipt_is_noted_on_the_effect_that_made_the_message(storage: Storage, entry: MakeEffect) -> None:
+    accepted = entry("w.1", status="accepted", answer=b'{"id":"msg"}', message_id="msg")
     await storage.settle(accepted)
     told = dataclasses.replace(accepted, delivery="delivered")
     assert await storage.settle_receipt(None, "msg", "delivered") == told
-    assert await storage.effects("w.1") == [told]
+    assert await storage.entries("w.1") == [told]
     assert await storage.settle_receipt("lb.unknown", "unknown", "read") is None
     assert await storage.settle_receipt(None, None, "read") is None
 
@@ -197,49 +197,49 @@ async def test_a_receipt_is_noted_on_the_effect_that_made_the_message(storage: S
     ],
 )
 async def test_receipts_in_any_order_only_rise(
-    storage: Storage, effect: MakeEffect, receipts: list[DeliveryStatus], end: DeliveryStatus
+    storage: Storage, entry: MakeEffect, receipts: list[DeliveryStatus], end: DeliveryStatus
 ) -> None:
-    await storage.settle(effect("w.1", status="accepted", message_id="msg"))
+    await storage.settle(entry("w.1", status="accepted", message_id="msg"))
     for status in receipts:
         await storage.settle_receipt("lb.w.1.0.0", "msg", status)
-    assert [one.delivery for one in await storage.effects("w.1")] == [end]
+    assert [one.delivery for one in await storage.entries("w.1")] == [end]
 
 
 @pytest.mark.parametrize("status", ["attempting", "ambiguous"])
-async def test_a_receipt_settles_what_was_in_doubt(storage: Storage, effect: MakeEffect, status: Any) -> None:
-    await storage.begin(effect("w.1"))
-    await storage.settle(effect("w.1", status=status, answer=b"null"))
+async def test_a_receipt_settles_what_was_in_doubt(storage: Storage, entry: MakeEffect, status: Any) -> None:
+    await storage.begin(entry("w.1"))
+    await storage.settle(entry("w.1", status=status, answer=b"null"))
     await storage.settle_receipt("lb.w.1.0.0", "msg", "sent")
-    (told,) = await storage.effects("w.1")
+    (told,) = await storage.entries("w.1")
     assert (told.status, told.message_id, told.answer, told.delivery) == ("accepted", "msg", None, "sent")
-    assert told.call == effect("w.1").call
+    assert told.call == entry("w.1").call
     assert await storage.has_sent("msg")
 
 
 async def test_a_receipt_that_came_before_the_answer_is_not_undone_by_it(
-    storage: Storage, delivery: MakeDelivery, effect: MakeEffect
+    storage: Storage, delivery: MakeDelivery, entry: MakeEffect
 ) -> None:
     lease = await turn(storage, delivery(name="w.1"))
-    await storage.begin(effect("w.1"))
+    await storage.begin(entry("w.1"))
     await storage.settle_receipt("lb.w.1.0.0", "msg", "delivered")
-    accepted = effect("w.1", status="accepted", answer=b'{"id":"msg"}')
-    await storage.finish(lease, Finish(Ack(), effects=[accepted]))
-    assert await storage.effects("w.1") == [dataclasses.replace(accepted, message_id="msg", delivery="delivered")]
+    accepted = entry("w.1", status="accepted", answer=b'{"id":"msg"}')
+    await storage.finish(lease, Finish(Ack(), entries=[accepted]))
+    assert await storage.entries("w.1") == [dataclasses.replace(accepted, message_id="msg", delivery="delivered")]
 
 
 @pytest.mark.parametrize("status", ["attempting", "ambiguous", "refused"])
-async def test_what_a_receipt_proved_no_later_outcome_denies(storage: Storage, effect: MakeEffect, status: Any) -> None:
-    await storage.begin(effect("w.1"))
+async def test_what_a_receipt_proved_no_later_outcome_denies(storage: Storage, entry: MakeEffect, status: Any) -> None:
+    await storage.begin(entry("w.1"))
     told = await storage.settle_receipt("lb.w.1.0.0", "msg", "sent")
-    await storage.settle(effect("w.1", status=status, answer=b'{"code":1}'))
-    assert await storage.effects("w.1") == [told]
+    await storage.settle(entry("w.1", status=status, answer=b'{"code":1}'))
+    assert await storage.entries("w.1") == [told]
 
 
-async def test_an_outcome_keeps_the_key_it_was_begun_under(storage: Storage, effect: MakeEffect) -> None:
-    await storage.begin(effect("w.1"))
-    await storage.settle(effect("w.1", key="lb.other", status="accepted"))
-    assert [one.key for one in await storage.effects("w.1")] == ["lb.w.1.0.0"]
-    await storage.begin(effect("w.2", key="lb.other"))
+async def test_an_outcome_keeps_the_key_it_was_begun_under(storage: Storage, entry: MakeEffect) -> None:
+    await storage.begin(entry("w.1"))
+    await storage.settle(entry("w.1", key="lb.other", status="accepted"))
+    assert [one.key for one in await storage.entries("w.1")] == ["lb.w.1.0.0"]
+    await storage.begin(entry("w.2", key="lb.other"))
 
 
 # Texts
@@ -252,64 +252,64 @@ ANSWER = b'{"chat_id":"c","message":{"id":"msg","parts":[{"type":"text","value":
 
 
 @pytest.mark.parametrize("status", ["accepted", "refused", "dropped"])
-async def test_what_was_said_goes_when_it_is_settled(storage: Storage, effect: MakeEffect, status: Any) -> None:
-    await storage.begin(effect("w.1", call=CALL))
-    await storage.settle(effect("w.1", call=CALL, status=status, answer=ANSWER))
-    (kept,) = await storage.effects("w.1")
+async def test_what_was_said_goes_when_it_is_settled(storage: Storage, entry: MakeEffect, status: Any) -> None:
+    await storage.begin(entry("w.1", call=CALL))
+    await storage.settle(entry("w.1", call=CALL, status=status, answer=ANSWER))
+    (kept,) = await storage.entries("w.1")
     assert b"marker" not in kept.call + (kept.answer or b"")
     assert json.loads(kept.answer or b"") == {"chat_id": "c", "message": {"id": "msg", "parts": [], "sent_at": "2026"}}
 
 
 @pytest.mark.parametrize("status", ["attempting", "ambiguous"])
 async def test_what_may_have_to_be_repeated_is_kept_until_its_turn_is_over(
-    storage: Storage, delivery: MakeDelivery, effect: MakeEffect, clock: MovableClock, status: Any
+    storage: Storage, delivery: MakeDelivery, entry: MakeEffect, clock: MovableClock, status: Any
 ) -> None:
     lease = await turn(storage, delivery(name="w.1"))
-    doubtful = effect("w.1", call=CALL, status=status)
-    await storage.finish(lease, Finish(Park(clock.now(), "away"), effects=[doubtful]))
-    clock.advance(10 * EFFECTS_KEPT_S)
+    doubtful = entry("w.1", call=CALL, status=status)
+    await storage.finish(lease, Finish(Defer(clock.now(), "away"), entries=[doubtful]))
+    clock.advance(10 * ENTRIES_KEPT_S)
     await storage.put(delivery("c:2"))
-    assert await storage.effects("w.1") == [doubtful]
+    assert await storage.entries("w.1") == [doubtful]
     (lease,) = await storage.take(1, lease_s=60)
     await storage.finish(lease, Finish(Ack()))
     clock.advance(61)
     await storage.put(delivery("c:3"))
-    (kept,) = await storage.effects("w.1")
+    (kept,) = await storage.entries("w.1")
     assert kept.status == status
     assert b"marker" not in kept.call
 
 
 @pytest.mark.parametrize("backend", [SQLiteStorage, MemoryStorage])
 async def test_with_history_texts_are_kept_as_long_as_it_and_the_effect_as_long_as_ever(
-    tmp_path: Path, delivery: MakeDelivery, effect: MakeEffect, clock: MovableClock, backend: Any
+    tmp_path: Path, delivery: MakeDelivery, entry: MakeEffect, clock: MovableClock, backend: Any
 ) -> None:
     place = {"path": tmp_path / "bot.db"} if backend is SQLiteStorage else {}
     async with backend(**place, clock=clock, keep_days=3) as storage:
         lease = await turn(storage, delivery(name="w.1"))
-        accepted = effect("w.1", call=CALL, status="accepted", answer=ANSWER, message_id="msg")
-        await storage.finish(lease, Finish(Ack(), effects=[accepted]))
+        accepted = entry("w.1", call=CALL, status="accepted", answer=ANSWER, message_id="msg")
+        await storage.finish(lease, Finish(Ack(), entries=[accepted]))
         clock.advance(3 * 86_400 - 1)
         await storage.put(delivery("c:2"))
-        assert await storage.effects("w.1") == [accepted]
+        assert await storage.entries("w.1") == [accepted]
         clock.advance(62)
         await storage.put(delivery("c:3"))
-        (kept,) = await storage.effects("w.1")
+        (kept,) = await storage.entries("w.1")
         assert b"marker" not in kept.call + (kept.answer or b"")
         assert kept.message_id == "msg"
 
 
 @pytest.mark.parametrize("backend", [SQLiteStorage, MemoryStorage])
 async def test_with_history_nothing_is_kept_of_what_was_off_the_record(
-    tmp_path: Path, delivery: MakeDelivery, effect: MakeEffect, clock: MovableClock, backend: Any
+    tmp_path: Path, delivery: MakeDelivery, entry: MakeEffect, clock: MovableClock, backend: Any
 ) -> None:
     place = {"path": tmp_path / "bot.db"} if backend is SQLiteStorage else {}
     async with backend(**place, clock=clock, keep_days=3) as storage:
         lease = await turn(storage, delivery(name="w.1"))
-        early = effect("w.1", slot="0", key="k0", call=CALL, status="accepted", answer=ANSWER, message_id="m0")
+        early = entry("w.1", slot="0", key="k0", call=CALL, status="accepted", answer=ANSWER, message_id="m0")
         await storage.settle(early)
-        late = effect("w.1", slot="1", key="k1", call=CALL, status="accepted", answer=ANSWER, message_id="m1")
-        await storage.finish(lease, Finish(Ack(), effects=[late], off_the_record=True))
+        late = entry("w.1", slot="1", key="k1", call=CALL, status="accepted", answer=ANSWER, message_id="m1")
+        await storage.finish(lease, Finish(Ack(), entries=[late], off_the_record=True))
         assert await storage.delivery("w.1") is None
-        kept = await storage.effects("w.1")
+        kept = await storage.entries("w.1")
         assert [each.message_id for each in kept] == ["m0", "m1"]
         assert all(b"marker" not in each.call + (each.answer or b"") for each in kept)

@@ -5,92 +5,92 @@ from __future__ import annotations
 from linqbot.storage.lanes import Lanes
 
 
-def test_a_claim_undone_keeps_that_an_earlier_one_ran_out() -> None:
+def test_a_lease_undone_keeps_that_an_earlier_one_ran_out() -> None:
     lanes = Lanes()
     lanes.add("c:1", 1)
-    lanes.claim(1, now=0, until=10)
-    (late,) = lanes.claim(1, now=10, until=20)
+    lanes.lease(1, now=0, until=10)
+    (late,) = lanes.lease(1, now=10, until=20)
     assert late.overdue is True
     lanes.release(late.token, overdue=late.overdue)
-    (again,) = lanes.claim(1, now=11, until=20)
+    (again,) = lanes.lease(1, now=11, until=20)
     assert again.overdue is True
 
 
 def test_ends_of_short_turns_do_not_pile_up_behind_a_long_one() -> None:
     lanes = Lanes()
     lanes.add("long", 1)
-    lanes.claim(1, now=0, until=900)
+    lanes.lease(1, now=0, until=900)
     for seq in range(2, 5000):
         lanes.add("short", seq)
-        (claim,) = lanes.claim(1, now=1, until=1000 + seq)
-        lanes.remove(claim.token)
+        (lease,) = lanes.lease(1, now=1, until=1000 + seq)
+        lanes.remove(lease.token)
     assert len(lanes._ends) < 200
     assert lanes.next_due() == 900
 
 
-def test_adopting_what_is_on_disk_keeps_claims_on_heads_that_are_still_there() -> None:
+def test_adopting_what_is_on_disk_keeps_leases_on_heads_that_are_still_there() -> None:
     lanes = Lanes()
     for seq, lane in enumerate(("kept", "removed", "late"), start=1):
         lanes.add(lane, seq)
-    kept, removed = lanes.claim(2, now=0, until=100)
-    (late,) = lanes.claim(1, now=0, until=10)
-    assert lanes.claim(0, now=10, until=100) == []
+    kept, removed = lanes.lease(2, now=0, until=100)
+    (late,) = lanes.lease(1, now=0, until=10)
+    assert lanes.lease(0, now=10, until=100) == []
     adopted = lanes.adopt([(1, "kept", 0.0, 0), (3, "late", 0.0, 0), (4, "removed", 0.0, 0), (5, "waits", 50.0, 0)])
     assert adopted.depth == 4
     assert (adopted.held(kept.token), adopted.held(removed.token), adopted.held(late.token)) == (1, None, 3)
-    free = adopted.claim(10, now=11, until=100)
-    assert [(claim.seq, claim.overdue) for claim in free] == [(3, True), (4, False)]
-    assert [claim.seq for claim in adopted.claim(10, now=50, until=99)] == [5]
+    free = adopted.lease(10, now=11, until=100)
+    assert [(lease.seq, lease.overdue) for lease in free] == [(3, True), (4, False)]
+    assert [lease.seq for lease in adopted.lease(10, now=50, until=99)] == [5]
 
 
-def suspects(count: int, *, company: int) -> Lanes:
+def suspects(count: int, *, max_concurrent_suspects: int) -> Lanes:
     lanes = Lanes()
     for seq in range(1, count + 1):
-        lanes.add(f"suspect {seq}", seq, company=company)
+        lanes.add(f"suspect {seq}", seq, max_concurrent_suspects=max_concurrent_suspects)
     return lanes
 
 
 def test_suspects_run_in_the_company_they_may_have_while_others_go_on() -> None:
-    lanes = suspects(5, company=2)
+    lanes = suspects(5, max_concurrent_suspects=2)
     for seq in range(6, 9):
         lanes.add(f"other {seq}", seq)
-    first = lanes.claim(10, now=0, until=100)
-    assert [claim.seq for claim in first] == [1, 2, 6, 7, 8]
-    assert lanes.claim(10, now=1, until=100) == []
+    first = lanes.lease(10, now=0, until=100)
+    assert [lease.seq for lease in first] == [1, 2, 6, 7, 8]
+    assert lanes.lease(10, now=1, until=100) == []
     lanes.remove(first[0].token)
-    assert [claim.seq for claim in lanes.claim(10, now=2, until=100)] == [3]
+    assert [lease.seq for lease in lanes.lease(10, now=2, until=100)] == [3]
 
 
 def test_a_suspect_that_must_be_alone_waits_for_the_others_and_they_for_it() -> None:
     lanes = Lanes()
     lanes.add("busy", 1)
-    (busy,) = lanes.claim(1, now=0, until=100)
-    lanes.add("suspect", 2, company=1)
-    lanes.add("suspect too", 3, company=1)
+    (busy,) = lanes.lease(1, now=0, until=100)
+    lanes.add("suspect", 2, max_concurrent_suspects=1)
+    lanes.add("suspect too", 3, max_concurrent_suspects=1)
     lanes.add("other", 4)
-    assert lanes.claim(10, now=1, until=100) == []
+    assert lanes.lease(10, now=1, until=100) == []
     lanes.remove(busy.token)
-    (alone,) = lanes.claim(10, now=2, until=100)
+    (alone,) = lanes.lease(10, now=2, until=100)
     assert alone.seq == 2
-    assert lanes.claim(10, now=3, until=100) == []
+    assert lanes.lease(10, now=3, until=100) == []
     lanes.wait(alone.token, 50)
-    (second,) = lanes.claim(10, now=4, until=100)
+    (second,) = lanes.lease(10, now=4, until=100)
     assert second.seq == 3
     lanes.remove(second.token)
-    assert [claim.seq for claim in lanes.claim(10, now=50, until=100)] == [2, 4]
+    assert [lease.seq for lease in lanes.lease(10, now=50, until=100)] == [2, 4]
 
 
-def test_a_suspect_whose_claim_ran_out_does_not_hold_the_others_for_ever() -> None:
-    lanes = suspects(2, company=1)
-    lanes.claim(10, now=0, until=10)
-    (again,) = lanes.claim(10, now=10, until=20)
+def test_a_suspect_whose_lease_ran_out_does_not_hold_the_others_for_ever() -> None:
+    lanes = suspects(2, max_concurrent_suspects=1)
+    lanes.lease(10, now=0, until=10)
+    (again,) = lanes.lease(10, now=10, until=20)
     assert (again.seq, again.overdue) == (1, True)
     lanes.remove(again.token)
-    assert [claim.seq for claim in lanes.claim(10, now=11, until=20)] == [2]
+    assert [lease.seq for lease in lanes.lease(10, now=11, until=20)] == [2]
 
 
 def test_a_suspect_given_back_is_still_one() -> None:
-    lanes = suspects(2, company=1)
-    (claim,) = lanes.claim(10, now=0, until=10)
-    lanes.release(claim.token)
-    assert [claim.seq for claim in lanes.claim(10, now=1, until=10)] == [1]
+    lanes = suspects(2, max_concurrent_suspects=1)
+    (lease,) = lanes.lease(10, now=0, until=10)
+    lanes.release(lease.token)
+    assert [lease.seq for lease in lanes.lease(10, now=1, until=10)] == [1]

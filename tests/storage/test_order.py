@@ -94,11 +94,11 @@ async def test_what_a_turn_was_to_begin_with_when_the_process_died_is_sorted(clo
         assert await handle_all(storage) == ["a", "c"]
 
 
-async def test_what_a_turn_has_sent_something_for_stays(closed_storage: Storage, effect: MakeEffect) -> None:
+async def test_what_a_turn_has_sent_something_for_stays(closed_storage: Storage, entry: MakeEffect) -> None:
     async with closed_storage as storage:
         await storage.put(sent("c", 3))
         await take(storage)
-        await storage.begin(effect(turn="w.c"))
+        await storage.begin(entry(turn="w.c"))
     async with closed_storage as storage:
         (lease,) = await take(storage)
         await storage.put_in_order("c:1", [sent("a", 1)], lease)

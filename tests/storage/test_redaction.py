@@ -1,4 +1,4 @@
-"""What stays of a settled effect: enough for a typed answer and to see that a handler says something else today."""
+"""What stays of a settled entry: enough for a typed answer and to see that a handler says something else today."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from linqbot.api import ENDPOINTS
 from linqbot.client.call import Call, prepare
 from linqbot.storage.redaction import without_texts
-from linqbot.types.chat import Chat, ChatCreated
+from linqbot.types.chat import Chat, ChatCreatedResponse
 from linqbot.types.data import Data
-from linqbot.types.message import Message, MessageSent, VoiceMemoSent
+from linqbot.types.message import Message, MessageSentResponse, VoiceMemoSent
 from linqbot.types.routing import MessageCreated
 
 MARKER = "meet me at nine"
@@ -22,7 +22,7 @@ SENT: dict[str, Any] = {
     "created_at": "2026-10-01T14:02:11Z",
     "delivery_status": "pending",
     "parts": [{"type": "text", "value": MARKER, "reactions": None}],
-    "effect": {"type": "screen", "name": "confetti"},
+    "entry": {"type": "screen", "name": "confetti"},
     "from_handle": PERSON,
     "service": "iMessage",
     "sent_at": "2026-10-01T14:02:11Z",
@@ -33,32 +33,32 @@ CHAT: dict[str, Any] = {"id": "chat", "display_name": MARKER, "is_group": True, 
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_name_and_path_of_every_call_stay_and_its_body_goes(name: str) -> None:
     call = prepare(name, path={}, body={"text": MARKER, "body": '","body":'}).with_key("lbkey")
-    slim, _ = without_texts(call.to_json(), None)
-    kept = Call.from_json(slim)
+    redact, _ = without_texts(call.to_json(), None)
+    kept = Call.from_json(redact)
     assert (kept.name, kept.method, kept.path, kept.safety) == (call.name, call.method, call.path, call.safety)
     assert (kept.body, kept.key) == (None, None)
-    assert MARKER.encode() not in slim
+    assert MARKER.encode() not in redact
 
 
 @pytest.mark.parametrize(
     ("kind", "answer"),
     [
-        (MessageSent, {"chat_id": "chat", "message": SENT}),
+        (MessageSentResponse, {"chat_id": "chat", "message": SENT}),
         (Message, SENT | {"chat_id": "chat", "is_from_me": True}),
-        (ChatCreated, {"chat": CHAT | {"message": SENT}}),
+        (ChatCreatedResponse, {"chat": CHAT | {"message": SENT}}),
         (MessageCreated, {"chat_id": "chat", "message": SENT, "from": "+12", "from_selection": {"reason": "new"}}),
         (VoiceMemoSent, {"voice_memo": {"id": "msg", "to": ["+14"], "voice_memo": {"filename": MARKER}}}),
         (Chat, CHAT),
     ],
 )
 def test_a_typed_answer_can_still_be_built(kind: type[Data], answer: dict[str, Any]) -> None:
-    _, slim = without_texts(b"{}", json.dumps(answer).encode())
-    assert slim is not None
-    assert MARKER not in slim.decode()
-    before, after = kind.model_validate(answer), kind.model_validate_json(slim)
+    _, redact = without_texts(b"{}", json.dumps(answer).encode())
+    assert redact is not None
+    assert MARKER not in redact.decode()
+    before, after = kind.model_validate(answer), kind.model_validate_json(redact)
     for name in ("id", "chat_id", "handles", "is_group", "from_", "from_selection"):
         assert getattr(after, name, None) == getattr(before, name, None)
-    if isinstance(after, MessageSent) and isinstance(before, MessageSent):
+    if isinstance(after, MessageSentResponse) and isinstance(before, MessageSentResponse):
         assert after.message.parts == ()
         assert (after.message.id, after.message.sent_at) == (before.message.id, before.message.sent_at)
 

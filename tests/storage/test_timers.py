@@ -12,7 +12,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Bury, Finish, Lease, Retry
+from linqbot.storage.inbox import SEEN_KEPT_S, Ack, DeadLetter, Finish, Lease, Retry
 from linqbot.storage.timers import Timer
 
 pytestmark = pytest.mark.anyio
@@ -126,9 +126,9 @@ async def test_a_turn_schedules_and_cancels_with_its_end(storage: Storage, deliv
     assert await storage.next_timer() == NOON + 5
 
 
-@pytest.mark.parametrize("outcome", [Retry(at=NOON, error="Boom"), Bury(error="Boom")])
+@pytest.mark.parametrize("outcome", [Retry(at=NOON, error="Boom"), DeadLetter(error="Boom")])
 async def test_a_turn_that_runs_again_schedules_once(
-    storage: Storage, delivery: MakeDelivery, outcome: Retry | Bury
+    storage: Storage, delivery: MakeDelivery, outcome: Retry | DeadLetter
 ) -> None:
     for name in ("w.1", "w.2"):
         lease = await turn(storage, delivery(name, name=name))

@@ -11,8 +11,8 @@ import pytest
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Bury, Finish, Lease, Park, Retry
-from linqbot.storage.journal import EFFECTS_KEPT_S, Effect
+from linqbot.storage.inbox import SEEN_KEPT_S, Ack, DeadLetter, Defer, Finish, Lease, Retry
+from linqbot.storage.journal import ENTRIES_KEPT_S, JournalEntry
 from linqbot.storage.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.upkeep import Selection, Tally, Waiting
@@ -20,7 +20,7 @@ from linqbot.storage.upkeep import Selection, Tally, Waiting
 pytestmark = pytest.mark.anyio
 
 MakeDelivery = Callable[..., Delivery]
-MakeEffect = Callable[..., Effect]
+MakeEffect = Callable[..., JournalEntry]
 NOON = 1_800_000_000.0
 DAY_S = 86_400.0
 ACK = Finish(Ack())
@@ -40,10 +40,10 @@ async def take_one(storage: Storage) -> Lease:
     return lease
 
 
-async def bury(storage: Storage, *deliveries: Delivery) -> None:
+async def dead_letter(storage: Storage, *deliveries: Delivery) -> None:
     for each in deliveries:
         await storage.put(each)
-        await storage.finish(await take_one(storage), Finish(Bury("Boom", "bot:echo", failed=True)))
+        await storage.finish(await take_one(storage), Finish(DeadLetter("Boom", "bot:echo", failed=True)))
 
 
 async def handle(storage: Storage, *deliveries: Delivery) -> None:
@@ -64,15 +64,15 @@ async def test_what_waits_is_shown_in_order_with_its_state(
 ) -> None:
     for lane in ("c:1", "c:2", "c:3"):
         await storage.put(delivery(lane, name=f"w.{lane}"))
-    retried, parked, _ = await storage.take(3, lease_s=60)
+    retried, deferred, _ = await storage.take(3, lease_s=60)
     await storage.finish(retried, Finish(Retry(clock.now() + 30, "Boom")))
-    await storage.finish(parked, Finish(Park(clock.now() + 40, "Linq is away")))
+    await storage.finish(deferred, Finish(Defer(clock.now() + 40, "Linq is away")))
     await storage.put(delivery("c:1", name="w.behind"))
     message = "message.received"
     assert await storage.waiting() == [
         Waiting("w.c:1", "c:1", message, NOON, "retrying", 1, 0, NOON + 30, "Boom"),
-        Waiting("w.c:2", "c:2", message, NOON, "parked", 0, 0, NOON + 40, "Linq is away"),
-        Waiting("w.c:3", "c:3", message, NOON, "claimed", 0, 0, None, None),
+        Waiting("w.c:2", "c:2", message, NOON, "deferred", 0, 0, NOON + 40, "Linq is away"),
+        Waiting("w.c:3", "c:3", message, NOON, "leased", 0, 0, None, None),
         Waiting("w.behind", "c:1", message, NOON, "ready", 0, 0, None, None),
     ]
     clock.advance(30)
@@ -81,7 +81,7 @@ async def test_what_waits_is_shown_in_order_with_its_state(
 
 async def test_the_tally_counts_what_waits_and_what_gave_up(storage: Storage, delivery: MakeDelivery) -> None:
     assert await storage.tally() == Tally(waiting=0, oldest_at=None, dead=0)
-    await bury(storage, delivery(), delivery())
+    await dead_letter(storage, delivery(), delivery())
     await storage.put(replace(delivery("c:1"), received_at=NOON - 60))
     await storage.put(delivery("c:2"))
     await take_one(storage)
@@ -99,7 +99,7 @@ async def test_what_waits_is_found_by_id_lane_and_type(storage: Storage, deliver
 
 
 async def test_a_delivery_is_found_wherever_it_is(keeping: Storage, delivery: MakeDelivery) -> None:
-    await bury(keeping, delivery(name="w.dead", body=b"dead", carrier="dead"))
+    await dead_letter(keeping, delivery(name="w.dead", body=b"dead", carrier="dead"))
     await handle(keeping, delivery(name="w.done", body=b"done", message_key="m.1", carrier="done"))
     await keeping.put(delivery(name="w.waits", body=b"waits", carrier="waits"))
     for name in ("dead", "done", "waits"):
@@ -113,9 +113,9 @@ async def test_dead_letters_are_found_by_id_lane_type_and_time(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     for n in range(4):
-        await bury(storage, delivery(f"c:{n % 2}", name=f"w.{n}"))
+        await dead_letter(storage, delivery(f"c:{n % 2}", name=f"w.{n}"))
         clock.advance(10)
-    await bury(storage, Delivery("w.4", "c:0", "reaction.added", b"", NOON))
+    await dead_letter(storage, Delivery("w.4", "c:0", "reaction.added", b"", NOON))
 
     async def ids(**wanted: object) -> list[str]:
         return [letter.delivery.id for letter in await storage.dead_letters(**wanted)]  # type: ignore[arg-type]
@@ -126,7 +126,7 @@ async def test_dead_letters_are_found_by_id_lane_type_and_time(
     assert await ids(lane="c:0", limit=1) == ["w.4"]
     letter = await storage.dead_letter("w.2")
     assert letter is not None
-    assert (letter.delivery.id, letter.buried_at, letter.attempts) == ("w.2", NOON + 20, 1)
+    assert (letter.delivery.id, letter.dead_lettered_at, letter.attempts) == ("w.2", NOON + 20, 1)
     assert await storage.dead_letter("w.9") is None
 
 
@@ -136,7 +136,7 @@ async def test_dead_letters_are_found_by_id_lane_type_and_time(
 async def test_a_retried_dead_letter_goes_to_the_tail_of_its_lane_and_begins_anew(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
-    await bury(storage, delivery(name="w.bad", message_key="m.bad", body=b"bad", carrier="{}"))
+    await dead_letter(storage, delivery(name="w.bad", message_key="m.bad", body=b"bad", carrier="{}"))
     await storage.put(delivery(name="w.meanwhile"))
     await storage.changed()
     assert await storage.retry(["w.bad"]) == 1
@@ -147,17 +147,15 @@ async def test_a_retried_dead_letter_goes_to_the_tail_of_its_lane_and_begins_ane
     lease = await take_one(storage)
     assert (lease.delivery.id, lease.delivery.body, lease.delivery.message_key) == ("w.bad", b"bad", "m.bad")
     assert lease.delivery.carrier == "{}"
-    assert (lease.attempts, lease.crashes, lease.run, lease.is_first_run) == (0, 0, 0, False)
+    assert (lease.attempts, lease.crashes, lease.replay, lease.is_first_run) == (0, 0, 0, False)
 
 
-async def test_a_retry_finds_the_effects_of_before(
-    storage: Storage, delivery: MakeDelivery, effect: MakeEffect
-) -> None:
-    await bury(storage, delivery(name="w.1"))
-    sent = effect("w.1", status="accepted", answer=b"{}", message_id="msg")
+async def test_a_retry_finds_the_effects_of_before(storage: Storage, delivery: MakeDelivery, entry: MakeEffect) -> None:
+    await dead_letter(storage, delivery(name="w.1"))
+    sent = entry("w.1", status="accepted", answer=b"{}", message_id="msg")
     await storage.settle(sent)
     await storage.retry(["w.1"])
-    assert await storage.effects("w.1") == [sent]
+    assert await storage.entries("w.1") == [sent]
 
 
 async def test_retrying_what_is_no_dead_letter_does_nothing(storage: Storage, delivery: MakeDelivery) -> None:
@@ -169,7 +167,7 @@ async def test_retrying_what_is_no_dead_letter_does_nothing(storage: Storage, de
 async def test_a_dead_letter_is_retried_once_however_often_it_is_named(
     storage: Storage, delivery: MakeDelivery
 ) -> None:
-    await bury(storage, delivery(name="w.1"))
+    await dead_letter(storage, delivery(name="w.1"))
     assert await storage.retry(["w.1", "w.1"]) == 1
     assert await storage.retry(["w.1"]) == 0
     assert await storage.depth() == 1
@@ -178,7 +176,7 @@ async def test_a_dead_letter_is_retried_once_however_often_it_is_named(
 async def test_what_is_retried_is_a_known_duplicate_as_long_as_it_waits(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
-    await bury(storage, delivery(name="w.1", message_key="m.1"))
+    await dead_letter(storage, delivery(name="w.1", message_key="m.1"))
     await storage.retry(["w.1"])
     clock.advance(SEEN_KEPT_S + 61)
     await storage.put(delivery("c:other"))
@@ -189,7 +187,7 @@ async def test_what_is_retried_is_a_known_duplicate_as_long_as_it_waits(
 async def test_a_dead_letter_whose_event_waits_again_is_left_alone(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
-    await bury(storage, delivery(name="w.1"))
+    await dead_letter(storage, delivery(name="w.1"))
     clock.advance(SEEN_KEPT_S + 61)
     await storage.put(delivery("c:other"))
     assert await storage.put(delivery(name="w.1")) is True
@@ -198,19 +196,19 @@ async def test_a_dead_letter_whose_event_waits_again_is_left_alone(
 
 
 async def test_a_full_lane_takes_what_is_retried(storage: Storage, delivery: MakeDelivery) -> None:
-    await bury(storage, *(delivery(name=f"w.{n}") for n in range(7)))
+    await dead_letter(storage, *(delivery(name=f"w.{n}") for n in range(7)))
     assert await storage.retry([f"w.{n}" for n in range(7)]) == 7
     assert [each.id for each in await storage.waiting()] == [f"w.{n}" for n in range(7)]
 
 
 async def test_retries_hold_across_a_restart(closed_storage: Storage, delivery: MakeDelivery) -> None:
     async with closed_storage as storage:
-        await bury(storage, delivery(name="w.1"))
+        await dead_letter(storage, delivery(name="w.1"))
         await storage.retry(["w.1"])
     async with closed_storage as storage:
         lease = await take_one(storage)
         assert (lease.delivery.id, lease.is_first_run) == ("w.1", False)
-        await storage.finish(lease, Finish(Bury("Boom")))
+        await storage.finish(lease, Finish(DeadLetter("Boom")))
         assert [letter.delivery.id for letter in await storage.dead_letters()] == ["w.1"]
 
 
@@ -218,33 +216,33 @@ async def test_retries_hold_across_a_restart(closed_storage: Storage, delivery: 
 
 
 async def test_old_dead_letters_are_purged_oldest_first_and_their_effects_in_time(
-    storage: Storage, delivery: MakeDelivery, effect: MakeEffect, clock: MovableClock
+    storage: Storage, delivery: MakeDelivery, entry: MakeEffect, clock: MovableClock
 ) -> None:
-    await storage.begin(effect("w.0"))
+    await storage.begin(entry("w.0"))
     for n in range(3):
-        await bury(storage, delivery(name=f"w.{n}"))
+        await dead_letter(storage, delivery(name=f"w.{n}"))
         clock.advance(10)
     assert await storage.purge(before=NOON + 20, limit=1) == 1
     assert [letter.delivery.id for letter in await storage.dead_letters()] == ["w.2", "w.1"]
     assert await storage.purge(before=NOON + 20) == 1
     assert await storage.purge(before=NOON + 20) == 0
     assert [letter.delivery.id for letter in await storage.dead_letters()] == ["w.2"]
-    assert len(await storage.effects("w.0")) == 1
-    clock.advance(EFFECTS_KEPT_S + 61)
+    assert len(await storage.entries("w.0")) == 1
+    clock.advance(ENTRIES_KEPT_S + 61)
     await storage.put(delivery())
-    assert await storage.effects("w.0") == []
+    assert await storage.entries("w.0") == []
 
 
 async def test_texts_in_the_effects_of_a_purged_dead_letter_go_at_once(
-    storage: Storage, keeping: Storage, delivery: MakeDelivery, effect: MakeEffect, clock: MovableClock
+    storage: Storage, keeping: Storage, delivery: MakeDelivery, entry: MakeEffect, clock: MovableClock
 ) -> None:
     for each in (storage, keeping):
-        await each.begin(effect("w.1", call=b'{"verb":"send","body":"marker"}'))
-        await bury(each, delivery(name="w.1"))
+        await each.begin(entry("w.1", call=b'{"verb":"send","body":"marker"}'))
+        await dead_letter(each, delivery(name="w.1"))
     clock.advance(1)
     for each in (storage, keeping):
         assert await each.purge(before=NOON + 1) == 1
-        (kept,) = await each.effects("w.1")
+        (kept,) = await each.entries("w.1")
         assert kept.call == b'{"verb":"send"}'
 
 
@@ -273,7 +271,7 @@ async def test_what_is_replayable_is_chosen_by_id_time_type_and_lane(keeping: St
         Delivery(f"w.{n}", f"c:{n % 2}", "reaction.added" if n == 3 else "message.received", b"{}", NOON + n)
         for n in range(6)
     ]
-    await bury(keeping, made[2])
+    await dead_letter(keeping, made[2])
     await handle(keeping, made[0], made[1], *made[3:])
 
     async def ids(**wanted: object) -> str:
@@ -291,7 +289,7 @@ async def test_what_is_replayable_is_chosen_by_id_time_type_and_lane(keeping: St
 
 async def test_replayable_deliveries_come_in_pages(keeping: Storage, delivery: MakeDelivery) -> None:
     await handle(keeping, *(delivery(name=f"w.{n}", body=b"%d" % n) for n in range(5)))
-    await bury(keeping, delivery(name="w.5"))
+    await dead_letter(keeping, delivery(name="w.5"))
     ids = [f"w.{n}" for n in range(6)]
     assert await played(keeping, ids, size=4) == [ids[:4], ids[4:]]
     assert await played(keeping, ["w.9", "w.3"]) == [["w.3"]]
@@ -300,46 +298,46 @@ async def test_replayable_deliveries_come_in_pages(keeping: Storage, delivery: M
 
 
 async def test_a_live_replay_is_a_run_of_its_own_with_keys_of_its_own(
-    keeping: Storage, delivery: MakeDelivery, effect: MakeEffect
+    keeping: Storage, delivery: MakeDelivery, entry: MakeEffect
 ) -> None:
-    await keeping.begin(effect("w.1"))
+    await keeping.begin(entry("w.1"))
     await handle(keeping, delivery(name="w.1", message_key="m.1", body=b"again"))
     for run in (1, 2):
         assert await keeping.replay_live(["w.1"]) == 1
         assert await keeping.replayable(Selection()) == []
         lease = await take_one(keeping)
-        assert (lease.delivery.body, lease.run, lease.is_first_run) == (b"again", run, True)
-        assert await keeping.effects("w.1", run) == []
-        await keeping.begin(effect("w.1", run=run))
+        assert (lease.delivery.body, lease.replay, lease.is_first_run) == (b"again", run, True)
+        assert await keeping.entries("w.1", run) == []
+        await keeping.begin(entry("w.1", replay=run))
         await keeping.finish(lease, ACK)
-        assert len(await keeping.effects("w.1", run)) == 1
+        assert len(await keeping.entries("w.1", run)) == 1
     assert await keeping.put(delivery(name="w.1")) is False
 
 
 async def test_a_dead_letter_can_be_replayed_and_keeps_its_run_when_it_dies_again(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
-    await bury(storage, delivery(name="w.1"))
+    await dead_letter(storage, delivery(name="w.1"))
     assert await storage.replay_live(["w.1", "w.1", "w.unknown"]) == 1
     lease = await take_one(storage)
-    assert (lease.run, lease.attempts) == (1, 0)
+    assert (lease.replay, lease.attempts) == (1, 0)
     await storage.finish(lease, Finish(Retry(clock.now(), "Boom")))
     lease = await take_one(storage)
-    assert (lease.run, lease.attempts) == (1, 1)
-    await storage.finish(lease, Finish(Bury("Boom")))
+    assert (lease.replay, lease.attempts) == (1, 1)
+    await storage.finish(lease, Finish(DeadLetter("Boom")))
     (letter,) = await storage.dead_letters()
-    assert letter.run == 1
+    assert letter.replay == 1
     await storage.retry(["w.1"])
-    assert (await take_one(storage)).run == 1
+    assert (await take_one(storage)).replay == 1
 
 
 async def test_a_replay_keeps_its_run_across_a_restart(closed_storage: Storage, delivery: MakeDelivery) -> None:
     async with closed_storage as storage:
-        await bury(storage, delivery(name="w.1"))
+        await dead_letter(storage, delivery(name="w.1"))
         await storage.replay_live(["w.1"])
-        assert [each.run for each in await storage.waiting()] == [1]
+        assert [each.replay for each in await storage.waiting()] == [1]
     async with closed_storage as storage:
-        assert (await take_one(storage)).run == 1
+        assert (await take_one(storage)).replay == 1
 
 
 async def test_what_waits_cannot_be_replayed(keeping: Storage, delivery: MakeDelivery) -> None:

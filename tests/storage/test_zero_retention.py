@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Ack, Bury, Finish, Lease, Retry
-from linqbot.storage.journal import Effect
+from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease, Retry
+from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite import wipe
 from linqbot.storage.sqlite.disk.wal_truncation import BUSY_PAUSE_S, TRUNCATE_AFTER_S
 from linqbot.storage.sqlite.storage import SQLiteStorage
@@ -26,7 +26,7 @@ from linqbot.storage.timers import Timer
 
 pytestmark = pytest.mark.anyio
 
-MakeEffect = Callable[..., Effect]
+MakeEffect = Callable[..., JournalEntry]
 NOON = 1_800_000_000.0
 MARKER = b"planted-marker"
 SIZES = (100, 900, 3000, 5000, 20_000)
@@ -55,18 +55,18 @@ def said(name: str, size: int = 100, *, lane: str = "c:1", zero_retention: bool 
     return Delivery(f"w.{name}", lane, "message.received", json.dumps({"data": data}).encode(), NOON)
 
 
-def call(turn: str, size: int, *, zero_retention: bool = True) -> Effect:
+def call(turn: str, size: int, *, zero_retention: bool = True) -> JournalEntry:
     words = text(size) if zero_retention else "y" * size
     said = json.dumps({"noun": "n", "verb": "v", "body": words}).encode()
-    return Effect(turn, 0, "0", f"key-{turn}", "keyed", said, "attempting", NOON, off_the_record=zero_retention)
+    return JournalEntry(turn, 0, "0", f"key-{turn}", "keyed", said, "attempting", NOON, off_the_record=zero_retention)
 
 
-def accepted(effect: Effect) -> Effect:
-    return replace(effect, status="accepted", answer=effect.call, message_id=f"m-{effect.turn}")
+def accepted(entry: JournalEntry) -> JournalEntry:
+    return replace(entry, status="accepted", answer=entry.call, message_id=f"m-{entry.turn}")
 
 
-def ack(*effects: Effect) -> Finish:
-    return Finish(Ack(), effects=effects, off_the_record=True)
+def ack(*entries: JournalEntry) -> Finish:
+    return Finish(Ack(), entries=entries, off_the_record=True)
 
 
 async def take_one(storage: SQLiteStorage) -> Lease:
@@ -92,14 +92,14 @@ async def test_what_was_handled_is_on_no_disk_a_minute_later(path: Path, clock: 
         for n, size in enumerate(SIZES * 4):
             await storage.put(said(f"{n}", size))
             lease = await take_one(storage)
-            effect = call(f"w.{n}", size)
-            await storage.begin(effect)
-            await storage.finish(lease, ack(accepted(effect)))
+            entry = call(f"w.{n}", size)
+            await storage.begin(entry)
+            await storage.finish(lease, ack(accepted(entry)))
         assert MARKER in on_disk(path)
         clock.advance(TRUNCATE_AFTER_S)
         await emptied(path)
         assert MARKER not in on_disk(path)
-        assert len(await storage.effects("w.3")) == 1
+        assert len(await storage.entries("w.3")) == 1
 
 
 async def test_what_was_put_off_is_on_no_disk_a_minute_after_it_was_sent_or_taken_back(
@@ -127,7 +127,7 @@ async def test_a_dead_letter_that_was_put_back_and_handled_is_on_no_disk_a_minut
             await storage.put(said(f"{n}", size))
             lease = await take_one(storage)
             await storage.finish(lease, Finish(Retry(NOON, "Boom")))
-            await storage.finish(await take_one(storage), Finish(Bury(f"Boom {text(5000)}"), off_the_record=True))
+            await storage.finish(await take_one(storage), Finish(DeadLetter(f"Boom {text(5000)}"), off_the_record=True))
         async with SQLiteStorage(path, clock=clock, serving=False) as command:
             assert await command.retry([f"w.{n}" for n in range(len(SIZES))]) == len(SIZES)
         for _ in SIZES:
@@ -221,17 +221,17 @@ async def _take_turns(path: Path, steps: list[Step]) -> None:
     """Store deliveries of both kinds, handle them in an order of the steps', and look at what is left."""
     clock = MovableClock(NOON, frozen=True)
     async with SQLiteStorage(path, clock=clock) as storage:
-        open_turns: list[tuple[Lease, Effect, bool]] = []
+        open_turns: list[tuple[Lease, JournalEntry, bool]] = []
 
         async def end(at: int) -> None:
-            lease, effect, zero_retention = open_turns.pop(at % len(open_turns))
-            await storage.finish(lease, Finish(Ack(), effects=[accepted(effect)], off_the_record=zero_retention))
+            lease, entry, zero_retention = open_turns.pop(at % len(open_turns))
+            await storage.finish(lease, Finish(Ack(), entries=[accepted(entry)], off_the_record=zero_retention))
 
         for n, (at, size, zero_retention) in enumerate(steps):
             await storage.put(said(f"{n}", size, lane=f"c:{n}", zero_retention=zero_retention))
-            effect = call(f"w.{n}", size, zero_retention=zero_retention)
-            await storage.begin(effect)
-            open_turns.append((await take_one(storage), effect, zero_retention))
+            entry = call(f"w.{n}", size, zero_retention=zero_retention)
+            await storage.begin(entry)
+            open_turns.append((await take_one(storage), entry, zero_retention))
             if at < len(open_turns):
                 await end(at)
         while open_turns:
@@ -258,7 +258,7 @@ async def test_rows_that_sqlite_moves_between_pages_leave_no_copy_behind(
         open_turns: list[tuple[Lease, Finish]] = []
         count = 0
         for _ in range(40):
-            new: dict[str, tuple[Delivery, Effect]] = {}
+            new: dict[str, tuple[Delivery, JournalEntry]] = {}
             for _ in range(chance.randint(1, 20)):
                 count += 1
                 is_private = chance.random() < share
@@ -268,10 +268,10 @@ async def test_rows_that_sqlite_moves_between_pages_leave_no_copy_behind(
             leases: list[Lease] = []
             while len(leases) < len(new):
                 leases += await storage.take(100, lease_s=60)
-            await asyncio.gather(*(storage.begin(effect) for _, effect in new.values()))
+            await asyncio.gather(*(storage.begin(entry) for _, entry in new.values()))
             by_id = {lease.delivery.id: lease for lease in leases}
-            for name, (one, effect) in new.items():
-                finish = Finish(Ack(), effects=[accepted(effect)], off_the_record=one.is_off_the_record)
+            for name, (one, entry) in new.items():
+                finish = Finish(Ack(), entries=[accepted(entry)], off_the_record=one.is_off_the_record)
                 open_turns.append((by_id[name], finish))
             over = []
             while len(open_turns) > chance.randint(0, most_open):

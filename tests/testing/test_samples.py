@@ -37,7 +37,7 @@ def keys(data: Any) -> Any:
 def test_every_type_is_understood_as_its_class(event_type: str, version: str) -> None:
     event = parsed(samples.event(event_type, version=version))
     assert type(event) is EVENT_TYPES[event_type]
-    assert event.set_aside == ()
+    assert event.dropped_fields == ()
     assert event.webhook_version == version
 
 

@@ -110,7 +110,7 @@ async def test_a_wait_ends_when_a_handler_waits_for_something_else_for_too_long(
     async def stuck(message: MessageReceived, ctx: Context) -> None:
         await go.wait()
 
-    async with talking(bot, patience_s=0.02) as phone:
+    async with talking(bot, handler_timeout_s=0.02) as phone:
         await phone.text("hi")
         with pytest.raises(NothingCame, match=r"still at work after 0.02 s of real time"):
             await phone.next_reply()

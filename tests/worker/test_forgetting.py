@@ -20,7 +20,7 @@ from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.worker.origin import origin_of
-from linqbot.worker.rate_limit import Pace
+from linqbot.worker.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
 
@@ -51,7 +51,9 @@ async def serving(path: Path, clock: MovableClock, linq: Linq, handler: Handler)
     bot = Bot(read=False, typing=False, groups="all", max_age_s=None)
     bot.on_message(handler)
     async with SQLiteStorage(path, clock=clock) as storage:
-        worker = Worker(Turns(Dispatcher(bot, clock), linq.client, storage, clock, Pace(clock)), storage, clock)
+        worker = Worker(
+            Turns(Dispatcher(bot, clock), linq.client, storage, clock, SendRateLimit(clock)), storage, clock
+        )
         worker.start()
         try:
             yield storage
@@ -117,7 +119,7 @@ async def test_a_direct_chat_is_known_by_what_was_sent_when_no_delivery_names_it
         await handled(storage, delivery(text_body("hi")))
         assert CHAT.encode() in on_disk(path)
         forgotten = await storage.forget(PERSON)
-        assert (forgotten.effects, forgotten.chats) == (1, (CHAT,))
+        assert (forgotten.entries, forgotten.chats) == (1, (CHAT,))
         for one in (WORDS, PERSON, CHAT):
             assert one.encode() not in on_disk(path)
 
@@ -175,7 +177,7 @@ async def test_an_effect_of_a_due_send_is_theirs(path: Path, clock: MovableClock
             return bool(linq.calls) and await storage.depth() == 0
 
         await until(is_sent)
-        assert (await storage.forget(PERSON)).effects == 1
+        assert (await storage.forget(PERSON)).entries == 1
         assert CHAT.encode() not in on_disk(path)
 
 

@@ -90,7 +90,7 @@ class House:
                 await self.emulator.flush()
                 await asyncio.sleep(0.002)
                 busy = {each.state for each in await self.storage.waiting()} if self.running else set()
-                quiet = 0 if busy & {"ready", "claimed"} else quiet + 1
+                quiet = 0 if busy & {"ready", "leased"} else quiet + 1
 
     async def retries(self, seconds: float = 600.0) -> None:
         """Let Linq deliver again what it still has."""

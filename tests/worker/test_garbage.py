@@ -17,7 +17,7 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
 from linqbot.events.message import MessageReceived
 from linqbot.storage.memory import MemoryStorage
-from linqbot.worker.rate_limit import Pace
+from linqbot.worker.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
 
@@ -51,7 +51,7 @@ async def test_turns_leave_nothing_to_the_garbage_collector() -> None:
         await ctx.reply(message.text)
 
     worker = Worker(
-        Turns(Dispatcher(bot, clock), linq.client, storage, clock, Pace(clock)), storage, clock, concurrency=4
+        Turns(Dispatcher(bot, clock), linq.client, storage, clock, SendRateLimit(clock)), storage, clock, concurrency=4
     )
     worker.start()
 

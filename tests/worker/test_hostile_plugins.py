@@ -14,7 +14,7 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.router import Next
-from linqbot.client.call import Answer, Call, Run
+from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, ConfigError, LinqApiError
 from linqbot.events.delivery import Delivery
@@ -23,9 +23,9 @@ from linqbot.events.message import MessageReceived
 from linqbot.hookspecs import hookimpl
 from linqbot.plugins import Plugins, load
 from linqbot.storage.memory import MemoryStorage
-from linqbot.worker.failure import Patience
+from linqbot.worker.failure import RetryPolicy
 from linqbot.worker.outbound_plugins import Outbound
-from linqbot.worker.rate_limit import Pace
+from linqbot.worker.rate_limit import SendRateLimit
 from linqbot.worker.scheduled_send import timer
 from linqbot.worker.turn import Turns
 
@@ -85,7 +85,7 @@ def gate(fault: Callable[[], Awaitable[None]], *, required: bool, where: str) ->
         @hookimpl
         def register_outbound(self) -> Any:
             def wrap(run: Run) -> Run:
-                async def ask(call: Call) -> Answer:
+                async def ask(call: Call) -> ApiResponse:
                     if where == "outbound":
                         await fault()
                     return await run(call)
@@ -130,8 +130,8 @@ class House:
             self.linq.client,
             self.storage,
             self.clock,
-            Pace(self.clock),
-            Patience(deadline_s=deadline_s),
+            SendRateLimit(self.clock),
+            RetryPolicy(deadline_s=deadline_s),
             outbound=outbound,
         )
 
@@ -192,7 +192,7 @@ async def test_inbound_middleware_is_held_off_in_the_same_way(kind: str, require
     await house.text()
     waiting, dead, attempts = await house.state()
     assert (dead, attempts) == ([], 0)
-    assert (house.linq.said(), waiting) == (([], ["parked"]) if required else (["answer"], []))
+    assert (house.linq.said(), waiting) == (([], ["deferred"]) if required else (["answer"], []))
 
 
 async def hang() -> None:
@@ -216,7 +216,7 @@ async def test_a_wrong_key_costs_no_due_send() -> None:
     house = House()
     house.linq.will_answer("chats.messages.send", LinqApiError("no", status=401, code=2004))
     await house.due()
-    assert await house.state() == (["parked"], [], 0)
+    assert await house.state() == (["deferred"], [], 0)
     house.clock.advance(60)
     await house.run()
     assert house.linq.said() == ["later", "later"]
@@ -261,7 +261,7 @@ async def test_middleware_that_sends_for_itself_does_not_wait_for_itself() -> No
         @hookimpl
         def register_outbound(self) -> Any:
             def wrap(run: Run) -> Run:
-                async def ask(call: Call) -> Answer:
+                async def ask(call: Call) -> ApiResponse:
                     message = {"parts": [{"type": "text", "value": "I am a bot."}]}
                     await kept[-1].client.chats.messages.send(CHAT, message=message)
                     return await run(call)
@@ -298,7 +298,9 @@ async def test_a_time_that_is_none_schedules_nothing(how: dict[str, Any]) -> Non
         assert await ctx.scheduled() == []
         await ctx.reply("not understood")
 
-    turns = Turns(Dispatcher(bot, house.clock), house.linq.client, house.storage, house.clock, Pace(house.clock))
+    turns = Turns(
+        Dispatcher(bot, house.clock), house.linq.client, house.storage, house.clock, SendRateLimit(house.clock)
+    )
     await house.storage.put(delivery(text_body()))
     (lease,) = await house.storage.take(1, lease_s=1000)
     await turns.run(lease)
@@ -321,7 +323,9 @@ async def test_keys_of_scheduled_sends_never_meet_their_numbers_and_are_used_onc
         with pytest.raises(BotError, match="called twice"):
             await ctx.send_later("again", after_s=4, key="0")
 
-    turns = Turns(Dispatcher(bot, house.clock), house.linq.client, house.storage, house.clock, Pace(house.clock))
+    turns = Turns(
+        Dispatcher(bot, house.clock), house.linq.client, house.storage, house.clock, SendRateLimit(house.clock)
+    )
     await house.storage.put(delivery(text_body()))
     (lease,) = await house.storage.take(1, lease_s=1000)
     await turns.run(lease)

@@ -16,7 +16,7 @@ from rooms import CHAT, NOW, Linq, delivery, text_body
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.client.call import Answer, Call, Run
+from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import MovableClock
 from linqbot.errors import LinqApiError, NoVerdict, Refused
 from linqbot.events.message import MessageReceived
@@ -25,7 +25,7 @@ from linqbot.plugins import Plugins, load
 from linqbot.storage.memory import MemoryStorage
 from linqbot.storage.timers import Timer
 from linqbot.worker.outbound_plugins import Outbound
-from linqbot.worker.rate_limit import Pace
+from linqbot.worker.rate_limit import SendRateLimit
 from linqbot.worker.scheduled_send import timer
 from linqbot.worker.turn import Turns
 
@@ -42,8 +42,8 @@ def plugin(ask: Ask, *, name: str = "gate", required: bool = False) -> Any:
         @hookimpl
         def register_outbound(self) -> Any:
             def wrap(run: Run) -> Run:
-                async def asked(call: Call) -> Answer:
-                    answer: Answer = await ask(call, run)
+                async def asked(call: Call) -> ApiResponse:
+                    answer: ApiResponse = await ask(call, run)
                     return answer
 
                 return asked
@@ -76,7 +76,7 @@ class House:
         (lease,) = await self.storage.take(1, lease_s=1000)
         client = self.linq.client.wrapped(outbound.observed)
         dispatcher = Dispatcher(bot, self.clock, plugins=self.plugins)
-        turns = Turns(dispatcher, client, self.storage, self.clock, Pace(self.clock), outbound=outbound)
+        turns = Turns(dispatcher, client, self.storage, self.clock, SendRateLimit(self.clock), outbound=outbound)
         await self.mortal.until_death(turns.run(lease))
 
     async def crash(self) -> None:
@@ -100,17 +100,17 @@ def says(call: Call) -> str:
     return str(call.body["message"]["parts"][0]["value"]) if call.body and "message" in call.body else ""
 
 
-async def refuse_no(call: Call, run: Run) -> Answer:
+async def refuse_no(call: Call, run: Run) -> ApiResponse:
     if "no" in says(call):
         raise Refused("it says no")
     return await run(call)
 
 
-async def fail(call: Call, run: Run) -> Answer:
+async def fail(call: Call, run: Run) -> ApiResponse:
     raise ValueError(says(call))
 
 
-async def pass_on(call: Call, run: Run) -> Answer:
+async def pass_on(call: Call, run: Run) -> ApiResponse:
     return await run(call)
 
 
@@ -135,7 +135,7 @@ async def test_a_refused_reply_ends_quietly_and_the_handler_goes_on(house: House
 
 
 async def test_a_refused_tapback_is_left_out(house: House) -> None:
-    async def refuse(call: Call, run: Run) -> Answer:
+    async def refuse(call: Call, run: Run) -> ApiResponse:
         raise Refused("nothing now")
 
     async def love(message: MessageReceived, ctx: Context) -> None:
@@ -176,7 +176,7 @@ async def test_a_verdict_moves_no_effect_to_anothers_place(house: House) -> None
 async def test_gathered_sends_keep_their_order_through_slow_verdicts(house: House) -> None:
     gates = {"one": asyncio.Event(), "two": asyncio.Event()}
 
-    async def wait(call: Call, run: Run) -> Answer:
+    async def wait(call: Call, run: Run) -> ApiResponse:
         if says(call) == "one":
             for _ in range(5):
                 await asyncio.sleep(0)
@@ -193,7 +193,7 @@ async def test_gathered_sends_keep_their_order_through_slow_verdicts(house: Hous
 
 
 async def test_middleware_may_change_a_call(house: House) -> None:
-    async def louder(call: Call, run: Run) -> Answer:
+    async def louder(call: Call, run: Run) -> ApiResponse:
         body: Any = call.body
         parts = [{**part, "value": part["value"].upper()} for part in body["message"]["parts"]]
         return await run(replace(call, body={**body, "message": {**body["message"], "parts": parts}}))
@@ -206,7 +206,7 @@ async def test_middleware_may_change_a_call(house: House) -> None:
 
 
 async def test_what_middleware_adds_is_not_sent_twice_after_a_crash(house: House) -> None:
-    async def twice(call: Call, run: Run) -> Answer:
+    async def twice(call: Call, run: Run) -> ApiResponse:
         await run(call)
         return await run(replace(call, body={"message": {"parts": [{"type": "text", "value": "stop: write STOP"}]}}))
 
@@ -240,7 +240,7 @@ async def test_without_a_required_plugins_verdict_nothing_is_sent_and_the_turn_a
         await house.run(answer_and_hide, plugin(fail, required=True))
     assert house.linq.calls == []
     (waiting,) = await house.storage.waiting()
-    assert (waiting.state, waiting.attempts) == ("parked", 0)
+    assert (waiting.state, waiting.attempts) == ("deferred", 0)
     assert "gate failed: outbound middleware raised ValueError at test_outbound_plugins.py:" in str(waiting.error)
     assert house.status().startswith("failing: outbound middleware raised ValueError")
     assert "first" not in str(logs)
@@ -252,7 +252,7 @@ async def test_without_a_required_plugins_verdict_nothing_is_sent_and_the_turn_a
 async def test_a_required_one_is_asked_again_for_the_next_call(house: House) -> None:
     errors = [ValueError("once")]
 
-    async def once(call: Call, run: Run) -> Answer:
+    async def once(call: Call, run: Run) -> ApiResponse:
         if errors:
             raise errors.pop()
         return await run(call)
@@ -276,7 +276,7 @@ async def test_without_another_plugins_verdict_the_call_is_made_and_the_plugin_d
 
 @pytest.mark.parametrize("required", [True, False])
 async def test_what_fails_after_the_call_does_not_undo_or_repeat_it(house: House, required: bool) -> None:
-    async def fail_late(call: Call, run: Run) -> Answer:
+    async def fail_late(call: Call, run: Run) -> ApiResponse:
         await run(call)
         raise ValueError("too late")
 
@@ -317,13 +317,13 @@ async def test_a_hint_without_a_verdict_is_left_out_and_ends_no_turn(house: Hous
     assert (house.linq.calls, await house.storage.depth()) == ([], 0)
 
 
-async def test_a_read_without_a_verdict_parks_the_turn(house: House) -> None:
+async def test_a_read_without_a_verdict_defers_the_turn(house: House) -> None:
     async def look(message: MessageReceived, ctx: Context) -> None:
         with contextlib.suppress(Exception):
             await ctx.client.messages.retrieve("35179424-9c87-5f09-a3f3-60d07a9171ab")
 
     await house.run(look, plugin(fail, required=True))
-    assert [each.state for each in await house.storage.waiting()] == ["parked"]
+    assert [each.state for each in await house.storage.waiting()] == ["deferred"]
 
 
 # Due sends
@@ -347,7 +347,7 @@ def _due(text: str) -> Timer:
 
 @pytest.mark.parametrize(
     ("text", "ask", "ended"),
-    [("yes", refuse_no, "sent"), ("no", refuse_no, "dead"), ("yes", fail, "parked")],
+    [("yes", refuse_no, "sent"), ("no", refuse_no, "dead"), ("yes", fail, "deferred")],
 )
 async def test_a_send_that_has_come_due_is_asked_about_then(house: House, text: str, ask: Ask, ended: str) -> None:
     await house.storage.schedule(_due(text))
@@ -356,7 +356,7 @@ async def test_a_send_that_has_come_due_is_asked_about_then(house: House, text: 
     waiting = [each.state for each in await house.storage.waiting()]
     dead = [letter.error for letter in await house.storage.dead_letters()]
     assert house.linq.said() == (["yes"] if ended == "sent" else [])
-    assert waiting == (["parked"] if ended == "parked" else [])
+    assert waiting == (["deferred"] if ended == "deferred" else [])
     assert dead == (["A call was refused by gate: it says no"] if ended == "dead" else [])
 
 
@@ -372,7 +372,7 @@ async def test_a_plugins_own_calls_are_not_asked_of_itself_but_of_others() -> No
     outside: list[Run] = []
 
     def asking(name: str) -> Ask:
-        async def ask(call: Call, run: Run) -> Answer:
+        async def ask(call: Call, run: Run) -> ApiResponse:
             asked.append(f"{name}: {says(call)}")
             if name == "inner" and says(call) == "theirs":
                 await outside[0](_a_call("own"))
@@ -391,7 +391,7 @@ async def test_calls_at_one_time_do_not_take_each_others_answers() -> None:
     linq = Linq()
     first_is_in = asyncio.Event()
 
-    async def fail_late(call: Call, run: Run) -> Answer:
+    async def fail_late(call: Call, run: Run) -> ApiResponse:
         answer = await run(call)
         if says(call) == "second":
             raise ValueError("late")
@@ -412,15 +412,15 @@ async def test_outside_of_a_turn_a_missing_verdict_is_raised() -> None:
     assert linq.calls == []
 
 
-async def test_a_call_answered_by_the_ledger_is_told_as_such(house: House) -> None:
+async def test_a_call_answered_by_the_journal_is_told_as_such(house: House) -> None:
     told: list[tuple[str, bool]] = []
 
     class Listens:
         name = "listens"
 
         @hookimpl
-        def sent(self, call: Call, from_ledger: bool) -> None:
-            told.append((call.name, from_ledger))
+        def sent(self, call: Call, from_journal: bool) -> None:
+            told.append((call.name, from_journal))
 
     errors = [ValueError("once")]
 

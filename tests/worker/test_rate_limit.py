@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from linqbot.client.call import Call
 from linqbot.clock import MovableClock
-from linqbot.worker.rate_limit import Pace, pair_of
+from linqbot.worker.rate_limit import SendRateLimit, pair_of
 
 
 def send(chat: str = "c1") -> Call:
@@ -15,41 +15,41 @@ def create(*to: str) -> Call:
 
 def test_thirty_messages_go_at_once_and_the_next_waits_for_the_window() -> None:
     clock = MovableClock(1000, frozen=True)
-    pace = Pace(clock)
+    rate_limit = SendRateLimit(clock)
     for _ in range(30):
-        assert pace.wait_s(send()) == 0
-        pace.sent(send())
+        assert rate_limit.wait_s(send()) == 0
+        rate_limit.sent(send())
         clock.advance(1)
-    assert pace.wait_s(send()) == 30
+    assert rate_limit.wait_s(send()) == 30
     clock.advance(30)
-    assert pace.wait_s(send()) == 0
-    pace.sent(send())
-    assert pace.wait_s(send()) == 1
+    assert rate_limit.wait_s(send()) == 0
+    rate_limit.sent(send())
+    assert rate_limit.wait_s(send()) == 1
 
 
 def test_one_pair_holds_no_other() -> None:
-    pace = Pace(MovableClock(1000, frozen=True))
+    rate_limit = SendRateLimit(MovableClock(1000, frozen=True))
     for _ in range(30):
-        pace.sent(send("full"))
-    pace.hold(send("held"), 12)
-    assert pace.wait_s(send("full")) == 60
-    assert pace.wait_s(send("held")) == 12
-    assert pace.wait_s(send("free")) == 0
+        rate_limit.sent(send("full"))
+    rate_limit.hold(send("held"), 12)
+    assert rate_limit.wait_s(send("full")) == 60
+    assert rate_limit.wait_s(send("held")) == 12
+    assert rate_limit.wait_s(send("free")) == 0
 
 
 def test_a_hold_ends_by_itself() -> None:
     clock = MovableClock(1000, frozen=True)
-    pace = Pace(clock)
-    pace.hold(send(), 12)
+    rate_limit = SendRateLimit(clock)
+    rate_limit.hold(send(), 12)
     clock.advance(12)
-    assert pace.wait_s(send()) == 0
+    assert rate_limit.wait_s(send()) == 0
 
 
 def test_calls_that_send_nothing_are_never_held() -> None:
-    pace = Pace(MovableClock(1000, frozen=True))
+    rate_limit = SendRateLimit(MovableClock(1000, frozen=True))
     reaction = Call("messages", "add_reaction", "POST", "/v3/messages/m/reactions", "natural", {})
-    pace.hold(reaction, 60)
-    assert pace.wait_s(reaction) == 0
+    rate_limit.hold(reaction, 60)
+    assert rate_limit.wait_s(reaction) == 0
     assert pair_of(reaction) is None
 
 

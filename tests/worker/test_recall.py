@@ -20,10 +20,10 @@ from linqbot.client.call import Call, prepare
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError
 from linqbot.events.message import MessageReceived
-from linqbot.storage.journal import Effect
+from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.worker.failure import Patience
-from linqbot.worker.rate_limit import Pace
+from linqbot.worker.failure import RetryPolicy
+from linqbot.worker.rate_limit import SendRateLimit
 from linqbot.worker.recall import Recall, digest
 from linqbot.worker.turn import Turns
 
@@ -54,8 +54,8 @@ class Twice:
             self.linq.client,
             self.storage,
             self.clock,
-            Pace(self.clock),
-            Patience(attempts=runs, first_s=0),
+            SendRateLimit(self.clock),
+            RetryPolicy(attempts=runs, first_s=0),
         )
         await self.storage.put(delivery(text_body()))
         for _ in range(runs):
@@ -199,9 +199,9 @@ def send(text: str) -> Call:
     return prepare("chats.messages.send", path={"chat_id": CHAT}, body=body)
 
 
-def record(slot: str, text: str) -> Effect:
+def record(slot: str, text: str) -> JournalEntry:
     call = send(text).with_key(f"key-{slot}")
-    return Effect("w.1", 0, slot, f"key-{slot}", "keyed", call.to_json(), "accepted", NOW)
+    return JournalEntry("w.1", 0, slot, f"key-{slot}", "keyed", call.to_json(), "accepted", NOW)
 
 
 @given(sent=st.lists(st.sampled_from("abc"), max_size=6), again=st.permutations(range(9)), more=st.integers(0, 3))

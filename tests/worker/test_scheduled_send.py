@@ -22,7 +22,7 @@ from linqbot.errors import BotError, LinqApiError, RuleBroken
 from linqbot.events.message import MessageReceived
 from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.worker.rate_limit import Pace
+from linqbot.worker.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
 
@@ -48,7 +48,7 @@ class House:
     def __init__(self, folder: Path, clock: MovableClock, linq: Linq, bot: Bot, keep_days: float) -> None:
         self.clock, self.linq = clock, linq
         self.storage = Taking(folder / "bot.db", clock=clock, keep_days=keep_days)
-        turns = Turns(Dispatcher(bot, clock), linq.client, self.storage, clock, Pace(clock))
+        turns = Turns(Dispatcher(bot, clock), linq.client, self.storage, clock, SendRateLimit(clock))
         self.worker = Worker(turns, self.storage, clock)
 
     async def text(self, text: str = "hello", **changes: Any) -> None:
@@ -139,7 +139,7 @@ async def test_what_a_zero_retention_line_hears_and_says_later_is_not_kept_whate
     assert linq.said() == ["marker now", "marker later"]
     with sqlite3.connect(tmp_path / "bot.db") as db:
         kept = b"".join(b"".join(map(bytes, row)) for row in db.execute("SELECT body FROM done"))
-        said = b"".join(bytes(call) for (call,) in db.execute("SELECT call FROM effect"))
+        said = b"".join(bytes(call) for (call,) in db.execute("SELECT call FROM journal"))
     db.close()
     assert (b"marker" in kept, b"marker" in said) == (not zero_retention, not zero_retention)
 

@@ -20,7 +20,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import BotError, LinqApiError, LinqUnavailable, RateLimited
 from linqbot.events.message import MessageReceived
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.worker.rate_limit import Pace
+from linqbot.worker.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
 
@@ -40,7 +40,9 @@ class House:
         self.handler: Any = None
         self.bot = Bot(read=False, typing=False, groups="all", max_age_s=None)
         self.bot.on_message(self._handle)
-        turns = Turns(Dispatcher(self.bot, self.clock), self.linq.client, self.storage, self.clock, Pace(self.clock))
+        turns = Turns(
+            Dispatcher(self.bot, self.clock), self.linq.client, self.storage, self.clock, SendRateLimit(self.clock)
+        )
         self.worker = Worker(turns, self.storage, self.clock)
 
     async def _handle(self, message: MessageReceived, ctx: Context) -> Any:
@@ -55,7 +57,7 @@ class House:
             while True:
                 await asyncio.sleep(0.001)
                 states = {each.state for each in await self.storage.waiting()}
-                if not self.worker.busy and states <= {"parked", "retrying"}:
+                if not self.worker.busy and states <= {"deferred", "retrying"}:
                     return
 
     async def later(self, seconds: float) -> None:
@@ -128,7 +130,7 @@ async def test_a_deferred_call_defers_the_turn_whatever_the_handler_makes_of_it(
     house.handler, house.linq.before = handler, away
     await house.text()
     (waiting,) = await house.storage.waiting()
-    assert (waiting.state, waiting.attempts) == ("parked", 0)
+    assert (waiting.state, waiting.attempts) == ("deferred", 0)
     house.linq.before = None
     await house.later(200)
     assert house.linq.said() == ["a", "b"]
@@ -181,12 +183,12 @@ async def test_calls_under_way_when_the_handler_returns_are_part_of_its_turn(hou
     house.handler = leave
     await house.text()
     assert house.linq.said() == ["a", "b"]
-    (turn,) = {effect.turn for effect in await house.storage.effects((await seen(house))[0])}
+    (turn,) = {entry.turn for entry in await house.storage.entries((await seen(house))[0])}
     assert turn.startswith("w.")
 
 
 async def seen(house: House) -> list[str]:
-    rows = house.storage._reader.execute("SELECT DISTINCT turn FROM effect").fetchall()
+    rows = house.storage._reader.execute("SELECT DISTINCT turn FROM journal").fetchall()
     return [turn for (turn,) in rows]
 
 
@@ -240,5 +242,5 @@ async def test_a_context_that_was_kept_serves_no_later_turn(house: House) -> Non
 async def test_a_turn_that_a_task_outlives_keeps_no_text(house: House) -> None:
     house.handler = start_and_forget
     await house.text()
-    rows = house.storage._reader.execute("SELECT texts, ended_at IS NOT NULL FROM effect").fetchall()
+    rows = house.storage._reader.execute("SELECT texts, ended_at IS NOT NULL FROM journal").fetchall()
     assert rows == [(0, 1), (0, 1)]

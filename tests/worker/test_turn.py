@@ -17,17 +17,17 @@ from rooms import CHAT, LINE, NOW, Linq, delivery, envelope, handle, text_body
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.client.call import Answer, Call
+from linqbot.client.call import ApiResponse, Call
 from linqbot.clock import MovableClock
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
 from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.worker.failure import Patience
-from linqbot.worker.rate_limit import Pace
+from linqbot.worker.failure import RetryPolicy
+from linqbot.worker.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns
-from linqbot.worker.turn_journal import effect_key
+from linqbot.worker.turn_journal import journal_key
 from linqbot.worker.worker import Worker
 
 pytestmark = pytest.mark.anyio
@@ -60,24 +60,24 @@ class House:
         await self.open()
         await self._mortal.clear()
 
-    def turns(self, handle: Handle, **patience: Any) -> Turns:
+    def turns(self, handle: Handle, **retry_policy: Any) -> Turns:
         bot = Bot(read=False, typing=False, groups="all")
         bot.on_message(handle)
         return Turns(
-            Dispatcher(bot, self.clock, deadline_s=patience.get("deadline_s", 900)),
+            Dispatcher(bot, self.clock, deadline_s=retry_policy.get("deadline_s", 900)),
             self.linq.client,
             self.storage,
             self.clock,
-            Pace(self.clock),
-            Patience(**patience),
+            SendRateLimit(self.clock),
+            RetryPolicy(**retry_policy),
         )
 
     async def lease(self) -> Lease:
         (lease,) = await self.storage.take(1, lease_s=1000)
         return lease
 
-    async def run(self, handle: Handle, **patience: Any) -> None:
-        await self.turns(handle, **patience).run(await self.lease())
+    async def run(self, handle: Handle, **retry_policy: Any) -> None:
+        await self.turns(handle, **retry_policy).run(await self.lease())
 
     async def die(self, handle: Handle) -> None:
         """Run a turn the process dies in, and start again."""
@@ -127,16 +127,16 @@ async def test_what_nobody_handles_is_acked_without_being_understood(house: Hous
 async def test_each_send_carries_a_key_of_its_own_that_any_run_would_make_again(house: House) -> None:
     arrived = await put(house)
     await house.run(three)
-    assert keys(house) == [effect_key(house.storage.install, arrived.id, 0, str(n)) for n in range(3)]
+    assert keys(house) == [journal_key(house.storage.install, arrived.id, 0, str(n)) for n in range(3)]
     assert len(set(keys(house))) == 3
 
 
 async def test_keys_differ_between_installations_and_fit_linqs_pattern() -> None:
-    assert effect_key("a", "w.1", 0, "0") != effect_key("b", "w.1", 0, "0")
-    assert len(effect_key("a", "w.1", 0, "0")) == 32
-    assert effect_key("a", "w.1", 0, "0").isalnum()
+    assert journal_key("a", "w.1", 0, "0") != journal_key("b", "w.1", 0, "0")
+    assert len(journal_key("a", "w.1", 0, "0")) == 32
+    assert journal_key("a", "w.1", 0, "0").isalnum()
     # As every release made it: another one would send again, after an upgrade, what the one before sent.
-    assert effect_key("a", "w.1", 0, "0") == "lbpy5aqgldcbmtf436scfigpsyyy44ff"
+    assert journal_key("a", "w.1", 0, "0") == "lbpy5aqgldcbmtf436scfigpsyyy44ff"
 
 
 async def test_a_send_is_on_record_before_it_is_tried(house: House) -> None:
@@ -144,7 +144,7 @@ async def test_a_send_is_on_record_before_it_is_tried(house: House) -> None:
     found: list[str] = []
 
     async def look(_: Call) -> None:
-        found.extend(effect.status for effect in await house.storage.effects(arrived.id))
+        found.extend(entry.status for entry in await house.storage.entries(arrived.id))
 
     house.linq.before = look
     await house.run(three)
@@ -275,19 +275,19 @@ async def test_a_call_that_may_not_be_repeated_is_looked_up(
 
     house.linq.before = die_there
     await house.die(memo)
-    house.linq.will_answer("chats.messages.list", Answer(200, {"messages": newest, "next_cursor": None}))
+    house.linq.will_answer("chats.messages.list", ApiResponse(200, {"messages": newest, "next_cursor": None}))
     await house.run(memo)
     assert statuses == [status]
     assert house.linq.names() == ["chats.messages.send"]
-    on_record = await house.storage.effects(arrived.id)
-    assert [effect.status for effect in on_record] == ["accepted" if status == "sent" else "ambiguous", "accepted"]
+    on_record = await house.storage.entries(arrived.id)
+    assert [entry.status for entry in on_record] == ["accepted" if status == "sent" else "ambiguous", "accepted"]
 
 
 async def failing(message: MessageReceived, ctx: Context) -> None:
     raise ValueError("my text is secret")
 
 
-async def test_a_failing_handler_is_run_again_with_growing_pauses_and_then_buried(house: House) -> None:
+async def test_a_failing_handler_is_run_again_with_growing_pauses_and_then_dead_lettered(house: House) -> None:
     await put(house)
     turns = house.turns(failing, attempts=3, first_s=4)
     pauses = []
@@ -318,7 +318,7 @@ async def test_the_log_of_a_failure_tells_where_and_not_what(house: House) -> No
 
 
 @pytest.mark.parametrize("error", [LinqUnavailable("away"), RateLimited("slow down", status=429, retry_after_s=90)])
-async def test_linq_being_away_parks_the_turn_and_counts_nothing(house: House, error: Exception) -> None:
+async def test_linq_being_away_defers_the_turn_and_counts_nothing(house: House, error: Exception) -> None:
     await put(house)
 
     async def away(_: Call) -> None:
@@ -373,7 +373,7 @@ async def test_a_short_absence_of_linq_is_waited_out_in_place(house: House) -> N
     assert len(set(keys(house))) == 3
 
 
-async def test_a_turn_parked_for_a_day_is_buried(house: House) -> None:
+async def test_a_turn_parked_for_a_day_is_dead_lettered(house: House) -> None:
     await put(house)
 
     async def away(_: Call) -> None:
@@ -381,7 +381,7 @@ async def test_a_turn_parked_for_a_day_is_buried(house: House) -> None:
         raise LinqUnavailable("away")
 
     house.linq.before = away
-    turns = house.turns(three, park_for_s=100)
+    turns = house.turns(three, defer_for_s=100)
     await turns.run(await house.lease())
     house.clock.advance(60)
     await turns.run(await house.lease())
@@ -401,7 +401,7 @@ async def test_a_handler_cannot_swallow_the_parking_of_its_turn(house: House) ->
         try:
             await ctx.reply(text)
         except Exception:  # noqa: BLE001
-            raise AssertionError("parking is no Exception") from None
+            raise AssertionError("deferring is no Exception") from None
 
     async def away(_: Call) -> None:
         house.clock.advance(30)
@@ -445,7 +445,7 @@ async def test_a_repeated_key_whose_message_is_gone_counts_as_sent(house: House)
     assert await house.storage.dead_letters() == []
 
 
-async def test_an_event_that_kills_the_process_three_times_is_buried(house: House) -> None:
+async def test_an_event_that_kills_the_process_three_times_is_dead_lettered(house: House) -> None:
     await put(house)
 
     async def deadly(message: MessageReceived, ctx: Context) -> None:
@@ -482,7 +482,7 @@ async def test_a_handler_may_say_for_itself_how_often_and_how_long_it_runs(house
 
     dispatcher = Dispatcher(bot, house.clock, deadline_s=5000)
     assert dispatcher.longest_s == 5000
-    turns = Turns(dispatcher, house.linq.client, house.storage, house.clock, Pace(house.clock))
+    turns = Turns(dispatcher, house.linq.client, house.storage, house.clock, SendRateLimit(house.clock))
     for text in ("once", "anything"):
         await put(house, text)
         await turns.run(await house.lease())
@@ -498,14 +498,14 @@ async def test_more_than_linq_allows_in_a_minute_waits_without_holding_a_place(h
             await ctx.send(str(n))
 
     turns = house.turns(chatty)
-    parked = 0
+    deferred = 0
     while await house.storage.depth():
         await turns.run(await house.lease())
         if (due := await house.storage.next_due()) is not None:
-            parked += 1
+            deferred += 1
             house.clock.advance(due - house.clock.now())
     assert house.linq.said() == [str(n) for n in range(70)]
-    assert parked == 2
+    assert deferred == 2
 
 
 async def test_a_turn_that_the_worker_stops_is_given_back_at_once(house: House) -> None:
@@ -559,7 +559,7 @@ async def test_a_reply_to_the_bot_in_a_group_is_known_as_one(house: House) -> No
     await put(house, is_group=True, reply_to={"message_id": "10000000-0000-4000-8000-00000000ffff"})
     await house.run(note)
     assert seen == [False, True, False]
-    # The ledger knew the first; only the second had to be asked for.
+    # The journal knew the first; only the second had to be asked for.
     assert [call.name for call in house.linq.calls].count("messages.retrieve") == 1
 
 
@@ -571,7 +571,7 @@ async def test_receipts_are_noted_and_settle_a_send_whose_answer_was_lost(house:
 
     house.linq.before = die_there
     await house.die(three)
-    (lost,) = await house.storage.effects(arrived.id)
+    (lost,) = await house.storage.entries(arrived.id)
     assert lost.status == "attempting"
     outbound = {
         "id": "made",
@@ -588,7 +588,7 @@ async def test_receipts_are_noted_and_settle_a_send_whose_answer_was_lost(house:
     turns = house.turns(three)
     await turns.run(receipt)
     await turns.run(await house.lease())
-    (settled,) = await house.storage.effects(arrived.id)
+    (settled,) = await house.storage.entries(arrived.id)
     assert (settled.status, settled.message_id, settled.delivery) == ("accepted", "made", "delivered")
     await turns.run(first)
     assert house.linq.said() == ["two", "three"]
@@ -605,10 +605,10 @@ async def test_a_turn_whose_record_cannot_be_read_waits_for_the_storage(
         raise StorageUnavailable("locked")
 
     with monkeypatch.context() as patch:
-        patch.setattr(house.storage, "effects", unreadable)
+        patch.setattr(house.storage, "entries", unreadable)
         await house.run(three)
     (waiting,) = await house.storage.waiting()
-    assert (waiting.state, waiting.attempts) == ("parked", 1)
+    assert (waiting.state, waiting.attempts) == ("deferred", 1)
     house.clock.advance(10)
     await house.run(three)
     assert house.linq.said() == ["one", "two", "three"]

@@ -14,7 +14,7 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
 from linqbot.events.message import MessageReceived
 from linqbot.storage.memory import MemoryStorage
-from linqbot.worker.rate_limit import Pace
+from linqbot.worker.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 async def working(bot: Bot, *, concurrency: int = 200) -> AsyncIterator[tuple[MemoryStorage, MovableClock, Worker]]:
     clock = MovableClock(NOW, frozen=True)
     async with MemoryStorage(clock=clock) as storage:
-        turns = Turns(Dispatcher(bot, clock), Linq().client, storage, clock, Pace(clock))
+        turns = Turns(Dispatcher(bot, clock), Linq().client, storage, clock, SendRateLimit(clock))
         worker = Worker(turns, storage, clock, concurrency=concurrency)
         worker.start()
         try:

@@ -19,7 +19,7 @@ from linqbot.cli.output import json_option
 from linqbot.client.client import Client
 from linqbot.errors import LinqbotError
 from linqbot.ops.doctor import account, machine, public
-from linqbot.ops.doctor.context import Exam
+from linqbot.ops.doctor.context import DoctorContext
 from linqbot.ops.doctor.finding import Check, Finding, Findings, Status, examine
 from linqbot.ops.subscriptions import Handled, handled_in, target
 from linqbot.settings import Settings, from_env
@@ -104,8 +104,8 @@ async def _examine(
                 )
             except LinqbotError as error:
                 tell(Findings().failure("token", "LQB6001", str(error)))
-        exam = Exam(settings, client, handled, file, url)
-        checks: dict[str, Check] = {name: partial(check, exam) for name, check in _CHECKS.items()}
+        context = DoctorContext(settings, client, handled, file, url)
+        checks: dict[str, Check] = {name: partial(check, context) for name, check in _CHECKS.items()}
         async for findings in examine(checks, within_s=WITHIN_S):
             for finding in findings:
                 tell(finding)

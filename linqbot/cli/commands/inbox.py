@@ -34,7 +34,7 @@ from linqbot.errors import ConfigError, StorageError
 from linqbot.events.delivery import decode
 from linqbot.settings import Settings, from_env
 from linqbot.storage.backend import Storage
-from linqbot.storage.journal import Effect
+from linqbot.storage.journal import JournalEntry
 from linqbot.storage.upkeep import Selection
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -88,7 +88,7 @@ def list_(*, lane: str | None, event_type: str | None, limit: int, storage: str 
                 "received_at": moment(each.received_at),
                 "attempts": each.attempts,
                 "crashes": each.crashes,
-                "run": each.run,
+                "replay": each.replay,
                 "not_before": moment(each.not_before),
                 "error": each.error,
             }
@@ -125,7 +125,7 @@ def dead(
                 "id": letter.delivery.id,
                 "type": letter.delivery.type,
                 "lane": letter.delivery.lane,
-                "buried_at": moment(letter.buried_at),
+                "dead_lettered_at": moment(letter.dead_lettered_at),
                 "attempts": letter.attempts,
                 "crashes": letter.crashes,
                 "handler": letter.handler,
@@ -151,7 +151,7 @@ def show(delivery_id: str, body: bool, storage: str | None, as_json: bool) -> No
 
     row = asyncio.run(work())
     if not as_json:
-        row["effects"] = "".join(f"\n  {_line(effect)}" for effect in row["effects"])
+        row["journal"] = "".join(f"\n  {_line(entry)}" for entry in row["journal"])
         if "body" in row:
             row["body"] = to_json(row["body"], indent=1).decode()
         row["error"] = row["error"] and "\n" + row["error"]
@@ -177,46 +177,46 @@ async def _shown(inbox: Storage, delivery_id: str, *, body: bool) -> dict[str, A
     waiting = await inbox.waiting(delivery_id=delivery_id)
     if waiting:
         (each,) = waiting
-        row |= {"state": each.state, "attempts": each.attempts, "crashes": each.crashes, "run": each.run}
+        row |= {"state": each.state, "attempts": each.attempts, "crashes": each.crashes, "replay": each.replay}
         row |= {"not_before": moment(each.not_before), "error": each.error}
     elif letter:
-        row |= {"state": "dead", "attempts": letter.attempts, "crashes": letter.crashes, "run": letter.run}
-        row |= {"buried_at": moment(letter.buried_at), "handler": letter.handler}
+        row |= {"state": "dead", "attempts": letter.attempts, "crashes": letter.crashes, "replay": letter.replay}
+        row |= {"dead_lettered_at": moment(letter.dead_lettered_at), "handler": letter.handler}
         row["error"] = letter.error if body else without_messages(letter.error)
-    row["effects"] = [_effect(effect) for effect in await _effects(inbox, delivery_id, row.get("run"))]
+    row["journal"] = [_entry(entry) for entry in await _entries(inbox, delivery_id, row.get("replay"))]
     if body:
         decoded = decode(found.body)
         row["body"] = found.body.decode("utf-8", "replace") if decoded is None else decoded
     return row
 
 
-async def _effects(inbox: Storage, delivery_id: str, last_run: int | None) -> list[Effect]:
+async def _entries(inbox: Storage, delivery_id: str, last_replay: int | None) -> list[JournalEntry]:
     """Of all runs, as far as they are known."""
-    found: list[Effect] = []
+    found: list[JournalEntry] = []
     for run in itertools.count():
-        effects = await inbox.effects(delivery_id, run)
-        if run > (last_run or 0) and not effects:
+        entries = await inbox.entries(delivery_id, run)
+        if run > (last_replay or 0) and not entries:
             return found
-        found += effects
+        found += entries
     return found
 
 
-def _effect(effect: Effect) -> dict[str, Any]:
-    call = decode(effect.call) or {}
+def _entry(entry: JournalEntry) -> dict[str, Any]:
+    call = decode(entry.call) or {}
     return {
-        "run": effect.run,
-        "slot": effect.slot,
+        "replay": entry.replay,
+        "slot": entry.slot,
         "call": f"{call.get('noun')}.{call.get('verb')}",
-        "status": effect.status,
-        "delivery": effect.delivery,
-        "message_id": effect.message_id,
-        "first_at": moment(effect.first_at),
+        "status": entry.status,
+        "delivery": entry.delivery,
+        "message_id": entry.message_id,
+        "first_at": moment(entry.first_at),
     }
 
 
-def _line(effect: dict[str, Any]) -> str:
-    parts = (effect["call"], effect["status"], effect["delivery"], effect["message_id"], effect["first_at"])
-    return f"{effect['run']}/{effect['slot']} " + " ".join(part for part in parts if part)
+def _line(entry: dict[str, Any]) -> str:
+    parts = (entry["call"], entry["status"], entry["delivery"], entry["message_id"], entry["first_at"])
+    return f"{entry['replay']}/{entry['slot']} " + " ".join(part for part in parts if part)
 
 
 @command.command("retry")
@@ -314,14 +314,14 @@ async def _dry(settings: Settings, file: str, selection: Selection, *, reads: bo
     # Late: whoever only looks at the inbox needs no bot, and no client.
     from linqbot.client.client import Client
     from linqbot.ops.bot_file import load_bot
-    from linqbot.ops.dry_run import DryRun, Played, dry_run
+    from linqbot.ops.dry_run import DryRun, DryRunResult, dry_run
 
     if reads and not settings.api_key:
         raise ConfigError("LINQ_API_V3_API_KEY is not set, so Linq cannot be asked. Set it, or leave --reads out.")
     bot = load_bot(file)
     rows: list[dict[str, Any]] = []
 
-    def tell(played: Played) -> None:
+    def tell(played: DryRunResult) -> None:
         calls = [("now", call) for call in played.calls] + [("later", call) for call in played.later]
         made = [{"call": call.name, "method": call.method, "path": call.path, "when": when} for when, call in calls]
         shown = {"id": played.delivery.id, "type": played.delivery.type, "handler": played.handler}

@@ -18,14 +18,14 @@ from linqbot.bot.context import Context
 from linqbot.bot.router import Next
 from linqbot.cli import logs
 from linqbot.cli.output import facts, json_option, opened, storage_option, table
-from linqbot.client.call import Answer, Call, Run
+from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError, StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.ops.bisect import Bisection
 from linqbot.ops.bot_file import load_bot
-from linqbot.ops.simulate import AS, Rehearsed, Witness, rehearse
+from linqbot.ops.simulate import AS, Observer, Simulation, simulate
 from linqbot.server.app import create_app
 from linqbot.settings import Settings, from_env, openers
 from linqbot.storage.memory import MemoryStorage
@@ -69,7 +69,7 @@ def list_(file: str | None, as_json: bool) -> None:
             "status": plugin.status,
             "required": "yes" if plugin.required else None,
             "hooks": list(plugin.hooks) if as_json else ", ".join(plugin.hooks),
-            "why": plugin.why or plugin.deaf,
+            "why": plugin.why or plugin.observer_error,
         }
         for plugin in plugins.every
     ]
@@ -118,7 +118,7 @@ class Told:
     def calls(self, run: Run) -> Run:
         """Shows the calls that would be made."""
 
-        async def seen(call: Call) -> Answer:
+        async def seen(call: Call) -> ApiResponse:
             with self.watch(None, f"call {call.name}"):
                 return await run(call)
 
@@ -139,12 +139,12 @@ def trace(file: str, event: str, *, reads: bool, timeout_s: float, storage: str 
     sent. Plugins are really run: what they do by themselves, they do.
     """
 
-    told, witness = Told(), Witness()
+    told, witness = Told(), Observer()
     settings = from_env(storage=storage)
     bot = load_bot(file)
     bot.use(told.handlers)
 
-    async def work() -> Rehearsed:
+    async def work() -> Simulation:
         delivery = _sample(event) if event in EVENT_TYPES else await _kept(event, storage)
         plugins = settings.load_plugins(
             [*bot.plugins, witness],
@@ -152,7 +152,7 @@ def trace(file: str, event: str, *, reads: bool, timeout_s: float, storage: str 
             lenient=True,
         )
         async with _linq(settings, reads=reads) as client:
-            return await rehearse(
+            return await simulate(
                 bot, plugins, witness, delivery, client, reads=reads, timeout_s=timeout_s, seen=told.calls
             )
 
@@ -238,7 +238,7 @@ async def _linq(settings: Settings, *, reads: bool) -> AsyncIterator[Client]:
         yield client
 
 
-def _show(said: list[Said], done: Rehearsed, *, as_json: bool) -> None:
+def _show(said: list[Said], done: Simulation, *, as_json: bool) -> None:
     error = type(done.error).__name__ if done.error else None
     outcome = {"ended": done.end or "not in time", "handler": done.handler, "error": error}
     calls = [{"call": call.name, "method": call.method, "path": call.path} for call in done.calls]

@@ -28,7 +28,7 @@ TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WebhookReply:
     """What became of one event. `status` None: nobody answered, because of `error`."""
 
     event_id: str
@@ -94,7 +94,7 @@ def _made(event_type: str, told: dict[str, Any], changes: dict[str, Any]) -> dic
         raise click.UsageError(str(error.args[0])) from error
 
 
-def _send_all(events: Sequence[dict[str, Any]], url: httpx.URL, secret: str) -> list[Answer]:
+def _send_all(events: Sequence[dict[str, Any]], url: httpx.URL, secret: str) -> list[WebhookReply]:
     # Not through the environment's proxies: the bot is here, or where its webhooks come in.
     with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client, bar(len(events), "Sending") as done:
         answers = []
@@ -104,7 +104,7 @@ def _send_all(events: Sequence[dict[str, Any]], url: httpx.URL, secret: str) -> 
         return answers
 
 
-def _send(client: httpx.Client, event: dict[str, Any], url: httpx.URL, secret: str) -> Answer:
+def _send(client: httpx.Client, event: dict[str, Any], url: httpx.URL, secret: str) -> WebhookReply:
     body = json.dumps(event, ensure_ascii=False).encode()
     headers = samples.signed(body, event, secret=secret)
     status, error, started = None, None, time.perf_counter()
@@ -112,10 +112,10 @@ def _send(client: httpx.Client, event: dict[str, Any], url: httpx.URL, secret: s
         status = client.post(url, content=body, headers=headers).status_code
     except httpx.TransportError as failed:
         error = type(failed).__name__
-    return Answer(str(event["event_id"]), status, round((time.perf_counter() - started) * 1000), error)
+    return WebhookReply(str(event["event_id"]), status, round((time.perf_counter() - started) * 1000), error)
 
 
-def _tell(event_type: str, answers: Sequence[Answer]) -> None:
+def _tell(event_type: str, answers: Sequence[WebhookReply]) -> None:
     if len(answers) == 1:
         (answer,) = answers
         said = answer.status or f"no answer ({answer.error})"

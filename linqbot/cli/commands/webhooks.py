@@ -63,7 +63,7 @@ def events(file: str, as_json: bool) -> None:
     """Print the event types that `sync` would subscribe the bot in FILE to. Asks nobody."""
     handled = subscriptions.handled_in(file, from_env())
     rows = [
-        {"type": name, "for": "the bot" if name in handled.types else "linqbot's ledger"}
+        {"type": name, "for": "the bot" if name in handled.types else "linqbot's journal"}
         for name in dict.fromkeys((*handled.types, *RECEIPTS))
     ]
     if as_json:

@@ -22,7 +22,7 @@ import watchfiles
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError, LinqApiError
 from linqbot.ops.doctor.probe import probe
-from linqbot.ops.subscriptions import Handled, Wanted, address, events_for, is_quiet, sync, target
+from linqbot.ops.subscriptions import Handled, Wanted, address, events_for, is_pending, sync, target
 from linqbot.server.secret_file import SecretFile
 from linqbot.settings import Settings
 
@@ -108,7 +108,7 @@ class _Subscribed:
         kept = {each.subscription_id for each in self.secrets.read()}
         there = [one async for one in self.client.webhook_subscriptions.list()]
         strangers = [one for one in there if one.id not in kept and address(one.target_url) == address(self.target_url)]
-        for orphan in [one for one in strangers if is_quiet(one)]:
+        for orphan in [one for one in strangers if is_pending(one)]:
             await self._delete(orphan.id)
             strangers.remove(orphan)
         if strangers:

@@ -62,8 +62,8 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
                 if left:
                     opening = self._network.connect_tcp(left.pop(), port, timeout, local_address, socket_options)
                     running.add(asyncio.create_task(opening))
-                patience_s = NEXT_ADDRESS_AFTER_S if left else None
-                done, _ = await asyncio.wait(running, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+                delay_s = NEXT_ADDRESS_AFTER_S if left else None
+                done, _ = await asyncio.wait(running, timeout=delay_s, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     running.discard(task)
                     if (failed := task.exception()) is None:

@@ -18,12 +18,12 @@ from linqbot.client.http.http11 import (
     MAX_CONTENT_BYTES,
     MAX_HEAD_BYTES,
     ConnectFailed,
-    Headers,
-    MalformedAnswer,
+    MalformedResponse,
     Request,
     Response,
+    ResponseHeaders,
     ServerDisconnectedError,
-    WireError,
+    TransportError,
     unpacked,
 )
 
@@ -78,7 +78,7 @@ class Connection(asyncio.Protocol):
         Raises:
             ConnectFailed: it had ended before; nothing was sent.
             ServerDisconnectedError: the connection ended first.
-            MalformedAnswer: the response cannot be read, or is too large.
+            MalformedResponse: the response cannot be read, or is too large.
         """
         if not self.is_open:
             raise ConnectFailed("the connection ended before anything was sent")
@@ -156,16 +156,16 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
-            self._fail(MalformedAnswer("the server wants to speak another protocol"))
+            self._fail(MalformedResponse("the server wants to speak another protocol"))
         except HttpParserError as error:
-            self._fail(MalformedAnswer(f"the answer is not HTTP: {error}"), error)
+            self._fail(MalformedResponse(f"the answer is not HTTP: {error}"), error)
         if self._is_read:
             return
         if self._size > MAX_CONTENT_BYTES:
-            self._fail(MalformedAnswer(f"the answer is larger than {MAX_CONTENT_BYTES} bytes"))
+            self._fail(MalformedResponse(f"the answer is larger than {MAX_CONTENT_BYTES} bytes"))
         # What is not content: fields, interim answers, trailers, and the frames of chunks, six bytes of one at worst.
         elif self._received - self._size > MAX_HEAD_BYTES + 8 * self._size:
-            self._fail(MalformedAnswer(f"the answer's head is larger than {MAX_HEAD_BYTES} bytes"))
+            self._fail(MalformedResponse(f"the answer's head is larger than {MAX_HEAD_BYTES} bytes"))
 
     def eof_received(self) -> None:
         if self._until_end:
@@ -219,7 +219,7 @@ class Connection(asyncio.Protocol):
         if self._is_bodiless:
             self._complete()
         elif coding is not None and coding.strip().lower() != b"chunked":
-            self._fail(MalformedAnswer("the answer comes in a transfer encoding that was not asked for"))
+            self._fail(MalformedResponse("the answer comes in a transfer encoding that was not asked for"))
         elif coding is None and b"content-length" not in self._fields:
             self._until_end = status not in _EMPTY
 
@@ -245,13 +245,13 @@ class Connection(asyncio.Protocol):
         try:
             if content and b"content-encoding" in fields:
                 content = unpacked(content, fields[b"content-encoding"].decode("latin-1"))
-        except MalformedAnswer as error:
+        except MalformedResponse as error:
             answer.set_exception(error)
         else:
-            answer.set_result(Response(self._status, Headers(fields), content))
+            answer.set_result(Response(self._status, ResponseHeaders(fields), content))
         self._write_on()
 
-    def _fail(self, error: WireError, cause: BaseException | None = None) -> None:
+    def _fail(self, error: TransportError, cause: BaseException | None = None) -> None:
         self._is_read, self._until_end = True, False
         if self._answer is not None and not self._answer.done():
             error.__cause__ = cause

@@ -23,7 +23,7 @@ AddressInfo: TypeAlias = tuple[int, int, int, str, tuple[str, int] | tuple[str, 
 OnLost: TypeAlias = Callable[[Connection], None]
 
 
-class Dialer:
+class Connector:
     """Opens connections to one origin.
 
     Args:

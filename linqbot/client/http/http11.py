@@ -38,15 +38,15 @@ _TARGET = re.compile(r"/[!\"$-~]*")
 _TARGET_SAFE = "".join(letter for letter in map(chr, range(0x21, 0x7F)) if letter != "#")
 
 
-class WireError(OSError):
+class TransportError(OSError):
     """The network failed, or an answer is no HTTP. Its own words, where it has some, hold nothing of what was sent."""
 
 
-class ConnectFailed(WireError):
+class ConnectFailed(TransportError):
     """There was no connection, so nothing was sent."""
 
 
-class ServerDisconnectedError(WireError):
+class ServerDisconnectedError(TransportError):
     """The connection ended before the answer did.
 
     Attributes:
@@ -57,11 +57,11 @@ class ServerDisconnectedError(WireError):
     was_kept = False
 
 
-class MalformedAnswer(WireError):
+class MalformedResponse(TransportError):
     """The answer cannot be read, or is too large."""
 
 
-class Fields:
+class RequestHeaders:
     """Header fields, as pairs and as the bytes to write. Names are found and replaced in any case.
 
     Raises:
@@ -77,13 +77,13 @@ class Fields:
         self.pairs = tuple({name.lower(): (name, value) for name, value in given.items()}.values())
         self.raw = "".join(f"{name}: {value}\r\n" for name, value in self.pairs).encode("ascii")
 
-    def replaced(self, more: Mapping[str, str]) -> Fields:
+    def replaced(self, more: Mapping[str, str]) -> RequestHeaders:
         """These fields with others beside them, or in their place."""
         names = {name.lower() for name in more}
-        return Fields({**{name: value for name, value in self.pairs if name.lower() not in names}, **more})
+        return RequestHeaders({**{name: value for name, value in self.pairs if name.lower() not in names}, **more})
 
     def __repr__(self) -> str:
-        return f"Fields({', '.join(name for name, _ in self.pairs)})"
+        return f"RequestHeaders({', '.join(name for name, _ in self.pairs)})"
 
 
 @dataclass(slots=True)
@@ -102,7 +102,7 @@ class Request:
     method: str
     origin: Origin
     target: str = field(repr=False)
-    fields: Fields
+    fields: RequestHeaders
     content: Content = field(default=None, repr=False)
     size: int = 0
     is_sent: bool = False
@@ -151,7 +151,7 @@ def method_name(name: str) -> str:
     return name
 
 
-class Headers(Mapping[str, str]):
+class ResponseHeaders(Mapping[str, str]):
     """The header fields of an answer, found by their name in any case. Decoded when they are read."""
 
     __slots__ = ("_raw",)
@@ -173,7 +173,7 @@ class Headers(Mapping[str, str]):
         return len(self._raw)
 
     def __repr__(self) -> str:
-        return f"Headers({', '.join(self)})"
+        return f"ResponseHeaders({', '.join(self)})"
 
 
 @dataclass(slots=True)
@@ -185,7 +185,7 @@ class Response:
     content: bytes = field(repr=False)
 
 
-class Wire(Protocol):
+class HttpTransport(Protocol):
     """What takes requests to their origin and brings the answers: the pool, or an httpx transport.
 
     Attributes:
@@ -208,11 +208,11 @@ def unpacked(content: bytes, encodings: str, max_bytes: int = MAX_CONTENT_BYTES)
     """Content without its `Content-Encoding`. One we did not ask for is left as it is.
 
     Raises:
-        MalformedAnswer: it cannot be unpacked, ends early, is larger than `max_bytes`, or is packed too many times.
+        MalformedResponse: it cannot be unpacked, ends early, is larger than `max_bytes`, or is packed too many times.
     """
     codings = [each.strip().lower() for each in encodings.split(",", MAX_CODINGS)]
     if len(codings) > MAX_CODINGS:
-        raise MalformedAnswer(f"the answer is packed more than {MAX_CODINGS} times")
+        raise MalformedResponse(f"the answer is packed more than {MAX_CODINGS} times")
     for coding in reversed(codings):
         if coding in {"gzip", "x-gzip"}:
             content = _gunzipped(content, max_bytes)
@@ -232,7 +232,7 @@ def _gunzipped(content: bytes, max_bytes: int) -> bytes:
         rest = rest[_inflate(rest, 16 + zlib.MAX_WBITS, plain, max_bytes) :]
         if rest[:2] != _GZIP_MAGIC:
             return bytes(plain)
-    raise MalformedAnswer(f"the answer is packed in more than {MAX_MEMBERS} pieces")
+    raise MalformedResponse(f"the answer is packed in more than {MAX_MEMBERS} pieces")
 
 
 def _inflate(packed: memoryview, window: int, plain: bytearray, max_bytes: int) -> int:
@@ -248,10 +248,10 @@ def _inflate(packed: memoryview, window: int, plain: bytearray, max_bytes: int) 
         try:
             plain += inflate.decompress(given, max_bytes - len(plain) + 1)
         except zlib.error as error:
-            raise MalformedAnswer("the answer cannot be unpacked") from error
+            raise MalformedResponse("the answer cannot be unpacked") from error
         if len(plain) > max_bytes:
-            raise MalformedAnswer(f"the answer unpacks to more than {max_bytes} bytes")
+            raise MalformedResponse(f"the answer unpacks to more than {max_bytes} bytes")
         at, piece = at + len(given) - len(inflate.unused_data), piece * 2
     if packed and not inflate.eof:
-        raise MalformedAnswer("the answer is packed, and ends early")
+        raise MalformedResponse("the answer is packed, and ends early")
     return at

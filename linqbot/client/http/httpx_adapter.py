@@ -9,10 +9,10 @@ from typing import cast
 
 import httpx
 
-from linqbot.client.http.http11 import MAX_CONTENT_BYTES, MalformedAnswer, Request, Response, unpacked
+from linqbot.client.http.http11 import MAX_CONTENT_BYTES, MalformedResponse, Request, Response, unpacked
 
 
-class ThroughHttpx:
+class HttpxAdapter:
     """Sends requests with an httpx transport. Its own errors come through as they are."""
 
     def __init__(self, http: httpx.AsyncBaseTransport, *, connect_timeout_s: float) -> None:
@@ -61,5 +61,5 @@ async def _content(response: httpx.Response) -> bytes:
     async for chunk in cast("httpx.AsyncByteStream", response.stream):
         content += chunk
         if len(content) > MAX_CONTENT_BYTES:
-            raise MalformedAnswer(f"the answer is larger than {MAX_CONTENT_BYTES} bytes")
+            raise MalformedResponse(f"the answer is larger than {MAX_CONTENT_BYTES} bytes")
     return unpacked(bytes(content), response.headers.get("content-encoding", ""))

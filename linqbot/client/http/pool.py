@@ -11,8 +11,8 @@ from collections import deque
 from typing import Final
 
 from linqbot.client.http.connection import IDLE_S, Connection
-from linqbot.client.http.connector import Dialer
-from linqbot.client.http.http11 import Request, Response, ServerDisconnectedError, WireError
+from linqbot.client.http.connector import Connector
+from linqbot.client.http.http11 import Request, Response, ServerDisconnectedError, TransportError
 
 MAX_CONNECTIONS: Final = 256
 """Open connections to one origin; further requests wait for one within their own time limit."""
@@ -29,9 +29,9 @@ class Pool:
     Made anywhere; it belongs to the event loop of its first request.
     """
 
-    errors: tuple[type[Exception], ...] = (WireError,)
+    errors: tuple[type[Exception], ...] = (TransportError,)
 
-    def __init__(self, dialer: Dialer, *, max_connections: int = MAX_CONNECTIONS) -> None:
+    def __init__(self, dialer: Connector, *, max_connections: int = MAX_CONNECTIONS) -> None:
         self._dialer = dialer
         self._free_places = max_connections
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -46,7 +46,7 @@ class Pool:
 
         Raises:
             ConnectFailed: there was none to be had, and nothing was sent.
-            ServerDisconnectedError, MalformedAnswer: there was no answer to be had.
+            ServerDisconnectedError, MalformedResponse: there was no answer to be had.
             RuntimeError: the pool is closed, or belongs to another event loop.
         """
         self._check_usable()

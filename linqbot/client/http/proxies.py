@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from linqbot.client.http.addresses import PORTS, Origin, literal
-from linqbot.client.http.http11 import Fields
+from linqbot.client.http.http11 import RequestHeaders
 from linqbot.errors import ConfigError
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -27,8 +27,8 @@ class Proxy:
     authorization: str = field(default="", repr=False)
 
     @property
-    def fields(self) -> Fields:
-        return Fields({"Proxy-Authorization": self.authorization} if self.authorization else {})
+    def fields(self) -> RequestHeaders:
+        return RequestHeaders({"Proxy-Authorization": self.authorization} if self.authorization else {})
 
 
 def environment_proxy(origin: Origin) -> Proxy | None:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import TypeAlias
 
 from linqbot.client.call import Run
-from linqbot.client.resources.resource import Noun, read
+from linqbot.client.resources.resource import Resource, read
 from linqbot.client.upload_sources import File, Source, source_of
 from linqbot.errors import RuleBroken
 from linqbot.types.attachment import Attachment, Upload, content_type_of
@@ -19,7 +19,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes sent so far, and how many there are."""
 
 
-class Attachments(Noun):
+class Attachments(Resource):
     """`client.attachments`. An id Linq does not know is `LinqApiError` 404."""
 
     __slots__ = ("_put",)

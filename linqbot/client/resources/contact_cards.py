@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from linqbot.client.call import Run
-from linqbot.client.rate_limits import CARD_WRITES, Budgets
-from linqbot.client.resources.resource import Noun, read
+from linqbot.client.rate_limits import CARD_WRITES, RateLimits
+from linqbot.client.resources.resource import Resource, read
 from linqbot.types.contact_card import ContactCard
-from linqbot.types.contact_card import ContactCards as Cards
+from linqbot.types.contact_card import ContactCardList as Cards
 
 
-class ContactCards(Noun):
+class ContactCards(Resource):
     """`client.contact_card`. Creating and updating together: three calls per line in ten minutes (R94)."""
 
-    __slots__ = ("_budgets",)
+    __slots__ = ("_rate_limits",)
 
-    def __init__(self, run: Run, budgets: Budgets) -> None:
+    def __init__(self, run: Run, rate_limits: RateLimits) -> None:
         super().__init__(run)
-        self._budgets = budgets
+        self._rate_limits = rate_limits
 
     async def create(
         self, *, first_name: str, phone_number: str, image_url: str | None = None, last_name: str | None = None
@@ -38,9 +38,9 @@ class ContactCards(Noun):
             "last_name": last_name,
             "image_url": image_url,
         }
-        self._budgets.check(CARD_WRITES, phone_number, "contact_card.create")
+        self._rate_limits.check(CARD_WRITES, phone_number, "contact_card.create")
         answer = await self._call("contact_card.create", body=body)
-        self._budgets.spend(CARD_WRITES, phone_number)
+        self._rate_limits.spend(CARD_WRITES, phone_number)
         return read(ContactCard, answer, "contact_card.create")
 
     async def retrieve(self, *, phone_number: str | None = None) -> Cards:
@@ -72,7 +72,7 @@ class ContactCards(Noun):
         Source: https://docs.linqapp.com/api/resources/contact_card/methods/update
         """
         query, body = {"phone_number": phone_number}, {"first_name": first_name, "last_name": last_name}
-        self._budgets.check(CARD_WRITES, phone_number, "contact_card.update")
+        self._rate_limits.check(CARD_WRITES, phone_number, "contact_card.update")
         answer = await self._call("contact_card.update", query=query, body={**body, "image_url": image_url})
-        self._budgets.spend(CARD_WRITES, phone_number)
+        self._rate_limits.spend(CARD_WRITES, phone_number)
         return read(ContactCard, answer, "contact_card.update")

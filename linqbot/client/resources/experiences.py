@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from linqbot.client.resources.resource import Listing, Noun, at_once, read
+from linqbot.client.resources.resource import Listing, Resource, at_once, read
 from linqbot.types.experience import OfferedExperience, OfferedExperiences
 
 
-class Experiences(Noun):
+class Experiences(Resource):
     """`client.experiences`."""
 
     __slots__ = ()

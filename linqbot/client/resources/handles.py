@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from linqbot.client.resources.resource import Listing, Noun, at_once, read
+from linqbot.client.resources.resource import Listing, Resource, at_once, read
 from linqbot.types.handle import Blocked, BlockedHandle, HandleCheck
-from linqbot.types.handle import BlockedHandles as BlockedList
+from linqbot.types.handle import BlockedHandleList as BlockedList
 
 
-class Capability(Noun):
+class Capability(Resource):
     """`client.capability`. Linq limits these checks and does not publish how: `RateLimited` says how long to wait."""
 
     __slots__ = ()
@@ -38,7 +38,7 @@ class Capability(Noun):
         return read(HandleCheck, await self._call("capability.check_RCS", body=body), "capability.check_RCS")
 
 
-class BlockedHandles(Noun):
+class BlockedHandles(Resource):
     """`client.blocked_handles`."""
 
     __slots__ = ()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from linqbot.client.resources.chats.polls import MessagePoll
-from linqbot.client.resources.resource import Listing, Noun, Page, many, read
+from linqbot.client.resources.resource import Listing, Page, Resource, many, read
 from linqbot.types.chat import Accepted, Placed
 from linqbot.types.message import (
     AppIdentity,
@@ -15,13 +15,13 @@ from linqbot.types.message import (
     Message,
     MessageContent,
     MessagePage,
-    MessageSent,
+    MessageSentResponse,
     ReactionType,
 )
 from linqbot.types.routing import MessageCreated
 
 
-class Messages(Noun):
+class Messages(Resource):
     """`client.messages`.
 
     Every method may raise `RuleBroken` (nothing was sent), `RateLimited`, `LinqUnavailable`, and `LinqApiError` for
@@ -193,7 +193,7 @@ class Messages(Noun):
         fallback_text: str | None = None,
         interactive: bool | None = None,
         url: str | None = None,
-    ) -> MessageSent:
+    ) -> MessageSentResponse:
         """Give an app card you sent a new look: a new message takes its place. Not repeated after a lost answer.
 
         Args:
@@ -218,4 +218,4 @@ class Messages(Noun):
             "url": url,
         }
         answer = await self._call("messages.update_app_card", path={"message_id": message_id}, body=body)
-        return read(MessageSent, answer, "messages.update_app_card")
+        return read(MessageSentResponse, answer, "messages.update_app_card")

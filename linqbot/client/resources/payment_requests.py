@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from linqbot.client.resources.resource import Listing, Noun, Page, read
+from linqbot.client.resources.resource import Listing, Page, Resource, read
 from linqbot.types.payment import Discount, PaymentRequest, PaymentRequestPage
 
 
-class PaymentRequests(Noun):
+class PaymentRequests(Resource):
     """`client.payment_requests`. Without a connected Stripe account every method is `LinqApiError` 403."""
 
     __slots__ = ()

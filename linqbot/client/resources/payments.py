@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from linqbot.client.resources.resource import Noun, read
+from linqbot.client.resources.resource import Resource, read
 from linqbot.types.payment import (
     HandleConnection,
     Merchant,
@@ -16,7 +16,7 @@ from linqbot.types.payment import (
 )
 
 
-class Payments(Noun):
+class Payments(Resource):
     """`client.payments`. An id Linq does not know is `LinqApiError` 404."""
 
     __slots__ = ()
@@ -81,7 +81,7 @@ class Payments(Noun):
         return read(PaymentCredentials, answer, "payments.credentials")
 
 
-class PaymentProviders(Noun):
+class PaymentProviders(Resource):
     """`client.payment_providers`."""
 
     __slots__ = ()
@@ -108,7 +108,7 @@ class PaymentProviders(Noun):
         return read(ProviderConnection, answer, "payment_providers.connect")
 
 
-class PaymentHandles(Noun):
+class PaymentHandles(Resource):
     """`client.payment_handles`: customers, by E.164 or e-mail."""
 
     __slots__ = ()

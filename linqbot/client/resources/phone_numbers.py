@@ -6,14 +6,14 @@ import warnings
 from collections.abc import Sequence
 from typing import Literal
 
-from linqbot.client.resources.resource import Listing, Noun, at_once, many, read
+from linqbot.client.resources.resource import Listing, Resource, at_once, many, read
 from linqbot.types.line import AvailableNumber as Available
 from linqbot.types.line import Forwarding, LegacyPhoneNumber, LegacyPhoneNumbers, PhoneNumber
-from linqbot.types.line import PhoneNumbers as Lines
+from linqbot.types.line import PhoneNumberList as Lines
 from linqbot.types.reputation import ReputationAudit, ReputationAuditStarted
 
 
-class PhoneNumbers(Noun):
+class PhoneNumbers(Resource):
     """`client.phone_numbers`. An id Linq does not know is `LinqApiError` 404."""
 
     __slots__ = ()
@@ -71,7 +71,7 @@ class PhoneNumbers(Noun):
         return read(ReputationAudit, answer, "phone_numbers.get_reputation_audit")
 
 
-class LegacyLines(Noun):
+class LegacyLines(Resource):
     """`client.phonenumbers`, the older list of lines. Linq calls it deprecated: use `client.phone_numbers`."""
 
     __slots__ = ()
@@ -89,7 +89,7 @@ class LegacyLines(Noun):
         return at_once(everything)
 
 
-class AvailableNumber(Noun):
+class AvailableNumberResource(Resource):
     """`client.available_number`."""
 
     __slots__ = ()

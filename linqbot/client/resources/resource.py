@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 
 from linqbot import rules
 from linqbot.api import ENDPOINTS
-from linqbot.client.call import Answer, Run, prepare
+from linqbot.client.call import ApiResponse, Run, prepare
 from linqbot.errors import LinqApiError, RuleBroken
 from linqbot.types.data import Data
 from linqbot.types.misfits import misfits, without_misfits
@@ -23,7 +23,7 @@ _MOST_PLACES = 10
 """Named in an error message."""
 
 
-class Noun:
+class Resource:
     """A group of methods. It holds nothing but `run`, so making one costs nothing worth keeping it for."""
 
     __slots__ = ("_run",)
@@ -39,13 +39,13 @@ class Noun:
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, Any] | None = None,
         key: str | None = None,
-    ) -> Answer:
+    ) -> ApiResponse:
         """Run the endpoint `name`. Fields and query values that are None are left out.
 
         Raises:
             RuleBroken: it would break one of Linq's rules; nothing was sent.
         """
-        wire = None if body is None else _wire(body)
+        wire = None if body is None else _json_object(body)
         asked = {} if query is None else {field: _words(value) for field, value in query.items() if value is not None}
         path = path or {}
         broken = rules.check(name, wire, asked, path)
@@ -57,7 +57,7 @@ class Noun:
         return await self._run(call.with_key(key) if key else call)
 
 
-def read(kind: type[DataT], answer: Answer, name: str, known: Mapping[str, Any] | None = None) -> DataT:
+def read(kind: type[DataT], answer: ApiResponse, name: str, known: Mapping[str, Any] | None = None) -> DataT:
     """Return the answer's data as `kind`.
 
     What a call has done stays done, whatever its answer looks like: fields that do not fit are left out of the answer
@@ -92,8 +92,8 @@ def many(value: Any) -> Any:
     return value if value is None or isinstance(value, str) else list(value)
 
 
-def _wire(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON object Linq gets: a copy of plain JSON values, equal to what a ledger reads back."""
+def _json_object(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON object Linq gets: a copy of plain JSON values, equal to what a journal reads back."""
     present = {name: value for name, value in body.items() if value is not None}
     try:
         wire: dict[str, Any] = from_json(to_json(present, by_alias=True, exclude_none=True))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from linqbot.client.resources.resource import Listing, Noun, Page, read
+from linqbot.client.resources.resource import Listing, Page, Resource, read
 from linqbot.types.legacy import LegacyChat, LegacyChats
 
 
@@ -17,7 +17,7 @@ def credentials(api_key: str) -> Mapping[str, str]:
     return {"X-LINQ-INTEGRATION-TOKEN": api_key}
 
 
-class V2(Noun):
+class V2(Resource):
     """`client.v2`. Its base is V3's: `…/api/partner/v2`."""
 
     __slots__ = ()

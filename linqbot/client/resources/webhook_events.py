@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from linqbot.client.resources.resource import Noun, read
-from linqbot.types.webhook import WebhookEvents as Catalogue
+from linqbot.client.resources.resource import Resource, read
+from linqbot.types.webhook import WebhookEventList as Catalogue
 
 
-class WebhookEvents(Noun):
+class WebhookEvents(Resource):
     """`client.webhook_events`."""
 
     __slots__ = ()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from linqbot.client.resources.resource import Listing, Noun, at_once, many, read
+from linqbot.client.resources.resource import Listing, Resource, at_once, many, read
 from linqbot.types.webhook import CreatedWebhookSubscription, WebhookSubscription, WebhookSubscriptions
 
 
-class Subscriptions(Noun):
+class Subscriptions(Resource):
     """`client.webhook_subscriptions`. An id Linq does not know is `LinqApiError` 404."""
 
     __slots__ = ()

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import secrets
 
-from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
-from linqbot.emulator.model.answers import Answer, ApiError
-from linqbot.emulator.model.records import Attachment, iso, new_id
+from linqbot.emulator.model.answers import ApiError, EndpointResponse
+from linqbot.emulator.model.records import AttachmentRecord, iso, new_id
 
 UPLOAD_WINDOW_S = 900.0
 
 
-def create(world: World, request: ApiRequest) -> Answer:
+def create(world: World, request: ApiRequest) -> EndpointResponse:
     body, now = request.body, world.now()
-    attachment = Attachment(
+    attachment = AttachmentRecord(
         id=new_id(),
         filename=body["filename"],
         content_type=body["content_type"],
@@ -36,7 +36,7 @@ def create(world: World, request: ApiRequest) -> Answer:
         },
         "expires_at": iso(attachment.expires_at),
     }
-    return Answer(201, answer)
+    return EndpointResponse(201, answer)
 
 
 def store(world: World, attachment_id: str, *, token: str, content_type: str, content: bytes) -> None:
@@ -57,27 +57,27 @@ def store(world: World, attachment_id: str, *, token: str, content_type: str, co
     attachment.content = content
 
 
-def add(world: World, filename: str, content_type: str, content: bytes) -> Attachment:
+def add(world: World, filename: str, content_type: str, content: bytes) -> AttachmentRecord:
     """A file that is there already: what a person sends."""
-    attachment = Attachment(new_id(), filename, content_type, len(content), world.now(), content=content)
+    attachment = AttachmentRecord(new_id(), filename, content_type, len(content), world.now(), content=content)
     world.state.attachments[attachment.id] = attachment
     return attachment
 
 
-def retrieve(world: World, request: ApiRequest) -> Answer:
+def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
     attachment = world.state.attachment(request.path["attachment_id"])
-    return Answer(200, shapes.attachment(attachment, world.public_url))
+    return EndpointResponse(200, shapes.attachment(attachment, world.public_url))
 
 
-def delete(world: World, request: ApiRequest) -> Answer:
+def delete(world: World, request: ApiRequest) -> EndpointResponse:
     """R93: for good. Parts that show it stay, their address answers 404."""
     attachment = world.state.attachment(request.path["attachment_id"])
     del world.state.attachments[attachment.id]
-    return Answer(204)
+    return EndpointResponse(204)
 
 
 ENDPOINTS = (
-    Endpoint("attachments.create", "POST", "/v3/attachments", create, has_body=True),
-    Endpoint("attachments.retrieve", "GET", "/v3/attachments/{attachment_id}", retrieve),
-    Endpoint("attachments.delete", "DELETE", "/v3/attachments/{attachment_id}", delete),
+    EndpointHandler("attachments.create", "POST", "/v3/attachments", create, has_body=True),
+    EndpointHandler("attachments.retrieve", "GET", "/v3/attachments/{attachment_id}", retrieve),
+    EndpointHandler("attachments.delete", "DELETE", "/v3/attachments/{attachment_id}", delete),
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model.answers import Answer, ApiError, not_found
-from linqbot.emulator.model.records import Audit, Chat, Line, iso, new_id
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, not_found
+from linqbot.emulator.model.records import Audit, ChatRecord, Line, iso, new_id
 
 TAKES_S: Final = 5.0
 COOLDOWN_S: Final = 3600.0
@@ -17,7 +17,7 @@ READABLE_S: Final = 86400.0
 MOST_UNHEALTHY: Final = 15
 
 
-def start(world: World, request: ApiRequest) -> Answer:
+def start(world: World, request: ApiRequest) -> EndpointResponse:
     """One at a time: a second start answers with the one that runs."""
     line, now = _line(world, request.path["phone_number"]), world.now()
     last = next((one for one in reversed(world.state.audits.values()) if one.line == line.phone_number), None)
@@ -29,10 +29,10 @@ def start(world: World, request: ApiRequest) -> Answer:
     elif last.report is not None:
         wait_s = math.ceil(last.created_at + COOLDOWN_S - now)
         raise ApiError(429, 1007, "The last audit of this line was not long ago", retry_after=max(1, wait_s))
-    return Answer(202, {"audit_id": last.id, "status": "pending"})
+    return EndpointResponse(202, {"audit_id": last.id, "status": "pending"})
 
 
-def retrieve(world: World, request: ApiRequest) -> Answer:
+def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
     line = _line(world, request.path["phone_number"])
     audit = world.state.audits.get(request.path["audit_id"])
     if audit is None or audit.line != line.phone_number or world.now() >= audit.created_at + READABLE_S:
@@ -40,7 +40,7 @@ def retrieve(world: World, request: ApiRequest) -> Answer:
     shape: dict[str, Any] = {"audit_id": audit.id, "status": "pending", "phone": audit.line}
     if audit.report is not None:
         shape |= {"status": "complete", "generated_at": iso(audit.created_at + TAKES_S), "report": audit.report}
-    return Answer(200, shape)
+    return EndpointResponse(200, shape)
 
 
 def _line(world: World, phone_number: str) -> Line:
@@ -56,7 +56,7 @@ def _finish(world: World, audit: Audit, _: float) -> None:
         audit.report = _report(line, [chat for chat in world.state.chats.values() if chat.line == line.phone_number])
 
 
-def _report(line: Line, chats: list[Chat]) -> dict[str, Any]:
+def _report(line: Line, chats: list[ChatRecord]) -> dict[str, Any]:
     unhealthy = [chat for chat in chats if chat.health != "HEALTHY"]
     ignored = [(chat, count) for chat in unhealthy if (count := _written_after_stop(chat))]
     drivers = []
@@ -94,7 +94,7 @@ def _driver(key: str, summary: str, chats: int) -> dict[str, str]:
     return {"key": key, "summary": summary, "metric": f"{chats}"}
 
 
-def _written_after_stop(chat: Chat) -> int:
+def _written_after_stop(chat: ChatRecord) -> int:
     if chat.health != "OPTED_OUT":
         return 0
     return sum(message.is_from_me and message.created_at > chat.health_at for message in chat.messages)
@@ -103,6 +103,6 @@ def _written_after_stop(chat: Chat) -> int:
 _PATH = "/v3/phone_numbers/{phone_number}/reputation_audit"
 
 ENDPOINTS = (
-    Endpoint("phone_numbers.start_reputation_audit", "POST", _PATH, start),
-    Endpoint("phone_numbers.get_reputation_audit", "GET", _PATH + "/{audit_id}", retrieve),
+    EndpointHandler("phone_numbers.start_reputation_audit", "POST", _PATH, start),
+    EndpointHandler("phone_numbers.get_reputation_audit", "GET", _PATH + "/{audit_id}", retrieve),
 )

@@ -7,13 +7,13 @@ import re
 from typing import Any
 
 from linqbot.emulator.endpoints.chats.chats import present
-from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine import send_policy
 from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
-from linqbot.emulator.model.answers import Answer, ApiError, conflict
-from linqbot.emulator.model.records import ContactCard, Line, new_id
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict
+from linqbot.emulator.model.records import ContactCardRecord, Line, new_id
 
 SHARE_EVERY_S = 300.0
 WRITES = 3
@@ -22,13 +22,13 @@ WRITE_WINDOW_S = 600.0
 _FIELDS = ("first_name", "last_name", "image_url")
 
 
-def create(world: World, request: ApiRequest) -> Answer:
+def create(world: World, request: ApiRequest) -> EndpointResponse:
     body = request.body
     line = line_of_account(world, body["phone_number"])
     if line.phone_number in world.state.cards:
         raise conflict("This line has an active contact card", 2014)
     _count_write(world, line.phone_number)
-    card = ContactCard(
+    card = ContactCardRecord(
         new_id(),
         line.phone_number,
         body["first_name"],
@@ -37,16 +37,16 @@ def create(world: World, request: ApiRequest) -> Answer:
     )
     world.state.cards[card.phone_number] = card
     _tell(world, "contact_card.created", "Created a contact card", card)
-    return Answer(201, shapes.contact_card(card))
+    return EndpointResponse(201, shapes.contact_card(card))
 
 
-def retrieve(world: World, request: ApiRequest) -> Answer:
+def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
     wanted = request.query.get("phone_number")
     cards = [card for card in world.state.cards.values() if wanted in {None, card.phone_number}]
-    return Answer(200, {"contact_cards": [shapes.contact_card(card) for card in cards]})
+    return EndpointResponse(200, {"contact_cards": [shapes.contact_card(card) for card in cards]})
 
 
-def update(world: World, request: ApiRequest) -> Answer:
+def update(world: World, request: ApiRequest) -> EndpointResponse:
     line = line_of_account(world, request.query.get("phone_number", ""))
     card = _card(world, line.phone_number)
     _count_write(world, line.phone_number)
@@ -59,17 +59,17 @@ def update(world: World, request: ApiRequest) -> Answer:
             setattr(card, key, request.body[key])
     if change:
         _tell(world, "contact_card.updated", "Updated a contact card", card, change=change)
-    return Answer(200, shapes.contact_card(card))
+    return EndpointResponse(200, shapes.contact_card(card))
 
 
-def share(world: World, request: ApiRequest) -> Answer:
+def share(world: World, request: ApiRequest) -> EndpointResponse:
     chat, now = present(world, request), world.now()
     send_policy.check_line(world.line_of(chat))
     _card(world, chat.line)
     if chat.card_shared_at is not None and now < chat.card_shared_at + SHARE_EVERY_S:
         raise _too_often(chat.card_shared_at + SHARE_EVERY_S - now)
     chat.card_shared_at = now
-    return Answer(204)
+    return EndpointResponse(204)
 
 
 def delete(world: World, phone_number: str) -> None:
@@ -111,7 +111,7 @@ def vcard(world: World, line_id: str) -> str | None:
     )
 
 
-def _card(world: World, phone_number: str) -> ContactCard:
+def _card(world: World, phone_number: str) -> ContactCardRecord:
     card = world.state.cards.get(phone_number)
     if card is None or not card.is_active:
         raise ApiError(404, 2012, "This line has no active contact card")
@@ -130,15 +130,15 @@ def _too_often(wait_s: float) -> ApiError:
     return ApiError(429, 1007, "Too many requests", retry_after=max(1, math.ceil(wait_s)))
 
 
-def _tell(world: World, event_type: str, summary: str, card: ContactCard, **change: dict[str, Any]) -> None:
+def _tell(world: World, event_type: str, summary: str, card: ContactCardRecord, **change: dict[str, Any]) -> None:
     shown = {"id": card.id, **{key: getattr(card, key) for key in _FIELDS}}
     data = payloads.account(summary, world.now(), phone_number=card.phone_number, contact_card=shown, **change)
     world.emit_account(event_type, data, line=card.phone_number)
 
 
 ENDPOINTS = (
-    Endpoint("contact_card.create", "POST", "/v3/contact_card", create, has_body=True),
-    Endpoint("contact_card.retrieve", "GET", "/v3/contact_card", retrieve),
-    Endpoint("contact_card.update", "PATCH", "/v3/contact_card", update, has_body=True),
-    Endpoint("chats.share_contact_card", "POST", "/v3/chats/{chat_id}/share_contact_card", share),
+    EndpointHandler("contact_card.create", "POST", "/v3/contact_card", create, has_body=True),
+    EndpointHandler("contact_card.retrieve", "GET", "/v3/contact_card", retrieve),
+    EndpointHandler("contact_card.update", "PATCH", "/v3/contact_card", update, has_body=True),
+    EndpointHandler("chats.share_contact_card", "POST", "/v3/chats/{chat_id}/share_contact_card", share),
 )

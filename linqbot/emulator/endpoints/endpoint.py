@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 from starlette.datastructures import Headers, QueryParams
 
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model.answers import Answer, invalid
+from linqbot.emulator.model.answers import EndpointResponse, invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +36,15 @@ class ApiRequest:
         return [item for value in self.query.getlist(name) for item in value.split(",") if item]
 
 
-Work: TypeAlias = Callable[[World, ApiRequest], Answer]
+Work: TypeAlias = Callable[[World, ApiRequest], EndpointResponse]
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class EndpointHandler:
     """One endpoint.
 
     Args:
-        name: Noun and verb as in Linq's SDKs: `chats.messages.send`. The rules know it by this name.
+        name: Resource and verb as in Linq's SDKs: `chats.messages.send`. The rules know it by this name.
         has_body: It takes a JSON object.
     """
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine.experience_cards import CATALOGUE
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model.answers import Answer, not_found
+from linqbot.emulator.model.answers import EndpointResponse, not_found
 
 
-def list_(_: World, __: ApiRequest) -> Answer:
-    return Answer(200, {"experiences": list(CATALOGUE)})
+def list_(_: World, __: ApiRequest) -> EndpointResponse:
+    return EndpointResponse(200, {"experiences": list(CATALOGUE)})
 
 
-def retrieve(_: World, request: ApiRequest) -> Answer:
+def retrieve(_: World, request: ApiRequest) -> EndpointResponse:
     found = next((one for one in CATALOGUE if one["experience"] == request.path["experience"]), None)
     if found is None:
         raise not_found("experience")
-    return Answer(200, found)
+    return EndpointResponse(200, found)
 
 
 ENDPOINTS = (
-    Endpoint("experiences.list", "GET", "/v3/experiences", list_),
-    Endpoint("experiences.retrieve", "GET", "/v3/experiences/{experience}", retrieve),
+    EndpointHandler("experiences.list", "GET", "/v3/experiences", list_),
+    EndpointHandler("experiences.retrieve", "GET", "/v3/experiences/{experience}", retrieve),
 )

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.endpoints.messages import best_line
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
-from linqbot.emulator.model.answers import Answer, ApiError, invalid, not_found
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, invalid, not_found
 from linqbot.emulator.model.handles import is_handle, is_phone, normal
 from linqbot.emulator.model.records import Line, iso
 
 
-def list_(world: World, _: ApiRequest) -> Answer:
-    return Answer(200, {"phone_numbers": [shapes.line(line) for line in world.state.lines.values()]})
+def list_(world: World, _: ApiRequest) -> EndpointResponse:
+    return EndpointResponse(200, {"phone_numbers": [shapes.line(line) for line in world.state.lines.values()]})
 
 
-def update(world: World, request: ApiRequest) -> Answer:
+def update(world: World, request: ApiRequest) -> EndpointResponse:
     """R18: forward calls, or stop doing so."""
     line = next((one for one in world.state.lines.values() if one.id == request.path["phone_number_id"]), None)
     if line is None:
@@ -26,19 +26,19 @@ def update(world: World, request: ApiRequest) -> Answer:
         data = payloads.account("Changed call forwarding", world.now(), phone_number=line.phone_number, change=change)
         world.emit_account("phone_number.forwarding_updated", data, line=line.phone_number)
     shape = {"id": line.id, "phone_number": line.phone_number, "forwarding_number": line.forwarding_number}
-    return Answer(200, shape)
+    return EndpointResponse(200, shape)
 
 
-def list_legacy(world: World, _: ApiRequest) -> Answer:
+def list_legacy(world: World, _: ApiRequest) -> EndpointResponse:
     able = {"sms": True, "mms": True, "voice": True}
     lines = [
         {"id": line.id, "phone_number": line.phone_number, "capabilities": able, "type": None, "country_code": None}
         for line in world.state.lines.values()
     ]
-    return Answer(200, {"phone_numbers": lines})
+    return EndpointResponse(200, {"phone_numbers": lines})
 
 
-def available(world: World, request: ApiRequest) -> Answer:
+def available(world: World, request: ApiRequest) -> EndpointResponse:
     """R17: the line of the chat with these people, else the one used least recently."""
     kind = (request.query.get("type") or "").lower()
     if kind not in {"", "rcs", "imessage"}:
@@ -55,7 +55,7 @@ def available(world: World, request: ApiRequest) -> Answer:
             raise ApiError(503, 2015, "No line of this type is available")
         line = best_line(world, excluded, line_type)
     vcf = f"{world.public_url}/vcards/{line.id}.vcf"
-    return Answer(200, {"phone_number": line.phone_number, "vcf_url": vcf})
+    return EndpointResponse(200, {"phone_number": line.phone_number, "vcf_url": vcf})
 
 
 def _line_of_chat(world: World, people: list[str], excluded: set[str], line_type: str | None) -> Line | None:
@@ -105,8 +105,8 @@ def set_zero_retention(world: World, line: Line, *, is_on: bool) -> None:
 
 
 ENDPOINTS = (
-    Endpoint("phone_numbers.list", "GET", "/v3/phone_numbers", list_),
-    Endpoint("phone_numbers.update", "PUT", "/v3/phone_numbers/{phone_number_id}", update, has_body=True),
-    Endpoint("phonenumbers.list", "GET", "/v3/phonenumbers", list_legacy),
-    Endpoint("available_number.retrieve", "GET", "/v3/available_number", available),
+    EndpointHandler("phone_numbers.list", "GET", "/v3/phone_numbers", list_),
+    EndpointHandler("phone_numbers.update", "PUT", "/v3/phone_numbers/{phone_number_id}", update, has_body=True),
+    EndpointHandler("phonenumbers.list", "GET", "/v3/phonenumbers", list_legacy),
+    EndpointHandler("available_number.retrieve", "GET", "/v3/available_number", available),
 )

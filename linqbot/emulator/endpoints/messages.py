@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from linqbot.emulator.endpoints.chats import chats
-from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint, page
+from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler, page
 from linqbot.emulator.engine import content
 from linqbot.emulator.engine.send_policy import check_line, check_present, check_send
 from linqbot.emulator.engine.sending import repeated, send, send_content
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
-from linqbot.emulator.model.answers import Answer, ApiError, conflict, invalid
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, invalid
 from linqbot.emulator.model.handles import normal
-from linqbot.emulator.model.records import Chat, Line, Message
+from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord
 
 MOST_EDITS = 5
 EDIT_WINDOW_S = 900.0
@@ -26,14 +26,14 @@ class _Choice:
     """Why a line was chosen, and the chat on a flagged line that it takes over from."""
 
     reason: str
-    previous: Chat | None = None
+    previous: ChatRecord | None = None
 
     @property
     def is_reused(self) -> bool:
         return self.reason == "reused_active_chat"
 
 
-def create(world: World, request: ApiRequest) -> Answer:
+def create(world: World, request: ApiRequest) -> EndpointResponse:
     """R56: the chat with exactly these people on a line that can send, else a new one on the best line."""
     asked = request.body["message"]
     key = request.headers.get("idempotency-key") or asked.get("idempotency_key")
@@ -55,12 +55,12 @@ def create(world: World, request: ApiRequest) -> Answer:
     }
     if choice.previous:
         answer["previous_chat_id"] = choice.previous.id
-    return Answer(202, answer)
+    return EndpointResponse(202, answer)
 
 
 def _choose_and_send(
     world: World, body: Mapping[str, Any], asked: Mapping[str, Any], key: str | None
-) -> tuple[Message, _Choice]:
+) -> tuple[MessageRecord, _Choice]:
     people = list(dict.fromkeys(normal(handle) for handle in body["to"]))
     override, excluded = bool(body.get("override_optout")), set(body.get("exclude_from") or ())
     known = [chat for line in world.state.lines for chat in world.state.chats_with(line, people)]
@@ -92,11 +92,11 @@ def best_line(world: World, excluded: set[str], line_type: str | None = None) ->
     return min(able, key=lambda line: line.used_at)
 
 
-def retrieve(world: World, request: ApiRequest) -> Answer:
-    return Answer(200, shapes.message(world.state.message(request.path["message_id"])))
+def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+    return EndpointResponse(200, shapes.message(world.state.message(request.path["message_id"])))
 
 
-def update(world: World, request: ApiRequest) -> Answer:
+def update(world: World, request: ApiRequest) -> EndpointResponse:
     """R77: a text of our own, five times, for a quarter of an hour."""
     message = world.state.message(request.path["message_id"])
     chat, now = world.state.chats[message.chat_id], world.now()
@@ -110,10 +110,10 @@ def update(world: World, request: ApiRequest) -> Answer:
     if now > (message.sent_at or message.created_at) + EDIT_WINDOW_S:
         raise conflict("A message can be edited for fifteen minutes", 1005)
     edit(world, chat, message, index, request.body["text"])
-    return Answer(200, shapes.message(message))
+    return EndpointResponse(200, shapes.message(message))
 
 
-def edit(world: World, chat: Chat, message: Message, index: int, text: str) -> None:
+def edit(world: World, chat: ChatRecord, message: MessageRecord, index: int, text: str) -> None:
     """Give a text part new words. Emits `message.edited`."""
     if index >= len(message.parts) or message.parts[index]["type"] != "text":
         raise invalid("There is no text part at part_index")
@@ -127,15 +127,15 @@ def edit(world: World, chat: Chat, message: Message, index: int, text: str) -> N
     world.show_message(message)
 
 
-def delete(world: World, request: ApiRequest) -> Answer:
+def delete(world: World, request: ApiRequest) -> EndpointResponse:
     """R78: gone from the API; the phones keep it."""
     message = world.state.message(request.path["message_id"])
     world.state.remove_message(message)
     world.feed.publish("message_deleted", lambda: {"chat_id": message.chat_id, "id": message.id})
-    return Answer(204)
+    return EndpointResponse(204)
 
 
-def list_thread(world: World, request: ApiRequest) -> Answer:
+def list_thread(world: World, request: ApiRequest) -> EndpointResponse:
     """R79: the message that began it and every reply, oldest first unless asked otherwise."""
     order = request.query.get("order") or "asc"
     if order not in {"asc", "desc"}:
@@ -145,10 +145,10 @@ def list_thread(world: World, request: ApiRequest) -> Answer:
     members = [one for one in world.state.chats[message.chat_id].messages if _root(world, one) == root]
     scope = f"thread:{root}:{order}"
     shown, cursor = page(members, request, scope, lambda one: one.seq, newest_first=order == "desc")
-    return Answer(200, {"messages": [shapes.message(one) for one in shown], "next_cursor": cursor})
+    return EndpointResponse(200, {"messages": [shapes.message(one) for one in shown], "next_cursor": cursor})
 
 
-def _root(world: World, message: Message) -> str:
+def _root(world: World, message: MessageRecord) -> str:
     while message.reply_to:
         above = world.state.messages.get(message.reply_to["message_id"])
         if above is None:
@@ -157,7 +157,7 @@ def _root(world: World, message: Message) -> str:
     return message.id
 
 
-def update_app_card(world: World, request: ApiRequest) -> Answer:
+def update_app_card(world: World, request: ApiRequest) -> EndpointResponse:
     """R85: an own app card that was sent is followed by its new look, as a message with an id of its own."""
     body, old = request.body, world.state.message(request.path["message_id"])
     chat = world.state.chats[old.chat_id]
@@ -171,14 +171,16 @@ def update_app_card(world: World, request: ApiRequest) -> Answer:
     look = {"app": body.get("app") or card["app"], "layout": body["layout"], "url": body.get("url") or card["url"]}
     part = content.app_card(look | {"fallback_text": body.get("fallback_text") or card["fallback_text"]})
     message = send(world, chat, {}, parts=[part])
-    return Answer(202, {"chat_id": chat.id, "message": shapes.sent_message(message)})
+    return EndpointResponse(202, {"chat_id": chat.id, "message": shapes.sent_message(message)})
 
 
 ENDPOINTS = (
-    Endpoint("messages.create", "POST", "/v3/messages", create, has_body=True),
-    Endpoint("messages.retrieve", "GET", "/v3/messages/{message_id}", retrieve),
-    Endpoint("messages.update", "PATCH", "/v3/messages/{message_id}", update, has_body=True),
-    Endpoint("messages.delete", "DELETE", "/v3/messages/{message_id}", delete),
-    Endpoint("messages.list_messages_thread", "GET", "/v3/messages/{message_id}/thread", list_thread),
-    Endpoint("messages.update_app_card", "POST", "/v3/messages/{message_id}/update", update_app_card, has_body=True),
+    EndpointHandler("messages.create", "POST", "/v3/messages", create, has_body=True),
+    EndpointHandler("messages.retrieve", "GET", "/v3/messages/{message_id}", retrieve),
+    EndpointHandler("messages.update", "PATCH", "/v3/messages/{message_id}", update, has_body=True),
+    EndpointHandler("messages.delete", "DELETE", "/v3/messages/{message_id}", delete),
+    EndpointHandler("messages.list_messages_thread", "GET", "/v3/messages/{message_id}/thread", list_thread),
+    EndpointHandler(
+        "messages.update_app_card", "POST", "/v3/messages/{message_id}/update", update_app_card, has_body=True
+    ),
 )

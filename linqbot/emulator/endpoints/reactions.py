@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine import content, send_policy
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads
-from linqbot.emulator.model.answers import Answer, accepted, invalid, not_found, trace_id
-from linqbot.emulator.model.records import Attachment, Chat, Member, Message, Reaction, new_id
+from linqbot.emulator.model.answers import EndpointResponse, accepted, invalid, not_found, trace_id
+from linqbot.emulator.model.records import AttachmentRecord, ChatRecord, Member, MessageRecord, ReactionRecord, new_id
 
 
-def react(world: World, request: ApiRequest) -> Answer:
+def react(world: World, request: ApiRequest) -> EndpointResponse:
     body, message = request.body, world.state.message(request.path["message_id"])
     chat = world.state.chats[message.chat_id]
     send_policy.check_present(chat)
     send_policy.check_line(world.line_of(chat))
     image = sticker(world, body) if body["type"] == "sticker" else None
     change(world, chat, message, chat.me, body, image=image)
-    return accepted("Reaction queued")
+    return accepted("ReactionRecord queued")
 
 
 def change(
     world: World,
-    chat: Chat,
-    message: Message,
+    chat: ChatRecord,
+    message: MessageRecord,
     by: Member,
     asked: Mapping[str, Any],
     *,
@@ -44,16 +44,16 @@ def change(
         if tapback and same:
             _remove(world, chat, message, tapback)
     elif kind == "sticker":
-        reaction = Reaction(new_id(), kind, by, index, world.now(), sticker=image)
+        reaction = ReactionRecord(new_id(), kind, by, index, world.now(), sticker=image)
         reaction.placement = _placement(asked.get("placement"), emoji=bool(asked.get("emoji")))
         _add(world, chat, message, reaction)
     elif not same:
         if tapback:
             _remove(world, chat, message, tapback)
-        _add(world, chat, message, Reaction(new_id(), kind, by, index, world.now(), custom_emoji=emoji))
+        _add(world, chat, message, ReactionRecord(new_id(), kind, by, index, world.now(), custom_emoji=emoji))
 
 
-def _add(world: World, chat: Chat, message: Message, reaction: Reaction) -> None:
+def _add(world: World, chat: ChatRecord, message: MessageRecord, reaction: ReactionRecord) -> None:
     message.reactions.append(reaction)
     if message.poll:
         world.emit("poll.reaction.added", lambda: payloads.reaction(message, reaction, reaction.at), chat)
@@ -62,7 +62,7 @@ def _add(world: World, chat: Chat, message: Message, reaction: Reaction) -> None
     world.show_message(message)
 
 
-def _remove(world: World, chat: Chat, message: Message, reaction: Reaction) -> None:
+def _remove(world: World, chat: ChatRecord, message: MessageRecord, reaction: ReactionRecord) -> None:
     message.reactions.remove(reaction)
     now = world.now()
     if not message.poll:  # Linq has no event for a reaction taken off a poll.
@@ -85,13 +85,13 @@ def sticker(world: World, body: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _drawn(world: World, emoji: str) -> Attachment:
+def _drawn(world: World, emoji: str) -> AttachmentRecord:
     escaped = emoji.replace("&", "&amp;").replace("<", "&lt;")
     svg = (
         '<svg xmlns="http://www.w3.org/2000/svg" width="160" height="160">'
         f'<text x="80" y="125" font-size="125" text-anchor="middle">{escaped}</text></svg>'
     ).encode("utf-8", "replace")
-    attachment = Attachment(new_id(), "sticker.svg", "image/svg+xml", len(svg), world.now(), content=svg)
+    attachment = AttachmentRecord(new_id(), "sticker.svg", "image/svg+xml", len(svg), world.now(), content=svg)
     world.state.attachments[attachment.id] = attachment
     return attachment
 
@@ -104,7 +104,7 @@ def _placement(asked: Mapping[str, Any] | None, *, emoji: bool) -> dict[str, Any
     return {"x": asked.get("x") or 0, "y": asked.get("y") or 0, "scale": scale, "rotation": asked.get("rotation") or 0}
 
 
-def place(world: World, request: ApiRequest) -> Answer:
+def place(world: World, request: ApiRequest) -> EndpointResponse:
     """R84: move a sticker."""
     message = world.state.message(request.path["message_id"])
     send_policy.check_present(world.state.chats[message.chat_id])
@@ -115,12 +115,12 @@ def place(world: World, request: ApiRequest) -> Answer:
         raise invalid("Only a sticker can be placed")
     reaction.placement = _placement(request.body["placement"], emoji=False)
     world.show_message(message)
-    return Answer(202, {"success": True, "status": "accepted", "trace_id": trace_id()})
+    return EndpointResponse(202, {"success": True, "status": "accepted", "trace_id": trace_id()})
 
 
 ENDPOINTS = (
-    Endpoint("messages.add_reaction", "POST", "/v3/messages/{message_id}/reactions", react, has_body=True),
-    Endpoint(
+    EndpointHandler("messages.add_reaction", "POST", "/v3/messages/{message_id}/reactions", react, has_body=True),
+    EndpointHandler(
         "messages.update_sticker_placement",
         "PATCH",
         "/v3/messages/{message_id}/reactions/{reaction_id}",

@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine.deliveries import version_of
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
-from linqbot.emulator.model.answers import Answer, ApiError, conflict, invalid
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, invalid
 from linqbot.emulator.model.handles import is_phone
-from linqbot.emulator.model.records import Subscription, new_id
+from linqbot.emulator.model.records import SubscriptionRecord, new_id
 from linqbot.events.parse import EVENT_TYPES
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -33,7 +33,7 @@ def subscribe(
     phone_numbers: Sequence[str] | None = None,
     routing_key_header: str | None = None,
     routing_id_header: str | None = None,
-) -> Subscription:
+) -> SubscriptionRecord:
     """Deliver events to `target_url` from now on; `events` None is all there are.
 
     Raises:
@@ -41,7 +41,7 @@ def subscribe(
     """
     _check_target(world, target_url, None)
     now = world.now()
-    subscription = Subscription(
+    subscription = SubscriptionRecord(
         id=new_id(),
         target_url=target_url,
         subscribed_events=list(EVENT_TYPES if events is None else events),
@@ -101,7 +101,7 @@ def _header(asked: Any, field: str) -> str | None:
     return asked
 
 
-def create(world: World, request: ApiRequest) -> Answer:
+def create(world: World, request: ApiRequest) -> EndpointResponse:
     body = request.body
     for field in ("target_url", "subscribed_events"):
         if body.get(field) is None:
@@ -115,18 +115,20 @@ def create(world: World, request: ApiRequest) -> Answer:
         routing_id_header=_header(body.get("routing_id_header"), "routing_id_header"),
     )
     _tell(world, subscription, "created", "Created a webhook subscription", events=subscription.subscribed_events)
-    return Answer(201, shapes.subscription(subscription) | {"signing_secret": subscription.secret})
+    return EndpointResponse(201, shapes.subscription(subscription) | {"signing_secret": subscription.secret})
 
 
-def list_(world: World, _: ApiRequest) -> Answer:
-    return Answer(200, {"subscriptions": [shapes.subscription(one) for one in world.state.subscriptions.values()]})
+def list_(world: World, _: ApiRequest) -> EndpointResponse:
+    return EndpointResponse(
+        200, {"subscriptions": [shapes.subscription(one) for one in world.state.subscriptions.values()]}
+    )
 
 
-def retrieve(world: World, request: ApiRequest) -> Answer:
-    return Answer(200, shapes.subscription(world.state.subscription(request.path["subscription_id"])))
+def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+    return EndpointResponse(200, shapes.subscription(world.state.subscription(request.path["subscription_id"])))
 
 
-def update(world: World, request: ApiRequest) -> Answer:
+def update(world: World, request: ApiRequest) -> EndpointResponse:
     subscription = world.state.subscription(request.path["subscription_id"])
     for what, before, after in _apply(world, subscription, request.body):
         event, summary = _CHANGES[what]
@@ -135,7 +137,7 @@ def update(world: World, request: ApiRequest) -> Answer:
         _pause_or_resume(world, subscription, request.body["is_active"])
     subscription.updated_at = world.now()
     world.deliveries.open(subscription)
-    return Answer(200, shapes.subscription(subscription))
+    return EndpointResponse(200, shapes.subscription(subscription))
 
 
 _CHANGES = {
@@ -145,7 +147,7 @@ _CHANGES = {
 }
 
 
-def _apply(world: World, subscription: Subscription, body: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+def _apply(world: World, subscription: SubscriptionRecord, body: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     """Check everything, then change it; returns field, old and new value of what differs."""
     if not isinstance(body.get("is_active", True), bool):
         raise invalid("is_active must be true or false")
@@ -171,7 +173,7 @@ def _apply(world: World, subscription: Subscription, body: Mapping[str, Any]) ->
     return changes
 
 
-def _route(world: World, subscription: Subscription, wanted: Mapping[str, str | None]) -> None:
+def _route(world: World, subscription: SubscriptionRecord, wanted: Mapping[str, str | None]) -> None:
     before = _routing(subscription)
     for field, value in wanted.items():
         setattr(subscription, field, value)
@@ -188,7 +190,7 @@ def _route(world: World, subscription: Subscription, wanted: Mapping[str, str | 
     _tell(world, subscription, event, summary, change={"from": before, "to": after})
 
 
-def _routing(subscription: Subscription) -> dict[str, str | None] | None:
+def _routing(subscription: SubscriptionRecord) -> dict[str, str | None] | None:
     if subscription.routing_key_header is None:
         return None
     return {
@@ -197,7 +199,7 @@ def _routing(subscription: Subscription) -> dict[str, str | None] | None:
     }
 
 
-def _pause_or_resume(world: World, subscription: Subscription, is_active: bool) -> None:
+def _pause_or_resume(world: World, subscription: SubscriptionRecord, is_active: bool) -> None:
     if not is_active:
         _tell(world, subscription, "disabled", "Disabled a webhook subscription")
     subscription.is_active = is_active
@@ -205,34 +207,40 @@ def _pause_or_resume(world: World, subscription: Subscription, is_active: bool) 
         _tell(world, subscription, "enabled", "Enabled a webhook subscription")
 
 
-def delete(world: World, request: ApiRequest) -> Answer:
+def delete(world: World, request: ApiRequest) -> EndpointResponse:
     subscription = world.state.subscription(request.path["subscription_id"])
     del world.state.subscriptions[subscription.id]
     world.deliveries.close(subscription.id)
     _tell(world, subscription, "deleted", "Deleted a webhook subscription")
-    return Answer(204)
+    return EndpointResponse(204)
 
 
 def _tell(
-    world: World, subscription: Subscription, what: str, summary: str, *, events: list[str] | None = None, **more: Any
+    world: World,
+    subscription: SubscriptionRecord,
+    what: str,
+    summary: str,
+    *,
+    events: list[str] | None = None,
+    **more: Any,
 ) -> None:
     shown = payloads.subscription_ref(subscription) | ({} if events is None else {"events": events})
     data = payloads.account(summary, world.now(), webhook_subscription=shown, **more)
     world.emit_account(f"webhook_subscription.{what}", data)
 
 
-def list_events(_: World, __: ApiRequest) -> Answer:
+def list_events(_: World, __: ApiRequest) -> EndpointResponse:
     doc_url = f"{shapes.DOCS}/channel/imessage/guides/webhooks/events"
-    return Answer(200, {"events": list(EVENT_TYPES), "doc_url": doc_url})
+    return EndpointResponse(200, {"events": list(EVENT_TYPES), "doc_url": doc_url})
 
 
 _PATH = "/v3/webhook-subscriptions"
 
 ENDPOINTS = (
-    Endpoint("webhook_events.list", "GET", "/v3/webhook-events", list_events),
-    Endpoint("webhook_subscriptions.create", "POST", _PATH, create, has_body=True),
-    Endpoint("webhook_subscriptions.list", "GET", _PATH, list_),
-    Endpoint("webhook_subscriptions.retrieve", "GET", _PATH + "/{subscription_id}", retrieve),
-    Endpoint("webhook_subscriptions.update", "PUT", _PATH + "/{subscription_id}", update, has_body=True),
-    Endpoint("webhook_subscriptions.delete", "DELETE", _PATH + "/{subscription_id}", delete),
+    EndpointHandler("webhook_events.list", "GET", "/v3/webhook-events", list_events),
+    EndpointHandler("webhook_subscriptions.create", "POST", _PATH, create, has_body=True),
+    EndpointHandler("webhook_subscriptions.list", "GET", _PATH, list_),
+    EndpointHandler("webhook_subscriptions.retrieve", "GET", _PATH + "/{subscription_id}", retrieve),
+    EndpointHandler("webhook_subscriptions.update", "PUT", _PATH + "/{subscription_id}", update, has_body=True),
+    EndpointHandler("webhook_subscriptions.delete", "DELETE", _PATH + "/{subscription_id}", delete),
 )

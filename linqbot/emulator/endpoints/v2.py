@@ -11,11 +11,11 @@ from starlette.datastructures import QueryParams
 
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
-from linqbot.emulator.model.answers import Answer
-from linqbot.emulator.model.records import Chat, Member, iso
+from linqbot.emulator.model.answers import EndpointResponse
+from linqbot.emulator.model.records import ChatRecord, Member, iso
 
 
-def list_chats(world: World, query: QueryParams) -> Answer:
+def list_chats(world: World, query: QueryParams) -> EndpointResponse:
     """`GET /api/partner/v2/chats`: page numbers and integer ids."""
     line = _normal(query.get("phone_number", ""))
     if not line:
@@ -34,12 +34,12 @@ def list_chats(world: World, query: QueryParams) -> Answer:
         "total_count": len(found),
         "per_page": per_page,
     }
-    return Answer(200, {"data": [_chat(chat) for chat in shown], "meta": meta})
+    return EndpointResponse(200, {"data": [_chat(chat) for chat in shown], "meta": meta})
 
 
-def refused(status: int, code: str, detail: str) -> Answer:
+def refused(status: int, code: str, detail: str) -> EndpointResponse:
     title = code.replace("_", " ").title()
-    return Answer(status, {"errors": [{"status": status, "code": code, "title": title, "detail": detail}]})
+    return EndpointResponse(status, {"errors": [{"status": status, "code": code, "title": title, "detail": detail}]})
 
 
 def _normal(phone_number: str) -> str:
@@ -48,7 +48,7 @@ def _normal(phone_number: str) -> str:
     return "+" + ("1" + digits if len(digits) == 10 else digits) if digits else ""
 
 
-def _chat(chat: Chat) -> dict[str, object]:
+def _chat(chat: ChatRecord) -> dict[str, object]:
     return {
         "id": chat.seq,
         "display_name": shapes.display_name(chat),

@@ -11,19 +11,19 @@ from typing import Any
 
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
-from linqbot.emulator.model.records import Chat, Line, Member, Message, Poll, new_id
+from linqbot.emulator.model.records import ChatRecord, Line, Member, MessageRecord, PollRecord, new_id
 
 TYPING_S = 85.0
 
 
-def open_chat(world: World, line: Line, people: Sequence[str], service: str) -> Chat:
+def open_chat(world: World, line: Line, people: Sequence[str], service: str) -> ChatRecord:
     """A new chat of `line` with these people. Emits `chat.created`."""
     now = world.now()
     me = Member(
         world.state.handle_id(line.phone_number), line.phone_number, service, now, is_me=True, line_type=line.line_type
     )
     others = [Member(world.state.handle_id(handle), handle, service, now) for handle in people]
-    chat = Chat(
+    chat = ChatRecord(
         id=new_id(),
         line=line.phone_number,
         members=[me, *others],
@@ -40,7 +40,7 @@ def open_chat(world: World, line: Line, people: Sequence[str], service: str) -> 
     return chat
 
 
-def join(world: World, chat: Chat, handle: str) -> Member:
+def join(world: World, chat: ChatRecord, handle: str) -> Member:
     """Somebody comes, or comes back. Emits `participant.added`."""
     now = world.now()
     member = chat.member(handle)
@@ -53,7 +53,7 @@ def join(world: World, chat: Chat, handle: str) -> Member:
     return member
 
 
-def depart(world: World, chat: Chat, member: Member, status: str) -> None:
+def depart(world: World, chat: ChatRecord, member: Member, status: str) -> None:
     """Somebody goes: `left` by themselves or `removed` by others (R62). Emits `participant.removed`."""
     now = world.now()
     still_typing(world, chat, member.handle, None)
@@ -62,7 +62,7 @@ def depart(world: World, chat: Chat, member: Member, status: str) -> None:
     world.emit("participant.removed", lambda: payloads.participant(chat, member, now, added=False), chat)
 
 
-def _changed(world: World, chat: Chat) -> None:
+def _changed(world: World, chat: ChatRecord) -> None:
     chat.reusable = False
     chat.updated_at = world.now()
     world.show_chat(chat)
@@ -70,7 +70,7 @@ def _changed(world: World, chat: Chat) -> None:
 
 def take_in(
     world: World,
-    chat: Chat,
+    chat: ChatRecord,
     sender: Member,
     parts: list[dict[str, Any]],
     *,
@@ -78,11 +78,11 @@ def take_in(
     reply_to: dict[str, Any] | None = None,
     sent_at: float | None = None,
     reconciled_at: float | None = None,
-    poll: Poll | None = None,
-) -> Message:
+    poll: PollRecord | None = None,
+) -> MessageRecord:
     """Something a person wrote is in the chat now. Emits nothing: what it is, its caller knows."""
     now = world.now()
-    message = Message(
+    message = MessageRecord(
         id=new_id(),
         chat_id=chat.id,
         seq=world.state.next_seq(),
@@ -105,7 +105,7 @@ def take_in(
     return message
 
 
-def rename(world: World, chat: Chat, by: Member, name: str | None) -> None:
+def rename(world: World, chat: ChatRecord, by: Member, name: str | None) -> None:
     """Emits `chat.group_name_updated`; or, by a fault, `chat.group_name_update_failed`."""
     if by.is_me and _fails(world, chat, "group_name", 4001):
         return
@@ -115,7 +115,7 @@ def rename(world: World, chat: Chat, by: Member, name: str | None) -> None:
     world.show_chat(chat)
 
 
-def set_icon(world: World, chat: Chat, by: Member, url: str | None) -> None:
+def set_icon(world: World, chat: ChatRecord, by: Member, url: str | None) -> None:
     """Emits `chat.group_icon_updated`; or, by a fault, `chat.group_icon_update_failed`."""
     if by.is_me and _fails(world, chat, "group_icon", 4001):
         return
@@ -125,7 +125,7 @@ def set_icon(world: World, chat: Chat, by: Member, url: str | None) -> None:
     world.show_chat(chat)
 
 
-def set_background(world: World, chat: Chat, background: dict[str, Any] | None) -> None:
+def set_background(world: World, chat: ChatRecord, background: dict[str, Any] | None) -> None:
     """Emits `chat.background_updated`; or, by a fault, `chat.background_update_failed`."""
     if _fails(world, chat, "background", 5002):
         return
@@ -134,7 +134,7 @@ def set_background(world: World, chat: Chat, background: dict[str, Any] | None) 
     world.show_chat(chat)
 
 
-def _fails(world: World, chat: Chat, what: str, code: int) -> bool:
+def _fails(world: World, chat: ChatRecord, what: str, code: int) -> bool:
     """Whether a fault keeps a change of ours from happening; then the event that says so is out."""
     fault, now = world.faults.take("chat", what, chat.id), world.now()
     if fault is not None:
@@ -143,7 +143,7 @@ def _fails(world: World, chat: Chat, what: str, code: int) -> bool:
     return fault is not None
 
 
-def still_typing(world: World, chat: Chat, handle: str, until: float | None) -> bool:
+def still_typing(world: World, chat: ChatRecord, handle: str, until: float | None) -> bool:
     """Show somebody typing until a time, or no longer (None). Returns whether that changed anything."""
     was = handle in chat.typing
     if until is None:
@@ -158,6 +158,6 @@ def still_typing(world: World, chat: Chat, handle: str, until: float | None) -> 
     return not was
 
 
-def _expire(world: World, chat: Chat, handle: str, at: float) -> None:
+def _expire(world: World, chat: ChatRecord, handle: str, at: float) -> None:
     if chat.typing.get(handle, at + 1) <= at:
         still_typing(world, chat, handle, None)

@@ -15,7 +15,7 @@ from linqbot.emulator.engine import experience_cards
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
 from linqbot.emulator.model.answers import ApiError, conflict, invalid, not_found
-from linqbot.emulator.model.records import Attachment, Chat, new_id
+from linqbot.emulator.model.records import AttachmentRecord, ChatRecord, new_id
 from linqbot.types.message import utf16_length
 
 # Linq hands some types on as others.
@@ -48,7 +48,7 @@ def parts(world: World, content: Mapping[str, Any], *, is_group: bool, service: 
     return [_BY_TYPE[part["type"]](world, part, is_group) for part in asked]
 
 
-def reply_to(world: World, chat: Chat | None, asked: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def reply_to(world: World, chat: ChatRecord | None, asked: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """R34: the message answered must exist, in this chat."""
     if asked is None:
         return None
@@ -119,7 +119,7 @@ def media_part(world: World, part: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def of_attachment(world: World, attachment: Attachment) -> dict[str, Any]:
+def of_attachment(world: World, attachment: AttachmentRecord) -> dict[str, Any]:
     return {
         "type": "media",
         "id": attachment.id,

@@ -26,8 +26,8 @@ from linqbot.emulator.model import payloads
 from linqbot.emulator.model.answers import encode, trace_id
 from linqbot.emulator.model.faults import Fault, Faults
 from linqbot.emulator.model.feed import Feed
-from linqbot.emulator.model.records import Subscription, iso, new_id
-from linqbot.emulator.model.timers import Timers
+from linqbot.emulator.model.records import SubscriptionRecord, iso, new_id
+from linqbot.emulator.model.timers import ClockTimers
 from linqbot.webhooks import sign, sign_legacy
 
 log = logging.getLogger("linqbot.emulator")
@@ -37,7 +37,7 @@ RETRY_WINDOW_S = 1800.0
 LONGEST_RETRY_S = 300.0
 CONCURRENCY = 32
 HISTORY = 5000
-REORDER_PATIENCE_S = 2.0
+REORDER_WAIT_S = 2.0
 PARTNER_ID = "partner_emulator"
 
 Data: TypeAlias = Callable[[str], dict[str, Any] | None]
@@ -82,7 +82,7 @@ class WebhookDelivery:
 class _Outlet:
     """What is under way to one subscription."""
 
-    def __init__(self, subscription: Subscription) -> None:
+    def __init__(self, subscription: SubscriptionRecord) -> None:
         self.subscription = subscription
         self.slots = asyncio.Semaphore(CONCURRENCY)
         self.chains: dict[str, deque[WebhookDelivery]] = {}
@@ -108,7 +108,7 @@ class Deliveries:
     def __init__(
         self,
         clock: MovableClock,
-        timers: Timers,
+        timers: ClockTimers,
         faults: Faults,
         feed: Feed,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -161,7 +161,7 @@ class Deliveries:
 
     # Subscriptions
 
-    def open(self, subscription: Subscription) -> None:
+    def open(self, subscription: SubscriptionRecord) -> None:
         """Begin, or go on after a change of target, delivering to `subscription`."""
         outlet = self._outlets.get(subscription.id)
         if outlet is None:
@@ -233,7 +233,7 @@ class Deliveries:
             self._put(outlet, delivery)
         elif fault.reorder:
             outlet.held.setdefault(key, []).append(delivery)
-            self._timers.at(self._clock.now() + REORDER_PATIENCE_S, lambda _: self._release(outlet, key))
+            self._timers.at(self._clock.now() + REORDER_WAIT_S, lambda _: self._release(outlet, key))
             return
         elif fault.drop is None:
             for _ in range(2 if fault.duplicate else 1):
@@ -364,7 +364,7 @@ class Deliveries:
         return response.status_code, _seconds(response.headers.get("retry-after"))
 
 
-def _wants(subscription: Subscription, event_type: str, line: str | None) -> bool:
+def _wants(subscription: SubscriptionRecord, event_type: str, line: str | None) -> bool:
     lines = subscription.phone_numbers
     return (
         subscription.is_active

@@ -10,7 +10,7 @@ from functools import partial
 
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads
-from linqbot.emulator.model.records import Chat, Message
+from linqbot.emulator.model.records import ChatRecord, MessageRecord
 
 SENT_AFTER_S = 0.25
 DELIVERED_AFTER_S = 0.75
@@ -19,7 +19,7 @@ FAILED = 4001
 _STEPS = ("pending", "sent", "delivered", "read")
 
 
-def begin(world: World, chat: Chat, message: Message, *, can_arrive: bool = True) -> None:
+def begin(world: World, chat: ChatRecord, message: MessageRecord, *, can_arrive: bool = True) -> None:
     """Set a new outbound message on its way.
 
     Args:
@@ -37,7 +37,7 @@ def begin(world: World, chat: Chat, message: Message, *, can_arrive: bool = True
     world.settles_at = max(world.settles_at, start + DELIVERED_AFTER_S)
 
 
-def reach(world: World, chat: Chat, message: Message, status: str, at: float) -> None:
+def reach(world: World, chat: ChatRecord, message: MessageRecord, status: str, at: float) -> None:
     """Bring a message up to `status`, through every step before it; one that is there already stays."""
     if message.status not in _STEPS:
         return
@@ -56,7 +56,7 @@ def reach(world: World, chat: Chat, message: Message, status: str, at: float) ->
     world.show_message(message)
 
 
-def fail(world: World, chat: Chat, message: Message, code: int, at: float) -> None:
+def fail(world: World, chat: ChatRecord, message: MessageRecord, code: int, at: float) -> None:
     message.status = "failed"
     if message.poll:
         quiet = world.line_of(chat).zero_retention

@@ -16,7 +16,7 @@ import httpx
 from linqbot.emulator.model.answers import ApiError
 
 MOST_BYTES: Final = 10 * 2**20
-PATIENCE_S: Final = 5.0
+TIMEOUT_S: Final = 5.0
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _IMAGES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
@@ -65,7 +65,7 @@ async def _fetched(url: str) -> bytes:
     content = bytearray()
     try:
         async with (
-            asyncio.timeout(PATIENCE_S),
+            asyncio.timeout(TIMEOUT_S),
             httpx.AsyncClient(trust_env=False) as client,
             client.stream("GET", url) as answer,
         ):

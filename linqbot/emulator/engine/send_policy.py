@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, conflict
-from linqbot.emulator.model.records import Chat, Line
+from linqbot.emulator.model.records import ChatRecord, Line
 
 MESSAGES_PER_PAIR = 30
 SANDBOX_MESSAGES_A_DAY = 100
@@ -23,7 +23,7 @@ def is_opt_out(text: str) -> bool:
     return word in _EXACT or word.upper() in _ANY_CASE
 
 
-def heard(world: World, chat: Chat, handle: str, text: str) -> None:
+def heard(world: World, chat: ChatRecord, handle: str, text: str) -> None:
     """A person wrote: an opt-out word in a direct chat closes the door, anything later opens it (R69, R72, R73)."""
     state = world.state
     if is_opt_out(text):
@@ -37,13 +37,13 @@ def heard(world: World, chat: Chat, handle: str, text: str) -> None:
                 _set_health(world, other, "HEALTHY")
 
 
-def _set_health(world: World, chat: Chat, status: str) -> None:
+def _set_health(world: World, chat: ChatRecord, status: str) -> None:
     chat.health = status
     chat.health_at = world.now()
     world.show_chat(chat)
 
 
-def check_present(chat: Chat) -> None:
+def check_present(chat: ChatRecord) -> None:
     """R61: a chat our line has left accepts nothing."""
     if chat.has_left:
         raise conflict("Your phone number has left this chat")

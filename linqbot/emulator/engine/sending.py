@@ -12,7 +12,7 @@ from linqbot.emulator.engine import content, delivery_status, send_policy
 from linqbot.emulator.engine.chat_state import still_typing
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, not_found
-from linqbot.emulator.model.records import Chat, Line, Message, Poll, new_id
+from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, PollRecord, new_id
 
 _RANK = ("iMessage", "RCS", "SMS")
 
@@ -42,7 +42,7 @@ def slower(service: str, than: str) -> bool:
     return _RANK.index(service) > _RANK.index(than)
 
 
-def repeated(world: World, key: str | None) -> Message | None:
+def repeated(world: World, key: str | None) -> MessageRecord | None:
     """The message already sent under this idempotency key.
 
     Raises:
@@ -58,19 +58,19 @@ def repeated(world: World, key: str | None) -> Message | None:
 
 def send(
     world: World,
-    chat: Chat,
+    chat: ChatRecord,
     asked: Mapping[str, Any],
     *,
     parts: list[dict[str, Any]],
     can_arrive: bool = True,
     service: str | None = None,
     key: str | None = None,
-    poll: Poll | None = None,
+    poll: PollRecord | None = None,
     is_voice_memo: bool = False,
-) -> Message:
+) -> MessageRecord:
     """Put a message of ours into the chat and set it on its way. Whether it may be was asked before."""
     now = world.now()
-    message = Message(
+    message = MessageRecord(
         id=new_id(),
         chat_id=chat.id,
         seq=world.state.next_seq(),
@@ -99,8 +99,8 @@ def send(
 
 
 def send_content(
-    world: World, chat: Chat, asked: Mapping[str, Any], *, override_optout: bool, key: str | None = None
-) -> Message:
+    world: World, chat: ChatRecord, asked: Mapping[str, Any], *, override_optout: bool, key: str | None = None
+) -> MessageRecord:
     """Send a MessageContent into an existing chat, or refuse it with nothing changed.
 
     Raises:

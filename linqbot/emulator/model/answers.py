@@ -1,4 +1,4 @@
-"""What the API answers: an `Answer`, or an `ApiError` in Linq's envelope.
+"""What the API answers: an `EndpointResponse`, or an `ApiError` in Linq's envelope.
 
 The nouns raise and return these; `api.py` turns them into HTTP. Every error carries a fresh trace id, and the
 page about its code.
@@ -13,7 +13,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class EndpointResponse:
     """A success. `body` None is an empty answer (204 and the like)."""
 
     status: int
@@ -21,9 +21,9 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def accepted(message: str) -> Answer:
+def accepted(message: str) -> EndpointResponse:
     """202 for what Linq queues: participants, leaving, reactions."""
-    return Answer(202, {"message": message, "status": "accepted", "trace_id": trace_id()})
+    return EndpointResponse(202, {"message": message, "status": "accepted", "trace_id": trace_id()})
 
 
 class ApiError(Exception):
@@ -40,7 +40,7 @@ class ApiError(Exception):
         self.message = message
         self.retry_after = retry_after
 
-    def answer(self) -> Answer:
+    def answer(self) -> EndpointResponse:
         error: dict[str, Any] = {
             "status": self.status,
             "code": self.code,
@@ -51,7 +51,7 @@ class ApiError(Exception):
         if self.retry_after is not None:
             error["retry_after"] = self.retry_after
             headers["retry-after"] = str(self.retry_after)
-        return Answer(self.status, {"success": False, "error": error, "trace_id": trace_id()}, headers)
+        return EndpointResponse(self.status, {"success": False, "error": error, "trace_id": trace_id()}, headers)
 
 
 def invalid(message: str) -> ApiError:

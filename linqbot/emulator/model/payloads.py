@@ -10,15 +10,15 @@ from typing import Any
 
 from linqbot.emulator.model import shapes
 from linqbot.emulator.model.records import (
-    Chat,
-    Connection,
+    ChatRecord,
+    ConnectionRecord,
     Member,
-    Message,
-    Payment,
-    PaymentRequest,
-    Reaction,
+    MessageRecord,
+    PaymentRecord,
+    PaymentRequestRecord,
+    ReactionRecord,
     Share,
-    Subscription,
+    SubscriptionRecord,
     iso,
 )
 from linqbot.emulator.model.shapes import JsonObject, time_or_none
@@ -30,7 +30,7 @@ VERSIONS = (CURRENT, OLD)
 _CAPTIONS = ("caption", "subcaption", "trailing_caption", "trailing_subcaption")
 
 
-def message(chat: Chat, one: Message, *, zero_retention: bool = False) -> JsonObject:
+def message(chat: ChatRecord, one: MessageRecord, *, zero_retention: bool = False) -> JsonObject:
     """The current shape of the four message events."""
     data: JsonObject = {
         "id": one.id,
@@ -54,7 +54,7 @@ def message(chat: Chat, one: Message, *, zero_retention: bool = False) -> JsonOb
     return data
 
 
-def old_message(chat: Chat, one: Message, event_type: str) -> JsonObject:
+def old_message(chat: ChatRecord, one: MessageRecord, event_type: str) -> JsonObject:
     """The 2025-01-01 shape of the four message events."""
     inbound = not one.is_from_me
     inner: JsonObject = {"id": one.id, "parts": [_old_part(part) for part in one.parts]}
@@ -102,17 +102,17 @@ def _old_part(part: JsonObject) -> JsonObject:
     return {key: part.get(key) for key in ("type", "value", "text_decorations")}
 
 
-def chat_ref(chat: Chat, *, with_health: bool = True) -> JsonObject:
+def chat_ref(chat: ChatRecord, *, with_health: bool = True) -> JsonObject:
     ref: JsonObject = {"id": chat.id, "is_group": chat.is_group, "owner_handle": shapes.handle(chat.me)}
     return ref | {"health_status": shapes.health(chat)} if with_health else ref
 
 
-def failed(chat: Chat, one: Message, code: int, at: float) -> JsonObject:
+def failed(chat: ChatRecord, one: MessageRecord, code: int, at: float) -> JsonObject:
     return {
         "chat_id": chat.id,
         "message_id": one.id,
         "code": code,
-        "reason": "Message delivery failed",
+        "reason": "MessageRecord delivery failed",
         "failed_at": iso(at),
         "service": one.service,
         "preferred_service": one.preferred_service,
@@ -120,7 +120,7 @@ def failed(chat: Chat, one: Message, code: int, at: float) -> JsonObject:
     }
 
 
-def edited(chat: Chat, one: Message, index: int, at: float, *, zero_retention: bool = False) -> JsonObject:
+def edited(chat: ChatRecord, one: MessageRecord, index: int, at: float, *, zero_retention: bool = False) -> JsonObject:
     hidden = zero_retention and one.is_from_me
     data: JsonObject = {
         "id": one.id,
@@ -133,7 +133,7 @@ def edited(chat: Chat, one: Message, index: int, at: float, *, zero_retention: b
     return data | {"zero_retention": True} if zero_retention else data
 
 
-def reaction(one: Message, it: Reaction, at: float) -> JsonObject:
+def reaction(one: MessageRecord, it: ReactionRecord, at: float) -> JsonObject:
     return {
         "chat_id": one.chat_id,
         "message_id": one.id,
@@ -150,7 +150,9 @@ def reaction(one: Message, it: Reaction, at: float) -> JsonObject:
     }
 
 
-def _poll_base(chat: Chat, one: Message, *, by: Member | None = None, zero_retention: bool = False) -> JsonObject:
+def _poll_base(
+    chat: ChatRecord, one: MessageRecord, *, by: Member | None = None, zero_retention: bool = False
+) -> JsonObject:
     base: JsonObject = {
         "chat": chat_ref(chat, with_health=False),
         "message_id": one.id,
@@ -160,7 +162,7 @@ def _poll_base(chat: Chat, one: Message, *, by: Member | None = None, zero_reten
     return base | {"zero_retention": True} if zero_retention else base
 
 
-def _poll(one: Message, *, zero_retention: bool) -> JsonObject:
+def _poll(one: MessageRecord, *, zero_retention: bool) -> JsonObject:
     poll = shapes.poll_state(one)
     if zero_retention and one.is_from_me:
         for option in poll["options"]:
@@ -168,7 +170,7 @@ def _poll(one: Message, *, zero_retention: bool) -> JsonObject:
     return poll
 
 
-def poll_state(chat: Chat, one: Message, *, zero_retention: bool = False) -> JsonObject:
+def poll_state(chat: ChatRecord, one: MessageRecord, *, zero_retention: bool = False) -> JsonObject:
     """`poll.sent`, `poll.delivered`, `poll.read`."""
     assert one.poll is not None
     return _poll_base(chat, one, zero_retention=zero_retention) | {
@@ -182,7 +184,9 @@ def poll_state(chat: Chat, one: Message, *, zero_retention: bool = False) -> Jso
     }
 
 
-def poll_failed(chat: Chat, one: Message, code: int, at: float, *, zero_retention: bool = False) -> JsonObject:
+def poll_failed(
+    chat: ChatRecord, one: MessageRecord, code: int, at: float, *, zero_retention: bool = False
+) -> JsonObject:
     return _poll_base(chat, one, zero_retention=zero_retention) | {
         "poll": _poll(one, zero_retention=zero_retention),
         "error": {"code": code, "message": "Poll delivery failed"},
@@ -191,7 +195,7 @@ def poll_failed(chat: Chat, one: Message, code: int, at: float, *, zero_retentio
     }
 
 
-def poll_received(chat: Chat, one: Message, at: float) -> JsonObject:
+def poll_received(chat: ChatRecord, one: MessageRecord, at: float) -> JsonObject:
     assert one.poll is not None
     return _poll_base(chat, one) | {
         "poll": shapes.poll_state(one),
@@ -202,7 +206,7 @@ def poll_received(chat: Chat, one: Message, at: float) -> JsonObject:
     }
 
 
-def poll_updated(chat: Chat, one: Message, first: int, *, zero_retention: bool = False) -> JsonObject:
+def poll_updated(chat: ChatRecord, one: MessageRecord, first: int, *, zero_retention: bool = False) -> JsonObject:
     """`poll.updated`, with the options from `first` on. Its sender is our line, whoever added them."""
     assert one.poll is not None
     by = one.poll.options[first].creator
@@ -215,14 +219,16 @@ def poll_updated(chat: Chat, one: Message, first: int, *, zero_retention: bool =
     }
 
 
-def poll_vote(chat: Chat, one: Message, voter: Member, option_id: str, *, zero_retention: bool = False) -> JsonObject:
+def poll_vote(
+    chat: ChatRecord, one: MessageRecord, voter: Member, option_id: str, *, zero_retention: bool = False
+) -> JsonObject:
     return _poll_base(chat, one, by=voter, zero_retention=zero_retention) | {
         "option_id": option_id,
         "sender_handle": shapes.handle(voter),
     }
 
 
-def background(chat: Chat, by: Member) -> JsonObject:
+def background(chat: ChatRecord, by: Member) -> JsonObject:
     return {
         "chat": chat_ref(chat, with_health=False),
         "actor_handle": shapes.handle(by),
@@ -230,7 +236,7 @@ def background(chat: Chat, by: Member) -> JsonObject:
     }
 
 
-def location_started(chat: Chat, share: Share) -> JsonObject:
+def location_started(chat: ChatRecord, share: Share) -> JsonObject:
     return {
         "chat_id": chat.id,
         "shared_by": share.handle,
@@ -240,7 +246,7 @@ def location_started(chat: Chat, share: Share) -> JsonObject:
     }
 
 
-def location_stopped(chat: Chat, share: Share, at: float) -> JsonObject:
+def location_stopped(chat: ChatRecord, share: Share, at: float) -> JsonObject:
     return {
         "chat_id": chat.id,
         "shared_by": share.handle,
@@ -250,11 +256,11 @@ def location_stopped(chat: Chat, share: Share, at: float) -> JsonObject:
     }
 
 
-def typing(chat: Chat, actor: Member) -> JsonObject:
+def typing(chat: ChatRecord, actor: Member) -> JsonObject:
     return {"chat_id": chat.id, "actor_handle": shapes.handle(actor)}
 
 
-def participant(chat: Chat, member: Member, at: float, *, added: bool) -> JsonObject:
+def participant(chat: ChatRecord, member: Member, at: float, *, added: bool) -> JsonObject:
     return {
         "chat_id": chat.id,
         "handle": member.handle,
@@ -263,7 +269,7 @@ def participant(chat: Chat, member: Member, at: float, *, added: bool) -> JsonOb
     }
 
 
-def group_change(chat: Chat, by: Member, old: str | None, new: str | None, at: float) -> JsonObject:
+def group_change(chat: ChatRecord, by: Member, old: str | None, new: str | None, at: float) -> JsonObject:
     return {
         "chat_id": chat.id,
         "old_value": old,
@@ -293,7 +299,7 @@ def by_team(summary: str, at: float, **what_changed: Any) -> JsonObject:
 _TEAM_MEMBER = "00000000-0000-4000-8000-000000000001"
 
 
-def chat_failure(chat: Chat, code: int, at: float) -> JsonObject:
+def chat_failure(chat: ChatRecord, code: int, at: float) -> JsonObject:
     return {"chat_id": chat.id, "error_code": code, "failed_at": iso(at)}
 
 
@@ -306,26 +312,26 @@ def line_ownership(phone_number: str, at: float) -> JsonObject:
     return {"phone_number": phone_number, "changed_at": iso(at)}
 
 
-def payment(one: PaymentRequest) -> JsonObject:
+def payment(one: PaymentRequestRecord) -> JsonObject:
     return shapes.paid_request(one)
 
 
-def charge(one: Payment) -> JsonObject:
+def charge(one: PaymentRecord) -> JsonObject:
     """A payment, in the only shape Linq documents for payment events: a payment request's."""
-    request = PaymentRequest(one.id, "payment", "natural", one.amount_cents, one.currency, one.status)
+    request = PaymentRequestRecord(one.id, "payment", "natural", one.amount_cents, one.currency, one.status)
     request.created_at, request.updated_at = one.created_at, one.updated_at
     request.description, request.metadata = one.description, one.metadata
     return shapes.paid_request(request) | {"object": "payment"}
 
 
-def connection(one: Connection, at: float) -> JsonObject:
+def connection(one: ConnectionRecord, at: float) -> JsonObject:
     """A connection, in the shape Linq documents for it, which is a payment request's; the customer is in `metadata`."""
     status = "succeeded" if one.status == "connected" else "canceled"
-    request = PaymentRequest(one.id, "payment", "stripe", 0, "usd", status, metadata={"handle": one.handle})
+    request = PaymentRequestRecord(one.id, "payment", "stripe", 0, "usd", status, metadata={"handle": one.handle})
     request.created_at, request.updated_at = one.created_at, at
     return shapes.paid_request(request) | {"object": "connection"}
 
 
-def subscription_ref(subscription: Subscription) -> JsonObject:
+def subscription_ref(subscription: SubscriptionRecord) -> JsonObject:
     # Linq shows no query here: it may hold credentials.
     return {"id": subscription.id, "target_url": subscription.target_url.partition("?")[0]}

@@ -64,7 +64,7 @@ class Member:
 
 
 @dataclass(slots=True)
-class Chat:
+class ChatRecord:
     """A chat of one line with one or more people.
 
     Attributes:
@@ -91,7 +91,7 @@ class Chat:
     location_asked_at: float | None = None
     background: dict[str, Any] | None = None
     typing: dict[str, float] = field(default_factory=dict)
-    messages: list[Message] = field(default_factory=list)
+    messages: list[MessageRecord] = field(default_factory=list)
 
     @property
     def me(self) -> Member:
@@ -119,7 +119,7 @@ class Chat:
 
 
 @dataclass(slots=True)
-class Reaction:
+class ReactionRecord:
     """A tapback or a sticker on one part of a message."""
 
     id: str
@@ -133,7 +133,7 @@ class Reaction:
 
 
 @dataclass(slots=True)
-class Message:
+class MessageRecord:
     """A message of a chat.
 
     Attributes:
@@ -166,12 +166,12 @@ class Message:
     edits: int = 0
     is_voice_memo: bool = False
     zero_retention: bool = False
-    reactions: list[Reaction] = field(default_factory=list)
-    poll: Poll | None = None
+    reactions: list[ReactionRecord] = field(default_factory=list)
+    poll: PollRecord | None = None
 
 
 @dataclass(slots=True)
-class PollOption:
+class PollOptionRecord:
     """One answer to choose. `voters` maps a handle to when it voted."""
 
     id: str
@@ -181,13 +181,13 @@ class PollOption:
 
 
 @dataclass(slots=True)
-class Poll:
-    options: list[PollOption]
+class PollRecord:
+    options: list[PollOptionRecord]
     updated_at: float
 
 
 @dataclass(slots=True)
-class Attachment:
+class AttachmentRecord:
     """A file: announced by its owner, then uploaded. `content` None means not uploaded yet."""
 
     id: str
@@ -201,7 +201,7 @@ class Attachment:
 
 
 @dataclass(slots=True)
-class Subscription:
+class SubscriptionRecord:
     """Where events are delivered. `secret` is shown once, in the answer that creates it."""
 
     id: str
@@ -217,7 +217,7 @@ class Subscription:
 
 
 @dataclass(slots=True)
-class ContactCard:
+class ContactCardRecord:
     id: str
     phone_number: str
     first_name: str
@@ -240,14 +240,14 @@ class Share:
 
 
 @dataclass(slots=True)
-class BlockedHandle:
+class BlockedHandleRecord:
     handle: str
     blocked_at: float
     reason: str | None = None
 
 
 @dataclass(slots=True)
-class PaymentRequest:
+class PaymentRequestRecord:
     """Money asked for, paid on a page.
 
     Attributes:
@@ -274,7 +274,7 @@ class PaymentRequest:
 
 
 @dataclass(slots=True)
-class Payment:
+class PaymentRecord:
     """A charge of a connected customer. `needs_card`: they have none on file yet."""
 
     id: str
@@ -291,7 +291,7 @@ class Payment:
 
 
 @dataclass(slots=True)
-class Connection:
+class ConnectionRecord:
     """Whether a customer may be charged: `not_connected`, `pending`, `connected` or `revoked`."""
 
     handle: str

@@ -9,18 +9,18 @@ from typing import Any, TypeAlias
 from urllib.parse import quote
 
 from linqbot.emulator.model.records import (
-    Attachment,
-    BlockedHandle,
-    Chat,
-    Connection,
-    ContactCard,
+    AttachmentRecord,
+    BlockedHandleRecord,
+    ChatRecord,
+    ConnectionRecord,
+    ContactCardRecord,
     Line,
     Member,
-    Message,
-    Payment,
-    PaymentRequest,
-    Reaction,
-    Subscription,
+    MessageRecord,
+    PaymentRecord,
+    PaymentRequestRecord,
+    ReactionRecord,
+    SubscriptionRecord,
     iso,
 )
 
@@ -57,7 +57,7 @@ def handle(member: Member) -> JsonObject:
     return shape
 
 
-def health(chat: Chat) -> JsonObject:
+def health(chat: ChatRecord) -> JsonObject:
     anchor = chat.health.lower().replace("_", "-")
     return {
         "status": chat.health,
@@ -66,11 +66,11 @@ def health(chat: Chat) -> JsonObject:
     }
 
 
-def display_name(chat: Chat) -> str:
+def display_name(chat: ChatRecord) -> str:
     return chat.name or ", ".join(member.handle for member in chat.others or chat.members)
 
 
-def chat_created(chat: Chat) -> JsonObject:
+def chat_created(chat: ChatRecord) -> JsonObject:
     """A chat as `chat.created` shows it: all but `is_archived` and the icon."""
     return {
         "id": chat.id,
@@ -84,11 +84,11 @@ def chat_created(chat: Chat) -> JsonObject:
     }
 
 
-def chat(chat: Chat) -> JsonObject:
+def chat(chat: ChatRecord) -> JsonObject:
     return {**chat_created(chat), "is_archived": False, "group_chat_icon": chat.icon}
 
 
-def reaction(one: Reaction) -> JsonObject:
+def reaction(one: ReactionRecord) -> JsonObject:
     shape: JsonObject = {
         "id": one.id,
         "type": one.type,
@@ -101,7 +101,7 @@ def reaction(one: Reaction) -> JsonObject:
     return shape
 
 
-def parts(message: Message) -> list[JsonObject]:
+def parts(message: MessageRecord) -> list[JsonObject]:
     """The parts, each with the reactions on it."""
     return [
         {**part, "reactions": [reaction(one) for one in message.reactions if one.part_index == index]}
@@ -109,7 +109,7 @@ def parts(message: Message) -> list[JsonObject]:
     ]
 
 
-def sent_message(message: Message) -> JsonObject:
+def sent_message(message: MessageRecord) -> JsonObject:
     """A message in the answer of a send."""
     return {
         "id": message.id,
@@ -127,7 +127,7 @@ def sent_message(message: Message) -> JsonObject:
     }
 
 
-def message(one: Message) -> JsonObject:
+def message(one: MessageRecord) -> JsonObject:
     shape = sent_message(one)
     if one.zero_retention:
         shape["parts"] = []
@@ -144,7 +144,7 @@ def message(one: Message) -> JsonObject:
     return shape
 
 
-def watched_message(one: Message) -> JsonObject:
+def watched_message(one: MessageRecord) -> JsonObject:
     """A message for the page: the API's, and what a phone shows besides."""
     shape = message(one) | {"edits": one.edits, "parts": parts(one)}
     if one.is_voice_memo:
@@ -154,12 +154,12 @@ def watched_message(one: Message) -> JsonObject:
     return shape
 
 
-def watched_chat(one: Chat) -> JsonObject:
+def watched_chat(one: ChatRecord) -> JsonObject:
     """A chat for the page, without its messages."""
     return chat(one) | {"background": one.background}
 
 
-def poll_option(message: Message, index: int) -> JsonObject:
+def poll_option(message: MessageRecord, index: int) -> JsonObject:
     assert message.poll is not None
     option = message.poll.options[index]
     return {
@@ -171,7 +171,7 @@ def poll_option(message: Message, index: int) -> JsonObject:
     }
 
 
-def poll_state(message: Message) -> JsonObject:
+def poll_state(message: MessageRecord) -> JsonObject:
     assert message.poll is not None
     voters = {voter for option in message.poll.options for voter in option.voters}
     return {
@@ -180,7 +180,7 @@ def poll_state(message: Message) -> JsonObject:
     }
 
 
-def poll_envelope(message: Message) -> JsonObject:
+def poll_envelope(message: MessageRecord) -> JsonObject:
     assert message.poll is not None
     return {
         "chat_id": message.chat_id,
@@ -192,7 +192,7 @@ def poll_envelope(message: Message) -> JsonObject:
     }
 
 
-def kept_poll(message: Message) -> JsonObject:
+def kept_poll(message: MessageRecord) -> JsonObject:
     """A poll as it is read back later."""
     envelope = poll_envelope(message)
     for option in envelope["poll"]["options"] if message.zero_retention else ():
@@ -214,11 +214,11 @@ def line(one: Line) -> JsonObject:
     }
 
 
-def attachment_url(public_url: str, attachment: Attachment) -> str:
+def attachment_url(public_url: str, attachment: AttachmentRecord) -> str:
     return f"{public_url}/attachments/{attachment.id}/{quote(attachment.filename, safe='')}"
 
 
-def attachment(one: Attachment, public_url: str) -> JsonObject:
+def attachment(one: AttachmentRecord, public_url: str) -> JsonObject:
     return {
         "id": one.id,
         "filename": one.filename,
@@ -230,7 +230,7 @@ def attachment(one: Attachment, public_url: str) -> JsonObject:
     }
 
 
-def subscription(one: Subscription) -> JsonObject:
+def subscription(one: SubscriptionRecord) -> JsonObject:
     """A subscription, without its secret."""
     return {
         "id": one.id,
@@ -245,7 +245,7 @@ def subscription(one: Subscription) -> JsonObject:
     }
 
 
-def contact_card(one: ContactCard) -> JsonObject:
+def contact_card(one: ContactCardRecord) -> JsonObject:
     return {
         "phone_number": one.phone_number,
         "first_name": one.first_name,
@@ -255,11 +255,11 @@ def contact_card(one: ContactCard) -> JsonObject:
     }
 
 
-def blocked_handle(one: BlockedHandle) -> JsonObject:
+def blocked_handle(one: BlockedHandleRecord) -> JsonObject:
     return {"handle": one.handle, "blocked_at": iso(one.blocked_at), "reason": one.reason}
 
 
-def payment_request(one: PaymentRequest) -> JsonObject:
+def payment_request(one: PaymentRequestRecord) -> JsonObject:
     """A payment request as it is answered. To payers `authorized` and `declined` are still to be paid."""
     shape = _money(one) | {
         "status": one.status if one.status in {"succeeded", "canceled", "expired"} else "requested",
@@ -278,12 +278,12 @@ def payment_request(one: PaymentRequest) -> JsonObject:
     return shape
 
 
-def paid_request(one: PaymentRequest) -> JsonObject:
+def paid_request(one: PaymentRequestRecord) -> JsonObject:
     """A payment request as `payment.*` events show it, which know other statuses."""
     return _money(one) | {"status": {"authorized": "succeeded", "declined": "failed"}.get(one.status, one.status)}
 
 
-def _money(one: PaymentRequest) -> JsonObject:
+def _money(one: PaymentRequestRecord) -> JsonObject:
     tail, subscribed = one.id.removeprefix("pr_"), one.mode == "subscription"
     shape = {
         "id": one.id,
@@ -310,7 +310,7 @@ def _money(one: PaymentRequest) -> JsonObject:
     }
 
 
-def payment(one: Payment) -> JsonObject:
+def payment(one: PaymentRecord) -> JsonObject:
     waits = one.status == "awaiting_user_action"
     return {
         "id": one.id,
@@ -326,5 +326,5 @@ def payment(one: Payment) -> JsonObject:
     }
 
 
-def connection(one: Connection) -> JsonObject:
+def connection(one: ConnectionRecord) -> JsonObject:
     return {"handle": one.handle, "status": one.status}

@@ -8,19 +8,19 @@ from collections.abc import Iterable, Iterator
 
 from linqbot.emulator.model.answers import not_found
 from linqbot.emulator.model.records import (
-    Attachment,
+    AttachmentRecord,
     Audit,
-    BlockedHandle,
-    Chat,
-    Connection,
-    ContactCard,
+    BlockedHandleRecord,
+    ChatRecord,
+    ConnectionRecord,
+    ContactCardRecord,
     Line,
     Member,
-    Message,
-    Payment,
-    PaymentRequest,
+    MessageRecord,
+    PaymentRecord,
+    PaymentRequestRecord,
     Share,
-    Subscription,
+    SubscriptionRecord,
     new_id,
 )
 
@@ -43,17 +43,17 @@ class State:
 
     def __init__(self) -> None:
         self.lines: dict[str, Line] = {}
-        self.chats: dict[str, Chat] = {}
-        self.messages: dict[str, Message] = {}
-        self.attachments: dict[str, Attachment] = {}
-        self.subscriptions: dict[str, Subscription] = {}
-        self.cards: dict[str, ContactCard] = {}
-        self.blocked: dict[str, BlockedHandle] = {}
+        self.chats: dict[str, ChatRecord] = {}
+        self.messages: dict[str, MessageRecord] = {}
+        self.attachments: dict[str, AttachmentRecord] = {}
+        self.subscriptions: dict[str, SubscriptionRecord] = {}
+        self.cards: dict[str, ContactCardRecord] = {}
+        self.blocked: dict[str, BlockedHandleRecord] = {}
         self.shares: dict[tuple[str, str], Share] = {}
-        self.payment_requests: dict[str, PaymentRequest] = {}
-        self.payments: dict[str, Payment] = {}
+        self.payment_requests: dict[str, PaymentRequestRecord] = {}
+        self.payments: dict[str, PaymentRecord] = {}
         self.payment_keys: dict[str, str] = {}
-        self.connections: dict[str, Connection] = {}
+        self.connections: dict[str, ConnectionRecord] = {}
         self.providers: dict[str, str] = dict.fromkeys(("stripe", "natural", "agentcard"), "ready")
         self.audits: dict[str, Audit] = {}
         self.released: dict[str, Line] = {}
@@ -66,32 +66,32 @@ class State:
         self.keys: dict[str, str] = {}
         self.card_writes: dict[str, list[float]] = defaultdict(list)
         self.sends: dict[tuple[str, str], deque[float]] = defaultdict(deque)
-        self._direct: dict[tuple[str, str], Chat] = {}
+        self._direct: dict[tuple[str, str], ChatRecord] = {}
         self._handle_ids: dict[str, str] = {}
         self._seq = itertools.count(1)
 
     def next_seq(self) -> int:
         return next(self._seq)
 
-    def chat(self, chat_id: str) -> Chat:
+    def chat(self, chat_id: str) -> ChatRecord:
         chat = self.chats.get(chat_id)
         if chat is None:
             raise not_found("chat")
         return chat
 
-    def message(self, message_id: str) -> Message:
+    def message(self, message_id: str) -> MessageRecord:
         message = self.messages.get(message_id)
         if message is None:
             raise not_found("message")
         return message
 
-    def attachment(self, attachment_id: str) -> Attachment:
+    def attachment(self, attachment_id: str) -> AttachmentRecord:
         attachment = self.attachments.get(attachment_id)
         if attachment is None:
             raise not_found("attachment")
         return attachment
 
-    def subscription(self, subscription_id: str) -> Subscription:
+    def subscription(self, subscription_id: str) -> SubscriptionRecord:
         subscription = self.subscriptions.get(subscription_id)
         if subscription is None:
             raise not_found("webhook subscription")
@@ -107,18 +107,18 @@ class State:
     def remember_handle(self, member: Member) -> None:
         self._handle_ids.setdefault(member.handle, member.id)
 
-    def add_chat(self, chat: Chat) -> None:
+    def add_chat(self, chat: ChatRecord) -> None:
         self.chats[chat.id] = chat
         for member in chat.others if not chat.is_group else ():
             self._direct[chat.line, member.handle] = chat
 
-    def add_message(self, chat: Chat, message: Message) -> None:
+    def add_message(self, chat: ChatRecord, message: MessageRecord) -> None:
         chat.messages.append(message)
         self.messages[message.id] = message
         if message.idempotency_key:
             self.keys[message.idempotency_key] = message.id
 
-    def remove_message(self, message: Message) -> None:
+    def remove_message(self, message: MessageRecord) -> None:
         del self.messages[message.id]
         self.chats[message.chat_id].messages.remove(message)
 
@@ -132,7 +132,7 @@ class State:
                 del self.messages[message.id]
         self._direct = {key: chat for key, chat in self._direct.items() if chat.line != line.phone_number}
 
-    def chats_with(self, line: str, people: Iterable[str]) -> Iterator[Chat]:
+    def chats_with(self, line: str, people: Iterable[str]) -> Iterator[ChatRecord]:
         """Chats our line is still in with exactly these people, the latest active first."""
         wanted = frozenset(people)
         if len(wanted) == 1:

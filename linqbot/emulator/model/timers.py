@@ -19,7 +19,7 @@ Action: TypeAlias = Callable[[float], None]
 
 
 @dataclass(order=True, slots=True)
-class Timer:
+class ClockTimer:
     due: float
     order: int
     action: Action = field(compare=False)
@@ -29,17 +29,17 @@ class Timer:
         self.cancelled = True
 
 
-class Timers:
+class ClockTimers:
     """Actions in the order of their times. `run` fires them as the clock goes, `run_due` after it was moved."""
 
     def __init__(self, clock: MovableClock) -> None:
         self._clock = clock
-        self._heap: list[Timer] = []
+        self._heap: list[ClockTimer] = []
         self._order = itertools.count()
         self._sooner = asyncio.Event()
 
-    def at(self, due: float, action: Action) -> Timer:
-        timer = Timer(due, next(self._order), action)
+    def at(self, due: float, action: Action) -> ClockTimer:
+        timer = ClockTimer(due, next(self._order), action)
         heapq.heappush(self._heap, timer)
         if self._heap[0] is timer:
             self._sooner.set()

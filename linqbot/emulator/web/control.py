@@ -16,18 +16,18 @@ from starlette.routing import Route
 from linqbot.emulator.api import read_json, respond
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.endpoints import lines
-from linqbot.emulator.model.answers import Answer, ApiError, invalid, not_found
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, invalid, not_found
 from linqbot.emulator.model.records import iso, seconds
 from linqbot.emulator.web.control_bodies import (
     Body,
     ByPerson,
     ClockBody,
     Edit,
-    Effect,
+    EffectBody,
     FaultBody,
     Inbound,
     LineChange,
-    Location,
+    LocationBody,
     Media,
     Membership,
     NewOptions,
@@ -38,7 +38,7 @@ from linqbot.emulator.web.control_bodies import (
     Read,
     Seed,
     SharedCard,
-    Typing,
+    TypingBody,
     Vote,
 )
 from linqbot.errors import ConfigError
@@ -61,10 +61,10 @@ async def _read(request: Request, model: type[_Model]) -> _Model:
         raise ApiError(400, code, f"{where}: {first['msg']}") from error
 
 
-Handler: TypeAlias = Callable[[Emulator, Request], Awaitable[Answer | Response]]
+Handler: TypeAlias = Callable[[Emulator, Request], Awaitable[EndpointResponse | Response]]
 
 
-async def inbound(emulator: Emulator, request: Request) -> Answer:
+async def inbound(emulator: Emulator, request: Request) -> EndpointResponse:
     body = await _read(request, Inbound)
     for part in body.parts:
         if isinstance(part, Media) and not (part.data_base64 is not None or part.url or part.attachment_id):
@@ -81,10 +81,10 @@ async def inbound(emulator: Emulator, request: Request) -> Answer:
         sent_at=_time(body.sent_at),
         reconciled_at=_time(body.reconciled_at),
     )
-    return Answer(201, answer)
+    return EndpointResponse(201, answer)
 
 
-def _effect(asked: Effect | None) -> dict[str, str | None] | None:
+def _effect(asked: EffectBody | None) -> dict[str, str | None] | None:
     if asked is None:
         return None
     return {"name": asked.name, "type": asked.type or EffectNames.named(asked.name).type}
@@ -101,7 +101,7 @@ def _time(text: str | None) -> float | None:
     return at
 
 
-async def react(emulator: Emulator, request: Request) -> Answer:
+async def react(emulator: Emulator, request: Request) -> EndpointResponse:
     body = await _read(request, React)
     if body.type == "custom" and not body.custom_emoji:
         raise invalid("custom needs custom_emoji")
@@ -117,83 +117,85 @@ async def react(emulator: Emulator, request: Request) -> Answer:
         part_index=body.part_index,
         sticker=sticker,
     )
-    return Answer(200, {})
+    return EndpointResponse(200, {})
 
 
-async def read(emulator: Emulator, request: Request) -> Answer:
+async def read(emulator: Emulator, request: Request) -> EndpointResponse:
     body = await _read(request, Read)
     emulator.read(body.from_, body.chat_id, body.message_id)
-    return Answer(200, {})
+    return EndpointResponse(200, {})
 
 
-async def typing(emulator: Emulator, request: Request) -> Answer:
-    body = await _read(request, Typing)
+async def typing(emulator: Emulator, request: Request) -> EndpointResponse:
+    body = await _read(request, TypingBody)
     emulator.typing(body.from_, body.chat_id, is_typing=body.state == "started")
-    return Answer(200, {})
+    return EndpointResponse(200, {})
 
 
-async def edit(emulator: Emulator, request: Request) -> Answer:
+async def edit(emulator: Emulator, request: Request) -> EndpointResponse:
     body = await _read(request, Edit)
     emulator.edit(body.from_, body.message_id, body.text, body.part_index)
-    return Answer(200, {})
+    return EndpointResponse(200, {})
 
 
-async def poll(emulator: Emulator, request: Request) -> Answer:
+async def poll(emulator: Emulator, request: Request) -> EndpointResponse:
     body = await _read(request, NewPoll)
-    return Answer(201, {"chat_id": body.chat_id, "message_id": emulator.poll(body.from_, body.chat_id, body.options)})
+    return EndpointResponse(
+        201, {"chat_id": body.chat_id, "message_id": emulator.poll(body.from_, body.chat_id, body.options)}
+    )
 
 
-async def add_options(emulator: Emulator, request: Request) -> Answer:
+async def add_options(emulator: Emulator, request: Request) -> EndpointResponse:
     body = await _read(request, NewOptions)
     emulator.add_options(body.from_, body.message_id, body.options)
-    return Answer(200, {})
+    return EndpointResponse(200, {})
 
 
-async def vote(emulator: Emulator, request: Request) -> Answer:
+async def vote(emulator: Emulator, request: Request) -> EndpointResponse:
     body = await _read(request, Vote)
     emulator.vote(body.from_, body.message_id, body.option_id, is_on=body.operation == "add")
-    return Answer(200, {})
+    return EndpointResponse(200, {})
 
 
-async def location(emulator: Emulator, request: Request) -> Answer:
-    body = await _read(request, Location)
+async def location(emulator: Emulator, request: Request) -> EndpointResponse:
+    body = await _read(request, LocationBody)
     if body.state == "stopped":
         emulator.stop_sharing_location(body.from_, body.chat_id)
     else:
         emulator.share_location(body.from_, body.chat_id, body.latitude, body.longitude, for_s=body.for_s)
-    return Answer(200, {})
+    return EndpointResponse(200, {})
 
 
-async def leave(emulator: Emulator, request: Request) -> Answer:
+async def leave(emulator: Emulator, request: Request) -> EndpointResponse:
     body = await _read(request, Membership)
     emulator.leave(body.from_, body.chat_id, body.handle)
-    return Answer(200, {})
+    return EndpointResponse(200, {})
 
 
-async def join(emulator: Emulator, request: Request) -> Answer:
+async def join(emulator: Emulator, request: Request) -> EndpointResponse:
     body = await _read(request, Membership)
     emulator.join(body.from_, body.chat_id, body.handle)
-    return Answer(200, {})
+    return EndpointResponse(200, {})
 
 
-async def add_fault(emulator: Emulator, request: Request) -> Answer:
+async def add_fault(emulator: Emulator, request: Request) -> EndpointResponse:
     body = await _read(request, FaultBody)
-    return Answer(201, {"id": emulator.add_fault(body.fault())})
+    return EndpointResponse(201, {"id": emulator.add_fault(body.fault())})
 
 
-async def clear_faults(emulator: Emulator, _: Request) -> Answer:
+async def clear_faults(emulator: Emulator, _: Request) -> EndpointResponse:
     emulator.clear_faults()
-    return Answer(204)
+    return EndpointResponse(204)
 
 
-async def clock(emulator: Emulator, request: Request) -> Answer:
+async def clock(emulator: Emulator, request: Request) -> EndpointResponse:
     body = await _read(request, ClockBody)
     if body.freeze is not None:
         emulator.freeze(frozen=body.freeze)
-    return Answer(200, {"now": iso(emulator.advance(body.advance_s or 0.0))})
+    return EndpointResponse(200, {"now": iso(emulator.advance(body.advance_s or 0.0))})
 
 
-async def change_line(emulator: Emulator, request: Request) -> Answer:
+async def change_line(emulator: Emulator, request: Request) -> EndpointResponse:
     body = await _read(request, LineChange)
     if body.assigned and body.phone_number not in emulator.state.lines:
         emulator.assign_line(body.phone_number, line_type=body.line_type)
@@ -208,57 +210,57 @@ async def change_line(emulator: Emulator, request: Request) -> Answer:
         emulator.delete_card(body.phone_number)
     if body.assigned is False:
         emulator.release_line(body.phone_number)
-    return Answer(200, {})
+    return EndpointResponse(200, {})
 
 
-async def share_card(emulator: Emulator, request: Request) -> Answer:
+async def share_card(emulator: Emulator, request: Request) -> EndpointResponse:
     body = await _read(request, SharedCard)
     emulator.share_card(body.from_, body.to, body.first_name, body.last_name, media_url=body.media_url)
-    return Answer(200, {})
+    return EndpointResponse(200, {})
 
 
-async def pay(emulator: Emulator, request: Request) -> Answer:
+async def pay(emulator: Emulator, request: Request) -> EndpointResponse:
     emulator.pay((await _read(request, Paid)).id)
-    return Answer(200, {})
+    return EndpointResponse(200, {})
 
 
-async def decline(emulator: Emulator, request: Request) -> Answer:
+async def decline(emulator: Emulator, request: Request) -> EndpointResponse:
     emulator.decline((await _read(request, Paid)).id)
-    return Answer(200, {})
+    return EndpointResponse(200, {})
 
 
-async def connect(emulator: Emulator, request: Request) -> Answer:
+async def connect(emulator: Emulator, request: Request) -> EndpointResponse:
     emulator.connect((await _read(request, ByPerson)).from_)
-    return Answer(200, {})
+    return EndpointResponse(200, {})
 
 
-async def disconnect(emulator: Emulator, request: Request) -> Answer:
+async def disconnect(emulator: Emulator, request: Request) -> EndpointResponse:
     emulator.disconnect((await _read(request, ByPerson)).from_)
-    return Answer(200, {})
+    return EndpointResponse(200, {})
 
 
-async def set_provider(emulator: Emulator, request: Request) -> Answer:
+async def set_provider(emulator: Emulator, request: Request) -> EndpointResponse:
     body = await _read(request, Provider)
     emulator.set_provider(body.provider, body.status)
-    return Answer(200, {})
+    return EndpointResponse(200, {})
 
 
-async def reset(emulator: Emulator, request: Request) -> Answer:
+async def reset(emulator: Emulator, request: Request) -> EndpointResponse:
     has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
     seed = (await _read(request, Seed)).seed if has_body else None
     try:
         emulator.reset(seed)
     except ConfigError as error:
         raise invalid(str(error)) from error
-    return Answer(204)
+    return EndpointResponse(204)
 
 
-async def flush(emulator: Emulator, _: Request) -> Answer:
+async def flush(emulator: Emulator, _: Request) -> EndpointResponse:
     await emulator.flush()
-    return Answer(200, {})
+    return EndpointResponse(200, {})
 
 
-async def deliveries(emulator: Emulator, request: Request) -> Answer:
+async def deliveries(emulator: Emulator, request: Request) -> EndpointResponse:
     query = request.query_params
     subscription_id, event_type, since = (
         query.get("subscription_id"),
@@ -272,23 +274,23 @@ async def deliveries(emulator: Emulator, request: Request) -> Answer:
         and event_type in {None, one.event_type}
         and (since is None or one.created_at >= since)
     ]
-    return Answer(200, {"deliveries": found})
+    return EndpointResponse(200, {"deliveries": found})
 
 
-async def replay(emulator: Emulator, request: Request) -> Answer:
+async def replay(emulator: Emulator, request: Request) -> EndpointResponse:
     """Deliver an event once more, the same bytes under the same id."""
     if not emulator.world.deliveries.replay(request.path_params["event_id"]):
         raise not_found("event")
-    return Answer(202, {})
+    return EndpointResponse(202, {})
 
 
-async def observe(emulator: Emulator, request: Request) -> Answer:
+async def observe(emulator: Emulator, request: Request) -> EndpointResponse:
     emulator.observe(await read_json(request))
-    return Answer(202, {})
+    return EndpointResponse(202, {})
 
 
-async def state(emulator: Emulator, _: Request) -> Answer:
-    return Answer(200, emulator.snapshot())
+async def state(emulator: Emulator, _: Request) -> EndpointResponse:
+    return EndpointResponse(200, emulator.snapshot())
 
 
 async def stream(emulator: Emulator, _: Request) -> Response:
@@ -338,6 +340,6 @@ def _endpoint(emulator: Emulator, handler: Handler) -> Callable[[Request], Await
             given = await handler(emulator, request)
         except ApiError as error:
             given = error.answer()
-        return respond(given) if isinstance(given, Answer) else given
+        return respond(given) if isinstance(given, EndpointResponse) else given
 
     return answer

@@ -32,7 +32,7 @@ class ByPerson(Body):
     from_: Handle = Field(alias="from")
 
 
-class Mention(Body):
+class MentionBody(Body):
     handle: Handle
     range: Range | None = None
 
@@ -43,7 +43,7 @@ class Text(Body):
     text_decorations: list[dict[str, Any]] | None = None
     mention: Handle | None = None
     mention_range: Range | None = None
-    mentions: list[Mention] | None = None
+    mentions: list[MentionBody] | None = None
 
 
 class Link(Body):
@@ -65,7 +65,7 @@ class Reply(Body):
     part_index: Annotated[int, Field(ge=0)] = 0
 
 
-class Effect(Body):
+class EffectBody(Body):
     name: str
     type: Literal["screen", "bubble"] | None = None
 
@@ -80,7 +80,7 @@ class Inbound(ByPerson):
     chat_id: str | None = None
     group: list[Handle] = []
     reply_to: Annotated[Reply, BeforeValidator(_as_object("message_id"))] | None = None
-    effect: Annotated[Effect, BeforeValidator(_as_object("name"))] | None = None
+    effect: Annotated[EffectBody, BeforeValidator(_as_object("name"))] | None = None
     service: Service | None = None
     sent_at: str | None = None
     reconciled_at: str | None = None
@@ -102,7 +102,7 @@ class Read(ByPerson):
     message_id: str | None = None
 
 
-class Typing(ByPerson):
+class TypingBody(ByPerson):
     chat_id: str
     state: Literal["started", "stopped"]
 
@@ -129,7 +129,7 @@ class Vote(ByPerson):
     operation: Literal["add", "remove"] = "add"
 
 
-class Location(ByPerson):
+class LocationBody(ByPerson):
     chat_id: str
     state: Literal["started", "stopped"] = "started"
     latitude: Annotated[float, Field(ge=-90, le=90)] = 0.0

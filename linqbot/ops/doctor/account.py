@@ -8,7 +8,7 @@ from typing import Final
 
 from linqbot.client.http.addresses import literal, target
 from linqbot.errors import LinqApiError, LinqUnavailable
-from linqbot.ops.doctor.context import NOT_ASKED, Exam
+from linqbot.ops.doctor.context import NOT_ASKED, DoctorContext
 from linqbot.ops.doctor.finding import Finding, Findings, Skip
 from linqbot.ops.subscriptions import PAYLOAD_VERSION, address, events_for, version_of
 from linqbot.types.line import PhoneNumber
@@ -18,28 +18,28 @@ from linqbot.webhooks import TOLERANCE_S
 SKEW_WORTH_TELLING_S: Final = 30.0
 
 
-async def token(exam: Exam) -> Sequence[Finding]:
+async def token(context: DoctorContext) -> Sequence[Finding]:
     """Check that Linq accepts the token, and that the token travels encrypted."""
-    found = await exam.findings()
-    if exam.client is None:
+    found = await context.findings()
+    if context.client is None:
         return [found.failure("token", "LQB6010", "LINQ_API_V3_API_KEY is not set.")]
-    return [await _accepted(exam, found), *_in_clear(exam, found)]
+    return [await _accepted(context, found), *_in_clear(context, found)]
 
 
-async def _accepted(exam: Exam, found: Findings) -> Finding:
+async def _accepted(context: DoctorContext, found: Findings) -> Finding:
     try:
-        await exam.lines()
+        await context.lines()
     except LinqApiError as error:
         if error.status == 401:
             return found.failure("token", "LQB6011", f"Linq does not accept the token ({_numbers(error)}).")
         if isinstance(error, LinqUnavailable):
-            return found.failure("token", "LQB6012", f"{exam.settings.base_url} cannot be asked: {error}")
+            return found.failure("token", "LQB6012", f"{context.settings.base_url} cannot be asked: {error}")
         return found.failure("token", "LQB6013", f"Linq refuses to answer: {error}")
-    return found.ok("token", f"Accepted by {exam.settings.base_url}.")
+    return found.ok("token", f"Accepted by {context.settings.base_url}.")
 
 
-def _in_clear(exam: Exam, found: Findings) -> list[Finding]:
-    origin = target(exam.settings.base_url).origin
+def _in_clear(context: DoctorContext, found: Findings) -> list[Finding]:
+    origin = target(context.settings.base_url).origin
     if origin.scheme == "https" or _is_this_machine(origin.host):
         return []
     return [found.warning("token", "LQB6014", f"The token goes to {origin} unencrypted, with every call.")]
@@ -52,22 +52,24 @@ def _is_this_machine(host: str) -> bool:
     return address is not None and ip_address(address).is_loopback
 
 
-async def lines(exam: Exam) -> Sequence[Finding]:
+async def lines(context: DoctorContext) -> Sequence[Finding]:
     """Whether the lines can send, and how the networks think of them."""
     try:
-        all_lines = await exam.lines()
+        all_lines = await context.lines()
     except LinqApiError as error:
         raise Skip(NOT_ASKED) from error
-    found = await exam.findings()
+    found = await context.findings()
     if not all_lines:
         return [found.failure("lines", "LQB6020", "The account has no line.")]
-    return [await _line(exam, found, line, all_lines) for line in all_lines]
+    return [await _line(context, found, line, all_lines) for line in all_lines]
 
 
-async def _line(exam: Exam, found: Findings, line: PhoneNumber, all_lines: Sequence[PhoneNumber]) -> Finding:
+async def _line(
+    context: DoctorContext, found: Findings, line: PhoneNumber, all_lines: Sequence[PhoneNumber]
+) -> Finding:
     number, standing = line.phone_number, line.reputation.status if line.reputation else "unknown"
     told = f"{number} ({line.line_type or 'line'}) is {standing}"
-    if not await _can_send(exam, line, all_lines):
+    if not await _can_send(context, line, all_lines):
         return found.failure("line", "LQB6023", f"{told}, and Linq lets it send nothing now.")
     if standing == "CRITICAL":
         return found.failure("line", "LQB6021", f"{told}: the networks are about to flag it.")
@@ -76,27 +78,27 @@ async def _line(exam: Exam, found: Findings, line: PhoneNumber, all_lines: Seque
     return found.ok("line", f"{told}, and may send.")
 
 
-async def _can_send(exam: Exam, line: PhoneNumber, all_lines: Sequence[PhoneNumber]) -> bool:
+async def _can_send(context: DoctorContext, line: PhoneNumber, all_lines: Sequence[PhoneNumber]) -> bool:
     """Linq lists no status. It tells which line may send, so it is asked with all others left out."""
-    assert exam.client is not None
+    assert context.client is not None
     others = [each.phone_number for each in all_lines if each is not line]
     try:
-        await exam.client.available_number.retrieve(exclude_from=others or None)
+        await context.client.available_number.retrieve(exclude_from=others or None)
     except LinqApiError as error:
         return error.status not in {409, 503}
     return True
 
 
-async def subscription(exam: Exam) -> Sequence[Finding]:
+async def subscription(context: DoctorContext) -> Sequence[Finding]:
     """Whether Linq delivers the right events to the right place in the right way."""
-    there = await exam.subscribed()
-    found = await exam.findings()
+    there = await context.subscribed()
+    found = await context.findings()
     if not there:
-        where = f"to {address(exam.url)}" if exam.url else "with a secret that is kept here"
-        count = len(await exam.subscriptions())
+        where = f"to {address(context.url)}" if context.url else "with a secret that is kept here"
+        count = len(await context.subscriptions())
         return [found.failure("subscription", "LQB6030", f"None of the account's {count} subscriptions is {where}.")]
     one = there[0]
-    findings = [*_delivering(found, one), *await _events(exam, found, one), *await _lines_of(exam, found, one)]
+    findings = [*_delivering(found, one), *await _events(context, found, one), *await _lines_of(context, found, one)]
     if len([each for each in there if address(each.target_url) == address(one.target_url)]) > 1:
         ids = ", ".join(each.id for each in there)
         findings.append(found.warning("subscription", "LQB6035", f"Several deliver to this address: {ids}."))
@@ -116,10 +118,10 @@ def _delivering(found: Findings, one: WebhookSubscription) -> list[Finding]:
     return findings or [found.ok("subscription", f"{one.id} delivers to {one.target_url}.")]
 
 
-async def _events(exam: Exam, found: Findings, one: WebhookSubscription) -> list[Finding]:
-    if exam.handled is None or exam.client is None:
+async def _events(context: DoctorContext, found: Findings, one: WebhookSubscription) -> list[Finding]:
+    if context.handled is None or context.client is None:
         return [Finding("events", "skipped", "Which events the bot handles is not known. Give its FILE.")]
-    wanted, _ = await events_for(exam.client, exam.handled)
+    wanted, _ = await events_for(context.client, context.handled)
     missing = [name for name in wanted if name not in one.subscribed_events]
     idle = [name for name in one.subscribed_events if name not in wanted]
     findings = []
@@ -130,30 +132,32 @@ async def _events(exam: Exam, found: Findings, one: WebhookSubscription) -> list
     return findings or [found.ok("events", f"Subscribed to the {len(wanted)} event types that are wanted.")]
 
 
-async def _lines_of(exam: Exam, found: Findings, one: WebhookSubscription) -> list[Finding]:
+async def _lines_of(context: DoctorContext, found: Findings, one: WebhookSubscription) -> list[Finding]:
     if not one.phone_numbers:
         return []
     try:
-        others = {line.phone_number for line in await exam.lines()} - set(one.phone_numbers)
+        others = {line.phone_number for line in await context.lines()} - set(one.phone_numbers)
     except LinqApiError:
         return []
     told = f"It delivers events of {', '.join(one.phone_numbers)} only"
     return [found.warning("subscription", "LQB6036", f"{told}, and the account has others.")] if others else []
 
 
-async def clock(exam: Exam) -> Sequence[Finding]:
+async def clock(context: DoctorContext) -> Sequence[Finding]:
     """Whether Linq's time and ours are near enough for signatures."""
-    await exam.subscriptions()
-    found = await exam.findings()
-    if exam.skew_s is None:
+    await context.subscriptions()
+    found = await context.findings()
+    if context.skew_s is None:
         raise Skip("Linq's answers carry no date.")
     # Ours is ahead when Linq's is behind.
-    off = f"This machine's clock is {abs(exam.skew_s):.0f} s {'behind' if exam.skew_s > 0 else 'ahead of'} Linq's."
-    if abs(exam.skew_s) >= TOLERANCE_S - SKEW_WORTH_TELLING_S:
+    off = (
+        f"This machine's clock is {abs(context.skew_s):.0f} s {'behind' if context.skew_s > 0 else 'ahead of'} Linq's."
+    )
+    if abs(context.skew_s) >= TOLERANCE_S - SKEW_WORTH_TELLING_S:
         return [found.failure("clock", "LQB6050", off)]
-    if abs(exam.skew_s) > SKEW_WORTH_TELLING_S:
+    if abs(context.skew_s) > SKEW_WORTH_TELLING_S:
         return [found.warning("clock", "LQB6051", off)]
-    return [found.ok("clock", f"Within {max(1, round(abs(exam.skew_s)))} s of Linq's.")]
+    return [found.ok("clock", f"Within {max(1, round(abs(context.skew_s)))} s of Linq's.")]
 
 
 def _numbers(error: LinqApiError) -> str:

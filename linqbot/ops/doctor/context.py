@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 
-from linqbot.client.call import Answer, Call, Run
+from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError, LinqApiError
 from linqbot.ops.doctor.finding import Findings, Skip
-from linqbot.ops.subscriptions import Handled, address, is_quiet, pinned
+from linqbot.ops.subscriptions import Handled, address, is_pending, pinned
 from linqbot.server.secret_file import Kept
 from linqbot.settings import Settings
 from linqbot.types.line import PhoneNumber
@@ -26,7 +26,7 @@ NOT_ASKED: Final = "Linq could not be asked."
 
 
 @dataclass(slots=True)
-class Exam:
+class DoctorContext:
     """One examination.
 
     Attributes:
@@ -79,7 +79,7 @@ class Exam:
             here = [one for one in found if address(one.target_url) == address(self.url)]
         else:
             here = [one for one in found if one.id in {each.subscription_id for each in self.kept()}]
-        return [one for one in here if not is_quiet(one)]
+        return [one for one in here if not is_pending(one)]
 
     def kept(self) -> tuple[Kept, ...]:
         """What the secret file holds; nothing when it cannot be read, which a check of its own tells."""
@@ -130,7 +130,7 @@ class Exam:
         return self.client
 
     def _watching(self, run: Run) -> Run:
-        async def watched(call: Call) -> Answer:
+        async def watched(call: Call) -> ApiResponse:
             asked_at = time.time()
             answer = await run(call)
             try:

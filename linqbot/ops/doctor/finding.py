@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from linqbot.errors import LinqbotError
-from linqbot.ops.doctor.codes import FAULTS
+from linqbot.ops.doctor.codes import CODES
 
 Status: TypeAlias = Literal["ok", "warning", "failure", "skipped"]
 
@@ -20,7 +20,7 @@ class Finding:
     Attributes:
         check: What was looked at, in a word or two.
         what: What was found, with the values.
-        code: Of the fault, one of `FAULTS`; None when there is none.
+        code: Of the fault, one of `CODES`; None when there is none.
         fix: What to do; empty when there is nothing.
     """
 
@@ -42,7 +42,7 @@ class Findings:
     """Makes findings that know the bot's file and address.
 
     Args:
-        facts: What the fixes of `FAULTS` name.
+        facts: What the fixes of `CODES` name.
     """
 
     def __init__(self, **facts: str) -> None:
@@ -58,7 +58,7 @@ class Findings:
         return Finding(check, "failure", what, code, self._fix(code, facts))
 
     def _fix(self, code: str, facts: dict[str, str]) -> str:
-        return FAULTS[code].fix(**self._facts, **facts)
+        return CODES[code].fix(**self._facts, **facts)
 
 
 async def examine(checks: dict[str, Check], *, within_s: float) -> AsyncIterator[Sequence[Finding]]:

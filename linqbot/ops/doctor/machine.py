@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from linqbot.errors import ConfigError, LinqbotError, StorageUnavailable
-from linqbot.ops.doctor.context import Exam
+from linqbot.ops.doctor.context import DoctorContext
 from linqbot.ops.doctor.finding import Finding, Findings, Skip
 from linqbot.storage.open import open_storage
 from linqbot.storage.sqlite.disk.checkup import Checkup, NewerSchema, check_up, path_of
@@ -22,43 +22,43 @@ ENOUGH_BYTES: Final = 1 << 30
 TOO_LITTLE_BYTES: Final = 100 << 20
 
 
-async def secret(exam: Exam) -> Sequence[Finding]:
+async def secret(context: DoctorContext) -> Sequence[Finding]:
     """Whether the subscription's secret is here, and nobody else's to read."""
-    found = await exam.findings()
+    found = await context.findings()
     try:
-        kept = exam.settings.secret_file.read()
-        for given in exam.settings.webhook_secrets:
+        kept = context.settings.secret_file.read()
+        for given in context.settings.webhook_secrets:
             Secret.parse(given)
     except ConfigError as error:
         return [found.failure("secret", "LQB6044", str(error))]
-    if not kept and not exam.settings.webhook_secrets:
-        where = exam.settings.webhook_secret_file
+    if not kept and not context.settings.webhook_secrets:
+        where = context.settings.webhook_secret_file
         return [found.failure("secret", "LQB6040", f"LINQ_WEBHOOK_SECRET is not set, and {where} holds no secret.")]
-    return [*_readers(found, exam.settings.webhook_secret_file), await _of_subscription(exam, found)]
+    return [*_readers(found, context.settings.webhook_secret_file), await _of_subscription(context, found)]
 
 
-async def _of_subscription(exam: Exam, found: Findings) -> Finding:
-    kept = {each.subscription_id for each in exam.kept()}
+async def _of_subscription(context: DoctorContext, found: Findings) -> Finding:
+    kept = {each.subscription_id for each in context.kept()}
     try:
-        there = await exam.subscribed()
+        there = await context.subscribed()
     except Skip as reason:
         return Finding("secret", "skipped", f"There is one; whether it is the subscription's is not known. {reason}")
     if not there:
         return Finding("secret", "skipped", "There is one, and no subscription it could belong to.")
     one = there[0]
     if one.id in kept:
-        return found.ok("secret", f"That of {one.id} is in {exam.settings.webhook_secret_file}.")
-    if None in kept or exam.settings.webhook_secrets:
-        if await _has_delivered(exam, one):
+        return found.ok("secret", f"That of {one.id} is in {context.settings.webhook_secret_file}.")
+    if None in kept or context.settings.webhook_secrets:
+        if await _has_delivered(context, one):
             return found.ok("secret", f"It fits: deliveries of {one.id} have been accepted.")
         what = f"There is one, and whether it is that of {one.id} cannot be seen."
         return found.warning("secret", "LQB6042", what)
     return found.failure("secret", "LQB6041", f"That of {one.id} is not here.")
 
 
-async def _has_delivered(exam: Exam, one: WebhookSubscription) -> bool:
+async def _has_delivered(context: DoctorContext, one: WebhookSubscription) -> bool:
     """Whether the storage here has heard from Linq since the subscription was made: it has verified that, then."""
-    path = path_of(exam.settings.storage)
+    path = path_of(context.settings.storage)
     if path is None or one.created_at is None:
         return False
     try:
@@ -78,10 +78,10 @@ def _readers(found: Findings, path: Path) -> list[Finding]:
     return [found.warning("secret", "LQB6043", f"{path} can be read by others: its mode is {stat.S_IMODE(mode):04o}.")]
 
 
-async def storage(exam: Exam) -> Sequence[Finding]:
+async def storage(context: DoctorContext) -> Sequence[Finding]:
     """Whether deliveries can be kept."""
-    found = await exam.findings()
-    url = exam.settings.storage
+    found = await context.findings()
+    url = context.settings.storage
     try:
         open_storage(url, serving=False)
     except ConfigError as error:
@@ -124,15 +124,15 @@ def _room(found: Findings, path: Path, how: Checkup) -> list[Finding]:
     return [found.ok("disk", left)]
 
 
-async def versions(exam: Exam) -> Sequence[Finding]:
+async def versions(context: DoctorContext) -> Sequence[Finding]:
     """What is installed."""
-    found = await exam.findings()
+    found = await context.findings()
     here = f"linqbot {version('linqbot')}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     plugins = sorted(
         (entry.name, entry.dist.version if entry.dist else "?", entry) for entry in entry_points(group="linqbot")
     )
     findings = [found.ok("versions", f"{here}; plugins: {', '.join(f'{n} {v}' for n, v, _ in plugins) or 'none'}.")]
-    allowed = exam.settings.plugins
+    allowed = context.settings.plugins
     for name, _, entry in plugins:
         if allowed is not None and name not in allowed:
             continue

@@ -9,7 +9,7 @@ from typing import Final
 
 from linqbot.errors import ConfigError
 from linqbot.events.delivery import PROBE_ID
-from linqbot.ops.doctor.context import Exam
+from linqbot.ops.doctor.context import DoctorContext
 from linqbot.ops.doctor.finding import Finding, Findings, Skip
 from linqbot.ops.doctor.probe import Probed, confirm, nobodys_secret, probe
 from linqbot.ops.doctor.probe_server import stand_in
@@ -23,11 +23,11 @@ CERTIFICATE_DAYS: Final = 14
 EVERYBODY: Final = frozenset({"*", "0.0.0.0/0", "::/0"})
 
 
-async def reach(exam: Exam) -> Sequence[Finding]:
+async def reach(context: DoctorContext) -> Sequence[Finding]:
     """Whether an event signed with our secret gets through to the bot, unchanged, and is kept once."""
-    url, secret = await exam.target(), await _secret(exam)
-    found = await exam.findings()
-    async with _somebody_serves(exam.settings, secret or nobodys_secret()) as stands_in:
+    url, secret = await context.target(), await _secret(context)
+    found = await context.findings()
+    async with _somebody_serves(context.settings, secret or nobodys_secret()) as stands_in:
         if secret is None:
             return _at_least_there(found, url, await probe(url, nobodys_secret()))
         first = await confirm(url, secret)
@@ -36,15 +36,15 @@ async def reach(exam: Exam) -> Sequence[Finding]:
         )
     findings = _certificate(found, first)
     trouble = first.trouble or (again.trouble if again else None)
-    here = f"Nobody serves yet, so the doctor stood in for the bot on {exam.settings.host}:{exam.settings.port}."
+    here = f"Nobody serves yet, so the doctor stood in for the bot on {context.settings.host}:{context.settings.port}."
     if trouble is not None:
         what = f"{address(url)}: {trouble.what}"
         return [*findings, found.failure("delivery", trouble.code, f"{what} {here}" if stands_in else what)]
     what = f"{address(url)} takes a signed event in {first.ms} ms, body and headers as they were sent."
     if stands_in:
-        serve = f"Go live with: linqbot serve {exam.file or 'bot.py'}"
+        serve = f"Go live with: linqbot serve {context.file or 'bot.py'}"
         return [*findings, Finding("delivery", "ok", f"{what} {here}", fix=serve)]
-    return [*findings, found.ok("delivery", what), *_kept(exam, found, first)]
+    return [*findings, found.ok("delivery", what), *_kept(context, found, first)]
 
 
 def _at_least_there(found: Findings, url: str, probed: Probed) -> list[Finding]:
@@ -57,13 +57,13 @@ def _at_least_there(found: Findings, url: str, probed: Probed) -> list[Finding]:
     return [*_certificate(found, probed), found.failure("delivery", code, f"{address(url)}: {what}")]
 
 
-async def _secret(exam: Exam) -> str | None:
+async def _secret(context: DoctorContext) -> str | None:
     """The secret of the subscription; any other we have, where it is not known; None when there is none."""
-    kept, secrets = exam.kept(), [*exam.settings.webhook_secrets, *(each.secret for each in exam.kept())]
+    kept, secrets = context.kept(), [*context.settings.webhook_secrets, *(each.secret for each in context.kept())]
     if not secrets:
         return None
     try:
-        ids = [one.id for one in await exam.subscribed()]
+        ids = [one.id for one in await context.subscribed()]
     except Skip:
         ids = []
     return next((each.secret for one in ids for each in kept if each.subscription_id == one), secrets[0])
@@ -96,8 +96,8 @@ def _certificate(found: Findings, probed: Probed) -> list[Finding]:
     return [found.ok("certificate", what)]
 
 
-def _kept(exam: Exam, found: Findings, probed: Probed) -> list[Finding]:
-    path = path_of(exam.settings.storage)
+def _kept(context: DoctorContext, found: Findings, probed: Probed) -> list[Finding]:
+    path = path_of(context.settings.storage)
     if path is None or not path.exists():
         return []
     if has_stored(path, probed.delivery_id):
@@ -106,10 +106,10 @@ def _kept(exam: Exam, found: Findings, probed: Probed) -> list[Finding]:
     return [found.warning("inbox", "LQB6086", what)]
 
 
-async def proxies(exam: Exam) -> Sequence[Finding]:
+async def proxies(context: DoctorContext) -> Sequence[Finding]:
     """Whether the right ones are believed about who calls."""
-    found = await exam.findings()
-    trusted = exam.settings.trusted_proxies
+    found = await context.findings()
+    trusted = context.settings.trusted_proxies
     if not EVERYBODY.isdisjoint(trusted):
         return [
             found.warning("proxies", "LQB6074", "Everybody's X-Forwarded-For is believed, so anybody can be anyone.")

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Finish, Lease
-from linqbot.storage.journal import DeliveryStatus, Effect
+from linqbot.storage.journal import DeliveryStatus, JournalEntry
 from linqbot.storage.sqlite.group_commit import Op
 from linqbot.storage.timers import Timer
 
@@ -50,12 +50,12 @@ class OrderOp(Op):
 
 @dataclass(slots=True, eq=False)
 class BeginOp(Op):
-    effect: Effect
+    entry: JournalEntry
 
 
 @dataclass(slots=True, eq=False)
 class SettleOp(Op):
-    effect: Effect
+    entry: JournalEntry
 
 
 @dataclass(slots=True, eq=False)
@@ -92,7 +92,7 @@ class CheckOp(Op):
 
 
 @dataclass(slots=True, eq=False)
-class LookOp(Op):
+class RefreshOp(Op):
     """Write nothing: its transaction notices what others have written beside us."""
 
 
@@ -120,7 +120,7 @@ def leaves_text(op: Op) -> bool:
 def is_news(op: Op) -> bool:
     """Whether a `take` may find more after it, or a timer be due earlier than was known."""
     match op:
-        case FinishOp() | ReleaseOp() | LookOp() | OrderOp():
+        case FinishOp() | ReleaseOp() | RefreshOp() | OrderOp():
             return True
         case ScheduleOp():
             return op.is_earliest

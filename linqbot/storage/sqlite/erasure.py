@@ -49,30 +49,30 @@ def _look(db: sqlite3.Connection, person: Person) -> tuple[Found, set[str]]:
 
 
 def _records(db: sqlite3.Connection) -> Iterator[Record]:
-    sql = "SELECT id, lane, body, claimed FROM delivery JOIN body USING (seq)"
-    for key, lane, body, claimed in db.execute(sql):
-        yield Record("delivery", key, lane, (body,), claimed=bool(claimed))
+    sql = "SELECT id, lane, body, leased FROM delivery JOIN body USING (seq)"
+    for key, lane, body, leased in db.execute(sql):
+        yield Record("delivery", key, lane, (body,), leased=bool(leased))
     for key, lane, body in db.execute("SELECT id, lane, body FROM done"):
         yield Record("done", key, lane, (body,))
     for key, lane, body in db.execute("SELECT id, lane, body FROM dead"):
         yield Record("dead", key, lane, (body,))
     for key, lane, payload in db.execute("SELECT id, lane, payload FROM timer"):
         yield Record("timer", key, lane, (payload,))
-    sql = "SELECT key, chat_id, call, answer, origin, turn, message_id FROM effect"
+    sql = "SELECT key, chat_id, call, answer, origin, turn, message_id FROM journal"
     for key, chat, *documents, turn, message_id in db.execute(sql):
-        yield Record("effect", key, f"c:{chat}" if chat else "", tuple(documents), turn, message_id)
+        yield Record("entry", key, f"c:{chat}" if chat else "", tuple(documents), turn, message_id)
 
 
 def _erase(db: sqlite3.Connection, person: Person, found: Found, now: float) -> Forgotten:
     with transaction(db):
         # Others may be handled now than when we looked.
-        claimed = {key for (key,) in db.execute("SELECT id FROM delivery WHERE claimed")}
-        keys = replace(found, claimed=claimed).erasable
+        leased = {key for (key,) in db.execute("SELECT id FROM delivery WHERE leased")}
+        keys = replace(found, leased=leased).erasable
         return Forgotten(
             waiting=_forget_waiting(db, keys["delivery"], now),
             done=_count(db, "DELETE FROM done WHERE id IN (*)", keys["done"]),
             dead=_count(db, "DELETE FROM dead WHERE id IN (*)", keys["dead"]),
-            effects=_count(db, "DELETE FROM effect WHERE key IN (*)", keys["effect"]),
+            entries=_count(db, "DELETE FROM journal WHERE key IN (*)", keys["entry"]),
             timers=_count(db, "DELETE FROM timer WHERE id IN (*)", keys["timer"]),
             state=_count(db, "DELETE FROM state WHERE lower(scope) IN (*)", person.scopes),
         )

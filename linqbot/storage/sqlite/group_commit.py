@@ -1,7 +1,7 @@
 """Whatever is asked while a commit is on its way to the disk shares the next one.
 
 An fsync costs as much for a hundred operations as for one. So operations are queued, written together in one
-transaction, and answered together once it is on disk. What an operation means is the pen's: `sqlite_writer.py`.
+transaction, and answered together once it is on disk. What an operation means is the writer's: `sqlite_writer.py`.
 
 The event loop runs the statements, a thread of its own runs COMMIT, which is where a disk is waited for. Not both in
 the thread: the sqlite3 module drops the GIL at every step, and the thread must win each one back from a busy loop,
@@ -30,7 +30,7 @@ MAX_BATCH = 128
 
 @dataclass(slots=True, eq=False)
 class Op:
-    """One thing to write, and how it went: `result` or `error`, set by the pen."""
+    """One thing to write, and how it went: `result` or `error`, set by the writer."""
 
     future: asyncio.Future[Any] | None = field(default=None, init=False)
     result: Any = field(default=None, init=False)
@@ -41,7 +41,7 @@ class Unwritable(Exception):
     """One operation of a batch cannot be written as it is, so none was. The others can be, without it."""
 
 
-class Pen(Protocol):
+class BatchWriter(Protocol):
     """What writes: one transaction at a time, step by step. It raises StorageErrors that callers may see."""
 
     def begin(self, *, wait: bool) -> bool:
@@ -60,7 +60,7 @@ class Pen(Protocol):
         """Bring the transaction to the disk. In the thread, if there is anything to bring."""
         ...
 
-    def follow(self) -> None:
+    def after_commit(self) -> None:
         """The transaction is on disk: change memory likewise."""
         ...
 
@@ -79,11 +79,11 @@ class GroupCommit:
         settled: Called once per batch, after its futures were resolved.
     """
 
-    def __init__(self, pen: Pen, settled: _Step) -> None:
-        self._pen = pen
+    def __init__(self, writer: BatchWriter, settled: _Step) -> None:
+        self._writer = writer
         self._settled = settled
         self._waiting: deque[Op] = deque()
-        self._halves: list[list[Op]] = []
+        self._bisected: list[list[Op]] = []
         self._idle = asyncio.Event()
         self._slow: queue.SimpleQueue[tuple[Callable[[], object], list[Op], _Step] | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -123,58 +123,58 @@ class GroupCommit:
             self._loop.call_soon(self._next)
 
     def _next(self) -> None:
-        if self._halves:
-            batch = self._halves.pop()
+        if self._bisected:
+            batch = self._bisected.pop()
         else:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
         if not batch:
             self._idle.set()
             return
         try:
-            begun = self._pen.begin(wait=False)
+            begun = self._writer.begin(wait=False)
         except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear of it
             self._fail(batch, error)
         else:
             if begun:
                 self._write(batch)
             else:
-                self._slow.put((partial(self._pen.begin, wait=True), batch, self._write))
+                self._slow.put((partial(self._writer.begin, wait=True), batch, self._write))
 
     def _write(self, batch: list[Op]) -> None:
         try:
-            to_disk = self._pen.write(batch)
+            to_disk = self._writer.write(batch)
             if not to_disk:
-                self._pen.commit()
+                self._writer.commit()
         except Unwritable as error:
             if len(batch) == 1:
                 self._fail(batch, StorageError(str(error)))
             else:
-                self._halve(batch)
+                self._bisect(batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear of it
             self._fail(batch, error)
         else:
             if to_disk:
-                self._slow.put((self._pen.commit, batch, self._follow))
+                self._slow.put((self._writer.commit, batch, self._after_commit))
             else:
-                self._follow(batch)
+                self._after_commit(batch)
 
-    def _halve(self, batch: list[Op]) -> None:
+    def _bisect(self, batch: list[Op]) -> None:
         """Find what cannot be written by halves, and write everything else."""
-        self._pen.roll_back()
+        self._writer.roll_back()
         middle = len(batch) // 2
-        self._halves += [batch[middle:], batch[:middle]]
+        self._bisected += [batch[middle:], batch[:middle]]
         self._next()
 
-    def _follow(self, batch: list[Op]) -> None:
+    def _after_commit(self, batch: list[Op]) -> None:
         try:
-            self._pen.follow()
+            self._writer.after_commit()
         except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear of it
             self._fail(batch, error)
         else:
             self._resolve(batch)
 
     def _fail(self, batch: list[Op], error: Exception) -> None:
-        self._pen.roll_back()
+        self._writer.roll_back()
         for op in batch:
             # An error each: one exception raised in two tasks would carry both tracebacks.
             op.error = (

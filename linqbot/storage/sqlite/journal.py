@@ -1,4 +1,4 @@
-"""The ledger of effects in SQLite: the statements, run inside a transaction of the writer's."""
+"""The journal of entries in SQLite: the statements, run inside a transaction of the writer's."""
 
 from __future__ import annotations
 
@@ -6,43 +6,41 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from linqbot.storage.journal import EFFECTS_KEPT_S, Effect, after_receipt
+from linqbot.storage.journal import ENTRIES_KEPT_S, JournalEntry, after_receipt
 from linqbot.storage.redaction import is_repeatable, without_texts
 from linqbot.storage.sqlite.commands import ReceiptOp
 from linqbot.storage.sqlite.statements import among, insert
 from linqbot.storage.sqlite.wipe import padding
 
 COLUMNS = (
-    "turn, run, slot, key, safety, call, status, first_at, answer, message_id, chat_id, delivery, digest, origin, "
+    "turn, replay, slot, key, safety, call, status, first_at, answer, message_id, chat_id, delivery, digest, origin, "
     "off_the_record"
 )
-"""The columns of an Effect, in the order of its fields."""
+"""The columns of an JournalEntry, in the order of its fields."""
 
-_INTO = f"effect ({COLUMNS}, texts, padding)"
-# What a receipt has told stays, whatever outcome comes after it: see `outbox.after_outcome`, which this says in SQL.
-_REPLACE = """ON CONFLICT (turn, run, slot) DO UPDATE SET
+_INTO = f"journal ({COLUMNS}, texts, padding)"
+# What a receipt has told stays, whatever outcome comes after it: see `journal.after_outcome`, which this says in SQL.
+_REPLACE = """ON CONFLICT (turn, replay, slot) DO UPDATE SET
     call = excluded.call, status = excluded.status, answer = excluded.answer, chat_id = excluded.chat_id,
     digest = excluded.digest, texts = excluded.texts, padding = excluded.padding,
     message_id = CASE WHEN delivery IS NULL THEN excluded.message_id ELSE coalesce(excluded.message_id, message_id) END
     WHERE delivery IS NULL OR excluded.status = 'accepted'"""
 
 
-def begin(db: sqlite3.Connection, effects: Iterable[Effect]) -> None:
-    """Store effects before their first attempt; one on record stays as it is."""
-    # DO NOTHING on the turn's own slot only: a key that another effect has is an error, and must be told.
-    insert(db, _INTO, [_row(effect, texts=True) for effect in effects], "ON CONFLICT (turn, run, slot) DO NOTHING")
+def begin(db: sqlite3.Connection, entries: Iterable[JournalEntry]) -> None:
+    """Store entries before their first attempt; one on record stays as it is."""
+    # DO NOTHING on the turn's own slot only: a key that another entry has is an error, and must be told.
+    insert(db, _INTO, [_row(entry, texts=True) for entry in entries], "ON CONFLICT (turn, replay, slot) DO NOTHING")
 
 
-def settle(db: sqlite3.Connection, effects: Sequence[Effect], *, keep_texts: bool) -> None:
+def settle(db: sqlite3.Connection, entries: Sequence[JournalEntry], *, keep_texts: bool) -> None:
     """Store outcomes, without the texts nobody needs any more, unless they are to be kept."""
-    rows = [
-        _row(effect, texts=(keep_texts and not effect.off_the_record) or is_repeatable(effect)) for effect in effects
-    ]
+    rows = [_row(entry, texts=(keep_texts and not entry.off_the_record) or is_repeatable(entry)) for entry in entries]
     insert(db, _INTO, rows, _REPLACE)
 
 
 def receive(db: sqlite3.Connection, ops: list[ReceiptOp]) -> None:
-    """Note what receipts tell; the result of each is the effect as it is then. Writes only what has changed."""
+    """Note what receipts tell; the result of each is the entry as it is then. Writes only what has changed."""
     for op in ops:
         found = _find(db, "key", op.key) or _find(db, "message_id", op.message_id)
         if found is None:
@@ -50,62 +48,62 @@ def receive(db: sqlite3.Connection, ops: list[ReceiptOp]) -> None:
         op.result = told = after_receipt(found, op.message_id, op.status)
         if told != found:
             db.execute(
-                "UPDATE effect SET status = ?, answer = ?, message_id = ?, delivery = ? WHERE key = ?",
+                "UPDATE journal SET status = ?, answer = ?, message_id = ?, delivery = ? WHERE key = ?",
                 (told.status, told.answer, told.message_id, told.delivery, told.key),
             )
 
 
 def end(db: sqlite3.Connection, turns: set[str], now: float) -> None:
-    """Count the time effects are kept from now: their turns are over."""
-    among(db, "UPDATE effect SET ended_at = ?, digest = NULL WHERE turn IN (*)", turns, now)
+    """Count the time entries are kept from now: their turns are over."""
+    among(db, "UPDATE journal SET ended_at = ?, digest = NULL WHERE turn IN (*)", turns, now)
 
 
 def forget_texts(db: sqlite3.Connection, turn: str) -> None:
-    """Take what was said out of the effects of a turn that is over."""
-    _slim(db, db.execute("SELECT call, answer, n FROM effect WHERE texts AND turn = ?", (turn,)).fetchall())
+    """Take what was said out of the entries of a turn that is over."""
+    _redacted(db, db.execute("SELECT call, answer, n FROM journal WHERE texts AND turn = ?", (turn,)).fetchall())
 
 
 def purge(db: sqlite3.Connection, now: float, *, keep_s: float, limit: int) -> int:
-    """Forget effects, and before that the texts in them, that have had their time; returns how many rows at most."""
-    old = "DELETE FROM effect WHERE n IN (SELECT n FROM effect WHERE ended_at < ? ORDER BY ended_at LIMIT ?)"
-    gone = db.execute(old, (now - max(EFFECTS_KEPT_S, keep_s), limit)).rowcount
-    talkative = "SELECT call, answer, n FROM effect WHERE texts AND ended_at < ? ORDER BY ended_at LIMIT ?"
+    """Forget entries, and before that the texts in them, that have had their time; returns how many rows at most."""
+    old = "DELETE FROM journal WHERE n IN (SELECT n FROM journal WHERE ended_at < ? ORDER BY ended_at LIMIT ?)"
+    gone = db.execute(old, (now - max(ENTRIES_KEPT_S, keep_s), limit)).rowcount
+    talkative = "SELECT call, answer, n FROM journal WHERE texts AND ended_at < ? ORDER BY ended_at LIMIT ?"
     rows = db.execute(talkative, (now - keep_s, limit)).fetchall()
-    _slim(db, rows)
+    _redacted(db, rows)
     return max(gone, len(rows))
 
 
-def _slim(db: sqlite3.Connection, rows: list[tuple[bytes, bytes | None, int]]) -> None:
-    sql = "UPDATE effect SET call = ?, answer = ?, texts = 0, padding = NULL WHERE n = ?"
+def _redacted(db: sqlite3.Connection, rows: list[tuple[bytes, bytes | None, int]]) -> None:
+    sql = "UPDATE journal SET call = ?, answer = ?, texts = 0, padding = NULL WHERE n = ?"
     for call, answer, n in rows:
         db.execute(sql, (*without_texts(call, answer), n))
 
 
-def _find(db: sqlite3.Connection, column: str, value: str | None) -> Effect | None:
+def _find(db: sqlite3.Connection, column: str, value: str | None) -> JournalEntry | None:
     if value is None:
         return None
-    row = db.execute(f"SELECT {COLUMNS} FROM effect WHERE {column} = ?", (value,)).fetchone()  # noqa: S608 - our own words
-    return row and Effect(*row)
+    row = db.execute(f"SELECT {COLUMNS} FROM journal WHERE {column} = ?", (value,)).fetchone()  # noqa: S608 - our own words
+    return row and JournalEntry(*row)
 
 
-def _row(effect: Effect, *, texts: bool) -> tuple[Any, ...]:
-    call, answer = (effect.call, effect.answer) if texts else without_texts(effect.call, effect.answer)
+def _row(entry: JournalEntry, *, texts: bool) -> tuple[Any, ...]:
+    call, answer = (entry.call, entry.answer) if texts else without_texts(entry.call, entry.answer)
     return (
-        effect.turn,
-        effect.run,
-        effect.slot,
-        effect.key,
-        effect.safety,
+        entry.turn,
+        entry.replay,
+        entry.slot,
+        entry.key,
+        entry.safety,
         call,
-        effect.status,
-        effect.first_at,
+        entry.status,
+        entry.first_at,
         answer,
-        effect.message_id,
-        effect.chat_id,
-        effect.delivery,
-        effect.digest,
-        effect.origin,
-        effect.off_the_record,
+        entry.message_id,
+        entry.chat_id,
+        entry.delivery,
+        entry.digest,
+        entry.origin,
+        entry.off_the_record,
         texts,
-        padding(texts and effect.off_the_record),
+        padding(texts and entry.off_the_record),
     )

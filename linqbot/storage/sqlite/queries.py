@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import DeadLetter
+from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.sqlite.statements import among
 from linqbot.storage.upkeep import Selection, Waiting
 
 DELIVERY = "id, lane, type, body, received_at, message_key, carrier"
-_DEAD = f"SELECT {DELIVERY}, error, handler, attempts, crashes, buried_at, run FROM dead"  # noqa: S608 - our own words
+_DEAD = f"SELECT {DELIVERY}, error, handler, attempts, crashes, dead_lettered_at, replay FROM dead"  # noqa: S608 - our own words
 _KEPT_IN = ("done", "dead")
 
 
@@ -22,8 +22,8 @@ def waiting(
     """What is in the inbox, in order; see `Upkeep.waiting`."""
     where, values = _where(("id = ?", delivery_id), ("lane = ?", lane), ("type = ?", event_type))
     sql = f"""SELECT id, lane, type, received_at,
-                  CASE WHEN claimed THEN 'claimed' WHEN not_before > ? THEN waits ELSE 'ready' END,
-                  attempts, crashes, nullif(not_before, 0), error, run
+                  CASE WHEN leased THEN 'leased' WHEN not_before > ? THEN waits ELSE 'ready' END,
+                  attempts, crashes, nullif(not_before, 0), error, replay
               FROM delivery {where} ORDER BY seq LIMIT ?"""  # noqa: S608 - our own words
     return [Waiting(*row) for row in db.execute(sql, (now, *values, limit))]
 
@@ -44,17 +44,17 @@ def dead_letters(
     since: float | None = None,
     until: float | None = None,
     limit: int = 1,
-) -> list[DeadLetter]:
+) -> list[DeadDelivery]:
     """What gave up, newest first."""
     where, values = _where(
         ("id = ?", delivery_id),
         ("lane = ?", lane),
         ("type = ?", event_type),
-        ("buried_at >= ?", since),
-        ("buried_at < ?", until),
+        ("dead_lettered_at >= ?", since),
+        ("dead_lettered_at < ?", until),
     )
     rows = db.execute(f"{_DEAD} {where} ORDER BY n DESC LIMIT ?", (*values, limit))
-    return [DeadLetter(Delivery(*row[:7]), *row[7:]) for row in rows]
+    return [DeadDelivery(Delivery(*row[:7]), *row[7:]) for row in rows]
 
 
 def delivery(db: sqlite3.Connection, delivery_id: str) -> Delivery | None:

@@ -19,8 +19,8 @@ from typing import Any, Self, TypeVar
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import DeadLetter, Finish, Lease
-from linqbot.storage.journal import DeliveryStatus, Effect
+from linqbot.storage.inbox import DeadDelivery, Finish, Lease
+from linqbot.storage.journal import DeliveryStatus, JournalEntry
 from linqbot.storage.sqlite import erasure, timers, upkeep
 from linqbot.storage.sqlite import queries as looks
 from linqbot.storage.sqlite.commands import (
@@ -29,10 +29,10 @@ from linqbot.storage.sqlite.commands import (
     CheckOp,
     FinishOp,
     FireOp,
-    LookOp,
     OrderOp,
     PutOp,
     ReceiptOp,
+    RefreshOp,
     ReleaseOp,
     ScheduleOp,
     SettleOp,
@@ -46,7 +46,7 @@ from linqbot.storage.sqlite.disk.place import Place
 from linqbot.storage.sqlite.disk.serving_lock import ServingLock
 from linqbot.storage.sqlite.disk.wal_truncation import WalTruncation
 from linqbot.storage.sqlite.group_commit import GroupCommit, Op
-from linqbot.storage.sqlite.journal import COLUMNS as EFFECT_COLUMNS
+from linqbot.storage.sqlite.journal import COLUMNS as ENTRY_COLUMNS
 from linqbot.storage.sqlite.statements import among
 from linqbot.storage.sqlite.writer import Writer
 from linqbot.storage.timers import Timer
@@ -62,17 +62,17 @@ CHECK_BYTES = 1 << 16
 
 
 class SQLiteStorage:
-    """Inbox, outbox, state and timers in one SQLite file.
+    """Inbox, journal, state and timers in one SQLite file.
 
     Args:
         path: The file; made if it is missing, its folder is not. `-wal`, `-shm` and `.lock` appear beside it.
         clock: For leases, retries and how long things are kept.
         max_backlog: Deliveries in the inbox; beyond, `put` raises StorageBusy.
         max_lane_backlog: Deliveries in one lane, likewise.
-        serving: True for the one process that takes deliveries: it locks the file, and counts what was claimed when
+        serving: True for the one process that takes deliveries: it locks the file, and counts what was leased when
             the last one died. False for a command beside it: everything but `take` may be done, in short
             transactions, and the server is woken by what was written. The file must be there then.
-        keep_days: History: how long deliveries can be replayed after their ack, and texts stand in effects. With 0
+        keep_days: History: how long deliveries can be replayed after their ack, and texts stand in entries. With 0
             bodies go with the ack and texts when they are accepted. What was kept before goes by this, too.
     """
 
@@ -156,7 +156,7 @@ class SQLiteStorage:
         return stored
 
     async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
-        """Claim the oldest delivery of each free lane; see `Inbox.take`.
+        """Lease the oldest delivery of each free lane; see `Inbox.take`.
 
         Raises:
             StorageError: this storage was opened with serving=False.
@@ -164,8 +164,8 @@ class SQLiteStorage:
         if not self._serving:
             raise StorageError("Only the serving process takes deliveries; this storage was opened beside it.")
         if not self._place.lost:
-            if granted := self._writer.take_granted(limit):
-                return granted
+            if prefetched := self._writer.take_granted(limit):
+                return prefetched
             if given_back := self._writer.ungrant():
                 # In the transaction of the take: it chooses among these, too.
                 self._commits.post(ReleaseOp(given_back))
@@ -223,29 +223,31 @@ class SQLiteStorage:
         """When the newest webhook was accepted; see `Inbox.last_activity`."""
         return self._writer.active_at
 
-    # Outbox
+    # Journal
 
-    async def begin(self, effect: Effect) -> None:
-        """Store an effect durably before its first attempt; see `Outbox.begin`."""
-        await self._commits.submit(BeginOp(effect))
+    async def begin(self, entry: JournalEntry) -> None:
+        """Store an entry durably before its first attempt; see `Journal.begin`."""
+        await self._commits.submit(BeginOp(entry))
 
-    async def settle(self, effect: Effect) -> None:
-        """Store an effect's outcome durably now; see `Outbox.settle`."""
-        await self._commits.submit(SettleOp(effect))
+    async def settle(self, entry: JournalEntry) -> None:
+        """Store an entry's outcome durably now; see `Journal.settle`."""
+        await self._commits.submit(SettleOp(entry))
 
-    async def effects(self, turn: str, run: int = 0) -> list[Effect]:
-        """The effects on record for a turn, in the order they were begun."""
-        sql = f"SELECT {EFFECT_COLUMNS} FROM effect WHERE turn = ? AND run = ? ORDER BY n"  # noqa: S608 - our own words
-        return [Effect(*row) for row in await self._read(lambda db: db.execute(sql, (turn, run)).fetchall())]
+    async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:
+        """The entries on record for a turn, in the order they were begun."""
+        sql = f"SELECT {ENTRY_COLUMNS} FROM journal WHERE turn = ? AND replay = ? ORDER BY n"  # noqa: S608 - our own words
+        return [JournalEntry(*row) for row in await self._read(lambda db: db.execute(sql, (turn, replay)).fetchall())]
 
-    async def settle_receipt(self, key: str | None, message_id: str | None, status: DeliveryStatus) -> Effect | None:
-        """Note what a receipt tells; see `Outbox.settle_receipt`."""
-        effect: Effect | None = await self._commits.submit(ReceiptOp(key, message_id, status))
-        return effect
+    async def settle_receipt(
+        self, key: str | None, message_id: str | None, status: DeliveryStatus
+    ) -> JournalEntry | None:
+        """Note what a receipt tells; see `Journal.settle_receipt`."""
+        entry: JournalEntry | None = await self._commits.submit(ReceiptOp(key, message_id, status))
+        return entry
 
     async def has_sent(self, message_id: str) -> bool:
-        """Whether we made this message; see `Outbox.has_sent`."""
-        return await self._exists("SELECT 1 FROM effect WHERE message_id = ?", message_id)
+        """Whether we made this message; see `Journal.has_sent`."""
+        return await self._exists("SELECT 1 FROM journal WHERE message_id = ?", message_id)
 
     # State
 
@@ -308,13 +310,13 @@ class SQLiteStorage:
         since: float | None = None,
         until: float | None = None,
         limit: int = 100,
-    ) -> list[DeadLetter]:
+    ) -> list[DeadDelivery]:
         """What gave up, newest first; see `Upkeep.dead_letters`."""
         return await self._read(
             lambda db: looks.dead_letters(db, lane=lane, event_type=type, since=since, until=until, limit=limit)
         )
 
-    async def dead_letter(self, delivery_id: str) -> DeadLetter | None:
+    async def dead_letter(self, delivery_id: str) -> DeadDelivery | None:
         """One of them by its id."""
         found = await self._read(lambda db: looks.dead_letters(db, delivery_id=delivery_id))
         return found[0] if found else None
@@ -412,12 +414,12 @@ class SQLiteStorage:
         # SQLite would make a file that is missing.
         self._place.check()
         result = await asyncio.to_thread(upkeep.aside, self._path, work)
-        await self._commits.submit(LookOp())
+        await self._commits.submit(RefreshOp())
         return result
 
     def _look(self) -> None:
         """A process beside us has written: look at it, and only then wake who waits for changes."""
-        self._commits.post(LookOp())
+        self._commits.post(RefreshOp())
 
     def _look_at_place(self, loop: asyncio.AbstractEventLoop) -> None:
         """Notice a lost file also while nothing is written."""

@@ -22,7 +22,7 @@ from linqbot.storage.upkeep import Progress
 
 T = TypeVar("T")
 
-PATIENCE_MS = 30_000
+BUSY_TIMEOUT_MS = 30_000
 """How long to wait for a busy server's transactions, which leave gaps of a millisecond."""
 _BACKUP_PAGES = 1000
 
@@ -35,7 +35,7 @@ def aside(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
     """
     db = connect(path)
     try:
-        db.execute(f"PRAGMA busy_timeout = {PATIENCE_MS}")
+        db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         wipe.overwrite_freed(db)
         return work(db)
     except sqlite3.Error as error:
@@ -59,22 +59,22 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 def retry(db: sqlite3.Connection, ids: Sequence[str]) -> int:
     """Put dead letters back; see `Upkeep.retry`."""
     with transaction(db):
-        return _put_back(db, ids, ("dead",), "run, runs", "run, runs")
+        return _put_back(db, ids, ("dead",), "replay, delivery_count", "replay, delivery_count")
 
 
 def replay_live(db: sqlite3.Connection, ids: Sequence[str]) -> int:
     """Put what was handled in once more, as the next run; see `Upkeep.replay_live`."""
     with transaction(db):
-        return _put_back(db, ids, ("dead", "done"), "run", "run + 1")
+        return _put_back(db, ids, ("dead", "done"), "replay", "replay + 1")
 
 
 def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
-    """Forget old dead letters, with the texts in their effects; the effects go with those of acked turns.
+    """Forget old dead letters, with the texts in their entries; the entries go with those of acked turns.
 
     The call that finds no more removes the bytes of all calls.
     """
     with transaction(db):
-        sql = "SELECT id FROM dead WHERE buried_at < ? ORDER BY buried_at LIMIT ?"
+        sql = "SELECT id FROM dead WHERE dead_lettered_at < ? ORDER BY dead_lettered_at LIMIT ?"
         ids = {delivery_id for (delivery_id,) in db.execute(sql, (before, limit))}
         journal.end(db, ids, now)
         for delivery_id in ids:

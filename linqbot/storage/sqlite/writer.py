@@ -16,9 +16,9 @@ from pathlib import Path
 from linqbot.clock import Clock
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy, StorageUnavailable
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Bury, Finish, Lease, Park, Retry
-from linqbot.storage.lanes import Claim, Lanes
-from linqbot.storage.prefetch import Grants
+from linqbot.storage.inbox import SEEN_KEPT_S, Ack, DeadLetter, Defer, Finish, Lease, Retry
+from linqbot.storage.lanes import LaneLease, Lanes
+from linqbot.storage.prefetch import Prefetch
 from linqbot.storage.recent import Recent, Row
 from linqbot.storage.sqlite import journal, timers, wipe
 from linqbot.storage.sqlite.commands import (
@@ -51,7 +51,7 @@ _RENUMBER = {
     "delivery": ("UPDATE delivery SET seq = -? WHERE seq = ?", "UPDATE delivery SET seq = ? WHERE seq = -?"),
     "body": ("UPDATE body SET seq = -? WHERE seq = ?", "UPDATE body SET seq = ? WHERE seq = -?"),
 }
-_TRUNCATE_PATIENCE_MS = 100
+_TRUNCATE_TIMEOUT_MS = 100
 
 
 class Writer:
@@ -89,11 +89,11 @@ class Writer:
         self._active_at: float | None = None
         self.first_active_at: float | None = None
         self._active_noted = 0.0
-        self._grants = Grants()
+        self._prefetch = Prefetch()
         self._is_off_the_record = False
         self._truncations: list[TruncateOp] = []
-        # Claims of the transaction that is open: taken back if it is rolled back.
-        self._claims: list[Claim] = []
+        # Leases of the transaction that is open: taken back if it is rolled back.
+        self._leases: list[LaneLease] = []
         # What memory does once the transaction is on disk.
         self._after: list[Callable[[], None]] = []
         # Whether the file must be in its place for the transaction to count; and that it was not.
@@ -134,7 +134,7 @@ class Writer:
             with self._translated():
                 if serving:
                     self._count_crash()
-                self._look_again()
+                self._reload()
                 self._is_off_the_record = wipe.is_off_the_record(self._db)
                 if self._is_off_the_record:
                     wipe.overwrite_freed(self._db)
@@ -149,30 +149,34 @@ class Writer:
     def close(self) -> None:
         """Give back what no turn has begun with, and disconnect.
 
-        Other claims stay on disk. A worker that stops ends its turns first, so a claim that is left belongs to a turn
+        Other leases stay on disk. A worker that stops ends its turns first, so a lease that is left belongs to a turn
         which never ended, and the next start counts it as a crash.
         """
         unbegun = [seq for lease in self.ungrant() if (seq := self._lanes.held(lease.token)) is not None]
-        self._lanes, self._grants = Lanes(), Grants()
+        self._lanes, self._prefetch = Lanes(), Prefetch()
         try:
             self._place.check()
             self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-            among(self._db, "UPDATE delivery SET claimed = 0, runs = runs - 1 WHERE seq IN (*)", unbegun)
+            among(
+                self._db,
+                "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq IN (*)",
+                unbegun,
+            )
             if self._serving and self._active_at is not None:
                 self._note_activity(self._active_at, after_s=0.0)
         except (sqlite3.Error, StorageUnavailable):
-            # The disk says no: the next start counts these claims as crashes, which is the safe side.
+            # The disk says no: the next start counts these leases as crashes, which is the safe side.
             pass
         finally:
             self._db.close()
 
     def take_granted(self, limit: int) -> list[Lease]:
-        """What was claimed as it was put, if nothing else can be claimed; needs no transaction."""
-        return self._grants.take(limit, self._lanes, self._clock.now())
+        """What was leased as it was put, if nothing else can be leased; needs no transaction."""
+        return self._prefetch.take(limit, self._lanes, self._clock.now())
 
     def ungrant(self) -> list[Lease]:
         """Leases to give back, so that a take can choose among everything."""
-        return self._grants.give_back()
+        return self._prefetch.give_back()
 
     def let_go(self, leases: Sequence[Lease]) -> None:
         """Free the lanes of leases that could not be given back on disk, where only a crash would ask for it."""
@@ -182,10 +186,10 @@ class Writer:
 
     def _count_crash(self) -> None:
         """Note what the process died with. Only one that ran alone is surely the cause; see the schema."""
-        (count,) = self._db.execute("SELECT count(*) FROM delivery WHERE claimed").fetchone()
+        (count,) = self._db.execute("SELECT count(*) FROM delivery WHERE leased").fetchone()
         self._db.execute(
-            """UPDATE delivery SET crashes = crashes + ?, shared = shared + ?, claimed = 0,
-                   company = CASE WHEN crashes + shared > 0 THEN ? ELSE 0 END WHERE claimed""",
+            """UPDATE delivery SET crashes = crashes + ?, crashed_with_others = crashed_with_others + ?, leased = 0,
+                   max_concurrent_suspects = CASE WHEN crashes + crashed_with_others > 0 THEN ? ELSE 0 END WHERE leased""",
             (count == 1, count > 1, max(1, count // 4)),
         )
 
@@ -214,7 +218,7 @@ class Writer:
             with self._translated():
                 self._write_all(batch, self._clock.now())
         except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
-            # What SQLite cannot hold: a key another effect has, half a surrogate pair, a number of 65 bits. SQLite's
+            # What SQLite cannot hold: a key another entry has, half a surrogate pair, a number of 65 bits. SQLite's
             # own sentence names tables and columns only; Python's may quote what was to be stored.
             why = str(error) if isinstance(error, sqlite3.Error) else type(error).__name__
             raise Unwritable(f"The storage cannot hold this: {why}. Nothing was stored.") from error
@@ -239,7 +243,7 @@ class Writer:
         if self._truncations and self._misplaced is None:
             self._truncate()
 
-    def follow(self) -> None:
+    def after_commit(self) -> None:
         """Memory follows disk.
 
         Raises:
@@ -252,21 +256,21 @@ class Writer:
         self._after.clear()
         misplaced, self._misplaced = self._misplaced, None
         if misplaced is not None:
-            # Those who asked for these claims get an error, so nobody works on them.
-            for claim in self._claims:
-                self._lanes.release(claim.token)
-            self._claims.clear()
+            # Those who asked for these leases get an error, so nobody works on them.
+            for lease in self._leases:
+                self._lanes.release(lease.token)
+            self._leases.clear()
             raise misplaced
         # Not reached if something stumbled: then begin looks at the disk again.
         self._version = version
-        self._claims.clear()
+        self._leases.clear()
 
     def roll_back(self) -> None:
-        """Nothing of the transaction was; nobody was claimed."""
-        for claim in self._claims:
-            self._lanes.release(claim.token, overdue=claim.overdue)
+        """Nothing of the transaction was; nobody was leased."""
+        for lease in self._leases:
+            self._lanes.release(lease.token, overdue=lease.overdue)
         self._after.clear()
-        self._claims.clear()
+        self._leases.clear()
         self._truncations.clear()
         # SQLite rolls back by itself after some errors; and on a broken disk this is one more.
         with contextlib.suppress(sqlite3.Error):
@@ -276,7 +280,7 @@ class Writer:
     def _truncate(self) -> None:
         # On this connection: after a checkpoint by another one, `_data_version` is not what we know, and the whole
         # inbox would be read again. Never raises: the transaction is on disk.
-        self._db.execute(f"PRAGMA busy_timeout = {_TRUNCATE_PATIENCE_MS}")
+        self._db.execute(f"PRAGMA busy_timeout = {_TRUNCATE_TIMEOUT_MS}")
         emptied = wipe.truncate(self._db)
         self._db.execute("PRAGMA busy_timeout = 0")
         for op in self._truncations:
@@ -294,7 +298,7 @@ class Writer:
             finally:
                 self._db.execute("PRAGMA busy_timeout = 0")
         if self._data_version() != self._version:
-            self._look_again()
+            self._reload()
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -314,7 +318,7 @@ class Writer:
         self._truncations = of(batch, TruncateOp)
         self._go_off_the_record(batch)
         self._release(of(batch, ReleaseOp))
-        journal.begin(self._db, [op.effect for op in of(batch, BeginOp)])
+        journal.begin(self._db, [op.entry for op in of(batch, BeginOp)])
         timers_changed = self._finish(of(batch, SettleOp), of(batch, FinishOp), now)
         journal.receive(self._db, of(batch, ReceiptOp))
         timers_changed |= self._set_timers(of(batch, ScheduleOp), of(batch, CancelOp))
@@ -363,7 +367,7 @@ class Writer:
                 seen.update(_keys(delivery))
                 in_lane[delivery.lane] += 1
                 new.append(delivery)
-        self._accept(new, grant=True)
+        self._accept(new, prefetch=True)
 
     def _backlog_full(self) -> StorageBusy:
         return StorageBusy(f"The backlog is full: {self._max_backlog} deliveries wait.")
@@ -373,20 +377,22 @@ class Writer:
         keys = [key for delivery in deliveries for key in _keys(delivery)]
         return {key for (key,) in among(self._db, "SELECT id FROM seen WHERE id IN (*)", keys)}
 
-    def _accept(self, deliveries: list[Delivery], *, grant: bool = False) -> None:
-        """Store what is new, at the tails of its lanes; with `grant`, claimed at once as far as there is appetite."""
+    def _accept(self, deliveries: list[Delivery], *, prefetch: bool = False) -> None:
+        """Store what is new, at the tails of its lanes; with `prefetch`, leased at once as far as there is appetite."""
         if not deliveries:
             return
         # A number of a transaction that fails is not used again: numbers need an order, not every one.
         new = list(enumerate(deliveries, self._next_seq))
         self._next_seq += len(new)
-        granted = self._grants.of(new, self._lanes) if grant else set()
+        prefetched = self._prefetch.of(new, self._lanes) if prefetch else set()
         insert(self._db, "seen (id)", [(key,) for _, delivery in new for key in _keys(delivery)])
         rows = [
-            (seq, d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, seq in granted, seq in granted)
+            (seq, d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, seq in prefetched, seq in prefetched)
             for seq, d in new
         ]
-        insert(self._db, "delivery (seq, id, lane, type, message_key, carrier, received_at, claimed, runs)", rows)
+        insert(
+            self._db, "delivery (seq, id, lane, type, message_key, carrier, received_at, leased, delivery_count)", rows
+        )
         bodies = [(seq, wipe.padding(d.is_off_the_record), d.body) for seq, d in new]
         insert(self._db, "body (seq, padding, body)", bodies)
         webhooks = [d.received_at for d in deliveries if d.id.startswith("w.")]
@@ -395,11 +401,11 @@ class Writer:
         def after() -> None:
             self._active_at = max(filter(None, (self._active_at, active_at)), default=None)
             for seq, delivery in new:
-                if seq in granted:
-                    self._grants.add(seq, delivery, self._lanes)
+                if seq in prefetched:
+                    self._prefetch.add(seq, delivery, self._lanes)
                 else:
                     self._lanes.add(delivery.lane, seq)
-                self._recent.add(seq, Row(delivery, runs=int(seq in granted)))
+                self._recent.add(seq, Row(delivery, delivery_count=int(seq in prefetched)))
 
         self._after.append(after)
         if active_at is not None:
@@ -412,7 +418,9 @@ class Writer:
             if head is None:
                 op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
                 return
-            self._db.execute("UPDATE delivery SET claimed = 0, runs = runs - 1 WHERE seq = ?", (head,))
+            self._db.execute(
+                "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq = ?", (head,)
+            )
         seen = self._seen(list(op.missed))
         new = [delivery for delivery in op.missed if seen.isdisjoint(_keys(delivery))]
         self._accept(new)
@@ -431,7 +439,7 @@ class Writer:
             if op.lease is not None and head is not None:
                 self._lanes.release(op.lease.token)
                 if row := self._recent.get(head):
-                    row.runs -= 1
+                    row.delivery_count -= 1
             self._recent.renumber(numbers)
 
         self._after.append(after)
@@ -439,37 +447,39 @@ class Writer:
     def _numbers_in_order(self, seqs: list[int]) -> dict[int, int]:
         """Return new sequence numbers, by the old ones, for what no turn has done anything for: in the order it was sent."""
         sql = f"""SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq)
-                  WHERE NOT claimed AND waits IS NULL AND NOT EXISTS (SELECT 1 FROM effect WHERE turn = id)
+                  WHERE NOT leased AND waits IS NULL AND NOT EXISTS (SELECT 1 FROM journal WHERE turn = id)
                       AND seq IN (*)"""  # noqa: S608 - our own words
         rows = sorted((seq, Delivery(*row).sent_at) for seq, *row in among(self._db, sql, seqs))
         in_order = sorted(rows, key=lambda row: (row[1], row[0]))
         return {old: new for (old, _), (new, _) in zip(in_order, rows, strict=True) if old != new}
 
     def _take(self, ops: list[TakeOp], now: float) -> None:
-        taken: list[tuple[Row, Claim]] = []
+        taken: list[tuple[Row, LaneLease]] = []
         for op in ops:
             op.result = []
-            claims = self._lanes.claim(op.limit, now=now, until=now + op.lease_s)
-            self._claims += claims
-            rows = self._rows([claim.seq for claim in claims])
-            for claim in claims:
-                row = rows[claim.seq]
-                crashes = row.crashes + claim.overdue
-                op.result.append(Lease(row.delivery, claim.token, row.attempts, crashes, row.runs, row.run))
-                taken.append((row, claim))
-            left = op.limit - len(claims)
-            self._after.append(partial(self._grants.hunger, left, op.lease_s))
+            leases = self._lanes.lease(op.limit, now=now, until=now + op.lease_s)
+            self._leases += leases
+            rows = self._rows([lease.seq for lease in leases])
+            for lease in leases:
+                row = rows[lease.seq]
+                crashes = row.crashes + lease.overdue
+                op.result.append(
+                    Lease(row.delivery, lease.token, row.attempts, crashes, row.delivery_count, row.replay)
+                )
+                taken.append((row, lease))
+            left = op.limit - len(leases)
+            self._after.append(partial(self._prefetch.set_capacity, left, op.lease_s))
         if not taken:
             return
-        seqs = [claim.seq for _, claim in taken]
-        overdue = [claim.seq for _, claim in taken if claim.overdue]
-        among(self._db, "UPDATE delivery SET claimed = 1, runs = runs + 1 WHERE seq IN (*)", seqs)
+        seqs = [lease.seq for _, lease in taken]
+        overdue = [lease.seq for _, lease in taken if lease.overdue]
+        among(self._db, "UPDATE delivery SET leased = 1, delivery_count = delivery_count + 1 WHERE seq IN (*)", seqs)
         among(self._db, "UPDATE delivery SET crashes = crashes + 1 WHERE seq IN (*)", overdue)
 
         def after() -> None:
-            for row, claim in taken:
-                row.runs += 1
-                row.crashes += claim.overdue
+            for row, lease in taken:
+                row.delivery_count += 1
+                row.crashes += lease.overdue
 
         self._after.append(after)
 
@@ -477,10 +487,10 @@ class Writer:
         """What is known of these deliveries; from memory if they were put lately, else from disk."""
         rows = {seq: row for seq in seqs if (row := self._recent.get(seq))}
         if missing := [seq for seq in seqs if seq not in rows]:
-            sql = """SELECT seq, id, lane, type, body, received_at, message_key, carrier, runs, attempts, crashes, run
+            sql = """SELECT seq, id, lane, type, body, received_at, message_key, carrier, delivery_count, attempts, crashes, replay
                      FROM delivery JOIN body USING (seq) WHERE seq IN (*)"""
-            for seq, *columns, runs, attempts, crashes, run in among(self._db, sql, missing):
-                rows[seq] = Row(Delivery(*columns), runs, attempts, crashes, run)
+            for seq, *columns, delivery_count, attempts, crashes, replay in among(self._db, sql, missing):
+                rows[seq] = Row(Delivery(*columns), delivery_count, attempts, crashes, replay)
         return rows
 
     def _release(self, ops: list[ReleaseOp]) -> None:
@@ -492,10 +502,10 @@ class Writer:
                 if seq is not None:
                     self._lanes.release(lease.token)
                     seqs.append(seq)
-        among(self._db, "UPDATE delivery SET claimed = 0, runs = runs - 1 WHERE seq IN (*)", seqs)
+        among(self._db, "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq IN (*)", seqs)
         for seq in seqs:
             if row := self._recent.get(seq):
-                row.runs -= 1
+                row.delivery_count -= 1
 
     def _finish(self, settles: list[SettleOp], ops: list[FinishOp], now: float) -> bool:
         """End turns: outcomes one by one where they are rare, everything that is common in one step for all.
@@ -503,7 +513,7 @@ class Writer:
         Returns:
             Whether timers have changed.
         """
-        effects = [op.effect for op in settles]
+        entries = [op.entry for op in settles]
         state: dict[tuple[str, str], bytes | None] = {}
         timed: list[Finish] = []
         gone: dict[int, FinishOp] = {}
@@ -515,17 +525,17 @@ class Writer:
                 continue
             finished.add(seq)
             finish, outcome = op.finish, op.finish.outcome
-            effects += finish.effects
+            entries += finish.entries
             state.update({(write.scope, write.name): write.value for write in finish.state})
             if finish.timers or finish.cancelled:
                 timed.append(finish)
-            if isinstance(outcome, Retry | Park):
+            if isinstance(outcome, Retry | Defer):
                 self._postpone(seq, op.lease, outcome)
             else:
-                if isinstance(outcome, Bury):
-                    self._bury(seq, outcome, now)
+                if isinstance(outcome, DeadLetter):
+                    self._dead_letter(seq, outcome, now)
                 gone[seq] = op
-        journal.settle(self._db, effects, keep_texts=self._keep_s > 0)
+        journal.settle(self._db, entries, keep_texts=self._keep_s > 0)
         self._write_state(state)
         self._remove(gone, now)
         for finish in timed:
@@ -535,13 +545,13 @@ class Writer:
                 timers.schedule(self._db, timer)
         return bool(timed)
 
-    def _postpone(self, seq: int, lease: Lease, outcome: Retry | Park) -> None:
+    def _postpone(self, seq: int, lease: Lease, outcome: Retry | Defer) -> None:
         failed = isinstance(outcome, Retry)
         why = outcome.error if isinstance(outcome, Retry) else outcome.reason
         self._db.execute(
-            """UPDATE delivery SET attempts = attempts + ?, waits = ?, not_before = ?, error = ?, claimed = 0,
-                   shared = 0, company = 0 WHERE seq = ?""",
-            (int(failed), "retrying" if failed else "parked", outcome.at, why, seq),
+            """UPDATE delivery SET attempts = attempts + ?, waits = ?, not_before = ?, error = ?, leased = 0,
+                   crashed_with_others = 0, max_concurrent_suspects = 0 WHERE seq = ?""",
+            (int(failed), "retrying" if failed else "deferred", outcome.at, why, seq),
         )
 
         def after() -> None:
@@ -551,12 +561,12 @@ class Writer:
 
         self._after.append(after)
 
-    def _bury(self, seq: int, outcome: Bury, now: float) -> None:
+    def _dead_letter(self, seq: int, outcome: DeadLetter, now: float) -> None:
         self._db.execute(
             """INSERT OR REPLACE INTO dead
-                   (id, lane, type, message_key, carrier, received_at, error, handler, run, runs, attempts, crashes, buried_at,
+                   (id, lane, type, message_key, carrier, received_at, error, handler, replay, delivery_count, attempts, crashes, dead_lettered_at,
                     padding, body)
-               SELECT id, lane, type, message_key, carrier, received_at, ?, ?, run, runs, attempts + ?, crashes, ?,
+               SELECT id, lane, type, message_key, carrier, received_at, ?, ?, replay, delivery_count, attempts + ?, crashes, ?,
                       padding, body
                FROM delivery JOIN body USING (seq) WHERE seq = ?""",
             (outcome.error, outcome.handler, int(outcome.failed), now, seq),
@@ -568,8 +578,8 @@ class Writer:
         acked = {seq: op for seq, op in gone.items() if isinstance(op.finish.outcome, Ack)}
         private = {seq: op for seq, op in acked.items() if op.finish.off_the_record}
         if self._keep_s:
-            keep = """INSERT OR REPLACE INTO done (id, lane, type, message_key, carrier, received_at, run, acked_at, body)
-                      SELECT id, lane, type, message_key, carrier, received_at, run, ?, body
+            keep = """INSERT OR REPLACE INTO done (id, lane, type, message_key, carrier, received_at, replay, acked_at, body)
+                      SELECT id, lane, type, message_key, carrier, received_at, replay, ?, body
                       FROM delivery JOIN body USING (seq) WHERE seq IN (*)"""
             among(self._db, keep, acked.keys() - private.keys(), now)
         among(self._db, "DELETE FROM delivery WHERE seq IN (*)", gone)
@@ -579,7 +589,7 @@ class Writer:
         turns = {
             turn
             for op in acked.values()
-            for turn in (op.lease.delivery.id, *(effect.turn for effect in op.finish.effects))
+            for turn in (op.lease.delivery.id, *(entry.turn for entry in op.finish.entries))
         }
         journal.end(self._db, turns, now)
         for op in private.values():
@@ -666,10 +676,10 @@ class Writer:
         (version,) = self._db.execute("PRAGMA data_version").fetchone()
         return int(version)
 
-    def _look_again(self) -> None:
+    def _reload(self) -> None:
         self._version = self._data_version()
         self._lanes = self._lanes.adopt(
-            self._db.execute("SELECT seq, lane, not_before, company FROM delivery ORDER BY seq")
+            self._db.execute("SELECT seq, lane, not_before, max_concurrent_suspects FROM delivery ORDER BY seq")
         )
         (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM delivery").fetchone()
         self._next_seq = max(self._next_seq, last + 1)

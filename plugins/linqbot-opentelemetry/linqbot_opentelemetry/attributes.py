@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from linqbot.api import ENDPOINTS
-from linqbot.client.call import Answer, Call
+from linqbot.client.call import ApiResponse, Call
 from linqbot.errors import LinqApiError, RuleBroken
 from linqbot.events.delivery import Delivery
 from linqbot.events.parse import EVENT_TYPES
@@ -87,7 +87,7 @@ def of_call(call: Call) -> Attributes:
     return told
 
 
-def of_answer(answer: Answer | None, error: BaseException | None) -> Attributes:
+def of_answer(answer: ApiResponse | None, error: BaseException | None) -> Attributes:
     """How a call ended. As everywhere in HTTP, an answer's error is named by its status."""
     if error is None:
         return {} if answer is None else {"http.response.status_code": answer.status}

@@ -19,7 +19,7 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, S
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from linqbot import hookimpl
-from linqbot.client.call import Answer, Call
+from linqbot.client.call import ApiResponse, Call
 from linqbot.events.delivery import Delivery
 from linqbot.hookspecs import End, Reason, Running
 from linqbot_opentelemetry import attributes, provider
@@ -108,22 +108,24 @@ class OpenTelemetry:
             span.end()
 
     @hookimpl
-    def taken(self, delivery: Delivery, carrier: Mapping[str, str], waited_s: float, attempts: int, run: int) -> None:
+    def taken(
+        self, delivery: Delivery, carrier: Mapping[str, str], waited_s: float, attempts: int, replay: int
+    ) -> None:
         if (tracer := self._found()) is None:
             return
         told = attributes.of_delivery(delivery, "process")
-        told |= {"linqbot.waited_s": waited_s, "linqbot.attempts": attempts, "linqbot.run": run}
+        told |= {"linqbot.waited_s": waited_s, "linqbot.attempts": attempts, "linqbot.replay": replay}
         parent = _carrying.extract(carrier, Context())
         span = tracer.start_span(f"process {attributes.destination(delivery)}", parent, SpanKind.CONSUMER, told)
         self._turn.set(_Turn(span, context.attach(trace.set_span_in_context(span))))
 
     @hookimpl
     def sent(
-        self, call: Call, answer: Answer | None, error: Exception | None, took_s: float, from_ledger: bool
+        self, call: Call, answer: ApiResponse | None, error: Exception | None, took_s: float, from_journal: bool
     ) -> None:
         if (tracer := self._found()) is None:
             return
-        if from_ledger:
+        if from_journal:
             trace.get_current_span().add_event("linqbot.remembered", {"linqbot.call": call.name})
             return
         end = time.time_ns()
@@ -144,7 +146,9 @@ class OpenTelemetry:
             turn.span.set_attribute("linqbot.handler", handler)
 
     @hookimpl
-    def failed(self, handler: str | None, error: BaseException, outcome: Literal["retry", "park", "bury"]) -> None:
+    def failed(
+        self, handler: str | None, error: BaseException, outcome: Literal["retry", "defer", "dead_letter"]
+    ) -> None:
         if (turn := self._turn.get()) is None:
             return
         if handler is not None:
@@ -158,7 +162,7 @@ class OpenTelemetry:
             return
         self._turn.set(None)
         turn.span.set_attribute("linqbot.outcome", outcome)
-        if outcome == "bury":
+        if outcome == "dead_letter":
             turn.span.set_status(StatusCode.ERROR, outcome)
         turn.span.end()
         context.detach(turn.token)

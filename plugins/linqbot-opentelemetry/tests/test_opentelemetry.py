@@ -20,7 +20,7 @@ from linqbot import Bot, Context, MessageReceived
 from linqbot.client.call import prepare
 from linqbot.errors import LinqApiError
 from linqbot.events.delivery import Delivery
-from linqbot.worker.failure import Patience
+from linqbot.worker.failure import RetryPolicy
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +32,7 @@ TURN = "process message.received"
 SEND = "POST /v3/chats/{chat_id}/messages"
 CALL = prepare("chats.retrieve", path={"chat_id": "1"})
 DELIVERY = Delivery("w.1", "c:1", "message.received", b"{}", 0.0)
-NOW = Patience(first_s=0, most_s=0)
+NOW = RetryPolicy(first_s=0, most_s=0)
 
 
 class Spans:
@@ -171,7 +171,7 @@ def test_an_error_is_named_by_an_identifier(spans: Spans, named: str, told: str)
     error = type(named, (KeyError,), {})("a secret")
     plugin = OpenTelemetry(spans.provider)
     plugin.taken(DELIVERY, {}, 0.0, 0, 0)
-    plugin.sent(CALL, None, error, 0.1, from_ledger=False)
+    plugin.sent(CALL, None, error, 0.1, from_journal=False)
     plugin.failed("answer", error, "retry")
     plugin.finished("retry")
     for span in spans.all():
@@ -185,7 +185,7 @@ def test_an_error_is_named_by_an_identifier(spans: Spans, named: str, told: str)
 def test_an_error_that_is_said_to_be_linqs_brings_no_text_as_its_trace_id(spans: Spans) -> None:
     plugin = OpenTelemetry(spans.provider)
     for trace_id in ("8af9171a45022df2eb74ba4e4c83be0f", "meet me at nine"):
-        plugin.sent(CALL, None, LinqApiError("no", status=400, trace_id=trace_id), 0.1, from_ledger=False)
+        plugin.sent(CALL, None, LinqApiError("no", status=400, trace_id=trace_id), 0.1, from_journal=False)
     first, second = (span.attributes or {} for span in spans.all())
     assert first["linqbot.linq.trace_id"] == "8af9171a45022df2eb74ba4e4c83be0f"
     assert "linqbot.linq.trace_id" not in second
@@ -212,7 +212,7 @@ async def test_a_turn_that_runs_again_is_another_span_of_the_same_trace(spans: S
             raise ValueError(f"{message.text} is too much")
         await ctx.reply("two")
 
-    async with served(bot, tmp_path, patience=NOW) as there:
+    async with served(bot, tmp_path, retry_policy=NOW) as there:
         chat = there.text("hello")
         await there.quiet()
         assert there.replies(chat) == ["one", "two"]
@@ -245,7 +245,7 @@ async def test_a_trace_goes_on_after_a_restart(spans: Spans, tmp_path: Path) -> 
         await begun.wait()
     interrupted = spans.one(TURN)
     assert interrupted.attributes is not None
-    assert interrupted.attributes["linqbot.outcome"] == "park"
+    assert interrupted.attributes["linqbot.outcome"] == "defer"
     go.set()
     async with served(bot, tmp_path) as there:
         async with asyncio.timeout(20):
@@ -280,12 +280,12 @@ async def test_a_span_says_nothing_a_person_is_or_says(spans: Spans, tmp_path: P
         await ctx.client.capability.check_i_message(address=message.actor or "")
         await ctx.client.phone_numbers.get_reputation_audit("1", phone_number=LINE)
 
-    async with served(bot, tmp_path, patience=NOW) as there:
+    async with served(bot, tmp_path, retry_policy=NOW) as there:
         for text in ("fail", "hello"):
             there.text(text)
         await there.quiet()
         letters = await there.storage.dead_letters()
-        keys = [effect.key for each in letters for effect in await there.storage.effects(each.delivery.id)]
+        keys = [effect.key for each in letters for effect in await there.storage.entries(each.delivery.id)]
     told = "".join(span.to_json() for span in spans.all())
     assert len(letters) == 2
     assert "ValueError" in told

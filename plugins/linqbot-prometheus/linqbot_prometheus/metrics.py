@@ -15,7 +15,7 @@ STORE_BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.
 """A group commit takes one fsync: under a millisecond on an SSD, tens on a spinning or network disk. Linq waits seconds."""
 
 WAITING_BUCKETS_S: Final = (0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0)
-"""From at once, over what a person notices (1 s), to a parked turn's longest: Linq retries for 30 min, we park for a day."""
+"""From at once, over what a person notices (1 s), to a deferred turn's longest: Linq retries for 30 min, we defer for a day."""
 
 HANDLER_BUCKETS_S: Final = (0.005, 0.02, 0.1, 0.3, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
 """Typing shows after 0.3 s; language models take 1 to 60 s; 900 s is a handler's default deadline."""
@@ -45,7 +45,7 @@ class Metrics:
             "waiting_seconds", "From a delivery's acceptance to each of its turns.", WAITING_BUCKETS_S, "event_type"
         )
         self.turns = self._counter(
-            "turns", "Turns by their end: ack, retry, park, bury, lost.", "event_type", "outcome"
+            "turns", "Turns by their end: ack, retry, defer, dead_letter, lost.", "event_type", "outcome"
         )
         self.turn_s = self._histogram("turn_seconds", "A turn, its commit included.", HANDLER_BUCKETS_S, "event_type")
         self.handler_s = self._histogram(
@@ -61,7 +61,7 @@ class Metrics:
             "api_call_seconds", "A call to Linq, its repetitions included.", CALL_BUCKETS_S, "call"
         )
         self.remembered = self._counter(
-            "api_calls_remembered", "Calls answered from the ledger: an earlier run of the turn had made them.", "call"
+            "api_calls_remembered", "Calls answered from the journal: an earlier run of the turn had made them.", "call"
         )
         self.busy = Gauge("linqbot_turns_busy", "Turns that run now.", registry=self.registry)
 

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from starlette.routing import BaseRoute, Route
 
 from linqbot import hookimpl
-from linqbot.client.call import Answer, Call
+from linqbot.client.call import ApiResponse, Call
 from linqbot.errors import LinqApiError
 from linqbot.events.delivery import Delivery
 from linqbot.hookspecs import End, Reason, Running
@@ -75,10 +75,10 @@ class Prometheus:
 
     @hookimpl
     def sent(
-        self, call: Call, answer: Answer | None, error: Exception | None, took_s: float, from_ledger: bool
+        self, call: Call, answer: ApiResponse | None, error: Exception | None, took_s: float, from_journal: bool
     ) -> None:
         name = call_name(call)
-        if from_ledger:
+        if from_journal:
             self._metrics.remembered.labels(name).inc()
             return
         failed = error if isinstance(error, LinqApiError) else None

@@ -90,7 +90,7 @@ async def test_what_goes_wrong_is_counted_by_its_class_and_linqs_number(tmp_path
     (failure,) = [key for key in found if key[0] == "linqbot_turn_failures_total"]
     assert failure[1:3] == ("ValueError", "message.received")
     assert failure[3].endswith("broken")
-    assert found["linqbot_turns_total", "message.received", "bury"] == 1
+    assert found["linqbot_turns_total", "message.received", "dead_letter"] == 1
     assert found["linqbot_dead_letters",] == 1
     assert found["linqbot_api_calls_total", "chats.messages.send", "2024", "403"] == 1
     refused = {key[1]: value for key, value in found.items() if key[0] == "linqbot_deliveries_refused_total"}

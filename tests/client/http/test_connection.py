@@ -20,12 +20,12 @@ from linqbot.client.http.connection import Connection
 from linqbot.client.http.http11 import (
     MAX_HEAD_BYTES,
     ConnectFailed,
-    Fields,
-    MalformedAnswer,
+    MalformedResponse,
     Request,
+    RequestHeaders,
     Response,
     ServerDisconnectedError,
-    WireError,
+    TransportError,
 )
 
 pytestmark = pytest.mark.anyio
@@ -203,7 +203,7 @@ async def test_what_is_no_answer_is_named_and_its_connection_ended(answer: bytes
 
     async with raw(play) as server, pooled(server) as pool:
         request = get(server)
-        with pytest.raises(MalformedAnswer, match=words) as caught:
+        with pytest.raises(MalformedResponse, match=words) as caught:
             await asyncio.wait_for(pool.send(request), 5)
         assert request.is_sent
         assert "abc" not in str(caught.value)
@@ -221,7 +221,7 @@ async def test_an_answer_larger_than_the_limit_is_not_kept_in_memory(monkeypatch
             await peer.say(b"x" * 600)
 
     async with raw(endless) as server, pooled(server) as pool:
-        with pytest.raises(MalformedAnswer, match="larger than 1000 bytes"):
+        with pytest.raises(MalformedResponse, match="larger than 1000 bytes"):
             await asyncio.wait_for(pool.send(get(server)), 5)
 
 
@@ -286,7 +286,7 @@ PIECES = [
 @settings(deadline=None, max_examples=500)
 def test_whatever_arrives_the_answer_is_an_answer_or_an_error_of_ours(data: list[bytes]) -> None:
     outcome, connection = _fed(data, ends=True)
-    assert isinstance(outcome, Response | WireError)
+    assert isinstance(outcome, Response | TransportError)
     assert not connection.is_open
 
 
@@ -330,7 +330,7 @@ def _fed(pieces: list[bytes], *, ends: bool = False) -> tuple[Response | BaseExc
 
 
 def plain_request() -> Request:
-    return Request("GET", Origin("http", "linq.test", 80), "/", Fields({}))
+    return Request("GET", Origin("http", "linq.test", 80), "/", RequestHeaders({}))
 
 
 def _framed(content: bytes, sizes: list[int], is_chunked: bool) -> bytes:

@@ -19,8 +19,8 @@ from client.raw_server import LOOPS, Peer, Raw, always, field, raw, said
 
 from linqbot.client.http import connector
 from linqbot.client.http.addresses import Origin, target
-from linqbot.client.http.connector import Dialer, trust
-from linqbot.client.http.http11 import ConnectFailed, Fields, Request, Response
+from linqbot.client.http.connector import Connector, trust
+from linqbot.client.http.http11 import ConnectFailed, Request, RequestHeaders, Response
 from linqbot.client.http.pool import Pool
 from linqbot.client.http.proxies import Proxy, environment_proxy
 from linqbot.errors import ConfigError
@@ -57,17 +57,17 @@ def certified(authority: trustme.CA, *names: str) -> ssl.SSLContext:
 
 async def sent(origin: Origin, **options: Any) -> Response:
     """One request, from its own pool."""
-    pool = Pool(Dialer(origin, **{"connect_timeout_s": 5.0, **options}))
+    pool = Pool(Connector(origin, **{"connect_timeout_s": 5.0, **options}))
     try:
-        return await pool.send(Request("GET", origin, "/x?y=1", Fields({"Host": origin.authority})))
+        return await pool.send(Request("GET", origin, "/x?y=1", RequestHeaders({"Host": origin.authority})))
     finally:
         await pool.aclose()
 
 
 async def failed(origin: Origin, **options: Any) -> tuple[ConnectFailed, Request]:
     """The error of a request for which there was no connection."""
-    pool = Pool(Dialer(origin, **{"connect_timeout_s": 5.0, **options}))
-    request = Request("GET", origin, "/", Fields({}))
+    pool = Pool(Connector(origin, **{"connect_timeout_s": 5.0, **options}))
+    request = Request("GET", origin, "/", RequestHeaders({}))
     with pytest.raises(ConnectFailed) as caught:
         await pool.send(request)
     assert not request.is_sent
@@ -151,8 +151,8 @@ async def test_many_answers_come_whole_through_tls(authority: trustme.CA) -> Non
     content = bytes(range(256)) * 4000
     async with raw(always(said(content)), certified(authority, "127.0.0.1")) as server:
         origin = Origin("https", "127.0.0.1", server.port)
-        pool = Pool(Dialer(origin, connect_timeout_s=5), max_connections=4)
-        requests = [Request("POST", origin, "/", Fields({}), content[: 1000 * number]) for number in range(20)]
+        pool = Pool(Connector(origin, connect_timeout_s=5), max_connections=4)
+        requests = [Request("POST", origin, "/", RequestHeaders({}), content[: 1000 * number]) for number in range(20)]
         answers = await asyncio.gather(*map(pool.send, requests))
         assert {answer.content for answer in answers} == {content}
         assert len(server.peers) == 4
@@ -168,7 +168,7 @@ async def test_calls_that_run_out_of_time_within_tls_disturb_no_other(authority:
     async def hurried(number: int) -> None:
         try:
             async with asyncio.timeout(chance.random() * 0.03):
-                answer = await pool.send(Request("GET", origin, f"/{number}", Fields({})))
+                answer = await pool.send(Request("GET", origin, f"/{number}", RequestHeaders({})))
         except TimeoutError:
             return
         assert answer.content == f"/{number}".encode()
@@ -176,10 +176,10 @@ async def test_calls_that_run_out_of_time_within_tls_disturb_no_other(authority:
     chance = random.Random(7)
     async with raw(echo, certified(authority, "127.0.0.1")) as server:
         origin = Origin("https", "127.0.0.1", server.port)
-        pool = Pool(Dialer(origin, connect_timeout_s=5), max_connections=4)
+        pool = Pool(Connector(origin, connect_timeout_s=5), max_connections=4)
         for batch in range(4):
             await asyncio.gather(*[hurried(batch * 50 + number) for number in range(50)])
-            answer = await asyncio.wait_for(pool.send(Request("GET", origin, "/patient", Fields({}))), 5)
+            answer = await asyncio.wait_for(pool.send(Request("GET", origin, "/patient", RequestHeaders({}))), 5)
             assert answer.content == b"/patient"
         assert pool._free_places + len(pool._idle) == 4
         await pool.aclose()
@@ -271,8 +271,8 @@ async def test_connections_opened_together_share_a_look_up(monkeypatch: pytest.M
     monkeypatch.setattr(connector, "_looked_up", counted)
     async with raw(always(said(b"fine"))) as server:
         origin = Origin("http", "localhost", server.port)
-        pool = Pool(Dialer(origin, connect_timeout_s=5))
-        tasks = [asyncio.create_task(pool.send(Request("GET", origin, "/", Fields({})))) for _ in range(20)]
+        pool = Pool(Connector(origin, connect_timeout_s=5))
+        tasks = [asyncio.create_task(pool.send(Request("GET", origin, "/", RequestHeaders({})))) for _ in range(20)]
         await asyncio.sleep(0)
         tasks[0].cancel()  # the one that asked; the others still hear
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)

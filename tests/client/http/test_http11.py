@@ -12,13 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linqbot.client.http.addresses import Origin
-from linqbot.client.http.http11 import Fields, Headers, MalformedAnswer, Request, method_name, request_target, unpacked
+from linqbot.client.http.http11 import (
+    MalformedResponse,
+    Request,
+    RequestHeaders,
+    ResponseHeaders,
+    method_name,
+    request_target,
+    unpacked,
+)
 
 LINQ = Origin("https", "api.linqapp.com", 443)
 
 
 def test_a_head_is_a_line_the_fields_and_the_length() -> None:
-    request = Request("POST", LINQ, "/v3/chats?a=b", Fields({"Host": LINQ.authority, "X-A": "b"}), b"{}")
+    request = Request("POST", LINQ, "/v3/chats?a=b", RequestHeaders({"Host": LINQ.authority, "X-A": "b"}), b"{}")
     assert request.head() == (
         b"POST /v3/chats?a=b HTTP/1.1\r\nHost: api.linqapp.com\r\nX-A: b\r\nContent-Length: 2\r\n\r\n"
     )
@@ -41,13 +49,15 @@ def test_a_head_is_a_line_the_fields_and_the_length() -> None:
 def test_the_length_is_said_where_it_means_something(
     method: str, content: bytes | None, size: int, line: bytes
 ) -> None:
-    head = Request(method, LINQ, "/", Fields({}), content, size).head()
+    head = Request(method, LINQ, "/", RequestHeaders({}), content, size).head()
     assert head == f"{method} / HTTP/1.1\r\n".encode() + line + b"\r\n"
 
 
 def test_a_repr_shows_neither_path_nor_content_nor_values() -> None:
-    request = Request("POST", LINQ, "/v3/blocked/+1205", Fields({"Authorization": "Bearer key"}), b"hello there")
-    assert not re.search("1205|key|hello", repr(request) + repr(Headers({b"a": b"key"})))
+    request = Request(
+        "POST", LINQ, "/v3/blocked/+1205", RequestHeaders({"Authorization": "Bearer key"}), b"hello there"
+    )
+    assert not re.search("1205|key|hello", repr(request) + repr(ResponseHeaders({b"a": b"key"})))
     assert "Authorization" in repr(request)
 
 
@@ -69,17 +79,17 @@ def test_a_repr_shows_neither_path_nor_content_nor_values() -> None:
 )
 def test_a_field_that_would_become_another_is_refused_without_quoting_it(name: str, value: str) -> None:
     with pytest.raises(ValueError, match="header") as caught:
-        Fields({name: value})
+        RequestHeaders({name: value})
     assert value not in str(caught.value) or len(value) == 1
     with pytest.raises(ValueError, match="header"):
-        Fields({"X-B": "b"}).replaced({name: value})
+        RequestHeaders({"X-B": "b"}).replaced({name: value})
 
 
 def test_fields_are_replaced_in_any_case_and_never_doubled() -> None:
-    fields = Fields({"Accept": "a", "X-B": "b"}).replaced({"accept": "c", "X-D": "d"})
+    fields = RequestHeaders({"Accept": "a", "X-B": "b"}).replaced({"accept": "c", "X-D": "d"})
     assert fields.raw == b"X-B: b\r\naccept: c\r\nX-D: d\r\n"
     assert fields.pairs == (("X-B", "b"), ("accept", "c"), ("X-D", "d"))
-    assert Fields({"A": "1", "a": "2"}).raw == b"a: 2\r\n"
+    assert RequestHeaders({"A": "1", "a": "2"}).raw == b"a: 2\r\n"
 
 
 @pytest.mark.parametrize(
@@ -127,14 +137,14 @@ def test_what_was_packed_comes_out_as_it_went_in(content: bytes) -> None:
 
 def test_a_small_answer_does_not_unpack_to_a_large_one() -> None:
     bomb = gzip.compress(b"\x00" * 2_000_000)
-    with pytest.raises(MalformedAnswer, match="more than 1000000 bytes"):
+    with pytest.raises(MalformedResponse, match="more than 1000000 bytes"):
         unpacked(bomb, "gzip", 1_000_000)
     assert len(unpacked(bomb, "gzip", 2_000_000)) == 2_000_000
 
 
 @given(garbage=st.binary(max_size=200), encoding=st.sampled_from(["gzip", "deflate", "gzip, deflate"]))
 def test_what_cannot_be_unpacked_is_an_error_of_ours(garbage: bytes, encoding: str) -> None:
-    with suppress(MalformedAnswer):
+    with suppress(MalformedResponse):
         unpacked(garbage, encoding)
 
 
@@ -144,19 +154,19 @@ def test_what_cannot_be_unpacked_is_an_error_of_ours(garbage: bytes, encoding: s
 def test_a_gzip_answer_of_several_members_is_read_whole(members: list[bytes], padding: bytes) -> None:
     packed = b"".join(gzip.compress(member) for member in members)
     assert unpacked(packed + padding, "gzip") == b"".join(members)
-    with pytest.raises(MalformedAnswer, match="ends early"):
+    with pytest.raises(MalformedResponse, match="ends early"):
         unpacked(packed[:-1], "gzip")
 
 
 def test_the_limit_counts_all_members_together() -> None:
     packed = gzip.compress(bytes(1000)) * 3
     assert unpacked(packed, "gzip", 3000) == bytes(3000)
-    with pytest.raises(MalformedAnswer, match="more than 2999 bytes"):
+    with pytest.raises(MalformedResponse, match="more than 2999 bytes"):
         unpacked(packed, "gzip", 2999)
 
 
 def test_a_gzip_answer_of_empty_members_without_end_is_given_up() -> None:
-    with pytest.raises(MalformedAnswer, match="more than 10000 pieces"):
+    with pytest.raises(MalformedResponse, match="more than 10000 pieces"):
         unpacked(gzip.compress(b"") * 10_001, "gzip")
 
 
@@ -166,5 +176,5 @@ def test_an_answer_is_unpacked_three_times_at_most() -> None:
         packed = gzip.compress(packed)
     assert unpacked(packed, "gzip, x-gzip ,GZIP") == plain
     for codings in ("gzip, gzip, gzip, gzip", "deflate," * 9_000):
-        with pytest.raises(MalformedAnswer, match="packed more than 3 times"):
+        with pytest.raises(MalformedResponse, match="packed more than 3 times"):
             unpacked(gzip.compress(packed), codings)

@@ -12,8 +12,8 @@ from client.test_sender import unused_port
 
 from linqbot.client.client import Client
 from linqbot.client.http.addresses import Origin
-from linqbot.client.http.http11 import MAX_CONTENT_BYTES, Fields, MalformedAnswer, Request
-from linqbot.client.http.httpx_adapter import ThroughHttpx
+from linqbot.client.http.http11 import MAX_CONTENT_BYTES, MalformedResponse, Request, RequestHeaders
+from linqbot.client.http.httpx_adapter import HttpxAdapter
 from linqbot.errors import LinqUnavailable
 
 pytestmark = pytest.mark.anyio
@@ -33,8 +33,8 @@ async def test_a_transport_gets_what_the_network_would() -> None:
         seen.append(request)
         return httpx.Response(202, json={"a": 1}, headers={"X-A": "b"})
 
-    wire = ThroughHttpx(httpx.MockTransport(linq), connect_timeout_s=7)
-    fields = Fields({"Host": LINQ.authority, "X-A": "b"})
+    wire = HttpxAdapter(httpx.MockTransport(linq), connect_timeout_s=7)
+    fields = RequestHeaders({"Host": LINQ.authority, "X-A": "b"})
     request = Request("PUT", LINQ, "/v3/x?a=%2B1", fields, pieces(), 3)
     answer = await wire.send(request)
 
@@ -53,14 +53,14 @@ async def test_a_packed_answer_is_unpacked_as_one_from_the_network_is() -> None:
 
     async def answered(content: bytes, codings: str) -> bytes:
         answer = httpx.Response(200, stream=httpx.ByteStream(content), headers={"Content-Encoding": codings})
-        wire = ThroughHttpx(httpx.MockTransport(lambda _: answer), connect_timeout_s=5)
-        return (await wire.send(Request("GET", LINQ, "/", Fields({})))).content
+        wire = HttpxAdapter(httpx.MockTransport(lambda _: answer), connect_timeout_s=5)
+        return (await wire.send(Request("GET", LINQ, "/", RequestHeaders({})))).content
 
     assert await answered(packed, "gzip") == b"two members"
     assert await answered(b"plain", "") == b"plain"
-    with pytest.raises(MalformedAnswer, match="packed more than 3 times"):
+    with pytest.raises(MalformedResponse, match="packed more than 3 times"):
         await answered(packed, "gzip, gzip, gzip, gzip")
-    with pytest.raises(MalformedAnswer, match="is larger than"):
+    with pytest.raises(MalformedResponse, match="is larger than"):
         await answered(bytes(MAX_CONTENT_BYTES + 1), "")
 
 
@@ -80,9 +80,9 @@ async def test_what_surely_was_not_sent_is_told(error: Exception, is_sent: bool)
     def fail(_: httpx.Request) -> httpx.Response:
         raise error
 
-    request = Request("GET", LINQ, "/", Fields({}))
+    request = Request("GET", LINQ, "/", RequestHeaders({}))
     with pytest.raises(type(error)) as caught:
-        await ThroughHttpx(httpx.MockTransport(fail), connect_timeout_s=5).send(request)
+        await HttpxAdapter(httpx.MockTransport(fail), connect_timeout_s=5).send(request)
     assert caught.value is error
     assert request.is_sent is is_sent
 

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 from client.raw_server import LOOPS, Peer, Raw, always, get, once, pooled, raw, said
 
-from linqbot.client.http.connector import Dialer
+from linqbot.client.http.connector import Connector
 from linqbot.client.http.http11 import Response, ServerDisconnectedError
 from linqbot.client.http.pool import Pool
 
@@ -376,5 +376,5 @@ async def test_a_connection_that_opens_after_the_pool_closed_is_ended() -> None:
 
 
 def test_a_pool_that_never_sent_anything_can_be_closed() -> None:
-    pool = Pool(Dialer(Raw(echo).origin, connect_timeout_s=5))
+    pool = Pool(Connector(Raw(echo).origin, connect_timeout_s=5))
     asyncio.run(pool.aclose())

@@ -88,7 +88,7 @@ async def test_everything_acknowledged_survives_a_kill(tmp_path: Path, lines: in
         assert crashes <= 3
 
 
-async def test_a_claim_its_process_died_with_counts_as_a_crash(
+async def test_a_lease_its_process_died_with_counts_as_a_crash(
     tmp_path: Path, delivery: MakeDelivery, clock: MovableClock, crashed: Callable[[Path], Path]
 ) -> None:
     path = tmp_path / "bot.db"
@@ -116,7 +116,7 @@ async def test_a_crash_with_many_in_flight_counts_for_none_of_them_but_a_second_
         path = crashed(path)
     async with SQLiteStorage(path, clock=clock) as storage:
         leases = await storage.take(10, lease_s=900)
-        assert [(lease.crashes, lease.runs) for lease in leases] == [(0, 1)] * 3
+        assert [(lease.crashes, lease.delivery_count) for lease in leases] == [(0, 1)] * 3
         path = crashed(path)
     async with SQLiteStorage(path, clock=clock) as storage:
         (first,) = await storage.take(10, lease_s=900)

@@ -20,14 +20,14 @@ from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Finish
-from linqbot.storage.journal import Effect
+from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.disk import file
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = pytest.mark.anyio
 
 MakeDelivery = Callable[..., Delivery]
-MakeEffect = Callable[..., Effect]
+MakeEffect = Callable[..., JournalEntry]
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_the_lock_of_a_killed_server_is_free(path: Path) -> None:
 
 
 async def test_a_command_beside_the_server_puts_and_wakes_it(
-    path: Path, delivery: MakeDelivery, effect: MakeEffect
+    path: Path, delivery: MakeDelivery, entry: MakeEffect
 ) -> None:
     async with SQLiteStorage(path) as server:
         await server.put(delivery("c:1", name="w.1"))
@@ -90,13 +90,13 @@ async def test_a_command_beside_the_server_puts_and_wakes_it(
             assert command.install == server.install
             assert await command.put(delivery("c:1", name="w.1")) is False
             assert await command.put(delivery("c:1", name="w.2")) is True
-            await command.begin(effect("w.2"))
+            await command.begin(entry("w.2"))
         await asyncio.wait_for(server.changed(), 5)
         for name in ("w.1", "w.2"):
             (lease,) = await server.take(10, lease_s=60)
             assert lease.delivery.id == name
             await server.finish(lease, Finish(Ack()))
-        assert await server.effects("w.2") == [effect("w.2")]
+        assert await server.entries("w.2") == [entry("w.2")]
 
 
 async def test_the_loop_runs_on_while_a_command_writes_beside(path: Path, delivery: MakeDelivery) -> None:
@@ -128,7 +128,7 @@ async def test_a_command_that_writes_too_long_makes_the_storage_unavailable(
         assert await server.put(delivery()) is True
 
 
-async def test_claims_hold_while_a_command_writes_beside(path: Path, delivery: MakeDelivery) -> None:
+async def test_leases_hold_while_a_command_writes_beside(path: Path, delivery: MakeDelivery) -> None:
     async with SQLiteStorage(path) as server, SQLiteStorage(path, serving=False) as command:
         await server.put(delivery("c:1", name="w.1"))
         (lease,) = await server.take(10, lease_s=60)

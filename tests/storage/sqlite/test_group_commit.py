@@ -16,14 +16,14 @@ from linqbot.clock import MovableClock
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Finish, Retry
-from linqbot.storage.journal import Effect
+from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
 
 pytestmark = pytest.mark.anyio
 
 MakeDelivery = Callable[..., Delivery]
-MakeEffect = Callable[..., Effect]
+MakeEffect = Callable[..., JournalEntry]
 ACK = Finish(Ack())
 
 
@@ -78,14 +78,14 @@ async def test_a_thousand_puts_at_once_share_a_few_commits(storage: SQLiteStorag
 
 
 async def test_turns_in_flight_together_share_their_commits(
-    storage: SQLiteStorage, delivery: MakeDelivery, effect: MakeEffect
+    storage: SQLiteStorage, delivery: MakeDelivery, entry: MakeEffect
 ) -> None:
     async def turn(n: int) -> None:
         await storage.put(delivery(f"c:{n}"))
         (lease,) = await storage.take(1, lease_s=60)
-        await storage.begin(effect(lease.delivery.id))
-        accepted = effect(lease.delivery.id, status="accepted")
-        await storage.finish(lease, Finish(Ack(), effects=[accepted], state=[StateWrite("bot", str(n), b"1")]))
+        await storage.begin(entry(lease.delivery.id))
+        accepted = entry(lease.delivery.id, status="accepted")
+        await storage.finish(lease, Finish(Ack(), entries=[accepted], state=[StateWrite("bot", str(n), b"1")]))
 
     with commits(storage) as made:
         await asyncio.gather(*(turn(n) for n in range(100)))
@@ -137,7 +137,7 @@ async def test_what_fails_alone_takes_no_place_in_the_backlog(
 
 
 async def test_a_full_disk_refuses_all_and_leaves_nothing_half_written(
-    storage: SQLiteStorage, delivery: MakeDelivery, effect: MakeEffect, clock: MovableClock
+    storage: SQLiteStorage, delivery: MakeDelivery, entry: MakeEffect, clock: MovableClock
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
     (lease,) = await storage.take(1, lease_s=60)
@@ -147,20 +147,20 @@ async def test_a_full_disk_refuses_all_and_leaves_nothing_half_written(
         outcomes = await asyncio.gather(
             storage.put(delivery("c:3", name="w.3", body=big)),
             storage.take(1, lease_s=60),
-            storage.begin(effect("w.1", call=big)),
+            storage.begin(entry("w.1", call=big)),
             storage.finish(lease, ACK),
             return_exceptions=True,
         )
         assert [type(outcome) for outcome in outcomes] == [StorageUnavailable] * 4
         assert await storage.depth() == 2
-        assert await storage.effects("w.1") == []
+        assert await storage.entries("w.1") == []
         with pytest.raises(StorageUnavailable):
             await storage.put(delivery("c:3", name="w.3", body=big))
     # Space is back: nothing was remembered of what failed, and nothing was forgotten of what was.
     assert await storage.put(delivery("c:3", name="w.3", body=big)) is True
     await storage.finish(lease, Finish(Retry(at=clock.now(), error="Boom")))
     leases = await storage.take(10, lease_s=60)
-    assert [(one.delivery.id, one.runs) for one in leases] == [("w.1", 1), ("w.2", 0), ("w.3", 0)]
+    assert [(one.delivery.id, one.delivery_count) for one in leases] == [("w.1", 1), ("w.2", 0), ("w.3", 0)]
 
 
 async def test_a_commit_the_disk_refuses_fails_its_batch_and_the_next_one_works(

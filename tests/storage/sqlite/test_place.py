@@ -129,7 +129,7 @@ async def test_a_turn_that_runs_can_still_read(
     storage: SQLiteStorage, path: Path, lose: Callable[[Path], None]
 ) -> None:
     lose(path)
-    assert await storage.effects("w.1") == []
+    assert await storage.entries("w.1") == []
     assert await storage.load("bot") == {}
 
 

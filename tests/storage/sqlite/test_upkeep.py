@@ -15,8 +15,8 @@ from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.erasure import Found, Person
-from linqbot.storage.inbox import Ack, Bury, Finish
-from linqbot.storage.journal import Effect
+from linqbot.storage.inbox import Ack, DeadLetter, Finish
+from linqbot.storage.journal import JournalEntry
 from linqbot.storage.memory import MemoryStorage
 from linqbot.storage.sqlite import erasure, wipe
 from linqbot.storage.sqlite.storage import SQLiteStorage
@@ -27,7 +27,7 @@ from linqbot.storage.upkeep import Selection
 pytestmark = pytest.mark.anyio
 
 MakeDelivery = Callable[..., Delivery]
-MakeEffect = Callable[..., Effect]
+MakeEffect = Callable[..., JournalEntry]
 NOON = 1_800_000_000.0
 ANN = "+14155550142"
 MARKER = b"planted-marker"
@@ -38,11 +38,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "bot.db"
 
 
-async def bury(storage: SQLiteStorage, *deliveries: Delivery) -> None:
+async def dead_letter(storage: SQLiteStorage, *deliveries: Delivery) -> None:
     for each in deliveries:
         await storage.put(each)
         (lease,) = await storage.take(1, lease_s=60)
-        await storage.finish(lease, Finish(Bury("Boom")))
+        await storage.finish(lease, Finish(DeadLetter("Boom")))
 
 
 async def handle(storage: SQLiteStorage, delivery: Delivery, finish: Finish | None = None) -> None:
@@ -70,7 +70,7 @@ def bytes_of(path: Path) -> bytes:
 
 async def test_what_a_command_puts_back_wakes_the_server_and_keeps_its_lane(path: Path, delivery: MakeDelivery) -> None:
     async with SQLiteStorage(path, keep_days=1) as server, SQLiteStorage(path, serving=False) as command:
-        await bury(server, delivery("c:1", name="w.dead"))
+        await dead_letter(server, delivery("c:1", name="w.dead"))
         await handle(server, delivery("c:1", name="w.done"))
         await server.put(delivery("c:1", name="w.now"))
         (running,) = await server.take(1, lease_s=60)
@@ -84,7 +84,7 @@ async def test_what_a_command_puts_back_wakes_the_server_and_keeps_its_lane(path
         await server.finish(running, Finish(Ack()))
         for name, run in (("w.dead", 0), ("w.done", 1)):
             (lease,) = await server.take(10, lease_s=60)
-            assert (lease.delivery.id, lease.run) == (name, run)
+            assert (lease.delivery.id, lease.replay) == (name, run)
             await server.finish(lease, Finish(Ack()))
 
 
@@ -99,12 +99,12 @@ async def test_a_timer_a_command_stores_is_known_when_the_server_wakes(path: Pat
         assert await server.fire(NOON) == 0
 
 
-async def test_a_command_sees_what_is_claimed_and_forgets_around_it(path: Path) -> None:
+async def test_a_command_sees_what_is_leased_and_forgets_around_it(path: Path) -> None:
     async with SQLiteStorage(path) as server, SQLiteStorage(path, serving=False) as command:
         for n in range(3):
             await server.put(from_ann(n))
         (lease,) = await server.take(1, lease_s=60)
-        assert [each.state for each in await command.waiting()] == ["claimed", "ready", "ready"]
+        assert [each.state for each in await command.waiting()] == ["leased", "ready", "ready"]
         forgotten = await command.forget(ANN)
         assert (forgotten.waiting, forgotten.left, forgotten.wiped) == (2, ("w.ann-0",), True)
         await server.finish(lease, Finish(Ack()))
@@ -125,16 +125,16 @@ async def test_a_command_does_not_judge_how_long_the_server_keeps_things(
 
 
 async def test_history_switched_off_goes_in_passing(
-    path: Path, delivery: MakeDelivery, effect: MakeEffect, clock: MovableClock
+    path: Path, delivery: MakeDelivery, entry: MakeEffect, clock: MovableClock
 ) -> None:
     async with SQLiteStorage(path, clock=clock, keep_days=9) as storage:
-        sent = effect("w.1", status="accepted", answer=b'{"text":"said"}')
-        await handle(storage, delivery(name="w.1"), Finish(Ack(), effects=[sent]))
+        sent = entry("w.1", status="accepted", answer=b'{"text":"said"}')
+        await handle(storage, delivery(name="w.1"), Finish(Ack(), entries=[sent]))
     clock.advance(1)
     async with SQLiteStorage(path, clock=clock) as storage:
         await storage.put(delivery("c:2"))
         assert await storage.replayable(Selection()) == []
-        (kept,) = await storage.effects("w.1")
+        (kept,) = await storage.entries("w.1")
         assert kept.answer == b'{"text":""}'
 
 
@@ -152,9 +152,9 @@ async def test_upkeep_of_a_storage_that_is_not_open_says_so(path: Path) -> None:
 async def test_a_command_that_cannot_write_changes_nothing(
     path: Path, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("linqbot.storage.sqlite.upkeep.PATIENCE_MS", 1)
+    monkeypatch.setattr("linqbot.storage.sqlite.upkeep.BUSY_TIMEOUT_MS", 1)
     async with SQLiteStorage(path) as storage:
-        await bury(storage, delivery(name="w.1"))
+        await dead_letter(storage, delivery(name="w.1"))
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageUnavailable, match="Try again"):
@@ -166,7 +166,7 @@ async def test_a_command_that_cannot_write_changes_nothing(
 
 async def test_a_busy_server_lets_a_command_in(path: Path, delivery: MakeDelivery) -> None:
     async with SQLiteStorage(path, max_lane_backlog=10**6) as server, SQLiteStorage(path, serving=False) as command:
-        await bury(server, *(delivery(name=f"w.dead-{n}") for n in range(5)))
+        await dead_letter(server, *(delivery(name=f"w.dead-{n}") for n in range(5)))
         stop = asyncio.Event()
 
         async def load() -> None:
@@ -205,17 +205,17 @@ async def test_after_a_crash_the_newest_webhook_is_known_to_the_minute(
 
 
 async def test_forgotten_bytes_are_in_no_file_even_while_it_is_served(
-    path: Path, delivery: MakeDelivery, effect: MakeEffect
+    path: Path, delivery: MakeDelivery, entry: MakeEffect
 ) -> None:
     async with SQLiteStorage(path, keep_days=9) as server:
         # Of many sizes and fates, so that they lie in cells, in overflow pages and in pages that were freed.
         for n in range(30):
             await handle(server, from_ann(n, size=(50, 3000, 9000)[n % 3]))
         for n in range(30, 40):
-            await bury(server, from_ann(n, size=5000))
+            await dead_letter(server, from_ann(n, size=5000))
         state = [StateWrite("chat:chat", "said", MARKER), StateWrite(f"person:{ANN}", "said", MARKER)]
-        sent = effect("w.ann-50", call=b'{"to":"' + ANN.encode() + b'","text":"' + MARKER + b'"}')
-        await handle(server, from_ann(50), Finish(Ack(), effects=[sent], state=state))
+        sent = entry("w.ann-50", call=b'{"to":"' + ANN.encode() + b'","text":"' + MARKER + b'"}')
+        await handle(server, from_ann(50), Finish(Ack(), entries=[sent], state=state))
         await server.schedule(Timer("t", NOON, "c:chat", "send", MARKER, 60))
         await server.put(from_ann(60, size=20_000))
         await server.put(delivery("c:bob", name="w.bob", body=b"others stay"))
@@ -230,7 +230,7 @@ async def test_forgotten_bytes_are_in_no_file_even_while_it_is_served(
 
 
 async def test_a_file_too_busy_to_be_written_anew_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("linqbot.storage.sqlite.upkeep.PATIENCE_MS", 1)
+    monkeypatch.setattr("linqbot.storage.sqlite.upkeep.BUSY_TIMEOUT_MS", 1)
     async with SQLiteStorage(path, keep_days=9) as storage:
         await handle(storage, from_ann(1))
         reader = sqlite3.connect(path, isolation_level=None)
@@ -288,15 +288,15 @@ async def test_who_writes_faster_than_they_are_forgotten_is_not_forgotten(
 
 
 async def test_purged_bytes_are_in_no_file_even_while_it_is_served(
-    path: Path, delivery: MakeDelivery, effect: MakeEffect
+    path: Path, delivery: MakeDelivery, entry: MakeEffect
 ) -> None:
     async with SQLiteStorage(path) as server:
         for n in range(40):
             one = from_ann(n, size=(50, 3000, 9000)[n % 3])
-            await server.begin(effect(one.id, call=b'{"text":"' + MARKER * 50 + b'"}'))
+            await server.begin(entry(one.id, call=b'{"text":"' + MARKER * 50 + b'"}'))
             await server.put(one)
             (lease,) = await server.take(1, lease_s=60)
-            await server.finish(lease, Finish(Bury(f"ValueError: {MARKER.decode()}")))
+            await server.finish(lease, Finish(DeadLetter(f"ValueError: {MARKER.decode()}")))
         await server.put(delivery("c:bob", name="w.bob", body=b"others stay"))
         assert MARKER in bytes_of(path)
         async with SQLiteStorage(path, serving=False) as command:
@@ -305,15 +305,15 @@ async def test_purged_bytes_are_in_no_file_even_while_it_is_served(
         assert MARKER not in bytes_of(path)
         (lease,) = await server.take(10, lease_s=60)
         assert lease.delivery.body == b"others stay"
-        assert len(await server.effects("w.ann-1")) == 1
+        assert len(await server.entries("w.ann-1")) == 1
 
 
 async def test_a_purge_that_could_not_remove_bytes_says_so_and_the_next_one_does(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("linqbot.storage.sqlite.upkeep.PATIENCE_MS", 1)
+    monkeypatch.setattr("linqbot.storage.sqlite.upkeep.BUSY_TIMEOUT_MS", 1)
     async with SQLiteStorage(path) as storage:
-        await bury(storage, from_ann(1))
+        await dead_letter(storage, from_ann(1))
         reader = sqlite3.connect(path, isolation_level=None)
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM dead").fetchone()
@@ -329,7 +329,7 @@ async def test_a_purge_that_finds_nothing_does_not_write_the_file_again(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with SQLiteStorage(path) as storage:
-        await bury(storage, from_ann(1))
+        await dead_letter(storage, from_ann(1))
         assert await storage.purge(before=4e9) == 1
         monkeypatch.setattr(wipe, "wipe", lambda db: pytest.fail("There is nothing to wipe."))
         assert await storage.purge(before=4e9) == 0
@@ -339,13 +339,13 @@ async def test_a_purge_that_finds_nothing_does_not_write_the_file_again(
 
 
 async def test_a_backup_made_while_serving_can_be_served(
-    path: Path, tmp_path: Path, delivery: MakeDelivery, effect: MakeEffect
+    path: Path, tmp_path: Path, delivery: MakeDelivery, entry: MakeEffect
 ) -> None:
     copy = tmp_path / "copy.db"
     told: list[tuple[int, int]] = []
     async with SQLiteStorage(path) as server:
         await asyncio.gather(*(server.put(delivery(f"c:{n}", body=b"x" * 9000)) for n in range(1000)))
-        await server.begin(effect("w.1"))
+        await server.begin(entry("w.1"))
         stop = asyncio.Event()
 
         async def load() -> int:
@@ -367,7 +367,7 @@ async def test_a_backup_made_while_serving_can_be_served(
     async with SQLiteStorage(copy) as restored:
         assert restored.install == install
         assert await restored.depth() >= 1000
-        assert await restored.effects("w.1") == [effect("w.1")]
+        assert await restored.entries("w.1") == [entry("w.1")]
         (lease,) = await restored.take(1, lease_s=60)
         assert lease.delivery.body == b"x" * 9000
 

@@ -15,8 +15,8 @@ from linqbot.client.call import Call, prepare
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, Bury, Finish, Lease, Outcome, Retry
-from linqbot.storage.journal import Effect
+from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease, Outcome, Retry
+from linqbot.storage.journal import JournalEntry
 from linqbot.storage.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
@@ -27,7 +27,11 @@ NOON = 1_800_000_000.0
 HANDLES = {"ann": "+14155550142", "bob": "+14155550187"}
 GROUP = "5a1d3c56-0000-4000-8000-00000000000a"
 CHATS = {"ann": "5a1d3c56-0000-4000-8000-00000000000b", "bob": "5a1d3c56-0000-4000-8000-00000000000c"}
-OUTCOMES: dict[str, Outcome] = {"acked": Ack(), "buried": Bury("Boom"), "retried": Retry(NOON + 500, "Boom")}
+OUTCOMES: dict[str, Outcome] = {
+    "acked": Ack(),
+    "dead-lettered": DeadLetter("Boom"),
+    "retried": Retry(NOON + 500, "Boom"),
+}
 
 
 @dataclass(frozen=True)
@@ -124,9 +128,9 @@ async def play(storage: Storage, number: int, turn: Turn) -> None:
     # In lanes of their own, so that none waits for another.
     name = f"{number}-{turn.who}"
     delivery = replace(message(name, turn), lane=f"x:{name}")
-    effects = []
+    entries = []
     for n in range(turn.sends if turn.end != "waits" else 0):
-        effect = Effect(
+        entry = JournalEntry(
             delivery.id,
             0,
             str(n),
@@ -137,19 +141,19 @@ async def play(storage: Storage, number: int, turn: Turn) -> None:
             NOON,
             origin=origin(turn),
         )
-        await storage.begin(effect)
+        await storage.begin(entry)
         said = json.dumps({"chat_id": chat_of(turn), "message": {"id": f"sent-{name}-{n}"}}).encode()
         sent = {"answer": said, "message_id": f"sent-{name}-{n}", "chat_id": chat_of(turn)}
-        effects += [replace(effect, status="accepted", **sent)] if turn.settled else []  # type: ignore[arg-type]
+        entries += [replace(entry, status="accepted", **sent)] if turn.settled else []  # type: ignore[arg-type]
     timers = []
     if turn.end == "acked" and turn.due_in_s is not None:
         due = NOON + turn.due_in_s
         timers.append(timer(f"t-{name}", chat_of(turn), [answer(turn)], due, 60, origin=origin(turn)))
     scope = f"person:{HANDLES[turn.who]}"
-    finish = Finish(Ack(), effects, timers=timers, state=[StateWrite(scope, "said", words(turn).encode())])
+    finish = Finish(Ack(), entries, timers=timers, state=[StateWrite(scope, "said", words(turn).encode())])
     await end(storage, delivery, turn.end, finish)
     await storage.fire(NOON)
-    if turn.receipt is not None and effects:
+    if turn.receipt is not None and entries:
         await end(storage, replace(receipt(name, turn), lane=f"r:{name}"), turn.receipt, Finish(Ack()))
 
 
@@ -158,7 +162,7 @@ async def on_record(storage: Storage, who: str, turns: list[Turn]) -> set[str]:
     found = {*await storage.replayable(Selection()), *(each.id for each in await storage.waiting())}
     found |= {each.id for each in await storage.scheduled()}
     for number, turn in enumerate(turns):
-        found |= {each.key for each in await storage.effects(f"w.{number}-{turn.who}")}
+        found |= {each.key for each in await storage.entries(f"w.{number}-{turn.who}")}
     return {one for one in found if who in one}
 
 

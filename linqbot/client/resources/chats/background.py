@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from linqbot.client.resources.resource import Noun, many
+from linqbot.client.resources.resource import Resource, many
 
 
-class Background(Noun):
+class Background(Resource):
     """`client.chats.background`. Shown on iMessage only; elsewhere Linq accepts and drops it, without an event."""
 
     __slots__ = ()

@@ -6,28 +6,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from linqbot.client.call import Run
-from linqbot.client.rate_limits import CARD_SHARES, Budgets
+from linqbot.client.rate_limits import CARD_SHARES, RateLimits
 from linqbot.client.resources.chats.background import Background
 from linqbot.client.resources.chats.location import Location
 from linqbot.client.resources.chats.messages import ChatMessages
 from linqbot.client.resources.chats.polls import Polls
-from linqbot.client.resources.resource import Listing, Noun, Page, many, read
-from linqbot.types.chat import Accepted, Chat, ChatCreated, ChatPage, ChatUpdate
+from linqbot.client.resources.resource import Listing, Page, Resource, many, read
+from linqbot.types.chat import Accepted, Chat, ChatCreatedResponse, ChatPage, ChatUpdate
 from linqbot.types.message import MessageContent, VoiceMemoSent
 
 
-class Chats(Noun):
+class Chats(Resource):
     """`client.chats`.
 
     Every method may raise `RuleBroken` (nothing was sent), `RateLimited`, `LinqUnavailable`, and `LinqApiError` for
     what its own text says; an id Linq does not know is 404/2001.
     """
 
-    __slots__ = ("_budgets",)
+    __slots__ = ("_rate_limits",)
 
-    def __init__(self, run: Run, budgets: Budgets) -> None:
+    def __init__(self, run: Run, rate_limits: RateLimits) -> None:
         super().__init__(run)
-        self._budgets = budgets
+        self._rate_limits = rate_limits
 
     @property
     def messages(self) -> ChatMessages:
@@ -66,7 +66,7 @@ class Chats(Noun):
         to: Sequence[str],
         message: MessageContent | Mapping[str, Any],
         override_optout: bool | None = None,
-    ) -> ChatCreated:
+    ) -> ChatCreatedResponse:
         """Open a chat with its first message, or send into the one that has the same line and recipients.
 
         Args:
@@ -81,7 +81,7 @@ class Chats(Noun):
         Source: https://docs.linqapp.com/api/resources/chats/methods/create
         """
         body = {"from": from_, "to": many(to), "message": message, "override_optout": override_optout}
-        return read(ChatCreated, await self._call("chats.create", body=body), "chats.create")
+        return read(ChatCreatedResponse, await self._call("chats.create", body=body), "chats.create")
 
     def list_chats(
         self,
@@ -160,9 +160,9 @@ class Chats(Noun):
             LinqApiError: 404/2012 when the line has no active card.
         Source: https://docs.linqapp.com/api/resources/chats/methods/share_contact_card
         """
-        self._budgets.check(CARD_SHARES, chat_id, "chats.share_contact_card")
+        self._rate_limits.check(CARD_SHARES, chat_id, "chats.share_contact_card")
         await self._call("chats.share_contact_card", path={"chat_id": chat_id})
-        self._budgets.spend(CARD_SHARES, chat_id)
+        self._rate_limits.spend(CARD_SHARES, chat_id)
 
     async def send_voicememo(
         self,
@@ -185,7 +185,7 @@ class Chats(Noun):
         return read(VoiceMemoSent, answer, "chats.send_voicememo")
 
 
-class Participants(Noun):
+class Participants(Resource):
     """`client.chats.participants`. Both answers mean *queued*; `participant.added` or `.removed` follows."""
 
     __slots__ = ()
@@ -215,7 +215,7 @@ class Participants(Noun):
         return read(Accepted, answer, "chats.participants.remove")
 
 
-class Typing(Noun):
+class Typing(Resource):
     """`client.chats.typing`. Shown on iMessage only; elsewhere Linq accepts and drops it."""
 
     __slots__ = ()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from linqbot.client.resources.resource import Noun, read
+from linqbot.client.resources.resource import Resource, read
 from linqbot.types.location import ChatLocation, LocationAccepted
 
 
-class Location(Noun):
+class Location(Resource):
     """`client.chats.location`."""
 
     __slots__ = ()

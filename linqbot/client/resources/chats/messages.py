@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from linqbot.client.resources.resource import Listing, Noun, Page, read
-from linqbot.types.message import Message, MessageContent, MessagePage, MessageSent
+from linqbot.client.resources.resource import Listing, Page, Resource, read
+from linqbot.types.message import Message, MessageContent, MessagePage, MessageSentResponse
 
 
-class ChatMessages(Noun):
+class ChatMessages(Resource):
     """`client.chats.messages`."""
 
     __slots__ = ()
@@ -20,7 +20,7 @@ class ChatMessages(Noun):
         *,
         message: MessageContent | Mapping[str, Any],
         override_optout: bool | None = None,
-    ) -> MessageSent:
+    ) -> MessageSentResponse:
         """Send a message into a chat. Safe to repeat: equal `message.idempotency_key`s are sent once.
 
         Args:
@@ -38,7 +38,7 @@ class ChatMessages(Noun):
         """
         body = {"message": message, "override_optout": override_optout}
         answer = await self._call("chats.messages.send", path={"chat_id": chat_id}, body=body)
-        return read(MessageSent, answer, "chats.messages.send", {"chat_id": chat_id})
+        return read(MessageSentResponse, answer, "chats.messages.send", {"chat_id": chat_id})
 
     def list(self, chat_id: str, *, cursor: str | None = None, limit: int | None = None) -> Listing[Message]:
         """List the messages of a chat, page after page. Linq does not promise an order: sort by `created_at`.

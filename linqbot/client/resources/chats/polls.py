@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from linqbot.client.resources.resource import Noun, many, read
+from linqbot.client.resources.resource import Resource, many, read
 from linqbot.types.poll import PollEnvelope
 
 
-class Polls(Noun):
+class Polls(Resource):
     """`client.chats.polls`."""
 
     __slots__ = ()
@@ -30,7 +30,7 @@ class Polls(Noun):
         return read(PollEnvelope, answer, "chats.polls.create", {"chat_id": chat_id})
 
 
-class MessagePoll(Noun):
+class MessagePoll(Resource):
     """`client.messages.poll`. A message that is no poll is `LinqApiError` 404/2002."""
 
     __slots__ = ()

@@ -5,33 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 from linqbot.emulator.endpoints.chats.chats import present
-from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine import chat_state, send_policy
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model.answers import Answer
-from linqbot.emulator.model.records import Chat
+from linqbot.emulator.model.answers import EndpointResponse
+from linqbot.emulator.model.records import ChatRecord
 
 
-def put_up(world: World, request: ApiRequest) -> Answer:
+def put_up(world: World, request: ApiRequest) -> EndpointResponse:
     body = request.body
     background = {key: body.get(key) for key in ("type", "style", "variant", "shades", "image_url")}
     return _change(world, present(world, request), background)
 
 
-def take_down(world: World, request: ApiRequest) -> Answer:
+def take_down(world: World, request: ApiRequest) -> EndpointResponse:
     return _change(world, present(world, request), None)
 
 
-def _change(world: World, chat: Chat, background: dict[str, Any] | None) -> Answer:
+def _change(world: World, chat: ChatRecord, background: dict[str, Any] | None) -> EndpointResponse:
     send_policy.check_line(world.line_of(chat))
     if chat.service == "iMessage" and chat.background != background:
         chat_state.set_background(world, chat, background)
-    return Answer(202)
+    return EndpointResponse(202)
 
 
 _PATH = "/v3/chats/{chat_id}/background"
 
 ENDPOINTS = (
-    Endpoint("chats.background.set", "POST", _PATH, put_up, has_body=True),
-    Endpoint("chats.background.remove", "DELETE", _PATH, take_down),
+    EndpointHandler("chats.background.set", "POST", _PATH, put_up, has_body=True),
+    EndpointHandler("chats.background.remove", "DELETE", _PATH, take_down),
 )

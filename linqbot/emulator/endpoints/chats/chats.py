@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from linqbot import rules
-from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint, page
+from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler, page
 from linqbot.emulator.engine import chat_state, content, send_policy
 from linqbot.emulator.engine.sending import line_of_account, repeated, send, send_content, service_for
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
-from linqbot.emulator.model.answers import Answer, ApiError, accepted, conflict, invalid
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, accepted, conflict, invalid
 from linqbot.emulator.model.handles import normal
-from linqbot.emulator.model.records import Chat, Line, Message
+from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord
 
 
-def create(world: World, request: ApiRequest) -> Answer:
+def create(world: World, request: ApiRequest) -> EndpointResponse:
     asked = request.body["message"]
     message = repeated(world, asked.get("idempotency_key"))
     if message is None:
@@ -24,10 +24,10 @@ def create(world: World, request: ApiRequest) -> Answer:
     chat = world.state.chats[message.chat_id]
     shape = shapes.chat_created(chat)
     del shape["created_at"], shape["updated_at"]
-    return Answer(201, {"chat": shape | {"message": shapes.sent_message(message)}})
+    return EndpointResponse(201, {"chat": shape | {"message": shapes.sent_message(message)}})
 
 
-def _write_first(world: World, body: Mapping[str, Any], asked: Mapping[str, Any]) -> Message:
+def _write_first(world: World, body: Mapping[str, Any], asked: Mapping[str, Any]) -> MessageRecord:
     line = line_of_account(world, body["from"])
     people = list(dict.fromkeys(normal(handle) for handle in body["to"]))
     if line.phone_number in people:
@@ -39,7 +39,7 @@ def _write_first(world: World, body: Mapping[str, Any], asked: Mapping[str, Any]
     return open_with(world, line, people, asked, override_optout=override)
 
 
-def reusable(world: World, line: Line, people: list[str]) -> Chat | None:
+def reusable(world: World, line: Line, people: list[str]) -> ChatRecord | None:
     """R54: the chat that creating one again would use."""
     found = world.state.chats_with(line.phone_number, people)
     return next((chat for chat in found if not chat.is_group or (chat.name is None and chat.reusable)), None)
@@ -59,7 +59,7 @@ def open_with(
     *,
     override_optout: bool,
     key: str | None = None,
-) -> Message:
+) -> MessageRecord:
     """Open a chat with its first message, or refuse with nothing created."""
     service, can_arrive = service_for(world, line, people, asked.get("preferred_service"))
     parts = content.parts(world, asked, is_group=len(people) > 1, service=service)
@@ -69,7 +69,7 @@ def open_with(
     return send(world, chat, asked, parts=parts, can_arrive=can_arrive, service=service, key=key)
 
 
-def list_chats(world: World, request: ApiRequest) -> Answer:
+def list_chats(world: World, request: ApiRequest) -> EndpointResponse:
     line, person = request.query.get("from"), request.query.get("to")
     found = [
         chat
@@ -77,14 +77,14 @@ def list_chats(world: World, request: ApiRequest) -> Answer:
         if (not line or chat.line == line) and (not person or chat.member(normal(person)) is not None)
     ]
     shown, cursor = page(found, request, "chats", lambda chat: chat.seq)
-    return Answer(200, {"chats": [shapes.chat(chat) for chat in shown], "next_cursor": cursor})
+    return EndpointResponse(200, {"chats": [shapes.chat(chat) for chat in shown], "next_cursor": cursor})
 
 
-def retrieve(world: World, request: ApiRequest) -> Answer:
-    return Answer(200, shapes.chat(world.state.chat(request.path["chat_id"])))
+def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+    return EndpointResponse(200, shapes.chat(world.state.chat(request.path["chat_id"])))
 
 
-def update(world: World, request: ApiRequest) -> Answer:
+def update(world: World, request: ApiRequest) -> EndpointResponse:
     chat = present(world, request)
     if not chat.is_group:
         raise conflict("Only group chats can be changed")
@@ -93,10 +93,10 @@ def update(world: World, request: ApiRequest) -> Answer:
         chat_state.rename(world, chat, chat.me, request.body["display_name"])
     if "group_chat_icon" in request.body:
         chat_state.set_icon(world, chat, chat.me, request.body["group_chat_icon"])
-    return Answer(200, {"chat_id": chat.id, "status": "pending"})
+    return EndpointResponse(200, {"chat_id": chat.id, "status": "pending"})
 
 
-def leave(world: World, request: ApiRequest) -> Answer:
+def leave(world: World, request: ApiRequest) -> EndpointResponse:
     """R60: an iMessage group of at least four."""
     chat = present(world, request)
     if not chat.is_group or chat.service != "iMessage" or len(chat.active) < 4:
@@ -106,7 +106,7 @@ def leave(world: World, request: ApiRequest) -> Answer:
     return accepted("Leave group chat queued")
 
 
-def mark_as_read(world: World, request: ApiRequest) -> Answer:
+def mark_as_read(world: World, request: ApiRequest) -> EndpointResponse:
     chat, now = present(world, request), world.now()
     for message in reversed(chat.messages):
         if message.is_from_me:
@@ -115,39 +115,39 @@ def mark_as_read(world: World, request: ApiRequest) -> Answer:
             break
         message.status, message.read_at = "read", now
         world.show_message(message)
-    return Answer(204)
+    return EndpointResponse(204)
 
 
-def start_typing(world: World, request: ApiRequest) -> Answer:
+def start_typing(world: World, request: ApiRequest) -> EndpointResponse:
     """R63: iMessage only; elsewhere accepted and dropped."""
     chat = present(world, request)
     send_policy.check_line(world.line_of(chat))
     if chat.service == "iMessage":
         chat_state.still_typing(world, chat, chat.line, world.now() + chat_state.TYPING_S)
-    return Answer(204)
+    return EndpointResponse(204)
 
 
-def stop_typing(world: World, request: ApiRequest) -> Answer:
+def stop_typing(world: World, request: ApiRequest) -> EndpointResponse:
     chat = present(world, request)
     chat_state.still_typing(world, chat, chat.line, None)
-    return Answer(204)
+    return EndpointResponse(204)
 
 
-def list_messages(world: World, request: ApiRequest) -> Answer:
+def list_messages(world: World, request: ApiRequest) -> EndpointResponse:
     chat = world.state.chat(request.path["chat_id"])
     shown, cursor = page(chat.messages, request, f"messages:{chat.id}", lambda message: message.seq)
-    return Answer(200, {"messages": [shapes.message(message) for message in shown], "next_cursor": cursor})
+    return EndpointResponse(200, {"messages": [shapes.message(message) for message in shown], "next_cursor": cursor})
 
 
-def send_message(world: World, request: ApiRequest) -> Answer:
+def send_message(world: World, request: ApiRequest) -> EndpointResponse:
     chat, asked = world.state.chat(request.path["chat_id"]), request.body["message"]
     message = repeated(world, asked.get("idempotency_key"))
     if message is None:
         message = send_content(world, chat, asked, override_optout=bool(request.body.get("override_optout")))
-    return Answer(202, {"chat_id": message.chat_id, "message": shapes.sent_message(message)})
+    return EndpointResponse(202, {"chat_id": message.chat_id, "message": shapes.sent_message(message)})
 
 
-def present(world: World, request: ApiRequest) -> Chat:
+def present(world: World, request: ApiRequest) -> ChatRecord:
     """The chat in the path, if our line is still in it (R6, R61)."""
     chat = world.state.chat(request.path["chat_id"])
     send_policy.check_present(chat)
@@ -155,14 +155,14 @@ def present(world: World, request: ApiRequest) -> Chat:
 
 
 ENDPOINTS = (
-    Endpoint("chats.create", "POST", "/v3/chats", create, has_body=True),
-    Endpoint("chats.list_chats", "GET", "/v3/chats", list_chats),
-    Endpoint("chats.retrieve", "GET", "/v3/chats/{chat_id}", retrieve),
-    Endpoint("chats.update", "PUT", "/v3/chats/{chat_id}", update, has_body=True),
-    Endpoint("chats.leave_chat", "POST", "/v3/chats/{chat_id}/leave", leave),
-    Endpoint("chats.mark_as_read", "POST", "/v3/chats/{chat_id}/read", mark_as_read),
-    Endpoint("chats.typing.start", "POST", "/v3/chats/{chat_id}/typing", start_typing),
-    Endpoint("chats.typing.stop", "DELETE", "/v3/chats/{chat_id}/typing", stop_typing),
-    Endpoint("chats.messages.list", "GET", "/v3/chats/{chat_id}/messages", list_messages),
-    Endpoint("chats.messages.send", "POST", "/v3/chats/{chat_id}/messages", send_message, has_body=True),
+    EndpointHandler("chats.create", "POST", "/v3/chats", create, has_body=True),
+    EndpointHandler("chats.list_chats", "GET", "/v3/chats", list_chats),
+    EndpointHandler("chats.retrieve", "GET", "/v3/chats/{chat_id}", retrieve),
+    EndpointHandler("chats.update", "PUT", "/v3/chats/{chat_id}", update, has_body=True),
+    EndpointHandler("chats.leave_chat", "POST", "/v3/chats/{chat_id}/leave", leave),
+    EndpointHandler("chats.mark_as_read", "POST", "/v3/chats/{chat_id}/read", mark_as_read),
+    EndpointHandler("chats.typing.start", "POST", "/v3/chats/{chat_id}/typing", start_typing),
+    EndpointHandler("chats.typing.stop", "DELETE", "/v3/chats/{chat_id}/typing", stop_typing),
+    EndpointHandler("chats.messages.list", "GET", "/v3/chats/{chat_id}/messages", list_messages),
+    EndpointHandler("chats.messages.send", "POST", "/v3/chats/{chat_id}/messages", send_message, has_body=True),
 )

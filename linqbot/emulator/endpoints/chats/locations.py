@@ -6,26 +6,26 @@ import math
 from typing import Any
 
 from linqbot.emulator.endpoints.chats.chats import present
-from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine import send_policy
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads
-from linqbot.emulator.model.answers import Answer, ApiError, conflict, not_found
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, not_found
 from linqbot.emulator.model.handles import normal
-from linqbot.emulator.model.records import Chat, Share, iso
+from linqbot.emulator.model.records import ChatRecord, Share, iso
 
 ASK_EVERY_S = 60.0
 """Linq limits requests per chat and does not publish how; this is our figure."""
 
 
-def retrieve(world: World, request: ApiRequest) -> Answer:
+def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
     chat = world.state.chat(request.path["chat_id"])
     shares = [share for member in chat.others if (share := _share(world, chat, member.handle))]
     collection = {"type": "FeatureCollection", "features": [_feature(share) for share in shares]}
-    return Answer(200, {"success": True, "data": collection})
+    return EndpointResponse(200, {"success": True, "data": collection})
 
 
-def ask(world: World, request: ApiRequest) -> Answer:
+def ask(world: World, request: ApiRequest) -> EndpointResponse:
     chat, now = present(world, request), world.now()
     if chat.is_group:
         raise conflict("A location can be asked for in direct chats only", 2016)
@@ -38,19 +38,19 @@ def ask(world: World, request: ApiRequest) -> Answer:
         wait = math.ceil(chat.location_asked_at + ASK_EVERY_S - now)
         raise ApiError(429, 1007, "Too many location requests", retry_after=max(1, wait))
     chat.location_asked_at = now
-    return Answer(200, {"success": True, "message": "Location request sent"})
+    return EndpointResponse(200, {"success": True, "message": "Location request sent"})
 
 
-def stop(world: World, request: ApiRequest) -> Answer:
+def stop(world: World, request: ApiRequest) -> EndpointResponse:
     chat, handle = present(world, request), normal(request.body["handle"])
     if _share(world, chat, handle) is None:
         raise not_found("location share")
     end(world, chat, handle)
-    return Answer(202, {"success": True, "message": "Location sharing stop queued"})
+    return EndpointResponse(202, {"success": True, "message": "Location sharing stop queued"})
 
 
 def begin(
-    world: World, chat: Chat, handle: str, latitude: float, longitude: float, *, for_s: float | None = None
+    world: World, chat: ChatRecord, handle: str, latitude: float, longitude: float, *, for_s: float | None = None
 ) -> None:
     """A person shares where they are, or has moved on. Emits `location.sharing.started` for the first time."""
     now, share = world.now(), _share(world, chat, handle)
@@ -65,7 +65,7 @@ def begin(
         world.timers.at(ends_at, lambda _: _expire(world, chat, share))
 
 
-def end(world: World, chat: Chat, handle: str) -> None:
+def end(world: World, chat: ChatRecord, handle: str) -> None:
     """No longer shared, in no chat with this line. Emits `location.sharing.stopped`."""
     now, share = world.now(), world.state.shares.pop((handle, chat.line), None)
     if share is None:
@@ -73,12 +73,12 @@ def end(world: World, chat: Chat, handle: str) -> None:
     world.emit("location.sharing.stopped", lambda: payloads.location_stopped(chat, share, now), chat)
 
 
-def _expire(world: World, chat: Chat, share: Share) -> None:
+def _expire(world: World, chat: ChatRecord, share: Share) -> None:
     if world.state.shares.get((share.handle, share.line)) is share:
         end(world, chat, share.handle)
 
 
-def _share(world: World, chat: Chat, handle: str) -> Share | None:
+def _share(world: World, chat: ChatRecord, handle: str) -> Share | None:
     return world.state.shares.get((handle, chat.line))
 
 
@@ -91,7 +91,7 @@ def _feature(share: Share) -> dict[str, Any]:
 
 
 ENDPOINTS = (
-    Endpoint("chats.location.retrieve", "GET", "/v3/chats/{chat_id}/location", retrieve),
-    Endpoint("chats.location.request", "POST", "/v3/chats/{chat_id}/location/request", ask),
-    Endpoint("chats.location.stop", "DELETE", "/v3/chats/{chat_id}/location", stop, has_body=True),
+    EndpointHandler("chats.location.retrieve", "GET", "/v3/chats/{chat_id}/location", retrieve),
+    EndpointHandler("chats.location.request", "POST", "/v3/chats/{chat_id}/location/request", ask),
+    EndpointHandler("chats.location.stop", "DELETE", "/v3/chats/{chat_id}/location", stop, has_body=True),
 )

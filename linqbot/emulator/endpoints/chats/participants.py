@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from linqbot.emulator.endpoints.chats.chats import present
-from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine import chat_state, send_policy
 from linqbot.emulator.engine.sending import slower
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model.answers import Answer, accepted, conflict, not_found
+from linqbot.emulator.model.answers import EndpointResponse, accepted, conflict, not_found
 from linqbot.emulator.model.handles import normal
 
 
-def add(world: World, request: ApiRequest) -> Answer:
+def add(world: World, request: ApiRequest) -> EndpointResponse:
     chat, handle = present(world, request), normal(request.body["handle"])
     send_policy.check_line(world.line_of(chat))
     if not chat.is_group or len(chat.active) < 3:
@@ -25,7 +25,7 @@ def add(world: World, request: ApiRequest) -> Answer:
     return accepted("Participant addition queued")
 
 
-def remove(world: World, request: ApiRequest) -> Answer:
+def remove(world: World, request: ApiRequest) -> EndpointResponse:
     chat = present(world, request)
     send_policy.check_line(world.line_of(chat))
     member = chat.member(normal(request.body["handle"]))
@@ -42,6 +42,6 @@ def remove(world: World, request: ApiRequest) -> Answer:
 _PATH = "/v3/chats/{chat_id}/participants"
 
 ENDPOINTS = (
-    Endpoint("chats.participants.add", "POST", _PATH, add, has_body=True),
-    Endpoint("chats.participants.remove", "DELETE", _PATH, remove, has_body=True),
+    EndpointHandler("chats.participants.add", "POST", _PATH, add, has_body=True),
+    EndpointHandler("chats.participants.remove", "DELETE", _PATH, remove, has_body=True),
 )

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from linqbot.emulator.endpoints.chats.chats import present
-from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine import chat_state, send_policy
 from linqbot.emulator.engine.sending import repeated, send
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
-from linqbot.emulator.model.answers import Answer, conflict, invalid, not_found
-from linqbot.emulator.model.records import Chat, Member, Message, Poll, PollOption, new_id
+from linqbot.emulator.model.answers import EndpointResponse, conflict, invalid, not_found
+from linqbot.emulator.model.records import ChatRecord, Member, MessageRecord, PollOptionRecord, PollRecord, new_id
 
 
-def create(world: World, request: ApiRequest) -> Answer:
+def create(world: World, request: ApiRequest) -> EndpointResponse:
     chat, asked = present(world, request), request.body["poll"]
     message = repeated(world, asked.get("idempotency_key"))
     if message is None:
@@ -23,19 +23,19 @@ def create(world: World, request: ApiRequest) -> Answer:
         send_policy.check_send(world, world.line_of(chat), chat.people, override_optout=False)
         poll = new_poll(world, chat.me, [option["text"] for option in asked["options"]])
         message = send(world, chat, {}, parts=[], key=asked.get("idempotency_key"), poll=poll)
-    return Answer(202, _envelope(message))
+    return EndpointResponse(202, _envelope(message))
 
 
-def new_poll(world: World, creator: Member, texts: Sequence[str]) -> Poll:
-    return Poll([PollOption(new_id(), text, creator) for text in texts], world.now())
+def new_poll(world: World, creator: Member, texts: Sequence[str]) -> PollRecord:
+    return PollRecord([PollOptionRecord(new_id(), text, creator) for text in texts], world.now())
 
 
-def retrieve(world: World, request: ApiRequest) -> Answer:
+def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
     message, _ = _poll_message(world, request.path["message_id"])
-    return Answer(200, shapes.kept_poll(message))
+    return EndpointResponse(200, shapes.kept_poll(message))
 
 
-def add_options(world: World, request: ApiRequest) -> Answer:
+def add_options(world: World, request: ApiRequest) -> EndpointResponse:
     """R87: on a line of zero retention the options there are come first, because Linq has forgotten them."""
     message, poll = _poll_message(world, request.path["message_id"])
     chat = world.state.chats[message.chat_id]
@@ -48,20 +48,20 @@ def add_options(world: World, request: ApiRequest) -> Answer:
             raise invalid("On this line, list the options there are, in order, and then the new ones")
         texts = texts[len(known) :]
     extend(world, chat, message, chat.me, texts)
-    return Answer(202, _envelope(message))
+    return EndpointResponse(202, _envelope(message))
 
 
-def vote(world: World, request: ApiRequest) -> Answer:
+def vote(world: World, request: ApiRequest) -> EndpointResponse:
     body = request.body
     message, _ = _poll_message(world, request.path["message_id"])
     chat = world.state.chats[message.chat_id]
     send_policy.check_present(chat)
     send_policy.check_line(world.line_of(chat))
     toggle(world, chat, message, chat.me, body["option_id"], is_on=body["operation"] == "add")
-    return Answer(202, _envelope(message))
+    return EndpointResponse(202, _envelope(message))
 
 
-def receive(world: World, chat: Chat, by: Member, texts: Sequence[str]) -> Message:
+def receive(world: World, chat: ChatRecord, by: Member, texts: Sequence[str]) -> MessageRecord:
     """A person makes a poll. Emits `poll.received`."""
     message = chat_state.take_in(world, chat, by, [], poll=new_poll(world, by, texts))
     world.emit("poll.received", lambda: payloads.poll_received(chat, message, message.created_at), chat)
@@ -70,7 +70,7 @@ def receive(world: World, chat: Chat, by: Member, texts: Sequence[str]) -> Messa
     return message
 
 
-def extend(world: World, chat: Chat, message: Message, by: Member, texts: Sequence[str]) -> None:
+def extend(world: World, chat: ChatRecord, message: MessageRecord, by: Member, texts: Sequence[str]) -> None:
     """Add options. Emits `poll.updated` with the new ones."""
     assert message.poll is not None
     first, poll = len(message.poll.options), message.poll
@@ -82,7 +82,9 @@ def extend(world: World, chat: Chat, message: Message, by: Member, texts: Sequen
     world.show_message(message)
 
 
-def toggle(world: World, chat: Chat, message: Message, voter: Member, option_id: str, *, is_on: bool) -> None:
+def toggle(
+    world: World, chat: ChatRecord, message: MessageRecord, voter: Member, option_id: str, *, is_on: bool
+) -> None:
     """Vote for one option, or take the vote back; what is so already stays so, without an event."""
     assert message.poll is not None
     option = next((one for one in message.poll.options if one.id == option_id), None)
@@ -102,22 +104,24 @@ def toggle(world: World, chat: Chat, message: Message, voter: Member, option_id:
     world.show_message(message)
 
 
-def _poll_message(world: World, message_id: str) -> tuple[Message, Poll]:
+def _poll_message(world: World, message_id: str) -> tuple[MessageRecord, PollRecord]:
     message = world.state.message(message_id)
     if message.poll is None:
         raise not_found("message")
     return message, message.poll
 
 
-def _envelope(message: Message) -> dict[str, object]:
+def _envelope(message: MessageRecord) -> dict[str, object]:
     if message.poll is None:
         raise conflict("This idempotency key was used for a message that is no poll")
     return shapes.poll_envelope(message)
 
 
 ENDPOINTS = (
-    Endpoint("chats.polls.create", "POST", "/v3/chats/{chat_id}/polls", create, has_body=True),
-    Endpoint("messages.poll.retrieve", "GET", "/v3/messages/{message_id}/poll", retrieve),
-    Endpoint("messages.poll.add_options", "POST", "/v3/messages/{message_id}/poll/options", add_options, has_body=True),
-    Endpoint("messages.poll.vote", "POST", "/v3/messages/{message_id}/poll/votes", vote, has_body=True),
+    EndpointHandler("chats.polls.create", "POST", "/v3/chats/{chat_id}/polls", create, has_body=True),
+    EndpointHandler("messages.poll.retrieve", "GET", "/v3/messages/{message_id}/poll", retrieve),
+    EndpointHandler(
+        "messages.poll.add_options", "POST", "/v3/messages/{message_id}/poll/options", add_options, has_body=True
+    ),
+    EndpointHandler("messages.poll.vote", "POST", "/v3/messages/{message_id}/poll/votes", vote, has_body=True),
 )

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from linqbot.emulator.endpoints.chats.chats import present
-from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine import content, send_policy
 from linqbot.emulator.engine.sending import send
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
-from linqbot.emulator.model.answers import Answer, invalid
-from linqbot.emulator.model.records import Chat, Message, iso
+from linqbot.emulator.model.answers import EndpointResponse, invalid
+from linqbot.emulator.model.records import ChatRecord, MessageRecord, iso
 
 AUDIO = frozenset(
     f"audio/{kind}" for kind in ("mpeg", "mp3", "x-m4a", "mp4", "aac", "x-caf", "wav", "x-wav", "aiff", "x-aiff", "amr")
 )
 
 
-def send_voicememo(world: World, request: ApiRequest) -> Answer:
+def send_voicememo(world: World, request: ApiRequest) -> EndpointResponse:
     chat, body = present(world, request), request.body
     source = {"url": body.get("voice_memo_url"), "attachment_id": body.get("attachment_id")}
     part = content.media_part(world, source)
@@ -29,10 +29,10 @@ def send_voicememo(world: World, request: ApiRequest) -> Answer:
     override = bool(body.get("override_optout"))
     send_policy.check_send(world, world.line_of(chat), chat.people, override_optout=override)
     message = send(world, chat, {}, parts=[part], is_voice_memo=True)
-    return Answer(202, {"voice_memo": _shape(chat, message)})
+    return EndpointResponse(202, {"voice_memo": _shape(chat, message)})
 
 
-def _shape(chat: Chat, message: Message) -> dict[str, Any]:
+def _shape(chat: ChatRecord, message: MessageRecord) -> dict[str, Any]:
     part = message.parts[0]
     return {
         "id": message.id,
@@ -53,4 +53,6 @@ def _shape(chat: Chat, message: Message) -> dict[str, Any]:
     }
 
 
-ENDPOINTS = (Endpoint("chats.send_voicememo", "POST", "/v3/chats/{chat_id}/voicememo", send_voicememo, has_body=True),)
+ENDPOINTS = (
+    EndpointHandler("chats.send_voicememo", "POST", "/v3/chats/{chat_id}/voicememo", send_voicememo, has_body=True),
+)

@@ -10,12 +10,12 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 
-from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
-from linqbot.emulator.model.answers import Answer, ApiError, conflict, invalid, not_found
-from linqbot.emulator.model.records import PaymentRequest, seconds
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, invalid, not_found
+from linqbot.emulator.model.records import PaymentRequestRecord, seconds
 
 EXPIRES_AFTER_S: Final = 86400.0
 """Ours: Linq does not publish how long a request can be paid."""
@@ -25,25 +25,25 @@ PRICE_CENTS: Final = 1000
 _OPEN = frozenset({"requested", "authorized", "declined"})
 
 
-def create(world: World, request: ApiRequest) -> Answer:
+def create(world: World, request: ApiRequest) -> EndpointResponse:
     body, key = request.body, request.headers.get("idempotency-key")
     if key and (known := world.state.payment_keys.get(f"request:{key}")):
-        return Answer(200, shapes.payment_request(world.state.payment_requests[known]))
+        return EndpointResponse(200, shapes.payment_request(world.state.payment_requests[known]))
     rail = body.get("rail") or "stripe"
     _check_rail(world, rail)
     if body.get("from") is not None:
         line_of_account(world, body["from"])
-    one = PaymentRequest(f"pr_{secrets.token_hex(12)}", rail=rail, **_asked(world, body))
+    one = PaymentRequestRecord(f"pr_{secrets.token_hex(12)}", rail=rail, **_asked(world, body))
     one.created_at = one.updated_at = world.now()
     one.expires_at = world.now() + EXPIRES_AFTER_S
     world.state.payment_requests[one.id] = one
     if key:
         world.state.payment_keys[f"request:{key}"] = one.id
     wait_for_end(world, one)
-    return Answer(201, shapes.payment_request(one))
+    return EndpointResponse(201, shapes.payment_request(one))
 
 
-def wait_for_end(world: World, one: PaymentRequest) -> None:
+def wait_for_end(world: World, one: PaymentRequestRecord) -> None:
     """Let a request expire when its time has come, if nobody pays before."""
     world.timers.at(one.expires_at, lambda _: _expire(world, one))
 
@@ -89,7 +89,7 @@ def _trial_end(world: World, body: Mapping[str, Any]) -> float | None:
     return at
 
 
-def list_(world: World, request: ApiRequest) -> Answer:
+def list_(world: World, request: ApiRequest) -> EndpointResponse:
     """Newest first, by `limit` and `offset`."""
     limit, offset = int(request.query.get("limit") or 20), request.query.get("offset") or "0"
     if not (offset.isascii() and offset.isdigit() and len(offset) < 10):
@@ -98,22 +98,24 @@ def list_(world: World, request: ApiRequest) -> Answer:
     found = [one for one in reversed(world.state.payment_requests.values()) if status in {None, one.status}]
     shown = found[int(offset) : int(offset) + limit]
     has_more = int(offset) + limit < len(found)
-    return Answer(200, {"object": "list", "data": [shapes.payment_request(one) for one in shown], "has_more": has_more})
+    return EndpointResponse(
+        200, {"object": "list", "data": [shapes.payment_request(one) for one in shown], "has_more": has_more}
+    )
 
 
-def retrieve(world: World, request: ApiRequest) -> Answer:
-    return Answer(200, shapes.payment_request(found(world, request.path["payment_request_id"])))
+def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+    return EndpointResponse(200, shapes.payment_request(found(world, request.path["payment_request_id"])))
 
 
-def cancel(world: World, request: ApiRequest) -> Answer:
+def cancel(world: World, request: ApiRequest) -> EndpointResponse:
     one = found(world, request.path["payment_request_id"])
     if one.status not in _OPEN:
         raise conflict(f"This payment request is {one.status} already", 1005)
     _become(world, one, "canceled")
-    return Answer(200, shapes.payment_request(one))
+    return EndpointResponse(200, shapes.payment_request(one))
 
 
-def found(world: World, payment_request_id: str) -> PaymentRequest:
+def found(world: World, payment_request_id: str) -> PaymentRequestRecord:
     one = world.state.payment_requests.get(payment_request_id)
     if one is None:
         raise not_found("payment request")
@@ -123,7 +125,7 @@ def found(world: World, payment_request_id: str) -> PaymentRequest:
 # What the payer does
 
 
-def pay(world: World, one: PaymentRequest) -> None:
+def pay(world: World, one: PaymentRequestRecord) -> None:
     """The payer pays. With Natural the money is authorized first, and comes by a second step of the same call."""
     _check_open(one)
     if one.rail == "natural" and one.status != "authorized":
@@ -132,23 +134,23 @@ def pay(world: World, one: PaymentRequest) -> None:
     _become(world, one, "succeeded")
 
 
-def decline(world: World, one: PaymentRequest) -> None:
+def decline(world: World, one: PaymentRequestRecord) -> None:
     """The payer's card is refused. The request stays open for another card."""
     _check_open(one)
     _become(world, one, "declined")
 
 
-def _check_open(one: PaymentRequest) -> None:
+def _check_open(one: PaymentRequestRecord) -> None:
     if one.status not in _OPEN:
         raise conflict(f"This payment request is {one.status} already", 1005)
 
 
-def _expire(world: World, one: PaymentRequest) -> None:
+def _expire(world: World, one: PaymentRequestRecord) -> None:
     if one.status in _OPEN:
         _become(world, one, "expired")
 
 
-def _become(world: World, one: PaymentRequest, status: str) -> None:
+def _become(world: World, one: PaymentRequestRecord, status: str) -> None:
     one.status, one.updated_at = status, world.now()
     world.emit_account(f"payment.{status}", payloads.payment(one))
 
@@ -156,8 +158,8 @@ def _become(world: World, one: PaymentRequest, status: str) -> None:
 _PATH = "/v3/payment_requests"
 
 ENDPOINTS = (
-    Endpoint("payment_requests.create", "POST", _PATH, create, has_body=True),
-    Endpoint("payment_requests.list", "GET", _PATH, list_),
-    Endpoint("payment_requests.retrieve", "GET", _PATH + "/{payment_request_id}", retrieve),
-    Endpoint("payment_requests.cancel", "POST", _PATH + "/{payment_request_id}/cancel", cancel),
+    EndpointHandler("payment_requests.create", "POST", _PATH, create, has_body=True),
+    EndpointHandler("payment_requests.list", "GET", _PATH, list_),
+    EndpointHandler("payment_requests.retrieve", "GET", _PATH + "/{payment_request_id}", retrieve),
+    EndpointHandler("payment_requests.cancel", "POST", _PATH + "/{payment_request_id}/cancel", cancel),
 )

@@ -9,12 +9,12 @@ from __future__ import annotations
 import secrets
 from typing import Any, Final
 
-from linqbot.emulator.endpoints.endpoint import ApiRequest, Endpoint
+from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
-from linqbot.emulator.model.answers import Answer, conflict, invalid, not_found
+from linqbot.emulator.model.answers import EndpointResponse, conflict, invalid, not_found
 from linqbot.emulator.model.handles import normal
-from linqbot.emulator.model.records import Connection, Payment, new_id
+from linqbot.emulator.model.records import ConnectionRecord, PaymentRecord, new_id
 
 CODE: Final = "424242"
 EXPIRES_AFTER_S: Final = 172800.0
@@ -26,13 +26,13 @@ _OPEN = frozenset({"needs_connection", "connecting", "awaiting_user_action", "re
 # --- payments -------------------------------------------------------------------------------------------------------
 
 
-def create(world: World, request: ApiRequest) -> Answer:
+def create(world: World, request: ApiRequest) -> EndpointResponse:
     body, key = request.body, request.headers.get("idempotency-key")
     if key and (known := world.state.payment_keys.get(f"payment:{key}")):
         one = world.state.payments[known]
         _go_on(world, one)
-        return Answer(200, shapes.payment(one))
-    one = Payment(
+        return EndpointResponse(200, shapes.payment(one))
+    one = PaymentRecord(
         id=f"pay_{secrets.token_hex(12)}",
         handle=normal(body["handle"]),
         amount_cents=body["amount_cents"],
@@ -48,15 +48,15 @@ def create(world: World, request: ApiRequest) -> Answer:
         world.state.payment_keys[f"payment:{key}"] = one.id
     wait_for_end(world, one)
     _go_on(world, one)
-    return Answer(201, shapes.payment(one))
+    return EndpointResponse(201, shapes.payment(one))
 
 
-def wait_for_end(world: World, one: Payment) -> None:
+def wait_for_end(world: World, one: PaymentRecord) -> None:
     """Let a payment expire when its time has come, if nothing came of it before."""
     world.timers.at(one.created_at + EXPIRES_AFTER_S, lambda _: _expire(world, one))
 
 
-def _go_on(world: World, one: Payment) -> None:
+def _go_on(world: World, one: PaymentRecord) -> None:
     """Bring an open payment as far as it can go now; an approved one is collected."""
     connection = _connection(world, one.handle)
     if one.status == "authorized":
@@ -67,18 +67,18 @@ def _go_on(world: World, one: Payment) -> None:
         one.needs_card = not connection.has_card
 
 
-def retrieve(world: World, request: ApiRequest) -> Answer:
-    return Answer(200, shapes.payment(found(world, request.path["payment_id"])))
+def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+    return EndpointResponse(200, shapes.payment(found(world, request.path["payment_id"])))
 
 
-def cancel(world: World, request: ApiRequest) -> Answer:
+def cancel(world: World, request: ApiRequest) -> EndpointResponse:
     one = found(world, request.path["payment_id"])
     _check_open(one)
     _become(world, one, "canceled")
-    return Answer(200, shapes.payment(one))
+    return EndpointResponse(200, shapes.payment(one))
 
 
-def credentials(world: World, request: ApiRequest) -> Answer:
+def credentials(world: World, request: ApiRequest) -> EndpointResponse:
     """How to fetch the card of an approved payment."""
     one = found(world, request.path["payment_id"])
     if one.status not in {"authorized", "succeeded"}:
@@ -89,17 +89,17 @@ def credentials(world: World, request: ApiRequest) -> Answer:
         "provider": "agentcard",
         "user_token": f"token_{one.id.removeprefix('pay_')}",
     }
-    return Answer(200, {"handoff": handoff})
+    return EndpointResponse(200, {"handoff": handoff})
 
 
-def found(world: World, payment_id: str) -> Payment:
+def found(world: World, payment_id: str) -> PaymentRecord:
     one = world.state.payments.get(payment_id)
     if one is None:
         raise not_found("payment")
     return one
 
 
-def approve(world: World, one: Payment) -> None:
+def approve(world: World, one: PaymentRecord) -> None:
     """The customer puts a card on file if there is none, and approves. Emits `payment.authorized`."""
     _check_open(one)
     connection = _connection(world, one.handle)
@@ -110,23 +110,23 @@ def approve(world: World, one: Payment) -> None:
         _become(world, one, "authorized")
 
 
-def decline(world: World, one: Payment) -> None:
+def decline(world: World, one: PaymentRecord) -> None:
     """The customer, or their bank, says no. Emits `payment.declined`."""
     _check_open(one)
     _become(world, one, "declined")
 
 
-def _check_open(one: Payment) -> None:
+def _check_open(one: PaymentRecord) -> None:
     if one.status not in _OPEN:
         raise conflict(f"This payment is {one.status} already", 1005)
 
 
-def _expire(world: World, one: Payment) -> None:
+def _expire(world: World, one: PaymentRecord) -> None:
     if one.status in _OPEN:
         _become(world, one, "expired")
 
 
-def _become(world: World, one: Payment, status: str) -> None:
+def _become(world: World, one: PaymentRecord, status: str) -> None:
     one.status, one.updated_at = status, world.now()
     world.emit_account(f"payment.{status}", payloads.charge(one))
 
@@ -134,33 +134,33 @@ def _become(world: World, one: Payment, status: str) -> None:
 # --- customers ------------------------------------------------------------------------------------------------------
 
 
-def connect(world: World, request: ApiRequest) -> Answer:
+def connect(world: World, request: ApiRequest) -> EndpointResponse:
     """Send the customer a code. Whoever is connected stays so."""
     connection = _connection(world, normal(request.path["handle"]))
     if connection.status != "connected":
         connection.status, connection.connect_id = "pending", new_id()
-        return Answer(200, shapes.connection(connection) | {"connect_id": connection.connect_id})
-    return Answer(200, shapes.connection(connection))
+        return EndpointResponse(200, shapes.connection(connection) | {"connect_id": connection.connect_id})
+    return EndpointResponse(200, shapes.connection(connection))
 
 
-def connection(world: World, request: ApiRequest) -> Answer:
-    return Answer(200, shapes.connection(_connection(world, normal(request.path["handle"]))))
+def connection(world: World, request: ApiRequest) -> EndpointResponse:
+    return EndpointResponse(200, shapes.connection(_connection(world, normal(request.path["handle"]))))
 
 
-def verify(world: World, request: ApiRequest) -> Answer:
+def verify(world: World, request: ApiRequest) -> EndpointResponse:
     connection = _connection(world, normal(request.path["handle"]))
     if connection.status != "pending":
         raise conflict("No connection is waiting for a code", 1005)
     if (request.body["connect_id"], request.body["code"]) != (connection.connect_id, CODE):
         raise invalid("The code or the connect_id is wrong")
     complete(world, connection.handle)
-    return Answer(200, shapes.connection(connection))
+    return EndpointResponse(200, shapes.connection(connection))
 
 
-def revoke(world: World, request: ApiRequest) -> Answer:
+def revoke(world: World, request: ApiRequest) -> EndpointResponse:
     connection = _connection(world, normal(request.path["handle"]))
     disconnect(world, connection.handle)
-    return Answer(200, shapes.connection(connection))
+    return EndpointResponse(200, shapes.connection(connection))
 
 
 def complete(world: World, handle: str) -> None:
@@ -182,26 +182,26 @@ def disconnect(world: World, handle: str) -> None:
         world.emit_account("connection.revoked", payloads.connection(connection, world.now()))
 
 
-def _connection(world: World, handle: str) -> Connection:
-    return world.state.connections.setdefault(handle, Connection(handle))
+def _connection(world: World, handle: str) -> ConnectionRecord:
+    return world.state.connections.setdefault(handle, ConnectionRecord(handle))
 
 
 # --- providers ------------------------------------------------------------------------------------------------------
 
 
-def retrieve_provider(world: World, request: ApiRequest) -> Answer:
+def retrieve_provider(world: World, request: ApiRequest) -> EndpointResponse:
     provider = request.path["provider"]
-    return Answer(200, {"provider": provider, "status": _status(world, provider)})
+    return EndpointResponse(200, {"provider": provider, "status": _status(world, provider)})
 
 
-def connect_provider(world: World, request: ApiRequest) -> Answer:
+def connect_provider(world: World, request: ApiRequest) -> EndpointResponse:
     """Begin to join a provider: `onboarding` until somebody goes through with it."""
     provider = request.path["provider"]
     if _status(world, provider) != "ready":
         world.state.providers[provider] = "onboarding"
     session = secrets.token_hex(8)
     answer: dict[str, Any] = {"hosted_url": f"https://{provider}.example/join?session={session}"}
-    return Answer(200, answer | {"session_id": session, "status": _status(world, provider)})
+    return EndpointResponse(200, answer | {"session_id": session, "status": _status(world, provider)})
 
 
 def set_provider(world: World, provider: str, status: str) -> None:
@@ -221,14 +221,14 @@ _PROVIDER = "/v3/payments/providers/{provider}"
 _HANDLE = "/v3/payments/handles/{handle}"
 
 ENDPOINTS = (
-    Endpoint("payments.create", "POST", "/v3/payments", create, has_body=True),
-    Endpoint("payments.retrieve", "GET", _PAYMENT, retrieve),
-    Endpoint("payments.cancel", "POST", _PAYMENT + "/cancel", cancel),
-    Endpoint("payments.credentials", "GET", _PAYMENT + "/credentials", credentials),
-    Endpoint("payment_providers.retrieve", "GET", _PROVIDER, retrieve_provider),
-    Endpoint("payment_providers.connect", "POST", _PROVIDER + "/connect", connect_provider, has_body=True),
-    Endpoint("payment_handles.connect", "POST", _HANDLE + "/connect", connect),
-    Endpoint("payment_handles.connection", "GET", _HANDLE + "/connection", connection),
-    Endpoint("payment_handles.revoke", "DELETE", _HANDLE + "/connection", revoke),
-    Endpoint("payment_handles.verify", "POST", _HANDLE + "/verify", verify, has_body=True),
+    EndpointHandler("payments.create", "POST", "/v3/payments", create, has_body=True),
+    EndpointHandler("payments.retrieve", "GET", _PAYMENT, retrieve),
+    EndpointHandler("payments.cancel", "POST", _PAYMENT + "/cancel", cancel),
+    EndpointHandler("payments.credentials", "GET", _PAYMENT + "/credentials", credentials),
+    EndpointHandler("payment_providers.retrieve", "GET", _PROVIDER, retrieve_provider),
+    EndpointHandler("payment_providers.connect", "POST", _PROVIDER + "/connect", connect_provider, has_body=True),
+    EndpointHandler("payment_handles.connect", "POST", _HANDLE + "/connect", connect),
+    EndpointHandler("payment_handles.connection", "GET", _HANDLE + "/connection", connection),
+    EndpointHandler("payment_handles.revoke", "DELETE", _HANDLE + "/connection", revoke),
+    EndpointHandler("payment_handles.verify", "POST", _HANDLE + "/verify", verify, has_body=True),
 )

@@ -12,7 +12,7 @@ import { statusBarTime } from "./time.js";
 
 const CLOCK_MS = 5000;
 // A restart of the emulator takes about a second; a note that flashes only startles.
-const PATIENCE_MS = 400;
+const RECONNECT_DELAY_MS = 400;
 
 loadIcons();
 
@@ -45,5 +45,5 @@ let outage;
 follow(store, (isUp) => {
   clearTimeout(outage);
   if (isUp) byId("reconnecting").hidden = true;
-  else outage = setTimeout(() => { byId("reconnecting").hidden = false; }, PATIENCE_MS);
+  else outage = setTimeout(() => { byId("reconnecting").hidden = false; }, RECONNECT_DELAY_MS);
 });

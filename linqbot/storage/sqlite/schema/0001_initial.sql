@@ -14,14 +14,14 @@ CREATE TABLE meta (
 ) WITHOUT ROWID;
 
 -- delivery: what was accepted and is not finished yet.
--- seq is the order of acceptance. run is raised by a replay, for new idempotency keys.
--- runs counts claims, attempts failed runs.
--- crashes counts the times a process died while this ran alone: then it was the cause. shared counts the times others
--- ran beside it: then it is a suspect, and from its second crash on it runs in the company of so many suspects at most,
+-- seq is the order of acceptance. replay is raised by each deliberate replay, for new idempotency keys.
+-- delivery_count counts leases, attempts failed runs.
+-- crashes counts the times a process died while this ran alone: then it was the cause. crashed_with_others counts the times others
+-- ran beside it: then it is a suspect, and from its second crash on it runs in the max_concurrent_suspects of so many suspects at most,
 -- a quarter of those it died with; at 1 alone. A run that ends, however it ends, clears it.
--- claimed is written by take's own commit: whoever opens the file after a crash finds it still set.
+-- leased is written by take's own commit: whoever opens the file after a crash finds it still set.
 -- carrier is what plugins let travel with it, as JSON; NULL when nothing does.
--- waits tells a person what not_before is for: retrying or parked.
+-- waits tells a person what not_before is for: retrying or deferred.
 CREATE TABLE delivery (
     seq         INTEGER PRIMARY KEY,
     id          TEXT NOT NULL,
@@ -30,13 +30,13 @@ CREATE TABLE delivery (
     message_key TEXT,
     carrier     TEXT,
     received_at REAL NOT NULL,
-    run         INTEGER NOT NULL DEFAULT 0,
-    runs        INTEGER NOT NULL DEFAULT 0,
+    replay        INTEGER NOT NULL DEFAULT 0,
+    delivery_count        INTEGER NOT NULL DEFAULT 0,
     attempts    INTEGER NOT NULL DEFAULT 0,
     crashes     INTEGER NOT NULL DEFAULT 0,
-    shared      INTEGER NOT NULL DEFAULT 0,
-    company     INTEGER NOT NULL DEFAULT 0,
-    claimed     INTEGER NOT NULL DEFAULT 0,
+    crashed_with_others      INTEGER NOT NULL DEFAULT 0,
+    max_concurrent_suspects     INTEGER NOT NULL DEFAULT 0,
+    leased     INTEGER NOT NULL DEFAULT 0,
     waits       TEXT,
     not_before  REAL NOT NULL DEFAULT 0,
     error       TEXT
@@ -44,7 +44,7 @@ CREATE TABLE delivery (
 
 -- body: the bytes of a delivery, apart from it.
 -- take and retry rewrite the delivery's row; beside a body of kilobytes each rewrite would dirty a page of its own.
--- padding, here and in dead, effect and timer: 4096 zeros in front of text that is off the record, else NULL. SQLite
+-- padding, here and in dead, journal and timer: 4096 zeros in front of text that is off the record, else NULL. SQLite
 -- moves rows between pages and leaves copies in the space that becomes free; only the first 4061 bytes of a row can be
 -- moved. What follows them lies in overflow pages, which stay where they are until they are freed and overwritten.
 CREATE TABLE body (
@@ -63,7 +63,7 @@ CREATE TABLE seen (
 -- seen_by_age: finds the few ids to forget without looking at the others.
 CREATE INDEX seen_by_age ON seen (at) WHERE at IS NOT NULL;
 
--- dead: what gave up, with why. Its body and its effects stay until a person decides.
+-- dead: what gave up, with why. Its body and its entries stay until a person decides.
 -- The body comes last, here and in done: SQLite walks through it to reach what stands behind it.
 CREATE TABLE dead (
     n           INTEGER PRIMARY KEY,
@@ -76,11 +76,11 @@ CREATE TABLE dead (
     received_at REAL NOT NULL,
     error       TEXT NOT NULL,
     handler     TEXT,
-    run         INTEGER NOT NULL,
-    runs        INTEGER NOT NULL,
+    replay        INTEGER NOT NULL,
+    delivery_count        INTEGER NOT NULL,
     attempts    INTEGER NOT NULL,
     crashes     INTEGER NOT NULL,
-    buried_at   REAL NOT NULL,
+    dead_lettered_at   REAL NOT NULL,
     body        BLOB NOT NULL
 );
 
@@ -93,7 +93,7 @@ CREATE TABLE done (
     message_key TEXT,
     carrier     TEXT,
     received_at REAL NOT NULL,
-    run         INTEGER NOT NULL,
+    replay        INTEGER NOT NULL,
     acked_at    REAL NOT NULL,
     body        BLOB NOT NULL
 );
@@ -101,19 +101,19 @@ CREATE TABLE done (
 -- done_by_age: finds the few to forget without looking at the others.
 CREATE INDEX done_by_age ON done (acked_at);
 
--- effect: the ledger of calls. n is the order in which they were begun.
--- UNIQUE (key): two effects under one idempotency key would silence each other at Linq.
--- delivery is what receipts have told, see outbox.py.
--- ended_at is NULL until the turn is acked; a turn that never is (buried, parked) keeps its effects.
+-- journal: the calls of turns. n is the order in which they were begun.
+-- UNIQUE (key): two entries under one idempotency key would silence each other at Linq.
+-- delivery is what receipts have told, see journal.py.
+-- ended_at is NULL until the turn is acked; a turn that never is (dead-lettered, deferred) keeps its entries.
 -- texts is 1 while call and answer hold what was said. digest tells a call without texts from another one; it goes with
 -- the ack, after which no further run needs it.
 -- origin is JSON: the people and the chat of the turn, as far as they are known. A forgotten person is found by it when
 -- the delivery is gone.
 -- off_the_record is 1 when the turn's line keeps nothing.
-CREATE TABLE effect (
+CREATE TABLE journal (
     n              INTEGER PRIMARY KEY,
     turn           TEXT NOT NULL,
-    run            INTEGER NOT NULL,
+    replay           INTEGER NOT NULL,
     slot           TEXT NOT NULL,
     key            TEXT NOT NULL UNIQUE,
     safety         TEXT NOT NULL,
@@ -130,18 +130,18 @@ CREATE TABLE effect (
     digest         TEXT,
     texts          INTEGER NOT NULL,
     ended_at       REAL,
-    UNIQUE (turn, run, slot)
+    UNIQUE (turn, replay, slot)
 );
 
--- effect_by_age: finds the few effects to forget without looking at the others.
-CREATE INDEX effect_by_age ON effect (ended_at) WHERE ended_at IS NOT NULL;
+-- journal_by_age: finds the few entries to forget without looking at the others.
+CREATE INDEX journal_by_age ON journal (ended_at) WHERE ended_at IS NOT NULL;
 
--- effect_with_texts: finds those whose texts have had their time. With history off nearly all are settled without texts
+-- journal_with_texts: finds those whose texts have had their time. With history off nearly all are settled without texts
 -- before they end, so it stays empty and costs nothing.
-CREATE INDEX effect_with_texts ON effect (ended_at) WHERE texts AND ended_at IS NOT NULL;
+CREATE INDEX journal_with_texts ON journal (ended_at) WHERE texts AND ended_at IS NOT NULL;
 
--- effect_by_message: tells whether a message somebody answers in a group is ours.
-CREATE INDEX effect_by_message ON effect (message_id) WHERE message_id IS NOT NULL;
+-- journal_by_message: tells whether a message somebody answers in a group is ours.
+CREATE INDEX journal_by_message ON journal (message_id) WHERE message_id IS NOT NULL;
 
 -- state: an author's values. Clustered by scope, because a turn loads a whole scope at once.
 CREATE TABLE state (
