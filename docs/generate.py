@@ -156,10 +156,12 @@ def prose(docstring: str) -> Iterator[str]:
 
 def main() -> None:
     """Write the pages, and remove those of what is gone."""
+    import classes
     import reference
 
     (HERE / "hooks.md").write_text(hooks())
     _write(HERE / "api", pages())
+    _write(HERE / "classes", classes.pages())
     _write(HERE / "reference", reference.pages())
 
 

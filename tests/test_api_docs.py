@@ -10,6 +10,8 @@ from types import ModuleType
 import httpx
 import pytest
 
+import linqbot.events
+import linqbot.testing
 from linqbot.api import ENDPOINTS
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
@@ -39,6 +41,23 @@ def test_the_pages_are_as_the_generator_writes_them() -> None:
 
 def test_the_page_of_hooks_is_as_the_generator_writes_it() -> None:
     assert (DOCS / "hooks.md").read_text() == loaded(DOCS / "generate.py").hooks(), "run: python docs/generate.py"
+
+
+def test_the_pages_of_classes_are_as_the_generator_writes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS))
+    wanted = loaded(DOCS / "classes.py").pages()
+    found = {path.name: path.read_text() for path in (DOCS / "classes").glob("*.md")}
+    assert found == wanted, "run: python docs/generate.py"
+
+
+def test_every_name_for_handler_files_stands_on_a_page_of_classes() -> None:
+    pages = "".join(path.read_text() for path in (DOCS / "classes").glob("*.md"))
+    errors_and_tools = {"Client", "hookimpl"} | {
+        name for name in linqbot.__all__ if hasattr(getattr(linqbot, name), "lqb")
+    }
+    offered = {*linqbot.__all__, *linqbot.events.__all__, *linqbot.testing.__all__}
+    missing = {name for name in offered - errors_and_tools - {"Delivery"} if f"\n## {name}\n" not in pages}
+    assert missing == set()
 
 
 def test_every_method_stands_on_a_page_with_its_source_and_in_a_snippet() -> None:

@@ -1,37 +1,88 @@
+"""The names that `linqbot`, `linqbot.events` and `linqbot.testing` offer, and the errors for names they lack."""
+
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import linqbot
+import linqbot.events
+import linqbot.testing
+from linqbot.events.parse import EVENT_TYPES
+
+PACKAGES = [linqbot, linqbot.events, linqbot.testing]
 
 
-def test_the_front_door_lists_exactly_what_it_offers() -> None:
-    tree = ast.parse(Path(linqbot.__file__).read_text())
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_lists_exactly_the_names_that_it_offers(package: ModuleType) -> None:
+    tree = ast.parse(Path(str(package.__file__)).read_text())
     typed = {
-        alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
-    } - {"import_module", "TYPE_CHECKING", "Any"}  # fmt: skip
-    assert set(linqbot.__all__) == typed == set(linqbot._HOMES)
-    assert linqbot.__all__ == sorted(linqbot.__all__)
+        f"{node.module}.{alias.name}"
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If)
+        for node in branch.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert typed == {f"{home}.{name}" for name, home in package._HOMES.items()}
+    assert set(package.__all__) == set(package._HOMES) <= set(dir(package))
+    assert package.__all__ == sorted(package.__all__)
 
 
-def test_everything_at_the_front_door_is_there_and_explained() -> None:
-    assert [name for name in linqbot.__all__ if not (getattr(linqbot, name).__doc__ or "").strip()] == []
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_name_is_there_with_a_docstring(package: ModuleType) -> None:
+    assert [name for name in package.__all__ if not (getattr(package, name).__doc__ or "").strip()] == []
 
 
-def test_what_is_not_there_is_said_with_what_is() -> None:
-    with pytest.raises(AttributeError, match=r"linqbot has no Robot\. It has: Bot"):
-        _ = linqbot.Robot
+def test_every_event_class_is_offered_by_the_package_of_events() -> None:
+    assert {cls.__name__ for cls in EVENT_TYPES.values()} <= set(linqbot.events.__all__)
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "text"),
+    [
+        ("linqbot", "MessageRecieved", "linqbot has no MessageRecieved. Did you mean MessageReceived?"),
+        ("linqbot", "PollVoteAdded", "linqbot has no PollVoteAdded. Write: from linqbot.events import PollVoteAdded"),
+        (
+            "linqbot",
+            "SQLiteStorage",
+            "linqbot has no SQLiteStorage. Write: from linqbot.storage.sqlite.storage import SQLiteStorage",
+        ),
+        ("linqbot.testing", "phone_for", "linqbot.testing has no phone_for. Did you mean PhoneFor?"),
+        ("linqbot.events", "Zebra", "linqbot.events has no Zebra. It has: ApiTokenActivated, ApiTokenCreated"),
+    ],
+)
+def test_the_error_for_an_unknown_name_says_where_to_look(package: str, name: str, text: str) -> None:
+    with pytest.raises(AttributeError) as looked_up:
+        getattr(import_module(package), name)
+    with pytest.raises(ImportError) as imported:
+        exec(f"from {package} import {name}")
+    assert str(looked_up.value).startswith(text)
+    assert str(imported.value).startswith(text)
+
+
+def test_the_places_that_errors_name_exist() -> None:
+    for name in ("SQLiteStorage", "MemoryStorage", "create_app", "running", "from_env", "talking"):
+        home = linqbot._elsewhere(name)
+        assert home is not None
+        assert hasattr(import_module(home), name)
+
+
+def test_a_missing_name_is_no_error_for_hasattr() -> None:
+    assert not hasattr(linqbot, "Zebra")
+    assert getattr(linqbot.events, "Zebra", None) is None
 
 
 @pytest.mark.process
-def test_the_front_door_opens_without_the_house() -> None:
+def test_importing_linqbot_imports_nothing_else() -> None:
     code = (
         "import linqbot, sys; print(sorted(m for m in sys.modules if m.startswith(('pydantic', 'httpx', 'linqbot.'))))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == "[]"
+    assert out.strip() == "['linqbot.lazy_exports']"

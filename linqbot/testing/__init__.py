@@ -1,17 +1,16 @@
-"""What bots are tested with: a person's phone, the emulator and the bot in one process, on one movable clock.
+"""Tools to test bots with: a person's phone, the emulator and the bot in one process, on one movable clock.
 
     async with talking(bot) as phone:
         await phone.text("hi")
         assert await phone.next_reply() == "hello"
 
-Names are looked up when they are used, so that pytest, which imports this package to find its plugin, does not pay
-for the emulator in runs that need none.
+Each name is imported from its module when it is first used: pytest imports this package to find its plugin, and most
+runs need no emulator.
 """
 
-from __future__ import annotations
-
-import importlib
 from typing import TYPE_CHECKING
+
+from linqbot.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from linqbot.testing.activity import ApiCall
@@ -22,19 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ApiCall", "Bubble", "HandlerFailed", "NothingCame", "Phone", "PhoneFor", "Tapback", "talking"]
 
-_MODULES = {
-    "ApiCall": "activity",
-    "Bubble": "bubble",
-    "HandlerFailed": "failures",
-    "NothingCame": "failures",
-    "Phone": "phone",
-    "PhoneFor": "talk",
-    "Tapback": "bubble",
-    "talking": "talk",
+_HOMES = {
+    "ApiCall": "linqbot.testing.activity",
+    "Bubble": "linqbot.testing.bubble",
+    "HandlerFailed": "linqbot.testing.failures",
+    "NothingCame": "linqbot.testing.failures",
+    "Phone": "linqbot.testing.phone",
+    "PhoneFor": "linqbot.testing.talk",
+    "Tapback": "linqbot.testing.bubble",
+    "talking": "linqbot.testing.talk",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES)

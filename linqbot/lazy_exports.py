@@ -1,0 +1,64 @@
+"""Names of a package that are imported from their modules when they are first used.
+
+`linqbot --help` and a pytest run that only loads linqbot's plugin would otherwise import everything. An unknown name
+gets an error that names the right place or the nearest spelling.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Mapping
+from dis import opmap
+from importlib import import_module
+from typing import Any
+
+
+def lazy_exports(
+    package: str, homes: Mapping[str, str], *, elsewhere: Callable[[str], str | None] = lambda _: None
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return `__getattr__` and `__dir__` for the `__init__.py` of a package.
+
+    Args:
+        package: The package's `__name__`.
+        homes: The full name of the module that defines each name.
+        elsewhere: Returns the module to import a name from that the package does not have, or None.
+    """
+
+    def get(name: str) -> Any:
+        if name not in homes:
+            caller = sys._getframe(1)  # noqa: SLF001 - see `_is_import`
+            if caller.f_globals.get("__name__") == "importlib._bootstrap":
+                raise AttributeError(name)  # `from package import name` looks for a module of that name first
+            raise _missing(package, name, list(homes), elsewhere(name), in_import=_is_import(caller))
+        value = getattr(import_module(homes[name]), name)
+        sys.modules[package].__dict__[name] = value
+        return value
+
+    def names() -> list[str]:
+        return sorted({*sys.modules[package].__dict__, *homes})
+
+    return get, names
+
+
+def _missing(package: str, name: str, names: list[str], home: str | None, *, in_import: bool) -> Exception:
+    if home is not None:
+        hint = f"Write: from {home} import {name}"
+    elif near := difflib.get_close_matches(name, names, n=1):
+        hint = f"Did you mean {near[0]}?"
+    else:
+        hint = f"It has: {', '.join(sorted(names))}."
+    text = f"{package} has no {name}. {hint}"
+    if in_import and not name.startswith("__"):
+        return ImportError(text, name=package)
+    return AttributeError(text)
+
+
+def _is_import(frame: Any) -> bool:
+    """Return True if a frame executes `from package import name`.
+
+    Python replaces an AttributeError there by an ImportError without our hint, so the hint must be in an ImportError.
+    Everywhere else `hasattr` and `getattr` with a default need an AttributeError.
+    """
+    code = frame.f_code.co_code
+    return bool(frame.f_lasti >= 0 and code[frame.f_lasti] == opmap["IMPORT_FROM"])
