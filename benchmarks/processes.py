@@ -41,6 +41,11 @@ class Cores:
         self._server, self._loader = ({allowed[-1]}, {allowed[0]}) if len(allowed) > 1 else (set(), set())
         self.note = "" if self._server else "Not pinned: there is one core only, or no way to choose one."
 
+    @property
+    def server(self) -> set[int]:
+        """The core of the program under measurement; empty when it is not pinned."""
+        return self._server
+
     @contextmanager
     def ours(self) -> Iterator[None]:
         """Stay on the loader's core meanwhile."""

@@ -65,7 +65,7 @@ def linq(*, chats: int, text: str = "Message %d", first_chat: int = 0) -> Delive
     """`message.received` from `chats` people, each in a direct chat.
 
     Args:
-        text: What they say; `%d` becomes a number.
+        text: What they say; `%d` or `%09d` becomes a number.
         first_chat: Number of the first chat: two rows with ranges of their own never meet.
     """
     key = base64.b64decode(SECRET.removeprefix("whsec_"))
@@ -102,11 +102,11 @@ def linq_chat(number: int) -> str:
     return f"c4a70000-0000-4000-8000-{number:012x}"
 
 
-def slack(*, chats: int) -> Deliveries:
+def slack(*, chats: int, text: str = "Message %d") -> Deliveries:
     """`message` events of the Events API, from `chats` people in direct messages."""
     key = SLACK_SECRET.encode()
     row = os.urandom(4).hex().upper()
-    template = json.dumps(_SLACK_EVENT).encode()
+    template = json.dumps(_SLACK_EVENT).replace("Message %(number)d", _numbered(text)).encode()
 
     def make(number: int) -> Delivery:
         chat = f"D{number % chats:09d}"
@@ -125,11 +125,16 @@ def slack(*, chats: int) -> Deliveries:
     return Deliveries(make)
 
 
+def _numbered(text: str) -> str:
+    """Return a text whose `%d` or `%09d` takes the number of the delivery."""
+    return text.replace("%d", "%(number)d").replace("%09d", "%(number)09d")
+
+
 def _linq_body(text: str) -> bytes:
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     joined = {"service": "iMessage", "joined_at": "2026-10-01T14:02:11.000Z", "left_at": None, "status": "active"}
     line_id, person_id = "c2e5c382-f7cb-5f5b-bb5e-e1581bdd1620", "32715d20-536b-54ff-9274-8166d5d8eee5"
-    part = {"type": "text", "value": text.replace("%d", "%(number)d"), "text_decorations": None}
+    part = {"type": "text", "value": _numbered(text), "text_decorations": None}
     data: dict[str, Any] = {
         "id": "%(message)s",
         "chat": {
