@@ -19,7 +19,7 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.deadline import DEADLINE_S, Deadline
 from linqbot.bot.handlers import ErrorHandler, Route, call
-from linqbot.bot.loop_breaker import Loop, LoopBreaker
+from linqbot.bot.loops.breaker import Loop, LoopBreaker
 from linqbot.bot.message_split import files_of
 from linqbot.bot.router import Middleware, Next, Router
 from linqbot.bot.send_later import Later

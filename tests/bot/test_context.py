@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
-from rooms import CHAT, NOW, Linq, delivery, envelope, message
+from fakes import CHAT, NOW, Linq, delivery, envelope, message, settled
 
 from linqbot.bot import typing as dots
 from linqbot.bot.bot import Bot
@@ -107,10 +106,8 @@ async def test_an_event_of_no_chat_has_nobody_to_reply_to() -> None:
 async def test_typing_shows_while_the_block_runs_and_ends_when_nothing_was_sent() -> None:
     linq = Linq()
     async with context(message(), linq).typing():
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-    await asyncio.sleep(0)  # the dots end next to the turn, which does not wait for Linq's answer
-    await asyncio.sleep(0)
+        await settled()
+    await settled()  # the dots end in a background task, because the turn does not wait for Linq's answer
     assert [call.name for call in linq.calls] == ["chats.typing.start", "chats.typing.stop"]
 
 
@@ -118,8 +115,7 @@ async def test_a_message_ends_the_dots_so_they_are_not_stopped_again() -> None:
     linq = Linq()
     ctx = context(message(), linq)
     async with ctx.typing():
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await settled()
         await ctx.reply("x")
     assert [call.name for call in linq.calls] == ["chats.typing.start", "chats.messages.send"]
 
@@ -129,15 +125,13 @@ async def test_typing_that_linq_refuses_fails_nothing() -> None:
     linq.will_answer("chats.typing.start", LinqApiError("no", status=403, code=2027))
     ctx = context(message(), linq)
     async with ctx.typing():
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await settled()
         await ctx.reply("x")
     assert linq.said() == ["x"]
 
 
 async def slow(message: MessageReceived, ctx: Context) -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await settled(20)
 
 
 @pytest.mark.parametrize(("settings", "changes", "shown"), [({}, {}, True), ({"typing": False}, {}, False), ({}, {"service": "SMS"}, False)])  # fmt: skip
@@ -149,8 +143,7 @@ async def test_dots_show_by_themselves_once_a_handler_is_slow(
     bot.on_message(slow)
     dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
     await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
-    for _ in range(2):
-        await asyncio.sleep(0)
+    await settled()
     names = [call.name for call in linq.calls if call.name.startswith("chats.typing")]
     assert names == (["chats.typing.start", "chats.typing.stop"] if shown else [])
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import structlog
-from rooms import CHAT, LINE, NOW, PERSON, Linq, delivery, envelope, handle, message
+from fakes import CHAT, LINE, NOW, PERSON, Linq, delivery, envelope, handle, message, settled
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -31,8 +31,7 @@ async def handled(bot: Bot, event: Event, linq: Linq | None = None) -> Linq:
     linq = linq or Linq()
     dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
     await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
-    await asyncio.sleep(0)  # hints run beside the handler
-    await asyncio.sleep(0)
+    await settled()  # read receipts and typing dots run in background tasks
     return linq
 
 

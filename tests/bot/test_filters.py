@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from rooms import LINE, PERSON, message
+from fakes import LINE, PERSON, message
 
 from linqbot.bot.filters import contains, exact, from_handle, has_link, has_media, in_direct, in_group, regex, to_line
 from linqbot.errors import BotError

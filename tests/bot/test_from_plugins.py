@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from rooms import NOW, Linq, message
+from fakes import NOW, Linq, message
 from structlog.testing import capture_logs
 
 from linqbot.bot.bot import Bot

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from rooms import CHAT, LINE, NOW, PERSON, Linq, delivery, envelope, handle, text_body
+from fakes import CHAT, LINE, NOW, PERSON, Linq, delivery, envelope, handle, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import structlog
+from fakes import CHAT, NOW, Linq, delivery, settled, text_body
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rooms import CHAT, NOW, Linq, delivery, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.branch import follow_tasks
@@ -73,19 +73,14 @@ async def twice(tmp_path: Path) -> AsyncIterator[Twice]:
         yield made
 
 
-async def turns_of_the_loop(count: int) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
 async def test_tasks_that_change_places_send_each_once(twice: Twice) -> None:
     async def handle(ctx: Context, run: int) -> None:
         async def weather() -> None:
-            await turns_of_the_loop(1 if run == 0 else 50)
+            await settled(1 if run == 0 else 50)
             await ctx.reply("weather: sunny")
 
         async def news() -> None:
-            await turns_of_the_loop(50 if run == 0 else 1)
+            await settled(50 if run == 0 else 1)
             if run == 0:
                 raise ValueError
             await ctx.reply("news: none")
@@ -98,7 +93,7 @@ async def test_tasks_that_change_places_send_each_once(twice: Twice) -> None:
 async def test_tasks_of_one_function_that_change_places_send_each_once(twice: Twice) -> None:
     async def handle(ctx: Context, run: int) -> None:
         async def look(place: str, wait: int) -> None:
-            await turns_of_the_loop(wait)
+            await settled(wait)
             await ctx.reply(place)
             if run == 0 and place == "Oslo":
                 raise ValueError
@@ -112,7 +107,7 @@ async def test_tasks_of_one_function_that_change_places_send_each_once(twice: Tw
 async def test_answers_in_the_order_of_their_arrival_are_sent_once_each(twice: Twice) -> None:
     async def handle(ctx: Context, run: int) -> None:
         async def ask(what: str, wait: int) -> str:
-            await turns_of_the_loop(wait)
+            await settled(wait)
             return what
 
         waits = [1, 20, 40] if run == 0 else [40, 20, 1]
@@ -142,11 +137,11 @@ async def test_another_wording_of_what_was_sent_is_not_sent(twice: Twice) -> Non
 async def test_tasks_side_by_side_that_word_their_answers_anew_are_told_apart_by_their_functions(twice: Twice) -> None:
     async def handle(ctx: Context, run: int) -> None:
         async def weather() -> None:
-            await turns_of_the_loop(1 if run == 0 else 50)
+            await settled(1 if run == 0 else 50)
             await ctx.reply(f"weather, as of run {run}")
 
         async def news() -> None:
-            await turns_of_the_loop(50 if run == 0 else 1)
+            await settled(50 if run == 0 else 1)
             await ctx.reply(f"news, as of run {run}")
 
         async with asyncio.TaskGroup() as group:
@@ -182,7 +177,7 @@ async def test_a_key_has_a_length(twice: Twice) -> None:
 async def test_work_that_libraries_do_in_tasks_shifts_no_number(twice: Twice) -> None:
     async def handle(ctx: Context, run: int) -> None:
         if run == 0:  # a pool opens a connection the first time only
-            await asyncio.create_task(asyncio.sleep(0))
+            await asyncio.create_task(settled(1))
 
         async def say() -> None:
             await ctx.reply(f"answer {run}")

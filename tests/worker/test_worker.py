@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 
 import pytest
-from rooms import NOW, Linq, delivery, text_body
+from fakes import NOW, Linq, delivery, settled, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -37,7 +37,7 @@ async def working(bot: Bot, *, concurrency: int = 200) -> AsyncIterator[tuple[Me
 async def until(storage: MemoryStorage, depth: int = 0) -> None:
     async with asyncio.timeout(10):
         while await storage.depth() > depth:
-            await asyncio.sleep(0)
+            await settled(1)
 
 
 async def test_a_chat_stays_in_order_while_chats_go_side_by_side() -> None:
@@ -50,8 +50,7 @@ async def test_a_chat_stays_in_order_while_chats_go_side_by_side() -> None:
         nonlocal at_once, most
         at_once += 1
         most = max(most, at_once)
-        for _ in range(3):
-            await asyncio.sleep(0)
+        await settled(3)
         seen[message.chat.id].append(message.text)
         at_once -= 1
 
@@ -85,8 +84,7 @@ async def test_a_chat_waiting_for_its_retry_holds_no_other_chat() -> None:
         assert seen == ["bad", "beside"]
         for _ in range(8):
             clock.advance(300)
-            for _ in range(50):
-                await asyncio.sleep(0)
+            await settled(50)
         await until(storage)
         assert seen == ["bad", "beside", "bad", "bad", "bad", "bad", "behind"]
         assert len(await storage.dead_letters()) == 1
@@ -102,15 +100,13 @@ async def test_an_idle_worker_asks_for_nothing(monkeypatch: pytest.MonkeyPatch) 
             takes += 1
             return await take(limit, lease_s=lease_s)
 
-        await asyncio.sleep(0)
+        await settled(1)
         monkeypatch.setattr(storage, "take", counted)
-        for _ in range(200):
-            await asyncio.sleep(0)
+        await settled(200)
         assert takes == 0
         await storage.put(delivery(text_body()))
         await until(storage)
-        for _ in range(200):
-            await asyncio.sleep(0)
+        await settled(200)
         assert takes <= 3
 
 
@@ -121,8 +117,7 @@ async def test_stopping_lets_a_running_turn_end() -> None:
     @bot.on_message
     async def slow(message: MessageReceived, ctx: Context) -> None:
         started.set()
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await settled(10)
         ended.set()
 
     async with working(bot) as (storage, _, worker):

@@ -35,7 +35,7 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum, auto
 from typing import Final
 
-from linqbot.bot.quotes import Quotable, gist_of_message, gist_of_reply, normal
+from linqbot.bot.loops.quotes import Quotable, gist_of_message, gist_of_reply, normal
 
 MESSAGES: Final = 9
 """A loop is found at its ninth message at the earliest."""
