@@ -327,7 +327,7 @@ async def test_what_cannot_be_said_is_named() -> None:
     def number(message: MessageReceived, ctx: Context) -> Any:
         return 5
 
-    with pytest.raises(BotError, match="A int cannot be said"):
+    with pytest.raises(BotError, match="A int cannot be sent"):
         await handled(bot, message())
 
 

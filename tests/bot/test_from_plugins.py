@@ -307,7 +307,7 @@ async def test_a_value_nobody_brings_is_said_with_those_there_are() -> None:
     async def ask(event: MessageReceived, ctx: Context) -> None:
         assert list(ctx.plugins) == ["shout"]
         assert ctx.plugins.get("journal") is None
-        with pytest.raises(KeyError, match=r"No plugin brings 'journal'\. There are: shout\."):
+        with pytest.raises(KeyError, match=r"No plugin adds 'journal'\. There are: shout\."):
             ctx.plugins["journal"]
 
     await handled(bot(ask), load([adding("register_context", {"shout": lambda event, ctx: "x"})]))

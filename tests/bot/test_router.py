@@ -75,7 +75,7 @@ def test_a_filter_that_is_no_function_is_refused() -> None:
         return True
 
     for predicate in (5, later):
-        with pytest.raises(BotError, match="is no filter"):
+        with pytest.raises(BotError, match="is not a filter"):
             Bot().on(MessageReceived, predicate)  # type: ignore[arg-type]
 
 

@@ -1,7 +1,7 @@
-"""Quotes: one message inside of another. A text is found again by its first characters and a hash, without being kept.
+"""Quotes: one text inside another, found without keeping the text, by its first characters and a hash.
 
-Case and white space do not count. What is left of a message without its quotes is its gist: two bots that quote each
-other write longer messages each time, with the same gist.
+Case and white space are ignored. The rest of a message without its quotes is its gist: two bots that quote each other
+write longer messages each time, but with the same gist. `breaker.py` compares the gists.
 """
 
 from __future__ import annotations
@@ -12,17 +12,24 @@ from dataclasses import dataclass
 from typing import Final
 
 CHARS: Final = 4
-"""A quote has at least so many characters: "10" does not quote "1"."""
+"""Minimum characters of a quote: "10" does not quote "1"."""
 HEAD_CHARS: Final = 32
-"""Characters kept of a text, to find the places where its hash is compared."""
+"""Characters kept of a text. The hash is compared at the places where they are found."""
 PLACES: Final = 8
-"""Places compared at most. The head alone may stand in many places of a long text."""
+"""Maximum number of places to compare. The first characters may occur many times in a long text."""
 CUT: Final = "\0"
+"""Replaces a quote that was cut out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quotable:
-    """A text that may be quoted."""
+    """A text that may be quoted.
+
+    Attributes:
+        head: The first characters of the normalized text.
+        length: The length of the whole normalized text, in characters.
+        hash: The hash of the whole normalized text.
+    """
 
     head: str
     length: int
@@ -30,16 +37,16 @@ class Quotable:
 
     @classmethod
     def of(cls, text: str) -> Quotable | None:
-        """Remember `text`; None when it is too short to be quoted."""
+        """Return a Quotable for `text`; None if it is too short to be quoted."""
         return cls.of_words(normal(text))
 
     @classmethod
     def of_words(cls, words: str) -> Quotable | None:
-        """Remember a text that is normal."""
+        """Return a Quotable for a text that is already normalized; None if it is too short."""
         return cls(words[:HEAD_CHARS], len(words), hash(words)) if len(words) >= CHARS else None
 
     def cut_from(self, words: str) -> str:
-        """Cut this text out of `words`; return `words` itself when the text is not in it."""
+        """Return `words` with this text cut out; `words` itself if the text is not in it."""
         at = words.find(self.head)
         for _ in range(PLACES):
             if at < 0:
@@ -51,15 +58,15 @@ class Quotable:
         return words
 
 
-def gist_of_reply(words: str, told: Quotable | None) -> str:
-    """A normal reply of ours without the message it answers."""
-    return words if told is None else told.cut_from(words)
+def gist_of_reply(words: str, message: Quotable | None) -> str:
+    """Return a normalized reply of ours without a quote of the message that it answers."""
+    return words if message is None else message.cut_from(words)
 
 
 def gist_of_message(words: str, bubbles: Sequence[Quotable | None]) -> str | None:
-    """A normal message without the bubbles of ours that it quotes; None when it quotes none.
+    """Return a normalized message without the bubbles of ours that it quotes; None if it quotes none.
 
-    Numbers and times around a quote do not count.
+    Numbers and times around a quote are ignored.
     """
     gist = words
     for bubble in sorted(filter(None, bubbles), key=lambda bubble: -bubble.length):
@@ -67,10 +74,10 @@ def gist_of_message(words: str, bubbles: Sequence[Quotable | None]) -> str | Non
     if gist is words:
         return None
     added = gist.replace(CUT, "")
-    # "wow!!" says more than "wow!", and "hahaha" more than "haha": characters that hang on a word quote nothing.
+    # "wow!!" does not quote "wow!", and "hahaha" not "haha": characters attached to a word make it another word.
     return re.sub(r"\d+", "0", gist) if not added or re.search(r"\s", added) else None
 
 
 def normal(text: str) -> str:
-    """A text without what does not count in it."""
+    """Return the text normalized: in lower case, with single spaces."""
     return " ".join(text.casefold().split())

@@ -49,14 +49,14 @@ class Chat:
         """A message is sent at a time of ours, and handled when it has arrived and the last one is done."""
         self.count += 1
         self.now = max(self.now, sent_at + self._latency_s)
-        if self.breaker.heard("chat", text, sent_at + self._skew_s, self.now, files=files):
+        if self.breaker.judge("chat", text, sent_at + self._skew_s, self.now, files=files):
             self.unanswered.append(text)
             return []
         reply = self._bot(text)
         bubbles = [reply] if isinstance(reply, str) else list(reply)
         for bubble in bubbles:
             self.now += self._takes_s
-            self.breaker.said("chat", bubble, self.now)
+            self.breaker.note_reply("chat", bubble, self.now)
         self.count += len(bubbles)
         return bubbles
 
@@ -428,8 +428,8 @@ def test_an_equal_file_of_ours_is_a_loop_and_another_one_is_new(names: list[str]
     breaker = LoopBreaker()
     count = 0
     for n, name in enumerate(names):
-        if not breaker.heard("chat", "cat, please", 1000.0 + 2 * n):
-            breaker.said("chat", "Here it is:", 1001.0 + 2 * n, files=name)
+        if not breaker.judge("chat", "cat, please", 1000.0 + 2 * n):
+            breaker.note_reply("chat", "Here it is:", 1001.0 + 2 * n, files=name)
             count += 1
         elif n > 5:
             break
@@ -459,23 +459,23 @@ def test_a_loop_is_told_from_its_continuation() -> None:
     breaker = LoopBreaker()
     verdicts = []
     for n in range(7):
-        verdicts.append(breaker.heard("chat", "So am I.", 1000.0 + n))
+        verdicts.append(breaker.judge("chat", "So am I.", 1000.0 + n))
         if not verdicts[-1]:
-            breaker.said("chat", "I am a bot.", 1000.5 + n)
+            breaker.note_reply("chat", "I am a bot.", 1000.5 + n)
     assert verdicts == [Loop.NONE] * 4 + [Loop.FOUND] + [Loop.GOES_ON] * 2
 
 
 def test_a_message_that_is_handled_again_is_the_same_message() -> None:
     breaker = LoopBreaker()
     for n in (1, 2, 3, 4, 4, 4, 4):
-        assert not breaker.heard("chat", "go", 1000.0 + n, 1000.0 + n, message_id=f"{n}")
-        breaker.said("chat", "One moment.", 1000.5 + n)
-    assert breaker.heard("chat", "go", 1005.0, message_id="5")
+        assert not breaker.judge("chat", "go", 1000.0 + n, 1000.0 + n, message_id=f"{n}")
+        breaker.note_reply("chat", "One moment.", 1000.5 + n)
+    assert breaker.judge("chat", "go", 1005.0, message_id="5")
 
 
 def test_a_message_without_a_reply_neither_makes_a_loop_nor_hides_one() -> None:
     breaker = LoopBreaker()
-    assert not any(breaker.heard("chat", "So am I.", 1000.0 + n) for n in range(20))
+    assert not any(breaker.judge("chat", "So am I.", 1000.0 + n) for n in range(20))
     chat = Chat(lambda _: next(replies))
     replies: Iterator[str | Sequence[str]] = itertools.chain(["I am a bot.", ()], itertools.repeat("I am a bot."))
     for _ in range(7):
@@ -486,8 +486,8 @@ def test_a_message_without_a_reply_neither_makes_a_loop_nor_hides_one() -> None:
 def test_chats_do_not_count_for_each_other() -> None:
     breaker = LoopBreaker()
     for n in range(50):
-        assert not breaker.heard(f"chat {n}", "x", 1000.5 + n)
-        breaker.said(f"chat {n}", "x", 1001.0 + n)
+        assert not breaker.judge(f"chat {n}", "x", 1000.5 + n)
+        breaker.note_reply(f"chat {n}", "x", 1001.0 + n)
 
 
 def test_only_the_latest_chats_are_remembered() -> None:
@@ -495,12 +495,12 @@ def test_only_the_latest_chats_are_remembered() -> None:
         breaker = LoopBreaker()
         for n in range(4):
             for other in range(others if n == 3 else 0):
-                breaker.heard(f"chat {other}", "hi", 1003.0)
-            breaker.heard("chat", "So am I.", 1000.0 + n)
-            breaker.said("chat", "I am a bot.", 1000.5 + n)
+                breaker.judge(f"chat {other}", "hi", 1003.0)
+            breaker.judge("chat", "So am I.", 1000.0 + n)
+            breaker.note_reply("chat", "I am a bot.", 1000.5 + n)
         for other in range(more):
-            breaker.heard(f"another chat {other}", "hi", 1004.0)
-        return bool(breaker.heard("chat", "So am I.", 1004.0))
+            breaker.judge(f"another chat {other}", "hi", 1004.0)
+        return bool(breaker.judge("chat", "So am I.", 1004.0))
 
     assert is_broken(CHATS - 1, 0)
     assert not is_broken(CHATS, 0)
@@ -512,11 +512,11 @@ def test_a_chat_is_remembered_in_little_memory_however_much_is_said() -> None:
     tracemalloc.start()
     try:
         for n in range(2000):
-            breaker.heard("chat", f"{n}", 1000.0 + n, message_id=f"{n}")
-            breaker.said("chat", f"Number {n}.", 1000.5 + n)
-        breaker.heard("chat", "long " * 10_000, 4000.0)
+            breaker.judge("chat", f"{n}", 1000.0 + n, message_id=f"{n}")
+            breaker.note_reply("chat", f"Number {n}.", 1000.5 + n)
+        breaker.judge("chat", "long " * 10_000, 4000.0)
         for n in range(500):
-            breaker.said("chat", f"{n} is as {'long ' * 100}", 4000.5)
+            breaker.note_reply("chat", f"{n} is as {'long ' * 100}", 4000.5)
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
