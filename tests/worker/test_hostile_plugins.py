@@ -238,7 +238,7 @@ async def test_a_timer_that_cannot_be_read_is_a_dead_letter_at_once(payload: byt
     await harness.run()
     waiting, (error,), _ = await harness.state()
     assert waiting == []
-    assert error.startswith("What was stored of it cannot be read")
+    assert error.startswith("The stored send cannot be read")
 
 
 async def test_middleware_that_sends_for_itself_does_not_wait_for_itself() -> None:

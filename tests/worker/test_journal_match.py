@@ -23,8 +23,8 @@ from linqbot.events.message import MessageReceived
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.worker.failure import RetryPolicy
+from linqbot.worker.journal_match import JournalMatcher, digest
 from linqbot.worker.rate_limit import SendRateLimit
-from linqbot.worker.recall import Recall, digest
 from linqbot.worker.turn import Turns
 
 pytestmark = pytest.mark.anyio
@@ -204,14 +204,14 @@ def record(slot: str, text: str) -> JournalEntry:
 def test_of_the_same_calls_in_any_order_only_new_ones_are_made_and_each_of_them_once(
     sent: list[str], again: list[int], more: int
 ) -> None:
-    recall = Recall([record(str(n), text) for n, text in enumerate(sent)])
+    matcher = JournalMatcher([record(str(n), text) for n, text in enumerate(sent)])
     new = [f"new {n}" for n in range(more)]
     calls = [send(text) for text in (*sent, *new)]
     made: list[Call] = []
     for number, n in enumerate(n for n in again if n < len(calls)):
-        match = recall.match(str(number), calls[n], is_named=False)
-        made += [match.owed] if match.owed is not None else []
-        made += [calls[n]] if match.known is None else []
+        match = matcher.match(str(number), calls[n], is_named=False)
+        made += [match.displaced] if match.displaced is not None else []
+        made += [calls[n]] if match.entry is None else []
     assert sorted(digest(call) for call in made) == sorted(digest(send(text)) for text in new)
 
 
