@@ -76,7 +76,7 @@ class Harness:
         await self.bot.up(self._http, "/readyz")
 
     async def deliver(self, text: str) -> httpx.Response:
-        """One delivery as Linq sends it; the same again for a text that was sent before."""
+        """Deliver a text as Linq does. A text that was sent before is delivered again with the same ids."""
         chat = self._chats[hash(text) % len(self._chats)]
         body = self._bodies.setdefault(text, crash._received(chat, text))
         event_id, now = json.loads(body)["event_id"], int(time.time())
@@ -95,7 +95,7 @@ class Harness:
         return answer.status_code, answer.json().get("reason", "")
 
     async def until(self, status: int) -> float:
-        """Wait until `/readyz` answers with this status; returns how many seconds that took."""
+        """Wait until `/readyz` answers with this status. Return the seconds it took."""
         started = time.monotonic()
         async with asyncio.timeout(20):
             while (await self.ready())[0] != status:
@@ -103,7 +103,7 @@ class Harness:
         return time.monotonic() - started
 
     async def replies(self, texts: Sequence[str]) -> dict[str, int]:
-        """How often each of these was said, once nothing waits any more."""
+        """Return the number of replies to each text, after all deliveries are handled."""
         await crash.settled(self._http, self.bot.url)
         said = await crash.replies(self._http, self._emulator.url)
         counted = Counter(text for texts in said.values() for text in texts)
@@ -111,8 +111,8 @@ class Harness:
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         lines = (self.folder / "bot.log").read_text().splitlines()
-        told = [json.loads(line) for line in lines if line.startswith("{")]
-        return [each for each in told if each["event"] == event]
+        entries = [json.loads(line) for line in lines if line.startswith("{")]
+        return [each for each in entries if each["event"] == event]
 
     def check_file(self) -> None:
         with closing(sqlite3.connect(self.path)) as db:
@@ -134,7 +134,7 @@ REFUSED = [f"refused {n}" for n in range(10)]
 
 
 async def lose(harness: Harness, how: Callable[[Path], None], reason: str, *, slow: bool = True) -> None:
-    """Take the file away under a few handlers at work, and see that this is noticed and nothing is accepted."""
+    """Remove the file while handlers run. Assert that the server notices it and accepts no delivery."""
     assert set(await harness.deliver_all(QUICK)) == {200}
     assert await harness.replies(QUICK) == dict.fromkeys(QUICK, 1)
     if slow:
@@ -142,15 +142,15 @@ async def lose(harness: Harness, how: Callable[[Path], None], reason: str, *, sl
     how(harness.path)
     noticed = await harness.until(503)
     print(f"noticed after {noticed:.2f} s")
-    assert noticed < 5, "a machine that is busy may be late, but nobody delivered anything"
+    assert noticed < 5, "a machine that is busy may be late, but no delivery arrived"
     assert reason in (await harness.ready())[1]
     (harness.folder / "go").touch()
     for _ in range(3):
         answers = await asyncio.gather(*(harness.deliver(text) for text in REFUSED))
         assert {answer.status_code for answer in answers} == {503}
         assert all(int(answer.headers["retry-after"]) > 0 for answer in answers)
-    (told,) = harness.logged("storage.lost")
-    assert (told["level"], reason in told["error"]) == ("error", True)
+    (entry,) = harness.logged("storage.lost")
+    assert (entry["level"], reason in entry["error"]) == ("error", True)
 
 
 async def restart(harness: Harness, sig: signal.Signals) -> None:
@@ -177,7 +177,7 @@ def delete(path: Path) -> None:
 
 
 def rescue(pid: int, path: Path) -> None:
-    """Copy a deleted file out of the process that still has it open."""
+    """Copy a deleted file from the process that still has it open."""
     for fd in Path(f"/proc/{pid}/fd").iterdir():
         name = str(fd.readlink()).removesuffix(" (deleted)")
         if name in (str(path), f"{path}-wal"):
@@ -198,7 +198,7 @@ def delete_wal(path: Path) -> None:
 
 
 @BY_SIGNAL
-async def test_deleted_and_started_again(harness: Harness, sig: signal.Signals) -> None:
+async def test_deleted_and_restarted(harness: Harness, sig: signal.Signals) -> None:
     await lose(harness, delete, "is gone", slow=False)
     await restart(harness, sig)
     await all_is_answered(harness, QUICK)
@@ -206,7 +206,7 @@ async def test_deleted_and_started_again(harness: Harness, sig: signal.Signals) 
 
 @BY_SIGNAL
 @pytest.mark.skipif(sys.platform != "linux", reason="a deleted file is found again in /proc")
-async def test_deleted_rescued_out_of_the_process_and_started_again(harness: Harness, sig: signal.Signals) -> None:
+async def test_deleted_recovered_from_the_process_and_restarted(harness: Harness, sig: signal.Signals) -> None:
     await lose(harness, delete, "is gone")
     rescue(harness.pid, harness.path)
     await harness.bot.kill(sig)
@@ -218,13 +218,13 @@ async def test_deleted_rescued_out_of_the_process_and_started_again(harness: Har
 
 
 @BY_SIGNAL
-async def test_replaced_by_its_copy_and_started_again(harness: Harness, sig: signal.Signals) -> None:
+async def test_replaced_by_its_copy_and_restarted(harness: Harness, sig: signal.Signals) -> None:
     await lose(harness, copy_in_place, "it was replaced")
     await restart(harness, sig)
     await all_is_answered(harness, [*QUICK, *SLOW])
 
 
-async def test_its_log_deleted_and_stopped_gently_and_started_again(harness: Harness) -> None:
+async def test_its_wal_deleted_and_stopped_cleanly_and_restarted(harness: Harness) -> None:
     await lose(harness, delete_wal, "crash.db-wal is gone")
     await restart(harness, signal.SIGTERM)
     await all_is_answered(harness, [*QUICK, *SLOW])
@@ -239,7 +239,7 @@ async def test_moved_away_and_back(harness: Harness) -> None:
 
 
 @BY_SIGNAL
-async def test_moved_away_stopped_moved_back_and_started_again(harness: Harness, sig: signal.Signals) -> None:
+async def test_moved_away_stopped_moved_back_and_restarted(harness: Harness, sig: signal.Signals) -> None:
     await lose(harness, move, "is gone")
     await harness.bot.kill(sig)
     harness.path.with_name("away.db").rename(harness.path)
@@ -248,8 +248,8 @@ async def test_moved_away_stopped_moved_back_and_started_again(harness: Harness,
     await all_is_answered(harness, [*QUICK, *SLOW])
 
 
-async def test_taken_away_again_and_again_under_load(harness: Harness) -> None:
-    """Deliveries come all the time, so the file goes while commits are under way."""
+async def test_removed_repeatedly_under_load(harness: Harness) -> None:
+    """Deliveries arrive all the time, so the file is removed during commits."""
     texts = [f"loaded {n}" for n in range(200)]
     going = True
 

@@ -1,4 +1,4 @@
-"""Missed while we were down: fetched from the emulator, once, in order, and answered if it is not too late."""
+"""Messages missed during a downtime are fetched from the emulator, once and in order, and answered if not too late."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Harness:
         return said["message_id"]
 
     async def handled(self) -> list[tuple[str, bool]]:
-        """Handle what is in the inbox; the texts of the messages, and whether each is history."""
+        """Handle the inbox. Return the text of each message, and True if it is history."""
         texts = []
         while leases := await self.storage.take(10, lease_s=60):
             for lease in leases:
@@ -54,7 +54,7 @@ class Harness:
         return texts
 
     async def start(self) -> asyncio.Task[None]:
-        """Begin to catch up, and let it do what it does at once."""
+        """Start catching up, and let it run until it waits."""
         gaps = Gaps(self.client, self.storage, self.clock)
         task = asyncio.ensure_future(catch_up(self.client, self.storage, self.clock, gaps, await gaps.begin()))
         self.tasks.append(task)
@@ -75,7 +75,7 @@ async def harness() -> AsyncIterator[Harness]:
 
 
 async def heard(harness: Harness, message_id: str, text: str) -> None:
-    """The webhook of a message arrived."""
+    """Receive the webhook of a message."""
     body = b'{"event_type":"message.received","event_id":"e-%s","data":{"id":"%s"}}'
     encoded = body % (message_id.encode(), message_id.encode())
     await harness.storage.put(Delivery.from_webhook(encoded, webhook_id="", received_at=harness.clock.now()))
@@ -83,7 +83,7 @@ async def heard(harness: Harness, message_id: str, text: str) -> None:
     await harness.storage.finish(lease, Finish(Ack()))
 
 
-async def test_what_was_missed_for_long_is_history_and_comes_once(harness: Harness) -> None:
+async def test_old_missed_messages_are_history_and_arrive_once(harness: Harness) -> None:
     await heard(harness, harness.text("before"), "before")
     harness.clock.advance(60)
     for n in range(150):
@@ -96,7 +96,7 @@ async def test_what_was_missed_for_long_is_history_and_comes_once(harness: Harne
     assert await harness.handled() == []
 
 
-async def test_what_is_younger_than_an_hour_is_answered_in_the_order_it_was_written(harness: Harness) -> None:
+async def test_missed_messages_younger_than_an_hour_are_answered_in_order(harness: Harness) -> None:
     await heard(harness, harness.text("before"), "before")
     harness.clock.advance(HOUR)
     harness.text("old")
@@ -106,11 +106,11 @@ async def test_what_is_younger_than_an_hour_is_answered_in_the_order_it_was_writ
         harness.text(text)
     harness.clock.advance(30 * 60)
     await harness.start()
-    # Linq has given up on the first, and delivers the others again, as duplicates.
+    # Linq has given up on the first message, and retries the others, which are duplicates.
     assert await harness.handled() == [("old", True), ("a", False), ("b", False), ("c", False)]
 
 
-async def test_what_linq_gave_up_on_is_history_once_the_chat_has_gone_on(harness: Harness) -> None:
+async def test_a_missed_message_is_history_if_a_later_one_was_handled(harness: Harness) -> None:
     await heard(harness, harness.text("before"), "before")
     harness.clock.advance(60)
     harness.text("missed")
@@ -118,13 +118,13 @@ async def test_what_linq_gave_up_on_is_history_once_the_chat_has_gone_on(harness
     later = harness.text("later")
     harness.clock.advance(35 * 60)
     await heard(harness, later, "later")
-    # As if nothing had been heard of since: the storage counts webhooks only.
+    # The newest webhook stays an old one, because the storage counts only webhooks as activity.
     harness.storage._active_at = harness.clock.now() - 36 * 60
     await harness.start()
     assert await harness.handled() == [("missed", True)]
 
 
-async def test_linqs_own_copy_of_what_was_fetched_is_a_duplicate(harness: Harness) -> None:
+async def test_linqs_own_delivery_of_a_fetched_message_is_a_duplicate(harness: Harness) -> None:
     await heard(harness, harness.text("before"), "before")
     harness.clock.advance(HOUR)
     message_id = harness.text("missed")
@@ -136,7 +136,7 @@ async def test_linqs_own_copy_of_what_was_fetched_is_a_duplicate(harness: Harnes
     assert await harness.storage.put(copy) is False
 
 
-async def test_our_own_messages_are_no_history(harness: Harness) -> None:
+async def test_our_own_messages_are_not_fetched_as_history(harness: Harness) -> None:
     await heard(harness, harness.text("before"), "before")
     harness.clock.advance(60)
     (chat,) = harness.emulator.state.chats
@@ -146,7 +146,7 @@ async def test_our_own_messages_are_no_history(harness: Harness) -> None:
     assert await harness.handled() == []
 
 
-async def test_a_short_silence_or_a_first_start_asks_nothing(harness: Harness) -> None:
+async def test_after_a_short_downtime_or_at_the_first_start_linq_is_not_asked(harness: Harness) -> None:
     harness.text("unseen")
     await harness.start()
     await heard(harness, harness.text("seen"), "seen")
@@ -156,7 +156,7 @@ async def test_a_short_silence_or_a_first_start_asks_nothing(harness: Harness) -
     assert list(harness.emulator.calls) == []
 
 
-async def test_linq_being_away_fails_nothing_and_is_asked_again(harness: Harness) -> None:
+async def test_an_outage_of_linq_fails_nothing_and_the_fetch_is_retried(harness: Harness) -> None:
     await heard(harness, harness.text("before"), "before")
     harness.clock.advance(HOUR)
     harness.text("missed")

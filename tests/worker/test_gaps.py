@@ -1,4 +1,4 @@
-"""After a gap the first message of a chat waits for what was written before it, and only then, and not for long."""
+"""After a gap, the first message of a chat waits for earlier messages: once, and not for long."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ LINE, ANN = "+12025550100", "+14155550142"
 
 
 class Way(httpx.AsyncBaseTransport):
-    """Webhooks go to the app while it runs; else nobody listens."""
+    """A transport that delivers webhooks to the app while it runs, and otherwise refuses the connection."""
 
     app: httpx.ASGITransport | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if self.app is None:
-            raise httpx.ConnectError("nobody listens")
+            raise httpx.ConnectError("connection refused")
         return await self.app.handle_async_request(request)
 
 
 class Harness:
-    """A bot that can be stopped and started, and the emulator, which delivers again what was refused."""
+    """A bot that can be stopped and started, and the emulator, which retries refused deliveries."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -86,15 +86,15 @@ class Harness:
 
     async def settle(self) -> None:
         async with asyncio.timeout(20):
-            quiet = 0
-            while quiet < 5:
+            idle_checks = 0
+            while idle_checks < 5:
                 await self.emulator.flush()
                 await asyncio.sleep(0.002)
                 busy = {each.state for each in await self.storage.waiting()} if self.running else set()
-                quiet = 0 if busy & {"ready", "leased"} else quiet + 1
+                idle_checks = 0 if busy & {"ready", "leased"} else idle_checks + 1
 
     async def retries(self, seconds: float = 600.0) -> None:
-        """Let Linq deliver again what it still has."""
+        """Let Linq retry its deliveries."""
         for _ in range(40):
             self.clock.advance(seconds / 40)
             await self.settle()
@@ -119,7 +119,7 @@ async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
             await made.stop()
 
 
-async def test_messages_across_a_restart_are_answered_as_they_were_written(harness: Harness) -> None:
+async def test_messages_across_a_restart_are_answered_in_the_order_they_were_sent(harness: Harness) -> None:
     await harness.stop()
     for text in "ab":
         harness.text(text)
@@ -132,14 +132,14 @@ async def test_messages_across_a_restart_are_answered_as_they_were_written(harne
     assert harness.said() == ["first", "a", "b", "c"]
 
 
-async def test_without_a_gap_linq_is_asked_nothing(harness: Harness) -> None:
+async def test_without_a_gap_linq_is_not_asked(harness: Harness) -> None:
     for n in range(5):
         harness.text(f"{n}")
         await harness.settle()
     assert harness.lists() == 0
 
 
-async def test_a_chat_is_looked_at_once_after_a_gap(harness: Harness) -> None:
+async def test_after_a_gap_linq_is_asked_once_for_each_chat(harness: Harness) -> None:
     await harness.stop()
     await harness.start()
     for n in range(5):
@@ -148,7 +148,7 @@ async def test_a_chat_is_looked_at_once_after_a_gap(harness: Harness) -> None:
     assert harness.lists() == 1
 
 
-async def test_once_linq_has_given_up_nobody_waits_any_more(harness: Harness) -> None:
+async def test_no_chat_waits_after_linq_has_given_up(harness: Harness) -> None:
     await harness.stop()
     await harness.start()
     harness.text("late", after_s=32 * 60)
@@ -156,7 +156,7 @@ async def test_once_linq_has_given_up_nobody_waits_any_more(harness: Harness) ->
     assert (harness.said(), harness.lists()) == (["first", "late"], 0)
 
 
-async def test_if_linq_does_not_answer_the_chat_goes_on(harness: Harness) -> None:
+async def test_if_linq_does_not_answer_the_message_is_handled_anyway(harness: Harness) -> None:
     await harness.stop()
     harness.text("a")
     await harness.settle()
@@ -168,7 +168,7 @@ async def test_if_linq_does_not_answer_the_chat_goes_on(harness: Harness) -> Non
     assert harness.said() == ["first", "b", "a"]
 
 
-async def test_nobody_waits_if_the_setting_says_so(harness: Harness) -> None:
+async def test_no_chat_waits_if_the_setting_is_zero(harness: Harness) -> None:
     await harness.stop()
     harness.text("a")
     await harness.settle()
@@ -180,7 +180,7 @@ async def test_nobody_waits_if_the_setting_says_so(harness: Harness) -> None:
     assert (harness.said(), harness.lists()) == (["first", "b", "a"], 0)
 
 
-async def test_a_delivery_that_was_refused_opens_a_gap_for_its_chat_alone(
+async def test_a_refused_delivery_opens_a_gap_for_its_chat_only(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = harness.storage.put
@@ -202,7 +202,7 @@ async def test_a_delivery_that_was_refused_opens_a_gap_for_its_chat_alone(
 
 
 @pytest.mark.parametrize(("gap_s", "said"), [(40 * 60, ["first", "a", "b"]), (2 * 3600, ["first", "late: a", "b"])])
-async def test_what_linq_gave_up_on_is_answered_in_its_place_while_it_is_young(
+async def test_a_message_that_linq_gave_up_on_is_answered_in_order_if_it_is_recent(
     harness: Harness, gap_s: float, said: list[str]
 ) -> None:
     await harness.stop()
@@ -216,7 +216,7 @@ async def test_what_linq_gave_up_on_is_answered_in_its_place_while_it_is_young(
     assert harness.said() == said
 
 
-async def test_a_stop_while_linq_is_asked_gives_the_message_back(harness: Harness) -> None:
+async def test_a_stop_while_linq_is_asked_releases_the_message(harness: Harness) -> None:
     await harness.stop()
     await harness.start()
     harness.emulator.add_fault(Fault("api", "GET /v3/chats", delay_ms=60_000))

@@ -1,4 +1,4 @@
-"""A turn that has ended leaves no cycles: the garbage collector's search for them would hold up every chat."""
+"""A turn that has ended leaves no reference cycles, because collecting them would delay every chat."""
 
 from __future__ import annotations
 

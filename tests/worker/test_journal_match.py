@@ -1,4 +1,4 @@
-"""A second run of a handler meets each call of the first, also where tasks run side by side in another order."""
+"""The calls of a second run are matched with those of the first, even if concurrent tasks run in another order."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Handle = Callable[[Context, int], Awaitable[None]]
 
 
 class Twice:
-    """Runs a handler again after it failed; it is told which run it is."""
+    """A turn whose handler fails and runs again. The handler gets the number of the run."""
 
     def __init__(self, folder: Path) -> None:
         self.clock = MovableClock(NOW, frozen=True)
@@ -73,7 +73,7 @@ async def twice(tmp_path: Path) -> AsyncIterator[Twice]:
         yield made
 
 
-async def test_tasks_that_change_places_send_each_once(twice: Twice) -> None:
+async def test_tasks_that_swap_their_order_send_each_message_once(twice: Twice) -> None:
     async def handle(ctx: Context, run: int) -> None:
         async def weather() -> None:
             await settled(1 if run == 0 else 50)
@@ -90,7 +90,7 @@ async def test_tasks_that_change_places_send_each_once(twice: Twice) -> None:
     assert await twice.run(handle) == ["weather: sunny", "news: none"]
 
 
-async def test_tasks_of_one_function_that_change_places_send_each_once(twice: Twice) -> None:
+async def test_tasks_of_one_function_that_swap_their_order_send_each_message_once(twice: Twice) -> None:
     async def handle(ctx: Context, run: int) -> None:
         async def look(place: str, wait: int) -> None:
             await settled(wait)
@@ -104,7 +104,7 @@ async def test_tasks_of_one_function_that_change_places_send_each_once(twice: Tw
     assert sorted(await twice.run(handle)) == ["Bern", "Oslo", "Rome"]
 
 
-async def test_answers_in_the_order_of_their_arrival_are_sent_once_each(twice: Twice) -> None:
+async def test_answers_sent_in_the_order_of_arrival_are_sent_once_each(twice: Twice) -> None:
     async def handle(ctx: Context, run: int) -> None:
         async def ask(what: str, wait: int) -> str:
             await settled(wait)
@@ -120,7 +120,7 @@ async def test_answers_in_the_order_of_their_arrival_are_sent_once_each(twice: T
     assert sorted(await twice.run(handle)) == ["a", "b", "c"]
 
 
-async def test_another_wording_of_what_was_sent_is_not_sent(twice: Twice) -> None:
+async def test_a_new_wording_of_a_sent_message_is_not_sent(twice: Twice) -> None:
     async def handle(ctx: Context, run: int) -> None:
         first = await ctx.reply(f"thought {run}")
         assert first.id == "sent-1"
@@ -134,7 +134,7 @@ async def test_another_wording_of_what_was_sent_is_not_sent(twice: Twice) -> Non
     assert [entry["event"] for entry in logs].count("send.diverged") == 2
 
 
-async def test_tasks_side_by_side_that_word_their_answers_anew_are_told_apart_by_their_functions(twice: Twice) -> None:
+async def test_concurrent_tasks_with_new_wordings_are_distinguished_by_their_functions(twice: Twice) -> None:
     async def handle(ctx: Context, run: int) -> None:
         async def weather() -> None:
             await settled(1 if run == 0 else 50)
@@ -153,7 +153,7 @@ async def test_tasks_side_by_side_that_word_their_answers_anew_are_told_apart_by
     assert await twice.run(handle) == ["weather, as of run 0", "news, as of run 0"]
 
 
-async def test_a_key_names_a_call_whatever_its_number_and_its_words(twice: Twice) -> None:
+async def test_a_key_identifies_a_call_with_any_number_and_any_wording(twice: Twice) -> None:
     async def handle(ctx: Context, run: int) -> None:
         if run == 1:
             await ctx.reply("more today", key="news")
@@ -168,15 +168,15 @@ async def test_a_key_names_a_call_whatever_its_number_and_its_words(twice: Twice
     assert twice.linq.names().count("messages.add_reaction") == 1
 
 
-async def test_a_key_has_a_length(twice: Twice) -> None:
+async def test_a_key_has_a_limited_length(twice: Twice) -> None:
     for key in ("", "x" * 129):
         with pytest.raises(BotError, match="cannot name a call"):
             twice.linq.client.named(key)
 
 
-async def test_work_that_libraries_do_in_tasks_shifts_no_number(twice: Twice) -> None:
+async def test_tasks_started_by_libraries_shift_no_number(twice: Twice) -> None:
     async def handle(ctx: Context, run: int) -> None:
-        if run == 0:  # a pool opens a connection the first time only
+        if run == 0:  # like a pool, which opens a connection only the first time
             await asyncio.create_task(settled(1))
 
         async def say() -> None:
@@ -201,7 +201,7 @@ def record(slot: str, text: str) -> JournalEntry:
 
 @given(sent=st.lists(st.sampled_from("abc"), max_size=6), again=st.permutations(range(9)), more=st.integers(0, 3))
 @settings(deadline=None)
-def test_of_the_same_calls_in_any_order_only_new_ones_are_made_and_each_of_them_once(
+def test_of_calls_in_any_order_only_new_ones_are_made_and_each_once(
     sent: list[str], again: list[int], more: int
 ) -> None:
     matcher = JournalMatcher([record(str(n), text) for n, text in enumerate(sent)])

@@ -1,4 +1,4 @@
-"""No verdict, no send: what plugins say about calls, over whole turns."""
+"""Outbound middleware in whole turns: it changes and refuses calls, and fails closed."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ Handle = Callable[[MessageReceived, Context], Awaitable[None]]
 Ask = Callable[[Call, Run], Awaitable[Any]]
 
 
-def plugin(ask: Ask, *, name: str = "gate", required: bool = False) -> Any:
+def plugin(ask: Ask, *, name: str = "policy", required: bool = False) -> Any:
     """A plugin whose outbound middleware is `ask(call, run)`."""
 
-    class Gate:
+    class Policy:
         @hookimpl
         def register_outbound(self) -> Any:
             def wrap(run: Run) -> Run:
@@ -50,9 +50,9 @@ def plugin(ask: Ask, *, name: str = "gate", required: bool = False) -> Any:
 
             return [wrap]
 
-    gate: Any = Gate()
-    gate.name, gate.required = name, required
-    return gate
+    policy: Any = Policy()
+    policy.name, policy.required = name, required
+    return policy
 
 
 class Harness:
@@ -66,7 +66,7 @@ class Harness:
         self.crashable = Crashable()
 
     async def run(self, handle: Handle, *given: Any, text: str | None = "hello") -> None:
-        """One turn: of a new message, or with `text=None` of what waits."""
+        """Run one turn, for a new message or, with `text=None`, for the waiting delivery."""
         self.plugins = load(given)
         outbound = Outbound(self.plugins)
         bot = Bot(read=False, typing=False)
@@ -85,7 +85,7 @@ class Harness:
         self.clock.advance(2000)
 
     def status(self) -> str:
-        return self.plugins.report()["gate"]
+        return self.plugins.report()["policy"]
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ async def pass_on(call: Call, run: Run) -> ApiResponse:
 # Vetoes
 
 
-async def test_a_refused_reply_ends_quietly_and_the_handler_goes_on(harness: Harness) -> None:
+async def test_a_refused_reply_raises_nothing_and_the_handler_goes_on(harness: Harness) -> None:
     statuses: list[str] = []
 
     async def answer(message: MessageReceived, ctx: Context) -> None:
@@ -130,7 +130,7 @@ async def test_a_refused_reply_ends_quietly_and_the_handler_goes_on(harness: Har
     assert (statuses, harness.linq.said()) == (["refused", "accepted"], ["yes"])
     assert (await harness.storage.depth(), await harness.storage.dead_letters()) == (0, [])
     (line,) = [line for line in logs if line["event"] == "send.refused"]
-    assert (line["plugin"], line["reason"]) == ("gate", "it says no")
+    assert (line["plugin"], line["reason"]) == ("policy", "it says no")
     assert harness.status() == "active"
 
 
@@ -151,11 +151,11 @@ async def test_a_refused_call_of_the_client_raises_and_unhandled_makes_a_dead_le
 
     await harness.run(call, plugin(refuse_no))
     (dead,) = await harness.storage.dead_letters()
-    assert dead.error == "A call was refused by gate: it says no"
+    assert dead.error == "A call was refused by policy: it says no"
     assert harness.linq.names() == []
 
 
-async def test_a_verdict_moves_no_effect_to_anothers_place(harness: Harness) -> None:
+async def test_a_veto_does_not_shift_the_slots_of_later_calls(harness: Harness) -> None:
     async def two(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("no one")
         await ctx.reply("two")
@@ -169,12 +169,12 @@ async def test_a_verdict_moves_no_effect_to_anothers_place(harness: Harness) -> 
     assert harness.linq.said() == ["no one"]
     await harness.restart()
     await harness.run(two, plugin(refuse_no), text=None)
-    # Were the refused call not counted, `two` would be taken for it and never be sent.
+    # If the refused call got no slot, `two` would match its entry and never be sent.
     assert harness.linq.said() == ["no one", "two"]
 
 
 async def test_gathered_sends_keep_their_order_through_slow_verdicts(harness: Harness) -> None:
-    gates = {"one": asyncio.Event(), "two": asyncio.Event()}
+    events = {"one": asyncio.Event(), "two": asyncio.Event()}
 
     async def wait(call: Call, run: Run) -> ApiResponse:
         if says(call) == "one":
@@ -185,7 +185,7 @@ async def test_gathered_sends_keep_their_order_through_slow_verdicts(harness: Ha
         await asyncio.gather(ctx.send("one"), ctx.send("two"))
 
     await harness.run(both, plugin(wait))
-    assert (harness.linq.said(), len(gates)) == (["one", "two"], 2)
+    assert (harness.linq.said(), len(events)) == (["one", "two"], 2)
 
 
 # Changes
@@ -198,10 +198,10 @@ async def test_middleware_may_change_a_call(harness: Harness) -> None:
         return await run(replace(call, body={**body, "message": {**body["message"], "parts": parts}}))
 
     async def answer(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("quiet")
+        await ctx.reply("silent")
 
     await harness.run(answer, plugin(louder))
-    assert harness.linq.said() == ["QUIET"]
+    assert harness.linq.said() == ["SILENT"]
 
 
 async def test_what_middleware_adds_is_not_sent_twice_after_a_crash(harness: Harness) -> None:
@@ -227,20 +227,20 @@ async def test_what_middleware_adds_is_not_sent_twice_after_a_crash(harness: Har
 
 
 async def answer_and_hide(message: MessageReceived, ctx: Context) -> None:
-    """As careless as a handler can be: it takes every error for a detail."""
+    """Reply, and swallow every error."""
     with contextlib.suppress(Exception):
         await ctx.reply("first")
     with contextlib.suppress(Exception):
         await ctx.reply("second")
 
 
-async def test_without_a_required_plugins_verdict_nothing_is_sent_and_the_turn_asks_again(harness: Harness) -> None:
+async def test_if_a_required_plugin_fails_nothing_is_sent_and_the_turn_is_deferred(harness: Harness) -> None:
     with structlog.testing.capture_logs() as logs:
         await harness.run(answer_and_hide, plugin(fail, required=True))
     assert harness.linq.calls == []
     (waiting,) = await harness.storage.waiting()
     assert (waiting.state, waiting.attempts) == ("deferred", 0)
-    assert "gate failed: outbound middleware raised ValueError at test_outbound_plugins.py:" in str(waiting.error)
+    assert "policy failed: outbound middleware raised ValueError at test_outbound_plugins.py:" in str(waiting.error)
     assert harness.status().startswith("failing: outbound middleware raised ValueError")
     assert "first" not in str(logs)
     harness.clock.advance(40)
@@ -248,7 +248,7 @@ async def test_without_a_required_plugins_verdict_nothing_is_sent_and_the_turn_a
     assert harness.linq.said() == ["first", "second"]
 
 
-async def test_a_required_one_is_asked_again_for_the_next_call(harness: Harness) -> None:
+async def test_a_required_plugin_that_failed_is_asked_again_for_the_next_call(harness: Harness) -> None:
     errors = [ValueError("once")]
 
     async def once(call: Call, run: Run) -> ApiResponse:
@@ -259,22 +259,24 @@ async def test_a_required_one_is_asked_again_for_the_next_call(harness: Harness)
     async def ask(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("said")
 
-    gate = plugin(once, required=True)
-    await harness.run(ask, gate)
+    policy = plugin(once, required=True)
+    await harness.run(ask, policy)
     plugins = harness.plugins
-    assert plugins.report()["gate"].startswith("failing")
+    assert plugins.report()["policy"].startswith("failing")
     await Outbound(plugins).wrap(harness.linq.run)(_a_call())
-    assert plugins.report()["gate"] == "active"
+    assert plugins.report()["policy"] == "active"
 
 
-async def test_without_another_plugins_verdict_the_call_is_made_and_the_plugin_disabled(harness: Harness) -> None:
+async def test_if_another_plugin_fails_the_call_is_made_and_the_plugin_disabled(harness: Harness) -> None:
     await harness.run(answer_and_hide, plugin(fail))
     assert harness.linq.said() == ["first", "second"]
     assert harness.status().startswith("disabled: outbound middleware raised ValueError")
 
 
 @pytest.mark.parametrize("required", [True, False])
-async def test_what_fails_after_the_call_does_not_undo_or_repeat_it(harness: Harness, required: bool) -> None:
+async def test_middleware_that_fails_after_the_call_does_not_undo_or_repeat_it(
+    harness: Harness, required: bool
+) -> None:
     async def fail_late(call: Call, run: Run) -> ApiResponse:
         await run(call)
         raise ValueError("too late")
@@ -284,7 +286,7 @@ async def test_what_fails_after_the_call_does_not_undo_or_repeat_it(harness: Har
     assert (await harness.storage.depth(), await harness.storage.dead_letters()) == (0, [])
 
 
-async def test_middleware_that_forgets_to_return_is_at_fault(harness: Harness) -> None:
+async def test_middleware_that_returns_nothing_is_disabled(harness: Harness) -> None:
     async def forget(call: Call, run: Run) -> None:
         await run(call)
 
@@ -293,7 +295,7 @@ async def test_middleware_that_forgets_to_return_is_at_fault(harness: Harness) -
     assert "raised TypeError" in harness.status()
 
 
-async def test_linqs_errors_pass_through_and_are_not_the_plugins(harness: Harness) -> None:
+async def test_linqs_errors_pass_through_and_the_plugin_is_not_blamed(harness: Harness) -> None:
     harness.linq.will_answer("chats.messages.send", LinqApiError("no", status=403, code=2001))
     raised: list[Exception] = []
 
@@ -308,7 +310,7 @@ async def test_linqs_errors_pass_through_and_are_not_the_plugins(harness: Harnes
     assert harness.status() == "active"
 
 
-async def test_a_hint_without_a_verdict_is_left_out_and_ends_no_turn(harness: Harness) -> None:
+async def test_if_a_required_plugin_fails_a_hint_is_left_out_and_the_turn_goes_on(harness: Harness) -> None:
     async def read(message: MessageReceived, ctx: Context) -> None:
         await ctx.mark_read()
 
@@ -316,7 +318,7 @@ async def test_a_hint_without_a_verdict_is_left_out_and_ends_no_turn(harness: Ha
     assert (harness.linq.calls, await harness.storage.depth()) == ([], 0)
 
 
-async def test_a_read_without_a_verdict_defers_the_turn(harness: Harness) -> None:
+async def test_if_a_required_plugin_fails_a_read_defers_the_turn(harness: Harness) -> None:
     async def look(message: MessageReceived, ctx: Context) -> None:
         with contextlib.suppress(Exception):
             await ctx.client.messages.retrieve("35179424-9c87-5f09-a3f3-60d07a9171ab")
@@ -348,7 +350,9 @@ def _due(text: str) -> Timer:
     ("text", "ask", "ended"),
     [("yes", refuse_no, "sent"), ("no", refuse_no, "dead"), ("yes", fail, "deferred")],
 )
-async def test_a_send_that_has_come_due_is_asked_about_then(harness: Harness, text: str, ask: Ask, ended: str) -> None:
+async def test_outbound_middleware_runs_when_a_scheduled_send_is_due(
+    harness: Harness, text: str, ask: Ask, ended: str
+) -> None:
     await harness.storage.schedule(_due(text))
     await harness.storage.fire(NOW)
     await harness.run(pass_by, plugin(ask, required=True), text=None)
@@ -356,7 +360,7 @@ async def test_a_send_that_has_come_due_is_asked_about_then(harness: Harness, te
     dead = [letter.error for letter in await harness.storage.dead_letters()]
     assert harness.linq.said() == (["yes"] if ended == "sent" else [])
     assert waiting == (["deferred"] if ended == "deferred" else [])
-    assert dead == (["A call was refused by gate: it says no"] if ended == "dead" else [])
+    assert dead == (["A call was refused by policy: it says no"] if ended == "dead" else [])
 
 
 async def pass_by(message: MessageReceived, ctx: Context) -> None: ...
@@ -365,7 +369,7 @@ async def pass_by(message: MessageReceived, ctx: Context) -> None: ...
 # Outside of turns
 
 
-async def test_a_plugins_own_calls_are_not_asked_of_itself_but_of_others() -> None:
+async def test_a_plugins_own_calls_pass_the_middleware_of_other_plugins_only() -> None:
     linq = Linq()
     asked: list[str] = []
     outside: list[Run] = []
@@ -386,7 +390,7 @@ async def test_a_plugins_own_calls_are_not_asked_of_itself_but_of_others() -> No
     assert linq.said() == ["own", "theirs"]
 
 
-async def test_calls_at_one_time_do_not_take_each_others_answers() -> None:
+async def test_concurrent_calls_do_not_get_each_others_answers() -> None:
     linq = Linq()
     first_is_in = asyncio.Event()
 
@@ -403,23 +407,23 @@ async def test_calls_at_one_time_do_not_take_each_others_answers() -> None:
     assert (first.data["message"]["id"], second.data["message"]["id"]) == ("sent-1", "sent-2")
 
 
-async def test_outside_of_a_turn_a_missing_verdict_is_raised() -> None:
+async def test_outside_of_a_turn_the_failure_of_a_required_plugin_is_raised() -> None:
     linq = Linq()
     run = Outbound(load([plugin(fail, required=True)])).wrap(linq.run)
-    with pytest.raises(NoVerdict, match="The required plugin gate failed"):
+    with pytest.raises(NoVerdict, match="The required plugin policy failed"):
         await run(_a_call())
     assert linq.calls == []
 
 
-async def test_a_call_answered_by_the_journal_is_told_as_such(harness: Harness) -> None:
-    told: list[tuple[str, bool]] = []
+async def test_a_call_answered_by_the_journal_is_marked_for_observers(harness: Harness) -> None:
+    observed: list[tuple[str, bool]] = []
 
     class Listens:
         name = "listens"
 
         @hookimpl
         def sent(self, call: Call, from_journal: bool) -> None:
-            told.append((call.name, from_journal))
+            observed.append((call.name, from_journal))
 
     errors = [ValueError("once")]
 
@@ -431,4 +435,4 @@ async def test_a_call_answered_by_the_journal_is_told_as_such(harness: Harness) 
     await harness.run(answer, Listens)
     harness.clock.advance(10)
     await harness.run(answer, Listens, text=None)
-    assert told == [("chats.messages.send", False), ("chats.messages.send", True)]
+    assert observed == [("chats.messages.send", False), ("chats.messages.send", True)]

@@ -1,4 +1,4 @@
-"""Sends that wait for their time: once, in their chat's order, over restarts, and not when they are too late."""
+"""Scheduled sends go out once, in their chat's order, after restarts too, and not if they are too late."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Taking(SQLiteStorage):
-    """A storage that shows when a take is under way: what it leases is in no turn yet."""
+    """A storage that shows when a `take` is running, whose leases are not in a turn yet."""
 
     is_taking = False
 
@@ -43,7 +43,7 @@ class Taking(SQLiteStorage):
 
 
 class Harness:
-    """A working bot over a file, a clock that stands still, and a record of calls."""
+    """A running bot with a storage file, a frozen clock, and a Linq that records calls."""
 
     def __init__(self, folder: Path, clock: MovableClock, linq: Linq, bot: Bot, keep_days: float) -> None:
         self.clock, self.linq = clock, linq
@@ -53,9 +53,9 @@ class Harness:
 
     async def text(self, text: str = "hello", **changes: Any) -> None:
         await self.storage.put(delivery(text_body(text, **changes)))
-        await self.quiet()
+        await self.wait_until_idle()
 
-    async def quiet(self) -> None:
+    async def wait_until_idle(self) -> None:
         async with asyncio.timeout(60):
             await self.fired()
             while self.worker.busy or self.storage.is_taking or await self.is_something_ready():
@@ -66,7 +66,7 @@ class Harness:
         return await self.storage.depth() > 0 and (due is None or due <= self.clock.now())
 
     async def fired(self) -> None:
-        """Wait until everything due is a delivery of its lane, and the worker has had a look at it."""
+        """Wait until everything due is a delivery in its lane, and the worker has tried to lease it."""
         while (due := await self.storage.next_timer()) is not None and due <= self.clock.now():
             await asyncio.sleep(0.001)
         for _ in range(20):
@@ -74,7 +74,7 @@ class Harness:
 
     async def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)
-        await self.quiet()
+        await self.wait_until_idle()
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ async def test_a_send_goes_out_when_it_is_due_and_not_before(tmp_path: Path, clo
 
 
 @pytest.mark.parametrize("zero_retention", [True, False])
-async def test_what_a_zero_retention_line_hears_and_says_later_is_not_kept_whatever_history_says(
+async def test_scheduled_sends_of_a_zero_retention_line_are_not_kept_with_any_history_setting(
     tmp_path: Path, clock: MovableClock, zero_retention: bool
 ) -> None:
     bot, linq = make_bot(), Linq()
@@ -163,7 +163,7 @@ async def test_a_handler_that_fails_and_runs_again_schedules_once(tmp_path: Path
     assert linq.said() == ["once"]
 
 
-async def test_what_was_put_off_can_be_taken_back(tmp_path: Path, clock: MovableClock) -> None:
+async def test_a_scheduled_send_can_be_cancelled(tmp_path: Path, clock: MovableClock) -> None:
     bot, linq = make_bot(), Linq()
     ids: list[str] = []
 
@@ -187,7 +187,7 @@ async def test_what_was_put_off_can_be_taken_back(tmp_path: Path, clock: Movable
     assert linq.said() == ["True", "False"]
 
 
-async def test_what_a_failing_handler_took_back_is_taken_back_all_the_same(tmp_path: Path, clock: MovableClock) -> None:
+async def test_a_cancellation_holds_even_if_the_handler_fails(tmp_path: Path, clock: MovableClock) -> None:
     bot, linq = make_bot(), Linq()
 
     @bot.on_message("put off")
@@ -210,7 +210,7 @@ async def test_what_a_failing_handler_took_back_is_taken_back_all_the_same(tmp_p
     assert linq.said() == []
 
 
-async def test_a_span_is_kept_as_a_time_so_a_clock_that_is_set_back_makes_it_longer(tmp_path: Path) -> None:
+async def test_after_s_is_stored_as_a_time_so_setting_the_clock_back_delays_it(tmp_path: Path) -> None:
     bot, linq = make_bot(), Linq()
 
     @bot.on_message
@@ -227,7 +227,7 @@ async def test_a_span_is_kept_as_a_time_so_a_clock_that_is_set_back_makes_it_lon
 
 
 @pytest.mark.parametrize(("late_s", "said"), [(600, ["in grace"]), (7200, [])])
-async def test_after_a_downtime_it_is_sent_once_or_has_been_missed(
+async def test_after_a_downtime_a_scheduled_send_is_sent_once_or_dead_lettered(
     tmp_path: Path, clock: MovableClock, late_s: float, said: list[str]
 ) -> None:
     bot, linq = make_bot(), Linq()
@@ -241,13 +241,13 @@ async def test_after_a_downtime_it_is_sent_once_or_has_been_missed(
     clock.advance(60 + late_s)
     for _ in range(2):
         async with working(tmp_path, clock, linq, bot) as harness:
-            await harness.quiet()
+            await harness.wait_until_idle()
             dead = await harness.storage.dead_letters()
     assert linq.said() == said
     assert [letter.error.startswith("It was due 7200 s ago") for letter in dead] == [True] * (1 - len(said))
 
 
-async def test_what_is_due_while_a_handler_runs_comes_after_its_last_bubble(
+async def test_a_send_that_is_due_while_a_handler_runs_follows_its_last_bubble(
     tmp_path: Path, clock: MovableClock
 ) -> None:
     bot, linq, go = make_bot(), Linq(), asyncio.Event()
@@ -270,11 +270,13 @@ async def test_what_is_due_while_a_handler_runs_comes_after_its_last_bubble(
         clock.advance(10)
         await harness.fired()
         go.set()
-        await harness.quiet()
+        await harness.wait_until_idle()
     assert linq.said() == ["first", "last", "due"]
 
 
-async def test_a_due_send_waits_out_linqs_absence_and_respects_an_opt_out(tmp_path: Path, clock: MovableClock) -> None:
+async def test_a_due_send_waits_for_the_end_of_an_outage_and_respects_an_opt_out(
+    tmp_path: Path, clock: MovableClock
+) -> None:
     bot, linq = make_bot(), Linq()
 
     @bot.on_message
@@ -293,7 +295,7 @@ async def test_a_due_send_waits_out_linqs_absence_and_respects_an_opt_out(tmp_pa
         assert "2026" in dead.error
 
 
-async def test_what_breaks_a_rule_is_refused_when_it_is_put_off(tmp_path: Path, clock: MovableClock) -> None:
+async def test_content_that_breaks_a_rule_is_refused_when_it_is_scheduled(tmp_path: Path, clock: MovableClock) -> None:
     bot, linq, caught = make_bot(), Linq(), []
 
     @bot.on_message
@@ -311,7 +313,7 @@ async def test_what_breaks_a_rule_is_refused_when_it_is_put_off(tmp_path: Path, 
     assert caught == ["RuleBroken", "BotError", "BotError"]
 
 
-def test_times_are_meant_in_a_zone() -> None:
+def test_times_are_interpreted_in_their_zone() -> None:
     noon = datetime(2026, 7, 1, 12)  # noqa: DTZ001 - the zone is said apart
     assert due_at(noon, None, "Europe/Paris", NOW) == datetime(2026, 7, 1, 10, tzinfo=UTC).timestamp()
     assert due_at(noon.replace(tzinfo=UTC), None, None, NOW) == noon.replace(tzinfo=UTC).timestamp()

@@ -1,4 +1,4 @@
-"""A call that was not made is never forgotten, whatever a handler does with its error; and none is made too late."""
+"""A call that was not made affects its turn even if the handler swallows the error. No call is made after its turn."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ REFUSED = LinqApiError("no", status=400, code=1002)
 
 
 class Harness:
-    """A working bot with one handler."""
+    """A running bot with one handler."""
 
     def __init__(self, folder: Path) -> None:
         self.clock = MovableClock(NOW, frozen=True)
@@ -50,9 +50,9 @@ class Harness:
 
     async def text(self, text: str = "hello") -> None:
         await self.storage.put(delivery(text_body(text)))
-        await self.quiet()
+        await self.wait_until_idle()
 
-    async def quiet(self) -> None:
+    async def wait_until_idle(self) -> None:
         async with asyncio.timeout(20):
             while True:
                 await asyncio.sleep(0.001)
@@ -62,7 +62,7 @@ class Harness:
 
     async def later(self, seconds: float) -> None:
         self.clock.advance(seconds)
-        await self.quiet()
+        await self.wait_until_idle()
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ async def call_the_client(ctx: Context) -> None:
     ],
     ids=lambda handler: handler.__name__.replace("_", " "),
 )
-async def test_a_deferred_call_defers_the_turn_whatever_the_handler_makes_of_it(
+async def test_a_deferred_call_defers_the_turn_even_if_the_handler_swallows_it(
     harness: Harness, handler: Callable[..., Any], error: Exception
 ) -> None:
     async def away(_: Call) -> None:
@@ -137,7 +137,7 @@ async def test_a_deferred_call_defers_the_turn_whatever_the_handler_makes_of_it(
     assert (await harness.storage.depth(), await harness.storage.dead_letters()) == (0, [])
 
 
-async def test_after_a_deferred_call_no_further_one_is_made_so_that_the_order_stays(harness: Harness) -> None:
+async def test_after_a_deferred_call_no_further_call_is_made_so_the_order_stays(harness: Harness) -> None:
     refused = [RateLimited("slow down", status=429, retry_after_s=120)]
 
     async def first_only(_: Call) -> None:
@@ -152,7 +152,7 @@ async def test_after_a_deferred_call_no_further_one_is_made_so_that_the_order_st
 
 
 @pytest.mark.parametrize("handler", [start_and_forget, wait_and_not_ask], ids=["forgotten", "waited for"])
-async def test_a_refused_call_in_a_task_that_nobody_asked_is_the_handlers_failure(
+async def test_a_refused_call_whose_task_is_never_awaited_fails_the_handler(
     harness: Harness, handler: Callable[..., Any]
 ) -> None:
     harness.linq.will_answer("chats.messages.send", REFUSED)
@@ -161,11 +161,11 @@ async def test_a_refused_call_in_a_task_that_nobody_asked_is_the_handlers_failur
     (waiting,) = await harness.storage.waiting()
     assert (waiting.state, waiting.attempts) == ("retrying", 1)
     await harness.later(10)
-    assert sorted(harness.linq.said()) == ["a", "a", "b"]  # the first was refused, and is tried again
+    assert sorted(harness.linq.said()) == ["a", "a", "b"]  # the first call was refused, and is made again
     assert await harness.storage.depth() == 0
 
 
-async def test_a_refused_call_whose_error_was_looked_at_is_no_failure(harness: Harness) -> None:
+async def test_a_refused_call_whose_error_was_retrieved_is_no_failure(harness: Harness) -> None:
     harness.linq.will_answer("chats.messages.send", REFUSED)
     harness.handler = gather_and_look_away
     await harness.text()
@@ -192,7 +192,7 @@ async def seen(harness: Harness) -> list[str]:
     return [turn for (turn,) in rows]
 
 
-async def test_a_call_after_the_end_of_its_turn_is_refused_and_told_with_its_line(harness: Harness) -> None:
+async def test_a_call_after_the_end_of_its_turn_is_refused_and_logged_with_its_line(harness: Harness) -> None:
     errors: list[BotError] = []
     end = asyncio.Event()
 
@@ -203,7 +203,7 @@ async def test_a_call_after_the_end_of_its_turn_is_refused_and_told_with_its_lin
         errors.append(caught.value)
         with pytest.raises(BotError, match="send_later"):
             await ctx.send_later("too late", after_s=1)
-        # Questions to Linq have no order and no record.
+        # Reads have no order and are not journalled.
         await ctx.client.messages.retrieve("35179424-9c87-5f09-a3f3-60d07a9171ab")
 
     tasks: list[asyncio.Task[None]] = []
@@ -218,12 +218,12 @@ async def test_a_call_after_the_end_of_its_turn_is_refused_and_told_with_its_lin
         await tasks[0]
     assert harness.linq.said() == []
     assert len(errors) == 1
-    told = [entry for entry in logs if entry["event"] == "call.too_late"]
-    assert [entry["call"] for entry in told] == ["chats.messages.send", "send_later"]
-    assert all(entry["at"].startswith("test_swallowed.py:") for entry in told)
+    refusals = [entry for entry in logs if entry["event"] == "call.too_late"]
+    assert [entry["call"] for entry in refusals] == ["chats.messages.send", "send_later"]
+    assert all(entry["at"].startswith("test_swallowed.py:") for entry in refusals)
 
 
-async def test_a_context_that_was_kept_serves_no_later_turn(harness: Harness) -> None:
+async def test_a_stored_context_makes_no_calls_in_a_later_turn(harness: Harness) -> None:
     kept: list[Context] = []
 
     async def keep(ctx: Context) -> None:
@@ -239,7 +239,7 @@ async def test_a_context_that_was_kept_serves_no_later_turn(harness: Harness) ->
     assert waiting.error.startswith("BotError at test_swallowed.py:")
 
 
-async def test_a_turn_that_a_task_outlives_keeps_no_text(harness: Harness) -> None:
+async def test_a_task_that_outlives_its_turn_keeps_no_text_of_it(harness: Harness) -> None:
     harness.handler = start_and_forget
     await harness.text()
     rows = harness.storage._reader.execute("SELECT texts, ended_at IS NOT NULL FROM journal").fetchall()

@@ -1,4 +1,4 @@
-"""What a failure means, and that no send happens twice: turns over real files, with a record of calls."""
+"""Turns over real files: the outcome of each failure, and no send is made twice."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Handle = Callable[[MessageReceived, Context], Awaitable[None]]
 
 
 class Harness:
-    """A bot with one handler, its storage, and a clock that stands still."""
+    """A bot with one handler, its storage, and a frozen clock."""
 
     def __init__(self, folder: Path, stack: contextlib.AsyncExitStack) -> None:
         self.clock = MovableClock(NOW, frozen=True)
@@ -108,14 +108,14 @@ def keys(harness: Harness) -> list[str]:
     return [call.key or "" for call in harness.linq.calls if call.safety == "keyed"]
 
 
-async def test_a_turn_that_ends_well_is_gone(harness: Harness) -> None:
+async def test_a_turn_that_succeeds_leaves_nothing_behind(harness: Harness) -> None:
     await put(harness)
     await harness.run(three)
     assert harness.linq.said() == ["one", "two", "three"]
     assert await harness.storage.depth() == 0
 
 
-async def test_what_nobody_handles_is_acked_without_being_understood(harness: Harness) -> None:
+async def test_a_delivery_without_a_handler_is_acked_without_being_parsed(harness: Harness) -> None:
     turns = harness.turns(three)
     for data in ({"message_id": "m", "reaction_type": "love", "is_from_me": False}, {}):
         await harness.storage.put(delivery(envelope("reaction.added", data)))
@@ -124,7 +124,7 @@ async def test_what_nobody_handles_is_acked_without_being_understood(harness: Ha
     assert await harness.storage.dead_letters() == []
 
 
-async def test_each_send_carries_a_key_of_its_own_that_any_run_would_make_again(harness: Harness) -> None:
+async def test_each_send_has_its_own_key_which_is_the_same_in_every_run(harness: Harness) -> None:
     arrived = await put(harness)
     await harness.run(three)
     assert keys(harness) == [journal_key(harness.storage.install, arrived.id, 0, str(n)) for n in range(3)]
@@ -135,11 +135,11 @@ async def test_keys_differ_between_installations_and_fit_linqs_pattern() -> None
     assert journal_key("a", "w.1", 0, "0") != journal_key("b", "w.1", 0, "0")
     assert len(journal_key("a", "w.1", 0, "0")) == 32
     assert journal_key("a", "w.1", 0, "0").isalnum()
-    # As every release made it: another one would send again, after an upgrade, what the one before sent.
+    # Every release must make the same key. With another key, an upgrade would repeat earlier sends.
     assert journal_key("a", "w.1", 0, "0") == "lbpy5aqgldcbmtf436scfigpsyyy44ff"
 
 
-async def test_a_send_is_on_record_before_it_is_tried(harness: Harness) -> None:
+async def test_a_send_is_journalled_before_its_first_attempt(harness: Harness) -> None:
     arrived = await put(harness)
     found: list[str] = []
 
@@ -148,11 +148,11 @@ async def test_a_send_is_on_record_before_it_is_tried(harness: Harness) -> None:
 
     harness.linq.before = look
     await harness.run(three)
-    # Outcomes ride on the turn's end, so while it runs every record still says attempting.
+    # Outcomes are stored when the turn ends, so during the turn every entry says `attempting`.
     assert found == ["attempting"] * (1 + 2 + 3)
 
 
-async def test_after_a_failure_what_was_sent_is_not_sent_again(harness: Harness) -> None:
+async def test_after_a_failure_a_sent_message_is_not_sent_again(harness: Harness) -> None:
     await put(harness)
     fails = [True]
 
@@ -195,12 +195,12 @@ async def test_after_a_crash_a_send_is_repeated_only_under_its_own_key(
         harness.linq.before = crash_before_the_answer
     await harness.run_and_crash(crashing)
     await harness.run(crashing)
-    # Linq drops what it has seen under the same key; everything else went out once.
+    # Linq drops a call with a key that it has seen, so every message was sent once.
     by_key = dict(zip(keys(harness), harness.linq.said(), strict=True))
     assert list(by_key.values()) == ["one", "two", "three"]
 
 
-async def test_what_is_repeated_is_the_stored_call_whatever_the_handler_says_now(harness: Harness) -> None:
+async def test_the_stored_call_is_repeated_even_if_the_handler_words_it_differently_now(harness: Harness) -> None:
     await put(harness)
     words = iter(["first thought", "second thought"])
 
@@ -287,7 +287,7 @@ async def failing(message: MessageReceived, ctx: Context) -> None:
     raise ValueError("my text is secret")
 
 
-async def test_a_failing_handler_is_run_again_with_growing_pauses_and_then_dead_lettered(harness: Harness) -> None:
+async def test_a_failing_handler_is_retried_with_back_off_and_then_dead_lettered(harness: Harness) -> None:
     await put(harness)
     turns = harness.turns(failing, attempts=3, first_s=4)
     pauses = []
@@ -307,7 +307,7 @@ async def test_a_failing_handler_is_run_again_with_growing_pauses_and_then_dead_
     assert dead.handler.endswith("failing")
 
 
-async def test_the_log_of_a_failure_tells_where_and_not_what(harness: Harness) -> None:
+async def test_the_log_of_a_failure_has_the_place_and_not_the_message(harness: Harness) -> None:
     await put(harness, "a private text")
     with structlog.testing.capture_logs() as logs:
         await harness.run(failing)
@@ -318,11 +318,11 @@ async def test_the_log_of_a_failure_tells_where_and_not_what(harness: Harness) -
 
 
 @pytest.mark.parametrize("error", [LinqUnavailable("away"), RateLimited("slow down", status=429, retry_after_s=90)])
-async def test_linq_being_away_defers_the_turn_and_counts_nothing(harness: Harness, error: Exception) -> None:
+async def test_an_outage_of_linq_defers_the_turn_and_counts_no_attempt(harness: Harness, error: Exception) -> None:
     await put(harness)
 
     async def away(_: Call) -> None:
-        harness.clock.advance(30)  # longer than a send is tried in place
+        harness.clock.advance(30)  # longer than a call is retried within its turn
         raise error
 
     harness.linq.before = away
@@ -338,7 +338,7 @@ async def test_linq_being_away_defers_the_turn_and_counts_nothing(harness: Harne
     assert await harness.storage.dead_letters() == []
 
 
-async def test_a_wrong_key_costs_nobody_their_message(harness: Harness) -> None:
+async def test_a_wrong_api_key_loses_no_message(harness: Harness) -> None:
     await put(harness)
     harness.linq.will_answer("chats.messages.send", *[LinqApiError("no", status=401, code=2004)] * 8)
     turns = harness.turns(three, attempts=1)
@@ -363,7 +363,7 @@ async def test_the_log_of_a_refusal_has_linqs_numbers(harness: Harness) -> None:
     assert (failed["call"], failed["status"], failed["code"]) == ("chats.messages.send", 403, 2026)
 
 
-async def test_a_short_absence_of_linq_is_waited_out_in_place(harness: Harness) -> None:
+async def test_a_short_outage_of_linq_is_waited_for_within_the_turn(harness: Harness) -> None:
     await put(harness)
     harness.linq.will_answer("chats.messages.send", LinqUnavailable("away"), LinqUnavailable("away"))
     running = asyncio.ensure_future(harness.run(three))
@@ -375,7 +375,7 @@ async def test_a_short_absence_of_linq_is_waited_out_in_place(harness: Harness) 
     assert len(set(keys(harness))) == 3
 
 
-async def test_a_turn_parked_for_a_day_is_dead_lettered(harness: Harness) -> None:
+async def test_a_turn_deferred_for_a_day_is_dead_lettered(harness: Harness) -> None:
     await put(harness)
 
     async def away(_: Call) -> None:
@@ -391,7 +391,7 @@ async def test_a_turn_parked_for_a_day_is_dead_lettered(harness: Harness) -> Non
     assert "It was deferred for" in dead.error
 
 
-async def test_a_handler_cannot_swallow_the_parking_of_its_turn(harness: Harness) -> None:
+async def test_a_handler_cannot_swallow_the_deferral_of_its_turn(harness: Harness) -> None:
     await put(harness)
 
     async def stubborn(message: MessageReceived, ctx: Context) -> None:
@@ -471,7 +471,7 @@ async def test_a_handler_past_its_deadline_has_failed(harness: Harness) -> None:
     assert "TimeoutError" in dead.error
 
 
-async def test_a_handler_may_say_for_itself_how_often_and_how_long_it_runs(harness: Harness) -> None:
+async def test_a_handler_may_have_its_own_attempts_and_time_limit(harness: Harness) -> None:
     bot = Bot(read=False, typing=False)
 
     @bot.on_message("once", attempts=1)
@@ -492,7 +492,7 @@ async def test_a_handler_may_say_for_itself_how_often_and_how_long_it_runs(harne
     assert errors == ["TimeoutError: It did not end within 0.01 s.", "ValueError"]
 
 
-async def test_more_than_linq_allows_in_a_minute_waits_without_holding_a_place(harness: Harness) -> None:
+async def test_sends_above_the_rate_limit_wait_without_occupying_a_slot(harness: Harness) -> None:
     await put(harness)
 
     async def chatty(message: MessageReceived, ctx: Context) -> None:
@@ -510,7 +510,7 @@ async def test_more_than_linq_allows_in_a_minute_waits_without_holding_a_place(h
     assert deferred == 2
 
 
-async def test_a_turn_that_the_worker_stops_is_given_back_at_once(harness: Harness) -> None:
+async def test_a_turn_that_the_worker_stops_is_released_at_once(harness: Harness) -> None:
     await put(harness)
     started = asyncio.Event()
 
@@ -526,7 +526,7 @@ async def test_a_turn_that_the_worker_stops_is_given_back_at_once(harness: Harne
     assert (again.attempts, again.crashes) == (0, 0)
 
 
-async def test_the_end_of_a_turn_waits_for_a_storage_that_comes_back(
+async def test_the_end_of_a_turn_waits_until_the_storage_works_again(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await put(harness)
@@ -547,7 +547,7 @@ async def test_the_end_of_a_turn_waits_for_a_storage_that_comes_back(
     assert harness.linq.said() == ["one", "two", "three"]
 
 
-async def test_a_reply_to_the_bot_in_a_group_is_known_as_one(harness: Harness) -> None:
+async def test_a_reply_to_the_bot_in_a_group_is_recognized(harness: Harness) -> None:
     seen: list[bool] = []
 
     async def note(message: MessageReceived, ctx: Context) -> None:
@@ -561,11 +561,11 @@ async def test_a_reply_to_the_bot_in_a_group_is_known_as_one(harness: Harness) -
     await put(harness, is_group=True, reply_to={"message_id": "10000000-0000-4000-8000-00000000ffff"})
     await harness.run(note)
     assert seen == [False, True, False]
-    # The journal knew the first; only the second had to be asked for.
+    # The journal knew the first message, so Linq was asked only for the second.
     assert [call.name for call in harness.linq.calls].count("messages.retrieve") == 1
 
 
-async def test_receipts_are_noted_and_settle_a_send_whose_answer_was_lost(harness: Harness) -> None:
+async def test_receipts_are_stored_and_settle_a_send_whose_answer_was_lost(harness: Harness) -> None:
     arrived = await put(harness)
 
     async def crash_there(_: Call) -> None:
@@ -585,7 +585,7 @@ async def test_receipts_are_noted_and_settle_a_send_whose_answer_was_lost(harnes
     }
     for event_type in ("message.delivered", "message.sent"):
         await harness.storage.put(delivery(envelope(event_type, outbound)))
-    # The chat's own lane still waits for its turn; receipts have one beside it.
+    # The chat's own lane still waits for its turn. Receipts have a separate lane.
     first, receipt = await harness.storage.take(2, lease_s=1000)
     turns = harness.turns(three)
     await turns.run(receipt)
@@ -596,7 +596,7 @@ async def test_receipts_are_noted_and_settle_a_send_whose_answer_was_lost(harnes
     assert harness.linq.said() == ["two", "three"]
 
 
-async def test_a_turn_whose_record_cannot_be_read_waits_for_the_storage(
+async def test_a_turn_whose_journal_cannot_be_read_waits_for_the_storage(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await put(harness)
