@@ -1,8 +1,8 @@
 """The Context of a handler: reply, send later, react, show typing, mark as read, and Linq's whole API as `ctx.client`.
 
-A Context belongs to one turn. It does not know the storage. The worker wraps the context's client, so every call made
-through the Context or through `ctx.client` is written to the turn's journal before its first attempt. Next step:
-`client/resources/messages.py` sends the reply, and `worker/turn.py` ends the turn.
+A Context belongs to one turn. It does not know the storage. The worker wraps the context's client, so every call that
+changes something at Linq, through the Context or through `ctx.client`, is written to the turn's journal before its
+first attempt. Next step: `client/resources/messages.py` sends the reply, and `worker/turn.py` ends the turn.
 """
 
 from __future__ import annotations
@@ -220,11 +220,19 @@ class Context:
             scheduled: A result of `send_later` or `scheduled`, or its id.
         Returns:
             True if the send was still waiting; False if it was already sent or cancelled, or never existed.
+        Raises:
+            BotError: the context was made outside of a worker, so there are no scheduled sends.
+            StorageUnavailable: the storage cannot be read or written.
         """
         return await self._scheduler_or_error.cancel(scheduled if isinstance(scheduled, str) else scheduled.id)
 
     async def scheduled(self) -> list[Scheduled]:
-        """Return the scheduled sends that are waiting in this chat, the earliest first."""
+        """Return the scheduled sends that are waiting in this chat, the earliest first.
+
+        Raises:
+            BotError: the event belongs to no chat, or the context was made outside of a worker.
+            StorageUnavailable: the storage cannot be read.
+        """
         return [as_scheduled(*entry) for entry in await self._scheduler_or_error.scheduled(self.chat_id)]
 
     async def react(
@@ -282,8 +290,8 @@ class Context:
     async def typing(self) -> AsyncIterator[None]:
         """Show typing dots while the `async with` block runs.
 
-        A message that is sent ends the dots. If the block goes on working after it, they appear again. Best effort: a
-        failure is never raised.
+        A message that is sent ends the dots. If the handler goes on working after it, they appear again, unless the bot
+        has `typing=False`. Best effort: a failure is never raised.
         """
         self._typing.start()
         try:
