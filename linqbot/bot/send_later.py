@@ -1,4 +1,4 @@
-"""Scheduled sends: the time that a handler asks for, checked, and the interface of what stores the send.
+"""Scheduled sends: the time that a handler asks for, checked, and the interface of the store for it.
 
 `worker/turn_journal.py` implements that interface; `worker/scheduled_send.py` makes the calls when they are due.
 """

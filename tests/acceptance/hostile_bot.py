@@ -196,7 +196,7 @@ async def sleep_beyond_the_deadline(message: MessageReceived, ctx: Context) -> N
     await asyncio.sleep(3600)
 
 
-@way("goes on all the same")
+@way("and still runs")
 async def ignore_the_deadline(message: MessageReceived, ctx: Context) -> None:
     while True:
         with contextlib.suppress(BaseException):
