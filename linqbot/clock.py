@@ -1,8 +1,8 @@
-"""Time as an argument: `now` and `wait_until`, injected wherever something depends on the hour.
+"""Clocks: `now` and `wait_until`, passed as an argument to all code that depends on the time.
 
-`SystemClock` is the wall clock. `MovableClock` is for tests, for the emulator and for `linqbot dev`: it can be
-advanced or frozen, and whoever waits on it wakes when its time has come, without a sleep. Verification of
-signatures never uses a moved clock: the other side's clock does not move with ours.
+`SystemClock` is the wall clock. `MovableClock` is for tests, for the emulator and for `linqbot dev`: it can be advanced
+or frozen, and tasks that wait on it wake as soon as it reaches their time. The verification of signatures never uses a
+movable clock, because the sender's clock does not move with ours.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What code that depends on time asks for. Times are Unix seconds, as floats."""
+    """A source of the current time. Times are Unix seconds, as floats."""
 
     def now(self) -> float:
-        """The time, in Unix seconds."""
+        """Return the current time, in Unix seconds."""
         ...
 
     async def wait_until(self, at: float) -> None:
@@ -33,8 +33,8 @@ class SystemClock:
         return time.time()
 
     async def wait_until(self, at: float) -> None:
-        # In steps, and reading the clock again: laptops suspend and clocks are set.
-        while (left := at - time.time()) > 0:  # noqa: ASYNC110 - there is no event: time itself is awaited
+        # In steps of at most a minute, because a laptop may be suspended and the clock may be set meanwhile.
+        while (left := at - time.time()) > 0:  # noqa: ASYNC110 - no event exists to wait for
             await asyncio.sleep(min(left, 60.0))
 
 
@@ -42,8 +42,8 @@ class MovableClock:
     """A clock that can be advanced and frozen.
 
     Args:
-        start: Unix seconds to begin at; None begins at the wall clock's time.
-        frozen: True stands still until `advance`; False runs with the wall clock, plus what was advanced.
+        start: The first reading, in Unix seconds; None means the time of the wall clock.
+        frozen: True moves the clock only by `advance`. False lets it run at the pace of the wall clock.
     """
 
     def __init__(self, start: float | None = None, *, frozen: bool = False) -> None:
@@ -62,18 +62,18 @@ class MovableClock:
         return self._frozen_at is not None
 
     def freeze(self) -> None:
-        """Stand still from now on."""
+        """Stop the clock at its current reading."""
         self._frozen_at = self.now()
 
     def run(self) -> None:
-        """Go on from the present reading, with the wall clock."""
+        """Let the clock run again from its current reading, at the pace of the wall clock."""
         if self._frozen_at is not None:
             self._offset = self._frozen_at - time.time()
             self._frozen_at = None
             self._wake()
 
     def advance(self, seconds: float) -> None:
-        """Move ahead and wake whoever's time has come, in the order of their times."""
+        """Move the clock ahead, and wake the tasks whose time has come, the earliest first."""
         if self._frozen_at is None:
             self._offset += seconds
         else:
@@ -95,7 +95,7 @@ class MovableClock:
                     heapq.heapify(self._waiters)
 
     def _wake(self) -> None:
-        # A running clock's waiters also re-arm: `freeze` and `run` change how long they must sleep.
+        # On a running clock, wake all tasks: `run` and `advance` change how long each must still sleep.
         now = self.now()
         while self._waiters and self._waiters[0][0] <= now:
             _, _, future = heapq.heappop(self._waiters)

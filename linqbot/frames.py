@@ -1,7 +1,7 @@
-"""Frames of tracebacks and stacks: which of them are the author's own code, and where that code stands.
+"""Places in the author's code, as `file:line`, found in tracebacks, stacks, threads and tasks.
 
-The author is the person who writes the bot or the plugin. Standard library, installed packages and linqbot itself are
-not the author's. No message of an exception is read here: it may quote what a person wrote.
+The author is the person who writes the bot or the plugin. The standard library, installed packages and linqbot itself
+are not the author's code. The message of an exception is never read here, because it may quote a person's text.
 """
 
 from __future__ import annotations
@@ -17,42 +17,42 @@ from types import FrameType
 from typing import Any, Final
 
 _OTHERS: Final = tuple({str(Path(__file__).parent), *(str(Path(path)) for path in sysconfig.get_paths().values())})
-"""Folders of code that is not the author's."""
+"""Folders whose code is not the author's."""
 
 
 def place_of(error: BaseException, otherwise: str | None = None) -> str:
-    """Return `file:line` of the author's code that an error passed through last.
+    """Return `file:line` of the innermost frame of the author's code in an error's traceback.
 
-    If the error passed through none, return `otherwise`, or the last place in any code.
+    If the traceback has no such frame, return `otherwise`; if that is None, the innermost frame of any code.
     """
     return _place(traceback.extract_tb(error.__traceback__), otherwise)
 
 
 def place_of_function(function: Any) -> str | None:
-    """Return `file:line` of a function's definition; None for what has no code of its own."""
+    """Return `file:line` of a function's definition; None for a callable without Python code."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return f"{Path(code.co_filename).name}:{code.co_firstlineno}" if code is not None else None
 
 
 def place_of_caller() -> str:
-    """Return `file:line` of the author's code that led to this call."""
+    """Return `file:line` of the innermost frame of the author's code in the current stack."""
     return _place(traceback.extract_stack(sys._getframe(1)))  # noqa: SLF001 - extract_stack takes such a frame
 
 
 def place_of_frame(frame: FrameType | None) -> str:
-    """Return `file:line` of the author's code at which a stack stands; `?` if there is no stack."""
+    """Return `file:line` of the innermost frame of the author's code in a stack; `?` if there is no stack."""
     return "?" if frame is None else _place(traceback.extract_stack(frame))
 
 
 def place_of_thread(ident: int | None) -> str:
-    """Return `file:line` of the author's code at which a thread stands now; `?` if the thread has ended."""
-    return place_of_frame(sys._current_frames().get(ident or 0))  # noqa: SLF001 - the one way to see another thread's stack
+    """Return `file:line` of the author's code that a thread runs now; `?` if the thread has ended."""
+    return place_of_frame(sys._current_frames().get(ident or 0))  # noqa: SLF001 - the only way to read another thread's stack
 
 
 def place_of_task(task: asyncio.Task[Any]) -> str:
-    """Return `file:line` of the author's code at which a task stands; `?` if the task has ended."""
+    """Return `file:line` of the author's code at which a task waits; `?` if the task has ended."""
     frames: list[traceback.FrameSummary] = []
-    # Not `get_stack`, which ends at the outermost coroutine.
+    # `Task.get_stack` returns only the frame of the outermost coroutine.
     coroutine: Any = task.get_coro()
     while coroutine is not None:
         if (frame := getattr(coroutine, "cr_frame", None)) is not None:
@@ -62,9 +62,9 @@ def place_of_task(task: asyncio.Task[Any]) -> str:
 
 
 def is_authors(filename: str) -> bool:
-    """Return True if a file is neither linqbot's, nor of the standard library, nor of an installed package.
+    """Return True if a file does not belong to linqbot, the standard library or an installed package.
 
-    Compiled modules name files of their own makers, such as `loop.pyx`.
+    The frames of compiled modules name source files that are not installed, such as `loop.pyx`: not the author's either.
     """
     return filename.endswith(".py") and not filename.startswith((*_OTHERS, "<"))
 

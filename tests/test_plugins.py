@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import structlog
+from fakes import delivery, text_body
 from installed import install
-from rooms import delivery, text_body
 
 from linqbot.errors import ConfigError
 from linqbot.hookspecs import MAX_CARRIER_BYTES, hookimpl

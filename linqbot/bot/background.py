@@ -1,6 +1,7 @@
-"""Work that is done next to the turns and may be lost: read receipts and typing dots.
+"""Background tasks, which no turn waits for and which may be lost: read receipts and typing dots.
 
-It never holds a turn, and its errors are never a handler's. Each piece has one attempt, of a few seconds.
+A background task never delays a turn, and its errors never reach a handler. Each call has one attempt, of at most
+`HINT_S` seconds.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from typing import Any, Final
 from linqbot.bot.branch import leave_turn
 
 HINT_S: Final = 3.0
-"""Seconds that a read receipt or a change of the dots may take at Linq."""
+"""Seconds that Linq may take for a read receipt or a change of the typing dots."""
 
 
 class BackgroundTasks:
-    """The tasks of one bot that no turn waits for."""
+    """The background tasks of one bot."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run `work` in a task of its own, outside of the turn that asks for it."""
+        """Start a task for `work` that does not belong to the current turn."""
         context = copy_context()
         context.run(leave_turn)
         task = asyncio.get_running_loop().create_task(work, context=context)
@@ -32,7 +33,7 @@ class BackgroundTasks:
         return task
 
     async def aclose(self) -> None:
-        """Cancel what still runs."""
+        """Cancel the tasks that still run, and wait until they have ended."""
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,4 +1,8 @@
-"""A Bot: what to do. It holds no secret and opens no socket; `server.app.create_app` says where it runs."""
+"""A Bot: its handlers and its settings. A Bot holds no secret and opens no socket.
+
+`server.app.create_app(bot, …)` serves a bot: there it gets its client and its storage. The handlers are registered with
+the methods of `bot/router.py`, and `bot/dispatch.py` runs them.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +18,24 @@ DAY_S = 86_400.0
 
 
 class Bot(Router):
-    """Handlers and manners.
+    """The handlers of a bot, and the settings of its behaviour in chats.
 
     Args:
-        read: Mark a chat as read once a handler took its message.
-        typing: Show typing dots once a handler works for more than 300 ms.
-        groups: In group chats, take messages only when the bot is mentioned or replied to (`addressed`), `all`, or
-            `never`.
-        allow: Who may talk to it: handles, or a function of the event. Nobody else gets a reply, a read receipt or
-            dots. None allows everybody.
-        loop_breaker: Stop answering another bot, which would never stop either: a chat whose messages repeat, or quote
-            the bot, while its replies repeat too or the messages come faster than a person writes.
-        plugins: Plugins of its own (classes, modules or objects, see `linqbot.hookspecs`), and names of installed ones
-            it needs. What else is installed is loaded too when it is served, unless LINQBOT_PLUGINS says otherwise;
-            in tests it is not.
-        max_age_s: Messages older than this are old news, which only handlers with `late=True` get. None: never.
+        read: True marks a chat as read when a handler is chosen for its message.
+        typing: True shows typing dots when a handler works for more than 300 ms.
+        groups: The messages to handle in group chats: `addressed` handles a message that mentions the bot or replies
+            to it, `all` every message, `never` none.
+        allow: The people who may talk to the bot: a list of handles, or a function that takes the event and returns
+            True. Other people get no reply, no read receipt and no dots. None allows all people.
+        max_age_s: Messages older than this many seconds reach only handlers with `late=True`. None sets no limit.
+        loop_breaker: True stops answering another bot, because two bots that answer each other never stop. A chat
+            counts as such a loop if its messages repeat or quote the bot, and either the bot's replies repeat too or
+            the messages arrive faster than a person can write.
+        plugins: The bot's own plugins (classes, modules or objects: see `linqbot.hookspecs`), and the names of
+            installed plugins that the bot needs. Other installed plugins are loaded too when the bot is served, unless
+            LINQBOT_PLUGINS says otherwise. In tests they are not loaded.
+    Raises:
+        BotError: `groups` has an unknown value, or `allow` or `plugins` is a string instead of a list.
     """
 
     def __init__(
@@ -60,5 +67,5 @@ class Bot(Router):
 
 def _among(handles: Collection[str]) -> Callable[[Event], bool]:
     allowed = frozenset(handle.casefold() for handle in handles)
-    # Events nobody did, such as a line's status, are Linq's own and pass.
+    # Events without an actor, such as the status of a line, come from Linq itself and are allowed.
     return lambda event: event.actor is None or event.actor.casefold() in allowed

@@ -1,11 +1,12 @@
-"""The tasks of a turn: each has a name that is the same in every run, so that its calls can be told apart.
+"""Branches: names for the tasks of a turn, the same in every run, so that calls keep their journal slots.
 
-Calls are known by their number. Where a handler runs several tasks side by side, the order of their calls is chance,
-so each task numbers its own: `gather(weather(), news())` gives `weather#0/0` and `news#0/0` in any order. A task is
-known by the function it runs and by how many of that function its parent started before it.
+The journal identifies a call by its number. If a handler runs several tasks concurrently, the order of their calls is
+random, so each task numbers its own calls: `gather(weather(), news())` gives `weather#0/0` and `news#0/0` in any order.
+A task is named for the function that it runs, and for the number of tasks with this function that its parent started
+before it.
 
-The event loop tells of new tasks through its task factory, which the worker wraps when it starts. Outside of a turn
-the wrapped factory does what it did before.
+New tasks are noticed by a task factory, with which the worker wraps the event loop's own when it starts. Outside of a
+turn, the wrapped factory behaves like the original.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ _branch: ContextVar[Branch | None] = ContextVar("linqbot_branch", default=None)
 
 
 class Branch:
-    """One task of a turn, and the numbers of its calls.
+    """One task of a turn, with the numbers of its calls.
 
     Attributes:
-        path: Names of the tasks from the turn's own down to this one, each with a slash; empty for the turn's own.
-        has_children: On the root: True once any task of the turn has started another.
+        path: The names of the tasks from the root down to this one, each followed by a slash. Empty for the root, which
+            is the turn's own task.
+        has_children: Set on the root only: True once any task of the turn has started another.
     """
 
     __slots__ = ("_children", "_counts", "_root", "has_children", "path")
@@ -44,13 +46,13 @@ class Branch:
         return self if self._root is None else self._root
 
     def number(self, kind: str) -> str:
-        """Return the next slot of a kind of calls: `0`, `1`, …, behind the path."""
+        """Return the next slot for a kind of calls: the kind, the path, and `0`, `1`, …."""
         count = self._counts.get(kind, 0)
         self._counts[kind] = count + 1
         return f"{kind}{self.path}{count}"
 
     def child(self, function: str) -> Branch:
-        """Return the branch of a task that this one starts."""
+        """Return the branch for a task that this branch starts, named for its function."""
         self.root.has_children = True
         count = self._children.get(function, 0)
         self._children[function] = count + 1
@@ -58,25 +60,25 @@ class Branch:
 
 
 def begin_turn() -> Branch:
-    """Make the running task the first one of a turn, for as long as it runs."""
+    """Make the running task the root of a new turn, and return its branch."""
     root = Branch()
     _branch.set(root)
     return root
 
 
 def leave_turn() -> None:
-    """Make what runs in this context belong to no turn."""
+    """Detach the current context from its turn, such as for a background task."""
     _branch.set(None)
 
 
 def current_branch(root: Branch) -> Branch:
-    """Return the branch of the running task; `root` where the task does not belong to its turn, as in a callback."""
+    """Return the branch of the running task; `root` if the task does not belong to the turn of `root`."""
     branch = _branch.get()
     return branch if branch is not None and branch.root is root else root
 
 
 def follow_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Let the loop tell of the tasks that turns start. A task factory that is set already keeps its work."""
+    """Wrap the loop's task factory, so that tasks started by a turn get a branch. An existing factory is still used."""
     inner = loop.get_task_factory()
     if isinstance(inner, _Factory):
         return
@@ -84,7 +86,7 @@ def follow_tasks(loop: asyncio.AbstractEventLoop) -> None:
 
 
 class _Factory:
-    """A task factory that gives each task of a turn a branch of its own."""
+    """A task factory that gives each task of a turn its own branch."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -93,7 +95,7 @@ class _Factory:
         self, loop: asyncio.AbstractEventLoop, coro: Generator[Any, None, T] | Coroutine[Any, Any, T], /, **how: Any
     ) -> asyncio.Future[T]:
         parent = _branch.get()
-        # A context that was given is shared with other code on purpose; it stays as it is.
+        # A context given by the caller may be shared with other code on purpose, so it stays unchanged.
         if parent is not None and how.get("context") is None:
             context = copy_context()
             context.run(_branch.set, parent.child(getattr(coro, "__qualname__", type(coro).__name__)))

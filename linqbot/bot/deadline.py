@@ -1,6 +1,7 @@
-"""The time limit of a turn: it cancels the code under it once, and reports code that goes on regardless.
+"""The time limit of a turn: it cancels the code inside it once, and reports code that ignores the cancellation.
 
-`asyncio.timeout` has no answer to code that swallows its cancellation: such code would run beside its own retry.
+`asyncio.timeout` does not detect code that swallows its cancellation. Such code would run at the same time as its own
+retry.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from types import TracebackType
 from typing import Final
 
 DEADLINE_S: Final = 900.0
-"""Seconds that a handler may run that does not say so itself."""
+"""Seconds that a handler may run by default."""
 
 GRACE_S: Final = 10.0
-"""Seconds that cancelled code may take to end, until it is reported as ignoring its limit."""
+"""Seconds that cancelled code may take to end, before it is reported as ignoring its limit."""
 
 EXTRA_S: Final = 30.0
-"""Seconds that an error handler has at least, also when the limit has passed."""
+"""Minimum seconds for an error handler, even if the limit has passed."""
 
 
 def _nothing() -> None:
@@ -25,15 +26,17 @@ def _nothing() -> None:
 
 
 _EARLY_S: Final = 0.002
-"""A timer may fire this much too early: event loops round to milliseconds."""
+"""Seconds by which a timer may fire too early: event loops round to milliseconds."""
 
 
 class Deadline:
-    """A limit for everything that runs `with` it, in one task; entered again, the time that was left goes on.
+    """A time limit for the code inside its `with` blocks, which must run in one task.
+
+    The time runs from the first `with` block on, for all blocks together.
 
     Args:
-        limit_s: Seconds from the first `with`.
-        ignored: Called when the code still runs `GRACE_S` after it was cancelled.
+        limit_s: Seconds from the start of the first `with` block.
+        ignored: Called if the code still runs `GRACE_S` seconds after it was cancelled.
     """
 
     __slots__ = ("_cancelling", "_ends_at", "_expired", "_fires_at", "_ignored", "_loop", "_task", "_timer", "limit_s")
@@ -50,18 +53,22 @@ class Deadline:
         self._fires_at = 0.0
 
     def restart(self, limit_s: float) -> None:
-        """Count from now on, with another limit: the handler that was found has one of its own."""
+        """Start again from now with another limit, for a handler that was registered with its own `deadline_s`."""
         self.limit_s = limit_s
         self._ends_at = self._loop.time() + limit_s
         self._arm()
 
     def give_extra_time(self) -> None:
-        """Let what runs next have `EXTRA_S` at least."""
+        """Extend the limit so that the next `with` block has at least `EXTRA_S` seconds."""
         if self._ends_at is not None:
             self._ends_at = max(self._ends_at, self._loop.time() + EXTRA_S)
 
     def close(self) -> None:
-        """End for good. What was to be called holds the turn, which holds this: that cycle ends here, too."""
+        """Stop the timer, and drop the `ignored` callback.
+
+        The callback refers to the turn, which refers to this Deadline. Dropping it breaks that reference cycle, so the
+        garbage collector has nothing to do.
+        """
         self._ignored = _nothing
         self._disarm()
 
@@ -86,7 +93,10 @@ class Deadline:
                 raise TimeoutError(f"It did not end within {self.limit_s:g} s.") from error
 
     def _arm(self) -> None:
-        """Have a timer that fires at the end of the limit, or earlier: one for the whole turn, as a rule."""
+        """Make sure that a timer fires at the end of the limit or earlier.
+
+        A timer that fires too early is set again. So one timer usually serves the whole turn.
+        """
         assert self._ends_at is not None
         if self._timer is None or self._ends_at < self._fires_at:
             self._disarm()

@@ -1,7 +1,8 @@
-"""From an event to the first handler that fits: guards, middleware, router, filters, handler.
+"""Route an event to the first handler that fits: through middleware, the bot's settings and the filters.
 
-A Dispatcher is a Bot made ready to run: its handlers sorted by event class, its middleware composed once. It decides
-nothing about retries; what a handler raises goes on to the worker.
+A Dispatcher is a Bot prepared for running: handlers are sorted by event class, and middleware is composed once. It
+decides nothing about retries: the errors of handlers go on to the worker. Next step: the handler, called by
+`bot/handlers.py`.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.deadline import DEADLINE_S, Deadline
 from linqbot.bot.handlers import ErrorHandler, Route, call
-from linqbot.bot.loop_breaker import Loop, LoopBreaker
+from linqbot.bot.loops.breaker import Loop, LoopBreaker
 from linqbot.bot.message_split import files_of
 from linqbot.bot.router import Middleware, Next, Router
-from linqbot.bot.send_later import Later
+from linqbot.bot.send_later import Scheduler
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
 from linqbot.clock import Clock
@@ -36,16 +37,17 @@ log = structlog.get_logger("linqbot.bot")
 
 
 class Dispatcher:
-    """Runs a bot's handlers.
+    """Runs the handlers of a bot.
 
     Args:
-        clock: Tells how old a message is.
-        deadline_s: Longest a handler may run that does not say so itself.
-        threads: How many plain handlers may run at once, each in a thread.
-        plugins: What they add stands around the bot: middleware outside its own, routers behind it or before.
+        clock: The clock by which the age of a message is measured.
+        deadline_s: Seconds that a handler may run, unless it was registered with its own `deadline_s`.
+        threads: Maximum number of handlers that are a plain `def` and run at once, each in a thread.
+        plugins: The plugins whose additions are used. Their middleware wraps the bot's own. Their routers come after
+            the bot's handlers, or before them if the plugin asks for it.
     Raises:
-        BotError: a handler can never run, because one before it takes everything.
-        ConfigError: a required plugin failed at adding something.
+        BotError: a handler can never run, because an earlier one without a filter takes all its events.
+        ConfigError: a hook of a required plugin failed.
     """
 
     def __init__(
@@ -70,15 +72,15 @@ class Dispatcher:
         self._middleware = [*from_plugins.inbound(plugins), *bot.middleware]
         self._entry = _around(self._route, self._middleware)
         self._values = from_plugins.values(plugins)
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self._without_handler: set[str] = set()
         self._loops = LoopBreaker()
         self._background = BackgroundTasks()
 
     def context(
-        self, event: Event, client: Client, later: Later | None = None, deadline: Deadline | None = None
+        self, event: Event, client: Client, scheduler: Scheduler | None = None, deadline: Deadline | None = None
     ) -> Context:
-        """The context a handler of this event gets."""
+        """Build the context for the handler of an event."""
         shown = self._bot.typing and event.service in (None, "iMessage")
         dots = TypingIndicator(client, event.chat_id, shown=shown, background=self._background)
         values = partial(from_plugins.Values, self._values, event) if self._values else None
@@ -86,39 +88,44 @@ class Dispatcher:
             event,
             client,
             typing=dots,
-            said=self._said,
-            later=later,
+            on_sent=self._note_sent,
+            scheduler=scheduler,
             clock=self._clock,
             plugins=values,
             deadline=deadline or Deadline(self.deadline_s),
         )
 
     async def aclose(self) -> None:
-        """End what no turn waits for: read receipts, typing dots."""
+        """Cancel the background tasks: read receipts and typing dots."""
         await self._background.aclose()
 
     @property
     def longest_s(self) -> float:
-        """The longest any handler may run."""
+        """The longest time limit of all handlers, in seconds."""
         return max([self.deadline_s, *(route.deadline_s or 0.0 for route, _ in self._compiled)])
 
     def has_no_handler(self, event_type: str) -> bool:
-        """Whether events of this type reach no code of the bot's, so that they need not be understood.
+        """Return True if events of this type reach no code of the bot, so they need not be parsed.
 
-        False until the first one has come the whole way, and its author was told how to handle it.
+        False until one event of the type has been dispatched: it logs how the author of the bot can handle the type.
         """
         return event_type in self._without_handler
 
-    def _said(self, chat_id: str, text: str, files: str) -> None:
-        self._loops.said(chat_id, text, self._clock.now(), files=files)
+    def _note_sent(self, chat_id: str, text: str, files: str) -> None:
+        self._loops.note_reply(chat_id, text, self._clock.now(), files=files)
 
     async def dispatch(self, event: Event, ctx: Context) -> None:
-        """Run the first handler that fits. Raises what it raises, unless an error handler takes it."""
+        """Run the first handler that fits the event, inside the middleware.
+
+        Raises:
+            Exception: the handler or middleware raised it, and no error handler fitted it.
+            NoVerdict: a required plugin could not decide about a send; error handlers are not asked.
+        """
         try:
             with ctx.deadline:
                 await self._entry(event, ctx)
         except NoVerdict:
-            raise  # the turn is deferred, which is no handler's to decide
+            raise  # The worker defers the turn. An error handler must not turn that into success.
         except Exception as error:
             handler = self._error_handler(error)
             if handler is None:
@@ -127,11 +134,11 @@ class Dispatcher:
             with ctx.deadline:
                 await handler(error, event, ctx)
         finally:
-            ctx.leave()
+            ctx.stop_typing()
 
     async def _route(self, event: Event, ctx: Context) -> None:
-        if (reason := self._unwanted(event)) is not None:
-            self._tell(f"ignored: {reason}", "event.ignored", event, reason=reason)
+        if (reason := self._reason_to_ignore(event)) is not None:
+            self._log_once(f"ignored: {reason}", "event.ignored", event, reason=reason)
             return
         if self._is_loop(event):
             return
@@ -141,13 +148,13 @@ class Dispatcher:
                 continue
             fit = route.fits(event)
             if fit:
-                ctx.take(route.name, fit if isinstance(fit, re.Match) else None, route.attempts, route.at)
-                self._be_polite(event, ctx)
+                ctx.note_handler(route.name, fit if isinstance(fit, re.Match) else None, route.attempts, route.at)
+                self._show_receipt_and_typing(event, ctx)
                 if route.deadline_s is not None:
                     ctx.deadline.restart(route.deadline_s)
                 await handle(event, ctx)
                 return
-        self._unhandled(event)
+        self._log_unhandled(event)
 
     def _routes_for(self, kind: type[Event]) -> list[tuple[Route, Next]]:
         routes = self._routes.get(kind)
@@ -156,8 +163,8 @@ class Dispatcher:
             self._routes[kind] = routes
         return routes
 
-    def _unwanted(self, event: Event) -> str | None:
-        """Why this event must not reach a handler; None when it may."""
+    def _reason_to_ignore(self, event: Event) -> str | None:
+        """Return the reason why this event must not reach a handler; None if it may."""
         if event.is_own and event.echoes:
             return "own echo"
         if self._bot.allow is not None and not self._bot.allow(event):
@@ -175,7 +182,7 @@ class Dispatcher:
         now = self._clock.now()
         sent_at = now if event.sent_at is None else event.sent_at.timestamp()
         files = files_of(event.parts)
-        loop = self._loops.heard(event.chat_id, event.text, sent_at, now, files=files, message_id=event.id)
+        loop = self._loops.judge(event.chat_id, event.text, sent_at, now, files=files, message_id=event.id)
         if loop is Loop.FOUND:
             log.error(
                 "loop.broken",
@@ -197,12 +204,12 @@ class Dispatcher:
             return False
         return self._clock.now() - event.sent_at.timestamp() > max_age_s
 
-    def _be_polite(self, event: Event, ctx: Context) -> None:
+    def _show_receipt_and_typing(self, event: Event, ctx: Context) -> None:
         if not isinstance(event, MessageReceived):
             return
         ctx.show_typing_when_slow()
         if self._bot.read:
-            # Not in the turn: a read receipt must neither delay nor fail a reply.
+            # In the background, because a read receipt must neither delay a reply nor make it fail.
             self._background.start(ctx.mark_read())
 
     def _error_handler(self, error: Exception) -> ErrorHandler | None:
@@ -213,15 +220,15 @@ class Dispatcher:
                         return handler
         return None
 
-    def _unhandled(self, event: Event) -> None:
+    def _log_unhandled(self, event: Event) -> None:
         if event.type in EVENT_TYPES and not self._routes_for(type(event)) and not self._middleware:
             self._without_handler.add(event.type)
-        # What our own sends cause, receipts above all, needs no handler for a bot to be whole; nor does a new chat.
+        # Most bots need no handler for events of our own sends, such as receipts, nor for new chats: no hint for those.
         if event.is_own or event.type == "chat.created":
             log.debug("event.unhandled", type=event.type, event_id=event.event_id)
             return
         if tried := [route.name for route, _ in self._routes_for(type(event))]:
-            self._tell(f"unmatched: {event.type}", "event.unmatched", event, tried=tried)
+            self._log_once(f"unmatched: {event.type}", "event.unmatched", event, tried=tried)
             return
         kind = type(event)
         function = "on_" + (re.sub(r"\W+", "_", event.type) or "unknown")
@@ -229,29 +236,36 @@ class Dispatcher:
             f"from {kind.__module__} import {kind.__name__}\n\n"
             f"@bot.on({kind.__name__})\nasync def {function}(event: {kind.__name__}, ctx: Context) -> None:\n    ..."
         )
-        self._tell(f"unhandled: {event.type}", "event.unhandled", event, to_handle_it=code)
+        self._log_once(f"unhandled: {event.type}", "event.unhandled", event, to_handle_it=code)
 
-    def _tell(self, what: str, name: str, event: Event, **facts: object) -> None:
-        """Log something once where it is seen, and after that for whoever looks closely."""
-        if what in self._told:
+    def _log_once(self, what: str, name: str, event: Event, **facts: object) -> None:
+        """Log an event at level info the first time, and at level debug after that.
+
+        Args:
+            what: Identifies the kind of hint that is logged only once at level info.
+        """
+        if what in self._logged:
             log.debug(name, type=event.type, event_id=event.event_id)
         else:
-            self._told.add(what)
+            self._logged.add(what)
             log.info(name, type=event.type, event_id=event.event_id, **facts)
 
     def _wrapped(self, route: Route, around: Sequence[Router]) -> Next:
         async def handle(event: Event, ctx: Context) -> None:
             await call(route.handler, event, ctx, self._threads)
 
-        # The bot's own middleware, the first of `around`, wraps the routing itself and is not repeated here.
+        # The first router of `around` is the bot, whose middleware wraps the routing and is not repeated here.
         return _around(handle, [wrap for router in around[1:] for wrap in router.middleware])
 
     def _add_routers(self, plugins: Plugins) -> None:
-        """Put plugins' routers around the bot's own handlers. One that does not fit there is its plugin's fault."""
+        """Add the routers of plugins before or after the bot's handlers.
+
+        A router that makes a handler unreachable, or has one that is, is left out, and its plugin is blamed.
+        """
         first: list[tuple[Route, Next]] = []
         before: list[Router] = []
         for impl, router in from_plugins.routers(plugins):
-            # As if the bot included it: its middleware wraps its handlers.
+            # Treated like a router that the bot includes: its middleware wraps its handlers.
             added = [(route, self._wrapped(route, (self._bot, *around))) for route, around in router.walk()]
             is_first = impl.rank == 0
             try:

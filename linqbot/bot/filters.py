@@ -1,7 +1,8 @@
-"""Filters: whether a handler fits an event. Any pure callable of one argument is one; these can be combined.
+"""Filters: functions that take an event and return a true value if a handler fits.
 
-`a & b`, `a | b` and `~a` work on every Filter here. A filter may return a regular expression's match; it is then at
-hand as `ctx.match`. Filters must be pure: they may be asked more than once about one event.
+Any plain function of one argument works as a filter. The filters of this module can also be combined: `a & b`, `a | b`
+and `~a`. A filter may return the match of a regular expression, which the handler finds in `ctx.match`. Filters must
+have no side effects, because they may be called more than once for one event.
 """
 
 from __future__ import annotations
@@ -22,7 +23,11 @@ Texts: TypeAlias = "MessageReceived | MessageEdited"
 
 
 class Filter(Generic[E_contra]):
-    """A predicate with a name, which combines with others.
+    """A filter with a name, which can be combined with other filters by `&`, `|` and `~`.
+
+    Args:
+        fits: Returns a true value if a handler fits the event.
+        name: The name that error messages and logs show.
 
     Example:
         `@bot.on_message(in_direct & ~contains("unsubscribe"))`
@@ -37,8 +42,8 @@ class Filter(Generic[E_contra]):
     def __call__(self, event: E_contra) -> Fit:
         return self._fits(event)
 
-    # Two filters fit together when there is an event both can be asked about. Python's types cannot say "the more
-    # particular of the two", so the three cases that occur are spelled out.
+    # Two filters can be combined if an event exists that both accept. Python's types cannot express "the more specific
+    # of the two event types", so there is an overload for each of the three cases that occur.
     @overload
     def __and__(self, other: Callable[[E_contra], Fit]) -> Filter[E_contra]: ...
     @overload
@@ -51,7 +56,7 @@ class Filter(Generic[E_contra]):
             if not first:
                 return False
             second = other(event)
-            # A match says more than True: keep whichever there is.
+            # Prefer a match of a regular expression to True: the match becomes ctx.match.
             return first if second is True else second
 
         return Filter(both, f"({self.name} & {name_of(other)})")
@@ -69,21 +74,24 @@ class Filter(Generic[E_contra]):
         return Filter(lambda event: not self._fits(event), f"~{self.name}")
 
     def __bool__(self) -> bool:
-        raise BotError(f"{self!r} has no truth of its own. Combine filters with &, | and ~, not with and, or and not.")
+        raise BotError(f"{self!r} has no truth value. Combine filters with &, | and ~, not with and, or and not.")
 
     def __repr__(self) -> str:
         return f"<filter {self.name}>"
 
 
 def name_of(predicate: Callable[..., Any]) -> str:
-    """What a filter is called in messages."""
+    """Return the name of a filter, for error messages and logs."""
     return predicate.name if isinstance(predicate, Filter) else getattr(predicate, "__qualname__", repr(predicate))
 
 
 def exact(*texts: str) -> Filter[Texts]:
-    """The whole text is one of these, trimmed and in any case: `exact("hi", "hello")`.
+    """Fit if the whole text is one of these texts: `exact("hi", "hello")`.
 
-    In a group a mention of the bot does not count: `@Bot, hi` is `hi`.
+    Surrounding white space and case are ignored. In a group, a mention of the bot is ignored too: `@Bot, hi` is `hi`.
+
+    Raises:
+        BotError: no texts were given, or an empty one.
     """
     wanted = frozenset(text.strip().casefold() for text in texts)
     if not texts or "" in wanted:
@@ -97,10 +105,14 @@ def exact(*texts: str) -> Filter[Texts]:
 
 
 def contains(*texts: str) -> Filter[Texts]:
-    """The text contains one of these, in any case."""
+    """Fit if the text contains one of these texts, ignoring case.
+
+    Raises:
+        BotError: no texts were given, or an empty one.
+    """
     wanted = tuple(text.casefold() for text in texts)
     if not all(wanted) or not texts:
-        raise BotError("contains() with no words can never tell anything. Give the words to look for.")
+        raise BotError("contains() needs at least one word, and no empty ones. Give the words to look for.")
 
     def fits(event: Texts) -> bool:
         text = event.text.casefold()
@@ -110,26 +122,29 @@ def contains(*texts: str) -> Filter[Texts]:
 
 
 def regex(pattern: str | re.Pattern[str], flags: re.RegexFlag = re.IGNORECASE) -> Filter[Texts]:
-    """The pattern is found in the text. The match is at hand as `ctx.match`.
+    """Fit if the pattern is found anywhere in the text. The handler finds the match in `ctx.match`.
 
     Args:
-        flags: Only for a pattern given as a string.
+        pattern: A regular expression, as a string or compiled.
+        flags: Flags for a pattern that is a string. By default, case is ignored.
+    Raises:
+        BotError: the pattern is not a regular expression.
     """
     try:
         compiled = re.compile(pattern, flags) if isinstance(pattern, str) else pattern
     except re.error as error:
-        raise BotError(f"regex({pattern!r}) is no regular expression: {error}.") from error
+        raise BotError(f"regex({pattern!r}) is not a regular expression: {error}.") from error
     return Filter(lambda event: compiled.search(event.text), f"regex({compiled.pattern!r})")
 
 
 def from_handle(*handles: str) -> Filter[Event]:
-    """It was done by one of these phone numbers or e-mail addresses."""
+    """Fit if the person who caused the event has one of these phone numbers or e-mail addresses."""
     wanted = frozenset(handle.casefold() for handle in handles)
     return Filter(lambda event: (event.actor or "").casefold() in wanted, f"from_handle({len(handles)} handles)")
 
 
 def to_line(*lines: str) -> Filter[Event]:
-    """It came in on one of these lines of yours."""
+    """Fit if the event arrived on one of these phone numbers (lines) of yours."""
     wanted = frozenset(lines)
     return Filter(lambda event: event.line in wanted, f"to_line({len(lines)} lines)")
 

@@ -1,4 +1,7 @@
-"""What plugins add to a bot: routers, inbound middleware, values on `ctx`. Each kept apart from the others' faults."""
+"""Additions of plugins to a bot: routers, inbound middleware, and the values of `ctx.plugins`.
+
+An error in one plugin does not affect the additions of the others. `bot/dispatch.py` puts the additions in place.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,22 @@ INBOUND = "inbound middleware"
 
 
 def routers(plugins: Plugins) -> list[tuple[Impl, Router]]:
-    """The plugins' routers, in order."""
+    """Return the routers of all plugins, in the order of the plugins.
+
+    Raises:
+        ConfigError: the hook of a required plugin failed.
+    """
     return [(impl, router) for impl, added in plugins.ask("register_routers", _routers) for router in added]
 
 
 def values(plugins: Plugins) -> dict[str, Callable[[Event, Context], Any]]:
-    """What makes the values of `ctx.plugins`. A name is its first plugin's."""
+    """Return the functions that make the values of `ctx.plugins`, by name.
+
+    A name belongs to the first plugin that uses it. A second plugin with the same name is blamed, and loses its values.
+
+    Raises:
+        ConfigError: the hook of a required plugin failed.
+    """
     found: dict[str, Callable[[Event, Context], Any]] = {}
     for impl, added in plugins.ask("register_context", _values):
         if taken := found.keys() & added.keys():
@@ -34,7 +47,11 @@ def values(plugins: Plugins) -> dict[str, Callable[[Event, Context], Any]]:
 
 
 def inbound(plugins: Plugins) -> list[Middleware]:
-    """The plugins' inbound middleware, the outermost first."""
+    """Return the inbound middleware of all plugins, the outermost first.
+
+    Raises:
+        ConfigError: the hook of a required plugin failed.
+    """
     asked = plugins.ask("register_middleware", _callables)
     stopping: set[str] = set()
     return [partial(_guarded, plugins, impl.plugin, stopping, wrap) for impl, added in asked for wrap in added]
@@ -47,7 +64,7 @@ def _guarded(plugins: Plugins, plugin: Plugin, stopping: set[str], wrap: Middlew
             ctx.log.info("event.stopped", plugin=plugin.name)
 
     try:
-        # Linq's errors are not the plugin's: middleware may send, and what it sends may be refused.
+        # LinqbotErrors are not the plugin's fault: its middleware may send, and Linq may refuse the send.
         return Guard(plugins, plugin, INBOUND, wrap, handle, passing=LinqbotError, ended=ended)
     except BaseException as error:
         if is_ctrl_c(error):
@@ -57,7 +74,7 @@ def _guarded(plugins: Plugins, plugin: Plugin, stopping: set[str], wrap: Middlew
 
 
 class Values(Mapping[str, Any]):
-    """`ctx.plugins`: what plugins bring, each made when it is first asked for."""
+    """The mapping behind `ctx.plugins`. Each value is made at its first use."""
 
     def __init__(self, makers: Mapping[str, Callable[[Event, Context], Any]], event: Event, ctx: Context) -> None:
         self._makers = makers
@@ -68,7 +85,7 @@ class Values(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self._made:
             if name not in self._makers:
-                raise KeyError(f"No plugin brings {name!r}. There are: {', '.join(self._makers) or 'none'}.")
+                raise KeyError(f"No plugin adds {name!r}. There are: {', '.join(self._makers) or 'none'}.")
             self._made[name] = self._makers[name](self._event, self._ctx)
         return self._made[name]
 
@@ -82,7 +99,7 @@ class Values(Mapping[str, Any]):
 def _routers(given: Iterable[Router]) -> list[Router]:
     routers = list(given)
     if wrong := next((each for each in routers if not isinstance(each, Router)), None):
-        raise TypeError(f"a {type(wrong).__name__} is no Router")
+        raise TypeError(f"a {type(wrong).__name__} is not a Router")
     return routers
 
 

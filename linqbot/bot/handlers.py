@@ -1,4 +1,7 @@
-"""What a handler is, checked when it is registered, and how one is run."""
+"""Handlers: checked when they are registered, and called with an event and its context.
+
+Next step: a handler replies through `bot/context.py`.
+"""
 
 from __future__ import annotations
 
@@ -24,21 +27,23 @@ from linqbot.frames import place_of_thread
 log = structlog.get_logger("linqbot.bot")
 
 E = TypeVar("E", bound=Event)
-Said: TypeAlias = "Content | Sequence[Content] | None"
-"""What a handler may return: it is said as `ctx.reply` would say it."""
-Handler: TypeAlias = Callable[[E, Context], "Awaitable[Said] | Said"]
+ReturnValue: TypeAlias = "Content | Sequence[Content] | None"
+"""The return value of a handler. It is sent as `ctx.reply` sends it; each element of a list or tuple is a reply."""
+Handler: TypeAlias = Callable[[E, Context], "Awaitable[ReturnValue] | ReturnValue"]
 ErrorHandler: TypeAlias = Callable[[Any, Any, Context], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A handler, what it is for, and what must hold.
+    """A registered handler, with its event class, its filters and its limits.
 
     Attributes:
-        event: The class of events it takes, subclasses included.
-        late: True when it asked for old news: reconciled messages, and messages older than the bot's `max_age_s`.
-        attempts, deadline_s: How often and how long it may run, where it says so itself.
-        at: `file:line` of its definition.
+        event: The class of events that the handler takes, subclasses included.
+        name: The handler's `module:qualname`.
+        late: True if the handler also takes late messages: those older than the bot's `max_age_s`, and those fetched
+            from Linq after a long downtime.
+        attempts, deadline_s: The handler's own maximum number of runs, and of seconds; None means the worker's.
+        at: `file:line` of the handler's definition.
     """
 
     event: type[Event]
@@ -51,7 +56,7 @@ class Route:
     at: str | None = None
 
     def fits(self, event: Event) -> Fit:
-        """True or a regular expression's match when every filter holds."""
+        """Return the last match of a regular expression, or else True, if every filter fits; False if one does not."""
         found: Fit = True
         for fits in self.filters:
             fit = fits(event)
@@ -63,21 +68,25 @@ class Route:
 
 
 async def call(handler: Handler[Any], event: Event, ctx: Context, threads: anyio.CapacityLimiter) -> None:
-    """Run a handler, in a thread when it is a plain `def`, and say what it returns."""
+    """Run a handler and send its return value as a reply. A handler that is a plain `def` runs in a thread."""
     if inspect.iscoroutinefunction(handler):
-        said = await handler(event, ctx)
+        returned = await handler(event, ctx)
     else:
-        said = await _in_thread(handler, event, ctx, threads)
-        if inspect.isawaitable(said):
-            said = await said
-    if said is None or isinstance(said, Sent):  # `return await ctx.reply(…)` has said it already
+        returned = await _in_thread(handler, event, ctx, threads)
+        if inspect.isawaitable(returned):
+            returned = await returned
+    if returned is None or isinstance(returned, Sent):  # `return await ctx.reply(…)` has sent the reply already
         return
-    for content in [said] if _is_one(said) else said:
+    for content in [returned] if _is_one(returned) else returned:
         await ctx.reply(content)
 
 
 async def _in_thread(handler: Handler[Any], event: Event, ctx: Context, threads: anyio.CapacityLimiter) -> Any:
-    """Run a plain handler. One that is cancelled goes on in its thread, for nobody can stop it; its place is free."""
+    """Run a handler that is a plain `def`.
+
+    Python cannot stop a thread, so a cancelled handler goes on in its thread. It no longer counts towards the limit of
+    `threads`.
+    """
     ident: list[int] = []
 
     def run() -> Any:
@@ -96,14 +105,15 @@ async def _in_thread(handler: Handler[Any], event: Event, ctx: Context, threads:
         raise
 
 
-def _is_one(said: Any) -> bool:
-    return not isinstance(said, list | tuple)
+def _is_one(returned: Any) -> bool:
+    return not isinstance(returned, list | tuple)
 
 
 def is_handler(given: Any) -> bool:
-    """Whether `@bot.on_message` without brackets got this, and no filter: a filter is a plain function of one argument.
+    """Return True if the argument of `@bot.on_message` is the handler itself and not a filter.
 
-    A handler of a wrong shape is one too, so that `check` can say what is wrong with it.
+    A filter is a plain function of one argument. A function with any other number of arguments counts as a handler,
+    even if the number is wrong, so that `check` can report the mistake.
     """
     if isinstance(given, str | Filter | type) or not callable(given):
         return False
@@ -111,12 +121,13 @@ def is_handler(given: Any) -> bool:
 
 
 def check(handler: Any, event: type[Event]) -> str:
-    """Refuse a handler that cannot work, while its author is watching.
+    """Check a handler when it is registered, so that its author sees a mistake at once.
 
     Returns:
-        Its name, `module:qualname`.
+        The handler's name, `module:qualname`.
     Raises:
-        BotError: wrong number of arguments, or annotated for another event.
+        BotError: the handler takes another number of arguments than two, is a generator, or is annotated for another
+            event.
     """
     if not callable(handler):
         raise BotError(f"A handler must be a function of (event, ctx), not {type(handler).__name__}.")
@@ -158,5 +169,5 @@ def _annotation_of_event(handler: Any) -> Any:
     first = next(iter(inspect.signature(handler).parameters))
     try:
         return typing.get_type_hints(handler).get(first)
-    except Exception:  # noqa: BLE001 - names that exist only for the type checker cannot be read here, and need not be
+    except Exception:  # noqa: BLE001 - names that exist only for the type checker cannot be resolved here
         return None

@@ -1,4 +1,8 @@
-"""From what an author says to the messages Linq accepts: a link alone, no two texts side by side, at most one effect."""
+"""Splitting: the content of one reply becomes the messages (bubbles) that Linq accepts.
+
+A link, an app or an app clip is alone in its message, no two texts follow each other in one, and only the first message
+has the effect.
+"""
 
 from __future__ import annotations
 
@@ -19,21 +23,24 @@ from linqbot.types.message import (
     TextPart,
 )
 
-SaidPart: TypeAlias = TextPart | MediaPart | LinkPart | AppPart | AppClipPart
-Content: TypeAlias = str | SaidPart | MessageContent
-"""What can be said: text, a part, or a whole message with everything set by hand."""
+ContentPart: TypeAlias = TextPart | MediaPart | LinkPart | AppPart | AppClipPart
+Content: TypeAlias = str | ContentPart | MessageContent
+"""Content of a reply: a text, a part, or a whole MessageContent, whose fields are kept as they are set."""
 
 _ALONE = (LinkPart, AppPart, AppClipPart)
-_SAYABLE = (str, TextPart, MediaPart, *_ALONE)
+_SENDABLE = (str, TextPart, MediaPart, *_ALONE)
 
 
 def bubbles(
     content: Iterable[Content], *, effect: Effect | None = None, reply_to: ReplyTo | None = None
 ) -> list[MessageContent]:
-    """Cut content into messages that keep Linq's rules R22 to R25.
+    """Split content into messages that keep Linq's rules R22 to R25.
 
-    Parts go together as long as they may; the effect goes with the first message, and each message answers
-    `reply_to`. A MessageContent goes as it is, except that gaps are filled.
+    Parts share a message as long as the rules allow. The first message gets the effect, and every message gets
+    `reply_to`. A MessageContent is kept, except that an effect or `reply_to` that it does not set is filled in.
+
+    Raises:
+        BotError: the content is of a type that cannot be sent, such as a coroutine that was not awaited.
     """
     messages: list[MessageContent] = []
     for group in _grouped(content):
@@ -48,18 +55,18 @@ def bubbles(
 
 def _grouped(content: Iterable[Content]) -> list[Sequence[Part] | MessageContent]:
     groups: list[list[Part] | MessageContent] = []
-    for said in content:
-        if isinstance(said, MessageContent):
-            groups.append(said)
+    for item in content:
+        if isinstance(item, MessageContent):
+            groups.append(item)
             continue
-        if inspect.iscoroutine(said):
-            said.close()
-            raise BotError(f"{said.__qualname__}(…) cannot be said: it was called without await. Put await before it.")
-        if not isinstance(said, _SAYABLE):
+        if inspect.iscoroutine(item):
+            item.close()
+            raise BotError(f"{item.__qualname__}(…) cannot be sent: it was called without await. Put await before it.")
+        if not isinstance(item, _SENDABLE):
             raise BotError(
-                f"A {type(said).__name__} cannot be said. Say a str, a part such as MediaPart, or a MessageContent."
+                f"A {type(item).__name__} cannot be sent. Give a str, a part such as MediaPart, or a MessageContent."
             )
-        part = TextPart(value=said) if isinstance(said, str) else said
+        part = TextPart(value=item) if isinstance(item, str) else item
         last = groups[-1] if groups else None
         if isinstance(last, list) and _may_follow(last, part):
             last.append(part)
@@ -75,17 +82,20 @@ def _may_follow(parts: Sequence[Part], part: Part) -> bool:
 
 
 def text_of(message: MessageContent) -> str:
-    """The text parts, joined by newlines; empty when there are none."""
+    """Return the text parts, joined by newlines; empty if there are none."""
     return "\n".join(part.value for part in message.parts or () if isinstance(part, TextPart))
 
 
 def files_of(parts: Iterable[Part]) -> str:
-    """Name the parts that are no text: equal names for equal files, links and cards; empty when there are none."""
+    """Return names for the parts that are not text; empty if there are none.
+
+    Equal files, links and cards have equal names.
+    """
     return "\n".join(_name(part) for part in parts if not isinstance(part, TextPart))
 
 
 def _name(part: Part) -> str:
     if not isinstance(part, MediaPart):
         return part.model_dump_json(exclude={"reactions"})
-    # A received file has another address each time.
+    # The URL of a received file differs each time, so it is the last choice.
     return f"{part.filename} {part.mime_type} {part.size_bytes or part.url or part.attachment_id}"

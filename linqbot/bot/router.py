@@ -1,7 +1,7 @@
-"""A Router holds handlers, in the order they were written; `bot/dispatch.py` walks them.
+"""A Router: handlers with their filters, middleware and error handlers, in the order of registration.
 
-A Bot is a Router too. Routers nest: `bot.include(router)` puts a router's handlers where the call stands, wrapped in
-that router's own middleware.
+A Bot is a Router too. Routers can be nested: `bot.include(router)` adds the router's handlers after those already
+registered, inside the router's own middleware. Next step: `bot/dispatch.py` runs the first handler that fits an event.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from linqbot.types.message import ReactionType
 E = TypeVar("E", bound=Event)
 Next: TypeAlias = Callable[[Any, Context], Awaitable[None]]
 Middleware: TypeAlias = Callable[[Next], Next]
-"""Takes what comes next and returns what stands in its place: `def timed(next): async def handle(event, ctx): …`."""
+"""A function that takes the next step and returns a function to run instead of it, which usually calls the next step:
+`def timed(next): async def handle(event, ctx): …; return handle`."""
 X = TypeVar("X", bound=Exception)
 
 
 class Router:
-    """Handlers, the filters they wait behind, and the middleware around them."""
+    """A list of handlers with their filters, and the middleware around them."""
 
     def __init__(self) -> None:
         self._entries: list[Route | Router] = []
@@ -44,13 +45,22 @@ class Router:
         attempts: int | None = None,
         deadline_s: float | None = None,
     ) -> Callable[[Handler[E]], Handler[E]]:
-        """Handle events of a class, when every filter holds.
+        """Register a handler for the events of a class. It runs if every filter fits the event.
 
         Args:
-            event: Any event class; a base class takes everything below it, `Event` takes all.
-            late: Also take old news: reconciled messages, and messages older than the bot's `max_age_s`.
-            attempts: How often it is run before an event it fails on becomes a dead letter; None is the worker's 5.
-            deadline_s: How long it may run before it counts as failed; None is the worker's 15 minutes.
+            event: The event class. A base class includes its subclasses, so `Event` means every event.
+            filters: Functions that take the event and return a true value if the handler fits: see `bot/filters.py`.
+            late: True also handles late messages: those older than the bot's `max_age_s`, and those fetched from Linq
+                after a long downtime.
+            attempts: Number of runs after which an event whose runs all failed becomes a dead letter. None means the
+                worker's setting, by default 5.
+            deadline_s: Seconds that the handler may run before it is cancelled and counts as failed. None means the
+                worker's setting, by default 900.
+        Returns:
+            A decorator for the handler, which is an `async def` or a plain `def` of (event, ctx).
+        Raises:
+            BotError: `event` is not an event class, a filter is not a plain function, or the decorated handler takes
+                other arguments than (event, ctx).
 
         Example:
             `@bot.on(MessageRead)`
@@ -59,7 +69,9 @@ class Router:
             raise BotError(f"@bot.on() needs an event class such as MessageReceived, not {event!r}.")
         for predicate in filters:
             if not callable(predicate) or inspect.iscoroutinefunction(predicate):
-                raise BotError(f"{predicate!r} is no filter. A filter is a plain function of one argument, the event.")
+                raise BotError(
+                    f"{predicate!r} is not a filter. A filter is a plain function of one argument, the event."
+                )
 
         def register(handler: Handler[E]) -> Handler[E]:
             name = check(handler, event)
@@ -83,11 +95,14 @@ class Router:
     ) -> Callable[[Handler[MessageReceived]], Handler[MessageReceived]]: ...
 
     def on_message(self, *given: Any, **how: Any) -> Any:
-        """Handle messages from people.
+        """Register a handler for the messages that people send. Works with and without arguments.
 
         Args:
-            given: Filters. Strings are whole texts, trimmed and in any case; any of them fits.
-            how: `late`, `attempts` and `deadline_s`: see `on`.
+            given: Filters, which must all fit. Strings are whole texts, compared without surrounding white space and
+                ignoring case; one of the strings must fit.
+            how: `late`, `attempts` and `deadline_s`, as for `on`.
+        Raises:
+            BotError: as for `on`; or a string is empty.
 
         Example:
             `@bot.on_message`, `@bot.on_message("hi", "hello")`, `@bot.on_message(regex(r"order (\\d+)"), in_direct)`
@@ -107,7 +122,14 @@ class Router:
     ) -> Callable[[Handler[MessageEdited]], Handler[MessageEdited]]: ...
 
     def on_edit(self, *given: Any, **how: Any) -> Any:
-        """Handle edits people make to their messages. Arguments are those of `on_message`."""
+        """Register a handler for the edits that people make to their messages.
+
+        Args:
+            given: Filters and texts, as for `on_message`. They apply to the text after the edit.
+            how: `late`, `attempts` and `deadline_s`, as for `on`.
+        Raises:
+            BotError: as for `on_message`.
+        """
         return self._register(MessageEdited, given, how)
 
     @overload
@@ -119,10 +141,12 @@ class Router:
     ) -> Callable[[Handler[ReactionAdded]], Handler[ReactionAdded]]: ...
 
     def on_reaction(self, *given: Any) -> Any:
-        """Handle tapbacks people add.
+        """Register a handler for the reactions (tapbacks) that people add.
 
         Args:
-            given: Names of tapbacks, any of which fits, and filters.
+            given: Names of reactions, one of which must fit, and filters, which must all fit.
+        Raises:
+            BotError: as for `on`; or a name is not one of Linq's reactions.
 
         Example:
             `@bot.on_reaction("love", "like")`
@@ -140,7 +164,16 @@ class Router:
     def on_error(
         self, error: type[X]
     ) -> Callable[[Callable[[X, Any, Context], Awaitable[None]]], Callable[[X, Any, Context], Awaitable[None]]]:
-        """Handle what a handler raised: returning acks the event, raising again retries it.
+        """Register an error handler, for the errors of a class that any handler of the bot raises.
+
+        If the error handler returns, the event counts as handled. If it raises, the event is retried. An error without
+        a fitting error handler is retried too. Of several that fit, the first one runs: those of a router come before
+        those of the routers it includes.
+
+        Args:
+            error: The class of the errors; subclasses are included.
+        Returns:
+            A decorator for the error handler, an `async def` of (error, event, ctx).
 
         Example:
             `@bot.on_error(ValueError)` above `async def sorry(error, event, ctx): …`
@@ -155,25 +188,38 @@ class Router:
         return register
 
     def include(self, router: Router) -> None:
-        """Put another router's handlers here, after those already registered."""
+        """Add the handlers of another router, after the handlers already registered here.
+
+        Raises:
+            BotError: the router is this router, or includes it.
+        """
         if any(inner is self for inner in router.routers()):
             raise BotError("A router cannot include itself, neither directly nor through another.")
         self._entries.append(router)
 
     def use(self, middleware: Middleware) -> Middleware:
-        """Wrap what this router handles; the first one used is the outermost. Works as a decorator."""
+        """Add middleware around the handlers of this router. Works as a decorator.
+
+        The middleware added first is the outermost. A bot's middleware runs for every event, even if no handler fits;
+        the middleware of an included router runs only if one of the router's handlers was chosen.
+
+        Args:
+            middleware: A function that takes the next step and returns an `async def` of (event, ctx).
+        Returns:
+            The same middleware.
+        """
         self._middleware.append(middleware)
         return middleware
 
     def routers(self) -> Iterator[Router]:
-        """This router and all that are included in it."""
+        """Yield this router, then all routers included in it."""
         yield self
         for entry in self._entries:
             if isinstance(entry, Router):
                 yield from entry.routers()
 
     def walk(self) -> Iterator[tuple[Route, tuple[Router, ...]]]:
-        """All routes in order, each with the routers around it, the outermost first."""
+        """Yield the routes in order, each with the routers it is nested in, the outermost first."""
         for entry in self._entries:
             if isinstance(entry, Router):
                 for route, around in entry.walk():

@@ -1,4 +1,7 @@
-"""Sending later: what an author says about when, and what the worker keeps of it."""
+"""Scheduled sends: the time that a handler asks for, checked, and the interface of the store for it.
+
+`worker/turn_journal.py` implements that interface; `worker/scheduled_send.py` makes the calls when they are due.
+"""
 
 from __future__ import annotations
 
@@ -12,43 +15,50 @@ from linqbot.client.call import Call
 from linqbot.errors import BotError
 
 GRACE_S = 3600.0
+"""Seconds that a scheduled send may be late by default."""
 LAST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
-"""No time from here on, in Unix seconds: Python's dates end soon after."""
+"""Times from here on are refused, in Unix seconds: Python's dates end soon after."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:
-    """A send that waits for its time.
+    """A scheduled send.
 
     Attributes:
-        id: What `ctx.cancel` takes.
+        id: The id that `ctx.cancel` takes.
+        due: The time at which it is sent, in UTC.
     """
 
     id: str
     due: datetime
 
 
-class Later(Protocol):
-    """What keeps sends until they are due; the turn's journal is one."""
+class Scheduler(Protocol):
+    """A store of scheduled sends. The turn's journal implements it."""
 
     def schedule(self, chat_id: str, calls: Sequence[Call], *, due: float, grace_s: float, key: str | None) -> str:
-        """Keep calls until `due` (Unix seconds), durably once the turn ends; returns an id that a re-run makes again."""
+        """Schedule calls for `due` (Unix seconds). They are stored durably in the commit that ends the turn.
+
+        Returns:
+            Their id, which is the same in every run of the turn.
+        """
         ...
 
     async def cancel(self, scheduled_id: str) -> bool:
-        """Forget them. True only if they still waited."""
+        """Cancel scheduled calls. Return True if they were still waiting."""
         ...
 
     async def scheduled(self, chat_id: str) -> list[tuple[str, float]]:
-        """Ids and times of what waits in a chat, the earliest first."""
+        """Return the id and the time (Unix seconds) of each send that waits in a chat, the earliest first."""
         ...
 
 
 def due_at(at: datetime | None, after_s: float | None, timezone: str | None, now: float) -> float:
-    """The time meant, in Unix seconds.
+    """Return the time to send at, in Unix seconds.
 
     Raises:
-        BotError: neither or both were given, the zone is not known, or a time without a zone.
+        BotError: not exactly one of `at` and `after_s` was given, the time zone is missing, unknown or given twice, or
+            the time is before 1970 or after 9999.
     """
     if (at is None) == (after_s is None):
         raise BotError("Give send_later either at= or after_s=.")
@@ -56,8 +66,8 @@ def due_at(at: datetime | None, after_s: float | None, timezone: str | None, now
         assert after_s is not None
         if timezone is not None or not 0 <= after_s < LAST - now:
             raise BotError(
-                f"after_s={after_s!r} is no number of seconds from now that ends before the year 9999, or timezone= was "
-                "given with it."
+                f"after_s={after_s!r} is not a number of seconds from now that ends before the year 9999, or timezone= "
+                "was given with it."
             )
         return now + after_s
     if timezone is not None:
@@ -82,15 +92,17 @@ def due_at(at: datetime | None, after_s: float | None, timezone: str | None, now
 
 
 def check_grace(grace_s: float) -> None:
-    """Refuse what is no number of seconds.
+    """Check that `grace_s` is a number of seconds.
 
     Raises:
-        BotError: it is negative, or NaN. Infinity is allowed.
+        BotError: `grace_s` is negative or NaN. Infinity is allowed.
     """
     if not grace_s >= 0:
-        raise BotError(f"grace_s={grace_s!r} is no number of seconds. Give how late it may still be sent.")
+        raise BotError(
+            f"grace_s={grace_s!r} is not a number of seconds. Give the longest delay after which it may still be sent."
+        )
 
 
-def shown(scheduled_id: str, due: float) -> Scheduled:
-    """A scheduled send as its author sees it."""
+def as_scheduled(scheduled_id: str, due: float) -> Scheduled:
+    """Return a scheduled send, from its id and its time in Unix seconds."""
     return Scheduled(scheduled_id, datetime.fromtimestamp(due, UTC))

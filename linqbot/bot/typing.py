@@ -1,6 +1,6 @@
-"""Typing dots as people expect them: shown when work takes a while, kept alive, ended when nothing comes.
+"""Typing dots: shown when a handler works for a while, refreshed, and ended when no message follows.
 
-Best effort throughout: showing dots must never fail, delay or repeat a reply.
+Everything here is best effort: typing dots must never delay, repeat or break a reply.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from linqbot.errors import LinqbotError
 log = structlog.get_logger("linqbot.bot")
 
 DELAY_S = 0.3
-"""How long work may take before the dots show; a quick answer needs none."""
+"""Seconds before the dots show. A reply that is sent sooner shows no dots."""
 REFRESH_S = 60.0
-"""Linq shows the dots for about 85 s (R63)."""
+"""Seconds between refreshes. Linq shows the dots for about 85 s (R63)."""
 
 
 class TypingIndicator:
-    """The dots of one turn.
+    """The typing dots of one turn.
 
     Args:
-        chat_id: None for an event of no chat: then nothing is ever shown.
-        shown: False never shows them by themselves; `start` still does.
-        background: Runs what no turn waits for.
+        chat_id: The chat to show the dots in. None, for an event without a chat, never shows any.
+        shown: True lets `arm` show the dots automatically. `start` always shows them.
+        background: Runs the calls to Linq, which no turn waits for.
     """
 
     def __init__(
@@ -42,26 +42,29 @@ class TypingIndicator:
         self._is_shown = False
 
     def arm(self) -> None:
-        """Show the dots once `DELAY_S` have passed, unless the turn has ended by then."""
+        """Show the dots after `DELAY_S` seconds, unless the turn has ended by then."""
         if self._automatic and self._chat_id is not None and self._timer is None and self._task is None:
             self._timer = asyncio.get_running_loop().call_later(DELAY_S, self._show)
 
     def start(self) -> None:
-        """Show the dots now, and keep them alive."""
+        """Show the dots now, and refresh them."""
         if self._task is None and self._chat_id is not None:
             self._show()
 
     def sending(self) -> None:
-        """A message goes out, which ends the dots at Linq: a late `start` behind it would leave them hanging."""
+        """Stop refreshing before a message is sent. The message itself ends the dots at Linq.
+
+        A refresh that reached Linq after the message would show the dots again, although the handler has finished.
+        """
         self._cancel()
         self._is_shown = False
 
     def sent(self) -> None:
-        """The message is out; the dots come back if the work goes on."""
+        """Show the dots again after a delay, because the handler may go on working after its message."""
         self.arm()
 
     def stop(self) -> None:
-        """End the dots, asking Linq only if they still show. Nothing waits for its answer."""
+        """End the dots. Linq is called in the background, and only if the dots still show."""
         self._cancel()
         if self._is_shown:
             self._is_shown = False
@@ -73,7 +76,7 @@ class TypingIndicator:
 
     async def _keep_alive(self) -> None:
         self._is_shown = True
-        while await self._ask(shown=True):  # noqa: ASYNC110 - nothing tells when the dots go out at Linq
+        while await self._ask(shown=True):  # noqa: ASYNC110 - Linq does not report the end of the dots
             await asyncio.sleep(REFRESH_S)
 
     async def _end(self) -> None:

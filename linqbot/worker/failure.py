@@ -1,8 +1,8 @@
-"""The meaning of an error that ended a turn: run again soon, run again later, or give up.
+"""Failed turns: decide whether to retry a turn, to defer it, or to make its delivery a dead letter.
 
-An error of the bot's own code is retried with growing pauses and given up after a few attempts, whatever it is: an
-exception, `SystemExit` out of argparse, a stray cancellation. Linq being away is no error of the bot's, and only
-defers the turn.
+Any error of the bot's own code is retried with an increasing back-off, a few times: an exception, a `SystemExit` from
+argparse, a stray cancellation. An outage of Linq is not the bot's error. It only defers the turn, without counting an
+attempt. Next step: `worker/turn.py` stores the outcome.
 """
 
 from __future__ import annotations
@@ -34,26 +34,28 @@ from linqbot.storage.inbox import DeadLetter, Defer, Lease, Retry
 log = structlog.get_logger("linqbot.worker")
 
 STORAGE_PAUSE_S: Final = 1.0
-"""Seconds to leave a storage alone that could not write."""
+"""Seconds to wait before the storage is used again after it failed."""
 
 LONGEST_TEXT: Final = 20_000
-"""Characters of a traceback that a dead letter keeps: its beginning and its end."""
+"""Maximum characters of a traceback in a dead letter. The middle of a longer one is left out."""
 
 _NO_TEXT: Final = re.compile(r"[\ud800-\udfff\x00]")
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How failures are retried.
+    """The limits and pauses for failed turns.
 
     Attributes:
-        attempts: Runs of a handler before its delivery is dead-lettered.
-        first_s, most_s: Pause after the first failure, doubled each time up to the most; a quarter of it is chance.
-        crashes: Times the process may die over a delivery before it is dead-lettered.
-        deadline_s: Longest a handler may run; then it counts as failed.
-        defer_s: Pause when Linq is away and does not say for how long.
-        longest_defer_s: Longest pause, whatever Linq asks for.
-        defer_for_s: Longest a turn stays deferred, counted from its delivery.
+        attempts: Number of failed runs after which a delivery becomes a dead letter.
+        first_s: Seconds before the first retry. The pause doubles with each failure. Up to a quarter of it is randomly
+            taken off.
+        most_s: Maximum of that pause, in seconds.
+        crashes: Number of crashes of the process during a turn after which its delivery becomes a dead letter.
+        deadline_s: Seconds that a handler may run. Then it is cancelled and counts as failed.
+        defer_s: Seconds for which a turn is deferred if Linq is unavailable and names no time.
+        longest_defer_s: Maximum seconds for which a turn is deferred at once, even if Linq asks for more.
+        defer_for_s: Seconds after its arrival at which a delivery is no longer deferred, but becomes a dead letter.
     """
 
     attempts: int = 5
@@ -66,21 +68,26 @@ class RetryPolicy:
     defer_for_s: float = 86_400.0
 
     def pause_s(self, failures: int) -> float:
-        """Seconds to wait after the `failures`-th failure, counted from 1."""
+        """Return the seconds to wait before the next run.
+
+        Args:
+            failures: The number of failed runs so far, at least 1.
+        """
         pause = min(self.first_s * 2.0 ** (failures - 1), self.most_s)
-        return pause * random.uniform(0.75, 1.0)  # noqa: S311 - spreads load, guards nothing
+        return pause * random.uniform(0.75, 1.0)  # noqa: S311 - the chance spreads load; it protects no secret
 
 
 @dataclass(frozen=True, slots=True)
 class TurnFailure:
-    """An error that ended a turn, and what is known of the handler that ran.
+    """An error that ended a turn, with facts about the handler that ran.
 
     Attributes:
-        handler: Its name; None if the turn came not so far.
-        attempts: How often this handler may run; None for the worker's own number.
-        at: `file:line` of the author's code at which it stood when it was given up.
-        handler_at: `file:line` of the handler's definition, for an error that passed through no code of the author's.
-        is_final: A further run would end in the same way.
+        error: The error.
+        handler: The name of the handler; None if no handler was chosen yet.
+        attempts: The handler's own maximum number of runs; None means that of the RetryPolicy.
+        at: For a handler that ignored its time limit: `file:line` of the author's code that it was running.
+        handler_at: `file:line` of the handler's definition, used if the traceback has no code of the author.
+        is_final: True if a retry would fail in the same way.
     """
 
     error: BaseException
@@ -92,13 +99,19 @@ class TurnFailure:
 
     @property
     def place(self) -> str:
+        """`file:line` of the author's code at which the turn failed."""
         return self.at or place_of(self.error, self.handler_at)
 
 
 def decide(
     lease: Lease, failure: TurnFailure, retry_policy: RetryPolicy, *, now: float, log_tracebacks: bool = False
 ) -> Retry | Defer | DeadLetter:
-    """Decide what a failure means for its delivery, and log it."""
+    """Decide the outcome of a failed turn, and log it.
+
+    Args:
+        now: The current time, in Unix seconds.
+        log_tracebacks: True logs the traceback of an error in a handler. It may quote texts of people.
+    """
     cause = _cause(failure.error)
     if (wait := _wait_for(cause)) is not None:
         return _defer(lease, *wait, retry_policy, now)
@@ -106,13 +119,13 @@ def decide(
         log.info("turn.refused", delivery=lease.delivery.id, plugin=cause.plugin, reason=str(cause))
         return DeadLetter(f"A call was refused by {cause.plugin or 'outbound middleware'}: {cause}", failure.handler)
     if failure.is_final or isinstance(cause, AmbiguousCall | EventNotUnderstood):
-        # A person decides, or the next release.
+        # No retry can help: the operator decides, or a later release understands the event.
         return DeadLetter(readable(str(cause)), failure.handler)
     return _retry(lease, failure, retry_policy, now, log_tracebacks=log_tracebacks)
 
 
 def readable(text: str) -> str:
-    """Return a text that any storage can keep: of bounded length, and without half a surrogate pair."""
+    """Return a text that every storage can keep: of limited length, without lone surrogates and NUL characters."""
     if len(text) > LONGEST_TEXT:
         half = LONGEST_TEXT // 2
         text = f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
@@ -120,14 +133,14 @@ def readable(text: str) -> str:
 
 
 def _wait_for(cause: BaseException) -> tuple[str, float | None] | None:
-    """Return why a turn waits, and for how many seconds if that is known; None if it failed by itself."""
+    """Return the reason and the seconds (None if unknown) for which to defer a turn; None if its own code failed."""
     match cause:
         case TurnDeferred():
             return str(cause), cause.after_s
         case LinqUnavailable() | RateLimited():
             return str(cause), cause.retry_after_s
         case LinqApiError(status=401):
-            # A wrong key is the operator's to correct, and must not cost any person a message.
+            # A wrong API key is corrected by the operator. Until then no person's message may be lost.
             return f"{cause} Check LINQ_API_V3_API_KEY.", None
         case StorageUnavailable():
             return str(cause), STORAGE_PAUSE_S
@@ -141,7 +154,9 @@ def _defer(
     lease: Lease, reason: str, after_s: float | None, retry_policy: RetryPolicy, now: float
 ) -> Defer | DeadLetter:
     if now - lease.delivery.received_at > retry_policy.defer_for_s:
-        return DeadLetter(f"It waited in vain for {retry_policy.defer_for_s / 3600:.0f} hours: {readable(reason)}")
+        return DeadLetter(
+            f"It was deferred for {retry_policy.defer_for_s / 3600:.0f} hours without success: {readable(reason)}"
+        )
     log.warning("turn.deferred", delivery=lease.delivery.id, reason=reason)
     pause_s = retry_policy.defer_s if after_s is None else min(max(after_s, 0.0), retry_policy.longest_defer_s)
     return Defer(now + pause_s, readable(reason))
@@ -159,7 +174,7 @@ def _retry(
         "error": kind,
         "at": failure.place,
         **_numbers(error),
-        # A traceback quotes what the handler was given, so it is for one's own terminal.
+        # A traceback may quote the texts that the handler got, so it is only shown in the author's own terminal.
         "exc_info": error if log_tracebacks else None,
     }
     if failures >= (failure.attempts or retry_policy.attempts):
@@ -172,14 +187,14 @@ def _retry(
 
 def _traceback(failure: TurnFailure) -> str:
     try:
-        told = "".join(traceback.format_exception(failure.error))
-    except Exception:  # noqa: BLE001 - the error's own code may run here, and fail
-        told = f"{_name_of(failure.error)} at {failure.place}\n"
-    return readable(f"{told}It stood at {failure.at}.\n" if failure.at else told)
+        text = "".join(traceback.format_exception(failure.error))
+    except Exception:  # noqa: BLE001 - formatting runs code of the error's class, such as __str__, which may fail
+        text = f"{_name_of(failure.error)} at {failure.place}\n"
+    return readable(f"{text}It was running {failure.at}.\n" if failure.at else text)
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return what ended a handler, also when it came out of a task group: a deferred call wins over what it cancelled."""
+    """Return the error that ended a handler. In an exception group, an error that defers the turn takes precedence."""
     if isinstance(error, BaseExceptionGroup):
         found: BaseException | None = error.subgroup(
             (TurnDeferred, LinqUnavailable, MessageGone, NoVerdict, RateLimited, StorageUnavailable)
@@ -191,13 +206,13 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _name_of(error: BaseException) -> str:
-    """Return the class's name; one that was made from a message is cut, and shown as ASCII."""
+    """Return the name of the error's class, short and in ASCII: a class made at run time may have a text as its name."""
     name = type(error).__name__
     return name if len(name) <= 64 and name.isascii() and name.isidentifier() else ascii(name)[:64]
 
 
 def _numbers(error: BaseException) -> dict[str, object]:
-    """Return what may be logged of an error beside its name: numbers and names of Linq's, no words."""
+    """Return the facts of an error that may be logged: numbers, and names that Linq defines, but no message."""
     if isinstance(error, LinqApiError):
         return {"call": error.call, "status": error.status, "code": error.code, "trace_id": error.trace_id}
     return {"rule": error.rule} if isinstance(error, RuleBroken) else {}

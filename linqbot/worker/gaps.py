@@ -1,8 +1,8 @@
-"""Gaps: times in which deliveries may have been refused, after which messages arrive in another order than written.
+"""Gaps: periods in which deliveries may have been refused, so that messages arrive in another order than they were sent.
 
-The first message of each chat after a gap waits, while Linq is asked for the chat's messages since then. What is
-missing is put in front of it, and what waits in the lane is put in the order in which it was sent. Linq's own copies
-come later and are known as duplicates. Without a gap nothing of this costs anything.
+After a gap, the first message of each chat waits while Linq is asked for the chat's messages since the gap began. The
+missing ones are stored, and the lane is put in the order in which its messages were sent. Linq's own retries of them
+arrive later, and are recognized as duplicates. Without a gap, nothing is asked and nothing waits.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ log = structlog.get_logger("linqbot.worker")
 
 
 class Gaps:
-    """Knows which chats may miss messages, and completes them.
+    """The chats that may miss messages, and the means to complete them.
 
     Args:
-        wait_s: Longest wait of a chat's first message. 0 completes nothing.
+        wait_s: The longest time, in seconds, for which a chat's first message waits. 0 turns completing off.
         answer_for_s: See `Finder`.
     """
 
@@ -38,20 +38,25 @@ class Gaps:
         self._storage = storage
         self._clock = clock
         self._wait_s = wait_s
-        # What was sent before was not meant for this bot.
+        # The time of the bot's first webhook. Messages sent before it are not fetched.
         self._first_at = 0.0
-        # What was sent since then may be missing; None while nothing can be.
+        # Messages sent since this time may be missing; None while none can be.
         self._since: float | None = None
         self._ends_at = 0.0
-        # When every chat, and when one chat, may last have missed a message.
+        # The last time at which any chat, or one chat, may have missed a message.
         self._all_at = 0.0
         self._lane_at: dict[str, float] = {}
         self._completed_at: dict[str, float] = {}
 
     async def begin(self) -> float | None:
-        """Note that no process may have listened since the newest webhook, and return the time of that webhook.
+        """Note at start-up that no process may have run since the newest webhook, so messages may be missing.
 
-        What an earlier process missed may be missing still: Linq delivers for half an hour.
+        Messages that an earlier process missed may still be missing too, because Linq retries for half an hour.
+
+        Returns:
+            The time of the newest webhook, in Unix seconds; None if there never was one.
+        Raises:
+            StorageUnavailable: the storage cannot be read.
         """
         first_at, last_at = await self._storage.first_activity(), await self._storage.last_activity()
         if first_at is not None and last_at is not None:
@@ -60,15 +65,15 @@ class Gaps:
         return last_at
 
     def note_refused(self, lane: str) -> None:
-        """Note that a delivery of a lane was refused now."""
+        """Note that a delivery of this lane was refused just now."""
         self._lane_at[lane] = self._note(self._clock.now())
 
     def note_completed(self, lane: str) -> None:
-        """Note that a lane misses nothing of what was sent until now."""
+        """Note that this lane has all messages that were sent until now."""
         self._completed_at[lane] = self._clock.now()
 
     def may_miss(self, delivery: Delivery) -> bool:
-        """Return True if messages that were written before this one may be missing."""
+        """Return True if messages that were sent before this one may be missing."""
         if self._since is None or delivery.type != "message.received" or self._wait_s <= 0:
             return False
         if self._clock.now() > self._ends_at:
@@ -80,15 +85,15 @@ class Gaps:
         return missed_at > self._completed_at.get(delivery.lane, 0.0)
 
     async def complete(self, lease: Lease) -> bool:
-        """Put what is missing in front of a leased message.
+        """Store the messages that are missing before a leased message, and put its lane in order.
 
         Returns:
-            True if the lease was given back, for the lane to be leased again in the right order. False if Linq did not
-            answer in time: the chat goes on.
+            True if the lease was released, so that the lane is leased again in the right order. False if Linq or the
+            storage did not answer in time; then the leased message is handled without the missing ones.
         """
         lane = lease.delivery.lane
         since = self._since or 0.0
-        # First of all: whatever happens, the chat is held up once.
+        # Noted before the attempt, so that the chat waits only once, even if the attempt fails.
         self.note_completed(lane)
         try:
             async with asyncio.timeout(self._wait_s):

@@ -1,6 +1,7 @@
-"""Was it done? For calls that must not be repeated, cut off before their answer: look at Linq, never guess.
+"""Looking up the effect of a call that was cut off before its answer and must not be repeated.
 
-Only what leaves a trace can be found: a voice memo and an app card are messages, poll options stand in their poll.
+Only calls that leave a trace at Linq can be found: a voice memo is a message, and poll options are in their poll.
+Otherwise the outcome is ambiguous, and `turn_journal.py` reports that.
 """
 
 from __future__ import annotations
@@ -13,33 +14,34 @@ from linqbot.client.call import ApiResponse, Call, Run, prepare
 from linqbot.storage.journal import JournalEntry
 
 LOOK_BACK: Final = timedelta(seconds=5)
-"""How far Linq's clock may be behind ours."""
+"""The longest time by which Linq's clock may be behind ours."""
 NEWEST: Final = "20"
+"""Messages of the chat to search, the newest."""
 
-IsOurs = Callable[[str], Awaitable[bool]]
+HasSent = Callable[[str], Awaitable[bool]]
 
-NOBODY_KNOWS: Final[dict[str, Any]] = {
+AMBIGUOUS_ANSWERS: Final[dict[str, Any]] = {
     "chats.send_voicememo": {"voice_memo": {"id": "", "status": "ambiguous"}},
     "chats.share_contact_card": None,
     "chats.location.request": {"success": False, "message": "ambiguous"},
     "messages.add_reaction": {"status": "ambiguous"},
 }
-"""What a handler gets when nothing can be found, so that it can go on: an answer that says so."""
+"""Answers for calls whose effect cannot be found, by call name. They say `ambiguous`, and let the handler go on."""
 
 
-async def find(call: Call, entry: JournalEntry, run: Run, is_known: IsOurs) -> ApiResponse | None:
-    """Look for what a cut-off call may have done.
+async def find(call: Call, entry: JournalEntry, run: Run, has_sent: HasSent) -> ApiResponse | None:
+    """Look for the effect of a call that was cut off.
 
     Args:
-        is_known: Whether another entry on record made a message.
+        has_sent: Returns True if a journal entry already has a message of this id.
     Returns:
-        The answer the call would have had; None when nothing of it can be found.
+        The answer that the call would have had; None if no effect was found.
     Raises:
-        LinqApiError: Linq could not be asked.
+        LinqApiError: Linq did not answer the question.
     """
     match call.name:
         case "chats.send_voicememo":
-            message = await _newest(call, entry, run, is_known, _is_audio)
+            message = await _newest(call, entry, run, has_sent, _is_audio)
             if message is None:
                 return None
             return ApiResponse(202, {"voice_memo": {"id": message["id"], "status": message["delivery_status"]}})
@@ -53,15 +55,15 @@ async def find(call: Call, entry: JournalEntry, run: Run, is_known: IsOurs) -> A
 
 
 async def _newest(
-    call: Call, entry: JournalEntry, run: Run, is_known: IsOurs, fits: Callable[[dict[str, Any]], bool]
+    call: Call, entry: JournalEntry, run: Run, has_sent: HasSent, fits: Callable[[dict[str, Any]], bool]
 ) -> dict[str, Any] | None:
-    """The newest message of the chat that is ours, fits, is no older than the call, and no other entry's."""
+    """Return the newest message of ours in the chat that fits, is not older than the call, and is of no other entry."""
     path = {"chat_id": call.path.split("/")[3]}
     listed = await run(prepare("chats.messages.list", path=path, query=(("limit", NEWEST),)))
     since = datetime.fromtimestamp(entry.first_at, UTC) - LOOK_BACK
     for message in listed.data["messages"]:
         is_new = message["is_from_me"] and datetime.fromisoformat(message["created_at"]) >= since
-        if is_new and fits(message) and not await is_known(message["id"]):
+        if is_new and fits(message) and not await has_sent(message["id"]):
             return dict(message)
     return None
 

@@ -1,7 +1,8 @@
-"""Messages that Linq has and no webhook brought: found in Linq's list of a chat, and put into deliveries.
+"""Missed messages: those that Linq lists for a chat but whose webhook did not arrive. They become deliveries.
 
-A message is missed while no process listens, or while deliveries are refused. Linq delivers it again for half an hour,
-each on its own, and so in another order than it was written.
+A message is missed while no process runs, or while deliveries are refused. Linq retries each delivery for half an hour,
+independently of the others, so they arrive in another order than they were sent. `gaps.py` and `catchup.py` store the
+deliveries that are found here.
 """
 
 from __future__ import annotations
@@ -20,19 +21,21 @@ from linqbot.types.chat import Chat
 from linqbot.types.handle import Handle
 from linqbot.types.message import Message
 
-PAGE: Final = 100
+PAGE_SIZE: Final = 100
+"""Items that Linq is asked for per page of a list."""
 
 LINQ_RETRIES_S: Final = 31 * 60.0
-"""Seconds after which Linq has surely given up on a delivery, counted from its message."""
+"""Seconds after a message was sent, by which Linq has certainly given up delivering it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finder:
-    """Finds what was missed.
+    """A search for missed messages.
 
     Attributes:
-        answer_for_s: Age up to which a message that Linq gave up on is answered like any other. Older ones, and those
-            after which the chat has gone on, are history: handlers get them with `late=True` only.
+        answer_for_s: The age in seconds up to which a missed message is handled like any other, although Linq has given
+            up delivering it. An older one is history, and so is one after which a later message of the chat was
+            handled. Only handlers with `late=True` get history.
     """
 
     client: Client
@@ -40,11 +43,15 @@ class Finder:
     answer_for_s: float
 
     async def in_chat(self, chat: Chat, since: float, now: float) -> list[Delivery]:
-        """Return the chat's unseen inbound messages that were sent at or after a time, the oldest first.
+        """Return the chat's missed inbound messages as deliveries, the oldest first.
+
+        Args:
+            since: Messages sent before this time (Unix seconds) are left out.
+            now: The current time, in Unix seconds.
 
         Raises:
-            LinqApiError: Linq could not be asked.
-            StorageUnavailable: the storage cannot say what it has seen.
+            LinqApiError: Linq did not list the messages.
+            StorageUnavailable: the storage cannot be read, so the messages already received are not known.
         """
         messages = [
             message
@@ -61,19 +68,22 @@ class Finder:
     def _is_history(self, message: Message, handled_at: float, now: float) -> bool:
         age_s = now - sent_at(message)
         if age_s <= LINQ_RETRIES_S:
-            return False  # Linq may still deliver it, and then it is news
+            return False  # Linq may still deliver it itself, and that delivery would not be history
         return age_s > self.answer_for_s or sent_at(message) < handled_at
 
 
 def sent_at(message: Message) -> float:
-    """Return when a message was sent, in Unix seconds; 0 if Linq does not say."""
+    """Return the time at which a message was sent, in Unix seconds; 0 if Linq does not give one."""
     at = message.sent_at or message.created_at
     return at.timestamp() if at is not None else 0.0
 
 
 async def _newest(client: Client, chat_id: str, since: float) -> AsyncIterator[Message]:
-    """A chat's messages back to `since`. Linq does not state their order: only a list seen to go back is cut off."""
-    async for page in client.chats.messages.list(chat_id, limit=PAGE).pages():
+    """Yield a chat's messages, back to `since` if the pages go from new to old.
+
+    Linq does not document the order of the list. So reading stops early only if a page is seen to go from new to old.
+    """
+    async for page in client.chats.messages.list(chat_id, limit=PAGE_SIZE).pages():
         for message in page.items:
             yield message
         times = [sent_at(message) for message in page.items]
@@ -86,7 +96,7 @@ def _key(message: Message) -> str:
 
 
 def _delivery(chat: Chat, message: Message, now: float, *, is_history: bool) -> Delivery:
-    """The message as the `message.received` that Linq would have delivered."""
+    """Build the `message.received` delivery that Linq would have made for a message."""
     owner = next((handle for handle in chat.handles if handle.is_me), None)
     at = datetime.fromtimestamp(now, UTC).isoformat()
     data: dict[str, Any] = message.to_json_object() | {
@@ -105,7 +115,7 @@ def _delivery(chat: Chat, message: Message, now: float, *, is_history: bool) -> 
         "data": data,
     }
     delivery = Delivery.from_webhook(to_json(body), webhook_id="", received_at=now)
-    # An id of our own kind: no webhook can lease it. The message's key still finds the webhook's copy.
+    # The id has a form that no webhook can have. The message key still matches the copy that Linq delivers itself.
     return Delivery(
         id=f"i.reconciled.{message.id}",
         lane=delivery.lane,

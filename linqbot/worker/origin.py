@@ -1,4 +1,4 @@
-"""The people and the chat of a turn: kept with what the turn sends and puts off, so that `forget` finds it later."""
+"""The origin of a turn: its people and its chat. It is stored with the turn's calls, so that `linqbot forget` finds them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from linqbot.types.handle import Handle
 
 
 def origin_of(event: Event) -> bytes | None:
-    """Return the people of an event and its chat as JSON; None when the event names no person.
+    """Return the people and the chat of an event as JSON; None if the event names no person.
 
-    The people are who did it, to whom it happened, and in a direct chat whom it is with; never a line of ours. Only
-    the chat's `is_group` tells whether everything in it belongs to the person.
+    The people are the one who caused the event, the one it happened to, and in a direct chat the one the chat is with;
+    never a line of ours. `is_group` is included, because only in a direct chat does everything belong to the person.
     """
     handles = sorted({handle for handle in _handles(event) if handle and handle != event.line})
     if not handles:

@@ -1,4 +1,7 @@
-"""What plugins have to say about a call to Linq: the middleware around it, and who is told that it was made."""
+"""Outbound middleware of plugins, which wraps calls to Linq, and the `sent` hook, which is notified of each call.
+
+Outbound middleware fails closed: if a required plugin fails, the call is not made.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,10 @@ OUTBOUND = "outbound middleware"
 
 
 class Outbound:
-    """All outbound middleware of an app's plugins.
+    """The outbound middleware of all plugins.
 
     Raises:
-        ConfigError: a required plugin failed at adding its own.
+        ConfigError: the hook of a required plugin failed.
     """
 
     def __init__(self, plugins: Plugins) -> None:
@@ -27,13 +30,13 @@ class Outbound:
 
     @property
     def is_empty(self) -> bool:
-        """True when no plugin has a say."""
+        """True if no plugin has outbound middleware."""
         return not self._around
 
     def wrap(self, run: Run) -> Run:
-        """Put it around `run`, the first plugin's outermost.
+        """Return `run` wrapped in the outbound middleware, the first plugin's outermost.
 
-        What comes back raises Refused when a plugin vetoes a call, and NoVerdict when a required one fails.
+        The returned function raises Refused if a plugin vetoes a call, and NoVerdict if a required plugin fails.
         """
         if not self._around:
             return run
@@ -50,7 +53,7 @@ class Outbound:
         if not plugin.is_on:
             return run
         try:
-            return Guard(self.plugins, plugin, OUTBOUND, wrap, run, checked=_an_answer, is_reentrant=False)
+            return Guard(self.plugins, plugin, OUTBOUND, wrap, run, checked=_api_response, is_reentrant=False)
         except BaseException as error:
             if is_ctrl_c(error):
                 raise
@@ -60,11 +63,11 @@ class Outbound:
             return _refusing(NoVerdict(f"The required plugin {plugin.name} failed: {why}. Nothing was sent."))
 
     def observed(self, run: Run) -> Run:
-        """`run`, telling whoever listens of each call."""
+        """Return `run` wrapped so that the `sent` hooks of plugins are notified of each call."""
         if self.plugins.sent is None:
             return run
 
-        async def tell(call: Call) -> ApiResponse:
+        async def notify(call: Call) -> ApiResponse:
             if (sent := self.plugins.sent) is None:
                 return await run(call)
             began = time.perf_counter()
@@ -76,7 +79,7 @@ class Outbound:
             sent(call=call, answer=answer, error=None, took_s=time.perf_counter() - began, from_journal=False)
             return answer
 
-        return tell
+        return notify
 
 
 def _refusing(error: NoVerdict) -> Run:
@@ -86,9 +89,9 @@ def _refusing(error: NoVerdict) -> Run:
     return refuse
 
 
-def _an_answer(given: object) -> ApiResponse:
+def _api_response(given: object) -> ApiResponse:
     if not isinstance(given, ApiResponse):
-        raise TypeError(f"it returned a {type(given).__name__} and no ApiResponse")
+        raise TypeError(f"it returned a {type(given).__name__} instead of an ApiResponse")
     return given
 
 

@@ -1,6 +1,6 @@
-"""As fast as Linq allows: 30 messages a minute from a line to a person, kept before Linq must refuse.
+"""Linq's rate limit of 30 messages a minute from a line to a person, kept before Linq has to refuse a message.
 
-In memory: after a restart Linq's own 429 says what we forgot, and holds that pair only.
+The counts are in memory. After a restart they are empty, and Linq's 429 answers take over for the pairs concerned.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from linqbot.client.call import Call
 from linqbot.clock import Clock
 
 MESSAGES: Final = 30
+"""Messages allowed in each window."""
 WINDOW_S: Final = 60.0
-"""R: 30 messages in 60 s per pair of line and recipient. Source: https://docs.linqapp.com/guides/platform/rate-limits"""
+"""Seconds of the window: 30 messages in 60 s per pair of line and recipient. Source: https://docs.linqapp.com/guides/platform/rate-limits"""
 PAIRS: Final = 2048
-"""Remembered, those written to last. Whoever nears the limit is written to every other second, and so stays among them
-unless a thousand others are in each; then Linq's 429 holds the pair."""
+"""Pairs remembered, least recently used first out. A pair near its limit gets a message about every 2 s, so it is
+evicted only if over 1,000 other pairs send each second. Then Linq's 429 answer holds the pair."""
 
 _SENDS = frozenset(
     {"chats.messages.send", "chats.create", "messages.create", "chats.send_voicememo", "chats.polls.create"}
@@ -25,16 +26,16 @@ _SENDS = frozenset(
 
 
 class SendRateLimit:
-    """When the next message of a pair may go."""
+    """The send times of each pair of line and recipient."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        # Not deques: an empty one is as large as 70 times.
+        # Arrays, because an empty deque takes as much memory as 70 times in an array.
         self._sent: OrderedDict[str, array[float]] = OrderedDict()
         self._held: dict[str, float] = {}
 
     def wait_s(self, call: Call) -> float:
-        """Seconds until `call` may be made; 0 makes it now."""
+        """Return the seconds to wait before `call` may be made; 0 if it may be made now."""
         pair = pair_of(call)
         if pair is None:
             return 0.0
@@ -47,7 +48,7 @@ class SendRateLimit:
         return max(held_until - now, free_at - now, 0.0)
 
     def sent(self, call: Call) -> None:
-        """A message was given to Linq."""
+        """Note that Linq has accepted a message."""
         pair = pair_of(call)
         if pair is None:
             return
@@ -63,14 +64,14 @@ class SendRateLimit:
         times.append(self._clock.now())
 
     def hold(self, call: Call, seconds: float) -> None:
-        """Linq said 429: nothing more to this pair until then. Other pairs go on."""
+        """Hold all sends to the pair of `call` for some seconds, after a 429 answer. Other pairs are not affected."""
         pair = pair_of(call)
         if pair is not None:
             self._held[pair] = self._clock.now() + seconds
 
 
 def pair_of(call: Call) -> str | None:
-    """What names line and recipient in a call that sends: the chat, or the handles; None when nothing is sent."""
+    """Return a name for the line and recipient of a call: its chat id, or its handles. None if the call sends nothing."""
     if call.name not in _SENDS:
         return None
     if call.noun.startswith("chats") and call.name != "chats.create":

@@ -1,4 +1,7 @@
-"""A send that waits for its time: as a timer while it waits, as a delivery of its chat's lane when it is due."""
+"""Scheduled sends: a timer in the storage while a send waits, and a delivery in its chat's lane when it is due.
+
+`worker/turn.py` makes the calls of a due send.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,12 @@ KIND = "send"
 
 
 class SendMissed(LinqbotError):
-    """A send whose time has come was not made. It is kept as a dead letter.
+    """A scheduled send was not made, and is kept as a dead letter.
 
-    Why: It was due longer ago than its `grace_s` allows, because no process ran; or another release stored it in a form
-        that this one cannot read.
-    To do: Decide whether it is still wanted, and send it by hand: `linqbot send`. A longer `grace_s` lets later ones
-        be sent after a longer downtime.
+    Why: The send is later than its `grace_s` allows, because no process ran when it was due; or another release stored
+        it in a form that this one cannot read.
+    To do: If the message is still wanted, send it by hand: `linqbot send`. To allow future sends after a longer
+        downtime, schedule them with a longer `grace_s`.
     """
 
     lqb = "LQB3009"
@@ -29,12 +32,13 @@ class SendMissed(LinqbotError):
 
 @dataclass(frozen=True, slots=True)
 class DueSend:
-    """Calls to make once they are due.
+    """The calls of a scheduled send that is due.
 
     Attributes:
-        due: Unix seconds.
-        grace_s: How late they may still be made; later they have been missed.
-        origin: The people and the chat of the turn that put them off, as JSON; see `origin.py`.
+        calls: The calls to make, in order.
+        due: The time at which they were due, in Unix seconds.
+        grace_s: The longest delay, in seconds, after which they may still be made.
+        origin: The people and the chat of the turn that scheduled them, as JSON: see `origin.py`.
     """
 
     calls: tuple[Call, ...]
@@ -43,16 +47,14 @@ class DueSend:
     origin: bytes | None = None
 
     def check(self, now: float) -> None:
-        """Refuse a send that is too late.
+        """Check that the send is not too late.
 
         Raises:
-            SendMissed: it was due longer ago than it may be.
+            SendMissed: the send was due more than `grace_s` seconds ago.
         """
         late_s = now - self.due
         if late_s > self.grace_s:
-            raise SendMissed(
-                f"It was due {late_s:.0f} s ago, and {self.grace_s:.0f} s late was the most that was allowed."
-            )
+            raise SendMissed(f"It was due {late_s:.0f} s ago, and may be at most {self.grace_s:.0f} s late.")
 
 
 def timer(
@@ -65,20 +67,29 @@ def timer(
     origin: bytes | None = None,
     off_the_record: bool = False,
 ) -> Timer:
-    """The timer that keeps `calls` until they are due, and nothing of them afterwards if they are off the record."""
+    """Build the timer that stores `calls` until they are due.
+
+    Args:
+        due: The time at which to make them, in Unix seconds.
+        grace_s: The longest delay, in seconds, after which they may still be made.
+        origin: The people and the chat of the turn, as JSON: see `origin.py`.
+        off_the_record: True keeps no content of the calls after they are made.
+    """
     payload = {"calls": [from_json(call.to_json()) for call in calls], "due": due, "grace_s": grace_s}
     if origin is not None:
         payload["origin"] = from_json(origin)
     if off_the_record:
-        payload["data"] = {"zero_retention": True}  # as Linq says it: see `Delivery.is_off_the_record`
+        payload["data"] = {"zero_retention": True}  # in Linq's own form: see `Delivery.is_off_the_record`
     return Timer(timer_id, due, f"c:{chat_id}", KIND, to_json(payload), grace_s)
 
 
 def due_send(delivery: Delivery) -> DueSend | None:
-    """Return what is due, if the delivery is one of ours. Webhooks cannot make such ids, whatever type they lease.
+    """Return the due send that a delivery stands for; None for any other delivery.
+
+    The id of the delivery decides, and not its type: a webhook can have any type, but no such id.
 
     Raises:
-        SendMissed: what was stored cannot be read.
+        SendMissed: the stored send cannot be read.
     """
     if not delivery.id.startswith(f"i.{KIND}."):
         return None
@@ -93,5 +104,5 @@ def due_send(delivery: Delivery) -> DueSend | None:
             None if origin is None else to_json(origin),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        # Not from the error: it may quote what was to be sent.
-        raise SendMissed(f"What was stored of it cannot be read ({type(error).__name__}).") from None
+        # The message of the error is left out, because it may quote the text of the send.
+        raise SendMissed(f"The stored send cannot be read ({type(error).__name__}).") from None

@@ -1,7 +1,7 @@
-"""One turn: a delivery understood, its handler run, and everything it did closed in one commit.
+"""One turn: a delivery is parsed, its handler runs, and one commit stores the outcome.
 
-Whatever ends the handler ends here, and nothing of it leaves but an outcome (`failure.py`). Only the worker's own stop
-gives a delivery back without counting anything.
+Every error of a handler ends here, and becomes an outcome (`failure.py`). If the worker itself stops, the delivery is
+released without counting an attempt. This is the last step of an event's way.
 """
 
 from __future__ import annotations
@@ -55,12 +55,14 @@ RECEIPTS: Final[dict[str, DeliveryStatus]] = {
     "message.read": "read",
     "message.failed": "failed",
 }
+"""The delivery status of a sent message, by the event type of its receipt."""
 ENDS: Final[dict[type[Outcome], Literal["ack", "retry", "defer", "dead_letter"]]] = {
     Ack: "ack",
     Retry: "retry",
     Defer: "defer",
     DeadLetter: "dead_letter",
 }
+"""The names of outcomes for the hooks of plugins."""
 
 
 class Owner(Protocol):
@@ -68,21 +70,24 @@ class Owner(Protocol):
 
     @property
     def is_stopping(self) -> bool:
-        """True when the worker has cancelled its turns."""
+        """True if the worker has cancelled its turns."""
         ...
 
-    def let_go(self, task: asyncio.Task[None], instead: Coroutine[Any, Any, None]) -> None:
-        """Count a turn's task as ended although it still runs, and run `instead` in a task of its own."""
+    def detach(self, task: asyncio.Task[None], instead: Coroutine[Any, Any, None]) -> None:
+        """Count a turn's task as ended although it still runs, and start a task for `instead`."""
         ...
 
 
 @dataclass(slots=True)
 class _Running:
-    """A turn under way.
+    """A running turn.
 
     Attributes:
-        ctx: None until the event was understood.
-        given_up: Its code ignores its limit, and its outcome was decided without it.
+        began: The time at which the turn began, by `time.perf_counter`.
+        owner: The worker; None if the turn is run without one, as in tests.
+        handling: The time at which dispatch began, by `time.perf_counter`.
+        ctx: The context of the handler; None until the event is parsed.
+        given_up: True if the turn's code ignored its cancellation, and the outcome was decided without waiting for it.
     """
 
     lease: Lease
@@ -97,7 +102,11 @@ class _Running:
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """Runs turns. What one needs stands here; what it does is `run`."""
+    """Runs turns, with everything that turns share.
+
+    Attributes:
+        log_tracebacks: True logs the tracebacks of failed handlers. They may quote texts of people.
+    """
 
     dispatcher: Dispatcher
     client: Client
@@ -116,13 +125,13 @@ class Turns:
         """Handle a leased delivery and finish it.
 
         Raises:
-            StorageError: the outcome could not be written. The delivery stays, and will be handled again.
+            StorageError: the outcome could not be stored. The delivery stays in its lane, and is handled again.
         """
         began = time.perf_counter()
         if self.plugins.taken is not None:
             waited_s = self.clock.now() - lease.delivery.received_at
-            told = {"attempts": lease.attempts, "crashes": lease.crashes, "replay": lease.replay}
-            self.plugins.take(lease.delivery, waited_s=waited_s, **told)
+            counts = {"attempts": lease.attempts, "crashes": lease.crashes, "replay": lease.replay}
+            self.plugins.take(lease.delivery, waited_s=waited_s, **counts)
         end: End | None = "lost"
         try:
             end = await self._run(lease, began, owner)
@@ -135,7 +144,7 @@ class Turns:
             finished(delivery=lease.delivery, outcome=end, took_s=time.perf_counter() - began)
 
     async def _run(self, lease: Lease, began: float, owner: Owner | None) -> End | None:
-        """Return how the turn ended; None if it was given up, and ended without this task."""
+        """Return the end of the turn for the `finished` hook; None if the turn was given up and another task ends it."""
         delivery = lease.delivery
         if lease.crashes >= self.retry_policy.crashes:
             reason = f"The process died {lease.crashes} times while handling it, or its turn never ended."
@@ -147,7 +156,7 @@ class Turns:
         try:
             known = [] if lease.is_first_run else await self.storage.entries(delivery.id, lease.replay)
         except StorageUnavailable as error:
-            # Without its record the turn must not begin. The lane goes on as soon as the storage does.
+            # The turn must not begin without its journal, or it would repeat calls. It is deferred for a short time.
             failure = TurnFailure(error)
             return await self._finish(lease, decide(lease, failure, self.retry_policy, now=self.clock.now()), None)
         journal = TurnJournal(
@@ -165,7 +174,7 @@ class Turns:
         return None if turn.given_up else await self._finish(lease, outcome, journal)
 
     async def _outcome(self, turn: _Running) -> Outcome:
-        """Run the code of the turn; whatever it ends with becomes an outcome."""
+        """Run the code of the turn, and turn its result or its error into an outcome."""
         deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn))
         try:
             return await self._outcome_within(turn, deadline)
@@ -187,8 +196,8 @@ class Turns:
         await _forget_cancellations(turn.task)
         turn.journal.close()
         if error is not None:
-            await self._calls_under_way(turn, deadline)
-        # A call that must wait is not forgotten, whatever the handler made of it.
+            await self._wait_for_calls(turn, deadline)
+        # A call that was deferred or failed decides the outcome, even if the handler swallowed its error.
         error = turn.journal.deferred or error or turn.journal.unobserved_failure()
         if error is None:
             return self._handled(turn)
@@ -198,7 +207,7 @@ class Turns:
         return self._failed(turn, error)
 
     async def _handle(self, turn: _Running, deadline: Deadline) -> None:
-        """Make the calls that are due, or run the handler of an event."""
+        """Make the calls of a due scheduled send; for any other delivery, run the handler of its event."""
         client = self.client.wrapped(turn.journal.wrap)
         due = due_send(turn.lease.delivery)
         if due is not None:
@@ -209,14 +218,14 @@ class Turns:
                     with contextlib.suppress(MessageGone):
                         await client.run(call)
             return
-        event = await self._understood(turn.lease)
+        event = await self._parse(turn.lease)
         turn.journal.origin = origin_of(event)
         turn.ctx = self.dispatcher.context(event, client, turn.journal, deadline)
         turn.handling = time.perf_counter()
         await self.dispatcher.dispatch(event, turn.ctx)
 
-    async def _calls_under_way(self, turn: _Running, deadline: Deadline) -> None:
-        """Wait for calls that tasks of a failed handler make: their outcome belongs to the record of this run."""
+    async def _wait_for_calls(self, turn: _Running, deadline: Deadline) -> None:
+        """Wait for the calls that the tasks of a failed handler are still making, so that their outcome is journalled."""
         deadline.give_extra_time()
         with contextlib.suppress(TimeoutError), deadline:
             await turn.journal.settle()
@@ -235,7 +244,7 @@ class Turns:
             ctx.attempts if ctx else None,
             at or (ctx.stuck_at if ctx else None),
             ctx.handler_at if ctx else None,
-            # What Linq refuses of a send that was due, it would refuse again.
+            # Linq would refuse the same scheduled send again, so a retry is useless.
             is_final=ctx is None and isinstance(error, LinqApiError | SendMissed),
         )
         outcome = decide(
@@ -253,17 +262,17 @@ class Turns:
         return outcome
 
     def _give_up(self, turn: _Running) -> None:
-        """Decide a turn whose code goes on after it was cancelled: it may do no harm, and nothing waits for it."""
+        """End a turn whose code ignores its cancellation: refuse its further calls, and decide the outcome without it."""
         assert turn.task is not None
         at = place_of_task(turn.task)
         turn.given_up = True
-        turn.journal.close("its turn had been given up, because it ran for longer than it may")
+        turn.journal.close("its turn had been ended, because it exceeded its time limit")
         handler = turn.ctx.handler if turn.ctx else None
         log.error("handler.stuck", delivery=turn.lease.delivery.id, handler=handler, at=at)
-        error = TimeoutError("It ran for longer than it may, was cancelled, and goes on all the same.")
+        error = TimeoutError("It exceeded its time limit, was cancelled, and still runs.")
         outcome = self._failed(turn, error, at=at)
         if turn.owner is not None:
-            turn.owner.let_go(turn.task, self._end_given_up(turn, outcome))
+            turn.owner.detach(turn.task, self._end_given_up(turn, outcome))
 
     async def _end_given_up(self, turn: _Running, outcome: Outcome) -> None:
         end: End = "lost"
@@ -272,27 +281,27 @@ class Turns:
         finally:
             self._finished(turn.lease, end, turn.began)
 
-    async def _understood(self, lease: Lease) -> Event:
+    async def _parse(self, lease: Lease) -> Event:
         event = parse(lease.delivery)
         if isinstance(event, MessageSent | MessageDelivered | MessageRead | MessageFailed):
             await self._note_receipt(event)
             return event
         if not (isinstance(event, MessageReceived) and event.is_group and event.reply_to is not None):
             return event
-        # Only a group needs to know it, and only there is a question to Linq worth its time.
-        is_ours = await self._is_ours(event.reply_to.message_id)
+        # Only in a group does it matter if the message replies to us, and only there is a call to Linq worth its time.
+        is_ours = await self._is_from_us(event.reply_to.message_id)
         return event.model_copy(update={"replies_to_me": is_ours})
 
     async def _note_receipt(self, event: MessageSent | MessageDelivered | MessageRead | MessageFailed) -> None:
-        """Write down what became of a message of ours. It may tell of a send whose answer we never saw."""
+        """Store the delivery status of a message of ours. It also settles a send whose answer was lost."""
         status = RECEIPTS[event.type]
         key = None if isinstance(event, MessageFailed) else event.idempotency_key
         await self.storage.settle_receipt(key, event.message_id, status)
         if status == "failed":
             log.warning("send.failed", message_id=event.message_id, chat_id=event.chat_id, event_id=event.event_id)
 
-    async def _is_ours(self, message_id: str) -> bool:
-        """Whether we wrote a message: our journal knows the recent ones, Linq the rest."""
+    async def _is_from_us(self, message_id: str) -> bool:
+        """Return True if we sent a message: the journal knows the recent ones, and Linq the others."""
         if await self.storage.has_sent(message_id):
             return True
         try:
@@ -303,7 +312,7 @@ class Turns:
             return False
 
     async def _finish(self, lease: Lease, outcome: Outcome, journal: TurnJournal | None) -> End:
-        # What a failed run put off, its next run puts off again.
+        # The scheduled sends of a failed run are not stored: its next run schedules them again.
         is_done = isinstance(outcome, Ack)
         finish = Finish(
             outcome,
@@ -315,29 +324,29 @@ class Turns:
             try:
                 await self.storage.finish(lease, finish)
             except LeaseLost:
-                # Another turn has the lane; what this one did stands in the journal, so the other will not repeat it.
+                # Another turn has the lane. The journal has the calls of this turn, so the other does not repeat them.
                 log.warning("turn.lease_lost", delivery=lease.delivery.id)
                 return "lost"
             except StorageUnavailable as error:
-                # The lane is held until the end of its turn is on disk: going on would answer twice after a crash.
+                # Keep the lane until the outcome is on disk. Going on without it could send twice after a crash.
                 log.error("turn.unfinished", delivery=lease.delivery.id, error=str(error))
                 await self.clock.wait_until(self.clock.now() + STORAGE_PAUSE_S)
             except StorageError as error:
                 if finish.outcome is not outcome:
                     raise
-                # Writing it again would end the same way, and the lane would be held for nothing.
+                # The same write would fail again and block the lane, so store a dead letter without the calls instead.
                 log.error("turn.unwritable", delivery=lease.delivery.id, error=str(error))
-                finish = Finish(DeadLetter(f"Its end could not be stored: {readable(str(error))}"))
+                finish = Finish(DeadLetter(f"Its outcome could not be stored: {readable(str(error))}"))
             else:
                 return ENDS[type(finish.outcome)]
 
 
 async def _forget_cancellations(task: asyncio.Task[None] | None) -> None:
-    """Let no cancellation that the handler asked of its own task reach the end of the turn."""
+    """Clear cancellations that the handler requested for its own task, so that they do not interrupt the turn's end."""
     if task is None or not task.cancelling():
         return
     while task.cancelling():
         task.uncancel()
-    # One that was asked for last is raised at the next await.
+    # A cancellation that was requested but not raised yet is raised at the next await.
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.sleep(0)

@@ -1,10 +1,12 @@
-"""The journal of one turn: each call's key and content are stored before its first attempt, its outcome after.
+"""The journal of one turn: the key and content of each call are stored before its first attempt, its outcome after it.
 
-It is the innermost wrapper around the client's calls. Plugins' outbound middleware wraps the journal, but each call gets
-its number before they are asked, so a veto never shifts the numbers of later calls. When a handler runs again after a
-crash or a failure, its calls meet their own records: what was accepted is answered from the record without a call,
-what may have been lost is repeated under the same idempotency key, and what cannot be repeated is looked up or
-reported as unknown.
+The journal wraps the client's calls, and the outbound middleware of plugins wraps the journal. Each call gets its slot
+number before the middleware runs, so a veto never shifts the numbers of later calls.
+
+When a handler runs again after a crash or a failure, each call is matched with its entry from the earlier run. An
+accepted call is answered from its entry and not made. A call whose answer may have been lost is repeated under the same
+idempotency key. A call that must not be repeated is looked up at Linq, or reported as ambiguous. Next step:
+`worker/turn.py` stores the outcomes in the commit that ends the turn.
 """
 
 from __future__ import annotations
@@ -38,24 +40,25 @@ from linqbot.plugins import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import EntryStatus, JournalEntry
 from linqbot.storage.timers import Timer
-from linqbot.worker.lookup import NOBODY_KNOWS, find
+from linqbot.worker.call_retry import call_with_retries
+from linqbot.worker.journal_match import JournalMatcher, digest
+from linqbot.worker.lookup import AMBIGUOUS_ANSWERS, find
 from linqbot.worker.outbound_plugins import Outbound
-from linqbot.worker.persistence import call_persistently
 from linqbot.worker.rate_limit import SendRateLimit
-from linqbot.worker.recall import Recall, digest
 from linqbot.worker.scheduled_send import timer as due_timer
 
 log = structlog.get_logger("linqbot.worker")
 
 GONE = b'"gone"'
-"""Stands for the answer of a send whose message was deleted before we saw one."""
+"""Stored as the answer of a send whose message was deleted before its answer arrived."""
 
 
 def journal_key(install: str, turn: str, replay: int, slot: str) -> str:
-    """Return the idempotency key of an entry: the same in every run of the turn, another in every installation.
+    """Return the idempotency key of a journal entry: the same in every run of the turn.
 
-    `install` is in it because event ids are equal on all subscriptions, and Linq's keys are per account: two bots
-    of one account would otherwise silence each other.
+    The key includes `install`, the id of the installation, because event ids are the same for all subscriptions and
+    Linq's keys are per account. Without it, two bots of one account would use the same keys, and only the first bot's
+    sends would go out.
     """
     digest = hashlib.sha256(f"{install}|{turn}|{replay}|0|{slot}".encode()).digest()[:20]
     return "lb" + base64.b32encode(digest).decode()[:30].lower()
@@ -63,10 +66,11 @@ def journal_key(install: str, turn: str, replay: int, slot: str) -> str:
 
 @dataclass(slots=True)
 class _Slot:
-    """The place of a call whose middleware runs, and of the calls that this middleware makes.
+    """The slot of a call while its outbound middleware runs, and the slots of the calls which that middleware makes.
 
     Attributes:
-        name: The slot of the first call; the next ones get `.1`, `.2`, … behind it.
+        name: The slot of the first call. The next calls append `.1`, `.2`, ….
+        used: The number of slots given out.
         is_open: False once the middleware has ended.
     """
 
@@ -85,18 +89,19 @@ _within: ContextVar[_Slot | None] = ContextVar("linqbot_within_call", default=No
 
 
 class TurnJournal:
-    """Wraps the client's calls for one run of a turn. Made in the turn's own task.
+    """Journals the client's calls for one run of a turn. It must be created in the turn's own task.
 
     Args:
-        turn: Id of the delivery being handled.
-        replay: 0, and one more for each deliberate replay of the turn, which gets new keys.
-        known: Effects on record of this run, from before a failure or a crash.
-        outbound: What plugins have to say about calls.
-        off_the_record: Of what the turn sends or puts off, nothing is kept once it is said.
+        turn: The id of the delivery being handled.
+        replay: 0, then one more for each deliberate replay of the turn. A replay uses new idempotency keys.
+        known: The journal entries of this turn's earlier runs, which failed or crashed.
+        outbound: The outbound middleware of plugins.
+        off_the_record: True keeps no content of the turn's calls after they are made.
 
     Attributes:
-        deferred: The first call that had to be deferred, if one was: no further call is made in this run.
-        origin: The people and the chat of the turn, as JSON; see `origin.py`. Set before the first call.
+        deferred: The error of the first call that had to be deferred; None if there was none. After it, no further call
+            is made in this run.
+        origin: The people and the chat of the turn, as JSON: see `origin.py`. Set before the first call.
     """
 
     def __init__(
@@ -120,12 +125,12 @@ class TurnJournal:
         self._off_the_record = off_the_record
         self.origin: bytes | None = None
         self._outbound = Outbound(Plugins()) if outbound is None else outbound
-        self._recall = Recall(known)
+        self._matcher = JournalMatcher(known)
         self._root = begin_turn()
         self._task = asyncio.current_task()
-        self._names: dict[str, int] = {}
+        self._key_counts: dict[str, int] = {}
         self._timers: dict[str, Timer] = {}
-        self._one_at_a_time = asyncio.Lock()
+        self._call_lock = asyncio.Lock()
         self._outcomes: dict[str, JournalEntry] = {}
         self._under_way = 0
         self._settled: asyncio.Event | None = None
@@ -133,22 +138,33 @@ class TurnJournal:
         self._failed: list[tuple[asyncio.Task[Any], BaseException]] = []
 
     def outcomes(self, *, with_digests: bool) -> list[JournalEntry]:
-        """Return the entries whose outcome still has to be written: they ride on the turn's `finish`.
+        """Return the entries whose outcome is not stored yet. The commit that ends the turn stores them.
 
         Args:
-            with_digests: The turn will run again, and must know its calls once their texts are gone.
+            with_digests: True adds a digest of each call. It is needed if the turn will run again: then a call must be
+                recognized although its text may have been deleted.
         """
         outcomes = list(self._outcomes.values())
         return [_with_digest(entry) for entry in outcomes] if with_digests else outcomes
 
     @property
     def timers(self) -> list[Timer]:
-        """Sends this turn put off: they are stored with the turn's `finish`."""
+        """The scheduled sends of this turn. The commit that ends the turn stores them."""
         return list(self._timers.values())
 
     def schedule(self, chat_id: str, calls: Sequence[Call], *, due: float, grace_s: float, key: str | None) -> str:
-        """Keep calls until they are due. A re-run of the turn makes the same id, so they are kept once."""
-        self._refuse_after_the_end("send_later")
+        """Schedule calls for a chat. They are stored once, because their id is the same in every run of the turn.
+
+        Args:
+            due: The time to make the calls at, in Unix seconds.
+            grace_s: The longest delay, in seconds, after which they are still made.
+            key: Identifies the calls within the turn; None numbers them.
+        Returns:
+            The id of the scheduled send.
+        Raises:
+            BotError: the turn has ended, or `key` was used before in this turn.
+        """
+        self._refuse_after_end("send_later")
         slot = current_branch(self._root).number("t") if key is None else f"t:{key}"
         timer_id = journal_key(self._storage.install, self._turn, self._replay, slot)
         if timer_id in self._timers:
@@ -159,22 +175,22 @@ class TurnJournal:
         return timer_id
 
     async def cancel(self, scheduled_id: str) -> bool:
-        """Forget what was put off. True only if it still waited."""
+        """Cancel a scheduled send. Return True if it was still waiting."""
         here = self._timers.pop(scheduled_id, None) is not None
-        # Also where this turn put it off: an earlier run of it may have ended, and so stored it.
+        # Cancel in the storage in any case: an earlier run of this turn may have succeeded and stored the same send.
         return await self._storage.cancel(scheduled_id) or here
 
     async def scheduled(self, chat_id: str) -> list[tuple[str, float]]:
-        """What waits in a chat, this turn's own included; the earliest first."""
+        """Return the id and the time (Unix seconds) of each scheduled send of a chat, including this turn's; earliest first."""
         lane = f"c:{chat_id}"
         known = {timer.id: timer for timer in await self._storage.scheduled(lane=lane)}
         known |= {timer.id: timer for timer in self._timers.values() if timer.lane == lane}
         return sorted(((timer.id, timer.due) for timer in known.values()), key=lambda entry: entry[1])
 
     async def settle(self) -> None:
-        """Wait until the calls have ended that tasks of the handler still make, those included that begin just now."""
+        """Wait for the calls that the handler's tasks are still making, including those of tasks started just now."""
         if self._root.has_children and self._closed is None:
-            # A task that was started last has not run yet.
+            # A task that the handler started last has not run yet, so let it begin its call.
             for _ in range(2):
                 await asyncio.sleep(0)
         while self._under_way:
@@ -182,13 +198,17 @@ class TurnJournal:
             await self._settled.wait()
 
     def close(self, why: str = "its turn had ended") -> None:
-        """Refuse every later call."""
+        """Refuse all later calls of the turn.
+
+        Args:
+            why: The reason for the error message, as a clause.
+        """
         self._closed = self._closed or why
 
     def unobserved_failure(self) -> BaseException | None:
-        """Return the error of a call whose task failed with it, if no code has asked that task for its error."""
+        """Return the error of a call that made its task fail, if no code has retrieved that task's error."""
         for task, error in self._failed:
-            # asyncio notes it by itself, to log errors that nobody asked for.
+            # asyncio sets `_log_traceback` until the error is retrieved, in order to log errors that never are.
             if task.done() and not task.cancelled() and getattr(task, "_log_traceback", False):
                 found = task.exception()
                 if found is error:
@@ -196,34 +216,34 @@ class TurnJournal:
         return None
 
     def wrap(self, run: Run) -> Run:
-        """Put the journal around `run`, which sends, and the plugins' middleware around that."""
-        unrecorded = self._outbound.wrap(run)
+        """Return `run`, which sends, wrapped in the journal and in the outbound middleware of plugins."""
+        unjournalled = self._outbound.wrap(run)
 
-        async def recorded(call: Call) -> ApiResponse:
+        async def journalled(call: Call) -> ApiResponse:
             if call.safety == "hint":
-                return await unrecorded(call)
+                return await unjournalled(call)
             if call.safety == "read":
-                return await self._noting_deferral(_with_verdict(unrecorded(call)))
+                return await self._note_failure(_defer_without_verdict(unjournalled(call)))
             within = _within.get()
             if within is not None and within.journal is self and within.is_open:
-                # Middleware calls while it decides about another call, which holds the lock.
-                return await self._asking_plugins(call, within, run)
-            self._refuse_after_the_end(call.name)
-            # Numbered before anything is awaited, so that gathered sends keep the order they were written in.
+                # Outbound middleware makes a call while it decides about another call, which holds the lock.
+                return await self._ask_plugins(call, within, run)
+            self._refuse_after_end(call.name)
+            # Number the call before anything is awaited, so that gathered sends keep the order of the code.
             slot = self._slot_of(call)
             self._under_way += 1
             try:
-                return await self._noting_deferral(self._in_turn(call, slot, run))
+                return await self._note_failure(self._in_turn(call, slot, run))
             finally:
                 self._under_way -= 1
                 if not self._under_way and self._settled is not None:
                     self._settled.set()
 
-        return recorded
+        return journalled
 
     async def _in_turn(self, call: Call, slot: str, run: Run) -> ApiResponse:
-        """Make a call once those before it have ended."""
-        async with self._one_at_a_time:
+        """Make a call after the earlier calls of the turn have ended."""
+        async with self._call_lock:
             if self._closed is not None:
                 raise BotError(f"{call.name} was not made: {self._closed}.")
             if self.deferred is not None:
@@ -233,25 +253,25 @@ class TurnJournal:
             within = _Slot(self, slot)
             token = _within.set(within)
             try:
-                return await self._asking_plugins(call, within, run)
+                return await self._ask_plugins(call, within, run)
             finally:
                 within.is_open = False
                 _within.reset(token)
 
-    async def _asking_plugins(self, call: Call, within: _Slot, run: Run) -> ApiResponse:
+    async def _ask_plugins(self, call: Call, within: _Slot, run: Run) -> ApiResponse:
         async def perform(call: Call) -> ApiResponse:
             return await self._perform(call, within.next(), run)
 
-        return await _with_verdict(self._outbound.wrap(perform)(call))
+        return await _defer_without_verdict(self._outbound.wrap(perform)(call))
 
-    async def _noting_deferral(self, answer: Awaitable[ApiResponse]) -> ApiResponse:
-        """Remember a call that was not made, or failed: code that swallows its error must not lose it."""
+    async def _note_failure(self, answer: Awaitable[ApiResponse]) -> ApiResponse:
+        """Note a call that was deferred or failed, so that code that swallows its error does not lose the call."""
         try:
             return await answer
         except TurnDeferred as error:
             self.deferred = self.deferred or error
             if (task := self._other_task()) is not None:
-                # The turn answers for it: asyncio need not log that nobody did.
+                # The turn handles the deferral. Retrieve the error, so that asyncio does not log it as never retrieved.
                 task.add_done_callback(lambda done: done.cancelled() or done.exception())
             raise
         except Exception as error:
@@ -267,29 +287,29 @@ class TurnJournal:
     def _slot_of(self, call: Call) -> str:
         if call.label is None:
             return current_branch(self._root).number("")
-        count = self._names.get(call.label, 0)
-        self._names[call.label] = count + 1
+        count = self._key_counts.get(call.label, 0)
+        self._key_counts[call.label] = count + 1
         return f"k:{call.label}.{count}" if count else f"k:{call.label}"
 
-    def _refuse_after_the_end(self, what: str) -> None:
+    def _refuse_after_end(self, what: str) -> None:
         if self._closed is None:
             return
         at = place_of_caller()
         log.error("call.too_late", turn=self._turn, call=what, at=at, why=self._closed)
         raise BotError(
             f"{what} was called at {at} when {self._closed}, so it was not made. Await calls, and the tasks that make "
-            "them, before the handler returns. Use ctx.send_later for what comes later, and the context of the newest "
-            "event instead of one that was kept."
+            "them, before the handler returns. Use ctx.send_later for sends at a later time, and the ctx of the newest "
+            "event instead of a stored one."
         )
 
     async def _perform(self, call: Call, slot: str, run: Run) -> ApiResponse:
-        match = self._recall.match(slot, call, is_named=call.label is not None)
-        if match.owed is not None:
-            await self._make_owed(match.owed, run)
-        known = match.known
+        match = self._matcher.match(slot, call, is_named=call.label is not None)
+        if match.displaced is not None:
+            await self._make_displaced(match.displaced, run)
+        known = match.entry
         if known is None or known.status == "refused":
-            # Nothing was sent under a refused key, so a corrected call may use it.
-            return await self._first(call, match.slot, run, known)
+            # Linq sent nothing under the key of a refused call, so a corrected call may use the key.
+            return await self._make_first(call, match.slot, run, known)
         stored = Call.from_json(known.call)
         if match.diverged:
             log.warning("send.diverged", turn=self._turn, slot=match.slot, stored=stored.name, now=call.name)
@@ -299,19 +319,24 @@ class TurnJournal:
                 sent(call=call, answer=answer, error=None, took_s=0.0, from_journal=True)
             return answer
         if stored.safety == "once":
-            return await self._looked_up(stored, known, run)
+            return await self._look_up(stored, known, run)
         return await self._attempt(stored, known, run, repeated=True)
 
-    async def _make_owed(self, call: Call, run: Run) -> None:
-        """Make a call that was answered from a record which, as is clear now, is another call's."""
+    async def _make_displaced(self, call: Call, run: Run) -> None:
+        """Make a call that was answered from another call's entry and was therefore not made: see `Match.displaced`."""
         try:
             await self._perform(call, current_branch(self._root).number("owed:"), run)
         except (LinqApiError, MessageGone) as error:
-            # Whoever made the call has its answer long since.
+            # The code that made the call already has an answer, so the error can only be logged.
             log.error("send.refused", turn=self._turn, call=call.name, error=str(error))
 
-    async def _looked_up(self, call: Call, entry: JournalEntry, run: Run) -> ApiResponse:
-        """What became of a call that must not be repeated: found at Linq, or for a person to decide."""
+    async def _look_up(self, call: Call, entry: JournalEntry, run: Run) -> ApiResponse:
+        """Return the answer of a call that must not be repeated, by looking for its effect at Linq.
+
+        Raises:
+            AmbiguousCall: nothing was found, and `AMBIGUOUS_ANSWERS` has no answer with which the handler can go on. The
+                operator must decide.
+        """
         found = None if entry.status == "ambiguous" else await find(call, entry, run, self._storage.has_sent)
         if found is not None:
             await self._close(entry, "accepted", to_json(found.data), found)
@@ -319,11 +344,11 @@ class TurnJournal:
         if entry.status != "ambiguous":
             log.error("send.ambiguous", turn=self._turn, slot=entry.slot, call=call.name)
             await self._close(entry, "ambiguous", b"null")
-        if call.name not in NOBODY_KNOWS:
+        if call.name not in AMBIGUOUS_ANSWERS:
             raise AmbiguousCall(call.name)
-        return ApiResponse(202, NOBODY_KNOWS[call.name])
+        return ApiResponse(202, AMBIGUOUS_ANSWERS[call.name])
 
-    async def _first(self, call: Call, slot: str, run: Run, known: JournalEntry | None) -> ApiResponse:
+    async def _make_first(self, call: Call, slot: str, run: Run, known: JournalEntry | None) -> ApiResponse:
         key = journal_key(self._storage.install, self._turn, self._replay, slot)
         call = call.with_key(key)
         entry = JournalEntry(
@@ -343,12 +368,12 @@ class TurnJournal:
 
     async def _attempt(self, call: Call, entry: JournalEntry, run: Run, *, repeated: bool) -> ApiResponse:
         try:
-            answer = await call_persistently(call, run, self._rate_limit, self._clock)
+            answer = await call_with_retries(call, run, self._rate_limit, self._clock)
         except LinqApiError as error:
             if isinstance(error, LinqUnavailable | RateLimited) or error.status is None:
                 raise
             if repeated and error.status == 404 and entry.safety == "keyed":
-                # A key whose message was deleted since is answered 404 (rules.md, idempotency): it was sent.
+                # Linq answers 404 to a repeated key if its message was deleted (rules.md, idempotency): it was sent.
                 await self._close(entry, "accepted", GONE)
                 raise MessageGone(call.name) from error
             await self._close(entry, "refused", _error_json(error))
@@ -362,13 +387,13 @@ class TurnJournal:
         message_id, chat_id = _ids_in(answer.data) if answer is not None else (None, None)
         closed = replace(entry, status=status, answer=data, message_id=message_id, chat_id=chat_id)
         if entry.safety == "once":
-            # Asking again is not harmless here, so the outcome must be on disk before the handler goes on.
+            # Such a call must not be repeated, so its outcome must be on disk before the handler continues.
             await self._storage.settle(_with_digest(closed))
         else:
             self._outcomes[entry.slot] = closed
 
 
-async def _with_verdict(answer: Awaitable[ApiResponse]) -> ApiResponse:
+async def _defer_without_verdict(answer: Awaitable[ApiResponse]) -> ApiResponse:
     try:
         return await answer
     except NoVerdict as error:
@@ -383,12 +408,12 @@ def _answer_of(entry: JournalEntry, call: Call) -> ApiResponse:
     if entry.answer == GONE:
         raise MessageGone(call.name)
     if entry.answer is None and entry.message_id is not None:
-        return ApiResponse(202, _told_by_receipt(entry, call))
+        return ApiResponse(202, _answer_from_receipt(entry, call))
     return ApiResponse(202, from_json(entry.answer) if entry.answer else None)
 
 
-def _told_by_receipt(entry: JournalEntry, call: Call) -> dict[str, object]:
-    """The answer of a send that only its receipt told of: which message it made, in the shape of the call's answer."""
+def _answer_from_receipt(entry: JournalEntry, call: Call) -> dict[str, object]:
+    """Build the answer of a send whose answer was lost, from the message id that its receipt gave."""
     message = {"id": entry.message_id, "delivery_status": entry.delivery}
     if call.name == "chats.create":
         return {"chat": {"id": entry.chat_id or "", "message": message}}
@@ -402,7 +427,7 @@ def _error_json(error: LinqApiError) -> bytes:
 
 
 def _ids_in(data: object) -> tuple[str | None, str | None]:
-    """The message and chat a send made, in either shape of answer."""
+    """Return the ids of the message and the chat in an answer of Linq's, which has one of two shapes."""
     if not isinstance(data, dict):
         return None, None
     chat = data.get("chat")

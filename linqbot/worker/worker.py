@@ -1,7 +1,7 @@
-"""Takes deliveries lane by lane and runs their turns, many at once, one at a time per lane.
+"""The worker: it leases deliveries and runs their turns concurrently, one at a time per lane.
 
-Nothing here polls: when there is nothing to take, the worker sleeps until something is put or finished, or until
-the earliest retry is due.
+The worker never polls. If no delivery can be leased, it sleeps until a delivery is stored, a turn is finished, or the
+earliest retry or timer is due. Next step: `worker/turn.py` runs the turn.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from linqbot.worker.turn import Turns
 log = structlog.get_logger("linqbot.worker")
 
 LEASE_SLACK_S = 120.0
-"""How much longer than a handler's deadline its lane is leased: enough for an error handler, for calls under way, and
-to write the turn's end."""
+"""Seconds for which a lane is leased in addition to the longest time limit of a handler: enough for an error handler,
+for calls that are still being made, and for storing the outcome."""
 
-LAST_S = 3.0
-"""Seconds that cancelled turns may take to end when the worker stops."""
+CANCEL_S = 3.0
+"""Seconds that cancelled turns may take to end while the worker stops."""
 
 
 class Worker:
     """Runs turns until stopped.
 
     Args:
-        concurrency: How many turns may run at once.
-        gaps: Completes chats that may have missed messages.
+        concurrency: Maximum number of turns that run at once.
+        gaps: Completes the chats that may have missed messages; None completes none.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class Worker:
         self._gaps = gaps
         self._lease_s = turns.dispatcher.longest_s + LEASE_SLACK_S
         self._running: set[asyncio.Task[None]] = set()
-        # Turns whose code ignores its cancellation. Their outcome is decided.
-        self._let_go: set[asyncio.Task[None]] = set()
+        # Turns whose code ignores its cancellation. Their outcome is already decided.
+        self._detached: set[asyncio.Task[None]] = set()
         self._slot_free = asyncio.Event()
         self._stopping = False
         self._cancelled = False
@@ -65,22 +65,26 @@ class Worker:
 
     @property
     def is_stopping(self) -> bool:
-        """True when turns are cancelled from outside: by `stop`, or by an event loop that is being closed."""
+        """True if turns are being cancelled from outside: by `stop`, or because the event loop closes."""
         return self._cancelled or (self._loop_task is not None and self._loop_task.cancelling() > 0)
 
     @property
     def busy(self) -> int:
-        """How many turns run now."""
+        """The number of running turns."""
         return len(self._running)
 
     def start(self) -> None:
-        """Begin to take deliveries, in the running event loop."""
+        """Start leasing deliveries, in the running event loop."""
         loop = asyncio.get_running_loop()
         follow_tasks(loop)
         self._loop_task = loop.create_task(self._run(), name="linqbot worker")
 
     async def stop(self, deadline_s: float) -> None:
-        """Take no more; let running turns end within `deadline_s`, then give the rest back unfinished."""
+        """Stop leasing, and wait for the running turns.
+
+        Args:
+            deadline_s: Seconds to wait. Turns that still run then are cancelled, and their deliveries are released.
+        """
         self._stopping = True
         if self._loop_task is not None:
             self._loop_task.cancel()
@@ -90,19 +94,19 @@ class Worker:
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=deadline_s)
         self._cancelled = True
-        for task in late | self._let_go:
+        for task in late | self._detached:
             task.cancel()
         if late:
             log.warning("turns.released", count=len(late), deadline_s=deadline_s)
-            _, stuck = await asyncio.wait(late, timeout=LAST_S)
+            _, stuck = await asyncio.wait(late, timeout=CANCEL_S)
             if stuck:
                 log.error("turns.stuck", count=len(stuck), at=[place_of_task(task) for task in stuck])
 
-    def let_go(self, task: asyncio.Task[None], instead: Coroutine[Any, Any, None]) -> None:
-        """See `turn.Owner`."""
+    def detach(self, task: asyncio.Task[None], instead: Coroutine[Any, Any, None]) -> None:
+        """Count a turn's task as ended although it still runs: see `turn.Owner`."""
         self._running.discard(task)
-        self._let_go.add(task)
-        self._keep(asyncio.get_running_loop().create_task(instead))
+        self._detached.add(task)
+        self._watch(asyncio.get_running_loop().create_task(instead))
 
     async def _run(self) -> None:
         while True:
@@ -112,29 +116,29 @@ class Worker:
                 await self._slot_free.wait()
                 continue
             try:
-                await self._fire()
+                await self._fire_timers()
                 leases = await self._storage.take(free, lease_s=self._lease_s)
                 if not leases:
-                    await self._something()
+                    await self._wait_for_work()
             except StorageError as error:
                 log.error("storage.failed", error=str(error))
                 await asyncio.sleep(STORAGE_PAUSE_S)
                 continue
-            except Exception as error:  # noqa: BLE001 - a worker that ends would leave every chat without an answer
+            except Exception as error:  # noqa: BLE001 - if the worker ended, no chat would get an answer
                 log.error("worker.failed", error=type(error).__name__, at=place_of(error))
                 await asyncio.sleep(STORAGE_PAUSE_S)
                 continue
             for lease in leases:
                 self._begin(lease)
 
-    async def _fire(self) -> None:
-        """Move what has come due into its lanes: from there it goes out in its chat's order."""
+    async def _fire_timers(self) -> None:
+        """Move the timers that are due into their lanes, where they are handled in order with the deliveries."""
         due = await self._storage.next_timer()
         if due is not None and due <= self._clock.now():
             await self._storage.fire(self._clock.now())
 
-    async def _something(self) -> None:
-        """Wait until a take may find something: a put, a finish, or the time of a retry or a timer."""
+    async def _wait_for_work(self) -> None:
+        """Wait until a delivery may be leased: one is stored, a turn is finished, or a retry or a timer is due."""
         times = (await self._storage.next_due(), await self._storage.next_timer())
         due = min((time for time in times if time is not None), default=None)
         if due is None:
@@ -149,20 +153,20 @@ class Worker:
             came_due.cancel()
 
     def _begin(self, lease: Lease) -> None:
-        self._keep(asyncio.get_running_loop().create_task(self._turn(lease)))
+        self._watch(asyncio.get_running_loop().create_task(self._turn(lease)))
 
     async def _turn(self, lease: Lease) -> None:
         if self._gaps is not None and self._gaps.may_miss(lease.delivery) and await self._gaps.complete(lease):
-            return  # leased again in a moment, behind what was missed
+            return  # The lease was released. The lane is leased again, now with the missed messages first.
         await self._turns.run(lease, self)
 
-    def _keep(self, task: asyncio.Task[None]) -> None:
+    def _watch(self, task: asyncio.Task[None]) -> None:
         self._running.add(task)
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        self._let_go.discard(task)
+        self._detached.discard(task)
         self._slot_free.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("turn.crashed", error=type(error).__name__, at=place_of(error))

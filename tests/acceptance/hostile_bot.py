@@ -196,7 +196,7 @@ async def sleep_beyond_the_deadline(message: MessageReceived, ctx: Context) -> N
     await asyncio.sleep(3600)
 
 
-@way("goes on all the same")
+@way("and still runs")
 async def ignore_the_deadline(message: MessageReceived, ctx: Context) -> None:
     while True:
         with contextlib.suppress(BaseException):
@@ -344,7 +344,7 @@ async def a_loop_in_a_thread(message: MessageReceived, ctx: Context) -> None:
 
 
 @way()
-async def a_task_nobody_awaits(message: MessageReceived, ctx: Context) -> None:
+async def a_task_that_is_never_awaited(message: MessageReceived, ctx: Context) -> None:
     asyncio.create_task(ctx.reply(f"done: {message.text}"))  # noqa: RUF006
 
 
@@ -465,7 +465,7 @@ def a_plain_function_with_threads(message: MessageReceived, ctx: Context) -> str
 
 @way()
 def signals_in_a_plain_function(message: MessageReceived, ctx: Context) -> str:
-    with contextlib.suppress(ValueError):  # only the main thread may
+    with contextlib.suppress(ValueError):  # only the main thread may do this
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return f"done: {message.text}"
 

@@ -11,7 +11,7 @@ import pytest
 @pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.anyio
-async def test_every_delivery_is_answered_once_and_in_order_however_often_the_process_is_killed(tmp_path: Path) -> None:
+async def test_every_delivery_is_answered_once_and_in_order_despite_many_kills(tmp_path: Path) -> None:
     report = await crash.run(deliveries=1000, kills=8, folder=tmp_path, direct=True)
     assert report.kills >= 3, f"{report}: too few kills to tell anything"
     assert (report.lost, report.doubled, report.disordered) == ([], [], []), str(report)
@@ -20,7 +20,7 @@ async def test_every_delivery_is_answered_once_and_in_order_however_often_the_pr
 @pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.anyio
-async def test_so_is_what_linq_delivers_again_after_each_kill_and_in_the_order_written(tmp_path: Path) -> None:
+async def test_retried_deliveries_are_answered_once_and_in_order_after_each_kill(tmp_path: Path) -> None:
     report = await crash.run(deliveries=600, kills=6, folder=tmp_path)
     assert report.kills >= 3, f"{report}: too few kills to tell anything"
     assert (report.lost, report.doubled, report.disordered) == ([], [], []), str(report)

@@ -74,12 +74,12 @@ POINTS = [
 
 @pytest.mark.process
 @pytest.mark.slow
-async def test_a_death_between_any_two_steps_loses_and_doubles_nothing(tmp_path: Path) -> None:
+async def test_a_crash_between_any_two_steps_loses_and_repeats_nothing(tmp_path: Path) -> None:
     async with crash.house(tmp_path, BOT) as (bot, emulator, http):
         chats = await crash.chats(http, emulator.url, len(POINTS))
         for chat, point in zip(chats, POINTS, strict=True):
             await bot.up(http, "/readyz")
-            # One death each: an event that kills the process three times is dead-lettered.
+            # One crash each, because an event that crashes the process three times is dead-lettered.
             await crash.settled(http, bot.url)
             (tmp_path / "point").write_text(point)
             arriving = crash.begin(crash.Load(bot.url, http, [chat], 1, seed=0))

@@ -67,7 +67,7 @@ def page_address(tmp_path: Path) -> Iterator[str]:
             dev.wait(20)
 
 
-def test_a_person_types_sees_the_dots_and_gets_the_echo_in_a_bubble(page_address: str, tmp_path: Path) -> None:
+def test_a_person_types_and_sees_the_dots_and_the_echo(page_address: str, tmp_path: Path) -> None:
     from playwright.sync_api import expect, sync_playwright
 
     with sync_playwright() as playwright:

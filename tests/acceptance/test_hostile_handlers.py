@@ -1,4 +1,4 @@
-"""Seventy handlers that do what no handler should, in one served bot: it goes on, and everybody else is answered."""
+"""Seventy misbehaving handlers in one served bot: it keeps running, and all other people are answered."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ main()
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
-async def test_a_hostile_handler_harms_nobody_but_its_own_message(loop: str, tmp_path: Path) -> None:
+async def test_a_hostile_handler_affects_only_its_own_message(loop: str, tmp_path: Path) -> None:
     async with crash.house(tmp_path, CODE) as (bot, emulator, http):
         if loop == "asyncio":
             await bot.kill()
@@ -85,7 +85,7 @@ async def deliver(http: httpx.AsyncClient, bot: str, chat: str, text: str) -> No
 
 
 async def answered(http: httpx.AsyncClient, bot: str, emulator: str, chat: str, text: str) -> float:
-    """Text as somebody else; seconds until the answer."""
+    """Text as another person. Return the seconds until the answer."""
     began = time.monotonic()
     await deliver(http, bot, chat, text)
     async with asyncio.timeout(30):
@@ -95,7 +95,7 @@ async def answered(http: httpx.AsyncClient, bot: str, emulator: str, chat: str, 
 
 
 async def ended(http: httpx.AsyncClient, bot: str, folder: Path) -> None:
-    """Wait until every turn has ended; one that ignores its limit twice takes the longest."""
+    """Wait until every turn has ended. A handler that ignores its limit twice takes the longest."""
     try:
         async with asyncio.timeout(90):
             while (await http.get(f"{bot}/readyz")).json()["waiting"]:

@@ -1,7 +1,7 @@
-"""What people write, who they are, and every secret stay out of all output, on every path, at every level.
+"""No text of a person, no handle and no secret is in any output, on any path, at any log level.
 
-Markers are planted wherever such a thing can stand; a real `linqbot serve` beside a real `linqbot emulator` is then
-led through its paths, good and bad. No marker may be in what either prints, and no field may break a line of it.
+Markers are planted wherever such data can occur. Then a real `linqbot serve` with a real `linqbot emulator` takes its
+paths, good and bad. No marker may be in the output of either, and no field may break a line of it.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ async def answer(message: MessageReceived, ctx: Context) -> None:
 
 
 class Scene:
-    """A bot being served, the emulator it talks to, and whoever sends to both."""
+    """A served bot, its emulator, and an HTTP client for both."""
 
     def __init__(self, folder: Path, bot: Served, linq: str, http: httpx.AsyncClient) -> None:
         self.folder = folder
@@ -163,28 +163,28 @@ class Scene:
         return (await self._http.post(target, content=body, headers=own | headers)).status_code
 
     async def deliver(self, event: dict[str, Any], *, age_s: int = 0) -> int:
-        """Send an event, signed as Linq would."""
+        """Send an event to the bot, signed as by Linq."""
         return await self.post(body := json.dumps(event).encode(), signed(body, str(uuid.uuid4()), age_s=age_s))
 
     async def receive(self, text: str, chat: str | None = None) -> int:
-        """Somebody writes `text` in a chat, which stands in no book of the emulator's."""
+        """Deliver a message in a chat that the emulator does not know."""
         event = planted(EVENTS / "message.received.json", chat=chat)
         event["data"]["parts"] = [{"type": "text", "value": text}]
         return await self.deliver(event)
 
     async def act(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Do something at the emulator, as a person would."""
+        """Call the emulator's control API, to act as a person."""
         answer = await self._http.post(f"{self._linq}/emulator/{path}", json=body)
         assert answer.is_success, answer.text
         return dict(answer.json() if answer.content else {})
 
     async def say(self, person: str, *parts: dict[str, Any], group: list[str] | None = None) -> str:
-        """A person writes to our line at the emulator; the chat."""
+        """Let a person write to our line at the emulator. Return the chat."""
         body = {"from": person, "to": "+12025550100", "parts": list(parts)} | ({"group": group} if group else {})
         return str((await self.act("inbound", body))["chat_id"])
 
     async def until(self, is_so: Callable[[str], bool]) -> None:
-        """Wait until the bot's log says something, which is how this test knows that a path was walked."""
+        """Wait until the bot logs some words, which prove that a path was taken."""
         async with asyncio.timeout(20):
             while not is_so(self.log()):
                 await asyncio.sleep(0.05)
@@ -203,7 +203,7 @@ def signed(body: bytes, webhook_id: str, *, age_s: int = 0) -> dict[str, str]:
 
 
 def planted(file: Path, *, chat: str | None = None, ending: str = "") -> dict[str, Any]:
-    """An event of Linq's documents with markers in every field that may hold somebody's words."""
+    """Return an example event of Linq's documentation, with a marker in every field that may hold a person's words."""
 
     def plant(value: Any, name: str = "") -> Any:
         if isinstance(value, dict):
@@ -224,7 +224,7 @@ def planted(file: Path, *, chat: str | None = None, ending: str = "") -> dict[st
 
 @asynccontextmanager
 async def scene(folder: Path, **environ: str) -> AsyncIterator[Scene]:
-    """Both processes, the emulator's webhooks going to the bot; stopped gently at the end."""
+    """Start the bot and the emulator, which delivers its webhooks to the bot. Stop both by a signal at the end."""
     (folder / "bot.py").write_text(BOT)
     key = {"LINQ_API_V3_API_KEY": MARKS["token"]}
     emulator = Served(folder, "emulator", free_port(), "emulator", **key)
@@ -263,13 +263,13 @@ async def _subscribe(http: httpx.AsyncClient, linq: str, port: int) -> str:
 
 
 def said_nothing(output: str) -> None:
-    """Assert that no marker is in what was printed, in none of the forms it may have been printed in."""
+    """Assert that no marker was printed, in any of its forms."""
     found = {name: line for name, mark in MARKS.items() for line in output.splitlines() if mark in line}
     assert not found, "\n".join(f"{name}: {line[:300]}" for name, line in found.items())
 
 
 def is_clean(output: str) -> None:
-    """Assert that no field ended a line, or said something to a terminal. Our own colours have short codes."""
+    """Assert that no field broke a line or printed a terminal escape code. Our own colours have short codes."""
     output = re.sub(r"\x1b\[[0-9;]{0,4}m", "", output)
     strange = {letter for letter in output if letter != "\n" and not letter.isprintable()}
     assert not strange, [line for line in output.split("\n") if strange & set(line)][:5]
@@ -291,7 +291,7 @@ async def test_no_path_prints_a_marker_or_breaks_a_line(tmp_path: Path, level: s
         await _knock_wrongly(on)
         await _be_away(on)
         assert await on.receive(f"{MARKS['text']} block", chat=str(uuid.uuid4())) == 200
-        await asyncio.sleep(0.1)  # until it is being handled, so that it is deferred when all stops
+        await asyncio.sleep(0.1)  # until it is being handled, so that the stop releases it
     output = on.log()
     said_nothing(output)
     said_nothing((tmp_path / "emulator.log").read_text())
@@ -307,7 +307,7 @@ async def test_no_path_prints_a_marker_or_breaks_a_line(tmp_path: Path, level: s
 
 
 async def _talk(on: Scene) -> None:
-    """Good deliveries from the emulator: texts, a file, a group, an address; and sends that Linq refuses."""
+    """Take the good paths: texts, a file, a group and an address from the emulator, and sends that Linq refuses."""
     media = {"type": "media", "filename": f"{MARKS['filename']}.png", "mime_type": "image/png", "data_base64": "aGk="}
     chat = await on.say(PHONE, {"type": "text", "value": MARKS["text"]}, media)
     await on.say(EMAIL, {"type": "text", "value": f"{MARKS['text']} {UGLY}"})
@@ -346,7 +346,7 @@ async def _fail_in_handlers(on: Scene) -> None:
 
 
 async def _knock_wrongly(on: Scene) -> None:
-    """Forged, stale, oversized, malformed, cut off, and not even HTTP."""
+    """Send requests that are forged, stale, oversized, malformed, cut off or not HTTP."""
     forged = json.dumps({"event_id": MARKS["forged"], "text": MARKS["forged"]}).encode()
     assert await on.post(forged, {}) == 401
     assert await on.post(forged, signed(b"something else", MARKS["header"])) == 401
@@ -356,7 +356,7 @@ async def _knock_wrongly(on: Scene) -> None:
     )
     assert await on.deliver(planted(EVENTS / "message.received.json"), age_s=3600) == 503
     assert await on.deliver(planted(EVENTS / "message.received.json"), age_s=-3600) == 503
-    with contextlib.suppress(httpx.TransportError):  # closed while we still send
+    with contextlib.suppress(httpx.TransportError):  # the server closed the connection while we were sending
         assert await on.post(MARKS["oversized"].encode() * 100_000, {}) == 503
     for body in (MARKS["malformed"].encode(), f'{{"text": "{MARKS["malformed"]}'.encode(), b"\xff" * 9, b"[]", b"{}"):
         assert await on.post(body, signed(body, str(uuid.uuid4()))) == 200
@@ -371,7 +371,7 @@ async def _knock_wrongly(on: Scene) -> None:
 
 
 async def _be_away(on: Scene) -> None:
-    """Linq is away for one call, and asks to wait with the others."""
+    """Let Linq be unavailable for one call, and limit the rate of the others."""
     await on.act("faults", {"on": "api", "match": "/messages", "status": 503})
     await on.act("faults", {"on": "api", "match": "/messages", "status": 429, "retry_after": 100, "times": 50})
     await on.say(PHONE, {"type": "text", "value": MARKS["text"]})
@@ -388,7 +388,7 @@ def _say(url: str, raw: bytes) -> None:
 
 @pytest.mark.process
 @pytest.mark.anyio
-async def test_an_error_nobody_waited_for_is_told_without_its_words(tmp_path: Path) -> None:
+async def test_an_error_that_is_never_retrieved_is_logged_without_its_message(tmp_path: Path) -> None:
     async with scene(tmp_path) as on:
         assert await on.receive(f"{MARKS['text']} leave a task", chat=str(uuid.uuid4())) == 200
         await on.until(lambda log: "never retrieved" in log)
@@ -398,7 +398,7 @@ async def test_an_error_nobody_waited_for_is_told_without_its_words(tmp_path: Pa
 
 @contextmanager
 def a_linq_that_quotes() -> Iterator[str]:
-    """An API that refuses for now, and says so with everything in its answer that it was given, and more."""
+    """An API that refuses every request, and quotes the whole request and more in its answers."""
 
     class Api(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -411,9 +411,9 @@ def a_linq_that_quotes() -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_PUT = do_DELETE = do_POST  # noqa: N815 - the names it is called by
+        do_GET = do_PUT = do_DELETE = do_POST  # noqa: N815 - the names that http.server calls
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name it has above
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name in the base class
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
@@ -428,7 +428,7 @@ def a_linq_that_quotes() -> Iterator[str]:
 
 @pytest.mark.process
 @pytest.mark.anyio
-async def test_what_linq_quotes_in_its_errors_is_not_printed(tmp_path: Path) -> None:
+async def test_text_quoted_in_linqs_errors_is_not_printed(tmp_path: Path) -> None:
     with a_linq_that_quotes() as linq:
         async with scene(tmp_path, LINQ_API_V3_BASE_URL=linq, LINQBOT_LOG_LEVEL="debug") as on:
             assert await on.receive(MARKS["text"], chat=str(uuid.uuid4())) == 200
@@ -454,7 +454,7 @@ async def test_what_linq_quotes_in_its_errors_is_not_printed(tmp_path: Path) -> 
         {"linqbot.toml": f'api_key = "{MARKS["password"]}"\nport = "{MARKS["password"]}"'},
     ],
 )
-def test_a_start_that_fails_says_which_setting_and_never_its_value(
+def test_a_failed_start_names_the_setting_and_never_its_value(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -50,7 +50,7 @@ async def echo(message: MessageReceived, ctx: Context) -> None:
 BY_SIGNAL = pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
 
 
-class House:
+class Harness:
     """A served bot, and the people who write to it."""
 
     def __init__(self, folder: Path, bot: crash.Served, emulator: crash.Served, http: httpx.AsyncClient) -> None:
@@ -76,7 +76,7 @@ class House:
         await self.bot.up(self._http, "/readyz")
 
     async def deliver(self, text: str) -> httpx.Response:
-        """One delivery as Linq sends it; the same again for a text that was sent before."""
+        """Deliver a text as Linq does. A text that was sent before is delivered again with the same ids."""
         chat = self._chats[hash(text) % len(self._chats)]
         body = self._bodies.setdefault(text, crash._received(chat, text))
         event_id, now = json.loads(body)["event_id"], int(time.time())
@@ -95,7 +95,7 @@ class House:
         return answer.status_code, answer.json().get("reason", "")
 
     async def until(self, status: int) -> float:
-        """Wait until `/readyz` answers with this status; returns how many seconds that took."""
+        """Wait until `/readyz` answers with this status. Return the seconds it took."""
         started = time.monotonic()
         async with asyncio.timeout(20):
             while (await self.ready())[0] != status:
@@ -103,7 +103,7 @@ class House:
         return time.monotonic() - started
 
     async def replies(self, texts: Sequence[str]) -> dict[str, int]:
-        """How often each of these was said, once nothing waits any more."""
+        """Return the number of replies to each text, after all deliveries are handled."""
         await crash.settled(self._http, self.bot.url)
         said = await crash.replies(self._http, self._emulator.url)
         counted = Counter(text for texts in said.values() for text in texts)
@@ -111,8 +111,8 @@ class House:
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         lines = (self.folder / "bot.log").read_text().splitlines()
-        told = [json.loads(line) for line in lines if line.startswith("{")]
-        return [each for each in told if each["event"] == event]
+        entries = [json.loads(line) for line in lines if line.startswith("{")]
+        return [each for each in entries if each["event"] == event]
 
     def check_file(self) -> None:
         with closing(sqlite3.connect(self.path)) as db:
@@ -120,12 +120,12 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+async def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Harness]:
     monkeypatch.setenv("LINQBOT_DRAIN_S", "1")
     async with crash.house(tmp_path, BOT) as (bot, emulator, http):
-        house = House(tmp_path, bot, emulator, http)
-        await house.open()
-        yield house
+        harness = Harness(tmp_path, bot, emulator, http)
+        await harness.open()
+        yield harness
 
 
 QUICK = [f"quick {n}" for n in range(30)]
@@ -133,42 +133,42 @@ SLOW = [f"slow {n}" for n in range(5)]
 REFUSED = [f"refused {n}" for n in range(10)]
 
 
-async def lose(house: House, how: Callable[[Path], None], reason: str, *, slow: bool = True) -> None:
-    """Take the file away under a few handlers at work, and see that this is noticed and nothing is accepted."""
-    assert set(await house.deliver_all(QUICK)) == {200}
-    assert await house.replies(QUICK) == dict.fromkeys(QUICK, 1)
+async def lose(harness: Harness, how: Callable[[Path], None], reason: str, *, slow: bool = True) -> None:
+    """Remove the file while handlers run. Assert that the server notices it and accepts no delivery."""
+    assert set(await harness.deliver_all(QUICK)) == {200}
+    assert await harness.replies(QUICK) == dict.fromkeys(QUICK, 1)
     if slow:
-        assert set(await house.deliver_all(SLOW)) == {200}
-    how(house.path)
-    noticed = await house.until(503)
+        assert set(await harness.deliver_all(SLOW)) == {200}
+    how(harness.path)
+    noticed = await harness.until(503)
     print(f"noticed after {noticed:.2f} s")
-    assert noticed < 5, "a machine that is busy may be late, but nobody delivered anything"
-    assert reason in (await house.ready())[1]
-    (house.folder / "go").touch()
+    assert noticed < 5, "a machine that is busy may be late, but no delivery arrived"
+    assert reason in (await harness.ready())[1]
+    (harness.folder / "go").touch()
     for _ in range(3):
-        answers = await asyncio.gather(*(house.deliver(text) for text in REFUSED))
+        answers = await asyncio.gather(*(harness.deliver(text) for text in REFUSED))
         assert {answer.status_code for answer in answers} == {503}
         assert all(int(answer.headers["retry-after"]) > 0 for answer in answers)
-    (told,) = house.logged("storage.lost")
-    assert (told["level"], reason in told["error"]) == ("error", True)
+    (entry,) = harness.logged("storage.lost")
+    assert (entry["level"], reason in entry["error"]) == ("error", True)
 
 
-async def restart(house: House, sig: signal.Signals) -> None:
+async def restart(harness: Harness, sig: signal.Signals) -> None:
     started = time.monotonic()
-    code = await house.bot.kill(sig)
+    code = await harness.bot.kill(sig)
     took = time.monotonic() - started
     print(f"ended after {took:.1f} s with {code}")
     assert took < 15
-    await house.bot.start()
-    await house.up()
+    await harness.bot.start()
+    await harness.up()
 
 
-async def all_is_answered(house: House, texts: Sequence[str]) -> None:
-    assert set(await house.deliver_all(REFUSED)) == {200}
+async def all_is_answered(harness: Harness, texts: Sequence[str]) -> None:
+    assert set(await harness.deliver_all(REFUSED)) == {200}
     every = [*texts, *REFUSED]
-    assert set(house.accepted) == set(every)
-    assert await house.replies(every) == dict.fromkeys(every, 1)
-    house.check_file()
+    assert set(harness.accepted) == set(every)
+    assert await harness.replies(every) == dict.fromkeys(every, 1)
+    harness.check_file()
 
 
 def delete(path: Path) -> None:
@@ -177,7 +177,7 @@ def delete(path: Path) -> None:
 
 
 def rescue(pid: int, path: Path) -> None:
-    """Copy a deleted file out of the process that still has it open."""
+    """Copy a deleted file from the process that still has it open."""
     for fd in Path(f"/proc/{pid}/fd").iterdir():
         name = str(fd.readlink()).removesuffix(" (deleted)")
         if name in (str(path), f"{path}-wal"):
@@ -198,70 +198,70 @@ def delete_wal(path: Path) -> None:
 
 
 @BY_SIGNAL
-async def test_deleted_and_started_again(house: House, sig: signal.Signals) -> None:
-    await lose(house, delete, "is gone", slow=False)
-    await restart(house, sig)
-    await all_is_answered(house, QUICK)
+async def test_deleted_and_restarted(harness: Harness, sig: signal.Signals) -> None:
+    await lose(harness, delete, "is gone", slow=False)
+    await restart(harness, sig)
+    await all_is_answered(harness, QUICK)
 
 
 @BY_SIGNAL
 @pytest.mark.skipif(sys.platform != "linux", reason="a deleted file is found again in /proc")
-async def test_deleted_rescued_out_of_the_process_and_started_again(house: House, sig: signal.Signals) -> None:
-    await lose(house, delete, "is gone")
-    rescue(house.pid, house.path)
-    await house.bot.kill(sig)
+async def test_deleted_recovered_from_the_process_and_restarted(harness: Harness, sig: signal.Signals) -> None:
+    await lose(harness, delete, "is gone")
+    rescue(harness.pid, harness.path)
+    await harness.bot.kill(sig)
     for suffix in ("", "-wal"):
-        (house.folder / f"rescued-{house.path.name}{suffix}").rename(f"{house.path}{suffix}")
-    await house.bot.start()
-    await house.up()
-    await all_is_answered(house, [*QUICK, *SLOW])
+        (harness.folder / f"rescued-{harness.path.name}{suffix}").rename(f"{harness.path}{suffix}")
+    await harness.bot.start()
+    await harness.up()
+    await all_is_answered(harness, [*QUICK, *SLOW])
 
 
 @BY_SIGNAL
-async def test_replaced_by_its_copy_and_started_again(house: House, sig: signal.Signals) -> None:
-    await lose(house, copy_in_place, "it was replaced")
-    await restart(house, sig)
-    await all_is_answered(house, [*QUICK, *SLOW])
+async def test_replaced_by_its_copy_and_restarted(harness: Harness, sig: signal.Signals) -> None:
+    await lose(harness, copy_in_place, "it was replaced")
+    await restart(harness, sig)
+    await all_is_answered(harness, [*QUICK, *SLOW])
 
 
-async def test_its_log_deleted_and_stopped_gently_and_started_again(house: House) -> None:
-    await lose(house, delete_wal, "crash.db-wal is gone")
-    await restart(house, signal.SIGTERM)
-    await all_is_answered(house, [*QUICK, *SLOW])
+async def test_its_wal_deleted_and_stopped_cleanly_and_restarted(harness: Harness) -> None:
+    await lose(harness, delete_wal, "crash.db-wal is gone")
+    await restart(harness, signal.SIGTERM)
+    await all_is_answered(harness, [*QUICK, *SLOW])
 
 
-async def test_moved_away_and_back(house: House) -> None:
-    await lose(house, move, "is gone")
-    house.path.with_name("away.db").rename(house.path)
-    await house.until(200)
-    await all_is_answered(house, [*QUICK, *SLOW])
-    assert len(house.logged("storage.found")) == 1
+async def test_moved_away_and_back(harness: Harness) -> None:
+    await lose(harness, move, "is gone")
+    harness.path.with_name("away.db").rename(harness.path)
+    await harness.until(200)
+    await all_is_answered(harness, [*QUICK, *SLOW])
+    assert len(harness.logged("storage.found")) == 1
 
 
 @BY_SIGNAL
-async def test_moved_away_stopped_moved_back_and_started_again(house: House, sig: signal.Signals) -> None:
-    await lose(house, move, "is gone")
-    await house.bot.kill(sig)
-    house.path.with_name("away.db").rename(house.path)
-    await house.bot.start()
-    await house.up()
-    await all_is_answered(house, [*QUICK, *SLOW])
+async def test_moved_away_stopped_moved_back_and_restarted(harness: Harness, sig: signal.Signals) -> None:
+    await lose(harness, move, "is gone")
+    await harness.bot.kill(sig)
+    harness.path.with_name("away.db").rename(harness.path)
+    await harness.bot.start()
+    await harness.up()
+    await all_is_answered(harness, [*QUICK, *SLOW])
 
 
-async def test_taken_away_again_and_again_under_load(house: House) -> None:
-    """Deliveries come all the time, so the file goes while commits are under way."""
+async def test_removed_repeatedly_under_load(harness: Harness) -> None:
+    """Deliveries arrive all the time, so the file is removed during commits."""
     texts = [f"loaded {n}" for n in range(200)]
     going = True
 
     async def take_away() -> None:
         while going:
-            move(house.path)
+            move(harness.path)
             await asyncio.sleep(0.05)
-            house.path.with_name("away.db").rename(house.path)
+            harness.path.with_name("away.db").rename(harness.path)
             await asyncio.sleep(0.2)
 
     async def persist(text: str) -> None:
-        while (await house.deliver(text)).status_code != 200:
+        while (await harness.deliver(text)).status_code != 200:
             await asyncio.sleep(0.05)
 
     taking = asyncio.ensure_future(take_away())
@@ -270,7 +270,7 @@ async def test_taken_away_again_and_again_under_load(house: House) -> None:
         await asyncio.sleep(0.1)
     going = False
     await taking
-    await house.until(200)
-    assert house.logged("storage.lost")
-    assert await house.replies(texts) == dict.fromkeys(texts, 1)
-    house.check_file()
+    await harness.until(200)
+    assert harness.logged("storage.lost")
+    assert await harness.replies(texts) == dict.fromkeys(texts, 1)
+    harness.check_file()

@@ -1,4 +1,4 @@
-"""A real `linqbot serve` with both observing plugins, killed between webhook and handler: metrics and one trace tell all.
+"""A real `linqbot serve` with both observing plugins, killed between webhook and handler: one trace and the metrics show it.
 
 Spans arrive at an OTLP receiver of our own, as a collector would get them, configured by nothing but OTEL_* variables.
 """
@@ -48,7 +48,7 @@ SEND = "POST /v3/chats/{chat_id}/messages"
 
 @dataclass(frozen=True)
 class Seen:
-    """A span as a collector gets it. `by` is the process: service.instance.id."""
+    """A span as a collector receives it. `by` is the process, its service.instance.id."""
 
     name: str
     trace_id: str
@@ -127,7 +127,7 @@ async def scraped(http: httpx.AsyncClient, bot: crash.Served) -> dict[tuple[str,
     return {(s.name, *s.labels.values()): s.value for s in samples if "le" not in s.labels}
 
 
-async def test_a_turn_that_a_kill_interrupted_is_one_trace_and_is_counted(
+async def test_a_turn_interrupted_by_a_kill_is_one_trace_and_is_counted(
     tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {
@@ -142,7 +142,7 @@ async def test_a_turn_that_a_kill_interrupted_is_one_trace_and_is_counted(
     async with crash.house(tmp_path, BOT) as (bot, emulator, http):
         first, second = await crash.chats(http, emulator.url, 2)
         await bot.up(http, "/readyz")
-        # The first one's handler holds the only place; the second is accepted, and its handler has not begun.
+        # The handler of the first delivery has the only slot. The second is accepted, but its handler has not begun.
         await deliver(http, bot, first, "one")
         await deliver(http, bot, second, "two", traceparent=f"00-{trace_id}-b7ad6b7169203331-01")
         await collector.until(1, second, WEBHOOK)
@@ -174,8 +174,8 @@ async def test_a_turn_that_a_kill_interrupted_is_one_trace_and_is_counted(
     assert (turn.trace_id, turn.parent) == (trace_id, webhook.span_id)
     calls = [span for span in collector.spans if span.parent == turn.span_id]
     assert [(call.name, call.by, call.trace_id) for call in calls] == [(SEND, "second", trace_id)] * 2
-    # The turn the kill cut off goes on in its trace too. Whether its first call arrived died with the process, so it is
-    # repeated under its key, which made no second message.
+    # The interrupted turn continues in its trace. The result of its first call was lost with the process, so the call is
+    # repeated under its key, which sends no second message.
     (begun,) = collector.of(first, WEBHOOK)
     assert (again.trace_id, again.parent) == (begun.trace_id, begun.span_id)
     assert len([span for span in collector.spans if span.parent == again.span_id]) == 2

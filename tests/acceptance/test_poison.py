@@ -1,4 +1,4 @@
-"""One event kills the process whenever it is handled: it is dead-lettered, and nobody who was in flight beside it is."""
+"""One event crashes the process whenever it is handled: it becomes a dead letter, and the events in flight with it do not."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MOST_DEATHS = 8
 @pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.anyio
-async def test_what_kills_the_process_is_buried_and_what_stood_beside_it_is_answered(tmp_path: Path) -> None:
+async def test_a_poison_message_is_dead_lettered_and_the_others_are_answered(tmp_path: Path) -> None:
     async with crash.house(tmp_path, BOT) as (bot, emulator, http):
         chats = await crash.chats(http, emulator.url, CHATS)
         await bot.up(http, "/readyz")
@@ -60,7 +60,7 @@ async def test_what_kills_the_process_is_buried_and_what_stood_beside_it_is_answ
 
 async def is_settled(bot: crash.Served, http: httpx.AsyncClient) -> bool:
     try:
-        told = (await http.get(f"{bot.url}/readyz")).json()
+        status = (await http.get(f"{bot.url}/readyz")).json()
     except (httpx.TransportError, ValueError):
         return False
-    return bool(told.get("waiting") == 0)
+    return bool(status.get("waiting") == 0)

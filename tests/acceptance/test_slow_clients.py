@@ -53,7 +53,7 @@ async def note(message: MessageReceived, ctx: Context) -> None:
 
 
 class Door:
-    """A bot being served, and Linq's side of its webhook."""
+    """A served bot, and a sender of webhooks in place of Linq."""
 
     def __init__(self, folder: Path, served: Served, http: httpx.AsyncClient) -> None:
         self.folder = folder
@@ -70,7 +70,7 @@ class Door:
         return int(self._served.url.rpartition(":")[2])
 
     async def deliver(self, text: str, chat: str = "9d3c7a34-51ab-4c59-8b57-0c2f2ff0f0aa") -> httpx.Response:
-        """One delivery, as Linq signs and sends it."""
+        """Sign and send one delivery, as Linq does."""
         body = received(text, chat)
         return await self._http.post(f"{self._served.url}/webhooks/linq", content=body, headers=signed(body))
 
@@ -78,12 +78,12 @@ class Door:
         return int((await self._http.get(f"{self._served.url}/readyz")).json()["waiting"])
 
     async def ready(self) -> tuple[int, str]:
-        """What a load balancer gets, and why."""
+        """Return the status of `/readyz`, as for a load balancer, and the reason."""
         answer = await self._http.get(f"{self._served.url}/readyz")
         return answer.status_code, answer.json().get("reason", "")
 
     async def idle(self) -> None:
-        """Return when everything accepted was handled."""
+        """Wait until all accepted deliveries are handled."""
         async with asyncio.timeout(30):
             while await self.waiting():
                 await asyncio.sleep(0.05)
@@ -92,7 +92,7 @@ class Door:
         return Counter((self.folder / "handled").read_text().split())
 
     def memory(self, kind: str = "VmRSS") -> int:
-        """Bytes now; `VmHWM` is the most there ever was."""
+        """Return the memory of the server in bytes: now, or with `VmHWM` the maximum so far."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith(kind))
 
@@ -106,13 +106,13 @@ class Door:
 
 @asynccontextmanager
 async def front_door(folder: Path, *, files: int | None = None) -> AsyncIterator[Door]:
-    """Serve a bot that may open so many files, and see it stop gently at the end."""
+    """Serve a bot with a limit of open files, and assert that it stops cleanly at the end."""
     (folder / "bot.py").write_text(BOT)
     linq = {"LINQ_API_V3_API_KEY": "key", "LINQ_API_V3_BASE_URL": "http://127.0.0.1:1", "LINQ_WEBHOOK_SECRET": SECRET}
     served = Served(folder, "bot", free_port(), "serve", "bot.py", **linq)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files is not None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, before[1]))  # what it is born with
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, before[1]))  # the soft limit, inherited at start
     try:
         await served.start()
     finally:
@@ -148,7 +148,7 @@ def signed(body: bytes) -> dict[str, str]:
 
 
 def is_closed(client: socket.socket) -> bool:
-    """Whether the other side has closed, which it must do without an answer, or with 503."""
+    """Return True if the server has closed the connection. Assert that it did so without an answer, or with 503."""
     try:
         said = client.recv(4096)
     except ConnectionResetError:
@@ -163,41 +163,39 @@ SLOW = [b"", HEAD, HEAD[:20], WHOLE_HEAD, WHOLE_HEAD + b"{" * 400]
 
 @pytest.fixture
 def many_files() -> None:
-    """Let this process hold a thousand sockets, which is more than many systems allow at first."""
+    """Raise the limit of open files, so that this process can hold a thousand sockets."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < 4096:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
 
 
 @pytest.mark.usefixtures("many_files")
-async def test_a_thousand_slow_sockets_change_nothing_for_healthy_deliveries(tmp_path: Path) -> None:
+async def test_a_thousand_slow_sockets_do_not_slow_healthy_deliveries(tmp_path: Path) -> None:
     for name in ("roomy", "cramped"):
         (tmp_path / name).mkdir()
     async with front_door(tmp_path / "roomy") as roomy, front_door(tmp_path / "cramped", files=400) as cramped:
-        await asyncio.gather(_beside_slow_sockets(roomy), _beside_slow_sockets(cramped))
+        await asyncio.gather(_with_slow_sockets(roomy), _with_slow_sockets(cramped))
 
 
-async def _beside_slow_sockets(door: Door) -> None:
+async def _with_slow_sockets(door: Door) -> None:
     alone = await _healthy(door, "alone", 100)
     before = door.memory()
     with ExitStack() as opened:
         slow = [opened.enter_context(door.connect(SLOW[n % len(SLOW)])) for n in range(1000)]
-        beside = await _healthy(door, "beside", 300)
+        crowded = await _healthy(door, "crowded", 300)
         grown = door.memory("VmHWM") - before
         assert grown < 64 * MIB
-        print(
-            f"{door.folder.name}: median {1000 * alone:.1f} ms alone, {1000 * beside:.1f} ms beside 1000 slow sockets"
-        )
+        print(f"{door.folder.name}: median {1000 * alone:.1f} ms alone, {1000 * crowded:.1f} ms with 1000 slow sockets")
         print(f"{door.folder.name}: {grown / MIB:.1f} MiB more memory at most")
         assert all(await asyncio.gather(*(asyncio.to_thread(is_closed, client) for client in slow)))
     await door.idle()
     assert door.handled() == {
-        f"{name}{n}": 1 for name, count in (("alone", 100), ("beside", 300)) for n in range(count)
+        f"{name}{n}": 1 for name, count in (("alone", 100), ("crowded", 300)) for n in range(count)
     }
 
 
 async def _healthy(door: Door, name: str, count: int) -> float:
-    """Deliver, four at a time, and every one gets its 200 at the first attempt; the median of their seconds."""
+    """Deliver, four at a time. Assert that each gets 200 at the first attempt, and return the median of the seconds."""
     took: list[float] = []
 
     async def some(numbers: range) -> None:
@@ -217,7 +215,7 @@ async def test_an_endless_body_is_cut_off_after_a_megabyte_with_flat_memory(tmp_
         before = door.memory()
         for _ in range(5):
             sent = await asyncio.to_thread(_send_chunks, door, 64 * MIB)
-            # What it sent beyond a megabyte lies in the sockets' buffers.
+            # The bytes beyond a megabyte are in the buffers of the sockets.
             assert sent < 32 * MIB
         grown = door.memory("VmHWM") - before
         assert grown < 8 * MIB
@@ -226,7 +224,7 @@ async def test_an_endless_body_is_cut_off_after_a_megabyte_with_flat_memory(tmp_
 
 
 def _send_chunks(door: Door, size: int) -> int:
-    """Send a chunked body until the server will not have more; how much that was."""
+    """Send a chunked body until the server refuses more. Return the number of bytes sent."""
     chunk = b"10000\r\n" + b"x" * (1 << 16) + b"\r\n"
     sent = 0
     with door.connect(HEAD + b"transfer-encoding: chunked\r\n\r\n") as client:
@@ -252,7 +250,7 @@ async def test_a_full_disk_is_answered_503_until_there_is_room_again(tmp_path: P
             answer = await door.deliver(f"full{n}", chat=str(uuid.uuid4()))
             assert answer.status_code in {200, 503}
             if answer.status_code == 200:
-                accepted.append(f"full{n}")  # there was still room in the file
+                accepted.append(f"full{n}")  # the file still had free pages
             else:
                 assert int(answer.headers["retry-after"]) > 0
                 refused += 1
@@ -263,7 +261,7 @@ async def test_a_full_disk_is_answered_503_until_there_is_room_again(tmp_path: P
         assert door.memory("VmHWM") - before < 16 * MIB
         resource.prlimit(door.pid, resource.RLIMIT_FSIZE, (hard, hard))
         async with asyncio.timeout(5):
-            # Nothing is delivered to a bot that is not ready: it notices by itself.
+            # A bot that is not ready gets no deliveries, so it must find out itself that there is room.
             while (await door.ready())[0] != 200:
                 await asyncio.sleep(0.1)
         for n in range(20):

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
-from rooms import CHAT, NOW, Linq, delivery, envelope, message
+from fakes import CHAT, NOW, Linq, delivery, envelope, message, settled
 
 from linqbot.bot import typing as dots
 from linqbot.bot.bot import Bot
@@ -39,7 +38,7 @@ async def test_reply_goes_into_the_events_chat() -> None:
     ("is_group", "thread", "threaded"),
     [(False, None, False), (True, None, True), (False, True, True), (True, False, False)],
 )
-async def test_replies_hang_on_the_message_in_groups_and_where_asked(
+async def test_replies_are_threaded_in_groups_and_on_request(
     is_group: bool, thread: bool | None, threaded: bool
 ) -> None:
     linq, event = Linq(), message(is_group=is_group)
@@ -48,7 +47,7 @@ async def test_replies_hang_on_the_message_in_groups_and_where_asked(
     assert linq.calls[0].body["message"].get("reply_to") == ({"message_id": event.id} if threaded else None)
 
 
-async def test_send_never_hangs_on_a_message() -> None:
+async def test_send_is_never_threaded() -> None:
     linq = Linq()
     await context(message(is_group=True), linq).send("x")
     assert linq.calls[0].body is not None
@@ -56,7 +55,7 @@ async def test_send_never_hangs_on_a_message() -> None:
 
 
 @pytest.mark.parametrize("service", ["SMS", "RCS"])
-async def test_an_effect_degrades_to_text_where_it_cannot_be_shown(service: str) -> None:
+async def test_an_effect_is_left_out_where_it_cannot_be_shown(service: str) -> None:
     linq = Linq()
     whole = MessageContent(parts=(TextPart(value="y"),), effect=Effect.named("slam"))
     await context(message(service=service), linq).reply("x", whole, effect="confetti")
@@ -71,7 +70,7 @@ async def test_an_unknown_effect_is_refused_before_anything_is_sent() -> None:
     assert linq.calls == []
 
 
-async def test_a_person_who_opted_out_ends_the_reply_quietly() -> None:
+async def test_a_reply_to_a_person_who_opted_out_raises_nothing() -> None:
     linq = Linq()
     linq.will_answer("chats.messages.send", LinqApiError("opted out", status=403, code=2024))
     sent = await context(message(), linq).reply("one", "two")
@@ -95,7 +94,7 @@ async def test_react_puts_a_tapback_on_the_message() -> None:
     assert second.body == {"operation": "remove", "type": "custom", "custom_emoji": "🎂", "part_index": 1}
 
 
-async def test_an_event_of_no_chat_has_nobody_to_reply_to() -> None:
+async def test_a_reply_to_an_event_without_a_chat_is_refused() -> None:
     body = envelope("phone_number.assigned", {"phone_number": "+12052535597", "changed_at": "2026-11-05T17:33:20Z"})
     ctx = context(parse(delivery(body)), Linq())
     with pytest.raises(BotError, match=r"phone_number\.assigned belongs to no chat"):
@@ -107,10 +106,8 @@ async def test_an_event_of_no_chat_has_nobody_to_reply_to() -> None:
 async def test_typing_shows_while_the_block_runs_and_ends_when_nothing_was_sent() -> None:
     linq = Linq()
     async with context(message(), linq).typing():
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-    await asyncio.sleep(0)  # the dots end next to the turn, which does not wait for Linq's answer
-    await asyncio.sleep(0)
+        await settled()
+    await settled()  # the dots end in a background task, because the turn does not wait for Linq's answer
     assert [call.name for call in linq.calls] == ["chats.typing.start", "chats.typing.stop"]
 
 
@@ -118,8 +115,7 @@ async def test_a_message_ends_the_dots_so_they_are_not_stopped_again() -> None:
     linq = Linq()
     ctx = context(message(), linq)
     async with ctx.typing():
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await settled()
         await ctx.reply("x")
     assert [call.name for call in linq.calls] == ["chats.typing.start", "chats.messages.send"]
 
@@ -129,19 +125,17 @@ async def test_typing_that_linq_refuses_fails_nothing() -> None:
     linq.will_answer("chats.typing.start", LinqApiError("no", status=403, code=2027))
     ctx = context(message(), linq)
     async with ctx.typing():
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await settled()
         await ctx.reply("x")
     assert linq.said() == ["x"]
 
 
 async def slow(message: MessageReceived, ctx: Context) -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await settled(20)
 
 
 @pytest.mark.parametrize(("settings", "changes", "shown"), [({}, {}, True), ({"typing": False}, {}, False), ({}, {"service": "SMS"}, False)])  # fmt: skip
-async def test_dots_show_by_themselves_once_a_handler_is_slow(
+async def test_dots_show_automatically_for_a_slow_handler(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], changes: dict[str, Any], shown: bool
 ) -> None:
     monkeypatch.setattr(dots, "DELAY_S", 0)
@@ -149,8 +143,7 @@ async def test_dots_show_by_themselves_once_a_handler_is_slow(
     bot.on_message(slow)
     dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
     await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
-    for _ in range(2):
-        await asyncio.sleep(0)
+    await settled()
     names = [call.name for call in linq.calls if call.name.startswith("chats.typing")]
     assert names == (["chats.typing.start", "chats.typing.stop"] if shown else [])
 

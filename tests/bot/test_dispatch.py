@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import structlog
-from rooms import CHAT, LINE, NOW, PERSON, Linq, delivery, envelope, handle, message
+from fakes import CHAT, LINE, NOW, PERSON, Linq, delivery, envelope, handle, message, settled
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -31,8 +31,7 @@ async def handled(bot: Bot, event: Event, linq: Linq | None = None) -> Linq:
     linq = linq or Linq()
     dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
     await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
-    await asyncio.sleep(0)  # hints run beside the handler
-    await asyncio.sleep(0)
+    await settled()  # read receipts and typing dots run in background tasks
     return linq
 
 
@@ -53,7 +52,7 @@ async def test_the_first_handler_that_fits_takes_the_event() -> None:
     assert (await handled(bot, message("yes"))).said() == ["rest"]
 
 
-async def test_the_match_of_a_regex_is_at_hand() -> None:
+async def test_the_match_of_a_regex_is_in_the_context() -> None:
     bot = Bot()
 
     @bot.on_message(in_direct & regex(r"order (?P<id>\d+)"))
@@ -64,7 +63,7 @@ async def test_the_match_of_a_regex_is_at_hand() -> None:
     assert (await handled(bot, message("order 42"))).said() == ["42"]
 
 
-async def test_routers_stand_where_they_were_included() -> None:
+async def test_routers_run_in_the_order_they_were_included() -> None:
     bot, router = Bot(), Router()
     bot.on_message("a")(saying("bot"))
     router.on_message("a", "b")(saying("router"))
@@ -116,7 +115,7 @@ async def test_middleware_may_keep_an_event_from_its_handler() -> None:
     assert (await handled(bot, message())).calls == []
 
 
-async def test_a_plain_function_runs_in_a_thread_and_says_what_it_returns() -> None:
+async def test_a_plain_function_runs_in_a_thread_and_its_return_value_is_sent() -> None:
     bot = Bot()
 
     @bot.on_message
@@ -130,7 +129,7 @@ async def test_a_plain_function_runs_in_a_thread_and_says_what_it_returns() -> N
     assert linq.names() == ["chats.messages.send"] * 2
 
 
-async def test_an_async_handler_may_return_what_it_says_too() -> None:
+async def test_the_return_value_of_an_async_handler_is_sent_too() -> None:
     bot = Bot()
 
     @bot.on_message
@@ -160,7 +159,7 @@ async def test_an_error_handler_takes_its_kind_of_error() -> None:
         await handled(bot, message("worse"))
 
 
-# The manners that hold without being asked
+# The default settings of a Bot
 
 
 def edited(direction: str) -> Event:
@@ -185,7 +184,7 @@ async def test_own_echoes_never_reach_a_handler() -> None:
     assert (await handled(bot, loved(PERSON, is_from_me=False))).said() == ["heard"]
 
 
-async def test_edits_and_tapbacks_have_decorators_of_their_own() -> None:
+async def test_edits_and_reactions_have_their_own_decorators() -> None:
     bot = Bot()
 
     @bot.on_edit("x")
@@ -212,13 +211,13 @@ async def test_in_a_group_the_bot_answers_only_when_addressed() -> None:
 
 
 @pytest.mark.parametrize(("groups", "said"), [("all", ["x"]), ("never", [])])
-async def test_groups_is_one_argument_to_change(groups: Any, said: list[str]) -> None:
+async def test_groups_is_changed_by_one_argument(groups: Any, said: list[str]) -> None:
     bot = Bot(groups=groups)
     bot.on_message(saying("x"))
     assert (await handled(bot, message(is_group=True))).said() == said
 
 
-async def test_a_message_somebody_handles_is_marked_read_and_others_are_not() -> None:
+async def test_a_handled_message_is_marked_read_and_others_are_not() -> None:
     bot = Bot()
     bot.on_message("hi")(saying("hello"))
     linq = await handled(bot, message("hi"))
@@ -226,7 +225,7 @@ async def test_a_message_somebody_handles_is_marked_read_and_others_are_not() ->
     assert (await handled(bot, message("else"))).calls == []
 
 
-async def test_a_failing_read_receipt_costs_nothing() -> None:
+async def test_a_failing_read_receipt_does_not_fail_the_handler() -> None:
     linq = Linq()
     linq.will_answer("chats.mark_as_read", LinqApiError("gone", status=409, code=2001))
     bot = Bot()
@@ -244,7 +243,7 @@ async def test_strangers_get_no_reply_no_receipt_and_no_dots() -> None:
 @pytest.mark.parametrize(
     "changes", [{"reconciled_at": "2026-11-05T17:33:20Z"}, {"sent_at": "2026-11-04T17:33:19Z"}], ids=["found late", "old"]
 )  # fmt: skip
-async def test_old_news_reaches_only_handlers_that_ask_for_it(changes: dict[str, str]) -> None:
+async def test_late_messages_reach_only_late_handlers(changes: dict[str, str]) -> None:
     bot = Bot()
     bot.on_message(saying("news"))
     assert (await handled(bot, message(**changes))).calls == []
@@ -253,49 +252,49 @@ async def test_old_news_reaches_only_handlers_that_ask_for_it(changes: dict[str,
     assert (await handled(bot, message())).said() == ["news"]
 
 
-async def test_an_unhandled_type_is_told_once_with_a_handler_to_paste() -> None:
+async def test_an_unhandled_type_is_logged_once_with_a_handler_to_paste() -> None:
     bot = Bot()
     dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
     with structlog.testing.capture_logs() as logs:
         for _ in range(2):
             event = loved(PERSON, is_from_me=False)
             await dispatcher.dispatch(event, dispatcher.context(event, Linq().client))
-    told = [entry["to_handle_it"] for entry in logs if "to_handle_it" in entry]
+    logged = [entry["to_handle_it"] for entry in logs if "to_handle_it" in entry]
     code = (
         "from linqbot.events.reaction import ReactionAdded\n\n"
         "@bot.on(ReactionAdded)\nasync def on_reaction_added(event: ReactionAdded, ctx: Context) -> None:\n    ..."
     )
-    assert told == [code]
+    assert logged == [code]
 
 
-async def test_a_type_that_reaches_no_code_of_the_bots_is_known_as_such_once_its_author_was_told() -> None:
+async def test_a_type_without_any_handler_is_known_after_it_was_logged_once() -> None:
     bot, around = Bot(), Bot()
     bot.on_message("order")(saying("never"))
     around.use(lambda after: after)
-    for each, nobodys in ((bot, {"reaction.added"}), (around, set[str]())):
+    for each, unhandled in ((bot, {"reaction.added"}), (around, set[str]())):
         dispatcher = Dispatcher(each, MovableClock(NOW, frozen=True))
         assert not dispatcher.has_no_handler("reaction.added")
         for event in (loved(PERSON, is_from_me=False), message("hi"), parse(delivery(envelope("new.type", {})))):
             await dispatcher.dispatch(event, dispatcher.context(event, Linq().client))
         types = ("reaction.added", "message.received", "new.type")
-        assert {kind for kind in types if dispatcher.has_no_handler(kind)} == nobodys
+        assert {kind for kind in types if dispatcher.has_no_handler(kind)} == unhandled
 
 
-async def test_what_no_filter_took_and_what_a_manner_refused_is_told_once_with_why() -> None:
+async def test_unmatched_and_ignored_events_are_logged_once_with_the_reason() -> None:
     bot = Bot(allow=[PERSON])
     bot.on_message("order")(saying("never"))
     dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
     with structlog.testing.capture_logs() as logs:
         for event in (message("hi"), message("hello"), message("hi", sender="+15550000000"), message(is_group=True)):
             await dispatcher.dispatch(event, dispatcher.context(event, Linq().client))
-    told = [entry for entry in logs if entry["log_level"] == "info"]
-    assert [entry["event"] for entry in told] == ["event.unmatched", "event.ignored", "event.ignored"]
-    assert told[0]["tried"][0].endswith("say")
-    assert [entry["reason"] for entry in told[1:]] == ["not allowed", "in a group, not addressed"]
+    logged = [entry for entry in logs if entry["log_level"] == "info"]
+    assert [entry["event"] for entry in logged] == ["event.unmatched", "event.ignored", "event.ignored"]
+    assert logged[0]["tried"][0].endswith("say")
+    assert [entry["reason"] for entry in logged[1:]] == ["not allowed", "in a group, not addressed"]
 
 
 @pytest.mark.parametrize("late_s", [0.0, 1.3])
-async def test_a_loop_is_logged_once_with_what_ends_it_although_linq_s_clock_is_late(late_s: float) -> None:
+async def test_a_loop_is_logged_once_with_its_end_even_if_linqs_clock_is_late(late_s: float) -> None:
     bot = Bot(read=False, typing=False)
     bot.on_message(saying("I am a bot."))
     clock = MovableClock(NOW, frozen=True)
@@ -307,11 +306,11 @@ async def test_a_loop_is_logged_once_with_what_ends_it_although_linq_s_clock_is_
             event = message("So am I.", sent_at=sent_at)
             await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
     assert 2 <= len(linq.said()) <= 5
-    (told,) = [entry for entry in logs if entry["event"] == "loop.broken"]
-    assert "Bot(loop_breaker=False)" in told["why"]
+    (logged,) = [entry for entry in logs if entry["event"] == "loop.broken"]
+    assert "Bot(loop_breaker=False)" in logged["why"]
 
 
-async def test_what_a_handler_has_said_and_returns_is_not_said_twice() -> None:
+async def test_a_reply_that_a_handler_returns_is_not_sent_twice() -> None:
     bot = Bot()
 
     @bot.on_message
@@ -321,14 +320,14 @@ async def test_what_a_handler_has_said_and_returns_is_not_said_twice() -> None:
     assert (await handled(bot, message())).said() == ["once"]
 
 
-async def test_what_cannot_be_said_is_named() -> None:
+async def test_a_return_value_that_cannot_be_sent_is_named() -> None:
     bot = Bot()
 
     @bot.on_message
     def number(message: MessageReceived, ctx: Context) -> Any:
         return 5
 
-    with pytest.raises(BotError, match="A int cannot be said"):
+    with pytest.raises(BotError, match="A int cannot be sent"):
         await handled(bot, message())
 
 

@@ -3,22 +3,22 @@ from __future__ import annotations
 import re
 
 import pytest
-from rooms import LINE, PERSON, message
+from fakes import LINE, PERSON, message
 
 from linqbot.bot.filters import contains, exact, from_handle, has_link, has_media, in_direct, in_group, regex, to_line
 from linqbot.errors import BotError
 
 
 @pytest.mark.parametrize("text", ["hi", "  HI\n", "Hello", "STRASSE"])
-def test_exact_ignores_case_and_space_around(text: str) -> None:
+def test_exact_ignores_case_and_surrounding_space(text: str) -> None:
     assert exact("hi", "hello", "straße")(message(text))
 
 
-def test_exact_wants_the_whole_text() -> None:
+def test_exact_compares_the_whole_text() -> None:
     assert not exact("hi")(message("hi there"))
 
 
-def test_exact_does_not_count_the_mention_of_the_bot() -> None:
+def test_exact_ignores_the_mention_of_the_bot() -> None:
     mention = {"mentions": [{"handle": LINE, "is_me": True, "range": [0, 5]}]}
     assert exact("hi")(message("@Linq, Hi", is_group=True, part=mention))
 
@@ -52,7 +52,7 @@ def test_a_plain_function_combines_too() -> None:
     assert (in_direct & (lambda event: event.text == "hello"))(message("hello"))
 
 
-def test_direct_and_group_are_told_apart_and_unknown_is_neither() -> None:
+def test_a_chat_of_unknown_kind_is_neither_direct_nor_a_group() -> None:
     assert in_group(message(is_group=True))
     assert not in_direct(message(is_group=True))
     unknown = message().model_copy(update={"is_group": None})
@@ -60,7 +60,7 @@ def test_direct_and_group_are_told_apart_and_unknown_is_neither() -> None:
     assert not in_direct(unknown)
 
 
-def test_handles_are_compared_in_any_case() -> None:
+def test_handles_are_compared_ignoring_case() -> None:
     assert from_handle(PERSON)(message())
     assert from_handle("Ann@Example.com")(message(sender="ann@example.COM"))
     assert not from_handle("+15550000000")(message())
@@ -75,12 +75,12 @@ def test_lines_and_kinds_of_parts() -> None:
 
 
 @pytest.mark.parametrize("make", [exact, contains, lambda: exact(" "), lambda: contains(""), lambda: regex("(")])
-def test_a_filter_that_can_never_tell_anything_is_refused(make: object) -> None:
+def test_a_filter_without_words_is_refused(make: object) -> None:
     with pytest.raises(BotError):
         make()  # type: ignore[operator]
 
 
-def test_a_filter_says_what_it_is() -> None:
+def test_a_filter_has_a_readable_name() -> None:
     assert repr(in_group & ~contains("x")) == "<filter (in_group & ~contains('x',))>"
 
 

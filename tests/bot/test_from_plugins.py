@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from rooms import NOW, Linq, message
+from fakes import NOW, Linq, message
 from structlog.testing import capture_logs
 
 from linqbot.bot.bot import Bot
@@ -69,7 +69,7 @@ def router(*filters: str, said: str = "plugin's") -> Router:
     return made
 
 
-async def test_a_plugins_handlers_stand_behind_the_bots_own() -> None:
+async def test_a_plugins_handlers_come_after_the_bots_own() -> None:
     own = Bot(read=False, typing=False)
     own.on_message("hello")(saying("own"))
     plugins = load([adding("register_routers", [router()])])
@@ -77,20 +77,20 @@ async def test_a_plugins_handlers_stand_behind_the_bots_own() -> None:
     assert (await handled(own, plugins, "other")).said() == ["plugin's"]
 
 
-async def test_with_tryfirst_they_stand_before() -> None:
+async def test_with_tryfirst_a_plugins_handlers_come_first() -> None:
     plugins = load([adding("register_routers", [router("help")], tryfirst=True)])
     assert (await handled(bot(saying("own")), plugins, "help")).said() == ["plugin's"]
     assert (await handled(bot(saying("own")), plugins)).said() == ["own"]
 
 
 @pytest.mark.parametrize("tryfirst", [True, False])
-async def test_handlers_in_whose_way_others_stand_are_their_plugins_fault(tryfirst: bool) -> None:
+async def test_a_plugin_whose_handlers_are_unreachable_is_blamed(tryfirst: bool) -> None:
     plugins = load([adding("register_routers", [router()], tryfirst=tryfirst)])
     assert (await handled(bot(saying("own")), plugins)).said() == ["own"]
     assert "can never run" in status(plugins)
 
 
-async def test_a_plugins_router_brings_its_middleware_and_its_error_handlers() -> None:
+async def test_a_plugins_router_has_its_own_middleware_and_error_handlers() -> None:
     made = Router()
     seen: list[str] = []
 
@@ -116,7 +116,7 @@ async def test_a_plugins_router_brings_its_middleware_and_its_error_handlers() -
 
 @pytest.mark.parametrize("hook", ["register_routers", "register_middleware", "register_context"])
 @pytest.mark.parametrize("given", [None, 7, ["text"]])
-async def test_what_is_no_such_thing_is_its_plugins_fault(hook: str, given: Any) -> None:
+async def test_a_plugin_that_adds_an_object_of_a_wrong_type_is_blamed(hook: str, given: Any) -> None:
     plugins = load([adding(hook, given)])
     assert (await handled(bot(saying("own")), plugins)).said() == ["own"]
     assert status(plugins).startswith(f"disabled: {hook} raised")
@@ -141,7 +141,7 @@ def middleware(before: Exception | None = None, after: Exception | None = None) 
     return wrap
 
 
-async def test_middleware_of_plugins_stands_around_the_bots_own() -> None:
+async def test_middleware_of_plugins_wraps_the_bots_own() -> None:
     seen: list[str] = []
 
     def noting(what: str) -> Callable[[Next], Next]:
@@ -161,14 +161,14 @@ async def test_middleware_of_plugins_stands_around_the_bots_own() -> None:
 
 
 @pytest.mark.parametrize("given", [middleware(before=ValueError("x")), middleware(after=ValueError("x"))])
-async def test_an_error_of_its_own_disables_it_and_the_event_is_handled_once(given: Callable[[Next], Next]) -> None:
+async def test_middleware_that_fails_is_disabled_and_the_event_is_handled_once(given: Callable[[Next], Next]) -> None:
     plugins = load([adding("register_middleware", [given])])
     assert (await handled(bot(saying("own")), plugins)).said() == ["own"]
     assert "inbound middleware raised ValueError" in status(plugins)
 
 
 @pytest.mark.parametrize("required", [False, True])
-async def test_one_that_ends_events_is_named_once_in_the_log(*, required: bool) -> None:
+async def test_middleware_that_stops_events_is_logged_once(*, required: bool) -> None:
     def stop(_: Next) -> Next:
         async def stopped(event: Any, ctx: Context) -> None: ...
 
@@ -192,13 +192,13 @@ async def test_one_that_ends_events_is_named_once_in_the_log(*, required: bool) 
     ]
 
 
-async def test_one_that_lets_events_through_is_not_logged_as_ending_them() -> None:
+async def test_middleware_that_passes_events_on_is_not_logged() -> None:
     with capture_logs() as logs:
         await handled(bot(saying("own")), load([adding("register_middleware", [middleware()])]))
     assert "event.stopped" not in [line["event"] for line in logs]
 
 
-async def test_a_disabled_one_is_passed_by() -> None:
+async def test_disabled_middleware_is_skipped() -> None:
     plugins = load([adding("register_middleware", [middleware(before=ValueError("x"))])])
     dispatcher = Dispatcher(bot(saying("own")), MovableClock(NOW), plugins=plugins)
     linq = Linq()
@@ -208,7 +208,7 @@ async def test_a_disabled_one_is_passed_by() -> None:
     assert linq.said() == ["own", "own"]
 
 
-async def test_the_handlers_errors_pass_through_and_are_not_the_plugins() -> None:
+async def test_errors_of_handlers_pass_through_and_the_plugin_is_not_blamed() -> None:
     async def fail(event: MessageReceived, ctx: Context) -> None:
         raise KeyError("the handler's")
 
@@ -218,14 +218,14 @@ async def test_the_handlers_errors_pass_through_and_are_not_the_plugins() -> Non
     assert status(plugins) == "active"
 
 
-async def test_what_linq_or_a_storage_refused_it_is_no_fault_of_its() -> None:
+async def test_middleware_is_not_blamed_for_errors_of_linq_or_the_storage() -> None:
     plugins = load([adding("register_middleware", [middleware(before=LinqUnavailable("away"))])])
     with pytest.raises(LinqUnavailable):
         await handled(bot(saying("own")), plugins)
     assert status(plugins) == "active"
 
 
-async def test_a_required_one_that_fails_lets_nothing_through_and_no_error_handler_decides() -> None:
+async def test_required_middleware_that_fails_blocks_the_event_and_no_error_handler_runs() -> None:
     given = [middleware(before=ValueError("x"))]
     plugins = load([adding("register_middleware", given, required=True)])
     own = bot(saying("own"))
@@ -238,7 +238,7 @@ async def test_a_required_one_that_fails_lets_nothing_through_and_no_error_handl
     assert status(plugins).startswith("failing: ")
 
 
-async def test_a_required_one_is_well_again_once_it_did_its_part() -> None:
+async def test_required_middleware_that_failed_counts_as_working_after_its_next_success() -> None:
     errors: list[Exception] = [ValueError("once")]
 
     def wrap(handle: Next) -> Next:
@@ -256,7 +256,7 @@ async def test_a_required_one_is_well_again_once_it_did_its_part() -> None:
     assert status(plugins) == "active"
 
 
-async def test_events_at_one_time_do_not_take_each_others_errors_for_their_own() -> None:
+async def test_concurrent_events_do_not_get_each_others_errors() -> None:
     arrived = asyncio.Event()
 
     async def fail_or_wait(event: MessageReceived, ctx: Context) -> None:
@@ -283,7 +283,7 @@ async def test_events_at_one_time_do_not_take_each_others_errors_for_their_own()
 # Values
 
 
-async def test_a_value_is_made_once_a_turn_and_only_if_asked_for() -> None:
+async def test_a_value_is_made_once_a_turn_and_only_if_it_is_used() -> None:
     made: list[str] = []
 
     def make(event: MessageReceived, ctx: Context) -> str:
@@ -291,29 +291,29 @@ async def test_a_value_is_made_once_a_turn_and_only_if_asked_for() -> None:
         return event.text.upper()
 
     async def shout(event: MessageReceived, ctx: Context) -> None:
-        if event.text != "quiet":
+        if event.text != "unused":
             await ctx.reply(ctx.plugins["shout"] + ctx.plugins["shout"])
 
     plugins = load([adding("register_context", {"shout": make})])
     dispatcher = Dispatcher(bot(shout), MovableClock(NOW), plugins=plugins)
     linq = Linq()
-    for text in ("quiet", "a", "b"):
+    for text in ("unused", "a", "b"):
         event = message(text)
         await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
     assert (linq.said(), made) == (["AA", "BB"], ["a", "b"])
 
 
-async def test_a_value_nobody_brings_is_said_with_those_there_are() -> None:
+async def test_an_unknown_value_is_refused_with_the_names_that_exist() -> None:
     async def ask(event: MessageReceived, ctx: Context) -> None:
         assert list(ctx.plugins) == ["shout"]
         assert ctx.plugins.get("journal") is None
-        with pytest.raises(KeyError, match=r"No plugin brings 'journal'\. There are: shout\."):
+        with pytest.raises(KeyError, match=r"No plugin adds 'journal'\. There are: shout\."):
             ctx.plugins["journal"]
 
     await handled(bot(ask), load([adding("register_context", {"shout": lambda event, ctx: "x"})]))
 
 
-async def test_a_value_is_its_first_plugins() -> None:
+async def test_a_value_belongs_to_the_first_plugin_of_its_name() -> None:
     class Second:
         name = "second"
 

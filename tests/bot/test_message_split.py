@@ -23,11 +23,11 @@ def test_two_texts_are_two_messages() -> None:
     assert kinds("a", "b") == [["text"], ["text"]]
 
 
-def test_a_link_stands_alone() -> None:
+def test_a_link_is_alone_in_its_message() -> None:
     assert kinds("see", LINK, "and", PHOTO) == [["text"], ["link"], ["text", "media"]]
 
 
-def test_a_whole_message_goes_as_it_is() -> None:
+def test_a_whole_message_is_kept() -> None:
     message = MessageContent(parts=(TextPart(value="x"),), effect=Effect.named("slam"))
     assert bubbles([message], effect=Effect.named("confetti")) == [message]
 
@@ -41,7 +41,7 @@ def test_the_effect_goes_with_the_first_message_and_each_answers_the_same_one() 
 
 
 @given(st.lists(st.sampled_from(["text", PHOTO, LINK, TextPart(value="t")]), min_size=1, max_size=12))
-def test_whatever_is_said_keeps_linqs_rules_and_its_order(content: list[Content]) -> None:
+def test_any_content_keeps_linqs_rules_and_its_order(content: list[Content]) -> None:
     messages = bubbles(content)
     for message in messages:
         assert rules.check("chats.messages.send", {"message": message.to_json_object()}) is None

@@ -14,7 +14,7 @@ from linqbot.events.message import MessageReceived
 from linqbot.events.reaction import ReactionAdded
 
 
-def test_a_handler_stays_the_function_it_was() -> None:
+def test_a_decorated_handler_is_still_the_same_function() -> None:
     bot = Bot()
 
     async def greet(message: MessageReceived, ctx: Context) -> None: ...
@@ -32,12 +32,12 @@ def test_a_handler_stays_the_function_it_was() -> None:
         ("hello", "must be a function"),
     ],
 )
-def test_a_handler_of_another_shape_is_refused(handler: Any, says: str) -> None:
+def test_a_handler_with_wrong_arguments_is_refused(handler: Any, says: str) -> None:
     with pytest.raises(BotError, match=says):
         Bot().on(MessageReceived)(handler)
 
 
-def test_a_handler_of_another_shape_is_refused_without_brackets_too() -> None:
+def test_a_handler_with_wrong_arguments_is_refused_without_brackets_too() -> None:
     async def one(message: MessageReceived) -> None: ...
     async def three(message: MessageReceived, ctx: Context, extra: int) -> None: ...
 
@@ -53,14 +53,14 @@ def test_a_handler_written_for_another_event_is_refused() -> None:
         Bot().on(MessageReceived)(loved)  # type: ignore[arg-type]
 
 
-def test_a_handler_that_takes_its_arguments_the_other_way_round_is_refused() -> None:
+def test_a_handler_with_swapped_arguments_is_refused() -> None:
     async def swapped(ctx: Context, message: MessageReceived) -> None: ...
 
     with pytest.raises(BotError, match="the event first"):
         Bot().on(MessageReceived)(swapped)  # type: ignore[arg-type]
 
 
-def test_a_misspelt_reaction_is_refused_with_the_nearest_right_one() -> None:
+def test_a_misspelt_reaction_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(BotError, match="Did you mean 'love'"):
         Bot().on_reaction("lov")  # type: ignore[call-overload]
 
@@ -75,7 +75,7 @@ def test_a_filter_that_is_no_function_is_refused() -> None:
         return True
 
     for predicate in (5, later):
-        with pytest.raises(BotError, match="is no filter"):
+        with pytest.raises(BotError, match="is not a filter"):
             Bot().on(MessageReceived, predicate)  # type: ignore[arg-type]
 
 
@@ -92,7 +92,7 @@ def test_a_handler_behind_a_catch_all_is_refused() -> None:
         Dispatcher(bot, SystemClock())
 
 
-def test_a_late_handler_behind_a_catch_all_for_news_is_no_mistake() -> None:
+def test_a_late_handler_after_a_catch_all_without_late_is_allowed() -> None:
     bot = Bot()
 
     @bot.on_message
@@ -114,6 +114,6 @@ def test_a_router_cannot_include_itself() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"groups": "sometimes"}, {"allow": "+14155550142"}])
-def test_a_bot_refuses_manners_it_does_not_know(settings: dict[str, Any]) -> None:
+def test_a_bot_refuses_unknown_settings(settings: dict[str, Any]) -> None:
     with pytest.raises(BotError):
         Bot(**settings)

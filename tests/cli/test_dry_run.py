@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from rooms import delivery, text_body
+from fakes import delivery, text_body
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.client.client import Client

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import CliRunner, Result
-from rooms import CHAT, NOW, PERSON, delivery, text_body
+from fakes import CHAT, NOW, PERSON, delivery, text_body
 
 from linqbot.cli.commands.forget import _again
 from linqbot.cli.main import main

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from rooms import CHAT, delivery, text_body
+from fakes import CHAT, delivery, text_body
 
 from linqbot.cli.commands.inbox import without_messages
 from linqbot.cli.main import main

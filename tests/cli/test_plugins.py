@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import CliRunner, Result
+from fakes import text_body
 from installed import install
-from rooms import text_body
 
 from linqbot.cli import plugin_commands
 from linqbot.cli.main import main

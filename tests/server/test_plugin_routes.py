@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from rooms import Linq, text_body
+from fakes import Linq, text_body
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from rooms import CHAT, Linq, text_body
+from fakes import CHAT, Linq, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context

@@ -16,7 +16,7 @@ import forgeries
 import httpx
 import pytest
 import structlog
-from rooms import Linq, text_body
+from fakes import Linq, text_body
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send

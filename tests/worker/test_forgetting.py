@@ -1,4 +1,4 @@
-"""A person is forgotten down to the bytes, whatever the bot has sent them or put off for them, and whenever."""
+"""`forget` removes a person from the file to the last byte, including messages sent to them and scheduled for them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from rooms import CHAT, LINE, NOW, PERSON, Linq, delivery, envelope, handle, text_body
+from fakes import CHAT, LINE, NOW, PERSON, Linq, delivery, envelope, handle, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -79,7 +79,9 @@ async def remind(message: MessageReceived, ctx: Context) -> None:
     await ctx.send_later(f"You said: {message.text}", after_s=50)
 
 
-async def test_what_was_put_off_for_a_person_in_a_group_goes_and_is_not_sent(path: Path, clock: MovableClock) -> None:
+async def test_a_send_scheduled_for_a_person_in_a_group_is_removed_and_not_sent(
+    path: Path, clock: MovableClock
+) -> None:
     linq = Linq()
     async with serving(path, clock, linq, remind) as storage:
         for sender, text in ((PERSON, WORDS), (BOB, "others stay")):
@@ -97,7 +99,7 @@ async def test_what_was_put_off_for_a_person_in_a_group_goes_and_is_not_sent(pat
     assert linq.said() == ["You said: others stay"]
 
 
-async def test_a_direct_chat_is_known_by_its_timer_when_no_delivery_names_it_any_more(
+async def test_a_direct_chat_is_found_by_its_timer_after_its_deliveries_are_gone(
     path: Path, clock: MovableClock
 ) -> None:
     async with serving(path, clock, Linq(), remind) as storage:
@@ -109,7 +111,7 @@ async def test_a_direct_chat_is_known_by_its_timer_when_no_delivery_names_it_any
             assert one.encode() not in on_disk(path)
 
 
-async def test_a_direct_chat_is_known_by_what_was_sent_when_no_delivery_names_it_any_more(
+async def test_a_direct_chat_is_found_by_the_journal_after_its_deliveries_are_gone(
     path: Path, clock: MovableClock
 ) -> None:
     async def answer(message: MessageReceived, ctx: Context) -> None:
@@ -124,7 +126,7 @@ async def test_a_direct_chat_is_known_by_what_was_sent_when_no_delivery_names_it
             assert one.encode() not in on_disk(path)
 
 
-async def test_what_a_turn_stores_while_a_person_is_forgotten_goes_the_next_time(
+async def test_data_that_a_turn_stores_during_a_forget_is_removed_by_the_next_one(
     path: Path, clock: MovableClock
 ) -> None:
     runs, go = asyncio.Event(), asyncio.Event()
@@ -153,7 +155,7 @@ async def test_what_a_turn_stores_while_a_person_is_forgotten_goes_the_next_time
             assert word.encode() not in on_disk(path)
 
 
-async def test_a_due_send_that_came_too_late_is_still_theirs(path: Path, clock: MovableClock) -> None:
+async def test_a_scheduled_send_that_was_too_late_still_belongs_to_the_person(path: Path, clock: MovableClock) -> None:
     async with serving(path, clock, Linq(), remind) as storage:
         await handled(storage, delivery(text_body(WORDS, chat=GROUP, is_group=True)))
     clock.advance(7200)
@@ -167,7 +169,7 @@ async def test_a_due_send_that_came_too_late_is_still_theirs(path: Path, clock: 
         assert WORDS.encode() not in on_disk(path)
 
 
-async def test_an_effect_of_a_due_send_is_theirs(path: Path, clock: MovableClock) -> None:
+async def test_the_journal_entry_of_a_due_send_belongs_to_the_person(path: Path, clock: MovableClock) -> None:
     linq = Linq()
     async with serving(path, clock, linq, remind) as storage:
         await handled(storage, delivery(text_body(WORDS)))
@@ -186,13 +188,13 @@ def origin(body: bytes) -> dict[str, object] | None:
     return None if found is None else dict(json.loads(found))
 
 
-def test_a_turn_is_about_the_sender_and_never_about_a_line_of_ours() -> None:
+def test_the_origin_of_a_turn_is_its_sender_and_never_a_line_of_ours() -> None:
     assert origin(text_body()) == {"handles": [PERSON], "chat_id": CHAT, "is_group": False}
     assert origin(text_body(is_group=True)) == {"handles": [PERSON], "chat_id": CHAT, "is_group": True}
     assert origin(text_body(sender=LINE, direction="outbound")) is None
 
 
-def test_a_turn_is_about_whom_something_happened_to_and_whom_a_new_direct_chat_is_with() -> None:
+def test_the_origin_of_a_turn_includes_the_participant_and_the_handle_of_a_new_direct_chat() -> None:
     added = {"chat_id": CHAT, "participant": handle(PERSON)}
     assert origin(envelope("participant.added", added)) == {"handles": [PERSON], "chat_id": CHAT, "is_group": True}
     assert origin(envelope("participant.added", {"chat_id": CHAT, "participant": handle(LINE, is_me=True)})) is None

@@ -1,4 +1,4 @@
-"""After a gap the first message of a chat waits for what was written before it, and only then, and not for long."""
+"""After a gap, the first message of a chat waits for earlier messages: once, and not for long."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fakes import settled
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -28,18 +29,18 @@ LINE, ANN = "+12025550100", "+14155550142"
 
 
 class Way(httpx.AsyncBaseTransport):
-    """Webhooks go to the app while it runs; else nobody listens."""
+    """A transport that delivers webhooks to the app while it runs, and otherwise refuses the connection."""
 
     app: httpx.ASGITransport | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if self.app is None:
-            raise httpx.ConnectError("nobody listens")
+            raise httpx.ConnectError("connection refused")
         return await self.app.handle_async_request(request)
 
 
-class House:
-    """A bot that can be stopped and started, and the emulator, which delivers again what was refused."""
+class Harness:
+    """A bot that can be stopped and started, and the emulator, which retries refused deliveries."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -72,7 +73,7 @@ class House:
         self.running = running(app)
         await self.running.__aenter__()
         self.way.app = httpx.ASGITransport(app=app)
-        await asyncio.sleep(0)  # looks how long it was silent
+        await settled(1)  # the server reads the time of the last webhook
 
     async def stop(self) -> None:
         self.way.app = None
@@ -85,15 +86,15 @@ class House:
 
     async def settle(self) -> None:
         async with asyncio.timeout(20):
-            quiet = 0
-            while quiet < 5:
+            idle_checks = 0
+            while idle_checks < 5:
                 await self.emulator.flush()
                 await asyncio.sleep(0.002)
                 busy = {each.state for each in await self.storage.waiting()} if self.running else set()
-                quiet = 0 if busy & {"ready", "leased"} else quiet + 1
+                idle_checks = 0 if busy & {"ready", "leased"} else idle_checks + 1
 
     async def retries(self, seconds: float = 600.0) -> None:
-        """Let Linq deliver again what it still has."""
+        """Let Linq retry its deliveries."""
         for _ in range(40):
             self.clock.advance(seconds / 40)
             await self.settle()
@@ -107,8 +108,8 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    made = House(tmp_path)
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
+    made = Harness(tmp_path)
     async with made.emulator:
         await made.start()
         made.text("first")
@@ -118,110 +119,110 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
             await made.stop()
 
 
-async def test_messages_across_a_restart_are_answered_as_they_were_written(house: House) -> None:
-    await house.stop()
+async def test_messages_across_a_restart_are_answered_in_the_order_they_were_sent(harness: Harness) -> None:
+    await harness.stop()
     for text in "ab":
-        house.text(text)
-        await house.settle()
-    await house.start()
-    house.text("c")
-    await house.settle()
-    assert house.said() == ["first", "a", "b", "c"]
-    await house.retries()
-    assert house.said() == ["first", "a", "b", "c"]
+        harness.text(text)
+        await harness.settle()
+    await harness.start()
+    harness.text("c")
+    await harness.settle()
+    assert harness.said() == ["first", "a", "b", "c"]
+    await harness.retries()
+    assert harness.said() == ["first", "a", "b", "c"]
 
 
-async def test_without_a_gap_linq_is_asked_nothing(house: House) -> None:
+async def test_without_a_gap_linq_is_not_asked(harness: Harness) -> None:
     for n in range(5):
-        house.text(f"{n}")
-        await house.settle()
-    assert house.lists() == 0
+        harness.text(f"{n}")
+        await harness.settle()
+    assert harness.lists() == 0
 
 
-async def test_a_chat_is_looked_at_once_after_a_gap(house: House) -> None:
-    await house.stop()
-    await house.start()
+async def test_after_a_gap_linq_is_asked_once_for_each_chat(harness: Harness) -> None:
+    await harness.stop()
+    await harness.start()
     for n in range(5):
-        house.text(f"{n}")
-        await house.settle()
-    assert house.lists() == 1
+        harness.text(f"{n}")
+        await harness.settle()
+    assert harness.lists() == 1
 
 
-async def test_once_linq_has_given_up_nobody_waits_any_more(house: House) -> None:
-    await house.stop()
-    await house.start()
-    house.text("late", after_s=32 * 60)
-    await house.settle()
-    assert (house.said(), house.lists()) == (["first", "late"], 0)
+async def test_no_chat_waits_after_linq_has_given_up(harness: Harness) -> None:
+    await harness.stop()
+    await harness.start()
+    harness.text("late", after_s=32 * 60)
+    await harness.settle()
+    assert (harness.said(), harness.lists()) == (["first", "late"], 0)
 
 
-async def test_if_linq_does_not_answer_the_chat_goes_on(house: House) -> None:
-    await house.stop()
-    house.text("a")
-    await house.settle()
-    await house.start()
-    house.emulator.add_fault(Fault("api", "GET /v3/chats", status=503, times=5))
-    house.text("b")
-    await house.settle()
-    await house.retries()
-    assert house.said() == ["first", "b", "a"]
+async def test_if_linq_does_not_answer_the_message_is_handled_anyway(harness: Harness) -> None:
+    await harness.stop()
+    harness.text("a")
+    await harness.settle()
+    await harness.start()
+    harness.emulator.add_fault(Fault("api", "GET /v3/chats", status=503, times=5))
+    harness.text("b")
+    await harness.settle()
+    await harness.retries()
+    assert harness.said() == ["first", "b", "a"]
 
 
-async def test_nobody_waits_if_the_setting_says_so(house: House) -> None:
-    await house.stop()
-    house.text("a")
-    await house.settle()
-    house.settings["order_wait_s"] = 0
-    await house.start()
-    house.text("b")
-    await house.settle()
-    await house.retries()
-    assert (house.said(), house.lists()) == (["first", "b", "a"], 0)
+async def test_no_chat_waits_if_the_setting_is_zero(harness: Harness) -> None:
+    await harness.stop()
+    harness.text("a")
+    await harness.settle()
+    harness.settings["order_wait_s"] = 0
+    await harness.start()
+    harness.text("b")
+    await harness.settle()
+    await harness.retries()
+    assert (harness.said(), harness.lists()) == (["first", "b", "a"], 0)
 
 
-async def test_a_delivery_that_was_refused_opens_a_gap_for_its_chat_alone(
-    house: House, monkeypatch: pytest.MonkeyPatch
+async def test_a_refused_delivery_opens_a_gap_for_its_chat_only(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put = house.storage.put
+    put = harness.storage.put
 
     async def refuse(delivery: Any) -> bool:
         raise StorageUnavailable("full")
 
-    monkeypatch.setattr(house.storage, "put", refuse)
-    house.text("a")
-    await house.settle()
-    monkeypatch.setattr(house.storage, "put", put)
-    house.text("b")
-    await house.settle()
-    assert house.said() == ["first", "a", "b"]
-    house.clock.advance(1)
-    house.emulator.inbound("+14155550143", LINE, [{"type": "text", "value": "from another chat"}])
-    await house.settle()
-    assert house.lists() == 1
+    monkeypatch.setattr(harness.storage, "put", refuse)
+    harness.text("a")
+    await harness.settle()
+    monkeypatch.setattr(harness.storage, "put", put)
+    harness.text("b")
+    await harness.settle()
+    assert harness.said() == ["first", "a", "b"]
+    harness.clock.advance(1)
+    harness.emulator.inbound("+14155550143", LINE, [{"type": "text", "value": "from another chat"}])
+    await harness.settle()
+    assert harness.lists() == 1
 
 
 @pytest.mark.parametrize(("gap_s", "said"), [(40 * 60, ["first", "a", "b"]), (2 * 3600, ["first", "late: a", "b"])])
-async def test_what_linq_gave_up_on_is_answered_in_its_place_while_it_is_young(
-    house: House, gap_s: float, said: list[str]
+async def test_a_message_that_linq_gave_up_on_is_answered_in_order_if_it_is_recent(
+    harness: Harness, gap_s: float, said: list[str]
 ) -> None:
-    await house.stop()
-    house.text("a")
-    await house.settle()
-    await house.retries(gap_s)
-    await house.start()
-    await house.settle()
-    house.text("b")
-    await house.settle()
-    assert house.said() == said
+    await harness.stop()
+    harness.text("a")
+    await harness.settle()
+    await harness.retries(gap_s)
+    await harness.start()
+    await harness.settle()
+    harness.text("b")
+    await harness.settle()
+    assert harness.said() == said
 
 
-async def test_a_stop_while_linq_is_asked_gives_the_message_back(house: House) -> None:
-    await house.stop()
-    await house.start()
-    house.emulator.add_fault(Fault("api", "GET /v3/chats", delay_ms=60_000))
-    house.text("a")
+async def test_a_stop_while_linq_is_asked_releases_the_message(harness: Harness) -> None:
+    await harness.stop()
+    await harness.start()
+    harness.emulator.add_fault(Fault("api", "GET /v3/chats", delay_ms=60_000))
+    harness.text("a")
     await asyncio.sleep(0.05)
-    await house.stop()
-    await house.start()
-    await house.settle()
-    assert house.said() == ["first", "a"]
+    await harness.stop()
+    await harness.start()
+    await harness.settle()
+    assert harness.said() == ["first", "a"]

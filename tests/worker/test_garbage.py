@@ -1,15 +1,14 @@
-"""A turn that has ended leaves no cycles: the garbage collector's search for them would hold up every chat."""
+"""A turn that has ended leaves no reference cycles, because collecting them would delay every chat."""
 
 from __future__ import annotations
 
-import asyncio
 import gc
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from rooms import NOW, Linq, delivery, text_body
+from fakes import NOW, Linq, delivery, settled, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -58,7 +57,7 @@ async def test_turns_leave_nothing_to_the_garbage_collector() -> None:
     async def text(number: int) -> None:
         await storage.put(delivery(text_body(f"message {number}")))
         while worker.busy or await storage.waiting():
-            await asyncio.sleep(0)
+            await settled(1)
 
     await text(0)
     with counting_cycles() as cycles:

@@ -1,4 +1,4 @@
-"""Middleware that exits, cancels, hangs or raises what no middleware should: in a turn, and in a send that is due."""
+"""Middleware that exits, cancels, hangs or raises unexpected errors, in a turn and in a due scheduled send."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from rooms import CHAT, NOW, Linq, delivery, text_body
+from fakes import CHAT, NOW, Linq, delivery, settled, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(autouse=True)
 def signals_as_in_a_server() -> Iterator[None]:
-    """No signal raises KeyboardInterrupt: one that comes was raised by code."""
+    """Handle SIGINT, so that a KeyboardInterrupt can only come from code that raises it."""
     before = signal.signal(signal.SIGINT, lambda *_: None)
     yield
     signal.signal(signal.SIGINT, before)
@@ -52,7 +52,7 @@ async def cancel_something() -> None:
 
 async def exit_in_a_task() -> None:
     async def leave() -> None:
-        await asyncio.sleep(0)
+        await settled(1)
         raise Own
 
     await asyncio.create_task(leave())
@@ -80,7 +80,7 @@ FAULTS: dict[str, Callable[[], Awaitable[None]]] = {
 }
 
 
-def gate(fault: Callable[[], Awaitable[None]], *, required: bool, where: str) -> Any:
+def policy(fault: Callable[[], Awaitable[None]], *, required: bool, where: str) -> Any:
     class Gate:
         @hookimpl
         def register_outbound(self) -> Any:
@@ -107,11 +107,11 @@ def gate(fault: Callable[[], Awaitable[None]], *, required: bool, where: str) ->
             return [wrap]
 
     made: Any = Gate()
-    made.name, made.required = "gate", required
+    made.name, made.required = "policy", required
     return made
 
 
-class House:
+class Harness:
     def __init__(self, *given: Any, deadline_s: float = 900.0) -> None:
         self.clock = MovableClock(NOW, frozen=True)
         self.storage = MemoryStorage(clock=self.clock)
@@ -150,7 +150,7 @@ class House:
         await self.run()
 
     async def state(self) -> tuple[list[str], list[str], int]:
-        """States of what waits, reasons of dead letters, and how many runs were counted as failed."""
+        """Return the states of waiting deliveries, the reasons of dead letters, and the number of runs counted as failed."""
         waiting = await self.storage.waiting()
         dead = await self.storage.dead_letters()
         return [each.state for each in waiting], [each.error for each in dead], sum(each.attempts for each in waiting)
@@ -164,35 +164,35 @@ def a_call(text: str) -> Call:
 @pytest.mark.parametrize("kind", FAULTS)
 @pytest.mark.parametrize("due", [False, True], ids=["turn", "due send"])
 async def test_outbound_middleware_that_is_not_required_is_disabled_and_the_call_made(kind: str, due: bool) -> None:
-    house = House(gate(FAULTS[kind], required=False, where="outbound"))
-    await (house.due("answer") if due else house.text())
-    assert house.linq.said() == ["answer"]
-    assert await house.state() == ([], [], 0)
-    assert house.plugins.report()["gate"].startswith("disabled: outbound middleware raised")
+    harness = Harness(policy(FAULTS[kind], required=False, where="outbound"))
+    await (harness.due("answer") if due else harness.text())
+    assert harness.linq.said() == ["answer"]
+    assert await harness.state() == ([], [], 0)
+    assert harness.plugins.report()["policy"].startswith("disabled: outbound middleware raised")
 
 
 @pytest.mark.parametrize("kind", FAULTS)
 @pytest.mark.parametrize("due", [False, True], ids=["turn", "due send"])
-async def test_a_gate_that_fails_lets_nothing_out_and_costs_no_attempt(kind: str, due: bool) -> None:
-    house = House(gate(FAULTS[kind], required=True, where="outbound"))
-    await (house.due("answer") if due else house.text())
+async def test_required_middleware_that_fails_blocks_the_send_and_counts_no_attempt(kind: str, due: bool) -> None:
+    harness = Harness(policy(FAULTS[kind], required=True, where="outbound"))
+    await (harness.due("answer") if due else harness.text())
     for _ in range(6):
-        house.clock.advance(60)
-        await house.run()
-    assert house.linq.said() == []
-    waiting, dead, attempts = await house.state()
+        harness.clock.advance(60)
+        await harness.run()
+    assert harness.linq.said() == []
+    waiting, dead, attempts = await harness.state()
     assert (len(waiting), dead, attempts) == (1, [], 0)
-    assert house.plugins.report()["gate"].startswith("failing: outbound middleware raised")
+    assert harness.plugins.report()["policy"].startswith("failing: outbound middleware raised")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FAULTS if "Linq" not in kind and "linqbot" not in kind])
 @pytest.mark.parametrize("required", [False, True])
-async def test_inbound_middleware_is_held_off_in_the_same_way(kind: str, required: bool) -> None:
-    house = House(gate(FAULTS[kind], required=required, where="inbound"))
-    await house.text()
-    waiting, dead, attempts = await house.state()
+async def test_errors_of_inbound_middleware_are_contained_too(kind: str, required: bool) -> None:
+    harness = Harness(policy(FAULTS[kind], required=required, where="inbound"))
+    await harness.text()
+    waiting, dead, attempts = await harness.state()
     assert (dead, attempts) == ([], 0)
-    assert (house.linq.said(), waiting) == (([], ["deferred"]) if required else (["answer"], []))
+    assert (harness.linq.said(), waiting) == (([], ["deferred"]) if required else (["answer"], []))
 
 
 async def hang() -> None:
@@ -201,47 +201,47 @@ async def hang() -> None:
 
 @pytest.mark.parametrize("where", ["inbound", "outbound"])
 async def test_middleware_that_hangs_ends_at_the_deadline_of_its_turn(where: str) -> None:
-    house = House(gate(hang, required=False, where=where), deadline_s=0.02)
-    await house.text()
-    assert await house.state() == (["retrying"], [], 1)
+    harness = Harness(policy(hang, required=False, where=where), deadline_s=0.02)
+    await harness.text()
+    assert await harness.state() == (["retrying"], [], 1)
 
 
 async def test_a_due_send_that_hangs_ends_at_the_same_deadline() -> None:
-    house = House(gate(hang, required=False, where="outbound"), deadline_s=0.02)
-    await house.due()
-    assert await house.state() == (["retrying"], [], 1)
+    harness = Harness(policy(hang, required=False, where="outbound"), deadline_s=0.02)
+    await harness.due()
+    assert await harness.state() == (["retrying"], [], 1)
 
 
-async def test_a_wrong_key_costs_no_due_send() -> None:
-    house = House()
-    house.linq.will_answer("chats.messages.send", LinqApiError("no", status=401, code=2004))
-    await house.due()
-    assert await house.state() == (["deferred"], [], 0)
-    house.clock.advance(60)
-    await house.run()
-    assert house.linq.said() == ["later", "later"]
+async def test_a_wrong_api_key_loses_no_due_send() -> None:
+    harness = Harness()
+    harness.linq.will_answer("chats.messages.send", LinqApiError("no", status=401, code=2004))
+    await harness.due()
+    assert await harness.state() == (["deferred"], [], 0)
+    harness.clock.advance(60)
+    await harness.run()
+    assert harness.linq.said() == ["later", "later"]
 
 
-async def test_a_due_send_to_a_person_who_opted_out_ends_quietly() -> None:
-    house = House()
-    house.linq.will_answer("chats.messages.send", LinqApiError("no", status=403, code=2024))
-    await house.due()
-    assert await house.state() == ([], [], 0)
+async def test_a_due_send_to_a_person_who_opted_out_ends_without_an_error() -> None:
+    harness = Harness()
+    harness.linq.will_answer("chats.messages.send", LinqApiError("no", status=403, code=2024))
+    await harness.due()
+    assert await harness.state() == ([], [], 0)
 
 
 @pytest.mark.parametrize(
     "payload", [b"{}", b"null", b"[]", b"not JSON", b'{"calls": [{}], "due": 1, "grace_s": 1}', b'{"calls": 1}']
 )
 async def test_a_timer_that_cannot_be_read_is_a_dead_letter_at_once(payload: bytes) -> None:
-    house = House()
-    await house.storage.put(Delivery("i.send.x", f"c:{CHAT}", "linqbot.send", payload, NOW))
-    await house.run()
-    waiting, (error,), _ = await house.state()
+    harness = Harness()
+    await harness.storage.put(Delivery("i.send.x", f"c:{CHAT}", "linqbot.send", payload, NOW))
+    await harness.run()
+    waiting, (error,), _ = await harness.state()
     assert waiting == []
-    assert error.startswith("What was stored of it cannot be read")
+    assert error.startswith("The stored send cannot be read")
 
 
-async def test_middleware_that_sends_for_itself_does_not_wait_for_itself() -> None:
+async def test_middleware_that_makes_a_call_does_not_deadlock() -> None:
     kept: list[Context] = []
 
     class Discloses:
@@ -270,11 +270,11 @@ async def test_middleware_that_sends_for_itself_does_not_wait_for_itself() -> No
 
             return [wrap]
 
-    house = House(Discloses)
-    await house.text()
-    assert house.linq.said() == ["I am a bot.", "answer"]
-    assert await house.state() == ([], [], 0)
-    assert len({call.key for call in house.linq.calls}) == 2
+    harness = Harness(Discloses)
+    await harness.text()
+    assert harness.linq.said() == ["I am a bot.", "answer"]
+    assert await harness.state() == ([], [], 0)
+    assert len({call.key for call in harness.linq.calls}) == 2
 
 
 @pytest.mark.parametrize(
@@ -287,8 +287,8 @@ async def test_middleware_that_sends_for_itself_does_not_wait_for_itself() -> No
         {"after_s": 1, "grace_s": float("nan")},
     ],
 )
-async def test_a_time_that_is_none_schedules_nothing(how: dict[str, Any]) -> None:
-    house = House()
+async def test_an_invalid_time_schedules_nothing(how: dict[str, Any]) -> None:
+    harness = Harness()
     bot = Bot(read=False, typing=False)
 
     @bot.on_message
@@ -299,17 +299,21 @@ async def test_a_time_that_is_none_schedules_nothing(how: dict[str, Any]) -> Non
         await ctx.reply("not understood")
 
     turns = Turns(
-        Dispatcher(bot, house.clock), house.linq.client, house.storage, house.clock, SendRateLimit(house.clock)
+        Dispatcher(bot, harness.clock),
+        harness.linq.client,
+        harness.storage,
+        harness.clock,
+        SendRateLimit(harness.clock),
     )
-    await house.storage.put(delivery(text_body()))
-    (lease,) = await house.storage.take(1, lease_s=1000)
+    await harness.storage.put(delivery(text_body()))
+    (lease,) = await harness.storage.take(1, lease_s=1000)
     await turns.run(lease)
-    assert house.linq.said() == ["not understood"]
-    assert await house.storage.next_timer() is None
+    assert harness.linq.said() == ["not understood"]
+    assert await harness.storage.next_timer() is None
 
 
-async def test_keys_of_scheduled_sends_never_meet_their_numbers_and_are_used_once() -> None:
-    house = House()
+async def test_keys_of_scheduled_sends_never_collide_with_numbers_and_are_used_once() -> None:
+    harness = Harness()
     bot = Bot(read=False, typing=False)
 
     @bot.on_message
@@ -324,9 +328,13 @@ async def test_keys_of_scheduled_sends_never_meet_their_numbers_and_are_used_onc
             await ctx.send_later("again", after_s=4, key="0")
 
     turns = Turns(
-        Dispatcher(bot, house.clock), house.linq.client, house.storage, house.clock, SendRateLimit(house.clock)
+        Dispatcher(bot, harness.clock),
+        harness.linq.client,
+        harness.storage,
+        harness.clock,
+        SendRateLimit(harness.clock),
     )
-    await house.storage.put(delivery(text_body()))
-    (lease,) = await house.storage.take(1, lease_s=1000)
+    await harness.storage.put(delivery(text_body()))
+    (lease,) = await harness.storage.take(1, lease_s=1000)
     await turns.run(lease)
-    assert len(await house.storage.scheduled()) == 3
+    assert len(await harness.storage.scheduled()) == 3

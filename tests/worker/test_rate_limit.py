@@ -27,7 +27,7 @@ def test_thirty_messages_go_at_once_and_the_next_waits_for_the_window() -> None:
     assert rate_limit.wait_s(send()) == 1
 
 
-def test_one_pair_holds_no_other() -> None:
+def test_one_pair_does_not_hold_another() -> None:
     rate_limit = SendRateLimit(MovableClock(1000, frozen=True))
     for _ in range(30):
         rate_limit.sent(send("full"))
@@ -37,7 +37,7 @@ def test_one_pair_holds_no_other() -> None:
     assert rate_limit.wait_s(send("free")) == 0
 
 
-def test_a_hold_ends_by_itself() -> None:
+def test_a_hold_ends_after_its_time() -> None:
     clock = MovableClock(1000, frozen=True)
     rate_limit = SendRateLimit(clock)
     rate_limit.hold(send(), 12)
@@ -53,6 +53,6 @@ def test_calls_that_send_nothing_are_never_held() -> None:
     assert pair_of(reaction) is None
 
 
-def test_a_pair_is_the_same_whoever_is_named_first() -> None:
+def test_a_pair_does_not_depend_on_the_order_of_handles() -> None:
     assert pair_of(create("+2", "+3")) == pair_of(create("+3", "+2"))
     assert pair_of(create("+2")) != pair_of(create("+3"))

@@ -1,4 +1,4 @@
-"""Sends that wait for their time: once, in their chat's order, over restarts, and not when they are too late."""
+"""Scheduled sends go out once, in their chat's order, after restarts too, and not if they are too late."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rooms import CHAT, NOW, Linq, delivery, text_body
+from fakes import CHAT, NOW, Linq, delivery, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Taking(SQLiteStorage):
-    """A storage that shows when a take is under way: what it leases is in no turn yet."""
+    """A storage that shows when a `take` is running, whose leases are not in a turn yet."""
 
     is_taking = False
 
@@ -42,8 +42,8 @@ class Taking(SQLiteStorage):
             self.is_taking = False
 
 
-class House:
-    """A working bot over a file, a clock that stands still, and a record of calls."""
+class Harness:
+    """A running bot with a storage file, a frozen clock, and a Linq that records calls."""
 
     def __init__(self, folder: Path, clock: MovableClock, linq: Linq, bot: Bot, keep_days: float) -> None:
         self.clock, self.linq = clock, linq
@@ -53,9 +53,9 @@ class House:
 
     async def text(self, text: str = "hello", **changes: Any) -> None:
         await self.storage.put(delivery(text_body(text, **changes)))
-        await self.quiet()
+        await self.wait_until_idle()
 
-    async def quiet(self) -> None:
+    async def wait_until_idle(self) -> None:
         async with asyncio.timeout(60):
             await self.fired()
             while self.worker.busy or self.storage.is_taking or await self.is_something_ready():
@@ -66,7 +66,7 @@ class House:
         return await self.storage.depth() > 0 and (due is None or due <= self.clock.now())
 
     async def fired(self) -> None:
-        """Wait until everything due is a delivery of its lane, and the worker has had a look at it."""
+        """Wait until everything due is a delivery in its lane, and the worker has tried to lease it."""
         while (due := await self.storage.next_timer()) is not None and due <= self.clock.now():
             await asyncio.sleep(0.001)
         for _ in range(20):
@@ -74,7 +74,7 @@ class House:
 
     async def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)
-        await self.quiet()
+        await self.wait_until_idle()
 
 
 @pytest.fixture
@@ -89,14 +89,14 @@ def make_bot() -> Bot:
 @contextlib.asynccontextmanager
 async def working(
     folder: Path, clock: MovableClock, linq: Linq, bot: Bot, *, keep_days: float = 0
-) -> AsyncIterator[House]:
-    house = House(folder, clock, linq, bot, keep_days)
-    async with house.storage:
-        house.worker.start()
+) -> AsyncIterator[Harness]:
+    harness = Harness(folder, clock, linq, bot, keep_days)
+    async with harness.storage:
+        harness.worker.start()
         try:
-            yield house
+            yield harness
         finally:
-            await house.worker.stop(0)
+            await harness.worker.stop(0)
 
 
 async def test_a_send_goes_out_when_it_is_due_and_not_before(tmp_path: Path, clock: MovableClock) -> None:
@@ -110,20 +110,20 @@ async def test_a_send_goes_out_when_it_is_due_and_not_before(tmp_path: Path, clo
             datetime.fromtimestamp(NOW + s, UTC) for s in (10, 20)
         ]
 
-    async with working(tmp_path, clock, linq, bot) as house:
-        await house.text()
-        await house.advance(9)
+    async with working(tmp_path, clock, linq, bot) as harness:
+        await harness.text()
+        await harness.advance(9)
         assert linq.said() == []
-        await house.advance(1)
+        await harness.advance(1)
         assert linq.said() == ["one", "and a half"]
-        await house.advance(100)
+        await harness.advance(100)
         assert linq.said() == ["one", "and a half", "two"]
     assert {call.path for call in linq.calls} == {f"/v3/chats/{CHAT}/messages"}
     assert len({call.key for call in linq.calls}) == 3
 
 
 @pytest.mark.parametrize("zero_retention", [True, False])
-async def test_what_a_zero_retention_line_hears_and_says_later_is_not_kept_whatever_history_says(
+async def test_scheduled_sends_of_a_zero_retention_line_are_not_kept_with_any_history_setting(
     tmp_path: Path, clock: MovableClock, zero_retention: bool
 ) -> None:
     bot, linq = make_bot(), Linq()
@@ -133,9 +133,9 @@ async def test_what_a_zero_retention_line_hears_and_says_later_is_not_kept_whate
         await ctx.reply("marker now")
         await ctx.send_later("marker later", after_s=20)
 
-    async with working(tmp_path, clock, linq, bot, keep_days=9) as house:
-        await house.text("marker", zero_retention=zero_retention)
-        await house.advance(21)
+    async with working(tmp_path, clock, linq, bot, keep_days=9) as harness:
+        await harness.text("marker", zero_retention=zero_retention)
+        await harness.advance(21)
     assert linq.said() == ["marker now", "marker later"]
     with sqlite3.connect(tmp_path / "bot.db") as db:
         kept = b"".join(b"".join(map(bytes, row)) for row in db.execute("SELECT body FROM done"))
@@ -154,16 +154,16 @@ async def test_a_handler_that_fails_and_runs_again_schedules_once(tmp_path: Path
             fails.pop()
             raise ValueError
 
-    async with working(tmp_path, clock, linq, bot) as house:
-        await house.text()
-        assert await house.storage.scheduled() == []
-        await house.advance(2)
-        assert len(await house.storage.scheduled()) == 1
-        await house.advance(3600)
+    async with working(tmp_path, clock, linq, bot) as harness:
+        await harness.text()
+        assert await harness.storage.scheduled() == []
+        await harness.advance(2)
+        assert len(await harness.storage.scheduled()) == 1
+        await harness.advance(3600)
     assert linq.said() == ["once"]
 
 
-async def test_what_was_put_off_can_be_taken_back(tmp_path: Path, clock: MovableClock) -> None:
+async def test_a_scheduled_send_can_be_cancelled(tmp_path: Path, clock: MovableClock) -> None:
     bot, linq = make_bot(), Linq()
     ids: list[str] = []
 
@@ -180,14 +180,14 @@ async def test_what_was_put_off_can_be_taken_back(tmp_path: Path, clock: Movable
         assert waiting.id == ids[0]
         await ctx.reply(str(await ctx.cancel(waiting)), str(await ctx.cancel(waiting)))
 
-    async with working(tmp_path, clock, linq, bot) as house:
-        await house.text("put off")
-        await house.text("take back")
-        await house.advance(3600)
+    async with working(tmp_path, clock, linq, bot) as harness:
+        await harness.text("put off")
+        await harness.text("take back")
+        await harness.advance(3600)
     assert linq.said() == ["True", "False"]
 
 
-async def test_what_a_failing_handler_took_back_is_taken_back_all_the_same(tmp_path: Path, clock: MovableClock) -> None:
+async def test_a_cancellation_holds_even_if_the_handler_fails(tmp_path: Path, clock: MovableClock) -> None:
     bot, linq = make_bot(), Linq()
 
     @bot.on_message("put off")
@@ -201,33 +201,33 @@ async def test_what_a_failing_handler_took_back_is_taken_back_all_the_same(tmp_p
         await ctx.send_later("instead", after_s=3600)
         raise ValueError
 
-    async with working(tmp_path, clock, linq, bot) as house:
-        await house.text("put off")
-        await house.text("take back")
-        assert len(await house.storage.dead_letters()) == 1
-        assert await house.storage.scheduled() == []
-        await house.advance(7200)
+    async with working(tmp_path, clock, linq, bot) as harness:
+        await harness.text("put off")
+        await harness.text("take back")
+        assert len(await harness.storage.dead_letters()) == 1
+        assert await harness.storage.scheduled() == []
+        await harness.advance(7200)
     assert linq.said() == []
 
 
-async def test_a_span_is_kept_as_a_time_so_a_clock_that_is_set_back_makes_it_longer(tmp_path: Path) -> None:
+async def test_after_s_is_stored_as_a_time_so_setting_the_clock_back_delays_it(tmp_path: Path) -> None:
     bot, linq = make_bot(), Linq()
 
     @bot.on_message
     async def remind(message: MessageReceived, ctx: Context) -> None:
         await ctx.send_later("later", after_s=10)
 
-    async with working(tmp_path, MovableClock(NOW, frozen=True), linq, bot) as house:
-        await house.text()
-    async with working(tmp_path, MovableClock(NOW - 7200, frozen=True), linq, bot) as house:
-        await house.advance(7209)
+    async with working(tmp_path, MovableClock(NOW, frozen=True), linq, bot) as harness:
+        await harness.text()
+    async with working(tmp_path, MovableClock(NOW - 7200, frozen=True), linq, bot) as harness:
+        await harness.advance(7209)
         assert linq.said() == []
-        await house.advance(1)
+        await harness.advance(1)
     assert linq.said() == ["later"]
 
 
 @pytest.mark.parametrize(("late_s", "said"), [(600, ["in grace"]), (7200, [])])
-async def test_after_a_downtime_it_is_sent_once_or_has_been_missed(
+async def test_after_a_downtime_a_scheduled_send_is_sent_once_or_dead_lettered(
     tmp_path: Path, clock: MovableClock, late_s: float, said: list[str]
 ) -> None:
     bot, linq = make_bot(), Linq()
@@ -236,18 +236,18 @@ async def test_after_a_downtime_it_is_sent_once_or_has_been_missed(
     async def remind(message: MessageReceived, ctx: Context) -> None:
         await ctx.send_later("in grace", after_s=60, grace_s=3600)
 
-    async with working(tmp_path, clock, linq, bot) as house:
-        await house.text()
+    async with working(tmp_path, clock, linq, bot) as harness:
+        await harness.text()
     clock.advance(60 + late_s)
     for _ in range(2):
-        async with working(tmp_path, clock, linq, bot) as house:
-            await house.quiet()
-            dead = await house.storage.dead_letters()
+        async with working(tmp_path, clock, linq, bot) as harness:
+            await harness.wait_until_idle()
+            dead = await harness.storage.dead_letters()
     assert linq.said() == said
     assert [letter.error.startswith("It was due 7200 s ago") for letter in dead] == [True] * (1 - len(said))
 
 
-async def test_what_is_due_while_a_handler_runs_comes_after_its_last_bubble(
+async def test_a_send_that_is_due_while_a_handler_runs_follows_its_last_bubble(
     tmp_path: Path, clock: MovableClock
 ) -> None:
     bot, linq, go = make_bot(), Linq(), asyncio.Event()
@@ -262,38 +262,40 @@ async def test_what_is_due_while_a_handler_runs_comes_after_its_last_bubble(
         await go.wait()
         await ctx.reply("last")
 
-    async with working(tmp_path, clock, linq, bot) as house:
-        await house.text("plan")
-        await house.storage.put(delivery(text_body("slow")))
+    async with working(tmp_path, clock, linq, bot) as harness:
+        await harness.text("plan")
+        await harness.storage.put(delivery(text_body("slow")))
         while not linq.said():
             await asyncio.sleep(0.001)
         clock.advance(10)
-        await house.fired()
+        await harness.fired()
         go.set()
-        await house.quiet()
+        await harness.wait_until_idle()
     assert linq.said() == ["first", "last", "due"]
 
 
-async def test_a_due_send_waits_out_linqs_absence_and_respects_an_opt_out(tmp_path: Path, clock: MovableClock) -> None:
+async def test_a_due_send_waits_for_the_end_of_an_outage_and_respects_an_opt_out(
+    tmp_path: Path, clock: MovableClock
+) -> None:
     bot, linq = make_bot(), Linq()
 
     @bot.on_message
     async def remind(message: MessageReceived, ctx: Context) -> None:
         await ctx.send_later("later", after_s=5)
 
-    async with working(tmp_path, clock, linq, bot) as house:
-        await house.text()
+    async with working(tmp_path, clock, linq, bot) as harness:
+        await harness.text()
         linq.will_answer("chats.messages.send", LinqApiError("opted out", status=403, code=2024))
-        await house.advance(10)
-        assert await house.storage.dead_letters() == []
-        await house.text("again")
+        await harness.advance(10)
+        assert await harness.storage.dead_letters() == []
+        await harness.text("again")
         linq.will_answer("chats.messages.send", LinqApiError("blocked", status=403, code=2026))
-        await house.advance(10)
-        (dead,) = await house.storage.dead_letters()
+        await harness.advance(10)
+        (dead,) = await harness.storage.dead_letters()
         assert "2026" in dead.error
 
 
-async def test_what_breaks_a_rule_is_refused_when_it_is_put_off(tmp_path: Path, clock: MovableClock) -> None:
+async def test_content_that_breaks_a_rule_is_refused_when_it_is_scheduled(tmp_path: Path, clock: MovableClock) -> None:
     bot, linq, caught = make_bot(), Linq(), []
 
     @bot.on_message
@@ -305,13 +307,13 @@ async def test_what_breaks_a_rule_is_refused_when_it_is_put_off(tmp_path: Path, 
             except (RuleBroken, BotError) as error:
                 caught.append(type(error).__name__)
 
-    async with working(tmp_path, clock, linq, bot) as house:
-        await house.text()
-        assert await house.storage.scheduled() == []
+    async with working(tmp_path, clock, linq, bot) as harness:
+        await harness.text()
+        assert await harness.storage.scheduled() == []
     assert caught == ["RuleBroken", "BotError", "BotError"]
 
 
-def test_times_are_meant_in_a_zone() -> None:
+def test_times_are_interpreted_in_their_zone() -> None:
     noon = datetime(2026, 7, 1, 12)  # noqa: DTZ001 - the zone is said apart
     assert due_at(noon, None, "Europe/Paris", NOW) == datetime(2026, 7, 1, 10, tzinfo=UTC).timestamp()
     assert due_at(noon.replace(tzinfo=UTC), None, None, NOW) == noon.replace(tzinfo=UTC).timestamp()

@@ -1,4 +1,4 @@
-"""A call that was not made is never forgotten, whatever a handler does with its error; and none is made too late."""
+"""A call that was not made affects its turn even if the handler swallows the error. No call is made after its turn."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import structlog
-from rooms import CHAT, NOW, Linq, delivery, text_body
+from fakes import CHAT, NOW, Linq, delivery, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -30,8 +30,8 @@ AWAY = [RateLimited("slow down", status=429, retry_after_s=120), LinqUnavailable
 REFUSED = LinqApiError("no", status=400, code=1002)
 
 
-class House:
-    """A working bot with one handler."""
+class Harness:
+    """A running bot with one handler."""
 
     def __init__(self, folder: Path) -> None:
         self.clock = MovableClock(NOW, frozen=True)
@@ -50,9 +50,9 @@ class House:
 
     async def text(self, text: str = "hello") -> None:
         await self.storage.put(delivery(text_body(text)))
-        await self.quiet()
+        await self.wait_until_idle()
 
-    async def quiet(self) -> None:
+    async def wait_until_idle(self) -> None:
         async with asyncio.timeout(20):
             while True:
                 await asyncio.sleep(0.001)
@@ -62,12 +62,12 @@ class House:
 
     async def later(self, seconds: float) -> None:
         self.clock.advance(seconds)
-        await self.quiet()
+        await self.wait_until_idle()
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    made = House(tmp_path)
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
+    made = Harness(tmp_path)
     async with made.storage:
         made.worker.start()
         yield made
@@ -120,59 +120,59 @@ async def call_the_client(ctx: Context) -> None:
     ],
     ids=lambda handler: handler.__name__.replace("_", " "),
 )
-async def test_a_deferred_call_defers_the_turn_whatever_the_handler_makes_of_it(
-    house: House, handler: Callable[..., Any], error: Exception
+async def test_a_deferred_call_defers_the_turn_even_if_the_handler_swallows_it(
+    harness: Harness, handler: Callable[..., Any], error: Exception
 ) -> None:
     async def away(_: Call) -> None:
-        house.clock.advance(30)
+        harness.clock.advance(30)
         raise error
 
-    house.handler, house.linq.before = handler, away
-    await house.text()
-    (waiting,) = await house.storage.waiting()
+    harness.handler, harness.linq.before = handler, away
+    await harness.text()
+    (waiting,) = await harness.storage.waiting()
     assert (waiting.state, waiting.attempts) == ("deferred", 0)
-    house.linq.before = None
-    await house.later(200)
-    assert house.linq.said() == ["a", "b"]
-    assert (await house.storage.depth(), await house.storage.dead_letters()) == (0, [])
+    harness.linq.before = None
+    await harness.later(200)
+    assert harness.linq.said() == ["a", "b"]
+    assert (await harness.storage.depth(), await harness.storage.dead_letters()) == (0, [])
 
 
-async def test_after_a_deferred_call_no_further_one_is_made_so_that_the_order_stays(house: House) -> None:
+async def test_after_a_deferred_call_no_further_call_is_made_so_the_order_stays(harness: Harness) -> None:
     refused = [RateLimited("slow down", status=429, retry_after_s=120)]
 
     async def first_only(_: Call) -> None:
         if refused:
             raise refused.pop()
 
-    house.handler, house.linq.before = return_in_finally, first_only
-    await house.text()
-    assert house.linq.said() == []
-    await house.later(200)
-    assert house.linq.said() == ["a", "b"]
+    harness.handler, harness.linq.before = return_in_finally, first_only
+    await harness.text()
+    assert harness.linq.said() == []
+    await harness.later(200)
+    assert harness.linq.said() == ["a", "b"]
 
 
 @pytest.mark.parametrize("handler", [start_and_forget, wait_and_not_ask], ids=["forgotten", "waited for"])
-async def test_a_refused_call_in_a_task_that_nobody_asked_is_the_handlers_failure(
-    house: House, handler: Callable[..., Any]
+async def test_a_refused_call_whose_task_is_never_awaited_fails_the_handler(
+    harness: Harness, handler: Callable[..., Any]
 ) -> None:
-    house.linq.will_answer("chats.messages.send", REFUSED)
-    house.handler = handler
-    await house.text()
-    (waiting,) = await house.storage.waiting()
+    harness.linq.will_answer("chats.messages.send", REFUSED)
+    harness.handler = handler
+    await harness.text()
+    (waiting,) = await harness.storage.waiting()
     assert (waiting.state, waiting.attempts) == ("retrying", 1)
-    await house.later(10)
-    assert sorted(house.linq.said()) == ["a", "a", "b"]  # the first was refused, and is tried again
-    assert await house.storage.depth() == 0
+    await harness.later(10)
+    assert sorted(harness.linq.said()) == ["a", "a", "b"]  # the first call was refused, and is made again
+    assert await harness.storage.depth() == 0
 
 
-async def test_a_refused_call_whose_error_was_looked_at_is_no_failure(house: House) -> None:
-    house.linq.will_answer("chats.messages.send", REFUSED)
-    house.handler = gather_and_look_away
-    await house.text()
-    assert (await house.storage.depth(), await house.storage.dead_letters()) == (0, [])
+async def test_a_refused_call_whose_error_was_retrieved_is_no_failure(harness: Harness) -> None:
+    harness.linq.will_answer("chats.messages.send", REFUSED)
+    harness.handler = gather_and_look_away
+    await harness.text()
+    assert (await harness.storage.depth(), await harness.storage.dead_letters()) == (0, [])
 
 
-async def test_calls_under_way_when_the_handler_returns_are_part_of_its_turn(house: House) -> None:
+async def test_calls_under_way_when_the_handler_returns_are_part_of_its_turn(harness: Harness) -> None:
     async def two(ctx: Context) -> None:
         await ctx.reply("a")
         await ctx.reply("b")
@@ -180,19 +180,19 @@ async def test_calls_under_way_when_the_handler_returns_are_part_of_its_turn(hou
     async def leave(ctx: Context) -> None:
         asyncio.create_task(two(ctx))  # noqa: RUF006
 
-    house.handler = leave
-    await house.text()
-    assert house.linq.said() == ["a", "b"]
-    (turn,) = {entry.turn for entry in await house.storage.entries((await seen(house))[0])}
+    harness.handler = leave
+    await harness.text()
+    assert harness.linq.said() == ["a", "b"]
+    (turn,) = {entry.turn for entry in await harness.storage.entries((await seen(harness))[0])}
     assert turn.startswith("w.")
 
 
-async def seen(house: House) -> list[str]:
-    rows = house.storage._reader.execute("SELECT DISTINCT turn FROM journal").fetchall()
+async def seen(harness: Harness) -> list[str]:
+    rows = harness.storage._reader.execute("SELECT DISTINCT turn FROM journal").fetchall()
     return [turn for (turn,) in rows]
 
 
-async def test_a_call_after_the_end_of_its_turn_is_refused_and_told_with_its_line(house: House) -> None:
+async def test_a_call_after_the_end_of_its_turn_is_refused_and_logged_with_its_line(harness: Harness) -> None:
     errors: list[BotError] = []
     end = asyncio.Event()
 
@@ -203,7 +203,7 @@ async def test_a_call_after_the_end_of_its_turn_is_refused_and_told_with_its_lin
         errors.append(caught.value)
         with pytest.raises(BotError, match="send_later"):
             await ctx.send_later("too late", after_s=1)
-        # Questions to Linq have no order and no record.
+        # Reads have no order and are not journalled.
         await ctx.client.messages.retrieve("35179424-9c87-5f09-a3f3-60d07a9171ab")
 
     tasks: list[asyncio.Task[None]] = []
@@ -211,36 +211,36 @@ async def test_a_call_after_the_end_of_its_turn_is_refused_and_told_with_its_lin
     async def leave(ctx: Context) -> None:
         tasks.append(asyncio.create_task(late(ctx)))
 
-    house.handler = leave
+    harness.handler = leave
     with structlog.testing.capture_logs() as logs:
-        await house.text()
+        await harness.text()
         end.set()
         await tasks[0]
-    assert house.linq.said() == []
+    assert harness.linq.said() == []
     assert len(errors) == 1
-    told = [entry for entry in logs if entry["event"] == "call.too_late"]
-    assert [entry["call"] for entry in told] == ["chats.messages.send", "send_later"]
-    assert all(entry["at"].startswith("test_swallowed.py:") for entry in told)
+    refusals = [entry for entry in logs if entry["event"] == "call.too_late"]
+    assert [entry["call"] for entry in refusals] == ["chats.messages.send", "send_later"]
+    assert all(entry["at"].startswith("test_swallowed.py:") for entry in refusals)
 
 
-async def test_a_context_that_was_kept_serves_no_later_turn(house: House) -> None:
+async def test_a_stored_context_makes_no_calls_in_a_later_turn(harness: Harness) -> None:
     kept: list[Context] = []
 
     async def keep(ctx: Context) -> None:
         kept.append(ctx)
         await kept[0].reply("from the first context")
 
-    house.handler = keep
-    await house.text("one")
-    await house.text("two")
-    assert house.linq.said() == ["from the first context"]
-    (waiting,) = await house.storage.waiting()
+    harness.handler = keep
+    await harness.text("one")
+    await harness.text("two")
+    assert harness.linq.said() == ["from the first context"]
+    (waiting,) = await harness.storage.waiting()
     assert waiting.error is not None
     assert waiting.error.startswith("BotError at test_swallowed.py:")
 
 
-async def test_a_turn_that_a_task_outlives_keeps_no_text(house: House) -> None:
-    house.handler = start_and_forget
-    await house.text()
-    rows = house.storage._reader.execute("SELECT texts, ended_at IS NOT NULL FROM journal").fetchall()
+async def test_a_task_that_outlives_its_turn_keeps_no_text_of_it(harness: Harness) -> None:
+    harness.handler = start_and_forget
+    await harness.text()
+    rows = harness.storage._reader.execute("SELECT texts, ended_at IS NOT NULL FROM journal").fetchall()
     assert rows == [(0, 1), (0, 1)]

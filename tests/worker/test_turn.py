@@ -1,4 +1,4 @@
-"""What a failure means, and that no send happens twice: turns over real files, with a record of calls."""
+"""Turns over real files: the outcome of each failure, and no send is made twice."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import structlog
-from mortal import Mortal, die
-from rooms import CHAT, LINE, NOW, Linq, delivery, envelope, handle, text_body
+from fakes import CHAT, LINE, NOW, Linq, delivery, envelope, handle, settled, text_body
+from simulated_crash import Crashable, crash
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -34,8 +34,8 @@ pytestmark = pytest.mark.anyio
 Handle = Callable[[MessageReceived, Context], Awaitable[None]]
 
 
-class House:
-    """A bot with one handler, its storage, and a clock that stands still."""
+class Harness:
+    """A bot with one handler, its storage, and a frozen clock."""
 
     def __init__(self, folder: Path, stack: contextlib.AsyncExitStack) -> None:
         self.clock = MovableClock(NOW, frozen=True)
@@ -43,13 +43,13 @@ class House:
         self.storage = SQLiteStorage(folder / "bot.db", clock=self.clock)
         self._path = folder / "bot.db"
         self._stack = stack
-        self._mortal = Mortal()
+        self._crashable = Crashable()
 
     async def open(self) -> None:
         await self._stack.enter_async_context(self.storage)
 
-    async def crash(self) -> None:
-        """Go on with the files as a kill would leave them now."""
+    async def restart(self) -> None:
+        """Open a copy of the files: they are what a killed process would leave now."""
         self.linq.before = None
         folder = self._path.parent / "after"
         folder.mkdir()
@@ -58,7 +58,7 @@ class House:
         self._path = folder / self._path.name
         self.storage = SQLiteStorage(self._path, clock=self.clock)
         await self.open()
-        await self._mortal.clear()
+        await self._crashable.clear()
 
     def turns(self, handle: Handle, **retry_policy: Any) -> Turns:
         bot = Bot(read=False, typing=False, groups="all")
@@ -79,23 +79,23 @@ class House:
     async def run(self, handle: Handle, **retry_policy: Any) -> None:
         await self.turns(handle, **retry_policy).run(await self.lease())
 
-    async def die(self, handle: Handle) -> None:
-        """Run a turn the process dies in, and start again."""
-        assert await self._mortal.until_death(self.run(handle))
-        await self.crash()
+    async def run_and_crash(self, handle: Handle) -> None:
+        """Run a turn in which the process crashes, then restart."""
+        assert await self._crashable.run(self.run(handle))
+        await self.restart()
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
     async with contextlib.AsyncExitStack() as stack:
-        opened = House(tmp_path, stack)
+        opened = Harness(tmp_path, stack)
         await opened.open()
         yield opened
 
 
-async def put(house: House, text: str = "hello", **changes: Any) -> Delivery:
+async def put(harness: Harness, text: str = "hello", **changes: Any) -> Delivery:
     arrived = delivery(text_body(text, **changes))
-    await house.storage.put(arrived)
+    await harness.storage.put(arrived)
     return arrived
 
 
@@ -104,56 +104,56 @@ async def three(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(text)
 
 
-def keys(house: House) -> list[str]:
-    return [call.key or "" for call in house.linq.calls if call.safety == "keyed"]
+def keys(harness: Harness) -> list[str]:
+    return [call.key or "" for call in harness.linq.calls if call.safety == "keyed"]
 
 
-async def test_a_turn_that_ends_well_is_gone(house: House) -> None:
-    await put(house)
-    await house.run(three)
-    assert house.linq.said() == ["one", "two", "three"]
-    assert await house.storage.depth() == 0
+async def test_a_turn_that_succeeds_leaves_nothing_behind(harness: Harness) -> None:
+    await put(harness)
+    await harness.run(three)
+    assert harness.linq.said() == ["one", "two", "three"]
+    assert await harness.storage.depth() == 0
 
 
-async def test_what_nobody_handles_is_acked_without_being_understood(house: House) -> None:
-    turns = house.turns(three)
+async def test_a_delivery_without_a_handler_is_acked_without_being_parsed(harness: Harness) -> None:
+    turns = harness.turns(three)
     for data in ({"message_id": "m", "reaction_type": "love", "is_from_me": False}, {}):
-        await house.storage.put(delivery(envelope("reaction.added", data)))
-        await turns.run(await house.lease())
-    assert await house.storage.depth() == 0
-    assert await house.storage.dead_letters() == []
+        await harness.storage.put(delivery(envelope("reaction.added", data)))
+        await turns.run(await harness.lease())
+    assert await harness.storage.depth() == 0
+    assert await harness.storage.dead_letters() == []
 
 
-async def test_each_send_carries_a_key_of_its_own_that_any_run_would_make_again(house: House) -> None:
-    arrived = await put(house)
-    await house.run(three)
-    assert keys(house) == [journal_key(house.storage.install, arrived.id, 0, str(n)) for n in range(3)]
-    assert len(set(keys(house))) == 3
+async def test_each_send_has_its_own_key_which_is_the_same_in_every_run(harness: Harness) -> None:
+    arrived = await put(harness)
+    await harness.run(three)
+    assert keys(harness) == [journal_key(harness.storage.install, arrived.id, 0, str(n)) for n in range(3)]
+    assert len(set(keys(harness))) == 3
 
 
 async def test_keys_differ_between_installations_and_fit_linqs_pattern() -> None:
     assert journal_key("a", "w.1", 0, "0") != journal_key("b", "w.1", 0, "0")
     assert len(journal_key("a", "w.1", 0, "0")) == 32
     assert journal_key("a", "w.1", 0, "0").isalnum()
-    # As every release made it: another one would send again, after an upgrade, what the one before sent.
+    # Every release must make the same key. With another key, an upgrade would repeat earlier sends.
     assert journal_key("a", "w.1", 0, "0") == "lbpy5aqgldcbmtf436scfigpsyyy44ff"
 
 
-async def test_a_send_is_on_record_before_it_is_tried(house: House) -> None:
-    arrived = await put(house)
+async def test_a_send_is_journalled_before_its_first_attempt(harness: Harness) -> None:
+    arrived = await put(harness)
     found: list[str] = []
 
     async def look(_: Call) -> None:
-        found.extend(entry.status for entry in await house.storage.entries(arrived.id))
+        found.extend(entry.status for entry in await harness.storage.entries(arrived.id))
 
-    house.linq.before = look
-    await house.run(three)
-    # Outcomes ride on the turn's end, so while it runs every record still says attempting.
+    harness.linq.before = look
+    await harness.run(three)
+    # Outcomes are stored when the turn ends, so during the turn every entry says `attempting`.
     assert found == ["attempting"] * (1 + 2 + 3)
 
 
-async def test_after_a_failure_what_was_sent_is_not_sent_again(house: House) -> None:
-    await put(house)
+async def test_after_a_failure_a_sent_message_is_not_sent_again(harness: Harness) -> None:
+    await put(harness)
     fails = [True]
 
     async def half(message: MessageReceived, ctx: Context) -> None:
@@ -164,61 +164,61 @@ async def test_after_a_failure_what_was_sent_is_not_sent_again(house: House) -> 
         assert first.id == "sent-1"
         await ctx.reply("two")
 
-    turns = house.turns(half)
-    await turns.run(await house.lease())
-    house.clock.advance(1)
-    await turns.run(await house.lease())
-    assert house.linq.said() == ["one", "two"]
+    turns = harness.turns(half)
+    await turns.run(await harness.lease())
+    harness.clock.advance(1)
+    await turns.run(await harness.lease())
+    assert harness.linq.said() == ["one", "two"]
 
 
-@pytest.mark.parametrize("dies_at", [1, 2, 3])
+@pytest.mark.parametrize("crashes_at", [1, 2, 3])
 @pytest.mark.parametrize("answered", [True, False], ids=["after the answer", "before it"])
 async def test_after_a_crash_a_send_is_repeated_only_under_its_own_key(
-    house: House, dies_at: int, answered: bool
+    harness: Harness, crashes_at: int, answered: bool
 ) -> None:
-    await put(house)
+    await put(harness)
     lives = 2
 
-    async def die_before_the_answer(_: Call) -> None:
-        if len(house.linq.calls) + 1 == dies_at:
-            await die()
+    async def crash_before_the_answer(_: Call) -> None:
+        if len(harness.linq.calls) + 1 == crashes_at:
+            await crash()
 
-    async def mortal(message: MessageReceived, ctx: Context) -> None:
+    async def crashing(message: MessageReceived, ctx: Context) -> None:
         nonlocal lives
         lives -= 1
         for n, text in enumerate(("one", "two", "three"), 1):
             await ctx.reply(text)
-            if lives and answered and n == dies_at:
-                await die()
+            if lives and answered and n == crashes_at:
+                await crash()
 
     if not answered:
-        house.linq.before = die_before_the_answer
-    await house.die(mortal)
-    await house.run(mortal)
-    # Linq drops what it has seen under the same key; everything else went out once.
-    by_key = dict(zip(keys(house), house.linq.said(), strict=True))
+        harness.linq.before = crash_before_the_answer
+    await harness.run_and_crash(crashing)
+    await harness.run(crashing)
+    # Linq drops a call with a key that it has seen, so every message was sent once.
+    by_key = dict(zip(keys(harness), harness.linq.said(), strict=True))
     assert list(by_key.values()) == ["one", "two", "three"]
 
 
-async def test_what_is_repeated_is_the_stored_call_whatever_the_handler_says_now(house: House) -> None:
-    await put(house)
+async def test_the_stored_call_is_repeated_even_if_the_handler_words_it_differently_now(harness: Harness) -> None:
+    await put(harness)
     words = iter(["first thought", "second thought"])
 
-    async def die_once(_: Call) -> None:
-        house.linq.before = None
-        await die()
+    async def crash_once(_: Call) -> None:
+        harness.linq.before = None
+        await crash()
 
     async def fickle(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(next(words))
 
-    house.linq.before = die_once
-    await house.die(fickle)
-    await house.run(fickle)
-    assert house.linq.said() == ["first thought"]
+    harness.linq.before = crash_once
+    await harness.run_and_crash(fickle)
+    await harness.run(fickle)
+    assert harness.linq.said() == ["first thought"]
 
 
-async def test_a_raw_client_call_is_as_safe_as_reply(house: House) -> None:
-    await put(house)
+async def test_a_raw_client_call_is_as_safe_as_reply(harness: Harness) -> None:
+    await put(harness)
     fails = [True]
 
     async def raw(message: MessageReceived, ctx: Context) -> None:
@@ -228,21 +228,21 @@ async def test_a_raw_client_call_is_as_safe_as_reply(house: House) -> None:
             fails.pop()
             raise ValueError
 
-    turns = house.turns(raw)
-    await turns.run(await house.lease())
-    house.clock.advance(1)
-    await turns.run(await house.lease())
-    assert house.linq.said() == ["raw"]
+    turns = harness.turns(raw)
+    await turns.run(await harness.lease())
+    harness.clock.advance(1)
+    await turns.run(await harness.lease())
+    assert harness.linq.said() == ["raw"]
 
 
-async def test_gathered_sends_go_out_in_the_order_they_were_written(house: House) -> None:
-    await put(house)
+async def test_gathered_sends_go_out_in_the_order_they_were_written(harness: Harness) -> None:
+    await put(harness)
 
     async def gathered(message: MessageReceived, ctx: Context) -> None:
         await asyncio.gather(*(ctx.send(str(n)) for n in range(10)))
 
-    await house.run(gathered)
-    assert house.linq.said() == [str(n) for n in range(10)]
+    await harness.run(gathered)
+    assert harness.linq.said() == [str(n) for n in range(10)]
 
 
 OURS = {"is_from_me": True, "delivery_status": "sent", "chat_id": CHAT}
@@ -260,9 +260,9 @@ AUDIO = {"parts": [{"type": "media", "mime_type": "audio/mp4"}]}
     ],
 )
 async def test_a_call_that_may_not_be_repeated_is_looked_up(
-    house: House, newest: list[dict[str, Any]], status: str
+    harness: Harness, newest: list[dict[str, Any]], status: str
 ) -> None:
-    arrived = await put(house)
+    arrived = await put(harness)
     statuses: list[str | None] = []
 
     async def memo(message: MessageReceived, ctx: Context) -> None:
@@ -270,16 +270,16 @@ async def test_a_call_that_may_not_be_repeated_is_looked_up(
         statuses.append(sent.voice_memo.status)
         await ctx.reply("and so on")
 
-    async def die_there(_: Call) -> None:
-        await die()
+    async def crash_there(_: Call) -> None:
+        await crash()
 
-    house.linq.before = die_there
-    await house.die(memo)
-    house.linq.will_answer("chats.messages.list", ApiResponse(200, {"messages": newest, "next_cursor": None}))
-    await house.run(memo)
+    harness.linq.before = crash_there
+    await harness.run_and_crash(memo)
+    harness.linq.will_answer("chats.messages.list", ApiResponse(200, {"messages": newest, "next_cursor": None}))
+    await harness.run(memo)
     assert statuses == [status]
-    assert house.linq.names() == ["chats.messages.send"]
-    on_record = await house.storage.entries(arrived.id)
+    assert harness.linq.names() == ["chats.messages.send"]
+    on_record = await harness.storage.entries(arrived.id)
     assert [entry.status for entry in on_record] == ["accepted" if status == "sent" else "ambiguous", "accepted"]
 
 
@@ -287,30 +287,30 @@ async def failing(message: MessageReceived, ctx: Context) -> None:
     raise ValueError("my text is secret")
 
 
-async def test_a_failing_handler_is_run_again_with_growing_pauses_and_then_dead_lettered(house: House) -> None:
-    await put(house)
-    turns = house.turns(failing, attempts=3, first_s=4)
+async def test_a_failing_handler_is_retried_with_back_off_and_then_dead_lettered(harness: Harness) -> None:
+    await put(harness)
+    turns = harness.turns(failing, attempts=3, first_s=4)
     pauses = []
     for _ in range(2):
-        await turns.run(await house.lease())
-        due = await house.storage.next_due()
+        await turns.run(await harness.lease())
+        due = await harness.storage.next_due()
         assert due is not None
-        pauses.append(due - house.clock.now())
-        house.clock.advance(due - house.clock.now())
+        pauses.append(due - harness.clock.now())
+        harness.clock.advance(due - harness.clock.now())
     assert 3 <= pauses[0] <= 4
     assert 6 <= pauses[1] <= 8
-    await turns.run(await house.lease())
-    (dead,) = await house.storage.dead_letters()
+    await turns.run(await harness.lease())
+    (dead,) = await harness.storage.dead_letters()
     assert dead.attempts == 3
     assert "ValueError" in dead.error
     assert dead.handler is not None
     assert dead.handler.endswith("failing")
 
 
-async def test_the_log_of_a_failure_tells_where_and_not_what(house: House) -> None:
-    await put(house, "a private text")
+async def test_the_log_of_a_failure_has_the_place_and_not_the_message(harness: Harness) -> None:
+    await put(harness, "a private text")
     with structlog.testing.capture_logs() as logs:
-        await house.run(failing)
+        await harness.run(failing)
     (failed,) = [entry for entry in logs if entry["event"] == "turn.failed"]
     assert failed["at"].startswith("test_turn.py:")
     assert "secret" not in str(logs)
@@ -318,79 +318,81 @@ async def test_the_log_of_a_failure_tells_where_and_not_what(house: House) -> No
 
 
 @pytest.mark.parametrize("error", [LinqUnavailable("away"), RateLimited("slow down", status=429, retry_after_s=90)])
-async def test_linq_being_away_defers_the_turn_and_counts_nothing(house: House, error: Exception) -> None:
-    await put(house)
+async def test_an_outage_of_linq_defers_the_turn_and_counts_no_attempt(harness: Harness, error: Exception) -> None:
+    await put(harness)
 
     async def away(_: Call) -> None:
-        house.clock.advance(30)  # longer than a send is tried in place
+        harness.clock.advance(30)  # longer than a call is retried within its turn
         raise error
 
-    house.linq.before = away
-    turns = house.turns(three, attempts=1)
+    harness.linq.before = away
+    turns = harness.turns(three, attempts=1)
     for _ in range(4):
-        await turns.run(await house.lease())
-        due = await house.storage.next_due()
+        await turns.run(await harness.lease())
+        due = await harness.storage.next_due()
         assert due is not None
-        house.clock.advance(due - house.clock.now())
-    house.linq.before = None
-    await turns.run(await house.lease())
-    assert house.linq.said() == ["one", "two", "three"]
-    assert await house.storage.dead_letters() == []
+        harness.clock.advance(due - harness.clock.now())
+    harness.linq.before = None
+    await turns.run(await harness.lease())
+    assert harness.linq.said() == ["one", "two", "three"]
+    assert await harness.storage.dead_letters() == []
 
 
-async def test_a_wrong_key_costs_nobody_their_message(house: House) -> None:
-    await put(house)
-    house.linq.will_answer("chats.messages.send", *[LinqApiError("no", status=401, code=2004)] * 8)
-    turns = house.turns(three, attempts=1)
+async def test_a_wrong_api_key_loses_no_message(harness: Harness) -> None:
+    await put(harness)
+    harness.linq.will_answer("chats.messages.send", *[LinqApiError("no", status=401, code=2004)] * 8)
+    turns = harness.turns(three, attempts=1)
     for _ in range(8):
         with structlog.testing.capture_logs() as logs:
-            await turns.run(await house.lease())
+            await turns.run(await harness.lease())
         assert "LINQ_API_V3_API_KEY" in str(logs)
-        house.clock.advance(60)
-    await turns.run(await house.lease())
-    assert house.linq.said()[-3:] == ["one", "two", "three"]
-    assert await house.storage.dead_letters() == []
+        harness.clock.advance(60)
+    await turns.run(await harness.lease())
+    assert harness.linq.said()[-3:] == ["one", "two", "three"]
+    assert await harness.storage.dead_letters() == []
 
 
-async def test_the_log_of_a_refusal_has_linqs_numbers(house: House) -> None:
-    await put(house)
-    house.linq.will_answer("chats.messages.send", LinqApiError("no", status=403, code=2026, call="chats.messages.send"))
+async def test_the_log_of_a_refusal_has_linqs_numbers(harness: Harness) -> None:
+    await put(harness)
+    harness.linq.will_answer(
+        "chats.messages.send", LinqApiError("no", status=403, code=2026, call="chats.messages.send")
+    )
     with structlog.testing.capture_logs() as logs:
-        await house.run(three)
+        await harness.run(three)
     (failed,) = [entry for entry in logs if entry["event"] == "turn.failed"]
     assert (failed["call"], failed["status"], failed["code"]) == ("chats.messages.send", 403, 2026)
 
 
-async def test_a_short_absence_of_linq_is_waited_out_in_place(house: House) -> None:
-    await put(house)
-    house.linq.will_answer("chats.messages.send", LinqUnavailable("away"), LinqUnavailable("away"))
-    running = asyncio.ensure_future(house.run(three))
+async def test_a_short_outage_of_linq_is_waited_for_within_the_turn(harness: Harness) -> None:
+    await put(harness)
+    harness.linq.will_answer("chats.messages.send", LinqUnavailable("away"), LinqUnavailable("away"))
+    running = asyncio.ensure_future(harness.run(three))
     while not running.done():
-        await asyncio.sleep(0)
-        house.clock.advance(0.25)
+        await settled(1)
+        harness.clock.advance(0.25)
     await running
-    assert house.linq.said() == ["one", "one", "one", "two", "three"]
-    assert len(set(keys(house))) == 3
+    assert harness.linq.said() == ["one", "one", "one", "two", "three"]
+    assert len(set(keys(harness))) == 3
 
 
-async def test_a_turn_parked_for_a_day_is_dead_lettered(house: House) -> None:
-    await put(house)
+async def test_a_turn_deferred_for_a_day_is_dead_lettered(harness: Harness) -> None:
+    await put(harness)
 
     async def away(_: Call) -> None:
-        house.clock.advance(60)
+        harness.clock.advance(60)
         raise LinqUnavailable("away")
 
-    house.linq.before = away
-    turns = house.turns(three, defer_for_s=100)
-    await turns.run(await house.lease())
-    house.clock.advance(60)
-    await turns.run(await house.lease())
-    (dead,) = await house.storage.dead_letters()
-    assert "It waited in vain" in dead.error
+    harness.linq.before = away
+    turns = harness.turns(three, defer_for_s=100)
+    await turns.run(await harness.lease())
+    harness.clock.advance(60)
+    await turns.run(await harness.lease())
+    (dead,) = await harness.storage.dead_letters()
+    assert "It was deferred for" in dead.error
 
 
-async def test_a_handler_cannot_swallow_the_parking_of_its_turn(house: House) -> None:
-    await put(house)
+async def test_a_handler_cannot_swallow_the_deferral_of_its_turn(harness: Harness) -> None:
+    await put(harness)
 
     async def stubborn(message: MessageReceived, ctx: Context) -> None:
         async with asyncio.TaskGroup() as group:
@@ -404,18 +406,18 @@ async def test_a_handler_cannot_swallow_the_parking_of_its_turn(house: House) ->
             raise AssertionError("deferring is no Exception") from None
 
     async def away(_: Call) -> None:
-        house.clock.advance(30)
+        harness.clock.advance(30)
         raise LinqUnavailable("away")
 
-    house.linq.before = away
-    await house.run(stubborn)
-    assert await house.storage.next_due() is not None
-    assert await house.storage.dead_letters() == []
+    harness.linq.before = away
+    await harness.run(stubborn)
+    assert await harness.storage.next_due() is not None
+    assert await harness.storage.dead_letters() == []
 
 
-async def test_a_refused_send_raises_and_may_be_corrected(house: House) -> None:
-    await put(house)
-    house.linq.will_answer("chats.messages.send", LinqApiError("blocked", status=403, code=2026))
+async def test_a_refused_send_raises_and_may_be_corrected(harness: Harness) -> None:
+    await put(harness)
+    harness.linq.will_answer("chats.messages.send", LinqApiError("blocked", status=403, code=2026))
     caught: list[int | None] = []
 
     async def tries(message: MessageReceived, ctx: Context) -> None:
@@ -425,51 +427,51 @@ async def test_a_refused_send_raises_and_may_be_corrected(house: House) -> None:
             caught.append(error.code)
         await ctx.reply("second")
 
-    await house.run(tries)
+    await harness.run(tries)
     assert caught == [2026]
-    assert house.linq.said() == ["first", "second"]
+    assert harness.linq.said() == ["first", "second"]
 
 
-async def test_a_repeated_key_whose_message_is_gone_counts_as_sent(house: House) -> None:
-    await put(house)
+async def test_a_repeated_key_whose_message_is_gone_counts_as_sent(harness: Harness) -> None:
+    await put(harness)
 
-    async def die_once(_: Call) -> None:
-        house.linq.before = None
-        await die()
+    async def crash_once(_: Call) -> None:
+        harness.linq.before = None
+        await crash()
 
-    house.linq.before = die_once
-    await house.die(three)
-    house.linq.will_answer("chats.messages.send", LinqApiError("gone", status=404, code=2002))
-    await house.run(three)
-    assert await house.storage.depth() == 0
-    assert await house.storage.dead_letters() == []
+    harness.linq.before = crash_once
+    await harness.run_and_crash(three)
+    harness.linq.will_answer("chats.messages.send", LinqApiError("gone", status=404, code=2002))
+    await harness.run(three)
+    assert await harness.storage.depth() == 0
+    assert await harness.storage.dead_letters() == []
 
 
-async def test_an_event_that_kills_the_process_three_times_is_dead_lettered(house: House) -> None:
-    await put(house)
+async def test_an_event_that_kills_the_process_three_times_is_dead_lettered(harness: Harness) -> None:
+    await put(harness)
 
     async def deadly(message: MessageReceived, ctx: Context) -> None:
-        await die()
+        await crash()
 
     for _ in range(3):
-        await house.die(deadly)
-    await house.run(deadly)
-    (dead,) = await house.storage.dead_letters()
+        await harness.run_and_crash(deadly)
+    await harness.run(deadly)
+    (dead,) = await harness.storage.dead_letters()
     assert "died 3 times" in dead.error
 
 
-async def test_a_handler_past_its_deadline_has_failed(house: House) -> None:
-    await put(house)
+async def test_a_handler_past_its_deadline_has_failed(harness: Harness) -> None:
+    await put(harness)
 
     async def endless(message: MessageReceived, ctx: Context) -> None:
         await asyncio.Event().wait()
 
-    await house.run(endless, deadline_s=0.01, attempts=1)
-    (dead,) = await house.storage.dead_letters()
+    await harness.run(endless, deadline_s=0.01, attempts=1)
+    (dead,) = await harness.storage.dead_letters()
     assert "TimeoutError" in dead.error
 
 
-async def test_a_handler_may_say_for_itself_how_often_and_how_long_it_runs(house: House) -> None:
+async def test_a_handler_may_have_its_own_attempts_and_time_limit(harness: Harness) -> None:
     bot = Bot(read=False, typing=False)
 
     @bot.on_message("once", attempts=1)
@@ -480,98 +482,98 @@ async def test_a_handler_may_say_for_itself_how_often_and_how_long_it_runs(house
     async def hurried(message: MessageReceived, ctx: Context) -> None:
         await asyncio.Event().wait()
 
-    dispatcher = Dispatcher(bot, house.clock, deadline_s=5000)
+    dispatcher = Dispatcher(bot, harness.clock, deadline_s=5000)
     assert dispatcher.longest_s == 5000
-    turns = Turns(dispatcher, house.linq.client, house.storage, house.clock, SendRateLimit(house.clock))
+    turns = Turns(dispatcher, harness.linq.client, harness.storage, harness.clock, SendRateLimit(harness.clock))
     for text in ("once", "anything"):
-        await put(house, text)
-        await turns.run(await house.lease())
-    errors = [dead.error.rstrip().rpartition("\n")[2] for dead in await house.storage.dead_letters()]
+        await put(harness, text)
+        await turns.run(await harness.lease())
+    errors = [dead.error.rstrip().rpartition("\n")[2] for dead in await harness.storage.dead_letters()]
     assert errors == ["TimeoutError: It did not end within 0.01 s.", "ValueError"]
 
 
-async def test_more_than_linq_allows_in_a_minute_waits_without_holding_a_place(house: House) -> None:
-    await put(house)
+async def test_sends_above_the_rate_limit_wait_without_occupying_a_slot(harness: Harness) -> None:
+    await put(harness)
 
     async def chatty(message: MessageReceived, ctx: Context) -> None:
         for n in range(70):
             await ctx.send(str(n))
 
-    turns = house.turns(chatty)
+    turns = harness.turns(chatty)
     deferred = 0
-    while await house.storage.depth():
-        await turns.run(await house.lease())
-        if (due := await house.storage.next_due()) is not None:
+    while await harness.storage.depth():
+        await turns.run(await harness.lease())
+        if (due := await harness.storage.next_due()) is not None:
             deferred += 1
-            house.clock.advance(due - house.clock.now())
-    assert house.linq.said() == [str(n) for n in range(70)]
+            harness.clock.advance(due - harness.clock.now())
+    assert harness.linq.said() == [str(n) for n in range(70)]
     assert deferred == 2
 
 
-async def test_a_turn_that_the_worker_stops_is_given_back_at_once(house: House) -> None:
-    await put(house)
+async def test_a_turn_that_the_worker_stops_is_released_at_once(harness: Harness) -> None:
+    await put(harness)
     started = asyncio.Event()
 
     async def endless(message: MessageReceived, ctx: Context) -> None:
         started.set()
         await asyncio.Event().wait()
 
-    worker = Worker(house.turns(endless), house.storage, house.clock)
+    worker = Worker(harness.turns(endless), harness.storage, harness.clock)
     worker.start()
     await started.wait()
     await worker.stop(0)
-    again = await house.lease()
+    again = await harness.lease()
     assert (again.attempts, again.crashes) == (0, 0)
 
 
-async def test_the_end_of_a_turn_waits_for_a_storage_that_comes_back(
-    house: House, monkeypatch: pytest.MonkeyPatch
+async def test_the_end_of_a_turn_waits_until_the_storage_works_again(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await put(house)
-    finish, refusals = house.storage.finish, [StorageUnavailable("full"), StorageUnavailable("full")]
+    await put(harness)
+    finish, refusals = harness.storage.finish, [StorageUnavailable("full"), StorageUnavailable("full")]
 
     async def full(*args: Any) -> None:
         if refusals:
             raise refusals.pop()
         await finish(*args)
 
-    monkeypatch.setattr(house.storage, "finish", full)
-    running = asyncio.ensure_future(house.run(three))
+    monkeypatch.setattr(harness.storage, "finish", full)
+    running = asyncio.ensure_future(harness.run(three))
     while not running.done():
-        await asyncio.sleep(0)
-        house.clock.advance(0.5)
+        await settled(1)
+        harness.clock.advance(0.5)
     await running
-    assert await house.storage.depth() == 0
-    assert house.linq.said() == ["one", "two", "three"]
+    assert await harness.storage.depth() == 0
+    assert harness.linq.said() == ["one", "two", "three"]
 
 
-async def test_a_reply_to_the_bot_in_a_group_is_known_as_one(house: House) -> None:
+async def test_a_reply_to_the_bot_in_a_group_is_recognized(harness: Harness) -> None:
     seen: list[bool] = []
 
     async def note(message: MessageReceived, ctx: Context) -> None:
         seen.append(message.replies_to_me)
         await ctx.reply("mine")
 
-    await put(house, is_group=True)
-    await house.run(note)
-    await put(house, is_group=True, reply_to={"message_id": "sent-1", "part_index": 0})
-    await house.run(note)
-    await put(house, is_group=True, reply_to={"message_id": "10000000-0000-4000-8000-00000000ffff"})
-    await house.run(note)
+    await put(harness, is_group=True)
+    await harness.run(note)
+    await put(harness, is_group=True, reply_to={"message_id": "sent-1", "part_index": 0})
+    await harness.run(note)
+    await put(harness, is_group=True, reply_to={"message_id": "10000000-0000-4000-8000-00000000ffff"})
+    await harness.run(note)
     assert seen == [False, True, False]
-    # The journal knew the first; only the second had to be asked for.
-    assert [call.name for call in house.linq.calls].count("messages.retrieve") == 1
+    # The journal knew the first message, so Linq was asked only for the second.
+    assert [call.name for call in harness.linq.calls].count("messages.retrieve") == 1
 
 
-async def test_receipts_are_noted_and_settle_a_send_whose_answer_was_lost(house: House) -> None:
-    arrived = await put(house)
+async def test_receipts_are_stored_and_settle_a_send_whose_answer_was_lost(harness: Harness) -> None:
+    arrived = await put(harness)
 
-    async def die_there(_: Call) -> None:
-        await die()
+    async def crash_there(_: Call) -> None:
+        await crash()
 
-    house.linq.before = die_there
-    await house.die(three)
-    (lost,) = await house.storage.entries(arrived.id)
+    harness.linq.before = crash_there
+    await harness.run_and_crash(three)
+    (lost,) = await harness.storage.entries(arrived.id)
     assert lost.status == "attempting"
     outbound = {
         "id": "made",
@@ -582,33 +584,33 @@ async def test_receipts_are_noted_and_settle_a_send_whose_answer_was_lost(house:
         "idempotency_key": lost.key,
     }
     for event_type in ("message.delivered", "message.sent"):
-        await house.storage.put(delivery(envelope(event_type, outbound)))
-    # The chat's own lane still waits for its turn; receipts have one beside it.
-    first, receipt = await house.storage.take(2, lease_s=1000)
-    turns = house.turns(three)
+        await harness.storage.put(delivery(envelope(event_type, outbound)))
+    # The chat's own lane still waits for its turn. Receipts have a separate lane.
+    first, receipt = await harness.storage.take(2, lease_s=1000)
+    turns = harness.turns(three)
     await turns.run(receipt)
-    await turns.run(await house.lease())
-    (settled,) = await house.storage.entries(arrived.id)
+    await turns.run(await harness.lease())
+    (settled,) = await harness.storage.entries(arrived.id)
     assert (settled.status, settled.message_id, settled.delivery) == ("accepted", "made", "delivered")
     await turns.run(first)
-    assert house.linq.said() == ["two", "three"]
+    assert harness.linq.said() == ["two", "three"]
 
 
-async def test_a_turn_whose_record_cannot_be_read_waits_for_the_storage(
-    house: House, monkeypatch: pytest.MonkeyPatch
+async def test_a_turn_whose_journal_cannot_be_read_waits_for_the_storage(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await put(house)
-    await house.run(failing)
-    house.clock.advance(10)
+    await put(harness)
+    await harness.run(failing)
+    harness.clock.advance(10)
 
     async def unreadable(*_: Any) -> list[Any]:
         raise StorageUnavailable("locked")
 
     with monkeypatch.context() as patch:
-        patch.setattr(house.storage, "entries", unreadable)
-        await house.run(three)
-    (waiting,) = await house.storage.waiting()
+        patch.setattr(harness.storage, "entries", unreadable)
+        await harness.run(three)
+    (waiting,) = await harness.storage.waiting()
     assert (waiting.state, waiting.attempts) == ("deferred", 1)
-    house.clock.advance(10)
-    await house.run(three)
-    assert house.linq.said() == ["one", "two", "three"]
+    harness.clock.advance(10)
+    await harness.run(three)
+    assert harness.linq.said() == ["one", "two", "three"]

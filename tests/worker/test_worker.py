@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 
 import pytest
-from rooms import NOW, Linq, delivery, text_body
+from fakes import NOW, Linq, delivery, settled, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -37,10 +37,10 @@ async def working(bot: Bot, *, concurrency: int = 200) -> AsyncIterator[tuple[Me
 async def until(storage: MemoryStorage, depth: int = 0) -> None:
     async with asyncio.timeout(10):
         while await storage.depth() > depth:
-            await asyncio.sleep(0)
+            await settled(1)
 
 
-async def test_a_chat_stays_in_order_while_chats_go_side_by_side() -> None:
+async def test_each_chat_stays_in_order_while_chats_run_concurrently() -> None:
     bot = Bot(read=False, typing=False)
     seen: defaultdict[str, list[str]] = defaultdict(list)
     at_once = most = 0
@@ -50,8 +50,7 @@ async def test_a_chat_stays_in_order_while_chats_go_side_by_side() -> None:
         nonlocal at_once, most
         at_once += 1
         most = max(most, at_once)
-        for _ in range(3):
-            await asyncio.sleep(0)
+        await settled(3)
         seen[message.chat.id].append(message.text)
         at_once -= 1
 
@@ -80,19 +79,18 @@ async def test_a_chat_waiting_for_its_retry_holds_no_other_chat() -> None:
     async with working(bot) as (storage, clock, _):
         await storage.put(delivery(text_body("bad", chat="a")))
         await storage.put(delivery(text_body("behind", chat="a")))
-        await storage.put(delivery(text_body("beside", chat="b")))
+        await storage.put(delivery(text_body("elsewhere", chat="b")))
         await until(storage, depth=2)
-        assert seen == ["bad", "beside"]
+        assert seen == ["bad", "elsewhere"]
         for _ in range(8):
             clock.advance(300)
-            for _ in range(50):
-                await asyncio.sleep(0)
+            await settled(50)
         await until(storage)
-        assert seen == ["bad", "beside", "bad", "bad", "bad", "bad", "behind"]
+        assert seen == ["bad", "elsewhere", "bad", "bad", "bad", "bad", "behind"]
         assert len(await storage.dead_letters()) == 1
 
 
-async def test_an_idle_worker_asks_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_idle_worker_does_not_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     async with working(Bot()) as (storage, _, _):
         takes = 0
         take = storage.take
@@ -102,27 +100,24 @@ async def test_an_idle_worker_asks_for_nothing(monkeypatch: pytest.MonkeyPatch) 
             takes += 1
             return await take(limit, lease_s=lease_s)
 
-        await asyncio.sleep(0)
+        await settled(1)
         monkeypatch.setattr(storage, "take", counted)
-        for _ in range(200):
-            await asyncio.sleep(0)
+        await settled(200)
         assert takes == 0
         await storage.put(delivery(text_body()))
         await until(storage)
-        for _ in range(200):
-            await asyncio.sleep(0)
+        await settled(200)
         assert takes <= 3
 
 
-async def test_stopping_lets_a_running_turn_end() -> None:
+async def test_a_stop_waits_for_a_running_turn() -> None:
     bot = Bot(read=False, typing=False)
     started, ended = asyncio.Event(), asyncio.Event()
 
     @bot.on_message
     async def slow(message: MessageReceived, ctx: Context) -> None:
         started.set()
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await settled(10)
         ended.set()
 
     async with working(bot) as (storage, _, worker):
@@ -135,7 +130,7 @@ async def test_stopping_lets_a_running_turn_end() -> None:
         assert await storage.depth() == 1
 
 
-async def test_stopping_gives_back_what_does_not_end_in_time() -> None:
+async def test_a_stop_releases_turns_that_do_not_end_in_time() -> None:
     bot = Bot(read=False, typing=False)
     started = asyncio.Event()
 

@@ -1,4 +1,7 @@
-"""One call, repeated while Linq is away or asks to wait; after a while the turn is deferred instead."""
+"""Retries of one call within its turn, while Linq is unavailable or limits the rate.
+
+A wait that would be too long defers the whole turn instead: see `failure.py`.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,22 @@ from linqbot.errors import LinqUnavailable, RateLimited, TurnDeferred
 from linqbot.worker.rate_limit import SendRateLimit
 
 SEND_FOR_S: Final = 20.0
-"""Seconds that a call is repeated in place. A longer wait defers the turn, so that it holds no place of another chat."""
+"""Seconds for which a call is retried. A longer wait defers the turn, so that the worker can run other chats' turns."""
 
 BACKOFF_S: Final = (0.5, 1.0, 2.0, 4.0)
+"""Seconds to wait before each retry; the last value repeats."""
 
 
-async def call_persistently(call: Call, run: Run, rate_limit: SendRateLimit, clock: Clock) -> ApiResponse:
-    """Make a call at the pace that Linq allows, and repeat it while Linq is away.
+async def call_with_retries(call: Call, run: Run, rate_limit: SendRateLimit, clock: Clock) -> ApiResponse:
+    """Make a call within the rate limit, and retry it while Linq is unavailable.
 
     Raises:
-        TurnDeferred: the wait would be longer than `SEND_FOR_S`; or Linq is away and the call must not be repeated.
+        TurnDeferred: the waits would exceed `SEND_FOR_S`; or Linq is unavailable and the call must not be repeated.
         LinqApiError: Linq refused the call.
     """
     until = clock.now() + SEND_FOR_S
     for attempt in itertools.count():
-        await _wait(rate_limit.wait_s(call), until, clock, "the pace Linq allows between a line and a person")
+        await _wait(rate_limit.wait_s(call), until, clock, "the rate that Linq allows from a line to a person")
         backoff_s = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
         try:
             answer = await run(call)

@@ -1,4 +1,4 @@
-"""A second run of a handler meets each call of the first, also where tasks run side by side in another order."""
+"""The calls of a second run are matched with those of the first, even if concurrent tasks run in another order."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import structlog
+from fakes import CHAT, NOW, Linq, delivery, settled, text_body
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rooms import CHAT, NOW, Linq, delivery, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.branch import follow_tasks
@@ -23,8 +23,8 @@ from linqbot.events.message import MessageReceived
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.worker.failure import RetryPolicy
+from linqbot.worker.journal_match import JournalMatcher, digest
 from linqbot.worker.rate_limit import SendRateLimit
-from linqbot.worker.recall import Recall, digest
 from linqbot.worker.turn import Turns
 
 pytestmark = pytest.mark.anyio
@@ -33,7 +33,7 @@ Handle = Callable[[Context, int], Awaitable[None]]
 
 
 class Twice:
-    """Runs a handler again after it failed; it is told which run it is."""
+    """A turn whose handler fails and runs again. The handler gets the number of the run."""
 
     def __init__(self, folder: Path) -> None:
         self.clock = MovableClock(NOW, frozen=True)
@@ -73,19 +73,14 @@ async def twice(tmp_path: Path) -> AsyncIterator[Twice]:
         yield made
 
 
-async def turns_of_the_loop(count: int) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-async def test_tasks_that_change_places_send_each_once(twice: Twice) -> None:
+async def test_tasks_that_swap_their_order_send_each_message_once(twice: Twice) -> None:
     async def handle(ctx: Context, run: int) -> None:
         async def weather() -> None:
-            await turns_of_the_loop(1 if run == 0 else 50)
+            await settled(1 if run == 0 else 50)
             await ctx.reply("weather: sunny")
 
         async def news() -> None:
-            await turns_of_the_loop(50 if run == 0 else 1)
+            await settled(50 if run == 0 else 1)
             if run == 0:
                 raise ValueError
             await ctx.reply("news: none")
@@ -95,10 +90,10 @@ async def test_tasks_that_change_places_send_each_once(twice: Twice) -> None:
     assert await twice.run(handle) == ["weather: sunny", "news: none"]
 
 
-async def test_tasks_of_one_function_that_change_places_send_each_once(twice: Twice) -> None:
+async def test_tasks_of_one_function_that_swap_their_order_send_each_message_once(twice: Twice) -> None:
     async def handle(ctx: Context, run: int) -> None:
         async def look(place: str, wait: int) -> None:
-            await turns_of_the_loop(wait)
+            await settled(wait)
             await ctx.reply(place)
             if run == 0 and place == "Oslo":
                 raise ValueError
@@ -109,10 +104,10 @@ async def test_tasks_of_one_function_that_change_places_send_each_once(twice: Tw
     assert sorted(await twice.run(handle)) == ["Bern", "Oslo", "Rome"]
 
 
-async def test_answers_in_the_order_of_their_arrival_are_sent_once_each(twice: Twice) -> None:
+async def test_answers_sent_in_the_order_of_arrival_are_sent_once_each(twice: Twice) -> None:
     async def handle(ctx: Context, run: int) -> None:
         async def ask(what: str, wait: int) -> str:
-            await turns_of_the_loop(wait)
+            await settled(wait)
             return what
 
         waits = [1, 20, 40] if run == 0 else [40, 20, 1]
@@ -125,7 +120,7 @@ async def test_answers_in_the_order_of_their_arrival_are_sent_once_each(twice: T
     assert sorted(await twice.run(handle)) == ["a", "b", "c"]
 
 
-async def test_another_wording_of_what_was_sent_is_not_sent(twice: Twice) -> None:
+async def test_a_new_wording_of_a_sent_message_is_not_sent(twice: Twice) -> None:
     async def handle(ctx: Context, run: int) -> None:
         first = await ctx.reply(f"thought {run}")
         assert first.id == "sent-1"
@@ -139,14 +134,14 @@ async def test_another_wording_of_what_was_sent_is_not_sent(twice: Twice) -> Non
     assert [entry["event"] for entry in logs].count("send.diverged") == 2
 
 
-async def test_tasks_side_by_side_that_word_their_answers_anew_are_told_apart_by_their_functions(twice: Twice) -> None:
+async def test_concurrent_tasks_with_new_wordings_are_distinguished_by_their_functions(twice: Twice) -> None:
     async def handle(ctx: Context, run: int) -> None:
         async def weather() -> None:
-            await turns_of_the_loop(1 if run == 0 else 50)
+            await settled(1 if run == 0 else 50)
             await ctx.reply(f"weather, as of run {run}")
 
         async def news() -> None:
-            await turns_of_the_loop(50 if run == 0 else 1)
+            await settled(50 if run == 0 else 1)
             await ctx.reply(f"news, as of run {run}")
 
         async with asyncio.TaskGroup() as group:
@@ -158,7 +153,7 @@ async def test_tasks_side_by_side_that_word_their_answers_anew_are_told_apart_by
     assert await twice.run(handle) == ["weather, as of run 0", "news, as of run 0"]
 
 
-async def test_a_key_names_a_call_whatever_its_number_and_its_words(twice: Twice) -> None:
+async def test_a_key_identifies_a_call_with_any_number_and_any_wording(twice: Twice) -> None:
     async def handle(ctx: Context, run: int) -> None:
         if run == 1:
             await ctx.reply("more today", key="news")
@@ -173,16 +168,16 @@ async def test_a_key_names_a_call_whatever_its_number_and_its_words(twice: Twice
     assert twice.linq.names().count("messages.add_reaction") == 1
 
 
-async def test_a_key_has_a_length(twice: Twice) -> None:
+async def test_a_key_has_a_limited_length(twice: Twice) -> None:
     for key in ("", "x" * 129):
         with pytest.raises(BotError, match="cannot name a call"):
             twice.linq.client.named(key)
 
 
-async def test_work_that_libraries_do_in_tasks_shifts_no_number(twice: Twice) -> None:
+async def test_tasks_started_by_libraries_shift_no_number(twice: Twice) -> None:
     async def handle(ctx: Context, run: int) -> None:
-        if run == 0:  # a pool opens a connection the first time only
-            await asyncio.create_task(asyncio.sleep(0))
+        if run == 0:  # like a pool, which opens a connection only the first time
+            await asyncio.create_task(settled(1))
 
         async def say() -> None:
             await ctx.reply(f"answer {run}")
@@ -206,17 +201,17 @@ def record(slot: str, text: str) -> JournalEntry:
 
 @given(sent=st.lists(st.sampled_from("abc"), max_size=6), again=st.permutations(range(9)), more=st.integers(0, 3))
 @settings(deadline=None)
-def test_of_the_same_calls_in_any_order_only_new_ones_are_made_and_each_of_them_once(
+def test_of_calls_in_any_order_only_new_ones_are_made_and_each_once(
     sent: list[str], again: list[int], more: int
 ) -> None:
-    recall = Recall([record(str(n), text) for n, text in enumerate(sent)])
+    matcher = JournalMatcher([record(str(n), text) for n, text in enumerate(sent)])
     new = [f"new {n}" for n in range(more)]
     calls = [send(text) for text in (*sent, *new)]
     made: list[Call] = []
     for number, n in enumerate(n for n in again if n < len(calls)):
-        match = recall.match(str(number), calls[n], is_named=False)
-        made += [match.owed] if match.owed is not None else []
-        made += [calls[n]] if match.known is None else []
+        match = matcher.match(str(number), calls[n], is_named=False)
+        made += [match.displaced] if match.displaced is not None else []
+        made += [calls[n]] if match.entry is None else []
     assert sorted(digest(call) for call in made) == sorted(digest(send(text)) for text in new)
 
 

@@ -1,4 +1,4 @@
-"""Two tables: people, who are always answered, and machines, which are stopped within ten messages."""
+"""The loop breaker: people are always answered, and machines are stopped within ten messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from linqbot import Bot, Context, MessageReceived
-from linqbot.bot.loop_breaker import CHATS, PAUSE_S, Loop, LoopBreaker
+from linqbot.bot.loops.breaker import CHATS, PAUSE_S, Loop, LoopBreaker
 from linqbot.testing import HandlerFailed, talking
 from linqbot.types.message import MediaPart
 
@@ -46,27 +46,27 @@ class Chat:
         self._latency_s = latency_s
 
     def hears(self, text: str, sent_at: float, files: str = "") -> list[str]:
-        """A message is sent at a time of ours, and handled when it has arrived and the last one is done."""
+        """Send a message at a time by our clock. It is handled when it has arrived and the previous one is done."""
         self.count += 1
         self.now = max(self.now, sent_at + self._latency_s)
-        if self.breaker.heard("chat", text, sent_at + self._skew_s, self.now, files=files):
+        if self.breaker.judge("chat", text, sent_at + self._skew_s, self.now, files=files):
             self.unanswered.append(text)
             return []
         reply = self._bot(text)
         bubbles = [reply] if isinstance(reply, str) else list(reply)
         for bubble in bubbles:
             self.now += self._takes_s
-            self.breaker.said("chat", bubble, self.now)
+            self.breaker.note_reply("chat", bubble, self.now)
         self.count += len(bubbles)
         return bubbles
 
     def writes(self, *texts: str, pause_s: float = 2.0, files: Sequence[str] = ()) -> None:
-        """A person writes each text so long after the reply to the one before."""
+        """Let a person write each text some seconds after the reply to the one before."""
         for text, file in itertools.zip_longest(texts, files, fillvalue=""):
             self.hears(text, self.now + pause_s, file)
 
     def writes_at_once(self, *texts: str, every_s: float = 0.3) -> None:
-        """A person writes without waiting for replies."""
+        """Let a person write without waiting for replies."""
         began = self.now + 2
         for n, text in enumerate(texts):
             self.hears(text, began + n * every_s)
@@ -111,7 +111,7 @@ def blackjack() -> Answers:
 
 
 def translating() -> Answers:
-    """A drill: asks for a word, and confirms it in a bubble of its own."""
+    """A drill bot: it asks for a word, and confirms the answer in a separate bubble."""
     words = itertools.cycle(["bonjour", "bonsoir", "merci beaucoup", "au revoir", "s'il vous plait"])
     return lambda text: (f"Correct: {text}", next(words))
 
@@ -145,7 +145,7 @@ def speeds_up(chat: Chat) -> None:
 
 
 def repeats_after(chat: Chat, first: str) -> None:
-    """A person who writes what the last bubble says, as a drill asks."""
+    """A person who repeats the word of the last bubble, as a drill bot asks."""
     said = [first]
     for _ in range(20):
         said = chat.hears(said[-1], chat.now + 2)
@@ -302,7 +302,7 @@ def numbered(quote: Answers) -> Answers:
 OFFICE = "I am out of the office until Monday. Your message will be read then."
 
 MACHINES: dict[str, tuple[Callable[[], Answers], Callable[[], Answers], str]] = {
-    # Ours, theirs, and what sets the loop off. Theirs answers our whole reply, each bubble a line of it.
+    # Our bot, their bot, and the message that starts the loop. Theirs answers our whole reply, with a line per bubble.
     "echo against echo": (lambda: echo, lambda: echo, "hi"),
     "growing quotes": (lambda: quoting, lambda: wrote, "hi"),
     "growing quotes of a long text": (lambda: quoting, lambda: wrote, "lorem ipsum " * 500),
@@ -354,7 +354,7 @@ MACHINES: dict[str, tuple[Callable[[], Answers], Callable[[], Answers], str]] = 
 
 
 def converse(chat: Chat, theirs: Answers, first: str, *, pause_s: float, files: str = "") -> int:
-    """Two bots answer each other; returns how many messages there were when ours fell silent."""
+    """Let two bots answer each other. Return the number of messages until ours stopped answering."""
     text = first
     while chat.count < 100 and (said := chat.hears(text, chat.now + pause_s, files)):
         reply = theirs("\n".join(said))
@@ -381,7 +381,7 @@ def test_machines_are_stopped_when_webhooks_are_late(pattern: str) -> None:
 
 
 FAST_MACHINES: dict[str, tuple[Callable[[], Answers], Callable[[], Answers], str]] = {
-    # Our replies are new each time, as a language model's are: only the pace gives these away.
+    # Our replies are new each time, like those of a language model: only the pace shows that these are machines.
     "an auto-reply": (counting, lambda: fixed(OFFICE), "hi"),
     "a fixed sentence": (counting, lambda: fixed("I am a bot, too."), "I am a bot, too."),
     "two alternating sentences": (
@@ -399,7 +399,7 @@ FAST_MACHINES: dict[str, tuple[Callable[[], Answers], Callable[[], Answers], str
 @pytest.mark.parametrize("pattern", FAST_MACHINES)
 def test_at_a_machines_pace_new_replies_are_stopped_too(pattern: str, pause_s: float, skew_s: float) -> None:
     ours, theirs, first = FAST_MACHINES[pattern]
-    # Where the clocks disagree, the slower one counts.
+    # If the clocks disagree, the slower one counts.
     skew_s = min(skew_s, 0.2)
     assert converse(Chat(ours(), skew_s=skew_s), theirs(), first, pause_s=pause_s) <= 10
     assert converse(Chat(ours(), skew_s=skew_s), theirs(), first, pause_s=2) >= 100
@@ -414,7 +414,7 @@ def test_a_machine_that_answers_each_bubble_is_stopped_before_it_floods(bot: Ans
         rounds += 1
         began = chat.now + pause_s
         due = sum(len(chat.hears(OFFICE, began + n * 0.01)) for n in range(due))
-    # Each round has twice the messages of the one before.
+    # Each round has twice as many messages as the one before.
     assert rounds <= 4
 
 
@@ -428,15 +428,15 @@ def test_an_equal_file_of_ours_is_a_loop_and_another_one_is_new(names: list[str]
     breaker = LoopBreaker()
     count = 0
     for n, name in enumerate(names):
-        if not breaker.heard("chat", "cat, please", 1000.0 + 2 * n):
-            breaker.said("chat", "Here it is:", 1001.0 + 2 * n, files=name)
+        if not breaker.judge("chat", "cat, please", 1000.0 + 2 * n):
+            breaker.note_reply("chat", "Here it is:", 1001.0 + 2 * n, files=name)
             count += 1
         elif n > 5:
             break
     assert count == answered
 
 
-def test_what_is_new_is_answered_at_once_and_the_same_after_a_pause() -> None:
+def test_a_new_message_is_answered_at_once_and_a_repeated_one_after_a_pause() -> None:
     chat = Chat(fixed())
     converse(chat, fixed("So am I."), "So am I.", pause_s=2)
     silent_at = chat.now
@@ -455,27 +455,27 @@ def test_a_person_who_goes_on_asking_gets_the_answer_once_it_changes() -> None:
     assert said.index(["Here it is!"]) <= 9
 
 
-def test_a_loop_is_told_from_its_continuation() -> None:
+def test_the_start_of_a_loop_is_distinguished_from_its_continuation() -> None:
     breaker = LoopBreaker()
     verdicts = []
     for n in range(7):
-        verdicts.append(breaker.heard("chat", "So am I.", 1000.0 + n))
+        verdicts.append(breaker.judge("chat", "So am I.", 1000.0 + n))
         if not verdicts[-1]:
-            breaker.said("chat", "I am a bot.", 1000.5 + n)
+            breaker.note_reply("chat", "I am a bot.", 1000.5 + n)
     assert verdicts == [Loop.NONE] * 4 + [Loop.FOUND] + [Loop.GOES_ON] * 2
 
 
 def test_a_message_that_is_handled_again_is_the_same_message() -> None:
     breaker = LoopBreaker()
     for n in (1, 2, 3, 4, 4, 4, 4):
-        assert not breaker.heard("chat", "go", 1000.0 + n, 1000.0 + n, message_id=f"{n}")
-        breaker.said("chat", "One moment.", 1000.5 + n)
-    assert breaker.heard("chat", "go", 1005.0, message_id="5")
+        assert not breaker.judge("chat", "go", 1000.0 + n, 1000.0 + n, message_id=f"{n}")
+        breaker.note_reply("chat", "One moment.", 1000.5 + n)
+    assert breaker.judge("chat", "go", 1005.0, message_id="5")
 
 
 def test_a_message_without_a_reply_neither_makes_a_loop_nor_hides_one() -> None:
     breaker = LoopBreaker()
-    assert not any(breaker.heard("chat", "So am I.", 1000.0 + n) for n in range(20))
+    assert not any(breaker.judge("chat", "So am I.", 1000.0 + n) for n in range(20))
     chat = Chat(lambda _: next(replies))
     replies: Iterator[str | Sequence[str]] = itertools.chain(["I am a bot.", ()], itertools.repeat("I am a bot."))
     for _ in range(7):
@@ -483,11 +483,11 @@ def test_a_message_without_a_reply_neither_makes_a_loop_nor_hides_one() -> None:
     assert chat.unanswered == ["So am I."]
 
 
-def test_chats_do_not_count_for_each_other() -> None:
+def test_chats_do_not_affect_each_other() -> None:
     breaker = LoopBreaker()
     for n in range(50):
-        assert not breaker.heard(f"chat {n}", "x", 1000.5 + n)
-        breaker.said(f"chat {n}", "x", 1001.0 + n)
+        assert not breaker.judge(f"chat {n}", "x", 1000.5 + n)
+        breaker.note_reply(f"chat {n}", "x", 1001.0 + n)
 
 
 def test_only_the_latest_chats_are_remembered() -> None:
@@ -495,28 +495,28 @@ def test_only_the_latest_chats_are_remembered() -> None:
         breaker = LoopBreaker()
         for n in range(4):
             for other in range(others if n == 3 else 0):
-                breaker.heard(f"chat {other}", "hi", 1003.0)
-            breaker.heard("chat", "So am I.", 1000.0 + n)
-            breaker.said("chat", "I am a bot.", 1000.5 + n)
+                breaker.judge(f"chat {other}", "hi", 1003.0)
+            breaker.judge("chat", "So am I.", 1000.0 + n)
+            breaker.note_reply("chat", "I am a bot.", 1000.5 + n)
         for other in range(more):
-            breaker.heard(f"another chat {other}", "hi", 1004.0)
-        return bool(breaker.heard("chat", "So am I.", 1004.0))
+            breaker.judge(f"another chat {other}", "hi", 1004.0)
+        return bool(breaker.judge("chat", "So am I.", 1004.0))
 
     assert is_broken(CHATS - 1, 0)
     assert not is_broken(CHATS, 0)
     assert is_broken(CHATS - 1, 1)
 
 
-def test_a_chat_is_remembered_in_little_memory_however_much_is_said() -> None:
+def test_the_memory_of_a_chat_stays_small_after_many_messages() -> None:
     breaker = LoopBreaker()
     tracemalloc.start()
     try:
         for n in range(2000):
-            breaker.heard("chat", f"{n}", 1000.0 + n, message_id=f"{n}")
-            breaker.said("chat", f"Number {n}.", 1000.5 + n)
-        breaker.heard("chat", "long " * 10_000, 4000.0)
+            breaker.judge("chat", f"{n}", 1000.0 + n, message_id=f"{n}")
+            breaker.note_reply("chat", f"Number {n}.", 1000.5 + n)
+        breaker.judge("chat", "long " * 10_000, 4000.0)
         for n in range(500):
-            breaker.said("chat", f"{n} is as {'long ' * 100}", 4000.5)
+            breaker.note_reply("chat", f"{n} is as {'long ' * 100}", 4000.5)
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -539,7 +539,7 @@ def test_a_person_whose_messages_are_all_different_is_never_silenced(
     chat = Chat(bot, skew_s=skew_s)
     said: list[str] = []
     for text, pause_s in zip(texts, pauses, strict=False):
-        # To quote the whole reply each time is what machines do.
+        # Only machines quote the whole reply each time.
         assume(not any(len(bubble) >= 4 and bubble.casefold() in text.casefold() for bubble in said))
         said = chat.hears(text, chat.now + pause_s)
     assert chat.unanswered == []

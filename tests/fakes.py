@@ -1,7 +1,11 @@
-"""What tests of bot, worker and server share: messages to receive, and a record of the calls a bot makes."""
+"""Fakes that the tests of bot, worker and server share: webhook bodies, and a Linq that records each call.
+
+`settled` lets other tasks of the event loop run.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from collections.abc import Callable
@@ -18,6 +22,12 @@ PERSON = "+14155550142"
 CHAT = "3c99d589-8d03-5753-96bd-addff71de8c2"
 NOW = 1_793_900_000.0
 _count = itertools.count(1)
+
+
+async def settled(passes: int = 5) -> None:
+    """Let the other tasks that are ready run, for some passes of the event loop. No time passes."""
+    for _ in range(passes):
+        await asyncio.sleep(0)
 
 
 def handle(address: str, *, is_me: bool = False) -> dict[str, Any]:
@@ -48,7 +58,7 @@ def envelope(event_type: str, data: dict[str, Any], **changes: Any) -> bytes:
 def text_body(
     text: str = "hello", *, chat: str = CHAT, sender: str = PERSON, is_group: bool = False, **changes: Any
 ) -> bytes:
-    """A `message.received` as Linq sends it. `changes` go into its data; `part` into its text part."""
+    """Return the body of a `message.received` webhook. `changes` go into its data, `part` into its text part."""
     part = {"type": "text", "value": text} | changes.pop("part", {})
     data = {
         "id": f"10000000-0000-4000-8000-{next(_count):012}",
@@ -81,28 +91,29 @@ Reply = ApiResponse | Exception
 
 
 class Linq:
-    """Stands where the network is: keeps each call, answers as Linq would, or as it is told."""
+    """A Linq without a network: `calls` records each call, which gets Linq's usual answer or a prepared one."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
-        self._told: list[tuple[str, Reply]] = []
+        self._prepared: list[tuple[str, Reply]] = []
         self.before: Callable[[Call], Any] | None = None
         self.client = Client("key").wrapped(lambda _: self.run)
 
     def will_answer(self, name: str, *answers: Reply) -> None:
-        """ApiResponse the next calls of that name so; after that as always."""
-        self._told.extend((name, answer) for answer in answers)
+        """Prepare answers or errors for the next calls of that name. Calls after those get the usual answer."""
+        self._prepared.extend((name, answer) for answer in answers)
 
     async def run(self, call: Call) -> ApiResponse:
         if self.before is not None:
             await self.before(call)
         self.calls.append(call)
-        for told in self._told:
-            if told[0] == call.name:
-                self._told.remove(told)
-                if isinstance(told[1], Exception):
-                    raise told[1]
-                return told[1]
+        for prepared in self._prepared:
+            name, answer = prepared
+            if name == call.name:
+                self._prepared.remove(prepared)
+                if isinstance(answer, Exception):
+                    raise answer
+                return answer
         return ApiResponse(202, self._usual(call))
 
     def _usual(self, call: Call) -> Any:
@@ -118,7 +129,7 @@ class Linq:
                 return None
 
     def said(self) -> list[str]:
-        """The texts that went out, in order."""
+        """Return the texts of the messages sent, in order."""
         return [
             part["value"]
             for call in self.calls
@@ -128,5 +139,5 @@ class Linq:
         ]
 
     def names(self) -> list[str]:
-        """The calls that went out, without reads and hints."""
+        """Return the names of the calls made, in order, without reads and hints."""
         return [call.name for call in self.calls if call.safety not in ("hint", "read")]
