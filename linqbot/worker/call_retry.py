@@ -29,14 +29,15 @@ async def call_with_retries(call: Call, run: Run, rate_limit: SendRateLimit, clo
     """
     until = clock.now() + SEND_FOR_S
     for attempt in itertools.count():
-        await _wait(rate_limit.wait_s(call), until, clock, "the rate that Linq allows from a line to a person")
+        if (wait_s := rate_limit.wait_s(call)) > 0:
+            await _wait(wait_s, until, clock, "the rate that Linq allows from a line to a person")
         backoff_s = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
         try:
             answer = await run(call)
         except RateLimited as error:
-            wait_s = error.retry_after_s or backoff_s
-            rate_limit.hold(call, wait_s)
-            await _wait(wait_s, until, clock, str(error))
+            retry_after_s = error.retry_after_s or backoff_s
+            rate_limit.hold(call, retry_after_s)
+            await _wait(retry_after_s, until, clock, str(error))
         except LinqUnavailable as error:
             if call.safety == "once":
                 raise TurnDeferred(str(error)) from error
@@ -48,8 +49,6 @@ async def call_with_retries(call: Call, run: Run, rate_limit: SendRateLimit, clo
 
 
 async def _wait(wait_s: float, until: float, clock: Clock, reason: str) -> None:
-    if wait_s <= 0:
-        return
     now = clock.now()
     if now + wait_s > until:
         raise TurnDeferred(reason, after_s=wait_s)

@@ -193,7 +193,8 @@ class Turns:
             error = raised
         if turn.given_up or (turn.owner is not None and turn.owner.is_stopping and error is not None):
             return Defer(self.clock.now(), "stopped")
-        await _forget_cancellations(turn.task)
+        if turn.task is not None and turn.task.cancelling():
+            await _forget_cancellations(turn.task)
         turn.journal.close()
         if error is not None:
             await self._wait_for_calls(turn, deadline)
@@ -341,10 +342,8 @@ class Turns:
                 return ENDS[type(finish.outcome)]
 
 
-async def _forget_cancellations(task: asyncio.Task[None] | None) -> None:
+async def _forget_cancellations(task: asyncio.Task[None]) -> None:
     """Clear cancellations that the handler requested for its own task, so that they do not interrupt the turn's end."""
-    if task is None or not task.cancelling():
-        return
     while task.cancelling():
         task.uncancel()
     # A cancellation that was requested but not raised yet is raised at the next await.

@@ -223,7 +223,11 @@ class TurnJournal:
             if call.safety == "hint":
                 return await unjournalled(call)
             if call.safety == "read":
-                return await self._note_failure(_defer_without_verdict(unjournalled(call)))
+                try:
+                    return await _defer_without_verdict(unjournalled(call))
+                except (Exception, TurnDeferred) as error:
+                    self._note_failure(error)
+                    raise
             within = _within.get()
             if within is not None and within.journal is self and within.is_open:
                 # Outbound middleware makes a call while it decides about another call, which holds the lock.
@@ -233,7 +237,10 @@ class TurnJournal:
             slot = self._slot_of(call)
             self._under_way += 1
             try:
-                return await self._note_failure(self._in_turn(call, slot, run))
+                return await self._in_turn(call, slot, run)
+            except (Exception, TurnDeferred) as error:
+                self._note_failure(error)
+                raise
             finally:
                 self._under_way -= 1
                 if not self._under_way and self._settled is not None:
@@ -264,20 +271,17 @@ class TurnJournal:
 
         return await _defer_without_verdict(self._outbound.wrap(perform)(call))
 
-    async def _note_failure(self, answer: Awaitable[ApiResponse]) -> ApiResponse:
+    def _note_failure(self, error: Exception | TurnDeferred) -> None:
         """Note a call that was deferred or failed, so that code that swallows its error does not lose the call."""
-        try:
-            return await answer
-        except TurnDeferred as error:
-            self.deferred = self.deferred or error
-            if (task := self._other_task()) is not None:
-                # The turn handles the deferral. Retrieve the error, so that asyncio does not log it as never retrieved.
-                task.add_done_callback(lambda done: done.cancelled() or done.exception())
-            raise
-        except Exception as error:
-            if (task := self._other_task()) is not None:
+        task = self._other_task()
+        if not isinstance(error, TurnDeferred):
+            if task is not None:
                 self._failed.append((task, error))
-            raise
+            return
+        self.deferred = self.deferred or error
+        if task is not None:
+            # The turn handles the deferral. Retrieve the error, so that asyncio does not log it as never retrieved.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _other_task(self) -> asyncio.Task[Any] | None:
         """Return the running task if it is not the turn's own."""
