@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import re
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -314,20 +315,21 @@ async def _dry(settings: Settings, file: str, selection: Selection, *, reads: bo
     # Late: whoever only looks at the inbox needs no bot, and no client.
     from linqbot.client.client import Client
     from linqbot.ops.bot_file import load_bot
-    from linqbot.ops.dry_run import DryRun, DryRunResult, dry_run
+    from linqbot.ops.simulate import DryRun, Simulation
 
     if reads and not settings.api_key:
         raise ConfigError("LINQ_API_V3_API_KEY is not set, so Linq cannot be asked. Set it, or leave --reads out.")
     bot = load_bot(file)
     rows: list[dict[str, Any]] = []
 
-    def tell(played: DryRunResult) -> None:
-        calls = [("now", call) for call in played.calls] + [("later", call) for call in played.later]
+    def report(done: Simulation) -> None:
+        calls = [("now", call) for call in done.calls] + [("later", call) for call in done.later]
         made = [{"call": call.name, "method": call.method, "path": call.path, "when": when} for when, call in calls]
-        shown = {"id": played.delivery.id, "type": played.delivery.type, "handler": played.handler}
-        rows.append(shown | {"calls": made, "error": played.error})
+        error = "".join(traceback.format_exception(done.error)) if done.error else None
+        delivery = {"id": done.delivery.id, "type": done.delivery.type, "handler": done.handler}
+        rows.append(delivery | {"calls": made, "error": error})
         if not as_json:
-            _tell(rows[-1])
+            _print_dry_run(rows[-1])
 
     async with (
         opened(settings.storage) as inbox,
@@ -335,13 +337,14 @@ async def _dry(settings: Settings, file: str, selection: Selection, *, reads: bo
     ):
         meant = await _replayable(inbox, selection)
         plugins = settings.load_plugins(bot.plugins)
-        await dry_run(DryRun(bot, client, inbox, reads=reads, plugins=plugins), inbox, meant, tell)
+        async for done in DryRun(bot, client, inbox, reads=reads, plugins=plugins).replay(meant):
+            report(done)
     if as_json:
         table(rows, as_json=True, empty="")
     return sum(row["error"] is not None for row in rows)
 
 
-def _tell(row: dict[str, Any]) -> None:
+def _print_dry_run(row: dict[str, Any]) -> None:
     click.secho(f"{row['id']} {row['type']}", bold=True)
     click.echo(f"  handled by {row['handler']}" if row["handler"] else "  no handler")
     for call in row["calls"]:

@@ -25,7 +25,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.ops.bisect import Bisection
 from linqbot.ops.bot_file import load_bot
-from linqbot.ops.simulate import AS, Observer, Simulation, simulate
+from linqbot.ops.simulate import OBSERVER_NAME, Observer, Simulation, simulate
 from linqbot.server.app import create_app
 from linqbot.settings import Settings, from_env, openers
 from linqbot.storage.memory import MemoryStorage
@@ -148,12 +148,12 @@ def trace(file: str, event: str, *, reads: bool, timeout_s: float, storage: str 
         delivery = _sample(event) if event in EVENT_TYPES else await _kept(event, storage)
         plugins = settings.load_plugins(
             [*bot.plugins, witness],
-            watch=lambda who, what: nullcontext() if who == AS else told.watch(who, what),
+            watch=lambda who, what: nullcontext() if who == OBSERVER_NAME else told.watch(who, what),
             lenient=True,
         )
         async with _linq(settings, reads=reads) as client:
             return await simulate(
-                bot, plugins, witness, delivery, client, reads=reads, timeout_s=timeout_s, seen=told.calls
+                bot, plugins, witness, delivery, client, reads=reads, timeout_s=timeout_s, wrap=told.calls
             )
 
     _show(told.said, asyncio.run(work()), as_json=as_json)

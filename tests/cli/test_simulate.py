@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,8 +13,7 @@ from rooms import delivery, text_body
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.client.client import Client
-from linqbot.ops.dry_run import DryRun
-from linqbot.ops.simulate import Observer, simulate
+from linqbot.ops.simulate import DryRun, Observer, simulate
 from linqbot.plugins import load
 from linqbot.storage.memory import MemoryStorage
 
@@ -67,8 +67,9 @@ async def played(ask: Ask, folder: Path, *, allowed: bool) -> tuple[str | None, 
         async def handler(_: MessageReceived, ctx: Context) -> None:
             await ask(ctx.client, f"{origin}/media?signature=x", folder)
 
-        done = await DryRun(bot, client, storage, reads=allowed).play(delivery(text_body()))
-        return done.error, requests
+        done = await DryRun(bot, client, storage, reads=allowed).run(delivery(text_body()))
+        error = "".join(traceback.format_exception(done.error)) if done.error else None
+        return error, requests
 
 
 @pytest.mark.parametrize("ask", [fetches, fetches_to_a_file, reads])
@@ -95,7 +96,7 @@ async def test_nothing_is_ever_uploaded(tmp_path: Path, *, allowed: bool) -> Non
 
 @pytest.mark.parametrize(("allowed", "left"), [(False, 0), (True, 1)])
 async def test_with_plugins_around_it_the_same_holds(*, allowed: bool, left: int) -> None:
-    bot, witness = Bot(), Observer()
+    bot, observer = Bot(), Observer()
     errors: list[str] = []
     async with listening() as (origin, requests), Client("key", base_url=origin) as client:
 
@@ -107,9 +108,9 @@ async def test_with_plugins_around_it_the_same_holds(*, allowed: bool, left: int
                 errors.append(str(error))
                 raise
 
-        plugins = load([witness])
+        plugins = load([observer])
         event = delivery(text_body())
-        await simulate(bot, plugins, witness, event, client, reads=allowed, timeout_s=5)
+        await simulate(bot, plugins, observer, event, client, reads=allowed, timeout_s=5)
         assert len(requests) == left
         assert all("--reads" in error for error in errors)
         assert bool(errors) is not allowed
