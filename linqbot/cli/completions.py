@@ -51,10 +51,10 @@ def dead(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
 def _deliveries(url: str | None, *, is_dead: bool | None) -> list[tuple[str, str]]:
     import asyncio
 
-    from linqbot.cli.output import opened
+    from linqbot.cli.storage_option import open_configured_storage
 
     async def found() -> list[tuple[str, str]]:
-        async with opened(url) as inbox:
+        async with open_configured_storage(url) as inbox:
             rows = [(each.delivery.id, f"dead {each.delivery.type}") for each in await inbox.dead_letters(limit=100)]
             if is_dead is None:
                 rows += [(each.id, f"{each.state} {each.type}") for each in await inbox.waiting(limit=100)]

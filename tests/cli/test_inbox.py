@@ -16,7 +16,7 @@ from rooms import CHAT, delivery, text_body
 
 from linqbot.cli.commands.inbox import without_messages
 from linqbot.cli.main import main
-from linqbot.cli.output import moment
+from linqbot.cli.output import iso_time
 from linqbot.client.call import prepare
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
@@ -131,7 +131,7 @@ def test_list_shows_what_waits_and_why(folder: Path) -> None:
         assert words in output
     rows = data("list")
     assert [row["state"] for row in rows] == ["retrying", "deferred", "ready"]
-    assert rows[0]["received_at"] == moment(NOON)
+    assert rows[0]["received_at"] == iso_time(NOON)
     assert [row["lane"] for row in data("list", "--lane", "c:b")] == ["c:b"]
     assert len(data("list", "--type", "message.received", "--limit", "2")) == 2
     assert data("list", "--type", "reaction.added") == []

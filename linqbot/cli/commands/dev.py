@@ -24,7 +24,7 @@ import watchfiles
 
 from linqbot.cli import completions, logs
 from linqbot.cli.exposed import allow_host_option, exposed, warn
-from linqbot.cli.output import json_option, started
+from linqbot.cli.output import json_option, print_started
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
 from linqbot.errors import ConfigError
@@ -208,7 +208,9 @@ async def _reload(bot: _Bot, watched: Path) -> None:
 
 def _ready(bot: _Bot, *, again: bool = False) -> None:
     if bot.as_json:
-        started({"bot": bot.file, "phone": bot.emulator, "webhook": f"{bot.url}/webhooks/linq", "reloaded": again})
+        print_started(
+            {"bot": bot.file, "phone": bot.emulator, "webhook": f"{bot.url}/webhooks/linq", "reloaded": again}
+        )
     elif again:
         click.secho(f"  Reloaded. Text your bot: {bot.emulator}", fg="green", err=True)
     else:

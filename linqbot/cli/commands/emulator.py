@@ -10,7 +10,7 @@ import click
 
 from linqbot.cli import logs
 from linqbot.cli.exposed import allow_host_option, exposed, warn
-from linqbot.cli.output import json_option, started
+from linqbot.cli.output import json_option, print_started
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
 from linqbot.errors import ConfigError
@@ -41,7 +41,7 @@ def command(
         if state is not None and state.exists():
             emulator.load_state(_read(state))
         if as_json:
-            started({"phone": address, "api": f"{address}/api/partner", "control": f"{address}/emulator"})
+            print_started({"phone": address, "api": f"{address}/api/partner", "control": f"{address}/emulator"})
         else:
             click.echo(f"Linq emulator on {address}")
         warn(

@@ -11,7 +11,8 @@ from dataclasses import asdict
 
 import click
 
-from linqbot.cli.output import facts, json_option, opened, storage_option, yes_option
+from linqbot.cli.output import json_option, print_facts, yes_option
+from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.client.client import Client
 from linqbot.errors import StorageError
 from linqbot.settings import Settings, from_env
@@ -68,7 +69,7 @@ def command(
     row = asdict(forgotten)
     if not as_json:
         row = {name: value for name, value in row.items() if name not in _FOR_PROGRAMS}
-    facts(row, as_json=as_json)
+    print_facts(row, as_json=as_json)
     again = _again(handle, forgotten.chats, ask_linq=ask_linq, storage=storage)
     if forgotten.left:
         count = len(forgotten.left)
@@ -83,7 +84,7 @@ def command(
 
 
 async def _forget(settings: Settings, handle: str, chats: set[str], *, ask_linq: bool, wait_s: float) -> Forgotten:
-    async with opened(settings.storage) as storage:
+    async with open_configured_storage(settings.storage) as storage:
         # The storage knows the chats of the last days; Linq knows all of them.
         if settings.api_key and ask_linq:
             async with Client(settings.api_key, base_url=settings.base_url) as client:

@@ -20,17 +20,8 @@ from pydantic_core import to_json
 
 from linqbot.cli import completions, logs
 from linqbot.cli.failure import ReplayFailed
-from linqbot.cli.output import (
-    bar,
-    facts,
-    json_option,
-    moment,
-    opened,
-    storage_option,
-    table,
-    time_given,
-    yes_option,
-)
+from linqbot.cli.output import iso_time, json_option, parse_time, print_facts, print_table, progress_bar, yes_option
+from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.errors import ConfigError, StorageError
 from linqbot.events.delivery import decode
 from linqbot.settings import Settings, from_env
@@ -56,9 +47,9 @@ def period_option(what: str) -> Callable[[F], F]:
 
     def both(f: F) -> F:
         since = click.option(
-            "--since", type=time_given, metavar="TIME", help=f"{what} since then: 2026-11-05T17:30, or 2h ago: 2h."
+            "--since", type=parse_time, metavar="TIME", help=f"{what} since then: 2026-11-05T17:30, or 2h ago: 2h."
         )
-        return since(click.option("--until", type=time_given, metavar="TIME", help=f"{what} before then.")(f))
+        return since(click.option("--until", type=parse_time, metavar="TIME", help=f"{what} before then.")(f))
 
     return both
 
@@ -78,7 +69,7 @@ def list_(*, lane: str | None, event_type: str | None, limit: int, storage: str 
     """List what waits to be handled, in the order it was accepted."""
 
     async def work() -> list[dict[str, Any]]:
-        async with opened(storage) as inbox:
+        async with open_configured_storage(storage) as inbox:
             waiting = await inbox.waiting(lane=lane, type=event_type, limit=limit)
         return [
             {
@@ -86,17 +77,17 @@ def list_(*, lane: str | None, event_type: str | None, limit: int, storage: str 
                 "state": each.state,
                 "type": each.type,
                 "lane": each.lane,
-                "received_at": moment(each.received_at),
+                "received_at": iso_time(each.received_at),
                 "attempts": each.attempts,
                 "crashes": each.crashes,
                 "replay": each.replay,
-                "not_before": moment(each.not_before),
+                "not_before": iso_time(each.not_before),
                 "error": each.error,
             }
             for each in waiting
         ]
 
-    table(asyncio.run(work()), as_json=as_json, empty="Nothing waits.")
+    print_table(asyncio.run(work()), as_json=as_json, empty="Nothing waits.")
 
 
 @command.command("dead")
@@ -119,14 +110,14 @@ def dead(
     """List dead letters: what gave up, newest first."""
 
     async def work() -> list[dict[str, Any]]:
-        async with opened(storage) as inbox:
+        async with open_configured_storage(storage) as inbox:
             letters = await inbox.dead_letters(lane=lane, type=event_type, since=since, until=until, limit=limit)
         return [
             {
                 "id": letter.delivery.id,
                 "type": letter.delivery.type,
                 "lane": letter.delivery.lane,
-                "dead_lettered_at": moment(letter.dead_lettered_at),
+                "dead_lettered_at": iso_time(letter.dead_lettered_at),
                 "attempts": letter.attempts,
                 "crashes": letter.crashes,
                 "handler": letter.handler,
@@ -135,7 +126,7 @@ def dead(
             for letter in letters
         ]
 
-    table(asyncio.run(work()), as_json=as_json, empty="There are no dead letters.")
+    print_table(asyncio.run(work()), as_json=as_json, empty="There are no dead letters.")
 
 
 @command.command("show")
@@ -147,7 +138,7 @@ def show(delivery_id: str, body: bool, storage: str | None, as_json: bool) -> No
     """Show one delivery: how it is, and what it has sent."""
 
     async def work() -> dict[str, Any]:
-        async with opened(storage) as inbox:
+        async with open_configured_storage(storage) as inbox:
             return await _shown(inbox, delivery_id, body=body)
 
     row = asyncio.run(work())
@@ -156,7 +147,7 @@ def show(delivery_id: str, body: bool, storage: str | None, as_json: bool) -> No
         if "body" in row:
             row["body"] = to_json(row["body"], indent=1).decode()
         row["error"] = row["error"] and "\n" + row["error"]
-    facts(row, as_json=as_json)
+    print_facts(row, as_json=as_json)
 
 
 async def _shown(inbox: Storage, delivery_id: str, *, body: bool) -> dict[str, Any]:
@@ -170,7 +161,7 @@ async def _shown(inbox: Storage, delivery_id: str, *, body: bool) -> dict[str, A
         "id": found.id,
         "type": found.type,
         "lane": found.lane,
-        "received_at": moment(found.received_at),
+        "received_at": iso_time(found.received_at),
         "state": "done",
         "error": None,
     }
@@ -179,10 +170,10 @@ async def _shown(inbox: Storage, delivery_id: str, *, body: bool) -> dict[str, A
     if waiting:
         (each,) = waiting
         row |= {"state": each.state, "attempts": each.attempts, "crashes": each.crashes, "replay": each.replay}
-        row |= {"not_before": moment(each.not_before), "error": each.error}
+        row |= {"not_before": iso_time(each.not_before), "error": each.error}
     elif letter:
         row |= {"state": "dead", "attempts": letter.attempts, "crashes": letter.crashes, "replay": letter.replay}
-        row |= {"dead_lettered_at": moment(letter.dead_lettered_at), "handler": letter.handler}
+        row |= {"dead_lettered_at": iso_time(letter.dead_lettered_at), "handler": letter.handler}
         row["error"] = letter.error if body else without_messages(letter.error)
     row["journal"] = [_entry(entry) for entry in await _entries(inbox, delivery_id, row.get("replay"))]
     if body:
@@ -211,7 +202,7 @@ def _entry(entry: JournalEntry) -> dict[str, Any]:
         "status": entry.status,
         "delivery": entry.delivery,
         "message_id": entry.message_id,
-        "first_at": moment(entry.first_at),
+        "first_at": iso_time(entry.first_at),
     }
 
 
@@ -245,7 +236,7 @@ def retry(
         raise click.UsageError("Say which: ids, --type, --lane, --since, --until, or --all.")
 
     async def work() -> int:
-        async with opened(storage) as inbox:
+        async with open_configured_storage(storage) as inbox:
             meant = await inbox.replayable(selection, dead_only=True)
             _all_found(ids, meant, "is no dead letter. See: linqbot inbox dead.")
             return await _in_pieces(inbox.retry, meant, "Putting back")
@@ -301,7 +292,7 @@ def replay(
 
 
 async def _live(url: str | None, selection: Selection, *, yes: bool) -> int:
-    async with opened(url) as inbox:
+    async with open_configured_storage(url) as inbox:
         meant = await _replayable(inbox, selection)
         if not yes:
             click.confirm(
@@ -332,7 +323,7 @@ async def _dry(settings: Settings, file: str, selection: Selection, *, reads: bo
             _print_dry_run(rows[-1])
 
     async with (
-        opened(settings.storage) as inbox,
+        open_configured_storage(settings.storage) as inbox,
         Client(settings.api_key or "dry-run", base_url=settings.base_url) as client,
     ):
         meant = await _replayable(inbox, selection)
@@ -340,7 +331,7 @@ async def _dry(settings: Settings, file: str, selection: Selection, *, reads: bo
         async for done in DryRun(bot, client, inbox, reads=reads, plugins=plugins).replay(meant):
             report(done)
     if as_json:
-        table(rows, as_json=True, empty="")
+        print_table(rows, as_json=True, empty="")
     return sum(row["error"] is not None for row in rows)
 
 
@@ -376,19 +367,19 @@ def scheduled(lane: str | None, limit: int, storage: str | None, as_json: bool) 
     """List what waits for its time, the earliest first."""
 
     async def work() -> list[dict[str, Any]]:
-        async with opened(storage) as inbox:
+        async with open_configured_storage(storage) as inbox:
             timers = await inbox.scheduled(lane=lane, limit=limit)
         return [
-            {"id": t.id, "due": moment(t.due), "kind": t.kind, "lane": t.lane, "grace_s": t.grace_s} for t in timers
+            {"id": t.id, "due": iso_time(t.due), "kind": t.kind, "lane": t.lane, "grace_s": t.grace_s} for t in timers
         ]
 
-    table(asyncio.run(work()), as_json=as_json, empty="Nothing is scheduled.")
+    print_table(asyncio.run(work()), as_json=as_json, empty="Nothing is scheduled.")
 
 
 @command.command("purge")
 @click.option(
     "--before",
-    type=time_given,
+    type=parse_time,
     metavar="TIME",
     required=True,
     help="Given up before then: 2026-11-05, or 30 days ago: 30d.",
@@ -400,10 +391,10 @@ def purge(before: float, yes: bool, storage: str | None, as_json: bool) -> None:
     """Forget old dead letters for good."""
 
     async def work() -> int:
-        async with opened(storage) as inbox:
+        async with open_configured_storage(storage) as inbox:
             letters = await inbox.dead_letters(until=before, limit=1)
             if letters and not yes:
-                click.confirm(f"Forget the dead letters from before {moment(before)}?", abort=True, err=True)
+                click.confirm(f"Forget the dead letters from before {iso_time(before)}?", abort=True, err=True)
             purged = 0
             while gone := await inbox.purge(before=before):
                 purged += gone
@@ -422,25 +413,25 @@ def backup(path: Path, storage: str | None, as_json: bool) -> None:
 
     async def work() -> None:
         at = 0
-        with bar(1000, "Copying") as advance:
+        with progress_bar(1000, "Copying") as advance:
 
             def progress(done: int, total: int) -> None:
                 nonlocal at
                 advance(done * 1000 // max(total, 1) - at)
                 at = done * 1000 // max(total, 1)
 
-            async with opened(storage) as inbox:
+            async with open_configured_storage(storage) as inbox:
                 await inbox.backup(path, progress=progress)
 
     asyncio.run(work())
     row = {"backup": str(path), "bytes": path.stat().st_size, "seconds": round(time.monotonic() - started, 3)}
-    facts(row, as_json=as_json)
+    print_facts(row, as_json=as_json)
 
 
 async def _in_pieces(act: Callable[[Sequence[str]], Any], ids: Sequence[str], label: str) -> int:
     """In short transactions, so that a server beside us goes on in between."""
     count = 0
-    with bar(len(ids), label) as advance:
+    with progress_bar(len(ids), label) as advance:
         for start in range(0, len(ids), _AT_ONCE):
             piece = ids[start : start + _AT_ONCE]
             count += await act(piece)
@@ -457,7 +448,7 @@ def _all_found(ids: Sequence[str] | Any, found: Sequence[str], problem: str) -> 
 
 def _done(count: int, name: str, sentence: str, *, as_json: bool) -> None:
     if as_json:
-        facts({name: count}, as_json=True)
+        print_facts({name: count}, as_json=True)
     else:
         click.echo(sentence.format(_deliveries(count)))
 

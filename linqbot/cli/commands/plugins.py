@@ -17,7 +17,8 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.router import Next
 from linqbot.cli import logs
-from linqbot.cli.output import facts, json_option, opened, storage_option, table
+from linqbot.cli.output import json_option, print_facts, print_table
+from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError, StorageError
@@ -73,7 +74,7 @@ def list_(file: str | None, as_json: bool) -> None:
         }
         for plugin in plugins.every
     ]
-    table(rows, as_json=as_json, empty="There are no plugins.")
+    print_table(rows, as_json=as_json, empty="There are no plugins.")
 
 
 @dataclass(slots=True)
@@ -201,7 +202,7 @@ def bisect(
 
     to_blame, why = asyncio.run(work())
     if as_json:
-        facts({"to_blame": to_blame, "why": why}, as_json=True)
+        print_facts({"to_blame": to_blame, "why": why}, as_json=True)
     elif len(to_blame) > 1:
         click.echo(f"{', '.join(to_blame[:-1])} and {to_blame[-1]} break it together, and none of them alone: {why}")
     else:
@@ -217,7 +218,7 @@ def _sample(event_type: str) -> Delivery:
 
 
 async def _kept(delivery_id: str, storage: str | None) -> Delivery:
-    async with opened(storage) as inbox:
+    async with open_configured_storage(storage) as inbox:
         delivery = await inbox.delivery(delivery_id)
     if delivery is None:
         raise StorageError(
@@ -243,10 +244,12 @@ def _show(said: list[Said], done: Simulation, *, as_json: bool) -> None:
     outcome = {"ended": done.end or "not in time", "handler": done.handler, "error": error}
     calls = [{"call": call.name, "method": call.method, "path": call.path} for call in done.calls]
     if as_json:
-        facts(outcome | {"calls": calls, "faults": done.faults, "said": [asdict(one) for one in said]}, as_json=True)
+        print_facts(
+            outcome | {"calls": calls, "faults": done.faults, "said": [asdict(one) for one in said]}, as_json=True
+        )
         return
     _tree(said, 0)
-    facts(outcome, as_json=False)
+    print_facts(outcome, as_json=False)
     for call in calls:
         click.echo(f"would call   {call['call']} ({call['method']} {call['path']})")
     for name, why in done.faults.items():

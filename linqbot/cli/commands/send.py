@@ -8,7 +8,7 @@ import sys
 import click
 
 from linqbot.cli import completions
-from linqbot.cli.output import facts, json_option
+from linqbot.cli.output import json_option, print_facts
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
 from linqbot.settings import from_env
@@ -32,7 +32,7 @@ def command(to: tuple[str, ...], text: str | None, from_: str | None, effect: st
     message = MessageContent(parts=(TextPart(value=said),), effect=Effect.named(effect) if effect else None)
     chat_id, message_id = asyncio.run(_send(settings.api_key, settings.base_url, to, from_, message))
     if as_json:
-        facts({"chat_id": chat_id, "message_id": message_id}, as_json=True)
+        print_facts({"chat_id": chat_id, "message_id": message_id}, as_json=True)
     else:
         click.echo(f"Sent {message_id} in chat {chat_id}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from linqbot.cli import completions, logs
-from linqbot.cli.output import json_option, started
+from linqbot.cli.output import json_option, print_started
 from linqbot.ops.bot_file import load_bot
 from linqbot.server import loop_watch, systemd, uvicorn_server
 from linqbot.settings import LINQS_OWN, Settings, from_env, variable
@@ -40,7 +40,7 @@ def command(*, file: str, host: str | None, port: int | None, as_json: bool) -> 
     with systemd.inherited() or uvicorn_server.listen(settings.host, settings.port) as bound:
         webhook = f"{uvicorn_server.address(bound)}/webhooks/linq"
         if as_json:
-            started({"bot": file, "webhook": webhook})
+            print_started({"bot": file, "webhook": webhook})
         else:
             click.echo(f"linqbot serves {file} on {webhook}", err=True)
         uvicorn_server.run(

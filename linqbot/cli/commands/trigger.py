@@ -16,7 +16,7 @@ import httpx
 
 from linqbot.cli import completions
 from linqbot.cli.failure import NotTaken
-from linqbot.cli.output import bar, json_option, table
+from linqbot.cli.output import json_option, print_table, progress_bar
 from linqbot.errors import ConfigError
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.server.app import WEBHOOK_PATH
@@ -69,7 +69,7 @@ def command(
     into it is told by Linq that there is no such chat, unless --chat names one.
     """
     if lists:
-        table([_described(name) for name in EVENT_TYPES], as_json=as_json, empty="")
+        print_table([_described(name) for name in EVENT_TYPES], as_json=as_json, empty="")
         return
     if event_type is None:
         raise click.UsageError("Which type? See: linqbot trigger --list")
@@ -79,7 +79,7 @@ def command(
     events = [_made(event_type, told, changes) for _ in range(count)]
     answers = _send_all(events, _url(url), _secret())
     if as_json:
-        table([asdict(answer) for answer in answers], as_json=True, empty="")
+        print_table([asdict(answer) for answer in answers], as_json=True, empty="")
     else:
         _tell(event_type, answers)
     if refused := [answer.status for answer in answers if not answer.is_taken]:
@@ -96,7 +96,7 @@ def _made(event_type: str, told: dict[str, Any], changes: dict[str, Any]) -> dic
 
 def _send_all(events: Sequence[dict[str, Any]], url: httpx.URL, secret: str) -> list[WebhookReply]:
     # Not through the environment's proxies: the bot is here, or where its webhooks come in.
-    with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client, bar(len(events), "Sending") as done:
+    with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client, progress_bar(len(events), "Sending") as done:
         answers = []
         for event in events:
             answers.append(_send(client, event, url, secret))

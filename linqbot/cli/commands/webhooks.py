@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from linqbot.cli.output import facts, json_option, moment, table, yes_option
+from linqbot.cli.output import iso_time, json_option, print_facts, print_table, yes_option
 from linqbot.client.client import Client
 from linqbot.clock import SystemClock
 from linqbot.errors import ConfigError
@@ -53,7 +53,7 @@ def list_(as_json: bool) -> None:
     if not as_json:
         rows = [row | {"events": len(row["events"]), "lines": ", ".join(row["lines"]) or "all"} for row in rows]
         rows = [{name: _word(value) for name, value in row.items()} for row in rows]
-    table(rows, as_json=as_json, empty="Nothing is subscribed. See: linqbot webhooks sync --help")
+    print_table(rows, as_json=as_json, empty="Nothing is subscribed. See: linqbot webhooks sync --help")
 
 
 @command.command("events")
@@ -67,9 +67,9 @@ def events(file: str, as_json: bool) -> None:
         for name in dict.fromkeys((*handled.types, *RECEIPTS))
     ]
     if as_json:
-        facts({"events": [row["type"] for row in rows], "everything": handled.everything}, as_json=True)
+        print_facts({"events": [row["type"] for row in rows], "everything": handled.everything}, as_json=True)
     else:
-        table(rows, as_json=False, empty="")
+        print_table(rows, as_json=False, empty="")
 
 
 @command.command("create")
@@ -174,7 +174,7 @@ def rotate(url: str | None, overlap: float, no_wait: bool, as_json: bool) -> Non
 
     done = asyncio.run(work())
     if as_json:
-        facts({"subscription": done.new, "old": done.old, "ends_at": moment(done.ends_at)}, as_json=True)
+        print_facts({"subscription": done.new, "old": done.old, "ends_at": iso_time(done.ends_at)}, as_json=True)
     elif done.ends_at is not None:
         minutes = max(1, round((done.ends_at - time.time()) / 60))
         click.echo(f"Both deliver now. To end it, run the same command in about {minutes} min or later.")
@@ -205,7 +205,7 @@ def delete(subscription_id: str, yes: bool, as_json: bool) -> None:
 
     was_kept = asyncio.run(work())
     if as_json:
-        facts({"deleted": subscription_id, "secret_dropped": was_kept}, as_json=True)
+        print_facts({"deleted": subscription_id, "secret_dropped": was_kept}, as_json=True)
     else:
         click.echo(f"Deleted {subscription_id}{', and its secret' if was_kept else ''}.")
 
@@ -247,7 +247,7 @@ def tell_synced(synced: subscriptions.Synced, secrets: SecretFile, *, as_json: b
         shown = _row(synced.subscription, synced.knows_secret) if synced.subscription else None
         changes = {name: {"from": before, "to": now} for name, (before, now) in synced.changes.items()}
         row = {"action": synced.action, "dry_run": dry_run, "subscription": shown, "changes": changes}
-        facts(row | {"others": synced.others, "secret_file": str(secrets.path)}, as_json=True)
+        print_facts(row | {"others": synced.others, "secret_file": str(secrets.path)}, as_json=True)
         return
     done = {"created": "Created", "changed": "Changed", "unchanged": "Nothing to change in"}[synced.action]
     if dry_run:
@@ -283,7 +283,7 @@ def _row(one: WebhookSubscription, knows_secret: bool) -> dict[str, Any]:
         "events": list(one.subscribed_events),
         "lines": list(one.phone_numbers or ()),
         "secret_kept": knows_secret,
-        "created_at": moment(one.created_at.timestamp()) if one.created_at else None,
+        "created_at": iso_time(one.created_at.timestamp()) if one.created_at else None,
     }
 
 
