@@ -519,7 +519,7 @@ def test_people_read_a_mark_a_sentence_and_what_to_do(practice: Practice) -> Non
     said = " ".join(result.output.split())
     assert "FAIL subscription" in said
     assert "[LQB6031] → Linq sends nothing to it. Resume it: linqbot webhooks sync bot.py" in said
-    assert said.endswith("1 to mend, 0 to look at.")
+    assert said.endswith("1 to fix, 0 to look at.")
     assert all(len(line) <= 110 for line in result.output.splitlines())
 
 
