@@ -15,7 +15,7 @@ import click
 import httpx
 
 from linqbot.cli import completions
-from linqbot.cli.failure import NotTaken
+from linqbot.cli.failure import NotAccepted
 from linqbot.cli.output import json_option, print_table, progress_bar
 from linqbot.errors import ConfigError
 from linqbot.events.parse import EVENT_TYPES
@@ -84,7 +84,7 @@ def command(
         _tell(event_type, answers)
     if refused := [answer.status for answer in answers if not answer.is_taken]:
         advice = next((_ADVICE[status] for status in refused if status in _ADVICE), "Its log says why.")
-        raise NotTaken(f"{len(refused)} of {len(answers)} events not taken. {advice}")
+        raise NotAccepted(f"{len(refused)} of {len(answers)} events not taken. {advice}")
 
 
 def _made(event_type: str, told: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
