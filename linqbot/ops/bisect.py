@@ -48,7 +48,7 @@ class Bisection:
         """Find the plugins that break the event.
 
         Returns:
-            The names of the fewest plugins that break the event, and the problem they cause. Without names, the reason
+            The names of the minimal_breaking_set plugins that break the event, and the problem they cause. Without names, the reason
             why no plugin is to blame.
         """
         self._report = report
@@ -58,7 +58,7 @@ class Bisection:
             return [], f"It also breaks without plugins: {why}"
         if await self._problem(self._names) is None:
             return [], "It does not break: with all plugins it ends as it does without them."
-        found = await fewest(self._names, self._breaks)
+        found = await minimal_breaking_set(self._names, self._breaks)
         return found, str(self._why[frozenset(found)])
 
     async def _breaks(self, names: Sequence[str]) -> bool:
@@ -102,19 +102,20 @@ def _difference(done: Simulation, plain: Simulation) -> str | None:
     return None
 
 
-async def fewest(names: Sequence[str], breaks: Breaks) -> list[str]:
-    """The fewest of `names` that still break it: leaving out any one of them mends it.
+async def minimal_breaking_set(names: Sequence[str], breaks: Breaks) -> list[str]:
+    """Return a smallest subset of `names` that breaks the event: without any one of them, it no longer breaks.
 
     Args:
-        names: These break it together.
-        breaks: Whether only these do. Asked about log2(n) times when one is to blame, more often for several.
+        names: Plugins that break the event together.
+        breaks: Returns True if exactly these plugins break the event. Called about log2(n) times if one plugin is to
+            blame, and more often for several.
     """
     rest, pieces = list(names), 2
     while len(rest) > 1:
         size = -(-len(rest) // pieces)
         parts = [rest[start : start + size] for start in range(0, len(rest), size)]
         others = [[name for name in rest if name not in part] for part in parts]
-        # With two parts, each is all but the other.
+        # With two parts, the others of one part are the other part.
         tries = parts if len(parts) == 2 else [*parts, *others]
         for these in tries:
             if await breaks(these):

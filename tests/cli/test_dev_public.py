@@ -69,7 +69,7 @@ def test_a_subscription_that_was_left_behind_is_taken_over_wherever_the_tunnel_l
 ) -> None:
     first = dev(account, command, f"http://127.0.0.1:{free_port()}", "--no-reload")
     first.until(lambda: "Nothing arrives through" in first.said())
-    assert f"Let your tunnel lead to http://127.0.0.1:{account.port}" in first.said()
+    assert f"Point your tunnel to http://127.0.0.1:{account.port}" in first.said()
     (left,) = account.subscriptions()
     account.fault(on="api", match="DELETE /v3/webhook-subscriptions", status=500, times=9)
     assert first.stop() == 0

@@ -55,7 +55,7 @@ def test_serve_says_what_is_missing_and_how_to_get_it(environ: dict[str, str], s
     [
         ("nobot.py", None, "There is no file nobot.py"),
         ("bot.py", "x = 1", "has no Bot at its top level. Add: bot = Bot()"),
-        ("bot.py", ECHO + "other = Bot()", "has several Bots. Say which: bot.py:bot"),
+        ("bot.py", ECHO + "other = Bot()", "has several Bots. Name one: bot.py:bot"),
         ("bot.py:bat", ECHO, "has no Bot called 'bat'. It has: bot"),
         ("nothing.there:bot", None, "There is no module nothing.there"),
     ],

@@ -220,7 +220,7 @@ def test_a_group_without_a_command_shows_what_there_is() -> None:
     result = run("inbox")
     assert result.exit_code == 2
     assert "Put dead letters back" in result.stderr
-    assert "none was named" in result.stderr
+    assert "no command was named" in result.stderr
 
 
 def test_after_two_dashes_json_is_a_word_like_any_other() -> None:

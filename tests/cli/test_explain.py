@@ -92,7 +92,7 @@ def test_every_rule_is_explained_and_names_an_answer_that_is() -> None:
         ("403/2024", "2024 HTTP 403", "https://docs.linqapp.com/error/codes/2xxx/2024/"),
         ("r14", "R14", "409/2015"),
         ("429", "1007 HTTP 429", "Retry-After"),
-        ("409", "What Linq answers with 409", "2014 HTTP 409"),
+        ("409", "Linq's errors with status 409", "2014 HTTP 409"),
     ],
 )
 def test_a_code_is_found_however_it_is_written(asked: str, code: str, says: str) -> None:

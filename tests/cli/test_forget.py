@@ -154,4 +154,4 @@ def test_a_password_in_the_url_of_a_storage_is_not_printed() -> None:
 def test_a_number_without_its_country_is_a_usage_error(handle: str) -> None:
     result = forget(handle, "--yes")
     assert result.exit_code == 2
-    assert "is no handle of Linq's" in result.output
+    assert "is not a handle" in result.output

@@ -194,7 +194,7 @@ def test_retry_does_nothing_when_a_name_is_wrong() -> None:
     dead = said()
     stored((dead, DeadLetter("Boom")))
     output = inbox("retry", dead.id, "w.wrong", "w.other", code=1)
-    assert "w.other is no dead letter" in output
+    assert "w.other is not a dead letter" in output
     assert len(data("dead")) == 1
     assert "Say which" in inbox("retry", code=2)
 
@@ -218,7 +218,7 @@ def test_purge_forgets_dead_letters_after_asking() -> None:
     assert "Aborted" in inbox("purge", "--before", "2090-01-01", input="n\n", code=1)
     assert len(data("dead")) == 2
     assert data("purge", "--before", "2020-01-01", "--yes") == {"purged": 0}
-    assert "2 deliveries forgotten." in inbox("purge", "--before", "2090-01-01", input="y\n")
+    assert "2 deliveries deleted." in inbox("purge", "--before", "2090-01-01", input="y\n")
     assert data("dead") == []
 
 
@@ -300,7 +300,7 @@ def test_replay_says_what_it_needs() -> None:
     stored((said(), None))
     assert "Say which" in inbox("replay", "bot.py", code=2)
     assert "Give the FILE" in inbox("replay", "--chat", CHAT, code=2)
-    assert "Nothing that is kept fits" in inbox("replay", "bot.py", "--chat", "other", code=1)
+    assert "No stored delivery matches" in inbox("replay", "bot.py", "--chat", "other", code=1)
     assert "w.wrong cannot be replayed" in inbox("replay", "bot.py", "--id", "w.wrong", code=1)
     assert "is no time" in inbox("replay", "bot.py", "--since", "yesterday", code=2)
 

@@ -142,7 +142,7 @@ def test_nothing_is_overwritten(folder: Path, holds: str) -> None:
     before = sorted(folder.rglob("*"))
     result = make("mybot")
     assert result.exit_code == 2
-    assert "nothing of yours is overwritten" in result.output
+    assert "no file is overwritten" in result.output
     assert sorted(folder.rglob("*")) == before
 
 

@@ -288,7 +288,7 @@ def test_trace_shows_who_says_what_within_what(site: Path, linqbot: Callable[...
     assert "would call   chats.messages.send" in result.stdout
     told = json.loads(linqbot("plugins", "trace", "bot.py", "message.received", "--json").stdout)
     assert (told["ended"], told["handler"]) == ("ack", "bot:echo")
-    inbound = next(one for one in told["said"] if one["what"] == "inbound middleware")
+    inbound = next(one for one in told["steps"] if one["what"] == "inbound middleware")
     assert inbound["inside"][0]["inside"][0]["who"] == "gate"
 
 
@@ -315,7 +315,7 @@ def test_trace_says_what_it_needs(site: Path, linqbot: Callable[..., Result]) ->
     kept(site.parent)
     result = linqbot("plugins", "trace", "bot.py", "mesage.received")
     assert result.exit_code == 1
-    assert "mesage.received is neither an event type nor the id of a delivery" in result.output
+    assert "mesage.received is neither an event type nor the id of a stored delivery" in result.output
 
 
 # Bisected
@@ -327,8 +327,8 @@ def test_bisect_names_the_plugin_that_swallows_a_message(site: Path, linqbot: Ca
     install(site, "swallows", SWALLOWS)
     result = linqbot("plugins", "bisect", "bot.py", "--type", "message.received")
     assert result.exit_code == 1
-    assert "swallows breaks it: bot:echo does not get it" in result.stdout
-    assert "with a, b, c, swallows: bot:echo does not get it" in result.stderr
+    assert "swallows breaks it: bot:echo does not get the event" in result.stdout
+    assert "with a, b, c, swallows: bot:echo does not get the event" in result.stderr
     result = linqbot("plugins", "bisect", "bot.py", "--delivery", kept(site.parent), "--json")
     assert json.loads(result.stdout)["to_blame"] == ["swallows"]
 
@@ -355,17 +355,17 @@ def test_bisect_finds_two_that_break_it_only_together(site: Path, linqbot: Calla
     install(site, "good", GOOD, entry="Plugin")
     install(site, "second", second)
     result = linqbot("plugins", "bisect", "bot.py", "--type", "message.received")
-    assert "first and second break it together, and none of them alone: bot:echo does not get it" in result.stdout
+    assert "first and second break it together, but not alone: bot:echo does not get the event" in result.stdout
 
 
 def test_bisect_says_when_no_plugin_is_to_blame(site: Path, linqbot: Callable[..., Result]) -> None:
     assert linqbot("plugins", "bisect", "bot.py", "--type", "message.received").exit_code == 0
     install(site, "good", GOOD, entry="Plugin")
     result = linqbot("plugins", "bisect", "bot.py", "--type", "message.received")
-    assert (result.exit_code, result.stdout) == (0, "It does not break: with all plugins it ends as without any.\n")
+    assert (result.exit_code, result.stdout) == (0, "It does not break: with all plugins it ends as it does without them.\n")
     (site.parent / "bot.py").write_text(ECHO.replace("await ctx.reply", "raise ValueError"))
     result = linqbot("plugins", "bisect", "bot.py", "--type", "message.received")
-    assert "It breaks without any plugin too: its turn ended with retry, bot:echo on ValueError" in result.stdout
+    assert "It also breaks without plugins: its turn ended with retry, bot:echo on ValueError" in result.stdout
 
 
 @pytest.mark.parametrize("given", [(), ("--type", "message.received", "--delivery", "w.1"), ("--type", "no.type")])

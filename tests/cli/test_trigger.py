@@ -116,7 +116,7 @@ def test_many_are_counted_and_each_is_a_new_one(bots: Bots) -> None:
     assert [(row["status"], row["error"]) for row in rows] == [(200, None), (200, None)]
 
 
-@pytest.mark.parametrize(("status", "advice"), [(401, "The bot's secret is another one"), (404, "/webhooks/linq")])
+@pytest.mark.parametrize(("status", "advice"), [(401, "The bot has another secret"), (404, "/webhooks/linq")])
 def test_what_is_refused_ends_with_1_and_advice(status: int, advice: str, bots: Bots) -> None:
     bots.told = status
     done = trigger("message.received", "--url", bots.url)
@@ -143,7 +143,7 @@ def test_nobody_there_ends_with_1_and_advice() -> None:
         (["reaction.added", "--text", "hi"], "reaction.added says no text"),
         (["message.received", "--set", "data.service"], "--set takes PATH=VALUE"),
         (["message.received", "--set", "data.x.y=1"], "There is no data.x to set"),
-        (["message.received", "--url", "localhost:8000"], "--url is an http(s) address"),
+        (["message.received", "--url", "localhost:8000"], "--url must be an http(s) address"),
         (["message.received", "--version", "2024-01-01"], "2025-01-01"),
         (["message.edited", "--version", "2025-01-01"], "no message.edited in payload version"),
         (["message.received", "--count", "0"], "--count"),

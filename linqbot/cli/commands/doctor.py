@@ -134,4 +134,4 @@ def _print_summary(found: list[Finding]) -> None:
     if failures:
         click.secho(f"{failures} to fix, {warnings} to look at.", fg="red", bold=True)
     else:
-        click.secho(f"Nothing keeps the bot from working; {warnings} to look at.", fg="green", bold=True)
+        click.secho(f"Nothing keeps it from working; {warnings} to look at.", fg="green", bold=True)

@@ -459,7 +459,7 @@ async def _in_batches(act: Callable[[Sequence[str]], Any], ids: Sequence[str], l
 def _refuse_missing(ids: Sequence[str] | Any, found: Sequence[str], problem: str) -> None:
     missing = sorted(set(ids) - set(found))
     if missing:
-        more = f" The same is true of {len(missing) - 1} others." if len(missing) > 1 else ""
+        more = f" The same is true of {len(missing) - 1} more." if len(missing) > 1 else ""
         raise StorageError(f"{missing[0]} {problem}{more} Nothing was done.")
 
 
