@@ -1,4 +1,4 @@
-"""A dry run reaches nothing: what a handler asks, fetches or uploads is refused unless reads are allowed."""
+"""A simulation sends nothing: reads and downloads are refused unless they are allowed, and uploads always."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def uploads(client: Client, _: str, __: Path) -> object:
 
 @asynccontextmanager
 async def listening() -> AsyncIterator[tuple[str, list[bytes]]]:
-    """A server on this machine, and the requests that reach it."""
+    """Run a server on this machine. Yield its address, and a list of the requests that reach it."""
     requests: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -59,7 +59,7 @@ async def listening() -> AsyncIterator[tuple[str, list[bytes]]]:
 
 
 async def played(ask: Ask, folder: Path, *, allowed: bool) -> tuple[str | None, list[bytes]]:
-    """The traceback of the handler that asks, and the requests that left, in `linqbot inbox replay`."""
+    """Run a handler that makes the request in a `DryRun`. Return its traceback, and the requests that left."""
     bot = Bot()
     async with listening() as (origin, requests), Client("key", base_url=origin) as client, MemoryStorage() as storage:
 
@@ -73,7 +73,7 @@ async def played(ask: Ask, folder: Path, *, allowed: bool) -> tuple[str | None, 
 
 
 @pytest.mark.parametrize("ask", [fetches, fetches_to_a_file, reads])
-async def test_without_reads_nothing_leaves_and_the_error_says_what_to_do(ask: Ask, tmp_path: Path) -> None:
+async def test_without_reads_no_request_leaves_and_the_error_names_the_option(ask: Ask, tmp_path: Path) -> None:
     error, requests = await played(ask, tmp_path, allowed=False)
     assert requests == []
     assert "LinqApiError" in (error or "")
@@ -81,7 +81,7 @@ async def test_without_reads_nothing_leaves_and_the_error_says_what_to_do(ask: A
 
 
 @pytest.mark.parametrize("ask", [fetches, fetches_to_a_file, reads])
-async def test_with_reads_it_is_asked_and_fetched(ask: Ask, tmp_path: Path) -> None:
+async def test_with_reads_requests_and_downloads_are_made(ask: Ask, tmp_path: Path) -> None:
     error, requests = await played(ask, tmp_path, allowed=True)
     assert (error, len(requests)) == (None, 1)
     assert requests[0].startswith(b"GET ")
@@ -95,7 +95,7 @@ async def test_nothing_is_ever_uploaded(tmp_path: Path, *, allowed: bool) -> Non
 
 
 @pytest.mark.parametrize(("allowed", "left"), [(False, 0), (True, 1)])
-async def test_with_plugins_around_it_the_same_holds(*, allowed: bool, left: int) -> None:
+async def test_the_whole_app_obeys_the_reads_option_too(*, allowed: bool, left: int) -> None:
     bot, observer = Bot(), Observer()
     errors: list[str] = []
     async with listening() as (origin, requests), Client("key", base_url=origin) as client:
