@@ -33,7 +33,7 @@ allow_host_option = click.option(
     multiple=True,
     metavar="NAME",
     callback=_names,
-    help="Another name or address under which it may be opened, such as mybox.local; repeatable.",
+    help="Another name or address under which the page may be opened, such as mybox.local; repeatable.",
 )
 
 

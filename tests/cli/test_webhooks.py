@@ -323,7 +323,7 @@ def test_a_wrong_call_ends_with_2_and_names_the_right_one(account: Account, argu
 
 
 def test_list_create_and_delete(account: Account) -> None:
-    assert "Nothing is subscribed" in account.done("list")
+    assert "There are no subscriptions" in account.done("list")
     account.done("create", "--url", account.url, "--event", "message.received", "--line", LINES[1])
     (row,) = json.loads(account.done("list", "--json"))
     assert (row["events"], row["lines"], row["secret_kept"]) == (["message.received"], [LINES[1]], True)
@@ -506,5 +506,5 @@ def test_a_rotation_begun_elsewhere_is_not_touched(account: Account) -> None:
     account.api("POST", body=body)
     refused = account.run("rotate", "--overlap", "0")
     assert refused.exit_code == 2
-    assert "made elsewhere" in refused.output
+    assert "created elsewhere" in refused.output
     assert len(account.subscriptions()) == 2

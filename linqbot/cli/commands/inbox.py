@@ -245,7 +245,7 @@ def retry(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Put dead letters back at the end of their lanes. Messages that they have already sent are not sent again."""
+    """Put dead letters back at the end of their lanes. Messages already sent are not sent again."""
     selection = Selection(ids or None, since, until, event_type, lane)
     if selection == Selection() and not everything:
         raise click.UsageError("Say which: ids, --type, --lane, --since, --until, or --all.")

@@ -105,7 +105,7 @@ class Trace:
 
     @contextmanager
     def watch(self, who: str | None, what: str) -> Iterator[None]:
-        """Record a step around what the context does; see `linqbot.plugins.Watch`."""
+        """Record a step that lasts as long as the context; see `linqbot.plugins.Watch`."""
         step, within = Step(what, who), self._within.get()
         (self.steps if within is None else within).append(step)
         token = self._within.set(step.inside)
@@ -145,7 +145,7 @@ class Trace:
 def trace(file: str, event: str, *, reads: bool, timeout_s: float, storage: str | None, as_json: bool) -> None:
     """Show which plugin is called, in which order and for how long, while the bot in FILE handles EVENT.
 
-    EVENT is a type, such as message.received, or the id of a stored delivery: see linqbot inbox. No call to Linq is
+    EVENT is a type, such as message.received, or the id of a stored delivery: see linqbot inbox. Nothing is
     sent. The plugins really run, so other things that they do, such as writing to a database, are really done.
     """
 
@@ -191,7 +191,7 @@ def bisect(
 ) -> None:
     """Find the plugin that breaks an event for the bot in FILE, or the plugins that break it only together.
 
-    The event is handled repeatedly, each time with half of the suspected plugins; no call to Linq is sent. It counts as
+    The event is handled repeatedly, each time with half of the suspected plugins; nothing is sent. It counts as
     broken if its turn is not acked, if a plugin fails, or if fewer calls are made than without plugins. The exit code
     is 1 if a plugin is to blame.
     """

@@ -84,7 +84,7 @@ def events(file: str, as_json: bool) -> None:
 def create(url: str | None, types: tuple[str, ...], lines: tuple[str, ...], as_json: bool) -> None:
     """Subscribe an address to events of your choice. For a bot use `sync`, which chooses the events."""
     if url is None:
-        raise click.UsageError("--url is missing. Give the address to deliver to: --url https://your.host")
+        raise click.UsageError("--url is missing. Give --url https://your.host, the address to deliver to.")
     if strangers := [name for name in types if name not in EVENT_TYPES]:
         raise click.UsageError(f"There is no event type {strangers[0]}. See: linqbot trigger --list")
     settings, target = account(), subscriptions.target(url)
