@@ -1,4 +1,4 @@
-"""`python -m linqbot` is `linqbot`."""
+"""Run the command `linqbot` as `python -m linqbot`."""
 
 from linqbot.cli.main import main
 

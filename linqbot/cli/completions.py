@@ -1,4 +1,4 @@
-"""What a shell may complete where a command takes a word of linqbot's or Linq's. Never fails: no words, then."""
+"""Completions of command arguments for the shell. If they cannot be found, none are offered; there is no error."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from click.shell_completion import CompletionItem
 
 
 def bot_files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Files; the shell finds them itself."""
+    """Let the shell complete file names by itself."""
     return [CompletionItem(incomplete, type="file")]
 
 
 def event_types(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Linq's event types, with what each tells."""
+    """Complete Linq's event types, each with its description."""
     from linqbot.events.parse import EVENT_TYPES
 
     return _starting(incomplete, ((name, _about(kind)) for name, kind in EVENT_TYPES.items()))
 
 
 def effects(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Screen and bubble effects."""
+    """Complete screen and bubble effects."""
     from linqbot.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS
 
     named = ((name, kind) for kind, names in (("screen", SCREEN_EFFECTS), ("bubble", BUBBLE_EFFECTS)) for name in names)
@@ -30,37 +30,37 @@ def effects(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
 
 def codes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Everything `linqbot explain` knows."""
+    """Complete the codes that `linqbot explain` knows."""
     from linqbot.ops.explanations import everything, of_linq, of_rules
 
-    # Ours are in many rooms, so who means Linq's should not wait for them.
+    # linqbot's own codes need many imports, so they are left out if another kind of code was begun.
     known = everything() if "LQB".startswith(incomplete.upper()[:3]) else {**of_linq(), **of_rules()}
     return _starting(incomplete.upper(), ((each.code, each.summary) for each in known.values()))
 
 
 def waiting(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Ids of deliveries that wait or gave up, of the storage the settings name."""
+    """Complete ids of waiting deliveries and of dead letters, in the storage that the settings name."""
     return _starting(incomplete, _deliveries(ctx.params.get("storage"), is_dead=None))
 
 
 def dead(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Ids of dead letters."""
+    """Complete ids of dead letters."""
     return _starting(incomplete, _deliveries(ctx.params.get("storage"), is_dead=True))
 
 
 def _deliveries(url: str | None, *, is_dead: bool | None) -> list[tuple[str, str]]:
     import asyncio
 
-    from linqbot.cli.output import opened
+    from linqbot.cli.storage_option import open_configured_storage
 
     async def found() -> list[tuple[str, str]]:
-        async with opened(url) as inbox:
+        async with open_configured_storage(url) as inbox:
             rows = [(each.delivery.id, f"dead {each.delivery.type}") for each in await inbox.dead_letters(limit=100)]
             if is_dead is None:
                 rows += [(each.id, f"{each.state} {each.type}") for each in await inbox.waiting(limit=100)]
             return rows
 
-    # In the middle of a command line nobody wants to read why there is nothing to complete.
+    # An error message would be printed into the command line that is being typed.
     with contextlib.suppress(Exception):
         return asyncio.run(found())
     return []

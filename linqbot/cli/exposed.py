@@ -23,7 +23,7 @@ def _names(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tupl
 def _name(value: str) -> str:
     name = value.lower().removeprefix("[").removesuffix("]")
     if _address(name) is None and not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", name):
-        raise click.BadParameter(f"{value!r} is no host. Write a name or an IP address alone, such as mybox.local.")
+        raise click.BadParameter(f"{value!r} is not a host. Write a name or an IP address alone, such as mybox.local.")
     return name
 
 
@@ -33,7 +33,7 @@ allow_host_option = click.option(
     multiple=True,
     metavar="NAME",
     callback=_names,
-    help="A further name or address under which it may be opened, such as mybox.local; repeatable.",
+    help="Another name or address under which the page may be opened, such as mybox.local; repeatable.",
 )
 
 
@@ -44,7 +44,7 @@ class Exposed:
     Attributes:
         here: The address for this machine.
         elsewhere: Addresses for other machines; only when `is_open`, and empty when none was found.
-        is_open: Other machines can connect.
+        is_open: True if other machines can connect.
     """
 
     here: str
@@ -58,7 +58,7 @@ def exposed(bound: socket.socket, host: str, names: Sequence[str]) -> Exposed:
 
     Args:
         host: The host as the user gave it.
-        names: Further names under which it may be opened.
+        names: More names under which it may be opened.
     """
     number, port = bound.getsockname()[:2]
     address = _address(number)
@@ -72,14 +72,14 @@ def exposed(bound: socket.socket, host: str, names: Sequence[str]) -> Exposed:
 
 
 def own_addresses(family: int) -> list[str]:
-    """Return the addresses of this machine that other machines may reach; IPv4 alone for an IPv4 socket."""
+    """Return the addresses of this machine that other machines may reach; for an IPv4 socket, only IPv4 addresses."""
     wanted = [one for one in _DESTINATIONS if family == socket.AF_INET6 or ":" not in one]
     found = dict.fromkeys(filter(None, map(source, wanted)))
     return [one for one in found if (address := _address(one)) is not None and not address.is_loopback]
 
 
 def source(destination: str) -> str | None:
-    """Return the address from which this machine would reach another; None without a way. Sends nothing."""
+    """Return the address from which this machine would reach `destination`; None without a route. Sends nothing."""
     family = socket.AF_INET6 if ":" in destination else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -90,14 +90,15 @@ def source(destination: str) -> str | None:
 
 
 def warn(what: Exposed, parts: str, *, as_json: bool) -> None:
-    """Say on standard error that other machines can connect, where to, and how to avoid that.
+    """Warn on standard error that other machines can connect: to which addresses, and how to avoid that.
 
     Args:
         parts: The parts that ask for no password, such as "the phone page".
+        as_json: Print the warning as JSON.
     """
     if not what.is_open:
         return
-    said = (
+    problem = (
         f"Every machine that reaches port {what.port} of this one can open {parts} without a password: it can read all "
         "conversations, write as any person, and delete everything."
     )
@@ -107,10 +108,10 @@ def warn(what: Exposed, parts: str, *, as_json: bool) -> None:
         f"`ssh -L {what.port}:127.0.0.1:{what.port} THIS_MACHINE`."
     )
     if as_json:
-        warning = {"what": said, "fix": fix, "addresses": what.elsewhere}
+        warning = {"what": problem, "fix": fix, "addresses": what.elsewhere}
         click.echo(json.dumps({"warning": warning}, ensure_ascii=False), err=True)
     else:
-        click.secho(f"Warning: {said}\n{fix}\nFrom other machines: {where}", fg="yellow", err=True)
+        click.secho(f"Warning: {problem}\n{fix}\nFrom other machines: {where}", fg="yellow", err=True)
 
 
 def _url(host: str, port: int) -> str:

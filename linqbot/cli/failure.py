@@ -1,4 +1,8 @@
-"""How a command fails: one sentence of what, one of what to do, a code to look up, an exit code. Never a traceback."""
+"""The way a command reports an error: what happened, what to do, a code to look up, an exit code. No traceback.
+
+`of` turns an error into a `CommandFailure`, and `print_failure` prints it. What the codes mean is in the docstrings of
+the errors; `linqbot explain` reads it from there.
+"""
 
 from __future__ import annotations
 
@@ -13,41 +17,41 @@ from linqbot.ops.explanations import first_sentence, of_error
 
 
 class CalledWrongly(LinqbotError):
-    """A command was called in a way it does not know. Nothing was done.
+    """A command was called in the wrong way. Nothing was done.
 
     Why: An option or argument is missing, misspelt, or does not go with another.
-    To do: Every command and every group of them has --help, such as `linqbot inbox retry --help`.
+    To do: Read the help of the command. Every command and every group has one, such as `linqbot inbox retry --help`.
     """
 
     lqb = "LQB1002"
 
 
 class Interrupted(LinqbotError):
-    """A command was stopped before it was done, with Ctrl-C or by answering no.
+    """A command was stopped before its end, with Ctrl-C or by the answer no to its question.
 
-    Why: Somebody, or a script without a terminal to answer from, did not confirm.
-    To do: Call it again; `--yes` confirms without a question, where there is one.
+    Why: The question was not confirmed; a script has no terminal to answer it from.
+    To do: Run the command again. Commands that ask have `--yes`, which confirms without a question.
     """
 
     lqb = "LQB1003"
 
 
-class NotTaken(LinqbotError):
-    """A bot did not take an event that `linqbot trigger` sent.
+class NotAccepted(LinqbotError):
+    """A bot did not accept an event that `linqbot trigger` sent.
 
-    Why: Nobody listens at that address, or the bot refused the event: 401 another secret, 404 another path, 503 it
-        cannot now.
-    To do: Read the bot's log, which says why. The address is usually http://127.0.0.1:8000/webhooks/linq.
+    Why: There is no server at that address, or the bot refused the event: 401 for another secret, 404 for another path,
+        503 if it cannot accept events now.
+    To do: Read the bot's log, which gives the reason. The address is usually http://127.0.0.1:8000/webhooks/linq.
     """
 
     lqb = "LQB2004"
 
 
 class ReplayFailed(LinqbotError):
-    """A handler raised while `linqbot inbox replay` ran it on what was received before. Nothing was sent.
+    """A handler raised an error while `linqbot inbox replay` ran it on a stored delivery. Nothing was sent.
 
-    Why: The handler fails on this delivery, as it may have done when it came; or it asks Linq, which needs `--reads`.
-    To do: Read the traceback above, change the handler, and replay again.
+    Why: The handler fails on this delivery, perhaps as it did the first time; or it asks Linq, which needs `--reads`.
+    To do: Read the traceback above, correct the handler, and replay again.
     """
 
     lqb = "LQB5003"
@@ -55,12 +59,14 @@ class ReplayFailed(LinqbotError):
 
 @dataclass(frozen=True, slots=True)
 class CommandFailure:
-    """What is told of an error.
+    """The report of an error that ended a command.
 
     Attributes:
-        code: Ours, `LQB1001`.
-        look_up: What `linqbot explain` knows most about: the code, or Linq's number or rule behind it.
-        usage: How the command is called, when it was called wrongly.
+        code: The code of linqbot, such as `LQB1001`.
+        what: What happened.
+        fix: What to do.
+        look_up: The most specific code for `linqbot explain`: Linq's error code or rule if there is one, else `code`.
+        usage: Usage line of the command, if it was called in the wrong way.
     """
 
     code: str
@@ -72,38 +78,42 @@ class CommandFailure:
 
 
 def of(error: LinqbotError | click.ClickException | click.Abort) -> CommandFailure:
-    """What to tell of an error that ended a command."""
+    """Return the report of an error that ended a command."""
     if isinstance(error, LinqbotError):
-        return _ours(error)
+        return _of_linqbot_error(error)
     if isinstance(error, click.Abort):
-        gone = of_error(Interrupted)
-        # At a question nothing is done yet; a Ctrl-C elsewhere is the cause click keeps.
+        explained = of_error(Interrupted)
+        # click raises Abort from KeyboardInterrupt for Ctrl-C, and without a cause for the answer no to a question.
         what = "Aborted; nothing was done." if error.__cause__ is None else "Aborted; it may be half done."
-        return CommandFailure(gone.code, what, gone.to_do, gone.code, 1)
+        return CommandFailure(explained.code, what, explained.to_do, explained.code, 1)
     ctx = error.ctx if isinstance(error, click.UsageError) else None
     if ctx and isinstance(error, click.exceptions.NoArgsIsHelpError):
-        what = f"{ctx.command_path} is a group of commands, and none was named."
+        what = f"{ctx.command_path} is a group of commands, and no command was named."
         return CommandFailure(
-            CalledWrongly.lqb, what, f"Such as: {ctx.command_path} --help", CalledWrongly.lqb, 2, ctx.get_help() + "\n"
+            CalledWrongly.lqb, what, f"See: {ctx.command_path} --help", CalledWrongly.lqb, 2, ctx.get_help() + "\n"
         )
     what, fix = first_sentence(" ".join(error.format_message().split()))
     path = ctx.command_path if ctx else "linqbot"
     usage = ctx.get_usage() if ctx else ""
     code = CalledWrongly.lqb
-    return CommandFailure(code, _whole(what), fix or f"See: {path} --help", code, error.exit_code, usage)
+    return CommandFailure(code, _with_full_stop(what), fix or f"See: {path} --help", code, error.exit_code, usage)
 
 
-def _ours(error: LinqbotError) -> CommandFailure:
-    said = str(error)
-    # A traceback or a paste has lines of its own, and is all of it the what.
-    what, fix = (said, "") if "\n" in said else first_sentence(said)
-    look_up = _particular(error)
+def _of_linqbot_error(error: LinqbotError) -> CommandFailure:
+    message = str(error)
+    # A message of several lines holds a traceback or code to paste, and is not split into sentences.
+    what, fix = (message, "") if "\n" in message else first_sentence(message)
+    look_up = _most_specific_code(error)
     return CommandFailure(
-        error.lqb, _whole(what), fix or _advice(error, look_up), look_up, 2 if isinstance(error, ConfigError) else 1
+        error.lqb,
+        _with_full_stop(what),
+        fix or _advice(error, look_up),
+        look_up,
+        2 if isinstance(error, ConfigError) else 1,
     )
 
 
-def _particular(error: LinqbotError) -> str:
+def _most_specific_code(error: LinqbotError) -> str:
     if isinstance(error, RuleBroken):
         return error.rule
     if isinstance(error, LinqApiError) and error.code is not None:
@@ -121,15 +131,15 @@ def _advice(error: LinqbotError, look_up: str) -> str:
     return of_error(type(error)).to_do
 
 
-def _whole(sentence: str) -> str:
+def _with_full_stop(sentence: str) -> str:
     return sentence if sentence.endswith((".", "?", "!", "…")) or "\n" in sentence else f"{sentence}."
 
 
-def tell(failure: CommandFailure, *, as_json: bool) -> None:
-    """Print it to standard error: JSON for programs, sentences for people."""
+def print_failure(failure: CommandFailure, *, as_json: bool) -> None:
+    """Print the report to standard error, as JSON or as sentences."""
     if as_json:
         error = {"code": failure.code, "what": failure.what, "fix": failure.fix}
-        # On a line of its own, also after a question that nobody answered.
+        # After an unanswered question the cursor is in the middle of a line.
         head = "\n" if failure.code == Interrupted.lqb else ""
         click.echo(head + json.dumps({"error": error}, ensure_ascii=False), err=True)
         return
@@ -141,6 +151,6 @@ def tell(failure: CommandFailure, *, as_json: bool) -> None:
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
-    """Whether a command line asks for JSON. Asked before it is understood, since it may not be."""
+    """Return True if a command line has `--json`. click is not asked, because it may have refused the command line."""
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return "--json" in own

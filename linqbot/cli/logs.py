@@ -1,4 +1,7 @@
-"""How logs look: one JSON object a line in production, readable in a terminal. What is logged is decided elsewhere."""
+"""The format of logs: one JSON object per line in production, readable text in a terminal.
+
+The rooms decide what they log; this module renders it, and makes sure that other libraries' errors show no message text.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,8 @@ def configure(level: str, style: str, *, for_author: bool = False, for_good: boo
     Args:
         level: `debug`, `info`, `warning` or `error`.
         style: `json`, `console`, or `auto`: console when standard error is a terminal.
-        for_author: It is the terminal of whoever writes the bot: not a word of starts and stops, each traceback once.
-        for_good: This process serves, and logs like this to its end: each logger is made once, when it is first used.
+        for_author: The author of the bot reads this terminal: leave out starts and stops, show each traceback once.
+        for_good: The configuration stays until the process ends, so each logger is cached when it is first used.
     """
     is_console = style == "console" or (style == "auto" and sys.stderr.isatty())
     shared: list[Any] = [
@@ -48,24 +51,24 @@ def configure(level: str, style: str, *, for_author: bool = False, for_good: boo
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[_named, _without_words, *shared],
+            foreign_pre_chain=[_named, _without_messages, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
-    # Its "Application startup failed" stands beside the sentence that says why.
+    # linqbot prints the reason itself; uvicorn's "Application startup failed" adds nothing to it.
     logging.getLogger("uvicorn.error").addFilter(lambda record: "startup failed" not in record.getMessage())
     logging.basicConfig(level=max(least, logging.WARNING), handlers=[handler], force=True)
 
 
 def _without_starts(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """At every save the bot starts; `dev` says so in words of its own."""
+    """Drop starts and stops: `linqbot dev` restarts the bot at every save, and prints that itself."""
     if event["event"] in ("bot.started", "bot.stopped"):
         raise structlog.DropEvent
     return event
 
 
 class _Once:
-    """Shows a traceback the first time it comes, and after that only says so: a handler that fails is run five times."""
+    """Shows a traceback only the first time it comes: a handler that fails is run five times."""
 
     def __init__(self) -> None:
         self._seen: set[tuple[object, ...]] = set()
@@ -98,20 +101,20 @@ def _pasteable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def _without_words(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """An error of somebody else's logger is named and placed; what it says may quote a message, as handlers' do."""
+def _without_messages(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Reduce an error in another library's log record to its type and place: its text may quote a person's message."""
     exc_info = event.pop("exc_info", None)
     if exc_info and exc_info[1] is not None:
         error, frames = exc_info[1], traceback.extract_tb(exc_info[2])
         event["error"] = type(error).__name__
         event["at"] = f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else "?"
-        # asyncio goes on after its first line with the task's repr, and that with its exception's.
+        # From the second line on, asyncio logs the repr of the task, which includes that of its exception.
         event["event"] = event["event"].partition("\n")[0]
     return event
 
 
 def _escaped(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Let no value end a line or speak to the terminal; JSON does this by itself."""
+    """Escape line breaks and control characters in values; the JSON renderer does so by itself."""
     for name, value in event.items():
         if isinstance(value, str) and name != "to_handle_it" and not value.isprintable():
             event[name] = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in value)

@@ -1,4 +1,4 @@
-"""The `linqbot` command. Each subcommand is a module of this package, imported only when it is called."""
+"""The `linqbot` command. Each subcommand is a module in `linqbot.cli.commands`, imported only when it is called."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from linqbot.errors import LinqbotError
 COMMANDS = {
     "completion": "Let your shell complete commands, event types, codes, ids.",
     "dev": "Try a bot on an emulated phone in the browser; no account needed.",
-    "doctor": "Find what keeps a bot from going live, and what to do about it.",
-    "emulator": "Run the emulator of Linq alone.",
-    "explain": "Say what a code means, why it comes, what to do.",
+    "doctor": "Find what keeps a bot from going live, and how to fix it.",
+    "emulator": "Run the emulator of Linq without a bot.",
+    "explain": "Explain an error code: its meaning, its causes, what to do.",
     "forget": "Erase what is stored about a person.",
-    "inbox": "Look at what waits or gave up; retry it, replay it, back it up.",
-    "new": "Make a folder with a bot, its tests and its settings.",
-    "plugins": "Look at what is plugged in; find out which plugin breaks an event.",
+    "inbox": "List waiting deliveries and dead letters; retry, replay, back up.",
+    "new": "Create a folder with a bot, its tests and its settings.",
+    "plugins": "List plugins; find the plugin that breaks an event.",
     "send": "Send one message.",
     "serve": "Run a bot in production.",
-    "trigger": "Send any event of Linq's, signed, to a bot.",
+    "trigger": "Send a signed event of any type to a bot.",
     "webhooks": "Subscribe a bot to exactly the events it handles; rotate the secret.",
 }
 
@@ -36,13 +36,13 @@ SECTIONS = {
     "Look after it": ("inbox", "send", "forget", "plugins"),
     "Find your way": ("explain", "completion"),
 }
-"""The commands by what they are for, as `linqbot` alone shows them."""
+"""The sections in which `linqbot --help` lists the commands."""
 
 
 class Commands(click.Group):
-    """Looks commands up by name in `COMMANDS`, so that `linqbot serve` does not pay for the others' imports.
+    """Looks up commands by name in `COMMANDS`, so that `linqbot serve` does not import the other commands.
 
-    A name that is not there may be a plugin's.
+    Commands of plugins are looked up only for a name that is not in `COMMANDS`.
     """
 
     def resolve_command(
@@ -50,17 +50,17 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and args[0] not in (names := self.list_commands(ctx)):
             near = difflib.get_close_matches(args[0], names, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(names)}."
+            hint = f"Did you mean {near[0]}?" if near else f"The commands are: {', '.join(names)}."
             raise click.UsageError(f"There is no command {args[0]}. {hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*COMMANDS, *_added()]
+        return [*COMMANDS, *_plugin_commands()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return _added().get(cmd_name)
-        # What is imported stays: to look for garbage in it again and again takes an eighth of the start.
+            return _plugin_commands().get(cmd_name)
+        # Imported modules are never garbage. Collections during the import take an eighth of the start-up time.
         gc.disable()
         try:
             module = importlib.import_module(f"linqbot.cli.commands.{cmd_name}")
@@ -72,7 +72,7 @@ class Commands(click.Group):
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         known = _all_commands().items()
         named = [CompletionItem(name, help=about) for name, about in known if name.startswith(incomplete)]
-        # Not the group's own way, which would import every command to ask for its help.
+        # Not `Group.shell_complete`: it imports every command to get its help text.
         return [*named, *super(click.Group, self).shell_complete(ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -86,7 +86,7 @@ class Commands(click.Group):
                     formatter.write_dl(rows)
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
-        """Run a command line and end the process, showing what went wrong as `linqbot.cli.failure` does."""
+        """Run a command line and end the process. An error is printed by `linqbot.cli.failure`."""
         arguments = sys.argv[1:] if args is None else list(args)
         extra["standalone_mode"] = False
         try:
@@ -95,9 +95,9 @@ class Commands(click.Group):
             from linqbot.cli import failure
 
             failed = failure.of(error)
-            failure.tell(failed, as_json=failure.wants_json(arguments))
+            failure.print_failure(failed, as_json=failure.wants_json(arguments))
             sys.exit(failed.exit_code)
-        # Without click's own mode, `ctx.exit(1)` arrives as a value.
+        # With standalone_mode off, click returns the exit code of `ctx.exit(1)` instead of exiting.
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -110,12 +110,12 @@ def main(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-def _added() -> dict[str, click.Command]:
+def _plugin_commands() -> dict[str, click.Command]:
     from linqbot.cli.plugin_commands import commands
 
     return commands(frozenset(COMMANDS))
 
 
 def _all_commands() -> dict[str, str]:
-    """Each command with its sentence, those of plugins last."""
-    return COMMANDS | {name: command.get_short_help_str(80) for name, command in _added().items()}
+    """Return the one-line help of each command by its name, plugins' commands last."""
+    return COMMANDS | {name: command.get_short_help_str(80) for name, command in _plugin_commands().items()}

@@ -1,4 +1,4 @@
-"""What commands beside a running server share: its storage, times as people write them, tables, progress bars."""
+"""Output that commands share: tables and facts as text or JSON, times as people write them, progress bars."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import json
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from linqbot.errors import ConfigError
-
-if TYPE_CHECKING:
-    from linqbot.storage.backend import Storage
-
-storage_option = click.option("--storage", metavar="URL", help="The storage; overrides LINQBOT_STORAGE.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-def time_given(value: str) -> float:
-    """The type of an option that is a time: ISO 8601, in UTC without a zone, or so long ago; in Unix seconds."""
+def parse_time(value: str) -> float:
+    """Read a time: ISO 8601, which is UTC if it names no zone, or how long ago it was, such as 90s, 15m, 2h or 7d.
+
+    Returns:
+        Unix seconds.
+    Raises:
+        click.BadParameter: the text is neither.
+    """
     if ago := re.fullmatch(r"(\d+)([smhd])", value):
         return time.time() - int(ago[1]) * _UNITS[ago[2]]
     try:
@@ -38,33 +38,18 @@ def time_given(value: str) -> float:
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
-@asynccontextmanager
-async def opened(url: str | None) -> AsyncIterator[Storage]:
-    """The storage the settings name, beside whatever process serves it.
-
-    Raises:
-        ConfigError: there is none; says where to look.
-    """
-    # Late: a command that only prints a table needs no house.
-    from linqbot.settings import from_env
-
-    settings = from_env(storage=url)
-    if settings.storage.startswith("memory:"):
-        raise ConfigError(
-            "A storage in memory ends with its process, so there is nothing to look at. "
-            "Name the one that is served: LINQBOT_STORAGE or --storage, such as sqlite:///linqbot.db"
-        )
-    async with settings.open_storage(serving=False) as storage:
-        yield storage
-
-
-def moment(at: float | None) -> str | None:
-    """A time in Unix seconds as ISO 8601."""
+def iso_time(at: float | None) -> str | None:
+    """Format a time in Unix seconds as ISO 8601, in UTC and to the millisecond."""
     return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
-def table(rows: Sequence[dict[str, Any]], *, as_json: bool, empty: str) -> None:
-    """Print rows: JSON for programs, columns for people. Columns nobody filled are left out."""
+def print_table(rows: Sequence[dict[str, Any]], *, as_json: bool, empty: str) -> None:
+    """Print rows: as JSON, or in columns.
+
+    Args:
+        rows: All with the same keys. A column in which every value is None, "" or 0 is left out.
+        empty: Printed if there are no rows.
+    """
     if as_json:
         click.echo(json.dumps(rows, ensure_ascii=False, indent=1))
         return
@@ -79,8 +64,8 @@ def table(rows: Sequence[dict[str, Any]], *, as_json: bool, empty: str) -> None:
         click.secho(line, bold=number == 0)
 
 
-def facts(row: dict[str, Any], *, as_json: bool) -> None:
-    """Print one thing: JSON for programs, a line for each fact for people."""
+def print_facts(row: dict[str, Any], *, as_json: bool) -> None:
+    """Print the facts about one thing: as JSON, or one on a line, without those that are None, "" or []."""
     if as_json:
         click.echo(json.dumps(row, ensure_ascii=False, indent=1))
         return
@@ -89,15 +74,19 @@ def facts(row: dict[str, Any], *, as_json: bool) -> None:
             click.echo(f"{name.replace('_', ' '):<12} {value}")
 
 
-def started(row: dict[str, Any]) -> None:
-    """Print one line of JSON about what now runs, for the program that waits for it. The process goes on."""
+def print_started(row: dict[str, Any]) -> None:
+    """Print one line of JSON that says what has started, and flush it: a program may be waiting for this line."""
     click.echo(json.dumps(row, ensure_ascii=False))
     sys.stdout.flush()
 
 
 @contextmanager
-def bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error, if that is a terminal: call with how much more is done."""
+def progress_bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar on standard error, if that is a terminal.
+
+    Returns:
+        A function that advances the bar by a number of steps, out of `length`.
+    """
     if not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -106,6 +95,6 @@ def bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
 
 
 def _cell(value: Any) -> str:
-    # One line a row, whatever an id or an error holds.
+    # An id or an error may hold line breaks, and a row is one line.
     text = "" if value is None else str(value)
     return "".join(letter if letter.isprintable() else "�" for letter in text)

@@ -1,4 +1,4 @@
-"""The commands that installed plugins bring. Looked for only when somebody asks for one, or for the list."""
+"""The commands that installed plugins add. Plugins are loaded only for a command of theirs, or for the list of all."""
 
 from __future__ import annotations
 
@@ -14,10 +14,16 @@ from linqbot.hookspecs import GROUP
 
 @cache
 def commands(taken: frozenset[str]) -> dict[str, click.Command]:
-    """By name, without those whose names are `taken`. What cannot be loaded is told on standard error."""
+    """Return the plugins' commands by name.
+
+    A plugin that cannot be loaded is reported on standard error, and so is a command whose name is taken.
+
+    Args:
+        taken: Names that plugins' commands must not have.
+    """
     if not entry_points(group=GROUP):
         return {}
-    # Late: whoever only asks for help should not wait for the house, as long as there is no plugin.
+    # Imported here, so that `linqbot --help` stays fast while no plugin is installed.
     from linqbot.cli import logs
     from linqbot.plugins import Plugins
     from linqbot.settings import from_env
@@ -41,5 +47,5 @@ def _commands(given: Any) -> dict[str, click.Command]:
     commands = list(given)
     for each in commands:
         if not isinstance(each, click.Command) or not each.name:
-            raise TypeError(f"a {type(each).__name__} is no click command with a name")
+            raise TypeError(f"a {type(each).__name__} is not a click command with a name")
     return {str(each.name): each for each in commands}

@@ -1,4 +1,4 @@
-"""Finds the Bot in a file: `bot.py`, `bot.py:name`, or `package.module:name`."""
+"""Load the Bot from a file or module: `bot.py`, `bot.py:name` or `package.module:name`."""
 
 from __future__ import annotations
 
@@ -14,52 +14,54 @@ from linqbot.errors import ConfigError, LinqbotError
 
 
 class BotFileError(LinqbotError):
-    """A bot's file raised while it was imported. The message is its traceback, from the file's own first line on.
+    """Importing a bot's file raised an error. The message is its traceback, which starts in that file.
 
-    Why: Python could not read the file, or something it does at its top level failed.
-    To do: Correct the line the traceback ends with. Try it without linqbot: `python bot.py`
+    Why: The file has a syntax error, or its top-level code failed.
+    To do: Correct the line with which the traceback ends. Try it without linqbot: `python bot.py`
     """
 
     lqb = "LQB5002"
 
     def __init__(self, file: str, error: Exception) -> None:
-        told = traceback.TracebackException.from_exception(error)
-        # Ours and the import system's frames come first, and say nothing to the author.
+        shown = traceback.TracebackException.from_exception(error)
+        # The frames of linqbot and of the import system come first, and do not help the author.
         here = Path(file).resolve()
-        own = next((n for n, frame in enumerate(told.stack) if Path(frame.filename).resolve() == here), len(told.stack))
-        told.stack = traceback.StackSummary.from_list(told.stack[own:])
-        super().__init__(f"{file} cannot be imported.\n" + "".join(told.format(chain=False)).rstrip())
+        own = next(
+            (n for n, frame in enumerate(shown.stack) if Path(frame.filename).resolve() == here), len(shown.stack)
+        )
+        shown.stack = traceback.StackSummary.from_list(shown.stack[own:])
+        super().__init__(f"{file} cannot be imported.\n" + "".join(shown.format(chain=False)).rstrip())
 
 
 def load_bot(spec: str) -> Bot:
     """Import a file or module and return its Bot.
 
     Raises:
-        BotFileError: importing it raised; holds that traceback, from the author's own first line on.
-        ConfigError: there is no such file, no Bot in it, or more than one and no name was given.
+        BotFileError: importing the file raised an error.
+        ConfigError: there is no such file, it has no Bot, or it has several and no name was given.
     """
     target, _, name = spec.partition(":")
     module = _from_file(Path(target)) if target.endswith(".py") or "/" in target else _from_name(target)
     bots = {key: value for key, value in vars(module).items() if isinstance(value, Bot)}
     if name:
         if name not in bots:
-            raise ConfigError(f"{target} has no Bot called {name!r}. {_there_is(bots)}")
+            raise ConfigError(f"{target} has no Bot called {name!r}. {_available(bots)}")
         return bots[name]
     if len({id(bot) for bot in bots.values()}) == 1:
         return next(iter(bots.values()))
     if not bots:
         raise ConfigError(f"{target} has no Bot at its top level. Add: bot = Bot()")
-    raise ConfigError(f"{target} has several Bots. Say which: {target}:{next(iter(bots))}")
+    raise ConfigError(f"{target} has several Bots. Name one: {target}:{next(iter(bots))}")
 
 
-def _there_is(bots: dict[str, Bot]) -> str:
+def _available(bots: dict[str, Bot]) -> str:
     return f"It has: {', '.join(bots)}." if bots else "It has none; add: bot = Bot()"
 
 
 def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise ConfigError(f"There is no file {path}. Give the path of the Python file with your bot, such as bot.py.")
-    # As `python bot.py` would: what lies beside the file can be imported.
+    # As `python bot.py` does: modules in the same folder can be imported.
     sys.path.insert(0, str(path.resolve().parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
@@ -81,5 +83,5 @@ def _from_name(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise  # something the bot's own code imports is missing: that is its author's traceback
+            raise  # a module that the bot itself imports is missing: its author needs the traceback
         raise ConfigError(f"There is no module {name}. Give a path such as bot.py, or a module:name.") from error

@@ -1,6 +1,7 @@
-"""What every code means that a person can meet: ours (`LQB…`), Linq's numbers, Linq's rules. Looked up, not told here.
+"""Explanations of all codes: linqbot's own (`LQB…`), Linq's error codes, and Linq's rules.
 
-Our sentences stand in the errors' docstrings, where whoever raises one reads them; Linq's in `linqbot.rules`.
+This module only collects the texts. Those of linqbot are in the docstrings of the error classes and in
+`ops/doctor/codes.py`, those of Linq in `linqbot.rules`. `linqbot explain` prints them.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ ERRORS_LIVE_IN: Final = (
     "linqbot.ops.bot_file",
     "linqbot.ops.rotation",
 )
-"""The modules that define an `lqb`, those that import little first. A test finds one that is missing here."""
+"""The modules that define an `lqb`, those with few imports first. A test fails if one is missing here."""
 
 _PARAGRAPHS = re.compile(r"\n\s*\n|\n(?=(?:Why|To do|[A-Z][a-z]+):)")
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A code in words.
+    """The explanation of a code.
 
     Attributes:
         code: `LQB2001`, `2024` or `R14`.
-        name: The error's class for ours, `HTTP 403` for Linq's, empty where there is none.
-        means, why, to_do: What it means, why it comes, what to do.
-        link: Linq's page about it; empty for ours.
+        name: The error class for linqbot's codes, `HTTP 403` for Linq's; empty for rules.
+        means, why, to_do: Its meaning, its causes, what to do about it.
+        link: Linq's page about it; empty for linqbot's codes.
     """
 
     code: str
@@ -49,41 +50,45 @@ class Explanation:
 
     @property
     def summary(self) -> str:
-        """The first sentence of what it means."""
+        """The first sentence of `means`."""
         return first_sentence(self.means)[0]
 
 
 def of_error(kind: type[LinqbotError]) -> Explanation:
-    """What the docstring of an error's class says."""
-    means, told = "", {"Why": "", "To do": ""}
+    """Read the explanation from the docstring of an error class."""
+    means, sections = "", {"Why": "", "To do": ""}
     for paragraph in _PARAGRAPHS.split(inspect.getdoc(kind) or ""):
         words = " ".join(paragraph.split())
         head, colon, rest = words.partition(": ")
-        if colon and head in told:
-            told[head] = rest
+        if colon and head in sections:
+            sections[head] = rest
         elif not means:
             means = words
-    return Explanation(kind.lqb, kind.__name__, _plain(means), _plain(told["Why"]), _plain(told["To do"]))
+    return Explanation(kind.lqb, kind.__name__, _plain(means), _plain(sections["Why"]), _plain(sections["To do"]))
 
 
 def of_ours(wanted: str = "") -> Mapping[str, Explanation]:
-    """Our own codes. Imports the rooms that raise them, until it knows the one that is `wanted`."""
+    """Return linqbot's own codes.
+
+    Args:
+        wanted: Stop once this code is found, so that the remaining modules need not be imported.
+    """
     found: dict[str, Explanation] = {}
     for module in ERRORS_LIVE_IN:
         importlib.import_module(module)
         for kind in _family(LinqbotError):
-            # One without a code of its own goes by its parent's; a plugin's are not ours to explain.
+            # A class without its own code has its parent's. Errors of plugins are not explained here.
             if "lqb" in vars(kind) and kind.__module__.startswith("linqbot."):
                 found.setdefault(kind.lqb, of_error(kind))
         if wanted in found:
             break
-    # What the doctor names is raised by nobody.
+    # The codes of the doctor belong to no exception.
     found |= {code: Explanation(code, "linqbot doctor", f.means, f.why, f.fix()) for code, f in CODES.items()}
     return dict(sorted(found.items()))
 
 
 def of_linq() -> Mapping[str, Explanation]:
-    """Linq's numbers."""
+    """Return Linq's error codes."""
     from linqbot.rules.codes import CODES, page
 
     return {
@@ -100,68 +105,74 @@ def of_linq() -> Mapping[str, Explanation]:
 
 
 def of_rules() -> Mapping[str, Explanation]:
-    """Linq's rules."""
+    """Return Linq's rules."""
     from linqbot.rules.book import RULES
 
     return {
-        name: Explanation(name, "", rule.says, _answered(rule.answer), _kept(rule.answer), rule.source)
+        name: Explanation(name, "", rule.says, _why_refused(rule.answer), _how_to_keep(rule.answer), rule.source)
         for name, rule in RULES.items()
     }
 
 
-def _answered(answer: str) -> str:
+def _why_refused(answer: str) -> str:
     if not answer:
-        return "It is how Linq works; no call is refused for it."
-    said = answer.rstrip("~")
-    reading = " Linq's documents do not name this answer; it is what linqbot's emulator gives." if "~" in answer else ""
-    return f"A call that breaks it is answered {said}.{reading}"
+        return "This is how Linq works; no call is refused for it."
+    code = answer.rstrip("~")
+    note = " Linq's documentation does not name this answer; linqbot's emulator gives it." if "~" in answer else ""
+    return f"Linq answers a call that breaks it with {code}.{note}"
 
 
-def _kept(answer: str) -> str:
+def _how_to_keep(answer: str) -> str:
     if not answer:
         return "Nothing."
     code = answer.rstrip("~").partition("/")[2]
     return (
-        "Change what the message names. linqbot refuses such a call before it is sent, where the call alone shows it. "
+        "Correct the call as the message says. If the call alone shows the mistake, linqbot refuses it before sending it. "
         f"More about the answer: linqbot explain {code}"
     )
 
 
 def everything() -> Mapping[str, Explanation]:
-    """All there is: ours, Linq's numbers, Linq's rules."""
+    """Return all explanations: linqbot's codes, Linq's error codes, Linq's rules."""
     return {**of_ours(), **of_linq(), **of_rules()}
 
 
 def look_up(asked: str) -> list[Explanation]:
-    """What somebody means by `asked`: a code in any case, an error's class, `403/2024` as messages show it, or a status.
+    """Return the explanations for what a person typed.
 
+    Args:
+        asked: A code in upper or lower case, the name of an error class, `403/2024` as in messages, or an HTTP status.
+    Returns:
+        One explanation; for an HTTP status, those of all codes with this status.
     Raises:
-        LookupError: there is nothing like it; its argument is a sentence that says what is near.
+        LookupError: there is none. The message suggests similar codes.
     """
     key = asked.strip().strip("[]").upper()
-    linqs = {**of_linq(), **of_rules()}
-    if found := linqs.get(key) or linqs.get(key.rpartition("/")[2]):
+    linq_codes = {**of_linq(), **of_rules()}
+    if found := linq_codes.get(key) or linq_codes.get(key.rpartition("/")[2]):
         return [found]
-    if re.fullmatch(r"[1-5]\d\d", key) and (same := [each for each in linqs.values() if each.name == f"HTTP {key}"]):
+    if re.fullmatch(r"[1-5]\d\d", key) and (
+        same := [each for each in linq_codes.values() if each.name == f"HTTP {key}"]
+    ):
         return same
     if found := of_ours(wanted=key).get(key):
         return [found]
-    known = {**of_ours(), **linqs}
+    known = {**of_ours(), **linq_codes}
     by_name = {each.name.upper(): each for each in known.values()}
     if found := by_name.get(key):
         return [found]
     near = difflib.get_close_matches(key, [*known, *by_name], n=6)
-    # Two digits the other way round are the likeliest slip, and no nearer than others to difflib.
+    # Two swapped digits are the most likely mistake, but difflib does not rank them first.
     near.sort(key=lambda each: sorted(each) != sorted(key))
     names = [by_name[each].name if each in by_name else each for each in near[:3]]
-    hint = f"Did you mean {' or '.join(names)}?" if names else "All there are: linqbot explain"
+    hint = f"Did you mean {' or '.join(names)}?" if names else "List all codes with: linqbot explain"
     raise LookupError(f"There is no code {asked}. {hint}")
 
 
 def first_sentence(text: str) -> tuple[str, str]:
-    """A text's first sentence, and what follows it.
+    """Split a text into its first sentence and the rest.
 
-    A full stop ends a sentence when a capital, a quote or a command follows; the one in `bot.py is` does not.
+    A full stop ends a sentence if a capital letter, a quote or a command follows. The one in `bot.py is` does not.
     """
     found = re.search(r"[.?!…](?=\s+[A-Z\"'`(])", text)
     return (text[: found.end()], text[found.end() :].strip()) if found else (text, "")

@@ -1,7 +1,9 @@
-"""One event on its whole way through a bot and its plugins, in this process, behind a recorder: no call is made.
+"""Run a bot on events in this process, with a recorder that lists each call to Linq instead of making it.
 
-Everything is real, the webhook, the worker, the journal, every plugin, but for what leaves: the client's calls are
-told, and the storage forgets.
+`simulate` sends one event through the whole app: the webhook, the worker, the journal and every plugin are real, and
+the storage is a new one in memory. `DryRun` runs handlers alone, on deliveries that are in the bot's own storage: no
+plugin is started and no observer hook runs, replies are matched with what the bot really sent, and a send whose time
+has come can be repeated too, which has no webhook. Both leave it to the commands to print what was recorded.
 """
 
 from __future__ import annotations
@@ -10,30 +12,178 @@ import asyncio
 import base64
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 import httpx
 
 from linqbot.bot.bot import Bot
-from linqbot.client.call import Call, Run
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
+from linqbot.errors import LinqApiError
 from linqbot.events.delivery import Delivery
+from linqbot.events.parse import parse
 from linqbot.hookspecs import End, hookimpl
-from linqbot.ops.dry_run import CallRecorder, DryRunResult
 from linqbot.plugins import Plugins
 from linqbot.server.app import WEBHOOK_PATH, create_app, running
+from linqbot.storage.backend import Storage
 from linqbot.storage.memory import MemoryStorage
 from linqbot.webhooks import sign
+from linqbot.worker.outbound_plugins import Outbound
+from linqbot.worker.reply_target import with_replies_to_me
+from linqbot.worker.scheduled_send import due_send
 
-AS = "linqbot-simulation"
+OBSERVER_NAME: Final = "linqbot-simulation"
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """The result of a simulated event.
+
+    Attributes:
+        calls: Calls that would have been made, in this order.
+        later: Calls that `ctx.send_later` would have kept for a later time. A dry run alone lists them.
+        handler: Name of the handler that ran; None if no handler took the event.
+        error: The exception that the handler raised.
+        end: The turn's outcome, as the hook `finished` gets it; None if the turn did not end in time, and in a dry run,
+            which has no turn.
+        faults: By plugin, the error that has disabled it or one of its hooks.
+    """
+
+    delivery: Delivery
+    calls: list[Call] = field(default_factory=list)
+    later: list[Call] = field(default_factory=list)
+    handler: str | None = None
+    error: BaseException | None = None
+    end: End | None = None
+    faults: dict[str, str] = field(default_factory=dict)
+
+
+class CallRecorder:
+    """Stands in for Linq: records each call and answers it with a made-up response.
+
+    It also stands in for the journal in a turn's context, and so records what `ctx.send_later` keeps.
+
+    Args:
+        reads: Let calls that only read from Linq, and downloads of media, through to Linq.
+
+    Attributes:
+        calls: Recorded calls, in this order; reads and hints (typing dots, read receipts) are not among them.
+        later: Recorded calls of `ctx.send_later`.
+    """
+
+    def __init__(self, *, reads: bool) -> None:
+        self.calls: list[Call] = []
+        self.later: list[Call] = []
+        self._reads = reads
+
+    def around(self, client: Client) -> Client:
+        """Return the client with this recorder between it and Linq."""
+        return client.wrapped(self._wrap, before_fetch=lambda: self._check_read("fetch"))
+
+    def _wrap(self, run: Run) -> Run:
+        async def record(call: Call) -> ApiResponse:
+            if call.safety == "hint":
+                return ApiResponse(204)
+            if call.safety == "read":
+                self._check_read(call.name)
+                return await run(call)
+            self.calls.append(call)
+            return ApiResponse(202, _fake_response(call, len(self.calls)))
+
+        return record
+
+    def _check_read(self, name: str) -> None:
+        # An upload has the safety class of a read, because repeating it is harmless. Here it would leave a file behind.
+        if name == "attachments.create":
+            raise LinqApiError("A dry run uploads nothing. Try the handler with: linqbot dev", call=name)
+        if not self._reads:
+            raise LinqApiError("A dry run does not ask Linq and fetches nothing. Allow it with --reads.", call=name)
+
+    def schedule(self, chat_id: str, calls: Sequence[Call], *, due: float, grace_s: float, key: str | None) -> str:
+        """Record calls for a later time and return a made-up id."""
+        self.later.extend(calls)
+        return f"dry-run-{len(self.later)}"
+
+    async def cancel(self, scheduled_id: str) -> bool:
+        """Return False: in a dry run no send is waiting."""
+        return False
+
+    async def scheduled(self, chat_id: str) -> list[tuple[str, float]]:
+        """Return an empty list: in a dry run no send is waiting."""
+        return []
+
+
+def _fake_response(call: Call, number: int) -> dict[str, Any]:
+    """Return a body from which any typed response of Linq's can be read. No real id looks like the ids in it."""
+    segments = call.path.split("/")
+    made = {"id": f"dry-run-{number}", "delivery_status": "pending"}
+    chat = segments[3] if len(segments) > 3 and segments[2] == "chats" else f"dry-run-chat-{number}"
+    if call.safety == "natural":
+        return {"id": segments[3] if len(segments) > 3 else made["id"], "chat_id": chat, "status": "accepted"}
+    return {"chat_id": chat, "message": made, "chat": {"id": chat, "message": made}, "voice_memo": made, **made}
+
+
+class DryRun:
+    """Runs a bot's handlers on stored deliveries, each at the time at which it was received.
+
+    Args:
+        client: Used for reads, if they are allowed; already open.
+        storage: Holds the deliveries, and knows which messages the bot has sent. It is only read.
+        reads: Let calls that only read from Linq, and downloads of media, through to Linq.
+        plugins: Their middleware and routers run as in production; their observer hooks do not run.
+    Raises:
+        BotError: a handler can never run, because one before it takes everything.
+        ConfigError: a required plugin failed at adding something.
+    """
+
+    def __init__(
+        self, bot: Bot, client: Client, storage: Storage, *, reads: bool, plugins: Plugins | None = None
+    ) -> None:
+        plugins = plugins or Plugins()
+        self._clock = MovableClock(0.0, frozen=True)
+        self._dispatcher = Dispatcher(bot, self._clock, plugins=plugins)
+        self._outbound = Outbound(plugins)
+        self._client = client
+        self._storage = storage
+        self._reads = reads
+
+    async def replay(self, ids: Sequence[str]) -> AsyncIterator[Simulation]:
+        """Run the handlers on stored deliveries, in this order."""
+        async for page in self._storage.pages(ids):
+            for delivery in page:
+                yield await self.run(delivery)
+
+    async def run(self, delivery: Delivery) -> Simulation:
+        """Run the handlers on one delivery. An exception that they raise is in the result."""
+        # At the time of the delivery: today every message would be too old to reach a handler.
+        self._clock.advance(delivery.received_at - self._clock.now())
+        recorder = CallRecorder(reads=self._reads)
+        client = recorder.around(self._client).wrapped(self._outbound.wrap)
+        handler, error = None, None
+        try:
+            if (due := due_send(delivery)) is not None:
+                for call in due.calls:
+                    await client.run(call)
+            else:
+                event = await with_replies_to_me(parse(delivery), self._storage.has_sent)
+                ctx = self._dispatcher.context(event, client, recorder)
+                try:
+                    await self._dispatcher.dispatch(event, ctx)
+                finally:
+                    handler = ctx.handler
+        except Exception as raised:  # noqa: BLE001 - the author of the bot wants to see whatever a handler raises
+            error = raised
+        return Simulation(delivery, recorder.calls, recorder.later, handler, error)
 
 
 class Observer:
-    """A plugin among the others that sees how the event ends."""
+    """A plugin that records how an event ends. Load it with the other plugins, and give it to `simulate`."""
 
-    name = AS
+    name = OBSERVER_NAME
 
     def __init__(self) -> None:
         self.end: End | None = None
@@ -55,23 +205,6 @@ class Observer:
         self.ended.set()
 
 
-@dataclass(frozen=True, slots=True)
-class Simulation:
-    """How it went.
-
-    Attributes:
-        end: As `finished` tells it; None when it did not come to an end in time.
-        calls: What would have been called.
-        faults: What is wrong with which plugin by now.
-    """
-
-    end: End | None
-    handler: str | None
-    error: BaseException | None
-    calls: list[Call] = field(default_factory=list)
-    faults: dict[str, str] = field(default_factory=dict)
-
-
 async def simulate(
     bot: Bot,
     plugins: Plugins,
@@ -81,26 +214,26 @@ async def simulate(
     *,
     reads: bool,
     timeout_s: float,
-    seen: Callable[[Run], Run] = lambda run: run,
+    wrap: Callable[[Run], Run] = lambda run: run,
 ) -> Simulation:
-    """Play a delivery, at the time it came.
+    """Send a delivery through the whole app, at the time at which it was received.
 
     Args:
-        plugins: With `observer` among them.
-        client: Used for reads, if they may be made; already open.
-        timeout_s: Real seconds until it is given up.
-        seen: Put around each call that would be made.
+        plugins: All plugins of the app, `observer` among them.
+        client: Used for reads, if they are allowed; already open.
+        reads: Let calls that only read from Linq, and downloads of media, through to Linq.
+        timeout_s: Real seconds to wait for the end of the turn.
+        wrap: Put around each call that would be made.
     Raises:
         BotError, ConfigError: as `create_app`.
     """
-    played = DryRunResult(delivery)
-    fenced = CallRecorder(played, reads=reads).around(client).wrapped(seen)
+    recorder = CallRecorder(reads=reads)
     clock = MovableClock(delivery.received_at)
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     app = create_app(
         bot,
-        client=fenced,
-        storage=_Then(delivery.received_at, clock),
+        client=recorder.around(client).wrapped(wrap),
+        storage=_BackdatingStorage(delivery.received_at, clock),
         secrets=[secret],
         clock=clock,
         plugins=plugins,
@@ -117,21 +250,22 @@ async def simulate(
                 await observer.ended.wait()
         except TimeoutError:
             pass
+        # Read before the app stops: stopping it may end the turn after all.
         end = observer.end
     loaded = [plugin for plugin in plugins.every if plugin.status != "left out"]
     faults = {plugin.name: why for plugin in loaded if (why := plugin.why or plugin.observer_error)}
-    return Simulation(end, observer.handler, observer.error, played.calls, faults)
+    return Simulation(delivery, recorder.calls, handler=observer.handler, error=observer.error, end=end, faults=faults)
 
 
-class _Then(MemoryStorage):
-    """A storage that takes what it is given for having come then."""
+class _BackdatingStorage(MemoryStorage):
+    """Stores each delivery as if it had been received at a given time. The webhook itself uses wall time."""
 
-    def __init__(self, then: float, clock: MovableClock) -> None:
+    def __init__(self, received_at: float, clock: MovableClock) -> None:
         super().__init__(clock=clock)
-        self._then = then
+        self._received_at = received_at
 
     async def put(self, delivery: Delivery) -> bool:
-        return await super().put(replace(delivery, received_at=self._then))
+        return await super().put(replace(delivery, received_at=self._received_at))
 
 
 def _headers(delivery: Delivery, secret: str) -> dict[str, str]:

@@ -1,8 +1,9 @@
-"""Webhook subscriptions as commands see them: which events a bot wants, where to, and what has to change for that.
+"""Webhook subscriptions for commands: the events that a bot needs, and the changes that subscribe it to exactly these.
 
-Linq shows a signing secret once, in the answer that makes the subscription. So one is made quiet, with an event that
-all but never happens; its secret is kept; and only then it is told what it is for. What stops in between leaves a quiet
-one behind, which has lost nobody anything and is made anew.
+Linq shows a signing secret only once, in the response that creates the subscription. So a subscription is first created
+as pending: for an event type that practically never occurs. Then its secret is stored, and only then its real event
+types are set. A run that is interrupted in between leaves a pending subscription without a stored secret. It has
+delivered nothing, and the next run replaces it. A new secret for a subscription in use is in `rotation.py`.
 """
 
 from __future__ import annotations
@@ -28,19 +29,19 @@ from linqbot.worker.turn import RECEIPTS
 
 PAYLOAD_VERSION: Final = "2026-02-03"
 PENDING: Final = ("environment.deleted",)
-"""What a subscription asks for until its secret is kept."""
+"""The event types of a subscription until its secret is stored."""
 
 _VERSION = "version"
 _GENERATION = "linqbot"
-"""Query parameters that tell two subscriptions of one address apart: Linq wants every target to be another one."""
+"""Query parameters in which two subscriptions of one address differ: Linq requires all targets to be different."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """The event types a bot's handlers take.
+    """The event types that a bot's handlers take.
 
     Attributes:
-        everything: A handler takes what we have no class for, so that it wants whatever Linq has.
+        everything: A handler takes events for which linqbot has no class, so the bot needs every type that Linq offers.
     """
 
     types: tuple[str, ...]
@@ -48,27 +49,27 @@ class Handled:
 
 
 def handled_in(file: str, settings: Settings) -> Handled:
-    """The event types that the bot in a file takes, and the plugins that are served with it.
+    """Return the event types that the bot in a file takes, together with the plugins that are served with it.
 
     Raises:
-        ConfigError, LinqbotError: it cannot be loaded.
+        ConfigError, LinqbotError: the file or a required plugin cannot be loaded.
     """
     bot = load_bot(file)
     return handled(bot, *(router for _, router in from_plugins.routers(settings.load_plugins(bot.plugins))))
 
 
 def handled(*routers: Router) -> Handled:
-    """The event types some handler of a bot, or of the routers beside it, takes; in Linq's order."""
+    """Return the event types that the handlers of these routers take, in Linq's order. A bot is a router too."""
     classes = {route.event for router in routers for route, _ in router.walk()}
     types = tuple(name for name, event in EVENT_TYPES.items() if any(issubclass(event, each) for each in classes))
     return Handled(types, everything=not classes.isdisjoint({Event, UnknownEvent}))
 
 
 async def events_for(client: Client, wants: Handled) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What to subscribe to: what the bot handles, and the receipts linqbot keeps its journal with.
+    """Return the event types to subscribe to: those that the bot handles, and the receipts that the journal needs.
 
     Returns:
-        The event types; and those the bot handles that Linq does not offer.
+        The event types, and those that the bot handles but Linq does not offer.
     """
     offered = (await client.webhook_events.list()).events
     wanted = dict.fromkeys((*(offered if wants.everything else ()), *wants.types, *RECEIPTS))
@@ -76,10 +77,10 @@ async def events_for(client: Client, wants: Handled) -> tuple[tuple[str, ...], t
 
 
 def target(url: str) -> str:
-    """The address to subscribe: https, with our webhook path unless it has one, and the payload version pinned.
+    """Return the target for an address: with linqbot's webhook path if it has none, and the payload version pinned.
 
     Raises:
-        ConfigError: Linq would not deliver there, or linqbot not understand what comes.
+        ConfigError: Linq does not deliver to such an address, or linqbot cannot read the payload version it names.
     """
     try:
         split = urlsplit(url)
@@ -87,22 +88,22 @@ def target(url: str) -> str:
     except ValueError:
         split, host = urlsplit(""), None
     if not host or split.scheme not in {"http", "https"}:
-        raise ConfigError(f"{url!r} is no address. Give the one the world reaches this bot by: https://your.host")
+        raise ConfigError(f"{url!r} is not an address. Give the public address of this bot: https://your.host")
     if split.scheme == "http" and not is_loopback(host):
         raise ConfigError(
-            f"Linq delivers over https only. Give https://{split.netloc}, and let a proxy or tunnel end TLS."
+            f"Linq delivers over https only. Give https://{split.netloc}, and let a proxy or tunnel terminate TLS."
         )
     if split.username or split.password or split.fragment:
-        raise ConfigError("The address must hold no password, and no fragment: Linq shows it, and proxies log it.")
+        raise ConfigError("The address must not contain a password or a fragment: Linq shows it, and proxies log it.")
     version = dict(parse_qsl(split.query)).get(_VERSION, PAYLOAD_VERSION)
     if version != PAYLOAD_VERSION:
-        raise ConfigError(f"linqbot wants payload version {PAYLOAD_VERSION}, not {version}. Leave ?version= out.")
+        raise ConfigError(f"linqbot needs payload version {PAYLOAD_VERSION}, not {version}. Leave out ?version=.")
     path = split.path if split.path not in {"", "/"} else WEBHOOK_PATH
     return pinned(urlunsplit((split.scheme, split.netloc, path, split.query, "")))
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the host is this machine, as the emulator's is."""
+    """Return True if the host is this machine, as with the emulator."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -110,28 +111,28 @@ def is_loopback(host: str) -> bool:
 
 
 def pinned(target_url: str) -> str:
-    """The same target with our payload version."""
+    """Return the target with linqbot's payload version."""
     return _with(target_url, _VERSION, PAYLOAD_VERSION)
 
 
 def version_of(target_url: str) -> str | None:
-    """The payload version it pins."""
+    """Return the payload version that a target pins; None if it pins none."""
     return dict(parse_qsl(urlsplit(target_url).query)).get(_VERSION)
 
 
 def address(target_url: str) -> str:
-    """Where deliveries go: the same for all generations of a subscription and all payload versions."""
+    """Return the address of a target, which is the same for all generations and all payload versions."""
     return _with(_with(target_url, _VERSION, None), _GENERATION, None)
 
 
 def generation(target_url: str) -> int:
-    """How often it was rotated, counted from 1."""
-    told = dict(parse_qsl(urlsplit(target_url).query)).get(_GENERATION, "")
-    return int(told) if told.isascii() and told.isdigit() else 1
+    """Return the generation of a subscription: 1, and one more for each rotation."""
+    number = dict(parse_qsl(urlsplit(target_url).query)).get(_GENERATION, "")
+    return int(number) if number.isascii() and number.isdigit() else 1
 
 
 def next_generation(target_url: str) -> str:
-    """The same address under a target of its own."""
+    """Return the target of the next generation: the same address, but another target for Linq."""
     return pinned(_with(target_url, _GENERATION, str(generation(target_url) + 1)))
 
 
@@ -142,25 +143,28 @@ def _with(target_url: str, name: str, value: str | None) -> str:
 
 
 def is_pending(one: WebhookSubscription) -> bool:
-    """Made, and not yet told what it is for."""
+    """Return True if a subscription is created but its real event types are not set yet."""
     return tuple(one.subscribed_events) == PENDING
 
 
 async def of_address(client: Client, url: str) -> list[WebhookSubscription]:
-    """All subscriptions that deliver to an address, the newest generation first."""
+    """Return all subscriptions that deliver to an address, the newest generation first."""
     found = [one async for one in client.webhook_subscriptions.list() if address(one.target_url) == address(url)]
     return sorted(found, key=lambda one: generation(one.target_url), reverse=True)
 
 
-async def create_quiet(
+async def create_pending(
     client: Client, secrets: SecretFile, target_url: str, *, like: WebhookSubscription | None = None
 ) -> WebhookSubscription:
-    """Make a subscription that says nothing yet, and keep its secret.
+    """Create a pending subscription and store its secret.
 
     Args:
-        like: Lines and routing headers are those of this one.
+        like: Copy the lines and routing headers of this subscription.
+    Returns:
+        The subscription, without its secret.
     Raises:
-        ConfigError: the secret could not be kept, so nothing was asked for.
+        ConfigError: the secret file cannot be written, so no subscription was created.
+        LinqApiError: Linq cannot be reached, or refuses the request.
     """
     secrets.prepare()
     made = await client.webhook_subscriptions.create(
@@ -175,7 +179,7 @@ async def create_quiet(
     except BaseException:
         await client.webhook_subscriptions.delete(made.id)
         raise
-    # What goes on from here holds no secret.
+    # Without the secret, so that no caller can print it.
     return WebhookSubscription.model_validate(made.model_dump(exclude={"signing_secret"}))
 
 
@@ -184,10 +188,10 @@ Action: TypeAlias = Literal["created", "changed", "unchanged"]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a subscription should be.
+    """The wanted state of a subscription.
 
     Attributes:
-        lines: Only these, E.164; empty is all; None leaves it as it is.
+        lines: Deliver only events of these lines, in E.164; () for all lines; None to leave the lines as they are.
     """
 
     target_url: str
@@ -197,12 +201,13 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """What was done, or in a dry run would be.
+    """The result of `sync`: the changes that were made, or in a dry run would be made.
 
     Attributes:
-        changes: By field, what it was and what it is now.
-        others: Ids of further subscriptions to the same address.
-        knows_secret: The secret was kept, now or earlier.
+        subscription: The subscription afterwards; None if a dry run would create it.
+        changes: By field, the old and the new value.
+        others: Ids of other subscriptions to the same address.
+        knows_secret: The secret is stored here.
     """
 
     action: Action
@@ -220,15 +225,18 @@ async def sync(
     own: WebhookSubscription | None = None,
     dry_run: bool = False,
 ) -> Synced:
-    """Make, or change, the one subscription of an address so that it is as wanted. Twice is as good as once.
+    """Create or change the subscription of an address so that it is as wanted. A second call changes nothing.
 
     Args:
-        own: Change this one, whatever its address.
-        dry_run: Only tell.
+        own: Change this subscription, even if it has another address.
+        dry_run: Return the changes without making them.
+    Raises:
+        ConfigError: the secret file cannot be read or written.
+        LinqApiError: Linq cannot be reached, or refuses a request.
     """
     kept = {each.subscription_id for each in secrets.read()}
     there = [own] if own else await of_address(client, wanted.target_url)
-    # A quiet one without its secret never was of use: somebody was interrupted while making it.
+    # A pending one without a stored secret comes from a run that was interrupted while creating it.
     orphans = [one for one in there if is_pending(one) and one.id not in kept]
     there = [one for one in there if one not in orphans]
     if not dry_run:
@@ -237,9 +245,9 @@ async def sync(
     if not there:
         if dry_run:
             return Synced("created", None, _differences(None, wanted))
-        made = await create_quiet(client, secrets, wanted.target_url)
+        made = await create_pending(client, secrets, wanted.target_url)
         return Synced("created", await _change(client, made, wanted), _differences(None, wanted))
-    # While one is rotated there are two. The newest that has begun is the one that stays.
+    # During a rotation there are two. The newest that is not pending is the one that will stay.
     chosen = next((one for one in there if not is_pending(one)), there[0])
     changes = _differences(chosen, wanted)
     after = await _change(client, chosen, wanted) if changes and not dry_run else chosen
@@ -258,7 +266,7 @@ def _differences(one: WebhookSubscription | None, wanted: Wanted) -> dict[str, t
         }
     same_address = one is not None and address(one.target_url) == address(wanted.target_url)
     to_be = {
-        # Its generation stays: the target of a rotated one is as good as the first.
+        # The generation stays: a rotated subscription need not go back to the first target.
         "target_url": pinned(one.target_url) if one and same_address else wanted.target_url,
         "subscribed_events": sorted(wanted.events),
         "phone_numbers": is_now["phone_numbers"] if wanted.lines is None else sorted(wanted.lines),
@@ -273,15 +281,15 @@ async def _change(client: Client, one: WebhookSubscription, wanted: Wanted) -> W
 
 
 async def own_lines(client: Client, asked: Sequence[str]) -> tuple[str, ...]:
-    """The lines asked for, if the account has them.
+    """Return the given lines, without duplicates.
 
     Raises:
-        ConfigError: one is not the account's: its events would never come.
+        ConfigError: the account does not have one of them, so its events would never come.
     """
     lines = {one.phone_number async for one in client.phone_numbers.list()}
     for number, line in enumerate(asked, 1):
         if line not in lines:
             raise ConfigError(
-                f"--line number {number} is no line of this account, which has {len(lines)}. linqbot doctor shows them."
+                f"--line number {number} is not a line of this account, which has {len(lines)}. To see them: linqbot doctor"
             )
     return tuple(dict.fromkeys(asked))

@@ -32,7 +32,7 @@ from linqbot.errors import (
 )
 from linqbot.events.delivery import PROBE_ID
 from linqbot.events.event import Event
-from linqbot.events.message import MessageDelivered, MessageFailed, MessageRead, MessageReceived, MessageSent
+from linqbot.events.message import MessageDelivered, MessageFailed, MessageRead, MessageSent
 from linqbot.events.parse import parse
 from linqbot.frames import place_of_task
 from linqbot.hookspecs import End
@@ -44,6 +44,7 @@ from linqbot.worker.failure import STORAGE_PAUSE_S, RetryPolicy, TurnFailure, de
 from linqbot.worker.origin import origin_of
 from linqbot.worker.outbound_plugins import Outbound
 from linqbot.worker.rate_limit import SendRateLimit
+from linqbot.worker.reply_target import with_replies_to_me
 from linqbot.worker.scheduled_send import SendMissed, due_send
 from linqbot.worker.turn_journal import TurnJournal
 
@@ -287,11 +288,7 @@ class Turns:
         if isinstance(event, MessageSent | MessageDelivered | MessageRead | MessageFailed):
             await self._note_receipt(event)
             return event
-        if not (isinstance(event, MessageReceived) and event.is_group and event.reply_to is not None):
-            return event
-        # Only in a group does it matter if the message replies to us, and only there is a call to Linq worth its time.
-        is_ours = await self._is_from_us(event.reply_to.message_id)
-        return event.model_copy(update={"replies_to_me": is_ours})
+        return await with_replies_to_me(event, self._is_from_us)
 
     async def _note_receipt(self, event: MessageSent | MessageDelivered | MessageRead | MessageFailed) -> None:
         """Store the delivery status of a message of ours. It also settles a send whose answer was lost."""

@@ -1,4 +1,4 @@
-"""A proxy that does one thing wrong, as those that stand before bots do."""
+"""Proxies for tests, each with one fault that proxies in front of bots have."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def _as_told(headers: Headers) -> Headers:
 
 @dataclass(slots=True)
 class Crooked:
-    """How a proxy changes what passes.
+    """The faults of a proxy.
 
     Attributes:
-        upstream: Where it leads, such as `http://127.0.0.1:8000`.
-        request, answer: Applied to what goes in, and to the headers that come out.
-        status: Answered in place of asking anybody.
+        upstream: The server that requests are passed to, such as `http://127.0.0.1:8000`.
+        request, answer: Change the headers and body of a request, and the headers of a response.
+        status: Answer every request with this status, without passing it on.
     """
 
     upstream: str
@@ -41,7 +41,7 @@ class Crooked:
 
 @contextlib.contextmanager
 def proxying(crooked: Crooked, *, tls: ssl.SSLContext | None = None) -> Iterator[Crooked]:
-    """Serve the proxy on a port of its own; its address is in `url`."""
+    """Serve the proxy on a free port. Its address is in `url`."""
 
     class Handler(BaseHTTPRequestHandler):
         def _pass_on(self) -> None:
@@ -70,7 +70,9 @@ def proxying(crooked: Crooked, *, tls: ssl.SSLContext | None = None) -> Iterator
         def log_message(self, *_: object) -> None: ...
 
     class Server(ThreadingHTTPServer):
-        def handle_error(self, *_: object) -> None: ...  # who refuses our certificate hangs up
+        def handle_error(
+            self, *_: object
+        ) -> None: ...  # a client that does not accept the certificate closes the connection
 
     with Server(("127.0.0.1", 0), Handler) as server:
         if tls is not None:

@@ -1,4 +1,4 @@
-"""A running `linqbot` command, as its user runs it: a process of its own, looked at from outside."""
+"""Runs `linqbot` commands as separate processes, as a user does, and looks at them from outside."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Command:
         return self.log.read_text()
 
     def until(self, ready: Callable[[], Any], timeout_s: float = 60) -> Any:
-        """Ask again and again, as a person would, until there is an answer."""
+        """Repeat a check until it returns something true, and return that."""
         end = time.monotonic() + timeout_s
         while True:
             try:
@@ -51,7 +51,7 @@ class Command:
         return self.end()
 
     def end(self) -> int:
-        """Wait until it ends by itself; its exit code."""
+        """Wait until the process ends by itself, and return its exit code."""
         return self.process.wait(30)
 
 
@@ -79,7 +79,7 @@ def command(tmp_path: Path) -> Iterator[Callable[..., Command]]:
 
 @pytest.fixture(autouse=True)
 def no_plugins_of_the_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands run in this process find what a test installs, and not what happens to be installed for other tests."""
+    """Let commands that run in this process find only the plugins that a test installs."""
 
     def others(*, group: str) -> list[EntryPoint]:
         return [entry for entry in entry_points(group=group) if not (entry.dist and entry.dist.name in OURS)]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from linqbot.ops.bisect import fewest
+from linqbot.ops.bisect import minimal_breaking_set
 
 pytestmark = pytest.mark.anyio
 
@@ -23,24 +23,24 @@ def breaking(*together: str) -> tuple[list[Sequence[str]], object]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_one_is_found_by_halving(name: str) -> None:
+async def test_one_plugin_is_found_by_halving(name: str) -> None:
     tries, breaks = breaking(name)
-    assert await fewest(NAMES, breaks) == [name]  # type: ignore[arg-type]
+    assert await minimal_breaking_set(NAMES, breaks) == [name]  # type: ignore[arg-type]
     assert len(tries) <= 8
 
 
 @pytest.mark.parametrize("pair", list(itertools.combinations(NAMES[::3], 2)))
-async def test_a_pair_is_found(pair: tuple[str, str]) -> None:
+async def test_a_pair_of_plugins_is_found(pair: tuple[str, str]) -> None:
     _, breaks = breaking(*pair)
-    assert await fewest(NAMES, breaks) == list(pair)  # type: ignore[arg-type]
+    assert await minimal_breaking_set(NAMES, breaks) == list(pair)  # type: ignore[arg-type]
 
 
-async def test_three_that_only_break_together_are_found() -> None:
+async def test_three_plugins_that_break_only_together_are_found() -> None:
     _, breaks = breaking("p0", "p7", "p15")
-    assert await fewest(NAMES, breaks) == ["p0", "p7", "p15"]  # type: ignore[arg-type]
+    assert await minimal_breaking_set(NAMES, breaks) == ["p0", "p7", "p15"]  # type: ignore[arg-type]
 
 
-async def test_one_alone_is_not_asked_about() -> None:
+async def test_a_single_plugin_is_not_simulated() -> None:
     tries, breaks = breaking("p0")
-    assert await fewest(["p0"], breaks) == ["p0"]  # type: ignore[arg-type]
+    assert await minimal_breaking_set(["p0"], breaks) == ["p0"]  # type: ignore[arg-type]
     assert tries == []

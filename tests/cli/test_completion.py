@@ -1,4 +1,4 @@
-"""What a shell is offered, as each shell asks for it; and the scripts, read by the shells there are."""
+"""Shell completion: the offered words, asked for as each shell does, and the scripts, checked by installed shells."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from linqbot.storage.open import open_storage
 
 
 def offered(line: str) -> list[str]:
-    """The words offered at the end of a command line."""
+    """Return the words that are offered at the end of a command line."""
     words = line.split(" ")
     environ = {"_LINQBOT_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
     result = CliRunner().invoke(main, [], prog_name="linqbot", env=environ)
@@ -42,7 +42,7 @@ def offered(line: str) -> list[str]:
         ("linqbot inbox show w", []),
     ],
 )
-def test_words_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, wanted: list[str]) -> None:
+def test_arguments_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, wanted: list[str]) -> None:
     monkeypatch.chdir(tmp_path)
     assert offered(line) == wanted
     assert list(tmp_path.iterdir()) == []
@@ -56,7 +56,7 @@ def test_the_first_word_is_completed_without_importing_the_commands(monkeypatch:
     assert offered("linqbot ") == list(COMMANDS)
 
 
-def test_ids_that_wait_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ids_of_waiting_deliveries_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     delivery = Delivery("w.one", "c:chat", "message.received", b"{}", SystemClock().now())
 
@@ -71,13 +71,13 @@ def test_ids_that_wait_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.process
 @pytest.mark.parametrize("shell", list(completion.PLACES))
-def test_the_script_is_one_its_shell_can_read_and_says_where_it_belongs(tmp_path: Path, shell: str) -> None:
+def test_the_script_is_valid_in_its_shell_and_its_place_is_printed(tmp_path: Path, shell: str) -> None:
     result = CliRunner().invoke(main, ["completion", shell])
     assert result.exit_code == 0
     assert completion.PLACES[shell] in result.stderr
     assert "_LINQBOT_COMPLETE" in result.stdout
-    told = json.loads(CliRunner().invoke(main, ["completion", shell, "--json"]).stdout)
-    assert told["script"] + "\n" == result.stdout
+    printed = json.loads(CliRunner().invoke(main, ["completion", shell, "--json"]).stdout)
+    assert printed["script"] + "\n" == result.stdout
     program = shutil.which(shell)
     if program is not None:
         (tmp_path / "script").write_text(result.stdout)
@@ -85,6 +85,6 @@ def test_the_script_is_one_its_shell_can_read_and_says_where_it_belongs(tmp_path
         assert (read.returncode, read.stderr) == (0, b"")
 
 
-def test_without_a_shell_it_is_ones_own() -> None:
+def test_without_an_argument_the_script_is_for_the_users_shell() -> None:
     result = CliRunner().invoke(main, ["completion", "--json"], env={"SHELL": "/usr/bin/fish"})
     assert json.loads(result.stdout)["shell"] == "fish"

@@ -1,4 +1,4 @@
-"""What `dev` tells the author of a bot: who blocks the loop, each traceback once, and nothing when all is well."""
+"""The output of `linqbot dev`: handlers that block the loop, each traceback once, and otherwise almost nothing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def warnings(said: str, event: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_dev_says_little_names_who_blocks_the_loop_and_shows_a_traceback_once(
+def test_dev_logs_little_names_the_handler_that_blocks_the_loop_and_shows_a_traceback_once(
     tmp_path: Path, command: Callable[..., Any], port: int
 ) -> None:
     (tmp_path / "bot.py").write_text(BOT)
@@ -72,7 +72,7 @@ def test_dev_says_little_names_who_blocks_the_loop_and_shows_a_traceback_once(
     assert dev.stop() == 0
 
 
-def test_for_programs_dev_says_on_one_line_where_it_is(tmp_path: Path, command: Callable[..., Any], port: int) -> None:
+def test_dev_with_json_prints_its_addresses_on_one_line(tmp_path: Path, command: Callable[..., Any], port: int) -> None:
     (tmp_path / "bot.py").write_text(BOT)
     dev = command("dev", "bot.py", "--port", str(port), "--json")
     dev.until(lambda: "\n" in dev.said())
@@ -87,7 +87,9 @@ def test_for_programs_dev_says_on_one_line_where_it_is(tmp_path: Path, command: 
     assert dev.stop() == 0
 
 
-def test_serve_and_emulator_say_on_one_line_where_they_are(tmp_path: Path, command: Callable[..., Any]) -> None:
+def test_serve_and_emulator_with_json_print_their_addresses_on_one_line(
+    tmp_path: Path, command: Callable[..., Any]
+) -> None:
     (tmp_path / "bot.py").write_text(BOT)
     emulator = command("emulator", "--port", "0", "--json")
     emulator.until(lambda: "\n" in emulator.said())
@@ -107,7 +109,7 @@ def test_serve_and_emulator_say_on_one_line_where_they_are(tmp_path: Path, comma
     assert emulator.stop() == 0
 
 
-def test_another_error_or_another_place_is_shown_again() -> None:
+def test_the_traceback_of_another_error_or_another_place_is_shown() -> None:
     once = _Once()
 
     def raised(kind: type[Exception]) -> Exception:
@@ -123,7 +125,7 @@ def test_another_error_or_another_place_is_shown_again() -> None:
     assert not shown(raised(KeyError))
 
 
-def test_a_dev_that_is_killed_takes_its_bot_along(tmp_path: Path, command: Callable[..., Any], port: int) -> None:
+def test_killing_dev_ends_its_bot_too(tmp_path: Path, command: Callable[..., Any], port: int) -> None:
     (tmp_path / "bot.py").write_text(BOT)
     page = f"http://127.0.0.1:{port}"
     dev = command("dev", "bot.py", "--port", str(port), "--json")

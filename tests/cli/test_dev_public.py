@@ -1,4 +1,4 @@
-"""`linqbot dev --public-url`: a real account, here an emulator started elsewhere, and a tunnel, here a small proxy."""
+"""`linqbot dev --public-url`: an emulator in another process is the real account, a small proxy is the tunnel."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def dev(account: Account, command: Callable[..., Any], url: str, *more: str) -> 
 
 
 @pytest.mark.slow
-def test_the_bot_answers_through_the_tunnel_is_reloaded_and_leaves_nothing_behind(
+def test_the_bot_answers_through_the_tunnel_is_reloaded_and_deletes_its_subscription(
     account: Account, command: Callable[..., Any], tunnel: Crooked
 ) -> None:
     theirs = account.api("POST", body={"target_url": "https://live.test/", "subscribed_events": ["chat.created"]})
@@ -64,12 +64,12 @@ def test_the_bot_answers_through_the_tunnel_is_reloaded_and_leaves_nothing_behin
 
 
 @pytest.mark.slow
-def test_a_subscription_that_was_left_behind_is_taken_over_wherever_the_tunnel_leads_now(
+def test_a_subscription_left_by_a_crash_is_taken_over_at_another_address(
     account: Account, command: Callable[..., Any], tunnel: Crooked
 ) -> None:
     first = dev(account, command, f"http://127.0.0.1:{free_port()}", "--no-reload")
     first.until(lambda: "Nothing arrives through" in first.said())
-    assert f"Let your tunnel lead to http://127.0.0.1:{account.port}" in first.said()
+    assert f"Point your tunnel to http://127.0.0.1:{account.port}" in first.said()
     (left,) = account.subscriptions()
     account.fault(on="api", match="DELETE /v3/webhook-subscriptions", status=500, times=9)
     assert first.stop() == 0
@@ -87,7 +87,7 @@ def test_a_subscription_that_was_left_behind_is_taken_over_wherever_the_tunnel_l
     assert account.subscriptions() == []
 
 
-def test_a_subscription_of_somebody_elses_is_not_touched(
+def test_a_subscription_that_dev_did_not_create_is_not_changed(
     account: Account, command: Callable[..., Any], tunnel: Crooked
 ) -> None:
     body = {"target_url": f"{tunnel.url}/webhooks/linq", "subscribed_events": ["message.received"]}
@@ -106,7 +106,7 @@ def test_a_subscription_of_somebody_elses_is_not_touched(
         ("https://bot.test", {"LINQ_API_V3_API_KEY": "another"}, "401/2004"),
     ],
 )
-def test_what_is_wrong_ends_it_with_a_sentence(
+def test_a_wrong_address_or_token_ends_dev_with_an_error(
     account: Account, command: Callable[..., Any], url: str, environ: dict[str, str], says: str
 ) -> None:
     account.environ |= environ

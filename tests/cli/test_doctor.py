@@ -1,4 +1,4 @@
-"""`linqbot doctor` finds each planted fault, names what to do about it, and makes nothing of what is well."""
+"""`linqbot doctor` finds each planted problem, says how to fix it, and reports nothing else."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 class Practice:
-    """A bot that is ready to go live on an emulator, and a doctor."""
+    """A bot that is ready to go live on an emulator, and the doctor that examines it."""
 
     def __init__(self, folder: Path, linq: str) -> None:
         self.folder = folder
@@ -127,7 +127,7 @@ def practice(tmp_path: Path, emulator: str, monkeypatch: pytest.MonkeyPatch) -> 
         assert not any(secret.removeprefix("whsec_") in output for secret in secrets)
 
 
-def faults(findings: list[Finding]) -> list[str]:
+def problems(findings: list[Finding]) -> list[str]:
     return [f"{each.status} {each.code}" for each in findings if each.status not in {"ok", "skipped"}]
 
 
@@ -135,10 +135,10 @@ def the(findings: list[Finding], code: str) -> Finding:
     return next(each for each in findings if each.code == code)
 
 
-# --- what is well -----------------------------------------------------------------------------------------------------
+# --- no problems ------------------------------------------------------------------------------------------------------
 
 
-def test_a_bot_that_is_ready_has_nothing_to_mend_before_it_is_served(practice: Practice) -> None:
+def test_a_ready_bot_has_no_problems_before_it_is_served(practice: Practice) -> None:
     practice.sync()
     findings = practice.doctor()
     assert [each.status for each in findings] == ["ok"] * len(findings), findings
@@ -152,7 +152,7 @@ def test_a_bot_that_is_ready_has_nothing_to_mend_before_it_is_served(practice: P
         again.bind(("127.0.0.1", practice.port))
 
 
-def test_a_served_bot_takes_the_event_through_its_proxy_and_no_handler_sees_it(
+def test_a_served_bot_accepts_the_test_event_through_its_proxy_and_no_handler_gets_it(
     practice: Practice, command: Callable[..., Any]
 ) -> None:
     (practice.folder / "bot.py").write_text(
@@ -166,17 +166,17 @@ def test_a_served_bot_takes_the_event_through_its_proxy_and_no_handler_sees_it(
         bot.until(lambda: httpx.get(f"http://127.0.0.1:{practice.port}/readyz").status_code == 200)
         findings = practice.doctor()
         bot.until(lambda: httpx.get(f"http://127.0.0.1:{practice.port}/readyz").json()["waiting"] == 0)
-    assert faults(findings) == []
+    assert problems(findings) == []
     assert "once, though it was sent twice" in next(each.what for each in findings if each.check == "inbox")
     assert f"process {bot.process.pid} serves it" in next(each.what for each in findings if each.check == "storage")
     assert bot.stop() == 0
-    # Such a bot hears of everything, its own subscription too; only not of this.
+    # This bot handles every event, even those about its own subscription. The test event must not reach it.
     seen = practice.folder / "seen"
     assert "linqbot.doctor" not in (seen.read_text() if seen.exists() else "")
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["with-its-secret", "without"])
-def test_what_linq_delivers_while_the_doctor_stands_in_is_not_lost(practice: Practice, *, kept: bool) -> None:
+def test_a_delivery_during_the_doctors_run_is_retried(practice: Practice, *, kept: bool) -> None:
     held: list[int] = []
 
     def hold(headers: Headers, body: bytes) -> tuple[Headers, bytes]:
@@ -191,19 +191,19 @@ def test_what_linq_delivers_while_the_doctor_stands_in_is_not_lost(practice: Pra
         practice.sync(proxy.url)
         if not kept:
             (practice.folder / ".linqbot" / "webhook-secret").unlink()
-        assert faults(practice.doctor("--url", proxy.url)) == ([] if kept else ["failure LQB6040"])
+        assert problems(practice.doctor("--url", proxy.url)) == ([] if kept else ["failure LQB6040"])
     delivered = httpx.get(f"{practice.linq}/emulator/deliveries?event_type=message.received").json()["deliveries"]
     assert [each["attempts"][0]["status"] for each in delivered] == [503]
 
 
-# --- planted faults ---------------------------------------------------------------------------------------------------
+# --- planted problems -------------------------------------------------------------------------------------------------
 
 
-def test_no_token(practice: Practice) -> None:
+def test_a_missing_token_is_found(practice: Practice) -> None:
     practice.sync()
     practice.environ["LINQ_API_V3_API_KEY"] = None
     findings = practice.doctor()
-    assert faults(findings) == ["failure LQB6010"]
+    assert problems(findings) == ["failure LQB6010"]
     assert "LINQ_API_V3_API_KEY" in the(findings, "LQB6010").fix
     assert {each.check for each in findings if each.status == "skipped"} >= {"line", "subscription", "clock"}
     assert any(each.check == "storage" and each.status == "ok" for each in findings), (
@@ -211,18 +211,18 @@ def test_no_token(practice: Practice) -> None:
     )
 
 
-def test_a_wrong_token(practice: Practice) -> None:
+def test_a_wrong_token_is_found(practice: Practice) -> None:
     practice.sync()
     practice.environ["LINQ_API_V3_API_KEY"] = "another"
     findings = practice.doctor()
-    assert faults(findings) == ["failure LQB6011"]
+    assert problems(findings) == ["failure LQB6011"]
     assert "401/2004" in the(findings, "LQB6011").what
 
 
-def test_linq_out_of_reach(practice: Practice) -> None:
+def test_an_unreachable_api_is_found(practice: Practice) -> None:
     practice.sync()
     practice.environ["LINQ_API_V3_BASE_URL"] = f"http://127.0.0.1:{free_port()}"
-    assert faults(practice.doctor()) == ["failure LQB6012"]
+    assert problems(practice.doctor()) == ["failure LQB6012"]
 
 
 @pytest.mark.anyio
@@ -236,7 +236,7 @@ def test_linq_out_of_reach(practice: Practice) -> None:
         *((f"http://{here}:4010", []) for here in ("localhost", "a.localhost", "127.0.0.1", "127.9.9.9", "[::1]")),
     ],
 )
-async def test_a_token_that_would_travel_unencrypted(base_url: str, in_clear: list[str]) -> None:
+async def test_a_token_that_would_travel_unencrypted_is_found(base_url: str, in_clear: list[str]) -> None:
     linq = Emulator(api_key=KEY, public_url=base_url)
     settings = from_env({"LINQ_API_V3_API_KEY": KEY, "LINQ_API_V3_BASE_URL": base_url})
     transport = httpx.ASGITransport(create_app(linq))
@@ -248,100 +248,102 @@ async def test_a_token_that_would_travel_unencrypted(base_url: str, in_clear: li
 
 
 @pytest.mark.parametrize(
-    ("standing", "fault"),
+    ("standing", "problem"),
     [
         ({"reputation": "AT_RISK"}, "warning LQB6022"),
         ({"reputation": "CRITICAL"}, "failure LQB6021"),
         ({"status": "FLAGGED"}, "failure LQB6023"),
     ],
 )
-def test_a_line_in_trouble(practice: Practice, standing: dict[str, str], fault: str) -> None:
+def test_a_line_with_a_bad_reputation_is_found(practice: Practice, standing: dict[str, str], problem: str) -> None:
     practice.sync()
     httpx.post(f"{practice.linq}/emulator/lines", json={"phone_number": LINE, **standing}).raise_for_status()
     findings = practice.doctor()
-    assert faults(findings) == [fault]
-    assert LINE in the(findings, fault.split()[1]).what
+    assert problems(findings) == [problem]
+    assert LINE in the(findings, problem.split()[1]).what
 
 
-def test_no_subscription(practice: Practice) -> None:
+def test_a_missing_subscription_is_found(practice: Practice) -> None:
     practice.sync()
     practice.api("DELETE", f"/webhook-subscriptions/{practice.subscription()['id']}")
     findings = practice.doctor("--url", practice.url)
-    assert faults(findings) == ["failure LQB6030"]
+    assert problems(findings) == ["failure LQB6030"]
     assert the(findings, "LQB6030").fix == f"Subscribe: linqbot webhooks sync bot.py --url {practice.url}"
 
 
-def test_a_paused_subscription(practice: Practice) -> None:
+def test_a_paused_subscription_is_found_and_sync_resumes_it(practice: Practice) -> None:
     practice.sync()
     practice.change(is_active=False)
     findings = practice.doctor()
-    assert faults(findings) == ["failure LQB6031"]
+    assert problems(findings) == ["failure LQB6031"]
     assert f"linqbot webhooks sync bot.py --url {practice.url}" in the(findings, "LQB6031").fix
     practice.sync()
-    assert faults(practice.doctor()) == []
+    assert problems(practice.doctor()) == []
 
 
-def test_the_wrong_events(practice: Practice) -> None:
+def test_wrong_event_types_are_found_and_sync_corrects_them(practice: Practice) -> None:
     practice.sync()
     practice.change(subscribed_events=["message.received", "chat.created"])
     findings = practice.doctor()
-    assert faults(findings) == ["failure LQB6032", "warning LQB6033"]
+    assert problems(findings) == ["failure LQB6032", "warning LQB6033"]
     assert "reaction.added" in the(findings, "LQB6032").what
     assert "chat.created" in the(findings, "LQB6033").what
     practice.sync()
-    assert faults(practice.doctor()) == []
+    assert problems(practice.doctor()) == []
 
 
-@pytest.mark.parametrize(("query", "fault"), [("?version=2025-01-01", "failure LQB6034"), ("", "warning LQB6034")])
-def test_an_older_payload_version(practice: Practice, query: str, fault: str) -> None:
+@pytest.mark.parametrize(("query", "problem"), [("?version=2025-01-01", "failure LQB6034"), ("", "warning LQB6034")])
+def test_an_older_payload_version_is_found_and_sync_pins_the_right_one(
+    practice: Practice, query: str, problem: str
+) -> None:
     practice.sync()
     practice.change(target_url=practice.url + query)
-    assert faults(practice.doctor()) == [fault]
+    assert problems(practice.doctor()) == [problem]
     practice.sync()
-    assert faults(practice.doctor()) == []
+    assert problems(practice.doctor()) == []
 
 
-def test_only_some_of_the_lines(practice: Practice) -> None:
+def test_a_subscription_to_some_lines_is_found(practice: Practice) -> None:
     practice.sync()
     practice.change(phone_numbers=[LINE])
-    assert faults(practice.doctor()) == ["warning LQB6036"]
+    assert problems(practice.doctor()) == ["warning LQB6036"]
 
 
-def test_two_subscriptions_for_one_address(practice: Practice) -> None:
+def test_a_second_subscription_of_the_address_is_found(practice: Practice) -> None:
     practice.sync()
     body = {"target_url": practice.url + "?version=2026-02-03&linqbot=2", "subscribed_events": ["message.received"]}
     practice.api("POST", "/webhook-subscriptions", body)
-    assert "warning LQB6035" in faults(practice.doctor("--url", practice.url))
+    assert "warning LQB6035" in problems(practice.doctor("--url", practice.url))
 
 
-def test_no_secret(practice: Practice) -> None:
+def test_a_missing_secret_is_found(practice: Practice) -> None:
     findings = practice.doctor("--url", practice.url)
-    assert faults(findings) == ["failure LQB6030", "failure LQB6040"]
+    assert problems(findings) == ["failure LQB6030", "failure LQB6040"]
     assert any(each.check == "delivery" and each.what.startswith("The way to") for each in findings)
 
 
-def test_the_secret_of_another_subscription(practice: Practice) -> None:
+def test_a_secret_of_another_subscription_is_found(practice: Practice) -> None:
     practice.sync()
     path = practice.folder / ".linqbot" / "webhook-secret"
     secret = practice.secret()
     path.write_text(f"{secret} another-subscription\n")
-    assert faults(practice.doctor("--url", practice.url)) == ["failure LQB6041"]
+    assert problems(practice.doctor("--url", practice.url)) == ["failure LQB6041"]
     practice.environ["LINQ_WEBHOOK_SECRET"] = secret
-    assert faults(practice.doctor("--url", practice.url)) == ["warning LQB6042"]
+    assert problems(practice.doctor("--url", practice.url)) == ["warning LQB6042"]
 
 
-def test_a_bot_with_another_secret(practice: Practice, command: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_bot_with_another_secret_is_found(practice: Practice, command: Callable[..., Any], tmp_path: Path) -> None:
     practice.sync()
     plain = {name: value for name, value in practice.environ.items() if value}
     other = {"LINQ_WEBHOOK_SECRET": "whsec_" + "QUJD" * 10, "LINQ_WEBHOOK_SECRET_FILE": str(tmp_path / "none")}
     bot = command("serve", "bot.py", **plain, **other)
     bot.until(lambda: httpx.get(f"http://127.0.0.1:{practice.port}/readyz").status_code == 200)
     findings = practice.doctor()
-    assert faults(findings) == ["failure LQB6070"]
+    assert problems(findings) == ["failure LQB6070"]
     assert "linqbot webhooks rotate" in the(findings, "LQB6070").fix
 
 
-def test_a_secret_that_deliveries_were_accepted_with_is_the_right_one(
+def test_a_secret_with_which_deliveries_were_accepted_is_the_right_one(
     practice: Practice, command: Callable[..., Any]
 ) -> None:
     practice.sync()
@@ -349,30 +351,30 @@ def test_a_secret_that_deliveries_were_accepted_with_is_the_right_one(
     practice.environ["LINQ_WEBHOOK_SECRET_FILE"] = "none"
     bot = command("serve", "bot.py", **{name: value for name, value in practice.environ.items() if value})
     bot.until(lambda: httpx.get(f"http://127.0.0.1:{practice.port}/readyz").status_code == 200)
-    assert faults(practice.doctor("--url", practice.url)) == ["warning LQB6042"]
+    assert problems(practice.doctor("--url", practice.url)) == ["warning LQB6042"]
     message = {"from": "+14155550142", "to": LINE, "parts": [{"type": "text", "value": "hello"}]}
     httpx.post(f"{practice.linq}/emulator/inbound", json=message).raise_for_status()
     httpx.post(f"{practice.linq}/emulator/flush").raise_for_status()
     findings = practice.doctor("--url", practice.url)
-    assert faults(findings) == []
+    assert problems(findings) == []
     assert any(each.what.startswith("It fits") for each in findings)
 
 
-def test_a_secret_others_can_read_or_nobody_understands(practice: Practice) -> None:
+def test_a_secret_file_that_other_users_can_read_or_that_is_malformed_is_found(practice: Practice) -> None:
     practice.sync()
     path = practice.folder / ".linqbot" / "webhook-secret"
     path.chmod(0o644)
     findings = practice.doctor()
-    assert faults(findings) == ["warning LQB6043"]
+    assert problems(findings) == ["warning LQB6043"]
     assert the(findings, "LQB6043").fix.endswith("chmod 600 .linqbot/webhook-secret")
     path.write_text("nonsense!\n")
-    assert faults(practice.doctor("--url", practice.url)) == ["failure LQB6044"]
+    assert problems(practice.doctor("--url", practice.url)) == ["failure LQB6044"]
 
 
 @pytest.mark.parametrize(
-    ("off_s", "fault"), [(-400, "failure LQB6050"), (400, "failure LQB6050"), (90, "warning LQB6051"), (3, None)]
+    ("off_s", "problem"), [(-400, "failure LQB6050"), (400, "failure LQB6050"), (90, "warning LQB6051"), (3, None)]
 )
-def test_a_clock_that_is_off(practice: Practice, off_s: int, fault: str | None) -> None:
+def test_a_clock_that_is_off_is_found(practice: Practice, off_s: int, problem: str | None) -> None:
     practice.sync()
 
     def later(headers: Headers) -> Headers:
@@ -382,16 +384,16 @@ def test_a_clock_that_is_off(practice: Practice, off_s: int, fault: str | None) 
     with proxying(Crooked(practice.linq, answer=later)) as linq:
         practice.environ["LINQ_API_V3_BASE_URL"] = linq.url
         findings = practice.doctor()
-    assert faults(findings) == ([fault] if fault else [])
-    if fault:
-        assert ("behind" if off_s > 0 else "ahead") in the(findings, fault.split()[1]).what
+    assert problems(findings) == ([problem] if problem else [])
+    if problem:
+        assert ("behind" if off_s > 0 else "ahead") in the(findings, problem.split()[1]).what
 
 
-def test_an_address_nobody_answers_at(practice: Practice) -> None:
+def test_an_address_without_a_server_is_found(practice: Practice) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     practice.sync(nowhere)
     findings = practice.doctor()
-    assert faults(findings) == ["failure LQB6060"]
+    assert problems(findings) == ["failure LQB6060"]
     assert f"stood in for the bot on 127.0.0.1:{practice.port}" in the(findings, "LQB6060").what
 
 
@@ -401,7 +403,7 @@ def tls(authority: trustme.CA, ends: datetime | None = None) -> ssl.SSLContext:
     return context
 
 
-def test_a_certificate_nobody_vouches_for_or_that_ends_soon(
+def test_an_untrusted_certificate_and_one_that_expires_soon_are_found(
     practice: Practice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
@@ -409,11 +411,11 @@ def test_a_certificate_nobody_vouches_for_or_that_ends_soon(
     way = Crooked(f"http://127.0.0.1:{practice.port}")
     with proxying(way, tls=tls(authority, datetime.now(UTC) + timedelta(days=5, hours=1))) as proxy:
         practice.sync(proxy.url)
-        assert faults(practice.doctor()) == ["failure LQB6061"]
+        assert problems(practice.doctor()) == ["failure LQB6061"]
         authority.cert_pem.write_to_path(practice.folder / "authority.pem")
         monkeypatch.setenv("SSL_CERT_FILE", str(practice.folder / "authority.pem"))
         findings = practice.doctor()
-    assert faults(findings) == ["warning LQB6065"]
+    assert problems(findings) == ["warning LQB6065"]
     assert "5 days" in the(findings, "LQB6065").what
 
 
@@ -430,49 +432,49 @@ def with_a_trailing_line_less(headers: Headers, body: bytes) -> tuple[Headers, b
 
 
 @pytest.mark.parametrize(
-    ("change", "fault", "says"),
+    ("change", "problem", "says"),
     [
         (without_webhook_headers, "LQB6071", "webhook-id, webhook-timestamp, webhook-signature"),
         (with_json_rewritten, "LQB6072", "bytes left"),
         (with_a_trailing_line_less, "LQB6072", "bytes left"),
     ],
 )
-def test_a_proxy_that_changes_what_passes(practice: Practice, change: Any, fault: str, says: str) -> None:
+def test_a_proxy_that_changes_deliveries_is_found(practice: Practice, change: Any, problem: str, says: str) -> None:
     with proxying(Crooked(f"http://127.0.0.1:{practice.port}", request=change)) as proxy:
         practice.sync(proxy.url)
         findings = practice.doctor()
-    assert faults(findings) == [f"failure {fault}"]
-    assert says in the(findings, fault).what
+    assert problems(findings) == [f"failure {problem}"]
+    assert says in the(findings, problem).what
 
 
 @pytest.mark.parametrize(
-    ("status", "fault"),
+    ("status", "problem"),
     [(302, "LQB6062"), (404, "LQB6063"), (401, "LQB6064"), (502, "LQB6066"), (200, "LQB6067"), (503, "LQB6073")],
 )
-def test_something_else_that_answers_at_the_address(practice: Practice, status: int, fault: str) -> None:
+def test_another_server_at_the_address_is_found(practice: Practice, status: int, problem: str) -> None:
     with proxying(Crooked("", status=status)) as proxy:
         practice.sync(proxy.url)
-        assert faults(practice.doctor()) == [f"failure {fault}"]
+        assert problems(practice.doctor()) == [f"failure {problem}"]
 
 
-def test_a_storage_that_cannot_be_written_into(practice: Practice) -> None:
+def test_a_storage_that_cannot_be_written_is_found(practice: Practice) -> None:
     practice.sync()
-    # Even root makes no file there.
+    # Even root cannot create a file there.
     practice.environ["LINQBOT_STORAGE"] = "sqlite:////proc/self/linqbot.db"
-    assert faults(practice.doctor()) == ["failure LQB6080"]
+    assert problems(practice.doctor()) == ["failure LQB6080"]
 
 
-def test_a_storage_of_a_newer_linqbot_is_named_and_left_as_it_is(practice: Practice) -> None:
+def test_a_storage_of_a_newer_linqbot_is_found_and_not_changed(practice: Practice) -> None:
     practice.sync()
     with closing(sqlite3.connect("linqbot.db")) as db:
         db.executescript(f"PRAGMA application_id = {0x6C696E71}; PRAGMA user_version = 99; CREATE TABLE meta (key)")
     findings = practice.doctor()
-    assert faults(findings) == ["failure LQB6081"]
+    assert problems(findings) == ["failure LQB6081"]
     assert "schema 99" in the(findings, "LQB6081").what
 
 
 @pytest.mark.parametrize(
-    ("url", "fault"),
+    ("url", "problem"),
     [
         ("memory://", "warning LQB6083"),
         ("mysql://x", "failure LQB6084"),
@@ -480,38 +482,38 @@ def test_a_storage_of_a_newer_linqbot_is_named_and_left_as_it_is(practice: Pract
         ("sqlite:///bot.py", "failure LQB6080"),
     ],
 )
-def test_a_storage_that_is_none(practice: Practice, url: str, fault: str) -> None:
+def test_an_unusable_storage_is_found(practice: Practice, url: str, problem: str) -> None:
     practice.sync()
     practice.environ["LINQBOT_STORAGE"] = url
-    assert faults(practice.doctor()) == [fault]
+    assert problems(practice.doctor()) == [problem]
 
 
-def test_a_full_disk(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_found(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
     practice.sync()
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 50 << 20}))
-    assert faults(practice.doctor()) == ["failure LQB6082"]
+    assert problems(practice.doctor()) == ["failure LQB6082"]
 
 
-def test_proxies_that_are_everybody(practice: Practice) -> None:
+def test_trusting_every_address_as_a_proxy_is_found(practice: Practice) -> None:
     practice.sync()
     practice.environ["LINQBOT_TRUSTED_PROXIES"] = "*"
-    assert faults(practice.doctor()) == ["warning LQB6074"]
+    assert problems(practice.doctor()) == ["warning LQB6074"]
 
 
-def test_a_setting_or_a_bot_that_cannot_be_read(practice: Practice) -> None:
+def test_an_unreadable_setting_or_bot_is_found(practice: Practice) -> None:
     practice.sync()
     (practice.folder / "broken.py").write_text("bot = Bot(")
     findings = practice.doctor(file="broken.py")
-    assert faults(findings) == ["failure LQB6002"]
+    assert problems(findings) == ["failure LQB6002"]
     assert "SyntaxError" in the(findings, "LQB6002").what
     practice.environ["LINQBOT_PORT"] = "many"
-    assert faults(practice.doctor()) == ["failure LQB6001"]
+    assert problems(practice.doctor()) == ["failure LQB6001"]
 
 
 # --- the doctor itself ------------------------------------------------------------------------------------------------
 
 
-def test_people_read_a_mark_a_sentence_and_what_to_do(practice: Practice) -> None:
+def test_the_text_output_has_a_mark_a_sentence_and_a_fix(practice: Practice) -> None:
     practice.sync()
     practice.change(is_active=False)
     result = practice.run("doctor", "bot.py")
@@ -519,14 +521,14 @@ def test_people_read_a_mark_a_sentence_and_what_to_do(practice: Practice) -> Non
     said = " ".join(result.output.split())
     assert "FAIL subscription" in said
     assert "[LQB6031] → Linq sends nothing to it. Resume it: linqbot webhooks sync bot.py" in said
-    assert said.endswith("1 to mend, 0 to look at.")
+    assert said.endswith("1 to fix, 0 to look at.")
     assert all(len(line) <= 110 for line in result.output.splitlines())
 
 
 @pytest.mark.anyio
-async def test_a_check_that_breaks_or_hangs_hides_nothing_of_the_others() -> None:
+async def test_a_check_that_fails_or_hangs_does_not_affect_the_others() -> None:
     async def breaks() -> list[Finding]:
-        raise ValueError("with somebody's words in it")
+        raise ValueError("with a person's words in it")
 
     async def hangs() -> list[Finding]:
         await asyncio.Event().wait()
@@ -542,7 +544,7 @@ async def test_a_check_that_breaks_or_hangs_hides_nothing_of_the_others() -> Non
     assert "words" not in made[0].what
 
 
-def test_every_fault_is_one_that_a_check_names_and_says_what_to_do_with_what_the_doctor_knows() -> None:
+def test_every_code_is_used_by_a_check_and_its_fix_has_no_open_placeholders() -> None:
     checks = Path(linqbot.ops.doctor.__file__).parent
     named = {
         code
@@ -551,7 +553,7 @@ def test_every_fault_is_one_that_a_check_names_and_says_what_to_do_with_what_the
         for code in re.findall(r'"(LQB\d+)"', file.read_text())
     } | set(re.findall(r'"(LQB\d+)"', (checks.parent.parent / "cli" / "commands" / "doctor.py").read_text()))
     assert named == set(CODES)
-    for fault in CODES.values():
-        assert fault.means.endswith(".")
-        assert fault.why.endswith(".")
-        assert not re.search("[{}]", fault.fix(url="https://bot.test"))
+    for problem in CODES.values():
+        assert problem.means.endswith(".")
+        assert problem.why.endswith(".")
+        assert not re.search("[{}]", problem.fix(url="https://bot.test"))

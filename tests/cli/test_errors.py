@@ -1,4 +1,4 @@
-"""What a person sees when something is missing or wrong: what, what to do, the exit code, and never a secret."""
+"""Error messages: what happened, what to do, the exit code, and never a secret."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run(*arguments: str, **environ: str) -> Result:
         (GOOD | {"LINQ_API_V3_BASE_URL": "api.linqapp.com"}, ["LINQ_API_V3_BASE_URL"]),
     ],
 )
-def test_serve_says_what_is_missing_and_how_to_get_it(environ: dict[str, str], says: list[str]) -> None:
+def test_serve_names_a_missing_setting_and_how_to_get_it(environ: dict[str, str], says: list[str]) -> None:
     result = run("serve", "bot.py", **environ)
     assert result.exit_code == 2
     for words in says:
@@ -55,12 +55,12 @@ def test_serve_says_what_is_missing_and_how_to_get_it(environ: dict[str, str], s
     [
         ("nobot.py", None, "There is no file nobot.py"),
         ("bot.py", "x = 1", "has no Bot at its top level. Add: bot = Bot()"),
-        ("bot.py", ECHO + "other = Bot()", "has several Bots. Say which: bot.py:bot"),
+        ("bot.py", ECHO + "other = Bot()", "has several Bots. Name one: bot.py:bot"),
         ("bot.py:bat", ECHO, "has no Bot called 'bat'. It has: bot"),
         ("nothing.there:bot", None, "There is no module nothing.there"),
     ],
 )
-def test_serve_says_why_it_finds_no_bot(folder: Path, spec: str, file: str | None, says: str) -> None:
+def test_serve_explains_why_it_finds_no_bot(folder: Path, spec: str, file: str | None, says: str) -> None:
     if file is not None:
         (folder / "bot.py").write_text(file)
     result = run("serve", spec, **GOOD)
@@ -68,7 +68,7 @@ def test_serve_says_why_it_finds_no_bot(folder: Path, spec: str, file: str | Non
     assert says in result.output
 
 
-def test_a_bot_that_cannot_work_is_named(folder: Path) -> None:
+def test_a_handler_with_wrong_arguments_is_an_error(folder: Path) -> None:
     (folder / "bot.py").write_text(ECHO + "@bot.on_message\nasync def greet(message, ctx, extra): ...\n")
     result = run("serve", "bot.py", **GOOD)
     assert result.exit_code == 1
@@ -102,13 +102,13 @@ def test_a_settings_file_is_read_and_its_mistakes_are_named(folder: Path) -> Non
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
-def test_every_command_explains_itself(command: list[str]) -> None:
+def test_every_command_has_help(command: list[str]) -> None:
     result = run(*command, "--help")
     assert result.exit_code == 0
     assert "Usage:" in result.output
 
 
-def test_serves_help_lists_every_setting_by_the_name_it_is_read_under() -> None:
+def test_the_help_of_serve_lists_the_variable_of_every_setting() -> None:
     output = click.unstyle(run("serve", "--help").output)
     for name in ("LINQ_API_V3_API_KEY", "LINQ_WEBHOOK_SECRET", "LINQBOT_STORAGE", "LINQBOT_TRUSTED_PROXIES"):
         assert name in output
@@ -120,13 +120,13 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     assert "serve" in result.output
 
 
-def test_send_with_nothing_to_say_says_how() -> None:
+def test_send_without_a_text_is_a_usage_error() -> None:
     result = run("send", "+14155550142", **GOOD)
     assert result.exit_code == 2
     assert "--text" in result.output
 
 
-def test_send_without_a_key_says_so() -> None:
+def test_send_without_a_token_is_an_error() -> None:
     result = run("send", "+14155550142", "--text", "hi")
     assert result.exit_code == 2
     assert "LINQ_API_V3_API_KEY is not set" in result.output

@@ -1,4 +1,4 @@
-"""What holds for every command there is: its help, its JSON, how it fails, and that no secret leaves it."""
+"""Rules for every command: it has help and JSON output, reports errors in one form, and prints no secret."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BOT = "from linqbot import Bot\nbot = Bot()\n"
 
 
 def every_command() -> Iterator[tuple[str, ...]]:
-    """The words of each command, groups too."""
+    """Yield the words of each command and of each group."""
 
     def walk(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield path
@@ -94,7 +94,7 @@ def test_help_fits_a_terminal_and_begins_with_a_sentence(path: tuple[str, ...]) 
             assert (option.help or "").endswith("."), option.name
 
 
-def test_alone_it_shows_the_commands_by_what_they_are_for() -> None:
+def test_without_arguments_it_lists_the_commands_in_sections() -> None:
     result = run()
     assert result.exit_code == 0
     placed = [name for names in SECTIONS.values() for name in names]
@@ -106,15 +106,15 @@ def test_alone_it_shows_the_commands_by_what_they_are_for() -> None:
     assert "Begin with: linqbot new" in result.output
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_printed() -> None:
     assert re.search(r"\d+\.\d+\.\d+", run("--version").output)
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------
 
 
-def told(result: Result) -> dict[str, str]:
-    """The JSON of a failure: the last line of standard error."""
+def json_failure(result: Result) -> dict[str, str]:
+    """Return the failure that is printed as JSON in the last line of standard error."""
     error = json.loads(result.stderr.splitlines()[-1])
     assert set(error) == {"error"}
     assert set(error["error"]) == {"code", "what", "fix"}
@@ -123,11 +123,11 @@ def told(result: Result) -> dict[str, str]:
 
 
 def check_failure(*arguments: str, exit_code: int, code: str, **environ: str) -> dict[str, str]:
-    """Fail once for people and once for programs; what the programs are told."""
+    """Let a command fail without and with --json, compare the outputs, and return the failure from the JSON."""
     for_people = run(*arguments, **environ)
     for_programs = run(*arguments, "--json", **environ)
     assert (for_people.exit_code, for_programs.exit_code) == (exit_code, exit_code), for_people.output
-    failure = told(for_programs)
+    failure = json_failure(for_programs)
     assert failure["code"] == code
     assert len(failure["what"]) > 10
     assert len(failure["fix"]) > 10
@@ -145,13 +145,13 @@ def test_an_unknown_option_is_a_usage_error(path: tuple[str, ...]) -> None:
     assert result.exit_code == 2
     assert "Usage: " in result.stderr
     assert "No such option" in result.stderr
-    failure = told(run(*path, "--no-such-thing", "--json"))
+    failure = json_failure(run(*path, "--no-such-thing", "--json"))
     assert failure["code"] == "LQB1002"
     assert "--help" in failure["fix"] or "Did you mean" in failure["fix"]
 
 
 @pytest.mark.parametrize("path", EVERY)
-def test_every_command_that_does_something_speaks_json(path: tuple[str, ...]) -> None:
+def test_every_command_has_json_output(path: tuple[str, ...]) -> None:
     command = found(path)
     if not isinstance(command, click.Group):
         assert "--json" in {name for param in command.params for name in param.opts}
@@ -208,7 +208,7 @@ FAILURES: list[tuple[tuple[str, ...], dict[str, str], tuple[int, str]]] = [
 @pytest.mark.parametrize(
     ("arguments", "environ", "wanted"), [pytest.param(*row, id=" ".join(row[0])) for row in FAILURES]
 )
-def test_a_failure_says_what_and_what_to_do(
+def test_a_failure_has_a_code_a_message_and_a_fix(
     arguments: tuple[str, ...], environ: dict[str, str], wanted: tuple[int, str]
 ) -> None:
     exit_code, code = wanted
@@ -216,14 +216,14 @@ def test_a_failure_says_what_and_what_to_do(
     assert code in of_ours()
 
 
-def test_a_group_without_a_command_shows_what_there_is() -> None:
+def test_a_group_without_a_command_shows_its_help() -> None:
     result = run("inbox")
     assert result.exit_code == 2
     assert "Put dead letters back" in result.stderr
-    assert "none was named" in result.stderr
+    assert "no command was named" in result.stderr
 
 
-def test_after_two_dashes_json_is_a_word_like_any_other() -> None:
+def test_json_after_two_dashes_is_an_argument() -> None:
     result = run("explain", "--", "--json")
     assert result.exit_code == 2
     assert "There is no code --json" in result.stderr

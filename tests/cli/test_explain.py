@@ -1,4 +1,4 @@
-"""`linqbot explain`: every code a person can meet is explained, and found however it was written down."""
+"""`linqbot explain`: every code is explained, and found in each form in which it is written."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def explain(*arguments: str) -> Result:
 
 
 def numbers_in(room: str) -> Iterator[int]:
-    """Every number in the code of a room that can only be one of Linq's codes."""
+    """Return every number in a room's code that can only be one of Linq's error codes."""
     for path in (LINQBOT / room).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if (
@@ -37,7 +37,7 @@ def numbers_in(room: str) -> Iterator[int]:
                 yield node.value
 
 
-def test_every_code_of_ours_says_what_it_means_why_and_what_to_do() -> None:
+def test_every_code_of_linqbot_has_a_meaning_a_cause_and_a_fix() -> None:
     in_the_source = {
         code
         for path in LINQBOT.rglob("*.py")
@@ -57,7 +57,7 @@ def test_no_two_errors_share_a_code_unless_one_inherits_it() -> None:
     assert len(own) == len(set(own))
 
 
-def test_every_number_of_linqs_that_emulator_client_or_a_webhook_knows_is_explained() -> None:
+def test_every_error_code_of_linq_in_the_emulator_client_or_webhooks_is_explained() -> None:
     known = {int(code) for code in explanations.of_linq()}
     used = {number for room in ("emulator", "client", "rules", "worker", "bot") for number in numbers_in(room)}
     sent = {
@@ -71,7 +71,7 @@ def test_every_number_of_linqs_that_emulator_client_or_a_webhook_knows_is_explai
     assert sent - known == set()
 
 
-def test_every_rule_is_explained_and_names_an_answer_that_is() -> None:
+def test_every_rule_is_explained_and_names_an_explained_code() -> None:
     rules = explanations.of_rules()
     assert list(rules) == [f"R{number}" for number in range(1, 97)]
     codes = explanations.of_linq()
@@ -92,7 +92,7 @@ def test_every_rule_is_explained_and_names_an_answer_that_is() -> None:
         ("403/2024", "2024 HTTP 403", "https://docs.linqapp.com/error/codes/2xxx/2024/"),
         ("r14", "R14", "409/2015"),
         ("429", "1007 HTTP 429", "Retry-After"),
-        ("409", "What Linq answers with 409", "2014 HTTP 409"),
+        ("409", "Linq's errors with status 409", "2014 HTTP 409"),
     ],
 )
 def test_a_code_is_found_however_it_is_written(asked: str, code: str, says: str) -> None:
@@ -106,14 +106,14 @@ def test_a_code_is_found_however_it_is_written(asked: str, code: str, says: str)
 @pytest.mark.parametrize(
     ("asked", "near"), [("LQB201", "LQB2001"), ("2042", "2024"), ("R104", "R14"), ("RateLimit", "RateLimited")]
 )
-def test_a_near_miss_is_told_what_is_near(asked: str, near: str) -> None:
+def test_a_misspelt_code_gets_a_suggestion(asked: str, near: str) -> None:
     result = explain(asked)
     assert result.exit_code == 2
     assert f"There is no code {asked}. Did you mean" in result.stderr
     assert near in result.stderr
 
 
-def test_alone_it_lists_all_of_them() -> None:
+def test_without_a_code_it_lists_all_codes() -> None:
     result = explain()
     assert result.exit_code == 0
     for code in explanations.everything():
@@ -121,6 +121,6 @@ def test_alone_it_lists_all_of_them() -> None:
     assert max(map(len, result.output.splitlines())) <= 80
 
 
-def test_programs_get_json() -> None:
+def test_json_output() -> None:
     assert json.loads(explain("2024", "--json").output)["link"].endswith("/2024/")
     assert [each["code"] for each in json.loads(explain("--json").output)] == list(explanations.everything())

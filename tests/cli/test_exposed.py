@@ -1,4 +1,4 @@
-"""`dev` and `emulator` on an address that other machines reach: what they print, and what lets itself be opened."""
+"""`dev` and `emulator` on an address that other machines reach: their warning, and the addresses that open."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from linqbot.server import uvicorn_server
 ECHO = Path(__file__).parent.parent.parent / "examples" / "echo.py"
 
 
-def test_emulator_warns_who_can_open_it_and_how_to_avoid_that(command: Callable[..., Any], port: int) -> None:
+def test_emulator_warns_that_other_machines_can_open_it_and_how_to_avoid_that(
+    command: Callable[..., Any], port: int
+) -> None:
     emulator = command("emulator", "--host", "0.0.0.0", "--port", str(port))
     emulator.until(lambda: "From other machines:" in emulator.said())
     assert f"reaches port {port}" in emulator.said()
@@ -31,7 +33,7 @@ def test_emulator_warns_who_can_open_it_and_how_to_avoid_that(command: Callable[
     assert f"Linq emulator on http://127.0.0.1:{port}" in emulator.said()
     emulator.until(lambda: httpx.get(f"http://127.0.0.1:{port}/").status_code == 200)
 
-    # All of 127.0.0.0/8 is this machine, and only 127.0.0.1 is let in by name.
+    # All of 127.0.0.0/8 is this machine, but only 127.0.0.1 is an allowed host by default.
     assert httpx.get(f"http://127.0.0.2:{port}/").status_code == 200
     for host in ("evil.example", f"192.0.2.7:{port}"):
         assert httpx.get(f"http://127.0.0.2:{port}/", headers={"host": host}).status_code == 403
@@ -68,7 +70,7 @@ def test_files_of_the_emulator_are_under_the_name_that_was_given(command: Callab
     assert emulator.stop() == 0
 
 
-def test_without_a_host_nothing_is_warned_of(command: Callable[..., Any], port: int) -> None:
+def test_without_a_host_there_is_no_warning(command: Callable[..., Any], port: int) -> None:
     emulator = command("emulator", "--port", str(port))
     emulator.until(lambda: httpx.get(f"http://127.0.0.1:{port}/").status_code == 200)
     assert emulator.said() == f"Linq emulator on http://127.0.0.1:{port}\n"
@@ -76,7 +78,7 @@ def test_without_a_host_nothing_is_warned_of(command: Callable[..., Any], port: 
 
 
 @pytest.mark.parametrize("value", ["http://mybox", "mybox:4010", "*", "", "my box", "[mybox]:1", ".."])
-def test_what_is_no_host_is_refused(value: str) -> None:
+def test_a_malformed_host_is_refused(value: str) -> None:
     refused = CliRunner().invoke(main, ["emulator", "--allow-host", value])
     assert refused.exit_code == 2
     assert "Write a name or an IP address alone" in refused.output

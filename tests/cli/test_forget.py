@@ -1,4 +1,4 @@
-"""`linqbot forget`: it asks, it erases, it tells how much."""
+"""`linqbot forget`: asks for confirmation, erases a person's data, and prints the counts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def on_disk(folder: Path) -> bytes:
     return b"".join(file.read_bytes() for file in folder.glob("linqbot.db*"))
 
 
-def test_a_person_is_erased_after_asking(folder: Path) -> None:
+def test_a_person_is_erased_after_confirmation(folder: Path) -> None:
     stored()
     refused = forget(PERSON, input="n\n")
     assert refused.exit_code == 1
@@ -66,14 +66,14 @@ def test_a_person_is_erased_after_asking(folder: Path) -> None:
     assert WORDS.encode() not in on_disk(folder)
 
 
-def test_counts_are_told_to_people(folder: Path) -> None:
+def test_the_text_output_counts_what_was_erased(folder: Path) -> None:
     stored()
     output = forget(PERSON, input="y\n").output
     assert "dead         1" in output
     assert WORDS not in output
 
 
-def test_chats_whose_messages_are_gone_can_be_named(folder: Path) -> None:
+def test_a_chat_whose_messages_are_gone_can_be_named(folder: Path) -> None:
     stored(chat="known-to-the-operator")
     asyncio.run(_purge())
     assert json.loads(forget(PERSON, "--yes", "--json").output)["state"] == 0
@@ -86,7 +86,7 @@ async def _purge() -> None:
         await storage.purge(before=4e9)
 
 
-def test_linq_is_asked_which_chats_are_theirs(folder: Path, command: Callable[..., Any], port: int) -> None:
+def test_linq_is_asked_for_the_persons_chats(folder: Path, command: Callable[..., Any], port: int) -> None:
     linq = f"http://127.0.0.1:{port}"
     emulator = command("emulator", "--port", str(port))
     emulator.until(lambda: httpx.get(f"{linq}/emulator/state").status_code == 200)
@@ -100,7 +100,7 @@ def test_linq_is_asked_which_chats_are_theirs(folder: Path, command: Callable[..
     assert json.loads(forget(PERSON, "--yes", "--json", env=environ).output)["state"] == 1
 
 
-def test_what_is_being_handled_for_long_must_be_forgotten_again_with_the_chats_that_were_learned(folder: Path) -> None:
+def test_if_a_handler_takes_too_long_the_command_to_run_again_names_the_chats_found(folder: Path) -> None:
     async def work() -> tuple[Result, Result]:
         async with SQLiteStorage("linqbot.db") as server:
             await server.put(delivery(text_body(WORDS)))
@@ -120,7 +120,7 @@ def test_what_is_being_handled_for_long_must_be_forgotten_again_with_the_chats_t
     assert CHAT.encode() not in on_disk(folder)
 
 
-def test_the_end_of_a_turn_is_waited_for_and_what_it_stored_goes_too(folder: Path) -> None:
+def test_the_end_of_a_turn_is_awaited_and_what_it_stored_is_erased_too(folder: Path) -> None:
     payload = json.dumps({"origin": {"handles": [PERSON]}, "calls": WORDS}).encode()
 
     async def work() -> Result:
@@ -154,4 +154,4 @@ def test_a_password_in_the_url_of_a_storage_is_not_printed() -> None:
 def test_a_number_without_its_country_is_a_usage_error(handle: str) -> None:
     result = forget(handle, "--yes")
     assert result.exit_code == 2
-    assert "is no handle of Linq's" in result.output
+    assert "is not a handle" in result.output

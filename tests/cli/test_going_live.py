@@ -1,4 +1,4 @@
-"""Three commands and a bot is live: `webhooks sync`, `doctor`, `serve`. No secret in what anybody can see."""
+"""Three commands put a bot live: `webhooks sync`, `doctor`, `serve`. None of their outputs shows a secret."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cli.test_webhooks import emulator as emulator
 
 @contextmanager
 def watching_processes() -> Iterator[set[bytes]]:
-    """All command lines seen on this machine meanwhile, as `ps` would show them."""
+    """Collect all command lines of this machine while the context lasts, as `ps` shows them."""
     seen: set[bytes] = set()
     stop = threading.Event()
 
@@ -42,7 +42,7 @@ def watching_processes() -> Iterator[set[bytes]]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="processes are looked at in /proc")
-def test_three_commands_to_go_live_none_of_them_shows_a_secret(
+def test_three_commands_go_live_and_none_shows_a_secret(
     tmp_path: Path, emulator: str, command: Callable[..., Any]
 ) -> None:
     account = Account(tmp_path, emulator)

@@ -1,4 +1,4 @@
-"""`linqbot inbox`, as an operator uses it: beside a server, on terminals and in scripts, and without people's words."""
+"""`linqbot inbox` as operators use it: next to a running server, as text and as JSON, without people's messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fakes import CHAT, delivery, text_body
 
 from linqbot.cli.commands.inbox import without_messages
 from linqbot.cli.main import main
-from linqbot.cli.output import moment
+from linqbot.cli.output import iso_time
 from linqbot.client.call import prepare
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
@@ -102,7 +102,7 @@ Outcome = Ack | DeadLetter | Defer | Retry
 
 
 def stored(*deliveries: tuple[Delivery, Outcome | None], **how: Any) -> None:
-    """Put deliveries and end their turns so; None leaves them waiting."""
+    """Store deliveries and end their turns with these outcomes. None leaves a delivery waiting."""
 
     async def work() -> None:
         async with serving(keep_days=9, **how) as storage:
@@ -119,7 +119,7 @@ def said(text: str = WORDS, chat: str = CHAT, **changes: Any) -> Delivery:
     return delivery(text_body(text, chat=chat, **changes))
 
 
-def test_list_shows_what_waits_and_why(folder: Path) -> None:
+def test_list_shows_waiting_deliveries_and_why_they_wait(folder: Path) -> None:
     waits = said(chat="a")
     stored(
         (waits, Retry(4e9, "ValueError at bot.py:7")),
@@ -131,14 +131,14 @@ def test_list_shows_what_waits_and_why(folder: Path) -> None:
         assert words in output
     rows = data("list")
     assert [row["state"] for row in rows] == ["retrying", "deferred", "ready"]
-    assert rows[0]["received_at"] == moment(NOON)
+    assert rows[0]["received_at"] == iso_time(NOON)
     assert [row["lane"] for row in data("list", "--lane", "c:b")] == ["c:b"]
     assert len(data("list", "--type", "message.received", "--limit", "2")) == 2
     assert data("list", "--type", "reaction.added") == []
     assert inbox("list", "--type", "reaction.added") == "Nothing waits.\n"
 
 
-def test_dead_letters_are_listed_with_the_kind_of_their_error_only() -> None:
+def test_dead_letters_are_listed_with_the_type_of_their_error_only() -> None:
     stored((said(), DeadLetter(TRACEBACK, "bot:greet", failed=True)), (said(), DeadLetter("The process died 3 times.")))
     output = inbox("dead")
     for words in ("shop.NoOrder", "bot:greet", "The process died 3 times."):
@@ -150,7 +150,7 @@ def test_dead_letters_are_listed_with_the_kind_of_their_error_only() -> None:
 
 
 @pytest.mark.parametrize("as_json", [[], ["--json"]])
-def test_show_tells_words_only_when_asked(as_json: list[str]) -> None:
+def test_show_prints_messages_only_with_body(as_json: list[str]) -> None:
     dead = said()
     stored((dead, DeadLetter(TRACEBACK, "bot:greet", failed=True)))
 
@@ -172,7 +172,7 @@ def test_show_tells_words_only_when_asked(as_json: list[str]) -> None:
     assert WORDS in inbox("show", dead.id, "--body", *as_json)
 
 
-def test_show_finds_what_waits_and_what_was_done() -> None:
+def test_show_finds_waiting_and_handled_deliveries() -> None:
     waits, done = said(chat="a"), said(chat="b")
     stored((done, Ack()), (waits, None), (Delivery("w.raw", "x:1", "", b"\xff raw", NOON), None))
     assert (data("show", waits.id)["state"], data("show", done.id)["state"]) == ("ready", "done")
@@ -181,7 +181,7 @@ def test_show_finds_what_waits_and_what_was_done() -> None:
     assert "There is no delivery w.unknown" in inbox("show", "w.unknown", code=1)
 
 
-def test_retry_puts_back_what_is_named_or_chosen() -> None:
+def test_retry_puts_back_dead_letters_by_id_or_by_filter() -> None:
     letters = [said(chat=chat) for chat in "aab"]
     stored(*((each, DeadLetter("Boom")) for each in letters))
     assert inbox("retry", letters[2].id) == "1 delivery put back.\n"
@@ -190,16 +190,16 @@ def test_retry_puts_back_what_is_named_or_chosen() -> None:
     assert inbox("retry", "--all") == "0 deliveries put back.\n"
 
 
-def test_retry_does_nothing_when_a_name_is_wrong() -> None:
+def test_retry_changes_nothing_if_an_id_is_wrong() -> None:
     dead = said()
     stored((dead, DeadLetter("Boom")))
     output = inbox("retry", dead.id, "w.wrong", "w.other", code=1)
-    assert "w.other is no dead letter" in output
+    assert "w.other is not a dead letter" in output
     assert len(data("dead")) == 1
     assert "Say which" in inbox("retry", code=2)
 
 
-def test_scheduled_lists_times_and_no_words() -> None:
+def test_scheduled_lists_times_and_no_messages() -> None:
     async def schedule() -> None:
         async with serving() as storage:
             for n, lane in enumerate(("c:a", "c:b")):
@@ -213,12 +213,12 @@ def test_scheduled_lists_times_and_no_words() -> None:
     assert WORDS not in inbox("scheduled", "--json")
 
 
-def test_purge_forgets_dead_letters_after_asking() -> None:
+def test_purge_deletes_dead_letters_after_confirmation() -> None:
     stored((said(), DeadLetter("Boom")), (said(), DeadLetter("Boom")))
     assert "Aborted" in inbox("purge", "--before", "2090-01-01", input="n\n", code=1)
     assert len(data("dead")) == 2
     assert data("purge", "--before", "2020-01-01", "--yes") == {"purged": 0}
-    assert "2 deliveries forgotten." in inbox("purge", "--before", "2090-01-01", input="y\n")
+    assert "2 deliveries deleted." in inbox("purge", "--before", "2090-01-01", input="y\n")
     assert data("dead") == []
 
 
@@ -230,7 +230,7 @@ def test_backup_copies_the_storage(folder: Path) -> None:
     assert "overwrites nothing" in inbox("backup", "copy.db", code=2)
 
 
-def test_a_dry_run_tells_what_would_be_sent_and_sends_nothing() -> None:
+def test_a_dry_run_prints_what_would_be_sent_and_sends_nothing() -> None:
     handled, dead = said("hello"), said("again")
     stored((handled, Ack()), (dead, DeadLetter("Boom")))
     rows = data("replay", "bot.py", "--chat", CHAT)
@@ -248,7 +248,7 @@ def test_a_dry_run_tells_what_would_be_sent_and_sends_nothing() -> None:
     assert (len(data("dead")), data("list"), data("scheduled")) == (1, [], [])
 
 
-def test_a_dry_run_shows_the_traceback_of_a_failed_handler_and_goes_on() -> None:
+def test_a_dry_run_shows_the_traceback_of_a_failed_handler_and_continues() -> None:
     stored((said("fail"), Ack()), (said("hello"), Ack()))
     output = inbox("replay", "bot.py", "--type", "message.received", code=1)
     assert 'bot.py", line 9, in fail' in output
@@ -256,13 +256,13 @@ def test_a_dry_run_shows_the_traceback_of_a_failed_handler_and_goes_on() -> None
     assert "would call messages.add_reaction" in output
 
 
-def test_a_dry_run_may_not_ask_linq_unless_told() -> None:
+def test_a_dry_run_does_not_read_from_linq_by_default() -> None:
     stored((said("ask"), Ack()))
     assert "--reads" in inbox("replay", "bot.py", "--chat", CHAT, code=1)
     assert "LINQ_API_V3_API_KEY is not set" in inbox("replay", "bot.py", "--chat", CHAT, "--reads", code=2)
 
 
-def test_reads_go_through_when_told(command: Callable[..., Any], port: int) -> None:
+def test_with_reads_a_dry_run_reads_from_linq(command: Callable[..., Any], port: int) -> None:
     emulator = command("emulator", "--port", str(port))
     emulator.until(lambda: "Linq emulator on" in emulator.said())
     stored((said("ask"), Ack()))
@@ -271,7 +271,7 @@ def test_reads_go_through_when_told(command: Callable[..., Any], port: int) -> N
     assert "404/2001" in row["error"]
 
 
-def test_a_due_send_is_told_too() -> None:
+def test_a_dry_run_lists_a_due_send_too() -> None:
     async def fire() -> None:
         call = json.loads(prepare("chats.messages.send", path={"chat_id": CHAT}, body={"text": WORDS}).to_json())
         payload = json.dumps({"calls": [call], "due": NOON, "grace_s": 60}).encode()
@@ -286,7 +286,7 @@ def test_a_due_send_is_told_too() -> None:
     assert [call["call"] for call in row["calls"]] == ["chats.messages.send"]
 
 
-def test_a_live_replay_is_queued_for_the_server_after_asking() -> None:
+def test_a_live_replay_is_queued_for_the_server_after_confirmation() -> None:
     handled = said()
     stored((handled, Ack()))
     refused = inbox("replay", "--live", "--chat", CHAT, input="n\n", code=1)
@@ -296,16 +296,16 @@ def test_a_live_replay_is_queued_for_the_server_after_asking() -> None:
     assert [(row["id"], row["replay"]) for row in data("list")] == [(handled.id, 1)]
 
 
-def test_replay_says_what_it_needs() -> None:
+def test_replay_names_the_missing_argument() -> None:
     stored((said(), None))
     assert "Say which" in inbox("replay", "bot.py", code=2)
     assert "Give the FILE" in inbox("replay", "--chat", CHAT, code=2)
-    assert "Nothing that is kept fits" in inbox("replay", "bot.py", "--chat", "other", code=1)
+    assert "No stored delivery matches" in inbox("replay", "bot.py", "--chat", "other", code=1)
     assert "w.wrong cannot be replayed" in inbox("replay", "bot.py", "--id", "w.wrong", code=1)
     assert "is no time" in inbox("replay", "bot.py", "--since", "yesterday", code=2)
 
 
-def test_a_command_works_beside_a_running_server() -> None:
+def test_a_command_works_next_to_a_running_server() -> None:
     async def work() -> None:
         dead = said()
         async with serving(keep_days=9) as server:
@@ -330,19 +330,19 @@ def test_a_command_works_beside_a_running_server() -> None:
         ("missing.db", "sqlite:///missing.db"),
     ],
 )
-def test_a_storage_that_is_not_there_is_one_clear_sentence(folder: Path, url: str, says: str) -> None:
+def test_a_missing_storage_is_an_error_of_one_sentence(folder: Path, url: str, says: str) -> None:
     for arguments in (["list", "--storage", url], ["backup", "copy.db", "--storage", url]):
         assert says in inbox(*arguments, code=2)
     assert says in inbox("dead", LINQBOT_STORAGE=url, code=2)
     assert not (folder / "missing.db").exists()
 
 
-def test_every_subcommand_explains_itself() -> None:
+def test_every_subcommand_has_help() -> None:
     for name in ("list", "show", "dead", "retry", "replay", "scheduled", "purge", "backup"):
         assert "Usage:" in inbox(name, "--help")
 
 
-def test_of_a_traceback_frames_and_types_stay() -> None:
+def test_a_traceback_keeps_its_frames_and_types() -> None:
     kept = without_messages(TRACEBACK)
     assert WORDS not in kept
     assert kept.splitlines()[-3:] == [
@@ -361,7 +361,7 @@ def thrown(error: Exception) -> Exception:
     return caught.value
 
 
-def test_of_a_group_of_exceptions_frames_and_types_stay() -> None:
+def test_an_exception_group_keeps_its_frames_and_types() -> None:
     message = WORDS + "\n    " + WORDS
     group = ExceptionGroup(message, [thrown(ValueError(message)), thrown(KeyError(message))])
     group.__cause__ = thrown(LookupError(message))

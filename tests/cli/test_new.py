@@ -1,4 +1,4 @@
-"""`linqbot new`: what it makes works as it is, and it takes nothing of anybody's."""
+"""`linqbot new`: the created project works without changes, and no existing file is overwritten."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def make(*arguments: str) -> Result:
 
 
 def run(folder: Path, *arguments: str) -> str:
-    """A Python module run in the new folder, as the person who made it would."""
+    """Run a Python module in the new folder, and return its output."""
     done = subprocess.run(
         [sys.executable, "-m", *arguments], cwd=folder, env=PLAIN, capture_output=True, text=True, check=False
     )
@@ -42,7 +42,7 @@ def run(folder: Path, *arguments: str) -> str:
 
 @pytest.mark.process
 @pytest.mark.slow
-def test_its_tests_pass_its_types_hold_and_its_style_is_clean(folder: Path) -> None:
+def test_the_tests_type_checks_and_style_checks_of_a_new_bot_pass(folder: Path) -> None:
     assert make("my-bot").exit_code == 0
     made = folder / "my-bot"
     assert "4 passed" in run(made, "pytest", "-p", "no:cacheprovider")
@@ -53,13 +53,13 @@ def test_its_tests_pass_its_types_hold_and_its_style_is_clean(folder: Path) -> N
 
 @pytest.mark.process
 @pytest.mark.slow
-def test_a_plugins_tests_pass_its_types_hold_and_linqbot_finds_it(folder: Path) -> None:
+def test_the_tests_and_type_checks_of_a_new_plugin_pass_and_linqbot_finds_it(folder: Path) -> None:
     result = make("--plugin", "linqbot-Quiet.hours", "--json")
     assert result.exit_code == 0
     made = folder / "linqbot-Quiet.hours"
     project = tomllib.loads((made / "pyproject.toml").read_text())
     assert project["project"]["entry-points"]["linqbot"] == {"quiet_hours": "linqbot_quiet_hours:Plugin"}
-    # What an installer writes, without one: a test needs no network.
+    # The metadata that an installer writes. An installer would need a network.
     installed = made / "linqbot_quiet_hours-0.1.0.dist-info"
     installed.mkdir()
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: linqbot-quiet-hours\nVersion: 0.1.0\n")
@@ -73,12 +73,12 @@ def test_a_plugins_tests_pass_its_types_hold_and_linqbot_finds_it(folder: Path) 
     assert rows["quiet_hours"]["distribution"] == "linqbot-quiet-hours"
 
 
-def test_it_leaves_nothing_unfilled_and_no_secret_to_git_or_docker(folder: Path) -> None:
+def test_no_placeholder_is_left_and_git_and_docker_ignore_secrets(folder: Path) -> None:
     result = make("my-bot", "--json")
-    told = json.loads(result.stdout)
+    printed = json.loads(result.stdout)
     made = folder / "my-bot"
     there = sorted(path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file())
-    assert told["files"] == there
+    assert printed["files"] == there
     assert {"bot.py", "test_bot.py", "linqbot.toml", ".env.example", ".gitignore", "Dockerfile", "README.md"} <= set(
         there
     )
@@ -92,7 +92,7 @@ def test_it_leaves_nothing_unfilled_and_no_secret_to_git_or_docker(folder: Path)
     assert variables == ["LINQ_API_V3_API_KEY", "LINQ_WEBHOOK_SECRET"]
 
 
-def test_its_settings_file_names_every_setting_that_is_no_secret_with_its_default(folder: Path) -> None:
+def test_the_settings_file_has_every_setting_that_is_not_a_secret_with_its_default(folder: Path) -> None:
     make("my-bot")
     file = folder / "my-bot" / "linqbot.toml"
     text = file.read_text()
@@ -104,7 +104,7 @@ def test_its_settings_file_names_every_setting_that_is_no_secret_with_its_defaul
         assert (f"\n# {name} " in text) == field.repr, name
 
 
-def test_its_readme_names_commands_and_files_that_are(folder: Path) -> None:
+def test_the_readme_names_existing_commands_and_files(folder: Path) -> None:
     make("my-bot")
     text = (folder / "my-bot" / "README.md").read_text()
     code = " ".join(re.findall(r"```.*?```|`[^`]+`", text, re.DOTALL))
@@ -122,7 +122,7 @@ def test_it_prints_the_next_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [step.strip() for step in steps] == ["cd other", "linqbot dev bot.py", "pip install pytest && pytest"]
 
 
-def test_it_fills_the_folder_one_stands_in_if_that_is_empty(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_fills_the_current_folder_if_that_is_empty(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "here").mkdir()
     monkeypatch.chdir(folder / "here")
     result = make(".")
@@ -142,7 +142,7 @@ def test_nothing_is_overwritten(folder: Path, holds: str) -> None:
     before = sorted(folder.rglob("*"))
     result = make("mybot")
     assert result.exit_code == 2
-    assert "nothing of yours is overwritten" in result.output
+    assert "no file is overwritten" in result.output
     assert sorted(folder.rglob("*")) == before
 
 
@@ -161,7 +161,7 @@ def test_nothing_is_overwritten(folder: Path, holds: str) -> None:
         ("$name", "name"),
     ],
 )
-def test_an_odd_name_is_refused_with_a_better_one(folder: Path, name: str, better: str) -> None:
+def test_an_unusable_name_is_refused_and_a_better_one_suggested(folder: Path, name: str, better: str) -> None:
     result = make("--", name)
     assert result.exit_code == 2
     assert f"such as {better}." in result.output
@@ -172,7 +172,7 @@ def test_an_odd_name_is_refused_with_a_better_one(folder: Path, name: str, bette
 @pytest.mark.parametrize(
     ("name", "better"), [("json", "linqbot-json"), ("class", "linqbot-class"), ("bot", "linqbot-bot")]
 )
-def test_a_plugin_hides_no_module_of_pythons(folder: Path, name: str, better: str) -> None:
+def test_a_plugin_cannot_have_the_name_of_a_standard_module(folder: Path, name: str, better: str) -> None:
     result = make("--plugin", name)
     assert result.exit_code == 2
     assert f"{name!r} is taken" in result.output
@@ -192,7 +192,7 @@ def test_a_plugin_hides_no_module_of_pythons(folder: Path, name: str, better: st
         ({"url": "file:///dist/linqbot-0.1.0.whl", "archive_info": {}}, ["linqbot @ file:///dist/linqbot-0.1.0.whl"]),
     ],
 )
-def test_it_asks_for_the_linqbot_it_was_made_by(
+def test_the_project_requires_the_linqbot_that_created_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch, origin: Any, wanted: list[str]
 ) -> None:
     class Ours:

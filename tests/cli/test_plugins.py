@@ -1,4 +1,4 @@
-"""Plugins as they are installed, beside real processes; and the commands that look at them."""
+"""Installed plugins in real processes, and the commands `linqbot plugins` that examine them."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def linqbot(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
-    """Runs a command in this process, which forgets afterwards what it imported for it."""
+    """Run commands in this process. Modules that they import are unloaded afterwards."""
     monkeypatch.syspath_prepend(str(site))
 
     def run(*arguments: str, **environ: str) -> Result:
@@ -118,9 +118,7 @@ def post(url: str, text: str) -> None:
 # Served
 
 
-def test_broken_plugins_beside_good_ones_change_nothing_else(
-    site: Path, command: Callable[..., Any], port: int
-) -> None:
+def test_broken_plugins_do_not_affect_the_others(site: Path, command: Callable[..., Any], port: int) -> None:
     install(site, "good", GOOD, entry="Plugin")
     install(site, "noimport", "import does_not_exist")
     install(site, "raises", RAISES)
@@ -140,11 +138,11 @@ def test_broken_plugins_beside_good_ones_change_nothing_else(
     handled = ["message.received ack"] * 6
     serve.until(lambda: httpx.get(f"{url}/plugins/good/ends").text.splitlines() == handled)
     ready = httpx.get(f"{url}/readyz")
-    told = ready.json()["plugins"]
-    assert (ready.status_code, told["good"]) == (200, "active")
-    assert "No module named 'does_not_exist'" in told["noimport"]
-    assert told["raises"] == "disabled: stored raised ValueError at raises_plugin.py:5"
-    assert told["sleeps"].startswith("disabled: taken took over 50 ms in 5 of 5 calls")
+    report = ready.json()["plugins"]
+    assert (ready.status_code, report["good"]) == (200, "active")
+    assert "No module named 'does_not_exist'" in report["noimport"]
+    assert report["raises"] == "disabled: stored raised ValueError at raises_plugin.py:5"
+    assert report["sleeps"].startswith("disabled: taken took over 50 ms in 5 of 5 calls")
     assert serve.stop() == 0
     log = [line for line in serve.said().splitlines() if "plugin.disabled" in line]
     assert [json.loads(line)["plugin"] for line in log] == ["noimport", "raises", "sleeps"]
@@ -165,7 +163,9 @@ def test_serve_refuses_to_start_without_a_required_plugin(site: Path, command: C
     assert "The plugin gate is required, and failed: loading it raised ModuleNotFoundError" in serve.said()
 
 
-def test_what_travels_with_a_delivery_survives_a_kill(site: Path, command: Callable[..., Any], port: int) -> None:
+def test_the_data_that_a_plugin_attaches_to_a_delivery_survives_a_kill(
+    site: Path, command: Callable[..., Any], port: int
+) -> None:
     code = """
     import pathlib, time
     from linqbot import hookimpl
@@ -192,7 +192,7 @@ def test_what_travels_with_a_delivery_survives_a_kill(site: Path, command: Calla
     headers = samples.signed(body, event, secret=SECRET) | {"traceparent": "00-abc-def-01"}
     httpx.post(f"{url}/webhooks/linq", content=body, headers=headers)
     taken = site.parent / "taken.txt"
-    serve.until(lambda: taken.exists() and taken.read_text())  # it is there before the line is in it
+    serve.until(lambda: taken.exists() and taken.read_text())  # the file exists before the line is written
     serve.process.kill()
     serve.process.wait()
     (site.parent / "go").touch()
@@ -204,7 +204,7 @@ def test_what_travels_with_a_delivery_survives_a_kill(site: Path, command: Calla
 # Looked at
 
 
-def test_list_shows_where_each_comes_from_and_how_it_is(site: Path, linqbot: Callable[..., Result]) -> None:
+def test_list_shows_the_origin_and_status_of_each_plugin(site: Path, linqbot: Callable[..., Result]) -> None:
     install(site, "good", GOOD, entry="Plugin", version="1.2")
     install(site, "noimport", "import does_not_exist")
     install(site, "noroutes", "from linqbot import hookimpl\n@hookimpl\ndef register_routes(running): return [1]")
@@ -239,13 +239,13 @@ def test_a_plugins_command_is_a_command(site: Path, linqbot: Callable[..., Resul
     assert "There is no command greet" in linqbot("greet", LINQBOT_PLUGINS="").output
 
 
-def test_no_plugin_takes_the_name_of_a_command_of_ours(site: Path, linqbot: Callable[..., Result]) -> None:
+def test_a_plugin_cannot_replace_a_built_in_command(site: Path, linqbot: Callable[..., Result]) -> None:
     install(site, "thief", GOOD.replace('"greet"', '"serve"'), entry="Plugin")
     assert "Run the bot in FILE" in linqbot("serve", "--help").stdout
     assert "Say hello" not in linqbot("--help").stdout
 
 
-def test_help_of_a_command_of_ours_loads_no_plugin(site: Path, linqbot: Callable[..., Result]) -> None:
+def test_the_help_of_a_built_in_command_loads_no_plugin(site: Path, linqbot: Callable[..., Result]) -> None:
     install(site, "fatal", "raise SystemExit('imported')")
     assert linqbot("serve", "--help").exit_code == 0
     assert plugin_commands.commands.cache_info().misses == 0
@@ -254,7 +254,7 @@ def test_help_of_a_command_of_ours_loads_no_plugin(site: Path, linqbot: Callable
 # Traced
 
 
-def test_trace_shows_who_says_what_within_what(site: Path, linqbot: Callable[..., Result]) -> None:
+def test_trace_shows_nested_steps_with_their_plugins(site: Path, linqbot: Callable[..., Result]) -> None:
     gate = """
     from linqbot import hookimpl
     @hookimpl
@@ -286,14 +286,14 @@ def test_trace_shows_who_says_what_within_what(site: Path, linqbot: Callable[...
         "finished: good",
     ]
     assert "would call   chats.messages.send" in result.stdout
-    told = json.loads(linqbot("plugins", "trace", "bot.py", "message.received", "--json").stdout)
-    assert (told["ended"], told["handler"]) == ("ack", "bot:echo")
-    inbound = next(one for one in told["said"] if one["what"] == "inbound middleware")
+    report = json.loads(linqbot("plugins", "trace", "bot.py", "message.received", "--json").stdout)
+    assert (report["ended"], report["handler"]) == ("ack", "bot:echo")
+    inbound = next(one for one in report["steps"] if one["what"] == "inbound middleware")
     assert inbound["inside"][0]["inside"][0]["who"] == "gate"
 
 
 def kept(folder: Path) -> str:
-    """A dead letter in the storage; its id."""
+    """Store a dead letter and return its id."""
 
     async def work() -> str:
         async with SQLiteStorage(folder / "linqbot.db") as storage:
@@ -305,17 +305,17 @@ def kept(folder: Path) -> str:
     return asyncio.run(work())
 
 
-def test_trace_takes_a_delivery_that_is_kept_at_the_time_it_came(site: Path, linqbot: Callable[..., Result]) -> None:
-    told = json.loads(linqbot("plugins", "trace", "bot.py", kept(site.parent), "--json").stdout)
-    # As of then: else it would be old news, which the handler does not get.
-    assert (told["handler"], [call["call"] for call in told["calls"]]) == ("bot:echo", ["chats.messages.send"])
+def test_trace_runs_a_stored_delivery_at_the_time_it_was_received(site: Path, linqbot: Callable[..., Result]) -> None:
+    report = json.loads(linqbot("plugins", "trace", "bot.py", kept(site.parent), "--json").stdout)
+    # At the present time the message would be too old to reach the handler.
+    assert (report["handler"], [call["call"] for call in report["calls"]]) == ("bot:echo", ["chats.messages.send"])
 
 
-def test_trace_says_what_it_needs(site: Path, linqbot: Callable[..., Result]) -> None:
+def test_trace_refuses_what_is_neither_a_type_nor_a_stored_delivery(site: Path, linqbot: Callable[..., Result]) -> None:
     kept(site.parent)
     result = linqbot("plugins", "trace", "bot.py", "mesage.received")
     assert result.exit_code == 1
-    assert "mesage.received is neither an event type nor the id of a delivery" in result.output
+    assert "mesage.received is neither an event type nor the id of a stored delivery" in result.output
 
 
 # Bisected
@@ -327,13 +327,13 @@ def test_bisect_names_the_plugin_that_swallows_a_message(site: Path, linqbot: Ca
     install(site, "swallows", SWALLOWS)
     result = linqbot("plugins", "bisect", "bot.py", "--type", "message.received")
     assert result.exit_code == 1
-    assert "swallows breaks it: bot:echo does not get it" in result.stdout
-    assert "with a, b, c, swallows: bot:echo does not get it" in result.stderr
+    assert "swallows breaks it: bot:echo does not get the event" in result.stdout
+    assert "with a, b, c, swallows: bot:echo does not get the event" in result.stderr
     result = linqbot("plugins", "bisect", "bot.py", "--delivery", kept(site.parent), "--json")
     assert json.loads(result.stdout)["to_blame"] == ["swallows"]
 
 
-def test_bisect_finds_two_that_break_it_only_together(site: Path, linqbot: Callable[..., Result]) -> None:
+def test_bisect_finds_two_plugins_that_break_an_event_only_together(site: Path, linqbot: Callable[..., Result]) -> None:
     first = """
     from linqbot import hookimpl
     @hookimpl
@@ -355,21 +355,24 @@ def test_bisect_finds_two_that_break_it_only_together(site: Path, linqbot: Calla
     install(site, "good", GOOD, entry="Plugin")
     install(site, "second", second)
     result = linqbot("plugins", "bisect", "bot.py", "--type", "message.received")
-    assert "first and second break it together, and none of them alone: bot:echo does not get it" in result.stdout
+    assert "first and second break it together, but not alone: bot:echo does not get the event" in result.stdout
 
 
 def test_bisect_says_when_no_plugin_is_to_blame(site: Path, linqbot: Callable[..., Result]) -> None:
     assert linqbot("plugins", "bisect", "bot.py", "--type", "message.received").exit_code == 0
     install(site, "good", GOOD, entry="Plugin")
     result = linqbot("plugins", "bisect", "bot.py", "--type", "message.received")
-    assert (result.exit_code, result.stdout) == (0, "It does not break: with all plugins it ends as without any.\n")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "It does not break: with all plugins it ends as it does without them.\n",
+    )
     (site.parent / "bot.py").write_text(ECHO.replace("await ctx.reply", "raise ValueError"))
     result = linqbot("plugins", "bisect", "bot.py", "--type", "message.received")
-    assert "It breaks without any plugin too: its turn ended with retry, bot:echo on ValueError" in result.stdout
+    assert "It also breaks without plugins: its turn ended with retry, bot:echo on ValueError" in result.stdout
 
 
 @pytest.mark.parametrize("given", [(), ("--type", "message.received", "--delivery", "w.1"), ("--type", "no.type")])
-def test_bisect_wants_one_event(site: Path, linqbot: Callable[..., Result], given: tuple[str, ...]) -> None:
+def test_bisect_needs_exactly_one_event(site: Path, linqbot: Callable[..., Result], given: tuple[str, ...]) -> None:
     assert linqbot("plugins", "bisect", "bot.py", *given).exit_code == 2
 
 

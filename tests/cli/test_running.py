@@ -57,7 +57,9 @@ def test_every_example_runs_under_dev(command: Callable[..., Any], port: int, na
 
 
 @pytest.mark.slow
-def test_emulator_and_serve_work_apart_and_end_gently(tmp_path: Path, command: Callable[..., Any], port: int) -> None:
+def test_emulator_and_serve_run_as_separate_processes_and_stop_cleanly(
+    tmp_path: Path, command: Callable[..., Any], port: int
+) -> None:
     shutil.copy(EXAMPLES / "echo.py", tmp_path / "bot.py")
     linq = f"http://127.0.0.1:{port}"
     emulator = command("emulator", "--port", str(port), "--api-key", "token", "--state", "state.json")
@@ -114,7 +116,7 @@ def test_send_sends_one_message(command: Callable[..., Any], port: int) -> None:
     assert "R7" in refused.output or "R8" in refused.output
 
 
-def test_a_taken_port_is_one_clear_sentence(command: Callable[..., Any], port: int) -> None:
+def test_a_taken_port_is_an_error_of_one_sentence(command: Callable[..., Any], port: int) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
         taken.listen()

@@ -1,4 +1,4 @@
-"""How `linqbot serve` stops: it drains or defers and exits with 0, a second signal ends it now, restarts lose nothing."""
+"""Stopping `linqbot serve`: it drains or defers and exits with 0, a second signal ends it at once, nothing is lost."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def slowly(message: MessageReceived, ctx: Context) -> None:
 
 
 class House:
-    """An emulator and a served bot, as two processes."""
+    """An emulator and a served bot, in two processes."""
 
     def __init__(self, folder: Path, command: Callable[..., Any]) -> None:
         self.folder = folder
@@ -96,7 +96,7 @@ def test_a_signal_lets_running_handlers_end(house: House) -> None:
     assert house.replies() == ["begun a", "done a"]
 
 
-def test_what_does_not_end_in_time_is_parked_and_goes_on_after_the_restart(house: House) -> None:
+def test_a_handler_that_does_not_end_in_time_is_deferred_and_runs_after_the_restart(house: House) -> None:
     bot = house.serve(LINQBOT_DRAIN_S="0.3")
     house.text("a")
     bot.until(lambda: house.has_begun("a"))
@@ -108,7 +108,7 @@ def test_what_does_not_end_in_time_is_parked_and_goes_on_after_the_restart(house
     again.until(lambda: house.replies() == ["begun a", "done a"])
 
 
-def test_a_second_signal_stops_it_now(house: House) -> None:
+def test_a_second_signal_stops_the_bot_at_once(house: House) -> None:
     bot = house.serve(LINQBOT_DRAIN_S="300")
     house.text("a")
     bot.until(lambda: house.has_begun("a"))
@@ -162,7 +162,9 @@ async def echo(message: MessageReceived, ctx: Context) -> None:
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("kind", ["thread", "executor", "stubborn"])
-def test_a_handler_that_never_ends_does_not_keep_the_process(house: House, kind: str, sig: signal.Signals) -> None:
+def test_a_handler_that_never_ends_does_not_keep_the_process_alive(
+    house: House, kind: str, sig: signal.Signals
+) -> None:
     (house.folder / "bot.py").write_text(STUCK)
     bot = house.serve(LINQBOT_DRAIN_S="0.2")
     house.text(kind)
@@ -204,7 +206,7 @@ def test_as_many_plain_handlers_run_at_once_as_there_are_places(house: House) ->
 
 
 @pytest.mark.slow
-def test_rolling_restarts_lose_and_double_nothing(house: House) -> None:
+def test_rolling_restarts_lose_and_duplicate_no_message(house: House) -> None:
     texts = [f"{chat}{n}" for n in range(12) for chat in "xyz"]
     house.go(*texts)
     bot = house.serve(LINQBOT_DRAIN_S="1")
@@ -215,6 +217,6 @@ def test_rolling_restarts_lose_and_double_nothing(house: House) -> None:
             bot.process.send_signal(signal.SIGTERM)
             assert bot.end() == 0
             bot = house.serve(LINQBOT_DRAIN_S="1")
-    # What came while nobody listened is delivered again, later: each chat's order is that of acceptance.
+    # Deliveries that failed during a restart are retried later, and each chat is ordered by acceptance.
     bot.until(lambda: len(house.replies()) >= 2 * len(texts), timeout_s=90)
     assert sorted(house.replies()) == sorted(f"{word} {text}" for text in texts for word in ("begun", "done"))

@@ -1,4 +1,4 @@
-"""A served bot tells systemd when it is ready, that it is alive and when it stops, and takes the socket it is given."""
+"""A served bot notifies systemd that it is ready, alive and stopping, and serves the socket that systemd passes."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ signal.signal(signal.SIGUSR1, lambda *_: time.sleep(60))
 
 
 class Manager:
-    """systemd's side: a socket it is told things on, and a listening one it holds for the bot."""
+    """Plays systemd: has a socket for notifications, and holds a listening socket for the bot."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.address = str(folder / "notify")
-        self.told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.told.bind(self.address)
-        self.told.settimeout(30)
+        self.notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notifications.bind(self.address)
+        self.notifications.settimeout(30)
         self.held = socket.create_server(("127.0.0.1", 0))
         self.port = self.held.getsockname()[1]
         self._started: list[subprocess.Popen[bytes]] = []
@@ -49,14 +49,14 @@ class Manager:
         for bot in self._started:
             bot.kill()
             bot.wait(30)
-        self.told.close()
+        self.notifications.close()
         self.held.close()
 
     def hear(self) -> str:
-        return self.told.recv(4096).decode()
+        return self.notifications.recv(4096).decode()
 
     def start(self, *arguments: str, passed: socket.socket | None = None, **environ: str) -> subprocess.Popen[bytes]:
-        """Run `linqbot serve`; a passed socket becomes descriptor 3, as sd_listen_fds(3) says."""
+        """Run `linqbot serve`. A passed socket becomes descriptor 3, as sd_listen_fds(3) specifies."""
         command = [sys.executable, "-m", "linqbot", "serve", "bot.py", *arguments]
         if passed is not None:
             command = activated(command, passed)
@@ -79,9 +79,7 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
     manager.close()
 
 
-def test_ready_is_told_when_deliveries_are_taken_and_stopping_when_they_no_longer_are(
-    manager: Manager, port: int
-) -> None:
+def test_systemd_is_notified_when_deliveries_are_accepted_and_when_the_bot_stops(manager: Manager, port: int) -> None:
     bot = manager.start("--port", str(port))
     assert manager.hear() == "READY=1"
     assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
@@ -93,29 +91,29 @@ def test_ready_is_told_when_deliveries_are_taken_and_stopping_when_they_no_longe
 def test_a_bot_that_cannot_start_is_never_ready(manager: Manager) -> None:
     bot = manager.start("--port", "0", LINQBOT_STORAGE="sqlite:////nowhere/at/all.db")
     assert bot.wait(30) == 2
-    manager.told.setblocking(False)
+    manager.notifications.setblocking(False)
     with pytest.raises(BlockingIOError):
         manager.hear()
 
 
-def test_the_watchdog_is_fed_as_long_as_the_loop_turns(manager: Manager) -> None:
+def test_the_watchdog_is_notified_as_long_as_the_loop_runs(manager: Manager) -> None:
     manager.start("--port", "0", WATCHDOG_USEC="200000")
     assert [manager.hear() for _ in range(9)] == ["READY=1", *["WATCHDOG=1"] * 8]
 
 
 @pytest.mark.slow
-def test_a_blocked_loop_starves_the_watchdog(manager: Manager) -> None:
+def test_a_blocked_loop_does_not_notify_the_watchdog(manager: Manager) -> None:
     (manager.folder / "bot.py").write_text(BLOCKED)
     bot = manager.start("--port", "0", WATCHDOG_USEC="200000")
     assert [manager.hear() for _ in range(3)] == ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]
     bot.send_signal(signal.SIGUSR1)
-    manager.told.settimeout(5)
+    manager.notifications.settimeout(5)
     with pytest.raises(TimeoutError):
         [manager.hear() for _ in range(10_000)]
     assert bot.poll() is None
 
 
-def test_who_connects_during_a_restart_waits_and_is_not_refused(manager: Manager) -> None:
+def test_a_connection_during_a_restart_waits_and_is_not_refused(manager: Manager) -> None:
     bot = manager.start(passed=manager.held)
     assert manager.hear() == "READY=1"
     assert httpx.get(f"http://127.0.0.1:{manager.port}/livez").status_code == 200
@@ -131,7 +129,7 @@ def test_who_connects_during_a_restart_waits_and_is_not_refused(manager: Manager
     assert bot.wait(30) == 0
 
 
-def test_a_socket_in_the_file_system_will_do(manager: Manager) -> None:
+def test_a_notify_socket_in_the_file_system_works(manager: Manager) -> None:
     path = str(manager.folder / "bot.sock")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as held:
         held.bind(path)
@@ -145,23 +143,23 @@ def test_a_socket_in_the_file_system_will_do(manager: Manager) -> None:
         assert bot.wait(30) == 0
 
 
-def test_without_systemd_nothing_is_said_and_nothing_taken() -> None:
+def test_without_systemd_nothing_is_notified_and_no_socket_inherited() -> None:
     systemd.notify("READY=1", {})
     assert systemd.inherited({}) is None
-    # What was passed to the process that started us is not ours.
+    # The sockets were passed to the parent process, and not to this one.
     assert systemd.inherited({"LISTEN_PID": str(os.getpid() + 1), "LISTEN_FDS": "1"}) is None
 
 
-def test_a_manager_that_is_gone_is_no_failure(tmp_path: Path) -> None:
+def test_a_missing_manager_is_ignored(tmp_path: Path) -> None:
     systemd.notify("READY=1", {"NOTIFY_SOCKET": str(tmp_path / "gone")})
 
 
-def test_the_name_of_an_abstract_socket_is_understood() -> None:
+def test_the_name_of_an_abstract_socket_is_parsed() -> None:
     name = f"linqbot-{os.getpid()}-{time.monotonic_ns()}"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
-        told.bind(f"\0{name}")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications:
+        notifications.bind(f"\0{name}")
         systemd.notify("READY=1", {"NOTIFY_SOCKET": f"@{name}"})
-        assert told.recv(100) == b"READY=1"
+        assert notifications.recv(100) == b"READY=1"
 
 
 def test_more_than_one_socket_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""`linqbot trigger`: any event, signed, at a bot; and what became of it."""
+"""`linqbot trigger`: sends signed events of any type to a bot, and prints the bot's responses."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def trigger(*arguments: str) -> Result:
 
 
 class Bots(HTTPServer):
-    """A bot's server: hands every POST to a real app of linqbot, or answers as told."""
+    """A bot's server. It passes every POST to a real app of linqbot, or answers with `fixed_status`."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_port}/webhooks/linq"
-        self.told: int | None = None
+        self.fixed_status: int | None = None
         self.seen: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
 
@@ -54,7 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["content-length"]))
         self.server.seen.append(json.loads(body))
         self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
-        self.send_response(self.server.told or asyncio.run(_taken(body, self.server.headers[-1])))
+        self.send_response(self.server.fixed_status or asyncio.run(_taken(body, self.server.headers[-1])))
         self.send_header("content-length", "0")
         self.end_headers()
 
@@ -62,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 async def _taken(body: bytes, headers: dict[str, str]) -> int:
-    """What our own server answers."""
+    """Return the status with which linqbot's own server answers."""
     bot = Bot(read=False, typing=False)
 
     @bot.on_message
@@ -84,7 +84,7 @@ def bots() -> Iterator[Bots]:
         thread.join()
 
 
-def test_an_event_is_taken_by_a_real_server(bots: Bots) -> None:
+def test_an_event_is_accepted_by_a_real_server(bots: Bots) -> None:
     done = trigger(
         "message.received", "--url", bots.url, "--text", "hi", "--from", "ann@example.com", "--to", "+12025550100",
         "--chat", "c1", "--set", "data.service=SMS", "--set", "data.effect={\"name\": \"slam\"}",
@@ -99,14 +99,14 @@ def test_an_event_is_taken_by_a_real_server(bots: Bots) -> None:
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
 def test_every_type_can_be_sent(event_type: str, bots: Bots) -> None:
-    bots.told = 200
+    bots.fixed_status = 200
     assert trigger(event_type, "--url", bots.url).exit_code == 0
     assert bots.seen[0]["event_type"] == event_type
     assert bots.headers[0]["x-webhook-event"] == event_type
 
 
-def test_many_are_counted_and_each_is_a_new_one(bots: Bots) -> None:
-    bots.told = 200
+def test_many_events_are_counted_and_each_has_a_new_id(bots: Bots) -> None:
+    bots.fixed_status = 200
     done = trigger("message.received", "--url", bots.url, "--count", "5", "--version", "2025-01-01")
     assert done.exit_code == 0
     assert "5 × message.received: 200 in " in done.output
@@ -116,16 +116,16 @@ def test_many_are_counted_and_each_is_a_new_one(bots: Bots) -> None:
     assert [(row["status"], row["error"]) for row in rows] == [(200, None), (200, None)]
 
 
-@pytest.mark.parametrize(("status", "advice"), [(401, "The bot's secret is another one"), (404, "/webhooks/linq")])
-def test_what_is_refused_ends_with_1_and_advice(status: int, advice: str, bots: Bots) -> None:
-    bots.told = status
+@pytest.mark.parametrize(("status", "advice"), [(401, "The bot has another secret"), (404, "/webhooks/linq")])
+def test_a_refused_event_ends_with_1_and_advice(status: int, advice: str, bots: Bots) -> None:
+    bots.fixed_status = status
     done = trigger("message.received", "--url", bots.url)
     assert done.exit_code == 1
     assert f": {status} in " in done.output
     assert advice in done.output
 
 
-def test_nobody_there_ends_with_1_and_advice() -> None:
+def test_an_address_without_a_server_ends_with_1_and_advice() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         done = trigger("message.received", "--url", f"http://127.0.0.1:{closed.getsockname()[1]}/")
@@ -143,20 +143,20 @@ def test_nobody_there_ends_with_1_and_advice() -> None:
         (["reaction.added", "--text", "hi"], "reaction.added says no text"),
         (["message.received", "--set", "data.service"], "--set takes PATH=VALUE"),
         (["message.received", "--set", "data.x.y=1"], "There is no data.x to set"),
-        (["message.received", "--url", "localhost:8000"], "--url is an http(s) address"),
+        (["message.received", "--url", "localhost:8000"], "--url must be an http(s) address"),
         (["message.received", "--version", "2024-01-01"], "2025-01-01"),
         (["message.edited", "--version", "2025-01-01"], "no message.edited in payload version"),
         (["message.received", "--count", "0"], "--count"),
     ],
 )
-def test_a_wrong_call_ends_with_2_and_says_what_is_right(arguments: list[str], says: str) -> None:
+def test_a_wrong_call_ends_with_2_and_names_the_right_one(arguments: list[str], says: str) -> None:
     done = trigger(*arguments)
     assert done.exit_code == 2
     assert says in " ".join(done.output.split())
 
 
 @pytest.mark.parametrize(("secret", "says"), [("", "LINQ_WEBHOOK_SECRET is not set"), ("nonsense!", "not base64")])
-def test_without_a_good_secret_nothing_is_sent(secret: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_valid_secret_nothing_is_sent(secret: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINQ_WEBHOOK_SECRET", secret)
     done = trigger("message.received")
     assert done.exit_code == 2
@@ -172,6 +172,6 @@ def test_every_type_is_listed_with_its_class() -> None:
     assert {"type": "message.received", "class": "MessageReceived"}.items() <= rows[0].items()
 
 
-def test_without_a_url_it_goes_to_the_bot_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_url_the_event_goes_to_the_bot_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINQBOT_PORT", "4321")
     assert trigger_command._url(None) == "http://127.0.0.1:4321/webhooks/linq"

@@ -1,4 +1,4 @@
-"""`linqbot webhooks` against an emulator: subscribes to what a bot handles, keeps the secret, rotates it under load."""
+"""`linqbot webhooks` against an emulator: subscribes to handled events, stores the secret, rotates it under load."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 class Account:
-    """An emulated account, and a folder with a bot."""
+    """An account on an emulator, and a folder with a bot."""
 
     def __init__(self, folder: Path, linq: str) -> None:
         self.folder = folder
@@ -89,7 +89,7 @@ class Account:
         httpx.post(f"{self.linq}/emulator/faults", json=how).raise_for_status()
 
     def kept(self) -> dict[str, str]:
-        """Secrets by subscription."""
+        """Return the stored secrets by subscription id."""
         rows = [line.split() for line in self.secret_file.read_text().splitlines() if not line.startswith("#")]
         return {row[1]: row[0] for row in rows}
 
@@ -127,7 +127,7 @@ def account(tmp_path: Path, emulator: str, monkeypatch: pytest.MonkeyPatch) -> I
 # --- which events, and where to ---------------------------------------------------------------------------------------
 
 
-def test_a_bots_events_are_those_of_its_handlers_and_of_the_routers_in_it() -> None:
+def test_the_events_of_a_bot_are_those_of_its_handlers_and_routers() -> None:
     bot, router = Bot(), Router()
 
     @bot.on_message
@@ -145,7 +145,7 @@ def test_a_bots_events_are_those_of_its_handlers_and_of_the_routers_in_it() -> N
 
 
 @pytest.mark.parametrize("base", [Event, UnknownEvent])
-def test_a_handler_of_every_event_wants_whatever_linq_has(base: type[Event]) -> None:
+def test_a_handler_of_every_event_needs_every_type_that_linq_offers(base: type[Event]) -> None:
     bot = Bot()
     bot.on(base)(lambda event, ctx: None)
     assert handled(bot).everything
@@ -163,24 +163,24 @@ def test_a_handler_of_every_event_wants_whatever_linq_has(base: type[Event]) -> 
         ("https://bot.test/?version=2026-02-03", "https://bot.test/webhooks/linq?version=2026-02-03"),
     ],
 )
-def test_the_target_has_our_path_and_pins_the_payload_version(url: str, wanted: str) -> None:
+def test_the_target_has_the_webhook_path_and_pins_the_payload_version(url: str, wanted: str) -> None:
     assert target(url) == wanted
 
 
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("bot.test", "is no address"),
-        ("ftp://bot.test", "is no address"),
-        ("https://", "is no address"),
-        ("https://bot.test:port", "is no address"),
+        ("bot.test", "is not an address"),
+        ("ftp://bot.test", "is not an address"),
+        ("https://", "is not an address"),
+        ("https://bot.test:port", "is not an address"),
         ("http://bot.test", "over https only. Give https://bot.test"),
-        ("https://me:pw@bot.test", "no password"),
-        ("https://bot.test/#here", "no fragment"),
+        ("https://me:pw@bot.test", "must not contain a password"),
+        ("https://bot.test/#here", "or a fragment"),
         ("https://bot.test/?version=2025-01-01", "not 2025-01-01"),
     ],
 )
-def test_an_address_linq_could_not_use_is_refused_before_linq_is_asked(url: str, says: str) -> None:
+def test_an_unusable_address_is_refused_before_linq_is_asked(url: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says) as refused:
         target(url)
     assert "pw" not in str(refused.value).replace("password", "")
@@ -198,7 +198,7 @@ def test_generations_of_a_subscription_have_one_address() -> None:
 # --- sync -------------------------------------------------------------------------------------------------------------
 
 
-def test_sync_subscribes_to_what_is_handled_and_keeps_the_secret(account: Account) -> None:
+def test_sync_subscribes_to_the_handled_events_and_stores_the_secret(account: Account) -> None:
     said = account.done("sync", "bot.py", "--url", f"http://127.0.0.1:{account.port}")
     (made,) = account.subscriptions()
     assert made["target_url"] == account.url + "?version=2026-02-03"
@@ -215,13 +215,13 @@ def test_a_second_sync_changes_nothing_and_needs_no_address(account: Account) ->
     account.done("sync", "bot.py", "--url", account.url)
     before, kept = account.subscriptions(), account.secret_file.read_bytes()
     assert "Nothing to change" in account.done("sync", "bot.py")
-    told = json.loads(account.done("sync", "bot.py", "--url", account.url, "--json"))
-    assert (told["action"], told["changes"]) == ("unchanged", {})
+    printed = json.loads(account.done("sync", "bot.py", "--url", account.url, "--json"))
+    assert (printed["action"], printed["changes"]) == ("unchanged", {})
     assert account.subscriptions() == before
     assert account.secret_file.read_bytes() == kept
 
 
-def test_sync_mends_what_is_there_and_says_how(account: Account) -> None:
+def test_sync_changes_the_existing_subscription_and_prints_the_changes(account: Account) -> None:
     account.done("sync", "bot.py", "--url", account.url)
     (one,) = account.subscriptions()
     wrong = {
@@ -242,14 +242,14 @@ def test_sync_mends_what_is_there_and_says_how(account: Account) -> None:
     assert set(after["subscribed_events"]) == {"message.received", *RECEIPTS}
 
 
-def test_a_dry_run_makes_nothing(account: Account) -> None:
+def test_a_dry_run_changes_nothing(account: Account) -> None:
     said = account.done("sync", "bot.py", "--url", account.url, "--dry-run")
     assert "Would create" in said
     assert account.subscriptions() == []
     assert not account.secret_file.exists()
 
 
-def test_lines_are_restricted_when_asked_and_stay_so(account: Account) -> None:
+def test_lines_stay_restricted_until_all_lines_is_given(account: Account) -> None:
     account.done("sync", "bot.py", "--url", account.url, "--line", LINES[0])
     assert account.subscriptions()[0]["phone_numbers"] == [LINES[0]]
     assert "Nothing to change" in account.done("sync", "bot.py")
@@ -257,10 +257,10 @@ def test_lines_are_restricted_when_asked_and_stay_so(account: Account) -> None:
     assert not account.subscriptions()[0].get("phone_numbers")
     refused = account.run("sync", "bot.py", "--line", "+12025550199")
     assert refused.exit_code == 2
-    assert "is no line of this account" in refused.output
+    assert "is not a line of this account" in refused.output
 
 
-def test_a_subscription_made_elsewhere_is_changed_and_its_secret_said_to_be_missing(account: Account) -> None:
+def test_a_subscription_created_elsewhere_is_changed_and_its_missing_secret_reported(account: Account) -> None:
     account.api("POST", body={"target_url": account.url, "subscribed_events": ["chat.created"]})
     done = account.run("sync", "bot.py", "--url", account.url)
     assert done.exit_code == 1
@@ -268,10 +268,10 @@ def test_a_subscription_made_elsewhere_is_changed_and_its_secret_said_to_be_miss
     assert set(account.subscriptions()[0]["subscribed_events"]) == {"message.received", *RECEIPTS}
     with_one = account.run("sync", "bot.py", "--url", account.url, LINQ_WEBHOOK_SECRET="QUJD")
     assert with_one.exit_code == 0
-    assert "If LINQ_WEBHOOK_SECRET is not it" in with_one.output
+    assert "If it is not in LINQ_WEBHOOK_SECRET either" in with_one.output
 
 
-def test_a_secret_that_cannot_be_kept_is_not_asked_for(account: Account) -> None:
+def test_no_subscription_is_created_if_its_secret_cannot_be_stored(account: Account) -> None:
     refused = account.run("sync", "bot.py", "--url", account.url, LINQ_WEBHOOK_SECRET_FILE="/proc/self/secret")
     assert refused.exit_code == 2
     assert "cannot be written" in refused.output
@@ -289,7 +289,7 @@ def test_an_interrupted_sync_is_run_again(account: Account, lost: str) -> None:
     assert list(account.kept()) == [one["id"]]
 
 
-def test_a_subscription_that_never_was_told_what_it_is_for_is_told_when_its_secret_is_here(account: Account) -> None:
+def test_a_pending_subscription_with_a_stored_secret_gets_its_events(account: Account) -> None:
     account.fault(on="api", match="PUT /v3/webhook-subscriptions", status=400)
     assert account.run("sync", "bot.py", "--url", account.url).exit_code == 1
     assert account.subscriptions()[0]["subscribed_events"] == list(PENDING)
@@ -305,14 +305,14 @@ def test_a_subscription_that_never_was_told_what_it_is_for_is_told_when_its_secr
         (["sync", "bot.py"], "Which address? Give --url"),
         (["sync", "nobot.py", "--url", "https://x.test"], "There is no file nobot.py"),
         (["sync", "bot.py", "--url", "http://x.test"], "over https only"),
-        (["sync", "bot.py", "--line", "+1", "--all-lines"], "Either --line or --all-lines"),
+        (["sync", "bot.py", "--line", "+1", "--all-lines"], "Give either --line or --all-lines"),
         (["create"], "Give --url"),
         (["create", "--url", "https://x.test", "--event", "message.recieved"], "There is no event type"),
         (["rotate"], "Which address? Give --url"),
         (["rotate", "--url", "https://x.test"], "Nothing is subscribed to"),
     ],
 )
-def test_a_wrong_call_ends_with_2_and_says_what_is_right(account: Account, arguments: list[str], says: str) -> None:
+def test_a_wrong_call_ends_with_2_and_names_the_right_one(account: Account, arguments: list[str], says: str) -> None:
     done = account.run(*arguments)
     assert done.exit_code == 2
     assert says in " ".join(done.output.split())
@@ -323,14 +323,14 @@ def test_a_wrong_call_ends_with_2_and_says_what_is_right(account: Account, argum
 
 
 def test_list_create_and_delete(account: Account) -> None:
-    assert "Nothing is subscribed" in account.done("list")
+    assert "There are no subscriptions" in account.done("list")
     account.done("create", "--url", account.url, "--event", "message.received", "--line", LINES[1])
     (row,) = json.loads(account.done("list", "--json"))
     assert (row["events"], row["lines"], row["secret_kept"]) == (["message.received"], [LINES[1]], True)
     assert row["id"] in account.done("list")
     again = account.run("create", "--url", account.url)
     assert again.exit_code == 2
-    assert "delivers there already" in again.output
+    assert "already delivers there" in again.output
 
     assert account.run("delete", row["id"], answer="n\n").exit_code == 1
     assert len(account.subscriptions()) == 1
@@ -340,9 +340,9 @@ def test_list_create_and_delete(account: Account) -> None:
     assert account.run("delete", row["id"], "--yes").exit_code == 1
 
 
-def test_events_are_told_without_asking_anybody(account: Account) -> None:
-    told = json.loads(account.done("events", "bot.py", "--json", LINQ_API_V3_BASE_URL="http://127.0.0.1:1"))
-    assert set(told["events"]) == {"message.received", *RECEIPTS}
+def test_events_are_printed_without_a_request(account: Account) -> None:
+    printed = json.loads(account.done("events", "bot.py", "--json", LINQ_API_V3_BASE_URL="http://127.0.0.1:1"))
+    assert set(printed["events"]) == {"message.received", *RECEIPTS}
 
 
 # --- rotate -----------------------------------------------------------------------------------------------------------
@@ -355,7 +355,7 @@ def serve(account: Account, command: Callable[..., Any]) -> Any:
 
 
 @pytest.mark.slow
-def test_a_rotation_under_load_refuses_and_loses_nothing(account: Account, command: Callable[..., Any]) -> None:
+def test_a_rotation_under_load_refuses_and_loses_no_delivery(account: Account, command: Callable[..., Any]) -> None:
     account.done("sync", "bot.py", "--url", account.url)
     (old,) = account.subscriptions()
     bot = serve(account, command)
@@ -393,7 +393,7 @@ def test_a_rotation_under_load_refuses_and_loses_nothing(account: Account, comma
 
 
 @pytest.mark.slow
-def test_after_a_rotation_the_old_secret_is_believed_no_longer(account: Account, command: Callable[..., Any]) -> None:
+def test_after_a_rotation_the_old_secret_is_no_longer_accepted(account: Account, command: Callable[..., Any]) -> None:
     account.done("sync", "bot.py", "--url", account.url)
     (old_secret,) = account.kept().values()
     bot = serve(account, command)
@@ -414,13 +414,13 @@ def test_a_secret_of_the_environment_is_rotated_into_the_file(account: Account, 
     made = account.api("POST", body={"target_url": account.url, "subscribed_events": ["message.received"]})
     account.environ["LINQ_WEBHOOK_SECRET"] = made["signing_secret"]
     bot = serve(account, command)
-    assert "take it out" in account.done("rotate", "--url", account.url, "--overlap", "0")
+    assert "remove it" in account.done("rotate", "--url", account.url, "--overlap", "0")
     account.text("hello")
     bot.until(lambda: account.replies() == ["You said: hello"])
     assert bot.stop() == 0
 
 
-def test_a_bot_that_is_away_or_reads_another_file_stops_the_rotation_and_costs_nothing(
+def test_a_bot_that_is_down_or_reads_another_file_stops_the_rotation_without_loss(
     account: Account, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("linqbot.ops.rotation.LEARN_S", 0.0)
@@ -428,7 +428,7 @@ def test_a_bot_that_is_away_or_reads_another_file_stops_the_rotation_and_costs_n
     (old,) = account.subscriptions()
     away = account.run("rotate", "--overlap", "0")
     assert away.exit_code == 1
-    assert "Nobody answers there" in away.output
+    assert "The connection failed" in away.output
 
     (account.folder / "elsewhere").write_bytes(account.secret_file.read_bytes().splitlines()[1].split()[0])
     account.environ["LINQ_WEBHOOK_SECRET_FILE"] = str(account.folder / "elsewhere")
@@ -437,7 +437,7 @@ def test_a_bot_that_is_away_or_reads_another_file_stops_the_rotation_and_costs_n
     another = account.run("rotate", "--overlap", "0")
     assert another.exit_code == 1
     assert "has another secret" in another.output
-    assert f"{old['id']} goes on as before" in another.output
+    assert f"{old['id']} still delivers as before" in another.output
     account.text("hello")
     bot.until(lambda: account.replies() == ["You said: hello"])
 
@@ -458,7 +458,7 @@ def test_a_bot_that_is_away_or_reads_another_file_stops_the_rotation_and_costs_n
     ],
     ids=lambda how: f"{how['match'].split()[0]}-{how.get('status') or how['drop']}",
 )
-def test_a_rotation_interrupted_anywhere_goes_on_when_run_again(
+def test_a_rotation_interrupted_anywhere_continues_when_run_again(
     account: Account, command: Callable[..., Any], broken: dict[str, Any]
 ) -> None:
     account.done("sync", "bot.py", "--url", account.url)
@@ -481,7 +481,7 @@ def test_a_rotation_interrupted_anywhere_goes_on_when_run_again(
     assert bot.stop() == 0
 
 
-def test_a_rotation_is_killed_while_both_deliver_and_ended_later(account: Account, command: Callable[..., Any]) -> None:
+def test_a_rotation_killed_while_both_deliver_is_finished_later(account: Account, command: Callable[..., Any]) -> None:
     account.done("sync", "bot.py", "--url", account.url)
     bot = serve(account, command)
     rotation = command("webhooks", "rotate", **account.environ)
@@ -492,19 +492,19 @@ def test_a_rotation_is_killed_while_both_deliver_and_ended_later(account: Accoun
     rotation.stop(signal.SIGINT)
     assert "Traceback" not in rotation.said()
     assert len(account.subscriptions()) == 2
-    told = json.loads(account.run("rotate", "--no-wait", "--json").stdout)
-    assert told["old"] is not None
-    assert told["ends_at"] is not None
+    printed = json.loads(account.run("rotate", "--no-wait", "--json").stdout)
+    assert printed["old"] is not None
+    assert printed["ends_at"] is not None
     account.done("rotate", "--overlap", "0")
     assert len(account.subscriptions()) == 1
     assert bot.stop() == 0
 
 
-def test_a_rotation_begun_elsewhere_is_left_alone(account: Account) -> None:
+def test_a_rotation_begun_elsewhere_is_not_touched(account: Account) -> None:
     account.done("sync", "bot.py", "--url", account.url)
     body = {"target_url": next_generation(account.url), "subscribed_events": ["message.received"]}
     account.api("POST", body=body)
     refused = account.run("rotate", "--overlap", "0")
     assert refused.exit_code == 2
-    assert "made elsewhere" in refused.output
+    assert "created elsewhere" in refused.output
     assert len(account.subscriptions()) == 2

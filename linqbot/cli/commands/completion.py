@@ -1,4 +1,8 @@
-"""`linqbot completion`: the script that lets a shell complete linqbot's words. The words come from the commands."""
+"""`linqbot completion`: print the script that lets a shell complete linqbot's command lines.
+
+The script asks `linqbot` itself for each completion: commands and options come from click, arguments from
+`cli/completions.py`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ PLACES = {
     "zsh": "~/.zfunc/_linqbot",
     "fish": "~/.config/fish/completions/linqbot.fish",
 }
-"""Where each shell looks by itself for a command's completion."""
+"""The file in which each shell looks for the completion script of a command."""
 
 NOTES = {
     "bash": "It works in the next shell, if the package bash-completion is installed.",
@@ -30,9 +34,9 @@ NOTES = {
 @click.argument("shell", type=click.Choice(tuple(PLACES)), required=False)
 @json_option
 def command(*, shell: str | None, as_json: bool) -> None:
-    """Print the script that lets SHELL complete linqbot's words, and say where it belongs.
+    """Print the completion script for SHELL, and say where to put it. Without SHELL, your shell is used.
 
-    Completed are commands, options, event types, effects, codes, and ids in the inbox. Without SHELL it is yours.
+    It completes commands, options, event types, effects, codes, and the ids of deliveries in the inbox.
     """
     shell = shell or _own_shell()
     script = _script(shell)
@@ -52,8 +56,8 @@ def _own_shell() -> str:
     name = Path(os.environ.get("SHELL", "")).name
     if name not in PLACES:
         raise ConfigError(
-            f"SHELL names {name or 'no shell'}, which linqbot knows no completion for. "
-            f"Say which: linqbot completion {'|'.join(PLACES)}"
+            f"SHELL names {name or 'no shell'}, which linqbot has no completion for. "
+            f"Name the shell: linqbot completion {'|'.join(PLACES)}"
         )
     return name
 
@@ -63,6 +67,6 @@ def _script(shell: str) -> str:
 
     made = get_completion_class(shell)
     assert made is not None, shell
-    # Not .source(): for bash that starts one, to warn of a version older than 4.4 from 2016.
+    # Not .source(): it would start bash to warn about a bash older than 4.4, which is from 2016.
     about = made(main, {}, "linqbot", "_LINQBOT_COMPLETE")
     return (about.source_template % about.source_vars()).strip()

@@ -1,8 +1,8 @@
-"""`linqbot dev`: the emulator with its phone page, and the bot beside it, started anew whenever its code is saved.
+"""`linqbot dev`: run the emulator with its phone page, and the bot, which is restarted whenever its code is saved.
 
-The emulator lives in this process and the bot in a child, so that saving a file loses no conversation: what people
-said stays with the emulator, what the bot had accepted stays in its storage, and what is delivered meanwhile is
-delivered again, as Linq would.
+The emulator runs in this process and the bot in a child process (`cli/dev/bot.py`). So a restart of the bot loses no
+conversation: messages stay in the emulator, accepted deliveries stay in the bot's storage, and the emulator retries
+others, as Linq would. With `--public-url` there is no emulator: `cli/dev/public.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import watchfiles
 
 from linqbot.cli import completions, logs
 from linqbot.cli.exposed import allow_host_option, exposed, warn
-from linqbot.cli.output import json_option, started
+from linqbot.cli.output import json_option, print_started
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
 from linqbot.errors import ConfigError
@@ -32,7 +32,7 @@ from linqbot.events.parse import EVENT_TYPES
 from linqbot.server import uvicorn_server
 
 STOP_S = 5.0
-"""How long the bot may take to end before it is killed; its storage survives that too."""
+"""Seconds that the bot may take to stop before it is killed. Its storage survives that too."""
 
 
 @click.command("dev")
@@ -40,11 +40,11 @@ STOP_S = 5.0
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the phone page.")
 @click.option("--port", default=4010, show_default=True, type=click.IntRange(0, 65535), help="Port of the phone page.")
 @allow_host_option
-@click.option("--reload/--no-reload", default=True, show_default=True, help="Start the bot anew when a file is saved.")
+@click.option("--reload/--no-reload", default=True, show_default=True, help="Restart the bot when a file is saved.")
 @click.option(
     "--public-url",
     metavar="URL",
-    help="Use your real account: Linq delivers to URL, which a tunnel of yours leads here.",
+    help="Use your real account: Linq delivers to URL, and a tunnel that you run leads from there to this machine.",
 )
 @json_option
 @click.pass_context
@@ -61,7 +61,7 @@ def command(
 ) -> None:
     """Try the bot in FILE on an emulated phone in the browser. No account, no token, no tunnel.
 
-    With --public-url it is tried with a real account instead: subscribed while it runs, listening on LINQBOT_PORT.
+    With --public-url, try the bot with your real account: it is subscribed while it runs, and listens on LINQBOT_PORT.
     """
     path = Path(file.partition(":")[0])
     if not path.is_file():
@@ -92,7 +92,7 @@ def command(
 
 
 def _with_account(file: str, public_url: str, port: int | None, watched: Path, *, reload: bool, as_json: bool) -> None:
-    # Late: who tries a bot on the emulator needs no subscriptions.
+    # Imported here: a bot on the emulator does not need it.
     from linqbot.cli.dev import public
     from linqbot.settings import from_env
 
@@ -106,7 +106,8 @@ class _Bot:
     """The child process that serves the bot.
 
     Attributes:
-        instead: What its environment says in place of what the emulator needs.
+        emulator: URL of the emulator; empty with a real account.
+        instead: Environment variables that replace those for the emulator.
     """
 
     file: str
@@ -156,7 +157,7 @@ class _Bot:
             await self.process.wait()
 
     async def is_up(self) -> bool:
-        """Wait until the bot answers, or has ended: True when it answers."""
+        """Wait until the bot answers or its process ends. Return True if it answers."""
         async with httpx.AsyncClient(trust_env=False) as client:
             while self.process is not None and self.process.returncode is None:
                 with suppress(httpx.TransportError):
@@ -181,11 +182,11 @@ async def _dev(bot: _Bot, watched: Path, page: socket.socket, hosts: list[str], 
         if server.done():
             return
         if up.result():
-            _ready(bot)
+            _print_ready(bot)
         elif not reload:
-            raise ConfigError(f"{bot.file} did not start; its own error stands above.")
+            raise ConfigError(f"{bot.file} did not start. Its error is shown above.")
         else:
-            _waiting(bot)
+            _print_not_started(bot)
         changes = asyncio.create_task(_reload(bot, watched)) if reload else None
         await server
         if changes is not None:
@@ -201,23 +202,25 @@ async def _reload(bot: _Bot, watched: Path) -> None:
         await bot.stop()
         await bot.start()
         if await bot.is_up():
-            _ready(bot, again=True)
+            _print_ready(bot, again=True)
         else:
-            _waiting(bot)
+            _print_not_started(bot)
 
 
-def _ready(bot: _Bot, *, again: bool = False) -> None:
+def _print_ready(bot: _Bot, *, again: bool = False) -> None:
     if bot.as_json:
-        started({"bot": bot.file, "phone": bot.emulator, "webhook": f"{bot.url}/webhooks/linq", "reloaded": again})
+        print_started(
+            {"bot": bot.file, "phone": bot.emulator, "webhook": f"{bot.url}/webhooks/linq", "reloaded": again}
+        )
     elif again:
         click.secho(f"  Reloaded. Text your bot: {bot.emulator}", fg="green", err=True)
     else:
         click.echo(f"\n  Text your bot: {click.style(bot.emulator, fg='cyan', bold=True)}\n", err=True)
 
 
-def _waiting(bot: _Bot) -> None:
+def _print_not_started(bot: _Bot) -> None:
     if bot.as_json:
-        return  # its error says it, as JSON
+        return  # the bot's process has printed its error, as JSON
     click.secho(
-        f"  {bot.file} did not start. Correct it and save; the page stays at {bot.emulator}", fg="red", err=True
+        f"  {bot.file} did not start. Correct it and save. The page stays at {bot.emulator}", fg="red", err=True
     )

@@ -1,4 +1,4 @@
-"""`linqbot doctor`: looks at everything a bot needs to be live, and says of each fault what it is and what to do."""
+"""`linqbot doctor`: run the checks of `linqbot.ops.doctor`, and print each finding with what to do about it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from linqbot.ops.subscriptions import Handled, handled_in, target
 from linqbot.settings import Settings, from_env
 
 WITHIN_S: Final = 45.0
-"""How long a check may take: each waits for some answers of 10 s at most."""
+"""Seconds that a check may take: each waits for a few responses, of at most 10 s each."""
 
 _CHECKS: Final = {
     "versions": machine.versions,
@@ -48,52 +48,54 @@ _MARKS: Final[dict[Status, tuple[str, str | None]]] = {
 
 @click.command("doctor")
 @click.argument("file", required=False)
-@click.option("--url", metavar="URL", help="The public address; that of the known subscription, without it.")
+@click.option(
+    "--url", metavar="URL", help="The public address. Default: that of the subscription whose secret is stored here."
+)
 @json_option
 def command(file: str | None, url: str | None, as_json: bool) -> None:
-    """Check all that a bot needs to be live: token, lines, subscription, secret, clock, address, storage.
+    """Check everything that a bot needs to go live: token, lines, subscription, secret, clock, address, storage.
 
-    With the bot's FILE, also whether the events it handles are subscribed. Changes nothing. Exits with 1 if anything
-    would keep the bot from working.
+    With the bot's FILE, also check that it is subscribed to the events it handles. Nothing is changed. The exit code is
+    1 if a problem would keep the bot from working.
     """
-    # What the server's code says while the doctor stands in for it is the doctor's to tell.
+    # The temporary server of the checks logs refused events. The findings say the same, with what to do.
     logs.configure("critical", "auto")
     asked = target(url) if url else None
-    made: list[Finding] = []
+    found: list[Finding] = []
 
-    def tell(finding: Finding) -> None:
-        made.append(finding)
+    def report(finding: Finding) -> None:
+        found.append(finding)
         if not as_json:
-            _tell(finding)
+            _print(finding)
 
     try:
         settings = from_env()
     except LinqbotError as error:
-        tell(Findings().failure("settings", "LQB6001", str(error)))
+        report(Findings().failure("settings", "LQB6001", str(error)))
     else:
-        handled = _handled(file, settings, tell)
-        asyncio.run(_examine(settings, handled, file, asked, tell))
+        handled = _handled(file, settings, report)
+        asyncio.run(_examine(settings, handled, file, asked, report))
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in made], ensure_ascii=False, indent=1))
+        click.echo(json.dumps([asdict(finding) for finding in found], ensure_ascii=False, indent=1))
     else:
-        _sum_up(made)
-    if any(finding.status == "failure" for finding in made):
+        _print_summary(found)
+    if any(finding.status == "failure" for finding in found):
         raise click.exceptions.Exit(1)
 
 
-def _handled(file: str | None, settings: Settings, tell: Callable[[Finding], None]) -> Handled | None:
+def _handled(file: str | None, settings: Settings, report: Callable[[Finding], None]) -> Handled | None:
     if file is None:
         return None
     try:
         return handled_in(file, settings)
     except LinqbotError as error:
         what = str(error).splitlines()
-        tell(Findings(file=file).failure("bot", "LQB6002", f"{what[0]} {what[-1]}" if len(what) > 1 else what[0]))
+        report(Findings(file=file).failure("bot", "LQB6002", f"{what[0]} {what[-1]}" if len(what) > 1 else what[0]))
         return None
 
 
 async def _examine(
-    settings: Settings, handled: Handled | None, file: str | None, url: str | None, tell: Callable[[Finding], None]
+    settings: Settings, handled: Handled | None, file: str | None, url: str | None, report: Callable[[Finding], None]
 ) -> None:
     async with AsyncExitStack() as stack:
         client: Client | None = None
@@ -103,15 +105,15 @@ async def _examine(
                     Client(settings.api_key, base_url=settings.base_url, timeout_s=10.0, max_retries=1)
                 )
             except LinqbotError as error:
-                tell(Findings().failure("token", "LQB6001", str(error)))
+                report(Findings().failure("token", "LQB6001", str(error)))
         context = DoctorContext(settings, client, handled, file, url)
         checks: dict[str, Check] = {name: partial(check, context) for name, check in _CHECKS.items()}
         async for findings in examine(checks, within_s=WITHIN_S):
             for finding in findings:
-                tell(finding)
+                report(finding)
 
 
-def _tell(finding: Finding) -> None:
+def _print(finding: Finding) -> None:
     mark, colour = _MARKS[finding.status]
     click.echo(f"{click.style(f'{mark:<4}', fg=colour, bold=True)}  ", nl=False)
     code = f" [{finding.code}]" if finding.code else ""
@@ -126,10 +128,10 @@ def _width() -> int:
     return max(40, min(110, shutil.get_terminal_size((100, 24)).columns) - 22)
 
 
-def _sum_up(made: list[Finding]) -> None:
-    failures, warnings = (sum(each.status == status for each in made) for status in ("failure", "warning"))
+def _print_summary(found: list[Finding]) -> None:
+    failures, warnings = (sum(each.status == status for each in found) for status in ("failure", "warning"))
     click.echo()
     if failures:
-        click.secho(f"{failures} to mend, {warnings} to look at.", fg="red", bold=True)
+        click.secho(f"{failures} to fix, {warnings} to look at.", fg="red", bold=True)
     else:
         click.secho(f"Nothing keeps it from working; {warnings} to look at.", fg="green", bold=True)

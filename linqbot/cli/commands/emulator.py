@@ -1,4 +1,4 @@
-"""`linqbot emulator`: a pretend Linq on this machine, alone."""
+"""`linqbot emulator`: the emulator of Linq on this machine, without a bot."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from linqbot.cli import logs
 from linqbot.cli.exposed import allow_host_option, exposed, warn
-from linqbot.cli.output import json_option, started
+from linqbot.cli.output import json_option, print_started
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
 from linqbot.errors import ConfigError
@@ -21,7 +21,7 @@ from linqbot.server import uvicorn_server
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=4010, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
 @allow_host_option
-@click.option("--api-key", envvar="LINQ_API_V3_API_KEY", help="The only bearer token accepted; any, without this.")
+@click.option("--api-key", envvar="LINQ_API_V3_API_KEY", help="Accept this bearer token only. Default: any token.")
 @click.option(
     "--state",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -31,17 +31,17 @@ from linqbot.server import uvicorn_server
 def command(
     *, host: str, port: int, names: tuple[str, ...], api_key: str | None, state: Path | None, as_json: bool
 ) -> None:
-    """Run the emulator: Linq's API at /v3 and /api/partner/v3, a phone at /, the control API at /emulator."""
+    """Run the emulator: Linq's API at /v3 and /api/partner/v3, a phone page at /, the control API at /emulator."""
     logs.configure("warning", "auto")
     with uvicorn_server.listen(host, port) as bound:
         open_at = exposed(bound, host, names)
-        # A name that was given is how a bot on another machine reaches it, also for files.
+        # A bot on another machine reaches the emulator, and the files it serves, under the name that was given.
         address = open_at.elsewhere[0] if names and open_at.is_open else open_at.here
         emulator = Emulator(api_key=api_key, public_url=address)
         if state is not None and state.exists():
             emulator.load_state(_read(state))
         if as_json:
-            started({"phone": address, "api": f"{address}/api/partner", "control": f"{address}/emulator"})
+            print_started({"phone": address, "api": f"{address}/api/partner", "control": f"{address}/emulator"})
         else:
             click.echo(f"Linq emulator on {address}")
         warn(
@@ -59,15 +59,17 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         state = json.loads(file.read_bytes())
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{file} cannot be read as JSON: {error}. Correct it, or remove it to begin anew.") from error
+        raise ConfigError(
+            f"{file} cannot be read as JSON: {error}. Correct it, or remove it to begin with an empty state."
+        ) from error
     if not isinstance(state, dict):
         raise ConfigError(f"{file} holds no JSON object. It has lists such as phone_numbers and chats.")
     return state
 
 
 def _write(file: Path, state: dict[str, Any]) -> None:
-    # Beside it first: a full disk must not cost the state that was there. It holds signing secrets, so 0600.
-    beside = file.with_name(file.name + ".new")
-    beside.touch(mode=0o600)
-    beside.write_text(json.dumps(state, indent=1, ensure_ascii=False))
-    beside.replace(file)
+    # Written to a new file first, so that a full disk cannot destroy the old state. 0600: it holds signing secrets.
+    new = file.with_name(file.name + ".new")
+    new.touch(mode=0o600)
+    new.write_text(json.dumps(state, indent=1, ensure_ascii=False))
+    new.replace(file)

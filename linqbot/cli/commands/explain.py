@@ -1,4 +1,4 @@
-"""`linqbot explain`: what a code means, why it comes, what to do."""
+"""`linqbot explain`: print the meaning of a code, its causes, and what to do. The texts are in `ops/explanations.py`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ WIDTH = 80
 @click.argument("code", required=False, shell_complete=completions.codes)
 @json_option
 def command(*, code: str | None, as_json: bool) -> None:
-    """Say what CODE means: one of ours (LQB2001), Linq's (2024, 403/2024, or a status: 429), or a rule (R14).
+    """Explain CODE: one of linqbot's (LQB2001), one of Linq's (2024, 403/2024, or a status: 429), or a rule (R14).
 
-    Without CODE, list all there are.
+    Without CODE, list all codes.
     """
     if code is None:
         _list(as_json=as_json)
@@ -38,7 +38,7 @@ def command(*, code: str | None, as_json: bool) -> None:
     elif len(found) == 1:
         click.echo(_page(found[0]))
     else:
-        _section(f"What Linq answers with {code}", {each.code: each for each in found})
+        _section(f"Linq's errors with status {code}", {each.code: each for each in found})
 
 
 def _list(*, as_json: bool) -> None:
@@ -62,14 +62,14 @@ def _section(title: str, rows: Mapping[str, Explanation]) -> None:
 def _page(found: Explanation) -> str:
     formatter = click.HelpFormatter(width=_width())
     parts = (("", found.means), ("Why", found.why), ("What to do", found.to_do))
-    said = [click.style(f"{found.code} {found.name}".rstrip(), bold=True)]
+    paragraphs = [click.style(f"{found.code} {found.name}".rstrip(), bold=True)]
     for title, text in parts:
         formatter.write_text(text)
-        said.append((click.style(f"{title}\n", fg="cyan") if title else "") + formatter.getvalue().rstrip())
+        paragraphs.append((click.style(f"{title}\n", fg="cyan") if title else "") + formatter.getvalue().rstrip())
         formatter.buffer.clear()
     if found.link:
-        said.append(click.style("Linq's page", fg="cyan") + f"\n{found.link}")
-    return "\n\n".join(said)
+        paragraphs.append(click.style("Linq's page", fg="cyan") + f"\n{found.link}")
+    return "\n\n".join(paragraphs)
 
 
 def _width() -> int:

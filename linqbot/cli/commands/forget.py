@@ -1,4 +1,4 @@
-"""`linqbot forget`: erases a person from the storage."""
+"""`linqbot forget`: erase a person's data from the storage. The rules of what is theirs are in `storage/erasure.py`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from dataclasses import asdict
 
 import click
 
-from linqbot.cli.output import facts, json_option, opened, storage_option, yes_option
+from linqbot.cli.output import json_option, print_facts, yes_option
+from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.client.client import Client
 from linqbot.errors import StorageError
 from linqbot.settings import Settings, from_env
@@ -24,11 +25,11 @@ _FOR_PROGRAMS = {"left", "chats", "wiped"}
 
 @click.command("forget")
 @click.argument("handle")
-@click.option("--chat", "chats", multiple=True, help="A direct chat with them, by its id; may be given several times.")
+@click.option("--chat", "chats", multiple=True, help="Id of a direct chat with this person; repeatable.")
 @click.option(
     "--ask-linq/--no-ask-linq",
     default=True,
-    help="Ask Linq which direct chats are theirs, if LINQ_API_V3_API_KEY is set: yes, unless told not to.",
+    help="Ask Linq for the person's direct chats, if LINQ_API_V3_API_KEY is set. On by default.",
 )
 @click.option(
     "--wait",
@@ -37,7 +38,7 @@ _FOR_PROGRAMS = {"left", "chats", "wiped"}
     show_default=True,
     type=click.FloatRange(0),
     metavar="SECONDS",
-    help="Wait so long for handlers that work on a message of theirs.",
+    help="Seconds to wait for handlers that are working on a message of this person.",
 )
 @yes_option
 @storage_option
@@ -54,13 +55,13 @@ def command(
 ) -> None:
     """Erase what is stored about the person with HANDLE, a phone number in E.164 or an e-mail address.
 
-    Deliveries, effects, timers and state go, and their bytes from the file, which is written again: a running server
-    cannot write meanwhile, and lets Linq deliver later. Linq itself forgets nothing by this. While a handler works on
-    a message of theirs, the command waits and then erases the rest. It ends with 1 if something is left.
+    Deletes their deliveries, journal entries, timers and state. The storage file is rewritten, so that the deleted
+    bytes are gone too; meanwhile a running server cannot write, and Linq delivers later. Nothing is deleted at Linq.
+    The command waits for handlers that are working on a message of this person. The exit code is 1 if data is left.
     """
     handle = handle.strip()
     if re.fullmatch(r"[\d\s().-]+", handle):
-        raise click.UsageError(f"{handle} is no handle of Linq's. Write a phone number with its country: +1….")
+        raise click.UsageError(f"{handle} is not a handle. Write a phone number with its country code: +1….")
     settings = from_env(storage=storage)
     if not yes:
         click.confirm(f"Erase everything stored about {handle}? It cannot be undone", abort=True, err=True)
@@ -68,30 +69,30 @@ def command(
     row = asdict(forgotten)
     if not as_json:
         row = {name: value for name, value in row.items() if name not in _FOR_PROGRAMS}
-    facts(row, as_json=as_json)
+    print_facts(row, as_json=as_json)
     again = _again(handle, forgotten.chats, ask_linq=ask_linq, storage=storage)
     if forgotten.left:
         count = len(forgotten.left)
         raise StorageError(
-            f"Something is left: {count} deliver{'y is' if count == 1 else 'ies are'} being handled now. "
-            f"Run this when that is over: {again}"
+            f"Data is left: {count} deliver{'y is' if count == 1 else 'ies are'} being handled now. "
+            f"Run this when their handlers have ended: {again}"
         )
     if not forgotten.wiped:
         raise StorageError(
-            f"The file was too busy to be written again, so deleted bytes are still in it. Run this again: {again}"
+            f"The file was too busy to be rewritten, so deleted bytes are still in it. Run this again: {again}"
         )
 
 
 async def _forget(settings: Settings, handle: str, chats: set[str], *, ask_linq: bool, wait_s: float) -> Forgotten:
-    async with opened(settings.storage) as storage:
-        # The storage knows the chats of the last days; Linq knows all of them.
+    async with open_configured_storage(settings.storage) as storage:
+        # The storage knows only the chats of the last days. Linq knows all of them.
         if settings.api_key and ask_linq:
             async with Client(settings.api_key, base_url=settings.base_url) as client:
                 chats |= {chat.id async for chat in client.chats.list_chats(to=handle) if not chat.is_group}
         until = time.monotonic() + wait_s
         forgotten = await storage.forget(handle, chats=chats)
         while forgotten.left and await _ended(storage, forgotten.left, until):
-            # Once their turns have ended, what told their chats may be gone.
+            # The chats are passed on: the turns that have ended may have removed the records that name them.
             forgotten += await storage.forget(handle, chats=forgotten.chats)
         return forgotten
 
@@ -106,9 +107,9 @@ async def _ended(storage: Storage, ids: Collection[str], until: float) -> bool:
 
 
 def _again(handle: str, chats: Collection[str], *, ask_linq: bool, storage: str | None) -> str:
-    """The command to run again, with what was learned."""
+    """Return the command line that erases the rest, with the chats that were found."""
     words = ["linqbot", "forget", handle, *(word for chat in chats for word in ("--chat", chat))]
     words += [] if ask_linq else ["--no-ask-linq"]
-    # The URL of another backend may hold a password.
+    # The URL of another storage may hold a password.
     words += ["--storage", storage] if storage and storage.startswith("sqlite:") else []
     return shlex.join(words)

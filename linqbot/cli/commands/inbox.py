@@ -1,7 +1,8 @@
-"""`linqbot inbox`: looks at what waits and what gave up, and does with it what an operator decides.
+"""`linqbot inbox`: list waiting deliveries and dead letters, and retry, replay, purge or back them up.
 
-Works beside a running server, which notices what is put back. Nothing here prints what people wrote, but
-`show --body`; and `replay`, of what your own handler raised.
+The commands work next to a running server, which notices deliveries that are put back. None prints what people wrote,
+with two exceptions: `show --body`, and the tracebacks that `replay` prints. The storage does the work
+(`storage/upkeep.py`); a replay without sending is in `ops/simulate.py`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import itertools
 import re
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,17 +21,8 @@ from pydantic_core import to_json
 
 from linqbot.cli import completions, logs
 from linqbot.cli.failure import ReplayFailed
-from linqbot.cli.output import (
-    bar,
-    facts,
-    json_option,
-    moment,
-    opened,
-    storage_option,
-    table,
-    time_given,
-    yes_option,
-)
+from linqbot.cli.output import iso_time, json_option, parse_time, print_facts, print_table, progress_bar, yes_option
+from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.errors import ConfigError, StorageError
 from linqbot.events.delivery import decode
 from linqbot.settings import Settings, from_env
@@ -38,7 +31,7 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.storage.upkeep import Selection
 
 F = TypeVar("F", bound=Callable[..., Any])
-_AT_ONCE = 200
+_BATCH_SIZE = 200
 
 lane_option = click.option("--lane", help="Only this lane, such as c:<chat id>.")
 type_option = click.option(
@@ -47,24 +40,29 @@ type_option = click.option(
     shell_complete=completions.event_types,
     help="Only this event type, such as message.received.",
 )
-limit_option = click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
+limit_option = click.option(
+    "--limit", default=100, show_default=True, type=click.IntRange(1), help="List at most this many."
+)
 
 
 def period_option(what: str) -> Callable[[F], F]:
-    """--since and --until."""
+    """Add the options --since and --until. Their help begins with `what`, such as "Accepted"."""
 
     def both(f: F) -> F:
         since = click.option(
-            "--since", type=time_given, metavar="TIME", help=f"{what} since then: 2026-11-05T17:30, or 2h ago: 2h."
+            "--since",
+            type=parse_time,
+            metavar="TIME",
+            help=f"{what} at this time or later: 2026-11-05T17:30, or 2h for two hours ago.",
         )
-        return since(click.option("--until", type=time_given, metavar="TIME", help=f"{what} before then.")(f))
+        return since(click.option("--until", type=parse_time, metavar="TIME", help=f"{what} before this time.")(f))
 
     return both
 
 
 @click.group("inbox")
 def command() -> None:
-    """Look at what waits or gave up; retry it, replay it, back it up. Works beside a running server."""
+    """List waiting deliveries and dead letters; retry, replay, back up. Works next to a running server."""
 
 
 @command.command("list")
@@ -74,10 +72,10 @@ def command() -> None:
 @storage_option
 @json_option
 def list_(*, lane: str | None, event_type: str | None, limit: int, storage: str | None, as_json: bool) -> None:
-    """List what waits to be handled, in the order it was accepted."""
+    """List the deliveries that wait to be handled, in the order in which they were accepted."""
 
     async def work() -> list[dict[str, Any]]:
-        async with opened(storage) as inbox:
+        async with open_configured_storage(storage) as inbox:
             waiting = await inbox.waiting(lane=lane, type=event_type, limit=limit)
         return [
             {
@@ -85,23 +83,23 @@ def list_(*, lane: str | None, event_type: str | None, limit: int, storage: str 
                 "state": each.state,
                 "type": each.type,
                 "lane": each.lane,
-                "received_at": moment(each.received_at),
+                "received_at": iso_time(each.received_at),
                 "attempts": each.attempts,
                 "crashes": each.crashes,
                 "replay": each.replay,
-                "not_before": moment(each.not_before),
+                "not_before": iso_time(each.not_before),
                 "error": each.error,
             }
             for each in waiting
         ]
 
-    table(asyncio.run(work()), as_json=as_json, empty="Nothing waits.")
+    print_table(asyncio.run(work()), as_json=as_json, empty="Nothing waits.")
 
 
 @command.command("dead")
 @lane_option
 @type_option
-@period_option("Given up")
+@period_option("Dead-lettered")
 @limit_option
 @storage_option
 @json_option
@@ -115,17 +113,17 @@ def dead(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """List dead letters: what gave up, newest first."""
+    """List dead letters: deliveries that were given up. The newest is first."""
 
     async def work() -> list[dict[str, Any]]:
-        async with opened(storage) as inbox:
+        async with open_configured_storage(storage) as inbox:
             letters = await inbox.dead_letters(lane=lane, type=event_type, since=since, until=until, limit=limit)
         return [
             {
                 "id": letter.delivery.id,
                 "type": letter.delivery.type,
                 "lane": letter.delivery.lane,
-                "dead_lettered_at": moment(letter.dead_lettered_at),
+                "dead_lettered_at": iso_time(letter.dead_lettered_at),
                 "attempts": letter.attempts,
                 "crashes": letter.crashes,
                 "handler": letter.handler,
@@ -134,20 +132,24 @@ def dead(
             for letter in letters
         ]
 
-    table(asyncio.run(work()), as_json=as_json, empty="There are no dead letters.")
+    print_table(asyncio.run(work()), as_json=as_json, empty="There are no dead letters.")
 
 
 @command.command("show")
 @click.argument("delivery_id", metavar="ID", shell_complete=completions.waiting)
-@click.option("--body", is_flag=True, help="Also what was received, and what an error says: people's own words.")
+@click.option(
+    "--body",
+    is_flag=True,
+    help="Also print what was received and the text of an error. Both may hold people's messages.",
+)
 @storage_option
 @json_option
 def show(delivery_id: str, body: bool, storage: str | None, as_json: bool) -> None:
-    """Show one delivery: how it is, and what it has sent."""
+    """Show one delivery: its state, and the calls that were made for it."""
 
     async def work() -> dict[str, Any]:
-        async with opened(storage) as inbox:
-            return await _shown(inbox, delivery_id, body=body)
+        async with open_configured_storage(storage) as inbox:
+            return await _description(inbox, delivery_id, body=body)
 
     row = asyncio.run(work())
     if not as_json:
@@ -155,21 +157,21 @@ def show(delivery_id: str, body: bool, storage: str | None, as_json: bool) -> No
         if "body" in row:
             row["body"] = to_json(row["body"], indent=1).decode()
         row["error"] = row["error"] and "\n" + row["error"]
-    facts(row, as_json=as_json)
+    print_facts(row, as_json=as_json)
 
 
-async def _shown(inbox: Storage, delivery_id: str, *, body: bool) -> dict[str, Any]:
+async def _description(inbox: Storage, delivery_id: str, *, body: bool) -> dict[str, Any]:
     found = await inbox.delivery(delivery_id)
     if found is None:
         raise StorageError(
-            f"There is no delivery {delivery_id}. What was handled is kept only with history on; "
-            "see what there is: linqbot inbox list, linqbot inbox dead"
+            f"There is no delivery {delivery_id}. Handled deliveries are kept only with history on. "
+            "To see what there is: linqbot inbox list, linqbot inbox dead"
         )
     row: dict[str, Any] = {
         "id": found.id,
         "type": found.type,
         "lane": found.lane,
-        "received_at": moment(found.received_at),
+        "received_at": iso_time(found.received_at),
         "state": "done",
         "error": None,
     }
@@ -178,10 +180,10 @@ async def _shown(inbox: Storage, delivery_id: str, *, body: bool) -> dict[str, A
     if waiting:
         (each,) = waiting
         row |= {"state": each.state, "attempts": each.attempts, "crashes": each.crashes, "replay": each.replay}
-        row |= {"not_before": moment(each.not_before), "error": each.error}
+        row |= {"not_before": iso_time(each.not_before), "error": each.error}
     elif letter:
         row |= {"state": "dead", "attempts": letter.attempts, "crashes": letter.crashes, "replay": letter.replay}
-        row |= {"dead_lettered_at": moment(letter.dead_lettered_at), "handler": letter.handler}
+        row |= {"dead_lettered_at": iso_time(letter.dead_lettered_at), "handler": letter.handler}
         row["error"] = letter.error if body else without_messages(letter.error)
     row["journal"] = [_entry(entry) for entry in await _entries(inbox, delivery_id, row.get("replay"))]
     if body:
@@ -191,11 +193,16 @@ async def _shown(inbox: Storage, delivery_id: str, *, body: bool) -> dict[str, A
 
 
 async def _entries(inbox: Storage, delivery_id: str, last_replay: int | None) -> list[JournalEntry]:
-    """Of all runs, as far as they are known."""
+    """Return the journal entries of the delivery and of all its replays.
+
+    Args:
+        last_replay: Number of the last replay, if the delivery is still in the inbox or a dead letter. Otherwise entries
+            are read until a replay has none.
+    """
     found: list[JournalEntry] = []
-    for run in itertools.count():
-        entries = await inbox.entries(delivery_id, run)
-        if run > (last_replay or 0) and not entries:
+    for replay in itertools.count():
+        entries = await inbox.entries(delivery_id, replay)
+        if replay > (last_replay or 0) and not entries:
             return found
         found += entries
     return found
@@ -210,7 +217,7 @@ def _entry(entry: JournalEntry) -> dict[str, Any]:
         "status": entry.status,
         "delivery": entry.delivery,
         "message_id": entry.message_id,
-        "first_at": moment(entry.first_at),
+        "first_at": iso_time(entry.first_at),
     }
 
 
@@ -238,30 +245,32 @@ def retry(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Put dead letters back, at the end of their lanes. What they have sent already is not sent again."""
+    """Put dead letters back at the end of their lanes. Messages already sent are not sent again."""
     selection = Selection(ids or None, since, until, event_type, lane)
     if selection == Selection() and not everything:
         raise click.UsageError("Say which: ids, --type, --lane, --since, --until, or --all.")
 
     async def work() -> int:
-        async with opened(storage) as inbox:
+        async with open_configured_storage(storage) as inbox:
             meant = await inbox.replayable(selection, dead_only=True)
-            _all_found(ids, meant, "is no dead letter. See: linqbot inbox dead.")
-            return await _in_pieces(inbox.retry, meant, "Putting back")
+            _refuse_missing(ids, meant, "is not a dead letter. See: linqbot inbox dead.")
+            return await _in_batches(inbox.retry, meant, "Putting back")
 
-    _done(asyncio.run(work()), "retried", "{} put back.", as_json=as_json)
+    _print_count(asyncio.run(work()), "retried", "{} put back.", as_json=as_json)
 
 
 @command.command("replay")
 @click.argument("file", required=False, shell_complete=completions.bot_files)
-@click.option(
-    "--id", "ids", multiple=True, shell_complete=completions.dead, help="Only this one; may be given several times."
-)
-@click.option("--chat", help="Only what people did in this chat.")
+@click.option("--id", "ids", multiple=True, shell_complete=completions.dead, help="Only this delivery; repeatable.")
+@click.option("--chat", help="Only deliveries of this chat.")
 @type_option
 @period_option("Accepted")
-@click.option("--reads", is_flag=True, help="Let handlers ask Linq and fetch media; without it they may not.")
-@click.option("--live", is_flag=True, help="Let the server handle it once more and really send, under new keys.")
+@click.option("--reads", is_flag=True, help="Allow handlers to read from Linq and to fetch media.")
+@click.option(
+    "--live",
+    is_flag=True,
+    help="Let the server handle the deliveries again and really send, under new idempotency keys.",
+)
 @yes_option
 @storage_option
 @json_option
@@ -279,69 +288,71 @@ def replay(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Run the handlers of the bot in FILE on what was received before, and print what they would send.
+    """Run the handlers of the bot in FILE on stored deliveries, and print what they would send.
 
-    Nothing is sent, and nothing is changed. There is something to replay as long as history is kept; dead letters can
-    be replayed always. With --live no FILE is needed: the server handles everything anew, as if it had never
-    answered; messages older than the bot's max_age_s reach only handlers with late=True.
+    Nothing is sent or changed. Handled deliveries can be replayed as long as history keeps them; dead letters always.
+    With --live, and without FILE, the server handles the deliveries again as if it had never answered. Messages older
+    than the bot's max_age_s then reach only handlers with late=True.
     """
     selection = Selection(ids or None, since, until, event_type, None if chat is None else f"c:{chat}")
     if selection == Selection():
         raise click.UsageError("Say which: --id, --chat, --type, --since or --until.")
     if live:
-        _done(asyncio.run(_live(storage, selection, yes=yes)), "replayed", "{} queued again.", as_json=as_json)
+        _print_count(asyncio.run(_live(storage, selection, yes=yes)), "replayed", "{} queued again.", as_json=as_json)
         return
     if file is None:
-        raise click.UsageError("Give the FILE with the bot to try, or --live to let the server do it.")
+        raise click.UsageError("Give the FILE with the bot to try, or --live to let the server handle the deliveries.")
     settings = from_env(storage=storage)
     logs.configure(settings.log_level, settings.log_format)
-    if failed := asyncio.run(_dry(settings, file, selection, reads=reads, as_json=as_json)):
-        raise ReplayFailed(f"{failed} of the handlers failed, and nothing was sent. What they raised stands above.")
+    if failed := asyncio.run(_dry_run(settings, file, selection, reads=reads, as_json=as_json)):
+        raise ReplayFailed(f"{failed} of the handlers failed, and nothing was sent. Their errors are shown above.")
 
 
 async def _live(url: str | None, selection: Selection, *, yes: bool) -> int:
-    async with opened(url) as inbox:
+    async with open_configured_storage(url) as inbox:
         meant = await _replayable(inbox, selection)
         if not yes:
             click.confirm(
                 f"Handle {_deliveries(len(meant))} again, for real? People get answers again", abort=True, err=True
             )
-        return await _in_pieces(inbox.replay_live, meant, "Queueing")
+        return await _in_batches(inbox.replay_live, meant, "Queueing")
 
 
-async def _dry(settings: Settings, file: str, selection: Selection, *, reads: bool, as_json: bool) -> int:
-    """Returns how many handlers failed."""
-    # Late: whoever only looks at the inbox needs no bot, and no client.
+async def _dry_run(settings: Settings, file: str, selection: Selection, *, reads: bool, as_json: bool) -> int:
+    """Run the handlers without sending, print what they would do, and return the number of those that failed."""
+    # Imported here: the other commands of the group need no bot and no client.
     from linqbot.client.client import Client
     from linqbot.ops.bot_file import load_bot
-    from linqbot.ops.dry_run import DryRun, DryRunResult, dry_run
+    from linqbot.ops.simulate import DryRun, Simulation
 
     if reads and not settings.api_key:
-        raise ConfigError("LINQ_API_V3_API_KEY is not set, so Linq cannot be asked. Set it, or leave --reads out.")
+        raise ConfigError("LINQ_API_V3_API_KEY is not set, so Linq cannot be asked. Set it, or leave out --reads.")
     bot = load_bot(file)
     rows: list[dict[str, Any]] = []
 
-    def tell(played: DryRunResult) -> None:
-        calls = [("now", call) for call in played.calls] + [("later", call) for call in played.later]
+    def report(done: Simulation) -> None:
+        calls = [("now", call) for call in done.calls] + [("later", call) for call in done.later]
         made = [{"call": call.name, "method": call.method, "path": call.path, "when": when} for when, call in calls]
-        shown = {"id": played.delivery.id, "type": played.delivery.type, "handler": played.handler}
-        rows.append(shown | {"calls": made, "error": played.error})
+        error = "".join(traceback.format_exception(done.error)) if done.error else None
+        delivery = {"id": done.delivery.id, "type": done.delivery.type, "handler": done.handler}
+        rows.append(delivery | {"calls": made, "error": error})
         if not as_json:
-            _tell(rows[-1])
+            _print_dry_run(rows[-1])
 
     async with (
-        opened(settings.storage) as inbox,
+        open_configured_storage(settings.storage) as inbox,
         Client(settings.api_key or "dry-run", base_url=settings.base_url) as client,
     ):
         meant = await _replayable(inbox, selection)
         plugins = settings.load_plugins(bot.plugins)
-        await dry_run(DryRun(bot, client, inbox, reads=reads, plugins=plugins), inbox, meant, tell)
+        async for done in DryRun(bot, client, inbox, reads=reads, plugins=plugins).replay(meant):
+            report(done)
     if as_json:
-        table(rows, as_json=True, empty="")
+        print_table(rows, as_json=True, empty="")
     return sum(row["error"] is not None for row in rows)
 
 
-def _tell(row: dict[str, Any]) -> None:
+def _print_dry_run(row: dict[str, Any]) -> None:
     click.secho(f"{row['id']} {row['type']}", bold=True)
     click.echo(f"  handled by {row['handler']}" if row["handler"] else "  no handler")
     for call in row["calls"]:
@@ -353,12 +364,12 @@ def _tell(row: dict[str, Any]) -> None:
 
 async def _replayable(inbox: Storage, selection: Selection) -> list[str]:
     meant = await inbox.replayable(selection)
-    _all_found(
-        selection.ids or (), meant, "cannot be replayed: it still waits, or is not kept. See: linqbot inbox show"
+    _refuse_missing(
+        selection.ids or (), meant, "cannot be replayed: it is still waiting, or is not kept. See: linqbot inbox show"
     )
     if not meant:
         raise StorageError(
-            "Nothing that is kept fits. What was handled is kept only with history on; dead letters are kept always: "
+            "No stored delivery matches. Handled deliveries are kept only with history on. Dead letters are always kept: "
             "linqbot inbox dead"
         )
     return meant
@@ -370,43 +381,43 @@ async def _replayable(inbox: Storage, selection: Selection) -> list[str]:
 @storage_option
 @json_option
 def scheduled(lane: str | None, limit: int, storage: str | None, as_json: bool) -> None:
-    """List what waits for its time, the earliest first."""
+    """List scheduled sends and other timers, the earliest first."""
 
     async def work() -> list[dict[str, Any]]:
-        async with opened(storage) as inbox:
+        async with open_configured_storage(storage) as inbox:
             timers = await inbox.scheduled(lane=lane, limit=limit)
         return [
-            {"id": t.id, "due": moment(t.due), "kind": t.kind, "lane": t.lane, "grace_s": t.grace_s} for t in timers
+            {"id": t.id, "due": iso_time(t.due), "kind": t.kind, "lane": t.lane, "grace_s": t.grace_s} for t in timers
         ]
 
-    table(asyncio.run(work()), as_json=as_json, empty="Nothing is scheduled.")
+    print_table(asyncio.run(work()), as_json=as_json, empty="Nothing is scheduled.")
 
 
 @command.command("purge")
 @click.option(
     "--before",
-    type=time_given,
+    type=parse_time,
     metavar="TIME",
     required=True,
-    help="Given up before then: 2026-11-05, or 30 days ago: 30d.",
+    help="Dead-lettered before this time: 2026-11-05, or 30d for 30 days ago.",
 )
 @yes_option
 @storage_option
 @json_option
 def purge(before: float, yes: bool, storage: str | None, as_json: bool) -> None:
-    """Forget old dead letters for good."""
+    """Delete old dead letters. They cannot be restored."""
 
     async def work() -> int:
-        async with opened(storage) as inbox:
+        async with open_configured_storage(storage) as inbox:
             letters = await inbox.dead_letters(until=before, limit=1)
             if letters and not yes:
-                click.confirm(f"Forget the dead letters from before {moment(before)}?", abort=True, err=True)
+                click.confirm(f"Delete the dead letters from before {iso_time(before)}?", abort=True, err=True)
             purged = 0
             while gone := await inbox.purge(before=before):
                 purged += gone
             return purged
 
-    _done(asyncio.run(work()), "purged", "{} forgotten.", as_json=as_json)
+    _print_count(asyncio.run(work()), "purged", "{} deleted.", as_json=as_json)
 
 
 @command.command("backup")
@@ -419,42 +430,42 @@ def backup(path: Path, storage: str | None, as_json: bool) -> None:
 
     async def work() -> None:
         at = 0
-        with bar(1000, "Copying") as advance:
+        with progress_bar(1000, "Copying") as advance:
 
             def progress(done: int, total: int) -> None:
                 nonlocal at
                 advance(done * 1000 // max(total, 1) - at)
                 at = done * 1000 // max(total, 1)
 
-            async with opened(storage) as inbox:
+            async with open_configured_storage(storage) as inbox:
                 await inbox.backup(path, progress=progress)
 
     asyncio.run(work())
     row = {"backup": str(path), "bytes": path.stat().st_size, "seconds": round(time.monotonic() - started, 3)}
-    facts(row, as_json=as_json)
+    print_facts(row, as_json=as_json)
 
 
-async def _in_pieces(act: Callable[[Sequence[str]], Any], ids: Sequence[str], label: str) -> int:
-    """In short transactions, so that a server beside us goes on in between."""
+async def _in_batches(act: Callable[[Sequence[str]], Any], ids: Sequence[str], label: str) -> int:
+    """Act on the ids in batches. The transactions stay short, so a running server can write in between."""
     count = 0
-    with bar(len(ids), label) as advance:
-        for start in range(0, len(ids), _AT_ONCE):
-            piece = ids[start : start + _AT_ONCE]
-            count += await act(piece)
-            advance(len(piece))
+    with progress_bar(len(ids), label) as advance:
+        for start in range(0, len(ids), _BATCH_SIZE):
+            batch = ids[start : start + _BATCH_SIZE]
+            count += await act(batch)
+            advance(len(batch))
     return count
 
 
-def _all_found(ids: Sequence[str] | Any, found: Sequence[str], problem: str) -> None:
+def _refuse_missing(ids: Sequence[str] | Any, found: Sequence[str], problem: str) -> None:
     missing = sorted(set(ids) - set(found))
     if missing:
-        more = f" Nor can {len(missing) - 1} others." if len(missing) > 1 else ""
+        more = f" The same is true of {len(missing) - 1} more." if len(missing) > 1 else ""
         raise StorageError(f"{missing[0]} {problem}{more} Nothing was done.")
 
 
-def _done(count: int, name: str, sentence: str, *, as_json: bool) -> None:
+def _print_count(count: int, name: str, sentence: str, *, as_json: bool) -> None:
     if as_json:
-        facts({name: count}, as_json=True)
+        print_facts({name: count}, as_json=True)
     else:
         click.echo(sentence.format(_deliveries(count)))
 
@@ -468,9 +479,10 @@ _IN_A_GROUP = re.compile(r"^ *[|+]-? ?")
 
 
 def without_messages(error: str) -> str:
-    """A stored error without what exceptions say: they may quote what a person wrote.
+    """Return a stored error without the messages of exceptions, which may quote what a person wrote.
 
-    Of a traceback stay its frames and the exceptions' types. What is no traceback is a sentence of ours, and stays.
+    A traceback keeps its frames and the types of its exceptions. An error without a traceback is linqbot's own sentence,
+    and is returned unchanged.
     """
     if "Traceback (most recent call last)" not in error:
         return error
@@ -484,7 +496,7 @@ def without_messages(error: str) -> str:
         elif in_frames and inner.startswith("  "):
             kept.append(line)
         elif in_frames:
-            # Its first word is the type; all that follows, on lines of any shape, is the message.
+            # The first word is the exception's type. The rest, which may have any number of lines, is its message.
             in_frames = False
             kept.append(re.split(r"[^\w.]", inner, maxsplit=1)[0])
         elif line.startswith(_CHAINS):

@@ -1,4 +1,4 @@
-"""`linqbot new`: a folder to begin with. What goes in lies beside this module, in `templates/`."""
+"""`linqbot new`: create a folder with a bot or a plugin. The files are made from `linqbot/cli/templates/`."""
 
 from __future__ import annotations
 
@@ -31,40 +31,47 @@ PLACES: Final = {
     "py.typed": "$module/py.typed",
     "test_plugin.py": "tests/test_plugin.py",
 }
-"""Where a template goes whose name here is not its name there: a dot would mean something to git."""
+"""The places of templates whose file name differs from that of the file they make.
+
+A leading dot is left out of a template's name, because git would apply a `.gitignore` here.
+"""
 
 TAKEN: Final = {"bot", "linqbot", "mypy", "pytest", "test", "tests"}
-"""Names of what a bot imports, or of its own files."""
+"""Names of modules that a bot imports, and of its own files: a project with such a name could not import them."""
 
 
 @click.command("new")
 @click.argument("name")
-@click.option("--plugin", is_flag=True, help="Make a plugin for bots instead: a package, its tests, README.")
+@click.option("--plugin", is_flag=True, help="Create a plugin for bots instead: a package with tests and README.")
 @json_option
 def command(*, name: str, plugin: bool, as_json: bool) -> None:
-    """Make a folder NAME with a bot to begin with: its tests, settings, Dockerfile, README.
+    """Create the folder NAME with a small bot: code, tests, settings, Dockerfile, README.
 
-    Its tests pass and its types hold as it is. NAME may be a path; the last part names the bot.
+    Its tests and type checks pass. NAME may be a path; its last part is the name of the bot.
     """
     folder = Path(name)
-    named = _named(folder, plugin=plugin)
+    project = _project_name(folder, plugin=plugin)
     _refuse_if_not_empty(folder)
-    module = _module(named)
-    words = {"name": named, "image": named.lower(), "module": module, "short": module.removeprefix("linqbot_")}
-    made = list(_written(folder, "plugin" if plugin else "bot", words | _requirement()))
+    module = _module(project)
+    words = {"name": project, "image": project.lower(), "module": module, "short": module.removeprefix("linqbot_")}
+    made = list(_write_templates(folder, "plugin" if plugin else "bot", words | _requirement()))
     if not plugin:
-        made.append(_settings_file(folder))
+        made.append(_write_settings_file(folder))
     steps = _next_steps(folder, plugin=plugin)
     if as_json:
         click.echo(json.dumps({"folder": str(folder), "files": sorted(made), "next": steps}, indent=1))
         return
-    click.echo(f"{named} has {'a plugin and its tests' if plugin else 'a bot, its tests and its settings'}. Next:\n")
+    click.echo(f"{project} has {'a plugin and its tests' if plugin else 'a bot, its tests and its settings'}. Next:\n")
     for step in steps:
         click.echo(f"  {click.style(step, bold=True)}")
 
 
-def _named(folder: Path, *, plugin: bool) -> str:
-    """The name of what is made, which a distribution may have, and a plugin's module."""
+def _project_name(folder: Path, *, plugin: bool) -> str:
+    """Return the name of the project: the folder's, if a distribution may have it, and a plugin's module too.
+
+    Raises:
+        click.UsageError: the name cannot be used. The message suggests another one.
+    """
     name = folder.resolve().name
     taken = TAKEN | (sys.stdlib_module_names | frozenset(keyword.kwlist) if plugin else frozenset())
     is_taken = name.lower() in TAKEN or _module(name) in taken
@@ -86,14 +93,16 @@ def _module(name: str) -> str:
 def _refuse_if_not_empty(folder: Path) -> None:
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            what = "is a folder with something in it" if folder.is_dir() else "is a file"
-            raise ConfigError(f"{folder} {what}, and nothing of yours is overwritten. Choose another name.")
+            what = "is a folder that is not empty" if folder.is_dir() else "is a file"
+            raise ConfigError(f"{folder} {what}, and no file is overwritten. Choose another name.")
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{folder} cannot be made: {error.strerror}. Choose a place you may write to.") from error
+        raise ConfigError(
+            f"{folder} cannot be created: {error.strerror}. Choose a place that you may write to."
+        ) from error
 
 
-def _written(folder: Path, template: str, words: dict[str, str]) -> Iterator[str]:
+def _write_templates(folder: Path, template: str, words: dict[str, str]) -> Iterator[str]:
     for source in (files("linqbot.cli") / "templates" / template).iterdir():
         own = source.name.removesuffix(".tmpl")
         place = string.Template(PLACES.get(own, own)).substitute(words)
@@ -103,35 +112,38 @@ def _written(folder: Path, template: str, words: dict[str, str]) -> Iterator[str
         yield place
 
 
-def _settings_file(folder: Path) -> str:
-    """Every setting that is no secret, commented out, with its default: this version's, not a template's."""
-    # Late: reading the settings' list imports what they set up.
+def _write_settings_file(folder: Path) -> str:
+    """Write linqbot.toml with every setting that is not a secret, commented out, with its default.
+
+    It is not a template, so that its settings are always those of this version.
+    """
+    # Imported here: the settings import the rooms that they configure, which `linqbot new --help` does not need.
     from linqbot.settings import Settings, variable
 
     lines = [
-        "# Settings of linqbot serve. What is commented out is the default. The environment wins, under the name in",
-        "# brackets. The token and the webhook secret do not belong here but into the environment: .env.example",
+        "# Settings of linqbot serve. The values in comments are the defaults. An environment variable, named in brackets,",
+        "# overrides a setting. The token and the webhook secret belong in the environment, not here: .env.example",
     ]
     for name, field in Settings.model_fields.items():
         if not field.repr:
             continue
-        told = f"{field.description}. [{variable(name)}]"
+        about = f"{field.description}. [{variable(name)}]"
         default = list(field.default) if isinstance(field.default, tuple) else field.default
-        lines += ["", *textwrap.wrap(told, 98, initial_indent="# ", subsequent_indent="# ")]
-        # JSON writes numbers, strings, lists and truths as TOML does; nothing is all that TOML does not know.
+        lines += ["", *textwrap.wrap(about, 98, initial_indent="# ", subsequent_indent="# ")]
+        # JSON and TOML write numbers, strings, lists and booleans in the same way. TOML has no null.
         lines.append(f"# {name} is not set." if default is None else f"# {name} = {json.dumps(default, default=str)}")
     (folder / "linqbot.toml").write_text("\n".join(lines) + "\n", "utf-8")
     return "linqbot.toml"
 
 
 def _requirement() -> dict[str, str]:
-    """How the new project asks for linqbot: this version or newer, or the place this one was installed from."""
+    """Return the new project's requirement: this version of linqbot or newer, or the place it was installed from."""
     ours = importlib.metadata.distribution("linqbot")
     origin = json.loads(ours.read_text("direct_url.json") or "{}")
     url = origin.get("url", "")
     if "dir_info" in origin:
         path = json.dumps(url2pathname(urlsplit(url).path))
-        where = f"\n# This linqbot was installed from a folder. Elsewhere, leave this out.\n[tool.uv.sources]\nlinqbot = {{ path = {path}, editable = true }}\n"
+        where = f"\n# This linqbot was installed from a folder. On other machines, leave this out.\n[tool.uv.sources]\nlinqbot = {{ path = {path}, editable = true }}\n"
         return {"requirement": json.dumps("linqbot"), "sources": where}
     if vcs := origin.get("vcs_info"):
         url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"

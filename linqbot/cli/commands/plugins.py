@@ -1,4 +1,7 @@
-"""`linqbot plugins`: what is plugged in, who says what to an event, and which plugin breaks one."""
+"""`linqbot plugins`: list the plugins, trace an event through them, find the plugin that breaks an event.
+
+The events are simulated (`ops/simulate.py`, `ops/bisect.py`); this module records and prints the trace.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.router import Next
 from linqbot.cli import logs
-from linqbot.cli.output import facts, json_option, opened, storage_option, table
+from linqbot.cli.output import json_option, print_facts, print_table
+from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError, StorageError
@@ -25,23 +29,23 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.ops.bisect import Bisection
 from linqbot.ops.bot_file import load_bot
-from linqbot.ops.simulate import AS, Observer, Simulation, simulate
+from linqbot.ops.simulate import OBSERVER_NAME, Observer, Simulation, simulate
 from linqbot.server.app import create_app
 from linqbot.settings import Settings, from_env, openers
 from linqbot.storage.memory import MemoryStorage
 from linqbot.testing import samples
 
 reads_option = click.option(
-    "--reads", is_flag=True, help="Let handlers and plugins ask Linq and fetch media; nothing is sent."
+    "--reads", is_flag=True, help="Allow handlers and plugins to read from Linq and to fetch media."
 )
 timeout_option = click.option(
-    "--timeout", "timeout_s", default=60.0, show_default=True, help="Seconds one run of the event may take."
+    "--timeout", "timeout_s", default=60.0, show_default=True, help="Seconds that one simulation of the event may take."
 )
 
 
 @click.group("plugins")
 def command() -> None:
-    """Look at what is plugged in, and find out which plugin breaks an event."""
+    """List plugins, trace an event through them, and find the plugin that breaks an event."""
     logs.configure("critical", "auto")
 
 
@@ -49,17 +53,17 @@ def command() -> None:
 @click.argument("file", required=False)
 @json_option
 def list_(file: str | None, as_json: bool) -> None:
-    """List the plugins that are installed, and those the bot in FILE brings or names.
+    """List the installed plugins, and those that the bot in FILE names or brings.
 
-    All are loaded and asked what they add, as when the bot is served.
+    Every plugin is loaded and asked what it adds, as when the bot is served.
     """
 
     settings = from_env()
     bot = load_bot(file) if file else Bot()
     plugins = settings.load_plugins(bot.plugins, lenient=True)
     openers(plugins)
-    # Asks for all that is left, as a start would; nothing is opened.
-    client = Client(settings.api_key or "nobody", base_url=settings.base_url)
+    # Calls the remaining hooks that add something, as a start would. Nothing is opened.
+    client = Client(settings.api_key or "unused", base_url=settings.base_url)
     create_app(bot, client=client, storage=MemoryStorage(), secrets=["whsec_bm9ib2R5"], plugins=plugins)
     rows = [
         {
@@ -73,56 +77,62 @@ def list_(file: str | None, as_json: bool) -> None:
         }
         for plugin in plugins.every
     ]
-    table(rows, as_json=as_json, empty="There are no plugins.")
+    print_table(rows, as_json=as_json, empty="There are no plugins.")
 
 
 @dataclass(slots=True)
-class Said:
-    """One thing that happened, with what happened inside it."""
+class Step:
+    """A step of handling an event, such as a call of a hook, with the steps inside it.
+
+    Attributes:
+        what: The hook or middleware that was called, "handlers", or "call" with the name of an API call.
+        who: The plugin; None if the step is not a plugin's.
+        ms: Milliseconds, those of the inner steps included.
+    """
 
     what: str
     who: str | None
     ms: float = 0.0
-    inside: list[Said] = field(default_factory=list)
+    inside: list[Step] = field(default_factory=list)
 
 
-class Told:
-    """Writes down who is asked what, within what, and how long it took."""
+class Trace:
+    """Records the steps of an event: which plugin is called, inside which step, and for how long."""
 
     def __init__(self) -> None:
-        self.said: list[Said] = []
-        self._within: ContextVar[list[Said] | None] = ContextVar("within", default=None)
+        self.steps: list[Step] = []
+        self._within: ContextVar[list[Step] | None] = ContextVar("within", default=None)
 
     @contextmanager
     def watch(self, who: str | None, what: str) -> Iterator[None]:
-        """See `linqbot.plugins.Watch`."""
-        said, within = Said(what, who), self._within.get()
-        (self.said if within is None else within).append(said)
-        token = self._within.set(said.inside)
+        """Record a step that lasts as long as the context; see `linqbot.plugins.Watch`."""
+        step, within = Step(what, who), self._within.get()
+        (self.steps if within is None else within).append(step)
+        token = self._within.set(step.inside)
         began = time.perf_counter()
         try:
             yield
         finally:
-            said.ms = round((time.perf_counter() - began) * 1000, 3)
+            step.ms = round((time.perf_counter() - began) * 1000, 3)
             self._within.reset(token)
 
     def handlers(self, handle: Next) -> Next:
-        """Inbound middleware: shows where the bot's own handlers have their say."""
+        """Record the run of the bot's handlers. This is inbound middleware."""
 
-        async def seen(event: Any, ctx: Context) -> None:
+        async def traced(event: Any, ctx: Context) -> None:
             with self.watch(None, "handlers"):
                 await handle(event, ctx)
 
-        return seen
+        return traced
 
     def calls(self, run: Run) -> Run:
-        """Shows the calls that would be made."""
+        """Record each call that would be made."""
 
-        async def seen(call: Call) -> ApiResponse:
+        async def traced(call: Call) -> ApiResponse:
             with self.watch(None, f"call {call.name}"):
                 return await run(call)
 
-        return seen
+        return traced
 
 
 @command.command("trace")
@@ -133,36 +143,38 @@ class Told:
 @storage_option
 @json_option
 def trace(file: str, event: str, *, reads: bool, timeout_s: float, storage: str | None, as_json: bool) -> None:
-    """Show which plugin says what, in which order and for how long, while the bot in FILE handles EVENT.
+    """Show which plugin is called, in which order and for how long, while the bot in FILE handles EVENT.
 
-    EVENT is a type, such as message.received, or the id of a delivery that is kept: see linqbot inbox. Nothing is
-    sent. Plugins are really run: what they do by themselves, they do.
+    EVENT is a type, such as message.received, or the id of a stored delivery: see linqbot inbox. Nothing is
+    sent. The plugins really run, so other things that they do, such as writing to a database, are really done.
     """
 
-    told, witness = Told(), Observer()
+    trace, observer = Trace(), Observer()
     settings = from_env(storage=storage)
     bot = load_bot(file)
-    bot.use(told.handlers)
+    bot.use(trace.handlers)
 
     async def work() -> Simulation:
-        delivery = _sample(event) if event in EVENT_TYPES else await _kept(event, storage)
+        delivery = _sample(event) if event in EVENT_TYPES else await _stored(event, storage)
         plugins = settings.load_plugins(
-            [*bot.plugins, witness],
-            watch=lambda who, what: nullcontext() if who == AS else told.watch(who, what),
+            [*bot.plugins, observer],
+            watch=lambda who, what: nullcontext() if who == OBSERVER_NAME else trace.watch(who, what),
             lenient=True,
         )
         async with _linq(settings, reads=reads) as client:
             return await simulate(
-                bot, plugins, witness, delivery, client, reads=reads, timeout_s=timeout_s, seen=told.calls
+                bot, plugins, observer, delivery, client, reads=reads, timeout_s=timeout_s, wrap=trace.calls
             )
 
-    _show(told.said, asyncio.run(work()), as_json=as_json)
+    _print_trace(trace.steps, asyncio.run(work()), as_json=as_json)
 
 
 @command.command("bisect")
 @click.argument("file")
-@click.option("--delivery", "delivery_id", metavar="ID", help="A delivery that is kept; see linqbot inbox.")
-@click.option("--type", "event_type", metavar="TYPE", help="Or a made-up event of a type, such as message.received.")
+@click.option("--delivery", "delivery_id", metavar="ID", help="Id of a stored delivery; see linqbot inbox.")
+@click.option(
+    "--type", "event_type", metavar="TYPE", help="A made-up event of this type instead, such as message.received."
+)
 @reads_option
 @timeout_option
 @storage_option
@@ -177,11 +189,11 @@ def bisect(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Find the plugin that breaks an event for the bot in FILE, or the plugins that do so only together.
+    """Find the plugin that breaks an event for the bot in FILE, or the plugins that break it only together.
 
-    The event is handled again and again, each time with half of what may be to blame; nothing is sent. It is broken
-    when its turn does not end well, when a plugin fails, or when less is done than without plugins. Exit code 1 when
-    one is to blame.
+    The event is handled repeatedly, each time with half of the suspected plugins; nothing is sent. It counts as
+    broken if its turn is not acked, if a plugin fails, or if fewer calls are made than without plugins. The exit code
+    is 1 if a plugin is to blame.
     """
 
     if (delivery_id is None) == (event_type is None):
@@ -191,19 +203,19 @@ def bisect(
     settings = from_env(storage=storage)
     bot = load_bot(file)
 
-    def tell(names: Sequence[str], why: str | None) -> None:
-        click.echo(f"with {', '.join(names) or 'none'}: {why or 'well'}", err=True)
+    def report(names: Sequence[str], why: str | None) -> None:
+        click.echo(f"with {', '.join(names) or 'none'}: {why or 'ok'}", err=True)
 
     async def work() -> tuple[list[str], str]:
-        delivery = _sample(event_type) if event_type else await _kept(str(delivery_id), storage)
+        delivery = _sample(event_type) if event_type else await _stored(str(delivery_id), storage)
         async with _linq(settings, reads=reads) as client:
-            return await Bisection(settings, bot, delivery, client, reads=reads, timeout_s=timeout_s).run(tell)
+            return await Bisection(settings, bot, delivery, client, reads=reads, timeout_s=timeout_s).run(report)
 
     to_blame, why = asyncio.run(work())
     if as_json:
-        facts({"to_blame": to_blame, "why": why}, as_json=True)
+        print_facts({"to_blame": to_blame, "why": why}, as_json=True)
     elif len(to_blame) > 1:
-        click.echo(f"{', '.join(to_blame[:-1])} and {to_blame[-1]} break it together, and none of them alone: {why}")
+        click.echo(f"{', '.join(to_blame[:-1])} and {to_blame[-1]} break it together, but not alone: {why}")
     else:
         click.echo(f"{to_blame[0]} breaks it: {why}" if to_blame else why)
     if to_blame:
@@ -211,50 +223,52 @@ def bisect(
 
 
 def _sample(event_type: str) -> Delivery:
-
     body = to_json(samples.event(event_type))
     return Delivery.from_webhook(body, webhook_id="", received_at=time.time())
 
 
-async def _kept(delivery_id: str, storage: str | None) -> Delivery:
-    async with opened(storage) as inbox:
+async def _stored(delivery_id: str, storage: str | None) -> Delivery:
+    async with open_configured_storage(storage) as inbox:
         delivery = await inbox.delivery(delivery_id)
     if delivery is None:
         raise StorageError(
-            f"{delivery_id} is neither an event type nor the id of a delivery that is kept. "
+            f"{delivery_id} is neither an event type nor the id of a stored delivery. "
             "See: linqbot trigger --list, and linqbot inbox list"
         )
     if not delivery.id.startswith("w."):
-        raise StorageError(f"{delivery_id} is no webhook, so it cannot come in again. Take one whose id begins with w.")
+        raise StorageError(
+            f"{delivery_id} did not come from a webhook, so it cannot be simulated. Give an id that begins with w."
+        )
     return delivery
 
 
 @asynccontextmanager
 async def _linq(settings: Settings, *, reads: bool) -> AsyncIterator[Client]:
-
     if reads and not settings.api_key:
-        raise ConfigError("LINQ_API_V3_API_KEY is not set, so Linq cannot be asked. Set it, or leave --reads out.")
+        raise ConfigError("LINQ_API_V3_API_KEY is not set, so Linq cannot be asked. Set it, or leave out --reads.")
     async with Client(settings.api_key or "dry-run", base_url=settings.base_url) as client:
         yield client
 
 
-def _show(said: list[Said], done: Simulation, *, as_json: bool) -> None:
+def _print_trace(steps: list[Step], done: Simulation, *, as_json: bool) -> None:
     error = type(done.error).__name__ if done.error else None
     outcome = {"ended": done.end or "not in time", "handler": done.handler, "error": error}
     calls = [{"call": call.name, "method": call.method, "path": call.path} for call in done.calls]
     if as_json:
-        facts(outcome | {"calls": calls, "faults": done.faults, "said": [asdict(one) for one in said]}, as_json=True)
+        print_facts(
+            outcome | {"calls": calls, "faults": done.faults, "steps": [asdict(step) for step in steps]}, as_json=True
+        )
         return
-    _tree(said, 0)
-    facts(outcome, as_json=False)
+    _print_steps(steps, 0)
+    print_facts(outcome, as_json=False)
     for call in calls:
         click.echo(f"would call   {call['call']} ({call['method']} {call['path']})")
     for name, why in done.faults.items():
         click.secho(f"{name}: {why}", fg="red")
 
 
-def _tree(said: Sequence[Said], depth: int) -> None:
-    for one in said:
-        words = f"{'  ' * depth}{one.what}" + (f": {click.style(one.who, bold=True)}" if one.who else "")
-        click.echo(f"{one.ms:>9.2f} ms  {words}")
-        _tree(one.inside, depth + 1)
+def _print_steps(steps: Sequence[Step], depth: int) -> None:
+    for step in steps:
+        who = f": {click.style(step.who, bold=True)}" if step.who else ""
+        click.echo(f"{step.ms:>9.2f} ms  {'  ' * depth}{step.what}{who}")
+        _print_steps(step.inside, depth + 1)

@@ -1,4 +1,4 @@
-"""`linqbot send`: one message, from the shell."""
+"""`linqbot send`: send one message from the shell."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import click
 
 from linqbot.cli import completions
-from linqbot.cli.output import facts, json_option
+from linqbot.cli.output import json_option, print_facts
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
 from linqbot.settings import from_env
@@ -17,22 +17,22 @@ from linqbot.types.message import Effect, MessageContent, TextPart
 
 @click.command("send")
 @click.argument("to", nargs=-1, required=True)
-@click.option("--text", "-t", help="What to say; standard input when it is not given.")
-@click.option("--from", "from_", help="Your line, E.164. Without it Linq chooses one.")
+@click.option("--text", "-t", help="Text of the message. Default: standard input.")
+@click.option("--from", "from_", help="Your line, in E.164. Default: Linq chooses one.")
 @click.option("--effect", shell_complete=completions.effects, help="A screen or bubble effect, such as confetti.")
 @json_option
 def command(to: tuple[str, ...], text: str | None, from_: str | None, effect: str | None, as_json: bool) -> None:
-    """Send a message to the handles TO: phone numbers in E.164, or e-mail addresses. Several are a group."""
+    """Send a message to the handles TO: phone numbers in E.164, or e-mail addresses. Several handles are a group."""
     settings = from_env()
     if not settings.api_key:
         raise ConfigError("LINQ_API_V3_API_KEY is not set. Set it to the API token from your Linq dashboard.")
-    said = sys.stdin.read().rstrip("\n") if text is None else text
-    if not said:
-        raise click.UsageError("There is nothing to say. Give --text, or pipe the text in.")
-    message = MessageContent(parts=(TextPart(value=said),), effect=Effect.named(effect) if effect else None)
+    content = sys.stdin.read().rstrip("\n") if text is None else text
+    if not content:
+        raise click.UsageError("The message has no text. Give --text, or pipe the text in.")
+    message = MessageContent(parts=(TextPart(value=content),), effect=Effect.named(effect) if effect else None)
     chat_id, message_id = asyncio.run(_send(settings.api_key, settings.base_url, to, from_, message))
     if as_json:
-        facts({"chat_id": chat_id, "message_id": message_id}, as_json=True)
+        print_facts({"chat_id": chat_id, "message_id": message_id}, as_json=True)
     else:
         click.echo(f"Sent {message_id} in chat {chat_id}")
 

@@ -1,18 +1,21 @@
-"""`linqbot serve`: a bot in production, settings from the environment."""
+"""`linqbot serve`: run a bot in production, with settings from the environment and linqbot.toml.
+
+The app is `linqbot.server.app`, the HTTP server `linqbot.server.uvicorn_server`.
+"""
 
 from __future__ import annotations
 
 import click
 
 from linqbot.cli import completions, logs
-from linqbot.cli.output import json_option, started
+from linqbot.cli.output import json_option, print_started
 from linqbot.ops.bot_file import load_bot
 from linqbot.server import loop_watch, systemd, uvicorn_server
 from linqbot.settings import LINQS_OWN, Settings, from_env, variable
 
 
 class _WithSettings(click.Command):
-    """Its help ends with every setting there is."""
+    """A command whose help ends with a list of all settings."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = []
@@ -32,7 +35,7 @@ class _WithSettings(click.Command):
 def command(*, file: str, host: str | None, port: int | None, as_json: bool) -> None:
     """Run the bot in FILE: bot.py, bot.py:name or package.module:name.
 
-    Webhooks arrive at /webhooks/linq; /livez and /readyz tell how it is.
+    Webhooks arrive at /webhooks/linq. The health checks are /livez and /readyz.
     """
     settings = from_env(host=host, port=port)
     logs.configure(settings.log_level, "json" if as_json else settings.log_format, for_good=True)
@@ -40,7 +43,7 @@ def command(*, file: str, host: str | None, port: int | None, as_json: bool) -> 
     with systemd.inherited() or uvicorn_server.listen(settings.host, settings.port) as bound:
         webhook = f"{uvicorn_server.address(bound)}/webhooks/linq"
         if as_json:
-            started({"bot": file, "webhook": webhook})
+            print_started({"bot": file, "webhook": webhook})
         else:
             click.echo(f"linqbot serves {file} on {webhook}", err=True)
         uvicorn_server.run(

@@ -1,4 +1,4 @@
-"""`linqbot trigger`: any event of Linq's, signed, at a bot."""
+"""`linqbot trigger`: send a signed event of any type to a bot. The events come from `linqbot.testing.samples`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import click
 import httpx
 
 from linqbot.cli import completions
-from linqbot.cli.failure import NotTaken
-from linqbot.cli.output import bar, json_option, table
+from linqbot.cli.failure import NotAccepted
+from linqbot.cli.output import json_option, print_table, progress_bar
 from linqbot.errors import ConfigError
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.server.app import WEBHOOK_PATH
@@ -29,7 +29,13 @@ TIMEOUT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class WebhookReply:
-    """What became of one event. `status` None: nobody answered, because of `error`."""
+    """The bot's response to one event.
+
+    Attributes:
+        status: HTTP status; None if there was no response.
+        ms: Milliseconds until the response or the error.
+        error: Type of the exception, if there was no response.
+    """
 
     event_id: str
     status: int | None
@@ -37,21 +43,25 @@ class WebhookReply:
     error: str | None = None
 
     @property
-    def is_taken(self) -> bool:
+    def is_accepted(self) -> bool:
         return self.status is not None and 200 <= self.status < 300
 
 
 @click.command("trigger")
 @click.argument("event_type", metavar="TYPE", required=False, shell_complete=completions.event_types)
-@click.option("--list", "lists", is_flag=True, help="Show the types there are.")
-@click.option("--url", help="Where to send it; else to the bot served on this machine, at LINQBOT_PORT.")
-@click.option("--text", "-t", help="What is said in it.")
-@click.option("--from", "sender", metavar="HANDLE", help="The person it is from, or about.")
-@click.option("--to", "line", metavar="NUMBER", help="The line it is for.")
-@click.option("--chat", metavar="ID", help="The chat it is in.")
-@click.option("--set", "sets", multiple=True, metavar="PATH=VALUE", help="Any field, such as data.service=SMS.")
+@click.option("--list", "lists", is_flag=True, help="List all event types.")
+@click.option("--url", help="Address of the webhook. Default: the bot served on this machine at LINQBOT_PORT.")
+@click.option("--text", "-t", help="Text of the message.")
+@click.option("--from", "sender", metavar="HANDLE", help="The person whom the event is from or about.")
+@click.option("--to", "line", metavar="NUMBER", help="The line that receives the event.")
+@click.option("--chat", metavar="ID", help="The chat of the event.")
+@click.option(
+    "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Set any field, such as data.service=SMS; repeatable."
+)
 @click.option("--version", type=click.Choice(samples.VERSIONS), default=samples.VERSIONS[0], help="Payload version.")
-@click.option("--count", "-n", default=1, show_default=True, type=click.IntRange(1), help="Send so many, one by one.")
+@click.option(
+    "--count", "-n", default=1, show_default=True, type=click.IntRange(1), help="Number of events to send, one by one."
+)
 @json_option
 def command(
     *,
@@ -61,42 +71,42 @@ def command(
     sets: tuple[str, ...],
     count: int,
     as_json: bool,
-    **told: Any,
+    **fields: Any,
 ) -> None:
-    """Send an event of TYPE, such as message.received, to a bot, signed with the secret that `serve` would believe.
+    """Send an event of TYPE, such as message.received, to a bot, signed with the secret that `serve` uses.
 
-    Every event is a new one, with an id and a time of its own. The chat it tells of is made up: a bot that answers
-    into it is told by Linq that there is no such chat, unless --chat names one.
+    Every event has a new id and the current time. Its chat is made up, unless --chat names one: if the bot answers
+    into a made-up chat, Linq replies that there is no such chat.
     """
     if lists:
-        table([_described(name) for name in EVENT_TYPES], as_json=as_json, empty="")
+        print_table([_described(name) for name in EVENT_TYPES], as_json=as_json, empty="")
         return
     if event_type is None:
         raise click.UsageError("Which type? See: linqbot trigger --list")
     if event_type not in EVENT_TYPES:
         raise click.UsageError(f"There is no event type {event_type}. {_nearest(event_type)}")
     changes = dict(_setting(each) for each in sets)
-    events = [_made(event_type, told, changes) for _ in range(count)]
+    events = [_made(event_type, fields, changes) for _ in range(count)]
     answers = _send_all(events, _url(url), _secret())
     if as_json:
-        table([asdict(answer) for answer in answers], as_json=True, empty="")
+        print_table([asdict(answer) for answer in answers], as_json=True, empty="")
     else:
-        _tell(event_type, answers)
-    if refused := [answer.status for answer in answers if not answer.is_taken]:
-        advice = next((_ADVICE[status] for status in refused if status in _ADVICE), "Its log says why.")
-        raise NotTaken(f"{len(refused)} of {len(answers)} events not taken. {advice}")
+        _print_answers(event_type, answers)
+    if refused := [answer.status for answer in answers if not answer.is_accepted]:
+        advice = next((_ADVICE[status] for status in refused if status in _ADVICE), "The bot's log gives the reason.")
+        raise NotAccepted(f"{len(refused)} of {len(answers)} events were not accepted. {advice}")
 
 
-def _made(event_type: str, told: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def _made(event_type: str, fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     try:
-        return samples.event(event_type, changes=changes, **told)
+        return samples.event(event_type, changes=changes, **fields)
     except LookupError as error:
         raise click.UsageError(str(error.args[0])) from error
 
 
 def _send_all(events: Sequence[dict[str, Any]], url: httpx.URL, secret: str) -> list[WebhookReply]:
-    # Not through the environment's proxies: the bot is here, or where its webhooks come in.
-    with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client, bar(len(events), "Sending") as done:
+    # Not through the environment's proxies: the bot is usually on this machine.
+    with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client, progress_bar(len(events), "Sending") as done:
         answers = []
         for event in events:
             answers.append(_send(client, event, url, secret))
@@ -115,28 +125,28 @@ def _send(client: httpx.Client, event: dict[str, Any], url: httpx.URL, secret: s
     return WebhookReply(str(event["event_id"]), status, round((time.perf_counter() - started) * 1000), error)
 
 
-def _tell(event_type: str, answers: Sequence[WebhookReply]) -> None:
+def _print_answers(event_type: str, answers: Sequence[WebhookReply]) -> None:
     if len(answers) == 1:
         (answer,) = answers
-        said = answer.status or f"no answer ({answer.error})"
-        click.echo(f"{event_type} {answer.event_id}: {said} in {answer.ms} ms")
+        result = answer.status or f"no answer ({answer.error})"
+        click.echo(f"{event_type} {answer.event_id}: {result} in {answer.ms} ms")
     else:
         times: dict[str, list[int]] = defaultdict(list)
         for answer in answers:
             times[str(answer.status or f"no answer ({answer.error})")].append(answer.ms)
-        for said, ms in times.items():
-            click.echo(f"{len(ms)} × {event_type}: {said} in {min(ms)} to {max(ms)} ms, half within {_half(ms)} ms")
+        for result, ms in times.items():
+            click.echo(f"{len(ms)} × {event_type}: {result} in {min(ms)} to {max(ms)} ms, half within {_median(ms)} ms")
 
 
 _ADVICE = {
-    None: "Nobody answered. Is the bot served there? Start it with: linqbot serve bot.py; or give --url.",
-    401: "The bot's secret is another one. Set LINQ_WEBHOOK_SECRET to what the bot has.",
+    None: "There was no response. Is the bot served there? Start it with: linqbot serve bot.py; or give --url.",
+    401: "The bot has another secret. Set LINQ_WEBHOOK_SECRET to the bot's secret.",
     404: "There is no webhook at this address. It is usually /webhooks/linq.",
-    503: "The bot cannot take it now: its log says why.",
+    503: "The bot cannot accept it now. Its log gives the reason.",
 }
 
 
-def _half(ms: Sequence[int]) -> int:
+def _median(ms: Sequence[int]) -> int:
     return round(statistics.median(ms))
 
 
@@ -168,22 +178,22 @@ def _url(text: str | None) -> httpx.URL:
         url = httpx.URL("")
     if url.scheme not in {"http", "https"} or not url.host:
         raise click.UsageError(
-            f"--url is an http(s) address, such as http://127.0.0.1:8000/webhooks/linq, not {text!r}."
+            f"--url must be an http(s) address, such as http://127.0.0.1:8000/webhooks/linq, not {text!r}."
         )
     return url
 
 
 def _secret() -> str:
-    """The first of the settings' secrets: while one is rotated out, the bot takes them all.
+    """Return the first secret of the settings. During a rotation there are several, and the bot accepts all of them.
 
     Raises:
-        ConfigError: there is none, or it is not one.
+        ConfigError: there is no secret, or it is malformed.
     """
     secrets = from_env().secrets()
     if not secrets:
         raise ConfigError(
             "LINQ_WEBHOOK_SECRET is not set, so the event could not be signed. "
-            "Set it to the secret the bot is served with; for a try, any base64 text will do on both sides."
+            "Set it to the secret that the bot is served with. To try a bot, give both the same base64 text."
         )
     Secret.parse(secrets[0])
     return secrets[0]

@@ -1,4 +1,7 @@
-"""`linqbot webhooks`: where Linq delivers, what, and with which secret. Secrets are kept in a file and never shown."""
+"""`linqbot webhooks`: list, create, change and delete subscriptions, and rotate the signing secret.
+
+Secrets are stored in a file and never printed. The work is done by `ops/subscriptions.py` and `ops/rotation.py`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from linqbot.cli.output import facts, json_option, moment, table, yes_option
+from linqbot.cli.output import iso_time, json_option, print_facts, print_table, yes_option
 from linqbot.client.client import Client
 from linqbot.clock import SystemClock
 from linqbot.errors import ConfigError
@@ -25,17 +28,18 @@ from linqbot.worker.turn import RECEIPTS
 F = TypeVar("F", bound=Callable[..., Any])
 
 line_option = click.option(
-    "--line", "lines", multiple=True, metavar="NUMBER", help="Only this line, E.164; repeatable."
+    "--line", "lines", multiple=True, metavar="NUMBER", help="Deliver only events of this line, in E.164; repeatable."
 )
 
 
 def url_option(about: str) -> Callable[[F], F]:
+    """Add the option --url, with a help text of the command's own."""
     return click.option("--url", metavar="URL", help=about)
 
 
 @click.group("webhooks")
 def command() -> None:
-    """Subscribe the bot to Linq's events; rotate the signing secret. Secrets are kept in a file and never shown."""
+    """Subscribe the bot to Linq's events; rotate the signing secret. Secrets are stored in a file and never shown."""
 
 
 @command.command("list")
@@ -53,34 +57,34 @@ def list_(as_json: bool) -> None:
     if not as_json:
         rows = [row | {"events": len(row["events"]), "lines": ", ".join(row["lines"]) or "all"} for row in rows]
         rows = [{name: _word(value) for name, value in row.items()} for row in rows]
-    table(rows, as_json=as_json, empty="Nothing is subscribed. See: linqbot webhooks sync --help")
+    print_table(rows, as_json=as_json, empty="There are no subscriptions. See: linqbot webhooks sync --help")
 
 
 @command.command("events")
 @click.argument("file")
 @json_option
 def events(file: str, as_json: bool) -> None:
-    """Print the event types that `sync` would subscribe the bot in FILE to. Asks nobody."""
+    """Print the event types that `sync` would subscribe the bot in FILE to. Needs no token and no network."""
     handled = subscriptions.handled_in(file, from_env())
     rows = [
         {"type": name, "for": "the bot" if name in handled.types else "linqbot's journal"}
         for name in dict.fromkeys((*handled.types, *RECEIPTS))
     ]
     if as_json:
-        facts({"events": [row["type"] for row in rows], "everything": handled.everything}, as_json=True)
+        print_facts({"events": [row["type"] for row in rows], "everything": handled.everything}, as_json=True)
     else:
-        table(rows, as_json=False, empty="")
+        print_table(rows, as_json=False, empty="")
 
 
 @command.command("create")
-@url_option("Where to deliver: https://your.host, with /webhooks/linq unless it has a path.")
-@click.option("--event", "types", multiple=True, metavar="TYPE", help="An event type; repeatable. None is all.")
+@url_option("Address to deliver to: https://your.host. Without a path, /webhooks/linq is added.")
+@click.option("--event", "types", multiple=True, metavar="TYPE", help="An event type; repeatable. Default: all types.")
 @line_option
 @json_option
 def create(url: str | None, types: tuple[str, ...], lines: tuple[str, ...], as_json: bool) -> None:
-    """Subscribe an address to events of your choice. For a bot, `sync` does this and knows which."""
+    """Subscribe an address to events of your choice. For a bot use `sync`, which chooses the events."""
     if url is None:
-        raise click.UsageError("Where to? Give --url https://your.host")
+        raise click.UsageError("--url is missing. Give --url https://your.host, the address to deliver to.")
     if strangers := [name for name in types if name not in EVENT_TYPES]:
         raise click.UsageError(f"There is no event type {strangers[0]}. See: linqbot trigger --list")
     settings, target = account(), subscriptions.target(url)
@@ -88,29 +92,29 @@ def create(url: str | None, types: tuple[str, ...], lines: tuple[str, ...], as_j
     async def work() -> subscriptions.Synced:
         async with linq(settings) as client:
             if there := await subscriptions.of_address(client, target):
-                raise ConfigError(f"{there[0].id} delivers there already. Change it with: linqbot webhooks sync")
+                raise ConfigError(f"{there[0].id} already delivers there. Change it with: linqbot webhooks sync")
             offered = (await client.webhook_events.list()).events
             wanted = subscriptions.Wanted(target, types or offered, await subscriptions.own_lines(client, lines))
             return await subscriptions.sync(client, settings.secret_file, wanted)
 
-    tell_synced(asyncio.run(work()), settings.secret_file, as_json=as_json, dry_run=False)
+    print_synced(asyncio.run(work()), settings.secret_file, as_json=as_json, dry_run=False)
 
 
 @command.command("sync")
 @click.argument("file")
-@url_option("Where the world reaches the bot: https://your.host. Needed the first time only.")
+@url_option("Public address of the bot: https://your.host. Needed only the first time.")
 @line_option
-@click.option("--all-lines", is_flag=True, help="All lines again, after --line.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--all-lines", is_flag=True, help="Deliver events of all lines again, after --line.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and change nothing.")
 @json_option
 def sync(*, file: str, url: str | None, lines: tuple[str, ...], all_lines: bool, dry_run: bool, as_json: bool) -> None:
-    """Subscribe to exactly the events that the bot in FILE handles, and the receipts linqbot itself needs.
+    """Subscribe to exactly the events that the bot in FILE handles, and to the receipts that linqbot itself needs.
 
-    Changes the subscription that is there, or makes one and keeps its secret where linqbot serve finds it. Twice is as
-    good as once.
+    Changes the existing subscription, or creates one and stores its secret where linqbot serve finds it. Running it
+    again changes nothing.
     """
     if lines and all_lines:
-        raise click.UsageError("Either --line or --all-lines.")
+        raise click.UsageError("Give either --line or --all-lines.")
     settings = account()
     handled = subscriptions.handled_in(file, settings)
     given = subscriptions.target(url) if url else None
@@ -125,17 +129,17 @@ def sync(*, file: str, url: str | None, lines: tuple[str, ...], all_lines: bool,
 
     synced, not_offered = asyncio.run(work())
     if not handled.types:
-        click.secho(f"{file} handles no event, so only receipts are subscribed.", fg="yellow", err=True)
+        click.secho(f"{file} handles no events, so it is subscribed only to receipts.", fg="yellow", err=True)
     for name in not_offered:
-        click.secho(f"Linq does not offer {name}, which a handler takes. It is left out.", fg="yellow", err=True)
-    tell_synced(synced, settings.secret_file, as_json=as_json, dry_run=dry_run)
+        click.secho(f"A handler takes {name}, but Linq does not offer it. It is left out.", fg="yellow", err=True)
+    print_synced(synced, settings.secret_file, as_json=as_json, dry_run=dry_run)
     if synced.subscription is None or synced.knows_secret:
         if not as_json and not dry_run:
             click.echo(f"Next: linqbot doctor {file}")
         return
     click.secho(
         f"The secret of {synced.subscription.id} is not in {settings.webhook_secret_file}, and Linq shows it only once. "
-        + ("If LINQ_WEBHOOK_SECRET is not it, make" if settings.webhook_secrets else "Make")
+        + ("If it is not in LINQ_WEBHOOK_SECRET either, make" if settings.webhook_secrets else "Make")
         + f" a new one: linqbot webhooks rotate --url {subscriptions.address(synced.subscription.target_url)}",
         fg="yellow",
         err=True,
@@ -145,23 +149,25 @@ def sync(*, file: str, url: str | None, lines: tuple[str, ...], all_lines: bool,
 
 
 @command.command("rotate")
-@url_option("The address whose secret to change; the one that is known, without it.")
+@url_option("Address of the subscription. Default: the one whose secret is stored here.")
 @click.option(
     "--overlap",
     type=click.FloatRange(0),
     default=OVERLAP_S,
     show_default=True,
     metavar="SECONDS",
-    help="How long the old secret stays good beside the new one. Shorter may lose what Linq is still retrying; "
-    "0 when the secret is in wrong hands.",
+    help="How long the old secret stays valid next to the new one. A shorter time may lose deliveries that Linq is still "
+    "retrying. Use 0 if the secret has leaked.",
 )
-@click.option("--no-wait", is_flag=True, help="Do not stay for the overlap: the same command, later, ends it.")
+@click.option(
+    "--no-wait", is_flag=True, help="Do not wait for the end of the overlap. Run the same command later to finish."
+)
 @json_option
 def rotate(url: str | None, overlap: float, no_wait: bool, as_json: bool) -> None:
     """Change the signing secret while the bot is served, without losing a delivery.
 
-    Makes a second subscription for the address, sees that the bot takes its secret, lets both deliver for a while, and
-    deletes the first. May be stopped at any point: run it again and it goes on.
+    Creates a second subscription for the address, checks that the bot accepts its secret, lets both deliver for a
+    while, and deletes the first. If it is interrupted, run it again: it continues.
     """
     settings = account()
     given = subscriptions.target(url) if url else None
@@ -169,20 +175,21 @@ def rotate(url: str | None, overlap: float, no_wait: bool, as_json: bool) -> Non
     async def work() -> Rotated:
         async with linq(settings) as client:
             target = given or await _known_target(client, settings.secret_file)
-            rotation = Rotation(client, settings.secret_file, SystemClock(), lambda said: click.echo(said, err=True))
+            rotation = Rotation(client, settings.secret_file, SystemClock(), lambda line: click.echo(line, err=True))
             return await rotation.run(target, overlap_s=overlap, wait=not no_wait)
 
     done = asyncio.run(work())
     if as_json:
-        facts({"subscription": done.new, "old": done.old, "ends_at": moment(done.ends_at)}, as_json=True)
+        print_facts({"subscription": done.new, "old": done.old, "ends_at": iso_time(done.ends_at)}, as_json=True)
     elif done.ends_at is not None:
         minutes = max(1, round((done.ends_at - time.time()) / 60))
-        click.echo(f"Both deliver now. To end it, run the same command in about {minutes} min or later.")
+        click.echo(f"Both deliver now. To finish, run the same command in about {minutes} min or later.")
     else:
-        click.echo(f"Rotated: {done.new} delivers with a secret of its own.")
+        click.echo(f"Rotated: {done.new} delivers with the new secret.")
     if settings.webhook_secrets and done.ends_at is None:
         click.echo(
-            "LINQ_WEBHOOK_SECRET is believed as long as it is set. If it is the old secret, take it out.", err=True
+            "The secret in LINQ_WEBHOOK_SECRET stays valid as long as it is set. If it is the old one, remove it.",
+            err=True,
         )
 
 
@@ -191,7 +198,7 @@ def rotate(url: str | None, overlap: float, no_wait: bool, as_json: bool) -> Non
 @yes_option
 @json_option
 def delete(subscription_id: str, yes: bool, as_json: bool) -> None:
-    """Delete a subscription, and its secret with it. What Linq has not delivered to it yet is lost."""
+    """Delete a subscription and its secret. Events that Linq has not yet delivered to it are lost."""
     settings = account()
 
     async def work() -> bool:
@@ -205,16 +212,16 @@ def delete(subscription_id: str, yes: bool, as_json: bool) -> None:
 
     was_kept = asyncio.run(work())
     if as_json:
-        facts({"deleted": subscription_id, "secret_dropped": was_kept}, as_json=True)
+        print_facts({"deleted": subscription_id, "secret_dropped": was_kept}, as_json=True)
     else:
         click.echo(f"Deleted {subscription_id}{', and its secret' if was_kept else ''}.")
 
 
 def account() -> Settings:
-    """The settings, with a key.
+    """Return the settings, which have an API token.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: LINQ_API_V3_API_KEY is not set, or another setting cannot be read.
     """
     settings = from_env()
     if not settings.api_key:
@@ -224,30 +231,35 @@ def account() -> Settings:
 
 @asynccontextmanager
 async def linq(settings: Settings) -> AsyncIterator[Client]:
+    """Open a client for settings that have an API token."""
     assert settings.api_key
     async with Client(settings.api_key, base_url=settings.base_url, timeout_s=20.0) as client:
         yield client
 
 
 async def _known_target(client: Client, secrets: SecretFile) -> str:
-    """The address of the subscription whose secret we have."""
+    """Return the target of the subscription whose secret is stored here.
+
+    Raises:
+        click.UsageError: the stored secrets belong to no subscription, or to those of several addresses.
+    """
     kept = {each.subscription_id for each in secrets.read()}
     found = [one async for one in client.webhook_subscriptions.list() if one.id in kept]
     addresses = sorted({subscriptions.address(one.target_url) for one in found})
     if len(addresses) != 1:
-        known = f"These are known: {', '.join(addresses)}." if addresses else "None is known yet."
+        known = f"Secrets are stored for: {', '.join(addresses)}." if addresses else "No secret is stored yet."
         raise click.UsageError(f"Which address? Give --url https://your.host. {known}")
     return subscriptions.pinned(addresses[0])
 
 
-def tell_synced(synced: subscriptions.Synced, secrets: SecretFile, *, as_json: bool, dry_run: bool) -> None:
-    """Print what was done, or would be."""
+def print_synced(synced: subscriptions.Synced, secrets: SecretFile, *, as_json: bool, dry_run: bool) -> None:
+    """Print the changes to a subscription, made or, in a dry run, to be made."""
     after = {name: now for name, (_, now) in synced.changes.items()}
     if as_json:
         shown = _row(synced.subscription, synced.knows_secret) if synced.subscription else None
         changes = {name: {"from": before, "to": now} for name, (before, now) in synced.changes.items()}
         row = {"action": synced.action, "dry_run": dry_run, "subscription": shown, "changes": changes}
-        facts(row | {"others": synced.others, "secret_file": str(secrets.path)}, as_json=True)
+        print_facts(row | {"others": synced.others, "secret_file": str(secrets.path)}, as_json=True)
         return
     done = {"created": "Created", "changed": "Changed", "unchanged": "Nothing to change in"}[synced.action]
     if dry_run:
@@ -267,7 +279,7 @@ def tell_synced(synced: subscriptions.Synced, secrets: SecretFile, *, as_json: b
     if synced.action == "created" and not dry_run:
         click.echo(f"  secret       kept in {secrets.path}, readable by you only; linqbot serve finds it there")
     for other in synced.others:
-        click.secho(f"{other} delivers to the same address too. See: linqbot webhooks list", fg="yellow", err=True)
+        click.secho(f"{other} also delivers to this address. See: linqbot webhooks list", fg="yellow", err=True)
 
 
 def _difference(before: Sequence[str], now: Sequence[str], *, none: str) -> str:
@@ -283,7 +295,7 @@ def _row(one: WebhookSubscription, knows_secret: bool) -> dict[str, Any]:
         "events": list(one.subscribed_events),
         "lines": list(one.phone_numbers or ()),
         "secret_kept": knows_secret,
-        "created_at": moment(one.created_at.timestamp()) if one.created_at else None,
+        "created_at": iso_time(one.created_at.timestamp()) if one.created_at else None,
     }
 
 

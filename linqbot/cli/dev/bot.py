@@ -1,7 +1,7 @@
-"""The bot's process under `linqbot dev`: served as `linqbot serve` does it, and watched for what its author should know.
+"""The process that serves the bot for `linqbot dev`, in the same way as `linqbot serve`.
 
-Not a command of its own. It says nothing while all is well, shows a traceback once, and names a handler that blocks the
-event loop.
+Unlike `serve`, it logs no starts and stops, shows each traceback once, and names a handler that blocks the event loop. It
+is not a command: `linqbot dev` starts it, with the settings in its environment.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from linqbot.server import loop_watch, uvicorn_server
 from linqbot.settings import from_env
 
 BLOCKED_S: Final = 0.2
-"""Seconds that the event loop may stand still before that is logged: people notice a pause from about here."""
+"""Seconds for which the event loop may be blocked before that is logged. People notice pauses of about this length."""
 
 LOOK_EVERY_S: Final = 0.1
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serve the bot in the file `arguments` begin with; `--json` as everywhere."""
+    """Serve the bot in the file that is the first argument. With `--json`, errors are printed as JSON."""
     try:
         _serve(arguments[0], as_json=failure.wants_json(arguments))
     except LinqbotError as error:
         failed = failure.of(error)
-        failure.tell(failed, as_json=failure.wants_json(arguments))
+        failure.print_failure(failed, as_json=failure.wants_json(arguments))
         sys.exit(failed.exit_code)
 
 
@@ -51,7 +51,7 @@ def _serve(file: str, *, as_json: bool) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End as asked to when `linqbot dev` is gone without having asked: a bot left behind would hold the port."""
+    """Stop this process when `linqbot dev` has died without stopping it: an orphaned bot would occupy the port."""
     while os.getppid() == parent:
         time.sleep(LOOK_EVERY_S)
     os.kill(os.getpid(), signal.SIGTERM)

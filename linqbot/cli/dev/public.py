@@ -1,7 +1,7 @@
-"""`linqbot dev --public-url`: the bot on this machine, with a real account, behind a tunnel somebody brings.
+"""`linqbot dev --public-url`: run the bot on this machine with a real account, behind a tunnel of the author's.
 
-A subscription of its own is made for the time it runs and deleted at the end. What a crash leaves behind is found by
-its secret, which is kept, and taken over the next time, wherever the tunnel leads by then.
+A subscription is created for this run and deleted at its end. A crash leaves the subscription behind. Its secret is in a
+file, so the next run finds it and takes it over, even if the tunnel has another address by then.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from linqbot.settings import Settings
 FOLDER: Final = Path(".linqbot")
 SECRET_FILE: Final = FOLDER / "dev-webhook-secret"
 STORAGE: Final = f"sqlite:///{FOLDER / 'dev.db'}"
-"""Not the one that is served: what is tried here must not be answered there, and the other way round."""
+"""Not the storage of `linqbot serve`: a delivery to one of the two must not be handled by the other."""
 
 
 class Child(Protocol):
@@ -48,15 +48,15 @@ class Child(Protocol):
 
 
 def environ(settings: Settings) -> dict[str, str]:
-    """What the bot's process is told.
+    """Return the environment variables for the bot's process.
 
     Raises:
-        ConfigError: there is no API key.
+        ConfigError: there is no API token.
     """
     if not settings.api_key:
         raise ConfigError(
             "LINQ_API_V3_API_KEY is not set, and --public-url is for a real account. "
-            "Set it to the API token from your Linq dashboard, or leave --public-url out."
+            "Set it to the API token from your Linq dashboard, or leave out --public-url."
         )
     return {
         "LINQ_API_V3_API_KEY": settings.api_key,
@@ -72,13 +72,13 @@ async def run(bot: Child, settings: Settings, public_url: str, watched: Path, *,
     """Serve the bot at a public address until a signal ends it.
 
     Raises:
-        ConfigError: the address is none, or another subscription delivers there.
-        LinqApiError: Linq could not be asked.
+        ConfigError: the address is not usable, or another subscription delivers there.
+        LinqApiError: Linq cannot be reached, or refuses a request.
     """
     assert settings.api_key
     async with Client(settings.api_key, base_url=settings.base_url, timeout_s=20.0) as client:
         subscribed = _Subscribed(client, SecretFile(SECRET_FILE), target(public_url))
-        with _asked_to_stop() as stop:
+        with _stop_signal() as stop:
             serving = asyncio.create_task(_serve(bot, subscribed, watched if reload else None))
             asked = asyncio.create_task(stop.wait())
             try:
@@ -89,14 +89,18 @@ async def run(bot: Child, settings: Settings, public_url: str, watched: Path, *,
                 for task in (serving, asked):
                     task.cancel()
                 await asyncio.gather(serving, asked, return_exceptions=True)
-                # Linq first: what it sends from now on would find nobody.
+                # First at Linq: what it sends once the bot has stopped would fail.
                 await subscribed.remove()
                 await bot.stop()
 
 
 @dataclass(slots=True)
 class _Subscribed:
-    """The subscription this run has made."""
+    """The subscription of this run.
+
+    Attributes:
+        id: None until there is a subscription.
+    """
 
     client: Client
     secrets: SecretFile
@@ -104,7 +108,11 @@ class _Subscribed:
     id: str | None = None
 
     async def take_over(self) -> None:
-        """Find what a crash has left. Of several one stays."""
+        """Take over the subscription that a crash has left. If there are several, delete all but one.
+
+        Raises:
+            ConfigError: a subscription that `linqbot dev` did not create delivers to the address.
+        """
         kept = {each.subscription_id for each in self.secrets.read()}
         there = [one async for one in self.client.webhook_subscriptions.list()]
         strangers = [one for one in there if one.id not in kept and address(one.target_url) == address(self.target_url)]
@@ -113,7 +121,7 @@ class _Subscribed:
             strangers.remove(orphan)
         if strangers:
             raise ConfigError(
-                f"{strangers[0].id} delivers to {address(self.target_url)} already and was not made by linqbot dev. "
+                f"{strangers[0].id} already delivers to {address(self.target_url)} and was not created by linqbot dev. "
                 f"Give another --public-url, or delete it: linqbot webhooks delete {strangers[0].id}"
             )
         left = [one.id for one in there if one.id in kept]
@@ -133,7 +141,7 @@ class _Subscribed:
             click.secho(f"  Linq delivers to {address(self.target_url)}: {names}", dim=True, err=True)
 
     async def remove(self) -> None:
-        """Delete it. What cannot be deleted now is taken over the next time."""
+        """Delete the subscription. If that fails, the next run takes it over."""
         if self.id is None:
             return
         try:
@@ -144,12 +152,13 @@ class _Subscribed:
             click.secho(f"  Deleted the subscription {self.id}.", dim=True, err=True)
 
     async def trouble(self) -> str | None:
-        """What keeps an event from arriving at the bot, if anything."""
+        """Send a test event through the public address. Return why it did not arrive; None if it did."""
         secret = next(each.secret for each in self.secrets.read() if each.subscription_id == self.id)
         found = (await probe(self.target_url, secret)).trouble
         return f"{found.what} [{found.code}]" if found else None
 
     async def lines(self) -> str:
+        """Return the numbers at which people can write to the bot."""
         return " or ".join([line.phone_number async for line in self.client.phone_numbers.list()])
 
     async def _delete(self, subscription_id: str) -> None:
@@ -162,7 +171,7 @@ class _Subscribed:
 
 
 async def _serve(bot: Child, subscribed: _Subscribed, watched: Path | None) -> None:
-    """Serve the bot, and anew whenever a file in `watched` is saved, for ever."""
+    """Serve the bot until this task is cancelled, and restart it whenever a file in `watched` is saved."""
     await subscribed.take_over()
     await _begin(bot, subscribed)
     if watched is None:
@@ -174,7 +183,7 @@ async def _serve(bot: Child, subscribed: _Subscribed, watched: Path | None) -> N
 
 
 async def _begin(bot: Child, subscribed: _Subscribed) -> None:
-    """Start the bot as it is written now, and subscribe to what it handles now."""
+    """Start the bot with its present code, and subscribe to the events that it handles."""
     handled = await _handled(bot.file)
     if handled is None:
         click.secho(f"  {bot.file} did not start. Correct it and save.", fg="red", err=True)
@@ -185,31 +194,33 @@ async def _begin(bot: Child, subscribed: _Subscribed) -> None:
         click.secho(f"  {bot.file} did not start. Correct it and save.", fg="red", err=True)
     elif trouble := await subscribed.trouble():
         click.secho(f"  Nothing arrives through {address(subscribed.target_url)}: {trouble}", fg="red", err=True)
-        click.secho(f"  Let your tunnel lead to {bot.url}, where the bot listens.", fg="red", err=True)
+        click.secho(f"  Point your tunnel to {bot.url}, where the bot listens.", fg="red", err=True)
     else:
         lines = click.style(await subscribed.lines(), fg="cyan", bold=True)
-        click.echo(f"\n  Text your bot: {lines}\n  Ctrl-C ends it, and deletes the subscription.\n", err=True)
+        click.echo(f"\n  Text your bot: {lines}\n  Ctrl-C stops the bot and deletes the subscription.\n", err=True)
 
 
 async def _handled(file: str) -> Handled | None:
-    """What the bot handles, asked of a process of its own: this one could not forget what it has imported.
+    """Return the event types that the bot handles.
+
+    Another process imports the bot, because this process could not import it again after a change.
 
     Returns:
-        None when it cannot be imported; its error has been shown then.
+        None if the bot cannot be imported. Its error has been printed then.
     """
     asking = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "linqbot", "webhooks", "events", file, "--json", stdout=asyncio.subprocess.PIPE
     )
-    said, _ = await asking.communicate()
+    output, _ = await asking.communicate()
     if asking.returncode:
         return None
-    told = json.loads(said)
-    return Handled(tuple(told["events"]), everything=told["everything"])
+    handled = json.loads(output)
+    return Handled(tuple(handled["events"]), everything=handled["everything"])
 
 
 @contextmanager
-def _asked_to_stop() -> Iterator[asyncio.Event]:
-    """Set by the first signal; a second one ends this process as it is."""
+def _stop_signal() -> Iterator[asyncio.Event]:
+    """Yield an event that the first signal sets. A second signal ends this process at once."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     signals = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 

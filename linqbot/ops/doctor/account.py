@@ -1,4 +1,8 @@
-"""Checks of what Linq knows: the token, the lines, the subscription, the time."""
+"""Checks of the account at Linq: the token, the lines, the subscription, and the difference between the clocks.
+
+Each check asks Linq through the `DoctorContext`, which remembers the responses, and returns findings with codes of
+`codes.py`. Nothing is changed at Linq.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from linqbot.types.line import PhoneNumber
 from linqbot.types.webhook import WebhookSubscription
 from linqbot.webhooks import TOLERANCE_S
 
-SKEW_WORTH_TELLING_S: Final = 30.0
+SKEW_WORTH_REPORTING_S: Final = 30.0
 
 
 async def token(context: DoctorContext) -> Sequence[Finding]:
@@ -33,7 +37,7 @@ async def _accepted(context: DoctorContext, found: Findings) -> Finding:
         if error.status == 401:
             return found.failure("token", "LQB6011", f"Linq does not accept the token ({_numbers(error)}).")
         if isinstance(error, LinqUnavailable):
-            return found.failure("token", "LQB6012", f"{context.settings.base_url} cannot be asked: {error}")
+            return found.failure("token", "LQB6012", f"{context.settings.base_url} cannot be reached: {error}")
         return found.failure("token", "LQB6013", f"Linq refuses to answer: {error}")
     return found.ok("token", f"Accepted by {context.settings.base_url}.")
 
@@ -53,7 +57,7 @@ def _is_this_machine(host: str) -> bool:
 
 
 async def lines(context: DoctorContext) -> Sequence[Finding]:
-    """Whether the lines can send, and how the networks think of them."""
+    """Check that each line can send, and that the carriers have not flagged it or are about to."""
     try:
         all_lines = await context.lines()
     except LinqApiError as error:
@@ -68,18 +72,21 @@ async def _line(
     context: DoctorContext, found: Findings, line: PhoneNumber, all_lines: Sequence[PhoneNumber]
 ) -> Finding:
     number, standing = line.phone_number, line.reputation.status if line.reputation else "unknown"
-    told = f"{number} ({line.line_type or 'line'}) is {standing}"
+    state = f"{number} ({line.line_type or 'line'}) is {standing}"
     if not await _can_send(context, line, all_lines):
-        return found.failure("line", "LQB6023", f"{told}, and Linq lets it send nothing now.")
+        return found.failure("line", "LQB6023", f"{state}, and Linq does not let it send now.")
     if standing == "CRITICAL":
-        return found.failure("line", "LQB6021", f"{told}: the networks are about to flag it.")
+        return found.failure("line", "LQB6021", f"{state}: the carriers are about to flag it.")
     if standing == "AT_RISK":
-        return found.warning("line", "LQB6022", f"{told}.")
-    return found.ok("line", f"{told}, and may send.")
+        return found.warning("line", "LQB6022", f"{state}.")
+    return found.ok("line", f"{state}, and may send.")
 
 
 async def _can_send(context: DoctorContext, line: PhoneNumber, all_lines: Sequence[PhoneNumber]) -> bool:
-    """Linq lists no status. It tells which line may send, so it is asked with all others left out."""
+    """Return True if Linq lets the line send.
+
+    Linq lists no such status. It names a line that may send, so it is asked for one with all other lines excluded.
+    """
     assert context.client is not None
     others = [each.phone_number for each in all_lines if each is not line]
     try:
@@ -90,7 +97,7 @@ async def _can_send(context: DoctorContext, line: PhoneNumber, all_lines: Sequen
 
 
 async def subscription(context: DoctorContext) -> Sequence[Finding]:
-    """Whether Linq delivers the right events to the right place in the right way."""
+    """Check the subscription: its address, its events, its lines, its payload version, and that it is not paused."""
     there = await context.subscribed()
     found = await context.findings()
     if not there:
@@ -101,7 +108,9 @@ async def subscription(context: DoctorContext) -> Sequence[Finding]:
     findings = [*_delivering(found, one), *await _events(context, found, one), *await _lines_of(context, found, one)]
     if len([each for each in there if address(each.target_url) == address(one.target_url)]) > 1:
         ids = ", ".join(each.id for each in there)
-        findings.append(found.warning("subscription", "LQB6035", f"Several deliver to this address: {ids}."))
+        findings.append(
+            found.warning("subscription", "LQB6035", f"Several subscriptions deliver to this address: {ids}.")
+        )
     return findings
 
 
@@ -111,8 +120,8 @@ def _delivering(found: Findings, one: WebhookSubscription) -> list[Finding]:
     if not one.is_active:
         findings.append(found.failure("subscription", "LQB6031", f"{one.id} is paused."))
     if version != PAYLOAD_VERSION:
-        pinned = f"payload version {version}" if version else "no payload version, so it has that of its day"
-        what = f"{one.id} has {pinned}; {PAYLOAD_VERSION} is wanted."
+        pinned = f"payload version {version}" if version else "no payload version, so it has the one it was made with"
+        what = f"{one.id} has {pinned}; linqbot needs {PAYLOAD_VERSION}."
         level = found.failure if version else found.warning
         findings.append(level("payload", "LQB6034", what))
     return findings or [found.ok("subscription", f"{one.id} delivers to {one.target_url}.")]
@@ -120,16 +129,18 @@ def _delivering(found: Findings, one: WebhookSubscription) -> list[Finding]:
 
 async def _events(context: DoctorContext, found: Findings, one: WebhookSubscription) -> list[Finding]:
     if context.handled is None or context.client is None:
-        return [Finding("events", "skipped", "Which events the bot handles is not known. Give its FILE.")]
+        return [Finding("events", "skipped", "It is not known which events the bot handles. Give its FILE.")]
     wanted, _ = await events_for(context.client, context.handled)
     missing = [name for name in wanted if name not in one.subscribed_events]
     idle = [name for name in one.subscribed_events if name not in wanted]
     findings = []
     if missing:
-        findings.append(found.failure("events", "LQB6032", f"Handled and not subscribed: {', '.join(missing)}."))
+        findings.append(found.failure("events", "LQB6032", f"Handled but not subscribed: {', '.join(missing)}."))
     if idle:
-        findings.append(found.warning("events", "LQB6033", f"Subscribed and handled by nobody: {_some(idle)}."))
-    return findings or [found.ok("events", f"Subscribed to the {len(wanted)} event types that are wanted.")]
+        findings.append(found.warning("events", "LQB6033", f"Subscribed but not handled: {_some(idle)}."))
+    return findings or [
+        found.ok("events", f"Subscribed to the {len(wanted)} event types that the bot and linqbot need.")
+    ]
 
 
 async def _lines_of(context: DoctorContext, found: Findings, one: WebhookSubscription) -> list[Finding]:
@@ -139,23 +150,25 @@ async def _lines_of(context: DoctorContext, found: Findings, one: WebhookSubscri
         others = {line.phone_number for line in await context.lines()} - set(one.phone_numbers)
     except LinqApiError:
         return []
-    told = f"It delivers events of {', '.join(one.phone_numbers)} only"
-    return [found.warning("subscription", "LQB6036", f"{told}, and the account has others.")] if others else []
+    if not others:
+        return []
+    what = f"It delivers only the events of {', '.join(one.phone_numbers)}, and the account has other lines."
+    return [found.warning("subscription", "LQB6036", what)]
 
 
 async def clock(context: DoctorContext) -> Sequence[Finding]:
-    """Whether Linq's time and ours are near enough for signatures."""
+    """Check that this machine's clock is near enough to Linq's for signatures to be accepted."""
     await context.subscriptions()
     found = await context.findings()
     if context.skew_s is None:
-        raise Skip("Linq's answers carry no date.")
-    # Ours is ahead when Linq's is behind.
+        raise Skip("Linq's responses carry no date.")
+    # `skew_s` is how far Linq is ahead, so a positive one means that this machine is behind.
     off = (
         f"This machine's clock is {abs(context.skew_s):.0f} s {'behind' if context.skew_s > 0 else 'ahead of'} Linq's."
     )
-    if abs(context.skew_s) >= TOLERANCE_S - SKEW_WORTH_TELLING_S:
+    if abs(context.skew_s) >= TOLERANCE_S - SKEW_WORTH_REPORTING_S:
         return [found.failure("clock", "LQB6050", off)]
-    if abs(context.skew_s) > SKEW_WORTH_TELLING_S:
+    if abs(context.skew_s) > SKEW_WORTH_REPORTING_S:
         return [found.warning("clock", "LQB6051", off)]
     return [found.ok("clock", f"Within {max(1, round(abs(context.skew_s)))} s of Linq's.")]
 

@@ -1,11 +1,15 @@
-"""Every fault that `linqbot doctor` can name, by its code: what it means, why it comes, what to do."""
+"""The problems that `linqbot doctor` can find, by their codes: what each means, its causes, what to do about it.
+
+The checks decide which problem there is (`account.py`, `machine.py`, `public.py`). `linqbot explain` prints these texts
+too.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-_UNKNOWN: Final = {
+_EXAMPLES: Final = {
     "file": "bot.py",
     "url": "https://your.host",
     "secret_file": ".linqbot/webhook-secret",
@@ -15,10 +19,13 @@ _UNKNOWN: Final = {
 
 @dataclass(frozen=True, slots=True)
 class DoctorCode:
-    """What a code means, why it comes, and what to do.
+    """The explanation of a code.
 
     Attributes:
-        to_do: In braces stands what the doctor knows: the bot's file, its address, …; see `fix`.
+        means: The problem, in one sentence.
+        why: Its possible causes.
+        to_do: How to fix it: a template for `fix`. Names in braces stand for facts that the doctor may know: the bot's
+            file, its address, ….
     """
 
     means: str
@@ -26,254 +33,260 @@ class DoctorCode:
     to_do: str
 
     def fix(self, **facts: str) -> str:
-        """What to do, with what is known; what is not stands as an example."""
-        return self.to_do.format_map(_UNKNOWN | facts)
+        """Return `to_do` with the facts filled in, and with an example for each fact that is not given."""
+        return self.to_do.format_map(_EXAMPLES | facts)
 
 
 CODES: Final[dict[str, DoctorCode]] = {
     "LQB6000": DoctorCode(
-        "A check of the doctor's could not be made.",
-        "It took too long, or met something that nobody has foreseen. The other checks were made all the same.",
-        "Look at what it says. If it looks like a mistake of linqbot's, please report it with this code.",
+        "A check of linqbot doctor could not be completed.",
+        "It took too long, or an unexpected error came up. The other checks were still made.",
+        "Read the message. If this looks like a bug in linqbot, please report it with this code.",
     ),
     "LQB6001": DoctorCode(
         "A setting cannot be read.",
-        "An environment variable or a line of linqbot.toml does not fit, or has a name that is no setting's.",
-        "Correct it. Every setting is explained by: linqbot serve --help",
+        "An environment variable or a line in linqbot.toml has a value that does not fit, or a name that no setting"
+        " has.",
+        "Correct it. This command explains every setting: linqbot serve --help",
     ),
     "LQB6002": DoctorCode(
         "The bot's file cannot be loaded.",
-        "Importing it raised, there is no such file, or no Bot in it. Which events it handles is not known then.",
-        "Correct the bot: linqbot dev {file} shows the whole error.",
+        "There is no such file, importing it raised an error, or it has no Bot. So it is not known which events it"
+        " handles.",
+        "Correct the bot. This shows the whole error: linqbot dev {file}",
     ),
     "LQB6010": DoctorCode(
-        "There is no API token, so nothing can be sent, and Linq cannot be asked.",
-        "LINQ_API_V3_API_KEY is not set where the doctor was called; a .env file is read by nobody but uv or your"
-        " shell.",
+        "There is no API token, so nothing can be sent and Linq cannot be asked.",
+        "LINQ_API_V3_API_KEY is not set where the doctor runs. linqbot does not read a .env file; uv or your shell can"
+        " do that.",
         "Set LINQ_API_V3_API_KEY to the API token from your Linq dashboard.",
     ),
     "LQB6011": DoctorCode(
         "Linq does not accept the API token.",
-        "It is misspelt, has been deleted or has expired, or is that of another base URL, such as an emulator's.",
-        "Copy the token again from your Linq dashboard into LINQ_API_V3_API_KEY; it may have been deleted or expired.",
+        "The token is misspelt, deleted or expired, or it belongs to another base URL, such as an emulator's.",
+        "Copy the token from your Linq dashboard into LINQ_API_V3_API_KEY again. If it was deleted or has expired,"
+        " make a new one.",
     ),
     "LQB6012": DoctorCode(
         "Linq's API cannot be reached.",
-        "Linq is down, the base URL is another, or something between refuses the way out.",
-        "Look at LINQ_API_V3_BASE_URL, and at whether this machine may reach it: name service, firewall, HTTPS_PROXY.",
+        "Linq is down, the base URL is wrong, or something on the way blocks outgoing connections.",
+        "Check LINQ_API_V3_BASE_URL, and whether this machine can reach it: DNS, firewall, HTTPS_PROXY.",
     ),
     "LQB6013": DoctorCode(
-        "Linq refuses to say what the account has.",
-        "The account may not ask for it, or Linq fails.",
-        "Look at the code in Linq's documents, and ask Linq's support with the trace id.",
+        "Linq refuses to list what the account has.",
+        "The account may lack the permission, or Linq has an internal error.",
+        "Look up the error code in Linq's documentation, and give the trace id to Linq's support.",
     ),
     "LQB6014": DoctorCode(
         "The API token and all messages travel unencrypted to another machine.",
-        "The base URL begins with http:// and its host is not this machine. Everyone on the way can read the token, use"
-        " it, and read or change what is said.",
-        "Use https:// in LINQ_API_V3_BASE_URL, and make a new token if this one was used. An emulator on another machine"
-        " needs no real token: give it any.",
+        "The base URL begins with http:// and its host is not this machine. Everyone on the network path can read and"
+        " use the token, and can read or change messages.",
+        "Use https:// in LINQ_API_V3_BASE_URL. If this token was used, make a new one. An emulator on another machine"
+        " needs no real token: any text will do.",
     ),
     "LQB6020": DoctorCode(
-        "The account has no line, so nobody can write to the bot.",
-        "The token is that of an environment without lines, or the last one was released.",
+        "The account has no line, so people cannot write to the bot.",
+        "The token belongs to an environment without lines, or the last line was released.",
         "Ask Linq for a line, or use the token of the environment that has one.",
     ),
     "LQB6021": DoctorCode(
-        "The networks think badly of a line, and are about to stop it.",
-        "People did not answer, opted out, or reported what was sent from it.",
-        "Stop writing to people who do not answer, and see what weighs on the line: "
-        "client.phone_numbers.start_reputation_audit(line)",
+        "The reputation of a line is critical: the carriers are about to flag it.",
+        "People did not answer messages from it, opted out, or reported them.",
+        "Stop writing to people who do not answer. To see what harms the line's reputation:"
+        " client.phone_numbers.start_reputation_audit(line)",
     ),
     "LQB6022": DoctorCode(
-        "The networks begin to think badly of a line.",
-        "Volume or answers have changed for the worse lately.",
-        "Slow down, and see what weighs on the line: client.phone_numbers.start_reputation_audit(line)",
+        "The reputation of a line is at risk.",
+        "The volume of messages or the share of answers has recently got worse.",
+        "Send less. To see what harms the line's reputation: client.phone_numbers.start_reputation_audit(line)",
     ),
     "LQB6023": DoctorCode(
-        "A line can receive and not send: it is flagged.",
-        "Linq or the networks stopped it, usually after its reputation was critical for a while.",
-        "It cannot send until Linq trusts it again: send from another line, and ask Linq's support.",
+        "A line can receive but not send: it is flagged.",
+        "Linq or the carriers stopped it, usually after its reputation was critical for a while.",
+        "Send from another line, and ask Linq's support: this line cannot send until Linq trusts it again.",
     ),
     "LQB6030": DoctorCode(
         "Linq delivers nothing here: there is no subscription.",
-        "It was never made, was deleted, or delivers to another address than the one asked about.",
+        "The subscription was never made, was deleted, or delivers to another address than the one checked.",
         "Subscribe: linqbot webhooks sync {file} --url {url}",
     ),
     "LQB6031": DoctorCode(
         "The subscription is paused.",
-        "Somebody has paused it; or a rotation was made of a paused one.",
+        "Someone paused it, or it replaced a paused one in a rotation.",
         "Linq sends nothing to it. Resume it: linqbot webhooks sync {file} --url {url}",
     ),
     "LQB6032": DoctorCode(
-        "The bot handles events that are not subscribed.",
-        "The bot has learned to handle them since it was subscribed.",
-        "These handlers never run. Subscribe to them: linqbot webhooks sync {file} --url {url}",
+        "The bot handles events that it is not subscribed to.",
+        "The bot got new handlers after it was subscribed.",
+        "These handlers never run. Subscribe to their events: linqbot webhooks sync {file} --url {url}",
     ),
     "LQB6033": DoctorCode(
-        "Events are subscribed that nobody handles.",
-        "The bot has forgotten how to handle them, or somebody subscribed more than it needs.",
-        "They cost a delivery each and nobody looks. Leave them out: linqbot webhooks sync {file} --url {url}",
+        "The bot is subscribed to events that it does not handle.",
+        "The bot has lost handlers since it was subscribed, or someone subscribed it to more than it needs.",
+        "Each of these events costs a delivery for nothing. Unsubscribe from them: linqbot webhooks sync {file} --url"
+        " {url}",
     ),
     "LQB6034": DoctorCode(
-        "The subscription does not pin the payload version that linqbot wants; some events do not exist in older ones.",
-        "It was made without ?version= in its address, or by something that reads older payloads.",
-        "Pin the version that linqbot wants: linqbot webhooks sync {file} --url {url}",
+        "The subscription does not pin the payload version that linqbot needs; older versions lack some events.",
+        "It was made without ?version= in its address, or by a program that reads older payloads.",
+        "Pin the version that linqbot needs: linqbot webhooks sync {file} --url {url}",
     ),
     "LQB6035": DoctorCode(
         "Several subscriptions deliver to one address.",
-        "A rotation has not been ended, or somebody subscribed the same address by hand.",
-        "Every event comes twice, and once is handled. Finish the rotation (linqbot webhooks rotate), or delete "
-        "one: linqbot webhooks delete ID",
+        "A rotation is not finished, or someone subscribed the same address by hand.",
+        "Every event comes twice and is handled once. Finish the rotation (linqbot webhooks rotate), or delete a"
+        " subscription: linqbot webhooks delete ID",
     ),
     "LQB6036": DoctorCode(
-        "The subscription delivers events of some lines only.",
-        "It was made with --line, and the account has further lines.",
-        "Nothing of the account's other lines arrives. If it should: linqbot webhooks sync {file} --url {url} "
-        "--all-lines",
+        "The subscription delivers the events of some lines only.",
+        "It was made with --line, and the account has more lines.",
+        "Events of the account's other lines do not arrive. If they should: linqbot webhooks sync {file} --url {url}"
+        " --all-lines",
     ),
     "LQB6040": DoctorCode(
-        "There is no signing secret, so no delivery could be verified, and linqbot serve does not start.",
-        "The bot has not been subscribed from this folder, or its secret is kept elsewhere.",
-        "Subscribe, which keeps it: linqbot webhooks sync {file} --url {url}; or set LINQ_WEBHOOK_SECRET.",
+        "There is no signing secret, so deliveries cannot be verified and linqbot serve does not start.",
+        "The bot was not subscribed from this folder, or its secret is kept elsewhere.",
+        "Subscribe, which also stores the secret: linqbot webhooks sync {file} --url {url}; or set"
+        " LINQ_WEBHOOK_SECRET.",
     ),
     "LQB6041": DoctorCode(
-        "The signing secrets here are those of other subscriptions.",
-        "The subscription was made elsewhere or by hand, and its secret stayed there.",
+        "The signing secrets here belong to other subscriptions.",
+        "The subscription was made elsewhere or by hand, and its secret was stored there.",
         "Linq shows a secret only once. Make a new one: linqbot webhooks rotate --url {url}",
     ),
     "LQB6042": DoctorCode(
-        "There is a signing secret, and whether it is the subscription's cannot be seen.",
-        "It was put here by hand, and no delivery has been accepted with it yet.",
-        "Linq does not tell. If deliveries are refused (delivery.forged in the log), make a new one: linqbot "
-        "webhooks rotate --url {url}",
+        "There is a signing secret, but linqbot cannot tell if it belongs to the subscription.",
+        "It was set by hand, and no delivery has been accepted with it yet.",
+        "Linq does not say which secret it uses. If deliveries are refused (delivery.forged in the log), make a new"
+        " one: linqbot webhooks rotate --url {url}",
     ),
     "LQB6043": DoctorCode(
-        "Others on this machine can read the signing secret, and so sign deliveries.",
-        "It was written or mounted with wider rights than its owner's.",
-        "Let its owner alone read it: chmod 600 {secret_file}",
+        "Other users of this machine can read the signing secret, and so sign deliveries.",
+        "The file was written or mounted with permissions for more than its owner.",
+        "Let only its owner read it: chmod 600 {secret_file}",
     ),
     "LQB6044": DoctorCode(
         "The signing secrets cannot be read.",
-        "Its rights are another user's, or it was changed by hand and holds what is no secret.",
-        "Correct it. Or move it away, and make a new secret: linqbot webhooks rotate --url {url}",
+        "The file belongs to another user, or it was edited by hand and holds text that is not a secret.",
+        "Correct the file. Or move it away and make a new secret: linqbot webhooks rotate --url {url}",
     ),
     "LQB6050": DoctorCode(
-        "A clock is so far off that signed times are refused.",
-        "Signatures carry their time, and 300 s off is the most that is accepted, so that nobody can send old "
-        "ones again.",
-        "Deliveries this far off are refused. Set the clock: timedatectl set-ntp true",
+        "A clock is so far off that signatures are refused.",
+        "Each signature includes the time. linqbot accepts a difference of 300 s at most, so that old"
+        " deliveries cannot be sent again.",
+        "Deliveries are refused while the clock is this far off. Set the clock: timedatectl set-ntp true",
     ),
     "LQB6051": DoctorCode(
         "This machine's clock is off.",
-        "Nothing keeps it right, or a suspended machine has just come back.",
-        "From 300 s on deliveries are refused. Set the clock: timedatectl set-ntp true",
+        "The clock is not synchronised, or the machine has just woken from suspend.",
+        "From 300 s on, deliveries are refused. Set the clock: timedatectl set-ntp true",
     ),
     "LQB6060": DoctorCode(
-        "Nobody answers at the public address.",
-        "The bot is not served, the proxy or tunnel leads elsewhere, or the name or a firewall does not lead here.",
-        "Start the bot (linqbot serve {file}) and look at the proxy, the tunnel, the name service and the firewall.",
+        "There is no response at the public address.",
+        "The bot is not running, the proxy or tunnel points elsewhere, or DNS or a firewall does not lead to this"
+        " machine.",
+        "Start the bot (linqbot serve {file}), and check the proxy, the tunnel, DNS and the firewall.",
     ),
     "LQB6061": DoctorCode(
         "The public address has no valid certificate.",
-        "It has ended, is for another name, is signed by nobody known, or comes without the certificates between.",
-        "Linq does not deliver to it. Renew the certificate, and serve the whole chain for this very name.",
+        "The certificate has expired, is for another name, is not signed by a known authority, or is served without"
+        " its intermediate certificates.",
+        "Linq does not deliver to it. Renew the certificate, and serve the whole chain for exactly this name.",
     ),
     "LQB6062": DoctorCode(
-        "The public address sends callers on to another.",
-        "It leads from http to https, to www, or to a page for signing in; a delivery does not follow.",
-        "Linq does not deliver there. Subscribe the address it leads to: linqbot webhooks sync {file} --url …",
+        "The public address redirects to another one.",
+        "It redirects from http to https, to www, or to a sign-in page. Deliveries do not follow redirects.",
+        "Linq does not deliver there. Subscribe the address that it redirects to: linqbot webhooks sync {file} --url …",
     ),
     "LQB6063": DoctorCode(
         "There is no webhook at the public address.",
-        "The path is another, or the proxy takes a part of it off.",
-        "The bot's webhook is at /webhooks/linq. Let the proxy pass this path on, unchanged.",
+        "The path is wrong, or the proxy removes part of it.",
+        "The bot's webhook is at /webhooks/linq. Let the proxy pass this path on unchanged.",
     ),
     "LQB6064": DoctorCode(
-        "Something before the bot refuses those who do not say who they are.",
-        "A password, a list of addresses, or a check for robots stands there; Linq passes none of them.",
-        "What stands before the bot wants to know who calls. Let POSTs to this path through: linqbot checks their"
-        " signature.",
+        "A proxy or firewall in front of the bot asks callers to authenticate.",
+        "It wants a password, allows only listed addresses, or blocks robots; Linq passes none of these checks.",
+        "Let POST requests to this path through without authentication: linqbot verifies their signatures.",
     ),
     "LQB6065": DoctorCode(
-        "The certificate of the public address ends soon.",
-        "Certificates are renewed weeks before their end; this one was not.",
-        "Renew it, or look at why that is not done by itself.",
+        "The certificate of the public address expires soon.",
+        "Certificates are usually renewed weeks before they expire; this one was not.",
+        "Renew it, or find out why automatic renewal failed.",
     ),
     "LQB6066": DoctorCode(
-        "What answers at the public address is not the bot, or is broken.",
+        "The server at the public address is not the bot, or is broken.",
         "A proxy cannot reach the bot, or another program answers in its place.",
-        "Look at the bot's log, and at the log of what stands before it.",
+        "Look at the bot's log, and at the log of the proxy in front of it.",
     ),
     "LQB6067": DoctorCode(
-        "The public address takes what nobody has signed.",
-        "Another program answers everything with 200 there, so that deliveries would be lost in it.",
-        "This is not linqbot, which checks every signature. Let the address lead to: linqbot serve {file}",
+        "The public address accepts requests without a valid signature.",
+        "Another program there answers every request with 200, so deliveries would be lost.",
+        "This is not linqbot, which verifies every signature. Let the address lead to: linqbot serve {file}",
     ),
     "LQB6070": DoctorCode(
         "The bot at the public address has another signing secret.",
-        "It was started with other settings, reads another file, or was subscribed anew elsewhere.",
-        "Give both the same: the bot at this address reads LINQ_WEBHOOK_SECRET and LINQ_WEBHOOK_SECRET_FILE where"
-        " it runs. Or make a new one: linqbot webhooks rotate --url {url}",
+        "It was started with other settings, reads another file, or was subscribed again from elsewhere.",
+        "Use the same secret in both places: the bot at this address reads LINQ_WEBHOOK_SECRET and"
+        " LINQ_WEBHOOK_SECRET_FILE where it runs. Or make a new one: linqbot webhooks rotate --url {url}",
     ),
     "LQB6071": DoctorCode(
-        "A proxy takes the headers off that deliveries are verified by.",
-        "It passes on only headers it knows, or has a list that they are missing from.",
+        "A proxy removes the headers that deliveries are verified by.",
+        "It passes on only the headers on a list, and these are missing from it.",
         "Let the proxy pass on the headers webhook-id, webhook-timestamp and webhook-signature.",
     ),
     "LQB6072": DoctorCode(
-        "A proxy changes the body, so that its signature fits no longer.",
-        "It reads and writes JSON anew, trims, or changes the encoding. Signatures are of the very bytes.",
-        "Let the proxy pass on the body byte for byte: no re-written JSON, no inspection that changes it.",
+        "A proxy changes the body, so its signature no longer matches.",
+        "It parses and rewrites JSON, trims white space, or changes the encoding. A signature covers the exact bytes.",
+        "Let the proxy pass on the body byte for byte: no rewritten JSON, no inspection that changes it.",
     ),
     "LQB6073": DoctorCode(
-        "The bot is there and cannot take deliveries now.",
-        "Its disk or backlog is full, it is starting or stopping, or its clock and this one differ.",
-        "Linq will try again, for half an hour. The bot's log says why: storage, overload, or its clock.",
+        "The bot answers, but cannot accept deliveries now.",
+        "Its disk or its backlog is full, it is starting or stopping, or its clock differs from this machine's.",
+        "Linq retries for half an hour. The bot's log gives the reason: storage, overload, or its clock.",
     ),
     "LQB6074": DoctorCode(
-        "Everybody is believed to be a proxy.",
-        "LINQBOT_TRUSTED_PROXIES names every address, so that anybody may say who they are.",
-        "Name the proxies only: addresses or networks, such as 10.0.0.0/8, in LINQBOT_TRUSTED_PROXIES.",
+        "Every caller is trusted as a proxy.",
+        "LINQBOT_TRUSTED_PROXIES names every address, so any caller can claim any address as its own.",
+        "Name only the proxies in LINQBOT_TRUSTED_PROXIES: addresses or networks, such as 10.0.0.0/8.",
     ),
     "LQB6080": DoctorCode(
         "The storage cannot be written.",
-        "The disk is read-only or full, or the folder and the file are another user's.",
-        "Let the user who serves write into the folder of LINQBOT_STORAGE, or choose another.",
+        "The disk is read-only or full, or the folder or the file belongs to another user.",
+        "Let the user who runs the bot write into the folder of LINQBOT_STORAGE, or choose another folder.",
     ),
     "LQB6081": DoctorCode(
         "A newer linqbot has written the storage.",
-        "Somebody went back to an older linqbot, or two releases share a file.",
+        "linqbot was downgraded, or two releases share a file.",
         "Upgrade linqbot, or use another storage file: LINQBOT_STORAGE",
     ),
     "LQB6082": DoctorCode(
         "The disk is almost full.",
-        "Something else fills it, or history is kept for long.",
-        "Make room: a full disk means 503 for every delivery.",
+        "Another program fills it, or history is kept for a long time.",
+        "Make room: with a full disk the bot answers every delivery with 503.",
     ),
     "LQB6083": DoctorCode(
         "The storage is in memory.",
-        "LINQBOT_STORAGE is memory://, which is for tests: whatever waits when the process ends is lost.",
+        "LINQBOT_STORAGE is memory://, which is for tests: when the process ends, waiting deliveries are lost.",
         "Set LINQBOT_STORAGE to a file, such as sqlite:///linqbot.db.",
     ),
     "LQB6084": DoctorCode(
-        "The storage cannot be what LINQBOT_STORAGE says.",
-        "It is no URL of a storage there is, or names a folder or another program's file.",
+        "LINQBOT_STORAGE does not name a usable storage.",
+        "It is not the URL of a known storage, or it names a folder or another program's file.",
         "Correct LINQBOT_STORAGE. It is a URL such as sqlite:///linqbot.db.",
     ),
     "LQB6085": DoctorCode(
-        "Deliveries have given up: their handler failed again and again.",
-        "Their handlers failed on every attempt, or killed the process.",
+        "There are dead letters: deliveries that the bot gave up on.",
+        "Their handlers failed on every attempt, or crashed the process.",
         "Look at them: linqbot inbox dead. Then: linqbot inbox retry, or purge.",
     ),
     "LQB6086": DoctorCode(
-        "What the bot took is not in the storage here.",
-        "The address leads to another bot, or to this one on another machine or with another LINQBOT_STORAGE.",
-        "Ask whether the bot there has another storage. If it has this one, look at its log.",
+        "The bot accepted the test event, but it is not in the storage here.",
+        "The address leads to another bot, or to this bot on another machine or with another LINQBOT_STORAGE.",
+        "Check if the bot at the address uses another storage. If it uses this one, look at its log.",
     ),
     "LQB6090": DoctorCode(
         "An installed plugin cannot be loaded.",
-        "It was made for another release, or something it needs is not installed.",
+        "It was made for another release, or one of its dependencies is not installed.",
         "Reinstall it, or remove it: pip uninstall {name}",
     ),
 }

@@ -1,4 +1,8 @@
-"""What one examination works with: settings, the bot, and what Linq says, asked once for all checks that need it."""
+"""The shared state of one run of `linqbot doctor`: the settings, the bot, and responses of Linq.
+
+Several checks need the same lists from Linq and run at the same time. The context asks for each list once. It judges
+nothing: the checks do (`account.py`, `machine.py`, `public.py`).
+"""
 
 from __future__ import annotations
 
@@ -27,14 +31,14 @@ NOT_ASKED: Final = "Linq could not be asked."
 
 @dataclass(slots=True)
 class DoctorContext:
-    """One examination.
+    """One run of the doctor.
 
     Attributes:
-        client: None without a key.
-        handled: By the bot; None when no file was given, or it cannot be loaded.
-        file: As it was given.
-        url: The address asked about, if one was.
-        skew_s: How far Linq's clock is ahead of ours, seen in its latest answer; None before there is one.
+        client: None without an API token.
+        handled: Event types that the bot handles; None if no file was given or it cannot be loaded.
+        file: The bot's file, as given on the command line.
+        url: The address given with `--url`, if any.
+        skew_s: Seconds by which Linq's clock is ahead of this machine's, from its latest response; None before the first.
     """
 
     settings: Settings
@@ -47,14 +51,14 @@ class DoctorContext:
 
     def __post_init__(self) -> None:
         if self.client is not None:
-            self.client = self.client.wrapped(self._watching)
+            self.client = self.client.wrapped(self._measuring_skew)
 
     async def lines(self) -> list[PhoneNumber]:
-        """The account's lines.
+        """Return the account's lines.
 
         Raises:
-            LinqApiError: Linq says no.
-            Skip: there is no key to ask with.
+            LinqApiError: Linq did not list them.
+            Skip: there is no API token.
         """
         client = self._client()
 
@@ -64,7 +68,11 @@ class DoctorContext:
         return await self._once("lines", ask)
 
     async def subscriptions(self) -> list[WebhookSubscription]:
-        """All subscriptions of the account."""
+        """Return all subscriptions of the account.
+
+        Raises:
+            Skip: there is no API token, or Linq did not list them.
+        """
         client = self._client()
 
         async def ask() -> list[WebhookSubscription]:
@@ -73,7 +81,13 @@ class DoctorContext:
         return await self._of_linq(self._once("subscriptions", ask))
 
     async def subscribed(self) -> list[WebhookSubscription]:
-        """Those of the address in question, what delivers first; several addresses when none was given."""
+        """Return the subscriptions that deliver to `url`, or without `url` those whose secrets are stored here.
+
+        Pending subscriptions are left out.
+
+        Raises:
+            Skip: there is no API token, or Linq did not list them.
+        """
         found = await self.subscriptions()
         if self.url is not None:
             here = [one for one in found if address(one.target_url) == address(self.url)]
@@ -82,27 +96,27 @@ class DoctorContext:
         return [one for one in here if not is_pending(one)]
 
     def kept(self) -> tuple[Kept, ...]:
-        """What the secret file holds; nothing when it cannot be read, which a check of its own tells."""
+        """Return the secrets in the secret file; none if it cannot be read, which the check `secret` reports."""
         try:
             return self.settings.secret_file.read()
         except ConfigError:
             return ()
 
     async def target(self) -> str:
-        """Where deliveries go.
+        """Return the address that Linq delivers to.
 
         Raises:
-            Skip: nobody has said.
+            Skip: no address was given, and no subscription's secret is stored here.
         """
         if self.url is not None:
             return self.url
         there = await self.subscribed()
         if not there:
-            raise Skip("Which address Linq delivers to is not known. Give --url https://your.host")
+            raise Skip("It is not known which address Linq delivers to. Give --url https://your.host")
         return pinned(there[0].target_url)
 
     async def findings(self) -> Findings:
-        """What makes findings, knowing file and address."""
+        """Return a maker of findings whose fixes name the bot's file and address."""
         facts = {"secret_file": str(self.settings.webhook_secret_file)}
         if self.file is not None:
             facts["file"] = self.file
@@ -111,7 +125,7 @@ class DoctorContext:
         return Findings(**facts)
 
     async def _of_linq(self, asked: Awaitable[T]) -> T:
-        """What Linq says, for checks that are not about Linq: another one tells what is wrong with it."""
+        """Skip the check if Linq's API fails: the check `token` already reports that."""
         try:
             return await asked
         except LinqApiError as error:
@@ -120,7 +134,7 @@ class DoctorContext:
     async def _once(self, name: str, ask: Callable[[], Awaitable[T]]) -> T:
         if name not in self._asked:
             self._asked[name] = asyncio.ensure_future(ask())
-        # Shielded: a check whose time is over must not take the answer away from the others.
+        # Shielded: a check that times out must not cancel the request that other checks wait for.
         answer: T = await asyncio.shield(self._asked[name])
         return answer
 
@@ -129,16 +143,16 @@ class DoctorContext:
             raise Skip(NOT_ASKED)
         return self.client
 
-    def _watching(self, run: Run) -> Run:
-        async def watched(call: Call) -> ApiResponse:
+    def _measuring_skew(self, run: Run) -> Run:
+        async def measured(call: Call) -> ApiResponse:
             asked_at = time.time()
             answer = await run(call)
             try:
-                said = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+                date = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
             except (ValueError, OverflowError):
                 return answer
-            # Its date has no fractions, and was made somewhere between our asking and now.
-            self.skew_s = said + 0.5 - (asked_at + time.time()) / 2
+            # The header counts whole seconds, and was written at some time between the request and now.
+            self.skew_s = date + 0.5 - (asked_at + time.time()) / 2
             return answer
 
-        return watched
+        return measured

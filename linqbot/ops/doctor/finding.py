@@ -1,4 +1,8 @@
-"""What a check finds, and how checks are made: all at once, each within its time, whatever becomes of the others."""
+"""The findings of checks, and the function that runs all checks at once.
+
+Each check has a time limit, and its failure does not affect the others. The checks themselves are in `account.py`,
+`machine.py` and `public.py`.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +19,13 @@ Status: TypeAlias = Literal["ok", "warning", "failure", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of looking at one thing.
 
     Attributes:
-        check: What was looked at, in a word or two.
-        what: What was found, with the values.
-        code: Of the fault, one of `CODES`; None when there is none.
-        fix: What to do; empty when there is nothing.
+        check: The thing, in a word or two.
+        what: The state of the thing, with the values.
+        code: The problem, one of `CODES`; None if there is no problem.
+        fix: What to do; empty if there is nothing to do.
     """
 
     check: str
@@ -32,17 +36,17 @@ class Finding:
 
 
 class Skip(Exception):
-    """A check cannot be made, because of what another one has found. Its message says what is missing."""
+    """A check cannot be made, because something that it needs is missing. The message names what is missing."""
 
 
 Check: TypeAlias = Callable[[], Awaitable[Sequence[Finding]]]
 
 
 class Findings:
-    """Makes findings that know the bot's file and address.
+    """Makes findings, and fills facts into the fixes of their codes.
 
     Args:
-        facts: What the fixes of `CODES` name.
+        facts: Values for the names in braces in the texts of `CODES`, such as `file` and `url`.
     """
 
     def __init__(self, **facts: str) -> None:
@@ -62,12 +66,14 @@ class Findings:
 
 
 async def examine(checks: dict[str, Check], *, within_s: float) -> AsyncIterator[Sequence[Finding]]:
-    """Make all checks at once, whatever becomes of any of them, and give what they find in their order.
+    """Run all checks at once, and yield their findings in the order of `checks`.
+
+    A check that fails or takes too long becomes a finding.
 
     Args:
-        within_s: How long each may take.
+        within_s: Seconds that each check may take.
     """
-    tasks = [asyncio.create_task(_made(name, check, within_s)) for name, check in checks.items()]
+    tasks = [asyncio.create_task(_run_check(name, check, within_s)) for name, check in checks.items()]
     try:
         for task in tasks:
             yield await task
@@ -76,15 +82,15 @@ async def examine(checks: dict[str, Check], *, within_s: float) -> AsyncIterator
             task.cancel()
 
 
-async def _made(name: str, check: Check, within_s: float) -> Sequence[Finding]:
+async def _run_check(name: str, check: Check, within_s: float) -> Sequence[Finding]:
     try:
         async with asyncio.timeout(within_s):
             return await check()
     except Skip as reason:
         return [Finding(name, "skipped", str(reason))]
     except TimeoutError:
-        return [Findings().failure(name, "LQB6000", f"This could not be told within {within_s:g} s.")]
+        return [Findings().failure(name, "LQB6000", f"The check did not end within {within_s:g} s.")]
     except LinqbotError as error:
         return [Findings().failure(name, "LQB6000", f"{error} [{error.lqb}]")]
-    except Exception as error:  # noqa: BLE001 - one check that breaks must not hide what the others find
+    except Exception as error:  # noqa: BLE001 - a check with a bug must not hide the findings of the others
         return [Findings().failure(name, "LQB6000", f"The check itself failed with {type(error).__name__}.")]

@@ -1,4 +1,8 @@
-"""Checks of what is here: the secret, the storage, who serves it, the installed versions."""
+"""Checks of this machine: the signing secret, the storage, the process that serves it, the installed versions.
+
+They read files and change none. The checks of the account are in `account.py`, those of the public address in
+`public.py`.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ TOO_LITTLE_BYTES: Final = 100 << 20
 
 
 async def secret(context: DoctorContext) -> Sequence[Finding]:
-    """Whether the subscription's secret is here, and nobody else's to read."""
+    """Check that the subscription's signing secret is stored here, and that other users cannot read it."""
     found = await context.findings()
     try:
         kept = context.settings.secret_file.read()
@@ -42,22 +46,22 @@ async def _of_subscription(context: DoctorContext, found: Findings) -> Finding:
     try:
         there = await context.subscribed()
     except Skip as reason:
-        return Finding("secret", "skipped", f"There is one; whether it is the subscription's is not known. {reason}")
+        return Finding("secret", "skipped", f"There is a secret. It is not known if it is the subscription's: {reason}")
     if not there:
-        return Finding("secret", "skipped", "There is one, and no subscription it could belong to.")
+        return Finding("secret", "skipped", "There is a secret, and no subscription that it could belong to.")
     one = there[0]
     if one.id in kept:
-        return found.ok("secret", f"That of {one.id} is in {context.settings.webhook_secret_file}.")
+        return found.ok("secret", f"The secret of {one.id} is in {context.settings.webhook_secret_file}.")
     if None in kept or context.settings.webhook_secrets:
         if await _has_delivered(context, one):
-            return found.ok("secret", f"It fits: deliveries of {one.id} have been accepted.")
-        what = f"There is one, and whether it is that of {one.id} cannot be seen."
+            return found.ok("secret", f"It fits: deliveries of {one.id} have been accepted with it.")
+        what = f"There is a secret, but linqbot cannot tell if it is that of {one.id}."
         return found.warning("secret", "LQB6042", what)
-    return found.failure("secret", "LQB6041", f"That of {one.id} is not here.")
+    return found.failure("secret", "LQB6041", f"The secret of {one.id} is not stored here.")
 
 
 async def _has_delivered(context: DoctorContext, one: WebhookSubscription) -> bool:
-    """Whether the storage here has heard from Linq since the subscription was made: it has verified that, then."""
+    """Return True if a delivery was stored here after the subscription was made: only verified ones are stored."""
     path = path_of(context.settings.storage)
     if path is None or one.created_at is None:
         return False
@@ -75,11 +79,11 @@ def _readers(found: Findings, path: Path) -> list[Finding]:
         return []
     if not mode & (stat.S_IRGRP | stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH):
         return []
-    return [found.warning("secret", "LQB6043", f"{path} can be read by others: its mode is {stat.S_IMODE(mode):04o}.")]
+    return [found.warning("secret", "LQB6043", f"Other users can read {path}: its mode is {stat.S_IMODE(mode):04o}.")]
 
 
 async def storage(context: DoctorContext) -> Sequence[Finding]:
-    """Whether deliveries can be kept."""
+    """Check that deliveries can be stored, that the disk has room, and that there are no dead letters."""
     found = await context.findings()
     url = context.settings.storage
     try:
@@ -88,7 +92,9 @@ async def storage(context: DoctorContext) -> Sequence[Finding]:
         return [found.failure("storage", "LQB6084", str(error))]
     path = path_of(url)
     if path is None:
-        return [found.warning("storage", "LQB6083", "It is in memory: whatever waits is lost with the process.")]
+        return [
+            found.warning("storage", "LQB6083", "It is in memory: waiting deliveries are lost when the process ends.")
+        ]
     try:
         how = await asyncio.to_thread(check_up, path)
     except NewerSchema as error:
@@ -102,21 +108,20 @@ async def storage(context: DoctorContext) -> Sequence[Finding]:
 
 def _file(found: Findings, path: Path, how: Checkup) -> Finding:
     if how.schema is None:
-        return found.ok("storage", f"{path} does not exist yet and can be made.")
-    by = f"process {how.serving} serves it" if how.serving else "nobody serves it"
+        return found.ok("storage", f"{path} does not exist yet and can be created.")
+    by = f"process {how.serving} serves it" if how.serving else "no process serves it"
     return found.ok("storage", f"{path} is writable (schema {how.schema}, {how.journal}), {by}, {how.waiting} waiting.")
 
 
 def _inside(found: Findings, how: Checkup) -> list[Finding]:
     if not how.dead:
         return []
-    return [
-        found.warning("storage", "LQB6085", f"{how.dead} deliver{'y has' if how.dead == 1 else 'ies have'} given up.")
-    ]
+    count = "1 dead letter" if how.dead == 1 else f"{how.dead} dead letters"
+    return [found.warning("storage", "LQB6085", f"There {'is' if how.dead == 1 else 'are'} {count}.")]
 
 
 def _room(found: Findings, path: Path, how: Checkup) -> list[Finding]:
-    left = f"{how.free_bytes / 2**30:.1f} GiB are free beside {path.name}."
+    left = f"{how.free_bytes / 2**30:.1f} GiB are free on the disk of {path.name}."
     if how.free_bytes < TOO_LITTLE_BYTES:
         return [found.failure("disk", "LQB6082", left)]
     if how.free_bytes < ENOUGH_BYTES:
@@ -125,7 +130,7 @@ def _room(found: Findings, path: Path, how: Checkup) -> list[Finding]:
 
 
 async def versions(context: DoctorContext) -> Sequence[Finding]:
-    """What is installed."""
+    """Report the installed versions, and check that each allowed plugin can be imported."""
     found = await context.findings()
     here = f"linqbot {version('linqbot')}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     plugins = sorted(
@@ -138,7 +143,7 @@ async def versions(context: DoctorContext) -> Sequence[Finding]:
             continue
         try:
             await asyncio.to_thread(entry.load)
-        except Exception as error:  # noqa: BLE001 - whatever a stranger's module raises
+        except Exception as error:  # noqa: BLE001 - a plugin's module may raise anything
             what = f"The plugin {name} cannot be loaded: {type(error).__name__}."
             dist = entry.dist.name if entry.dist else name
             findings.append(found.warning("plugins", "LQB6090", what, name=dist))

@@ -1,7 +1,7 @@
-"""Sends the bot an event through its public address, signed as Linq signs, and understands the answer.
+"""Send a test event to the bot's public address, signed as Linq signs, and explain the response.
 
-The event is of a type of our own, which is stored as any other and reaches no handler. Its body is written as no
-library would write it, so that whatever reads and writes JSON on the way shows itself.
+The event has a type of linqbot's own: the bot stores it like any other, and no handler gets it. Its body is formatted in
+a way that no JSON library would choose, so a proxy that parses and rewrites JSON changes the body and is detected.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from linqbot.ops.subscriptions import is_loopback
 from linqbot.webhooks import TOLERANCE_S, sign
 
 TIMEOUT_S: Final = 10.0
-"""What Linq, too, would wait at most."""
+"""Linq waits no longer either."""
 
 _CHALLENGE = re.compile(r'\b(\w++)="([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why the event did not arrive: the fault's code, and what was seen."""
+    """The reason why the bot did not accept the event: a code of `CODES`, and what was seen."""
 
     code: str
     what: str
@@ -42,11 +42,12 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What became of one event.
+    """The result of sending one test event.
 
     Attributes:
-        trouble: None when the bot took it.
-        certificate_ends: When the certificate does; None without TLS.
+        ms: Milliseconds until the response.
+        trouble: None if the bot accepted the event.
+        certificate_ends: Expiry of the certificate; None without TLS.
     """
 
     delivery_id: str
@@ -56,15 +57,19 @@ class Probed:
 
 
 async def confirm(url: str, secret: str) -> Probed:
-    """Whether the bot at `url` takes what was signed with `secret`, and nothing else."""
-    stranger = await probe(url, nobodys_secret())
+    """Check that the bot at `url` accepts an event signed with `secret`, and refuses one signed with another secret.
+
+    Returns:
+        The result for `secret`, unless the other event already showed a problem.
+    """
+    stranger = await probe(url, random_secret())
     if stranger.trouble is None:
-        return replace(stranger, trouble=Trouble("LQB6067", "It takes an event signed with a secret of nobody's."))
+        return replace(stranger, trouble=Trouble("LQB6067", "It accepts an event signed with a random secret."))
     return await probe(url, secret) if stranger.trouble.code == "LQB6070" else stranger
 
 
-def nobodys_secret() -> str:
-    """A secret that no bot has."""
+def random_secret() -> str:
+    """Return a new signing secret, which no bot has."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
@@ -72,7 +77,7 @@ async def probe(url: str, secret: str, *, event_id: str | None = None) -> Probed
     """Send one event to `url`, signed with `secret`.
 
     Args:
-        event_id: The same one twice is a duplicate.
+        event_id: Id of the event; a new one without it. The bot drops a second event with the same id as a duplicate.
     """
     event_id = event_id or str(uuid.uuid4())
     body = _body(event_id)
@@ -86,7 +91,7 @@ async def probe(url: str, secret: str, *, event_id: str | None = None) -> Probed
     }
     started, ends = time.perf_counter(), None
     try:
-        # Linq comes from outside; of the environment's proxies only those that lead there are used.
+        # Linq delivers over the internet, so the environment's proxies are used, but not for this machine itself.
         env = not is_loopback(urlsplit(url).hostname or "")
         async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=env, verify=httpx.create_ssl_context()) as http:
             async with http.stream("POST", url, content=body, headers=headers) as answer:
@@ -112,29 +117,29 @@ def _trouble(answer: httpx.Response, body: bytes, now: int) -> Trouble | None:
         return None
     if 300 <= status < 400:
         host = urlsplit(answer.headers.get("location", "")).hostname or "elsewhere"
-        return Trouble("LQB6062", f"It answers {status} and sends callers on, to {host}.")
+        return Trouble("LQB6062", f"It answers {status} and redirects to {host}.")
     if status in {401, 403, 407}:
         return _refused(answer, body)
     if status in {404, 405}:
         return Trouble("LQB6063", f"It answers {status}: there is no webhook at this path.")
     if status == 503:
         return _later(answer, now)
-    return Trouble("LQB6066", f"It answers {status}, which no bot of linqbot's answers to a signed event.")
+    return Trouble("LQB6066", f"It answers {status}, which linqbot never answers to a signed event.")
 
 
 def _refused(answer: httpx.Response, body: bytes) -> Trouble:
-    said = answer.headers.get("www-authenticate", "")
-    if answer.status_code != 401 or not said.startswith("Webhook-Signature"):
-        return Trouble("LQB6064", f"It answers {answer.status_code}, and it is not the bot that says so.")
-    told = dict(_CHALLENGE.findall(said))
-    if told.get("error") == "headers":
-        missing = told.get("missing", "").replace(" ", ", ")
-        return Trouble("LQB6071", f"The event arrived without what was sent with it: {missing}.")
-    if (told.get("bytes"), told.get("crc32")) != (str(len(body)), f"{zlib.crc32(body):08x}"):
+    header = answer.headers.get("www-authenticate", "")
+    if answer.status_code != 401 or not header.startswith("Webhook-Signature"):
+        return Trouble("LQB6064", f"It answers {answer.status_code}, and this response is not the bot's.")
+    challenge = dict(_CHALLENGE.findall(header))
+    if challenge.get("error") == "headers":
+        missing = challenge.get("missing", "").replace(" ", ", ")
+        return Trouble("LQB6071", f"The event arrived without these headers: {missing}.")
+    if (challenge.get("bytes"), challenge.get("crc32")) != (str(len(body)), f"{zlib.crc32(body):08x}"):
         return Trouble(
-            "LQB6072", f"The body was changed on its way: {len(body)} bytes left, {told.get('bytes')} arrived."
+            "LQB6072", f"The body was changed on its way: {len(body)} bytes left, {challenge.get('bytes')} arrived."
         )
-    return Trouble("LQB6070", "The event arrived as it was sent, and the bot has another secret.")
+    return Trouble("LQB6070", "The event arrived unchanged, but the bot has another secret.")
 
 
 def _later(answer: httpx.Response, now: int) -> Trouble:
@@ -143,7 +148,7 @@ def _later(answer: httpx.Response, now: int) -> Trouble:
         off_s = parsedate_to_datetime(answer.headers.get("date", "")).timestamp() - now
     if abs(off_s) > TOLERANCE_S:
         return Trouble("LQB6050", f"It answers 503, and its clock is {_apart(off_s)} this machine's.")
-    return Trouble("LQB6073", "It answers 503: it cannot take the event now.")
+    return Trouble("LQB6073", "It answers 503: it cannot accept the event now.")
 
 
 def _apart(by_s: float) -> str:
@@ -159,8 +164,8 @@ def _unreachable(error: httpx.TransportError) -> Trouble:
             return Trouble("LQB6061", f"No TLS connection could be made: {cause.reason or type(cause).__name__}.")
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, httpx.TimeoutException):
-        return Trouble("LQB6060", f"Nobody answers within {TIMEOUT_S:g} s.")
-    return Trouble("LQB6060", f"Nobody answers there ({type(error).__name__}).")
+        return Trouble("LQB6060", f"There is no response within {TIMEOUT_S:g} s.")
+    return Trouble("LQB6060", f"The connection failed ({type(error).__name__}).")
 
 
 def _certificate_ends(answer: httpx.Response) -> datetime | None:

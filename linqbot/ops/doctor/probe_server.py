@@ -1,7 +1,7 @@
-"""Answers where the bot will, while nobody serves it: so that the way there can be checked before going live.
+"""A temporary webhook server, so that the public address can be checked before the bot is served.
 
-It takes the doctor's own events, with the server's own code. Whatever Linq sends meanwhile is asked to come again, also
-what is signed with a secret that is not here: a 401 would be the last word on it.
+It accepts the doctor's test events with the server's own code. It answers every delivery of Linq's with 503, so that Linq
+retries it: also one signed with a secret that is not stored here, because Linq gives up on a delivery after a 401.
 """
 
 from __future__ import annotations
@@ -25,42 +25,52 @@ from linqbot.server.webhook import RETRY_AFTER_S, WebhookEndpoint
 from linqbot.storage.memory import MemoryStorage
 
 
-class _OwnEventsOnly(MemoryStorage):
+class _ProbesOnly(MemoryStorage):
+    """Refuses every delivery except the doctor's own."""
+
     async def put(self, delivery: Delivery) -> bool:
         if not delivery.id.startswith(PROBE_ID):
             raise StorageBusy("Only the doctor is here. The bot is not served yet.")
         return await super().put(delivery)
 
 
-class _Patient:
+class _NeverUnauthorized:
+    """Wraps the webhook, and answers 503 in place of 401 to deliveries that are not the doctor's own."""
+
     def __init__(self, webhook: WebhookEndpoint) -> None:
         self._webhook = webhook
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = bytearray()
 
-        async def noted() -> Message:
+        async def record() -> Message:
             message = await receive()
             body.extend(message.get("body", b""))
             return message
 
-        async def patient(message: Message) -> None:
+        async def send_retryable(message: Message) -> None:
             if message.get("status") == 401 and PROBE_TYPE.encode() not in body:
                 headers = [(b"content-length", b"0"), (b"retry-after", b"%d" % RETRY_AFTER_S)]
                 message = {**message, "status": 503, "headers": headers}
             await send(message)
 
-        await self._webhook(scope, noted, patient)
+        await self._webhook(scope, record, send_retryable)
 
 
 @asynccontextmanager
-async def stand_in(bound: socket.socket, secrets: Sequence[str]) -> AsyncIterator[None]:
-    """Serve the webhook on a bound socket."""
-    async with _OwnEventsOnly() as inbox:
+async def probe_server(bound: socket.socket, secrets: Sequence[str]) -> AsyncIterator[None]:
+    """Serve the webhook on a bound socket while the context lasts.
+
+    Args:
+        secrets: Signing secrets that the test events may be signed with.
+    """
+    async with _ProbesOnly() as inbox:
         webhook = WebhookEndpoint(inbox, KnownSecrets(secrets), SystemClock())
         webhook.is_open = True
-        server = uvicorn_server.server(Starlette(routes=[Route(WEBHOOK_PATH, _Patient(webhook))]), graceful_s=1)
-        # Whoever comes before the server is ready waits for it.
+        server = uvicorn_server.server(
+            Starlette(routes=[Route(WEBHOOK_PATH, _NeverUnauthorized(webhook))]), graceful_s=1
+        )
+        # From here on the kernel queues connections, until the server is ready to accept them.
         bound.listen()
         serving = asyncio.create_task(server.serve(sockets=[bound]))
         try:

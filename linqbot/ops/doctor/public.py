@@ -1,4 +1,8 @@
-"""Checks of the way from Linq to the bot: the public address, its certificate, what stands before the bot."""
+"""Checks of the path from Linq to the bot: the public address, its certificate, the proxies in front of the bot.
+
+A test event is sent to the public address (`probe.py`). If no bot is served here yet, a temporary server answers it
+(`probe_server.py`).
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,8 @@ from linqbot.errors import ConfigError
 from linqbot.events.delivery import PROBE_ID
 from linqbot.ops.doctor.context import DoctorContext
 from linqbot.ops.doctor.finding import Finding, Findings, Skip
-from linqbot.ops.doctor.probe import Probed, confirm, nobodys_secret, probe
-from linqbot.ops.doctor.probe_server import stand_in
+from linqbot.ops.doctor.probe import Probed, confirm, probe, random_secret
+from linqbot.ops.doctor.probe_server import probe_server
 from linqbot.ops.subscriptions import address
 from linqbot.server import uvicorn_server
 from linqbot.settings import Settings
@@ -20,45 +24,47 @@ from linqbot.storage.sqlite.disk.checkup import has_stored, path_of
 from linqbot.storage.sqlite.disk.serving_lock import ServingLock
 
 CERTIFICATE_DAYS: Final = 14
-EVERYBODY: Final = frozenset({"*", "0.0.0.0/0", "::/0"})
+EVERY_ADDRESS: Final = frozenset({"*", "0.0.0.0/0", "::/0"})
 
 
 async def reach(context: DoctorContext) -> Sequence[Finding]:
-    """Whether an event signed with our secret gets through to the bot, unchanged, and is kept once."""
+    """Check that an event signed with the bot's secret arrives at the bot unchanged and is stored once."""
     url, secret = await context.target(), await _secret(context)
     found = await context.findings()
-    async with _somebody_serves(context.settings, secret or nobodys_secret()) as stands_in:
+    async with _temporary_server(context.settings, secret or random_secret()) as is_temporary:
         if secret is None:
-            return _at_least_there(found, url, await probe(url, nobodys_secret()))
+            return _without_secret(found, url, await probe(url, random_secret()))
         first = await confirm(url, secret)
         again = (
             await probe(url, secret, event_id=first.delivery_id.removeprefix(PROBE_ID)) if not first.trouble else None
         )
     findings = _certificate(found, first)
     trouble = first.trouble or (again.trouble if again else None)
-    here = f"Nobody serves yet, so the doctor stood in for the bot on {context.settings.host}:{context.settings.port}."
+    here = f"The bot is not served yet, so the doctor stood in for the bot on {context.settings.host}:{context.settings.port}."
     if trouble is not None:
         what = f"{address(url)}: {trouble.what}"
-        return [*findings, found.failure("delivery", trouble.code, f"{what} {here}" if stands_in else what)]
-    what = f"{address(url)} takes a signed event in {first.ms} ms, body and headers as they were sent."
-    if stands_in:
+        return [*findings, found.failure("delivery", trouble.code, f"{what} {here}" if is_temporary else what)]
+    what = f"{address(url)} accepts a signed event in {first.ms} ms, with unchanged body and headers."
+    if is_temporary:
         serve = f"Go live with: linqbot serve {context.file or 'bot.py'}"
         return [*findings, Finding("delivery", "ok", f"{what} {here}", fix=serve)]
     return [*findings, found.ok("delivery", what), *_kept(context, found, first)]
 
 
-def _at_least_there(found: Findings, url: str, probed: Probed) -> list[Finding]:
-    """What can be told without a secret: whether it is the bot who refuses what nobody of ours has signed."""
+def _without_secret(found: Findings, url: str, probed: Probed) -> list[Finding]:
+    """Report what can be seen without a secret: a bot that refuses an event with an unknown signature is reachable."""
     trouble = probed.trouble
     if trouble is not None and trouble.code == "LQB6070":
-        there = f"The way to {address(url)} is open. There is no secret to sign an event with."
+        there = f"The way to {address(url)} is open. There is no secret to sign a test event with."
         return [*_certificate(found, probed), Finding("delivery", "skipped", there)]
-    code, what = (trouble.code, trouble.what) if trouble else ("LQB6067", "It takes what nobody has signed.")
+    code, what = (
+        (trouble.code, trouble.what) if trouble else ("LQB6067", "It accepts an event without a valid signature.")
+    )
     return [*_certificate(found, probed), found.failure("delivery", code, f"{address(url)}: {what}")]
 
 
 async def _secret(context: DoctorContext) -> str | None:
-    """The secret of the subscription; any other we have, where it is not known; None when there is none."""
+    """Return the subscription's secret; if the subscription is not known, another stored one; None if there is none."""
     kept, secrets = context.kept(), [*context.settings.webhook_secrets, *(each.secret for each in context.kept())]
     if not secrets:
         return None
@@ -70,8 +76,8 @@ async def _secret(context: DoctorContext) -> str | None:
 
 
 @asynccontextmanager
-async def _somebody_serves(settings: Settings, secret: str) -> AsyncIterator[bool]:
-    """See that somebody answers where the bot will: the doctor itself, as long as nobody else does."""
+async def _temporary_server(settings: Settings, secret: str) -> AsyncIterator[bool]:
+    """Serve test events at the bot's port, unless a process already listens there. Yield True if this serves them."""
     path = path_of(settings.storage)
     if settings.port == 0 or (path is not None and ServingLock(path).holder() is not None):
         yield False
@@ -82,7 +88,7 @@ async def _somebody_serves(settings: Settings, secret: str) -> AsyncIterator[boo
         yield False
         return
     with bound:
-        async with stand_in(bound, [secret]):
+        async with probe_server(bound, [secret]):
             yield True
 
 
@@ -101,21 +107,25 @@ def _kept(context: DoctorContext, found: Findings, probed: Probed) -> list[Findi
     if path is None or not path.exists():
         return []
     if has_stored(path, probed.delivery_id):
-        return [found.ok("inbox", f"It is in {path.name}, once, though it was sent twice.")]
-    what = f"It was taken and is not in {path}: the bot at this address keeps it elsewhere."
+        return [found.ok("inbox", f"The test event is in {path.name} once, though it was sent twice.")]
+    what = f"The test event was accepted but is not in {path}: the bot at this address uses another storage."
     return [found.warning("inbox", "LQB6086", what)]
 
 
 async def proxies(context: DoctorContext) -> Sequence[Finding]:
-    """Whether the right ones are believed about who calls."""
+    """Check that not every caller is trusted as a proxy."""
     found = await context.findings()
     trusted = context.settings.trusted_proxies
-    if not EVERYBODY.isdisjoint(trusted):
+    if not EVERY_ADDRESS.isdisjoint(trusted):
         return [
-            found.warning("proxies", "LQB6074", "Everybody's X-Forwarded-For is believed, so anybody can be anyone.")
+            found.warning(
+                "proxies",
+                "LQB6074",
+                "X-Forwarded-For is trusted from every address, so any caller can claim any address.",
+            )
         ]
-    believed = (
-        f"X-Forwarded-For is believed from {', '.join(trusted)}" if trusted else "X-Forwarded-For is not believed"
+    trusted_from = (
+        f"X-Forwarded-For is trusted from {', '.join(trusted)}" if trusted else "X-Forwarded-For is not trusted"
     )
-    note = "; linqbot needs it for nothing but logs." if not trusted else "."
-    return [found.ok("proxies", believed + note)]
+    note = "; linqbot uses it only in logs." if not trusted else "."
+    return [found.ok("proxies", trusted_from + note)]

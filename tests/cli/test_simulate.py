@@ -1,8 +1,9 @@
-"""A dry run reaches nothing: what a handler asks, fetches or uploads is refused unless reads are allowed."""
+"""A simulation sends nothing: reads and downloads are refused unless they are allowed, and uploads always."""
 
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,8 +13,7 @@ from fakes import delivery, text_body
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.client.client import Client
-from linqbot.ops.dry_run import DryRun
-from linqbot.ops.simulate import Observer, simulate
+from linqbot.ops.simulate import DryRun, Observer, simulate
 from linqbot.plugins import load
 from linqbot.storage.memory import MemoryStorage
 
@@ -40,7 +40,7 @@ async def uploads(client: Client, _: str, __: Path) -> object:
 
 @asynccontextmanager
 async def listening() -> AsyncIterator[tuple[str, list[bytes]]]:
-    """A server on this machine, and the requests that reach it."""
+    """Run a server on this machine. Yield its address, and a list of the requests that reach it."""
     requests: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -59,7 +59,7 @@ async def listening() -> AsyncIterator[tuple[str, list[bytes]]]:
 
 
 async def played(ask: Ask, folder: Path, *, allowed: bool) -> tuple[str | None, list[bytes]]:
-    """The traceback of the handler that asks, and the requests that left, in `linqbot inbox replay`."""
+    """Run a handler that makes the request in a `DryRun`. Return its traceback, and the requests that left."""
     bot = Bot()
     async with listening() as (origin, requests), Client("key", base_url=origin) as client, MemoryStorage() as storage:
 
@@ -67,12 +67,13 @@ async def played(ask: Ask, folder: Path, *, allowed: bool) -> tuple[str | None, 
         async def handler(_: MessageReceived, ctx: Context) -> None:
             await ask(ctx.client, f"{origin}/media?signature=x", folder)
 
-        done = await DryRun(bot, client, storage, reads=allowed).play(delivery(text_body()))
-        return done.error, requests
+        done = await DryRun(bot, client, storage, reads=allowed).run(delivery(text_body()))
+        error = "".join(traceback.format_exception(done.error)) if done.error else None
+        return error, requests
 
 
 @pytest.mark.parametrize("ask", [fetches, fetches_to_a_file, reads])
-async def test_without_reads_nothing_leaves_and_the_error_says_what_to_do(ask: Ask, tmp_path: Path) -> None:
+async def test_without_reads_no_request_leaves_and_the_error_names_the_option(ask: Ask, tmp_path: Path) -> None:
     error, requests = await played(ask, tmp_path, allowed=False)
     assert requests == []
     assert "LinqApiError" in (error or "")
@@ -80,7 +81,7 @@ async def test_without_reads_nothing_leaves_and_the_error_says_what_to_do(ask: A
 
 
 @pytest.mark.parametrize("ask", [fetches, fetches_to_a_file, reads])
-async def test_with_reads_it_is_asked_and_fetched(ask: Ask, tmp_path: Path) -> None:
+async def test_with_reads_requests_and_downloads_are_made(ask: Ask, tmp_path: Path) -> None:
     error, requests = await played(ask, tmp_path, allowed=True)
     assert (error, len(requests)) == (None, 1)
     assert requests[0].startswith(b"GET ")
@@ -94,8 +95,8 @@ async def test_nothing_is_ever_uploaded(tmp_path: Path, *, allowed: bool) -> Non
 
 
 @pytest.mark.parametrize(("allowed", "left"), [(False, 0), (True, 1)])
-async def test_with_plugins_around_it_the_same_holds(*, allowed: bool, left: int) -> None:
-    bot, witness = Bot(), Observer()
+async def test_the_whole_app_obeys_the_reads_option_too(*, allowed: bool, left: int) -> None:
+    bot, observer = Bot(), Observer()
     errors: list[str] = []
     async with listening() as (origin, requests), Client("key", base_url=origin) as client:
 
@@ -107,9 +108,9 @@ async def test_with_plugins_around_it_the_same_holds(*, allowed: bool, left: int
                 errors.append(str(error))
                 raise
 
-        plugins = load([witness])
+        plugins = load([observer])
         event = delivery(text_body())
-        await simulate(bot, plugins, witness, event, client, reads=allowed, timeout_s=5)
+        await simulate(bot, plugins, observer, event, client, reads=allowed, timeout_s=5)
         assert len(requests) == left
         assert all("--reads" in error for error in errors)
         assert bool(errors) is not allowed
