@@ -25,6 +25,7 @@ from linqbot.events.message import MessageEdited
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.events.poll import PollSent
 from linqbot.ops.subscriptions import PENDING, address, generation, handled, next_generation, pinned, target
+from linqbot.server.secret_file import SecretFile
 
 KEY = f"token-{secrets.token_hex(8)}"
 LINES = ("+12025550100", "+12025550101")
@@ -508,3 +509,18 @@ def test_a_rotation_begun_elsewhere_is_not_touched(account: Account) -> None:
     assert refused.exit_code == 2
     assert "created elsewhere" in refused.output
     assert len(account.subscriptions()) == 2
+
+
+def test_an_unfinished_rotation_of_another_address_does_not_count_as_done(
+    account: Account, command: Callable[..., Any]
+) -> None:
+    account.done("sync", "bot.py", "--url", account.url)
+    other = account.api("POST", body={"target_url": "https://other.test/x", "subscribed_events": ["message.read"]})
+    secrets = SecretFile(account.secret_file)
+    secrets.keep(other["signing_secret"], other["id"])
+    secrets.mark_ending(other["id"])
+    (old,) = [each["id"] for each in account.subscriptions() if each["id"] != other["id"]]
+    bot = serve(account, command)
+    account.done("rotate", "--overlap", "0", "--url", account.url)
+    assert old not in {each["id"] for each in account.subscriptions()}
+    assert bot.stop() == 0
