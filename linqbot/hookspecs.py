@@ -1,5 +1,5 @@
 # mypy: disable-error-code="empty-body"
-"""Every door a plugin may open, one docstring each; `plugins.py` finds who stands in them.
+"""Every door a plugin may open, one docstring each; `plugins/loading.py` finds who stands in them.
 
 A plugin is a class, made anew for each app, or a module or object used as it is. It implements any of these functions,
 marked with `linqbot.hookimpl`, with as many of their arguments as it needs, by name:

@@ -19,7 +19,9 @@ from starlette.applications import Starlette
 from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
-from linqbot.plugins import Plugins, Watch, load
+from linqbot.plugins.loading import load
+from linqbot.plugins.plugin import Watch
+from linqbot.plugins.registry import Plugins
 from linqbot.server.app import create_app
 from linqbot.server.secret_file import SecretFile
 from linqbot.storage import open as builtin_storages
@@ -143,7 +145,7 @@ class Settings(BaseModel):
         watch: Watch | None = None,
         lenient: bool = False,
     ) -> Plugins:
-        """The plugins of one app: what the bot gives, and what is installed and allowed. See `linqbot.plugins.load`."""
+        """The plugins of one app: what the bot gives, and what is installed and allowed. See `linqbot.plugins.loading.load`."""
         return load(
             given,
             discover=True,
@@ -176,7 +178,7 @@ def openers(plugins: Plugins) -> dict[str, Opener]:
     for impl, added in plugins.ask("register_storage", dict[str, Opener]):
         if taken := found.keys() & added.keys():
             problem = ConfigError(f"{min(taken)}:// has an opener already")
-            plugins.blame(impl.plugin, impl.hook, problem, tell_all=True)
+            plugins.blame(impl.plugin, impl.hook, problem, with_message=True)
         else:
             found |= added
     return found

@@ -19,7 +19,8 @@ from linqbot.client.call import Run
 from linqbot.errors import LinqApiError
 from linqbot.events.message import MessageReceived
 from linqbot.hookspecs import Running, hookimpl
-from linqbot.plugins import AROUND, OBSERVED
+from linqbot.plugins.observers import OBSERVED
+from linqbot.plugins.registry import LIFECYCLE
 from linqbot.testing import HandlerFailed, talking
 
 pytestmark = pytest.mark.anyio
@@ -37,7 +38,7 @@ def test_every_hook_is_explained(name: str) -> None:
 
 
 def test_every_hook_is_asked_or_told_by_somebody() -> None:
-    assert {name for name in HOOKS if not name.startswith("register_")} == {*OBSERVED, *AROUND}
+    assert {name for name in HOOKS if not name.startswith("register_")} == {*OBSERVED, *LIFECYCLE}
 
 
 class Every:
@@ -47,7 +48,7 @@ class Every:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, dict[str, Any]]] = []
-        for hook in (*OBSERVED, *AROUND):
+        for hook in (*OBSERVED, *LIFECYCLE):
             setattr(self, hook, hookimpl(self._keeps(hook)))
 
     def _keeps(self, hook: str) -> Callable[..., None]:

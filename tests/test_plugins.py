@@ -14,7 +14,9 @@ from rooms import delivery, text_body
 
 from linqbot.errors import ConfigError
 from linqbot.hookspecs import MAX_CARRIER_BYTES, hookimpl
-from linqbot.plugins import OF_CALLS, SLOW_CALLS, Plugins, load
+from linqbot.plugins.loading import load
+from linqbot.plugins.observers import CALLS_PER_PERIOD, MIN_SLOW_CALLS
+from linqbot.plugins.registry import Plugins
 
 
 @pytest.fixture
@@ -303,14 +305,12 @@ def slow_plugin(ticks: Ticks, takes: Iterator[float]) -> Plugins:
         def finished(self) -> None:
             ticks.now += next(takes)
 
-    plugins = load([Slow])
-    plugins._timer = ticks
-    return plugins
+    return load([Slow], timer=ticks)
 
 
 def test_an_observer_that_is_slow_again_and_again_is_disabled() -> None:
     plugins = slow_plugin(Ticks(), iter([0.06] * 10))
-    for _ in range(SLOW_CALLS - 1):
+    for _ in range(MIN_SLOW_CALLS - 1):
         finish(plugins)
     assert plugins.report() == {"slow": "active"}
     finish(plugins)
@@ -318,7 +318,7 @@ def test_an_observer_that_is_slow_again_and_again_is_disabled() -> None:
 
 
 def test_an_observer_that_is_slow_now_and_then_stays() -> None:
-    takes = ([0.0] * 9 + [0.06]) * (OF_CALLS // 10) * 3
+    takes = ([0.0] * 9 + [0.06]) * (CALLS_PER_PERIOD // 10) * 3
     plugins = slow_plugin(Ticks(), iter(takes))
     for _ in takes:
         finish(plugins)
@@ -360,28 +360,28 @@ def carrying(name: str, carrier: dict[Any, Any]) -> Any:
 def test_each_plugin_gets_back_what_it_let_travel_and_nobody_elses() -> None:
     one, two, three = carrying("one", {"trace": "é"}), carrying("two", {"trace": "2"}), carrying("three", {})
     plugins = load([one, two, three])
-    came = plugins.receive(delivery(text_body()), {})
+    came = plugins.notify_received(delivery(text_body()), {})
     assert isinstance(came.carrier, str)
-    plugins.take(came, waited_s=0.0, attempts=0, crashes=0, replay=0)
+    plugins.notify_taken(came, waited_s=0.0, attempts=0, crashes=0, replay=0)
     assert (one.got, two.got, three.got) == ([{"trace": "é"}], [{"trace": "2"}], [{}])
 
 
 def test_what_carries_nothing_costs_the_storage_nothing() -> None:
     came = delivery(text_body())
-    assert load([carrying("one", {})]).receive(came, {}) is came
+    assert load([carrying("one", {})]).notify_received(came, {}) is came
 
 
 @pytest.mark.parametrize("carrier", [{"big": "x" * MAX_CARRIER_BYTES}, {"number": 1}, {1: "text"}])
 def test_what_cannot_travel_is_its_plugins_fault_alone(carrier: dict[Any, Any]) -> None:
     bad, good = carrying("bad", carrier), carrying("good", {"trace": "1"})
     plugins = load([bad, good])
-    came = plugins.receive(delivery(text_body()), {})
+    came = plugins.notify_received(delivery(text_body()), {})
     assert came.carrier == '{"good": {"trace": "1"}}'
     assert statuses(plugins) == {"bad": "disabled", "good": "active"}
 
 
 def test_a_plugin_that_came_later_finds_an_empty_carrier() -> None:
-    came = load([carrying("one", {"a": "b"})]).receive(delivery(text_body()), {})
+    came = load([carrying("one", {"a": "b"})]).notify_received(delivery(text_body()), {})
     late = carrying("late", {})
-    load([late]).take(came, waited_s=0.0, attempts=0, crashes=0, replay=0)
+    load([late]).notify_taken(came, waited_s=0.0, attempts=0, crashes=0, replay=0)
     assert late.got == [{}]

@@ -17,7 +17,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
-from linqbot.plugins import Plugins
+from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.worker.outbound_plugins import Outbound
 from linqbot.worker.scheduled_send import due_send

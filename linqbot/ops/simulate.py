@@ -22,7 +22,7 @@ from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
 from linqbot.hookspecs import End, hookimpl
 from linqbot.ops.dry_run import CallRecorder, DryRunResult
-from linqbot.plugins import Plugins
+from linqbot.plugins.registry import Plugins
 from linqbot.server.app import WEBHOOK_PATH, create_app, running
 from linqbot.storage.memory import MemoryStorage
 from linqbot.webhooks import sign

@@ -23,7 +23,8 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
 from linqbot.hookspecs import Running
-from linqbot.plugins import Plugins, load
+from linqbot.plugins.loading import load
+from linqbot.plugins.registry import Plugins
 from linqbot.server import plugin_routes
 from linqbot.server.readiness import Readiness
 from linqbot.server.secret_file import KnownSecrets, SecretFile

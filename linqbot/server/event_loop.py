@@ -20,7 +20,7 @@ from typing import Any, Final
 import structlog
 
 from linqbot.frames import place_of
-from linqbot.plugins import is_ctrl_c
+from linqbot.interrupts import is_ctrl_c
 
 log = structlog.get_logger("linqbot.server")
 

@@ -12,7 +12,8 @@ from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import Receive, Scope, Send
 
 from linqbot.hookspecs import Running
-from linqbot.plugins import Plugin, Plugins
+from linqbot.plugins.plugin import Plugin
+from linqbot.plugins.registry import Plugins
 
 START_S: Final = 10.0
 """Longest `started` and `stopped` may take."""
@@ -63,22 +64,22 @@ async def start(plugins: Plugins, running: Running) -> None:
     Raises:
         ConfigError: a required plugin failed at it.
     """
-    for plugin, begin in plugins.around("started", running=running):
+    for plugin, begin in plugins.lifecycle_calls("started", running=running):
         try:
             with plugins.watch(plugin.name, "started"):
                 await _ended(begin)
         except Exception as error:  # noqa: BLE001 - the plugin's, whatever it is
-            plugins.blame(plugin, "started", error, tell_all=True)
+            plugins.blame(plugin, "started", error, with_message=True)
 
 
 async def stop(plugins: Plugins) -> None:
     """Tell plugins that the app has `stopped`. Nothing keeps it from ending."""
-    for plugin, end in plugins.around("stopped"):
+    for plugin, end in plugins.lifecycle_calls("stopped"):
         try:
             with plugins.watch(plugin.name, "stopped"):
                 await _ended(end)
         except Exception as error:  # noqa: BLE001 - as above
-            plugins.gone_wrong(plugin, "stopped", error)
+            plugins.note_failure(plugin, "stopped", error)
 
 
 async def _ended(function: Callable[[], Any]) -> None:

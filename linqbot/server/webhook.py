@@ -21,7 +21,7 @@ from linqbot.clock import Clock
 from linqbot.errors import InvalidSignature, LaneFull, StaleSignature, StorageBusy, StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.hookspecs import Reason
-from linqbot.plugins import Plugins
+from linqbot.plugins.registry import Plugins
 from linqbot.server.bounded_log import BoundedLog
 from linqbot.server.secret_file import LOOK_EVERY_S, KnownSecrets
 from linqbot.storage.inbox import Inbox
@@ -135,7 +135,7 @@ class WebhookEndpoint:
         else:
             delivery = _delivery(verified, body, now)
             if self._plugins.received is not None:
-                delivery = self._plugins.receive(delivery, _all_headers(scope))
+                delivery = self._plugins.notify_received(delivery, _all_headers(scope))
             await self._store(delivery, send)
 
     def _verified(self, headers: dict[str, str], body: bytes, now: float) -> Verified:

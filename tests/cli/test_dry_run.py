@@ -14,7 +14,7 @@ from linqbot import Bot, Context, MessageReceived
 from linqbot.client.client import Client
 from linqbot.ops.dry_run import DryRun
 from linqbot.ops.simulate import Observer, simulate
-from linqbot.plugins import load
+from linqbot.plugins.loading import load
 from linqbot.storage.memory import MemoryStorage
 
 pytestmark = pytest.mark.anyio

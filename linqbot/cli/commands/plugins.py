@@ -95,7 +95,7 @@ class Told:
 
     @contextmanager
     def watch(self, who: str | None, what: str) -> Iterator[None]:
-        """See `linqbot.plugins.Watch`."""
+        """See `linqbot.plugins.plugin.Watch`."""
         said, within = Said(what, who), self._within.get()
         (self.said if within is None else within).append(said)
         token = self._within.set(said.inside)
