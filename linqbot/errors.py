@@ -243,7 +243,7 @@ class AmbiguousCall(LinqApiError):
     lqb = "LQB3006"
 
     def __init__(self, call: str) -> None:
-        super().__init__("It may have been sent before the process died; it is not sent again blindly.", call=call)
+        super().__init__("It may have been sent before the process crashed, so it is not sent again.", call=call)
 
 
 class MessageGone(LinqApiError):

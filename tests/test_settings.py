@@ -67,5 +67,5 @@ def test_a_file_for_the_token_that_cannot_be_read_is_named(folder: Path) -> None
     with pytest.raises(ConfigError, match=r"LINQ_API_V3_API_KEY_FILE is nowhere, which cannot be read: No such file"):
         from_env({"LINQ_API_V3_API_KEY_FILE": "nowhere"})
     (folder / "odd").write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigError, match=r"cannot be read: what it holds is no token"):
+    with pytest.raises(ConfigError, match=r"cannot be read: it does not hold a token"):
         from_env({"LINQ_API_V3_API_KEY_FILE": "odd"})
