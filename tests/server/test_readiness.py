@@ -159,7 +159,7 @@ async def test_the_storage_is_asked_at_most_once_a_second_and_one_at_a_time(monk
     monkeypatch.setattr(readiness, "WAIT_S", 0.005)
     now, storage = [100.0], Failing()
     webhook: Any = type("Refusing", (), {"refusal": "disk full"})()
-    look = Readiness(webhook, storage, now=lambda: now[0]).look
+    look = Readiness(webhook, storage, now=lambda: now[0]).problem
     storage.error = StorageUnavailable("disk full")
     assert {*await asyncio.gather(*(look() for _ in range(50)))} == {"disk full"}
     now[0] += CHECK_EVERY_S / 2
@@ -181,7 +181,7 @@ async def test_what_is_refused_while_it_writes_is_not_forgotten() -> None:
     storage = Failing()
     webhook: Any = type("Refusing", (), {"refusal": "disk full"})()
     storage.may_end.clear()
-    looking = asyncio.ensure_future(Readiness(webhook, storage).look())
+    looking = asyncio.ensure_future(Readiness(webhook, storage).problem())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     webhook.refusal = "and full again"

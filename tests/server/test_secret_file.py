@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from linqbot.errors import ConfigError
-from linqbot.server.secret_file import Kept, KnownSecrets, SecretFile
+from linqbot.server.secret_file import KnownSecrets, SecretEntry, SecretFile
 from linqbot.webhooks import Secret
 
 ONE = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
@@ -25,10 +25,10 @@ def test_what_is_kept_is_read_again_with_its_subscription(file: SecretFile) -> N
     assert file.read() == ()
     file.keep(ONE, "s1")
     file.keep(TWO, "s2")
-    assert file.read() == (Kept(ONE, "s1"), Kept(TWO, "s2"))
+    assert file.read() == (SecretEntry(ONE, "s1"), SecretEntry(TWO, "s2"))
     assert file.drop("s1")
     assert not file.drop("s1")
-    assert file.read() == (Kept(TWO, "s2"),)
+    assert file.read() == (SecretEntry(TWO, "s2"),)
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
@@ -50,17 +50,17 @@ def test_a_secret_from_docker_or_kubernetes_is_read(tmp_path: Path) -> None:
     mounted.write_text(f"{ONE}\n")
     link = tmp_path / "secret"
     link.symlink_to(mounted)
-    assert SecretFile(link).read() == (Kept(ONE),)
+    assert SecretFile(link).read() == (SecretEntry(ONE),)
     mounted.write_text(f"# two\n{ONE} , {TWO} s2\n\n")
-    assert SecretFile(link).read() == (Kept(ONE), Kept(TWO, "s2"))
+    assert SecretFile(link).read() == (SecretEntry(ONE), SecretEntry(TWO, "s2"))
     SecretFile(link).keep(ONE, "s1")
     assert link.is_symlink()
-    assert SecretFile(mounted).read() == (Kept(TWO, "s2"), Kept(ONE, "s1"))
+    assert SecretFile(mounted).read() == (SecretEntry(TWO, "s2"), SecretEntry(ONE, "s1"))
 
 
 def test_a_folder_everybody_may_write_into_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    with pytest.raises(ConfigError, match="everybody may write"):
+    with pytest.raises(ConfigError, match="every user may write"):
         SecretFile(tmp_path / "secret").keep(ONE, "s1")
     tmp_path.chmod(0o1777)
     SecretFile(tmp_path / "secret").keep(ONE, "s1")
@@ -75,7 +75,7 @@ def test_what_cannot_be_written_or_read_is_one_sentence_without_the_secret(tmp_p
     with pytest.raises(ConfigError, match="cannot be read"):
         SecretFile(tmp_path / "folder").read()
     (tmp_path / "bytes").write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigError, match="it is no text"):
+    with pytest.raises(ConfigError, match="it is not text"):
         SecretFile(tmp_path / "bytes").read()
     (tmp_path / "words").write_text("nonsense!")
     with pytest.raises(ConfigError, match="not base64") as wrong:
@@ -92,7 +92,7 @@ def test_a_write_that_fails_leaves_what_was_there(file: SecretFile, monkeypatch:
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ConfigError, match="No space left"):
         file.keep(TWO, "s2")
-    assert file.read() == (Kept(ONE, "s1"),)
+    assert file.read() == (SecretEntry(ONE, "s1"),)
     assert len(list(file.path.parent.iterdir())) == 2
 
 
@@ -100,12 +100,12 @@ def test_a_server_knows_what_it_was_given_and_what_the_file_says_now(file: Secre
     known = KnownSecrets([ONE], file)
     assert list(known.current) == [Secret.parse(ONE)]
     file.keep(TWO, "s2")
-    assert known.look(NOW)
+    assert known.refresh(NOW)
     assert list(known.current) == [Secret.parse(ONE), Secret.parse(TWO)]
-    assert not known.look(NOW)
+    assert not known.refresh(NOW)
     file.drop("s2")
-    assert not known.look(NOW + 5, after_s=10)
-    assert known.look(NOW + 10, after_s=10)
+    assert not known.refresh(NOW + 5, after_s=10)
+    assert known.refresh(NOW + 10, after_s=10)
     assert list(known.current) == [Secret.parse(ONE)]
 
 
@@ -113,12 +113,12 @@ def test_a_file_that_breaks_or_goes_takes_no_secret_away(file: SecretFile) -> No
     file.keep(ONE, "s1")
     known = KnownSecrets([], file)
     file.path.write_text("nonsense!")
-    assert not known.look(NOW)
+    assert not known.refresh(NOW)
     file.path.unlink()
-    assert not known.look(NOW + 1)
+    assert not known.refresh(NOW + 1)
     assert list(known.current) == [Secret.parse(ONE)]
     file.keep(TWO, "s2")
-    assert known.look(NOW + 2)
+    assert known.refresh(NOW + 2)
     assert list(known.current) == [Secret.parse(TWO)]
 
 

@@ -331,7 +331,7 @@ def test_a_client_that_half_closes_before_it_has_said_everything_is_closed(on_an
 
 
 def test_a_client_that_half_closes_is_not_kept_for_ever(on_any_loop: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "ANSWER_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(connection, "RESPONSE_TIMEOUT_S", 0.2)
     client = half_closed(on_any_loop.connect(b"GET /held HTTP/1.1\r\n\r\n"))
     assert rest(client) == b""
     assert on_any_loop.app.held == 1
@@ -347,7 +347,7 @@ def test_an_answer_without_end_ends_when_its_client_half_closes(on_any_loop: Ser
 
 
 def test_when_there_are_too_many_those_that_make_us_wait_go_first(served: Served) -> None:
-    served.connections.most = 4
+    served.connections.max_connections = 4
     busy = served.connect(b"GET /held HTTP/1.1\r\n\r\n")
     until(lambda: served.app.held == 1)
     slow_body = served.connect(POST + b"content-length: 9\r\n\r\nhalf")
@@ -369,7 +369,7 @@ def test_when_there_are_too_many_those_that_make_us_wait_go_first(served: Served
 
 
 def test_connections_without_a_request_do_not_end_one_that_is_kept(served: Served) -> None:
-    served.connections.most = 4
+    served.connections.max_connections = 4
     kept = served.connect(GET)
     answer(kept)
     silent = [served.connect() for _ in range(20)]
@@ -381,7 +381,7 @@ def test_connections_without_a_request_do_not_end_one_that_is_kept(served: Serve
 
 
 def test_kept_connections_leave_half_of_the_room_to_new_clients(served: Served) -> None:
-    served.connections.most = 4
+    served.connections.max_connections = 4
     kept = []
     for _ in range(4):
         kept.append(served.connect(GET))
@@ -396,7 +396,7 @@ def test_kept_connections_leave_half_of_the_room_to_new_clients(served: Served) 
 
 
 def test_when_all_of_too_many_are_being_answered_a_new_one_is_asked_to_come_back(served: Served) -> None:
-    served.connections.most = 2
+    served.connections.max_connections = 2
     busy = [served.connect(b"GET /held HTTP/1.1\r\n\r\n") for _ in range(2)]
     until(lambda: served.app.held == 2)
     refused = rest(served.connect(POST + b"content-length: 4\r\n\r\nbody"))
