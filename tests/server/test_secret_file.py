@@ -1,4 +1,4 @@
-"""Secrets in a file: private, whole or not at all, and noticed by a running server."""
+"""Secrets in a file: private, written completely or not at all, and noticed by a running server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def file(tmp_path: Path) -> SecretFile:
     return SecretFile(tmp_path / ".linqbot" / "webhook-secret")
 
 
-def test_what_is_kept_is_read_again_with_its_subscription(file: SecretFile) -> None:
+def test_a_kept_secret_is_read_with_its_subscription(file: SecretFile) -> None:
     assert file.read() == ()
     file.keep(ONE, "s1")
     file.keep(TWO, "s2")
@@ -58,7 +58,7 @@ def test_a_secret_from_docker_or_kubernetes_is_read(tmp_path: Path) -> None:
     assert SecretFile(mounted).read() == (SecretEntry(TWO, "s2"), SecretEntry(ONE, "s1"))
 
 
-def test_a_folder_everybody_may_write_into_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_every_user_may_write_into_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     with pytest.raises(ConfigError, match="every user may write"):
         SecretFile(tmp_path / "secret").keep(ONE, "s1")
@@ -66,7 +66,7 @@ def test_a_folder_everybody_may_write_into_is_refused(tmp_path: Path) -> None:
     SecretFile(tmp_path / "secret").keep(ONE, "s1")
 
 
-def test_what_cannot_be_written_or_read_is_one_sentence_without_the_secret(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_or_read_is_an_error_without_the_secret(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be written") as refused:
         SecretFile(tmp_path / "nowhere" / "deep" / "secret").keep(ONE, "s1")
     assert "LINQ_WEBHOOK_SECRET_FILE" in str(refused.value)
@@ -96,7 +96,7 @@ def test_a_write_that_fails_leaves_what_was_there(file: SecretFile, monkeypatch:
     assert len(list(file.path.parent.iterdir())) == 2
 
 
-def test_a_server_knows_what_it_was_given_and_what_the_file_says_now(file: SecretFile) -> None:
+def test_a_server_accepts_given_secrets_and_those_now_in_the_file(file: SecretFile) -> None:
     known = KnownSecrets([ONE], file)
     assert list(known.current) == [Secret.parse(ONE)]
     file.keep(TWO, "s2")
@@ -109,7 +109,7 @@ def test_a_server_knows_what_it_was_given_and_what_the_file_says_now(file: Secre
     assert list(known.current) == [Secret.parse(ONE)]
 
 
-def test_a_file_that_breaks_or_goes_takes_no_secret_away(file: SecretFile) -> None:
+def test_a_file_that_becomes_unreadable_or_is_deleted_removes_no_secret(file: SecretFile) -> None:
     file.keep(ONE, "s1")
     known = KnownSecrets([], file)
     file.path.write_text("nonsense!")
