@@ -199,17 +199,17 @@ def test_a_required_plugin_that_cannot_be_loaded_keeps_the_bot_from_starting(sit
 
 
 def test_a_plugin_may_declare_itself_required_even_if_it_cannot_be_made() -> None:
-    class Gate:
+    class Approval:
         required = True
 
         def __init__(self) -> None:
             raise OSError("no database at postgres://me:secret@db")
 
-    with pytest.raises(ConfigError, match="Gate is required, and failed: loading it raised OSError") as raised:
-        load([Gate])
+    with pytest.raises(ConfigError, match="Approval is required, and failed: loading it raised OSError") as raised:
+        load([Approval])
     assert "secret" not in str(raised.value)
-    assert load([Gate], without=["Gate"]).every[0].status == "left out"
-    assert load([Gate], lenient=True).every[0].status == "disabled"
+    assert load([Approval], without=["Approval"]).every[0].status == "left out"
+    assert load([Approval], lenient=True).every[0].status == "disabled"
 
 
 # Order
@@ -270,18 +270,18 @@ def test_when_the_last_observer_is_disabled_there_is_nothing_to_call() -> None:
 
 
 def test_a_required_observer_that_raises_loses_only_that_hook() -> None:
-    class Gate(Loud):
+    class Approval(Loud):
         required = True
-        name = "gate"
+        name = "approval"
 
         @hookimpl
         def register_outbound(self) -> list[Any]:
             return []
 
-    plugins = load([Gate])
+    plugins = load([Approval])
     finish(plugins)
     (plugin,) = plugins.every
-    assert plugins.report()["gate"].startswith("active: finished raised ValueError at test_plugins.py:")
+    assert plugins.report()["approval"].startswith("active: finished raised ValueError at test_plugins.py:")
     assert plugin.is_on
     assert len(plugins.ask("register_outbound", list)) == 1
     assert plugins.finished is None

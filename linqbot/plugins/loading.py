@@ -189,7 +189,7 @@ def _implementations(target: object, plugin: Plugin) -> list[Impl]:
 
 def _implementation(plugin: Plugin, hook: str, found: pluggy.HookImpl) -> Impl:
     if found.wrapper or found.hookwrapper:
-        raise TypeError(f"{hook} is a hook wrapper, and those are not taken")
+        raise TypeError(f"{hook} is a hook wrapper, and these are not supported")
     if inspect.iscoroutinefunction(found.function) and hook not in LIFECYCLE:
         raise TypeError(f"{hook} is async, and must be a plain def")
     wanted = inspect.signature(found.function).parameters

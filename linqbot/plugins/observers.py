@@ -95,7 +95,7 @@ class ObserverCalls:
 
 def _problem_of(carrier: Mapping[Any, Any]) -> str | None:
     if not all(isinstance(text, str) for pair in carrier.items() for text in pair):
-        return "received put something other than texts into its carrier"
+        return "received put something other than strings into its carrier"
     if (size := len(json.dumps(carrier))) > MAX_CARRIER_BYTES:
-        return f"received put {size} bytes into its carrier; {MAX_CARRIER_BYTES} are the most"
+        return f"received put {size} bytes into its carrier; the maximum is {MAX_CARRIER_BYTES}"
     return None

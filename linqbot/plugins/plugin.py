@@ -23,7 +23,7 @@ class Plugin:
         required: Fail closed. If the plugin cannot be loaded, the bot does not start; while its middleware fails,
             nothing is sent.
         status: `active`; `failing`, a required plugin whose latest call failed; `disabled` after a fault; or
-            `left out`, not loaded because the configuration says so.
+            `left out`, not loaded, because of the configuration or because another plugin has its name.
         why: Reason for the status. Holds no text of a person.
         observer_error: Error that disabled an observing hook of a required plugin. Its middleware still runs.
         is_built_in: The plugin is a part of linqbot that uses the same hooks.

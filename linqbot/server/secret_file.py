@@ -95,7 +95,7 @@ class SecretFile:
     def mark_ending(self, subscription_id: str) -> None:
         """Note that a subscription is about to be deleted.
 
-        If the command that deletes it is interrupted, a later one still knows that the secret can be removed.
+        If the command that deletes it is interrupted, a later command still sees that the secret can be removed.
 
         Raises:
             ConfigError: the file cannot be read or written; the message names the reason.

@@ -219,8 +219,8 @@ async def test_only_a_required_plugins_check_makes_an_app_unready(
 
 
 async def test_a_required_plugin_whose_middleware_fails_is_named_as_failing_until_it_recovers() -> None:
-    class Gate:
-        name = "gate"
+    class Approval:
+        name = "approval"
         required = True
 
         def __init__(self) -> None:
@@ -229,12 +229,12 @@ async def test_a_required_plugin_whose_middleware_fails_is_named_as_failing_unti
         @hookimpl
         def register_middleware(self) -> list[Callable[[Next], Next]]:
             def wrap(handle: Next) -> Next:
-                async def gated(event: Any, ctx: Context) -> None:
+                async def approved(event: Any, ctx: Context) -> None:
                     if self.is_down:
                         raise OSError("no database")
                     await handle(event, ctx)
 
-                return gated
+                return approved
 
             return [wrap]
 
@@ -242,14 +242,14 @@ async def test_a_required_plugin_whose_middleware_fails_is_named_as_failing_unti
         def finished(self) -> None:
             finished.set()
 
-    gate, finished = Gate(), asyncio.Event()
-    async with served(gate, checking(healthy)) as client:
+    approval, finished = Approval(), asyncio.Event()
+    async with served(approval, checking(healthy)) as client:
         assert (await client.get("/readyz")).json()["failing"] == []
         assert await post(client, text_body(chat="one")) == 200
         await asyncio.wait_for(finished.wait(), 10)
         answer = await client.get("/readyz")
-        assert (answer.status_code, answer.json()["ready"], answer.json()["failing"]) == (200, True, ["gate"])
-        gate.is_down = False
+        assert (answer.status_code, answer.json()["ready"], answer.json()["failing"]) == (200, True, ["approval"])
+        approval.is_down = False
         finished.clear()
         assert await post(client, text_body(chat="two")) == 200
         await asyncio.wait_for(finished.wait(), 10)
