@@ -1,8 +1,8 @@
-"""Every error linqbot raises, drawn as one tree.
+"""Every error that linqbot raises, drawn as one tree.
 
     LinqbotError
-      InvalidSignature      a POST to the webhook is not from Linq, or its time is off
-        StaleSignature        genuine, but signed more than five minutes away from our clock
+      InvalidSignature      a POST to the webhook is not from Linq, or its timestamp is wrong
+        StaleSignature        genuine, but signed more than five minutes away from the server's clock
       EventNotUnderstood    an authentic event without the ids its class needs; kept as a dead letter (events/parse.py)
       ConfigError           a setting is missing or wrong; the CLI shows it without a traceback, exit code 2
       BotError              a bot was written in a way that cannot work; raised at start-up
@@ -10,26 +10,26 @@
       FetchRefused          a media address that must not be fetched (client/http/media_fetch.py)
       FetchFailed           media that could not be fetched
       Refused               outbound middleware vetoed a call; nothing was sent
-      NoVerdict             a required plugin could not say yes or no; nothing was sent, the turn is deferred
+      NoVerdict             a required plugin failed instead of deciding; nothing was sent, the turn is deferred
       LinqApiError          Linq answered with an error: status, code, message, doc_url, trace_id
-        AmbiguousCall       a call that must not be repeated was cut off; a person decides
-        MessageGone           the message was sent under this key before, and deleted since
+        AmbiguousCall         a call that must not be repeated was cut off; the operator decides
+        MessageGone           the message was sent under this key before, and was deleted afterwards
         RateLimited           429: wait `retry_after_s`
-        LinqUnavailable       5xx, timeout, connection refused, an answer that is not Linq's: safe to repeat with the
+        LinqUnavailable       5xx, timeout, connection refused, a response that is not Linq's: safe to repeat with the
                               same idempotency key
       StorageError
         StorageUnavailable    disk full, file locked or gone: nothing was written
-        StorageBusy           the backlog is full; the sender should come back later
-          LaneFull              the backlog of one chat is full; others are accepted
-        LeaseLost             somebody else works on this lane now; nothing was written
+        StorageBusy           the backlog is full; the sender should deliver again later
+          LaneFull              the backlog of one chat is full; deliveries of other chats are accepted
+        LeaseLost             another worker may hold this lane now; nothing was written
 
-TurnDeferred stands outside of the tree: it is a BaseException, which ends a handler at a call that must wait.
+TurnDeferred is outside the tree. It is a BaseException that ends a handler at a call that must wait.
 
-Raise where it is known, catch where it is decided: `worker` and `server` decide. No message here ever holds a
-secret, a phone number or the text of a message, because these sentences end up in logs.
+Lower rooms raise errors; `worker` and `server` decide what to do about them. The messages of these errors end up in
+logs, so they never hold a secret, a phone number or the text of a message.
 
-`linqbot explain CODE` prints a class's docstring: what it means, then its paragraphs `Why:` and `To do:`. Every class
-with an `lqb` of its own has both, wherever it is defined.
+`linqbot explain CODE` prints the docstring of a class: its meaning, then its paragraphs `Why:` and `To do:`. Every
+class with its own `lqb` has both paragraphs, in whatever module it is defined.
 """
 
 from __future__ import annotations
@@ -38,36 +38,36 @@ from typing import ClassVar
 
 
 class LinqbotError(Exception):
-    """The root of the tree: whatever linqbot raises on purpose. Each class has a stable code, its `lqb`.
+    """The base class of all errors that linqbot raises. Each class has a stable code, its `lqb`.
 
-    Why: To catch everything linqbot raises, catch this one; what came to you has a code of its own.
-    To do: Look the more particular code up. `linqbot explain` lists all.
+    Why: Catch this class to catch every error of linqbot. The error that you see is of a subclass with its own code.
+    To do: Look up the code of the subclass. `linqbot explain` lists all codes.
     """
 
     lqb: ClassVar[str] = "LQB1000"
 
 
 class InvalidSignature(LinqbotError):
-    """The POST is not from Linq: no signature made with one of our secrets fits these bytes. It was answered 401.
+    """A POST to the webhook was not signed with any of the configured secrets. It was answered 401.
 
-    Why: Somebody else posts to the webhook's address; or the secret is that of another subscription; or a proxy on
-        the way changed the body or took the `webhook-*` headers off.
+    Why: A stranger posts to the webhook's address; or the secret belongs to another subscription; or a proxy changed
+        the body or removed the `webhook-*` headers.
     To do: Nothing, if it was a stranger. If Linq's own deliveries are refused, compare LINQ_WEBHOOK_SECRET with the
-        signing secret shown when the subscription was created, and let proxies pass body and headers as they are.
-        Messages refused since the last delivery that was taken are fetched at the next start.
+        signing secret that was shown when the subscription was created, and let proxies pass body and headers
+        unchanged. At its next start the bot fetches the messages that it refused after the last accepted delivery.
     """
 
     lqb = "LQB2001"
 
 
 class StaleSignature(InvalidSignature):
-    """The signature is genuine, but its time is more than `tolerance_s` away from our clock. It was answered 503.
+    """A genuine signature is more than `tolerance_s` older or newer than the server's clock. It was answered 503.
 
-    Why: This machine's clock is off, or something held the delivery back for more than five minutes.
-    To do: Set the clock, and keep it set with NTP. Linq delivers again, so nothing is lost meanwhile.
+    Why: The clock of this machine is wrong, or the delivery was held up for more than five minutes.
+    To do: Set the clock, and keep it correct with NTP. Linq delivers again, so nothing is lost until then.
 
     Attributes:
-        age_s: Seconds our clock is ahead of the signed time; negative when Linq's clock is ahead.
+        age_s: Seconds that the server's clock is ahead of the signed time; negative if Linq's clock is ahead.
     """
 
     lqb = "LQB2002"
@@ -80,7 +80,7 @@ class StaleSignature(InvalidSignature):
 class ConfigError(LinqbotError):
     """A setting or a file is missing or wrong, so linqbot does not start. Nothing was done.
 
-    Why: An environment variable, a line of linqbot.toml or an argument does not fit; the message names it.
+    Why: An environment variable, a line of linqbot.toml or an argument is not valid; the message names it.
     To do: Correct what the message names. `linqbot serve --help` lists every setting with its default.
     """
 
@@ -88,10 +88,10 @@ class ConfigError(LinqbotError):
 
 
 class BotError(LinqbotError):
-    """A bot was written in a way that cannot work: a handler's signature, a filter that never fits, ….
+    """The code of the bot cannot work, because of a handler's signature or a filter that never fits, for example.
 
-    Why: linqbot checks handlers and filters when they are registered, so that no person has to find it out later.
-    To do: Change the handler as the message says. `mypy --strict` finds most of these before they run.
+    Why: linqbot checks handlers and filters when they are registered, so that mistakes show before a person writes.
+    To do: Change the handler as the message says. `mypy --strict` finds most of these mistakes before the bot runs.
     """
 
     lqb = "LQB5001"
@@ -100,8 +100,8 @@ class BotError(LinqbotError):
 class RuleBroken(LinqbotError):
     """A call would break one of Linq's documented rules, so it was not sent.
 
-    Why: Linq would have answered it with the status and code the error carries; asking costs a round trip.
-    To do: Change what the message names; `linqbot explain` knows each rule by its name, such as R22.
+    Why: Linq would have answered with the status and code of this error. Checking here saves the round trip.
+    To do: Change what the message names. `linqbot explain` explains each rule by its name, such as R22.
 
     Attributes:
         rule: The rule's name, `R1` to `R96`.
@@ -118,16 +118,16 @@ class RuleBroken(LinqbotError):
 
 
 class Refused(LinqbotError):
-    """Outbound middleware said no. The call was not sent and will not be retried.
+    """Outbound middleware vetoed a call. The call was not sent and will not be retried.
 
-    Raised by a plugin with a reason that may be logged. `ctx.reply` and `ctx.send` end quietly on it; out of a handler
-    it makes a dead letter.
+    A plugin raises this error, with a reason that may be logged. `ctx.reply` and `ctx.send` do not raise it: they
+    return `status="refused"`. If the error leaves a handler, the delivery becomes a dead letter.
 
-    Why: Middleware of the bot or of a plugin, such as one that keeps quiet hours, decides about every call.
-    To do: Read its reason in the message. If it must not decide about this call, change or remove that middleware.
+    Why: Outbound middleware of a plugin decides about every call, for example to send nothing at night.
+    To do: Read the reason in the message. If the middleware must not decide about this call, change or remove it.
 
     Attributes:
-        plugin: Whose middleware it was.
+        plugin: Name of the plugin whose middleware refused the call.
     """
 
     lqb = "LQB3002"
@@ -135,20 +135,23 @@ class Refused(LinqbotError):
 
 
 class NoVerdict(LinqbotError):
-    """A required plugin failed instead of saying yes or no. Nothing was sent; the turn is deferred and asks again.
+    """A required plugin failed, so it neither allowed nor refused a call. Nothing was sent, and the turn is deferred.
 
-    Why: What must agree to every send, such as a journal of opt-outs, could not be asked.
-    To do: `linqbot plugins list` and /readyz name the plugin and say why; nobody loses a message meanwhile.
+    Why: The plugin fails closed: without its decision nothing is sent. It may need something that is away, such as
+        a database of opt-outs.
+    To do: Fix the plugin; `linqbot plugins list` and /readyz name it and show the reason. No message is lost: deferred
+        turns run again.
     """
 
     lqb = "LQB3008"
 
 
 class TurnDeferred(BaseException):
-    """Ends a handler at a call that cannot be made now: Linq is away, asks to wait, or a required plugin failed.
+    """Ends a handler at a call that cannot be made now: Linq is down, asks to wait, or a required plugin failed.
 
-    The turn runs again later, from its start, and no attempt is counted. It is no Exception, so that `except Exception`
-    around a call does not swallow it. If a handler swallows it all the same, the turn is deferred when the handler ends.
+    The turn runs again later, from its start, and no attempt is counted. TurnDeferred is not an Exception, so that
+    `except Exception` around a call does not catch it. If a handler catches it anyway, the turn is deferred when the
+    handler ends.
 
     Attributes:
         after_s: Seconds until the turn may run again; None lets the worker decide.
@@ -162,16 +165,18 @@ class TurnDeferred(BaseException):
 class LinqApiError(LinqbotError):
     """Linq answered a call with an error.
 
-    Why: The message shows it as status/code, such as 403/2024, and Linq's own sentence.
-    To do: Look Linq's code up, as in `linqbot explain 2024`. If it is Linq's fault, give its support the trace id.
+    Why: The message shows status and code, such as 403/2024, and Linq's explanation.
+    To do: Look up Linq's code, for example with `linqbot explain 2024`. If the fault is Linq's, send the trace id to
+        Linq's support.
 
     Attributes:
-        status: HTTP status, or None when no answer came.
-        code: Linq's own number, such as 2024; see `linqbot explain`.
-        message: Linq's sentence.
+        status: HTTP status; None if no response came.
+        code: Linq's error code, such as 2024; see `linqbot explain`.
+        message: Linq's explanation.
         doc_url: Linq's page about the code.
-        trace_id: Give it to Linq's support.
-        retry_after_s: Seconds Linq asked us to wait, at most an hour; None when it named no time.
+        trace_id: Id of the request, for Linq's support.
+        retry_after_s: Seconds that Linq asked to wait, at most an hour; None if Linq named no time.
+        call: Name of the call, such as `chats.messages.send`.
     """
 
     lqb = "LQB3003"
@@ -203,46 +208,49 @@ class LinqApiError(LinqbotError):
 
 
 class RateLimited(LinqApiError):
-    """429: too many calls. `retry_after_s` says how long to wait.
+    """Linq answered 429: too many calls. Wait `retry_after_s`.
 
-    Why: Linq takes 30 messages in 60 s from one line to one person, a sandbox 100 a day; other calls have limits too.
-    To do: In a handler nothing: the turn is deferred and goes on by itself. Elsewhere wait `retry_after_s`, then repeat.
+    Why: Linq accepts 30 messages in 60 s from one line to one person, and in a sandbox 100 a day. Other calls have
+        limits too.
+    To do: In a handler nothing: the turn is deferred and runs again. Elsewhere wait `retry_after_s`, then repeat the
+        call.
     """
 
     lqb = "LQB3004"
 
 
 class LinqUnavailable(LinqApiError):
-    """Linq did not answer, answered 5xx, or something else answered in its place. A keyed or natural call may be repeated.
+    """Linq did not answer, answered 5xx, or another server answered. Keyed and natural calls may be repeated.
 
-    Why: Linq or the way to it is down; or LINQ_API_V3_BASE_URL points elsewhere; or a proxy, a firewall or a captive
-        portal answers with pages or redirects of its own.
-    To do: In a handler nothing: the turn is deferred, for up to 24 hours, and goes on by itself. If the error stays, try
-        the base URL with curl from this machine.
+    Why: Linq or the network is down; or LINQ_API_V3_BASE_URL is wrong; or a proxy, a firewall or a captive portal
+        answers with its own pages or redirects.
+    To do: In a handler nothing: the turn is deferred, for up to 24 hours, and runs again. If the error stays, try the
+        base URL with curl from this machine.
     """
 
     lqb = "LQB3005"
 
 
 class AmbiguousCall(LinqApiError):
-    """A call that must not be repeated was cut off, so nobody knows whether it was done. A person decides.
+    """A call that must not be repeated was cut off, so it is unknown whether Linq made it. The operator decides.
 
-    Why: For calls such as a voice memo Linq takes no idempotency key: repeating one might send it twice.
+    Why: For some calls, such as sending a voice memo, Linq accepts no idempotency key. Repeating such a call might
+        send twice.
     To do: Look into the chat, and send by hand what is missing. `linqbot inbox replay --id ID --live` handles the whole
-        delivery anew, and sends again what it had sent.
+        delivery again, and repeats everything that it had sent.
     """
 
     lqb = "LQB3006"
 
     def __init__(self, call: str) -> None:
-        super().__init__("It may have been sent before the process died; it is not sent again blindly.", call=call)
+        super().__init__("It may have been sent before the process crashed, so it is not sent again.", call=call)
 
 
 class MessageGone(LinqApiError):
-    """A repeated send whose message was deleted since: it was sent, so there is nothing left to do.
+    """A send was repeated, but its message had been sent before and deleted since. There is nothing left to do.
 
-    Why: Linq answers 404 to a key whose message was deleted or has expired, and never sends it anew.
-    To do: Nothing. To say it again, send it as a new message.
+    Why: Linq answers 404 to an idempotency key whose message was deleted or has expired, and does not send it again.
+    To do: Nothing. To send the text again, send it as a new message.
     """
 
     lqb = "LQB3007"
@@ -252,10 +260,11 @@ class MessageGone(LinqApiError):
 
 
 class StorageError(LinqbotError):
-    """The storage could not do what was asked. Nothing was written.
+    """An operation of the storage failed. Nothing was written.
 
-    Why: What was asked for is not there, or the file was written by a newer linqbot, or used in a way it cannot be.
-    To do: The message says which. `linqbot inbox list` and `linqbot inbox dead` show what there is.
+    Why: The delivery that was asked for does not exist; or the file was written by a newer linqbot; or the storage was
+        used in a way that it does not support.
+    To do: The message names the reason. `linqbot inbox list` and `linqbot inbox dead` show the stored deliveries.
     """
 
     lqb = "LQB4001"
@@ -264,20 +273,21 @@ class StorageError(LinqbotError):
 class StorageUnavailable(StorageError):
     """The storage cannot be read or written now: disk full, read-only, locked or gone. Nothing was written.
 
-    Why: The disk or the rights of the file and of its folder; the folder must be writable too, for the write-ahead log.
-        Or the file was deleted, moved or replaced while it was served; then the message says so.
-    To do: Look at the free space and at who owns the file that LINQBOT_STORAGE names; put a file that was moved back.
-        Linq is answered 503 meanwhile and delivers again, so nothing is lost.
+    Why: The disk is full; or the file or its folder may not be written, and the folder must be writable too, for the
+        write-ahead log. Or the file was deleted, moved or replaced while the bot used it; then the message says so.
+    To do: Check the free space, and the owner of the file that LINQBOT_STORAGE names. If the file was moved, move it
+        back. Until then Linq receives 503 and delivers again, so nothing is lost.
     """
 
     lqb = "LQB4002"
 
 
 class StorageBusy(StorageError):
-    """The backlog is full. Nothing was written; the sender should come back later.
+    """The backlog is full. Nothing was written; the sender should deliver again later.
 
-    Why: Deliveries come faster than handlers end, or handlers wait for something that is away.
-    To do: `linqbot inbox list` shows what waits and why. Linq is answered 503 meanwhile and delivers again.
+    Why: Deliveries arrive faster than the handlers finish, or handlers wait for something that is down.
+    To do: `linqbot inbox list` shows the waiting deliveries and the reasons. Until then Linq receives 503 and delivers
+        again.
     """
 
     lqb = "LQB4003"
@@ -288,11 +298,11 @@ class LaneFull(StorageBusy):
 
 
 class LeaseLost(StorageError):
-    """The lease ended before the turn did; the lane may be elsewhere now. Nothing was written.
+    """The lease ended before the turn, so another worker may hold the lane now. Nothing was written.
 
-    Why: The process stood still, suspended or without a processor, for longer than its claim on the chat.
-    To do: Nothing; what was sent is in the journal and is not sent again. If it happens often, look for handlers that
-        block the event loop, and for a machine that is short of memory.
+    Why: The process was suspended, or got no processor time, for longer than its lease on the chat.
+    To do: Nothing: everything sent is in the journal and is not sent again. If it happens often, look for handlers that
+        block the event loop, and check whether the machine is short of memory.
     """
 
     lqb = "LQB4004"

@@ -1,8 +1,9 @@
 # mypy: disable-error-code="empty-body"
-"""Every door a plugin may open, one docstring each; `plugins.py` finds who stands in them.
+"""Specifications of all hooks that a plugin may implement, one docstring each. `plugins/loading.py` loads plugins.
 
-A plugin is a class, made anew for each app, or a module or object used as it is. It implements any of these functions,
-marked with `linqbot.hookimpl`, with as many of their arguments as it needs, by name:
+A plugin is a class, of which linqbot makes one instance for each app, or a module or an object, which is used as it is.
+It implements any of these functions, marked with `linqbot.hookimpl`. Each takes those of the hook's arguments that it
+needs, by name:
 
     from linqbot import hookimpl
 
@@ -13,21 +14,24 @@ marked with `linqbot.hookimpl`, with as many of their arguments as it needs, by 
     [project.entry-points.linqbot]
     mine = "my_package:Plugin"
 
-`register_…` hooks are asked once, when the app is made. All others observe: they are plain `def`, called in the event
-loop between two steps of a message, so they must be quick and must not block; what they return is thrown away.
-`took_s` is measured by a clock that never goes back; `delivery`, `event` and `call` are the very objects in use.
+**Adding and observing.** A hook named `register_…` is called once, when the app is made, and returns what the plugin
+adds. All other hooks observe, and their return value is ignored. Observing hooks are plain `def` functions. They run in
+the event loop, between two steps of a delivery, so they must be quick and must not block. `took_s` is measured with a
+monotonic clock. `delivery`, `event` and `call` are the objects in use, not copies.
 
-A plugin that cannot be loaded, that raises, or that is slow again and again, is disabled, and named once in the log and
-from then on by /readyz; the bot serves on. Disabled, it hears nothing, its middleware is passed by and its routes answer
-503; its handlers stay. Of an error only the class and place are told, because a message may quote people; a plugin that
-lacks a setting raises ConfigError before the first delivery, and its sentence is shown.
+**A plugin that fails is disabled**, and the bot goes on without it. This happens if the plugin cannot be loaded, raises
+an error, or is slow repeatedly. The log names the plugin once, and /readyz names it from then on. The hooks of a
+disabled plugin are not called, its middleware is skipped, and its routes answer 503. Its handlers stay. The log shows
+only the class of the error and its place in the code, because an error's message may quote a person. If a setting is
+missing, raise `linqbot.errors.ConfigError` before the first delivery: its message is shown.
 
-With `required = True` (or LINQBOT_REQUIRED_PLUGINS) a plugin gates: the bot does not start without it, and while its
-middleware fails, turns are deferred and nothing is sent. It is asked again each time, and never disabled. /readyz stays
-ready, because deliveries are still stored, and names it under `failing`: watch that list.
+**A required plugin fails closed.** A plugin is required if it has `required = True` or if LINQBOT_REQUIRED_PLUGINS
+names it. The bot does not start without it. While its middleware fails, turns are deferred and nothing is sent. A
+required plugin is never disabled: its middleware is called again for the next call. /readyz still reports ready,
+because deliveries are stored, and lists the plugin under `failing`: monitor this list.
 
-Order: implementations with `@hookimpl(tryfirst=True)` first, those with `trylast=True` last, and by the plugins' names
-within each. Hook wrappers are not taken.
+**Order.** Implementations marked `@hookimpl(tryfirst=True)` come first and those marked `@hookimpl(trylast=True)` come
+last. Within each group they are sorted by the names of the plugins. Hook wrappers are not supported.
 """
 
 from __future__ import annotations
@@ -53,33 +57,46 @@ if TYPE_CHECKING:
     from linqbot.storage.backend import Opener, Storage
 
 GROUP: Final = "linqbot"
-"""The entry-point group, and the name pluggy keeps our marks under."""
+"""Name of the entry-point group, and of the project whose hooks pluggy marks."""
 
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
 
 MAX_CARRIER_BYTES: Final = 4096
-"""Of a carrier, as JSON."""
+"""Largest carrier of one plugin, in bytes of JSON."""
 
 End: TypeAlias = Literal["ack", "retry", "defer", "dead_letter", "lost"]
-"""How a turn ended: done; its handler failed and runs again; it waits for somebody else (Linq, a storage, a verdict);
-given up as a dead letter; or `lost`: nothing was written, and it runs again, here or elsewhere."""
+"""End of a turn.
+
+- `ack`: done.
+- `retry`: the handler failed and will run again.
+- `defer`: the turn waits for Linq, for the storage or for a required plugin, and will run again.
+- `dead_letter`: given up.
+- `lost`: the end could not be written. The delivery will be handled again, by this process or another.
+"""
 
 Reason: TypeAlias = Literal["forged", "out_of_time", "too_large", "incomplete", "closed", "busy", "unavailable"]
-"""Why a POST was not taken: no signature of Linq's; a genuine one made too long ago; more than `max_body_bytes`; a body
-that did not come whole in time; the app is starting or stopping; the backlog is full; the storage
-could not keep it."""
+"""Reason why a POST to the webhook was refused.
+
+- `forged`: it has no valid signature of Linq.
+- `out_of_time`: its signature is genuine, but its timestamp is too far from the server's clock.
+- `too_large`: its body is larger than `max_body_bytes`.
+- `incomplete`: its body did not arrive completely in time.
+- `closed`: the app is starting or stopping.
+- `busy`: the backlog is full.
+- `unavailable`: the storage could not store it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Where a bot runs.
+    """A running bot and what it runs on.
 
     Attributes:
-        client: For calls of the plugin's own, outside any turn. They go through every plugin's outbound middleware,
-            and in no journal: nothing repeats them after a crash.
-        storage: Open from `started` to `stopped`.
-        clock: What retries and timers go by.
+        client: Client for the plugin's own calls, outside any turn. They go through the outbound middleware of all
+            plugins. They are not in the journal, so they are not repeated after a crash.
+        storage: The bot's storage. It is open from `started` to `stopped`.
+        clock: Clock that retries and timers use.
     """
 
     bot: Bot
@@ -88,146 +105,160 @@ class Running:
     clock: Clock
 
 
-# What a plugin adds
+# Hooks that add something to the bot
 
 
 @hookspec
 def register_routers() -> Iterable[Router]:
-    """Handlers, as routers. They stand behind the bot's own; with `tryfirst=True`, before them."""
+    """Add handlers, as routers. They are tried after the bot's own handlers; with `tryfirst=True`, before them."""
 
 
 @hookspec
 def register_middleware() -> Iterable[Middleware]:
-    """Inbound middleware, around the bot's own: `def timed(next): async def handle(event, ctx): …`.
+    """Add inbound middleware, which wraps the bot's own middleware: `def timed(next): async def handle(event, ctx): …`.
 
-    Errors of the handler pass through it. An error of its own disables the plugin and the event goes on without it;
-    if the plugin is required, the turn is deferred instead. LinqbotErrors count as raised by what it called. Without a
-    call of `next` the event ends there and is done; the first time, `event.stopped` in the log names the plugin.
+    Errors of the handler pass through the middleware. An error of the middleware itself disables the plugin, and the
+    event is handled without it; if the plugin is required, the turn is deferred instead. A LinqbotError never counts as
+    the middleware's own error, because the middleware may send and Linq may refuse.
+
+    If the middleware does not call `next`, the event ends there and is acknowledged. The first time this happens, the
+    log event `event.stopped` names the plugin.
     """
 
 
 @hookspec
 def register_outbound() -> Iterable[Callable[[Run], Run]]:
-    """Outbound middleware: stands around every call of the bot's, hints and reads too, before the journal looks at it.
+    """Add outbound middleware, which wraps every call of the bot to Linq, including hints and reads.
 
-    Each is a function of `run` that returns what to run instead: `def gate(run): async def ask(call): …`. It is
-    wrapped around anew for each call, so what it remembers belongs into the plugin. To veto, raise `Refused` with a
-    reason that may be logged: `ctx.reply` and `ctx.send` then end with `status="refused"`, calls of `ctx.client` raise
-    it, and the plugin stays as it is. Any other error of its own disables the plugin and the call is made without it;
-    if the plugin is required nothing is sent and the turn is deferred. A turn that runs again asks again.
+    The middleware runs before the journal looks up the call, so a turn that runs again calls it again. Each middleware
+    takes `run` and returns the function to call instead: `def check(run): async def checked(call): …`. This function is
+    made again for each call, so keep state in the plugin.
+
+    To veto a call, raise `linqbot.errors.Refused` with a reason that may be logged. `ctx.reply` and `ctx.send` then
+    return `status="refused"`, and methods of `ctx.client` raise Refused. A veto does not disable the plugin. Any other
+    error of the middleware disables the plugin, and the call is made without it. If the plugin is required, nothing is
+    sent and the turn is deferred.
     """
 
 
 @hookspec
 def register_commands() -> Iterable[click.Command]:
-    """Commands, as `linqbot <name>`. Asked of installed plugins only, and only for a name that linqbot has not."""
+    """Add commands, run as `linqbot <name>`. For installed plugins only, and for names that linqbot does not use."""
 
 
 @hookspec
 def register_routes(running: Running) -> Iterable[BaseRoute]:
-    """Starlette routes, mounted under `/plugins/<name of the plugin>/`. Storage and client are not open yet."""
+    """Add Starlette routes under `/plugins/<name of the plugin>/`. Storage and client are not open at this time."""
 
 
 @hookspec
 def register_health_checks(running: Running) -> Mapping[str, Callable[[], Awaitable[str | None]]]:
-    """Checks by name, shown on /readyz; each is awaited for at most 2 s per request.
+    """Add health checks by name. /readyz shows their results, and waits at most 2 s for each.
 
-    None means well; a sentence, or raising, means not. Only a required plugin's makes /readyz answer 503.
+    A check returns None if all is well, or a sentence about what is wrong. A check that raises has failed. Only a
+    failed check of a required plugin makes /readyz answer 503.
     """
 
 
 @hookspec
 def register_storage() -> Mapping[str, Opener]:
-    """Storages by the scheme of their URL. Asked of installed plugins only; a built-in scheme stays what it is."""
+    """Add storage backends by URL scheme. For installed plugins only; built-in schemes cannot be replaced."""
 
 
 @hookspec
 def register_context() -> Mapping[str, Callable[[Event, Context], Any]]:
-    """Values handlers find as `ctx.plugins["name"]`: each is made when it is first asked for in a turn."""
+    """Add values that handlers read as `ctx.plugins["name"]`. Each is made when a turn reads it for the first time."""
 
 
-# What a plugin may observe, in the order it happens
+# Hooks that observe, in the order in which they are called
 
 
 @hookspec
 def started(running: Running) -> None:
-    """The storage is open, and nothing was taken from it yet. May be `async def`: it is awaited, for at most 10 s."""
+    """The app has opened its storage and has not leased a delivery yet.
+
+    May be `async def`. The app waits for it for at most 10 s.
+    """
 
 
 @hookspec
 def refused(reason: Reason, status: int) -> None:
-    """A POST to the webhook was not taken. In the request's task.
+    """A POST to the webhook was refused. Called in the task of the request.
 
     Args:
-        status: What was answered: 401 to a forgery, else 503, after which Linq comes again.
+        status: HTTP status of the response: 401 for a forgery; otherwise 503, after which Linq delivers again.
     """
 
 
 @hookspec
 def received(delivery: Delivery, headers: Mapping[str, str], carrier: dict[str, str]) -> None:
-    """A webhook was verified and named, and is not stored yet. In the request's task; `stored` or `refused` follows.
+    """A delivery was verified and is not stored yet. Called in the task of the request; `stored` or `refused` follows.
 
     Args:
-        headers: Of the request, names in lower case.
-        carrier: Empty; what is put in is stored with the delivery, and given to `taken`, also after a restart. Of all
-            plugins together at most 4096 bytes as JSON. A duplicate's is forgotten.
+        headers: Headers of the request; names are in lower case.
+        carrier: An empty dict to put strings into. They are stored with the delivery and passed to this plugin's
+            `taken`, also after a restart. At most 4096 bytes as JSON. The carrier of a duplicate is discarded.
     """
 
 
 @hookspec
 def stored(delivery: Delivery, is_new: bool, took_s: float) -> None:
-    """It is on disk, or was already. In the request's task, before Linq gets its 200.
+    """A delivery is on disk. Called in the task of the request, before Linq receives its 200.
 
     Args:
-        took_s: Seconds the storage took, waiting for a shared commit included.
+        is_new: False for a duplicate, which was on disk already.
+        took_s: Seconds that the storage took, including the wait for a commit that deliveries share.
     """
 
 
 @hookspec
-def taken(  # noqa: PLR0917 - pluggy names them, whatever their place
+def taken(  # noqa: PLR0917 - pluggy passes arguments by name
     delivery: Delivery, carrier: Mapping[str, str], waited_s: float, attempts: int, crashes: int, replay: int
 ) -> None:
-    """A turn begins. In the turn's task: context variables set here are seen by its handler and its calls.
+    """A turn begins. Called in the task of the turn: its handler and its calls see context variables that are set here.
 
-    Each is followed by one `finished`, whatever ends the turn.
+    One `finished` follows, whatever ends the turn.
 
     Args:
-        carrier: What `received` put in; empty for what came from no webhook.
-        waited_s: Seconds since it was accepted.
-        attempts: How many runs of its handler have failed before.
-        crashes: How many times the process died over it.
-        replay: 0, and one more each time it was deliberately replayed.
+        carrier: Strings that this plugin's `received` put in. Empty for a delivery that did not come from a webhook.
+        waited_s: Seconds since the delivery was accepted.
+        attempts: Number of earlier runs in which the handler failed.
+        crashes: Number of times the process crashed while it handled this delivery.
+        replay: Number of times the delivery was deliberately replayed.
     """
 
 
 @hookspec
 def sent(call: Call, answer: ApiResponse | None, error: Exception | None, took_s: float, from_journal: bool) -> None:
-    """A call to Linq was answered, or failed; hints and reads too. In the task that made it: the turn's, or a child.
+    """A call to Linq was answered or failed. Hints and reads count too.
 
-    Told once per try of the journal's; the client's own repetitions are within one. A call that outbound middleware
-    refused was none.
+    Called in the task that made the call: the task of the turn, or a task that the handler started. The hook is called
+    once for each attempt that the journal makes; retries of the client belong to one attempt. The hook is not called
+    for a call that outbound middleware refused.
 
     Args:
-        answer: None when `error` was raised.
-        error: Its message may quote people: its class, `status` and `code` may be logged, nothing else.
-        took_s: Seconds, the client's own repetitions included; 0 from the journal.
-        from_journal: Linq was not asked: an earlier run of the turn had made the call.
+        answer: Response of Linq; None if the call failed.
+        error: Error of a call that failed. Log only its class, `status` and `code`: its message may quote a person.
+        took_s: Seconds that the call took, including retries of the client; 0 if `from_journal`.
+        from_journal: The call was made in an earlier run of the turn. Linq was not called again.
     """
 
 
 @hookspec
 def handled(delivery: Delivery, event: Event, handler: str | None, took_s: float) -> None:
-    """The handler, its middleware included, ended well. In the turn's task.
+    """A handler and its middleware returned without an error. Called in the task of the turn.
 
-    An event of a type that no code of the bot's wants is told once; later ones are acked without being understood.
+    For an event type that the bot has no handler for, this hook is called once. Later events of this type are
+    acknowledged without being parsed.
 
     Args:
-        handler: `module:name`; None when none fitted.
+        handler: Name of the handler, as `module:name`; None if no handler fitted.
+        took_s: Seconds that the handler and its middleware took.
     """
 
 
 @hookspec
-def failed(  # noqa: PLR0917 - pluggy names them, whatever their place
+def failed(  # noqa: PLR0917 - pluggy passes arguments by name
     delivery: Delivery,
     event: Event | None,
     handler: str | None,
@@ -235,25 +266,28 @@ def failed(  # noqa: PLR0917 - pluggy names them, whatever their place
     outcome: Literal["retry", "defer", "dead_letter"],
     took_s: float,
 ) -> None:
-    """A turn was ended by an error. In the turn's task.
+    """An error ended a turn. Called in the task of the turn.
 
     Args:
-        event: None when it could not be understood, or none was made of it.
-        handler: As in `handled`; None when it came not so far.
-        error: What ended it. Its message may quote people.
+        event: The parsed event; None if the delivery could not be parsed, or was a scheduled send.
+        handler: Name of the handler, as `module:name`; None if the turn ended before a handler was chosen.
+        error: The error that ended the turn. Do not log its message: it may quote a person.
         took_s: Seconds since the turn began.
     """
 
 
 @hookspec
 def finished(delivery: Delivery, outcome: End, took_s: float) -> None:
-    """The turn's end is on disk, unless it is `lost`. In the turn's task, the last that happens in it.
+    """A turn has ended, and its end is on disk unless `outcome` is `lost`. Called last in the task of the turn.
 
     Args:
-        took_s: Seconds since `taken`, the commit included.
+        took_s: Seconds since `taken`, including the commit.
     """
 
 
 @hookspec
 def stopped() -> None:
-    """No turn runs any more; the storage is still open. May be `async def`, like `started`."""
+    """The app runs no turn any more; its storage is still open.
+
+    May be `async def`. The app waits for it for at most 10 s.
+    """

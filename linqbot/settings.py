@@ -1,7 +1,7 @@
-"""Settings, read once: from the environment, and from `linqbot.toml` for what the environment does not say.
+"""Settings of a bot, read once: from the environment, or else from `linqbot.toml`.
 
-For the CLI, and for people who run their own ASGI server: `app = from_env().create_app(bot)`. Rooms below take plain
-arguments and never see this object.
+For the CLI, and for bots served by another ASGI server: `app = from_env().create_app(bot)`. The modules below take
+plain arguments and never see a Settings object. Next step: `server/app.py` makes the app.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from starlette.applications import Starlette
 from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
-from linqbot.plugins import Plugins, Watch, load
+from linqbot.plugins.loading import load
+from linqbot.plugins.plugin import Watch
+from linqbot.plugins.registry import Plugins
 from linqbot.server.app import create_app
 from linqbot.server.secret_file import SecretFile
 from linqbot.storage import open as builtin_storages
@@ -34,7 +36,7 @@ LINQS_OWN = {
     "webhook_secrets": "LINQ_WEBHOOK_SECRET",
     "webhook_secret_file": "LINQ_WEBHOOK_SECRET_FILE",
 }
-"""These keep the names that Linq's own SDKs read; a variable that names a file for one has the usual ending."""
+"""Settings whose variables have the names that Linq's own SDKs read, or such a name with `_FILE` for a file."""
 
 
 def _split(value: Any) -> Any:
@@ -45,7 +47,7 @@ List = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
 def _without_version(value: Any) -> Any:
-    # Linq's own pages show addresses with /v3; the client adds it.
+    # Linq's pages show the address with /v3, which the client adds itself.
     return value.rstrip("/").removesuffix("/v3") if isinstance(value, str) else value
 
 
@@ -53,18 +55,25 @@ BaseUrl = Annotated[str, BeforeValidator(_without_version)]
 
 
 class Settings(BaseModel):
-    """Everything that can be set, each with its default. `linqbot serve --help` prints this list."""
+    """All settings of a bot, each with its default. `linqbot serve --help` prints this list."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     api_key: str | None = Field(None, repr=False, description="Bearer token of your Linq account")
-    api_key_file: Path | None = Field(None, description="File to read the token from, where the variable is not set")
-    base_url: BaseUrl = Field("https://api.linqapp.com/api/partner", description="Where Linq's API is")
-    webhook_secrets: List = Field((), repr=False, description="Signing secrets, comma-separated while rotating")
-    webhook_secret_file: Path = Field(
-        Path(".linqbot/webhook-secret"), description="More of them, one a line; kept by linqbot webhooks"
+    api_key_file: Path | None = Field(
+        None, description="File to read the token from, if LINQ_API_V3_API_KEY is not set"
     )
-    storage: str = Field("sqlite:///linqbot.db", description="sqlite:///PATH, memory:// which forgets, or a plugin's")
+    base_url: BaseUrl = Field("https://api.linqapp.com/api/partner", description="Base URL of Linq's API")
+    webhook_secrets: List = Field(
+        (), repr=False, description="Signing secrets of webhooks; comma-separated, while a secret is rotated"
+    )
+    webhook_secret_file: Path = Field(
+        Path(".linqbot/webhook-secret"),
+        description="File with more signing secrets, one per line; linqbot webhooks writes it",
+    )
+    storage: str = Field(
+        "sqlite:///linqbot.db", description="sqlite:///PATH, memory:// (lost at exit), or a plugin's URL"
+    )
     plugins: List | None = Field(
         None, description="Installed plugins that may be loaded, comma-separated; empty for none, unset for all"
     )
@@ -72,55 +81,64 @@ class Settings(BaseModel):
         (), description="Plugins without which the bot neither starts nor sends, comma-separated"
     )
     keep_days: float = Field(
-        0.0, ge=0, description="Days handled deliveries and sent texts are kept, for replay; 0 forgets them at once"
+        0.0, ge=0, description="Days to keep handled deliveries and sent texts, for replay; 0 erases them at once"
     )
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on")
     trusted_proxies: List = Field(
-        (), description="Addresses or networks whose X-Forwarded-* headers are believed, comma-separated"
+        (), description="Addresses or networks of proxies whose X-Forwarded-* headers are trusted, comma-separated"
     )
-    allow_legacy_signatures: bool = Field(False, description="Accept the older X-Webhook-* headers alone")
-    max_body_bytes: int = Field(1 << 20, gt=0, description="Largest webhook body")
-    concurrency: int = Field(200, gt=0, description="Chats handled at once")
-    drain_s: float = Field(20.0, ge=0, description="Seconds running handlers may take to end on SIGTERM")
+    allow_legacy_signatures: bool = Field(
+        False, description="Accept deliveries signed only with the older X-Webhook-* headers"
+    )
+    max_body_bytes: int = Field(1 << 20, gt=0, description="Largest accepted webhook body, in bytes")
+    concurrency: int = Field(200, gt=0, description="Maximum number of chats handled at the same time")
+    drain_s: float = Field(20.0, ge=0, description="Seconds that running handlers may take to finish after SIGTERM")
     order_wait_s: float = Field(
-        10.0, ge=0, description="Seconds a chat's first message after a downtime waits for older ones; 0 for none"
+        10.0,
+        ge=0,
+        description="Seconds that a chat's first message after a downtime waits for older ones; 0 for none",
     )
     answer_missed_s: float = Field(
-        3600.0, ge=0, description="Seconds of age up to which messages are answered that Linq gave up on"
+        3600.0,
+        ge=0,
+        description="Maximum age, in seconds, of messages that are answered although Linq gave up on them",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least that is logged")
-    log_tracebacks: bool = Field(False, description="Log what failing handlers raised in full; it quotes messages")
-    log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console in a terminal")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged")
+    log_tracebacks: bool = Field(False, description="Log full tracebacks of failed handlers; they may quote messages")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="json or console; auto: console in a terminal, otherwise json"
+    )
 
     @property
     def secret_file(self) -> SecretFile:
-        """The file of signing secrets, there or not."""
+        """Return the file of signing secrets, which may not exist."""
         return SecretFile(self.webhook_secret_file)
 
     def secrets(self) -> tuple[str, ...]:
-        """All signing secrets: those of the environment, then those of the file.
+        """Return all signing secrets: those of the environment, then those of the file.
 
         Raises:
-            ConfigError: the file cannot be read.
+            ConfigError: the file cannot be read, or holds a line that is not a secret.
         """
         return self.webhook_secrets + tuple(each.secret for each in self.secret_file.read())
 
     def create_app(self, bot: Bot) -> Starlette:
-        """The app these settings describe.
+        """Make the app that these settings describe.
 
         Raises:
             ConfigError: the API key or the webhook secret is missing, or a required plugin failed.
         """
         if not self.api_key:
             raise ConfigError(
-                "LINQ_API_V3_API_KEY is not set, so the bot could not answer anybody. "
+                "LINQ_API_V3_API_KEY is not set, so the bot could not send anything. "
                 "Set it to the API token from your Linq dashboard, or try the bot without an account: linqbot dev"
             )
         plugins = self.load_plugins(bot.plugins)
         return create_app(
             bot,
-            # A long wait is the worker's: it defers the turn, where the client would hold a place of another chat.
+            # The client waits only briefly. For a longer wait the worker defers the turn, which frees its place for
+            # another chat.
             client=Client(self.api_key, base_url=self.base_url, max_wait_s=2.0),
             storage=self.open_storage(plugins),
             secrets=self.webhook_secrets,
@@ -143,7 +161,10 @@ class Settings(BaseModel):
         watch: Watch | None = None,
         lenient: bool = False,
     ) -> Plugins:
-        """The plugins of one app: what the bot gives, and what is installed and allowed. See `linqbot.plugins.load`."""
+        """Load the plugins of one app: those that the bot brings, and those that are installed and allowed.
+
+        For arguments and errors see `linqbot.plugins.loading.load`.
+        """
         return load(
             given,
             discover=True,
@@ -156,13 +177,13 @@ class Settings(BaseModel):
         )
 
     def open_storage(self, plugins: Plugins | None = None, *, serving: bool = True) -> Storage:
-        """The storage these settings name.
+        """Return the storage that these settings name, not opened yet.
 
         Args:
-            plugins: Who may bring it; None loads them, if it is none of ours.
+            plugins: Plugins that may bring the storage; None loads them, unless the storage is built in.
             serving: See `linqbot.storage.open.open_storage`.
         Raises:
-            ConfigError: its URL is none we or a plugin can open.
+            ConfigError: neither linqbot nor a plugin can open the URL.
         """
         if plugins is None and scheme(self.storage) not in builtin_storages.register_storage():
             plugins = self.load_plugins()
@@ -171,30 +192,31 @@ class Settings(BaseModel):
 
 
 def openers(plugins: Plugins) -> dict[str, Opener]:
-    """Who opens which scheme. One that has an opener keeps it, and ours come first."""
+    """Return the opener of each URL scheme. Of two openers of one scheme the first wins; linqbot's own come first."""
     found: dict[str, Opener] = {}
     for impl, added in plugins.ask("register_storage", dict[str, Opener]):
         if taken := found.keys() & added.keys():
-            problem = ConfigError(f"{min(taken)}:// has an opener already")
-            plugins.blame(impl.plugin, impl.hook, problem, tell_all=True)
+            problem = ConfigError(f"{min(taken)}:// already has an opener")
+            plugins.blame(impl.plugin, impl.hook, problem, with_message=True)
         else:
             found |= added
     return found
 
 
 def variable(name: str) -> str:
-    """The environment variable of a setting."""
+    """Return the name of a setting's environment variable."""
     return LINQS_OWN.get(name, PREFIX + name.upper())
 
 
 def from_env(environ: Mapping[str, str] | None = None, *, file: Path | None = None, **given: Any) -> Settings:
-    """Read the settings: what is `given`, then the environment, then the file.
+    """Read the settings. For each setting `given` wins over the environment, and the environment over the file.
 
     Args:
-        file: A TOML file with the settings' names as keys; None is `linqbot.toml`, if there is one.
-        given: Settings that win, such as a command's options; None is not given.
+        file: A TOML file with the names of settings as keys; None reads `linqbot.toml`, if it exists.
+        given: Values of settings, such as a command's options; None leaves a setting to the environment.
     Raises:
-        ConfigError: a value does not fit, or a name is not known. The value itself is never shown.
+        ConfigError: a value is not valid, a name is unknown, or a file cannot be read. The message never shows the
+            value.
     """
     environ = os.environ if environ is None else environ
     values = _from_file(file) | _from_environ(environ) | {k: v for k, v in given.items() if v is not None}
@@ -215,7 +237,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
             near = difflib.get_close_matches(name, variables, n=1, cutoff=0.85)
             if near:
                 raise ConfigError(f"{name} is not a setting. Did you mean {near[0]}?")
-    # Empty is not set, but for the list of plugins, where it is none.
+    # An empty variable counts as not set, except for the list of plugins, where empty means no plugin.
     return {
         name: environ[key]
         for key, name in variables.items()
@@ -227,7 +249,7 @@ def _key_in(path: Path) -> str:
     try:
         return path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "what it holds is no token"
+        reason = error.strerror if isinstance(error, OSError) else "it does not hold a token"
         raise ConfigError(
             f"{variable('api_key_file')} is {path}, which cannot be read: {reason}. Correct it."
         ) from error

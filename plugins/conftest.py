@@ -1,4 +1,4 @@
-"""What the tests of every plugin share."""
+"""Fixtures for the tests of every plugin."""
 
 from __future__ import annotations
 

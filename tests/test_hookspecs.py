@@ -1,4 +1,4 @@
-"""Each door is explained, and each is walked through by one turn, with all its arguments."""
+"""Each hook is documented, and one turn calls each observing hook with all its arguments."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from linqbot.client.call import Run
 from linqbot.errors import LinqApiError
 from linqbot.events.message import MessageReceived
 from linqbot.hookspecs import Running, hookimpl
-from linqbot.plugins import AROUND, OBSERVED
+from linqbot.plugins.observers import OBSERVED
+from linqbot.plugins.registry import LIFECYCLE
 from linqbot.testing import HandlerFailed, talking
 
 pytestmark = pytest.mark.anyio
@@ -36,29 +37,29 @@ def test_every_hook_is_explained(name: str) -> None:
     assert (HOOKS[name].__doc__ or "").strip().endswith((".", "`"))
 
 
-def test_every_hook_is_asked_or_told_by_somebody() -> None:
-    assert {name for name in HOOKS if not name.startswith("register_")} == {*OBSERVED, *AROUND}
+def test_every_observing_hook_is_called_somewhere() -> None:
+    assert {name for name in HOOKS if not name.startswith("register_")} == {*OBSERVED, *LIFECYCLE}
 
 
 class Every:
-    """Stands in every door that observes, and keeps what it was told."""
+    """Implements every observing hook and records the calls."""
 
     name = "every"
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, dict[str, Any]]] = []
-        for hook in (*OBSERVED, *AROUND):
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        for hook in (*OBSERVED, *LIFECYCLE):
             setattr(self, hook, hookimpl(self._keeps(hook)))
 
     def _keeps(self, hook: str) -> Callable[..., None]:
         def keep(**facts: Any) -> None:
-            self.told.append((hook, facts))
+            self.calls.append((hook, facts))
 
         keep.__signature__ = inspect.signature(HOOKS[hook])  # type: ignore[attr-defined]
         return keep
 
     def of(self, hook: str) -> list[dict[str, Any]]:
-        return [facts for name, facts in self.told if name == hook]
+        return [facts for name, facts in self.calls if name == hook]
 
 
 def hi(**how: Any) -> Bot:
@@ -73,25 +74,25 @@ def hi(**how: Any) -> Bot:
     return bot
 
 
-async def test_one_turn_goes_through_every_door_in_order() -> None:
+async def test_one_turn_calls_every_observing_hook_in_order() -> None:
     every = Every()
     async with talking(hi(plugins=[every])) as phone:
         await phone.text("Ann")
         assert await phone.next_reply() == "hi Ann"
     of_message = [
         name
-        for name, facts in every.told
+        for name, facts in every.calls
         if "delivery" not in facts or facts["delivery"].type in ("message.received", "chat.created")
     ]
     assert of_message[0] == "started"
     assert of_message[-1] == "stopped"
     turn = of_message[of_message.index("sent") - 1 :][:4]
     assert turn == ["taken", "sent", "handled", "finished"]
-    for name, facts in every.told:
+    for name, facts in every.calls:
         assert facts.keys() == inspect.signature(HOOKS[name]).parameters.keys(), name
 
 
-async def test_what_is_told_is_what_happened() -> None:
+async def test_hooks_get_the_facts_of_the_turn() -> None:
     every = Every()
     async with talking(hi(plugins=[every])) as phone:
         await phone.text("Ann")
@@ -117,14 +118,14 @@ async def test_each_taken_is_followed_by_one_finished_also_when_it_fails() -> No
     received = [facts for facts in every.of("failed") if facts["delivery"].type == "message.received"]
     assert [facts["outcome"] for facts in received] == ["retry"] * 4 + ["dead_letter"]
     assert {type(facts["error"]) for facts in received} == {ValueError}
-    pairs = [name for name, _ in every.told if name in ("taken", "finished")]
+    pairs = [name for name, _ in every.calls if name in ("taken", "finished")]
     assert pairs == ["taken", "finished"] * (len(pairs) // 2)
     assert [facts["attempts"] for facts in every.of("taken") if facts["delivery"].type == "message.received"] == [
         0, 1, 2, 3, 4,
     ]  # fmt: skip
 
 
-async def test_a_call_linq_refuses_is_told_with_its_error() -> None:
+async def test_a_call_that_linq_refuses_is_observed_with_its_error() -> None:
     every = Every()
     bot = Bot(plugins=[every])
 
@@ -140,7 +141,7 @@ async def test_a_call_linq_refuses_is_told_with_its_error() -> None:
 
 
 class Adds:
-    """Adds one of everything."""
+    """Adds one thing through each `register_…` hook."""
 
     name = "adds"
 
@@ -183,7 +184,7 @@ class Adds:
         assert await running.storage.depth() == 0
 
 
-async def test_what_is_added_takes_part() -> None:
+async def test_everything_that_a_plugin_adds_is_used() -> None:
     bot = Bot(plugins=[Adds()])
 
     @bot.on_message("loud")

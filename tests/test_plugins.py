@@ -14,7 +14,9 @@ from installed import install
 
 from linqbot.errors import ConfigError
 from linqbot.hookspecs import MAX_CARRIER_BYTES, hookimpl
-from linqbot.plugins import OF_CALLS, SLOW_CALLS, Plugins, load
+from linqbot.plugins.loading import load
+from linqbot.plugins.observers import CALLS_PER_PERIOD, MIN_SLOW_CALLS
+from linqbot.plugins.registry import Plugins
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 class Counts:
-    """Counts what ended, for itself alone."""
+    """Counts finished turns in its own attribute."""
 
     name = "counts"
 
@@ -89,7 +91,7 @@ def test_an_allow_list_leaves_others_out_without_importing_them(site: Path) -> N
     assert "fatal_plugin" not in sys.modules
 
 
-def test_what_the_bot_brings_needs_no_permission_and_wins_its_name(site: Path) -> None:
+def test_what_the_bot_brings_needs_no_permission_and_wins_if_names_are_equal(site: Path) -> None:
     install(site, "counts", COUNTS, entry="Plugin")
     plugins = load([Counts()], discover=True, allowed=[])
     mine, installed = [plugin for plugin in plugins.every if plugin.name == "counts"]
@@ -97,7 +99,7 @@ def test_what_the_bot_brings_needs_no_permission_and_wins_its_name(site: Path) -
     assert (installed.status, installed.why) == ("left out", "another plugin has its name")
 
 
-def test_a_class_is_made_anew_for_each_app() -> None:
+def test_each_app_has_its_own_instance_of_a_class() -> None:
     made: list[Counts] = []
 
     class Mine(Counts):
@@ -111,7 +113,7 @@ def test_a_class_is_made_anew_for_each_app() -> None:
     assert [each.ends for each in made] == [["ack"], ["dead_letter"]]
 
 
-def test_an_object_is_taken_as_it_is() -> None:
+def test_an_object_is_used_as_it_is() -> None:
     one = Counts()
     finish(load([one]))
     finish(load([one]), "dead_letter")
@@ -153,7 +155,7 @@ def test_a_given_name_must_be_installed(site: Path) -> None:
 
 
 @pytest.mark.parametrize(("given", "says"), [([Counts, Counts], "Two plugins"), ([lambda: 1], "cannot be a plugin's")])
-def test_names_must_be_one_of_a_kind_and_fit_into_a_path(given: list[object], says: str) -> None:
+def test_names_must_be_unique_and_fit_into_a_path(given: list[object], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         load(given)
 
@@ -196,18 +198,18 @@ def test_a_required_plugin_that_cannot_be_loaded_keeps_the_bot_from_starting(sit
         load(discover=True, required=["bad"], allowed=[])
 
 
-def test_a_plugin_may_say_itself_that_it_is_required_even_if_it_cannot_be_made() -> None:
-    class Gate:
+def test_a_plugin_may_declare_itself_required_even_if_it_cannot_be_made() -> None:
+    class Approval:
         required = True
 
         def __init__(self) -> None:
             raise OSError("no database at postgres://me:secret@db")
 
-    with pytest.raises(ConfigError, match="Gate is required, and failed: loading it raised OSError") as raised:
-        load([Gate])
+    with pytest.raises(ConfigError, match="Approval is required, and failed: loading it raised OSError") as raised:
+        load([Approval])
     assert "secret" not in str(raised.value)
-    assert load([Gate], without=["Gate"]).every[0].status == "left out"
-    assert load([Gate], lenient=True).every[0].status == "disabled"
+    assert load([Approval], without=["Approval"]).every[0].status == "left out"
+    assert load([Approval], lenient=True).every[0].status == "disabled"
 
 
 # Order
@@ -233,7 +235,7 @@ def test_order_is_first_then_by_name_then_last() -> None:
 # Observing
 
 
-def test_nobody_listening_leaves_nothing_to_call() -> None:
+def test_without_observers_there_is_nothing_to_call() -> None:
     assert Plugins().stored is None
     plugins = load([Counts])
     assert plugins.stored is None
@@ -248,7 +250,7 @@ class Loud:
         raise ValueError(f"they wrote {delivery}")
 
 
-def test_an_observer_that_raises_is_disabled_once_and_quotes_nobody() -> None:
+def test_an_observer_that_raises_is_disabled_once_and_its_message_is_not_logged() -> None:
     counts = Counts()
     plugins = load([Loud, counts])
     with structlog.testing.capture_logs() as logs:
@@ -261,32 +263,32 @@ def test_an_observer_that_raises_is_disabled_once_and_quotes_nobody() -> None:
     assert "wrote" not in str(logs) + str(plugins.report())
 
 
-def test_when_the_last_listener_is_disabled_nobody_is_told() -> None:
+def test_when_the_last_observer_is_disabled_there_is_nothing_to_call() -> None:
     plugins = load([Loud])
     finish(plugins)
     assert plugins.finished is None
 
 
-def test_a_required_observer_that_raises_only_stops_hearing() -> None:
-    class Gate(Loud):
+def test_a_required_observer_that_raises_loses_only_that_hook() -> None:
+    class Approval(Loud):
         required = True
-        name = "gate"
+        name = "approval"
 
         @hookimpl
         def register_outbound(self) -> list[Any]:
             return []
 
-    plugins = load([Gate])
+    plugins = load([Approval])
     finish(plugins)
     (plugin,) = plugins.every
-    assert plugins.report()["gate"].startswith("active: finished raised ValueError at test_plugins.py:")
+    assert plugins.report()["approval"].startswith("active: finished raised ValueError at test_plugins.py:")
     assert plugin.is_on
     assert len(plugins.ask("register_outbound", list)) == 1
     assert plugins.finished is None
 
 
 class Ticks:
-    """A clock that goes on by what the plugin says it took."""
+    """A clock that a plugin moves by the time it pretends to take."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -303,29 +305,27 @@ def slow_plugin(ticks: Ticks, takes: Iterator[float]) -> Plugins:
         def finished(self) -> None:
             ticks.now += next(takes)
 
-    plugins = load([Slow])
-    plugins._timer = ticks
-    return plugins
+    return load([Slow], timer=ticks)
 
 
-def test_an_observer_that_is_slow_again_and_again_is_disabled() -> None:
+def test_an_observer_that_is_slow_repeatedly_is_disabled() -> None:
     plugins = slow_plugin(Ticks(), iter([0.06] * 10))
-    for _ in range(SLOW_CALLS - 1):
+    for _ in range(MIN_SLOW_CALLS - 1):
         finish(plugins)
     assert plugins.report() == {"slow": "active"}
     finish(plugins)
     assert plugins.report()["slow"].startswith("disabled: finished took over 50 ms in 5 of 5 calls")
 
 
-def test_an_observer_that_is_slow_now_and_then_stays() -> None:
-    takes = ([0.0] * 9 + [0.06]) * (OF_CALLS // 10) * 3
+def test_an_observer_that_is_slow_sometimes_stays() -> None:
+    takes = ([0.0] * 9 + [0.06]) * (CALLS_PER_PERIOD // 10) * 3
     plugins = slow_plugin(Ticks(), iter(takes))
     for _ in takes:
         finish(plugins)
     assert plugins.report() == {"slow": "active"}
 
 
-def test_whoever_watches_is_told_of_each_plugin_and_hook() -> None:
+def test_a_watch_gets_the_name_of_each_plugin_and_hook() -> None:
     seen: list[tuple[str, str]] = []
 
     def watch(who: str, what: str) -> AbstractContextManager[None]:
@@ -357,31 +357,31 @@ def carrying(name: str, carrier: dict[Any, Any]) -> Any:
     return Carries()
 
 
-def test_each_plugin_gets_back_what_it_let_travel_and_nobody_elses() -> None:
+def test_each_plugin_gets_back_its_own_carrier() -> None:
     one, two, three = carrying("one", {"trace": "é"}), carrying("two", {"trace": "2"}), carrying("three", {})
     plugins = load([one, two, three])
-    came = plugins.receive(delivery(text_body()), {})
+    came = plugins.notify_received(delivery(text_body()), {})
     assert isinstance(came.carrier, str)
-    plugins.take(came, waited_s=0.0, attempts=0, crashes=0, replay=0)
+    plugins.notify_taken(came, waited_s=0.0, attempts=0, crashes=0, replay=0)
     assert (one.got, two.got, three.got) == ([{"trace": "é"}], [{"trace": "2"}], [{}])
 
 
-def test_what_carries_nothing_costs_the_storage_nothing() -> None:
+def test_a_delivery_with_empty_carriers_stores_nothing_more() -> None:
     came = delivery(text_body())
-    assert load([carrying("one", {})]).receive(came, {}) is came
+    assert load([carrying("one", {})]).notify_received(came, {}) is came
 
 
 @pytest.mark.parametrize("carrier", [{"big": "x" * MAX_CARRIER_BYTES}, {"number": 1}, {1: "text"}])
-def test_what_cannot_travel_is_its_plugins_fault_alone(carrier: dict[Any, Any]) -> None:
+def test_a_carrier_that_cannot_be_stored_is_the_fault_of_its_plugin_alone(carrier: dict[Any, Any]) -> None:
     bad, good = carrying("bad", carrier), carrying("good", {"trace": "1"})
     plugins = load([bad, good])
-    came = plugins.receive(delivery(text_body()), {})
+    came = plugins.notify_received(delivery(text_body()), {})
     assert came.carrier == '{"good": {"trace": "1"}}'
     assert statuses(plugins) == {"bad": "disabled", "good": "active"}
 
 
 def test_a_plugin_that_came_later_finds_an_empty_carrier() -> None:
-    came = load([carrying("one", {"a": "b"})]).receive(delivery(text_body()), {})
+    came = load([carrying("one", {"a": "b"})]).notify_received(delivery(text_body()), {})
     late = carrying("late", {})
-    load([late]).take(came, waited_s=0.0, attempts=0, crashes=0, replay=0)
+    load([late]).notify_taken(came, waited_s=0.0, attempts=0, crashes=0, replay=0)
     assert late.got == [{}]

@@ -18,7 +18,7 @@ def test_without_anything_every_setting_has_its_default() -> None:
     assert from_env({}) == Settings()
 
 
-def test_what_is_given_wins_over_the_environment_and_that_over_the_file(folder: Path) -> None:
+def test_given_values_win_over_the_environment_and_the_environment_over_the_file(folder: Path) -> None:
     (folder / "linqbot.toml").write_text('port = 1\nhost = "a"\nstorage = "memory://"\n')
     settings = from_env({"LINQBOT_PORT": "2", "LINQBOT_HOST": "b"}, port=3, host=None)
     assert (settings.port, settings.host, settings.storage) == (3, "b", "memory://")
@@ -49,7 +49,7 @@ def test_a_settings_file_that_was_named_must_be_there() -> None:
         from_env({}, file=Path("elsewhere.toml"))
 
 
-def test_others_variables_are_none_of_our_business() -> None:
+def test_unknown_variables_are_ignored() -> None:
     from_env({"LINQBOT_METRICS_BUCKETS": "1", "PATH": "/bin"})
 
 
@@ -57,7 +57,7 @@ def test_the_base_url_may_be_written_with_its_version() -> None:
     assert from_env({"LINQ_API_V3_BASE_URL": "http://127.0.0.1:4010/v3/"}).base_url == "http://127.0.0.1:4010"
 
 
-def test_the_token_may_stand_in_a_file_as_systemd_docker_and_kubernetes_hand_it_over(folder: Path) -> None:
+def test_the_token_may_be_in_a_file_as_systemd_docker_and_kubernetes_provide_it(folder: Path) -> None:
     (folder / "key").write_text("token\n")
     assert from_env({"LINQ_API_V3_API_KEY_FILE": "key"}).api_key == "token"
     assert from_env({"LINQ_API_V3_API_KEY_FILE": "key", "LINQ_API_V3_API_KEY": "own"}).api_key == "own"
@@ -67,5 +67,5 @@ def test_a_file_for_the_token_that_cannot_be_read_is_named(folder: Path) -> None
     with pytest.raises(ConfigError, match=r"LINQ_API_V3_API_KEY_FILE is nowhere, which cannot be read: No such file"):
         from_env({"LINQ_API_V3_API_KEY_FILE": "nowhere"})
     (folder / "odd").write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigError, match=r"cannot be read: what it holds is no token"):
+    with pytest.raises(ConfigError, match=r"cannot be read: it does not hold a token"):
         from_env({"LINQ_API_V3_API_KEY_FILE": "odd"})

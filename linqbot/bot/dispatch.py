@@ -31,7 +31,7 @@ from linqbot.errors import BotError, NoVerdict
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EVENT_TYPES
-from linqbot.plugins import Plugins
+from linqbot.plugins.registry import Plugins
 
 log = structlog.get_logger("linqbot.bot")
 
@@ -273,7 +273,7 @@ class Dispatcher:
                     [*first, *added, *self._compiled] if is_first else [*first, *self._compiled, *added]
                 )
             except BotError as error:
-                plugins.blame(impl.plugin, impl.hook, error, tell_all=True)
+                plugins.blame(impl.plugin, impl.hook, error, with_message=True)
                 continue
             (first if is_first else self._compiled).extend(added)
             (before if is_first else self._routers).append(router)

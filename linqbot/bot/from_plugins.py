@@ -10,11 +10,13 @@ from functools import partial
 from typing import Any
 
 from linqbot.bot.context import Context
-from linqbot.bot.guard import Guard
 from linqbot.bot.router import Middleware, Next, Router
 from linqbot.errors import BotError, LinqbotError
 from linqbot.events.event import Event
-from linqbot.plugins import Impl, Plugin, Plugins, is_ctrl_c
+from linqbot.interrupts import is_ctrl_c
+from linqbot.plugins.guard import Guard
+from linqbot.plugins.plugin import Impl, Plugin
+from linqbot.plugins.registry import Plugins
 
 INBOUND = "inbound middleware"
 
@@ -40,7 +42,7 @@ def values(plugins: Plugins) -> dict[str, Callable[[Event, Context], Any]]:
     for impl, added in plugins.ask("register_context", _values):
         if taken := found.keys() & added.keys():
             problem = BotError(f"ctx.plugins[{min(taken)!r}] is another plugin's")
-            plugins.blame(impl.plugin, "register_context", problem, tell_all=True)
+            plugins.blame(impl.plugin, "register_context", problem, with_message=True)
         else:
             found |= added
     return found
@@ -69,7 +71,7 @@ def _guarded(plugins: Plugins, plugin: Plugin, stopping: set[str], wrap: Middlew
     except BaseException as error:
         if is_ctrl_c(error):
             raise
-        plugins.blame(plugin, INBOUND, error, tell_all=True)
+        plugins.blame(plugin, INBOUND, error, with_message=True)
         return handle
 
 

@@ -25,7 +25,7 @@ def commands(taken: frozenset[str]) -> dict[str, click.Command]:
         return {}
     # Imported here, so that `linqbot --help` stays fast while no plugin is installed.
     from linqbot.cli import logs
-    from linqbot.plugins import Plugins
+    from linqbot.plugins.registry import Plugins
     from linqbot.settings import from_env
 
     logs.configure("error", "auto")
@@ -35,7 +35,7 @@ def commands(taken: frozenset[str]) -> dict[str, click.Command]:
         for impl, added in plugins.ask("register_commands", _commands):
             if wrong := sorted((taken | found.keys()) & added.keys()):
                 problem = ConfigError(f"there is a command {wrong[0]} already")
-                plugins.blame(impl.plugin, impl.hook, problem, tell_all=True)
+                plugins.blame(impl.plugin, impl.hook, problem, with_message=True)
             else:
                 found |= added
     except ConfigError as error:

@@ -27,7 +27,7 @@ from linqbot.errors import LinqApiError
 from linqbot.events.delivery import Delivery
 from linqbot.events.parse import parse
 from linqbot.hookspecs import End, hookimpl
-from linqbot.plugins import Plugins
+from linqbot.plugins.registry import Plugins
 from linqbot.server.app import WEBHOOK_PATH, create_app, running
 from linqbot.storage.backend import Storage
 from linqbot.storage.memory import MemoryStorage

@@ -1,7 +1,8 @@
-"""Where a bot runs: a Starlette app with the webhook endpoint, health, and the worker beside them.
+"""The app of a bot: a Starlette app with the webhook endpoint, health checks and the worker.
 
-`create_app` ties the rooms together. The app can be served by itself or mounted into another; whoever mounts it runs
-its lifespan, with `async with running(app):`, since ASGI gives a mounted app none of its own.
+`create_app` connects bot, client, storage, plugins and worker. The app can be served alone or mounted into another app.
+ASGI runs no lifespan for a mounted app, so the other app must run it with `async with running(app):`. Next step:
+`webhook.py` receives a delivery.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
 from linqbot.hookspecs import Running
-from linqbot.plugins import Plugins, load
+from linqbot.plugins.loading import load
+from linqbot.plugins.registry import Plugins
 from linqbot.server import plugin_routes
 from linqbot.server.readiness import Readiness
 from linqbot.server.secret_file import KnownSecrets, SecretFile
@@ -41,7 +43,7 @@ log = structlog.get_logger("linqbot.server")
 
 WEBHOOK_PATH = "/webhooks/linq"
 WEBHOOK_PATHS = (WEBHOOK_PATH, WEBHOOK_PATH + "/")
-"""A redirect from one to the other would be an answer that Linq takes for a failure."""
+"""Both are routes, because Linq would take a redirect from one to the other for a failure."""
 
 
 def create_app(
@@ -62,25 +64,27 @@ def create_app(
     answer_missed_s: float = 3600.0,
     plugins: Plugins | None = None,
 ) -> Starlette:
-    """An ASGI app that receives Linq's webhooks and runs `bot` on them.
+    """Return an ASGI app that receives Linq's webhooks and runs `bot` on them.
 
     Args:
-        client: How the bot talks to Linq. Opened and closed with the app.
-        storage: What it remembers. Opened and closed with the app.
-        secrets: Signing secrets as Linq showed them; several while one is being rotated out.
-        secret_file: Holds more of them, or all; read again when it changes, so that rotating needs no restart.
-        clock: Drives retries and what is old news. Signatures are always checked against wall time.
-        concurrency: How many chats are handled at once.
-        allow_legacy_signatures: Accept the older `X-Webhook-*` headers when the new ones are absent.
-        drain_s: How long running handlers may take to end when the app stops.
-        log_tracebacks: Log what failing handlers raised in full. Tracebacks quote messages: for your own terminal.
-        order_wait_s: Longest wait of a chat's first message after a gap, while Linq is asked for what is missing before
-            it. 0 asks nothing: the order is that of acceptance then.
-        answer_missed_s: Age up to which messages that Linq gave up on are answered like others.
-        plugins: For this app alone; None is what the bot itself names or brings. `linqbot.settings` also loads what
-            else is installed.
+        client: Client for calls to Linq. Opened and closed with the app.
+        storage: Storage of deliveries, journal, state and timers. Opened and closed with the app.
+        secrets: Signing secrets as Linq showed them; several while a secret is rotated.
+        secret_file: File with more secrets. The app reads it again when it changes, so a rotation needs no restart.
+        clock: Clock for retries, timers and the age of messages. Signatures are always checked against wall time.
+        retry_policy: Back-off between retries, and when a delivery becomes a dead letter.
+        concurrency: Maximum number of chats handled at the same time.
+        allow_legacy_signatures: Accept the older `X-Webhook-*` headers if the new ones are absent.
+        max_body_bytes: Largest accepted webhook body.
+        drain_s: Seconds that running handlers may take to finish when the app stops.
+        log_tracebacks: Log full tracebacks of failed handlers. They quote messages: use this only in your own terminal.
+        order_wait_s: Seconds that a chat's first message after a gap may wait while Linq is asked for earlier messages
+            that are missing. 0 never asks: messages are then handled in the order in which they were accepted.
+        answer_missed_s: Maximum age, in seconds, of messages that are answered although Linq gave up on them.
+        plugins: Plugins of this app; they must not be used by another app. None loads those that the bot names or
+            brings; `linqbot.settings` also loads other installed plugins.
     Raises:
-        ConfigError: no secret, or one that is not base64; or a required plugin failed.
+        ConfigError: there is no secret, or a secret is not base64; or a required plugin failed.
         BotError: a handler can never run.
     """
     known = KnownSecrets(secrets, SecretFile(secret_file) if secret_file else None)
@@ -88,11 +92,11 @@ def create_app(
     retry_policy = retry_policy or RetryPolicy()
     plugins = load(bot.plugins) if plugins is None else plugins
     outbound = Outbound(plugins)
-    told = client.wrapped(outbound.observed)
-    here = Running(bot, told.wrapped(outbound.wrap), storage, clock)
+    observed = client.wrapped(outbound.observed)
+    environment = Running(bot, observed.wrapped(outbound.wrap), storage, clock)
     dispatcher = Dispatcher(bot, clock, deadline_s=retry_policy.deadline_s, threads=concurrency, plugins=plugins)
-    turns = Turns(dispatcher, told, storage, clock, SendRateLimit(clock), retry_policy, log_tracebacks, outbound)
-    gaps = Gaps(told, storage, clock, wait_s=order_wait_s, answer_for_s=answer_missed_s)
+    turns = Turns(dispatcher, observed, storage, clock, SendRateLimit(clock), retry_policy, log_tracebacks, outbound)
+    gaps = Gaps(observed, storage, clock, wait_s=order_wait_s, answer_for_s=answer_missed_s)
     worker = Worker(turns, storage, clock, concurrency=concurrency, gaps=gaps)
     webhook = WebhookEndpoint(
         storage,
@@ -103,16 +107,16 @@ def create_app(
         plugins=plugins,
         on_refused=gaps.note_refused,
     )
-    added_routes = plugin_routes.routes(plugins, here)
-    checks = plugin_routes.Checks(plugins, here)
+    added_routes = plugin_routes.routes(plugins, environment)
+    checks = plugin_routes.Checks(plugins, environment)
     readiness = Readiness(webhook, storage)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with client, storage:
-            await plugin_routes.start(plugins, here)
-            heard_at = await gaps.begin()
-            history = asyncio.create_task(catch_up(told, storage, clock, gaps, heard_at))
+            await plugin_routes.start(plugins, environment)
+            last_webhook_at = await gaps.begin()
+            history = asyncio.create_task(catch_up(observed, storage, clock, gaps, last_webhook_at))
             worker.start()
             webhook.is_open = True
             log.info("bot.started", waiting=await storage.depth())
@@ -133,33 +137,36 @@ def create_app(
     async def readyz(_: Request) -> JSONResponse:
         reason: str | None
         if webhook.is_open and worker.is_running:
-            found, well = await checks.look()
-            reason = await readiness.look() or (None if well else "A required plugin is not well; see checks.")
+            results, all_required_ok = await checks.run()
+            reason = await readiness.problem()
+            if reason is None and not all_required_ok:
+                reason = "A health check of a required plugin failed; see checks."
             waiting = await storage.depth()
         else:
-            found, waiting = {}, None
+            results, waiting = {}, None
             reason = "The worker has ended; see the log." if webhook.is_open else "The app is starting or stopping."
-        how: dict[str, object] = {"ready": reason is None, "busy": worker.busy, "waiting": waiting}
+        report: dict[str, object] = {"ready": reason is None, "busy": worker.busy, "waiting": waiting}
         if reason is not None:
-            how["reason"] = reason
-        if report := plugins.report():
+            report["reason"] = reason
+        if statuses := plugins.report():
             failing = [plugin.name for plugin in plugins.every if plugin.status == "failing"]
-            how |= {"plugins": report, "checks": found, "failing": failing}
-        return JSONResponse(how, 503 if reason else 200)
+            report |= {"plugins": statuses, "checks": results, "failing": failing}
+        return JSONResponse(report, 503 if reason else 200)
 
     routes = [*(Route(path, webhook) for path in WEBHOOK_PATHS), Route("/livez", livez), Route("/readyz", readyz)]
     return _App(webhook, routes=[*routes, *added_routes], lifespan=lifespan)
 
 
 class _App(Starlette):
-    """Starlette, with a straight way to the webhook: on its own, a delivery's way costs a tenth of the whole ack."""
+    """Starlette with a shortcut to the webhook endpoint: routing would cost a tenth of the time of an ack."""
 
     def __init__(self, webhook: WebhookEndpoint, *, routes: Sequence[BaseRoute], lifespan: Lifespan[Starlette]) -> None:
         super().__init__(routes=routes, lifespan=lifespan)
         self._webhook = webhook
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Middleware somebody put around the app wraps the webhook too; and where it is mounted, paths are Starlette's.
+        # No shortcut if middleware was added to the app, because it must wrap the webhook too. In a mounted app the
+        # path has a prefix, so Starlette routes it.
         if scope["type"] == "http" and scope["path"] in WEBHOOK_PATHS and not self.user_middleware:
             await self._webhook(scope, receive, send)
         else:
@@ -167,9 +174,9 @@ class _App(Starlette):
 
 
 def running(app: Starlette) -> AbstractAsyncContextManager[object]:
-    """Run a mounted app's lifespan inside another's.
+    """Run the lifespan of a mounted app inside the lifespan of the app that mounts it.
 
     Example:
-        `async with running(linq): yield` in the lifespan of the app that mounts it.
+        `async with running(linq): yield` in the lifespan of the outer app.
     """
     return app.router.lifespan_context(app)

@@ -1,7 +1,7 @@
-"""A log that strangers cannot fill: anybody can post to a public webhook, as often as the network allows.
+"""A rate-limited log: any client can post to a public webhook as often as it likes, and must not fill the log.
 
-Of each kind of line a few are written a minute. The others are counted, and the count is logged when the minute is over,
-so that a flood ends with a line that shows its size.
+A few lines of each kind are written per minute. The others are counted, and the count is logged when the minute is
+over, so a flood ends with a line that shows its size.
 """
 
 from __future__ import annotations
@@ -15,28 +15,35 @@ from typing import Any, Final, TypeAlias
 from structlog.typing import FilteringBoundLogger
 
 LINES: Final = 5
-"""Of one kind, in one minute, before they are only counted."""
+"""Lines of one kind that are written in one minute; further lines are only counted."""
 
 EVERY_S: Final = 60.0
+"""Seconds until the count of suppressed lines is logged and starts again."""
 
 Later: TypeAlias = Callable[[float, Callable[[], None]], object]
 
 
 @dataclass(slots=True)
 class _Minute:
-    """Lines of one kind in one minute; of those left out, the last one's level and facts."""
+    """The lines of one kind in one minute.
 
-    lines: int = 0
-    left_out: int = 0
+    Attributes:
+        written: Number of lines that were written.
+        suppressed: Number of lines that were only counted.
+        level, facts: Level and fields of the last suppressed line.
+    """
+
+    written: int = 0
+    suppressed: int = 0
     level: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
 
 
 class BoundedLog:
-    """Writes warnings and errors to `logger`, at most a few a minute of each event and kind.
+    """Writes warnings and errors to `logger`, at most `LINES` per minute of each event and kind.
 
     Args:
-        later: Calls a function after so many seconds; the running loop's timers by default.
+        later: Calls a function after a number of seconds. By default a timer of the running event loop does.
     """
 
     def __init__(self, logger: FilteringBoundLogger, *, later: Later | None = None) -> None:
@@ -48,7 +55,8 @@ class BoundedLog:
         """Log a warning, or count it.
 
         Args:
-            kind: Lines of one event and kind share a bound. It must be one of few: nothing that a stranger chose.
+            kind: Lines of the same event and kind share one limit. There must be few kinds, so a kind must not be
+                text that the sender chose.
         """
         self._write("warning", event, kind, facts)
 
@@ -57,7 +65,7 @@ class BoundedLog:
         self._write("error", event, kind, facts)
 
     def end(self) -> None:
-        """Log now how many were left out."""
+        """Log the counts of suppressed lines now."""
         for event, kind in list(self._minutes):
             self._over(event, kind)
 
@@ -66,17 +74,17 @@ class BoundedLog:
         if minute is None:
             minute = self._minutes[event, kind] = _Minute()
             self._later(EVERY_S, partial(self._over, event, kind))
-        if minute.lines < LINES:
-            minute.lines += 1
+        if minute.written < LINES:
+            minute.written += 1
             getattr(self._logger, level)(event, **facts)
         else:
-            minute.left_out += 1
+            minute.suppressed += 1
             minute.level, minute.facts = level, facts
 
     def _over(self, event: str, kind: str) -> None:
         minute = self._minutes.pop((event, kind), None)
-        if minute is not None and minute.left_out:
-            getattr(self._logger, minute.level)(event, **minute.facts, suppressed=minute.left_out)
+        if minute is not None and minute.suppressed:
+            getattr(self._logger, minute.level)(event, **minute.facts, suppressed=minute.suppressed)
 
 
 def _later(after_s: float, function: Callable[[], None]) -> None:

@@ -1,8 +1,8 @@
-"""A connection to a client that may be slow, endless or talk nonsense; uvicorn's own trusts it.
+"""Connections to clients that may be slow, send without end, or send something other than HTTP.
 
-uvicorn waits for ever for a client that never finishes its request, and its parser has no bound on what comes before
-a body. `ClientConnection` adds both. It never answers a 4xx, not even to what is no HTTP: Linq does not come back after one,
-but after a lost connection it does. A body's size and time are its reader's business (server/webhook.py).
+uvicorn waits forever for a client that never finishes its request, and its parser has no limit on what comes before a
+body. `ClientConnection` adds a timeout and a limit. It never answers 4xx, not even to a request that is not HTTP: Linq
+does not deliver again after a 4xx, but does after a lost connection. `webhook.py` limits the size and time of a body.
 """
 
 from __future__ import annotations
@@ -22,53 +22,58 @@ from linqbot.server.bounded_log import BoundedLog
 log = structlog.get_logger("linqbot.server")
 
 HEAD_TIMEOUT_S: Final = 10.0
-"""Longest from a connection's beginning, or a further request's first byte, to the end of its headers."""
+"""Seconds from the start of a connection, or from the first byte of a later request, to the end of the headers."""
 
-ANSWER_TIMEOUT_S: Final = 30.0
-"""How long a client that has closed its side of the connection is kept for its answer."""
+RESPONSE_TIMEOUT_S: Final = 30.0
+"""Seconds that a client that has closed its side of the connection may wait for its response."""
 
 MAX_HEAD_BYTES: Final = 1 << 16
-"""How many bytes may come in a row that end no head and are no body: headers, trailers, the framing of chunks."""
+"""Bytes that may arrive without completing headers or adding to a body: headers, trailers, framing of chunks."""
 
 MAX_PIPELINED: Final = 16
+"""Requests of one connection that may wait behind the one being answered."""
+
 SPARE_CONNECTIONS: Final = 64
+"""Connections beyond the maximum that are still answered 503; further ones are closed at once."""
+
 RETRY_AFTER_S: Final = 5
 
 
 class Connections(ServerState):
-    """What the connections of one server share.
+    """State that the connections of one server share.
 
     Attributes:
-        most: How many there may be.
-        waiting: Those that wait for their client's first request, or for the rest of it, longest first.
-        kept: Those whose last request was answered and that wait for the next one, longest first.
-        log: For what anybody can make them say.
+        max_connections: Maximum number of open connections.
+        waiting: Connections that wait for the client's first request or for the rest of a request, longest first.
+        kept: Connections whose latest request was answered and that wait for the next one, longest first.
+        log: Rate-limited log for events that any client can cause.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, max_connections: int) -> None:
         super().__init__()
-        self.most = most
+        self.max_connections = max_connections
         self.waiting: dict[ClientConnection, None] = {}
         self.kept: dict[ClientConnection, None] = {}
         self.log = BoundedLog(log)
 
-    def next_to_go(self) -> ClientConnection | None:
-        """Return the connection to drop when there are too many, or None if each is being answered.
+    def next_to_drop(self) -> ClientConnection | None:
+        """Return the connection to drop when there are too many; None if all of them are being answered.
 
-        Kept connections are spared while they are at most half of all: the client's next request may already be on
-        its way, and a flood of connections without a request would end it. The other half is for new clients.
+        Kept connections are spared while they are at most half of the maximum. A client's next request may already be
+        on its way on a kept connection, and a flood of connections without a request would lose it. The other half is
+        for new clients.
         """
-        spares_kept = self.waiting and len(self.kept) <= self.most // 2
+        spares_kept = self.waiting and len(self.kept) <= self.max_connections // 2
         return next(iter(self.waiting if spares_kept else self.kept), None)
 
     def forget(self, connection: ClientConnection) -> None:
-        """Note that a connection has ended, or that it is our turn on it."""
+        """Remove a connection that has ended, or whose request is complete and is being answered now."""
         self.waiting.pop(connection, None)
         self.kept.pop(connection, None)
 
 
 class ClientConnection(HttpToolsProtocol):
-    """uvicorn's connection, with an end to waiting for its client and a bound on what is held meanwhile."""
+    """uvicorn's connection, with timeouts for the client and a limit on the bytes that are held for it."""
 
     def __init__(
         self,
@@ -78,127 +83,131 @@ class ClientConnection(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._all = cast("Connections", server_state)
+        self._shared = cast("Connections", server_state)
         self._head_timer: asyncio.TimerHandle | None = None
-        self._answer_timer: asyncio.TimerHandle | None = None
+        self._response_timer: asyncio.TimerHandle | None = None
         self._idle_bytes = 0
-        self._moved_on = False
+        self._has_progressed = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.drop)
-        everybody = self._all
-        excess = len(self.connections) - everybody.most
-        oldest = everybody.next_to_go()
+        shared = self._shared
+        excess = len(self.connections) - shared.max_connections
+        oldest = shared.next_to_drop()
         if excess > 0 and oldest is None:
-            # The others are all being answered; this one is asked to come back, while that can be said.
+            # All other connections are being answered. The client gets a 503, unless even that would be too much.
             self.app = cast("Any", come_back_later)
             if excess > SPARE_CONNECTIONS:
                 self.drop()
             return
         if excess > 0 and oldest is not None:
             oldest.drop()
-        everybody.waiting[self] = None
+        shared.waiting[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._all.forget(self)
+        self._shared.forget(self)
         self._stop_head_timer()
-        if self._answer_timer is not None:
-            self._answer_timer.cancel()
+        if self._response_timer is not None:
+            self._response_timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if len(data) > MAX_HEAD_BYTES:
-            # In pieces, so that a head and a pipeline are bounded whatever one read brings.
+            # In pieces, so that the limits on headers and pipelined requests hold however much one read returns.
             for start in range(0, len(data), MAX_HEAD_BYTES):
                 if not self.transport.is_closing():
                     self.data_received(data[start : start + MAX_HEAD_BYTES])
             return
-        self._moved_on = False
+        self._has_progressed = False
         self._parse(data)
-        if self._moved_on:
+        if self._has_progressed:
             self._idle_bytes = 0
         else:
-            self._went_nowhere(len(data))
+            self._note_no_progress(len(data))
         if len(self.pipeline) > MAX_PIPELINED:
             self.drop()
 
     def _parse(self, data: bytes) -> None:
-        """Feed the parser. As uvicorn does it, but without an answer of 400 and without a log line for each."""
+        """Feed the parser like uvicorn, but without a 400 response and without a log line for each error."""
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            # To a protocol that is not spoken here. The parser reads nothing more, not even the request's body.
+            # No upgrade is supported here. The parser reads nothing more, not even the body of the request.
             if any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers):
                 self.cycle.disconnected = True
                 self.drop()
             else:
                 self._answer_and_close()
         except httptools.HttpParserError:
-            self._all.log.warning("request.malformed", client=self.client[0] if self.client else None)
+            self._shared.log.warning("request.malformed", client=self.client[0] if self.client else None)
             self._answer_and_close()
 
     def _answer_and_close(self) -> None:
-        """Close once what came whole is answered; at once if nothing did."""
-        if self._owes_an_answer:
+        """Close after the latest complete request is answered; close at once if there is none."""
+        if self._owes_a_response:
             self.cycle.keep_alive = False
         else:
             self.drop()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Answer a client that has said everything: it has closed its side only, and may wait for what we say."""
-        if not self._owes_an_answer or self.cycle.response_started:
+        """Still answer a client that has closed its side of the connection: it may wait for the response.
+
+        Returns:
+            True to keep the connection open for the response.
+        """
+        if not self._owes_a_response or self.cycle.response_started:
             return False
         self.cycle.keep_alive = False
-        if self._answer_timer is None:
-            self._answer_timer = self.loop.call_later(ANSWER_TIMEOUT_S, self.drop)
+        if self._response_timer is None:
+            self._response_timer = self.loop.call_later(RESPONSE_TIMEOUT_S, self.drop)
         return True
 
-    def _went_nowhere(self, size: int) -> None:
-        """Bytes came that ended no head and were no body: headers, trailers, framing of chunks. The parser keeps them."""
+    def _note_no_progress(self, size: int) -> None:
+        """Count bytes that completed no headers and were no body. The parser keeps them; see `MAX_HEAD_BYTES`."""
         self._idle_bytes += size
         if self._idle_bytes >= MAX_HEAD_BYTES:
             self.drop()
         elif self._head_timer is None and self._is_between_requests:
-            # The beginning of a head has ended uvicorn's own keep-alive timer.
+            # The first bytes of a request have stopped uvicorn's own keep-alive timer.
             self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.drop)
 
     def on_headers_complete(self) -> None:
-        self._moved_on = True
+        self._has_progressed = True
         self._stop_head_timer()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        self._moved_on = True
+        self._has_progressed = True
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self._all.forget(self)
+        self._shared.forget(self)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.transport.is_closing():
             return
-        latest = self.cycle  # the one answered now, or one pipelined behind it
+        latest = self.cycle  # the request answered now, or one pipelined after it
         if latest.response_complete and latest.more_body:
-            # Answered before it was whole: what still comes would be read for nobody, for as long as it comes.
+            # Answered before the request was complete: reading the rest is useless, and the rest may never end.
             self.transport.close()
         elif latest.response_complete:
-            self._all.kept[self] = None
+            self._shared.kept[self] = None
         elif latest.more_body:
-            self._all.waiting[self] = None
+            self._shared.waiting[self] = None
 
     def shutdown(self) -> None:
-        if self in self._all.waiting or self in self._all.kept:
+        if self in self._shared.waiting or self in self._shared.kept:
             self.drop()
         else:
             super().shutdown()
 
     def drop(self) -> None:
-        """Close without an answer."""
-        self._all.forget(self)
+        """Close the connection without a response."""
+        self._shared.forget(self)
         self.transport.close()
 
     @property
@@ -206,8 +215,8 @@ class ClientConnection(HttpToolsProtocol):
         return self.cycle is None or (self.cycle.response_complete and not self.cycle.more_body)
 
     @property
-    def _owes_an_answer(self) -> bool:
-        """The latest request came whole, and is not answered yet."""
+    def _owes_a_response(self) -> bool:
+        """Return True if the latest request is complete and not answered yet."""
         return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
 
     def _stop_head_timer(self) -> None:
@@ -217,7 +226,7 @@ class ClientConnection(HttpToolsProtocol):
 
 
 async def come_back_later(scope: Scope, receive: Receive, send: Send) -> None:
-    """An ASGI app that answers 503 to everything."""
+    """Answer 503 to any request. This is an ASGI app."""
     headers = [(b"retry-after", b"%d" % RETRY_AFTER_S), (b"content-length", b"0"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 503, "headers": headers})
     await send({"type": "http.response.body"})

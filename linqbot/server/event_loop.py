@@ -1,8 +1,8 @@
-"""Runs a server to its end, whatever code of the bot's does to the event loop.
+"""Runs a server in an event loop until the server stops, even if the bot's code tries to end the loop.
 
-`SystemExit` and `KeyboardInterrupt` are the two errors that leave an event loop at once: out of a task of the author's
-own, out of a callback. They end neither the process nor any other turn here: the loop is entered again. And a process
-that was asked to stop ends in time, also with a thread that hangs or a task that refuses to be cancelled.
+`SystemExit` and `KeyboardInterrupt` leave an event loop at once when a task or a callback raises them. Here they end
+neither the process nor any other turn: the loop is entered again. A process that was asked to stop ends in time, even
+if a thread hangs or a task refuses to be cancelled.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from typing import Any, Final
 import structlog
 
 from linqbot.frames import place_of
-from linqbot.plugins import is_ctrl_c
+from linqbot.interrupts import is_ctrl_c
 
 log = structlog.get_logger("linqbot.server")
 
 LAST_S: Final = 3.0
-"""Seconds from the end of the server to that of the process: for tasks, threads and exit handlers of other code."""
+"""Seconds from the end of the server to the end of the process, for tasks, threads and exit handlers of other code."""
 
 
 def run(serving: Coroutine[Any, Any, None]) -> None:
-    """Run a server in an event loop of its own, until it has stopped.
+    """Run a server in a new event loop until it has stopped.
 
     Raises:
-        SystemExit: the server itself asked for it.
-        Exception: whatever the server failed with.
+        SystemExit: the server asked for it.
+        Exception: the server failed.
     """
     loop = _new_loop()
     asyncio.set_event_loop(loop)
@@ -43,7 +43,7 @@ def run(serving: Coroutine[Any, Any, None]) -> None:
             try:
                 loop.run_until_complete(main)
             except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
-                # RuntimeError: code of the bot's called `loop.stop()`.
+                # RuntimeError: the bot's code called `loop.stop()`.
                 if main.done() or is_ctrl_c(error):
                     raise
                 log.error("exit.ignored", error=type(error).__name__, at=place_of(error), why=_WHY)
@@ -53,24 +53,24 @@ def run(serving: Coroutine[Any, Any, None]) -> None:
         _close(loop)
 
 
-_WHY: Final = "A task or a callback of the bot's asked the process to exit. linqbot goes on; only a signal stops it."
+_WHY: Final = "A task or a callback of the bot tried to end the process. linqbot goes on; only a signal stops it."
 
 
 def end_within(seconds: float, *, code: int) -> None:
-    """End this process after some seconds, unless it has ended by then."""
+    """End this process after the given seconds, unless it has ended by then."""
 
     def end() -> None:
         time.sleep(seconds)
-        # Not through the logging of a process that may hang anywhere.
+        # Written directly: the process may hang anywhere, its logging included.
         with contextlib.suppress(OSError):
-            os.write(2, b"linqbot: something keeps this process from ending; it is ended now.\n")
+            os.write(2, b"linqbot: this process did not end in time; it is ended now.\n")
         os._exit(code)
 
     threading.Thread(target=end, name="linqbot-end", daemon=True).start()
 
 
 def end_at_next_signal() -> None:
-    """Let the next signal end this process at once: everything that was accepted is on disk."""
+    """Let the next signal end this process at once. This loses nothing: every accepted delivery is on disk."""
     if threading.current_thread() is threading.main_thread():
         for sig in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sig, lambda number, _: os._exit(128 + number))
@@ -85,7 +85,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel what still runs, and close the loop. Threads are not waited for."""
+    """Cancel the remaining tasks and close the loop, without waiting for threads."""
     try:
         left = asyncio.all_tasks(loop)
         for task in left:

@@ -1,4 +1,4 @@
-"""Watches the event loop from a thread, and names the handler that keeps it from running: meanwhile nobody is answered."""
+"""Watches the event loop from a thread, and logs the handler that blocks it. A blocked loop answers no chat."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from linqbot.frames import is_authors
 log = structlog.get_logger("linqbot.server")
 
 BLOCKED_S: Final = 1.0
-"""Seconds that the event loop of a served bot may stand still before that is logged."""
+"""Seconds for which the event loop of a served bot may be blocked before this is logged."""
 
 
 def watched(app: ASGIApp, *, blocked_s: float = BLOCKED_S) -> ASGIApp:
-    """Return an app that logs `loop.blocked` while it runs."""
+    """Return the app, wrapped so that `loop.blocked` is logged while its lifespan runs."""
 
     async def served(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -38,7 +38,7 @@ def watched(app: ASGIApp, *, blocked_s: float = BLOCKED_S) -> ASGIApp:
 
 @contextmanager
 def watching(loop: asyncio.AbstractEventLoop, *, blocked_s: float = BLOCKED_S) -> Iterator[None]:
-    """Log `loop.blocked` whenever the author's code keeps the loop of this thread from running for so long."""
+    """Log `loop.blocked` whenever the author's code blocks the event loop of this thread for `blocked_s` seconds."""
     done = threading.Event()
     watch = threading.Thread(
         target=_watch, args=(loop, threading.get_ident(), blocked_s, done), name="loop-watch", daemon=True
@@ -60,7 +60,7 @@ def _watch(loop: asyncio.AbstractEventLoop, thread: int, blocked_s: float, done:
             return
         if answered.wait(blocked_s):
             continue
-        # The stack shows now what blocks the loop; later it would show something innocent.
+        # Read at once, because the stack shows now what blocks the loop. Later it would show other code.
         frame = sys._current_frames().get(thread)  # noqa: SLF001 - the one way to see another thread's stack
         if frame is not None and (found := culprit(traceback.extract_stack(frame))):
             _log(*found, blocked_s, known)
@@ -69,9 +69,11 @@ def _watch(loop: asyncio.AbstractEventLoop, thread: int, blocked_s: float, done:
 
 
 def culprit(stack: traceback.StackSummary) -> tuple[str, str] | None:
-    """Return the author's function that linqbot called, and the place in the author's code at which it stands.
+    """Return the author's function that linqbot called, and the place in the author's code that is running.
 
-    None if no code of the author's is on the stack: a machine that is busy elsewhere is no mistake of the author's.
+    Returns:
+        Names such as `bot:greet` and `bot.py:12`; None if the stack holds no code of the author. Then the machine may
+        be busy with other work, which is not the author's mistake.
     """
     own = [number for number, frame in enumerate(stack) if is_authors(frame.filename)]
     if not own:
@@ -82,8 +84,8 @@ def culprit(stack: traceback.StackSummary) -> tuple[str, str] | None:
 
 
 _ADVICE: Final = (
-    "Meanwhile the bot answers nobody. Await what waits (asyncio.sleep, httpx.AsyncClient), or write the handler "
-    "with def instead of async def: then it runs in a thread, and returns what to say."
+    "While the loop is blocked, the bot answers no chat. Await slow calls (asyncio.sleep, httpx.AsyncClient), or write "
+    "the handler with def instead of async def: then it runs in a thread, and returns the reply."
 )
 
 

@@ -1,4 +1,4 @@
-"""What plugins add to the app: routes, health checks, and a word at its start and end."""
+"""Routes and health checks that plugins add to the app, and the hooks called when the app starts and stops."""
 
 from __future__ import annotations
 
@@ -12,23 +12,29 @@ from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import Receive, Scope, Send
 
 from linqbot.hookspecs import Running
-from linqbot.plugins import Plugin, Plugins
+from linqbot.plugins.plugin import Plugin
+from linqbot.plugins.registry import Plugins
 
 START_S: Final = 10.0
-"""Longest `started` and `stopped` may take."""
+"""Seconds that `started` or `stopped` of one plugin may take."""
 CHECK_S: Final = 2.0
+"""Seconds that one health check may take."""
 
 Check = Callable[[], Awaitable[str | None]]
 
 
 def routes(plugins: Plugins, running: Running) -> list[BaseRoute]:
-    """The plugins' routes, each plugin's under `/plugins/<its name>`."""
+    """Return the routes of all plugins, those of each plugin under `/plugins/<name of the plugin>`.
+
+    Raises:
+        ConfigError: a required plugin failed.
+    """
     asked = plugins.ask("register_routes", _routes, running=running)
     return [Mount(f"/plugins/{impl.plugin.name}", app=_Mounted(impl.plugin, added)) for impl, added in asked]
 
 
 class _Mounted:
-    """A plugin's routes, for as long as it takes part."""
+    """A plugin's routes; they answer 503 once the plugin is disabled."""
 
     def __init__(self, plugin: Plugin, routes: list[BaseRoute]) -> None:
         self._plugin = plugin
@@ -38,71 +44,79 @@ class _Mounted:
         if self._plugin.is_on:
             await self._router(scope, receive, send)
         else:
-            gone = PlainTextResponse(f"The plugin {self._plugin.name} is disabled. See /readyz.\n", status_code=503)
-            await gone(scope, receive, send)
+            disabled = PlainTextResponse(f"The plugin {self._plugin.name} is disabled. See /readyz.\n", status_code=503)
+            await disabled(scope, receive, send)
 
 
 class Checks:
-    """The plugins' health checks."""
+    """The health checks of all plugins.
+
+    Raises:
+        ConfigError: a required plugin failed.
+    """
 
     def __init__(self, plugins: Plugins, running: Running) -> None:
         asked = plugins.ask("register_health_checks", _checks, running=running)
         self._checks = [(impl.plugin, name, check) for impl, added in asked for name, check in added.items()]
 
-    async def look(self) -> tuple[dict[str, str], bool]:
-        """How each check is, by `plugin.check`; and whether no required plugin's is unwell."""
+    async def run(self) -> tuple[dict[str, str], bool]:
+        """Run the checks of all plugins that are not disabled.
+
+        Returns:
+            `ok` or the problem for each check, by `plugin.check`; and True if no check of a required plugin failed.
+        """
         on = [each for each in self._checks if each[0].is_on]
-        found = await asyncio.gather(*(_well(check) for _, _, check in on))
-        told = {f"{plugin.name}.{name}": why or "ok" for (plugin, name, _), why in zip(on, found, strict=True)}
-        return told, not any(why and plugin.required for (plugin, _, _), why in zip(on, found, strict=True))
+        problems = await asyncio.gather(*(_problem(check) for _, _, check in on))
+        results = {f"{plugin.name}.{name}": why or "ok" for (plugin, name, _), why in zip(on, problems, strict=True)}
+        return results, not any(why and plugin.required for (plugin, _, _), why in zip(on, problems, strict=True))
 
 
 async def start(plugins: Plugins, running: Running) -> None:
-    """Tell plugins that the app has `started`.
+    """Call `started` of each plugin, one after the other.
 
     Raises:
-        ConfigError: a required plugin failed at it.
+        ConfigError: a required plugin failed.
     """
-    for plugin, begin in plugins.around("started", running=running):
+    for plugin, call in plugins.lifecycle_calls("started", running=running):
         try:
             with plugins.watch(plugin.name, "started"):
-                await _ended(begin)
-        except Exception as error:  # noqa: BLE001 - the plugin's, whatever it is
-            plugins.blame(plugin, "started", error, tell_all=True)
+                await _run(call)
+        except Exception as error:  # noqa: BLE001 - any error of the plugin is blamed on it
+            plugins.blame(plugin, "started", error, with_message=True)
 
 
 async def stop(plugins: Plugins) -> None:
-    """Tell plugins that the app has `stopped`. Nothing keeps it from ending."""
-    for plugin, end in plugins.around("stopped"):
+    """Call `stopped` of each plugin, one after the other. Errors are logged and do not keep the app from stopping."""
+    for plugin, call in plugins.lifecycle_calls("stopped"):
         try:
             with plugins.watch(plugin.name, "stopped"):
-                await _ended(end)
+                await _run(call)
         except Exception as error:  # noqa: BLE001 - as above
-            plugins.gone_wrong(plugin, "stopped", error)
+            plugins.note_failure(plugin, "stopped", error)
 
 
-async def _ended(function: Callable[[], Any]) -> None:
+async def _run(call: Callable[[], Any]) -> None:
     async with asyncio.timeout(START_S):
-        said = function()
-        if inspect.isawaitable(said):
-            await said
+        result = call()
+        if inspect.isawaitable(result):
+            await result
 
 
-async def _well(check: Check) -> str | None:
-    """What is wrong, in one sentence; None when nothing is."""
+async def _problem(check: Check) -> str | None:
+    """Run a check and return the problem in one sentence; None if all is well."""
     try:
         async with asyncio.timeout(CHECK_S):
             return await check()
     except TimeoutError:
         return f"no answer in {CHECK_S:g} s"
-    except Exception as error:  # noqa: BLE001 - a check that fails tells that too
+    except Exception as error:  # noqa: BLE001 - a check that raises has failed
         return f"raised {type(error).__name__}"
 
 
 def _routes(given: Iterable[BaseRoute]) -> list[BaseRoute]:
     routes = list(given)
     if wrong := next((each for each in routes if not isinstance(each, BaseRoute)), None):
-        raise TypeError(f"a {type(wrong).__name__} is no route of Starlette's")
+        raise TypeError(f"a {type(wrong).__name__} is not a Starlette route")
     return routes
 
 

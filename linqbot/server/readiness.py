@@ -1,7 +1,7 @@
 """Readiness of the storage, as `/readyz` reports it.
 
-While the last delivery was stored, the answer costs nothing. Once one was refused, a load balancer may send no more,
-so nothing else would notice that the storage is well again: then `/readyz` itself has it write something.
+If the latest delivery was stored, a report costs nothing. After a refused delivery a load balancer may send no more
+deliveries, so none would show that the storage works again. Then `/readyz` itself lets the storage write.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.backend import Storage
 
 CHECK_EVERY_S: Final = 1.0
-"""How often the storage is asked to write, however often `/readyz` is asked."""
+"""Shortest time, in seconds, between two test writes, even if `/readyz` is requested more often."""
 
 WAIT_S: Final = 0.5
-"""How long an answer of `/readyz` waits for that: a locked file says no only after seconds, and probes wait few."""
+"""Seconds that `/readyz` waits for a test write. A locked file fails only after seconds, and probes wait less."""
 
 
 class Readiness:
-    """Knows whether deliveries can be stored, and why not.
+    """Checks whether deliveries can be stored.
 
     Args:
-        webhook: Knows how its last delivery went.
-        now: A clock that never goes back, in seconds.
+        webhook: Endpoint whose latest delivery shows the state of the storage.
+        now: Clock that never goes back, in seconds.
     """
 
     def __init__(
@@ -39,19 +39,19 @@ class Readiness:
         self._next_check = 0.0
         self._check: asyncio.Task[None] | None = None
 
-    async def look(self) -> str | None:
-        """Return why deliveries cannot be stored, in a sentence; None when they can be."""
+    async def problem(self) -> str | None:
+        """Return the reason why deliveries cannot be stored, as a sentence; None if they can be stored."""
         if self._webhook.refusal is not None and self._storage.trouble is None:
-            await self._checked()
+            await self._wait_for_check()
         return self._storage.trouble or self._webhook.refusal
 
     async def stop(self) -> None:
-        """End a check that is under way."""
+        """Cancel a running check."""
         if self._check is not None:
             self._check.cancel()
             await asyncio.wait({self._check})
 
-    async def _checked(self) -> None:
+    async def _wait_for_check(self) -> None:
         if (self._check is None or self._check.done()) and self._now() >= self._next_check:
             self._next_check = self._now() + CHECK_EVERY_S
             self._check = asyncio.get_running_loop().create_task(self._write())
@@ -65,6 +65,6 @@ class Readiness:
         except StorageError as error:
             self._webhook.refusal = str(error)
         else:
-            # Unless another delivery was refused meanwhile.
+            # A delivery that was refused since then has set another refusal, which stays.
             if self._webhook.refusal is refusal:
                 self._webhook.refusal = None

@@ -1,8 +1,8 @@
-"""Signing secrets in a file: what `linqbot webhooks` keeps of Linq's one answer, and what a running server reads again.
+"""Signing secrets in a file. `linqbot webhooks` writes it, because Linq shows a secret only once; a server reads it.
 
-One secret a line, with its subscription's id behind it where that is known; `#` begins a comment. What Docker or
-Kubernetes mounts, a secret and nothing else, is such a file too. A server notices a changed file by itself, so that a
-secret can be rotated without a restart.
+The file holds one secret per line, followed by the id of its subscription if that is known; `#` begins a comment. A
+file that Docker or Kubernetes mounts, with nothing but a secret, is valid too. A running server notices a changed file,
+so a secret can be rotated without a restart. `webhooks.py` verifies signatures with these secrets.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from linqbot.webhooks import Secret
 
 log = structlog.get_logger("linqbot.server")
 
-LOOK_EVERY_S: Final = 10.0
-"""How long a secret that was taken out of the file may still be believed."""
+REFRESH_EVERY_S: Final = 10.0
+"""Seconds between two looks at the file. For so long a secret that was removed from the file may still be accepted."""
 
 _ENDING = "ending"
 _HEAD = (
@@ -33,12 +33,12 @@ _HEAD = (
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A line of the file.
+class SecretEntry:
+    """A secret in the file.
 
     Attributes:
-        subscription_id: None where somebody else wrote it.
-        is_ending: Its subscription is being deleted, or has been.
+        subscription_id: Id of the secret's subscription; None if linqbot did not write the line.
+        is_ending: The subscription is being deleted or has been deleted.
     """
 
     secret: str = field(repr=False)
@@ -47,16 +47,16 @@ class Kept:
 
 
 class SecretFile:
-    """A file of signing secrets, readable by its owner only when we write it."""
+    """A file of signing secrets. When linqbot writes it, only its owner can read it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def read(self) -> tuple[Kept, ...]:
-        """What it holds; nothing when there is no file.
+    def read(self) -> tuple[SecretEntry, ...]:
+        """Return the secrets in the file; none if there is no file.
 
         Raises:
-            ConfigError: it cannot be read, or holds what is no secret.
+            ConfigError: the file cannot be read, or a line is not a secret.
         """
         try:
             text = self.path.read_text("utf-8")
@@ -64,63 +64,72 @@ class SecretFile:
             return ()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
-                f"The secret file {self.path} cannot be read: {_reason(error)}. Let its reader be who runs linqbot."
+                f"The secret file {self.path} cannot be read: {_reason(error)}. Let the user who runs linqbot read it."
             ) from error
-        kept = tuple(_kept(words) for line in text.splitlines() for words in _entries(line))
-        for each in kept:
-            Secret.parse(each.secret)
-        return kept
+        entries = tuple(_entry(words) for line in text.splitlines() for words in _split(line))
+        for entry in entries:
+            Secret.parse(entry.secret)
+        return entries
 
     def keep(self, secret: str, subscription_id: str) -> None:
-        """Add a subscription's secret, on disk when this returns.
+        """Add a subscription's secret. It is on disk when this method returns.
 
         Raises:
-            ConfigError: it cannot be written; says why.
+            ConfigError: the file cannot be read or written; the message names the reason.
         """
         others = [each for each in self.read() if subscription_id != each.subscription_id and secret != each.secret]
-        self._write([*others, Kept(secret, subscription_id)])
+        self._write([*others, SecretEntry(secret, subscription_id)])
 
     def drop(self, subscription_id: str) -> bool:
-        """Take a subscription's secret out. True if it was there."""
-        kept = self.read()
-        left = [each for each in kept if each.subscription_id != subscription_id]
-        if len(left) < len(kept):
+        """Remove a subscription's secret. Returns True if it was in the file.
+
+        Raises:
+            ConfigError: the file cannot be read or written; the message names the reason.
+        """
+        entries = self.read()
+        left = [each for each in entries if each.subscription_id != subscription_id]
+        if len(left) < len(entries):
             self._write(left)
-        return len(left) < len(kept)
+        return len(left) < len(entries)
 
     def mark_ending(self, subscription_id: str) -> None:
-        """Note that a subscription is about to be deleted, so that its secret can be dropped whatever happens."""
-        kept = self.read()
+        """Note that a subscription is about to be deleted.
+
+        If the command that deletes it is interrupted, a later command still sees that the secret can be removed.
+
+        Raises:
+            ConfigError: the file cannot be read or written; the message names the reason.
+        """
         self._write(
-            [replace(each, is_ending=True) if each.subscription_id == subscription_id else each for each in kept]
+            [replace(each, is_ending=True) if each.subscription_id == subscription_id else each for each in self.read()]
         )
 
     def prepare(self) -> None:
-        """Make sure that it can be written, before something is asked for that is shown only once.
+        """Check that the file can be written, before Linq is asked for a secret that it shows only once.
 
         Raises:
-            ConfigError: it cannot be written; says why.
+            ConfigError: the file cannot be read or written; the message names the reason.
         """
         self._write(self.read())
 
     def stamp(self) -> tuple[int, int, int] | None:
-        """Changes whenever the file does; None when there is none."""
+        """Return a value that changes whenever the file changes; None if there is no file."""
         try:
             found = self.path.stat()
         except OSError:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size
 
-    def _write(self, kept: Sequence[Kept]) -> None:
-        path = self.path.resolve()  # a link stays one
+    def _write(self, entries: Sequence[SecretEntry]) -> None:
+        path = self.path.resolve()  # a symbolic link stays in place; its target is replaced
         try:
             _make_private_folder(path.parent)
             new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
             try:
-                # Made readable by nobody else, not made so afterwards; and whole before it has its name.
+                # Private from its creation on, not by a later chmod; and complete before it gets its name.
                 fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 with os.fdopen(fd, "w", encoding="utf-8") as file:
-                    file.write(_HEAD + "".join(map(_line, kept)))
+                    file.write(_HEAD + "".join(map(_line, entries)))
                     file.flush()
                     os.fsync(file.fileno())
                 new.replace(path)
@@ -135,39 +144,41 @@ class SecretFile:
 
 
 class KnownSecrets:
-    """The secrets a server believes: those it was given, and those of a file, which may change meanwhile.
+    """The secrets that a server accepts: those given to it, and those in a file that may change while it runs.
 
+    Attributes:
+        current: The accepted secrets.
     Raises:
-        ConfigError: there is none at all, or one is not base64.
+        ConfigError: there is no secret, or a secret is not base64.
     """
 
     def __init__(self, given: Sequence[str], file: SecretFile | None = None) -> None:
         self._given = tuple(Secret.parse(each) for each in given)
         self._file = file
         self._stamp = file.stamp() if file else None
-        self._looked_at = 0.0
+        self._refreshed_at = 0.0
         self.current = self._given + (_parsed(file) if file else ())
         if not self.current:
-            where = f" and {file.path} holds none" if file else ""
+            where = f" and {file.path} holds no secret" if file else ""
             raise ConfigError(
                 f"LINQ_WEBHOOK_SECRET is not set{where}, so no webhook could be verified. "
                 "Subscribe with: linqbot webhooks sync bot.py --url https://your.host; it keeps the secret. Or set "
                 "LINQ_WEBHOOK_SECRET to what Linq showed when the subscription was created, or try: linqbot dev"
             )
 
-    def look(self, now: float, *, after_s: float = 0.0) -> bool:
-        """Read the file again if it has changed. A file that cannot be read, or is gone, takes nothing away.
+    def refresh(self, now: float, *, after_s: float = 0.0) -> bool:
+        """Read the file again if it has changed. If it cannot be read or is gone, the known secrets stay.
 
         Args:
             now: Unix seconds.
-            after_s: Not if the last look was less than so long ago.
+            after_s: Do nothing if the last refresh was less than this many seconds ago.
         Returns:
-            Whether there are other secrets now.
+            True if the accepted secrets have changed.
         """
-        if self._file is None or abs(now - self._looked_at) < after_s:
+        if self._file is None or abs(now - self._refreshed_at) < after_s:
             return False
-        # Once for every refused delivery, too: a stat costs less than the digest that refused it.
-        self._looked_at = now
+        # This runs for every refused delivery too: a stat costs less than the digest that refused the delivery.
+        self._refreshed_at = now
         stamp = self._file.stamp()
         if stamp == self._stamp:
             return False
@@ -188,17 +199,17 @@ def _parsed(file: SecretFile) -> tuple[Secret, ...]:
     return tuple(Secret.parse(each.secret) for each in file.read())
 
 
-def _entries(line: str) -> list[list[str]]:
-    # Commas, too: LINQ_WEBHOOK_SECRET has them, and what was in it may be mounted as a file one day.
+def _split(line: str) -> list[list[str]]:
+    # By commas too: the value of LINQ_WEBHOOK_SECRET has commas, and may be mounted as a file later.
     return [words for entry in line.partition("#")[0].split(",") if (words := entry.split())]
 
 
-def _kept(words: list[str]) -> Kept:
-    return Kept(words[0], words[1] if len(words) > 1 else None, is_ending=_ENDING in words[2:])
+def _entry(words: list[str]) -> SecretEntry:
+    return SecretEntry(words[0], words[1] if len(words) > 1 else None, is_ending=_ENDING in words[2:])
 
 
-def _line(kept: Kept) -> str:
-    return " ".join(filter(None, (kept.secret, kept.subscription_id, _ENDING if kept.is_ending else None))) + "\n"
+def _line(entry: SecretEntry) -> str:
+    return " ".join(filter(None, (entry.secret, entry.subscription_id, _ENDING if entry.is_ending else None))) + "\n"
 
 
 def _make_private_folder(folder: Path) -> None:
@@ -207,9 +218,9 @@ def _make_private_folder(folder: Path) -> None:
     except FileExistsError:
         mode = folder.stat().st_mode
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-            raise PermissionError(0, f"everybody may write into {folder}; chmod o-w it") from None
+            raise PermissionError(0, f"every user may write into {folder}; run chmod o-w {folder}") from None
     else:
-        # Made for secrets, so it never belongs into a repository, whatever that ignores.
+        # The folder was made for secrets, so no repository may include it, even if its own .gitignore does not name it.
         (folder / ".gitignore").write_text("*\n")
 
 
@@ -223,4 +234,4 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else "it is no text"
+    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else "it is not text"

@@ -1,7 +1,7 @@
-"""What systemd and a served bot tell each other: ready, stopping, still alive; and the socket systemd holds for it.
+"""Notifications to systemd (ready, stopping, alive), and the listening socket that systemd passes to a bot.
 
-Each is a variable of the environment and a few bytes: sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3). Where
-nobody set the variables nothing here does anything, so that the same command runs under systemd and elsewhere.
+They use environment variables and a few bytes, see sd_notify(3), sd_watchdog_enabled(3) and sd_listen_fds(3). If the
+variables are not set, these functions do nothing, so the same command runs with and without systemd.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from linqbot.errors import ConfigError
 log = structlog.get_logger("linqbot.systemd")
 
 FIRST_FD: Final = 3
-"""Where the sockets begin that were passed to us; the number is systemd's."""
+"""First file descriptor of the sockets that systemd passes, SD_LISTEN_FDS_START."""
 
 
 def notify(state: str, environ: Mapping[str, str] = os.environ) -> None:
     """Send `state`, such as `READY=1`, to the service manager, if there is one.
 
-    It never waits and never fails: a bot goes on when nobody hears that it does.
+    The call never waits and never raises: a bot goes on even if the service manager cannot be reached.
     """
     address = environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
-    if address.startswith("@"):  # how an abstract socket is written
+    if address.startswith("@"):  # "@" stands for the leading NUL of an abstract socket
         address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.setblocking(False)
@@ -41,10 +41,10 @@ def notify(state: str, environ: Mapping[str, str] = os.environ) -> None:
 
 
 async def keep_alive(environ: Mapping[str, str] = os.environ) -> None:
-    """Tell the watchdog, if one waits for us, twice in its time that the event loop turns. Returns if there is none.
+    """Notify systemd's watchdog twice per timeout that the event loop runs. Returns at once if there is no watchdog.
 
-    A handler that blocks the loop also stops this, and so systemd starts the bot anew. The delivery whose handling
-    did it counts as crashed, and after three times it becomes a dead letter.
+    A handler that blocks the event loop also stops these notifications, so systemd restarts the bot. This counts as a
+    crash of the delivery that was being handled, and after three crashes the delivery becomes a dead letter.
     """
     if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return
@@ -55,19 +55,19 @@ async def keep_alive(environ: Mapping[str, str] = os.environ) -> None:
 
 
 def inherited(environ: Mapping[str, str] = os.environ) -> socket.socket | None:
-    """The listening socket of a systemd `.socket` unit; None when none was passed to this process.
+    """Return the listening socket of a systemd `.socket` unit; None if none was passed to this process.
 
-    systemd keeps it while the bot is started anew: who connects meanwhile waits, and is not refused.
+    systemd keeps the socket open while the bot restarts: new connections wait then, and are not refused.
 
     Raises:
-        ConfigError: several were passed, or what was passed does not listen.
+        ConfigError: systemd passed several sockets, or a descriptor that is not a listening socket.
     """
     if environ.get("LISTEN_PID") != str(os.getpid()):
         return None
     count = int(environ.get("LISTEN_FDS", "0"))
     if count != 1:
         raise ConfigError(
-            f"systemd passed {count} sockets, and a bot has one. Keep one ListenStream= in its .socket unit."
+            f"systemd passed {count} sockets, but a bot uses one. Keep one ListenStream= in its .socket unit."
         )
     try:
         bound = socket.socket(fileno=FIRST_FD)

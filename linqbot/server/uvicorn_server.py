@@ -1,4 +1,4 @@
-"""Runs an ASGI app with uvicorn, the one way both `serve` and `emulator` do."""
+"""Runs an ASGI app with uvicorn, for `linqbot serve` and `linqbot emulator` alike."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from linqbot.server import event_loop, systemd
 from linqbot.server.connection import ClientConnection, Connections
 
 MAX_CONNECTIONS: Final = 2048
-"""Open at once; fewer where this process may not open twice as many files."""
+"""Maximum number of open connections; fewer if this process may not open twice as many files."""
 
 KEEP_ALIVE_S: Final = 65
-"""How long an idle connection is kept: longer than the 60 s of common load balancers, so that they close it first."""
+"""Seconds that an idle connection is kept: longer than common load balancers keep it (60 s), so that they close it."""
 
 YOUNG_OBJECTS: Final = 25_000
-"""How many more objects there may be before those are looked at for cycles. Python's own number is 700."""
+"""Number of new objects after which the garbage collector looks at them. Python's default is 700."""
 
 STOP_SLACK_S: Final = 30.0
-"""Seconds beyond the time to drain until a process that was asked to stop is ended: plugins and disks may be slow."""
+"""Seconds after the time to drain until a process that was asked to stop is ended: plugins and disks may be slow."""
 
 
 class Server(uvicorn.Server):
-    """A server that a first signal asks to stop and a second one stops at once.
+    """A server that stops gracefully on the first signal, and at once on the second.
 
     Args:
-        before_exit: Called on the first signal, to end answers that would never end by themselves.
-        stop_s: Seconds from the first signal to the end of the process, whatever still runs in it.
+        before_exit: Called when the server stops, to end responses that would never end, such as event streams.
+        stop_s: Seconds from the first signal until the process is ended, even if code still runs.
     """
 
     def __init__(
@@ -56,9 +56,9 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
-            # Everything accepted is on disk: nothing is lost by not saying goodbye.
+            # Ending at once loses nothing: every accepted delivery is on disk.
             os._exit(128 + sig)
-        # A handler that blocks the event loop must not keep the process from ending.
+        # A handler that blocks the event loop must not keep the process alive.
         event_loop.end_within(self._stop_s, code=1)
         super().handle_exit(sig, frame)
 
@@ -71,7 +71,7 @@ class Server(uvicorn.Server):
 
 
 def most_connections() -> int:
-    """How many connections to hold: half of the files we may open are for the bot, its storage and Linq."""
+    """Return the maximum number of connections. Half of the files that this process may open are left to the bot."""
     try:
         import resource
     except ImportError:  # Windows, where sockets are not files
@@ -81,7 +81,7 @@ def most_connections() -> int:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind the port now, so that a taken one is a clear error and not a traceback.
+    """Bind a port early, so that a port in use is a clear error and not a traceback.
 
     Raises:
         ConfigError: the address cannot be bound.
@@ -101,7 +101,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address(bound: socket.socket) -> str:
-    """Where a bound socket is reached, as an URL or, for one in the file system, its path."""
+    """Return the URL of a bound socket; for a Unix socket `unix:` and its path."""
     name = bound.getsockname()
     if isinstance(name, str):
         return f"unix:{name}"
@@ -117,11 +117,11 @@ def server(
     before_exit: Callable[[], object] | None = None,
     stop_s: float = STOP_SLACK_S,
 ) -> Server:
-    """A server for `app`, not yet running.
+    """Return a server for `app`, not yet running.
 
     Args:
-        trusted_proxies: Whose X-Forwarded-* headers count; nobody's by default.
-        graceful_s: How long open requests may take to end once it is asked to stop.
+        trusted_proxies: Addresses of the proxies whose X-Forwarded-* headers are trusted; none by default.
+        graceful_s: Seconds that open requests may take to finish after the server was asked to stop.
         stop_s: See `Server`.
     """
     config = uvicorn.Config(
@@ -149,33 +149,33 @@ def run(
     before_exit: Callable[[], object] | None = None,
     drain_s: float = 0.0,
 ) -> None:
-    """Serve `app` on a bound socket until a signal ends it.
+    """Serve `app` on a bound socket until a signal stops it.
 
     Args:
-        drain_s: How long the app may take to end once it is asked to stop.
+        drain_s: Seconds that the app may take to stop after it was asked to.
 
     Raises:
-        LinqbotError: what its start-up failed with.
-        SystemExit: it failed with something else, which has been logged.
+        LinqbotError: the start-up of the app failed with this error.
+        SystemExit: the start-up failed with another error, which has been logged.
     """
     starting = _Starting(app)
     serving = server(starting, trusted_proxies=trusted_proxies, before_exit=before_exit, stop_s=drain_s + STOP_SLACK_S)
     outlive_signals()
-    quieten_collector()
+    tune_garbage_collector()
     try:
         event_loop.run(serving.serve(sockets=[bound]))
     except SystemExit:
-        # uvicorn ends the process when a start-up fails; ours has a sentence to say first.
+        # uvicorn exits when a start-up fails. If the error is one of ours, the operator gets its message instead.
         if starting.error is None:
             raise
         raise starting.error from None
 
 
-def quieten_collector() -> None:
-    """Let garbage collection leave alone what is imported by now, and come less often: a tenth of the CPU of an ack.
+def tune_garbage_collector() -> None:
+    """Exempt all objects made so far from garbage collection, and collect less often.
 
-    What lives as long as the process need not be walked through again and again, nor hold up what is being answered;
-    and a turn leaves few cycles behind.
+    This saves a tenth of the CPU time of an ack. Imported code lives as long as the process, so there is no use in
+    traversing it again and again while requests wait; and a turn leaves few reference cycles behind.
     """
     gc.collect()
     gc.freeze()
@@ -183,13 +183,13 @@ def quieten_collector() -> None:
 
 
 def outlive_signals() -> None:
-    """Let a signal that stopped a server end this process as done: uvicorn raises it again once it has stopped."""
+    """Let this process exit normally after a signal stopped its server. uvicorn raises that signal again at its end."""
     for sig in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sig, lambda *_: None)
 
 
 class _Starting:
-    """Keeps the error an app's start-up failed with, which its operator reads, from being shown as a traceback."""
+    """An ASGI app that keeps the LinqbotError of a failed start-up, so that it is not logged as a traceback."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -200,8 +200,8 @@ class _Starting:
             await self._app(scope, receive, send)
             return
 
-        async def after_the_error(message: Message) -> None:
-            # The app sends its traceback before it raises; what it raises tells whether anybody needs that.
+        async def send_later(message: Message) -> None:
+            # The app sends its traceback before it raises its error. The error decides if the traceback is logged.
             if message["type"] == "lifespan.startup.failed":
                 failed.append(message)
             else:
@@ -209,7 +209,7 @@ class _Starting:
 
         failed: list[Message] = []
         try:
-            await self._app(scope, receive, after_the_error)
+            await self._app(scope, receive, send_later)
         except LinqbotError as error:
             self.error = error
             failed = [{"type": "lifespan.startup.failed"}] if failed else []

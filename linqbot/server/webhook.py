@@ -1,7 +1,8 @@
-"""Bytes and headers arrive: step one of the way of an event, and its answer once the delivery is on disk.
+"""The webhook endpoint: step one of the way of an event. Linq's POST is answered 200 once its delivery is stored.
 
-Linq never retries a 4xx, so a 4xx is an answer for a proven forgery only. Whatever else keeps us from storing a
-delivery now, a full disk, an oversized body, a clock that is off, is answered 503: Linq comes back for half an hour.
+Linq never retries after a 4xx, so only a proven forgery is answered with one. Anything else that prevents storing the
+delivery now, such as a full disk, an oversized body or a wrong clock, is answered 503: Linq delivers again for half an
+hour. Next step: the worker leases the stored delivery (`worker/worker.py`).
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from linqbot.clock import Clock
 from linqbot.errors import InvalidSignature, LaneFull, StaleSignature, StorageBusy, StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.hookspecs import Reason
-from linqbot.plugins import Plugins
+from linqbot.plugins.registry import Plugins
 from linqbot.server.bounded_log import BoundedLog
-from linqbot.server.secret_file import LOOK_EVERY_S, KnownSecrets
+from linqbot.server.secret_file import REFRESH_EVERY_S, KnownSecrets
 from linqbot.storage.inbox import Inbox
 from linqbot.webhooks import SIGNED_HEADERS, Verified, verify
 
@@ -40,17 +41,19 @@ class WebhookEndpoint:
     """The ASGI app behind `POST /webhooks/linq`.
 
     Args:
-        clock: Wall time: what it is compared with was signed by somebody else's clock.
-        max_body_bytes: Counted while reading, so that no header can lie about it.
-        body_timeout_s: Longest a body may take to arrive, from the end of its head.
-        plugins: Told of what comes.
-        on_refused: Called with the lane of a genuine delivery that was refused and will come again.
-        max_held_bytes: Of all bodies together that are not whole yet: slow senders must not fill the memory.
+        clock: Wall time, because it is compared with the time that Linq signed.
+        allow_legacy: Accept the older `X-Webhook-*` headers if the new ones are absent.
+        max_body_bytes: Largest body. Counted while the body is read, because a Content-Length may lie.
+        body_timeout_s: Seconds that a body may take to arrive after its headers.
+        max_held_bytes: Largest total size of all bodies that are still arriving, so that slow senders cannot fill the
+            memory.
+        plugins: Plugins to notify of each delivery.
+        on_refused: Called with the lane of a genuine delivery that was refused and that Linq will deliver again.
 
     Attributes:
-        is_open: Whether deliveries are taken.
-        refusal: Why the storage did not take the last delivery; None once one was stored. A full lane is no refusal:
-            other chats are accepted.
+        is_open: True while deliveries are accepted.
+        refusal: Reason why the storage did not store the latest delivery; None after one was stored. A full lane does
+            not set it, because deliveries of other chats are still accepted.
     """
 
     def __init__(
@@ -77,88 +80,94 @@ class WebhookEndpoint:
         self._held_bytes = 0
         self._plugins = plugins or Plugins()
         self._on_refused = on_refused
-        self._was_told = False
-        self._bounded = BoundedLog(log)
+        self._closed_was_logged = False
+        self._bounded_log = BoundedLog(log)
         self.is_open = False
         self.refusal: str | None = None
 
     def close(self) -> None:
-        """Take no more deliveries."""
+        """Accept no more deliveries."""
         self.is_open = False
-        self._bounded.end()
+        self._bounded_log.end()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
-            await _answer(send, 405, [(b"allow", b"POST")])
+            await _respond(send, 405, [(b"allow", b"POST")])
         elif not self.is_open:
-            self._tell_closed()
+            self._log_closed()
             await self._refuse("closed", send)
         else:
-            await self._receive(scope, receive, send)
+            await self._read(scope, receive, send)
 
-    def _tell_closed(self) -> None:
-        if not self._was_told:
-            self._was_told = True
+    def _log_closed(self) -> None:
+        if not self._closed_was_logged:
+            self._closed_was_logged = True
             log.error(
                 "webhook.closed",
-                why="A delivery came while the app was not running: it is starting or stopping, or its lifespan was "
-                "never run. Who mounts it runs it: async with linqbot.server.app.running(app).",
+                why="A delivery arrived while the app was not running: it is starting or stopping, or its lifespan was "
+                "never run. An app that mounts it must run its lifespan: async with linqbot.server.app.running(app).",
             )
 
-    async def _receive(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read the body of a request; refuse it if it is incomplete or too large."""
         try:
-            body = await self._body(receive)
+            body = await self._read_body(receive)
         except (TimeoutError, ConnectionError, MemoryError) as error:
             kind = type(error).__name__
-            self._bounded.warning(
+            self._bounded_log.warning(
                 "delivery.incomplete", kind=kind, client=_client(scope), error=kind, timeout_s=self._body_timeout_s
             )
             await self._refuse("incomplete", send, close=True)
             return
         if body is None:
-            self._bounded.error("delivery.too_large", client=_client(scope), max_body_bytes=self._max_body_bytes)
+            self._bounded_log.error("delivery.too_large", client=_client(scope), max_body_bytes=self._max_body_bytes)
             await self._refuse("too_large", send, close=True)
             return
+        await self._accept(scope, body, send)
+
+    async def _accept(self, scope: Scope, body: bytes, send: Send) -> None:
+        """Verify a request whose body has arrived, and store its delivery."""
         headers = {
             name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in self._signing_headers
         }
         now = self._clock.now()
         try:
-            verified = self._verified(headers, body, now)
+            verified = self._verify(headers, body, now)
         except StaleSignature as error:
-            await self._out_of_time(headers, body, error, send)
+            await self._answer_stale(headers, body, error, send)
         except InvalidSignature as error:
             reason = str(error)
-            self._bounded.warning("delivery.forged", kind=reason, client=_client(scope), reason=reason)
-            self._tell_refused("forged", 401)
-            await _answer(send, 401, [(b"www-authenticate", _what_came(headers, body))])
+            self._bounded_log.warning("delivery.forged", kind=reason, client=_client(scope), reason=reason)
+            self._notify_refused("forged", 401)
+            await _respond(send, 401, [(b"www-authenticate", _challenge(headers, body))])
         else:
             delivery = _delivery(verified, body, now)
             if self._plugins.received is not None:
-                delivery = self._plugins.receive(delivery, _all_headers(scope))
+                delivery = self._plugins.notify_received(delivery, _all_headers(scope))
             await self._store(delivery, send)
 
-    def _verified(self, headers: dict[str, str], body: bytes, now: float) -> Verified:
-        self._secrets.look(now, after_s=LOOK_EVERY_S)
+    def _verify(self, headers: dict[str, str], body: bytes, now: float) -> Verified:
+        self._secrets.refresh(now, after_s=REFRESH_EVERY_S)
         try:
             return verify(headers, body, self._secrets.current, now=now, allow_legacy=self._allow_legacy)
         except StaleSignature:
             raise
         except InvalidSignature:
-            # Signed with a secret we have yet to learn, or forged.
-            if not self._secrets.look(now):
+            # Either a forgery, or signed with a secret that was written to the file a moment ago.
+            if not self._secrets.refresh(now):
                 raise
         return verify(headers, body, self._secrets.current, now=now, allow_legacy=self._allow_legacy)
 
-    async def _body(self, receive: Receive) -> bytes | None:
-        """The whole body; None when it is larger than allowed.
+    async def _read_body(self, receive: Receive) -> bytes | None:
+        """Return the whole body; None if it is larger than allowed.
 
         Raises:
-            TimeoutError, ConnectionError: it did not come.
-            MemoryError: too many bodies are on their way at once.
+            TimeoutError: the body did not arrive in time.
+            ConnectionError: the sender closed the connection.
+            MemoryError: too many bodies are arriving at the same time.
         """
-        # Nearly all bodies arrive with their head: for these there is nothing to wait for, and a timeout would cost
-        # ten times what reading them does.
+        # Nearly every body arrives together with its headers. Then there is nothing to wait for, and a timeout would
+        # cost ten times as much as reading the body.
         arriving = receive().__await__()
         message: Message | None = None
         step = None
@@ -171,15 +180,15 @@ class WebhookEndpoint:
                 return body if len(body) <= self._max_body_bytes else None
         async with asyncio.timeout(self._body_timeout_s):
             if message is None:
-                message = await _resumed(arriving, step)
-            return await self._rest(message, receive)
+                message = await _resume(arriving, step)
+            return await self._read_rest(message, receive)
 
-    async def _rest(self, message: Message, receive: Receive) -> bytes | None:
+    async def _read_rest(self, message: Message, receive: Receive) -> bytes | None:
         body = bytearray()
         try:
             while True:
                 if message["type"] == "http.disconnect":
-                    raise ConnectionError("The sender went away before its body was whole.")
+                    raise ConnectionError("The sender closed the connection before its body was complete.")
                 chunk = message.get("body", b"")
                 body += chunk
                 self._held_bytes += len(chunk)
@@ -188,17 +197,19 @@ class WebhookEndpoint:
                 if not message.get("more_body"):
                     return bytes(body)
                 if self._held_bytes > self._max_held_bytes:
-                    raise MemoryError("Too many bodies are on their way at once.")
+                    raise MemoryError("Too many bodies are arriving at the same time.")
                 message = await receive()
         finally:
             self._held_bytes -= len(body)
 
     async def _store(self, delivery: Delivery, send: Send) -> None:
+        """Store a delivery and answer 200; if the storage fails, answer 503."""
         began = time.perf_counter()
         try:
             is_new = await self._inbox.put(delivery)
         except StorageError as error:
-            self._bounded.error("delivery.refused", kind=type(error).__name__, delivery=delivery.id, error=str(error))
+            kind = type(error).__name__
+            self._bounded_log.error("delivery.refused", kind=kind, delivery=delivery.id, error=str(error))
             if not isinstance(error, LaneFull):
                 self.refusal = str(error)
             self._on_refused(delivery.lane)
@@ -208,10 +219,13 @@ class WebhookEndpoint:
         if (stored := self._plugins.stored) is not None:
             stored(delivery=delivery, is_new=is_new, took_s=time.perf_counter() - began)
         log.debug("delivery.stored" if is_new else "delivery.duplicate", delivery=delivery.id)
-        await _answer(send, 200, [])
+        await _respond(send, 200, [])
 
-    async def _out_of_time(self, headers: dict[str, str], body: bytes, error: StaleSignature, send: Send) -> None:
-        """A genuine delivery with a bad time: done if we have it, else Linq should come again with a new time."""
+    async def _answer_stale(self, headers: dict[str, str], body: bytes, error: StaleSignature, send: Send) -> None:
+        """Answer a genuine delivery whose time is wrong: 200 if it is stored already, else 503.
+
+        After a 503 Linq delivers again, signed with a new time.
+        """
         verified = Verified(headers.get("webhook-id", ""), "webhook-signature" in headers, 0)
         delivery = _delivery(verified, body, self._clock.now())
         try:
@@ -219,30 +233,36 @@ class WebhookEndpoint:
         except StorageError:
             is_known = False
         if is_known:
-            await _answer(send, 200, [])
+            await _respond(send, 200, [])
             return
         self._on_refused(delivery.lane)
-        self._bounded.warning("delivery.out_of_time", delivery=delivery.id, age_s=round(error.age_s), reason=str(error))
+        self._bounded_log.warning(
+            "delivery.out_of_time", delivery=delivery.id, age_s=round(error.age_s), reason=str(error)
+        )
         await self._refuse("out_of_time", send)
 
     async def _refuse(self, reason: Reason, send: Send, *, close: bool = False) -> None:
-        """Linq should come again later."""
-        self._tell_refused(reason, 503)
-        headers = [(b"retry-after", b"%d" % RETRY_AFTER_S)]
-        await _answer(send, 503, [*headers, (b"connection", b"close")] if close else headers)
+        """Answer 503, after which Linq delivers again.
 
-    def _tell_refused(self, reason: Reason, status: int) -> None:
+        Args:
+            close: Also ask the client to close the connection.
+        """
+        self._notify_refused(reason, 503)
+        headers = [(b"retry-after", b"%d" % RETRY_AFTER_S)]
+        await _respond(send, 503, [*headers, (b"connection", b"close")] if close else headers)
+
+    def _notify_refused(self, reason: Reason, status: int) -> None:
         if (refused := self._plugins.refused) is not None:
             refused(reason=reason, status=status)
 
 
 @types.coroutine
-def _resumed(begun: Generator[Any, Any, T], step: Any) -> Generator[Any, Any, T]:
-    """Await what has begun already, and now waits for `step`."""
+def _resume(begun: Generator[Any, Any, T], step: Any) -> Generator[Any, Any, T]:
+    """Await a coroutine that was started by hand and has yielded `step`."""
     while True:
         try:
             sent = yield step
-        except BaseException as error:  # noqa: BLE001 - a cancellation too is its own to handle
+        except BaseException as error:  # noqa: BLE001 - the coroutine handles a cancellation too
             go_on = partial(begun.throw, error)
         else:
             go_on = partial(begun.send, sent)
@@ -263,24 +283,28 @@ def _all_headers(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
-def _what_came(headers: dict[str, str], body: bytes) -> bytes:
-    """Tells who signed what arrived here, so that they can see whether a proxy has changed it; they know it anyway."""
+def _challenge(headers: dict[str, str], body: bytes) -> bytes:
+    """Return the `WWW-Authenticate` header of a 401: the missing headers, or length and checksum of the body.
+
+    The sender can compare them with what it sent, and so see whether a proxy has changed the request. They disclose
+    nothing that the sender does not know.
+    """
     missing = [name for name in SIGNED_HEADERS if not headers.get(name)]
     if missing:
         return f'Webhook-Signature error="headers", missing="{" ".join(missing)}"'.encode()
     return f'Webhook-Signature error="signature", bytes="{len(body)}", crc32="{zlib.crc32(body):08x}"'.encode()
 
 
-async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+async def _respond(send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:
     await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0"), *headers]})
     await send({"type": "http.response.body"})
 
 
 def _client(scope: Scope) -> str | None:
-    """The address that sent a request; None when it came through a socket in the file system.
+    """Return the address of a request's sender; None if the request came through a Unix socket.
 
-    Behind a proxy it is the proxy's, unless `trusted_proxies` names that.
+    Behind a proxy this is the address of the proxy, unless `trusted_proxies` names the proxy.
     """
     client: tuple[str, int] | None = scope.get("client")
-    # What a trusted proxy puts into X-Forwarded-For is taken as it is: of any length, and not always an address.
+    # uvicorn copies X-Forwarded-For from a trusted proxy unchecked: it may be long, and need not be an address.
     return client[0][:64] if client else None

@@ -8,10 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from linqbot.bot.guard import Guard
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.errors import NoVerdict
-from linqbot.plugins import Plugin, Plugins, is_ctrl_c
+from linqbot.interrupts import is_ctrl_c
+from linqbot.plugins.guard import Guard
+from linqbot.plugins.plugin import Plugin
+from linqbot.plugins.registry import Plugins
 
 OUTBOUND = "outbound middleware"
 
@@ -57,7 +59,7 @@ class Outbound:
         except BaseException as error:
             if is_ctrl_c(error):
                 raise
-            why = self.plugins.gone_wrong(plugin, OUTBOUND, error)
+            why = self.plugins.note_failure(plugin, OUTBOUND, error)
             if not plugin.required:
                 return run
             return _refusing(NoVerdict(f"The required plugin {plugin.name} failed: {why}. Nothing was sent."))

@@ -36,7 +36,8 @@ from linqbot.events.message import MessageDelivered, MessageFailed, MessageRead,
 from linqbot.events.parse import parse
 from linqbot.frames import place_of_task
 from linqbot.hookspecs import End
-from linqbot.plugins import Plugins, is_closing, is_ctrl_c
+from linqbot.interrupts import is_closing, is_ctrl_c
+from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Outcome, Retry
 from linqbot.storage.journal import DeliveryStatus
@@ -132,7 +133,7 @@ class Turns:
         if self.plugins.taken is not None:
             waited_s = self.clock.now() - lease.delivery.received_at
             counts = {"attempts": lease.attempts, "crashes": lease.crashes, "replay": lease.replay}
-            self.plugins.take(lease.delivery, waited_s=waited_s, **counts)
+            self.plugins.notify_taken(lease.delivery, waited_s=waited_s, **counts)
         end: End | None = "lost"
         try:
             end = await self._run(lease, began, owner)

@@ -36,7 +36,7 @@ from linqbot.errors import (
     TurnDeferred,
 )
 from linqbot.frames import place_of_caller
-from linqbot.plugins import Plugins
+from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import EntryStatus, JournalEntry
 from linqbot.storage.timers import Timer

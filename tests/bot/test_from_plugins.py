@@ -16,7 +16,8 @@ from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, LinqUnavailable, NoVerdict
 from linqbot.events.message import MessageReceived
 from linqbot.hookspecs import hookimpl
-from linqbot.plugins import Plugins, load
+from linqbot.plugins.loading import load
+from linqbot.plugins.registry import Plugins
 
 pytestmark = pytest.mark.anyio
 

@@ -84,7 +84,7 @@ def no_plugins_of_the_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
     def others(*, group: str) -> list[EntryPoint]:
         return [entry for entry in entry_points(group=group) if not (entry.dist and entry.dist.name in OURS)]
 
-    monkeypatch.setattr("linqbot.plugins.entry_points", others)
+    monkeypatch.setattr("linqbot.plugins.loading.entry_points", others)
 
 
 @pytest.fixture

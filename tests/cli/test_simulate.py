@@ -14,7 +14,7 @@ from fakes import delivery, text_body
 from linqbot import Bot, Context, MessageReceived
 from linqbot.client.client import Client
 from linqbot.ops.simulate import DryRun, Observer, simulate
-from linqbot.plugins import load
+from linqbot.plugins.loading import load
 from linqbot.storage.memory import MemoryStorage
 
 pytestmark = pytest.mark.anyio

@@ -1,4 +1,4 @@
-"""A log of a few lines a minute, whatever comes."""
+"""A rate-limited log: a few lines a minute, however many events happen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from linqbot.server.bounded_log import EVERY_S, LINES, BoundedLog
 
 
 class Timers:
-    """Time that is moved by hand."""
+    """Timers of a clock that a test moves."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -46,7 +46,7 @@ def test_a_few_lines_are_written_as_they_come(log: BoundedLog, timers: Timers) -
     assert logs == [{"event": "door.knocked", "who": n, "log_level": "warning"} for n in range(LINES)]
 
 
-def test_the_others_are_counted_and_the_count_comes_with_the_last_of_them(log: BoundedLog, timers: Timers) -> None:
+def test_further_lines_are_counted_and_the_count_is_in_the_last_line(log: BoundedLog, timers: Timers) -> None:
     with structlog.testing.capture_logs() as logs:
         for n in range(1000):
             log.error("door.knocked", who=n)
@@ -65,7 +65,7 @@ def test_the_next_minute_has_its_own_lines(log: BoundedLog, timers: Timers) -> N
                 log.warning("door.knocked")
             timers.advance(EVERY_S)
     assert len(logs) == 10 * (LINES + 1)
-    assert sum(told.get("suppressed", 0) for told in logs) == 10 * (100 - LINES)
+    assert sum(line.get("suppressed", 0) for line in logs) == 10 * (100 - LINES)
 
 
 def test_a_flood_of_one_kind_hides_no_other(log: BoundedLog) -> None:
@@ -74,14 +74,14 @@ def test_a_flood_of_one_kind_hides_no_other(log: BoundedLog) -> None:
             log.warning("door.knocked", kind="loud", how="loud")
         log.warning("door.knocked", kind="soft", how="soft")
         log.warning("bell.rung")
-    assert [told.get("how", told["event"]) for told in logs] == ["loud"] * LINES + ["soft", "bell.rung"]
+    assert [line.get("how", line["event"]) for line in logs] == ["loud"] * LINES + ["soft", "bell.rung"]
 
 
-def test_at_the_end_the_count_is_told_and_once_only(log: BoundedLog, timers: Timers) -> None:
+def test_at_the_end_the_count_is_logged_only_once(log: BoundedLog, timers: Timers) -> None:
     with structlog.testing.capture_logs() as logs:
         for _ in range(LINES + 3):
             log.warning("door.knocked")
         log.end()
         log.end()
         timers.advance(EVERY_S)
-    assert [told["suppressed"] for told in logs if "suppressed" in told] == [3]
+    assert [line["suppressed"] for line in logs if "suppressed" in line] == [3]

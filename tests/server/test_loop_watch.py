@@ -1,4 +1,4 @@
-"""The event loop is watched: a handler that blocks it is named, and nothing else is."""
+"""The watch of the event loop logs a handler that blocks it, and nothing else."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ INSTALLED = frame(traceback.__file__, "wait")
         ([frame("/bots/bot.py", "on_start", 3)], ("bot:on_start", "bot.py:3")),
     ],
 )
-def test_who_blocks_is_the_authors_function_that_linqbot_called(
+def test_the_culprit_is_the_authors_function_that_linqbot_called(
     frames: list[traceback.FrameSummary], wanted: tuple[str, str] | None
 ) -> None:
     assert loop_watch.culprit(traceback.StackSummary.from_list(frames)) == wanted
 
 
 @pytest.mark.anyio
-async def test_a_loop_that_runs_is_not_accused(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_loop_that_runs_is_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
     structlog.configure(processors=[structlog.processors.JSONRenderer()])
     try:
         with loop_watch.watching(asyncio.get_running_loop(), blocked_s=30):
@@ -53,17 +53,17 @@ async def test_a_loop_that_runs_is_not_accused(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.anyio
-async def test_code_that_blocks_the_loop_is_named_with_its_line_and_told_what_to_do_once(
+async def test_blocking_code_is_logged_with_its_line_and_with_advice_only_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told: list[dict[str, object]] = []
-    monkeypatch.setattr(loop_watch.log, "warning", lambda event, **facts: told.append({"event": event, **facts}))
+    lines: list[dict[str, object]] = []
+    monkeypatch.setattr(loop_watch.log, "warning", lambda event, **facts: lines.append({"event": event, **facts}))
     monkeypatch.setattr(loop_watch, "is_authors", lambda filename: filename == __file__)
     with loop_watch.watching(asyncio.get_running_loop(), blocked_s=0.05):
         for _ in range(2):
             await asyncio.sleep(0.1)
             time.sleep(0.3)  # noqa: ASYNC251 - that is what is watched for
             await asyncio.sleep(0.05)
-    assert [entry["event"] for entry in told] == ["loop.blocked"] * 2
-    assert all(str(entry["at"]).startswith("test_loop_watch.py:") for entry in told)
-    assert ["what_to_do" in entry for entry in told] == [True, False]
+    assert [entry["event"] for entry in lines] == ["loop.blocked"] * 2
+    assert all(str(entry["at"]).startswith("test_loop_watch.py:") for entry in lines)
+    assert ["what_to_do" in entry for entry in lines] == [True, False]

@@ -31,29 +31,29 @@ PATH = "/webhooks/linq"
 
 
 class Listener:
-    """Hears what becomes of POSTs."""
+    """Records the hooks called for POSTs."""
 
     name = "listener"
 
     def __init__(self) -> None:
-        self.told: list[Any] = []
+        self.calls: list[Any] = []
 
     @hookimpl
     def received(self, headers: dict[str, str], carrier: dict[str, str]) -> None:
         carrier["traceparent"] = headers.get("traceparent", "")
-        self.told.append("received")
+        self.calls.append("received")
 
     @hookimpl
     def stored(self, is_new: bool) -> None:
-        self.told.append(("stored", is_new))
+        self.calls.append(("stored", is_new))
 
     @hookimpl
     def refused(self, reason: str, status: int) -> None:
-        self.told.append((reason, status))
+        self.calls.append((reason, status))
 
     @hookimpl
     def taken(self, carrier: dict[str, str]) -> None:
-        self.told.append(dict(carrier))
+        self.calls.append(dict(carrier))
 
 
 @contextlib.asynccontextmanager
@@ -74,7 +74,7 @@ async def post(client: httpx.AsyncClient, body: bytes, *, age_s: int = 0, forged
     return (await client.post(PATH, content=body + b" " if forged else body, headers=headers)).status_code
 
 
-async def test_each_post_is_told_with_what_became_of_it() -> None:
+async def test_observers_see_each_post_and_its_result() -> None:
     listener = Listener()
     body = text_body()
     async with served(listener, max_body_bytes=len(body) + 10) as client:
@@ -83,10 +83,10 @@ async def test_each_post_is_told_with_what_became_of_it() -> None:
         assert await post(client, b"x" * (len(body) + 100)) == 503
         assert await post(client, body, traceparent="00-1-2-01") == 200
         assert await post(client, body) == 200
-        while {"traceparent": "00-1-2-01"} not in listener.told:
+        while {"traceparent": "00-1-2-01"} not in listener.calls:
             await asyncio.sleep(0)
-    told = [each for each in listener.told if not isinstance(each, dict)]
-    assert told == [
+    calls = [each for each in listener.calls if not isinstance(each, dict)]
+    assert calls == [
         ("forged", 401),
         ("out_of_time", 503),
         ("too_large", 503),
@@ -108,7 +108,7 @@ async def test_what_cannot_be_stored_is_refused_after_it_was_received(error: Exc
     listener = Listener()
     async with served(listener, storage=Broken()) as client:
         assert await post(client, text_body()) == 503
-    assert listener.told == ["received", (reason, 503)]
+    assert listener.calls == ["received", (reason, 503)]
 
 
 async def test_before_the_start_a_post_is_refused_as_closed() -> None:
@@ -116,14 +116,14 @@ async def test_before_the_start_a_post_is_refused_as_closed() -> None:
     app = create_app(Bot(plugins=[listener]), client=Linq().client, storage=MemoryStorage(), secrets=[SECRET])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
         assert await post(client, text_body()) == 503
-    assert listener.told == [("closed", 503)]
+    assert listener.calls == [("closed", 503)]
 
 
 # Routes
 
 
 class Pages:
-    """Serves a page, until it breaks."""
+    """Serves a page until one of its hooks raises."""
 
     name = "pages"
     required = False
@@ -156,15 +156,15 @@ async def test_a_plugins_routes_are_under_its_name_until_it_is_disabled() -> Non
 
 @pytest.mark.parametrize("hook", ["register_routes", "register_health_checks"])
 @pytest.mark.parametrize("given", [None, ["text"], {"check": "text"}])
-async def test_what_is_no_route_and_no_check_is_its_plugins_fault(hook: str, given: Any) -> None:
+async def test_a_plugin_that_adds_something_else_than_routes_and_checks_is_disabled(hook: str, given: Any) -> None:
     def add() -> Any:
         return given
 
     plugin = type("Adds", (), {"name": "adds"})()
     setattr(plugin, hook, hookimpl(add))
     async with served(plugin) as client:
-        told = (await client.get("/readyz")).json()["plugins"]["adds"]
-    assert told.startswith(f"disabled: {hook} raised")
+        report = (await client.get("/readyz")).json()["plugins"]["adds"]
+    assert report.startswith(f"disabled: {hook} raised")
 
 
 # Health
@@ -183,11 +183,11 @@ def checking(check: Callable[[], Awaitable[str | None]], *, required: bool = Fal
     return plugin
 
 
-async def well() -> None:
+async def healthy() -> None:
     return None
 
 
-async def unwell() -> str:
+async def unhealthy() -> str:
     return "no connection"
 
 
@@ -203,9 +203,9 @@ async def test_without_plugins_readyz_says_nothing_of_them() -> None:
 @pytest.mark.parametrize(
     ("check", "required", "status", "says"),
     [
-        (well, True, 200, "ok"),
-        (unwell, False, 200, "no connection"),
-        (unwell, True, 503, "no connection"),
+        (healthy, True, 200, "ok"),
+        (unhealthy, False, 200, "no connection"),
+        (unhealthy, True, 503, "no connection"),
         (broken, True, 503, "raised ValueError"),
     ],
 )
@@ -218,9 +218,9 @@ async def test_only_a_required_plugins_check_makes_an_app_unready(
     assert answer.json()["ready"] is (status == 200)
 
 
-async def test_a_required_plugin_whose_middleware_fails_is_named_as_failing_until_it_is_well() -> None:
-    class Gate:
-        name = "gate"
+async def test_a_required_plugin_whose_middleware_fails_is_named_as_failing_until_it_recovers() -> None:
+    class Approval:
+        name = "approval"
         required = True
 
         def __init__(self) -> None:
@@ -229,12 +229,12 @@ async def test_a_required_plugin_whose_middleware_fails_is_named_as_failing_unti
         @hookimpl
         def register_middleware(self) -> list[Callable[[Next], Next]]:
             def wrap(handle: Next) -> Next:
-                async def gated(event: Any, ctx: Context) -> None:
+                async def approved(event: Any, ctx: Context) -> None:
                     if self.is_down:
                         raise OSError("no database")
                     await handle(event, ctx)
 
-                return gated
+                return approved
 
             return [wrap]
 
@@ -242,14 +242,14 @@ async def test_a_required_plugin_whose_middleware_fails_is_named_as_failing_unti
         def finished(self) -> None:
             finished.set()
 
-    gate, finished = Gate(), asyncio.Event()
-    async with served(gate, checking(well)) as client:
+    approval, finished = Approval(), asyncio.Event()
+    async with served(approval, checking(healthy)) as client:
         assert (await client.get("/readyz")).json()["failing"] == []
         assert await post(client, text_body(chat="one")) == 200
         await asyncio.wait_for(finished.wait(), 10)
         answer = await client.get("/readyz")
-        assert (answer.status_code, answer.json()["ready"], answer.json()["failing"]) == (200, True, ["gate"])
-        gate.is_down = False
+        assert (answer.status_code, answer.json()["ready"], answer.json()["failing"]) == (200, True, ["approval"])
+        approval.is_down = False
         finished.clear()
         assert await post(client, text_body(chat="two")) == 200
         await asyncio.wait_for(finished.wait(), 10)
@@ -277,36 +277,36 @@ class Starts:
     def __init__(self, started: Any = None, stopped: Any = None, *, required: bool = False) -> None:
         self.required = required
         self._started, self._stopped = started, stopped
-        self.told: list[str] = []
+        self.calls: list[str] = []
 
     @hookimpl
     async def started(self, running: Running) -> None:
-        self.told.append(f"started, {await running.storage.depth()} wait")
+        self.calls.append(f"started, {await running.storage.depth()} wait")
         if self._started:
             raise self._started
 
     @hookimpl
     def stopped(self) -> None:
-        self.told.append("stopped")
+        self.calls.append("stopped")
         if self._stopped:
             raise self._stopped
 
 
-async def test_start_and_end_are_told_while_the_storage_is_open() -> None:
+async def test_started_and_stopped_are_called_while_the_storage_is_open() -> None:
     starts = Starts()
     async with served(starts):
-        assert starts.told == ["started, 0 wait"]
-    assert starts.told == ["started, 0 wait", "stopped"]
+        assert starts.calls == ["started, 0 wait"]
+    assert starts.calls == ["started, 0 wait", "stopped"]
 
 
-async def test_a_plugin_that_cannot_start_is_disabled_and_the_bot_serves() -> None:
+async def test_a_plugin_that_cannot_start_is_disabled_and_the_bot_goes_on() -> None:
     starts = Starts(OSError("no collector"), required=False)
     async with served(starts) as client:
         ready = await client.get("/readyz")
         assert await post(client, text_body()) == 200
     assert ready.status_code == 200
     assert "started raised OSError" in ready.json()["plugins"]["starts"]
-    assert starts.told == ["started, 0 wait"]
+    assert starts.calls == ["started, 0 wait"]
 
 
 async def test_a_required_plugin_that_cannot_start_keeps_the_app_from_starting() -> None:
@@ -315,7 +315,7 @@ async def test_a_required_plugin_that_cannot_start_keeps_the_app_from_starting()
             raise AssertionError
 
 
-async def test_a_plugin_that_fails_at_the_end_keeps_nothing_from_ending() -> None:
+async def test_a_plugin_that_fails_at_the_end_does_not_keep_the_app_from_stopping() -> None:
     storage = MemoryStorage()
     async with served(Starts(None, ValueError("late"), required=True), storage=storage) as client:
         assert await post(client, text_body()) == 200

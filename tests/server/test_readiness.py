@@ -1,4 +1,4 @@
-"""`/readyz` while deliveries cannot be stored: it says why, and notices by itself when they can be again."""
+"""`/readyz` while deliveries cannot be stored: it reports the reason, and notices when the storage works again."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 
 
 class Failing(MemoryStorage):
-    """Fails as long as `error` is set, and counts how often it was asked to write for nothing."""
+    """Fails as long as `error` is set, and counts its test writes."""
 
     def __init__(self, **how: Any) -> None:
         super().__init__(**how)
@@ -61,7 +61,7 @@ class Failing(MemoryStorage):
 
 
 class Door:
-    """A served bot: what Linq gets, and what a load balancer asks."""
+    """A served bot, as Linq and a load balancer see it."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
@@ -95,12 +95,12 @@ async def served(storage: Storage, bot: Bot | None = None) -> AsyncIterator[Door
 
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the storage be asked as often as `/readyz` is, and be looked at all the time."""
+    """Let every request of `/readyz` make a test write, and check the storage file all the time."""
     monkeypatch.setattr(readiness, "CHECK_EVERY_S", 0.0)
     monkeypatch.setattr(storage, "LOOK_EVERY_S", 0.005)
 
 
-async def test_while_all_is_well_readyz_costs_no_write() -> None:
+async def test_while_deliveries_are_stored_readyz_costs_no_write() -> None:
     storage = Failing()
     async with served(storage) as door:
         assert await door.deliver() == 200
@@ -155,11 +155,11 @@ async def test_the_reason_is_the_latest_one() -> None:
         assert await door.ready() == (503, "disk full")
 
 
-async def test_the_storage_is_asked_at_most_once_a_second_and_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_test_writes_happen_at_most_once_a_second_and_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "WAIT_S", 0.005)
     now, storage = [100.0], Failing()
     webhook: Any = type("Refusing", (), {"refusal": "disk full"})()
-    look = Readiness(webhook, storage, now=lambda: now[0]).look
+    look = Readiness(webhook, storage, now=lambda: now[0]).problem
     storage.error = StorageUnavailable("disk full")
     assert {*await asyncio.gather(*(look() for _ in range(50)))} == {"disk full"}
     now[0] += CHECK_EVERY_S / 2
@@ -177,11 +177,11 @@ async def test_the_storage_is_asked_at_most_once_a_second_and_one_at_a_time(monk
     assert storage.checks == 2
 
 
-async def test_what_is_refused_while_it_writes_is_not_forgotten() -> None:
+async def test_a_refusal_during_a_test_write_is_not_forgotten() -> None:
     storage = Failing()
     webhook: Any = type("Refusing", (), {"refusal": "disk full"})()
     storage.may_end.clear()
-    looking = asyncio.ensure_future(Readiness(webhook, storage).look())
+    looking = asyncio.ensure_future(Readiness(webhook, storage).problem())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     webhook.refusal = "and full again"

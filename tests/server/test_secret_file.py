@@ -1,4 +1,4 @@
-"""Secrets in a file: private, whole or not at all, and noticed by a running server."""
+"""Secrets in a file: private, written completely or not at all, and noticed by a running server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from linqbot.errors import ConfigError
-from linqbot.server.secret_file import Kept, KnownSecrets, SecretFile
+from linqbot.server.secret_file import KnownSecrets, SecretEntry, SecretFile
 from linqbot.webhooks import Secret
 
 ONE = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
@@ -21,14 +21,14 @@ def file(tmp_path: Path) -> SecretFile:
     return SecretFile(tmp_path / ".linqbot" / "webhook-secret")
 
 
-def test_what_is_kept_is_read_again_with_its_subscription(file: SecretFile) -> None:
+def test_a_kept_secret_is_read_with_its_subscription(file: SecretFile) -> None:
     assert file.read() == ()
     file.keep(ONE, "s1")
     file.keep(TWO, "s2")
-    assert file.read() == (Kept(ONE, "s1"), Kept(TWO, "s2"))
+    assert file.read() == (SecretEntry(ONE, "s1"), SecretEntry(TWO, "s2"))
     assert file.drop("s1")
     assert not file.drop("s1")
-    assert file.read() == (Kept(TWO, "s2"),)
+    assert file.read() == (SecretEntry(TWO, "s2"),)
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
@@ -50,23 +50,23 @@ def test_a_secret_from_docker_or_kubernetes_is_read(tmp_path: Path) -> None:
     mounted.write_text(f"{ONE}\n")
     link = tmp_path / "secret"
     link.symlink_to(mounted)
-    assert SecretFile(link).read() == (Kept(ONE),)
+    assert SecretFile(link).read() == (SecretEntry(ONE),)
     mounted.write_text(f"# two\n{ONE} , {TWO} s2\n\n")
-    assert SecretFile(link).read() == (Kept(ONE), Kept(TWO, "s2"))
+    assert SecretFile(link).read() == (SecretEntry(ONE), SecretEntry(TWO, "s2"))
     SecretFile(link).keep(ONE, "s1")
     assert link.is_symlink()
-    assert SecretFile(mounted).read() == (Kept(TWO, "s2"), Kept(ONE, "s1"))
+    assert SecretFile(mounted).read() == (SecretEntry(TWO, "s2"), SecretEntry(ONE, "s1"))
 
 
-def test_a_folder_everybody_may_write_into_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_every_user_may_write_into_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    with pytest.raises(ConfigError, match="everybody may write"):
+    with pytest.raises(ConfigError, match="every user may write"):
         SecretFile(tmp_path / "secret").keep(ONE, "s1")
     tmp_path.chmod(0o1777)
     SecretFile(tmp_path / "secret").keep(ONE, "s1")
 
 
-def test_what_cannot_be_written_or_read_is_one_sentence_without_the_secret(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_or_read_is_an_error_without_the_secret(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be written") as refused:
         SecretFile(tmp_path / "nowhere" / "deep" / "secret").keep(ONE, "s1")
     assert "LINQ_WEBHOOK_SECRET_FILE" in str(refused.value)
@@ -75,7 +75,7 @@ def test_what_cannot_be_written_or_read_is_one_sentence_without_the_secret(tmp_p
     with pytest.raises(ConfigError, match="cannot be read"):
         SecretFile(tmp_path / "folder").read()
     (tmp_path / "bytes").write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigError, match="it is no text"):
+    with pytest.raises(ConfigError, match="it is not text"):
         SecretFile(tmp_path / "bytes").read()
     (tmp_path / "words").write_text("nonsense!")
     with pytest.raises(ConfigError, match="not base64") as wrong:
@@ -92,33 +92,33 @@ def test_a_write_that_fails_leaves_what_was_there(file: SecretFile, monkeypatch:
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ConfigError, match="No space left"):
         file.keep(TWO, "s2")
-    assert file.read() == (Kept(ONE, "s1"),)
+    assert file.read() == (SecretEntry(ONE, "s1"),)
     assert len(list(file.path.parent.iterdir())) == 2
 
 
-def test_a_server_knows_what_it_was_given_and_what_the_file_says_now(file: SecretFile) -> None:
+def test_a_server_accepts_given_secrets_and_those_now_in_the_file(file: SecretFile) -> None:
     known = KnownSecrets([ONE], file)
     assert list(known.current) == [Secret.parse(ONE)]
     file.keep(TWO, "s2")
-    assert known.look(NOW)
+    assert known.refresh(NOW)
     assert list(known.current) == [Secret.parse(ONE), Secret.parse(TWO)]
-    assert not known.look(NOW)
+    assert not known.refresh(NOW)
     file.drop("s2")
-    assert not known.look(NOW + 5, after_s=10)
-    assert known.look(NOW + 10, after_s=10)
+    assert not known.refresh(NOW + 5, after_s=10)
+    assert known.refresh(NOW + 10, after_s=10)
     assert list(known.current) == [Secret.parse(ONE)]
 
 
-def test_a_file_that_breaks_or_goes_takes_no_secret_away(file: SecretFile) -> None:
+def test_a_file_that_becomes_unreadable_or_is_deleted_removes_no_secret(file: SecretFile) -> None:
     file.keep(ONE, "s1")
     known = KnownSecrets([], file)
     file.path.write_text("nonsense!")
-    assert not known.look(NOW)
+    assert not known.refresh(NOW)
     file.path.unlink()
-    assert not known.look(NOW + 1)
+    assert not known.refresh(NOW + 1)
     assert list(known.current) == [Secret.parse(ONE)]
     file.keep(TWO, "s2")
-    assert known.look(NOW + 2)
+    assert known.refresh(NOW + 2)
     assert list(known.current) == [Secret.parse(TWO)]
 
 

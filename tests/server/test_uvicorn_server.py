@@ -1,4 +1,4 @@
-"""The server in front of a bot: clients that are slow, endless or too many cost it nothing, and get no 4xx."""
+"""The server of a bot: slow, endless and too many clients do not stop it, and none of them gets a 4xx."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 
 class App:
-    """Answers with the length of the body; `/early` before the body came, `/held` once it is let go.
+    """Answers with the length of the body; `/early` before the body arrived, `/held` when the test releases it.
 
     `/endless` begins an answer that ends when its client goes.
     """
@@ -123,7 +123,7 @@ def until(ready: Callable[[], Any]) -> None:
 
 
 def rest(client: socket.socket) -> bytes:
-    """Everything that comes until the server closes."""
+    """Return everything that arrives until the server closes the connection."""
     received = b""
     with closing(client):
         try:
@@ -135,7 +135,7 @@ def rest(client: socket.socket) -> bytes:
 
 
 def answer(client: socket.socket) -> bytes:
-    """One answer of `App`."""
+    """Return one response of `App`."""
     received = b""
     while not received.partition(b"\r\n\r\n")[2]:
         piece = client.recv(65536)
@@ -145,7 +145,7 @@ def answer(client: socket.socket) -> bytes:
 
 
 def flood(client: socket.socket, piece: bytes) -> bytes:
-    """Send a piece again and again until the server will not have it; what it answered."""
+    """Send a piece again and again until the server closes the connection. Returns the response."""
     try:
         for _ in range(4 * MAX_HEAD_BYTES // len(piece)):
             client.sendall(piece)
@@ -164,7 +164,7 @@ def test_a_client_that_does_not_finish_its_headers_is_closed_without_an_answer(s
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("begun", [b"\r\n", b"G", b"GET / HTTP/1.1\r\nhost"])
-def test_nor_may_it_be_slow_with_a_later_request(served: Served, begun: bytes) -> None:
+def test_a_client_that_is_slow_with_a_later_request_is_closed(served: Served, begun: bytes) -> None:
     client = served.connect(GET)
     assert answer(client).startswith(OK)
     client.sendall(begun)
@@ -262,7 +262,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("sent", MALFORMED.values(), ids=MALFORMED.keys())
-def test_what_is_no_http_is_closed_without_an_answer(served: Served, sent: bytes) -> None:
+def test_a_request_that_is_not_http_is_closed_without_a_response(served: Served, sent: bytes) -> None:
     assert rest(served.connect(sent)) == b""
     client = served.connect(GET)
     assert answer(client).startswith(OK)
@@ -270,7 +270,7 @@ def test_what_is_no_http_is_closed_without_an_answer(served: Served, sent: bytes
     assert rest(client) == b""
 
 
-def test_what_came_whole_before_it_is_answered(served: Served) -> None:
+def test_complete_requests_before_malformed_ones_are_answered(served: Served) -> None:
     whole = POST + b"content-length: 4\r\n\r\nbody"
     client = served.connect(whole.replace(b" / ", b" /held ") + whole + MALFORMED["two lengths"])
     until(lambda: served.app.held == 1)
@@ -282,17 +282,17 @@ def test_what_came_whole_before_it_is_answered(served: Served) -> None:
     assert said.partition(OK)[2].partition(OK)[2].count(b"connection: close") == 1
 
 
-def test_a_flood_of_what_is_no_http_writes_a_few_lines(served: Served) -> None:
+def test_a_flood_of_requests_that_are_not_http_writes_a_few_lines(served: Served) -> None:
     with structlog.testing.capture_logs() as logs:
         for _ in range(50):
             rest(served.connect(MALFORMED["no HTTP"]))
         served.stop()
-    assert [(told["event"], told["client"]) for told in logs] == [("request.malformed", "127.0.0.1")] * len(logs)
+    assert [(line["event"], line["client"]) for line in logs] == [("request.malformed", "127.0.0.1")] * len(logs)
     assert len(logs) + logs[-1]["suppressed"] - 1 == 50
     assert len(logs) < 10
 
 
-def test_a_request_that_would_like_another_protocol_is_answered_and_closed(served: Served) -> None:
+def test_a_request_for_another_protocol_is_answered_and_closed(served: Served) -> None:
     said = rest(served.connect(GET.replace(b"\r\n\r\n", b"\r\n" + UPGRADE + b"\r\n") + b"more"))
     assert said.startswith(OK)
     assert b"\r\nconnection: close\r\n" in said
@@ -303,7 +303,7 @@ def half_closed(client: socket.socket) -> socket.socket:
     return client
 
 
-def test_a_client_that_has_said_everything_and_half_closes_is_answered(on_any_loop: Served) -> None:
+def test_a_client_that_has_sent_its_request_and_half_closes_is_answered(on_any_loop: Served) -> None:
     for n in range(1, 50):
         client = half_closed(on_any_loop.connect(POST + b"content-length: %d\r\n\r\n" % n + b"x" * n))
         said = rest(client)
@@ -312,7 +312,7 @@ def test_a_client_that_has_said_everything_and_half_closes_is_answered(on_any_lo
     until(lambda: not on_any_loop.connections.connections)
 
 
-def test_it_is_also_answered_when_that_takes_time_and_when_it_asked_more_than_once(on_any_loop: Served) -> None:
+def test_a_half_closed_client_gets_slow_and_several_responses_too(on_any_loop: Served) -> None:
     requests = [POST + b"content-length: %d\r\n\r\n" % n + b"x" * n for n in (1, 2)]
     held = POST.replace(b" / ", b" /held ") + b"content-length: 100000\r\n\r\n" + b"x" * 100_000
     client = half_closed(on_any_loop.connect(held, *requests))
@@ -323,15 +323,15 @@ def test_it_is_also_answered_when_that_takes_time_and_when_it_asked_more_than_on
     assert [each.partition(b"\r\n\r\n")[2] for each in answers] == [b"100000", b"1", b"2"]
 
 
-def test_a_client_that_half_closes_before_it_has_said_everything_is_closed(on_any_loop: Served) -> None:
+def test_a_client_that_half_closes_before_it_has_sent_its_request_is_closed(on_any_loop: Served) -> None:
     for begun in (b"", b"POST / HT", POST, POST + b"content-length: 9\r\n\r\nhalf"):
         on_any_loop.app.left.clear()
         assert rest(half_closed(on_any_loop.connect(begun))) == b""
     assert on_any_loop.app.left.wait(10)
 
 
-def test_a_client_that_half_closes_is_not_kept_for_ever(on_any_loop: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "ANSWER_TIMEOUT_S", 0.2)
+def test_a_client_that_half_closes_is_not_kept_forever(on_any_loop: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "RESPONSE_TIMEOUT_S", 0.2)
     client = half_closed(on_any_loop.connect(b"GET /held HTTP/1.1\r\n\r\n"))
     assert rest(client) == b""
     assert on_any_loop.app.held == 1
@@ -346,8 +346,8 @@ def test_an_answer_without_end_ends_when_its_client_half_closes(on_any_loop: Ser
     assert on_any_loop.app.left.wait(10)
 
 
-def test_when_there_are_too_many_those_that_make_us_wait_go_first(served: Served) -> None:
-    served.connections.most = 4
+def test_of_too_many_connections_those_without_a_request_are_dropped_first(served: Served) -> None:
+    served.connections.max_connections = 4
     busy = served.connect(b"GET /held HTTP/1.1\r\n\r\n")
     until(lambda: served.app.held == 1)
     slow_body = served.connect(POST + b"content-length: 9\r\n\r\nhalf")
@@ -369,7 +369,7 @@ def test_when_there_are_too_many_those_that_make_us_wait_go_first(served: Served
 
 
 def test_connections_without_a_request_do_not_end_one_that_is_kept(served: Served) -> None:
-    served.connections.most = 4
+    served.connections.max_connections = 4
     kept = served.connect(GET)
     answer(kept)
     silent = [served.connect() for _ in range(20)]
@@ -380,8 +380,8 @@ def test_connections_without_a_request_do_not_end_one_that_is_kept(served: Serve
         client.close()
 
 
-def test_kept_connections_leave_half_of_the_room_to_new_clients(served: Served) -> None:
-    served.connections.most = 4
+def test_kept_connections_leave_half_of_the_places_to_new_clients(served: Served) -> None:
+    served.connections.max_connections = 4
     kept = []
     for _ in range(4):
         kept.append(served.connect(GET))
@@ -396,7 +396,7 @@ def test_kept_connections_leave_half_of_the_room_to_new_clients(served: Served) 
 
 
 def test_when_all_of_too_many_are_being_answered_a_new_one_is_asked_to_come_back(served: Served) -> None:
-    served.connections.most = 2
+    served.connections.max_connections = 2
     busy = [served.connect(b"GET /held HTTP/1.1\r\n\r\n") for _ in range(2)]
     until(lambda: served.app.held == 2)
     refused = rest(served.connect(POST + b"content-length: 4\r\n\r\nbody"))
@@ -418,7 +418,7 @@ def test_a_server_that_stops_does_not_wait_for_slow_clients(served: Served) -> N
     assert [rest(client) for client in clients] == [b"", b"", b""]
 
 
-def test_connections_leave_half_of_the_files_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_use_at_most_half_of_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
     import resource
 
     for soft, most in ((1024, 512), (1 << 20, 2048), (resource.RLIM_INFINITY, 2048)):
@@ -426,7 +426,7 @@ def test_connections_leave_half_of_the_files_to_others(monkeypatch: pytest.Monke
         assert uvicorn_server.most_connections() == most
 
 
-def test_where_it_listens_can_be_told_for_every_kind_of_socket(tmp_path: Path) -> None:
+def test_every_kind_of_socket_has_an_address(tmp_path: Path) -> None:
     with uvicorn_server.listen("127.0.0.1", 0) as bound:
         assert uvicorn_server.address(bound) == f"http://127.0.0.1:{bound.getsockname()[1]}"
     with uvicorn_server.listen("::1", 0) as bound:

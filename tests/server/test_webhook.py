@@ -1,4 +1,4 @@
-"""Every kind of POST gets its status, none crashes the server, and none is lost if it is authentic."""
+"""Every kind of POST gets its status; none crashes the server, and no authentic one is lost."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PATH = "/webhooks/linq"
 
 
 class House:
-    """A served bot that notes what it handles."""
+    """A served bot that records the events it handles."""
 
     def __init__(self, **settings: Any) -> None:
         self.seen: list[Event] = []
@@ -57,7 +57,7 @@ class House:
 
     @property
     def webhook(self) -> WebhookEndpoint:
-        """The endpoint itself."""
+        """Return the endpoint."""
         return next(route.app for route in self.app.routes if getattr(route, "path", "") == PATH)  # type: ignore[attr-defined,no-any-return]
 
     @contextlib.asynccontextmanager
@@ -101,7 +101,7 @@ async def test_a_duplicate_is_answered_and_handled_once(house: House) -> None:
         answers = await asyncio.gather(*(http.post(PATH, content=body, headers=signed(body)) for _ in range(50)))
         assert {answer.status_code for answer in answers} == {200}
         assert len(await house.handled()) == 1
-        # Also under another delivery id: the event's own id decides.
+        # Also with another delivery id, because the id of the event decides.
         assert (await http.post(PATH, content=body, headers=signed(body, webhook_id="msg_2"))).status_code == 200
         assert len(await house.handled()) == 1
 
@@ -122,12 +122,12 @@ async def test_a_forgery_is_answered_401_and_never_stored(house: House, how: str
     assert house.seen == []
 
 
-async def test_who_sent_a_refused_delivery_is_in_the_log(house: House) -> None:
+async def test_the_sender_of_a_refused_delivery_is_in_the_log(house: House) -> None:
     async with house.open() as http:
         with structlog.testing.capture_logs() as logs:
             await http.post(PATH, content=b"forged")
             await http.post(PATH, content=b"x" * ((1 << 20) + 1))
-    assert [(told["event"], told["client"]) for told in logs] == [
+    assert [(line["event"], line["client"]) for line in logs] == [
         ("delivery.forged", "127.0.0.1"),
         ("delivery.too_large", "127.0.0.1"),
     ]
@@ -153,9 +153,9 @@ async def test_a_flood_of_refused_deliveries_writes_a_few_lines_and_their_number
                 body = text_body(str(n))
                 await http.post(PATH, content=body, headers=signed(body))
             house.webhook.close()
-    lines = Counter(told["event"] for told in logs)
+    lines = Counter(line["event"] for line in logs)
     left_out = {
-        (told["event"], told.get("reason", "")[:13]): told["suppressed"] for told in logs if "suppressed" in told
+        (line["event"], line.get("reason", "")[:13]): line["suppressed"] for line in logs if "suppressed" in line
     }
     assert lines == {
         "delivery.forged": 12,
@@ -182,7 +182,7 @@ async def test_a_genuine_delivery_out_of_time_may_come_again(house: House, off_s
         assert house.seen == []
         assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 200
         assert len(await house.handled()) == 1
-        # What we have, we have: a replay outside the window is no reason to ask for more.
+        # A delivery that is stored is answered 200, even if it is replayed outside the time window.
         assert (await http.post(PATH, content=body, headers=signed(body, at=1_000))).status_code == 200
         assert len(await house.handled()) == 1
 
@@ -235,7 +235,7 @@ async def test_a_wrong_content_type_costs_no_message(house: House) -> None:
 
 
 @pytest.mark.parametrize("error", [StorageUnavailable("disk full"), StorageBusy("backlog full")])
-async def test_a_storage_that_cannot_take_it_is_answered_503_until_it_can(
+async def test_while_the_storage_fails_a_delivery_is_answered_503(
     house: House, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     body = text_body()
@@ -271,7 +271,7 @@ async def test_other_methods_and_paths_are_not_webhooks(house: House) -> None:
 
 
 @pytest.mark.parametrize(("allowed", "status"), [(True, 200), (False, 401)])
-async def test_the_older_headers_count_only_where_that_was_asked_for(allowed: bool, status: int) -> None:
+async def test_the_older_headers_count_only_if_they_are_allowed(allowed: bool, status: int) -> None:
     house = House(allow_legacy_signatures=allowed)
     body, now = text_body(), int(time.time())
     headers = {"x-webhook-timestamp": str(now), "x-webhook-signature": sign_legacy(body, timestamp=now, secret=SECRET)}
@@ -282,7 +282,7 @@ async def test_the_older_headers_count_only_where_that_was_asked_for(allowed: bo
         assert len(await house.handled()) == (1 if allowed else 0)
 
 
-async def test_health_tells_whether_it_serves(house: House) -> None:
+async def test_health_reports_if_the_app_is_running(house: House) -> None:
     async with house.open() as http:
         assert (await http.get("/livez")).status_code == 200
         ready = await http.get("/readyz")
@@ -357,7 +357,7 @@ async def test_a_slow_body_is_not_waited_for(house: House, monkeypatch: pytest.M
     assert answers[-1] == 503
 
 
-async def test_a_body_may_come_in_pieces_and_later_than_its_head(house: House) -> None:
+async def test_a_body_may_arrive_in_pieces_and_after_its_headers(house: House) -> None:
     body = text_body()
     webhook = house.webhook
     answers: list[int] = []
@@ -384,18 +384,18 @@ async def test_a_body_may_come_in_pieces_and_later_than_its_head(house: House) -
 
 
 @pytest.mark.parametrize("begun", [True, False], ids=["some of it", "none of it"])
-async def test_a_body_that_is_no_longer_waited_for_leaves_nothing_behind(house: House, begun: bool) -> None:
+async def test_a_body_that_is_given_up_leaves_nothing_behind(house: House, begun: bool) -> None:
     webhook = house.webhook
-    told = list[str]()
+    steps = list[str]()
 
     async def receive() -> dict[str, Any]:
-        if begun and not told:
-            told.append("begun")
+        if begun and not steps:
+            steps.append("begun")
             return {"type": "http.request", "body": b"{", "more_body": True}
         try:
             await asyncio.Event().wait()
         finally:
-            told.append("ended")
+            steps.append("ended")
         raise AssertionError
 
     async with house.open():
@@ -405,7 +405,7 @@ async def test_a_body_that_is_no_longer_waited_for_leaves_nothing_behind(house: 
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-    assert told[-1] == "ended"
+    assert steps[-1] == "ended"
     assert webhook._held_bytes == 0
 
 
@@ -493,10 +493,10 @@ async def test_no_forgery_of_twenty_thousand_is_stored() -> None:
     assert statuses[200] == 1
 
 
-# --- secrets that change, and what linqbot sends to itself ------------------------------------------------------------
+# --- secrets that change, and probes from linqbot ---
 
 
-async def test_a_secret_that_is_rotated_in_the_file_is_believed_at_once_and_without_a_restart(tmp_path: Path) -> None:
+async def test_a_secret_that_is_rotated_in_the_file_is_accepted_at_once_and_without_a_restart(tmp_path: Path) -> None:
     file = SecretFile(tmp_path / "secret")
     other = "whsec_" + "QUJD" * 10
     house = House(secret_file=file.path)
@@ -507,7 +507,7 @@ async def test_a_secret_that_is_rotated_in_the_file_is_believed_at_once_and_with
         assert (await http.post(PATH, content=body, headers=signed(body, secret=other))).status_code == 200
 
 
-async def test_a_refusal_tells_its_sender_what_arrived() -> None:
+async def test_a_refusal_describes_the_request_that_arrived() -> None:
     house = House()
     async with house.open() as http:
         headers = signed(b"{}")
@@ -522,7 +522,7 @@ async def test_a_refusal_tells_its_sender_what_arrived() -> None:
     )
 
 
-async def test_what_linqbot_sends_to_itself_is_stored_and_reaches_no_handler() -> None:
+async def test_a_probe_from_linqbot_is_stored_and_reaches_no_handler() -> None:
     house = House()
     body = json.dumps({"event_type": PROBE_TYPE, "event_id": "probe-1", "data": {}}).encode()
     async with house.open() as http:

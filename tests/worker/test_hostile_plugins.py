@@ -21,7 +21,8 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.hookspecs import hookimpl
-from linqbot.plugins import Plugins, load
+from linqbot.plugins.loading import load
+from linqbot.plugins.registry import Plugins
 from linqbot.storage.memory import MemoryStorage
 from linqbot.worker.failure import RetryPolicy
 from linqbot.worker.outbound_plugins import Outbound

@@ -21,7 +21,8 @@ from linqbot.clock import MovableClock
 from linqbot.errors import LinqApiError, NoVerdict, Refused
 from linqbot.events.message import MessageReceived
 from linqbot.hookspecs import hookimpl
-from linqbot.plugins import Plugins, load
+from linqbot.plugins.loading import load
+from linqbot.plugins.registry import Plugins
 from linqbot.storage.memory import MemoryStorage
 from linqbot.storage.timers import Timer
 from linqbot.worker.outbound_plugins import Outbound

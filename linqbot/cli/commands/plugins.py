@@ -105,7 +105,7 @@ class Trace:
 
     @contextmanager
     def watch(self, who: str | None, what: str) -> Iterator[None]:
-        """Record a step that lasts as long as the context; see `linqbot.plugins.Watch`."""
+        """Record a step that lasts as long as the context; see `linqbot.plugins.plugin.Watch`."""
         step, within = Step(what, who), self._within.get()
         (self.steps if within is None else within).append(step)
         token = self._within.set(step.inside)

@@ -19,7 +19,7 @@ from linqbot.client.client import Client
 from linqbot.errors import ConfigError, LinqApiError
 from linqbot.ops.doctor.finding import Findings, Skip
 from linqbot.ops.subscriptions import Handled, address, is_pending, pinned
-from linqbot.server.secret_file import Kept
+from linqbot.server.secret_file import SecretEntry
 from linqbot.settings import Settings
 from linqbot.types.line import PhoneNumber
 from linqbot.types.webhook import WebhookSubscription
@@ -95,7 +95,7 @@ class DoctorContext:
             here = [one for one in found if one.id in {each.subscription_id for each in self.kept()}]
         return [one for one in here if not is_pending(one)]
 
-    def kept(self) -> tuple[Kept, ...]:
+    def kept(self) -> tuple[SecretEntry, ...]:
         """Return the secrets in the secret file; none if it cannot be read, which the check `secret` reports."""
         try:
             return self.settings.secret_file.read()

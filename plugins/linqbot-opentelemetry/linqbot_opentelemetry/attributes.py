@@ -1,8 +1,9 @@
-"""What a span says, in OpenTelemetry's words (semantic conventions 1.27 and later) and a few of ours, `linqbot.*`.
+"""Attributes of spans: those of OpenTelemetry's semantic conventions, 1.27 and later, and linqbot's own, `linqbot.*`.
 
-Ids, numbers and names of code only. No text, no handle, no idempotency key, no path of a call: paths may hold a phone
-number, so their template stands for them. Of an error only its class and Linq's numbers: its message may quote a person.
-Nothing of what the webhook's sender says of itself, such as its user agent.
+They hold only ids, numbers and names of code. They never hold a text, a handle or an idempotency key. They hold the
+template of a call's path, not the path, which may contain a phone number. They hold an error's class and Linq's
+numbers, not its message, which may quote a person. They hold nothing that the sender of a webhook says about itself,
+such as its user agent.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ _TRACE_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 def destination(delivery: Delivery) -> str:
-    """What a message's topic would be elsewhere: the event's type, `other` for one Linq has not documented."""
+    """Return the destination, as a broker's topic: the event's type, or `other` if Linq does not document it."""
     is_known = delivery.type in EVENT_TYPES or delivery.id.startswith("i.")
     return delivery.type if is_known else OTHER
 
 
 def of_delivery(delivery: Delivery, operation: str) -> Attributes:
-    """What every span about a delivery says.
+    """Return the attributes of every span about a delivery.
 
     Args:
-        operation: `receive` or `process`, the convention's own types.
+        operation: `receive` or `process`, as in the semantic conventions.
     """
-    told: Attributes = {
+    attributes: Attributes = {
         "messaging.system": SYSTEM,
         "messaging.operation.name": operation,
         "messaging.operation.type": operation,
@@ -47,73 +48,73 @@ def of_delivery(delivery: Delivery, operation: str) -> Attributes:
         "messaging.message.body.size": len(delivery.body),
     }
     kind, _, chat_id = delivery.lane.partition(":")
-    # Other lanes are named for people and lines.
+    # The names of other lanes may contain the handle of a person or a line.
     if kind in ("c", "r") and not chat_id.startswith("m:"):
-        told["messaging.message.conversation_id"] = chat_id
-    return told
+        attributes["messaging.message.conversation_id"] = chat_id
+    return attributes
 
 
 def of_request(delivery: Delivery, route: str) -> Attributes:
-    """Return what the span of a webhook says in addition."""
-    told: Attributes = {
+    """Return the attributes of the span of a webhook request."""
+    attributes: Attributes = {
         "http.request.method": "POST",
         "http.route": route,
         "http.request.body.size": len(delivery.body),
     }
-    return told | of_delivery(delivery, "receive")
+    return attributes | of_delivery(delivery, "receive")
 
 
 def call_name(call: Call) -> str:
-    """The name of a call's span: method and template, as for any HTTP client."""
+    """Return the name of a call's span: method and path template, as for any HTTP client."""
     endpoint = ENDPOINTS.get(call.name)
     return f"{call.method} {endpoint.path}" if endpoint else call.method
 
 
 def of_server(base_url: str) -> Attributes:
-    """Where calls go."""
-    goal = urlsplit(base_url)
-    return {"server.address": goal.hostname or "", "server.port": goal.port or (80 if goal.scheme == "http" else 443)}
+    """Return the attributes of the server that calls go to."""
+    url = urlsplit(base_url)
+    return {"server.address": url.hostname or "", "server.port": url.port or (80 if url.scheme == "http" else 443)}
 
 
 def of_call(call: Call) -> Attributes:
-    """Which call it is."""
-    told: Attributes = {
+    """Return the attributes of a call."""
+    attributes: Attributes = {
         "http.request.method": call.method,
         "linqbot.call": call.name,
         "linqbot.call.safety": call.safety,
     }
     if endpoint := ENDPOINTS.get(call.name):
-        told["url.template"] = endpoint.path
-    return told
+        attributes["url.template"] = endpoint.path
+    return attributes
 
 
 def of_answer(answer: ApiResponse | None, error: BaseException | None) -> Attributes:
-    """How a call ended. As everywhere in HTTP, an answer's error is named by its status."""
+    """Return the attributes of a call's response or error. As usual for HTTP, `error.type` is the response's status."""
     if error is None:
         return {} if answer is None else {"http.response.status_code": answer.status}
-    told = of_error(error)
-    return told | {"error.type": str(told.get("http.response.status_code", told["error.type"]))}
+    attributes = of_error(error)
+    return attributes | {"error.type": str(attributes.get("http.response.status_code", attributes["error.type"]))}
 
 
 def error_name(error: BaseException) -> str:
     """Return the name of an error's class.
 
-    A class can be made while the bot runs, and so be named by a text. Where a name is not a plain identifier of at most
-    64 characters, the name of the nearest base class stands for it.
+    A class can be created while the bot runs, so its name may be a person's text. If the name is not a plain identifier
+    of at most 64 characters, the name of the nearest base class is returned.
     """
     return next(kind.__name__ for kind in type(error).__mro__ if _NAME.fullmatch(kind.__name__))
 
 
 def of_error(error: BaseException) -> Attributes:
-    """Return what may be said of an error: its class, and numbers that mean the same to everybody."""
-    told: Attributes = {"error.type": error_name(error)}
+    """Return the attributes of an error: its class and Linq's numbers."""
+    attributes: Attributes = {"error.type": error_name(error)}
     if isinstance(error, LinqApiError):
         facts: dict[str, Any] = {
             "http.response.status_code": error.status,
             "linqbot.linq.code": error.code,
             "linqbot.linq.trace_id": error.trace_id if _TRACE_ID.fullmatch(error.trace_id or "") else None,
         }
-        told |= {name: value for name, value in facts.items() if value is not None}
+        attributes |= {name: value for name, value in facts.items() if value is not None}
     if isinstance(error, RuleBroken):
-        told["linqbot.rule"] = error.rule
-    return told
+        attributes["linqbot.rule"] = error.rule
+    return attributes

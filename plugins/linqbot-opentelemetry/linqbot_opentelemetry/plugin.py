@@ -1,7 +1,7 @@
-"""The spans of one message: the webhook's, one for each of its turns, one for each call to Linq.
+"""The plugin: spans for each webhook, for each turn of a delivery, and for each call to Linq.
 
-They are one trace, also over a restart: the webhook's span goes into the delivery's carrier, as W3C traceparent, is
-stored with it, and every turn continues from there.
+The spans of one delivery are one trace, also across a restart. The context of the webhook's span is stored with the
+delivery, in its carrier, as W3C traceparent; every turn continues from this context.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ROUTE: Final = "/webhooks/linq"
 SCHEMA: Final = "https://opentelemetry.io/schemas/1.27.0"
 
-# W3C's in the inbox, whatever the proxies speak: another release, set up otherwise, may read it.
+# Always W3C format in the inbox, whatever format proxies use: a later release with another setup may read it.
 _carrying: Final = TraceContextTextMapPropagator()
 
 
@@ -43,7 +43,7 @@ class _Turn:
 def _of_ids(parent: Context) -> Context:
     """Return a context with the ids and flags of `parent`'s span alone.
 
-    The sender of a request writes its tracestate and baggage as it likes. They would be in every span of the trace, and
+    The sender of a request chooses its tracestate and baggage. They would be part of every span of the trace, and would
     be stored with the delivery.
     """
     seen = trace.get_current_span(parent).get_span_context()
@@ -52,14 +52,15 @@ def _of_ids(parent: Context) -> Context:
 
 
 class OpenTelemetry:
-    """Traces what one app does, once somebody has set a tracer provider; until then it does nothing.
+    """Traces one app. Without a tracer provider it does nothing.
 
-    Installed, it needs no further word. One given in code, `Bot(plugins=[OpenTelemetry(provider)])`, takes the installed
-    one's place.
+    Once the package is installed, nothing needs to be configured. A plugin given in code, with
+    `Bot(plugins=[OpenTelemetry(provider)])`, replaces the installed one.
 
     Args:
-        tracer_provider: Whom spans go to. None is OpenTelemetry's global one; where nobody has set that when the app
-            starts, it is made from the standard OTEL_* variables, if these name an exporter or its endpoint.
+        tracer_provider: Provider that receives the spans. None means OpenTelemetry's global provider. If the global
+            provider is not set when the app starts, it is made from the standard OTEL_* variables, provided that these
+            name an exporter or its endpoint.
     """
 
     name: Final = "opentelemetry"
@@ -80,9 +81,9 @@ class OpenTelemetry:
 
     @hookimpl
     def received(self, delivery: Delivery, headers: Mapping[str, str], carrier: dict[str, str]) -> None:
-        if (tracer := self._found()) is None:
+        if (tracer := self._find_tracer()) is None:
             return
-        # The ASGI server may be traced already: then its span is the request's, and ours is a part of it.
+        # If the ASGI server is instrumented, its span is the span of the request, and this span is a part of it.
         is_inside = trace.get_current_span().get_span_context().is_valid
         span = tracer.start_span(
             f"POST {ROUTE}",
@@ -95,14 +96,14 @@ class OpenTelemetry:
 
     @hookimpl
     def stored(self, is_new: bool) -> None:
-        if (span := self._received()) is not None:
+        if (span := self._take_webhook_span()) is not None:
             span.set_attributes({"http.response.status_code": 200, "linqbot.is_new": is_new})
             span.end()
 
     @hookimpl
     def refused(self, reason: Reason) -> None:
-        # What was refused before it was received, forgeries above all, makes no span: anybody could fill the backend.
-        if (span := self._received()) is not None:
+        # A POST that is refused before `received`, such as a forgery, makes no span: strangers could fill the backend.
+        if (span := self._take_webhook_span()) is not None:
             span.set_attributes({"http.response.status_code": 503, "error.type": "503", "linqbot.refused": reason})
             span.set_status(StatusCode.ERROR, reason)
             span.end()
@@ -111,19 +112,19 @@ class OpenTelemetry:
     def taken(
         self, delivery: Delivery, carrier: Mapping[str, str], waited_s: float, attempts: int, replay: int
     ) -> None:
-        if (tracer := self._found()) is None:
+        if (tracer := self._find_tracer()) is None:
             return
-        told = attributes.of_delivery(delivery, "process")
-        told |= {"linqbot.waited_s": waited_s, "linqbot.attempts": attempts, "linqbot.replay": replay}
+        facts = attributes.of_delivery(delivery, "process")
+        facts |= {"linqbot.waited_s": waited_s, "linqbot.attempts": attempts, "linqbot.replay": replay}
         parent = _carrying.extract(carrier, Context())
-        span = tracer.start_span(f"process {attributes.destination(delivery)}", parent, SpanKind.CONSUMER, told)
+        span = tracer.start_span(f"process {attributes.destination(delivery)}", parent, SpanKind.CONSUMER, facts)
         self._turn.set(_Turn(span, context.attach(trace.set_span_in_context(span))))
 
     @hookimpl
     def sent(
         self, call: Call, answer: ApiResponse | None, error: Exception | None, took_s: float, from_journal: bool
     ) -> None:
-        if (tracer := self._found()) is None:
+        if (tracer := self._find_tracer()) is None:
             return
         if from_journal:
             trace.get_current_span().add_event("linqbot.remembered", {"linqbot.call": call.name})
@@ -172,13 +173,13 @@ class OpenTelemetry:
         if self._made is not None:
             await provider.flush(self._made)
 
-    def _found(self) -> Tracer | None:
-        """Where spans go; None while nobody has set it, which may come late."""
+    def _find_tracer(self) -> Tracer | None:
+        """Return the tracer; None while no provider is set. The bot's code may set a provider late."""
         if self._tracer is None and (self._given or provider.is_set()):
             self._tracer = trace.get_tracer("linqbot", version("linqbot"), self._given, SCHEMA)
         return self._tracer
 
-    def _received(self) -> Span | None:
+    def _take_webhook_span(self) -> Span | None:
         span = self._receiving.get()
         self._receiving.set(None)
         return span

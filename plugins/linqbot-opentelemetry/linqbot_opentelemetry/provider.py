@@ -1,7 +1,7 @@
-"""An SDK set up from the standard OTEL_* variables, for a bot that is served without one line about tracing.
+"""Sets up the OpenTelemetry SDK from the standard OTEL_* variables, so that a bot needs no code for tracing.
 
-Whoever sets a tracer provider, in the bot's file or with `opentelemetry-instrument`, is left alone. The SDK is imported
-only here, and only when the environment asks for it.
+A tracer provider that is set in the bot's file or by `opentelemetry-instrument` is kept. The SDK is imported only here,
+and only if the environment asks for traces.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 FLUSH_S: Final = 3.0
-"""Longest the end of a bot waits for its last spans to be taken."""
+"""Seconds that a bot that stops waits until its last spans are sent."""
 
 
 def is_set() -> bool:
-    """Whether somebody has set a tracer provider."""
+    """Return True if a tracer provider is set."""
     return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider | trace.NoOpTracerProvider)
 
 
 def set_from_environment(environ: Mapping[str, str] = os.environ) -> TracerProvider | None:
-    """Set the SDK's provider, unless there is one already or the environment names nowhere to send spans to.
+    """Set the SDK's provider, unless a provider is set or the environment names no exporter and no endpoint.
 
-    Sampler, resource, limits, batches and the exporters' own settings are read from OTEL_* by the SDK itself.
+    The SDK itself reads sampler, resource, limits, batches and the settings of exporters from OTEL_*.
 
     Returns:
-        The provider, to be flushed by whoever stops; None when it set none.
+        The provider, which must be flushed when the app stops; None if none was set here.
 
     Raises:
         ConfigError: the SDK or an exporter is not installed.
@@ -54,7 +54,7 @@ def set_from_environment(environ: Mapping[str, str] = os.environ) -> TracerProvi
     except ImportError as error:
         raise ConfigError(_advice("opentelemetry-sdk")) from error
     exporters = [_exporter(name) for name in names]
-    # Not at exit: the exporter would try a collector that is away for ten seconds more.
+    # No shutdown at exit: the exporter would keep trying an unreachable collector for ten more seconds.
     provider = TracerProvider(shutdown_on_exit=False)
     for exporter in exporters:
         provider.add_span_processor(BatchSpanProcessor(exporter()))
@@ -63,15 +63,15 @@ def set_from_environment(environ: Mapping[str, str] = os.environ) -> TracerProvi
 
 
 async def flush(provider: TracerProvider) -> None:
-    """Send what has not been sent, and give up when that takes long."""
-    # A daemon, because nothing ends an export that is under way: the process does.
+    """Send the remaining spans, and give up after `FLUSH_S` seconds."""
+    # A daemon thread, because only the end of the process stops a running export.
     flushing = threading.Thread(target=provider.force_flush, daemon=True)
     flushing.start()
     await asyncio.to_thread(flushing.join, FLUSH_S)
 
 
 def _names(environ: Mapping[str, str]) -> Iterator[str]:
-    """The exporters' entry points, as OTEL_TRACES_EXPORTER lists them; an endpoint alone means OTLP."""
+    """Yield the entry points of the exporters in OTEL_TRACES_EXPORTER. An endpoint without this variable means OTLP."""
     default = "otlp" if any(environ.get(name) for name in ENDPOINTS) else ""
     listed = (environ.get(EXPORTERS) or default).split(",")
     protocol = next((environ[name] for name in PROTOCOLS if environ.get(name)), "http/protobuf")

@@ -1,4 +1,4 @@
-"""What a trace tells, walked through the emulator: one message, one trace, from the webhook to the reply."""
+"""Traces of an app that talks to the emulator: one message is one trace, from the webhook to the reply."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NOW = RetryPolicy(first_s=0, most_s=0)
 
 
 class Spans:
-    """Where spans go, and what went there."""
+    """An exporter and the spans that it received."""
 
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
@@ -133,8 +133,8 @@ async def test_a_trace_that_a_proxy_began_goes_on(spans: Spans, tmp_path: Path) 
         assert span.context.trace_id == int(TRACE, 16)
 
 
-async def test_of_what_the_sender_says_of_itself_only_ids_go_on(spans: Spans, tmp_path: Path) -> None:
-    """A span processor may copy baggage into attributes, as OpenTelemetry's own does."""
+async def test_of_the_senders_trace_headers_only_ids_go_on(spans: Spans, tmp_path: Path) -> None:
+    """Check a span processor that copies baggage into attributes, as OpenTelemetry's own does."""
     parents: list[TraceContext] = []
 
     class Seen(SpanProcessor):
@@ -156,7 +156,7 @@ async def test_of_what_the_sender_says_of_itself_only_ids_go_on(spans: Spans, tm
 
 
 @pytest.mark.parametrize(
-    ("named", "told"),
+    ("named", "expected"),
     [
         ("NoOrder", "NoOrder"),
         ("a" * 64, "a" * 64),
@@ -167,7 +167,7 @@ async def test_of_what_the_sender_says_of_itself_only_ids_go_on(spans: Spans, tm
         ("", "KeyError"),
     ],
 )
-def test_an_error_is_named_by_an_identifier(spans: Spans, named: str, told: str) -> None:
+def test_an_error_is_named_by_an_identifier(spans: Spans, named: str, expected: str) -> None:
     error = type(named, (KeyError,), {})("a secret")
     plugin = OpenTelemetry(spans.provider)
     plugin.taken(DELIVERY, {}, 0.0, 0, 0)
@@ -176,8 +176,8 @@ def test_an_error_is_named_by_an_identifier(spans: Spans, named: str, told: str)
     plugin.finished("retry")
     for span in spans.all():
         assert span.attributes is not None
-        assert span.attributes["error.type"] == told
-        assert (span.status.description or "").partition(":")[0] == told
+        assert span.attributes["error.type"] == expected
+        assert (span.status.description or "").partition(":")[0] == expected
         assert "a secret" not in span.to_json()
     assert len(spans.all()) == 2
 
@@ -224,7 +224,7 @@ async def test_a_turn_that_runs_again_is_another_span_of_the_same_trace(spans: S
     assert failed.status.status_code is StatusCode.ERROR
     assert (failed.attributes["error.type"], failed.attributes["linqbot.outcome"]) == ("ValueError", "retry")
     assert (done.attributes["linqbot.attempts"], done.attributes["linqbot.outcome"]) == (1, "ack")
-    # What the first run sent is not sent again, and the second run's span says so.
+    # The message of the first run is not sent again, and the span of the second run shows this.
     first, second = spans.named(SEND)
     assert (is_child(first, failed), is_child(second, done)) == (True, True)
     assert [event.name for event in done.events] == ["linqbot.remembered"]
@@ -286,12 +286,12 @@ async def test_a_span_says_nothing_a_person_is_or_says(spans: Spans, tmp_path: P
         await there.quiet()
         letters = await there.storage.dead_letters()
         keys = [effect.key for each in letters for effect in await there.storage.entries(each.delivery.id)]
-    told = "".join(span.to_json() for span in spans.all())
+    text = "".join(span.to_json() for span in spans.all())
     assert len(letters) == 2
-    assert "ValueError" in told
+    assert "ValueError" in text
     assert keys
     for private in (ANN, ANN[1:], LINE[1:], "a secret reply", "wrote", *keys):
-        assert private not in told
+        assert private not in text
 
 
 async def test_a_forgery_makes_no_span(spans: Spans, tmp_path: Path) -> None:

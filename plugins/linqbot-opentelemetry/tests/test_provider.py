@@ -1,4 +1,4 @@
-"""The SDK is set up from OTEL_* variables where nobody else has, and only there."""
+"""The SDK is set up from OTEL_* variables, and only if no provider is set."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[TracerProvider]]:
-    """What was set as the global provider, which a process can do only once."""
+    """Return the providers that were set as global, which a real process can do only once."""
     providers: list[TracerProvider] = []
     monkeypatch.setattr(trace, "set_tracer_provider", providers.append)
     yield providers
@@ -83,7 +83,7 @@ def test_an_exporter_that_is_not_installed_is_named(made: list[TracerProvider]) 
 
 
 @pytest.mark.anyio
-async def test_a_missing_exporter_is_told_on_readyz_and_the_bot_serves_on(
+async def test_a_missing_exporter_is_named_on_readyz_and_the_bot_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "carrier_pigeon")
@@ -94,11 +94,11 @@ async def test_a_missing_exporter_is_told_on_readyz_and_the_bot_serves_on(
         await ctx.reply(message.text)
 
     async with served(bot, tmp_path) as there:
-        told = (await there.http.get("/readyz")).raise_for_status().json()["plugins"]
+        report = (await there.http.get("/readyz")).raise_for_status().json()["plugins"]
         chat = there.text("hello")
         await there.quiet()
         assert there.replies(chat) == ["hello"]
-    assert "the exporter carrier_pigeon is not installed. Install" in told["opentelemetry"]
+    assert "the exporter carrier_pigeon is not installed. Install" in report["opentelemetry"]
 
 
 def test_a_missing_sdk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +108,7 @@ def test_a_missing_sdk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Stuck(SpanExporter):
-    """An exporter whose collector takes the connection and never answers."""
+    """An exporter whose collector accepts the connection and never responds."""
 
     def __init__(self) -> None:
         self.asked = threading.Event()

@@ -1,4 +1,4 @@
-"""`GET /plugins/prometheus/metrics`: what Prometheus scrapes, in the format it asks for."""
+"""The endpoint that Prometheus scrapes: `GET /plugins/prometheus/metrics`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from linqbot_prometheus.inbox import InboxCollector
 
 
 class Endpoint:
-    """Answers a scrape. Text and compression are made in a thread, so that handlers go on meanwhile."""
+    """Answers scrapes. Encoding and compression run in a thread, so that they do not hold up handlers."""
 
     def __init__(self, registry: CollectorRegistry, inbox: InboxCollector) -> None:
         self._registry = registry
         self._inbox = inbox
 
     async def scrape(self, request: Request) -> Response:
-        """The metrics, as OpenMetrics to whoever accepts it, else as Prometheus's own text."""
-        await self._inbox.look()
+        """Return the metrics, as OpenMetrics if the client accepts it, otherwise in the text format of Prometheus."""
+        await self._inbox.refresh()
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         zipped = "gzip" in request.headers.get("accept-encoding", "")
 

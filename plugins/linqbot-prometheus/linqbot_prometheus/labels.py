@@ -1,6 +1,6 @@
-"""What may stand in a label. Every set of values is bounded, because each is a time series of its own for ever.
+"""Values of labels. Every set of values is bounded, because each value makes a time series that stays forever.
 
-Never a chat, a handle, an id or a text: those are what traces and logs are for.
+A label never holds a chat, a handle, an id or a text. Look for these in traces and logs.
 """
 
 from __future__ import annotations
@@ -12,42 +12,42 @@ from linqbot.events.parse import EVENT_TYPES
 
 OTHER = "other"
 NONE = "none"
-MOST = 200
+MAX_VALUES = 200
 
 
 class Bounded:
-    """Lets the first values through as they are; once there are too many, every further one is `other`.
+    """Turns values into labels: the first values stay as they are, and later ones become `other`.
 
-    For what is few in a healthy program and still not ours to list: handlers, classes of errors, Linq's codes.
+    For sets that are small in a healthy program but cannot be listed here: handlers, classes of errors, Linq's codes.
 
     Args:
-        most: How many values there may be beside `other`.
+        max_values: Maximum number of labels, in addition to `other`.
     """
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
+    def __init__(self, max_values: int = MAX_VALUES) -> None:
+        self._max_values = max_values
         self._known: set[str] = set()
 
     def __call__(self, value: object) -> str:
-        """The label of a value; `none` for None."""
+        """Return the label of a value; `none` for None."""
         if value is None:
             return NONE
         label = str(value)
         if label in self._known:
             return label
-        if len(self._known) >= self._most:
+        if len(self._known) >= self._max_values:
             return OTHER
         self._known.add(label)
         return label
 
 
 def event_type(delivery: Delivery) -> str:
-    """Linq's type if it is one of the documented ones, `linqbot.send` and the like for our own, else `other`."""
-    # Only our own ids begin so, whatever type a webhook claims to have.
+    """Return the type of an event that Linq documents or linqbot made, such as `linqbot.send`; otherwise `other`."""
+    # Only ids made by linqbot begin with "i.", so a webhook cannot claim to be one of these events.
     is_known = delivery.type in EVENT_TYPES or delivery.id.startswith("i.")
     return delivery.type if is_known else OTHER
 
 
 def call_name(call: Call) -> str:
-    """`noun.verb` of one of Linq's endpoints, else `other`."""
+    """Return the name of a call to one of Linq's endpoints, such as `chats.create`; otherwise `other`."""
     return call.name if call.name in ENDPOINTS else OTHER

@@ -1,4 +1,4 @@
-"""What moves the metrics: linqbot's observing hooks, one method each, in the order they happen."""
+"""The plugin: one method for each observing hook of linqbot, in the order in which they are called."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from linqbot_prometheus.metrics import Metrics
 
 
 class Prometheus:
-    """Counts what one app does, and shows it at `/plugins/prometheus/metrics`.
+    """Counts each step of one app, and serves the metrics at `/plugins/prometheus/metrics`.
 
-    Installed, it needs no further word. One given in code, `Bot(plugins=[Prometheus()])`, takes the installed one's place.
+    Once the package is installed, nothing needs to be configured. A plugin given in code, with
+    `Bot(plugins=[Prometheus()])`, replaces the installed one.
 
     Attributes:
-        registry: Holds this app's metrics and no other's. Metrics of your own may join: `Counter(..., registry=)`.
+        registry: Registry with the metrics of this app only. To add your own metrics, use `Counter(..., registry=)`.
     """
 
     name: Final = "prometheus"
@@ -48,7 +49,7 @@ class Prometheus:
     @hookimpl
     def register_routes(self, running: Running) -> Iterable[BaseRoute]:
         if self._inbox is not None:
-            # The same object in a further app, as in test after test: its inbox is the one that is there.
+            # The object is used in another app, for example in the next test: show that app's inbox instead.
             self.registry.unregister(self._inbox)
         self._inbox = InboxCollector(running.storage, running.clock)
         self.registry.register(self._inbox)
@@ -64,8 +65,8 @@ class Prometheus:
 
     @hookimpl
     def stored(self, delivery: Delivery, is_new: bool, took_s: float) -> None:
-        counted = self._metrics.stored if is_new else self._metrics.duplicate
-        counted.labels(event_type(delivery)).inc()
+        counter = self._metrics.stored if is_new else self._metrics.duplicate
+        counter.labels(event_type(delivery)).inc()
         self._metrics.store_s.observe(took_s)
 
     @hookimpl

@@ -1,4 +1,4 @@
-"""What the dashboard, the alerts and the docs name is there, and the docs name all of it."""
+"""Dashboard, alerts and docs name only metrics that exist, and the docs name every metric."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from linqbot_prometheus.inbox import InboxCollector
 from linqbot_prometheus.metrics import Metrics
 from prometheus_client import Metric, ProcessCollector
 
+from linqbot import errors
 from linqbot.clock import SystemClock
 from linqbot.hookspecs import End, Reason
 from linqbot.storage.memory import MemoryStorage
@@ -33,7 +34,7 @@ async def families() -> list[Metric]:
     ProcessCollector(registry=metrics.registry)
     inbox = InboxCollector(MemoryStorage(), SystemClock())
     metrics.registry.register(inbox)
-    await inbox.look()
+    await inbox.refresh()
     return list(metrics.registry.collect())
 
 
@@ -77,6 +78,11 @@ async def test_every_metric_and_label_of_the_alerts_exists(families: list[Metric
     assert len(expressions) == rules.count("- alert:")
     for expression in map("".join, expressions):
         assert named(expression) <= samples(families), expression
+
+
+def test_every_error_that_an_alert_leaves_out_exists() -> None:
+    (left_out,) = re.findall(r'error!~"([\w|]+)"', (PLUGIN / "alerts.yml").read_text())
+    assert all(hasattr(errors, name) for name in left_out.split("|"))
 
 
 @pytest.mark.anyio

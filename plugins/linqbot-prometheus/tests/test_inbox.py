@@ -1,4 +1,4 @@
-"""The gauges only the storage knows: read when scraped, together for all who scrape, and never waited for long."""
+"""Gauges of the storage: read by a scrape, once for simultaneous scrapes, and never waited for long."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOON = 1_800_000_000.0
 
 
 class Asked:
-    """A storage that is asked for its tally, and nothing else."""
+    """A storage that has a tally and nothing else."""
 
     def __init__(self, answer: Callable[[], Tally]) -> None:
         self.answer = answer
@@ -41,7 +41,7 @@ def collector(storage: Asked) -> InboxCollector:
     return InboxCollector(cast("Storage", storage), MovableClock(NOON, frozen=True))
 
 
-def told(inbox: InboxCollector) -> dict[str, float]:
+def values(inbox: InboxCollector) -> dict[str, float]:
     return {sample.name: sample.value for family in inbox.collect() for sample in family.samples}
 
 
@@ -49,10 +49,10 @@ def unavailable() -> Any:
     raise StorageUnavailable("The disk is away.")
 
 
-async def test_the_oldest_deliverys_age_is_told_in_seconds() -> None:
+async def test_the_age_of_the_oldest_delivery_is_in_seconds() -> None:
     inbox = collector(Asked(lambda: Tally(3, NOON - 90, 2)))
-    await inbox.look()
-    assert told(inbox) == {
+    await inbox.refresh()
+    assert values(inbox) == {
         "linqbot_inbox_unread_total": 0,
         "linqbot_inbox_deliveries": 3,
         "linqbot_inbox_oldest_seconds": 90,
@@ -60,17 +60,17 @@ async def test_the_oldest_deliverys_age_is_told_in_seconds() -> None:
     }
 
 
-async def test_many_who_scrape_at_once_ask_the_storage_once() -> None:
+async def test_many_scrapes_at_once_read_the_storage_once() -> None:
     storage = Asked(lambda: Tally(0, None, 0))
     inbox = collector(storage)
-    await asyncio.gather(*(inbox.look() for _ in range(20)))
+    await asyncio.gather(*(inbox.refresh() for _ in range(20)))
     assert storage.times == 1
 
 
 async def test_a_storage_that_cannot_answer_costs_a_scrape_its_gauges_only() -> None:
     inbox = collector(Asked(unavailable))
-    await inbox.look()
-    assert told(inbox) == {"linqbot_inbox_unread_total": 1}
+    await inbox.refresh()
+    assert values(inbox) == {"linqbot_inbox_unread_total": 1}
 
 
 async def test_a_storage_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,5 +78,5 @@ async def test_a_storage_that_hangs_is_not_waited_for(monkeypatch: pytest.Monkey
     storage = Asked(lambda: Tally(0, None, 0))
     storage.hangs = True
     inbox = collector(storage)
-    await inbox.look()
-    assert told(inbox) == {"linqbot_inbox_unread_total": 1}
+    await inbox.refresh()
+    assert values(inbox) == {"linqbot_inbox_unread_total": 1}

@@ -1,4 +1,4 @@
-"""Labels are bounded: what strangers can name cannot make time series."""
+"""Labels are bounded: text that a stranger chose cannot make time series."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def test_only_linqs_types_and_our_own_are_labels(delivery_id: str, type_: str, l
     assert event_type(replace(DELIVERY, id=delivery_id, type=type_)) == label
 
 
-def test_a_call_no_endpoint_is_named_for_is_other() -> None:
+def test_a_call_without_an_endpoint_is_other() -> None:
     call = Call("chats", "retrieve", "GET", "/v3/chats/1", "read")
     assert call_name(call) == "chats.retrieve"
     assert call_name(replace(call, verb="+14155550142")) == "other"
 
 
-def test_after_so_many_values_every_further_one_is_other() -> None:
-    label = Bounded(most=2)
+def test_beyond_the_maximum_every_further_value_is_other() -> None:
+    label = Bounded(max_values=2)
     assert [label(value) for value in (403, "b", 403, "c", "b", None)] == ["403", "b", "403", "other", "b", "none"]

@@ -1,4 +1,4 @@
-"""What is counted, walked through the emulator: one app, asked for its metrics as Prometheus asks."""
+"""Metrics of an app that talks to the emulator, scraped as Prometheus scrapes them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def echo() -> Bot:
 
 
 async def scraped(there: Served) -> dict[tuple[str, ...], float]:
-    """Every sample by its name and the values of its labels, in the order of their names; buckets left out."""
+    """Return every sample except buckets, by its name and the values of its labels, sorted by the labels' names."""
     text = (await there.http.get(METRICS)).raise_for_status().text
     return {
         (sample.name, *sample.labels.values()): sample.value
@@ -55,7 +55,7 @@ async def test_a_turn_is_counted_at_every_step(tmp_path: Path) -> None:
         assert there.replies(chat) == ["hello"]
         found = await scraped(there)
     message = "message.received"
-    # Receipts no handler takes are turns, but no handler's time.
+    # A receipt without a handler is a turn, but adds no handler time.
     ((_, kind, handler),) = [key for key in found if key[0] == "linqbot_handler_seconds_count"]
     assert kind == message
     assert handler.endswith("answer")
@@ -68,7 +68,7 @@ async def test_a_turn_is_counted_at_every_step(tmp_path: Path) -> None:
         ("linqbot_handler_seconds_count", message, handler),
         ("linqbot_api_calls_total", "chats.messages.send", "none", "202"),
         ("linqbot_api_call_seconds_count", "chats.messages.send"),
-        # What the reply caused comes back and is counted too.
+        # Events that the reply caused arrive and are counted too.
         ("linqbot_turns_total", "message.delivered", "ack"),
     ]:
         assert found[name, *labels] == 1, (name, labels)
@@ -79,7 +79,7 @@ async def test_a_turn_is_counted_at_every_step(tmp_path: Path) -> None:
     assert found["process_resident_memory_bytes",] > 0
 
 
-async def test_what_goes_wrong_is_counted_by_its_class_and_linqs_number(tmp_path: Path) -> None:
+async def test_a_failure_is_counted_by_its_class_and_linqs_code(tmp_path: Path) -> None:
     async with served(echo(), tmp_path) as there:
         there.text("fail")
         await there.quiet()
@@ -106,7 +106,7 @@ async def test_no_label_holds_what_a_person_is_or_says(tmp_path: Path) -> None:
         assert private not in text
 
 
-async def test_two_bots_in_one_process_count_apart(tmp_path: Path) -> None:
+async def test_two_bots_in_one_process_are_counted_separately(tmp_path: Path) -> None:
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
         folder.mkdir()
@@ -119,7 +119,7 @@ async def test_two_bots_in_one_process_count_apart(tmp_path: Path) -> None:
     assert answered == [1, 2]
 
 
-async def test_whoever_asks_for_openmetrics_gets_it_and_gzip_too(tmp_path: Path) -> None:
+async def test_a_client_that_accepts_openmetrics_and_gzip_gets_both(tmp_path: Path) -> None:
     async with served(echo(), tmp_path) as there:
         there.text("hello")
         await there.quiet()
@@ -136,7 +136,7 @@ async def test_whoever_asks_for_openmetrics_gets_it_and_gzip_too(tmp_path: Path)
     assert {"linqbot", "linqbot_turns", "linqbot_store_seconds", "linqbot_inbox_unread"} <= names
 
 
-async def test_metrics_of_ones_own_join_the_apps(tmp_path: Path) -> None:
+async def test_own_metrics_can_join_those_of_the_app(tmp_path: Path) -> None:
     plugin = Prometheus()
     orders = Counter("orders", "Orders taken.", registry=plugin.registry)
     async with served(Bot(plugins=[plugin]), tmp_path) as there:

@@ -1,0 +1,48 @@
+"""Text about an error of a plugin that may be logged and shown on /readyz."""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+from pathlib import Path
+from typing import Final
+
+import pluggy
+
+from linqbot import hookspecs
+from linqbot.errors import LinqbotError
+
+_MAX_MESSAGE: Final = 300
+
+_SAFE_ERRORS = (
+    ImportError,
+    SyntaxError,
+    NameError,
+    AttributeError,
+    TypeError,
+    LinqbotError,
+    pluggy.PluginValidationError,
+)
+"""Errors whose messages are about code, or were written to be read. Others may hold a secret, such as the password of
+a database."""
+
+_NOT_THE_PLUGINS = tuple(str(Path(str(module.__file__)).parent) for module in (hookspecs, pluggy, importlib))
+"""Folders of code that only leads to a plugin's code: linqbot, pluggy and the import system."""
+
+
+def describe(what: str, error: BaseException, *, with_message: bool = False) -> str:
+    """Return a sentence about an error of a plugin: what was called, the error's class and the place in the code.
+
+    Args:
+        what: What the plugin was called for, such as a hook's name.
+        with_message: Add the error's message, if it is of a kind that is about code. Without it the message is left
+            out, because it may quote a person or hold a secret.
+    """
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _leads_to_plugin(frame.filename)]
+    at = f" at {Path(frames[0].filename).name}:{frames[0].lineno}" if frames else ""
+    message = " ".join(str(error).split())[:_MAX_MESSAGE] if with_message and isinstance(error, _SAFE_ERRORS) else ""
+    return f"{what} raised {type(error).__name__}{at}" + (f": {message}" if message else "")
+
+
+def _leads_to_plugin(filename: str) -> bool:
+    return filename.startswith((*_NOT_THE_PLUGINS, "<frozen"))

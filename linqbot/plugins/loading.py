@@ -1,0 +1,197 @@
+"""Finds and loads the plugins of one app: installed packages by their entry points, and what the bot's code brings.
+
+pluggy finds the hooks that a plugin implements and checks their arguments. A plugin that cannot be loaded is disabled,
+or, if it is required, keeps the app from starting. `registry.py` calls the hooks.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+import time
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+
+import pluggy
+
+from linqbot import hookspecs
+from linqbot.errors import ConfigError
+from linqbot.hookspecs import GROUP
+from linqbot.interrupts import is_ctrl_c
+from linqbot.plugins.plugin import Impl, Plugin, Watch
+from linqbot.plugins.registry import LIFECYCLE, Plugins
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def load(
+    given: Iterable[object] = (),
+    *,
+    discover: bool = False,
+    allowed: Collection[str] | None = None,
+    required: Collection[str] = (),
+    without: Collection[str] = (),
+    built_in: Iterable[ModuleType] = (),
+    watch: Watch | None = None,
+    lenient: bool = False,
+    timer: Callable[[], float] = time.perf_counter,
+) -> Plugins:
+    """Load the plugins of one app.
+
+    Args:
+        given: Plugins of the bot's code: classes, of which one instance is made here, modules, or other objects; and
+            names of installed plugins that the bot needs.
+        discover: Also load every other installed plugin.
+        allowed: Names of the installed plugins that may be loaded; None allows all. Plugins of the bot's code are
+            always allowed.
+        required: Names of plugins without which nothing may be sent.
+        without: Names of plugins to leave out, even if another argument names them. They are not required then.
+        built_in: Modules of linqbot that implement hooks.
+        watch, lenient, timer: See `Plugins`.
+    Returns:
+        The plugins, sorted by name, with their observing hooks connected.
+    Raises:
+        ConfigError: a required plugin is missing or cannot be loaded; a name in `given` is not installed; or two plugins
+            of the bot's code have the same name.
+    """
+    given = tuple(given)
+    own, named = _own(given), {name for name in given if isinstance(name, str)}
+    wanted = named | (set(required) - own.keys())
+    entries = [entry for entry in _installed() if discover or entry.name in wanted] if discover or wanted else []
+    known = {*own, *(entry.name for entry in entries)}
+    _refuse_missing(named, "The bot names", known)
+    _refuse_missing(set(required) - set(without), "LINQBOT_REQUIRED_PLUGINS names", known)
+
+    plugins = Plugins(watch=watch, lenient=lenient, timer=timer)
+    for module in built_in:
+        _add(plugins, Plugin(name_of(module), is_built_in=True), partial(_identity, module))
+    for name, target in own.items():
+        _add(plugins, _admitted(Plugin(name, required=name in required), None, without), partial(_identity, target))
+    for entry in entries:
+        plugin = Plugin(entry.name, *((entry.dist.name, entry.dist.version) if entry.dist else ()))
+        if any(other.name == entry.name for other in plugins.every):
+            plugin.status, plugin.why = "left out", "another plugin has its name"
+        else:
+            plugin.required = entry.name in required
+            _admitted(plugin, allowed, without)
+        _add(plugins, plugin, entry.load)
+    plugins.connect()
+    return plugins
+
+
+def name_of(given: object) -> str:
+    """Return the name of a plugin of the bot's code: its `name`, or else the name of its module, class or function."""
+    name = getattr(given, "name", None)
+    if isinstance(name, str):
+        return name
+    if isinstance(given, ModuleType | type) or inspect.isfunction(given):
+        return given.__name__
+    return type(given).__name__
+
+
+def _own(given: Iterable[object]) -> dict[str, object]:
+    own: dict[str, object] = {}
+    for target in given:
+        if isinstance(target, str):
+            continue
+        name = name_of(target)
+        if not _NAME.fullmatch(name):
+            raise ConfigError(f"{name!r} cannot be a plugin's name. Use letters, digits, dots, dashes.")
+        if name in own:
+            raise ConfigError(f"Two plugins of the bot are called {name}. Give one of them another `name`.")
+        own[name] = target
+    return own
+
+
+def _installed() -> list[EntryPoint]:
+    """Return the installed plugins, sorted by name and then by distribution: of two with one name the first counts."""
+    return sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.dist.name if entry.dist else ""))
+
+
+def _refuse_missing(names: Collection[str], who: str, known: Collection[str]) -> None:
+    for name in sorted(names):
+        if name in known:
+            continue
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean {near[0]}?" if near else "Install it, or see what there is: linqbot plugins list"
+        raise ConfigError(f"{who} the plugin {name}, which is not installed. {hint}")
+
+
+def _admitted(plugin: Plugin, allowed: Collection[str] | None, without: Collection[str]) -> Plugin:
+    """Return the plugin, marked as left out if it must not be loaded."""
+    if plugin.name in without:
+        plugin.required, plugin.status, plugin.why = False, "left out", "left out of this run"
+    elif allowed is not None and plugin.name not in allowed:
+        plugin.status, plugin.why = "left out", "LINQBOT_PLUGINS does not name it"
+        if plugin.required:
+            raise ConfigError(
+                f"The plugin {plugin.name} is required, but LINQBOT_PLUGINS does not name it. Add it there, or take it "
+                "out of LINQBOT_REQUIRED_PLUGINS."
+            )
+    return plugin
+
+
+def _add(plugins: Plugins, plugin: Plugin, load_target: Callable[[], object]) -> None:
+    """Load one plugin and register the hooks that it implements.
+
+    Raises:
+        ConfigError: the plugin is required, and cannot be loaded.
+    """
+    plugins.every.append(plugin)
+    if not plugin.is_on:
+        return
+    try:
+        target = load_target()
+        # Read before an instance is made: making it may fail, and a required plugin is required then too.
+        plugin.required = plugin.required or getattr(target, "required", False) is True
+        made = target() if isinstance(target, type) or inspect.isfunction(target) else target
+        plugin.required = plugin.required or getattr(made, "required", False) is True
+        impls = _implementations(made, plugin)
+    except BaseException as error:
+        # Not Exception: a module may also end with sys.exit().
+        if is_ctrl_c(error):
+            raise
+        plugins.blame(plugin, "loading it", error, with_message=True)
+        return
+    plugins.register(plugin, impls)
+
+
+def _identity(target: object) -> object:
+    return target
+
+
+def _implementations(target: object, plugin: Plugin) -> list[Impl]:
+    """Return the hooks that an object implements.
+
+    Raises:
+        TypeError: the plugin's name, a hook's name or an implementation is not valid.
+        PluginValidationError: an implementation takes an argument that its hook does not have.
+    """
+    if not _NAME.fullmatch(plugin.name):
+        raise TypeError(f"{plugin.name!r} cannot be a plugin's name: use letters, digits, dots, dashes")
+    # A manager for each plugin, so that pluggy mixes the hooks of no two plugins.
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    manager.register(target, plugin.name)
+    impls = []
+    for caller in manager.get_hookcallers(target) or ():
+        if not caller.has_spec():
+            near = difflib.get_close_matches(caller.name, [name for name in vars(hookspecs) if name.islower()], n=1)
+            raise TypeError(f"there is no hook {caller.name}" + (f"; did you mean {near[0]}?" if near else ""))
+        impls += [_implementation(plugin, caller.name, impl) for impl in caller.get_hookimpls()]
+    if not impls:
+        raise TypeError("it implements no hook; mark its functions with @hookimpl")
+    return impls
+
+
+def _implementation(plugin: Plugin, hook: str, found: pluggy.HookImpl) -> Impl:
+    if found.wrapper or found.hookwrapper:
+        raise TypeError(f"{hook} is a hook wrapper, and these are not supported")
+    if inspect.iscoroutinefunction(found.function) and hook not in LIFECYCLE:
+        raise TypeError(f"{hook} is async, and must be a plain def")
+    wanted = inspect.signature(found.function).parameters
+    arguments = tuple(name for name in inspect.signature(getattr(hookspecs, hook)).parameters if name in wanted)
+    return Impl(plugin, hook, found.function, arguments, rank=0 if found.tryfirst else 2 if found.trylast else 1)
