@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 import pytest
-from console import Terminal, steps
+from docs_console import Terminal, steps
 from test_api_docs import loaded
 
 from linqbot import Bot

@@ -14,9 +14,9 @@ from pathlib import Path
 import crash
 import httpx
 import pytest
-from activation import activated
 from deploy.deliveries import PATH, behind, message, signed
 from deploy.proxies import DOMAIN, PROXIES
+from socket_activation import with_listening_socket
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]
 
@@ -110,7 +110,7 @@ async def _held(bot: crash.Served) -> AsyncIterator[None]:
     """Listen for the bot, as systemd does, and start it with that socket from now on."""
     await bot.kill()
     with socket.create_server(("127.0.0.1", int(bot.url.rpartition(":")[2])), backlog=2048) as held:
-        bot.command = activated(bot.command, held)
+        bot.command = with_listening_socket(bot.command, held)
         bot.pass_fds = [held.fileno()]
         await bot.start()
         yield

@@ -23,7 +23,7 @@ ANN = "+14155550142"
 
 
 @dataclass
-class Served:
+class RunningApp:
     """An app that runs: `http` asks it, `emulator` is Linq."""
 
     emulator: Emulator
@@ -51,7 +51,7 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def served(bot: Bot, folder: Path, **how: Any) -> AsyncIterator[Served]:
+async def run_app(bot: Bot, folder: Path, **how: Any) -> AsyncIterator[RunningApp]:
     """Run `bot`; what is given beside it goes to `create_app`."""
     way = _Way()
     emulator = Emulator(delivery_transport=way)
@@ -69,7 +69,7 @@ async def served(bot: Bot, folder: Path, **how: Any) -> AsyncIterator[Served]:
         emulator,
         httpx.AsyncClient(transport=way.transport, base_url="http://127.0.0.1:8000") as http,
     ):
-        there = Served(emulator, storage, http)
+        there = RunningApp(emulator, storage, http)
         way.headers = there.headers
         yield there
 

@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 
 
-def install(folder: Path, name: str, code: str, *, entry: str = "", version: str = "1.0") -> None:
+def install_plugin(folder: Path, name: str, code: str, *, entry: str = "", version: str = "1.0") -> None:
     """Install `linqbot-<name>`, whose module `<name>_plugin` holds `code`.
 
     Args:

@@ -16,6 +16,6 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
-def activated(command: Sequence[str], held: socket.socket) -> list[str]:
+def with_listening_socket(command: Sequence[str], held: socket.socket) -> list[str]:
     """The command that becomes `command` with a socket handed over; `held` must be in its `pass_fds`."""
     return [sys.executable, "-c", _BECOME, str(held.fileno()), *command]
