@@ -178,6 +178,12 @@ def test_every_page_is_found_by_following_links_from_the_readme() -> None:
     assert {named(page) for page in PAGES if page.suffix == ".md"} <= {named(page) for page in found}
 
 
+@pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md", DOCS / "glossary.md"], ids=named)
+def test_files_a_page_names_exist(page: Path) -> None:
+    for name in re.findall(r"`([\w.-]+(?:/[\w.-]+)*(?:/|\.(?:py|md|toml|json|sql)))`", page.read_text()):
+        assert (ROOT / "linqbot" / name).exists() or (ROOT / name).exists(), name
+
+
 @pytest.mark.parametrize("page", WRITTEN, ids=named)
 def test_settings_a_page_names_exist(page: Path) -> None:
     known = {variable(name) for name in Settings.model_fields}
