@@ -138,7 +138,7 @@ class Figure:
 
 @dataclass
 class Bench:
-    """Where and how long to measure, and the results.
+    """The place and length of the measurements, and their results.
 
     Attributes:
         seconds: Length of one sample; the warm-up takes half a second or less.
