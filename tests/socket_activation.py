@@ -1,4 +1,4 @@
-"""Starts a process as systemd starts the service of a `.socket` unit: with a listening socket as descriptor 3."""
+"""Socket activation as systemd does it for a `.socket` unit: a process gets a listening socket as descriptor 3."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
-# The process becomes the command, and so LISTEN_PID is the command's own id: sd_listen_fds(3).
+# The process replaces itself with the command, so LISTEN_PID is the process id of the command: sd_listen_fds(3).
 _BECOME = """
 import os, sys
 
@@ -17,5 +17,5 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 def with_listening_socket(command: Sequence[str], held: socket.socket) -> list[str]:
-    """The command that becomes `command` with a socket handed over; `held` must be in its `pass_fds`."""
+    """Return a command that runs `command` with the socket `held`. The caller passes `held` in `pass_fds`."""
     return [sys.executable, "-c", _BECOME, str(held.fileno()), *command]

@@ -77,7 +77,7 @@ def nginx_files(folder: Path, *, upstream: str, port: int, http_port: int) -> li
     return [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
 
 
-# Otherwise nginx's workers run as `nobody`, who may not write into the folder of a test that runs as root.
+# Otherwise nginx's workers run as an unprivileged user, who may not write into the folder of a test that runs as root.
 _AS_STARTED = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
 _NGINX_KEEPS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
