@@ -115,7 +115,7 @@ class ClosedLoop:
     """Keeps `in_flight` turns going: when one ends, the next begins on the same connection.
 
     Args:
-        deliveries: In more chats than are in flight: a chat has one turn at a time, so that its reply tells which.
+        deliveries: They must cover more chats than `in_flight`: a chat has one turn at a time, so its reply identifies the turn.
         replies: The API where each reply must arrive; None when an ack ends a turn.
     """
 
