@@ -115,7 +115,8 @@ class ClosedLoop:
     """Keeps `in_flight` turns going: when one ends, the next begins on the same connection.
 
     Args:
-        deliveries: They must cover more chats than `in_flight`: a chat has one turn at a time, so its reply identifies the turn.
+        deliveries: They must cover more chats than `in_flight`: a chat has one turn at a time, so its reply identifies
+            the turn.
         replies: The API where each reply must arrive; None when an ack ends a turn.
     """
 
