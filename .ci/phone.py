@@ -1,4 +1,4 @@
-"""Asks a linqbot that runs, and texts its bot through the phone page of `linqbot dev`. Standard library only."""
+"""Sends requests to a running linqbot, and texts the bot of `linqbot dev`. Standard library only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def free_port() -> int:
 
 
 def get(url: str, body: dict[str, Any] | None = None) -> bytes:
-    """Return the body of an answer; given a body, POST it."""
+    """GET a URL, or POST `body` as JSON. Return the body of the response."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"content-type": "application/json"})
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5) as answer:
@@ -26,10 +26,10 @@ def get(url: str, body: dict[str, Any] | None = None) -> bytes:
 
 
 def up(url: str, process: subprocess.Popen[Any], *, timeout_s: float) -> bytes:
-    """Ask until a process answers at `url`; return what it says.
+    """Send requests until a process answers at `url`. Return the body of the response.
 
     Raises:
-        RuntimeError: the process has ended, or does not answer in time.
+        RuntimeError: the process has ended, or did not answer in time.
     """
     until = time.monotonic() + timeout_s
     while time.monotonic() < until:
@@ -43,10 +43,10 @@ def up(url: str, process: subprocess.Popen[Any], *, timeout_s: float) -> bytes:
 
 
 def text(page: str, said: str, *, timeout_s: float = 30) -> None:
-    """Text the bot as a person would.
+    """Text the bot as a person would, and wait for its echo.
 
     Raises:
-        RuntimeError: the page is no phone, or the bot does not echo the text in time.
+        RuntimeError: `page` is not the phone page, or the bot did not echo the text in time.
     """
     if b"<script" not in get(f"{page}/"):
         raise RuntimeError(f"{page} is not the phone page.")

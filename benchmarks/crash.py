@@ -2,12 +2,12 @@
 
     uv run python benchmarks/crash.py --kills 1000
 
-An emulator of Linq and `linqbot serve` run as processes of their own. People write numbers to the emulator, which
-delivers each message, and again after anything but a 2xx, each on its own schedule. The bot answers each message with
-its number; at the end every chat at the emulator must show every number once, in the order in which it was written.
+The emulator and `linqbot serve` run as separate processes. People send numbers to the emulator. It delivers each message
+and retries it after any answer but a 2xx, each message on its own schedule. The bot answers each message with its number.
+At the end, every chat at the emulator must show every number once, in the order in which it was written.
 
-With `--direct` signed deliveries go to the bot without the emulator: each chat's in order, some of them twice at once,
-and many more in a second.
+With `--direct`, signed deliveries go to the bot without the emulator. The deliveries of a chat are sent in order, some of
+them twice at once. This allows many more deliveries a second.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ async def echo(message: MessageReceived, ctx: Context) -> None:
 
 @dataclass
 class Report:
-    """What a run showed. `lost`, `doubled` and `disordered` must be empty."""
+    """The result of a run. `lost`, `doubled` and `disordered` must be empty."""
 
     deliveries: int
     kills: int = 0
@@ -69,7 +69,7 @@ class Report:
 
 
 class Served:
-    """A `linqbot` process that can be killed and started again on the same port. Nothing is open until `start`.
+    """A `linqbot` process that can be killed and started again on the same port. It runs only after `start`.
 
     Attributes:
         command: The command line, for the next start.
@@ -114,7 +114,7 @@ class Served:
 
 
 class Load:
-    """Sends each chat's deliveries as Linq would, until every one was answered with 2xx."""
+    """Sends the deliveries of each chat as Linq would, until every delivery was answered with 2xx."""
 
     def __init__(self, target: str, http: httpx.AsyncClient, chats: list[str], count: int, seed: int) -> None:
         self.target = target + "/webhooks/linq"
@@ -157,7 +157,7 @@ class Load:
 
 
 class People:
-    """Write each chat's numbers to Linq, one after the other, and never wait for an answer."""
+    """People who send the numbers of each chat to Linq, one after the other, without waiting for an answer."""
 
     def __init__(self, linq: str, http: httpx.AsyncClient, chats: list[str], count: int, seed: int) -> None:
         self._linq = linq
@@ -183,7 +183,7 @@ class People:
 
 
 async def subscribe(http: httpx.AsyncClient, emulator: str, bot: str, place: Path) -> None:
-    """Let the emulator deliver messages to the bot, which learns the secret from its file."""
+    """Subscribe the bot to messages at the emulator. The bot reads the secret from its file."""
     target = f"{bot}/webhooks/linq?version=2026-02-03"
     body = {"target_url": target, "subscribed_events": ["message.received"]}
     made = await http.post(f"{emulator}/v3/webhook-subscriptions", json=body, headers={"authorization": "Bearer crash"})
@@ -192,8 +192,8 @@ async def subscribe(http: httpx.AsyncClient, emulator: str, bot: str, place: Pat
     await asyncio.to_thread(secrets.write_text, made.json()["signing_secret"] + "\n")
 
 
-async def _heard_of_somebody(http: httpx.AsyncClient, emulator: str) -> None:
-    """Let one message be answered: before its first webhook a bot cannot have missed any."""
+async def _send_first_message(http: httpx.AsyncClient, emulator: str) -> None:
+    """Send a first message and wait for its answer: a bot without an earlier webhook never fetches missed messages."""
     body = {"from": "+14159999999", "to": LINE, "parts": [{"type": "text", "value": "1"}]}
     chat = str((await http.post(f"{emulator}/emulator/inbound", json=body)).json()["chat_id"])
     async with asyncio.timeout(30):
@@ -202,7 +202,7 @@ async def _heard_of_somebody(http: httpx.AsyncClient, emulator: str) -> None:
 
 
 async def all_answered(http: httpx.AsyncClient, emulator: str, said: dict[str, list[str]]) -> None:
-    """Wait until there are as many answers as there must be, or for as long as Linq may need for its last delivery."""
+    """Wait until all answers have arrived, or for as long as Linq may need for its last retry."""
     wanted = sum(len(_expected(numbers)) for numbers in said.values())
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(900):
@@ -232,12 +232,12 @@ def _received(chat: str, text: str) -> bytes:
 LINE = "+12025550100"
 CHATS_AT_ONCE = 40
 PER_CHAT = 20
-"""Deliveries of one chat. Linq lets a line send a person 30 messages a minute, and a third is answered twice."""
+"""Deliveries of one chat. Linq allows 30 messages a minute from a line to a person, and a third of them gets two answers."""
 
 
 @contextlib.asynccontextmanager
 async def house(place: Path, code: str) -> AsyncIterator[tuple[Served, Served, httpx.AsyncClient]]:
-    """A served bot made of `code`, an emulator, and a client to reach both."""
+    """Run a bot made of `code` and an emulator; yield both, and a client to reach them."""
     (place / "bot.py").write_text(code)
     emulator = Served(place, "emulator", free_port(), "emulator")
     bot = Served(
@@ -264,7 +264,7 @@ async def house(place: Path, code: str) -> AsyncIterator[tuple[Served, Served, h
 async def run(
     deliveries: int, kills: int, *, seed: int = 0, folder: Path | None = None, direct: bool = False
 ) -> Report:
-    """Send `deliveries` and kill the bot `kills` times while they arrive; see this module for `direct`."""
+    """Send `deliveries` and kill the bot `kills` times while they arrive. For `direct`, see the module's docstring."""
     report, started = Report(deliveries), time.monotonic()
     dice = random.Random(seed)
     with tempfile.TemporaryDirectory(prefix="linqbot-crash-") as own:
@@ -277,7 +277,7 @@ async def run(
                 load = Load(bot.url, http, ids, deliveries, seed)
             else:
                 await subscribe(http, emulator.url, bot.url, place)
-                await _heard_of_somebody(http, emulator.url)
+                await _send_first_message(http, emulator.url)
                 load = People(emulator.url, http, ids, deliveries, seed)
             arriving = begin(load)
             await _kill_now_and_then(bot, http, arriving, kills, dice, report)
@@ -294,7 +294,7 @@ async def run(
 
 
 def begin(load: Load | People) -> asyncio.Task[None]:
-    """Let deliveries arrive."""
+    """Start to send deliveries."""
     return asyncio.create_task(load.run())
 
 
@@ -312,14 +312,14 @@ async def _kill_now_and_then(
         report.kills += 1
         await bot.start()
         if dice.random() < 0.8:
-            await bot.up(http, "/readyz")  # the others die while they start
+            await bot.up(http, "/readyz")  # the other kills hit the bot while it starts
         if sys.stderr.isatty():
             print(f"\r{report.kills}/{kills} kills", end="", file=sys.stderr)
     await bot.up(http, "/readyz")
 
 
 async def chats(http: httpx.AsyncClient, emulator: str, count: int) -> list[str]:
-    """Let `count` people write to the line; their chats."""
+    """Let `count` people write to the line. Return the ids of their chats."""
     return [await _chat(http, emulator, n) for n in range(count)]
 
 
@@ -342,7 +342,7 @@ async def settled(http: httpx.AsyncClient, bot: str) -> None:
 
 
 async def replies(http: httpx.AsyncClient, emulator: str) -> dict[str, list[str]]:
-    """What the bot wrote into each chat, in order."""
+    """Return the messages of the bot in each chat, in order."""
     state = (await http.get(f"{emulator}/emulator/state", timeout=300)).json()
     return {
         chat["id"]: [message["parts"][0]["value"] for message in chat["messages"] if message["is_from_me"]]

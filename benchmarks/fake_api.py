@@ -1,7 +1,7 @@
-"""The other end of a reply: an API that says yes at once, as cheaply as Python can.
+"""A fake API for replies, which accepts every call at once, as cheaply as Python can.
 
-It answers the few calls an echo makes, at Linq's API and at Slack's, and tells which chat a reply arrived in. For
-anything that should behave like Linq there is the emulator; here that would be the bottleneck.
+It answers the few calls that an echo bot makes to Linq's API and to Slack's, and reports the chat of each reply. It does
+not behave like Linq: the emulator does, but the emulator would be the bottleneck of a benchmark.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _SLACK_CHANNEL = re.compile(rb'"channel": ?"(\w+)"')
 
 
 class FakeApi:
-    """Listens on a port of 127.0.0.1 while it is entered.
+    """A server on a port of 127.0.0.1, which runs while the context is entered.
 
     Args:
-        delay_s: How long each answer takes.
+        delay_s: Seconds that each answer takes.
 
     Attributes:
-        calls: How many calls of each kind came: `send`, `auth`, `hint`.
-        on_reply: Called with the chat of each message that arrives, before it is answered.
+        calls: Number of calls of each kind: `send`, `auth`, `hint`.
+        on_reply: Called with the chat of each message that arrives, before the message is answered.
     """
 
     def __init__(self, *, delay_s: float = 0.0) -> None:
@@ -56,7 +56,7 @@ class FakeApi:
         await self._server.wait_closed()
 
     def answer(self, head: bytes, body: bytes) -> bytes:
-        """What to answer to a request, and note what it was."""
+        """Count a request and return its answer."""
         if sent := _LINQ_SEND.match(head):
             return self._linq_send(sent[1])
         if b"/chat.postMessage" in head:
@@ -91,14 +91,16 @@ class _Connection(asyncio.Protocol):
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its class
+        self._transport = cast(
+            "asyncio.Transport", transport
+        )  # uvloop's transport has another class but the same methods
         self._all_open.add(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._all_open.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
-        # Clients wait for their answer before they ask again, so there is one request at most.
+        # A client waits for the answer before it sends the next request, so there is at most one request.
         received = self._received = self._received + data
         end = received.find(b"\r\n\r\n") + 4
         if end < 4:

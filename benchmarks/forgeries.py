@@ -1,9 +1,9 @@
-"""Sends mutated deliveries at the webhook endpoint and counts how many were stored. It must be none.
+"""Sends mutated deliveries to the webhook endpoint and counts how many were stored. The number must be zero.
 
     uv run python benchmarks/forgeries.py --count 1000000
 
-The endpoint is called as uvicorn calls it, without the socket. Each forgery is a genuine delivery with one thing
-changed: a bit of the body, a character of a header, a header lost or doubled in value, another secret, another id.
+The endpoint is called as uvicorn calls it, without a socket. Each forgery is a genuine delivery with one change: a bit
+of the body, a character of a header, a header that is missing or has its value doubled, another secret, another id.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Headers = dict[str, str]
 
 
 class Spy(MemoryStorage):
-    """Counts what is put."""
+    """A storage that only counts deliveries."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ def genuine(now: int, *, secret: str = SECRET) -> Headers:
 
 
 def forged(headers: Headers, dice: random.Random, now: int) -> tuple[Headers, bytes]:
-    """A genuine delivery with one thing changed."""
+    """Return a genuine delivery with one change."""
     body, headers = bytearray(BODY), dict(headers)
     kind = dice.randrange(6)
     name = dice.choice(list(headers))
@@ -77,10 +77,10 @@ def forged(headers: Headers, dice: random.Random, now: int) -> tuple[Headers, by
 
 
 async def run(count: int, seed: int = 0) -> tuple[int, Counter[int]]:
-    """Send `count` forgeries, and one genuine delivery to see that the endpoint is awake.
+    """Send `count` forgeries, and one genuine delivery to check that the endpoint works.
 
     Returns:
-        How many forgeries were stored, and how often each status was answered.
+        The number of forgeries that were stored, and how often each status was answered.
     """
     inbox, statuses, dice = Spy(), Counter[int](), random.Random(seed)
     endpoint = WebhookEndpoint(inbox, KnownSecrets([SECRET]), SystemClock())

@@ -1,8 +1,9 @@
-"""The near end: sends deliveries over keep-alive connections and counts what comes back.
+"""Load generators: send deliveries over keep-alive connections and count the answers.
 
-`ClosedLoop` keeps a number of turns in flight and tells how many a second the server does. `Paced` sends so many a
-second, whatever the server does, and tells how long each ack took. Both write ready bytes to raw sockets, because a
-comfortable HTTP client would be slower than what it measures.
+`ClosedLoop` keeps a number of turns in flight and measures how many the server ends in a second. `Paced` sends at a fixed
+rate, regardless of the server, and measures how long each ack takes. Both write prepared bytes to raw sockets, because a
+full HTTP client would be slower than the server that it measures. Even so, this loader limits
+the other frameworks: see `speed.py`.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from signed import Deliveries, Delivery
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 LOST = 0
-"""In place of a status: the connection ended without an answer."""
+"""Used instead of a status: the connection ended without an answer."""
 
 
 class Refused(RuntimeError):
-    """A delivery was not answered 200, which a benchmark has no use for."""
+    """A delivery was not answered with 200, so the measurement is invalid."""
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection, one request at a time."""
+    """A keep-alive connection that carries one request at a time."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport
@@ -47,7 +48,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_closed(self) -> bool:
-        """True once either side has ended it."""
+        """Return True once either side has closed the connection."""
         return self._transport.is_closing()
 
     def send(self, request: bytes, answered: Callable[[int], None]) -> None:
@@ -62,12 +63,14 @@ class Connection(asyncio.Protocol):
         return await answer
 
     def close(self) -> None:
-        """End it. Nobody is told of an answer that was still to come."""
+        """Close the connection. The callback of a request in flight is not called."""
         self._answered = None
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its class
+        self._transport = cast(
+            "asyncio.Transport", transport
+        )  # uvloop's transport has another class but the same methods
 
     def data_received(self, data: bytes) -> None:
         received = self._received = self._received + data
@@ -76,7 +79,7 @@ class Connection(asyncio.Protocol):
             return
         length = _LENGTH.search(received, 0, end)
         if length is None:
-            raise Refused("The answer has no Content-Length, and this loader reads no other.")
+            raise Refused("The answer has no Content-Length, which this loader needs.")
         if len(received) < end + int(length[1]):
             return
         self._received = b""
@@ -93,10 +96,10 @@ class Connection(asyncio.Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a closed loop did.
+    """The result of a closed loop.
 
     Attributes:
-        turns: How many turns ended within `seconds`.
+        turns: Number of turns that ended within `seconds`.
     """
 
     turns: int
@@ -112,7 +115,8 @@ class ClosedLoop:
     """Keeps `in_flight` turns going: when one ends, the next begins on the same connection.
 
     Args:
-        deliveries: In more chats than are in flight: a chat has one turn at a time, so that its reply tells which.
+        deliveries: They must cover more chats than `in_flight`: a chat has one turn at a time, so its reply identifies
+            the turn.
         replies: The API where each reply must arrive; None when an ack ends a turn.
     """
 
@@ -130,7 +134,7 @@ class ClosedLoop:
         self._ended: asyncio.Future[None]
 
     async def run(self, *, seconds: float | None = None, turns: int | None = None) -> Done:
-        """Go on for `seconds`, or until `turns` were done; then let the turns in flight end.
+        """Run for `seconds`, or until `turns` have ended; then wait for the turns in flight.
 
         Raises:
             Refused: a delivery was not answered 200.
@@ -156,7 +160,7 @@ class ClosedLoop:
             _close(connections)
 
     async def _all_ended(self) -> None:
-        """Wait for what is in flight, as long as anything still ends."""
+        """Wait for the turns in flight, as long as some of them still end."""
         if not self._owed and not self._ended.done():
             self._ended.set_result(None)
         before = -1
@@ -180,7 +184,7 @@ class ClosedLoop:
         connection.send(delivery.request, partial(self._acked, chat))
 
     def _in_free_chat(self) -> Delivery:
-        """The next delivery whose chat has no turn in flight; those passed over come first later."""
+        """Return the next delivery whose chat has no turn in flight. Deliveries that were skipped come first later."""
         for _ in range(len(self._passed_over)):
             delivery = self._passed_over.popleft()
             if delivery.chat not in self._owed:
@@ -197,11 +201,11 @@ class ClosedLoop:
             self._ended.set_exception(Refused(f"A delivery was answered {status or 'with a lost connection'}."))
 
     def _one_thing_done(self, chat: str) -> None:
-        """The ack or the reply of a turn has come; both, in either order, end it."""
+        """Count the ack or the reply of a turn. The turn ends with both, in either order."""
         owed = self._owed.get(chat)
         if owed is None:
             if not self._ended.done():
-                self._ended.set_exception(Refused("A reply came that nothing had asked for."))
+                self._ended.set_exception(Refused("A reply arrived that belongs to no delivery."))
         elif owed > 1:
             self._owed[chat] = owed - 1
         else:
@@ -211,16 +215,16 @@ class ClosedLoop:
 
 
 class Paced:
-    """Sends `per_s` deliveries a second, and notes how long each ack took.
+    """Sends `per_s` deliveries a second and measures how long each ack takes.
 
-    An ack is timed from when its delivery was due, so that a server that stands still is not spared the waiting.
+    The time of an ack starts when its delivery was due, so that waiting in front of a blocked server counts too.
     """
 
     def __init__(self, port: int, *, per_s: float, connections: int = 32) -> None:
         self._port = port
         self._every_s = 1 / per_s
         self._wanted = connections
-        # First in, first out: one that rests for five seconds is closed by the server.
+        # First in, first out: the server closes a connection that is idle for five seconds.
         self._free: deque[Connection] = deque()
         self._late: deque[tuple[float, Delivery]] = deque()
         self._open = 0
@@ -228,7 +232,7 @@ class Paced:
         self.refused = 0
 
     async def run(self, deliveries: Iterable[Delivery], *, seconds: float) -> None:
-        """Send for so long, then wait for the last acks. Their times are in `acks_s`, in seconds."""
+        """Send for `seconds`, then wait for the last acks. Their times, in seconds, are in `acks_s`."""
         everyone = await _connect(self._port, self._wanted)
         self._free = deque(everyone)
         self._open = 0
@@ -242,7 +246,7 @@ class Paced:
                     break
                 await asyncio.sleep(max(pause_s, 0))
             async with asyncio.timeout(60):
-                while self._open or self._late:  # noqa: ASYNC110 - a look every 10 ms costs less than an event
+                while self._open or self._late:  # noqa: ASYNC110 - polling every 10 ms costs less than an event
                     await asyncio.sleep(0.01)
         finally:
             _close(everyone)

@@ -1,9 +1,10 @@
-"""People write three messages each across a gap in which the bot takes none: are they answered in the order written?
+"""Checks that messages which people write around a gap are answered in the order in which they were written.
 
     uv run python benchmarks/order.py --people 60
 
-An emulator of Linq delivers, and delivers again what was refused, each on its own. The gap is made by kill -9, by a
-clean restart, or by another process that holds the database. Prints how many chats were answered in the order written.
+Each person writes three messages. The emulator delivers them and retries each refused message on its own. In the gap the
+bot accepts nothing: it was killed with kill -9, or restarted, or another process locks its database. Prints how many
+chats were answered in order.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ LINE = "+12025550100"
 
 @dataclass
 class Result:
-    """How one run ended: the answers of each chat, and the seconds from each message to its answer."""
+    """The result of one run: the answers of each chat, and the seconds from each message to its answer."""
 
     answers: dict[str, list[str]]
     waits_s: list[float] = field(default_factory=list)
@@ -65,7 +66,7 @@ class Result:
 
 @dataclass
 class House:
-    """An emulator, a bot that it delivers to, and a client to act as people."""
+    """An emulator, a bot that it delivers to, and a client that acts as people."""
 
     folder: Path
     emulator: Served
@@ -81,7 +82,7 @@ class House:
         (await self.http.post(f"{self.emulator.url}/emulator/inbound", json=body)).raise_for_status()
 
     async def answers(self) -> dict[str, list[tuple[str, float]]]:
-        """What each person was answered, and how many seconds after the message with the same text."""
+        """Return the answers to each person, each with the seconds since the message with the same text."""
         state = (await self.http.get(f"{self.emulator.url}/emulator/state")).json()
         return {chat["display_name"]: _answers(chat["messages"]) for chat in state["chats"]}
 
@@ -140,17 +141,17 @@ async def house(folder: Path) -> AsyncIterator[House]:
 
 
 async def run(folder: Path, how: str, people: int, between_s: float, gap_s: float, *, seed: int = 0) -> Result:
-    """Let people write across one gap.
+    """Let people write before and after one gap.
 
     Args:
         how: `kill`, `restart`, `lock`, or `none` for no gap.
-        between_s: Seconds between a person's messages; they begin within the first of them, at random.
-        gap_s: Seconds of the gap, which begins with the first messages.
+        between_s: Seconds between the messages of a person. The first message comes at a random time within them.
+        gap_s: Seconds of the gap, which starts with the first messages.
     """
     dice = random.Random(seed)
     handles = [f"+1415555{n:04}" for n in range(people)]
     async with house(folder) as there:
-        # The bot has heard of somebody before: else nothing can have been missed.
+        # A bot without an earlier webhook never fetches missed messages.
         await there.text("+14155559999", "hello")
         await _answered(there, {"+14155559999": 1})
         writing = [
@@ -176,7 +177,7 @@ async def _gap(there: House, how: str, gap_s: float) -> None:
     if how == "lock":
         with contextlib.closing(sqlite3.connect(there.database, isolation_level=None)) as db:
             db.execute("BEGIN IMMEDIATE")
-            # A put waits for 5 s before it is refused.
+            # The bot waits 5 s for the lock before it refuses a delivery.
             await asyncio.sleep(gap_s + 5)
             db.execute("ROLLBACK")
         return
@@ -191,7 +192,7 @@ async def _answered(there: House, counts: dict[str, int]) -> None:
         while True:
             answers = await there.answers()
             if all(len(answers.get(handle, ())) >= count for handle, count in counts.items()):
-                await asyncio.sleep(0.2)  # for a double, if there is one
+                await asyncio.sleep(0.2)  # time for a duplicate to arrive
                 return
             await asyncio.sleep(0.1)
 

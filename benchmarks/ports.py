@@ -1,4 +1,4 @@
-"""Ports of 127.0.0.1 for programs that are told where to listen."""
+"""Free ports of 127.0.0.1, for programs that take their port as an argument."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import socket
 from contextlib import suppress
 
 _FROM, _BELOW = 20_000, 32_000
-"""Below the ports that Linux, macOS and Windows give to outgoing connections, one of which could take the port before
-the program does."""
+"""Linux, macOS and Windows use higher ports for outgoing connections. Such a connection could take a higher port before the
+program does."""
 
 _dice = random.SystemRandom()
 

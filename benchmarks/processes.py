@@ -1,6 +1,6 @@
-"""Processes under measurement: started on a core of their own, asked what they use, stopped gently.
+"""Processes under measurement: started on a separate core, measured, and stopped gracefully.
 
-Pinning and counting come from Linux. Elsewhere programs run unpinned, and what cannot be counted is NaN.
+Pinning and measuring need Linux. On other systems programs run unpinned, and a value that cannot be read is NaN.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ T = TypeVar("T")
 
 
 class Cores:
-    """One core for the program under measurement, another for us, the loader and the API it calls.
+    """One core for the program under measurement, another for the benchmark: the loader and the fake API.
 
-    With one core only, or where there is no affinity, everybody runs everywhere, and `note` says so.
+    With only one core, or on a system without CPU affinity, nothing is pinned, and `note` says so.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Cores:
 
     @contextmanager
     def ours(self) -> Iterator[None]:
-        """Stay on the loader's core meanwhile."""
+        """Run the block on the loader's core."""
         self._move(self._loader)
         try:
             yield
@@ -57,7 +57,7 @@ class Cores:
 
     @contextmanager
     def theirs(self) -> Iterator[None]:
-        """What is started meanwhile stays on the server's core, with all its threads."""
+        """Let a program that the block starts run on the server's core, with all its threads."""
         self._move(self._server)
         try:
             yield
@@ -70,15 +70,15 @@ class Cores:
 
 
 class Served:
-    """A program that listens on a port of 127.0.0.1. What it prints goes to a log file in its folder."""
+    """A program that listens on a port of 127.0.0.1. Its output goes to a log file in its folder."""
 
     def __init__(self, command: Sequence[str], *, port: int, folder: Path, environ: Mapping[str, str]) -> None:
         self.port = port
         self._command = list(command)
         self._folder = folder
-        # No proxy: the API it calls is on this machine.
+        # No proxy: the API that the program calls is on this machine.
         self._environ = {**os.environ, "NO_PROXY": "127.0.0.1", **environ}
-        # Users have their bytecode: a machine that keeps none would measure the compiler at every start.
+        # Users have cached bytecode. Without it, every start would measure the compiler.
         self._environ.pop("PYTHONDONTWRITEBYTECODE", None)
         self._log = folder / f"{port}.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -89,25 +89,25 @@ class Served:
         return self._process.pid
 
     def start(self, cores: Cores) -> None:
-        """Start it on the server's core."""
+        """Start the program on the server's core."""
         with cores.theirs(), self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 self._command, cwd=self._folder, env=self._environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
     async def listening(self, *, timeout_s: float = 30.0) -> None:
-        """Wait until it takes connections."""
+        """Wait until the program accepts connections."""
         async with asyncio.timeout(timeout_s):
             while not self._takes_connections():
                 self.check_alive()
                 await asyncio.sleep(0.01)
 
     def send_signal(self, sig: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send a signal to the program."""
         os.kill(self.pid, sig)
 
     async def stop(self) -> int:
-        """Ask it to end, insist after 20 seconds. Returns its exit code."""
+        """Stop the program: SIGTERM, and SIGKILL after 20 seconds. Return its exit code."""
         process = self._process
         assert process is not None, "It was not started."
         if process.poll() is None:
@@ -118,13 +118,13 @@ class Served:
         return await asyncio.to_thread(process.wait)
 
     def check_alive(self) -> None:
-        """Raise if it has ended by itself."""
+        """Raise RuntimeError if the program has exited."""
         assert self._process is not None, "It was not started."
         if self._process.poll() is not None:
             raise RuntimeError(f"{' '.join(self._command)} ended with {self._process.returncode}.")
 
     def log_end(self) -> str:
-        """The last lines it printed."""
+        """Return the last 20 lines of the program's output."""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
 
     def _takes_connections(self) -> bool:
@@ -134,10 +134,10 @@ class Served:
 
 @asynccontextmanager
 async def serving(served: Served, cores: Cores, *, wait: bool = True) -> AsyncIterator[Served]:
-    """Run a program while the block runs; what fails in the block shows the last lines the program printed.
+    """Run a program while the block runs. An error in the block shows the last lines of the program's output.
 
     Args:
-        wait: Until it takes connections.
+        wait: Wait until the program accepts connections.
     """
     served.start(cores)
     try:
@@ -152,52 +152,52 @@ async def serving(served: Served, cores: Cores, *, wait: bool = True) -> AsyncIt
 
 
 def linq_environ(api_port: int, database: Path) -> dict[str, str]:
-    """What a bot reads from its environment: linqbot, and linq-python as far as it knows the same names."""
+    """Return the environment of a bot, for linqbot and, where the names are the same, for linq-python."""
     return {
         "LINQ_API_V3_API_KEY": "benchmark",
         "LINQ_API_V3_BASE_URL": f"http://127.0.0.1:{api_port}/api/partner",
         "LINQ_WEBHOOK_SECRET": SECRET,
         "LINQBOT_STORAGE": f"sqlite:///{database}",
-        "LINQBOT_PLUGINS": "",  # whatever is installed has its own price
+        "LINQBOT_PLUGINS": "",  # installed plugins would cost time too
     }
 
 
 def linqbot(*arguments: str) -> list[str]:
-    """The command line of `linqbot`, with the interpreter that runs us."""
+    """Return the command line of `linqbot`, with the interpreter of this process."""
     return [sys.executable, "-m", "linqbot", *arguments]
 
 
 def uvicorn(app: str, port: int) -> list[str]:
-    """The command line that serves an app of `peers/` as linqbot serves itself: uvloop, httptools, no access log."""
+    """Return the command line that serves an app of `peers/` as linqbot serves: uvloop, httptools, no access log."""
     flags = ["--loop", "uvloop", "--http", "httptools", "--ws", "none", "--no-access-log", "--no-server-header"]
     where = ["--app-dir", str(PEERS), "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
     return [sys.executable, "-m", "uvicorn", app, *flags, *where]
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a benchmark on the fastest event loop there is, so that the loader is not what is measured."""
+    """Run a benchmark on uvloop, the fastest event loop, so that the loader is not the limit."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main)
 
 
 def cpu_s(pid: int) -> float:
-    """Seconds of CPU a process has used so far, in user mode and in the kernel."""
+    """Return the CPU seconds that a process has used so far, in user mode and in the kernel."""
     stat = _read(pid, "stat").rpartition(")")[2].split()
     return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK") if stat else math.nan
 
 
 def rss_mib(pid: int) -> float:
-    """Memory of a process that is in RAM, in MiB."""
+    """Return the resident memory of a process, in MiB."""
     return _status(pid, "VmRSS:") / 1024
 
 
 def threads(pid: int) -> float:
-    """How many threads a process has."""
+    """Return the number of threads of a process."""
     return _status(pid, "Threads:")
 
 
 def open_files(pid: int) -> float:
-    """How many file descriptors a process has open."""
+    """Return the number of open file descriptors of a process."""
     try:
         return float(len(os.listdir(_PROC / str(pid) / "fd")))
     except OSError:
@@ -205,7 +205,7 @@ def open_files(pid: int) -> float:
 
 
 def machine_busy_s() -> float:
-    """Seconds of CPU that everybody on this machine has used so far, all cores together."""
+    """Return the CPU seconds that all processes on this machine have used so far, over all cores."""
     try:
         first = (_PROC / "stat").read_text().partition("\n")[0].split()[1:9]
     except OSError:
@@ -215,13 +215,13 @@ def machine_busy_s() -> float:
 
 
 def ours_s() -> float:
-    """Seconds of CPU that we and the processes we have stopped used so far."""
+    """Return the CPU seconds that this process and its stopped child processes have used so far."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def fsync_ms(folder: Path) -> float:
-    """The median time one fsync of 4 KiB takes where the databases will be; nearly nothing on a RAM disk."""
+    """Return the median time of one fsync of 4 KiB in `folder`, in ms. On a RAM disk it is nearly zero."""
     taken: list[float] = []
     path = folder / "fsync"
     with path.open("wb", buffering=0) as file:

@@ -1,7 +1,7 @@
-"""Deliveries as Linq and Slack send them, signed, and ready to be written to a socket.
+"""Signed deliveries as Linq and Slack send them, ready to be written to a socket.
 
-Every delivery has ids of its own, so that none is dropped as a duplicate. Making one costs about 10 µs: whoever
-measures a rate has them made ahead of time, with `Deliveries.prepare`.
+Every delivery has unique ids, so that none is dropped as a duplicate. Making one costs about 10 µs. To measure a rate,
+make the deliveries in advance with `Deliveries.prepare`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Delivery:
     """One webhook.
 
     Attributes:
-        chat: Where the reply to it must arrive.
+        chat: The chat in which its reply must arrive.
         request: The whole HTTP request.
     """
 
@@ -38,10 +38,10 @@ class Delivery:
 
 
 class Deliveries:
-    """An endless row of deliveries, over many chats in turn.
+    """An endless sequence of deliveries that goes through many chats in turn.
 
     Args:
-        make: Makes the delivery of a number; `linq` or `slack`.
+        make: Returns the delivery with a given number; see `linq` and `slack`.
     """
 
     def __init__(self, make: Callable[[int], Delivery]) -> None:
@@ -50,7 +50,7 @@ class Deliveries:
         self._ready: deque[Delivery] = deque()
 
     def prepare(self, count: int) -> None:
-        """Have `count` of them ready, so that taking one costs nothing."""
+        """Make deliveries in advance until `count` are ready, so that the next ones cost nothing."""
         while len(self._ready) < count:
             self._ready.append(self._make(next(self._numbers)))
 
@@ -62,11 +62,11 @@ class Deliveries:
 
 
 def linq(*, chats: int, text: str = "Message %d", first_chat: int = 0) -> Deliveries:
-    """`message.received` from `chats` people, each in a direct chat.
+    """Return `message.received` deliveries from `chats` people, each in a direct chat.
 
     Args:
-        text: What they say; `%d` or `%09d` becomes a number.
-        first_chat: Number of the first chat: two rows with ranges of their own never meet.
+        text: Text of the messages; `%d` or `%09d` becomes a number.
+        first_chat: Number of the first chat. Two sequences with separate ranges share no chat.
     """
     key = base64.b64decode(SECRET.removeprefix("whsec_"))
     row = os.urandom(4).hex()
@@ -98,12 +98,12 @@ def linq(*, chats: int, text: str = "Message %d", first_chat: int = 0) -> Delive
 
 
 def linq_chat(number: int) -> str:
-    """The id of the chat with this number."""
+    """Return the id of the chat with this number."""
     return f"c4a70000-0000-4000-8000-{number:012x}"
 
 
 def slack(*, chats: int, text: str = "Message %d") -> Deliveries:
-    """`message` events of the Events API, from `chats` people in direct messages."""
+    """Return `message` events of Slack's Events API, from `chats` people in direct messages."""
     key = SLACK_SECRET.encode()
     row = os.urandom(4).hex().upper()
     template = json.dumps(_SLACK_EVENT).replace("Message %(number)d", _numbered(text)).encode()

@@ -5,12 +5,12 @@
 # [tool.uv.sources]
 # linqbot = { path = "..", editable = true }
 # ///
-"""Does `linqbot serve` stay the size it is? An echo bot under an even load, looked at every two seconds.
+"""Checks that `linqbot serve` does not grow: an echo bot under constant load, measured every two seconds.
 
     uv run benchmarks/soak.py --minutes 10
 
-Memory, open files, threads and the write-ahead log of the last third of the time are compared with those of the first
-third, after a tenth to warm up. Exits 1 when one of them has grown, or when a delivery was not answered.
+After a warm-up of a tenth of the time, memory, open files, threads and the write-ahead log are compared between the first
+and the last third. The exit code is 1 if one of them has grown, or if a delivery was not answered.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ CHATS = 600
 
 @dataclass
 class Series:
-    """One thing that must not grow.
+    """A measured value that must not grow.
 
     Attributes:
-        allowed: How much more the last third may have than the first, beside a twentieth of it.
+        allowed: Growth that is allowed from the first to the last third, in addition to 5 %.
     """
 
     name: str
@@ -50,25 +50,25 @@ class Series:
     values: list[float] = field(default_factory=list)
 
     def look(self, now_s: float) -> None:
-        """Note its value now."""
+        """Record the current value."""
         self.at_s.append(now_s)
         self.values.append(self.read())
 
     @property
     def first(self) -> float:
-        """Its median over the first third, once it was warm."""
+        """The median of the first third, after the warm-up."""
         warm = self._warm
         return statistics.median(warm[: math.ceil(len(warm) / 3)])
 
     @property
     def last(self) -> float:
-        """Its median over the last third."""
+        """The median of the last third."""
         warm = self._warm
         return statistics.median(warm[-math.ceil(len(warm) / 3) :])
 
     @property
     def per_hour(self) -> float:
-        """The slope of a straight line through its values."""
+        """Growth per hour: the slope of a straight line through the values."""
         start = len(self.values) - len(self._warm)
         if len(self._warm) < 2:
             return math.nan
@@ -76,7 +76,7 @@ class Series:
 
     @property
     def is_flat(self) -> bool:
-        """Whether it has not grown; what could not be read has not."""
+        """True if the value has not grown, or could not be read."""
         return not self.last > self.first * 1.05 + self.allowed
 
     @property
@@ -86,7 +86,7 @@ class Series:
 
 @dataclass
 class Report:
-    """What a run showed."""
+    """The result of a run."""
 
     seconds: float
     sent: int
@@ -96,12 +96,12 @@ class Report:
 
     @property
     def is_good(self) -> bool:
-        """Whether nothing grew and everybody got an answer."""
+        """True if no value grew and every delivery was answered."""
         return not self.refused and self.replies == self.sent and all(series.is_flat for series in self.series)
 
     def __str__(self) -> str:
-        told = f"{self.sent} deliveries in {self.seconds:.0f} s, {self.refused} refused, {self.replies} replies"
-        lines = [told, f"{'':<14}{'first third':>12}{'last third':>12}{'an hour':>12}"]
+        summary = f"{self.sent} deliveries in {self.seconds:.0f} s, {self.refused} refused, {self.replies} replies"
+        lines = [summary, f"{'':<14}{'first third':>12}{'last third':>12}{'an hour':>12}"]
         for series in self.series:
             numbers = f"{series.first:>12.1f}{series.last:>12.1f}{series.per_hour:>+12.1f}"
             lines.append(f"{series.name:<14}{numbers}  {'flat' if series.is_flat else 'GROWS'}")
@@ -109,7 +109,7 @@ class Report:
 
 
 async def soak(folder: Path, cores: Cores, *, seconds: float, per_s: float, every_s: float = 2.0) -> Report:
-    """Serve `per_s` deliveries a second for so long, looking every `every_s`."""
+    """Send `per_s` deliveries a second for `seconds`, and measure every `every_s` seconds."""
     port, database = free_port(), folder / "soak.db"
     command = linqbot("serve", f"{PEERS / 'linqbot_echo.py'}:mannered", "--port", str(port))
     async with FakeApi() as api:
@@ -132,8 +132,8 @@ def _series(served: Served, database: Path) -> list[Series]:
     wal = database.with_name(database.name + "-wal")
     return [
         Series("RSS, MiB", 2, lambda: rss_mib(served.pid)),
-        # The pool of connections to Linq keeps as many as were ever needed at once, which a busy machine raises: a
-        # leak of one file in 500 turns shows all the same.
+        # The pool of connections to Linq keeps as many as were ever needed at once, and a busy machine needs more. A
+        # leak of one file in 500 turns is still found.
         Series("open files", 60, lambda: open_files(served.pid)),
         Series("threads", 1, lambda: threads(served.pid)),
         Series("WAL, MiB", 1, lambda: wal.stat().st_size / 2**20 if wal.exists() else 0.0),
@@ -153,7 +153,7 @@ async def _look(served: Served, looked: list[Series], every_s: float) -> None:
 
 
 async def _replies(api: FakeApi, wanted: int) -> None:
-    """Wait for the last replies, not for ever: the report shows what is missing."""
+    """Wait for the last replies, at most 10 s: the report shows how many are missing."""
     for _ in range(100):
         if api.calls["send"] >= wanted:
             break
@@ -161,7 +161,7 @@ async def _replies(api: FakeApi, wanted: int) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Does linqbot serve stay the size it is?")
+    parser = argparse.ArgumentParser(description="Check that linqbot serve does not grow under load.")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--rate", type=float, default=50.0, help="deliveries a second")
     parser.add_argument("--folder", type=Path, help="where the database is written")

@@ -5,14 +5,18 @@
 # [tool.uv.sources]
 # linqbot = { path = "..", editable = true }
 # ///
-"""How fast is `linqbot serve`, next to others doing the same thing in the same minute?
+"""Measures the speed of `linqbot serve` as ratios to other programs that do the same in the same minute.
 
     uv run benchmarks/speed.py                      everything; five minutes
-    uv run benchmarks/speed.py ack echo             some of it: ack, echo, slow-api, latency, start, memory
+    uv run benchmarks/speed.py ack echo             a part: ack, echo, slow-api, latency, start, memory
 
-Every figure is a ratio to a peer in the same round, the median of all rounds with the least and the most: machines
-differ, and so does the same machine an hour later. The server under measurement has one core for itself; the loader
-and the API that replies go to have another. Peers are in `peers/`.
+Every figure is a ratio to a peer in the same round: the median of all rounds, with the smallest and the largest. Machines
+differ, and so does one machine an hour later. The server under measurement has its own core; the loader and the fake API
+share another. Peers are in `peers/`.
+
+The loader is Python and limits the other frameworks, so the ratios of `echo` are too high: a neutral load generator in C
+measured 5.1 to 5.7 for FastAPI + linq-python and 1.25 to 1.64 for slack-bolt. Use `echo` to compare two versions of
+linqbot.
 """
 
 from __future__ import annotations
@@ -61,11 +65,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Program:
-    """Something to measure.
+    """A program to measure.
 
     Attributes:
         run: A bot of `peers/linqbot_echo.py`, or `module:app` of an ASGI app in `peers/`.
-        needs: The library without which it cannot run.
+        needs: The library that it needs.
     """
 
     name: str
@@ -75,11 +79,11 @@ class Program:
 
     @property
     def is_here(self) -> bool:
-        """Whether what it needs is installed."""
+        """True if the library that it needs is installed."""
         return find_spec(self.needs) is not None
 
     def command(self, port: int) -> list[str]:
-        """How to start it."""
+        """Return the command line that serves the program on a port."""
         if ":" in self.run:
             return uvicorn(self.run, port)
         return linqbot("serve", f"{PEERS / 'linqbot_echo.py'}:{self.run}", "--port", str(port))
@@ -96,11 +100,11 @@ BOLT = Program("slack-bolt", "slack_bolt_echo:app", send=slack, needs="slack_bol
 
 @dataclass(frozen=True)
 class Sample:
-    """One program, measured once.
+    """One measurement of a program.
 
     Attributes:
-        server_us: CPU the server used for each turn, in µs, in all its threads.
-        loader: Share of its core that the loader was busy; near 1, it is what was measured.
+        server_us: CPU time of the server for each turn, in µs, over all its threads.
+        loader: Share of its core that the loader used. Near 1, the loader is what was measured.
     """
 
     per_s: float
@@ -110,7 +114,7 @@ class Sample:
 
 @dataclass
 class Figure:
-    """A line of the table: ours over theirs, once a round."""
+    """A row of the table: our value divided by theirs, once for each round."""
 
     name: str
     unit: str
@@ -121,12 +125,12 @@ class Figure:
 
     @property
     def ratios(self) -> list[float]:
-        """One a round."""
-        # A peer that a crowded machine let do nothing at all is no divisor.
+        """The ratio of each round."""
+        # On an overloaded machine a peer may have done nothing at all; do not divide by zero.
         return [ours / theirs if theirs else math.inf for ours, theirs in zip(self.ours, self.theirs, strict=True)]
 
     def cells(self) -> list[str]:
-        """As the table shows it."""
+        """Return the cells of the row."""
         ratio = statistics.median(self.ratios)
         met = "" if self.meets is None else ("yes" if self.meets(ratio) else "NO")
         return [self.name, _spread(self.ratios), self.target, met, _spread(self.ours), _spread(self.theirs), self.unit]
@@ -134,15 +138,15 @@ class Figure:
 
 @dataclass
 class Bench:
-    """Where and how long is measured, and what was found.
+    """The place and length of the measurements, and their results.
 
     Attributes:
-        seconds: How long one sample is; warming up takes half a second or less.
-        delay_s: What the slow API takes for an answer.
-        turns, chats: Of the measurement of memory.
-        noise_allowed: Share of the machine that others may use while a sample is taken.
-        noise: What they did use, for each sample that was kept.
-        disturbed: How many samples were not kept, because it was more.
+        seconds: Length of one sample; the warm-up takes half a second or less.
+        delay_s: Seconds that the slow API takes for an answer.
+        turns, chats: Size of the measurement of memory.
+        noise_allowed: Share of the machine that other processes may use during a sample.
+        noise: The share that they used, for each sample that was kept.
+        disturbed: Number of samples that were discarded because the share was higher.
     """
 
     folder: Path
@@ -164,7 +168,7 @@ class Bench:
         """Run a program with an empty database while the block runs.
 
         Args:
-            wait: Until it takes connections.
+            wait: Wait until the program accepts connections.
         """
         port = free_port()
         environ = linq_environ(api.port, self.folder / f"{port}.db") | {
@@ -179,7 +183,7 @@ class Bench:
             left.unlink()
 
     async def undisturbed(self, take: Callable[[], Awaitable[T]]) -> T:
-        """Take a sample, again if others used the machine meanwhile. The programs it starts must end within it."""
+        """Take a sample, and repeat it if other processes used the machine. The programs that it starts must end within it."""
         for left in reversed(range(3)):
             started, before = time.perf_counter(), machine_busy_s() - ours_s()
             taken = await take()
@@ -195,7 +199,7 @@ class Bench:
     async def rate(
         self, program: Program, api: FakeApi, *, in_flight: int = IN_FLIGHT, replies: bool = True, row: str = ""
     ) -> float:
-        """Turns a second with `in_flight` of them going; without `replies`, acks a second."""
+        """Measure turns per second with `in_flight` turns in flight; without `replies`, acks per second."""
         sample = await self.undisturbed(lambda: self._sample(program, api, in_flight, api if replies else None))
         self.samples.setdefault(row or program.name, []).append(sample)
         return sample.per_s
@@ -209,13 +213,13 @@ class Bench:
             server, loader = cpu_s(served.pid), time.process_time()
             with _no_collections():
                 done = await load.run(seconds=self.seconds)
-            # The last turns end after the clock was stopped: too few to matter.
+            # The last turns end after the measured time; they are too few to matter.
             server, loader = cpu_s(served.pid) - server, time.process_time() - loader
         return Sample(done.per_s, server_us=server / max(done.turns, 1) * 1e6, loader=loader / done.seconds)
 
 
 async def ack(bench: Bench) -> None:
-    """Deliveries verified, brought to the disk and acked, next to an app that only says 200."""
+    """Compare deliveries that are verified, stored and acked with an app that only answers 200."""
     ours: list[float] = []
     theirs: list[float] = []
     async with FakeApi() as api:
@@ -228,7 +232,7 @@ async def ack(bench: Bench) -> None:
 
 
 async def echo(bench: Bench) -> None:
-    """Whole turns, from the webhook to the reply at the API, next to bots that store nothing."""
+    """Compare whole turns, from the webhook to the reply at the API, with bots that store nothing."""
     programs = [program for program in (PLAIN, BY_HAND, BOLT, MANNERED) if program.is_here]
     bench.notes += [f"{program.name} is not installed." for program in (BY_HAND, BOLT) if not program.is_here]
     found: dict[Program, list[float]] = {program: [] for program in programs}
@@ -247,7 +251,7 @@ async def echo(bench: Bench) -> None:
 
 
 async def slow_api(bench: Bench) -> None:
-    """Turns a second when the API takes its time, next to one that answers at once."""
+    """Compare turns per second with a slow API and with an instant API."""
     ours: list[float] = []
     theirs: list[float] = []
     shown = f"API of {bench.delay_s * 1000:.0f} ms"
@@ -261,7 +265,7 @@ async def slow_api(bench: Bench) -> None:
 
 
 async def latency(bench: Bench) -> None:
-    """How long an ack takes while every handler is busy, next to when none is: both at 200 deliveries a second."""
+    """Compare the time of an ack while every handler is busy and while none is, both at 200 deliveries a second."""
     busy: list[float] = []
     idle: list[float] = []
     async with FakeApi() as api:
@@ -275,7 +279,7 @@ async def latency(bench: Bench) -> None:
 
 
 async def _p99s_ms(bench: Bench, api: FakeApi) -> tuple[float, float]:
-    """The p99 of acks while no handler works, and while all do."""
+    """Return the p99 of acks while no handler works, and while all handlers work."""
     probes, work = linq(chats=1000), linq(chats=CHATS, text="work", first_chat=1000)
     seconds = bench.seconds * 2
     async with bench.serving(SLOW, api) as served:
@@ -297,14 +301,14 @@ async def _p99_ms(port: int, deliveries: Deliveries, seconds: float) -> float:
 
 
 async def start(bench: Bench) -> None:
-    """From the start of the process to the first reply at the API."""
+    """Measure the time from the start of the process to the first reply at the API."""
     programs = [program for program in (PLAIN, BY_HAND) if program.is_here]
     found: dict[Program, list[float]] = {program: [] for program in programs}
     async with FakeApi() as api:
         for turn in range(bench.rounds + 1):
             for program in programs:
                 taken = await bench.undisturbed(partial(_first_reply_ms, bench, program, api))
-                if turn:  # the first one reads everything from the disk, and may write .pyc files
+                if turn:  # the first start reads everything from the disk, and may write .pyc files
                     found[program].append(taken)
     if BY_HAND in found:
         name = f"first reply ÷ {BY_HAND.name}"
@@ -341,7 +345,7 @@ async def _patiently(served: Served) -> Connection:
 
 
 async def memory(bench: Bench) -> None:
-    """What `linqbot serve` weighs after many turns in many chats, read receipts and typing on."""
+    """Measure the memory of `linqbot serve` after many turns in many chats, with read receipts and typing on."""
     deliveries = linq(chats=bench.chats)
     async with FakeApi() as api, bench.serving(MANNERED, api) as served:
         load = ClosedLoop(served.port, deliveries, in_flight=IN_FLIGHT, replies=api)
@@ -351,8 +355,8 @@ async def memory(bench: Bench) -> None:
         after_tenth = rss_mib(served.pid)
         await load.run(turns=bench.turns - tenth)
         at_end = rss_mib(served.pid)
-    told = f"RSS after {bench.turns} turns in {bench.chats} chats ÷ 60 MiB"
-    bench.figures.append(Figure(told, "MiB", [at_end], [60.0], "≤ 1", lambda ratio: ratio <= 1))
+    name = f"RSS after {bench.turns} turns in {bench.chats} chats ÷ 60 MiB"
+    bench.figures.append(Figure(name, "MiB", [at_end], [60.0], "≤ 1", lambda ratio: ratio <= 1))
     bench.notes.append(
         f"RSS: {at_start:.1f} MiB at start, {after_tenth:.1f} after {tenth} turns, {at_end:.1f} at the end."
     )
@@ -369,7 +373,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
 
 
 async def measure(names: Sequence[str], bench: Bench) -> None:
-    """Run some of `MEASUREMENTS`. What was found is in `bench`."""
+    """Run some of `MEASUREMENTS`. The results are in `bench`."""
     bench.notes.append(f"One fsync takes {fsync_ms(bench.folder):.2f} ms in {bench.folder.parent}.")
     if bench.cores.note:
         bench.notes.append(bench.cores.note)
@@ -381,14 +385,14 @@ async def measure(names: Sequence[str], bench: Bench) -> None:
 
 
 def report(bench: Bench) -> str:
-    """The tables and notes, in Markdown."""
+    """Return the tables and notes, in Markdown."""
     figures = [figure.cells() for figure in bench.figures]
     samples = [[name, *_columns(samples)] for name, samples in bench.samples.items()]
     notes = list(bench.notes)
     if bench.noise:
         used, limit = _spread([share * 100 for share in bench.noise]), f"{bench.noise_allowed:.0%}"
         notes.append(
-            f"Others used {used} % of the machine; {bench.disturbed} samples with over {limit} were taken again."
+            f"Other processes used {used} % of the machine; {bench.disturbed} samples with over {limit} were repeated."
         )
     parts = [
         _table(["", "ratio", "target", "met", "ours", "theirs", "unit"], figures),
@@ -407,7 +411,7 @@ def _columns(samples: list[Sample]) -> list[str]:
 
 
 def _spread(values: list[float]) -> str:
-    """`median (least-most)`."""
+    """Return `median (smallest-largest)`."""
     return f"{_short(statistics.median(values))} ({_short(min(values))}-{_short(max(values))})"
 
 
@@ -428,7 +432,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 @contextmanager
 def _no_collections() -> Iterator[None]:
-    """The loader holds many thousand ready deliveries: a full collection would walk over all of them."""
+    """Turn off garbage collection: the loader holds many thousand prepared deliveries, and a full collection visits all."""
     gc.collect()
     gc.disable()
     try:
@@ -438,14 +442,16 @@ def _no_collections() -> Iterator[None]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Speed of linqbot, as ratios to peers.")
-    parser.add_argument("measure", nargs="*", help=f"some of: {', '.join(MEASUREMENTS)}; all of them if none is named")
+    parser = argparse.ArgumentParser(description="Measure the speed of linqbot as ratios to peers.")
+    parser.add_argument("measure", nargs="*", help=f"some of: {', '.join(MEASUREMENTS)}; all if none is named")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="length of one sample")
     parser.add_argument("--turns", type=int, default=100_000, help="turns of the measurement of memory")
     parser.add_argument("--chats", type=int, default=10_000, help="chats of the measurement of memory")
-    parser.add_argument("--noise", type=float, default=0.05, help="share of the machine others may use in a sample")
-    parser.add_argument("--folder", type=Path, help="where databases are written: its disk counts")
+    parser.add_argument(
+        "--noise", type=float, default=0.05, help="share of the machine that other processes may use in a sample"
+    )
+    parser.add_argument("--folder", type=Path, help="folder for the databases; its disk affects the results")
     given = parser.parse_args(arguments)
     if unknown := set(given.measure) - set(MEASUREMENTS):
         parser.error(f"There is no {', '.join(unknown)}. There are: {', '.join(MEASUREMENTS)}.")

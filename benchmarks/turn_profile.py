@@ -5,17 +5,17 @@
 # [tool.uv.sources]
 # linqbot = { path = "..", editable = true }
 # ///
-"""Where does the CPU of one turn go? `linqbot serve` under the echo load, sampled by itself, told room by room.
+"""Profiles the CPU time of one turn: samples `linqbot serve` under the echo load, and reports each room of the package.
 
     uv run benchmarks/turn_profile.py
     uv run benchmarks/turn_profile.py --bot mannered --lines 40
 
-Every few milliseconds of its CPU time the process notes what it is doing. A sample belongs to the innermost room of
-linqbot, or library, on the stack: what the standard library and C do is their caller's. Sampling slows a turn by a few
-per cent, where cProfile would double it, and double what is made of small functions most of all.
+Every few milliseconds of its CPU time the process records its stack. A sample counts for the innermost room of linqbot, or
+library, on the stack; time in the standard library and in C counts for their caller. Sampling slows a turn by a few per
+cent. cProfile would double the time, and distort code with many small functions most.
 
-Believe the rooms before the lines. Python hears of a sample when it next enters a function or returns from C: what the
-event loop does in C, and what the thread that waits for the disk does, is counted to whoever comes next.
+Trust the rooms more than the lines. Python handles a sample when it next enters a function or returns from C. So the
+event loop's work in C, and the work of the thread that waits for the disk, count for the code that runs next.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ _SAMPLED = "--sample-into"
 
 @dataclass
 class Profile:
-    """What was found.
+    """The result of a profile.
 
     Attributes:
-        turn_us: CPU of one turn, in µs, all threads.
+        turn_us: CPU time of one turn, in µs, over all threads.
         rooms: Samples by room or library.
-        lines: Samples by the line of linqbot or a library that ran, or called what ran.
+        lines: Samples by the line of linqbot or a library that ran, or that called the running code.
     """
 
     turns: int
@@ -63,9 +63,9 @@ class Profile:
     lines: Counter[str]
 
     def table(self, lines: int) -> str:
-        """What a turn costs, in Markdown."""
-        told = f"{self.turns} turns, {self.turn_us:.0f} µs of CPU each, {self.rooms.total()} samples"
-        return "\n\n".join([told, self._table("room", self.rooms), self._table("line", self.lines, lines)])
+        """Return the costs of a turn as Markdown tables."""
+        summary = f"{self.turns} turns, {self.turn_us:.0f} µs of CPU each, {self.rooms.total()} samples"
+        return "\n\n".join([summary, self._table("room", self.rooms), self._table("line", self.lines, lines)])
 
     def _table(self, what: str, counted: Counter[str], most: int | None = None) -> str:
         every = counted.total()
@@ -76,7 +76,7 @@ class Profile:
 
 
 async def profile(folder: Path, cores: Cores, *, bot: str, seconds: float) -> Profile:
-    """Serve a bot of `peers/linqbot_echo.py` under full load for so long."""
+    """Serve a bot of `peers/linqbot_echo.py` under full load for `seconds`."""
     port, found = free_port(), folder / "samples.json"
     serve = ["serve", f"{PEERS / 'linqbot_echo.py'}:{bot}", "--port", str(port)]
     command = [sys.executable, __file__, _SAMPLED, str(found), *serve]
@@ -97,7 +97,7 @@ async def profile(folder: Path, cores: Cores, *, bot: str, seconds: float) -> Pr
 
 
 class Sampler:
-    """Counts what this process does, from one SIGUSR1 to the next."""
+    """Samples the stack of this process, from one SIGUSR1 to the next."""
 
     def __init__(self) -> None:
         self.rooms: Counter[str] = Counter()
@@ -107,7 +107,7 @@ class Sampler:
         self._is_counting = False
 
     def install(self) -> None:
-        """Wait for the signal."""
+        """Install the signal handlers."""
         signal.signal(signal.SIGUSR1, self._switch)
         signal.signal(signal.SIGPROF, self._sample)
 
@@ -117,7 +117,7 @@ class Sampler:
         signal.setitimer(signal.ITIMER_PROF, every_s, every_s)
 
     def _sample(self, _: int, frame: FrameType | None) -> None:
-        # On a busy machine the next signal comes while this one is counted; one of the two counts would be lost.
+        # On a busy machine the next signal may arrive while this one is counted, and one of the two counts would be lost.
         if not self._is_counting:
             self._is_counting = True
             self._count(frame)
@@ -141,19 +141,19 @@ class Sampler:
 
 
 def _room(file: Path) -> str | None:
-    """The room or library a file belongs to; None for what works for its caller."""
+    """Return the room or library that a file belongs to; None if its time counts for the caller."""
     if file.is_relative_to(PEERS):
         return "the bot"
     if file.is_relative_to(_HOUSE):
         room = file.relative_to(_HOUSE).parts[0].removesuffix(".py")
-        # At the bottom of every stack stands the command that runs the event loop.
+        # The command that runs the event loop is at the bottom of every stack.
         return None if room in {"cli", "__main__"} else f"linqbot.{room}"
     library = next((part for part in reversed(file.parts) if part in LIBRARIES), None)
     return None if library == "uvicorn" and file.name in {"_compat.py", "server.py"} else library
 
 
 def _short(file: Path) -> str:
-    """The path from the package on."""
+    """Return the path, starting at the package."""
     start = max((place for place, part in enumerate(file.parts) if part in {"linqbot", *LIBRARIES}), default=-1)
     return "/".join(file.parts[start:])
 
@@ -170,7 +170,7 @@ def _serve_sampled(found: Path, arguments: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Where the CPU of one turn goes.")
+    parser = argparse.ArgumentParser(description="Profile the CPU time of one turn.")
     parser.add_argument("--bot", default="plain", help="plain, mannered (read and typing on) or silent (no handler)")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--lines", type=int, default=25, help="how many lines to show")

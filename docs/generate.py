@@ -1,9 +1,11 @@
-"""Writes docs/api/, a page for each noun of the client, from its docstrings, its signatures and its snippet; and
-docs/hooks.md, from the docstrings of the hook specs. Those of docs/reference/ it has from `reference.py`.
+"""Writes the generated pages of the documentation.
+
+docs/api/ has a page for each resource of the client, made from docstrings, signatures and a snippet. docs/hooks.md is made
+from the docstrings of the hook specs. The pages of docs/reference/ come from `reference.py`.
 
     python docs/generate.py
 
-A test compares the pages with what this would write, and runs every snippet.
+A test compares the pages with the output of this program, and runs every snippet.
 """
 
 from __future__ import annotations
@@ -27,14 +29,14 @@ SECTIONS = ("Args", "Returns", "Raises", "Source")
 
 
 def pages() -> dict[str, str]:
-    """What each file of docs/api/ holds, by its name."""
+    """Return the content of each file of docs/api/, by its name."""
     nouns = dict(resources_of(Client("key")))
     written = {f"{name}.md": page(name, noun) for name, noun in nouns.items()}
     return written | {"index.md": index(nouns)}
 
 
 def resources_of(holder: Any) -> Iterator[tuple[str, Resource]]:
-    """The nouns right below a client or a noun, in the order of its source."""
+    """Yield the resources directly below a client or a resource, in the order of the source."""
     for name, member in vars(type(holder)).items():
         if isinstance(member, property) and isinstance(noun := getattr(holder, name), Resource):
             yield name, noun
@@ -45,20 +47,20 @@ def index(nouns: dict[str, Resource]) -> str:
     head = [
         "# Linq's API in the client",
         "",
-        "Every noun, as `client.<noun>` or, in a handler, `ctx.client.<noun>`. Names are those of Linq's own documents.",
+        "Every resource is `client.<name>` or, in a handler, `ctx.client.<name>`. Names are those of Linq's documentation.",
         "",
-        "| noun | what |",
+        "| resource | what |",
         "| --- | --- |",
     ]
     return "\n".join([*head, *rows, "", *_SAFETY, ""])
 
 
 _SAFETY = (
-    "Under each method stands what may be done when its answer was lost: *read* it again; repeat *natural* calls, which",
-    "reach the same end state; repeat *keyed* ones under the same idempotency key; forget *hint*s; and never repeat what",
-    "happens *once* blindly. The client repeats by itself what may be repeated. Every method may raise `RuleBroken` (the",
-    "call would break one of Linq's rules: nothing was sent), `RateLimited`, `LinqUnavailable`, and `LinqApiError` for",
-    "what its own text says.",
+    "Each method has a safety class, which says what may be done after a lost response. *read*: read again. *natural*:",
+    "repeat, the end state is the same. *keyed*: repeat under the same idempotency key. *hint*: it may be lost. *once*: never",
+    "repeat blindly. The client repeats calls where this is safe. Every method may raise `RuleBroken` (the",
+    "call would break one of Linq's rules: nothing was sent), `RateLimited`, `LinqUnavailable`, and `LinqApiError`;",
+    "its own text names the cases.",
 )
 
 
@@ -70,7 +72,7 @@ def page(name: str, noun: Resource) -> str:
 
 
 def methods(path: str, noun: Resource) -> Iterator[str]:
-    """Every method of a noun, then those of the nouns below it."""
+    """Yield the entries of a resource's methods, then those of the resources below it."""
     for name, method in vars(type(noun)).items():
         if not name.startswith("_") and inspect.isfunction(method) and name == method.__name__:
             yield from entry(f"{path}.{name}", method)
@@ -87,12 +89,18 @@ def entry(name: str, method: Callable[..., Any]) -> Iterator[str]:
 
 
 def hooks() -> str:
-    """The page of all hooks: what each is for in a table, then each as its docstring tells it."""
+    """Return the page of all hooks: a table with their summaries, then the docstring of each."""
     specs = {name: spec for name, spec in vars(hookspecs).items() if hasattr(spec, f"{GROUP}_spec")}
     adds = {name: spec for name, spec in specs.items() if name.startswith("register_")}
     observes = {name: spec for name, spec in specs.items() if name not in adds}
     _, _, rules = (inspect.getdoc(hookspecs) or "").partition("\n\n")
-    lines = ["# Hooks", "", "Every door a plugin may open. How to write one: [plugins](plugins.md).", "", *prose(rules)]
+    lines = [
+        "# Hooks",
+        "",
+        "Every hook that a plugin may implement. How to write a plugin: [plugins](plugins.md).",
+        "",
+        *prose(rules),
+    ]
     for title, part in (("What a plugin adds", adds), ("What a plugin may observe, in this order", observes)):
         rows = [f"| [`{name}`](#{name}) | {summary(spec)} |" for name, spec in part.items()]
         lines += ["", f"## {title}", "", "| hook | what |", "| --- | --- |", *rows]
@@ -103,7 +111,7 @@ def hooks() -> str:
 
 
 def signature(name: str, method: Callable[..., Any]) -> str:
-    """As one calls it: `await client.chats.retrieve(chat_id: str) -> Chat`."""
+    """Return the signature as a call: `await client.chats.retrieve(chat_id: str) -> Chat`."""
     node = ast.parse(textwrap.dedent(inspect.getsource(method))).body[0]
     assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     node.args.args.pop(0)
@@ -130,7 +138,7 @@ def summary(member: Any) -> str:
 
 
 def prose(docstring: str) -> Iterator[str]:
-    """A docstring as Markdown: its sections become lists, its source a link."""
+    """Yield a docstring as Markdown: its sections become lists, its source a link."""
     section, item = "", ""
     for line in [*docstring.splitlines(), "End:"]:
         found = re.match(r"(\w+):(?: (.*))?$", line)
@@ -155,7 +163,7 @@ def prose(docstring: str) -> Iterator[str]:
 
 
 def main() -> None:
-    """Write the pages, and remove those of what is gone."""
+    """Write the pages, and remove pages that are no longer generated."""
     import classes
     import reference
 

@@ -1,7 +1,7 @@
-"""The pages of docs/reference/: every command, setting, event and code, looked up where they are defined.
+"""The pages of docs/reference/: every command, setting, event and code, collected from their definitions.
 
-`python docs/generate.py` writes them. Explanations and examples stand on the pages written by hand; here stands what
-must be complete.
+`python docs/generate.py` writes them. These pages are complete; explanations and examples are on the pages written by
+hand.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from linqbot.settings import Settings, variable
 
 
 def pages() -> dict[str, str]:
-    """What each file of docs/reference/ holds, by its name."""
+    """Return the content of each file of docs/reference/, by its name."""
     return {
         "commands.md": _page(_commands()),
         "settings.md": _page(_settings()),
@@ -32,9 +32,9 @@ def pages() -> dict[str, str]:
 def _commands() -> Iterator[str]:
     yield from ("# Commands", "", "`linqbot COMMAND --help` prints the same. Plugins may add more.")
     for title, names in SECTIONS.items():
-        yield from ("", f"**{title}**", "", "| command | for |", "| --- | --- |")
+        yield from ("", f"**{title}**", "", "| command | does |", "| --- | --- |")
         yield from (f"| [`linqbot {name}`](#linqbot-{name}) | {COMMANDS[name]} |" for name in names)
-    yield from ("", "Each of them also takes `--help`, and what prints anything takes `--json`.")
+    yield from ("", "Every command also takes `--help`. Every command that prints something takes `--json`.")
     root = click.Context(main, info_name="linqbot")
     for name in (name for names in SECTIONS.values() for name in names):
         command = main.get_command(root, name)
@@ -50,7 +50,7 @@ def _command(path: str, command: click.Command, level: str) -> Iterator[str]:
     options = [each for each in command.params if isinstance(each, click.Option)]
     rows = [_row(record) for each in options if (record := each.get_help_record(ctx))]
     if rows := [row for row in rows if not row.startswith("| `--json`")]:
-        yield from ("", "| option | |", "| --- | --- |", *rows)
+        yield from ("", "| option | meaning |", "| --- | --- |", *rows)
     if isinstance(command, click.Group):
         for name, below in command.commands.items():
             yield from _command(f"{path} {name}", below, "###")
@@ -65,10 +65,10 @@ def _settings() -> Iterator[str]:
     yield from (
         "# Settings",
         "",
-        "Read once, at the start: an option of the command, else the environment, else `linqbot.toml` in the working",
-        "folder, else the default. A name that is not known is refused with the nearest right one.",
+        "Settings are read once, at the start. The first of these wins: an option of the command, the environment,",
+        "`linqbot.toml` in the working folder, the default. An unknown name is an error that suggests the nearest name.",
         "",
-        "| environment | `linqbot.toml` | default | |",
+        "| environment | `linqbot.toml` | default | meaning |",
         "| --- | --- | --- | --- |",
     )
     for name, field in Settings.model_fields.items():
@@ -81,14 +81,12 @@ def _events() -> Iterator[str]:
         "# Events",
         "",
         f"Linq's {len(EVENT_TYPES)} event types, each with its class. Handle one with",
-        "`@bot.on(ReactionRemoved)`; [which handler takes an event](../routing.md) tells the rest. A type of tomorrow",
-        "is `UnknownEvent`.",
+        "`@bot.on(ReactionRemoved)`; see [routing](../routing.md). A type that linqbot does not know is an",
+        "`UnknownEvent`.",
         "",
-        "Every event has these, None where Linq does not say: " + _names(Event.model_fields) + ".",
+        "Every event has these fields; a field is None if Linq does not send it: " + _names(Event.model_fields) + ".",
         "",
-        "Messages sent and received have, beside those: "
-        + _names([*_own(MessageEvent), "text", "media", "links", "mentions"])
-        + ".",
+        "Events of messages also have: " + _names([*_own(MessageEvent), "text", "media", "links", "mentions"]) + ".",
     )
     modules: dict[str, list[tuple[str, type[Event]]]] = {}
     for name, kind in EVENT_TYPES.items():
@@ -111,7 +109,7 @@ def _codes() -> Iterator[str]:
     yield from (
         "# Codes",
         "",
-        "`linqbot explain CODE` tells of each why it comes and what to do. How errors look, and where they are told:",
+        "`linqbot explain CODE` prints why an error occurs and what to do. For the form and the places of errors, see",
         "[errors](../errors.md).",
         "",
         "## linqbot's",
@@ -124,14 +122,14 @@ def _codes() -> Iterator[str]:
         "",
         "## Linq's rules",
         "",
-        "A call that breaks one is refused before it is sent (LQB3001), where the call alone shows it.",
+        "If the call alone shows that it breaks a rule, linqbot refuses it before it is sent (LQB3001).",
         "",
         *_table(of_rules()),
     )
 
 
 def _table(codes: Mapping[str, Explanation]) -> Iterator[str]:
-    yield from ("| code | | |", "| --- | --- | --- |")
+    yield from ("| code | name | meaning |", "| --- | --- | --- |")
     for code, about in codes.items():
         shown = f"[{code}]({about.link})" if about.link else f"`{code}`"
         yield f"| {shown} | {about.name} | {_cell(about.summary)} |"

@@ -1,4 +1,4 @@
-"""Says back whatever it is told. Try it: linqbot dev examples/echo.py"""
+"""An echo bot. Try it: linqbot dev examples/echo.py"""
 
 from linqbot import Bot, Context, MessageReceived
 

@@ -14,7 +14,7 @@ SCREEN, BUBBLE = get_args(ScreenEffect), get_args(BubbleEffect)
 async def party(message: MessageReceived, ctx: Context) -> None:
     await ctx.reply("Here we go", effect="slam")
     async with ctx.typing():
-        await asyncio.sleep(1)  # people read before they look up
+        await asyncio.sleep(1)  # the person still reads the first message
         await ctx.send("🎉", effect="confetti")
 
 
@@ -32,5 +32,5 @@ def bold(message: MessageReceived, ctx: Context) -> TextPart:
 
 @bot.on_message
 async def in_a_thread(message: MessageReceived, ctx: Context) -> None:
-    await ctx.reply("This hangs on your message.", thread=True)
+    await ctx.reply("This is a reply to your message.", thread=True)
     await ctx.send(f"Write party, bold, or an effect: {', '.join((*SCREEN, *BUBBLE))}.")

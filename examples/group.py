@@ -1,6 +1,6 @@
-"""A bot in a group: quiet until it is mentioned or answered, then it counts hands.
+"""A bot for groups: it replies only to messages that mention the bot or reply to it, and counts people.
 
-Try it: linqbot dev examples/group.py, make a group on the phone, and mention the line's number.
+Try it: linqbot dev examples/group.py, create a group on the phone, and mention the line's number.
 """
 
 from linqbot import Bot, Context, MessageReceived, contains, in_direct, in_group

@@ -1,4 +1,4 @@
-"""A bot that reads and gives tapbacks. Try it: linqbot dev examples/reactions.py, and put a heart on a reply."""
+"""A bot that answers tapbacks and sends them. Try it: linqbot dev examples/reactions.py, and add a heart to a reply."""
 
 from linqbot import Bot, Context, MessageEdited, MessageReceived, ReactionAdded
 

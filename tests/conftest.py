@@ -1,4 +1,4 @@
-"""Fixtures every room shares."""
+"""Settings and fixtures of all tests."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import structlog
 
-# Processes that tests start keep their bytecode: to compile everything anew in each takes longer than what they do.
+# Processes that tests start keep their bytecode: compiling everything in each process takes longer than their work.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# Nothing leaves this machine, so one authority that signs nothing is enough to trust. Reading all that a system trusts
-# takes 20 ms for each `httpx.get`, here and in the processes that tests start.
+# Tests need no network, so it is enough to trust one authority that has signed nothing. Reading all authorities of the
+# system takes 20 ms for each `httpx.get`, here and in the processes that tests start.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "data" / "authority.pem")
 os.environ.pop("SSL_CERT_DIR", None)
 
@@ -24,7 +24,7 @@ _running: list[pytest.Item] = []
 
 
 def _refuse_programs(event: str, _: object) -> None:
-    """Keep `-m "not process"` quick: a test that starts a program must have a marker that says so."""
+    """Raise RuntimeError if a test without the marker starts a program, so that `-m "not process"` stays quick."""
     if event in _STARTS and _running and not _may_start(_running[-1]):
         raise RuntimeError(f"{_running[-1].nodeid} starts a program. Mark it with @pytest.mark.process.")
 
@@ -51,8 +51,8 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(autouse=True)
-def _logs_as_they_were() -> Iterator[None]:
-    """A command that runs in this process sets up its logs for good, some already while tests are collected."""
+def _reset_logs() -> Iterator[None]:
+    """Reset structlog: a command that runs in this process configures it permanently, even while tests are collected."""
     structlog.reset_defaults()
     yield
     structlog.reset_defaults()

@@ -1,4 +1,4 @@
-"""What README and docs show is true: snippets run, consoles print what they show, commands, settings and links exist."""
+"""README and docs are correct: snippets run, consoles print what is shown, and commands, settings and links exist."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 import pytest
-from console import Terminal, steps
+from docs_console import Terminal, steps
 from test_api_docs import loaded
 
 from linqbot import Bot
@@ -32,7 +32,7 @@ WRITTEN = [
     *sorted(DOCS.glob("deploy/*.md")),
     *sorted((ROOT / "plugins").glob("*/README.md")),
 ]
-"""The pages somebody wrote."""
+"""The pages that are not generated."""
 PAGES = [*WRITTEN, *sorted(DOCS.glob("api/*.md")), *sorted(DOCS.glob("reference/*.md")), DOCS / "hooks.md"]
 
 
@@ -92,7 +92,7 @@ def test_a_console_prints_what_its_page_shows(page: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.process
-def test_a_console_that_prints_something_else_than_its_page_is_found(tmp_path: Path) -> None:
+def test_a_console_with_other_output_than_its_page_is_found(tmp_path: Path) -> None:
     (right,) = steps("```console\n$ printf 'one\\ntwo\\nthree\\n'\none\n…\nth…\n```\n")
     (wrong,) = steps("```console\n$ printf 'one\\ntwo\\n'\none\n```\n")
     terminal = Terminal(tmp_path)
@@ -102,7 +102,7 @@ def test_a_console_that_prints_something_else_than_its_page_is_found(tmp_path: P
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=named)
-def test_commands_of_a_page_can_be_called_so(page: Path) -> None:
+def test_commands_of_a_page_are_valid(page: Path) -> None:
     for line in command_lines(page.read_text()):
         call(shlex.split(line, comments=True), whole=True)
     for code in re.findall(r"`linqbot ([^`\n]+)`", page.read_text()):
@@ -110,13 +110,13 @@ def test_commands_of_a_page_can_be_called_so(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=named)
-def test_a_page_names_no_python_that_the_package_does_not(page: Path) -> None:
+def test_a_page_names_only_python_versions_of_the_package(page: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    claimed = {name.rpartition(" ")[2] for name in project["classifiers"] if "Python :: 3." in name}
-    assert set(re.findall(r"\b3\.\d\d\b", page.read_text())) <= claimed
+    supported = {name.rpartition(" ")[2] for name in project["classifiers"] if "Python :: 3." in name}
+    assert set(re.findall(r"\b3\.\d\d\b", page.read_text())) <= supported
 
 
-def test_a_command_that_cannot_be_called_so_is_found() -> None:
+def test_an_invalid_command_is_found() -> None:
     for wrong in ("linqbot serv bot.py", "linqbot serve bot.py --prot 1", "linqbot inbox lst", "linqbot serve"):
         with pytest.raises(click.UsageError):
             call(shlex.split(wrong), whole=True)
@@ -131,7 +131,7 @@ def command_lines(text: str) -> Iterator[str]:
 
 
 def call(words: list[str], *, whole: bool) -> None:
-    """Parse a command line as click would, and do nothing. Half of one, as prose names it, may lack arguments."""
+    """Parse a command line as click would, without running it. A partial one, as in prose, may lack arguments."""
     root = click.Context(main, info_name="linqbot")
     command: click.Command = main
     context, rest = root, words[1:]
@@ -152,17 +152,17 @@ def call(words: list[str], *, whole: bool) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+def test_links_of_a_page_lead_to_existing_places(page: Path) -> None:
     for target in re.findall(r"\]\(((?!http)[^)\s]+)\)", page.read_text()):
         path, _, anchor = target.partition("#")
-        there = page.parent / path if path else page
-        assert there.exists(), target
+        linked = page.parent / path if path else page
+        assert linked.exists(), target
         if anchor:
-            assert anchor in anchors(there.read_text()), target
+            assert anchor in anchors(linked.read_text()), target
 
 
 def anchors(text: str) -> set[str]:
-    """The anchors GitHub gives headings."""
+    """Return the anchors that GitHub gives the headings."""
     headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -178,13 +178,19 @@ def test_every_page_is_found_by_following_links_from_the_readme() -> None:
     assert {named(page) for page in PAGES if page.suffix == ".md"} <= {named(page) for page in found}
 
 
+@pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md", DOCS / "glossary.md"], ids=named)
+def test_files_a_page_names_exist(page: Path) -> None:
+    for name in re.findall(r"`([\w.-]+(?:/[\w.-]+)*(?:/|\.(?:py|md|toml|json|sql)))`", page.read_text()):
+        assert (ROOT / "linqbot" / name).exists() or (ROOT / name).exists(), name
+
+
 @pytest.mark.parametrize("page", WRITTEN, ids=named)
 def test_settings_a_page_names_exist(page: Path) -> None:
     known = {variable(name) for name in Settings.model_fields}
     assert set(re.findall(r"\b(?:LINQBOT|LINQ)_[A-Z0-9_]+\b", page.read_text())) <= known
 
 
-# On the pages of plugins, such names are attributes of spans.
+# On the pages about plugins, such names are attributes of spans.
 @pytest.mark.parametrize("page", [page for page in WRITTEN if "plugins" not in named(page)], ids=named)
 def test_modules_a_page_names_exist(page: Path) -> None:
     for name in re.findall(r"`(linqbot(?:\.[a-z_0-9]+)+)`", page.read_text()):
@@ -221,13 +227,13 @@ def test_the_readme_opens_with_the_two_commands() -> None:
     ]
 
 
-def test_the_readme_shows_the_echo_bot_there_is() -> None:
+def test_the_readme_shows_the_example_echo_bot() -> None:
     first = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert first is not None
     assert (ROOT / "examples" / "echo.py").read_text().endswith(first[1])
 
 
-def test_the_page_on_delivery_names_every_call_that_is_sent_under_a_key() -> None:
+def test_the_page_on_delivery_names_every_keyed_call() -> None:
     text = (DOCS / "delivery.md").read_text()
     row = next(line for line in text.splitlines() if line.startswith("| keyed"))
     assert set(re.findall(r"`([a-z_.]+)`", row)) == {

@@ -1,6 +1,7 @@
-"""The way of an event, steps 1 to 10, from the person's phone and back. Read this test first.
+"""The path of an event, steps 1 to 10, from the person's phone and back. Read this test first.
 
-The emulator stands for Linq; no sockets. Everything between is the real thing: signature, storage, lanes, journal.
+The emulator takes the place of Linq, and there are no sockets. Everything else is real: signature, storage, lanes,
+journal. The ten steps, each with its file, are in CONTRIBUTING.md.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ BOB = "+14155550143"
 
 @dataclass
 class Phone:
-    """A person's phone, and the bot at the other end."""
+    """A person's phone, with which the person texts the bot."""
 
     emulator: Emulator
     storage: SQLiteStorage
@@ -62,8 +63,8 @@ class Phone:
 
 @contextlib.asynccontextmanager
 async def texting(bot: Bot, folder: Path, *, version: str = "2026-02-03") -> AsyncIterator[Phone]:
-    router = _Late()
-    emulator = Emulator(delivery_transport=router)
+    transport = _WebhookTransport()
+    emulator = Emulator(delivery_transport=transport)
     subscription = emulator.subscribe(f"http://127.0.0.1:8000/webhooks/linq?version={version}")
     client = Client(
         "token",
@@ -72,18 +73,18 @@ async def texting(bot: Bot, folder: Path, *, version: str = "2026-02-03") -> Asy
     )
     storage = SQLiteStorage(folder / "bot.db")
     app = create_app(bot, client=client, storage=storage, secrets=[subscription.secret])
-    router.transport = httpx.ASGITransport(app=app)
+    transport.app = httpx.ASGITransport(app=app)
     async with running(app), emulator:
         yield Phone(emulator, storage)
 
 
-class _Late(httpx.AsyncBaseTransport):
-    """The bot's app, which can only be made once the emulator has told its secret."""
+class _WebhookTransport(httpx.AsyncBaseTransport):
+    """Carries webhooks to the app. The app is set later, because it needs the secret of the emulator's subscription."""
 
-    transport: httpx.ASGITransport
+    app: httpx.ASGITransport
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await self.transport.handle_async_request(request)
+        return await self.app.handle_async_request(request)
 
 
 @pytest.mark.parametrize("version", ["2025-01-01", "2026-02-03"])
@@ -101,7 +102,7 @@ async def test_a_message_is_received_answered_and_remembered(tmp_path: Path, ver
         assert reply["effect"] == {"name": "confetti", "type": "screen"}
         assert reply["reply_to"]["message_id"] == said["message_id"]
         assert phone.messages(said["chat_id"])[0]["delivery_status"] == "read"
-        # Done is done: nothing is left to handle, and the journal knows what was sent.
+        # Nothing is left to handle, and the journal has the reply.
         assert await phone.storage.depth() == 0
         assert await phone.storage.has_sent(reply["id"])
 
@@ -157,13 +158,13 @@ async def test_a_tapback_an_edit_and_a_group_reach_their_handlers(tmp_path: Path
         mention = [{"type": "text", "value": "@bot you?", "mention": LINE, "mention_range": [0, 4]}]
         phone.emulator.inbound(BOB, LINE, mention, chat_id=group)
         assert await phone.replies(group) == ["here"]
-        # An answer to what the bot said addresses it too.
+        # A reply to the bot's message addresses the bot too.
         bots = phone.messages(group)[-1]["id"]
         phone.text("thanks", chat_id=group, reply_to={"message_id": bots, "part_index": 0})
         assert await phone.replies(group) == ["here", "here"]
 
 
-async def test_a_restarted_bot_goes_on_where_it_was(tmp_path: Path) -> None:
+async def test_a_restarted_bot_continues(tmp_path: Path) -> None:
     bot = Bot(read=False, typing=False)
 
     @bot.on_message
@@ -178,7 +179,7 @@ async def test_a_restarted_bot_goes_on_where_it_was(tmp_path: Path) -> None:
         assert await phone.replies(chat) == ["after"]
 
 
-async def test_a_person_who_opted_out_is_left_alone_and_nothing_is_retried(tmp_path: Path) -> None:
+async def test_a_person_who_opted_out_gets_no_reply_and_nothing_is_retried(tmp_path: Path) -> None:
     bot = Bot()
 
     @bot.on_message

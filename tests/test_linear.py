@@ -1,7 +1,7 @@
-"""Whatever arrives is read in linear time: a text of four times the length takes about four times as long.
+"""All input is read in linear time: a text of four times the length takes about four times as long.
 
-Regular expressions that look back and forth, and loops that copy what is left, hold the event loop for seconds when
-somebody sends them a long text of the right kind. Each pattern of the package stands in the table here.
+A regular expression that backtracks, or a loop that copies the rest of its input, can block the event loop for seconds
+if an attacker sends a long text made for it. The table here has every pattern of the package.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SIZES = (1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20)
 MOST_TIMES_LONGER = 12
 """For four times the length: 4 is linear, 16 is quadratic."""
 RESOLUTION_S = max(1e-4, 2 * time.get_clock_info("thread_time").resolution)
-"""Below this, caches and the clock tell more than the length does."""
+"""Below this, caches and the clock affect the time more than the length does."""
 
 
 def is_linear(run: Callable[[Any], object], made: Callable[[int], Any]) -> None:
@@ -118,11 +118,11 @@ USES: dict[str, str] = {
 }
 """Every pattern of the package, and the method it is used with."""
 OF_BOTS = {"bot/filters.py"}
-"""Compiles the patterns that bots bring along."""
+"""Modules that compile the patterns of bots."""
 
 
 def patterns() -> Iterator[str]:
-    """Every pattern that a module of the package gives to a function of `re`."""
+    """Yield every pattern that a module of the package passes to a function of `re`."""
     root = Path(linqbot.__file__).parent
     for path in root.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -141,7 +141,7 @@ def patterns() -> Iterator[str]:
                     assert path.relative_to(root).as_posix() in OF_BOTS, f"{path}:{node.lineno} hides its pattern"
 
 
-def test_every_pattern_of_the_package_stands_in_the_table() -> None:
+def test_every_pattern_of_the_package_is_in_the_table() -> None:
     assert set(patterns()) == set(USES)
 
 
@@ -156,7 +156,7 @@ def test_a_pattern_reads_any_text_in_linear_time(pattern: str) -> None:
             (timed(run, begin + pump * (size // len(pump)) + end), begin, pump, end) for begin, pump, end in texts
         )
 
-    # Found among all texts of a moderate length, then followed to 1 MiB.
+    # Find the slowest text of a moderate length, then check it up to 1 MiB.
     _, begin, pump, end = slowest(1 << 11)
     is_linear(run, lambda size: begin + pump * (size // len(pump)) + end)
 
@@ -174,8 +174,8 @@ def refused(text: str) -> LinqApiError:
     return error_for(SEND, 400, {"retry-after": text, "content-type": text}, body.encode(), now=0, secret="k")
 
 
-def said_back(count: int) -> Call:
-    """A call with very many texts of its own, to be looked for in a sentence."""
+def with_many_texts(count: int) -> Call:
+    """Return a call with very many texts, which are searched for in an error message."""
     options = [{"text": f"option {n}"} for n in range(count // 32)]
     return prepare("chats.polls.create", path={"chat_id": "a"}, body={"poll": {"options": options}})
 
@@ -195,7 +195,7 @@ def unpack(content: bytes) -> None:
 
 
 def head(data: bytes) -> None:
-    """Feed a connection with the head of an answer, all of it at once."""
+    """Feed the whole head of a response to a connection at once."""
     loop = asyncio.new_event_loop()
     connection = Connection(loop, lambda _: None)
     connection.transport = cast("asyncio.Transport", type("Gone", (), {"abort": lambda _: None})())
@@ -267,7 +267,7 @@ DECODERS: dict[str, tuple[Callable[[Any], object], Callable[[int], Any]]] = {
     "an error's digits": (refused, lambda size: "1" * size),
     "an error's addresses": (refused, lambda size: "a@a" * (size // 3)),
     "an error's date": (refused, lambda size: "Tue, " * (size // 5)),
-    "an error for many texts": (without_texts, said_back),
+    "an error for many texts": (without_texts, with_many_texts),
     "a foreign answer": (foreign, lambda size: " " * size),
     "a foreign type": (foreign, lambda size: "a/" * (size // 2)),
     "gzip of empty members": (unpack, empty_members),
@@ -304,5 +304,5 @@ DECODERS: dict[str, tuple[Callable[[Any], object], Callable[[int], Any]]] = {
 
 
 @pytest.mark.parametrize("name", DECODERS)
-def test_a_decoder_reads_what_comes_from_outside_in_linear_time(name: str) -> None:
+def test_a_decoder_reads_outside_input_in_linear_time(name: str) -> None:
     is_linear(*DECODERS[name])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 from fakes import delivery, text_body
-from installed import install
+from plugin_packages import install_plugin
 
 from linqbot.errors import ConfigError
 from linqbot.hookspecs import MAX_CARRIER_BYTES, hookimpl
@@ -68,7 +68,7 @@ def why(plugins: Plugins, name: str) -> str:
 
 
 def test_an_installed_plugin_is_found_with_its_distribution(site: Path) -> None:
-    install(site, "counts", COUNTS, entry="Plugin", version="1.2")
+    install_plugin(site, "counts", COUNTS, entry="Plugin", version="1.2")
     plugins = load(discover=True)
     (plugin,) = [plugin for plugin in plugins.every if plugin.name == "counts"]
     assert (plugin.distribution, plugin.version, plugin.hooks) == ("linqbot-counts", "1.2", ("finished",))
@@ -76,23 +76,23 @@ def test_an_installed_plugin_is_found_with_its_distribution(site: Path) -> None:
 
 
 def test_installed_plugins_are_loaded_only_where_they_are_asked_for(site: Path) -> None:
-    install(site, "counts", COUNTS, entry="Plugin")
-    install(site, "other", COUNTS, entry="Plugin")
+    install_plugin(site, "counts", COUNTS, entry="Plugin")
+    install_plugin(site, "other", COUNTS, entry="Plugin")
     assert load().every == []
     assert statuses(load(["counts"])) == {"counts": "active"}
     assert load(required=["other"]).every[0].required
 
 
 def test_an_allow_list_leaves_others_out_without_importing_them(site: Path) -> None:
-    install(site, "counts", COUNTS, entry="Plugin")
-    install(site, "fatal", "raise SystemExit('imported')")
+    install_plugin(site, "counts", COUNTS, entry="Plugin")
+    install_plugin(site, "fatal", "raise SystemExit('imported')")
     allowed = statuses(load(discover=True, allowed=["counts"]))
     assert (allowed["counts"], allowed["fatal"]) == ("active", "left out")
     assert "fatal_plugin" not in sys.modules
 
 
 def test_what_the_bot_brings_needs_no_permission_and_wins_if_names_are_equal(site: Path) -> None:
-    install(site, "counts", COUNTS, entry="Plugin")
+    install_plugin(site, "counts", COUNTS, entry="Plugin")
     plugins = load([Counts()], discover=True, allowed=[])
     mine, installed = [plugin for plugin in plugins.every if plugin.name == "counts"]
     assert (mine.status, mine.distribution) == ("active", None)
@@ -147,7 +147,7 @@ def test_a_module_is_a_plugin() -> None:
 
 
 def test_a_given_name_must_be_installed(site: Path) -> None:
-    install(site, "counts", COUNTS, entry="Plugin")
+    install_plugin(site, "counts", COUNTS, entry="Plugin")
     with pytest.raises(ConfigError, match=r"The bot names the plugin count, which is not installed\. .*list"):
         load(["count"])
     with pytest.raises(ConfigError, match="Did you mean counts"):
@@ -176,7 +176,7 @@ def test_names_must_be_unique_and_fit_into_a_path(given: list[object], says: str
     ],
 )
 def test_a_plugin_that_cannot_be_loaded_is_named_and_the_others_stay(site: Path, code: str, says: str) -> None:
-    install(site, "bad", code)
+    install_plugin(site, "bad", code)
     counts = Counts()
     with structlog.testing.capture_logs() as logs:
         plugins = load([counts], discover=True)
@@ -189,7 +189,7 @@ def test_a_plugin_that_cannot_be_loaded_is_named_and_the_others_stay(site: Path,
 
 
 def test_a_required_plugin_that_cannot_be_loaded_keeps_the_bot_from_starting(site: Path) -> None:
-    install(site, "bad", "import does_not_exist")
+    install_plugin(site, "bad", "import does_not_exist")
     with pytest.raises(ConfigError, match=r"bad is required, and failed: .*does_not_exist.* does not start"):
         load(discover=True, required=["bad"])
     with pytest.raises(ConfigError, match=r"LINQBOT_REQUIRED_PLUGINS names the plugin gone, which is not installed"):

@@ -1,4 +1,4 @@
-"""The floor: an ASGI app that only answers 200. What is slower than this is our own doing."""
+"""The baseline: an ASGI app that only answers 200. All additional time is linqbot's."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What one writes by hand: FastAPI, Linq's official client, the reply sent before the ack. It stores nothing."""
+"""An echo bot written by hand: FastAPI and Linq's official client. It replies before the ack and stores nothing."""
 
-# Only the benchmarks need its library, so it is not there when types are checked.
+# Only the benchmarks need this library, so it is not installed when types are checked.
 # mypy: disable-error-code="import-not-found, untyped-decorator"
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Echo bots for `linqbot serve`: the few lines everybody begins with."""
+"""Echo bots for `linqbot serve`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from linqbot import Bot, Context, MessageReceived
 plain = Bot(read=False, typing=False)
 mannered = Bot()
 silent = Bot()
-"""Has no handler."""
+"""A bot without a handler."""
 slow = Bot(read=False, typing=False)
 
 
@@ -22,7 +22,7 @@ async def echo(message: MessageReceived, ctx: Context) -> None:
 
 @slow.on_message
 async def think(message: MessageReceived, ctx: Context) -> None:
-    """Work for about a second over who says `work`; what anybody else says takes no time."""
+    """Work for about a second if the text is `work`; other messages take no time."""
     if message.text == "work":
         await asyncio.sleep(random.uniform(0.5, 1.5))  # not all at once
         await ctx.reply("Done.")

@@ -1,6 +1,6 @@
-"""The same bot on Slack, as slack-bolt's documents write it: signature verified, acked, then answered."""
+"""The same bot for Slack, written as in slack-bolt's documentation: verify the signature, ack, then reply."""
 
-# Only the benchmarks need its library, so it is not there when types are checked.
+# Only the benchmarks need this library, so it is not installed when types are checked.
 # mypy: disable-error-code="import-not-found, untyped-decorator, no-any-return"
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from emulated import replies, text
+from emulator_control import replies, text
 
 from linqbot.cli.logs import _Once
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 from fakes import text_body
-from installed import install
+from plugin_packages import install_plugin
 
 from linqbot.cli import plugin_commands
 from linqbot.cli.main import main
@@ -119,10 +119,10 @@ def post(url: str, text: str) -> None:
 
 
 def test_broken_plugins_do_not_affect_the_others(site: Path, command: Callable[..., Any], port: int) -> None:
-    install(site, "good", GOOD, entry="Plugin")
-    install(site, "noimport", "import does_not_exist")
-    install(site, "raises", RAISES)
-    install(site, "sleeps", SLEEPS)
+    install_plugin(site, "good", GOOD, entry="Plugin")
+    install_plugin(site, "noimport", "import does_not_exist")
+    install_plugin(site, "raises", RAISES)
+    install_plugin(site, "sleeps", SLEEPS)
     url = f"http://127.0.0.1:{port}"
     environ = {
         "PYTHONPATH": f"{site}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
@@ -150,7 +150,7 @@ def test_broken_plugins_do_not_affect_the_others(site: Path, command: Callable[.
 
 
 def test_serve_refuses_to_start_without_a_required_plugin(site: Path, command: Callable[..., Any]) -> None:
-    install(site, "gate", "import does_not_exist")
+    install_plugin(site, "gate", "import does_not_exist")
     serve = command(
         "serve",
         "bot.py",
@@ -177,7 +177,7 @@ def test_the_data_that_a_plugin_attaches_to_a_delivery_survives_a_kill(
         with pathlib.Path("taken.txt").open("a") as file:
             file.write(f"{carrier['traceparent']} {crashes}\\n")
     """
-    install(site, "trace", code)
+    install_plugin(site, "trace", code)
     (site.parent / "bot.py").write_text(
         "import asyncio, pathlib\n"
         + ECHO.replace('await ctx.reply(f"You said: {message.text}")', "await wait()")
@@ -205,9 +205,11 @@ def test_the_data_that_a_plugin_attaches_to_a_delivery_survives_a_kill(
 
 
 def test_list_shows_the_origin_and_status_of_each_plugin(site: Path, linqbot: Callable[..., Result]) -> None:
-    install(site, "good", GOOD, entry="Plugin", version="1.2")
-    install(site, "noimport", "import does_not_exist")
-    install(site, "noroutes", "from linqbot import hookimpl\n@hookimpl\ndef register_routes(running): return [1]")
+    install_plugin(site, "good", GOOD, entry="Plugin", version="1.2")
+    install_plugin(site, "noimport", "import does_not_exist")
+    install_plugin(
+        site, "noroutes", "from linqbot import hookimpl\n@hookimpl\ndef register_routes(running): return [1]"
+    )
     (site.parent / "bot.py").write_text(
         "from linqbot import Bot, hookimpl\nclass Mine:\n    @hookimpl\n    def stopped(self): ...\n"
         "bot = Bot(plugins=[Mine])\n"
@@ -225,14 +227,14 @@ def test_list_shows_the_origin_and_status_of_each_plugin(site: Path, linqbot: Ca
 
 
 def test_list_shows_a_required_plugin_that_cannot_be_loaded(site: Path, linqbot: Callable[..., Result]) -> None:
-    install(site, "gate", "import does_not_exist")
+    install_plugin(site, "gate", "import does_not_exist")
     result = linqbot("plugins", "list", "--json", LINQBOT_REQUIRED_PLUGINS="gate")
     (row,) = [row for row in json.loads(result.stdout) if row["name"] == "gate"]
     assert (row["required"], row["status"]) == ("yes", "disabled")
 
 
 def test_a_plugins_command_is_a_command(site: Path, linqbot: Callable[..., Result]) -> None:
-    install(site, "good", GOOD, entry="Plugin")
+    install_plugin(site, "good", GOOD, entry="Plugin")
     assert linqbot("greet").stdout == "hello\n"
     assert "From plugins:\n  greet       Say hello." in linqbot("--help").stdout
     assert "Did you mean greet?" in linqbot("gret").output
@@ -240,13 +242,13 @@ def test_a_plugins_command_is_a_command(site: Path, linqbot: Callable[..., Resul
 
 
 def test_a_plugin_cannot_replace_a_built_in_command(site: Path, linqbot: Callable[..., Result]) -> None:
-    install(site, "thief", GOOD.replace('"greet"', '"serve"'), entry="Plugin")
+    install_plugin(site, "thief", GOOD.replace('"greet"', '"serve"'), entry="Plugin")
     assert "Run the bot in FILE" in linqbot("serve", "--help").stdout
     assert "Say hello" not in linqbot("--help").stdout
 
 
 def test_the_help_of_a_built_in_command_loads_no_plugin(site: Path, linqbot: Callable[..., Result]) -> None:
-    install(site, "fatal", "raise SystemExit('imported')")
+    install_plugin(site, "fatal", "raise SystemExit('imported')")
     assert linqbot("serve", "--help").exit_code == 0
     assert plugin_commands.commands.cache_info().misses == 0
 
@@ -272,8 +274,8 @@ def test_trace_shows_nested_steps_with_their_plugins(site: Path, linqbot: Callab
             return handled
         return [around]
     """
-    install(site, "gate", gate)
-    install(site, "good", GOOD, entry="Plugin")
+    install_plugin(site, "gate", gate)
+    install_plugin(site, "good", GOOD, entry="Plugin")
     result = linqbot("plugins", "trace", "bot.py", "message.received")
     assert result.exit_code == 0, result.output
     lines = [line.partition(" ms  ")[2] for line in result.stdout.splitlines() if " ms  " in line]
@@ -323,8 +325,8 @@ def test_trace_refuses_what_is_neither_a_type_nor_a_stored_delivery(site: Path, 
 
 def test_bisect_names_the_plugin_that_swallows_a_message(site: Path, linqbot: Callable[..., Result]) -> None:
     for name in ("a", "b", "c"):
-        install(site, name, GOOD, entry="Plugin")
-    install(site, "swallows", SWALLOWS)
+        install_plugin(site, name, GOOD, entry="Plugin")
+    install_plugin(site, "swallows", SWALLOWS)
     result = linqbot("plugins", "bisect", "bot.py", "--type", "message.received")
     assert result.exit_code == 1
     assert "swallows breaks it: bot:echo does not get the event" in result.stdout
@@ -351,16 +353,16 @@ def test_bisect_finds_two_plugins_that_break_an_event_only_together(site: Path, 
             return handled
         return [around]
     """
-    install(site, "first", first)
-    install(site, "good", GOOD, entry="Plugin")
-    install(site, "second", second)
+    install_plugin(site, "first", first)
+    install_plugin(site, "good", GOOD, entry="Plugin")
+    install_plugin(site, "second", second)
     result = linqbot("plugins", "bisect", "bot.py", "--type", "message.received")
     assert "first and second break it together, but not alone: bot:echo does not get the event" in result.stdout
 
 
 def test_bisect_says_when_no_plugin_is_to_blame(site: Path, linqbot: Callable[..., Result]) -> None:
     assert linqbot("plugins", "bisect", "bot.py", "--type", "message.received").exit_code == 0
-    install(site, "good", GOOD, entry="Plugin")
+    install_plugin(site, "good", GOOD, entry="Plugin")
     result = linqbot("plugins", "bisect", "bot.py", "--type", "message.received")
     assert (result.exit_code, result.stdout) == (
         0,
@@ -391,7 +393,7 @@ def test_an_installed_plugin_opens_storages_of_its_scheme(site: Path, linqbot: C
     letter = kept(site.parent)
     result = linqbot("inbox", "dead", "--storage", "shelf://linqbot.db")
     assert "There is no storage for shelf:// URLs" in result.output
-    install(site, "shelf", code)
+    install_plugin(site, "shelf", code)
     result = linqbot("inbox", "dead", "--storage", "shelf://linqbot.db", "--json")
     assert [row["id"] for row in json.loads(result.stdout)] == [letter]
     assert "and memory://, shelf://" in linqbot("inbox", "dead", "--storage", "other://x").output

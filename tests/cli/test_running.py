@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import CliRunner
-from emulated import ANN, replies, text
+from emulator_control import ANN, replies, text
 from ports import free_port
 
 from linqbot.cli.main import main

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from activation import activated
+from socket_activation import with_listening_socket
 
 from linqbot.errors import ConfigError
 from linqbot.server import systemd
@@ -59,7 +59,7 @@ class Manager:
         """Run `linqbot serve`. A passed socket becomes descriptor 3, as sd_listen_fds(3) specifies."""
         command = [sys.executable, "-m", "linqbot", "serve", "bot.py", *arguments]
         if passed is not None:
-            command = activated(command, passed)
+            command = with_listening_socket(command, passed)
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("LINQ_", "LINQBOT_"))}
         bot = subprocess.Popen(
             command,

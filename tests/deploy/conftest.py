@@ -1,4 +1,4 @@
-"""A test that takes `proxy_name` runs once for each proxy, and is skipped before anything was started where it is missing."""
+"""The fixture `proxy_name`: a test that uses it runs once for each proxy. Without the proxy it is skipped at once."""
 
 from __future__ import annotations
 

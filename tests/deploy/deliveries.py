@@ -1,4 +1,4 @@
-"""Deliveries as Linq sends them, and a bot behind a proxy that notes what reached its handlers."""
+"""Deliveries as Linq sends them, and a bot behind a proxy, which records the messages that reached its handlers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def note(message: MessageReceived, ctx: Context) -> None:
 
 
 class Behind:
-    """A bot being served behind a proxy."""
+    """A running bot behind a proxy."""
 
     def __init__(self, proxy: Proxy, served: Served, folder: Path) -> None:
         self.proxy = proxy
@@ -48,12 +48,12 @@ class Behind:
         return self.proxy.url + PATH
 
     def client(self, *, source: str = "127.0.0.1", http2: bool = False) -> httpx.AsyncClient:
-        """Somebody who knows the proxy's certificate, at an address of the loopback network."""
+        """Return a client that trusts the proxy's certificate, at an address of the loopback network."""
         transport = httpx.AsyncHTTPTransport(verify=self.proxy.trust, local_address=source, http2=http2)
         return httpx.AsyncClient(transport=transport, timeout=30)
 
     async def handled(self, count: int) -> Counter[str]:
-        """The first words of the messages that reached the handler, once there are so many of them."""
+        """Wait until `count` messages reached the handler. Return their first words."""
         file = self._folder / "handled"
         with anyio.fail_after(30):
             while not file.exists() or len(file.read_text().split()) < count:
@@ -62,7 +62,7 @@ class Behind:
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         lines = (self._folder / "bot.log").read_text().splitlines()
-        return [told for line in lines if line.startswith("{") and (told := json.loads(line))["event"] == event]
+        return [entry for line in lines if line.startswith("{") and (entry := json.loads(line))["event"] == event]
 
 
 @asynccontextmanager
@@ -84,7 +84,7 @@ async def behind(name: str, folder: Path, **environ: str) -> AsyncIterator[Behin
 
 
 def message(text: str, *, chat: str | None = None) -> bytes:
-    """The body of a `message.received`."""
+    """Return the body of a `message.received`."""
     line = {"id": str(uuid.uuid4()), "handle": "+12025550100", "service": "iMessage", "is_me": True}
     person = {"id": str(uuid.uuid4()), "handle": "+14155550142", "service": "iMessage", "is_me": False}
     data = {
@@ -100,7 +100,7 @@ def message(text: str, *, chat: str | None = None) -> bytes:
 
 
 def signed(body: bytes) -> dict[str, str]:
-    """The headers of a delivery."""
+    """Return the headers of a delivery with this body."""
     webhook_id, now = str(uuid.uuid4()), int(time.time())
     signature = sign(body, webhook_id=webhook_id, timestamp=now, secret=SECRET)
     return {

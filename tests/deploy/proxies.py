@@ -1,4 +1,4 @@
-"""Real nginx and real Caddy with the configurations of `deploy/`, each in a folder of its own and on free ports."""
+"""Real nginx and real Caddy with the configurations of `deploy/`, each in its own folder and on free ports."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ GET = {"nginx": "apt-get install nginx; Debian has it in /usr/sbin", "caddy": "a
 
 
 class Proxy:
-    """A proxy that is running.
+    """A running proxy.
 
     Attributes:
-        port: Where it speaks TLS.
-        trust: What a client needs to believe its certificate.
+        port: Its TLS port.
+        trust: A TLS context that trusts its certificate.
     """
 
     def __init__(self, name: str, port: int, trust: ssl.SSLContext) -> None:
@@ -39,7 +39,7 @@ class Proxy:
         return f"https://{DOMAIN}:{self.port}"
 
     def connect(self, sent: bytes = b"", *, source: str = "127.0.0.1") -> socket.socket:
-        """A raw TLS connection from an address of the loopback network, with something already said."""
+        """Open a raw TLS connection from an address of the loopback network, and send `sent`."""
         with ExitStack() as unless_sent:
             plain = socket.create_connection(("127.0.0.1", self.port), timeout=30, source_address=(source, 0))
             unless_sent.enter_context(plain)
@@ -50,9 +50,9 @@ class Proxy:
 
 
 def nginx_files(folder: Path, *, upstream: str, port: int, http_port: int) -> list[str]:
-    """Lay nginx's files out in `folder` as on a machine of its own; the command that uses them.
+    """Write nginx's files into `folder` as on a separate machine. Return the command that uses them.
 
-    Of what is shipped only ports and places are other ones.
+    Only ports and paths differ from the files in `deploy/`.
     """
     program = tool("nginx", get=GET["nginx"])
     authority = trustme.CA()
@@ -77,7 +77,7 @@ def nginx_files(folder: Path, *, upstream: str, port: int, http_port: int) -> li
     return [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
 
 
-# Its workers would become `nobody`, who may not write where root's tests do.
+# Otherwise nginx's workers run as an unprivileged user, who may not write into the folder of a test that runs as root.
 _AS_STARTED = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
 _NGINX_KEEPS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
@@ -91,9 +91,9 @@ def nginx(folder: Path, upstream: str) -> Iterator[Proxy]:
 
 
 def caddy_files(folder: Path, *, http_port: int) -> list[str]:
-    """Lay Caddy's file out in `folder`; the beginning of the command that uses it.
+    """Write the Caddyfile into `folder`. Return the start of the command that uses it.
 
-    To what is shipped only is added what keeps a test's Caddy to itself.
+    Only options that isolate the test's Caddy are added to the file in `deploy/`.
     """
     program = tool("caddy", get=GET["caddy"])
     shipped = (DEPLOY / "caddy" / "Caddyfile").read_text()
@@ -144,9 +144,9 @@ def _takes_connections(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _until(ready: Callable[[], bool], is_well: Callable[[], bool | str] = lambda: True) -> None:
+def _until(ready: Callable[[], bool], is_running: Callable[[], bool | str] = lambda: True) -> None:
     end = time.monotonic() + 30
     while not ready():
-        assert is_well() is True, is_well()
+        assert is_running() is True, is_running()
         assert time.monotonic() < end, "The proxy did not come up in 30 s."
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""The image and the compose files: linted, read, and what of them runs without a container engine is run."""
+"""The image and the compose files: linted, parsed, and run as far as possible without a container engine."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ STEPS: list[tuple[str, str]] = re.findall(r"^([A-Z]+) (.*)$", DOCKERFILE.replace
 
 
 def step(name: str) -> str:
-    """The last step of that name, which is the one that counts."""
+    """Return the last step of that name: only the last one takes effect."""
     return [value for each, value in STEPS if each == name][-1].strip()
 
 
 @pytest.mark.process
-def test_the_linter_has_nothing_to_say() -> None:
+def test_the_linter_finds_nothing() -> None:
     hadolint = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or tool(
         "hadolint", get="uv sync --all-packages"
     )
@@ -51,13 +51,13 @@ def test_the_image_is_small_pinned_and_not_root() -> None:
     assert step("WORKDIR") == step("VOLUME") == "/data"
 
 
-def test_what_is_copied_is_there_and_let_through() -> None:
-    """The rules of `.dockerignore` as far as they are used: names, in order, the last that fits decides."""
+def test_copied_files_exist_and_are_not_ignored() -> None:
+    """Interprets the rules of `.dockerignore` that the file uses: names, in order; the last match decides."""
     rules = [
         line for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] not in {"", "#"}
     ]
 
-    def is_let_through(name: str) -> bool:
+    def is_included(name: str) -> bool:
         fits = [rule for rule in rules if fnmatch.fnmatch(name, rule.removeprefix("!"))]
         return bool(fits) and fits[-1].startswith("!")
 
@@ -65,9 +65,9 @@ def test_what_is_copied_is_there_and_let_through() -> None:
     assert sources
     for source in sources:
         assert (ROOT / source).exists()
-        assert is_let_through(source)
-    assert not any(map(is_let_through, [".env", "linqbot.db", ".git", ".linqbot", "tests", "uv.lock"]))
-    # What the wheel is made of must be among them.
+        assert is_included(source)
+    assert not any(map(is_included, [".env", "linqbot.db", ".git", ".linqbot", "tests", "uv.lock"]))
+    # The files of the wheel must be among the copied files.
     needed = set(
         re.findall(
             r'^(?:readme|license-files|packages) = \[?"([^"]+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
@@ -82,7 +82,7 @@ def test_what_is_copied_is_there_and_let_through() -> None:
 async def test_the_health_check_tells_a_bot_that_serves_from_one_that_does_not(tmp_path: Path) -> None:
     (tmp_path / "bot.py").write_text("from linqbot import Bot\nbot = Bot()\n")
     check, port = json.loads(step("HEALTHCHECK").partition(" CMD ")[2]), free_port()
-    # A proxy for the way out must not be asked for what is in here.
+    # The health check must not use the proxy for outgoing requests.
     environ = os.environ | {"LINQBOT_PORT": str(port), "http_proxy": "http://127.0.0.1:9"}
 
     async def is_healthy() -> bool:
@@ -114,7 +114,7 @@ def test_compose_understands_its_file(file: Path) -> None:
     assert checked.code == 0, checked.err
     services = yaml.safe_load(checked.out)["services"]
     assert services["caddy" if "caddy" in file.name else "nginx"]["environment"]["BOT_DOMAIN"] == "bot.example.com"
-    # Without the name there is nothing to get a certificate for, and it says so.
+    # Without the domain there is no name for a certificate, and the error says so.
     del environ["BOT_DOMAIN"]
     refused = ran([*compose, "-f", str(file), "config"], env=environ)
     assert refused.code != 0
@@ -147,12 +147,12 @@ def test_the_bot_is_reached_through_its_proxy_only_and_has_no_secret_in_its_envi
 def test_the_image_can_be_built_and_its_bot_serves() -> None:
     docker = shutil.which("docker")
     if docker is None or ran([docker, "info"]).code:
-        # CI does not fail for this: where containers may not be nested there is no engine to install.
+        # CI does not fail here: without nested containers, no engine can be installed.
         pytest.skip("There is no container engine here. To run this test: start Docker")
     built = ran([docker, "build", "-q", "-f", str(DEPLOY / "Dockerfile"), str(ROOT)])
     assert built.code == 0, built.err
     bot = [docker, "run", "--rm", "--read-only", "--cap-drop=ALL", built.out.strip()]
     assert "linqbot, version" in ran([*bot, "--version"]).out
-    # Its user may write where the storage goes; the first thing it misses is a bot.
+    # The image's user may write into the storage's folder; the first missing thing is a bot.
     told = ran(bot)
     assert (told.code, "/app/bot.py" in told.err) == (2, True)

@@ -1,4 +1,4 @@
-"""The Kubernetes manifests: they fit the API's schemas, refer to each other, and keep what the docs promise."""
+"""The Kubernetes manifests: they fit the API's schemas, their names match, and they keep the promises of the docs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ POD = DOCUMENTS["StatefulSet"]["spec"]["template"]
 @pytest.mark.parametrize("kind", DOCUMENTS)
 @pytest.mark.parametrize("version", ["1.34", "1.37"])
 def test_a_manifest_fits_the_schema(kind: str, version: str) -> None:
-    """Strictly: a misspelt field is an error too, where the API would drop it in silence."""
+    """Strict: a misspelt field is an error too; the API would drop the field without an error."""
     kubernetes_validate.validate(DOCUMENTS[kind], version, strict=True)
 
 
@@ -50,7 +50,7 @@ def test_the_pod_meets_the_restricted_standard() -> None:
     assert kinds <= {"configMap", "emptyDir", "projected", "secret", "persistentVolumeClaim"}
 
 
-def test_names_fit_each_other() -> None:
+def test_names_match_each_other() -> None:
     labels = POD["metadata"]["labels"]
     assert DOCUMENTS["StatefulSet"]["spec"]["selector"]["matchLabels"] == labels
     assert DOCUMENTS["Service"]["spec"]["selector"] == labels

@@ -1,4 +1,4 @@
-"""Behind a proxy under load: slow clients hold nobody up, and a bot that is started anew loses nothing."""
+"""A bot behind a proxy under load: slow clients delay no delivery, and restarts lose nothing."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from pathlib import Path
 import crash
 import httpx
 import pytest
-from activation import activated
 from deploy.deliveries import PATH, behind, message, signed
 from deploy.proxies import DOMAIN, PROXIES
+from socket_activation import with_listening_socket
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]
 
 HEAD = f"POST {PATH} HTTP/1.1\r\nhost: {DOMAIN}\r\ncontent-type: application/json\r\n".encode()
 SLOW = [b"", HEAD, HEAD[:20], HEAD + b"content-length: 900\r\n\r\n" + b"{" * 400]
 ELSEWHERE = "127.0.0.66"
-"""Where slow clients come from: a proxy may bound one address, and Linq's is another."""
+"""The address of slow clients. A proxy may limit each address, and Linq's is another."""
 
 RESTARTS = 4
 
 
 @pytest.fixture
 def many_files() -> None:
-    """Let this process, and the proxy it starts, hold a thousand sockets."""
+    """Raise the limit of open files, so that this process and its proxy can open a thousand sockets."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < 8192:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, hard), hard))
 
 
 @pytest.mark.usefixtures("many_files")
-async def test_a_thousand_slow_sockets_hold_no_healthy_delivery_up(proxy_name: str, tmp_path: Path) -> None:
+async def test_a_thousand_slow_sockets_delay_no_healthy_delivery(proxy_name: str, tmp_path: Path) -> None:
     async with behind(proxy_name, tmp_path) as bot, bot.client() as linq:
         with ExitStack() as slow:
             for n in range(1000):
@@ -47,7 +47,7 @@ async def test_a_thousand_slow_sockets_hold_no_healthy_delivery_up(proxy_name: s
                 for n in range(first, 200, 4):
                     body = message(f"healthy{n}")
                     answer = await linq.post(bot.webhook, content=body, headers=signed(body))
-                    assert answer.status_code == 200  # at the first attempt, in the client's 30 s
+                    assert answer.status_code == 200  # at the first attempt, within the client's 30 s
 
             await asyncio.gather(*(some(first) for first in range(4)))
             assert await bot.handled(200) == {f"healthy{n}": 1 for n in range(200)}
@@ -58,16 +58,16 @@ async def test_rolling_restarts_under_load_lose_and_double_nothing(proxy_name: s
     assert set(statuses) <= {200, 503}
 
 
-async def test_with_systemds_socket_rolling_restarts_refuse_next_to_nobody(proxy_name: str, tmp_path: Path) -> None:
+async def test_with_systemds_socket_rolling_restarts_refuse_almost_no_delivery(proxy_name: str, tmp_path: Path) -> None:
     statuses = await _restarted_under_load(proxy_name, tmp_path, is_held=True)
     assert set(statuses) <= {200, 503}
-    # A connection that was kept may close under a request that is on its way: at most one for each, each time.
-    # Who comes after waits; without the socket nginx answers thousands of attempts.
+    # A kept connection may be closed while a request is on its way: at most one request for each connection and restart.
+    # Later clients wait. Without the socket, nginx answers thousands of attempts with 503.
     assert statuses[503] <= RESTARTS * crash.CHATS_AT_ONCE
 
 
 async def _restarted_under_load(name: str, folder: Path, *, is_held: bool) -> Counter[int]:
-    """Start the bot anew again and again while 800 deliveries come through a proxy; how they were answered, attempt by attempt."""
+    """Restart the bot while 800 deliveries come through a proxy. Return how often each status was answered."""
     (folder / name).mkdir()
     statuses: Counter[int] = Counter()
 
@@ -107,10 +107,10 @@ async def _restarted_under_load(name: str, folder: Path, *, is_held: bool) -> Co
 
 @asynccontextmanager
 async def _held(bot: crash.Served) -> AsyncIterator[None]:
-    """Listen for the bot, as systemd does, and start it with that socket from now on."""
+    """Listen in place of the bot, as systemd does, and start the bot with this socket from now on."""
     await bot.kill()
     with socket.create_server(("127.0.0.1", int(bot.url.rpartition(":")[2])), backlog=2048) as held:
-        bot.command = activated(bot.command, held)
+        bot.command = with_listening_socket(bot.command, held)
         bot.pass_fds = [held.fileno()]
         await bot.start()
         yield

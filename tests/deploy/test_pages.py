@@ -1,4 +1,4 @@
-"""The pages of `docs/deploy/` and the files of `deploy/` say the same, and what can be run of the pages is run."""
+"""The pages of `docs/deploy/` agree with the files of `deploy/`, and their commands are run where possible."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def page(name: str) -> str:
 
 
 def console(name: str) -> list[str]:
-    """The commands of a page, block by block."""
+    """Return the commands of a page, block by block."""
     return re.findall(r"```console\n(.*?)```", page(name), re.DOTALL)
 
 
@@ -72,7 +72,7 @@ def test_every_line_that_a_page_explains_is_in_the_configuration(name: str, file
         assert there is not ("no `" + said + "`" in " ".join(rows)), said
 
 
-def test_nginx_is_told_the_same_everywhere() -> None:
+def test_nginx_gets_the_same_variables_everywhere() -> None:
     wanted = set(re.findall(r"\$\{(\w+)\}", TEMPLATE))
     assert wanted == set(re.findall(r"(BOT_\w+)=", console("nginx.md")[0]))
     assert wanted == set(re.findall(r"\$(BOT_\w+)", console("nginx.md")[0]))
@@ -83,7 +83,7 @@ def test_nginx_is_told_the_same_everywhere() -> None:
 @pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.anyio
-async def test_a_backup_made_and_restored_as_the_page_says_is_where_it_was(tmp_path: Path) -> None:
+async def test_a_bot_restored_from_a_backup_as_the_page_says_is_in_its_old_state(tmp_path: Path) -> None:
     (tmp_path / "bot.py").write_text(BOT)
     (tmp_path / "blocked").touch()
     linq = {"LINQ_API_V3_API_KEY": "key", "LINQ_API_V3_BASE_URL": "http://127.0.0.1:1", "LINQ_WEBHOOK_SECRET": SECRET}
@@ -105,15 +105,15 @@ async def test_a_backup_made_and_restored_as_the_page_says_is_where_it_was(tmp_p
             assert (tmp_path / "backup" / "monday.db").stat().st_mode & 0o077 == 0
             await deliver(since)
             assert await bot.kill(signal.SIGTERM) == 0
-            told = _type(restore, tmp_path)
-            assert told.count("message.received") == len(before)
+            printed = _type(restore, tmp_path)
+            assert printed.count("message.received") == len(before)
             with sqlite3.connect(tmp_path / "linqbot.db") as file:
                 assert file.execute("pragma integrity_check").fetchone() == ("ok",)
             file.close()
             (tmp_path / "blocked").unlink()
             await bot.start()
             await bot.up(http, "/readyz")
-            # What it has is not taken twice; what it lost with the old file is taken when Linq comes again.
+            # Restored deliveries are not accepted twice. Those lost with the old file are accepted when Linq retries.
             for body in (*before, since):
                 await deliver(body)
             while (await http.get(bot.url + "/readyz")).json()["waiting"]:
@@ -159,7 +159,7 @@ async def test_a_deleted_file_is_rescued_as_the_page_says(tmp_path: Path, monkey
 
 
 def _type(commands: str, folder: Path) -> str:
-    """Run a block as it stands on the page; what it printed."""
+    """Run a block exactly as on the page. Return its output."""
     environ = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = ran([shutil.which("bash") or "bash", "-euc", commands], cwd=folder, env=environ)
     assert done.code == 0, done.err

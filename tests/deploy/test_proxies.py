@@ -1,6 +1,6 @@
-"""A real `linqbot serve` behind real nginx and Caddy, as `deploy/` sets them up: what Linq sends arrives as it was sent.
+"""A real `linqbot serve` behind real nginx and Caddy with the files of `deploy/`: deliveries arrive unchanged.
 
-The signature is over the bytes of the body and three headers, so that a 200 says that all of them came through.
+The signature covers the body and three headers, so a 200 proves that all of them arrived unchanged.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ async def bot(proxy_name: str, tmp_path: Path) -> AsyncIterator[Behind]:
 
 
 async def in_pieces(body: bytes, size: int = 1000) -> AsyncIterator[bytes]:
-    """Send a body without saying how long it is."""
+    """Yield a body in pieces, so that it is sent without a Content-Length."""
     for start in range(0, len(body), size):
         yield body[start : start + size]
 
@@ -55,7 +55,7 @@ async def test_a_signed_delivery_passes_whatever_its_bytes_are(bot: Behind) -> N
         assert (await linq.post(bot.webhook, content=packed, headers=headers)).status_code == 200
         changed = message("changed")
         assert (await linq.post(bot.webhook, content=changed + b" ", headers=signed(changed))).status_code == 401
-        # Its query belongs to Linq, which is asked for a payload version with it.
+        # The query of the webhook's address asks Linq for a payload version. The bot ignores it.
         versioned = message("versioned")
         target = bot.webhook + "?version=2026-02-03"
         assert (await linq.post(target, content=versioned, headers=signed(versioned))).status_code == 200
@@ -95,9 +95,9 @@ async def test_a_mebibyte_passes_and_more_is_answered_503(bot: Behind) -> None:
 
 
 async def test_only_the_webhook_is_public(bot: Behind) -> None:
-    async with bot.client() as anybody:
+    async with bot.client() as client:
         for path in ("/", "/livez", "/readyz", "/metrics", "/plugins/", "/plugins/prometheus/metrics", PATH + "/x"):
-            assert (await anybody.get(bot.proxy.url + path)).status_code == 404, path
+            assert (await client.get(bot.proxy.url + path)).status_code == 404, path
         for odd in (
             "/webhooks/../readyz",
             "/webhooks/linq/../../readyz",
@@ -105,19 +105,19 @@ async def test_only_the_webhook_is_public(bot: Behind) -> None:
             "//readyz",
         ):
             assert _status_of(bot, odd) in {b"404", b"400", b"503"}, odd
-    # What a proxy takes for the webhook reaches the bot as nothing else: its 405 says that it was the webhook.
+    # A path that the proxy accepts as the webhook reaches the bot under the webhook's path: the bot's 405 proves this.
     for odd in ("/readyz/../webhooks/linq", "/plugins/x/../../webhooks/linq", "/./webhooks//linq", "/webhooks/%6cinq"):
         assert _status_of(bot, odd) in {b"405", b"404"}, odd
     assert _status_of(bot, "/readyz/../webhooks/linq") == b"405"
 
 
 def _status_of(bot: Behind, path: str) -> bytes:
-    """How a GET is answered whose path no client would send."""
+    """Return the status of a GET with a path that an HTTP client would normalise."""
     with bot.proxy.connect(f"GET {path} HTTP/1.1\r\nhost: {DOMAIN}\r\nconnection: close\r\n\r\n".encode()) as client:
         return client.recv(100).split()[1]
 
 
-async def test_a_sender_that_asks_before_it_sends_is_told_to_go_on(bot: Behind) -> None:
+async def test_a_sender_that_expects_100_continue_gets_it(bot: Behind) -> None:
     body = message("asked")
     headers = signed(body) | {"host": DOMAIN, "content-length": str(len(body)), "expect": "100-continue"}
     headers["connection"] = "close"
@@ -130,13 +130,13 @@ async def test_a_sender_that_asks_before_it_sends_is_told_to_go_on(bot: Behind) 
             rest = client.makefile("rb").read()
             return first, rest
 
-    go_on, rest = await anyio.to_thread.run_sync(ask)
-    assert go_on.startswith(b"HTTP/1.1 100 ")
-    # Caddy passes the bot's own 100 on as well.
+    interim, rest = await anyio.to_thread.run_sync(ask)
+    assert interim.startswith(b"HTTP/1.1 100 ")
+    # Caddy also passes on the bot's own 100.
     assert b"HTTP/1.1 200 " in rest
 
 
-async def test_the_clients_address_is_the_true_one_whatever_it_says_itself(bot: Behind) -> None:
+async def test_the_clients_address_is_the_real_one_whatever_the_client_claims(bot: Behind) -> None:
     claims: list[dict[str, str]] = [
         {},
         {"x-forwarded-for": "6.6.6.6"},
@@ -149,17 +149,19 @@ async def test_the_clients_address_is_the_true_one_whatever_it_says_itself(bot: 
         twice = [("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "127.0.0.1")]
         assert (await forger.post(bot.webhook, content=b"{}", headers=twice)).status_code == 401
     refused = bot.logged("delivery.forged")
-    assert [told["client"] for told in refused] == ["127.0.0.9"] * (len(claims) + 1)  # the log has five a minute
+    assert [line["client"] for line in refused] == ["127.0.0.9"] * (
+        len(claims) + 1
+    )  # the log has at most five lines a minute
 
 
-async def test_a_bot_that_is_down_or_dies_is_503_and_never_4xx(bot: Behind) -> None:
+async def test_a_bot_that_is_down_or_crashes_is_503_and_never_4xx(bot: Behind) -> None:
     await bot.served.kill(signal.SIGKILL)
     async with bot.client() as linq:
         body = message("down")
         answer = await linq.post(bot.webhook, content=body, headers=signed(body))
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) > 0
-        # Something listens in its place, takes the request, and goes away without an answer.
+        # A server in place of the bot reads the request and closes the connection without an answer.
         with socket.create_server(("127.0.0.1", int(bot.served.url.rpartition(":")[2]))) as dying:
             dying.settimeout(30)
 
@@ -173,8 +175,8 @@ async def test_a_bot_that_is_down_or_dies_is_503_and_never_4xx(bot: Behind) -> N
                         client.settimeout(5)
                         client.recv(100_000)
 
-            async with anyio.create_task_group() as beside:
-                beside.start_soon(anyio.to_thread.run_sync, die)
+            async with anyio.create_task_group() as group:
+                group.start_soon(anyio.to_thread.run_sync, die)
                 answer = await linq.post(bot.webhook, content=body, headers=signed(body))
                 dying.shutdown(socket.SHUT_RDWR)
         assert answer.status_code == 503

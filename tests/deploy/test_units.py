@@ -1,4 +1,4 @@
-"""The systemd units: systemd understands them, and what they run can do little besides."""
+"""The systemd units: systemd accepts them, and their services have few rights."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ UNITS = DEPLOY / "systemd"
 
 
 def directives(name: str) -> dict[str, str]:
-    """The last value of each directive of a unit."""
+    """Return the last value of each directive of a unit."""
     return dict(re.findall(r"^(\w+)=(.*)$", (UNITS / name).read_text(), re.MULTILINE))
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The units as installed, with a linqbot that is there."""
+    """A folder with the units as installed, with the path of a real linqbot."""
     linqbot = Path(sys.executable).with_name("linqbot")
     for unit in UNITS.iterdir():
         (tmp_path / unit.name).write_text(unit.read_text().replace("/opt/linqbot/bin/linqbot", str(linqbot)))
@@ -32,15 +32,15 @@ def test_systemd_understands_every_unit(folder: Path) -> None:
     names = [path.name for path in folder.iterdir() if path.suffix in {".service", ".socket", ".timer"}]
     assert len(names) == 4
     checked = ran([analyze, "verify", *(f"./{name}" for name in names)], cwd=folder)
-    # What it says about units of this machine is none of ours.
+    # Ignore messages about other units of this machine.
     ours = [line for line in checked.err.splitlines() if "linqbot" in line]
     assert (ours, checked.code) == ([], 0), checked.err
 
 
 @pytest.mark.process
 @pytest.mark.parametrize(("name", "most"), [("linqbot.service", 15), ("linqbot-backup.service", 30)])
-def test_what_a_unit_runs_is_exposed_little(name: str, most: int, folder: Path) -> None:
-    """The scale is systemd's own, tenths of its 0 to 10."""
+def test_a_service_has_few_rights(name: str, most: int, folder: Path) -> None:
+    """`most` is a tenth of systemd's exposure score of 0 to 10."""
     analyze = tool("systemd-analyze", get="apt-get install systemd")
     command = [analyze, "security", "--offline=yes", f"--threshold={most}", f"./{name}"]
     checked = ran(command, cwd=folder)

@@ -1,4 +1,4 @@
-"""Programs that are not Python's, which the tests of `deploy/` run: found, or said how to get."""
+"""Other programs that the tests of `deploy/` run. A test whose program is missing says how to install it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 
 
 class Ran(NamedTuple):
-    """What a program ended with and said."""
+    """The exit code and the output of a program."""
 
     code: int
     out: str
@@ -23,7 +23,7 @@ class Ran(NamedTuple):
 
 
 def tool(name: str, *, get: str) -> str:
-    """The path of a program. Without it the test is skipped, saying how to `get` it; in CI it fails."""
+    """Return the path of a program. Without the program, skip the test and say how to `get` it; in CI, fail."""
     found = shutil.which(name)
     if found is None:
         reason = f"{name} is not on the PATH. To run this test: {get}"
@@ -34,6 +34,6 @@ def tool(name: str, *, get: str) -> str:
 
 
 def ran(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Ran:
-    """Run a program to its end, whatever that is."""
+    """Run a program to its end, whatever its exit code."""
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     return Ran(done.returncode, done.stdout, done.stderr)

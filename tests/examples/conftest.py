@@ -16,7 +16,7 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 @pytest.fixture
 def example(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Bot]:
-    """The bot of an example, by its name."""
+    """Return a function that loads the bot of an example by its name."""
     monkeypatch.setattr(sys, "path", [*sys.path])
 
     def load(name: str) -> Bot:

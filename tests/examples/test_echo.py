@@ -1,4 +1,4 @@
-"""examples/echo.py: says back what it is told."""
+"""examples/echo.py: repeats each message."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from linqbot.testing import talking
 pytestmark = pytest.mark.anyio
 
 
-async def test_it_says_back_what_it_is_told(example: Callable[[str], Bot]) -> None:
+async def test_it_repeats_each_message(example: Callable[[str], Bot]) -> None:
     async with talking(example("echo")) as phone:
         await phone.text("hello")
         assert await phone.next_reply() == "You said: hello"

@@ -16,7 +16,7 @@ from linqbot.types.message import EffectName, TextPart
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_party_has_a_pause_with_dots_and_ends_in_confetti(
+async def test_a_party_shows_typing_and_ends_with_confetti(
     example: Callable[[str], Bot], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot, pauses = example("effects"), []
@@ -41,14 +41,14 @@ async def test_every_effect_is_shown_when_it_is_named(name: str, example: Callab
         assert (reply, reply.effect) == (f"This is {name}.", name)
 
 
-async def test_sms_gets_the_words_without_the_effect(example: Callable[[str], Bot]) -> None:
+async def test_sms_gets_the_text_without_the_effect(example: Callable[[str], Bot]) -> None:
     async with talking(example("effects"), service="SMS") as phone:
         await phone.text("confetti")
         reply = await phone.next_reply()
         assert (reply, reply.effect) == ("This is confetti.", None)
 
 
-async def test_bold_is_bold_and_the_rest_hangs_on_the_message(example: Callable[[str], Bot]) -> None:
+async def test_bold_is_bold_and_other_messages_get_a_threaded_reply(example: Callable[[str], Bot]) -> None:
     async with talking(example("effects")) as phone:
         await phone.text("bold")
         (part,) = (await phone.next_reply()).parts

@@ -1,4 +1,4 @@
-"""examples/group.py: quiet in a group until it is addressed."""
+"""examples/group.py: replies in a group only when addressed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 BOB = "+14155550143"
 
 
-async def test_it_counts_who_is_there_when_it_is_asked(example: Callable[[str], Bot]) -> None:
+async def test_it_counts_the_people_when_asked(example: Callable[[str], Bot]) -> None:
     async with talking(example("group")) as ann:
         group = ann.group(BOB, "+14155550144")
         await group.text("who is in?")
@@ -28,7 +28,7 @@ async def test_it_counts_who_is_there_when_it_is_asked(example: Callable[[str], 
         assert (await group.next_reply()).startswith("2 people")
 
 
-async def test_it_nods_when_it_is_only_mentioned(example: Callable[[str], Bot]) -> None:
+async def test_it_likes_a_message_that_only_mentions_it(example: Callable[[str], Bot]) -> None:
     async with talking(example("group")) as ann:
         group = ann.group(BOB)
         await group.text("nice bot", mention=True)
@@ -36,7 +36,7 @@ async def test_it_nods_when_it_is_only_mentioned(example: Callable[[str], Bot]) 
         assert await group.next_reply() == "You called? Ask me who is in."
 
 
-async def test_alone_it_asks_for_company(example: Callable[[str], Bot]) -> None:
+async def test_in_a_direct_chat_it_asks_to_be_added_to_a_group(example: Callable[[str], Bot]) -> None:
     async with talking(example("group")) as ann:
         await ann.text("hello")
         assert await ann.next_reply() == "I am more fun in a group. Add me to one."

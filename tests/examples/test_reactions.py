@@ -1,4 +1,4 @@
-"""examples/reactions.py: reads tapbacks and gives them."""
+"""examples/reactions.py: answers tapbacks and sends them."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from app_with_emulator import ANN, LINE, run_app
 from linqbot_opentelemetry import OpenTelemetry
 from opentelemetry import baggage, trace
 from opentelemetry.context import Context as TraceContext
@@ -14,7 +15,6 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
-from served import ANN, LINE, served
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.client.call import prepare
@@ -83,7 +83,7 @@ def is_child(span: ReadableSpan, parent: ReadableSpan) -> bool:
 
 
 async def test_a_message_is_one_trace_from_the_webhook_to_the_reply(spans: Spans, tmp_path: Path) -> None:
-    async with served(echo(spans), tmp_path) as there:
+    async with run_app(echo(spans), tmp_path) as there:
         chat = there.text("hello")
         await there.quiet()
         base_port = int(there.emulator.public_url.rpartition(":")[2])
@@ -125,7 +125,7 @@ async def test_a_message_is_one_trace_from_the_webhook_to_the_reply(spans: Spans
 
 
 async def test_a_trace_that_a_proxy_began_goes_on(spans: Spans, tmp_path: Path) -> None:
-    async with served(echo(spans), tmp_path) as there:
+    async with run_app(echo(spans), tmp_path) as there:
         there.headers["traceparent"] = PROXY
         there.text("hello")
         await there.quiet()
@@ -143,7 +143,7 @@ async def test_of_the_senders_trace_headers_only_ids_go_on(spans: Spans, tmp_pat
 
     spans.provider.add_span_processor(Seen())
     own = {"tracestate": "vendor=planted", "baggage": "name=planted", "user-agent": "planted"}
-    async with served(echo(spans), tmp_path) as there:
+    async with run_app(echo(spans), tmp_path) as there:
         there.headers.update({"traceparent": PROXY} | own)
         there.text("hello")
         await there.quiet()
@@ -192,7 +192,7 @@ def test_an_error_that_is_said_to_be_linqs_brings_no_text_as_its_trace_id(spans:
 
 
 async def test_what_the_proxy_does_not_sample_is_not_sampled(spans: Spans, tmp_path: Path) -> None:
-    async with served(echo(spans), tmp_path) as there:
+    async with run_app(echo(spans), tmp_path) as there:
         there.headers["traceparent"] = NOT_SAMPLED
         chat = there.text("hello")
         await there.quiet()
@@ -212,7 +212,7 @@ async def test_a_turn_that_runs_again_is_another_span_of_the_same_trace(spans: S
             raise ValueError(f"{message.text} is too much")
         await ctx.reply("two")
 
-    async with served(bot, tmp_path, retry_policy=NOW) as there:
+    async with run_app(bot, tmp_path, retry_policy=NOW) as there:
         chat = there.text("hello")
         await there.quiet()
         assert there.replies(chat) == ["one", "two"]
@@ -239,7 +239,7 @@ async def test_a_trace_goes_on_after_a_restart(spans: Spans, tmp_path: Path) -> 
         begun.set()
         await go.wait()
 
-    async with served(bot, tmp_path, drain_s=0) as there:
+    async with run_app(bot, tmp_path, drain_s=0) as there:
         there.headers["traceparent"] = PROXY
         there.text("hello")
         await begun.wait()
@@ -247,7 +247,7 @@ async def test_a_trace_goes_on_after_a_restart(spans: Spans, tmp_path: Path) -> 
     assert interrupted.attributes is not None
     assert interrupted.attributes["linqbot.outcome"] == "defer"
     go.set()
-    async with served(bot, tmp_path) as there:
+    async with run_app(bot, tmp_path) as there:
         async with asyncio.timeout(20):
             while await there.storage.depth():
                 await asyncio.sleep(0)
@@ -257,7 +257,7 @@ async def test_a_trace_goes_on_after_a_restart(spans: Spans, tmp_path: Path) -> 
 
 
 async def test_a_refused_call_is_an_error_with_linqs_number_and_the_turn_is_none(spans: Spans, tmp_path: Path) -> None:
-    async with served(echo(spans), tmp_path) as there:
+    async with run_app(echo(spans), tmp_path) as there:
         there.text("STOP")
         await there.quiet()
     call, turn = spans.one(SEND), spans.one(TURN)
@@ -280,7 +280,7 @@ async def test_a_span_says_nothing_a_person_is_or_says(spans: Spans, tmp_path: P
         await ctx.client.capability.check_i_message(address=message.actor or "")
         await ctx.client.phone_numbers.get_reputation_audit("1", phone_number=LINE)
 
-    async with served(bot, tmp_path, retry_policy=NOW) as there:
+    async with run_app(bot, tmp_path, retry_policy=NOW) as there:
         for text in ("fail", "hello"):
             there.text(text)
         await there.quiet()
@@ -295,7 +295,7 @@ async def test_a_span_says_nothing_a_person_is_or_says(spans: Spans, tmp_path: P
 
 
 async def test_a_forgery_makes_no_span(spans: Spans, tmp_path: Path) -> None:
-    async with served(echo(spans), tmp_path) as there:
+    async with run_app(echo(spans), tmp_path) as there:
         assert (await there.http.post("/webhooks/linq", content=b"{}")).status_code == 401
     assert spans.all() == []
 
@@ -308,7 +308,7 @@ async def test_spans_of_the_handler_stand_between_turn_and_call(spans: Spans, tm
         with spans.provider.get_tracer("mine").start_as_current_span("think"):
             await ctx.reply(message.text)
 
-    async with served(bot, tmp_path) as there:
+    async with run_app(bot, tmp_path) as there:
         there.text("hello")
         await there.quiet()
     assert is_child(spans.one("think"), spans.one(TURN))

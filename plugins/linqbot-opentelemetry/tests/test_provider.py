@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from app_with_emulator import run_app
 from linqbot_opentelemetry import OpenTelemetry, provider
 from linqbot_opentelemetry.provider import set_from_environment
 from opentelemetry import trace
@@ -17,7 +18,6 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from served import served
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.errors import ConfigError
@@ -93,7 +93,7 @@ async def test_a_missing_exporter_is_named_on_readyz_and_the_bot_goes_on(
     async def echo(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(message.text)
 
-    async with served(bot, tmp_path) as there:
+    async with run_app(bot, tmp_path) as there:
         report = (await there.http.get("/readyz")).raise_for_status().json()["plugins"]
         chat = there.text("hello")
         await there.quiet()

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from app_with_emulator import ANN, RunningApp, run_app
 from linqbot_prometheus import Prometheus
 from prometheus_client import Counter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
-from served import ANN, Served, served
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.hookspecs import Reason
@@ -37,7 +37,7 @@ def echo() -> Bot:
     return bot
 
 
-async def scraped(there: Served) -> dict[tuple[str, ...], float]:
+async def scraped(there: RunningApp) -> dict[tuple[str, ...], float]:
     """Return every sample except buckets, by its name and the values of its labels, sorted by the labels' names."""
     text = (await there.http.get(METRICS)).raise_for_status().text
     return {
@@ -49,7 +49,7 @@ async def scraped(there: Served) -> dict[tuple[str, ...], float]:
 
 
 async def test_a_turn_is_counted_at_every_step(tmp_path: Path) -> None:
-    async with served(echo(), tmp_path) as there:
+    async with run_app(echo(), tmp_path) as there:
         chat = there.text("hello")
         await there.quiet()
         assert there.replies(chat) == ["hello"]
@@ -80,7 +80,7 @@ async def test_a_turn_is_counted_at_every_step(tmp_path: Path) -> None:
 
 
 async def test_a_failure_is_counted_by_its_class_and_linqs_code(tmp_path: Path) -> None:
-    async with served(echo(), tmp_path) as there:
+    async with run_app(echo(), tmp_path) as there:
         there.text("fail")
         await there.quiet()
         there.text("STOP")
@@ -98,7 +98,7 @@ async def test_a_failure_is_counted_by_its_class_and_linqs_code(tmp_path: Path) 
 
 
 async def test_no_label_holds_what_a_person_is_or_says(tmp_path: Path) -> None:
-    async with served(echo(), tmp_path) as there:
+    async with run_app(echo(), tmp_path) as there:
         chats = [there.text(text) for text in ("hello", "fail")]
         await there.quiet()
         text = (await there.http.get(METRICS)).text
@@ -110,7 +110,7 @@ async def test_two_bots_in_one_process_are_counted_separately(tmp_path: Path) ->
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
         folder.mkdir()
-    async with served(echo(), folders[0]) as one, served(echo(), folders[1]) as two:
+    async with run_app(echo(), folders[0]) as one, run_app(echo(), folders[1]) as two:
         for there, times in ((one, 1), (two, 2)):
             for _ in range(times):
                 there.text("hello")
@@ -120,7 +120,7 @@ async def test_two_bots_in_one_process_are_counted_separately(tmp_path: Path) ->
 
 
 async def test_a_client_that_accepts_openmetrics_and_gzip_gets_both(tmp_path: Path) -> None:
-    async with served(echo(), tmp_path) as there:
+    async with run_app(echo(), tmp_path) as there:
         there.text("hello")
         await there.quiet()
         plain = await there.http.get(METRICS, headers={"accept-encoding": "identity"})
@@ -139,7 +139,7 @@ async def test_a_client_that_accepts_openmetrics_and_gzip_gets_both(tmp_path: Pa
 async def test_own_metrics_can_join_those_of_the_app(tmp_path: Path) -> None:
     plugin = Prometheus()
     orders = Counter("orders", "Orders taken.", registry=plugin.registry)
-    async with served(Bot(plugins=[plugin]), tmp_path) as there:
+    async with run_app(Bot(plugins=[plugin]), tmp_path) as there:
         orders.inc()
         assert (await scraped(there))["orders_total",] == 1
 
@@ -147,7 +147,7 @@ async def test_own_metrics_can_join_those_of_the_app(tmp_path: Path) -> None:
 async def test_one_plugin_may_be_in_one_app_after_another(tmp_path: Path) -> None:
     bot = Bot(plugins=[Prometheus()])
     for times in (1, 2):
-        async with served(bot, tmp_path) as there:
+        async with run_app(bot, tmp_path) as there:
             there.text("hello")
             await there.quiet()
             assert (await scraped(there))["linqbot_turns_total", "message.received", "ack"] == times

@@ -1,4 +1,4 @@
-"""A person at the emulator of a running `linqbot dev` or `linqbot emulator`, over its control API."""
+"""Acts as a person at a running `linqbot dev` or `linqbot emulator`, through the emulator's control API."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ANN = "+14155550142"
 
 
 def text(page: str, said: str, **how: Any) -> str:
-    """Text the bot; the chat's id."""
+    """Text the bot. Return the id of the chat."""
     line = httpx.get(f"{page}/emulator/state").json()["lines"][0]["phone_number"]
     body = {"from": ANN, "to": line, "parts": [{"type": "text", "value": said}]} | how
     answer = httpx.post(f"{page}/emulator/inbound", json=body)
@@ -19,7 +19,7 @@ def text(page: str, said: str, **how: Any) -> str:
 
 
 def replies(page: str) -> list[str]:
-    """What the bot said, in all chats."""
+    """Return the texts that the bot sent, in all chats."""
     state = httpx.get(f"{page}/emulator/state").json()
     return [
         part["value"]

@@ -1,4 +1,4 @@
-"""What a page's console blocks show, typed in: a terminal that runs `$ …` lines and compares what they print."""
+"""Runs the console blocks of a page: a terminal executes the `$ …` lines and compares their output with the page."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ports import free_port
 
 FENCE = re.compile(r"^```(console|python (?P<file>\S+))\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 STAYS = ("linqbot dev ", "linqbot serve ", "linqbot emulator")
-"""Commands that run until Ctrl-C: enough when they printed what the page shows and take connections."""
+"""Commands that run until Ctrl-C. Their step ends when they have printed the page's output and accept connections."""
 OWN_PORT = ("linqbot dev", "linqbot emulator")
 
 
 @dataclass
 class Step:
-    """A file the page asks to write, or a command with what it shows of its output."""
+    """A file that the page says to write, or a command with the output that the page shows."""
 
     command: str = ""
     shown: list[str] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Step:
 
 
 def steps(page: str) -> list[Step]:
-    """The steps of a page, in order. Console blocks without a `$` are for reading, and are none."""
+    """Return the steps of a page, in order. A console block without a `$` has no steps."""
     return [step for found in FENCE.finditer(page) for step in _steps(found["file"], found["body"])]
 
 
@@ -54,7 +54,7 @@ def _steps(file: str | None, body: str) -> Iterator[Step]:
 
 
 class Terminal:
-    """A folder, an environment, and what runs in it. Ports that pages name are others here, which are free."""
+    """A folder, an environment and the commands that run there. Ports that a page names are replaced by free ports."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -68,7 +68,7 @@ class Terminal:
         self._environ = plain | ours
 
     def do(self, step: Step) -> None:
-        """Do what a step says, and fail if it goes another way than the page shows."""
+        """Execute a step, and fail if its output differs from the page."""
         words = shlex.split(step.command, comments=True)
         if step.file:
             (self._folder / step.file).write_text(step.content)
@@ -110,7 +110,7 @@ class Terminal:
         return text
 
     def close(self) -> None:
-        """Stop what still runs."""
+        """Stop the commands that still run."""
         while self._running:
             self._interrupt(self._running.pop())
 
@@ -129,7 +129,7 @@ def _takes_connections(port: str) -> bool:
 
 
 def _pattern(shown: Iterator[str]) -> str:
-    """`…` alone stands for any lines, or none; within a line for anything on it."""
+    """Return a pattern: a line `…` stands for any number of lines, `…` within a line for any text."""
     lines = [
         r"(?:[^\n]*\n)*" if line.strip() == "…" else re.escape(line.rstrip()).replace("…", r"[^\n]*") + r"\n"
         for line in shown

@@ -1,4 +1,4 @@
-"""A bot's whole app beside the emulator, in this process and without sockets, for tests that look at the app over HTTP."""
+"""A bot's whole app with an emulator, in this process and without sockets, for tests that use the app over HTTP."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ ANN = "+14155550142"
 
 
 @dataclass
-class Served:
-    """An app that runs: `http` asks it, `emulator` is Linq."""
+class RunningApp:
+    """A running app: `http` is a client of the app, `emulator` is Linq."""
 
     emulator: Emulator
     storage: SQLiteStorage
     http: httpx.AsyncClient
     headers: dict[str, str] = field(default_factory=dict)
-    """Put on every webhook on its way, as a proxy would."""
+    """Headers added to every webhook, as a proxy would add them."""
 
     def text(self, text: str, *, from_: str = ANN) -> str:
-        """A person writes; returns the chat's id."""
+        """Let a person write. Return the id of the chat."""
         return str(self.emulator.inbound(from_, LINE, [{"type": "text", "value": text}])["chat_id"])
 
     async def quiet(self) -> None:
-        """Wait until every delivery was accepted and every turn has ended, receipts included."""
+        """Wait until every delivery was accepted and every turn has ended, including those of receipts."""
         async with asyncio.timeout(20):
             while True:
                 await self.emulator.flush()
@@ -51,10 +51,10 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def served(bot: Bot, folder: Path, **how: Any) -> AsyncIterator[Served]:
-    """Run `bot`; what is given beside it goes to `create_app`."""
-    way = _Way()
-    emulator = Emulator(delivery_transport=way)
+async def run_app(bot: Bot, folder: Path, **options: Any) -> AsyncIterator[RunningApp]:
+    """Run `bot`. The options are passed to `create_app`."""
+    transport = _WebhookTransport()
+    emulator = Emulator(delivery_transport=transport)
     subscription = emulator.subscribe(f"http://127.0.0.1:8000{WEBHOOK_PATH}?version=2026-02-03")
     client = Client(
         "token",
@@ -62,24 +62,24 @@ async def served(bot: Bot, folder: Path, **how: Any) -> AsyncIterator[Served]:
         transport=httpx.ASGITransport(app=create_emulator_app(emulator)),
     )
     storage = SQLiteStorage(folder / "bot.db")
-    app = create_app(bot, client=client, storage=storage, secrets=[subscription.secret], **how)
-    way.transport = httpx.ASGITransport(app=app)
+    app = create_app(bot, client=client, storage=storage, secrets=[subscription.secret], **options)
+    transport.app = httpx.ASGITransport(app=app)
     async with (
         running(app),
         emulator,
-        httpx.AsyncClient(transport=way.transport, base_url="http://127.0.0.1:8000") as http,
+        httpx.AsyncClient(transport=transport.app, base_url="http://127.0.0.1:8000") as http,
     ):
-        there = Served(emulator, storage, http)
-        way.headers = there.headers
-        yield there
+        running_app = RunningApp(emulator, storage, http)
+        transport.headers = running_app.headers
+        yield running_app
 
 
-class _Way(httpx.AsyncBaseTransport):
-    """The way of webhooks to the app, which can only be made once the emulator has told its secret."""
+class _WebhookTransport(httpx.AsyncBaseTransport):
+    """Carries webhooks to the app. The app is set later, because it needs the secret of the emulator's subscription."""
 
-    transport: httpx.ASGITransport
+    app: httpx.ASGITransport
     headers: Mapping[str, str]
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         request.headers.update(self.headers)
-        return await self.transport.handle_async_request(request)
+        return await self.app.handle_async_request(request)

@@ -1,4 +1,4 @@
-"""Plugins as pip would install them: a module and its dist-info in a folder that Python looks into."""
+"""Plugins as pip installs them: a module and its dist-info, in a folder of the import path."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import textwrap
 from pathlib import Path
 
 
-def install(folder: Path, name: str, code: str, *, entry: str = "", version: str = "1.0") -> None:
+def install_plugin(folder: Path, name: str, code: str, *, entry: str = "", version: str = "1.0") -> None:
     """Install `linqbot-<name>`, whose module `<name>_plugin` holds `code`.
 
     Args:
-        entry: What in the module is the plugin; empty is the module itself.
+        entry: Name of the plugin in the module; empty if the module itself is the plugin.
     """
     module = f"{name}_plugin"
     (folder / f"{module}.py").write_text(textwrap.dedent(code))
