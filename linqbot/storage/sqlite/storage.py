@@ -46,6 +46,7 @@ from linqbot.storage.sqlite.disk.place import Place
 from linqbot.storage.sqlite.disk.serving_lock import ServingLock
 from linqbot.storage.sqlite.disk.wal_truncation import WalTruncation
 from linqbot.storage.sqlite.group_commit import GroupCommit, Op
+from linqbot.storage.sqlite.index import Index
 from linqbot.storage.sqlite.journal import COLUMNS as ENTRY_COLUMNS
 from linqbot.storage.sqlite.statements import among
 from linqbot.storage.sqlite.writer import Writer
@@ -93,8 +94,10 @@ class SQLiteStorage:
         self._lock = ServingLock(self._path)
         self._place = Place(self._path)
         self._looking: asyncio.TimerHandle | None = None
+        self._index = Index()
         self._writer = Writer(
             self._path,
+            index=self._index,
             place=self._place,
             clock=self._clock,
             max_backlog=max_backlog,
@@ -123,7 +126,7 @@ class SQLiteStorage:
         self._commits.open(asyncio.get_running_loop())
         if self._serving:
             self._wal.start()
-            if self._writer.is_off_the_record:
+            if self._index.is_off_the_record:
                 # A process that was killed may have left some in the WAL.
                 self._wal.due()
         return self
@@ -164,9 +167,9 @@ class SQLiteStorage:
         if not self._serving:
             raise StorageError("Only the serving process takes deliveries; this storage was opened beside it.")
         if not self._place.lost:
-            if prefetched := self._writer.take_granted(limit):
+            if prefetched := self._index.take_prefetched(limit, self._clock.now()):
                 return prefetched
-            if given_back := self._writer.ungrant():
+            if given_back := self._index.give_back_prefetched():
                 # In the transaction of the take: it chooses among these, too.
                 self._commits.post(ReleaseOp(given_back))
         future = self._commits.submit(TakeOp(limit, lease_s))
@@ -185,7 +188,7 @@ class SQLiteStorage:
 
     async def next_due(self) -> float | None:
         """When a wait or a lease ends; see `Inbox.next_due`."""
-        return self._writer.next_due
+        return self._index.lanes.next_due()
 
     async def finish(self, lease: Lease, finish: Finish) -> None:
         """End a turn in one commit; see `Inbox.finish`."""
@@ -194,7 +197,7 @@ class SQLiteStorage:
     async def depth(self) -> int:
         """How many deliveries are stored and not yet finished."""
         if self._serving:
-            return self._writer.depth
+            return self._index.lanes.depth
         # Beside the server memory is old news, and counting 100,000 rows takes milliseconds.
         (depth,) = await self._read(lambda db: db.execute("SELECT count(*) FROM delivery").fetchone())
         return int(depth)
@@ -217,11 +220,11 @@ class SQLiteStorage:
 
     async def first_activity(self) -> float | None:
         """When the first webhook ever was accepted; see `Inbox.first_activity`."""
-        return self._writer.first_active_at
+        return self._index.first_active_at
 
     async def last_activity(self) -> float | None:
         """When the newest webhook was accepted; see `Inbox.last_activity`."""
-        return self._writer.active_at
+        return self._index.active_at
 
     # Journal
 
@@ -279,7 +282,7 @@ class SQLiteStorage:
 
     async def next_timer(self) -> float | None:
         """When the earliest timer is due; see `Timers.next_timer`."""
-        return self._writer.next_timer if self._serving else await self._read(timers.earliest)
+        return self._index.next_timer if self._serving else await self._read(timers.earliest)
 
     # Upkeep
 
@@ -430,7 +433,7 @@ class SQLiteStorage:
     def _settled(self, batch: list[Op]) -> None:
         for op in batch:
             if op.error is not None and isinstance(op, ReleaseOp):
-                self._writer.let_go(op.leases)
+                self._index.release(op.leases)
         if any(op.error is None and is_news(op) for op in batch):
             self._changed.set()
             if not self._serving:

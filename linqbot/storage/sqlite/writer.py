@@ -9,17 +9,15 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 from linqbot.clock import Clock
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, DeadLetter, Defer, Finish, Lease, Retry
-from linqbot.storage.lanes import LaneLease, Lanes
-from linqbot.storage.prefetch import Prefetch
-from linqbot.storage.recent import Recent, Row
+from linqbot.storage.lanes import LaneLease
+from linqbot.storage.recent import Row
 from linqbot.storage.sqlite import journal, timers, wipe
 from linqbot.storage.sqlite.commands import (
     BeginOp,
@@ -40,6 +38,7 @@ from linqbot.storage.sqlite.commands import (
 from linqbot.storage.sqlite.disk.file import BUSY_TIMEOUT_MS, connect, install_of, migrate
 from linqbot.storage.sqlite.disk.place import Place
 from linqbot.storage.sqlite.group_commit import Op, Unwritable
+from linqbot.storage.sqlite.index import Changes, Index, Reordered, Snapshot
 from linqbot.storage.sqlite.queries import DELIVERY
 from linqbot.storage.sqlite.statements import among, insert
 
@@ -65,6 +64,7 @@ class Writer:
         self,
         path: Path,
         *,
+        index: Index,
         place: Place,
         clock: Clock,
         max_backlog: int,
@@ -78,65 +78,31 @@ class Writer:
         self._max_backlog = max_backlog
         self._max_lane_backlog = max_lane_backlog
         self._db: sqlite3.Connection
-        self._lanes = Lanes()
-        self._recent = Recent()
-        self._next_seq = self._batch_first = 1
+        self._index = index
+        self._batch_first = 1
+        # The data_version that the index is as new as; None while the index has not followed the disk.
         self._version: int | None = None
-        self._purge_at = 0.0
         self._serving = False
-        self._next_timer: float | None = None
-        # When a webhook was last accepted; and what of that stands in meta, where each change would cost a page.
-        self._active_at: float | None = None
-        self.first_active_at: float | None = None
-        self._active_noted = 0.0
-        self._prefetch = Prefetch()
-        self._is_off_the_record = False
+        # What the index applies once the open transaction is on disk.
+        self._changes = Changes()
         self._truncations: list[TruncateOp] = []
-        # Leases of the transaction that is open: taken back if it is rolled back.
-        self._leases: list[LaneLease] = []
-        # What memory does once the transaction is on disk.
-        self._after: list[Callable[[], None]] = []
-        # Whether the file must be in its place for the transaction to count; and that it was not.
+        # True if the file must be at its path for the transaction to count; and the error if the file was not there.
         self._to_check = False
         self._misplaced: StorageUnavailable | None = None
-
-    @property
-    def depth(self) -> int:
-        """Deliveries in the inbox, as of the last transaction."""
-        return self._lanes.depth
-
-    @property
-    def next_due(self) -> float | None:
-        """See `Inbox.next_due`."""
-        return self._lanes.next_due()
-
-    @property
-    def next_timer(self) -> float | None:
-        """See `Timers.next_timer`."""
-        return self._next_timer
-
-    @property
-    def active_at(self) -> float | None:
-        """See `Inbox.last_activity`."""
-        return self._active_at
-
-    @property
-    def is_off_the_record(self) -> bool:
-        """Whether the file holds text off the record, or ever did."""
-        return self._is_off_the_record
 
     def open(self, *, serving: bool) -> str:
         """Connect, bring the schema up to date, count crashes if we are to serve; returns the install id."""
         self._db = connect(self._path)
         self._serving = serving
+        self._changes = Changes()
         try:
             migrate(self._db, self._path)
             with self._translated():
                 if serving:
                     self._count_crash()
                 self._reload()
-                self._is_off_the_record = wipe.is_off_the_record(self._db)
-                if self._is_off_the_record:
+                self._index.is_off_the_record = wipe.is_off_the_record(self._db)
+                if self._index.is_off_the_record:
                     wipe.overwrite_freed(self._db)
                 self._place.opened()
                 # From here on the loop must not wait for a command beside us: see `begin`.
@@ -152,8 +118,8 @@ class Writer:
         Other leases stay on disk. A worker that stops ends its turns first, so a lease that is left belongs to a turn
         which never ended, and the next start counts it as a crash.
         """
-        unbegun = [seq for lease in self.ungrant() if (seq := self._lanes.held(lease.token)) is not None]
-        self._lanes, self._prefetch = Lanes(), Prefetch()
+        unbegun = self._index.release(self._index.give_back_prefetched())
+        self._index.clear()
         try:
             self._place.check()
             self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
@@ -162,27 +128,13 @@ class Writer:
                 "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq IN (*)",
                 unbegun,
             )
-            if self._serving and self._active_at is not None:
-                self._note_activity(self._active_at, after_s=0.0)
+            if self._serving and self._index.active_at is not None:
+                self._note_activity(self._index.active_at, after_s=0.0)
         except (sqlite3.Error, StorageUnavailable):
             # The disk says no: the next start counts these leases as crashes, which is the safe side.
             pass
         finally:
             self._db.close()
-
-    def take_granted(self, limit: int) -> list[Lease]:
-        """What was leased as it was put, if nothing else can be leased; needs no transaction."""
-        return self._prefetch.take(limit, self._lanes, self._clock.now())
-
-    def ungrant(self) -> list[Lease]:
-        """Leases to give back, so that a take can choose among everything."""
-        return self._prefetch.give_back()
-
-    def let_go(self, leases: Sequence[Lease]) -> None:
-        """Free the lanes of leases that could not be given back on disk, where only a crash would ask for it."""
-        for lease in leases:
-            if self._lanes.held(lease.token) is not None:
-                self._lanes.release(lease.token)
 
     def _count_crash(self) -> None:
         """Note what the process died with. Only one that ran alone is surely the cause; see the schema."""
@@ -251,26 +203,21 @@ class Writer:
                 if it comes back: a delivery as a duplicate, the end of a turn as LeaseLost.
         """
         version, self._version = self._version, None
-        for change in self._after:
-            change()
-        self._after.clear()
+        self._index.apply(self._changes)
         misplaced, self._misplaced = self._misplaced, None
         if misplaced is not None:
-            # Those who asked for these leases get an error, so nobody works on them.
-            for lease in self._leases:
-                self._lanes.release(lease.token)
-            self._leases.clear()
+            # The callers that asked for leases get an error, so no lease has a holder.
+            self._index.revoke(self._changes)
+            self._changes = Changes()
             raise misplaced
-        # Not reached if something stumbled: then begin looks at the disk again.
+        # Not reached after an error: then `begin` reads the file again.
         self._version = version
-        self._leases.clear()
+        self._changes = Changes()
 
     def roll_back(self) -> None:
-        """Nothing of the transaction was; nobody was leased."""
-        for lease in self._leases:
-            self._lanes.release(lease.token, overdue=lease.overdue)
-        self._after.clear()
-        self._leases.clear()
+        """Undo the transaction and release the leases that it made."""
+        changes, self._changes = self._changes, Changes()
+        self._index.discard(changes)
         self._truncations.clear()
         # SQLite rolls back by itself after some errors; and on a broken disk this is one more.
         with contextlib.suppress(sqlite3.Error):
@@ -314,7 +261,7 @@ class Writer:
     def _write_all(self, batch: list[Op], now: float) -> None:
         # Only puts have an order among themselves: operations of one batch are in flight together, and a caller
         # has one at a time. Begin before settle and finish, so that an outcome finds its row.
-        self._batch_first = self._next_seq
+        self._batch_first = self._index.next_seq
         self._truncations = of(batch, TruncateOp)
         self._go_off_the_record(batch)
         self._release(of(batch, ReleaseOp))
@@ -329,13 +276,15 @@ class Writer:
         self._take(of(batch, TakeOp), now)
         self._check(of(batch, CheckOp))
         self._purge(now)
+        if self._changes.received_at is not None:
+            self._note_activity(self._changes.received_at, after_s=_ACTIVITY_EVERY_S)
         if timers_changed:
-            earliest = timers.earliest(self._db)
-            self._after.append(lambda: setattr(self, "_next_timer", earliest))
+            self._changes.timers_changed = True
+            self._changes.next_timer = timers.earliest(self._db)
 
     def _go_off_the_record(self, batch: list[Op]) -> None:
-        """Overwrite what is freed from now on, if this is the first text off the record of this file."""
-        if self._is_off_the_record:
+        """Overwrite the pages that are freed from now on, if this is the first text off the record in the file."""
+        if self._index.is_off_the_record:
             return
         if not (
             any(op.delivery.is_off_the_record for op in of(batch, PutOp))
@@ -344,7 +293,7 @@ class Writer:
             return
         wipe.overwrite_freed(self._db)
         wipe.note_off_the_record(self._db)
-        self._after.append(lambda: setattr(self, "_is_off_the_record", True))
+        self._changes.off_the_record = True
 
     # Inbox
 
@@ -358,9 +307,9 @@ class Writer:
             delivery = op.delivery
             if not seen.isdisjoint(_keys(delivery)):
                 op.result = False
-            elif self._lanes.depth + len(new) >= self._max_backlog:
+            elif self._index.lanes.depth + len(new) >= self._max_backlog:
                 op.error = self._backlog_full()
-            elif self._lanes.depth_of(delivery.lane) + in_lane[delivery.lane] >= self._max_lane_backlog:
+            elif self._index.lanes.depth_of(delivery.lane) + in_lane[delivery.lane] >= self._max_lane_backlog:
                 op.error = LaneFull(f"The lane of {delivery.id} is full: {self._max_lane_backlog} deliveries wait.")
             else:
                 op.result = True
@@ -381,10 +330,8 @@ class Writer:
         """Store what is new, at the tails of its lanes; with `prefetch`, leased at once as far as there is appetite."""
         if not deliveries:
             return
-        # A number of a transaction that fails is not used again: numbers need an order, not every one.
-        new = list(enumerate(deliveries, self._next_seq))
-        self._next_seq += len(new)
-        prefetched = self._prefetch.of(new, self._lanes) if prefetch else set()
+        new = self._index.number(deliveries)
+        prefetched = self._index.prefetchable(new) if prefetch else set()
         insert(self._db, "seen (id)", [(key,) for _, delivery in new for key in _keys(delivery)])
         rows = [
             (seq, d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, seq in prefetched, seq in prefetched)
@@ -395,54 +342,36 @@ class Writer:
         )
         bodies = [(seq, wipe.padding(d.is_off_the_record), d.body) for seq, d in new]
         insert(self._db, "body (seq, padding, body)", bodies)
+        self._changes.accepted += new
+        self._changes.prefetched |= prefetched
         webhooks = [d.received_at for d in deliveries if d.id.startswith("w.")]
-        active_at = max(webhooks) if webhooks else None
-
-        def after() -> None:
-            self._active_at = max(filter(None, (self._active_at, active_at)), default=None)
-            for seq, delivery in new:
-                if seq in prefetched:
-                    self._prefetch.add(seq, delivery, self._lanes)
-                else:
-                    self._lanes.add(delivery.lane, seq)
-                self._recent.add(seq, Row(delivery, delivery_count=int(seq in prefetched)))
-
-        self._after.append(after)
-        if active_at is not None:
-            self._note_activity(active_at, after_s=_ACTIVITY_EVERY_S)
+        self._changes.received_at = max([*webhooks, self._changes.received_at or 0.0]) or None
 
     def _put_in_order(self, op: OrderOp) -> None:
-        head: int | None = None
+        given_back: tuple[int, int] | None = None
         if op.lease is not None:
-            head = self._lanes.held(op.lease.token)
+            head = self._index.lanes.held(op.lease.token)
             if head is None:
                 op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
                 return
             self._db.execute(
                 "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq = ?", (head,)
             )
+            given_back = head, op.lease.token
         seen = self._seen(list(op.missed))
         new = [delivery for delivery in op.missed if seen.isdisjoint(_keys(delivery))]
         self._accept(new)
         op.result = len(new)
-        # Memory does not know yet what this batch has put into the lane.
+        # The index does not know yet which deliveries this batch stores in the lane.
         fresh = self._db.execute("SELECT seq FROM delivery WHERE seq >= ? AND lane = ?", (self._batch_first, op.lane))
-        seqs = [*self._lanes.waiting(op.lane), *(seq for (seq,) in fresh)]
+        seqs = [*self._index.lanes.waiting(op.lane), *(seq for (seq,) in fresh)]
         numbers = self._numbers_in_order(seqs)
         for table in ("delivery", "body"):
             # In two steps: a number is free only once the row that had it has another one.
             aside, back = _RENUMBER[table]
             self._db.executemany(aside, [(new, old) for old, new in numbers.items()])
             self._db.executemany(back, [(new, new) for new in numbers.values()])
-
-        def after() -> None:
-            if op.lease is not None and head is not None:
-                self._lanes.release(op.lease.token)
-                if row := self._recent.get(head):
-                    row.delivery_count -= 1
-            self._recent.renumber(numbers)
-
-        self._after.append(after)
+        self._changes.orders.append(Reordered(given_back, numbers))
 
     def _numbers_in_order(self, seqs: list[int]) -> dict[int, int]:
         """Return new sequence numbers, by the old ones, for what no turn has done anything for: in the order it was sent."""
@@ -454,38 +383,30 @@ class Writer:
         return {old: new for (old, _), (new, _) in zip(in_order, rows, strict=True) if old != new}
 
     def _take(self, ops: list[TakeOp], now: float) -> None:
-        taken: list[tuple[Row, LaneLease]] = []
+        leased: list[LaneLease] = []
         for op in ops:
-            op.result = []
-            leases = self._lanes.lease(op.limit, now=now, until=now + op.lease_s)
-            self._leases += leases
+            leases = self._index.lease(op.limit, self._changes, now=now, until=now + op.lease_s)
             rows = self._rows([lease.seq for lease in leases])
+            op.result = []
             for lease in leases:
                 row = rows[lease.seq]
                 crashes = row.crashes + lease.overdue
                 op.result.append(
                     Lease(row.delivery, lease.token, row.attempts, crashes, row.delivery_count, row.replay)
                 )
-                taken.append((row, lease))
-            left = op.limit - len(leases)
-            self._after.append(partial(self._prefetch.set_capacity, left, op.lease_s))
-        if not taken:
+                self._changes.leased_rows.append(row)
+            leased += leases
+            self._changes.capacity = op.limit - len(leases), op.lease_s
+        if not leased:
             return
-        seqs = [lease.seq for _, lease in taken]
-        overdue = [lease.seq for _, lease in taken if lease.overdue]
+        seqs = [lease.seq for lease in leased]
+        overdue = [lease.seq for lease in leased if lease.overdue]
         among(self._db, "UPDATE delivery SET leased = 1, delivery_count = delivery_count + 1 WHERE seq IN (*)", seqs)
         among(self._db, "UPDATE delivery SET crashes = crashes + 1 WHERE seq IN (*)", overdue)
 
-        def after() -> None:
-            for row, lease in taken:
-                row.delivery_count += 1
-                row.crashes += lease.overdue
-
-        self._after.append(after)
-
     def _rows(self, seqs: list[int]) -> dict[int, Row]:
         """What is known of these deliveries; from memory if they were put lately, else from disk."""
-        rows = {seq: row for seq in seqs if (row := self._recent.get(seq))}
+        rows = {seq: row for seq in seqs if (row := self._index.recent.get(seq))}
         if missing := [seq for seq in seqs if seq not in rows]:
             sql = """SELECT seq, id, lane, type, body, received_at, message_key, carrier, delivery_count, attempts, crashes, replay
                      FROM delivery JOIN body USING (seq) WHERE seq IN (*)"""
@@ -494,18 +415,9 @@ class Writer:
         return rows
 
     def _release(self, ops: list[ReleaseOp]) -> None:
-        """Lanes are free at once; the disk is told as well as it can be, since only a crash would ask it."""
-        seqs = []
-        for op in ops:
-            for lease in op.leases:
-                seq = self._lanes.held(lease.token)
-                if seq is not None:
-                    self._lanes.release(lease.token)
-                    seqs.append(seq)
+        """Free lanes at once, so that a `take` of this batch can lease them; the rows follow in this transaction."""
+        seqs = self._index.release(lease for op in ops for lease in op.leases)
         among(self._db, "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq IN (*)", seqs)
-        for seq in seqs:
-            if row := self._recent.get(seq):
-                row.delivery_count -= 1
 
     def _finish(self, settles: list[SettleOp], ops: list[FinishOp], now: float) -> bool:
         """End turns: outcomes one by one where they are rare, everything that is common in one step for all.
@@ -519,7 +431,7 @@ class Writer:
         gone: dict[int, FinishOp] = {}
         finished: set[int] = set()
         for op in ops:
-            seq = self._lanes.held(op.lease.token)
+            seq = self._index.lanes.held(op.lease.token)
             if seq is None or seq in finished:
                 op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
                 continue
@@ -553,13 +465,7 @@ class Writer:
                    crashed_with_others = 0, max_concurrent_suspects = 0 WHERE seq = ?""",
             (int(failed), "retrying" if failed else "deferred", outcome.at, why, seq),
         )
-
-        def after() -> None:
-            self._lanes.wait(lease.token, outcome.at)
-            if row := self._recent.get(seq):
-                row.attempts += failed
-
-        self._after.append(after)
+        self._changes.retried.append((seq, lease.token, outcome.at, int(failed)))
 
     def _dead_letter(self, seq: int, outcome: DeadLetter, now: float) -> None:
         self._db.execute(
@@ -594,13 +500,7 @@ class Writer:
         journal.end(self._db, turns, now)
         for op in private.values():
             journal.forget_texts(self._db, op.lease.delivery.id)
-
-        def after() -> None:
-            for seq, op in gone.items():
-                self._lanes.remove(op.lease.token)
-                self._recent.drop(seq)
-
-        self._after.append(after)
+        self._changes.removed += [(seq, op.lease.token) for seq, op in gone.items()]
 
     # State and timers
 
@@ -636,7 +536,7 @@ class Writer:
 
     def _check(self, ops: list[CheckOp]) -> None:
         for op in ops:
-            if op.size and self._lanes.depth >= self._max_backlog:
+            if op.size and self._index.lanes.depth >= self._max_backlog:
                 op.error = self._backlog_full()
             elif op.size:
                 self._db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('check', ?)", ("0" * op.size,))
@@ -646,7 +546,7 @@ class Writer:
     def _purge(self, now: float) -> None:
         """Forget what is old, a few rows at a time, in somebody else's transaction."""
         # A command does not know how long the server was told to keep things.
-        if now < self._purge_at or not self._serving:
+        if now < self._index.purge_at or not self._serving:
             return
         seen = "DELETE FROM seen WHERE id IN (SELECT id FROM seen WHERE at < ? ORDER BY at LIMIT ?)"
         done = "DELETE FROM done WHERE n IN (SELECT n FROM done WHERE acked_at < ? ORDER BY acked_at LIMIT ?)"
@@ -656,20 +556,15 @@ class Writer:
             journal.purge(self._db, now, keep_s=self._keep_s, limit=_PURGE_ROWS),
         )
         if purged < _PURGE_ROWS:
-            self._after.append(lambda: setattr(self, "_purge_at", now + _PURGE_EVERY_S))
+            self._changes.purge_at = now + _PURGE_EVERY_S
 
     def _note_activity(self, at: float, *, after_s: float) -> None:
-        """Write down when a webhook was last accepted, if that is later by so much than what is written."""
-        if at <= self._active_noted or at < self._active_noted + after_s:
+        """Write when a webhook was last accepted, if that is at least `after_s` later than the time on disk."""
+        if at <= self._index.noted_at or at < self._index.noted_at + after_s:
             return
         self._db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('active_at', ?)", (repr(at),))
         self._db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('first_active_at', ?)", (repr(at),))
-
-        def after() -> None:
-            self._active_noted = at
-            self.first_active_at = self.first_active_at or at
-
-        self._after.append(after)
+        self._changes.noted_at = at
 
     def _data_version(self) -> int:
         """Changes when another process, or another connection of ours, has written."""
@@ -677,20 +572,17 @@ class Writer:
         return int(version)
 
     def _reload(self) -> None:
+        """Read the index from the file again."""
         self._version = self._data_version()
-        self._lanes = self._lanes.adopt(
-            self._db.execute("SELECT seq, lane, not_before, max_concurrent_suspects FROM delivery ORDER BY seq")
-        )
         (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM delivery").fetchone()
-        self._next_seq = max(self._next_seq, last + 1)
-        self._recent = Recent()
-        self._next_timer = timers.earliest(self._db)
-        noted = self._db.execute("SELECT CAST(value AS REAL) FROM meta WHERE key = 'active_at'").fetchone()
-        (waits,) = self._db.execute("SELECT max(received_at) FROM delivery WHERE id LIKE 'w.%'").fetchone()
-        first = self._db.execute("SELECT CAST(value AS REAL) FROM meta WHERE key = 'first_active_at'").fetchone()
-        self.first_active_at = first[0] if first else None
-        self._active_noted = noted[0] if noted else 0.0
-        self._active_at = max(filter(None, (self._active_at, self._active_noted, waits)), default=None)
+        (received_at,) = self._db.execute("SELECT max(received_at) FROM delivery WHERE id LIKE 'w.%'").fetchone()
+        meta = "SELECT CAST(value AS REAL) FROM meta WHERE key = ?"
+        (noted_at,) = self._db.execute(meta, ("active_at",)).fetchone() or (0.0,)
+        (first_active_at,) = self._db.execute(meta, ("first_active_at",)).fetchone() or (None,)
+        self._index.reload(
+            self._db.execute("SELECT seq, lane, not_before, max_concurrent_suspects FROM delivery ORDER BY seq"),
+            Snapshot(last, timers.earliest(self._db), received_at, noted_at, first_active_at),
+        )
 
 
 def _keys(delivery: Delivery) -> tuple[str, ...]:

@@ -202,7 +202,7 @@ async def test_memory_that_could_not_follow_the_disk_is_made_anew(
 
     await storage.put(delivery("c:1", name="w.1"))
     (lease,) = await storage.take(1, lease_s=60)
-    monkeypatch.setattr(storage._writer._lanes, "add", stumble)
+    monkeypatch.setattr(storage._index.lanes, "add", stumble)
     with pytest.raises(StorageError):
         await storage.put(delivery("c:2", name="w.2"))
     assert await storage.put(delivery("c:2", name="w.3")) is True
