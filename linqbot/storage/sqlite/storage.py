@@ -238,7 +238,7 @@ class SQLiteStorage:
 
     async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:
         """The entries on record for a turn, in the order they were begun."""
-        sql = f"SELECT {ENTRY_COLUMNS} FROM journal WHERE turn = ? AND replay = ? ORDER BY n"  # noqa: S608 - our own words
+        sql = f"SELECT {ENTRY_COLUMNS} FROM journal WHERE turn = ? AND replay = ? ORDER BY n"  # noqa: S608 - constant text
         return [JournalEntry(*row) for row in await self._read(lambda db: db.execute(sql, (turn, replay)).fetchall())]
 
     async def settle_receipt(

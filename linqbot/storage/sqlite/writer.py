@@ -377,7 +377,7 @@ class Writer:
         """Return new sequence numbers, by the old ones, for what no turn has done anything for: in the order it was sent."""
         sql = f"""SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq)
                   WHERE NOT leased AND waits IS NULL AND NOT EXISTS (SELECT 1 FROM journal WHERE turn = id)
-                      AND seq IN (*)"""  # noqa: S608 - our own words
+                      AND seq IN (*)"""  # noqa: S608 - constant text
         rows = sorted((seq, Delivery(*row).sent_at) for seq, *row in among(self._db, sql, seqs))
         in_order = sorted(rows, key=lambda row: (row[1], row[0]))
         return {old: new for (old, _), (new, _) in zip(in_order, rows, strict=True) if old != new}
