@@ -1,7 +1,8 @@
-"""What a batch of operations writes to SQLite, and what is remembered between batches.
+"""The SQL of each batch of operations, in one transaction.
 
-The rows on disk are the truth. Beside them the writer keeps, in memory, whose turn it is (`lanes.py`) and the
-deliveries put lately, so that take reads nothing back. Memory follows disk: it changes only once COMMIT returned.
+The rows on disk are the truth. The index in memory (`index.py`) mirrors them. The writer collects the changes of a
+transaction in `Changes`, and `after_commit` is the one place where the index follows. `group_commit.py` calls the
+steps.
 """
 
 from __future__ import annotations
@@ -54,10 +55,10 @@ _TRUNCATE_TIMEOUT_MS = 100
 
 
 class Writer:
-    """The only connection of this process that writes; the pen of `group_commit.py`, one step at a time.
+    """The connection through which the operations of this process write; see `group_commit.BatchWriter`.
 
-    Everything runs on the event loop, except what waits for a disk or for another process: `open`, `close`,
-    `commit`, and `begin` when told to wait.
+    Everything runs on the event loop, except the steps that wait for a disk or for another process: `open`, `close`,
+    `commit`, and `begin` with `wait`.
     """
 
     def __init__(
@@ -80,10 +81,10 @@ class Writer:
         self._db: sqlite3.Connection
         self._index = index
         self._batch_first = 1
-        # The data_version that the index is as new as; None while the index has not followed the disk.
+        # The data_version of the file that the index mirrors; None if the index did not follow a commit.
         self._version: int | None = None
         self._serving = False
-        # What the index applies once the open transaction is on disk.
+        # The changes that the index applies once the open transaction is on disk.
         self._changes = Changes()
         self._truncations: list[TruncateOp] = []
         # True if the file must be at its path for the transaction to count; and the error if the file was not there.
@@ -91,7 +92,15 @@ class Writer:
         self._misplaced: StorageUnavailable | None = None
 
     def open(self, *, serving: bool) -> str:
-        """Connect, bring the schema up to date, count crashes if we are to serve; returns the install id."""
+        """Connect, bring the schema up to date and load the index. Return the install id.
+
+        Args:
+            serving: True for the server, which counts a crash for each lease that is left.
+        Raises:
+            ConfigError: the file belongs to another program.
+            StorageError: a newer linqbot has written the file.
+            StorageUnavailable: the file cannot be read or written.
+        """
         self._db = connect(self._path)
         self._serving = serving
         self._changes = Changes()
@@ -105,7 +114,7 @@ class Writer:
                 if self._index.is_off_the_record:
                     wipe.overwrite_freed(self._db)
                 self._place.opened()
-                # From here on the loop must not wait for a command beside us: see `begin`.
+                # From here on the event loop must not wait for another process that writes: see `begin`.
                 self._db.execute("PRAGMA busy_timeout = 0")
                 return install_of(self._db)
         except BaseException:
@@ -113,10 +122,10 @@ class Writer:
             raise
 
     def close(self) -> None:
-        """Give back what no turn has begun with, and disconnect.
+        """Give back prefetched leases, and disconnect.
 
-        Other leases stay on disk. A worker that stops ends its turns first, so a lease that is left belongs to a turn
-        which never ended, and the next start counts it as a crash.
+        Other leases stay on disk. A worker that stops finishes its turns first, so a lease that is left belongs to a
+        turn that never ended. The next start counts it as a crash.
         """
         unbegun = self._index.release(self._index.give_back_prefetched())
         self._index.clear()
@@ -131,13 +140,13 @@ class Writer:
             if self._serving and self._index.active_at is not None:
                 self._note_activity(self._index.active_at, after_s=0.0)
         except (sqlite3.Error, StorageUnavailable):
-            # The disk says no: the next start counts these leases as crashes, which is the safe side.
+            # The file cannot be written: the next start counts these leases as crashes, which is the safe side.
             pass
         finally:
             self._db.close()
 
     def _count_crash(self) -> None:
-        """Note what the process died with. Only one that ran alone is surely the cause; see the schema."""
+        """Count the crash of the last process for the deliveries that it had leased; see `crashes` in the schema."""
         (count,) = self._db.execute("SELECT count(*) FROM delivery WHERE leased").fetchone()
         self._db.execute(
             """UPDATE delivery SET crashes = crashes + ?, crashed_with_others = crashed_with_others + ?, leased = 0,
@@ -146,7 +155,7 @@ class Writer:
         )
 
     def begin(self, *, wait: bool) -> bool:
-        """Open the transaction. False when another process is writing, or has written, so that it takes longer."""
+        """Open the transaction. Return False if another process is writing or has written, so that it takes longer."""
         with self._translated():
             if wait:
                 self._begin_slowly()
@@ -162,7 +171,14 @@ class Writer:
             return self._data_version() == self._version
 
     def write(self, batch: list[Op]) -> bool:
-        """Run the batch's statements; False when no row changed, and no 200 depends on it: there is nothing to take."""
+        """Run the statements of the batch.
+
+        Returns:
+            False if no row changed and no 200 depends on this transaction: then `commit` writes nothing to the disk.
+        Raises:
+            Unwritable: SQLite cannot hold one of the operations; nothing was stored.
+            StorageUnavailable: the file cannot be read or written.
+        """
         before = self._db.total_changes
         for op in batch:
             op.result = op.error = None
@@ -170,20 +186,20 @@ class Writer:
             with self._translated():
                 self._write_all(batch, self._clock.now())
         except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
-            # What SQLite cannot hold: a key another entry has, half a surrogate pair, a number of 65 bits. SQLite's
-            # own sentence names tables and columns only; Python's may quote what was to be stored.
+            # Examples: a key that another journal entry has, half a surrogate pair, a number of 65 bits. SQLite's
+            # message names only tables and columns; Python's may quote the value that was to be stored.
             why = str(error) if isinstance(error, sqlite3.Error) else type(error).__name__
             raise Unwritable(f"The storage cannot hold this: {why}. Nothing was stored.") from error
-        # A duplicate changes nothing; but it is answered 200, so the file that knows it must be there.
+        # A duplicate changes nothing, but it is answered 200, so the file that holds the first copy must be there.
         self._to_check = (
             self._db.total_changes != before or any(isinstance(op, PutOp) for op in batch) or bool(self._truncations)
         )
         return self._to_check
 
     def commit(self) -> None:
-        """Bring the transaction to the disk, and look whether the file it went to is still at its path.
+        """Write the transaction to the disk, and check that the file is still at its path.
 
-        Then empty the WAL if that was asked for: that of a file which was replaced by its copy is still needed.
+        Then empty the WAL if an operation asked for it, but not if the file was replaced: its WAL is still needed then.
         """
         with self._translated():
             self._db.execute("COMMIT")
@@ -196,11 +212,11 @@ class Writer:
             self._truncate()
 
     def after_commit(self) -> None:
-        """Memory follows disk.
+        """Apply the transaction to the index: the one place where memory follows the disk.
 
         Raises:
-            StorageUnavailable: the file is not at its path. The transaction is in it all the same, and will be known
-                if it comes back: a delivery as a duplicate, the end of a turn as LeaseLost.
+            StorageUnavailable: the file is not at its path. It holds the transaction all the same. If the file comes
+                back, the same delivery is a duplicate, and a `finish` of the same turn raises LeaseLost.
         """
         version, self._version = self._version, None
         self._index.apply(self._changes)
@@ -219,14 +235,14 @@ class Writer:
         changes, self._changes = self._changes, Changes()
         self._index.discard(changes)
         self._truncations.clear()
-        # SQLite rolls back by itself after some errors; and on a broken disk this is one more.
+        # SQLite rolls back by itself after some errors, and on a broken disk ROLLBACK itself fails.
         with contextlib.suppress(sqlite3.Error):
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
 
     def _truncate(self) -> None:
-        # On this connection: after a checkpoint by another one, `_data_version` is not what we know, and the whole
-        # inbox would be read again. Never raises: the transaction is on disk.
+        # On this connection: a checkpoint by another one changes `_data_version`, and then the whole inbox would be
+        # read again. It must not raise, because the transaction is on disk.
         self._db.execute(f"PRAGMA busy_timeout = {_TRUNCATE_TIMEOUT_MS}")
         emptied = wipe.truncate(self._db)
         self._db.execute("PRAGMA busy_timeout = 0")
@@ -235,7 +251,7 @@ class Writer:
         self._truncations.clear()
 
     def _begin_slowly(self) -> None:
-        """Wait for the other process, and look at what is there now."""
+        """Wait for the other process, open the transaction, and load what that process has written."""
         if self._place.lost:
             self._place.check()
         if not self._db.in_transaction:
@@ -249,7 +265,7 @@ class Writer:
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
-        """What is the disk's fault is StorageUnavailable; what is the operation's fault stays what it is."""
+        """Raise errors of the disk as StorageUnavailable. Errors that the operation causes stay as they are."""
         try:
             yield
         except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError):
@@ -259,8 +275,8 @@ class Writer:
             raise StorageUnavailable(message) from error
 
     def _write_all(self, batch: list[Op], now: float) -> None:
-        # Only puts have an order among themselves: operations of one batch are in flight together, and a caller
-        # has one at a time. Begin before settle and finish, so that an outcome finds its row.
+        # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one
+        # at a time. Begin comes before settle and finish, so that an outcome finds its row.
         self._batch_first = self._index.next_seq
         self._truncations = of(batch, TruncateOp)
         self._go_off_the_record(batch)
@@ -322,12 +338,16 @@ class Writer:
         return StorageBusy(f"The backlog is full: {self._max_backlog} deliveries wait.")
 
     def _seen(self, deliveries: list[Delivery]) -> set[str]:
-        """Which of their ids and message keys are known."""
+        """Return the ids and message keys of these deliveries that are known."""
         keys = [key for delivery in deliveries for key in _keys(delivery)]
         return {key for (key,) in among(self._db, "SELECT id FROM seen WHERE id IN (*)", keys)}
 
     def _accept(self, deliveries: list[Delivery], *, prefetch: bool = False) -> None:
-        """Store what is new, at the tails of its lanes; with `prefetch`, leased at once as far as there is appetite."""
+        """Store new deliveries at the tails of their lanes.
+
+        Args:
+            prefetch: True to store them as leased, as far as the last `take` had capacity for them.
+        """
         if not deliveries:
             return
         new = self._index.number(deliveries)
@@ -367,14 +387,17 @@ class Writer:
         seqs = [*self._index.lanes.waiting(op.lane), *(seq for (seq,) in fresh)]
         numbers = self._numbers_in_order(seqs)
         for table in ("delivery", "body"):
-            # In two steps: a number is free only once the row that had it has another one.
+            # In two steps: a number is free only after the row that had it got another one.
             aside, back = _RENUMBER[table]
             self._db.executemany(aside, [(new, old) for old, new in numbers.items()])
             self._db.executemany(back, [(new, new) for new in numbers.values()])
         self._changes.orders.append(Reordered(given_back, numbers))
 
     def _numbers_in_order(self, seqs: list[int]) -> dict[int, int]:
-        """Return new sequence numbers, by the old ones, for what no turn has done anything for: in the order it was sent."""
+        """Return new sequence numbers by the old ones, in the order in which the deliveries were sent.
+
+        Leased deliveries, those that wait for a time, and those whose turns have journal entries are left out.
+        """
         sql = f"""SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq)
                   WHERE NOT leased AND waits IS NULL AND NOT EXISTS (SELECT 1 FROM journal WHERE turn = id)
                       AND seq IN (*)"""  # noqa: S608 - constant text
@@ -405,7 +428,7 @@ class Writer:
         among(self._db, "UPDATE delivery SET crashes = crashes + 1 WHERE seq IN (*)", overdue)
 
     def _rows(self, seqs: list[int]) -> dict[int, Row]:
-        """What is known of these deliveries; from memory if they were put lately, else from disk."""
+        """Return the rows of these deliveries: recent ones from memory, others from disk."""
         rows = {seq: row for seq in seqs if (row := self._index.recent.get(seq))}
         if missing := [seq for seq in seqs if seq not in rows]:
             sql = """SELECT seq, id, lane, type, body, received_at, message_key, carrier, delivery_count, attempts, crashes, replay
@@ -420,10 +443,10 @@ class Writer:
         among(self._db, "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq IN (*)", seqs)
 
     def _finish(self, settles: list[SettleOp], ops: list[FinishOp], now: float) -> bool:
-        """End turns: outcomes one by one where they are rare, everything that is common in one step for all.
+        """End turns. Rare outcomes are written one by one, common ones in one statement for all.
 
         Returns:
-            Whether timers have changed.
+            True if timers may have changed.
         """
         entries = [op.entry for op in settles]
         state: dict[tuple[str, str], bytes | None] = {}
@@ -459,11 +482,11 @@ class Writer:
 
     def _postpone(self, seq: int, lease: Lease, outcome: Retry | Defer) -> None:
         failed = isinstance(outcome, Retry)
-        why = outcome.error if isinstance(outcome, Retry) else outcome.reason
+        reason = outcome.error if isinstance(outcome, Retry) else outcome.reason
         self._db.execute(
             """UPDATE delivery SET attempts = attempts + ?, waits = ?, not_before = ?, error = ?, leased = 0,
                    crashed_with_others = 0, max_concurrent_suspects = 0 WHERE seq = ?""",
-            (int(failed), "retrying" if failed else "deferred", outcome.at, why, seq),
+            (int(failed), "retrying" if failed else "deferred", outcome.at, reason, seq),
         )
         self._changes.retried.append((seq, lease.token, outcome.at, int(failed)))
 
@@ -527,7 +550,7 @@ class Writer:
         for op in ops:
             due = timers.take_due(self._db, op.now, op.limit)
             seen = self._seen(due)
-            # Somebody waits at Linq's end for none of these, so a full backlog refuses none.
+            # Backlog limits do not apply: Linq does not deliver a timer again if it is refused.
             self._accept([delivery for delivery in due if delivery.id not in seen])
             op.result = len(due)
         return any(op.result for op in ops)
@@ -544,8 +567,8 @@ class Writer:
                 self._db.execute("DELETE FROM meta WHERE key = 'check'")
 
     def _purge(self, now: float) -> None:
-        """Forget what is old, a few rows at a time, in somebody else's transaction."""
-        # A command does not know how long the server was told to keep things.
+        """Delete old rows, a few at a time, in the transaction of other operations."""
+        # Only the server: a command does not know for how long the server keeps history.
         if now < self._index.purge_at or not self._serving:
             return
         seen = "DELETE FROM seen WHERE id IN (SELECT id FROM seen WHERE at < ? ORDER BY at LIMIT ?)"
@@ -567,7 +590,7 @@ class Writer:
         self._changes.noted_at = at
 
     def _data_version(self) -> int:
-        """Changes when another process, or another connection of ours, has written."""
+        """Return a number that changes when another process, or another connection of this process, has written."""
         (version,) = self._db.execute("PRAGMA data_version").fetchone()
         return int(version)
 
@@ -586,5 +609,5 @@ class Writer:
 
 
 def _keys(delivery: Delivery) -> tuple[str, ...]:
-    """What a second copy of it is known by."""
+    """Return the ids by which a second copy of the delivery is recognised."""
     return (delivery.id,) if delivery.message_key is None else (delivery.id, delivery.message_key)
