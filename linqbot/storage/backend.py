@@ -22,7 +22,7 @@ class Storage(Inbox, Journal, StateStore, Timers, Upkeep, Protocol):
 
     @property
     def trouble(self) -> str | None:
-        """The reason why nothing can be stored now, as a sentence; None if no problem is known. Found without a write."""
+        """The reason why nothing can be stored now, as a sentence; None if none is known. It is found without a write."""
         ...
 
     async def check(self) -> None:

@@ -179,7 +179,7 @@ class Inbox(Protocol):
         ...
 
     async def next_due(self) -> float | None:
-        """Return the Unix time at which a `take` may find something without `changed`; None if nothing waits for a time.
+        """Return the Unix time at which a `take` may find something without `changed`; None if there is no such time.
 
         It is the earliest retry or deferred turn, or the earliest end of a lease: so a lane goes on by itself when its
         worker is lost or could not write its `finish`. The time may be in the past until the next `take`.

@@ -135,7 +135,7 @@ class Lanes:
         return leases
 
     def held(self, token: int) -> int | None:
-        """Return the sequence number leased under `token`; None if the lease is over and the lane may be leased again."""
+        """Return the sequence number leased under `token`; None if the lease is over. The lane may be leased again then."""
         lane = self._leases.get(token)
         return lane.queue[0] if lane else None
 

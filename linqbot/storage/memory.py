@@ -1,4 +1,4 @@
-"""A storage in memory, lost when the process ends: for tests of a bot, and the storage contract in its plainest form."""
+"""A storage in memory, lost when the process ends: for tests of a bot, and the plainest form of the contract."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ class Upkeep(Protocol):
         ...
 
     async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
-        """Return the ids that can be replayed, in the order of acceptance: dead letters, and what is kept after its ack.
+        """Return the ids of dead letters and of deliveries kept after their ack, in the order of acceptance.
 
         Args:
             dead_only: True for dead letters only.
@@ -185,7 +185,7 @@ class Upkeep(Protocol):
         ...
 
     def pages(self, ids: Sequence[str], *, size: int = 100) -> AsyncIterator[list[Delivery]]:
-        """Yield the deliveries of `replayable` ids with their bodies, page by page, without those that are gone by then.
+        """Yield the deliveries of `replayable` ids with their bodies, page by page. Deleted ones are left out.
 
         Args:
             size: Ids per page; a page may hold fewer deliveries.

@@ -26,17 +26,17 @@ def forget(db: sqlite3.Connection, handle: str, chats: Collection[str], now: flo
     person = Person(handle, chats)
     forgotten = Forgotten()
     for _ in range(_ROUNDS):
-        found, scopes = _look(db, person)
+        found, scopes = _search(db, person)
         if not any(found.erasable.values()) and not scopes:
             break
         forgotten += _erase(db, person, found, now)
     else:
-        found, _ = _look(db, person)
+        found, _ = _search(db, person)
     left = found.left.union(*found.erasable.values())
     return replace(forgotten, left=tuple(sorted(left)), chats=tuple(sorted(person.chats)), wiped=wipe.wipe(db))
 
 
-def _look(db: sqlite3.Connection, person: Person) -> tuple[Found, set[str]]:
+def _search(db: sqlite3.Connection, person: Person) -> tuple[Found, set[str]]:
     """Return the records that concern the person, and the scopes of their state, from one snapshot of the file."""
     db.execute("BEGIN")
     try:

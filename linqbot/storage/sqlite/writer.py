@@ -150,7 +150,8 @@ class Writer:
         (count,) = self._db.execute("SELECT count(*) FROM delivery WHERE leased").fetchone()
         self._db.execute(
             """UPDATE delivery SET crashes = crashes + ?, crashed_with_others = crashed_with_others + ?, leased = 0,
-                   max_concurrent_suspects = CASE WHEN crashes + crashed_with_others > 0 THEN ? ELSE 0 END WHERE leased""",
+                   max_concurrent_suspects = CASE WHEN crashes + crashed_with_others > 0 THEN ? ELSE 0 END
+               WHERE leased""",
             (count == 1, count > 1, max(1, count // 4)),
         )
 
@@ -431,7 +432,8 @@ class Writer:
         """Return the rows of these deliveries: recent ones from memory, others from disk."""
         rows = {seq: row for seq in seqs if (row := self._index.recent.get(seq))}
         if missing := [seq for seq in seqs if seq not in rows]:
-            sql = """SELECT seq, id, lane, type, body, received_at, message_key, carrier, delivery_count, attempts, crashes, replay
+            sql = """SELECT seq, id, lane, type, body, received_at, message_key, carrier,
+                         delivery_count, attempts, crashes, replay
                      FROM delivery JOIN body USING (seq) WHERE seq IN (*)"""
             for seq, *columns, delivery_count, attempts, crashes, replay in among(self._db, sql, missing):
                 rows[seq] = Row(Delivery(*columns), delivery_count, attempts, crashes, replay)
@@ -493,10 +495,10 @@ class Writer:
     def _dead_letter(self, seq: int, outcome: DeadLetter, now: float) -> None:
         self._db.execute(
             """INSERT OR REPLACE INTO dead
-                   (id, lane, type, message_key, carrier, received_at, error, handler, replay, delivery_count, attempts, crashes, dead_lettered_at,
-                    padding, body)
-               SELECT id, lane, type, message_key, carrier, received_at, ?, ?, replay, delivery_count, attempts + ?, crashes, ?,
-                      padding, body
+                   (id, lane, type, message_key, carrier, received_at, error, handler,
+                    replay, delivery_count, attempts, crashes, dead_lettered_at, padding, body)
+               SELECT id, lane, type, message_key, carrier, received_at, ?, ?,
+                      replay, delivery_count, attempts + ?, crashes, ?, padding, body
                FROM delivery JOIN body USING (seq) WHERE seq = ?""",
             (outcome.error, outcome.handler, int(outcome.failed), now, seq),
         )
@@ -507,7 +509,8 @@ class Writer:
         acked = {seq: op for seq, op in gone.items() if isinstance(op.finish.outcome, Ack)}
         private = {seq: op for seq, op in acked.items() if op.finish.off_the_record}
         if self._keep_s:
-            keep = """INSERT OR REPLACE INTO done (id, lane, type, message_key, carrier, received_at, replay, acked_at, body)
+            keep = """INSERT OR REPLACE INTO done
+                          (id, lane, type, message_key, carrier, received_at, replay, acked_at, body)
                       SELECT id, lane, type, message_key, carrier, received_at, replay, ?, body
                       FROM delivery JOIN body USING (seq) WHERE seq IN (*)"""
             among(self._db, keep, acked.keys() - private.keys(), now)

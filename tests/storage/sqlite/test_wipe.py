@@ -1,4 +1,4 @@
-"""Whatever a bot did with a person, forgetting them leaves no byte of them, and nothing else goes."""
+"""After any history with a person, forgetting them leaves no byte of them, and deletes nothing else."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OUTCOMES: dict[str, Outcome] = {
 
 @dataclass(frozen=True)
 class Turn:
-    """A message and what became of it.
+    """A message and the outcome of its turn.
 
     Attributes:
         end: Also `waits`: no worker has taken it.
@@ -107,7 +107,7 @@ def origin(turn: Turn) -> bytes:
 
 
 async def take(storage: Storage, delivery: Delivery) -> Lease:
-    """Lease this delivery; what was taken besides goes back."""
+    """Lease this delivery, and give other leases back."""
     leases = {lease.delivery.id: lease for lease in await storage.take(1000, lease_s=60)}
     # Else what is put next is leased at once, for a next `take`.
     assert await storage.take(0, lease_s=60) == []
@@ -124,8 +124,8 @@ async def end(storage: Storage, delivery: Delivery, outcome: str, finish: Finish
 
 
 async def play(storage: Storage, number: int, turn: Turn) -> None:
-    """Do what worker and bot do."""
-    # In lanes of their own, so that none waits for another.
+    """Do what the worker and the bot would do."""
+    # Each in its own lane, so that none waits for another.
     name = f"{number}-{turn.who}"
     delivery = replace(message(name, turn), lane=f"x:{name}")
     entries = []
@@ -158,7 +158,7 @@ async def play(storage: Storage, number: int, turn: Turn) -> None:
 
 
 async def on_record(storage: Storage, who: str, turns: list[Turn]) -> set[str]:
-    """All that is kept of somebody's turns."""
+    """Return everything that is stored about the turns of these people."""
     found = {*await storage.replayable(Selection()), *(each.id for each in await storage.waiting())}
     found |= {each.id for each in await storage.scheduled()}
     for number, turn in enumerate(turns):

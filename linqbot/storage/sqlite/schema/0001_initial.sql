@@ -1,5 +1,5 @@
 -- Schema 1. PRAGMA user_version is the number of the newest schema that was applied. A schema file is applied in one
--- transaction together with its number. Times are Unix seconds (REAL). JSON and bodies are BLOBs: the bytes as received.
+-- transaction together with its number. Times are Unix seconds (REAL). JSON and bodies are BLOBs: the bytes received.
 
 -- meta: facts about the file itself.
 -- `install` (128 random bits) is part of every idempotency key, so it must outlive every process.
@@ -49,9 +49,9 @@ CREATE TABLE delivery (
 
 -- body: the bytes of each delivery, in a table of their own.
 -- take and retry rewrite the row in delivery. With a body of kilobytes in it, each rewrite would change one more page.
--- padding, here and in dead, journal and timer, is 4096 zeros in front of text that is off the record, else NULL. SQLite
--- moves rows between pages and leaves copies in the space that becomes free, but only the first 4061 bytes of a row can
--- be moved. The bytes after them are in overflow pages, which stay where they are until they are freed and overwritten.
+-- padding, here and in dead, journal and timer, is 4096 zeros in front of text off the record, else NULL. SQLite moves
+-- rows between pages and leaves copies in the space that becomes free, but only the first 4061 bytes of a row can be
+-- moved. The bytes after them are in overflow pages, which stay where they are until they are freed and overwritten.
 CREATE TABLE body (
     seq     INTEGER PRIMARY KEY,
     padding BLOB,
