@@ -240,7 +240,7 @@ class Lanes:
     def _hold(self, lane: _Lane, token: int, until: float) -> None:
         lane.state, lane.token, lane.until = _Is.LEASED, token, until
         self._leases[token] = lane
-        # A long turn keeps its end at the top of the heap, and behind it remain the ends of a thousand short turns.
+        # The end of a long turn stays in the heap, and behind it the ends of a thousand short turns pile up.
         if len(self._ends) > 2 * len(self._leases) + 64:
             self._ends = [(held.until, token) for token, held in self._leases.items() if held.until < math.inf]
             heapq.heapify(self._ends)

@@ -374,8 +374,8 @@ class SQLiteStorage:
             self._reader = connect(self._path)
             try:
                 self._reader.execute("PRAGMA query_only = ON")
-                # The first read opens the WAL. After the file was moved that would fail, while running turns still
-                # read.
+                # The first read opens the WAL. It must happen now: after the file was moved it would fail, but running
+                # turns still have to read then.
                 self._reader.execute("SELECT 1 FROM sqlite_master").fetchone()
                 self._install = self._writer.open(serving=self._serving)
             except BaseException:

@@ -87,7 +87,7 @@ class Writer:
         # The changes that the index applies once the open transaction is on disk.
         self._changes = Changes()
         self._truncations: list[TruncateOp] = []
-        # True if the file must be at its path for the transaction to count; and the error if the file was not there.
+        # True if the transaction counts only while the file is at its path; and the error if the file was not there.
         self._to_check = False
         self._misplaced: StorageUnavailable | None = None
 
@@ -191,7 +191,7 @@ class Writer:
             # message names only tables and columns; Python's may quote the value that was to be stored.
             why = str(error) if isinstance(error, sqlite3.Error) else type(error).__name__
             raise Unwritable(f"The storage cannot hold this: {why}. Nothing was stored.") from error
-        # A duplicate changes nothing, but it is answered 200, so the file that holds the first copy must be there.
+        # A duplicate changes nothing, but it is answered with 200, so the file with the first copy must be in its place.
         self._to_check = (
             self._db.total_changes != before or any(isinstance(op, PutOp) for op in batch) or bool(self._truncations)
         )

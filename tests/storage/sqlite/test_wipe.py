@@ -39,10 +39,10 @@ class Turn:
     """A message and the outcome of its turn.
 
     Attributes:
-        end: Also `waits`: no worker has taken it.
-        sends: Messages the bot answers with; `settled` says whether Linq's answers are known.
-        receipt: What became of the receipt of the first of them; None when there is none.
-        due_in_s: When what was put off is due: with 0 it is a delivery already. None when nothing was put off.
+        end: The outcome of the turn, or `waits` if no worker has leased the delivery.
+        sends: Number of messages that the bot sends; `settled` is True if Linq's answers are known.
+        receipt: The outcome of the receipt of the first of them; None if there is none.
+        due_in_s: Seconds until a scheduled send is due; with 0 it is a delivery already. None if nothing is scheduled.
     """
 
     who: str
@@ -109,7 +109,7 @@ def origin(turn: Turn) -> bytes:
 async def take(storage: Storage, delivery: Delivery) -> Lease:
     """Lease this delivery, and give other leases back."""
     leases = {lease.delivery.id: lease for lease in await storage.take(1000, lease_s=60)}
-    # Else what is put next is leased at once, for a next `take`.
+    # Otherwise the next delivery would be prefetched for the next `take`.
     assert await storage.take(0, lease_s=60) == []
     for name, lease in leases.items():
         if name != delivery.id:
