@@ -6,6 +6,8 @@ backend stores the rows, and the next `take` hands the leases out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Lease
 from linqbot.storage.lanes import Lanes
@@ -24,7 +26,7 @@ class Prefetch:
         self._capacity = max(left - len(self._leases), 0)
         self._lease_s = lease_s
 
-    def of(self, new: list[tuple[int, Delivery]], lanes: Lanes) -> set[int]:
+    def of(self, new: Sequence[tuple[int, Delivery]], lanes: Lanes) -> set[int]:
         """Return the sequence numbers of new deliveries that may be stored as leased: the first of each empty lane."""
         first: dict[str, int] = {}
         for seq, delivery in new:

@@ -9,6 +9,7 @@ the same transaction must see them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from linqbot.events.delivery import Delivery
@@ -54,11 +55,11 @@ class Changes:
     leases: list[LaneLease] = field(default_factory=list)
     leased_rows: list[Row] = field(default_factory=list)
     retried: list[tuple[int, int, float, int]] = field(default_factory=list)
-    removed: list[tuple[int, int]] = field(default_factory=list)
-    accepted: list[tuple[int, Delivery]] = field(default_factory=list)
-    prefetched: set[int] = field(default_factory=set)
+    removed: tuple[tuple[int, int], ...] = ()
+    accepted: tuple[tuple[int, Delivery], ...] = ()
+    prefetched: AbstractSet[int] = frozenset()
     capacity: tuple[int, float] | None = None
-    orders: list[Reordered] = field(default_factory=list)
+    orders: tuple[Reordered, ...] = ()
     received_at: float | None = None
     noted_at: float | None = None
     timers_changed: bool = False
@@ -144,9 +145,10 @@ class Index:
             self._reorder(order)
         if changes.capacity is not None:
             self._prefetch.set_capacity(*changes.capacity)
-        for lease, row in zip(changes.leases, changes.leased_rows, strict=True):
-            row.delivery_count += 1
-            row.crashes += lease.overdue
+        if changes.leases:
+            for lease, row in zip(changes.leases, changes.leased_rows, strict=True):
+                row.delivery_count += 1
+                row.crashes += lease.overdue
         self._note_facts(changes)
 
     def discard(self, changes: Changes) -> None:
@@ -180,13 +182,13 @@ class Index:
                     row.delivery_count -= 1
         return seqs
 
-    def number(self, deliveries: Sequence[Delivery]) -> list[tuple[int, Delivery]]:
+    def number(self, deliveries: Sequence[Delivery]) -> tuple[tuple[int, Delivery], ...]:
         """Return new deliveries with sequence numbers. A roll-back leaves a gap: numbers only need an order."""
-        numbered = list(enumerate(deliveries, self.next_seq))
+        numbered = tuple(enumerate(deliveries, self.next_seq))
         self.next_seq += len(numbered)
         return numbered
 
-    def prefetchable(self, new: list[tuple[int, Delivery]]) -> set[int]:
+    def prefetchable(self, new: Sequence[tuple[int, Delivery]]) -> set[int]:
         """Return the sequence numbers of new deliveries that can be stored as leased; see `Prefetch.of`."""
         return self._prefetch.of(new, self.lanes)
 

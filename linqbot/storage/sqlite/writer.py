@@ -392,7 +392,7 @@ class Writer:
             aside, back = _RENUMBER[table]
             self._db.executemany(aside, [(new, old) for old, new in numbers.items()])
             self._db.executemany(back, [(new, new) for new in numbers.values()])
-        self._changes.orders.append(Reordered(given_back, numbers))
+        self._changes.orders += (Reordered(given_back, numbers),)
 
     def _numbers_in_order(self, seqs: list[int]) -> dict[int, int]:
         """Return new sequence numbers by the old ones, in the order in which the deliveries were sent.
@@ -526,7 +526,7 @@ class Writer:
         journal.end(self._db, turns, now)
         for op in private.values():
             journal.forget_texts(self._db, op.lease.delivery.id)
-        self._changes.removed += [(seq, op.lease.token) for seq, op in gone.items()]
+        self._changes.removed = tuple((seq, op.lease.token) for seq, op in gone.items())
 
     # State and timers
 
