@@ -17,16 +17,16 @@ class Storage(Inbox, Journal, StateStore, Timers, Upkeep, Protocol):
 
     @property
     def install(self) -> str:
-        """128 random bits made once with the storage; part of every idempotency key."""
+        """128 random bits, created once with the storage; part of every idempotency key."""
         ...
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing can be stored now, in a sentence, as far as is known without a write; None if nothing is known."""
+        """The reason why nothing can be stored now, as a sentence; None if none is known. It is found without a write."""
         ...
 
     async def check(self) -> None:
-        """Write something durably, as `put` does, so that it is known whether deliveries can be stored again.
+        """Write something durably, as `put` does, to find out if deliveries can be stored again.
 
         Raises:
             StorageUnavailable: nothing can be written.
@@ -40,6 +40,6 @@ class Storage(Inbox, Journal, StateStore, Timers, Upkeep, Protocol):
 
 
 class Opener(Protocol):
-    """Makes the storage that a URL of its scheme names, without opening it; see `open_storage` for the arguments."""
+    """Creates the storage for a URL of one scheme, without opening it; see `open_storage` for the arguments."""
 
     def __call__(self, url: str, /, *, clock: Clock | None, serving: bool, keep_days: float) -> Storage: ...

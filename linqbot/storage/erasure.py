@@ -1,7 +1,8 @@
-"""Which of the things on record are about a person. Pure: records in, keys out; deleting is the backends'.
+"""Find the records that concern a person. Pure functions from records to keys; the backends delete.
 
-A record is theirs when it names their handle as a value in its JSON. This also tells which direct chats are theirs.
-What belongs to such a chat, to a turn of theirs or to a message that answers them is theirs, too.
+A record concerns the person if its JSON contains their handle as a value. Such records also show which direct chats are
+with the person. Records of these chats, of turns about the person, and of messages that answer the person concern them
+too.
 """
 
 from __future__ import annotations
@@ -16,19 +17,20 @@ from linqbot.events.delivery import decode
 Place: TypeAlias = Literal["delivery", "done", "dead", "timer", "entry"]
 
 _MANY = 50
-"""So many ids are looked for faster in a decoded document than in its bytes."""
+"""From this number of ids on, searching the decoded document is faster than searching its bytes."""
 
 
 class Record(NamedTuple):
-    """Something on record, in the form in which a person is looked for.
+    """A stored record, in the form in which `Person.find` searches it.
 
     Attributes:
-        place: Deliveries are in the inbox (`delivery`), kept after their ack (`done`), or given up (`dead`).
-        key: The id, or the key of an entry.
-        lane: Of an entry the lane of the chat it wrote into; empty when there is none.
-        documents: What may name somebody, as JSON.
-        turn, message_id: Of an entry only.
-        leased: Of a delivery: whether it is being handled.
+        place: The table: deliveries are in the inbox (`delivery`), kept after their ack (`done`), or dead letters
+            (`dead`). `entry` is a journal entry.
+        key: The id; for a journal entry its idempotency key.
+        lane: The lane; for a journal entry the lane of the chat that its call wrote to, or empty if there is none.
+        documents: JSON documents that may contain a handle.
+        turn, message_id: For a journal entry only.
+        leased: True for a delivery that is being handled.
     """
 
     place: Place
@@ -42,12 +44,12 @@ class Record(NamedTuple):
 
 @dataclass(slots=True)
 class Found:
-    """What is theirs.
+    """The keys of the records that concern a person.
 
     Attributes:
-        keys: By place.
-        turns: The turn of each entry in `keys`.
-        leased: All deliveries that are being handled, theirs or not.
+        keys: The keys by place.
+        turns: The turn of each journal entry in `keys`.
+        leased: Ids of all deliveries that are being handled, also of those that do not concern the person.
     """
 
     keys: defaultdict[Place, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -56,12 +58,15 @@ class Found:
 
     @property
     def left(self) -> set[str]:
-        """Deliveries that are being handled and so keep something of theirs."""
+        """Ids of deliveries that are being handled, so that records about the person cannot be erased yet."""
         return self.leased & {*self.keys["delivery"], *self.turns.values()}
 
     @property
     def erasable(self) -> dict[Place, set[str]]:
-        """What can be erased now, by place: nothing of a turn that runs, whose entries keep it from sending twice."""
+        """The keys that can be erased now, by place.
+
+        The records of a running turn are excluded: its journal entries prevent it from sending twice after a crash.
+        """
         return {
             "delivery": self.keys["delivery"] - self.leased,
             "done": self.keys["done"],
@@ -72,11 +77,11 @@ class Found:
 
 
 class Person:
-    """Somebody to be forgotten, and what was learned about them so far.
+    """A person to be forgotten, with the chats, turns and messages found so far.
 
     Args:
         handle: E.164, or an e-mail address in any case.
-        chats: Ids of direct chats known to be theirs.
+        chats: Ids of direct chats that are known to be with the person.
     """
 
     def __init__(self, handle: str, chats: Collection[str]) -> None:
@@ -87,15 +92,15 @@ class Person:
 
     @property
     def scopes(self) -> set[str]:
-        """The scopes of state that are theirs, in lower case."""
+        """The scopes of state that concern the person, in lower case."""
         return {f"person:{self._handle}", *(f"chat:{chat}".lower() for chat in self.chats)}
 
     def find(self, records: Callable[[], Iterable[Record]]) -> Found:
-        """Look for what is theirs.
+        """Find the records that concern the person.
 
         Args:
-            records: Called several times, since what is found tells what else is theirs: each time all records, those
-                of deliveries before those of entries.
+            records: Returns all records, deliveries before journal entries. It is called several times, because each
+                record that is found may link to others.
         """
         found = Found()
         for record in records():
@@ -111,7 +116,7 @@ class Person:
         return found
 
     def is_named_in(self, *documents: bytes | None) -> bool:
-        """Return True if a JSON document names them: a string in it is the handle, whole. Learns their chats from it."""
+        """Return True if a string in a JSON document equals the handle, and remember the direct chats in it."""
         found = False
         for document in documents:
             data = decode(document) if document and self._may_be_in(document) else None
@@ -154,7 +159,10 @@ def _mentions(document: bytes | None, ids: set[str]) -> bool:
 
 
 def _strings(data: Any) -> Iterator[str]:
-    """Every string value, but not who we are: else forgetting a line of ours would be forgetting everybody."""
+    """Yield every string value, except inside objects with `is_me`.
+
+    The bot's own line is in every chat, so matching its number would erase all data.
+    """
     if isinstance(data, str):
         yield data
     elif isinstance(data, list) or (isinstance(data, dict) and data.get("is_me") is not True):
@@ -163,7 +171,7 @@ def _strings(data: Any) -> Iterator[str]:
 
 
 def _direct_chats(data: Any) -> Iterator[str]:
-    """Ids of chats that are said to be no groups, wherever it is said."""
+    """Yield the ids of the chats that a document marks as no groups, at any depth."""
     if isinstance(data, dict):
         chat = data.get("chat_id") or data.get("id")
         if data.get("is_group") is False and isinstance(chat, str):

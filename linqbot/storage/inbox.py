@@ -1,7 +1,8 @@
-"""What the inbox means: a durable queue of deliveries, one lane per chat.
+"""The inbox: a durable queue of deliveries with one lane per chat.
 
-A backend is one object that is Inbox, Journal, StateStore and Timers at once, because one commit ends a turn. What an
-operator does with what is kept stands in `upkeep.py`.
+A backend is one object that is Inbox, Journal, StateStore and Timers at once, because one commit ends a turn. The
+methods for operators are in `upkeep.py`. The next step: a worker leases deliveries with `Inbox.take`
+(`worker/worker.py`).
 """
 
 from __future__ import annotations
@@ -18,17 +19,18 @@ from linqbot.storage.timers import Timer
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A lease on a delivery, and with it on its lane.
+    """A time-limited right to handle a delivery, and with it the lane.
 
     Attributes:
-        token: Names this lease; a `finish` under an older one raises LeaseLost.
-        attempts: How many runs of its handler have failed.
-        crashes: How many times a lease on it ended without a `finish` and it alone can be why: the process died while
-            nothing else was leased, or its lease ran out. A process that dies with many counts for none of them, but
-            `take` gives those it keeps dying with in smaller and smaller groups, at last one by one.
-        delivery_count: How many times it was leased before, however that ended: failed, deferred, crashed, or given back by a
+        token: Identifies this lease. A `finish` with the token of an older lease raises LeaseLost.
+        attempts: Number of failed runs of the handler.
+        crashes: Number of leases that ended without a `finish` where only this delivery can be the cause: the process
+            died while nothing else was leased, or the lease ran out. If the process dies with several deliveries
+            leased, it counts for none of them. Instead they become suspects: if the process dies with them again,
+            `take` leases them in shrinking groups, finally one at a time.
+        delivery_count: Number of earlier leases, however they ended: failed, deferred, crashed, or given back by a
             clean stop.
-        replay: 0, and one more each time the delivery was deliberately replayed: its entries have keys of their own.
+        replay: 0, then one more for each deliberate replay of the delivery. Each replay has its own idempotency keys.
     """
 
     delivery: Delivery
@@ -40,18 +42,18 @@ class Lease:
 
     @property
     def is_first_run(self) -> bool:
-        """True when no earlier run can have left entries behind. A deferred one can, so `attempts` does not tell."""
+        """True if no earlier run can have left journal entries. A deferred run can, so `attempts` is not enough."""
         return self.delivery_count == 0 and self.attempts == 0 and self.crashes == 0
 
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """Done: forget the delivery, remember its id."""
+    """Done: delete the delivery, remember its id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The handler failed: run it again, not before `at`. The lane waits, other lanes do not."""
+    """The handler failed: run it again, not before `at` (Unix seconds). Its lane waits; other lanes go on."""
 
     at: float
     error: str
@@ -59,7 +61,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Defer:
-    """Somebody else's fault, so no attempt is counted: run it again, not before `at`."""
+    """The handler is not at fault, so no attempt is counted: run it again, not before `at` (Unix seconds)."""
 
     at: float
     reason: str
@@ -67,10 +69,12 @@ class Defer:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Give up: keep it as a dead letter with the reason; the lane goes on.
+    """Give up: keep the delivery as a dead letter with the reason. Its lane goes on.
 
     Attributes:
-        failed: The handler failed once more, so one more attempt is counted.
+        error: The reason, for operators.
+        handler: The name of the handler that failed, if one did.
+        failed: True if the handler failed in this turn too, so that one more attempt is counted.
     """
 
     error: str
@@ -81,19 +85,19 @@ class DeadLetter:
 Outcome: TypeAlias = Ack | Retry | Defer | DeadLetter
 
 SEEN_KEPT_S = 24 * 3600.0
-"""How long a delivery's id and message_key are remembered after it left the inbox, acked or dead-lettered."""
+"""Seconds for which the id and message_key of a delivery are remembered after its ack or dead letter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Everything one turn writes when it ends, in one commit.
+    """Everything that a turn writes when it ends, in one commit.
 
     Attributes:
-        entries: Calls of this turn with their outcome, replacing the rows written by `begin`.
-        timers: Timers to schedule. One whose id is on record already is kept as it is, so that a turn that runs again
-            schedules once.
-        cancelled: Ids of timers to forget, before `timers` are scheduled.
-        off_the_record: Once acked, nothing of what was said in this turn is kept, whatever history says.
+        entries: Journal entries of this turn with their outcomes. They replace those that `begin` stored.
+        timers: Timers to schedule. A timer whose id is stored already stays as it is, so a turn that runs again
+            schedules it once.
+        cancelled: Ids of timers to delete, before `timers` are scheduled.
+        off_the_record: True if no text of this turn may be kept after the ack, even if history is on.
     """
 
     outcome: Outcome
@@ -106,11 +110,12 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class DeadDelivery:
-    """What gave up, with why. Its entries are kept, so that a retry does not repeat them.
+    """A dead letter, with the reason. Its journal entries are kept, so that a retry does not repeat their calls.
 
     Attributes:
-        attempts: Failed runs of its handler, the last one included if it failed.
-        crashes: As its last lease said.
+        attempts: Failed runs of the handler, including the last run if it failed.
+        crashes: As on the last lease.
+        dead_lettered_at: Unix seconds.
         replay: See `Lease`.
     """
 
@@ -126,77 +131,82 @@ class DeadDelivery:
 class Inbox(Protocol):
     """Deliveries and their lanes.
 
-    A lease that was never finished when the storage closes counts as a crash, as one that a dead process left does: a
-    worker that stops ends its turns first. What `take` has not handed out yet counts as nothing.
+    A lease that is not finished when the storage closes counts as a crash, like the lease of a process that died,
+    because a worker finishes its turns before it stops. A prefetched lease that `take` has not returned counts as
+    nothing.
     """
 
     async def put(self, delivery: Delivery) -> bool:
         """Store a delivery durably.
 
         Returns:
-            True once it is on disk; False when its id, or its message_key, was stored before.
+            True once it is on disk; False if its id or its message_key was stored before.
         Raises:
             StorageUnavailable: nothing was stored.
-            StorageBusy: the backlog, or the lane's (LaneFull), is full; nothing was stored. A duplicate is False even
-                then.
+            StorageBusy: the inbox is full, or the lane (LaneFull); nothing was stored. For a duplicate the call
+                returns False even then.
 
-        Calls begun one after the other are accepted in that order. Cancelled: stored or not, but never half.
+        Deliveries are accepted in the order in which the calls began. A cancelled call stores the delivery or not,
+        but never half of it.
         """
         ...
 
     async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
-        """Lease the oldest delivery of each lane nobody is working on, at most `limit`.
+        """Lease the oldest delivery of each lane that is not leased, at most `limit`.
 
-        A lane whose oldest delivery waits for its retry is not ready, whatever waits behind.
+        A lane whose oldest delivery waits for its retry is not ready, even if other deliveries wait behind it. The
+        call never waits for deliveries. A cancelled call gives its leases back, and they count as nothing.
 
         Args:
             lease_s: Seconds until the lease ends and another worker may take the lane.
         Returns:
-            Leases to finish; none when every lane is empty, waiting or busy. At once, without waiting. If there are
-            fewer than `limit`, what is put next may be leased with its own commit, for the next `take`. A delivery
-            put by this process a moment ago is the very object, with `decoded`; one read from disk has None there.
-            Cancelled: what was leased is given back, and counts as nothing.
+            The leases to finish; empty when every lane is empty, waiting or leased. With fewer than `limit`, the next
+            deliveries may be prefetched: leased in the transaction that stores them, for the next `take`. A delivery
+            that this process stored recently is the same object, with `decoded`; if it was read from disk, `decoded`
+            is None.
         Raises:
             StorageUnavailable: the backend did not answer; nothing was leased.
         """
         ...
 
     async def changed(self) -> None:
-        """Wait until something was put, finished or given back since the last call; at once if it already was.
+        """Wait until a `take` may find something new, or until a timer is stored that is due before all others.
 
-        A `take` may find something now; or a timer was stored that is due before every other. Also when a command
-        beside this process did it. What comes with time is not announced: see `next_due`. For one waiter.
+        That is when a delivery was stored, finished or given back since the last call, also by a command in another
+        process; if one already was, return at once. The end of a wait or of a lease does not wake it: see `next_due`.
+        Only one task may wait at a time.
         """
         ...
 
     async def next_due(self) -> float | None:
-        """When a `take` may find something without `changed`, in Unix seconds; None when nothing waits for a time.
+        """Return the Unix time at which a `take` may find something without `changed`; None if there is no such time.
 
-        The earliest retry or deferred turn; or the earliest end of a lease, so that a lane whose holder is lost, or
-        could not write its `finish`, goes on by itself. May lie in the past until the next `take`.
+        It is the earliest retry or deferred turn, or the earliest end of a lease: so a lane goes on by itself when its
+        worker is lost or could not write its `finish`. The time may be in the past until the next `take`.
         """
         ...
 
     async def finish(self, lease: Lease, finish: Finish) -> None:
-        """End a turn in one commit: outcome, entries, state, timers.
+        """End a turn in one commit: outcome, journal entries, state and timers.
 
         Raises:
-            LeaseLost: the lease is not ours any more; nothing was written. A lease that has run out is still good
-                while nobody else took the lane.
+            LeaseLost: the lease is over; nothing was written. A lease that has run out stays valid until the lane is
+                leased again.
             StorageUnavailable: nothing was written, and the lease is still held: `finish` again, or let it run out.
         """
         ...
 
     async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
-        """Store deliveries of a lane that were missed, and sort what waits in it by the time at which it was sent.
+        """Store missed deliveries of a lane, and sort the lane by the time at which its deliveries were sent.
 
-        Only what no turn has done anything for is sorted, and stays behind the rest. Backlog limits do not apply.
+        Deliveries that wait for a retry, or whose turns have journal entries, are not moved: the others are sorted
+        among themselves. Backlog limits do not apply.
 
         Args:
-            missed: Of this lane. Those whose id or message_key was stored before are left out.
-            lease: Held on the lane's head; given back in the same commit, uncounted.
+            missed: Deliveries of this lane. Those whose id or message_key was stored before are left out.
+            lease: A lease on the head of the lane. It is given back in the same commit and does not count.
         Returns:
-            How many were new.
+            The number of new deliveries.
         Raises:
             LeaseLost: the lease is over; nothing was written.
             StorageUnavailable: nothing was written, and the lease is still held.
@@ -204,32 +214,32 @@ class Inbox(Protocol):
         ...
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
-        """Return those of the ids and message_keys that are known; True for what has left the inbox.
+        """Return the ids and message_keys that are known. The value is True if the delivery has left the inbox.
 
         Raises:
-            StorageUnavailable: it cannot be said now.
+            StorageUnavailable: the storage did not answer.
         """
         ...
 
     async def has_seen(self, delivery_id: str) -> bool:
-        """Whether a delivery of this id was stored, in the last day at least.
+        """Return True if a delivery with this id is stored, or left the inbox in the last 24 hours.
 
         Raises:
-            StorageUnavailable: it cannot be said now.
+            StorageUnavailable: the storage did not answer.
         """
         ...
 
     async def first_activity(self) -> float | None:
-        """When the first webhook ever was accepted, in Unix seconds; None when none ever was."""
+        """Return the Unix time at which the first webhook ever was accepted; None if none was."""
         ...
 
     async def last_activity(self) -> float | None:
-        """When the newest webhook was accepted, in Unix seconds, whatever became of it; None when none ever was.
+        """Return the Unix time at which the newest webhook was accepted, whatever its outcome; None if none was.
 
-        After a crash it may be up to a minute too early, never too late.
+        After a crash the time may be up to a minute too early, never too late.
         """
         ...
 
     async def depth(self) -> int:
-        """How many deliveries are stored and not yet finished."""
+        """Return the number of deliveries that are stored and not finished."""
         ...

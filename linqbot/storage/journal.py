@@ -1,4 +1,8 @@
-"""What the journal means: the journal of entries. A call's key and content are stored before its first attempt."""
+"""The journal: the record of a turn's API calls, so that a turn that runs again repeats none of them.
+
+The idempotency key and the content of a call are stored before its first attempt. When a turn runs again, `worker/`
+reads the entries and repeats only the calls whose outcome is unknown.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,15 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeAlias
 
 DeliveryStatus: TypeAlias = Literal["sent", "failed", "delivered", "read"]
-"""What Linq's receipts say about a message, in the order they may follow each other: it never falls back."""
+"""The state of a message as Linq's receipts report it, in ascending order. It never goes back."""
 
 EntryStatus: TypeAlias = Literal["attempting", "accepted", "refused", "ambiguous", "dropped"]
 
 ENTRIES_KEPT_S = 7 * 24 * 3600.0
-"""How long entries are kept after their turn was acked. Those of a dead-lettered turn stay: a retry must find them.
+"""Seconds for which journal entries are kept after the ack of their turn.
 
-What was said in them goes earlier, as soon as it is settled, unless a backend keeps history; see `redact.py`.
+The entries of a dead-lettered turn stay, because a retry must find them. The texts in an entry are deleted earlier, as
+soon as it is settled, unless the backend keeps history; see `redaction.py`.
 """
 
 _RISES: tuple[DeliveryStatus | None, ...] = (None, "sent", "failed", "delivered", "read")
@@ -21,26 +26,27 @@ _RISES: tuple[DeliveryStatus | None, ...] = (None, "sent", "failed", "delivered"
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One call of a turn.
+    """The record of one call of a turn.
 
     Attributes:
-        turn: The id of the delivery whose handling made the call.
-        replay: 0, and one more each time a turn is deliberately done anew under new keys.
-        slot: The call's number within the turn (`0`, `1`, ...), or the `key=` its author gave.
+        turn: The id of the delivery that the turn handles.
+        replay: 0, then one more for each deliberate replay of the delivery. Each replay has its own keys.
+        slot: The number of the call within the turn (`0`, `1`, ...), or the `key=` that the bot's author gave.
         key: The idempotency key; unique.
-        safety: See `client/call.py`.
-        call: The call as JSON. What is repeated after a crash is this, not what the handler says then.
+        safety: The safety class; see `client/call.py`.
+        call: The call as JSON. After a crash this call is repeated, even if the handler asks for another one then.
         status: `attempting` until the outcome is known.
-        answer: Linq's answer as JSON, once accepted; the error as JSON, once refused. None for an accepted entry we
-            know only from a receipt.
-        message_id, chat_id: Of the message it made, if it made one.
+        answer: Linq's answer as JSON if accepted, the error as JSON if refused. None if the call is known to be
+            accepted only from a receipt.
+        message_id, chat_id: The message that the call created and its chat; None if it created none.
         first_at: Unix seconds of the first attempt.
-        delivery: The furthest a receipt has told of; see `settle_receipt`.
-        digest: A digest of what the call says, to know the call by in a further run of its turn once `call` has lost
-            its texts. None while `call` is whole, and once the turn is acked.
-        origin: JSON: the people and the chat of the turn, by which `Upkeep.forget` finds the entry when the delivery
-            is gone; None when the turn is about no person.
-        off_the_record: Whether the turn's line keeps nothing: texts go as soon as they are settled, also with history.
+        delivery: The furthest state that a receipt has reported; see `settle_receipt`.
+        digest: A digest of the call without its key. A further run of the turn recognises the call by it after the
+            texts were deleted from `call`. None while `call` is complete, and after the ack of the turn.
+        origin: The people and the chat of the turn, as JSON. `Upkeep.forget` finds the entry by it when the delivery is
+            gone. None if the turn concerns no person.
+        off_the_record: True if the line of the turn keeps nothing (zero retention). Texts are deleted as soon as the
+            entry is settled, even if history is on.
     """
 
     turn: str
@@ -61,7 +67,7 @@ class JournalEntry:
 
 
 def after_receipt(entry: JournalEntry, message_id: str | None, status: DeliveryStatus) -> JournalEntry:
-    """The entry as a receipt leaves it: further delivered, and accepted, since nobody gets receipts for nothing."""
+    """Return the entry with the state of a receipt. The call is accepted: Linq sends receipts only for such calls."""
     if _RISES.index(status) > _RISES.index(entry.delivery):
         entry = replace(entry, delivery=status)
     if entry.status in ("attempting", "ambiguous"):
@@ -70,7 +76,7 @@ def after_receipt(entry: JournalEntry, message_id: str | None, status: DeliveryS
 
 
 def after_outcome(old: JournalEntry, new: JournalEntry) -> JournalEntry:
-    """The entry as its outcome leaves it: begun as it was, and not behind what a receipt that came first has told."""
+    """Return the entry with its outcome. The facts from `begin` stay, and so does what an earlier receipt reported."""
     new = replace(
         new,
         key=old.key,
@@ -86,10 +92,12 @@ def after_outcome(old: JournalEntry, new: JournalEntry) -> JournalEntry:
 
 
 class Journal(Protocol):
-    """The journal of entries."""
+    """The journal entries on record."""
 
     async def begin(self, entry: JournalEntry) -> None:
-        """Store an entry durably before its first attempt. One on record for (turn, replay, slot) is kept as it is.
+        """Store a journal entry durably before the first attempt of its call.
+
+        An entry that is on record for the same (turn, replay, slot) stays as it is.
 
         Raises:
             StorageUnavailable: nothing was stored; the call must not be made.
@@ -98,9 +106,9 @@ class Journal(Protocol):
         ...
 
     async def settle(self, entry: JournalEntry) -> None:
-        """Store an entry's outcome durably now, not only with the turn's `finish`.
+        """Store the outcome of a journal entry durably now, without waiting for the `finish` of its turn.
 
-        Key, safety, first attempt, origin and off_the_record stay as they were begun.
+        Key, safety class, first attempt, origin and off_the_record stay as `begin` stored them.
 
         Raises:
             StorageUnavailable: nothing was stored.
@@ -108,25 +116,25 @@ class Journal(Protocol):
         ...
 
     async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:
-        """The entries on record for a turn, in the order they were begun."""
+        """Return the journal entries of a turn, in the order in which they were begun."""
         ...
 
     async def settle_receipt(
         self, key: str | None, message_id: str | None, status: DeliveryStatus
     ) -> JournalEntry | None:
-        """Note what a receipt tells about a message, durably, and return the entry that made it, as it is then.
+        """Store the state that a receipt reports about a message, durably.
 
-        Found by its key, else by its message. An entry whose outcome is not known yet becomes `accepted` with this
-        `message_id`, and without an answer. Receipts come in any order: `delivery` rises from `sent` over `failed` and
-        `delivered` to `read`, and never falls.
+        The journal entry that made the message is found by `key`, or else by `message_id`. If its outcome is not known
+        yet, it becomes `accepted` with this `message_id` and without an answer. Receipts come in any order: `delivery`
+        rises from `sent` over `failed` and `delivered` to `read`, and never falls.
 
         Returns:
-            None when no entry on record made this message.
+            The updated entry; None if no entry on record made this message.
         Raises:
-            StorageUnavailable: nothing was noted.
+            StorageUnavailable: nothing was stored.
         """
         ...
 
     async def has_sent(self, message_id: str) -> bool:
-        """Whether a message was made by an entry on record, and so is ours."""
+        """Return True if a journal entry on record made this message, so that the bot is its sender."""
         ...

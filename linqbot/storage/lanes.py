@@ -1,11 +1,12 @@
-"""Which lane may be worked on: free, leased or waiting for a time. In memory, in numbers, without I/O.
+"""The scheduling of lanes: each is free, leased or waiting for a time. In memory, by number, without I/O.
 
-Shared by the embedded backends, where one process serves: the rows are the backend's, the turn-taking is here. A
-delivery is known by its sequence number only. Everything is O(1) or O(log lanes), however long the backlog; only
-`adopt`, after a stranger wrote to the file, looks at all of it.
+The embedded backends share it, where one process serves: they store the rows, and this module decides which lane is
+leased next. It knows a delivery only by its sequence number. Every operation is O(1) or O(log lanes), however long the
+backlog. Only `adopt`, used after another process wrote to the file, reads the whole backlog.
 
-After crashes somebody among those in flight may be what kills the process. Such suspects run in ever smaller max_concurrent_suspects,
-at last alone, so that the guilty one is found and the others, who only stood beside it, are not dead-lettered with it.
+When the process crashes, any delivery in flight may be the poison message. A delivery that is in flight in a second
+crash becomes a suspect. Suspects are retried in shrinking groups, finally one at a time, so that only the poison
+message is dead-lettered.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ class _Is(Enum):
 
 @dataclass(slots=True, eq=False)
 class _Lane:
-    """The line of one chat.
+    """The queue of one lane.
 
     Attributes:
-        overdue: Its lease ended by time, so whoever held it may have left entries behind.
-        max_concurrent_suspects: Its head is a suspect: at most so many suspects run while it does, and with 1 nobody else. 0: it is none.
+        overdue: True if the lease of the head ended by time, so that its turn may have left journal entries.
+        max_concurrent_suspects: Maximum number of suspects that may run while the head does. 1: the head runs alone,
+            without any other delivery. 0: the head is not a suspect.
     """
 
     name: str
@@ -46,7 +48,7 @@ class _Lane:
 
 @dataclass(frozen=True, slots=True)
 class LaneLease:
-    """A leased head of a lane. `overdue`: an earlier lease on it ended by time, not by `finish`."""
+    """The lease of the head of a lane. `overdue`: an earlier lease of the head ended by time, not by `finish`."""
 
     seq: int
     token: int
@@ -54,33 +56,38 @@ class LaneLease:
 
 
 class Lanes:
-    """The lanes that are not empty, and who holds them. Not thread-safe: owned by whoever writes."""
+    """The lanes that are not empty, and their leases. Not thread-safe: the writer of the backend owns it."""
 
     def __init__(self) -> None:
         self.depth = 0
         self._lanes: dict[str, _Lane] = {}
         self._leases: dict[int, _Lane] = {}
-        # Heaps whose entries may be outdated: each is checked against its lane when it comes to the top.
+        # Heaps whose items may be outdated: each item is checked against its lane when it comes to the top.
         self._free: list[tuple[int, _Lane]] = []
         self._free_suspects: list[tuple[int, _Lane]] = []
-        self._alone = 0  # the last lease that had to be the only one
+        self._alone = 0  # token of the last lease that has to run alone
         self._waits: list[tuple[float, int, _Lane]] = []
         self._ends: list[tuple[float, int]] = []
-        # From a random number on: a lease from before a restart must never fit a lease of today.
+        # They start at a random number: a token from before a restart must never match a lease of this process.
         self._tokens = itertools.count(secrets.randbits(48) + 1)
 
     def depth_of(self, lane: str) -> int:
-        """How many deliveries the lane holds, the leased one included."""
+        """Return the number of deliveries in the lane, including the leased one."""
         known = self._lanes.get(lane)
         return len(known.queue) if known else 0
 
     def waiting(self, lane: str) -> list[int]:
-        """The sequence numbers of a lane, in order, its head included."""
+        """Return the sequence numbers in the lane, in order, including its head."""
         known = self._lanes.get(lane)
         return list(known.queue) if known else []
 
     def add(self, name: str, seq: int, *, not_before: float = 0.0, max_concurrent_suspects: int = 0) -> None:
-        """Append a delivery to its lane. `seq` is greater than every other of the lane; only a head is a suspect."""
+        """Append a delivery to its lane. Only the first of a lane can be a suspect or wait for a time.
+
+        Args:
+            seq: Greater than every other sequence number of the lane.
+            not_before: Unix seconds; 0 if the lane is free at once.
+        """
         self.depth += 1
         lane = self._lanes.get(name)
         if lane is None:
@@ -94,22 +101,22 @@ class Lanes:
             lane.queue.append(seq)
 
     def may_add_leased(self, name: str) -> bool:
-        """Whether a delivery put into this lane now could be leased at once."""
+        """Return True if a delivery that is stored in this lane now can be leased at once."""
         return name not in self._lanes and not self._is_draining
 
     def add_leased(self, name: str, seq: int) -> int:
-        """Put a delivery into an empty lane as leased already; returns its token. `prolong` says until when."""
+        """Add a delivery to an empty lane as leased, and return its token. The lease has no end until `prolong`."""
         self.depth += 1
         lane = self._lanes[name] = _Lane(name)
         lane.queue.append(seq)
         return self._lease(lane, math.inf).token
 
     def prolong(self, token: int, until: float) -> None:
-        """Set the end of a lease that has none yet."""
+        """Set the end of a lease, in Unix seconds."""
         self._hold(self._leases[token], token, until)
 
     def has_free(self, now: float) -> bool:
-        """Whether a `lease` would find a lane nobody holds."""
+        """Return True if there is a free lane; a suspect may still have to wait for others."""
         self._settle_times(now)
         for free in (self._free_suspects, self._free):
             if (lane := self._next(free)) is not None:
@@ -118,7 +125,7 @@ class Lanes:
         return False
 
     def lease(self, limit: int, *, now: float, until: float) -> list[LaneLease]:
-        """LaneLease the heads of free lanes, oldest first, at most `limit`; suspects only in the max_concurrent_suspects they may have."""
+        """Lease the heads of free lanes, oldest first, at most `limit`, and not more suspects than may run together."""
         self._settle_times(now)
         leases: list[LaneLease] = []
         while len(leases) < limit and (lane := self._next_suspect()) is not None:
@@ -128,24 +135,28 @@ class Lanes:
         return leases
 
     def held(self, token: int) -> int | None:
-        """The sequence number leased under `token`; None when the lease is over and somebody else may be at it."""
+        """Return the sequence number leased under `token`; None if the lease is over. The lane may be leased again then."""
         lane = self._leases.get(token)
         return lane.queue[0] if lane else None
 
     def release(self, token: int, *, overdue: bool = False) -> None:
-        """Undo a lease. `overdue` as it was when leased, if that was never written down."""
+        """Undo a lease.
+
+        Args:
+            overdue: The mark of the lease that is undone, if the transaction that counts it was rolled back.
+        """
         lane = self._leases.pop(token)
         lane.overdue = overdue
         self._set_free(lane)
 
     def wait(self, token: int, until: float) -> None:
-        """End a lease: the head stays the head, and its lane waits. A suspect that lived to say so is none any more."""
+        """End a lease: the head stays, and its lane waits until a Unix time. A suspect that ends a turn is cleared."""
         lane = self._leases.pop(token)
         lane.max_concurrent_suspects = 0
         self._wait(lane, until)
 
     def remove(self, token: int) -> None:
-        """End a lease: the head is gone, its lane goes on."""
+        """End a lease and remove the head; its lane goes on."""
         lane = self._leases.pop(token)
         lane.queue.popleft()
         lane.overdue = False
@@ -158,7 +169,7 @@ class Lanes:
             del self._lanes[lane.name]
 
     def next_due(self) -> float | None:
-        """The earliest end of a wait or of a lease; None when nothing waits for a time."""
+        """Return the earliest end of a wait or of a lease, in Unix seconds; None if nothing waits for a time."""
         while self._waits and not self._is_waiting(self._waits[0]):
             heapq.heappop(self._waits)
         while self._ends and self._ends[0][1] not in self._leases:
@@ -167,11 +178,15 @@ class Lanes:
         return min(times, default=None)
 
     def tokens(self) -> list[int]:
-        """The leases in force."""
+        """Return the tokens of the leases in force."""
         return list(self._leases)
 
     def adopt(self, rows: Iterable[tuple[int, str, float, int]]) -> Lanes:
-        """Lanes made anew from (seq, lane, not_before, max_concurrent_suspects) in order, keeping the leases on heads still there."""
+        """Return new lanes for these rows, with the present leases of heads that are still there.
+
+        Args:
+            rows: (seq, lane, not_before, max_concurrent_suspects) of each delivery, in order.
+        """
         fresh = Lanes()
         fresh._tokens, fresh._alone = self._tokens, self._alone
         for seq, name, not_before, max_concurrent_suspects in rows:
@@ -187,28 +202,27 @@ class Lanes:
 
     @property
     def _is_draining(self) -> bool:
-        """Nobody may begin: a suspect runs alone, or waits for the others to end so that it can."""
+        """True while no other lane may be leased: a suspect runs alone, or waits until it can."""
         return self._alone in self._leases or bool(
             self._free_suspects and self._free_suspects[0][1].max_concurrent_suspects == 1
         )
 
     def _next_suspect(self) -> _Lane | None:
-        """The lane of the oldest free suspect, if those who run now are max_concurrent_suspects it may have, and it theirs."""
+        """Take the lane of the oldest free suspect, if the limits of this suspect and of the running ones allow it."""
         lane = self._next(self._free_suspects)
         if lane is None:
             return None
         running = [other.max_concurrent_suspects for other in self._leases.values() if not other.overdue]
-        suspects = [max_concurrent_suspects for max_concurrent_suspects in running if max_concurrent_suspects]
-        if (lane.max_concurrent_suspects == 1 and running) or len(suspects) >= min(
-            [lane.max_concurrent_suspects, *suspects]
-        ):
+        limits = [limit for limit in running if limit]
+        own = lane.max_concurrent_suspects
+        if (own == 1 and running) or len(limits) >= min([own, *limits]):
             self._set_free(lane)
             return None
         return lane
 
     @staticmethod
     def _next(free: list[tuple[int, _Lane]]) -> _Lane | None:
-        """Take the lane of the oldest head out of a heap of free ones."""
+        """Take the lane with the oldest head from a heap of free lanes."""
         while free:
             seq, lane = heapq.heappop(free)
             if lane.state is _Is.FREE and lane.queue and lane.queue[0] == seq:
@@ -226,7 +240,7 @@ class Lanes:
     def _hold(self, lane: _Lane, token: int, until: float) -> None:
         lane.state, lane.token, lane.until = _Is.LEASED, token, until
         self._leases[token] = lane
-        # One long turn keeps its end at the top and the ends of a thousand short ones behind it.
+        # The end of a long turn stays in the heap, and behind it the ends of a thousand short turns pile up.
         if len(self._ends) > 2 * len(self._leases) + 64:
             self._ends = [(held.until, token) for token, held in self._leases.items() if held.until < math.inf]
             heapq.heapify(self._ends)
@@ -242,19 +256,19 @@ class Lanes:
         heapq.heappush(self._waits, (until, lane.queue[0], lane))
 
     @staticmethod
-    def _is_waiting(entry: tuple[float, int, _Lane]) -> bool:
-        until, _, lane = entry
+    def _is_waiting(item: tuple[float, int, _Lane]) -> bool:
+        until, _, lane = item
         return lane.state is _Is.WAITING and lane.until == until
 
     def _settle_times(self, now: float) -> None:
-        """Free the lanes whose wait is over, and those whose lease has ended."""
+        """Free the lanes whose wait is over, and those whose lease has run out."""
         while self._waits and self._waits[0][0] <= now:
-            entry = heapq.heappop(self._waits)
-            if self._is_waiting(entry):
-                self._set_free(entry[2])
+            item = heapq.heappop(self._waits)
+            if self._is_waiting(item):
+                self._set_free(item[2])
         while self._ends and self._ends[0][0] <= now:
             lane = self._leases.get(heapq.heappop(self._ends)[1])
             if lane:
-                # The lease stays good until somebody takes the lane: work that was done late is done.
+                # The lease stays valid until the lane is leased again: work that was done late is done.
                 lane.overdue = True
                 self._set_free(lane)

@@ -1,4 +1,4 @@
-"""A storage that forgets with its process: for tests of your own bot, and the contract in its plainest form."""
+"""A storage in memory, lost when the process ends: for tests of a bot, and the plainest form of the contract."""
 
 from __future__ import annotations
 
@@ -39,7 +39,12 @@ class _Row:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A delivery that is in the inbox no more: acked, or given up as `letter` says. `runs` as on its row."""
+    """A delivery that has left the inbox: acked, or a dead letter if `letter` is set.
+
+    Attributes:
+        replay, delivery_count: As on its row in the inbox.
+        at: When it left, in Unix seconds.
+    """
 
     delivery: Delivery
     replay: int
@@ -49,12 +54,14 @@ class _Kept:
 
 
 class MemoryStorage:
-    """Inbox, journal, state and timers in dicts. Closed and opened again, it still knows what it knew.
+    """Inbox, journal, state and timers in dicts. The content stays when the storage is closed and opened again.
 
     Args:
-        clock: For leases, retries and how long things are kept.
-        max_backlog, max_lane_backlog: Deliveries in the inbox and in one lane; beyond, `put` raises StorageBusy.
-        keep_days: History: how long deliveries can be replayed after their ack, and texts stand in entries.
+        clock: The time for leases, retries and retention.
+        max_backlog, max_lane_backlog: Maximum number of deliveries in the inbox and in one lane. When it is reached,
+            `put` raises StorageBusy.
+        keep_days: History: days for which deliveries can be replayed after their ack, and for which the texts stay in
+            journal entries.
     """
 
     def __init__(
@@ -75,11 +82,12 @@ class MemoryStorage:
         self._next_seq = 1
         self._rows: dict[int, _Row] = {}
         self._seen: set[str] = set()
-        # What left, oldest first, with its time. A key that ends again goes to the end.
+        # The time at which a delivery left the inbox or a turn ended, oldest first. A key that ends again moves to the
+        # end.
         self._left: dict[str, float] = {}
         self._ended: dict[str, float] = {}
-        # Likewise, those turns whose entries may still hold texts.
-        self._talkative: dict[str, float] = {}
+        # The same for turns whose journal entries may still hold texts.
+        self._with_texts: dict[str, float] = {}
         self._done: dict[str, _Kept] = {}
         self._dead: dict[str, _Kept] = {}
         self._timers: dict[str, Timer] = {}
@@ -95,7 +103,7 @@ class MemoryStorage:
     async def __aexit__(self, *exc: object) -> None:
         leased = self._leased()
         for seq in leased:
-            # As after a crash: a turn that was alone and never ended may be what stops the process.
+            # As after a crash: a turn that ran alone and did not end may be what stops the process.
             self._rows[seq].crashes += len(leased) == 1
         for token in self._lanes.tokens():
             self._lanes.release(token)
@@ -107,11 +115,11 @@ class MemoryStorage:
 
     @property
     def trouble(self) -> str | None:
-        """Nothing can be in the way of a write to memory; see `Storage.trouble`."""
+        """Always None, because a write to memory cannot fail; see `Storage.trouble`."""
         return None
 
     async def check(self) -> None:
-        """See whether there is room for a delivery; see `Storage.check`."""
+        """Check that there is room for a delivery; see `Storage.check`."""
         self._refuse_when_full()
 
     # Inbox
@@ -147,7 +155,7 @@ class MemoryStorage:
         self._changed.clear()
 
     async def next_due(self) -> float | None:
-        """When a wait or a lease ends; see `Inbox.next_due`."""
+        """Return when a wait or a lease ends; see `Inbox.next_due`."""
         return self._lanes.next_due()
 
     async def finish(self, lease: Lease, finish: Finish) -> None:
@@ -173,11 +181,11 @@ class MemoryStorage:
         self._changed.set()
 
     async def depth(self) -> int:
-        """How many deliveries are stored and not yet finished."""
+        """Return the number of deliveries that are stored and not finished."""
         return self._lanes.depth
 
     async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
-        """Store what was missed of a lane, and sort what waits in it; see `Inbox.put_in_order`."""
+        """Store missed deliveries of a lane and sort the lane; see `Inbox.put_in_order`."""
         if lease is not None:
             seq = self._lanes.held(lease.token)
             if seq is None:
@@ -208,55 +216,55 @@ class MemoryStorage:
         return {key: key in self._left for key in keys if key in self._seen}
 
     async def has_seen(self, delivery_id: str) -> bool:
-        """Whether it was stored before; see `Inbox.has_seen`."""
+        """Return True if a delivery was stored before; see `Inbox.has_seen`."""
         return delivery_id in self._seen
 
     async def first_activity(self) -> float | None:
-        """When the first webhook ever was accepted."""
+        """Return when the first webhook ever was accepted; see `Inbox.first_activity`."""
         return self._first_active_at
 
     async def last_activity(self) -> float | None:
-        """When the newest webhook was accepted."""
+        """Return when the newest webhook was accepted; see `Inbox.last_activity`."""
         return self._active_at
 
     # Journal
 
     async def begin(self, entry: JournalEntry) -> None:
-        """Store an entry before its first attempt; see `Journal.begin`."""
+        """Store a journal entry before the first attempt of its call; see `Journal.begin`."""
         if (entry.replay, entry.slot) not in self._entries.get(entry.turn, {}):
             self._check_key(entry)
             self._record(entry)
 
     async def settle(self, entry: JournalEntry) -> None:
-        """Store an entry's outcome now; see `Journal.settle`."""
+        """Store the outcome of a journal entry now; see `Journal.settle`."""
         self._check_key(entry)
         self._record(entry)
 
     async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:
-        """The entries on record for a turn, in the order they were begun."""
+        """Return the journal entries of a turn, in the order in which they were begun."""
         return [entry for entry in self._entries.get(turn, {}).values() if entry.replay == replay]
 
     async def settle_receipt(
         self, key: str | None, message_id: str | None, status: DeliveryStatus
     ) -> JournalEntry | None:
-        """Note what a receipt tells; see `Journal.settle_receipt`."""
-        found = self._effect_under(key)
+        """Store the state that a receipt reports; see `Journal.settle_receipt`."""
+        found = self._entry_with_key(key)
         if found is None and message_id is not None:
             found = next((entry for entry in self._all_entries() if entry.message_id == message_id), None)
         if found is None:
             return None
-        told = after_receipt(found, message_id, status)
-        self._entries[told.turn][told.replay, told.slot] = told
-        return told
+        updated = after_receipt(found, message_id, status)
+        self._entries[updated.turn][updated.replay, updated.slot] = updated
+        return updated
 
     async def has_sent(self, message_id: str) -> bool:
-        """Whether we made this message; see `Journal.has_sent`."""
+        """Return True if the bot sent this message; see `Journal.has_sent`."""
         return any(entry.message_id == message_id for entry in self._all_entries())
 
     # State
 
     async def load(self, scope: str) -> dict[str, bytes]:
-        """All values of a scope, as JSON by name."""
+        """Return all values of a scope, as JSON by name."""
         return dict(self._state.get(scope, {}))
 
     # Timers
@@ -270,15 +278,15 @@ class MemoryStorage:
         return stored
 
     async def cancel(self, timer_id: str) -> bool:
-        """Forget a timer; see `Timers.cancel`."""
+        """Delete a timer; see `Timers.cancel`."""
         return self._timers.pop(timer_id, None) is not None
 
     async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
-        """What waits, the earliest first."""
+        """Return the timers that wait, the earliest first."""
         return sorted((t for t in self._timers.values() if lane in (None, t.lane)), key=lambda t: t.due)[:limit]
 
     async def fire(self, now: float, *, limit: int = 500) -> int:
-        """Move what is due into its lanes; see `Timers.fire`."""
+        """Move due timers into their lanes; see `Timers.fire`."""
         due = [timer for timer in await self.scheduled(limit=limit) if timer.due <= now]
         for timer in due:
             del self._timers[timer.id]
@@ -288,7 +296,7 @@ class MemoryStorage:
         return len(due)
 
     async def next_timer(self) -> float | None:
-        """When the earliest timer is due."""
+        """Return when the earliest timer is due; see `Timers.next_timer`."""
         return min((timer.due for timer in self._timers.values()), default=None)
 
     # Upkeep
@@ -301,14 +309,14 @@ class MemoryStorage:
         type: str | None = None,  # noqa: A002 - as on Delivery
         limit: int = 100,
     ) -> list[Waiting]:
-        """What is in the inbox; see `Upkeep.waiting`."""
-        meant = Selection(None if delivery_id is None else [delivery_id], lane=lane, type=type)
+        """Return the deliveries in the inbox; see `Upkeep.waiting`."""
+        selection = Selection(None if delivery_id is None else [delivery_id], lane=lane, type=type)
         leased = self._leased()
-        found = [self._look(row, seq in leased) for seq, row in self._rows.items() if meant.fits(row.delivery)]
+        found = [self._look(row, seq in leased) for seq, row in self._rows.items() if selection.fits(row.delivery)]
         return found[:limit]
 
     async def tally(self) -> Tally:
-        """How much waits and gave up; see `Upkeep.tally`."""
+        """Count what waits and what is dead; see `Upkeep.tally`."""
         first = next(iter(self._rows.values()), None)
         oldest_at = None if first is None else first.delivery.received_at
         return Tally(len(self._rows), oldest_at, sum(kept.letter is not None for kept in self._dead.values()))
@@ -322,24 +330,24 @@ class MemoryStorage:
         until: float | None = None,
         limit: int = 100,
     ) -> list[DeadDelivery]:
-        """What gave up, newest first; see `Upkeep.dead_letters`."""
-        meant = Selection(lane=lane, type=type)
+        """Return the dead letters, newest first; see `Upkeep.dead_letters`."""
+        selection = Selection(lane=lane, type=type)
         return [
             kept.letter
             for kept in reversed(self._dead.values())
             if kept.letter
-            and meant.fits(kept.delivery)
+            and selection.fits(kept.delivery)
             and (since is None or kept.at >= since)
             and (until is None or kept.at < until)
         ][:limit]
 
     async def dead_letter(self, delivery_id: str) -> DeadDelivery | None:
-        """One of them by its id."""
+        """Return the dead letter with this id; None if there is none."""
         kept = self._dead.get(delivery_id)
         return kept.letter if kept else None
 
     async def delivery(self, delivery_id: str) -> Delivery | None:
-        """A delivery, wherever it is."""
+        """Return a delivery with its body; see `Upkeep.delivery`."""
         waits = (row.delivery for row in self._rows.values() if row.delivery.id == delivery_id)
         kept = self._dead.get(delivery_id) or self._done.get(delivery_id)
         return next(waits, kept.delivery if kept else None)
@@ -349,23 +357,23 @@ class MemoryStorage:
         return self._put_back(ids, [self._dead], again=0)
 
     async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
-        """Ids of what can be replayed; see `Upkeep.replayable`."""
+        """Return the ids that can be replayed; see `Upkeep.replayable`."""
         kept = (self._dead if dead_only else self._done | self._dead).values()
         found = [k.delivery for k in kept if selection.fits(k.delivery)]
         return [delivery.id for delivery in sorted(found, key=lambda delivery: delivery.received_at)]
 
     async def pages(self, ids: Sequence[str], *, size: int = 100) -> AsyncIterator[list[Delivery]]:
-        """The deliveries of these ids; see `Upkeep.pages`."""
+        """Yield the deliveries of these ids; see `Upkeep.pages`."""
         for start in range(0, len(ids), size):
             kept = [self._dead.get(one) or self._done.get(one) for one in ids[start : start + size]]
             yield [one.delivery for one in kept if one]
 
     async def replay_live(self, ids: Sequence[str]) -> int:
-        """Put replayable deliveries in once more; see `Upkeep.replay_live`."""
+        """Put replayable deliveries into the inbox again; see `Upkeep.replay_live`."""
         return self._put_back(ids, [self._dead, self._done], again=1)
 
     async def purge(self, *, before: float, limit: int = 500) -> int:
-        """Forget old dead letters; see `Upkeep.purge`."""
+        """Delete old dead letters; see `Upkeep.purge`."""
         old = [one for one, kept in self._dead.items() if kept.at < before][:limit]
         for one in old:
             del self._dead[one]
@@ -394,7 +402,7 @@ class MemoryStorage:
         )
 
     async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
-        """There is no file to copy.
+        """Raise an error: there is no file to copy.
 
         Raises:
             ConfigError: always.
@@ -427,7 +435,7 @@ class MemoryStorage:
         self._lanes.remove(lease.token)
         for key in _keys(row.delivery):
             self._left[key] = now
-        # As from disk: nobody will find the decoded body of what is kept in another backend.
+        # As another backend reads it from disk: without the decoded body.
         delivery = replace(row.delivery, decoded=None)
         if isinstance(finish.outcome, DeadLetter):
             outcome = finish.outcome
@@ -447,7 +455,7 @@ class MemoryStorage:
     def _end(self, turn: str) -> None:
         rows = self._entries.get(turn, {})
         rows.update({place: replace(entry, digest=None) for place, entry in rows.items()})
-        for times in (self._ended, self._talkative):
+        for times in (self._ended, self._with_texts):
             times.pop(turn, None)
             times[turn] = self._clock.now()
 
@@ -513,7 +521,7 @@ class MemoryStorage:
     def _all_entries(self) -> list[JournalEntry]:
         return [entry for turn in self._entries.values() for entry in turn.values()]
 
-    def _effect_under(self, key: str | None) -> JournalEntry | None:
+    def _entry_with_key(self, key: str | None) -> JournalEntry | None:
         turn, replay, slot = self._keys.get(key or "", ("", 0, ""))
         return self._entries.get(turn, {}).get((replay, slot))
 
@@ -540,7 +548,7 @@ class MemoryStorage:
             self._seen.discard(key)
         while self._done and (oldest := next(iter(self._done.values()))).at < now - self._keep_s:
             del self._done[oldest.delivery.id]
-        for turn in _older(self._talkative, now - self._keep_s):
+        for turn in _older(self._with_texts, now - self._keep_s):
             self._forget_texts(turn)
         for turn in _older(self._ended, now - max(ENTRIES_KEPT_S, self._keep_s)):
             for entry in self._entries.pop(turn, {}).values():
@@ -548,7 +556,7 @@ class MemoryStorage:
 
 
 def _older(times: dict[str, float], than: float) -> list[str]:
-    """Remove and return those of an earlier time. `times` has the earliest first."""
+    """Remove and return the keys with an earlier time. `times` has the earliest first."""
     old = list(itertools.takewhile(lambda key: times[key] < than, times))
     for key in old:
         del times[key]

@@ -1,6 +1,6 @@
-"""A storage from its URL, as in LINQBOT_STORAGE: `sqlite:///path`, `memory://`, or what a plugin brings.
+"""Create a storage from its URL, as in LINQBOT_STORAGE: `sqlite:///path`, `memory://`, or the scheme of a plugin.
 
-The two we bring come through the same door as strangers' (`hookspecs.register_storage`): this module is their plugin.
+The two built-in storages use the same hook as those of plugins (`hookspecs.register_storage`).
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ def open_storage(
     keep_days: float = 0,
     openers: Mapping[str, Opener] | None = None,
 ) -> Storage:
-    """The storage a URL names. Nothing is opened yet: use it as `async with open_storage(url) as storage:`.
+    """Create the storage for a URL, without opening it: use it as `async with open_storage(url) as storage:`.
 
     Args:
         url: `sqlite:///linqbot.db` (in the working folder), `sqlite:////var/lib/bot/linqbot.db` (absolute, four
-            slashes), or `memory://` (gone with the process).
-        serving: False for a command beside the serving process; see `SQLiteStorage`.
-        keep_days: How long history is kept; see `SQLiteStorage`.
-        openers: What opens which scheme; None is what we bring.
+            slashes), or `memory://` (lost when the process ends).
+        clock: See `SQLiteStorage`.
+        serving: False for a command that runs next to the server; see `SQLiteStorage`.
+        keep_days: Days for which history is kept; see `SQLiteStorage`.
+        openers: The opener of each scheme; None means the built-in ones.
     Raises:
-        ConfigError: not a URL of a storage we have; the message shows the nearest right form, and of the URL only
-            its scheme, because a URL may hold a password.
+        ConfigError: no storage has such a URL. The message shows the nearest right form. Of the URL it shows only the
+            scheme, because a URL may contain a password.
     """
     openers = register_storage() if openers is None else openers
     opener = openers.get(scheme(url))
@@ -44,14 +45,14 @@ def open_storage(
 
 
 def scheme(url: str) -> str:
-    """What stands before `://`; empty when nothing does."""
+    """Return the part before `://`; empty if there is none."""
     name, separator, _ = url.partition("://")
     return name if separator else ""
 
 
 @hookimpl
 def register_storage() -> dict[str, Opener]:
-    """`memory://` and `sqlite:///`."""
+    """Return the openers of the built-in schemes, `memory://` and `sqlite:///`."""
     return {"memory": _memory, "sqlite": _sqlite}
 
 

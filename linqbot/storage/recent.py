@@ -1,4 +1,4 @@
-"""Deliveries put lately, kept in memory with their decoded bodies, so that taking one reads nothing back."""
+"""The deliveries stored last, kept in memory with their decoded bodies, so that `take` reads nothing from disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RECENT_BYTES = 8 * 1024 * 1024
 
 @dataclass(slots=True, eq=False)
 class Row:
-    """A delivery as its row stands on disk."""
+    """A delivery with the counters of its row on disk."""
 
     delivery: Delivery
     delivery_count: int = 0
@@ -23,7 +23,7 @@ class Row:
 
 
 class Recent:
-    """By sequence number: at most so many, and so many bytes of body."""
+    """Rows by sequence number, bounded in number and in bytes of their bodies; the oldest are dropped first."""
 
     def __init__(self) -> None:
         self._rows: dict[int, Row] = {}
@@ -39,7 +39,7 @@ class Recent:
         return self._rows.get(seq)
 
     def renumber(self, numbers: Mapping[int, int]) -> None:
-        """Give rows other sequence numbers, the old ones being the keys."""
+        """Change the sequence numbers of rows; `numbers` maps old to new ones."""
         rows = {seq: row for seq in numbers if (row := self._rows.pop(seq, None))}
         for seq, row in rows.items():
             self._rows[numbers[seq]] = row

@@ -1,7 +1,7 @@
-"""What may stay of an entry once it is settled: ids, status and times, but not what was said.
+"""Remove the texts from a settled journal entry; ids, status and times stay.
 
-The backends call this whenever they store an outcome, because they are the one place every entry passes, however it
-was settled, and because they know whether history is on.
+The backends do this whenever they store an outcome: every journal entry passes through them, however it was settled,
+and they know if history is on.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ _KEPT_ENDINGS = ("_id", "_at")
 
 
 def is_repeatable(entry: JournalEntry) -> bool:
-    """Whether its call may have to be made again, and so must be kept as it is.
+    """Return True if the call of this journal entry may have to be repeated, so that its texts must be kept.
 
-    Also one that a receipt proves accepted while we never saw the answer: repeated under its key, Linq answers it
-    once more.
+    This includes a call that is known to be accepted only from a receipt: repeated under the same key, Linq returns
+    the missing answer.
     """
     return entry.status in ("attempting", "ambiguous") or (entry.status == "accepted" and entry.answer is None)
 
 
 def without_texts(call: bytes, answer: bytes | None) -> tuple[bytes, bytes | None]:
-    """A call and its answer, both as JSON, without texts.
+    """Return a call and its answer, both as JSON, without texts.
 
-    Of the call its name and path stay, which tell whether a handler says something else today; of the answer what a
-    typed one can be built from: parts are gone, other strings empty.
+    The call keeps its name and path, which show if the handler makes another call in a later run. The answer keeps what
+    is needed to build its typed form: parts are removed, other strings are emptied.
     """
     return _named(call), None if answer is None else to_json(_emptied(_decoded(answer), "status"))
 
 
 def _named(call: bytes) -> bytes:
-    # `Call.to_json` writes these fields first. Inside a string this mark cannot be: its quotes would be escaped.
+    # `Call.to_json` writes these fields first. A string cannot contain this mark: its quotes would be escaped.
     head, body, _ = call.partition(b',"body":')
     if body and head.startswith(b'{"noun":'):
         return head + b"}"
@@ -47,7 +47,7 @@ def _named(call: bytes) -> bytes:
 
 
 def _emptied(value: Any, name: str) -> Any:
-    """A copy without parts, and with empty strings in place of all that may be text."""
+    """Return a copy without parts, and with empty strings in place of all that may be text."""
     if isinstance(value, str):
         return value if name in _KEPT or name.endswith(_KEPT_ENDINGS) else ""
     if isinstance(value, dict):

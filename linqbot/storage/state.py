@@ -1,4 +1,4 @@
-"""What state means: small JSON values an author keeps about a chat, a person, or the whole bot."""
+"""State: small JSON values that the author of a bot keeps about a chat, a person, or the whole bot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class StateWrite:
 
     Attributes:
         scope: `chat:<id>`, `person:<handle>` or `bot`.
-        value: JSON; None deletes.
+        value: JSON; None deletes the value.
     """
 
     scope: str
@@ -21,8 +21,8 @@ class StateWrite:
 
 
 class StateStore(Protocol):
-    """Values by scope and name. Written only by `finish`, in the turn's one commit."""
+    """Values by scope and name. Only `finish` writes them, in the one commit of the turn."""
 
     async def load(self, scope: str) -> dict[str, bytes]:
-        """All values of a scope, as JSON by name."""
+        """Return all values of a scope, as JSON by name."""
         ...

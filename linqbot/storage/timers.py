@@ -1,4 +1,4 @@
-"""What timers mean: something that becomes a delivery of its lane at a time, and so keeps its chat's order."""
+"""Timers: at its due time a timer becomes a delivery of its lane, so it keeps the order of its chat."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from linqbot.events.delivery import Delivery
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """Something that is due later.
+    """A delivery that is due later.
 
     Attributes:
-        id: Unique. Scheduling again under the same id keeps what is there.
+        id: Unique. Scheduling the same id again keeps the timer that is stored.
         due: Unix seconds.
-        lane: Where it goes when it is due, behind what waits there by then.
-        kind: What it is: `send`. The delivery it becomes is `i.<kind>.<id>`, of type `linqbot.<kind>`.
-        payload: JSON: the body of that delivery. It names the people of the turn that put it off as values, so that
-            `Upkeep.forget` finds it.
-        grace_s: How late it may still be done, after downtime; later than that it has been missed.
+        lane: The lane that the timer joins when it is due, behind the deliveries that wait there.
+        kind: The kind of timer: `send`. The timer becomes the delivery `i.<kind>.<id>` of type `linqbot.<kind>`.
+        payload: The body of that delivery, as JSON. It holds the handles of the people of the turn that scheduled the
+            timer as values, so that `Upkeep.forget` finds it.
+        grace_s: Seconds that the delivery may be late after downtime. When it is later, it counts as missed.
     """
 
     id: str
@@ -31,37 +31,40 @@ class Timer:
 
     @property
     def is_off_the_record(self) -> bool:
-        """True if nothing of it may be kept once it is done."""
+        """True if no text of the timer may be kept once its delivery is handled."""
         return self.fired(0.0).is_off_the_record
 
     def fired(self, now: float) -> Delivery:
-        """The delivery it becomes."""
+        """Return the delivery that the timer becomes when it fires at `now`."""
         return Delivery(f"i.{self.kind}.{self.id}", self.lane, f"linqbot.{self.kind}", self.payload, now)
 
 
 class Timers(Protocol):
-    """Timers on record. They never wait inside the inbox, where they would block their chat."""
+    """The timers on record. They do not wait in the inbox, where they would block their lane."""
 
     async def schedule(self, timer: Timer) -> bool:
-        """Store a timer durably; within a turn, `Finish.timers` does it in the turn's one commit.
+        """Store a timer durably. A turn uses `Finish.timers` instead, which is part of its one commit.
 
         Returns:
-            False when its id is on record already, waiting or fired in the last day.
+            False if its id is on record: the timer waits, or it fired in the last 24 hours.
         """
         ...
 
     async def cancel(self, timer_id: str) -> bool:
-        """Forget a timer. True only if it was still waiting."""
+        """Delete a timer. Return True if it was still waiting."""
         ...
 
     async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
-        """What waits, the earliest first."""
+        """Return the timers that wait, the earliest first."""
         ...
 
     async def fire(self, now: float, *, limit: int = 500) -> int:
-        """Move what is due into its lanes, in one commit; returns how many."""
+        """Move due timers into their lanes, in one commit, and return their number."""
         ...
 
     async def next_timer(self) -> float | None:
-        """When the earliest timer is due, in Unix seconds. `changed` is woken when an earlier one is stored."""
+        """Return the Unix time at which the earliest timer is due; None if there is none.
+
+        `Inbox.changed` returns when an earlier timer is stored.
+        """
         ...

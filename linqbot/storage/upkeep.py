@@ -1,7 +1,7 @@
-"""What upkeep means: an operator looks at what is kept, puts it back, takes it out, copies it.
+"""Upkeep: the methods by which an operator lists, retries, replays, deletes and backs up what is stored.
 
-None of it is on the way of an event. Everything here may be done by a command beside the serving process, which
-notices what was changed.
+The handling of an event uses none of them. A command may call all of them in its own process while the server runs;
+the server notices the changes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from linqbot.storage.inbox import DeadDelivery
 WaitingState: TypeAlias = Literal["ready", "leased", "retrying", "deferred"]
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Told how much is done of how much, now and then, from a thread of its own."""
+"""A callback with the work done and the total work. It is called from time to time, from another thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,11 @@ class Waiting:
     """A delivery in the inbox, without its body.
 
     Attributes:
-        state: `leased` while a turn runs; `retrying` after an error of its handler and `deferred` after somebody
-            else's, until `not_before`; else `ready`, if only behind others of its lane.
+        state: `leased` while a turn runs. Until `not_before`: `retrying` after an error of the handler, `deferred`
+            after an error that is not the handler's. Otherwise `ready`, also behind other deliveries of the lane.
         attempts, crashes, replay: See `Lease`.
-        not_before: Unix seconds; None when it never failed or deferred.
-        error: Why it is retried or deferred.
+        not_before: Unix seconds; None if it never failed and was never deferred.
+        error: The reason for the last retry or deferral.
     """
 
     id: str
@@ -46,12 +46,12 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How much there is, told without reading what it is.
+    """Counts of what is stored, found without reading bodies.
 
     Attributes:
-        waiting: Deliveries in the inbox, those being handled included.
-        oldest_at: When the first of them was received, in Unix seconds; None when there is none.
-        dead: Dead letters.
+        waiting: Number of deliveries in the inbox, including those that are being handled.
+        oldest_at: Unix time at which the oldest of them was received; None if there is none.
+        dead: Number of dead letters.
     """
 
     waiting: int
@@ -61,11 +61,10 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which deliveries are meant: those that fit everything given here.
+    """A selection of deliveries: those that match every field. None matches any value.
 
     Attributes:
-        ids: Only these; None means any.
-        since, until: Unix seconds of their acceptance; `until` is not in it.
+        since, until: Unix seconds of the time of acceptance; `until` is excluded.
     """
 
     ids: Collection[str] | None = None
@@ -75,7 +74,7 @@ class Selection:
     lane: str | None = None
 
     def fits(self, delivery: Delivery) -> bool:
-        """Whether a delivery is meant."""
+        """Return True if the selection contains this delivery."""
         return (
             (self.ids is None or delivery.id in self.ids)
             and (self.since is None or delivery.received_at >= self.since)
@@ -87,14 +86,17 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What was on record about a person, and is not any more.
+    """Counts of what was erased about a person.
 
     Attributes:
-        waiting, done, dead: Deliveries: not yet handled, kept after their ack, given up.
-        left: What could not be erased: ids of deliveries that are being handled now. They stay until their turns end,
-            with their entries, and so does what these turns store. Forget again then, with `chats`.
-        chats: Direct chats with the person, as far as they are known by now.
-        wiped: Whether the bytes have left the file, too. False when others kept it busy: forget again.
+        waiting, done, dead: Deliveries in the inbox, kept after their ack, and dead letters.
+        entries: Journal entries.
+        state: Values of state.
+        left: Ids of deliveries that are being handled now and could not be erased. They stay until their turns end,
+            with their journal entries and whatever these turns store. Call `forget` again then, with `chats`.
+        chats: Ids of the direct chats with the person that are known now.
+        wiped: True if the bytes have left the file too. False if other connections kept the file busy: call `forget`
+            again.
     """
 
     waiting: int = 0
@@ -108,7 +110,7 @@ class Forgotten:
     wiped: bool = True
 
     def __add__(self, later: Forgotten) -> Forgotten:
-        """Return the counts of both, with what is left after the later one."""
+        """Return the sum of the counts, with `left` and `wiped` of the later call."""
         return Forgotten(
             waiting=self.waiting + later.waiting,
             done=self.done + later.done,
@@ -123,7 +125,7 @@ class Forgotten:
 
 
 class Upkeep(Protocol):
-    """For operators. All methods raise StorageUnavailable when the backend cannot do it now; nothing was changed."""
+    """Methods for operators. All raise StorageUnavailable if the backend cannot do it now; nothing was changed."""
 
     async def waiting(
         self,
@@ -133,11 +135,11 @@ class Upkeep(Protocol):
         type: str | None = None,  # noqa: A002 - as on Delivery
         limit: int = 100,
     ) -> list[Waiting]:
-        """What is in the inbox, in the order it was accepted."""
+        """Return the deliveries in the inbox, in the order of their acceptance."""
         ...
 
     async def tally(self) -> Tally:
-        """How much waits, since when, and how much gave up: cheap enough to be asked every few seconds."""
+        """Count what waits and what is dead. It is cheap enough to be called every few seconds."""
         ...
 
     async def dead_letters(
@@ -149,74 +151,85 @@ class Upkeep(Protocol):
         until: float | None = None,
         limit: int = 100,
     ) -> list[DeadDelivery]:
-        """What gave up, newest first.
+        """Return the dead letters, newest first.
 
         Args:
-            since, until: Unix seconds of giving up; `until` is not in it.
+            since, until: Unix seconds of the time at which they were dead-lettered; `until` is excluded.
         """
         ...
 
     async def dead_letter(self, delivery_id: str) -> DeadDelivery | None:
-        """One of them by its id."""
+        """Return the dead letter with this id; None if there is none."""
         ...
 
     async def delivery(self, delivery_id: str) -> Delivery | None:
-        """A delivery with its body, wherever it is: in the inbox, kept after its ack, or a dead letter."""
+        """Return a delivery with its body: from the inbox, kept after its ack, or a dead letter; None if unknown."""
         ...
 
     async def retry(self, ids: Sequence[str]) -> int:
-        """Put dead letters back into the inbox, in this order, and return how many.
+        """Put dead letters back into the inbox, in this order, and return their number.
 
-        Each goes to the tail of its lane, behind what was accepted meanwhile: its lane has gone on without it. It
-        starts with no attempts and no crashes. The run stays the same and its entries are kept, so that what was
-        accepted is not sent again. Ids of no dead letter, and of what waits already, count as nothing. Backlog limits
-        do not apply.
+        Each goes to the tail of its lane, behind later deliveries, because the lane has gone on. It starts with no
+        attempts and no crashes. Its replay number stays the same and its journal entries are kept, so nothing that
+        Linq accepted is sent again. Ids that belong to no dead letter, or to a delivery in the inbox, are ignored.
+        Backlog limits do not apply.
         """
         ...
 
     async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
-        """Ids of what can be replayed, in order of acceptance: what was kept after its ack, and dead letters."""
+        """Return the ids of dead letters and of deliveries kept after their ack, in the order of acceptance.
+
+        Args:
+            dead_only: True for dead letters only.
+        """
         ...
 
     def pages(self, ids: Sequence[str], *, size: int = 100) -> AsyncIterator[list[Delivery]]:
-        """The deliveries of `replayable` ids, with their bodies, page by page. What is gone by then is left out."""
+        """Yield the deliveries of `replayable` ids with their bodies, page by page. Deleted ones are left out.
+
+        Args:
+            size: Ids per page; a page may hold fewer deliveries.
+        """
         ...
 
     async def replay_live(self, ids: Sequence[str]) -> int:
-        """Put replayable deliveries into the inbox once more, in this order, and return how many.
+        """Put replayable deliveries into the inbox again, in this order, and return their number.
 
-        As `retry` does, but as a run of its own: its entries get new keys, so everything is really sent again.
+        It works like `retry`, but raises the replay number: the calls get new keys, so everything is really sent again.
         """
         ...
 
     async def purge(self, *, before: float, limit: int = 500) -> int:
-        """Forget dead letters that were dead-lettered before a time, in Unix seconds, the oldest first; returns how many.
+        """Delete dead letters that are older than a time, the oldest first, and return their number.
 
-        Their bytes leave the disk with the call that finds fewer than `limit`: call it until it returns 0.
+        The bytes of all calls leave the disk with the call that finds fewer than `limit`: call until it returns 0.
 
+        Args:
+            before: Unix seconds; a delivery that was dead-lettered earlier is deleted.
         Raises:
-            StorageUnavailable: also when they were forgotten, but bytes are left on the disk; says so. Call it again.
+            StorageUnavailable: nothing was deleted; or the rows were deleted but bytes are left on the disk, which the
+                message says. Call it again.
         """
         ...
 
     async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
-        """Erase a person: deliveries, entries, timers and state, from the storage and from the disk.
+        """Erase a person: deliveries, journal entries, timers and state, from the storage and from the disk.
 
-        Theirs is what names the handle as a value in its JSON, and so what their turns sent or put off; everything in
-        direct chats with them; and receipts of what answered them. Deliveries, entries and timers tell which chats are
-        theirs, as long as they are kept: entries for a week, timers until they are due. A chat in which nothing
-        happened since is known only if `chats` names it.
+        The following is erased: each record that holds the handle as a value in its JSON, what the turns of these
+        deliveries sent or scheduled, everything in direct chats with the person, and the receipts of answers to them.
+        Deliveries, journal entries and timers show which direct chats are theirs, as long as they are kept: entries
+        for a week, timers until they are due. A chat with no record left is only found if `chats` contains it.
 
         Args:
             handle: As Linq writes it: E.164, or an e-mail address in any case.
-            chats: Ids of direct chats known to be theirs.
+            chats: Ids of direct chats that are known to be with the person.
         """
         ...
 
     async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
-        """Write a copy that can be served in place of this storage, as it is at one moment, while it is in use.
+        """Write a consistent copy of the storage while it is in use. A server can open the copy in its place.
 
         Raises:
-            ConfigError: there is something at `path` already, or no folder, or this storage has no file.
+            ConfigError: `path` exists already, or its folder does not, or this storage has no file.
         """
         ...

@@ -1,4 +1,4 @@
-"""One contract, every backend: `storage` runs each test that asks for it over all of them."""
+"""Fixtures of the storage tests. A test that uses `storage` runs with every backend."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from linqbot.storage.sqlite.storage import SQLiteStorage
 NOON = 1_800_000_000.0
 
 MakeDelivery = Callable[..., Delivery]
-MakeEffect = Callable[..., JournalEntry]
+MakeEntry = Callable[..., JournalEntry]
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def clock() -> MovableClock:
 
 @pytest.fixture(params=["sqlite", "memory"])
 def closed_storage(request: pytest.FixtureRequest, tmp_path: Path, clock: MovableClock) -> Storage:
-    """A storage not yet entered; it may be entered again and again."""
+    """A storage that is not open; it may be opened several times."""
     if request.param == "memory":
         return MemoryStorage(clock=clock, max_lane_backlog=5, max_backlog=20)
     return SQLiteStorage(tmp_path / "bot.db", clock=clock, max_lane_backlog=5, max_backlog=20)
@@ -43,7 +43,7 @@ async def storage(closed_storage: Storage) -> AsyncIterator[Storage]:
 
 @pytest.fixture
 def delivery() -> MakeDelivery:
-    """`delivery(lane="c:1")`, each with an id of its own unless one is given."""
+    """`delivery(lane="c:1")` returns a new delivery, with a new id unless `name` is given."""
     numbers = itertools.count(1)
 
     def make(
@@ -61,8 +61,8 @@ def delivery() -> MakeDelivery:
 
 
 @pytest.fixture
-def entry() -> MakeEffect:
-    """`entry("w.1", slot="0")`: an attempted send, under a key made of its place."""
+def entry() -> MakeEntry:
+    """`entry("w.1", slot="0")` returns the journal entry of an attempted send, with a key made of turn and slot."""
 
     def make(
         turn: str,
@@ -83,7 +83,7 @@ def entry() -> MakeEffect:
 
 @pytest.fixture
 def crashed(tmp_path: Path) -> Callable[[Path], Path]:
-    """`crashed(path)`: the file as a kill would leave it now, under another name."""
+    """`crashed(path)` copies the file as a kill would leave it now, and returns the path of the copy."""
     numbers = itertools.count()
 
     def copy(path: Path) -> Path:

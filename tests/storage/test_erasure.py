@@ -1,4 +1,4 @@
-"""Forgetting a person, over every backend: theirs goes, other people's stays."""
+"""Forgetting a person, with every backend: their records are erased, those of other people stay."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from linqbot.storage.upkeep import Forgotten, Selection
 
 pytestmark = pytest.mark.anyio
 
-MakeEffect = Callable[..., JournalEntry]
+MakeEntry = Callable[..., JournalEntry]
 NOON = 1_800_000_000.0
 ANN, BOB, LINE = "+14155550142", "+14155550187", "+12052535597"
 ME = {"handle": LINE, "is_me": True}
@@ -66,8 +66,8 @@ async def everything(storage: Storage) -> set[str]:
     return {*await storage.replayable(Selection()), *(each.id for each in await storage.waiting())}
 
 
-async def test_a_person_is_forgotten_everywhere_and_nobody_else_is(
-    storage: Storage, entry: MakeEffect, clock: MovableClock
+async def test_a_person_is_forgotten_everywhere_and_other_people_are_not(
+    storage: Storage, entry: MakeEntry, clock: MovableClock
 ) -> None:
     for name, person, chat in (("a", ANN, "ann-chat"), ("b", BOB, "bob-chat")):
         state = [StateWrite(f"chat:{chat}", "x", b"1"), StateWrite(f"person:{person}", "x", b"1")]
@@ -96,7 +96,7 @@ async def test_a_person_is_forgotten_everywhere_and_nobody_else_is(
     assert (await take_one(storage)).delivery.id == "w.b-wait"
 
 
-async def test_a_lane_goes_on_without_what_was_forgotten(storage: Storage) -> None:
+async def test_a_lane_goes_on_without_its_erased_deliveries(storage: Storage) -> None:
     for name, person in (("1", BOB), ("2", ANN), ("3", BOB), ("4", ANN)):
         await storage.put(said(name, person, "group", is_group=True))
     await storage.forget(ANN)
@@ -107,7 +107,7 @@ async def test_a_lane_goes_on_without_what_was_forgotten(storage: Storage) -> No
     assert (await storage.take(1, lease_s=60), await storage.depth()) == ([], 0)
 
 
-async def test_what_is_being_handled_is_told_and_left(storage: Storage, entry: MakeEffect) -> None:
+async def test_deliveries_being_handled_are_left_and_reported(storage: Storage, entry: MakeEntry) -> None:
     await storage.put(said("1", ANN, "chat"))
     await storage.put(said("2", ANN, "chat"))
     lease = await take_one(storage)
@@ -124,7 +124,7 @@ async def test_a_forgotten_delivery_is_still_a_known_duplicate(storage: Storage)
     assert await storage.put(said("1", ANN, "chat")) is False
 
 
-async def test_groups_stay_and_what_the_person_said_in_them_goes(storage: Storage) -> None:
+async def test_groups_stay_and_the_messages_of_the_person_in_them_are_erased(storage: Storage) -> None:
     await handle(
         storage, said("a", ANN, "group", is_group=True), Finish(Ack(), state=[StateWrite("chat:group", "x", b"1")])
     )
@@ -134,14 +134,14 @@ async def test_groups_stay_and_what_the_person_said_in_them_goes(storage: Storag
     assert await storage.load("chat:group") == {"x": b"1"}
 
 
-async def test_what_happened_in_their_chat_goes_although_it_does_not_name_them(storage: Storage) -> None:
+async def test_records_of_a_direct_chat_are_erased_even_without_the_handle(storage: Storage) -> None:
     read = {"event_id": "r", "event_type": "message.read", "data": {"chat": {"id": "chat"}, "id": "m"}}
     await storage.put(Delivery.from_webhook(json.dumps(read).encode(), webhook_id="", received_at=NOON))
     await storage.put(said("1", ANN, "chat"))
     assert (await storage.forget(ANN)).waiting == 2
 
 
-async def test_what_only_mentions_their_chat_goes_too(storage: Storage, entry: MakeEffect) -> None:
+async def test_records_that_only_mention_the_direct_chat_are_erased(storage: Storage, entry: MakeEntry) -> None:
     await storage.put(said("1", ANN, "chat"))
     await storage.put(Delivery("w.paid", "pay:1", "payment.succeeded", b'{"metadata": {"chat_id": "chat"}}', NOON))
     await storage.put(Delivery("w.other", "pay:2", "payment.succeeded", b'{"metadata": {"chat_id": "chat-2"}}', NOON))
@@ -153,8 +153,8 @@ async def test_what_only_mentions_their_chat_goes_too(storage: Storage, entry: M
     assert [one.slot for one in await storage.entries("w.own")] == ["1"]
 
 
-async def test_a_receipt_of_what_answered_them_in_a_group_goes_and_others_stay(
-    storage: Storage, entry: MakeEffect
+async def test_receipts_of_answers_to_the_person_in_a_group_are_erased_and_others_stay(
+    storage: Storage, entry: MakeEntry
 ) -> None:
     for name, person in (("a", ANN), ("b", BOB)):
         sent = entry(f"w.{name}", status="accepted", answer=b"{}", message_id=f"sent-{name}")
@@ -166,8 +166,8 @@ async def test_a_receipt_of_what_answered_them_in_a_group_goes_and_others_stay(
     assert await everything(storage) == {"w.b", "w.receipt-b"}
 
 
-async def test_what_keeps_another_persons_turn_from_sending_to_them_twice_stays_until_it_ends(
-    storage: Storage, entry: MakeEffect
+async def test_entries_of_a_running_turn_of_another_person_stay_until_it_ends(
+    storage: Storage, entry: MakeEntry
 ) -> None:
     await storage.put(said("b", BOB, "bob-chat"))
     lease = await take_one(storage)
@@ -178,7 +178,7 @@ async def test_what_keeps_another_persons_turn_from_sending_to_them_twice_stays_
     assert await everything(storage) == {"w.b"}
 
 
-async def test_chats_known_from_elsewhere_are_theirs_too(storage: Storage) -> None:
+async def test_chats_passed_by_the_caller_are_erased_too(storage: Storage) -> None:
     await handle(
         storage, Delivery("w.1", "c:chat", "", b"", NOON), Finish(Ack(), state=[StateWrite("chat:chat", "x", b"1")])
     )
@@ -189,7 +189,7 @@ def names(handle: str, document: Any) -> bool:
     return Person(handle, set()).is_named_in(document if isinstance(document, bytes) else json.dumps(document).encode())
 
 
-def test_a_handle_is_a_whole_value_and_not_a_piece_of_one() -> None:
+def test_a_handle_matches_a_whole_value_only() -> None:
     assert names(ANN, {"data": {"handles": [{"handle": ANN}]}})
     assert names(ANN, b'{"from": "\\u002b14155550142"}')
     assert not names(ANN, {"text": f"call {ANN} please"})
@@ -202,11 +202,11 @@ def test_an_email_is_found_in_any_case() -> None:
     assert names("Ann@Example.org", {"from": "ann@example.ORG"})
 
 
-def test_a_line_of_ours_names_nobody() -> None:
+def test_the_line_of_the_bot_is_never_matched() -> None:
     assert not names(LINE, {"chat": {"owner_handle": ME, "is_group": False, "id": "chat"}})
 
 
-def test_direct_chats_are_learnt_from_all_shapes_of_events_and_answers() -> None:
+def test_direct_chats_are_found_in_all_shapes_of_events_and_answers() -> None:
     person = Person(ANN, set())
     for data in (
         {"data": {"chat": {"id": "1", "is_group": False}, "from": ANN}},

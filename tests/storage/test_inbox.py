@@ -1,4 +1,4 @@
-"""The inbox's contract, over every backend."""
+"""The contract of the inbox, with every backend."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def ids(leases: list[Lease]) -> list[str]:
     return [lease.delivery.id for lease in leases]
 
 
-async def test_what_was_put_is_taken_as_it_came(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_delivery_is_taken_unchanged(storage: Storage, delivery: MakeDelivery) -> None:
     put = delivery("c:ü", message_key="m.1", body=b"\x00\xff not json")
     assert await storage.put(put) is True
     lease = await take_one(storage)
@@ -46,19 +46,19 @@ async def test_what_was_put_is_taken_as_it_came(storage: Storage, delivery: Make
     assert (lease.attempts, lease.crashes, lease.is_first_run) == (0, 0, True)
 
 
-async def test_second_delivery_of_same_event_is_dropped(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_second_delivery_of_the_same_event_is_dropped(storage: Storage, delivery: MakeDelivery) -> None:
     assert await storage.put(delivery(name="w.1"))
     assert await storage.put(delivery(name="w.1")) is False
     assert await storage.depth() == 1
 
 
-async def test_copy_of_a_message_under_another_event_is_dropped(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_copy_of_a_message_under_another_event_is_dropped(storage: Storage, delivery: MakeDelivery) -> None:
     assert await storage.put(delivery(message_key="m.7"))
     assert await storage.put(delivery(message_key="m.7")) is False
     assert await storage.depth() == 1
 
 
-async def test_of_fifty_copies_at_once_one_is_stored(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_one_of_fifty_simultaneous_copies_is_stored(storage: Storage, delivery: MakeDelivery) -> None:
     stored = await asyncio.gather(*(storage.put(delivery(name="w.same")) for _ in range(50)))
     assert stored.count(True) == 1
 
@@ -74,7 +74,7 @@ async def test_duplicates_are_known_for_a_day_after_the_ack(
     assert await storage.put(delivery(name="w.2", message_key="m.1")) is False
 
 
-async def test_duplicates_are_forgotten_in_passing_after_that_day(
+async def test_duplicates_are_forgotten_after_a_day(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     await storage.put(delivery(name="w.1", message_key="m.1"))
@@ -95,7 +95,7 @@ async def test_lane_is_handled_one_at_a_time_in_order_of_acceptance(storage: Sto
     assert await take(storage) == []
 
 
-async def test_puts_begun_together_are_accepted_in_the_order_they_were_begun(
+async def test_concurrent_puts_are_accepted_in_the_order_in_which_they_began(
     storage: Storage, delivery: MakeDelivery
 ) -> None:
     names = [f"w.{n}" for n in range(5)]
@@ -106,7 +106,7 @@ async def test_puts_begun_together_are_accepted_in_the_order_they_were_begun(
         await storage.finish(lease, ACK)
 
 
-async def test_many_lanes_are_worked_on_at_once_oldest_first(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_many_lanes_are_leased_at_once_oldest_first(storage: Storage, delivery: MakeDelivery) -> None:
     for name, lane in (("w.1", "c:b"), ("w.2", "c:b"), ("w.3", "c:a"), ("w.4", "c:c")):
         await storage.put(delivery(lane, name=name))
     assert ids(await take(storage, 2)) == ["w.1", "w.3"]
@@ -114,7 +114,7 @@ async def test_many_lanes_are_worked_on_at_once_oldest_first(storage: Storage, d
     assert await take(storage, 2) == []
 
 
-async def test_nothing_is_taken_when_nothing_is_asked_for(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_take_with_limit_zero_returns_nothing(storage: Storage, delivery: MakeDelivery) -> None:
     await storage.put(delivery())
     assert await take(storage, 0) == []
     assert len(await take(storage, 1)) == 1
@@ -127,7 +127,7 @@ async def test_takes_at_the_same_time_never_share_a_lane(storage: Storage, deliv
     assert sorted(lease.delivery.id for leases in taken for lease in leases) == ["w.0", "w.1", "w.2", "w.3"]
 
 
-async def test_retry_holds_its_lane_until_its_time_and_no_other(
+async def test_a_retry_blocks_its_own_lane_until_its_time_and_no_other(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
@@ -143,7 +143,7 @@ async def test_retry_holds_its_lane_until_its_time_and_no_other(
     assert lease.is_first_run is False
 
 
-async def test_parking_counts_nothing_but_is_no_first_run(
+async def test_a_deferral_counts_no_attempt_but_the_next_run_is_not_the_first(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     await storage.put(delivery())
@@ -163,7 +163,7 @@ async def test_a_time_already_past_is_due_at_once(
     assert (await take_one(storage)).attempts == 1
 
 
-async def test_poison_is_buried_and_its_lane_goes_on(
+async def test_a_poison_message_is_dead_lettered_and_its_lane_goes_on(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     await storage.put(delivery(name="w.bad", message_key="m.bad", body=b"poison"))
@@ -205,7 +205,7 @@ async def test_of_two_finishes_at_once_one_is_lost(storage: Storage, delivery: M
     assert await storage.depth() == 0
 
 
-async def test_a_lease_that_ran_out_may_be_taken_again_and_counts_as_a_crash(
+async def test_a_lane_whose_lease_ran_out_is_leased_again_and_counts_a_crash(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     await storage.put(delivery())
@@ -222,7 +222,7 @@ async def test_a_lease_that_ran_out_may_be_taken_again_and_counts_as_a_crash(
     await storage.finish(new, ACK)
 
 
-async def test_a_late_finish_is_good_while_nobody_took_the_lane(
+async def test_a_late_finish_is_valid_until_the_lane_is_leased_again(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     await storage.put(delivery())
@@ -232,7 +232,7 @@ async def test_a_late_finish_is_good_while_nobody_took_the_lane(
     assert await take(storage) == []
 
 
-async def test_a_late_finish_does_not_taint_what_comes_behind(
+async def test_a_late_finish_counts_no_crash_for_the_next_delivery(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     await storage.put(delivery(name="w.late"))
@@ -290,7 +290,9 @@ async def test_changed_waits_for_a_put(storage: Storage, delivery: MakeDelivery)
     await asyncio.wait_for(waiting, 5)
 
 
-async def test_changed_returns_at_once_for_what_already_happened(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_changed_returns_at_once_for_a_change_that_already_happened(
+    storage: Storage, delivery: MakeDelivery
+) -> None:
     await storage.put(delivery())
     await storage.finish(await take_one(storage), ACK)
     await asyncio.wait_for(storage.changed(), 5)
@@ -310,7 +312,7 @@ async def test_a_duplicate_changes_nothing(storage: Storage, delivery: MakeDeliv
     waiting.cancel()
 
 
-async def test_a_full_lane_is_busy_and_others_are_not(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_full_lane_refuses_deliveries_and_others_do_not(storage: Storage, delivery: MakeDelivery) -> None:
     for n in range(5):
         await storage.put(delivery("c:full", name=f"w.{n}"))
     with pytest.raises(LaneFull):
@@ -321,7 +323,7 @@ async def test_a_full_lane_is_busy_and_others_are_not(storage: Storage, delivery
     assert await storage.put(delivery("c:full", name="w.late"))
 
 
-async def test_a_full_backlog_is_busy(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_full_backlog_refuses_deliveries(storage: Storage, delivery: MakeDelivery) -> None:
     put = (storage.put(delivery(f"c:{n}")) for n in range(25))
     outcomes = await asyncio.gather(*put, return_exceptions=True)
     assert outcomes.count(True) == 20
@@ -329,7 +331,7 @@ async def test_a_full_backlog_is_busy(storage: Storage, delivery: MakeDelivery) 
     assert await storage.depth() == 20
 
 
-async def test_a_check_tells_whether_a_delivery_could_be_stored(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_check_fails_if_no_delivery_could_be_stored(storage: Storage, delivery: MakeDelivery) -> None:
     for n in range(20):
         await storage.check()
         await storage.put(delivery(f"c:{n}"))
@@ -340,13 +342,15 @@ async def test_a_check_tells_whether_a_delivery_could_be_stored(storage: Storage
     assert storage.trouble is None
 
 
-async def test_of_puts_begun_together_a_lane_takes_no_more_than_fit(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_lane_accepts_no_more_of_concurrent_puts_than_fit(storage: Storage, delivery: MakeDelivery) -> None:
     outcomes = await asyncio.gather(*(storage.put(delivery()) for _ in range(8)), return_exceptions=True)
     assert outcomes[:5] == [True] * 5
     assert all(isinstance(outcome, StorageBusy) for outcome in outcomes[5:])
 
 
-async def test_depth_counts_what_is_stored_and_not_finished(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_depth_counts_deliveries_that_are_stored_and_not_finished(
+    storage: Storage, delivery: MakeDelivery
+) -> None:
     await storage.put(delivery("c:1"))
     await storage.put(delivery("c:2"))
     assert await storage.depth() == 2
@@ -356,7 +360,7 @@ async def test_depth_counts_what_is_stored_and_not_finished(storage: Storage, de
     assert await storage.depth() == 1
 
 
-async def test_a_lease_that_was_never_finished_counts_as_a_crash(
+async def test_a_lease_that_is_not_finished_when_the_storage_closes_counts_as_a_crash(
     closed_storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     async with closed_storage as storage:
@@ -369,7 +373,7 @@ async def test_a_lease_that_was_never_finished_counts_as_a_crash(
         assert await storage.depth() == 3
         assert await storage.next_due() == clock.now() + 10
         lease = await take_one(storage)
-        # Nothing but its own turn can be why the worker did not end it.
+        # No other delivery was leased, so only this turn can be the cause.
         assert (lease.delivery.id, lease.attempts, lease.crashes) == ("w.1", 0, 1)
         assert lease.is_first_run is False
         with pytest.raises(LeaseLost):
@@ -379,7 +383,7 @@ async def test_a_lease_that_was_never_finished_counts_as_a_crash(
         assert (again.delivery.id, again.attempts) == ("w.3", 1)
 
 
-async def test_of_several_leases_that_were_never_finished_none_counts_at_once(
+async def test_several_unfinished_leases_count_no_crash_at_first(
     closed_storage: Storage, delivery: MakeDelivery
 ) -> None:
     async with closed_storage as storage:
@@ -401,7 +405,7 @@ async def test_duplicates_are_known_after_a_restart(closed_storage: Storage, del
         assert await storage.put(delivery(message_key="m.1")) is False
 
 
-async def test_cancelled_put_is_stored_or_not_but_never_half(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_cancelled_put_is_stored_or_not_but_never_half(storage: Storage, delivery: MakeDelivery) -> None:
     for n in range(3):
         putting = asyncio.ensure_future(storage.put(delivery(f"c:{n}", name=f"w.{n}")))
         await asyncio.sleep(0)
@@ -413,9 +417,7 @@ async def test_cancelled_put_is_stored_or_not_but_never_half(storage: Storage, d
     assert sorted(ids(await take(storage))) == ["w.0", "w.1", "w.2"]
 
 
-async def test_what_travels_with_a_delivery_is_there_after_a_restart(
-    closed_storage: Storage, delivery: MakeDelivery
-) -> None:
+async def test_the_carrier_of_a_delivery_survives_a_restart(closed_storage: Storage, delivery: MakeDelivery) -> None:
     async with closed_storage as storage:
         await storage.put(delivery("c:1", carrier='{"trace":"é"}'))
         await storage.put(delivery("c:2"))
@@ -427,7 +429,7 @@ async def test_what_travels_with_a_delivery_is_there_after_a_restart(
         assert [lease.delivery.carrier for lease in await take(storage)] == ['{"trace":"é"}', None]
 
 
-async def test_install_is_made_once(closed_storage: Storage) -> None:
+async def test_the_install_id_is_created_once(closed_storage: Storage) -> None:
     async with closed_storage as storage:
         install = storage.install
         assert len(bytes.fromhex(install)) == 16
@@ -435,7 +437,7 @@ async def test_install_is_made_once(closed_storage: Storage) -> None:
         assert storage.install == install
 
 
-async def test_what_was_stored_is_known_before_and_after_it_is_done(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_stored_delivery_is_known_before_and_after_its_ack(storage: Storage, delivery: MakeDelivery) -> None:
     assert not await storage.has_seen("w.1")
     await storage.put(delivery(name="w.1"))
     assert await storage.has_seen("w.1")

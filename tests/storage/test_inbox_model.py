@@ -1,4 +1,4 @@
-"""The inbox against a model: whatever is done in whatever order, lanes keep their order and nothing is lost."""
+"""The inbox compared with a model: after any sequence of operations, lanes keep their order and nothing is lost."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LEASE_S = 60.0
 
 @dataclass
 class Waiting:
-    """A delivery as the model knows it; `lease` while somebody holds it, `prefetched` when the next taker does."""
+    """A delivery in the inbox of the model. `lease` is set while it is leased, `prefetched` until a `take` returns it."""
 
     id: str
     keys: tuple[str, ...]
@@ -97,13 +97,13 @@ class Model:
 
 
 class InboxMachine(RuleBasedStateMachine):
-    """Rules common to all backends. Subclasses say what a storage is and how it restarts.
+    """The rules of all backends. Subclasses create the storage and say how it counts crashes.
 
     Attributes:
-        prefetched: Whether it leases what is put for the taker who would have taken more.
+        prefetches: True if the backend prefetches: it leases new deliveries while the last `take` has capacity.
     """
 
-    prefetched = False
+    prefetches = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class InboxMachine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="linqbot-model-"))
         self.model = Model()
         self.lost: list[Lease] = []
-        self.appetite = 0
+        self.capacity = 0
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
@@ -142,7 +142,7 @@ class InboxMachine(RuleBasedStateMachine):
         rows = self.model.lanes.setdefault(lane, [])
         known = not self.model.live_keys().isdisjoint(keys)
         recent = any(self.clock.now() - self.model.left.get(k, 0.0) <= SEEN_KEPT_S for k in keys)
-        # Older ids are forgotten in passing: any time now.
+        # Older ids are deleted with later transactions, at no fixed time.
         maybe = any(k in self.model.left for k in keys)
         try:
             stored = self.run(self.storage.put(delivery))
@@ -157,9 +157,9 @@ class InboxMachine(RuleBasedStateMachine):
             assert stored
         if stored:
             assert len(rows) < LANE_LIMIT
-            silent = any(head.must_be_alone for head in self.model.heads())
-            prefetched = self.prefetched and self.appetite > 0 and not rows and not silent
-            self.appetite -= prefetched
+            draining = any(head.must_be_alone for head in self.model.heads())
+            prefetched = self.prefetches and self.capacity > 0 and not rows and not draining
+            self.capacity -= prefetched
             self.model.accept(lane, Waiting(delivery.id, keys, prefetched=prefetched, sent_at=self.clock.now()))
 
     @rule(
@@ -213,7 +213,7 @@ class InboxMachine(RuleBasedStateMachine):
             for head in self.model.heads():
                 head.prefetched = False
         left = limit - len(leases) - sum(head.prefetched for head in self.model.heads())
-        self.appetite = max(left, 0)
+        self.capacity = max(left, 0)
 
     def may_begin(self, now: float) -> list[Waiting]:
         ready = self.ready(now)
@@ -268,7 +268,7 @@ class InboxMachine(RuleBasedStateMachine):
     def retry(self, which: int, again: bool) -> None:
         kept = list(self.model.dead.values())[which % len(self.model.dead)]
         if not self.model.live_keys().isdisjoint(kept.keys[1:]):
-            return  # Its message came under another event meanwhile: who is then forgotten when is not modelled.
+            return  # The same message waits under another event: the model does not know when ids are deleted then.
         moved = self.run(self.storage.retry([kept.id] * (1 + again)))
         assert moved == (kept.id not in self.model.live_keys())
         if moved:
@@ -344,7 +344,7 @@ class InboxMachine(RuleBasedStateMachine):
             head.lease, head.not_before = None, 0.0
         for head in self.model.heads():
             head.prefetched = False
-        self.appetite = 0
+        self.capacity = 0
 
     @invariant()
     def nothing_is_lost(self) -> None:
@@ -358,7 +358,7 @@ class InboxMachine(RuleBasedStateMachine):
         ]
 
     @invariant()
-    def what_left_can_come_back(self) -> None:
+    def kept_deliveries_can_be_replayed(self) -> None:
         assert set(self.run(self.storage.replayable(Selection()))) == self.model.done.keys() | self.model.dead.keys()
 
     @invariant()
@@ -372,7 +372,7 @@ class InboxMachine(RuleBasedStateMachine):
         times = [head.until if head.lease else head.not_before for head in self.model.heads()]
         future = [time for time in times if time > now]
         due = self.run(self.storage.next_due())
-        # What came due since the last take may still be announced.
+        # A time that has passed since the last take may still be returned.
         assert due == min(future, default=None) or (due is not None and due <= now)
 
 
@@ -382,14 +382,14 @@ class MemoryMachine(InboxMachine):
 
 
 class SQLiteMachine(InboxMachine):
-    prefetched = True
+    prefetches = True
 
     def make(self) -> Storage:
         return SQLiteStorage(self.folder / "bot.db", clock=self.clock, max_lane_backlog=LANE_LIMIT, keep_days=1000)
 
     @rule()
     def crash(self) -> None:
-        """Go on with the files as they lie there now, as after a kill."""
+        """Continue with a copy of the files as they are now, as after a kill."""
         image = Path(tempfile.mkdtemp(dir=self.folder)) / "bot.db"
         for suffix in ("", "-wal"):
             shutil.copy(f"{self.storage._path}{suffix}", f"{image}{suffix}")  # type: ignore[attr-defined]
@@ -405,14 +405,14 @@ class SQLiteMachine(InboxMachine):
 
     def count_crash(self, held: list[Waiting]) -> None:
         for head in held:
-            # Of three at most, a quarter is one.
+            # At most three are leased, so the limit is always 1.
             head.must_be_alone = head.crashes + head.crashed_with_others > 0
             head.crashes += len(held) == 1
             head.crashed_with_others += len(held) > 1
 
 
 @pytest.mark.parametrize("machine", [MemoryMachine, pytest.param(SQLiteMachine, marks=pytest.mark.slow)])
-def test_inbox_does_what_its_model_does(machine: type[InboxMachine]) -> None:
+def test_the_inbox_behaves_like_its_model(machine: type[InboxMachine]) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(

@@ -1,4 +1,4 @@
-"""The journal's contract, over every backend."""
+"""The contract of the journal, with every backend."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from linqbot.storage.sqlite.storage import SQLiteStorage
 pytestmark = pytest.mark.anyio
 
 MakeDelivery = Callable[..., Delivery]
-MakeEffect = Callable[..., JournalEntry]
+MakeEntry = Callable[..., JournalEntry]
 
 
 async def turn(storage: Storage, delivery: Delivery) -> Lease:
@@ -32,7 +32,7 @@ async def turn(storage: Storage, delivery: Delivery) -> Lease:
     return lease
 
 
-async def test_effects_come_back_in_the_order_they_were_begun(storage: Storage, entry: MakeEffect) -> None:
+async def test_entries_are_returned_in_the_order_in_which_they_were_begun(storage: Storage, entry: MakeEntry) -> None:
     begun = [entry("w.1", slot) for slot in ("0", "10", "2", "thanks")]
     for one in begun:
         await storage.begin(one)
@@ -43,7 +43,7 @@ async def test_effects_come_back_in_the_order_they_were_begun(storage: Storage, 
     assert await storage.entries("w.3") == []
 
 
-async def test_beginning_again_keeps_what_is_on_record(storage: Storage, entry: MakeEffect) -> None:
+async def test_beginning_an_entry_again_keeps_the_stored_one(storage: Storage, entry: MakeEntry) -> None:
     first = entry("w.1", call=b'{"text":"as first said"}')
     await storage.begin(first)
     await storage.begin(first)
@@ -51,7 +51,7 @@ async def test_beginning_again_keeps_what_is_on_record(storage: Storage, entry: 
     assert await storage.entries("w.1") == [first]
 
 
-async def test_beginning_again_does_not_undo_an_outcome(storage: Storage, entry: MakeEffect) -> None:
+async def test_beginning_again_does_not_undo_an_outcome(storage: Storage, entry: MakeEntry) -> None:
     accepted = entry("w.1", status="accepted", answer=b"{}", message_id="msg")
     await storage.begin(entry("w.1"))
     await storage.settle(accepted)
@@ -59,14 +59,14 @@ async def test_beginning_again_does_not_undo_an_outcome(storage: Storage, entry:
     assert await storage.entries("w.1") == [accepted]
 
 
-async def test_no_two_effects_share_a_key(storage: Storage, entry: MakeEffect) -> None:
+async def test_no_two_entries_share_a_key(storage: Storage, entry: MakeEntry) -> None:
     await storage.begin(entry("w.1", key="lb.same"))
     with pytest.raises(StorageError):
         await storage.begin(entry("w.2", key="lb.same"))
     assert await storage.entries("w.2") == []
 
 
-async def test_a_refused_effect_does_not_fail_those_begun_with_it(storage: Storage, entry: MakeEffect) -> None:
+async def test_an_entry_that_is_refused_does_not_fail_others_begun_with_it(storage: Storage, entry: MakeEntry) -> None:
     await storage.begin(entry("w.0", key="lb.same"))
     keys = ["lb.same" if n == 3 else None for n in range(8)]
     begun = (storage.begin(entry(f"w.{n + 1}", key=key)) for n, key in enumerate(keys))
@@ -75,15 +75,15 @@ async def test_a_refused_effect_does_not_fail_those_begun_with_it(storage: Stora
     assert [len(await storage.entries(f"w.{n + 1}")) for n in range(8)] == [1, 1, 1, 0, 1, 1, 1, 1]
 
 
-async def test_settle_is_kept_whatever_becomes_of_the_turn(storage: Storage, entry: MakeEffect) -> None:
+async def test_a_settled_outcome_is_kept_whatever_the_outcome_of_the_turn(storage: Storage, entry: MakeEntry) -> None:
     await storage.begin(entry("w.1"))
     settled = entry("w.1", status="ambiguous")
     await storage.settle(settled)
     assert await storage.entries("w.1") == [settled]
 
 
-async def test_finish_replaces_effects_and_keeps_their_order(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEffect
+async def test_finish_replaces_entries_and_keeps_their_order(
+    storage: Storage, delivery: MakeDelivery, entry: MakeEntry
 ) -> None:
     lease = await turn(storage, delivery(name="w.1"))
     for slot in "01":
@@ -95,8 +95,8 @@ async def test_finish_replaces_effects_and_keeps_their_order(
     assert await storage.entries("w.1") == [first, second, never_begun]
 
 
-async def test_effects_of_a_lost_lease_are_not_written(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEffect, clock: MovableClock
+async def test_entries_of_a_lost_lease_are_not_written(
+    storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
 ) -> None:
     old = await turn(storage, delivery(name="w.1"))
     clock.advance(60)
@@ -106,8 +106,8 @@ async def test_effects_of_a_lost_lease_are_not_written(
     assert await storage.entries("w.1") == []
 
 
-async def test_effects_are_kept_a_week_after_their_turn_and_then_forgotten(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEffect, clock: MovableClock
+async def test_entries_are_kept_for_a_week_after_their_turn_and_then_deleted(
+    storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
 ) -> None:
     lease = await turn(storage, delivery(name="w.1"))
     await storage.begin(entry("w.1"))
@@ -123,8 +123,8 @@ async def test_effects_are_kept_a_week_after_their_turn_and_then_forgotten(
     await storage.begin(entry("w.2", key="lb.w.1.0.0"))
 
 
-async def test_effects_of_a_turn_that_goes_on_are_kept_a_week_after_its_last_delivery(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEffect, clock: MovableClock
+async def test_entries_of_a_turn_that_goes_on_are_kept_for_a_week_after_its_last_delivery(
+    storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
 ) -> None:
     lease = await turn(storage, delivery("c:1", name="w.root"))
     await storage.finish(lease, Finish(Ack(), entries=[entry("w.root", "question")]))
@@ -140,8 +140,8 @@ async def test_effects_of_a_turn_that_goes_on_are_kept_a_week_after_its_last_del
     assert await storage.entries("w.other") == []
 
 
-async def test_effects_of_parked_and_buried_turns_are_never_forgotten(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEffect, clock: MovableClock
+async def test_entries_of_deferred_and_dead_lettered_turns_are_never_deleted(
+    storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
 ) -> None:
     for name, outcome in (("w.1", Defer(at=clock.now(), reason="away")), ("w.2", DeadLetter(error="Boom"))):
         await storage.begin(entry(name))
@@ -154,7 +154,7 @@ async def test_effects_of_parked_and_buried_turns_are_never_forgotten(
     assert len(await storage.entries("w.2")) == 1
 
 
-async def test_effects_survive_a_restart(closed_storage: Storage, entry: MakeEffect) -> None:
+async def test_entries_survive_a_restart(closed_storage: Storage, entry: MakeEntry) -> None:
     made = dataclasses.replace(entry("w.1", status="accepted", answer=b'{"id":"msg"}'), chat_id="chat")
     async with closed_storage as storage:
         await storage.begin(entry("w.1"))
@@ -163,7 +163,9 @@ async def test_effects_survive_a_restart(closed_storage: Storage, entry: MakeEff
         assert await storage.entries("w.1") == [made]
 
 
-async def test_a_message_we_made_is_known_as_ours(storage: Storage, delivery: MakeDelivery, entry: MakeEffect) -> None:
+async def test_a_message_that_the_bot_sent_is_recognised(
+    storage: Storage, delivery: MakeDelivery, entry: MakeEntry
+) -> None:
     lease = await turn(storage, delivery(name="w.1"))
     await storage.begin(entry("w.1"))
     assert not await storage.has_sent("msg")
@@ -175,12 +177,12 @@ async def test_a_message_we_made_is_known_as_ours(storage: Storage, delivery: Ma
 # Receipts
 
 
-async def test_a_receipt_is_noted_on_the_effect_that_made_the_message(storage: Storage, entry: MakeEffect) -> None:
+async def test_a_receipt_updates_the_entry_that_made_the_message(storage: Storage, entry: MakeEntry) -> None:
     accepted = entry("w.1", status="accepted", answer=b'{"id":"msg"}', message_id="msg")
     await storage.settle(accepted)
-    told = dataclasses.replace(accepted, delivery="delivered")
-    assert await storage.settle_receipt(None, "msg", "delivered") == told
-    assert await storage.entries("w.1") == [told]
+    updated = dataclasses.replace(accepted, delivery="delivered")
+    assert await storage.settle_receipt(None, "msg", "delivered") == updated
+    assert await storage.entries("w.1") == [updated]
     assert await storage.settle_receipt("lb.unknown", "unknown", "read") is None
     assert await storage.settle_receipt(None, None, "read") is None
 
@@ -196,8 +198,8 @@ async def test_a_receipt_is_noted_on_the_effect_that_made_the_message(storage: S
         (["failed", "read", "failed"], "read"),
     ],
 )
-async def test_receipts_in_any_order_only_rise(
-    storage: Storage, entry: MakeEffect, receipts: list[DeliveryStatus], end: DeliveryStatus
+async def test_receipts_in_any_order_only_raise_the_state(
+    storage: Storage, entry: MakeEntry, receipts: list[DeliveryStatus], end: DeliveryStatus
 ) -> None:
     await storage.settle(entry("w.1", status="accepted", message_id="msg"))
     for status in receipts:
@@ -206,18 +208,18 @@ async def test_receipts_in_any_order_only_rise(
 
 
 @pytest.mark.parametrize("status", ["attempting", "ambiguous"])
-async def test_a_receipt_settles_what_was_in_doubt(storage: Storage, entry: MakeEffect, status: Any) -> None:
+async def test_a_receipt_settles_an_ambiguous_entry(storage: Storage, entry: MakeEntry, status: Any) -> None:
     await storage.begin(entry("w.1"))
     await storage.settle(entry("w.1", status=status, answer=b"null"))
     await storage.settle_receipt("lb.w.1.0.0", "msg", "sent")
-    (told,) = await storage.entries("w.1")
-    assert (told.status, told.message_id, told.answer, told.delivery) == ("accepted", "msg", None, "sent")
-    assert told.call == entry("w.1").call
+    (settled,) = await storage.entries("w.1")
+    assert (settled.status, settled.message_id, settled.answer, settled.delivery) == ("accepted", "msg", None, "sent")
+    assert settled.call == entry("w.1").call
     assert await storage.has_sent("msg")
 
 
 async def test_a_receipt_that_came_before_the_answer_is_not_undone_by_it(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEffect
+    storage: Storage, delivery: MakeDelivery, entry: MakeEntry
 ) -> None:
     lease = await turn(storage, delivery(name="w.1"))
     await storage.begin(entry("w.1"))
@@ -228,14 +230,16 @@ async def test_a_receipt_that_came_before_the_answer_is_not_undone_by_it(
 
 
 @pytest.mark.parametrize("status", ["attempting", "ambiguous", "refused"])
-async def test_what_a_receipt_proved_no_later_outcome_denies(storage: Storage, entry: MakeEffect, status: Any) -> None:
+async def test_a_later_outcome_does_not_undo_what_a_receipt_proved(
+    storage: Storage, entry: MakeEntry, status: Any
+) -> None:
     await storage.begin(entry("w.1"))
-    told = await storage.settle_receipt("lb.w.1.0.0", "msg", "sent")
+    accepted = await storage.settle_receipt("lb.w.1.0.0", "msg", "sent")
     await storage.settle(entry("w.1", status=status, answer=b'{"code":1}'))
-    assert await storage.entries("w.1") == [told]
+    assert await storage.entries("w.1") == [accepted]
 
 
-async def test_an_outcome_keeps_the_key_it_was_begun_under(storage: Storage, entry: MakeEffect) -> None:
+async def test_an_outcome_keeps_the_key_of_its_entry(storage: Storage, entry: MakeEntry) -> None:
     await storage.begin(entry("w.1"))
     await storage.settle(entry("w.1", key="lb.other", status="accepted"))
     assert [one.key for one in await storage.entries("w.1")] == ["lb.w.1.0.0"]
@@ -252,7 +256,7 @@ ANSWER = b'{"chat_id":"c","message":{"id":"msg","parts":[{"type":"text","value":
 
 
 @pytest.mark.parametrize("status", ["accepted", "refused", "dropped"])
-async def test_what_was_said_goes_when_it_is_settled(storage: Storage, entry: MakeEffect, status: Any) -> None:
+async def test_texts_are_deleted_when_the_entry_is_settled(storage: Storage, entry: MakeEntry, status: Any) -> None:
     await storage.begin(entry("w.1", call=CALL))
     await storage.settle(entry("w.1", call=CALL, status=status, answer=ANSWER))
     (kept,) = await storage.entries("w.1")
@@ -261,8 +265,8 @@ async def test_what_was_said_goes_when_it_is_settled(storage: Storage, entry: Ma
 
 
 @pytest.mark.parametrize("status", ["attempting", "ambiguous"])
-async def test_what_may_have_to_be_repeated_is_kept_until_its_turn_is_over(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEffect, clock: MovableClock, status: Any
+async def test_texts_of_a_call_that_may_be_repeated_are_kept_until_the_turn_is_over(
+    storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock, status: Any
 ) -> None:
     lease = await turn(storage, delivery(name="w.1"))
     doubtful = entry("w.1", call=CALL, status=status)
@@ -280,8 +284,8 @@ async def test_what_may_have_to_be_repeated_is_kept_until_its_turn_is_over(
 
 
 @pytest.mark.parametrize("backend", [SQLiteStorage, MemoryStorage])
-async def test_with_history_texts_are_kept_as_long_as_it_and_the_effect_as_long_as_ever(
-    tmp_path: Path, delivery: MakeDelivery, entry: MakeEffect, clock: MovableClock, backend: Any
+async def test_with_history_texts_are_kept_for_its_days_and_entries_as_long_as_without(
+    tmp_path: Path, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock, backend: Any
 ) -> None:
     place = {"path": tmp_path / "bot.db"} if backend is SQLiteStorage else {}
     async with backend(**place, clock=clock, keep_days=3) as storage:
@@ -299,8 +303,8 @@ async def test_with_history_texts_are_kept_as_long_as_it_and_the_effect_as_long_
 
 
 @pytest.mark.parametrize("backend", [SQLiteStorage, MemoryStorage])
-async def test_with_history_nothing_is_kept_of_what_was_off_the_record(
-    tmp_path: Path, delivery: MakeDelivery, entry: MakeEffect, clock: MovableClock, backend: Any
+async def test_with_history_no_text_off_the_record_is_kept(
+    tmp_path: Path, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock, backend: Any
 ) -> None:
     place = {"path": tmp_path / "bot.db"} if backend is SQLiteStorage else {}
     async with backend(**place, clock=clock, keep_days=3) as storage:

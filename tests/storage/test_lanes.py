@@ -1,11 +1,11 @@
-"""Corners of turn-taking that no backend reaches by its contract alone."""
+"""Edge cases of the scheduling of lanes that the contract tests of the backends do not reach."""
 
 from __future__ import annotations
 
 from linqbot.storage.lanes import Lanes
 
 
-def test_a_lease_undone_keeps_that_an_earlier_one_ran_out() -> None:
+def test_undoing_a_lease_keeps_the_mark_that_an_earlier_one_ran_out() -> None:
     lanes = Lanes()
     lanes.add("c:1", 1)
     lanes.lease(1, now=0, until=10)
@@ -16,7 +16,7 @@ def test_a_lease_undone_keeps_that_an_earlier_one_ran_out() -> None:
     assert again.overdue is True
 
 
-def test_ends_of_short_turns_do_not_pile_up_behind_a_long_one() -> None:
+def test_the_ends_of_short_turns_do_not_pile_up_behind_a_long_turn() -> None:
     lanes = Lanes()
     lanes.add("long", 1)
     lanes.lease(1, now=0, until=900)
@@ -28,7 +28,7 @@ def test_ends_of_short_turns_do_not_pile_up_behind_a_long_one() -> None:
     assert lanes.next_due() == 900
 
 
-def test_adopting_what_is_on_disk_keeps_leases_on_heads_that_are_still_there() -> None:
+def test_adopting_rows_keeps_leases_on_heads_that_are_still_there() -> None:
     lanes = Lanes()
     for seq, lane in enumerate(("kept", "removed", "late"), start=1):
         lanes.add(lane, seq)
@@ -50,7 +50,7 @@ def suspects(count: int, *, max_concurrent_suspects: int) -> Lanes:
     return lanes
 
 
-def test_suspects_run_in_the_company_they_may_have_while_others_go_on() -> None:
+def test_no_more_suspects_run_together_than_allowed_while_others_go_on() -> None:
     lanes = suspects(5, max_concurrent_suspects=2)
     for seq in range(6, 9):
         lanes.add(f"other {seq}", seq)
@@ -61,7 +61,7 @@ def test_suspects_run_in_the_company_they_may_have_while_others_go_on() -> None:
     assert [lease.seq for lease in lanes.lease(10, now=2, until=100)] == [3]
 
 
-def test_a_suspect_that_must_be_alone_waits_for_the_others_and_they_for_it() -> None:
+def test_a_suspect_that_must_run_alone_waits_for_others_and_they_wait_for_it() -> None:
     lanes = Lanes()
     lanes.add("busy", 1)
     (busy,) = lanes.lease(1, now=0, until=100)
@@ -80,7 +80,7 @@ def test_a_suspect_that_must_be_alone_waits_for_the_others_and_they_for_it() -> 
     assert [lease.seq for lease in lanes.lease(10, now=50, until=100)] == [2, 4]
 
 
-def test_a_suspect_whose_lease_ran_out_does_not_hold_the_others_for_ever() -> None:
+def test_a_suspect_whose_lease_ran_out_does_not_block_the_others_forever() -> None:
     lanes = suspects(2, max_concurrent_suspects=1)
     lanes.lease(10, now=0, until=10)
     (again,) = lanes.lease(10, now=10, until=20)
@@ -89,7 +89,7 @@ def test_a_suspect_whose_lease_ran_out_does_not_hold_the_others_for_ever() -> No
     assert [lease.seq for lease in lanes.lease(10, now=11, until=20)] == [2]
 
 
-def test_a_suspect_given_back_is_still_one() -> None:
+def test_a_suspect_that_was_given_back_is_still_a_suspect() -> None:
     lanes = suspects(2, max_concurrent_suspects=1)
     (lease,) = lanes.lease(10, now=0, until=10)
     lanes.release(lease.token)

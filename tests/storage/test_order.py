@@ -1,4 +1,4 @@
-"""What was missed is put in front of what came later, over every backend, and the lane is in the order it was sent."""
+"""Missed deliveries are sorted into their lane by the time at which they were sent, with every backend."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Finish, Lease, Retry
 
-from .conftest import NOON, MakeEffect
+from .conftest import NOON, MakeEntry
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +29,7 @@ async def take(storage: Storage, limit: int = 10) -> list[Lease]:
 
 
 async def handle_all(storage: Storage) -> list[str]:
-    """Ack everything; the names in the order they were handled."""
+    """Ack all deliveries, and return their names in the order in which they were handled."""
     names = []
     while leases := await take(storage):
         for lease in leases:
@@ -38,7 +38,7 @@ async def handle_all(storage: Storage) -> list[str]:
     return names
 
 
-async def test_what_was_missed_comes_before_the_message_that_showed_it(storage: Storage) -> None:
+async def test_missed_messages_come_before_the_message_that_revealed_them(storage: Storage) -> None:
     await storage.put(sent("c", 3))
     (lease,) = await take(storage)
     assert await storage.put_in_order("c:1", [sent("a", 1), sent("b", 2)], lease) == 2
@@ -48,7 +48,7 @@ async def test_what_was_missed_comes_before_the_message_that_showed_it(storage: 
     assert await handle_all(storage) == ["b", "c"]
 
 
-async def test_the_message_that_showed_it_counts_no_run(storage: Storage) -> None:
+async def test_the_message_that_revealed_them_counts_no_run(storage: Storage) -> None:
     await storage.put(sent("c", 3))
     (lease,) = await take(storage)
     await storage.put_in_order("c:1", [], lease)
@@ -58,7 +58,7 @@ async def test_the_message_that_showed_it_counts_no_run(storage: Storage) -> Non
         await storage.finish(lease, Finish(Ack()))
 
 
-async def test_what_waits_already_is_sorted_too(storage: Storage) -> None:
+async def test_deliveries_that_wait_already_are_sorted_too(storage: Storage) -> None:
     for name, after_s in [("c", 3), ("a", 1), ("d", 4), ("b", 2)]:
         await storage.put(sent(name, after_s))
     (lease,) = await take(storage)
@@ -66,14 +66,14 @@ async def test_what_waits_already_is_sorted_too(storage: Storage) -> None:
     assert await handle_all(storage) == ["a", "b", "c", "d"]
 
 
-async def test_messages_of_one_time_keep_the_order_of_their_arrival(storage: Storage) -> None:
+async def test_messages_sent_at_the_same_time_keep_the_order_of_their_arrival(storage: Storage) -> None:
     for name in "xzy":
         await storage.put(sent(name, 1))
     await storage.put_in_order("c:1", [sent("w", 1)])
     assert await handle_all(storage) == ["x", "z", "y", "w"]
 
 
-async def test_what_a_turn_has_begun_with_stays_where_it_is(storage: Storage, clock: MovableClock) -> None:
+async def test_a_delivery_that_is_retried_keeps_its_place(storage: Storage, clock: MovableClock) -> None:
     await storage.put(sent("d", 4))
     (lease,) = await take(storage)
     await storage.finish(lease, Finish(Retry(clock.now() + 10, "?")))
@@ -83,7 +83,7 @@ async def test_what_a_turn_has_begun_with_stays_where_it_is(storage: Storage, cl
     assert await handle_all(storage) == ["d", "a", "c"]
 
 
-async def test_what_a_turn_was_to_begin_with_when_the_process_died_is_sorted(closed_storage: Storage) -> None:
+async def test_a_delivery_that_was_leased_when_the_process_died_is_sorted(closed_storage: Storage) -> None:
     async with closed_storage as storage:
         await storage.put(sent("c", 3))
         await take(storage)
@@ -94,7 +94,7 @@ async def test_what_a_turn_was_to_begin_with_when_the_process_died_is_sorted(clo
         assert await handle_all(storage) == ["a", "c"]
 
 
-async def test_what_a_turn_has_sent_something_for_stays(closed_storage: Storage, entry: MakeEffect) -> None:
+async def test_a_delivery_whose_turn_sent_something_keeps_its_place(closed_storage: Storage, entry: MakeEntry) -> None:
     async with closed_storage as storage:
         await storage.put(sent("c", 3))
         await take(storage)
@@ -122,7 +122,7 @@ async def test_other_lanes_keep_their_order(storage: Storage) -> None:
     assert sorted(await handle_all(storage)) == ["1", "2", "a"]
 
 
-async def test_what_is_known_is_not_put_again(storage: Storage) -> None:
+async def test_known_deliveries_are_not_stored_again(storage: Storage) -> None:
     await storage.put(sent("a", 1, key="m.a"))
     assert await handle_all(storage) == ["a"]
     await storage.put(sent("c", 3))
@@ -133,16 +133,14 @@ async def test_what_is_known_is_not_put_again(storage: Storage) -> None:
     assert await handle_all(storage) == ["b", "c"]
 
 
-async def test_what_is_seen_and_what_has_left_is_told(storage: Storage) -> None:
+async def test_seen_returns_the_known_ids_and_which_have_left(storage: Storage) -> None:
     await storage.put(sent("a", 1, key="m.a"))
     await handle_all(storage)
     await storage.put(sent("b", 2, key="m.b"))
     assert await storage.seen(["m.a", "m.b", "m.c", "w.b"]) == {"m.a": True, "m.b": False, "w.b": False}
 
 
-async def test_without_what_was_missed_nothing_is_kept_of_a_lease_that_is_over(
-    storage: Storage, clock: MovableClock
-) -> None:
+async def test_an_order_under_a_lease_that_is_over_stores_nothing(storage: Storage, clock: MovableClock) -> None:
     await storage.put(sent("c", 3))
     (old,) = await take(storage)
     clock.advance(61)
@@ -153,7 +151,7 @@ async def test_without_what_was_missed_nothing_is_kept_of_a_lease_that_is_over(
     await storage.finish(lease, Finish(Ack()))
 
 
-async def test_the_order_is_on_disk(closed_storage: Storage) -> None:
+async def test_the_order_survives_a_restart(closed_storage: Storage) -> None:
     async with closed_storage as storage:
         for name, after_s in [("c", 3), ("b", 2)]:
             await storage.put(sent(name, after_s))

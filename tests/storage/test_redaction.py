@@ -1,4 +1,4 @@
-"""What stays of a settled entry: enough for a typed answer and to see that a handler says something else today."""
+"""Redaction of settled journal entries: enough stays to build a typed answer and to recognise a different call."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CHAT: dict[str, Any] = {"id": "chat", "display_name": MARKER, "is_group": True, 
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
-def test_name_and_path_of_every_call_stay_and_its_body_goes(name: str) -> None:
+def test_the_name_and_path_of_every_call_are_kept_and_its_body_is_removed(name: str) -> None:
     call = prepare(name, path={}, body={"text": MARKER, "body": '","body":'}).with_key("lbkey")
     redact, _ = without_texts(call.to_json(), None)
     kept = Call.from_json(redact)
@@ -64,10 +64,10 @@ def test_a_typed_answer_can_still_be_built(kind: type[Data], answer: dict[str, A
 
 
 @pytest.mark.parametrize("answer", [b'"gone"', b"null", b'{"status":403,"code":2024,"trace_id":"t"}'])
-def test_what_holds_no_text_stays_as_it_is(answer: bytes) -> None:
+def test_a_call_and_answer_without_text_are_unchanged(answer: bytes) -> None:
     assert without_texts(b"{}", answer) == (b"{}", answer)
 
 
-def test_what_is_not_json_goes() -> None:
+def test_a_document_that_is_not_json_is_removed() -> None:
     assert without_texts(b"\xff meet me", b"at nine") == (b"{}", b"null")
     assert without_texts(b'["meet me"]', None) == (b"{}", None)

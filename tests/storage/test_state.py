@@ -1,4 +1,4 @@
-"""State's contract, over every backend."""
+"""The contract of state, with every backend."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ async def test_a_later_write_replaces_and_none_deletes(storage: Storage, deliver
     assert await storage.load("bot") == {"a": b"4"}
 
 
-async def test_what_was_loaded_is_the_callers_own(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_loaded_state_is_a_copy(storage: Storage, delivery: MakeDelivery) -> None:
     await write(storage, delivery(), StateWrite("bot", "a", b"1"))
     (await storage.load("bot")).clear()
     assert await storage.load("bot") == {"a": b"1"}
 
 
-async def test_state_of_a_turn_that_failed_is_written_when_it_says_so(
+async def test_state_of_a_failed_turn_is_written_if_its_finish_contains_it(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     await storage.put(delivery())

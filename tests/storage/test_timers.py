@@ -1,4 +1,4 @@
-"""The timers' contract, over every backend."""
+"""The contract of timers, with every backend."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_a_timer_becomes_a_delivery_of_its_lane_when_it_is_due(storage: St
     assert (await storage.scheduled(), await storage.next_timer()) == ([], None)
 
 
-async def test_a_due_timer_waits_behind_what_its_lane_holds(
+async def test_a_due_timer_waits_behind_the_deliveries_of_its_lane(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     await storage.schedule(timer(after_s=30))
@@ -63,7 +63,7 @@ async def test_a_due_timer_waits_behind_what_its_lane_holds(
     assert due.delivery.id == "i.send.t"
 
 
-async def test_due_timers_fire_oldest_first_and_no_more_than_asked(storage: Storage, clock: MovableClock) -> None:
+async def test_due_timers_fire_oldest_first_up_to_the_limit(storage: Storage, clock: MovableClock) -> None:
     for name, after_s in (("late", 30), ("early", 10), ("also early", 10), ("later", 40)):
         await storage.schedule(timer(name, after_s))
     assert [one.id for one in await storage.scheduled()] == ["early", "also early", "late", "later"]
@@ -84,7 +84,7 @@ async def test_scheduled_timers_are_listed_by_lane_and_limited(storage: Storage)
     assert [one.id for one in await storage.scheduled(limit=3)] == ["a0", "b0", "a1"]
 
 
-async def test_scheduling_again_keeps_what_is_there(storage: Storage) -> None:
+async def test_scheduling_the_same_id_keeps_the_stored_timer(storage: Storage) -> None:
     assert await storage.schedule(timer("t", 60, payload=b"1")) is True
     assert await storage.schedule(timer("t", 10, payload=b"2")) is False
     assert await storage.scheduled() == [timer("t", 60, payload=b"1")]
@@ -116,7 +116,7 @@ async def test_cancelling_is_true_only_while_it_waits(storage: Storage, clock: M
     assert await storage.cancel("t") is False
 
 
-async def test_a_turn_schedules_and_cancels_with_its_end(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_turn_schedules_and_cancels_timers_when_it_ends(storage: Storage, delivery: MakeDelivery) -> None:
     for name in ("old", "moved"):
         await storage.schedule(timer(name))
     lease = await turn(storage, delivery())
@@ -148,7 +148,7 @@ async def test_timers_of_a_lost_lease_are_not_stored(
     assert [one.id for one in await storage.scheduled()] == ["kept"]
 
 
-async def test_a_full_lane_takes_what_is_due(storage: Storage, delivery: MakeDelivery, clock: MovableClock) -> None:
+async def test_a_full_lane_accepts_due_timers(storage: Storage, delivery: MakeDelivery, clock: MovableClock) -> None:
     for _ in range(5):
         await storage.put(delivery("c:1"))
     await storage.schedule(timer("t", 0))
@@ -156,7 +156,7 @@ async def test_a_full_lane_takes_what_is_due(storage: Storage, delivery: MakeDel
     assert await storage.depth() == 6
 
 
-async def test_changed_is_woken_by_an_earlier_timer_than_every_other(storage: Storage) -> None:
+async def test_changed_returns_when_an_earliest_timer_is_stored(storage: Storage) -> None:
     assert not await is_woken(storage)
     await storage.schedule(timer("a", 60))
     assert await is_woken(storage)
@@ -167,7 +167,7 @@ async def test_changed_is_woken_by_an_earlier_timer_than_every_other(storage: St
     assert await is_woken(storage)
 
 
-async def test_changed_is_woken_by_what_fires(storage: Storage, clock: MovableClock) -> None:
+async def test_changed_returns_when_a_timer_fires(storage: Storage, clock: MovableClock) -> None:
     await storage.schedule(timer("t", 0))
     await storage.changed()
     await storage.fire(clock.now())

@@ -1,4 +1,4 @@
-"""What an operator may do, over every backend: look, retry, purge, replay."""
+"""The methods for operators, with every backend: list, retry, purge and replay deliveries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from linqbot.storage.upkeep import Selection, Tally, Waiting
 pytestmark = pytest.mark.anyio
 
 MakeDelivery = Callable[..., Delivery]
-MakeEffect = Callable[..., JournalEntry]
+MakeEntry = Callable[..., JournalEntry]
 NOON = 1_800_000_000.0
 DAY_S = 86_400.0
 ACK = Finish(Ack())
@@ -59,7 +59,7 @@ async def played(storage: Storage, ids: list[str], size: int = 100) -> list[list
 # Looking
 
 
-async def test_what_waits_is_shown_in_order_with_its_state(
+async def test_waiting_deliveries_are_listed_in_order_with_their_state(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     for lane in ("c:1", "c:2", "c:3"):
@@ -79,7 +79,7 @@ async def test_what_waits_is_shown_in_order_with_its_state(
     assert (await storage.waiting(limit=1))[0].state == "ready"
 
 
-async def test_the_tally_counts_what_waits_and_what_gave_up(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_the_tally_counts_waiting_deliveries_and_dead_letters(storage: Storage, delivery: MakeDelivery) -> None:
     assert await storage.tally() == Tally(waiting=0, oldest_at=None, dead=0)
     await dead_letter(storage, delivery(), delivery())
     await storage.put(replace(delivery("c:1"), received_at=NOON - 60))
@@ -88,7 +88,7 @@ async def test_the_tally_counts_what_waits_and_what_gave_up(storage: Storage, de
     assert await storage.tally() == Tally(waiting=2, oldest_at=NOON - 60, dead=2)
 
 
-async def test_what_waits_is_found_by_id_lane_and_type(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_waiting_deliveries_are_found_by_id_lane_and_type(storage: Storage, delivery: MakeDelivery) -> None:
     for name, lane in (("w.1", "c:1"), ("w.2", "c:2"), ("w.3", "c:1")):
         await storage.put(delivery(lane, name=name))
     await storage.put(Delivery("w.4", "c:1", "reaction.added", b"{}", NOON))
@@ -98,7 +98,9 @@ async def test_what_waits_is_found_by_id_lane_and_type(storage: Storage, deliver
     assert await storage.waiting(delivery_id="w.9") == []
 
 
-async def test_a_delivery_is_found_wherever_it_is(keeping: Storage, delivery: MakeDelivery) -> None:
+async def test_a_delivery_is_found_in_the_inbox_after_its_ack_and_as_a_dead_letter(
+    keeping: Storage, delivery: MakeDelivery
+) -> None:
     await dead_letter(keeping, delivery(name="w.dead", body=b"dead", carrier="dead"))
     await handle(keeping, delivery(name="w.done", body=b"done", message_key="m.1", carrier="done"))
     await keeping.put(delivery(name="w.waits", body=b"waits", carrier="waits"))
@@ -133,7 +135,7 @@ async def test_dead_letters_are_found_by_id_lane_type_and_time(
 # Retry
 
 
-async def test_a_retried_dead_letter_goes_to_the_tail_of_its_lane_and_begins_anew(
+async def test_a_retried_dead_letter_goes_to_the_tail_of_its_lane_with_no_attempts(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     await dead_letter(storage, delivery(name="w.bad", message_key="m.bad", body=b"bad", carrier="{}"))
@@ -150,7 +152,9 @@ async def test_a_retried_dead_letter_goes_to_the_tail_of_its_lane_and_begins_ane
     assert (lease.attempts, lease.crashes, lease.replay, lease.is_first_run) == (0, 0, 0, False)
 
 
-async def test_a_retry_finds_the_effects_of_before(storage: Storage, delivery: MakeDelivery, entry: MakeEffect) -> None:
+async def test_a_retry_finds_the_entries_of_the_earlier_run(
+    storage: Storage, delivery: MakeDelivery, entry: MakeEntry
+) -> None:
     await dead_letter(storage, delivery(name="w.1"))
     sent = entry("w.1", status="accepted", answer=b"{}", message_id="msg")
     await storage.settle(sent)
@@ -158,13 +162,13 @@ async def test_a_retry_finds_the_effects_of_before(storage: Storage, delivery: M
     assert await storage.entries("w.1") == [sent]
 
 
-async def test_retrying_what_is_no_dead_letter_does_nothing(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_retrying_an_id_of_no_dead_letter_does_nothing(storage: Storage, delivery: MakeDelivery) -> None:
     await storage.put(delivery("c:1", name="w.waits"))
     assert await storage.retry(["w.waits", "w.unknown"]) == 0
     assert await storage.depth() == 1
 
 
-async def test_a_dead_letter_is_retried_once_however_often_it_is_named(
+async def test_a_dead_letter_is_retried_once_even_if_its_id_is_repeated(
     storage: Storage, delivery: MakeDelivery
 ) -> None:
     await dead_letter(storage, delivery(name="w.1"))
@@ -173,7 +177,7 @@ async def test_a_dead_letter_is_retried_once_however_often_it_is_named(
     assert await storage.depth() == 1
 
 
-async def test_what_is_retried_is_a_known_duplicate_as_long_as_it_waits(
+async def test_a_retried_delivery_is_a_known_duplicate_while_it_waits(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     await dead_letter(storage, delivery(name="w.1", message_key="m.1"))
@@ -184,7 +188,7 @@ async def test_what_is_retried_is_a_known_duplicate_as_long_as_it_waits(
     assert await storage.put(delivery(message_key="m.1")) is False
 
 
-async def test_a_dead_letter_whose_event_waits_again_is_left_alone(
+async def test_a_dead_letter_whose_event_is_in_the_inbox_again_is_not_retried(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     await dead_letter(storage, delivery(name="w.1"))
@@ -195,13 +199,13 @@ async def test_a_dead_letter_whose_event_waits_again_is_left_alone(
     assert len(await storage.dead_letters()) == 1
 
 
-async def test_a_full_lane_takes_what_is_retried(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_full_lane_accepts_a_retried_dead_letter(storage: Storage, delivery: MakeDelivery) -> None:
     await dead_letter(storage, *(delivery(name=f"w.{n}") for n in range(7)))
     assert await storage.retry([f"w.{n}" for n in range(7)]) == 7
     assert [each.id for each in await storage.waiting()] == [f"w.{n}" for n in range(7)]
 
 
-async def test_retries_hold_across_a_restart(closed_storage: Storage, delivery: MakeDelivery) -> None:
+async def test_retries_survive_a_restart(closed_storage: Storage, delivery: MakeDelivery) -> None:
     async with closed_storage as storage:
         await dead_letter(storage, delivery(name="w.1"))
         await storage.retry(["w.1"])
@@ -215,8 +219,8 @@ async def test_retries_hold_across_a_restart(closed_storage: Storage, delivery: 
 # Purge
 
 
-async def test_old_dead_letters_are_purged_oldest_first_and_their_effects_in_time(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEffect, clock: MovableClock
+async def test_old_dead_letters_are_purged_oldest_first_and_their_entries_later(
+    storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
 ) -> None:
     await storage.begin(entry("w.0"))
     for n in range(3):
@@ -233,8 +237,8 @@ async def test_old_dead_letters_are_purged_oldest_first_and_their_effects_in_tim
     assert await storage.entries("w.0") == []
 
 
-async def test_texts_in_the_effects_of_a_purged_dead_letter_go_at_once(
-    storage: Storage, keeping: Storage, delivery: MakeDelivery, entry: MakeEffect, clock: MovableClock
+async def test_texts_in_the_entries_of_a_purged_dead_letter_are_deleted_at_once(
+    storage: Storage, keeping: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
 ) -> None:
     for each in (storage, keeping):
         await each.begin(entry("w.1", call=b'{"verb":"send","body":"marker"}'))
@@ -266,7 +270,7 @@ async def test_history_is_kept_for_its_days(keeping: Storage, delivery: MakeDeli
     assert await keeping.replayable(Selection()) == []
 
 
-async def test_what_is_replayable_is_chosen_by_id_time_type_and_lane(keeping: Storage) -> None:
+async def test_replayable_deliveries_are_selected_by_id_time_type_and_lane(keeping: Storage) -> None:
     made = [
         Delivery(f"w.{n}", f"c:{n % 2}", "reaction.added" if n == 3 else "message.received", b"{}", NOON + n)
         for n in range(6)
@@ -297,8 +301,8 @@ async def test_replayable_deliveries_come_in_pages(keeping: Storage, delivery: M
     assert bodies == [b"3"]
 
 
-async def test_a_live_replay_is_a_run_of_its_own_with_keys_of_its_own(
-    keeping: Storage, delivery: MakeDelivery, entry: MakeEffect
+async def test_a_live_replay_has_its_own_replay_number_and_keys(
+    keeping: Storage, delivery: MakeDelivery, entry: MakeEntry
 ) -> None:
     await keeping.begin(entry("w.1"))
     await handle(keeping, delivery(name="w.1", message_key="m.1", body=b"again"))
@@ -314,7 +318,7 @@ async def test_a_live_replay_is_a_run_of_its_own_with_keys_of_its_own(
     assert await keeping.put(delivery(name="w.1")) is False
 
 
-async def test_a_dead_letter_can_be_replayed_and_keeps_its_run_when_it_dies_again(
+async def test_a_replayed_dead_letter_keeps_its_replay_number_when_it_is_dead_lettered_again(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     await dead_letter(storage, delivery(name="w.1"))
@@ -331,7 +335,7 @@ async def test_a_dead_letter_can_be_replayed_and_keeps_its_run_when_it_dies_agai
     assert (await take_one(storage)).replay == 1
 
 
-async def test_a_replay_keeps_its_run_across_a_restart(closed_storage: Storage, delivery: MakeDelivery) -> None:
+async def test_the_replay_number_survives_a_restart(closed_storage: Storage, delivery: MakeDelivery) -> None:
     async with closed_storage as storage:
         await dead_letter(storage, delivery(name="w.1"))
         await storage.replay_live(["w.1"])
@@ -340,7 +344,7 @@ async def test_a_replay_keeps_its_run_across_a_restart(closed_storage: Storage, 
         assert (await take_one(storage)).replay == 1
 
 
-async def test_what_waits_cannot_be_replayed(keeping: Storage, delivery: MakeDelivery) -> None:
+async def test_waiting_deliveries_cannot_be_replayed(keeping: Storage, delivery: MakeDelivery) -> None:
     await handle(keeping, delivery(name="w.1"))
     await keeping.replay_live(["w.1"])
     assert await keeping.replay_live(["w.1"]) == 0

@@ -1,4 +1,4 @@
-"""Text of lines that keep nothing: once it is handled, its bytes leave the file and the WAL while both are served."""
+"""Lines that keep nothing: the bytes of a handled text leave the file and the WAL while the server runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from linqbot.storage.timers import Timer
 
 pytestmark = pytest.mark.anyio
 
-MakeEffect = Callable[..., JournalEntry]
+MakeEntry = Callable[..., JournalEntry]
 NOON = 1_800_000_000.0
 MARKER = b"planted-marker"
 SIZES = (100, 900, 3000, 5000, 20_000)
@@ -87,7 +87,7 @@ async def a_few_turns_of_the_loop() -> None:
 
 
 @pytest.mark.parametrize("keep_days", [0, 9])
-async def test_what_was_handled_is_on_no_disk_a_minute_later(path: Path, clock: MovableClock, keep_days: float) -> None:
+async def test_a_handled_text_is_on_no_disk_a_minute_later(path: Path, clock: MovableClock, keep_days: float) -> None:
     async with SQLiteStorage(path, clock=clock, keep_days=keep_days) as storage:
         for n, size in enumerate(SIZES * 4):
             await storage.put(said(f"{n}", size))
@@ -102,7 +102,7 @@ async def test_what_was_handled_is_on_no_disk_a_minute_later(path: Path, clock: 
         assert len(await storage.entries("w.3")) == 1
 
 
-async def test_what_was_put_off_is_on_no_disk_a_minute_after_it_was_sent_or_taken_back(
+async def test_a_scheduled_text_is_on_no_disk_a_minute_after_it_was_sent_or_cancelled(
     path: Path, clock: MovableClock
 ) -> None:
     payload = json.dumps({"calls": text(6000), "data": {"zero_retention": True}}).encode()
@@ -119,7 +119,7 @@ async def test_what_was_put_off_is_on_no_disk_a_minute_after_it_was_sent_or_take
         assert MARKER not in on_disk(path)
 
 
-async def test_a_dead_letter_that_was_put_back_and_handled_is_on_no_disk_a_minute_later(
+async def test_a_dead_letter_that_was_retried_and_handled_is_on_no_disk_a_minute_later(
     path: Path, clock: MovableClock
 ) -> None:
     async with SQLiteStorage(path, clock=clock) as storage:
@@ -137,7 +137,7 @@ async def test_a_dead_letter_that_was_put_back_and_handled_is_on_no_disk_a_minut
         assert MARKER not in on_disk(path)
 
 
-async def test_a_wal_is_emptied_once_a_minute_and_not_for_other_lines(
+async def test_the_wal_is_emptied_once_a_minute_and_not_for_other_lines(
     path: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[str] = []
@@ -159,12 +159,12 @@ async def test_a_wal_is_emptied_once_a_minute_and_not_for_other_lines(
             await storage.finish(await take_one(storage), ack())
             clock.advance(TRUNCATE_AFTER_S / 25)
             await a_few_turns_of_the_loop()
-        # Never on the loop, which would be held up.
+        # Never on the event loop, which it would block.
         assert set(threads) == {"linqbot-storage-commit"}
         assert 1 <= len(threads) <= 2
 
 
-async def test_a_wal_that_is_being_read_is_emptied_soon_afterwards(path: Path, clock: MovableClock) -> None:
+async def test_a_wal_that_another_connection_reads_is_emptied_soon_afterwards(path: Path, clock: MovableClock) -> None:
     async with SQLiteStorage(path, clock=clock) as storage:
         await storage.put(said("1"))
         reader = sqlite3.connect(path, isolation_level=None)
@@ -172,7 +172,7 @@ async def test_a_wal_that_is_being_read_is_emptied_soon_afterwards(path: Path, c
         reader.execute("SELECT count(*) FROM delivery").fetchone()
         await storage.finish(await take_one(storage), ack())
         clock.advance(TRUNCATE_AFTER_S)
-        # Is answered after the attempt, which has the same connection.
+        # This read returns after the attempt, because both use the same connection.
         await a_few_turns_of_the_loop()
         assert await storage.put(said("2", lane="c:2", zero_retention=False))
         assert MARKER in on_disk(path)
@@ -184,7 +184,7 @@ async def test_a_wal_that_is_being_read_is_emptied_soon_afterwards(path: Path, c
         assert MARKER not in on_disk(path)
 
 
-async def test_what_a_killed_process_left_goes_a_minute_after_the_next_start(
+async def test_text_that_a_killed_process_left_is_gone_a_minute_after_the_next_start(
     path: Path, clock: MovableClock, crashed: Callable[[Path], Path]
 ) -> None:
     async with SQLiteStorage(path, clock=clock) as storage:
@@ -198,7 +198,7 @@ async def test_what_a_killed_process_left_goes_a_minute_after_the_next_start(
         assert MARKER not in on_disk(image)
 
 
-async def test_a_server_that_stops_leaves_nothing(path: Path, clock: MovableClock) -> None:
+async def test_a_server_that_is_stopped_leaves_no_text(path: Path, clock: MovableClock) -> None:
     async with SQLiteStorage(path, clock=clock) as storage:
         await storage.put(said("1", 9000))
         await storage.finish(await take_one(storage), ack())
@@ -212,13 +212,13 @@ Step = tuple[int, int, bool]
 @given(
     steps=st.lists(st.tuples(st.integers(0, 30), st.sampled_from(SIZES), st.booleans()), min_size=1, max_size=120),
 )
-def test_no_order_of_turns_leaves_a_byte(tmp_path_factory: pytest.TempPathFactory, steps: list[Step]) -> None:
+def test_no_order_of_turns_leaves_a_byte_of_text(tmp_path_factory: pytest.TempPathFactory, steps: list[Step]) -> None:
     path = tmp_path_factory.mktemp("zero") / "bot.db"
     asyncio.run(_take_turns(path, steps))
 
 
 async def _take_turns(path: Path, steps: list[Step]) -> None:
-    """Store deliveries of both kinds, handle them in an order of the steps', and look at what is left."""
+    """Store deliveries of both kinds, handle them in a random order, and check that no text is left."""
     clock = MovableClock(NOON, frozen=True)
     async with SQLiteStorage(path, clock=clock) as storage:
         open_turns: list[tuple[Lease, JournalEntry, bool]] = []
@@ -243,10 +243,8 @@ async def _take_turns(path: Path, steps: list[Step]) -> None:
 
 
 @pytest.mark.parametrize("seed", [100, 147, 199, 245, 262])
-async def test_rows_that_sqlite_moves_between_pages_leave_no_copy_behind(
-    path: Path, clock: MovableClock, seed: int
-) -> None:
-    # Each of these seeds left text in the unused space of pages when it was stored without padding.
+async def test_rows_that_sqlite_moves_between_pages_leave_no_copy(path: Path, clock: MovableClock, seed: int) -> None:
+    # Without padding, each of these seeds left text in the unused space of pages.
     chance = random.Random(seed)
     sizes = chance.choice(
         [(20, 40), (200, 900), (20, 100, 700, 1500, 3900), (1300, 1400), (60, 300, 1500, 5000, 12_000)]

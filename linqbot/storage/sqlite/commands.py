@@ -1,4 +1,4 @@
-"""What can be asked of the writer: one class an operation, its arguments, and nothing else. See `sqlite_writer.py`."""
+"""The operations of the writer: one class for each, with its arguments and nothing else. `writer.py` runs them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TakeOp(Op):
 
 @dataclass(slots=True, eq=False)
 class ReleaseOp(Op):
-    """Give leases back that nobody will work on: whoever asked for them has gone."""
+    """Give back leases that no worker will use, because the `take` that asked for them was cancelled."""
 
     leases: Sequence[Lease]
 
@@ -41,7 +41,7 @@ class FinishOp(Op):
 
 @dataclass(slots=True, eq=False)
 class OrderOp(Op):
-    """Store what was missed of a lane, and sort what waits in it."""
+    """Store missed deliveries of a lane, and sort the lane."""
 
     lane: str
     missed: Sequence[Delivery]
@@ -67,7 +67,7 @@ class ReceiptOp(Op):
 
 @dataclass(slots=True, eq=False)
 class ScheduleOp(Op):
-    """`is_earliest` is set when it was stored and is due before every other."""
+    """Store a timer. The writer sets `is_earliest` if it was stored and is due before all others."""
 
     timer: Timer
     is_earliest: bool = field(default=False, init=False)
@@ -86,28 +86,28 @@ class FireOp(Op):
 
 @dataclass(slots=True, eq=False)
 class CheckOp(Op):
-    """Write so many bytes that mean nothing, and none to take them out again."""
+    """Write `size` bytes without a meaning; with 0 delete them again."""
 
     size: int
 
 
 @dataclass(slots=True, eq=False)
 class RefreshOp(Op):
-    """Write nothing: its transaction notices what others have written beside us."""
+    """Write nothing. Its transaction notices what other processes have written."""
 
 
 @dataclass(slots=True, eq=False)
 class TruncateOp(Op):
-    """Empty the WAL after the commit. The result is False when another connection still reads from it."""
+    """Empty the WAL after the commit. The result is False if another connection still reads from it."""
 
 
 def of(batch: Iterable[Op], kind: type[OpT]) -> list[OpT]:
-    """The operations of one kind, in the order they were asked."""
+    """Return the operations of one kind, in the order in which they were queued."""
     return [op for op in batch if type(op) is kind]
 
 
 def leaves_text(op: Op) -> bool:
-    """Return True if text off the record may have been deleted, and so be left in the WAL."""
+    """Return True if the operation may have deleted text off the record, which is then left in the WAL."""
     match op:
         case FinishOp():
             return op.finish.off_the_record
@@ -118,7 +118,7 @@ def leaves_text(op: Op) -> bool:
 
 
 def is_news(op: Op) -> bool:
-    """Whether a `take` may find more after it, or a timer be due earlier than was known."""
+    """Return True if a `take` may find more after the operation, or if it stored the earliest timer."""
     match op:
         case FinishOp() | ReleaseOp() | RefreshOp() | OrderOp():
             return True

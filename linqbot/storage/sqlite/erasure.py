@@ -1,7 +1,7 @@
-"""Erases a person from the SQLite file, on a connection of its own, also while it is served.
+"""Erase a person from the SQLite file, over a separate connection, also while a server uses the file.
 
-Looking reads everything there is, and so must not hold up the server: only deleting is a transaction. What a turn
-stores between the two is found by the next look.
+The search reads the whole file and must not block the server, so only the deletion is a write transaction. The next
+search finds what a turn stores between the two.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from linqbot.storage.sqlite.upkeep import transaction
 from linqbot.storage.upkeep import Forgotten
 
 _ROUNDS = 5
-"""Most looks that find something to erase; then somebody writes faster than they are forgotten."""
+"""Maximum number of searches. If the last one still finds something, records are added faster than they are erased."""
 
 
 def forget(db: sqlite3.Connection, handle: str, chats: Collection[str], now: float) -> Forgotten:
@@ -26,18 +26,18 @@ def forget(db: sqlite3.Connection, handle: str, chats: Collection[str], now: flo
     person = Person(handle, chats)
     forgotten = Forgotten()
     for _ in range(_ROUNDS):
-        found, scopes = _look(db, person)
+        found, scopes = _search(db, person)
         if not any(found.erasable.values()) and not scopes:
             break
         forgotten += _erase(db, person, found, now)
     else:
-        found, _ = _look(db, person)
+        found, _ = _search(db, person)
     left = found.left.union(*found.erasable.values())
     return replace(forgotten, left=tuple(sorted(left)), chats=tuple(sorted(person.chats)), wiped=wipe.wipe(db))
 
 
-def _look(db: sqlite3.Connection, person: Person) -> tuple[Found, set[str]]:
-    """What is theirs, and their scopes of state, all at one moment."""
+def _search(db: sqlite3.Connection, person: Person) -> tuple[Found, set[str]]:
+    """Return the records that concern the person, and the scopes of their state, from one snapshot of the file."""
     db.execute("BEGIN")
     try:
         found = person.find(lambda: _records(db))
@@ -65,7 +65,7 @@ def _records(db: sqlite3.Connection) -> Iterator[Record]:
 
 def _erase(db: sqlite3.Connection, person: Person, found: Found, now: float) -> Forgotten:
     with transaction(db):
-        # Others may be handled now than when we looked.
+        # Since the search, other deliveries may have been leased.
         leased = {key for (key,) in db.execute("SELECT id FROM delivery WHERE leased")}
         keys = replace(found, leased=leased).erasable
         return Forgotten(
@@ -81,14 +81,14 @@ def _erase(db: sqlite3.Connection, person: Person, found: Found, now: float) -> 
 def _forget_waiting(db: sqlite3.Connection, ids: Collection[str], now: float) -> int:
     rows = among(db, "SELECT seq, id, message_key FROM delivery WHERE id IN (*)", ids)
     seqs = [row[0] for row in rows]
-    # Their ids stay known, for a day as always: Linq may deliver them again.
+    # Their ids stay known for a day, as after an ack, because Linq may deliver them again.
     among(db, "UPDATE seen SET at = ? WHERE id IN (*)", [key for row in rows for key in row[1:] if key], now)
     among(db, "DELETE FROM body WHERE seq IN (*)", seqs)
     return _count(db, "DELETE FROM delivery WHERE seq IN (*)", seqs)
 
 
 def _count(db: sqlite3.Connection, sql: str, values: Collection[Any]) -> int:
-    """Run a statement for all `values`; returns how many rows it changed."""
+    """Run a statement for all `values`, and return the number of rows that it changed."""
     before = db.total_changes
     among(db, sql, values)
     return db.total_changes - before

@@ -1,13 +1,13 @@
-"""Whatever is asked while a commit is on its way to the disk shares the next one.
+"""Group commit: operations that arrive while a commit is being written share the next transaction.
 
 An fsync costs as much for a hundred operations as for one. So operations are queued, written together in one
-transaction, and answered together once it is on disk. What an operation means is the writer's: `sqlite_writer.py`.
+transaction, and answered together once it is on disk. The writer (`writer.py`) runs the SQL of each operation.
 
-The event loop runs the statements, a thread of its own runs COMMIT, which is where a disk is waited for. Not both in
-the thread: the sqlite3 module drops the GIL at every step, and the thread must win each one back from a busy loop,
-which may keep it for 5 ms (`sys.getswitchinterval`). Tried: with 64 turns in flight and 0.2 ms of other work in each,
-that cost a tenth of the turns a second on idle cores, and half of them on crowded ones. The statements themselves
-take 3 to 10 µs an operation.
+The event loop runs the statements. A separate thread runs COMMIT, the step that waits for the disk. The thread does not
+run the statements too: the sqlite3 module releases the GIL at every step, and the thread must get it back each time
+from a busy loop, which may keep it for 5 ms (`sys.getswitchinterval`). Measured with 64 turns in flight and 0.2 ms of
+other work in each: a tenth fewer turns per second on idle cores, and half as many on busy ones. The statements
+themselves take 3 to 10 µs per operation.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from typing import Any, Protocol, TypeAlias
 from linqbot.errors import StorageError, StorageUnavailable
 
 MAX_BATCH = 128
-"""Operations in one transaction, at most: the loop is held up while their statements run, about a millisecond."""
+"""Maximum number of operations in one transaction. Their statements block the event loop for about a millisecond."""
 
 
 @dataclass(slots=True, eq=False)
 class Op:
-    """One thing to write, and how it went: `result` or `error`, set by the writer."""
+    """One operation. The writer sets its `result` or its `error`."""
 
     future: asyncio.Future[Any] | None = field(default=None, init=False)
     result: Any = field(default=None, init=False)
@@ -38,34 +38,36 @@ class Op:
 
 
 class Unwritable(Exception):
-    """One operation of a batch cannot be written as it is, so none was. The others can be, without it."""
+    """One operation of a batch cannot be written, so none was. The others can be written without it."""
 
 
 class BatchWriter(Protocol):
-    """What writes: one transaction at a time, step by step. It raises StorageErrors that callers may see."""
+    """The writer: one transaction at a time, step by step. Its StorageErrors are raised to the callers."""
 
     def begin(self, *, wait: bool) -> bool:
-        """Open a transaction. False if that may take long: then call again with `wait`, in the thread."""
+        """Open a transaction. Return False if that may take long: then call again with `wait`, in the thread."""
         ...
 
     def write(self, batch: list[Op]) -> bool:
-        """Run the statements, and set each operation's result or error. May raise Unwritable.
+        """Run the statements, and set the result or the error of each operation.
 
         Returns:
-            False when nothing changed, so that `commit` has nothing to bring to the disk.
+            False if nothing changed, so that `commit` writes nothing to the disk.
+        Raises:
+            Unwritable: one operation cannot be written.
         """
         ...
 
     def commit(self) -> None:
-        """Bring the transaction to the disk. In the thread, if there is anything to bring."""
+        """Write the transaction to the disk. It runs in the thread if `write` returned True."""
         ...
 
     def after_commit(self) -> None:
-        """The transaction is on disk: change memory likewise."""
+        """Apply the transaction, which is on disk now, to the state in memory."""
         ...
 
     def roll_back(self) -> None:
-        """Undo the transaction, if one is open, and whatever memory had of it."""
+        """Undo the transaction, if one is open, and its leases in memory."""
         ...
 
 
@@ -73,7 +75,7 @@ _Step: TypeAlias = Callable[[list[Op]], None]
 
 
 class GroupCommit:
-    """The queue of operations and the thread that waits for the disk.
+    """The queue of operations, and the thread that waits for the disk.
 
     Args:
         settled: Called once per batch, after its futures were resolved.
@@ -89,22 +91,26 @@ class GroupCommit:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to write. Everything but the thread's part runs on `loop`."""
+        """Start the thread and accept operations. Everything except `commit` and slow steps runs on `loop`."""
         self._loop = loop
         self._idle.set()
-        # A daemon: an interpreter that ends without closing its storage must not hang; what was promised is on disk.
+        # A daemon thread: an interpreter that ends without closing its storage must not hang. Every operation that
+        # was answered is on disk.
         threading.Thread(target=self._work, args=(loop,), name="linqbot-storage-commit", daemon=True).start()
 
     async def close(self) -> None:
-        """Refuse what comes from now on, and return when all that was queued is on disk."""
+        """Refuse further operations, and return when all queued ones are on disk."""
         self._loop = None
         await self._idle.wait()
         self._slow.put(None)
 
     def submit(self, op: Op) -> asyncio.Future[Any]:
-        """Queue an operation; its future has the result once the commit is on disk.
+        """Queue an operation, and return a future that has its result once the commit is on disk.
 
-        Cancelling the future cancels the waiting, never the operation.
+        Cancelling the future ends the wait, but never cancels the operation.
+
+        Raises:
+            StorageUnavailable: the storage is not open.
         """
         if self._loop is None:
             raise StorageUnavailable("The storage is not open. Use it inside `async with storage:`.")
@@ -113,13 +119,13 @@ class GroupCommit:
         return op.future
 
     def post(self, op: Op) -> None:
-        """Queue an operation nobody waits for. Once closed, nothing happens."""
+        """Queue an operation without a future to wait for. Do nothing if the storage is closed."""
         if self._loop is None:
             return
         self._waiting.append(op)
         if self._idle.is_set():
             self._idle.clear()
-            # At the end of this round of the loop, together with whatever else is asked in it.
+            # At the end of this iteration of the loop, together with the other operations queued in it.
             self._loop.call_soon(self._next)
 
     def _next(self) -> None:
@@ -132,7 +138,7 @@ class GroupCommit:
             return
         try:
             begun = self._writer.begin(wait=False)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear of it
+        except Exception as error:  # noqa: BLE001 - the callers must get any error
             self._fail(batch, error)
         else:
             if begun:
@@ -150,7 +156,7 @@ class GroupCommit:
                 self._fail(batch, StorageError(str(error)))
             else:
                 self._bisect(batch)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear of it
+        except Exception as error:  # noqa: BLE001 - the callers must get any error
             self._fail(batch, error)
         else:
             if to_disk:
@@ -159,7 +165,7 @@ class GroupCommit:
                 self._after_commit(batch)
 
     def _bisect(self, batch: list[Op]) -> None:
-        """Find what cannot be written by halves, and write everything else."""
+        """Split the batch until the operation that cannot be written is alone, and write all others."""
         self._writer.roll_back()
         middle = len(batch) // 2
         self._bisected += [batch[middle:], batch[:middle]]
@@ -168,7 +174,7 @@ class GroupCommit:
     def _after_commit(self, batch: list[Op]) -> None:
         try:
             self._writer.after_commit()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear of it
+        except Exception as error:  # noqa: BLE001 - the callers must get any error
             self._fail(batch, error)
         else:
             self._resolve(batch)
@@ -176,7 +182,7 @@ class GroupCommit:
     def _fail(self, batch: list[Op], error: Exception) -> None:
         self._writer.roll_back()
         for op in batch:
-            # An error each: one exception raised in two tasks would carry both tracebacks.
+            # One error for each operation: an exception raised in two tasks would carry both tracebacks.
             op.error = (
                 type(error)(*error.args)
                 if isinstance(error, StorageError)
@@ -195,17 +201,17 @@ class GroupCommit:
             else:
                 future.set_exception(op.error)
         self._settled(batch)
-        # After those just answered have run: what they ask next belongs into this batch.
+        # After the callers that were just answered have run: their next operations belong to this batch.
         asyncio.get_running_loop().call_soon(self._next)
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The thread: do what is slow, go on on the loop."""
+        """Run the slow steps, in the thread, and continue on the loop."""
         while job := self._slow.get():
             work, batch, then = job
             try:
                 work()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear of it
+            except Exception as error:  # noqa: BLE001 - the callers must get any error
                 then = partial(self._fail, error=error)
-            # RuntimeError: the loop was closed meanwhile, so nobody waits any more.
+            # RuntimeError: the loop was closed in the meantime, so no caller waits any more.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(then, batch)

@@ -1,4 +1,4 @@
-"""The journal of entries in SQLite: the statements, run inside a transaction of the writer's."""
+"""The SQL of the journal, run inside a transaction of the writer."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ COLUMNS = (
     "turn, replay, slot, key, safety, call, status, first_at, answer, message_id, chat_id, delivery, digest, origin, "
     "off_the_record"
 )
-"""The columns of an JournalEntry, in the order of its fields."""
+"""The columns of a `JournalEntry`, in the order of its fields."""
 
 _INTO = f"journal ({COLUMNS}, texts, padding)"
-# What a receipt has told stays, whatever outcome comes after it: see `journal.after_outcome`, which this says in SQL.
+# The SQL form of `journal.after_outcome`: the state that a receipt reported stays, whatever outcome comes after it.
 _REPLACE = """ON CONFLICT (turn, replay, slot) DO UPDATE SET
     call = excluded.call, status = excluded.status, answer = excluded.answer, chat_id = excluded.chat_id,
     digest = excluded.digest, texts = excluded.texts, padding = excluded.padding,
@@ -28,52 +28,60 @@ _REPLACE = """ON CONFLICT (turn, replay, slot) DO UPDATE SET
 
 
 def begin(db: sqlite3.Connection, entries: Iterable[JournalEntry]) -> None:
-    """Store entries before their first attempt; one on record stays as it is."""
-    # DO NOTHING on the turn's own slot only: a key that another entry has is an error, and must be told.
+    """Store journal entries before the first attempt of their calls. An entry on record stays as it is."""
+    # DO NOTHING applies to a repeated slot only. A key that another entry has must raise an error.
     insert(db, _INTO, [_row(entry, texts=True) for entry in entries], "ON CONFLICT (turn, replay, slot) DO NOTHING")
 
 
 def settle(db: sqlite3.Connection, entries: Sequence[JournalEntry], *, keep_texts: bool) -> None:
-    """Store outcomes, without the texts nobody needs any more, unless they are to be kept."""
+    """Store outcomes of journal entries, without the texts that no repetition needs.
+
+    Args:
+        keep_texts: True while history is on: texts stay, except those off the record.
+    """
     rows = [_row(entry, texts=(keep_texts and not entry.off_the_record) or is_repeatable(entry)) for entry in entries]
     insert(db, _INTO, rows, _REPLACE)
 
 
 def receive(db: sqlite3.Connection, ops: list[ReceiptOp]) -> None:
-    """Note what receipts tell; the result of each is the entry as it is then. Writes only what has changed."""
+    """Store the states that receipts report, and set each result to the updated entry. Write only what has changed."""
     for op in ops:
         found = _find(db, "key", op.key) or _find(db, "message_id", op.message_id)
         if found is None:
             continue
-        op.result = told = after_receipt(found, op.message_id, op.status)
-        if told != found:
+        op.result = updated = after_receipt(found, op.message_id, op.status)
+        if updated != found:
             db.execute(
                 "UPDATE journal SET status = ?, answer = ?, message_id = ?, delivery = ? WHERE key = ?",
-                (told.status, told.answer, told.message_id, told.delivery, told.key),
+                (updated.status, updated.answer, updated.message_id, updated.delivery, updated.key),
             )
 
 
 def end(db: sqlite3.Connection, turns: set[str], now: float) -> None:
-    """Count the time entries are kept from now: their turns are over."""
+    """Note that turns are over: the time for which their journal entries are kept counts from `now`."""
     among(db, "UPDATE journal SET ended_at = ?, digest = NULL WHERE turn IN (*)", turns, now)
 
 
 def forget_texts(db: sqlite3.Connection, turn: str) -> None:
-    """Take what was said out of the entries of a turn that is over."""
-    _redacted(db, db.execute("SELECT call, answer, n FROM journal WHERE texts AND turn = ?", (turn,)).fetchall())
+    """Delete the texts from the journal entries of a turn that is over."""
+    _redact(db, db.execute("SELECT call, answer, n FROM journal WHERE texts AND turn = ?", (turn,)).fetchall())
 
 
 def purge(db: sqlite3.Connection, now: float, *, keep_s: float, limit: int) -> int:
-    """Forget entries, and before that the texts in them, that have had their time; returns how many rows at most."""
+    """Delete old journal entries, and the texts in younger ones, at most `limit` of each.
+
+    Returns:
+        The greater of the two numbers of rows; less than `limit` if nothing is left to do.
+    """
     old = "DELETE FROM journal WHERE n IN (SELECT n FROM journal WHERE ended_at < ? ORDER BY ended_at LIMIT ?)"
     gone = db.execute(old, (now - max(ENTRIES_KEPT_S, keep_s), limit)).rowcount
-    talkative = "SELECT call, answer, n FROM journal WHERE texts AND ended_at < ? ORDER BY ended_at LIMIT ?"
-    rows = db.execute(talkative, (now - keep_s, limit)).fetchall()
-    _redacted(db, rows)
+    with_texts = "SELECT call, answer, n FROM journal WHERE texts AND ended_at < ? ORDER BY ended_at LIMIT ?"
+    rows = db.execute(with_texts, (now - keep_s, limit)).fetchall()
+    _redact(db, rows)
     return max(gone, len(rows))
 
 
-def _redacted(db: sqlite3.Connection, rows: list[tuple[bytes, bytes | None, int]]) -> None:
+def _redact(db: sqlite3.Connection, rows: list[tuple[bytes, bytes | None, int]]) -> None:
     sql = "UPDATE journal SET call = ?, answer = ?, texts = 0, padding = NULL WHERE n = ?"
     for call, answer, n in rows:
         db.execute(sql, (*without_texts(call, answer), n))
@@ -82,7 +90,7 @@ def _redacted(db: sqlite3.Connection, rows: list[tuple[bytes, bytes | None, int]
 def _find(db: sqlite3.Connection, column: str, value: str | None) -> JournalEntry | None:
     if value is None:
         return None
-    row = db.execute(f"SELECT {COLUMNS} FROM journal WHERE {column} = ?", (value,)).fetchone()  # noqa: S608 - our own words
+    row = db.execute(f"SELECT {COLUMNS} FROM journal WHERE {column} = ?", (value,)).fetchone()  # noqa: S608 - constant text
     return row and JournalEntry(*row)
 
 

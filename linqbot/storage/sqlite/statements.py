@@ -1,6 +1,6 @@
-"""Many rows in one SQL statement: what a statement costs besides its rows is then paid once a batch, not once a row.
+"""Many rows in one SQL statement, so that the fixed cost of a statement is paid once per batch, not once per row.
 
-Not executemany: it steps row by row too, and cannot do `IN (…)`.
+`executemany` is no alternative: it runs the statement for each row, and cannot do `IN (…)`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,18 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
-# Few sizes, so that few statements are ever compiled, and none of more than 100 KB.
+# A few sizes, so that only a few statements are ever compiled, none of them longer than 100 KB.
 _PIECES = (32, 8, 2, 1)
 _LONGEST_LIST = 128
 
 
 def insert(db: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "") -> None:
-    """Insert rows, in order. `into` is `table (columns)`, `on_conflict` what follows the values."""
+    """Insert rows, in order.
+
+    Args:
+        into: `table (columns)`.
+        on_conflict: The SQL that follows the values.
+    """
     start = 0
     for size in _PIECES:
         while len(rows) - start >= size:
@@ -27,12 +32,16 @@ def insert(db: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], o
 
 
 def among(db: sqlite3.Connection, sql: str, values: Collection[str | int], *before: Any) -> list[tuple[Any, ...]]:
-    """Run `sql`, whose last condition is `IN (*)`, for all `values`; `before` fills the `?` in front of it."""
+    """Run `sql`, whose last condition is `IN (*)`, for all `values`, and return the rows.
+
+    Args:
+        before: Values for the `?` in front of `IN (*)`.
+    """
     found: list[tuple[Any, ...]] = []
     todo = list(values)
     for start in range(0, len(todo), _LONGEST_LIST):
         piece = todo[start : start + _LONGEST_LIST]
-        # Filled up with its own last value, which changes nothing, to a power of two: again for few statements.
+        # Filled up to a power of two with its last value, which changes nothing: again so that statements are few.
         size = 1 << (len(piece) - 1).bit_length()
         piece += piece[-1:] * (size - len(piece))
         found += db.execute(_among(sql, size), (*before, *piece)).fetchall()
@@ -42,7 +51,7 @@ def among(db: sqlite3.Connection, sql: str, values: Collection[str | int], *befo
 @cache
 def _insert(into: str, width: int, rows: int, on_conflict: str) -> str:
     row = "(" + ",".join("?" * width) + ")"
-    return f"INSERT INTO {into} VALUES {','.join([row] * rows)} {on_conflict}"  # noqa: S608 - our own words only
+    return f"INSERT INTO {into} VALUES {','.join([row] * rows)} {on_conflict}"  # noqa: S608 - constant text only
 
 
 @cache

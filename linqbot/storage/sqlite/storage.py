@@ -1,7 +1,7 @@
-"""The default storage: one SQLite file. This is its face to the event loop; `sqlite_writer.py` is its pen.
+"""The default storage: one SQLite file. This module implements the contract; `writer.py` runs the SQL.
 
-Writes share commits (`group_commit.py`): what returns is on disk. Reads run on a thread and a connection of their
-own, since a page that is not in memory would hold up the loop.
+Writes share commits (`group_commit.py`): when a method returns, its change is on disk. Reads run in a separate thread
+with their own connection, because a page that is not in memory would block the event loop.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import DeadDelivery, Finish, Lease
 from linqbot.storage.journal import DeliveryStatus, JournalEntry
-from linqbot.storage.sqlite import erasure, timers, upkeep
-from linqbot.storage.sqlite import queries as looks
+from linqbot.storage.sqlite import erasure, queries, timers, upkeep
 from linqbot.storage.sqlite.commands import (
     BeginOp,
     CancelOp,
@@ -46,6 +45,7 @@ from linqbot.storage.sqlite.disk.place import Place
 from linqbot.storage.sqlite.disk.serving_lock import ServingLock
 from linqbot.storage.sqlite.disk.wal_truncation import WalTruncation
 from linqbot.storage.sqlite.group_commit import GroupCommit, Op
+from linqbot.storage.sqlite.index import Index
 from linqbot.storage.sqlite.journal import COLUMNS as ENTRY_COLUMNS
 from linqbot.storage.sqlite.statements import among
 from linqbot.storage.sqlite.writer import Writer
@@ -55,25 +55,27 @@ from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waitin
 T = TypeVar("T")
 
 LOOK_EVERY_S = 1.0
-"""How often the serving process looks whether its file is still at its path, besides after each commit."""
+"""Seconds between checks that the file is still at its path. The server also checks after each commit."""
 
 CHECK_BYTES = 1 << 16
-"""Bytes that `check` writes: as many as some deliveries at once."""
+"""Bytes that `check` writes: as many as several deliveries."""
 
 
 class SQLiteStorage:
     """Inbox, journal, state and timers in one SQLite file.
 
     Args:
-        path: The file; made if it is missing, its folder is not. `-wal`, `-shm` and `.lock` appear beside it.
-        clock: For leases, retries and how long things are kept.
-        max_backlog: Deliveries in the inbox; beyond, `put` raises StorageBusy.
-        max_lane_backlog: Deliveries in one lane, likewise.
-        serving: True for the one process that takes deliveries: it locks the file, and counts what was leased when
-            the last one died. False for a command beside it: everything but `take` may be done, in short
-            transactions, and the server is woken by what was written. The file must be there then.
-        keep_days: History: how long deliveries can be replayed after their ack, and texts stand in entries. With 0
-            bodies go with the ack and texts when they are accepted. What was kept before goes by this, too.
+        path: The file. It is created if it is missing; its folder is not. `-wal`, `-shm` and `.lock` are next to it.
+        clock: The time for leases, retries and retention.
+        max_backlog: Maximum number of deliveries in the inbox. When it is reached, `put` raises StorageBusy.
+        max_lane_backlog: Maximum number of deliveries in one lane. When it is reached, `put` raises LaneFull.
+        serving: True for the one process that leases deliveries: it locks the file, and counts a crash for each
+            delivery that was leased when the last server died. False for a command that runs next to the server: it
+            can call everything except `take`, in short transactions, and its writes wake the server. The file must
+            exist then.
+        keep_days: History: days for which deliveries can be replayed after their ack, and for which the texts stay in
+            journal entries. With 0, bodies are deleted with the ack, and texts when Linq has accepted them. The value
+            also applies to what was stored before.
     """
 
     def __init__(
@@ -86,15 +88,17 @@ class SQLiteStorage:
         serving: bool = True,
         keep_days: float = 0,
     ) -> None:
-        # Resolved: two names of one file must meet at one lock.
+        # Resolved: two names of one file must use the same lock.
         self._path = Path(path).resolve()
         self._serving = serving
         self._clock = clock or SystemClock()
         self._lock = ServingLock(self._path)
         self._place = Place(self._path)
-        self._looking: asyncio.TimerHandle | None = None
+        self._next_check: asyncio.TimerHandle | None = None
+        self._index = Index()
         self._writer = Writer(
             self._path,
+            index=self._index,
             place=self._place,
             clock=self._clock,
             max_backlog=max_backlog,
@@ -109,42 +113,43 @@ class SQLiteStorage:
         self._install = ""
 
     async def __aenter__(self) -> Self:
-        """Open the file, and make it if it is missing.
+        """Open the file, and create it if it is missing.
 
         Raises:
-            ConfigError: no such folder, not our file, or served by another process; says what to do.
-            StorageError: the file was written by a newer linqbot.
-            StorageUnavailable: the disk or its permissions say no.
+            ConfigError: the folder is missing, the file belongs to another program, or another process serves it. The
+                message says what to do.
+            StorageError: a newer linqbot has written the file.
+            StorageUnavailable: the file cannot be opened, read or written.
         """
         await asyncio.to_thread(self._open)
         if self._serving:
-            await self._lock.listen(self._look)
-            self._look_at_place(asyncio.get_running_loop())
+            await self._lock.listen(self._refresh)
+            self._check_place(asyncio.get_running_loop())
         self._commits.open(asyncio.get_running_loop())
         if self._serving:
             self._wal.start()
-            if self._writer.is_off_the_record:
-                # A process that was killed may have left some in the WAL.
+            if self._index.is_off_the_record:
+                # A process that was killed may have left text off the record in the WAL.
                 self._wal.due()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Write what is queued, and let go of the file. A lease that was never finished counts as a crash from now on."""
-        # Goes on even if we are cancelled here: a file left half closed would look like a crash.
+        """Write what is queued, and close the file. A lease that was not finished counts as a crash from now on."""
+        # Shielded from cancellation: a file that is half closed would look like a crash.
         await asyncio.shield(self._close())
 
     @property
     def install(self) -> str:
-        """128 random bits made once with the file, as 32 hex digits."""
+        """128 random bits, created once with the file, as 32 hex digits."""
         return self._install
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing can be stored now; see `Storage.trouble`."""
+        """The reason why nothing can be stored now; see `Storage.trouble`."""
         return self._place.lost
 
     async def check(self) -> None:
-        """Write something durably, and take it out again; see `Storage.check`."""
+        """Write something durably, and delete it again; see `Storage.check`."""
         await self._commits.submit(CheckOp(CHECK_BYTES))
         await self._commits.submit(CheckOp(0))
 
@@ -162,18 +167,21 @@ class SQLiteStorage:
             StorageError: this storage was opened with serving=False.
         """
         if not self._serving:
-            raise StorageError("Only the serving process takes deliveries; this storage was opened beside it.")
+            raise StorageError(
+                "take() was called on a storage that was opened with serving=False. Only the serving process can lease "
+                "deliveries: open the storage with serving=True."
+            )
         if not self._place.lost:
-            if prefetched := self._writer.take_granted(limit):
+            if prefetched := self._index.take_prefetched(limit, self._clock.now()):
                 return prefetched
-            if given_back := self._writer.ungrant():
-                # In the transaction of the take: it chooses among these, too.
+            if given_back := self._index.give_back_prefetched():
+                # In the transaction of this take, so that it can lease these again.
                 self._commits.post(ReleaseOp(given_back))
         future = self._commits.submit(TakeOp(limit, lease_s))
         try:
             leases: list[Lease] = await asyncio.shield(future)
         except asyncio.CancelledError:
-            # The commit may be over already, or still to come. Nobody will work on these leases.
+            # The commit may be over already, or still to come. No worker will use these leases.
             future.add_done_callback(self._give_back)
             raise
         return leases
@@ -184,23 +192,23 @@ class SQLiteStorage:
         self._changed.clear()
 
     async def next_due(self) -> float | None:
-        """When a wait or a lease ends; see `Inbox.next_due`."""
-        return self._writer.next_due
+        """Return when a wait or a lease ends; see `Inbox.next_due`."""
+        return self._index.lanes.next_due()
 
     async def finish(self, lease: Lease, finish: Finish) -> None:
         """End a turn in one commit; see `Inbox.finish`."""
         await self._commits.submit(FinishOp(lease, finish))
 
     async def depth(self) -> int:
-        """How many deliveries are stored and not yet finished."""
+        """Return the number of deliveries that are stored and not finished."""
         if self._serving:
-            return self._writer.depth
-        # Beside the server memory is old news, and counting 100,000 rows takes milliseconds.
+            return self._index.lanes.depth
+        # In a command the index may be outdated. Counting 100,000 rows takes milliseconds.
         (depth,) = await self._read(lambda db: db.execute("SELECT count(*) FROM delivery").fetchone())
         return int(depth)
 
     async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
-        """Store what was missed of a lane, and sort what waits in it; see `Inbox.put_in_order`."""
+        """Store missed deliveries of a lane and sort the lane; see `Inbox.put_in_order`."""
         count: int = await self._commits.submit(OrderOp(lane, missed, lease))
         return count
 
@@ -210,49 +218,49 @@ class SQLiteStorage:
         return {key: bool(left) for key, left in await self._read(lambda db: among(db, sql, keys))}
 
     async def has_seen(self, delivery_id: str) -> bool:
-        """Whether it was stored before; see `Inbox.has_seen`."""
+        """Return True if a delivery was stored before; see `Inbox.has_seen`."""
         seen = await self._exists("SELECT 1 FROM seen WHERE id = ?", delivery_id)
         self._place.check()
         return seen
 
     async def first_activity(self) -> float | None:
-        """When the first webhook ever was accepted; see `Inbox.first_activity`."""
-        return self._writer.first_active_at
+        """Return when the first webhook ever was accepted; see `Inbox.first_activity`."""
+        return self._index.first_active_at
 
     async def last_activity(self) -> float | None:
-        """When the newest webhook was accepted; see `Inbox.last_activity`."""
-        return self._writer.active_at
+        """Return when the newest webhook was accepted; see `Inbox.last_activity`."""
+        return self._index.active_at
 
     # Journal
 
     async def begin(self, entry: JournalEntry) -> None:
-        """Store an entry durably before its first attempt; see `Journal.begin`."""
+        """Store a journal entry durably before the first attempt of its call; see `Journal.begin`."""
         await self._commits.submit(BeginOp(entry))
 
     async def settle(self, entry: JournalEntry) -> None:
-        """Store an entry's outcome durably now; see `Journal.settle`."""
+        """Store the outcome of a journal entry durably now; see `Journal.settle`."""
         await self._commits.submit(SettleOp(entry))
 
     async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:
-        """The entries on record for a turn, in the order they were begun."""
-        sql = f"SELECT {ENTRY_COLUMNS} FROM journal WHERE turn = ? AND replay = ? ORDER BY n"  # noqa: S608 - our own words
+        """Return the journal entries of a turn, in the order in which they were begun."""
+        sql = f"SELECT {ENTRY_COLUMNS} FROM journal WHERE turn = ? AND replay = ? ORDER BY n"  # noqa: S608 - constant text
         return [JournalEntry(*row) for row in await self._read(lambda db: db.execute(sql, (turn, replay)).fetchall())]
 
     async def settle_receipt(
         self, key: str | None, message_id: str | None, status: DeliveryStatus
     ) -> JournalEntry | None:
-        """Note what a receipt tells; see `Journal.settle_receipt`."""
+        """Store the state that a receipt reports; see `Journal.settle_receipt`."""
         entry: JournalEntry | None = await self._commits.submit(ReceiptOp(key, message_id, status))
         return entry
 
     async def has_sent(self, message_id: str) -> bool:
-        """Whether we made this message; see `Journal.has_sent`."""
+        """Return True if the bot sent this message; see `Journal.has_sent`."""
         return await self._exists("SELECT 1 FROM journal WHERE message_id = ?", message_id)
 
     # State
 
     async def load(self, scope: str) -> dict[str, bytes]:
-        """All values of a scope, as JSON by name."""
+        """Return all values of a scope, as JSON by name."""
         sql = "SELECT name, value FROM state WHERE scope = ?"
         return dict(await self._read(lambda db: db.execute(sql, (scope,)).fetchall()))
 
@@ -264,22 +272,22 @@ class SQLiteStorage:
         return stored
 
     async def cancel(self, timer_id: str) -> bool:
-        """Forget a timer; see `Timers.cancel`."""
+        """Delete a timer; see `Timers.cancel`."""
         cancelled: bool = await self._commits.submit(CancelOp(timer_id))
         return cancelled
 
     async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
-        """What waits, the earliest first."""
+        """Return the timers that wait, the earliest first."""
         return await self._read(lambda db: timers.scheduled(db, lane, limit))
 
     async def fire(self, now: float, *, limit: int = 500) -> int:
-        """Move what is due into its lanes; see `Timers.fire`."""
+        """Move due timers into their lanes; see `Timers.fire`."""
         moved: int = await self._commits.submit(FireOp(now, limit))
         return moved
 
     async def next_timer(self) -> float | None:
-        """When the earliest timer is due; see `Timers.next_timer`."""
-        return self._writer.next_timer if self._serving else await self._read(timers.earliest)
+        """Return when the earliest timer is due; see `Timers.next_timer`."""
+        return self._index.next_timer if self._serving else await self._read(timers.earliest)
 
     # Upkeep
 
@@ -291,16 +299,16 @@ class SQLiteStorage:
         type: str | None = None,  # noqa: A002 - as on Delivery
         limit: int = 100,
     ) -> list[Waiting]:
-        """What is in the inbox; see `Upkeep.waiting`."""
+        """Return the deliveries in the inbox; see `Upkeep.waiting`."""
         now = self._clock.now()
         return await self._read(
-            lambda db: looks.waiting(db, now, delivery_id=delivery_id, lane=lane, event_type=type, limit=limit)
+            lambda db: queries.waiting(db, now, delivery_id=delivery_id, lane=lane, event_type=type, limit=limit)
         )
 
     async def tally(self) -> Tally:
-        """How much waits and gave up; see `Upkeep.tally`."""
+        """Count what waits and what is dead; see `Upkeep.tally`."""
         waiting = await self.depth()
-        return Tally(waiting, *await self._read(looks.oldest_and_dead))
+        return Tally(waiting, *await self._read(queries.oldest_and_dead))
 
     async def dead_letters(
         self,
@@ -311,49 +319,49 @@ class SQLiteStorage:
         until: float | None = None,
         limit: int = 100,
     ) -> list[DeadDelivery]:
-        """What gave up, newest first; see `Upkeep.dead_letters`."""
+        """Return the dead letters, newest first; see `Upkeep.dead_letters`."""
         return await self._read(
-            lambda db: looks.dead_letters(db, lane=lane, event_type=type, since=since, until=until, limit=limit)
+            lambda db: queries.dead_letters(db, lane=lane, event_type=type, since=since, until=until, limit=limit)
         )
 
     async def dead_letter(self, delivery_id: str) -> DeadDelivery | None:
-        """One of them by its id."""
-        found = await self._read(lambda db: looks.dead_letters(db, delivery_id=delivery_id))
+        """Return the dead letter with this id; None if there is none."""
+        found = await self._read(lambda db: queries.dead_letters(db, delivery_id=delivery_id))
         return found[0] if found else None
 
     async def delivery(self, delivery_id: str) -> Delivery | None:
-        """A delivery with its body, wherever it is."""
-        return await self._read(lambda db: looks.delivery(db, delivery_id))
+        """Return a delivery with its body; see `Upkeep.delivery`."""
+        return await self._read(lambda db: queries.delivery(db, delivery_id))
 
     async def retry(self, ids: Sequence[str]) -> int:
         """Put dead letters back into the inbox; see `Upkeep.retry`."""
-        return await self._aside(lambda db: upkeep.retry(db, ids))
+        return await self._operate(lambda db: upkeep.retry(db, ids))
 
     async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
-        """Ids of what can be replayed; see `Upkeep.replayable`."""
-        return await self._read(lambda db: looks.replayable(db, selection, dead_only=dead_only))
+        """Return the ids that can be replayed; see `Upkeep.replayable`."""
+        return await self._read(lambda db: queries.replayable(db, selection, dead_only=dead_only))
 
     async def pages(self, ids: Sequence[str], *, size: int = 100) -> AsyncIterator[list[Delivery]]:
-        """The deliveries of these ids; see `Upkeep.pages`."""
+        """Yield the deliveries of these ids; see `Upkeep.pages`."""
         for start in range(0, len(ids), size):
-            yield await self._read(partial(looks.page, ids=ids[start : start + size]))
+            yield await self._read(partial(queries.page, ids=ids[start : start + size]))
 
     async def replay_live(self, ids: Sequence[str]) -> int:
-        """Put replayable deliveries in once more; see `Upkeep.replay_live`."""
-        return await self._aside(lambda db: upkeep.replay_live(db, ids))
+        """Put replayable deliveries into the inbox again; see `Upkeep.replay_live`."""
+        return await self._operate(lambda db: upkeep.replay_live(db, ids))
 
     async def purge(self, *, before: float, limit: int = 500) -> int:
-        """Forget old dead letters; see `Upkeep.purge`."""
+        """Delete old dead letters; see `Upkeep.purge`."""
         now = self._clock.now()
-        return await self._aside(lambda db: upkeep.purge(db, before, limit, now))
+        return await self._operate(lambda db: upkeep.purge(db, before, limit, now))
 
     async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
-        """Erase a person; see `Upkeep.forget`. The file is written anew, which takes as long as a copy of it."""
+        """Erase a person; see `Upkeep.forget`. This writes the whole file again, which takes as long as copying it."""
         now = self._clock.now()
-        return await self._aside(lambda db: erasure.forget(db, handle, chats, now))
+        return await self._operate(lambda db: erasure.forget(db, handle, chats, now))
 
     async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
-        """Write a copy; see `Upkeep.backup`. Readable by its owner only, as the file itself."""
+        """Write a copy; see `Upkeep.backup`. Only its owner can read it, like the file itself."""
         self._place.check()
         await asyncio.to_thread(upkeep.backup, self._path, Path(path), progress)
 
@@ -366,7 +374,8 @@ class SQLiteStorage:
             self._reader = connect(self._path)
             try:
                 self._reader.execute("PRAGMA query_only = ON")
-                # A first read opens the WAL. Once the file is moved that fails, and running turns still read then.
+                # The first read opens the WAL. It must happen now: after the file was moved it would fail, but running
+                # turns still have to read then.
                 self._reader.execute("SELECT 1 FROM sqlite_master").fetchone()
                 self._install = self._writer.open(serving=self._serving)
             except BaseException:
@@ -379,8 +388,8 @@ class SQLiteStorage:
 
     async def _close(self) -> None:
         self._lock.stop_listening()
-        if self._looking is not None:
-            self._looking.cancel()
+        if self._next_check is not None:
+            self._next_check.cancel()
         await self._wal.stop()
         await self._commits.close()
         await asyncio.to_thread(self._disconnect)
@@ -390,7 +399,8 @@ class SQLiteStorage:
         if reads:
             reads.shutdown()
         try:
-            # The reader first: whoever closes last folds the WAL into the file, and only the writer may write.
+            # The reader first: the last connection that closes moves the WAL into the file, and the reader may not
+            # write.
             self._reader.close()
             self._writer.close()
         finally:
@@ -407,30 +417,34 @@ class SQLiteStorage:
         except sqlite3.Error as error:
             raise StorageUnavailable(f"{self._path.name} cannot be read: {error}.") from error
 
-    async def _aside(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do an operator's work on a connection of its own; whoever serves has noticed, or soon will, on return."""
+    async def _operate(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a method for operators on a separate connection, then make the index notice what was written.
+
+        Raises:
+            StorageUnavailable: the storage is not open, or the file cannot be read or written.
+        """
         if self._reads is None:
             raise StorageUnavailable("The storage is not open. Use it inside `async with storage:`.")
-        # SQLite would make a file that is missing.
+        # SQLite would create a missing file.
         self._place.check()
-        result = await asyncio.to_thread(upkeep.aside, self._path, work)
+        result = await asyncio.to_thread(upkeep.on_own_connection, self._path, work)
         await self._commits.submit(RefreshOp())
         return result
 
-    def _look(self) -> None:
-        """A process beside us has written: look at it, and only then wake who waits for changes."""
+    def _refresh(self) -> None:
+        """Load what another process has written; only then is `changed` woken."""
         self._commits.post(RefreshOp())
 
-    def _look_at_place(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Notice a lost file also while nothing is written."""
+    def _check_place(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Check the file now and then, so that a lost file is noticed even while nothing is written."""
         with contextlib.suppress(StorageUnavailable):
             self._place.check()
-        self._looking = loop.call_later(LOOK_EVERY_S, self._look_at_place, loop)
+        self._next_check = loop.call_later(LOOK_EVERY_S, self._check_place, loop)
 
     def _settled(self, batch: list[Op]) -> None:
         for op in batch:
             if op.error is not None and isinstance(op, ReleaseOp):
-                self._writer.let_go(op.leases)
+                self._index.release(op.leases)
         if any(op.error is None and is_news(op) for op in batch):
             self._changed.set()
             if not self._serving:

@@ -1,4 +1,4 @@
-"""Timers in SQLite: the statements, run inside a transaction of the writer's."""
+"""The SQL of timers, run inside a transaction of the writer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from linqbot.storage.timers import Timer
 
 
 def schedule(db: sqlite3.Connection, timer: Timer) -> bool:
-    """Store a timer; False when its id is on record, or it fired lately."""
+    """Store a timer. Return False if its id is on record: it waits, or it fired in the last 24 hours."""
     if db.execute("SELECT 1 FROM seen WHERE id = ?", (timer.fired(0.0).id,)).fetchone():
         return False
     sql = """INSERT INTO timer (id, due, lane, kind, padding, payload, grace_s) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -22,12 +22,12 @@ def schedule(db: sqlite3.Connection, timer: Timer) -> bool:
 
 
 def cancel(db: sqlite3.Connection, timer_id: str) -> bool:
-    """Forget a timer; True if it was there."""
+    """Delete a timer. Return True if it was stored."""
     return db.execute("DELETE FROM timer WHERE id = ?", (timer_id,)).rowcount > 0
 
 
 def take_due(db: sqlite3.Connection, now: float, limit: int) -> list[Delivery]:
-    """Remove what is due, the earliest first, and return the deliveries it becomes."""
+    """Remove due timers, the earliest first, and return the deliveries that they become."""
     sql = """SELECT n, id, due, lane, kind, payload, grace_s FROM timer
              WHERE due <= ? ORDER BY due, n LIMIT ?"""
     rows = db.execute(sql, (now, limit)).fetchall()
@@ -36,14 +36,14 @@ def take_due(db: sqlite3.Connection, now: float, limit: int) -> list[Delivery]:
 
 
 def earliest(db: sqlite3.Connection) -> float | None:
-    """When the next one is due."""
+    """Return when the earliest timer is due; None if there is none."""
     (due,) = db.execute("SELECT min(due) FROM timer").fetchone()
     return None if due is None else float(due)
 
 
 def scheduled(db: sqlite3.Connection, lane: str | None, limit: int) -> list[Timer]:
-    """What waits, the earliest first."""
-    # Named, not ?1, of which early releases of Python 3.12 warn (python/cpython#117995).
+    """Return the timers that wait, the earliest first."""
+    # Named parameters instead of ?1: early releases of Python 3.12 warn about those (python/cpython#117995).
     sql = """SELECT id, due, lane, kind, payload, grace_s FROM timer
              WHERE :lane IS NULL OR lane = :lane ORDER BY due, n LIMIT :limit"""
     return [Timer(*row) for row in db.execute(sql, {"lane": lane, "limit": limit})]

@@ -1,7 +1,7 @@
-"""An operator's work on the SQLite file, on a connection of its own, in the server or beside it.
+"""The SQL of the methods for operators, over a separate connection, in the server or in another process.
 
-The server's writer sees that somebody has written, and looks at the whole again; so nothing here knows lanes or
-memory. Transactions are short, and wait longer for their turn than a server's do.
+The server's writer notices that another connection has written, and reads its index from the file again. So this module
+does not change lanes or memory. Its transactions are short, and wait longer for the file than those of the server.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from linqbot.storage.upkeep import Progress
 T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 30_000
-"""How long to wait for a busy server's transactions, which leave gaps of a millisecond."""
+"""Milliseconds to wait for the transactions of a busy server, which leave gaps of a millisecond."""
 _BACKUP_PAGES = 1000
 
 
-def aside(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
-    """Do `work` on a connection of its own.
+def on_own_connection(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
+    """Run `work` on a new connection, and return its result.
 
     Raises:
-        StorageUnavailable: the disk says no, or others write all the time.
+        StorageUnavailable: the file cannot be read or written, or other connections write all the time.
     """
     db = connect(path)
     try:
@@ -46,7 +46,7 @@ def aside(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
 
 @contextlib.contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """A write of its own: all of it or nothing."""
+    """A write transaction: all changes are committed, or none."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -63,15 +63,15 @@ def retry(db: sqlite3.Connection, ids: Sequence[str]) -> int:
 
 
 def replay_live(db: sqlite3.Connection, ids: Sequence[str]) -> int:
-    """Put what was handled in once more, as the next run; see `Upkeep.replay_live`."""
+    """Put dead letters and acked deliveries back, with the next replay number; see `Upkeep.replay_live`."""
     with transaction(db):
         return _put_back(db, ids, ("dead", "done"), "replay", "replay + 1")
 
 
 def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
-    """Forget old dead letters, with the texts in their entries; the entries go with those of acked turns.
+    """Delete old dead letters, and the texts in their journal entries. The entries themselves are purged later.
 
-    The call that finds no more removes the bytes of all calls.
+    The call that finds fewer than `limit` removes the bytes of all calls; see `Upkeep.purge`.
     """
     with transaction(db):
         sql = "SELECT id FROM dead WHERE dead_lettered_at < ? ORDER BY dead_lettered_at LIMIT ?"
@@ -84,8 +84,8 @@ def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
             wipe.note_unwiped(db)
     if len(ids) < limit and wipe.is_unwiped(db) and not wipe.wipe(db):
         raise StorageUnavailable(
-            "Dead letters were purged, but the file was too busy to be written again, so their bytes are still in it. "
-            "Purge again."
+            "The dead letters were purged, but other connections kept the file busy, so that it could not be written "
+            "again and their bytes are still in it. Purge again."
         )
     return len(ids)
 
@@ -93,37 +93,37 @@ def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
 def backup(source: Path, target: Path, progress: Progress | None) -> None:
     """Copy the file as it is at one moment; see `Upkeep.backup`."""
     if target.exists():
-        raise ConfigError(f"There is a file {target} already. Name another one; a backup overwrites nothing.")
+        raise ConfigError(f"There is a file {target} already. Choose another name; a backup overwrites nothing.")
     if not target.parent.is_dir():
         raise ConfigError(f"The folder of the backup {target} does not exist. Create it, or change the path.")
-    # Under its own name only once it is whole: a half copy looks like an empty storage.
+    # The copy gets its final name when it is complete: a half copy looks like an empty storage.
     partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}.partial")
     try:
         os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
         raise StorageUnavailable(f"The backup {target} cannot be written: {error.strerror}.") from error
     try:
-        aside(source, lambda db: _copy(db, partial, progress))
+        on_own_connection(source, lambda db: _copy(db, partial, progress))
         partial.rename(target)
     finally:
         partial.unlink(missing_ok=True)
 
 
 def _put_back(db: sqlite3.Connection, ids: Sequence[str], tables: Sequence[str], columns: str, values: str) -> int:
-    """Move rows out of `tables` to the tails of their lanes, in this order; returns how many."""
+    """Move rows out of `tables` to the tails of their lanes, in this order, and return their number."""
     waits = {key for (key,) in among(db, "SELECT id FROM seen WHERE at IS NULL AND id IN (*)", ids)}
     moved = 0
     for delivery_id in dict.fromkeys(ids):
         table = None if delivery_id in waits else _table_of(db, delivery_id, tables)
         if table is None:
             continue
-        # The number is the next one: SQLite's rule for a column that is the row's own number.
+        # SQLite gives `seq` the next number, because the column is the rowid of the table.
         seq = db.execute(
             f"""INSERT INTO delivery (id, lane, type, message_key, carrier, received_at, {columns})
                 SELECT id, lane, type, message_key, carrier, received_at, {values} FROM {table} WHERE id = ?""",  # noqa: S608
             (delivery_id,),
         ).lastrowid
-        padding = "padding" if table == "dead" else "NULL"  # done holds nothing that is off the record
+        padding = "padding" if table == "dead" else "NULL"  # the table done holds no text off the record
         db.execute(
             f"INSERT INTO body (seq, padding, body) SELECT ?, {padding}, body FROM {table} WHERE id = ?",  # noqa: S608
             (seq, delivery_id),
@@ -131,32 +131,33 @@ def _put_back(db: sqlite3.Connection, ids: Sequence[str], tables: Sequence[str],
         for column in ("id", "message_key"):
             db.execute(
                 f"""INSERT INTO seen (id, at) SELECT {column}, NULL FROM {table} WHERE id = ? AND {column} IS NOT NULL
-                    ON CONFLICT (id) DO UPDATE SET at = NULL""",  # noqa: S608 - our own words
+                    ON CONFLICT (id) DO UPDATE SET at = NULL""",  # noqa: S608 - constant text
                 (delivery_id,),
             )
         for kept in tables:
-            db.execute(f"DELETE FROM {kept} WHERE id = ?", (delivery_id,))  # noqa: S608 - our own words
+            db.execute(f"DELETE FROM {kept} WHERE id = ?", (delivery_id,))  # noqa: S608 - constant text
         moved += 1
     return moved
 
 
 def _table_of(db: sqlite3.Connection, delivery_id: str, tables: Sequence[str]) -> str | None:
     for table in tables:
-        if db.execute(f"SELECT 1 FROM {table} WHERE id = ?", (delivery_id,)).fetchone():  # noqa: S608 - our own words
+        if db.execute(f"SELECT 1 FROM {table} WHERE id = ?", (delivery_id,)).fetchone():  # noqa: S608 - constant text
             return table
     return None
 
 
 def _copy(db: sqlite3.Connection, target: Path, progress: Progress | None) -> None:
-    def told(_: int, left: int, total: int) -> None:
+    def report(_: int, left: int, total: int) -> None:
         if progress:
             progress(total - left, total)
 
     copy = sqlite3.connect(target, isolation_level=None)
     try:
-        # The whole copy sees the moment of this look; else each write beside it would begin the copy anew.
+        # A read transaction: the whole copy shows this moment. Without it, each write of another connection would
+        # restart the copy.
         db.execute("BEGIN")
         db.execute("SELECT count(*) FROM meta").fetchone()
-        db.backup(copy, pages=_BACKUP_PAGES, progress=told)
+        db.backup(copy, pages=_BACKUP_PAGES, progress=report)
     finally:
         copy.close()

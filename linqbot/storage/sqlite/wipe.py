@@ -16,17 +16,17 @@ PADDING: Final = bytes(4096)
 
 
 def padding(off_the_record: bool) -> bytes | None:
-    """Return what stands in front of a text in its row."""
+    """Return the value of the column `padding`, in front of a text."""
     return PADDING if off_the_record else None
 
 
 def overwrite_freed(db: sqlite3.Connection) -> None:
-    """Overwrite every page that this connection frees from now on. It costs a write of each such page."""
+    """Overwrite every page that this connection frees from now on, which costs one write per page."""
     db.execute("PRAGMA secure_delete = ON")
 
 
 def note_off_the_record(db: sqlite3.Connection) -> None:
-    """Record in the file that it holds text off the record, or did."""
+    """Record in the file that it holds text off the record, or ever did."""
     db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('off_the_record', '1')")
 
 
@@ -36,7 +36,7 @@ def is_off_the_record(db: sqlite3.Connection) -> bool:
 
 
 def note_unwiped(db: sqlite3.Connection) -> None:
-    """Record in the file that bytes of purged text are left in it, in the transaction that purges."""
+    """Record in the file that bytes of purged text are left in it. Call it in the transaction that purges."""
     db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('unwiped', '1')")
 
 
@@ -46,7 +46,7 @@ def is_unwiped(db: sqlite3.Connection) -> bool:
 
 
 def wipe(db: sqlite3.Connection) -> bool:
-    """Write the file again, without what was deleted now or before; False when other connections kept it busy."""
+    """Write the whole file again, without deleted bytes. Return False if other connections kept the file busy."""
     try:
         db.execute("VACUUM")
     except sqlite3.OperationalError:
@@ -58,7 +58,7 @@ def wipe(db: sqlite3.Connection) -> bool:
 
 
 def truncate(db: sqlite3.Connection) -> bool:
-    """Copy the WAL into the file and empty it; False when another connection still reads from the WAL."""
+    """Copy the WAL into the file and empty it. Return False if another connection still reads from the WAL."""
     try:
         (busy, _, _) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except sqlite3.OperationalError:

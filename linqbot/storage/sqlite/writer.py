@@ -1,7 +1,8 @@
-"""What a batch of operations writes to SQLite, and what is remembered between batches.
+"""The SQL of each batch of operations, in one transaction.
 
-The rows on disk are the truth. Beside them the writer keeps, in memory, whose turn it is (`lanes.py`) and the
-deliveries put lately, so that take reads nothing back. Memory follows disk: it changes only once COMMIT returned.
+The rows on disk are the truth. The index in memory (`index.py`) mirrors them. The writer collects the changes of a
+transaction in `Changes`, and `after_commit` is the one place where the index follows. `group_commit.py` calls the
+steps.
 """
 
 from __future__ import annotations
@@ -9,17 +10,15 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 from linqbot.clock import Clock
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, DeadLetter, Defer, Finish, Lease, Retry
-from linqbot.storage.lanes import LaneLease, Lanes
-from linqbot.storage.prefetch import Prefetch
-from linqbot.storage.recent import Recent, Row
+from linqbot.storage.lanes import LaneLease
+from linqbot.storage.recent import Row
 from linqbot.storage.sqlite import journal, timers, wipe
 from linqbot.storage.sqlite.commands import (
     BeginOp,
@@ -40,6 +39,7 @@ from linqbot.storage.sqlite.commands import (
 from linqbot.storage.sqlite.disk.file import BUSY_TIMEOUT_MS, connect, install_of, migrate
 from linqbot.storage.sqlite.disk.place import Place
 from linqbot.storage.sqlite.group_commit import Op, Unwritable
+from linqbot.storage.sqlite.index import Changes, Index, Reordered, Snapshot
 from linqbot.storage.sqlite.queries import DELIVERY
 from linqbot.storage.sqlite.statements import among, insert
 
@@ -55,16 +55,17 @@ _TRUNCATE_TIMEOUT_MS = 100
 
 
 class Writer:
-    """The only connection of this process that writes; the pen of `group_commit.py`, one step at a time.
+    """The connection through which the operations of this process write; see `group_commit.BatchWriter`.
 
-    Everything runs on the event loop, except what waits for a disk or for another process: `open`, `close`,
-    `commit`, and `begin` when told to wait.
+    Everything runs on the event loop, except the steps that wait for a disk or for another process: `open`, `close`,
+    `commit`, and `begin` with `wait`.
     """
 
     def __init__(
         self,
         path: Path,
         *,
+        index: Index,
         place: Place,
         clock: Clock,
         max_backlog: int,
@@ -78,68 +79,42 @@ class Writer:
         self._max_backlog = max_backlog
         self._max_lane_backlog = max_lane_backlog
         self._db: sqlite3.Connection
-        self._lanes = Lanes()
-        self._recent = Recent()
-        self._next_seq = self._batch_first = 1
+        self._index = index
+        self._batch_first = 1
+        # The data_version of the file that the index mirrors; None if the index did not follow a commit.
         self._version: int | None = None
-        self._purge_at = 0.0
         self._serving = False
-        self._next_timer: float | None = None
-        # When a webhook was last accepted; and what of that stands in meta, where each change would cost a page.
-        self._active_at: float | None = None
-        self.first_active_at: float | None = None
-        self._active_noted = 0.0
-        self._prefetch = Prefetch()
-        self._is_off_the_record = False
+        # The changes that the index applies once the open transaction is on disk.
+        self._changes = Changes()
         self._truncations: list[TruncateOp] = []
-        # Leases of the transaction that is open: taken back if it is rolled back.
-        self._leases: list[LaneLease] = []
-        # What memory does once the transaction is on disk.
-        self._after: list[Callable[[], None]] = []
-        # Whether the file must be in its place for the transaction to count; and that it was not.
+        # True if the transaction counts only while the file is at its path; and the error if the file was not there.
         self._to_check = False
         self._misplaced: StorageUnavailable | None = None
 
-    @property
-    def depth(self) -> int:
-        """Deliveries in the inbox, as of the last transaction."""
-        return self._lanes.depth
-
-    @property
-    def next_due(self) -> float | None:
-        """See `Inbox.next_due`."""
-        return self._lanes.next_due()
-
-    @property
-    def next_timer(self) -> float | None:
-        """See `Timers.next_timer`."""
-        return self._next_timer
-
-    @property
-    def active_at(self) -> float | None:
-        """See `Inbox.last_activity`."""
-        return self._active_at
-
-    @property
-    def is_off_the_record(self) -> bool:
-        """Whether the file holds text off the record, or ever did."""
-        return self._is_off_the_record
-
     def open(self, *, serving: bool) -> str:
-        """Connect, bring the schema up to date, count crashes if we are to serve; returns the install id."""
+        """Connect, bring the schema up to date and load the index. Return the install id.
+
+        Args:
+            serving: True for the server, which counts a crash for each lease that is left.
+        Raises:
+            ConfigError: the file belongs to another program.
+            StorageError: a newer linqbot has written the file.
+            StorageUnavailable: the file cannot be read or written.
+        """
         self._db = connect(self._path)
         self._serving = serving
+        self._changes = Changes()
         try:
             migrate(self._db, self._path)
             with self._translated():
                 if serving:
                     self._count_crash()
                 self._reload()
-                self._is_off_the_record = wipe.is_off_the_record(self._db)
-                if self._is_off_the_record:
+                self._index.is_off_the_record = wipe.is_off_the_record(self._db)
+                if self._index.is_off_the_record:
                     wipe.overwrite_freed(self._db)
                 self._place.opened()
-                # From here on the loop must not wait for a command beside us: see `begin`.
+                # From here on the event loop must not wait for another process that writes: see `begin`.
                 self._db.execute("PRAGMA busy_timeout = 0")
                 return install_of(self._db)
         except BaseException:
@@ -147,13 +122,13 @@ class Writer:
             raise
 
     def close(self) -> None:
-        """Give back what no turn has begun with, and disconnect.
+        """Give back prefetched leases, and disconnect.
 
-        Other leases stay on disk. A worker that stops ends its turns first, so a lease that is left belongs to a turn
-        which never ended, and the next start counts it as a crash.
+        Other leases stay on disk. A worker that stops finishes its turns first, so a lease that is left belongs to a
+        turn that never ended. The next start counts it as a crash.
         """
-        unbegun = [seq for lease in self.ungrant() if (seq := self._lanes.held(lease.token)) is not None]
-        self._lanes, self._prefetch = Lanes(), Prefetch()
+        unbegun = self._index.release(self._index.give_back_prefetched())
+        self._index.clear()
         try:
             self._place.check()
             self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
@@ -162,39 +137,26 @@ class Writer:
                 "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq IN (*)",
                 unbegun,
             )
-            if self._serving and self._active_at is not None:
-                self._note_activity(self._active_at, after_s=0.0)
+            if self._serving and self._index.active_at is not None:
+                self._note_activity(self._index.active_at, after_s=0.0)
         except (sqlite3.Error, StorageUnavailable):
-            # The disk says no: the next start counts these leases as crashes, which is the safe side.
+            # The file cannot be written: the next start counts these leases as crashes, which is the safe side.
             pass
         finally:
             self._db.close()
 
-    def take_granted(self, limit: int) -> list[Lease]:
-        """What was leased as it was put, if nothing else can be leased; needs no transaction."""
-        return self._prefetch.take(limit, self._lanes, self._clock.now())
-
-    def ungrant(self) -> list[Lease]:
-        """Leases to give back, so that a take can choose among everything."""
-        return self._prefetch.give_back()
-
-    def let_go(self, leases: Sequence[Lease]) -> None:
-        """Free the lanes of leases that could not be given back on disk, where only a crash would ask for it."""
-        for lease in leases:
-            if self._lanes.held(lease.token) is not None:
-                self._lanes.release(lease.token)
-
     def _count_crash(self) -> None:
-        """Note what the process died with. Only one that ran alone is surely the cause; see the schema."""
+        """Count the crash of the last process for the deliveries that it had leased; see `crashes` in the schema."""
         (count,) = self._db.execute("SELECT count(*) FROM delivery WHERE leased").fetchone()
         self._db.execute(
             """UPDATE delivery SET crashes = crashes + ?, crashed_with_others = crashed_with_others + ?, leased = 0,
-                   max_concurrent_suspects = CASE WHEN crashes + crashed_with_others > 0 THEN ? ELSE 0 END WHERE leased""",
+                   max_concurrent_suspects = CASE WHEN crashes + crashed_with_others > 0 THEN ? ELSE 0 END
+               WHERE leased""",
             (count == 1, count > 1, max(1, count // 4)),
         )
 
     def begin(self, *, wait: bool) -> bool:
-        """Open the transaction. False when another process is writing, or has written, so that it takes longer."""
+        """Open the transaction. Return False if another process is writing or has written, so that it takes longer."""
         with self._translated():
             if wait:
                 self._begin_slowly()
@@ -210,7 +172,14 @@ class Writer:
             return self._data_version() == self._version
 
     def write(self, batch: list[Op]) -> bool:
-        """Run the batch's statements; False when no row changed, and no 200 depends on it: there is nothing to take."""
+        """Run the statements of the batch.
+
+        Returns:
+            False if no row changed and no 200 depends on this transaction: then `commit` writes nothing to the disk.
+        Raises:
+            Unwritable: SQLite cannot hold one of the operations; nothing was stored.
+            StorageUnavailable: the file cannot be read or written.
+        """
         before = self._db.total_changes
         for op in batch:
             op.result = op.error = None
@@ -218,20 +187,20 @@ class Writer:
             with self._translated():
                 self._write_all(batch, self._clock.now())
         except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
-            # What SQLite cannot hold: a key another entry has, half a surrogate pair, a number of 65 bits. SQLite's
-            # own sentence names tables and columns only; Python's may quote what was to be stored.
+            # Examples: a key that another journal entry has, half a surrogate pair, a number of 65 bits. SQLite's
+            # message names only tables and columns; Python's may quote the value that was to be stored.
             why = str(error) if isinstance(error, sqlite3.Error) else type(error).__name__
             raise Unwritable(f"The storage cannot hold this: {why}. Nothing was stored.") from error
-        # A duplicate changes nothing; but it is answered 200, so the file that knows it must be there.
+        # A duplicate changes nothing, but it is answered with 200, so the file with the first copy must be in its place.
         self._to_check = (
             self._db.total_changes != before or any(isinstance(op, PutOp) for op in batch) or bool(self._truncations)
         )
         return self._to_check
 
     def commit(self) -> None:
-        """Bring the transaction to the disk, and look whether the file it went to is still at its path.
+        """Write the transaction to the disk, and check that the file is still at its path.
 
-        Then empty the WAL if that was asked for: that of a file which was replaced by its copy is still needed.
+        Then empty the WAL if an operation asked for it, but not if the file was replaced: its WAL is still needed then.
         """
         with self._translated():
             self._db.execute("COMMIT")
@@ -244,42 +213,37 @@ class Writer:
             self._truncate()
 
     def after_commit(self) -> None:
-        """Memory follows disk.
+        """Apply the transaction to the index: the one place where memory follows the disk.
 
         Raises:
-            StorageUnavailable: the file is not at its path. The transaction is in it all the same, and will be known
-                if it comes back: a delivery as a duplicate, the end of a turn as LeaseLost.
+            StorageUnavailable: the file is not at its path. It holds the transaction all the same. If the file comes
+                back, the same delivery is a duplicate, and a `finish` of the same turn raises LeaseLost.
         """
         version, self._version = self._version, None
-        for change in self._after:
-            change()
-        self._after.clear()
+        self._index.apply(self._changes)
         misplaced, self._misplaced = self._misplaced, None
         if misplaced is not None:
-            # Those who asked for these leases get an error, so nobody works on them.
-            for lease in self._leases:
-                self._lanes.release(lease.token)
-            self._leases.clear()
+            # The callers that asked for leases get an error, so no lease has a holder.
+            self._index.revoke(self._changes)
+            self._changes = Changes()
             raise misplaced
-        # Not reached if something stumbled: then begin looks at the disk again.
+        # Not reached after an error: then `begin` reads the file again.
         self._version = version
-        self._leases.clear()
+        self._changes = Changes()
 
     def roll_back(self) -> None:
-        """Nothing of the transaction was; nobody was leased."""
-        for lease in self._leases:
-            self._lanes.release(lease.token, overdue=lease.overdue)
-        self._after.clear()
-        self._leases.clear()
+        """Undo the transaction and release the leases that it made."""
+        changes, self._changes = self._changes, Changes()
+        self._index.discard(changes)
         self._truncations.clear()
-        # SQLite rolls back by itself after some errors; and on a broken disk this is one more.
+        # SQLite rolls back by itself after some errors, and on a broken disk ROLLBACK itself fails.
         with contextlib.suppress(sqlite3.Error):
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
 
     def _truncate(self) -> None:
-        # On this connection: after a checkpoint by another one, `_data_version` is not what we know, and the whole
-        # inbox would be read again. Never raises: the transaction is on disk.
+        # On this connection: a checkpoint by another one changes `_data_version`, and then the whole inbox would be
+        # read again. It must not raise, because the transaction is on disk.
         self._db.execute(f"PRAGMA busy_timeout = {_TRUNCATE_TIMEOUT_MS}")
         emptied = wipe.truncate(self._db)
         self._db.execute("PRAGMA busy_timeout = 0")
@@ -288,7 +252,7 @@ class Writer:
         self._truncations.clear()
 
     def _begin_slowly(self) -> None:
-        """Wait for the other process, and look at what is there now."""
+        """Wait for the other process, open the transaction, and load what that process has written."""
         if self._place.lost:
             self._place.check()
         if not self._db.in_transaction:
@@ -302,7 +266,7 @@ class Writer:
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
-        """What is the disk's fault is StorageUnavailable; what is the operation's fault stays what it is."""
+        """Raise errors of the disk as StorageUnavailable. Errors that the operation causes stay as they are."""
         try:
             yield
         except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError):
@@ -312,9 +276,9 @@ class Writer:
             raise StorageUnavailable(message) from error
 
     def _write_all(self, batch: list[Op], now: float) -> None:
-        # Only puts have an order among themselves: operations of one batch are in flight together, and a caller
-        # has one at a time. Begin before settle and finish, so that an outcome finds its row.
-        self._batch_first = self._next_seq
+        # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one
+        # at a time. Begin comes before settle and finish, so that an outcome finds its row.
+        self._batch_first = self._index.next_seq
         self._truncations = of(batch, TruncateOp)
         self._go_off_the_record(batch)
         self._release(of(batch, ReleaseOp))
@@ -329,13 +293,15 @@ class Writer:
         self._take(of(batch, TakeOp), now)
         self._check(of(batch, CheckOp))
         self._purge(now)
+        if self._changes.received_at is not None:
+            self._note_activity(self._changes.received_at, after_s=_ACTIVITY_EVERY_S)
         if timers_changed:
-            earliest = timers.earliest(self._db)
-            self._after.append(lambda: setattr(self, "_next_timer", earliest))
+            self._changes.timers_changed = True
+            self._changes.next_timer = timers.earliest(self._db)
 
     def _go_off_the_record(self, batch: list[Op]) -> None:
-        """Overwrite what is freed from now on, if this is the first text off the record of this file."""
-        if self._is_off_the_record:
+        """Overwrite the pages that are freed from now on, if this is the first text off the record in the file."""
+        if self._index.is_off_the_record:
             return
         if not (
             any(op.delivery.is_off_the_record for op in of(batch, PutOp))
@@ -344,7 +310,7 @@ class Writer:
             return
         wipe.overwrite_freed(self._db)
         wipe.note_off_the_record(self._db)
-        self._after.append(lambda: setattr(self, "_is_off_the_record", True))
+        self._changes.off_the_record = True
 
     # Inbox
 
@@ -358,9 +324,9 @@ class Writer:
             delivery = op.delivery
             if not seen.isdisjoint(_keys(delivery)):
                 op.result = False
-            elif self._lanes.depth + len(new) >= self._max_backlog:
+            elif self._index.lanes.depth + len(new) >= self._max_backlog:
                 op.error = self._backlog_full()
-            elif self._lanes.depth_of(delivery.lane) + in_lane[delivery.lane] >= self._max_lane_backlog:
+            elif self._index.lanes.depth_of(delivery.lane) + in_lane[delivery.lane] >= self._max_lane_backlog:
                 op.error = LaneFull(f"The lane of {delivery.id} is full: {self._max_lane_backlog} deliveries wait.")
             else:
                 op.result = True
@@ -373,18 +339,20 @@ class Writer:
         return StorageBusy(f"The backlog is full: {self._max_backlog} deliveries wait.")
 
     def _seen(self, deliveries: list[Delivery]) -> set[str]:
-        """Which of their ids and message keys are known."""
+        """Return the ids and message keys of these deliveries that are known."""
         keys = [key for delivery in deliveries for key in _keys(delivery)]
         return {key for (key,) in among(self._db, "SELECT id FROM seen WHERE id IN (*)", keys)}
 
     def _accept(self, deliveries: list[Delivery], *, prefetch: bool = False) -> None:
-        """Store what is new, at the tails of its lanes; with `prefetch`, leased at once as far as there is appetite."""
+        """Store new deliveries at the tails of their lanes.
+
+        Args:
+            prefetch: True to store them as leased, as far as the last `take` had capacity for them.
+        """
         if not deliveries:
             return
-        # A number of a transaction that fails is not used again: numbers need an order, not every one.
-        new = list(enumerate(deliveries, self._next_seq))
-        self._next_seq += len(new)
-        prefetched = self._prefetch.of(new, self._lanes) if prefetch else set()
+        new = self._index.number(deliveries)
+        prefetched = self._index.prefetchable(new) if prefetch else set()
         insert(self._db, "seen (id)", [(key,) for _, delivery in new for key in _keys(delivery)])
         rows = [
             (seq, d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, seq in prefetched, seq in prefetched)
@@ -395,123 +363,92 @@ class Writer:
         )
         bodies = [(seq, wipe.padding(d.is_off_the_record), d.body) for seq, d in new]
         insert(self._db, "body (seq, padding, body)", bodies)
+        self._changes.accepted += new
+        self._changes.prefetched |= prefetched
         webhooks = [d.received_at for d in deliveries if d.id.startswith("w.")]
-        active_at = max(webhooks) if webhooks else None
-
-        def after() -> None:
-            self._active_at = max(filter(None, (self._active_at, active_at)), default=None)
-            for seq, delivery in new:
-                if seq in prefetched:
-                    self._prefetch.add(seq, delivery, self._lanes)
-                else:
-                    self._lanes.add(delivery.lane, seq)
-                self._recent.add(seq, Row(delivery, delivery_count=int(seq in prefetched)))
-
-        self._after.append(after)
-        if active_at is not None:
-            self._note_activity(active_at, after_s=_ACTIVITY_EVERY_S)
+        self._changes.received_at = max([*webhooks, self._changes.received_at or 0.0]) or None
 
     def _put_in_order(self, op: OrderOp) -> None:
-        head: int | None = None
+        given_back: tuple[int, int] | None = None
         if op.lease is not None:
-            head = self._lanes.held(op.lease.token)
+            head = self._index.lanes.held(op.lease.token)
             if head is None:
                 op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
                 return
             self._db.execute(
                 "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq = ?", (head,)
             )
+            given_back = head, op.lease.token
         seen = self._seen(list(op.missed))
         new = [delivery for delivery in op.missed if seen.isdisjoint(_keys(delivery))]
         self._accept(new)
         op.result = len(new)
-        # Memory does not know yet what this batch has put into the lane.
+        # The index does not know yet which deliveries this batch stores in the lane.
         fresh = self._db.execute("SELECT seq FROM delivery WHERE seq >= ? AND lane = ?", (self._batch_first, op.lane))
-        seqs = [*self._lanes.waiting(op.lane), *(seq for (seq,) in fresh)]
+        seqs = [*self._index.lanes.waiting(op.lane), *(seq for (seq,) in fresh)]
         numbers = self._numbers_in_order(seqs)
         for table in ("delivery", "body"):
-            # In two steps: a number is free only once the row that had it has another one.
+            # In two steps: a number is free only after the row that had it got another one.
             aside, back = _RENUMBER[table]
             self._db.executemany(aside, [(new, old) for old, new in numbers.items()])
             self._db.executemany(back, [(new, new) for new in numbers.values()])
-
-        def after() -> None:
-            if op.lease is not None and head is not None:
-                self._lanes.release(op.lease.token)
-                if row := self._recent.get(head):
-                    row.delivery_count -= 1
-            self._recent.renumber(numbers)
-
-        self._after.append(after)
+        self._changes.orders += (Reordered(given_back, numbers),)
 
     def _numbers_in_order(self, seqs: list[int]) -> dict[int, int]:
-        """Return new sequence numbers, by the old ones, for what no turn has done anything for: in the order it was sent."""
+        """Return new sequence numbers by the old ones, in the order in which the deliveries were sent.
+
+        Leased deliveries, those that wait for a time, and those whose turns have journal entries are left out.
+        """
         sql = f"""SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq)
                   WHERE NOT leased AND waits IS NULL AND NOT EXISTS (SELECT 1 FROM journal WHERE turn = id)
-                      AND seq IN (*)"""  # noqa: S608 - our own words
+                      AND seq IN (*)"""  # noqa: S608 - constant text
         rows = sorted((seq, Delivery(*row).sent_at) for seq, *row in among(self._db, sql, seqs))
         in_order = sorted(rows, key=lambda row: (row[1], row[0]))
         return {old: new for (old, _), (new, _) in zip(in_order, rows, strict=True) if old != new}
 
     def _take(self, ops: list[TakeOp], now: float) -> None:
-        taken: list[tuple[Row, LaneLease]] = []
+        leased: list[LaneLease] = []
         for op in ops:
-            op.result = []
-            leases = self._lanes.lease(op.limit, now=now, until=now + op.lease_s)
-            self._leases += leases
+            leases = self._index.lease(op.limit, self._changes, now=now, until=now + op.lease_s)
             rows = self._rows([lease.seq for lease in leases])
+            op.result = []
             for lease in leases:
                 row = rows[lease.seq]
                 crashes = row.crashes + lease.overdue
                 op.result.append(
                     Lease(row.delivery, lease.token, row.attempts, crashes, row.delivery_count, row.replay)
                 )
-                taken.append((row, lease))
-            left = op.limit - len(leases)
-            self._after.append(partial(self._prefetch.set_capacity, left, op.lease_s))
-        if not taken:
+                self._changes.leased_rows.append(row)
+            leased += leases
+            self._changes.capacity = op.limit - len(leases), op.lease_s
+        if not leased:
             return
-        seqs = [lease.seq for _, lease in taken]
-        overdue = [lease.seq for _, lease in taken if lease.overdue]
+        seqs = [lease.seq for lease in leased]
+        overdue = [lease.seq for lease in leased if lease.overdue]
         among(self._db, "UPDATE delivery SET leased = 1, delivery_count = delivery_count + 1 WHERE seq IN (*)", seqs)
         among(self._db, "UPDATE delivery SET crashes = crashes + 1 WHERE seq IN (*)", overdue)
 
-        def after() -> None:
-            for row, lease in taken:
-                row.delivery_count += 1
-                row.crashes += lease.overdue
-
-        self._after.append(after)
-
     def _rows(self, seqs: list[int]) -> dict[int, Row]:
-        """What is known of these deliveries; from memory if they were put lately, else from disk."""
-        rows = {seq: row for seq in seqs if (row := self._recent.get(seq))}
+        """Return the rows of these deliveries: recent ones from memory, others from disk."""
+        rows = {seq: row for seq in seqs if (row := self._index.recent.get(seq))}
         if missing := [seq for seq in seqs if seq not in rows]:
-            sql = """SELECT seq, id, lane, type, body, received_at, message_key, carrier, delivery_count, attempts, crashes, replay
+            sql = """SELECT seq, id, lane, type, body, received_at, message_key, carrier,
+                         delivery_count, attempts, crashes, replay
                      FROM delivery JOIN body USING (seq) WHERE seq IN (*)"""
             for seq, *columns, delivery_count, attempts, crashes, replay in among(self._db, sql, missing):
                 rows[seq] = Row(Delivery(*columns), delivery_count, attempts, crashes, replay)
         return rows
 
     def _release(self, ops: list[ReleaseOp]) -> None:
-        """Lanes are free at once; the disk is told as well as it can be, since only a crash would ask it."""
-        seqs = []
-        for op in ops:
-            for lease in op.leases:
-                seq = self._lanes.held(lease.token)
-                if seq is not None:
-                    self._lanes.release(lease.token)
-                    seqs.append(seq)
+        """Free lanes at once, so that a `take` of this batch can lease them; the rows follow in this transaction."""
+        seqs = self._index.release(lease for op in ops for lease in op.leases)
         among(self._db, "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq IN (*)", seqs)
-        for seq in seqs:
-            if row := self._recent.get(seq):
-                row.delivery_count -= 1
 
     def _finish(self, settles: list[SettleOp], ops: list[FinishOp], now: float) -> bool:
-        """End turns: outcomes one by one where they are rare, everything that is common in one step for all.
+        """End turns. Rare outcomes are written one by one, common ones in one statement for all.
 
         Returns:
-            Whether timers have changed.
+            True if timers may have changed.
         """
         entries = [op.entry for op in settles]
         state: dict[tuple[str, str], bytes | None] = {}
@@ -519,7 +456,7 @@ class Writer:
         gone: dict[int, FinishOp] = {}
         finished: set[int] = set()
         for op in ops:
-            seq = self._lanes.held(op.lease.token)
+            seq = self._index.lanes.held(op.lease.token)
             if seq is None or seq in finished:
                 op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
                 continue
@@ -547,27 +484,21 @@ class Writer:
 
     def _postpone(self, seq: int, lease: Lease, outcome: Retry | Defer) -> None:
         failed = isinstance(outcome, Retry)
-        why = outcome.error if isinstance(outcome, Retry) else outcome.reason
+        reason = outcome.error if isinstance(outcome, Retry) else outcome.reason
         self._db.execute(
             """UPDATE delivery SET attempts = attempts + ?, waits = ?, not_before = ?, error = ?, leased = 0,
                    crashed_with_others = 0, max_concurrent_suspects = 0 WHERE seq = ?""",
-            (int(failed), "retrying" if failed else "deferred", outcome.at, why, seq),
+            (int(failed), "retrying" if failed else "deferred", outcome.at, reason, seq),
         )
-
-        def after() -> None:
-            self._lanes.wait(lease.token, outcome.at)
-            if row := self._recent.get(seq):
-                row.attempts += failed
-
-        self._after.append(after)
+        self._changes.retried.append((seq, lease.token, outcome.at, int(failed)))
 
     def _dead_letter(self, seq: int, outcome: DeadLetter, now: float) -> None:
         self._db.execute(
             """INSERT OR REPLACE INTO dead
-                   (id, lane, type, message_key, carrier, received_at, error, handler, replay, delivery_count, attempts, crashes, dead_lettered_at,
-                    padding, body)
-               SELECT id, lane, type, message_key, carrier, received_at, ?, ?, replay, delivery_count, attempts + ?, crashes, ?,
-                      padding, body
+                   (id, lane, type, message_key, carrier, received_at, error, handler,
+                    replay, delivery_count, attempts, crashes, dead_lettered_at, padding, body)
+               SELECT id, lane, type, message_key, carrier, received_at, ?, ?,
+                      replay, delivery_count, attempts + ?, crashes, ?, padding, body
                FROM delivery JOIN body USING (seq) WHERE seq = ?""",
             (outcome.error, outcome.handler, int(outcome.failed), now, seq),
         )
@@ -578,7 +509,8 @@ class Writer:
         acked = {seq: op for seq, op in gone.items() if isinstance(op.finish.outcome, Ack)}
         private = {seq: op for seq, op in acked.items() if op.finish.off_the_record}
         if self._keep_s:
-            keep = """INSERT OR REPLACE INTO done (id, lane, type, message_key, carrier, received_at, replay, acked_at, body)
+            keep = """INSERT OR REPLACE INTO done
+                          (id, lane, type, message_key, carrier, received_at, replay, acked_at, body)
                       SELECT id, lane, type, message_key, carrier, received_at, replay, ?, body
                       FROM delivery JOIN body USING (seq) WHERE seq IN (*)"""
             among(self._db, keep, acked.keys() - private.keys(), now)
@@ -594,13 +526,7 @@ class Writer:
         journal.end(self._db, turns, now)
         for op in private.values():
             journal.forget_texts(self._db, op.lease.delivery.id)
-
-        def after() -> None:
-            for seq, op in gone.items():
-                self._lanes.remove(op.lease.token)
-                self._recent.drop(seq)
-
-        self._after.append(after)
+        self._changes.removed = tuple((seq, op.lease.token) for seq, op in gone.items())
 
     # State and timers
 
@@ -627,7 +553,7 @@ class Writer:
         for op in ops:
             due = timers.take_due(self._db, op.now, op.limit)
             seen = self._seen(due)
-            # Somebody waits at Linq's end for none of these, so a full backlog refuses none.
+            # Backlog limits do not apply: Linq does not deliver a timer again if it is refused.
             self._accept([delivery for delivery in due if delivery.id not in seen])
             op.result = len(due)
         return any(op.result for op in ops)
@@ -636,7 +562,7 @@ class Writer:
 
     def _check(self, ops: list[CheckOp]) -> None:
         for op in ops:
-            if op.size and self._lanes.depth >= self._max_backlog:
+            if op.size and self._index.lanes.depth >= self._max_backlog:
                 op.error = self._backlog_full()
             elif op.size:
                 self._db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('check', ?)", ("0" * op.size,))
@@ -644,9 +570,9 @@ class Writer:
                 self._db.execute("DELETE FROM meta WHERE key = 'check'")
 
     def _purge(self, now: float) -> None:
-        """Forget what is old, a few rows at a time, in somebody else's transaction."""
-        # A command does not know how long the server was told to keep things.
-        if now < self._purge_at or not self._serving:
+        """Delete old rows, a few at a time, in the transaction of other operations."""
+        # Only the server: a command does not know for how long the server keeps history.
+        if now < self._index.purge_at or not self._serving:
             return
         seen = "DELETE FROM seen WHERE id IN (SELECT id FROM seen WHERE at < ? ORDER BY at LIMIT ?)"
         done = "DELETE FROM done WHERE n IN (SELECT n FROM done WHERE acked_at < ? ORDER BY acked_at LIMIT ?)"
@@ -656,43 +582,35 @@ class Writer:
             journal.purge(self._db, now, keep_s=self._keep_s, limit=_PURGE_ROWS),
         )
         if purged < _PURGE_ROWS:
-            self._after.append(lambda: setattr(self, "_purge_at", now + _PURGE_EVERY_S))
+            self._changes.purge_at = now + _PURGE_EVERY_S
 
     def _note_activity(self, at: float, *, after_s: float) -> None:
-        """Write down when a webhook was last accepted, if that is later by so much than what is written."""
-        if at <= self._active_noted or at < self._active_noted + after_s:
+        """Write when a webhook was last accepted, if that is at least `after_s` later than the time on disk."""
+        if at <= self._index.noted_at or at < self._index.noted_at + after_s:
             return
         self._db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('active_at', ?)", (repr(at),))
         self._db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('first_active_at', ?)", (repr(at),))
-
-        def after() -> None:
-            self._active_noted = at
-            self.first_active_at = self.first_active_at or at
-
-        self._after.append(after)
+        self._changes.noted_at = at
 
     def _data_version(self) -> int:
-        """Changes when another process, or another connection of ours, has written."""
+        """Return a number that changes when another process, or another connection of this process, has written."""
         (version,) = self._db.execute("PRAGMA data_version").fetchone()
         return int(version)
 
     def _reload(self) -> None:
+        """Read the index from the file again."""
         self._version = self._data_version()
-        self._lanes = self._lanes.adopt(
-            self._db.execute("SELECT seq, lane, not_before, max_concurrent_suspects FROM delivery ORDER BY seq")
-        )
         (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM delivery").fetchone()
-        self._next_seq = max(self._next_seq, last + 1)
-        self._recent = Recent()
-        self._next_timer = timers.earliest(self._db)
-        noted = self._db.execute("SELECT CAST(value AS REAL) FROM meta WHERE key = 'active_at'").fetchone()
-        (waits,) = self._db.execute("SELECT max(received_at) FROM delivery WHERE id LIKE 'w.%'").fetchone()
-        first = self._db.execute("SELECT CAST(value AS REAL) FROM meta WHERE key = 'first_active_at'").fetchone()
-        self.first_active_at = first[0] if first else None
-        self._active_noted = noted[0] if noted else 0.0
-        self._active_at = max(filter(None, (self._active_at, self._active_noted, waits)), default=None)
+        (received_at,) = self._db.execute("SELECT max(received_at) FROM delivery WHERE id LIKE 'w.%'").fetchone()
+        meta = "SELECT CAST(value AS REAL) FROM meta WHERE key = ?"
+        (noted_at,) = self._db.execute(meta, ("active_at",)).fetchone() or (0.0,)
+        (first_active_at,) = self._db.execute(meta, ("first_active_at",)).fetchone() or (None,)
+        self._index.reload(
+            self._db.execute("SELECT seq, lane, not_before, max_concurrent_suspects FROM delivery ORDER BY seq"),
+            Snapshot(last, timers.earliest(self._db), received_at, noted_at, first_active_at),
+        )
 
 
 def _keys(delivery: Delivery) -> tuple[str, ...]:
-    """What a second copy of it is known by."""
+    """Return the ids by which a second copy of the delivery is recognised."""
     return (delivery.id,) if delivery.message_key is None else (delivery.id, delivery.message_key)

@@ -1,4 +1,4 @@
-"""What a killed process leaves behind: everything it has acknowledged, and who was being worked on."""
+"""The file after a process was killed: it holds everything acknowledged, and shows which deliveries were leased."""
 
 from __future__ import annotations
 
@@ -49,28 +49,28 @@ asyncio.run(main())
 
 
 def killed_while_busy(path: Path, lines: int) -> dict[str, set[str]]:
-    """Run a process that puts and acks, kill it after `lines` reports, and return all it reported, by word."""
-    told: dict[str, set[str]] = {"put": set(), "finishing": set(), "acked": set()}
+    """Run a process that puts and acks, kill it after `lines` reports, and return the names it reported, by word."""
+    reported: dict[str, set[str]] = {"put": set(), "finishing": set(), "acked": set()}
     with subprocess.Popen([sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout
         for number, line in enumerate(child.stdout):
             if number == lines:
                 child.send_signal(signal.SIGKILL)
-            # What was in the pipe when it died was acknowledged too.
+            # Reports in the pipe when the process died were acknowledged too.
             if line.endswith("\n"):
                 word, name = line.split()
-                told[word].add(name)
+                reported[word].add(name)
     assert child.returncode == -signal.SIGKILL
-    return told
+    return reported
 
 
 @pytest.mark.process
 @pytest.mark.parametrize("lines", [50, 700, pytest.param(3000, marks=pytest.mark.slow)])
 async def test_everything_acknowledged_survives_a_kill(tmp_path: Path, lines: int) -> None:
-    told = killed_while_busy(tmp_path / "bot.db", lines)
-    assert len(told["put"]) > 20
+    reported = killed_while_busy(tmp_path / "bot.db", lines)
+    assert len(reported["put"]) > 20
     async with SQLiteStorage(tmp_path / "bot.db") as storage:
-        for name in sorted(told["put"]):
+        for name in sorted(reported["put"]):
             assert await storage.put(Delivery(name, "c:again", "t", b"", 0.0)) is False
         found: dict[str, Delivery] = {}
         crashes = 0
@@ -83,12 +83,12 @@ async def test_everything_acknowledged_survives_a_kill(tmp_path: Path, lines: in
                 found[lease.delivery.id] = lease.delivery
                 crashes += lease.crashes
                 await storage.finish(lease, Finish(Ack()))
-        assert told["put"] - told["finishing"] <= found.keys()
-        assert told["acked"].isdisjoint(found)
+        assert reported["put"] - reported["finishing"] <= found.keys()
+        assert reported["acked"].isdisjoint(found)
         assert crashes <= 3
 
 
-async def test_a_lease_its_process_died_with_counts_as_a_crash(
+async def test_a_lease_of_a_process_that_died_counts_as_a_crash(
     tmp_path: Path, delivery: MakeDelivery, clock: MovableClock, crashed: Callable[[Path], Path]
 ) -> None:
     path = tmp_path / "bot.db"
@@ -105,7 +105,7 @@ async def test_a_lease_its_process_died_with_counts_as_a_crash(
         assert first.delivery.decoded is None
 
 
-async def test_a_crash_with_many_in_flight_counts_for_none_of_them_but_a_second_one_makes_each_run_alone(
+async def test_a_crash_with_many_in_flight_counts_for_none_but_after_a_second_one_each_runs_alone(
     tmp_path: Path, delivery: MakeDelivery, clock: MovableClock, crashed: Callable[[Path], Path]
 ) -> None:
     path = tmp_path / "bot.db"
@@ -149,7 +149,7 @@ async def test_a_run_that_ends_clears_the_suspicion(
         assert [lease.crashes for lease in await storage.take(10, lease_s=900)] == [0, 0]
 
 
-async def test_a_command_beside_the_server_counts_no_crash(
+async def test_a_command_that_runs_next_to_the_server_counts_no_crash(
     tmp_path: Path, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     path = tmp_path / "bot.db"

@@ -1,4 +1,4 @@
-"""The file and who may open it: the serving lock, commands beside the server, schema numbers, strangers' files."""
+"""Opening the file: the serving lock, commands that run next to the server, schema numbers, files of other programs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from linqbot.storage.sqlite.storage import SQLiteStorage
 pytestmark = pytest.mark.anyio
 
 MakeDelivery = Callable[..., Delivery]
-MakeEffect = Callable[..., JournalEntry]
+MakeEntry = Callable[..., JournalEntry]
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ async def refusal(path: Path) -> Exception:
     return caught.value
 
 
-async def test_a_second_server_is_refused_and_told_who_serves(path: Path) -> None:
+async def test_a_second_server_is_refused_with_the_process_that_serves(path: Path) -> None:
     async with SQLiteStorage(path):
         error = await refusal(path)
         assert isinstance(error, ConfigError)
@@ -55,7 +55,7 @@ async def test_a_second_server_is_refused_and_told_who_serves(path: Path) -> Non
         pass
 
 
-async def test_another_name_of_the_file_meets_the_same_lock(path: Path, tmp_path: Path) -> None:
+async def test_another_name_of_the_file_uses_the_same_lock(path: Path, tmp_path: Path) -> None:
     async with SQLiteStorage(path):
         (tmp_path / "alias.db").symlink_to(path)
         assert isinstance(await refusal(tmp_path / "alias.db"), ConfigError)
@@ -80,8 +80,8 @@ def test_the_lock_of_a_killed_server_is_free(path: Path) -> None:
     asyncio.run(opened_and_closed(path))
 
 
-async def test_a_command_beside_the_server_puts_and_wakes_it(
-    path: Path, delivery: MakeDelivery, entry: MakeEffect
+async def test_a_command_stores_a_delivery_and_wakes_the_server(
+    path: Path, delivery: MakeDelivery, entry: MakeEntry
 ) -> None:
     async with SQLiteStorage(path) as server:
         await server.put(delivery("c:1", name="w.1"))
@@ -99,7 +99,7 @@ async def test_a_command_beside_the_server_puts_and_wakes_it(
         assert await server.entries("w.2") == [entry("w.2")]
 
 
-async def test_the_loop_runs_on_while_a_command_writes_beside(path: Path, delivery: MakeDelivery) -> None:
+async def test_the_event_loop_is_not_blocked_while_a_command_writes(path: Path, delivery: MakeDelivery) -> None:
     async with SQLiteStorage(path) as server:
         command = sqlite3.connect(path, isolation_level=None)
         command.execute("BEGIN IMMEDIATE")
@@ -128,7 +128,7 @@ async def test_a_command_that_writes_too_long_makes_the_storage_unavailable(
         assert await server.put(delivery()) is True
 
 
-async def test_leases_hold_while_a_command_writes_beside(path: Path, delivery: MakeDelivery) -> None:
+async def test_leases_stay_in_force_while_a_command_writes(path: Path, delivery: MakeDelivery) -> None:
     async with SQLiteStorage(path) as server, SQLiteStorage(path, serving=False) as command:
         await server.put(delivery("c:1", name="w.1"))
         (lease,) = await server.take(10, lease_s=60)
@@ -144,14 +144,14 @@ async def test_leases_hold_while_a_command_writes_beside(path: Path, delivery: M
         assert await command.depth() == 0
 
 
-async def test_a_command_beside_the_server_may_not_take(path: Path) -> None:
+async def test_a_command_cannot_take_deliveries(path: Path) -> None:
     await opened_and_closed(path)
     async with SQLiteStorage(path, serving=False) as command:
         with pytest.raises(StorageError):
             await command.take(1, lease_s=60)
 
 
-async def test_a_storage_that_is_not_open_says_so(path: Path, delivery: MakeDelivery) -> None:
+async def test_a_storage_that_is_not_open_raises_an_error(path: Path, delivery: MakeDelivery) -> None:
     storage = SQLiteStorage(path)
     with pytest.raises(StorageUnavailable, match="async with"):
         await storage.put(delivery())
@@ -172,7 +172,7 @@ def test_a_newer_schema_is_refused(path: Path) -> None:
 
 @pytest.fixture
 def with_next_schema(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """`with_next_schema(sql)`: as the next release would open files."""
+    """`with_next_schema(sql)` adds a schema, so that files are opened as the next release would open them."""
     known = file._schemas()
 
     def release(sql: str) -> None:
@@ -188,7 +188,7 @@ def tables(path: Path) -> set[str]:
     return found
 
 
-def test_a_file_of_an_older_release_is_brought_up_to_date_with_what_it_holds(
+def test_a_file_of_an_older_release_is_migrated_with_its_content(
     path: Path, delivery: MakeDelivery, with_next_schema: Callable[[str], None]
 ) -> None:
     async def put() -> str:
@@ -237,31 +237,31 @@ def test_a_database_of_another_program_is_refused_and_left_alone(path: Path) -> 
     db.close()
 
 
-def test_an_opening_that_failed_leaves_no_lock(path: Path) -> None:
+def test_a_failed_opening_leaves_no_lock(path: Path) -> None:
     path.write_bytes(b"Dear diary, " * 100)
     asyncio.run(refusal(path))
     path.unlink()
     asyncio.run(opened_and_closed(path))
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_missing_folder(tmp_path: Path) -> None:
     error = asyncio.run(refusal(tmp_path / "missing" / "bot.db"))
     assert isinstance(error, ConfigError)
     assert str(tmp_path / "missing" / "bot.db") in str(error)
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
+def test_a_folder_as_the_path_is_refused(tmp_path: Path) -> None:
     assert "is a folder" in str(asyncio.run(refusal(tmp_path)))
 
 
-async def test_what_people_wrote_is_readable_by_the_owner_only(path: Path, delivery: MakeDelivery) -> None:
+async def test_only_the_owner_can_read_the_file(path: Path, delivery: MakeDelivery) -> None:
     async with SQLiteStorage(path) as storage:
         await storage.put(delivery())
         for name in ("bot.db", "bot.db-wal", "bot.db-shm", "bot.db.lock"):
             assert (path.parent / name).stat().st_mode & 0o077 == 0
 
 
-async def test_a_body_is_gone_from_the_file_after_the_ack(
+async def test_a_body_is_deleted_from_the_file_after_the_ack(
     path: Path, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     async with SQLiteStorage(path, clock=clock) as storage:
@@ -274,7 +274,7 @@ async def test_a_body_is_gone_from_the_file_after_the_ack(
     db.close()
 
 
-def test_many_who_open_a_new_file_at_once_wait_for_each_other(tmp_path: Path) -> None:
+def test_processes_that_open_a_new_file_at_once_wait_for_each_other(tmp_path: Path) -> None:
     for number in range(10):
         path = tmp_path / f"{number}.db"
         start = threading.Barrier(8)

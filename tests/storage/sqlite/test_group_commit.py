@@ -1,4 +1,4 @@
-"""Group commit: what shares a transaction, what fails alone, what a full disk or a cancelled caller leaves behind."""
+"""Group commit: shared transactions, operations that fail alone, full disks and cancelled callers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from linqbot.storage.state import StateWrite
 pytestmark = pytest.mark.anyio
 
 MakeDelivery = Callable[..., Delivery]
-MakeEffect = Callable[..., JournalEntry]
+MakeEntry = Callable[..., JournalEntry]
 ACK = Finish(Ack())
 
 
@@ -33,31 +33,31 @@ async def storage(tmp_path: Path, clock: MovableClock) -> AsyncIterator[SQLiteSt
         yield storage
 
 
-def pen(storage: SQLiteStorage) -> sqlite3.Connection:
+def connection(storage: SQLiteStorage) -> sqlite3.Connection:
     return storage._writer._db
 
 
 @contextmanager
 def commits(storage: SQLiteStorage) -> Iterator[list[str]]:
-    """The COMMITs made meanwhile."""
+    """Collect the COMMITs that are made in the block."""
     made: list[str] = []
-    pen(storage).set_trace_callback(lambda sql: made.append(sql) if sql == "COMMIT" else None)
+    connection(storage).set_trace_callback(lambda sql: made.append(sql) if sql == "COMMIT" else None)
     yield made
-    pen(storage).set_trace_callback(None)
+    connection(storage).set_trace_callback(None)
 
 
 @contextmanager
 def full_disk(storage: SQLiteStorage) -> Iterator[None]:
-    """No page may be added to the file."""
-    (pages,) = pen(storage).execute("PRAGMA page_count").fetchone()
-    pen(storage).execute(f"PRAGMA max_page_count = {pages}")
+    """Allow no further page in the file."""
+    (pages,) = connection(storage).execute("PRAGMA page_count").fetchone()
+    connection(storage).execute(f"PRAGMA max_page_count = {pages}")
     yield
-    pen(storage).execute("PRAGMA max_page_count = 1000000000")
+    connection(storage).execute("PRAGMA max_page_count = 1000000000")
 
 
 @contextmanager
 def failing_writes(path: Path) -> Iterator[None]:
-    """The operating system refuses to let any file grow past what the WAL is now: COMMIT itself fails."""
+    """Let the operating system allow no file larger than the WAL is now, so that COMMIT itself fails."""
     size = Path(f"{path}-wal").stat().st_size
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -78,7 +78,7 @@ async def test_a_thousand_puts_at_once_share_a_few_commits(storage: SQLiteStorag
 
 
 async def test_turns_in_flight_together_share_their_commits(
-    storage: SQLiteStorage, delivery: MakeDelivery, entry: MakeEffect
+    storage: SQLiteStorage, delivery: MakeDelivery, entry: MakeEntry
 ) -> None:
     async def turn(n: int) -> None:
         await storage.put(delivery(f"c:{n}"))
@@ -94,7 +94,7 @@ async def test_turns_in_flight_together_share_their_commits(
     assert len(made) < 40
 
 
-async def test_a_handler_that_has_nothing_to_do_begins_with_the_commit_of_what_is_put(
+async def test_an_idle_worker_gets_a_new_delivery_with_the_commit_that_stores_it(
     storage: SQLiteStorage, delivery: MakeDelivery
 ) -> None:
     assert await storage.take(2, lease_s=60) == []
@@ -109,10 +109,10 @@ async def test_a_handler_that_has_nothing_to_do_begins_with_the_commit_of_what_i
         assert (late.delivery.id, made) == ("w.2", ["COMMIT"] * 2)
 
 
-async def test_what_returns_is_synced(storage: SQLiteStorage) -> None:
+async def test_the_file_is_opened_with_full_synchronous_commits(storage: SQLiteStorage) -> None:
     full = 2
-    assert pen(storage).execute("PRAGMA synchronous").fetchone() == (full,)
-    assert pen(storage).execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert connection(storage).execute("PRAGMA synchronous").fetchone() == (full,)
+    assert connection(storage).execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 async def test_a_value_sqlite_cannot_hold_fails_alone(storage: SQLiteStorage, delivery: MakeDelivery) -> None:
@@ -127,7 +127,7 @@ async def test_a_value_sqlite_cannot_hold_fails_alone(storage: SQLiteStorage, de
         await storage.finish(lease, ACK)
 
 
-async def test_what_fails_alone_takes_no_place_in_the_backlog(
+async def test_an_operation_that_fails_takes_no_place_in_the_backlog(
     tmp_path: Path, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     async with SQLiteStorage(tmp_path / "small.db", clock=clock, max_backlog=2) as storage:
@@ -137,7 +137,7 @@ async def test_what_fails_alone_takes_no_place_in_the_backlog(
 
 
 async def test_a_full_disk_refuses_all_and_leaves_nothing_half_written(
-    storage: SQLiteStorage, delivery: MakeDelivery, entry: MakeEffect, clock: MovableClock
+    storage: SQLiteStorage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
     (lease,) = await storage.take(1, lease_s=60)
@@ -156,14 +156,14 @@ async def test_a_full_disk_refuses_all_and_leaves_nothing_half_written(
         assert await storage.entries("w.1") == []
         with pytest.raises(StorageUnavailable):
             await storage.put(delivery("c:3", name="w.3", body=big))
-    # Space is back: nothing was remembered of what failed, and nothing was forgotten of what was.
+    # The disk has space again: nothing of the failed operations is known, and everything stored before still is.
     assert await storage.put(delivery("c:3", name="w.3", body=big)) is True
     await storage.finish(lease, Finish(Retry(at=clock.now(), error="Boom")))
     leases = await storage.take(10, lease_s=60)
     assert [(one.delivery.id, one.delivery_count) for one in leases] == [("w.1", 1), ("w.2", 0), ("w.3", 0)]
 
 
-async def test_a_commit_the_disk_refuses_fails_its_batch_and_the_next_one_works(
+async def test_a_commit_that_the_disk_refuses_fails_its_batch_and_the_next_one_works(
     storage: SQLiteStorage, delivery: MakeDelivery, tmp_path: Path
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
@@ -194,7 +194,7 @@ async def test_a_bug_in_the_writer_fails_its_callers_and_no_later_ones(
     assert await storage.put(delivery("c:2")) is True
 
 
-async def test_memory_that_could_not_follow_the_disk_is_made_anew(
+async def test_an_index_that_could_not_follow_the_disk_is_read_again(
     storage: SQLiteStorage, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stumble(*_: object) -> None:
@@ -202,7 +202,7 @@ async def test_memory_that_could_not_follow_the_disk_is_made_anew(
 
     await storage.put(delivery("c:1", name="w.1"))
     (lease,) = await storage.take(1, lease_s=60)
-    monkeypatch.setattr(storage._writer._lanes, "add", stumble)
+    monkeypatch.setattr(storage._index.lanes, "add", stumble)
     with pytest.raises(StorageError):
         await storage.put(delivery("c:2", name="w.2"))
     assert await storage.put(delivery("c:2", name="w.3")) is True
@@ -212,7 +212,7 @@ async def test_memory_that_could_not_follow_the_disk_is_made_anew(
 
 
 @pytest.mark.parametrize("committed_first", [False, True])
-async def test_cancelled_take_gives_its_leases_back_uncounted(
+async def test_a_cancelled_take_gives_its_leases_back_uncounted(
     storage: SQLiteStorage, delivery: MakeDelivery, committed_first: bool
 ) -> None:
     await storage.put(delivery())
@@ -223,7 +223,7 @@ async def test_cancelled_take_gives_its_leases_back_uncounted(
     taking = asyncio.ensure_future(storage.take(1, lease_s=900))
     await asyncio.sleep(0)
     if committed_first:
-        # The future has its result, and the taker has not run yet.
+        # The future has its result, but the task that called `take` has not run yet.
         submitted[0].add_done_callback(lambda _: taking.cancel())
     else:
         taking.cancel()
@@ -236,7 +236,9 @@ async def test_cancelled_take_gives_its_leases_back_uncounted(
     assert await storage.depth() == 0
 
 
-async def test_cancelled_finish_is_done_or_not_but_never_half(storage: SQLiteStorage, delivery: MakeDelivery) -> None:
+async def test_a_cancelled_finish_is_written_or_not_but_never_half(
+    storage: SQLiteStorage, delivery: MakeDelivery
+) -> None:
     await storage.put(delivery())
     (lease,) = await storage.take(1, lease_s=60)
     finishing = asyncio.ensure_future(storage.finish(lease, Finish(Ack(), state=[StateWrite("bot", "a", b"1")])))
@@ -248,7 +250,7 @@ async def test_cancelled_finish_is_done_or_not_but_never_half(storage: SQLiteSto
     assert (await storage.depth(), await storage.load("bot")) == (1, {"a": b"1"})
 
 
-async def test_what_is_queued_when_the_storage_closes_is_written(
+async def test_operations_that_are_queued_when_the_storage_closes_are_written(
     tmp_path: Path, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     storage = SQLiteStorage(tmp_path / "closing.db", clock=clock)
@@ -270,10 +272,10 @@ async def test_taking_costs_the_same_however_long_the_backlog(
 
         async def steps_of_a_turn() -> int:
             counted = [0]
-            pen(storage).set_progress_handler(lambda: counted.__setitem__(0, counted[0] + 1), 1)
+            connection(storage).set_progress_handler(lambda: counted.__setitem__(0, counted[0] + 1), 1)
             (lease,) = await storage.take(1, lease_s=60)
             await storage.finish(lease, ACK)
-            pen(storage).set_progress_handler(None, 0)
+            connection(storage).set_progress_handler(None, 0)
             return counted[0]
 
         await asyncio.gather(*(storage.put(delivery(f"c:{n}")) for n in range(2)))

@@ -1,4 +1,4 @@
-"""The file is taken away while it is served: nothing is accepted that it does not hold, and all goes on when it is back."""
+"""The file is removed while it is served: nothing is accepted meanwhile, and everything continues when it is back."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def storage(path: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SQLiteStorage]:
-    """One that looks only after commits, and so is surprised by them."""
+    """A storage that checks its file only after commits, so that it does not notice a loss earlier."""
     monkeypatch.setattr(sqlite_storage, "LOOK_EVERY_S", 3600)
     async with SQLiteStorage(path, clock=clock) as storage:
         yield storage
@@ -60,7 +60,7 @@ def move_folder(path: Path) -> None:
 
 
 def copy_in_place(path: Path) -> None:
-    # By another process: one that has an SQLite file open must not open and close it by other means.
+    # In another process: closing a file drops the locks that SQLite holds on it for its process.
     subprocess.run(["cp", path, path.with_name("copy")], check=True)
     path.with_name("copy").rename(path)
 
@@ -99,7 +99,7 @@ def sentence(storage: SQLiteStorage) -> str:
 
 
 @pytest.mark.parametrize("lose", WAYS)
-async def test_nothing_is_accepted_that_would_be_lost(
+async def test_no_delivery_is_accepted_that_would_be_lost(
     storage: SQLiteStorage, path: Path, delivery: MakeDelivery, lose: Callable[[Path], None]
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
@@ -112,28 +112,26 @@ async def test_nothing_is_accepted_that_would_be_lost(
 
 
 @pytest.mark.parametrize("lose", WAYS)
-async def test_a_duplicate_is_not_known_by_a_file_that_is_gone(
+async def test_a_duplicate_in_a_file_that_is_gone_is_not_answered(
     storage: SQLiteStorage, path: Path, delivery: MakeDelivery, lose: Callable[[Path], None]
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
     lose(path)
     with pytest.raises(StorageUnavailable):
         await storage.has_seen("w.1")
-    storage._place.lost = None  # as if it were lost only now
+    storage._place.lost = None  # as if the file were lost only now
     with pytest.raises(StorageUnavailable):
         await storage.put(delivery("c:1", name="w.1"))
 
 
 @pytest.mark.parametrize("lose", [remove, move, copy_in_place])
-async def test_a_turn_that_runs_can_still_read(
-    storage: SQLiteStorage, path: Path, lose: Callable[[Path], None]
-) -> None:
+async def test_a_running_turn_can_still_read(storage: SQLiteStorage, path: Path, lose: Callable[[Path], None]) -> None:
     lose(path)
     assert await storage.entries("w.1") == []
     assert await storage.load("bot") == {}
 
 
-async def test_the_sentence_says_what_happened_and_what_to_do(storage: SQLiteStorage, path: Path) -> None:
+async def test_the_error_says_what_happened_and_what_to_do(storage: SQLiteStorage, path: Path) -> None:
     for lose, what, to_do in (
         (remove_shm, "bot.db-shm is gone", "Stop linqbot with SIGTERM"),
         (
@@ -163,7 +161,7 @@ async def test_a_file_that_cannot_be_looked_at_is_lost_too(
     assert await storage.put(delivery()) is True
 
 
-async def test_it_is_noticed_while_nothing_is_written_and_logged_once_and_so_is_its_return(
+async def test_the_loss_and_the_return_are_noticed_while_nothing_is_written_and_logged_once(
     path: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_storage, "LOOK_EVERY_S", 0.005)
@@ -178,7 +176,7 @@ async def test_it_is_noticed_while_nothing_is_written_and_logged_once_and_so_is_
                 move_back(path)
                 while storage.trouble is not None:
                     await asyncio.sleep(0.001)
-    assert [(told["event"], told["log_level"]) for told in logs] == [
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [
         ("storage.lost", "error"),
         ("storage.found", "info"),
     ] * 2
@@ -189,7 +187,7 @@ async def test_once_a_second_is_often_enough() -> None:
     assert sqlite_storage.LOOK_EVERY_S <= 1
 
 
-async def test_what_was_refused_while_it_was_away_can_be_done_when_it_is_back(
+async def test_operations_refused_while_the_file_was_away_succeed_when_it_is_back(
     storage: SQLiteStorage, path: Path, delivery: MakeDelivery
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
@@ -205,7 +203,7 @@ async def test_what_was_refused_while_it_was_away_can_be_done_when_it_is_back(
             await storage.take(10, lease_s=60)
     move_back(path)
     await storage.finish(lease, Finish(Retry(0.0, "Boom")))
-    # It was put before the loss was noticed, so the file holds it. Linq, which was told to come again, comes again.
+    # The delivery was stored before the loss was noticed, so the file holds it. Linq delivers it again after the 503.
     assert await storage.put(delivery("c:3", name="w.3")) is False
     assert await storage.put(delivery("c:4", name="w.4")) is True
     leases = await storage.take(10, lease_s=60)
@@ -213,7 +211,7 @@ async def test_what_was_refused_while_it_was_away_can_be_done_when_it_is_back(
     assert storage.trouble is None
 
 
-async def test_once_the_loss_is_known_nothing_more_is_written_into_the_lost_file(
+async def test_nothing_is_written_to_the_lost_file_after_the_loss_was_noticed(
     storage: SQLiteStorage, path: Path, delivery: MakeDelivery
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
@@ -248,7 +246,7 @@ async def test_the_end_of_a_turn_that_reached_the_lost_file_counts_once(
     assert (after.delivery.id, after.attempts) == (("w.2", 0) if finish is ACK else ("w.1", 1))
 
 
-async def test_what_was_taken_when_it_got_lost_is_taken_again(
+async def test_deliveries_leased_when_the_file_was_lost_are_leased_again(
     storage: SQLiteStorage, path: Path, delivery: MakeDelivery
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
@@ -261,11 +259,11 @@ async def test_what_was_taken_when_it_got_lost_is_taken_again(
     await storage.finish(lease, ACK)
 
 
-async def test_no_handler_begins_with_what_was_accepted_just_before(
+async def test_prefetched_deliveries_are_not_taken_after_the_loss(
     storage: SQLiteStorage, path: Path, delivery: MakeDelivery
 ) -> None:
     assert await storage.take(10, lease_s=60) == []
-    await storage.put(delivery("c:1", name="w.1"))  # leased with its own commit
+    await storage.put(delivery("c:1", name="w.1"))  # prefetched
     move(path)
     with pytest.raises(StorageUnavailable):
         await storage.put(delivery("c:2", name="w.2"))
@@ -276,14 +274,14 @@ async def test_no_handler_begins_with_what_was_accepted_just_before(
     assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == ["w.1", "w.2"]
 
 
-async def test_a_lane_whose_lease_could_not_be_given_back_is_free_all_the_same(
+async def test_a_lane_is_free_even_if_its_lease_could_not_be_given_back_on_disk(
     path: Path, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("linqbot.storage.sqlite.writer.BUSY_TIMEOUT_MS", 1)
     async with SQLiteStorage(path) as storage:
         assert await storage.take(5, lease_s=60) == []
         for name in ("w.1", "w.2"):
-            await storage.put(delivery(f"c:{name}", name=name))  # leased with their own commits
+            await storage.put(delivery(f"c:{name}", name=name))  # prefetched
         (first,) = await storage.take(1, lease_s=60)
         await storage.finish(first, Finish(Retry(0.0, "Boom")))
         command = sqlite3.connect(path, isolation_level=None)
@@ -296,7 +294,7 @@ async def test_a_lane_whose_lease_could_not_be_given_back_is_free_all_the_same(
 
 
 @pytest.mark.parametrize("lose", [copy_in_place, remove_wal, remove_shm])
-async def test_the_next_start_finds_all_that_was_accepted(
+async def test_the_next_start_finds_all_accepted_deliveries(
     path: Path, clock: MovableClock, delivery: MakeDelivery, lose: Callable[[Path], None]
 ) -> None:
     async with SQLiteStorage(path, clock=clock) as storage:
@@ -323,7 +321,7 @@ async def test_the_wal_of_a_file_that_was_replaced_by_its_copy_is_not_emptied(
     assert wal(path) == before
 
 
-async def test_an_older_copy_is_whole_once_what_lies_next_to_it_is_moved_away(
+async def test_an_older_copy_is_intact_once_the_files_next_to_it_are_moved_away(
     path: Path, clock: MovableClock, delivery: MakeDelivery
 ) -> None:
     async with SQLiteStorage(path, clock=clock) as storage:
@@ -344,12 +342,12 @@ async def test_an_older_copy_is_whole_once_what_lies_next_to_it_is_moved_away(
     db.close()
 
 
-async def test_a_file_that_is_away_when_its_server_stops_is_whole_when_it_is_back(
+async def test_a_file_that_is_away_when_its_server_stops_is_intact_when_it_is_back(
     path: Path, clock: MovableClock, delivery: MakeDelivery
 ) -> None:
     async with SQLiteStorage(path, clock=clock) as storage:
         assert await storage.take(10, lease_s=60) == []
-        await storage.put(delivery("c:1", name="w.1"))  # leased with its own commit, which a stop gives back
+        await storage.put(delivery("c:1", name="w.1"))  # prefetched; given back when the server stops
         before = wal(path)
         move(path)
     assert wal(path) == before
@@ -359,7 +357,7 @@ async def test_a_file_that_is_away_when_its_server_stops_is_whole_when_it_is_bac
         assert lease.delivery.id == "w.1"
 
 
-async def test_a_server_that_has_lost_its_file_leaves_the_next_one_s_alone(
+async def test_a_server_that_lost_its_file_does_not_touch_the_file_of_the_next_server(
     path: Path, clock: MovableClock, delivery: MakeDelivery, crashed: Callable[[Path], Path]
 ) -> None:
     old = await SQLiteStorage(path, clock=clock).__aenter__()
@@ -375,7 +373,7 @@ async def test_a_server_that_has_lost_its_file_leaves_the_next_one_s_alone(
 
 
 @pytest.mark.parametrize("lose", [remove, replace_by_other])
-async def test_an_operator_s_work_is_refused_and_makes_no_new_file(
+async def test_methods_for_operators_are_refused_and_create_no_file(
     storage: SQLiteStorage, path: Path, tmp_path: Path, lose: Callable[[Path], None]
 ) -> None:
     lose(path)
@@ -387,7 +385,7 @@ async def test_an_operator_s_work_is_refused_and_makes_no_new_file(
     assert {each.name for each in path.parent.iterdir()} == before
 
 
-async def test_a_file_that_is_replaced_while_it_is_opened_is_not_served(
+async def test_a_file_that_is_replaced_during_the_opening_is_not_served(
     path: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with SQLiteStorage(path, clock=clock):
@@ -407,7 +405,7 @@ async def test_a_file_that_is_replaced_while_it_is_opened_is_not_served(
 
 
 @pytest.mark.parametrize("from_the_start", [True, False])
-async def test_where_files_have_no_numbers_only_their_absence_is_noticed(
+async def test_on_file_systems_without_inode_numbers_only_a_missing_file_is_noticed(
     path: Path, clock: MovableClock, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch, from_the_start: bool
 ) -> None:
     real, has_numbers = os.stat, not from_the_start
@@ -432,7 +430,7 @@ async def test_where_files_have_no_numbers_only_their_absence_is_noticed(
 # check
 
 
-async def test_a_check_writes_durably_and_leaves_nothing(storage: SQLiteStorage) -> None:
+async def test_a_check_writes_durably_and_leaves_nothing_behind(storage: SQLiteStorage) -> None:
     made: list[str] = []
     db = storage._writer._db
     db.set_trace_callback(made.append)

@@ -1,4 +1,4 @@
-"""An operator's work on the file: beside a server, down to the bytes, and copied while in use."""
+"""The methods for operators on the SQLite file: next to a server, down to the bytes, and backups while in use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from linqbot.storage.upkeep import Selection
 pytestmark = pytest.mark.anyio
 
 MakeDelivery = Callable[..., Delivery]
-MakeEffect = Callable[..., JournalEntry]
+MakeEntry = Callable[..., JournalEntry]
 NOON = 1_800_000_000.0
 ANN = "+14155550142"
 MARKER = b"planted-marker"
@@ -65,10 +65,12 @@ def bytes_of(path: Path) -> bytes:
     return b"".join(file.read_bytes() for file in sorted(path.parent.glob(path.name + "*")))
 
 
-# Beside a server
+# Next to a server
 
 
-async def test_what_a_command_puts_back_wakes_the_server_and_keeps_its_lane(path: Path, delivery: MakeDelivery) -> None:
+async def test_a_delivery_that_a_command_puts_back_wakes_the_server_and_keeps_its_lane(
+    path: Path, delivery: MakeDelivery
+) -> None:
     async with SQLiteStorage(path, keep_days=1) as server, SQLiteStorage(path, serving=False) as command:
         await dead_letter(server, delivery("c:1", name="w.dead"))
         await handle(server, delivery("c:1", name="w.done"))
@@ -88,7 +90,7 @@ async def test_what_a_command_puts_back_wakes_the_server_and_keeps_its_lane(path
             await server.finish(lease, Finish(Ack()))
 
 
-async def test_a_timer_a_command_stores_is_known_when_the_server_wakes(path: Path) -> None:
+async def test_a_timer_that_a_command_stores_is_known_when_the_server_wakes(path: Path) -> None:
     async with SQLiteStorage(path) as server, SQLiteStorage(path, serving=False) as command:
         assert await command.schedule(Timer("t", NOON, "c:1", "send", b"{}", 60))
         await asyncio.wait_for(server.changed(), 5)
@@ -99,7 +101,7 @@ async def test_a_timer_a_command_stores_is_known_when_the_server_wakes(path: Pat
         assert await server.fire(NOON) == 0
 
 
-async def test_a_command_sees_what_is_leased_and_forgets_around_it(path: Path) -> None:
+async def test_a_command_sees_leased_deliveries_and_erases_all_others(path: Path) -> None:
     async with SQLiteStorage(path) as server, SQLiteStorage(path, serving=False) as command:
         for n in range(3):
             await server.put(from_ann(n))
@@ -112,9 +114,7 @@ async def test_a_command_sees_what_is_leased_and_forgets_around_it(path: Path) -
         assert await server.put(from_ann(9)) is True
 
 
-async def test_a_command_does_not_judge_how_long_the_server_keeps_things(
-    path: Path, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_a_command_does_not_purge_history(path: Path, delivery: MakeDelivery, clock: MovableClock) -> None:
     async with SQLiteStorage(path, clock=clock, keep_days=9) as server:
         await handle(server, delivery(name="w.1"))
         clock.advance(86_400)
@@ -124,8 +124,8 @@ async def test_a_command_does_not_judge_how_long_the_server_keeps_things(
         assert await server.replayable(Selection()) == ["w.1"]
 
 
-async def test_history_switched_off_goes_in_passing(
-    path: Path, delivery: MakeDelivery, entry: MakeEffect, clock: MovableClock
+async def test_old_history_is_deleted_after_history_was_switched_off(
+    path: Path, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
 ) -> None:
     async with SQLiteStorage(path, clock=clock, keep_days=9) as storage:
         sent = entry("w.1", status="accepted", answer=b'{"text":"said"}')
@@ -138,13 +138,13 @@ async def test_history_switched_off_goes_in_passing(
         assert kept.answer == b'{"text":""}'
 
 
-async def test_a_command_makes_no_file(path: Path) -> None:
+async def test_a_command_does_not_create_the_file(path: Path) -> None:
     with pytest.raises(ConfigError, match=r"There is no storage file .*bot\.db"):
         await SQLiteStorage(path, serving=False).__aenter__()
     assert names_in(path.parent) == []
 
 
-async def test_upkeep_of_a_storage_that_is_not_open_says_so(path: Path) -> None:
+async def test_upkeep_of_a_storage_that_is_not_open_raises_an_error(path: Path) -> None:
     with pytest.raises(StorageUnavailable, match="async with"):
         await SQLiteStorage(path).retry(["w.1"])
 
@@ -164,7 +164,7 @@ async def test_a_command_that_cannot_write_changes_nothing(
         assert await storage.retry(["w.1"]) == 1
 
 
-async def test_a_busy_server_lets_a_command_in(path: Path, delivery: MakeDelivery) -> None:
+async def test_a_command_gets_its_transaction_while_the_server_is_busy(path: Path, delivery: MakeDelivery) -> None:
     async with SQLiteStorage(path, max_lane_backlog=10**6) as server, SQLiteStorage(path, serving=False) as command:
         await dead_letter(server, *(delivery(name=f"w.dead-{n}") for n in range(5)))
         stop = asyncio.Event()
@@ -204,11 +204,11 @@ async def test_after_a_crash_the_newest_webhook_is_known_to_the_minute(
 # Down to the bytes
 
 
-async def test_forgotten_bytes_are_in_no_file_even_while_it_is_served(
-    path: Path, delivery: MakeDelivery, entry: MakeEffect
+async def test_forgotten_bytes_are_in_no_file_even_while_the_server_runs(
+    path: Path, delivery: MakeDelivery, entry: MakeEntry
 ) -> None:
     async with SQLiteStorage(path, keep_days=9) as server:
-        # Of many sizes and fates, so that they lie in cells, in overflow pages and in pages that were freed.
+        # Bodies of many sizes and outcomes, so that they are in cells, in overflow pages and in freed pages.
         for n in range(30):
             await handle(server, from_ann(n, size=(50, 3000, 9000)[n % 3]))
         for n in range(30, 40):
@@ -229,7 +229,9 @@ async def test_forgotten_bytes_are_in_no_file_even_while_it_is_served(
     assert MARKER not in bytes_of(path)
 
 
-async def test_a_file_too_busy_to_be_written_anew_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_forget_reports_a_file_that_was_too_busy_to_be_written_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("linqbot.storage.sqlite.upkeep.BUSY_TIMEOUT_MS", 1)
     async with SQLiteStorage(path, keep_days=9) as storage:
         await handle(storage, from_ann(1))
@@ -243,9 +245,11 @@ async def test_a_file_too_busy_to_be_written_anew_says_so(path: Path, monkeypatc
         assert MARKER not in bytes_of(path)
 
 
-async def test_what_a_turn_stores_between_look_and_delete_goes_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks: list[Found] = []
-    look = erasure._look
+async def test_records_stored_between_the_search_and_the_deletion_are_erased_too(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searches: list[Found] = []
+    search = erasure._search
     loop = asyncio.get_running_loop()
 
     async with SQLiteStorage(path, keep_days=9) as storage:
@@ -254,25 +258,25 @@ async def test_what_a_turn_stores_between_look_and_delete_goes_too(path: Path, m
         timer = Timer("t", NOON, "c:group", "send", json.dumps({"to": ANN, "text": MARKER.decode()}).encode(), 60)
 
         def then_the_turn_ends(db: sqlite3.Connection, person: Person) -> tuple[Found, set[str]]:
-            found = look(db, person)
-            if not looks:
+            found = search(db, person)
+            if not searches:
                 ended = storage.finish(lease, Finish(Ack(), timers=[timer]))
                 asyncio.run_coroutine_threadsafe(ended, loop).result(30)
-            looks.append(found[0])
+            searches.append(found[0])
             return found
 
-        monkeypatch.setattr(erasure, "_look", then_the_turn_ends)
+        monkeypatch.setattr(erasure, "_search", then_the_turn_ends)
         await storage.put(from_ann(2))
         forgotten = await storage.forget(ANN)
-        assert looks[0].left == {"w.ann-1"}
+        assert searches[0].left == {"w.ann-1"}
         assert (forgotten.waiting, forgotten.done, forgotten.timers, forgotten.left) == (1, 1, 1, ())
         assert MARKER not in bytes_of(path)
 
 
-async def test_who_writes_faster_than_they_are_forgotten_is_not_forgotten(
+async def test_forget_reports_what_is_left_when_records_are_added_faster_than_erased(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = erasure._look
+    search = erasure._search
     loop = asyncio.get_running_loop()
     numbers = itertools.count(1)
 
@@ -280,15 +284,15 @@ async def test_who_writes_faster_than_they_are_forgotten_is_not_forgotten(
 
         def after_one_more_message(db: sqlite3.Connection, person: Person) -> tuple[Found, set[str]]:
             asyncio.run_coroutine_threadsafe(storage.put(from_ann(next(numbers))), loop).result(30)
-            return look(db, person)
+            return search(db, person)
 
-        monkeypatch.setattr(erasure, "_look", after_one_more_message)
+        monkeypatch.setattr(erasure, "_search", after_one_more_message)
         forgotten = await storage.forget(ANN)
         assert (forgotten.waiting, forgotten.left) == (5, ("w.ann-6",))
 
 
-async def test_purged_bytes_are_in_no_file_even_while_it_is_served(
-    path: Path, delivery: MakeDelivery, entry: MakeEffect
+async def test_purged_bytes_are_in_no_file_even_while_the_server_runs(
+    path: Path, delivery: MakeDelivery, entry: MakeEntry
 ) -> None:
     async with SQLiteStorage(path) as server:
         for n in range(40):
@@ -308,7 +312,7 @@ async def test_purged_bytes_are_in_no_file_even_while_it_is_served(
         assert len(await server.entries("w.ann-1")) == 1
 
 
-async def test_a_purge_that_could_not_remove_bytes_says_so_and_the_next_one_does(
+async def test_a_purge_that_could_not_remove_bytes_raises_and_the_next_one_removes_them(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("linqbot.storage.sqlite.upkeep.BUSY_TIMEOUT_MS", 1)
@@ -339,10 +343,10 @@ async def test_a_purge_that_finds_nothing_does_not_write_the_file_again(
 
 
 async def test_a_backup_made_while_serving_can_be_served(
-    path: Path, tmp_path: Path, delivery: MakeDelivery, entry: MakeEffect
+    path: Path, tmp_path: Path, delivery: MakeDelivery, entry: MakeEntry
 ) -> None:
     copy = tmp_path / "copy.db"
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     async with SQLiteStorage(path) as server:
         await asyncio.gather(*(server.put(delivery(f"c:{n}", body=b"x" * 9000)) for n in range(1000)))
         await server.begin(entry("w.1"))
@@ -357,12 +361,12 @@ async def test_a_backup_made_while_serving_can_be_served(
 
         loading = asyncio.ensure_future(load())
         async with SQLiteStorage(path, serving=False) as command:
-            await command.backup(copy, progress=lambda done, total: told.append((done, total)))
+            await command.backup(copy, progress=lambda done, total: reported.append((done, total)))
         stop.set()
         assert await loading > 0
         install = server.install
     assert copy.stat().st_mode & 0o777 == 0o600
-    assert told[-1][0] == told[-1][1] > 1000
+    assert reported[-1][0] == reported[-1][1] > 1000
     assert names_in(tmp_path) == ["bot.db", "bot.db.lock", "copy.db"]
     async with SQLiteStorage(copy) as restored:
         assert restored.install == install
@@ -372,7 +376,7 @@ async def test_a_backup_made_while_serving_can_be_served(
         assert lease.delivery.body == b"x" * 9000
 
 
-async def test_a_backup_overwrites_nothing_and_leaves_nothing_half(path: Path, tmp_path: Path) -> None:
+async def test_a_backup_overwrites_nothing_and_leaves_no_partial_file(path: Path, tmp_path: Path) -> None:
     async with SQLiteStorage(path) as storage:
         taken = tmp_path / "taken"
         taken.write_text("precious")

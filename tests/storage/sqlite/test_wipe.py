@@ -1,4 +1,4 @@
-"""Whatever a bot did with a person, forgetting them leaves no byte of them, and nothing else goes."""
+"""After any history with a person, forgetting them leaves no byte of them, and deletes nothing else."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ OUTCOMES: dict[str, Outcome] = {
 
 @dataclass(frozen=True)
 class Turn:
-    """A message and what became of it.
+    """A message and the outcome of its turn.
 
     Attributes:
-        end: Also `waits`: no worker has taken it.
-        sends: Messages the bot answers with; `settled` says whether Linq's answers are known.
-        receipt: What became of the receipt of the first of them; None when there is none.
-        due_in_s: When what was put off is due: with 0 it is a delivery already. None when nothing was put off.
+        end: The outcome of the turn, or `waits` if no worker has leased the delivery.
+        sends: Number of messages that the bot sends; `settled` is True if Linq's answers are known.
+        receipt: The outcome of the receipt of the first of them; None if there is none.
+        due_in_s: Seconds until a scheduled send is due; with 0 it is a delivery already. None if nothing is scheduled.
     """
 
     who: str
@@ -107,9 +107,9 @@ def origin(turn: Turn) -> bytes:
 
 
 async def take(storage: Storage, delivery: Delivery) -> Lease:
-    """Lease this delivery; what was taken besides goes back."""
+    """Lease this delivery, and give other leases back."""
     leases = {lease.delivery.id: lease for lease in await storage.take(1000, lease_s=60)}
-    # Else what is put next is leased at once, for a next `take`.
+    # Otherwise the next delivery would be prefetched for the next `take`.
     assert await storage.take(0, lease_s=60) == []
     for name, lease in leases.items():
         if name != delivery.id:
@@ -124,8 +124,8 @@ async def end(storage: Storage, delivery: Delivery, outcome: str, finish: Finish
 
 
 async def play(storage: Storage, number: int, turn: Turn) -> None:
-    """Do what worker and bot do."""
-    # In lanes of their own, so that none waits for another.
+    """Do what the worker and the bot would do."""
+    # Each in its own lane, so that none waits for another.
     name = f"{number}-{turn.who}"
     delivery = replace(message(name, turn), lane=f"x:{name}")
     entries = []
@@ -158,7 +158,7 @@ async def play(storage: Storage, number: int, turn: Turn) -> None:
 
 
 async def on_record(storage: Storage, who: str, turns: list[Turn]) -> set[str]:
-    """All that is kept of somebody's turns."""
+    """Return everything that is stored about the turns of these people."""
     found = {*await storage.replayable(Selection()), *(each.id for each in await storage.waiting())}
     found |= {each.id for each in await storage.scheduled()}
     for number, turn in enumerate(turns):

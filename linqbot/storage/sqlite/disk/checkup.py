@@ -1,7 +1,7 @@
-"""Looks at an SQLite storage without changing it: for `linqbot doctor`, beside whoever serves it.
+"""Inspect an SQLite storage without changing it, for `linqbot doctor`, also while a server uses the file.
 
-Opening a storage brings its schema up to date; looking must not, or a newer linqbot's doctor would cut off an older
-server.
+Opening a storage brings its schema up to date. An inspection must not: the doctor of a newer linqbot would lock out an
+older server.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from linqbot.storage.sqlite.disk.serving_lock import ServingLock
 
 @dataclass(frozen=True, slots=True)
 class Checkup:
-    """How a storage file is.
+    """The state of a storage file.
 
     Attributes:
-        schema: Its number; None when there is no file yet.
-        journal: SQLite's journal mode, `wal` when we made the file.
-        waiting, dead: Deliveries that wait, and that gave up.
-        free_bytes: Of the file system.
-        serving: Id of the process that serves it; None when nobody does.
-        heard_at: When Linq's newest delivery was accepted, Unix seconds, as of a minute ago; None before the first.
+        schema: The number of its schema; None if there is no file yet.
+        journal: SQLite's journal mode; `wal` if linqbot created the file.
+        waiting, dead: Number of deliveries in the inbox, and of dead letters.
+        free_bytes: Free space of the file system.
+        serving: Id of the process that serves the file; None if none does.
+        heard_at: Unix time at which Linq's newest delivery was accepted, up to a minute too early; None before the
+            first delivery.
     """
 
     schema: int | None
@@ -42,26 +43,26 @@ class Checkup:
 
 
 class NewerSchema(StorageError):
-    """A newer linqbot has written the file; this one would refuse it."""
+    """A newer linqbot has written the file; this release cannot open it."""
 
 
 def path_of(url: str) -> Path | None:
-    """The file of a storage URL; None when it names none."""
+    """Return the file of a storage URL; None if the URL is not one of a file."""
     return Path(url.removeprefix("sqlite:///")).resolve() if url.startswith("sqlite:///") else None
 
 
 def check_up(path: Path) -> Checkup:
-    """Look at the file, and write another one beside it to see that this works.
+    """Inspect the file, and write a temporary file next to it to check that the folder is writable.
 
     Raises:
-        ConfigError: no file can be there, or it is another program's.
-        NewerSchema: it was written by a newer linqbot.
-        StorageUnavailable: the disk or its permissions say no.
+        ConfigError: the folder does not exist, or the file belongs to another program.
+        NewerSchema: a newer linqbot has written the file.
+        StorageUnavailable: the file or its folder cannot be read or written.
     """
     folder = path.parent
     if not folder.is_dir():
         raise ConfigError(f"The folder of the storage file {path} does not exist. Create it, or change the path.")
-    _write_beside(folder)
+    _write_in(folder)
     free_bytes = shutil.disk_usage(folder).free
     serving = ServingLock(path).holder()
     if not path.exists():
@@ -74,7 +75,7 @@ def check_up(path: Path) -> Checkup:
 
 
 def has_stored(path: Path, delivery_id: str) -> bool:
-    """Whether a delivery has arrived in the file."""
+    """Return True if the file holds a delivery with this id, or held one in the last day."""
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
             return db.execute("SELECT 1 FROM seen WHERE id = ?", (delivery_id,)).fetchone() is not None
@@ -94,7 +95,7 @@ def _inside(db: sqlite3.Connection, path: Path, free_bytes: int, serving: int | 
         raise ConfigError(f"{path} is a database of another program. Choose another path for the storage.")
     if schema > newest_schema():
         raise NewerSchema(f"{path} has schema {schema}; this linqbot knows schemas up to {newest_schema()}.")
-    # The lock that a write takes, given back at once: a file that may only be read refuses it.
+    # Take the lock of a write and give it back at once: this fails if the file is read-only.
     db.execute("BEGIN IMMEDIATE")
     db.execute("ROLLBACK")
     (journal,) = db.execute("PRAGMA journal_mode").fetchone()
@@ -106,7 +107,7 @@ def _inside(db: sqlite3.Connection, path: Path, free_bytes: int, serving: int | 
     return Checkup(schema, journal, waiting, dead, free_bytes, serving, heard[0] if heard else None)
 
 
-def _write_beside(folder: Path) -> None:
+def _write_in(folder: Path) -> None:
     try:
         with tempfile.TemporaryFile(dir=folder, prefix=".linqbot-doctor-") as file:
             file.write(b"linqbot doctor\n")

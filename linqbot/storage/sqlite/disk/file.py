@@ -1,4 +1,4 @@
-"""Opening the SQLite file: how it must behave, that it is ours, and bringing its schema up to date."""
+"""Open the SQLite file: create it, set its pragmas, check that it is linqbot's, and bring its schema up to date."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from pathlib import Path
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 
 APPLICATION_ID = 0x6C696E71
-"""`linq` in ASCII, in the file's header: `file linqbot.db` shows it, and we do not write into strangers' files."""
+"""`linq` in ASCII, in the header of the file. `file linqbot.db` shows it, and files of other programs are refused."""
 
 BUSY_TIMEOUT_MS = 5000
-"""How long to wait for another process's transaction; those of commands are short."""
+"""Milliseconds to wait for the transaction of another process; those of commands are short."""
 
 
 def prepare(path: Path, *, create: bool = True) -> None:
-    """Make sure that there is a file, readable by nobody else: it will hold what people write to each other.
+    """Make sure that the file exists. Only its owner can read it, because it will hold private messages.
 
     Args:
-        create: Make it if it is missing.
+        create: Create the file if it is missing.
     Raises:
-        ConfigError: no file can be there; the message says what to do.
-        StorageUnavailable: the disk or its permissions say no.
+        ConfigError: the path cannot be a file, or the file is missing; the message says what to do.
+        StorageUnavailable: the file cannot be opened.
     """
     if not path.parent.is_dir():
         raise ConfigError(f"The folder of the storage file {path} does not exist. Create it, or change the path.")
@@ -34,21 +34,21 @@ def prepare(path: Path, *, create: bool = True) -> None:
         raise ConfigError(f"The storage path {path} is a folder. Name a file in it: sqlite:///{path}/linqbot.db")
     if not create and not path.exists():
         raise ConfigError(
-            f"There is no storage file {path}. Check LINQBOT_STORAGE, or --storage; linqbot serve makes the file."
+            f"There is no storage file {path}. Check LINQBOT_STORAGE, or --storage; linqbot serve creates the file."
         )
     try:
-        # -wal and -shm take their permissions from it.
+        # -wal and -shm inherit the permissions of this file.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         raise StorageUnavailable(f"The storage file {path} cannot be opened: {error.strerror}.") from error
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection that commits only when told, usable from whichever one thread owns it.
+    """Return a connection without implicit transactions. Any thread may use it, but one at a time.
 
     Raises:
-        ConfigError: the file is not SQLite's.
-        StorageUnavailable: the disk or its permissions say no.
+        ConfigError: the file is not an SQLite file.
+        StorageUnavailable: the file cannot be opened.
     """
     try:
         db = sqlite3.connect(
@@ -57,7 +57,7 @@ def connect(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise StorageUnavailable(f"The storage file {path} cannot be opened: {error}.") from error
     try:
-        _set_manners_in_turn(db)
+        _set_pragmas_in_turn(db)
     except sqlite3.DatabaseError as error:
         db.close()
         if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
@@ -71,7 +71,7 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
 
     Raises:
         ConfigError: the file belongs to another program.
-        StorageError: a newer linqbot has written it.
+        StorageError: a newer linqbot has written the file.
         StorageUnavailable: nothing was changed.
     """
     try:
@@ -87,22 +87,22 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
 
 
 def newest_schema() -> int:
-    """The number of the newest schema this release knows."""
+    """Return the number of the newest schema that this release knows."""
     return max(_schemas())
 
 
 def install_of(db: sqlite3.Connection) -> str:
-    """The 128 random bits made with the file, as 32 hex digits."""
+    """Return the 128 random bits that were created with the file, as 32 hex digits."""
     (install,) = db.execute("SELECT value FROM meta WHERE key = 'install'").fetchone()
     return str(install)
 
 
-def _set_manners_in_turn(db: sqlite3.Connection) -> None:
-    """Wait for another process that does the same to a new file: SQLite itself refuses the second one at once."""
+def _set_pragmas_in_turn(db: sqlite3.Connection) -> None:
+    """Set the pragmas, after another process that sets them on a new file: SQLite refuses the second at once."""
     until = time.monotonic() + BUSY_TIMEOUT_MS / 1000
     while True:
         try:
-            _set_manners(db)
+            _set_pragmas(db)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                 raise
@@ -111,21 +111,21 @@ def _set_manners_in_turn(db: sqlite3.Connection) -> None:
             return
 
 
-def _set_manners(db: sqlite3.Connection) -> None:
-    # Of a new file, SQLite's own defaults, which a build may change: the schema's padding relies on both.
+def _set_pragmas(db: sqlite3.Connection) -> None:
+    # For a new file. Both are SQLite's defaults, but a build may change them, and the schema's padding needs them.
     db.execute("PRAGMA page_size = 4096")
     db.execute("PRAGMA auto_vacuum = NONE")
     db.execute("PRAGMA journal_mode = WAL")
-    # FULL: in WAL mode NORMAL syncs at checkpoints only, and a power cut would take back what we answered 200 for.
+    # FULL: in WAL mode NORMAL syncs at checkpoints only, so a power cut could lose deliveries answered with 200.
     db.execute("PRAGMA synchronous = FULL")
-    # macOS: an ordinary fsync leaves the data in the drive's own cache.
+    # macOS: an ordinary fsync leaves the data in the cache of the drive.
     db.execute("PRAGMA fullfsync = ON")
-    # Zero deleted rows where that costs no extra write. Debian's SQLite would zero whole freed pages: a body twice.
-    # A file with text that is off the record pays for it: see `sqlite_wipe.py`.
+    # Zero deleted rows where that costs no extra write. Debian's default would zero whole freed pages, so each body
+    # would be written twice. Only a file with text off the record needs that: see `wipe.py`.
     db.execute("PRAGMA secure_delete = FAST")
-    # 16 MiB of WAL before pages are copied back: a checkpoint syncs twice, and under load it is the slowest commit.
+    # 16 MiB of WAL before a checkpoint: it syncs twice, and under load its commit is the slowest.
     db.execute("PRAGMA wal_autocheckpoint = 4000")
-    # KiB. What is read is read once, and what was written lately is in memory of ours.
+    # KiB. A small cache is enough: most pages are read once, and recent deliveries are in the index.
     db.execute("PRAGMA cache_size = -600")
     db.execute("PRAGMA journal_size_limit = 67108864")
 
@@ -158,7 +158,7 @@ def _schemas() -> dict[int, str]:
 
 
 def _statements(script: str) -> Iterator[str]:
-    # Not executescript: it commits first, and a file half-way between two schemas would be left by a crash.
+    # Not executescript: it commits first, so a crash could leave a file half-way between two schemas.
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

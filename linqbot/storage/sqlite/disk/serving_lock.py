@@ -1,7 +1,7 @@
-"""The one process that serves a storage file: a lock beside it, and a way to wake whoever holds it.
+"""The lock that allows one process to serve a storage file, and a way to wake this process.
 
-The lock is the operating system's, so it ends with its process, however that ends. The lock file says who holds
-it: the process id, and a loopback port at which one byte means "look again".
+It is a lock of the operating system, so it ends with the process, however that ends. The lock file contains the process
+id of the server and a loopback port. A datagram to this port means: the file has changed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(fd: int) -> None:
-        # Far behind the text: Windows forbids others to read a locked range.
+        # Far behind the text: Windows does not let other processes read a locked range.
         os.lseek(fd, 1 << 20, os.SEEK_SET)
         msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
 else:
@@ -31,11 +31,11 @@ else:
 
 
 class ServingLock:
-    """Held by the serving process from `acquire` to `release`.
+    """The lock, held by the serving process from `acquire` to `release`.
 
     Args:
-        path: Of the storage file. The lock is `<path>.lock`, and stays there: a lock file that comes and goes can
-            be locked by two.
+        path: The storage file. The lock file is `<path>.lock`. It is never deleted: two processes could each lock a
+            file of this name if it were created again.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,7 +67,7 @@ class ServingLock:
         self._say(0)
 
     async def listen(self, wake: Callable[[], None]) -> None:
-        """Call `wake` whenever a process beside us has written. Best effort, as `wake_holder` is."""
+        """Call `wake` whenever another process has written. Best effort, like `wake_holder`."""
 
         class Wakes(asyncio.DatagramProtocol):
             def datagram_received(self, data: bytes, addr: object) -> None:
@@ -79,20 +79,20 @@ class ServingLock:
             self._say(self._wakes.get_extra_info("sockname")[1])
 
     def stop_listening(self) -> None:
-        """End `listen`. On the loop."""
+        """End `listen`. Call it on the event loop."""
         if self._wakes is not None:
             self._wakes.close()
             self._wakes = None
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         if self._fd is not None:
             os.ftruncate(self._fd, 0)
             os.close(self._fd)
             self._fd = None
 
     def holder(self) -> int | None:
-        """The process that serves this file, if it is alive and of this machine; the lock itself is left alone."""
+        """Return the id of the process that serves this file, if it runs on this machine, without touching the lock."""
         pid, _ = self._holder()
         try:
             if pid:
@@ -100,18 +100,18 @@ class ServingLock:
         except ProcessLookupError:
             return None
         except PermissionError:
-            pass  # alive, and somebody else's
+            pass  # alive, and owned by another user
         return pid or None
 
     def wake_holder(self) -> None:
-        """Tell the process that serves this file, if any, to look again. Best effort: it looks at its next write too."""
+        """Wake the process that serves this file, if any. Best effort: its next write notices the change too."""
         _, port = self._holder()
         if port:
             with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
                 out.sendto(b"!", ("127.0.0.1", port))
 
     def _holder(self) -> tuple[int, int]:
-        """Process id and wake-up port; zeros when nobody has said."""
+        """Return the process id and the wake-up port; zeros if the lock file has none."""
         try:
             pid, port = self._path.read_text("ascii").split()
             return int(pid), int(port)

@@ -1,7 +1,7 @@
-"""Truncates the WAL now and then while lines that keep nothing (zero retention) are served.
+"""Truncate the WAL now and then while lines that keep nothing (zero retention) are served.
 
-What such a turn deletes is overwritten in the file, but the WAL keeps the older versions of its pages. Truncating it
-costs two syncs and the copying of what it holds, so it is not done for every turn.
+The text that such a turn deletes is overwritten in the file, but the WAL keeps the older versions of the pages.
+Truncating the WAL costs two syncs and copying its content, so it is not done for every turn.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from linqbot.clock import Clock
 from linqbot.errors import StorageError
 
 TRUNCATE_AFTER_S = 60.0
-"""Longest time that deleted text stays in the WAL, if no other connection reads from it then."""
+"""Maximum time in seconds for which deleted text stays in the WAL, if no other connection reads from it then."""
 BUSY_PAUSE_S = 5.0
-"""Pause before the next attempt when another connection, such as a backup, still reads from the WAL."""
+"""Seconds before the next attempt when another connection, such as a backup, still reads from the WAL."""
 
 
 class WalTruncation:
     """Calls `truncate` within a minute after `due`, and again until it succeeds.
 
     Args:
-        truncate: Returns False when the WAL was busy.
+        truncate: Returns False if the WAL was busy.
     """
 
     def __init__(self, clock: Clock, truncate: Callable[[], Awaitable[bool]]) -> None:
@@ -34,12 +34,12 @@ class WalTruncation:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to wait for `due`."""
+        """Start the task that waits for `due`."""
         self._due.clear()
         self._task = asyncio.create_task(self._run(), name="linqbot-wal-truncation")
 
     async def stop(self) -> None:
-        """End. The last connection that is closed removes the WAL."""
+        """Stop the task. The last connection that is closed removes the WAL."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -1,90 +1,95 @@
--- Schema 1. The number of the newest schema applied is PRAGMA user_version; a schema file is applied in one
--- transaction together with its number. Times are Unix seconds (REAL), JSON and bodies are BLOBs: bytes as they came.
+-- Schema 1. PRAGMA user_version is the number of the newest schema that was applied. A schema file is applied in one
+-- transaction together with its number. Times are Unix seconds (REAL). JSON and bodies are BLOBs: the bytes received.
 
 -- meta: facts about the file itself.
 -- `install` (128 random bits) is part of every idempotency key, so it must outlive every process.
--- `first_active_at` is when a webhook was accepted first: what was sent before was not meant for this bot.
--- `active_at` is when a webhook was last accepted, as of a minute ago at most; newer ones may wait in delivery.
--- `off_the_record` is there once the file has held text of a line that keeps nothing (zero retention): from then on
--- the pages that a delete frees are overwritten.
--- `unwiped` is there while bytes of purged dead letters may be in free pages: the next purge wipes them.
+-- `first_active_at` is when the first webhook was accepted. Messages sent before it were not meant for this bot.
+-- `active_at` is when a webhook was last accepted, at most a minute out of date; newer ones may be in delivery.
+-- `off_the_record` is set once the file has held text of a line that keeps nothing (zero retention). From then on, the
+-- pages that a delete frees are overwritten.
+-- `unwiped` is set while bytes of purged dead letters may be in free pages. The next purge wipes them.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- delivery: what was accepted and is not finished yet.
--- seq is the order of acceptance. replay is raised by each deliberate replay, for new idempotency keys.
--- delivery_count counts leases, attempts failed runs.
--- crashes counts the times a process died while this ran alone: then it was the cause. crashed_with_others counts the times others
--- ran beside it: then it is a suspect, and from its second crash on it runs in the max_concurrent_suspects of so many suspects at most,
--- a quarter of those it died with; at 1 alone. A run that ends, however it ends, clears it.
--- leased is written by take's own commit: whoever opens the file after a crash finds it still set.
--- carrier is what plugins let travel with it, as JSON; NULL when nothing does.
--- waits tells a person what not_before is for: retrying or deferred.
+-- delivery: the inbox, which holds what was accepted and is not finished.
+-- seq is the order of acceptance; put_in_order changes it within a lane.
+-- message_key is a second key against duplicates; NULL if there is none.
+-- carrier is JSON that plugins attach to a delivery; NULL if there is none.
+-- replay is 0, then one more for each deliberate replay, which gets new idempotency keys.
+-- delivery_count is the number of leases, attempts the number of failed runs.
+-- crashes counts the times the process died while this delivery was the only one leased: then it was the cause. A lease
+-- that ran out also counts.
+-- crashed_with_others counts the times the process died while others were leased too: then it may be the cause. From
+-- its second crash on, the delivery is a suspect: max_concurrent_suspects limits the number of suspects that may run
+-- while it does, to a quarter of the deliveries that were leased in the last crash. At 1 it runs alone, without any
+-- other delivery. 0 means that it is not a suspect. When a run ends, whatever its outcome, both columns are reset.
+-- leased is set by the commit of take, so it is still set when the file is opened after a crash.
+-- waits shows operators the reason for not_before: retrying or deferred. error is the message that goes with it.
 CREATE TABLE delivery (
-    seq         INTEGER PRIMARY KEY,
-    id          TEXT NOT NULL,
-    lane        TEXT NOT NULL,
-    type        TEXT NOT NULL,
-    message_key TEXT,
-    carrier     TEXT,
-    received_at REAL NOT NULL,
-    replay        INTEGER NOT NULL DEFAULT 0,
-    delivery_count        INTEGER NOT NULL DEFAULT 0,
-    attempts    INTEGER NOT NULL DEFAULT 0,
-    crashes     INTEGER NOT NULL DEFAULT 0,
-    crashed_with_others      INTEGER NOT NULL DEFAULT 0,
-    max_concurrent_suspects     INTEGER NOT NULL DEFAULT 0,
-    leased     INTEGER NOT NULL DEFAULT 0,
-    waits       TEXT,
-    not_before  REAL NOT NULL DEFAULT 0,
-    error       TEXT
+    seq                     INTEGER PRIMARY KEY,
+    id                      TEXT NOT NULL,
+    lane                    TEXT NOT NULL,
+    type                    TEXT NOT NULL,
+    message_key             TEXT,
+    carrier                 TEXT,
+    received_at             REAL NOT NULL,
+    replay                  INTEGER NOT NULL DEFAULT 0,
+    delivery_count          INTEGER NOT NULL DEFAULT 0,
+    attempts                INTEGER NOT NULL DEFAULT 0,
+    crashes                 INTEGER NOT NULL DEFAULT 0,
+    crashed_with_others     INTEGER NOT NULL DEFAULT 0,
+    max_concurrent_suspects INTEGER NOT NULL DEFAULT 0,
+    leased                  INTEGER NOT NULL DEFAULT 0,
+    waits                   TEXT,
+    not_before              REAL NOT NULL DEFAULT 0,
+    error                   TEXT
 );
 
--- body: the bytes of a delivery, apart from it.
--- take and retry rewrite the delivery's row; beside a body of kilobytes each rewrite would dirty a page of its own.
--- padding, here and in dead, journal and timer: 4096 zeros in front of text that is off the record, else NULL. SQLite
--- moves rows between pages and leaves copies in the space that becomes free; only the first 4061 bytes of a row can be
--- moved. What follows them lies in overflow pages, which stay where they are until they are freed and overwritten.
+-- body: the bytes of each delivery, in a table of their own.
+-- take and retry rewrite the row in delivery. With a body of kilobytes in it, each rewrite would change one more page.
+-- padding, here and in dead, journal and timer, is 4096 zeros in front of text off the record, else NULL. SQLite moves
+-- rows between pages and leaves copies in the space that becomes free, but only the first 4061 bytes of a row can be
+-- moved. The bytes after them are in overflow pages, which stay where they are until they are freed and overwritten.
 CREATE TABLE body (
     seq     INTEGER PRIMARY KEY,
     padding BLOB,
     body    BLOB NOT NULL
 );
 
--- seen: every delivery id and message key we know; a second copy is refused by it.
--- at is NULL while the delivery is in the inbox and the time it left afterwards: a day is counted from there.
+-- seen: every known delivery id and message key. A second copy of a delivery is refused by it.
+-- at is NULL while the delivery is in the inbox, then the time it left. The id is kept for a day from that time.
 CREATE TABLE seen (
     id TEXT PRIMARY KEY,
     at REAL
 ) WITHOUT ROWID;
 
--- seen_by_age: finds the few ids to forget without looking at the others.
+-- seen_by_age: finds the few ids to delete without reading the others.
 CREATE INDEX seen_by_age ON seen (at) WHERE at IS NOT NULL;
 
--- dead: what gave up, with why. Its body and its entries stay until a person decides.
--- The body comes last, here and in done: SQLite walks through it to reach what stands behind it.
+-- dead: dead letters, with the reason. Their bodies and journal entries stay until an operator retries or purges them.
+-- body is the last column, here and in done, because SQLite reads through it to reach a column behind it.
 CREATE TABLE dead (
-    n           INTEGER PRIMARY KEY,
-    padding     BLOB,
-    id          TEXT NOT NULL UNIQUE,
-    lane        TEXT NOT NULL,
-    type        TEXT NOT NULL,
-    message_key TEXT,
-    carrier     TEXT,
-    received_at REAL NOT NULL,
-    error       TEXT NOT NULL,
-    handler     TEXT,
-    replay        INTEGER NOT NULL,
-    delivery_count        INTEGER NOT NULL,
-    attempts    INTEGER NOT NULL,
-    crashes     INTEGER NOT NULL,
-    dead_lettered_at   REAL NOT NULL,
-    body        BLOB NOT NULL
+    n                INTEGER PRIMARY KEY,
+    padding          BLOB,
+    id               TEXT NOT NULL UNIQUE,
+    lane             TEXT NOT NULL,
+    type             TEXT NOT NULL,
+    message_key      TEXT,
+    carrier          TEXT,
+    received_at      REAL NOT NULL,
+    error            TEXT NOT NULL,
+    handler          TEXT,
+    replay           INTEGER NOT NULL,
+    delivery_count   INTEGER NOT NULL,
+    attempts         INTEGER NOT NULL,
+    crashes          INTEGER NOT NULL,
+    dead_lettered_at REAL NOT NULL,
+    body             BLOB NOT NULL
 );
 
--- done: what was acked, kept for replays as long as history is on; without it nothing comes here.
+-- done: acked deliveries, kept for replays while history is on. With history off it stays empty.
 CREATE TABLE done (
     n           INTEGER PRIMARY KEY,
     id          TEXT NOT NULL UNIQUE,
@@ -93,27 +98,27 @@ CREATE TABLE done (
     message_key TEXT,
     carrier     TEXT,
     received_at REAL NOT NULL,
-    replay        INTEGER NOT NULL,
+    replay      INTEGER NOT NULL,
     acked_at    REAL NOT NULL,
     body        BLOB NOT NULL
 );
 
--- done_by_age: finds the few to forget without looking at the others.
+-- done_by_age: finds the few rows to delete without reading the others.
 CREATE INDEX done_by_age ON done (acked_at);
 
--- journal: the calls of turns. n is the order in which they were begun.
--- UNIQUE (key): two entries under one idempotency key would silence each other at Linq.
--- delivery is what receipts have told, see journal.py.
--- ended_at is NULL until the turn is acked; a turn that never is (dead-lettered, deferred) keeps its entries.
--- texts is 1 while call and answer hold what was said. digest tells a call without texts from another one; it goes with
--- the ack, after which no further run needs it.
+-- journal: one row (a journal entry) for each API call of a turn. n is the order in which the calls were begun.
+-- key is the idempotency key. UNIQUE, because Linq would treat the second of two calls with one key as a repetition.
 -- origin is JSON: the people and the chat of the turn, as far as they are known. A forgotten person is found by it when
 -- the delivery is gone.
--- off_the_record is 1 when the turn's line keeps nothing.
+-- off_the_record is 1 if the line of the turn keeps nothing (zero retention).
+-- delivery is the furthest state that receipts have reported; see storage/journal.py.
+-- digest identifies a call after its texts were deleted. It is deleted with the ack: no further run needs it.
+-- texts is 1 while call and answer hold people's words.
+-- ended_at is NULL until the turn is acked. The rows of a turn that is never acked (dead-lettered, deferred) are kept.
 CREATE TABLE journal (
     n              INTEGER PRIMARY KEY,
     turn           TEXT NOT NULL,
-    replay           INTEGER NOT NULL,
+    replay         INTEGER NOT NULL,
     slot           TEXT NOT NULL,
     key            TEXT NOT NULL UNIQUE,
     safety         TEXT NOT NULL,
@@ -133,17 +138,17 @@ CREATE TABLE journal (
     UNIQUE (turn, replay, slot)
 );
 
--- journal_by_age: finds the few entries to forget without looking at the others.
+-- journal_by_age: finds the few rows to delete without reading the others.
 CREATE INDEX journal_by_age ON journal (ended_at) WHERE ended_at IS NOT NULL;
 
--- journal_with_texts: finds those whose texts have had their time. With history off nearly all are settled without texts
--- before they end, so it stays empty and costs nothing.
+-- journal_with_texts: finds the rows whose texts are to be deleted. With history off, nearly all rows lose their texts
+-- before their turn ends, so the index stays empty and costs nothing.
 CREATE INDEX journal_with_texts ON journal (ended_at) WHERE texts AND ended_at IS NOT NULL;
 
--- journal_by_message: tells whether a message somebody answers in a group is ours.
+-- journal_by_message: finds out if a message that a person answers in a group was sent by the bot.
 CREATE INDEX journal_by_message ON journal (message_id) WHERE message_id IS NOT NULL;
 
--- state: an author's values. Clustered by scope, because a turn loads a whole scope at once.
+-- state: the values of a bot's author. Clustered by scope, because a turn loads a whole scope at once.
 CREATE TABLE state (
     scope TEXT NOT NULL,
     name  TEXT NOT NULL,
@@ -151,7 +156,7 @@ CREATE TABLE state (
     PRIMARY KEY (scope, name)
 ) WITHOUT ROWID;
 
--- timer: what becomes a delivery of its lane at a time. n keeps the order of those due at one time.
+-- timer: deliveries that are due later. n keeps the order of timers that are due at the same time.
 CREATE TABLE timer (
     n       INTEGER PRIMARY KEY,
     id      TEXT NOT NULL UNIQUE,
@@ -163,5 +168,5 @@ CREATE TABLE timer (
     grace_s REAL NOT NULL
 );
 
--- timer_by_due: the earliest is asked for after every change, and the due ones are moved in its order.
+-- timer_by_due: the earliest timer is read after every change, and due timers are moved in this order.
 CREATE INDEX timer_by_due ON timer (due);

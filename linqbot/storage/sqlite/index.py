@@ -1,0 +1,233 @@
+"""The state in memory that mirrors the SQLite file, so that leasing a delivery reads nothing from disk.
+
+The rows in the file are the truth. The index knows which lanes can be leased, the deliveries that were stored last, and
+a few facts about the file. It runs no SQL. The writer (`writer.py`) notes in `Changes` what a transaction changes, and
+calls `apply` after COMMIT or `discard` after ROLLBACK. Only leasing and releasing change lanes earlier: operations of
+the same transaction must see them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+from linqbot.events.delivery import Delivery
+from linqbot.storage.inbox import Lease
+from linqbot.storage.lanes import LaneLease, Lanes
+from linqbot.storage.prefetch import Prefetch
+from linqbot.storage.recent import Recent, Row
+
+
+@dataclass(slots=True, eq=False)
+class Reordered:
+    """A lane that was sorted.
+
+    Attributes:
+        given_back: Sequence number and token of the lease that was given back for it, if any.
+        numbers: New sequence numbers by the old ones.
+    """
+
+    given_back: tuple[int, int] | None
+    numbers: dict[int, int]
+
+
+@dataclass(slots=True, eq=False)
+class Changes:
+    """The changes of one transaction that the index has not applied yet.
+
+    Attributes:
+        leases: Heads leased by `take`. Their lanes are leased already; `discard` releases them again.
+        leased_rows: The rows of these heads, in the same order.
+        retried: Sequence number, token, time of the next attempt, and the failed attempts to add: 0 if deferred.
+        removed: Sequence number and token of deliveries that were acknowledged or dead-lettered.
+        accepted: New deliveries, in the order of their sequence numbers.
+        prefetched: The sequence numbers among `accepted` that are stored as leased.
+        capacity: Deliveries that the last `take` would have leased in addition, and for how many seconds.
+        orders: Lanes that were sorted.
+        received_at: When the newest webhook of this transaction was accepted.
+        noted_at: The `active_at` that was written to the table `meta`.
+        timers_changed: True if `next_timer` holds the new earliest time.
+        off_the_record: True if this transaction stored the file's first text off the record.
+        purge_at: Time before which no purge needs to run.
+    """
+
+    leases: list[LaneLease] = field(default_factory=list)
+    leased_rows: list[Row] = field(default_factory=list)
+    retried: list[tuple[int, int, float, int]] = field(default_factory=list)
+    removed: tuple[tuple[int, int], ...] = ()
+    accepted: tuple[tuple[int, Delivery], ...] = ()
+    prefetched: AbstractSet[int] = frozenset()
+    capacity: tuple[int, float] | None = None
+    orders: tuple[Reordered, ...] = ()
+    received_at: float | None = None
+    noted_at: float | None = None
+    timers_changed: bool = False
+    next_timer: float | None = None
+    off_the_record: bool = False
+    purge_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The facts that the index keeps besides lanes, as read from the file.
+
+    Attributes:
+        last_seq: The greatest sequence number in use; 0 if there is none.
+        next_timer: When the earliest timer is due.
+        received_at: When the newest webhook in the inbox was accepted.
+        noted_at: The value of `active_at` in the table `meta`, which may be a minute old; 0 if there is none.
+        first_active_at: When the first webhook ever was accepted.
+    """
+
+    last_seq: int
+    next_timer: float | None
+    received_at: float | None
+    noted_at: float
+    first_active_at: float | None
+
+
+class Index:
+    """Lanes, prefetched leases, recent deliveries and facts about the file. Not thread-safe: for one writer.
+
+    Attributes:
+        next_seq: The sequence number of the next delivery.
+        next_timer: See `Timers.next_timer`.
+        active_at: See `Inbox.last_activity`.
+        first_active_at: See `Inbox.first_activity`.
+        noted_at: The value of `active_at` in the table `meta`. It lags behind, since each update would cost a page.
+        is_off_the_record: True if the file holds text off the record, or ever did.
+        purge_at: Time before which no purge needs to run.
+    """
+
+    def __init__(self) -> None:
+        self.lanes = Lanes()
+        self.recent = Recent()
+        self.next_seq = 1
+        self.next_timer: float | None = None
+        self.active_at: float | None = None
+        self.first_active_at: float | None = None
+        self.noted_at = 0.0
+        self.is_off_the_record = False
+        self.purge_at = 0.0
+        self._prefetch = Prefetch()
+
+    def reload(self, rows: Iterable[tuple[int, str, float, int]], facts: Snapshot) -> None:
+        """Replace the index by what the file holds now; leases on heads that are still there stay in force.
+
+        Args:
+            rows: Sequence number, lane, not_before and max_concurrent_suspects of each delivery, in order.
+        """
+        self.lanes = self.lanes.adopt(rows)
+        self.recent = Recent()
+        self.next_seq = max(self.next_seq, facts.last_seq + 1)
+        self.next_timer = facts.next_timer
+        self.first_active_at = facts.first_active_at
+        self.noted_at = facts.noted_at
+        self.active_at = _latest(self.active_at, facts.noted_at, facts.received_at)
+
+    def clear(self) -> None:
+        """Forget all lanes and leases: the file is closed."""
+        self.lanes, self._prefetch = Lanes(), Prefetch()
+
+    def apply(self, changes: Changes) -> None:
+        """Follow a transaction that is committed."""
+        for seq, token, until, failed in changes.retried:
+            self.lanes.wait(token, until)
+            if row := self.recent.get(seq):
+                row.attempts += failed
+        for seq, token in changes.removed:
+            self.lanes.remove(token)
+            self.recent.drop(seq)
+        for seq, delivery in changes.accepted:
+            self._accept(seq, delivery, is_leased=seq in changes.prefetched)
+        for order in changes.orders:
+            self._reorder(order)
+        if changes.capacity is not None:
+            self._prefetch.set_capacity(*changes.capacity)
+        if changes.leases:
+            for lease, row in zip(changes.leases, changes.leased_rows, strict=True):
+                row.delivery_count += 1
+                row.crashes += lease.overdue
+        self._note_facts(changes)
+
+    def discard(self, changes: Changes) -> None:
+        """Release what was leased in a transaction that was rolled back."""
+        for lease in changes.leases:
+            self.lanes.release(lease.token, overdue=lease.overdue)
+
+    def revoke(self, changes: Changes) -> None:
+        """Release what was leased in a transaction that is committed, but whose callers get an error."""
+        for lease in changes.leases:
+            self.lanes.release(lease.token)
+
+    def lease(self, limit: int, changes: Changes, *, now: float, until: float) -> list[LaneLease]:
+        """Lease the oldest heads of free lanes; `discard` releases them. See `Lanes.lease`."""
+        leases = self.lanes.lease(limit, now=now, until=until)
+        changes.leases += leases
+        return leases
+
+    def release(self, leases: Iterable[Lease]) -> list[int]:
+        """Free the lanes of these leases at once, and return the sequence numbers of those that were in force.
+
+        A roll-back does not undo this: the leases have no holder any more, and only a crash makes a difference.
+        """
+        seqs = []
+        for lease in leases:
+            seq = self.lanes.held(lease.token)
+            if seq is not None:
+                self.lanes.release(lease.token)
+                seqs.append(seq)
+                if row := self.recent.get(seq):
+                    row.delivery_count -= 1
+        return seqs
+
+    def number(self, deliveries: Sequence[Delivery]) -> tuple[tuple[int, Delivery], ...]:
+        """Return new deliveries with sequence numbers. A roll-back leaves a gap: numbers only need an order."""
+        numbered = tuple(enumerate(deliveries, self.next_seq))
+        self.next_seq += len(numbered)
+        return numbered
+
+    def prefetchable(self, new: Sequence[tuple[int, Delivery]]) -> set[int]:
+        """Return the sequence numbers of new deliveries that can be stored as leased; see `Prefetch.of`."""
+        return self._prefetch.of(new, self.lanes)
+
+    def take_prefetched(self, limit: int, now: float) -> list[Lease]:
+        """Hand out prefetched leases, if no other lane can be leased; this needs no transaction."""
+        return self._prefetch.take(limit, self.lanes, now)
+
+    def give_back_prefetched(self) -> list[Lease]:
+        """Return all prefetched leases, to be released: then `take` can choose among all lanes."""
+        return self._prefetch.give_back()
+
+    def _accept(self, seq: int, delivery: Delivery, *, is_leased: bool) -> None:
+        if is_leased:
+            self._prefetch.add(seq, delivery, self.lanes)
+        else:
+            self.lanes.add(delivery.lane, seq)
+        self.recent.add(seq, Row(delivery, delivery_count=int(is_leased)))
+
+    def _reorder(self, order: Reordered) -> None:
+        if order.given_back is not None:
+            seq, token = order.given_back
+            self.lanes.release(token)
+            if row := self.recent.get(seq):
+                row.delivery_count -= 1
+        self.recent.renumber(order.numbers)
+
+    def _note_facts(self, changes: Changes) -> None:
+        if changes.received_at is not None:
+            self.active_at = _latest(self.active_at, changes.received_at)
+        if changes.noted_at is not None:
+            self.noted_at = changes.noted_at
+            self.first_active_at = self.first_active_at or changes.noted_at
+        if changes.timers_changed:
+            self.next_timer = changes.next_timer
+        if changes.off_the_record:
+            self.is_off_the_record = True
+        if changes.purge_at is not None:
+            self.purge_at = changes.purge_at
+
+
+def _latest(*times: float | None) -> float | None:
+    return max(filter(None, times), default=None)
