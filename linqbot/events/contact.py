@@ -32,8 +32,11 @@ class ContactCardReceived(Event):
         return {**data, "actor": data.get("sender_handle"), "line": data.get("owner_handle")}
 
 
-class ContactCard(Data):
-    """The name and picture people see for one of your lines."""
+class ChangedContactCard(Data):
+    """The card of one of your lines, as account events show it: with its id and without its line.
+
+    The line is the event's `phone_number`. Read the whole card with `client.contact_card.retrieve`.
+    """
 
     id: str | None = None
     first_name: str | None = None
@@ -44,7 +47,7 @@ class ContactCard(Data):
 class ContactCardEvent(AccountEvent):
     """Your own card of one line changed."""
 
-    contact_card: ContactCard = ContactCard()
+    contact_card: ChangedContactCard = ChangedContactCard()
 
 
 class ContactCardCreated(ContactCardEvent):

@@ -6,22 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from linqbot.events.event import Event
-from linqbot.types.data import Data
-
-
-class StripeIds(Data):
-    """Where to find a payment at Stripe."""
-
-    payment_intent_id: str | None = None
-    customer_id: str | None = None
-    subscription_id: str | None = None
-
-
-class NaturalIds(Data):
-    """Where to find a payment at Natural."""
-
-    payment_request_id: str | None = None
-    transaction_id: str | None = None
+from linqbot.types.payment import NaturalIds, StripeIds
 
 
 class PaymentEvent(Event):

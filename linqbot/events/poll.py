@@ -11,35 +11,7 @@ from linqbot.events.event import NOBODY, Event, as_object, place_actor, place_in
 from linqbot.types.chat import ChatRef
 from linqbot.types.data import Data
 from linqbot.types.handle import Handle
-
-
-class Voter(Data):
-    """Who chose an option, and when."""
-
-    handle: Handle
-    voted_at: datetime | None = None
-
-
-class PollOption(Data):
-    """One thing to choose.
-
-    Attributes:
-        text: Empty where a zero-retention line hides it.
-        creator_handle: Who added it; None when unknown.
-    """
-
-    option_id: str
-    text: str = ""
-    can_be_edited: bool | None = None
-    creator_handle: Handle | None = None
-    voters: tuple[Voter, ...] = ()
-
-
-class Poll(Data):
-    """The options and how many people voted on any of them."""
-
-    options: tuple[PollOption, ...] = ()
-    total_voters: int = 0
+from linqbot.types.poll import Poll, PollOption
 
 
 class PollError(Data):

@@ -1,20 +1,29 @@
-"""Polls: options, and who chose them."""
+"""Polls, their options and their voters, as both Linq's API and its webhook events carry them."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from linqbot.types.data import Data
 from linqbot.types.handle import Handle
 from linqbot.types.message import Reaction
 
 
-class PollVoter(Data):
-    """Who chose an option, and when."""
+def _handle_of(voter: Any) -> Any:
+    return voter.get("handle") if isinstance(voter, dict) else voter
 
-    handle: str
+
+class PollVoter(Data):
+    """A person who chose an option.
+
+    Attributes:
+        handle: A phone number or an e-mail address. A handle object, as polls' other fields use it, is read too.
+    """
+
+    handle: Annotated[str, BeforeValidator(_handle_of)]
     voted_at: datetime | None = None
 
 

@@ -213,6 +213,16 @@ def test_polls_tell_their_own_times_and_who_added_what(example: Any, understood:
     assert not isinstance(understood(example("poll.delivered")), PollSent)
 
 
+@pytest.mark.parametrize("handle", [DANA, {"handle": DANA, "is_me": False}], ids=["string", "object"])
+def test_a_voter_is_read_from_a_string_and_from_a_handle_object(handle: Any, example: Any, understood: Any) -> None:
+    payload = example("poll.received")
+    payload["data"]["poll"]["options"][0]["voters"] = [{"handle": handle, "voted_at": "2026-11-05T17:31:00.120Z"}]
+    received = understood(payload)
+    assert isinstance(received, PollReceived)
+    assert received.dropped_fields == ()
+    assert [voter.handle for voter in received.poll.options[0].voters] == [DANA]
+
+
 def test_account_events_tell_who_did_what(example: Any, understood: Any) -> None:
     deleted = understood(example("environment.deleted"))
     assert isinstance(deleted, EnvironmentDeleted)
