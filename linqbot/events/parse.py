@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from linqbot.errors import LinqbotError
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.event import Event, UnknownEvent, as_object
-from linqbot.types.misfits import misfits, without_misfits
+from linqbot.types.lenient import unfitting_fields, validate_leniently
 
 
 class _Classes(Mapping[str, type[Event]]):
@@ -201,11 +201,11 @@ def _validated(cls: type[Event], fields: dict[str, Any], delivery: Delivery) -> 
     try:
         return cls.model_validate(fields)
     except ValidationError as error:
-        misfit = error
+        strict_error = error
     try:
-        return without_misfits(
-            lambda left, left_out: cls.model_validate({**left, "dropped_fields": left_out}), fields, misfit
+        return validate_leniently(
+            lambda left, left_out: cls.model_validate({**left, "dropped_fields": left_out}), fields, strict_error
         )
     except ValidationError as error:
-        wrong = {place.partition(".")[0] for place in misfits(error)}
+        wrong = {place.partition(".")[0] for place in unfitting_fields(error)}
         raise EventNotUnderstood(delivery.id, delivery.type, tuple(sorted(wrong))) from error

@@ -14,7 +14,7 @@ from linqbot.api import ENDPOINTS
 from linqbot.client.call import ApiResponse, Run, prepare
 from linqbot.errors import LinqApiError, RuleBroken
 from linqbot.types.data import Data
-from linqbot.types.misfits import misfits, without_misfits
+from linqbot.types.lenient import unfitting_fields, validate_leniently
 
 T = TypeVar("T")
 DataT = TypeVar("DataT", bound=Data)
@@ -76,13 +76,13 @@ def read(kind: type[DataT], answer: ApiResponse, name: str, known: Mapping[str, 
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        misfit = error
+        strict_error = error
     try:
         if ENDPOINTS[name].safety == "read" or not isinstance(data, dict):
-            raise misfit
-        return without_misfits(lambda left, _: kind.model_validate({**(known or {}), **left}), data, misfit)
+            raise strict_error
+        return validate_leniently(lambda left, _: kind.model_validate({**(known or {}), **left}), data, strict_error)
     except ValidationError as error:
-        said = f"accepted, but the answer cannot be read as {kind.__name__} (at {', '.join(misfits(error)[:_MOST_PLACES])})"
+        said = f"accepted, but the answer cannot be read as {kind.__name__} (at {', '.join(unfitting_fields(error)[:_MOST_PLACES])})"
         # Not from the ValidationError: it quotes the answer, and so people's handles and texts.
         raise LinqApiError(said, status=answer.status, call=name) from None
 
