@@ -156,3 +156,84 @@ class TypingStopped(TypingEvent):
     """Somebody stopped typing, sent or not."""
 
     types = ("chat.typing_indicator.stopped",)
+
+
+class ParticipantEvent(Event):
+    """Who takes part in a group changed. Linq does not say who changed it.
+
+    Attributes:
+        participant: Whom it happened to. An empty handle when Linq did not say.
+    """
+
+    participant: Handle = NOBODY
+
+    @classmethod
+    def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
+        fields = {**data, "is_group": True}
+        # `handle` is what Linq sent before there was `participant`.
+        handle = fields.pop("handle", None)
+        if fields.get("participant") is None and handle is not None:
+            fields["participant"] = {"handle": handle}
+        participant = as_object(fields.get("participant"))
+        if participant.get("is_me") is True:
+            fields["line"] = participant.get("handle")
+        return fields
+
+
+class ParticipantAdded(ParticipantEvent):
+    """Somebody, maybe your line, was added to a group."""
+
+    types = ("participant.added",)
+
+    added_at: datetime | None = None
+
+
+class ParticipantRemoved(ParticipantEvent):
+    """Somebody, maybe your line, left a group or was removed; `participant.status` tells which."""
+
+    types = ("participant.removed",)
+
+    removed_at: datetime | None = None
+
+    @classmethod
+    def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
+        fields = super().fields_of(data)
+        participant = as_object(fields.get("participant"))
+        # Only then it is known who did it: they did.
+        if participant.get("status") == "left":
+            place_actor(fields, participant)
+        return fields
+
+
+class LocationSharing(Event):
+    """Somebody shares where they are with you, or not any more.
+
+    Attributes:
+        shared_by: Who: a phone number or an Apple ID's e-mail address.
+        shared_with: Your line.
+        chat_id: None when Linq does not know the chat.
+    """
+
+    shared_by: str | None = None
+    shared_with: str | None = None
+    began_at: datetime | None = None
+
+    @classmethod
+    def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
+        return {**data, "actor": data.get("shared_by"), "line": data.get("shared_with")}
+
+
+class LocationSharingStarted(LocationSharing):
+    """Somebody began to share; `ends_at` is None when without end. No event follows when they move."""
+
+    types = ("location.sharing.started",)
+
+    ends_at: datetime | None = None
+
+
+class LocationSharingStopped(LocationSharing):
+    """Somebody shares no more."""
+
+    types = ("location.sharing.stopped",)
+
+    ended_at: datetime | None = None

@@ -20,15 +20,22 @@ from linqbot.events.account import (
     WebhookSubscriptionCreated,
 )
 from linqbot.events.call import CallEvent, CallUnanswered
-from linqbot.events.chat import BackgroundUpdated, ChatCreated, GroupNameUpdated, GroupNameUpdateFailed, TypingStarted
+from linqbot.events.chat import (
+    BackgroundUpdated,
+    ChatCreated,
+    GroupNameUpdated,
+    GroupNameUpdateFailed,
+    LocationSharingStarted,
+    ParticipantAdded,
+    ParticipantRemoved,
+    TypingStarted,
+)
 from linqbot.events.contact import ContactCardReceived, ContactCardUpdated
 from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event, UnknownEvent
 from linqbot.events.line import PhoneNumberStatusUpdated
-from linqbot.events.location import LocationSharingStarted
 from linqbot.events.message import MessageDelivered, MessageEdited, MessageFailed, MessageReceived, MessageSent
 from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
-from linqbot.events.participant import ParticipantAdded, ParticipantRemoved
 from linqbot.events.payment import PaymentDeclined, PaymentEvent
 from linqbot.events.poll import PollFailed, PollReceived, PollSent, PollUpdated, PollVoteAdded
 from linqbot.events.reaction import PollReactionAdded, ReactionAdded

@@ -5,8 +5,8 @@ from __future__ import annotations
 from linqbot.client.call import Run
 from linqbot.client.rate_limits import CARD_WRITES, RateLimits
 from linqbot.client.resources.resource import Resource, read
-from linqbot.types.contact_card import ContactCard
-from linqbot.types.contact_card import ContactCardList as Cards
+from linqbot.types.line import ContactCard
+from linqbot.types.line import ContactCardList as Cards
 
 
 class ContactCards(Resource):

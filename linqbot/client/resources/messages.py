@@ -14,11 +14,11 @@ from linqbot.types.message import (
     Experience,
     Message,
     MessageContent,
+    MessageCreated,
     MessagePage,
     MessageSentResponse,
     ReactionType,
 )
-from linqbot.types.routing import MessageCreated
 
 
 class Messages(Resource):

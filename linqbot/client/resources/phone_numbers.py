@@ -8,9 +8,15 @@ from typing import Literal
 
 from linqbot.client.resources.resource import Listing, Resource, at_once, many, read
 from linqbot.types.line import AvailableNumber as Available
-from linqbot.types.line import Forwarding, LegacyPhoneNumber, LegacyPhoneNumbers, PhoneNumber
+from linqbot.types.line import (
+    Forwarding,
+    LegacyPhoneNumber,
+    LegacyPhoneNumbers,
+    PhoneNumber,
+    ReputationAudit,
+    ReputationAuditStarted,
+)
 from linqbot.types.line import PhoneNumberList as Lines
-from linqbot.types.reputation import ReputationAudit, ReputationAuditStarted
 
 
 class PhoneNumbers(Resource):
