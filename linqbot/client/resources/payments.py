@@ -1,4 +1,4 @@
-"""Payments from connected customers, payment providers, and the connections of customers. All in early access at Linq."""
+"""Payments from connected customers, payment providers, and customers' connections. All in early access at Linq."""
 
 from __future__ import annotations
 

@@ -226,8 +226,7 @@ class Participants(Resource):
 
 
 class Typing(Resource):
-    """`client.chats.typing`: the typing indicator. Only iMessage shows it; elsewhere Linq accepts and ignores the calls.
-    """
+    """`client.chats.typing`: the typing indicator. Only iMessage shows it; other services ignore the calls."""
 
     __slots__ = ()
 
