@@ -1,5 +1,4 @@
-"""Experiences that Linq offers: ready-made cards, their actions and fields. To send one: `Experience` in `message.py`.
-"""
+"""Experiences that Linq offers: ready-made cards, their actions and fields. To send one: `Experience` in `message.py`."""
 
 from __future__ import annotations
 

@@ -58,8 +58,7 @@ class LocationCollection(Data):
 
 
 class ChatLocation(Data):
-    """Response of `chats.location.retrieve`. Without features while no person shares a location or none was located yet.
-    """
+    """Response of `chats.location.retrieve`. No features: no person shares a location, or none was located yet."""
 
     data: LocationCollection
     success: bool | None = None
