@@ -1,7 +1,7 @@
-"""A table of the endpoints of Linq's API: name, method, path, safety class, place of the idempotency key.
+"""The table of Linq's API endpoints: name, method, path, safety class, place of the idempotency key.
 
-The client, the rules and the emulator read this table. The modules in `client/resources/` add the arguments and the
-results. An endpoint without a method can be called too: `client.run(prepare(…))`, see `client/call.py`.
+The client, the rules and the emulator read this table. The modules in `client/resources/` add arguments and return
+types. An endpoint without a method can be called too: `client.run(prepare(…))`, see `client/call.py`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 Safety: TypeAlias = Literal["keyed", "natural", "once", "hint", "read"]
-"""What may be done after a crash or a lost answer.
+"""The safety class of a call: what may be done after a crash or a lost response.
 
-`keyed`: repeat under the same idempotency key. `natural`: repeat, the end state is the same. `once`: look, never
-repeat blindly. `hint`: forget it. `read`: just do it again.
+`keyed`: repeat with the same idempotency key. `natural` (idempotent): repeat, the end state is the same. `once`: never
+repeat blindly, a person must look. `hint` (best effort): give up. `read`: repeat, nothing was changed.
 """
 
 KeyPlace: TypeAlias = Literal["message", "poll", "header"]
-"""Where an idempotency key is written: `idempotency_key` of that object in the body, or the header."""
+"""The place of an idempotency key: the field `idempotency_key` of this object in the body, or the header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +26,14 @@ class Endpoint:
     """One row of the table.
 
     Attributes:
-        name: `noun.verb`, as the official Python SDK calls it.
-        path: With `{names}` for what `prepare` fills in.
-        safety: What may be done after a lost answer, see `Safety`.
-        key_in: Where Linq reads an idempotency key; empty when it takes none.
-        once_for: Body field and value that turn the call into a `once` one.
-        accept: The type of answer to ask for, where it is not plain JSON.
-        needs: Place in a 2xx answer without which it is not Linq's: `chat.id` is a text there, `chats[]` a list. Empty
-            where any JSON object will do; None where Linq answers without a body.
+        name: `noun.verb`, the resource and the method as in the official Python SDK.
+        path: With `{names}` that `prepare` fills in.
+        safety: The safety class: what may be done after a crash or a lost response, see `Safety`.
+        key_in: Every place where Linq reads the idempotency key; empty if Linq accepts none.
+        once_for: A body field and the value that changes the safety class of the call to `once`.
+        accept: The `Accept` header to send, if the response is not plain JSON.
+        needs: A field without which a 2xx response is not Linq's: `chat.id` must be a string, `chats[]` a list. Empty
+            if any JSON object is accepted; None if Linq responds without a body.
     """
 
     name: str
@@ -47,14 +47,16 @@ class Endpoint:
 
     @property
     def noun(self) -> str:
+        """Return the resource, such as `chats.messages`."""
         return self.name.rpartition(".")[0]
 
     @property
     def verb(self) -> str:
+        """Return the method, such as `send`."""
         return self.name.rpartition(".")[2]
 
     def lacks(self, data: Any) -> str:
-        """Name what the decoded body of a 2xx answer lacks; empty when nothing is missing."""
+        """Return the thing that the decoded body of a 2xx response lacks; empty if nothing is missing."""
         if self.needs is None:
             return ""
         if not isinstance(data, dict):
@@ -105,7 +107,7 @@ _TABLE = (
     Endpoint("messages.retrieve", "GET", _SENT, "read", needs="id"),
     Endpoint("messages.update", "PATCH", _SENT, "natural", needs="id"),
     Endpoint("messages.delete", "DELETE", _SENT, "natural", needs=None),
-    # Tapbacks replace each other, stickers stack: a second sticker is a second image on the recipient's screen.
+    # Tapbacks replace each other. Stickers stack: a second sticker is a second image on the recipient's screen.
     Endpoint("messages.add_reaction", "POST", _SENT + "/reactions", "natural", once_for=("type", "sticker")),
     Endpoint("messages.update_sticker_placement", "PATCH", _SENT + "/reactions/{reaction_id}", "natural"),
     Endpoint("messages.list_messages_thread", "GET", _SENT + "/thread", "read", needs="messages[]"),
@@ -113,7 +115,7 @@ _TABLE = (
     Endpoint("messages.poll.retrieve", "GET", _SENT + "/poll", "read", needs="message_id"),
     Endpoint("messages.poll.add_options", "POST", _SENT + "/poll/options", "once", needs="message_id"),
     Endpoint("messages.poll.vote", "POST", _SENT + "/poll/votes", "natural", needs="message_id"),
-    # `read`: an attachment that nothing shows costs nothing.
+    # `read`, because an attachment that no message shows has no effect.
     Endpoint("attachments.create", "POST", "/v3/attachments", "read", needs="attachment_id"),
     Endpoint("attachments.retrieve", "GET", _ATTACHMENT, "read", needs="id"),
     Endpoint("attachments.delete", "DELETE", _ATTACHMENT, "natural", needs=None),
@@ -121,14 +123,14 @@ _TABLE = (
     Endpoint("phone_numbers.update", "PUT", "/v3/phone_numbers/{phone_number_id}", "natural", needs="id"),
     Endpoint("phonenumbers.list", "GET", "/v3/phonenumbers", "read", needs="phone_numbers[]"),
     Endpoint("available_number.retrieve", "GET", "/v3/available_number", "read", needs="phone_number"),
-    # A second start answers with the audit that is running.
+    # While an audit is running, Linq returns that audit instead of starting a second one.
     Endpoint("phone_numbers.start_reputation_audit", "POST", _LINE + "/reputation_audit", "natural", needs="audit_id"),
     Endpoint(
         "phone_numbers.get_reputation_audit", "GET", _LINE + "/reputation_audit/{audit_id}", "read", needs="audit_id"
     ),
     Endpoint("capability.check_i_message", "POST", "/v3/capability/check_imessage", "read", needs="address"),
     Endpoint("capability.check_RCS", "POST", "/v3/capability/check_rcs", "read", needs="address"),
-    # Repeating a creation is what Linq asks for after 500/2022; when it had worked, the answer is 409/2014.
+    # After 500/2022 Linq asks to repeat the creation. If the first one succeeded after all, Linq responds 409/2014.
     Endpoint("contact_card.create", "POST", "/v3/contact_card", "natural", needs="phone_number"),
     Endpoint("contact_card.retrieve", "GET", "/v3/contact_card", "read", needs="contact_cards[]"),
     Endpoint("contact_card.update", "PATCH", "/v3/contact_card", "natural", needs="phone_number"),
@@ -138,7 +140,7 @@ _TABLE = (
     Endpoint("experiences.list", "GET", "/v3/experiences", "read", needs="experiences[]"),
     Endpoint("experiences.retrieve", "GET", "/v3/experiences/{experience}", "read"),
     Endpoint("webhook_events.list", "GET", "/v3/webhook-events", "read", needs="events[]"),
-    # `once`: the secret is in the first answer only, and a repetition would be refused for the same target_url.
+    # `once`, because only the first response has the secret, and a retry is refused: the target_url is already in use.
     Endpoint("webhook_subscriptions.create", "POST", "/v3/webhook-subscriptions", "once", needs="id"),
     Endpoint("webhook_subscriptions.list", "GET", "/v3/webhook-subscriptions", "read", needs="subscriptions[]"),
     Endpoint("webhook_subscriptions.retrieve", "GET", _SUBSCRIPTION, "read", needs="id"),
@@ -153,7 +155,7 @@ _TABLE = (
     Endpoint("payments.cancel", "POST", _PAYMENT + "/cancel", "natural"),
     Endpoint("payments.credentials", "GET", _PAYMENT + "/credentials", "read"),
     Endpoint("payment_providers.retrieve", "GET", _PROVIDER, "read"),
-    # Both start a new connection with every call; each sends its person somewhere, or a code.
+    # Each call starts a new connection: the first opens a page for you, the second sends the customer a code.
     Endpoint("payment_providers.connect", "POST", _PROVIDER + "/connect", "once"),
     Endpoint("payment_handles.connect", "POST", _PAYER + "/connect", "once"),
     Endpoint("payment_handles.connection", "GET", _PAYER + "/connection", "read"),

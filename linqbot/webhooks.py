@@ -1,12 +1,12 @@
-"""Is this POST really from Linq? Signing and verifying as the Standard Webhooks specification says.
+"""Sign and verify webhook deliveries as the Standard Webhooks specification defines.
 
-Pure functions over raw bytes; no I/O and no clock of their own. The server verifies with them, the emulator signs
-with them, and the tests check both against the specification's vectors, so that the two cannot agree on the same
-mistake.
+Pure functions over raw bytes, without I/O and without a clock. The server verifies with them and the emulator signs
+with them. The tests check both against the specification's vectors, so that the two cannot agree on the same mistake.
 
-Linq sends two sets of headers. `webhook-id`, `webhook-timestamp`, `webhook-signature` are the standard's. The older
-`X-Webhook-*` pair does not sign the id and is accepted only where that was asked for, and only when the new
-signature is absent: otherwise whoever can strip a header could choose the weaker check.
+Linq sends two sets of headers. `webhook-id`, `webhook-timestamp` and `webhook-signature` are the standard's. The older
+`X-Webhook-*` pair does not sign the id. The older pair is accepted only if the operator allows it, and only if
+`webhook-signature` is absent: otherwise an attacker who can strip a header could choose the weaker check. The next step
+for a verified delivery is `events/delivery.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from linqbot.errors import ConfigError, InvalidSignature, StaleSignature
 
 TOLERANCE_S = 300
-"""How far a signed time may be from our clock, both ways; exactly this much is still accepted."""
+"""Largest accepted distance between a signed time and our clock, in either direction; exactly 300 s is accepted."""
 
 SIGNED_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
@@ -29,11 +29,11 @@ _PREFIX = "whsec_"
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """One signing secret, decoded once. It never shows itself.
+    """A signing secret, decoded once. Its repr shows neither of its fields.
 
     Attributes:
-        key: What Standard Webhooks signs with: the decoded bytes.
-        shown: The secret as Linq showed it, in UTF-8: what the older headers are signed with.
+        key: The decoded bytes, with which Standard Webhooks signs.
+        shown: The secret as Linq showed it, in UTF-8, with which the older headers are signed.
     """
 
     key: bytes = field(repr=False)
@@ -41,10 +41,10 @@ class Secret:
 
     @classmethod
     def parse(cls, text: str) -> Secret:
-        """Read a secret such as `whsec_AQID…`.
+        """Parse a secret such as `whsec_AQID…`.
 
         Raises:
-            ConfigError: it is empty or not base64.
+            ConfigError: The secret is empty or not base64.
         """
         shown = text.strip()
         encoded = shown.removeprefix(_PREFIX)
@@ -65,11 +65,11 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A POST that is from Linq.
+    """The signed facts of a verified webhook delivery.
 
     Attributes:
-        webhook_id: Linq's id of the delivery; empty when the sender gave none.
-        signed_id: True when the signature covers the id. An unsigned id must decide nothing.
+        webhook_id: Linq's id of the delivery; empty if the sender gave none.
+        signed_id: True if the signature covers the id. Decide nothing by an unsigned id.
         timestamp: The signed time, Unix seconds.
     """
 
@@ -79,8 +79,10 @@ class Verified:
 
 
 def sign(body: bytes, *, webhook_id: str, timestamp: int, secret: str) -> str:
-    """The `webhook-signature` value for `body`: `v1,` and base64 of an HMAC-SHA256.
+    """Return the `webhook-signature` value for `body`: `v1,` and base64 of an HMAC-SHA256.
 
+    Raises:
+        ConfigError: The secret is empty or not base64.
     Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
     """
     digest = hmac.digest(Secret.parse(secret).key, _content(webhook_id, str(timestamp), body), "sha256")
@@ -88,7 +90,7 @@ def sign(body: bytes, *, webhook_id: str, timestamp: int, secret: str) -> str:
 
 
 def sign_legacy(body: bytes, *, timestamp: int, secret: str) -> str:
-    """The older `X-Webhook-Signature` value for `body`: hex of an HMAC-SHA256 under the secret as shown."""
+    """Return the older `X-Webhook-Signature` value for `body`: hex of an HMAC-SHA256 under the secret as shown."""
     return hmac.digest(secret.encode(), f"{timestamp}.".encode() + body, "sha256").hex()
 
 
@@ -101,17 +103,18 @@ def verify(
     tolerance_s: int = TOLERANCE_S,
     allow_legacy: bool = False,
 ) -> Verified:
-    """Check that `body` was signed with one of our secrets, near to now.
+    """Verify that `body` was signed with one of our secrets, at a time close to `now`.
 
     Args:
-        headers: Names in lower case.
-        body: The bytes as they came; a parsed and re-written body has another signature.
-        secrets: Several while one is being rotated out; any may fit.
+        headers: By name in lower case.
+        body: The raw bytes as received; a body that was parsed and encoded again has another signature.
+        secrets: Several while a secret is being rotated; any of them may match.
         now: Unix seconds of the wall clock.
-        allow_legacy: Accept the older pair of headers when `webhook-signature` is absent.
+        tolerance_s: Largest allowed distance between the signed time and `now`, in either direction.
+        allow_legacy: Accept the older pair of headers if `webhook-signature` is absent.
     Raises:
-        StaleSignature: genuine, but signed more than `tolerance_s` from now.
-        InvalidSignature: anything else.
+        StaleSignature: The signature is genuine, but was made more than `tolerance_s` from `now`.
+        InvalidSignature: A header is missing, or no secret matches.
     """
     signature = headers.get("webhook-signature")
     if signature is None and allow_legacy and "x-webhook-signature" in headers:
@@ -121,12 +124,12 @@ def verify(
     if not (signature and webhook_id and timestamp):
         missing = [n for n in SIGNED_HEADERS if not headers.get(n)]
         raise InvalidSignature(f"The POST has no {' and no '.join(missing)} header, so it cannot be from Linq.")
-    # Compared as base64 text, not decoded: several texts decode to the same bytes, and only one was sent.
+    # Compared as base64 text: several texts decode to the same bytes, and only one of them was sent.
     given = [entry[3:].encode("latin-1", "replace") for entry in signature.split(" ") if entry.startswith("v1,")]
     content = _content(webhook_id, timestamp, body)
     if not _any_fits((base64.b64encode(hmac.digest(secret.key, content, "sha256")) for secret in secrets), given):
         raise InvalidSignature(
-            "The signature fits none of our secrets. If the subscription was made anew, "
+            "The signature matches none of our secrets. If the subscription was created again, "
             "the bot needs its new secret. See: linqbot doctor"
         )
     return Verified(webhook_id, signed_id=True, timestamp=_near(timestamp, now, tolerance_s))
@@ -138,10 +141,10 @@ def _verify_legacy(
     timestamp = headers.get("x-webhook-timestamp", "")
     given = headers["x-webhook-signature"].removeprefix("sha256=").encode("latin-1", "replace")
     content = timestamp.encode("latin-1", "replace") + b"." + body
-    # Linq's page says the key is the secret as shown, and was written before secrets were base64: both are tried.
+    # Linq's page says that the key is the secret as shown. The page is older than base64 secrets, so both are tried.
     keys = (key for secret in secrets for key in (secret.shown, secret.key))
     if not _any_fits((hmac.digest(key, content, "sha256").hex().encode() for key in keys), [given]):
-        raise InvalidSignature("The X-Webhook-Signature header fits none of our secrets.")
+        raise InvalidSignature("The X-Webhook-Signature header matches none of our secrets.")
     return Verified(headers.get("webhook-id", ""), signed_id=False, timestamp=_near(timestamp, now, tolerance_s))
 
 
@@ -152,7 +155,7 @@ def _content(webhook_id: str, timestamp: str, body: bytes) -> bytes:
 def _any_fits(wanted: Iterable[bytes], given: Sequence[bytes]) -> bool:
     for signature in wanted:
         for candidate in given:
-            # compare_digest, not ==: equality stops at the first wrong byte, and the time taken tells which one.
+            # compare_digest, not ==: equality stops at the first wrong byte, so its duration would reveal that byte.
             if hmac.compare_digest(signature, candidate):
                 return True
     return False
@@ -160,10 +163,10 @@ def _any_fits(wanted: Iterable[bytes], given: Sequence[bytes]) -> bool:
 
 def _near(timestamp: str, now: float, tolerance_s: int) -> int:
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 15):
-        raise StaleSignature("The signed timestamp is no number of seconds, so its age is unknown.", age_s=0.0)
+        raise StaleSignature("The signed timestamp is not a number of seconds, so its age is unknown.", age_s=0.0)
     at = int(timestamp)
     age_s = now - at
-    # Whole seconds of our clock: the sender's are whole too, and exactly 300 s must pass.
+    # Our clock in whole seconds, like the sender's: a difference of exactly 300 s must be accepted.
     if abs(int(now) - at) > tolerance_s:
         raise StaleSignature(
             f"The signature is genuine but was made {abs(age_s):.0f} s {'ago' if age_s > 0 else 'from now'}; "

@@ -199,7 +199,7 @@ def head(data: bytes) -> None:
     loop = asyncio.new_event_loop()
     connection = Connection(loop, lambda _: None)
     connection.transport = cast("asyncio.Transport", type("Gone", (), {"abort": lambda _: None})())
-    connection._answer = answer = loop.create_future()
+    connection._response = answer = loop.create_future()
     connection._is_read = connection._is_bodiless = False
     connection._status = connection._size = 0
     connection._fields, connection._content = {}, bytearray()

@@ -1,4 +1,4 @@
-"""A call to Linq as data. Client methods build it; transport, rule checks and journal pass it on and know no nouns."""
+"""A call to Linq as data. Resource methods build calls; the sender, the rule checks and the journal pass them on."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ KEY_HEADER = "Idempotency-Key"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request to Linq's API. Its repr shows neither text nor handles, so it may be logged.
+    """One request to Linq's API. Its repr shows neither message text nor handles, so a call may be logged.
 
     Attributes:
-        noun, verb: Where it lives in the client: `chats.messages`, `send`.
-        path: From the version on, with ids filled in: `/v3/chats/…/messages`.
+        noun, verb: The resource and the method in the client: `chats.messages` and `send`.
+        path: The path from the version on, with ids filled in: `/v3/chats/…/messages`.
         body: The JSON object to send; None sends no body.
-        query: Pairs, because Linq repeats the key for lists.
-        key_in: Every place the idempotency key goes; empty when Linq takes none for this call.
-        label: The name that its author gave the call within a turn; it is not sent. See `Client.named`.
+        query: Pairs, because Linq expects the key to be repeated for every value of a list.
+        key_in: Every place where Linq reads the idempotency key; empty if Linq accepts none for this call.
+        label: The name that the author of the bot gave the call within a turn; not sent. See `Client.named`.
     """
 
     noun: str
@@ -42,17 +42,17 @@ class Call:
 
     @property
     def name(self) -> str:
-        """`noun.verb`, as it is written in code."""
+        """Return `noun.verb`, as in `client.chats.messages.send`."""
         return f"{self.noun}.{self.verb}"
 
     @property
     def content(self) -> bytes | None:
-        """The body as it is sent."""
+        """Return the body as it is sent, encoded as JSON; None if the call has no body."""
         return None if self.body is None else to_json(self.body)
 
     @property
     def key(self) -> str | None:
-        """The idempotency key it carries, or None."""
+        """Return the idempotency key of this call, or None."""
         for place in self.key_in:
             holder = self.headers if place == "header" else (self.body or {}).get(place) or {}
             if key := holder.get(KEY_HEADER if place == "header" else "idempotency_key"):
@@ -60,7 +60,10 @@ class Call:
         return None
 
     def with_key(self, key: str) -> Call:
-        """The same call with `key` in every place Linq reads it. A call Linq takes no key for stays as it is."""
+        """Return the same call with `key` in every place where Linq reads it.
+
+        A call for which Linq accepts no key is returned unchanged.
+        """
         body, headers = self.body, self.headers
         for place in self.key_in:
             if place == "header":
@@ -69,16 +72,16 @@ class Call:
                 body = {**(body or {}), place: {**((body or {}).get(place) or {}), "idempotency_key": key}}
         if not self.key_in:
             return self
-        # Not `replace`, which goes through the fields by name: this is done for every message.
+        # `dataclasses.replace` is slower, because it looks up every field by name, and this runs for every message.
         return Call(self.noun, self.verb, self.method, self.path, self.safety, body, self.query, headers, self.key_in)
 
     def to_json(self) -> bytes:
-        """The call as JSON, for the journal: `Call.from_json` gives back an equal call."""
+        """Return the call as JSON for the journal. `Call.from_json` restores an equal call."""
         return to_json({name: getattr(self, name) for name in _FIELDS})
 
     @classmethod
     def from_json(cls, data: bytes) -> Call:
-        """The call that `to_json` wrote. Fields another release added are left out."""
+        """Restore a call written by `to_json`. Fields that another release added are ignored."""
         stored = from_json(data)
         values = {name: stored[name] for name in _FIELDS if name in stored}
         values["query"] = tuple((name, value) for name, value in stored.get("query", ()))
@@ -91,11 +94,11 @@ _FIELDS = tuple(each.name for each in fields(Call) if each.compare)
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """What Linq answered with 2xx.
+    """A 2xx response of Linq's API.
 
     Attributes:
         data: The decoded JSON; None for an empty body.
-        headers: Found by their name in any case.
+        headers: Looked up by name, in any case.
     """
 
     status: int
@@ -104,29 +107,29 @@ class ApiResponse:
 
 
 Run: TypeAlias = Callable[[Call], Awaitable[ApiResponse]]
-"""Sends a call and returns its answer, or raises. Whatever wraps a call has this shape too."""
+"""Sends a call and returns its response, or raises. Middleware and the journal wrap a `Run` in another `Run`."""
 
 
-_NOTHING: Mapping[str, str] = {}
-_PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")
-"""What needs no escaping, as UUIDs do."""
+_EMPTY: Mapping[str, str] = {}
+_UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]+")
+"""Path values that need no escaping, such as UUIDs."""
 
 
 def prepare(
     name: str,
     *,
-    path: Mapping[str, str] = _NOTHING,
+    path: Mapping[str, str] = _EMPTY,
     body: Mapping[str, Any] | None = None,
     query: tuple[tuple[str, str], ...] = (),
-    headers: Mapping[str, str] = _NOTHING,
+    headers: Mapping[str, str] = _EMPTY,
 ) -> Call:
     """Build the call of an endpoint.
 
     Args:
         name: `noun.verb`, a key of `ENDPOINTS`.
-        path: What fills the `{names}` of its path; escaped here.
+        path: Values for the `{names}` in the endpoint's path; escaped here.
     Raises:
-        RuleBroken: a path value is empty, or would climb out of its place (R5).
+        RuleBroken: A path value is empty, or would lead to another path, such as `..` (R5).
     """
     endpoint = ENDPOINTS[name]
     safety = endpoint.safety
@@ -147,9 +150,9 @@ def prepare(
 
 def _filled(template: str, values: Mapping[str, str]) -> str:
     for name, value in values.items():
-        # Whoever normalises a URL would take `..` for a step up, to another endpoint.
+        # A proxy or server that normalises the URL would resolve `..` to the path of another endpoint.
         if not isinstance(value, str) or value in {"", ".", ".."}:
-            raise RuleBroken(f"{name} is not an id. Give the id Linq answered with.", rule="R5", status=400, code=1005)
-        escaped = value if _PLAIN.fullmatch(value) else quote(value, safe="")
+            raise RuleBroken(f"{name} is not an id. Pass an id that Linq returned.", rule="R5", status=400, code=1005)
+        escaped = value if _UNRESERVED.fullmatch(value) else quote(value, safe="")
         template = template.replace("{" + name + "}", escaped, 1)
     return template

@@ -1,8 +1,8 @@
-"""The client: Linq's API as nouns and verbs, over one transport.
+"""The client: Linq's API as resources with methods, over one sender.
 
-A noun's method builds a Call and hands it to `run`; what stands around `run` (effect journal, outbound middleware)
-is put there with `wrapped` and knows no nouns. Nouns a bot seldom needs are imported when it does. Endpoints that have
-no method yet: `client.run(prepare("noun.verb"))`.
+A resource method builds a Call and passes it to `run`. `Client.wrapped` puts the journal and outbound middleware around
+`run`. Resources that few bots need are imported on first access. An endpoint without a method can be called with
+`client.run(prepare("noun.verb"))`.
 """
 
 from __future__ import annotations
@@ -39,26 +39,27 @@ if TYPE_CHECKING:
     from linqbot.client.resources.webhook_subscriptions import Subscriptions
 
 BASE_URL: Final = "https://api.linqapp.com/api/partner"
-_LONGEST_KEY: Final = 128
+_MAX_KEY_LENGTH: Final = 128
 
 
 class Client:
-    """Linq's API for one account. Make one, share it, close it: `async with Client(key) as client`.
+    """Linq's API for one account. Create one client, share it, and close it: `async with Client(key) as client`.
 
-    Names of nouns, methods and arguments are those of Linq's own documents and official Python SDK.
+    The names of resources, methods and arguments are those of Linq's documentation and its official Python SDK.
 
     Args:
-        api_key: Linq's key. It never appears in a repr, an error or a log.
-        base_url: Up to and without `/v3`.
-        timeout_s: Seconds for one attempt of a call, from its start to the last byte of its answer.
-        connect_timeout_s: Seconds of it for a new connection.
-        max_retries: How often a failed call is repeated when that is safe: on lost connections, 408, 429, 5xx and
-            answers that are not Linq's, after `Retry-After` or 0.5, 1, 2, … 8 s.
-        max_wait_s: Longest `Retry-After` that is waited out; a longer one is the caller's to wait, as RateLimited.
-        transport: An httpx transport in place of the network, such as the emulator's; it is closed with the client.
-        clock: What the waits between repetitions are measured by.
+        api_key: Linq's API key. It never appears in a repr, an error or a log.
+        base_url: The base URL without `/v3`.
+        timeout_s: Seconds for one attempt of a call, from its start to the last byte of the response.
+        connect_timeout_s: Seconds for opening a connection, as part of `timeout_s`.
+        max_retries: Retries of a failed call that is safe to repeat: after lost connections, 408, 429, 5xx and
+            responses that are not Linq's. The wait is `Retry-After`, or else 0.5, 1, 2, … 8 s.
+        max_wait_s: Longest `Retry-After` that the client waits for. After a longer one it raises RateLimited, and the
+            caller decides.
+        transport: An httpx transport in place of the network, such as the emulator's. It is closed with the client.
+        clock: Measures the waits between attempts.
     Raises:
-        ConfigError: the key is empty or broken over lines, or the base URL is not a plain http(s) address.
+        ConfigError: The key is empty or contains spaces or line breaks, or the base URL is not a plain http(s) address.
     """
 
     __slots__ = ("_before_fetch", "_owns_transport", "_rate_limits", "_run", "_transport")
@@ -77,7 +78,7 @@ class Client:
     ) -> None:
         if not api_key or not all("!" <= letter <= "~" for letter in api_key):
             raise ConfigError(
-                "The API key is empty, or has spaces, line breaks or foreign letters in it. "
+                "The API key is empty, or contains spaces, line breaks or non-ASCII characters. "
                 "Copy it again from Linq's dashboard into LINQ_API_V3_API_KEY, or try: linqbot dev"
             )
         clock = clock or SystemClock()
@@ -104,26 +105,26 @@ class Client:
 
     @property
     def messages(self) -> Messages:
-        """Messages by id, tapbacks, threads, polls, and sending from the line Linq finds best."""
+        """Messages by id, tapbacks, threads, polls, and sending from a line that Linq chooses."""
         return Messages(self._run)
 
     @property
     def attachments(self) -> Attachments:
-        """Files, uploaded before they are sent."""
+        """Files that are uploaded before they are sent."""
         from linqbot.client.resources.attachments import Attachments
 
         return Attachments(self._run, self._transport.put)
 
     @property
     def webhook_subscriptions(self) -> Subscriptions:
-        """Where Linq sends events, and which."""
+        """Webhook subscriptions: the URLs that Linq sends events to."""
         from linqbot.client.resources.webhook_subscriptions import Subscriptions
 
         return Subscriptions(self._run)
 
     @property
     def webhook_events(self) -> WebhookEvents:
-        """The event types there are."""
+        """The event types that a subscription can select."""
         from linqbot.client.resources.webhook_events import WebhookEvents
 
         return WebhookEvents(self._run)
@@ -137,97 +138,98 @@ class Client:
 
     @property
     def phonenumbers(self) -> LegacyLines:
-        """The lines, as a deprecated endpoint lists them."""
+        """The lines, in the format of a deprecated endpoint."""
         from linqbot.client.resources.phone_numbers import LegacyLines
 
         return LegacyLines(self._run)
 
     @property
     def available_number(self) -> AvailableNumberResource:
-        """Which line to write from."""
+        """The line to send from."""
         from linqbot.client.resources.phone_numbers import AvailableNumberResource
 
         return AvailableNumberResource(self._run)
 
     @property
     def capability(self) -> Capability:
-        """What somebody can receive."""
+        """Checks of the services that a handle can receive."""
         from linqbot.client.resources.handles import Capability
 
         return Capability(self._run)
 
     @property
     def contact_card(self) -> ContactCards:
-        """Name and photo of a line."""
+        """The contact card of a line: name and photo."""
         from linqbot.client.resources.contact_cards import ContactCards
 
         return ContactCards(self._run, self._rate_limits)
 
     @property
     def blocked_handles(self) -> BlockedHandles:
-        """Whom you neither hear nor write to."""
+        """Blocked handles: nothing is received from them or sent to them."""
         from linqbot.client.resources.handles import BlockedHandles
 
         return BlockedHandles(self._run)
 
     @property
     def experiences(self) -> Experiences:
-        """Ready-made cards, and what they can do."""
+        """Ready-made interactive cards and their actions."""
         from linqbot.client.resources.experiences import Experiences
 
         return Experiences(self._run)
 
     @property
     def payment_requests(self) -> PaymentRequests:
-        """Money asked for, paid on a page."""
+        """Payment requests, paid on a checkout page."""
         from linqbot.client.resources.payment_requests import PaymentRequests
 
         return PaymentRequests(self._run)
 
     @property
     def payments(self) -> Payments:
-        """Charging connected customers."""
+        """Charges of connected customers."""
         from linqbot.client.resources.payments import Payments
 
         return Payments(self._run)
 
     @property
     def payment_providers(self) -> PaymentProviders:
-        """Who makes those payments."""
+        """Your accounts with the providers that process payments."""
         from linqbot.client.resources.payments import PaymentProviders
 
         return PaymentProviders(self._run)
 
     @property
     def payment_handles(self) -> PaymentHandles:
-        """Which customers are connected."""
+        """The connections of customers."""
         from linqbot.client.resources.payments import PaymentHandles
 
         return PaymentHandles(self._run)
 
     @property
     def v2(self) -> V2:
-        """The legacy API."""
+        """The legacy API V2."""
         return V2(self._run)
 
     @property
     def base_url(self) -> str:
-        """Where it calls, without a slash at the end."""
+        """Return the base URL, without a slash at the end."""
         return self._transport.base_url
 
     async def fetch(self, media: MediaPart | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 30.0) -> Fetched:
-        """Read the file of a received message into memory. Its URL is short-lived: fetch soon.
+        """Read the file of a received message into memory. The file's URL is short-lived: fetch soon.
 
-        Only over https and from public addresses, checked after the look-up and on every redirect; the one exception
-        is this client's own origin, such as the emulator's. The key goes along to nobody.
+        The URL must be https and its host must have a public address. Both are checked after name resolution and again
+        on every redirect. Only this client's own origin, such as the emulator's, is exempt. The API key is sent to no
+        host.
 
         Args:
             media: A part of a message, or a URL.
-            max_bytes: Counted while reading.
-            timeout_s: Seconds for all of it.
+            max_bytes: Size limit, enforced while reading.
+            timeout_s: Seconds for the whole fetch.
         Raises:
-            FetchRefused: its address is not one to go to, or it is larger than `max_bytes`.
-            FetchFailed: it could not be had.
+            FetchRefused: The URL is not allowed, or the file is larger than `max_bytes`.
+            FetchFailed: The file could not be read.
         """
         self._admit_fetch()
         return await self._transport.fetcher.fetch(media, max_bytes=max_bytes, timeout_s=timeout_s)
@@ -235,27 +237,35 @@ class Client:
     async def fetch_to(
         self, media: MediaPart | str, path: Path | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 300.0
     ) -> Saved:
-        """Write the file of a received message to `path`; it appears there whole or not at all. See `fetch`."""
+        """Write the file of a received message to `path`. The file appears there complete or not at all.
+
+        URLs and limits are those of `fetch`.
+
+        Raises:
+            FetchRefused: The URL is not allowed, or the file is larger than `max_bytes`.
+            FetchFailed: The file could not be read.
+            OSError: The file could not be written.
+        """
         self._admit_fetch()
         return await self._transport.fetcher.fetch_to(media, path, max_bytes=max_bytes, timeout_s=timeout_s)
 
     async def run(self, call: Call) -> ApiResponse:
-        """Send a ready call, as the journal does with stored ones. The rules are not asked again.
+        """Send a ready-made call, as the journal does with stored calls. The rules are not checked again.
 
         Raises:
-            RateLimited, LinqUnavailable, LinqApiError: as the call's own method would.
+            RateLimited, LinqUnavailable, LinqApiError: As the call's own method would raise.
         """
         return await self._run(call)
 
     def wrapped(self, wrap: Callable[[Run], Run], *, before_fetch: Callable[[], object] | None = None) -> Client:
-        """The same client over the same connections, with `wrap` around every call; cheap enough to make per turn.
+        """Return the same client over the same connections, with `wrap` around every call. Cheap enough for every turn.
 
-        `wrap` gets the present `run` and gives back its own. Called on a wrapped client, the newest wrapping is the
-        outermost. Closing the result closes nothing.
+        `wrap` receives the current `run` and returns its replacement. On a client that is already wrapped, the newest
+        wrapper is the outermost. Closing the returned client closes no connection.
 
         Args:
-            before_fetch: Called before every `fetch` and `fetch_to`, which are no calls of the API; to refuse the
-                fetch, let it raise.
+            before_fetch: Called before every `fetch` and `fetch_to`, because these are not API calls and do not pass
+                `run`. Raises to refuse the fetch.
         """
         client = object.__new__(Client)
         client._transport = self._transport
@@ -266,20 +276,21 @@ class Client:
         return client
 
     def named(self, key: str) -> Client:
-        """Return the same client for calls that are known in their turn by a name, and not by their number.
+        """Return the same client for calls that the journal identifies by a name instead of their position in the turn.
 
-        A handler that runs again after a failure meets its earlier calls by number and content. Give names where both
-        may differ from run to run: tasks that run side by side and word their messages anew each time.
+        When a turn is retried, the journal matches its calls with earlier ones by position and content. Give names
+        where both may differ from run to run: in concurrent tasks that write their messages differently each time.
 
         Args:
-            key: Unique in its turn, at most 128 characters. Several calls under one key are numbered in their order.
+            key: Unique within the turn, at most 128 characters. Several calls under one key are numbered in their
+                order.
         Raises:
-            BotError: the key is empty or too long.
+            BotError: The key is empty or too long.
         Example:
             `await ctx.client.named("weather").chats.messages.send(chat_id, message=…)`
         """
-        if not 0 < len(key) <= _LONGEST_KEY:
-            raise BotError(f"A key of {len(key)} characters cannot name a call. Give 1 to {_LONGEST_KEY}.")
+        if not 0 < len(key) <= _MAX_KEY_LENGTH:
+            raise BotError(f"A key of {len(key)} characters cannot name a call. Use 1 to {_MAX_KEY_LENGTH} characters.")
         return self.wrapped(lambda run: lambda call: run(replace(call, label=key)))
 
     def _admit_fetch(self) -> None:
@@ -287,7 +298,7 @@ class Client:
             admit()
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the connections. On a client made by `wrapped` or `named`, do nothing."""
         if self._owns_transport:
             await self._transport.aclose()
 

@@ -1,9 +1,10 @@
-"""Errors read from answers: Linq's bodies of V3 and V2, and answers that something on the way gave in Linq's place.
+"""Build an error from a response that is not 2xx, or that is not Linq's.
 
-Nothing here raises and nothing here knows HTTP libraries. Linq's own sentences may quote what was sent, so they are
-freed of handles, addresses and texts before they become an error message, which ends up in logs. An answer that is not
-Linq's comes from a proxy, a firewall or a captive portal. It says nothing about the call, so the call is repeated where
-that is safe, as after no answer at all, and the body is never quoted.
+Linq's API has an error body for V3 and another one for V2. Linq's messages may quote the request, so handles, addresses
+and texts are redacted before a message becomes part of an error, which ends up in logs. A response that is not Linq's
+comes from a proxy, a firewall or a captive portal. Such a response says nothing about the call. The call is therefore
+retried where that is safe, as after no response, and the body is never quoted. Functions here return errors and never
+raise them; none depends on an HTTP library.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from pydantic_core import from_json
 from linqbot.client.call import Call
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
 
-# Linear in any text: a word is read once, as an address or not, and a number has an upper length, so that a long run of
-# digits and brackets is not read again to its end from each digit.
+# Both run in linear time: a word is matched once, with or without an e-mail address, and a number has a maximum length,
+# so that a long run of digits and brackets is not scanned to its end again from each digit.
 _WORD = re.compile(r"[\w.%+-]++(@[\w.-]+\.\w++)?")
 _PRIVATE = re.compile(r"https?://\S++|(?<![\w-])\+?\d[\d ().-]{5,40}\d(?![\w-])")
 _OURS = re.compile(r"https://docs\.linqapp\.com/[\w./#-]*")
@@ -30,15 +31,15 @@ _LONGEST_MESSAGE = 500
 _LONGEST_CODE = 9
 
 LONGEST_READ: Final = 1 << 15
-"""Characters of a sentence that are read. A longer one is left out as a whole: what was sent is taken out of complete
-sentences only, because half a text that a cut leaves standing would not be found."""
+"""Maximum length of Linq's message, in characters. A longer message is dropped as a whole. Cutting it could leave half
+of a text of the request, which the redaction would not recognise."""
 _LONGEST_ID: Final = 200
-"""Characters of a trace id or an address. Longer ones are left out: they end up in logs."""
+"""Maximum length of a trace id or a URL, in characters. Longer values are dropped, because these values are logged."""
 
 
 LONGEST_RETRY_AFTER_S: Final = 3600.0
-"""Upper bound of a wait that an answer asks for. Milliseconds written as seconds, or a date decades away, would
-otherwise defer a chat for years. After an hour the call is made again, and a limit that still holds says so again."""
+"""Upper bound of the wait that a response asks for. Milliseconds given as seconds, or a date decades away, would
+otherwise defer a chat for years. After an hour the call is made again; if the limit still holds, Linq says so again."""
 
 _LONGEST_RETRY_AFTER: Final = 64
 """Characters of a `Retry-After` that are read. An HTTP date has 29."""
@@ -47,14 +48,14 @@ _LONGEST_RETRY_AFTER: Final = 64
 def error_for(
     call: Call, status: int, headers: Mapping[str, str], body: bytes, *, now: float, secret: str
 ) -> LinqApiError:
-    """Return the error that an answer of Linq's API other than 2xx means.
+    """Return the error for a non-2xx response of Linq's API.
 
-    401 and 429 mean what they say whatever their body is, and 408 and 5xx are LinqUnavailable in any case. Every other
-    answer needs an error body of Linq's, else it is not Linq's.
+    401 and 429 keep their meaning whatever the body is, and 408 and 5xx are always LinqUnavailable. Any other response
+    must have an error body of Linq's, else it is treated as not Linq's.
 
     Args:
-        now: Unix seconds, for a `Retry-After` given as a date.
-        secret: The API key, which no message may show even if Linq should quote it.
+        now: Unix seconds, to read a `Retry-After` that is a date.
+        secret: The API key, which must appear in no message, even if Linq quotes it.
     """
     document = _decoded(body)
     if _kind(status) is LinqApiError and status != 401 and not _is_linqs(document):
@@ -66,27 +67,27 @@ def error_for(
 def storage_error(
     call: Call, status: int, headers: Mapping[str, str], body: bytes, *, now: float, secret: str
 ) -> LinqApiError:
-    """Return the error that an answer to an upload means. Storage has error bodies of its own, such as XML."""
+    """Return the error for a non-2xx response to an upload. Storage servers have other error bodies, such as XML."""
     return _error(call, status, headers, _decoded(body), now=now, secret=secret)
 
 
 def not_linqs(
     call: Call, status: int, headers: Mapping[str, str], lacking: str, *, retry_after_s: float | None = None
 ) -> LinqUnavailable:
-    """Return the error for an answer that something else than Linq gave.
+    """Return the error for a response that did not come from Linq.
 
     Args:
-        lacking: What shows that it is not Linq's.
+        lacking: The thing that a response of Linq's would contain, such as "a JSON object".
     """
     said = (
-        f"the answer is not Linq's: HTTP {status} with {_content_type(headers)}, without {lacking}. "
-        "Look at the base URL, and at the proxies and firewalls between this machine and Linq."
+        f"the response is not Linq's: HTTP {status} with {_content_type(headers)}, without {lacking}. "
+        "Check the base URL, and the proxies and firewalls between this machine and Linq."
     )
     return LinqUnavailable(said, status=status, retry_after_s=retry_after_s, call=call.name)
 
 
 def is_page(headers: Mapping[str, str], body: bytes) -> bool:
-    """Return True if a body is HTML, which Linq's API never answers with."""
+    """Return True if a body is HTML, which Linq's API never returns."""
     return _content_type(headers) in _PAGES or body[:64].lstrip().startswith(b"<")
 
 
@@ -112,7 +113,7 @@ def _kind(status: int) -> type[LinqApiError]:
 
 
 def _is_linqs(document: Mapping[str, Any]) -> bool:
-    """V3 has a code in `error`, or a trace id; V2 has a list of `errors`."""
+    """Return True if an error body is Linq's: V3 has a code in `error` or a trace id, V2 has a list of `errors`."""
     inner, errors = _inner(document), document.get("errors")
     is_v2 = isinstance(errors, list) and bool(inner)
     has_trace = _text(document.get("trace_id")) or _text(inner.get("trace_id"))
@@ -120,7 +121,7 @@ def _is_linqs(document: Mapping[str, Any]) -> bool:
 
 
 def _content_type(headers: Mapping[str, str]) -> str:
-    """The media type, for an error message: what is no media type is not repeated."""
+    """Return the media type for an error message. Text that is not a media type is not repeated."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     return kind if _MEDIA_TYPE.fullmatch(kind) else "no content type"
 
@@ -134,7 +135,7 @@ def _decoded(body: bytes) -> Mapping[str, Any]:
 
 
 def _inner(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """V3 has one `error`, V2 a list of `errors`."""
+    """Return the error object: V3 has one `error`, V2 a list of `errors`."""
     errors = document.get("errors")
     inner = errors[0] if isinstance(errors, list) and errors else document.get("error")
     return inner if isinstance(inner, dict) else {}
@@ -142,7 +143,7 @@ def _inner(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _sentence(inner: Mapping[str, Any], call: Call, secret: str) -> str:
     said = next((said for name in ("message", "detail", "title") if (said := _text(inner.get(name), LONGEST_READ))), "")
-    # Longest first: a text that holds another one must not be left half standing.
+    # Longest first: replacing a short text first would leave the rest of a longer text that contains it.
     for own in sorted({secret, *_words(call.body)}, key=len, reverse=True):
         said = said.replace(own, "…")
     said = _WORD.sub(lambda word: "…" if word[1] else word[0], said)
@@ -150,7 +151,7 @@ def _sentence(inner: Mapping[str, Any], call: Call, secret: str) -> str:
 
 
 def _words(body: Any, name: str = "") -> Iterator[str]:
-    """The free texts of a body. Names from fixed lists, such as an effect's, may stand in a message."""
+    """Yield the free texts of a body. Names from fixed lists, such as an effect's, may stay in a message."""
     if isinstance(body, Mapping):
         for key, value in body.items():
             yield from _words(value, key)
@@ -179,10 +180,10 @@ def _whole(value: Any) -> int | None:
 
 
 def _retry_after_s(value: Any, now: float) -> float | None:
-    """A wait as a number, as text, or as a date in text. None for one that is over, and for anything else."""
+    """Return a wait in seconds, read from a number, a text or a date; None if it is over or unreadable."""
     if isinstance(value, str):
         value = _number_or_date(value.strip()[:_LONGEST_RETRY_AFTER], now)
-    # Compared before it is converted: Python's integers have no bound, and float() refuses the largest ones.
+    # Compared before the conversion: Python's integers are unbounded, and float() raises for the largest ones.
     is_wait = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
     return float(min(value, LONGEST_RETRY_AFTER_S)) if is_wait else None
 
@@ -194,7 +195,7 @@ def _number_or_date(text: str, now: float) -> float | None:
         pass
     try:
         date = parsedate_to_datetime(text)
-        # A date without a zone is meant as UTC, as RFC 9110 has it; Python would take it for this machine's.
+        # RFC 9110 defines the date as UTC. Python would read a date without a zone as local time.
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
     except (ValueError, OverflowError):
         return None

@@ -1,6 +1,7 @@
-"""The outcome of one attempt: an HTTP response read as an answer of Linq's, or as a failure that may be repeated.
+"""The outcome of one attempt: the HTTP response as an `ApiResponse`, or as a failure that may be retried.
 
-An answer with 2xx that is not Linq's is a failure here, so that no journal records it as the outcome of the call.
+A 2xx response that is not Linq's is a failure here, so that no journal records it as the outcome of the call. The next
+step is `retry.py`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from linqbot.client.retry import AttemptFailure
 
 
 def of_call(call: Call, response: Response, *, now: float, secret: str) -> ApiResponse | AttemptFailure:
-    """Read a response of Linq's API.
+    """Interpret a response of Linq's API.
 
     Args:
-        now, secret: As `error_for` takes them.
+        now, secret: As in `error_for`.
     """
     status, headers, content = response.status, response.headers, response.content
     if not 200 <= status < 300:
@@ -34,7 +35,7 @@ def of_call(call: Call, response: Response, *, now: float, secret: str) -> ApiRe
 
 
 def of_upload(call: Call, response: Response, *, now: float, secret: str) -> ApiResponse | AttemptFailure:
-    """Read what storage answered to an upload. Of a 2xx answer nothing but the status matters."""
+    """Interpret the response of a storage server to an upload. Of a 2xx response only the status matters."""
     status, headers, content = response.status, response.headers, response.content
     if 200 <= status < 300:
         return ApiResponse(status, None, headers)
@@ -51,7 +52,7 @@ def _decoded(content: bytes) -> Any:
 
 
 def _lacking(call: Call, data: Any, response: Response) -> str:
-    """Name what a 2xx answer lacks to be Linq's; empty when nothing is missing."""
+    """Return the thing that a 2xx response lacks to be Linq's; empty if nothing is missing."""
     endpoint = ENDPOINTS.get(call.name)
     if endpoint is None:
         return ""

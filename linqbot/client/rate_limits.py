@@ -1,7 +1,7 @@
-"""How often Linq lets some things be done, remembered here so that it need not say 429 (R65, R94).
+"""Rate limits of Linq that the client enforces itself, so that Linq need not respond with 429 (R65, R94).
 
-What another process did is not known here; then Linq itself says no. The figures are Linq's; those it does not publish
-are not guessed.
+The client counts only its own calls; calls of another process are limited by Linq alone. The figures are Linq's. Limits
+that Linq does not publish are not guessed.
 """
 
 from __future__ import annotations
@@ -14,47 +14,48 @@ from linqbot.errors import RateLimited
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """`most` times within `window_s`, for each subject.
+class RateLimit:
+    """At most `max_calls` calls within `window_s`, for each subject such as a chat or a line.
 
     Attributes:
-        what: The end of the sentence "Linq allows this …".
+        allowance: The end of the sentence "Linq allows this …".
     """
 
     rule: str
-    most: int
+    max_calls: int
     window_s: float
-    what: str
+    allowance: str
 
 
-CARD_SHARES = Budget("R65", 1, 300.0, "once per chat in five minutes")
-CARD_WRITES = Budget("R94", 3, 600.0, "three times per line in ten minutes, creating and updating together")
+CARD_SHARES = RateLimit("R65", 1, 300.0, "once per chat in five minutes")
+CARD_WRITES = RateLimit("R94", 3, 600.0, "three times per line in ten minutes, creating and updating together")
 
 
 @dataclass(slots=True)
 class RateLimits:
-    """What was done lately, by rate_limit and subject, on the client's clock."""
+    """The times of recent calls, by rate limit and subject, on the client's clock."""
 
     clock: Clock
     _spent: dict[tuple[str, str], deque[float]] = field(default_factory=dict)
 
-    def check(self, rate_limit: Budget, subject: str, call: str) -> None:
-        """Say whether there is something left.
+    def check(self, rate_limit: RateLimit, subject: str, call: str) -> None:
+        """Raise if one more call would exceed the limit.
 
         Raises:
-            RateLimited: nothing left. Nothing was sent; `retry_after_s` says when there will be.
+            RateLimited: The limit is reached. Nothing was sent; `retry_after_s` is the time until the next call is
+                allowed.
         """
         now, spent = self.clock.now(), self._spent.get((rate_limit.rule, subject), ())
         recent = [at for at in spent if at > now - rate_limit.window_s]
-        if len(recent) < rate_limit.most:
+        if len(recent) < rate_limit.max_calls:
             return
-        wait_s = recent[-rate_limit.most] + rate_limit.window_s - now
-        said = f"{rate_limit.rule}: not sent, because Linq allows this {rate_limit.what}. Wait {wait_s:.0f} s."
+        wait_s = recent[-rate_limit.max_calls] + rate_limit.window_s - now
+        said = f"{rate_limit.rule}: not sent, because Linq allows this {rate_limit.allowance}. Wait {wait_s:.0f} s."
         raise RateLimited(said, status=429, code=1007, retry_after_s=wait_s, call=call)
 
-    def spend(self, rate_limit: Budget, subject: str) -> None:
-        """It was done. What no longer counts is forgotten."""
+    def spend(self, rate_limit: RateLimit, subject: str) -> None:
+        """Record that a call was made. Calls outside their window are forgotten."""
         now = self.clock.now()
         for key in [key for key, spent in self._spent.items() if spent[-1] <= now - CARD_WRITES.window_s]:
             del self._spent[key]
-        self._spent.setdefault((rate_limit.rule, subject), deque(maxlen=rate_limit.most)).append(now)
+        self._spent.setdefault((rate_limit.rule, subject), deque(maxlen=rate_limit.max_calls)).append(now)

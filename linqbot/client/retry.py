@@ -1,7 +1,8 @@
-"""Rules for repeating a failed call: if it may be repeated, and when. A pure function; its test has the whole table.
+"""The retry policy of the client: decide if and when a failed call is repeated.
 
-Linq's official client also repeats 409. Here a 409 is never repeated: at Linq it is an answer about the world, such
-as a chat that was left, and the same question would get the same answer.
+Linq's official client also retries 409. This client never does: Linq uses 409 for a state, such as a chat that your
+line left, and the same call would get the same response. `pause_s` is a pure function; its test is the full table of
+cases.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from linqbot.errors import LinqApiError, LinqUnavailable
 
 @dataclass(frozen=True, slots=True)
 class AttemptFailure:
-    """One attempt that did not work.
+    """An attempt that failed.
 
     Attributes:
-        sent: False when surely no byte of the request left this machine.
-        advice: The header `x-should-retry`; None when there was none.
-        is_stale: True when a connection that was kept brought nothing: closed while it was idle, most likely, so
-            there is nothing to wait for.
+        sent: False if it is certain that no byte of the request left this machine.
+        advice: The value of the header `x-should-retry`; None if the header was absent.
+        is_stale: True if a reused connection returned nothing. Most likely the server closed it while it was idle, so
+            there is no reason to wait before the retry.
     """
 
     error: LinqApiError
@@ -30,12 +31,13 @@ class AttemptFailure:
 
 
 def pause_s(call: Call, failure: AttemptFailure, attempt: int, *, jitter: float, max_wait_s: float) -> float | None:
-    """Seconds to wait before the call is made again, or None to give up.
+    """Return the seconds to wait before the call is repeated, or None to give up.
 
     Args:
-        attempt: 0 after the first one.
-        max_wait_s: Who asks for more retry_policy than this has it from the caller: the error says how long.
-        jitter: 0 to 1; takes up to a quarter off, so that callers who failed together do not return together.
+        attempt: 0 after the first attempt.
+        max_wait_s: Give up if Linq asks for a longer wait than this. The error then tells the caller how long.
+        jitter: 0 to 1; shortens the wait by up to a quarter, so that clients that failed together do not retry
+            together.
     """
     if not _may_repeat(call, failure):
         return None
@@ -52,9 +54,9 @@ def _may_repeat(call: Call, failure: AttemptFailure) -> bool:
     if failure.advice is False:
         return False
     if call.safety == "hint":
-        return failure.is_stale  # best effort: worth no wait
+        return failure.is_stale  # best effort: retried only where no wait is needed
     if not failure.sent or error.status == 429:
-        return True  # Linq has done nothing yet
+        return True  # Linq has not executed the call
     if call.safety == "once" or (call.safety == "keyed" and call.key is None):
-        return False  # it may have been done, and a repetition would do it twice
+        return False  # the call may have been executed, and a retry would execute it twice
     return isinstance(error, LinqUnavailable) or (failure.advice is True and error.status != 409)

@@ -1,12 +1,15 @@
-"""The way out to Linq: one request, its time limits, its repetitions.
+"""Send one request to Linq, with its time limits and retries.
 
-Uploads leave here too, to the address Linq gives for them: over https or to the base URL's own origin, without the key.
+Uploads are sent from here too, to the URL that Linq returns for them: over https or to the base URL's own origin, and
+without the API key.
 
-Requests go over connections of our own (`pool.py`): an HTTP library's client costs several times what the call does,
-and its pool slows down with the square of the calls in flight. An httpx transport may take the network's place.
+Requests use our own connection pool (`http/pool.py`). The client of an HTTP library costs several times the CPU of the
+call itself, and its pool slows down with the square of the number of calls in flight. An httpx transport may replace
+the network.
 
-No error of the network's or a library's leaves this room, no body is logged, and the key goes to the base URL's origin
-only: redirects are not followed, and paths are appended to the base.
+Errors of the network or of a library are converted here, so callers see none of them. No body is logged. The API key is
+sent to the base URL's origin only: redirects are not followed, and paths are appended to the base URL. The outcome of
+an attempt is read by `outcome.py`, and `retry.py` decides on the next attempt.
 """
 
 from __future__ import annotations
@@ -45,22 +48,25 @@ if TYPE_CHECKING:
     import httpx
 
 SLOWEST_UPLOAD_BYTES_PER_S: Final = 64 * 2**10
-"""An upload's time limit grows with the file: a call's own limit, and what this speed needs."""
+"""Slowest upload that does not time out: the time limit of an upload is `timeout_s` plus the size at this speed."""
 
 _UPLOAD: Final = Call("attachments", "upload", "PUT", "/", "natural")
 
 _FRAMING: Final = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
-"""Header fields with which a request could be taken for two, or half a one."""
+"""Header fields that decide where a request ends. A wrong value would enable request smuggling."""
 
 
 class Sender:
-    """Sends calls with one key to one base URL, and repeats those that may be repeated.
+    """Sends calls with one API key to one base URL, and retries the calls that may be repeated.
 
-    Made anywhere; connections open at the first call, in the event loop that makes it, and stay in that loop.
+    A Sender can be created without an event loop. Connections open at the first call, in the event loop that makes this
+    call, and stay in that loop.
 
     Args:
-        credentials: Headers that replace the bearer, by noun: V2 knows its callers by another header.
-        http: An httpx transport in place of the network. It is closed with this transport.
+        credentials: Headers that replace the bearer token, by resource: V2 authenticates with another header.
+        http: An httpx transport in place of the network. It is closed with this sender.
+    Raises:
+        ConfigError: The base URL is not a plain http(s) address.
     """
 
     def __init__(
@@ -94,14 +100,15 @@ class Sender:
         self._credentials = {noun: _fields(self._origin.authority, shown) for noun, shown in credentials.items()}
 
     async def run(self, call: Call) -> ApiResponse:
-        """Send a call; when it fails and may be repeated, wait and send it again.
+        """Send a call. If it fails and may be repeated, wait and send it again.
 
-        A keyed call without a key gets one here: without it, a repetition could be a second message.
+        A keyed call without a key gets a key here: without it, a retry could send a second message.
 
         Raises:
-            RateLimited: 429, still so after the last repetition, or Linq asks for more than a minute.
-            LinqUnavailable: no answer, 408, 5xx or an answer that is not Linq's, still so after the last repetition.
-            LinqApiError: Linq answered with an error.
+            RateLimited: 429 after the last retry, or Linq asks for a longer wait than `max_wait_s`.
+            LinqUnavailable: No response, 408, 5xx or a response that is not Linq's, after the last retry.
+            LinqApiError: Linq responded with an error.
+            RuntimeError: The client is closed.
         """
         if call.safety == "keyed" and call.key is None:
             call = call.with_key(str(uuid4()))
@@ -110,14 +117,17 @@ class Sender:
     async def put(
         self, url: str, chunks: Callable[[], AsyncGenerator[bytes, None]], headers: Mapping[str, str], size: int
     ) -> None:
-        """PUT bytes to the address Linq gave for an upload, with these headers and no bearer. Follows no redirect.
+        """PUT bytes to the URL that Linq returned for an upload, with these headers and without the API key.
+
+        Redirects are not followed.
 
         Args:
-            chunks: Called for the content before every attempt, from its beginning.
-            size: How many bytes these are.
+            chunks: Called before every attempt for the content, from its beginning.
+            size: The number of bytes.
         Raises:
-            LinqUnavailable: no answer, 408 or 5xx, still so after the last repetition.
-            LinqApiError: the file was refused; or the address is neither https nor of the base URL's origin.
+            LinqUnavailable: No response, 408 or 5xx, after the last retry.
+            LinqApiError: The file was refused, or the URL is neither https nor on the base URL's origin.
+            RuntimeError: The client is closed.
         """
         broken: list[Exception] = []
 
@@ -127,7 +137,7 @@ class Sender:
                     async for piece in pieces:
                         yield piece
             except Exception as error:
-                broken.append(error)  # the transport would hide it behind an error of its own
+                broken.append(error)  # kept, because the transport replaces it by an error of its own
                 raise
 
         async def attempt(call: Call) -> ApiResponse | AttemptFailure:
@@ -147,7 +157,7 @@ class Sender:
 
     @asynccontextmanager
     async def _open_for(self, goal: Target) -> AsyncIterator[HttpTransport]:
-        """What reaches an upload's address: our own connections for our own origin, else some for this upload."""
+        """Yield a transport for the upload: the client's own pool for its own origin, else a temporary pool."""
         is_own = goal.origin.is_same(self._origin)
         if goal.origin.scheme != "https" and not is_own:
             raise LinqApiError(f"the upload to {goal.origin} was not made: it is not https", call=_UPLOAD.name)
@@ -161,7 +171,7 @@ class Sender:
             await pool.aclose()
 
     async def _admitted(self, goal: Target) -> Sequence[str] | None:
-        """The checked addresses of an upload's host; None where a proxy of the environment looks them up."""
+        """Return the checked addresses of the upload's host; None if a proxy from the environment resolves the name."""
         if environment_proxy(goal.origin) is not None:
             return None
         try:
@@ -187,7 +197,7 @@ class Sender:
             attempt += 1
 
     async def aclose(self) -> None:
-        """Close the connections. Calls after this raise RuntimeError."""
+        """Close the connections. Later calls raise RuntimeError."""
         self._closed = True
         if self._wire is not None:
             await self._wire.aclose()
@@ -205,10 +215,10 @@ class Sender:
             async with asyncio.timeout(timeout_s):
                 return await wire.send(request)
         except TimeoutError as error:
-            said = f"no complete answer from {request.origin}/ within {timeout_s:g} s"
+            said = f"no complete response from {request.origin}/ within {timeout_s:g} s"
             return AttemptFailure(_unavailable(said, call, error), sent=request.is_sent)
         except wire.errors as error:
-            said = f"no answer from {request.origin}/ ({_reason(error)})"
+            said = f"no response from {request.origin}/ ({_reason(error)})"
             is_stale = isinstance(error, ServerDisconnectedError) and error.was_kept
             return AttemptFailure(_unavailable(said, call, error), sent=request.is_sent, is_stale=is_stale)
 
@@ -219,7 +229,7 @@ class Sender:
         fields = self._credentials.get(call.noun, self._bearer)
         if call.headers:
             if not _FRAMING.isdisjoint(name.lower() for name in call.headers):
-                raise ValueError("A call's headers do not say how its body is framed: Content-Length is added here.")
+                raise ValueError("A call must not set framing headers such as Content-Length: the sender adds them.")
             fields = fields.replaced(call.headers)
         request = Request(method_name(call.method), self._origin, self._path + path, fields, call.content)
         request.needs_new_connection = call.safety == "once"
@@ -227,13 +237,13 @@ class Sender:
 
     def _open(self) -> HttpTransport:
         if self._closed:
-            raise RuntimeError("This Client is closed. Make a new one, or close it later.")
+            raise RuntimeError("This Client is closed. Create a new one, or close it later.")
         if self._wire is None:
             self._wire = self._pool(self._origin)
         return self._wire
 
     def _pool(self, origin: Origin, addresses: Sequence[str] | None = None) -> Pool:
-        """The real network: keep-alive, verified TLS, and the environment's proxy."""
+        """Return a pool over the real network: keep-alive, verified TLS, and the proxy from the environment."""
         return Pool(
             Connector(
                 origin,
@@ -245,7 +255,7 @@ class Sender:
 
 
 def _given(http: httpx.AsyncBaseTransport, connect_timeout_s: float) -> HttpTransport:
-    # Late: importing httpx costs more time and memory than the rest of the client, and few bots need it.
+    # Imported late: httpx costs more time and memory than the rest of the client, and few bots need it.
     from linqbot.client.http.httpx_adapter import HttpxAdapter
 
     return HttpxAdapter(http, connect_timeout_s=connect_timeout_s)
@@ -272,11 +282,17 @@ def _upload_goal(url: str) -> Target:
 
 
 def _upload_fields(goal: Target, headers: Mapping[str, str], size: int) -> RequestHeaders:
-    """The headers an upload needs. How the bytes are framed is ours to say, and what is announced must be true."""
+    """Return the headers of an upload, with our own framing.
+
+    Raises:
+        LinqApiError: The announced Content-Length is not the size, or a header is malformed.
+    """
     wanted = {name: value for name, value in headers.items() if name.lower() not in _FRAMING}
     announced = {value.strip() for name, value in headers.items() if name.lower() == "content-length"}
     if announced - {str(size)}:
-        raise LinqApiError(f"the upload was announced with another size than its {size} bytes", call=_UPLOAD.name)
+        raise LinqApiError(
+            f"the upload was not made: its Content-Length is not its size of {size} bytes", call=_UPLOAD.name
+        )
     try:
         return RequestHeaders({"Host": goal.origin.authority}).replaced(wanted)
     except ValueError as error:
@@ -302,7 +318,7 @@ def _user_agent() -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """Our own words for it, or the name of what went wrong first: the words of others may quote what was sent."""
+    """Return the text of our own error, or else the class of the first cause, whose text may quote the request."""
     while error.__cause__ is not None and not (isinstance(error, TransportError) and str(error)):
         error = error.__cause__
     return str(error) if isinstance(error, TransportError) and str(error) else type(error).__name__

@@ -1,4 +1,7 @@
-"""What an upload reads from: bytes, a path, or an open file. Read in pieces, beside the event loop, as often as needed."""
+"""Sources of an upload: bytes, a path, or an open file.
+
+A source is read in chunks, in a thread so that the event loop is not blocked, and again from its start for each retry.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import BinaryIO, Final, TypeAlias
 from linqbot.errors import RuleBroken
 
 File: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
-"""A path, what is in the file, or the file itself, open for reading bytes."""
+"""A path, the content as bytes, or a file opened for reading bytes."""
 
 CHUNK_BYTES: Final = 256 * 2**10
 
@@ -23,8 +26,8 @@ class Source:
 
     Attributes:
         size: In bytes.
-        name: The file's own name; empty when it has none.
-        read: `read(position, size)` in a thread; a new reading begins at 0.
+        name: The file's own name; empty if it has none.
+        read: `read(position, size)`, called in a thread. Positions start at 0 for every attempt.
     """
 
     size: int
@@ -32,10 +35,11 @@ class Source:
     read: Callable[[int, int], bytes]
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The content from its beginning, exactly `size` bytes of it.
+        """Yield the content from its beginning, exactly `size` bytes in total.
 
         Raises:
-            EOFError: the file became shorter since it was looked at.
+            EOFError: The file became shorter after `size` was determined.
+            OSError: The file cannot be read.
         """
         position = 0
         while position < self.size:
@@ -47,11 +51,11 @@ class Source:
 
 
 async def source_of(file: File) -> Source:
-    """Look at a file: how long it is, and what it is called.
+    """Determine the size and the name of a file.
 
     Raises:
-        OSError: it cannot be read.
-        RuleBroken: it is a stream that cannot go back, or no file at all.
+        OSError: The file cannot be read.
+        RuleBroken: The object is a stream that cannot seek, or not a file at all.
     """
     if isinstance(file, bytes | bytearray | memoryview):
         content = memoryview(file)
@@ -71,9 +75,9 @@ def _of_path(path: Path) -> Source:
 
 
 def _of_open_file(file: BinaryIO) -> Source:
-    """From where it stands to its end."""
+    """Return a source that reads from the file's current position to its end."""
     if not (callable(getattr(file, "seekable", None)) and file.seekable()):
-        said = "upload needs a path, bytes, or an open binary file that can go back. Read the stream into bytes first."
+        said = "upload needs a path, bytes, or an open binary file that can seek. Read the stream into bytes first."
         raise RuleBroken(said, rule="R91", status=400, code=1005)
     start = file.tell()
     end = file.seek(0, os.SEEK_END)

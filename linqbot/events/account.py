@@ -1,7 +1,7 @@
-"""What happens to the account: API tokens, environments, webhook subscriptions, team members.
+"""Events about the account: API tokens, environments, webhook subscriptions, team members.
 
-Linq delivers these with best effort and in no promised order. Events about lines are in `line.py`, about your contact
-cards in `contact.py`.
+Linq delivers these with best effort and in no guaranteed order. Events about lines are in `line.py`, events about your
+contact cards in `contact.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from linqbot.types.data import Data
 
 
 class AccountActor(Data):
-    """Who changed the account: a `team_member`, the `api`, the `system`."""
+    """The author of a change of the account: a `team_member`, the `api` or the `system`."""
 
     type: str = "unknown"
     id: str | None = None
@@ -23,14 +23,14 @@ class AccountActor(Data):
 
 
 class AccountEvent(Event):
-    """What all changes of the account have in common.
+    """Base of the events about changes of the account.
 
     Attributes:
-        summary: One sentence, to be shown and not to be parsed.
-        done_by: Who did it. (`actor` is None: it is no handle.)
+        summary: One sentence, for display only; do not parse it.
+        done_by: The author of the change. (`actor` is None, because the author is not a handle.)
         origin: `dashboard`, `api` or `linq`.
-        change: `{"from": …, "to": …}` where something was replaced.
-        line: The line it is about, where it is about one.
+        change: `{"from": …, "to": …}` if a value was replaced.
+        line: The line that the event is about, if there is one.
     """
 
     summary: str = ""
@@ -49,7 +49,7 @@ class AccountEvent(Event):
 
 
 class ApiToken(Data):
-    """An API token, without the secret."""
+    """An API token, without its secret."""
 
     id: str | None = None
     token_prefix: str | None = None
@@ -58,74 +58,74 @@ class ApiToken(Data):
 
 
 class ApiTokenEvent(AccountEvent):
-    """Something happened to an API token."""
+    """Base of the events about an API token."""
 
     api_token: ApiToken = ApiToken()
 
 
 class ApiTokenCreated(ApiTokenEvent):
-    """A token was made."""
+    """A token was created."""
 
     types = ("api_token.created",)
 
 
 class ApiTokenRenamed(ApiTokenEvent):
-    """A token has another name."""
+    """A token was renamed."""
 
     types = ("api_token.renamed",)
 
 
 class ApiTokenExpiryScheduled(ApiTokenEvent):
-    """A token was given an end."""
+    """The expiry of a token was scheduled."""
 
     types = ("api_token.expiry_scheduled",)
 
 
 class ApiTokenExpired(ApiTokenEvent):
-    """A token works no more, because its time is over."""
+    """A token has expired and is no longer accepted."""
 
     types = ("api_token.expired",)
 
 
 class ApiTokenActivated(ApiTokenEvent):
-    """A token works now."""
+    """A token was activated."""
 
     types = ("api_token.activated",)
 
 
 class ApiTokenDeleted(ApiTokenEvent):
-    """A token works no more, because it was deleted."""
+    """A token was deleted and is no longer accepted."""
 
     types = ("api_token.deleted",)
 
 
 class Environment(Data):
-    """A part of the account with lines and tokens of its own."""
+    """A part of the account with its own lines and tokens."""
 
     name: str | None = None
     type: str | None = None
 
 
 class EnvironmentEvent(AccountEvent):
-    """Something happened to an environment."""
+    """Base of the events about an environment."""
 
     environment: Environment = Environment()
 
 
 class EnvironmentCreated(EnvironmentEvent):
-    """An environment was made."""
+    """An environment was created."""
 
     types = ("environment.created",)
 
 
 class EnvironmentRenamed(EnvironmentEvent):
-    """An environment has another name."""
+    """An environment was renamed."""
 
     types = ("environment.renamed",)
 
 
 class EnvironmentDeleted(EnvironmentEvent):
-    """An environment is gone; its lines are in production, its tokens do not work any more."""
+    """An environment was deleted. Its lines were moved to production, its tokens were revoked."""
 
     types = ("environment.deleted",)
 
@@ -134,7 +134,7 @@ class EnvironmentDeleted(EnvironmentEvent):
 
 
 class Subscription(Data):
-    """A webhook subscription as account events name it: the URL without query and credentials."""
+    """A webhook subscription in account events: the URL is without query and credentials."""
 
     id: str | None = None
     target_url: str | None = None
@@ -142,67 +142,67 @@ class Subscription(Data):
 
 
 class WebhookSubscriptionEvent(AccountEvent):
-    """Something happened to a webhook subscription, maybe to the one that brought this event."""
+    """Base of the events about a webhook subscription, which may be the one that delivered the event."""
 
     webhook_subscription: Subscription = Subscription()
 
 
 class WebhookSubscriptionCreated(WebhookSubscriptionEvent):
-    """A subscription was made; only here `webhook_subscription.events` is given."""
+    """A subscription was created. Only this event contains `webhook_subscription.events`."""
 
     types = ("webhook_subscription.created",)
 
 
 class WebhookSubscriptionDeleted(WebhookSubscriptionEvent):
-    """A subscription is gone."""
+    """A subscription was deleted."""
 
     types = ("webhook_subscription.deleted",)
 
 
 class WebhookSubscriptionTargetUrlChanged(WebhookSubscriptionEvent):
-    """A subscription delivers to another URL."""
+    """The URL of a subscription was changed."""
 
     types = ("webhook_subscription.target_url_changed",)
 
 
 class WebhookSubscriptionEnabled(WebhookSubscriptionEvent):
-    """A subscription delivers again."""
+    """A subscription was enabled again."""
 
     types = ("webhook_subscription.enabled",)
 
 
 class WebhookSubscriptionDisabled(WebhookSubscriptionEvent):
-    """A subscription delivers nothing for now."""
+    """A subscription was disabled and delivers nothing."""
 
     types = ("webhook_subscription.disabled",)
 
 
 class WebhookSubscriptionEventsUpdated(WebhookSubscriptionEvent):
-    """A subscription delivers other event types."""
+    """The event types of a subscription were changed."""
 
     types = ("webhook_subscription.events.updated",)
 
 
 class WebhookSubscriptionPhoneNumbersUpdated(WebhookSubscriptionEvent):
-    """A subscription delivers for other lines."""
+    """The lines of a subscription were changed."""
 
     types = ("webhook_subscription.phone_numbers.updated",)
 
 
 class WebhookSubscriptionRoutingHeadersSet(WebhookSubscriptionEvent):
-    """A subscription sends a chat's deliveries to the same place, by these headers."""
+    """Routing headers were set, by which a chat's deliveries reach the same server."""
 
     types = ("webhook_subscription.routing_headers_set",)
 
 
 class WebhookSubscriptionRoutingHeadersCleared(WebhookSubscriptionEvent):
-    """A subscription has no routing headers any more."""
+    """The routing headers of a subscription were removed."""
 
     types = ("webhook_subscription.routing_headers_cleared",)
 
 
 class TeamMember(Data):
-    """A person who may use the dashboard. `role` is given only when they were added."""
+    """A person with access to the dashboard. Only the event of adding the person contains `role`."""
 
     id: str | None = None
     name: str | None = None
@@ -210,19 +210,19 @@ class TeamMember(Data):
 
 
 class TeamMemberEvent(AccountEvent):
-    """Somebody of the team came, or went in or out."""
+    """Base of the events about a team member."""
 
     team_member: TeamMember = TeamMember()
 
 
 class TeamMemberAdded(TeamMemberEvent):
-    """Somebody may use the dashboard now."""
+    """A person got access to the dashboard."""
 
     types = ("team_member.added",)
 
 
 class TeamMemberSignedIn(TeamMemberEvent):
-    """Somebody signed in; `method` is `code`, `sso`, `google`, `apple` or `linkedin`."""
+    """A person signed in; `method` is `code`, `sso`, `google`, `apple` or `linkedin`."""
 
     types = ("team_member.signed_in",)
 
@@ -230,6 +230,6 @@ class TeamMemberSignedIn(TeamMemberEvent):
 
 
 class TeamMemberSignedOut(TeamMemberEvent):
-    """Somebody signed out."""
+    """A person signed out."""
 
     types = ("team_member.signed_out",)

@@ -1,4 +1,4 @@
-"""Phone calls. Linq names the types and publishes no payloads yet, so the data stays as it comes."""
+"""Phone calls. Linq documents the event types but not their payloads yet, so the data is kept as received."""
 
 from __future__ import annotations
 
@@ -6,46 +6,46 @@ from linqbot.events.event import RawEvent
 
 
 class CallEvent(RawEvent):
-    """Something happened to a phone call; what exactly is in `data`."""
+    """Base of the events about a phone call. The payload is in `data`."""
 
 
 class CallInitiated(CallEvent):
-    """A call was begun."""
+    """A call was started."""
 
     types = ("call.initiated",)
 
 
 class CallRinging(CallEvent):
-    """A call rings."""
+    """A call is ringing."""
 
     types = ("call.ringing",)
 
 
 class CallAnswered(CallEvent):
-    """A call was taken."""
+    """A call was answered."""
 
     types = ("call.answered",)
 
 
 class CallEnded(CallEvent):
-    """A call is over."""
+    """A call has ended."""
 
     types = ("call.ended",)
 
 
 class CallFailed(CallEvent):
-    """A call could not be made."""
+    """A call failed."""
 
     types = ("call.failed",)
 
 
 class CallDeclined(CallEvent):
-    """A call was turned away."""
+    """A call was declined."""
 
     types = ("call.declined",)
 
 
 class CallUnanswered(CallEvent):
-    """Nobody took the call."""
+    """A call was not answered."""
 
     types = ("call.no_answer",)

@@ -1,4 +1,7 @@
-"""What happens to a chat itself: created, renamed, given an icon or a background, somebody typing in it."""
+"""Events about a chat: creation, name, icon, background, typing, participants, and sharing of locations.
+
+No event contains a location; `client.chats.location.retrieve` returns it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from linqbot.types.handle import Handle
 
 
 class ChatCreated(Event):
-    """A chat is new."""
+    """A chat was created."""
 
     types = ("chat.created",)
 
@@ -35,12 +38,12 @@ class ChatCreated(Event):
 
 
 class GroupChange(Event):
-    """A group's name or icon is another now.
+    """Base of the events about a changed group name or icon.
 
     Attributes:
-        old_value: What it was; None when it had none.
-        new_value: What it is; None when it was taken away.
-        changed_by: Who changed it; None when Linq does not know.
+        old_value: The previous value; None if there was none.
+        new_value: The new value; None if it was removed.
+        changed_by: The author of the change; None if Linq does not know.
     """
 
     old_value: str | None = None
@@ -56,22 +59,22 @@ class GroupChange(Event):
 
 
 class GroupNameUpdated(GroupChange):
-    """A group was renamed, by anybody."""
+    """A group was renamed, by any participant."""
 
     types = ("chat.group_name_updated",)
 
 
 class GroupIconUpdated(GroupChange):
-    """A group has another icon, by anybody; the values are its URLs."""
+    """The icon of a group was changed, by any participant; the values are URLs."""
 
     types = ("chat.group_icon_updated",)
 
 
 class ChatFailure(Event):
-    """A change of a chat that you asked for did not work.
+    """Base of the events about a failed change that you requested.
 
     Attributes:
-        error_code: Linq's number; see `linqbot explain`.
+        error_code: Linq's error code; see `linqbot explain`.
     """
 
     error_code: int | None = None
@@ -79,25 +82,25 @@ class ChatFailure(Event):
 
 
 class GroupNameUpdateFailed(ChatFailure):
-    """You renamed a group, and it did not work."""
+    """You renamed a group, and the change failed."""
 
     types = ("chat.group_name_update_failed",)
 
 
 class GroupIconUpdateFailed(ChatFailure):
-    """You set a group's icon, and it did not work."""
+    """You set the icon of a group, and the change failed."""
 
     types = ("chat.group_icon_update_failed",)
 
 
 class BackgroundUpdateFailed(ChatFailure):
-    """You set a chat's background, and it did not work."""
+    """You set the background of a chat, and the change failed."""
 
     types = ("chat.background_update_failed",)
 
 
 class ChatBackground(Data):
-    """What is behind the bubbles: a `color`, a `dynamic` scene or a `photo`."""
+    """The background of a chat: a `color`, a `dynamic` scene or a `photo`."""
 
     type: str = ""
     image_url: str | None = None
@@ -107,11 +110,11 @@ class ChatBackground(Data):
 
 
 class BackgroundUpdated(Event):
-    """A chat's background is another now, by anybody.
+    """The background of a chat was changed, by any participant.
 
     Attributes:
-        background: None when it was taken away.
-        changed_by: Who changed it; None when Linq does not know.
+        background: None if it was removed.
+        changed_by: The author of the change; None if Linq does not know.
     """
 
     types = ("chat.background_updated",)
@@ -129,10 +132,10 @@ class BackgroundUpdated(Event):
 
 
 class TypingEvent(Event):
-    """Typing dots came or went.
+    """Base of the events about the typing indicator.
 
     Attributes:
-        sender: Who types. An empty handle when Linq did not say.
+        sender: The person who types. The handle is empty if Linq did not say.
     """
 
     echoes = True
@@ -147,12 +150,93 @@ class TypingEvent(Event):
 
 
 class TypingStarted(TypingEvent):
-    """Somebody began to type. Without more news, take it as over after a minute and a half."""
+    """A person started typing. Without further events, assume that this is over after 90 seconds."""
 
     types = ("chat.typing_indicator.started",)
 
 
 class TypingStopped(TypingEvent):
-    """Somebody stopped typing, sent or not."""
+    """A person stopped typing, with or without sending a message."""
 
     types = ("chat.typing_indicator.stopped",)
+
+
+class ParticipantEvent(Event):
+    """Base of the events about the participants of a group. Linq does not say who made the change.
+
+    Attributes:
+        participant: The added or removed person. The handle is empty if Linq did not say.
+    """
+
+    participant: Handle = NOBODY
+
+    @classmethod
+    def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
+        fields = {**data, "is_group": True}
+        # Older payloads have `handle` instead of `participant`.
+        handle = fields.pop("handle", None)
+        if fields.get("participant") is None and handle is not None:
+            fields["participant"] = {"handle": handle}
+        participant = as_object(fields.get("participant"))
+        if participant.get("is_me") is True:
+            fields["line"] = participant.get("handle")
+        return fields
+
+
+class ParticipantAdded(ParticipantEvent):
+    """A person or your line was added to a group."""
+
+    types = ("participant.added",)
+
+    added_at: datetime | None = None
+
+
+class ParticipantRemoved(ParticipantEvent):
+    """A person or your line left a group or was removed; see `participant.status`."""
+
+    types = ("participant.removed",)
+
+    removed_at: datetime | None = None
+
+    @classmethod
+    def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
+        fields = super().fields_of(data)
+        participant = as_object(fields.get("participant"))
+        # The author of the change is known only if the participant left.
+        if participant.get("status") == "left":
+            place_actor(fields, participant)
+        return fields
+
+
+class LocationSharing(Event):
+    """Base of the events about a person who shares a location with you.
+
+    Attributes:
+        shared_by: The person: a phone number or an Apple ID's e-mail address.
+        shared_with: Your line.
+        chat_id: None if Linq does not know the chat.
+    """
+
+    shared_by: str | None = None
+    shared_with: str | None = None
+    began_at: datetime | None = None
+
+    @classmethod
+    def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
+        return {**data, "actor": data.get("shared_by"), "line": data.get("shared_with")}
+
+
+class LocationSharingStarted(LocationSharing):
+    """A person started sharing a location; `ends_at` is None if there is no end. No event reports movements."""
+
+    types = ("location.sharing.started",)
+
+    ends_at: datetime | None = None
+
+
+class LocationSharingStopped(LocationSharing):
+    """A person stopped sharing a location."""
+
+    types = ("location.sharing.stopped",)
+
+    ended_at: datetime | None = None

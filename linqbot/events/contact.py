@@ -1,4 +1,4 @@
-"""Contact cards: a person's, when they share it with you, and your own, when your account changes them."""
+"""Contact cards: a person shares theirs with you, or your account changes the card of one of your lines."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from linqbot.types.data import Data
 
 
 class ContactCardReceived(Event):
-    """A person's name and photo: once per person and line, and again when they change.
+    """A person's name and photo: sent once per person and line, and again when they change.
 
     Attributes:
         sender_handle: The person.
         owner_handle: Your line.
         last_name: May be empty.
-        media_url: Their photo: signed, gone within 45 minutes, and not to be altered in any way.
+        media_url: The photo. The URL is signed, valid for up to 45 minutes, and must not be altered in any way.
     """
 
     types = ("contact_card.received",)
@@ -32,8 +32,11 @@ class ContactCardReceived(Event):
         return {**data, "actor": data.get("sender_handle"), "line": data.get("owner_handle")}
 
 
-class ContactCard(Data):
-    """The name and picture people see for one of your lines."""
+class ChangedContactCard(Data):
+    """The card of one of your lines, as account events show it: with its id and without its line.
+
+    The line is the event's `phone_number`. Read the whole card with `client.contact_card.retrieve`.
+    """
 
     id: str | None = None
     first_name: str | None = None
@@ -42,24 +45,24 @@ class ContactCard(Data):
 
 
 class ContactCardEvent(AccountEvent):
-    """Your own card of one line changed."""
+    """Base of the events about the contact card of one of your lines."""
 
-    contact_card: ContactCard = ContactCard()
+    contact_card: ChangedContactCard = ChangedContactCard()
 
 
 class ContactCardCreated(ContactCardEvent):
-    """One of your lines has a card now."""
+    """A contact card was created for one of your lines."""
 
     types = ("contact_card.created",)
 
 
 class ContactCardUpdated(ContactCardEvent):
-    """A card of yours was changed; `change` has a `from` and a `to` for each field that did."""
+    """The contact card of a line was changed; `change` has a `from` and a `to` for each changed field."""
 
     types = ("contact_card.updated",)
 
 
 class ContactCardDeleted(ContactCardEvent):
-    """One of your lines has no card any more."""
+    """The contact card of a line was deleted."""
 
     types = ("contact_card.deleted",)

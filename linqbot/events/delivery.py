@@ -1,7 +1,8 @@
-"""A Delivery: one verified POST, named and put into its lane. Its bytes stay as they came.
+"""A Delivery: one verified webhook POST with its id, its event type and its lane. The body is kept byte for byte.
 
-The body is decoded here once; the decoded object travels with the delivery inside this process, so that nobody
-parses it again. What the event means is `events/parse.py`; storing comes next, in `storage/`.
+The body is decoded once, here. The decoded object travels with the delivery inside this process, so that no later step
+decodes the body again. Storing comes next (`storage/inbox.py`); `events/parse.py` later turns the delivery into an
+event.
 """
 
 from __future__ import annotations
@@ -17,26 +18,28 @@ from pydantic_core import from_json
 from linqbot.events.lane import lane, token
 
 PROBE_TYPE: Final = "linqbot.doctor"
-"""Type of an event that linqbot signs and sends to itself, to see whether it arrives. No handler gets it."""
+"""Type of the probe event that `linqbot doctor` signs and sends to the bot's own webhook. No handler receives it."""
 
 PROBE_ID: Final = "i.doctor."
-"""How ids of its deliveries begin."""
+"""Prefix of the ids of probe deliveries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One thing to handle, in the order of its lane.
+    """One verified webhook delivery, to be handled in the order of its lane.
 
     Attributes:
-        id: `w.<event_id>` for a webhook; `i.<kind>.<id>` for our own. HTTP can only make the first kind,
-            and `i.doctor.`: what linqbot sent to itself is no sign of life of Linq's.
-        lane: Deliveries of one lane are handled one at a time, in order of acceptance.
-        type: Linq's `event_type`; empty when the body says none.
-        body: The raw bytes, as they came and as they were signed.
+        id: `w.<event_id>` for a webhook; `i.<kind>.<id>` for deliveries that linqbot creates. A POST can only create
+            the first kind and `i.doctor.`, whose own prefix shows that it is not a sign of life from Linq.
+        lane: Deliveries of one lane are handled one at a time, in the order in which they were accepted.
+        type: Linq's `event_type`; empty if the body has none.
+        body: The raw bytes, as received and signed.
         received_at: Unix seconds.
-        message_key: `m.<message id>` of a received message: a copy of it under another event id is a duplicate.
-        carrier: What plugins let travel with it, such as a trace's ids: a JSON object of strings; None when empty.
-        decoded: The body as Python data, or None when it must be decoded (again).
+        message_key: `m.<message id>` for a received message: a copy of the message under another event id is a
+            duplicate.
+        carrier: Data of plugins that travels with the delivery, such as the ids of a trace: a JSON object of strings;
+            None if empty.
+        decoded: The body as Python data, or None if it must be decoded (again).
     """
 
     id: str
@@ -50,7 +53,7 @@ class Delivery:
 
     @property
     def sent_at(self) -> float:
-        """When what it tells of was sent, in Unix seconds; when it was received if its body does not say."""
+        """Return the time when the message or event was sent, in Unix seconds; else the time of receipt."""
         decoded = decode(self.body) if self.decoded is None else self.decoded
         body = decoded if isinstance(decoded, dict) else {}
         data = body.get("data")
@@ -62,21 +65,21 @@ class Delivery:
 
     @property
     def is_off_the_record(self) -> bool:
-        """Whether it comes from a line whose content is kept nowhere: `zero_retention` in its data."""
+        """Return True if the delivery comes from a line whose content is never stored: `zero_retention` in its data."""
         decoded = decode(self.body) if self.decoded is None else self.decoded
         data = decoded.get("data") if isinstance(decoded, dict) else None
         return isinstance(data, dict) and data.get("zero_retention") is True
 
     @classmethod
     def from_webhook(cls, body: bytes, *, webhook_id: str, received_at: float, signed_id: bool = True) -> Delivery:
-        """Name what a verified POST brought. Never raises: an authentic body is kept, whatever is in it.
+        """Create the delivery of a verified POST. Never raises: an authentic body is kept, whatever it contains.
 
         Args:
             body: The raw bytes.
-            webhook_id: The `webhook-id` header; names the delivery when the body names no event.
+            webhook_id: The `webhook-id` header. It becomes the delivery's id if the body has no event id.
             received_at: Unix seconds.
-            signed_id: Whether the signature covers `webhook_id`. Under the legacy signature it does not: anybody who
-                saw a delivery could send it again under another id, so its body names it.
+            signed_id: True if the signature covers `webhook_id`. The legacy signature does not cover it: an attacker
+                who saw a delivery could send it again under another id. Then the id is derived from the body.
         """
         decoded = decode(body)
         envelope = decoded if isinstance(decoded, dict) else {}
@@ -96,10 +99,11 @@ class Delivery:
 
 
 def decode(body: bytes) -> Any:
-    """The body as Python data; None when it is no JSON.
+    """Return the body as Python data; None if it is not JSON.
 
-    Text that JSON allows and Unicode does not (half a surrogate pair, bytes that are no UTF-8) is mended with U+FFFD:
-    one broken emoji costs a character, not the message. What comes back can always be stored and encoded.
+    Some text is valid in JSON but not in Unicode: half a surrogate pair, or bytes that are not UTF-8. Such text is
+    repaired with U+FFFD, so that a broken emoji costs one character and not the message. The result can always be
+    stored and encoded.
     """
     try:
         return from_json(body)
@@ -115,7 +119,7 @@ def decode(body: bytes) -> Any:
 def _message_key(data: Any) -> str | None:
     if not isinstance(data, dict):
         return None
-    # 2025-01-01 has the message inside.
+    # The payload version 2025-01-01 nests the message.
     message = data.get("message")
     inner = message.get("id") if isinstance(message, dict) else None
     message_id = token(inner) or token(data.get("id")) or token(data.get("message_id"))

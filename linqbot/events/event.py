@@ -1,7 +1,7 @@
-"""What every event has in common: the envelope, and a view of who did what where.
+"""The base of all events: the envelope, and common fields for the chat, the line, the actor and the message.
 
-Events are plain frozen data. One class per thing that happens stands in the module of its noun (`message.py`,
-`reaction.py`, ...); `parse.py` picks the class and makes the event from a Delivery. Verbs are on the Context.
+Events are frozen data without methods that act; acting is done with the Context. Each event class is in the module of
+its subject (`message.py`, `reaction.py`, …). `parse.py` selects the class and creates the event from a Delivery.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ NOBODY = Handle(handle="")
 
 
 class Event(Data):
-    """One thing that happened, as Linq told it.
+    """One thing that happened, as reported by Linq.
 
-    Every event answers the same few questions, with None where the answer is not in it: which chat, on which of your
-    lines, who did it, about which message. Printing one shows ids only, never texts or handles: it may end up in a
-    log. `model_dump()` shows everything.
+    All events share the fields below, None where Linq does not say. The repr shows ids only, never texts or handles,
+    because it may be logged. `model_dump()` shows everything.
 
     Attributes:
-        types: Which of Linq's event types the class stands for; empty for classes that only gather others.
-        echoes: Whether an own event of this class only repeats what you did: handlers never get those.
-        event_id: The same on every retry and on every subscription.
-        type: Linq's `event_type`, such as `message.received`. A plain string and no enum: Linq adds types before we
-            do, and an event of tomorrow must not fail today. Such events are UnknownEvent.
-        created_at: When Linq made the event, which is not when the thing happened.
-        webhook_version: The payload version Linq says it used. Both versions make the same events.
-        trace_id: Give it to Linq's support.
-        chat_id: The chat it happened in.
-        line: Your own number in it, E.164.
-        actor: Who did it: a phone number or an e-mail address.
-        is_group: Whether the chat is a group; None when the event does not say.
-        message_id: The message it is about.
+        types: The event types that the class stands for; empty for base classes.
+        echoes: True if an event of this class that you caused only repeats your own action. Handlers never receive such
+            events.
+        event_id: The same for every retry and every subscription.
+        type: Linq's `event_type`, such as `message.received`. A string and not an enum: Linq adds types before linqbot
+            does, and an unknown type must not fail. Such events are UnknownEvent.
+        created_at: The time when Linq created the event, which is not the time when the thing happened.
+        webhook_version: The payload version according to Linq. Both versions result in the same events.
+        trace_id: Quote it when you contact Linq's support.
+        chat_id: The chat of the event.
+        line: Your own number in this chat, E.164.
+        actor: The author: a phone number or an e-mail address.
+        is_group: True for a group chat; None if Linq does not say.
+        message_id: The message that the event is about.
         service: `iMessage`, `SMS` or `RCS`.
         dropped_fields: Names of fields whose values did not fit and were left out. Normally empty.
     """
 
-    # A ValidationError prints what it refused: with the text of a message in it, it must never reach a log.
+    # A ValidationError would print the refused input, and the text of a message must never be logged.
     model_config = ConfigDict(hide_input_in_errors=True)
 
     types: ClassVar[tuple[str, ...]] = ()
@@ -68,15 +68,15 @@ class Event(Data):
 
     @property
     def is_own(self) -> bool:
-        """True when your own line did it."""
+        """Return True if your own line caused the event."""
         return self.actor is not None and self.actor == self.line
 
     @classmethod
     def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """Lay the event's own `data` out as this class's fields, in a new dict, not validated yet.
+        """Convert the event's own `data` to the fields of this class, in a new dict, not validated yet.
 
-        Nothing in here raises, whatever the values are: what does not fit is found by the validation that follows.
-        The envelope's keys are put over the result.
+        This never raises, whatever the values are: values that do not fit are found by the validation that follows. The
+        keys of the envelope then overwrite keys of the same name.
         """
         return dict(data)
 
@@ -87,10 +87,10 @@ class Event(Data):
 
 
 class RawEvent(Event):
-    """An event whose data nobody has described yet: it stays as it comes.
+    """An event whose payload Linq has not documented; its data is kept as received.
 
     Attributes:
-        data: What Linq sent, decoded and otherwise untouched.
+        data: The decoded payload, otherwise untouched.
     """
 
     data: Any = None
@@ -104,24 +104,24 @@ class RawEvent(Event):
 
 
 class UnknownEvent(RawEvent):
-    """An authentic event of a type this release does not know, or a body that is no JSON object at all.
+    """An authentic event of a type that this release does not know, or a body that is not a JSON object.
 
     Attributes:
-        type: Linq's type, empty when the body has none.
-        data: The event's data; the whole body if that is JSON but no object; None if it is no JSON.
-        body: The bytes as they came and as they were signed.
+        type: Linq's type; empty if the body has none.
+        data: The event's data; the whole body if the body is JSON but not an object; None if it is not JSON.
+        body: The raw bytes, as received and signed.
     """
 
     body: bytes = b""
 
 
 def as_object(value: Any) -> dict[str, Any]:
-    """The value if it is a JSON object, else an empty one."""
+    """Return the value if it is a JSON object, else an empty object."""
     return value if isinstance(value, dict) else {}
 
 
 def place_in_chat(fields: dict[str, Any]) -> None:
-    """Fill in where it happened, from `chat` where Linq gives the object, else from `chat_id`."""
+    """Fill in the chat, from Linq's `chat` object if there is one, else from `chat_id`."""
     chat = as_object(fields.get("chat"))
     if chat:
         fields["chat_id"] = chat.get("id") or fields.get("chat_id")
@@ -130,7 +130,7 @@ def place_in_chat(fields: dict[str, Any]) -> None:
 
 
 def place_actor(fields: dict[str, Any], handle: Any) -> None:
-    """Fill in who did it. Where the event names no line, a handle that is ours tells it."""
+    """Fill in the author. If the event names no line, and the author is your own line, fill in the line too."""
     handle = as_object(handle)
     fields["actor"] = actor = handle.get("handle")
     if handle.get("is_me") is True and fields.get("line") is None:

@@ -1,10 +1,10 @@
-"""Which lane a delivery belongs to, told from its decoded body without asking any storage.
+"""The lane of a delivery, derived from its decoded body alone, without access to storage.
 
-Deliveries of one lane are handled one at a time, in the order they were accepted. What people do in a chat shares the
-lane `c:<chat>`. Receipts and typing have `r:<chat>` beside it: behind a slow handler they would come too late to be of
-use, and a handler that waits for a receipt would wait for itself.
+Deliveries of one lane are handled one at a time, in the order in which they were accepted. Actions of people in a chat
+share the lane `c:<chat>`. Receipts and typing events use `r:<chat>`: behind a slow handler they would arrive too late
+to be useful, and a handler that waits for a receipt would wait for itself.
 
-A lane is a short printable string whatever Linq sent. It can hold a phone number, so logs must not print it.
+A lane is a short printable string, whatever Linq sent. It can contain a phone number, so logs must not print it.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 LONGEST_TOKEN = 128
-"""Longer ids are replaced by their digest, so that a lane stays a key any database can index."""
+"""Longer ids are replaced by their digest, so that every database can index a lane as a key."""
 
 _Rule: TypeAlias = Callable[[str, dict[str, Any]], str | None]
 
 
 def lane(event_type: str, data: Any, delivery_id: str) -> str:
-    """The lane of a delivery.
+    """Return the lane of a delivery.
 
     Args:
-        data: The decoded `data` of the body, of whatever shape.
-        delivery_id: Names a lane of its own, `x:<id>`, when the data tells no better one.
+        data: The decoded `data` of the body, of any shape.
+        delivery_id: Used for a separate lane, `x:<id>`, if the data determines no other lane.
     """
     if not isinstance(data, dict):
         data = {}
@@ -33,7 +33,10 @@ def lane(event_type: str, data: Any, delivery_id: str) -> str:
 
 
 def token(value: Any) -> str | None:
-    """An id as it may stand in a key: itself, or its digest if it is long or unprintable; None if it is no id."""
+    """Return an id in a form that can be part of a key: unchanged, or its digest if it is long or unprintable.
+
+    Return None if the value is not an id.
+    """
     if not isinstance(value, str) or not value:
         return None
     if len(value) <= LONGEST_TOKEN and value.isprintable():
@@ -58,7 +61,7 @@ def _chat(_: str, data: dict[str, Any]) -> str | None:
 
 
 def _new_chat(_: str, data: dict[str, Any]) -> str | None:
-    # Nowhere else is `data.id` the chat.
+    # Only in this event type is `data.id` the chat.
     chat = _at(data, "id")
     return chat and f"c:{chat}"
 
@@ -78,7 +81,7 @@ def _typing(_: str, data: dict[str, Any]) -> str | None:
 def _pair(owner: str, person: str) -> _Rule:
     def rule(_: str, data: dict[str, Any]) -> str | None:
         line, handle = _at(data, owner), _at(data, person)
-        # E-mail addresses come in any case.
+        # Linq sends e-mail addresses in upper and lower case.
         return f"p:{line.lower()}:{handle.lower()}" if line and handle else None
 
     return rule
@@ -92,7 +95,7 @@ def _location(event_type: str, data: dict[str, Any]) -> str | None:
 
 
 def _payment(_: str, data: dict[str, Any]) -> str | None:
-    # `metadata.chat_id` is whatever the user put there: never a lane.
+    # `metadata.chat_id` is set by the author of the bot and never determines the lane.
     payment = _at(data, "id")
     return payment and f"pay:{payment}"
 
@@ -108,7 +111,7 @@ def _account(event_type: str, data: dict[str, Any]) -> str:
     return f"a:{kind}:{thing}" if thing else f"a:{kind}"
 
 
-# What neither table names, known or not, is in its chat's lane if it tells one.
+# Event types that are in neither table use the lane of their chat, if the data contains a chat.
 _BY_NOUN: dict[str, _Rule] = {
     "location": _location,
     "payment": _payment,

@@ -1,4 +1,4 @@
-"""Your lines, the phone numbers you write from: health, ownership, settings."""
+"""Events about your lines, the phone numbers you send from: status, ownership, settings."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from linqbot.events.event import Event
 
 
 class LineEvent(Event):
-    """Something happened to a line.
+    """Base of the events about a line.
 
     Attributes:
-        phone_number: The line, E.164; also as `line`.
+        phone_number: The line, E.164; the same as `line`.
     """
 
     phone_number: str | None = None
@@ -25,10 +25,10 @@ class LineEvent(Event):
 
 
 class PhoneNumberStatusUpdated(LineEvent):
-    """A line is doing better or worse.
+    """The status or the reputation of a line changed.
 
     Attributes:
-        new_status: `ACTIVE` or `FLAGGED`. Nothing new can be begun from a flagged line.
+        new_status: `ACTIVE` or `FLAGGED`. A flagged line cannot start new chats.
         new_reputation: `HEALTHY`, `AT_RISK` or `CRITICAL`.
     """
 
@@ -41,30 +41,30 @@ class PhoneNumberStatusUpdated(LineEvent):
 
 
 class PhoneNumberAssigned(LineEvent):
-    """A line is yours now."""
+    """A line was assigned to you."""
 
     types = ("phone_number.assigned",)
 
 
 class PhoneNumberReleased(LineEvent):
-    """A line is not yours any more."""
+    """A line was released and is no longer yours."""
 
     types = ("phone_number.released",)
 
 
 class PhoneNumberForwardingUpdated(AccountEvent):
-    """Calls to a line are forwarded elsewhere; `change` has the numbers."""
+    """The call forwarding of a line was changed; `change` has the numbers."""
 
     types = ("phone_number.forwarding_updated",)
 
 
 class ZeroDayRetentionUpdated(AccountEvent):
-    """Linq keeps, or keeps no more, what is said on a line; `change` has true or false."""
+    """Zero retention of a line was switched on or off; `change` has true or false."""
 
     types = ("zero_day_retention.updated",)
 
 
 class EnvironmentLineMoved(AccountEvent):
-    """A line belongs to another environment; `change` has both."""
+    """A line was moved to another environment; `change` has both environments."""
 
     types = ("environment.line_moved",)

@@ -1,7 +1,7 @@
-"""A message on its way: received, sent, delivered, read, failed, edited.
+"""Events about a message: received, sent, delivered, read, failed, edited.
 
-Linq has two payload versions of the first four, and both make the same events here. The shape of the data decides,
-not its label: Linq is known to label one version as the other.
+Linq has two payload versions of the first four events. Both result in the same events here. The version is recognised
+by the shape of the data and not by its label, because Linq sometimes labels one version as the other.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from linqbot.types.message import (
 
 
 class MessageEvent(Event):
-    """What the four events about a whole message have in common.
+    """Base of the four events about a whole message.
 
     Attributes:
         id: The message's id.
-        chat: The chat it is in, as data; `ctx.chat` acts.
-        sender: Who wrote it. An empty handle when Linq did not say.
+        chat: The chat of the message, as data; `ctx.chat` has the methods.
+        sender: The author of the message. The handle is empty if Linq did not say.
         direction: `inbound` or `outbound`.
-        parts: In order. Empty on zero-retention lines for what you sent.
-        preferred_service: What was asked for; `service` is what was used.
-        idempotency_key: The key your send carried.
-        reconciled_at: Set only when Linq found the message late: it is history, do not answer it.
-        zero_retention: Linq keeps no content of this line.
+        parts: In their order. Empty for your own messages on zero-retention lines.
+        preferred_service: The requested service; `service` is the service that was used.
+        idempotency_key: The key of your send call.
+        reconciled_at: Set only if Linq found the message late: treat the message as history and do not reply.
+        zero_retention: Linq stores no content for this line.
     """
 
     id: str
@@ -65,22 +65,22 @@ class MessageEvent(Event):
 
     @property
     def text(self) -> str:
-        """The text parts, joined by newlines; empty when there are none."""
+        """Return the text parts, joined by newlines; empty if there are none."""
         return "\n".join(part.value for part in self.parts if isinstance(part, TextPart))
 
     @property
     def media(self) -> tuple[MediaPart, ...]:
-        """The files."""
+        """Return the files."""
         return tuple(part for part in self.parts if isinstance(part, MediaPart))
 
     @property
     def links(self) -> tuple[LinkPart, ...]:
-        """The link previews. A URL written inside a text is not among them."""
+        """Return the link previews. URLs inside a text part are not included."""
         return tuple(part for part in self.parts if isinstance(part, LinkPart))
 
     @property
     def mentions(self) -> tuple[Mention, ...]:
-        """Everybody named, in order. Ranges count UTF-16 code units in `text`, whichever part they stand in."""
+        """Return all mentions in order. Ranges count UTF-16 code units in `text`, whatever part the mention is in."""
         found: list[Mention] = []
         offset = 0
         for part in self.parts:
@@ -104,11 +104,12 @@ class MessageEvent(Event):
 
 
 class MessageReceived(MessageEvent):
-    """Somebody wrote to you.
+    """A person sent you a message.
 
     Attributes:
-        replies_to_me: It answers a message of yours. Linq names that message but not its author, so the worker looks
-            it up, in groups, before any handler sees the event; `parse` leaves it False.
+        replies_to_me: True if the message replies to one of yours. Linq does not say who wrote the message that was
+            replied to. In groups, the worker looks the author up before any handler sees the event; `parse` leaves the
+            field False.
     """
 
     types = ("message.received",)
@@ -119,17 +120,17 @@ class MessageReceived(MessageEvent):
 
     @property
     def is_addressed(self) -> bool:
-        """True when it is meant for you: a direct chat, a mention of your line, or an answer to a message of yours."""
+        """Return True if the message is meant for you: a direct chat, a mention of your line, or a reply to you."""
         return not self.is_group or self.replies_to_me or self.mentions_me
 
     @property
     def mentions_me(self) -> bool:
-        """True when your line is named."""
+        """Return True if the message mentions your line."""
         return any(mention.is_me for mention in self.mentions)
 
     @property
     def text_to_me(self) -> str:
-        """The text without the mentions of your own line: `@Bot, help!` is `help!`, wherever the name stands."""
+        """Return the text without mentions of your own line: `@Bot, help!` becomes `help!`, wherever the mention is."""
         edges = [0]
         for mention in self.mentions:
             if mention.is_me and mention.range is not None:
@@ -142,7 +143,7 @@ class MessageReceived(MessageEvent):
 
 
 class MessageSent(MessageEvent):
-    """The device or carrier took your message."""
+    """The device or carrier accepted your message."""
 
     types = ("message.sent",)
 
@@ -163,9 +164,9 @@ class MessageFailed(Event):
     """Your message could not be sent. A late `message.delivered` of the same message may still follow.
 
     Attributes:
-        code: Linq's number, such as 4001; see `linqbot explain`.
-        reason: Linq's sentence.
-        detail_code: For Linq's support only; never decide by it.
+        code: Linq's error code, such as 4001; see `linqbot explain`.
+        reason: Linq's explanation.
+        detail_code: For Linq's support only; do not use it for decisions.
     """
 
     types = ("message.failed",)
@@ -182,18 +183,18 @@ class MessageFailed(Event):
 
 
 class EditedPart(Data):
-    """The text part that changed: which, and what it says now."""
+    """The changed text part: its index and its new text."""
 
     index: int = 0
     text: str = ""
 
 
 class MessageEdited(Event):
-    """A text part of a message was changed, by you or by them. Payload version 2026-02-03 only.
+    """A text part of a message was edited, by you or by a person. Payload version 2026-02-03 only.
 
     Attributes:
         id: The message's id.
-        part: What changed. Its text is empty for your own edits on zero-retention lines.
+        part: The changed part. Its text is empty for your own edits on zero-retention lines.
     """
 
     types = ("message.edited",)
@@ -214,12 +215,12 @@ class MessageEdited(Event):
 
     @property
     def index(self) -> int:
-        """Which part changed, from 0."""
+        """Return the index of the changed part, from 0."""
         return self.part.index
 
     @property
     def text(self) -> str:
-        """What the part says now."""
+        """Return the new text of the part."""
         return self.part.text
 
     @classmethod
@@ -234,14 +235,14 @@ _CONSUMED_2025 = frozenset({"message", "is_from_me", "from", "from_handle", "rec
 
 
 def _from_2025(data: dict[str, Any]) -> dict[str, Any]:
-    """Lay the payload of 2025-01-01 out as that of 2026-02-03: content at the top, the chat as an object."""
+    """Convert a payload of 2025-01-01 to the layout of 2026-02-03: content at the top level, the chat as an object."""
     message = as_object(data.get("message"))
     is_from_me = data.get("is_from_me")
     sender = data.get("from_handle") or _handle(data.get("from"), is_me=is_from_me)
     recipient = data.get("recipient_handle") or _handle(data.get("recipient_phone"), is_me=True)
     fields = {key: value for key, value in data.items() if key not in _CONSUMED_2025}
     for key, value in message.items():
-        # The outer delivered_at and read_at are the news.
+        # The outer delivered_at and read_at are newer than those inside the message.
         if fields.get(key) is None:
             fields[key] = value
     fields["id"] = message.get("id") or data.get("message_id")

@@ -1,6 +1,6 @@
-"""From a Delivery to an Event: which class each of Linq's event types has, and how one is made.
+"""Parse a Delivery into an Event: the class of each of Linq's event types, and lenient validation of the data.
 
-A type we do not know yet is UnknownEvent, not an error. Next room: `bot/dispatch.py`.
+An unknown type results in UnknownEvent, not in an error. The next step is `bot/dispatch.py`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pydantic import ValidationError
 from linqbot.errors import LinqbotError
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.event import Event, UnknownEvent, as_object
-from linqbot.types.misfits import misfits, without_misfits
+from linqbot.types.lenient import unfitting_fields, validate_leniently
 
 
 class _Classes(Mapping[str, type[Event]]):
-    """Classes by event type, each imported when it is first met.
+    """Event classes by event type, each imported at first use.
 
-    A bot meets a handful of them, and each class takes time at the start and memory for good.
+    A bot uses only a few of them, and each class takes time at the start and memory permanently.
     """
 
     def __init__(self, places: Mapping[str, str]) -> None:
@@ -63,8 +63,6 @@ EVENT_TYPES: Mapping[str, type[Event]] = _Classes(
         "poll.updated": "poll.PollUpdated",
         "poll.vote.added": "poll.PollVoteAdded",
         "poll.vote.removed": "poll.PollVoteRemoved",
-        "participant.added": "participant.ParticipantAdded",
-        "participant.removed": "participant.ParticipantRemoved",
         "chat.created": "chat.ChatCreated",
         "chat.group_name_updated": "chat.GroupNameUpdated",
         "chat.group_icon_updated": "chat.GroupIconUpdated",
@@ -74,6 +72,10 @@ EVENT_TYPES: Mapping[str, type[Event]] = _Classes(
         "chat.background_updated": "chat.BackgroundUpdated",
         "chat.typing_indicator.started": "chat.TypingStarted",
         "chat.typing_indicator.stopped": "chat.TypingStopped",
+        "participant.added": "chat.ParticipantAdded",
+        "participant.removed": "chat.ParticipantRemoved",
+        "location.sharing.started": "chat.LocationSharingStarted",
+        "location.sharing.stopped": "chat.LocationSharingStopped",
         "contact_card.received": "contact.ContactCardReceived",
         "contact_card.created": "contact.ContactCardCreated",
         "contact_card.updated": "contact.ContactCardUpdated",
@@ -84,8 +86,6 @@ EVENT_TYPES: Mapping[str, type[Event]] = _Classes(
         "phone_number.forwarding_updated": "line.PhoneNumberForwardingUpdated",
         "zero_day_retention.updated": "line.ZeroDayRetentionUpdated",
         "environment.line_moved": "line.EnvironmentLineMoved",
-        "location.sharing.started": "location.LocationSharingStarted",
-        "location.sharing.stopped": "location.LocationSharingStopped",
         "payment.succeeded": "payment.PaymentSucceeded",
         "payment.canceled": "payment.PaymentCanceled",
         "payment.expired": "payment.PaymentExpired",
@@ -123,20 +123,20 @@ EVENT_TYPES: Mapping[str, type[Event]] = _Classes(
         "call.no_answer": "call.CallUnanswered",
     }
 )
-"""The class of each type Linq documents, from its noun's module in this room."""
+"""The class of each event type that Linq documents, as `module.Class` in `linqbot.events`."""
 
 
 class EventNotUnderstood(LinqbotError):
-    """An authentic event of a type we know lacks what such an event cannot do without. Its bytes are kept.
+    """An authentic event of a known type lacks a required field. Its bytes are kept.
 
-    Why: Linq has changed this payload, or the subscription asks for another version of it than linqbot reads.
-    To do: Upgrade linqbot, then `linqbot inbox retry`; nothing is lost meanwhile. `linqbot inbox show ID --body` shows
-        what came.
+    Why: Linq has changed this payload, or the subscription uses another payload version than linqbot reads.
+    To do: Upgrade linqbot, then run `linqbot inbox retry`; nothing is lost until then. `linqbot inbox show ID --body`
+        shows the body.
 
     Attributes:
-        delivery_id: Names the delivery.
+        delivery_id: The delivery.
         event_type: Linq's `event_type`.
-        fields: What is missing or wrong; names only, never values.
+        fields: The missing or wrong fields; names only, never values.
     """
 
     lqb = "LQB2003"
@@ -146,21 +146,22 @@ class EventNotUnderstood(LinqbotError):
         self.event_type = event_type
         self.fields = fields
         super().__init__(
-            f"The {event_type} of delivery {delivery_id} could not be understood: {', '.join(fields)} missing or wrong. "
-            "It is kept as it came. After an upgrade of linqbot, try it again: linqbot inbox retry"
+            f"The {event_type} of delivery {delivery_id} could not be parsed: {', '.join(fields)} missing or wrong. "
+            "The delivery is kept unchanged. After an upgrade of linqbot, retry it: linqbot inbox retry"
         )
 
 
 def parse(delivery: Delivery) -> Event:
-    """What a delivery means.
+    """Parse a delivery into an event.
 
-    Both payload versions give equal events. Unknown types give UnknownEvent; unknown keys are in `model_extra`, unknown
-    values of fixed lists stay; what does not fit and is not needed is left out and named in `dropped_fields`.
+    Both payload versions result in equal events. Unknown types result in UnknownEvent. Unknown keys are in
+    `model_extra`, and unknown values of fixed lists are kept. Optional values that do not fit are left out and named in
+    `dropped_fields`.
 
     Args:
-        delivery: Decoded again only if it comes without `decoded`, as from storage.
+        delivery: Its body is decoded only if `decoded` is missing, as after a restart.
     Raises:
-        EventNotUnderstood: a known type whose data lacks what it cannot do without, such as a message's id.
+        EventNotUnderstood: The type is known, but a required field such as the message's id is missing or wrong.
     """
     body = decode(delivery.body) if delivery.decoded is None else delivery.decoded
     cls = EVENT_TYPES.get(delivery.type)
@@ -186,7 +187,7 @@ _KNOWN_KEYS = frozenset({*_ENVELOPE, "event_id", "event_type", "data"})
 
 
 def _under_envelope(fields: dict[str, Any], body: dict[str, Any], delivery: Delivery) -> dict[str, Any]:
-    """Put the envelope's keys over the event's own. One we do not know gives way: it may mean another thing."""
+    """Add the envelope's keys to the event's fields. Known keys overwrite a field, unknown keys never do."""
     for key in _ENVELOPE:
         fields[key] = body.get(key)
     for key in body.keys() - _KNOWN_KEYS:
@@ -201,11 +202,11 @@ def _validated(cls: type[Event], fields: dict[str, Any], delivery: Delivery) -> 
     try:
         return cls.model_validate(fields)
     except ValidationError as error:
-        misfit = error
+        strict_error = error
     try:
-        return without_misfits(
-            lambda left, left_out: cls.model_validate({**left, "dropped_fields": left_out}), fields, misfit
+        return validate_leniently(
+            lambda left, left_out: cls.model_validate({**left, "dropped_fields": left_out}), fields, strict_error
         )
     except ValidationError as error:
-        wrong = {place.partition(".")[0] for place in misfits(error)}
+        wrong = {place.partition(".")[0] for place in unfitting_fields(error)}
         raise EventNotUnderstood(delivery.id, delivery.type, tuple(sorted(wrong))) from error

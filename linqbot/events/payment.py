@@ -1,4 +1,4 @@
-"""Payment requests paid, declined or over, and customers connecting to pay."""
+"""Payment requests that were paid, declined, canceled or expired, and customers' connections."""
 
 from __future__ import annotations
 
@@ -6,35 +6,20 @@ from datetime import datetime
 from typing import Any
 
 from linqbot.events.event import Event
-from linqbot.types.data import Data
-
-
-class StripeIds(Data):
-    """Where to find a payment at Stripe."""
-
-    payment_intent_id: str | None = None
-    customer_id: str | None = None
-    subscription_id: str | None = None
-
-
-class NaturalIds(Data):
-    """Where to find a payment at Natural."""
-
-    payment_request_id: str | None = None
-    transaction_id: str | None = None
+from linqbot.types.payment import NaturalIds, StripeIds
 
 
 class PaymentEvent(Event):
-    """What the events about payments have in common: the payment request, as it stands.
+    """Base of the events about payments: the payment request in its current state.
 
-    Everything else a payment request may carry (discounts, intervals, ...) is in `model_extra`.
+    Other fields of a payment request (discounts, intervals, …) are in `model_extra`.
 
     Attributes:
         id: The payment request's id.
-        status: Decide by the event's type, not by this: Linq's list of statuses lacks some of the types.
+        status: Decide by the event's type and not by this field: Linq's list of statuses lacks some of the types.
         amount: In the currency's minor unit, such as cents.
-        metadata: What you gave when you asked for the payment. A `chat_id` in it is yours: linqbot never reads it.
-        payment_created_at: When the payment was asked for; `created_at` is when the event was made.
+        metadata: As passed when the payment was requested. A `chat_id` in it is yours: linqbot never reads it.
+        payment_created_at: The time when the payment was requested; `created_at` is the time of the event.
     """
 
     id: str | None = None
@@ -58,42 +43,42 @@ class PaymentEvent(Event):
 
 
 class PaymentSucceeded(PaymentEvent):
-    """The money came."""
+    """The payment succeeded."""
 
     types = ("payment.succeeded",)
 
 
 class PaymentCanceled(PaymentEvent):
-    """The request was called off."""
+    """The payment request was canceled."""
 
     types = ("payment.canceled",)
 
 
 class PaymentExpired(PaymentEvent):
-    """Nobody paid in time."""
+    """The payment request expired without a payment."""
 
     types = ("payment.expired",)
 
 
 class PaymentDeclined(PaymentEvent):
-    """The payment was tried and refused."""
+    """The payment was tried and declined."""
 
     types = ("payment.declined",)
 
 
 class PaymentAuthorized(PaymentEvent):
-    """The payment was approved; the money is not there yet."""
+    """The payment was authorized; the money has not arrived yet."""
 
     types = ("payment.authorized",)
 
 
 class ConnectionCreated(PaymentEvent):
-    """A customer connected an account to pay from. Linq's documents give it a payment request's fields."""
+    """A customer connected an account to pay from. According to Linq it has the fields of a payment request."""
 
     types = ("connection.created",)
 
 
 class ConnectionRevoked(PaymentEvent):
-    """A customer's connection is over. Linq's documents give it a payment request's fields."""
+    """A customer's connection was revoked. According to Linq it has the fields of a payment request."""
 
     types = ("connection.revoked",)

@@ -1,4 +1,4 @@
-"""Polls: sent, delivered, read, received, failed, given more options, voted on."""
+"""Events about polls: sent, delivered, read, received, failed, changed, voted on."""
 
 from __future__ import annotations
 
@@ -11,50 +11,22 @@ from linqbot.events.event import NOBODY, Event, as_object, place_actor, place_in
 from linqbot.types.chat import ChatRef
 from linqbot.types.data import Data
 from linqbot.types.handle import Handle
-
-
-class Voter(Data):
-    """Who chose an option, and when."""
-
-    handle: Handle
-    voted_at: datetime | None = None
-
-
-class PollOption(Data):
-    """One thing to choose.
-
-    Attributes:
-        text: Empty where a zero-retention line hides it.
-        creator_handle: Who added it; None when unknown.
-    """
-
-    option_id: str
-    text: str = ""
-    can_be_edited: bool | None = None
-    creator_handle: Handle | None = None
-    voters: tuple[Voter, ...] = ()
-
-
-class Poll(Data):
-    """The options and how many people voted on any of them."""
-
-    options: tuple[PollOption, ...] = ()
-    total_voters: int = 0
+from linqbot.types.poll import Poll, PollOption
 
 
 class PollError(Data):
-    """Why a poll could not be sent."""
+    """The reason why a poll could not be sent."""
 
     code: int | None = None
     message: str | None = None
 
 
 class PollEvent(Event):
-    """What the events about polls have in common.
+    """Base of the events about polls.
 
     Attributes:
-        message_id: The poll's message, which names the poll.
-        sender: Who did it. An empty handle when Linq did not say.
+        message_id: The poll's message, which identifies the poll.
+        sender: The author of the action. The handle is empty if Linq did not say.
         direction: `inbound` or `outbound`.
     """
 
@@ -70,7 +42,7 @@ class PollEvent(Event):
     @classmethod
     def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
         fields = dict(data)
-        # Your own poll that failed names no sender.
+        # The event of your own failed poll has no sender.
         if fields.get("sender_handle") is None and data.get("direction") == "outbound":
             fields["sender_handle"] = as_object(data.get("chat")).get("owner_handle")
         place_in_chat(fields)
@@ -79,11 +51,11 @@ class PollEvent(Event):
 
 
 class PollState(PollEvent):
-    """A poll as a whole.
+    """Base of the events that contain the whole poll.
 
     Attributes:
-        poll_created_at: When the poll was made; `created_at` is when the event was.
-        updated_at: When the poll last changed.
+        poll_created_at: The time when the poll was created; `created_at` is the time of the event.
+        updated_at: The time of the poll's last change.
     """
 
     poll: Poll = Poll()
@@ -96,7 +68,7 @@ class PollState(PollEvent):
 
 
 class PollReceipt(PollState):
-    """How far your own poll got."""
+    """Base of the events about the delivery of your own poll."""
 
     sent_at: datetime | None = None
     delivered_at: datetime | None = None
@@ -104,7 +76,7 @@ class PollReceipt(PollState):
 
 
 class PollSent(PollReceipt):
-    """Your poll was taken by the device or carrier."""
+    """The device or carrier accepted your poll."""
 
     types = ("poll.sent",)
 
@@ -116,13 +88,13 @@ class PollDelivered(PollReceipt):
 
 
 class PollRead(PollReceipt):
-    """Your poll was read."""
+    """The recipient read your poll."""
 
     types = ("poll.read",)
 
 
 class PollReceived(PollState):
-    """Somebody else made a poll."""
+    """A person created a poll."""
 
     types = ("poll.received",)
     echoes = True
@@ -143,8 +115,8 @@ class PollUpdated(PollEvent):
     """Options were added to a poll.
 
     Attributes:
-        added_options: Only the new ones.
-        sender: Who added the first of them. Linq's own `sender_handle` is your line here, whoever did it.
+        added_options: Only the new options.
+        sender: The author of the first new option. Linq's own `sender_handle` is always your line in this event.
     """
 
     types = ("poll.updated",)
@@ -160,10 +132,10 @@ class PollUpdated(PollEvent):
 
 
 class PollVote(PollEvent):
-    """One option of a poll was chosen or not any more.
+    """Base of the events about a vote for an option.
 
     Attributes:
-        option_id: Which; its text is in the poll.
+        option_id: The option; its text is in the poll.
         sender: The voter.
     """
 
@@ -173,12 +145,12 @@ class PollVote(PollEvent):
 
 
 class PollVoteAdded(PollVote):
-    """Somebody chose an option."""
+    """A person voted for an option."""
 
     types = ("poll.vote.added",)
 
 
 class PollVoteRemoved(PollVote):
-    """Somebody took a vote back."""
+    """A person took a vote back."""
 
     types = ("poll.vote.removed",)

@@ -1,4 +1,4 @@
-"""Tapbacks and stickers on messages, and on polls."""
+"""Events about reactions: tapbacks and stickers on messages and polls."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from linqbot.types.message import Sticker
 
 
 class ReactionEvent(Event):
-    """What the events about reactions have in common.
+    """Base of the events about reactions.
 
     Attributes:
         reaction_type: `love`, `like`, `dislike`, `laugh`, `emphasize`, `question`, `custom` or `sticker`.
-        message_id: The message reacted to.
-        part_index: Which part of it, from 0.
-        custom_emoji: The emoji when the type is `custom`.
-        sticker: The image when the type is `sticker`.
-        sender: Who reacted. An empty handle when Linq did not say.
+        message_id: The message that was reacted to.
+        part_index: The index of its part, from 0.
+        custom_emoji: The emoji if the type is `custom`.
+        sticker: The image if the type is `sticker`.
+        sender: The author of the reaction. The handle is empty if Linq did not say.
     """
 
     echoes = True
@@ -42,7 +42,7 @@ class ReactionEvent(Event):
     @classmethod
     def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
         fields = dict(data)
-        # `from` is what Linq sent before there was `from_handle`.
+        # Older payloads have `from` instead of `from_handle`.
         sender = fields.pop("from", None)
         if fields.get("from_handle") is None and sender is not None:
             fields["from_handle"] = {"handle": sender, "is_me": data.get("is_from_me")}
@@ -51,18 +51,18 @@ class ReactionEvent(Event):
 
 
 class ReactionAdded(ReactionEvent):
-    """Somebody, maybe you, reacted to a message."""
+    """A person or your line reacted to a message."""
 
     types = ("reaction.added",)
 
 
 class ReactionRemoved(ReactionEvent):
-    """A tapback was taken back. Stickers never are."""
+    """A tapback was removed. Stickers cannot be removed."""
 
     types = ("reaction.removed",)
 
 
 class PollReactionAdded(ReactionEvent):
-    """Somebody reacted to a poll; `message_id` is the poll's message. Linq tells of no removal."""
+    """A person reacted to a poll; `message_id` is the poll's message. Linq reports no removal."""
 
     types = ("poll.reaction.added",)

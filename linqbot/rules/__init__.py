@@ -1,17 +1,18 @@
-"""Linq's rules that need no state, as pure checks of what goes over the wire: the client asks before it sends, the
-emulator refuses after it received. The same sentence stands behind both.
+"""Linq's rules that need no state, as pure checks of a request.
 
-`check(endpoint, body, query, path)` gives the first rule broken, or None. Rules that need to know chats, lines, limits or
-time (R12-R15, R54-R65, R69-R75, …) are the emulator's alone. So is `first_message` (R52, R53): whether a chat is new is
-known only to Linq, and a client that refused a link because the chat *might* be new would refuse allowed messages.
+The client checks a request before it sends it, the emulator when it receives it. Both use the same error messages.
 
-Messages name positions, lengths and allowed values, never what was written: they end up in logs. To find a rule, search
-for its number: every function names the rules it knows.
+`check(endpoint, body, query, path)` returns the first broken rule, or None. Rules that depend on chats, lines, limits
+or time (R12-R15, R54-R65, R69-R75, …) are checked by the emulator only. So is `first_message` (R52, R53): only Linq
+knows if a chat is new. A client that refused a link because the chat *might* be new would refuse allowed messages.
+
+Messages name positions, lengths and allowed values, never the text of the request, because they are logged. To find a
+rule, search for its number: the docstring of each function names the rules that the function checks.
 """
 
 from linqbot.rules.broken import Broken
 from linqbot.rules.endpoints import check
 from linqbot.rules.message import first_message
-from linqbot.rules.uploads import CONTENT_TYPES, MOST_UPLOAD_BYTES
+from linqbot.rules.uploads import CONTENT_TYPES, MAX_UPLOAD_BYTES
 
-__all__ = ["CONTENT_TYPES", "MOST_UPLOAD_BYTES", "Broken", "check", "first_message"]
+__all__ = ["CONTENT_TYPES", "MAX_UPLOAD_BYTES", "Broken", "check", "first_message"]

@@ -1,6 +1,6 @@
-"""Linq's rules R1 to R96 as sentences, for `linqbot explain`. What checks them stands beside it in this room.
+"""The text of Linq's rules R1 to R96, for `linqbot explain`. The other modules of this package check them.
 
-Where Linq's documents name no status or code for a rule, the one here is the emulator's choice, marked with `~`.
+If Linq's documentation names no status or code for a rule, the one here is the emulator's choice, marked with `~`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _UPDATE = _API + "messages/methods/update"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What Linq demands.
+    """A rule of Linq's API.
 
     Attributes:
         says: The rule, as a sentence.
-        answer: What a call that breaks it is answered, such as `400/1004`; `~` marks our reading. Empty when nothing
-            is refused.
-        source: The page of Linq's it comes from, or is nearest to.
+        answer: The response to a call that breaks the rule, such as `400/1004`; `~` marks our interpretation. Empty if
+            no call is refused.
+        source: The page of Linq's documentation that states the rule, or the nearest one.
     """
 
     says: str
@@ -44,17 +44,17 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         ("R3", "400/1001", "Required fields must be there."),
         ("R4", "400/1005", "A value has the right type, a name Linq knows, and lies in its range."),
         ("R5", "400/1005~", "Ids in a path are UUIDs."),
-        ("R6", "404/2001", "What is unknown or another account's does not exist: 2001 chat, 2002 message, 2003 attachment."),
+        ("R6", "404/2001", "An unknown id, and one of another account, is not found: 2001 chat, 2002 message, 2003 attachment."),
         ("R7", "400/1002", "A phone number is E.164: + and up to 15 digits, no spaces, dashes or brackets."),
         ("R8", "400/1002~", "A handle is a phone number in E.164 or an e-mail address."),
         ("R9", "400/1005~", "The limit of a list is 1 to 100; 20 when it is not given."),
-        ("R10", "400/1005~", "A cursor is one that a list has returned; there is nothing to read in it."),
-        ("R11", "", "Errors, and answers to actions, carry a trace_id. Give it to Linq's support."),
+        ("R10", "400/1005~", "A cursor is one that a list has returned. Its content is opaque."),
+        ("R11", "", "Errors, and responses to actions, have a trace_id. Quote it when you contact Linq's support."),
     )
     | _rules(
         _API + "phone_numbers/methods/list",
         ("R12", "403/2005~", "from is a line of your account."),
-        ("R13", "403/2027", "A line that cannot deliver at present sends nothing, not even tapbacks; reading works."),
+        ("R13", "403/2027", "A line that cannot send now sends nothing, not even tapbacks; reading works."),
         ("R14", "409/2015", "A message without from needs a line of yours that can send."),
         ("R15", "403/2008", "In a sandbox a person must have written first."),
         ("R16", "400/1002", "exclude_from holds E.164 numbers, and leaves at least one line of yours."),
@@ -65,34 +65,34 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         _SEND,
         ("R19", "400/1004~", "A message has either parts or an experience, never both and never neither."),
         ("R20", "400/1004~", "A message has 1 to 100 parts."),
-        ("R21", "400/1004~", "At most 40 media parts are given by an address elsewhere; uploads do not count."),
-        ("R22", "400/1004~", "Two text parts may not stand side by side; join them, or put media in between."),
+        ("R21", "400/1004~", "At most 40 media parts have an external url; uploads do not count."),
+        ("R22", "400/1004~", "Two text parts may not be adjacent; join them, or put media in between."),
         ("R23", "400/1004", "A link part is alone in its message."),
         ("R24", "400/1004~", "An app card is alone in its message."),
         ("R25", "400/1004~", "An App Clip is alone in its message; its value is https and a registered App Clip page."),
-        ("R26", "400/1004~", "The address of a link has at most 2048 characters."),
-        ("R27", "400/1004~", "Text is not empty. It is sent as it is: Markdown stays as typed."),
+        ("R26", "400/1004~", "The URL of a link has at most 2048 characters."),
+        ("R27", "400/1004~", "Text is not empty. It is sent verbatim: Markdown is not interpreted."),
         ("R28", "400/1004~", "Media has either a url or an attachment_id."),
         ("R29", "400/5007~", "The url of media is public https, at most 10 MB, and of a supported kind."),
-        ("R30", "404/2003", "An attachment_id is of a file of yours that still exists."),
+        ("R30", "404/2003", "An attachment_id belongs to a file of yours that still exists."),
         ("R31", "", "Only an image may be a sticker; SMS and RCS show it as a picture."),
         ("R32", "400/1005", "preferred_service is iMessage (no fallback), RCS (else SMS) or SMS; without it Linq chooses."),
         ("R33", "400/1005~", "A message has one effect at most, a screen or a bubble effect, by a name of its type."),
         ("R34", "404/2002~", "reply_to names a message that exists; part_index counts from 0."),
         ("R35", "400/1004~", "An app card names team_id (10 capitals and digits), bundle_id without a colon, and name."),
-        ("R36", "400/1004~", "An app card's layout shows something: a caption, a subcaption, a trailing one, or an image."),
+        ("R36", "400/1004~", "An app card's layout has a caption, a subcaption, a trailing one of either, or an image."),
         ("R37", "400/1004~", "image_title and image_subtitle need an image_url."),
         ("R38", "400/5006~", "A layout's image_url is a reachable JPEG, PNG, HEIF or WebP."),
         ("R39", "400/1004~", "An app card's url is https of at most 2048 characters, or data: of at most 16384."),
         ("R40", "409/2018~", "An app card needs iMessage, in the chat and in preferred_service."),
-        ("R41", "400/2028~", "An App Clip does not go with preferred_service SMS or RCS."),
+        ("R41", "400/2028~", "An App Clip cannot be sent with preferred_service SMS or RCS."),
         ("R42", "400/1005~", "An experience has the action and fields that experiences.retrieve lists, one recipient, iMessage."),
         ("R43", "400/1004~", "A decoration has either a style or an animation."),
-        ("R44", "400/1004~", "A range is two numbers inside the text, counted in UTF-16 units: an emoji often counts two."),
+        ("R44", "400/1004~", "A range is two positions inside the text, counted in UTF-16 units: most emoji count two."),
         ("R45", "400/1004~", "Styles may overlap one another; an animation overlaps nothing."),
         ("R46", "400/1004~", "A sticker in the text has either Linq's own url or an attachment_id."),
         ("R47", "400/1004~", "A text has at most 100 stickers of at most 10 images."),
-        ("R48", "400/1004~", "Stickers overlap nothing, split no character, and do not go with a mention."),
+        ("R48", "400/1004~", "Stickers overlap nothing, split no character, and cannot be combined with a mention."),
         ("R49", "409/2023", "A mention needs a group."),
         ("R50", "400/1004~", "mention_range needs a mention; without it the whole text is one."),
     )
@@ -101,67 +101,67 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         ("R51", "400/1001", "A new chat needs from, to with 1 to 31 people, and a message."),
         ("R52", "400/1005", "The first message of a new chat has no link and no web address in its text."),
         ("R53", "400/1005~", "The first message of a new chat has no effect and replies to nothing."),
-        ("R54", "", "The same from and the same people are the same chat again, unless the group was changed."),
+        ("R54", "", "A call with the same from and the same people uses the existing chat, unless the group was changed."),
         ("R55", "", "messages.create may begin with a link; it cannot send a voice memo."),
-        ("R56", "", "messages.create chooses the line: the one of the chat there is, else the best one."),
-        ("R57", "409/1006", "Only a group has a name and an icon. A webhook tells whether it was changed."),
-        ("R58", "409/1006~", "People can be added to a group of three or more that speaks a service they have."),
-        ("R59", "409/1006~", "People can be removed from a group if three stay."),
+        ("R56", "", "messages.create chooses the line: that of the existing chat, else the best one."),
+        ("R57", "409/1006", "Only a group has a name and an icon. A webhook reports if the change succeeded."),
+        ("R58", "409/1006~", "People can be added to a group of three or more, if they have the group's service."),
+        ("R59", "409/1006~", "People can be removed from a group if at least three remain."),
         ("R60", "409/1006~", "An iMessage group of four or more, you included, can be left."),
-        ("R61", "409/1006~", "In a chat you left nothing works any more."),
-        ("R62", "", "Whoever was removed or left stays in the list of handles, with status and left_at."),
-        ("R63", "", "Typing dots are for iMessage, show for 85 to 90 s, and end when something is sent."),
+        ("R61", "409/1006~", "In a chat that you left, every action is refused."),
+        ("R62", "", "A participant who left or was removed remains in the list of handles, with status and left_at."),
+        ("R63", "", "The typing indicator works on iMessage only, lasts 85 to 90 s, and ends when a message is sent."),
         ("R64", "404/2012", "A contact card must be active before it is shared."),
         ("R65", "429/1007~", "A contact card is shared once in 5 minutes per chat."),
         ("R66", "400/1005", "A background is a color with a variant or two shades, a dynamic style and variant, or a photo."),
-        ("R67", "", "On SMS and RCS a background is accepted and nothing happens."),
-        ("R68", "400/1005~", "A voice memo has either an https address or an attachment_id, and is audio."),
+        ("R67", "", "On SMS and RCS a background is accepted and ignored."),
+        ("R68", "400/1005~", "A voice memo has either an https URL or an attachment_id, and is audio."),
     )
     | _rules(
         "https://docs.linqapp.com/channel/imessage/guides/chats/chat-health#opted-out",
-        ("R69", "", "STOP, UNSUBSCRIBE, CANCEL, END, QUIT in capitals, or opt out in any, end messages to a person."),
-        ("R70", "403/2024", "To whoever opted out, no line of the account sends anything."),
-        ("R71", "", "override_optout lets one message through. It changes nothing else, and Linq keeps a record."),
-        ("R72", "", "Whatever else they write later, anywhere, opts them in again."),
+        ("R69", "", "A person opts out with STOP, UNSUBSCRIBE, CANCEL, END or QUIT in capitals, or opt out in any case."),
+        ("R70", "403/2024", "No line of the account can send to a person who opted out."),
+        ("R71", "", "override_optout sends one message. It changes nothing else, and Linq keeps a record."),
+        ("R72", "", "Any other message that the person sends later, in any chat, opts the person in again."),
         ("R73", "", "health_status shows OPTED_OUT only in the chat where the word was written: trust the 403."),
-        ("R74", "403/2026", "A handle you blocked is not heard, and cannot be written to."),
-        ("R75", "", "A group can be written to while one of its people is not blocked."),
+        ("R74", "403/2026", "You receive nothing from a handle that you blocked, and cannot send to it."),
+        ("R75", "", "You can send to a group unless all its people are blocked."),
         ("R76", "400/1005~", "A blocked handle is a phone number, an e-mail, a short code of 3 to 8 digits, or a sender's name."),
     )
     | _rules(
         _UPDATE,
         ("R77", "409/1005~", "Your own text can be edited, five times, for 15 minutes."),
-        ("R78", "", "Deleting a message takes it from the API only. It stays on the phones."),
+        ("R78", "", "Deleting a message removes it from the API only. It stays on the phones."),
         ("R79", "", "A thread is its first message and the replies, in order of time."),
     )
     | _rules(
         _API + "messages/methods/add_reaction",
         ("R80", "400/1005~", "A tapback is love, like, dislike, laugh, emphasize, question, custom with an emoji, or a sticker."),
         ("R81", "400/1005~", "A sticker tapback has one of emoji, url, attachment_id, and needs iMessage."),
-        ("R82", "400/1005~", "A sticker cannot be taken off again."),
-        ("R83", "400/1005~", "A placement has x and y from -1 to 1; its scale is kept within 0.05 to 2.5."),
-        ("R84", "400/1005~", "Only a sticker can be moved, and only one that Linq keeps a reference of (else 404)."),
+        ("R82", "400/1005~", "A sticker cannot be removed."),
+        ("R83", "400/1005~", "A placement has x and y from -1 to 1; Linq clamps its scale to 0.05 to 2.5."),
+        ("R84", "400/1005~", "Only a sticker can be moved, and only if Linq keeps a reference to it (else 404)."),
     )
     | _rules(
         _API + "messages/methods/update_app_card",
-        ("R85", "409/1005~", "An app card can be changed once message.sent has come; it must be one of your own."),
+        ("R85", "409/1005~", "An app card can be updated after its message.sent event, and only if you sent it."),
     )
     | _rules(
         _API + "chats/subresources/polls/methods/create",
         ("R86", "400/1005~", "A poll needs iMessage, a chat that exists, and two options with text; options are only added."),
-        ("R87", "400/1005~", "On a line that keeps nothing, a poll's options are given whole: the old ones first."),
+        ("R87", "400/1005~", "On a zero-retention line, new poll options are sent together with all old ones, old ones first."),
         ("R88", "404/2001~", "A vote is for one option of the poll, added or removed."),
     )
     | _rules(
         _API + "chats/subresources/location/methods/request",
-        ("R89", "409/2016", "A location is asked for in a direct iMessage chat (else 2017), not while one is shared."),
+        ("R89", "409/2016", "A location is requested in a direct iMessage chat (else 2017), and not while one is shared."),
         ("R90", "404/2001~", "Stopping a location names the handle, which must be sharing."),
     )
     | _rules(
         _API + "attachments/methods/create",
-        ("R91", "400/1005~", "An upload says filename, type and size, at most 100 MB, and is put within 15 minutes, whole."),
+        ("R91", "400/1005~", "An upload declares filename, type and size, at most 100 MB. All bytes are PUT within 15 minutes."),
         ("R92", "400/1005~", "FLAC, OGG and programs cannot be attached."),
-        ("R93", "404/2003", "A deleted attachment is gone, also from the messages that had it."),
+        ("R93", "404/2003", "A deleted attachment is removed from messages too."),
     )
     | _rules(
         _API + "contact_card/methods/create",
@@ -169,7 +169,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
     )
     | _rules(
         _API + "webhook_subscriptions/methods/create",
-        ("R95", "400/1005~", "A subscription's address is https and its own; its events are names Linq knows."),
+        ("R95", "400/1005~", "A subscription's target_url is https and unique; its events are event types that Linq knows."),
     )
     | _rules(
         _API + "payment_requests/methods/create",

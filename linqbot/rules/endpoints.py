@@ -1,4 +1,4 @@
-"""Which rules hold for which endpoint, as tables by its name, and `check`, which asks them."""
+"""The rules of each endpoint, as tables by the endpoint's name, and `check`, which applies them."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ from linqbot.types.message import ReactionType
 def check(
     endpoint: str, body: JsonObject | None, query: JsonObject = NOTHING, path: Mapping[str, str] = NOTHING
 ) -> Broken | None:
-    """The first rule a request breaks, or None.
+    """Return the first rule that a request breaks, or None.
 
     Args:
-        endpoint: `noun.verb`, such as `chats.create`; one without rules is always fine.
-        body: The JSON object, None when there is none.
-        query: Values as they stand in the address; of a repeated one, a list.
-        path: What fills the path, by the names in `api.py`.
+        endpoint: `noun.verb`, such as `chats.create`. An endpoint without rules breaks none.
+        body: The JSON object; None if there is none.
+        query: Values as they are in the URL; a list for a repeated key.
+        path: The path values, by the names in `api.py`.
     """
     for name, value in path.items():
         if (rule := _PATH.get(name)) is not None and (broken := rule(value, name)):
@@ -225,7 +225,7 @@ _QUERIES: Final[Mapping[str, Schema]] = {
 }
 
 
-# Ids of payments are Linq's partners' own and have no stated form.
+# Ids of payments are assigned by payment providers and have no documented form.
 _PATH: Final[Mapping[str, Check]] = {
     **dict.fromkeys(
         ("chat_id", "message_id", "reaction_id", "attachment_id", "phone_number_id", "subscription_id", "audit_id"),

@@ -1,4 +1,4 @@
-"""What an object may hold, as data: required fields, checks of values, checks between fields."""
+"""The schema of a JSON object, as data: required fields, checks of values, checks across fields."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from linqbot.rules.broken import Across, Broken, Check, JsonObject, breaks, miss
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What an object may hold: required fields first, then each value, then what holds between them."""
+    """The schema of a JSON object: required fields are checked first, then each value, then rules across fields."""
 
     required: tuple[str, ...] = ()
     values: Mapping[str, Check] = field(default_factory=dict)
@@ -19,6 +19,7 @@ class Schema:
     at: str = ""
 
     def broken(self, given: JsonObject) -> Broken | None:
+        """Return the first rule that an object breaks, or None."""
         for name in self.required:
             if given.get(name) is None:
                 return missing(self.at + name)
@@ -32,6 +33,8 @@ class Schema:
 
 
 def an_object(fields: Schema) -> Check:
+    """Return a check that a value is an object with these fields."""
+
     def is_object(value: Any, at: str) -> Broken | None:
         if not isinstance(value, Mapping):
             return breaks("R4", f"{at} must be an object.")

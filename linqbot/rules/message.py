@@ -1,6 +1,6 @@
-"""What a message may hold as a whole (R19-R24, R32, R33, R40-R42), and what the first one of a chat may not (R52, R53).
+"""Rules of a message as a whole (R19-R24, R32, R33, R40-R42) and of the first message of a chat (R52, R53).
 
-Single parts: `parts.py`.
+Rules of single parts are in `parts.py`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from linqbot.rules.values import filled_text, is_https, one_of, uuid, whole
 from linqbot.types.handle import ServiceType
 from linqbot.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS
 
-# No host has more labels than 127. Without an end, a long run of dots costs more memory than time.
+# A host has at most 127 labels. Without this limit, a long run of dots would cost much memory.
 _LINQ_HOSTED = re.compile(r"https://(?:[\w-]+\.){0,126}linqapp\.com[/:?]|.*[?&][\w-]*signature=", re.IGNORECASE)
 _URL_IN_TEXT = re.compile(r"\bhttps?://\S|\bwww\.\w", re.IGNORECASE)
-MOST_PARTS: Final = 100
-MOST_URL_MEDIA: Final = 40
+MAX_PARTS: Final = 100
+MAX_URL_MEDIA: Final = 40
 
 
 def message_content(message: Any, at: str = "message") -> Broken | None:
-    """R19-R48, R50: everything that can be said about a message by looking at it."""
+    """Check R19-R48 and R50: every rule that needs nothing but the message itself."""
     if not isinstance(message, Mapping):
         return breaks("R4", f"{at} must be an object.")
     for rule in _CONTENT:
@@ -34,26 +34,26 @@ def message_content(message: Any, at: str = "message") -> Broken | None:
 
 
 def _either_parts_or_experience(message: JsonObject) -> Broken | None:
-    """R19."""
+    """Check R19: either parts or an experience."""
     if (message.get("parts") is None) != (message.get("experience") is None):
         return None
     return bad_content("R19", "message needs either parts or an experience, and not both.")
 
 
 def _number_of_parts(message: JsonObject) -> Broken | None:
-    """R20."""
+    """Check R20: the number of parts."""
     parts = message.get("parts")
     if parts is None:
         return None
     if not isinstance(parts, list | tuple):
         return breaks("R4", "message.parts must be a list.")
-    if 1 <= len(parts) <= MOST_PARTS:
+    if 1 <= len(parts) <= MAX_PARTS:
         return None
-    return bad_content("R20", f"message has {len(parts)} parts. Linq takes 1 to {MOST_PARTS}.")
+    return bad_content("R20", f"message has {len(parts)} parts. Linq takes 1 to {MAX_PARTS}.")
 
 
 def _every_part(message: JsonObject) -> Broken | None:
-    """R26-R29, R35-R39, R43-R50, each part by itself."""
+    """Check R26-R29, R35-R39 and R43-R50, for each part alone."""
     for i, part in enumerate(message.get("parts") or ()):
         at = f"message.parts[{i}]"
         if not isinstance(part, Mapping):
@@ -69,20 +69,20 @@ def _every_part(message: JsonObject) -> Broken | None:
 
 
 def _few_media_by_url(message: JsonObject) -> Broken | None:
-    """R21. What Linq holds already, or can fetch by a signed address, does not count."""
+    """Check R21: the number of media parts by URL. Files at Linq, and files with a signed URL, do not count."""
     parts = message.get("parts") or ()
-    if len(parts) <= MOST_URL_MEDIA:
+    if len(parts) <= MAX_URL_MEDIA:
         return None
     urls = [part["url"] for part in parts if part["type"] == "media" and part.get("url")]
     count = sum(not _LINQ_HOSTED.match(url) for url in urls)
-    if count <= MOST_URL_MEDIA:
+    if count <= MAX_URL_MEDIA:
         return None
-    said = f"message has {count} media parts by url. Linq takes {MOST_URL_MEDIA}; upload the others first."
+    said = f"message has {count} media parts by url. Linq takes {MAX_URL_MEDIA}; upload the others first."
     return bad_content("R21", said)
 
 
 def _no_two_texts_in_a_row(message: JsonObject) -> Broken | None:
-    """R22."""
+    """Check R22: two text parts may not be adjacent."""
     last = None
     for i, part in enumerate(message.get("parts") or ()):
         if part["type"] == last == "text":
@@ -97,25 +97,27 @@ _ALONE: Final = {"link": "R23", "imessage_app": "R24", "app_clip": "R25"}
 
 
 def _cards_stand_alone(message: JsonObject) -> Broken | None:
-    """R23, R24, R25."""
+    """Check R23, R24 and R25: a link, an app card and an App Clip must be alone."""
     parts = message.get("parts") or ()
     if len(parts) < 2:
         return None
     for i, part in enumerate(parts):
         if rule := _ALONE.get(part["type"]):
-            said = f"message.parts[{i}] is a {part['type']} part, which must be alone in its message. Send it apart."
+            said = (
+                f"message.parts[{i}] is a {part['type']} part, which must be alone in its message. Send it separately."
+            )
             return bad_content(rule, said)
     return None
 
 
 def _service(message: JsonObject) -> Broken | None:
-    """R32."""
+    """Check R32: the preferred service."""
     service = message.get("preferred_service")
     return None if service is None else one_of("R32", get_args(ServiceType))(service, "message.preferred_service")
 
 
 def _only_on_imessage(message: JsonObject) -> Broken | None:
-    """R40, R41, R42."""
+    """Check R40, R41 and R42: content that only iMessage supports."""
     if message.get("preferred_service") in {None, "iMessage"}:
         return None
     kind = "experience" if message.get("experience") is not None else message["parts"][0]["type"]
@@ -133,7 +135,7 @@ _IMESSAGE_ONLY: Final = {
 
 
 def _effect(message: JsonObject) -> Broken | None:
-    """R33."""
+    """Check R33: the effect and its type."""
     effect = message.get("effect")
     if effect is None:
         return None
@@ -151,7 +153,7 @@ def _effect(message: JsonObject) -> Broken | None:
 
 
 def _reply_to(message: JsonObject) -> Broken | None:
-    """R3, R4, R5 for what R34 is about."""
+    """Check the form of `reply_to` (R3, R4, R5). R34 itself depends on the messages of the chat."""
     reply_to = message.get("reply_to")
     return None if reply_to is None else _REPLY_TO(reply_to, "message.reply_to")
 
@@ -179,7 +181,7 @@ def _experience(message: JsonObject) -> Broken | None:
 
 
 def _key(message: JsonObject) -> Broken | None:
-    """R4."""
+    """Check R4: the idempotency key is a string that is not empty."""
     key = message.get("idempotency_key")
     return None if key is None else filled_text(key, "message.idempotency_key")
 
@@ -201,13 +203,13 @@ _CONTENT: tuple[Across, ...] = (
 
 
 def first_message(message: JsonObject) -> Broken | None:
-    """R52, R53: the first message of a new chat opened by `chats.create` holds no link, reply or effect."""
+    """Check R52 and R53: the first message of a chat created by `chats.create` has no link, reply or effect."""
     for i, part in enumerate(message.get("parts") or ()):
         if part.get("type") == "link" or (part.get("type") == "text" and _URL_IN_TEXT.search(part.get("value") or "")):
             return breaks(
-                "R52", f"message.parts[{i}] has a link, and the first message of a chat may not. Send it next."
+                "R52", f"message.parts[{i}] has a link, which the first message of a chat must not have. Send it next."
             )
     for name in ("reply_to", "effect"):
         if message.get(name) is not None:
-            return breaks("R53", f"message.{name} does not go with the first message of a chat. Leave it out.")
+            return breaks("R53", f"message.{name} is not allowed in the first message of a chat. Leave it out.")
     return None

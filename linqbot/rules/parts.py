@@ -1,4 +1,4 @@
-"""What each kind of part may hold (R25, R26, R28, R29, R35-R37, R39). Text, which has the most rules: `text.py`."""
+"""Rules of each kind of part (R25, R26, R28, R29, R35-R37, R39). Text parts, which have the most rules: `text.py`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from linqbot.rules.broken import Broken, JsonObject, bad_content, breaks, missin
 from linqbot.rules.text import text_part
 from linqbot.rules.values import WEB, flag, is_https, is_whole, uuid
 
-MOST_LINK_CHARACTERS: Final = 2048
-MOST_DATA_CHARACTERS: Final = 16384
+MAX_LINK_CHARACTERS: Final = 2048
+MAX_DATA_CHARACTERS: Final = 16384
 
 
 def _media_part(part: JsonObject, at: str) -> Broken | None:
-    """R28, R29."""
+    """Check R28 and R29: the source of a media part."""
     url, attachment = part.get("url"), part.get("attachment_id")
     if (url is None) == (attachment is None):
         return bad_content("R28", f"{at} needs either a url or an attachment_id, and not both.")
@@ -28,20 +28,20 @@ def _media_part(part: JsonObject, at: str) -> Broken | None:
 
 
 def _link_part(part: JsonObject, at: str) -> Broken | None:
-    """R26."""
+    """Check R26: the URL of a link part."""
     value = part.get("value")
     if value is None:
         return missing(f"{at}.value")
     if not isinstance(value, str) or not WEB.fullmatch(value):
         return breaks("R4", f"{at}.value must be an http(s) address.")
-    if len(value) <= MOST_LINK_CHARACTERS:
+    if len(value) <= MAX_LINK_CHARACTERS:
         return None
-    said = f"{at}.value has {len(value)} characters. Linq takes {MOST_LINK_CHARACTERS}; shorten the address."
+    said = f"{at}.value has {len(value)} characters. Linq takes {MAX_LINK_CHARACTERS}; shorten the address."
     return bad_content("R26", said)
 
 
 def _app_part(part: JsonObject, at: str) -> Broken | None:
-    """R35-R37, R39."""
+    """Check R35-R37 and R39: an app card."""
     for name in ("app", "layout"):
         if part.get(name) is None:
             return missing(f"{at}.{name}")
@@ -52,7 +52,7 @@ def _app_part(part: JsonObject, at: str) -> Broken | None:
 
 
 def _app_identity(app: JsonObject, at: str) -> Broken | None:
-    """R35."""
+    """Check R35: the app of a card."""
     team, bundle, name = app.get("team_id"), app.get("bundle_id"), app.get("name")
     if not isinstance(team, str) or not re.fullmatch(r"[A-Z0-9]{10}", team):
         return bad_content("R35", f"{at}.team_id must be 10 upper-case letters and digits, as Apple gives it.")
@@ -66,7 +66,7 @@ def _app_identity(app: JsonObject, at: str) -> Broken | None:
 
 
 def layout(layout: Any, at: str) -> Broken | None:
-    """R36, R37."""
+    """Check R36 and R37: the layout of an app card."""
     if not isinstance(layout, Mapping):
         return breaks("R4", f"{at} must be an object.")
     shown = ("caption", "subcaption", "trailing_caption", "trailing_subcaption", "image_url")
@@ -79,22 +79,22 @@ def layout(layout: Any, at: str) -> Broken | None:
 
 
 def app_url(url: Any, at: str) -> Broken | None:
-    """R39."""
+    """Check R39: the URL of an app card."""
     if url is None:
         return None
     if isinstance(url, str) and url.startswith("data:"):
-        fits = len(url) <= MOST_DATA_CHARACTERS
+        fits = len(url) <= MAX_DATA_CHARACTERS
     else:
-        fits = is_https(url) and len(url) <= MOST_LINK_CHARACTERS
+        fits = is_https(url) and len(url) <= MAX_LINK_CHARACTERS
     if fits:
         return None
     return bad_content(
-        "R39", f"{at} must be https with up to {MOST_LINK_CHARACTERS} characters, or data: with {MOST_DATA_CHARACTERS}."
+        "R39", f"{at} must be https with up to {MAX_LINK_CHARACTERS} characters, or data: with {MAX_DATA_CHARACTERS}."
     )
 
 
 def _app_clip_part(part: JsonObject, at: str) -> Broken | None:
-    """R25."""
+    """Check R25: the URL of an App Clip."""
     if part.get("value") is None:
         return missing(f"{at}.value")
     if is_https(part["value"]):

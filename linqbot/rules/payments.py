@@ -1,4 +1,4 @@
-"""What may be asked of a payer (R96)."""
+"""Rules of payments (R96)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from linqbot.rules.broken import NOTHING, Broken, JsonObject, breaks, missing
 
 
 def payment_mode(body: JsonObject) -> Broken | None:
-    """R96."""
+    """Check R96: the fields that the mode requires and excludes."""
     subscription = body.get("mode") == "subscription"
     for name in ("amount", "currency"):
         if subscription and body.get(name) is not None:
@@ -22,7 +22,7 @@ def payment_mode(body: JsonObject) -> Broken | None:
 
 
 def payment_choices(body: JsonObject) -> Broken | None:
-    """R96."""
+    """Check R96: fields that exclude each other, and fields that the rail `natural` requires."""
     discount = body.get("discount") or NOTHING
     for one, other, given in (("trial_end", "trial_period_days", body), ("coupon", "promotion_code", discount)):
         if given.get(one) is not None and given.get(other) is not None:
@@ -30,16 +30,16 @@ def payment_choices(body: JsonObject) -> Broken | None:
     if body.get("rail") == "natural":
         for name in ("from", "payer_handle"):
             if body.get(name) is None:
-                return breaks("R96", f"{name} is needed when rail is natural.")
+                return breaks("R96", f"{name} is required if rail is natural.")
     return None
 
 
 def metadata(value: Any, at: str) -> Broken | None:
-    """R96."""
+    """Check R96: the metadata of a payment."""
     if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value.values()):
         return breaks("R4", f"{at} must be an object of strings.")
     if len(value) > 49:
         return breaks("R96", f"{at} has {len(value)} keys. Linq takes 49.")
     if any(name.startswith("linq_") for name in value):
-        return breaks("R96", f"{at} has a key that begins with linq_, which Linq keeps for itself.")
+        return breaks("R96", f"{at} has a key that begins with linq_, which is reserved for Linq.")
     return None

@@ -1,4 +1,4 @@
-"""What other requests may hold: recipients, reactions, backgrounds, blocked handles and so on, one function a rule."""
+"""Rules of other requests: recipients, reactions, backgrounds, blocked handles and more, with one function per rule."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ _HEX_COLOUR = re.compile(r"#?[0-9A-Fa-f]{6}")
 
 
 def own_lines(value: Any, at: str) -> Broken | None:
-    """R16."""
+    """Check R16: a list of E.164 numbers."""
     if not isinstance(value, list | tuple):
         return breaks("R4", f"{at} must be a list.")
     for i, each in enumerate(value):
         if not (isinstance(each, str) and E164.fullmatch(each)):
-            return breaks("R16", f"{at}[{i}] is not E.164, as lines are written.", code=1002)
+            return breaks("R16", f"{at}[{i}] is not a line in E.164 form.", code=1002)
     return None
 
 
 def joined(rule: Check) -> Check:
-    """A list in the query, which Linq reads as a repeated key and, as its own client sends it, joined by commas."""
+    """Return a check of a list in the query: a repeated key, or values joined by commas.
+
+    Linq's own client sends values joined by commas.
+    """
 
     def is_a_list(value: Any, at: str) -> Broken | None:
         given = [value] if isinstance(value, str) else value
@@ -37,14 +40,14 @@ def joined(rule: Check) -> Check:
 
 
 def line_kind(value: Any, at: str) -> Broken | None:
-    """R17."""
+    """Check R17: the type of a line."""
     if isinstance(value, str) and value.lower() in {"rcs", "imessage"}:
         return None
     return breaks("R17", f"{at} must be RCS or iMessage.")
 
 
 def forwarding(body: JsonObject) -> Broken | None:
-    """R18."""
+    """Check R18: the number to forward calls to."""
     if "forwarding_number" not in body:
         return missing("forwarding_number")
     value = body["forwarding_number"]
@@ -53,36 +56,36 @@ def forwarding(body: JsonObject) -> Broken | None:
     return breaks("R18", "forwarding_number must be E.164, or null to stop forwarding.", code=1002)
 
 
-MOST_RECIPIENTS: Final = 31
+MAX_RECIPIENTS: Final = 31
 
 
 def recipients(value: Any, at: str) -> Broken | None:
-    """R51, R8."""
+    """Check R51 and R8: the number and the form of the recipients."""
     if isinstance(value, list | tuple) and not value:
-        return breaks("R51", f"{at} is empty. Give 1 to {MOST_RECIPIENTS} handles.", code=1001)
-    return list_of(handle, most=MOST_RECIPIENTS, rule="R51")(value, at)
+        return breaks("R51", f"{at} is empty. Give 1 to {MAX_RECIPIENTS} handles.", code=1001)
+    return list_of(handle, most=MAX_RECIPIENTS, rule="R51")(value, at)
 
 
 def one_recipient_for_experience(body: JsonObject) -> Broken | None:
-    """R42."""
+    """Check R42: an experience has exactly one recipient."""
     if body["message"].get("experience") is None or len(body["to"]) == 1:
         return None
     return breaks("R42", f"an experience goes to exactly one recipient, not {len(body['to'])}.")
 
 
 def no_mention_in_direct_chat(body: JsonObject) -> Broken | None:
-    """R49, where the recipients tell: a chat with one person is no group."""
+    """Check R49 by the recipients: a chat with one person is not a group."""
     if len(body["to"]) > 1:
         return None
     for i, part in enumerate(body["message"].get("parts") or ()):
         if part.get("mention") is not None:
-            said = f"message.parts[{i}].mention goes with groups only, and there is one recipient. Leave it out."
+            said = f"message.parts[{i}].mention is for groups only, and there is one recipient. Leave it out."
             return Broken("R49", 409, 2023, said)
     return None
 
 
 def voice_memo(body: JsonObject) -> Broken | None:
-    """R68."""
+    """Check R68: the source of a voice memo."""
     if (body.get("voice_memo_url") is None) != (body.get("attachment_id") is None):
         return None
     return breaks("R68", "a voice memo needs either voice_memo_url or attachment_id, and not both.")
@@ -102,7 +105,7 @@ _MOVING: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def background(body: JsonObject) -> Broken | None:
-    """R66."""
+    """Check R66: the fields of a background."""
     kind, variant, style = body["type"], body.get("variant"), body.get("style")
     if kind == "photo":
         return None if is_https(body.get("image_url")) else breaks("R66", "a photo needs an https image_url.")
@@ -116,29 +119,29 @@ def background(body: JsonObject) -> Broken | None:
 
 
 def _shades(shades: Any) -> Broken | None:
-    """R66."""
+    """Check R66: the shades of a color."""
     are_two = isinstance(shades, list | tuple) and len(shades) == 2
     if are_two and all(isinstance(shade, str) and _HEX_COLOUR.fullmatch(shade) for shade in shades):
         return None
-    return breaks("R66", "shades must be two colours such as #1A2B3C, or name a variant.")
+    return breaks("R66", "shades must be two colors such as #1A2B3C. Or use a variant.")
 
 
 def blockable(value: Any, at: str) -> Broken | None:
-    """R76."""
+    """Check R76: a handle that can be blocked."""
     if is_handle(value) or (isinstance(value, str) and (_SHORT_CODE.fullmatch(value) or _SENDER_ID.fullmatch(value))):
         return None
-    return breaks("R76", f"{at} is no E.164 number, e-mail address, short code of 3 to 8 digits, or sender id.")
+    return breaks("R76", f"{at} is not an E.164 number, e-mail address, short code of 3 to 8 digits, or sender id.")
 
 
 def reaction(body: JsonObject) -> Broken | None:
-    """R80, R81, R82."""
+    """Check R80, R81 and R82: the fields of a reaction."""
     kind = body["type"]
     if kind == "custom" and not body.get("custom_emoji"):
         return breaks("R80", "a custom reaction needs custom_emoji.")
     images = [name for name in ("emoji", "url", "attachment_id") if body.get(name) is not None]
     if kind != "sticker":
         extra = [*images, "placement"] if body.get("placement") is not None else images
-        return breaks("R81", f"{extra[0]} goes with type sticker only. Leave it out.") if extra else None
+        return breaks("R81", f"{extra[0]} is for type sticker only. Leave it out.") if extra else None
     if body["operation"] == "remove":
         return breaks("R82", "stickers cannot be removed.")
     if len(images) != 1:
@@ -147,34 +150,34 @@ def reaction(body: JsonObject) -> Broken | None:
 
 
 def single_emoji(value: Any, at: str) -> Broken | None:
-    """R81, roughly: no letters, no spaces, one emoji's length."""
+    """Check R81 approximately: no ASCII, no spaces, and at most the length of one emoji."""
     if isinstance(value, str) and not value.isascii() and not re.search(r"\s", value) and utf16_length(value) <= 32:
         return None
     return breaks("R81", f"{at} must be a single emoji.")
 
 
 def unit_place(value: Any, at: str) -> Broken | None:
-    """R83."""
+    """Check R83: a coordinate."""
     fits = isinstance(value, int | float) and not isinstance(value, bool) and -1 <= value <= 1
     return None if fits else breaks("R83", f"{at} must be a number from -1 to 1.")
 
 
 def update_url_or_experience(body: JsonObject) -> Broken | None:
-    """R85."""
+    """Check R85: either a URL or an experience."""
     if body.get("url") is None or body.get("experience") is None:
         return None
     return breaks("R85", "an app card is updated with a url or an experience, not both.")
 
 
 def event_name(value: Any, at: str) -> Broken | None:
-    """R95, as far as it needs no list: Linq adds events before we know them."""
+    """Check R95: the form of an event type. The name is not looked up: Linq adds types before linqbot does."""
     if isinstance(value, str) and _EVENT_NAME.fullmatch(value):
         return None
     return breaks("R95", f"{at} is not the name of an event, such as message.received.")
 
 
 def phone_only(value: Any, at: str) -> Broken | None:
-    """R96: RCS knows no e-mail addresses."""
+    """Check R96: RCS reaches phone numbers only."""
     if isinstance(value, str) and EMAIL.fullmatch(value):
         return breaks("R96", f"{at} is an e-mail address. RCS reaches phone numbers only.")
     return phone(value, at)

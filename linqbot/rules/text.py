@@ -1,4 +1,4 @@
-"""Text parts and what lies over them: decorations, stickers, mentions (R27, R43-R48, R50).
+"""Rules of text parts: text, decorations, stickers, mentions (R27, R43-R48, R50).
 
 All ranges are half-open pairs of UTF-16 code units.
 """
@@ -12,12 +12,12 @@ from linqbot.rules.broken import Broken, JsonObject, bad_content, breaks, missin
 from linqbot.rules.values import is_handle, is_whole, one_of
 from linqbot.types.message import TextAnimation, TextStyle, utf16_length
 
-MOST_STICKERS: Final = 100
-MOST_STICKER_IMAGES: Final = 10
+MAX_STICKERS: Final = 100
+MAX_STICKER_IMAGES: Final = 10
 
 
 def text_part(part: JsonObject, at: str) -> Broken | None:
-    """R27, and R43-R50 when there is more to it than text."""
+    """Check R27, and R43-R50 if the part has more fields than its text."""
     value = part.get("value")
     if value is None:
         return missing(f"{at}.value")
@@ -44,7 +44,7 @@ def _dressed_text(part: JsonObject, value: str, at: str) -> Broken | None:
 
 
 def _range(value: Any, length: int, at: str) -> Broken | None:
-    """R44."""
+    """Check R44: a range inside the text."""
     if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(is_whole, value)):
         return bad_content("R44", f"{at}.range must be two whole numbers, [start, end).")
     start, end = value
@@ -58,7 +58,7 @@ def _range(value: Any, length: int, at: str) -> Broken | None:
 
 
 def _decorations(decorations: Sequence[JsonObject], length: int, at: str) -> Broken | None:
-    """R43, R44, R45."""
+    """Check R43, R44 and R45: styles and animations."""
     for i, each in enumerate(decorations):
         here = f"{at}.text_decorations[{i}]"
         if broken := _range(each.get("range"), length, here):
@@ -73,13 +73,13 @@ def _decorations(decorations: Sequence[JsonObject], length: int, at: str) -> Bro
 
 
 def _animations_overlap_nothing(decorations: Sequence[JsonObject], at: str) -> Broken | None:
-    """R45. Styles may overlap styles; ranges that only touch do not overlap."""
+    """Check R45. Styles may overlap styles; adjacent ranges do not overlap."""
     last_end = last_animation_end = 0
     for i, each in sorted(enumerate(decorations), key=lambda found: found[1]["range"][0]):
         (start, end), moves = each["range"], each.get("animation") is not None
         if start < (last_end if moves else last_animation_end):
             return bad_content(
-                "R45", f"{at}.text_decorations[{i}]: an animation overlaps it. Make the ranges touch at most."
+                "R45", f"{at}.text_decorations[{i}]: an animation overlaps it. Choose ranges that do not overlap."
             )
         last_end = max(last_end, end)
         last_animation_end = max(last_animation_end, end) if moves else last_animation_end
@@ -87,7 +87,7 @@ def _animations_overlap_nothing(decorations: Sequence[JsonObject], at: str) -> B
 
 
 def _stickers(stickers: Sequence[JsonObject], length: int, at: str) -> Broken | None:
-    """R44, R46, R47."""
+    """Check R44, R46 and R47: the images and the number of stickers."""
     for i, each in enumerate(stickers):
         here = f"{at}.inline_stickers[{i}]"
         if broken := _range(each.get("range"), length, here):
@@ -95,18 +95,22 @@ def _stickers(stickers: Sequence[JsonObject], length: int, at: str) -> Broken | 
         images = [each[name] for name in ("url", "attachment_id") if each.get(name) is not None]
         if len(images) != 1 or not isinstance(images[0], str):
             return bad_content("R46", f"{here} needs either a url or an attachment_id, and not both.")
-    if len(stickers) > MOST_STICKERS:
-        return bad_content("R47", f"{at} has {len(stickers)} stickers. Linq takes {MOST_STICKERS}.")
+    if len(stickers) > MAX_STICKERS:
+        return bad_content("R47", f"{at} has {len(stickers)} stickers. Linq takes {MAX_STICKERS}.")
     different = len({each.get("url") or each.get("attachment_id") for each in stickers})
-    if different > MOST_STICKER_IMAGES:
-        return bad_content("R47", f"{at} has {different} different sticker images. Linq takes {MOST_STICKER_IMAGES}.")
+    if different > MAX_STICKER_IMAGES:
+        return bad_content("R47", f"{at} has {different} different sticker images. Linq takes {MAX_STICKER_IMAGES}.")
     return None
 
 
 def _sticker_places(
     stickers: Sequence[JsonObject], decorations: Sequence[JsonObject], value: str, at: str
 ) -> Broken | None:
-    """R48. A character that is two UTF-16 units may not be split; one of several code points may, as far as we know."""
+    """Check R48: the positions of stickers.
+
+    A sticker must not split a character of two UTF-16 units. As far as we know, it may split a character of several
+    code points.
+    """
     if not stickers:
         return None
     units = value.encode("utf-16-le", "surrogatepass")
@@ -119,7 +123,7 @@ def _sticker_places(
     for start, end, is_sticker, i in sorted(placed):
         if start < (last_end if is_sticker else last_sticker_end):
             which = f"inline_stickers[{i}]" if is_sticker else "text_decorations"
-            return bad_content("R48", f"{at}.{which}: a sticker overlaps it. Make the ranges touch at most.")
+            return bad_content("R48", f"{at}.{which}: a sticker overlaps it. Choose ranges that do not overlap.")
         last_end = max(last_end, end)
         last_sticker_end = max(last_sticker_end, end) if is_sticker else last_sticker_end
     return None
@@ -133,14 +137,14 @@ def _splits_character(units: bytes, edge: int) -> bool:
 
 
 def _mention(part: JsonObject, length: int, at: str) -> Broken | None:
-    """R50, and R48 for its stickers. R49 needs to know the chat."""
+    """Check R50, and R48 for a part with stickers. R49 depends on the chat."""
     mention, where = part.get("mention"), part.get("mention_range")
     if mention is None:
         if where is None:
             return None
-        return bad_content("R50", f"{at}.mention_range needs a mention. Say who is named.")
+        return bad_content("R50", f"{at}.mention_range needs a mention. Set mention to the person's handle.")
     if not is_handle(mention):
         return bad_content("R50", f"{at}.mention is neither an E.164 phone number nor an e-mail address.")
     if part.get("inline_stickers"):
-        return bad_content("R48", f"{at} has stickers and a mention. Send them apart.")
+        return bad_content("R48", f"{at} has stickers and a mention. Send them separately.")
     return None if where is None else _range(where, length, f"{at}.mention_range")

@@ -1,4 +1,4 @@
-"""What may be uploaded (R91, R92)."""
+"""Rules of uploads (R91, R92)."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ CONTENT_TYPES: Final[frozenset[str]] = frozenset(
     }.items()
     for kind in kinds.split()
 )
-"""What may be uploaded (R91, R92): Linq's list of types, where its prose disagrees with it."""
-MOST_UPLOAD_BYTES: Final = 100 * 2**20
-"""Linq says 100 MB; the larger reading, so that nothing is refused here that Linq would take."""
+"""The content types that Linq accepts (R92): Linq's list, which takes precedence where Linq's prose disagrees."""
+MAX_UPLOAD_BYTES: Final = 100 * 2**20
+"""The size limit of an upload (R91). Linq says 100 MB. This is the larger interpretation, 100 MiB, so that the client
+refuses no file that Linq would accept."""
 
 
 def upload_size(value: Any, at: str) -> Broken | None:
-    """R91."""
-    if is_whole(value) and 1 <= value <= MOST_UPLOAD_BYTES:
+    """Check R91: the size of an upload."""
+    if is_whole(value) and 1 <= value <= MAX_UPLOAD_BYTES:
         return None
-    return breaks("R91", f"{at} must be 1 to {MOST_UPLOAD_BYTES} bytes.")
+    return breaks("R91", f"{at} must be 1 to {MAX_UPLOAD_BYTES} bytes.")
 
 
 def upload_type(value: Any, at: str) -> Broken | None:
-    """R92."""
+    """Check R92: the content type of an upload."""
     if isinstance(value, str) and value in CONTENT_TYPES:
         return None
-    return breaks("R92", f"{at} is not a type Linq takes. See CONTENT_TYPES.")
+    return breaks("R92", f"{at} is not a type that Linq accepts. See linqbot.rules.CONTENT_TYPES.")

@@ -1,4 +1,4 @@
-"""Checks of single values: strings, numbers, lists, ids, handles, addresses (R4, R5, R7-R9)."""
+"""Checks of single values: strings, numbers, lists, ids, handles, URLs (R4, R5, R7-R9)."""
 
 from __future__ import annotations
 
@@ -10,35 +10,38 @@ from typing import Any
 from linqbot.rules.broken import Broken, Check, breaks
 
 E164 = re.compile(r"\+[1-9][0-9]{1,14}")
-# Possessive, and with a look ahead for the dot: linear in any text, also in a long run of dots.
+# Possessive quantifiers, and a lookahead for the dot: linear time in any text, also in a long run of dots.
 EMAIL = re.compile(r"[^@\s]++@(?=[^@\s]+\.[^@\s])[^@\s]++")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _HTTPS = re.compile(r"https://[^\s/?#]++\S*+", re.IGNORECASE)
-# Linq itself reaches no loopback address; the emulator does, and there https would only be in the way.
+# Linq itself cannot reach a loopback address. The emulator can, and has no https.
 _LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?([/?#]\S*)?", re.IGNORECASE)
 WEB = re.compile(r"https?://[^\s/?#]++\S*+", re.IGNORECASE)
 
 
 def text(value: Any, at: str) -> Broken | None:
-    """R4."""
+    """Check R4: a string."""
     return None if isinstance(value, str) else breaks("R4", f"{at} must be a string.")
 
 
 def filled_text(value: Any, at: str) -> Broken | None:
-    """R4."""
+    """Check R4: a string that is not empty."""
     return None if isinstance(value, str) and value else breaks("R4", f"{at} must be a string that is not empty.")
 
 
 def flag(value: Any, at: str) -> Broken | None:
-    """R4."""
+    """Check R4: a boolean."""
     return None if isinstance(value, bool) else breaks("R4", f"{at} must be true or false.")
 
 
 def is_whole(value: Any) -> bool:
+    """Return True if a value is an integer; booleans do not count."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def whole(least: int, rule: str = "R4") -> Check:
+    """Return a check that a value is an integer of at least `least`."""
+
     def is_whole_enough(value: Any, at: str) -> Broken | None:
         fits = is_whole(value) and value >= least
         return None if fits else breaks(rule, f"{at} must be a whole number, {least} or more.")
@@ -47,6 +50,8 @@ def whole(least: int, rule: str = "R4") -> Check:
 
 
 def one_of(rule: str, allowed: Collection[str]) -> Check:
+    """Return a check that a value is one of the allowed strings; the message suggests the nearest one."""
+
     def is_one_of(value: Any, at: str) -> Broken | None:
         if isinstance(value, str) and value in allowed:
             return None
@@ -58,6 +63,8 @@ def one_of(rule: str, allowed: Collection[str]) -> Check:
 
 
 def list_of(item: Check, *, least: int = 0, most: int | None = None, rule: str = "R4") -> Check:
+    """Return a check that a value is a list of `least` to `most` items that pass `item`."""
+
     def is_list(value: Any, at: str) -> Broken | None:
         if not isinstance(value, list | tuple):
             return breaks("R4", f"{at} must be a list.")
@@ -73,32 +80,33 @@ def list_of(item: Check, *, least: int = 0, most: int | None = None, rule: str =
 
 
 def uuid(value: Any, at: str) -> Broken | None:
-    """R5."""
+    """Check R5: a UUID."""
     if isinstance(value, str) and _UUID.fullmatch(value):
         return None
-    return breaks("R5", f"{at} is not a UUID. Give the id Linq answered with.")
+    return breaks("R5", f"{at} is not a UUID. Pass an id that Linq returned.")
 
 
 def phone(value: Any, at: str) -> Broken | None:
-    """R7."""
+    """Check R7: a phone number in E.164 form."""
     if isinstance(value, str) and E164.fullmatch(value):
         return None
     return breaks("R7", f"{at} is not E.164: a plus and 2 to 15 digits, without spaces or brackets.", code=1002)
 
 
 def is_handle(value: Any) -> bool:
+    """Return True if a value is a phone number in E.164 form or an e-mail address."""
     return isinstance(value, str) and (E164.fullmatch(value) or EMAIL.fullmatch(value)) is not None
 
 
 def handle(value: Any, at: str) -> Broken | None:
-    """R8."""
+    """Check R8: a phone number or an e-mail address."""
     if is_handle(value):
         return None
     return breaks("R8", f"{at} is neither an E.164 phone number nor an e-mail address.", code=1002)
 
 
 def page_limit(value: Any, at: str) -> Broken | None:
-    """R9."""
+    """Check R9: the page size of a list."""
     digits = str(value)
     if digits.isascii() and digits.isdigit() and len(digits) <= 3 and 1 <= int(digits) <= 100:
         return None
@@ -106,10 +114,13 @@ def page_limit(value: Any, at: str) -> Broken | None:
 
 
 def is_https(value: Any) -> bool:
+    """Return True if a value is an https URL, or an http URL of the local machine (the emulator)."""
     return isinstance(value, str) and (_HTTPS.fullmatch(value) or _LOOPBACK.fullmatch(value)) is not None
 
 
 def https(rule: str, code: int = 1005) -> Check:
+    """Return a check that a value is an https URL."""
+
     def is_an_address(value: Any, at: str) -> Broken | None:
         return None if is_https(value) else breaks(rule, f"{at} must be a public https address.", code=code)
 
@@ -117,6 +128,6 @@ def https(rule: str, code: int = 1005) -> Check:
 
 
 def number(value: Any, at: str) -> Broken | None:
-    """R83. Linq clamps `scale` to 0.05-2.5 by itself."""
+    """Check R83: a number. Linq clamps `scale` to 0.05-2.5 itself."""
     fits = isinstance(value, int | float) and not isinstance(value, bool)
     return None if fits else breaks("R83", f"{at} must be a number.")

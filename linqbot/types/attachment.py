@@ -1,4 +1,4 @@
-"""Attachments: files uploaded to Linq before they are sent."""
+"""Attachments: files that are uploaded to Linq before they are sent."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from linqbot.types.data import Data
 
 
 class Upload(Data):
-    """Answer of `attachments.create`: where the bytes go.
+    """Response of `attachments.create`: the address to upload the bytes to.
 
     Attributes:
-        attachment_id: May be sent at once, even before the bytes are there.
-        upload_url: Takes the bytes for 15 minutes, with exactly `required_headers` and no bearer.
-        download_url: Where the file will be.
+        attachment_id: May be sent at once, even before the bytes are uploaded.
+        upload_url: Accepts the bytes for 15 minutes, with exactly `required_headers` and without the API key.
+        download_url: The URL of the file after the upload.
     """
 
     attachment_id: str
@@ -27,10 +27,10 @@ class Upload(Data):
 
 
 class Attachment(Data):
-    """A file Linq holds.
+    """A file stored at Linq.
 
     Attributes:
-        status: `pending` until its bytes came, then `complete` or `failed`. Linq calls this field deprecated.
+        status: `pending` until the bytes are uploaded, then `complete` or `failed`. Linq calls this field deprecated.
     """
 
     id: str
@@ -42,7 +42,7 @@ class Attachment(Data):
     download_url: str | None = None
 
 
-# Not `mimetypes`: what that knows differs from machine to machine, and its names are not always Linq's.
+# The module `mimetypes` is not used: its table differs from machine to machine, and its names are not always Linq's.
 _BY_SUFFIX: Final[Mapping[str, str]] = {
     suffix: content_type
     for content_type, suffixes in {
@@ -99,5 +99,5 @@ _BY_SUFFIX: Final[Mapping[str, str]] = {
 
 
 def content_type_of(filename: str) -> str | None:
-    """The type Linq knows a file of this name by; None when its suffix is not one of those Linq takes."""
+    """Return the type that Linq uses for a file of this name; None if Linq does not accept files with this suffix."""
     return _BY_SUFFIX.get(filename.rpartition(".")[2].lower())

@@ -1,4 +1,4 @@
-"""A chat: who is in it and how it is doing."""
+"""A chat: its participants, its health, and the responses of calls that change it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from linqbot.types.message import SentMessage
 
 
 class HealthStatus(Data):
-    """How Linq rates a conversation: `HEALTHY`, `AT_RISK`, `CRITICAL` or `OPTED_OUT`."""
+    """Linq's rating of a conversation: `HEALTHY`, `AT_RISK`, `CRITICAL` or `OPTED_OUT`."""
 
     status: str
     doc_url: str | None = None
@@ -18,7 +18,7 @@ class HealthStatus(Data):
 
 
 class HealthScore(Data):
-    """What older answers carry instead of a HealthStatus: 0 to 100, higher is healthier."""
+    """The rating in older responses, in place of HealthStatus: 0 to 100, higher is healthier."""
 
     score: int
     reason: str | None = None
@@ -26,10 +26,10 @@ class HealthScore(Data):
 
 
 class ChatRef(Data):
-    """A chat as webhook events mention it: enough to answer, not its members.
+    """A chat as webhook events mention it: enough to reply, without its participants.
 
     Attributes:
-        owner_handle: Your line in this chat. None when the event did not say.
+        owner_handle: Your line in this chat; None if the event does not contain it.
     """
 
     id: str
@@ -42,9 +42,9 @@ class Chat(Data):
     """A chat as Linq's API returns it.
 
     Attributes:
-        display_name: A group's name, else the recipients' handles joined by commas.
-        handles: Everybody, your own line included, also those who left (see `Handle.status`).
-        service: What the chat travels on now: `iMessage`, `SMS` or `RCS`.
+        display_name: A group's name, or else the recipients' handles joined by commas.
+        handles: All participants, including your own line and those who left (see `Handle.status`).
+        service: The service that the chat uses now: `iMessage`, `SMS` or `RCS`.
     """
 
     id: str
@@ -61,10 +61,10 @@ class Chat(Data):
 
 
 class CreatedChat(Chat):
-    """A chat as `chats.create` returns it: with the message that opened it.
+    """A chat as `chats.create` returns it, with its first message.
 
     Attributes:
-        id: Empty if Linq's answer lacks it; the message was sent all the same.
+        id: Empty if Linq's response lacks it; the message was sent all the same.
     """
 
     id: str = ""
@@ -72,20 +72,20 @@ class CreatedChat(Chat):
 
 
 class ChatCreatedResponse(Data):
-    """Answer of `chats.create`."""
+    """Response of `chats.create`."""
 
     chat: CreatedChat
 
 
 class ChatUpdate(Data):
-    """Answer of `chats.update`: accepted, the outcome follows as a `chat.group_*` event."""
+    """Response of `chats.update`: the change is accepted. A `chat.group_*` event reports the outcome."""
 
     chat_id: str | None = None
     status: str | None = None
 
 
 class Accepted(Data):
-    """Answer of calls that Linq queues: reactions, participants, leaving."""
+    """Response of calls that Linq queues: reactions, changes of participants, leaving a chat."""
 
     message: str | None = None
     status: str | None = None
@@ -93,7 +93,7 @@ class Accepted(Data):
 
 
 class Placed(Data):
-    """Answer of `messages.update_sticker_placement`."""
+    """Response of `messages.update_sticker_placement`."""
 
     success: bool | None = None
     status: str | None = None

@@ -1,4 +1,4 @@
-"""What all nouns have in common: frozen, and tolerant of what Linq adds before we know it."""
+"""The base of all data classes: frozen, and tolerant of keys and values that Linq adds before linqbot knows them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Data(BaseModel):
-    """Plain frozen data from or for Linq.
+    """Frozen data from or for Linq.
 
-    Keys we do not know yet survive and can be read from `model_extra`. Fields that Linq fills from a fixed list
-    are `str`, not enums: Linq adds values before we do, and a new value must not cost anybody a message.
+    Unknown keys are kept and can be read from `model_extra`. Fields that Linq fills from a fixed list are `str`, not
+    enums: Linq adds values before linqbot does, and an unknown value must not cost a message.
     """
 
-    # Built at first use: most of a hundred classes are never met by a bot, and building them all costs 15 MiB and 0.1 s.
+    # Validators are built at first use: a bot uses few of the hundred classes, and building all takes 15 MiB and 0.1 s.
     model_config = ConfigDict(
         frozen=True, extra="allow", populate_by_name=True, protected_namespaces=(), defer_build=True
     )
 
     def to_json_object(self) -> dict[str, Any]:
-        """The JSON object Linq expects: absent rather than null, Linq's own names."""
+        """Return the JSON object that Linq expects: with Linq's field names, and without fields that are None."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -1,4 +1,4 @@
-"""Experiences Linq offers: ready-made cards, their actions, and the fields of those. Sending one: `types/message.py`."""
+"""Experiences that Linq offers: ready-made cards, their actions and fields. To send one: `Experience` in `message.py`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from linqbot.types.data import Data
 
 
 class ExperienceField(Data):
-    """One field of an action.
+    """A field of an action.
 
     Attributes:
         type: `string`, `cents`, `int` or `url` (absolute https).
-        max: Longest string, in characters.
+        max: Maximum length of a string, in characters.
     """
 
     type: str | None = None
@@ -19,7 +19,7 @@ class ExperienceField(Data):
 
 
 class ExperienceAction(Data):
-    """Something an experience can do."""
+    """An action of an experience."""
 
     name: str | None = None
     summary: str | None = None
@@ -30,7 +30,7 @@ class OfferedExperience(Data):
     """An experience and its actions.
 
     Attributes:
-        experience: Its name, to be given as `name` when sending.
+        experience: The name, to be passed as `name` when sending the experience.
     """
 
     experience: str | None = None
@@ -39,6 +39,6 @@ class OfferedExperience(Data):
 
 
 class OfferedExperiences(Data):
-    """Answer of `experiences.list`."""
+    """Response of `experiences.list`."""
 
     experiences: tuple[OfferedExperience, ...] = ()

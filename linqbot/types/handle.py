@@ -1,4 +1,4 @@
-"""A handle: a phone number or an e-mail address, as a participant of a chat."""
+"""A handle: a phone number or an e-mail address that takes part in a chat."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Literal, TypeAlias
 from linqbot.types.data import Data
 
 ServiceType: TypeAlias = Literal["iMessage", "SMS", "RCS"]
-"""What may be asked for. What comes back is `str`, since Linq may add services."""
+"""The services that a call may request. Services in responses are `str`, because Linq may add more."""
 
 
 class Handle(Data):
-    """Who takes part in a chat. Linq calls it ChatHandle.
+    """A participant of a chat. Linq calls it ChatHandle.
 
     Attributes:
         handle: E.164 phone number, or an e-mail address.
         is_me: True for your own line.
         status: `active`, `left` or `removed`.
-        line_type: For a line: what kind of line it is.
+        line_type: The type of the line, if the handle is a line.
     """
 
     handle: str
@@ -35,11 +35,11 @@ class Handle(Data):
 
 
 class HandleCheck(Data):
-    """Whether somebody can be reached over a service.
+    """Response of a capability check: the availability of a handle on a service.
 
     Attributes:
-        reason: `not_supported` when they cannot.
-        selected_service: What a message to them would travel on now.
+        reason: `not_supported` if the handle is not available.
+        selected_service: The service that a message to this handle would use now.
     """
 
     address: str
@@ -49,10 +49,10 @@ class HandleCheck(Data):
 
 
 class BlockedHandle(Data):
-    """Somebody you neither hear nor write to.
+    """A handle that you blocked: you receive nothing from it and cannot send to it.
 
     Attributes:
-        handle: As Linq normalised it.
+        handle: As normalised by Linq.
     """
 
     handle: str
@@ -61,12 +61,12 @@ class BlockedHandle(Data):
 
 
 class Blocked(Data):
-    """Answer of `blocked_handles.block`."""
+    """Response of `blocked_handles.block`."""
 
     blocked_handle: BlockedHandle
 
 
 class BlockedHandleList(Data):
-    """Answer of `blocked_handles.list`."""
+    """Response of `blocked_handles.list`."""
 
     blocked_handles: tuple[BlockedHandle, ...] = ()

@@ -1,4 +1,4 @@
-"""The nouns of Linq's V2: other ids, other names. They are nobody else's, and go when V2 goes."""
+"""The data of Linq's legacy V2, with its own ids and names. Only `client/resources/v2.py` uses them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from linqbot.types.data import Data
 
 
 class LegacyHandle(Data):
-    """A participant.
+    """A participant of a chat.
 
     Attributes:
-        phone_number: Phone number or e-mail address, whatever its name says.
+        phone_number: A phone number or an e-mail address, despite the name.
     """
 
     id: int
@@ -21,10 +21,10 @@ class LegacyHandle(Data):
 
 
 class LegacyChat(Data):
-    """A chat as V2 shows it. Its `id` is a number and means nothing to V3.
+    """A chat in V2's format. Its `id` is a number and is not valid in V3.
 
     Attributes:
-        group: Whether it is a group chat.
+        group: True for a group chat.
     """
 
     id: int
@@ -36,7 +36,7 @@ class LegacyChat(Data):
 
 
 class LegacyMeta(Data):
-    """Which page of how many."""
+    """The page number and the number of pages."""
 
     page: int
     total_pages: int

@@ -1,4 +1,4 @@
-"""Where people are who share it, in GeoJSON, as Linq answers it."""
+"""Locations that people share, in GeoJSON, as Linq returns them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from linqbot.types.data import Data
 
 
 class Point(Data):
-    """A place.
+    """A position.
 
     Attributes:
-        coordinates: Longitude first, then latitude, in degrees: GeoJSON's order, and not that of maps.
+        coordinates: Longitude first, then latitude, in degrees: the order of GeoJSON, which is not the order of maps.
     """
 
     coordinates: tuple[float, ...]
@@ -19,19 +19,21 @@ class Point(Data):
 
     @property
     def longitude(self) -> float:
+        """Return the longitude in degrees."""
         return self.coordinates[0]
 
     @property
     def latitude(self) -> float:
+        """Return the latitude in degrees."""
         return self.coordinates[1]
 
 
 class LocationProperties(Data):
-    """Whose place it is, and what it is called.
+    """The person at a position, and its address.
 
     Attributes:
-        handle: E.164, or an Apple ID's e-mail address.
-        updated_at: When it was last heard of.
+        handle: E.164 phone number, or an Apple ID's e-mail address.
+        updated_at: The time of the last update of the position.
     """
 
     handle: str
@@ -41,7 +43,7 @@ class LocationProperties(Data):
 
 
 class LocationFeature(Data):
-    """One person's place."""
+    """One person's position."""
 
     geometry: Point
     properties: LocationProperties
@@ -49,21 +51,21 @@ class LocationFeature(Data):
 
 
 class LocationCollection(Data):
-    """Everybody of a chat who shares and was located."""
+    """The positions of all people of a chat who share their location and were located."""
 
     features: tuple[LocationFeature, ...] = ()
     type: str = "FeatureCollection"
 
 
 class ChatLocation(Data):
-    """Answer of `chats.location.retrieve`. No features: nobody shares, or nobody was located yet."""
+    """Response of `chats.location.retrieve`. No features: no person shares a location, or none was located yet."""
 
     data: LocationCollection
     success: bool | None = None
 
 
 class LocationAccepted(Data):
-    """Answer of `chats.location.request` and `.stop`."""
+    """Response of `chats.location.request` and `.stop`."""
 
     success: bool | None = None
     message: str | None = None

@@ -1,6 +1,6 @@
-"""A message, its parts, and what decorates them. One class per part, for what we send and for what comes back.
+"""Messages and their parts, effects, decorations and reactions. One class per kind of part, for sending and receiving.
 
-All text ranges are half-open pairs of UTF-16 code units, as Linq counts them: "🎂" is two units long.
+All text ranges are half-open pairs of UTF-16 code units, as Linq counts them: "🎂" has length 2.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ Range: TypeAlias = tuple[int, int]
 
 
 def utf16_length(text: str) -> int:
-    """The length of `text` as Linq counts it: in UTF-16 code units."""
+    """Return the length of `text` in UTF-16 code units, as Linq counts it."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def utf16_slice(text: str, start: int, end: int) -> str:
-    """Return what stands between two of Linq's offsets, which count UTF-16 code units.
+    """Return the text between two of Linq's offsets, which count UTF-16 code units.
 
-    An offset inside a character takes no half of it, and one past the end is the end.
+    An offset inside a character excludes that character, and an offset beyond the end means the end.
     """
     return next(utf16_slices(text, (start, end)))
 
 
 def utf16_slices(text: str, edges: Sequence[int]) -> Iterator[str]:
-    """Return what stands between the first and the second offset, the third and the fourth, and so on.
+    """Yield the text between the first and the second offset, the third and the fourth, and so on.
 
-    The text is encoded once for all of them, so that many slices of a long text take linear time.
+    The text is encoded once for all slices, so that many slices of a long text take linear time.
     """
     units = text.encode("utf-16-le", "surrogatepass")
     for start, end in zip(edges[::2], edges[1::2], strict=True):
@@ -61,12 +61,12 @@ class Effect(Data):
 
     @classmethod
     def named(cls, name: str) -> Effect:
-        """The effect called `name`, with the type Linq wants beside it."""
+        """Return the effect called `name`, with the type that Linq requires with it."""
         return cls(name=name, type="bubble" if name in BUBBLE_EFFECTS else "screen")
 
 
 class ReplyTo(Data):
-    """The message, and the part of it, that a message answers."""
+    """The message, and the part of it, that a message replies to."""
 
     message_id: str
     part_index: int | None = None
@@ -94,7 +94,7 @@ class Reaction(Data):
 
 
 class TextDecoration(Data):
-    """A style or an animation over a range of a text part. Exactly one of `style` and `animation`."""
+    """A style or an animation over a range of a text part. Exactly one of `style` and `animation` is set."""
 
     range: Range
     style: str | None = None
@@ -102,7 +102,7 @@ class TextDecoration(Data):
 
 
 class InlineSticker(Data):
-    """A small image laid over a range of a text part."""
+    """A small image over a range of a text part."""
 
     range: Range
     id: str | None = None
@@ -113,7 +113,7 @@ class InlineSticker(Data):
 
 
 class Mention(Data):
-    """Somebody named in a group's text."""
+    """A mention of a participant in a group's text."""
 
     handle: str
     is_me: bool = False
@@ -121,11 +121,11 @@ class Mention(Data):
 
 
 class TextPart(Data):
-    """Text, sent as it is: Linq does not read Markdown; use decorations.
+    """Text, sent verbatim: Linq does not interpret Markdown; use decorations.
 
     Attributes:
-        mention, mention_range: Group chats only: who is named, and where; None is the whole text.
-        mentions: What comes back: everybody named.
+        mention, mention_range: For sending, in groups only: the mentioned handle and its range; None is the whole text.
+        mentions: For received parts: all mentions in the text.
     """
 
     type: Literal["text"] = "text"
@@ -139,10 +139,10 @@ class TextPart(Data):
 
 
 class MediaPart(Data):
-    """A file. To send one, give `url` (public https, at most 10 MB) or `attachment_id`, not both.
+    """A file. To send one, set either `url` (public https, at most 10 MB) or `attachment_id`.
 
     Attributes:
-        url: What comes back is signed and short-lived: fetch it soon.
+        url: In received parts, the URL is signed and short-lived: fetch soon.
     """
 
     type: Literal["media"] = "media"
@@ -157,7 +157,7 @@ class MediaPart(Data):
 
 
 class LinkPart(Data):
-    """A URL shown as a preview card. It must be the only part of its message."""
+    """A URL shown as a preview card. A link part must be the only part of its message."""
 
     type: Literal["link"] = "link"
     value: str
@@ -165,10 +165,10 @@ class LinkPart(Data):
 
 
 class AppIdentity(Data):
-    """Which iMessage app a card belongs to.
+    """The iMessage app that a card belongs to.
 
     Attributes:
-        app_store_id: Its number in the App Store.
+        app_store_id: The app's number in the App Store.
     """
 
     team_id: str
@@ -178,7 +178,7 @@ class AppIdentity(Data):
 
 
 class AppLayout(Data):
-    """What an app card shows."""
+    """The content of an app card."""
 
     caption: str | None = None
     subcaption: str | None = None
@@ -190,7 +190,7 @@ class AppLayout(Data):
 
 
 class AppPart(Data):
-    """A card of an iMessage app. It must be the only part of its message."""
+    """A card of an iMessage app. An app part must be the only part of its message."""
 
     type: Literal["imessage_app"] = "imessage_app"
     app: AppIdentity
@@ -202,7 +202,7 @@ class AppPart(Data):
 
 
 class AppClipPart(Data):
-    """A card that opens an App Clip. It must be the only part of its message."""
+    """A card that opens an App Clip. An App Clip part must be the only part of its message."""
 
     type: Literal["app_clip"] = "app_clip"
     value: str
@@ -214,7 +214,7 @@ class AppClipPart(Data):
 
 
 class UnknownPart(Data):
-    """A part of a kind Linq added after this release. Its fields are in `model_extra`."""
+    """A part of a kind that Linq added after this release of linqbot. Its fields are in `model_extra`."""
 
     type: str = ""
 
@@ -236,13 +236,13 @@ Part: TypeAlias = Annotated[
     | Annotated[UnknownPart, Tag("unknown")],
     Discriminator(_part_type),
 ]
-# What comes back is judged more gently than what is sent: a part whose fields do not fit its type is kept as an
-# UnknownPart. Trying the known types by their name first needs no Python code, which the hot path feels.
+# Received parts are validated more leniently than sent parts: a part whose fields do not fit its type is kept as an
+# UnknownPart. The known types are selected by their name first, because that runs no Python code on the hot path.
 _ReceivedPart: TypeAlias = Annotated[
     Annotated[TextPart | MediaPart | LinkPart | AppPart | AppClipPart, Field(discriminator="type")] | UnknownPart,
     Field(union_mode="left_to_right"),
 ]
-# `parts: null` is what Linq sends for tombstones and system messages; for whoever reads it, it is no parts.
+# Linq sends `parts: null` for tombstones and system messages; it is read as an empty tuple.
 Parts: TypeAlias = Annotated[tuple[_ReceivedPart, ...], BeforeValidator(lambda parts: () if parts is None else parts)]
 
 
@@ -255,12 +255,12 @@ class Experience(Data):
 
 
 class MessageContent(Data):
-    """What to send: parts, or an experience, and how.
+    """The content of a message to send: parts or an experience, and options.
 
     Attributes:
-        parts: 1 to 100 parts; two texts may not be adjacent; a link stands alone.
-        preferred_service: `iMessage` never falls back, `RCS` falls back to SMS, None lets Linq choose.
-        idempotency_key: Equal keys are sent once. The client makes one when there is none.
+        parts: 1 to 100 parts. Two text parts may not be adjacent; a link part must be alone.
+        preferred_service: `iMessage` has no fallback, `RCS` falls back to SMS, None lets Linq choose.
+        idempotency_key: Messages with equal keys are sent once. The client generates a missing key.
     """
 
     parts: tuple[Part, ...] | None = None
@@ -272,7 +272,7 @@ class MessageContent(Data):
 
 
 class SentMessage(Data):
-    """A message as the answer of a send shows it: accepted, usually still `pending`."""
+    """A message as the response of a send call contains it: accepted, usually still `pending`."""
 
     id: str
     created_at: datetime | None = None
@@ -289,23 +289,54 @@ class SentMessage(Data):
 
 
 class MessageSentResponse(Data):
-    """Answer of `chats.messages.send`.
+    """Response of `chats.messages.send`.
 
     Attributes:
-        chat_id: Empty if Linq's answer lacks it and the call does not name the chat.
+        chat_id: Empty if Linq's response lacks it and the call does not name the chat.
     """
 
     chat_id: str = ""
     message: SentMessage
 
 
+class FromSelection(Data):
+    """The reason why Linq chose this line.
+
+    Attributes:
+        reason: `reused_active_chat`, `new_best_number` or `failover_flagged`.
+    """
+
+    reason: str
+    reused_existing_chat: bool | None = None
+
+
+class MessageCreated(Data):
+    """Response of `messages.create`.
+
+    Attributes:
+        chat_id: Empty if Linq's response lacks it; the message was sent all the same.
+        from_: The line that sends the message, E.164.
+        previous_chat_id: Set after a failover: the chat on the flagged line, which the chat `chat_id` continues.
+    """
+
+    chat_id: str = ""
+    message: SentMessage
+    from_: str | None = Field(default=None, alias="from")
+    from_selection: FromSelection | None = None
+    created_new_chat: bool | None = None
+    previous_chat_id: str | None = None
+    handles: tuple[Handle, ...] = ()
+    is_group: bool | None = None
+    service: str | None = None
+
+
 class Message(SentMessage):
     """A message as Linq's API returns it.
 
     Attributes:
-        delivery_status: Outbound `pending`, `queued`, `sent`, `delivered`, `read` or `failed`; inbound `received`
-            or `read`.
-        reconciled_at: Set only when Linq found the message late: treat it as history.
+        delivery_status: For outbound messages `pending`, `queued`, `sent`, `delivered`, `read` or `failed`; for inbound
+            messages `received` or `read`.
+        reconciled_at: Set only if Linq found the message late: treat the message as history.
         from_: Deprecated by Linq; use `from_handle`.
     """
 
@@ -319,12 +350,12 @@ class Message(SentMessage):
 
     @property
     def text(self) -> str:
-        """The text parts, joined by newlines."""
+        """Return the text parts, joined by newlines."""
         return "\n".join(part.value for part in self.parts if isinstance(part, TextPart))
 
 
 class VoiceMemoFile(Data):
-    """The audio of a voice memo."""
+    """The audio file of a voice memo."""
 
     id: str | None = None
     filename: str | None = None
@@ -335,7 +366,7 @@ class VoiceMemoFile(Data):
 
 
 class VoiceMemoChat(Data):
-    """The chat a voice memo went to."""
+    """The chat that a voice memo was sent to."""
 
     id: str
     handles: tuple[Handle, ...] = ()
@@ -345,7 +376,7 @@ class VoiceMemoChat(Data):
 
 
 class VoiceMemo(Data):
-    """A voice memo on its way."""
+    """An accepted voice memo."""
 
     id: str
     to: tuple[str, ...] = ()
@@ -358,13 +389,13 @@ class VoiceMemo(Data):
 
 
 class VoiceMemoSent(Data):
-    """Answer of `chats.send_voicememo`."""
+    """Response of `chats.send_voicememo`."""
 
     voice_memo: VoiceMemo
 
 
 class MessagePage(Data):
-    """One page of `chats.messages.list`, or of a thread."""
+    """One page of `chats.messages.list` or of a thread."""
 
     messages: tuple[Message, ...] = ()
     next_cursor: str | None = None

@@ -1,4 +1,4 @@
-"""Money: requests paid on a page, payments from a connected customer, and who is connected to whom."""
+"""Payment requests paid on a checkout page, payments from connected customers, and their connections."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from linqbot.types.data import Data
 
 
 class Discount(Data):
-    """A discount on a subscription: `coupon` or `promotion_code`, not both."""
+    """A discount on a subscription: either `coupon` or `promotion_code`."""
 
     coupon: str | None = None
     promotion_code: str | None = None
@@ -17,7 +17,7 @@ class Discount(Data):
 
 
 class StripeIds(Data):
-    """Where to find a payment at Stripe."""
+    """The ids of a payment at Stripe."""
 
     customer_id: str | None = None
     payment_intent_id: str | None = None
@@ -25,23 +25,23 @@ class StripeIds(Data):
 
 
 class NaturalIds(Data):
-    """Where to find a payment at Natural."""
+    """The ids of a payment at Natural."""
 
     payment_request_id: str | None = None
     transaction_id: str | None = None
 
 
 class PaymentRequest(Data):
-    """A request for money, and the page on which it is paid.
+    """A payment request and its checkout page.
 
     Attributes:
-        amount: In the currency's minor unit, such as cents; 0 where a discount covers everything.
-        status: `requested`, then `succeeded`, `canceled` or `expired`; more may come.
+        amount: In the currency's minor unit, such as cents; 0 if a discount covers the whole amount.
+        status: `requested`, then `succeeded`, `canceled` or `expired`; Linq may add more.
         mode: `payment` or `subscription`.
         rail: `stripe` or `natural`.
-        metadata: What you gave, and what comes back in `payment.*` events.
-        trial_end: Nothing is charged before.
-        interval, interval_count: How often a subscription is charged: `day`, `week`, `month`, `year`.
+        metadata: As passed to `create`; `payment.*` events contain it too.
+        trial_end: The time of the first charge.
+        interval, interval_count: The period of a subscription: a number of `day`, `week`, `month` or `year`.
     """
 
     id: str
@@ -77,7 +77,7 @@ class PaymentRequestPage(Data):
 
 
 class Merchant(Data):
-    """Who is paid, as the customer reads it."""
+    """The merchant, as shown to the customer."""
 
     name: str | None = None
     url: str | None = None
@@ -89,8 +89,9 @@ class Payment(Data):
     Attributes:
         status: `needs_connection`, `connecting`, `awaiting_user_action`, `ready`, `authorized`, `succeeded`,
             `declined`, `canceled` or `expired`.
-        attach_url: Where the customer puts a card on file; good for about 48 hours.
-        approval_url: Where the customer approves the charge; afterwards create it again under the same key.
+        attach_url: The page on which the customer adds a card; valid for about 48 hours.
+        approval_url: The page on which the customer approves the charge. Afterwards create the payment again with the
+            same idempotency key.
     """
 
     id: str | None = None
@@ -106,7 +107,7 @@ class Payment(Data):
 
 
 class Handoff(Data):
-    """How the card of a payment is fetched from its provider."""
+    """The data to fetch a payment's card from its provider."""
 
     card_ref: str | None = None
     fetch_url: str | None = None
@@ -115,20 +116,20 @@ class Handoff(Data):
 
 
 class PaymentCredentials(Data):
-    """Answer of `payments.credentials`. Keep it out of logs."""
+    """Response of `payments.credentials`. Keep it out of logs."""
 
     handoff: Handoff | None = None
 
 
 class PaymentProvider(Data):
-    """A provider of payments: `onboarding`, `ready` or `disabled`."""
+    """Your account with a payment provider: `onboarding`, `ready` or `disabled`."""
 
     provider: str | None = None
     status: str | None = None
 
 
 class ProviderConnection(Data):
-    """Answer of `payment_providers.connect`: the page on which you join."""
+    """Response of `payment_providers.connect`: the onboarding page."""
 
     hosted_url: str | None = None
     session_id: str | None = None
@@ -136,11 +137,11 @@ class ProviderConnection(Data):
 
 
 class HandleConnection(Data):
-    """Whether a customer may be charged.
+    """A customer's connection, which allows you to charge the customer.
 
     Attributes:
         status: `not_connected`, `pending`, `connected` or `revoked`.
-        connect_id: In the answer of `connect` only: needed to `verify`, and kept nowhere else.
+        connect_id: Only in the response of `connect`: `verify` needs it, and it is available nowhere else.
     """
 
     handle: str | None = None

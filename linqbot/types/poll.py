@@ -1,29 +1,38 @@
-"""Polls: options, and who chose them."""
+"""Polls, their options and their voters, as both Linq's API and its webhook events carry them."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from linqbot.types.data import Data
 from linqbot.types.handle import Handle
 from linqbot.types.message import Reaction
 
 
-class PollVoter(Data):
-    """Who chose an option, and when."""
+def _handle_of(voter: Any) -> Any:
+    return voter.get("handle") if isinstance(voter, dict) else voter
 
-    handle: str
+
+class PollVoter(Data):
+    """A person who chose an option.
+
+    Attributes:
+        handle: A phone number or an e-mail address. Read from a string, and also from a handle object.
+    """
+
+    handle: Annotated[str, BeforeValidator(_handle_of)]
     voted_at: datetime | None = None
 
 
 class PollOption(Data):
-    """One thing to choose.
+    """An option of a poll.
 
     Attributes:
-        text: Empty where a zero-retention line hides it.
-        creator_handle: Who added it; None when unknown.
+        text: Empty if the line has zero retention.
+        creator_handle: The participant who added the option; None if unknown.
     """
 
     option_id: str
@@ -34,17 +43,17 @@ class PollOption(Data):
 
 
 class Poll(Data):
-    """The options, and how many people voted for any of them."""
+    """The options of a poll, and the number of people who voted for any of them."""
 
     options: tuple[PollOption, ...] = ()
     total_voters: int = 0
 
 
 class PollEnvelope(Data):
-    """A poll and the message it is. A poll is named by its `message_id`.
+    """A poll and its message. A poll is identified by its `message_id`.
 
     Attributes:
-        chat_id: Empty if Linq's answer lacks it and the call does not name the chat.
+        chat_id: Empty if Linq's response lacks it and the call does not name the chat.
     """
 
     chat_id: str = ""

@@ -1,4 +1,4 @@
-"""Webhook subscriptions: where Linq sends events, and which."""
+"""Webhook subscriptions: the URLs that Linq sends events to."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from linqbot.types.data import Data
 
 
 class WebhookSubscription(Data):
-    """A place Linq delivers events to.
+    """A URL that Linq delivers events to.
 
     Attributes:
-        target_url: Unique within the account. `?version=2026-02-03` in it pins the payload version.
-        phone_numbers: Only events of these lines; empty or None is all lines.
+        target_url: Unique within the account. The query `?version=2026-02-03` pins the payload version.
+        phone_numbers: Only events of these lines; empty or None selects all lines.
     """
 
     id: str
@@ -27,19 +27,19 @@ class WebhookSubscription(Data):
 
 
 class CreatedWebhookSubscription(WebhookSubscription):
-    """The one answer that shows the signing secret. Keep it: Linq never shows it again."""
+    """Response of `webhook_subscriptions.create`, the only one with the signing secret. Keep the secret."""
 
     signing_secret: str
 
 
 class WebhookEventList(Data):
-    """The event types a subscription may ask for."""
+    """The event types that a subscription can select."""
 
     events: tuple[str, ...] = ()
     doc_url: str | None = None
 
 
 class WebhookSubscriptions(Data):
-    """Answer of `webhook_subscriptions.list`: active and inactive ones."""
+    """Response of `webhook_subscriptions.list`: active and inactive subscriptions."""
 
     subscriptions: tuple[WebhookSubscription, ...] = ()

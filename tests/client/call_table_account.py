@@ -5,10 +5,18 @@ from __future__ import annotations
 from client.call_table import ANN, CHAT, LINE, SENT, SUBSCRIPTION, Row
 
 from linqbot.types.attachment import Attachment, Upload
-from linqbot.types.contact_card import ContactCard
 from linqbot.types.experience import OfferedExperience
 from linqbot.types.handle import Blocked, HandleCheck
-from linqbot.types.line import AvailableNumber, Forwarding, LegacyCapabilities, PhoneNumber, Reputation
+from linqbot.types.line import (
+    AvailableNumber,
+    ContactCard,
+    Forwarding,
+    LegacyCapabilities,
+    PhoneNumber,
+    Reputation,
+    ReputationAudit,
+    ReputationAuditStarted,
+)
 from linqbot.types.payment import (
     Discount,
     HandleConnection,
@@ -19,7 +27,6 @@ from linqbot.types.payment import (
     PaymentRequest,
     ProviderConnection,
 )
-from linqbot.types.reputation import ReputationAudit, ReputationAuditStarted
 from linqbot.types.webhook import CreatedWebhookSubscription, WebhookEventList, WebhookSubscription
 
 CARD = {

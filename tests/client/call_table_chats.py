@@ -20,9 +20,8 @@ from client.call_table import (
 
 from linqbot.types.chat import Accepted, Chat, ChatCreatedResponse, ChatUpdate, Placed
 from linqbot.types.location import ChatLocation, LocationAccepted
-from linqbot.types.message import AppPart, Message, MessageSentResponse, VoiceMemoSent
+from linqbot.types.message import AppPart, Message, MessageCreated, MessageSentResponse, VoiceMemoSent
 from linqbot.types.poll import PollEnvelope
-from linqbot.types.routing import MessageCreated
 
 APP_PART = {
     "type": "imessage_app",

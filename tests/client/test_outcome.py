@@ -201,8 +201,8 @@ async def test_a_wrong_key_and_a_limit_are_what_they_are_whatever_the_body(
 async def test_the_error_tells_status_and_content_type_and_what_to_look_at_but_never_the_body() -> None:
     caught, _ = await refused(ROWS["chats.messages.send"], reply(200, PAGE, "Text/HTML; charset=utf-8; x=secret"))
     assert str(caught) == (
-        "chats.messages.send was answered 200: the answer is not Linq's: HTTP 200 with text/html, without a JSON object. "
-        "Look at the base URL, and at the proxies and firewalls between this machine and Linq."
+        "chats.messages.send was answered 200: the response is not Linq's: HTTP 200 with text/html, without a JSON object. "
+        "Check the base URL, and the proxies and firewalls between this machine and Linq."
     )
     for kind in ("", "secret", "<secret>/x", "a/" + "secret" * 100):
         for answer in (reply(200, b"secret", kind), reply(403, b"secret", kind), reply(302, b"secret", kind)):

@@ -167,7 +167,9 @@ async def test_an_attempt_that_takes_too_long_is_ended() -> None:
 
     client = Client(KEY, transport=httpx.MockTransport(never), timeout_s=0.01, max_retries=1, clock=Waits())
     async with client:
-        with pytest.raises(LinqUnavailable, match=r"no complete answer from https://api\.linqapp\.com/ within 0\.01 s"):
+        with pytest.raises(
+            LinqUnavailable, match=r"no complete response from https://api\.linqapp\.com/ within 0\.01 s"
+        ):
             await client.chats.retrieve(CHAT)
 
 
@@ -271,8 +273,8 @@ async def test_a_call_that_waited_for_a_connection_in_vain_was_not_sent_and_may_
         await client.chats.retrieve(CHAT)
         pool = client._transport._open()
         taken = pool._take_idle()  # type: ignore[attr-defined]
-        pool._free_places = 0  # type: ignore[attr-defined]
-        with pytest.raises(LinqUnavailable, match="no complete answer"):
+        pool._free_slots = 0  # type: ignore[attr-defined]
+        with pytest.raises(LinqUnavailable, match="no complete response"):
             await client.chats.send_voicememo(CHAT, attachment_id=CHAT)
         assert len(client._transport._clock.waited) == 2  # type: ignore[attr-defined]
         assert len(server.bodies) == 1
@@ -299,7 +301,7 @@ async def test_a_header_that_would_become_another_is_not_sent(headers: dict[str,
 @pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Connection"])
 async def test_how_a_body_is_framed_is_not_a_calls_to_say(name: str) -> None:
     async with served() as server, client_at(server.port) as client:
-        with pytest.raises(ValueError, match="framed"):
+        with pytest.raises(ValueError, match="framing headers"):
             await client.run(prepare("chats.list_chats", headers={name: "5"}))
         assert server.connections == 0
 
@@ -308,7 +310,7 @@ async def test_what_is_wrong_with_an_answer_is_told_without_quoting_it() -> None
     async with served() as server, client_at(server.port, max_retries=0) as client:
         server.answers = [b"HTTP/1.1 secret\r\n\r\n"]
         with pytest.raises(
-            LinqUnavailable, match=r"no answer from http://127\.0\.0\.1:\d+/ \(the answer is not HTTP: "
+            LinqUnavailable, match=r"no response from http://127\.0\.0\.1:\d+/ \(the response is not HTTP: "
         ) as caught:
             await client.chats.retrieve(CHAT)
         assert "secret" not in str(caught.value)
@@ -339,7 +341,7 @@ async def test_a_refused_connection_is_tried_again_even_for_what_must_happen_onc
     client = client_at(await unused_port())
     async with client:
         with pytest.raises(
-            LinqUnavailable, match=r"no answer from http://127\.0\.0\.1:\d+/ \(ConnectionRefusedError\)"
+            LinqUnavailable, match=r"no response from http://127\.0\.0\.1:\d+/ \(ConnectionRefusedError\)"
         ):
             await client.chats.send_voicememo(CHAT, attachment_id=CHAT)
     assert len(client._transport._clock.waited) == 2  # type: ignore[attr-defined]
@@ -390,7 +392,7 @@ async def test_answers_may_be_zipped_or_chunked() -> None:
 async def test_an_answer_that_drips_is_ended_by_the_time_limit() -> None:
     async with served() as server, client_at(server.port, timeout_s=0.05, max_retries=0) as client:
         server.answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"]
-        with pytest.raises(LinqUnavailable, match="no complete answer"):
+        with pytest.raises(LinqUnavailable, match="no complete response"):
             await client.chats.retrieve(CHAT)
         assert (await client.chats.retrieve(CHAT)).id == CHAT
 

@@ -20,15 +20,22 @@ from linqbot.events.account import (
     WebhookSubscriptionCreated,
 )
 from linqbot.events.call import CallEvent, CallUnanswered
-from linqbot.events.chat import BackgroundUpdated, ChatCreated, GroupNameUpdated, GroupNameUpdateFailed, TypingStarted
+from linqbot.events.chat import (
+    BackgroundUpdated,
+    ChatCreated,
+    GroupNameUpdated,
+    GroupNameUpdateFailed,
+    LocationSharingStarted,
+    ParticipantAdded,
+    ParticipantRemoved,
+    TypingStarted,
+)
 from linqbot.events.contact import ContactCardReceived, ContactCardUpdated
 from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event, UnknownEvent
 from linqbot.events.line import PhoneNumberStatusUpdated
-from linqbot.events.location import LocationSharingStarted
 from linqbot.events.message import MessageDelivered, MessageEdited, MessageFailed, MessageReceived, MessageSent
 from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
-from linqbot.events.participant import ParticipantAdded, ParticipantRemoved
 from linqbot.events.payment import PaymentDeclined, PaymentEvent
 from linqbot.events.poll import PollFailed, PollReceived, PollSent, PollUpdated, PollVoteAdded
 from linqbot.events.reaction import PollReactionAdded, ReactionAdded
@@ -211,6 +218,16 @@ def test_polls_tell_their_own_times_and_who_added_what(example: Any, understood:
     assert isinstance(sent, PollSent)
     assert sent.sent_at is not None
     assert not isinstance(understood(example("poll.delivered")), PollSent)
+
+
+@pytest.mark.parametrize("handle", [DANA, {"handle": DANA, "is_me": False}], ids=["string", "object"])
+def test_a_voter_is_read_from_a_string_and_from_a_handle_object(handle: Any, example: Any, understood: Any) -> None:
+    payload = example("poll.received")
+    payload["data"]["poll"]["options"][0]["voters"] = [{"handle": handle, "voted_at": "2026-11-05T17:31:00.120Z"}]
+    received = understood(payload)
+    assert isinstance(received, PollReceived)
+    assert received.dropped_fields == ()
+    assert [voter.handle for voter in received.poll.options[0].voters] == [DANA]
 
 
 def test_account_events_tell_who_did_what(example: Any, understood: Any) -> None:

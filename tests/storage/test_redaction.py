@@ -12,8 +12,7 @@ from linqbot.client.call import Call, prepare
 from linqbot.storage.redaction import without_texts
 from linqbot.types.chat import Chat, ChatCreatedResponse
 from linqbot.types.data import Data
-from linqbot.types.message import Message, MessageSentResponse, VoiceMemoSent
-from linqbot.types.routing import MessageCreated
+from linqbot.types.message import Message, MessageCreated, MessageSentResponse, VoiceMemoSent
 
 MARKER = "meet me at nine"
 PERSON = {"id": "h", "handle": "+14155550142", "joined_at": "2026-10-01T14:02:11Z", "is_me": False, "status": "active"}

@@ -1,7 +1,7 @@
-"""Where a URL that came from outside may lead: its parts, checked, and which IP addresses are public. No I/O.
+"""Parse and check URLs that came from outside, and decide which IP addresses are public. No I/O.
 
-A URL is taken apart once, here, and put together again from the checked parts, so that no second parser can read it
-differently. Names are checked for their form only; what they resolve to is checked by whoever resolves them.
+A URL is parsed once, here, and rebuilt from the checked parts, so that no second parser can read it differently. Host
+names are checked for their form only; `media_fetch.py` resolves them and checks their addresses.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
-# IANA's special-purpose registries, written out: what `ip_address(...).is_global` says changes between Pythons.
+# IANA's special-purpose registries. `ip_address(...).is_global` is not used: its result depends on the Python version.
 _CLOSED_V4: Final = tuple(
     IPv4Network(network)
     for network in (
@@ -27,7 +27,7 @@ _CLOSED_V4: Final = tuple(
         "10.0.0.0/8",
         "100.64.0.0/10",  # carrier-grade NAT; a cloud's metadata at 100.100.100.200
         "127.0.0.0/8",
-        "168.63.129.16/32",  # public by number, yet it is every Azure machine's own host
+        "168.63.129.16/32",  # a public address by number, but on Azure it is the virtual machine's own host
         "169.254.0.0/16",  # link-local; most clouds' metadata at 169.254.169.254
         "172.16.0.0/12",
         "192.0.0.0/24",  # protocol assignments; a cloud's metadata at 192.0.0.192
@@ -55,25 +55,28 @@ _NAT64: Final = IPv6Network("64:ff9b::/96")
 
 
 class UnsafeURL(ValueError):
-    """A URL that is not followed. The message quotes nothing but a checked host: queries carry signatures."""
+    """A URL that the client does not follow. The message quotes nothing of the URL: queries carry signatures."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Scheme, host and port. The host is lower-case; an IPv6 address has no brackets."""
+    """Scheme, host and port of a URL. The host is lower-case; an IPv6 address has no brackets."""
 
     scheme: str
     host: str
     port: int
 
     def is_same(self, other: Origin) -> bool:
-        """Equal, where the names of this machine are one: the emulator says 127.0.0.1 when it is called localhost."""
+        """Return True if both origins are equal, where all names of the local machine count as equal.
+
+        The emulator returns URLs with 127.0.0.1 also when it is called as localhost.
+        """
         hosts = {self.host, other.host}
         return (self.scheme, self.port) == (other.scheme, other.port) and (len(hosts) == 1 or hosts <= _LOOPBACK)
 
     @property
     def authority(self) -> str:
-        """Host and port as the Host header has them: an IPv6 address in brackets, the scheme's own port left out."""
+        """Return host and port as in the Host header: an IPv6 address in brackets, the default port left out."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -86,7 +89,7 @@ class Target:
     """A checked URL. Its repr shows the origin only.
 
     Attributes:
-        path, query: Percent-encoded, as they came: signatures are made over the encoded form.
+        path, query: Percent-encoded as received: signatures are computed over the encoded form.
     """
 
     origin: Origin
@@ -95,27 +98,27 @@ class Target:
 
     @property
     def target(self) -> str:
-        """Path and query as a request line has them."""
+        """Return path and query as in a request line."""
         return f"{self.path}?{self.query}" if self.query else self.path
 
 
 def target(url: str) -> Target:
-    """Take a URL apart.
+    """Parse and check a URL.
 
-    Spaces and letters beyond ASCII in its path are percent-encoded; a fragment is dropped.
+    Spaces and non-ASCII letters in the path are percent-encoded; a fragment is dropped.
 
     Raises:
-        UnsafeURL: control characters, another scheme than http(s), credentials, or a host in none of the three
-            forms: a name, four decimal numbers, an IPv6 address in brackets.
+        UnsafeURL: The URL has control characters, a scheme other than http(s), credentials, or a host that is not in
+            one of the three allowed forms: a name, four decimal numbers, an IPv6 address in brackets.
     """
     if any(letter < " " or letter in "\\\x7f" for letter in url):
-        raise UnsafeURL("A URL with control characters or backslashes in it is not followed.")
+        raise UnsafeURL("A URL that contains control characters or backslashes is not followed.")
     try:
         parts = urlsplit(url)
         port = parts.port
         path, query = quote(parts.path or "/", safe=_PRINTABLE), quote(parts.query, safe=_PRINTABLE)
     except ValueError:
-        raise UnsafeURL("The URL cannot be read.") from None
+        raise UnsafeURL("The URL cannot be parsed.") from None
     if parts.scheme not in PORTS:
         raise UnsafeURL("Only https URLs are followed.")
     if "@" in parts.netloc:
@@ -126,7 +129,7 @@ def target(url: str) -> Target:
 
 
 def literal(host: str) -> str | None:
-    """The address a host is by itself, or None for a name."""
+    """Return the address if a host is an IP address; None for a name."""
     try:
         return str(ip_address(host))
     except ValueError:
@@ -134,9 +137,10 @@ def literal(host: str) -> str | None:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public internet's, for one receiver.
+    """Return True if an IP address is a unicast address on the public internet.
 
-    An IPv6 address that leads to an IPv4 address is what that one is (mapped, NAT64), or refused (6to4, Teredo).
+    An IPv6 address that contains an IPv4 address is judged by that IPv4 address (mapped, NAT64), or refused (6to4,
+    Teredo).
     """
     try:
         ip = ip_address(address)
@@ -153,12 +157,12 @@ def is_public(address: str) -> bool:
 
 
 def _embedded(ip: IPv6Address) -> IPv4Address | None:
-    # Where there is only IPv6, DNS64 gives every IPv4 host a NAT64 address: refusing them all would refuse the world.
+    # On an IPv6-only network, DNS64 gives every IPv4 host a NAT64 address. Refusing them would refuse every IPv4 host.
     return IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else ip.ipv4_mapped
 
 
 def _host(written: str) -> str:
-    """A host in one of the three forms, lower-case and without brackets."""
+    """Return a host in one of the three forms, lower-case and without brackets."""
     host = written.lower()
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
@@ -171,5 +175,5 @@ def _host(written: str) -> str:
 
 def _is_name(host: str) -> bool:
     labels = host.removesuffix(".").split(".")
-    # A last label that is a number makes it an address to some resolvers: 2130706433, 0x7f.1, 127.1, 0177.0.0.1
+    # Some resolvers read a name whose last label is a number as an address: 2130706433, 0x7f.1, 127.1, 0177.0.0.1
     return len(host) <= 253 and all(_LABEL.fullmatch(label) for label in labels) and not _NUMBER.fullmatch(labels[-1])

@@ -1,8 +1,9 @@
-"""An httpx transport whose connections go to addresses that were checked, and to no others.
+"""An httpx transport that connects only to addresses that were checked before.
 
-A name is never looked up here: whatever host a request names, the connection goes to one of the given addresses, and
-TLS still asks for the name's own certificate. Nothing is kept between requests, and no proxy of the environment is
-used. Only `fetch.py` imports this module, and only when it fetches: httpx takes longer to import than the client does.
+Names are never resolved here: the connection goes to one of the given addresses, whatever host the request names, and
+TLS still requires the certificate of that name. No connection is kept between requests, and proxies from the
+environment are not used. Only `media_fetch.py` imports this module, and only when it fetches: importing httpx takes
+longer than importing the client.
 """
 
 from __future__ import annotations
@@ -21,21 +22,21 @@ from linqbot.client.http.connector import NEXT_ADDRESS_AFTER_S, certified
 CONNECT_TIMEOUT_S: Final = 10.0
 
 ERRORS: Final = (httpx.HTTPError, httpx.StreamError, ConnectionError, ssl.SSLError)
-"""What goes wrong on the network. Other errors of the system are those of a file that cannot be written."""
+"""Network errors. Other `OSError`s come from writing the file."""
 
 
 class CheckedTransport(httpx.AsyncHTTPTransport):
-    """Sends one request over a connection to one of these addresses."""
+    """Sends one request over a connection to one of the given addresses."""
 
     def __init__(self, addresses: Sequence[str], tls: ssl.SSLContext | None) -> None:
-        # Not `super().__init__`, which reads certificates and takes no network backend.
+        # `super().__init__` is not called: it reads certificates and accepts no network backend.
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=tls, max_connections=1, max_keepalive_connections=0, network_backend=CheckedBackend(addresses)
         )
 
 
 class CheckedBackend(httpcore.AsyncNetworkBackend):
-    """Opens connections to these addresses, whatever host is asked for. They are raced as RFC 8305 has it."""
+    """Opens connections to the given addresses, whatever host is requested. Addresses are raced as in RFC 8305."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self._addresses = addresses
@@ -49,10 +50,10 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Return the first connection that opens; each address has a head start over the next.
+        """Return the first connection that opens. Each address has a head start over the next one.
 
         Raises:
-            httpcore.ConnectError, httpcore.ConnectTimeout: none opened; the error is the last one's.
+            httpcore.ConnectError, httpcore.ConnectTimeout: No connection opened; the error is that of the last attempt.
         """
         left = list(reversed(self._addresses))
         running: set[asyncio.Task[httpcore.AsyncNetworkStream]] = set()
@@ -75,7 +76,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
 
 
 async def _abandon(running: Iterable[asyncio.Task[httpcore.AsyncNetworkStream]]) -> None:
-    """End the attempts that lost the race, and close the connections that opened too late."""
+    """Cancel the attempts that lost the race, and close connections that opened too late."""
     for task in running:
         task.cancel()
     for opened in await asyncio.gather(*running, return_exceptions=True):
@@ -84,10 +85,10 @@ async def _abandon(running: Iterable[asyncio.Task[httpcore.AsyncNetworkStream]])
 
 
 def request(goal: Target, headers: dict[str, str]) -> httpx.Request:
-    """A GET of a checked URL.
+    """Return a GET request for a checked URL.
 
-    Its path and query go over the wire as they stand in the URL: signatures are made over the encoded form, and
-    httpx would encode and shorten it by its own rules.
+    Path and query are sent exactly as in the URL, because signatures are computed over the encoded form. httpx would
+    encode and normalise them by its own rules.
     """
     origin = goal.origin
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
@@ -98,7 +99,7 @@ def request(goal: Target, headers: dict[str, str]) -> httpx.Request:
         extensions={
             "target": goal.target.encode("ascii"),
             "sni_hostname": certified(origin),
-            # The whole fetch has a limit of its own.
+            # Only connecting is limited here: the whole fetch has its own time limit.
             "timeout": {"connect": CONNECT_TIMEOUT_S, "read": None, "write": None, "pool": None},
         },
     )

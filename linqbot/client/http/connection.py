@@ -1,7 +1,7 @@
-"""One connection: writes a request, reads its response. One at a time, and only on a connection left clean.
+"""One HTTP/1.1 connection: write a request, read its response, one exchange at a time.
 
-httptools (llhttp) takes responses apart. Whatever is out of order ends the connection: a half-read answer must never
-be taken for somebody else's.
+httptools (llhttp) parses the responses. Any protocol violation closes the connection: the rest of one response must
+never be read as the response to the next request. `pool.py` keeps the connections.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from linqbot.client.http.http11 import (
 )
 
 IDLE_S: Final = 15.0
-"""Longest rest after which a connection is used again, unless the other side keeps it for less."""
+"""Longest idle time in seconds after which a connection is used again, unless the server's `Keep-Alive` is shorter."""
 
 _EMPTY = frozenset({204, 304})
 _BODILESS = frozenset({"HEAD", "CONNECT"})
@@ -37,21 +37,39 @@ _JOIN_BYTES = 64 << 10
 
 
 class Connection(asyncio.Protocol):
-    """A connection that is open until `is_open` is False.
+    """An HTTP/1.1 connection, usable while `is_open` is True.
 
     Attributes:
-        is_clean: The last exchange is over to the last byte on both sides, and another may follow.
-        idle_s: How long it may rest before that.
-        lost: Done when nothing is left of it.
+        is_clean: True if the last exchange is complete on both sides, so that another one may follow.
+        idle_s: Longest idle time in seconds after which the connection may be used again.
+        lost: A future that is done when the connection is closed.
 
     Args:
-        on_lost: Hears of that.
+        on_lost: Called when the connection is closed.
     """
 
     __slots__ = (
-        "_answer", "_can_write", "_content", "_fields", "_is_bodiless", "_is_paused", "_is_read", "_is_written",
-        "_loop", "_on_lost", "_parser", "_received", "_size", "_status", "_until_end", "_uses",
-        "idle_s", "is_clean", "is_open", "lost", "transport",
+        "_can_write",
+        "_content",
+        "_fields",
+        "_is_bodiless",
+        "_is_paused",
+        "_is_read",
+        "_is_written",
+        "_loop",
+        "_on_lost",
+        "_parser",
+        "_received",
+        "_response",
+        "_size",
+        "_status",
+        "_until_end",
+        "_uses",
+        "idle_s",
+        "is_clean",
+        "is_open",
+        "lost",
+        "transport",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_lost: Callable[[Connection], None]) -> None:
@@ -59,7 +77,7 @@ class Connection(asyncio.Protocol):
         self._on_lost = on_lost
         self.transport: asyncio.Transport
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
-        self._answer: asyncio.Future[Response] | None = None
+        self._response: asyncio.Future[Response] | None = None
         self._can_write: asyncio.Future[None] | None = None
         self._is_paused = False
         self._uses = self._received = 0
@@ -71,23 +89,24 @@ class Connection(asyncio.Protocol):
         self.lost: asyncio.Future[None] = loop.create_future()
 
     async def exchange(self, request: Request, head: bytes) -> Response:
-        """Send a request and read its response. Whatever ends this early leaves the connection unclean.
+        """Send a request and read its response. If this ends early, the connection is not clean and must be closed.
 
         Args:
-            head: What `request.head` made.
+            head: The bytes from `request.head`.
         Raises:
-            ConnectFailed: it had ended before; nothing was sent.
-            ServerDisconnectedError: the connection ended first.
-            MalformedResponse: the response cannot be read, or is too large.
+            ConnectFailed: The connection was already closed; nothing was sent.
+            ServerDisconnectedError: The connection was closed before the response was complete.
+            MalformedResponse: The response cannot be parsed, or is too large.
+            ValueError: The content does not have the announced size.
         """
         if not self.is_open:
             raise ConnectFailed("the connection ended before anything was sent")
-        answer: asyncio.Future[Response] = self._loop.create_future()
-        self._answer = answer
+        response: asyncio.Future[Response] = self._loop.create_future()
+        self._response = response
         self.is_clean = self._is_read = self._is_written = self._until_end = False
         self._is_bodiless = request.method in _BODILESS
         self._received = self._size = self._status = 0
-        # Not a list of chunks: two bytes of content, the shortest chunk there is, would cost 43.
+        # A list of chunks would need 43 bytes of memory for two bytes of content, the shortest chunk.
         self._content = bytearray()
         self._fields: dict[bytes, bytes | bytearray] = {}
         self._uses += 1
@@ -98,17 +117,17 @@ class Connection(asyncio.Protocol):
                 self._write(head, content)
             else:
                 self.transport.write(head)
-                await self._upload(request, answer)
-            return await answer
+                await self._upload(request, response)
+            return await response
         finally:
-            self._answer = None
-            self._content, self._fields = bytearray(), {}  # people's texts do not rest with a connection
-            if answer.done() and not answer.cancelled():
-                answer.exception()  # seen, also where the upload's own error goes first
+            self._response = None
+            self._content, self._fields = bytearray(), {}  # an idle connection must not keep people's texts in memory
+            if response.done() and not response.cancelled():
+                response.exception()  # marked as retrieved, also if the upload's own error is raised instead
             self.is_clean = self.is_clean and self._is_written and self.transport.get_write_buffer_size() == 0
 
     def abort(self) -> None:
-        """End it now. Not a close, which would wait for the other side's farewell: no answer is awaited any more."""
+        """Close the connection immediately. A graceful close would wait for the server, which is not needed here."""
         if self.is_open:
             self.is_open = self.is_clean = False
             self.transport.abort()
@@ -117,55 +136,58 @@ class Connection(asyncio.Protocol):
         if content is None:
             self.transport.write(head)
         elif len(content) < _JOIN_BYTES:
-            self.transport.write(head + content)  # one segment: two would wait for each other's acknowledgement
+            self.transport.write(
+                head + content
+            )  # one segment: the second of two would wait for the first one's acknowledgement
         else:
             self.transport.write(head)
             self.transport.write(content)
         self._is_written = True
 
-    async def _upload(self, request: Request, answer: asyncio.Future[Response]) -> None:
-        """Write content in pieces, no faster than it leaves; stop when the answer does not wait for the rest."""
+    async def _upload(self, request: Request, response: asyncio.Future[Response]) -> None:
+        """Write content chunk by chunk, respecting backpressure; stop when the response arrives before the end."""
         left = request.size
         assert request.content is not None
         assert not isinstance(request.content, bytes)
         async with aclosing(request.content) as pieces:
             async for piece in pieces:
-                if answer.done():
+                if response.done():
                     return
                 left -= len(piece)
                 if left < 0:
                     break
                 self.transport.write(piece)
-                if self._is_paused and not answer.done():
+                if self._is_paused and not response.done():
                     self._can_write = self._loop.create_future()
                     await self._can_write
         if left:
-            raise ValueError(f"The content has not the {request.size} bytes that were announced.")
+            raise ValueError(f"The content does not have the announced size of {request.size} bytes.")
         self._is_written = True
 
-    # --- what the event loop says ---
+    # --- called by the event loop ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._answer is None or self._parser is None:
-            self.abort()  # nobody asked
+        if self._response is None or self._parser is None:
+            self.abort()  # data without a request
             return
         self._received += len(data)
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
-            self._fail(MalformedResponse("the server wants to speak another protocol"))
+            self._fail(MalformedResponse("the server switched to another protocol"))
         except HttpParserError as error:
-            self._fail(MalformedResponse(f"the answer is not HTTP: {error}"), error)
+            self._fail(MalformedResponse(f"the response is not HTTP: {error}"), error)
         if self._is_read:
             return
         if self._size > MAX_CONTENT_BYTES:
-            self._fail(MalformedResponse(f"the answer is larger than {MAX_CONTENT_BYTES} bytes"))
-        # What is not content: fields, interim answers, trailers, and the frames of chunks, six bytes of one at worst.
+            self._fail(MalformedResponse(f"the response is larger than {MAX_CONTENT_BYTES} bytes"))
+        # Bytes that are not content: header fields, interim responses, trailers, and chunk framing, at worst six bytes
+        # per byte of content.
         elif self._received - self._size > MAX_HEAD_BYTES + 8 * self._size:
-            self._fail(MalformedResponse(f"the answer's head is larger than {MAX_HEAD_BYTES} bytes"))
+            self._fail(MalformedResponse(f"the response's head is larger than {MAX_HEAD_BYTES} bytes"))
 
     def eof_received(self) -> None:
         if self._until_end:
@@ -175,10 +197,10 @@ class Connection(asyncio.Protocol):
         self.is_open = False
         if exc is None and self._until_end:
             self._complete()
-        lost = ServerDisconnectedError("ServerDisconnectedError: the connection ended before the answer did")
+        lost = ServerDisconnectedError("ServerDisconnectedError: the connection ended before the response did")
         lost.was_kept = self._uses > 1 and self._received == 0
         self._fail(lost, exc)
-        self._parser = None  # it refers to us
+        self._parser = None  # breaks the reference cycle
         if not self.lost.done():
             self.lost.set_result(None)
         self._on_lost(self)
@@ -190,11 +212,11 @@ class Connection(asyncio.Protocol):
         self._is_paused = False
         self._write_on()
 
-    # --- what the parser says ---
+    # --- called by the parser ---
 
     def on_message_begin(self) -> None:
         if self._is_read:
-            self.is_clean = False  # an answer to nothing
+            self.is_clean = False  # a response without a request
         self._fields = {}
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -206,20 +228,20 @@ class Connection(asyncio.Protocol):
         elif isinstance(before, bytearray):
             before += b", " + value
         else:
-            self._fields[name] = bytearray(before + b", " + value)  # grows in place: a name may come very often
+            self._fields[name] = bytearray(before + b", " + value)  # grows in place: a field may be repeated very often
 
     def on_headers_complete(self) -> None:
         if self._is_read or self._parser is None:
             return
         status = self._parser.get_status_code()
         if status < 200:
-            return  # an interim answer, 100 or 103: the one we wait for follows
+            return  # an interim response, 100 or 103: the final response follows
         self._status = status
         coding = self._fields.get(b"transfer-encoding")
         if self._is_bodiless:
             self._complete()
         elif coding is not None and coding.strip().lower() != b"chunked":
-            self._fail(MalformedResponse("the answer comes in a transfer encoding that was not asked for"))
+            self._fail(MalformedResponse("the response has an unsupported transfer encoding"))
         elif coding is None and b"content-length" not in self._fields:
             self._until_end = status not in _EMPTY
 
@@ -237,8 +259,8 @@ class Connection(asyncio.Protocol):
 
     def _complete(self) -> None:
         self._is_read, self._until_end = True, False
-        answer = self._answer
-        if answer is None or answer.done():
+        response = self._response
+        if response is None or response.done():
             return
         fields, content = self._fields, bytes(self._content)
         self._content = bytearray()
@@ -246,16 +268,16 @@ class Connection(asyncio.Protocol):
             if content and b"content-encoding" in fields:
                 content = unpacked(content, fields[b"content-encoding"].decode("latin-1"))
         except MalformedResponse as error:
-            answer.set_exception(error)
+            response.set_exception(error)
         else:
-            answer.set_result(Response(self._status, ResponseHeaders(fields), content))
+            response.set_result(Response(self._status, ResponseHeaders(fields), content))
         self._write_on()
 
     def _fail(self, error: TransportError, cause: BaseException | None = None) -> None:
         self._is_read, self._until_end = True, False
-        if self._answer is not None and not self._answer.done():
+        if self._response is not None and not self._response.done():
             error.__cause__ = cause
-            self._answer.set_exception(error)
+            self._response.set_exception(error)
         self.abort()
         self._write_on()
 

@@ -1,4 +1,4 @@
-"""Opening a connection: names looked up, addresses raced, through a proxy or not, TLS with a verified name."""
+"""Open connections: resolve names, race addresses, tunnel through a proxy, and negotiate TLS with a verified name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from linqbot.client.http.proxies import Proxy
 from linqbot.errors import ConfigError
 
 NEXT_ADDRESS_AFTER_S: Final = 0.25
-"""Head start of one address over the next: happy eyeballs, RFC 8305."""
+"""Head start in seconds of one address over the next: Happy Eyeballs, RFC 8305."""
 
 AddressInfo: TypeAlias = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
 OnLost: TypeAlias = Callable[[Connection], None]
@@ -27,8 +27,10 @@ class Connector:
     """Opens connections to one origin.
 
     Args:
-        proxy: Through it, if there is one.
-        addresses: Connect to one of these, without looking the host's name up.
+        proxy: Connect through this proxy.
+        addresses: Connect to one of these addresses, without resolving the host's name.
+    Raises:
+        ConfigError: The TLS certificates cannot be read.
     """
 
     def __init__(
@@ -50,14 +52,14 @@ class Connector:
         self._more = proxy.fields.raw if proxy is not None and is_relayed else b""
 
     def head(self, request: Request) -> bytes:
-        """A request's head, as whoever is at the other end of these connections reads it."""
+        """Return a request's head as the server expects it; a proxy for plain http also expects the origin."""
         return request.head(self._prefix, self._more)
 
     async def connect(self, on_lost: OnLost) -> Connection:
         """Open a connection.
 
         Raises:
-            ConnectFailed: it could not be had, or not in time.
+            ConnectFailed: The connection could not be opened, or not in time.
         """
         try:
             async with asyncio.timeout(self._connect_timeout_s):
@@ -70,11 +72,11 @@ class Connector:
             raise ConnectFailed(f"no connection within {self._connect_timeout_s:g} s") from error
         except ConnectFailed:
             raise
-        except (OSError, RuntimeError) as error:  # uvloop has the second for some addresses
+        except (OSError, RuntimeError) as error:  # uvloop raises RuntimeError for some addresses
             raise ConnectFailed from error
 
     async def _opened(self, origin: Origin, on_lost: OnLost) -> Connection:
-        # Its own race and not the event loop's: uvloop has none, and checked addresses are no name to look up.
+        # Addresses are raced here and not by the event loop: uvloop cannot, and checked addresses need no resolution.
         from aiohappyeyeballs import start_connection
 
         loop = asyncio.get_running_loop()
@@ -89,7 +91,7 @@ class Connector:
         return connection
 
     async def _tunnelled(self, proxy: Proxy, on_lost: OnLost) -> Connection:
-        """TLS to the origin, within a connection the proxy makes for us."""
+        """Open a TLS connection to the origin, inside a connection that the proxy makes."""
         tunnel = await self._opened(proxy.origin, lambda _: None)
         try:
             await self._admit(tunnel, proxy)
@@ -105,7 +107,7 @@ class Connector:
         response = await tunnel.exchange(request, request.head())
         if not 200 <= response.status < 300:
             hint = "; put a user and a password into the proxy's URL" if response.status == 407 else ""
-            raise ConnectFailed(f"the proxy answered {response.status}{hint}")
+            raise ConnectFailed(f"the proxy responded with {response.status}{hint}")
 
     async def _encrypted(self, tunnel: Connection, on_lost: OnLost) -> Connection:
         assert self._tls is not None
@@ -114,12 +116,12 @@ class Connector:
         name = certified(self._origin)
         transport = await loop.start_tls(tunnel.transport, connection, self._tls, server_hostname=name)
         if transport is None:
-            raise ConnectFailed("the connection ended while TLS was agreed on")
+            raise ConnectFailed("the connection was closed during the TLS handshake")
         connection.connection_made(transport)
         return connection
 
     async def _found(self, origin: Origin) -> Sequence[AddressInfo]:
-        """The addresses to try. Connections that are opened together share one look-up."""
+        """Return the addresses to try. Connections that are opened at the same time share one name resolution."""
         if self._addresses is not None:
             return [_info(address, origin.port) for address in self._addresses]
         if address := literal(origin.host):
@@ -141,17 +143,17 @@ def _trusted(file: str | None, folder: str | None) -> ssl.SSLContext:
     except OSError as error:
         raise ConfigError(
             f"The certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read ({type(error).__name__}). "
-            "Give a file of PEM certificates, or unset both to use certifi's."
+            "Set SSL_CERT_FILE to a file of PEM certificates, or unset both to use certifi's."
         ) from error
     context.set_alpn_protocols(["http/1.1"])
     return context
 
 
 def trust() -> ssl.SSLContext:
-    """TLS that verifies names against the authorities of `SSL_CERT_FILE`, else `SSL_CERT_DIR`, else certifi.
+    """Return a TLS context that verifies names. Its authorities are `SSL_CERT_FILE`, else `SSL_CERT_DIR`, else certifi.
 
     Raises:
-        ConfigError: they cannot be read.
+        ConfigError: The certificates cannot be read.
     """
     file = os.environ.get("SSL_CERT_FILE") or None
     return _trusted(file, None if file else os.environ.get("SSL_CERT_DIR") or None)
@@ -162,7 +164,7 @@ async def _looked_up(origin: Origin) -> list[AddressInfo]:
     try:
         found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
     except UnicodeError as error:
-        raise OSError("the host is no name") from error
+        raise OSError("the host is not a valid name") from error
     return list(found)
 
 
@@ -173,5 +175,5 @@ def _info(address: str, port: int) -> AddressInfo:
 
 
 def certified(origin: Origin) -> str:
-    """The name a certificate must have; the dot that ends a full name stands in none."""
+    """Return the name that the certificate must have: the host without the trailing dot of a fully qualified name."""
     return origin.host.removesuffix(".")

@@ -1,4 +1,4 @@
-"""Names of files that others chose, made harmless: no folders, no control characters, no surprises."""
+"""Sanitise file names that other people chose: no folders, no control characters."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ _LONGEST_DISPOSITION = 2048
 _LONGEST_NAME = 255
 
 _UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Control characters, those that turn the direction of text among them: with one of them gpj.exe reads as exe.jpg."""
+"""Control characters, including those that change the direction of text: with one of them, gpj.exe reads as exe.jpg."""
 
 
 def disposed_name(disposition: str) -> str:
-    """The file's name in a `Content-Disposition`; empty when it has none, or is longer than any name needs."""
+    """Return the file name in a `Content-Disposition` header; empty if there is none or the header is too long."""
     from email.message import Message
 
     if not disposition or len(disposition) > _LONGEST_DISPOSITION:
@@ -23,6 +23,6 @@ def disposed_name(disposition: str) -> str:
 
 
 def bare_name(name: str) -> str | None:
-    """A name without folders and control characters; None when nothing is left of it."""
+    """Return a name without folders and control characters; None if nothing is left of it."""
     bare = _UNPRINTED.sub("", name.replace("\\", "/")).rpartition("/")[2].strip()
     return bare[:_LONGEST_NAME] if bare.strip(".") else None

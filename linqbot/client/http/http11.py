@@ -1,6 +1,6 @@
-"""A request and its response as they go over the wire: HTTP/1.1 as data, and what may go wrong. No I/O.
+"""HTTP/1.1 as data: requests, responses, header fields, content decoding, and the errors of the transport. No I/O.
 
-What writes and reads them is `connection.py`; `pool.py` keeps the connections, `dial.py` opens them.
+`connection.py` writes and reads them, `pool.py` keeps the connections, and `connector.py` opens them.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ from urllib.parse import quote
 from linqbot.client.http.addresses import Origin
 
 MAX_HEAD_BYTES: Final = 64 << 10
-"""Of an answer, header fields, interim answers and trailers together."""
+"""Largest total size of a response's header fields, interim responses and trailers."""
 
 MAX_CONTENT_BYTES: Final = 32 << 20
-"""Of an answer, before and after it is unpacked. Linq's longest pages are far below."""
+"""Largest content of a response, before and after decompression. Linq's longest pages are far smaller."""
 
 MAX_CODINGS: Final = 3
-"""Content codings of an answer that are unpacked. We ask for one; each costs as much time as an answer has bytes."""
+"""Most content codings of one response. We ask for one; undoing each takes time proportional to the size."""
 
 MAX_MEMBERS: Final = 10_000
-"""Members of a gzip answer. An empty one is 20 bytes and costs microseconds: a million would hold the event loop."""
+"""Most members of a gzip response. An empty one has 20 bytes and takes microseconds: a million would block the event
+loop."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _FIRST_PIECE_BYTES = 512
 
 Content: TypeAlias = bytes | AsyncGenerator[bytes, None] | None
-"""What a request carries: at once, in pieces, or nothing."""
+"""The content of a request: bytes, chunks, or nothing."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t -~]*")
@@ -39,33 +40,34 @@ _TARGET_SAFE = "".join(letter for letter in map(chr, range(0x21, 0x7F)) if lette
 
 
 class TransportError(OSError):
-    """The network failed, or an answer is no HTTP. Its own words, where it has some, hold nothing of what was sent."""
+    """The network failed, or the response is not HTTP. The message, if there is one, quotes nothing of the request."""
 
 
 class ConnectFailed(TransportError):
-    """There was no connection, so nothing was sent."""
+    """No connection could be opened, so nothing was sent."""
 
 
 class ServerDisconnectedError(TransportError):
-    """The connection ended before the answer did.
+    """The connection was closed before the response was complete.
 
     Attributes:
-        was_kept: It had been used before and brought no byte of an answer: most likely the other side closed it
-            while it was idle, and others like it.
+        was_kept: True if the connection was reused and returned no byte of a response. Most likely the server closed
+            it, and other idle connections too, while it was idle.
     """
 
     was_kept = False
 
 
 class MalformedResponse(TransportError):
-    """The answer cannot be read, or is too large."""
+    """The response cannot be parsed, or is too large."""
 
 
 class RequestHeaders:
-    """Header fields, as pairs and as the bytes to write. Names are found and replaced in any case.
+    """Header fields, as pairs and as the bytes to write. Names are compared case-insensitively.
 
     Raises:
-        ValueError: a name or value that HTTP cannot carry, such as one with a line break. It is not quoted.
+        ValueError: A name or value contains a character that HTTP does not allow, such as a line break. Neither is
+            quoted.
     """
 
     __slots__ = ("pairs", "raw")
@@ -73,12 +75,16 @@ class RequestHeaders:
     def __init__(self, given: Mapping[str, str]) -> None:
         for name, value in given.items():
             if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
-                raise ValueError("A header's name or value has a line break, or another character HTTP cannot carry.")
+                raise ValueError("A header's name or value has a line break or another character HTTP does not allow.")
         self.pairs = tuple({name.lower(): (name, value) for name, value in given.items()}.values())
         self.raw = "".join(f"{name}: {value}\r\n" for name, value in self.pairs).encode("ascii")
 
     def replaced(self, more: Mapping[str, str]) -> RequestHeaders:
-        """These fields with others beside them, or in their place."""
+        """Return these fields with `more` added; a field of the same name is replaced.
+
+        Raises:
+            ValueError: A name or value contains a character that HTTP does not allow.
+        """
         names = {name.lower() for name in more}
         return RequestHeaders({**{name: value for name, value in self.pairs if name.lower() not in names}, **more})
 
@@ -88,15 +94,15 @@ class RequestHeaders:
 
 @dataclass(slots=True)
 class Request:
-    """One request. Its repr shows where to, and neither path nor content.
+    """One request. Its repr shows the origin, and neither path nor content.
 
     Attributes:
-        target: Path and query as they are written, percent-encoded: `request_target` sees to it.
-        fields: With Host; the length of the content is added.
-        size: Of content in pieces, in bytes.
-        is_sent: True from the moment on at which a byte of it may have left this machine.
-        needs_new_connection: True for a request that must not be repeated. On a kept connection, which the other side
-            may be closing just now, nobody could tell if it arrived.
+        target: Path and query as written on the wire, percent-encoded; `request_target` returns this form.
+        fields: Header fields with Host. Content-Length is added by `head`.
+        size: Size of chunked content, in bytes.
+        is_sent: True from the moment when a byte of the request may have left this machine.
+        needs_new_connection: True for a request that must not be repeated. The server may be closing a reused
+            connection at this moment, and then nothing tells if the request arrived.
     """
 
     method: str
@@ -109,11 +115,11 @@ class Request:
     needs_new_connection: bool = False
 
     def head(self, prefix: str = "", more: bytes = b"") -> bytes:
-        """The request line and the header fields, to the empty line.
+        """Return the request line and the header fields, up to and including the empty line.
 
         Args:
-            prefix: Stands before the target: proxies want to know the origin.
-            more: Further fields, each with its line end.
+            prefix: Written before the target: a proxy needs the origin.
+            more: Further header fields, each with its line end.
         """
         content = self.content
         if content is None:
@@ -128,36 +134,36 @@ _WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})
 
 
 def request_target(path: str) -> str:
-    """Path and query as a request line takes them: spaces, control and foreign characters are percent-encoded.
+    """Return path and query as in a request line: spaces, control and non-ASCII characters are percent-encoded.
 
     Raises:
-        ValueError: it does not begin with a slash.
+        ValueError: The path does not begin with a slash.
     """
     if _TARGET.fullmatch(path):
         return path
     if not path.startswith("/"):
-        raise ValueError("The path of a call begins with a slash, such as /v3/chats.")
+        raise ValueError("The path of a call must begin with a slash, such as /v3/chats.")
     return quote(path, safe=_TARGET_SAFE)
 
 
 def method_name(name: str) -> str:
-    """The method, if it is one.
+    """Return the method after checking its form.
 
     Raises:
-        ValueError: it is no word HTTP could take for a method.
+        ValueError: The name is not a valid HTTP method.
     """
     if not _TOKEN.fullmatch(name):
-        raise ValueError("The method of a call is one word, such as POST.")
+        raise ValueError("The method of a call must be one word, such as POST.")
     return name
 
 
 class ResponseHeaders(Mapping[str, str]):
-    """The header fields of an answer, found by their name in any case. Decoded when they are read."""
+    """The header fields of a response, looked up by name in any case. Values are decoded when they are read."""
 
     __slots__ = ("_raw",)
 
     def __init__(self, raw: Mapping[bytes, bytes | bytearray]) -> None:
-        """`raw` has lower-case names."""
+        """Keep `raw`, whose names are lower-case."""
         self._raw = raw
 
     def __getitem__(self, name: str) -> str:
@@ -178,7 +184,7 @@ class ResponseHeaders(Mapping[str, str]):
 
 @dataclass(slots=True)
 class Response:
-    """A complete answer, its content unpacked."""
+    """A complete response, with its content decoded."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -186,17 +192,17 @@ class Response:
 
 
 class HttpTransport(Protocol):
-    """What takes requests to their origin and brings the answers: the pool, or an httpx transport.
+    """Sends requests to their origin and returns the responses: the pool, or an adapter for an httpx transport.
 
     Attributes:
-        errors: What `send` raises when the network fails.
+        errors: The exceptions that `send` raises when the network fails.
     """
 
     @property
     def errors(self) -> tuple[type[Exception], ...]: ...
 
     async def send(self, request: Request) -> Response:
-        """Send a request once. `request.is_sent` tells honestly, also after an error, whether it may have arrived."""
+        """Send a request once. `request.is_sent` says if the request may have arrived, also after an error."""
         ...
 
     async def aclose(self) -> None:
@@ -205,19 +211,20 @@ class HttpTransport(Protocol):
 
 
 def unpacked(content: bytes, encodings: str, max_bytes: int = MAX_CONTENT_BYTES) -> bytes:
-    """Content without its `Content-Encoding`. One we did not ask for is left as it is.
+    """Return content after undoing its `Content-Encoding`. An encoding that we did not ask for is left as it is.
 
     Raises:
-        MalformedResponse: it cannot be unpacked, ends early, is larger than `max_bytes`, or is packed too many times.
+        MalformedResponse: The content cannot be decoded, ends early, is larger than `max_bytes`, or has too many
+            encodings.
     """
     codings = [each.strip().lower() for each in encodings.split(",", MAX_CODINGS)]
     if len(codings) > MAX_CODINGS:
-        raise MalformedResponse(f"the answer is packed more than {MAX_CODINGS} times")
+        raise MalformedResponse(f"the response has more than {MAX_CODINGS} content encodings")
     for coding in reversed(codings):
         if coding in {"gzip", "x-gzip"}:
             content = _gunzipped(content, max_bytes)
         elif coding == "deflate":
-            # Two forms are sent under this name: zlib's, whose first byte is a checked one, and the bare stream.
+            # Servers send two formats under this name: zlib, which has a header checksum, and the raw stream.
             is_zlib = len(content) > 1 and content[0] & 0x0F == 8 and (content[0] << 8 | content[1]) % 31 == 0
             plain = bytearray()
             _inflate(memoryview(content), zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS, plain, max_bytes)
@@ -226,20 +233,20 @@ def unpacked(content: bytes, encodings: str, max_bytes: int = MAX_CONTENT_BYTES)
 
 
 def _gunzipped(content: bytes, max_bytes: int) -> bytes:
-    """Every member of a gzip file, one after the other. What follows the last one is padding."""
+    """Decompress every member of a gzip file, one after the other. Bytes after the last member are padding."""
     plain, rest = bytearray(), memoryview(content)
     for _ in range(MAX_MEMBERS):
         rest = rest[_inflate(rest, 16 + zlib.MAX_WBITS, plain, max_bytes) :]
         if rest[:2] != _GZIP_MAGIC:
             return bytes(plain)
-    raise MalformedResponse(f"the answer is packed in more than {MAX_MEMBERS} pieces")
+    raise MalformedResponse(f"the response has more than {MAX_MEMBERS} gzip members")
 
 
 def _inflate(packed: memoryview, window: int, plain: bytearray, max_bytes: int) -> int:
-    """Unpack one stream into `plain`; how many bytes it took.
+    """Decompress one stream into `plain` and return the number of bytes it took.
 
-    It is fed in pieces that double: zlib copies what follows a stream, and of many short streams each would copy all
-    the others.
+    The input is fed in pieces of doubling size. zlib copies the bytes that follow a stream, so with many short streams
+    each one would copy all the others.
     """
     inflate = zlib.decompressobj(window)
     at, piece = 0, _FIRST_PIECE_BYTES
@@ -248,10 +255,10 @@ def _inflate(packed: memoryview, window: int, plain: bytearray, max_bytes: int) 
         try:
             plain += inflate.decompress(given, max_bytes - len(plain) + 1)
         except zlib.error as error:
-            raise MalformedResponse("the answer cannot be unpacked") from error
+            raise MalformedResponse("the response cannot be decompressed") from error
         if len(plain) > max_bytes:
-            raise MalformedResponse(f"the answer unpacks to more than {max_bytes} bytes")
+            raise MalformedResponse(f"the response decompresses to more than {max_bytes} bytes")
         at, piece = at + len(given) - len(inflate.unused_data), piece * 2
     if packed and not inflate.eof:
-        raise MalformedResponse("the answer is packed, and ends early")
+        raise MalformedResponse("the compressed response ends early")
     return at

@@ -1,6 +1,6 @@
-"""The way out over an httpx transport that was given: a test's, the emulator's.
+"""Send requests over an httpx transport, such as a test's or the emulator's, instead of the network.
 
-Nothing imports this module, and so httpx, before such a transport is there.
+This module, and with it httpx, is imported only if such a transport is given.
 """
 
 from __future__ import annotations
@@ -13,20 +13,25 @@ from linqbot.client.http.http11 import MAX_CONTENT_BYTES, MalformedResponse, Req
 
 
 class HttpxAdapter:
-    """Sends requests with an httpx transport. Its own errors come through as they are."""
+    """Sends requests with an httpx transport. The transport's own errors are not converted."""
 
     def __init__(self, http: httpx.AsyncBaseTransport, *, connect_timeout_s: float) -> None:
         self._http = http
-        # The whole attempt has a limit of its own; what is left to the transport is the handshake.
+        # The sender limits the whole attempt, so the transport limits only connecting.
         self._extensions = {"timeout": {"connect": connect_timeout_s, "read": None, "write": None, "pool": None}}
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """httpx's, and the system's."""
+        """Return the errors of httpx and of the operating system."""
         return (httpx.HTTPError, httpx.StreamError, OSError)
 
     async def send(self, request: Request) -> Response:
-        """Send a request once."""
+        """Send a request once.
+
+        Raises:
+            httpx.HTTPError, httpx.StreamError, OSError: The transport failed, or the response is malformed or too
+            large.
+        """
         fields = list(request.fields.pairs)
         if request.content is not None and not isinstance(request.content, bytes):
             fields.append(("Content-Length", str(request.size)))
@@ -45,21 +50,21 @@ class HttpxAdapter:
             finally:
                 await response.aclose()
         except Exception as error:
-            # Without a connection nothing was sent.
+            # Nothing was sent if the connection could not be opened.
             request.is_sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
             raise
         return Response(response.status_code, response.headers, content)
 
     async def aclose(self) -> None:
-        """Close the transport that was given."""
+        """Close the given transport."""
         await self._http.aclose()
 
 
 async def _content(response: httpx.Response) -> bytes:
-    """The content as the network's own connections would give it: limited, and unpacked by the same rules."""
+    """Return the content as a network connection would return it: with the same size limit and the same decoding."""
     content = bytearray()
     async for chunk in cast("httpx.AsyncByteStream", response.stream):
         content += chunk
         if len(content) > MAX_CONTENT_BYTES:
-            raise MalformedResponse(f"the answer is larger than {MAX_CONTENT_BYTES} bytes")
+            raise MalformedResponse(f"the response is larger than {MAX_CONTENT_BYTES} bytes")
     return unpacked(bytes(content), response.headers.get("content-encoding", ""))

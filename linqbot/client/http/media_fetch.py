@@ -1,18 +1,19 @@
-"""Media: fetched from addresses that others chose. Uploads ask the same guard (`transport.py`).
+"""Fetch media from URLs that other people chose. Uploads check their URL with `Fetcher.admitted` too (`sender.py`).
 
-A media part's URL comes with a message, an upload's from an answer; both may lead anywhere, and this process stands
-inside a private network. So one guard stands before every connection:
+The URL of a media part comes with a message, that of an upload with a response. Both may point anywhere, and this
+process runs inside a private network. So every connection passes the same checks against server-side request forgery:
 
-- https on port 443 only, except at the origin of the client's own base URL: the emulator is http on 127.0.0.1;
-- a name is resolved once, every address must be public (`addresses.py`), and the connection goes to one of these,
-  with the name's own certificate (`checked.py`): there is no second look-up for a rebinding server to answer
-  differently;
-- redirects are walked here, each checked as the first, at most five, never to plain http;
-- bytes are counted while they come, undecoded: compression is neither asked for nor accepted; one limit of time
-  spans look-up, redirects and the last byte.
+- Only https on port 443 is allowed, except at the origin of the client's own base URL: the emulator is http on
+127.0.0.1.
+- A name is resolved once, all its addresses must be public (`addresses.py`), and the connection goes to one of these
+  addresses, with the certificate of the name (`checked_transport.py`). There is no second resolution in which a DNS
+  rebinding attack could return another address.
+- Redirects are followed here, at most five, each checked like the first URL, and never from https to plain http.
+- Bytes are counted while they arrive. Compression is neither requested nor accepted. One time limit covers name
+  resolution, redirects and the last byte.
 
-No key is ever known here, so none can leave: media URLs are signed. No cookies are kept. The environment's proxies
-are not used, because a proxy resolves names by itself and what was checked would not be what is reached.
+No API key is known in this module, so none can leak: media URLs are signed. No cookies are kept. Proxies from the
+environment are not used: a proxy resolves names itself, so it could connect to another address than the checked one.
 """
 
 from __future__ import annotations
@@ -48,28 +49,28 @@ _LONGEST_LENGTH = 20
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")
 
 Resolve: TypeAlias = Callable[[str], Awaitable[Sequence[str]]]
-"""Gives every IP address of a name; raises OSError when there is none."""
+"""Returns every IP address of a name; raises OSError if there is none."""
 
 
 class FetchRefused(LinqbotError):
-    """Media was not fetched, or not uploaded, because of where its URL leads or how large it is.
+    """Media was not fetched, or not uploaded, because its URL is not allowed or the file is too large.
 
-    Why: People choose these addresses. One that leads into a private network, is no https, or whose file is larger
-        than the limit is not asked at all.
-    To do: Use a public https address, or hand the bytes over yourself. Trying again would end the same way.
+    Why: Other people choose these URLs. The client does not connect to a private network or without https, and does not
+        read a file that is larger than the limit.
+    To do: Use a public https URL, or pass the bytes yourself. A retry would end the same way.
     """
 
     lqb = "LQB3101"
 
 
 class FetchFailed(LinqbotError):
-    """Media could not be fetched or uploaded: no answer, an error, an answer cut off, or too slow.
+    """Media could not be fetched or uploaded: no response, an error, a response that was cut off, or a timeout.
 
-    Why: The other side is away, or its link has expired; Linq's own links live for a short time only.
-    To do: Try again; for an attachment of Linq's, ask for a new link with `client.attachments.retrieve` first.
+    Why: The server is down, or its link has expired; Linq's own links are short-lived.
+    To do: Try again. For an attachment of Linq's, first get a new link with `client.attachments.retrieve`.
 
     Attributes:
-        status: What the other side answered, or None.
+        status: The HTTP status of the response, or None.
     """
 
     lqb = "LQB3102"
@@ -84,7 +85,7 @@ class Fetched:
     """A file in memory.
 
     Attributes:
-        content_type: As its server says, lower-case and without parameters: `image/jpeg`.
+        content_type: As the server says, lower-case and without parameters: `image/jpeg`.
         filename: A bare name, or None. The sender chose it: do not use it as a path.
     """
 
@@ -95,7 +96,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A file on disk; the rest is as in `Fetched`."""
+    """A file on disk. `content_type` and `filename` are as in `Fetched`."""
 
     path: Path
     size_bytes: int
@@ -104,30 +105,30 @@ class Saved:
 
 
 async def resolve(name: str) -> Sequence[str]:
-    """Every address the system's resolver knows for a name.
+    """Return every address that the system's resolver knows for a name.
 
     Raises:
-        OSError: it knows none.
+        OSError: The resolver knows none.
     """
     found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 class Fetcher:
-    """Fetches and uploads media behind the guard this module describes. Holds no connection and needs no closing.
+    """Fetches media with the checks that the module describes. Keeps no connection and needs no closing.
 
     Args:
-        base_url: The client's own; its origin is the one that may be plain http, or not public.
-        resolve: Looks names up.
+        base_url: The client's base URL. Only its origin may be plain http, or not public.
+        resolve: Resolves names.
     Raises:
-        ConfigError: the base URL is no plain http(s) address.
+        ConfigError: The base URL is not a plain http(s) address.
     """
 
     def __init__(self, base_url: str, *, resolve: Resolve = resolve) -> None:
         try:
             self._own = target(base_url).origin
         except UnsafeURL as error:
-            raise ConfigError(f"The base URL cannot be used to fetch media from. {error}") from None
+            raise ConfigError(f"The base URL cannot be used to fetch media. {error}") from None
         self._resolve = resolve
 
     async def fetch(self, media: MediaPart | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 30.0) -> Fetched:
@@ -135,70 +136,71 @@ class Fetcher:
 
         Args:
             media: A part of a received message, or a URL. Linq's URLs are short-lived: fetch soon.
-            timeout_s: Seconds for all of it, from the look-up to the last byte.
+            timeout_s: Seconds for the whole fetch, from name resolution to the last byte.
         Raises:
-            FetchRefused: its address is not one to go to, or it is larger than `max_bytes`.
-            FetchFailed: no complete answer of 2xx within `timeout_s`.
+            FetchRefused: The URL is not allowed, or the file is larger than `max_bytes`.
+            FetchFailed: No complete 2xx response within `timeout_s`.
         """
-        async with self._answer(media, timeout_s) as answer:
+        async with self._response(media, timeout_s) as response:
             content = bytearray()
-            async for chunk in _chunks(answer, max_bytes):
+            async for chunk in _chunks(response, max_bytes):
                 content += chunk
-            return Fetched(bytes(content), _content_type(answer), _filename(media, answer))
+            return Fetched(bytes(content), _content_type(response), _filename(media, response))
 
     async def fetch_to(
         self, media: MediaPart | str, path: Path | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 300.0
     ) -> Saved:
-        """Write a file to `path`, a megabyte in memory at a time. It appears there whole or not at all.
+        """Write a file to `path`, with one megabyte in memory at a time. The file appears there complete or not at all.
 
         Args:
-            path: A file that is there is replaced.
+            path: An existing file is replaced.
         Raises:
-            FetchRefused, FetchFailed: as `fetch` does.
-            OSError: it cannot be written.
+            FetchRefused, FetchFailed: As in `fetch`.
+            OSError: The file cannot be written.
         """
         place = Path(path)
-        beside = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
+        partial = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
         try:
-            async with self._answer(media, timeout_s) as answer:
-                size = await _write(beside, _chunks(answer, max_bytes))
-                saved = Saved(place, size, _content_type(answer), _filename(media, answer))
-            beside.replace(place)
+            async with self._response(media, timeout_s) as response:
+                size = await _write(partial, _chunks(response, max_bytes))
+                saved = Saved(place, size, _content_type(response), _filename(media, response))
+            partial.replace(place)
         finally:
-            beside.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
         return saved
 
     @asynccontextmanager
-    async def _answer(self, media: MediaPart | str, timeout_s: float) -> AsyncIterator[httpx.Response]:
-        """The answer behind a URL's redirects, its head read and its body not."""
+    async def _response(self, media: MediaPart | str, timeout_s: float) -> AsyncIterator[httpx.Response]:
+        """Follow redirects and yield the final response, with its head read and its body unread."""
         goal = _checked(_url_of(media))
         async with _limited(goal, timeout_s):
             is_own = goal.origin.is_same(self._own)
             for _ in range(MAX_REDIRECTS + 1):
                 addresses = await self.admitted(goal, may_be_own=is_own)
-                async with _asked(goal, addresses) as answer:
-                    if answer.status_code not in _REDIRECTS:
-                        _expect_success(answer, goal)
-                        yield answer
+                async with _asked(goal, addresses) as response:
+                    if response.status_code not in _REDIRECTS:
+                        _expect_success(response, goal)
+                        yield response
                         return
-                    before, goal = goal, _redirected(goal, answer.headers.get("Location"))
-                # A stranger must not send us to our own origin: nobody else can reach the one on this machine.
+                    before, goal = goal, _redirected(goal, response.headers.get("Location"))
+                # Another server must not redirect us to our own origin, which may be reachable only from this machine.
                 is_own = is_own and goal.origin.is_same(before.origin)
             raise FetchRefused(f"{goal.origin} redirects more than {MAX_REDIRECTS} times.")
 
     async def admitted(self, goal: Target, *, may_be_own: bool = True) -> Sequence[str]:
-        """The addresses a connection may go to, looked up and checked now.
+        """Resolve and check a URL's host, and return the addresses that a connection may go to.
 
         Args:
-            may_be_own: False where a stranger chose the target: our own origin is checked as any other then.
+            may_be_own: False if another server chose the target by a redirect: then our own origin is checked like any
+                other.
         Raises:
-            FetchRefused: this is not an origin to go to, or one of its addresses is not public.
-            FetchFailed: it has no address.
+            FetchRefused: The origin is not allowed, or one of its addresses is not public.
+            FetchFailed: The host has no address.
         """
         origin = goal.origin
         is_own = may_be_own and origin.is_same(self._own)
         if not is_own and (origin.scheme != "https" or origin.port != PORTS["https"]):
-            raise FetchRefused(f"{origin} is not fetched from: only https on port 443 is.")
+            raise FetchRefused(f"{origin} is not fetched from: only https on port 443 is allowed.")
         own_address = literal(origin.host)
         try:
             addresses = [own_address] if own_address else await self._resolve(origin.host)
@@ -207,7 +209,7 @@ class Fetcher:
         if not addresses:
             raise FetchFailed(f"{origin} has no address.")
         if not is_own and not all(is_public(address) for address in addresses):
-            raise FetchRefused(f"{origin} is not fetched from: it leads to an address that is not public.")
+            raise FetchRefused(f"{origin} is not fetched from: it resolves to an address that is not public.")
         return addresses
 
 
@@ -216,19 +218,20 @@ _ASKED: Final = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "
 
 @asynccontextmanager
 async def _asked(goal: Target, addresses: Sequence[str]) -> AsyncIterator[httpx.Response]:
-    """The answer to one request, over a connection of its own.
+    """Send one request over a new connection and yield the response.
 
-    A transport is used and not an httpx client, which would follow redirects, keep cookies, unpack, and log whole URLs.
+    This uses a transport and not an httpx client, because a client would follow redirects, keep cookies, decompress,
+    and log whole URLs.
     """
     from linqbot.client.http.checked_transport import CheckedTransport, request
 
     transport = CheckedTransport(addresses, trust() if goal.origin.scheme == "https" else None)
     try:
-        answer = await transport.handle_async_request(request(goal, _ASKED))
+        response = await transport.handle_async_request(request(goal, _ASKED))
         try:
-            yield answer
+            yield response
         finally:
-            await answer.aclose()
+            await response.aclose()
     finally:
         await transport.aclose()
 
@@ -237,7 +240,7 @@ def _url_of(media: MediaPart | str) -> str:
     if isinstance(media, str):
         return media
     if not media.url:
-        raise FetchRefused("This media part has no URL. Only those Linq sent have one.")
+        raise FetchRefused("This media part has no URL. Only received media parts have one.")
     return media.url
 
 
@@ -250,12 +253,12 @@ def _checked(url: str) -> Target:
 
 def _redirected(here: Target, location: str | None) -> Target:
     if not location:
-        raise FetchFailed(f"{here.origin} redirects to nowhere.")
+        raise FetchFailed(f"{here.origin} redirects without a Location.")
     try:
         goal = target(urljoin(f"{here.origin}{here.path}", location))
     except ValueError as error:
-        said = str(error) if isinstance(error, UnsafeURL) else "The URL cannot be read."
-        raise FetchRefused(f"{here.origin} redirects to where we do not go. {said}") from None
+        said = str(error) if isinstance(error, UnsafeURL) else "The URL cannot be parsed."
+        raise FetchRefused(f"{here.origin} redirects to a URL that is not allowed. {said}") from None
     if here.origin.scheme == "https" and goal.origin.scheme != "https":
         raise FetchRefused(f"{here.origin} redirects from https to plain http.")
     return goal
@@ -263,7 +266,7 @@ def _redirected(here: Target, location: str | None) -> Target:
 
 @asynccontextmanager
 async def _limited(goal: Target, timeout_s: float) -> AsyncIterator[None]:
-    """One limit of time, and our own words for what the network does wrong."""
+    """Apply the time limit, and convert network errors to FetchFailed."""
     from linqbot.client.http.checked_transport import ERRORS
 
     # `from None`: a library's errors may quote whole URLs, and a traceback is kept with a dead letter.
@@ -271,43 +274,43 @@ async def _limited(goal: Target, timeout_s: float) -> AsyncIterator[None]:
         async with asyncio.timeout(timeout_s):
             yield
     except TimeoutError:
-        raise FetchFailed(f"{goal.origin} was too slow: no complete answer within {timeout_s:g} s.") from None
+        raise FetchFailed(f"{goal.origin} was too slow: no complete response within {timeout_s:g} s.") from None
     except ERRORS as error:
-        raise FetchFailed(f"{goal.origin} gave no complete answer ({_name_of(error)}).") from None
+        raise FetchFailed(f"{goal.origin} sent no complete response ({_name_of(error)}).") from None
 
 
 def _name_of(error: BaseException) -> str:
-    """The class of what went wrong first. httpcore keeps it as the context only."""
+    """Return the class name of the first error. httpcore keeps that error only as the context."""
     while (before := error.__cause__ or error.__context__) is not None:
         error = before
     return type(error).__name__
 
 
-def _expect_success(answer: httpx.Response, goal: Target) -> None:
-    status = answer.status_code
+def _expect_success(response: httpx.Response, goal: Target) -> None:
+    status = response.status_code
     if not 200 <= status < 300:
-        gone = " Its address may have expired: ask Linq for the message again." if status in _GONE else ""
-        raise FetchFailed(f"{goal.origin} answered {status}.{gone}", status=status)
-    if answer.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-        raise FetchRefused(f"{goal.origin} sent compressed bytes, which were not asked for and are not unpacked.")
+        gone = " The URL may have expired: get the message from Linq again." if status in _GONE else ""
+        raise FetchFailed(f"{goal.origin} responded with {status}.{gone}", status=status)
+    if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise FetchRefused(f"{goal.origin} sent compressed content, which was not requested and is not accepted.")
 
 
-async def _chunks(answer: httpx.Response, max_bytes: int) -> AsyncIterator[bytes]:
-    announced = answer.headers.get("Content-Length", "")
+async def _chunks(response: httpx.Response, max_bytes: int) -> AsyncIterator[bytes]:
+    announced = response.headers.get("Content-Length", "")
     size = int(announced) if announced.isdecimal() and len(announced) <= _LONGEST_LENGTH else 0
     if size <= max_bytes:
         size = 0
-        async for chunk in cast("httpx.AsyncByteStream", answer.stream):
+        async for chunk in cast("httpx.AsyncByteStream", response.stream):
             size += len(chunk)
             if size > max_bytes:
                 break
             yield chunk
     if size > max_bytes:
-        raise FetchRefused(f"The file is larger than {max_bytes} bytes. Ask for more with max_bytes=.")
+        raise FetchRefused(f"The file is larger than {max_bytes} bytes. Set a higher limit with max_bytes=.")
 
 
 async def _write(path: Path, chunks: AsyncIterator[bytes]) -> int:
-    """Write chunks to a new file; its size."""
+    """Write chunks to a new file and return its size."""
     size, buffer = 0, bytearray()
     with await asyncio.to_thread(path.open, "xb") as file:
         async for chunk in chunks:
@@ -320,12 +323,12 @@ async def _write(path: Path, chunks: AsyncIterator[bytes]) -> int:
     return size
 
 
-def _content_type(answer: httpx.Response) -> str:
-    kind = str(answer.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
+def _content_type(response: httpx.Response) -> str:
+    kind = str(response.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
     return kind if _MEDIA_TYPE.fullmatch(kind) else "application/octet-stream"
 
 
-def _filename(media: MediaPart | str, answer: httpx.Response) -> str | None:
-    """A bare name, from the part or from the answer."""
+def _filename(media: MediaPart | str, response: httpx.Response) -> str | None:
+    """Return a bare name, from the part or from the response."""
     name = None if isinstance(media, str) else media.filename
-    return bare_name(disposed_name(answer.headers.get("Content-Disposition", "")) if name is None else name)
+    return bare_name(disposed_name(response.headers.get("Content-Disposition", "")) if name is None else name)

@@ -1,7 +1,8 @@
-"""Connections to one origin, kept between requests: the last one used goes first, and whoever waits longest is next.
+"""A pool of connections to one origin.
 
-Every connection there is, and every one being opened, holds one of `max_connections` places. A place belongs to the
-request under way; between requests, to the connection that rests.
+The most recently used idle connection is used first. Requests that wait for a connection are served in their order.
+Each connection that is open or being opened occupies one of `max_connections` slots. A slot belongs to the request that
+uses the connection, or to the connection while it is idle.
 """
 
 from __future__ import annotations
@@ -15,39 +16,39 @@ from linqbot.client.http.connector import Connector
 from linqbot.client.http.http11 import Request, Response, ServerDisconnectedError, TransportError
 
 MAX_CONNECTIONS: Final = 256
-"""Open connections to one origin; further requests wait for one within their own time limit."""
+"""Most open connections to one origin. Further requests wait for a connection within their own time limit."""
 
-FAREWELL_S: Final = 5.0
-"""Longest wait at the end for connections to be gone. They are ended, not asked, so it takes no time."""
+CLOSE_TIMEOUT_S: Final = 5.0
+"""Longest wait for connections to be closed. They are aborted, not closed gracefully, so this takes almost no time."""
 
-_CLOSED = "This Client is closed. Make a new one, or close it later."
+_CLOSED = "This Client is closed. Create a new one, or close it later."
 
 
 class Pool:
-    """Sends requests to one origin over connections it keeps.
+    """Sends requests to one origin over kept connections.
 
-    Made anywhere; it belongs to the event loop of its first request.
+    A pool can be created without an event loop; it belongs to the event loop of its first request.
     """
 
     errors: tuple[type[Exception], ...] = (TransportError,)
 
-    def __init__(self, dialer: Connector, *, max_connections: int = MAX_CONNECTIONS) -> None:
-        self._dialer = dialer
-        self._free_places = max_connections
+    def __init__(self, connector: Connector, *, max_connections: int = MAX_CONNECTIONS) -> None:
+        self._connector = connector
+        self._free_slots = max_connections
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._idle: dict[Connection, float] = {}  # until when each may be used; the longest idle first
-        self._waiting: deque[asyncio.Future[Connection | None]] = deque()  # None hands over a place to open one in
+        self._idle: dict[Connection, float] = {}  # the time until which each may be used, least recently used first
+        self._waiting: deque[asyncio.Future[Connection | None]] = deque()  # a result of None hands over an empty slot
         self._open: set[Connection] = set()
         self._sweep: asyncio.TimerHandle | None = None
         self._is_closed = False
 
     async def send(self, request: Request) -> Response:
-        """Send a request once, when there is a connection for it.
+        """Send a request once, as soon as a connection is available.
 
         Raises:
-            ConnectFailed: there was none to be had, and nothing was sent.
-            ServerDisconnectedError, MalformedResponse: there was no answer to be had.
-            RuntimeError: the pool is closed, or belongs to another event loop.
+            ConnectFailed: No connection could be opened, and nothing was sent.
+            ServerDisconnectedError, MalformedResponse: There was no usable response.
+            RuntimeError: The pool is closed, or belongs to another event loop.
         """
         self._check_usable()
         if request.needs_new_connection:
@@ -55,16 +56,16 @@ class Pool:
         else:
             connection = self._take_idle() or await self._take()
         try:
-            return await connection.exchange(request, self._dialer.head(request))
+            return await connection.exchange(request, self._connector.head(request))
         except ServerDisconnectedError as error:
             if error.was_kept:
-                self._drop_idle()  # a server that restarts closes them all, and a repetition should not meet the next
+                self._drop_idle()  # a server that restarts closes all of them, and a retry must not hit the next one
             raise
         finally:
             self._put_back(connection)
 
     async def aclose(self) -> None:
-        """End every connection. Requests under way fail, later ones raise RuntimeError."""
+        """Close every connection. Requests in flight fail, later requests raise RuntimeError."""
         self._is_closed = True
         while self._waiting:
             waiter = self._waiting.popleft()
@@ -75,49 +76,49 @@ class Pool:
         for connection in tuple(self._open):
             connection.abort()
         if lost:
-            await asyncio.wait(lost, timeout=FAREWELL_S)
+            await asyncio.wait(lost, timeout=CLOSE_TIMEOUT_S)
 
     def _check_usable(self) -> None:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             if self._loop is not None:
-                raise RuntimeError("This Client was used in another event loop. Make one in each.")
+                raise RuntimeError("This Client was used in another event loop. Create one client per event loop.")
             self._loop = loop
         if self._is_closed:
             raise RuntimeError(_CLOSED)
 
     def _take_idle(self) -> Connection | None:
-        """The connection used last, if one rests and lives."""
+        """Return the most recently used idle connection that is still usable, or None."""
         assert self._loop is not None
         while self._idle:
             connection, until = self._idle.popitem()
             if connection.is_open and self._loop.time() < until:
                 return connection
             connection.abort()
-            self._give_place()
+            self._give_slot()
         return None
 
     async def _take(self) -> Connection:
-        """A connection, when there is a place for one."""
-        connection = await self._place()
+        """Wait for a slot and return its idle connection or a new one."""
+        connection = await self._wait_for_slot()
         if connection is not None and connection.is_open:
             return connection
         return await self._opened()
 
     async def _take_new(self) -> Connection:
-        """A connection that was never used, in the place of a kept one if all places are taken."""
-        if self._free_places == 0 and self._idle:
+        """Open a new connection, in the slot of an idle connection if all slots are taken."""
+        if self._free_slots == 0 and self._idle:
             self._end(next(iter(self._idle)))
-        connection = await self._place()
+        connection = await self._wait_for_slot()
         if connection is not None:
             connection.abort()
         return await self._opened()
 
-    async def _place(self) -> Connection | None:
-        """Take a place as soon as there is one: that of a kept connection, or an empty one."""
+    async def _wait_for_slot(self) -> Connection | None:
+        """Wait for a slot: that of an idle connection, which is returned, or an empty one (None)."""
         assert self._loop is not None
-        if self._free_places > 0:
-            self._free_places -= 1
+        if self._free_slots > 0:
+            self._free_slots -= 1
             return None
         waiter: asyncio.Future[Connection | None] = self._loop.create_future()
         self._waiting.append(waiter)
@@ -125,15 +126,15 @@ class Pool:
             return await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._pass_on(waiter.result())  # it came while we were leaving
+                self._pass_on(waiter.result())  # the slot arrived while the request was being cancelled
             raise
 
     async def _opened(self) -> Connection:
-        """A new connection, in a place we hold."""
+        """Open a connection in a slot that the caller holds."""
         try:
-            connection = await self._dialer.connect(self._forget)
+            connection = await self._connector.connect(self._forget)
         except BaseException:
-            self._give_place()
+            self._give_slot()
             raise
         if connection.is_open:
             self._open.add(connection)
@@ -145,33 +146,33 @@ class Pool:
     def _put_back(self, connection: Connection) -> None:
         if not connection.is_clean or not connection.is_open or connection.idle_s <= 0:
             connection.abort()
-            self._give_place()
+            self._give_slot()
         else:
             self._pass_on(connection)
 
     def _pass_on(self, connection: Connection | None) -> None:
-        """Give a connection, or an empty place, to whoever waits longest; else keep it."""
+        """Give a connection or an empty slot to the request that has waited longest; else keep the connection idle."""
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_result(connection)
                 return
         if connection is None:
-            self._free_places += 1
+            self._free_slots += 1
             return
         assert self._loop is not None
         self._idle[connection] = self._loop.time() + connection.idle_s
         if self._sweep is None:
             self._sweep = self._loop.call_later(IDLE_S, self._end_old)
 
-    def _give_place(self) -> None:
+    def _give_slot(self) -> None:
         self._pass_on(None)
 
     def _forget(self, connection: Connection) -> None:
-        """A connection was lost. In use, its place is given back by whoever uses it."""
+        """Remove a lost connection. If it was in use, the request that uses it gives its slot back."""
         self._open.discard(connection)
         if self._idle.pop(connection, None) is not None:
-            self._give_place()
+            self._give_slot()
 
     def _drop_idle(self) -> None:
         for connection in tuple(self._idle):
@@ -193,4 +194,4 @@ class Pool:
     def _end(self, connection: Connection) -> None:
         del self._idle[connection]
         connection.abort()
-        self._give_place()
+        self._give_slot()

@@ -1,4 +1,4 @@
-"""The environment's proxy: which one there is for an origin, and how it is logged in to."""
+"""Proxies from the environment: which proxy applies to an origin, and its credentials."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy of the environment.
+    """A proxy from the environment.
 
     Attributes:
-        authorization: For the header `Proxy-Authorization`; empty when its URL has no credentials.
+        authorization: The value of `Proxy-Authorization`; empty if the proxy's URL has no credentials.
     """
 
     origin: Origin
@@ -28,17 +28,18 @@ class Proxy:
 
     @property
     def fields(self) -> RequestHeaders:
+        """Return the header fields that the proxy needs."""
         return RequestHeaders({"Proxy-Authorization": self.authorization} if self.authorization else {})
 
 
 def environment_proxy(origin: Origin) -> Proxy | None:
-    """Return the proxy the environment names for this origin; none for this machine, where the emulator lives.
+    """Return the proxy that the environment defines for this origin; None for the local machine (the emulator).
 
-    An entry of `NO_PROXY` is a name, which stands for its subdomains too, an address, or a network such as 10.0.0.0/8;
-    names and addresses may have a port. A network fits addresses only: names are not looked up for it.
+    An entry of `NO_PROXY` is a name, which includes its subdomains, an address, or a network such as 10.0.0.0/8. Names
+    and addresses may have a port. A network matches IP addresses only: names are not resolved for it.
 
     Raises:
-        ConfigError: this client cannot use the proxy.
+        ConfigError: The client cannot use this proxy.
     """
     from urllib.request import getproxies, getproxies_environment, proxy_bypass
 
@@ -64,7 +65,7 @@ def _fits(entry: str, origin: Origin) -> bool:
 
 
 def _is_inside(network: str, host: str) -> bool | None:
-    """Return True if a host is an address in a network; None if the network is none, but a name."""
+    """Return True if a host is an address inside a network; None if `network` is not a network but a name."""
     try:
         wanted = ip_network(network.removeprefix("[").removesuffix("]"), strict=False)
     except ValueError:
@@ -81,7 +82,7 @@ def _is_or_is_below(host: str, name: str) -> bool:
 def _proxy(url: str) -> Proxy:
     if url.startswith("socks"):
         raise ConfigError(
-            "The environment names a SOCKS proxy, which this client cannot use. "
+            "The environment defines a SOCKS proxy, which this client cannot use. "
             "Set HTTPS_PROXY to an http:// proxy, or NO_PROXY to Linq's host."
         )
     try:
@@ -91,8 +92,8 @@ def _proxy(url: str) -> Proxy:
         scheme, host, port = "", None, None
     if scheme not in PORTS or not host:
         raise ConfigError(
-            "The environment names a proxy that is no http:// or https:// address. "
-            "Set HTTPS_PROXY to one such as http://proxy.example:3128, or NO_PROXY to Linq's host."
+            "The environment defines a proxy that is not an http:// or https:// address. "
+            "Set HTTPS_PROXY to an address such as http://proxy.example:3128, or NO_PROXY to Linq's host."
         )
     authorization = ""
     if parts.username or parts.password:

@@ -1,4 +1,7 @@
-"""Attachments: files brought to Linq before they are sent."""
+"""Attachments: files that are uploaded to Linq before they are sent.
+
+Reading the file is `upload_sources.py`; the PUT of its bytes is `Sender.put`.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,14 @@ from linqbot.errors import RuleBroken
 from linqbot.types.attachment import Attachment, Upload, content_type_of
 
 Put: TypeAlias = Callable[[str, Callable[[], AsyncGenerator[bytes, None]], Mapping[str, str], int], Awaitable[None]]
-"""Puts so many bytes of what the second argument reads to an address, with these headers and no bearer."""
+"""`put(url, chunks, headers, size)`: PUT `size` bytes from `chunks()` to the upload address, without the API key."""
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Called with the bytes sent so far, and how many there are."""
+"""Called with the bytes sent so far and the total in bytes."""
 
 
 class Attachments(Resource):
-    """`client.attachments`. An id Linq does not know is `LinqApiError` 404."""
+    """`client.attachments`: upload files, read their metadata, delete them."""
 
     __slots__ = ("_put",)
 
@@ -29,13 +32,17 @@ class Attachments(Resource):
         self._put = put
 
     async def create(self, *, content_type: str, filename: str, size_bytes: int) -> Upload:
-        """Announce a file. `upload` does this and the rest; this is for those who bring the bytes themselves.
+        """Announce a file and get the address to upload its bytes to. `upload` does this and uploads the bytes too.
 
         Args:
-            content_type: A type Linq takes, such as `image/jpeg`: see `linqbot.rules.CONTENT_TYPES`.
-            size_bytes: Exactly how many bytes will come: 1 to 100 MB.
+            content_type: A type Linq accepts, such as `image/jpeg`: see `linqbot.rules.CONTENT_TYPES`.
+            filename: The name that the recipient sees.
+            size_bytes: The exact size of the file: 1 byte to 100 MB.
         Returns:
-            Where the bytes go, within 15 minutes, and with which headers. The id may be sent at once.
+            The upload address, valid for 15 minutes, and the headers to send there. The attachment's id may be sent in
+            a message at once.
+        Raises:
+            RuleBroken: The size is out of range (R91) or the type is not one Linq accepts (R92); nothing was sent.
         Source: https://docs.linqapp.com/api/resources/attachments/methods/create
         """
         body = {"content_type": content_type, "filename": filename, "size_bytes": size_bytes}
@@ -49,21 +56,23 @@ class Attachments(Resource):
         content_type: str | None = None,
         progress: Progress | None = None,
     ) -> Upload:
-        """Bring a file to Linq, in pieces: it is never in memory as a whole. Repeated after lost connections.
+        """Upload a file in chunks: the whole file is never in memory. Retried after a lost connection.
 
         Args:
-            file: A path, bytes, or an open binary file, which is read from where it stands. 1 byte to 100 MB.
-            filename: What the recipient sees; needed for bytes, else the file's own name.
-            content_type: A type Linq takes; None goes by the suffix of the name.
-            progress: Called with bytes sent and bytes in all after every piece, in the event loop; a repetition
-                begins anew at the first piece.
+            file: A path, bytes, or an open binary file, which is read from its current position. 1 byte to 100 MB.
+            filename: The name that the recipient sees. Required for bytes; defaults to the file's own name.
+            content_type: A type Linq accepts; None derives the type from the suffix of the name.
+            progress: Called in the event loop after every chunk, with the bytes sent and the total in bytes. After a
+                retry the count starts again at the first chunk.
         Returns:
             The upload. Send it as `{"type": "media", "attachment_id": upload.attachment_id}`.
         Raises:
-            RuleBroken: no name, an unknown type (R92) or a wrong size (R91); nothing was sent.
-            LinqApiError: 403 when the upload's address refused the file.
-            LinqUnavailable: Linq or the upload's host did not answer.
-            OSError: the file cannot be read.
+            RuleBroken: The name is missing (R3), the type is unknown (R92) or the size is wrong (R91); nothing was
+                sent.
+            LinqApiError: 403 the upload address refused the file.
+            LinqUnavailable: Linq or the host of the upload address did not respond.
+            OSError: The file cannot be read.
+            EOFError: The file became shorter while it was uploaded.
         Source: https://docs.linqapp.com/api/resources/attachments/methods/create
         """
         source = await source_of(file)
@@ -72,31 +81,35 @@ class Attachments(Resource):
             raise RuleBroken("filename is missing. Bytes have no name of their own.", rule="R3", status=400, code=1001)
         kind = content_type or content_type_of(name)
         if kind is None:
-            said = "content_type cannot be told from the file's name. Give it, see linqbot.rules.CONTENT_TYPES."
+            said = "content_type cannot be derived from the file's name. Pass one of linqbot.rules.CONTENT_TYPES."
             raise RuleBroken(said, rule="R92", status=400, code=1005)
         upload = await self.create(content_type=kind, filename=name, size_bytes=source.size)
-        # The length stands in the address's signature, so it must be there; chunked encoding would leave it out.
+        # The signature of the upload address covers the length, so the header is required; chunked encoding omits it.
         headers = {"Content-Length": str(source.size), **upload.required_headers}
-        await self._put(upload.upload_url, lambda: _told(source, progress), headers, source.size)
+        await self._put(upload.upload_url, lambda: _with_progress(source, progress), headers, source.size)
         return upload
 
     async def retrieve(self, attachment_id: str) -> Attachment:
-        """Get a file's facts by its id, a UUID. Its `download_url` is signed and short-lived.
+        """Get the metadata of a file by its id, a UUID. The `download_url` is signed and short-lived.
 
+        Raises:
+            LinqApiError: 404 no attachment with this id.
         Source: https://docs.linqapp.com/api/resources/attachments/methods/retrieve
         """
-        answer = await self._call("attachments.retrieve", path={"attachment_id": attachment_id})
-        return read(Attachment, answer, "attachments.retrieve")
+        response = await self._call("attachments.retrieve", path={"attachment_id": attachment_id})
+        return read(Attachment, response, "attachments.retrieve")
 
     async def delete(self, attachment_id: str) -> None:
-        """Delete a file for good. Messages that show it stay, without it.
+        """Delete a file permanently. Messages that show the file remain, without it.
 
+        Raises:
+            LinqApiError: 404 no attachment with this id.
         Source: https://docs.linqapp.com/api/resources/attachments/methods/delete
         """
         await self._call("attachments.delete", path={"attachment_id": attachment_id})
 
 
-async def _told(source: Source, progress: Progress | None) -> AsyncGenerator[bytes, None]:
+async def _with_progress(source: Source, progress: Progress | None) -> AsyncGenerator[bytes, None]:
     sent = 0
     async with aclosing(source.chunks()) as chunks:
         async for chunk in chunks:

@@ -1,16 +1,19 @@
-"""Contact cards: name and photo a line shows of itself. Sharing one in a chat: `chats.share_contact_card`."""
+"""Contact cards: the name and photo that a line shows. To share a card in a chat: `chats.share_contact_card`."""
 
 from __future__ import annotations
 
 from linqbot.client.call import Run
 from linqbot.client.rate_limits import CARD_WRITES, RateLimits
 from linqbot.client.resources.resource import Resource, read
-from linqbot.types.contact_card import ContactCard
-from linqbot.types.contact_card import ContactCardList as Cards
+from linqbot.types.line import ContactCard
+from linqbot.types.line import ContactCardList as Cards
 
 
 class ContactCards(Resource):
-    """`client.contact_card`. Creating and updating together: three calls per line in ten minutes (R94)."""
+    """`client.contact_card`: create, read and change the contact cards of your lines.
+
+    `create` and `update` share one limit: three calls per line in ten minutes (R94).
+    """
 
     __slots__ = ("_rate_limits",)
 
@@ -21,15 +24,15 @@ class ContactCards(Resource):
     async def create(
         self, *, first_name: str, phone_number: str, image_url: str | None = None, last_name: str | None = None
     ) -> ContactCard:
-        """Give a line its first card.
+        """Create the contact card of a line that has none.
 
         Args:
             phone_number: The line, E.164.
-            image_url: Address of a photo.
+            image_url: The URL of a photo.
         Raises:
-            RateLimited: a fourth call for this line within ten minutes; it was not sent.
-            LinqApiError: 409/2014 the line has a card: update it.
-            LinqUnavailable: 500/2022 it did not complete: call again. 503/4004: wait a while first.
+            RateLimited: This is the fourth call for this line within ten minutes; it was not sent.
+            LinqApiError: 409/2014 the line already has a card: update it.
+            LinqUnavailable: 500/2022 the card was not completed: call again. 503/4004 wait a while, then call again.
         Source: https://docs.linqapp.com/api/resources/contact_card/methods/create
         """
         body = {
@@ -39,15 +42,15 @@ class ContactCards(Resource):
             "image_url": image_url,
         }
         self._rate_limits.check(CARD_WRITES, phone_number, "contact_card.create")
-        answer = await self._call("contact_card.create", body=body)
+        response = await self._call("contact_card.create", body=body)
         self._rate_limits.spend(CARD_WRITES, phone_number)
-        return read(ContactCard, answer, "contact_card.create")
+        return read(ContactCard, response, "contact_card.create")
 
     async def retrieve(self, *, phone_number: str | None = None) -> Cards:
-        """Get the cards of all lines, or of one.
+        """Get the contact cards of all lines, or of one line.
 
         Args:
-            phone_number: The line, E.164; None is all.
+            phone_number: The line, E.164; None returns the cards of all lines.
         Source: https://docs.linqapp.com/api/resources/contact_card/methods/retrieve
         """
         query = {"phone_number": phone_number}
@@ -61,18 +64,19 @@ class ContactCards(Resource):
         image_url: str | None = None,
         last_name: str | None = None,
     ) -> ContactCard:
-        """Change a line's card. What is None stays.
+        """Change a line's contact card. Arguments that are None leave their field unchanged.
 
         Args:
             phone_number: The line, E.164.
+            image_url: The URL of a photo.
         Raises:
-            RateLimited: a fourth call for this line within ten minutes; it was not sent.
+            RateLimited: This is the fourth call for this line within ten minutes; it was not sent.
             LinqApiError: 404/2012 the line has no card.
-            LinqUnavailable: 500/2022 it did not complete: call again. 503/4004: wait a while first.
+            LinqUnavailable: 500/2022 the change was not completed: call again. 503/4004 wait a while, then call again.
         Source: https://docs.linqapp.com/api/resources/contact_card/methods/update
         """
         query, body = {"phone_number": phone_number}, {"first_name": first_name, "last_name": last_name}
         self._rate_limits.check(CARD_WRITES, phone_number, "contact_card.update")
-        answer = await self._call("contact_card.update", query=query, body={**body, "image_url": image_url})
+        response = await self._call("contact_card.update", query=query, body={**body, "image_url": image_url})
         self._rate_limits.spend(CARD_WRITES, phone_number)
-        return read(ContactCard, answer, "contact_card.update")
+        return read(ContactCard, response, "contact_card.update")

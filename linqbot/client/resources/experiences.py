@@ -1,4 +1,4 @@
-"""Experiences: ready-made cards of Linq's, and what they can do. One is sent as `message.experience`."""
+"""Experiences: ready-made interactive cards offered by Linq. A bot sends one as `message.experience`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from linqbot.types.experience import OfferedExperience, OfferedExperiences
 
 
 class Experiences(Resource):
-    """`client.experiences`."""
+    """`client.experiences`: list the experiences that Linq offers, with their actions and fields."""
 
     __slots__ = ()
 
     def list(self) -> Listing[OfferedExperience]:
-        """List the experiences with their actions and fields. Linq gives them all at once.
+        """List all experiences with their actions and fields. The list has a single page.
 
         Source: https://docs.linqapp.com/api/resources/experiences/methods/list
         """
@@ -23,11 +23,11 @@ class Experiences(Resource):
         return at_once(everything)
 
     async def retrieve(self, experience: str) -> OfferedExperience:
-        """Get one experience by its name, such as `link`.
+        """Get an experience by its name, such as `link`.
 
         Raises:
-            LinqApiError: 404 when there is none of this name.
+            LinqApiError: 404 no experience has this name.
         Source: https://docs.linqapp.com/api/resources/experiences/methods/retrieve
         """
-        answer = await self._call("experiences.retrieve", path={"experience": experience})
-        return read(OfferedExperience, answer, "experiences.retrieve")
+        response = await self._call("experiences.retrieve", path={"experience": experience})
+        return read(OfferedExperience, response, "experiences.retrieve")

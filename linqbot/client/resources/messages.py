@@ -1,4 +1,4 @@
-"""Messages by their id, and sending one where Linq chooses the line. Messages of one chat: `chat_messages.py`."""
+"""Messages by their id, and sending from a line that Linq chooses. Messages of one chat: `chats/messages.py`."""
 
 from __future__ import annotations
 
@@ -14,25 +14,21 @@ from linqbot.types.message import (
     Experience,
     Message,
     MessageContent,
+    MessageCreated,
     MessagePage,
     MessageSentResponse,
     ReactionType,
 )
-from linqbot.types.routing import MessageCreated
 
 
 class Messages(Resource):
-    """`client.messages`.
-
-    Every method may raise `RuleBroken` (nothing was sent), `RateLimited`, `LinqUnavailable`, and `LinqApiError` for
-    what its own text says; an id Linq does not know is 404/2002.
-    """
+    """`client.messages`: read, edit, delete and react to messages by their id; send from a line that Linq chooses."""
 
     __slots__ = ()
 
     @property
     def poll(self) -> MessagePoll:
-        """A poll by its message's id: `retrieve`, `add_options`, `vote`."""
+        """Polls by the id of their message: `retrieve`, `add_options`, `vote`."""
         return MessagePoll(self._run)
 
     async def create(
@@ -45,22 +41,23 @@ class Messages(Resource):
         override_optout: bool | None = None,
         idempotency_key: str | None = None,
     ) -> MessageCreated:
-        """Send to people, from the line Linq finds best: that of their chat with you, else a fresh one.
+        """Send a message from a line that Linq chooses: that of your existing chat with these people, else another one.
 
-        Unlike in `chats.create`, the first message may hold links.
+        Unlike `chats.create`, this endpoint allows links in the first message.
 
         Args:
-            to: Handles: E.164 or e-mail. More than one is a group.
-            continuation_message: `{"text": …}`, sent instead of `message` when the chat's line is flagged and the
-                chat continues on another one.
-            exclude_from: Lines not to choose, E.164.
-            override_optout: True sends this one message to somebody who opted out.
-            idempotency_key: Equal keys are sent once. Also written to `message.idempotency_key`; None takes the
-                key from there, or makes one.
+            to: Handles: E.164 phone numbers or e-mail addresses. More than one handle addresses a group.
+            message: The message to send: 1 to 100 parts, or an experience; see `MessageContent`.
+            continuation_message: `{"text": …}`, sent instead of `message` when the line of the existing chat is flagged
+                and the chat continues on another line.
+            exclude_from: Lines that Linq must not choose, E.164.
+            override_optout: True sends this one message to a person who opted out.
+            idempotency_key: Requests with equal keys are executed once. The key is also written to
+                `message.idempotency_key`. None takes the key from there, or generates one.
         Returns:
-            The message as accepted, its chat and line, and why that line.
+            The accepted message, its chat, the chosen line, and the reason for the choice.
         Raises:
-            LinqApiError: 409/2015 no line can send, 403/2024 opted out, 403/2026 blocked by you.
+            LinqApiError: 409/2015 no line can send, 403/2024 the person opted out, 403/2026 you blocked the handle.
         Source: https://docs.linqapp.com/api/resources/messages/methods/create
         """
         body = {
@@ -70,33 +67,38 @@ class Messages(Resource):
             "exclude_from": many(exclude_from),
             "override_optout": override_optout,
         }
-        answer = await self._call("messages.create", body=body, key=idempotency_key)
-        return read(MessageCreated, answer, "messages.create")
+        response = await self._call("messages.create", body=body, key=idempotency_key)
+        return read(MessageCreated, response, "messages.create")
 
     async def retrieve(self, message_id: str) -> Message:
         """Get a message by its id, a UUID.
 
+        Raises:
+            LinqApiError: 404/2002 no message with this id.
         Source: https://docs.linqapp.com/api/resources/messages/methods/retrieve
         """
-        answer = await self._call("messages.retrieve", path={"message_id": message_id})
-        return read(Message, answer, "messages.retrieve")
+        response = await self._call("messages.retrieve", path={"message_id": message_id})
+        return read(Message, response, "messages.retrieve")
 
     async def update(self, message_id: str, *, text: str, part_index: int | None = None) -> Message:
-        """Edit a text you sent: up to five times, within 15 minutes.
+        """Edit a text part of a message you sent: up to five times, within 15 minutes of sending.
 
         Args:
-            part_index: Which part, counted from 0; None is the first.
+            part_index: Index of the part, from 0; None is the first part.
         Raises:
-            LinqApiError: not yours, not a text, too late or too often.
+            LinqApiError: The message is not yours, the part is not text, or the message can no longer be edited;
+                404/2002 no message with this id.
         Source: https://docs.linqapp.com/api/resources/messages/methods/update
         """
         body = {"text": text, "part_index": part_index}
-        answer = await self._call("messages.update", path={"message_id": message_id}, body=body)
-        return read(Message, answer, "messages.update")
+        response = await self._call("messages.update", path={"message_id": message_id}, body=body)
+        return read(Message, response, "messages.update")
 
     async def delete(self, message_id: str) -> None:
-        """Remove a message from Linq's records. It is not unsent: the recipient keeps it.
+        """Delete a message from Linq's records. This does not unsend the message: the recipient keeps it.
 
+        Raises:
+            LinqApiError: 404/2002 no message with this id.
         Source: https://docs.linqapp.com/api/resources/messages/methods/delete
         """
         await self._call("messages.delete", path={"message_id": message_id})
@@ -116,13 +118,16 @@ class Messages(Resource):
     ) -> Accepted:
         """Add or remove a tapback, or put a sticker on a message.
 
-        Tapbacks are safe to repeat. Stickers stack, cannot be removed, and are not repeated after a lost answer.
+        Tapbacks are safe to repeat. Stickers stack and cannot be removed, so they are not retried after a lost
+        response.
 
         Args:
-            type: `custom` needs `custom_emoji`; `sticker` needs one of `emoji`, `url`, `attachment_id`.
-            part_index: Which part of the message, counted from 0; None is the first.
+            type: `custom` requires `custom_emoji`; `sticker` requires one of `emoji`, `url` and `attachment_id`.
+            part_index: Index of the part of the message, from 0; None is the first part.
             placement: For stickers: `x` and `y` from -1 to 1, `scale` 0.05 to 2.5, `rotation` in degrees clockwise.
-            url: For stickers: an image Linq holds, such as an upload's `download_url`.
+            url: For stickers: an image stored at Linq, such as the `download_url` of an upload.
+        Raises:
+            LinqApiError: 404/2002 no message with this id.
         Source: https://docs.linqapp.com/api/resources/messages/methods/add_reaction
         """
         body = {
@@ -135,25 +140,25 @@ class Messages(Resource):
             "placement": placement,
             "url": url,
         }
-        answer = await self._call("messages.add_reaction", path={"message_id": message_id}, body=body)
-        return read(Accepted, answer, "messages.add_reaction")
+        response = await self._call("messages.add_reaction", path={"message_id": message_id}, body=body)
+        return read(Accepted, response, "messages.add_reaction")
 
     async def update_sticker_placement(
         self, reaction_id: str, *, message_id: str, placement: Mapping[str, float]
     ) -> Placed:
-        """Move a sticker you put on a message.
+        """Move a sticker that you put on a message.
 
         Args:
-            reaction_id: The sticker's, a UUID: `Reaction.id`.
-            message_id: The message it is on.
+            reaction_id: The id of the sticker, a UUID: `Reaction.id`.
+            message_id: The message that the sticker is on.
             placement: `x` and `y` from -1 to 1, `scale` 0.05 to 2.5 (Linq clamps it), `rotation` in degrees clockwise.
         Raises:
-            LinqApiError: 400/1005 a tapback, 404 a sticker Linq keeps no reference of.
+            LinqApiError: 400/1005 the reaction is a tapback, 404 Linq keeps no reference to this sticker.
         Source: https://docs.linqapp.com/api/resources/messages/methods/update_sticker_placement
         """
         path = {"message_id": message_id, "reaction_id": reaction_id}
-        answer = await self._call("messages.update_sticker_placement", path=path, body={"placement": placement})
-        return read(Placed, answer, "messages.update_sticker_placement")
+        response = await self._call("messages.update_sticker_placement", path=path, body={"placement": placement})
+        return read(Placed, response, "messages.update_sticker_placement")
 
     def list_messages_thread(
         self,
@@ -163,22 +168,24 @@ class Messages(Resource):
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
     ) -> Listing[Message]:
-        """List a thread: the message that began it and every reply. A message in no thread is alone in it.
+        """List a thread: its first message and every reply. A message that belongs to no thread is listed alone.
 
         Args:
             message_id: Any message of the thread.
-            cursor: A page's `next_cursor`, to go on from there; None begins at the start.
-            limit: Messages a page, 1 to 100; None is 20.
-            order: `asc` is oldest first, as is None.
+            cursor: The `next_cursor` of a page, to continue after that page; None starts at the first page.
+            limit: Messages per page, 1 to 100; None is 20.
+            order: `asc` (oldest first) or `desc`; None is `asc`.
         Returns:
-            A listing: `async for message in …` walks over all, `await …` is the first page.
+            A listing: `async for message in …` iterates over all pages, `await …` returns the first page.
+        Raises:
+            LinqApiError: 404/2002 no message with this id.
         Source: https://docs.linqapp.com/api/resources/messages/methods/list_messages_thread
         """
 
         async def page(at: str | None) -> Page[Message]:
             query = {"cursor": at, "limit": limit, "order": order}
-            answer = await self._call("messages.list_messages_thread", path={"message_id": message_id}, query=query)
-            got = read(MessagePage, answer, "messages.list_messages_thread")
+            response = await self._call("messages.list_messages_thread", path={"message_id": message_id}, query=query)
+            got = read(MessagePage, response, "messages.list_messages_thread")
             return Page(got.messages, got.next_cursor or None)
 
         return Listing(page, cursor)
@@ -194,19 +201,20 @@ class Messages(Resource):
         interactive: bool | None = None,
         url: str | None = None,
     ) -> MessageSentResponse:
-        """Give an app card you sent a new look: a new message takes its place. Not repeated after a lost answer.
+        """Update an app card that you sent: a new message replaces it. Not retried after a lost response.
 
         Args:
-            layout: What it shows now: one of the captions or `image_url` at least.
-            app: None keeps the card's own.
-            experience, url: What it opens: one of them, or neither. The address is https with up to 2048 characters,
-                or `data:` with 16384.
-            fallback_text: Shown where cards cannot be.
-            interactive: None is True; it is not inherited from the card before.
+            layout: The new content of the card: at least one of the captions or `image_url`.
+            app: None keeps the app of the card.
+            experience, url: The target that the card opens: one of the two, or neither. `url` is https with up to 2048
+                characters, or `data:` with up to 16384.
+            fallback_text: Text shown where the card cannot be displayed.
+            interactive: None is True; the value of the previous card is not inherited.
         Returns:
-            The new message, with an id of its own.
+            The new message, with a new id.
         Raises:
-            LinqApiError: 400 no app card of yours, 409 not sent yet: try again after `message.sent`.
+            LinqApiError: 400 the message is not an app card of yours, 409 the card is not sent yet: try again after
+                `message.sent`, 404/2002 no message with this id.
         Source: https://docs.linqapp.com/api/resources/messages/methods/update_app_card
         """
         body = {
@@ -217,5 +225,5 @@ class Messages(Resource):
             "interactive": interactive,
             "url": url,
         }
-        answer = await self._call("messages.update_app_card", path={"message_id": message_id}, body=body)
-        return read(MessageSentResponse, answer, "messages.update_app_card")
+        response = await self._call("messages.update_app_card", path={"message_id": message_id}, body=body)
+        return read(MessageSentResponse, response, "messages.update_app_card")

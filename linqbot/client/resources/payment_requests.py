@@ -1,4 +1,4 @@
-"""Payment requests: money asked for, paid on a page of Linq's. Charging a connected customer: `payments.py`."""
+"""Payment requests: the customer pays on a checkout page. To charge a connected customer: `payments.py`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from linqbot.types.payment import Discount, PaymentRequest, PaymentRequestPage
 
 
 class PaymentRequests(Resource):
-    """`client.payment_requests`. Without a connected Stripe account every method is `LinqApiError` 403."""
+    """`client.payment_requests`. Without a connected Stripe account every method raises `LinqApiError` 403."""
 
     __slots__ = ()
 
@@ -34,23 +34,27 @@ class PaymentRequests(Resource):
         trial_period_days: int | None = None,
         idempotency_key: str | None = None,
     ) -> PaymentRequest:
-        """Ask for money. Send the answer's `checkout_url`, or an `agentpay` experience with it, to whoever pays.
+        """Request a payment. Then send its `checkout_url`, or an `agentpay` experience with that URL, to the payer.
 
         Args:
-            amount: In cents, 50 or more. In payment mode only, and required there; so is `currency`.
+            amount: In cents, at least 50. Required in payment mode, not allowed in subscription mode; the same holds
+                for `currency`.
             customer_id: A customer of your Stripe account, `cus_…`.
             discount: For subscriptions: `coupon` or `promotion_code`, and a `label`.
-            from_: Your line, E.164; with `payer_handle` required when `rail` is `natural`.
-            metadata: Up to 49 strings; comes back in `payment.*` events. Keys with `linq_` are Linq's.
-            mode: None is `payment`; `subscription` begins one that renews itself.
-            payer_handle: Who pays: E.164 or e-mail.
-            price_id: A recurring price of your Stripe account, `price_…`. In subscription mode only, and required.
-            quantity: How many of the price, 1 or more.
+            from_: Your line, E.164. Required, with `payer_handle`, when `rail` is `natural`.
+            metadata: Up to 49 strings, returned in `payment.*` events. Keys that begin with `linq_` are reserved.
+            mode: None is `payment`; `subscription` starts a subscription that renews itself.
+            payer_handle: The payer: E.164 phone number or e-mail address.
+            price_id: A recurring price of your Stripe account, `price_…`. Required in subscription mode, and only
+                allowed there.
+            quantity: Number of units of the price, 1 or more.
             rail: None is `stripe`.
-            trial_end, trial_period_days: When a subscription's first charge comes: a time, or in days. Not both.
-            idempotency_key: Equal keys ask once. None makes one, so that a repetition asks once.
+            trial_end, trial_period_days: The time of a subscription's first charge: a date and time, or a number of
+                days. Not both.
+            idempotency_key: Requests with equal keys are executed once. None generates a key, so that a retry requests
+                the payment once.
         Returns:
-            The request, `requested` until `payment.*` events tell of it.
+            The payment request. Its status is `requested`; `payment.*` events report the outcome.
         Raises:
             LinqApiError: 403 Stripe is not connected, 400 no such customer or price.
         Source: https://docs.linqapp.com/api/resources/payment_requests/methods/create
@@ -71,12 +75,14 @@ class PaymentRequests(Resource):
             "trial_end": trial_end,
             "trial_period_days": trial_period_days,
         }
-        answer = await self._call("payment_requests.create", body=body, key=idempotency_key)
-        return read(PaymentRequest, answer, "payment_requests.create")
+        response = await self._call("payment_requests.create", body=body, key=idempotency_key)
+        return read(PaymentRequest, response, "payment_requests.create")
 
     async def retrieve(self, payment_request_id: str) -> PaymentRequest:
         """Get a payment request by its id, `pr_…`.
 
+        Raises:
+            LinqApiError: 403 Stripe is not connected, 404 no payment request with this id.
         Source: https://docs.linqapp.com/api/resources/payment_requests/methods/retrieve
         """
         path = {"payment_request_id": payment_request_id}
@@ -91,33 +97,36 @@ class PaymentRequests(Resource):
         offset: int | None = None,
         status: Literal["requested", "authorized", "succeeded", "canceled", "expired", "declined"] | None = None,
     ) -> Listing[PaymentRequest]:
-        """List payment requests, newest first, page after page.
+        """List payment requests, newest first.
 
         Args:
-            limit: Requests a page, 1 to 100; None is 20.
-            offset: How many to pass over at the beginning.
-            status: Only those that stand like this.
+            limit: Payment requests per page, 1 to 100; None is 20.
+            offset: Number of payment requests to skip at the beginning.
+            status: Only payment requests with this status.
         Returns:
-            A listing: `async for request in …` walks over all, `await …` is the first page. Its `next_cursor` is the
-            next `offset`, as a string.
+            A listing: `async for request in …` iterates over all pages, `await …` returns the first page. A page's
+            `next_cursor` is the next `offset`, as a string.
+        Raises:
+            LinqApiError: 403 Stripe is not connected.
         Source: https://docs.linqapp.com/api/resources/payment_requests/methods/list
         """
 
         async def page(at: str | None) -> Page[PaymentRequest]:
             query = {"limit": limit, "offset": at, "status": status}
-            answer = await self._call("payment_requests.list", query=query)
-            got = read(PaymentRequestPage, answer, "payment_requests.list")
-            # An empty page that promises more would be asked for again for ever.
+            response = await self._call("payment_requests.list", query=query)
+            got = read(PaymentRequestPage, response, "payment_requests.list")
+            # An empty page with `has_more` does not advance the offset, so following it would never end.
             more = got.has_more and bool(got.data)
             return Page(got.data, str(int(at or 0) + len(got.data)) if more else None)
 
         return Listing(page, None if offset is None else str(offset))
 
     async def cancel(self, payment_request_id: str) -> PaymentRequest:
-        """Call a payment request off. `payment.canceled` follows.
+        """Cancel a payment request. `payment.canceled` follows.
 
         Raises:
-            LinqApiError: 409 when it is paid, canceled or expired.
+            LinqApiError: 409 the payment request is already paid, canceled or expired, 403 Stripe is not connected, 404
+                no payment request with this id.
         Source: https://docs.linqapp.com/api/resources/payment_requests/methods/cancel
         """
         path = {"payment_request_id": payment_request_id}

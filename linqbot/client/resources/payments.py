@@ -1,4 +1,4 @@
-"""Payments from connected customers, the providers that make them, and who is connected. All early access at Linq."""
+"""Payments from connected customers, payment providers, and customers' connections. All in early access at Linq."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from linqbot.types.payment import (
 
 
 class Payments(Resource):
-    """`client.payments`. An id Linq does not know is `LinqApiError` 404."""
+    """`client.payments`: charge customers whose handle is connected."""
 
     __slots__ = ()
 
@@ -32,18 +32,19 @@ class Payments(Resource):
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Payment:
-        """Charge a customer who is connected; what is still missing stands in the answer.
+        """Charge a connected customer. The status of the payment says if the customer must do something first.
 
         Args:
             amount_cents: 1 or more.
-            handle: Who pays: E.164 or e-mail.
-            merchant: Who is paid, as the customer reads it: `name`, `url`.
-            metadata: Up to 49 strings; keys with `linq_` are Linq's.
-            idempotency_key: Equal keys charge once. Create again under the same key after the customer approved, to
-                collect. None makes one, so that a repetition after a lost answer charges once.
+            handle: The payer: E.164 phone number or e-mail address.
+            merchant: The merchant as shown to the customer: `name`, `url`.
+            metadata: Up to 49 strings. Keys that begin with `linq_` are reserved.
+            idempotency_key: Requests with equal keys charge once. After the customer approved, call `create` again with
+                the same key to collect the money. None generates a key, so that a retry after a lost response charges
+                once.
         Returns:
-            The payment. `needs_connection`: connect the handle. `awaiting_user_action`: open `attach_url` or
-            `approval_url` for them.
+            The payment. `needs_connection`: connect the handle first. `awaiting_user_action`: have the customer open
+            `attach_url` or `approval_url`.
         Source: https://docs.linqapp.com/api/resources/payments/methods/create
         """
         body = {
@@ -59,6 +60,8 @@ class Payments(Resource):
     async def retrieve(self, payment_id: str) -> Payment:
         """Get a payment by its id.
 
+        Raises:
+            LinqApiError: 404 no payment with this id.
         Source: https://docs.linqapp.com/api/resources/payments/methods/retrieve
         """
         return read(
@@ -66,88 +69,95 @@ class Payments(Resource):
         )
 
     async def cancel(self, payment_id: str) -> Payment:
-        """Call a payment off. `payment.canceled` follows.
+        """Cancel a payment. `payment.canceled` follows.
 
+        Raises:
+            LinqApiError: 404 no payment with this id.
         Source: https://docs.linqapp.com/api/resources/payments/methods/cancel
         """
         return read(Payment, await self._call("payments.cancel", path={"payment_id": payment_id}), "payments.cancel")
 
     async def credentials(self, payment_id: str) -> PaymentCredentials:
-        """Get what is needed to fetch a payment's card from its provider. Keep it out of logs.
+        """Get the data needed to fetch a payment's card from its provider. Keep this data out of logs.
 
+        Raises:
+            LinqApiError: 404 no payment with this id.
         Source: https://docs.linqapp.com/api/resources/payments/methods/credentials
         """
-        answer = await self._call("payments.credentials", path={"payment_id": payment_id})
-        return read(PaymentCredentials, answer, "payments.credentials")
+        response = await self._call("payments.credentials", path={"payment_id": payment_id})
+        return read(PaymentCredentials, response, "payments.credentials")
 
 
 class PaymentProviders(Resource):
-    """`client.payment_providers`."""
+    """`client.payment_providers`: your accounts with the providers that process payments."""
 
     __slots__ = ()
 
     async def retrieve(self, provider: str) -> PaymentProvider:
-        """Get how you stand with a provider: `onboarding`, `ready` or `disabled`.
+        """Get the status of your account with a provider: `onboarding`, `ready` or `disabled`.
 
         Source: https://docs.linqapp.com/api/resources/payment_providers/methods/retrieve
         """
-        answer = await self._call("payment_providers.retrieve", path={"provider": provider})
-        return read(PaymentProvider, answer, "payment_providers.retrieve")
+        response = await self._call("payment_providers.retrieve", path={"provider": provider})
+        return read(PaymentProvider, response, "payment_providers.retrieve")
 
     async def connect(self, provider: str, *, return_url: str) -> ProviderConnection:
-        """Begin to join a provider. Not repeated after a lost answer.
+        """Start onboarding with a provider. Not retried after a lost response.
 
         Args:
-            return_url: https address the browser comes back to.
+            return_url: The https URL that the browser returns to.
         Returns:
-            `hosted_url`: open it, and go through with it there.
+            The connection. Open its `hosted_url` in a browser to complete the onboarding.
         Source: https://docs.linqapp.com/api/resources/payment_providers/methods/connect
         """
         body = {"return_url": return_url}
-        answer = await self._call("payment_providers.connect", path={"provider": provider}, body=body)
-        return read(ProviderConnection, answer, "payment_providers.connect")
+        response = await self._call("payment_providers.connect", path={"provider": provider}, body=body)
+        return read(ProviderConnection, response, "payment_providers.connect")
 
 
 class PaymentHandles(Resource):
-    """`client.payment_handles`: customers, by E.164 or e-mail."""
+    """`client.payment_handles`: the connections of customers, by phone number (E.164) or e-mail address."""
 
     __slots__ = ()
 
     async def connect(self, handle: str) -> HandleConnection:
-        """Begin to connect a customer: they get a code. Not repeated after a lost answer.
+        """Start connecting a customer: Linq sends the customer a code. Not retried after a lost response.
 
         Returns:
-            `pending`, with the `connect_id` that `verify` needs and that is shown here only.
+            The connection, `pending`. Keep its `connect_id`: `verify` needs it, and only this response contains it.
         Source: https://docs.linqapp.com/api/resources/payment_handles/methods/connect
         """
-        answer = await self._call("payment_handles.connect", path={"handle": handle})
-        return read(HandleConnection, answer, "payment_handles.connect")
+        response = await self._call("payment_handles.connect", path={"handle": handle})
+        return read(HandleConnection, response, "payment_handles.connect")
 
     async def connection(self, handle: str) -> HandleConnection:
-        """Get whether a customer is connected: `not_connected`, `pending`, `connected` or `revoked`.
+        """Get a customer's connection: `not_connected`, `pending`, `connected` or `revoked`.
 
         Source: https://docs.linqapp.com/api/resources/payment_handles/methods/connection
         """
-        answer = await self._call("payment_handles.connection", path={"handle": handle})
-        return read(HandleConnection, answer, "payment_handles.connection")
+        response = await self._call("payment_handles.connection", path={"handle": handle})
+        return read(HandleConnection, response, "payment_handles.connection")
 
     async def revoke(self, handle: str) -> HandleConnection:
-        """Give up your right to charge a customer. `connection.revoked` follows.
+        """Revoke a customer's connection, so that you can no longer charge the customer. `connection.revoked` follows.
 
         Source: https://docs.linqapp.com/api/resources/payment_handles/methods/revoke
         """
-        answer = await self._call("payment_handles.revoke", path={"handle": handle})
-        return read(HandleConnection, answer, "payment_handles.revoke")
+        response = await self._call("payment_handles.revoke", path={"handle": handle})
+        return read(HandleConnection, response, "payment_handles.revoke")
 
     async def verify(self, handle: str, *, code: str, connect_id: str) -> HandleConnection:
-        """Connect a customer by the code they got. `connection.created` follows. Not repeated after a lost answer.
+        """Connect a customer with the code they received. `connection.created` follows.
+
+        Not retried after a lost response.
 
         Args:
-            connect_id: From the answer of `connect`.
+            code: The code that Linq sent to the customer.
+            connect_id: From the response of `connect`.
         Raises:
-            LinqApiError: 400 when the code is wrong.
+            LinqApiError: 400 the code is wrong.
         Source: https://docs.linqapp.com/api/resources/payment_handles/methods/verify
         """
         body = {"code": code, "connect_id": connect_id}
-        answer = await self._call("payment_handles.verify", path={"handle": handle}, body=body)
-        return read(HandleConnection, answer, "payment_handles.verify")
+        response = await self._call("payment_handles.verify", path={"handle": handle}, body=body)
+        return read(HandleConnection, response, "payment_handles.verify")

@@ -1,4 +1,4 @@
-"""Common parts of the client's nouns: build a call, ask the rules, run it, read the answer; and lists."""
+"""The base of the client's resources: check a call against Linq's rules, run it, and parse the response; and lists."""
 
 from __future__ import annotations
 
@@ -14,17 +14,22 @@ from linqbot.api import ENDPOINTS
 from linqbot.client.call import ApiResponse, Run, prepare
 from linqbot.errors import LinqApiError, RuleBroken
 from linqbot.types.data import Data
-from linqbot.types.misfits import misfits, without_misfits
+from linqbot.types.lenient import unfitting_fields, validate_leniently
 
 T = TypeVar("T")
 DataT = TypeVar("DataT", bound=Data)
 
-_MOST_PLACES = 10
-"""Named in an error message."""
+_MAX_FIELDS_NAMED = 10
+"""Unreadable fields named in an error message."""
 
 
 class Resource:
-    """A group of methods. It holds nothing but `run`, so making one costs nothing worth keeping it for."""
+    """A group of methods such as `client.chats`. It holds only `run`, so the client creates a new one on each access.
+
+    Every method raises `RuleBroken` if the call would break one of Linq's rules; then nothing was sent. Every method
+    may raise `RateLimited`, `LinqUnavailable` and `LinqApiError`. The section *Raises* of a method adds what is special
+    to it.
+    """
 
     __slots__ = ("_run",)
 
@@ -40,65 +45,67 @@ class Resource:
         query: Mapping[str, Any] | None = None,
         key: str | None = None,
     ) -> ApiResponse:
-        """Run the endpoint `name`. Fields and query values that are None are left out.
+        """Run the endpoint `name`. Body fields and query values that are None are left out.
 
         Raises:
-            RuleBroken: it would break one of Linq's rules; nothing was sent.
+            RuleBroken: The call would break one of Linq's rules; nothing was sent.
         """
         wire = None if body is None else _json_object(body)
-        asked = {} if query is None else {field: _words(value) for field, value in query.items() if value is not None}
+        given = (
+            {} if query is None else {name: _query_text(value) for name, value in query.items() if value is not None}
+        )
         path = path or {}
-        broken = rules.check(name, wire, asked, path)
+        broken = rules.check(name, wire, given, path)
         if broken is not None:
             raise RuleBroken(broken.message, rule=broken.rule, status=broken.status, code=broken.code)
-        call = prepare(name, path=path, body=wire, query=_pairs(asked))
+        call = prepare(name, path=path, body=wire, query=_pairs(given))
         if key is None and len(call.key_in) > 1:
-            key = call.key  # given in one place, it belongs in all of them
+            key = call.key  # a key that the caller put in one place must be in all places that Linq reads
         return await self._run(call.with_key(key) if key else call)
 
 
-def read(kind: type[DataT], answer: ApiResponse, name: str, known: Mapping[str, Any] | None = None) -> DataT:
-    """Return the answer's data as `kind`.
+def read(kind: type[DataT], response: ApiResponse, name: str, known: Mapping[str, Any] | None = None) -> DataT:
+    """Parse the response's data as `kind`.
 
-    What a call has done stays done, whatever its answer looks like: fields that do not fit are left out of the answer
-    of a call that changes something. An answer that was only asked for must fit, because asking again costs nothing and
-    a list without its wrong items would be taken for the whole list.
+    A call that changed something has changed it, whatever its response looks like. So for such a call, fields that do
+    not fit are left out. A `read` call must fit completely: it can be repeated at no cost, and a list without its
+    unreadable items would be taken for the whole list.
 
     Args:
         name: The endpoint, a key of `ENDPOINTS`.
-        known: Values of fields that the answer may lack.
+        known: Values of fields that the response may lack.
     Raises:
-        LinqApiError: Linq accepted the call, but what it answered is not a `kind`. `status` is then 2xx.
+        LinqApiError: Linq accepted the call, but the response cannot be parsed as `kind`. `status` is then 2xx.
     """
-    data = {} if answer.data is None else answer.data
+    data = {} if response.data is None else response.data
     if known and isinstance(data, dict):
         data = {**known, **data}
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        misfit = error
+        strict_error = error
     try:
         if ENDPOINTS[name].safety == "read" or not isinstance(data, dict):
-            raise misfit
-        return without_misfits(lambda left, _: kind.model_validate({**(known or {}), **left}), data, misfit)
+            raise strict_error
+        return validate_leniently(lambda left, _: kind.model_validate({**(known or {}), **left}), data, strict_error)
     except ValidationError as error:
-        said = f"accepted, but the answer cannot be read as {kind.__name__} (at {', '.join(misfits(error)[:_MOST_PLACES])})"
-        # Not from the ValidationError: it quotes the answer, and so people's handles and texts.
-        raise LinqApiError(said, status=answer.status, call=name) from None
+        said = f"accepted, but the response cannot be parsed as {kind.__name__} (at {', '.join(unfitting_fields(error)[:_MAX_FIELDS_NAMED])})"
+        # `from None`: a ValidationError quotes the response, and so people's handles and texts.
+        raise LinqApiError(said, status=response.status, call=name) from None
 
 
 def many(value: Any) -> Any:
-    """A sequence as a list. A lone string stays one, so that the rules refuse it instead of taking it letter by letter."""
+    """Convert a sequence to a list. A string stays a string: the rules must refuse it, not read it letter by letter."""
     return value if value is None or isinstance(value, str) else list(value)
 
 
 def _json_object(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON object Linq gets: a copy of plain JSON values, equal to what a journal reads back."""
+    """Return the JSON object to send: a copy of plain JSON values, equal to what a journal reads back."""
     present = {name: value for name, value in body.items() if value is not None}
     try:
         wire: dict[str, Any] = from_json(to_json(present, by_alias=True, exclude_none=True))
     except ValueError:
-        # Not from the cause: it quotes what it could not encode.
+        # `from None`: the cause quotes the value that could not be encoded.
         raise RuleBroken(
             "the body cannot be written as JSON: a value of a foreign type, or half an emoji (a lone surrogate). "
             "Give strings, numbers, lists, mappings and linqbot's own types.",
@@ -107,12 +114,12 @@ def _json_object(body: Mapping[str, Any]) -> dict[str, Any]:
     return wire
 
 
-def _words(value: Any) -> str | list[str]:
+def _query_text(value: Any) -> str | list[str]:
     return [str(each) for each in value] if isinstance(value, list) else str(value)
 
 
 def _pairs(query: Mapping[str, str | list[str]]) -> tuple[tuple[str, str], ...]:
-    """Of a list, Linq reads every value under a key of its own."""
+    """Return the query as pairs. Linq expects the key to be repeated for every value of a list."""
     return tuple(
         (name, value) for name, given in query.items() for value in ([given] if isinstance(given, str) else given)
     )
@@ -120,11 +127,11 @@ def _pairs(query: Mapping[str, str | list[str]]) -> tuple[tuple[str, str], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page of a list; read it like a tuple of its items.
+    """One page of a list; it behaves like a tuple of its items.
 
     Attributes:
-        next_cursor: Give it as `cursor` to read on; None at the end.
-        total: How many there are in all, where Linq says so (V2 only).
+        next_cursor: Pass it as `cursor` to continue; None on the last page.
+        total: The number of items on all pages, where Linq says so (V2 only).
     """
 
     items: tuple[T, ...]
@@ -142,10 +149,11 @@ class Page(Generic[T]):
 
 
 class Listing(Generic[T]):
-    """A list that is read page by page as you go.
+    """A list that is read page by page.
 
-    `async for chat in listing` walks over everything, `await listing` is the first page,
-    `async for page in listing.pages()` is page after page. Each walk begins anew; nothing is asked before.
+    `async for chat in listing` iterates over all items, `await listing` returns the first page, and
+    `async for page in listing.pages()` iterates over the pages. Each iteration starts again at the first page. Nothing
+    is requested before the first iteration.
     """
 
     __slots__ = ("_cursor", "_page")
@@ -155,10 +163,10 @@ class Listing(Generic[T]):
         self._cursor = cursor
 
     async def pages(self) -> AsyncIterator[Page[T]]:
-        """Page after page.
+        """Iterate over the pages.
 
         Raises:
-            LinqApiError: Linq answered with a cursor it gave before; walking on would never end.
+            LinqApiError: Linq returned a cursor for the second time; following it would never end.
         """
         cursor, seen = self._cursor, {self._cursor}
         while True:
@@ -181,7 +189,7 @@ class Listing(Generic[T]):
 
 
 def at_once(everything: Callable[[], Awaitable[tuple[T, ...]]]) -> Listing[T]:
-    """A list Linq does not page, to be read like those it does: its one page is all there is."""
+    """Return a listing for an endpoint that Linq does not page: the single page holds all items."""
 
     async def page(_: str | None) -> Page[T]:
         return Page(await everything())

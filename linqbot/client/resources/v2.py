@@ -1,7 +1,7 @@
-"""Linq's legacy V2: one list, another header, number ids, pages by number, another error body.
+"""Linq's legacy V2: one list, with its own authentication header, numeric ids, page numbers and error body.
 
-Nothing else needs this module. To drop V2, delete it, `types/legacy.py`, the row `v2.list_chats` in `endpoints.py`
-and what names it in `client.py`.
+No other module needs this one. To drop V2, delete this module, `types/legacy.py`, the row `v2.list_chats` in
+`linqbot/api.py`, and the property `v2` and its credentials in `client.py`.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from linqbot.types.legacy import LegacyChat, LegacyChats
 
 
 def credentials(api_key: str) -> Mapping[str, str]:
-    """How V2 knows its callers: by the same key, in a header of its own."""
+    """Return the header that authenticates V2 calls: the same API key under another name."""
     return {"X-LINQ-INTEGRATION-TOKEN": api_key}
 
 
 class V2(Resource):
-    """`client.v2`. Its base is V3's: `…/api/partner/v2`."""
+    """`client.v2`. Its base URL is that of V3: `…/api/partner/v2`."""
 
     __slots__ = ()
 
     def list_chats(self, *, phone_number: str, page: int = 1, per_page: int | None = None) -> Listing[LegacyChat]:
-        """List the chats of a line as V2 sees them, page after page.
+        """List the chats of a line in V2's format.
 
         Args:
             phone_number: The line. V2 takes US numbers without `+`, such as 13343284472.
-            page: Where to begin, from 1.
-            per_page: Chats a page, 1 to 100; None is 25.
+            page: The first page to read, from 1.
+            per_page: Chats per page, 1 to 100; None is 25.
         Returns:
-            A listing: `async for chat in …` walks over all, `await …` is the first page, with `total`.
+            A listing: `async for chat in …` iterates over all pages, `await …` returns the first page, with `total`.
         Raises:
-            LinqApiError: 401; V2 has words for codes, so `code` is None.
+            LinqApiError: 401 the API key is not accepted. V2 codes are words, so `code` is None.
         Source: https://docs.linqapp.com/v2/reference/chats/list-chats
         """
 

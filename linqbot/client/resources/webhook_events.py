@@ -1,4 +1,4 @@
-"""The catalogue of event types a webhook subscription may ask for."""
+"""The event types that a webhook subscription can select."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from linqbot.types.webhook import WebhookEventList as Catalogue
 
 
 class WebhookEvents(Resource):
-    """`client.webhook_events`."""
+    """`client.webhook_events`: list Linq's event types."""
 
     __slots__ = ()
 
     async def list(self) -> Catalogue:
-        """List the event types Linq knows today; it may know more than this release of linqbot.
+        """List the event types that Linq knows today. Linq may know more types than this release of linqbot.
 
         Source: https://docs.linqapp.com/api/resources/webhook_events/methods/list
         """

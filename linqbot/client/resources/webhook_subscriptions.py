@@ -1,4 +1,4 @@
-"""Webhook subscriptions: where Linq sends events, and which. Checking what arrives there: `linqbot/webhooks.py`."""
+"""Webhook subscriptions: the URLs that Linq sends events to. To verify what arrives there: `linqbot/webhooks.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from linqbot.types.webhook import CreatedWebhookSubscription, WebhookSubscriptio
 
 
 class Subscriptions(Resource):
-    """`client.webhook_subscriptions`. An id Linq does not know is `LinqApiError` 404."""
+    """`client.webhook_subscriptions`: create, change and delete webhook subscriptions."""
 
     __slots__ = ()
 
@@ -22,17 +22,20 @@ class Subscriptions(Resource):
         routing_id_header: str | None = None,
         routing_key_header: str | None = None,
     ) -> CreatedWebhookSubscription:
-        """Subscribe an address to events. Not repeated after a lost answer: list, delete and create anew.
+        """Subscribe a URL to events.
+
+        Not retried after a lost response, because the secret is lost too: list the subscriptions, delete the new one,
+        and create it again.
 
         Args:
-            target_url: https, and no other subscription's. `?version=2026-02-03` pins the payload version.
+            target_url: An https URL that no other subscription uses. `?version=2026-02-03` pins the payload version.
             subscribed_events: Event types such as `message.received`, at least one.
-            phone_numbers: Only events of these lines, E.164; None or empty is all lines.
-            routing_id_header: Header that carries the chat's id, `Linq-Chat-Id` by default.
-            routing_key_header: Header in which your 2xx answers give a token that comes back with the chat's next
-                events; None switches this off.
+            phone_numbers: Only events of these lines, E.164; None or an empty list selects all lines.
+            routing_id_header: Name of the header that carries the chat's id, `Linq-Chat-Id` by default.
+            routing_key_header: Name of a header in which your 2xx responses may return a token. Linq sends that token
+                with the chat's next events. None switches this off.
         Returns:
-            The subscription with its `signing_secret`. Keep it: Linq never shows it again.
+            The subscription with its `signing_secret`. Keep the secret: Linq never shows it again.
         Source: https://docs.linqapp.com/api/resources/webhook_subscriptions/methods/create
         """
         body = {
@@ -42,16 +45,18 @@ class Subscriptions(Resource):
             "routing_id_header": routing_id_header,
             "routing_key_header": routing_key_header,
         }
-        answer = await self._call("webhook_subscriptions.create", body=body)
-        return read(CreatedWebhookSubscription, answer, "webhook_subscriptions.create")
+        response = await self._call("webhook_subscriptions.create", body=body)
+        return read(CreatedWebhookSubscription, response, "webhook_subscriptions.create")
 
     async def retrieve(self, subscription_id: str) -> WebhookSubscription:
         """Get a subscription by its id, a UUID.
 
+        Raises:
+            LinqApiError: 404 no subscription with this id.
         Source: https://docs.linqapp.com/api/resources/webhook_subscriptions/methods/retrieve
         """
-        answer = await self._call("webhook_subscriptions.retrieve", path={"subscription_id": subscription_id})
-        return read(WebhookSubscription, answer, "webhook_subscriptions.retrieve")
+        response = await self._call("webhook_subscriptions.retrieve", path={"subscription_id": subscription_id})
+        return read(WebhookSubscription, response, "webhook_subscriptions.retrieve")
 
     async def update(
         self,
@@ -64,12 +69,17 @@ class Subscriptions(Resource):
         subscribed_events: Sequence[str] | None = None,
         target_url: str | None = None,
     ) -> WebhookSubscription:
-        """Change a subscription. What is None stays; the secret cannot be changed.
+        """Change a subscription. Arguments that are None leave their field unchanged.
+
+        The signing secret cannot be changed.
 
         Args:
-            is_active: False pauses it, True resumes.
-            phone_numbers: An empty list removes the filter: events of all lines.
-            routing_id_header, routing_key_header: An empty string goes back to the default, and to off.
+            is_active: False pauses the subscription, True resumes it.
+            phone_numbers: An empty list removes the filter and selects all lines.
+            routing_id_header, routing_key_header: An empty string resets the first to its default and switches the
+                second off.
+        Raises:
+            LinqApiError: 404 no subscription with this id.
         Source: https://docs.linqapp.com/api/resources/webhook_subscriptions/methods/update
         """
         body = {
@@ -81,24 +91,26 @@ class Subscriptions(Resource):
             "target_url": target_url,
         }
         path = {"subscription_id": subscription_id}
-        answer = await self._call("webhook_subscriptions.update", path=path, body=body)
-        return read(WebhookSubscription, answer, "webhook_subscriptions.update")
+        response = await self._call("webhook_subscriptions.update", path=path, body=body)
+        return read(WebhookSubscription, response, "webhook_subscriptions.update")
 
     def list(self) -> Listing[WebhookSubscription]:
-        """List all subscriptions, paused ones too. Linq gives them all at once.
+        """List all subscriptions, including paused ones. The list has a single page.
 
         Source: https://docs.linqapp.com/api/resources/webhook_subscriptions/methods/list
         """
 
         async def everything() -> tuple[WebhookSubscription, ...]:
-            answer = await self._call("webhook_subscriptions.list")
-            return read(WebhookSubscriptions, answer, "webhook_subscriptions.list").subscriptions
+            response = await self._call("webhook_subscriptions.list")
+            return read(WebhookSubscriptions, response, "webhook_subscriptions.list").subscriptions
 
         return at_once(everything)
 
     async def delete(self, subscription_id: str) -> None:
-        """Delete a subscription. What Linq has not delivered to it yet is lost.
+        """Delete a subscription. Events that Linq has not delivered to it yet are lost.
 
+        Raises:
+            LinqApiError: 404 no subscription with this id.
         Source: https://docs.linqapp.com/api/resources/webhook_subscriptions/methods/delete
         """
         await self._call("webhook_subscriptions.delete", path={"subscription_id": subscription_id})

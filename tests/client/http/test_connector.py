@@ -71,7 +71,7 @@ async def failed(origin: Origin, **options: Any) -> tuple[ConnectFailed, Request
     with pytest.raises(ConnectFailed) as caught:
         await pool.send(request)
     assert not request.is_sent
-    assert pool._free_places == 256
+    assert pool._free_slots == 256
     await pool.aclose()
     return caught.value, request
 
@@ -181,7 +181,7 @@ async def test_calls_that_run_out_of_time_within_tls_disturb_no_other(authority:
             await asyncio.gather(*[hurried(batch * 50 + number) for number in range(50)])
             answer = await asyncio.wait_for(pool.send(Request("GET", origin, "/patient", RequestHeaders({}))), 5)
             assert answer.content == b"/patient"
-        assert pool._free_places + len(pool._idle) == 4
+        assert pool._free_slots + len(pool._idle) == 4
         await pool.aclose()
         while server.open:
             await asyncio.sleep(0)
@@ -372,8 +372,8 @@ async def test_the_name_is_verified_through_the_tunnel_too(authority: trustme.CA
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n", "the proxy answered 407; put a user and a password"),
-        (b"HTTP/1.1 502 Bad\r\nContent-Length: 3\r\n\r\nabc", "the proxy answered 502$"),
+        (b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n", "the proxy responded with 407; put a user and a password"),
+        (b"HTTP/1.1 502 Bad\r\nContent-Length: 3\r\n\r\nabc", "the proxy responded with 502$"),
         (b"nonsense\r\n\r\n", ""),
         (b"", ""),
     ],

@@ -206,7 +206,7 @@ async def test_redirects_within_our_own_origin_are_followed_five_times_and_no_fu
         with pytest.raises(FetchRefused, match="more than 5 times"):
             await fetcher.fetch(f"{origin}/round")
         assert len(own.requests) == 6
-        with pytest.raises(FetchFailed, match="nowhere"):
+        with pytest.raises(FetchFailed, match="without a Location"):
             await fetcher.fetch(f"{origin}/lost")
 
 
@@ -304,7 +304,7 @@ async def test_a_compressed_answer_is_refused_and_never_unpacked() -> None:
 async def test_a_server_that_takes_its_time_is_left(tmp_path: Path, answer: list[bytes | float]) -> None:
     own = Server({"/x": answer})
     async with serving(own) as origin:
-        with pytest.raises(FetchFailed, match=r"too slow: no complete answer within 0\.1 s"):
+        with pytest.raises(FetchFailed, match=r"too slow: no complete response within 0\.1 s"):
             await Fetcher(origin).fetch(f"{origin}/x", timeout_s=0.1)
         with pytest.raises(FetchFailed, match="too slow"):
             await Fetcher(origin).fetch_to(f"{origin}/x", tmp_path / "x", timeout_s=0.1)
@@ -327,15 +327,15 @@ async def test_one_limit_of_time_spans_the_look_up_and_all_redirects() -> None:
 @pytest.mark.parametrize(
     ("answer", "says", "status"),
     [
-        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "answered 403.*may have expired", 403),
-        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "answered 404.*may have expired", 404),
-        (b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n", r"answered 500\.$", 500),
-        (b"HTTP/1.1 304 Same\r\n\r\n", "answered 304", 304),
-        (b"", "no complete answer", None),
-        (b"HELLO\r\n\r\n", "no complete answer", None),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", "no complete answer", None),
-        (CHUNKED + b"ffffffffffffffffffffff\r\nx", "no complete answer", None),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n", "no complete answer", None),
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "responded with 403.*may have expired", 403),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "responded with 404.*may have expired", 404),
+        (b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n", r"responded with 500\.$", 500),
+        (b"HTTP/1.1 304 Same\r\n\r\n", "responded with 304", 304),
+        (b"", "no complete response", None),
+        (b"HELLO\r\n\r\n", "no complete response", None),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", "no complete response", None),
+        (CHUNKED + b"ffffffffffffffffffffff\r\nx", "no complete response", None),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n", "no complete response", None),
     ],
 )
 async def test_a_failed_fetch_says_where_and_why_and_never_quotes_the_signed_url(
@@ -412,7 +412,7 @@ async def test_a_stranger_gets_a_plain_request_by_its_name_with_nothing_of_ours_
 async def test_a_stranger_with_a_certificate_of_another_name_is_left(cdn: Server) -> None:
     cdn.answers["/x"] = ok(b"x")
     fetcher = Fetcher("https://api.example", resolve=names(**{"other.example": ["127.0.0.1"]}))
-    with pytest.raises(FetchFailed, match=r"https://other\.example gave no complete answer"):
+    with pytest.raises(FetchFailed, match=r"https://other\.example sent no complete response"):
         await fetcher.fetch("https://other.example/x")
     assert cdn.requests == []
 
@@ -470,7 +470,7 @@ async def test_the_environments_proxy_is_not_asked(cdn: Server, monkeypatch: pyt
 
 
 async def test_a_public_ipv6_address_is_connected_to(dialled: list[str]) -> None:
-    with pytest.raises(FetchFailed, match=r"https://\[2606:4700:4700::1111\] gave no complete answer"):
+    with pytest.raises(FetchFailed, match=r"https://\[2606:4700:4700::1111\] sent no complete response"):
         await Fetcher("https://api.example").fetch("https://[2606:4700:4700::1111]/x?signature=1")
     assert dialled == ["2606:4700:4700::1111"]
 

@@ -52,7 +52,7 @@ class Held:
 
 def whole(pool: Pool, places: int) -> None:
     """No place was lost, and none made twice."""
-    assert pool._free_places + len(pool._idle) == places
+    assert pool._free_slots + len(pool._idle) == places
     assert not pool._waiting
     assert len(pool._open) >= len(pool._idle)
 

@@ -1,4 +1,4 @@
-"""The background of a chat."""
+"""The background of a chat: a color, a dynamic scene or a photo."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from linqbot.client.resources.resource import Resource, many
 
 
 class Background(Resource):
-    """`client.chats.background`. Shown on iMessage only; elsewhere Linq accepts and drops it, without an event."""
+    """`client.chats.background`: set or remove the background of a chat.
+
+    Only iMessage shows it. On other services Linq accepts the call and ignores it; no event follows.
+    """
 
     __slots__ = ()
 
@@ -23,27 +26,30 @@ class Background(Resource):
         style: str | None = None,
         variant: str | None = None,
     ) -> None:
-        """Give a chat a background. `chat.background_updated` follows, or `chat.background_update_failed`.
+        """Set the background of a chat. `chat.background_updated` or `chat.background_update_failed` follows.
 
         Args:
-            type: `color` with a `variant`, or with two `shades`; `dynamic` with `style` and `variant`; `photo` with
+            type: `color` with a `variant` or with two `shades`; `dynamic` with `style` and `variant`; `photo` with
                 `image_url`.
-            image_url: https address of a JPEG, PNG, HEIC or WebP.
-            shades: Two colours such as `#1A2B3C`, for a `color` without variant or with `custom`.
+            image_url: The https URL of a JPEG, PNG, HEIC or WebP image.
+            shades: Two colors such as `#1A2B3C`, for a `color` without a variant or with the variant `custom`.
             style: `sky`, `water` or `aurora`.
-            variant: Of a color: mango, ice, plum, deep_sea, green_apple, cherry, bubblegum, tangerine, magenta,
-                lime, silver, carbon, stone, custom. Of sky: dusk, haze, sunset, clear, sunrise, dawn. Of water:
-                light, dark. Of aurora: green, purple, pink.
+            variant: For a color: mango, ice, plum, deep_sea, green_apple, cherry, bubblegum, tangerine, magenta, lime,
+                silver, carbon, stone, custom. For sky: dusk, haze, sunset, clear, sunrise, dawn. For water: light,
+                dark. For aurora: green, purple, pink.
         Raises:
-            LinqApiError: 400/5006 the address is no image, 400/5007 it cannot be fetched.
+            LinqApiError: 400/5006 the URL is not an image, 400/5007 the URL cannot be fetched, 404/2001 no chat with
+                this id.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/background/methods/set
         """
         body = {"type": type, "image_url": image_url, "shades": many(shades), "style": style, "variant": variant}
         await self._call("chats.background.set", path={"chat_id": chat_id}, body=body)
 
     async def remove(self, chat_id: str) -> None:
-        """Take a chat's background away. `chat.background_updated` follows.
+        """Remove the background of a chat. `chat.background_updated` follows.
 
+        Raises:
+            LinqApiError: 404/2001 no chat with this id.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/background/methods/remove
         """
         await self._call("chats.background.remove", path={"chat_id": chat_id})

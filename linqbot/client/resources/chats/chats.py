@@ -1,4 +1,4 @@
-"""Chats: opening, listing and changing them, who takes part, and who is typing. What is said in them: `chat_messages.py`."""
+"""Chats: create, list and change them, their participants and typing indicators. Messages of a chat: `messages.py`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,7 @@ from linqbot.types.message import MessageContent, VoiceMemoSent
 
 
 class Chats(Resource):
-    """`client.chats`.
-
-    Every method may raise `RuleBroken` (nothing was sent), `RateLimited`, `LinqUnavailable`, and `LinqApiError` for
-    what its own text says; an id Linq does not know is 404/2001.
-    """
+    """`client.chats`: create, list and change chats. Messages, participants, typing, polls and more are below it."""
 
     __slots__ = ("_rate_limits",)
 
@@ -31,12 +27,12 @@ class Chats(Resource):
 
     @property
     def messages(self) -> ChatMessages:
-        """What is said in a chat: `send`, `list`."""
+        """The messages of a chat: `send`, `list`."""
         return ChatMessages(self._run)
 
     @property
     def participants(self) -> Participants:
-        """Who takes part in a group: `add`, `remove`."""
+        """The participants of a group: `add`, `remove`."""
         return Participants(self._run)
 
     @property
@@ -46,17 +42,17 @@ class Chats(Resource):
 
     @property
     def location(self) -> Location:
-        """Where the people of a chat are: `retrieve`, `request`, `stop`."""
+        """The shared locations of a chat's participants: `retrieve`, `request`, `stop`."""
         return Location(self._run)
 
     @property
     def polls(self) -> Polls:
-        """Asking a poll: `create`. Its votes: `client.messages.poll`."""
+        """Polls in a chat: `create`. Results and votes: `client.messages.poll`."""
         return Polls(self._run)
 
     @property
     def background(self) -> Background:
-        """What is behind the messages: `set`, `remove`."""
+        """The background image or color of a chat: `set`, `remove`."""
         return Background(self._run)
 
     async def create(
@@ -67,17 +63,19 @@ class Chats(Resource):
         message: MessageContent | Mapping[str, Any],
         override_optout: bool | None = None,
     ) -> ChatCreatedResponse:
-        """Open a chat with its first message, or send into the one that has the same line and recipients.
+        """Create a chat with its first message, or send into the existing chat with the same line and recipients.
 
         Args:
             from_: Your line, E.164.
-            to: 1 to 31 handles: E.164 or e-mail. One opens a direct chat, more a group.
-            message: What to send. In a new chat Linq refuses links, effects and replies (400/1005).
-            override_optout: True sends this one message to somebody who opted out.
+            to: 1 to 31 handles: E.164 phone numbers or e-mail addresses. One handle creates a direct chat, more a
+                group.
+            message: The message to send. In a new chat Linq refuses links, effects and replies (400/1005).
+            override_optout: True sends this one message to a person who opted out.
         Returns:
-            The chat, and the message in it, usually still `pending`.
+            The chat with the message, which is usually still `pending`.
         Raises:
-            LinqApiError: 403/2024 opted out, 403/2026 blocked by you, 403/2027 the line cannot send now.
+            LinqApiError: 403/2024 the person opted out, 403/2026 you blocked the handle, 403/2027 the line cannot send
+                now.
         Source: https://docs.linqapp.com/api/resources/chats/methods/create
         """
         body = {"from": from_, "to": many(to), "message": message, "override_optout": override_optout}
@@ -91,15 +89,15 @@ class Chats(Resource):
         limit: int | None = None,
         to: str | None = None,
     ) -> Listing[Chat]:
-        """List chats, page after page.
+        """List chats.
 
         Args:
-            cursor: A page's `next_cursor`, to go on from there; None begins at the start.
+            cursor: The `next_cursor` of a page, to continue after that page; None starts at the first page.
             from_: Only chats of this line, E.164.
-            limit: Chats a page, 1 to 100; None is 20.
+            limit: Chats per page, 1 to 100; None is 20.
             to: Only chats with this handle.
         Returns:
-            A listing: `async for chat in …` walks over all, `await …` is the first page.
+            A listing: `async for chat in …` iterates over all pages, `await …` returns the first page.
         Source: https://docs.linqapp.com/api/resources/chats/methods/list_chats
         """
 
@@ -113,51 +111,56 @@ class Chats(Resource):
     async def retrieve(self, chat_id: str) -> Chat:
         """Get a chat by its id, a UUID.
 
+        Raises:
+            LinqApiError: 404/2001 no chat with this id.
         Source: https://docs.linqapp.com/api/resources/chats/methods/retrieve
         """
-        answer = await self._call("chats.retrieve", path={"chat_id": chat_id})
-        return read(Chat, answer, "chats.retrieve")
+        response = await self._call("chats.retrieve", path={"chat_id": chat_id})
+        return read(Chat, response, "chats.retrieve")
 
     async def update(
         self, chat_id: str, *, display_name: str | None = None, group_chat_icon: str | None = None
     ) -> ChatUpdate:
-        """Change a group's name or icon. The outcome follows as a `chat.group_*` event.
+        """Change the name or icon of a group. A `chat.group_*` event reports the outcome.
 
         Args:
-            group_chat_icon: Address of an image.
+            group_chat_icon: The URL of an image.
         Raises:
-            LinqApiError: 409/1006 for a direct chat.
+            LinqApiError: 409/1006 the chat is a direct chat, 404/2001 no chat with this id.
         Source: https://docs.linqapp.com/api/resources/chats/methods/update
         """
         body = {"display_name": display_name, "group_chat_icon": group_chat_icon}
-        answer = await self._call("chats.update", path={"chat_id": chat_id}, body=body)
-        return read(ChatUpdate, answer, "chats.update")
+        response = await self._call("chats.update", path={"chat_id": chat_id}, body=body)
+        return read(ChatUpdate, response, "chats.update")
 
     async def mark_as_read(self, chat_id: str) -> None:
         """Mark every message of a chat as read.
 
+        Raises:
+            LinqApiError: 404/2001 no chat with this id.
         Source: https://docs.linqapp.com/api/resources/chats/methods/mark_as_read
         """
         await self._call("chats.mark_as_read", path={"chat_id": chat_id})
 
     async def leave_chat(self, chat_id: str) -> Accepted:
-        """Take your line out of an iMessage group of four or more. `participant.removed` follows.
+        """Remove your line from an iMessage group of four or more. `participant.removed` follows.
 
         Raises:
-            LinqApiError: 409 for direct chats, small groups and groups that were left before.
+            LinqApiError: 409 the chat is a direct chat or a smaller group, or your line already left; 404/2001 no chat
+                with this id.
         Source: https://docs.linqapp.com/api/resources/chats/methods/leave_chat
         """
-        answer = await self._call("chats.leave_chat", path={"chat_id": chat_id})
-        return read(Accepted, answer, "chats.leave_chat")
+        response = await self._call("chats.leave_chat", path={"chat_id": chat_id})
+        return read(Accepted, response, "chats.leave_chat")
 
     leave = leave_chat
 
     async def share_contact_card(self, chat_id: str) -> None:
-        """Share your line's contact card: at most once per chat in five minutes. Not repeated after a lost answer.
+        """Share your line's contact card: at most once per chat in five minutes. Not retried after a lost response.
 
         Raises:
-            RateLimited: shared in this chat less than five minutes ago (R65); it was not sent.
-            LinqApiError: 404/2012 when the line has no active card.
+            RateLimited: The card was shared in this chat less than five minutes ago (R65); it was not sent.
+            LinqApiError: 404/2012 the line has no active card, 404/2001 no chat with this id.
         Source: https://docs.linqapp.com/api/resources/chats/methods/share_contact_card
         """
         self._rate_limits.check(CARD_SHARES, chat_id, "chats.share_contact_card")
@@ -172,66 +175,76 @@ class Chats(Resource):
         override_optout: bool | None = None,
         voice_memo_url: str | None = None,
     ) -> VoiceMemoSent:
-        """Send an audio file as a voice memo. Linq takes no key for it: not repeated after a lost answer.
+        """Send an audio file as a voice memo. Linq accepts no idempotency key here, so a lost response is not retried.
 
         Args:
-            attachment_id, voice_memo_url: Exactly one: an uploaded file, or a public https address. Audio as mp3,
-                m4a, mp4, aac, caf, wav, aiff or amr.
-            override_optout: True sends it to somebody who opted out.
+            attachment_id, voice_memo_url: Exactly one of the two: an uploaded file, or a public https URL. Audio as
+                mp3, m4a, mp4, aac, caf, wav, aiff or amr.
+            override_optout: True sends the memo to a person who opted out.
+        Raises:
+            LinqApiError: 404/2001 no chat with this id, 404/2003 no attachment with this id.
         Source: https://docs.linqapp.com/api/resources/chats/methods/send_voicememo
         """
         body = {"attachment_id": attachment_id, "override_optout": override_optout, "voice_memo_url": voice_memo_url}
-        answer = await self._call("chats.send_voicememo", path={"chat_id": chat_id}, body=body)
-        return read(VoiceMemoSent, answer, "chats.send_voicememo")
+        response = await self._call("chats.send_voicememo", path={"chat_id": chat_id}, body=body)
+        return read(VoiceMemoSent, response, "chats.send_voicememo")
 
 
 class Participants(Resource):
-    """`client.chats.participants`. Both answers mean *queued*; `participant.added` or `.removed` follows."""
+    """`client.chats.participants`: change the members of a group.
+
+    Both calls are only *queued* when they return; `participant.added` or `participant.removed` follows.
+    """
 
     __slots__ = ()
 
     async def add(self, chat_id: str, *, handle: str) -> Accepted:
-        """Add somebody to a group of three or more.
+        """Add a person to a group of three or more.
 
         Args:
-            handle: E.164 or e-mail, reachable by the group's service.
+            handle: E.164 phone number or e-mail address, reachable over the group's service.
         Raises:
-            LinqApiError: 409/1006 for direct chats and across services.
+            LinqApiError: 409/1006 the chat is a direct chat, or the handle is on another service; 404/2001 no chat with
+                this id.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/participants/methods/add
         """
-        answer = await self._call("chats.participants.add", path={"chat_id": chat_id}, body={"handle": handle})
-        return read(Accepted, answer, "chats.participants.add")
+        response = await self._call("chats.participants.add", path={"chat_id": chat_id}, body={"handle": handle})
+        return read(Accepted, response, "chats.participants.add")
 
     async def remove(self, chat_id: str, *, handle: str) -> Accepted:
-        """Remove somebody from a group; three must remain.
+        """Remove a person from a group. Three participants must remain.
 
         Args:
-            handle: E.164 or e-mail of a participant.
+            handle: E.164 phone number or e-mail address of a participant.
         Raises:
-            LinqApiError: 409/1006 for direct chats and when fewer than three would remain.
+            LinqApiError: 409/1006 the chat is a direct chat, or fewer than three would remain; 404/2001 no chat with
+                this id.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/participants/methods/remove
         """
-        answer = await self._call("chats.participants.remove", path={"chat_id": chat_id}, body={"handle": handle})
-        return read(Accepted, answer, "chats.participants.remove")
+        response = await self._call("chats.participants.remove", path={"chat_id": chat_id}, body={"handle": handle})
+        return read(Accepted, response, "chats.participants.remove")
 
 
 class Typing(Resource):
-    """`client.chats.typing`. Shown on iMessage only; elsewhere Linq accepts and drops it."""
+    """`client.chats.typing`: the typing indicator. Only iMessage shows it; other services ignore the calls."""
 
     __slots__ = ()
 
     async def start(self, chat_id: str) -> None:
-        """Show that you are typing, for about 85 seconds or until you send. Ask again every 60 s to keep it.
+        """Show the typing indicator for about 85 s, or until you send a message. To keep it, call again every 60 s.
 
         Raises:
-            LinqApiError: 403/2027 when the line cannot send now; older Linq answers 403 for groups.
+            LinqApiError: 403/2027 the line cannot send now, 404/2001 no chat with this id. Older versions of Linq
+                respond with 403 for groups.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/typing/methods/start
         """
         await self._call("chats.typing.start", path={"chat_id": chat_id})
 
     async def stop(self, chat_id: str) -> None:
-        """Stop showing that you are typing. Sending does it too.
+        """Hide the typing indicator. Sending a message hides it too.
 
+        Raises:
+            LinqApiError: 404/2001 no chat with this id.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/typing/methods/stop
         """
         await self._call("chats.typing.stop", path={"chat_id": chat_id})

@@ -1,4 +1,4 @@
-"""Where the people of a chat are, as far as they share it."""
+"""The locations that the participants of a chat share with your line."""
 
 from __future__ import annotations
 
@@ -7,42 +7,46 @@ from linqbot.types.location import ChatLocation, LocationAccepted
 
 
 class Location(Resource):
-    """`client.chats.location`."""
+    """`client.chats.location`: read, request and stop the sharing of locations."""
 
     __slots__ = ()
 
     async def retrieve(self, chat_id: str) -> ChatLocation:
-        """Get where everybody is who shares it in this chat. No event tells of movements: ask again.
+        """Get the locations that participants of this chat share. No event reports movements: call again for news.
 
         Returns:
-            GeoJSON: one feature a person, coordinates as longitude and latitude in degrees. Empty while nobody
-            shares, or nobody was located yet.
+            GeoJSON with one feature per person; coordinates are longitude and latitude in degrees. Empty while no
+            participant shares a location, or none was located yet.
+        Raises:
+            LinqApiError: 404/2001 no chat with this id.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/location/methods/retrieve
         """
-        answer = await self._call("chats.location.retrieve", path={"chat_id": chat_id})
-        return read(ChatLocation, answer, "chats.location.retrieve")
+        response = await self._call("chats.location.retrieve", path={"chat_id": chat_id})
+        return read(ChatLocation, response, "chats.location.retrieve")
 
     async def request(self, chat_id: str) -> LocationAccepted:
-        """Ask the person of a direct iMessage chat to share where they are. Not repeated after a lost answer.
+        """Ask the person of a direct iMessage chat to share their location. Not retried after a lost response.
 
-        When they do, `location.sharing.started` follows.
+        If the person agrees, `location.sharing.started` follows.
 
         Raises:
-            LinqApiError: 409/2016 a group, 409/2017 SMS or RCS, 409 they share already.
-            RateLimited: asked too often in this chat; Linq publishes no figure, `retry_after_s` says how long.
+            LinqApiError: 409/2016 the chat is a group, 409/2017 it is on SMS or RCS, 409 the person shares already,
+                404/2001 no chat with this id.
+            RateLimited: Too many requests in this chat. Linq does not publish the limit; `retry_after_s` says how long
+                to wait.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/location/methods/request
         """
-        answer = await self._call("chats.location.request", path={"chat_id": chat_id})
-        return read(LocationAccepted, answer, "chats.location.request")
+        response = await self._call("chats.location.request", path={"chat_id": chat_id})
+        return read(LocationAccepted, response, "chats.location.request")
 
     async def stop(self, chat_id: str, *, handle: str) -> LocationAccepted:
-        """Stop receiving where somebody is, in all chats with this line. `location.sharing.stopped` follows.
+        """Stop receiving a person's location, in all chats with this line. `location.sharing.stopped` follows.
 
         Args:
-            handle: Who shares: E.164 or e-mail.
+            handle: The person: E.164 phone number or e-mail address.
         Raises:
-            LinqApiError: 404 when they share nothing.
+            LinqApiError: 404 the person shares no location.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/location/methods/stop
         """
-        answer = await self._call("chats.location.stop", path={"chat_id": chat_id}, body={"handle": handle})
-        return read(LocationAccepted, answer, "chats.location.stop")
+        response = await self._call("chats.location.stop", path={"chat_id": chat_id}, body={"handle": handle})
+        return read(LocationAccepted, response, "chats.location.stop")

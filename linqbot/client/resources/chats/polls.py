@@ -1,4 +1,4 @@
-"""Polls: asked in a chat, and afterwards found by their message's id."""
+"""Polls: created in a chat, then addressed by the id of their message."""
 
 from __future__ import annotations
 
@@ -10,60 +10,66 @@ from linqbot.types.poll import PollEnvelope
 
 
 class Polls(Resource):
-    """`client.chats.polls`."""
+    """`client.chats.polls`: create polls."""
 
     __slots__ = ()
 
     async def create(self, chat_id: str, *, poll: Mapping[str, Any]) -> PollEnvelope:
-        """Ask a poll in an iMessage chat that exists. Safe to repeat: equal `poll.idempotency_key`s are asked once.
+        """Create a poll in an existing iMessage chat. Safe to repeat: equal `poll.idempotency_key`s create one poll.
 
         Args:
-            poll: `{"options": [{"text": …}, …]}`, two or more; a poll has no title. `idempotency_key` is optional,
-                and made when there is none.
+            poll: `{"options": [{"text": …}, …]}`, two or more options; a poll has no title. A missing `idempotency_key`
+                is generated.
         Returns:
-            The poll; its `message_id` names it from now on. What becomes of it comes as `poll.*` events.
+            The poll, from now on identified by its `message_id`. `poll.*` events report its delivery and votes.
         Raises:
-            LinqApiError: 400/1005 for SMS and RCS, 403/2024 opted out, 409 a chat you left.
+            LinqApiError: 400/1005 the chat is on SMS or RCS, 403/2024 the person opted out, 409 your line left the
+                chat, 404/2001 no chat with this id.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/polls/methods/create
         """
-        answer = await self._call("chats.polls.create", path={"chat_id": chat_id}, body={"poll": poll})
-        return read(PollEnvelope, answer, "chats.polls.create", {"chat_id": chat_id})
+        response = await self._call("chats.polls.create", path={"chat_id": chat_id}, body={"poll": poll})
+        return read(PollEnvelope, response, "chats.polls.create", {"chat_id": chat_id})
 
 
 class MessagePoll(Resource):
-    """`client.messages.poll`. A message that is no poll is `LinqApiError` 404/2002."""
+    """`client.messages.poll`: read a poll, add options to it, and vote."""
 
     __slots__ = ()
 
     async def retrieve(self, message_id: str) -> PollEnvelope:
-        """Get a poll by its message's id, a UUID: its options, and who chose them.
+        """Get a poll by the id of its message, a UUID: its options and their voters.
 
+        Raises:
+            LinqApiError: 404/2002 no message with this id, or the message is not a poll.
         Source: https://docs.linqapp.com/api/resources/messages/subresources/poll/methods/retrieve
         """
-        answer = await self._call("messages.poll.retrieve", path={"message_id": message_id})
-        return read(PollEnvelope, answer, "messages.poll.retrieve")
+        response = await self._call("messages.poll.retrieve", path={"message_id": message_id})
+        return read(PollEnvelope, response, "messages.poll.retrieve")
 
     async def add_options(self, message_id: str, *, options: Sequence[Mapping[str, Any]]) -> PollEnvelope:
-        """Add options to a poll; none can be taken away. Not repeated after a lost answer.
+        """Add options to a poll. Options cannot be removed. Not retried after a lost response.
 
         Args:
-            options: `[{"text": …}, …]`, one or more. On a zero-retention line, all there are first, in their order:
-                Linq has forgotten them.
+            options: `[{"text": …}, …]`, one or more. On a zero-retention line, list all existing options first, in
+                their order: Linq keeps no copy of them.
+        Raises:
+            LinqApiError: 404/2002 no message with this id, or the message is not a poll.
         Source: https://docs.linqapp.com/api/resources/messages/subresources/poll/methods/add_options
         """
         path, body = {"message_id": message_id}, {"options": many(options)}
-        answer = await self._call("messages.poll.add_options", path=path, body=body)
-        return read(PollEnvelope, answer, "messages.poll.add_options")
+        response = await self._call("messages.poll.add_options", path=path, body=body)
+        return read(PollEnvelope, response, "messages.poll.add_options")
 
     async def vote(self, message_id: str, *, operation: Literal["add", "remove"], option_id: str) -> PollEnvelope:
-        """Vote for one option, or take the vote back.
+        """Vote for an option, or take the vote back.
 
         Args:
-            option_id: As `PollOption.option_id` gives it.
+            option_id: The id of the option: `PollOption.option_id`.
         Raises:
-            LinqApiError: 404 when the poll has no such option.
+            LinqApiError: 404 the poll has no such option, 404/2002 no message with this id, or the message is not a
+                poll.
         Source: https://docs.linqapp.com/api/resources/messages/subresources/poll/methods/vote
         """
         path, body = {"message_id": message_id}, {"operation": operation, "option_id": option_id}
-        answer = await self._call("messages.poll.vote", path=path, body=body)
-        return read(PollEnvelope, answer, "messages.poll.vote")
+        response = await self._call("messages.poll.vote", path=path, body=body)
+        return read(PollEnvelope, response, "messages.poll.vote")

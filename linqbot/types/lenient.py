@@ -1,8 +1,9 @@
-"""Reading an object that does not quite fit its type: leave out what does not fit, as long as nothing needed is missing.
+"""Lenient validation: leave out the fields that do not fit their type, as long as the type can do without them.
 
 Linq's payloads change while bots run. A field that suddenly has another type is no reason to lose a message, or to
 fail after a message was sent. Such a field is left out, and the rest is validated again. Only a field that the type
-cannot do without, such as the id of a message, is an error. Objects that fit never come here.
+requires, such as the id of a message, is an error. Callers first validate the usual way and call this module only when
+that failed, so objects that fit cost nothing extra.
 """
 
 from __future__ import annotations
@@ -15,54 +16,61 @@ from pydantic import ValidationError
 T = TypeVar("T")
 Path: TypeAlias = tuple[str | int, ...]
 
-_MOST_ROUNDS = 10
-"""Each round leaves out at least one value, the next one may find its parent wanting; payloads are not this deep."""
+_MAX_ROUNDS: Final = 10
+"""Validations of one object. Leaving out a value can make its parent invalid in the next round; no payload of Linq's
+is nested this deep."""
 
-_MOST_MISFITS: Final = 200
-"""Each one left out costs a copy of what it was in: a body of a million wrong values must not stop the others."""
+_MAX_UNFITTING: Final = 200
+"""Values left out in one round. Each one costs a copy of its parent: a body with a million wrong values must not keep
+other deliveries waiting."""
 
-_MOST_NAMED: Final = 10_000
-"""Naming a misfit takes longer than finding it."""
+_MAX_NAMED: Final = 10_000
+"""Fields named by `unfitting_fields`. Naming a field takes longer than finding it."""
 
 
-def without_misfits(
+def validate_leniently(
     validate: Callable[[dict[str, Any], tuple[str, ...]], T], fields: dict[str, Any], error: ValidationError
 ) -> T:
     """Validate `fields` without the values that `error` complains about.
 
     Args:
-        validate: Takes the fields that are left, and the names of those that were left out.
+        validate: Called with the remaining fields and the top-level names of those that were left out.
+        fields: The object to validate. Not changed.
+        error: Raised by the first, strict validation of `fields`.
     Raises:
-        ValidationError: something that the type cannot do without is missing or wrong.
+        ValidationError: A required field is missing or wrong, or more values do not fit than are worth removing.
     """
     left_out: set[str] = set()
-    for _ in range(_MOST_ROUNDS):
-        if error.error_count() > _MOST_MISFITS:
+    for _ in range(_MAX_ROUNDS):
+        if error.error_count() > _MAX_UNFITTING:
             break
         paths = {_existing(fields, problem["loc"]) for problem in error.errors(include_url=False, include_input=False)}
         if () in paths:
             break
         left_out.update(str(path[0]) for path in paths if _at(fields, path) is not None)
-        # From the end, so that leaving out one item of a list moves no other that must go.
+        # In reverse order, so that removing one item of a list does not shift the others that must be removed.
         for path in sorted(paths, key=_position, reverse=True):
             fields = _without(fields, path)
         try:
             return validate(fields, tuple(sorted(left_out)))
-        except ValidationError as again:
-            error = again
+        except ValidationError as next_error:
+            error = next_error
     raise error
 
 
-def misfits(error: ValidationError) -> list[str]:
-    """Name the places that `error` complains about, as `message.parts.0`; of very many places, only their number."""
-    if error.error_count() > _MOST_NAMED:
+def unfitting_fields(error: ValidationError) -> list[str]:
+    """Return the paths of the fields that `error` complains about, such as `message.parts.0`.
+
+    With more than 10,000 of them, return only their number, as in `["12000 places"]`.
+    """
+    if error.error_count() > _MAX_NAMED:
         return [f"{error.error_count()} places"]
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     return [".".join(map(str, problem["loc"])) or "everything" for problem in problems]
 
 
 def _existing(fields: Any, loc: Path) -> Path:
-    """How much of pydantic's `loc` leads anywhere: it also names what is missing, and branches of unions."""
+    """Return the part of pydantic's `loc` that exists in `fields`: `loc` also names missing keys and union branches."""
     path: list[str | int] = []
     for key in loc:
         known = isinstance(key, str) and key in fields if isinstance(fields, dict) else _has_item(fields, key)
@@ -88,7 +96,7 @@ def _position(path: Path) -> list[int]:
 
 
 def _without(value: Any, path: Path) -> Any:
-    """A copy of `value` that lacks what `path` leads to. The decoded body is shared, so nothing in it may change."""
+    """Return a copy of `value` without the value at `path`. The decoded body is shared, so `value` must not change."""
     copy = value.copy()
     if len(path) == 1:
         del copy[path[0]]
