@@ -50,6 +50,10 @@ if TYPE_CHECKING:
         GroupIconUpdateFailed,
         GroupNameUpdated,
         GroupNameUpdateFailed,
+        LocationSharingStarted,
+        LocationSharingStopped,
+        ParticipantAdded,
+        ParticipantRemoved,
         TypingStarted,
         TypingStopped,
     )
@@ -64,7 +68,6 @@ if TYPE_CHECKING:
         PhoneNumberStatusUpdated,
         ZeroDayRetentionUpdated,
     )
-    from linqbot.events.location import LocationSharingStarted, LocationSharingStopped
     from linqbot.events.message import (
         MessageDelivered,
         MessageEdited,
@@ -73,7 +76,6 @@ if TYPE_CHECKING:
         MessageReceived,
         MessageSent,
     )
-    from linqbot.events.participant import ParticipantAdded, ParticipantRemoved
     from linqbot.events.payment import (
         ConnectionCreated,
         ConnectionRevoked,
@@ -212,6 +214,10 @@ _HOMES = {
     "GroupIconUpdated": "linqbot.events.chat",
     "GroupNameUpdateFailed": "linqbot.events.chat",
     "GroupNameUpdated": "linqbot.events.chat",
+    "LocationSharingStarted": "linqbot.events.chat",
+    "LocationSharingStopped": "linqbot.events.chat",
+    "ParticipantAdded": "linqbot.events.chat",
+    "ParticipantRemoved": "linqbot.events.chat",
     "TypingStarted": "linqbot.events.chat",
     "TypingStopped": "linqbot.events.chat",
     "ContactCardCreated": "linqbot.events.contact",
@@ -227,16 +233,12 @@ _HOMES = {
     "PhoneNumberReleased": "linqbot.events.line",
     "PhoneNumberStatusUpdated": "linqbot.events.line",
     "ZeroDayRetentionUpdated": "linqbot.events.line",
-    "LocationSharingStarted": "linqbot.events.location",
-    "LocationSharingStopped": "linqbot.events.location",
     "MessageDelivered": "linqbot.events.message",
     "MessageEdited": "linqbot.events.message",
     "MessageFailed": "linqbot.events.message",
     "MessageRead": "linqbot.events.message",
     "MessageReceived": "linqbot.events.message",
     "MessageSent": "linqbot.events.message",
-    "ParticipantAdded": "linqbot.events.participant",
-    "ParticipantRemoved": "linqbot.events.participant",
     "ConnectionCreated": "linqbot.events.payment",
     "ConnectionRevoked": "linqbot.events.payment",
     "PaymentAuthorized": "linqbot.events.payment",

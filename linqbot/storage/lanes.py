@@ -16,7 +16,7 @@ import itertools
 import math
 import secrets
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -65,6 +65,8 @@ class Lanes:
         # Heaps whose items may be outdated: each item is checked against its lane when it comes to the top.
         self._free: list[tuple[int, _Lane]] = []
         self._free_suspects: list[tuple[int, _Lane]] = []
+        # The suspects by their sequence number; a lane knows only whether its head is one.
+        self._suspects: dict[int, int] = {}
         self._alone = 0  # token of the last lease that has to run alone
         self._waits: list[tuple[float, int, _Lane]] = []
         self._ends: list[tuple[float, int]] = []
@@ -82,13 +84,15 @@ class Lanes:
         return list(known.queue) if known else []
 
     def add(self, name: str, seq: int, *, not_before: float = 0.0, max_concurrent_suspects: int = 0) -> None:
-        """Append a delivery to its lane. Only the first of a lane can be a suspect or wait for a time.
+        """Append a delivery to its lane. Only the first of a lane can wait for a time.
 
         Args:
             seq: Greater than every other sequence number of the lane.
             not_before: Unix seconds; 0 if the lane is free at once.
         """
         self.depth += 1
+        if max_concurrent_suspects:
+            self._suspects[seq] = max_concurrent_suspects
         lane = self._lanes.get(name)
         if lane is None:
             lane = self._lanes[name] = _Lane(name, max_concurrent_suspects=max_concurrent_suspects)
@@ -152,21 +156,37 @@ class Lanes:
     def wait(self, token: int, until: float) -> None:
         """End a lease: the head stays, and its lane waits until a Unix time. A suspect that ends a turn is cleared."""
         lane = self._leases.pop(token)
-        lane.max_concurrent_suspects = 0
+        self._clear_suspect(lane)
         self._wait(lane, until)
 
     def remove(self, token: int) -> None:
         """End a lease and remove the head; its lane goes on."""
         lane = self._leases.pop(token)
+        self._clear_suspect(lane)
         lane.queue.popleft()
         lane.overdue = False
-        lane.max_concurrent_suspects = 0
         self.depth -= 1
         if lane.queue:
+            lane.max_concurrent_suspects = self._suspects.get(lane.queue[0], 0) if self._suspects else 0
             self._set_free(lane)
         else:
             lane.state = _Is.FREE
             del self._lanes[lane.name]
+
+    def renumber(self, name: str, numbers: Mapping[int, int]) -> None:
+        """Follow the deliveries of a lane that was sorted: a suspect stays a suspect at its new place.
+
+        Args:
+            numbers: The new sequence numbers by the old ones, which are the same set.
+        """
+        moved = {new: self._suspects.pop(old) for old, new in numbers.items() if old in self._suspects}
+        lane = self._lanes.get(name)
+        if not moved or lane is None:
+            return
+        self._suspects |= moved
+        lane.max_concurrent_suspects = self._suspects.get(lane.queue[0], 0)
+        if lane.state is _Is.FREE:
+            self._set_free(lane)
 
     def next_due(self) -> float | None:
         """Return the earliest end of a wait or of a lease, in Unix seconds; None if nothing waits for a time."""
@@ -220,14 +240,20 @@ class Lanes:
             return None
         return lane
 
-    @staticmethod
-    def _next(free: list[tuple[int, _Lane]]) -> _Lane | None:
+    def _next(self, free: list[tuple[int, _Lane]]) -> _Lane | None:
         """Take the lane with the oldest head from a heap of free lanes."""
+        of_suspects = free is self._free_suspects
         while free:
             seq, lane = heapq.heappop(free)
-            if lane.state is _Is.FREE and lane.queue and lane.queue[0] == seq:
+            is_current = lane.state is _Is.FREE and lane.queue and lane.queue[0] == seq
+            if is_current and bool(lane.max_concurrent_suspects) is of_suspects:
                 return lane
         return None
+
+    def _clear_suspect(self, lane: _Lane) -> None:
+        if lane.max_concurrent_suspects:
+            lane.max_concurrent_suspects = 0
+            del self._suspects[lane.queue[0]]
 
     def _lease(self, lane: _Lane, until: float) -> LaneLease:
         overdue, lane.overdue = lane.overdue, False

@@ -94,3 +94,33 @@ def test_a_suspect_that_was_given_back_is_still_a_suspect() -> None:
     (lease,) = lanes.lease(10, now=0, until=10)
     lanes.release(lease.token)
     assert [lease.seq for lease in lanes.lease(10, now=1, until=10)] == [1]
+
+
+def test_a_suspect_that_is_sorted_behind_another_delivery_is_still_a_suspect() -> None:
+    lanes = Lanes()
+    lanes.add("chat", 1, max_concurrent_suspects=1)
+    lanes.add("chat", 2)
+    lanes.add("other", 3)
+    lanes.renumber("chat", {1: 2, 2: 1})
+
+    first, other = lanes.lease(5, now=0, until=10)
+    assert (first.seq, other.seq) == (1, 3)
+    lanes.remove(first.token)
+    assert lanes.lease(5, now=0, until=10) == []
+    lanes.remove(other.token)
+    (alone,) = lanes.lease(5, now=0, until=10)
+    lanes.add("third", 4)
+    assert alone.seq == 2
+    assert lanes.lease(5, now=0, until=10) == []
+
+
+def test_a_lane_whose_suspect_was_sorted_to_its_head_is_leased_as_a_suspect() -> None:
+    lanes = Lanes()
+    lanes.add("other", 1)
+    lanes.add("chat", 2)
+    lanes.add("chat", 3, max_concurrent_suspects=1)
+    lanes.renumber("chat", {2: 3, 3: 2})
+    (suspect,) = lanes.lease(5, now=0, until=10)
+    assert suspect.seq == 2
+    lanes.remove(suspect.token)
+    assert [lease.seq for lease in lanes.lease(5, now=0, until=10)] == [1, 3]

@@ -24,10 +24,12 @@ class Reordered:
     """A lane that was sorted.
 
     Attributes:
+        lane: Its name.
         given_back: Sequence number and token of the lease that was given back for it, if any.
         numbers: New sequence numbers by the old ones.
     """
 
+    lane: str
     given_back: tuple[int, int] | None
     numbers: dict[int, int]
 
@@ -213,6 +215,7 @@ class Index:
             self.lanes.release(token)
             if row := self.recent.get(seq):
                 row.delivery_count -= 1
+        self.lanes.renumber(order.lane, order.numbers)
         self.recent.renumber(order.numbers)
 
     def _note_facts(self, changes: Changes) -> None:

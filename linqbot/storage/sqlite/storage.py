@@ -171,7 +171,7 @@ class SQLiteStorage:
                 "take() was called on a storage that was opened with serving=False. Only the serving process can lease "
                 "deliveries: open the storage with serving=True."
             )
-        if not self._place.lost:
+        if not self._place.lost and not self._writer.is_reloading:
             if prefetched := self._index.take_prefetched(limit, self._clock.now()):
                 return prefetched
             if given_back := self._index.give_back_prefetched():

@@ -84,6 +84,8 @@ class Writer:
         # The data_version of the file that the index mirrors; None if the index did not follow a commit.
         self._version: int | None = None
         self._serving = False
+        # True while the commit thread may replace the lanes of the index: then the event loop leaves them alone.
+        self.is_reloading = False
         # The changes that the index applies once the open transaction is on disk.
         self._changes = Changes()
         self._truncations: list[TruncateOp] = []
@@ -159,8 +161,13 @@ class Writer:
         """Open the transaction. Return False if another process is writing or has written, so that it takes longer."""
         with self._translated():
             if wait:
-                self._begin_slowly()
+                try:
+                    self._begin_slowly()
+                finally:
+                    self.is_reloading = False
                 return True
+            # Until the thread has opened the transaction, and perhaps reloaded the index there.
+            self.is_reloading = True
             if self._place.lost:
                 return False
             try:
@@ -169,7 +176,8 @@ class Writer:
                 if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
                     return False
                 raise
-            return self._data_version() == self._version
+            self.is_reloading = self._data_version() != self._version
+            return not self.is_reloading
 
     def write(self, batch: list[Op]) -> bool:
         """Run the statements of the batch.
@@ -392,7 +400,7 @@ class Writer:
             aside, back = _RENUMBER[table]
             self._db.executemany(aside, [(new, old) for old, new in numbers.items()])
             self._db.executemany(back, [(new, new) for new in numbers.values()])
-        self._changes.orders += (Reordered(given_back, numbers),)
+        self._changes.orders += (Reordered(op.lane, given_back, numbers),)
 
     def _numbers_in_order(self, seqs: list[int]) -> dict[int, int]:
         """Return new sequence numbers by the old ones, in the order in which the deliveries were sent.
