@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from linqbot import rules
+from linqbot.api import ENDPOINTS as TABLE
 from linqbot.emulator.endpoints import (
     attachments,
     audits,
@@ -205,10 +206,10 @@ class ApiV2:
         self._api_key = api_key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
+        request, endpoint = Request(scope, receive), TABLE["v2.list_chats"]
         if not fits(request.headers.get("x-linq-integration-token", ""), self._api_key):
             answer = v2.refused(401, "unauthorized", "Missing or invalid token")
-        elif request.method != "GET" or request.url.path != "/api/partner/v2/chats":
+        elif (request.method, request.url.path) != (endpoint.method, f"/api/partner{endpoint.path}"):
             answer = v2.refused(404, "not_found", "The emulator knows GET /api/partner/v2/chats only")
         else:
             answer = v2.list_chats(self._world, request.query_params)

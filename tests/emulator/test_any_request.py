@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from linqbot.clock import MovableClock
+from linqbot.api import ENDPOINTS as TABLE
 from linqbot.emulator.api import ENDPOINTS
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
@@ -179,6 +180,11 @@ def calls(endpoint: Any) -> st.SearchStrategy[tuple[Any, ...]]:
 
 def test_every_endpoint_with_a_body_has_a_good_one() -> None:
     assert set(GOOD) == {endpoint.name for endpoint in ENDPOINTS if endpoint.has_body}
+
+
+def test_every_endpoint_of_the_v3_api_has_one_handler() -> None:
+    names = [endpoint.name for endpoint in ENDPOINTS]
+    assert sorted(names) == sorted(name for name in TABLE if not name.startswith("v2."))
 
 
 step = st.sampled_from(ENDPOINTS).flatmap(calls)

@@ -77,7 +77,7 @@ def delete(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 ENDPOINTS = (
-    EndpointHandler("attachments.create", "POST", "/v3/attachments", create, has_body=True),
-    EndpointHandler("attachments.retrieve", "GET", "/v3/attachments/{attachment_id}", retrieve),
-    EndpointHandler("attachments.delete", "DELETE", "/v3/attachments/{attachment_id}", delete),
+    EndpointHandler("attachments.create", create, has_body=True),
+    EndpointHandler("attachments.retrieve", retrieve),
+    EndpointHandler("attachments.delete", delete),
 )

@@ -100,9 +100,7 @@ def _written_after_stop(chat: ChatRecord) -> int:
     return sum(message.is_from_me and message.created_at > chat.health_at for message in chat.messages)
 
 
-_PATH = "/v3/phone_numbers/{phone_number}/reputation_audit"
-
 ENDPOINTS = (
-    EndpointHandler("phone_numbers.start_reputation_audit", "POST", _PATH, start),
-    EndpointHandler("phone_numbers.get_reputation_audit", "GET", _PATH + "/{audit_id}", retrieve),
+    EndpointHandler("phone_numbers.start_reputation_audit", start),
+    EndpointHandler("phone_numbers.get_reputation_audit", retrieve),
 )

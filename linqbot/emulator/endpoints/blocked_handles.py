@@ -30,10 +30,8 @@ def unblock(world: World, request: ApiRequest) -> EndpointResponse:
     return EndpointResponse(204)
 
 
-_PATH = "/v3/blocked_handles"
-
 ENDPOINTS = (
-    EndpointHandler("blocked_handles.list", "GET", _PATH, list_),
-    EndpointHandler("blocked_handles.block", "POST", _PATH, block, has_body=True),
-    EndpointHandler("blocked_handles.unblock", "DELETE", _PATH, unblock, has_body=True),
+    EndpointHandler("blocked_handles.list", list_),
+    EndpointHandler("blocked_handles.block", block, has_body=True),
+    EndpointHandler("blocked_handles.unblock", unblock, has_body=True),
 )

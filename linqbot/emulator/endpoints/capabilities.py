@@ -33,8 +33,6 @@ def _answer(world: World, request: ApiRequest, wanted: str) -> EndpointResponse:
 
 
 ENDPOINTS = (
-    EndpointHandler(
-        "capability.check_i_message", "POST", "/v3/capability/check_imessage", check_imessage, has_body=True
-    ),
-    EndpointHandler("capability.check_RCS", "POST", "/v3/capability/check_rcs", check_rcs, has_body=True),
+    EndpointHandler("capability.check_i_message", check_imessage, has_body=True),
+    EndpointHandler("capability.check_RCS", check_rcs, has_body=True),
 )

@@ -137,8 +137,8 @@ def _tell(world: World, event_type: str, summary: str, card: ContactCardRecord, 
 
 
 ENDPOINTS = (
-    EndpointHandler("contact_card.create", "POST", "/v3/contact_card", create, has_body=True),
-    EndpointHandler("contact_card.retrieve", "GET", "/v3/contact_card", retrieve),
-    EndpointHandler("contact_card.update", "PATCH", "/v3/contact_card", update, has_body=True),
-    EndpointHandler("chats.share_contact_card", "POST", "/v3/chats/{chat_id}/share_contact_card", share),
+    EndpointHandler("contact_card.create", create, has_body=True),
+    EndpointHandler("contact_card.retrieve", retrieve),
+    EndpointHandler("contact_card.update", update, has_body=True),
+    EndpointHandler("chats.share_contact_card", share),
 )

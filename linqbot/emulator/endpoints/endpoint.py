@@ -1,6 +1,7 @@
-"""What an endpoint is: a name, a method and a path, and a function from a request to an answer.
+"""The parts of an endpoint: its handler, the request that the handler reads, and pages of lists.
 
-Each noun lists its own in `ENDPOINTS`; `api.py` finds the one that fits and asks the rules before calling it.
+Each module of a noun lists its handlers in `ENDPOINTS`; method and path come from the table in `linqbot.api`.
+`emulator/api.py` finds the handler for a request and checks Linq's rules before the handler runs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from starlette.datastructures import Headers, QueryParams
 
+from linqbot.api import ENDPOINTS
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import EndpointResponse, invalid
 
@@ -41,18 +43,27 @@ Work: TypeAlias = Callable[[World, ApiRequest], EndpointResponse]
 
 @dataclass(frozen=True, slots=True)
 class EndpointHandler:
-    """One endpoint.
+    """The emulator's answer to one endpoint of Linq's API.
 
     Args:
-        name: Resource and verb as in Linq's SDKs: `chats.messages.send`. The rules know it by this name.
-        has_body: It takes a JSON object.
+        name: Resource and verb as in Linq's SDKs: `chats.messages.send`. The table of endpoints (`linqbot.api`) and the
+            rules use the same name.
+        work: The function that changes the world and returns the answer.
+        has_body: True if the endpoint takes a JSON object.
+    Raises:
+        KeyError: the table of endpoints has no such name.
     """
 
     name: str
-    method: str
-    path: str
     work: Work
     has_body: bool = False
+    method: str = field(init=False)
+    path: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        endpoint = ENDPOINTS[self.name]
+        object.__setattr__(self, "method", endpoint.method)
+        object.__setattr__(self, "path", endpoint.path)
 
 
 _Item = TypeVar("_Item")

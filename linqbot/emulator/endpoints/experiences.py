@@ -20,6 +20,6 @@ def retrieve(_: World, request: ApiRequest) -> EndpointResponse:
 
 
 ENDPOINTS = (
-    EndpointHandler("experiences.list", "GET", "/v3/experiences", list_),
-    EndpointHandler("experiences.retrieve", "GET", "/v3/experiences/{experience}", retrieve),
+    EndpointHandler("experiences.list", list_),
+    EndpointHandler("experiences.retrieve", retrieve),
 )

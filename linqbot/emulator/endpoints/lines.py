@@ -105,8 +105,8 @@ def set_zero_retention(world: World, line: Line, *, is_on: bool) -> None:
 
 
 ENDPOINTS = (
-    EndpointHandler("phone_numbers.list", "GET", "/v3/phone_numbers", list_),
-    EndpointHandler("phone_numbers.update", "PUT", "/v3/phone_numbers/{phone_number_id}", update, has_body=True),
-    EndpointHandler("phonenumbers.list", "GET", "/v3/phonenumbers", list_legacy),
-    EndpointHandler("available_number.retrieve", "GET", "/v3/available_number", available),
+    EndpointHandler("phone_numbers.list", list_),
+    EndpointHandler("phone_numbers.update", update, has_body=True),
+    EndpointHandler("phonenumbers.list", list_legacy),
+    EndpointHandler("available_number.retrieve", available),
 )

@@ -175,12 +175,10 @@ def update_app_card(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 ENDPOINTS = (
-    EndpointHandler("messages.create", "POST", "/v3/messages", create, has_body=True),
-    EndpointHandler("messages.retrieve", "GET", "/v3/messages/{message_id}", retrieve),
-    EndpointHandler("messages.update", "PATCH", "/v3/messages/{message_id}", update, has_body=True),
-    EndpointHandler("messages.delete", "DELETE", "/v3/messages/{message_id}", delete),
-    EndpointHandler("messages.list_messages_thread", "GET", "/v3/messages/{message_id}/thread", list_thread),
-    EndpointHandler(
-        "messages.update_app_card", "POST", "/v3/messages/{message_id}/update", update_app_card, has_body=True
-    ),
+    EndpointHandler("messages.create", create, has_body=True),
+    EndpointHandler("messages.retrieve", retrieve),
+    EndpointHandler("messages.update", update, has_body=True),
+    EndpointHandler("messages.delete", delete),
+    EndpointHandler("messages.list_messages_thread", list_thread),
+    EndpointHandler("messages.update_app_card", update_app_card, has_body=True),
 )

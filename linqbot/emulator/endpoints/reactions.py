@@ -119,12 +119,6 @@ def place(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 ENDPOINTS = (
-    EndpointHandler("messages.add_reaction", "POST", "/v3/messages/{message_id}/reactions", react, has_body=True),
-    EndpointHandler(
-        "messages.update_sticker_placement",
-        "PATCH",
-        "/v3/messages/{message_id}/reactions/{reaction_id}",
-        place,
-        has_body=True,
-    ),
+    EndpointHandler("messages.add_reaction", react, has_body=True),
+    EndpointHandler("messages.update_sticker_placement", place, has_body=True),
 )

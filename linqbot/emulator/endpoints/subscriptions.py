@@ -234,13 +234,11 @@ def list_events(_: World, __: ApiRequest) -> EndpointResponse:
     return EndpointResponse(200, {"events": list(EVENT_TYPES), "doc_url": doc_url})
 
 
-_PATH = "/v3/webhook-subscriptions"
-
 ENDPOINTS = (
-    EndpointHandler("webhook_events.list", "GET", "/v3/webhook-events", list_events),
-    EndpointHandler("webhook_subscriptions.create", "POST", _PATH, create, has_body=True),
-    EndpointHandler("webhook_subscriptions.list", "GET", _PATH, list_),
-    EndpointHandler("webhook_subscriptions.retrieve", "GET", _PATH + "/{subscription_id}", retrieve),
-    EndpointHandler("webhook_subscriptions.update", "PUT", _PATH + "/{subscription_id}", update, has_body=True),
-    EndpointHandler("webhook_subscriptions.delete", "DELETE", _PATH + "/{subscription_id}", delete),
+    EndpointHandler("webhook_events.list", list_events),
+    EndpointHandler("webhook_subscriptions.create", create, has_body=True),
+    EndpointHandler("webhook_subscriptions.list", list_),
+    EndpointHandler("webhook_subscriptions.retrieve", retrieve),
+    EndpointHandler("webhook_subscriptions.update", update, has_body=True),
+    EndpointHandler("webhook_subscriptions.delete", delete),
 )

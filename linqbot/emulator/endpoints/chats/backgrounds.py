@@ -29,9 +29,7 @@ def _change(world: World, chat: ChatRecord, background: dict[str, Any] | None) -
     return EndpointResponse(202)
 
 
-_PATH = "/v3/chats/{chat_id}/background"
-
 ENDPOINTS = (
-    EndpointHandler("chats.background.set", "POST", _PATH, put_up, has_body=True),
-    EndpointHandler("chats.background.remove", "DELETE", _PATH, take_down),
+    EndpointHandler("chats.background.set", put_up, has_body=True),
+    EndpointHandler("chats.background.remove", take_down),
 )

@@ -155,14 +155,14 @@ def present(world: World, request: ApiRequest) -> ChatRecord:
 
 
 ENDPOINTS = (
-    EndpointHandler("chats.create", "POST", "/v3/chats", create, has_body=True),
-    EndpointHandler("chats.list_chats", "GET", "/v3/chats", list_chats),
-    EndpointHandler("chats.retrieve", "GET", "/v3/chats/{chat_id}", retrieve),
-    EndpointHandler("chats.update", "PUT", "/v3/chats/{chat_id}", update, has_body=True),
-    EndpointHandler("chats.leave_chat", "POST", "/v3/chats/{chat_id}/leave", leave),
-    EndpointHandler("chats.mark_as_read", "POST", "/v3/chats/{chat_id}/read", mark_as_read),
-    EndpointHandler("chats.typing.start", "POST", "/v3/chats/{chat_id}/typing", start_typing),
-    EndpointHandler("chats.typing.stop", "DELETE", "/v3/chats/{chat_id}/typing", stop_typing),
-    EndpointHandler("chats.messages.list", "GET", "/v3/chats/{chat_id}/messages", list_messages),
-    EndpointHandler("chats.messages.send", "POST", "/v3/chats/{chat_id}/messages", send_message, has_body=True),
+    EndpointHandler("chats.create", create, has_body=True),
+    EndpointHandler("chats.list_chats", list_chats),
+    EndpointHandler("chats.retrieve", retrieve),
+    EndpointHandler("chats.update", update, has_body=True),
+    EndpointHandler("chats.leave_chat", leave),
+    EndpointHandler("chats.mark_as_read", mark_as_read),
+    EndpointHandler("chats.typing.start", start_typing),
+    EndpointHandler("chats.typing.stop", stop_typing),
+    EndpointHandler("chats.messages.list", list_messages),
+    EndpointHandler("chats.messages.send", send_message, has_body=True),
 )

@@ -91,7 +91,7 @@ def _feature(share: Share) -> dict[str, Any]:
 
 
 ENDPOINTS = (
-    EndpointHandler("chats.location.retrieve", "GET", "/v3/chats/{chat_id}/location", retrieve),
-    EndpointHandler("chats.location.request", "POST", "/v3/chats/{chat_id}/location/request", ask),
-    EndpointHandler("chats.location.stop", "DELETE", "/v3/chats/{chat_id}/location", stop, has_body=True),
+    EndpointHandler("chats.location.retrieve", retrieve),
+    EndpointHandler("chats.location.request", ask),
+    EndpointHandler("chats.location.stop", stop, has_body=True),
 )

@@ -39,9 +39,7 @@ def remove(world: World, request: ApiRequest) -> EndpointResponse:
     return accepted("Participant removal queued")
 
 
-_PATH = "/v3/chats/{chat_id}/participants"
-
 ENDPOINTS = (
-    EndpointHandler("chats.participants.add", "POST", _PATH, add, has_body=True),
-    EndpointHandler("chats.participants.remove", "DELETE", _PATH, remove, has_body=True),
+    EndpointHandler("chats.participants.add", add, has_body=True),
+    EndpointHandler("chats.participants.remove", remove, has_body=True),
 )

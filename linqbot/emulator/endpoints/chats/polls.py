@@ -118,10 +118,8 @@ def _envelope(message: MessageRecord) -> dict[str, object]:
 
 
 ENDPOINTS = (
-    EndpointHandler("chats.polls.create", "POST", "/v3/chats/{chat_id}/polls", create, has_body=True),
-    EndpointHandler("messages.poll.retrieve", "GET", "/v3/messages/{message_id}/poll", retrieve),
-    EndpointHandler(
-        "messages.poll.add_options", "POST", "/v3/messages/{message_id}/poll/options", add_options, has_body=True
-    ),
-    EndpointHandler("messages.poll.vote", "POST", "/v3/messages/{message_id}/poll/votes", vote, has_body=True),
+    EndpointHandler("chats.polls.create", create, has_body=True),
+    EndpointHandler("messages.poll.retrieve", retrieve),
+    EndpointHandler("messages.poll.add_options", add_options, has_body=True),
+    EndpointHandler("messages.poll.vote", vote, has_body=True),
 )

@@ -53,6 +53,4 @@ def _shape(chat: ChatRecord, message: MessageRecord) -> dict[str, Any]:
     }
 
 
-ENDPOINTS = (
-    EndpointHandler("chats.send_voicememo", "POST", "/v3/chats/{chat_id}/voicememo", send_voicememo, has_body=True),
-)
+ENDPOINTS = (EndpointHandler("chats.send_voicememo", send_voicememo, has_body=True),)

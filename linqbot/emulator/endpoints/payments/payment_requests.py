@@ -155,11 +155,9 @@ def _become(world: World, one: PaymentRequestRecord, status: str) -> None:
     world.emit_account(f"payment.{status}", payloads.payment(one))
 
 
-_PATH = "/v3/payment_requests"
-
 ENDPOINTS = (
-    EndpointHandler("payment_requests.create", "POST", _PATH, create, has_body=True),
-    EndpointHandler("payment_requests.list", "GET", _PATH, list_),
-    EndpointHandler("payment_requests.retrieve", "GET", _PATH + "/{payment_request_id}", retrieve),
-    EndpointHandler("payment_requests.cancel", "POST", _PATH + "/{payment_request_id}/cancel", cancel),
+    EndpointHandler("payment_requests.create", create, has_body=True),
+    EndpointHandler("payment_requests.list", list_),
+    EndpointHandler("payment_requests.retrieve", retrieve),
+    EndpointHandler("payment_requests.cancel", cancel),
 )

@@ -216,19 +216,15 @@ def _status(world: World, provider: str) -> str:
     return world.state.providers[provider]
 
 
-_PAYMENT = "/v3/payments/{payment_id}"
-_PROVIDER = "/v3/payments/providers/{provider}"
-_HANDLE = "/v3/payments/handles/{handle}"
-
 ENDPOINTS = (
-    EndpointHandler("payments.create", "POST", "/v3/payments", create, has_body=True),
-    EndpointHandler("payments.retrieve", "GET", _PAYMENT, retrieve),
-    EndpointHandler("payments.cancel", "POST", _PAYMENT + "/cancel", cancel),
-    EndpointHandler("payments.credentials", "GET", _PAYMENT + "/credentials", credentials),
-    EndpointHandler("payment_providers.retrieve", "GET", _PROVIDER, retrieve_provider),
-    EndpointHandler("payment_providers.connect", "POST", _PROVIDER + "/connect", connect_provider, has_body=True),
-    EndpointHandler("payment_handles.connect", "POST", _HANDLE + "/connect", connect),
-    EndpointHandler("payment_handles.connection", "GET", _HANDLE + "/connection", connection),
-    EndpointHandler("payment_handles.revoke", "DELETE", _HANDLE + "/connection", revoke),
-    EndpointHandler("payment_handles.verify", "POST", _HANDLE + "/verify", verify, has_body=True),
+    EndpointHandler("payments.create", create, has_body=True),
+    EndpointHandler("payments.retrieve", retrieve),
+    EndpointHandler("payments.cancel", cancel),
+    EndpointHandler("payments.credentials", credentials),
+    EndpointHandler("payment_providers.retrieve", retrieve_provider),
+    EndpointHandler("payment_providers.connect", connect_provider, has_body=True),
+    EndpointHandler("payment_handles.connect", connect),
+    EndpointHandler("payment_handles.connection", connection),
+    EndpointHandler("payment_handles.revoke", revoke),
+    EndpointHandler("payment_handles.verify", verify, has_body=True),
 )
