@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from linqbot.clock import MovableClock
 from linqbot.api import ENDPOINTS as TABLE
+from linqbot.clock import MovableClock
 from linqbot.emulator.api import ENDPOINTS
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
