@@ -16,11 +16,10 @@ from typing import Any, Self
 import httpx
 
 from linqbot.clock import MovableClock
-from linqbot.emulator import person, statefile
+from linqbot.emulator import statefile
+from linqbot.emulator.acts.act import Act, Result_co
 from linqbot.emulator.api import CALLS_KEPT
-from linqbot.emulator.endpoints import contact_cards, lines, subscriptions
-from linqbot.emulator.endpoints.payments import payments
-from linqbot.emulator.engine.sending import line_of_account
+from linqbot.emulator.endpoints import subscriptions
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
 from linqbot.emulator.model.faults import Fault
@@ -103,150 +102,17 @@ class Emulator:
     def public_url(self, url: str) -> None:
         self.world.public_url = url.rstrip("/")
 
-    # What a person does. All raise ApiError when it cannot be done.
+    def do(self, act: Act[Result_co]) -> Result_co:
+        """Perform an act of a person, of Linq or of the account's team, see `linqbot/emulator/acts`.
 
-    def inbound(
-        self,
-        from_: str,
-        to: str,
-        parts: Sequence[Mapping[str, Any]],
-        *,
-        chat_id: str | None = None,
-        group: Sequence[str] = (),
-        reply_to: Mapping[str, Any] | None = None,
-        effect: Mapping[str, Any] | None = None,
-        service: str | None = None,
-        sent_at: float | None = None,
-        reconciled_at: float | None = None,
-    ) -> dict[str, str | None]:
-        """A person writes to our line `to`; a chat that does not exist yet begins.
-
-        Args:
-            parts: `{"type": "text", "value": …}`, `{"type": "link", "value": …}` or
-                `{"type": "media", "filename": …, "mime_type": …, "data_base64": …}` (or `url`).
-            group: The other people of a group.
-            service: What the person's phone speaks from now on; iMessage unless said.
-            sent_at, reconciled_at: Unix seconds, for a message that Linq found late.
         Returns:
-            `chat_id` and `message_id`; both None when the person is blocked.
+            The result of the act: the ids of what is new, or None.
+        Raises:
+            ApiError: the act is not possible now.
+        Example:
+            `emulator.do(Write(from_="+14155550142", to="+12025550100", parts=[Text(value="hi")]))`
         """
-        message = person.write(
-            self.world,
-            from_,
-            to,
-            parts,
-            chat_id=chat_id,
-            group=group,
-            reply_to=reply_to,
-            effect=effect,
-            service=service,
-            sent_at=sent_at,
-            reconciled_at=reconciled_at,
-        )
-        if message is None:
-            return {"chat_id": None, "message_id": None}
-        return {"chat_id": message.chat_id, "message_id": message.id}
-
-    def react(
-        self,
-        from_: str,
-        message_id: str,
-        type_: str,
-        *,
-        operation: str = "add",
-        custom_emoji: str | None = None,
-        part_index: int = 0,
-        sticker: Mapping[str, Any] | None = None,
-    ) -> None:
-        """A person sets or takes back a tapback; `sticker` says what it shows: `emoji`, `url` or `attachment_id`."""
-        asked = {"type": type_, "operation": operation, "custom_emoji": custom_emoji, "part_index": part_index}
-        person.react(self.world, from_, message_id, asked | dict(sticker or {}))
-
-    def read(self, from_: str, chat_id: str, message_id: str | None = None) -> None:
-        """A person reads our messages, all or up to `message_id`."""
-        person.read(self.world, from_, self.state.chat(chat_id), message_id)
-
-    def typing(self, from_: str, chat_id: str, *, is_typing: bool = True) -> None:
-        """A person begins or stops typing."""
-        person.type_(self.world, self.state.chat(chat_id), from_, is_typing=is_typing)
-
-    def poll(self, from_: str, chat_id: str, options: Sequence[str]) -> str:
-        """A person makes a poll; returns its message id."""
-        return person.make_poll(self.world, from_, self.state.chat(chat_id), options).id
-
-    def add_options(self, from_: str, message_id: str, options: Sequence[str]) -> None:
-        """A person adds options to a poll."""
-        person.add_options(self.world, from_, message_id, options)
-
-    def vote(self, from_: str, message_id: str, option_id: str, *, is_on: bool = True) -> None:
-        """A person votes for an option, or takes the vote back."""
-        person.vote(self.world, from_, message_id, option_id, is_on=is_on)
-
-    def share_location(
-        self, from_: str, chat_id: str, latitude: float, longitude: float, *, for_s: float | None = None
-    ) -> None:
-        """A person shares where they are, in degrees, for a time or (None) until they stop; or has moved on."""
-        person.share_location(self.world, from_, self.state.chat(chat_id), latitude, longitude, for_s=for_s)
-
-    def stop_sharing_location(self, from_: str, chat_id: str) -> None:
-        """A person no longer shares where they are."""
-        person.stop_sharing_location(self.world, from_, self.state.chat(chat_id))
-
-    def edit(self, from_: str, message_id: str, text: str, part_index: int = 0) -> None:
-        """A person changes what they wrote."""
-        person.edit(self.world, from_, message_id, text, part_index)
-
-    def leave(self, from_: str, chat_id: str, handle: str | None = None) -> None:
-        """A person leaves a group, or takes `handle` out of it."""
-        person.leave(self.world, from_, self.state.chat(chat_id), handle)
-
-    def join(self, from_: str, chat_id: str, handle: str | None = None) -> None:
-        """A person joins a group, or brings `handle` into it."""
-        person.join(self.world, from_, self.state.chat(chat_id), handle)
-
-    def share_card(
-        self, from_: str, to: str, first_name: str, last_name: str = "", *, media_url: str | None = None
-    ) -> None:
-        """A person shares name and photo with our line `to`. Told once, and again when they change."""
-        person.share_card(self.world, from_, to, (first_name, last_name, media_url))
-
-    def pay(self, payment_id: str) -> None:
-        """The payer pays a payment request, or approves a payment."""
-        person.pay(self.world, payment_id)
-
-    def decline(self, payment_id: str) -> None:
-        """The payer, or their bank, says no to a payment request or a payment."""
-        person.decline(self.world, payment_id)
-
-    def connect(self, from_: str) -> None:
-        """A customer goes through with connecting, so that they can be charged."""
-        payments.complete(self.world, from_)
-
-    def disconnect(self, from_: str) -> None:
-        """A customer takes the connection back."""
-        payments.disconnect(self.world, from_)
-
-    # What Linq, or the team on its dashboard, does. All raise ApiError when it cannot be done.
-
-    def assign_line(self, phone_number: str, *, line_type: str = "iMessage") -> None:
-        """The account gets a line."""
-        lines.assign(self.world, phone_number, line_type=line_type)
-
-    def release_line(self, phone_number: str) -> None:
-        """The account loses a line, and with it its chats."""
-        lines.release(self.world, line_of_account(self.world, phone_number))
-
-    def set_zero_retention(self, phone_number: str, *, is_on: bool) -> None:
-        """Linq keeps nothing of what is said on a line from now on; or does so again."""
-        lines.set_zero_retention(self.world, line_of_account(self.world, phone_number), is_on=is_on)
-
-    def delete_card(self, phone_number: str) -> None:
-        """A line's contact card is deleted."""
-        contact_cards.delete(self.world, phone_number)
-
-    def set_provider(self, provider: str, status: str) -> None:
-        """A provider of payments is `ready`, `onboarding` or `disabled`; `stripe` not ready answers 403."""
-        payments.set_provider(self.world, provider, status)
+        return act.perform(self.world)
 
     # Around it
 

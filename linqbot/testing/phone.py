@@ -10,16 +10,24 @@ import base64
 from typing import Any, Literal, TypeAlias
 
 from linqbot.client.client import Client
+from linqbot.emulator.acts.act import Act, Result_co
+from linqbot.emulator.acts.conversation import Edit, React, Read, Typing, Write
+from linqbot.emulator.acts.membership import Join, Leave
+from linqbot.emulator.acts.paying import Decline, Pay
+from linqbot.emulator.acts.sharing import ShareCard, ShareLocation
+from linqbot.emulator.acts.voting import AddOptions, MakePoll, Vote
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model import shapes
 from linqbot.emulator.model.faults import Fault
+from linqbot.emulator.model.handles import normal
+from linqbot.emulator.model.records import iso
 from linqbot.errors import ConfigError
 from linqbot.testing.activity import ApiCall
 from linqbot.testing.bubble import Bubble, Tapback
 from linqbot.testing.room import Room
 from linqbot.testing.stage import Stage
 from linqbot.types.chat import Chat
-from linqbot.types.message import Effect, EffectName
+from linqbot.types.message import EffectName
 
 Service: TypeAlias = Literal["iMessage", "RCS", "SMS"]
 
@@ -39,9 +47,9 @@ class Phone:
 
     def __init__(self, stage: Stage, handle: str, line: str, others: tuple[str, ...] = ()) -> None:
         self._stage = stage
-        self.handle = handle
+        self.handle = normal(handle)
         self.line = line
-        self._room = Room(stage.emulator, line, tuple(dict.fromkeys((handle, *others))))
+        self._room = Room(stage.emulator, line, tuple(dict.fromkeys((self.handle, *others))))
 
     # Other people, other chats
 
@@ -52,8 +60,9 @@ class Phone:
             handle: E.164, or an e-mail address.
             service: What that phone speaks.
         """
-        self._stage.emulator.state.services[handle] = service
-        return Phone(self._stage, handle, self.line)
+        phone = Phone(self._stage, handle, self.line)
+        self.emulator.state.services[phone.handle] = service
+        return phone
 
     def group(self, *others: Phone | str) -> Phone:
         """The group of this person, the others and the bot, on this phone. It begins with its first message."""
@@ -104,106 +113,98 @@ class Phone:
         return await self.text("STOP")
 
     async def edit(self, message: Bubble | str, text: str) -> None:
-        """Change what this person wrote."""
-        self._did(f"edits a message to {text!r}")
-        self.emulator.edit(self.handle, _id(message), text)
-        await self._arrived()
+        """Change the text of a message that this person wrote."""
+        await self._do(f"edits a message to {text!r}", Edit(from_=self.handle, message_id=_id(message), text=text))
 
     async def react(self, message: Bubble | str, reaction: str, *, remove: bool = False) -> None:
-        """Put a tapback on a message, or take it away: `love` and its five sisters, or any emoji."""
-        kind = reaction if reaction in _TAPBACKS else "custom"
-        emoji = None if reaction in _TAPBACKS else reaction
-        self._did(f"{'takes back' if remove else 'gives'} {reaction}")
-        self.emulator.react(
-            self.handle, _id(message), kind, operation="remove" if remove else "add", custom_emoji=emoji
+        """Add a tapback to a message, or remove it.
+
+        Args:
+            reaction: `love`, `like`, `dislike`, `laugh`, `emphasize`, `question`, or an emoji.
+        """
+        is_named = reaction in _TAPBACKS
+        act = React(
+            from_=self.handle,
+            message_id=_id(message),
+            type=reaction if is_named else "custom",
+            operation="remove" if remove else "add",
+            custom_emoji=None if is_named else reaction,
         )
-        await self._arrived()
+        await self._do(f"{'removes' if remove else 'adds'} {reaction}", act)
 
     async def typing(self, is_typing: bool = True) -> None:
         """Begin to type, or stop."""
-        self._did("types" if is_typing else "stops typing")
-        self.emulator.typing(self.handle, self.chat_id, is_typing=is_typing)
-        await self._arrived()
+        act = Typing(from_=self.handle, chat_id=self.chat_id, state="started" if is_typing else "stopped")
+        await self._do("types" if is_typing else "stops typing", act)
 
     async def read(self, up_to: Bubble | str | None = None) -> None:
-        """Read the bot's messages, all or up to one. Only direct chats tell of it, and not over SMS."""
+        """Read the bot's messages, all of them or up to one. Only direct chats over iMessage or RCS report this.
+
+        Raises:
+            HandlerFailed: a handler raised. This method waits for the bot's messages first.
+        """
         await self.quiet()
-        self._did("reads")
-        self.emulator.read(self.handle, self.chat_id, up_to and _id(up_to))
-        await self._arrived()
+        await self._do("reads", Read(from_=self.handle, chat_id=self.chat_id, message_id=up_to and _id(up_to)))
 
     async def poll(self, *options: str) -> Bubble:
-        """Make a poll."""
-        self._did("makes a poll")
-        message_id = self.emulator.poll(self.handle, self.chat_id, options)
-        await self._arrived()
-        return Bubble(self.emulator.state.message(message_id))
+        """Make a poll, and return its message."""
+        made = await self._do("makes a poll", MakePoll(from_=self.handle, chat_id=self.chat_id, options=options))
+        return Bubble(self.emulator.state.message(made["message_id"]))
 
     async def vote(self, poll: Bubble, option: str, *, remove: bool = False) -> None:
-        """Vote for an option of a poll, by its text, or take the vote back."""
-        self._did(f"{'takes back the vote' if remove else 'votes'} for {option!r}")
-        self.emulator.vote(self.handle, poll.id, poll.option_id(option), is_on=not remove)
-        await self._arrived()
+        """Vote for an option of a poll, given by its text, or take the vote back."""
+        operation, option_id = "remove" if remove else "add", poll.option_id(option)
+        act = Vote(from_=self.handle, message_id=poll.id, option_id=option_id, operation=operation)
+        await self._do(f"{'takes back the vote' if remove else 'votes'} for {option!r}", act)
 
     async def add_option(self, poll: Bubble, *options: str) -> None:
         """Add options to a poll."""
-        self._did("adds to a poll")
-        self.emulator.add_options(self.handle, poll.id, options)
-        await self._arrived()
+        await self._do("adds to a poll", AddOptions(from_=self.handle, message_id=poll.id, options=options))
 
     async def leave(self) -> None:
         """Leave the group."""
-        self._did("leaves")
-        self.emulator.leave(self.handle, self.chat_id)
-        await self._arrived()
+        await self._do("leaves", Leave(from_=self.handle, chat_id=self.chat_id))
 
     async def join(self) -> None:
-        """Come (back) into the group."""
-        self._did("joins")
-        self.emulator.join(self.handle, self.chat_id)
-        await self._arrived()
+        """Join the group, also again after leaving."""
+        await self._do("joins", Join(from_=self.handle, chat_id=self.chat_id))
 
     async def bring(self, other: Phone | str) -> None:
-        """Bring somebody into the group."""
-        self._did("brings somebody")
-        self.emulator.join(self.handle, self.chat_id, _handle(other))
-        await self._arrived()
+        """Add another person to the group."""
+        await self._do("adds a person", Join(from_=self.handle, chat_id=self.chat_id, handle=_handle(other)))
 
     async def remove(self, other: Phone | str) -> None:
-        """Take somebody out of the group; `phone.line` is the bot."""
-        self._did("takes somebody out")
-        self.emulator.leave(self.handle, self.chat_id, _handle(other))
-        await self._arrived()
+        """Remove another participant from the group; `phone.line` is the bot."""
+        await self._do("removes a participant", Leave(from_=self.handle, chat_id=self.chat_id, handle=_handle(other)))
 
     async def share_location(self, latitude: float, longitude: float, *, for_s: float | None = None) -> None:
-        """Share where one is, in degrees, for a time or (None) until `stop_sharing_location`."""
-        self._did("shares a location")
-        self.emulator.share_location(self.handle, self.chat_id, latitude, longitude, for_s=for_s)
-        await self._arrived()
+        """Share this person's location, in degrees, or move to another location.
+
+        Args:
+            for_s: Seconds until sharing ends; None shares until `stop_sharing_location`.
+        """
+        act = ShareLocation(
+            from_=self.handle, chat_id=self.chat_id, latitude=latitude, longitude=longitude, for_s=for_s
+        )
+        await self._do("shares a location", act)
 
     async def stop_sharing_location(self) -> None:
-        """Share it no longer."""
-        self._did("stops sharing a location")
-        self.emulator.stop_sharing_location(self.handle, self.chat_id)
-        await self._arrived()
+        """Stop sharing this person's location."""
+        act = ShareLocation(from_=self.handle, chat_id=self.chat_id, state="stopped")
+        await self._do("stops sharing a location", act)
 
     async def share_card(self, first_name: str, last_name: str = "") -> None:
-        """Share one's name with the bot."""
-        self._did("shares a contact card")
-        self.emulator.share_card(self.handle, self.line, first_name, last_name)
-        await self._arrived()
+        """Share this person's name with the bot."""
+        act = ShareCard(from_=self.handle, to=self.line, first_name=first_name, last_name=last_name)
+        await self._do("shares a contact card", act)
 
     async def pay(self, payment_id: str) -> None:
         """Pay a payment request, or approve a payment."""
-        self._did("pays")
-        self.emulator.pay(payment_id)
-        await self._arrived()
+        await self._do("pays", Pay(id=payment_id))
 
     async def decline(self, payment_id: str) -> None:
-        """Do not pay it."""
-        self._did("declines to pay")
-        self.emulator.decline(payment_id)
-        await self._arrived()
+        """Refuse a payment request or a payment."""
+        await self._do("declines to pay", Decline(id=payment_id))
 
     # Waiting for the bot
 
@@ -367,35 +368,34 @@ class Phone:
         effect: EffectName | None = None,
         late_s: float = 0.0,
     ) -> Bubble:
-        self._did(f"writes {shown!r}" if shown else "sends a file")
-        written = self.emulator.inbound(
-            self.handle,
-            self.line,
-            parts,
+        act = Write(
+            from_=self.handle,
+            to=self.line,
+            parts=parts,
             chat_id=self._room.id,
             group=[one for one in self._room.people if one != self.handle],
-            reply_to=None if reply_to is None else {"message_id": _id(reply_to)},
-            effect=None if effect is None else Effect.named(effect).to_json_object(),
-            sent_at=self.now - late_s if late_s else None,
-            reconciled_at=self.now if late_s else None,
+            reply_to=None if reply_to is None else _id(reply_to),
+            effect=effect,
+            sent_at=iso(self.now - late_s) if late_s else None,
+            reconciled_at=iso(self.now) if late_s else None,
         )
-        await self._arrived()
+        written = await self._do(f"writes {shown!r}" if shown else "sends a file", act)
         if written["message_id"] is None:
             return Bubble.unseen(shown)
         return Bubble(self.emulator.state.message(written["message_id"]))
 
-    def _did(self, what: str) -> None:
-        self._stage.told.append(f"{self.handle} {what}")
-
-    async def _arrived(self) -> None:
+    async def _do(self, what: str, act: Act[Result_co]) -> Result_co:
+        self._stage.history.append(f"{self.handle} {what}")
+        result = self.emulator.do(act)
         await self.emulator.flush()
+        return result
 
     def _fault(self, fault: Fault) -> None:
         self.emulator.add_fault(fault)
 
 
 def _handle(person: Phone | str) -> str:
-    return person if isinstance(person, str) else person.handle
+    return normal(person) if isinstance(person, str) else person.handle
 
 
 def _id(message: Bubble | str) -> str:

@@ -61,7 +61,7 @@ class Stage:
         handler_timeout_s: Real seconds a handler may work on something real before a wait gives up.
     Attributes:
         calls: The bot's requests, oldest first.
-        told: What happened so far, a line each, for whoever waits in vain.
+        history: What happened so far, a line each, for whoever waits in vain.
     """
 
     def __init__(self, bot: Bot, *, start: datetime | None, version: str, handler_timeout_s: float) -> None:
@@ -69,7 +69,7 @@ class Stage:
         self.clock = WatchedClock(self.activity, None if start is None else start.timestamp())
         self.storage = WatchedStorage(self.clock, self.activity, self._ended)
         self.calls: list[ApiCall] = []
-        self.told: list[str] = []
+        self.history: list[str] = []
         to_bot = _ToBot()
         self.emulator = Emulator(clock=self.clock, delivery_transport=to_bot)
         subscription = self.emulator.subscribe(f"http://127.0.0.1:8000{WEBHOOK_PATH}?version={version}")
@@ -150,7 +150,7 @@ class Stage:
             HandlerFailed: as for `quiet`.
         """
         end = self.clock.now() + seconds
-        self.told.append(f"{seconds:g} s pass")
+        self.history.append(f"{seconds:g} s pass")
         await self.until(lambda: None)
         while (due := await self._next_due()) is not None and due < end:
             self._move_to(due)
@@ -209,7 +209,7 @@ class Stage:
         """Fail the test, with what did happen."""
         __tracebackhide__ = True
         self.raise_failure()
-        lines = self.told[-LAST_LINES:] or ["nothing"]
+        lines = self.history[-LAST_LINES:] or ["nothing"]
         raise NothingCame("\n  ".join([f"{what}\nWhat did happen, oldest first:", *lines]))
 
     # What is watched
@@ -239,7 +239,7 @@ class Stage:
 
     def _called(self, call: ApiCall) -> None:
         self.calls.append(call)
-        self.told.append(f"the bot calls {call.name or call.path}: {call.status or 'no answer'}")
+        self.history.append(f"the bot calls {call.name or call.path}: {call.status or 'no answer'}")
 
     def _ended(self, lease: Lease, finish: Finish) -> None:
         this, outcome, now = self._turns.pop(lease.token, None), finish.outcome, self.clock.now()
@@ -258,8 +258,8 @@ class Stage:
             what += _untaken(this.event)
         else:
             what += f"taken by {who}"
-        self.told.append(what)
-        self.told.extend(f"a message waits to be sent in {timer.due - now:.1f} s" for timer in finish.timers)
+        self.history.append(what)
+        self.history.extend(f"a message waits to be sent in {timer.due - now:.1f} s" for timer in finish.timers)
 
 
 def _untaken(event: Event) -> str:

@@ -49,8 +49,9 @@ async def talking(
         `async with talking(bot) as phone:`
     """
     async with Stage(bot, start=start, version=version, handler_timeout_s=handler_timeout_s) as stage:
-        stage.emulator.state.services[handle] = service
-        yield Phone(stage, handle, LINES[0])
+        phone = Phone(stage, handle, LINES[0])
+        stage.emulator.state.services[phone.handle] = service
+        yield phone
 
 
 class PhoneFor(Protocol):

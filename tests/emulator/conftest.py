@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from linqbot.clock import MovableClock
+from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
 
@@ -74,13 +75,13 @@ async def api(emulator: Emulator) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 def chat(emulator: Emulator) -> dict[str, str | None]:
     """A direct chat that the person began: its `chat_id` and the `message_id` of the person's message."""
-    return emulator.inbound(PERSON, LINE, [{"type": "text", "value": "hi"}])
+    return emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))
 
 
 @pytest.fixture
 def group(emulator: Emulator) -> dict[str, str | None]:
     """A group of four with our line in it."""
-    return emulator.inbound(PERSON, LINE, [{"type": "text", "value": "hi all"}], group=[FRIEND, THIRD])
+    return emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi all"}], group=[FRIEND, THIRD]))
 
 
 Refused = Callable[[httpx.Response, int, int], dict[str, Any]]

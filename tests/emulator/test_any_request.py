@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from linqbot.api import ENDPOINTS as TABLE
 from linqbot.clock import MovableClock
+from linqbot.emulator.acts.conversation import React, Write
+from linqbot.emulator.acts.voting import MakePoll
 from linqbot.emulator.api import ENDPOINTS
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
@@ -223,11 +225,11 @@ async def play(steps: list[Any]) -> None:
     async with Emulator(clock=MovableClock(frozen=True), delivery_transport=Silent()) as emulator:
         emulator.subscribe("https://new.example")
         emulator.subscribe("https://old.example/?version=2025-01-01")
-        emulator.inbound(PERSON, LINE, [{"type": "text", "value": "hi"}])
-        emulator.inbound(FRIEND, LINE, [{"type": "text", "value": "hi"}], service="SMS")
-        emulator.inbound(PERSON, LINE, [{"type": "text", "value": "hi"}], group=[FRIEND, THIRD])
-        emulator.poll(PERSON, next(iter(emulator.state.chats)), ["a", "b"])
-        emulator.react(PERSON, next(iter(emulator.state.messages)), "sticker", sticker={"emoji": "🚀"})
+        emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))
+        emulator.do(Write(from_=FRIEND, to=LINE, parts=[{"type": "text", "value": "hi"}], service="SMS"))
+        emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}], group=[FRIEND, THIRD]))
+        emulator.do(MakePoll(from_=PERSON, chat_id=next(iter(emulator.state.chats)), options=["a", "b"]))
+        emulator.do(React(from_=PERSON, message_id=next(iter(emulator.state.messages)), type="sticker", emoji="🚀"))
         transport = httpx.ASGITransport(create_app(emulator))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             client.headers["authorization"] = "Bearer x"

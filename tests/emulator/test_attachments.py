@@ -7,6 +7,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 
 LINE, PERSON = "+12025550100", "+14155550142"
@@ -89,7 +90,7 @@ async def test_r93_a_deleted_attachment_is_gone_for_good(
 async def served_as(kind: str, emulator: Emulator, api: httpx.AsyncClient) -> httpx.Response:
     """The answer of the address of a file that a person sent with the type `kind`."""
     part = {"type": "media", "filename": "x.html", "mime_type": kind, "data_base64": "PGI+"}
-    emulator.inbound(PERSON, LINE, [part])
+    emulator.do(Write(from_=PERSON, to=LINE, parts=[part]))
     return await api.get(list(emulator.state.messages.values())[-1].parts[0]["url"])
 
 

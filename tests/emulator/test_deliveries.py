@@ -13,6 +13,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from linqbot.clock import MovableClock
+from linqbot.emulator.acts.conversation import Read, Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.web.app import create_app
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.anyio
 
 
 def say(emulator: Emulator, value: str = "hi", person: str = PERSON, line: str = LINE) -> str:
-    return emulator.inbound(person, line, [{"type": "text", "value": value}])["message_id"] or ""
+    return emulator.do(Write(from_=person, to=line, parts=[{"type": "text", "value": value}]))["message_id"] or ""
 
 
 def texts(receiver: Any) -> list[str]:
@@ -307,13 +308,13 @@ async def test_reading_brings_a_message_through_every_step(
     path = f"/v3/chats/{chat['chat_id']}/messages"
     first = (await api.post(path, json=body)).json()["message"]["id"]
     second = (await api.post(path, json=body)).json()["message"]["id"]
-    emulator.read(PERSON, chat["chat_id"], first)
+    emulator.do(Read(from_=PERSON, chat_id=chat["chat_id"], message_id=first))
     await emulator.flush()
     assert receiver.types == ["message.sent", "message.delivered", "message.read"]
     assert [emulator.state.messages[one].status for one in (first, second)] == ["read", "pending"]
     emulator.advance(1)
-    emulator.read(PERSON, chat["chat_id"])
-    emulator.read(PERSON, chat["chat_id"])
+    emulator.do(Read(from_=PERSON, chat_id=chat["chat_id"]))
+    emulator.do(Read(from_=PERSON, chat_id=chat["chat_id"]))
     await emulator.flush()
     assert len(receiver.types) == 6
 

@@ -7,6 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
+from linqbot.emulator.acts.account_changes import SetProvider
+from linqbot.emulator.acts.conversation import Write
+from linqbot.emulator.acts.paying import Connect, Pay
 from linqbot.emulator.emulator import Emulator
 
 LINE, OTHER_LINE, PERSON = "+12025550100", "+12025550101", "+14155550142"
@@ -45,7 +48,7 @@ async def test_r96_what_may_be_asked_for(api: httpx.AsyncClient, refused: Any, b
 
 
 async def test_r96_stripe_must_be_connected(emulator: Emulator, api: httpx.AsyncClient, refused: Any) -> None:
-    emulator.set_provider("stripe", "onboarding")
+    emulator.do(SetProvider(provider="stripe", status="onboarding"))
     refused(await ask(api), 403, 2005)
     natural = {"rail": "natural", "from": LINE, "payer_handle": PERSON}
     assert (await ask(api, **natural)).status_code == 201
@@ -56,7 +59,7 @@ async def test_r96_only_an_open_request_can_be_canceled(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any
 ) -> None:
     paid, canceled, expired = [(await ask(api)).json()["id"] for _ in range(3)]
-    emulator.pay(paid)
+    emulator.do(Pay(id=paid))
     assert (await api.post(f"/v3/payment_requests/{canceled}/cancel")).json()["status"] == "canceled"
     emulator.advance(86400)
     assert (await api.get(f"/v3/payment_requests/{expired}")).json()["status"] == "expired"
@@ -98,7 +101,7 @@ async def test_requests_are_listed_newest_first_by_offset(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any
 ) -> None:
     made = [(await ask(api)).json()["id"] for _ in range(5)]
-    emulator.pay(made[1])
+    emulator.do(Pay(id=made[1]))
     page = (await api.get("/v3/payment_requests", params={"limit": 2, "offset": 1})).json()
     assert (page["object"], [one["id"] for one in page["data"]], page["has_more"]) == ("list", made[3:1:-1], True)
     last = (await api.get("/v3/payment_requests", params={"offset": 3})).json()
@@ -171,7 +174,7 @@ async def test_providers(api: httpx.AsyncClient, refused: Any) -> None:
 
 async def test_money_survives_in_the_state(emulator: Emulator, api: httpx.AsyncClient) -> None:
     made = (await ask(api, "k1", metadata={"a": "b"})).json()
-    emulator.connect(PERSON)
+    emulator.do(Connect(from_=PERSON))
     payment = await charge(api, "k2")
     emulator.load_state(emulator.save_state())
     assert (await api.get(f"/v3/payment_requests/{made['id']}")).json() == made
@@ -184,7 +187,7 @@ async def test_money_survives_in_the_state(emulator: Emulator, api: httpx.AsyncC
 async def test_r96_one_audit_at_a_time_and_then_a_while_none(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any
 ) -> None:
-    emulator.inbound(PERSON, LINE, [{"type": "text", "value": "STOP"}])
+    emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "STOP"}]))
     first = await api.post(AUDIT)
     assert (first.status_code, first.json()["status"]) == (202, "pending")
     assert (await api.post(AUDIT)).json() == first.json()
@@ -215,7 +218,7 @@ async def test_r15_in_a_sandbox_people_write_first_and_a_hundred_messages_a_day_
     message = {"message": {"parts": [{"type": "text", "value": "hi"}]}}
     refused(await api.post("/v3/chats", json={"from": LINE, "to": [PERSON], **message}), 403, 2008)
     assert not emulator.state.chats
-    path = f"/v3/chats/{emulator.inbound(PERSON, LINE, [{'type': 'text', 'value': 'hi'}])['chat_id']}/messages"
+    path = f"/v3/chats/{emulator.do(Write(from_=PERSON, to=LINE, parts=[{'type': 'text', 'value': 'hi'}]))['chat_id']}/messages"
     emulator.advance(86400 - emulator.clock.now() % 86400)
     for _ in range(100):
         assert (await api.post(path, json=message)).status_code == 202

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from linqbot.clock import MovableClock
+from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
 
@@ -121,7 +122,7 @@ async def test_r29_media_is_https(refuses: Refuses) -> None:
 async def test_r31_a_sticker_goes_with_text_and_is_plain_media_on_sms(emulator: Emulator, send: Send) -> None:
     answer = (await send(HI, {**MEDIA, "sticker": True})).json()["message"]
     assert [part["type"] for part in answer["parts"]] == ["text", "media"]
-    emulator.inbound(PERSON, LINE, [HI], service="SMS")
+    emulator.do(Write(from_=PERSON, to=LINE, parts=[HI], service="SMS"))
     answer = (await send({**MEDIA, "sticker": True})).json()["message"]
     assert (answer["service"], answer["parts"][0]["mime_type"]) == ("SMS", "image/png")
 
@@ -231,7 +232,7 @@ async def outside() -> AsyncIterator[httpx.AsyncClient]:
         transport = httpx.ASGITransport(create_app(emulator))
         headers = {"authorization": "Bearer test"}
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:4010", headers=headers) as client:
-            client.headers["chat"] = str(emulator.inbound(PERSON, LINE, [HI])["chat_id"])
+            client.headers["chat"] = str(emulator.do(Write(from_=PERSON, to=LINE, parts=[HI]))["chat_id"])
             yield client
 
 

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from linqbot.clock import MovableClock
+from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.records import Line
 
@@ -126,7 +127,7 @@ async def test_r34_the_message_answered_must_exist_in_this_chat(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
 ) -> None:
     path = f"/v3/chats/{chat['chat_id']}/messages"
-    elsewhere = emulator.inbound(FRIEND, LINE, [HI])["message_id"]
+    elsewhere = emulator.do(Write(from_=FRIEND, to=LINE, parts=[HI]))["message_id"]
     for wrong in (NOBODY, elsewhere):
         refused(await api.post(path, json=message(reply_to={"message_id": wrong})), 404, 2002)
     answer = await api.post(path, json=message(reply_to={"message_id": chat["message_id"]}))
@@ -134,7 +135,7 @@ async def test_r34_the_message_answered_must_exist_in_this_chat(
 
 
 async def test_r40_r41_cards_need_imessage(emulator: Emulator, api: httpx.AsyncClient, refused: Any) -> None:
-    chat_id = emulator.inbound(PERSON, LINE, [HI], service="SMS")["chat_id"]
+    chat_id = emulator.do(Write(from_=PERSON, to=LINE, parts=[HI], service="SMS"))["chat_id"]
     path = f"/v3/chats/{chat_id}/messages"
     refused(await api.post(path, json=message(CARD)), 409, 2018)
     clip = {"type": "app_clip", "value": "https://appclip.example.com/x"}
@@ -288,7 +289,7 @@ async def test_a_repeat_is_answered_even_when_sending_is_no_longer_allowed(
 ) -> None:
     path = f"/v3/chats/{chat['chat_id']}/messages"
     sent = (await api.post(path, json=message(idempotency_key="k"))).json()
-    emulator.inbound(PERSON, LINE, [{"type": "text", "value": "STOP"}])
+    emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "STOP"}]))
     assert (await api.post(path, json=message(idempotency_key="k"))).json() == sent
 
 
@@ -317,7 +318,7 @@ async def test_an_ephemeral_message_is_gone_after_its_time_and_its_key_is_never_
     api: httpx.AsyncClient, emulator: Emulator, refused: Any
 ) -> None:
     emulator.reset({"keeps_s": 3600})
-    chat_id = emulator.inbound(PERSON, LINE, [HI])["chat_id"]
+    chat_id = emulator.do(Write(from_=PERSON, to=LINE, parts=[HI]))["chat_id"]
     path = f"/v3/chats/{chat_id}/messages"
     sent = (await api.post(path, json=message(idempotency_key="k1"))).json()["message"]
     emulator.advance(3599)

@@ -50,6 +50,26 @@ async def test_what_a_person_writes_reaches_the_bot_as_it_was_written() -> None:
     assert len(messages) == 5
 
 
+async def test_an_email_address_is_the_same_person_in_any_case() -> None:
+    bot, seen = noting()
+    async with talking(bot, handle="Cat@Example.com", service="SMS") as phone:
+        await phone.text("hi")
+        await phone.quiet()
+        assert (phone.handle, phone.chat.service, phone.messages) == (CAT, "SMS", ["hi"])
+        assert phone.person("CAT@example.com").chat_id == phone.chat_id
+    assert len(seen) == 1
+
+
+async def test_a_person_cannot_write_an_empty_text_or_have_a_handle_that_is_none() -> None:
+    bot, seen = noting()
+    async with talking(bot) as phone:
+        with pytest.raises(ValueError, match="at least 1 character"):
+            await phone.text("")
+        with pytest.raises(ValueError, match="an e-mail address"):
+            await phone.person("Bob").text("hi")
+    assert seen == []
+
+
 async def test_edits_tapbacks_typing_and_votes_reach_the_bot() -> None:
     bot, seen = noting()
     async with talking(bot) as phone:

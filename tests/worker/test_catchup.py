@@ -11,6 +11,7 @@ import pytest
 
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
+from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
 from linqbot.events.delivery import Delivery
@@ -36,7 +37,7 @@ class House:
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def text(self, text: str, *, from_: str = ANN) -> str:
-        said = self.emulator.inbound(from_, LINE, [{"type": "text", "value": text}])
+        said = self.emulator.do(Write(from_=from_, to=LINE, parts=[{"type": "text", "value": text}]))
         assert said["message_id"] is not None
         return said["message_id"]
 
