@@ -46,7 +46,7 @@ class ChangeLine(Body):
 
 
 class SetProvider(Body):
-    """Set the status of a payment provider. While `stripe` is not `ready`, Linq answers 403 to new payments."""
+    """Set the status of a payment provider. Linq answers 403 to payment requests through a provider that is not `ready`."""
 
     provider: str
     status: Literal["onboarding", "ready", "disabled"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Protocol, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import not_found
@@ -36,7 +36,9 @@ def _checked_handle(text: str) -> str:
     return normal(text)
 
 
-Handle: TypeAlias = Annotated[str, AfterValidator(_checked_handle)]
+Handle: TypeAlias = Annotated[
+    str, AfterValidator(_checked_handle), WithJsonSchema({"type": "string", "format": "handle"})
+]
 Service: TypeAlias = Literal["iMessage", "RCS", "SMS"]
 Index: TypeAlias = Annotated[int, Field(ge=0)]
 Emoji: TypeAlias = Annotated[str, Field(min_length=1, max_length=64)]

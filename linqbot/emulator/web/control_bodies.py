@@ -11,7 +11,7 @@ from linqbot.emulator.model.faults import Fault
 
 
 class AddFault(Body):
-    """Make the next calls, deliveries, messages or new chats that match go wrong. The answer has the fault's `id`."""
+    """Make the next calls, deliveries, messages or chat changes that match go wrong. The answer has the fault's `id`."""
 
     on: Literal["api", "delivery", "message", "chat"] = Field(
         description="A call to the API, a webhook, the fate of a sent message, or the change of a chat."
