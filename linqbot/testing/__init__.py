@@ -1,11 +1,11 @@
-"""What bots are tested with: a person's phone, the emulator and the bot in one process, on one movable clock.
+"""Tools for testing a bot: a person's phone, the emulator and the bot in one process, on one movable clock.
 
     async with talking(bot) as phone:
         await phone.text("hi")
         assert await phone.next_reply() == "hello"
 
-Names are looked up when they are used, so that pytest, which imports this package to find its plugin, does not pay
-for the emulator in runs that need none.
+Each name is imported at its first use. pytest imports this package in every run to find its plugin, so a run without
+bots does not pay for importing the emulator.
 """
 
 from __future__ import annotations
