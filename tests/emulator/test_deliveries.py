@@ -286,6 +286,7 @@ async def test_a_message_that_fails_says_so_with_the_code_asked_for(
     await emulator.flush()
     assert receiver.types == ["message.failed"]
     assert receiver.events[0]["data"]["code"] == 4005
+    assert receiver.events[0]["data"]["reason"] == "Message delivery failed"
     assert emulator.state.messages[sent].status == "failed"
 
 

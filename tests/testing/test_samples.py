@@ -50,12 +50,12 @@ def test_every_type_has_the_shape_linq_documents(event_type: str, version: str) 
         assert event_type.startswith("call.")
         return
     documented = json.loads(fact.read_text())["data"]
-    shape, told = keys(documented), keys(samples.event(event_type, version=version)["data"])
+    shape, found = keys(documented), keys(samples.event(event_type, version=version)["data"])
     if event_type == "message.received":  # without the answer to a message that does not exist
-        shape.get("message", shape)["reply_to"] = told.get("message", told)["reply_to"] = None
-    if event_type == "message.edited":  # by a person here, because Linq does not report the bot's own edits as new
+        shape.get("message", shape)["reply_to"] = found.get("message", found)["reply_to"] = None
+    if event_type == "message.edited":  # edited by a person in the sample: a bot needs no event about its own edit
         shape["sender_handle"].pop("line_type")
-    assert told == shape
+    assert found == shape
 
 
 def test_each_event_is_a_new_one_and_of_now() -> None:

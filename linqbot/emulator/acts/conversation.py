@@ -85,11 +85,11 @@ class Write(ByPerson):
             chat.service = sender.service = self.service
         if self.from_ in chat.typing:
             _set_typing(world, chat, self.from_, is_typing=False)
-        message = chat_state.take_in(
+        message = chat_state.store_inbound(
             world, chat, sender, shown, effect=effect, reply_to=answered, sent_at=sent_at, reconciled_at=reconciled_at
         )
         texts = [part["value"] for part in shown if part["type"] == "text"]
-        send_policy.heard(world, chat, self.from_, texts[0] if len(shown) == len(texts) == 1 else "")
+        send_policy.note_text(world, chat, self.from_, texts[0] if len(shown) == len(texts) == 1 else "")
         world.emit_message("message.received", chat, message)
         world.show_chat(chat)
         world.show_message(message)
@@ -235,6 +235,6 @@ def _set_typing(world: World, chat: ChatRecord, handle: str, *, is_typing: bool)
     member, until = active_member(chat, handle), world.now() + chat_state.TYPING_S if is_typing else None
     if chat.service == "SMS":
         return
-    if chat_state.still_typing(world, chat, handle, until):
+    if chat_state.set_typing(world, chat, handle, until):
         state = "started" if is_typing else "stopped"
         world.emit(f"chat.typing_indicator.{state}", lambda: payloads.typing(chat, member), chat)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
-from linqbot.emulator.engine.sending import line_of_account, slower
+from linqbot.emulator.engine.sending import is_inferior, line_of_account
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, EndpointResponse
 from linqbot.emulator.model.handles import normal
@@ -27,7 +27,7 @@ def _answer(world: World, request: ApiRequest, wanted: str) -> EndpointResponse:
         line_of_account(world, request.body["from"])
     address = normal(request.body["address"])
     speaks = world.state.service_of(address)
-    available = not slower(speaks, wanted)
+    available = not is_inferior(speaks, wanted)
     shape: dict[str, Any] = {"address": address, "available": available, "selected_service": speaks}
     return EndpointResponse(200, shape if available else shape | {"reason": "not_supported"})
 

@@ -20,7 +20,7 @@ def react(world: World, request: ApiRequest) -> EndpointResponse:
     send_policy.check_line(world.line_of(chat))
     image = sticker(world, body) if body["type"] == "sticker" else None
     change(world, chat, message, chat.me, body, image=image)
-    return accepted("ReactionRecord queued")
+    return accepted("Reaction queued")
 
 
 def change(

@@ -123,13 +123,13 @@ def start_typing(world: World, request: ApiRequest) -> EndpointResponse:
     chat = present(world, request)
     send_policy.check_line(world.line_of(chat))
     if chat.service == "iMessage":
-        chat_state.still_typing(world, chat, chat.line, world.now() + chat_state.TYPING_S)
+        chat_state.set_typing(world, chat, chat.line, world.now() + chat_state.TYPING_S)
     return EndpointResponse(204)
 
 
 def stop_typing(world: World, request: ApiRequest) -> EndpointResponse:
     chat = present(world, request)
-    chat_state.still_typing(world, chat, chat.line, None)
+    chat_state.set_typing(world, chat, chat.line, None)
     return EndpointResponse(204)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from linqbot.emulator.endpoints.chats.chats import present
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine import chat_state, send_policy
-from linqbot.emulator.engine.sending import slower
+from linqbot.emulator.engine.sending import is_inferior
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import EndpointResponse, accepted, conflict, not_found
 from linqbot.emulator.model.handles import normal
@@ -19,7 +19,7 @@ def add(world: World, request: ApiRequest) -> EndpointResponse:
     member = chat.member(handle)
     if member and member.status == "active":
         raise conflict("This handle is a participant already")
-    if slower(world.state.service_of(handle), chat.service):
+    if is_inferior(world.state.service_of(handle), chat.service):
         raise conflict("This handle does not support the group's service")
     chat_state.join(world, chat, handle)
     return accepted("Participant addition queued")

@@ -63,7 +63,7 @@ def vote(world: World, request: ApiRequest) -> EndpointResponse:
 
 def receive(world: World, chat: ChatRecord, by: Member, texts: Sequence[str]) -> MessageRecord:
     """A person makes a poll. Emits `poll.received`."""
-    message = chat_state.take_in(world, chat, by, [], poll=new_poll(world, by, texts))
+    message = chat_state.store_inbound(world, chat, by, [], poll=new_poll(world, by, texts))
     world.emit("poll.received", lambda: payloads.poll_received(chat, message, message.created_at), chat)
     world.show_chat(chat)
     world.show_message(message)
