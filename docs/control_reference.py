@@ -1,4 +1,4 @@
-"""The page docs/reference/control.md: the emulator's control API, generated from its tables of routes and its models."""
+"""The page docs/reference/control.md: the emulator's control API, generated from its routes and models."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from linqbot.emulator.web.control import ACTS, REQUESTS
 _HEAD = """\
 # Control API
 
-The emulator's page, tests and scripts act through this API: as the person with the phone, as Linq, as the team on Linq's
-dashboard. `linqbot emulator` and `linqbot dev` serve it without authentication, by default on
-this machine only:
+The emulator's page, tests and scripts act through this API: as the person with the phone, as Linq, or as the team on
+Linq's dashboard. `linqbot emulator` and `linqbot dev` serve it without authentication, by default on this machine only:
 
     curl http://127.0.0.1:4010/emulator/inbound --json '{
       "from": "+14155550142", "to": "+12025550100", "parts": [{"type": "text", "value": "hi"}]}'
 
-Bodies are JSON objects; a field that is not listed is refused. An answer without its own description is `{}`. Errors have
-the shape of Linq's API: 400 for a wrong body, 403, 404 or 409 for an act that is not possible now. An answer comes after
-the state has changed; webhooks follow, and `/emulator/flush` waits for them.
+Bodies are JSON objects; a field that is not listed is refused. An answer without its own description is `{}`. Errors
+have the shape of Linq's API: 400 for a wrong body, 403, 404 or 409 for an act that is not possible now. An answer comes
+after the state has changed; webhooks follow, and `/emulator/flush` waits for them.
 
 In Python each act is a class, which `Emulator.do` performs:
 
@@ -40,7 +39,8 @@ def lines() -> Iterator[str]:
         yield f"| [`{method} /emulator{path}`](#{_anchor(method, path)}) | {_summary(source)} |"
     below: dict[str, Any] = {}
     for method, path, source, body, status in (*acts, *requests):
-        yield from ("", f"## {method} /emulator{path}", "", inspect.getdoc(source) or "")
+        about, _, _ = (inspect.getdoc(source) or "").partition("\n\nRaises:")
+        yield from ("", f"## {method} /emulator{path}", "", about)
         if body is not None:
             schema = body.model_json_schema()
             below |= schema.pop("$defs", {})

@@ -1,7 +1,7 @@
-"""The emulator: a pretend Linq to write a bot against, with the person's phone in your hand.
+"""The emulator: a Linq on this machine to try a bot with, and the person's phone.
 
-It knows Linq and nothing of linqbot: whatever speaks Linq's API can be tried on it. `app.py` serves it; in tests it
-is used as it is, without a socket.
+It knows Linq and nothing of linqbot, so that any program that speaks Linq's API can use it. `web/app.py` serves it over
+HTTP; tests use it in their own process, without a socket.
 """
 
 from __future__ import annotations
@@ -34,18 +34,20 @@ SHOWN = 200
 class Emulator:
     """A stateful Linq on this machine.
 
-    `async with` runs what happens by itself: deliveries, receipts, timers. It may be entered again inside, as
-    `create_app` does when served. Methods change the state at once; webhooks follow by themselves, and `flush`
-    waits for them.
+    `async with` runs the background work: deliveries, receipts, timers. It may be entered again inside, as `create_app`
+    does when served. Methods change the state at once; webhooks follow in the background, and `flush` waits for them.
 
     Args:
-        clock: Whose time it is; None runs with the wall clock and can be moved.
-        api_key: The bearer token the API lets in; None lets any in.
-        public_url: Where it is reached; upload and download addresses begin with it.
-        keeps_s: The account is of the ephemeral tier: messages are gone from the API after so many seconds (Linq: an
-            hour to a day) and up to five minutes more. None keeps them.
-        sandbox: The account is one (R15): people must write first, and 100 messages a day is all.
-        delivery_transport: How webhooks leave; None is HTTP. An `httpx.ASGITransport` delivers in-process.
+        clock: The emulator's time; None is a clock that follows the wall clock and can be moved.
+        api_key: The bearer token that the API accepts; None accepts any token.
+        public_url: The address of the emulator; upload and download addresses begin with it.
+        keeps_s: The account is of the ephemeral tier: the API forgets messages after this many seconds (Linq: an hour
+            to a day) and up to five minutes more. None keeps them.
+        sandbox: The account is a sandbox (R15): people must write first, and 100 messages a day are the limit.
+        delivery_transport: The transport of webhooks; None is HTTP. An `httpx.ASGITransport` delivers in this process.
+    Attributes:
+        calls: The latest calls to the API, oldest first.
+        observations: The latest records that a bot has shown on the page, oldest first.
     """
 
     def __init__(
@@ -91,11 +93,12 @@ class Emulator:
 
     @property
     def state(self) -> State:
-        """The records, to look at."""
+        """The records, for reading."""
         return self.world.state
 
     @property
     def public_url(self) -> str:
+        """The address of the emulator, without a slash at the end."""
         return self.world.public_url
 
     @public_url.setter
@@ -114,34 +117,39 @@ class Emulator:
         """
         return act.perform(self.world)
 
-    # Around it
+    # Subscriptions, faults, clock
 
     def subscribe(
         self, target_url: str, events: Sequence[str] | None = None, *, phone_numbers: Sequence[str] | None = None
     ) -> SubscriptionRecord:
-        """Deliver events to `target_url`; None is all types. The secret is in the answer's `secret`.
+        """Deliver events to `target_url`; None is all types. The secret is the `secret` of the result.
 
-        Unlike those made through the API, such a subscription survives `reset`: it belongs to whoever runs us.
+        Unlike subscriptions made through the API, this one survives `reset`: it belongs to the program that runs the
+        emulator.
+
+        Raises:
+            ApiError: 400, the address is not valid; 409, another subscription has this address.
         """
         subscription = subscriptions.subscribe(self.world, target_url, events, phone_numbers=phone_numbers)
         self._own_subscriptions.append(subscription)
         return subscription
 
     def add_fault(self, fault: Fault) -> str:
-        """Spoil the next things that match; returns the fault's id."""
+        """Make the next matching calls, deliveries or messages go wrong; return the fault's id."""
         return self.world.faults.add(fault).id
 
     def clear_faults(self) -> None:
+        """Remove all faults."""
         self.world.faults.clear()
 
     def advance(self, seconds: float) -> float:
-        """Move the clock and do what was due by then; returns the time."""
+        """Move the clock forward, do everything that is due by then, and return the time in Unix seconds."""
         self.clock.advance(seconds)
         self.world.timers.run_due()
         return self.clock.now()
 
     def freeze(self, *, frozen: bool = True) -> float:
-        """Stop the clock, or let it run on; returns the time."""
+        """Stop the clock, or let it run again, and return the time in Unix seconds."""
         if frozen:
             self.clock.freeze()
         else:
@@ -149,7 +157,7 @@ class Emulator:
         return self.clock.now()
 
     async def flush(self) -> None:
-        """Return when nothing is under way: messages on their way have arrived and their events were delivered.
+        """Return when nothing is in progress: messages have arrived, and their events were delivered.
 
         Retries that wait for their time do not count; nor does anything that waits for a clock that stands still.
         """
@@ -160,21 +168,21 @@ class Emulator:
             await self.world.deliveries.settled()
 
     def observe(self, record: dict[str, Any]) -> None:
-        """Show the page what a bot says about itself, such as the record of a turn."""
+        """Show a record of the bot, such as the record of a turn, on the page."""
         self.observations.append(record)
         self.world.feed.publish("observation", lambda: record)
 
     def end_streams(self) -> None:
-        """End every page's stream of events, so that a server can stop."""
+        """End the event streams of all pages, so that a server can stop."""
         self.world.feed.close()
 
     # The whole state
 
     def reset(self, seed: Mapping[str, Any] | None = None) -> None:
-        """Begin again: two healthy lines and no chats, or what `seed` says, in the shapes of `save_state`.
+        """Start again with two healthy lines and no chats; or with `seed`, which has the shape of `save_state`.
 
         Raises:
-            ConfigError: the seed is not in those shapes; then it is as without one.
+            ConfigError: the seed does not have this shape; the state is then that without a seed.
         """
         self._clear()
         try:
@@ -186,22 +194,22 @@ class Emulator:
             self.world.feed.publish("reset", dict)
 
     def load_state(self, data: Mapping[str, Any]) -> None:
-        """Replace everything by a state saved earlier, or written by hand.
+        """Replace everything by a state that was saved before, or written by hand.
 
         Raises:
-            ConfigError: it does not have the API's shapes; then the state is that of a new emulator.
+            ConfigError: the state does not have the shapes of the API; the state is then that of a new emulator.
         """
         self.reset(data)
 
     def save_state(self) -> dict[str, Any]:
-        """Everything, as one JSON object in the API's own shapes. It holds signing secrets: keep it private."""
+        """Return everything as one JSON object in the shapes of the API. It holds signing secrets: keep it private."""
         own = {subscription.id for subscription in self._own_subscriptions}
         data = statefile.dump(self.world)
         data["webhook_subscriptions"] = [one for one in data["webhook_subscriptions"] if one["id"] not in own]
         return data
 
     def snapshot(self) -> dict[str, Any]:
-        """What the page shows: chats with messages, subscriptions, and what went in and out lately."""
+        """Return everything that the page shows: chats with messages, subscriptions, recent deliveries and calls."""
         return {
             "now": iso(self.clock.now()),
             "lines": [shapes.line(line) | {"status": line.status} for line in self.state.lines.values()],

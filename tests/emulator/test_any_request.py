@@ -1,4 +1,4 @@
-"""Whatever is sent, the emulator answers as Linq does: 2xx, or a 4xx in its envelope. Never a traceback."""
+"""The emulator answers any request as Linq does: 2xx, or a 4xx in its envelope. Never a traceback."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ part_of_a_message = st.builds(lambda one, more: {"message": {"parts": [one], **m
 
 
 def calls(endpoint: Any) -> st.SearchStrategy[tuple[Any, ...]]:
-    """A call that is right, or nearly, or not at all."""
+    """Generate calls that are right, nearly right, or wrong."""
     good = st.just(GOOD.get(endpoint.name, {}))
     changed = st.builds(
         lambda base, change: base | change, good, part_of_a_message | field.map(lambda pair: dict([pair]))
@@ -180,7 +180,7 @@ def calls(endpoint: Any) -> st.SearchStrategy[tuple[Any, ...]]:
     )
 
 
-def test_every_endpoint_with_a_body_has_a_good_one() -> None:
+def test_every_endpoint_with_a_body_has_a_valid_example() -> None:
     assert set(GOOD) == {endpoint.name for endpoint in ENDPOINTS if endpoint.has_body}
 
 

@@ -1,4 +1,4 @@
-"""Webhooks: where events go, how they are signed, in what order, and how often they are tried."""
+"""Webhooks: subscriptions, signatures, order, and retries."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def texts(receiver: Any) -> list[str]:
 
 async def test_both_signatures_fit_and_every_header_is_there(emulator: Emulator, receiver: Any) -> None:
     subscription = emulator.subscribe("https://hook.example/x?version=2026-02-03", RECEIVED)
-    emulator.advance(10**6)  # the clock of the emulator is far ahead; receivers check against the wall
+    emulator.advance(10**6)  # the emulator's clock is far ahead; receivers compare the signature with wall time
     say(emulator, "héllo 🎂")
     await emulator.flush()
     (request,) = receiver.requests
@@ -135,7 +135,7 @@ async def test_other_answers_are_not_retried(emulator: Emulator, receiver: Any, 
     assert len(receiver.requests) == 1
 
 
-async def test_events_of_a_chat_arrive_in_order_and_a_failing_one_holds_up_nobody(
+async def test_events_of_a_chat_arrive_in_order_and_a_failing_one_delays_no_other(
     emulator: Emulator, receiver: Any
 ) -> None:
     emulator.subscribe("https://hook.example", RECEIVED)
@@ -197,7 +197,7 @@ async def test_nothing_comes_after_delete(emulator: Emulator, api: httpx.AsyncCl
     assert texts(receiver) == ["hi"]
 
 
-async def test_a_dead_receiver_slows_nobody(receiver: Any) -> None:
+async def test_a_dead_receiver_delays_no_other_subscription(receiver: Any) -> None:
     class Dead(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             if request.url.host == "dead.example":
@@ -262,7 +262,7 @@ async def test_lost_doubled_delayed_and_reordered_deliveries(emulator: Emulator,
     assert texts(receiver)[-1] == "nothing follows"
 
 
-async def test_a_receiver_in_our_play_fails_as_often_as_asked(emulator: Emulator, receiver: Any) -> None:
+async def test_a_fault_answers_in_place_of_the_receiver_as_often_as_asked(emulator: Emulator, receiver: Any) -> None:
     subscription = emulator.subscribe("https://hook.example", RECEIVED)
     emulator.add_fault(Fault(on="delivery", match=subscription.id, status=503, times=2))
     say(emulator)
@@ -275,7 +275,7 @@ async def test_a_receiver_in_our_play_fails_as_often_as_asked(emulator: Emulator
     assert statuses == [503, 503, 200]
 
 
-async def test_a_message_that_fails_says_so_with_the_code_asked_for(
+async def test_a_message_that_fails_has_the_code_of_the_fault(
     emulator: Emulator, api: httpx.AsyncClient, receiver: Any, chat: dict[str, str]
 ) -> None:
     emulator.subscribe("https://hook.example", ["message.sent", "message.failed", "message.delivered"])
@@ -290,7 +290,7 @@ async def test_a_message_that_fails_says_so_with_the_code_asked_for(
     assert emulator.state.messages[sent].status == "failed"
 
 
-async def test_a_far_jump_leaves_sensible_times_behind(
+async def test_a_far_jump_of_the_clock_gives_each_step_its_own_time(
     emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
 ) -> None:
     body = {"message": {"parts": [{"type": "text", "value": "a"}]}}
@@ -341,7 +341,7 @@ async def test_reading_brings_a_message_through_every_step(
         ({"routing_key_header": "a b"}, 400, 1005),
     ],
 )
-async def test_r95_what_a_subscription_may_be(
+async def test_r95_a_wrong_subscription_is_refused(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any, body: dict[str, Any], status: int, code: int
 ) -> None:
     emulator.subscribe("https://taken.example")

@@ -1,5 +1,7 @@
-"""The official Python SDK, unmodified, against the emulator on a real socket: every endpoint, every answer strictly
-checked by the SDK's own models."""
+"""The unmodified official Python SDK against the emulator on a real socket.
+
+Every endpoint is called, and every answer is strictly checked by the SDK's own models.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ pytestmark = pytest.mark.anyio
 
 @contextlib.asynccontextmanager
 async def serve(app: Any) -> AsyncIterator[str]:
-    """`app` under uvicorn on a free port; yields its address."""
+    """Serve `app` under uvicorn on a free port, and yield its address."""
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
@@ -212,7 +214,7 @@ async def test_lines(client: AsyncLinqAPIV3) -> None:
         assert len((await client.phonenumbers.list()).phone_numbers) == 2
     await client.chats.create(from_="+12025550101", to=[PERSON], message=text("hello"))
     assert (await client.available_number.retrieve(to=[PERSON])).phone_number == "+12025550101"
-    # This SDK joins lists by commas; Linq's documents repeat the key. Both work.
+    # This SDK joins lists by commas; Linq's documentation repeats the key. Both work.
     both = await client.available_number.retrieve(to=[PERSON, FRIEND], exclude_from=["+12025550101", "+12025550199"])
     assert both.phone_number == LINE
 

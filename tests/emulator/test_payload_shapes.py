@@ -1,4 +1,4 @@
-"""Events of the emulator beside real ones: the same keys, the same kinds of values, in both payload versions."""
+"""Events of the emulator compared with real ones: the same keys and kinds of values, in both payload versions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OPEN = {"target_url", "from", "to"}
 
 
 def alike(ours: Any, real: Any, at: str = "") -> None:
-    """The same keys in objects; the same kind of value; times, ids and addresses in the same form."""
+    """Check that objects have the same keys, values the same kind, and times, ids and addresses the same form."""
     if isinstance(real, dict):
         assert isinstance(ours, dict), at
         assert set(ours) == set(real), f"{at}: {set(ours) ^ set(real)}"
@@ -65,14 +65,14 @@ def sample(name: str) -> dict[str, Any]:
 
 
 def by_api(name: str) -> dict[str, Any]:
-    """A sample of something done on the dashboard, as if done through the API."""
+    """Return a sample of a change on the dashboard, as if made through the API."""
     real = sample(name)
     real["data"]["actor"] = {"type": "api"}
     return real
 
 
 class World:
-    """One story in which everything happens once, and what the two subscriptions heard of it."""
+    """An emulator with two subscriptions, one for each payload version, and the events that they received."""
 
     def __init__(self, emulator: Emulator, api: httpx.AsyncClient, receiver: Any) -> None:
         self.emulator, self.api, self.receiver = emulator, api, receiver
@@ -99,7 +99,7 @@ class World:
 
 
 def official(event_type: str) -> type[BaseModel]:
-    """The official client's own model of an event, which refuses what does not fit."""
+    """Return the official client's model of an event, which refuses data that does not fit."""
     name = re.sub(r"[._]", "_", event_type) + "_webhook_event"
     module = importlib.import_module(f"linq.types.{name}")
     return getattr(module, name.title().replace("_", "").replace("Url", "URL"))  # type: ignore[no-any-return]
@@ -162,7 +162,7 @@ async def test_messages_sent_delivered_and_read(world: World) -> None:
     world.emulator.do(Read(from_=PERSON, chat_id=chat_id or ""))
     for step in ("sent", "delivered", "read"):
         alike(await world.heard(f"message.{step}"), sample(f"message.{step}"))
-        # The old sample has an effect-less message; with an effect it comes along.
+        # The message of the old sample has no effect; ours has one, and so one more key.
         old = await world.heard(f"message.{step}", "old")
         assert old["data"]["message"].pop("effect") == {"type": "screen", "name": "confetti"}
         alike(old, sample(f"message.{step}.v2025-01-01"))
@@ -327,7 +327,7 @@ async def test_the_account(world: World) -> None:
     alike(await world.heard("phone_number.status_updated"), sample("phone_number.status_updated"))
 
 
-async def test_changes_that_fail(world: World) -> None:
+async def test_failed_changes_of_a_chat(world: World) -> None:
     chat_id = world.emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}], group=[FRIEND]))[
         "chat_id"
     ]
@@ -397,7 +397,7 @@ async def test_payments_and_connections(world: World) -> None:
     alike(await world.heard("connection.revoked"), real)
 
 
-async def test_what_a_line_of_zero_retention_keeps(world: World) -> None:
+async def test_a_line_of_zero_retention_keeps_no_content(world: World) -> None:
     world.emulator.do(ChangeLine(phone_number=LINE, zero_retention=True))
     chat_id = world.emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))["chat_id"]
     heard = await world.heard("message.received")
@@ -422,7 +422,7 @@ async def test_what_a_line_of_zero_retention_keeps(world: World) -> None:
     assert [option["text"] for option in heard["data"]["poll"]["options"]] == ["c", "d"]
 
 
-# Made on Linq's dashboard only, or by calls: nothing in the emulator brings them about. `linqbot trigger` sends them.
+# Events of Linq's dashboard only, or of calls: nothing in the emulator causes them. `linqbot trigger` sends them.
 NEVER_HERE = {
     "api_token.activated", "api_token.created", "api_token.deleted", "api_token.expired", "api_token.expiry_scheduled",
     "api_token.renamed", "environment.created", "environment.deleted", "environment.line_moved", "environment.renamed",
@@ -430,7 +430,7 @@ NEVER_HERE = {
 }  # fmt: skip
 
 
-def test_every_sample_stands_beside_an_event_of_ours() -> None:
+def test_every_sample_is_compared_with_an_event_of_the_emulator() -> None:
     compared = set(re.findall(r"""(?:sample|by_api)\(f?"([\w.{}-]+)"\)""", Path(__file__).read_text()))
     names = {path.stem for path in SAMPLES.glob("*.json")}
     fits = {

@@ -43,7 +43,9 @@ async def ask(api: httpx.AsyncClient, key: str | None = None, **fields: Any) -> 
         ({"mode": "subscription", "price_id": "price_1", "trial_period_days": 10**12}, 1005),
     ],
 )
-async def test_r96_what_may_be_asked_for(api: httpx.AsyncClient, refused: Any, body: dict[str, Any], code: int) -> None:
+async def test_r96_a_wrong_payment_request_is_refused(
+    api: httpx.AsyncClient, refused: Any, body: dict[str, Any], code: int
+) -> None:
     refused(await api.post("/v3/payment_requests", json=body), 400, code)
 
 
@@ -172,7 +174,7 @@ async def test_providers(api: httpx.AsyncClient, refused: Any) -> None:
     refused(await api.post(f"{path}/natural/connect", json={}), 400, 1001)
 
 
-async def test_money_survives_in_the_state(emulator: Emulator, api: httpx.AsyncClient) -> None:
+async def test_payments_are_saved_with_the_state(emulator: Emulator, api: httpx.AsyncClient) -> None:
     made = (await ask(api, "k1", metadata={"a": "b"})).json()
     emulator.do(Connect(from_=PERSON))
     payment = await charge(api, "k2")
@@ -184,7 +186,7 @@ async def test_money_survives_in_the_state(emulator: Emulator, api: httpx.AsyncC
     assert (await api.get(f"/v3/payment_requests/{made['id']}")).json()["status"] == "expired"
 
 
-async def test_r96_one_audit_at_a_time_and_then_a_while_none(
+async def test_r96_one_audit_at_a_time_and_then_none_for_an_hour(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any
 ) -> None:
     emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "STOP"}]))
@@ -211,7 +213,7 @@ async def test_r96_rcs_is_not_checked_for_e_mails(api: httpx.AsyncClient, refuse
     refused(await api.post("/v3/capability/check_rcs", json={"address": "a@b.co"}), 400, 1005)
 
 
-async def test_r15_in_a_sandbox_people_write_first_and_a_hundred_messages_a_day_are_all(
+async def test_r15_in_a_sandbox_people_write_first_and_100_messages_a_day_are_the_limit(
     api: httpx.AsyncClient, emulator: Emulator, refused: Any
 ) -> None:
     emulator.reset({"sandbox": True})
@@ -235,7 +237,7 @@ def test_a_sandbox_stays_one_after_a_reset() -> None:
     assert not Emulator().state.is_sandbox
 
 
-async def test_a_released_line_takes_its_chats_along_and_its_messages_still_end(
+async def test_a_released_line_loses_its_chats_and_its_messages_in_progress_still_end(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     message = {"message": {"parts": [{"type": "text", "value": "hi"}]}}

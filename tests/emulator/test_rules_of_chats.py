@@ -1,4 +1,4 @@
-"""R57-R88: what may be done to chats and messages, consent and blocking, limits."""
+"""R57-R88: changes of chats and messages, consent and blocking, limits."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ async def test_r61_after_leaving_everything_but_reading_is_409(
     assert (await api.get(f"{path}/messages")).status_code == 200
 
 
-async def test_r62_who_left_stays_in_handles(emulator: Emulator, api: httpx.AsyncClient, group: dict[str, str]) -> None:
+async def test_r62_a_participant_who_left_stays_in_handles(
+    emulator: Emulator, api: httpx.AsyncClient, group: dict[str, str]
+) -> None:
     emulator.do(Leave(from_=FRIEND, chat_id=group["chat_id"]))
     await api.request("DELETE", f"/v3/chats/{group['chat_id']}/participants", json={"handle": THIRD})
     handles = (await api.get(f"/v3/chats/{group['chat_id']}")).json()["handles"]
@@ -107,7 +109,7 @@ async def test_r63_typing_lasts_85_seconds_in_direct_chats_and_groups_and_is_dro
     assert emulator.state.chats[sms].typing == {}
 
 
-async def test_r64_r65_sharing_needs_a_card_and_patience(
+async def test_r64_r65_sharing_needs_a_card_and_is_limited(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
 ) -> None:
     path = f"/v3/chats/{chat['chat_id']}/share_contact_card"
@@ -185,7 +187,7 @@ async def test_r68_a_voice_memo_is_audio_from_one_place(
 @pytest.mark.parametrize(
     "word", ["STOP", " STOP\n", "QUIT", "CANCEL", "END", "UNSUBSCRIBE", "OPTOUT", "opt out", "Opt-Out"]
 )
-async def test_r69_r70_an_opt_out_word_closes_every_direct_chat_with_that_person(
+async def test_r69_r70_an_opt_out_word_stops_messages_in_every_direct_chat_with_that_person(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str], word: str
 ) -> None:
     emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": word}]))
@@ -220,7 +222,7 @@ async def test_r71_override_optout_lets_one_through(
     refused(await send(api, chat["chat_id"]), 403, 2024)
 
 
-async def test_r72_any_later_word_of_theirs_opens_the_door(
+async def test_r72_any_later_message_of_the_person_allows_messages_again(
     emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
 ) -> None:
     emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "STOP"}]))
@@ -238,7 +240,7 @@ async def test_r73_only_the_chat_of_the_word_shows_it(
     assert shown == ["OPTED_OUT", "HEALTHY"]
 
 
-async def test_r74_r75_r76_blocked_people_are_neither_heard_nor_written_to(
+async def test_r74_r75_r76_blocked_people_cannot_write_or_be_written_to(
     emulator: Emulator, api: httpx.AsyncClient, receiver: Any, refused: Any, chat: dict[str, str], group: dict[str, str]
 ) -> None:
     emulator.subscribe("https://hook.example")
@@ -305,7 +307,7 @@ async def test_r79_a_thread_is_its_beginning_and_every_reply(
     refused(await api.get(f"/v3/messages/{first}/thread", params={"order": "up"}), 400, 1005)
 
 
-async def test_r80_everybody_has_one_tapback_per_part(
+async def test_r80_each_participant_has_one_tapback_per_part(
     emulator: Emulator, api: httpx.AsyncClient, receiver: Any, chat: dict[str, str]
 ) -> None:
     emulator.subscribe("https://hook.example")
@@ -432,7 +434,7 @@ async def test_thirty_messages_a_minute_for_each_line_and_recipient(
     assert (await send(api, chat["chat_id"])).status_code == 202
 
 
-async def test_receipts_and_reactions_leave_updated_at_alone(
+async def test_receipts_and_reactions_do_not_change_updated_at(
     emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
 ) -> None:
     mine = (await send(api, chat["chat_id"])).json()["message"]["id"]

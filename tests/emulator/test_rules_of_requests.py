@@ -1,4 +1,4 @@
-"""R1-R11: who may call, how a call must look, ids, pages; and Linq's error envelope on every refusal."""
+"""R1-R11: authentication, the form of requests, ids, pages; and Linq's error envelope on every refusal."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_r2_a_body_must_be_a_json_object_and_say_so(
     refused(await api.post("/v3/chats", content=content, headers={"content-type": kind}), 400, 1003)
 
 
-async def test_a_charset_beside_the_content_type_is_fine(api: httpx.AsyncClient, refused: Any) -> None:
+async def test_a_charset_in_the_content_type_is_accepted(api: httpx.AsyncClient, refused: Any) -> None:
     headers = {"content-type": "application/json; charset=utf-8"}
     refused(await api.post("/v3/chats", content=b"{}", headers=headers), 400, 1001)
 
@@ -85,7 +85,7 @@ async def test_r5_an_id_may_be_in_upper_case(api: httpx.AsyncClient, chat: dict[
     ("path", "code"),
     [("chats", 2001), ("messages", 2002), ("attachments", 2003), ("webhook-subscriptions", 2001)],
 )
-async def test_r6_what_does_not_exist_is_404_with_its_nouns_code(
+async def test_r6_a_missing_object_is_404_with_the_code_of_its_noun(
     api: httpx.AsyncClient, refused: Any, path: str, code: int
 ) -> None:
     refused(await api.get(f"/v3/{path}/{NOBODY}"), 404, code)

@@ -69,7 +69,7 @@ async def test_r16_foreign_lines_in_exclude_from_are_ignored_but_not_all_own(
     refused(await api.post("/v3/messages", json=body | {"exclude_from": ["202"]}), 400, 1002)
 
 
-async def test_r17_an_available_number_of_a_type_nobody_has_is_503(
+async def test_r17_an_available_number_of_a_type_that_no_line_has_is_503(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any
 ) -> None:
     refused(await api.get("/v3/available_number", params={"type": "rcs"}), 503, 2015)
@@ -223,7 +223,7 @@ async def test_r55_without_naming_a_line_a_first_message_may_hold_a_link(api: ht
     assert (answer.status_code, answer.json()["created_new_chat"]) == (202, True)
 
 
-async def test_r56_which_line_sends(emulator: Emulator, api: httpx.AsyncClient) -> None:
+async def test_r56_the_choice_of_the_line(emulator: Emulator, api: httpx.AsyncClient) -> None:
     async def send(**more: Any) -> dict[str, Any]:
         emulator.advance(1)
         body = {"to": [PERSON], **message(), "continuation_message": {"text": "from a new number"}, **more}
@@ -237,7 +237,7 @@ async def test_r56_which_line_sends(emulator: Emulator, api: httpx.AsyncClient) 
         "hi",
     )
     assert (await send())["from_selection"] == {"reason": "reused_active_chat", "reused_existing_chat": True}
-    # The only chat there is, is reused even when its line is excluded; with another, that one is preferred.
+    # A chat on an excluded line is reused if it is the only one; a chat on another line is preferred.
     assert (await send(exclude_from=[new["from"]]))["chat_id"] == new["chat_id"]
     other = next(line for line in (LINE, OTHER_LINE) if line != new["from"])
     second = (await create(api, line=other)).json()["chat"]["id"]
@@ -309,7 +309,7 @@ async def test_a_running_clock_delivers_by_itself_within_a_second(receiver: Any)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             client.headers["authorization"] = "Bearer x"
             sent = (await create(client)).json()["chat"]["message"]["id"]
-        clock.advance(0.7)  # somebody else's clock, moved from outside: the timers notice by themselves
+        clock.advance(0.7)  # the clock is moved by other code, and the timers notice that
         await emulator.flush()
         assert emulator.state.messages[sent].status == "delivered"
 

@@ -21,7 +21,7 @@ HI = {"type": "text", "value": "hi"}
 pytestmark = pytest.mark.anyio
 
 
-async def test_what_was_saved_is_loaded_as_it_was(
+async def test_a_saved_state_is_loaded_unchanged(
     emulator: Emulator, api: httpx.AsyncClient, group: dict[str, str], receiver: Any
 ) -> None:
     body = {"message": {"parts": [HI], "idempotency_key": "k", "reply_to": {"message_id": group["message_id"]}}}
@@ -61,7 +61,7 @@ async def test_what_was_saved_is_loaded_as_it_was(
         assert receiver.types == ["message.received"]
 
 
-async def test_a_seed_by_hand_needs_little(emulator: Emulator) -> None:
+async def test_a_seed_by_hand_needs_few_fields(emulator: Emulator) -> None:
     chat = {"id": "c1", "handles": [{"handle": LINE, "is_me": True}, {"handle": PERSON}]}
     message = {"id": "m1", "chat_id": "c1", "from": PERSON, "parts": [HI]}
     emulator.load_state({"phone_numbers": [{"phone_number": LINE}], "chats": [chat], "messages": [message]})
@@ -69,7 +69,9 @@ async def test_a_seed_by_hand_needs_little(emulator: Emulator) -> None:
     assert emulator.state.messages["m1"].sender.handle == PERSON
 
 
-async def test_a_message_saved_on_its_way_goes_on(emulator: Emulator, api: httpx.AsyncClient) -> None:
+async def test_a_message_saved_in_progress_is_delivered_after_loading(
+    emulator: Emulator, api: httpx.AsyncClient
+) -> None:
     body = {"from": LINE, "to": [PERSON], "message": {"parts": [HI]}}
     sent = (await api.post("/v3/chats", json=body)).json()["chat"]["message"]["id"]
     emulator.load_state(emulator.save_state())

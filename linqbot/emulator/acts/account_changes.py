@@ -1,4 +1,4 @@
-"""What Linq, or the account's team on Linq's dashboard, does to lines and payment providers."""
+"""Acts of Linq, or of the account's team on Linq's dashboard, on lines and payment providers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from linqbot.emulator.model.answers import not_found
 
 
 class ChangeLine(Body):
-    """Change a line, as Linq or the team on its dashboard. A line is added before the other changes, and removed after them."""
+    """Change a line, as Linq or the team on its dashboard.
+
+    A line is added before the other changes, and removed after them.
+    """
 
     phone_number: Handle
     assigned: bool | None = Field(None, description="true adds the line to the account; false removes line and chats.")
@@ -46,7 +49,10 @@ class ChangeLine(Body):
 
 
 class SetProvider(Body):
-    """Set the status of a payment provider. Linq answers 403 to payment requests through a provider that is not `ready`."""
+    """Set the status of a payment provider.
+
+    Linq answers 403 to payment requests through a provider that is not `ready`.
+    """
 
     provider: str
     status: Literal["onboarding", "ready", "disabled"]

@@ -1,4 +1,4 @@
-"""What a person does with messages: write, edit, react, read, type."""
+"""Acts of a person with messages: writing, editing, reacting, reading, typing."""
 
 from __future__ import annotations
 
@@ -65,8 +65,9 @@ class Write(ByPerson):
         Returns:
             `chat_id` and `message_id`; both None when the person is blocked.
         Raises:
-            ApiError: 403, `to` is not a line of the account; 404, the chat, the participant or the message answered does
-                not exist; 400, the media or a time cannot be read.
+            ApiError: 403, `to` is not a line of the account; 404, the chat, the participant or the message answered
+                does not exist; 409, the chat belongs to another line, or our line has left it; 400, the media or a
+                time cannot be read.
         """
         for part in self.parts:
             if isinstance(part, Media):

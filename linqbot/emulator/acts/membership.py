@@ -1,4 +1,4 @@
-"""Coming to a group and going from a group, as a person does it."""
+"""Acts of a person with groups: leaving, removing others, joining, adding others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a payer does: pay or decline, connect to a provider or disconnect."""
+"""Acts of a payer: paying, declining, connecting to a provider, disconnecting."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Pay(Body):
         """Pay or approve.
 
         Raises:
-            ApiError: 404, there is no such payment or request; 409, the payment or request waits for the payer no longer.
+            ApiError: 404, there is no such payment or request; 409, it does not wait for the payer.
         """
         if self.id in world.state.payments:
             payments.approve(world, payments.found(world, self.id))
@@ -35,7 +35,7 @@ class Decline(Body):
         """Decline.
 
         Raises:
-            ApiError: 404, there is no such payment or request; 409, the payment or request waits for the payer no longer.
+            ApiError: 404, there is no such payment or request; 409, it does not wait for the payer.
         """
         if self.id in world.state.payments:
             payments.decline(world, payments.found(world, self.id))

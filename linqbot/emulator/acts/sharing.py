@@ -1,4 +1,4 @@
-"""What a person shares with a line: a location, and a contact card."""
+"""Acts of sharing with a line: a location, and a contact card."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ShareLocation(ByPerson):
         """Change the location, and emit `location.sharing.started` or `.stopped` when sharing begins or ends.
 
         Raises:
-            ApiError: 404, there is no such chat, the person is not in the chat, or no location is shared that could stop.
+            ApiError: 404, there is no such chat, the person is not in it, or shares no location that could stop.
         """
         chat = world.state.chat(self.chat_id)
         if self.state == "stopped":

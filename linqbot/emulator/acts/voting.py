@@ -1,4 +1,4 @@
-"""What a person does with polls: make one, add options, vote."""
+"""Acts of a person with polls: making, extending, voting."""
 
 from __future__ import annotations
 

@@ -21,11 +21,11 @@ from linqbot.emulator.model.answers import EndpointResponse, invalid
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """A call to the API, read and checked for form.
+    """A call to the API whose form was checked.
 
     Attributes:
         path: The ids in the path, by name.
-        body: The JSON object; empty for endpoints without one.
+        body: The JSON object; empty for endpoints without a body.
     """
 
     path: Mapping[str, str]
@@ -34,7 +34,7 @@ class ApiRequest:
     body: Mapping[str, Any] = field(default_factory=dict)
 
     def query_list(self, name: str) -> list[str]:
-        """A list in the query, in both forms: the key repeated, or its values joined by commas."""
+        """Return a list in the query, in both forms: a repeated key, or values joined by commas."""
         return [item for value in self.query.getlist(name) for item in value.split(",") if item]
 
 
@@ -77,13 +77,15 @@ def page(
     *,
     newest_first: bool = True,
 ) -> tuple[list[_Item], str | None]:
-    """One page of `items`, and the cursor of the next, or None at the end (R9, R10).
+    """Return one page of `items`, and the cursor of the next page; None at the end (R9, R10).
 
     Args:
-        items: Oldest first, whatever the order asked for.
-        scope: What is listed; a cursor of another list is refused.
-        position: Rising along `items`, and the same for an item for ever: pages neither repeat nor lose
-            anything when items come and go in between.
+        items: Oldest first, in either order of the answer.
+        scope: The list that the cursor belongs to; a cursor of another list is refused.
+        position: The position of an item. It rises along `items` and never changes for an item, so that pages neither
+            repeat nor skip an item when other items are added or removed between two calls.
+    Raises:
+        ApiError: 400, `limit` or `cursor` is not valid.
     """
     limit = _limit(request.query.get("limit"))
     cursor = request.query.get("cursor")

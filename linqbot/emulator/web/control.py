@@ -1,7 +1,7 @@
-"""The control API under `/emulator`: the acts of people, faults, the clock, and the emulator's state.
+"""The control API under `/emulator`: acts, faults, the clock, and the emulator's state.
 
-The page, `linqbot trigger` and outside programs use it. Each answer comes after the state has changed; webhooks follow
-in the background. The tables `ACTS` and `REQUESTS` hold all routes; docs/reference/control.md is generated from them.
+The page, tests and outside programs use it. Each answer comes after the state has changed; webhooks follow in the
+background. The tables `ACTS` and `REQUESTS` hold all routes; docs/reference/control.md is generated from them.
 """
 
 from __future__ import annotations
@@ -87,7 +87,11 @@ async def clear_faults(emulator: Emulator, _: Request) -> EndpointResponse:
 
 
 async def reset(emulator: Emulator, request: Request) -> EndpointResponse:
-    """Start again with two healthy lines and no chats, or with a saved state. The body may be left out."""
+    """Start again with two healthy lines and no chats, or with a saved state. The body may be left out.
+
+    Raises:
+        ApiError: 400, the body or the state is not valid.
+    """
     has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
     seed = (await _read(request, Reset)).seed if has_body else None
     try:
@@ -104,7 +108,11 @@ async def flush(emulator: Emulator, _: Request) -> EndpointResponse:
 
 
 async def deliveries(emulator: Emulator, request: Request) -> EndpointResponse:
-    """List webhook deliveries and their attempts. The query may have `subscription_id`, `event_type` and `since`."""
+    """List webhook deliveries and their attempts. The query may have `subscription_id`, `event_type` and `since`.
+
+    Raises:
+        ApiError: 400, `since` is not an ISO 8601 time.
+    """
     query = request.query_params
     subscription_id, event_type, since = (
         query.get("subscription_id"),
@@ -122,7 +130,11 @@ async def deliveries(emulator: Emulator, request: Request) -> EndpointResponse:
 
 
 async def replay(emulator: Emulator, request: Request) -> EndpointResponse:
-    """Deliver an event again: the same bytes under the same id."""
+    """Deliver an event again: the same bytes under the same id.
+
+    Raises:
+        ApiError: 404, no subscription had this event.
+    """
     if not emulator.world.deliveries.replay(request.path_params["event_id"]):
         raise not_found("event")
     return EndpointResponse(202, {})

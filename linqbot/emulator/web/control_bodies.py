@@ -1,4 +1,4 @@
-"""The bodies of the control API that change the emulator: faults, clock, reset. The other bodies are in `emulator/acts`."""
+"""The bodies of the control API that change the emulator: faults, clock, reset. All others are in `emulator/acts`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from linqbot.emulator.model.faults import Fault
 
 
 class AddFault(Body):
-    """Make the next calls, deliveries, messages or chat changes that match go wrong. The answer has the fault's `id`."""
+    """Make the next matching calls, deliveries, messages or chat changes go wrong. The answer has the fault's `id`."""
 
     on: Literal["api", "delivery", "message", "chat"] = Field(
         description="A call to the API, a webhook, the fate of a sent message, or the change of a chat."
     )
     match: str = Field(
         "",
-        description="A part of `METHOD /v3/path`; or of the subscription id, event type, chat id or handle; or, for `chat`, "
-        "of `group_name`, `group_icon`, `background` or the chat id. Empty matches all.",
+        description="A part of `METHOD /v3/path`; or of the subscription id, event type, chat id or handle; or, for "
+        "`chat`, of `group_name`, `group_icon`, `background` or the chat id. Empty matches all.",
     )
     status: Annotated[int, Field(ge=200, le=599)] | None = Field(
         None, description="The HTTP status that answers the call, or the delivery in place of the receiver."
@@ -29,8 +29,8 @@ class AddFault(Body):
     delay_ms: Annotated[int, Field(ge=0)] = Field(0, description="Milliseconds on the emulator's clock.")
     drop: Literal["answer", "request"] | bool = Field(
         False,
-        description="`request` drops a call before anything is done, `answer` (or true) after it. A dropped delivery is "
-        "not repeated.",
+        description="`request` drops a call before anything is done, `answer` (or true) after it. "
+        "A dropped delivery is not repeated.",
     )
     lose: bool = Field(False, description="Short for `drop: answer`.")
     duplicate: bool = Field(False, description="Deliver twice.")

@@ -1,4 +1,4 @@
-"""Participants: who is in a group (R58, R59, R62)."""
+"""Participants of a group (R58, R59, R62)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ from linqbot.emulator.model.handles import normal
 
 
 def add(world: World, request: ApiRequest) -> EndpointResponse:
+    """Add a participant to a group of at least three.
+
+    Raises:
+        ApiError: 404, there is no such chat; 409, it is not such a group, the handle is in it, or does not support its
+            service; R13, R61.
+    """
     chat, handle = present(world, request), normal(request.body["handle"])
     send_policy.check_line(world.line_of(chat))
     if not chat.is_group or len(chat.active) < 3:
@@ -26,6 +32,12 @@ def add(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def remove(world: World, request: ApiRequest) -> EndpointResponse:
+    """Remove a participant from a group of at least four.
+
+    Raises:
+        ApiError: 404, there is no such chat or participant; 409, it is not such a group, or the handle is our line;
+            R13, R61.
+    """
     chat = present(world, request)
     send_policy.check_line(world.line_of(chat))
     member = chat.member(normal(request.body["handle"]))
