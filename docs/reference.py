@@ -18,6 +18,8 @@ from linqbot.events.parse import EVENT_TYPES
 from linqbot.ops.explanations import Explanation, of_linq, of_ours, of_rules
 from linqbot.settings import Settings, variable
 
+import control_reference
+
 
 def pages() -> dict[str, str]:
     """Return the content of each file of docs/reference/, by its name."""
@@ -26,6 +28,7 @@ def pages() -> dict[str, str]:
         "settings.md": _page(_settings()),
         "events.md": _page(_events()),
         "codes.md": _page(_codes()),
+        "control.md": _page(control_reference.lines()),
     }
 
 

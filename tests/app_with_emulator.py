@@ -13,6 +13,7 @@ import httpx
 
 from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
+from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app as create_emulator_app
 from linqbot.server.app import WEBHOOK_PATH, create_app, running
@@ -34,7 +35,7 @@ class RunningApp:
 
     def text(self, text: str, *, from_: str = ANN) -> str:
         """Let a person write. Return the id of the chat."""
-        return str(self.emulator.inbound(from_, LINE, [{"type": "text", "value": text}])["chat_id"])
+        return str(self.emulator.do(Write(from_=from_, to=LINE, parts=[{"type": "text", "value": text}]))["chat_id"])
 
     async def quiet(self) -> None:
         """Wait until every delivery was accepted and every turn has ended, including those of receipts."""

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from linqbot import Bot, Client, Context, MessageEdited, MessageReceived, ReactionAdded, in_group
+from linqbot.emulator.acts.conversation import Edit, React, Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app as create_emulator_app
 from linqbot.server.app import create_app, running
@@ -37,7 +38,7 @@ class Phone:
     storage: SQLiteStorage
 
     def text(self, text: str, *, from_: str = ANN, **how: Any) -> dict[str, Any]:
-        return self.emulator.inbound(from_, LINE, [{"type": "text", "value": text}], **how)
+        return self.emulator.do(Write(from_=from_, to=LINE, parts=[{"type": "text", "value": text}], **how))
 
     async def quiet(self) -> None:
         """Wait until every delivery was accepted, every turn ended, and every receipt came back."""
@@ -146,9 +147,9 @@ async def test_a_tapback_an_edit_and_a_group_reach_their_handlers(tmp_path: Path
         said = phone.text("hi")
         chat = said["chat_id"]
         assert await phone.replies(chat) == ["hello"]
-        phone.emulator.react(ANN, phone.messages(chat)[-1]["id"], "love")
+        phone.emulator.do(React(from_=ANN, message_id=phone.messages(chat)[-1]["id"], type="love"))
         assert await phone.replies(chat) == ["hello", "loved"]
-        phone.emulator.edit(ANN, said["message_id"], "hi!")
+        phone.emulator.do(Edit(from_=ANN, message_id=said["message_id"], text="hi!"))
         await phone.quiet()
         (tapback,) = phone.messages(chat)[0]["parts"][0]["reactions"]
         assert (tapback["type"], tapback["is_me"]) == ("emphasize", True)
@@ -156,7 +157,7 @@ async def test_a_tapback_an_edit_and_a_group_reach_their_handlers(tmp_path: Path
         group = phone.text("anybody?", group=[BOB])["chat_id"]
         assert await phone.replies(group) == []
         mention = [{"type": "text", "value": "@bot you?", "mention": LINE, "mention_range": [0, 4]}]
-        phone.emulator.inbound(BOB, LINE, mention, chat_id=group)
+        phone.emulator.do(Write(from_=BOB, to=LINE, parts=mention, chat_id=group))
         assert await phone.replies(group) == ["here"]
         # A reply to the bot's message addresses the bot too.
         bots = phone.messages(group)[-1]["id"]

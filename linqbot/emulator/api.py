@@ -1,6 +1,6 @@
-"""The V3 API over ASGI: finds the endpoint, asks who calls, asks the rules, answers in Linq's envelope.
+"""The V3 API over ASGI: finds the endpoint, checks the key and the rules, and answers in Linq's envelope.
 
-Nothing that is sent here may end in a traceback: whatever a noun did not foresee is 500/3006, logged here.
+No request ends in a traceback: an exception that an endpoint did not expect is logged, and answered with 500/3006.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from linqbot import rules
+from linqbot.api import ENDPOINTS as TABLE
 from linqbot.emulator.endpoints import (
     attachments,
     audits,
@@ -72,7 +73,7 @@ _CODES = {400: 1005, 401: 2004, 403: 2005, 404: 2001, 409: 1006, 429: 1007}
 
 
 class EndpointRouter:
-    """Endpoints by the number of their path's segments: a handful to look at per call."""
+    """Finds an endpoint by method and path. Grouped by the number of path segments, so that few are compared."""
 
     def __init__(self, endpoints: tuple[EndpointHandler, ...] = ENDPOINTS) -> None:
         self._by_length: dict[int, list[tuple[list[str], EndpointHandler]]] = {}
@@ -81,10 +82,10 @@ class EndpointRouter:
             self._by_length.setdefault(len(segments), []).append((segments, endpoint))
 
     def find(self, method: str, path: str) -> tuple[EndpointHandler, dict[str, str]]:
-        """The endpoint for a call, and the ids in its path.
+        """Return the endpoint of a call, and the ids in its path.
 
         Raises:
-            ApiError: 404, or 405 when only another method is known.
+            ApiError: 404, or 405 when the path exists with other methods only.
         """
         asked, known = path.split("/"), False
         for segments, endpoint in self._by_length.get(len(asked), ()):
@@ -112,8 +113,8 @@ class Api:
     """The ASGI app of `/v3`.
 
     Args:
-        api_key: The one bearer token that is let in; None lets any in.
-        calls: Where finished calls are kept for the page, oldest first.
+        api_key: The only bearer token that is accepted; None accepts any token.
+        calls: The list to which finished calls are appended for the page.
     """
 
     def __init__(self, world: World, api_key: str | None, calls: deque[dict[str, Any]]) -> None:
@@ -151,12 +152,12 @@ class Api:
     async def _answer(
         self, request: Request, path: str, fault: Fault | None
     ) -> tuple[dict[str, str], dict[str, Any], EndpointResponse]:
-        """The ids in the path and the body, as far as they were read, and the answer."""
+        """Return the ids in the path and the body, as far as they could be read, and the answer."""
         ids: dict[str, str] = {}
         body: dict[str, Any] = {}
         try:
             if fault and fault.status:
-                return ids, body, _spoilt(fault)
+                return ids, body, _faulty_answer(fault)
             self._check_key(request.headers)
             endpoint, ids = self._router.find(request.method, path)
             if endpoint.has_body:
@@ -169,7 +170,7 @@ class Api:
             return ids, body, ApiError(500, 3006, "Internal error").answer()
 
     def _check_key(self, headers: Headers) -> None:
-        """R1."""
+        """Check the bearer token (R1)."""
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not fits(key, self._api_key):
             raise ApiError(401, 2004, "Missing or invalid token")
@@ -198,17 +199,17 @@ class Api:
 
 
 class ApiV2:
-    """The ASGI app of `/api/partner/v2`: one endpoint, another header, another envelope."""
+    """The ASGI app of `/api/partner/v2`, which has one endpoint, another header for the key and another envelope."""
 
     def __init__(self, world: World, api_key: str | None) -> None:
         self._world = world
         self._api_key = api_key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
+        request, endpoint = Request(scope, receive), TABLE["v2.list_chats"]
         if not fits(request.headers.get("x-linq-integration-token", ""), self._api_key):
             answer = v2.refused(401, "unauthorized", "Missing or invalid token")
-        elif request.method != "GET" or request.url.path != "/api/partner/v2/chats":
+        elif (request.method, request.url.path) != (endpoint.method, f"/api/partner{endpoint.path}"):
             answer = v2.refused(404, "not_found", "The emulator knows GET /api/partner/v2/chats only")
         else:
             answer = v2.list_chats(self._world, request.query_params)
@@ -216,22 +217,24 @@ class ApiV2:
 
 
 def fits(key: str, wanted: str | None) -> bool:
+    """Return True if a key is the wanted one; any key that is not empty, if none is wanted."""
     if wanted is None:
         return bool(key.strip())
     return secrets.compare_digest(key.encode(), wanted.encode())
 
 
 def respond(answer: EndpointResponse) -> Response:
+    """Return an answer as an HTTP response."""
     if answer.body is None:
         return Response(status_code=answer.status, headers=answer.headers)
     return Response(encode(answer.body), answer.status, answer.headers, media_type="application/json")
 
 
 async def read_json(request: Request, limit: int = MAX_BODY_BYTES) -> dict[str, Any]:
-    """The JSON object in the body (R2).
+    """Return the JSON object in the body of a request (R2).
 
     Raises:
-        ApiError: 400/1003, or 413.
+        ApiError: 400/1003, the body is not a JSON object; 413, it is larger than `limit` bytes.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
@@ -247,7 +250,11 @@ async def read_json(request: Request, limit: int = MAX_BODY_BYTES) -> dict[str, 
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The body, counted while reading."""
+    """Return the body of a request.
+
+    Raises:
+        ApiError: 413, the body is larger than `limit` bytes.
+    """
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
@@ -261,7 +268,7 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _spoilt(fault: Fault) -> EndpointResponse:
+def _faulty_answer(fault: Fault) -> EndpointResponse:
     status = fault.status or 500
     if status < 400:
         return EndpointResponse(status, {})
@@ -270,9 +277,9 @@ def _spoilt(fault: Fault) -> EndpointResponse:
 
 
 async def _hang_up(send: Send) -> None:
-    """End the connection without an answer: one is begun, and then the app fails.
+    """End the connection without an answer: the app begins an answer and then fails.
 
-    A server closes the socket then, and an in-process client gets the error that a closed socket would be.
+    A server then closes the socket. An in-process client gets the error that a closed socket would cause.
     """
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
     raise httpx.ReadError("The emulator dropped the connection, as a fault asked")

@@ -1,9 +1,10 @@
-"""The whole state as one JSON object, in the API's own shapes: for `--state FILE`, seeds and restarts.
+"""The whole state as one JSON object in the shapes of the API: for `--state FILE`, seeds and restarts.
 
-Lists `phone_numbers`, `chats`, `messages`, `attachments`, `webhook_subscriptions`, `contact_cards`,
-`blocked_handles`, `payment_requests`, `payments`, `connections`; ids stay as given. Beside the API's fields stand a few of ours, such as the number of edits, so
-that a run goes on where another ended; a seed written by hand may leave out all that has an obvious default. Rate
-limits, typing and shared locations begin anew.
+The object has the lists `phone_numbers`, `chats`, `messages`, `attachments`, `webhook_subscriptions`, `contact_cards`,
+`blocked_handles`, `payment_requests`, `payments` and `connections`; ids stay as they are. In addition to the API's
+fields there are a few of the emulator, such as the number of edits, so that a new run continues where another ended. A
+seed written by hand may leave out every field with an obvious default. Rate limits, typing and shared locations are not
+saved.
 """
 
 from __future__ import annotations
@@ -39,10 +40,11 @@ from linqbot.emulator.model.records import (
 
 Json = Mapping[str, Any]
 
-# --- out -----------------------------------------------------------------------------------------------------------
+# --- saving --------------------------------------------------------------------------------------------------------
 
 
 def dump(world: World) -> dict[str, Any]:
+    """Return the state as a JSON object. It holds signing secrets."""
     state = world.state
     return {
         "phone_numbers": [
@@ -71,7 +73,7 @@ def dump(world: World) -> dict[str, Any]:
 
 
 def _plain(one: PaymentRequestRecord | PaymentRecord | ConnectionRecord) -> dict[str, Any]:
-    """A record as it is: the API's shapes of money hide what the emulator must know."""
+    """Return a record with all its fields: the API's shapes of payments hide fields that the emulator needs."""
     return {name: iso(value) if name.endswith("_at") and value else value for name, value in asdict(one).items()}
 
 
@@ -106,14 +108,14 @@ def _dump_attachment(world: World, one: AttachmentRecord) -> dict[str, Any]:
     }
 
 
-# --- in ------------------------------------------------------------------------------------------------------------
+# --- loading -------------------------------------------------------------------------------------------------------
 
 
 def load(world: World, data: Json) -> None:
-    """Fill the world's empty state.
+    """Fill the empty state of a world.
 
     Raises:
-        ValueError: the data does not have the shape described above; it says where.
+        ValueError: the data does not have the shape described above. The message names the list.
     """
     where = "the top"
     try:
@@ -185,7 +187,7 @@ def _chat(world: World, item: Json) -> None:
     members = [_member(world, one, created) for one in item["handles"]]
     line = next((one.handle for one in members if one.is_me), None)
     if line is None or line not in world.state.lines or len(members) < 2:
-        raise ValueError("a chat needs a line of the account (is_me) and somebody else among its handles")
+        raise ValueError("a chat needs a line of the account (is_me) and at least one other handle")
     is_group = bool(item.get("is_group", len(members) > 2))
     health = item.get("health_status") or {}
     chat = ChatRecord(
@@ -209,7 +211,10 @@ def _chat(world: World, item: Json) -> None:
 
 
 def _name(item: Json, members: list[Member]) -> str | None:
-    """A set name. In the API's shape a group without one shows its people there."""
+    """Return the name of a group that was set; None if there is none.
+
+    In the API's shape a group without a name shows its people as the name.
+    """
     if "name" in item:
         return item["name"] or None
     shown = item.get("display_name")
@@ -351,7 +356,7 @@ def _connection(world: World, item: Json) -> None:
 
 
 def _times(kind: type[PaymentRequestRecord | PaymentRecord | ConnectionRecord], item: Json) -> dict[str, Any]:
-    """The fields of a record, times as numbers again."""
+    """Return the fields of a record, with times as numbers."""
     known = {each.name for each in fields(kind)}
     given = {name: value for name, value in item.items() if name in known}
     return {

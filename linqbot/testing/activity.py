@@ -1,9 +1,8 @@
-"""Who is at work between the phone and the bot, and who only waits for the clock.
+"""Counts the work between the phone and the bot, so that a test knows when nothing more will happen.
 
-A test must know when nothing more will happen, without sleeping and without asking again and again. So each of the
-bot's three ways to the world, its storage, its clock and its connection to Linq, tells here when work begins and
-ends. Work is known by its turn: a context variable that is set when the worker claims a delivery, and that every task
-made during the turn inherits.
+A test must learn this without sleeping and without polling. So the bot's three connections to the world, its storage,
+its clock and its client, report to `Activity` when work begins and ends. Work is identified by its turn: a context
+variable that is set when the worker leases a delivery, and that every task of the turn inherits.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ from linqbot.storage.inbox import Finish, Lease
 from linqbot.storage.memory import MemoryStorage
 
 Who: TypeAlias = object
-"""Names one piece of work: a lease's token for a turn, else any object."""
+"""The identity of one piece of work: a lease's token for a turn, else any object."""
 
 turn: ContextVar[Who | None] = ContextVar("linqbot_turn", default=None)
-"""The work that the running code belongs to; None for what runs all the time, such as the worker itself."""
+"""The work that the running code belongs to; None for code that runs all the time, such as the worker itself."""
 
 
 class Activity:
-    """Counts work, and wakes tests whenever some begins to wait or ends."""
+    """Counts the work in progress, and wakes waiting tests when work begins to wait or ends."""
 
     def __init__(self) -> None:
         self._at_work: Counter[Who] = Counter()
@@ -43,44 +42,46 @@ class Activity:
         self._changed = asyncio.Event()
 
     def begin(self, who: Who) -> None:
+        """Count one more piece of work of `who`."""
         self._at_work[who] += 1
 
     def end(self, who: Who) -> None:
+        """Count one piece of work of `who` less, and wake the waiting test."""
         self._at_work[who] -= 1
         if not self._at_work[who]:
             del self._at_work[who]
-        self.tell()
+        self.notify()
 
-    def tell(self) -> None:
-        """Wake whoever waits for a change."""
+    def notify(self) -> None:
+        """Wake the test that waits for a change."""
         self._changed.set()
 
     @contextmanager
     def waiting(self, until: float) -> Iterator[None]:
-        """The code inside waits for a time, in Unix seconds."""
+        """Record that the code inside waits for a time, in Unix seconds."""
         wait = (until, turn.get())
         self._waits.append(wait)
-        self.tell()
+        self.notify()
         try:
             yield
         finally:
             self._waits.remove(wait)
 
     def is_still(self, now: float) -> bool:
-        """Whether everybody at work waits for a time that has not come."""
+        """Return True if all work in progress waits for a time that has not come."""
         waiting = {who for until, who in self._waits if until > now}
         return all(who in waiting for who in self._at_work)
 
     def times(self, *, of_work: bool) -> list[float]:
-        """Until when is waited; `of_work` leaves out what waits all the time."""
+        """Return the times that are waited for; `of_work` leaves out code that belongs to no turn."""
         return [until for until, who in self._waits if who is not None or not of_work]
 
-    def look(self) -> None:
-        """Forget the changes so far: what is looked at next shows them."""
+    def clear(self) -> None:
+        """Forget the changes so far. The caller looks at the state after this call, so it misses none."""
         self._changed.clear()
 
     async def changed(self) -> None:
-        """Wait for a change since the last `look`."""
+        """Wait for a change since the last `clear`."""
         await self._changed.wait()
 
 
@@ -88,7 +89,7 @@ class WatchedClock(MovableClock):
     """The one clock of bot and emulator. It stands still until the test moves it.
 
     Args:
-        start: Unix seconds; None is now.
+        start: Unix seconds; None is the present time.
     """
 
     def __init__(self, activity: Activity, start: float | None = None) -> None:
@@ -96,37 +97,40 @@ class WatchedClock(MovableClock):
         self._activity = activity
 
     async def wait_until(self, at: float) -> None:
+        """Wait for a time, in Unix seconds, and report the wait."""
         if at > self.now():
             with self._activity.waiting(at):
                 await super().wait_until(at)
 
 
 class WatchedStorage(MemoryStorage):
-    """A storage in memory that tells of each turn's begin and end.
+    """A storage in memory that reports the begin and the end of each turn.
 
     Args:
-        ended: Called with what a turn wrote when it ended.
+        ended: Called with the lease and the writes of each turn that ended.
     """
 
     def __init__(self, clock: WatchedClock, activity: Activity, ended: Callable[[Lease, Finish], None]) -> None:
         super().__init__(clock=clock)
         self._time = clock
         self._activity = activity
-        self._tell_ended = ended
+        self._report_ended = ended
         self._nothing_to_take = False
 
     async def is_idle(self) -> bool:
-        """Whether the worker has nothing to take now, and knows it."""
+        """Return True if the worker waits and there is nothing that it could lease now."""
         times = [time for time in (await self.next_due(), await self.next_timer()) if time is not None]
-        come = any(time <= self._time.now() for time in times)
-        return self._nothing_to_take and not self._changed.is_set() and not come
+        is_due = any(time <= self._time.now() for time in times)
+        return self._nothing_to_take and not self._changed.is_set() and not is_due
 
     async def put(self, delivery: Delivery) -> bool:
-        # The server stamps what it receives with wall time, which signatures need; everything else lives by our clock.
+        """Store a delivery with the emulated time of receipt."""
+        # The server stamps deliveries with wall time, which signatures need. Everything else uses the emulated clock.
         return await super().put(replace(delivery, received_at=self._time.now()))
 
     async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
-        # One at a time: the worker makes the turn's task next, and the task inherits the context as it is then.
+        """Lease at most one delivery, and count its turn as work."""
+        # One delivery at a time: the worker next creates the task of the turn, which inherits the context variable.
         leases = await super().take(min(limit, 1), lease_s=lease_s)
         turn.set(leases[0].token if leases else None)
         for lease in leases:
@@ -134,29 +138,31 @@ class WatchedStorage(MemoryStorage):
         return leases
 
     async def changed(self) -> None:
+        """Report that the worker waits, and wait for a change of the storage."""
         self._nothing_to_take = True
-        self._activity.tell()
+        self._activity.notify()
         try:
             await super().changed()
         finally:
             self._nothing_to_take = False
 
     async def finish(self, lease: Lease, finish: Finish) -> None:
+        """Finish a lease, and report the end of its turn."""
         try:
             await super().finish(lease, finish)
-            self._tell_ended(lease, finish)
+            self._report_ended(lease, finish)
         finally:
             self._activity.end(lease.token)
 
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """One request of the bot to Linq's API, as the emulator saw it.
+    """One request of the bot to Linq's API, as the emulator received it.
 
     Attributes:
-        name: As the client calls it, such as `chats.messages.send`; empty for what Linq's API does not have.
-        path: Without the query, from the version on: `/v3/chats/…/messages`.
-        status: None when the connection broke without an answer.
+        name: The endpoint, such as `chats.messages.send`; empty if Linq's API has no such endpoint.
+        path: Without the query, beginning with the version: `/v3/chats/…/messages`.
+        status: The HTTP status; None when the connection broke without an answer.
         body, answer: Decoded JSON; None when there was none.
     """
 
@@ -169,12 +175,12 @@ class ApiCall:
 
     @property
     def is_accepted(self) -> bool:
-        """True when Linq said 2xx."""
+        """True if Linq answered with a 2xx status."""
         return self.status is not None and 200 <= self.status < 300
 
 
 class WatchedApi(httpx.AsyncBaseTransport):
-    """The client's way to the emulator: in-process, every call told and kept.
+    """The client's transport to the emulator: it calls the app in this process and records every call.
 
     Args:
         called: Called with each finished call.
@@ -187,6 +193,7 @@ class WatchedApi(httpx.AsyncBaseTransport):
         self._endpoints = EndpointRouter()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request to the app, and count it as work until the answer has come."""
         who = turn.get() or object()
         before = turn.set(who)
         self._activity.begin(who)

@@ -1,4 +1,4 @@
-"""What a phone shows: bubbles and tapbacks. Each is a string, so that a test compares it with what it expects."""
+"""Messages and tapbacks as a phone shows them. Each is a string, so that a test can compare it with a text."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from linqbot.types.message import LinkPart, MediaPart, Message, Part, TextPart
 
 
 class Bubble(str):
-    """A message on the phone: its text as a str, and what else there is to see.
+    """A message on the phone: a str of its text, with further properties.
 
-    The text stays as it was when the bubble was looked at. Everything else is as it is now: look at `tapbacks` again
-    after the bot had time to react.
+    The text stays as it was when the bubble was made. All properties are read when they are used: look at `tapbacks`
+    again after the bot had time to react.
 
     Attributes:
-        id: Linq's message id; empty when the bot has blocked the person, so that the message arrived nowhere.
+        id: Linq's message id; empty when the bot has blocked the person, so that Linq did not store the message.
     """
 
     id: str
@@ -31,54 +31,60 @@ class Bubble(str):
 
     @classmethod
     def unseen(cls, text: str) -> Bubble:
-        """What a blocked person wrote: it is nowhere but on their own phone."""
+        """Return the message of a blocked person, which only their own phone shows."""
         bubble = str.__new__(cls, text)
         bubble.id = ""
         return bubble
 
     @property
     def message(self) -> Message:
-        """All of it, as Linq's API shows it now."""
+        """The whole message, as Linq's API shows it now.
+
+        Raises:
+            LookupError: the bot has blocked the person who wrote the message, so Linq did not store it.
+        """
         if self._record is None:
-            raise LookupError("This message arrived nowhere: the bot has blocked who wrote it.")
+            raise LookupError("Linq did not store this message: the bot has blocked the person who wrote it.")
         return _message(self._record)
 
     @cached_property
     def from_bot(self) -> bool:
+        """True if the bot sent the message."""
         return self.message.is_from_me
 
     @property
     def sender(self) -> str:
-        """The handle it is from."""
+        """The handle of the sender."""
         handle = self.message.from_handle
         return handle.handle if handle else ""
 
     @property
     def parts(self) -> tuple[Part, ...]:
+        """The parts of the message: texts, links, files."""
         return self.message.parts
 
     @property
     def media(self) -> list[MediaPart]:
-        """The files in it."""
+        """The files in the message."""
         return [part for part in self.parts if isinstance(part, MediaPart)]
 
     @property
     def effect(self) -> str | None:
-        """The name of its screen or bubble effect."""
+        """The name of the message's screen or bubble effect; None if it has none."""
         effect = self.message.effect
         return effect.name if effect else None
 
     @property
     def thread(self) -> str | None:
-        """The id of the message it hangs on."""
+        """The id of the message that this message answers; None if it answers none."""
         answered = self.message.reply_to
         return answered.message_id if answered else None
 
     @property
     def tapbacks(self) -> list[str]:
-        """The tapbacks on it, oldest first: `love` and so on, the emoji of a custom one, `sticker`.
+        """The tapbacks on the message, oldest first: names such as `love`, emoji of custom tapbacks, `sticker`.
 
-        Who gave them is in `parts`.
+        `parts` also has the handle of each.
         """
         if self._record is None:
             return []
@@ -86,28 +92,30 @@ class Bubble(str):
 
     @property
     def status(self) -> str | None:
-        """`pending`, `sent`, `delivered`, `read` or `failed`; what people wrote is `received` or `read`."""
+        """`pending`, `sent`, `delivered`, `read` or `failed`; of a person's message `received` or `read`."""
         return self.message.delivery_status
 
     @property
     def is_edited(self) -> bool:
+        """True if the text was changed after sending."""
         return self._record is not None and self._record.edits > 0
 
     @property
     def is_voice_memo(self) -> bool:
+        """True if the message is a voice memo."""
         return self._record is not None and self._record.is_voice_memo
 
     @property
     def votes(self) -> dict[str, list[str]]:
-        """Of a poll: each option's text, with the handles that voted for it."""
+        """The handles that voted for each option of a poll, by the option's text."""
         poll = self._record.poll if self._record else None
         return {option.text: list(option.voters) for option in poll.options} if poll else {}
 
     def option_id(self, text: str) -> str:
-        """Of a poll: Linq's id of an option.
+        """Return Linq's id of an option of a poll.
 
         Raises:
-            LookupError: there is no such option.
+            LookupError: the poll has no such option, or the message is no poll.
         """
         poll = self._record.poll if self._record else None
         for option in poll.options if poll else ():
@@ -117,10 +125,10 @@ class Bubble(str):
 
 
 class Tapback(str):
-    """A tapback of the bot: `love`, `like` and so on, the emoji of a custom one, or `sticker`.
+    """A tapback of the bot: a name such as `love`, the emoji of a custom tapback, or `sticker`.
 
     Attributes:
-        on: The message it was put on.
+        on: The message that has the tapback.
     """
 
     on: Bubble

@@ -1,14 +1,17 @@
-"""How a test is told that something went wrong. Assertion errors, so that a failed wait is a failed test."""
+"""The errors of failed waits. They are assertion errors, so that a failed wait is a failed test."""
 
 from __future__ import annotations
 
 
 class HandlerFailed(AssertionError):
-    """A handler raised, or an event was given up. What the handler raised is the `__cause__`, with its traceback.
+    """A handler raised, or an event was dead-lettered. `__cause__` is the handler's exception, with its traceback.
 
-    Take it with `await phone.errors()` where it is expected.
+    Where a test expects the exception, `await phone.errors()` returns it instead.
     """
 
 
 class NothingCame(AssertionError):
-    """What the test waited for did not come, and nothing more happens by itself. Tells what did happen."""
+    """The expected reply, tapback or typing did not come, and nothing more happens until the clock moves.
+
+    The message lists what happened instead.
+    """

@@ -1,7 +1,7 @@
-"""A person's phone: all that a person can do in a chat with the bot, and waiting for what the bot does in it.
+"""A person's phone: everything that a person can do in a chat with the bot, and waiting for the bot's acts.
 
-Waiting never sleeps. A wait ends as soon as what it waits for is there, and fails as soon as it is clear that nothing
-comes: then it tells what did happen.
+Waiting never sleeps. A wait ends as soon as the expected message is there. It fails as soon as it is certain that none
+will come; the error then shows what happened instead.
 """
 
 from __future__ import annotations
@@ -10,16 +10,24 @@ import base64
 from typing import Any, Literal, TypeAlias
 
 from linqbot.client.client import Client
+from linqbot.emulator.acts.act import Act, Result_co
+from linqbot.emulator.acts.conversation import Edit, React, Read, Typing, Write
+from linqbot.emulator.acts.membership import Join, Leave
+from linqbot.emulator.acts.paying import Decline, Pay
+from linqbot.emulator.acts.sharing import ShareCard, ShareLocation
+from linqbot.emulator.acts.voting import AddOptions, MakePoll, Vote
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model import shapes
 from linqbot.emulator.model.faults import Fault
+from linqbot.emulator.model.handles import normal
+from linqbot.emulator.model.records import iso
 from linqbot.errors import ConfigError
 from linqbot.testing.activity import ApiCall
 from linqbot.testing.bubble import Bubble, Tapback
 from linqbot.testing.room import Room
 from linqbot.testing.stage import Stage
 from linqbot.types.chat import Chat
-from linqbot.types.message import Effect, EffectName
+from linqbot.types.message import EffectName
 
 Service: TypeAlias = Literal["iMessage", "RCS", "SMS"]
 
@@ -27,45 +35,47 @@ _TAPBACKS = frozenset({"love", "like", "dislike", "laugh", "emphasize", "questio
 
 
 class Phone:
-    """One person's phone, showing one chat with the bot's line.
+    """The phone of one person, showing one chat with the bot's line.
 
-    Acts return when the bot's server has taken the webhook; what the bot does about it is waited for with `next_reply`,
-    `replies`, `next_tapback`, `next_typing` and `quiet`. An act that Linq would not allow raises the emulator's ApiError.
+    Acts return when the bot's server has accepted the webhook. To wait for the bot's work, use `next_reply`, `replies`,
+    `next_tapback`, `next_typing` and `quiet`. Every act raises the emulator's ApiError if Linq would not allow it, and
+    ValueError if its arguments cannot be: an empty text, a handle that is neither a phone number nor an e-mail address.
 
     Attributes:
-        handle: Whose phone it is.
+        handle: The handle of the phone's owner. E-mail addresses are in lower case.
         line: The bot's number.
     """
 
     def __init__(self, stage: Stage, handle: str, line: str, others: tuple[str, ...] = ()) -> None:
         self._stage = stage
-        self.handle = handle
+        self.handle = normal(handle)
         self.line = line
-        self._room = Room(stage.emulator, line, tuple(dict.fromkeys((handle, *others))))
+        self._room = Room(stage.emulator, line, tuple(dict.fromkeys((self.handle, *others))))
 
     # Other people, other chats
 
     def person(self, handle: str, *, service: Service = "iMessage") -> Phone:
-        """Somebody else's phone, in their direct chat with the bot.
+        """Return the phone of another person, in their direct chat with the bot.
 
         Args:
             handle: E.164, or an e-mail address.
-            service: What that phone speaks.
+            service: The service of that phone.
         """
-        self._stage.emulator.state.services[handle] = service
-        return Phone(self._stage, handle, self.line)
+        phone = Phone(self._stage, handle, self.line)
+        self.emulator.state.services[phone.handle] = service
+        return phone
 
     def group(self, *others: Phone | str) -> Phone:
-        """The group of this person, the others and the bot, on this phone. It begins with its first message."""
+        """Return this phone in the group of this person, the others and the bot. Its first message creates it."""
         return Phone(self._stage, self.handle, self.line, tuple(_handle(one) for one in others))
 
     def by(self, other: Phone | str) -> Phone:
-        """The same group on another of its people's phones: `await group.by(bob).text("me too")`."""
+        """Return another participant's phone in the same group: `await group.by(bob).text("me too")`."""
         phone = Phone(self._stage, _handle(other), self.line)
         phone._room = self._room
         return phone
 
-    # What a person does
+    # Acts of the person
 
     async def text(
         self,
@@ -76,12 +86,15 @@ class Phone:
         effect: EffectName | None = None,
         late_s: float = 0.0,
     ) -> Bubble:
-        """Write.
+        """Write a message.
 
         Args:
-            reply_to: The message it hangs on.
-            mention: It mentions the bot, as a group must to be answered.
-            late_s: Linq found the message so many seconds late, and says so (`reconciled_at`).
+            reply_to: The message that this message answers.
+            mention: True mentions the bot, which a bot in a group answers by default.
+            effect: The screen or bubble effect.
+            late_s: Linq found the message this many seconds late, and says so in `reconciled_at`.
+        Returns:
+            The message. Its `id` is empty when the bot has blocked the person.
         """
         part = {"type": "text", "value": text} | ({"mention": self.line} if mention else {})
         return await self._write(text, part, reply_to=reply_to, effect=effect, late_s=late_s)
@@ -91,7 +104,7 @@ class Phone:
         return await self.text(text, reply_to=to)
 
     async def media(self, content: bytes, filename: str, *, text: str = "") -> Bubble:
-        """Send a file, with a text before it or without; its name tells its type."""
+        """Send a file, with a text before it if there is one. The file's type is guessed from its name."""
         part = {"type": "media", "filename": filename, "data_base64": base64.b64encode(content).decode()}
         return await self._write(text, *([{"type": "text", "value": text}] if text else []), part)
 
@@ -100,118 +113,110 @@ class Phone:
         return await self._write(url, {"type": "link", "value": url})
 
     async def opt_out(self) -> Bubble:
-        """Write STOP: Linq lets the bot write no more, until the person writes something else."""
+        """Write STOP: Linq refuses further messages of the bot until the person writes something else."""
         return await self.text("STOP")
 
     async def edit(self, message: Bubble | str, text: str) -> None:
-        """Change what this person wrote."""
-        self._did(f"edits a message to {text!r}")
-        self.emulator.edit(self.handle, _id(message), text)
-        await self._arrived()
+        """Change the text of a message that this person wrote."""
+        await self._do(f"edits a message to {text!r}", Edit(from_=self.handle, message_id=_id(message), text=text))
 
     async def react(self, message: Bubble | str, reaction: str, *, remove: bool = False) -> None:
-        """Put a tapback on a message, or take it away: `love` and its five sisters, or any emoji."""
-        kind = reaction if reaction in _TAPBACKS else "custom"
-        emoji = None if reaction in _TAPBACKS else reaction
-        self._did(f"{'takes back' if remove else 'gives'} {reaction}")
-        self.emulator.react(
-            self.handle, _id(message), kind, operation="remove" if remove else "add", custom_emoji=emoji
+        """Add a tapback to a message, or remove it.
+
+        Args:
+            reaction: `love`, `like`, `dislike`, `laugh`, `emphasize`, `question`, or an emoji.
+        """
+        is_named = reaction in _TAPBACKS
+        act = React(
+            from_=self.handle,
+            message_id=_id(message),
+            type=reaction if is_named else "custom",
+            operation="remove" if remove else "add",
+            custom_emoji=None if is_named else reaction,
         )
-        await self._arrived()
+        await self._do(f"{'removes' if remove else 'adds'} {reaction}", act)
 
     async def typing(self, is_typing: bool = True) -> None:
         """Begin to type, or stop."""
-        self._did("types" if is_typing else "stops typing")
-        self.emulator.typing(self.handle, self.chat_id, is_typing=is_typing)
-        await self._arrived()
+        act = Typing(from_=self.handle, chat_id=self.chat_id, state="started" if is_typing else "stopped")
+        await self._do("types" if is_typing else "stops typing", act)
 
     async def read(self, up_to: Bubble | str | None = None) -> None:
-        """Read the bot's messages, all or up to one. Only direct chats tell of it, and not over SMS."""
+        """Read the bot's messages, all of them or up to one. Only direct chats over iMessage or RCS report this.
+
+        Raises:
+            HandlerFailed: a handler raised. This method waits for the bot's messages first.
+        """
         await self.quiet()
-        self._did("reads")
-        self.emulator.read(self.handle, self.chat_id, up_to and _id(up_to))
-        await self._arrived()
+        await self._do("reads", Read(from_=self.handle, chat_id=self.chat_id, message_id=up_to and _id(up_to)))
 
     async def poll(self, *options: str) -> Bubble:
-        """Make a poll."""
-        self._did("makes a poll")
-        message_id = self.emulator.poll(self.handle, self.chat_id, options)
-        await self._arrived()
-        return Bubble(self.emulator.state.message(message_id))
+        """Make a poll, and return its message."""
+        made = await self._do("makes a poll", MakePoll(from_=self.handle, chat_id=self.chat_id, options=options))
+        return Bubble(self.emulator.state.message(made["message_id"]))
 
     async def vote(self, poll: Bubble, option: str, *, remove: bool = False) -> None:
-        """Vote for an option of a poll, by its text, or take the vote back."""
-        self._did(f"{'takes back the vote' if remove else 'votes'} for {option!r}")
-        self.emulator.vote(self.handle, poll.id, poll.option_id(option), is_on=not remove)
-        await self._arrived()
+        """Vote for an option of a poll, given by its text, or take the vote back."""
+        operation, option_id = "remove" if remove else "add", poll.option_id(option)
+        act = Vote(from_=self.handle, message_id=poll.id, option_id=option_id, operation=operation)
+        await self._do(f"{'takes back the vote' if remove else 'votes'} for {option!r}", act)
 
     async def add_option(self, poll: Bubble, *options: str) -> None:
         """Add options to a poll."""
-        self._did("adds to a poll")
-        self.emulator.add_options(self.handle, poll.id, options)
-        await self._arrived()
+        await self._do("adds to a poll", AddOptions(from_=self.handle, message_id=poll.id, options=options))
 
     async def leave(self) -> None:
         """Leave the group."""
-        self._did("leaves")
-        self.emulator.leave(self.handle, self.chat_id)
-        await self._arrived()
+        await self._do("leaves", Leave(from_=self.handle, chat_id=self.chat_id))
 
     async def join(self) -> None:
-        """Come (back) into the group."""
-        self._did("joins")
-        self.emulator.join(self.handle, self.chat_id)
-        await self._arrived()
+        """Join the group, also again after leaving."""
+        await self._do("joins", Join(from_=self.handle, chat_id=self.chat_id))
 
     async def bring(self, other: Phone | str) -> None:
-        """Bring somebody into the group."""
-        self._did("brings somebody")
-        self.emulator.join(self.handle, self.chat_id, _handle(other))
-        await self._arrived()
+        """Add another person to the group."""
+        await self._do("adds a person", Join(from_=self.handle, chat_id=self.chat_id, handle=_handle(other)))
 
     async def remove(self, other: Phone | str) -> None:
-        """Take somebody out of the group; `phone.line` is the bot."""
-        self._did("takes somebody out")
-        self.emulator.leave(self.handle, self.chat_id, _handle(other))
-        await self._arrived()
+        """Remove another participant from the group; `phone.line` is the bot."""
+        await self._do("removes a participant", Leave(from_=self.handle, chat_id=self.chat_id, handle=_handle(other)))
 
     async def share_location(self, latitude: float, longitude: float, *, for_s: float | None = None) -> None:
-        """Share where one is, in degrees, for a time or (None) until `stop_sharing_location`."""
-        self._did("shares a location")
-        self.emulator.share_location(self.handle, self.chat_id, latitude, longitude, for_s=for_s)
-        await self._arrived()
+        """Share this person's location, in degrees, or move to another location.
+
+        Args:
+            for_s: Seconds until sharing ends; None shares until `stop_sharing_location`.
+        """
+        act = ShareLocation(
+            from_=self.handle, chat_id=self.chat_id, latitude=latitude, longitude=longitude, for_s=for_s
+        )
+        await self._do("shares a location", act)
 
     async def stop_sharing_location(self) -> None:
-        """Share it no longer."""
-        self._did("stops sharing a location")
-        self.emulator.stop_sharing_location(self.handle, self.chat_id)
-        await self._arrived()
+        """Stop sharing this person's location."""
+        act = ShareLocation(from_=self.handle, chat_id=self.chat_id, state="stopped")
+        await self._do("stops sharing a location", act)
 
     async def share_card(self, first_name: str, last_name: str = "") -> None:
-        """Share one's name with the bot."""
-        self._did("shares a contact card")
-        self.emulator.share_card(self.handle, self.line, first_name, last_name)
-        await self._arrived()
+        """Share this person's name with the bot."""
+        act = ShareCard(from_=self.handle, to=self.line, first_name=first_name, last_name=last_name)
+        await self._do("shares a contact card", act)
 
     async def pay(self, payment_id: str) -> None:
         """Pay a payment request, or approve a payment."""
-        self._did("pays")
-        self.emulator.pay(payment_id)
-        await self._arrived()
+        await self._do("pays", Pay(id=payment_id))
 
     async def decline(self, payment_id: str) -> None:
-        """Do not pay it."""
-        self._did("declines to pay")
-        self.emulator.decline(payment_id)
-        await self._arrived()
+        """Refuse a payment request or a payment."""
+        await self._do("declines to pay", Decline(id=payment_id))
 
     # Waiting for the bot
 
     async def next_reply(self) -> Bubble:
-        """The bot's next message in this chat, which compares with its text.
+        """Return the next message of the bot in this chat. It compares with its text.
 
         Raises:
-            NothingCame: there is none, and none comes without the clock moving.
+            NothingCame: there is none, and none will come until the clock moves.
             HandlerFailed: there is none, and a handler raised.
         """
         __tracebackhide__ = True
@@ -219,58 +224,67 @@ class Phone:
         return self._stage.complain("No reply came.") if reply is None else reply
 
     async def replies(self) -> list[Bubble]:
-        """The bot's messages in this chat since the last one that was waited for, once it is quiet.
+        """Wait until nothing more happens, and return the bot's messages in this chat that no wait has returned yet.
 
         Example:
             `assert await phone.replies() == []`
         Raises:
             HandlerFailed: a handler raised.
+            NothingCame: a handler spends too long on real work.
         """
         __tracebackhide__ = True
         await self.quiet()
         return list(iter(self._room.take_reply, None))
 
     async def next_tapback(self) -> Tapback:
-        """The bot's next tapback in this chat, which compares with its name: `love`, or an emoji.
+        """Return the bot's next tapback in this chat. It compares with its name, such as `love`, or its emoji.
 
         Raises:
-            NothingCame, HandlerFailed: as for `next_reply`.
+            NothingCame: there is none, and none will come until the clock moves.
+            HandlerFailed: there is none, and a handler raised.
         """
         __tracebackhide__ = True
         tapback = await self._stage.until(lambda: self._room.take_tapback(self._stage.calls))
         return self._stage.complain("No tapback came.") if tapback is None else tapback
 
     async def next_typing(self) -> None:
-        """Return when the bot shows typing dots in this chat (once more).
+        """Return when the bot starts to type in this chat. Each call waits for a further start.
 
         Raises:
-            NothingCame, HandlerFailed: as for `next_reply`.
+            NothingCame: the bot did not start, and will not until the clock moves.
+            HandlerFailed: the bot did not start, and a handler raised.
         """
         __tracebackhide__ = True
         if not await self._stage.until(lambda: self._room.take_typing(self._stage.calls)):
             self._stage.complain("No typing dots came.")
 
     async def quiet(self) -> None:
-        """Return when everything is handled and delivered, in all chats, and nothing comes until the clock moves.
+        """Return when everything in all chats is handled and delivered, and nothing happens until the clock moves.
 
         Raises:
             HandlerFailed: a handler raised.
-            NothingCame: a handler works on something real, and takes too long.
+            NothingCame: a handler spends too long on real work.
         """
         __tracebackhide__ = True
         await self._stage.quiet()
 
     async def errors(self) -> list[BaseException]:
-        """What handlers raised so far and no wait has told yet, once it is quiet. It is expected then, and fails nothing."""
+        """Wait until nothing more happens, and return the exceptions of handlers that no wait has raised yet.
+
+        The exceptions count as expected: they fail no later wait.
+
+        Raises:
+            NothingCame: a handler spends too long on real work.
+        """
         await self._stage.until(lambda: None)
         return self._stage.failures()
 
-    # Time and trouble
+    # Time and faults
 
     async def advance(self, seconds: float) -> None:
-        """Let time pass for bot and emulator: retries, sends that were put off, deliveries that come again.
+        """Let time pass for bot and emulator: retries, scheduled sends and repeated deliveries.
 
-        Everything happens in its order and at its time, and is handled when this returns.
+        Everything happens in order and at its time, and is handled when this method returns.
 
         Raises:
             HandlerFailed: a handler raised.
@@ -287,32 +301,39 @@ class Phone:
         retry_after_s: int | None = None,
         times: int = 1,
     ) -> None:
-        """Answer the bot's next calls with an error, and do nothing.
+        """Answer the next calls of the bot with an error, and do nothing else.
 
         Args:
-            call: Which: a part of method and path, such as `POST /v3/chats`; empty is any.
-            status, code: What is answered: HTTP's number and Linq's.
-            retry_after_s: How long to wait, for a 429.
+            call: The calls that fail, by a part of method and path, such as `POST /v3/chats`; empty is any call.
+            status, code: The HTTP status, and Linq's error code.
+            retry_after_s: Seconds to wait, for a 429.
+            times: The number of calls that fail.
         """
         self._fault(Fault("api", call, status=status, code=code, retry_after=retry_after_s, times=times))
 
     def drop_next(self, call: str = "", *, lost: Literal["answer", "request"] = "answer", times: int = 1) -> None:
-        """Break the connection of the bot's next calls: before anything is done, or (`answer`) after it was done."""
+        """Break the connection of the next calls of the bot.
+
+        Args:
+            call: The calls that fail, by a part of method and path; empty is any call.
+            lost: `request` breaks the connection before anything is done, `answer` after the call was executed.
+            times: The number of calls that fail.
+        """
         self._fault(Fault("api", call, drop=lost, times=times))
 
     def fail_next_message(self, code: int = 4001) -> None:
-        """The bot's next message to this person is accepted and then cannot be delivered: `message.failed`."""
+        """Accept the bot's next message to this person, and then fail to deliver it: `message.failed`."""
         self._fault(Fault("message", self.handle, code=code))
 
     def double_next(self, event_type: str) -> None:
-        """Linq delivers its next event of this type twice."""
+        """Deliver the next event of this type twice."""
         self._fault(Fault("delivery", event_type, duplicate=True))
 
-    # Looking
+    # State
 
     @property
     def messages(self) -> list[Bubble]:
-        """All messages of the chat, both sides, oldest first."""
+        """All messages of the chat, of both sides, oldest first."""
         return [Bubble(message) for message in self._room.messages()]
 
     @property
@@ -322,12 +343,12 @@ class Phone:
 
     @property
     def is_shown_typing(self) -> bool:
-        """Whether the bot's typing dots show now."""
+        """True if the phone shows the bot's typing dots now."""
         return self._room.record is not None and self.line in self._room.record.typing
 
     @property
     def chat(self) -> Chat:
-        """The chat as Linq's API shows it now: its name, its people, its service."""
+        """The chat as Linq's API shows it now: name, participants, service."""
         return Chat.model_validate(shapes.chat(self.emulator.state.chat(self.chat_id)))
 
     @property
@@ -335,25 +356,25 @@ class Phone:
         """Linq's id of the chat.
 
         Raises:
-            ConfigError: nobody has written yet, so there is none.
+            ConfigError: no message was written yet, so the chat does not exist.
         """
         if self._room.id is None:
-            raise ConfigError("This chat has not begun. Let somebody write first: await phone.text(…)")
+            raise ConfigError("This chat does not exist yet. Let a person write first: await phone.text(…)")
         return self._room.id
 
     @property
     def now(self) -> float:
-        """The time, in Unix seconds, for bot and emulator alike."""
+        """The emulated time of bot and emulator, in Unix seconds."""
         return self._stage.clock.now()
 
     @property
     def client(self) -> Client:
-        """The bot's client, to do what a program beside the bot would: open a chat, list messages."""
+        """The bot's client, for calls outside handlers, such as opening a chat or listing messages."""
         return self._stage.client
 
     @property
     def emulator(self) -> Emulator:
-        """The emulator, for whatever a phone cannot do."""
+        """The emulator, for everything that a phone cannot do."""
         return self._stage.emulator
 
     def __repr__(self) -> str:
@@ -367,35 +388,34 @@ class Phone:
         effect: EffectName | None = None,
         late_s: float = 0.0,
     ) -> Bubble:
-        self._did(f"writes {shown!r}" if shown else "sends a file")
-        written = self.emulator.inbound(
-            self.handle,
-            self.line,
-            parts,
+        act = Write(
+            from_=self.handle,
+            to=self.line,
+            parts=parts,
             chat_id=self._room.id,
             group=[one for one in self._room.people if one != self.handle],
-            reply_to=None if reply_to is None else {"message_id": _id(reply_to)},
-            effect=None if effect is None else Effect.named(effect).to_json_object(),
-            sent_at=self.now - late_s if late_s else None,
-            reconciled_at=self.now if late_s else None,
+            reply_to=None if reply_to is None else _id(reply_to),
+            effect=effect,
+            sent_at=iso(self.now - late_s) if late_s else None,
+            reconciled_at=iso(self.now) if late_s else None,
         )
-        await self._arrived()
+        written = await self._do(f"writes {shown!r}" if shown else "sends a file", act)
         if written["message_id"] is None:
             return Bubble.unseen(shown)
         return Bubble(self.emulator.state.message(written["message_id"]))
 
-    def _did(self, what: str) -> None:
-        self._stage.told.append(f"{self.handle} {what}")
-
-    async def _arrived(self) -> None:
+    async def _do(self, what: str, act: Act[Result_co]) -> Result_co:
+        self._stage.history.append(f"{self.handle} {what}")
+        result = self.emulator.do(act)
         await self.emulator.flush()
+        return result
 
     def _fault(self, fault: Fault) -> None:
         self.emulator.add_fault(fault)
 
 
 def _handle(person: Phone | str) -> str:
-    return person if isinstance(person, str) else person.handle
+    return normal(person) if isinstance(person, str) else person.handle
 
 
 def _id(message: Bubble | str) -> str:

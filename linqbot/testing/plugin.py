@@ -1,6 +1,7 @@
 """The pytest plugin: the fixture `phone_for`, and async tests that need no other plugin.
 
-pytest imports this module in every run, so it imports nothing heavy; the rest comes when a test asks for it.
+pytest imports this module in every run, so it imports nothing heavy. Other modules are imported when a test uses the
+fixture.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ FIXTURE = "phone_for"
 
 @pytest.fixture
 def phone_for() -> PhoneFor:
-    """Run a bot and hand over a person's phone: `async with phone_for(bot) as phone:`; see `linqbot.testing.talking`.
+    """Run a bot and return a person's phone: `async with phone_for(bot) as phone:`; see `linqbot.testing.talking`.
 
-    An `async def` test that asks for it needs neither a marker nor another plugin. It also works under anyio's
-    (`@pytest.mark.anyio`, on asyncio) and pytest-asyncio.
+    An `async def` test that uses this fixture needs neither a marker nor another plugin. The fixture also works with
+    anyio's plugin (`@pytest.mark.anyio`, on asyncio) and with pytest-asyncio.
     """
     from linqbot.testing.talk import talking
 
@@ -30,7 +31,7 @@ def phone_for() -> PhoneFor:
 
 @pytest.hookimpl
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run an async test that asked for a phone, unless a plugin for async tests has it already."""
+    """Run an async test that uses the fixture, unless another plugin for async tests runs it."""
     test = pyfuncitem.obj
     if FIXTURE not in pyfuncitem.fixturenames or not inspect.iscoroutinefunction(test):
         return None

@@ -1,4 +1,4 @@
-"""A chat as a test looks at it: which one it is, and what of the bot's doings in it was not taken yet."""
+"""A chat as a test sees it: its id, and the acts of the bot that the test has not taken yet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from linqbot.testing.bubble import Bubble, Tapback
 
 
 class Room:
-    """One chat, which may not have begun yet, and how much of it was looked at."""
+    """One chat, which may not exist yet, and a record of what the test has taken from it."""
 
     def __init__(self, emulator: Emulator, line: str, people: tuple[str, ...]) -> None:
         self._state = emulator.state
@@ -20,7 +20,7 @@ class Room:
 
     @property
     def id(self) -> str | None:
-        """The chat's id; None before anybody wrote."""
+        """The chat's id; None before the first message."""
         if self._id is None:
             found = next(self._state.chats_with(self._line, self.people), None)
             self._id = found.id if found else None
@@ -28,19 +28,23 @@ class Room:
 
     @property
     def record(self) -> records.ChatRecord | None:
+        """The emulator's record of the chat; None before the first message."""
         return self._state.chats.get(self.id or "")
 
     def messages(self) -> list[records.MessageRecord]:
+        """Return all messages, oldest first."""
         return self.record.messages if self.record else []
 
     def take_reply(self) -> Bubble | None:
+        """Return the bot's oldest message that was not taken yet; None if there is none."""
         for message in self.messages():
             if message.is_from_me and self._is_new(message.id):
                 return Bubble(message)
         return None
 
     def take_tapback(self, calls: list[ApiCall]) -> Tapback | None:
-        # From the calls, not from the messages: a second tapback replaces the first, which was seen all the same.
+        """Return the bot's oldest tapback that was not taken yet; None if there is none."""
+        # From the calls, not from the messages: a second tapback replaces the first, but the test must see both.
         for number, call in enumerate(calls):
             if call.name == "messages.add_reaction" and call.is_accepted and call.body["operation"] == "add":
                 message = self._state.messages.get(call.path.split("/")[3])
@@ -49,6 +53,7 @@ class Room:
         return None
 
     def take_typing(self, calls: list[ApiCall]) -> bool | None:
+        """Return True if the bot has started to type since the last call; None if not."""
         for number, call in enumerate(calls):
             starts = call.name == "chats.typing.start" and call.is_accepted
             if starts and call.path.split("/")[3] == self.id and self._is_new(f"call {number}"):

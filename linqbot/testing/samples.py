@@ -1,7 +1,7 @@
-"""One event of each type, as Linq sends it, made fresh: for trying a bot on events that are hard to cause.
+"""A new event of each type, as Linq sends it, for trying a bot on events that are hard to cause.
 
-The data are those of Linq's documents (`samples.json`), said by one person to one line in one chat, so that each of
-the three can be put in place of another. For `call.*` Linq publishes no payload: theirs is only a guess of the least.
+The data are the examples of Linq's documentation (`samples.json`). All have the same person, line and chat, so that
+each of the three can be replaced. Linq publishes no payload for `call.*`: those samples are a guess of the minimum.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PERSON = "+14155550142"
 LINE = "+12052535597"
 CHATS = ("3c99d589-8d03-5753-96bd-addff71de8c2", "1ef09dd6-b7b6-5fef-92ec-43eaf4fb98ae")
 MADE_AT = datetime(2026, 11, 5, 17, 30, 0, 120_000, UTC).timestamp()
-"""When the samples' envelopes were made: their times keep their distance from it."""
+"""The time of the samples' envelopes. All times in a sample are moved by the distance from this time to now."""
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
@@ -39,22 +39,22 @@ def event(
     text: str | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """A new event: its own event id, message id and time.
+    """Return a new event with its own event id, message id and time.
 
     Args:
         version: Payload version, `2026-02-03` or `2025-01-01`.
-        sender, line, chat: Put in place of the sample's person, our number and the chat's id, wherever they stand.
-        text: What is said in it.
-        changes: Values by their path from the envelope on, such as `data.service` or `data.parts.0.value`.
+        sender, line, chat: Replace the sample's person, our number and the chat's id, wherever they occur.
+        text: Replaces the text of the message.
+        changes: Values by their path in the envelope, such as `data.service` or `data.parts.0.value`.
     Raises:
-        LookupError: there is no such type, not in this version, or it has no place for what was given.
+        LookupError: the type does not exist, or not in this version, or the event has no field for an argument.
     """
     data = _data(event_type, version)
-    for what, value, known in (("person", sender, (PERSON,)), ("line", line, (LINE,)), ("chat", chat, CHATS)):
+    for role, value, known in (("person", sender, (PERSON,)), ("line", line, (LINE,)), ("chat", chat, CHATS)):
         if value is not None:
-            data = _put_in_place(data, known, value, f"{event_type} names no {what}")
+            data = _replaced(data, known, value, f"{event_type} names no {role}")
     if text is not None:
-        _say(data, text, event_type)
+        _set_text(data, text, event_type)
     now = time.time()
     whole = {
         "api_version": "v3",
@@ -72,10 +72,10 @@ def event(
 
 
 def signed(body: bytes, event: Mapping[str, Any], *, secret: str) -> dict[str, str]:
-    """The headers Linq would send with an event's body, signed both ways, now.
+    """Return the headers that Linq would send with an event's body, with both signatures, at the present time.
 
     Raises:
-        ConfigError: the secret is not one.
+        ConfigError: the secret is not a signing secret.
     """
     now, webhook_id = int(time.time()), str(event["event_id"])
     return {
@@ -105,12 +105,12 @@ def _data(event_type: str, version: str) -> Any:
         raise LookupError(f"There is no payload version {version}. There are: {', '.join(VERSIONS)}.")
     if event_type == "message.edited" and version == VERSIONS[1]:
         raise LookupError(f"Linq sends no message.edited in payload version {version}.")
-    # A copy: what is cached must stay as it is.
+    # A copy, because the caller changes the data and the samples are cached.
     return _mapped(sample.get(version, sample["data"]), lambda value: value)
 
 
 def _mapped(data: Any, change: Callable[[Any], Any]) -> Any:
-    """A copy with `change` applied to every value that is no object and no list."""
+    """Return a copy with `change` applied to every value that is neither an object nor a list."""
     if isinstance(data, dict):
         return {key: _mapped(value, change) for key, value in data.items()}
     if isinstance(data, list):
@@ -118,18 +118,18 @@ def _mapped(data: Any, change: Callable[[Any], Any]) -> Any:
     return change(data)
 
 
-def _put_in_place(data: Any, known: Sequence[str], value: str, otherwise: str) -> Any:
+def _replaced(data: Any, known: Sequence[str], value: str, otherwise: str) -> Any:
     changed = _mapped(data, lambda old: value if old in known else old)
     if changed == data and value not in known:
         raise LookupError(f"{otherwise}. Change another field with --set.")
     return changed
 
 
-def _say(data: dict[str, Any], text: str, event_type: str) -> None:
+def _set_text(data: dict[str, Any], text: str, event_type: str) -> None:
     parts = data.get("parts") or data.get("message", {}).get("parts") or ()
-    said = next((part for part in parts if part["type"] == "text"), None)
-    if said is not None:
-        said["value"] = text
+    found = next((part for part in parts if part["type"] == "text"), None)
+    if found is not None:
+        found["value"] = text
     elif "text" in data.get("part", ()):
         data["part"]["text"] = text
     else:
@@ -137,7 +137,7 @@ def _say(data: dict[str, Any], text: str, event_type: str) -> None:
 
 
 def _with_new_ids(data: dict[str, Any], event_type: str) -> Any:
-    """Another message, poll or reaction each time: a bot does not answer the same one twice."""
+    """Replace the ids of message, poll and reaction: a bot does not answer the same message twice."""
     old = [data.get("reaction_id")]
     if event_type.startswith("message."):
         old += [data.get("id"), data.get("message_id"), data.get("message", {}).get("id")]

@@ -1,10 +1,10 @@
-"""The emulator and the bot, in one process, on one clock: set up, waited for, moved in time, torn down.
+"""The emulator and the bot in one process, on one clock: starts both, waits for them, moves the time, stops them.
 
-Between them is the real thing: signed webhooks, the server's app, the worker and its journal, the client. Only the
-network and the disk are left out.
+Between emulator and bot all code is that of production: signed webhooks, the server's app, the worker and its journal,
+the client. Only the network and the disk are missing.
 
-The clock stands still. It moves when the test says `advance`; and by itself only as far as what is under way needs: a
-message takes 0.75 s to be delivered, a running handler may wait for the repetition of a call. Nothing sleeps for that.
+The clock stands still. It moves when the test calls `advance`; and otherwise only as far as work in progress needs: a
+message takes 0.75 s to be delivered, a running handler may wait for the retry of a call. Nothing sleeps for that.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ T = TypeVar("T")
 
 LAST_LINES = 25
 MAX_WAIT_S = 2.0
-"""As `settings.create_app` sets it: a longer wait is the worker's."""
+"""The same value as in `settings.create_app`: longer waits are left to the worker."""
 
 
 @dataclass(slots=True)
 class _Turn:
-    """An event that was given to the bot, and what it raised on it."""
+    """One run of the bot over an event, and the exception that a handler raised."""
 
     event: Event
     ctx: Context
@@ -53,15 +53,15 @@ class _Turn:
 
 
 class Stage:
-    """Runs a bot against an emulator of its own. `async with` starts and stops it.
+    """Runs a bot against its own emulator. `async with` starts and stops both.
 
     Args:
-        start: What time it is; None is now.
-        version: Which payloads its webhooks carry.
-        handler_timeout_s: Real seconds a handler may work on something real before a wait gives up.
+        start: The time at the beginning; None is the present time.
+        version: The payload version of the webhooks.
+        handler_timeout_s: Real seconds that a handler may spend on real work before a wait fails.
     Attributes:
         calls: The bot's requests, oldest first.
-        told: What happened so far, a line each, for whoever waits in vain.
+        history: A line for each thing that happened. The message of a failed wait shows the last lines.
     """
 
     def __init__(self, bot: Bot, *, start: datetime | None, version: str, handler_timeout_s: float) -> None:
@@ -69,7 +69,7 @@ class Stage:
         self.clock = WatchedClock(self.activity, None if start is None else start.timestamp())
         self.storage = WatchedStorage(self.clock, self.activity, self._ended)
         self.calls: list[ApiCall] = []
-        self.told: list[str] = []
+        self.history: list[str] = []
         to_bot = _ToBot()
         self.emulator = Emulator(clock=self.clock, delivery_transport=to_bot)
         subscription = self.emulator.subscribe(f"http://127.0.0.1:8000{WEBHOOK_PATH}?version={version}")
@@ -111,17 +111,17 @@ class Stage:
     # Waiting
 
     async def until(self, found: Callable[[], T | None]) -> T | None:
-        """What `found` finds, as soon as it does; None once nothing more happens by itself.
+        """Return the result of `found` as soon as it is not None; None once nothing more happens until the clock moves.
 
         Raises:
-            NothingCame: a handler works on something real for longer than `handler_timeout_s`.
+            NothingCame: a handler spends more than `handler_timeout_s` on real work.
         """
         calm = 0
         while True:
-            self.activity.look()
+            self.activity.clear()
             if (it := found()) is not None:
                 return it
-            # What was made ready just now has not begun yet, and so has told nobody: let it begin.
+            # A task that became ready just now has not begun, and so is not counted yet: let it begin.
             await asyncio.sleep(0)
             await self.emulator.flush()
             if not (self.activity.is_still(self.clock.now()) and await self.storage.is_idle()):
@@ -138,19 +138,19 @@ class Stage:
         """Return when everything is handled and delivered, and nothing more happens until the clock moves.
 
         Raises:
-            HandlerFailed: a handler raised since this was last told.
+            HandlerFailed: a handler raised, and no call has reported this yet.
         """
         await self.until(lambda: None)
         self.raise_failure()
 
     async def advance(self, seconds: float) -> None:
-        """Let time pass, stopping wherever something is due, so that it happens at its time.
+        """Move the clock, and stop at each time at which something is due, so that everything happens at its time.
 
         Raises:
-            HandlerFailed: as for `quiet`.
+            HandlerFailed: a handler raised, and no call has reported this yet.
         """
         end = self.clock.now() + seconds
-        self.told.append(f"{seconds:g} s pass")
+        self.history.append(f"{seconds:g} s pass")
         await self.until(lambda: None)
         while (due := await self._next_due()) is not None and due < end:
             self._move_to(due)
@@ -165,11 +165,11 @@ class Stage:
         except TimeoutError:
             self.complain(
                 f"A handler is still at work after {self._handler_timeout_s:g} s of real time. "
-                "Let it use something faster in tests, or give talking(…, handler_timeout_s=)."
+                "Replace the slow part in tests, or pass talking(…, handler_timeout_s=)."
             )
 
     def _let_time_pass(self) -> bool:
-        """Move the clock to where something under way goes on; False when nothing is."""
+        """Move the clock to the next time that work in progress waits for; return False if there is none."""
         now, times = self.clock.now(), self.activity.times(of_work=True)
         times += [self.emulator.world.settles_at]
         due = min((time for time in times if time > now), default=None)
@@ -184,35 +184,47 @@ class Stage:
         return min((time for time in times if time > now), default=None)
 
     def _move_to(self, at: float) -> None:
-        # What is due at `at` must find it come, and a sum of floats may fall short of it by the last bit.
+        # Timers due at `at` must be due afterwards, and a sum of floats may fall short of `at` by the last bit.
         while (now := self.clock.now()) < at:
             self.emulator.advance(max(at - now, math.ulp(at)))
 
     # Failures
 
     def failures(self) -> list[BaseException]:
-        """What handlers raised since this was last asked, or told; a HandlerFailed for what nobody raised."""
-        told, self._failures = self._failures, []
-        return [error or HandlerFailed(text) for text, error in told]
+        """Return the failures that no call has reported yet: exceptions of handlers.
+
+        An event that was dead-lettered without an exception is returned as a `HandlerFailed`.
+        """
+        failures, self._failures = self._failures, []
+        return [error or HandlerFailed(text) for text, error in failures]
 
     def raise_failure(self) -> None:
-        """Raise the first failure nobody was told of. The others count as told."""
+        """Raise the first unreported failure. Its message counts the others, which then count as reported.
+
+        Raises:
+            HandlerFailed: there is such a failure.
+        """
         __tracebackhide__ = True
         if not self._failures:
             return
         (text, error), *more = self._failures
         self._failures = []
-        others = f"\nIt was not the only one: {len(more)} more failed." if more else ""
+        others = f"\n{len(more)} more failed." if more else ""
         raise HandlerFailed(text + others) from error
 
     def complain(self, what: str) -> NoReturn:
-        """Fail the test, with what did happen."""
+        """Fail the test, and show what happened instead.
+
+        Raises:
+            HandlerFailed: a handler raised, and no call has reported this yet.
+            NothingCame: otherwise.
+        """
         __tracebackhide__ = True
         self.raise_failure()
-        lines = self.told[-LAST_LINES:] or ["nothing"]
+        lines = self.history[-LAST_LINES:] or ["nothing"]
         raise NothingCame("\n  ".join([f"{what}\nWhat did happen, oldest first:", *lines]))
 
-    # What is watched
+    # Watching
 
     def _watch(self, handle: Next) -> Next:
         async def watched(event: Any, ctx: Context) -> None:
@@ -239,7 +251,7 @@ class Stage:
 
     def _called(self, call: ApiCall) -> None:
         self.calls.append(call)
-        self.told.append(f"the bot calls {call.name or call.path}: {call.status or 'no answer'}")
+        self.history.append(f"the bot calls {call.name or call.path}: {call.status or 'no answer'}")
 
     def _ended(self, lease: Lease, finish: Finish) -> None:
         this, outcome, now = self._turns.pop(lease.token, None), finish.outcome, self.clock.now()
@@ -258,8 +270,8 @@ class Stage:
             what += _untaken(this.event)
         else:
             what += f"taken by {who}"
-        self.told.append(what)
-        self.told.extend(f"a message waits to be sent in {timer.due - now:.1f} s" for timer in finish.timers)
+        self.history.append(what)
+        self.history.extend(f"a message waits to be sent in {timer.due - now:.1f} s" for timer in finish.timers)
 
 
 def _untaken(event: Event) -> str:
@@ -271,7 +283,7 @@ def _untaken(event: Event) -> str:
 
 
 class _Watched(Bot):
-    """The bot under test with a watch around its middleware and its error handlers. The bot itself stays as it is."""
+    """The bot under test, with a watch around its middleware and its error handlers. The bot itself is not changed."""
 
     def __init__(self, bot: Bot, watch: Middleware, watch_error: Callable[[ErrorHandler], ErrorHandler]) -> None:
         vars(self).update(vars(bot))
@@ -293,7 +305,7 @@ class _Watched(Bot):
 
 
 class _ToBot(httpx.AsyncBaseTransport):
-    """The way of webhooks to the bot's app, which can only be made once the emulator has told its secret."""
+    """The transport of webhooks to the bot's app. The app is made after the emulator, because it needs its secret."""
 
     transport: httpx.ASGITransport
 

@@ -1,4 +1,4 @@
-"""`talking`: a bot and a phone, for as long as a block lasts."""
+"""`talking`: runs a bot and a phone for the duration of a block."""
 
 from __future__ import annotations
 
@@ -25,36 +25,37 @@ async def talking(
     version: str = "2026-02-03",
     handler_timeout_s: float = 5.0,
 ) -> AsyncIterator[Phone]:
-    """Run a bot against an emulated Linq in this process, and hand over a person's phone.
+    """Run a bot against an emulated Linq in this process, and return a person's phone.
 
-    Nothing is opened but memory: no socket, no file. Time stands still until `phone.advance`; what is under way, a
-    message's delivery or the repetition of a call, takes its moment of that time without a sleep. When the block ends
-    well, everything is let end, and what a handler raised meanwhile fails the test.
+    No socket and no file is opened. Time stands still until `phone.advance`. Only work in progress moves the clock,
+    without a sleep: the delivery of a message, or the retry of a call. When the block ends without an exception,
+    pending work is finished first, and an exception of a handler fails the test.
 
-    The bot's plugins take part: those it brings and those it names, `Bot(plugins=[…])`. What else is installed does
-    not, so that a test tells the same on every machine.
+    The bot's own plugins run: those it defines and those in `Bot(plugins=[…])`. Other installed plugins do not run, so
+    that a test has the same result on every machine.
 
     Args:
-        handle: Whose phone it is; `phone.person(…)` has more.
-        service: What that phone speaks.
-        start: What time it is at first; None is now.
-        version: Which payloads the webhooks carry: `2026-02-03` or `2025-01-01`.
-        handler_timeout_s: Real seconds a handler may work on something real, such as a request of its own, before a wait
-            gives up.
+        handle: The handle of the phone's owner. `phone.person(…)` returns the phones of other people.
+        service: The service of that phone.
+        start: The time at the beginning; None is the present time.
+        version: The payload version of the webhooks: `2026-02-03` or `2025-01-01`.
+        handler_timeout_s: Real seconds that a handler may spend on real work, such as a request of its own, before a
+            wait fails.
     Raises:
         BotError: a handler of the bot can never run.
-        HandlerFailed: a handler raised, and no test expected it.
+        HandlerFailed: a handler raised, and the test did not expect it.
 
     Example:
         `async with talking(bot) as phone:`
     """
     async with Stage(bot, start=start, version=version, handler_timeout_s=handler_timeout_s) as stage:
-        stage.emulator.state.services[handle] = service
-        yield Phone(stage, handle, LINES[0])
+        phone = Phone(stage, handle, LINES[0])
+        stage.emulator.state.services[phone.handle] = service
+        yield phone
 
 
 class PhoneFor(Protocol):
-    """The type of the fixture `phone_for`: `talking`, under the name a test asks for it by."""
+    """The type of the fixture `phone_for`, which is `talking` under the fixture's name."""
 
     def __call__(
         self,
@@ -66,4 +67,4 @@ class PhoneFor(Protocol):
         version: str = "2026-02-03",
         handler_timeout_s: float = 5.0,
     ) -> AbstractAsyncContextManager[Phone]:
-        """Run `bot`, and hand over a person's phone."""
+        """Run `bot`, and return a person's phone."""

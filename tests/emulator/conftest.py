@@ -1,4 +1,4 @@
-"""An emulator on a clock that stands still, its API in-process, and a receiver of webhooks that does as it is told."""
+"""Fixtures: an emulator on a clock that stands still, its API in-process, and a receiver of webhooks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from linqbot.clock import MovableClock
+from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
 
@@ -22,7 +23,7 @@ TARGET = "http://127.0.0.1:9/hook"
 
 
 class Receiver(httpx.AsyncBaseTransport):
-    """Takes webhooks. `answers` are given first, then `status`; an exception among them is raised."""
+    """Receives webhooks, and answers with `answers`, then with `status`. An exception in `answers` is raised."""
 
     def __init__(self) -> None:
         self.requests: list[httpx.Request] = []
@@ -74,13 +75,13 @@ async def api(emulator: Emulator) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 def chat(emulator: Emulator) -> dict[str, str | None]:
     """A direct chat that the person began: its `chat_id` and the `message_id` of the person's message."""
-    return emulator.inbound(PERSON, LINE, [{"type": "text", "value": "hi"}])
+    return emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))
 
 
 @pytest.fixture
 def group(emulator: Emulator) -> dict[str, str | None]:
     """A group of four with our line in it."""
-    return emulator.inbound(PERSON, LINE, [{"type": "text", "value": "hi all"}], group=[FRIEND, THIRD])
+    return emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi all"}], group=[FRIEND, THIRD]))
 
 
 Refused = Callable[[httpx.Response, int, int], dict[str, Any]]
@@ -88,7 +89,7 @@ Refused = Callable[[httpx.Response, int, int], dict[str, Any]]
 
 @pytest.fixture
 def refused() -> Refused:
-    """Checks that an answer is Linq's envelope with this status and code; gives the inner error."""
+    """Return a check that an answer has Linq's error envelope, this status and code. It returns the inner error."""
 
     def check(answer: httpx.Response, status: int, code: int) -> dict[str, Any]:
         body = answer.json()

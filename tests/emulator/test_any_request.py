@@ -1,4 +1,4 @@
-"""Whatever is sent, the emulator answers as Linq does: 2xx, or a 4xx in its envelope. Never a traceback."""
+"""The emulator answers any request as Linq does: 2xx, or a 4xx in its envelope. Never a traceback."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from linqbot.api import ENDPOINTS as TABLE
 from linqbot.clock import MovableClock
+from linqbot.emulator.acts.conversation import React, Write
+from linqbot.emulator.acts.voting import MakePoll
 from linqbot.emulator.api import ENDPOINTS
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
@@ -163,7 +166,7 @@ part_of_a_message = st.builds(lambda one, more: {"message": {"parts": [one], **m
 
 
 def calls(endpoint: Any) -> st.SearchStrategy[tuple[Any, ...]]:
-    """A call that is right, or nearly, or not at all."""
+    """Generate calls that are right, nearly right, or wrong."""
     good = st.just(GOOD.get(endpoint.name, {}))
     changed = st.builds(
         lambda base, change: base | change, good, part_of_a_message | field.map(lambda pair: dict([pair]))
@@ -177,8 +180,13 @@ def calls(endpoint: Any) -> st.SearchStrategy[tuple[Any, ...]]:
     )
 
 
-def test_every_endpoint_with_a_body_has_a_good_one() -> None:
+def test_every_endpoint_with_a_body_has_a_valid_example() -> None:
     assert set(GOOD) == {endpoint.name for endpoint in ENDPOINTS if endpoint.has_body}
+
+
+def test_every_endpoint_of_the_v3_api_has_one_handler() -> None:
+    names = [endpoint.name for endpoint in ENDPOINTS]
+    assert sorted(names) == sorted(name for name in TABLE if not name.startswith("v2."))
 
 
 step = st.sampled_from(ENDPOINTS).flatmap(calls)
@@ -217,11 +225,11 @@ async def play(steps: list[Any]) -> None:
     async with Emulator(clock=MovableClock(frozen=True), delivery_transport=Silent()) as emulator:
         emulator.subscribe("https://new.example")
         emulator.subscribe("https://old.example/?version=2025-01-01")
-        emulator.inbound(PERSON, LINE, [{"type": "text", "value": "hi"}])
-        emulator.inbound(FRIEND, LINE, [{"type": "text", "value": "hi"}], service="SMS")
-        emulator.inbound(PERSON, LINE, [{"type": "text", "value": "hi"}], group=[FRIEND, THIRD])
-        emulator.poll(PERSON, next(iter(emulator.state.chats)), ["a", "b"])
-        emulator.react(PERSON, next(iter(emulator.state.messages)), "sticker", sticker={"emoji": "🚀"})
+        emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))
+        emulator.do(Write(from_=FRIEND, to=LINE, parts=[{"type": "text", "value": "hi"}], service="SMS"))
+        emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}], group=[FRIEND, THIRD]))
+        emulator.do(MakePoll(from_=PERSON, chat_id=next(iter(emulator.state.chats)), options=["a", "b"]))
+        emulator.do(React(from_=PERSON, message_id=next(iter(emulator.state.messages)), type="sticker", emoji="🚀"))
         transport = httpx.ASGITransport(create_app(emulator))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             client.headers["authorization"] = "Bearer x"

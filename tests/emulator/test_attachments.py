@@ -1,4 +1,4 @@
-"""R91-R94: uploads and what becomes of them, contact cards."""
+"""R91-R94: uploads, attachments, contact cards."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 
 LINE, PERSON = "+12025550100", "+14155550142"
@@ -36,7 +37,9 @@ async def put(api: httpx.AsyncClient, upload: dict[str, Any], content: bytes = b
         {"content_type": "application/x-msdownload"},
     ],
 )
-async def test_r91_r92_what_may_be_uploaded(api: httpx.AsyncClient, refused: Any, wrong: dict[str, Any]) -> None:
+async def test_r91_r92_a_wrong_announcement_is_refused(
+    api: httpx.AsyncClient, refused: Any, wrong: dict[str, Any]
+) -> None:
     refused(await api.post("/v3/attachments", json=ASKED | wrong), 400, 1005)
 
 
@@ -72,7 +75,7 @@ async def test_an_own_download_url_is_the_same_attachment(api: httpx.AsyncClient
     assert part["id"] == upload["attachment_id"]
 
 
-async def test_r93_a_deleted_attachment_is_gone_for_good(
+async def test_r93_a_deleted_attachment_cannot_be_used_or_downloaded(
     api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
 ) -> None:
     upload = await announce(api)
@@ -87,9 +90,9 @@ async def test_r93_a_deleted_attachment_is_gone_for_good(
 
 
 async def served_as(kind: str, emulator: Emulator, api: httpx.AsyncClient) -> httpx.Response:
-    """The answer of the address of a file that a person sent with the type `kind`."""
+    """Download a file that a person sent with the type `kind`."""
     part = {"type": "media", "filename": "x.html", "mime_type": kind, "data_base64": "PGI+"}
-    emulator.inbound(PERSON, LINE, [part])
+    emulator.do(Write(from_=PERSON, to=LINE, parts=[part]))
     return await api.get(list(emulator.state.messages.values())[-1].parts[0]["url"])
 
 
@@ -117,7 +120,9 @@ async def served_as(kind: str, emulator: Emulator, api: httpx.AsyncClient) -> ht
         ),
     ],
 )
-async def test_a_file_that_could_run_is_only_bytes(emulator: Emulator, api: httpx.AsyncClient, kind: str) -> None:
+async def test_a_file_type_that_could_run_scripts_is_served_as_bytes(
+    emulator: Emulator, api: httpx.AsyncClient, kind: str
+) -> None:
     answer = await served_as(kind, emulator, api)
     assert answer.headers["content-type"] == "application/octet-stream"
     assert "sandbox" in answer.headers["content-security-policy"]
@@ -135,7 +140,7 @@ async def test_a_file_that_could_run_is_only_bytes(emulator: Emulator, api: http
         ("image/svg+xml", "image/svg+xml"),
     ],
 )
-async def test_a_file_that_is_only_shown_keeps_its_type_without_parameters(
+async def test_a_file_type_that_is_only_shown_is_kept_without_parameters(
     emulator: Emulator, api: httpx.AsyncClient, kind: str, served: str
 ) -> None:
     assert (await served_as(kind, emulator, api)).headers["content-type"] == served

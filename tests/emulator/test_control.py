@@ -1,4 +1,4 @@
-"""The control API: the person's hands, faults, clock, reset, the page's state and stream."""
+"""The control API: acts of a person, faults, clock, reset, and the page's state and stream."""
 
 from __future__ import annotations
 
@@ -247,9 +247,7 @@ def parsed(chunks: list[bytes]) -> list[tuple[str, Any]]:
     return events
 
 
-async def test_the_stream_tells_everything_that_changes(
-    emulator: Emulator, api: httpx.AsyncClient, receiver: Any
-) -> None:
+async def test_the_stream_sends_every_change(emulator: Emulator, api: httpx.AsyncClient, receiver: Any) -> None:
     emulator.subscribe("https://hook.example", ["message.received"])
     chunks: list[bytes] = []
 
@@ -283,7 +281,7 @@ async def test_the_stream_tells_everything_that_changes(
     assert by_name["call"]["method"] == "POST"
 
 
-async def test_a_slow_reader_is_cut_off_and_the_others_read_on() -> None:
+async def test_a_slow_reader_is_disconnected_and_the_others_read_on() -> None:
     feed, slow, quick = Feed(), None, []
     slow = feed.read()
     await anext(slow)
@@ -298,7 +296,7 @@ async def test_a_slow_reader_is_cut_off_and_the_others_read_on() -> None:
     assert [event async for event in reading] == []
 
 
-async def test_nothing_is_rendered_when_nobody_reads() -> None:
+async def test_nothing_is_rendered_without_a_reader() -> None:
     def fail() -> None:
         raise AssertionError
 
@@ -312,7 +310,7 @@ async def test_other_hosts_are_refused(api: httpx.AsyncClient, refused: Any, hos
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "localhost", "[::1]:4010", "LOCALHOST:80"])
-async def test_this_machine_is_let_in(api: httpx.AsyncClient, host: str) -> None:
+async def test_this_machine_is_accepted(api: httpx.AsyncClient, host: str) -> None:
     assert (await api.get("/emulator/state", headers={"host": host})).status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""Webhooks: where events go, how they are signed, in what order, and how often they are tried."""
+"""Webhooks: subscriptions, signatures, order, and retries."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from linqbot.clock import MovableClock
+from linqbot.emulator.acts.conversation import Read, Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.web.app import create_app
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.anyio
 
 
 def say(emulator: Emulator, value: str = "hi", person: str = PERSON, line: str = LINE) -> str:
-    return emulator.inbound(person, line, [{"type": "text", "value": value}])["message_id"] or ""
+    return emulator.do(Write(from_=person, to=line, parts=[{"type": "text", "value": value}]))["message_id"] or ""
 
 
 def texts(receiver: Any) -> list[str]:
@@ -35,7 +36,7 @@ def texts(receiver: Any) -> list[str]:
 
 async def test_both_signatures_fit_and_every_header_is_there(emulator: Emulator, receiver: Any) -> None:
     subscription = emulator.subscribe("https://hook.example/x?version=2026-02-03", RECEIVED)
-    emulator.advance(10**6)  # the clock of the emulator is far ahead; receivers check against the wall
+    emulator.advance(10**6)  # the emulator's clock is far ahead; receivers compare the signature with wall time
     say(emulator, "héllo 🎂")
     await emulator.flush()
     (request,) = receiver.requests
@@ -134,7 +135,7 @@ async def test_other_answers_are_not_retried(emulator: Emulator, receiver: Any, 
     assert len(receiver.requests) == 1
 
 
-async def test_events_of_a_chat_arrive_in_order_and_a_failing_one_holds_up_nobody(
+async def test_events_of_a_chat_arrive_in_order_and_a_failing_one_delays_no_other(
     emulator: Emulator, receiver: Any
 ) -> None:
     emulator.subscribe("https://hook.example", RECEIVED)
@@ -196,7 +197,7 @@ async def test_nothing_comes_after_delete(emulator: Emulator, api: httpx.AsyncCl
     assert texts(receiver) == ["hi"]
 
 
-async def test_a_dead_receiver_slows_nobody(receiver: Any) -> None:
+async def test_a_dead_receiver_delays_no_other_subscription(receiver: Any) -> None:
     class Dead(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             if request.url.host == "dead.example":
@@ -261,7 +262,7 @@ async def test_lost_doubled_delayed_and_reordered_deliveries(emulator: Emulator,
     assert texts(receiver)[-1] == "nothing follows"
 
 
-async def test_a_receiver_in_our_play_fails_as_often_as_asked(emulator: Emulator, receiver: Any) -> None:
+async def test_a_fault_answers_in_place_of_the_receiver_as_often_as_asked(emulator: Emulator, receiver: Any) -> None:
     subscription = emulator.subscribe("https://hook.example", RECEIVED)
     emulator.add_fault(Fault(on="delivery", match=subscription.id, status=503, times=2))
     say(emulator)
@@ -274,7 +275,7 @@ async def test_a_receiver_in_our_play_fails_as_often_as_asked(emulator: Emulator
     assert statuses == [503, 503, 200]
 
 
-async def test_a_message_that_fails_says_so_with_the_code_asked_for(
+async def test_a_message_that_fails_has_the_code_of_the_fault(
     emulator: Emulator, api: httpx.AsyncClient, receiver: Any, chat: dict[str, str]
 ) -> None:
     emulator.subscribe("https://hook.example", ["message.sent", "message.failed", "message.delivered"])
@@ -285,10 +286,11 @@ async def test_a_message_that_fails_says_so_with_the_code_asked_for(
     await emulator.flush()
     assert receiver.types == ["message.failed"]
     assert receiver.events[0]["data"]["code"] == 4005
+    assert receiver.events[0]["data"]["reason"] == "Message delivery failed"
     assert emulator.state.messages[sent].status == "failed"
 
 
-async def test_a_far_jump_leaves_sensible_times_behind(
+async def test_a_far_jump_of_the_clock_gives_each_step_its_own_time(
     emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
 ) -> None:
     body = {"message": {"parts": [{"type": "text", "value": "a"}]}}
@@ -307,13 +309,13 @@ async def test_reading_brings_a_message_through_every_step(
     path = f"/v3/chats/{chat['chat_id']}/messages"
     first = (await api.post(path, json=body)).json()["message"]["id"]
     second = (await api.post(path, json=body)).json()["message"]["id"]
-    emulator.read(PERSON, chat["chat_id"], first)
+    emulator.do(Read(from_=PERSON, chat_id=chat["chat_id"], message_id=first))
     await emulator.flush()
     assert receiver.types == ["message.sent", "message.delivered", "message.read"]
     assert [emulator.state.messages[one].status for one in (first, second)] == ["read", "pending"]
     emulator.advance(1)
-    emulator.read(PERSON, chat["chat_id"])
-    emulator.read(PERSON, chat["chat_id"])
+    emulator.do(Read(from_=PERSON, chat_id=chat["chat_id"]))
+    emulator.do(Read(from_=PERSON, chat_id=chat["chat_id"]))
     await emulator.flush()
     assert len(receiver.types) == 6
 
@@ -339,7 +341,7 @@ async def test_reading_brings_a_message_through_every_step(
         ({"routing_key_header": "a b"}, 400, 1005),
     ],
 )
-async def test_r95_what_a_subscription_may_be(
+async def test_r95_a_wrong_subscription_is_refused(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any, body: dict[str, Any], status: int, code: int
 ) -> None:
     emulator.subscribe("https://taken.example")

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 def arriving(app: ASGIApp, address: str) -> httpx.ASGITransport:
-    """A way to `app` on which every connection arrives at `address`, as a server says it."""
+    """Return a transport to `app` whose connections arrive at `address`, as a server reports it."""
 
     async def there(scope: Scope, receive: Receive, send: Send) -> None:
         await app(dict(scope) | {"server": (address, 4010)}, receive, send)

@@ -1,5 +1,7 @@
-"""The official Python SDK, unmodified, against the emulator on a real socket: every endpoint, every answer strictly
-checked by the SDK's own models."""
+"""The unmodified official Python SDK against the emulator on a real socket.
+
+Every endpoint is called, and every answer is strictly checked by the SDK's own models.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from linqbot.emulator.acts.conversation import React, Write
+from linqbot.emulator.acts.sharing import ShareLocation
+from linqbot.emulator.acts.voting import Vote
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.web.app import create_app
@@ -30,7 +35,7 @@ pytestmark = pytest.mark.anyio
 
 @contextlib.asynccontextmanager
 async def serve(app: Any) -> AsyncIterator[str]:
-    """`app` under uvicorn on a free port; yields its address."""
+    """Serve `app` under uvicorn on a free port, and yield its address."""
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
@@ -152,8 +157,8 @@ async def test_polls(client: AsyncLinqAPIV3, served: Emulator) -> None:
     poll = await client.chats.polls.create(chat_id, poll={"options": [{"text": "a"}, {"text": "b"}]})
     option = poll.poll.options[0].option_id
     await client.messages.poll.vote(poll.message_id, operation="add", option_id=option)
-    served.vote(PERSON, poll.message_id, option)
-    served.react(PERSON, poll.message_id, "love")
+    served.do(Vote(from_=PERSON, message_id=poll.message_id, option_id=option))
+    served.do(React(from_=PERSON, message_id=poll.message_id, type="love"))
     await client.messages.poll.add_options(poll.message_id, options=[{"text": "c"}])
     now = await client.messages.poll.retrieve(poll.message_id)
     assert (now.poll.total_voters, len(now.poll.options), now.reactions[0].type) == (2, 3, "love")
@@ -165,7 +170,7 @@ async def test_backgrounds_locations_blocking_and_capabilities(client: AsyncLinq
     await client.chats.background.set(chat_id, type="dynamic", style="sky", variant="sunset")
     await client.chats.background.remove(chat_id)
     assert (await client.chats.location.request(chat_id)).success
-    served.share_location(PERSON, chat_id, 52.5, 13.4)
+    served.do(ShareLocation(from_=PERSON, chat_id=chat_id, latitude=52.5, longitude=13.4))
     assert (await client.chats.location.retrieve(chat_id)).data.features[0].geometry.coordinates == [13.4, 52.5]
     assert (await client.chats.location.stop(chat_id, handle=PERSON)).success
     assert (await client.capability.check_i_message(address=PERSON)).available
@@ -209,7 +214,7 @@ async def test_lines(client: AsyncLinqAPIV3) -> None:
         assert len((await client.phonenumbers.list()).phone_numbers) == 2
     await client.chats.create(from_="+12025550101", to=[PERSON], message=text("hello"))
     assert (await client.available_number.retrieve(to=[PERSON])).phone_number == "+12025550101"
-    # This SDK joins lists by commas; Linq's documents repeat the key. Both work.
+    # This SDK joins lists by commas; Linq's documentation repeats the key. Both work.
     both = await client.available_number.retrieve(to=[PERSON, FRIEND], exclude_from=["+12025550101", "+12025550199"])
     assert both.phone_number == LINE
 
@@ -226,7 +231,7 @@ async def test_subscriptions_and_a_verified_delivery(client: AsyncLinqAPIV3, ser
         made = await client.webhook_subscriptions.create(target_url=f"{url}/hook", subscribed_events=catalogue.events)
         assert (await client.webhook_subscriptions.retrieve(made.id)).is_active
         assert [one.id for one in (await client.webhook_subscriptions.list()).subscriptions] == [made.id]
-        chat_id = served.inbound(PERSON, LINE, [{"type": "text", "value": "héllo"}])["chat_id"]
+        chat_id = served.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "héllo"}]))["chat_id"]
         await client.chats.messages.send(chat_id or "", message=text("yo"))
         await served.flush()
         events = []
@@ -274,7 +279,7 @@ async def test_the_stream_begins_at_once_and_does_not_keep_the_server_from_stopp
         assert stream.headers["content-type"].startswith("text/event-stream")
         lines = stream.aiter_lines()
         assert await anext(lines) == ": hello"
-        emulator.inbound(PERSON, LINE, [{"type": "text", "value": "hi"}])
+        emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))
         names: list[str] = []
         while "event: message" not in names:
             names.append(await anext(lines))

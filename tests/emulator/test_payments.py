@@ -7,6 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
+from linqbot.emulator.acts.account_changes import SetProvider
+from linqbot.emulator.acts.conversation import Write
+from linqbot.emulator.acts.paying import Connect, Pay
 from linqbot.emulator.emulator import Emulator
 
 LINE, OTHER_LINE, PERSON = "+12025550100", "+12025550101", "+14155550142"
@@ -40,12 +43,14 @@ async def ask(api: httpx.AsyncClient, key: str | None = None, **fields: Any) -> 
         ({"mode": "subscription", "price_id": "price_1", "trial_period_days": 10**12}, 1005),
     ],
 )
-async def test_r96_what_may_be_asked_for(api: httpx.AsyncClient, refused: Any, body: dict[str, Any], code: int) -> None:
+async def test_r96_a_wrong_payment_request_is_refused(
+    api: httpx.AsyncClient, refused: Any, body: dict[str, Any], code: int
+) -> None:
     refused(await api.post("/v3/payment_requests", json=body), 400, code)
 
 
 async def test_r96_stripe_must_be_connected(emulator: Emulator, api: httpx.AsyncClient, refused: Any) -> None:
-    emulator.set_provider("stripe", "onboarding")
+    emulator.do(SetProvider(provider="stripe", status="onboarding"))
     refused(await ask(api), 403, 2005)
     natural = {"rail": "natural", "from": LINE, "payer_handle": PERSON}
     assert (await ask(api, **natural)).status_code == 201
@@ -56,7 +61,7 @@ async def test_r96_only_an_open_request_can_be_canceled(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any
 ) -> None:
     paid, canceled, expired = [(await ask(api)).json()["id"] for _ in range(3)]
-    emulator.pay(paid)
+    emulator.do(Pay(id=paid))
     assert (await api.post(f"/v3/payment_requests/{canceled}/cancel")).json()["status"] == "canceled"
     emulator.advance(86400)
     assert (await api.get(f"/v3/payment_requests/{expired}")).json()["status"] == "expired"
@@ -98,7 +103,7 @@ async def test_requests_are_listed_newest_first_by_offset(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any
 ) -> None:
     made = [(await ask(api)).json()["id"] for _ in range(5)]
-    emulator.pay(made[1])
+    emulator.do(Pay(id=made[1]))
     page = (await api.get("/v3/payment_requests", params={"limit": 2, "offset": 1})).json()
     assert (page["object"], [one["id"] for one in page["data"]], page["has_more"]) == ("list", made[3:1:-1], True)
     last = (await api.get("/v3/payment_requests", params={"offset": 3})).json()
@@ -169,9 +174,9 @@ async def test_providers(api: httpx.AsyncClient, refused: Any) -> None:
     refused(await api.post(f"{path}/natural/connect", json={}), 400, 1001)
 
 
-async def test_money_survives_in_the_state(emulator: Emulator, api: httpx.AsyncClient) -> None:
+async def test_payments_are_saved_with_the_state(emulator: Emulator, api: httpx.AsyncClient) -> None:
     made = (await ask(api, "k1", metadata={"a": "b"})).json()
-    emulator.connect(PERSON)
+    emulator.do(Connect(from_=PERSON))
     payment = await charge(api, "k2")
     emulator.load_state(emulator.save_state())
     assert (await api.get(f"/v3/payment_requests/{made['id']}")).json() == made
@@ -181,10 +186,10 @@ async def test_money_survives_in_the_state(emulator: Emulator, api: httpx.AsyncC
     assert (await api.get(f"/v3/payment_requests/{made['id']}")).json()["status"] == "expired"
 
 
-async def test_r96_one_audit_at_a_time_and_then_a_while_none(
+async def test_r96_one_audit_at_a_time_and_then_none_for_an_hour(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any
 ) -> None:
-    emulator.inbound(PERSON, LINE, [{"type": "text", "value": "STOP"}])
+    emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "STOP"}]))
     first = await api.post(AUDIT)
     assert (first.status_code, first.json()["status"]) == (202, "pending")
     assert (await api.post(AUDIT)).json() == first.json()
@@ -208,14 +213,14 @@ async def test_r96_rcs_is_not_checked_for_e_mails(api: httpx.AsyncClient, refuse
     refused(await api.post("/v3/capability/check_rcs", json={"address": "a@b.co"}), 400, 1005)
 
 
-async def test_r15_in_a_sandbox_people_write_first_and_a_hundred_messages_a_day_are_all(
+async def test_r15_in_a_sandbox_people_write_first_and_100_messages_a_day_are_the_limit(
     api: httpx.AsyncClient, emulator: Emulator, refused: Any
 ) -> None:
     emulator.reset({"sandbox": True})
     message = {"message": {"parts": [{"type": "text", "value": "hi"}]}}
     refused(await api.post("/v3/chats", json={"from": LINE, "to": [PERSON], **message}), 403, 2008)
     assert not emulator.state.chats
-    path = f"/v3/chats/{emulator.inbound(PERSON, LINE, [{'type': 'text', 'value': 'hi'}])['chat_id']}/messages"
+    path = f"/v3/chats/{emulator.do(Write(from_=PERSON, to=LINE, parts=[{'type': 'text', 'value': 'hi'}]))['chat_id']}/messages"
     emulator.advance(86400 - emulator.clock.now() % 86400)
     for _ in range(100):
         assert (await api.post(path, json=message)).status_code == 202
@@ -232,7 +237,7 @@ def test_a_sandbox_stays_one_after_a_reset() -> None:
     assert not Emulator().state.is_sandbox
 
 
-async def test_a_released_line_takes_its_chats_along_and_its_messages_still_end(
+async def test_a_released_line_loses_its_chats_and_its_messages_in_progress_still_end(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     message = {"message": {"parts": [{"type": "text", "value": "hi"}]}}

@@ -1,4 +1,4 @@
-"""R57-R88: what may be done to chats and messages, consent and blocking, limits."""
+"""R57-R88: changes of chats and messages, consent and blocking, limits."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from linqbot.emulator.acts.conversation import React, Read, Write
+from linqbot.emulator.acts.membership import Leave
 from linqbot.emulator.emulator import Emulator
 
 LINE, OTHER_LINE = "+12025550100", "+12025550101"
@@ -49,9 +51,9 @@ async def test_r60_only_imessage_groups_of_four_can_be_left(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str], group: dict[str, str]
 ) -> None:
     refused(await api.post(f"/v3/chats/{chat['chat_id']}/leave"), 409, 1006)
-    small = emulator.inbound(PERSON, LINE, [HI], group=[FRIEND])["chat_id"]
+    small = emulator.do(Write(from_=PERSON, to=LINE, parts=[HI], group=[FRIEND]))["chat_id"]
     refused(await api.post(f"/v3/chats/{small}/leave"), 409, 1006)
-    sms = emulator.inbound(FOURTH, LINE, [HI], group=[FRIEND, THIRD], service="SMS")["chat_id"]
+    sms = emulator.do(Write(from_=FOURTH, to=LINE, parts=[HI], group=[FRIEND, THIRD], service="SMS"))["chat_id"]
     refused(await api.post(f"/v3/chats/{sms}/leave"), 409, 1006)
     assert (await api.post(f"/v3/chats/{group['chat_id']}/leave")).status_code == 202
 
@@ -81,8 +83,10 @@ async def test_r61_after_leaving_everything_but_reading_is_409(
     assert (await api.get(f"{path}/messages")).status_code == 200
 
 
-async def test_r62_who_left_stays_in_handles(emulator: Emulator, api: httpx.AsyncClient, group: dict[str, str]) -> None:
-    emulator.leave(FRIEND, group["chat_id"])
+async def test_r62_a_participant_who_left_stays_in_handles(
+    emulator: Emulator, api: httpx.AsyncClient, group: dict[str, str]
+) -> None:
+    emulator.do(Leave(from_=FRIEND, chat_id=group["chat_id"]))
     await api.request("DELETE", f"/v3/chats/{group['chat_id']}/participants", json={"handle": THIRD})
     handles = (await api.get(f"/v3/chats/{group['chat_id']}")).json()["handles"]
     left = next(one for one in handles if one["handle"] == FRIEND)
@@ -100,12 +104,12 @@ async def test_r63_typing_lasts_85_seconds_in_direct_chats_and_groups_and_is_dro
         assert LINE in emulator.state.chats[chat_id].typing
         emulator.advance(2)
         assert LINE not in emulator.state.chats[chat_id].typing
-    sms = emulator.inbound(FOURTH, LINE, [HI], service="SMS")["chat_id"] or ""
+    sms = emulator.do(Write(from_=FOURTH, to=LINE, parts=[HI], service="SMS"))["chat_id"] or ""
     assert (await api.post(f"/v3/chats/{sms}/typing")).status_code == 204
     assert emulator.state.chats[sms].typing == {}
 
 
-async def test_r64_r65_sharing_needs_a_card_and_patience(
+async def test_r64_r65_sharing_needs_a_card_and_is_limited(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
 ) -> None:
     path = f"/v3/chats/{chat['chat_id']}/share_contact_card"
@@ -123,7 +127,7 @@ async def test_r66_r67_backgrounds_show_on_imessage_only(
     emulator: Emulator, api: httpx.AsyncClient, receiver: Any, refused: Any, chat: dict[str, str]
 ) -> None:
     emulator.subscribe("https://hook.example", ["chat.background_updated"])
-    sms = emulator.inbound(FOURTH, LINE, [HI], service="SMS")["chat_id"]
+    sms = emulator.do(Write(from_=FOURTH, to=LINE, parts=[HI], service="SMS"))["chat_id"]
     mango = {"type": "color", "variant": "mango"}
     refused(await api.post(f"/v3/chats/{sms}/background", json={"type": "color", "variant": "beige"}), 400, 1005)
     for chat_id in (sms, chat["chat_id"], chat["chat_id"]):
@@ -137,7 +141,7 @@ async def test_r89_r90_locations(
 ) -> None:
     path = f"/v3/chats/{chat['chat_id']}/location"
     refused(await api.post(f"/v3/chats/{group['chat_id']}/location/request"), 409, 2016)
-    sms = emulator.inbound(FOURTH, LINE, [HI], service="SMS")["chat_id"]
+    sms = emulator.do(Write(from_=FOURTH, to=LINE, parts=[HI], service="SMS"))["chat_id"]
     refused(await api.post(f"/v3/chats/{sms}/location/request"), 409, 2017)
     assert (await api.post(f"{path}/request")).json()["success"] is True
     assert refused(await api.post(f"{path}/request"), 429, 1007)["retry_after"] == 60
@@ -183,10 +187,10 @@ async def test_r68_a_voice_memo_is_audio_from_one_place(
 @pytest.mark.parametrize(
     "word", ["STOP", " STOP\n", "QUIT", "CANCEL", "END", "UNSUBSCRIBE", "OPTOUT", "opt out", "Opt-Out"]
 )
-async def test_r69_r70_an_opt_out_word_closes_every_direct_chat_with_that_person(
+async def test_r69_r70_an_opt_out_word_stops_messages_in_every_direct_chat_with_that_person(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str], word: str
 ) -> None:
-    emulator.inbound(PERSON, LINE, [{"type": "text", "value": word}])
+    emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": word}]))
     refused(await send(api, chat["chat_id"]), 403, 2024)
     refused(await api.post("/v3/chats", json={"from": OTHER_LINE, "to": [PERSON], **SEND}), 403, 2024)
     refused(await api.post("/v3/messages", json={"to": [PERSON], **SEND}), 403, 2024)
@@ -197,32 +201,32 @@ async def test_r69_r70_an_opt_out_word_closes_every_direct_chat_with_that_person
 async def test_r69_other_words_do_not(
     emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str], word: str
 ) -> None:
-    emulator.inbound(PERSON, LINE, [{"type": "text", "value": word}])
+    emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": word}]))
     assert (await send(api, chat["chat_id"])).status_code == 202
 
 
 async def test_r69_groups_neither_mark_nor_block(
     emulator: Emulator, api: httpx.AsyncClient, group: dict[str, str]
 ) -> None:
-    emulator.inbound(PERSON, LINE, [{"type": "text", "value": "STOP"}], chat_id=group["chat_id"])
+    emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "STOP"}], chat_id=group["chat_id"]))
     assert (await api.post("/v3/chats", json={"from": LINE, "to": [PERSON], **SEND})).status_code == 201
-    emulator.inbound(PERSON, LINE, [{"type": "text", "value": "STOP"}])
+    emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "STOP"}]))
     assert (await send(api, group["chat_id"])).status_code == 202
 
 
 async def test_r71_override_optout_lets_one_through(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
 ) -> None:
-    emulator.inbound(PERSON, LINE, [{"type": "text", "value": "STOP"}])
+    emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "STOP"}]))
     assert (await send(api, chat["chat_id"], override_optout=True)).status_code == 202
     refused(await send(api, chat["chat_id"]), 403, 2024)
 
 
-async def test_r72_any_later_word_of_theirs_opens_the_door(
+async def test_r72_any_later_message_of_the_person_allows_messages_again(
     emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
 ) -> None:
-    emulator.inbound(PERSON, LINE, [{"type": "text", "value": "STOP"}])
-    emulator.inbound(PERSON, OTHER_LINE, [{"type": "text", "value": "hello?"}])
+    emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "STOP"}]))
+    emulator.do(Write(from_=PERSON, to=OTHER_LINE, parts=[{"type": "text", "value": "hello?"}]))
     assert (await send(api, chat["chat_id"])).status_code == 202
     assert emulator.state.chats[chat["chat_id"]].health == "HEALTHY"
 
@@ -230,19 +234,19 @@ async def test_r72_any_later_word_of_theirs_opens_the_door(
 async def test_r73_only_the_chat_of_the_word_shows_it(
     emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
 ) -> None:
-    other = emulator.inbound(PERSON, OTHER_LINE, [HI])["chat_id"]
-    emulator.inbound(PERSON, LINE, [{"type": "text", "value": "STOP"}])
+    other = emulator.do(Write(from_=PERSON, to=OTHER_LINE, parts=[HI]))["chat_id"]
+    emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "STOP"}]))
     shown = [(await api.get(f"/v3/chats/{one}")).json()["health_status"]["status"] for one in (chat["chat_id"], other)]
     assert shown == ["OPTED_OUT", "HEALTHY"]
 
 
-async def test_r74_r75_r76_blocked_people_are_neither_heard_nor_written_to(
+async def test_r74_r75_r76_blocked_people_cannot_write_or_be_written_to(
     emulator: Emulator, api: httpx.AsyncClient, receiver: Any, refused: Any, chat: dict[str, str], group: dict[str, str]
 ) -> None:
     emulator.subscribe("https://hook.example")
     blocked = (await api.post("/v3/blocked_handles", json={"handle": PERSON, "reason": "spam"})).json()
     assert (await api.post("/v3/blocked_handles", json={"handle": PERSON})).json() == blocked
-    assert emulator.inbound(PERSON, LINE, [HI])["message_id"] is None
+    assert emulator.do(Write(from_=PERSON, to=LINE, parts=[HI]))["message_id"] is None
     await emulator.flush()
     assert receiver.types == []
     refused(await send(api, chat["chat_id"]), 403, 2026)
@@ -287,11 +291,11 @@ async def test_r79_a_thread_is_its_beginning_and_every_reply(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
 ) -> None:
     def reply(to: str) -> str:
-        return emulator.inbound(PERSON, LINE, [HI], reply_to={"message_id": to})["message_id"] or ""
+        return emulator.do(Write(from_=PERSON, to=LINE, parts=[HI], reply_to={"message_id": to}))["message_id"] or ""
 
     first = reply(chat["message_id"])
     second = reply(first)
-    alone = emulator.inbound(PERSON, LINE, [HI])["message_id"]
+    alone = emulator.do(Write(from_=PERSON, to=LINE, parts=[HI]))["message_id"]
 
     async def thread(message_id: str, **params: str) -> list[str]:
         answer = await api.get(f"/v3/messages/{message_id}/thread", params=params)
@@ -303,7 +307,7 @@ async def test_r79_a_thread_is_its_beginning_and_every_reply(
     refused(await api.get(f"/v3/messages/{first}/thread", params={"order": "up"}), 400, 1005)
 
 
-async def test_r80_everybody_has_one_tapback_per_part(
+async def test_r80_each_participant_has_one_tapback_per_part(
     emulator: Emulator, api: httpx.AsyncClient, receiver: Any, chat: dict[str, str]
 ) -> None:
     emulator.subscribe("https://hook.example")
@@ -321,7 +325,7 @@ async def test_r80_everybody_has_one_tapback_per_part(
     assert await react("remove", "love") == []
     assert await react("remove", "like") == ["reaction.removed"]
     assert await react("add", "custom", custom_emoji="🚀") == ["reaction.added"]
-    emulator.react(PERSON, chat["message_id"], "question")
+    emulator.do(React(from_=PERSON, message_id=chat["message_id"], type="question"))
     reactions = (await api.get(f"/v3/messages/{chat['message_id']}")).json()["parts"][0]["reactions"]
     assert [(one["type"], one["is_me"]) for one in reactions] == [("custom", True), ("question", False)]
 
@@ -346,7 +350,7 @@ async def test_r81_r82_r83_stickers_stack_and_cannot_be_removed(
 async def test_r84_only_stickers_can_be_placed(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
 ) -> None:
-    emulator.react(PERSON, chat["message_id"], "love")
+    emulator.do(React(from_=PERSON, message_id=chat["message_id"], type="love"))
     reaction = emulator.state.messages[chat["message_id"]].reactions[0].id
     path = f"/v3/messages/{chat['message_id']}/reactions"
     refused(await api.patch(f"{path}/{reaction}", json={"placement": {"x": 0}}), 400, 1005)
@@ -382,7 +386,7 @@ async def test_r86_r87_r88_polls(
 ) -> None:
     path = f"/v3/chats/{chat['chat_id']}/polls"
     refused(await api.post(path, json={"poll": {"options": [{"text": "a"}]}}), 400, 1005)
-    sms = emulator.inbound(FOURTH, LINE, [HI], service="SMS")["chat_id"]
+    sms = emulator.do(Write(from_=FOURTH, to=LINE, parts=[HI], service="SMS"))["chat_id"]
     asked = {"poll": {"options": [{"text": "a"}, {"text": "b"}], "idempotency_key": "p"}}
     refused(await api.post(f"/v3/chats/{sms}/polls", json=asked), 400, 1005)
     made = (await api.post(path, json=asked)).json()
@@ -430,13 +434,13 @@ async def test_thirty_messages_a_minute_for_each_line_and_recipient(
     assert (await send(api, chat["chat_id"])).status_code == 202
 
 
-async def test_receipts_and_reactions_leave_updated_at_alone(
+async def test_receipts_and_reactions_do_not_change_updated_at(
     emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
 ) -> None:
     mine = (await send(api, chat["chat_id"])).json()["message"]["id"]
     emulator.advance(5)
-    emulator.read(PERSON, chat["chat_id"])
-    emulator.react(PERSON, mine, "love")
+    emulator.do(Read(from_=PERSON, chat_id=chat["chat_id"]))
+    emulator.do(React(from_=PERSON, message_id=mine, type="love"))
     shown = (await api.get(f"/v3/messages/{mine}")).json()
     assert (shown["delivery_status"], shown["is_read"], shown["is_delivered"]) == ("read", True, True)
     assert shown["updated_at"] == shown["created_at"]

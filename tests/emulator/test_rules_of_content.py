@@ -1,5 +1,8 @@
-"""R19-R48: what a message may hold. The rules themselves are tested beside them; here, that Linq's refusal is answered
-to them and that nothing is sent, or that what is allowed arrives."""
+"""R19-R48: the content of messages.
+
+The rules themselves have their own tests. These tests check that the emulator answers with Linq's refusal and sends
+nothing, or that allowed content arrives.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import httpx
 import pytest
 
 from linqbot.clock import MovableClock
+from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
 
@@ -34,7 +38,7 @@ Refuses: TypeAlias = Callable[..., Awaitable[None]]
 
 @pytest.fixture
 def send(api: httpx.AsyncClient, chat: dict[str, str]) -> Send:
-    """Sends parts into the chat; named arguments stand beside the parts."""
+    """Return a function that sends parts into the chat. Named arguments are further fields of the message."""
 
     async def post(*parts: Any, **more: Any) -> httpx.Response:
         message = {"parts": list(parts), **more} if parts else more
@@ -45,7 +49,7 @@ def send(api: httpx.AsyncClient, chat: dict[str, str]) -> Send:
 
 @pytest.fixture
 def refuses(emulator: Emulator, send: Send, refused: Any) -> Refuses:
-    """Sends, and checks the refusal and that nothing was sent."""
+    """Return a function that sends parts, and checks that they are refused and nothing is sent."""
 
     async def check(*parts: Any, status: int = 400, code: int = 1004, **more: Any) -> None:
         refused(await send(*parts, **more), status, code)
@@ -121,7 +125,7 @@ async def test_r29_media_is_https(refuses: Refuses) -> None:
 async def test_r31_a_sticker_goes_with_text_and_is_plain_media_on_sms(emulator: Emulator, send: Send) -> None:
     answer = (await send(HI, {**MEDIA, "sticker": True})).json()["message"]
     assert [part["type"] for part in answer["parts"]] == ["text", "media"]
-    emulator.inbound(PERSON, LINE, [HI], service="SMS")
+    emulator.do(Write(from_=PERSON, to=LINE, parts=[HI], service="SMS"))
     answer = (await send({**MEDIA, "sticker": True})).json()["message"]
     assert (answer["service"], answer["parts"][0]["mime_type"]) == ("SMS", "image/png")
 
@@ -200,14 +204,14 @@ async def test_r48_stickers_overlap_and_split_nothing(refuses: Refuses, image: s
     await refuses(stuck((0, 2), image=image, mention=PERSON))
 
 
-# --- what lies on this machine ----------------------------------------------------------------------------------------
+# --- files on this machine --------------------------------------------------------------------------------------------
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 16
 
 
 @pytest.fixture
 async def files() -> AsyncIterator[str]:
-    """A server of a developer's files: /a.png is an image, /a.txt is not, /big is too large, all else is 404."""
+    """Serve a developer's files: /a.png is an image, /a.txt is not, /big is too large, all others are 404."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
@@ -231,7 +235,7 @@ async def outside() -> AsyncIterator[httpx.AsyncClient]:
         transport = httpx.ASGITransport(create_app(emulator))
         headers = {"authorization": "Bearer test"}
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:4010", headers=headers) as client:
-            client.headers["chat"] = str(emulator.inbound(PERSON, LINE, [HI])["chat_id"])
+            client.headers["chat"] = str(emulator.do(Write(from_=PERSON, to=LINE, parts=[HI]))["chat_id"])
             yield client
 
 

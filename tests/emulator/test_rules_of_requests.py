@@ -1,4 +1,4 @@
-"""R1-R11: who may call, how a call must look, ids, pages; and Linq's error envelope on every refusal."""
+"""R1-R11: authentication, the form of requests, ids, pages; and Linq's error envelope on every refusal."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 
 LINE, PERSON = "+12025550100", "+14155550142"
@@ -50,7 +51,7 @@ async def test_r2_a_body_must_be_a_json_object_and_say_so(
     refused(await api.post("/v3/chats", content=content, headers={"content-type": kind}), 400, 1003)
 
 
-async def test_a_charset_beside_the_content_type_is_fine(api: httpx.AsyncClient, refused: Any) -> None:
+async def test_a_charset_in_the_content_type_is_accepted(api: httpx.AsyncClient, refused: Any) -> None:
     headers = {"content-type": "application/json; charset=utf-8"}
     refused(await api.post("/v3/chats", content=b"{}", headers=headers), 400, 1001)
 
@@ -84,7 +85,7 @@ async def test_r5_an_id_may_be_in_upper_case(api: httpx.AsyncClient, chat: dict[
     ("path", "code"),
     [("chats", 2001), ("messages", 2002), ("attachments", 2003), ("webhook-subscriptions", 2001)],
 )
-async def test_r6_what_does_not_exist_is_404_with_its_nouns_code(
+async def test_r6_a_missing_object_is_404_with_the_code_of_its_noun(
     api: httpx.AsyncClient, refused: Any, path: str, code: int
 ) -> None:
     refused(await api.get(f"/v3/{path}/{NOBODY}"), 404, code)
@@ -115,7 +116,7 @@ async def test_r10_pages_hold_everything_once_even_when_messages_come_and_go(
 ) -> None:
     ids = [chat["message_id"]]
     ids += [
-        emulator.inbound(PERSON, LINE, [{"type": "text", "value": str(number)}])["message_id"] or ""
+        emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": str(number)}]))["message_id"] or ""
         for number in range(6)
     ]
     path, seen, cursor = f"/v3/chats/{chat['chat_id']}/messages", [], None
@@ -126,7 +127,7 @@ async def test_r10_pages_hold_everything_once_even_when_messages_come_and_go(
         cursor = page["next_cursor"]
         if cursor is None:
             break
-        emulator.inbound(PERSON, LINE, [{"type": "text", "value": "new"}])
+        emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "new"}]))
         await api.delete(f"/v3/messages/{seen[-1]}")
     assert seen == ids[::-1]
 
@@ -134,7 +135,7 @@ async def test_r10_pages_hold_everything_once_even_when_messages_come_and_go(
 async def test_r10_a_cursor_of_another_list_is_refused(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
 ) -> None:
-    emulator.inbound("+14155550143", LINE, [{"type": "text", "value": "hi"}])
+    emulator.do(Write(from_="+14155550143", to=LINE, parts=[{"type": "text", "value": "hi"}]))
     cursor = (await api.get("/v3/chats", params={"limit": "1"})).json()["next_cursor"]
     assert cursor
     for wrong in (cursor, "20", "%%%", "é", "AAAA"):
@@ -168,8 +169,8 @@ async def test_v2_lists_chats_in_pages_with_its_own_header_and_envelope(
     emulator: Emulator, api: httpx.AsyncClient
 ) -> None:
     for number in range(3):
-        emulator.inbound(f"+1415555020{number}", LINE, [{"type": "text", "value": "hi"}])
-    emulator.inbound(PERSON, LINE, [{"type": "text", "value": "hi"}], group=["+14155550187"])
+        emulator.do(Write(from_=f"+1415555020{number}", to=LINE, parts=[{"type": "text", "value": "hi"}]))
+    emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}], group=["+14155550187"]))
     params = {"phone_number": "12025550100", "per_page": "3"}
     unauthorized = await api.get("/api/partner/v2/chats", params=params)
     assert (unauthorized.status_code, unauthorized.json()["errors"][0]["code"]) == (401, "unauthorized")

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from linqbot.clock import MovableClock
+from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.records import Line
 
@@ -68,7 +69,7 @@ async def test_r16_foreign_lines_in_exclude_from_are_ignored_but_not_all_own(
     refused(await api.post("/v3/messages", json=body | {"exclude_from": ["202"]}), 400, 1002)
 
 
-async def test_r17_an_available_number_of_a_type_nobody_has_is_503(
+async def test_r17_an_available_number_of_a_type_that_no_line_has_is_503(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any
 ) -> None:
     refused(await api.get("/v3/available_number", params={"type": "rcs"}), 503, 2015)
@@ -126,7 +127,7 @@ async def test_r34_the_message_answered_must_exist_in_this_chat(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
 ) -> None:
     path = f"/v3/chats/{chat['chat_id']}/messages"
-    elsewhere = emulator.inbound(FRIEND, LINE, [HI])["message_id"]
+    elsewhere = emulator.do(Write(from_=FRIEND, to=LINE, parts=[HI]))["message_id"]
     for wrong in (NOBODY, elsewhere):
         refused(await api.post(path, json=message(reply_to={"message_id": wrong})), 404, 2002)
     answer = await api.post(path, json=message(reply_to={"message_id": chat["message_id"]}))
@@ -134,7 +135,7 @@ async def test_r34_the_message_answered_must_exist_in_this_chat(
 
 
 async def test_r40_r41_cards_need_imessage(emulator: Emulator, api: httpx.AsyncClient, refused: Any) -> None:
-    chat_id = emulator.inbound(PERSON, LINE, [HI], service="SMS")["chat_id"]
+    chat_id = emulator.do(Write(from_=PERSON, to=LINE, parts=[HI], service="SMS"))["chat_id"]
     path = f"/v3/chats/{chat_id}/messages"
     refused(await api.post(path, json=message(CARD)), 409, 2018)
     clip = {"type": "app_clip", "value": "https://appclip.example.com/x"}
@@ -222,7 +223,7 @@ async def test_r55_without_naming_a_line_a_first_message_may_hold_a_link(api: ht
     assert (answer.status_code, answer.json()["created_new_chat"]) == (202, True)
 
 
-async def test_r56_which_line_sends(emulator: Emulator, api: httpx.AsyncClient) -> None:
+async def test_r56_the_choice_of_the_line(emulator: Emulator, api: httpx.AsyncClient) -> None:
     async def send(**more: Any) -> dict[str, Any]:
         emulator.advance(1)
         body = {"to": [PERSON], **message(), "continuation_message": {"text": "from a new number"}, **more}
@@ -236,7 +237,7 @@ async def test_r56_which_line_sends(emulator: Emulator, api: httpx.AsyncClient) 
         "hi",
     )
     assert (await send())["from_selection"] == {"reason": "reused_active_chat", "reused_existing_chat": True}
-    # The only chat there is, is reused even when its line is excluded; with another, that one is preferred.
+    # A chat on an excluded line is reused if it is the only one; a chat on another line is preferred.
     assert (await send(exclude_from=[new["from"]]))["chat_id"] == new["chat_id"]
     other = next(line for line in (LINE, OTHER_LINE) if line != new["from"])
     second = (await create(api, line=other)).json()["chat"]["id"]
@@ -288,7 +289,7 @@ async def test_a_repeat_is_answered_even_when_sending_is_no_longer_allowed(
 ) -> None:
     path = f"/v3/chats/{chat['chat_id']}/messages"
     sent = (await api.post(path, json=message(idempotency_key="k"))).json()
-    emulator.inbound(PERSON, LINE, [{"type": "text", "value": "STOP"}])
+    emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "STOP"}]))
     assert (await api.post(path, json=message(idempotency_key="k"))).json() == sent
 
 
@@ -308,7 +309,7 @@ async def test_a_running_clock_delivers_by_itself_within_a_second(receiver: Any)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             client.headers["authorization"] = "Bearer x"
             sent = (await create(client)).json()["chat"]["message"]["id"]
-        clock.advance(0.7)  # somebody else's clock, moved from outside: the timers notice by themselves
+        clock.advance(0.7)  # the clock is moved by other code, and the timers notice that
         await emulator.flush()
         assert emulator.state.messages[sent].status == "delivered"
 
@@ -317,7 +318,7 @@ async def test_an_ephemeral_message_is_gone_after_its_time_and_its_key_is_never_
     api: httpx.AsyncClient, emulator: Emulator, refused: Any
 ) -> None:
     emulator.reset({"keeps_s": 3600})
-    chat_id = emulator.inbound(PERSON, LINE, [HI])["chat_id"]
+    chat_id = emulator.do(Write(from_=PERSON, to=LINE, parts=[HI]))["chat_id"]
     path = f"/v3/chats/{chat_id}/messages"
     sent = (await api.post(path, json=message(idempotency_key="k1"))).json()["message"]
     emulator.advance(3599)

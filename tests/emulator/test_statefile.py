@@ -9,6 +9,9 @@ import httpx
 import pytest
 
 from linqbot.clock import MovableClock
+from linqbot.emulator.acts.conversation import React, Write
+from linqbot.emulator.acts.membership import Leave
+from linqbot.emulator.acts.voting import MakePoll, Vote
 from linqbot.emulator.emulator import Emulator
 from linqbot.errors import ConfigError
 
@@ -18,7 +21,7 @@ HI = {"type": "text", "value": "hi"}
 pytestmark = pytest.mark.anyio
 
 
-async def test_what_was_saved_is_loaded_as_it_was(
+async def test_a_saved_state_is_loaded_unchanged(
     emulator: Emulator, api: httpx.AsyncClient, group: dict[str, str], receiver: Any
 ) -> None:
     body = {"message": {"parts": [HI], "idempotency_key": "k", "reply_to": {"message_id": group["message_id"]}}}
@@ -29,40 +32,46 @@ async def test_what_was_saved_is_loaded_as_it_was(
     emulator.advance(1)
     await api.put(f"/v3/chats/{group['chat_id']}", json={"display_name": "Us"})
     await api.patch(f"/v3/messages/{sent}", json={"text": "ho"})
-    emulator.react(PERSON, sent, "love")
-    emulator.react(PERSON, sent, "sticker", sticker={"emoji": "🚀"})
-    emulator.inbound(FRIEND, LINE, [{"type": "media", "filename": "a.png", "data_base64": "AAAA"}], service="RCS")
-    emulator.inbound(FRIEND, LINE, [{"type": "text", "value": "STOP"}])
-    emulator.leave(FRIEND, group["chat_id"])
+    emulator.do(React(from_=PERSON, message_id=sent, type="love"))
+    emulator.do(React(from_=PERSON, message_id=sent, type="sticker", emoji="🚀"))
+    emulator.do(
+        Write(
+            from_=FRIEND, to=LINE, parts=[{"type": "media", "filename": "a.png", "data_base64": "AAAA"}], service="RCS"
+        )
+    )
+    emulator.do(Write(from_=FRIEND, to=LINE, parts=[{"type": "text", "value": "STOP"}]))
+    emulator.do(Leave(from_=FRIEND, chat_id=group["chat_id"]))
     hook = {"target_url": "https://hook.example", "subscribed_events": ["message.received"], "phone_numbers": [LINE]}
     await api.post("/v3/webhook-subscriptions", json=hook)
     await api.post("/v3/contact_card", json={"phone_number": LINE, "first_name": "Acme"})
     await api.post("/v3/blocked_handles", json={"handle": "12345"})
-    emulator.poll(PERSON, group["chat_id"], ["a", "b"])
+    emulator.do(MakePoll(from_=PERSON, chat_id=group["chat_id"], options=["a", "b"]))
     poll = list(emulator.state.messages.values())[-1]
     assert poll.poll
-    emulator.vote(PERSON, poll.id, poll.poll.options[0].id)
-    emulator.react(PERSON, poll.id, "love")
+    emulator.do(Vote(from_=PERSON, message_id=poll.id, option_id=poll.poll.options[0].id))
+    emulator.do(React(from_=PERSON, message_id=poll.id, type="love"))
     saved = json.loads(json.dumps(emulator.save_state()))
 
     async with Emulator(clock=MovableClock(frozen=True), delivery_transport=receiver) as other:
         other.load_state(saved)
         assert other.save_state() == saved
         assert other.state.messages[sent].edits == 1
-        other.inbound(PERSON, LINE, [HI])
+        other.do(Write(from_=PERSON, to=LINE, parts=[HI]))
         await other.flush()
         assert receiver.types == ["message.received"]
 
 
-async def test_a_seed_by_hand_needs_little(emulator: Emulator) -> None:
+async def test_a_seed_by_hand_needs_few_fields(emulator: Emulator) -> None:
     chat = {"id": "c1", "handles": [{"handle": LINE, "is_me": True}, {"handle": PERSON}]}
     message = {"id": "m1", "chat_id": "c1", "from": PERSON, "parts": [HI]}
     emulator.load_state({"phone_numbers": [{"phone_number": LINE}], "chats": [chat], "messages": [message]})
-    assert emulator.inbound(PERSON, LINE, [HI])["chat_id"] == "c1"
+    assert emulator.do(Write(from_=PERSON, to=LINE, parts=[HI]))["chat_id"] == "c1"
     assert emulator.state.messages["m1"].sender.handle == PERSON
 
 
-async def test_a_message_saved_on_its_way_goes_on(emulator: Emulator, api: httpx.AsyncClient) -> None:
+async def test_a_message_saved_in_progress_is_delivered_after_loading(
+    emulator: Emulator, api: httpx.AsyncClient
+) -> None:
     body = {"from": LINE, "to": [PERSON], "message": {"parts": [HI]}}
     sent = (await api.post("/v3/chats", json=body)).json()["chat"]["message"]["id"]
     emulator.load_state(emulator.save_state())

@@ -1,4 +1,4 @@
-"""All a person can do on a phone, and all that can be seen on it."""
+"""Everything that a person can do on a phone, and everything that the phone shows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CAT = "cat@example.com"
 
 
 def noting() -> tuple[Bot, list[Event]]:
-    """A bot that keeps what it gets, receipts left out, and answers nothing."""
+    """Return a bot that answers nothing, and the list of its events without receipts."""
     bot, seen = Bot(groups="all", read=False), []
 
     @bot.on(Event)
@@ -46,8 +46,28 @@ async def test_what_a_person_writes_reaches_the_bot_as_it_was_written() -> None:
     assert [message.text for message in messages][:2] == ["hi", "and again"]
     assert messages[1].reply_to == ReplyTo(message_id=first.id, part_index=0)
     assert [part.type for part in messages[3].parts] == ["text", "media"]
-    # What Linq found late is for handlers that ask for it.
+    # A message that Linq found late goes only to handlers that ask for such messages.
     assert len(messages) == 5
+
+
+async def test_an_email_address_is_the_same_person_in_any_case() -> None:
+    bot, seen = noting()
+    async with talking(bot, handle="Cat@Example.com", service="SMS") as phone:
+        await phone.text("hi")
+        await phone.quiet()
+        assert (phone.handle, phone.chat.service, phone.messages) == (CAT, "SMS", ["hi"])
+        assert phone.person("CAT@example.com").chat_id == phone.chat_id
+    assert len(seen) == 1
+
+
+async def test_an_empty_text_and_an_impossible_handle_are_refused() -> None:
+    bot, seen = noting()
+    async with talking(bot) as phone:
+        with pytest.raises(ValueError, match="at least 1 character"):
+            await phone.text("")
+        with pytest.raises(ValueError, match="an e-mail address"):
+            await phone.person("Bob").text("hi")
+    assert seen == []
 
 
 async def test_edits_tapbacks_typing_and_votes_reach_the_bot() -> None:
@@ -73,7 +93,7 @@ async def test_edits_tapbacks_typing_and_votes_reach_the_bot() -> None:
         assert phone.messages[0].is_edited
         with pytest.raises(LookupError, match="There are: red, green, blue"):
             await phone.vote(poll, "pink")
-    # Typing and receipts have a lane of their own beside the chat's, so only each lane has an order.
+    # Typing and receipts are in a second lane, next to the chat's; only events of one lane are in order.
     types = [event.type for event in seen]
     assert [type_ for type_ in types if type_.startswith("chat.typing")] == [
         "chat.typing_indicator.started", "chat.typing_indicator.stopped",
@@ -105,7 +125,7 @@ async def test_several_people_have_chats_of_their_own() -> None:
         assert bob.chat.service == "SMS"
 
 
-async def test_a_group_lives() -> None:
+async def test_people_join_and_leave_a_group() -> None:
     bot, seen = noting()
     async with talking(bot) as ann:
         bob = ann.person(BOB)
@@ -130,7 +150,7 @@ async def test_a_group_lives() -> None:
     assert seen[1].is_addressed
 
 
-async def test_the_bot_s_tapbacks_threads_and_typing_are_waited_for() -> None:
+async def test_waits_return_the_bot_s_tapbacks_threads_and_typing() -> None:
     bot, go = Bot(), asyncio.Event()
 
     @bot.on_message
@@ -151,7 +171,7 @@ async def test_the_bot_s_tapbacks_threads_and_typing_are_waited_for() -> None:
         assert (reply, reply.effect, reply.thread) == ("done", "slam", said.id)
         await phone.quiet()
         assert not phone.is_shown_typing
-        # A person, and a bot, has one tapback on a message: the newest.
+        # A person or a bot has at most one tapback on a message: the newest.
         tapback = await phone.next_tapback()
         assert (tapback, tapback.on.id) == ("🎂", said.id)
         assert said.tapbacks == ["🎂"]
@@ -172,11 +192,11 @@ async def test_api_calls_can_be_looked_at() -> None:
         assert call.path == f"/v3/chats/{phone.chat_id}/messages"
         assert call.body["message"]["parts"][0]["value"] == "hi"
         assert call.answer["message"]["delivery_status"] == "pending"
-        # What people wrote is not in its repr, which ends in logs of test runs.
+        # The repr has no text of people, because it ends up in the logs of test runs.
         assert "hi" not in repr(call).replace("chats", "")
 
 
-async def test_stop_is_heard_and_ends_with_the_next_word() -> None:
+async def test_stop_blocks_the_bot_until_the_person_writes_again() -> None:
     bot = Bot()
 
     @bot.on_message
@@ -190,7 +210,7 @@ async def test_stop_is_heard_and_ends_with_the_next_word() -> None:
         assert await phone.replies() == ["heard"]
 
 
-async def test_what_a_blocked_person_writes_arrives_nowhere() -> None:
+async def test_a_message_of_a_blocked_person_is_not_stored() -> None:
     bot, seen = noting()
     async with talking(bot) as phone:
         await phone.client.blocked_handles.block(handle=phone.handle)
@@ -204,7 +224,7 @@ async def test_what_a_blocked_person_writes_arrives_nowhere() -> None:
 
 async def test_a_bot_can_write_first() -> None:
     async with talking(Bot()) as phone:
-        with pytest.raises(ConfigError, match="has not begun"):
+        with pytest.raises(ConfigError, match="does not exist yet"):
             _ = phone.chat_id
         message = MessageContent(parts=(TextPart(value="Good morning"),))
         await phone.client.chats.create(from_=phone.line, to=[phone.handle], message=message)
@@ -212,7 +232,7 @@ async def test_a_bot_can_write_first() -> None:
         assert phone.chat_id
 
 
-async def test_what_linq_would_not_allow_is_refused() -> None:
+async def test_an_act_that_linq_would_not_allow_is_refused() -> None:
     async with talking(Bot()) as phone:
         said = await phone.text("mine")
         bob = phone.person(BOB)

@@ -1,4 +1,4 @@
-"""The pytest plugin, in pytest runs of its own, as users have them."""
+"""The pytest plugin, in separate pytest runs, as users have them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ASYNC_TEST = """
 
 
 def run(folder: Path, test: str, *options: str, code: str = BOT) -> subprocess.CompletedProcess[str]:
-    """Run pytest on a test file, with warnings as errors and no plugins but ours and those of `options`."""
+    """Run pytest on a test file, with warnings as errors and no plugins except ours and those of `options`."""
     lines = (code + test).splitlines()
     (folder / "test_it.py").write_text("\n".join(line.removeprefix("    ") for line in lines) + "\n")
     return subprocess.run(
@@ -109,11 +109,11 @@ def test_a_failed_handler_fails_the_test_and_shows_where(tmp_path: Path) -> None
     assert done.returncode == 1
     assert "ZeroDivisionError: in the handler" in done.stdout
     assert "HandlerFailed: message.received: ZeroDivisionError in" in done.stdout
-    # The frames of the waiting itself tell a test's author nothing.
+    # The frames of the wait do not help the author of a test.
     assert "stage.py" not in done.stdout.rpartition("direct cause")[2]
 
 
-def test_a_wrong_text_is_shown_beside_the_right_one(tmp_path: Path) -> None:
+def test_a_wrong_text_is_shown_next_to_the_right_one(tmp_path: Path) -> None:
     done = run(tmp_path, ASYNC_TEST.replace('"hello"', '"hallo"'))
     assert "assert 'hello' == 'hallo'" in done.stdout
 

@@ -1,4 +1,4 @@
-"""The packaged events: one of each type, as Linq documents them, and new each time."""
+"""The packaged events: one of each type, as Linq documents them, with new ids and times."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def parsed(event: dict[str, Any]) -> Any:
 
 
 def keys(data: Any) -> Any:
-    """The shape of JSON: its keys, and the first of each list."""
+    """Return the shape of JSON: its keys, and those of the first item of each list."""
     if isinstance(data, dict):
         return {key: keys(value) for key, value in data.items()}
     return [keys(data[0])] if isinstance(data, list) and data else None
@@ -50,12 +50,12 @@ def test_every_type_has_the_shape_linq_documents(event_type: str, version: str) 
         assert event_type.startswith("call.")
         return
     documented = json.loads(fact.read_text())["data"]
-    shape, told = keys(documented), keys(samples.event(event_type, version=version)["data"])
-    if event_type == "message.received":  # without the answer to a message nobody knows
-        shape.get("message", shape)["reply_to"] = told.get("message", told)["reply_to"] = None
-    if event_type == "message.edited":  # by a person here: what the bot itself edits is no news to it
+    shape, found = keys(documented), keys(samples.event(event_type, version=version)["data"])
+    if event_type == "message.received":  # without the answer to a message that does not exist
+        shape.get("message", shape)["reply_to"] = found.get("message", found)["reply_to"] = None
+    if event_type == "message.edited":  # edited by a person in the sample: a bot needs no event about its own edit
         shape["sender_handle"].pop("line_type")
-    assert told == shape
+    assert found == shape
 
 
 def test_each_event_is_a_new_one_and_of_now() -> None:
@@ -69,7 +69,7 @@ def test_each_event_is_a_new_one_and_of_now() -> None:
 
 
 @pytest.mark.parametrize("version", samples.VERSIONS)
-def test_who_where_and_what_can_be_said(version: str) -> None:
+def test_sender_line_chat_and_text_can_be_replaced(version: str) -> None:
     event = parsed(
         samples.event(
             "message.received", version=version, sender="ann@example.com", line="+12025550100", chat="c1", text="héllo"
@@ -87,7 +87,7 @@ def test_any_field_can_be_changed() -> None:
     event = samples.event("message.received", changes=changes)
     assert (event["data"]["service"], event["data"]["new"], event["event_id"]) == ("SMS", [1], "e1")
     assert event["data"]["parts"][0]["value"] == "hi"
-    # The next one is not touched by it.
+    # The next sample is not changed.
     assert samples.event("message.received")["data"]["service"] == "iMessage"
 
 
@@ -105,7 +105,9 @@ def test_any_field_can_be_changed() -> None:
         ("message.received", {"changes": {"date.service": 1}}, "There is no date to set"),
     ],
 )
-def test_what_does_not_fit_is_said(event_type: str, given: dict[str, Any], says: str) -> None:
+def test_an_argument_without_a_place_is_refused_with_the_reason(
+    event_type: str, given: dict[str, Any], says: str
+) -> None:
     with pytest.raises(LookupError, match=says):
         samples.event(event_type, **given)
 

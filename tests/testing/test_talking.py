@@ -1,4 +1,4 @@
-"""Bots are tested by talking to them: no sockets, no sleeps, one clock, and a failure that tells what happened."""
+"""Testing a bot by talking to it: no sockets, no sleeps, one clock, and failures that show what happened."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_quiet_is_after_delivery_receipts() -> None:
         assert reply.status == "read"
 
 
-async def test_a_wait_in_vain_tells_what_did_happen() -> None:
+async def test_a_failed_wait_shows_what_happened() -> None:
     bot = Bot()
 
     @bot.on_message("other")
@@ -95,7 +95,7 @@ async def test_a_wait_in_vain_tells_what_did_happen() -> None:
             await phone.next_tapback()
 
 
-async def test_a_wait_in_vain_tells_that_the_group_did_not_address_the_bot() -> None:
+async def test_a_failed_wait_shows_that_the_group_did_not_address_the_bot() -> None:
     async with talking(saying()) as phone:
         group = phone.group("+14155550143")
         await group.text("anybody?")
@@ -136,7 +136,7 @@ async def test_what_a_handler_raises_fails_the_test_with_its_traceback() -> None
             await phone.next_reply()
 
 
-async def test_what_is_expected_to_fail_is_taken_as_errors() -> None:
+async def test_expected_failures_are_returned_by_errors() -> None:
     bot = Bot()
 
     @bot.on_message
@@ -157,7 +157,7 @@ async def test_what_is_expected_to_fail_is_taken_as_errors() -> None:
         assert await phone.errors() == []
 
 
-async def test_what_an_error_handler_takes_is_no_failure() -> None:
+async def test_an_exception_that_an_error_handler_handles_is_no_failure() -> None:
     bot = saying()
 
     @bot.use
@@ -182,7 +182,7 @@ async def test_what_an_error_handler_takes_is_no_failure() -> None:
         await phone.text("b")
         (error,) = await phone.errors()
         assert isinstance(error, RuntimeError)
-    # The bot was only borrowed.
+    # The test has not changed the bot.
     assert len(bot.middleware) == 1
     assert len(bot.error_handlers) == 2
 
@@ -203,12 +203,12 @@ async def test_a_broken_body_shows_the_test_s_own_error() -> None:
         await talk()
 
 
-async def test_time_passes_only_when_told_and_everything_happens_at_its_time() -> None:
+async def test_time_passes_only_by_advance_and_everything_happens_at_its_time() -> None:
     bot = Bot()
 
     @bot.on_message
     async def remind(message: MessageReceived, ctx: Context) -> None:
-        # Each far later than the other's grace: a clock that jumped would miss the first.
+        # Each is far later than the other's time limit: a clock that jumped would miss the first.
         await ctx.send_later("in an hour", after_s=3600, grace_s=60)
         await ctx.send_later("tomorrow", after_s=86_400, grace_s=60)
 
@@ -229,7 +229,7 @@ async def test_time_passes_only_when_told_and_everything_happens_at_its_time() -
     assert time.perf_counter() - began < 5
 
 
-async def test_a_wait_for_what_is_parked_says_for_how_long() -> None:
+async def test_a_failed_wait_shows_how_long_a_deferred_delivery_waits() -> None:
     async with talking(saying()) as phone:
         phone.fail_next("POST /v3/chats", status=429, retry_after_s=3600)
         await phone.text("hi")
@@ -270,7 +270,7 @@ async def test_a_refused_call_fails_the_test_and_says_why() -> None:
         assert "403/2026" in str(caught.value.__cause__)
 
 
-async def test_a_message_that_cannot_be_delivered_is_told_to_the_bot() -> None:
+async def test_the_bot_learns_that_a_message_could_not_be_delivered() -> None:
     bot, failed = saying(), []
 
     @bot.on(MessageFailed)
@@ -325,7 +325,7 @@ async def test_two_waits_at_once_each_get_their_own() -> None:
         assert set(await asyncio.gather(ann.next_reply(), bob.next_reply())) == {"hello"}
 
 
-async def test_dots_that_show_by_themselves_are_waited_for() -> None:
+async def test_a_wait_ends_with_typing_dots_that_linqbot_shows_by_itself() -> None:
     bot, go = Bot(), asyncio.Event()
 
     @bot.on_message

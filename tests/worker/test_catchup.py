@@ -12,6 +12,7 @@ from fakes import settled
 
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
+from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
 from linqbot.events.delivery import Delivery
@@ -37,7 +38,7 @@ class Harness:
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def text(self, text: str, *, from_: str = ANN) -> str:
-        said = self.emulator.inbound(from_, LINE, [{"type": "text", "value": text}])
+        said = self.emulator.do(Write(from_=from_, to=LINE, parts=[{"type": "text", "value": text}]))
         assert said["message_id"] is not None
         return said["message_id"]
 

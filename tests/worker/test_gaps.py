@@ -15,6 +15,7 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
+from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.web.app import create_app as create_emulator_app
@@ -82,7 +83,7 @@ class Harness:
 
     def text(self, text: str, *, after_s: float = 2.0) -> None:
         self.clock.advance(after_s)
-        self.emulator.inbound(ANN, LINE, [{"type": "text", "value": text}])
+        self.emulator.do(Write(from_=ANN, to=LINE, parts=[{"type": "text", "value": text}]))
 
     async def settle(self) -> None:
         async with asyncio.timeout(20):
@@ -196,7 +197,7 @@ async def test_a_refused_delivery_opens_a_gap_for_its_chat_only(
     await harness.settle()
     assert harness.said() == ["first", "a", "b"]
     harness.clock.advance(1)
-    harness.emulator.inbound("+14155550143", LINE, [{"type": "text", "value": "from another chat"}])
+    harness.emulator.do(Write(from_="+14155550143", to=LINE, parts=[{"type": "text", "value": "from another chat"}]))
     await harness.settle()
     assert harness.lists() == 1
 

@@ -1,4 +1,4 @@
-"""Attachments: announced, uploaded to an address of ours, used, downloaded (R91-R93)."""
+"""Attachments: announced, uploaded to an address of the emulator, used, downloaded (R91-R93)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ UPLOAD_WINDOW_S = 900.0
 
 
 def create(world: World, request: ApiRequest) -> EndpointResponse:
+    """Announce a file, and return the address to which its content is uploaded."""
     body, now = request.body, world.now()
     attachment = AttachmentRecord(
         id=new_id(),
@@ -40,10 +41,10 @@ def create(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def store(world: World, attachment_id: str, *, token: str, content_type: str, content: bytes) -> None:
-    """Take the bytes PUT to an upload address.
+    """Store the content that was PUT to an upload address.
 
     Raises:
-        ApiError: 403: the address is wrong or too old, or headers or size are not as announced.
+        ApiError: 403, the address is wrong or too old, or headers or size are not as announced.
     """
     attachment = world.state.attachments.get(attachment_id)
     if (
@@ -58,26 +59,35 @@ def store(world: World, attachment_id: str, *, token: str, content_type: str, co
 
 
 def add(world: World, filename: str, content_type: str, content: bytes) -> AttachmentRecord:
-    """A file that is there already: what a person sends."""
+    """Add a file together with its content, as a person sends it."""
     attachment = AttachmentRecord(new_id(), filename, content_type, len(content), world.now(), content=content)
     world.state.attachments[attachment.id] = attachment
     return attachment
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+    """Return an attachment.
+
+    Raises:
+        ApiError: 404, there is no such attachment.
+    """
     attachment = world.state.attachment(request.path["attachment_id"])
     return EndpointResponse(200, shapes.attachment(attachment, world.public_url))
 
 
 def delete(world: World, request: ApiRequest) -> EndpointResponse:
-    """R93: for good. Parts that show it stay, their address answers 404."""
+    """Delete an attachment (R93). Parts that show it stay, and their address answers 404.
+
+    Raises:
+        ApiError: 404, there is no such attachment.
+    """
     attachment = world.state.attachment(request.path["attachment_id"])
     del world.state.attachments[attachment.id]
     return EndpointResponse(204)
 
 
 ENDPOINTS = (
-    EndpointHandler("attachments.create", "POST", "/v3/attachments", create, has_body=True),
-    EndpointHandler("attachments.retrieve", "GET", "/v3/attachments/{attachment_id}", retrieve),
-    EndpointHandler("attachments.delete", "DELETE", "/v3/attachments/{attachment_id}", delete),
+    EndpointHandler("attachments.create", create, has_body=True),
+    EndpointHandler("attachments.retrieve", retrieve),
+    EndpointHandler("attachments.delete", delete),
 )

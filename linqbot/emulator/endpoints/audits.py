@@ -1,4 +1,4 @@
-"""Reputation audits: why a line stands as it does, from what its chats show (R96)."""
+"""Reputation audits: the reasons for the standing of a line, found in its chats (R96)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from linqbot.emulator.model.records import Audit, ChatRecord, Line, iso, new_id
 
 TAKES_S: Final = 5.0
 COOLDOWN_S: Final = 3600.0
-"""Both are ours: Linq publishes neither how long an audit takes nor how soon the next may begin."""
+"""Both values are guesses: Linq publishes neither the duration of an audit nor the time until the next."""
 READABLE_S: Final = 86400.0
 MOST_UNHEALTHY: Final = 15
 
 
 def start(world: World, request: ApiRequest) -> EndpointResponse:
-    """One at a time: a second start answers with the one that runs."""
+    """Start an audit of a line. While one is running, the answer is that audit.
+
+    Raises:
+        ApiError: 404, there is no such line; 429, the last audit was less than an hour ago.
+    """
     line, now = _line(world, request.path["phone_number"]), world.now()
     last = next((one for one in reversed(world.state.audits.values()) if one.line == line.phone_number), None)
     if last is None or (last.report is not None and now >= last.created_at + COOLDOWN_S):
@@ -33,6 +37,11 @@ def start(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+    """Return an audit, with its report when it is complete.
+
+    Raises:
+        ApiError: 404, there is no such line or audit, or the audit is older than a day.
+    """
     line = _line(world, request.path["phone_number"])
     audit = world.state.audits.get(request.path["audit_id"])
     if audit is None or audit.line != line.phone_number or world.now() >= audit.created_at + READABLE_S:
@@ -100,9 +109,7 @@ def _written_after_stop(chat: ChatRecord) -> int:
     return sum(message.is_from_me and message.created_at > chat.health_at for message in chat.messages)
 
 
-_PATH = "/v3/phone_numbers/{phone_number}/reputation_audit"
-
 ENDPOINTS = (
-    EndpointHandler("phone_numbers.start_reputation_audit", "POST", _PATH, start),
-    EndpointHandler("phone_numbers.get_reputation_audit", "GET", _PATH + "/{audit_id}", retrieve),
+    EndpointHandler("phone_numbers.start_reputation_audit", start),
+    EndpointHandler("phone_numbers.get_reputation_audit", retrieve),
 )

@@ -1,4 +1,4 @@
-"""Blocked handles: what they write arrives nowhere, and nothing is sent to them (R74-R76)."""
+"""Blocked handles: Linq stores none of their messages, and nothing can be sent to them (R74-R76)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from linqbot.emulator.model.records import BlockedHandleRecord
 
 
 def list_(world: World, _: ApiRequest) -> EndpointResponse:
+    """List the blocked handles, newest first."""
     newest = reversed(world.state.blocked.values())
     return EndpointResponse(200, {"blocked_handles": [shapes.blocked_handle(one) for one in newest]})
 
 
 def block(world: World, request: ApiRequest) -> EndpointResponse:
+    """Block a handle. Blocking it again changes nothing."""
     handle = normal(request.body["handle"])
     blocked = world.state.blocked.get(handle)
     if blocked is None:
@@ -25,15 +27,18 @@ def block(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def unblock(world: World, request: ApiRequest) -> EndpointResponse:
+    """Unblock a handle.
+
+    Raises:
+        ApiError: 404, the handle is not blocked.
+    """
     if world.state.blocked.pop(normal(request.body["handle"]), None) is None:
         raise not_found("blocked handle")
     return EndpointResponse(204)
 
 
-_PATH = "/v3/blocked_handles"
-
 ENDPOINTS = (
-    EndpointHandler("blocked_handles.list", "GET", _PATH, list_),
-    EndpointHandler("blocked_handles.block", "POST", _PATH, block, has_body=True),
-    EndpointHandler("blocked_handles.unblock", "DELETE", _PATH, unblock, has_body=True),
+    EndpointHandler("blocked_handles.list", list_),
+    EndpointHandler("blocked_handles.block", block, has_body=True),
+    EndpointHandler("blocked_handles.unblock", unblock, has_body=True),
 )

@@ -23,6 +23,12 @@ _FIELDS = ("first_name", "last_name", "image_url")
 
 
 def create(world: World, request: ApiRequest) -> EndpointResponse:
+    """Create the card of a line.
+
+    Raises:
+        ApiError: 403, the number is not a line of the account; 409, the line has a card; 429, three changes in ten
+            minutes.
+    """
     body = request.body
     line = line_of_account(world, body["phone_number"])
     if line.phone_number in world.state.cards:
@@ -36,17 +42,24 @@ def create(world: World, request: ApiRequest) -> EndpointResponse:
         image_url=body.get("image_url"),
     )
     world.state.cards[card.phone_number] = card
-    _tell(world, "contact_card.created", "Created a contact card", card)
+    _emit(world, "contact_card.created", "Created a contact card", card)
     return EndpointResponse(201, shapes.contact_card(card))
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+    """Return the cards of all lines, or of one."""
     wanted = request.query.get("phone_number")
     cards = [card for card in world.state.cards.values() if wanted in {None, card.phone_number}]
     return EndpointResponse(200, {"contact_cards": [shapes.contact_card(card) for card in cards]})
 
 
 def update(world: World, request: ApiRequest) -> EndpointResponse:
+    """Change the card of a line.
+
+    Raises:
+        ApiError: 403, the number is not a line of the account; 404, the line has no card; 429, three changes in ten
+            minutes.
+    """
     line = line_of_account(world, request.query.get("phone_number", ""))
     card = _card(world, line.phone_number)
     _count_write(world, line.phone_number)
@@ -58,11 +71,16 @@ def update(world: World, request: ApiRequest) -> EndpointResponse:
             change[key] = {"from": getattr(card, key), "to": request.body[key]}
             setattr(card, key, request.body[key])
     if change:
-        _tell(world, "contact_card.updated", "Updated a contact card", card, change=change)
+        _emit(world, "contact_card.updated", "Updated a contact card", card, change=change)
     return EndpointResponse(200, shapes.contact_card(card))
 
 
 def share(world: World, request: ApiRequest) -> EndpointResponse:
+    """Share the card of the line in a chat.
+
+    Raises:
+        ApiError: 404, there is no such chat or card; 429, shared less than five minutes ago; R13, R61.
+    """
     chat, now = present(world, request), world.now()
     send_policy.check_line(world.line_of(chat))
     _card(world, chat.line)
@@ -73,7 +91,11 @@ def share(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def delete(world: World, phone_number: str) -> None:
-    """Somebody deletes a line's card on the dashboard. Emits `contact_card.deleted`."""
+    """Delete the card of a line, as the team on Linq's dashboard. Emits `contact_card.deleted`.
+
+    Raises:
+        ApiError: 404, the line has no card.
+    """
     card = _card(world, phone_number)
     del world.state.cards[phone_number]
     shown = {"id": card.id, **{key: getattr(card, key) for key in _FIELDS}}
@@ -82,7 +104,7 @@ def delete(world: World, phone_number: str) -> None:
 
 
 def receive(world: World, handle: str, line: Line, card: tuple[str, str, str | None]) -> None:
-    """A person shares their name and photo with a line. Emits `contact_card.received`, once until they change."""
+    """Note the card that a person shares with a line. Emits `contact_card.received`, unless the card is unchanged."""
     if handle in world.state.blocked or world.state.received_cards.get((handle, line.phone_number)) == card:
         return
     world.state.received_cards[handle, line.phone_number] = card
@@ -91,7 +113,7 @@ def receive(world: World, handle: str, line: Line, card: tuple[str, str, str | N
 
 
 def vcard(world: World, line_id: str) -> str | None:
-    """The vCard of a line, as `available_number` points to it; None when there is no such line."""
+    """Return the vCard of a line, to which `available_number` refers; None if there is no such line."""
     line = next((one for one in world.state.lines.values() if one.id == line_id), None)
     if line is None:
         return None
@@ -130,15 +152,15 @@ def _too_often(wait_s: float) -> ApiError:
     return ApiError(429, 1007, "Too many requests", retry_after=max(1, math.ceil(wait_s)))
 
 
-def _tell(world: World, event_type: str, summary: str, card: ContactCardRecord, **change: dict[str, Any]) -> None:
+def _emit(world: World, event_type: str, summary: str, card: ContactCardRecord, **change: dict[str, Any]) -> None:
     shown = {"id": card.id, **{key: getattr(card, key) for key in _FIELDS}}
     data = payloads.account(summary, world.now(), phone_number=card.phone_number, contact_card=shown, **change)
     world.emit_account(event_type, data, line=card.phone_number)
 
 
 ENDPOINTS = (
-    EndpointHandler("contact_card.create", "POST", "/v3/contact_card", create, has_body=True),
-    EndpointHandler("contact_card.retrieve", "GET", "/v3/contact_card", retrieve),
-    EndpointHandler("contact_card.update", "PATCH", "/v3/contact_card", update, has_body=True),
-    EndpointHandler("chats.share_contact_card", "POST", "/v3/chats/{chat_id}/share_contact_card", share),
+    EndpointHandler("contact_card.create", create, has_body=True),
+    EndpointHandler("contact_card.retrieve", retrieve),
+    EndpointHandler("contact_card.update", update, has_body=True),
+    EndpointHandler("chats.share_contact_card", share),
 )

@@ -1,6 +1,7 @@
-"""What an endpoint is: a name, a method and a path, and a function from a request to an answer.
+"""The parts of an endpoint: its handler, the request that the handler reads, and pages of lists.
 
-Each noun lists its own in `ENDPOINTS`; `api.py` finds the one that fits and asks the rules before calling it.
+Each module of a noun lists its handlers in `ENDPOINTS`; method and path come from the table in `linqbot.api`.
+`emulator/api.py` finds the handler for a request and checks Linq's rules before the handler runs.
 """
 
 from __future__ import annotations
@@ -13,17 +14,18 @@ from typing import Any, TypeAlias, TypeVar
 
 from starlette.datastructures import Headers, QueryParams
 
+from linqbot.api import ENDPOINTS
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import EndpointResponse, invalid
 
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """A call to the API, read and checked for form.
+    """A call to the API whose form was checked.
 
     Attributes:
         path: The ids in the path, by name.
-        body: The JSON object; empty for endpoints without one.
+        body: The JSON object; empty for endpoints without a body.
     """
 
     path: Mapping[str, str]
@@ -32,7 +34,7 @@ class ApiRequest:
     body: Mapping[str, Any] = field(default_factory=dict)
 
     def query_list(self, name: str) -> list[str]:
-        """A list in the query, in both forms: the key repeated, or its values joined by commas."""
+        """Return a list in the query, in both forms: a repeated key, or values joined by commas."""
         return [item for value in self.query.getlist(name) for item in value.split(",") if item]
 
 
@@ -41,18 +43,27 @@ Work: TypeAlias = Callable[[World, ApiRequest], EndpointResponse]
 
 @dataclass(frozen=True, slots=True)
 class EndpointHandler:
-    """One endpoint.
+    """The emulator's answer to one endpoint of Linq's API.
 
     Args:
-        name: Resource and verb as in Linq's SDKs: `chats.messages.send`. The rules know it by this name.
-        has_body: It takes a JSON object.
+        name: Resource and verb as in Linq's SDKs: `chats.messages.send`. The table of endpoints (`linqbot.api`) and the
+            rules use the same name.
+        work: The function that changes the world and returns the answer.
+        has_body: True if the endpoint takes a JSON object.
+    Raises:
+        KeyError: the table of endpoints has no such name.
     """
 
     name: str
-    method: str
-    path: str
     work: Work
     has_body: bool = False
+    method: str = field(init=False)
+    path: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        endpoint = ENDPOINTS[self.name]
+        object.__setattr__(self, "method", endpoint.method)
+        object.__setattr__(self, "path", endpoint.path)
 
 
 _Item = TypeVar("_Item")
@@ -66,13 +77,15 @@ def page(
     *,
     newest_first: bool = True,
 ) -> tuple[list[_Item], str | None]:
-    """One page of `items`, and the cursor of the next, or None at the end (R9, R10).
+    """Return one page of `items`, and the cursor of the next page; None at the end (R9, R10).
 
     Args:
-        items: Oldest first, whatever the order asked for.
-        scope: What is listed; a cursor of another list is refused.
-        position: Rising along `items`, and the same for an item for ever: pages neither repeat nor lose
-            anything when items come and go in between.
+        items: Oldest first, in either order of the answer.
+        scope: The list that the cursor belongs to; a cursor of another list is refused.
+        position: The position of an item. It rises along `items` and never changes for an item, so that pages neither
+            repeat nor skip an item when other items are added or removed between two calls.
+    Raises:
+        ApiError: 400, `limit` or `cursor` is not valid.
     """
     limit = _limit(request.query.get("limit"))
     cursor = request.query.get("cursor")

@@ -1,4 +1,4 @@
-"""Experiences, which are Linq's ready-made cards: the list of them, and one by name."""
+"""Experiences, which are Linq's ready-made cards."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from linqbot.emulator.model.answers import EndpointResponse, not_found
 
 
 def list_(_: World, __: ApiRequest) -> EndpointResponse:
+    """List the experiences."""
     return EndpointResponse(200, {"experiences": list(CATALOGUE)})
 
 
 def retrieve(_: World, request: ApiRequest) -> EndpointResponse:
+    """Return an experience by its name.
+
+    Raises:
+        ApiError: 404, there is no such experience.
+    """
     found = next((one for one in CATALOGUE if one["experience"] == request.path["experience"]), None)
     if found is None:
         raise not_found("experience")
@@ -20,6 +26,6 @@ def retrieve(_: World, request: ApiRequest) -> EndpointResponse:
 
 
 ENDPOINTS = (
-    EndpointHandler("experiences.list", "GET", "/v3/experiences", list_),
-    EndpointHandler("experiences.retrieve", "GET", "/v3/experiences/{experience}", retrieve),
+    EndpointHandler("experiences.list", list_),
+    EndpointHandler("experiences.retrieve", retrieve),
 )

@@ -1,4 +1,4 @@
-"""Lines: the account's phone numbers, their standing, and which one to use next."""
+"""Lines: the account's phone numbers, their standing, and the choice of the next line."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ from linqbot.emulator.model.records import Line, iso
 
 
 def list_(world: World, _: ApiRequest) -> EndpointResponse:
+    """List the lines."""
     return EndpointResponse(200, {"phone_numbers": [shapes.line(line) for line in world.state.lines.values()]})
 
 
 def update(world: World, request: ApiRequest) -> EndpointResponse:
-    """R18: forward calls, or stop doing so."""
+    """Set or clear the number to which a line forwards calls (R18).
+
+    Raises:
+        ApiError: 404, there is no such line.
+    """
     line = next((one for one in world.state.lines.values() if one.id == request.path["phone_number_id"]), None)
     if line is None:
         raise not_found("phone number")
@@ -30,6 +35,7 @@ def update(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def list_legacy(world: World, _: ApiRequest) -> EndpointResponse:
+    """List the lines in the shape of the older endpoint."""
     able = {"sms": True, "mms": True, "voice": True}
     lines = [
         {"id": line.id, "phone_number": line.phone_number, "capabilities": able, "type": None, "country_code": None}
@@ -39,7 +45,11 @@ def list_legacy(world: World, _: ApiRequest) -> EndpointResponse:
 
 
 def available(world: World, request: ApiRequest) -> EndpointResponse:
-    """R17: the line of the chat with these people, else the one used least recently."""
+    """Return the line of the chat with these people; else the line that was used least recently (R17).
+
+    Raises:
+        ApiError: 400, a parameter is not valid; 503, no line has the type; R14, R16.
+    """
     kind = (request.query.get("type") or "").lower()
     if kind not in {"", "rcs", "imessage"}:
         raise invalid("type must be RCS or iMessage")
@@ -66,7 +76,7 @@ def _line_of_chat(world: World, people: list[str], excluded: set[str], line_type
 
 
 def set_standing(world: World, line: Line, *, status: str | None = None, reputation: str | None = None) -> None:
-    """Linq flags a line, or trusts it again. Emits `phone_number.status_updated`."""
+    """Flag a line, or trust it again, as Linq. Emits `phone_number.status_updated`."""
     before = {"previous_status": line.status, "previous_reputation": line.reputation}
     line.status, line.reputation = status or line.status, reputation or line.reputation
     after = {"new_status": line.status, "new_reputation": line.reputation}
@@ -75,7 +85,7 @@ def set_standing(world: World, line: Line, *, status: str | None = None, reputat
 
 
 def assign(world: World, phone_number: str, *, line_type: str = "iMessage") -> Line:
-    """The account gets a line. Emits `phone_number.assigned`."""
+    """Add a line to the account. Emits `phone_number.assigned`."""
     line = Line(phone_number, line_type=line_type)
     world.state.released.pop(phone_number, None)
     world.state.lines[phone_number] = line
@@ -84,14 +94,14 @@ def assign(world: World, phone_number: str, *, line_type: str = "iMessage") -> L
 
 
 def release(world: World, line: Line) -> None:
-    """The account loses a line, and with it what was said there. Emits `phone_number.released`."""
+    """Remove a line and its chats from the account. Emits `phone_number.released`."""
     world.state.remove_line(line)
     data = payloads.line_ownership(line.phone_number, world.now())
     world.emit_account("phone_number.released", data, line=line.phone_number)
 
 
 def set_zero_retention(world: World, line: Line, *, is_on: bool) -> None:
-    """Linq keeps nothing of what is said on a line, from now on; or does so again."""
+    """Turn zero retention on or off; while it is on, Linq keeps no message. Emits `zero_day_retention.updated`."""
     if line.zero_retention == is_on:
         return
     line.zero_retention = is_on
@@ -105,8 +115,8 @@ def set_zero_retention(world: World, line: Line, *, is_on: bool) -> None:
 
 
 ENDPOINTS = (
-    EndpointHandler("phone_numbers.list", "GET", "/v3/phone_numbers", list_),
-    EndpointHandler("phone_numbers.update", "PUT", "/v3/phone_numbers/{phone_number_id}", update, has_body=True),
-    EndpointHandler("phonenumbers.list", "GET", "/v3/phonenumbers", list_legacy),
-    EndpointHandler("available_number.retrieve", "GET", "/v3/available_number", available),
+    EndpointHandler("phone_numbers.list", list_),
+    EndpointHandler("phone_numbers.update", update, has_body=True),
+    EndpointHandler("phonenumbers.list", list_legacy),
+    EndpointHandler("available_number.retrieve", available),
 )

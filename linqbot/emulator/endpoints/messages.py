@@ -1,4 +1,4 @@
-"""Messages: send to people without naming a line, look, edit, delete, threads, app cards."""
+"""Messages: sending to people without naming a line, reading, editing, deleting, threads, app cards."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EDIT_WINDOW_S = 900.0
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """Why a line was chosen, and the chat on a flagged line that it takes over from."""
+    """The reason for the choice of a line, and the chat on a flagged line that the new chat replaces."""
 
     reason: str
     previous: ChatRecord | None = None
@@ -34,7 +34,12 @@ class _Choice:
 
 
 def create(world: World, request: ApiRequest) -> EndpointResponse:
-    """R56: the chat with exactly these people on a line that can send, else a new one on the best line."""
+    """Send to the chat with exactly these people on a line that can send; else to a new chat on the best line (R56).
+
+    Raises:
+        ApiError: R12-R16, R30, R34, R40-R42, R49, R70-R75, rate limit; 404, the message of this idempotency key was
+            deleted.
+    """
     asked = request.body["message"]
     key = request.headers.get("idempotency-key") or asked.get("idempotency_key")
     message = repeated(world, key)
@@ -78,7 +83,7 @@ def _choose_and_send(
 
 
 def best_line(world: World, excluded: set[str], line_type: str | None = None) -> Line:
-    """The line used least recently of those that can send.
+    """Return the line that can send and was used least recently.
 
     Raises:
         ApiError: R14, R16.
@@ -93,11 +98,21 @@ def best_line(world: World, excluded: set[str], line_type: str | None = None) ->
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+    """Return a message.
+
+    Raises:
+        ApiError: 404, there is no such message.
+    """
     return EndpointResponse(200, shapes.message(world.state.message(request.path["message_id"])))
 
 
 def update(world: World, request: ApiRequest) -> EndpointResponse:
-    """R77: a text of our own, five times, for a quarter of an hour."""
+    """Edit a text of our own, at most five times and within a quarter of an hour (R77).
+
+    Raises:
+        ApiError: 404, there is no such message; 409, it is not ours, was edited five times, or is too old; 400, the
+            part is not a text; R13, R61.
+    """
     message = world.state.message(request.path["message_id"])
     chat, now = world.state.chats[message.chat_id], world.now()
     index = request.body.get("part_index") or 0
@@ -114,7 +129,11 @@ def update(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def edit(world: World, chat: ChatRecord, message: MessageRecord, index: int, text: str) -> None:
-    """Give a text part new words. Emits `message.edited`."""
+    """Change the text of a part. Emits `message.edited`.
+
+    Raises:
+        ApiError: 400, there is no text part at `index`.
+    """
     if index >= len(message.parts) or message.parts[index]["type"] != "text":
         raise invalid("There is no text part at part_index")
     now = world.now()
@@ -128,7 +147,11 @@ def edit(world: World, chat: ChatRecord, message: MessageRecord, index: int, tex
 
 
 def delete(world: World, request: ApiRequest) -> EndpointResponse:
-    """R78: gone from the API; the phones keep it."""
+    """Delete a message from the API (R78). The phones keep it.
+
+    Raises:
+        ApiError: 404, there is no such message.
+    """
     message = world.state.message(request.path["message_id"])
     world.state.remove_message(message)
     world.feed.publish("message_deleted", lambda: {"chat_id": message.chat_id, "id": message.id})
@@ -136,7 +159,11 @@ def delete(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def list_thread(world: World, request: ApiRequest) -> EndpointResponse:
-    """R79: the message that began it and every reply, oldest first unless asked otherwise."""
+    """List the first message of a thread and all replies, by default oldest first (R79).
+
+    Raises:
+        ApiError: 404, there is no such message; 400, `order`, `limit` or `cursor` is not valid.
+    """
     order = request.query.get("order") or "asc"
     if order not in {"asc", "desc"}:
         raise invalid("order must be asc or desc")
@@ -158,7 +185,12 @@ def _root(world: World, message: MessageRecord) -> str:
 
 
 def update_app_card(world: World, request: ApiRequest) -> EndpointResponse:
-    """R85: an own app card that was sent is followed by its new look, as a message with an id of its own."""
+    """Replace an app card of our own by a new message with the new look (R85).
+
+    Raises:
+        ApiError: 404, there is no such message; 400, it is not an app card of our own; 409, it is not sent yet; R13,
+            R61, R70-R75.
+    """
     body, old = request.body, world.state.message(request.path["message_id"])
     chat = world.state.chats[old.chat_id]
     check_present(chat)
@@ -175,12 +207,10 @@ def update_app_card(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 ENDPOINTS = (
-    EndpointHandler("messages.create", "POST", "/v3/messages", create, has_body=True),
-    EndpointHandler("messages.retrieve", "GET", "/v3/messages/{message_id}", retrieve),
-    EndpointHandler("messages.update", "PATCH", "/v3/messages/{message_id}", update, has_body=True),
-    EndpointHandler("messages.delete", "DELETE", "/v3/messages/{message_id}", delete),
-    EndpointHandler("messages.list_messages_thread", "GET", "/v3/messages/{message_id}/thread", list_thread),
-    EndpointHandler(
-        "messages.update_app_card", "POST", "/v3/messages/{message_id}/update", update_app_card, has_body=True
-    ),
+    EndpointHandler("messages.create", create, has_body=True),
+    EndpointHandler("messages.retrieve", retrieve),
+    EndpointHandler("messages.update", update, has_body=True),
+    EndpointHandler("messages.delete", delete),
+    EndpointHandler("messages.list_messages_thread", list_thread),
+    EndpointHandler("messages.update_app_card", update_app_card, has_body=True),
 )

@@ -1,4 +1,4 @@
-"""Reactions: tapbacks, of which everybody has one per part, and stickers, which stack."""
+"""Reactions: tapbacks, of which each person has at most one per part, and stickers, which stack."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ from linqbot.emulator.model.records import AttachmentRecord, ChatRecord, Member,
 
 
 def react(world: World, request: ApiRequest) -> EndpointResponse:
+    """Add or remove a reaction of the bot.
+
+    Raises:
+        ApiError: 404, there is no such message or attachment; 400, there is no such part; R13, R61.
+    """
     body, message = request.body, world.state.message(request.path["message_id"])
     chat = world.state.chats[message.chat_id]
     send_policy.check_present(chat)
     send_policy.check_line(world.line_of(chat))
     image = sticker(world, body) if body["type"] == "sticker" else None
     change(world, chat, message, chat.me, body, image=image)
-    return accepted("ReactionRecord queued")
+    return accepted("Reaction queued")
 
 
 def change(
@@ -32,7 +37,11 @@ def change(
     *,
     image: dict[str, Any] | None = None,
 ) -> None:
-    """Add or remove a reaction of anybody's. What is so already stays so, without an event."""
+    """Add or remove a reaction. Adding an existing one, or removing a missing one, changes nothing and emits no event.
+
+    Raises:
+        ApiError: 400, there is no part at `part_index`.
+    """
     index = asked.get("part_index") or 0
     if index >= (1 if message.poll else len(message.parts)):
         raise invalid("There is no part at part_index")
@@ -71,7 +80,11 @@ def _remove(world: World, chat: ChatRecord, message: MessageRecord, reaction: Re
 
 
 def sticker(world: World, body: Mapping[str, Any]) -> dict[str, Any]:
-    """The image of a sticker reaction: an attachment, a URL of ours, or an emoji drawn as a picture (R81)."""
+    """Return the image of a sticker: an attachment, a URL, or an emoji drawn as a picture (R81).
+
+    Raises:
+        ApiError: 404, there is no such attachment; 400, the URL cannot be parsed.
+    """
     if body.get("emoji"):
         media = content.of_attachment(world, _drawn(world, body["emoji"]))
     else:
@@ -97,7 +110,7 @@ def _drawn(world: World, emoji: str) -> AttachmentRecord:
 
 
 def _placement(asked: Mapping[str, Any] | None, *, emoji: bool) -> dict[str, Any]:
-    """R83: the size is clamped, not refused."""
+    """Return the placement of a sticker. A size out of range is clamped, not refused (R83)."""
     asked = asked or {}
     scale = asked.get("scale")
     scale = (0.5 if emoji else 1.0) if scale is None else min(max(scale, 0.05), 2.5)
@@ -105,7 +118,12 @@ def _placement(asked: Mapping[str, Any] | None, *, emoji: bool) -> dict[str, Any
 
 
 def place(world: World, request: ApiRequest) -> EndpointResponse:
-    """R84: move a sticker."""
+    """Move a sticker (R84).
+
+    Raises:
+        ApiError: 404, there is no such message or reaction; 400, the reaction is not a sticker; 409, our line has left
+            the chat.
+    """
     message = world.state.message(request.path["message_id"])
     send_policy.check_present(world.state.chats[message.chat_id])
     reaction = next((one for one in message.reactions if one.id == request.path["reaction_id"]), None)
@@ -119,12 +137,6 @@ def place(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 ENDPOINTS = (
-    EndpointHandler("messages.add_reaction", "POST", "/v3/messages/{message_id}/reactions", react, has_body=True),
-    EndpointHandler(
-        "messages.update_sticker_placement",
-        "PATCH",
-        "/v3/messages/{message_id}/reactions/{reaction_id}",
-        place,
-        has_body=True,
-    ),
+    EndpointHandler("messages.add_reaction", react, has_body=True),
+    EndpointHandler("messages.update_sticker_placement", place, has_body=True),
 )

@@ -1,4 +1,4 @@
-"""Webhook subscriptions: where events go, which, and how they are signed (R95)."""
+"""Webhook subscriptions: their address, event types, lines and routing headers (R95)."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ def subscribe(
     routing_key_header: str | None = None,
     routing_id_header: str | None = None,
 ) -> SubscriptionRecord:
-    """Deliver events to `target_url` from now on; `events` None is all there are.
+    """Deliver events to `target_url` from now on; `events` None is all types.
 
     Raises:
-        ApiError: 400: not https (or http on this machine), an unknown version; 409: the target is taken.
+        ApiError: 400, the address is neither https nor http on this machine, or its version is unknown; 409, another
+            subscription has this address.
     """
     _check_target(world, target_url, None)
     now = world.now()
@@ -102,6 +103,11 @@ def _header(asked: Any, field: str) -> str | None:
 
 
 def create(world: World, request: ApiRequest) -> EndpointResponse:
+    """Create a subscription. Only this answer has the signing secret.
+
+    Raises:
+        ApiError: 400, a field is missing or not valid; 409, another subscription has this address.
+    """
     body = request.body
     for field in ("target_url", "subscribed_events"):
         if body.get(field) is None:
@@ -114,25 +120,37 @@ def create(world: World, request: ApiRequest) -> EndpointResponse:
         routing_key_header=_header(body.get("routing_key_header"), "routing_key_header"),
         routing_id_header=_header(body.get("routing_id_header"), "routing_id_header"),
     )
-    _tell(world, subscription, "created", "Created a webhook subscription", events=subscription.subscribed_events)
+    _emit(world, subscription, "created", "Created a webhook subscription", events=subscription.subscribed_events)
     return EndpointResponse(201, shapes.subscription(subscription) | {"signing_secret": subscription.secret})
 
 
 def list_(world: World, _: ApiRequest) -> EndpointResponse:
+    """List the subscriptions, without their secrets."""
     return EndpointResponse(
         200, {"subscriptions": [shapes.subscription(one) for one in world.state.subscriptions.values()]}
     )
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+    """Return a subscription, without its secret.
+
+    Raises:
+        ApiError: 404, there is no such subscription.
+    """
     return EndpointResponse(200, shapes.subscription(world.state.subscription(request.path["subscription_id"])))
 
 
 def update(world: World, request: ApiRequest) -> EndpointResponse:
+    """Change a subscription, with an event for each change.
+
+    Raises:
+        ApiError: 404, there is no such subscription; 400, a field is not valid; 409, another subscription has this
+            address.
+    """
     subscription = world.state.subscription(request.path["subscription_id"])
-    for what, before, after in _apply(world, subscription, request.body):
-        event, summary = _CHANGES[what]
-        _tell(world, subscription, event, summary, change={"from": before, "to": after})
+    for field, before, after in _apply(world, subscription, request.body):
+        event, summary = _CHANGES[field]
+        _emit(world, subscription, event, summary, change={"from": before, "to": after})
     if "is_active" in request.body and request.body["is_active"] != subscription.is_active:
         _pause_or_resume(world, subscription, request.body["is_active"])
     subscription.updated_at = world.now()
@@ -148,7 +166,7 @@ _CHANGES = {
 
 
 def _apply(world: World, subscription: SubscriptionRecord, body: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Check everything, then change it; returns field, old and new value of what differs."""
+    """Check all fields, then change them; return field, old and new value of each difference."""
     if not isinstance(body.get("is_active", True), bool):
         raise invalid("is_active must be true or false")
     wanted: dict[str, Any] = {}
@@ -187,7 +205,7 @@ def _route(world: World, subscription: SubscriptionRecord, wanted: Mapping[str, 
         if after
         else ("routing_headers_cleared", "Cleared routing headers")
     )
-    _tell(world, subscription, event, summary, change={"from": before, "to": after})
+    _emit(world, subscription, event, summary, change={"from": before, "to": after})
 
 
 def _routing(subscription: SubscriptionRecord) -> dict[str, str | None] | None:
@@ -201,24 +219,29 @@ def _routing(subscription: SubscriptionRecord) -> dict[str, str | None] | None:
 
 def _pause_or_resume(world: World, subscription: SubscriptionRecord, is_active: bool) -> None:
     if not is_active:
-        _tell(world, subscription, "disabled", "Disabled a webhook subscription")
+        _emit(world, subscription, "disabled", "Disabled a webhook subscription")
     subscription.is_active = is_active
     if is_active:
-        _tell(world, subscription, "enabled", "Enabled a webhook subscription")
+        _emit(world, subscription, "enabled", "Enabled a webhook subscription")
 
 
 def delete(world: World, request: ApiRequest) -> EndpointResponse:
+    """Delete a subscription and drop its deliveries.
+
+    Raises:
+        ApiError: 404, there is no such subscription.
+    """
     subscription = world.state.subscription(request.path["subscription_id"])
     del world.state.subscriptions[subscription.id]
     world.deliveries.close(subscription.id)
-    _tell(world, subscription, "deleted", "Deleted a webhook subscription")
+    _emit(world, subscription, "deleted", "Deleted a webhook subscription")
     return EndpointResponse(204)
 
 
-def _tell(
+def _emit(
     world: World,
     subscription: SubscriptionRecord,
-    what: str,
+    event: str,
     summary: str,
     *,
     events: list[str] | None = None,
@@ -226,21 +249,20 @@ def _tell(
 ) -> None:
     shown = payloads.subscription_ref(subscription) | ({} if events is None else {"events": events})
     data = payloads.account(summary, world.now(), webhook_subscription=shown, **more)
-    world.emit_account(f"webhook_subscription.{what}", data)
+    world.emit_account(f"webhook_subscription.{event}", data)
 
 
 def list_events(_: World, __: ApiRequest) -> EndpointResponse:
+    """List all event types."""
     doc_url = f"{shapes.DOCS}/channel/imessage/guides/webhooks/events"
     return EndpointResponse(200, {"events": list(EVENT_TYPES), "doc_url": doc_url})
 
 
-_PATH = "/v3/webhook-subscriptions"
-
 ENDPOINTS = (
-    EndpointHandler("webhook_events.list", "GET", "/v3/webhook-events", list_events),
-    EndpointHandler("webhook_subscriptions.create", "POST", _PATH, create, has_body=True),
-    EndpointHandler("webhook_subscriptions.list", "GET", _PATH, list_),
-    EndpointHandler("webhook_subscriptions.retrieve", "GET", _PATH + "/{subscription_id}", retrieve),
-    EndpointHandler("webhook_subscriptions.update", "PUT", _PATH + "/{subscription_id}", update, has_body=True),
-    EndpointHandler("webhook_subscriptions.delete", "DELETE", _PATH + "/{subscription_id}", delete),
+    EndpointHandler("webhook_events.list", list_events),
+    EndpointHandler("webhook_subscriptions.create", create, has_body=True),
+    EndpointHandler("webhook_subscriptions.list", list_),
+    EndpointHandler("webhook_subscriptions.retrieve", retrieve),
+    EndpointHandler("webhook_subscriptions.update", update, has_body=True),
+    EndpointHandler("webhook_subscriptions.delete", delete),
 )

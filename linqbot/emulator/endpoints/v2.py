@@ -1,6 +1,6 @@
-"""The one endpoint of the older API that bots still call: its list of chats, in its own envelope.
+"""The list of chats of the older API, in its own envelope: the only endpoint of that API that bots still call.
 
-A wing that can be removed whole.
+Nothing else depends on this module, so that it can be removed as a whole.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from linqbot.emulator.model.records import ChatRecord, Member, iso
 
 
 def list_chats(world: World, query: QueryParams) -> EndpointResponse:
-    """`GET /api/partner/v2/chats`: page numbers and integer ids."""
+    """Answer `GET /api/partner/v2/chats`, with page numbers and integer ids."""
     line = _normal(query.get("phone_number", ""))
     if not line:
         return refused(400, "bad_request", "phone_number is required")
@@ -38,12 +38,13 @@ def list_chats(world: World, query: QueryParams) -> EndpointResponse:
 
 
 def refused(status: int, code: str, detail: str) -> EndpointResponse:
+    """Return an error in the envelope of the older API."""
     title = code.replace("_", " ").title()
     return EndpointResponse(status, {"errors": [{"status": status, "code": code, "title": title, "detail": detail}]})
 
 
 def _normal(phone_number: str) -> str:
-    """`13343284472`, `(334) 328-4472` and `+13343284472` are the same line."""
+    """Return a number in E.164 form. `13343284472`, `(334) 328-4472` and `+13343284472` are the same line."""
     digits = "".join(char for char in phone_number if char.isascii() and char.isdigit())
     return "+" + ("1" + digits if len(digits) == 10 else digits) if digits else ""
 

@@ -1,7 +1,7 @@
-"""Chats as rooms: opened, joined, left, renamed, and who is typing in them.
+"""Changes of chats: opening, joining, leaving, renaming, and typing dots.
 
-What the bot does to a chat (`chats.py`, `participants.py`) and what a person does (`person.py`) ends here, so that
-both leave the same traces: state, webhook, page.
+The endpoints of the bot (`endpoints/chats`) and the acts of a person (`acts`) both use these functions, so that both
+change the state, emit the webhook and update the page in the same way.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TYPING_S = 85.0
 
 
 def open_chat(world: World, line: Line, people: Sequence[str], service: str) -> ChatRecord:
-    """A new chat of `line` with these people. Emits `chat.created`."""
+    """Create a chat of `line` with these people. Emits `chat.created`."""
     now = world.now()
     me = Member(
         world.state.handle_id(line.phone_number), line.phone_number, service, now, is_me=True, line_type=line.line_type
@@ -41,7 +41,7 @@ def open_chat(world: World, line: Line, people: Sequence[str], service: str) -> 
 
 
 def join(world: World, chat: ChatRecord, handle: str) -> Member:
-    """Somebody comes, or comes back. Emits `participant.added`."""
+    """Add a member, also one that has left. Emits `participant.added`."""
     now = world.now()
     member = chat.member(handle)
     if member is None:
@@ -54,9 +54,9 @@ def join(world: World, chat: ChatRecord, handle: str) -> Member:
 
 
 def depart(world: World, chat: ChatRecord, member: Member, status: str) -> None:
-    """Somebody goes: `left` by themselves or `removed` by others (R62). Emits `participant.removed`."""
+    """Mark a member as `left` or as `removed` by others (R62). Emits `participant.removed`."""
     now = world.now()
-    still_typing(world, chat, member.handle, None)
+    set_typing(world, chat, member.handle, None)
     member.status, member.left_at = status, now
     _changed(world, chat)
     world.emit("participant.removed", lambda: payloads.participant(chat, member, now, added=False), chat)
@@ -68,7 +68,7 @@ def _changed(world: World, chat: ChatRecord) -> None:
     world.show_chat(chat)
 
 
-def take_in(
+def store_inbound(
     world: World,
     chat: ChatRecord,
     sender: Member,
@@ -80,7 +80,7 @@ def take_in(
     reconciled_at: float | None = None,
     poll: PollRecord | None = None,
 ) -> MessageRecord:
-    """Something a person wrote is in the chat now. Emits nothing: what it is, its caller knows."""
+    """Store a message or a poll of a person. The caller emits the event."""
     now = world.now()
     message = MessageRecord(
         id=new_id(),
@@ -106,7 +106,7 @@ def take_in(
 
 
 def rename(world: World, chat: ChatRecord, by: Member, name: str | None) -> None:
-    """Emits `chat.group_name_updated`; or, by a fault, `chat.group_name_update_failed`."""
+    """Change the name of a group. Emits `chat.group_name_updated`; or, by a fault, `chat.group_name_update_failed`."""
     if by.is_me and _fails(world, chat, "group_name", 4001):
         return
     now, old = world.now(), chat.name
@@ -116,7 +116,7 @@ def rename(world: World, chat: ChatRecord, by: Member, name: str | None) -> None
 
 
 def set_icon(world: World, chat: ChatRecord, by: Member, url: str | None) -> None:
-    """Emits `chat.group_icon_updated`; or, by a fault, `chat.group_icon_update_failed`."""
+    """Change the icon of a group. Emits `chat.group_icon_updated`; or, by a fault, `chat.group_icon_update_failed`."""
     if by.is_me and _fails(world, chat, "group_icon", 4001):
         return
     now, old = world.now(), chat.icon
@@ -126,7 +126,7 @@ def set_icon(world: World, chat: ChatRecord, by: Member, url: str | None) -> Non
 
 
 def set_background(world: World, chat: ChatRecord, background: dict[str, Any] | None) -> None:
-    """Emits `chat.background_updated`; or, by a fault, `chat.background_update_failed`."""
+    """Change the background of a chat. Emits `chat.background_updated`, or by a fault `chat.background_update_failed`."""
     if _fails(world, chat, "background", 5002):
         return
     chat.background = background
@@ -135,7 +135,7 @@ def set_background(world: World, chat: ChatRecord, background: dict[str, Any] | 
 
 
 def _fails(world: World, chat: ChatRecord, what: str, code: int) -> bool:
-    """Whether a fault keeps a change of ours from happening; then the event that says so is out."""
+    """Return True if a fault prevents a change by the bot. The event about the failure is then emitted."""
     fault, now = world.faults.take("chat", what, chat.id), world.now()
     if fault is not None:
         event = f"chat.{what}_update_failed"
@@ -143,8 +143,12 @@ def _fails(world: World, chat: ChatRecord, what: str, code: int) -> bool:
     return fault is not None
 
 
-def still_typing(world: World, chat: ChatRecord, handle: str, until: float | None) -> bool:
-    """Show somebody typing until a time, or no longer (None). Returns whether that changed anything."""
+def set_typing(world: World, chat: ChatRecord, handle: str, until: float | None) -> bool:
+    """Show a member as typing until a time, in Unix seconds; None hides the dots.
+
+    Returns:
+        True if this changed what the phone shows.
+    """
     was = handle in chat.typing
     if until is None:
         chat.typing.pop(handle, None)
@@ -160,4 +164,4 @@ def still_typing(world: World, chat: ChatRecord, handle: str, until: float | Non
 
 def _expire(world: World, chat: ChatRecord, handle: str, at: float) -> None:
     if chat.typing.get(handle, at + 1) <= at:
-        still_typing(world, chat, handle, None)
+        set_typing(world, chat, handle, None)

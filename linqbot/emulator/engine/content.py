@@ -1,7 +1,7 @@
-"""From what was asked to be sent to the parts of a message, as the API shows them afterwards.
+"""Conversion of the content of a send request into the parts of a message, as the API shows them.
 
-What can be wrong with content by itself is in `linqbot/rules/` and was asked before; here is what needs the
-state: attachments, the message answered, who is in the chat.
+`linqbot/rules/` has checked the content before. This module checks only what needs the state: attachments, the message
+that is answered, the members of the chat.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from linqbot.emulator.model.answers import ApiError, conflict, invalid, not_foun
 from linqbot.emulator.model.records import AttachmentRecord, ChatRecord, new_id
 from linqbot.types.message import utf16_length
 
-# Linq hands some types on as others.
+# Linq delivers some types as others.
 DELIVERED_AS = {
     "audio/mp3": "audio/mpeg",
     "audio/mp4": "audio/x-m4a",
@@ -31,7 +31,7 @@ IMESSAGE_ONLY = frozenset({"imessage_app", "app_clip"})
 
 
 def parts(world: World, content: Mapping[str, Any], *, is_group: bool, service: str) -> list[dict[str, Any]]:
-    """The parts of a message to be sent.
+    """Return the parts of a message to be sent.
 
     Raises:
         ApiError: R30, R40-R42, R49.
@@ -49,7 +49,11 @@ def parts(world: World, content: Mapping[str, Any], *, is_group: bool, service: 
 
 
 def reply_to(world: World, chat: ChatRecord | None, asked: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """R34: the message answered must exist, in this chat."""
+    """Return the reference to the message that is answered; None if none is (R34).
+
+    Raises:
+        ApiError: 404, the message does not exist, or not in this chat.
+    """
     if asked is None:
         return None
     message = world.state.messages.get(asked["message_id"])
@@ -59,6 +63,7 @@ def reply_to(world: World, chat: ChatRecord | None, asked: Mapping[str, Any] | N
 
 
 def effect(asked: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return an effect as the API shows it; None for None."""
     return {"type": asked.get("type"), "name": asked.get("name")} if asked else None
 
 
@@ -95,9 +100,12 @@ def _media(world: World, part: Mapping[str, Any], _: bool) -> dict[str, Any]:
 
 
 def media_part(world: World, part: Mapping[str, Any]) -> dict[str, Any]:
-    """A media part by `attachment_id`, by the URL of one of our attachments, or by a URL elsewhere.
+    """Return a media part by `attachment_id`, by the URL of one of the emulator's attachments, or by another URL.
 
-    A URL elsewhere is not fetched: the pretend Linq reaches nobody. It is passed on as it is, its size unknown.
+    Another URL is not fetched, because the emulator connects to no other machine. It is passed on, with the size 0.
+
+    Raises:
+        ApiError: 404, there is no such attachment; 400, the URL cannot be parsed.
     """
     if part.get("attachment_id"):
         return of_attachment(world, world.state.attachment(part["attachment_id"]))
@@ -120,6 +128,7 @@ def media_part(world: World, part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def of_attachment(world: World, attachment: AttachmentRecord) -> dict[str, Any]:
+    """Return a media part that shows an attachment."""
     return {
         "type": "media",
         "id": attachment.id,
@@ -135,6 +144,7 @@ def _link(_: World, part: Mapping[str, Any], __: bool) -> dict[str, Any]:
 
 
 def app_card(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an iMessage app part as the API shows it."""
     layout = part["layout"]
     return {
         "type": "imessage_app",

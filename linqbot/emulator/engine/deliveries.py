@@ -1,11 +1,10 @@
-"""Webhooks on their way: signed, in order per chat, retried as Linq retries them.
+"""Delivery of webhooks: signed, in order per chat, retried as Linq retries.
 
-Every subscription has its own outlet with its own bound on concurrency, so that a receiver nobody listens on, or a
-slow one, holds up neither the others nor any call to the API. First attempts keep the order of their chat; a retry
-runs beside its chat and holds up nobody.
+Every subscription has its own limit of concurrent requests. A receiver that is slow or does not listen therefore delays
+neither other subscriptions nor calls to the API. First attempts keep the order of their chat; a retry runs next to the
+deliveries of its chat and delays none of them.
 
-Retries follow the emulator's clock. The signed timestamp is the wall clock's, because receivers check it against
-theirs.
+Retries follow the emulator's clock. The signed timestamp is wall time, because receivers compare it with their clock.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ PARTNER_ID = "partner_emulator"
 Data: TypeAlias = Callable[[str], dict[str, Any] | None]
 """The event's `data` for a payload version; None when that version has no such event."""
 
-_What = TypeVar("_What")
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class WebhookDelivery:
-    """One event on its way to one subscription. The body is made once: retries send the same bytes."""
+    """One event for one subscription. The body is encoded once: retries send the same bytes."""
 
     event_id: str
     event_type: str
@@ -68,6 +67,7 @@ class WebhookDelivery:
     attempts: list[Attempt] = field(default_factory=list)
 
     def shape(self) -> dict[str, Any]:
+        """Return the delivery and its attempts as JSON, without the body."""
         attempts = [{"at": iso(one.at), "status": one.status, "ms": one.ms} for one in self.attempts]
         return {
             "event_id": self.event_id,
@@ -79,8 +79,8 @@ class WebhookDelivery:
         }
 
 
-class _Outlet:
-    """What is under way to one subscription."""
+class _Target:
+    """The deliveries in progress to one subscription."""
 
     def __init__(self, subscription: SubscriptionRecord) -> None:
         self.subscription = subscription
@@ -94,15 +94,17 @@ class _Outlet:
 
 
 def version_of(target_url: str) -> str:
-    """The payload version a target asks for with `?version=`; the current one when it does not say."""
+    """Return the payload version that an address asks for with `?version=`; without it, the current version."""
     return parse_qs(urlsplit(target_url).query).get("version", [payloads.CURRENT])[0]
 
 
 class Deliveries:
-    """Sends events to subscriptions.
+    """Delivers events to subscriptions.
 
     Args:
-        transport: Used as it is and not closed; None opens connections of our own while running.
+        transport: Used as it is and not closed; None opens connections while running.
+    Attributes:
+        history: The latest deliveries, oldest first.
     """
 
     def __init__(
@@ -119,29 +121,30 @@ class Deliveries:
         self._feed = feed
         self._given = transport
         self._transport = transport
-        self._outlets: dict[str, _Outlet] = {}
+        self._targets: dict[str, _Target] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._under_way = 0
+        self._in_progress = 0
         self._settled = asyncio.Event()
         self._settled.set()
         self.history: deque[WebhookDelivery] = deque(maxlen=HISTORY)
 
-    # The life of the engine
+    # Start and stop
 
     async def start(self) -> None:
+        """Start to deliver, beginning with the events that are queued."""
         self._loop = asyncio.get_running_loop()
         if self._given is None:
-            # No bound: the outlets have theirs, and one of them must not use up what the others share.
+            # No limit here: each subscription has its own, and one must not use up the connections of the others.
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=30.0)
             self._transport = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
-        for outlet in self._outlets.values():
-            for key in outlet.chains:
-                self._spawn(outlet, self._drain, key)
+        for target in self._targets.values():
+            for key in target.chains:
+                self._spawn(target, self._drain, key)
 
     async def stop(self) -> None:
-        """End what is under way. Events not delivered by then are gone, as with a Linq that was unplugged."""
+        """Cancel the deliveries in progress. They are lost, as if Linq had been switched off."""
         self._loop = None
-        tasks = [task for outlet in self._outlets.values() for task in outlet.tasks]
+        tasks = [task for target in self._targets.values() for task in target.tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -150,39 +153,39 @@ class Deliveries:
             self._transport = None
 
     def clear(self) -> None:
-        """Forget every subscription and everything under way."""
-        for subscription_id in list(self._outlets):
+        """Remove every subscription and everything in progress."""
+        for subscription_id in list(self._targets):
             self.close(subscription_id)
         self.history.clear()
 
     async def settled(self) -> None:
-        """Return when no attempt is queued or under way. Retries that wait for their time do not count."""
+        """Return when no attempt is queued or in progress. Retries that wait for their time do not count."""
         await self._settled.wait()
 
     # Subscriptions
 
     def open(self, subscription: SubscriptionRecord) -> None:
-        """Begin, or go on after a change of target, delivering to `subscription`."""
-        outlet = self._outlets.get(subscription.id)
-        if outlet is None:
-            self._outlets[subscription.id] = _Outlet(subscription)
+        """Start to deliver to a subscription, or use its new address."""
+        target = self._targets.get(subscription.id)
+        if target is None:
+            self._targets[subscription.id] = _Target(subscription)
         else:
-            outlet.url = httpx.URL(subscription.target_url)
-            outlet.version = version_of(subscription.target_url)
+            target.url = httpx.URL(subscription.target_url)
+            target.version = version_of(subscription.target_url)
 
     def close(self, subscription_id: str) -> None:
-        """Deliver nothing more: not what is queued, not what waits for a retry, not what is under way."""
-        outlet = self._outlets.pop(subscription_id, None)
-        if outlet is None:
+        """Stop to deliver to a subscription: queued events, waiting retries and attempts in progress are dropped."""
+        target = self._targets.pop(subscription_id, None)
+        if target is None:
             return
-        for queue in outlet.chains.values():
+        for queue in target.chains.values():
             queue.clear()
-        for task in outlet.tasks:
+        for task in target.tasks:
             task.cancel()
 
     def forget_tokens(self, subscription_id: str) -> None:
-        """Affinity was switched off: the tokens learned are dropped."""
-        self._outlets[subscription_id].tokens.clear()
+        """Forget the routing tokens of a subscription, because affinity was switched off."""
+        self._targets[subscription_id].tokens.clear()
 
     # Events
 
@@ -192,10 +195,10 @@ class Deliveries:
         """Deliver an event to every subscription that asked for it.
 
         Args:
-            line: Whose event it is; None for the account's own, which no filter of lines keeps away.
-            subjects: The handles it is about, for faults to match.
+            line: The line of the event; None for an event of the account, which passes every filter of lines.
+            subjects: The handles that the event is about, for faults to match.
         """
-        wanted = [outlet for outlet in self._outlets.values() if _wants(outlet.subscription, event_type, line)]
+        wanted = [target for target in self._targets.values() if _wants(target.subscription, event_type, line)]
         if not wanted:
             return
         event_id, now = new_id(), self._clock.now()
@@ -209,132 +212,132 @@ class Deliveries:
             "partner_id": PARTNER_ID,
         }
         bodies: dict[str, bytes | None] = {}
-        for outlet in wanted:
-            if outlet.version not in bodies:
-                bodies[outlet.version] = _body(envelope, outlet.version, data(outlet.version))
-            body = bodies[outlet.version]
+        for target in wanted:
+            if target.version not in bodies:
+                bodies[target.version] = _body(envelope, target.version, data(target.version))
+            body = bodies[target.version]
             if body is not None:
-                delivery = WebhookDelivery(event_id, event_type, outlet.subscription.id, chat_id, body, now)
+                delivery = WebhookDelivery(event_id, event_type, target.subscription.id, chat_id, body, now)
                 self.history.append(delivery)
-                self._first(outlet, delivery, subjects)
+                self._first(target, delivery, subjects)
 
     def replay(self, event_id: str) -> int:
-        """Send an event of the past once more, the same bytes; returns to how many subscriptions."""
-        again = [one for one in self.history if one.event_id == event_id and one.subscription_id in self._outlets]
+        """Deliver a past event again, with the same bytes, and return the number of subscriptions."""
+        again = [one for one in self.history if one.event_id == event_id and one.subscription_id in self._targets]
         for delivery in again:
-            self._put(self._outlets[delivery.subscription_id], delivery)
+            self._put(self._targets[delivery.subscription_id], delivery)
         return len(again)
 
-    def _first(self, outlet: _Outlet, delivery: WebhookDelivery, subjects: Iterable[str]) -> None:
-        names = (outlet.subscription.id, delivery.event_type, delivery.chat_id or "", *subjects)
+    def _first(self, target: _Target, delivery: WebhookDelivery, subjects: Iterable[str]) -> None:
+        names = (target.subscription.id, delivery.event_type, delivery.chat_id or "", *subjects)
         fault = self._faults.take("delivery", *names, fits=lambda one: one.status is None)
         key = _chain_of(delivery)
         if fault is None:
-            self._put(outlet, delivery)
+            self._put(target, delivery)
         elif fault.reorder:
-            outlet.held.setdefault(key, []).append(delivery)
-            self._timers.at(self._clock.now() + REORDER_WAIT_S, lambda _: self._release(outlet, key))
+            target.held.setdefault(key, []).append(delivery)
+            self._timers.at(self._clock.now() + REORDER_WAIT_S, lambda _: self._release(target, key))
             return
         elif fault.drop is None:
             for _ in range(2 if fault.duplicate else 1):
-                self._later(outlet, delivery, fault)
-        self._release(outlet, key)
+                self._later(target, delivery, fault)
+        self._release(target, key)
 
-    def _later(self, outlet: _Outlet, delivery: WebhookDelivery, fault: Fault) -> None:
+    def _later(self, target: _Target, delivery: WebhookDelivery, fault: Fault) -> None:
         if fault.delay_ms:
-            self._timers.at(self._clock.now() + fault.delay_ms / 1000, lambda _: self._put(outlet, delivery))
+            self._timers.at(self._clock.now() + fault.delay_ms / 1000, lambda _: self._put(target, delivery))
         else:
-            self._put(outlet, delivery)
+            self._put(target, delivery)
 
-    def _release(self, outlet: _Outlet, key: str) -> None:
-        for delivery in outlet.held.pop(key, ()):
-            self._put(outlet, delivery)
+    def _release(self, target: _Target, key: str) -> None:
+        for delivery in target.held.pop(key, ()):
+            self._put(target, delivery)
 
-    def _put(self, outlet: _Outlet, delivery: WebhookDelivery) -> None:
-        if self._outlets.get(outlet.subscription.id) is not outlet:
+    def _put(self, target: _Target, delivery: WebhookDelivery) -> None:
+        if self._targets.get(target.subscription.id) is not target:
             return
         key = _chain_of(delivery)
-        chain = outlet.chains.get(key)
+        chain = target.chains.get(key)
         if chain is not None:
             chain.append(delivery)
             return
-        outlet.chains[key] = deque([delivery])
-        self._spawn(outlet, self._drain, key)
+        target.chains[key] = deque([delivery])
+        self._spawn(target, self._drain, key)
 
-    async def _drain(self, outlet: _Outlet, key: str) -> None:
-        queue = outlet.chains[key]
+    async def _drain(self, target: _Target, key: str) -> None:
+        queue = target.chains[key]
         try:
             while queue:
                 delivery = queue.popleft()
-                async with outlet.slots:
-                    await self._attempt(outlet, delivery)
+                async with target.slots:
+                    await self._attempt(target, delivery)
         finally:
-            del outlet.chains[key]
+            del target.chains[key]
 
-    async def _again(self, outlet: _Outlet, delivery: WebhookDelivery) -> None:
-        async with outlet.slots:
-            await self._attempt(outlet, delivery)
+    async def _attempt_again(self, target: _Target, delivery: WebhookDelivery) -> None:
+        async with target.slots:
+            await self._attempt(target, delivery)
 
-    def _spawn(self, outlet: _Outlet, work: Callable[[_Outlet, _What], Coroutine[Any, Any, None]], what: _What) -> None:
-        # The loop we were started on, not the running one: acts may come from plain functions between its steps.
+    def _spawn(self, target: _Target, work: Callable[[_Target, _Item], Coroutine[Any, Any, None]], item: _Item) -> None:
+        # The loop that `start` ran on, not the running one: plain functions outside of any loop may act too.
         if self._loop is None:
             return
-        self._under_way += 1
+        self._in_progress += 1
         self._settled.clear()
-        task = self._loop.create_task(work(outlet, what))
-        outlet.tasks.add(task)
-        task.add_done_callback(lambda done: self._ended(outlet, done))
+        task = self._loop.create_task(work(target, item))
+        target.tasks.add(task)
+        task.add_done_callback(lambda done: self._ended(target, done))
 
-    def _ended(self, outlet: _Outlet, task: asyncio.Task[None]) -> None:
-        outlet.tasks.discard(task)
-        self._under_way -= 1
-        if not self._under_way:
+    def _ended(self, target: _Target, task: asyncio.Task[None]) -> None:
+        target.tasks.discard(task)
+        self._in_progress -= 1
+        if not self._in_progress:
             self._settled.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("delivery.crashed", exc_info=error)
 
     # One attempt
 
-    async def _attempt(self, outlet: _Outlet, delivery: WebhookDelivery) -> None:
-        if not outlet.subscription.is_active:
+    async def _attempt(self, target: _Target, delivery: WebhookDelivery) -> None:
+        if not target.subscription.is_active:
             return
         at, started = self._clock.now(), time.perf_counter()
-        status, retry_after = await self._answer(outlet, delivery)
+        status, retry_after = await self._answer(target, delivery)
         delivery.attempts.append(Attempt(at, status, round((time.perf_counter() - started) * 1000)))
         self._feed.publish("delivery", delivery.shape)
         if status is None or status == 429 or status >= 500:
-            self._retry(outlet, delivery, retry_after)
+            self._retry(target, delivery, retry_after)
 
-    def _retry(self, outlet: _Outlet, delivery: WebhookDelivery, retry_after: float | None) -> None:
+    def _retry(self, target: _Target, delivery: WebhookDelivery, retry_after: float | None) -> None:
         failures = len(delivery.attempts)
         delay = retry_after if retry_after is not None else min(2.0 ** (failures - 1), LONGEST_RETRY_S)
         due = self._clock.now() + delay
         if due <= delivery.created_at + RETRY_WINDOW_S:
-            self._timers.at(due, lambda _: self._retry_now(outlet, delivery))
+            self._timers.at(due, lambda _: self._retry_now(target, delivery))
 
-    def _retry_now(self, outlet: _Outlet, delivery: WebhookDelivery) -> None:
-        if self._outlets.get(outlet.subscription.id) is outlet:
-            self._spawn(outlet, self._again, delivery)
+    def _retry_now(self, target: _Target, delivery: WebhookDelivery) -> None:
+        if self._targets.get(target.subscription.id) is target:
+            self._spawn(target, self._attempt_again, delivery)
 
-    async def _answer(self, outlet: _Outlet, delivery: WebhookDelivery) -> tuple[int | None, float | None]:
-        """The receiver's status and its Retry-After; or what a fault says in its place."""
-        names = (outlet.subscription.id, delivery.event_type, delivery.chat_id or "")
+    async def _answer(self, target: _Target, delivery: WebhookDelivery) -> tuple[int | None, float | None]:
+        """Return the receiver's status and its Retry-After in seconds; or those of a fault."""
+        names = (target.subscription.id, delivery.event_type, delivery.chat_id or "")
         fault = self._faults.take("delivery", *names, fits=lambda one: one.status is not None)
         if fault:
             return fault.status, fault.retry_after
         try:
             async with asyncio.timeout(RECEIVER_TIMEOUT_S):
-                return await self._post(outlet, delivery)
+                return await self._post(target, delivery)
         except (httpx.HTTPError, OSError, TimeoutError) as error:
             log.debug("delivery.unanswered subscription=%s error=%s", delivery.subscription_id, type(error).__name__)
         except Exception:
-            # In-process receivers raise their own errors through the transport; over a socket it would be a 500.
+            # A receiver in this process raises its own errors through the transport. Over a socket they would be a 500.
             log.exception("delivery.receiver_crashed subscription=%s", delivery.subscription_id)
         return None, None
 
-    async def _post(self, outlet: _Outlet, delivery: WebhookDelivery) -> tuple[int, float | None]:
+    async def _post(self, target: _Target, delivery: WebhookDelivery) -> tuple[int, float | None]:
         assert self._transport is not None
-        subscription, timestamp = outlet.subscription, int(time.time())
+        subscription, timestamp = target.subscription, int(time.time())
         headers = {
             "content-type": "application/json",
             "user-agent": "Linq-Webhooks/1.0",
@@ -351,16 +354,16 @@ class Deliveries:
         key_header = subscription.routing_key_header
         if key_header and delivery.chat_id:
             headers[subscription.routing_id_header or "Linq-Chat-Id"] = delivery.chat_id
-            if token := outlet.tokens.get(delivery.chat_id):
+            if token := target.tokens.get(delivery.chat_id):
                 headers[key_header] = token
-        request = httpx.Request("POST", outlet.url, headers=headers, content=delivery.body)
+        request = httpx.Request("POST", target.url, headers=headers, content=delivery.body)
         response = await self._transport.handle_async_request(request)
         try:
             await response.aread()
         finally:
             await response.aclose()
         if key_header and delivery.chat_id and response.is_success and (token := response.headers.get(key_header)):
-            outlet.tokens[delivery.chat_id] = token
+            target.tokens[delivery.chat_id] = token
         return response.status_code, _seconds(response.headers.get("retry-after"))
 
 

@@ -1,7 +1,7 @@
-"""What becomes of an outbound message: pending, sent, delivered, read; or failed.
+"""The status of an outbound message: pending, sent, delivered, read; or failed.
 
-By itself a message is sent and delivered within a second of the emulator's clock; reading is up to the person.
-SMS confirms nothing, so there it stays `sent`.
+A message is sent and delivered within a second of the emulator's clock. The person reads it, or not. SMS confirms
+nothing, so that an SMS stays `sent`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _STEPS = ("pending", "sent", "delivered", "read")
 
 
 def begin(world: World, chat: ChatRecord, message: MessageRecord, *, can_arrive: bool = True) -> None:
-    """Set a new outbound message on its way.
+    """Schedule the steps of a new outbound message.
 
     Args:
-        can_arrive: False fails it: the person does not have the only service it may use.
+        can_arrive: False lets the message fail: the person does not have the only service that it may use.
     """
     fault = world.faults.take("message", chat.id, *(member.handle for member in chat.others))
     start = world.now()
@@ -38,7 +38,7 @@ def begin(world: World, chat: ChatRecord, message: MessageRecord, *, can_arrive:
 
 
 def reach(world: World, chat: ChatRecord, message: MessageRecord, status: str, at: float) -> None:
-    """Bring a message up to `status`, through every step before it; one that is there already stays."""
+    """Raise the status of a message to `status`, with an event for every step. A status that was reached stays."""
     if message.status not in _STEPS:
         return
     steps = _STEPS[_STEPS.index(message.status) + 1 : _STEPS.index(status) + 1]
@@ -48,7 +48,7 @@ def reach(world: World, chat: ChatRecord, message: MessageRecord, status: str, a
         message.status = step
         setattr(message, f"{step}_at", at)
         if message.poll:
-            # Rendered at once: the next step changes the message before another could be asked.
+            # The data is made now, because the next step changes the message before the event is delivered.
             state = payloads.poll_state(chat, message, zero_retention=world.line_of(chat).zero_retention)
             world.emit(f"poll.{step}", partial(dict, state), chat)
         else:
@@ -57,10 +57,13 @@ def reach(world: World, chat: ChatRecord, message: MessageRecord, status: str, a
 
 
 def fail(world: World, chat: ChatRecord, message: MessageRecord, code: int, at: float) -> None:
+    """Set a message to `failed`, with an event that has Linq's error code."""
     message.status = "failed"
     if message.poll:
-        quiet = world.line_of(chat).zero_retention
-        world.emit("poll.failed", lambda: payloads.poll_failed(chat, message, code, at, zero_retention=quiet), chat)
+        zero_retention = world.line_of(chat).zero_retention
+        world.emit(
+            "poll.failed", lambda: payloads.poll_failed(chat, message, code, at, zero_retention=zero_retention), chat
+        )
     else:
         world.emit("message.failed", lambda: payloads.failed(chat, message, code, at), chat)
     world.show_message(message)

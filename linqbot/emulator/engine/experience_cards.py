@@ -1,4 +1,4 @@
-"""The experiences of Linq, such as `link/open`, and the app card that each is sent as."""
+"""Linq's experiences, such as `link/open`, and the app card that each is sent as."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ CATALOGUE = (
 
 
 def card(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """The app card an experience is sent as.
+    """Return the app card that an experience is sent as.
 
     Raises:
-        ApiError: R42: unknown action or field, or a value that does not fit its field.
+        ApiError: 400 (R42), the action or a field is unknown, or a value does not fit its field.
     """
     name, action_name, params = asked["name"], asked["action"], asked.get("params") or {}
     actions = (action for one in CATALOGUE if one["experience"] == name for action in one["actions"])

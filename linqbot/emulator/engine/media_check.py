@@ -1,7 +1,7 @@
-"""Checks that what a message points to can be fetched, and is what it should be (R29, R38, R66).
+"""Checks that the files of a message can be fetched and have the right type (R29, R38, R66).
 
-Only addresses on this machine are tried, where a developer's own files are served: the pretend Linq reaches nobody
-else, and passes other addresses on as they are.
+Only addresses on this machine are fetched, where a developer serves files. Other addresses are passed on unchecked: the
+emulator connects to no other machine.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hei
 
 
 async def check(body: Mapping[str, Any], own_url: str) -> None:
-    """Fetch every address of this machine that a body points to.
+    """Fetch every address on this machine that a body refers to.
 
     Args:
-        own_url: Where the emulator itself is reached: what lies there is known without asking.
+        own_url: The address of the emulator itself: its own files are known without fetching.
     Raises:
-        ApiError: 400/5007 it cannot be fetched or is over 10 MB; 400/5006 it is no image where it should be.
+        ApiError: 400/5007, a file cannot be fetched or is over 10 MB; 400/5006, a file is not an image but should be.
     """
     for url, is_image in _addresses(body):
         if _is_here(url) and not url.startswith(f"{own_url}/"):
@@ -46,7 +46,10 @@ def _is_here(url: str) -> bool:
 
 
 def _addresses(body: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
-    """Each address, and whether it must be an image. The rules have been asked: everything has its type."""
+    """Yield each address, and True if it must be an image.
+
+    The rules were checked before: every field has its type.
+    """
     message = body.get("message") or {}
     for part in message.get("parts") or ():
         if part["type"] == "media" and part.get("url"):

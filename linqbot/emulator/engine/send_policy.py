@@ -1,4 +1,4 @@
-"""Who may be written to: opt-out words, blocked handles, lines that cannot send, and the rate limit (R13, R15, R61, R69-R75)."""
+"""Checks before sending: opt-out, blocked handles, flagged lines, sandbox and rate limit (R13, R15, R61, R69-R75)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ _ANY_CASE = frozenset({"OPT OUT", "OPT-OUT", "OPTOUT"})
 
 
 def is_opt_out(text: str) -> bool:
-    """Whether a whole message is one of Linq's opt-out words (R69)."""
+    """Return True if the whole text is one of Linq's opt-out words (R69)."""
     word = text.strip()
     return word in _EXACT or word.upper() in _ANY_CASE
 
 
-def heard(world: World, chat: ChatRecord, handle: str, text: str) -> None:
-    """A person wrote: an opt-out word in a direct chat closes the door, anything later opens it (R69, R72, R73)."""
+def note_text(world: World, chat: ChatRecord, handle: str, text: str) -> None:
+    """Note the text that a person wrote (R69, R72, R73).
+
+    An opt-out word in a direct chat stops messages to this person. Any later text allows them again.
+    """
     state = world.state
     if is_opt_out(text):
         if not chat.is_group:
@@ -44,19 +47,34 @@ def _set_health(world: World, chat: ChatRecord, status: str) -> None:
 
 
 def check_present(chat: ChatRecord) -> None:
-    """R61: a chat our line has left accepts nothing."""
+    """Check that our line has not left the chat (R61).
+
+    Raises:
+        ApiError: 409, the line has left.
+    """
     if chat.has_left:
         raise conflict("Your phone number has left this chat")
 
 
 def check_line(line: Line) -> None:
-    """R13: a flagged line cannot act; reading still works."""
+    """Check that a line may send (R13). Reading is always allowed.
+
+    Raises:
+        ApiError: 403, the line is flagged.
+    """
     if not line.can_send:
         raise ApiError(403, 2027, "This phone number cannot send messages at present")
 
 
 def check_send(world: World, line: Line, people: Collection[str], *, override_optout: bool) -> None:
-    """Refuse what may not be sent to these people now, and count what may (R13, R70, R71, R74, R75)."""
+    """Check that a message to these people may be sent now, and count the message (R13, R15, R70, R71, R74, R75).
+
+    Args:
+        override_optout: True sends although the recipient has opted out.
+    Raises:
+        ApiError: 403, the line is flagged, the recipient is blocked or has opted out, or has never written to a
+            sandbox; 429, the limit of a sandbox or of a recipient is reached.
+    """
     check_line(line)
     state = world.state
     if people and all(handle in state.blocked for handle in people):
@@ -69,7 +87,7 @@ def check_send(world: World, line: Line, people: Collection[str], *, override_op
 
 
 def _check_sandbox(world: World, people: Collection[str]) -> None:
-    """R15: people must have written first; and a hundred messages a day, counted anew at midnight UTC."""
+    """Check that the people have written first, and that fewer than 100 messages were sent since midnight UTC (R15)."""
     state, now = world.state, world.now()
     wrote = {one.sender.handle for one in state.messages.values() if not one.is_from_me}
     if not wrote.issuperset(people):

@@ -1,6 +1,6 @@
-"""Sending: from a line, the people and the content to a message that is on its way.
+"""Sending a message: from line, people and content to a message on its way.
 
-`chats.create`, `chats.messages.send`, `messages.create`, voice memos and polls all end here.
+`chats.create`, `chats.messages.send`, `messages.create`, voice memos and polls all use these functions.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from linqbot.emulator.engine import content, delivery_status, send_policy
-from linqbot.emulator.engine.chat_state import still_typing
+from linqbot.emulator.engine.chat_state import set_typing
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, not_found
 from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, PollRecord, new_id
@@ -18,7 +18,11 @@ _RANK = ("iMessage", "RCS", "SMS")
 
 
 def line_of_account(world: World, phone_number: str) -> Line:
-    """R12: whoever sends is a line of the account."""
+    """Return a line of the account by its number (R12).
+
+    Raises:
+        ApiError: 403, the number is not a line of the account.
+    """
     line = world.state.lines.get(phone_number)
     if line is None:
         raise ApiError(403, 2005, "This phone number does not belong to your account")
@@ -26,7 +30,7 @@ def line_of_account(world: World, phone_number: str) -> Line:
 
 
 def service_for(world: World, line: Line, people: Sequence[str], preferred: str | None) -> tuple[str, bool]:
-    """The service a message would travel on, and whether it can arrive that way (R32)."""
+    """Return the service that a message would use, and whether the message can arrive by it (R32)."""
     best = max((world.state.service_of(handle) for handle in people), key=_RANK.index, default="iMessage")
     if line.line_type == "RCS" and best == "iMessage":
         best = "RCS"
@@ -37,16 +41,16 @@ def service_for(world: World, line: Line, people: Sequence[str], preferred: str 
     return preferred or best, True
 
 
-def slower(service: str, than: str) -> bool:
-    """Whether a service can do less: SMS less than RCS, RCS less than iMessage."""
+def is_inferior(service: str, than: str) -> bool:
+    """Return True if `service` is inferior to `than`: SMS to RCS, RCS to iMessage."""
     return _RANK.index(service) > _RANK.index(than)
 
 
 def repeated(world: World, key: str | None) -> MessageRecord | None:
-    """The message already sent under this idempotency key.
+    """Return the message that was sent with this idempotency key; None if there is none.
 
     Raises:
-        ApiError: 404: it was sent, and deleted since; it is not sent again.
+        ApiError: 404, the message was sent and deleted since; it is not sent again.
     """
     if not key or key not in world.state.keys:
         return None
@@ -91,7 +95,7 @@ def send(
     )
     world.remember(chat, message)
     chat.updated_at = now
-    still_typing(world, chat, chat.line, None)
+    set_typing(world, chat, chat.line, None)
     delivery_status.begin(world, chat, message, can_arrive=can_arrive)
     world.show_chat(chat)
     world.show_message(message)
@@ -101,7 +105,7 @@ def send(
 def send_content(
     world: World, chat: ChatRecord, asked: Mapping[str, Any], *, override_optout: bool, key: str | None = None
 ) -> MessageRecord:
-    """Send a MessageContent into an existing chat, or refuse it with nothing changed.
+    """Send a MessageContent into an existing chat. If it is refused, nothing has changed.
 
     Raises:
         ApiError: R13, R30, R34, R40-R42, R49, R61, R70-R75, rate limit.

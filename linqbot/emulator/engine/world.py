@@ -1,4 +1,4 @@
-"""What every noun works on: the state, the clock, and the two ways out, webhooks and the page's feed."""
+"""The world that every endpoint and act works on: the state, the clock, webhooks, and the feed of the page."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SWEEP_EVERY_S = 300.0
 
 
 class World:
-    """One pretend Linq.
+    """The state and the connections of one emulator.
 
     Attributes:
-        public_url: Where we are reached: the beginning of upload and download addresses.
-        has_network: False in-process, where no address leads anywhere.
-        settles_at: When the last message under way will have reached its end, on the emulator's clock.
+        public_url: The address of the emulator: the beginning of upload and download addresses.
+        has_network: False in tests without a network, where no address can be fetched.
+        settles_at: The time at which the last message in progress will have arrived, on the emulator's clock.
     """
 
     def __init__(
@@ -43,13 +43,18 @@ class World:
         self.settles_at = 0.0
 
     def now(self) -> float:
+        """Return the emulator's time, in Unix seconds."""
         return self.clock.now()
 
     def line_of(self, chat: ChatRecord) -> Line:
+        """Return the line of a chat, including a line that the account no longer has."""
         return self.state.lines.get(chat.line) or self.state.released[chat.line]
 
     def remember(self, chat: ChatRecord, message: MessageRecord) -> None:
-        """A message is in its chat now: for good, or on an account that keeps none, until the next sweep after its time."""
+        """Store a message in its chat.
+
+        On an ephemeral account, schedule its removal at the first sweep after `keeps_s`.
+        """
         self.state.add_message(chat, message)
         if self.state.keeps_s is not None:
             due = message.created_at + self.state.keeps_s
@@ -63,32 +68,33 @@ class World:
     # Webhooks
 
     def emit(self, event_type: str, data: Callable[[], dict[str, Any]], chat: ChatRecord) -> None:
-        """An event of a chat, alike in all payload versions."""
+        """Deliver an event of a chat that is the same in all payload versions. `data` is called only if needed."""
         self._emit(event_type, lambda _: data(), chat)
 
     def emit_message(self, event_type: str, chat: ChatRecord, message: MessageRecord) -> None:
-        """`message.sent`, `.received`, `.delivered` or `.read`, in the shape of each subscription's version."""
-        quiet = self.line_of(chat).zero_retention
+        """Deliver `message.sent`, `.received`, `.delivered` or `.read`, in the shape of each subscription's version."""
+        zero_retention = self.line_of(chat).zero_retention
 
         def data(version: str) -> dict[str, Any]:
             if version == payloads.OLD:
                 return payloads.old_message(chat, message, event_type)
-            return payloads.message(chat, message, zero_retention=quiet)
+            return payloads.message(chat, message, zero_retention=zero_retention)
 
         self._emit(event_type, data, chat)
 
     def emit_edited(self, chat: ChatRecord, message: MessageRecord, index: int, at: float) -> None:
-        quiet = self.line_of(chat).zero_retention
+        """Deliver `message.edited`, which exists only in the current version."""
+        zero_retention = self.line_of(chat).zero_retention
 
         def data(version: str) -> dict[str, Any] | None:
             if version == payloads.OLD:
                 return None
-            return payloads.edited(chat, message, index, at, zero_retention=quiet)
+            return payloads.edited(chat, message, index, at, zero_retention=zero_retention)
 
         self._emit("message.edited", data, chat)
 
     def emit_account(self, event_type: str, data: dict[str, Any], *, line: str | None = None) -> None:
-        """An event of the account or of a line, in no chat."""
+        """Deliver an event of the account or of a line, which belongs to no chat."""
         self.deliveries.emit(event_type, lambda _: data, line=line, chat_id=None, subjects=())
 
     def _emit(self, event_type: str, data: Callable[[str], dict[str, Any] | None], chat: ChatRecord) -> None:
@@ -97,12 +103,15 @@ class World:
     # The page's feed
 
     def show_chat(self, chat: ChatRecord) -> None:
+        """Send a chat to the page."""
         self.feed.publish("chat", lambda: shapes.watched_chat(chat))
 
     def show_message(self, message: MessageRecord) -> None:
+        """Send a message to the page."""
         self.feed.publish("message", lambda: shapes.watched_message(message))
 
     def show_typing(self, chat: ChatRecord, handle: str, state: str) -> None:
+        """Send a change of typing dots to the page. `state` is `started` or `stopped`."""
         self.feed.publish(
             "typing",
             lambda: {"chat_id": chat.id, "handle": handle, "is_me": handle == chat.line, "state": state},

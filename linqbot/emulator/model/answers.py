@@ -1,7 +1,7 @@
-"""What the API answers: an `EndpointResponse`, or an `ApiError` in Linq's envelope.
+"""The answers of the API: an `EndpointResponse`, or an `ApiError` in Linq's error envelope.
 
-The nouns raise and return these; `api.py` turns them into HTTP. Every error carries a fresh trace id, and the
-page about its code.
+Endpoints and acts return and raise these; `emulator/api.py` turns them into HTTP. Every error has a new trace id and
+the address of the page about its code.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class EndpointResponse:
-    """A success. `body` None is an empty answer (204 and the like)."""
+    """A successful answer. `body` None is an empty answer, such as a 204."""
 
     status: int
     body: Any = None
@@ -22,12 +22,12 @@ class EndpointResponse:
 
 
 def accepted(message: str) -> EndpointResponse:
-    """202 for what Linq queues: participants, leaving, reactions."""
+    """Return the 202 answer for operations that Linq queues: participants, leaving, reactions."""
     return EndpointResponse(202, {"message": message, "status": "accepted", "trace_id": trace_id()})
 
 
 class ApiError(Exception):
-    """A refusal, with the status and code Linq documents for it.
+    """A refused request, with the status and the code that Linq documents for it.
 
     Args:
         retry_after: Whole seconds; sent as the header and inside the body.
@@ -41,6 +41,7 @@ class ApiError(Exception):
         self.retry_after = retry_after
 
     def answer(self) -> EndpointResponse:
+        """Return the error in Linq's envelope."""
         error: dict[str, Any] = {
             "status": self.status,
             "code": self.code,
@@ -55,26 +56,30 @@ class ApiError(Exception):
 
 
 def invalid(message: str) -> ApiError:
-    """400/1005: a value that cannot be."""
+    """Return a 400/1005 error: a value is not possible."""
     return ApiError(400, 1005, message)
 
 
 def conflict(message: str, code: int = 1006) -> ApiError:
-    """409: the thing is in a state that does not allow this."""
+    """Return a 409 error: the present state does not allow the operation."""
     return ApiError(409, code, message)
 
 
 def not_found(noun: str) -> ApiError:
-    """404 with the noun's own code (R6)."""
+    """Return a 404 error with the code of the noun (R6)."""
     return ApiError(404, {"message": 2002, "attachment": 2003}.get(noun, 2001), f"{noun.capitalize()} not found")
 
 
 def trace_id() -> str:
+    """Return a new trace id."""
     return uuid.uuid4().hex
 
 
 def encode(data: Any) -> bytes:
-    """JSON in UTF-8. Half of a surrogate pair, which JSON can say and UTF-8 cannot, stays an escape."""
+    """Return data as JSON in UTF-8.
+
+    Half of a surrogate pair, which JSON can express and UTF-8 cannot, stays an escape.
+    """
     try:
         return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:

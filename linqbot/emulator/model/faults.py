@@ -1,4 +1,4 @@
-"""Trouble on request: the next calls, deliveries or messages that match are spoilt."""
+"""Faults on request: the next calls, deliveries or messages that match go wrong."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ Lost: TypeAlias = Literal["request", "answer"]
 
 @dataclass(slots=True)
 class Fault:
-    """One kind of trouble, for the next `times` things that match.
+    """A fault for the next `times` calls, deliveries, messages or chat changes that match.
 
     Attributes:
-        on: `api` spoils a call to us, `delivery` a webhook, `message` what becomes of a sent message, `chat` a change
-            of a chat: its `*_update_failed` comes.
+        on: `api` changes the answer to a call, `delivery` a webhook, `message` the fate of a sent message, `chat` the
+            change of a chat: its `*_update_failed` event comes.
         match: Substring of `METHOD /v3/path`; of subscription id, event type, chat id or handle; for `chat` of
-            `group_name`, `group_icon`, `background` or the chat id; empty fits all.
-        status: What is answered instead: by us to a call, or, for a delivery, by the receiver in our play.
+            `group_name`, `group_icon`, `background` or the chat id; empty matches all.
+        status: The HTTP status that the emulator answers to the call, or that counts as the receiver's answer to a
+            delivery.
         code: Linq's error code; for a message or a chat, the code in its event.
-        delay_ms: On the emulator's clock. Alone, the thing happens after all, only late.
-        drop: No answer. For a call, `answer` does the work and loses the answer, `request` does nothing at all;
-            a delivery is lost for good.
-        duplicate, reorder: A delivery comes twice; or after the next one of its chat.
+        retry_after: Seconds, in the answer.
+        delay_ms: Milliseconds on the emulator's clock. Without other fields, the operation succeeds after the delay.
+        drop: No answer. For a call, `answer` executes the call and loses the answer, `request` does nothing at all;
+            a delivery is lost and not repeated.
+        duplicate, reorder: A delivery is sent twice; or after the next delivery of its chat.
     """
 
     on: Place
@@ -43,20 +45,27 @@ class Fault:
 
 
 class Faults:
-    """The faults still to come, oldest first."""
+    """The faults that have not been used up, oldest first."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
 
     def add(self, fault: Fault) -> Fault:
+        """Add a fault after the others, and return it."""
         self._faults.append(fault)
         return fault
 
     def clear(self) -> None:
+        """Remove all faults."""
         self._faults.clear()
 
     def take(self, on: Place, *subjects: str, fits: Callable[[Fault], bool] = lambda _: True) -> Fault | None:
-        """The first fault for this thing, used up by one; None lets it happen as usual."""
+        """Return the oldest fault that matches, and count it as used once; None if no fault matches.
+
+        Args:
+            subjects: The texts that the fault's `match` may be a part of.
+            fits: A further condition.
+        """
         for fault in self._faults:
             if fault.on == on and fits(fault) and any(fault.match in subject for subject in subjects):
                 fault.times -= 1

@@ -1,4 +1,4 @@
-"""What the page watches: everything that changes, as named JSON events, to as many readers as there are."""
+"""The stream of all changes for the page: named JSON events, sent to any number of readers."""
 
 from __future__ import annotations
 
@@ -16,25 +16,32 @@ KEEP_ALIVE = b": keep-alive\n\n"
 
 
 class Feed:
-    """Server-Sent Events. A reader who falls `BACKLOG` events behind is cut off: it reconnects and reads the
-    state anew, instead of being buffered for without bound."""
+    """Server-Sent Events for all readers.
+
+    A reader that is `BACKLOG` events behind is disconnected. The reader connects again and reads the whole state, so
+    that the emulator does not buffer without limit.
+    """
 
     def __init__(self) -> None:
         self._readers: set[asyncio.Queue[bytes | None]] = set()
 
     def publish(self, name: str, data: Callable[[], Any]) -> None:
-        """Tell every reader. `data` is only called when somebody reads."""
+        """Send an event to every reader. `data` is called only if there is a reader."""
         if not self._readers:
             return
         event = b"event: %b\ndata: %b\n\n" % (name.encode(), encode(data()))
         for reader in list(self._readers):
             if reader.qsize() >= BACKLOG:
-                self._cut_off(reader)
+                self._disconnect(reader)
             else:
                 reader.put_nowait(event)
 
     async def read(self) -> AsyncIterator[bytes]:
-        """The stream of one reader: hello at once, then events, and comments while nothing happens."""
+        """Yield the stream of one reader.
+
+        Yields:
+            A hello at once, then events, and comments while nothing happens.
+        """
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._readers.add(queue)
         try:
@@ -57,7 +64,7 @@ class Feed:
             reader.put_nowait(None)
         self._readers.clear()
 
-    def _cut_off(self, reader: asyncio.Queue[bytes | None]) -> None:
+    def _disconnect(self, reader: asyncio.Queue[bytes | None]) -> None:
         self._readers.discard(reader)
         while not reader.empty():
             reader.get_nowait()

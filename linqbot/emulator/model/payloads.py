@@ -1,7 +1,7 @@
-"""What webhook events carry: `data` of each event type, in both payload versions.
+"""The `data` of each webhook event, in both payload versions.
 
-Only the four `message.sent/received/delivered/read` differ between versions; `message.edited` exists in the newer
-one alone.
+Only `message.sent`, `.received`, `.delivered` and `.read` differ between the versions; `message.edited` exists only in
+the newer version.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _CAPTIONS = ("caption", "subcaption", "trailing_caption", "trailing_subcaption")
 
 
 def message(chat: ChatRecord, one: MessageRecord, *, zero_retention: bool = False) -> JsonObject:
-    """The current shape of the four message events."""
+    """Return the data of the four message events in the current version."""
     data: JsonObject = {
         "id": one.id,
         "chat": chat_ref(chat),
@@ -55,7 +55,7 @@ def message(chat: ChatRecord, one: MessageRecord, *, zero_retention: bool = Fals
 
 
 def old_message(chat: ChatRecord, one: MessageRecord, event_type: str) -> JsonObject:
-    """The 2025-01-01 shape of the four message events."""
+    """Return the data of the four message events in version 2025-01-01."""
     inbound = not one.is_from_me
     inner: JsonObject = {"id": one.id, "parts": [_old_part(part) for part in one.parts]}
     inner |= {"effect": one.effect} if one.effect else {}
@@ -103,16 +103,18 @@ def _old_part(part: JsonObject) -> JsonObject:
 
 
 def chat_ref(chat: ChatRecord, *, with_health: bool = True) -> JsonObject:
+    """Return a chat as most events refer to it."""
     ref: JsonObject = {"id": chat.id, "is_group": chat.is_group, "owner_handle": shapes.handle(chat.me)}
     return ref | {"health_status": shapes.health(chat)} if with_health else ref
 
 
 def failed(chat: ChatRecord, one: MessageRecord, code: int, at: float) -> JsonObject:
+    """Return the data of `message.failed`."""
     return {
         "chat_id": chat.id,
         "message_id": one.id,
         "code": code,
-        "reason": "MessageRecord delivery failed",
+        "reason": "Message delivery failed",
         "failed_at": iso(at),
         "service": one.service,
         "preferred_service": one.preferred_service,
@@ -121,6 +123,7 @@ def failed(chat: ChatRecord, one: MessageRecord, code: int, at: float) -> JsonOb
 
 
 def edited(chat: ChatRecord, one: MessageRecord, index: int, at: float, *, zero_retention: bool = False) -> JsonObject:
+    """Return the data of `message.edited`. `index` is the part that was edited."""
     hidden = zero_retention and one.is_from_me
     data: JsonObject = {
         "id": one.id,
@@ -134,6 +137,7 @@ def edited(chat: ChatRecord, one: MessageRecord, index: int, at: float, *, zero_
 
 
 def reaction(one: MessageRecord, it: ReactionRecord, at: float) -> JsonObject:
+    """Return the data of `reaction.added` and `reaction.removed`."""
     return {
         "chat_id": one.chat_id,
         "message_id": one.id,
@@ -171,7 +175,7 @@ def _poll(one: MessageRecord, *, zero_retention: bool) -> JsonObject:
 
 
 def poll_state(chat: ChatRecord, one: MessageRecord, *, zero_retention: bool = False) -> JsonObject:
-    """`poll.sent`, `poll.delivered`, `poll.read`."""
+    """Return the data of `poll.sent`, `poll.delivered` and `poll.read`."""
     assert one.poll is not None
     return _poll_base(chat, one, zero_retention=zero_retention) | {
         "poll": _poll(one, zero_retention=zero_retention),
@@ -187,6 +191,7 @@ def poll_state(chat: ChatRecord, one: MessageRecord, *, zero_retention: bool = F
 def poll_failed(
     chat: ChatRecord, one: MessageRecord, code: int, at: float, *, zero_retention: bool = False
 ) -> JsonObject:
+    """Return the data of `poll.failed`."""
     return _poll_base(chat, one, zero_retention=zero_retention) | {
         "poll": _poll(one, zero_retention=zero_retention),
         "error": {"code": code, "message": "Poll delivery failed"},
@@ -196,6 +201,7 @@ def poll_failed(
 
 
 def poll_received(chat: ChatRecord, one: MessageRecord, at: float) -> JsonObject:
+    """Return the data of `poll.received`."""
     assert one.poll is not None
     return _poll_base(chat, one) | {
         "poll": shapes.poll_state(one),
@@ -207,7 +213,7 @@ def poll_received(chat: ChatRecord, one: MessageRecord, at: float) -> JsonObject
 
 
 def poll_updated(chat: ChatRecord, one: MessageRecord, first: int, *, zero_retention: bool = False) -> JsonObject:
-    """`poll.updated`, with the options from `first` on. Its sender is our line, whoever added them."""
+    """Return the data of `poll.updated`, with the options from `first` on. The sender is always our line."""
     assert one.poll is not None
     by = one.poll.options[first].creator
     added = [shapes.poll_option(one, index) for index in range(first, len(one.poll.options))]
@@ -222,6 +228,7 @@ def poll_updated(chat: ChatRecord, one: MessageRecord, first: int, *, zero_reten
 def poll_vote(
     chat: ChatRecord, one: MessageRecord, voter: Member, option_id: str, *, zero_retention: bool = False
 ) -> JsonObject:
+    """Return the data of `poll.vote.added` and `poll.vote.removed`."""
     return _poll_base(chat, one, by=voter, zero_retention=zero_retention) | {
         "option_id": option_id,
         "sender_handle": shapes.handle(voter),
@@ -229,6 +236,7 @@ def poll_vote(
 
 
 def background(chat: ChatRecord, by: Member) -> JsonObject:
+    """Return the data of the events about a chat's background."""
     return {
         "chat": chat_ref(chat, with_health=False),
         "actor_handle": shapes.handle(by),
@@ -237,6 +245,7 @@ def background(chat: ChatRecord, by: Member) -> JsonObject:
 
 
 def location_started(chat: ChatRecord, share: Share) -> JsonObject:
+    """Return the data of `location.sharing.started`."""
     return {
         "chat_id": chat.id,
         "shared_by": share.handle,
@@ -247,6 +256,7 @@ def location_started(chat: ChatRecord, share: Share) -> JsonObject:
 
 
 def location_stopped(chat: ChatRecord, share: Share, at: float) -> JsonObject:
+    """Return the data of `location.sharing.stopped`."""
     return {
         "chat_id": chat.id,
         "shared_by": share.handle,
@@ -257,10 +267,12 @@ def location_stopped(chat: ChatRecord, share: Share, at: float) -> JsonObject:
 
 
 def typing(chat: ChatRecord, actor: Member) -> JsonObject:
+    """Return the data of `chat.typing_indicator.*`."""
     return {"chat_id": chat.id, "actor_handle": shapes.handle(actor)}
 
 
 def participant(chat: ChatRecord, member: Member, at: float, *, added: bool) -> JsonObject:
+    """Return the data of `participant.added` and `participant.removed`."""
     return {
         "chat_id": chat.id,
         "handle": member.handle,
@@ -270,6 +282,7 @@ def participant(chat: ChatRecord, member: Member, at: float, *, added: bool) -> 
 
 
 def group_change(chat: ChatRecord, by: Member, old: str | None, new: str | None, at: float) -> JsonObject:
+    """Return the data of the events about a group's name and icon."""
     return {
         "chat_id": chat.id,
         "old_value": old,
@@ -280,7 +293,7 @@ def group_change(chat: ChatRecord, by: Member, old: str | None, new: str | None,
 
 
 def account(summary: str, at: float, **what_changed: Any) -> JsonObject:
-    """The form of events about the account itself, made through the API."""
+    """Return the data of an event about the account, for a change made through the API."""
     return {
         "summary": summary,
         "occurred_at": iso(at),
@@ -291,7 +304,7 @@ def account(summary: str, at: float, **what_changed: Any) -> JsonObject:
 
 
 def by_team(summary: str, at: float, **what_changed: Any) -> JsonObject:
-    """The same, made by somebody on Linq's dashboard."""
+    """Return the data of an event about the account, for a change by the team on Linq's dashboard."""
     who = {"type": "team_member", "id": _TEAM_MEMBER, "name": "Emulator", "email": "team@emulator.example"}
     return account(summary, at, **what_changed) | {"actor": who, "origin": "dashboard"}
 
@@ -300,24 +313,28 @@ _TEAM_MEMBER = "00000000-0000-4000-8000-000000000001"
 
 
 def chat_failure(chat: ChatRecord, code: int, at: float) -> JsonObject:
+    """Return the data of the `*_update_failed` events of a chat."""
     return {"chat_id": chat.id, "error_code": code, "failed_at": iso(at)}
 
 
 def contact_received(handle: str, line: str, first_name: str, last_name: str, media_url: str | None) -> JsonObject:
+    """Return the data of `contact_card.received`."""
     names = {"first_name": first_name, "last_name": last_name}
     return {"sender_handle": handle, "owner_handle": line, **names, "media_url": media_url}
 
 
 def line_ownership(phone_number: str, at: float) -> JsonObject:
+    """Return the data of `phone_number.assigned` and `phone_number.released`."""
     return {"phone_number": phone_number, "changed_at": iso(at)}
 
 
 def payment(one: PaymentRequestRecord) -> JsonObject:
+    """Return the data of `payment.*` for a payment request."""
     return shapes.paid_request(one)
 
 
 def charge(one: PaymentRecord) -> JsonObject:
-    """A payment, in the only shape Linq documents for payment events: a payment request's."""
+    """Return the data of `payment.*` for a payment. Linq documents only one shape for these events: the request's."""
     request = PaymentRequestRecord(one.id, "payment", "natural", one.amount_cents, one.currency, one.status)
     request.created_at, request.updated_at = one.created_at, one.updated_at
     request.description, request.metadata = one.description, one.metadata
@@ -325,7 +342,10 @@ def charge(one: PaymentRecord) -> JsonObject:
 
 
 def connection(one: ConnectionRecord, at: float) -> JsonObject:
-    """A connection, in the shape Linq documents for it, which is a payment request's; the customer is in `metadata`."""
+    """Return the data of `connection.*`.
+
+    Linq documents the shape of a payment request for it; the customer is in `metadata`.
+    """
     status = "succeeded" if one.status == "connected" else "canceled"
     request = PaymentRequestRecord(one.id, "payment", "stripe", 0, "usd", status, metadata={"handle": one.handle})
     request.created_at, request.updated_at = one.created_at, at
@@ -333,5 +353,6 @@ def connection(one: ConnectionRecord, at: float) -> JsonObject:
 
 
 def subscription_ref(subscription: SubscriptionRecord) -> JsonObject:
-    # Linq shows no query here: it may hold credentials.
+    """Return a subscription as events about subscriptions refer to it."""
+    # Linq leaves out the query, which may hold credentials.
     return {"id": subscription.id, "target_url": subscription.target_url.partition("?")[0]}

@@ -1,7 +1,7 @@
-"""The records a pretend Linq keeps: lines, chats, messages and so on, as plain mutable data.
+"""The records of the emulator: lines, chats, messages and so on, as plain mutable data.
 
-Times are Unix seconds of the emulator's clock. How a record looks in the API is `shapes.py`; where they are kept
-and found is `state.py`.
+Times are Unix seconds of the emulator's clock. `shapes.py` turns records into the JSON of the API; `state.py` keeps and
+finds them.
 """
 
 from __future__ import annotations
@@ -13,16 +13,21 @@ from typing import Any
 
 
 def new_id() -> str:
+    """Return a new id, a UUID."""
     return str(uuid.uuid4())
 
 
 def iso(at: float) -> str:
-    """A time as Linq writes it: `2026-11-05T17:30:00.120Z`."""
+    """Return a time as Linq writes it: `2026-11-05T17:30:00.120Z`."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def seconds(text: str) -> float:
-    """The reverse of `iso`, for any ISO 8601 time; one without an offset is UTC."""
+    """Return an ISO 8601 time as Unix seconds. A time without an offset is UTC.
+
+    Raises:
+        ValueError: the text is not a time.
+    """
     at = datetime.fromisoformat(text)
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
@@ -32,7 +37,7 @@ class Line:
     """A phone number of the account. `FLAGGED` lines cannot send (R13).
 
     Attributes:
-        zero_retention: What is said on it is shown once and not kept.
+        zero_retention: Messages on the line are shown once and not kept.
     """
 
     phone_number: str
@@ -46,12 +51,13 @@ class Line:
 
     @property
     def can_send(self) -> bool:
+        """True if the line may send."""
         return self.status == "ACTIVE"
 
 
 @dataclass(slots=True)
 class Member:
-    """Somebody in a chat: Linq's ChatHandle. `line_type` is set for our own line only."""
+    """A participant of a chat: Linq's ChatHandle. `line_type` is set for our own line only."""
 
     id: str
     handle: str
@@ -68,10 +74,10 @@ class ChatRecord:
     """A chat of one line with one or more people.
 
     Attributes:
-        reusable: False once people came or went: such a group is no longer found by its recipients (R54).
-        typing: Until when each handle shows as typing.
-        messages: Oldest first; deleted ones are gone.
-        background: As set by the bot; None is Apple's own.
+        reusable: False after participants joined or left: such a group is no longer found by its recipients (R54).
+        typing: The time until which each handle shows as typing.
+        messages: Oldest first, without deleted ones.
+        background: The background that the bot has set; None is Apple's own.
     """
 
     id: str
@@ -95,6 +101,7 @@ class ChatRecord:
 
     @property
     def me(self) -> Member:
+        """Our line as a member."""
         return next(member for member in self.members if member.is_me)
 
     @property
@@ -104,17 +111,21 @@ class ChatRecord:
 
     @property
     def active(self) -> list[Member]:
+        """All members in the chat now, with our line."""
         return [member for member in self.members if member.status == "active"]
 
     @property
     def people(self) -> frozenset[str]:
+        """The handles of the people in the chat now, without our line."""
         return frozenset(member.handle for member in self.others)
 
     @property
     def has_left(self) -> bool:
+        """True if our line has left the chat."""
         return self.me.status != "active"
 
     def member(self, handle: str) -> Member | None:
+        """Return the member with this handle, including one that has left; None if there is none."""
         return next((member for member in self.members if member.handle == handle), None)
 
 
@@ -137,12 +148,12 @@ class MessageRecord:
     """A message of a chat.
 
     Attributes:
-        parts: In the API's answer shape, without their reactions.
+        parts: In the shape of the API's answers, without their reactions.
         status: `pending`, `sent`, `delivered`, `read` or `failed`; inbound `received` or `read`.
-        updated_at: Moves with edits only; receipts and reactions leave it alone, because clients read
+        updated_at: Changes with edits only. Receipts and reactions do not change it, because clients read
             `updated_at != created_at` as "edited".
         poll: Set when the message is a poll.
-        zero_retention: Its content is on the phones only: the API shows it no more.
+        zero_retention: The content is on the phones only: the API no longer shows it.
     """
 
     id: str
@@ -172,7 +183,7 @@ class MessageRecord:
 
 @dataclass(slots=True)
 class PollOptionRecord:
-    """One answer to choose. `voters` maps a handle to when it voted."""
+    """One option of a poll. `voters` maps a handle to the time of its vote."""
 
     id: str
     text: str
@@ -182,13 +193,15 @@ class PollOptionRecord:
 
 @dataclass(slots=True)
 class PollRecord:
+    """The poll of a message."""
+
     options: list[PollOptionRecord]
     updated_at: float
 
 
 @dataclass(slots=True)
 class AttachmentRecord:
-    """A file: announced by its owner, then uploaded. `content` None means not uploaded yet."""
+    """A file: first announced by its owner, then uploaded. `content` None means not uploaded yet."""
 
     id: str
     filename: str
@@ -202,7 +215,7 @@ class AttachmentRecord:
 
 @dataclass(slots=True)
 class SubscriptionRecord:
-    """Where events are delivered. `secret` is shown once, in the answer that creates it."""
+    """A webhook subscription: the address and the types of events. The API shows `secret` once, when it is created."""
 
     id: str
     target_url: str
@@ -218,6 +231,8 @@ class SubscriptionRecord:
 
 @dataclass(slots=True)
 class ContactCardRecord:
+    """The contact card of a line: name and photo."""
+
     id: str
     phone_number: str
     first_name: str
@@ -241,6 +256,8 @@ class Share:
 
 @dataclass(slots=True)
 class BlockedHandleRecord:
+    """A handle that the account has blocked."""
+
     handle: str
     blocked_at: float
     reason: str | None = None
@@ -248,7 +265,7 @@ class BlockedHandleRecord:
 
 @dataclass(slots=True)
 class PaymentRequestRecord:
-    """Money asked for, paid on a page.
+    """A request for payment, which the payer pays on a page.
 
     Attributes:
         status: `requested`, `authorized`, `declined` (another card may follow), `succeeded`, `canceled`, `expired`.
@@ -275,7 +292,7 @@ class PaymentRequestRecord:
 
 @dataclass(slots=True)
 class PaymentRecord:
-    """A charge of a connected customer. `needs_card`: they have none on file yet."""
+    """A charge of a connected customer. `needs_card`: the customer has no card on file yet."""
 
     id: str
     handle: str
@@ -292,7 +309,7 @@ class PaymentRecord:
 
 @dataclass(slots=True)
 class ConnectionRecord:
-    """Whether a customer may be charged: `not_connected`, `pending`, `connected` or `revoked`."""
+    """The permission to charge a customer: `not_connected`, `pending`, `connected` or `revoked`."""
 
     handle: str
     status: str = "not_connected"
@@ -304,7 +321,7 @@ class ConnectionRecord:
 
 @dataclass(slots=True)
 class Audit:
-    """A look at a line's reputation. `report` None: it runs."""
+    """An examination of a line's reputation. `report` None means that it is running."""
 
     id: str
     line: str

@@ -1,6 +1,6 @@
-"""How records look in Linq's API: the JSON of every noun.
+"""The JSON of every noun, as Linq's API shows it.
 
-Webhooks show the same things with small differences; those are in `payloads.py`.
+Webhooks show the same nouns with small differences, see `payloads.py`.
 """
 
 from __future__ import annotations
@@ -39,10 +39,12 @@ LAYOUT = (
 
 
 def time_or_none(at: float | None) -> str | None:
+    """Return a time as Linq writes it; None for None."""
     return None if at is None else iso(at)
 
 
 def handle(member: Member) -> JsonObject:
+    """Return a member of a chat as a ChatHandle."""
     shape: JsonObject = {
         "id": member.id,
         "handle": member.handle,
@@ -58,6 +60,7 @@ def handle(member: Member) -> JsonObject:
 
 
 def health(chat: ChatRecord) -> JsonObject:
+    """Return the health of a chat."""
     anchor = chat.health.lower().replace("_", "-")
     return {
         "status": chat.health,
@@ -67,11 +70,12 @@ def health(chat: ChatRecord) -> JsonObject:
 
 
 def display_name(chat: ChatRecord) -> str:
+    """Return the name of a chat; without one, the handles of its people."""
     return chat.name or ", ".join(member.handle for member in chat.others or chat.members)
 
 
 def chat_created(chat: ChatRecord) -> JsonObject:
-    """A chat as `chat.created` shows it: all but `is_archived` and the icon."""
+    """Return a chat as `chat.created` shows it: without `is_archived` and the icon."""
     return {
         "id": chat.id,
         "display_name": display_name(chat),
@@ -85,10 +89,12 @@ def chat_created(chat: ChatRecord) -> JsonObject:
 
 
 def chat(chat: ChatRecord) -> JsonObject:
+    """Return a chat."""
     return {**chat_created(chat), "is_archived": False, "group_chat_icon": chat.icon}
 
 
 def reaction(one: ReactionRecord) -> JsonObject:
+    """Return a reaction."""
     shape: JsonObject = {
         "id": one.id,
         "type": one.type,
@@ -102,7 +108,7 @@ def reaction(one: ReactionRecord) -> JsonObject:
 
 
 def parts(message: MessageRecord) -> list[JsonObject]:
-    """The parts, each with the reactions on it."""
+    """Return the parts of a message, each with its reactions."""
     return [
         {**part, "reactions": [reaction(one) for one in message.reactions if one.part_index == index]}
         for index, part in enumerate(message.parts)
@@ -110,7 +116,7 @@ def parts(message: MessageRecord) -> list[JsonObject]:
 
 
 def sent_message(message: MessageRecord) -> JsonObject:
-    """A message in the answer of a send."""
+    """Return a message as the answer to a send shows it."""
     return {
         "id": message.id,
         "created_at": iso(message.created_at),
@@ -128,6 +134,7 @@ def sent_message(message: MessageRecord) -> JsonObject:
 
 
 def message(one: MessageRecord) -> JsonObject:
+    """Return a message. With zero retention it has no parts."""
     shape = sent_message(one)
     if one.zero_retention:
         shape["parts"] = []
@@ -145,7 +152,7 @@ def message(one: MessageRecord) -> JsonObject:
 
 
 def watched_message(one: MessageRecord) -> JsonObject:
-    """A message for the page: the API's, and what a phone shows besides."""
+    """Return a message for the page: the fields of the API, and those that only a phone shows."""
     shape = message(one) | {"edits": one.edits, "parts": parts(one)}
     if one.is_voice_memo:
         shape["is_voice_memo"] = True
@@ -155,11 +162,12 @@ def watched_message(one: MessageRecord) -> JsonObject:
 
 
 def watched_chat(one: ChatRecord) -> JsonObject:
-    """A chat for the page, without its messages."""
+    """Return a chat for the page, without its messages."""
     return chat(one) | {"background": one.background}
 
 
 def poll_option(message: MessageRecord, index: int) -> JsonObject:
+    """Return one option of a poll, with its voters."""
     assert message.poll is not None
     option = message.poll.options[index]
     return {
@@ -172,6 +180,7 @@ def poll_option(message: MessageRecord, index: int) -> JsonObject:
 
 
 def poll_state(message: MessageRecord) -> JsonObject:
+    """Return the options and the number of voters of a poll."""
     assert message.poll is not None
     voters = {voter for option in message.poll.options for voter in option.voters}
     return {
@@ -181,6 +190,7 @@ def poll_state(message: MessageRecord) -> JsonObject:
 
 
 def poll_envelope(message: MessageRecord) -> JsonObject:
+    """Return a poll with its message and the reactions on it."""
     assert message.poll is not None
     return {
         "chat_id": message.chat_id,
@@ -193,7 +203,7 @@ def poll_envelope(message: MessageRecord) -> JsonObject:
 
 
 def kept_poll(message: MessageRecord) -> JsonObject:
-    """A poll as it is read back later."""
+    """Return a poll as a later read shows it. With zero retention its options have no text."""
     envelope = poll_envelope(message)
     for option in envelope["poll"]["options"] if message.zero_retention else ():
         option["text"] = ""
@@ -201,6 +211,7 @@ def kept_poll(message: MessageRecord) -> JsonObject:
 
 
 def line(one: Line) -> JsonObject:
+    """Return a line."""
     anchor = one.reputation.lower().replace("_", "-")
     return {
         "id": one.id,
@@ -215,10 +226,12 @@ def line(one: Line) -> JsonObject:
 
 
 def attachment_url(public_url: str, attachment: AttachmentRecord) -> str:
+    """Return the address of the content of an attachment."""
     return f"{public_url}/attachments/{attachment.id}/{quote(attachment.filename, safe='')}"
 
 
 def attachment(one: AttachmentRecord, public_url: str) -> JsonObject:
+    """Return an attachment."""
     return {
         "id": one.id,
         "filename": one.filename,
@@ -231,7 +244,7 @@ def attachment(one: AttachmentRecord, public_url: str) -> JsonObject:
 
 
 def subscription(one: SubscriptionRecord) -> JsonObject:
-    """A subscription, without its secret."""
+    """Return a subscription, without its secret."""
     return {
         "id": one.id,
         "target_url": one.target_url,
@@ -246,6 +259,7 @@ def subscription(one: SubscriptionRecord) -> JsonObject:
 
 
 def contact_card(one: ContactCardRecord) -> JsonObject:
+    """Return a contact card."""
     return {
         "phone_number": one.phone_number,
         "first_name": one.first_name,
@@ -256,11 +270,12 @@ def contact_card(one: ContactCardRecord) -> JsonObject:
 
 
 def blocked_handle(one: BlockedHandleRecord) -> JsonObject:
+    """Return a blocked handle."""
     return {"handle": one.handle, "blocked_at": iso(one.blocked_at), "reason": one.reason}
 
 
 def payment_request(one: PaymentRequestRecord) -> JsonObject:
-    """A payment request as it is answered. To payers `authorized` and `declined` are still to be paid."""
+    """Return a payment request. `authorized` and `declined` are shown as `requested`: the payer can still pay."""
     shape = _money(one) | {
         "status": one.status if one.status in {"succeeded", "canceled", "expired"} else "requested",
         "expires_at": iso(one.expires_at),
@@ -279,7 +294,7 @@ def payment_request(one: PaymentRequestRecord) -> JsonObject:
 
 
 def paid_request(one: PaymentRequestRecord) -> JsonObject:
-    """A payment request as `payment.*` events show it, which know other statuses."""
+    """Return a payment request as `payment.*` events show it. They have other statuses."""
     return _money(one) | {"status": {"authorized": "succeeded", "declined": "failed"}.get(one.status, one.status)}
 
 
@@ -311,6 +326,7 @@ def _money(one: PaymentRequestRecord) -> JsonObject:
 
 
 def payment(one: PaymentRecord) -> JsonObject:
+    """Return a payment."""
     waits = one.status == "awaiting_user_action"
     return {
         "id": one.id,
@@ -327,4 +343,5 @@ def payment(one: PaymentRecord) -> JsonObject:
 
 
 def connection(one: ConnectionRecord) -> JsonObject:
+    """Return the connection of a customer."""
     return {"handle": one.handle, "status": one.status}

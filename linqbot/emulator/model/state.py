@@ -1,4 +1,4 @@
-"""Everything a pretend Linq remembers, and how it is found. `statefile.py` writes it down."""
+"""Everything that the emulator remembers, and the look-ups. `statefile.py` writes the state to a file."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class State:
     """The records by noun.
 
     Attributes:
-        keys: Idempotency key to message id; a key outlives its message, so that it is never sent again.
-        opted_out: Handles that said STOP and nothing since.
-        services: What a person's phone speaks, for those who do not speak iMessage.
+        keys: Idempotency key to message id. A key outlives its message, so that the message is never sent again.
+        opted_out: Handles that wrote STOP and nothing since.
+        services: The service of a person's phone, for people without iMessage.
         shares: Locations by (handle, line).
-        released: Lines that were ours; what is under way from them still ends.
-        received_cards: What each person last shared of themselves with each line.
-        payment_keys: Idempotency key, with what it is for, to the id of what was made.
-        keeps_s: How long messages are kept, in seconds, on an account of the ephemeral tier; None is for good.
-        is_sandbox: People must write first, and 100 messages a day is all (R15).
-        sends: When each (line, recipient) pair was last written to, for the rate limit.
+        released: Lines that the account no longer has. Work in progress on them still ends.
+        received_cards: The card that each person last shared with each line.
+        payment_keys: Idempotency key with its purpose, to the id of the payment or request that was made.
+        keeps_s: Seconds that messages are kept on an account of the ephemeral tier; None keeps them for ever.
+        is_sandbox: A sandbox account: people must write first, and 100 messages a day are the limit (R15).
+        sends: The times at which each (line, recipient) pair was last written to, for the rate limit.
     """
 
     def __init__(self) -> None:
@@ -71,59 +71,85 @@ class State:
         self._seq = itertools.count(1)
 
     def next_seq(self) -> int:
+        """Return the next sequence number. Later records have higher numbers."""
         return next(self._seq)
 
     def chat(self, chat_id: str) -> ChatRecord:
+        """Return a chat by its id.
+
+        Raises:
+            ApiError: 404, there is no such chat.
+        """
         chat = self.chats.get(chat_id)
         if chat is None:
             raise not_found("chat")
         return chat
 
     def message(self, message_id: str) -> MessageRecord:
+        """Return a message by its id.
+
+        Raises:
+            ApiError: 404, there is no such message.
+        """
         message = self.messages.get(message_id)
         if message is None:
             raise not_found("message")
         return message
 
     def attachment(self, attachment_id: str) -> AttachmentRecord:
+        """Return an attachment by its id.
+
+        Raises:
+            ApiError: 404, there is no such attachment.
+        """
         attachment = self.attachments.get(attachment_id)
         if attachment is None:
             raise not_found("attachment")
         return attachment
 
     def subscription(self, subscription_id: str) -> SubscriptionRecord:
+        """Return a webhook subscription by its id.
+
+        Raises:
+            ApiError: 404, there is no such subscription.
+        """
         subscription = self.subscriptions.get(subscription_id)
         if subscription is None:
             raise not_found("webhook subscription")
         return subscription
 
     def service_of(self, handle: str) -> str:
+        """Return the service of a person's phone."""
         return self.services.get(handle, "iMessage")
 
     def handle_id(self, handle: str) -> str:
-        """A handle keeps its id in every chat it is in."""
+        """Return the id of a handle. It is the same in every chat."""
         return self._handle_ids.setdefault(handle, new_id())
 
     def remember_handle(self, member: Member) -> None:
+        """Keep the id of a member's handle, unless the handle has an id."""
         self._handle_ids.setdefault(member.handle, member.id)
 
     def add_chat(self, chat: ChatRecord) -> None:
+        """Add a chat."""
         self.chats[chat.id] = chat
         for member in chat.others if not chat.is_group else ():
             self._direct[chat.line, member.handle] = chat
 
     def add_message(self, chat: ChatRecord, message: MessageRecord) -> None:
+        """Add a message to its chat, and remember its idempotency key."""
         chat.messages.append(message)
         self.messages[message.id] = message
         if message.idempotency_key:
             self.keys[message.idempotency_key] = message.id
 
     def remove_message(self, message: MessageRecord) -> None:
+        """Remove a message. Its idempotency key stays."""
         del self.messages[message.id]
         self.chats[message.chat_id].messages.remove(message)
 
     def remove_line(self, line: Line) -> None:
-        """A line is no longer ours, nor is anything that was said on it."""
+        """Remove a line from the account, with its card, its chats and their messages."""
         self.released[line.phone_number] = self.lines.pop(line.phone_number)
         self.cards.pop(line.phone_number, None)
         for chat in [chat for chat in self.chats.values() if chat.line == line.phone_number]:
@@ -133,7 +159,7 @@ class State:
         self._direct = {key: chat for key, chat in self._direct.items() if chat.line != line.phone_number}
 
     def chats_with(self, line: str, people: Iterable[str]) -> Iterator[ChatRecord]:
-        """Chats our line is still in with exactly these people, the latest active first."""
+        """Yield the chats that our line has with exactly these people and has not left, most recently active first."""
         wanted = frozenset(people)
         if len(wanted) == 1:
             chat = self._direct.get((line, next(iter(wanted))))

@@ -1,4 +1,4 @@
-"""What happens later on the emulator's clock: receipts, retries, the end of a typing bubble."""
+"""Actions at later times on the emulator's clock: receipts, retries, the end of typing dots."""
 
 from __future__ import annotations
 
@@ -15,22 +15,28 @@ from linqbot.clock import MovableClock
 log = logging.getLogger("linqbot.emulator")
 
 Action: TypeAlias = Callable[[float], None]
-"""Called with the time it was due, so that a far jump of the clock still leaves sensible times behind."""
+"""Called with the time at which it was due, so that a far jump of the clock still produces the right times."""
 
 
 @dataclass(order=True, slots=True)
 class ClockTimer:
+    """An action and the time at which it is due, in Unix seconds. `order` keeps actions of one time in sequence."""
+
     due: float
     order: int
     action: Action = field(compare=False)
     cancelled: bool = field(default=False, compare=False)
 
     def cancel(self) -> None:
+        """Cancel the action. Cancelling again has no effect."""
         self.cancelled = True
 
 
 class ClockTimers:
-    """Actions in the order of their times. `run` fires them as the clock goes, `run_due` after it was moved."""
+    """Actions in the order of their times.
+
+    `run` executes them while the clock runs; `run_due` executes those that are due after the clock was moved.
+    """
 
     def __init__(self, clock: MovableClock) -> None:
         self._clock = clock
@@ -39,6 +45,7 @@ class ClockTimers:
         self._sooner = asyncio.Event()
 
     def at(self, due: float, action: Action) -> ClockTimer:
+        """Schedule an action for a time in Unix seconds."""
         timer = ClockTimer(due, next(self._order), action)
         heapq.heappush(self._heap, timer)
         if self._heap[0] is timer:
@@ -46,10 +53,11 @@ class ClockTimers:
         return timer
 
     def clear(self) -> None:
+        """Remove all actions."""
         self._heap.clear()
 
     def run_due(self) -> None:
-        """Fire everything whose time has come, also what those actions schedule in turn."""
+        """Execute all actions that are due, including those that an executed action schedules."""
         while self._heap and self._heap[0].due <= self._clock.now():
             timer = heapq.heappop(self._heap)
             if timer.cancelled:
@@ -57,11 +65,11 @@ class ClockTimers:
             try:
                 timer.action(timer.due)
             except Exception:
-                # One broken action must not stop the clock for all that come after it.
+                # An action that fails must not prevent the actions after it.
                 log.exception("timer.crashed")
 
     async def run(self) -> None:
-        """Fire timers until cancelled."""
+        """Execute actions when they are due, until cancelled."""
         while True:
             self._sooner.clear()
             self.run_due()

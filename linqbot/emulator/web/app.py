@@ -1,8 +1,8 @@
 """The emulator over HTTP: the API, the control API, files, and the page.
 
-The caller binds it, usually to this machine alone. The checks here keep out pages of other sites that try to reach it
-through the browser: by Host, so that no foreign name can be pointed at it (DNS rebinding), and by Origin, so that no
-form of another site acts as the person.
+The caller binds the socket, usually to this machine only. The checks here keep out pages of other sites that try to
+reach the emulator through the browser: by Host, so that no foreign name can be pointed at it (DNS rebinding), and by
+Origin, so that no form of another site acts as the person.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PAGE_POLICY = (
 )
 FILE_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
 
-# A person may name any type. An SVG can run only when it is opened by itself, and FILE_POLICY sandboxes that.
+# A person may name any type. Scripts in an SVG run only when it is opened by itself, and FILE_POLICY sandboxes that.
 _BEYOND_LINQS = {"image/avif", "image/apng", "video/webm", "video/ogg", "audio/ogg", "audio/webm", "audio/wav"}
 _SHOWN = CONTENT_TYPES - {"text/html", "text/xml"} | _BEYOND_LINQS
 
@@ -47,11 +47,11 @@ _REFUSAL = "The emulator answers pages of its own origin only. To open it under 
 
 
 def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Starlette:
-    """Serve `emulator`.
+    """Return the ASGI app that serves `emulator`.
 
     Args:
-        allowed_hosts: Names under which it may be opened, in addition to 127.0.0.1, localhost, ::1, the host of its
-            `public_url`, and the IP address at which a connection arrives.
+        allowed_hosts: Names under which the emulator may be opened, in addition to 127.0.0.1, localhost, ::1, the host
+            of its `public_url`, and the IP address at which a connection arrives.
     """
 
     @contextlib.asynccontextmanager
@@ -81,7 +81,7 @@ def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Star
 
 
 class _OnlyFromHere:
-    """Refuses foreign Hosts, and writes to the control API that a page of another origin sends."""
+    """Refuses foreign hosts, and requests to change something that a page of another origin sends."""
 
     def __init__(self, app: ASGIApp, *, emulator: Emulator, allowed_hosts: frozenset[str]) -> None:
         self._app = app
@@ -129,7 +129,7 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
 
 
 class _Guarded:
-    """Adds the headers without which a browser might do more with a file than show it."""
+    """Adds the headers that let a browser show a file and do nothing else with it."""
 
     def __init__(self, app: ASGIApp, policy: str) -> None:
         self._app = app

@@ -1,253 +1,99 @@
-"""The control API under `/emulator`: what the page, `linqbot trigger` and outside programs do as the person.
+"""The control API under `/emulator`: acts, faults, the clock, and the emulator's state.
 
-Every answer comes after the state has changed; webhooks follow by themselves.
+The page, tests and outside programs use it. Each answer comes after the state has changed; webhooks follow in the
+background. The tables `ACTS` and `REQUESTS` hold all routes; docs/reference/control.md is generated from them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from linqbot.emulator.acts.account_changes import ChangeLine, SetProvider
+from linqbot.emulator.acts.act import Body
+from linqbot.emulator.acts.conversation import Edit, React, Read, Typing, Write, parsed_time
+from linqbot.emulator.acts.membership import Join, Leave
+from linqbot.emulator.acts.paying import Connect, Decline, Disconnect, Pay
+from linqbot.emulator.acts.sharing import ShareCard, ShareLocation
+from linqbot.emulator.acts.voting import AddOptions, MakePoll, Vote
 from linqbot.emulator.api import read_json, respond
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.endpoints import lines
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, invalid, not_found
-from linqbot.emulator.model.records import iso, seconds
-from linqbot.emulator.web.control_bodies import (
-    Body,
-    ByPerson,
-    ClockBody,
-    Edit,
-    EffectBody,
-    FaultBody,
-    Inbound,
-    LineChange,
-    LocationBody,
-    Media,
-    Membership,
-    NewOptions,
-    NewPoll,
-    Paid,
-    Provider,
-    React,
-    Read,
-    Seed,
-    SharedCard,
-    TypingBody,
-    Vote,
-)
+from linqbot.emulator.model.records import iso
+from linqbot.emulator.web.control_bodies import AddFault, Reset, SetClock
 from linqbot.errors import ConfigError
-from linqbot.types.message import Effect as EffectNames
 
 MAX_BODY_BYTES = 150 * 2**20
 
-
 _Model = TypeVar("_Model", bound=Body)
-
-
-async def _read(request: Request, model: type[_Model]) -> _Model:
-    raw = await read_json(request, MAX_BODY_BYTES)
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(step) for step in first["loc"])
-        code = 1001 if first["type"] == "missing" else 1005
-        raise ApiError(400, code, f"{where}: {first['msg']}") from error
-
-
+Verb: TypeAlias = Callable[[Emulator, Any], Mapping[str, Any] | None]
 Handler: TypeAlias = Callable[[Emulator, Request], Awaitable[EndpointResponse | Response]]
 
 
-async def inbound(emulator: Emulator, request: Request) -> EndpointResponse:
-    body = await _read(request, Inbound)
-    for part in body.parts:
-        if isinstance(part, Media) and not (part.data_base64 is not None or part.url or part.attachment_id):
-            raise invalid("media needs data_base64, url or attachment_id")
-    answer = emulator.inbound(
-        body.from_,
-        body.to,
-        [part.model_dump(exclude_none=True) for part in body.parts],
-        chat_id=body.chat_id,
-        group=body.group,
-        reply_to=body.reply_to.model_dump() if body.reply_to else None,
-        effect=_effect(body.effect),
-        service=body.service,
-        sent_at=_time(body.sent_at),
-        reconciled_at=_time(body.reconciled_at),
-    )
-    return EndpointResponse(201, answer)
+@dataclass(frozen=True, slots=True)
+class ControlAct:
+    """One POST route that reads a body and performs it.
+
+    Attributes:
+        path: Below `/emulator`.
+        body: The model of the request body. Its docstring says what the route does.
+        verb: The function that performs the body and returns the answer; None is an empty object.
+    """
+
+    path: str
+    body: type[Body]
+    verb: Verb = Emulator.do
+    status: int = 200
 
 
-def _effect(asked: EffectBody | None) -> dict[str, str | None] | None:
-    if asked is None:
-        return None
-    return {"name": asked.name, "type": asked.type or EffectNames.named(asked.name).type}
+@dataclass(frozen=True, slots=True)
+class ControlRequest:
+    """One route that reads its request by a function. The docstring of the function says what the route does.
+
+    Attributes:
+        path: Below `/emulator`.
+        body: The model of the request body, if the function reads one.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    body: type[Body] | None = None
 
 
-def _time(text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        at = seconds(text)
-        iso(at)  # what can be read but not written would break every later look at it
-    except (ValueError, OverflowError, OSError) as error:
-        raise invalid("times are ISO 8601") from error
-    return at
+def add_fault(emulator: Emulator, body: AddFault) -> dict[str, Any]:
+    """Add the fault and return its id."""
+    return {"id": emulator.add_fault(body.fault())}
 
 
-async def react(emulator: Emulator, request: Request) -> EndpointResponse:
-    body = await _read(request, React)
-    if body.type == "custom" and not body.custom_emoji:
-        raise invalid("custom needs custom_emoji")
-    sticker = {key: value for key in ("emoji", "url", "attachment_id") if (value := getattr(body, key))}
-    if (body.type == "sticker") != (len(sticker) == 1):
-        raise invalid("a sticker, and nothing else, needs one of emoji, url and attachment_id")
-    emulator.react(
-        body.from_,
-        body.message_id,
-        body.type,
-        operation=body.operation,
-        custom_emoji=body.custom_emoji,
-        part_index=body.part_index,
-        sticker=sticker,
-    )
-    return EndpointResponse(200, {})
-
-
-async def read(emulator: Emulator, request: Request) -> EndpointResponse:
-    body = await _read(request, Read)
-    emulator.read(body.from_, body.chat_id, body.message_id)
-    return EndpointResponse(200, {})
-
-
-async def typing(emulator: Emulator, request: Request) -> EndpointResponse:
-    body = await _read(request, TypingBody)
-    emulator.typing(body.from_, body.chat_id, is_typing=body.state == "started")
-    return EndpointResponse(200, {})
-
-
-async def edit(emulator: Emulator, request: Request) -> EndpointResponse:
-    body = await _read(request, Edit)
-    emulator.edit(body.from_, body.message_id, body.text, body.part_index)
-    return EndpointResponse(200, {})
-
-
-async def poll(emulator: Emulator, request: Request) -> EndpointResponse:
-    body = await _read(request, NewPoll)
-    return EndpointResponse(
-        201, {"chat_id": body.chat_id, "message_id": emulator.poll(body.from_, body.chat_id, body.options)}
-    )
-
-
-async def add_options(emulator: Emulator, request: Request) -> EndpointResponse:
-    body = await _read(request, NewOptions)
-    emulator.add_options(body.from_, body.message_id, body.options)
-    return EndpointResponse(200, {})
-
-
-async def vote(emulator: Emulator, request: Request) -> EndpointResponse:
-    body = await _read(request, Vote)
-    emulator.vote(body.from_, body.message_id, body.option_id, is_on=body.operation == "add")
-    return EndpointResponse(200, {})
-
-
-async def location(emulator: Emulator, request: Request) -> EndpointResponse:
-    body = await _read(request, LocationBody)
-    if body.state == "stopped":
-        emulator.stop_sharing_location(body.from_, body.chat_id)
-    else:
-        emulator.share_location(body.from_, body.chat_id, body.latitude, body.longitude, for_s=body.for_s)
-    return EndpointResponse(200, {})
-
-
-async def leave(emulator: Emulator, request: Request) -> EndpointResponse:
-    body = await _read(request, Membership)
-    emulator.leave(body.from_, body.chat_id, body.handle)
-    return EndpointResponse(200, {})
-
-
-async def join(emulator: Emulator, request: Request) -> EndpointResponse:
-    body = await _read(request, Membership)
-    emulator.join(body.from_, body.chat_id, body.handle)
-    return EndpointResponse(200, {})
-
-
-async def add_fault(emulator: Emulator, request: Request) -> EndpointResponse:
-    body = await _read(request, FaultBody)
-    return EndpointResponse(201, {"id": emulator.add_fault(body.fault())})
+def set_clock(emulator: Emulator, body: SetClock) -> dict[str, Any]:
+    """Stop, run or move the clock, and return the time."""
+    if body.freeze is not None:
+        emulator.freeze(frozen=body.freeze)
+    return {"now": iso(emulator.advance(body.advance_s or 0.0))}
 
 
 async def clear_faults(emulator: Emulator, _: Request) -> EndpointResponse:
+    """Remove all faults."""
     emulator.clear_faults()
     return EndpointResponse(204)
 
 
-async def clock(emulator: Emulator, request: Request) -> EndpointResponse:
-    body = await _read(request, ClockBody)
-    if body.freeze is not None:
-        emulator.freeze(frozen=body.freeze)
-    return EndpointResponse(200, {"now": iso(emulator.advance(body.advance_s or 0.0))})
-
-
-async def change_line(emulator: Emulator, request: Request) -> EndpointResponse:
-    body = await _read(request, LineChange)
-    if body.assigned and body.phone_number not in emulator.state.lines:
-        emulator.assign_line(body.phone_number, line_type=body.line_type)
-    line = emulator.state.lines.get(body.phone_number)
-    if line is None:
-        raise not_found("phone number")
-    if body.status or body.reputation:
-        lines.set_standing(emulator.world, line, status=body.status, reputation=body.reputation)
-    if body.zero_retention is not None:
-        emulator.set_zero_retention(body.phone_number, is_on=body.zero_retention)
-    if body.card:
-        emulator.delete_card(body.phone_number)
-    if body.assigned is False:
-        emulator.release_line(body.phone_number)
-    return EndpointResponse(200, {})
-
-
-async def share_card(emulator: Emulator, request: Request) -> EndpointResponse:
-    body = await _read(request, SharedCard)
-    emulator.share_card(body.from_, body.to, body.first_name, body.last_name, media_url=body.media_url)
-    return EndpointResponse(200, {})
-
-
-async def pay(emulator: Emulator, request: Request) -> EndpointResponse:
-    emulator.pay((await _read(request, Paid)).id)
-    return EndpointResponse(200, {})
-
-
-async def decline(emulator: Emulator, request: Request) -> EndpointResponse:
-    emulator.decline((await _read(request, Paid)).id)
-    return EndpointResponse(200, {})
-
-
-async def connect(emulator: Emulator, request: Request) -> EndpointResponse:
-    emulator.connect((await _read(request, ByPerson)).from_)
-    return EndpointResponse(200, {})
-
-
-async def disconnect(emulator: Emulator, request: Request) -> EndpointResponse:
-    emulator.disconnect((await _read(request, ByPerson)).from_)
-    return EndpointResponse(200, {})
-
-
-async def set_provider(emulator: Emulator, request: Request) -> EndpointResponse:
-    body = await _read(request, Provider)
-    emulator.set_provider(body.provider, body.status)
-    return EndpointResponse(200, {})
-
-
 async def reset(emulator: Emulator, request: Request) -> EndpointResponse:
+    """Start again with two healthy lines and no chats, or with a saved state. The body may be left out.
+
+    Raises:
+        ApiError: 400, the body or the state is not valid.
+    """
     has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
-    seed = (await _read(request, Seed)).seed if has_body else None
+    seed = (await _read(request, Reset)).seed if has_body else None
     try:
         emulator.reset(seed)
     except ConfigError as error:
@@ -256,16 +102,22 @@ async def reset(emulator: Emulator, request: Request) -> EndpointResponse:
 
 
 async def flush(emulator: Emulator, _: Request) -> EndpointResponse:
+    """Answer when nothing is under way: messages have arrived, and their events were delivered."""
     await emulator.flush()
     return EndpointResponse(200, {})
 
 
 async def deliveries(emulator: Emulator, request: Request) -> EndpointResponse:
+    """List webhook deliveries and their attempts. The query may have `subscription_id`, `event_type` and `since`.
+
+    Raises:
+        ApiError: 400, `since` is not an ISO 8601 time.
+    """
     query = request.query_params
     subscription_id, event_type, since = (
         query.get("subscription_id"),
         query.get("event_type"),
-        _time(query.get("since")),
+        parsed_time(query.get("since")),
     )
     found = [
         one.shape()
@@ -278,60 +130,87 @@ async def deliveries(emulator: Emulator, request: Request) -> EndpointResponse:
 
 
 async def replay(emulator: Emulator, request: Request) -> EndpointResponse:
-    """Deliver an event once more, the same bytes under the same id."""
+    """Deliver an event again: the same bytes under the same id.
+
+    Raises:
+        ApiError: 404, no subscription had this event.
+    """
     if not emulator.world.deliveries.replay(request.path_params["event_id"]):
         raise not_found("event")
     return EndpointResponse(202, {})
 
 
 async def observe(emulator: Emulator, request: Request) -> EndpointResponse:
+    """Show a JSON object of the bot, such as the record of a turn, on the page."""
     emulator.observe(await read_json(request))
     return EndpointResponse(202, {})
 
 
 async def state(emulator: Emulator, _: Request) -> EndpointResponse:
+    """Return all that the page shows: chats with messages, subscriptions, recent deliveries and calls."""
     return EndpointResponse(200, emulator.snapshot())
 
 
 async def stream(emulator: Emulator, _: Request) -> Response:
+    """Stream each change of the state as a server-sent event."""
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(emulator.world.feed.read(), media_type="text/event-stream", headers=headers)
 
 
-_ROUTES: tuple[tuple[str, str, Handler], ...] = (
-    ("POST", "/inbound", inbound),
-    ("POST", "/react", react),
-    ("POST", "/read", read),
-    ("POST", "/typing", typing),
-    ("POST", "/edit", edit),
-    ("POST", "/poll", poll),
-    ("POST", "/poll/options", add_options),
-    ("POST", "/vote", vote),
-    ("POST", "/location", location),
-    ("POST", "/leave", leave),
-    ("POST", "/join", join),
-    ("POST", "/faults", add_fault),
-    ("DELETE", "/faults", clear_faults),
-    ("POST", "/clock", clock),
-    ("POST", "/lines", change_line),
-    ("POST", "/card", share_card),
-    ("POST", "/pay", pay),
-    ("POST", "/decline", decline),
-    ("POST", "/connect", connect),
-    ("POST", "/disconnect", disconnect),
-    ("POST", "/providers", set_provider),
-    ("POST", "/reset", reset),
-    ("POST", "/flush", flush),
-    ("GET", "/deliveries", deliveries),
-    ("POST", "/deliveries/{event_id}/replay", replay),
-    ("POST", "/observations", observe),
-    ("GET", "/state", state),
-    ("GET", "/stream", stream),
+ACTS = (
+    ControlAct("/inbound", Write, status=201),
+    ControlAct("/react", React),
+    ControlAct("/read", Read),
+    ControlAct("/typing", Typing),
+    ControlAct("/edit", Edit),
+    ControlAct("/poll", MakePoll, status=201),
+    ControlAct("/poll/options", AddOptions),
+    ControlAct("/vote", Vote),
+    ControlAct("/location", ShareLocation),
+    ControlAct("/leave", Leave),
+    ControlAct("/join", Join),
+    ControlAct("/card", ShareCard),
+    ControlAct("/pay", Pay),
+    ControlAct("/decline", Decline),
+    ControlAct("/connect", Connect),
+    ControlAct("/disconnect", Disconnect),
+    ControlAct("/lines", ChangeLine),
+    ControlAct("/providers", SetProvider),
+    ControlAct("/faults", AddFault, add_fault, status=201),
+    ControlAct("/clock", SetClock, set_clock),
+)
+
+REQUESTS = (
+    ControlRequest("DELETE", "/faults", clear_faults),
+    ControlRequest("POST", "/reset", reset, Reset),
+    ControlRequest("POST", "/flush", flush),
+    ControlRequest("GET", "/deliveries", deliveries),
+    ControlRequest("POST", "/deliveries/{event_id}/replay", replay),
+    ControlRequest("POST", "/observations", observe),
+    ControlRequest("GET", "/state", state),
+    ControlRequest("GET", "/stream", stream),
 )
 
 
 def routes(emulator: Emulator) -> list[Route]:
-    return [Route(path, _endpoint(emulator, handler), methods=[method]) for method, path, handler in _ROUTES]
+    """Return the routes of the control API, to be mounted under `/emulator`."""
+    acts = [Route(act.path, _endpoint(emulator, partial(_perform, act)), methods=["POST"]) for act in ACTS]
+    return acts + [Route(one.path, _endpoint(emulator, one.handler), methods=[one.method]) for one in REQUESTS]
+
+
+async def _perform(act: ControlAct, emulator: Emulator, request: Request) -> EndpointResponse:
+    return EndpointResponse(act.status, act.verb(emulator, await _read(request, act.body)) or {})
+
+
+async def _read(request: Request, model: type[_Model]) -> _Model:
+    raw = await read_json(request, MAX_BODY_BYTES)
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(step) for step in first["loc"])
+        code = 1001 if first["type"] == "missing" else 1005
+        raise ApiError(400, code, f"{where}: {first['msg']}") from error
 
 
 def _endpoint(emulator: Emulator, handler: Handler) -> Callable[[Request], Awaitable[Response]]:

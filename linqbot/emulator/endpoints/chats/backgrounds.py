@@ -1,4 +1,4 @@
-"""Backgrounds of chats (R66, R67): a colour, something moving, or a photo; shown on iMessage only."""
+"""Backgrounds of chats: a colour, an animation, or a photo; only iMessage shows them (R66, R67)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,23 @@ from linqbot.emulator.model.answers import EndpointResponse
 from linqbot.emulator.model.records import ChatRecord
 
 
-def put_up(world: World, request: ApiRequest) -> EndpointResponse:
+def set_(world: World, request: ApiRequest) -> EndpointResponse:
+    """Set the background of a chat.
+
+    Raises:
+        ApiError: 404, there is no such chat; R13, R61.
+    """
     body = request.body
     background = {key: body.get(key) for key in ("type", "style", "variant", "shades", "image_url")}
     return _change(world, present(world, request), background)
 
 
-def take_down(world: World, request: ApiRequest) -> EndpointResponse:
+def remove(world: World, request: ApiRequest) -> EndpointResponse:
+    """Remove the background of a chat.
+
+    Raises:
+        ApiError: 404, there is no such chat; R13, R61.
+    """
     return _change(world, present(world, request), None)
 
 
@@ -29,9 +39,7 @@ def _change(world: World, chat: ChatRecord, background: dict[str, Any] | None) -
     return EndpointResponse(202)
 
 
-_PATH = "/v3/chats/{chat_id}/background"
-
 ENDPOINTS = (
-    EndpointHandler("chats.background.set", "POST", _PATH, put_up, has_body=True),
-    EndpointHandler("chats.background.remove", "DELETE", _PATH, take_down),
+    EndpointHandler("chats.background.set", set_, has_body=True),
+    EndpointHandler("chats.background.remove", remove),
 )

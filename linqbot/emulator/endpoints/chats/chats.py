@@ -1,4 +1,4 @@
-"""Chats: create, list, look, change, leave, mark as read, type, and send into."""
+"""Chats: creating, listing, reading, changing, leaving, marking as read, typing, and sending."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord
 
 
 def create(world: World, request: ApiRequest) -> EndpointResponse:
+    """Send the first message of a chat, or a message in the chat that these people have already.
+
+    Raises:
+        ApiError: R12, R13, R30, R34, R40-R42, R49, R52, R53, R70-R75, rate limit; 404, the message of this idempotency
+            key was deleted.
+    """
     asked = request.body["message"]
     message = repeated(world, asked.get("idempotency_key"))
     if message is None:
@@ -40,13 +46,13 @@ def _write_first(world: World, body: Mapping[str, Any], asked: Mapping[str, Any]
 
 
 def reusable(world: World, line: Line, people: list[str]) -> ChatRecord | None:
-    """R54: the chat that creating one again would use."""
+    """Return the chat that is used instead of creating a new one; None if there is none (R54)."""
     found = world.state.chats_with(line.phone_number, people)
     return next((chat for chat in found if not chat.is_group or (chat.name is None and chat.reusable)), None)
 
 
 def _check_first(asked: Mapping[str, Any]) -> None:
-    """R52, R53: what the first message of a chat may not be."""
+    """Check the rules for the first message of a chat (R52, R53)."""
     if (broken := rules.first_message(asked)) is not None:
         raise ApiError(broken.status, broken.code, broken.message)
 
@@ -60,7 +66,11 @@ def open_with(
     override_optout: bool,
     key: str | None = None,
 ) -> MessageRecord:
-    """Open a chat with its first message, or refuse with nothing created."""
+    """Open a chat with its first message. If the message is refused, no chat is created.
+
+    Raises:
+        ApiError: R13, R30, R34, R40-R42, R49, R70-R75, rate limit.
+    """
     service, can_arrive = service_for(world, line, people, asked.get("preferred_service"))
     parts = content.parts(world, asked, is_group=len(people) > 1, service=service)
     content.reply_to(world, None, asked.get("reply_to"))
@@ -70,6 +80,11 @@ def open_with(
 
 
 def list_chats(world: World, request: ApiRequest) -> EndpointResponse:
+    """List the chats, newest first; by line or by person if the query asks for it.
+
+    Raises:
+        ApiError: 400, `limit` or `cursor` is not valid.
+    """
     line, person = request.query.get("from"), request.query.get("to")
     found = [
         chat
@@ -81,10 +96,20 @@ def list_chats(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+    """Return a chat.
+
+    Raises:
+        ApiError: 404, there is no such chat.
+    """
     return EndpointResponse(200, shapes.chat(world.state.chat(request.path["chat_id"])))
 
 
 def update(world: World, request: ApiRequest) -> EndpointResponse:
+    """Change name or icon of a group.
+
+    Raises:
+        ApiError: 404, there is no such chat; 409, the chat is not a group; R13, R61.
+    """
     chat = present(world, request)
     if not chat.is_group:
         raise conflict("Only group chats can be changed")
@@ -97,7 +122,11 @@ def update(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def leave(world: World, request: ApiRequest) -> EndpointResponse:
-    """R60: an iMessage group of at least four."""
+    """Leave an iMessage group of at least four (R60).
+
+    Raises:
+        ApiError: 404, there is no such chat; 409, the chat is not such a group; R13, R61.
+    """
     chat = present(world, request)
     if not chat.is_group or chat.service != "iMessage" or len(chat.active) < 4:
         raise conflict("Only an iMessage group of at least four can be left")
@@ -107,6 +136,11 @@ def leave(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def mark_as_read(world: World, request: ApiRequest) -> EndpointResponse:
+    """Mark the messages of people in a chat as read.
+
+    Raises:
+        ApiError: 404, there is no such chat; R61.
+    """
     chat, now = present(world, request), world.now()
     for message in reversed(chat.messages):
         if message.is_from_me:
@@ -119,27 +153,47 @@ def mark_as_read(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def start_typing(world: World, request: ApiRequest) -> EndpointResponse:
-    """R63: iMessage only; elsewhere accepted and dropped."""
+    """Show typing dots (R63). Other services than iMessage accept the call and show none.
+
+    Raises:
+        ApiError: 404, there is no such chat; R13, R61.
+    """
     chat = present(world, request)
     send_policy.check_line(world.line_of(chat))
     if chat.service == "iMessage":
-        chat_state.still_typing(world, chat, chat.line, world.now() + chat_state.TYPING_S)
+        chat_state.set_typing(world, chat, chat.line, world.now() + chat_state.TYPING_S)
     return EndpointResponse(204)
 
 
 def stop_typing(world: World, request: ApiRequest) -> EndpointResponse:
+    """Hide the typing dots.
+
+    Raises:
+        ApiError: 404, there is no such chat; R61.
+    """
     chat = present(world, request)
-    chat_state.still_typing(world, chat, chat.line, None)
+    chat_state.set_typing(world, chat, chat.line, None)
     return EndpointResponse(204)
 
 
 def list_messages(world: World, request: ApiRequest) -> EndpointResponse:
+    """List the messages of a chat, newest first.
+
+    Raises:
+        ApiError: 404, there is no such chat; 400, `limit` or `cursor` is not valid.
+    """
     chat = world.state.chat(request.path["chat_id"])
     shown, cursor = page(chat.messages, request, f"messages:{chat.id}", lambda message: message.seq)
     return EndpointResponse(200, {"messages": [shapes.message(message) for message in shown], "next_cursor": cursor})
 
 
 def send_message(world: World, request: ApiRequest) -> EndpointResponse:
+    """Send a message in a chat.
+
+    Raises:
+        ApiError: 404, there is no such chat, or the message of this idempotency key was deleted; R13, R30, R34,
+            R40-R42, R49, R61, R70-R75, rate limit.
+    """
     chat, asked = world.state.chat(request.path["chat_id"]), request.body["message"]
     message = repeated(world, asked.get("idempotency_key"))
     if message is None:
@@ -148,21 +202,25 @@ def send_message(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def present(world: World, request: ApiRequest) -> ChatRecord:
-    """The chat in the path, if our line is still in it (R6, R61)."""
+    """Return the chat in the path (R6, R61).
+
+    Raises:
+        ApiError: 404, there is no such chat; 409, our line has left it.
+    """
     chat = world.state.chat(request.path["chat_id"])
     send_policy.check_present(chat)
     return chat
 
 
 ENDPOINTS = (
-    EndpointHandler("chats.create", "POST", "/v3/chats", create, has_body=True),
-    EndpointHandler("chats.list_chats", "GET", "/v3/chats", list_chats),
-    EndpointHandler("chats.retrieve", "GET", "/v3/chats/{chat_id}", retrieve),
-    EndpointHandler("chats.update", "PUT", "/v3/chats/{chat_id}", update, has_body=True),
-    EndpointHandler("chats.leave_chat", "POST", "/v3/chats/{chat_id}/leave", leave),
-    EndpointHandler("chats.mark_as_read", "POST", "/v3/chats/{chat_id}/read", mark_as_read),
-    EndpointHandler("chats.typing.start", "POST", "/v3/chats/{chat_id}/typing", start_typing),
-    EndpointHandler("chats.typing.stop", "DELETE", "/v3/chats/{chat_id}/typing", stop_typing),
-    EndpointHandler("chats.messages.list", "GET", "/v3/chats/{chat_id}/messages", list_messages),
-    EndpointHandler("chats.messages.send", "POST", "/v3/chats/{chat_id}/messages", send_message, has_body=True),
+    EndpointHandler("chats.create", create, has_body=True),
+    EndpointHandler("chats.list_chats", list_chats),
+    EndpointHandler("chats.retrieve", retrieve),
+    EndpointHandler("chats.update", update, has_body=True),
+    EndpointHandler("chats.leave_chat", leave),
+    EndpointHandler("chats.mark_as_read", mark_as_read),
+    EndpointHandler("chats.typing.start", start_typing),
+    EndpointHandler("chats.typing.stop", stop_typing),
+    EndpointHandler("chats.messages.list", list_messages),
+    EndpointHandler("chats.messages.send", send_message, has_body=True),
 )

@@ -1,4 +1,4 @@
-"""Where people are, when they share it with a line (R89, R90)."""
+"""Locations that people share with a line (R89, R90)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ from linqbot.emulator.model.handles import normal
 from linqbot.emulator.model.records import ChatRecord, Share, iso
 
 ASK_EVERY_S = 60.0
-"""Linq limits requests per chat and does not publish how; this is our figure."""
+"""A guess: Linq limits requests per chat and does not publish the limit."""
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+    """Return the locations that are shared in a chat, as GeoJSON.
+
+    Raises:
+        ApiError: 404, there is no such chat.
+    """
     chat = world.state.chat(request.path["chat_id"])
     shares = [share for member in chat.others if (share := _share(world, chat, member.handle))]
     collection = {"type": "FeatureCollection", "features": [_feature(share) for share in shares]}
@@ -26,6 +31,12 @@ def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def ask(world: World, request: ApiRequest) -> EndpointResponse:
+    """Ask the person for their location.
+
+    Raises:
+        ApiError: 404, there is no such chat; 409, it is a group or not iMessage, or the location is shared already;
+            429, asked less than a minute ago; R13, R61.
+    """
     chat, now = present(world, request), world.now()
     if chat.is_group:
         raise conflict("A location can be asked for in direct chats only", 2016)
@@ -42,6 +53,11 @@ def ask(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def stop(world: World, request: ApiRequest) -> EndpointResponse:
+    """Ask a person to stop sharing, which they do at once.
+
+    Raises:
+        ApiError: 404, there is no such chat, or the person shares no location; R61.
+    """
     chat, handle = present(world, request), normal(request.body["handle"])
     if _share(world, chat, handle) is None:
         raise not_found("location share")
@@ -52,7 +68,7 @@ def stop(world: World, request: ApiRequest) -> EndpointResponse:
 def begin(
     world: World, chat: ChatRecord, handle: str, latitude: float, longitude: float, *, for_s: float | None = None
 ) -> None:
-    """A person shares where they are, or has moved on. Emits `location.sharing.started` for the first time."""
+    """Share or move the location of a person. Emits `location.sharing.started` when sharing begins."""
     now, share = world.now(), _share(world, chat, handle)
     if share is not None:
         share.latitude, share.longitude, share.updated_at = latitude, longitude, now
@@ -66,7 +82,11 @@ def begin(
 
 
 def end(world: World, chat: ChatRecord, handle: str) -> None:
-    """No longer shared, in no chat with this line. Emits `location.sharing.stopped`."""
+    """Stop sharing, in all chats with this line. Emits `location.sharing.stopped`.
+
+    Raises:
+        ApiError: 404, the person shares no location.
+    """
     now, share = world.now(), world.state.shares.pop((handle, chat.line), None)
     if share is None:
         raise not_found("location share")
@@ -91,7 +111,7 @@ def _feature(share: Share) -> dict[str, Any]:
 
 
 ENDPOINTS = (
-    EndpointHandler("chats.location.retrieve", "GET", "/v3/chats/{chat_id}/location", retrieve),
-    EndpointHandler("chats.location.request", "POST", "/v3/chats/{chat_id}/location/request", ask),
-    EndpointHandler("chats.location.stop", "DELETE", "/v3/chats/{chat_id}/location", stop, has_body=True),
+    EndpointHandler("chats.location.retrieve", retrieve),
+    EndpointHandler("chats.location.request", ask),
+    EndpointHandler("chats.location.stop", stop, has_body=True),
 )

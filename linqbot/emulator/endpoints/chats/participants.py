@@ -1,17 +1,23 @@
-"""Participants: who is in a group (R58, R59, R62)."""
+"""Participants of a group (R58, R59, R62)."""
 
 from __future__ import annotations
 
 from linqbot.emulator.endpoints.chats.chats import present
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine import chat_state, send_policy
-from linqbot.emulator.engine.sending import slower
+from linqbot.emulator.engine.sending import is_inferior
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import EndpointResponse, accepted, conflict, not_found
 from linqbot.emulator.model.handles import normal
 
 
 def add(world: World, request: ApiRequest) -> EndpointResponse:
+    """Add a participant to a group of at least three.
+
+    Raises:
+        ApiError: 404, there is no such chat; 409, it is not such a group, the handle is in it, or does not support its
+            service; R13, R61.
+    """
     chat, handle = present(world, request), normal(request.body["handle"])
     send_policy.check_line(world.line_of(chat))
     if not chat.is_group or len(chat.active) < 3:
@@ -19,13 +25,19 @@ def add(world: World, request: ApiRequest) -> EndpointResponse:
     member = chat.member(handle)
     if member and member.status == "active":
         raise conflict("This handle is a participant already")
-    if slower(world.state.service_of(handle), chat.service):
+    if is_inferior(world.state.service_of(handle), chat.service):
         raise conflict("This handle does not support the group's service")
     chat_state.join(world, chat, handle)
     return accepted("Participant addition queued")
 
 
 def remove(world: World, request: ApiRequest) -> EndpointResponse:
+    """Remove a participant from a group of at least four.
+
+    Raises:
+        ApiError: 404, there is no such chat or participant; 409, it is not such a group, or the handle is our line;
+            R13, R61.
+    """
     chat = present(world, request)
     send_policy.check_line(world.line_of(chat))
     member = chat.member(normal(request.body["handle"]))
@@ -39,9 +51,7 @@ def remove(world: World, request: ApiRequest) -> EndpointResponse:
     return accepted("Participant removal queued")
 
 
-_PATH = "/v3/chats/{chat_id}/participants"
-
 ENDPOINTS = (
-    EndpointHandler("chats.participants.add", "POST", _PATH, add, has_body=True),
-    EndpointHandler("chats.participants.remove", "DELETE", _PATH, remove, has_body=True),
+    EndpointHandler("chats.participants.add", add, has_body=True),
+    EndpointHandler("chats.participants.remove", remove, has_body=True),
 )

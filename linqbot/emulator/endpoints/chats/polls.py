@@ -1,4 +1,4 @@
-"""Polls: made by the bot or by a person, added to, voted on (R86-R88)."""
+"""Polls: made by the bot or by a person, extended, voted on (R86-R88)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ from linqbot.emulator.model.records import ChatRecord, Member, MessageRecord, Po
 
 
 def create(world: World, request: ApiRequest) -> EndpointResponse:
+    """Send a poll of the bot.
+
+    Raises:
+        ApiError: 404, there is no such chat, or the poll of this idempotency key was deleted; 400, the chat is not
+            iMessage; 409, the idempotency key was used for a message that is no poll; R13, R61, R70-R75.
+    """
     chat, asked = present(world, request), request.body["poll"]
     message = repeated(world, asked.get("idempotency_key"))
     if message is None:
@@ -27,16 +33,27 @@ def create(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def new_poll(world: World, creator: Member, texts: Sequence[str]) -> PollRecord:
+    """Return a new poll with these options."""
     return PollRecord([PollOptionRecord(new_id(), text, creator) for text in texts], world.now())
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+    """Return a poll with its votes.
+
+    Raises:
+        ApiError: 404, there is no such poll.
+    """
     message, _ = _poll_message(world, request.path["message_id"])
     return EndpointResponse(200, shapes.kept_poll(message))
 
 
 def add_options(world: World, request: ApiRequest) -> EndpointResponse:
-    """R87: on a line of zero retention the options there are come first, because Linq has forgotten them."""
+    """Add options to a poll. With zero retention the request also lists the present options first (R87).
+
+    Raises:
+        ApiError: 404, there is no such poll; 400, with zero retention the present options are not listed first; R13,
+            R61.
+    """
     message, poll = _poll_message(world, request.path["message_id"])
     chat = world.state.chats[message.chat_id]
     send_policy.check_present(chat)
@@ -52,6 +69,11 @@ def add_options(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def vote(world: World, request: ApiRequest) -> EndpointResponse:
+    """Vote as the bot, or take its vote back.
+
+    Raises:
+        ApiError: 404, there is no such poll or option; R13, R61.
+    """
     body = request.body
     message, _ = _poll_message(world, request.path["message_id"])
     chat = world.state.chats[message.chat_id]
@@ -62,8 +84,8 @@ def vote(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def receive(world: World, chat: ChatRecord, by: Member, texts: Sequence[str]) -> MessageRecord:
-    """A person makes a poll. Emits `poll.received`."""
-    message = chat_state.take_in(world, chat, by, [], poll=new_poll(world, by, texts))
+    """Store a poll of a person. Emits `poll.received`."""
+    message = chat_state.store_inbound(world, chat, by, [], poll=new_poll(world, by, texts))
     world.emit("poll.received", lambda: payloads.poll_received(chat, message, message.created_at), chat)
     world.show_chat(chat)
     world.show_message(message)
@@ -71,21 +93,27 @@ def receive(world: World, chat: ChatRecord, by: Member, texts: Sequence[str]) ->
 
 
 def extend(world: World, chat: ChatRecord, message: MessageRecord, by: Member, texts: Sequence[str]) -> None:
-    """Add options. Emits `poll.updated` with the new ones."""
+    """Add options. Emits `poll.updated` with the new options."""
     assert message.poll is not None
     first, poll = len(message.poll.options), message.poll
     poll.options += new_poll(world, by, texts).options
     poll.updated_at = world.now()
     if first < len(poll.options):
-        quiet = world.line_of(chat).zero_retention
-        world.emit("poll.updated", lambda: payloads.poll_updated(chat, message, first, zero_retention=quiet), chat)
+        zero_retention = world.line_of(chat).zero_retention
+        world.emit(
+            "poll.updated", lambda: payloads.poll_updated(chat, message, first, zero_retention=zero_retention), chat
+        )
     world.show_message(message)
 
 
 def toggle(
     world: World, chat: ChatRecord, message: MessageRecord, voter: Member, option_id: str, *, is_on: bool
 ) -> None:
-    """Vote for one option, or take the vote back; what is so already stays so, without an event."""
+    """Vote for one option, or take the vote back. If the vote is as wanted already, no event is emitted.
+
+    Raises:
+        ApiError: 404, there is no such option.
+    """
     assert message.poll is not None
     option = next((one for one in message.poll.options if one.id == option_id), None)
     if option is None:
@@ -98,9 +126,9 @@ def toggle(
     else:
         del option.voters[voter.handle]
     message.poll.updated_at = now
-    quiet = world.line_of(chat).zero_retention
+    zero_retention = world.line_of(chat).zero_retention
     event = "poll.vote.added" if is_on else "poll.vote.removed"
-    world.emit(event, lambda: payloads.poll_vote(chat, message, voter, option_id, zero_retention=quiet), chat)
+    world.emit(event, lambda: payloads.poll_vote(chat, message, voter, option_id, zero_retention=zero_retention), chat)
     world.show_message(message)
 
 
@@ -118,10 +146,8 @@ def _envelope(message: MessageRecord) -> dict[str, object]:
 
 
 ENDPOINTS = (
-    EndpointHandler("chats.polls.create", "POST", "/v3/chats/{chat_id}/polls", create, has_body=True),
-    EndpointHandler("messages.poll.retrieve", "GET", "/v3/messages/{message_id}/poll", retrieve),
-    EndpointHandler(
-        "messages.poll.add_options", "POST", "/v3/messages/{message_id}/poll/options", add_options, has_body=True
-    ),
-    EndpointHandler("messages.poll.vote", "POST", "/v3/messages/{message_id}/poll/votes", vote, has_body=True),
+    EndpointHandler("chats.polls.create", create, has_body=True),
+    EndpointHandler("messages.poll.retrieve", retrieve),
+    EndpointHandler("messages.poll.add_options", add_options, has_body=True),
+    EndpointHandler("messages.poll.vote", vote, has_body=True),
 )

@@ -19,6 +19,11 @@ AUDIO = frozenset(
 
 
 def send_voicememo(world: World, request: ApiRequest) -> EndpointResponse:
+    """Send a voice memo, by a URL or an attachment.
+
+    Raises:
+        ApiError: 404, there is no such chat or attachment; 400, the attachment is not audio; R13, R61, R70-R75.
+    """
     chat, body = present(world, request), request.body
     source = {"url": body.get("voice_memo_url"), "attachment_id": body.get("attachment_id")}
     part = content.media_part(world, source)
@@ -53,6 +58,4 @@ def _shape(chat: ChatRecord, message: MessageRecord) -> dict[str, Any]:
     }
 
 
-ENDPOINTS = (
-    EndpointHandler("chats.send_voicememo", "POST", "/v3/chats/{chat_id}/voicememo", send_voicememo, has_body=True),
-)
+ENDPOINTS = (EndpointHandler("chats.send_voicememo", send_voicememo, has_body=True),)

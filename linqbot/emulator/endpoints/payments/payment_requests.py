@@ -1,7 +1,7 @@
-"""Payment requests: money asked for, paid on a page of Linq's (R96). The emulator's payers pay by `pay` and `decline`.
+"""Payment requests, which a payer pays on a page of Linq's (R96). The emulator's payer uses the acts `Pay` and `Decline`.
 
-Prices, customers and coupons live in a Stripe account nobody has here: their ids are checked for their form, and every
-price is ten dollars a month.
+Prices, customers and coupons are in a Stripe account that does not exist here. Only the form of their ids is checked,
+and every price is ten dollars a month.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict,
 from linqbot.emulator.model.records import PaymentRequestRecord, seconds
 
 EXPIRES_AFTER_S: Final = 86400.0
-"""Ours: Linq does not publish how long a request can be paid."""
+"""A guess: Linq does not publish how long a request can be paid."""
 
 PRICE_CENTS: Final = 1000
 
@@ -26,6 +26,11 @@ _OPEN = frozenset({"requested", "authorized", "declined"})
 
 
 def create(world: World, request: ApiRequest) -> EndpointResponse:
+    """Create a payment request; with a known idempotency key, return the one it created.
+
+    Raises:
+        ApiError: 403, the provider is not ready, or `from` is not a line of the account; 400, a field is not valid.
+    """
     body, key = request.body, request.headers.get("idempotency-key")
     if key and (known := world.state.payment_keys.get(f"request:{key}")):
         return EndpointResponse(200, shapes.payment_request(world.state.payment_requests[known]))
@@ -44,7 +49,7 @@ def create(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def wait_for_end(world: World, one: PaymentRequestRecord) -> None:
-    """Let a request expire when its time has come, if nobody pays before."""
+    """Schedule the expiry of a request, unless it is paid before."""
     world.timers.at(one.expires_at, lambda _: _expire(world, one))
 
 
@@ -90,7 +95,11 @@ def _trial_end(world: World, body: Mapping[str, Any]) -> float | None:
 
 
 def list_(world: World, request: ApiRequest) -> EndpointResponse:
-    """Newest first, by `limit` and `offset`."""
+    """List the requests, newest first, by `limit` and `offset`.
+
+    Raises:
+        ApiError: 400, `offset` is not valid.
+    """
     limit, offset = int(request.query.get("limit") or 20), request.query.get("offset") or "0"
     if not (offset.isascii() and offset.isdigit() and len(offset) < 10):
         raise invalid("offset must be 0 or more")
@@ -104,40 +113,63 @@ def list_(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+    """Return a payment request.
+
+    Raises:
+        ApiError: 404, there is no such request.
+    """
     return EndpointResponse(200, shapes.payment_request(found(world, request.path["payment_request_id"])))
 
 
 def cancel(world: World, request: ApiRequest) -> EndpointResponse:
+    """Cancel an open payment request.
+
+    Raises:
+        ApiError: 404, there is no such request; 409, it is not open.
+    """
     one = found(world, request.path["payment_request_id"])
     if one.status not in _OPEN:
         raise conflict(f"This payment request is {one.status} already", 1005)
-    _become(world, one, "canceled")
+    _set_status(world, one, "canceled")
     return EndpointResponse(200, shapes.payment_request(one))
 
 
 def found(world: World, payment_request_id: str) -> PaymentRequestRecord:
+    """Return the record of a payment request.
+
+    Raises:
+        ApiError: 404, there is no such request.
+    """
     one = world.state.payment_requests.get(payment_request_id)
     if one is None:
         raise not_found("payment request")
     return one
 
 
-# What the payer does
+# Acts of the payer
 
 
 def pay(world: World, one: PaymentRequestRecord) -> None:
-    """The payer pays. With Natural the money is authorized first, and comes by a second step of the same call."""
+    """Pay a request, as the payer. With Natural it is first authorized, then paid, in one call.
+
+    Raises:
+        ApiError: 409, the request is not open.
+    """
     _check_open(one)
     if one.rail == "natural" and one.status != "authorized":
-        _become(world, one, "authorized")
+        _set_status(world, one, "authorized")
     one.paid_at = world.now()
-    _become(world, one, "succeeded")
+    _set_status(world, one, "succeeded")
 
 
 def decline(world: World, one: PaymentRequestRecord) -> None:
-    """The payer's card is refused. The request stays open for another card."""
+    """Refuse the payer's card. The request stays open for another card.
+
+    Raises:
+        ApiError: 409, the request is not open.
+    """
     _check_open(one)
-    _become(world, one, "declined")
+    _set_status(world, one, "declined")
 
 
 def _check_open(one: PaymentRequestRecord) -> None:
@@ -147,19 +179,17 @@ def _check_open(one: PaymentRequestRecord) -> None:
 
 def _expire(world: World, one: PaymentRequestRecord) -> None:
     if one.status in _OPEN:
-        _become(world, one, "expired")
+        _set_status(world, one, "expired")
 
 
-def _become(world: World, one: PaymentRequestRecord, status: str) -> None:
+def _set_status(world: World, one: PaymentRequestRecord, status: str) -> None:
     one.status, one.updated_at = status, world.now()
     world.emit_account(f"payment.{status}", payloads.payment(one))
 
 
-_PATH = "/v3/payment_requests"
-
 ENDPOINTS = (
-    EndpointHandler("payment_requests.create", "POST", _PATH, create, has_body=True),
-    EndpointHandler("payment_requests.list", "GET", _PATH, list_),
-    EndpointHandler("payment_requests.retrieve", "GET", _PATH + "/{payment_request_id}", retrieve),
-    EndpointHandler("payment_requests.cancel", "POST", _PATH + "/{payment_request_id}/cancel", cancel),
+    EndpointHandler("payment_requests.create", create, has_body=True),
+    EndpointHandler("payment_requests.list", list_),
+    EndpointHandler("payment_requests.retrieve", retrieve),
+    EndpointHandler("payment_requests.cancel", cancel),
 )

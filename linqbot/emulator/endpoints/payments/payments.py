@@ -1,7 +1,7 @@
-"""Charging customers who connected: the customers, the providers behind them, and the payments (R96).
+"""Charges of connected customers: the customers, the providers, and the payments (R96).
 
-A customer connects by a code that Linq sends them; here it is always `CODE`. Then they put a card on file, approve a
-payment, and the same create call, under the same key, collects it.
+A customer connects by a code that Linq sends; in the emulator it is always `CODE`. The customer then puts a card on
+file and approves a payment. Repeating the create call under the same idempotency key collects the payment.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from linqbot.emulator.model.records import ConnectionRecord, PaymentRecord, new_
 
 CODE: Final = "424242"
 EXPIRES_AFTER_S: Final = 172800.0
-"""Linq says that the page for the card is good for about 48 hours."""
+"""Linq says that the page for the card is valid for about 48 hours."""
 
 _OPEN = frozenset({"needs_connection", "connecting", "awaiting_user_action", "ready", "authorized"})
 
@@ -27,10 +27,11 @@ _OPEN = frozenset({"needs_connection", "connecting", "awaiting_user_action", "re
 
 
 def create(world: World, request: ApiRequest) -> EndpointResponse:
+    """Create a payment; with a known idempotency key, advance the payment that it created as far as possible."""
     body, key = request.body, request.headers.get("idempotency-key")
     if key and (known := world.state.payment_keys.get(f"payment:{key}")):
         one = world.state.payments[known]
-        _go_on(world, one)
+        _advance(world, one)
         return EndpointResponse(200, shapes.payment(one))
     one = PaymentRecord(
         id=f"pay_{secrets.token_hex(12)}",
@@ -47,20 +48,20 @@ def create(world: World, request: ApiRequest) -> EndpointResponse:
     if key:
         world.state.payment_keys[f"payment:{key}"] = one.id
     wait_for_end(world, one)
-    _go_on(world, one)
+    _advance(world, one)
     return EndpointResponse(201, shapes.payment(one))
 
 
 def wait_for_end(world: World, one: PaymentRecord) -> None:
-    """Let a payment expire when its time has come, if nothing came of it before."""
+    """Schedule the expiry of a payment, unless it is completed before."""
     world.timers.at(one.created_at + EXPIRES_AFTER_S, lambda _: _expire(world, one))
 
 
-def _go_on(world: World, one: PaymentRecord) -> None:
-    """Bring an open payment as far as it can go now; an approved one is collected."""
+def _advance(world: World, one: PaymentRecord) -> None:
+    """Advance an open payment as far as possible now; an approved payment is collected."""
     connection = _connection(world, one.handle)
     if one.status == "authorized":
-        _become(world, one, "succeeded")
+        _set_status(world, one, "succeeded")
     elif one.status in _OPEN:
         waiting = {"connected": "awaiting_user_action", "pending": "connecting"}
         one.status = waiting.get(connection.status, "needs_connection")
@@ -68,18 +69,32 @@ def _go_on(world: World, one: PaymentRecord) -> None:
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+    """Return a payment.
+
+    Raises:
+        ApiError: 404, there is no such payment.
+    """
     return EndpointResponse(200, shapes.payment(found(world, request.path["payment_id"])))
 
 
 def cancel(world: World, request: ApiRequest) -> EndpointResponse:
+    """Cancel an open payment.
+
+    Raises:
+        ApiError: 404, there is no such payment; 409, it is not open.
+    """
     one = found(world, request.path["payment_id"])
     _check_open(one)
-    _become(world, one, "canceled")
+    _set_status(world, one, "canceled")
     return EndpointResponse(200, shapes.payment(one))
 
 
 def credentials(world: World, request: ApiRequest) -> EndpointResponse:
-    """How to fetch the card of an approved payment."""
+    """Return the reference to the card of an approved payment.
+
+    Raises:
+        ApiError: 404, there is no such payment; 409, the customer has not approved it.
+    """
     one = found(world, request.path["payment_id"])
     if one.status not in {"authorized", "succeeded"}:
         raise conflict("The customer has not approved this payment", 1005)
@@ -93,6 +108,11 @@ def credentials(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def found(world: World, payment_id: str) -> PaymentRecord:
+    """Return the record of a payment.
+
+    Raises:
+        ApiError: 404, there is no such payment.
+    """
     one = world.state.payments.get(payment_id)
     if one is None:
         raise not_found("payment")
@@ -100,20 +120,28 @@ def found(world: World, payment_id: str) -> PaymentRecord:
 
 
 def approve(world: World, one: PaymentRecord) -> None:
-    """The customer puts a card on file if there is none, and approves. Emits `payment.authorized`."""
+    """Put a card on file if there is none, and approve a payment, as the customer. Emits `payment.authorized`.
+
+    Raises:
+        ApiError: 409, the payment is not open, or the customer is not connected.
+    """
     _check_open(one)
     connection = _connection(world, one.handle)
     if connection.status != "connected":
         raise conflict("The customer is not connected")
     connection.has_card, one.needs_card = True, False
     if one.status != "authorized":
-        _become(world, one, "authorized")
+        _set_status(world, one, "authorized")
 
 
 def decline(world: World, one: PaymentRecord) -> None:
-    """The customer, or their bank, says no. Emits `payment.declined`."""
+    """Refuse a payment, as the customer or their bank. Emits `payment.declined`.
+
+    Raises:
+        ApiError: 409, the payment is not open.
+    """
     _check_open(one)
-    _become(world, one, "declined")
+    _set_status(world, one, "declined")
 
 
 def _check_open(one: PaymentRecord) -> None:
@@ -123,10 +151,10 @@ def _check_open(one: PaymentRecord) -> None:
 
 def _expire(world: World, one: PaymentRecord) -> None:
     if one.status in _OPEN:
-        _become(world, one, "expired")
+        _set_status(world, one, "expired")
 
 
-def _become(world: World, one: PaymentRecord, status: str) -> None:
+def _set_status(world: World, one: PaymentRecord, status: str) -> None:
     one.status, one.updated_at = status, world.now()
     world.emit_account(f"payment.{status}", payloads.charge(one))
 
@@ -135,7 +163,7 @@ def _become(world: World, one: PaymentRecord, status: str) -> None:
 
 
 def connect(world: World, request: ApiRequest) -> EndpointResponse:
-    """Send the customer a code. Whoever is connected stays so."""
+    """Send the customer a code. A customer who is connected stays connected."""
     connection = _connection(world, normal(request.path["handle"]))
     if connection.status != "connected":
         connection.status, connection.connect_id = "pending", new_id()
@@ -144,10 +172,16 @@ def connect(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def connection(world: World, request: ApiRequest) -> EndpointResponse:
+    """Return the connection of a customer."""
     return EndpointResponse(200, shapes.connection(_connection(world, normal(request.path["handle"]))))
 
 
 def verify(world: World, request: ApiRequest) -> EndpointResponse:
+    """Complete the connection of a customer with the code.
+
+    Raises:
+        ApiError: 409, no connection waits for a code; 400, the code or the `connect_id` is wrong.
+    """
     connection = _connection(world, normal(request.path["handle"]))
     if connection.status != "pending":
         raise conflict("No connection is waiting for a code", 1005)
@@ -158,13 +192,14 @@ def verify(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def revoke(world: World, request: ApiRequest) -> EndpointResponse:
+    """End the connection of a customer, as the bot."""
     connection = _connection(world, normal(request.path["handle"]))
     disconnect(world, connection.handle)
     return EndpointResponse(200, shapes.connection(connection))
 
 
 def complete(world: World, handle: str) -> None:
-    """A customer goes through with connecting. Emits `connection.created`."""
+    """Complete the connection of a customer. Emits `connection.created`."""
     connection = _connection(world, handle)
     if connection.status == "connected":
         return
@@ -173,7 +208,7 @@ def complete(world: World, handle: str) -> None:
 
 
 def disconnect(world: World, handle: str) -> None:
-    """A connection ends, by you or by the customer. Emits `connection.revoked` if there was one."""
+    """End a connection, as the bot or the customer. Emits `connection.revoked` if there was one."""
     connection = _connection(world, handle)
     was, connection.connect_id, connection.has_card = connection.status, None, False
     if was in {"connected", "pending"}:
@@ -190,12 +225,21 @@ def _connection(world: World, handle: str) -> ConnectionRecord:
 
 
 def retrieve_provider(world: World, request: ApiRequest) -> EndpointResponse:
+    """Return the status of a provider.
+
+    Raises:
+        ApiError: 404, there is no such provider.
+    """
     provider = request.path["provider"]
     return EndpointResponse(200, {"provider": provider, "status": _status(world, provider)})
 
 
 def connect_provider(world: World, request: ApiRequest) -> EndpointResponse:
-    """Begin to join a provider: `onboarding` until somebody goes through with it."""
+    """Begin to connect a provider. It stays `onboarding` until a person completes the form.
+
+    Raises:
+        ApiError: 404, there is no such provider.
+    """
     provider = request.path["provider"]
     if _status(world, provider) != "ready":
         world.state.providers[provider] = "onboarding"
@@ -205,7 +249,11 @@ def connect_provider(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def set_provider(world: World, provider: str, status: str) -> None:
-    """A provider lets us in, or shuts us out."""
+    """Set the status of a provider.
+
+    Raises:
+        ApiError: 404, there is no such provider.
+    """
     _status(world, provider)
     world.state.providers[provider] = status
 
@@ -216,19 +264,15 @@ def _status(world: World, provider: str) -> str:
     return world.state.providers[provider]
 
 
-_PAYMENT = "/v3/payments/{payment_id}"
-_PROVIDER = "/v3/payments/providers/{provider}"
-_HANDLE = "/v3/payments/handles/{handle}"
-
 ENDPOINTS = (
-    EndpointHandler("payments.create", "POST", "/v3/payments", create, has_body=True),
-    EndpointHandler("payments.retrieve", "GET", _PAYMENT, retrieve),
-    EndpointHandler("payments.cancel", "POST", _PAYMENT + "/cancel", cancel),
-    EndpointHandler("payments.credentials", "GET", _PAYMENT + "/credentials", credentials),
-    EndpointHandler("payment_providers.retrieve", "GET", _PROVIDER, retrieve_provider),
-    EndpointHandler("payment_providers.connect", "POST", _PROVIDER + "/connect", connect_provider, has_body=True),
-    EndpointHandler("payment_handles.connect", "POST", _HANDLE + "/connect", connect),
-    EndpointHandler("payment_handles.connection", "GET", _HANDLE + "/connection", connection),
-    EndpointHandler("payment_handles.revoke", "DELETE", _HANDLE + "/connection", revoke),
-    EndpointHandler("payment_handles.verify", "POST", _HANDLE + "/verify", verify, has_body=True),
+    EndpointHandler("payments.create", create, has_body=True),
+    EndpointHandler("payments.retrieve", retrieve),
+    EndpointHandler("payments.cancel", cancel),
+    EndpointHandler("payments.credentials", credentials),
+    EndpointHandler("payment_providers.retrieve", retrieve_provider),
+    EndpointHandler("payment_providers.connect", connect_provider, has_body=True),
+    EndpointHandler("payment_handles.connect", connect),
+    EndpointHandler("payment_handles.connection", connection),
+    EndpointHandler("payment_handles.revoke", revoke),
+    EndpointHandler("payment_handles.verify", verify, has_body=True),
 )

@@ -1,0 +1,104 @@
+"""The page docs/reference/control.md: the emulator's control API, generated from its routes and models."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from linqbot.emulator.acts.act import Body
+from linqbot.emulator.web.control import ACTS, REQUESTS
+
+_HEAD = """\
+# Control API
+
+The emulator's page, tests and scripts act through this API: as the person with the phone, as Linq, or as the team on
+Linq's dashboard. `linqbot emulator` and `linqbot dev` serve it without authentication, by default on this machine only:
+
+    curl http://127.0.0.1:4010/emulator/inbound --json '{
+      "from": "+14155550142", "to": "+12025550100", "parts": [{"type": "text", "value": "hi"}]}'
+
+Bodies are JSON objects; a field that is not listed is refused. An answer without its own description is `{}`. Errors
+have the shape of Linq's API: 400 for a wrong body, 403, 404 or 409 for an act that is not possible now. An answer comes
+after the state has changed; webhooks follow, and `/emulator/flush` waits for them.
+
+In Python each act is a class, which `Emulator.do` performs:
+
+    emulator.do(Write(from_="+14155550142", to="+12025550100", parts=[Text(value="hi")]))
+"""
+
+
+def lines() -> Iterator[str]:
+    """Yield the lines of the page."""
+    acts = [("POST", act.path, act.body, act.body, act.status) for act in ACTS]
+    requests = [(one.method, one.path, one.handler, one.body, None) for one in REQUESTS]
+    yield from (_HEAD, "| route | |", "| --- | --- |")
+    for method, path, source, _, _ in (*acts, *requests):
+        yield f"| [`{method} /emulator{path}`](#{_anchor(method, path)}) | {_summary(source)} |"
+    below: dict[str, Any] = {}
+    for method, path, source, body, status in (*acts, *requests):
+        about, _, _ = (inspect.getdoc(source) or "").partition("\n\nRaises:")
+        yield from ("", f"## {method} /emulator{path}", "", about)
+        if body is not None:
+            schema = body.model_json_schema()
+            below |= schema.pop("$defs", {})
+            yield from _model(body, schema, status)
+    for name in sorted(below):
+        yield from ("", f"## {name}", "", below[name].get("description", ""), "", *_table(below[name]))
+
+
+def _model(body: type[Body], schema: Mapping[str, Any], status: int | None) -> Iterator[str]:
+    if status is not None:
+        module = body.__module__.removeprefix("linqbot.emulator.")
+        in_python = f" In Python: `{body.__module__}.{body.__name__}`." if module.startswith("acts.") else ""
+        yield from ("", f"Answers {status}.{in_python}")
+    yield from ("", *_table(schema))
+
+
+def _table(schema: Mapping[str, Any]) -> Iterator[str]:
+    yield from ("| field | type | default | |", "| --- | --- | --- | --- |")
+    for name, field in schema["properties"].items():
+        is_required = name in schema.get("required", ()) or "const" in field
+        default = "required" if is_required else "" if field["default"] is None else f"`{json.dumps(field['default'])}`"
+        yield f"| `{name}` | {_type(field)} | {default} | {' '.join(field.get('description', '').split())} |"
+
+
+def _type(field: Mapping[str, Any]) -> str:
+    if "$ref" in field:
+        name = field["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "enum" in field or "const" in field:
+        return ", ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
+    for key in ("anyOf", "oneOf"):
+        if key in field:
+            return " or ".join(_type(one) for one in field[key] if one.get("type") != "null")
+    if field["type"] == "array":
+        return f"array of {_type(field['items'])}{_limits(field, 'minItems', 'maxItems', ' items')}"
+    if field["type"] == "string":
+        return f"{field.get('format', 'string')}" + _limits(field, "minLength", "maxLength", " characters")
+    lowest = "exclusiveMinimum" if "exclusiveMinimum" in field else "minimum"
+    return f"{field['type']}{_limits(field, lowest, 'maximum')}"
+
+
+def _limits(field: Mapping[str, Any], lowest: str, highest: str, unit: str = "") -> str:
+    low, high = field.get(lowest), field.get(highest)
+    if low is None and high is None:
+        return ""
+    if low == 1 and high is None and unit:
+        return ", not empty"
+    if low is None or high is None:
+        return f", at most {high:,.10g}{unit}" if low is None else f", at least {low:,.10g}{unit}"
+    if low == high:
+        return f", exactly {low:,.10g}{unit}"
+    over = "more than " if lowest == "exclusiveMinimum" else ""
+    return f", {over}{low:,.10g} to {high:,.10g}{unit}"
+
+
+def _summary(source: Any) -> str:
+    return re.sub(r"\s+", " ", (inspect.getdoc(source) or "").partition("\n\n")[0])
+
+
+def _anchor(method: str, path: str) -> str:
+    return re.sub(r"[^\w\- ]", "", f"{method} /emulator{path}".lower()).replace(" ", "-")
