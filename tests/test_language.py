@@ -1,0 +1,88 @@
+"""Docstrings, comments and pages are plain English: no relative clauses as openers, no words of a private dialect.
+
+`python tests/test_language.py PATH …` lists what is found below these paths.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PLACES = ("linqbot", "plugins", "examples", "benchmarks", "tests", "docs", "README.md", "CONTRIBUTING.md", "changes")
+OPENERS = re.compile(r"(What|Whatever|Who|Whoever|Whose|Whether|How|Where|When|Which|That|So)\b")
+WORDS = re.compile(
+    r"\b(anew|beside|whoever|whosoever|somebody|nobody|told|hunger|appetite|deaf|mends?|mended|dies over|"
+    r"at last alone|thereby|thereof|likewise|for good|none of its|of its own accord)\b",
+    re.IGNORECASE,
+)
+ALLOWED: dict[str, set[str]] = {
+    "tests/test_language.py": {"every word of the list"},
+}
+"""By file, the words that stand there for a reason."""
+
+
+def of_python(source: str) -> Iterator[tuple[int, str, bool]]:
+    """Yield the line, the text and whether it is a docstring, of each docstring and each comment."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if text := ast.get_docstring(node):
+                yield node.body[0].lineno, text, True
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.lineno, node.value.value, False
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string, False
+
+
+def of_page(text: str) -> Iterator[tuple[int, str, bool]]:
+    """Yield the prose of a Markdown page, without its code blocks."""
+    in_code = False
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.lstrip().startswith("```"):
+            in_code = not in_code
+        elif not in_code:
+            yield number, line, False
+
+
+def findings(path: Path) -> list[str]:
+    """Return what is not plain English in a file, with its lines."""
+    name = path.relative_to(ROOT).as_posix()
+    texts = of_page(path.read_text()) if path.suffix == ".md" else of_python(path.read_text())
+    allowed = ALLOWED.get(name, set())
+    if "every word of the list" in allowed:
+        return []
+    found = []
+    for line, text, is_docstring in texts:
+        if is_docstring and (opener := OPENERS.match(text)):
+            found.append(f"{name}:{line}: a docstring opens with {opener[0]}: {text.splitlines()[0][:70]}")
+        found += [
+            f"{name}:{line + text.count(chr(10), 0, hit.start())}: {hit[0]}"
+            for hit in WORDS.finditer(text)
+            if hit[0].lower() not in allowed
+        ]
+    return found
+
+
+def files(*places: str | Path) -> list[Path]:
+    """Return the Python files and Markdown pages below some places."""
+    found: list[Path] = []
+    for place in map(ROOT.__truediv__, map(str, places)):
+        found += [place] if place.is_file() else [*place.rglob("*.py"), *place.rglob("*.md")]
+    return sorted(path for path in found if ".venv" not in path.parts and "data" not in path.parts)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_what_is_written_is_plain_english(place: str) -> None:
+    assert [finding for path in files(place) for finding in findings(path)] == []
+
+
+if __name__ == "__main__":
+    print("\n".join(finding for path in files(*(sys.argv[1:] or PLACES)) for finding in findings(path)))
