@@ -21,7 +21,9 @@ const store = new Store();
 const { toggle: toggleInspector } = mountInspector(byId("inspector"), store);
 
 mountSwitcher(byId("topbar-person"), store);
-byId("topbar-tools").append(h("button", { type: "button", class: "pill", on: { click: toggleInspector } }, icon("inspect"), "Inspector"));
+byId("topbar-tools").append(
+  h("button", { type: "button", class: "pill", on: { click: toggleInspector } }, icon("inspect"), "Inspector"),
+);
 byId("status-icons").append(icon("signal", "signal"), icon("wifi", "wifi"), icon("battery", "battery"));
 mountChatList(byId("list"), store, { toggleInspector });
 mountConversation(byId("chat"), store, { toggleInspector });
@@ -36,7 +38,9 @@ store.onChange((topics) => {
   requestAnimationFrame(() => byId("screen").classList.toggle("ready", store.loaded));
 });
 
-const showTime = () => { byId("clock").textContent = statusBarTime(); };
+const showTime = () => {
+  byId("clock").textContent = statusBarTime();
+};
 store.onChange(showTime);
 setInterval(showTime, CLOCK_MS);
 showTime();
@@ -45,5 +49,8 @@ let outage;
 follow(store, (isUp) => {
   clearTimeout(outage);
   if (isUp) byId("reconnecting").hidden = true;
-  else outage = setTimeout(() => { byId("reconnecting").hidden = false; }, RECONNECT_DELAY_MS);
+  else
+    outage = setTimeout(() => {
+      byId("reconnecting").hidden = false;
+    }, RECONNECT_DELAY_MS);
 });

@@ -31,12 +31,19 @@ export function linkCard(part) {
 export function appCard({ app, layout = {}, url, fallback_text: fallback }) {
   return card(url, {
     title: layout.caption ?? layout.image_title ?? fallback ?? app?.name ?? "App",
-    caption: [layout.subcaption, app?.name].filter(Boolean).join(" · "), art: "sparkles", image: layout.image_url,
+    caption: [layout.subcaption, app?.name].filter(Boolean).join(" · "),
+    art: "sparkles",
+    image: layout.image_url,
   });
 }
 
 export function appClipCard(part) {
-  return card(part.value, { title: part.title ?? part.caption ?? "App Clip", caption: part.description, art: "window", image: part.image_url });
+  return card(part.value, {
+    title: part.title ?? part.caption ?? "App Clip",
+    caption: part.description,
+    art: "window",
+    image: part.image_url,
+  });
 }
 
 /** A poll with its votes; `onVote(option, isMine)` when one is pressed. */
@@ -46,13 +53,36 @@ export function pollCard(poll, me, onVote) {
     const isMine = voters.some((voter) => (voter.handle?.handle ?? voter.handle) === me);
     const bar = h("span", { class: "poll-bar", "aria-hidden": "true" });
     bar.style.setProperty("--share", poll.total_voters ? voters.length / poll.total_voters : 0);
-    return h("button", { type: "button", class: `poll-option${isMine ? " mine" : ""}`, "aria-pressed": String(isMine),
-      on: { click: () => onVote(option, isMine) } },
-      bar, h("span", { class: "poll-check" }, isMine && icon("check")), h("span", { class: "poll-text" }, option.text),
-      h("span", { class: "poll-count", title: voters.map((voter) => personName(voter.handle?.handle ?? voter.handle)).join(", ") }, String(voters.length)));
+    return h(
+      "button",
+      {
+        type: "button",
+        class: `poll-option${isMine ? " mine" : ""}`,
+        "aria-pressed": String(isMine),
+        on: { click: () => onVote(option, isMine) },
+      },
+      bar,
+      h("span", { class: "poll-check" }, isMine && icon("check")),
+      h("span", { class: "poll-text" }, option.text),
+      h(
+        "span",
+        {
+          class: "poll-count",
+          title: voters.map((voter) => personName(voter.handle?.handle ?? voter.handle)).join(", "),
+        },
+        String(voters.length),
+      ),
+    );
   });
   const total = poll.total_voters ?? 0;
-  return h("span", { class: "poll" }, h("small", {}, "Poll"), options, h("small", {}, `${total} ${total === 1 ? "vote" : "votes"}`));
+  return h(
+    "span",
+    { class: "poll" },
+    h("small", {}, "Poll"),
+    options,
+    h("small", {}, `${total} ${total === 1 ? "vote" : "votes"}`),
+  );
 }
 
-export const unknownPart = (part) => h("span", { class: "unknown-part" }, `${part.type ?? "Something"} (not shown on this phone)`);
+export const unknownPart = (part) =>
+  h("span", { class: "unknown-part" }, `${part.type ?? "Something"} (not shown on this phone)`);

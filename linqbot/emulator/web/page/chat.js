@@ -15,7 +15,11 @@ export function draftChat(store, { line, others, service }) {
 export const shownChat = (store) => (store.place.view === "draft" ? draftChat(store, store.place) : store.openChat);
 
 // A line that is gone from the account counts as the first.
-const lineIndex = (store, handle) => Math.max(0, store.lines.findIndex((line) => line.phone_number === handle));
+const lineIndex = (store, handle) =>
+  Math.max(
+    0,
+    store.lines.findIndex((line) => line.phone_number === handle),
+  );
 export const lineAvatar = (store, handle) => botAvatar(lineIndex(store, handle));
 
 export function lineName(store, handle) {
@@ -40,7 +44,11 @@ export function chatTitle(store, chat) {
   // Linq fills an unset display name with the handles: the phone shows its own names for them instead.
   const isSet = chat.display_name && !/^\+\d|@/.test(chat.display_name);
   if (chat.is_group && isSet) return chat.display_name;
-  return others(store, chat).map((member) => nameIn(store, chat, member.handle)).join(", ") || formatHandle(lineOf(chat) ?? "");
+  return (
+    others(store, chat)
+      .map((member) => nameIn(store, chat, member.handle))
+      .join(", ") || formatHandle(lineOf(chat) ?? "")
+  );
 }
 
 export function chatAvatar(store, chat) {
@@ -49,7 +57,11 @@ export function chatAvatar(store, chat) {
   const picture = localUrl(chat.group_chat_icon);
   if (picture) return h("span", { class: "avatar", "aria-hidden": "true" }, h("img", { src: picture, alt: "" }));
   if (faces.length < 2) return h("span", { class: "avatar hue-0", "aria-hidden": "true" }, icon("people"));
-  return h("span", { class: "avatar pair", "aria-hidden": "true" }, faces.slice(0, 2).map((member) => avatarIn(store, chat, member.handle)));
+  return h(
+    "span",
+    { class: "avatar pair", "aria-hidden": "true" },
+    faces.slice(0, 2).map((member) => avatarIn(store, chat, member.handle)),
+  );
 }
 
 function partPreview(part) {

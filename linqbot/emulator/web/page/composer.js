@@ -34,12 +34,33 @@ export function mountComposer(slot, pane, store) {
   const suggestions = h("div", { class: "mention-choices" });
   const files = h("div", { class: "attachments" });
   const field = h("textarea", { rows: "1", "aria-label": "Message", enterkeyhint: "send", autocomplete: "off" });
-  const chooser = h("input", { type: "file", multiple: true, class: "visually-hidden", tabindex: "-1", "aria-label": "Attach files" });
+  const chooser = h("input", {
+    type: "file",
+    multiple: true,
+    class: "visually-hidden",
+    tabindex: "-1",
+    "aria-label": "Attach files",
+  });
   const attach = iconButton("plus", "Attach a file", () => chooser.click(), "attach");
   const effects = iconButton("sparkles", "Send with effect", chooseEffect, "effects");
-  const sendButton = h("button", { type: "submit", class: "send", "aria-label": "Send", title: "Send (hold for effects)" }, icon("send"));
-  const form = h("form", { class: "composer" }, suggestions, notes,
-    h("div", { class: "composer-row" }, attach, h("div", { class: "field" }, files, h("div", { class: "field-row" }, field, effects, sendButton)), chooser));
+  const sendButton = h(
+    "button",
+    { type: "submit", class: "send", "aria-label": "Send", title: "Send (hold for effects)" },
+    icon("send"),
+  );
+  const form = h(
+    "form",
+    { class: "composer" },
+    suggestions,
+    notes,
+    h(
+      "div",
+      { class: "composer-row" },
+      attach,
+      h("div", { class: "field" }, files, h("div", { class: "field-row" }, field, effects, sendButton)),
+      chooser,
+    ),
+  );
   const gone = h("p", { class: "gone-note", hidden: true }, "You are no longer in this conversation.");
   slot.append(form, gone);
 
@@ -51,7 +72,12 @@ export function mountComposer(slot, pane, store) {
   }
 
   function note(text, detail, label, drop) {
-    return h("div", { class: "note" }, h("span", {}, h("strong", {}, text), " ", detail), iconButton("close", label, drop));
+    return h(
+      "div",
+      { class: "note" },
+      h("span", {}, h("strong", {}, text), " ", detail),
+      iconButton("close", label, drop),
+    );
   }
 
   function render() {
@@ -69,29 +95,55 @@ export function mountComposer(slot, pane, store) {
     attach.hidden = Boolean(draft.edit);
     sendButton.disabled = isEmpty();
     sendButton.setAttribute("aria-label", draft.edit ? "Save edit" : "Send");
-    notes.replaceChildren(...[
-      draft.reply && note(`Reply to ${nameIn(store, chat, draft.reply.message.from_handle?.handle)}`, messagePreview(draft.reply.message), "Cancel reply", () => change({ reply: null })),
-      draft.edit && note("Edit message", "", "Cancel edit", () => change({ edit: null, text: "" })),
-      draft.effect && note(effectTitle(draft.effect), "will play when you send", "Remove effect", () => change({ effect: null })),
-    ].filter(Boolean));
+    notes.replaceChildren(
+      ...[
+        draft.reply &&
+          note(
+            `Reply to ${nameIn(store, chat, draft.reply.message.from_handle?.handle)}`,
+            messagePreview(draft.reply.message),
+            "Cancel reply",
+            () => change({ reply: null }),
+          ),
+        draft.edit && note("Edit message", "", "Cancel edit", () => change({ edit: null, text: "" })),
+        draft.effect &&
+          note(effectTitle(draft.effect), "will play when you send", "Remove effect", () => change({ effect: null })),
+      ].filter(Boolean),
+    );
     if (draft.files !== shownFiles) files.replaceChildren(...draft.files.map(preview));
     shownFiles = draft.files;
     suggest(chat);
   }
 
   function suggest(chat) {
-    suggestions.replaceChildren(...mentionSuggestions(store, chat, field, (from, to, name) => {
-      field.setRangeText(name, from, to, "end");
-      change({ text: field.value });
-    }));
+    suggestions.replaceChildren(
+      ...mentionSuggestions(store, chat, field, (from, to, name) => {
+        field.setRangeText(name, from, to, "end");
+        change({ text: field.value });
+      }),
+    );
   }
 
   function preview(file) {
     const isPicture = file.type.startsWith("image/");
-    const drop = iconButton("close", `Remove ${file.name}`, () => change({ files: draft.files.filter((other) => other !== file) }));
-    if (!isPicture) return h("div", { class: "attachment" }, icon("doc"), h("span", {}, file.name), h("small", {}, fileSize(file.size)), drop);
+    const drop = iconButton("close", `Remove ${file.name}`, () =>
+      change({ files: draft.files.filter((other) => other !== file) }),
+    );
+    if (!isPicture)
+      return h(
+        "div",
+        { class: "attachment" },
+        icon("doc"),
+        h("span", {}, file.name),
+        h("small", {}, fileSize(file.size)),
+        drop,
+      );
     const url = URL.createObjectURL(file);
-    return h("div", { class: "attachment picture" }, h("img", { src: url, alt: file.name, on: { load: () => URL.revokeObjectURL(url) } }), drop);
+    return h(
+      "div",
+      { class: "attachment picture" },
+      h("img", { src: url, alt: file.name, on: { load: () => URL.revokeObjectURL(url) } }),
+      drop,
+    );
   }
 
   function enter(nowKey) {
@@ -127,7 +179,8 @@ export function mountComposer(slot, pane, store) {
 
   function addFiles(list) {
     const chosen = [...list];
-    if (chosen.some((file) => file.size > MAX_FILE_BYTES)) toast(`A file may have at most ${fileSize(MAX_FILE_BYTES)}.`);
+    if (chosen.some((file) => file.size > MAX_FILE_BYTES))
+      toast(`A file may have at most ${fileSize(MAX_FILE_BYTES)}.`);
     change({ files: [...draft.files, ...chosen.filter((file) => file.size <= MAX_FILE_BYTES)] });
   }
 
@@ -145,7 +198,9 @@ export function mountComposer(slot, pane, store) {
     if (chat.id) message.chat_id = chat.id;
     else {
       message.service = chat.service;
-      const group = activeHandles(chat).map((member) => member.handle).filter((handle) => handle !== me && handle !== lineOf(chat));
+      const group = activeHandles(chat)
+        .map((member) => member.handle)
+        .filter((handle) => handle !== me && handle !== lineOf(chat));
       if (group.length > 0) message.group = group;
     }
     if (reply) message.reply_to = { message_id: reply.message.id, part_index: reply.partIndex };
@@ -161,12 +216,14 @@ export function mountComposer(slot, pane, store) {
     const sentKey = key;
     typing.forget();
     change(emptyDraft());
-    sending = sending.then(() => submit(sent)).catch((error) => {
-      toast(`Not delivered: ${error.message}`);
-      // Give the words back, unless something new is being written there.
-      const { text, files: chosen, reply, edit, effect } = sent;
-      if (key === sentKey && isEmpty()) change({ text, files: chosen, reply, edit, effect });
-    });
+    sending = sending
+      .then(() => submit(sent))
+      .catch((error) => {
+        toast(`Not delivered: ${error.message}`);
+        // Give the words back, unless something new is being written there.
+        const { text, files: chosen, reply, edit, effect } = sent;
+        if (key === sentKey && isEmpty()) change({ text, files: chosen, reply, edit, effect });
+      });
   }
 
   field.addEventListener("input", () => {
@@ -179,7 +236,8 @@ export function mountComposer(slot, pane, store) {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
       send();
-    } else if (event.key === "Escape" && (draft.reply || draft.edit)) change({ reply: null, edit: null, text: draft.edit ? "" : draft.text });
+    } else if (event.key === "Escape" && (draft.reply || draft.edit))
+      change({ reply: null, edit: null, text: draft.edit ? "" : draft.text });
   });
   field.addEventListener("paste", (event) => {
     if (event.clipboardData.files.length > 0) {
@@ -198,7 +256,9 @@ export function mountComposer(slot, pane, store) {
   });
 
   let hold;
-  sendButton.addEventListener("pointerdown", () => { hold = setTimeout(() => !effects.hidden && chooseEffect(), LONG_PRESS_MS); });
+  sendButton.addEventListener("pointerdown", () => {
+    hold = setTimeout(() => !effects.hidden && chooseEffect(), LONG_PRESS_MS);
+  });
   for (const type of ["pointerup", "pointerleave"]) sendButton.addEventListener(type, () => clearTimeout(hold));
 
   pane.addEventListener("dragover", (event) => {
@@ -206,7 +266,10 @@ export function mountComposer(slot, pane, store) {
     event.preventDefault();
     pane.classList.add("dropping");
   });
-  pane.addEventListener("dragleave", (event) => !pane.contains(event.relatedTarget) && pane.classList.remove("dropping"));
+  pane.addEventListener(
+    "dragleave",
+    (event) => !pane.contains(event.relatedTarget) && pane.classList.remove("dropping"),
+  );
   pane.addEventListener("drop", (event) => {
     event.preventDefault();
     pane.classList.remove("dropping");
@@ -221,6 +284,13 @@ export function mountComposer(slot, pane, store) {
   return {
     focus,
     replyTo: (message, partIndex) => change({ reply: { message, partIndex }, edit: null }),
-    edit: (message, partIndex) => change({ edit: { message, partIndex }, reply: null, effect: null, files: [], text: message.parts[partIndex].value }),
+    edit: (message, partIndex) =>
+      change({
+        edit: { message, partIndex },
+        reply: null,
+        effect: null,
+        files: [],
+        text: message.parts[partIndex].value,
+      }),
   };
 }

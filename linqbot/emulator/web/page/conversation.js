@@ -34,10 +34,16 @@ export function mountConversation(root, store, { toggleInspector }) {
   const arrived = new Set(); // ids not shown yet: they enter with a motion
   const reported = new Set(); // ids the emulator was told are read
 
-  const toEnd = () => { scroller.scrollTop = scroller.scrollHeight; };
-  scroller.addEventListener("scroll", () => {
-    sticks = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 60;
-  }, { passive: true });
+  const toEnd = () => {
+    scroller.scrollTop = scroller.scrollHeight;
+  };
+  scroller.addEventListener(
+    "scroll",
+    () => {
+      sticks = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 60;
+    },
+    { passive: true },
+  );
   // A picture that loads late, a growing composer: the end must stay in sight.
   const resized = new ResizeObserver(() => sticks && toEnd());
   resized.observe(log);
@@ -53,18 +59,43 @@ export function mountConversation(root, store, { toggleInspector }) {
   function renderBar(chat) {
     const title = chatTitle(store, chat);
     const waiting = store.myChats().filter((other) => other.id !== chat.id && store.unread(other) > 0).length;
-    const back = h("button", { type: "button", class: "back", "aria-label": waiting ? `Back, ${waiting} unread conversations` : "Back",
-      on: { click: () => store.go({ view: "list" }) } }, icon("back"), waiting ? h("span", { class: "badge" }, String(waiting)) : null);
-    const who = h("button", { type: "button", class: "who", "aria-label": `Details of ${title}`, on: { click: () => openDetails(store, chat) } },
-      chatAvatar(store, chat), h("span", { class: "who-name" }, h("span", {}, title), icon("down")));
+    const back = h(
+      "button",
+      {
+        type: "button",
+        class: "back",
+        "aria-label": waiting ? `Back, ${waiting} unread conversations` : "Back",
+        on: { click: () => store.go({ view: "list" }) },
+      },
+      icon("back"),
+      waiting ? h("span", { class: "badge" }, String(waiting)) : null,
+    );
+    const who = h(
+      "button",
+      {
+        type: "button",
+        class: "who",
+        "aria-label": `Details of ${title}`,
+        on: { click: () => openDetails(store, chat) },
+      },
+      chatAvatar(store, chat),
+      h("span", { class: "who-name" }, h("span", {}, title), icon("down")),
+    );
     bar.replaceChildren(back, who, iconButton("inspect", "Show webhooks and calls", toggleInspector, "bar-inspect"));
   }
 
   function greeting(chat) {
     const people = others(store, chat);
     const names = people.map((member) => formatHandle(member.handle)).join(", ");
-    return h("div", { class: "greeting" }, chatAvatar(store, chat), h("h2", {}, chatTitle(store, chat)), h("p", { class: "number" }, names),
-      store.place.first && h("p", {}, "This is the number your bot answers. Press ", h("kbd", {}, "return"), " to say hello."));
+    return h(
+      "div",
+      { class: "greeting" },
+      chatAvatar(store, chat),
+      h("h2", {}, chatTitle(store, chat)),
+      h("p", { class: "number" }, names),
+      store.place.first &&
+        h("p", {}, "This is the number your bot answers. Press ", h("kbd", {}, "return"), " to say hello."),
+    );
   }
 
   // What an article is made from; a difference makes it anew. Receipts are not in it: a bubble must go on playing its
@@ -90,30 +121,75 @@ export function mountConversation(root, store, { toggleInspector }) {
     const shown = messages.slice(-limit);
     const lastOwn = messages.findLast((message) => store.isOwn(message));
     const list = [];
-    if (!chat.id) list.push({ key: "greeting", version: `${chatTitle(store, chat)} ${store.place.first}`, build: () => greeting(chat) });
+    if (!chat.id)
+      list.push({
+        key: "greeting",
+        version: `${chatTitle(store, chat)} ${store.place.first}`,
+        build: () => greeting(chat),
+      });
     if (shown.length < messages.length) {
-      list.push({ key: "earlier", version: "", build: () => h("button", { type: "button", class: "text-button earlier", on: { click: () => { limit += PAGE; sticks = false; render(); } } }, "Earlier messages") });
+      list.push({
+        key: "earlier",
+        version: "",
+        build: () =>
+          h(
+            "button",
+            {
+              type: "button",
+              class: "text-button earlier",
+              on: {
+                click: () => {
+                  limit += PAGE;
+                  sticks = false;
+                  render();
+                },
+              },
+            },
+            "Earlier messages",
+          ),
+      });
     }
     const gapBefore = (i) => (i > 0 ? Date.parse(shown[i].created_at) - Date.parse(shown[i - 1].created_at) : Infinity);
-    const startsRun = (i) => i >= shown.length || gapBefore(i) > RUN_MS || senderOf(shown[i]) !== senderOf(shown[i - 1]);
+    const startsRun = (i) =>
+      i >= shown.length || gapBefore(i) > RUN_MS || senderOf(shown[i]) !== senderOf(shown[i - 1]);
     shown.forEach((message, i) => {
       if (gapBefore(i) > PAUSE_MS) {
-        const service = i === 0 ? SERVICE_NAMES[message.service ?? chat.service] ?? "" : "";
+        const service = i === 0 ? (SERVICE_NAMES[message.service ?? chat.service] ?? "") : "";
         const at = message.created_at;
-        list.push({ key: `time ${message.id}`, version: `${service}${dayName(at)}`, build: () => h("p", { class: "time" }, service && h("span", {}, service), h("span", {}, h("strong", {}, dayName(at)), ` ${clockTime(at)}`)) });
+        list.push({
+          key: `time ${message.id}`,
+          version: `${service}${dayName(at)}`,
+          build: () =>
+            h(
+              "p",
+              { class: "time" },
+              service && h("span", {}, service),
+              h("span", {}, h("strong", {}, dayName(at)), ` ${clockTime(at)}`),
+            ),
+        });
       }
-      list.push({ key: message.id, version: versionOf(chat, message), build: () => build(view, message), place: (article) => {
-        article.classList.toggle("first", startsRun(i));
-        article.classList.toggle("last", startsRun(i + 1));
-      } });
+      list.push({
+        key: message.id,
+        version: versionOf(chat, message),
+        build: () => build(view, message),
+        place: (article) => {
+          article.classList.toggle("first", startsRun(i));
+          article.classList.toggle("last", startsRun(i + 1));
+        },
+      });
       const isSms = (message.service ?? chat.service) === "SMS";
       if (message.delivery_status === "failed" || (message === lastOwn && !isSms)) {
         const { delivery_status: status, read_at: readAt } = message;
-        list.push({ key: `status ${message.id}`, version: `${status} ${readAt}`, build: () => statusLine(store, message) });
+        list.push({
+          key: `status ${message.id}`,
+          version: `${status} ${readAt}`,
+          build: () => statusLine(store, message),
+        });
       }
     });
     for (const handle of chat.typing) {
-      if (handle !== store.me) list.push({ key: `typing ${handle}`, version: "", build: () => typingBubble(view, handle) });
+      if (handle !== store.me)
+        list.push({ key: `typing ${handle}`, version: "", build: () => typingBubble(view, handle) });
     }
     return list;
   }
@@ -146,9 +222,12 @@ export function mountConversation(root, store, { toggleInspector }) {
   }
 
   async function reportRead(chat) {
-    if (!chat.id || store.place.view !== "chat" || document.visibilityState !== "visible" || !document.hasFocus()) return;
+    if (!chat.id || store.place.view !== "chat" || document.visibilityState !== "visible" || !document.hasFocus())
+      return;
     store.markSeen(chat);
-    const unread = messagesOf(chat).filter((message) => message.is_from_me && message.delivery_status === "delivered" && !reported.has(message.id));
+    const unread = messagesOf(chat).filter(
+      (message) => message.is_from_me && message.delivery_status === "delivered" && !reported.has(message.id),
+    );
     if (unread.length === 0) return;
     for (const message of unread) reported.add(message.id);
     try {

@@ -48,8 +48,11 @@ export function icon(name, cls = "") {
 }
 
 export function iconButton(name, label, onClick, cls = "") {
-  return h("button", { type: "button", class: `icon-button ${cls}`.trim(), "aria-label": label, title: label,
-    on: { click: onClick } }, icon(name));
+  return h(
+    "button",
+    { type: "button", class: `icon-button ${cls}`.trim(), "aria-label": label, title: label, on: { click: onClick } },
+    icon(name),
+  );
 }
 
 const versions = new WeakMap();
@@ -94,5 +97,7 @@ export function toast(text) {
   node.textContent = text;
   node.hidden = false;
   clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => { node.hidden = true; }, 5000);
+  toastTimer = setTimeout(() => {
+    node.hidden = true;
+  }, 5000);
 }

@@ -6,8 +6,17 @@ import { SCENES } from "./scenes.js";
 
 export const BUBBLE_EFFECTS = { slam: "Slam", loud: "Loud", gentle: "Gentle", invisible: "Invisible Ink" };
 export const SCREEN_EFFECTS = {
-  echo: "Echo", spotlight: "Spotlight", balloons: "Balloons", confetti: "Confetti", love: "Love", lasers: "Lasers",
-  fireworks: "Fireworks", celebration: "Celebration", sparkles: "Sparkles", hearts: "Hearts", happy_birthday: "Happy Birthday",
+  echo: "Echo",
+  spotlight: "Spotlight",
+  balloons: "Balloons",
+  confetti: "Confetti",
+  love: "Love",
+  lasers: "Lasers",
+  fireworks: "Fireworks",
+  celebration: "Celebration",
+  sparkles: "Sparkles",
+  hearts: "Hearts",
+  happy_birthday: "Happy Birthday",
 };
 
 export const effectTitle = (name) => BUBBLE_EFFECTS[name] ?? SCREEN_EFFECTS[name] ?? name;
@@ -74,7 +83,12 @@ function playScene(name, article, screen) {
 
   const bubble = article.querySelector(".bubble").getBoundingClientRect();
   const frame = screen.getBoundingClientRect();
-  const origin = { x: bubble.x - frame.x + bubble.width / 2, y: bubble.y - frame.y + bubble.height / 2, width: bubble.width, height: bubble.height };
+  const origin = {
+    x: bubble.x - frame.x + bubble.width / 2,
+    y: bubble.y - frame.y + bubble.height / 2,
+    width: bubble.width,
+    height: bubble.height,
+  };
   const { seconds, paint } = SCENES[name]({ width, height, origin });
 
   let started;
@@ -93,6 +107,10 @@ function playScene(name, article, screen) {
 /** "Sent with Confetti", and a button that plays it again. */
 export function effectCaption(name, replay) {
   const canReplay = name !== "invisible";
-  return h("p", { class: "fine effect-caption" }, `Sent with ${effectTitle(name)}`,
-    canReplay && h("button", { type: "button", class: "replay", on: { click: replay } }, icon("replay"), "Replay"));
+  return h(
+    "p",
+    { class: "fine effect-caption" },
+    `Sent with ${effectTitle(name)}`,
+    canReplay && h("button", { type: "button", class: "replay", on: { click: replay } }, icon("replay"), "Replay"),
+  );
 }

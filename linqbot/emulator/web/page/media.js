@@ -24,11 +24,21 @@ export function fileSize(bytes) {
 function fileCard(part) {
   const href = localUrl(part.url);
   const link = { href, target: "_blank", rel: "noopener noreferrer", download: part.filename };
-  return h(href ? "a" : "span", { class: "file-card", ...(href ? link : {}) },
+  return h(
+    href ? "a" : "span",
+    { class: "file-card", ...(href ? link : {}) },
     h("span", { class: "file-icon" }, icon("doc")),
-    h("span", { class: "file-text" },
+    h(
+      "span",
+      { class: "file-text" },
       h("strong", {}, part.filename ?? "File"),
-      h("small", {}, [part.filename?.split(".").pop()?.toUpperCase(), fileSize(part.size_bytes)].filter(Boolean).join(" · "))));
+      h(
+        "small",
+        {},
+        [part.filename?.split(".").pop()?.toUpperCase(), fileSize(part.size_bytes)].filter(Boolean).join(" · "),
+      ),
+    ),
+  );
 }
 
 // A browser that cannot show it (HEIC, a URL that is gone) still shows that there is a file.
@@ -54,8 +64,18 @@ function voice(part) {
   });
   const wave = h("span", { class: "wave", "aria-hidden": "true" }, bars);
   const time = h("span", { class: "voice-time" }, "0:00");
-  const button = h("button", { type: "button", class: "voice-play", "aria-label": "Play audio message",
-    on: { click: () => (audio.paused ? audio.play().catch(() => player.replaceWith(fileCard(part))) : audio.pause()) } }, icon("play"));
+  const button = h(
+    "button",
+    {
+      type: "button",
+      class: "voice-play",
+      "aria-label": "Play audio message",
+      on: {
+        click: () => (audio.paused ? audio.play().catch(() => player.replaceWith(fileCard(part))) : audio.pause()),
+      },
+    },
+    icon("play"),
+  );
   const player = h("span", { class: "voice" }, button, wave, time, audio);
   const show = () => {
     button.replaceChildren(icon(audio.paused ? "play" : "pause"));
@@ -77,7 +97,11 @@ export function mediaContent(part) {
     const image = h("img", { class: part.sticker ? "sticker" : "picture", src: url, alt: part.filename ?? "Picture" });
     return orFile(image, part);
   }
-  if (type.startsWith("video/")) return orFile(h("video", { class: "picture", src: url, controls: true, preload: "metadata", playsinline: true }), part);
+  if (type.startsWith("video/"))
+    return orFile(
+      h("video", { class: "picture", src: url, controls: true, preload: "metadata", playsinline: true }),
+      part,
+    );
   if (type.startsWith("audio/")) return voice(part);
   return fileCard(part);
 }
@@ -89,12 +113,14 @@ export function filePart(file) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
     reader.addEventListener("error", () => reject(reader.error));
-    reader.addEventListener("load", () => resolve({
-      type: "media",
-      filename: file.name || "file",
-      mime_type: file.type || "application/octet-stream",
-      data_base64: reader.result.slice(reader.result.indexOf(",") + 1),
-    }));
+    reader.addEventListener("load", () =>
+      resolve({
+        type: "media",
+        filename: file.name || "file",
+        mime_type: file.type || "application/octet-stream",
+        data_base64: reader.result.slice(reader.result.indexOf(",") + 1),
+      }),
+    );
     reader.readAsDataURL(file);
   });
 }

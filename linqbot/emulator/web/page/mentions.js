@@ -13,7 +13,8 @@ export function mentionsIn(store, chat, text) {
   names.sort((a, b) => b.name.length - a.name.length);
   for (const { handle, name } of names) {
     for (let at = text.indexOf(name); at >= 0; at = text.indexOf(name, at + name.length)) {
-      if (!found.some(({ range }) => at < range[1] && range[0] < at + name.length)) found.push({ handle, range: [at, at + name.length] });
+      if (!found.some(({ range }) => at < range[1] && range[0] < at + name.length))
+        found.push({ handle, range: [at, at + name.length] });
     }
   }
   return found.sort((a, b) => a.range[0] - b.range[0]);
@@ -32,9 +33,20 @@ export function mentionSuggestions(store, chat, field, insert) {
       const words = asked[1].toLowerCase();
       return words !== `${name} ` && (name.startsWith(words) || name.split(" ").some((word) => word.startsWith(words)));
     })
-    .map(({ handle }) => h("button", { type: "button", class: "mention-choice", on: {
-      // Not click: the field would lose the focus, and with it the caret.
-      pointerdown: (event) => event.preventDefault(),
-      click: () => insert(from, before.length, `@${nameIn(store, chat, handle)} `),
-    } }, avatarIn(store, chat, handle), nameIn(store, chat, handle)));
+    .map(({ handle }) =>
+      h(
+        "button",
+        {
+          type: "button",
+          class: "mention-choice",
+          on: {
+            // Not click: the field would lose the focus, and with it the caret.
+            pointerdown: (event) => event.preventDefault(),
+            click: () => insert(from, before.length, `@${nameIn(store, chat, handle)} `),
+          },
+        },
+        avatarIn(store, chat, handle),
+        nameIn(store, chat, handle),
+      ),
+    );
 }

@@ -8,8 +8,19 @@ import { openSheet } from "./sheet.js";
 const SERVICES = ["iMessage", "SMS", "RCS"];
 
 function choices(name, label, options, chosen) {
-  return h("fieldset", { class: `choices ${name}` }, h("legend", {}, label), options.map(([value, ...content]) =>
-    h("label", {}, h("input", { type: "radio", name, value, checked: value === chosen }), h("span", { class: "choice" }, content))));
+  return h(
+    "fieldset",
+    { class: `choices ${name}` },
+    h("legend", {}, label),
+    options.map(([value, ...content]) =>
+      h(
+        "label",
+        {},
+        h("input", { type: "radio", name, value, checked: value === chosen }),
+        h("span", { class: "choice" }, content),
+      ),
+    ),
+  );
 }
 
 const chosenIn = (root, name) => root.querySelector(`input[name="${name}"]:checked`)?.value;
@@ -20,8 +31,16 @@ export function openNewChat(store) {
   const input = h("input", { type: "tel", placeholder: "+1 415 555 0199", "aria-label": "Add a person to the group" });
 
   function renderChips() {
-    chips.replaceChildren(...[...others].map((handle) => h("span", { class: "chip" }, personName(handle),
-      iconButton("close", `Remove ${personName(handle)}`, () => (others.delete(handle), renderChips())))));
+    chips.replaceChildren(
+      ...[...others].map((handle) =>
+        h(
+          "span",
+          { class: "chip" },
+          personName(handle),
+          iconButton("close", `Remove ${personName(handle)}`, () => (others.delete(handle), renderChips())),
+        ),
+      ),
+    );
   }
 
   function add(handle) {
@@ -44,15 +63,57 @@ export function openNewChat(store) {
   }
 
   const known = store.people(rememberedPeople()).filter((handle) => handle !== store.me);
-  const people = h("form", { class: "inline-form", on: { submit: (event) => (event.preventDefault(), addTyped()) } },
-    input, h("button", { type: "submit", class: "text-button" }, "Add"));
-  const body = h("div", { class: "new-chat" },
-    choices("line", "To", store.lines.map((line) => [line.phone_number, lineAvatar(store, line.phone_number),
-      h("span", { class: "member" }, h("strong", {}, lineName(store, line.phone_number)), h("small", {}, formatHandle(line.phone_number)))]),
-    store.lines[0]?.phone_number),
-    choices("service", "Service", SERVICES.map((service) => [service, service]), "iMessage"),
-    h("fieldset", { class: "choices" }, h("legend", {}, "Others in the group"), chips, people,
-      known.length > 0 && h("div", { class: "known" }, known.map((handle) => h("button", { type: "button", class: "chip", on: { click: () => add(handle) } }, icon("plus"), personName(handle))))));
+  const people = h(
+    "form",
+    { class: "inline-form", on: { submit: (event) => (event.preventDefault(), addTyped()) } },
+    input,
+    h("button", { type: "submit", class: "text-button" }, "Add"),
+  );
+  const body = h(
+    "div",
+    { class: "new-chat" },
+    choices(
+      "line",
+      "To",
+      store.lines.map((line) => [
+        line.phone_number,
+        lineAvatar(store, line.phone_number),
+        h(
+          "span",
+          { class: "member" },
+          h("strong", {}, lineName(store, line.phone_number)),
+          h("small", {}, formatHandle(line.phone_number)),
+        ),
+      ]),
+      store.lines[0]?.phone_number,
+    ),
+    choices(
+      "service",
+      "Service",
+      SERVICES.map((service) => [service, service]),
+      "iMessage",
+    ),
+    h(
+      "fieldset",
+      { class: "choices" },
+      h("legend", {}, "Others in the group"),
+      chips,
+      people,
+      known.length > 0 &&
+        h(
+          "div",
+          { class: "known" },
+          known.map((handle) =>
+            h(
+              "button",
+              { type: "button", class: "chip", on: { click: () => add(handle) } },
+              icon("plus"),
+              personName(handle),
+            ),
+          ),
+        ),
+    ),
+  );
 
   function start() {
     if (!addTyped()) return false;

@@ -53,13 +53,24 @@ function hue(text) {
   return sum % 6;
 }
 
-const initials = (name) => name.split(/\s+/).slice(0, 2).map((word) => [...word][0]).join("").toUpperCase();
+const initials = (name) =>
+  name
+    .split(/\s+/)
+    .slice(0, 2)
+    .map((word) => [...word][0])
+    .join("")
+    .toUpperCase();
 
 /** The round picture of a person: initials when they have a name, else a silhouette. */
 export function avatar(handle) {
   const name = book[handle];
-  return h("span", { class: `avatar hue-${hue(handle)}`, "aria-hidden": "true" }, name ? initials(name) : icon("person"));
+  return h(
+    "span",
+    { class: `avatar hue-${hue(handle)}`, "aria-hidden": "true" },
+    name ? initials(name) : icon("person"),
+  );
 }
 
 /** The picture of our line number `index`: a robot. */
-export const botAvatar = (index) => h("span", { class: `avatar bot bot-${index % 3}`, "aria-hidden": "true" }, icon("bot"));
+export const botAvatar = (index) =>
+  h("span", { class: `avatar bot bot-${index % 3}`, "aria-hidden": "true" }, icon("bot"));

@@ -72,10 +72,11 @@ export class Store {
     const known = this.chats.get(chat.id);
     const { messages: _messages, typing, ...facts } = chat;
     this.chats.set(chat.id, {
-      ...known, ...facts,
+      ...known,
+      ...facts,
       messages: known?.messages ?? new Map(),
       sorted: known?.sorted ?? null,
-      typing: typing ? new Set(typing) : known?.typing ?? new Set(),
+      typing: typing ? new Set(typing) : (known?.typing ?? new Set()),
     });
     this.#changed("chats");
   }
@@ -193,7 +194,13 @@ export class Store {
 
   findChat(line, others) {
     const wanted = [line, this.me, ...others].sort().join();
-    return this.myChats().find((chat) => activeHandles(chat).map((member) => member.handle).sort().join() === wanted);
+    return this.myChats().find(
+      (chat) =>
+        activeHandles(chat)
+          .map((member) => member.handle)
+          .sort()
+          .join() === wanted,
+    );
   }
 
   isOwn(message) {
@@ -208,9 +215,9 @@ export class Store {
   unread(chat) {
     const seen = this.#seen[`${this.me} ${chat.id}`] ?? 0;
     const messages = messagesOf(chat);
-    return messages.slice(messages.findLastIndex((message) => this.isOwn(message)) + 1).filter(
-      (message) => writtenAt(message) > seen && message.delivery_status !== "read",
-    ).length;
+    return messages
+      .slice(messages.findLastIndex((message) => this.isOwn(message)) + 1)
+      .filter((message) => writtenAt(message) > seen && message.delivery_status !== "read").length;
   }
 
   markSeen(chat) {
@@ -225,7 +232,8 @@ export class Store {
   people(remembered) {
     const people = new Set([this.me, ...remembered]);
     for (const chat of this.chats.values()) {
-      for (const member of chat.handles ?? []) if (!member.is_me && !this.isLine(member.handle)) people.add(member.handle);
+      for (const member of chat.handles ?? [])
+        if (!member.is_me && !this.isLine(member.handle)) people.add(member.handle);
     }
     return [...people];
   }
@@ -240,7 +248,8 @@ export function messagesOf(chat) {
 // Parsed, not compared as text: one instant has several spellings.
 const writtenAt = (message) => Date.parse(message.created_at);
 
-export const activeHandles = (chat) => (chat.handles ?? []).filter((member) => (member.status ?? "active") === "active");
+export const activeHandles = (chat) =>
+  (chat.handles ?? []).filter((member) => (member.status ?? "active") === "active");
 export const lineOf = (chat) => chat.handles?.find((member) => member.is_me)?.handle;
 
 const lastActivity = (chat) => Date.parse(messagesOf(chat).at(-1)?.created_at ?? chat.created_at ?? 0);

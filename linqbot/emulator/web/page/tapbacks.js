@@ -6,7 +6,14 @@ import * as control from "./control.js";
 import { localUrl } from "./media.js";
 import { nameIn } from "./chat.js";
 
-export const TAPBACKS = { love: "Love", like: "Like", dislike: "Dislike", laugh: "Laugh", emphasize: "Emphasize", question: "Question" };
+export const TAPBACKS = {
+  love: "Love",
+  like: "Like",
+  dislike: "Dislike",
+  laugh: "Laugh",
+  emphasize: "Emphasize",
+  question: "Question",
+};
 const EMOJI = ["😂", "🔥", "🎉", "👏", "😍", "🙏", "💯", "😮", "😢", "👀", "✅", "🤝"];
 const LONG_PRESS_MS = 450;
 
@@ -23,17 +30,28 @@ function face(reaction) {
 export function tapbackBadges(store, chat, part) {
   const kinds = new Map();
   for (const reaction of part.reactions ?? []) {
-    const kind = reaction.type === "sticker" ? `sticker ${reaction.id}` : `${reaction.type} ${reaction.custom_emoji ?? ""}`;
+    const kind =
+      reaction.type === "sticker" ? `sticker ${reaction.id}` : `${reaction.type} ${reaction.custom_emoji ?? ""}`;
     kinds.set(kind, [...(kinds.get(kind) ?? []), reaction]);
   }
   if (kinds.size === 0) return null;
   const badges = [...kinds.values()].map((reactions) => {
     const [first] = reactions;
-    const who = reactions.map((reaction) => (reaction.is_me ? nameIn(store, chat, reaction.handle?.handle ?? "") : nameIn(store, chat, reaction.handle?.handle))).join(", ");
+    const who = reactions
+      .map((reaction) =>
+        reaction.is_me
+          ? nameIn(store, chat, reaction.handle?.handle ?? "")
+          : nameIn(store, chat, reaction.handle?.handle),
+      )
+      .join(", ");
     const label = `${TAPBACKS[first.type] ?? first.custom_emoji ?? "Reaction"} from ${who}`;
     const mine = reactions.some((reaction) => isMine(store, reaction));
-    return h("span", { class: `tapback ${first.type}${mine ? " mine" : ""}`, role: "img", "aria-label": label, title: label },
-      face(first), reactions.length > 1 && h("small", {}, String(reactions.length)));
+    return h(
+      "span",
+      { class: `tapback ${first.type}${mine ? " mine" : ""}`, role: "img", "aria-label": label, title: label },
+      face(first),
+      reactions.length > 1 && h("small", {}, String(reactions.length)),
+    );
   });
   return h("span", { class: "tapbacks" }, badges);
 }
@@ -62,9 +80,20 @@ export function listenForTapback(wrap, open) {
 
 async function toggle(store, message, partIndex, choice) {
   const reactions = message.parts[partIndex].reactions ?? [];
-  const isSet = reactions.some((reaction) => isMine(store, reaction) && reaction.type === choice.type && (reaction.custom_emoji ?? null) === (choice.custom_emoji ?? null));
+  const isSet = reactions.some(
+    (reaction) =>
+      isMine(store, reaction) &&
+      reaction.type === choice.type &&
+      (reaction.custom_emoji ?? null) === (choice.custom_emoji ?? null),
+  );
   try {
-    await control.react({ from: store.me, message_id: message.id, part_index: partIndex, operation: isSet ? "remove" : "add", ...choice });
+    await control.react({
+      from: store.me,
+      message_id: message.id,
+      part_index: partIndex,
+      operation: isSet ? "remove" : "add",
+      ...choice,
+    });
   } catch (error) {
     toast(error.message);
   }
@@ -81,28 +110,93 @@ export function openTapbackPicker(store, wrap, message, partIndex, { onReply, on
   const mine = (part.reactions ?? []).filter((reaction) => isMine(store, reaction));
   const choose = (choice) => () => (close(), toggle(store, message, partIndex, choice));
 
-  const more = h("div", { class: "emoji-row", hidden: true }, EMOJI.map((emoji) =>
-    h("button", { type: "button", "aria-label": `React with ${emoji}`, on: { click: choose({ type: "custom", custom_emoji: emoji }) } }, emoji)));
-  const picker = h("div", { class: "tapback-picker" },
-    h("div", { class: "tapback-row" },
-      Object.entries(TAPBACKS).map(([type, label]) => h("button", {
-        type: "button", class: type, "aria-label": label, title: label, "aria-pressed": String(mine.some((reaction) => reaction.type === type)),
-        on: { click: choose({ type }) } }, icon(type))),
-      h("button", { type: "button", class: "more", "aria-label": "More emoji", on: { click: () => { more.hidden = !more.hidden; } } }, icon("smile"))),
-    more);
-  const entry = (name, label, run) => h("button", { type: "button", role: "menuitem", on: { click: () => (close(), run()) } }, label, icon(name));
-  const menu = h("div", { class: "context-menu", role: "menu" },
+  const more = h(
+    "div",
+    { class: "emoji-row", hidden: true },
+    EMOJI.map((emoji) =>
+      h(
+        "button",
+        {
+          type: "button",
+          "aria-label": `React with ${emoji}`,
+          on: { click: choose({ type: "custom", custom_emoji: emoji }) },
+        },
+        emoji,
+      ),
+    ),
+  );
+  const picker = h(
+    "div",
+    { class: "tapback-picker" },
+    h(
+      "div",
+      { class: "tapback-row" },
+      Object.entries(TAPBACKS).map(([type, label]) =>
+        h(
+          "button",
+          {
+            type: "button",
+            class: type,
+            "aria-label": label,
+            title: label,
+            "aria-pressed": String(mine.some((reaction) => reaction.type === type)),
+            on: { click: choose({ type }) },
+          },
+          icon(type),
+        ),
+      ),
+      h(
+        "button",
+        {
+          type: "button",
+          class: "more",
+          "aria-label": "More emoji",
+          on: {
+            click: () => {
+              more.hidden = !more.hidden;
+            },
+          },
+        },
+        icon("smile"),
+      ),
+    ),
+    more,
+  );
+  const entry = (name, label, run) =>
+    h("button", { type: "button", role: "menuitem", on: { click: () => (close(), run()) } }, label, icon(name));
+  const menu = h(
+    "div",
+    { class: "context-menu", role: "menu" },
     onReply && entry("reply", "Reply", onReply),
-    part.value && entry("copy", "Copy", () => navigator.clipboard?.writeText(part.value).catch(() => toast("The browser did not allow copying."))),
-    onEdit && entry("pencil", "Edit", onEdit));
+    part.value &&
+      entry("copy", "Copy", () =>
+        navigator.clipboard?.writeText(part.value).catch(() => toast("The browser did not allow copying.")),
+      ),
+    onEdit && entry("pencil", "Edit", onEdit),
+  );
 
   const copy = wrap.cloneNode(true);
-  copy.classList.add("lifted", ...["own", "other", "imessage"].filter((cls) => wrap.closest(".msg").classList.contains(cls)));
+  copy.classList.add(
+    "lifted",
+    ...["own", "other", "imessage"].filter((cls) => wrap.closest(".msg").classList.contains(cls)),
+  );
   copy.setAttribute("aria-hidden", "true");
-  const overlay = h("div", { class: `tapback-overlay${isOwn ? " own" : ""}`, role: "dialog", "aria-modal": "true", "aria-label": "Tapback", on: {
-    click: (event) => event.target === overlay && close(),
-    keydown: (event) => event.key === "Escape" && (event.stopPropagation(), close()),
-  } }, copy, picker, menu);
+  const overlay = h(
+    "div",
+    {
+      class: `tapback-overlay${isOwn ? " own" : ""}`,
+      role: "dialog",
+      "aria-modal": "true",
+      "aria-label": "Tapback",
+      on: {
+        click: (event) => event.target === overlay && close(),
+        keydown: (event) => event.key === "Escape" && (event.stopPropagation(), close()),
+      },
+    },
+    copy,
+    picker,
+    menu,
+  );
 
   function close() {
     if (!overlay.isConnected) return;

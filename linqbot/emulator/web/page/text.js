@@ -69,7 +69,10 @@ function run(text, start, marks) {
   if (sticker) return h("img", { class: "inline-sticker", src: sticker, alt: text });
   const moving = marks.find((mark) => mark.animation);
   let node = moving ? letters(text, moving.animation, start - moving.range[0]) : document.createTextNode(text);
-  const classes = marks.filter((mark) => mark.cls).map((mark) => mark.cls).join(" ");
+  const classes = marks
+    .filter((mark) => mark.cls)
+    .map((mark) => mark.cls)
+    .join(" ");
   if (classes) node = h("span", { class: classes }, node);
   const href = marks.find((mark) => mark.href)?.href;
   return href ? h("a", { href, target: "_blank", rel: "noopener noreferrer" }, node) : node;

@@ -2,7 +2,9 @@
 
 let offsetMs = 0;
 
-export const setNow = (iso) => { if (iso) offsetMs = Date.parse(iso) - Date.now(); };
+export const setNow = (iso) => {
+  if (iso) offsetMs = Date.parse(iso) - Date.now();
+};
 export const now = () => new Date(Date.now() + offsetMs);
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
@@ -10,7 +12,11 @@ const weekday = new Intl.DateTimeFormat(undefined, { weekday: "long" });
 const day = new Intl.DateTimeFormat(undefined, { weekday: "short", month: "short", day: "numeric" });
 const short = new Intl.DateTimeFormat(undefined, { year: "2-digit", month: "numeric", day: "numeric" });
 const precise = new Intl.DateTimeFormat(undefined, {
-  hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  fractionalSecondDigits: 3,
+  hourCycle: "h23",
 });
 
 const midnight = (date) => new Date(date.getFullYear(), date.getMonth(), date.getDate());
