@@ -299,7 +299,7 @@ def test_only_addresses_of_the_web_are_loaded_or_linked(phone: Page, bot: Bot, a
 @pytest.mark.parametrize("address", ADDRESSES[:5])
 def test_no_element_of_the_page_takes_an_address_that_could_run(phone: Page, address: str) -> None:
     made = """async ([tag, name, address]) => {
-        const { h } = await import("/dom.js");
+        const { h } = await import("/elements/dom.js");
         return h(tag, { [name]: address }).getAttribute(name);
     }"""
     for tag, name in (("a", "href"), ("img", "src"), ("audio", "src")):

@@ -1,14 +1,14 @@
 // The page: puts the rooms together. The store holds what is known, the stream keeps it current, each module shows its
 // part of it and acts as the person through control.js.
 
-import { mountChatList } from "./chatlist.js";
-import { mountConversation } from "./conversation.js";
-import { h, icon, loadIcons } from "./dom.js";
-import { mountInspector } from "./inspector.js";
-import { Store } from "./store.js";
-import { follow } from "./stream.js";
-import { mountSwitcher } from "./switcher.js";
-import { statusBarTime } from "./time.js";
+import { mountChatList } from "./chats/chat-list.js";
+import { mountConversation } from "./conversation/conversation.js";
+import { h, icon, loadIcons } from "./elements/dom.js";
+import { mountInspector } from "./inspector/inspector.js";
+import { Store } from "./model/store.js";
+import { follow } from "./model/stream.js";
+import { mountSwitcher } from "./chats/switcher.js";
+import { statusBarTime } from "./model/time.js";
 
 const CLOCK_MS = 5000;
 // A restart of the emulator takes about a second; a note that flashes only startles.

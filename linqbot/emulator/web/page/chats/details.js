@@ -1,10 +1,10 @@
 // The details of a conversation: who is in it, adding and leaving in groups, and its ids for developers.
 
-import { h, icon, toast } from "./dom.js";
-import * as control from "./control.js";
-import { avatarIn, chatAvatar, chatTitle, nameIn } from "./chat.js";
-import { formatHandle, normaliseHandle } from "./people.js";
-import { openSheet } from "./sheet.js";
+import { h, icon, toast } from "../elements/dom.js";
+import * as control from "../model/control.js";
+import { avatarIn, chatAvatar, chatTitle, nameIn } from "../model/chat.js";
+import { formatHandle, normaliseHandle } from "../model/people.js";
+import { openSheet } from "../elements/sheet.js";
 
 async function attempt(call) {
   try {

@@ -1,7 +1,7 @@
 // Who is who: people's names and avatars, and which person this phone belongs to. Names live in this browser only;
 // the emulator knows handles.
 
-import { h, icon } from "./dom.js";
+import { h, icon } from "../elements/dom.js";
 
 export const FIRST_PERSON = "+14155550142";
 const BOOK = "linqbot.people";

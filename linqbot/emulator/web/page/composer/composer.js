@@ -1,13 +1,13 @@
 // Writing: the field, attachments, replies, edits, effects, and sending. What is unsent is kept per conversation.
 
-import { h, icon, iconButton, toast } from "./dom.js";
-import * as control from "./control.js";
-import { messagePreview, nameIn, shownChat } from "./chat.js";
-import { openEffectPicker } from "./effectpicker.js";
-import { effectNamed, effectTitle } from "./effects.js";
-import { filePart, fileSize } from "./media.js";
+import { h, icon, iconButton, toast } from "../elements/dom.js";
+import * as control from "../model/control.js";
+import { messagePreview, nameIn, shownChat } from "../model/chat.js";
+import { openEffectPicker } from "./effect-picker.js";
+import { effectNamed, effectTitle } from "../effects/effects.js";
+import { filePart, fileSize } from "../conversation/media.js";
 import { mentionsIn, mentionSuggestions } from "./mentions.js";
-import { activeHandles, lineOf } from "./store.js";
+import { activeHandles, lineOf } from "../model/store.js";
 import { typingNotice } from "./typing.js";
 
 const PLACEHOLDERS = { iMessage: "iMessage", SMS: "Text Message · SMS", RCS: "Text Message · RCS" };

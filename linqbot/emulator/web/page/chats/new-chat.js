@@ -1,9 +1,9 @@
 // "New message": which of our lines, over which service, and who else is in it.
 
-import { h, icon, iconButton, toast } from "./dom.js";
-import { lineAvatar, lineName } from "./chat.js";
-import { formatHandle, normaliseHandle, personName, rememberedPeople, rememberPerson } from "./people.js";
-import { openSheet } from "./sheet.js";
+import { h, icon, iconButton, toast } from "../elements/dom.js";
+import { lineAvatar, lineName } from "../model/chat.js";
+import { formatHandle, normaliseHandle, personName, rememberedPeople, rememberPerson } from "../model/people.js";
+import { openSheet } from "../elements/sheet.js";
 
 const SERVICES = ["iMessage", "SMS", "RCS"];
 

@@ -1,7 +1,7 @@
 // Message effects: their names, and playing them. Screen effects are painted by scenes.js on a canvas over the phone's
 // screen; bubble effects are CSS animations. Each plays once, when its message arrives, and again on request.
 
-import { h, icon, prefersCalm } from "./dom.js";
+import { h, icon, prefersCalm } from "../elements/dom.js";
 import { SCENES } from "./scenes.js";
 
 export const BUBBLE_EFFECTS = { slam: "Slam", loud: "Loud", gentle: "Gentle", invisible: "Invisible Ink" };

@@ -1,7 +1,7 @@
 // A text part as nodes: decorations, animations, mentions, stickers and links over ranges. Linq counts UTF-16 code
 // units, and so does JavaScript: the ranges are used as they come.
 
-import { h } from "./dom.js";
+import { h } from "../elements/dom.js";
 import { localUrl } from "./media.js";
 
 const LINK = /https?:\/\/[^\s<>"']+[^\s<>"'.,;:!?)\]]/g;

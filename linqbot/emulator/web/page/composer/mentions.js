@@ -1,8 +1,8 @@
 // Naming somebody in a group: suggestions after an "@", and the ranges Linq wants. A bot that answers only when it is
 // addressed hears a mention, not a name in the text.
 
-import { h } from "./dom.js";
-import { avatarIn, nameIn, others } from "./chat.js";
+import { h } from "../elements/dom.js";
+import { avatarIn, nameIn, others } from "../model/chat.js";
 
 /** Mentions of the chat's members in `text`, as `{handle, range}` in UTF-16 units. */
 export function mentionsIn(store, chat, text) {

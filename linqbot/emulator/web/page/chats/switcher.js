@@ -1,8 +1,15 @@
 // "You are +1 415 555 0142 ▾": whose phone this is. Switching shows that person's conversations; a second tab can be a
 // second person's phone.
 
-import { h, icon, toast } from "./dom.js";
-import { avatar, formatHandle, normaliseHandle, personName, rememberedPeople, rememberPerson } from "./people.js";
+import { h, icon, toast } from "../elements/dom.js";
+import {
+  avatar,
+  formatHandle,
+  normaliseHandle,
+  personName,
+  rememberedPeople,
+  rememberPerson,
+} from "../model/people.js";
 
 export function mountSwitcher(root, store) {
   const label = h("span", { class: "switcher-name" });

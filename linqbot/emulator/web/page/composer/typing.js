@@ -1,7 +1,7 @@
 // Telling the emulator that the person types: started with the first letter, stopped after a silence, when the field
 // is emptied or left. A sent message ends it by itself, as with Linq.
 
-import * as control from "./control.js";
+import * as control from "../model/control.js";
 
 const SILENCE_MS = 4000;
 

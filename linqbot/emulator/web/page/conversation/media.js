@@ -1,6 +1,6 @@
 // Pictures, films, voice and files: how they look in a bubble, and how a file of this computer becomes a part.
 
-import { h, icon, webUrl } from "./dom.js";
+import { h, icon, webUrl } from "../elements/dom.js";
 
 const OWN_FILE = /^\/attachments\/[0-9a-f-]{36}\//;
 

@@ -1,8 +1,8 @@
 // Parts that are neither text nor media: links, app cards, App Clips, polls, and kinds this page does not know yet.
 
-import { h, icon, webUrl } from "./dom.js";
+import { h, icon, webUrl } from "../elements/dom.js";
 import { localUrl } from "./media.js";
-import { personName } from "./people.js";
+import { personName } from "../model/people.js";
 
 function card(url, { title, caption, art, image }) {
   const target = webUrl(url);

@@ -1,10 +1,10 @@
 // Tapbacks: the badge on a bubble, and the picker over it (long press, double click, or the button beside a bubble),
 // with the menu a phone shows there: reply, copy, edit.
 
-import { h, icon, toast } from "./dom.js";
-import * as control from "./control.js";
+import { h, icon, toast } from "../elements/dom.js";
+import * as control from "../model/control.js";
 import { localUrl } from "./media.js";
-import { nameIn } from "./chat.js";
+import { nameIn } from "../model/chat.js";
 
 export const TAPBACKS = {
   love: "Love",

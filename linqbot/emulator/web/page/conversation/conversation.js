@@ -1,15 +1,15 @@
 // The open conversation: its bar, the transcript, and telling the emulator what has been read.
 
-import { h, icon, iconButton, reconcile } from "./dom.js";
-import * as control from "./control.js";
+import { h, icon, iconButton, reconcile } from "../elements/dom.js";
+import * as control from "../model/control.js";
 import { messageArticle, statusLine, typingBubble } from "./bubble.js";
-import { chatAvatar, chatTitle, others, shownChat } from "./chat.js";
-import { mountComposer } from "./composer.js";
-import { openDetails } from "./details.js";
-import { playOnArrival } from "./effects.js";
-import { formatHandle } from "./people.js";
-import { messagesOf } from "./store.js";
-import { clockTime, dayName } from "./time.js";
+import { chatAvatar, chatTitle, others, shownChat } from "../model/chat.js";
+import { mountComposer } from "../composer/composer.js";
+import { openDetails } from "../chats/details.js";
+import { playOnArrival } from "../effects/effects.js";
+import { formatHandle } from "../model/people.js";
+import { messagesOf } from "../model/store.js";
+import { clockTime, dayName } from "../model/time.js";
 
 const PAGE = 200; // bubbles shown before "Earlier messages"
 const PAUSE_MS = 60 * 60 * 1000; // a longer silence gets a time above the next bubble

@@ -1,14 +1,14 @@
 // One message as nodes: its sender, what it replies to, a bubble per part, and the fine print under it.
 
-import * as control from "./control.js";
-import { h, icon, toast } from "./dom.js";
+import * as control from "../model/control.js";
+import { h, icon, toast } from "../elements/dom.js";
 import { appCard, appClipCard, linkCard, pollCard, unknownPart } from "./cards.js";
-import { avatarIn, messagePreview, nameIn } from "./chat.js";
-import { effectCaption, play } from "./effects.js";
+import { avatarIn, messagePreview, nameIn } from "../model/chat.js";
+import { effectCaption, play } from "../effects/effects.js";
 import { isVisual, mediaContent } from "./media.js";
 import { listenForTapback, openTapbackPicker, tapbackBadges } from "./tapbacks.js";
 import { isJumbo, richText } from "./text.js";
-import { clockTime } from "./time.js";
+import { clockTime } from "../model/time.js";
 
 function content(part) {
   switch (part.type) {

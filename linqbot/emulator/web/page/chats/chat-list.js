@@ -1,11 +1,11 @@
 // The list of conversations.
 
-import { h, icon, iconButton, reconcile } from "./dom.js";
-import { chatAvatar, chatPreview, chatTitle } from "./chat.js";
-import { openNewChat } from "./newchat.js";
+import { h, icon, iconButton, reconcile } from "../elements/dom.js";
+import { chatAvatar, chatPreview, chatTitle } from "../model/chat.js";
+import { openNewChat } from "./new-chat.js";
 import { mountSwitcher } from "./switcher.js";
-import { messagesOf } from "./store.js";
-import { listTime } from "./time.js";
+import { messagesOf } from "../model/store.js";
+import { listTime } from "../model/time.js";
 
 function row(store, chat, { title, preview, time, unread }) {
   return h(

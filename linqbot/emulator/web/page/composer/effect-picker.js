@@ -1,8 +1,8 @@
 // "Send with effect": the sheet a phone shows when the send button is held.
 
-import { h, icon } from "./dom.js";
-import { BUBBLE_EFFECTS, SCREEN_EFFECTS } from "./effects.js";
-import { openSheet } from "./sheet.js";
+import { h, icon } from "../elements/dom.js";
+import { BUBBLE_EFFECTS, SCREEN_EFFECTS } from "../effects/effects.js";
+import { openSheet } from "../elements/sheet.js";
 
 const FACES = {
   slam: "💥",

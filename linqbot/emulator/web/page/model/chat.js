@@ -1,8 +1,8 @@
 // A chat as this phone's owner sees it: who the others are, what it is called, what its last line says.
 
-import { h, icon } from "./dom.js";
-import { effectTitle } from "./effects.js";
-import { localUrl } from "./media.js";
+import { h, icon } from "../elements/dom.js";
+import { effectTitle } from "../effects/effects.js";
+import { localUrl } from "../conversation/media.js";
 import { avatar, botAvatar, formatHandle, personName } from "./people.js";
 import { activeHandles, lineOf, messagesOf } from "./store.js";
 

@@ -1,9 +1,9 @@
 // The inspector: every webhook the emulator delivers, every API call it answers, every turn the bot reports, as they
 // happen.
 
-import { replayDelivery } from "./control.js";
-import { h, icon, iconButton, reconcile, toast } from "./dom.js";
-import { preciseTime } from "./time.js";
+import { replayDelivery } from "../model/control.js";
+import { h, icon, iconButton, reconcile, toast } from "../elements/dom.js";
+import { preciseTime } from "../model/time.js";
 
 const KINDS = { all: "All", delivery: "Webhooks", call: "Calls", observation: "Turns" };
 const WIDE = matchMedia("(min-width: 1080px)");
