@@ -1,296 +1,161 @@
-// Writing: the field, attachments, replies, edits, effects, and sending. What is unsent is kept per conversation.
+// Writing a message: the draft of the open conversation, its view, and sending it.
 
-import { h, icon, iconButton, toast } from "../elements/dom.js";
-import * as control from "../model/control.js";
-import { messagePreview, nameIn, shownChat } from "../model/chat.js";
+import { messageOf, toast } from "../elements/toast.js";
+import { shownChat } from "../model/chats.js";
+import { fileSize } from "../model/files.js";
+import { Drafts, draftOfEdit, emptyDraft, isEmpty } from "./draft.js";
 import { openEffectPicker } from "./effect-picker.js";
-import { effectNamed, effectTitle } from "../effects/effects.js";
-import { filePart, fileSize } from "../conversation/media.js";
-import { mentionsIn, mentionSuggestions } from "./mentions.js";
-import { activeHandles, lineOf } from "../model/store.js";
-import { typingNotice } from "./typing.js";
+import { listenForFiles } from "./files.js";
+import { Outbox } from "./sending.js";
+import { TypingNotice } from "./typing.js";
+import { ComposerView } from "./view.js";
 
-const PLACEHOLDERS = { iMessage: "iMessage", SMS: "Text Message · SMS", RCS: "Text Message · RCS" };
+/** @import { Message } from "../client/types.d.ts" */
+/** @import { Topic, Store } from "../model/store.js" */
+/** @import { Draft } from "./draft.js" */
+
 const MAX_FILE_BYTES = 100_000_000;
 const LONG_PRESS_MS = 450;
 const SAMPLE = "Hello!";
-const ONLY_LINK = /^https?:\/\/\S+$/;
 
-const emptyDraft = () => ({ text: "", files: [], reply: null, edit: null, effect: null });
+export class Composer {
+  #store;
+  #view;
+  #typing;
+  #outbox;
+  #drafts = new Drafts();
 
-/**
- * Put the composer into `slot`. Files may be dropped anywhere on `pane`.
- * @returns `{replyTo(message, partIndex), edit(message, partIndex), focus()}`
- */
-export function mountComposer(slot, pane, store) {
-  const drafts = new Map();
-  let key = null;
-  let draft = emptyDraft();
-  let shownFiles = draft.files;
-  let sending = Promise.resolve(); // one after the other, so that messages arrive in the order they were written
-
-  const typing = typingNotice(store);
-  const notes = h("div", { class: "composer-notes" });
-  const suggestions = h("div", { class: "mention-choices" });
-  const files = h("div", { class: "attachments" });
-  const field = h("textarea", { rows: "1", "aria-label": "Message", enterkeyhint: "send", autocomplete: "off" });
-  const chooser = h("input", {
-    type: "file",
-    multiple: true,
-    class: "visually-hidden",
-    tabindex: "-1",
-    "aria-label": "Attach files",
-  });
-  const attach = iconButton("plus", "Attach a file", () => chooser.click(), "attach");
-  const effects = iconButton("sparkles", "Send with effect", chooseEffect, "effects");
-  const sendButton = h(
-    "button",
-    { type: "submit", class: "send", "aria-label": "Send", title: "Send (hold for effects)" },
-    icon("send"),
-  );
-  const form = h(
-    "form",
-    { class: "composer" },
-    suggestions,
-    notes,
-    h(
-      "div",
-      { class: "composer-row" },
-      attach,
-      h("div", { class: "field" }, files, h("div", { class: "field-row" }, field, effects, sendButton)),
-      chooser,
-    ),
-  );
-  const gone = h("p", { class: "gone-note", hidden: true }, "You are no longer in this conversation.");
-  slot.append(form, gone);
-
-  const isEmpty = () => !draft.text.trim() && draft.files.length === 0;
-
-  function grow() {
-    field.style.setProperty("height", "auto");
-    field.style.setProperty("height", `${field.scrollHeight}px`);
+  /**
+   * Show the composer in `slot`.
+   * @param {HTMLElement} slot
+   * @param {HTMLElement} pane The conversation; files may be dropped anywhere on it.
+   * @param {Store} store
+   */
+  constructor(slot, pane, store) {
+    this.#store = store;
+    this.#typing = new TypingNotice(store);
+    this.#outbox = new Outbox(store);
+    this.#view = new ComposerView(slot, store, {
+      change: (parts) => this.#change(parts),
+      chooseEffect: () => this.#chooseEffect(),
+    });
+    this.#listenToField();
+    this.#listenToSendButton();
+    listenForFiles(this.#view, pane, (files) => this.#addFiles(files));
+    store.onChange((topics) => this.#onChange(topics));
   }
 
-  function note(text, detail, label, drop) {
-    return h(
-      "div",
-      { class: "note" },
-      h("span", {}, h("strong", {}, text), " ", detail),
-      iconButton("close", label, drop),
-    );
+  /**
+   * @param {Message} message
+   * @param {number} partIndex
+   */
+  replyTo(message, partIndex) {
+    this.#change({ reply: { message, partIndex }, edit: null });
   }
 
-  function render() {
-    const chat = shownChat(store);
+  /**
+   * @param {Message} message
+   * @param {number} partIndex
+   */
+  edit(message, partIndex) {
+    this.#change(draftOfEdit(message, partIndex));
+  }
+
+  #listenToField() {
+    const { field } = this.#view;
+    field.addEventListener("input", () => {
+      this.#drafts.current.text = field.value;
+      this.#view.grow();
+      this.#render();
+      this.#typing.typed(field.value);
+    });
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+        event.preventDefault();
+        this.#send();
+      } else if (event.key === "Escape") this.#cancelReplyAndEdit();
+    });
+    field.addEventListener("blur", () => this.#typing.stop());
+  }
+
+  #listenToSendButton() {
+    const { form, sendButton } = this.#view;
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#send();
+    });
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let press;
+    sendButton.addEventListener("pointerdown", () => {
+      press = setTimeout(() => this.#view.offersEffects && this.#chooseEffect(), LONG_PRESS_MS);
+    });
+    for (const type of ["pointerup", "pointerleave"]) sendButton.addEventListener(type, () => clearTimeout(press));
+  }
+
+  /** @param {Set<Topic>} topics */
+  #onChange(topics) {
+    if (this.#store.place.view === "list") this.#typing.stop();
+    else if (topics.has("place") || topics.has("chats") || topics.has("me")) this.#render();
+  }
+
+  #render() {
+    const chat = shownChat(this.#store);
     if (!chat) return;
-    const nowKey = `${store.me} ${chat.id ?? "draft"}`;
-    if (nowKey !== key) enter(nowKey);
-    const isIn = activeHandles(chat).some((member) => member.handle === store.me);
-    form.hidden = !isIn;
-    gone.hidden = isIn;
-    const service = chat.service ?? "iMessage";
-    form.className = `composer ${service.toLowerCase()}${isEmpty() ? " empty" : ""}${draft.edit ? " editing" : ""}`;
-    field.placeholder = PLACEHOLDERS[service] ?? "Message";
-    effects.hidden = service !== "iMessage" || Boolean(draft.edit);
-    attach.hidden = Boolean(draft.edit);
-    sendButton.disabled = isEmpty();
-    sendButton.setAttribute("aria-label", draft.edit ? "Save edit" : "Send");
-    notes.replaceChildren(
-      ...[
-        draft.reply &&
-          note(
-            `Reply to ${nameIn(store, chat, draft.reply.message.from_handle?.handle)}`,
-            messagePreview(draft.reply.message),
-            "Cancel reply",
-            () => change({ reply: null }),
-          ),
-        draft.edit && note("Edit message", "", "Cancel edit", () => change({ edit: null, text: "" })),
-        draft.effect &&
-          note(effectTitle(draft.effect), "will play when you send", "Remove effect", () => change({ effect: null })),
-      ].filter(Boolean),
-    );
-    if (draft.files !== shownFiles) files.replaceChildren(...draft.files.map(preview));
-    shownFiles = draft.files;
-    suggest(chat);
+    const key = `${this.#store.me} ${chat.id ?? "draft"}`;
+    if (key !== this.#drafts.key) this.#enter(key);
+    this.#view.render(chat, this.#drafts.current);
   }
 
-  function suggest(chat) {
-    suggestions.replaceChildren(
-      ...mentionSuggestions(store, chat, field, (from, to, name) => {
-        field.setRangeText(name, from, to, "end");
-        change({ text: field.value });
-      }),
-    );
+  /**
+   * Open the draft of another conversation.
+   * @param {string} key
+   */
+  #enter(key) {
+    const { isFirst } = this.#store;
+    this.#typing.stop();
+    this.#drafts.open(key);
+    if (isFirst && isEmpty(this.#drafts.current)) this.#drafts.current.text = SAMPLE;
+    this.#view.setText(this.#drafts.current.text);
+    // On a touch screen the keyboard would cover the conversation that was just opened.
+    if (isFirst || matchMedia("(hover: hover)").matches) this.#view.focus();
+    if (isFirst) this.#view.field.select();
   }
 
-  function preview(file) {
-    const isPicture = file.type.startsWith("image/");
-    const drop = iconButton("close", `Remove ${file.name}`, () =>
-      change({ files: draft.files.filter((other) => other !== file) }),
-    );
-    if (!isPicture)
-      return h(
-        "div",
-        { class: "attachment" },
-        icon("doc"),
-        h("span", {}, file.name),
-        h("small", {}, fileSize(file.size)),
-        drop,
-      );
-    const url = URL.createObjectURL(file);
-    return h(
-      "div",
-      { class: "attachment picture" },
-      h("img", { src: url, alt: file.name, on: { load: () => URL.revokeObjectURL(url) } }),
-      drop,
-    );
+  /** @param {Partial<Draft>} parts */
+  #change(parts) {
+    Object.assign(this.#drafts.current, parts);
+    if (parts.text !== undefined) this.#view.setText(parts.text);
+    this.#render();
+    this.#view.focus();
   }
 
-  function enter(nowKey) {
-    typing.stop();
-    if (key) drafts.set(key, draft);
-    key = nowKey;
-    const isFirst = store.place.first;
-    draft = drafts.get(key) ?? emptyDraft();
-    if (isFirst && isEmpty()) draft.text = SAMPLE;
-    field.value = draft.text;
-    grow();
-    // On a touch screen the keyboard would cover the conversation just opened.
-    if (isFirst || matchMedia("(hover: hover)").matches) focus();
-    if (isFirst) field.select();
+  #cancelReplyAndEdit() {
+    const { reply, edit, text } = this.#drafts.current;
+    if (reply || edit) this.#change({ reply: null, edit: null, text: edit ? "" : text });
   }
 
-  function change(parts) {
-    Object.assign(draft, parts);
-    if ("text" in parts) {
-      if (field.value !== draft.text) field.value = draft.text;
-      grow();
-    }
-    render();
-    focus();
+  #chooseEffect() {
+    openEffectPicker(this.#drafts.current.effect, (effect) => this.#change({ effect }));
   }
 
-  // The pane may still be inert under a sheet that is just closing.
-  const focus = () => setTimeout(() => field.focus({ preventScroll: true }));
-
-  function chooseEffect() {
-    openEffectPicker(draft.effect, (effect) => change({ effect }));
+  /** @param {File[]} files */
+  #addFiles(files) {
+    const accepted = files.filter((file) => file.size <= MAX_FILE_BYTES);
+    if (accepted.length < files.length) toast(`A file may have at most ${fileSize(MAX_FILE_BYTES)}.`);
+    this.#change({ files: [...this.#drafts.current.files, ...accepted] });
   }
 
-  function addFiles(list) {
-    const chosen = [...list];
-    if (chosen.some((file) => file.size > MAX_FILE_BYTES))
-      toast(`A file may have at most ${fileSize(MAX_FILE_BYTES)}.`);
-    change({ files: [...draft.files, ...chosen.filter((file) => file.size <= MAX_FILE_BYTES)] });
+  #send() {
+    const { current, key } = this.#drafts;
+    const chat = shownChat(this.#store);
+    if (!chat || isEmpty(current)) return;
+    const draft = { ...current, text: current.text.trim() };
+    this.#typing.forget();
+    this.#change(emptyDraft());
+    this.#outbox.send({ draft, chat, place: this.#store.place, me: this.#store.me }, (error) => {
+      toast(`Not delivered: ${messageOf(error)}`);
+      // Put the draft back, unless the person is in another conversation or has begun a new draft.
+      if (this.#drafts.key === key && isEmpty(this.#drafts.current)) this.#change(draft);
+    });
   }
-
-  function textPart(chat, value, isAlone) {
-    if (isAlone && ONLY_LINK.test(value)) return { type: "link", value };
-    const mentions = mentionsIn(store, chat, value);
-    return { type: "text", value, ...(mentions.length > 0 && { mentions }) };
-  }
-
-  async function submit({ chat, place, me, text, files: chosen, reply, edit, effect }) {
-    if (edit) return control.editMessage({ from: me, message_id: edit.message.id, part_index: edit.partIndex, text });
-    const parts = await Promise.all(chosen.map(filePart));
-    if (text) parts.push(textPart(chat, text, parts.length === 0));
-    const message = { from: me, to: lineOf(chat), parts };
-    if (chat.id) message.chat_id = chat.id;
-    else {
-      message.service = chat.service;
-      const group = activeHandles(chat)
-        .map((member) => member.handle)
-        .filter((handle) => handle !== me && handle !== lineOf(chat));
-      if (group.length > 0) message.group = group;
-    }
-    if (reply) message.reply_to = { message_id: reply.message.id, part_index: reply.partIndex };
-    if (effect && (chat.service ?? "iMessage") === "iMessage") message.effect = effectNamed(effect);
-    const { chat_id: chatId } = await control.sendMessage(message);
-    if (!chat.id && store.place === place) store.go({ view: "chat", chatId });
-    return undefined;
-  }
-
-  function send() {
-    if (isEmpty()) return;
-    const sent = { ...draft, text: draft.text.trim(), chat: shownChat(store), place: store.place, me: store.me };
-    const sentKey = key;
-    typing.forget();
-    change(emptyDraft());
-    sending = sending
-      .then(() => submit(sent))
-      .catch((error) => {
-        toast(`Not delivered: ${error.message}`);
-        // Give the words back, unless something new is being written there.
-        const { text, files: chosen, reply, edit, effect } = sent;
-        if (key === sentKey && isEmpty()) change({ text, files: chosen, reply, edit, effect });
-      });
-  }
-
-  field.addEventListener("input", () => {
-    draft.text = field.value;
-    grow();
-    render();
-    typing.typed(draft.text);
-  });
-  field.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
-      event.preventDefault();
-      send();
-    } else if (event.key === "Escape" && (draft.reply || draft.edit))
-      change({ reply: null, edit: null, text: draft.edit ? "" : draft.text });
-  });
-  field.addEventListener("paste", (event) => {
-    if (event.clipboardData.files.length > 0) {
-      event.preventDefault();
-      addFiles(event.clipboardData.files);
-    }
-  });
-  field.addEventListener("blur", () => typing.stop());
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    send();
-  });
-  chooser.addEventListener("change", () => {
-    addFiles(chooser.files);
-    chooser.value = "";
-  });
-
-  let hold;
-  sendButton.addEventListener("pointerdown", () => {
-    hold = setTimeout(() => !effects.hidden && chooseEffect(), LONG_PRESS_MS);
-  });
-  for (const type of ["pointerup", "pointerleave"]) sendButton.addEventListener(type, () => clearTimeout(hold));
-
-  pane.addEventListener("dragover", (event) => {
-    if (!event.dataTransfer.types.includes("Files")) return;
-    event.preventDefault();
-    pane.classList.add("dropping");
-  });
-  pane.addEventListener(
-    "dragleave",
-    (event) => !pane.contains(event.relatedTarget) && pane.classList.remove("dropping"),
-  );
-  pane.addEventListener("drop", (event) => {
-    event.preventDefault();
-    pane.classList.remove("dropping");
-    addFiles(event.dataTransfer.files);
-  });
-
-  store.onChange((topics) => {
-    if (store.place.view === "list") typing.stop();
-    else if (topics.has("place") || topics.has("chats") || topics.has("me")) render();
-  });
-
-  return {
-    focus,
-    replyTo: (message, partIndex) => change({ reply: { message, partIndex }, edit: null }),
-    edit: (message, partIndex) =>
-      change({
-        edit: { message, partIndex },
-        reply: null,
-        effect: null,
-        files: [],
-        text: message.parts[partIndex].value,
-      }),
-  };
 }

@@ -1,43 +1,58 @@
-// Telling the emulator that the person types: started with the first letter, stopped after a silence, when the field
-// is emptied or left. A sent message ends it by itself, as with Linq.
+// Reports to the emulator that the person types: started with the first letter; stopped after a pause, and when the
+// field is emptied or left. A message that is sent ends the typing by itself, as with Linq.
 
-import * as control from "../model/control.js";
+import { setTyping } from "../client/control.js";
 
-const SILENCE_MS = 4000;
+/** @import { Store } from "../model/store.js" */
 
-export function typingNotice(store) {
-  let told = null; // {me, chatId} the emulator believes is typing
-  let silence;
+const PAUSE_MS = 4000;
 
-  // A hint: when it is lost, nothing is.
-  const tell = ({ me, chatId }, state) => control.setTyping(me, chatId, state).catch(() => {});
+export class TypingNotice {
+  #store;
+  /** @type {{ me: string, chatId: string } | null} What was last reported as started. */
+  #reported = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #pause;
 
-  function stop() {
-    clearTimeout(silence);
-    if (told) tell(told, "stopped");
-    told = null;
+  /** @param {Store} store */
+  constructor(store) {
+    this.#store = store;
   }
 
-  return {
-    stop,
-    /** The message is on its way and says it all. */
-    forget() {
-      clearTimeout(silence);
-      told = null;
-    },
-    typed(text) {
-      const { chatId } = store.place;
-      if (!chatId) return;
-      if (!text.trim()) {
-        stop();
-        return;
-      }
-      if (!told) {
-        told = { me: store.me, chatId };
-        tell(told, "started");
-      }
-      clearTimeout(silence);
-      silence = setTimeout(stop, SILENCE_MS);
-    },
-  };
+  /**
+   * Report that the field has changed.
+   * @param {string} text
+   */
+  typed(text) {
+    const { openChat, me } = this.#store;
+    if (!openChat) return;
+    if (!text.trim()) {
+      this.stop();
+      return;
+    }
+    if (!this.#reported) {
+      this.#reported = { me, chatId: openChat.id };
+      this.#report("started");
+    }
+    clearTimeout(this.#pause);
+    this.#pause = setTimeout(() => this.stop(), PAUSE_MS);
+  }
+
+  /** Report that the person has stopped. */
+  stop() {
+    if (this.#reported) this.#report("stopped");
+    this.forget();
+  }
+
+  /** Report nothing more: the message is on its way. */
+  forget() {
+    clearTimeout(this.#pause);
+    this.#reported = null;
+  }
+
+  /** @param {"started" | "stopped"} state */
+  #report(state) {
+    // Typing is only a hint, so an error is ignored.
+    if (this.#reported) setTyping(this.#reported.me, this.#reported.chatId, state).catch(() => {});
+  }
 }

@@ -1,54 +1,20 @@
-// The screen effects, painted. A scene is made for one stage `{width, height, origin}` (CSS pixels; origin is the
-// bubble) and answers `{seconds, paint(context, t)}`. Each particle's place is a function of time alone, so a dropped
-// frame changes nothing and a scene needs no state beyond its random start.
+// The screen effects, painted. The place of each particle is a function of the time alone. A dropped frame changes
+// nothing, and a scene has no state but its random start.
 
-const TAU = Math.PI * 2;
-const PARTY = ["#ff3b30", "#ff9500", "#ffcc00", "#34c759", "#32ade6", "#007aff", "#af52de", "#ff2d55"];
-const GOLD = ["#ffd60a", "#ffb800", "#fff1a8", "#ff9f0a"];
-const PINK = ["#ff2d55", "#ff375f", "#ff6482", "#ff8fa3", "#e0103f"];
+import { between, clamp, dim, fade, GOLD, heart, line, many, PARTY, PINK, pick, star, TAU } from "./painting.js";
 
-const between = (low, high) => low + Math.random() * (high - low);
-const pick = (list) => list[Math.floor(Math.random() * list.length)];
-const many = (count, make) => Array.from({ length: count }, (_, i) => make(i));
-const clamp = (x) => Math.min(1, Math.max(0, x));
-/** Up over the first `rise` seconds, down over the last `fall`. */
-const fade = (t, seconds, rise = 0.4, fall = 0.6) => clamp(t / rise) * clamp((seconds - t) / fall);
+/** @import { Stage } from "./painting.js" */
 
-function dim(context, { width, height }, alpha) {
-  context.fillStyle = `rgb(0 0 0 / ${alpha})`;
-  context.fillRect(0, 0, width, height);
-}
+/**
+ * A scene for one stage. `paint` paints the frame at `t` seconds.
+ * @typedef {{ seconds: number, paint: (context: CanvasRenderingContext2D, t: number) => void }} Scene
+ */
 
-function heart(context, x, y, size, colour, tilt = 0) {
-  context.save();
-  context.translate(x, y);
-  context.rotate(tilt);
-  context.scale(size, size);
-  context.beginPath();
-  context.moveTo(0, 0.42);
-  context.bezierCurveTo(-0.62, 0, -0.52, -0.5, -0.24, -0.5);
-  context.bezierCurveTo(-0.1, -0.5, 0, -0.4, 0, -0.28);
-  context.bezierCurveTo(0, -0.4, 0.1, -0.5, 0.24, -0.5);
-  context.bezierCurveTo(0.52, -0.5, 0.62, 0, 0, 0.42);
-  const shine = context.createRadialGradient(-0.18, -0.28, 0.02, 0, 0, 0.75);
-  shine.addColorStop(0, "#ffd0da");
-  shine.addColorStop(0.3, colour);
-  shine.addColorStop(1, colour);
-  context.fillStyle = shine;
-  context.fill();
-  context.restore();
-}
-
-function star(context, x, y, size) {
-  context.beginPath();
-  for (let i = 0; i < 8; i += 1) {
-    const radius = i % 2 ? size * 0.2 : size;
-    context.lineTo(x + radius * Math.sin((i * TAU) / 8), y - radius * Math.cos((i * TAU) / 8));
-  }
-  context.closePath();
-  context.fill();
-}
-
+/**
+ * @param {Stage} stage
+ * @param {number} [count]
+ * @returns {Scene}
+ */
 function confetti({ width, height }, count = 260) {
   const seconds = 4;
   const pieces = many(count, () => ({
@@ -86,6 +52,10 @@ function confetti({ width, height }, count = 260) {
   };
 }
 
+/**
+ * @param {Stage} stage
+ * @returns {Scene}
+ */
 function fireworks(stage) {
   const { width, height } = stage;
   const seconds = 4.6;
@@ -136,13 +106,10 @@ function fireworks(stage) {
   };
 }
 
-function line(context, x1, y1, x2, y2) {
-  context.beginPath();
-  context.moveTo(x1, y1);
-  context.lineTo(x2, y2);
-  context.stroke();
-}
-
+/**
+ * @param {Stage} stage
+ * @returns {Scene}
+ */
 function lasers(stage) {
   const { width, height, origin } = stage;
   const seconds = 3.8;
@@ -179,6 +146,10 @@ function lasers(stage) {
   };
 }
 
+/**
+ * @param {Stage} stage
+ * @returns {Scene}
+ */
 function sparkles(stage) {
   const { width, height } = stage;
   const seconds = 4;
@@ -207,6 +178,10 @@ function sparkles(stage) {
   };
 }
 
+/**
+ * @param {Stage} stage
+ * @returns {Scene}
+ */
 function celebration(stage) {
   const { width, height } = stage;
   const seconds = 4;
@@ -225,7 +200,8 @@ function celebration(stage) {
       dim(context, stage, 0.5 * fade(t, seconds));
       context.globalCompositeOperation = "lighter";
       context.lineCap = "round";
-      const place = (s, age) => {
+      /** @returns {[number, number]} */
+      const place = (/** @type {(typeof sparks)[0]} */ s, /** @type {number} */ age) => {
         const out = Math.cos(s.angle) * s.speed * age;
         return [s.left ? out : width - out, height - Math.sin(s.angle) * s.speed * age + 0.62 * height * age * age];
       };
@@ -241,6 +217,10 @@ function celebration(stage) {
   };
 }
 
+/**
+ * @param {Stage} stage
+ * @returns {Scene}
+ */
 function hearts({ width, height, origin }) {
   const seconds = 4;
   const all = many(40, () => ({
@@ -273,6 +253,10 @@ function hearts({ width, height, origin }) {
   };
 }
 
+/**
+ * @param {Stage} stage
+ * @returns {Scene}
+ */
 function love({ width, height, origin }) {
   const seconds = 3.6;
   return {
@@ -297,6 +281,11 @@ function love({ width, height, origin }) {
   };
 }
 
+/**
+ * @param {Stage} stage
+ * @param {number} [count]
+ * @returns {Scene}
+ */
 function balloons({ width, height }, count = 24) {
   const seconds = 5;
   const all = many(count, () => ({
@@ -348,6 +337,10 @@ function balloons({ width, height }, count = 24) {
   };
 }
 
+/**
+ * @param {Stage} stage
+ * @returns {Scene}
+ */
 function happyBirthday(stage) {
   const { width, height } = stage;
   const flying = balloons(stage, 16);
@@ -380,6 +373,10 @@ function happyBirthday(stage) {
   };
 }
 
+/**
+ * @param {Stage} stage
+ * @returns {Scene}
+ */
 function spotlight(stage) {
   const { width, height, origin } = stage;
   const seconds = 3.6;
@@ -413,6 +410,7 @@ function spotlight(stage) {
   };
 }
 
+/** @type {Record<string, (stage: Stage) => Scene>} The scenes, by the names of Linq's screen effects. */
 export const SCENES = {
   confetti,
   fireworks,

@@ -1,103 +1,69 @@
-// Building and updating elements. Whatever comes out of a message passes through here as a text node or an
-// attribute that cannot run: there is no innerHTML in this page, and the CSP allows no inline style or script.
+// Making and finding elements. The text of a message becomes a text node here, or an attribute that cannot run: the
+// page uses no innerHTML, and its content security policy allows no inline style and no inline script.
 
-const SVG = "http://www.w3.org/2000/svg";
+import { mayLoad } from "./urls.js";
 
-const WEB = ["http:", "https:"];
+/** @typedef {Node | string | false | null | undefined} Child */
+/** @typedef {{ [Name in keyof HTMLElementEventMap]?: (event: HTMLElementEventMap[Name]) => unknown }} Listeners */
+/** @typedef {string | boolean | null | undefined} Attribute False, null and undefined leave the attribute out. */
+/**
+ * Listeners by event in `on`, data attributes in `dataset`; each further property is an attribute.
+ * @typedef {{ on?: Listeners, dataset?: Record<string, string>, [attribute: string]:
+ *   Attribute | Listeners | Record<string, string> }} Props
+ */
 
-/** An address of the web, parsed; null for any other, such as `javascript:` and `data:`, and for a relative one. */
-export function webUrl(address) {
-  const parsed = URL.parse(address ?? "");
-  return parsed && WEB.includes(parsed.protocol) ? parsed : null;
-}
-
-// The last check of every address in this page. `blob:` is a file that the person has just chosen.
-const mayLoad = (address) => [...WEB, "blob:"].includes(URL.parse(address, location.href)?.protocol);
-
-/** An element. Props: `class`, `on: {click: …}`, `dataset`, anything else is an attribute; strings become text. */
-export function h(tag, props = {}, ...children) {
+/**
+ * Make an element. Strings among the children become text nodes.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Props} [props]
+ * @param {(Child | Child[])[]} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
+export function h(tag, { on, dataset, ...attributes } = {}, ...children) {
   const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(props)) {
-    if (value === undefined || value === null || value === false) continue;
-    if (["href", "src"].includes(name) && !mayLoad(value)) continue;
-    if (name === "on") for (const [type, listener] of Object.entries(value)) node.addEventListener(type, listener);
-    else if (name === "dataset") Object.assign(node.dataset, value);
-    else if (name === "value") node.value = value;
-    else node.setAttribute(name, value === true ? "" : value);
+  for (const [name, value] of Object.entries(attributes)) setAttribute(node, name, /** @type {Attribute} */ (value));
+  for (const [type, listener] of Object.entries(on ?? {})) {
+    node.addEventListener(type, /** @type {EventListener} */ (listener));
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  Object.assign(node.dataset, dataset);
+  for (const child of children.flat()) if (child || child === "") node.append(child);
   return node;
 }
 
-/** Put the drawings into the page, once: as an external `use`, each icon would fetch the file when it first shows. */
-export async function loadIcons() {
-  const answer = await fetch("./icons.svg");
-  const drawings = new DOMParser().parseFromString(await answer.text(), "image/svg+xml").documentElement;
-  document.body.prepend(document.adoptNode(drawings));
+/**
+ * @param {HTMLElement} node
+ * @param {string} name
+ * @param {Attribute} value
+ */
+function setAttribute(node, name, value) {
+  if (value === undefined || value === null || value === false) return;
+  if (["href", "src"].includes(name) && !mayLoad(String(value))) return;
+  node.setAttribute(name, value === true ? "" : value);
 }
-
-/** A drawing from icons.svg; decorative, the button around it carries the label. */
-export function icon(name, cls = "") {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("class", `icon ${cls}`.trim());
-  svg.setAttribute("aria-hidden", "true");
-  const use = document.createElementNS(SVG, "use");
-  use.setAttribute("href", `#icon-${name}`);
-  svg.append(use);
-  return svg;
-}
-
-export function iconButton(name, label, onClick, cls = "") {
-  return h(
-    "button",
-    { type: "button", class: `icon-button ${cls}`.trim(), "aria-label": label, title: label, on: { click: onClick } },
-    icon(name),
-  );
-}
-
-const versions = new WeakMap();
 
 /**
- * Make `parent` show `items` in order, keeping the nodes of items that did not change. A node that stays keeps its
- * playing video, its hover and its animation.
- * @param items `{key, version, build(): Node, place?(node)}`; a node is rebuilt when `version` differs, and told its
- *   place among the others every time.
+ * Return an element of index.html.
+ * @param {string} id
+ * @throws {Error} index.html has no such element.
  */
-export function reconcile(parent, items) {
-  const wanted = new Set(items.map((item) => item.key));
-  // First, so that a node that stays is never moved: moving restarts its animation.
-  for (const node of [...parent.children]) if (!wanted.has(node.dataset.key)) node.remove();
-  const old = new Map([...parent.children].map((node) => [node.dataset.key, node]));
-  let next = parent.firstElementChild;
-  for (const { key, version, build, place } of items) {
-    const known = old.get(key);
-    let node = known;
-    if (!known || versions.get(known) !== version) {
-      node = build();
-      node.dataset.key = key;
-      versions.set(node, version);
-    }
-    if (known && known !== node) {
-      if (known === next) next = node;
-      known.replaceWith(node);
-    }
-    if (node === next) next = node.nextElementSibling;
-    else parent.insertBefore(node, next);
-    place?.(node);
-  }
+export function byId(id) {
+  const node = document.getElementById(id);
+  if (!node) throw new Error(`index.html has no element with the id ${id}`);
+  return node;
 }
 
-export const prefersCalm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
-
-let toastTimer;
-
-/** One sentence over the phone for a few seconds. */
-export function toast(text) {
-  const node = document.getElementById("toast");
-  node.textContent = text;
-  node.hidden = false;
-  clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => {
-    node.hidden = true;
-  }, 5000);
+/**
+ * Return the first element below `root` that fits a selector.
+ * @param {ParentNode} root
+ * @param {string} selector
+ * @returns {HTMLElement}
+ * @throws {Error} None fits.
+ */
+export function find(root, selector) {
+  const node = root.querySelector(selector);
+  if (!(node instanceof HTMLElement)) throw new Error(`No element fits ${selector}`);
+  return node;
 }
+
+export const prefersReducedMotion = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -1,76 +1,61 @@
-// Who is who: people's names and avatars, and which person this phone belongs to. Names live in this browser only;
-// the emulator knows handles.
+// The names of people, and the person whose phone this tab is. Names live in this browser only; the emulator knows
+// handles.
 
-import { h, icon } from "../elements/dom.js";
+import { formatHandle, normaliseHandle } from "./handles.js";
 
 export const FIRST_PERSON = "+14155550142";
 const BOOK = "linqbot.people";
 const ME = "linqbot.me";
 
-/** `+14155550142` → `+1 415 555 0142`; an e-mail address stays as it is. */
-export function formatHandle(handle) {
-  const american = /^\+1(\d{3})(\d{3})(\d{4})$/.exec(handle);
-  if (american) return `+1 ${american[1]} ${american[2]} ${american[3]}`;
-  const digits = /^\+(\d{2})(\d{4,13})$/.exec(handle);
-  return digits ? `+${digits[1]} ${digits[2].replace(/(\d{3})(?=\d{3,4}(?!\d{5}))/g, "$1 ").trim()}` : handle;
-}
+/** @typedef {Pick<Storage, "getItem" | "setItem">} Memory */
 
-/** The E.164 form of what was typed, or null. */
-export function normaliseHandle(typed) {
-  const compact = typed.replace(/[\s().-]/g, "");
-  return /^\+[1-9]\d{6,14}$/.test(compact) ? compact : null;
-}
-
+/** @returns {Record<string, string>} */
 function readBook() {
   try {
-    return JSON.parse(localStorage.getItem(BOOK)) ?? {};
+    return JSON.parse(localStorage.getItem(BOOK) ?? "null") ?? {};
   } catch {
-    return {}; // an unreadable book is an empty book; the phone must open all the same
+    return {}; // The phone must open even when the browser refuses its storage, or holds something else under this key.
   }
 }
 
 const book = readBook();
 
+/**
+ * Keep a person, with a name if there is one.
+ * @param {string} handle
+ * @param {string} [name]
+ */
 export function rememberPerson(handle, name = "") {
   book[handle] = name.trim() || book[handle] || "";
   localStorage.setItem(BOOK, JSON.stringify(book));
 }
 
 export const rememberedPeople = () => Object.keys(book);
-export const personName = (handle) => book[handle] || formatHandle(handle);
 
-// A tab is a phone: sessionStorage keeps two people in two tabs apart, ?as= opens the second one.
-export function initialPerson() {
-  const asked = new URLSearchParams(location.search).get("as");
-  return (asked && normaliseHandle(asked.replace(/^ /, "+"))) || sessionStorage.getItem(ME) || FIRST_PERSON;
+/**
+ * Return the name that was given to a person; undefined or empty without one.
+ * @param {string} handle
+ * @returns {string | undefined}
+ */
+export const givenName = (handle) => book[handle];
+
+/** @param {string} handle */
+export const personName = (handle) => givenName(handle) || formatHandle(handle);
+
+/**
+ * Return the person whose phone this tab is. Two tabs can be two phones: `memory` is the tab's own, and `?as=` opens
+ * the phone of another person.
+ * @param {Memory} memory
+ * @param {string} search The query of the page's address.
+ */
+export function initialPerson(memory, search) {
+  const asked = new URLSearchParams(search).get("as");
+  // A + that is not escaped arrives as a space.
+  return (asked && normaliseHandle(asked.replace(/^ /, "+"))) || memory.getItem(ME) || FIRST_PERSON;
 }
 
-export const keepPerson = (handle) => sessionStorage.setItem(ME, handle);
-
-function hue(text) {
-  let sum = 0;
-  for (const char of text) sum = (sum * 31 + char.codePointAt(0)) >>> 0;
-  return sum % 6;
-}
-
-const initials = (name) =>
-  name
-    .split(/\s+/)
-    .slice(0, 2)
-    .map((word) => [...word][0])
-    .join("")
-    .toUpperCase();
-
-/** The round picture of a person: initials when they have a name, else a silhouette. */
-export function avatar(handle) {
-  const name = book[handle];
-  return h(
-    "span",
-    { class: `avatar hue-${hue(handle)}`, "aria-hidden": "true" },
-    name ? initials(name) : icon("person"),
-  );
-}
-
-/** The picture of our line number `index`: a robot. */
-export const botAvatar = (index) =>
-  h("span", { class: `avatar bot bot-${index % 3}`, "aria-hidden": "true" }, icon("bot"));
+/**
+ * @param {Memory} memory
+ * @param {string} handle
+ */
+export const keepPerson = (memory, handle) => memory.setItem(ME, handle);

@@ -1,10 +1,14 @@
-// The emulator's event stream into the store. After every (re)connect the whole state is fetched, because events
-// may have been missed; events that arrive while it is on its way wait for it, upserts make the overlap harmless.
+// Keeps the store current with the emulator's event stream. After every connect and reconnect the whole state is
+// fetched, because events may have been missed. Events that arrive during that fetch are applied after it; they replace
+// what they name, so an event that the state already holds does no harm.
 
 import { fetchState } from "./control.js";
 
+/** @import { Store } from "../model/store.js" */
+
 const RETRY_MS = 1000;
 
+/** @type {Record<string, (store: Store, data: any) => void>} */
 const APPLY = {
   chat: (store, data) => store.upsertChat(data),
   message: (store, data) => store.upsertMessage(data),
@@ -15,9 +19,14 @@ const APPLY = {
   observation: (store, data) => store.addObservation(data),
 };
 
-/** Keep `store` current for as long as the page lives. `onConnection(isUp)` hears about outages. */
+/**
+ * Keep `store` current as long as the page is open.
+ * @param {Store} store
+ * @param {(isUp: boolean) => void} onConnection Called after each load, and after each loss of the connection.
+ */
 export function follow(store, onConnection) {
-  let waiting = null; // a list while a load is under way
+  /** @type {[name: string, data: unknown][] | null} The events that arrive during a load. */
+  let waiting = null;
 
   function connect() {
     const source = new EventSource("/emulator/stream");
@@ -26,7 +35,7 @@ export function follow(store, onConnection) {
     function retry() {
       if (isOver) return;
       isOver = true;
-      // The browser's own retry stops for good on some answers; ours does not.
+      // The browser itself gives up after some responses, for example a 503.
       source.close();
       onConnection(false);
       setTimeout(connect, RETRY_MS);
