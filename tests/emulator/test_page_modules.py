@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from deploy.tools import ran, tool
 
 ROOT = Path(__file__).parent.parent.parent

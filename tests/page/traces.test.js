@@ -98,7 +98,7 @@ test("a status is good, bad or neither", () => {
   assert.deepEqual(tones, ["good", "good", "", "bad", "bad", "bad", "good", "bad", "bad", ""]);
 });
 
-test("the pieces of JSON are the JSON, with keys, strings and literals told apart", () => {
+test("the pieces of JSON are the JSON, with other classes for keys, strings and literals", () => {
   const data = { a: "x: 1", 'b"': [1.5, true, null] };
   const pieces = jsonPieces(data);
   assert.equal(pieces.map(({ text }) => text).join(""), JSON.stringify(data, null, 2));

@@ -1,5 +1,5 @@
-// The page: it connects the parts. The store holds the state, the stream keeps it current, and each part shows its share
-// of it. The person's acts go to the emulator through client/control.js.
+// The page's start. The store holds the state and the stream keeps it current. Each part shows some of the state, and
+// sends the person's acts to the emulator through client/control.js.
 
 import { mountChatList } from "./chats/chat-list.js";
 import { mountSwitcher } from "./chats/switcher.js";

@@ -1,5 +1,5 @@
-// Mentions of members in the text of a group. A bot that answers only when it is addressed needs a mention, not just its
-// name in the text.
+// Mentions of members in the text of a group. A bot that answers only when it is addressed needs a mention; its name in
+// the text is not enough.
 
 import { others } from "./chats.js";
 import { nameIn } from "./names.js";
