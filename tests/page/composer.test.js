@@ -5,13 +5,13 @@ import { deliver, inboundMessage, Outbox } from "../../linqbot/emulator/web/page
 import { draftChat } from "../../linqbot/emulator/web/page/model/chats.js";
 import { chatData, chatIn, FRIEND, group, LINE, ME, message, storeWith } from "./world.js";
 
-/** @import { Letter } from "../../linqbot/emulator/web/page/composer/sending.js" */
+/** @import { SentDraft } from "../../linqbot/emulator/web/page/composer/sending.js" */
 
 /**
- * @param {Partial<Letter>} [more]
- * @returns {Letter}
+ * @param {Partial<SentDraft>} [more]
+ * @returns {SentDraft}
  */
-const letter = (more = {}) => ({ draft: emptyDraft(), chat: group(), place: { view: "list" }, me: ME, ...more });
+const sent = (more = {}) => ({ draft: emptyDraft(), chat: group(), place: { view: "list" }, me: ME, ...more });
 
 /**
  * Answer the control API while `run` runs; return the paths and the bodies that were posted.
@@ -56,37 +56,37 @@ test("an edit starts with the part's text and drops everything else", () => {
 });
 
 test("a message goes to its chat", () => {
-  const { to, chat_id: chatId, group: members, service } = inboundMessage(letter(), []);
+  const { to, chat_id: chatId, group: members, service } = inboundMessage(sent(), []);
   assert.deepEqual([to, chatId, members, service], [LINE, "group", undefined, undefined]);
 });
 
 test("the first message names the service and the others of a group", () => {
   const recipients = { line: LINE, others: [FRIEND], service: /** @type {const} */ ("SMS") };
-  const body = inboundMessage(letter({ chat: draftChat(ME, recipients) }), []);
+  const body = inboundMessage(sent({ chat: draftChat(ME, recipients) }), []);
   assert.deepEqual([body.chat_id, body.service, body.group], [undefined, "SMS", [FRIEND]]);
 });
 
 test("the first message to the bot alone has no group", () => {
   const chat = draftChat(ME, { line: LINE, others: [], service: "iMessage" });
-  assert.ok(!("group" in inboundMessage(letter({ chat }), [])));
+  assert.ok(!("group" in inboundMessage(sent({ chat }), [])));
 });
 
 test("an effect is sent over iMessage only", () => {
   const draft = { ...emptyDraft(), effect: "slam" };
-  assert.deepEqual(inboundMessage(letter({ draft }), []).effect, { name: "slam", type: "bubble" });
-  const sms = letter({ draft, chat: { ...group(), service: "SMS" } });
+  assert.deepEqual(inboundMessage(sent({ draft }), []).effect, { name: "slam", type: "bubble" });
+  const sms = sent({ draft, chat: { ...group(), service: "SMS" } });
   assert.ok(!("effect" in inboundMessage(sms, [])));
 });
 
 test("a reply names the part it answers", () => {
   const to = message("question");
   const draft = { ...emptyDraft(), reply: { message: to, partIndex: 1 } };
-  assert.deepEqual(inboundMessage(letter({ draft }), []).reply_to, { message_id: to.id, part_index: 1 });
+  assert.deepEqual(inboundMessage(sent({ draft }), []).reply_to, { message_id: to.id, part_index: 1 });
 });
 
 test("a link alone is a link part, a link in a sentence is text", async () => {
   const send = (/** @type {string} */ text) =>
-    posted(() => deliver(storeWith(), letter({ draft: { ...emptyDraft(), text } })));
+    posted(() => deliver(storeWith(), sent({ draft: { ...emptyDraft(), text } })));
   const [alone] = await send("https://example.com/menu");
   assert.deepEqual(alone.body.parts, [{ type: "link", value: "https://example.com/menu" }]);
   const [sentence] = await send("see https://example.com/menu");
@@ -96,7 +96,7 @@ test("a link alone is a link part, a link in a sentence is text", async () => {
 test("an edit is posted as one", async () => {
   const edited = message("before");
   const draft = { ...draftOfEdit(edited, 0), text: "after" };
-  const [{ path, body }] = await posted(() => deliver(storeWith(), letter({ draft })));
+  const [{ path, body }] = await posted(() => deliver(storeWith(), sent({ draft })));
   assert.equal(path, "/emulator/edit");
   assert.deepEqual(body, { from: ME, message_id: edited.id, part_index: 0, text: "after" });
 });
@@ -104,12 +104,21 @@ test("an edit is posted as one", async () => {
 test("after the first message its chat is open, unless the person has gone elsewhere", async () => {
   const chat = draftChat(ME, { line: LINE, others: [], service: "iMessage" });
   const store = storeWith();
-  const first = letter({ draft: { ...emptyDraft(), text: "hi" }, chat, place: store.place });
+  const first = sent({ draft: { ...emptyDraft(), text: "hi" }, chat, place: store.place });
   store.go({ view: "list" });
   await posted(() => deliver(store, first));
   assert.deepEqual(store.place, { view: "list" });
   await posted(() => deliver(store, { ...first, place: store.place }));
   assert.deepEqual(store.place, { view: "chat", chatId: "new" });
+});
+
+test("the first message of a blocked person opens no chat", async () => {
+  const chat = draftChat(ME, { line: LINE, others: [], service: "iMessage" });
+  const store = storeWith();
+  const { place } = store;
+  const blocked = () => Response.json({ chat_id: null, message_id: null });
+  await posted(() => deliver(store, sent({ draft: { ...emptyDraft(), text: "hi" }, chat, place })), blocked);
+  assert.equal(store.place, place);
 });
 
 test("drafts are sent one after the other, also after a refusal", async () => {
@@ -123,7 +132,7 @@ test("drafts are sent one after the other, also after a refusal", async () => {
     await new Promise((resolve) => {
       for (const text of texts) {
         const draft = { ...emptyDraft(), text };
-        outbox.send({ ...letter(), draft, chat: chatIn(store) }, (error) => {
+        outbox.send({ ...sent(), draft, chat: chatIn(store) }, (error) => {
           refused.push(error);
           if (refused.length === texts.length) resolve(null);
         });

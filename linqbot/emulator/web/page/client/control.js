@@ -29,7 +29,8 @@ export async function fetchState() {
 
 /**
  * @param {Inbound} message
- * @returns {Promise<{ chat_id: string, message_id: string }>}
+ * @returns {Promise<{ chat_id: string | null, message_id: string | null }>} Both are null when the bot has blocked the
+ *   person.
  */
 export const sendMessage = (message) => post("inbound", message);
 

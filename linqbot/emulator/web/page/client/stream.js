@@ -1,6 +1,6 @@
 // Keeps the store current with the emulator's event stream. After every connect and reconnect the whole state is
-// fetched, because events may have been missed. Events that arrive during that fetch are applied after it; they replace
-// what they name, so an event that the state already holds does no harm.
+// fetched, because events may have been missed. Events that arrive during that fetch are applied after it. Each
+// event replaces the record that it names, so an event that the state already holds does no harm.
 
 import { fetchState } from "./control.js";
 

@@ -1,4 +1,4 @@
-// The ways of files into the composer: the file chooser, the clipboard, and dropping them on the conversation.
+// Adding files to a draft: from the file chooser, from the clipboard, or dropped on the conversation.
 
 /** @import { ComposerView } from "./view.js" */
 

@@ -13,7 +13,7 @@ import { mentionsIn } from "../model/mentions.js";
 
 /**
  * A draft at the moment it was sent, with its chat, its place and its person.
- * @typedef {{ draft: Draft, chat: ShownChat, place: Place, me: string }} Letter
+ * @typedef {{ draft: Draft, chat: ShownChat, place: Place, me: string }} SentDraft
  */
 
 const ONLY_LINK = /^https?:\/\/\S+$/;
@@ -48,7 +48,7 @@ function recipients(chat, me) {
 
 /**
  * Return the body of the control API's `inbound`.
- * @param {Letter} letter
+ * @param {SentDraft} sent
  * @param {InboundPart[]} parts
  * @returns {Inbound}
  */
@@ -68,11 +68,11 @@ export function inboundMessage({ draft, chat, me }, parts) {
 /**
  * Send a draft. After the first message of a conversation, open its chat, unless the person has gone elsewhere.
  * @param {Store} store
- * @param {Letter} letter
+ * @param {SentDraft} sent
  * @throws {Error} The emulator refused it.
  */
-export async function deliver(store, letter) {
-  const { draft, chat, place, me } = letter;
+export async function deliver(store, sent) {
+  const { draft, chat, place, me } = sent;
   const { text, edit } = draft;
   if (edit) {
     await control.editMessage({ from: me, message_id: edit.message.id, part_index: edit.partIndex, text });
@@ -80,8 +80,8 @@ export async function deliver(store, letter) {
   }
   const parts = await Promise.all(draft.files.map(filePart));
   if (text) parts.push(textPart(store, chat, text, parts.length === 0));
-  const { chat_id: chatId } = await control.sendMessage(inboundMessage(letter, parts));
-  if (!chat.id && store.place === place) store.go({ view: "chat", chatId });
+  const { chat_id: chatId } = await control.sendMessage(inboundMessage(sent, parts));
+  if (chatId && !chat.id && store.place === place) store.go({ view: "chat", chatId });
 }
 
 /** Sends one draft after the other, so that messages arrive in the order they were written. */
@@ -95,10 +95,10 @@ export class Outbox {
   }
 
   /**
-   * @param {Letter} letter
+   * @param {SentDraft} sent
    * @param {(error: unknown) => void} onRefused
    */
-  send(letter, onRefused) {
-    this.#last = this.#last.then(() => deliver(this.#store, letter)).catch(onRefused);
+  send(sent, onRefused) {
+    this.#last = this.#last.then(() => deliver(this.#store, sent)).catch(onRefused);
   }
 }

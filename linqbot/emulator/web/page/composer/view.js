@@ -1,4 +1,4 @@
-// The elements of the composer, and what they show of a draft.
+// The elements of the composer. They show a draft.
 
 import { h } from "../elements/dom.js";
 import { icon, iconButton } from "../elements/icons.js";
@@ -15,7 +15,7 @@ import { mentionSuggestions } from "./suggestions.js";
 /** @import { Draft } from "./draft.js" */
 
 /**
- * What the person does with the elements. `change` changes the draft.
+ * The acts of the person that the elements pass on. `change` changes the draft.
  * @typedef {{ change: (parts: Partial<Draft>) => void, chooseEffect: () => void }} Actions
  */
 

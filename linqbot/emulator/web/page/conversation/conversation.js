@@ -81,7 +81,7 @@ export function mountConversation(root, store, toggleInspector) {
     if (store.isOwn(message)) end.follow();
   });
   store.onChange(render);
-  // What is read is reported only while the person looks at the page.
+  // Messages are reported as read only while the person looks at the page.
   window.addEventListener("focus", render);
   document.addEventListener("visibilitychange", render);
 }

@@ -23,7 +23,7 @@ import { richText } from "./text.js";
 /** @import { Store } from "../model/store.js" */
 
 /**
- * Everything that a message needs besides itself. `jumpTo` scrolls to another message.
+ * The things that building a message needs, next to the message. `jumpTo` scrolls to another message.
  * @typedef {{ store: Store, chat: ShownChat, composer: Composer, screen: HTMLElement,
  *   jumpTo: (id: string) => void }} MessageView
  */

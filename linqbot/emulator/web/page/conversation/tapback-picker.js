@@ -15,7 +15,7 @@ import { isMine, TAPBACKS } from "./tapbacks.js";
 
 const EMOJI = ["😂", "🔥", "🎉", "👏", "😍", "🙏", "💯", "😮", "😢", "👀", "✅", "🤝"];
 
-// The sizes, in pixels, of what stands around the lifted bubble.
+// The space, in pixels, that is kept around the lifted bubble.
 const ROOM_ABOVE = 76;
 const ROOM_BELOW = 40;
 const MENU_ENTRY = 44;

@@ -1,4 +1,4 @@
-// Chats as the page keeps them, and the questions that need nothing but a chat.
+// Chats as the page keeps them, and the functions that need nothing but a chat.
 
 /** @import { ChatData, Member, Message, Service } from "../client/types.d.ts" */
 /** @import { Store } from "./store.js" */

@@ -247,7 +247,7 @@ export class Store {
     else this.place = { view: "list" };
   }
 
-  // --- questions --------------------------------------------------------------------------------------------------
+  // --- queries ----------------------------------------------------------------------------------------------------
 
   get openChat() {
     return this.place.view === "chat" ? this.chats.get(this.place.chatId) : undefined;
