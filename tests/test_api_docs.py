@@ -86,7 +86,7 @@ class Linq(httpx.AsyncBaseTransport):
 @pytest.mark.parametrize("path", SNIPPETS, ids=lambda path: path.stem)
 async def test_a_snippet_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def at_once(_: float) -> None:
-        """Nobody waits in a test."""
+        """Return at once: a test does not wait."""
 
     monkeypatch.setattr(asyncio, "sleep", at_once)
     emulator = Emulator(clock=MovableClock(frozen=True))

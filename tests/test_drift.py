@@ -120,7 +120,7 @@ def models(annotation: Any, kind: type[BaseModel]) -> list[type[BaseModel]]:
 
 
 def kind_of(model: type[BaseModel]) -> str:
-    """What tells the members of a union apart: the one value of `type`."""
+    """Return the value of `type`, which distinguishes the members of a union."""
     field = model.model_fields.get("type")
     values = get_args(field.annotation) if field else ()
     return str(values[0]) if len(values) == 1 else ""

@@ -31,10 +31,14 @@ ALLOWED: dict[str, set[str]] = {
 
 def of_python(source: str) -> Iterator[tuple[int, str, bool]]:
     """Yield the line, the text and whether it is a docstring, of each docstring and each comment."""
+    docstrings = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             if text := ast.get_docstring(node):
+                docstrings.add(node.body[0])
                 yield node.body[0].lineno, text, True
+        elif node in docstrings:
+            continue
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             yield node.lineno, node.value.value, False
     for token in tokenize.generate_tokens(io.StringIO(source).readline):

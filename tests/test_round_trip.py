@@ -43,7 +43,7 @@ class Silent(httpx.AsyncBaseTransport):
 
 @dataclass(frozen=True)
 class Scene:
-    """What there is to call about, by its ids."""
+    """The objects to call about, by their ids."""
 
     chat: str
     group: str

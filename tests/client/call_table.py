@@ -1,4 +1,4 @@
-"""What a row of the table of calls is, and the answers its rows share: Linq's own objects, with every field they have."""
+"""A row of the table of calls, and the answers its rows share: Linq's own objects, with every field they have."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Waits:
 
 
 class Server:
-    """A tiny HTTP server: remembers what came, byte for byte, and answers what it is told."""
+    """A small HTTP server that keeps each request, byte for byte, and sends prepared responses."""
 
     def __init__(self) -> None:
         self.answers: list[bytes | None] = []

@@ -1,4 +1,4 @@
-"""When a failed call is repeated: the whole table."""
+"""The table of failed calls that are repeated."""
 
 from __future__ import annotations
 

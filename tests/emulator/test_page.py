@@ -1,4 +1,7 @@
-"""The phone in the browser, driven as a person would, against the real emulator."""
+"""The page in Chromium, used as a person would use it, against a real emulator.
+
+The modules of the page that need no browser are tested in `tests/page`.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQG
 
 
 class Served:
-    """The emulator on a port of its own, in a thread, so that the browser can be driven from this one."""
+    """An emulator on a free port, in another thread: this thread drives the browser."""
 
     def __init__(self, name: str = "127.0.0.1") -> None:
         with socket.socket() as probe:
@@ -65,11 +68,11 @@ class Served:
         self._loop = asyncio.get_running_loop()
         startup = self._server.startup
 
-        async def tell(sockets: list[socket.socket] | None = None) -> None:
+        async def startup_then_signal(sockets: list[socket.socket] | None = None) -> None:
             await startup(sockets)
             self._up.set()
 
-        self._server.startup = tell  # type: ignore[method-assign]
+        self._server.startup = startup_then_signal  # type: ignore[method-assign]
         await self._server.serve()
 
     def stop(self) -> None:
@@ -81,7 +84,7 @@ class Served:
 
 
 class Bot:
-    """Our line, through Linq's API; and the other people, through the control API."""
+    """The bot, which acts through Linq's API, and other people, who act through the control API."""
 
     def __init__(self, url: str) -> None:
         self.http = httpx.Client(base_url=url, headers={"authorization": "Bearer test"})
@@ -92,7 +95,7 @@ class Bot:
         return answer.json() if answer.content else None
 
     def hear(self, text: str, *, person: str = ME, **more: Any) -> dict[str, str]:
-        """What the control API answers when `person` writes to the line."""
+        """Write to the line as `person`; return the ids of the chat and of the message."""
         body = {"from": person, "to": LINE, "parts": [{"type": "text", "value": text}]} | more
         return dict(self.call("POST", "/emulator/inbound", body))
 
@@ -103,7 +106,7 @@ class Bot:
         )
 
     def upload(self, filename: str, content_type: str, data: bytes) -> dict[str, str]:
-        """A media part with this content."""
+        """Upload a file; return it as a media part."""
         asked = {"filename": filename, "content_type": content_type, "size_bytes": len(data)}
         ticket = self.call("POST", "/v3/attachments", asked)
         self.http.request("PUT", ticket["upload_url"], content=data, headers=ticket["required_headers"])
@@ -114,7 +117,7 @@ class Bot:
         return list(self.call("GET", "/emulator/state")["chats"])
 
     def last(self) -> dict[str, Any]:
-        """The last message of the only chat."""
+        """Return the last message of the only chat."""
         (chat,) = self.chats
         return dict(chat["messages"][-1])
 
@@ -123,7 +126,9 @@ class Bot:
 def chromium() -> Iterator[Browser]:
     executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if executable is None:
-        missing = "Chromium is not installed (Debian: apt-get install chromium), so the page cannot be tried"
+        missing = (
+            "Chromium is not installed (Debian: apt-get install chromium), and the page cannot be tested without it"
+        )
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
@@ -150,26 +155,26 @@ def bot(served: Served) -> Iterator[Bot]:
 
 
 class Browsing:
-    """Opens phones, each in a profile of its own, and keeps what their consoles complain about."""
+    """Opens pages, each in its own browser profile, and collects the errors and warnings of their consoles."""
 
     def __init__(self, browser: Browser, url: str) -> None:
         self._browser, self._url = browser, url
         self._contexts: list[BrowserContext] = []
-        self.complaints: list[str] = []
+        self.console_errors: list[str] = []
 
     def open(self, path: str = "/", **options: Any) -> Page:
         context = self._browser.new_context(**{"viewport": DESKTOP} | options)
         context.set_default_timeout(5000)
         self._contexts.append(context)
         page = context.new_page()
-        page.on("console", self._heard)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", self._collect)
+        page.on("pageerror", lambda error: self.console_errors.append(str(error)))
         page.goto(self._url + path)
         return page
 
-    def _heard(self, message: ConsoleMessage) -> None:
+    def _collect(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
-            self.complaints.append(message.text)
+            self.console_errors.append(message.text)
 
     def close(self) -> None:
         for context in self._contexts:
@@ -178,11 +183,11 @@ class Browsing:
 
 @pytest.fixture
 def browsing(chromium: Browser, served: Served) -> Iterator[Browsing]:
-    """A broken content policy, a missing file or an exception in the page fails the test at its end."""
+    """Pages that fail the test at its end after a violated content policy, a missing file or an exception."""
     phones = Browsing(chromium, served.url)
     yield phones
     phones.close()
-    assert phones.complaints == []
+    assert phones.console_errors == []
 
 
 @pytest.fixture
@@ -191,7 +196,7 @@ def phone(browsing: Browsing, bot: Bot) -> Page:
 
 
 def greet(phone: Page, bot: Bot) -> str:
-    """Send the sample message; the id of the chat it opens."""
+    """Send the sample message; return the id of the new chat."""
     expect(phone.get_by_label("Message", exact=True)).to_be_focused()
     phone.keyboard.press("Enter")
     expect(phone.locator(".msg.own")).to_have_count(1)
@@ -220,7 +225,7 @@ def test_first_visit_needs_only_enter_to_say_hello(phone: Page, bot: Bot) -> Non
     assert bot.last()["parts"][0]["value"] == "Hello!"
 
 
-def test_a_reply_stands_on_the_other_side_and_is_reported_read(phone: Page, bot: Bot) -> None:
+def test_a_message_of_the_bot_stands_on_the_other_side_and_is_reported_as_read(phone: Page, bot: Bot) -> None:
     chat_id = greet(phone, bot)
     bot.say(chat_id, "Hi there")
     expect(phone.locator(".msg.other .bubble")).to_have_text("Hi there")
@@ -230,7 +235,7 @@ def test_a_reply_stands_on_the_other_side_and_is_reported_read(phone: Page, bot:
     assert bot.last()["delivery_status"] == "read"
 
 
-def test_the_last_own_bubble_tells_delivered_then_read(phone: Page, bot: Bot) -> None:
+def test_under_the_last_own_message_stands_delivered_then_read(phone: Page, bot: Bot) -> None:
     chat_id = greet(phone, bot)
     expect(phone.locator(".status.own")).to_have_text("Delivered")
     bot.call("POST", f"/v3/chats/{chat_id}/read")
@@ -239,7 +244,7 @@ def test_the_last_own_bubble_tells_delivered_then_read(phone: Page, bot: Bot) ->
     expect(phone.locator(".status.own")).to_have_text("Delivered")
 
 
-def test_shift_enter_makes_a_line_and_enter_sends(phone: Page, bot: Bot) -> None:
+def test_shift_enter_starts_a_line_and_enter_sends(phone: Page, bot: Bot) -> None:
     greet(phone, bot)
     phone.keyboard.type("one")
     phone.keyboard.press("Shift+Enter")
@@ -249,7 +254,7 @@ def test_shift_enter_makes_a_line_and_enter_sends(phone: Page, bot: Bot) -> None
     assert bot.last()["parts"][0]["value"] == "one\ntwo"
 
 
-def test_what_a_refused_send_said_is_given_back(phone: Page, bot: Bot, browsing: Browsing) -> None:
+def test_the_text_of_a_refused_message_is_put_back_into_the_field(phone: Page, bot: Bot, browsing: Browsing) -> None:
     greet(phone, bot)
     phone.route(
         "**/emulator/inbound", lambda route: route.fulfill(status=403, json={"error": {"message": "Not today"}})
@@ -257,7 +262,7 @@ def test_what_a_refused_send_said_is_given_back(phone: Page, bot: Bot, browsing:
     write(phone, "precious words")
     expect(phone.get_by_role("alert")).to_have_text("Not delivered: Not today")
     expect(phone.get_by_label("Message", exact=True)).to_have_value("precious words")
-    browsing.complaints.clear()  # the browser's own line about the 403
+    browsing.console_errors.clear()  # Chromium reports the 403 itself
 
 
 def test_markup_in_a_message_is_shown_as_text_and_never_runs(phone: Page, bot: Bot) -> None:
@@ -299,7 +304,7 @@ def test_only_addresses_of_the_web_are_loaded_or_linked(phone: Page, bot: Bot, a
 @pytest.mark.parametrize("address", ADDRESSES[:5])
 def test_no_element_of_the_page_takes_an_address_that_could_run(phone: Page, address: str) -> None:
     made = """async ([tag, name, address]) => {
-        const { h } = await import("/dom.js");
+        const { h } = await import("/elements/dom.js");
         return h(tag, { [name]: address }).getAttribute(name);
     }"""
     for tag, name in (("a", "href"), ("img", "src"), ("audio", "src")):
@@ -307,7 +312,7 @@ def test_no_element_of_the_page_takes_an_address_that_could_run(phone: Page, add
     assert phone.evaluate(made, ["a", "href", "https://example.com/a"]) == "https://example.com/a"
 
 
-def test_a_link_is_a_card_that_opens_elsewhere(phone: Page, bot: Bot) -> None:
+def test_a_link_is_a_card_that_opens_in_another_tab(phone: Page, bot: Bot) -> None:
     greet(phone, bot)
     write(phone, "https://example.com/menu")
     card = phone.locator(".msg.own a.card")
@@ -354,7 +359,7 @@ def test_an_own_message_can_be_edited(phone: Page, bot: Bot) -> None:
 # --- tapbacks, effects, media ---
 
 
-def test_a_tapback_is_chosen_shown_and_taken_back(phone: Page, bot: Bot) -> None:
+def test_a_tapback_is_added_shown_and_removed(phone: Page, bot: Bot) -> None:
     chat_id = greet(phone, bot)
     bot.say(chat_id, "Booked for seven")
     bubble(phone, "Booked for seven").dblclick()
@@ -393,7 +398,7 @@ def test_every_screen_effect_can_be_played(phone: Page, bot: Bot, name: str) -> 
     expect(phone.locator(f"[data-effect={name}]")).to_be_attached()
 
 
-def test_nothing_moves_by_itself_for_who_asked_for_less_motion(browsing: Browsing, bot: Bot) -> None:
+def test_no_effect_plays_by_itself_for_a_person_who_asked_for_less_motion(browsing: Browsing, bot: Bot) -> None:
     phone = browsing.open(reduced_motion="reduce")
     chat_id = greet(phone, bot)
     bot.say(chat_id, "Hooray", effect={"type": "screen", "name": "fireworks"})
@@ -401,7 +406,7 @@ def test_nothing_moves_by_itself_for_who_asked_for_less_motion(browsing: Browsin
     assert phone.locator("canvas").count() == 0
 
 
-def test_invisible_ink_hides_until_it_is_touched(phone: Page, bot: Bot) -> None:
+def test_invisible_ink_hides_the_text_until_the_bubble_has_the_focus(phone: Page, bot: Bot) -> None:
     chat_id = greet(phone, bot)
     bot.say(chat_id, "secret", effect={"type": "bubble", "name": "invisible"})
     ink = phone.locator(".bubble.ink")
@@ -420,7 +425,7 @@ def test_the_chosen_effect_goes_with_the_message(phone: Page, bot: Bot) -> None:
     assert bot.last()["effect"] == {"name": "slam", "type": "bubble"}
 
 
-def test_pictures_voice_and_files_each_look_their_way(phone: Page, bot: Bot) -> None:
+def test_pictures_files_and_voice_memos_are_each_shown_in_their_way(phone: Page, bot: Bot) -> None:
     chat_id = greet(phone, bot)
     picture = bot.upload("dot.png", "image/png", base64.b64decode(PIXEL))
     paper = bot.upload("menu.pdf", "application/pdf", b"%PDF-1.4 " + b"x" * 2000)
@@ -444,14 +449,14 @@ def test_a_picture_is_seen_under_another_name_of_the_emulator(chromium: Browser)
         shown = phones.open().locator(".msg.own img.picture")
         expect(shown).to_be_visible()
         assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
-        assert phones.complaints == []
+        assert phones.console_errors == []
     finally:
         bot.http.close()
         phones.close()
         served.stop()
 
 
-def test_an_attached_file_is_sent_and_seen(phone: Page, bot: Bot) -> None:
+def test_an_attached_file_is_sent_and_shown(phone: Page, bot: Bot) -> None:
     greet(phone, bot)
     picture = FilePayload(name="dot.png", mimeType="image/png", buffer=base64.b64decode(PIXEL))
     phone.get_by_label("Attach files").set_input_files(picture)
@@ -462,7 +467,7 @@ def test_an_attached_file_is_sent_and_seen(phone: Page, bot: Bot) -> None:
     assert bot.last()["parts"][0]["size_bytes"] == len(base64.b64decode(PIXEL))
 
 
-def test_a_poll_takes_votes_and_gives_them_back(phone: Page, bot: Bot) -> None:
+def test_a_vote_in_a_poll_can_be_given_and_withdrawn(phone: Page, bot: Bot) -> None:
     chat_id = greet(phone, bot)
     bot.call("POST", f"/v3/chats/{chat_id}/polls", {"poll": {"options": [{"text": "Pizza"}, {"text": "Sushi"}]}})
     options = phone.locator(".poll-option")
@@ -477,7 +482,7 @@ def test_a_poll_takes_votes_and_gives_them_back(phone: Page, bot: Bot) -> None:
 # --- typing, groups, people ---
 
 
-def test_dots_move_while_the_bot_types(phone: Page, bot: Bot) -> None:
+def test_typing_dots_are_shown_while_the_bot_types(phone: Page, bot: Bot) -> None:
     chat_id = greet(phone, bot)
     bot.call("POST", f"/v3/chats/{chat_id}/typing")
     expect(phone.get_by_role("status", name="Your bot is typing")).to_be_visible()
@@ -485,7 +490,7 @@ def test_dots_move_while_the_bot_types(phone: Page, bot: Bot) -> None:
     expect(phone.locator(".typing-bubble")).to_have_count(0)
 
 
-def test_the_emulator_hears_the_person_type(phone: Page, bot: Bot) -> None:
+def test_typing_is_reported_to_the_emulator(phone: Page, bot: Bot) -> None:
     greet(phone, bot)
     with phone.expect_response("**/emulator/typing"):
         phone.keyboard.type("Let me th")
@@ -495,7 +500,7 @@ def test_the_emulator_hears_the_person_type(phone: Page, bot: Bot) -> None:
     assert bot.chats[0]["typing"] == []
 
 
-def test_a_group_names_who_speaks_once_per_run(browsing: Browsing, bot: Bot) -> None:
+def test_a_group_shows_the_sender_once_per_run(browsing: Browsing, bot: Bot) -> None:
     chat_id = bot.hear("Who brings cake?", person=FRIEND, group=[ME])["chat_id"]
     bot.hear("I bring drinks", person=FRIEND, group=[ME], chat_id=chat_id)
     bot.say(chat_id, "Noted")
@@ -505,7 +510,7 @@ def test_a_group_names_who_speaks_once_per_run(browsing: Browsing, bot: Bot) -> 
     expect(phone.locator(".msg.own")).to_have_count(1)
 
 
-def test_naming_the_bot_in_a_group_sends_a_mention(browsing: Browsing, bot: Bot) -> None:
+def test_a_chosen_suggestion_in_a_group_sends_a_mention(browsing: Browsing, bot: Bot) -> None:
     bot.hear("hi all", group=[FRIEND])
     phone = browsing.open()
     field = phone.get_by_label("Message", exact=True)
@@ -570,7 +575,7 @@ def test_an_unread_conversation_has_a_dot_until_it_is_opened(phone: Page, bot: B
     expect(dot).to_have_count(0)
 
 
-def test_leaving_a_group_takes_the_pen_away(browsing: Browsing, bot: Bot) -> None:
+def test_a_person_who_left_a_group_cannot_write_to_it(browsing: Browsing, bot: Bot) -> None:
     bot.hear("hi all", group=[FRIEND, "+14155550199"])
     phone = browsing.open()
     phone.get_by_role("button", name="Details of").click()
@@ -596,12 +601,14 @@ def test_the_inspector_lists_webhooks_and_calls_with_their_json(phone: Page, bot
     expect(inspector.locator(".trace.call")).to_have_count(0)
 
 
-def test_after_an_outage_the_phone_catches_up(chromium: Browser) -> None:
+def test_after_an_outage_the_page_shows_what_it_missed(chromium: Browser) -> None:
     with ExitStack() as opened:
         served = Served()
         served.start()
         opened.callback(served.stop)
-        phones = opened.enter_context(closing(Browsing(chromium, served.url)))  # may complain: the server is away
+        phones = opened.enter_context(
+            closing(Browsing(chromium, served.url))
+        )  # its consoles may show errors: the server is down
         phone = phones.open()
         expect(phone.get_by_label("Message", exact=True)).to_have_value("Hello!")
         note = phone.get_by_text("Reconnecting…")

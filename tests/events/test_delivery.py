@@ -1,4 +1,4 @@
-"""What a POST is called: its id, its message, and its decoded body."""
+"""The names of a POST: its id, its message, and its decoded body."""
 
 from __future__ import annotations
 

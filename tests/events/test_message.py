@@ -62,7 +62,7 @@ def test_both_versions_mean_the_same(event_type: str, example: Any, understood: 
 
 
 def as_2025(payload: dict[str, Any]) -> dict[str, Any]:
-    """A 2026-02-03 payload told the old way, by Linq's table of what moved where."""
+    """Return a 2026-02-03 payload in the form of 2025-01-01, by Linq's table of moved fields."""
     data = copy.deepcopy(payload["data"])
     outbound = data["direction"] == "outbound"
     inner = ("id", "parts", "effect", "reply_to", "sent_at", "delivered_at", "read_at")

@@ -1,4 +1,4 @@
-"""Every example means its class; what is unknown, broken or new costs nobody a message."""
+"""Every example gets its class. Unknown, broken and new payloads lose no message."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def test_polls_tell_their_own_times_and_who_added_what(example: Any, understood:
     failed = understood(example("poll.failed"))
     assert isinstance(failed, PollFailed)
     assert failed.error.code == 4001
-    assert failed.sender.handle == LINE  # Linq names nobody; it was your poll
+    assert failed.sender.handle == LINE  # Linq names no sender: it was your poll
 
     updated = understood(example("poll.updated"))
     assert isinstance(updated, PollUpdated)

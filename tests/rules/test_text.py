@@ -29,7 +29,7 @@ RANGES = st.tuples(st.integers(-1, 12), st.integers(-1, 12))
 
 
 def units(value: str) -> list[int]:
-    """Which character every UTF-16 unit belongs to, and one past the end."""
+    """Return the character that every UTF-16 unit belongs to, and one past the end."""
     return [i for i, letter in enumerate(value) for _ in range(1 if ord(letter) < 0x10000 else 2)]
 
 

@@ -307,7 +307,7 @@ class FakeTransport(asyncio.Transport):
 
 
 def _fed(pieces: list[bytes], *, ends: bool = False) -> tuple[Response | BaseException, Connection]:
-    """What becomes of a request whose connection brings these pieces."""
+    """Return the result of a request whose connection brings these pieces."""
 
     async def play() -> tuple[Response | BaseException, Connection]:
         connection = Connection(asyncio.get_running_loop(), lambda _: None)

@@ -117,7 +117,7 @@ async def anywhere(_: str) -> Sequence[str]:
 
 @pytest.fixture
 async def canary(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
-    """Listens on this machine where https would go. Nobody may connect."""
+    """Return a server at the port of https on this machine. No fetch may connect to it."""
     server = Server({})
     async with serving(server):
         monkeypatch.setitem(PORTS, "https", server.port)

@@ -1,4 +1,4 @@
-"""Connections kept and shared: who gets which, when one is not used again, and that nobody gets another's answer."""
+"""A pool shares its idle connections. No request gets the response to another one."""
 
 from __future__ import annotations
 

@@ -1,49 +1,66 @@
-// The page: puts the rooms together. The store holds what is known, the stream keeps it current, each module shows its
-// part of it and acts as the person through control.js.
+// The page's start. The store holds the state and the stream keeps it current. Each part shows some of the state, and
+// sends the person's acts to the emulator through client/control.js.
 
-import { mountChatList } from "./chatlist.js";
-import { mountConversation } from "./conversation.js";
-import { h, icon, loadIcons } from "./dom.js";
-import { mountInspector } from "./inspector.js";
-import { Store } from "./store.js";
-import { follow } from "./stream.js";
-import { mountSwitcher } from "./switcher.js";
-import { statusBarTime } from "./time.js";
+import { mountChatList } from "./chats/chat-list.js";
+import { mountSwitcher } from "./chats/switcher.js";
+import { mountConversation } from "./conversation/conversation.js";
+import { byId, h } from "./elements/dom.js";
+import { icon, loadIcons } from "./elements/icons.js";
+import { follow } from "./client/stream.js";
+import { mountInspector } from "./inspector/inspector.js";
+import { initialPerson } from "./model/people.js";
+import { Store } from "./model/store.js";
+import { statusBarTime } from "./model/time.js";
 
 const CLOCK_MS = 5000;
-// A restart of the emulator takes about a second; a note that flashes only startles.
+// A restart of the emulator takes about a second. A note that is shown for a moment only startles.
 const RECONNECT_DELAY_MS = 400;
 
-loadIcons();
+const store = new Store(initialPerson(sessionStorage, location.search), sessionStorage);
 
-const byId = (id) => document.getElementById(id);
-const store = new Store();
-const { toggle: toggleInspector } = mountInspector(byId("inspector"), store);
+function mountParts() {
+  const toggleInspector = mountInspector(byId("inspector"), store);
+  mountSwitcher(byId("topbar-person"), store);
+  byId("topbar-tools").append(
+    h("button", { type: "button", class: "pill", on: { click: toggleInspector } }, icon("inspect"), "Inspector"),
+  );
+  byId("status-icons").append(icon("signal", "signal"), icon("wifi", "wifi"), icon("battery", "battery"));
+  mountChatList(byId("list"), store, toggleInspector);
+  mountConversation(byId("chat"), store, toggleInspector);
+}
 
-mountSwitcher(byId("topbar-person"), store);
-byId("topbar-tools").append(h("button", { type: "button", class: "pill", on: { click: toggleInspector } }, icon("inspect"), "Inspector"));
-byId("status-icons").append(icon("signal", "signal"), icon("wifi", "wifi"), icon("battery", "battery"));
-mountChatList(byId("list"), store, { toggleInspector });
-mountConversation(byId("chat"), store, { toggleInspector });
-
-store.onChange((topics) => {
-  if (!topics.has("place")) return;
+function showPlace() {
   const view = store.place.view === "list" ? "list" : "chat";
   byId("screen").dataset.view = view;
   byId("list").inert = view !== "list";
   byId("chat").inert = view === "list";
-  // The first place is simply there; only later ones slide in.
+  // The first place is there at once; only later places slide in.
   requestAnimationFrame(() => byId("screen").classList.toggle("ready", store.loaded));
-});
+}
 
-const showTime = () => { byId("clock").textContent = statusBarTime(); };
+function showTime() {
+  byId("clock").textContent = statusBarTime();
+}
+
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let outage;
+
+/** @param {boolean} isUp */
+function showConnection(isUp) {
+  const note = byId("reconnecting");
+  clearTimeout(outage);
+  if (isUp) note.hidden = true;
+  else {
+    outage = setTimeout(() => {
+      note.hidden = false;
+    }, RECONNECT_DELAY_MS);
+  }
+}
+
+loadIcons();
+mountParts();
+store.onChange((topics) => topics.has("place") && showPlace());
 store.onChange(showTime);
 setInterval(showTime, CLOCK_MS);
 showTime();
-
-let outage;
-follow(store, (isUp) => {
-  clearTimeout(outage);
-  if (isUp) byId("reconnecting").hidden = true;
-  else outage = setTimeout(() => { byId("reconnecting").hidden = false; }, RECONNECT_DELAY_MS);
-});
+follow(store, showConnection);

@@ -1,0 +1,152 @@
+// The sheet for a new message: to which line, over which service, and who else is in the group.
+
+import { lineAvatar } from "../elements/avatars.js";
+import { h } from "../elements/dom.js";
+import { icon, iconButton } from "../elements/icons.js";
+import { openSheet } from "../elements/sheet.js";
+import { toast } from "../elements/toast.js";
+import { formatHandle, normaliseHandle } from "../model/handles.js";
+import { lineName } from "../model/names.js";
+import { personName, rememberedPeople, rememberPerson } from "../model/people.js";
+
+/** @import { Child } from "../elements/dom.js" */
+/** @import { Service } from "../client/types.d.ts" */
+/** @import { Store } from "../model/store.js" */
+
+const SERVICES = /** @type {const} */ (["iMessage", "SMS", "RCS"]);
+
+/**
+ * Make a group of radio buttons.
+ * @param {string} name
+ * @param {string} label
+ * @param {{ value: string, content: Child[] }[]} options
+ * @param {string | undefined} chosen The value of the checked one.
+ */
+function choices(name, label, options, chosen) {
+  const radios = options.map(({ value, content }) =>
+    h(
+      "label",
+      {},
+      h("input", { type: "radio", name, value, checked: value === chosen }),
+      h("span", { class: "choice" }, content),
+    ),
+  );
+  return h("fieldset", { class: `choices ${name}` }, h("legend", {}, label), radios);
+}
+
+/**
+ * @param {HTMLElement} root
+ * @param {string} name
+ */
+const chosenIn = (root, name) =>
+  /** @type {HTMLInputElement | null} */ (root.querySelector(`input[name="${name}"]:checked`))?.value;
+
+/** @param {Store} store */
+function lineChoices(store) {
+  const options = store.lines.map(({ phone_number: number }) => {
+    const name = h(
+      "span",
+      { class: "member" },
+      h("strong", {}, lineName(store, number)),
+      h("small", {}, formatHandle(number)),
+    );
+    return { value: number, content: [lineAvatar(store, number), name] };
+  });
+  return choices("line", "To", options, store.lines[0]?.phone_number);
+}
+
+/**
+ * The further people of a group: chips of the chosen ones, a field for a number, and buttons of known people.
+ * @param {Store} store
+ */
+function groupPicker(store) {
+  /** @type {Set<string>} */
+  const others = new Set();
+  const chips = h("div", { class: "chips" });
+  const input = h("input", { type: "tel", placeholder: "+1 415 555 0199", "aria-label": "Add a person to the group" });
+
+  function renderChips() {
+    chips.replaceChildren(...[...others].map(chip));
+  }
+
+  /** @param {string} handle */
+  function chip(handle) {
+    const name = personName(handle);
+    const remove = () => {
+      others.delete(handle);
+      renderChips();
+    };
+    return h("span", { class: "chip" }, name, iconButton("close", `Remove ${name}`, remove));
+  }
+
+  /** @param {string | null} handle */
+  function add(handle) {
+    if (!handle || handle === store.me || store.isLine(handle)) return false;
+    others.add(handle);
+    rememberPerson(handle);
+    renderChips();
+    return true;
+  }
+
+  /** Add the number in the field. Return false if the field holds something else. */
+  function addTyped() {
+    if (!input.value.trim()) return true;
+    if (!add(normaliseHandle(input.value))) {
+      toast("Another person's number in E.164 form, please: + and the country code first.");
+      return false;
+    }
+    input.value = "";
+    return true;
+  }
+
+  const submit = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    addTyped();
+  };
+  const form = h(
+    "form",
+    { class: "inline-form", on: { submit } },
+    input,
+    h("button", { type: "submit", class: "text-button" }, "Add"),
+  );
+  const known = store.people(rememberedPeople()).filter((handle) => handle !== store.me);
+  const buttons = known.map((handle) =>
+    h("button", { type: "button", class: "chip", on: { click: () => add(handle) } }, icon("plus"), personName(handle)),
+  );
+  const element = h(
+    "fieldset",
+    { class: "choices" },
+    h("legend", {}, "Others in the group"),
+    chips,
+    form,
+    known.length > 0 && h("div", { class: "known" }, buttons),
+  );
+  return { element, addTyped, others };
+}
+
+/** @param {Store} store */
+export function openNewChat(store) {
+  const group = groupPicker(store);
+  const services = SERVICES.map((service) => ({ value: service, content: [service] }));
+  const body = h(
+    "div",
+    { class: "new-chat" },
+    lineChoices(store),
+    choices("service", "Service", services, "iMessage"),
+    group.element,
+  );
+
+  function start() {
+    // A number in the field counts, even when the person did not press Add.
+    if (!group.addTyped()) return false;
+    const line = chosenIn(body, "line") ?? "";
+    const service = /** @type {Service} */ (chosenIn(body, "service"));
+    const others = [...group.others];
+    // To Linq, the same people over another service are the same chat.
+    const chat = store.findChat(line, others);
+    store.go(chat ? { view: "chat", chatId: chat.id } : { view: "draft", line, others, service });
+    return true;
+  }
+
+  openSheet("New Message", body, { label: "Start", run: start });
+}

@@ -1,0 +1,142 @@
+// The button "You are +1 415 555 0142 ▾" and its panel. Switching shows the conversations of another person; a second
+// tab can be the phone of a second person.
+
+import { avatar } from "../elements/avatars.js";
+import { find, h } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
+import { toast } from "../elements/toast.js";
+import { formatHandle, normaliseHandle } from "../model/handles.js";
+import { personName, rememberedPeople, rememberPerson } from "../model/people.js";
+
+/** @import { Store } from "../model/store.js" */
+
+/**
+ * The form that adds a person.
+ * @param {Store} store
+ * @param {(handle: string) => void} onAdd
+ */
+function addForm(store, onAdd) {
+  const number = h("input", {
+    type: "tel",
+    placeholder: "+44 7700 900123",
+    "aria-label": "Number in E.164 form",
+    required: true,
+  });
+  const name = h("input", { type: "text", placeholder: "Name (optional)", "aria-label": "Name", maxlength: "40" });
+  const submit = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    const handle = normaliseHandle(number.value);
+    if (!handle || store.isLine(handle)) {
+      toast("A person's number in E.164 form, please: + and the country code first.");
+      return;
+    }
+    rememberPerson(handle, name.value);
+    number.value = "";
+    name.value = "";
+    onAdd(handle);
+  };
+  return h(
+    "form",
+    { class: "add-person", on: { submit } },
+    h("h3", {}, "Add a person"),
+    number,
+    name,
+    h("button", { type: "submit", class: "pill" }, "Add"),
+  );
+}
+
+/**
+ * @param {string} handle
+ * @param {boolean} isMe
+ * @param {(handle: string) => void} onChoose
+ */
+function personRow(handle, isMe, onChoose) {
+  const name = personName(handle);
+  const number = formatHandle(handle);
+  const other = h(
+    "a",
+    {
+      class: "icon-button",
+      href: `?as=${encodeURIComponent(handle)}`,
+      target: "_blank",
+      title: "Open this phone in a new tab",
+      "aria-label": `Open the phone of ${name} in a new tab`,
+    },
+    icon("window"),
+  );
+  const row = h(
+    "button",
+    {
+      type: "button",
+      class: "person-row",
+      "aria-current": isMe ? "true" : null,
+      on: { click: () => onChoose(handle) },
+    },
+    avatar(handle),
+    h("span", { class: "member" }, h("strong", {}, name), name !== number && h("small", {}, number)),
+    isMe && icon("check"),
+  );
+  return h("li", {}, row, !isMe && other);
+}
+
+/**
+ * Show the button and its panel in `root`.
+ * @param {HTMLElement} root
+ * @param {Store} store
+ */
+export function mountSwitcher(root, store) {
+  const label = h("span", { class: "switcher-name" });
+  const button = h("button", {
+    type: "button",
+    class: "switcher",
+    "aria-haspopup": "dialog",
+    "aria-expanded": "false",
+    on: { click: () => (panel.hidden ? open() : close()) },
+  });
+  const panel = h("div", {
+    class: "switcher-panel",
+    role: "dialog",
+    "aria-label": "Whose phone is this?",
+    hidden: true,
+  });
+  const form = addForm(store, choose);
+  root.classList.add("switcher-root");
+  root.append(button, panel);
+
+  /** @param {string} handle */
+  function choose(handle) {
+    close();
+    if (handle !== store.me) store.switchPerson(handle);
+  }
+
+  function open() {
+    const people = store.people(rememberedPeople());
+    const rows = people.map((handle) => personRow(handle, handle === store.me, choose));
+    panel.replaceChildren(h("ul", {}, rows), form);
+    panel.hidden = false;
+    button.setAttribute("aria-expanded", "true");
+    find(panel, "button").focus();
+  }
+
+  function close() {
+    panel.hidden = true;
+    button.setAttribute("aria-expanded", "false");
+  }
+
+  function render() {
+    label.replaceChildren("You are ", h("strong", {}, personName(store.me)));
+    button.replaceChildren(avatar(store.me), label, icon("down"));
+  }
+
+  document.addEventListener("pointerdown", (event) => {
+    if (event.target instanceof Node && !root.contains(event.target)) close();
+  });
+  root.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !panel.hidden) {
+      close();
+      button.focus();
+    }
+  });
+  store.onChange((topics) => topics.has("me") && render());
+  render();
+}

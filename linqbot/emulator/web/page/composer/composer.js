@@ -1,0 +1,161 @@
+// Writing a message: the draft of the open conversation, its view, and sending it.
+
+import { messageOf, toast } from "../elements/toast.js";
+import { shownChat } from "../model/chats.js";
+import { fileSize } from "../model/files.js";
+import { Drafts, draftOfEdit, emptyDraft, isEmpty } from "./draft.js";
+import { openEffectPicker } from "./effect-picker.js";
+import { listenForFiles } from "./files.js";
+import { Outbox } from "./sending.js";
+import { TypingNotice } from "./typing.js";
+import { ComposerView } from "./view.js";
+
+/** @import { Message } from "../client/types.d.ts" */
+/** @import { Topic, Store } from "../model/store.js" */
+/** @import { Draft } from "./draft.js" */
+
+const MAX_FILE_BYTES = 100_000_000;
+const LONG_PRESS_MS = 450;
+const SAMPLE = "Hello!";
+
+export class Composer {
+  #store;
+  #view;
+  #typing;
+  #outbox;
+  #drafts = new Drafts();
+
+  /**
+   * Show the composer in `slot`.
+   * @param {HTMLElement} slot
+   * @param {HTMLElement} pane The conversation; files may be dropped anywhere on it.
+   * @param {Store} store
+   */
+  constructor(slot, pane, store) {
+    this.#store = store;
+    this.#typing = new TypingNotice(store);
+    this.#outbox = new Outbox(store);
+    this.#view = new ComposerView(slot, store, {
+      change: (parts) => this.#change(parts),
+      chooseEffect: () => this.#chooseEffect(),
+    });
+    this.#listenToField();
+    this.#listenToSendButton();
+    listenForFiles(this.#view, pane, (files) => this.#addFiles(files));
+    store.onChange((topics) => this.#onChange(topics));
+  }
+
+  /**
+   * @param {Message} message
+   * @param {number} partIndex
+   */
+  replyTo(message, partIndex) {
+    this.#change({ reply: { message, partIndex }, edit: null });
+  }
+
+  /**
+   * @param {Message} message
+   * @param {number} partIndex
+   */
+  edit(message, partIndex) {
+    this.#change(draftOfEdit(message, partIndex));
+  }
+
+  #listenToField() {
+    const { field } = this.#view;
+    field.addEventListener("input", () => {
+      this.#drafts.current.text = field.value;
+      this.#view.grow();
+      this.#render();
+      this.#typing.typed(field.value);
+    });
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+        event.preventDefault();
+        this.#send();
+      } else if (event.key === "Escape") this.#cancelReplyAndEdit();
+    });
+    field.addEventListener("blur", () => this.#typing.stop());
+  }
+
+  #listenToSendButton() {
+    const { form, sendButton } = this.#view;
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#send();
+    });
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let press;
+    sendButton.addEventListener("pointerdown", () => {
+      press = setTimeout(() => this.#view.offersEffects && this.#chooseEffect(), LONG_PRESS_MS);
+    });
+    for (const type of ["pointerup", "pointerleave"]) sendButton.addEventListener(type, () => clearTimeout(press));
+  }
+
+  /** @param {Set<Topic>} topics */
+  #onChange(topics) {
+    if (this.#store.place.view === "list") this.#typing.stop();
+    else if (topics.has("place") || topics.has("chats") || topics.has("me")) this.#render();
+  }
+
+  #render() {
+    const chat = shownChat(this.#store);
+    if (!chat) return;
+    const key = `${this.#store.me} ${chat.id ?? "draft"}`;
+    if (key !== this.#drafts.key) this.#enter(key);
+    this.#view.render(chat, this.#drafts.current);
+  }
+
+  /**
+   * Open the draft of another conversation.
+   * @param {string} key
+   */
+  #enter(key) {
+    const { isFirst } = this.#store;
+    this.#typing.stop();
+    this.#drafts.open(key);
+    if (isFirst && isEmpty(this.#drafts.current)) this.#drafts.current.text = SAMPLE;
+    this.#view.setText(this.#drafts.current.text);
+    // On a touch screen the keyboard would cover the conversation that was just opened.
+    if (isFirst || matchMedia("(hover: hover)").matches) this.#view.focus();
+    if (isFirst) this.#view.field.select();
+  }
+
+  /** @param {Partial<Draft>} parts */
+  #change(parts) {
+    Object.assign(this.#drafts.current, parts);
+    if (parts.text !== undefined) this.#view.setText(parts.text);
+    this.#render();
+    this.#view.focus();
+  }
+
+  #cancelReplyAndEdit() {
+    const { reply, edit, text } = this.#drafts.current;
+    if (reply || edit) this.#change({ reply: null, edit: null, text: edit ? "" : text });
+  }
+
+  #chooseEffect() {
+    openEffectPicker(this.#drafts.current.effect, (effect) => this.#change({ effect }));
+  }
+
+  /** @param {File[]} files */
+  #addFiles(files) {
+    const accepted = files.filter((file) => file.size <= MAX_FILE_BYTES);
+    if (accepted.length < files.length) toast(`A file may have at most ${fileSize(MAX_FILE_BYTES)}.`);
+    this.#change({ files: [...this.#drafts.current.files, ...accepted] });
+  }
+
+  #send() {
+    const { current, key } = this.#drafts;
+    const chat = shownChat(this.#store);
+    if (!chat || isEmpty(current)) return;
+    const draft = { ...current, text: current.text.trim() };
+    this.#typing.forget();
+    this.#change(emptyDraft());
+    this.#outbox.send({ draft, chat, place: this.#store.place, me: this.#store.me }, (error) => {
+      toast(`Not delivered: ${messageOf(error)}`);
+      // Put the draft back, unless the person is in another conversation or has begun a new draft.
+      if (this.#drafts.key === key && isEmpty(this.#drafts.current)) this.#change(draft);
+    });
+  }
+}

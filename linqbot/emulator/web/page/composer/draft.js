@@ -1,0 +1,47 @@
+// A message that is being written. Each person has a draft for each conversation.
+
+/** @import { Message } from "../client/types.d.ts" */
+
+/** @typedef {{ message: Message, partIndex: number }} Target A part of a message. */
+
+/**
+ * `reply` is the part that is replied to, `edit` the part that is being edited, `effect` the name of an effect.
+ * @typedef {{ text: string, files: File[], reply: Target | null, edit: Target | null, effect: string | null }} Draft
+ */
+
+/** @returns {Draft} */
+export const emptyDraft = () => ({ text: "", files: [], reply: null, edit: null, effect: null });
+
+/** @param {Draft} draft */
+export const isEmpty = (draft) => !draft.text.trim() && draft.files.length === 0;
+
+/**
+ * Return a draft that edits a part. An edit has nothing but text.
+ * @param {Message} message
+ * @param {number} partIndex
+ * @returns {Draft}
+ */
+export const draftOfEdit = (message, partIndex) => ({
+  ...emptyDraft(),
+  text: message.parts?.[partIndex]?.value ?? "",
+  edit: { message, partIndex },
+});
+
+/** The drafts of this tab, by person and conversation. */
+export class Drafts {
+  /** @type {Map<string, Draft>} */
+  #kept = new Map();
+  /** @type {string | null} The key of the conversation that is open. */
+  key = null;
+  current = emptyDraft();
+
+  /**
+   * Keep the draft of one conversation and open that of another.
+   * @param {string} key
+   */
+  open(key) {
+    if (this.key !== null) this.#kept.set(this.key, this.current);
+    this.key = key;
+    this.current = this.#kept.get(key) ?? emptyDraft();
+  }
+}

@@ -1,0 +1,104 @@
+// Sending a draft to the emulator.
+
+import * as control from "../client/control.js";
+import { activeMembers, lineOf } from "../model/chats.js";
+import { effectNamed } from "../model/effect-names.js";
+import { filePart } from "../model/files.js";
+import { mentionsIn } from "../model/mentions.js";
+
+/** @import { Inbound, InboundPart } from "../client/types.d.ts" */
+/** @import { ShownChat } from "../model/chats.js" */
+/** @import { Place, Store } from "../model/store.js" */
+/** @import { Draft } from "./draft.js" */
+
+/**
+ * A draft at the moment it was sent, with its chat, its place and its person.
+ * @typedef {{ draft: Draft, chat: ShownChat, place: Place, me: string }} SentDraft
+ */
+
+const ONLY_LINK = /^https?:\/\/\S+$/;
+
+/**
+ * Return the text of a draft as a part: a link if it is nothing else and stands alone.
+ * @param {Store} store
+ * @param {ShownChat} chat
+ * @param {string} value
+ * @param {boolean} isAlone
+ * @returns {InboundPart}
+ */
+function textPart(store, chat, value, isAlone) {
+  if (isAlone && ONLY_LINK.test(value)) return { type: "link", value };
+  const mentions = mentionsIn(store, chat, value);
+  return { type: "text", value, ...(mentions.length > 0 && { mentions }) };
+}
+
+/**
+ * Return the fields that say where a message goes: to a chat, or to the members of a new one.
+ * @param {ShownChat} chat
+ * @param {string} me
+ */
+function recipients(chat, me) {
+  if (chat.id) return { chat_id: chat.id };
+  const line = lineOf(chat);
+  const group = activeMembers(chat)
+    .map((member) => member.handle)
+    .filter((handle) => handle !== me && handle !== line);
+  return { service: chat.service, ...(group.length > 0 && { group }) };
+}
+
+/**
+ * Return the body of the control API's `inbound`.
+ * @param {SentDraft} sent
+ * @param {InboundPart[]} parts
+ * @returns {Inbound}
+ */
+export function inboundMessage({ draft, chat, me }, parts) {
+  const { reply, effect } = draft;
+  const hasEffect = effect && (chat.service ?? "iMessage") === "iMessage";
+  return {
+    from: me,
+    to: lineOf(chat),
+    parts,
+    ...recipients(chat, me),
+    ...(reply && { reply_to: { message_id: reply.message.id, part_index: reply.partIndex } }),
+    ...(hasEffect && { effect: effectNamed(effect) }),
+  };
+}
+
+/**
+ * Send a draft. After the first message of a conversation, open its chat, unless the person has gone elsewhere.
+ * @param {Store} store
+ * @param {SentDraft} sent
+ * @throws {Error} The emulator refused it.
+ */
+export async function deliver(store, sent) {
+  const { draft, chat, place, me } = sent;
+  const { text, edit } = draft;
+  if (edit) {
+    await control.editMessage({ from: me, message_id: edit.message.id, part_index: edit.partIndex, text });
+    return;
+  }
+  const parts = await Promise.all(draft.files.map(filePart));
+  if (text) parts.push(textPart(store, chat, text, parts.length === 0));
+  const { chat_id: chatId } = await control.sendMessage(inboundMessage(sent, parts));
+  if (chatId && !chat.id && store.place === place) store.go({ view: "chat", chatId });
+}
+
+/** Sends one draft after the other, so that messages arrive in the order they were written. */
+export class Outbox {
+  #store;
+  #last = Promise.resolve();
+
+  /** @param {Store} store */
+  constructor(store) {
+    this.#store = store;
+  }
+
+  /**
+   * @param {SentDraft} sent
+   * @param {(error: unknown) => void} onRefused
+   */
+  send(sent, onRefused) {
+    this.#last = this.#last.then(() => deliver(this.#store, sent)).catch(onRefused);
+  }
+}

@@ -1,0 +1,180 @@
+// The elements of the composer. They show a draft.
+
+import { h } from "../elements/dom.js";
+import { icon, iconButton } from "../elements/icons.js";
+import { isMember, senderOf } from "../model/chats.js";
+import { effectTitle } from "../model/effect-names.js";
+import { fileSize } from "../model/files.js";
+import { nameIn } from "../model/names.js";
+import { messagePreview } from "../model/previews.js";
+import { isEmpty } from "./draft.js";
+import { mentionSuggestions } from "./suggestions.js";
+
+/** @import { ShownChat } from "../model/chats.js" */
+/** @import { Store } from "../model/store.js" */
+/** @import { Draft } from "./draft.js" */
+
+/**
+ * The acts of the person that the elements pass on. `change` changes the draft.
+ * @typedef {{ change: (parts: Partial<Draft>) => void, chooseEffect: () => void }} Actions
+ */
+
+const PLACEHOLDERS = { iMessage: "iMessage", SMS: "Text Message · SMS", RCS: "Text Message · RCS" };
+
+export class ComposerView {
+  #store;
+  #actions;
+  #notes = h("div", { class: "composer-notes" });
+  #suggestions = h("div", { class: "mention-choices" });
+  #files = h("div", { class: "attachments" });
+  /** @type {File[]} The files whose previews are shown. */
+  #shownFiles = [];
+  #attach;
+  #effects;
+  #gone = h("p", { class: "gone-note", hidden: true }, "You are no longer in this conversation.");
+  field = h("textarea", { rows: "1", "aria-label": "Message", enterkeyhint: "send", autocomplete: "off" });
+  chooser = h("input", {
+    type: "file",
+    multiple: true,
+    class: "visually-hidden",
+    tabindex: "-1",
+    "aria-label": "Attach files",
+  });
+  sendButton = h(
+    "button",
+    { type: "submit", class: "send", "aria-label": "Send", title: "Send (hold for effects)" },
+    icon("send"),
+  );
+  form;
+
+  /**
+   * @param {HTMLElement} slot
+   * @param {Store} store
+   * @param {Actions} actions
+   */
+  constructor(slot, store, actions) {
+    this.#store = store;
+    this.#actions = actions;
+    this.#attach = iconButton("plus", "Attach a file", () => this.chooser.click(), "attach");
+    this.#effects = iconButton("sparkles", "Send with effect", actions.chooseEffect, "effects");
+    const row = h("div", { class: "field-row" }, this.field, this.#effects, this.sendButton);
+    this.form = h(
+      "form",
+      { class: "composer" },
+      this.#suggestions,
+      this.#notes,
+      h("div", { class: "composer-row" }, this.#attach, h("div", { class: "field" }, this.#files, row), this.chooser),
+    );
+    slot.append(this.form, this.#gone);
+  }
+
+  get offersEffects() {
+    return !this.#effects.hidden;
+  }
+
+  /** Focus the field, later: the pane may still be inert under a sheet that is closing. */
+  focus() {
+    setTimeout(() => this.field.focus({ preventScroll: true }));
+  }
+
+  /**
+   * Set the field's text and its height.
+   * @param {string} text
+   */
+  setText(text) {
+    // Setting the same text would move the caret.
+    if (this.field.value !== text) this.field.value = text;
+    this.grow();
+  }
+
+  /** Make the field as high as its text. */
+  grow() {
+    this.field.style.setProperty("height", "auto");
+    this.field.style.setProperty("height", `${this.field.scrollHeight}px`);
+  }
+
+  /**
+   * Show everything but the text of a draft.
+   * @param {ShownChat} chat
+   * @param {Draft} draft
+   */
+  render(chat, draft) {
+    const canWrite = isMember(chat, this.#store.me);
+    this.form.hidden = !canWrite;
+    this.#gone.hidden = canWrite;
+    this.#renderForm(chat.service ?? "iMessage", isEmpty(draft), draft.edit !== null);
+    this.#notes.replaceChildren(...this.#notesOf(chat, draft));
+    this.#renderFiles(draft.files);
+    this.#suggestions.replaceChildren(
+      ...mentionSuggestions(this.#store, chat, this.field, () => this.#actions.change({ text: this.field.value })),
+    );
+  }
+
+  /**
+   * @param {keyof typeof PLACEHOLDERS} service
+   * @param {boolean} nothingToSend
+   * @param {boolean} isEdit
+   */
+  #renderForm(service, nothingToSend, isEdit) {
+    const states = [nothingToSend && "empty", isEdit && "editing"].filter(Boolean);
+    this.form.className = ["composer", service.toLowerCase(), ...states].join(" ");
+    this.field.placeholder = PLACEHOLDERS[service] ?? "Message";
+    this.#effects.hidden = service !== "iMessage" || isEdit;
+    this.#attach.hidden = isEdit;
+    this.sendButton.disabled = nothingToSend;
+    this.sendButton.setAttribute("aria-label", isEdit ? "Save edit" : "Send");
+  }
+
+  /**
+   * @param {ShownChat} chat
+   * @param {Draft} draft
+   */
+  #notesOf(chat, { reply, edit, effect }) {
+    const { change } = this.#actions;
+    const notes = [];
+    if (reply) {
+      const name = nameIn(this.#store, chat, senderOf(reply.message));
+      const preview = messagePreview(reply.message);
+      notes.push(note(`Reply to ${name}`, preview, "Cancel reply", () => change({ reply: null })));
+    }
+    if (edit) notes.push(note("Edit message", "", "Cancel edit", () => change({ edit: null, text: "" })));
+    if (effect) {
+      notes.push(note(effectTitle(effect), "will play when you send", "Remove effect", () => change({ effect: null })));
+    }
+    return notes;
+  }
+
+  /** @param {File[]} files */
+  #renderFiles(files) {
+    if (files === this.#shownFiles) return;
+    this.#shownFiles = files;
+    const remove = (/** @type {File} */ file) => () =>
+      this.#actions.change({ files: files.filter((other) => other !== file) });
+    this.#files.replaceChildren(...files.map((file) => filePreview(file, remove(file))));
+  }
+}
+
+/**
+ * Make a line over the field, with a button that removes it.
+ * @param {string} text
+ * @param {string} detail
+ * @param {string} label The button's.
+ * @param {() => void} remove
+ */
+const note = (text, detail, label, remove) =>
+  h("div", { class: "note" }, h("span", {}, h("strong", {}, text), " ", detail), iconButton("close", label, remove));
+
+/**
+ * @param {File} file
+ * @param {() => void} onRemove
+ */
+function filePreview(file, onRemove) {
+  const remove = iconButton("close", `Remove ${file.name}`, onRemove);
+  if (!file.type.startsWith("image/")) {
+    const size = h("small", {}, fileSize(file.size));
+    return h("div", { class: "attachment" }, icon("doc"), h("span", {}, file.name), size, remove);
+  }
+  const url = URL.createObjectURL(file);
+  const image = h("img", { src: url, alt: file.name, on: { load: () => URL.revokeObjectURL(url) } });
+  return h("div", { class: "attachment picture" }, image, remove);
+}

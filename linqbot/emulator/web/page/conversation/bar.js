@@ -1,0 +1,52 @@
+// The bar over a conversation: back, the other side, and the inspector.
+
+import { openDetails } from "../chats/details.js";
+import { chatAvatar } from "../elements/avatars.js";
+import { h } from "../elements/dom.js";
+import { icon, iconButton } from "../elements/icons.js";
+import { chatTitle } from "../model/names.js";
+
+/** @import { ShownChat } from "../model/chats.js" */
+/** @import { Store } from "../model/store.js" */
+
+/**
+ * @param {Store} store
+ * @param {ShownChat} chat
+ * @param {() => void} toggleInspector
+ */
+export function barContent(store, chat, toggleInspector) {
+  const title = chatTitle(store, chat);
+  const who = h(
+    "button",
+    {
+      type: "button",
+      class: "who",
+      "aria-label": `Details of ${title}`,
+      on: { click: () => openDetails(store, chat) },
+    },
+    chatAvatar(store, chat),
+    h("span", { class: "who-name" }, h("span", {}, title), icon("down")),
+  );
+  const inspect = iconButton("inspect", "Show webhooks and calls", toggleInspector, "bar-inspect");
+  return [backButton(store, chat), who, inspect];
+}
+
+/**
+ * Make the button to the list, with the number of other chats that have unread messages.
+ * @param {Store} store
+ * @param {ShownChat} chat
+ */
+function backButton(store, chat) {
+  const unread = store.myChats().filter((other) => other.id !== chat.id && store.unread(other) > 0).length;
+  return h(
+    "button",
+    {
+      type: "button",
+      class: "back",
+      "aria-label": unread ? `Back, ${unread} unread conversations` : "Back",
+      on: { click: () => store.go({ view: "list" }) },
+    },
+    icon("back"),
+    unread > 0 && h("span", { class: "badge" }, String(unread)),
+  );
+}

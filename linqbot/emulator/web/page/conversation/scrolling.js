@@ -1,0 +1,43 @@
+// Keeps the end of the transcript in sight.
+
+const NEAR_END_PX = 60;
+
+export class EndFollower {
+  #scroller;
+  #follows = true;
+
+  /**
+   * @param {HTMLElement} scroller
+   * @param {HTMLElement} content Its only child.
+   */
+  constructor(scroller, content) {
+    this.#scroller = scroller;
+    scroller.addEventListener(
+      "scroll",
+      () => {
+        const hidden = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
+        this.#follows = hidden < NEAR_END_PX;
+      },
+      { passive: true },
+    );
+    // A picture that loads late and a growing composer move the end out of sight.
+    const resized = new ResizeObserver(() => this.update());
+    resized.observe(content);
+    resized.observe(scroller);
+  }
+
+  /** Follow the end, until the person scrolls up. */
+  follow() {
+    this.#follows = true;
+  }
+
+  /** Stay where the person is, until they scroll to the end. */
+  release() {
+    this.#follows = false;
+  }
+
+  /** Scroll to the end if it is followed. */
+  update() {
+    if (this.#follows) this.#scroller.scrollTop = this.#scroller.scrollHeight;
+  }
+}

@@ -1,0 +1,141 @@
+// The transcript as items of `reconcile`: times, messages, their status, typing dots.
+
+import { chatAvatar } from "../elements/avatars.js";
+import { h } from "../elements/dom.js";
+import { messagesOf, others } from "../model/chats.js";
+import { formatHandle } from "../model/handles.js";
+import { chatTitle } from "../model/names.js";
+import { clockTime, dayName } from "../model/time.js";
+import { messageArticle, statusLine, typingBubble } from "./message.js";
+import { breaksOf } from "./runs.js";
+
+/** @import { Item } from "../elements/reconcile.js" */
+/** @import { Message } from "../client/types.d.ts" */
+/** @import { Store } from "../model/store.js" */
+/** @import { ShownChat } from "../model/chats.js" */
+/** @import { Arrivals } from "./arrivals.js" */
+/** @import { MessageView } from "./message.js" */
+
+const SERVICE_NAMES = { iMessage: "iMessage", SMS: "Text Message · SMS", RCS: "Text Message · RCS" };
+
+/**
+ * @param {MessageView} view
+ * @param {{ limit: number, showEarlier: () => void, arrivals: Arrivals }} options `limit` is the number of messages
+ *   to show, counted from the last.
+ */
+export function transcriptItems(view, { limit, showEarlier, arrivals }) {
+  const { store, chat } = view;
+  const messages = messagesOf(chat);
+  const shown = messages.slice(-limit);
+  const breaks = breaksOf(shown);
+  const lastOwn = messages.findLast((message) => store.isOwn(message));
+  /** @type {Item[]} */
+  const items = [];
+  if (!chat.id) items.push(greetingItem(store, chat));
+  if (shown.length < messages.length) items.push(earlierItem(showEarlier));
+  for (const [i, message] of shown.entries()) {
+    const { hasTime, isFirst, isLast } = breaks[i];
+    if (hasTime) items.push(timeItem(message, i === 0 ? serviceOf(chat, message) : null));
+    items.push({
+      key: message.id,
+      version: versionOf(view, message),
+      build: () => {
+        const article = messageArticle(view, message);
+        arrivals.enter(article, message.id);
+        return article;
+      },
+      update: (article) => {
+        article.classList.toggle("first", isFirst);
+        article.classList.toggle("last", isLast);
+      },
+    });
+    // An SMS has no receipts.
+    const hasReceipt = message === lastOwn && serviceOf(chat, message) !== "SMS";
+    if (hasReceipt || message.delivery_status === "failed") items.push(statusItem(store, message));
+  }
+  return [...items, ...typingItems(view)];
+}
+
+/**
+ * @param {ShownChat} chat
+ * @param {Message} message
+ */
+const serviceOf = (chat, message) => message.service ?? chat.service;
+
+/**
+ * Return all that the article of a message is made from; after a change it is built again. Receipts are left out: a
+ * message goes on playing its effect, its voice memo or its video while it is delivered and read.
+ * @param {MessageView} view
+ * @param {Message} message
+ */
+function versionOf({ store, chat }, { parts, effect, reply_to: replyTo, edits, poll, service }) {
+  const quoted = replyTo && chat.messages.get(replyTo.message_id);
+  return JSON.stringify([parts, effect, replyTo, edits, poll, service, quoted?.parts, chat.is_group, store.me]);
+}
+
+/**
+ * @param {Store} store
+ * @param {ShownChat} chat
+ * @returns {Item}
+ */
+function greetingItem(store, chat) {
+  const title = chatTitle(store, chat);
+  const build = () => {
+    const numbers = others(store, chat).map((member) => formatHandle(member.handle));
+    return h(
+      "div",
+      { class: "greeting" },
+      chatAvatar(store, chat),
+      h("h2", {}, title),
+      h("p", { class: "number" }, numbers.join(", ")),
+      store.isFirst &&
+        h("p", {}, "This is the number your bot answers. Press ", h("kbd", {}, "return"), " to say hello."),
+    );
+  };
+  return { key: "greeting", version: `${title} ${store.isFirst}`, build };
+}
+
+/**
+ * @param {() => void} showEarlier
+ * @returns {Item}
+ */
+function earlierItem(showEarlier) {
+  const props = { type: "button", class: "text-button earlier", on: { click: showEarlier } };
+  return { key: "earlier", version: "", build: () => h("button", props, "Earlier messages") };
+}
+
+/**
+ * @param {Message} message
+ * @param {keyof typeof SERVICE_NAMES | null | undefined} service Shown over the time.
+ * @returns {Item}
+ */
+function timeItem({ id, created_at: at }, service) {
+  const name = service ? SERVICE_NAMES[service] : "";
+  const day = dayName(at);
+  const build = () =>
+    h("p", { class: "time" }, name && h("span", {}, name), h("span", {}, h("strong", {}, day), ` ${clockTime(at)}`));
+  return { key: `time ${id}`, version: `${name}${day}`, build };
+}
+
+/**
+ * @param {Store} store
+ * @param {Message} message
+ * @returns {Item}
+ */
+function statusItem(store, message) {
+  const version = `${message.delivery_status} ${message.read_at}`;
+  return { key: `status ${message.id}`, version, build: () => statusLine(store, message) };
+}
+
+/**
+ * @param {MessageView} view
+ * @returns {Item[]}
+ */
+function typingItems(view) {
+  const handles = [...view.chat.typing].filter((handle) => handle !== view.store.me);
+  return handles.map((handle) => ({
+    key: `typing ${handle}`,
+    version: "",
+    build: () => typingBubble(view, handle),
+  }));
+}

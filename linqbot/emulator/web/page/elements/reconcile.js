@@ -1,0 +1,61 @@
+// Updating a list of elements in place.
+
+/**
+ * An element to show. `build` makes it, and makes it again when `version` has changed. `update` is called each time,
+ * for a built element and for a kept one.
+ * @typedef {{ key: string, version: string, build: () => HTMLElement, update?: (node: HTMLElement) => void }} Item
+ */
+
+/** @type {WeakMap<HTMLElement, string>} */
+const versions = new WeakMap();
+
+/**
+ * Show `items` in order as the children of `parent`. The elements of unchanged items are kept, with their playing
+ * videos, their hover state and their animations.
+ * @param {HTMLElement} parent
+ * @param {Item[]} items
+ */
+export function reconcile(parent, items) {
+  const old = removeOthers(parent, new Set(items.map((item) => item.key)));
+  let next = parent.firstElementChild;
+  for (const { key, version, build, update } of items) {
+    const known = old.get(key);
+    const node = known && versions.get(known) === version ? known : built(key, version, build);
+    if (known && known !== node) {
+      if (known === next) next = node;
+      known.replaceWith(node);
+    }
+    if (node === next) next = node.nextElementSibling;
+    else parent.insertBefore(node, next);
+    update?.(node);
+  }
+}
+
+/**
+ * Remove the children whose keys are not wanted, and return the rest by key. This comes first, so that a kept element
+ * is never moved: moving it would restart its animation.
+ * @param {HTMLElement} parent
+ * @param {Set<string>} wanted
+ */
+function removeOthers(parent, wanted) {
+  /** @type {Map<string, HTMLElement>} */
+  const kept = new Map();
+  for (const node of /** @type {HTMLElement[]} */ ([...parent.children])) {
+    const key = node.dataset.key ?? "";
+    if (wanted.has(key)) kept.set(key, node);
+    else node.remove();
+  }
+  return kept;
+}
+
+/**
+ * @param {string} key
+ * @param {string} version
+ * @param {() => HTMLElement} build
+ */
+function built(key, version, build) {
+  const node = build();
+  node.dataset.key = key;
+  versions.set(node, version);
+  return node;
+}

@@ -1,0 +1,78 @@
+// A trace in one line, without elements.
+
+/** @import { Attempt } from "../client/types.d.ts" */
+/** @import { Trace } from "../model/traces.js" */
+
+/**
+ * @typedef {{ title: string, status: string, ms?: number, method?: string, extra?: string }} Summary
+ */
+
+const UUID = /\b([0-9a-f]{4})[0-9a-f]{4}-[0-9a-f-]{27}\b/g;
+const FAILURE = /fail|error|drop|lost|timeout|refused|no answer/i;
+const PENDING = "…";
+
+/**
+ * @param {Trace} trace
+ * @returns {Summary}
+ */
+export function summaryOf(trace) {
+  if (trace.kind === "delivery") {
+    const { event_type: title, attempts = [] } = trace.data;
+    const last = attempts.at(-1);
+    const extra = attempts.length > 1 ? `${attempts.length} attempts` : "";
+    return { title, status: last ? attemptStatus(last) : PENDING, ms: last?.ms, extra };
+  }
+  if (trace.kind === "call") {
+    const { path, method, status, ms } = trace.data;
+    return { title: shortPath(path), method, status: String(status), ms };
+  }
+  const { handler, name, kind, type, status, outcome, ms, event_type: extra } = trace.data;
+  const title = String(handler ?? name ?? kind ?? type ?? "turn");
+  return { title, status: String(status ?? outcome ?? ""), ms, extra };
+}
+
+/**
+ * Return the HTTP status of an attempt, or that no answer came.
+ * @param {Attempt} attempt
+ */
+export const attemptStatus = ({ status }) => (status === null ? "no answer" : String(status));
+
+/**
+ * Return a path with its ids shortened.
+ * @param {string} path
+ */
+const shortPath = (path) => path.replace(/^\/api\/partner/, "").replace(UUID, "$1…");
+
+/**
+ * Return the class of a status: `good`, `bad`, or none for one that is neither.
+ * @param {string} status An HTTP status, or a word.
+ */
+export function tone(status) {
+  if (status === PENDING || status === "") return "";
+  const code = Number(status);
+  if (Number.isNaN(code)) return FAILURE.test(status) ? "bad" : "good";
+  if (code >= 200 && code < 300) return "good";
+  return code >= 400 || code === 0 ? "bad" : "";
+}
+
+const TOKEN = /("(?:\\.|[^"\\])*")(\s*:)?|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)/g;
+
+/**
+ * Return indented JSON in pieces, each with a class for its colour or none.
+ * @param {unknown} data
+ * @returns {{ text: string, cls: string | null }[]}
+ */
+export function jsonPieces(data) {
+  const json = JSON.stringify(data, null, 2);
+  const pieces = [];
+  let at = 0;
+  for (const match of json.matchAll(TOKEN)) {
+    const [all, string, colon, literal] = match;
+    pieces.push({ text: json.slice(at, match.index), cls: null });
+    if (literal !== undefined) pieces.push({ text: literal, cls: "json-literal" });
+    else pieces.push({ text: string, cls: colon ? "json-key" : "json-string" }, { text: colon ?? "", cls: null });
+    at = match.index + all.length;
+  }
+  pieces.push({ text: json.slice(at), cls: null });
+  return pieces.filter(({ text }) => text);
+}

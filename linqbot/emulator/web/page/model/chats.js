@@ -1,0 +1,95 @@
+// Chats as the page keeps them, and the functions that need nothing but a chat.
+
+/** @import { ChatData, Member, Message, Service } from "../client/types.d.ts" */
+/** @import { Store } from "./store.js" */
+
+/**
+ * A chat with its messages. `sorted` caches `messagesOf`; null after a change.
+ * @typedef {Omit<ChatData, "messages" | "typing"> & {
+ *   messages: Map<string, Message>, typing: Set<string>, sorted: Message[] | null }} Chat
+ */
+
+/**
+ * A chat on the screen. The id is null until its first message is sent.
+ * @typedef {Omit<Chat, "id"> & { id: string | null }} ShownChat
+ */
+
+/**
+ * The members and the service of a message that is not sent yet.
+ * @typedef {{ line: string, others: string[], service: Service }} Recipients
+ */
+
+/**
+ * Return an empty chat for a first message.
+ * @param {string} me
+ * @param {Recipients} recipients
+ * @returns {ShownChat}
+ */
+export function draftChat(me, { line, others, service }) {
+  const people = [me, ...others].map((handle) => ({ handle, is_me: false }));
+  return {
+    id: null,
+    handles: [{ handle: line, is_me: true }, ...people],
+    service,
+    is_group: others.length > 0,
+    messages: new Map(),
+    sorted: null,
+    typing: new Set(),
+  };
+}
+
+/**
+ * Return a time as milliseconds. Times are never compared as text, because one instant has several spellings.
+ * @param {Message} message
+ */
+export const writtenAt = (message) => Date.parse(message.created_at);
+
+/**
+ * Return a chat's messages in the order they were written; sorted once per change, not at each call.
+ * @param {ShownChat} chat
+ */
+export function messagesOf(chat) {
+  chat.sorted ??= [...chat.messages.values()].sort((a, b) => writtenAt(a) - writtenAt(b));
+  return chat.sorted;
+}
+
+/** @param {ShownChat} chat */
+export const lastActivity = (chat) => Date.parse(messagesOf(chat).at(-1)?.created_at ?? chat.created_at ?? "0");
+
+/** @param {Member} member */
+const isActive = (member) => (member.status ?? "active") === "active";
+
+/** @param {ShownChat} chat */
+export const activeMembers = (chat) => (chat.handles ?? []).filter(isActive);
+
+/**
+ * @param {ShownChat} chat
+ * @param {string} handle
+ */
+export const isMember = (chat, handle) => activeMembers(chat).some((member) => member.handle === handle);
+
+/**
+ * Return the bot's number in a chat.
+ * @param {ShownChat} chat
+ */
+export const lineOf = (chat) => chat.handles?.find((member) => member.is_me)?.handle;
+
+/**
+ * Return the handle of a message's sender.
+ * @param {Message} message
+ */
+export const senderOf = (message) => message.from_handle?.handle ?? message.from ?? "";
+
+/**
+ * Return the chat's members without this phone's person.
+ * @param {Store} store
+ * @param {ShownChat} chat
+ */
+export const others = (store, chat) => activeMembers(chat).filter((member) => member.handle !== store.me);
+
+/**
+ * Return the chat on the screen: an open one, or an empty one for a first message.
+ * @param {Store} store
+ * @returns {ShownChat | undefined}
+ */
+export const shownChat = (store) => (store.place.view === "draft" ? draftChat(store.me, store.place) : store.openChat);

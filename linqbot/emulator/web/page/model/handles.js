@@ -1,0 +1,21 @@
+// Handles: phone numbers in E.164 form and e-mail addresses.
+
+/**
+ * Return a phone number with spaces, `+14155550142` as `+1 415 555 0142`; an e-mail address stays as it is.
+ * @param {string} handle
+ */
+export function formatHandle(handle) {
+  const american = /^\+1(\d{3})(\d{3})(\d{4})$/.exec(handle);
+  if (american) return `+1 ${american[1]} ${american[2]} ${american[3]}`;
+  const digits = /^\+(\d{2})(\d{4,13})$/.exec(handle);
+  return digits ? `+${digits[1]} ${digits[2].replace(/(\d{3})(?=\d{3,4}(?!\d{5}))/g, "$1 ").trim()}` : handle;
+}
+
+/**
+ * Return the E.164 form of a phone number that a person typed, or null.
+ * @param {string} typed
+ */
+export function normaliseHandle(typed) {
+  const compact = typed.replace(/[\s().-]/g, "");
+  return /^\+[1-9]\d{6,14}$/.test(compact) ? compact : null;
+}

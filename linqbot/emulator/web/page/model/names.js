@@ -1,0 +1,58 @@
+// The names of lines, people and chats, as this phone's person sees them.
+
+import { lineOf, others } from "./chats.js";
+import { formatHandle } from "./handles.js";
+import { personName } from "./people.js";
+
+/** @import { ShownChat } from "./chats.js" */
+/** @import { Store } from "./store.js" */
+
+/**
+ * Return the place of a line in the account. A line that is gone from the account counts as the first.
+ * @param {Store} store
+ * @param {string} handle
+ */
+export const lineIndex = (store, handle) =>
+  Math.max(
+    0,
+    store.lines.findIndex((line) => line.phone_number === handle),
+  );
+
+/**
+ * @param {Store} store
+ * @param {string} handle
+ */
+export function lineName(store, handle) {
+  const index = lineIndex(store, handle);
+  return index > 0 ? `Your bot ${index + 1}` : "Your bot";
+}
+
+/**
+ * Return true if a handle is the bot's, in this chat or in another.
+ * @param {Store} store
+ * @param {ShownChat} chat
+ * @param {string} handle
+ */
+export const isBot = (store, chat, handle) => handle === lineOf(chat) || store.isLine(handle);
+
+/**
+ * @param {Store} store
+ * @param {ShownChat} chat
+ * @param {string} handle
+ */
+export function nameIn(store, chat, handle) {
+  if (handle === store.me) return "You";
+  return isBot(store, chat, handle) ? lineName(store, handle) : personName(handle);
+}
+
+/**
+ * @param {Store} store
+ * @param {ShownChat} chat
+ */
+export function chatTitle(store, chat) {
+  // Linq fills an unset display name with the handles; the phone shows its own names for them.
+  const isSet = chat.display_name && !/^\+\d|@/.test(chat.display_name);
+  if (chat.is_group && chat.display_name && isSet) return chat.display_name;
+  const names = others(store, chat).map((member) => nameIn(store, chat, member.handle));
+  return names.join(", ") || formatHandle(lineOf(chat) ?? "");
+}

@@ -1,0 +1,61 @@
+// The names of people, and the person whose phone this tab is. Names live in this browser only; the emulator knows
+// handles.
+
+import { formatHandle, normaliseHandle } from "./handles.js";
+
+export const FIRST_PERSON = "+14155550142";
+const BOOK = "linqbot.people";
+const ME = "linqbot.me";
+
+/** @typedef {Pick<Storage, "getItem" | "setItem">} Memory */
+
+/** @returns {Record<string, string>} */
+function readBook() {
+  try {
+    return JSON.parse(localStorage.getItem(BOOK) ?? "null") ?? {};
+  } catch {
+    return {}; // The phone must open even when the browser refuses its storage, or holds something else under this key.
+  }
+}
+
+const book = readBook();
+
+/**
+ * Keep a person, with a name if there is one.
+ * @param {string} handle
+ * @param {string} [name]
+ */
+export function rememberPerson(handle, name = "") {
+  book[handle] = name.trim() || book[handle] || "";
+  localStorage.setItem(BOOK, JSON.stringify(book));
+}
+
+export const rememberedPeople = () => Object.keys(book);
+
+/**
+ * Return the name that was given to a person; undefined or empty without one.
+ * @param {string} handle
+ * @returns {string | undefined}
+ */
+export const givenName = (handle) => book[handle];
+
+/** @param {string} handle */
+export const personName = (handle) => givenName(handle) || formatHandle(handle);
+
+/**
+ * Return the person whose phone this tab is. Two tabs can be two phones: `memory` is the tab's own, and `?as=` opens
+ * the phone of another person.
+ * @param {Memory} memory
+ * @param {string} search The query of the page's address.
+ */
+export function initialPerson(memory, search) {
+  const asked = new URLSearchParams(search).get("as");
+  // A + that is not escaped arrives as a space.
+  return (asked && normaliseHandle(asked.replace(/^ /, "+"))) || memory.getItem(ME) || FIRST_PERSON;
+}
+
+/**
+ * @param {Memory} memory
+ * @param {string} handle
+ */
+export const keepPerson = (memory, handle) => memory.setItem(ME, handle);

@@ -1,0 +1,328 @@
+// The state of the page: the emulator's chats and traces, which the stream keeps current, and the place that the person
+// looks at. The state changes only through the methods here. Listeners are called once per batch of changes.
+
+import { activeMembers, lastActivity, messagesOf, senderOf, writtenAt } from "./chats.js";
+import { keepPerson } from "./people.js";
+import { setNow } from "./time.js";
+import { Traces } from "./traces.js";
+
+/** @import { Call, ChatData, Delivery, Line, Message, Observation, State } from "../client/types.d.ts" */
+/** @import { Chat, Recipients } from "./chats.js" */
+/** @import { Memory } from "./people.js" */
+
+/**
+ * The list of chats, an open chat, or a chat whose first message is not sent yet. `first` marks the conversation that
+ * is offered to a person without chats.
+ * @typedef {{ view: "list" } | { view: "chat", chatId: string } |
+ *   ({ view: "draft", first?: boolean } & Recipients)} Place
+ */
+
+/** @typedef {"chats" | "traces" | "place" | "me"} Topic */
+
+const SEEN = "linqbot.seen";
+const VIEW = "linqbot.view";
+
+export class Store {
+  /** @type {Line[]} The bot's numbers. */
+  lines = [];
+  /** @type {Map<string, Chat>} */
+  chats = new Map();
+  traces = new Traces();
+  /** @type {Place} */
+  place = { view: "list" };
+  /** False until the emulator's state has arrived. */
+  loaded = false;
+
+  /** @type {((topics: Set<Topic>) => void)[]} */
+  #listeners = [];
+  /** @type {((message: Message) => void)[]} */
+  #arrivalListeners = [];
+  /** @type {Set<Topic>} */
+  #topics = new Set();
+  #memory;
+  /** @type {Record<string, number>} The time of the last message that a person has seen in a chat. */
+  #seen;
+
+  /**
+   * @param {string} me The handle of the person whose phone this is.
+   * @param {Memory} memory Keeps the person, the place and the seen messages over a reload.
+   */
+  constructor(me, memory) {
+    this.me = me;
+    this.#memory = memory;
+    this.#seen = JSON.parse(memory.getItem(SEEN) ?? "{}");
+  }
+
+  /**
+   * Call `listener` after changes, with their topics.
+   * @param {(topics: Set<Topic>) => void} listener
+   */
+  onChange(listener) {
+    this.#listeners.push(listener);
+  }
+
+  /**
+   * Call `listener` for each new message; not for the messages of the first load.
+   * @param {(message: Message) => void} listener
+   */
+  onArrival(listener) {
+    this.#arrivalListeners.push(listener);
+  }
+
+  /** @param {Topic[]} topics */
+  #changed(...topics) {
+    if (this.#topics.size === 0) {
+      queueMicrotask(() => {
+        const batch = this.#topics;
+        this.#topics = new Set();
+        for (const listener of this.#listeners) listener(batch);
+      });
+    }
+    for (const topic of topics) this.#topics.add(topic);
+  }
+
+  // --- the emulator's events --------------------------------------------------------------------------------------
+
+  /**
+   * Replace everything by the emulator's state.
+   * @param {State} state
+   */
+  load(state) {
+    setNow(state.now);
+    this.lines = state.lines ?? [];
+    const known = this.chats;
+    this.chats = new Map();
+    for (const chat of state.chats ?? []) {
+      const messages = chat.messages ?? [];
+      this.upsertChat(chat);
+      const before = known.get(chat.id);
+      for (const message of messages) this.#put(message);
+      // Messages that came during an outage are new to the person: their effects play.
+      if (before) this.#announce(messages.filter((message) => !before.messages.has(message.id)));
+    }
+    this.#loadTraces(state);
+    this.loaded = true;
+    this.#choosePlace(this.#keptPlace());
+    this.#changed("chats", "traces", "place", "me");
+  }
+
+  /** @param {State} state */
+  #loadTraces(state) {
+    this.traces.clear();
+    for (const delivery of state.deliveries ?? []) this.traces.addDelivery(delivery);
+    for (const call of state.calls ?? []) this.traces.addCall(call);
+    for (const observation of state.observations ?? []) this.traces.addObservation(observation);
+    this.traces.sort();
+  }
+
+  /** @param {ChatData} chat */
+  upsertChat(chat) {
+    this.#upsertChat(chat);
+    this.#changed("chats");
+  }
+
+  /**
+   * @param {ChatData} data
+   * @returns {Chat}
+   */
+  #upsertChat({ messages: _, typing, ...facts }) {
+    const known = this.chats.get(facts.id);
+    const chat = {
+      ...known,
+      ...facts,
+      messages: known?.messages ?? new Map(),
+      sorted: known?.sorted ?? null,
+      typing: typing ? new Set(typing) : (known?.typing ?? new Set()),
+    };
+    this.chats.set(chat.id, chat);
+    return chat;
+  }
+
+  /** @param {Message} message */
+  upsertMessage(message) {
+    const isNew = this.#put(message);
+    if (isNew) this.#announce([message]);
+    this.#changed("chats");
+  }
+
+  /**
+   * Keep a message; return true if it is new.
+   * @param {Message} message
+   */
+  #put(message) {
+    const sender = message.from_handle;
+    // The event of the chat itself may come after its first message.
+    const chat =
+      this.chats.get(message.chat_id) ?? this.#upsertChat({ id: message.chat_id, handles: sender ? [sender] : [] });
+    const isNew = !chat.messages.has(message.id);
+    chat.messages.set(message.id, message);
+    chat.sorted = null;
+    if (isNew && sender) chat.typing.delete(sender.handle);
+    return isNew;
+  }
+
+  /** @param {Message[]} messages */
+  #announce(messages) {
+    for (const message of messages) for (const listener of this.#arrivalListeners) listener(message);
+  }
+
+  /** @param {{ chat_id: string, id: string }} event */
+  deleteMessage({ chat_id: chatId, id }) {
+    const chat = this.chats.get(chatId);
+    if (!chat) return;
+    chat.messages.delete(id);
+    chat.sorted = null;
+    this.#changed("chats");
+  }
+
+  /** @param {{ chat_id: string, handle: string, state: "started" | "stopped" }} event */
+  setTyping({ chat_id: chatId, handle, state }) {
+    const typing = this.chats.get(chatId)?.typing;
+    if (state === "started") typing?.add(handle);
+    else typing?.delete(handle);
+    this.#changed("chats");
+  }
+
+  /** @param {Delivery} delivery */
+  addDelivery(delivery) {
+    this.traces.addDelivery(delivery);
+    this.#changed("traces");
+  }
+
+  /** @param {Call} call */
+  addCall(call) {
+    this.traces.addCall(call);
+    this.#changed("traces");
+  }
+
+  /** @param {Observation} observation */
+  addObservation(observation) {
+    this.traces.addObservation(observation);
+    this.#changed("traces");
+  }
+
+  clearTraces() {
+    this.traces.clear();
+    this.#changed("traces");
+  }
+
+  // --- the person and the place -----------------------------------------------------------------------------------
+
+  /**
+   * Make this the phone of another person.
+   * @param {string} handle
+   */
+  switchPerson(handle) {
+    this.me = handle;
+    keepPerson(this.#memory, handle);
+    this.place = { view: "list" };
+    this.#choosePlace(null);
+    this.#changed("me", "chats", "place");
+  }
+
+  /** @param {Place} place */
+  go(place) {
+    this.place = place;
+    this.#memory.setItem(VIEW, JSON.stringify(place));
+    this.#changed("place", "chats");
+  }
+
+  /** @returns {Place | null} The place before a reload. */
+  #keptPlace() {
+    return JSON.parse(this.#memory.getItem(VIEW) ?? "null");
+  }
+
+  /**
+   * Stay at an open conversation. Else go to the kept place, to the only chat, or to the list. For a person without
+   * chats, open a first conversation.
+   * @param {Place | null} kept
+   */
+  #choosePlace(kept) {
+    if (this.openChat || this.place.view === "draft") return;
+    const chats = this.myChats();
+    if (chats.length === 0 && this.lines.length > 0) {
+      this.place = { view: "draft", line: this.lines[0].phone_number, others: [], service: "iMessage", first: true };
+    } else if (kept?.view === "chat" && chats.some((chat) => chat.id === kept.chatId)) this.place = kept;
+    else if (!kept && chats.length === 1) this.place = { view: "chat", chatId: chats[0].id };
+    else this.place = { view: "list" };
+  }
+
+  // --- queries ----------------------------------------------------------------------------------------------------
+
+  get openChat() {
+    return this.place.view === "chat" ? this.chats.get(this.place.chatId) : undefined;
+  }
+
+  /** True in the first conversation of a person without chats, before its first message. */
+  get isFirst() {
+    return this.place.view === "draft" && Boolean(this.place.first);
+  }
+
+  /** Return the chats that the person is or was in, latest first. */
+  myChats() {
+    return [...this.chats.values()]
+      .filter((chat) => chat.handles?.some((member) => member.handle === this.me && !member.is_me))
+      .sort((a, b) => lastActivity(b) - lastActivity(a));
+  }
+
+  /**
+   * Return the person's chat with exactly these members.
+   * @param {string} line
+   * @param {string[]} others
+   */
+  findChat(line, others) {
+    const wanted = keyOf([line, this.me, ...others]);
+    return this.myChats().find((chat) => keyOf(activeMembers(chat).map((member) => member.handle)) === wanted);
+  }
+
+  /** @param {Message} message */
+  isOwn(message) {
+    return !message.is_from_me && senderOf(message) === this.me;
+  }
+
+  /** @param {string | undefined} handle */
+  isLine(handle) {
+    return this.lines.some((line) => line.phone_number === handle);
+  }
+
+  /**
+   * Return the number of messages that the person has not seen. Messages before the person's own last one count as
+   * seen.
+   * @param {Chat} chat
+   */
+  unread(chat) {
+    const seen = this.#seen[this.#seenKey(chat)] ?? 0;
+    const messages = messagesOf(chat);
+    return messages
+      .slice(messages.findLastIndex((message) => this.isOwn(message)) + 1)
+      .filter((message) => writtenAt(message) > seen && message.delivery_status !== "read").length;
+  }
+
+  /** @param {Chat} chat */
+  markSeen(chat) {
+    const last = messagesOf(chat).at(-1);
+    const key = this.#seenKey(chat);
+    if (!last || (this.#seen[key] ?? 0) >= writtenAt(last)) return;
+    this.#seen[key] = writtenAt(last);
+    this.#memory.setItem(SEEN, JSON.stringify(this.#seen));
+    this.#changed("chats");
+  }
+
+  /** @param {Chat} chat */
+  #seenKey(chat) {
+    return `${this.me} ${chat.id}`;
+  }
+
+  /**
+   * Return the people this phone could belong to: the person, the remembered ones, and the members of every chat.
+   * @param {string[]} remembered
+   */
+  people(remembered) {
+    const members = [...this.chats.values()].flatMap((chat) => chat.handles ?? []);
+    const people = members.filter((member) => !member.is_me && !this.isLine(member.handle));
+    return [...new Set([this.me, ...remembered, ...people.map((member) => member.handle)])];
+  }
+}
+
+/** @param {string[]} handles */
+const keyOf = (handles) => [...handles].sort().join();

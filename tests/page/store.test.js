@@ -1,0 +1,182 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { messagesOf } from "../../linqbot/emulator/web/page/model/chats.js";
+import { Store } from "../../linqbot/emulator/web/page/model/store.js";
+import { bot, chatData, chatIn, FRIEND, LINE, ME, memory, message, person, reply, storeWith } from "./world.js";
+
+const now = "2026-01-01T00:00:00Z";
+const lines = [{ phone_number: LINE }];
+
+// --- unread ---
+
+test("messages of the bot are unread until they are seen", () => {
+  const store = storeWith(chatData([message("hi"), reply("one"), reply("two")]));
+  assert.equal(store.unread(chatIn(store)), 2);
+  store.markSeen(chatIn(store));
+  assert.equal(store.unread(chatIn(store)), 0);
+  store.upsertMessage(reply("three"));
+  assert.equal(store.unread(chatIn(store)), 1);
+});
+
+test("a person who answers has seen the messages before", () => {
+  const store = storeWith(chatData([reply("one"), message("hi"), reply("two")]));
+  assert.equal(store.unread(chatIn(store)), 1);
+});
+
+test("a message that was read on another phone is not unread", () => {
+  const store = storeWith(chatData([reply("one", { delivery_status: "read" })]));
+  assert.equal(store.unread(chatIn(store)), 0);
+});
+
+test("each person has their own unread messages", () => {
+  const store = storeWith(chatData([message("hi"), reply("one")], [bot, person(ME), person(FRIEND)]));
+  store.markSeen(chatIn(store));
+  store.switchPerson(FRIEND);
+  assert.equal(store.unread(chatIn(store)), 2);
+});
+
+test("seen messages are still seen after a reload", () => {
+  const kept = memory();
+  const state = { now, lines, chats: [chatData([reply("one")])] };
+  const before = new Store(ME, kept);
+  before.load(state);
+  before.markSeen(chatIn(before));
+  const after = new Store(ME, kept);
+  after.load(state);
+  assert.equal(after.unread(chatIn(after)), 0);
+});
+
+// --- messages ---
+
+test("messages stand in the order of their times, however these are written", () => {
+  const store = storeWith(
+    chatData([
+      message("second", { created_at: "2026-01-01T12:00:00Z" }),
+      message("first", { created_at: "2026-01-01T12:30:00+01:00" }),
+    ]),
+  );
+  assert.deepEqual(
+    messagesOf(chatIn(store)).map(({ parts }) => parts?.[0].value),
+    ["first", "second"],
+  );
+});
+
+test("new messages are announced, those of the first load and changed ones are not", () => {
+  const store = storeWith(chatData([reply("old")]));
+  /** @type {string[]} */
+  const arrived = [];
+  store.onArrival(({ id }) => arrived.push(id));
+  const later = reply("new");
+  store.upsertMessage(later);
+  store.upsertMessage({ ...later, delivery_status: "read" });
+  assert.deepEqual(arrived, [later.id]);
+});
+
+test("messages that came during an outage are announced", () => {
+  const [old, missed] = [reply("old"), reply("missed")];
+  const store = storeWith(chatData([old]));
+  /** @type {string[]} */
+  const arrived = [];
+  store.onArrival(({ id }) => arrived.push(id));
+  store.load({ now, lines, chats: [chatData([old, missed])] });
+  assert.deepEqual(arrived, [missed.id]);
+});
+
+test("a message may come before its chat", () => {
+  const store = storeWith();
+  store.upsertMessage(message("hi"));
+  store.upsertChat({ id: "chat", handles: [bot, person(ME)], service: "SMS" });
+  assert.equal(chatIn(store).service, "SMS");
+  assert.equal(messagesOf(chatIn(store)).length, 1);
+});
+
+test("a message ends the typing of its sender", () => {
+  const store = storeWith(chatData());
+  store.setTyping({ chat_id: "chat", handle: LINE, state: "started" });
+  assert.deepEqual([...chatIn(store).typing], [LINE]);
+  store.upsertMessage(reply("hi"));
+  assert.deepEqual([...chatIn(store).typing], []);
+});
+
+test("a deleted message is gone", () => {
+  const gone = reply("gone");
+  const store = storeWith(chatData([gone]));
+  store.deleteMessage({ chat_id: "chat", id: gone.id });
+  assert.deepEqual(messagesOf(chatIn(store)), []);
+});
+
+// --- listeners ---
+
+test("listeners are called once per batch, with all of its topics", async () => {
+  const store = storeWith(chatData());
+  await Promise.resolve();
+  /** @type {string[][]} */
+  const batches = [];
+  store.onChange((topics) => batches.push([...topics]));
+  store.upsertMessage(message("hi"));
+  store.upsertMessage(reply("hello"));
+  store.clearTraces();
+  assert.deepEqual(batches, []);
+  await Promise.resolve();
+  assert.deepEqual(batches, [["chats", "traces"]]);
+});
+
+// --- places ---
+
+test("a person without chats starts in a first conversation with the first line", () => {
+  const store = storeWith();
+  assert.deepEqual(store.place, { view: "draft", line: LINE, others: [], service: "iMessage", first: true });
+  assert.ok(store.isFirst);
+});
+
+test("the only chat is open at once", () => {
+  assert.deepEqual(storeWith(chatData()).place, { view: "chat", chatId: "chat" });
+});
+
+test("with several chats the list is shown, and after a reload the chat that was open", () => {
+  const kept = memory();
+  const state = { now, lines, chats: [chatData(), { ...chatData(), id: "other" }] };
+  const store = new Store(ME, kept);
+  store.load(state);
+  assert.deepEqual(store.place, { view: "list" });
+  store.go({ view: "chat", chatId: "other" });
+  const again = new Store(ME, kept);
+  again.load(state);
+  assert.equal(again.openChat?.id, "other");
+});
+
+test("a kept chat that is gone leads to the list", () => {
+  const kept = memory();
+  kept.setItem("linqbot.view", JSON.stringify({ view: "chat", chatId: "gone" }));
+  const store = new Store(ME, kept);
+  store.load({ now, lines, chats: [chatData()] });
+  assert.deepEqual(store.place, { view: "list" });
+});
+
+test("another person sees their own chats only", () => {
+  const store = storeWith(chatData(), { ...chatData([], [bot, person(FRIEND)]), id: "theirs" });
+  assert.deepEqual(
+    store.myChats().map(({ id }) => id),
+    ["chat"],
+  );
+  store.switchPerson(FRIEND);
+  assert.deepEqual(store.place, { view: "chat", chatId: "theirs" });
+});
+
+// --- people ---
+
+test("a chat is found by its members, in any order", () => {
+  const store = storeWith(chatData([], [person(FRIEND), bot, person(ME)]));
+  assert.equal(store.findChat(LINE, [FRIEND])?.id, "chat");
+  assert.equal(store.findChat(LINE, []), undefined);
+});
+
+test("a member who left is no member", () => {
+  const store = storeWith(chatData([], [bot, person(ME), { ...person(FRIEND), status: "left" }]));
+  assert.equal(store.findChat(LINE, [])?.id, "chat");
+});
+
+test("the phone could belong to all members and remembered people, but not to a line", () => {
+  const store = storeWith(chatData([], [bot, person(ME), person(FRIEND)]));
+  assert.deepEqual(store.people(["+447700900123", FRIEND]), [ME, "+447700900123", FRIEND]);
+});

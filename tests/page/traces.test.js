@@ -1,0 +1,114 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { jsonPieces, summaryOf, tone } from "../../linqbot/emulator/web/page/inspector/summary.js";
+import { Traces } from "../../linqbot/emulator/web/page/model/traces.js";
+
+const delivery = {
+  event_id: "e",
+  event_type: "message.received",
+  subscription_id: "s",
+  created_at: "2026-01-01T00:00:05Z",
+};
+const call = { at: "2026-01-01T00:00:01Z", method: "POST", path: "/v3/chats", status: 201, ms: 3 };
+
+/** @param {(traces: Traces) => void} add */
+function added(add) {
+  const traces = new Traces();
+  add(traces);
+  return traces.list;
+}
+
+test("a delivery with a new attempt stays where it was", () => {
+  const list = added((traces) => {
+    traces.addDelivery(delivery);
+    traces.addCall(call);
+    traces.addDelivery({ ...delivery, attempts: [{ status: 500, ms: 1 }] });
+  });
+  assert.deepEqual(
+    list.map(({ kind, at }) => [kind, at]),
+    [
+      ["delivery", delivery.created_at],
+      ["call", call.at],
+    ],
+  );
+  assert.equal(summaryOf(list[0]).status, "500");
+});
+
+test("two calls that look alike are two entries", () => {
+  const list = added((traces) => {
+    traces.addCall(call);
+    traces.addCall(call);
+  });
+  assert.equal(new Set(list.map(({ key }) => key)).size, 2);
+});
+
+test("the list has an end: the oldest entries go", () => {
+  const list = added((traces) => {
+    for (let status = 0; status < 600; status += 1) traces.addCall({ ...call, status });
+  });
+  assert.deepEqual([list.length, summaryOf(list[0]).status], [500, "100"]);
+});
+
+test("a load is sorted by time", () => {
+  const list = added((traces) => {
+    traces.addDelivery(delivery);
+    traces.addCall(call);
+    traces.sort();
+  });
+  assert.deepEqual(
+    list.map(({ kind }) => kind),
+    ["call", "delivery"],
+  );
+});
+
+test("a delivery shows its last attempt, and how many there were", () => {
+  const attempts = [
+    { status: 500, ms: 1 },
+    { status: 200, ms: 7 },
+  ];
+  const [trace] = added((traces) => traces.addDelivery({ ...delivery, attempts }));
+  assert.deepEqual(summaryOf(trace), { title: "message.received", status: "200", ms: 7, extra: "2 attempts" });
+});
+
+test("a delivery without an answer is bad, one under way is neither good nor bad", () => {
+  const [unanswered] = added((traces) => traces.addDelivery({ ...delivery, attempts: [{ status: null, ms: 9 }] }));
+  assert.equal(summaryOf(unanswered).status, "no answer");
+  assert.equal(tone("no answer"), "bad");
+  const [pending] = added((traces) => traces.addDelivery(delivery));
+  assert.equal(tone(summaryOf(pending).status), "");
+});
+
+test("paths are shown without the API's prefix and with short ids", () => {
+  const path = "/api/partner/v3/chats/85e35080-34ed-4329-a53c-4711aadf4799/messages";
+  const [trace] = added((traces) => traces.addCall({ ...call, path }));
+  assert.equal(summaryOf(trace).title, "/v3/chats/85e3…/messages");
+});
+
+test("a turn is named by its handler, and by less if there is none", () => {
+  const titles = added((traces) => {
+    traces.addObservation({ handler: "greet", name: "turn" });
+    traces.addObservation({ name: "turn" });
+    traces.addObservation({});
+  }).map((trace) => summaryOf(trace).title);
+  assert.deepEqual(titles, ["greet", "turn", "turn"]);
+});
+
+test("a status is good, bad or neither", () => {
+  const tones = ["200", "204", "302", "404", "500", "0", "done", "failed", "dead letter: timeout", ""].map(tone);
+  assert.deepEqual(tones, ["good", "good", "", "bad", "bad", "bad", "good", "bad", "bad", ""]);
+});
+
+test("the pieces of JSON are the JSON, with other classes for keys, strings and literals", () => {
+  const data = { a: "x: 1", 'b"': [1.5, true, null] };
+  const pieces = jsonPieces(data);
+  assert.equal(pieces.map(({ text }) => text).join(""), JSON.stringify(data, null, 2));
+  const coloured = pieces.filter(({ cls }) => cls).map(({ text, cls }) => [cls, text]);
+  assert.deepEqual(coloured, [
+    ["json-key", '"a"'],
+    ["json-string", '"x: 1"'],
+    ["json-key", '"b\\""'],
+    ["json-literal", "1.5"],
+    ["json-literal", "true"],
+    ["json-literal", "null"],
+  ]);
+});
