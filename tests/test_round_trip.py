@@ -1,4 +1,4 @@
-"""Every endpoint, by our client and by the official ones, against the emulator: one table, which must name them all."""
+"""Every endpoint, called by our client and by the official clients against the emulator, from one complete table."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:.*deprecate:
 
 
 class Silent(httpx.AsyncBaseTransport):
-    """Takes every webhook."""
+    """Accepts every webhook delivery."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         return httpx.Response(200)
@@ -40,7 +40,7 @@ class Silent(httpx.AsyncBaseTransport):
 
 @dataclass(frozen=True)
 class Scene:
-    """What there is to call about, by its ids."""
+    """The resources that calls refer to, by their ids."""
 
     chat: str
     group: str
@@ -61,7 +61,7 @@ class Scene:
 
 
 async def scene(emulator: Emulator, api: httpx.AsyncClient) -> Scene:
-    """One of everything, made as a bot and the people would make it."""
+    """Create one resource of every kind, as a bot and people would create it."""
 
     async def post(path: str, body: Any = None) -> Any:
         answer = await api.post(f"/v3/{path}", json=body)
@@ -207,7 +207,7 @@ async def api(emulator: Emulator) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def prepared(name: str, emulator: Emulator, api: httpx.AsyncClient) -> Scene:
-    """The scene, and what only this call needs and others would stumble over."""
+    """Return the scene, with additions that only this call needs and that would disturb other calls."""
     there = await scene(emulator, api)
     if name == "chats.location.request":
         emulator.stop_sharing_location(PERSON, there.chat)

@@ -1,4 +1,4 @@
-"""What Linq lets be done only so often is not sent more often (R65, R94)."""
+"""Linq's rate limits that the client enforces itself (R65, R94)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CARD = {"phone_number": LINE, "first_name": "Acme", "is_active": True}
 
 
 class Linq:
-    """Counts what comes, and says yes; or what it is told to."""
+    """Counts requests and accepts them, or sends a scripted response."""
 
     def __init__(self) -> None:
         self.status, self.calls = 200, 0

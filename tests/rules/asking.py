@@ -1,4 +1,4 @@
-"""What the tests of the rules ask with: a good message and its parts, and short ways to check one."""
+"""Helpers for the tests of the rules: a valid message and its parts, and short ways to check one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages as a whole: one test per rule, named after it. What is allowed is tested beside what is not."""
+"""Messages as a whole: one test per rule, named after it. Each tests allowed and refused messages."""
 
 from __future__ import annotations
 

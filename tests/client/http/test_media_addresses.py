@@ -1,4 +1,4 @@
-"""Which URLs are taken apart at all, and which addresses count as public."""
+"""URLs that are accepted or refused, and addresses that count as public."""
 
 from __future__ import annotations
 
