@@ -1,4 +1,4 @@
-"""The table of endpoints against the facts: what Linq has, and what may be repeated."""
+"""The table of endpoints against facts about Linq: the existing endpoints and their safety."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_every_endpoint_says_what_may_be_done_after_a_lost_answer() -> None:
     assert {row.name for row in ENDPOINTS.values() if row.safety == "hint"} == HINTS
     reads = {row.name for row in ENDPOINTS.values() if row.safety == "read"}
     gets = {row.name for row in ENDPOINTS.values() if row.method == "GET"}
-    # What is created or asked by these costs nothing when it is left lying.
+    # These calls create or request something that has no effect if it stays unused.
     assert reads - gets == {"attachments.create", "capability.check_i_message", "capability.check_RCS"}
     assert gets <= reads
 

@@ -1,6 +1,6 @@
-"""The official client, installed as an oracle, knows nothing of Linq that we do not: no event, endpoint or field.
+"""Linqbot knows every event, endpoint and field that the official client knows; the official client is the oracle.
 
-When it learns something new, this fails and names what is missing.
+If the official client learns something new, these tests fail and name what is missing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from linqbot.types.data import Data
 
 OFFICIAL = Path(linq.__file__).parent
 
-# The SDK checks webhooks there; no endpoint. Ours: linqbot/webhooks.py.
+# Not an endpoint: the SDK verifies webhooks there. Our equivalent is linqbot/webhooks.py.
 NO_ENDPOINTS = {"webhooks.unwrap"}
 
 
@@ -41,7 +41,7 @@ def official_resources() -> Iterator[ast.ClassDef]:
 
 
 def official_endpoints() -> set[str]:
-    """`METHOD /path` of every call in the SDK's source, with `{}` for what it fills in."""
+    """Return `METHOD /path` of every call in the SDK's source, with `{}` for path values."""
     found = set()
     for resource in official_resources():
         for call in ast.walk(resource):
@@ -74,18 +74,18 @@ def test_the_official_client_calls_no_endpoint_that_we_do_not() -> None:
     assert official - ours == set()
 
 
-# --- what comes back --------------------------------------------------------------------------------------------------
+# --- responses --------------------------------------------------------------------------------------------------------
 
 
 def resolved(holder: Any, name: str) -> Any:
-    """A noun below the official client or ours: `chats.messages`."""
+    """Return a resource of the official client or of ours, such as `chats.messages`."""
     for step in filter(None, name.split(".")):
         holder = getattr(holder, step)
     return holder
 
 
 def official_methods() -> Iterator[tuple[str, Any]]:
-    """Every method of the official client, as `noun.verb`, and what its source says it returns."""
+    """Return every method of the official client, as `noun.verb`, with its return annotation."""
     client = AsyncLinqAPIV3(api_key="key")
 
     def walk(holder: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -113,21 +113,21 @@ def our_answer(name: str) -> Any:
 
 
 def models(annotation: Any, kind: type[BaseModel]) -> list[type[BaseModel]]:
-    """The models an annotation may hold, through lists, options and unions."""
+    """Return the models that an annotation may contain, through lists, options and unions."""
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
         return [annotation] if issubclass(annotation, kind) else []
     return [found for inner in get_args(annotation) for found in models(inner, kind)]
 
 
 def kind_of(model: type[BaseModel]) -> str:
-    """Return the value of `type`, which distinguishes the members of a union."""
+    """Return the value that distinguishes the members of a union: the only value of `type`."""
     field = model.model_fields.get("type")
     values = get_args(field.annotation) if field else ()
     return str(values[0]) if len(values) == 1 else ""
 
 
 def unknown(official: type[BaseModel], ours: type[BaseModel], at: str, seen: frozenset[Any]) -> Iterator[str]:
-    """The places of fields in the official model that ours does not have."""
+    """Yield the paths of fields in the official model that our model does not have."""
     if (official, ours) in seen:
         return
     known = {field.alias or name: field for name, field in ours.model_fields.items()}
@@ -152,7 +152,7 @@ def test_the_official_client_reads_no_field_that_we_do_not(name: str) -> None:
     if get_origin(ours) is Listing:
         (own,) = models(ours, Data)
         (page,) = official[:1]
-        # Where theirs is the whole answer, ours is what its one list holds.
+        # Where the official method returns the whole response, ours returns the items of its only list.
         lists = [inner for field in page.model_fields.values() if (inner := models(field.annotation, BaseModel))]
         official = lists[0] if page.__name__.endswith("ListResponse") else official
     else:

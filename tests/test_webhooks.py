@@ -1,4 +1,4 @@
-"""Verification: the worked example, the reference library as oracle, and no flipped bit ever passes."""
+"""Webhook verification: the worked example, the reference library as an oracle, and no flipped bit ever passes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_no_flipped_bit_of_a_header_passes(name: str, data: st.DataObject) -> No
 
 
 def test_another_spelling_of_the_same_signature_does_not_pass() -> None:
-    # The last letter before the padding carries two bits that base64 does not use.
+    # The last character before the padding has two bits that base64 does not use.
     assert base64.b64decode(SIGNATURE[3:].replace("o=", "p=")) == base64.b64decode(SIGNATURE[3:])
     with pytest.raises(InvalidSignature):
         verify(HEADERS | {"webhook-signature": SIGNATURE.replace("o=", "p=")}, BODY, SECRETS, now=AT)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
-from linqbot.events.event import NOBODY, Event, as_object, place_actor, place_in_chat
+from linqbot.events.event import UNKNOWN_HANDLE, Event, as_object, place_actor, place_in_chat
 from linqbot.types.chat import Chat, ChatRef
 from linqbot.types.data import Data
 from linqbot.types.handle import Handle
@@ -140,7 +140,7 @@ class TypingEvent(Event):
 
     echoes = True
 
-    sender: Handle = Field(default=NOBODY, alias="actor_handle")
+    sender: Handle = Field(default=UNKNOWN_HANDLE, alias="actor_handle")
 
     @classmethod
     def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
@@ -168,7 +168,7 @@ class ParticipantEvent(Event):
         participant: The added or removed person. The handle is empty if Linq did not say.
     """
 
-    participant: Handle = NOBODY
+    participant: Handle = UNKNOWN_HANDLE
 
     @classmethod
     def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from pydantic import ConfigDict, Field
 from linqbot.types.data import Data
 from linqbot.types.handle import Handle
 
-NOBODY = Handle(handle="")
-"""The sender of an event that names none."""
+UNKNOWN_HANDLE = Handle(handle="")
+"""The sender of an event that does not say who sent it."""
 
 
 class Event(Data):

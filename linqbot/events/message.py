@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field
 
-from linqbot.events.event import NOBODY, Event, as_object, place_actor, place_in_chat
+from linqbot.events.event import UNKNOWN_HANDLE, Event, as_object, place_actor, place_in_chat
 from linqbot.types.chat import ChatRef
 from linqbot.types.data import Data
 from linqbot.types.handle import Handle
@@ -46,7 +46,7 @@ class MessageEvent(Event):
     id: str
     chat_id: str
     chat: ChatRef
-    sender: Handle = Field(default=NOBODY, alias="sender_handle")
+    sender: Handle = Field(default=UNKNOWN_HANDLE, alias="sender_handle")
     direction: str = "outbound"
     parts: Parts = ()
     effect: Effect | None = None
@@ -203,7 +203,7 @@ class MessageEdited(Event):
     id: str
     chat_id: str
     chat: ChatRef
-    sender: Handle = Field(default=NOBODY, alias="sender_handle")
+    sender: Handle = Field(default=UNKNOWN_HANDLE, alias="sender_handle")
     direction: str | None = None
     edited_at: datetime | None = None
     part: EditedPart = EditedPart()

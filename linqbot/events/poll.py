@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from linqbot.events.event import NOBODY, Event, as_object, place_actor, place_in_chat
+from linqbot.events.event import UNKNOWN_HANDLE, Event, as_object, place_actor, place_in_chat
 from linqbot.types.chat import ChatRef
 from linqbot.types.data import Data
 from linqbot.types.handle import Handle
@@ -31,7 +31,7 @@ class PollEvent(Event):
     """
 
     chat: ChatRef | None = None
-    sender: Handle = Field(default=NOBODY, alias="sender_handle")
+    sender: Handle = Field(default=UNKNOWN_HANDLE, alias="sender_handle")
     direction: str | None = None
     zero_retention: bool = False
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from linqbot.events.event import NOBODY, Event, place_actor
+from linqbot.events.event import UNKNOWN_HANDLE, Event, place_actor
 from linqbot.types.handle import Handle
 from linqbot.types.message import Sticker
 
@@ -31,7 +31,7 @@ class ReactionEvent(Event):
     reaction_id: str | None = None
     custom_emoji: str | None = None
     sticker: Sticker | None = None
-    sender: Handle = Field(default=NOBODY, alias="from_handle")
+    sender: Handle = Field(default=UNKNOWN_HANDLE, alias="from_handle")
     is_from_me: bool = False
     reacted_at: datetime | None = None
 

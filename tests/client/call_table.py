@@ -1,4 +1,4 @@
-"""A row of the table of calls, and the answers its rows share: Linq's own objects, with every field they have."""
+"""The row type of the table of calls, and responses that rows share: Linq's own objects with all their fields."""
 
 from __future__ import annotations
 
@@ -111,10 +111,10 @@ POLL_ANSWER = {
 
 @dataclass(frozen=True)
 class Row:
-    """One call, as it is written with our client and with the official one.
+    """One call, as it is written with our client and with the official client.
 
     Attributes:
-        makes_key: We make an idempotency key where the official client sends none.
+        makes_key: True if our client generates an idempotency key where the official client sends none.
     """
 
     name: str

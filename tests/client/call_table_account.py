@@ -1,4 +1,4 @@
-"""Calls of everything around chats: files, lines, cards, webhooks, payments."""
+"""Calls of files, lines, contact cards, webhooks and payments."""
 
 from __future__ import annotations
 

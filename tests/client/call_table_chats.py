@@ -1,4 +1,4 @@
-"""Calls of chats and messages, each as it is written with our client and with the official one."""
+"""Calls of chats and messages, each as it is written with our client and with the official client."""
 
 from __future__ import annotations
 

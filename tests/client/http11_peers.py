@@ -1,4 +1,4 @@
-"""A tiny HTTP server on a real socket, which remembers what came byte for byte, and a client that calls it."""
+"""A small HTTP server on a real socket that records requests byte for byte, and a client that calls it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHAT = "550e8400-e29b-41d4-a716-446655440000"
 
 
 class Waits:
-    """A clock on which waiting takes no time and is noted."""
+    """A clock that does not wait but records the waits."""
 
     def __init__(self) -> None:
         self.waited: list[float] = []
@@ -29,7 +29,7 @@ class Waits:
 
 
 class Server:
-    """A small HTTP server that keeps each request, byte for byte, and sends prepared responses."""
+    """A small HTTP server that records requests byte for byte and sends scripted responses."""
 
     def __init__(self) -> None:
         self.answers: list[bytes | None] = []

@@ -1,4 +1,4 @@
-"""A raw server on a real socket, which does to each connection what a test scripts, and requests to send it."""
+"""A raw server on a real socket that handles each connection with a test's script, and requests to send to it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Peer:
         self.writer = writer
 
     async def request(self) -> tuple[str, bytes]:
-        """The next request: its head and its content, by its Content-Length."""
+        """Return the next request: its head and its content, by its Content-Length."""
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
         return head, await self.reader.readexactly(int(field(head, "content-length") or 0))
 
@@ -41,7 +41,7 @@ class Peer:
 
 
 class Raw:
-    """The server. `heads` are those of the requests answered by `answering`."""
+    """The server. `heads` are the heads of the requests that `answering` responded to."""
 
     def __init__(self, play: Play) -> None:
         self._play = play
@@ -107,7 +107,7 @@ def said(content: bytes = b"", status: str = "200 OK", *fields: str) -> bytes:
 
 
 def always(*answers: bytes) -> Play:
-    """Answers each request of a connection in turn; the last one again and again."""
+    """Return a script that responds to the requests of a connection in turn, and repeats the last response."""
 
     async def play(peer: Peer) -> None:
         left = list(answers)
@@ -119,7 +119,7 @@ def always(*answers: bytes) -> Play:
 
 
 def once(answer: bytes) -> Play:
-    """Answers one request, and ends the connection."""
+    """Return a script that responds to one request and closes the connection."""
 
     async def play(peer: Peer) -> None:
         await peer.request()
@@ -129,6 +129,6 @@ def once(answer: bytes) -> Play:
 
 
 def field(head: str, name: str) -> str | None:
-    """A header field of a request's head."""
+    """Return a header field of a request's head."""
     lines = (line.partition(":") for line in head.split("\r\n")[1:])
     return next((value.strip() for found, _, value in lines if found.lower() == name), None)

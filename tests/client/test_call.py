@@ -1,4 +1,4 @@
-"""A call as data: its key, and its way through the journal."""
+"""A call as data: its key, and its form in the journal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every method of the client: what goes over the wire, what comes back, and that the official client sends the same."""
+"""Every method of the client: its request, its return value, and that the official client sends the same request."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ rows = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 
 
 class Recorder:
-    """A Linq that remembers requests and answers one thing."""
+    """A fake Linq that records requests and always sends the same response."""
 
     def __init__(self, status: int = 200, answer: Any = None) -> None:
         self.requests: list[httpx.Request] = []
@@ -94,13 +94,13 @@ async def test_the_official_client_sends_the_same(row: Row) -> None:
         await row.write(AsyncLinqAPIV3(api_key=KEY, http_client=http))
 
     method, path, query, body = seen(ours.requests[0])
-    assert (method, unquote(path), query, body) == seen(theirs.requests[0])  # they leave a + as it is
+    assert (method, unquote(path), query, body) == seen(theirs.requests[0])  # the official client does not escape +
     for name in ("authorization",) if row.makes_key else ("authorization", "idempotency-key"):
         assert ours.requests[0].headers.get(name) == theirs.requests[0].headers.get(name)
 
 
 def settled(value: Any) -> Any:
-    """JSON without what is the same as nothing to Linq, and with times in one form."""
+    """Return JSON without values that Linq treats as absent, and with times in one form."""
     if isinstance(value, dict):
         settled_values = {name: settled(each) for name, each in value.items()}
         return {name: each for name, each in settled_values.items() if each not in (None, [])}
@@ -124,7 +124,7 @@ async def test_what_linq_answers_survives_being_read_and_written(row: Row) -> No
 
 
 def methods(holder: Any, path: str = "") -> Iterator[str]:
-    """Every method below a client or a noun, as `noun.verb`; properties lead to nouns."""
+    """Return every method of a client or a resource, as `noun.verb`; properties lead to further resources."""
     for name, member in inspect.getmembers(type(holder), lambda member: not isinstance(member, type)):
         if name.startswith("_"):
             continue
@@ -136,7 +136,7 @@ def methods(holder: Any, path: str = "") -> Iterator[str]:
 
 def test_every_method_stands_in_the_table_and_every_endpoint_has_a_method() -> None:
     written = set(methods(client_over(Recorder())))
-    # `upload` is `create` and a PUT elsewhere, `leave` another name of `leave_chat`; V2's tests are below.
+    # `upload` is `create` and a PUT elsewhere, `leave` is an alias of `leave_chat`; V2's tests are below.
     assert written - {"attachments.upload", "chats.leave", "v2.list_chats"} == {row.name for row in ROWS}
     assert written - {"attachments.upload", "chats.leave"} == set(ENDPOINTS)
     assert Chats.leave is Chats.leave_chat
@@ -213,7 +213,7 @@ async def test_lists_are_walked_to_their_end_and_keep_their_filters() -> None:
 
     async with client_over(linq) as client:
         listing = client.chats.list_chats(from_=LINE, limit=1)
-        assert not asked, "nothing is asked before somebody reads"
+        assert not asked, "nothing is requested before the first iteration"
         assert [chat.id async for chat in listing] == ["a", "b", "c"]
         assert [page.next_cursor async for page in listing.pages()] == ["2", "3", None]
         assert [page.items[0].id async for page in client.chats.list_chats(cursor="3").pages()] == ["c"]

@@ -1,4 +1,4 @@
-"""Error responses of Linq, in every form."""
+"""Error responses of Linq in every form."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ PAST, SOON, FAR = "Tue, 14 Nov 2023 22:13:00 GMT", "Tue, 14 Nov 2023 22:13:50 GM
         (SOON.removesuffix(" GMT"), 30.0),
         (SOON.replace("GMT", "-0000"), 30.0),
         ("3600", 3600.0),
-        # Milliseconds taken for seconds, and what no code can mean.
+        # Milliseconds given as seconds, and other values that make no sense.
         ("120000", 3600.0),
         (120_000, 3600.0),
         ("1000000000000", 3600.0),

@@ -1,4 +1,4 @@
-"""Answers that are not Linq's: a proxy, a firewall or a captive portal spoke. And answers of Linq's with a flaw."""
+"""Responses that came from a proxy, a firewall or a captive portal, and flawed responses of Linq."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def reply(status: int, body: bytes = b"", kind: str = "", **headers: str) -> Rep
 
 
 class Linq:
-    """Answers every request with the same reply, and keeps the requests."""
+    """Sends the same response to every request, and records the requests."""
 
     def __init__(self, answer: Reply) -> None:
         self.answer = answer
@@ -61,7 +61,7 @@ class Linq:
 
 
 async def refused(row: Row, answer: Reply) -> tuple[LinqApiError, Linq]:
-    """The error a method raises, and the Linq it called."""
+    """Return the error that a method raises, and the fake Linq that it called."""
     linq = Linq(answer)
     async with linq.client() as client:
         with pytest.raises(LinqApiError) as caught:
@@ -98,7 +98,7 @@ async def test_a_2xx_without_the_object_that_linq_answers_with_is_no_answer(row:
     assert type(caught) is LinqUnavailable
     assert caught.status == answer().status_code
     assert "not Linq's" in str(caught)
-    # It may have been done: repeated under its key, or where that changes nothing; else never.
+    # The call may have been executed: it is retried with its key or if it is idempotent, else never.
     is_once = ENDPOINTS[row.name].safety == "once" or (row.body or {}).get("type") == "sticker"
     repetitions = 1 if is_once else 3
     assert len(linq.requests) == repetitions
@@ -256,11 +256,11 @@ def test_every_endpoint_says_where_linq_answers_without_a_body() -> None:
     assert silent == {name for name, row in ROWS.items() if row.answer is None}
 
 
-# --- sent, although the answer has a flaw -----------------------------------------------------------------------------
+# --- sent, although the response is flawed ----------------------------------------------------------------------------
 
 
 def places(value: Any, path: str = "") -> Iterator[str]:
-    """Every place in an answer, as `message.parts.0.value`."""
+    """Yield every path in a response, such as `message.parts.0.value`."""
     for key, each in value.items() if isinstance(value, dict) else enumerate(value):
         place = f"{path}{key}"
         yield place
@@ -269,7 +269,7 @@ def places(value: Any, path: str = "") -> Iterator[str]:
 
 
 def damaged(answer: Any, place: str, value: Any) -> Any:
-    """A copy of an answer with another value at a place; with `...` as the value, without the place."""
+    """Return a copy of a response with another value at a path; `...` as the value removes the path."""
     copy = json.loads(json.dumps(answer))
     *path, last = place.removesuffix("[]").split(".")
     holder = copy

@@ -1,4 +1,4 @@
-"""Calls within Linq's rate limits (R65, R94)."""
+"""Linq's rate limits that the client enforces itself (R65, R94)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CARD = {"phone_number": LINE, "first_name": "Acme", "is_active": True}
 
 
 class Linq:
-    """Linq as a transport: counts requests and answers each with `status`."""
+    """Counts requests and accepts them, or sends a scripted response."""
 
     def __init__(self) -> None:
         self.status, self.calls = 200, 0

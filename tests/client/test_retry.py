@@ -1,4 +1,4 @@
-"""The table of failed calls that are repeated."""
+"""The retry policy: the full table of cases."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def not_linqs(status: int, advice: bool | None = None) -> AttemptFailure:
 )
 def test_a_call_is_repeated_only_when_that_is_safe(failure: AttemptFailure, repeated: str) -> None:
     calls = (READ, NATURAL, KEYED, KEYLESS, ONCE, HINT)
-    told = ["no" if pause_s(call, failure, 0, max_wait_s=60, jitter=0) is None else "yes" for call in calls]
-    assert told == repeated.split()
+    decisions = ["no" if pause_s(call, failure, 0, max_wait_s=60, jitter=0) is None else "yes" for call in calls]
+    assert decisions == repeated.split()
 
 
 @pytest.mark.parametrize(

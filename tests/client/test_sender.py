@@ -1,4 +1,4 @@
-"""The way out: repetitions over a pretend transport, and real sockets for what only sockets can show."""
+"""The sender: retries over a fake transport, and real sockets for behaviour that only sockets show."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LINQS = {"success": False, "error": {"code": 1005, "message": "m"}, "trace_id": 
 
 
 class Script:
-    """Answers one step per request: an httpx.Response, or an error to raise. The last step stays."""
+    """Runs one step per request: returns an httpx.Response, or raises an error. The last step is repeated."""
 
     def __init__(self, *steps: httpx.Response | Exception) -> None:
         self.steps = list(steps)
@@ -58,7 +58,7 @@ def answer(status: int, body: Any = None, **headers: str) -> httpx.Response:
     )
 
 
-# --- repetitions ----------------------------------------------------------------------------------------------------
+# --- retries --------------------------------------------------------------------------------------------------------
 
 
 async def test_a_send_is_repeated_under_one_key_until_linq_answers() -> None:
@@ -260,7 +260,7 @@ async def test_a_call_that_must_happen_once_is_not_sent_over_a_kept_connection()
     async with served() as server, client_at(server.port) as client:
         for number in range(1, 20):
             await client.chats.retrieve(CHAT)
-            # Closed, though this side cannot know yet.
+            # Closed by the server, which the client does not know yet.
             server.writers[-1].close()
             server.answers = [plain(202, {"success": True})]
             assert (await client.chats.location.request(CHAT)).success is True
@@ -306,7 +306,7 @@ async def test_how_a_body_is_framed_is_not_a_calls_to_say(name: str) -> None:
         assert server.connections == 0
 
 
-async def test_what_is_wrong_with_an_answer_is_told_without_quoting_it() -> None:
+async def test_an_error_in_a_response_is_reported_without_quoting_it() -> None:
     async with served() as server, client_at(server.port, max_retries=0) as client:
         server.answers = [b"HTTP/1.1 secret\r\n\r\n"]
         with pytest.raises(
@@ -463,7 +463,9 @@ async def test_a_socks_proxy_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -
             await client.chats.retrieve(CHAT)
 
 
-async def test_a_certificate_nobody_vouches_for_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_a_certificate_of_an_unknown_authority_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority = trustme.CA()
     authority.issue_cert("127.0.0.1").configure_cert(context)

@@ -1,4 +1,4 @@
-"""The example payloads, and how a test turns one into an event."""
+"""The example payloads, and a fixture that turns a payload into an event."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Understood = Callable[[Any], Event]
 
 @pytest.fixture
 def example() -> Example:
-    """Reads an example payload, to be changed at will."""
+    """Return a function that reads an example payload, which the test may change."""
 
     def read(name: str) -> dict[str, Any]:
         payload: dict[str, Any] = json.loads((EXAMPLES / f"{name}.json").read_bytes())
@@ -32,7 +32,7 @@ def example() -> Example:
 
 @pytest.fixture
 def understood() -> Understood:
-    """Brings a payload in as a webhook would and says what it means."""
+    """Return a function that parses a payload as a webhook delivery."""
 
     def understand(payload: Any) -> Event:
         body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()

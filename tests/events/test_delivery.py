@@ -1,4 +1,4 @@
-"""The names of a POST: its id, its message, and its decoded body."""
+"""The name of a delivery: its id, its message key, and its decoded body."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_without_an_event_id_the_signed_webhook_id_names_it(body: bytes) -> None
 
 
 @pytest.mark.parametrize("options", [{"signed_id": False}, {"webhook_id": ""}])
-def test_an_id_nobody_signed_names_nothing(options: dict[str, Any]) -> None:
+def test_an_unsigned_id_is_not_used(options: dict[str, Any]) -> None:
     assert named(b"nope", **options).id == f"w.{hashlib.sha256(b'nope').hexdigest()}"
     assert named(b'{"event_id": "e"}', **options).id == "w.e"
 

@@ -1,4 +1,4 @@
-"""Every row of the lanes table, and that no body can make a lane that is long, unprintable or an exception."""
+"""Every row of the table of lanes, and that no body leads to a long or unprintable lane or to an exception."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_the_table_above_names_every_type_that_has_an_example() -> None:
         ("", None, "x:e"),
     ],
 )
-def test_a_lane_is_told_from_the_data_alone(event_type: str, data: Any, expected: str) -> None:
+def test_a_lane_is_derived_from_the_data_alone(event_type: str, data: Any, expected: str) -> None:
     assert lane(event_type, data, "w.e") == expected
 
 

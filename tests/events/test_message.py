@@ -1,4 +1,4 @@
-"""Messages: both payload versions mean the same, and what a message says of itself."""
+"""Messages: both payload versions result in equal events, and the properties of a message."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from linqbot.types.message import LinkPart, MediaPart, TextPart, utf16_length, u
 LINE = "+12052535597"
 OTHER = "+14155550187"
 
-# The examples of 2025-01-01 carry no effect, no decorations and no health: Linq's old payload has none of them.
+# The examples of 2025-01-01 have no effect, decorations or health status, because that payload version has none.
 SAME = [
     "type",
     "created_at",
@@ -62,7 +62,7 @@ def test_both_versions_mean_the_same(event_type: str, example: Any, understood: 
 
 
 def as_2025(payload: dict[str, Any]) -> dict[str, Any]:
-    """Return a 2026-02-03 payload in the form of 2025-01-01, by Linq's table of moved fields."""
+    """Return a payload of 2026-02-03 in the layout of 2025-01-01, by Linq's migration table."""
     data = copy.deepcopy(payload["data"])
     outbound = data["direction"] == "outbound"
     inner = ("id", "parts", "effect", "reply_to", "sent_at", "delivered_at", "read_at")
@@ -83,7 +83,7 @@ def as_2025(payload: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "name", ["message.sent", "message.received", "message.received.group", "message.received.link", "message.read"]
 )
-def test_a_payload_told_the_old_way_is_the_same_event(name: str, example: Any, understood: Any) -> None:
+def test_a_payload_of_the_old_version_is_the_same_event(name: str, example: Any, understood: Any) -> None:
     payload = example(name)
     del payload["data"]["chat"]["health_status"]
     new, old = understood(payload), understood(as_2025(payload))
@@ -134,7 +134,7 @@ def test_a_message_offers_its_text_files_and_links(example: Any, understood: Any
     assert link.text == ""
 
 
-def test_history_and_zero_retention_are_told(example: Any, understood: Any) -> None:
+def test_history_and_zero_retention_are_marked(example: Any, understood: Any) -> None:
     assert understood(example("message.received")).reconciled_at is None
     assert understood(example("message.received.reconciled")).reconciled_at is not None
     assert understood(example("message.sent.zero_retention")).zero_retention is True
@@ -173,7 +173,7 @@ def test_mentions_of_all_parts_count_in_the_whole_text(example: Any, understood:
 
 
 @pytest.mark.parametrize(("handle", "is_me"), [(LINE, True), (OTHER, False)])
-def test_a_mention_told_the_old_way_counts(handle: str, is_me: bool, example: Any, understood: Any) -> None:
+def test_a_mention_in_the_old_form_counts(handle: str, is_me: bool, example: Any, understood: Any) -> None:
     part = {"type": "text", "value": "😀 @Linq hi", "mention": handle, "mention_range": [3, 8]}
     event = understood(in_group(example("message.received.group"), part))
     assert isinstance(event, MessageReceived)
@@ -181,7 +181,7 @@ def test_a_mention_told_the_old_way_counts(handle: str, is_me: bool, example: An
     assert event.text_to_me == ("😀 hi" if is_me else "😀 @Linq hi")
 
 
-def test_a_mention_told_both_ways_counts_once(example: Any, understood: Any) -> None:
+def test_a_mention_in_both_forms_counts_once(example: Any, understood: Any) -> None:
     event = understood(example("message.received.group"))
     assert isinstance(event, MessageReceived)
     assert len(event.mentions) == 1

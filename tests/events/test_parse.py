@@ -1,4 +1,4 @@
-"""Every example gets its class. Unknown, broken and new payloads lose no message."""
+"""Every example parses to its class; unknown, broken or new data never loses a message."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def delivered(payload: Any) -> Delivery:
 
 
 def leftovers(value: Any) -> list[str]:
-    """The unknown keys anywhere in an event or its parts."""
+    """Return the unknown keys anywhere in an event or its parts."""
     if isinstance(value, dict):
         return [key for item in value.values() for key in leftovers(item)]
     if isinstance(value, tuple):
@@ -203,11 +203,11 @@ def test_polls_tell_their_own_times_and_who_added_what(example: Any, understood:
     failed = understood(example("poll.failed"))
     assert isinstance(failed, PollFailed)
     assert failed.error.code == 4001
-    assert failed.sender.handle == LINE  # Linq names no sender: it was your poll
+    assert failed.sender.handle == LINE  # Linq names no sender of your own poll
 
     updated = understood(example("poll.updated"))
     assert isinstance(updated, PollUpdated)
-    assert updated.sender.handle == DANA  # Linq's sender_handle is your line here
+    assert updated.sender.handle == DANA  # Linq's sender_handle is your line in this event
     assert [option.text for option in updated.added_options] == ["Saturday"]
 
     vote = understood(example("poll.vote.added"))
@@ -467,7 +467,7 @@ def test_an_empty_event_id_is_none(example: Any, understood: Any) -> None:
     assert understood({**example("message.received"), "event_id": ""}).event_id == "msg_1"
 
 
-def test_mending_leaves_the_decoded_body_as_it_was(example: Any) -> None:
+def test_lenient_validation_does_not_change_the_decoded_body(example: Any) -> None:
     payload = example("message.received")
     payload["data"]["sender_handle"]["joined_at"] = "long ago"
     delivery = delivered(payload)

@@ -1,4 +1,4 @@
-"""Requests for the tests of the rules: a good message and its parts, and short ways to check one."""
+"""Helpers for the tests of the rules: a valid message and its parts, and short ways to check one."""
 
 from __future__ import annotations
 

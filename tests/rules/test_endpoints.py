@@ -1,4 +1,4 @@
-"""Rules of every endpoint: required fields, types, ids, handles, pages (R3-R9); and whatever else may come."""
+"""Rules of every endpoint: required fields, types, ids, handles, pages (R3-R9); and arbitrary input."""
 
 from __future__ import annotations
 

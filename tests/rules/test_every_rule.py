@@ -1,4 +1,4 @@
-"""Every rule of Linq's has a test named after it: on the emulator's side, and for what a client can know, on ours."""
+"""Every rule of Linq has a test named after it: for the emulator, and for the client where the call alone shows it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 TESTS = Path(__file__).parent.parent
 
 ALL = frozenset(range(1, 97))
-# The rules a call breaks by itself, as Linq's documents state them: what the client asks before it sends.
+# The rules that a call alone can break, according to Linq's documentation: the client checks them before it sends.
 OF_THE_CLIENT = frozenset({
     3, 4, 5, 7, 8, 9, 16, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 32, 33, 35, 36, 37, 39, 40, 41, 43, 44, 45,
     46, 47, 48, 49, 50, 51, 52, 65, 66, 68, 76, 80, 81, 82, 83, 86, 90, 91, 92, 94, 95, 96,
 })  # fmt: skip
-# Rules without a test, each with the reason why there is nothing to check.
+# Rules without a test, each with its reason.
 NOTHING_TO_CHECK: dict[int, str] = {}
 
 
 def numbers_in(files: Iterable[Path]) -> set[int]:
-    """The numbers in the names of the tests: `test_r64_r65_sharing_…` is about both."""
+    """Return the numbers in the names of the tests: `test_r64_r65_sharing_…` tests both rules."""
     names = (name for file in files for name in re.findall(r"def (test_\w+)", file.read_text()))
     return {
         int(number)

@@ -1,4 +1,4 @@
-"""Messages as a whole: one test per rule, named after it. Each test has allowed and refused messages."""
+"""Messages as a whole: one test per rule, named after it. Each tests allowed and refused messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All that is sent besides messages: one test per rule, named after it."""
+"""Requests other than messages: one test per rule, named after it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_R18_a_forwarding_number_is_E164_or_cleared_and_never_left_out() -> None
 
 
 @pytest.mark.parametrize("endpoint", ["chats.create", "messages.create"])
-def test_R49_nobody_is_mentioned_to_a_single_recipient(endpoint: str) -> None:
+def test_R49_a_single_recipient_cannot_be_mentioned(endpoint: str) -> None:
     message = {"parts": [{**TEXT, "mention": ANN}]}
     assert broke(body(endpoint, from_=LINE, to=[ANN], message=message), "R49", 2023, 409)
     assert body(endpoint, from_=LINE, to=[ANN, MAIL], message=message) is None

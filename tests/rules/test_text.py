@@ -29,7 +29,7 @@ RANGES = st.tuples(st.integers(-1, 12), st.integers(-1, 12))
 
 
 def units(value: str) -> list[int]:
-    """Return the character that every UTF-16 unit belongs to, and one past the end."""
+    """Return the index of the character of every UTF-16 unit."""
     return [i for i, letter in enumerate(value) for _ in range(1 if ord(letter) < 0x10000 else 2)]
 
 
@@ -124,7 +124,7 @@ def test_ranges_are_judged_as_by_colouring_every_unit(
         inline_stickers=[{"range": list(each), "attachment_id": ID} for each in stickers],
     )
 
-    # A bad range anywhere may be found after an overlap elsewhere: decorations are judged before stickers.
+    # Decorations are checked before stickers, so an overlap may be reported before a bad range.
     decorated = all(a >= 0 and a < b <= len(owner) for (a, b), _ in decorations)
     if expected == "R44" and decorated and moving:
         expected = "R45"

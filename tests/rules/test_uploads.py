@@ -1,4 +1,4 @@
-"""Allowed uploads (R91, R92)."""
+"""Rules of uploads (R91, R92)."""
 
 from __future__ import annotations
 

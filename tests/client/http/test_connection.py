@@ -1,4 +1,4 @@
-"""One connection and what a server may do to it: every way an answer is framed, cut, malformed, early or late."""
+"""One connection, and responses of every kind: framed in all ways, cut off, malformed, early or late."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ async def test_packed_content_is_unpacked(packed: bytes, encoding: str) -> None:
         assert (await pool.send(get(server))).content == b"abc" * 99
 
 
-# --- what is no answer ----------------------------------------------------------------------------------------------
+# --- invalid responses ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -247,9 +247,9 @@ async def test_an_answer_that_is_cut_off_is_no_answer(beginning: bytes) -> None:
         assert not caught.value.was_kept
 
 
-async def test_a_reset_is_told_with_its_cause() -> None:
+async def test_a_reset_is_reported_with_its_cause() -> None:
     async def reset(peer: Peer) -> None:
-        await peer.reader.read(1)  # what is left unread makes the close a reset
+        await peer.reader.read(1)  # unread data turns the close into a reset
         peer.writer.transport.abort()
 
     async with raw(reset) as server, pooled(server) as pool:
@@ -291,7 +291,7 @@ def test_whatever_arrives_the_answer_is_an_answer_or_an_error_of_ours(data: list
 
 
 class FakeTransport(asyncio.Transport):
-    """Takes what is written. Closing tells the protocol, as an event loop would."""
+    """A transport that records writes. Closing it notifies the protocol, as an event loop would."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -307,7 +307,7 @@ class FakeTransport(asyncio.Transport):
 
 
 def _fed(pieces: list[bytes], *, ends: bool = False) -> tuple[Response | BaseException, Connection]:
-    """Return the result of a request whose connection brings these pieces."""
+    """Return the outcome of a request whose connection receives these bytes."""
 
     async def play() -> tuple[Response | BaseException, Connection]:
         connection = Connection(asyncio.get_running_loop(), lambda _: None)
@@ -357,7 +357,7 @@ async def pieces(*given: bytes, ended: list[bool] | None = None) -> AsyncGenerat
 
 
 async def test_content_in_pieces_leaves_no_faster_than_it_is_read() -> None:
-    reading, told = asyncio.Event(), 0
+    reading, produced = asyncio.Event(), 0
 
     async def slow(peer: Peer) -> None:
         while True:
@@ -367,18 +367,18 @@ async def test_content_in_pieces_leaves_no_faster_than_it_is_read() -> None:
             await peer.say(said(b"got it"))
 
     async def counted() -> AsyncGenerator[bytes, None]:
-        nonlocal told
+        nonlocal produced
         for _ in range(400):
-            told += 1
+            produced += 1
             yield b"x" * 100_000
 
     async with raw(slow) as server, pooled(server) as pool:
         task = asyncio.create_task(pool.send(get(server, method="PUT", content=counted(), size=400 * 100_000)))
         before = -1
-        while told != before or not told:
-            before = told
+        while produced != before or not produced:
+            before = produced
             await asyncio.sleep(0.05)
-        assert told < 300, "what nobody reads is not taken from its source"
+        assert produced < 300, "chunks that the server does not read are not taken from their source"
         reading.set()
         assert (await asyncio.wait_for(task, 20)).content == b"got it"
         assert (

@@ -1,4 +1,4 @@
-"""Opening connections: verified TLS, the environment's proxies, several addresses of one name, time limits."""
+"""Opening connections: verified TLS, proxies from the environment, several addresses of one name, time limits."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
-    """Authorities the client trusts: this one only."""
+    """A certificate authority that the client trusts, and no other."""
     made = trustme.CA()
     made.cert_pem.write_to_path(tmp_path / "authority.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
@@ -56,7 +56,7 @@ def certified(authority: trustme.CA, *names: str) -> ssl.SSLContext:
 
 
 async def sent(origin: Origin, **options: Any) -> Response:
-    """One request, from its own pool."""
+    """Send one request from a separate pool."""
     pool = Pool(Connector(origin, **{"connect_timeout_s": 5.0, **options}))
     try:
         return await pool.send(Request("GET", origin, "/x?y=1", RequestHeaders({"Host": origin.authority})))
@@ -65,7 +65,7 @@ async def sent(origin: Origin, **options: Any) -> Response:
 
 
 async def failed(origin: Origin, **options: Any) -> tuple[ConnectFailed, Request]:
-    """The error of a request for which there was no connection."""
+    """Return the error of a request for which no connection could be opened."""
     pool = Pool(Connector(origin, **{"connect_timeout_s": 5.0, **options}))
     request = Request("GET", origin, "/", RequestHeaders({}))
     with pytest.raises(ConnectFailed) as caught:
@@ -104,7 +104,7 @@ async def test_another_name_is_refused_before_anything_is_sent(authority: trustm
         assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused(authority: trustme.CA) -> None:
+async def test_a_certificate_of_an_unknown_authority_is_refused(authority: trustme.CA) -> None:
     async with raw(always(said(b"fine")), certified(trustme.CA(), "127.0.0.1")) as server:
         error, _ = await failed(Origin("https", "127.0.0.1", server.port))
         assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
@@ -250,7 +250,7 @@ async def test_an_ipv6_address_is_reached_and_named_in_brackets() -> None:
     await asyncio.sleep(0.01)
 
 
-async def test_a_name_nobody_knows_is_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unknown_name_is_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     async def unknown(_: Origin) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
@@ -274,7 +274,7 @@ async def test_connections_opened_together_share_a_look_up(monkeypatch: pytest.M
         pool = Pool(Connector(origin, connect_timeout_s=5))
         tasks = [asyncio.create_task(pool.send(Request("GET", origin, "/", RequestHeaders({})))) for _ in range(20)]
         await asyncio.sleep(0)
-        tasks[0].cancel()  # the one that asked; the others still hear
+        tasks[0].cancel()  # the task that started the lookup; the others still get its result
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError] + [Response] * 19
         assert asked == 1
@@ -285,7 +285,7 @@ async def test_connections_opened_together_share_a_look_up(monkeypatch: pytest.M
 
 
 class Tunnels:
-    """A proxy: answers plain requests by itself, and joins CONNECTs to one port."""
+    """A proxy: responds to plain requests itself, and connects every CONNECT to one port."""
 
     def __init__(
         self, port: int = 0, refusal: bytes = b"", says: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Requests as bytes: nothing in a path, a method or a field may become another line, or another request."""
+"""Requests as bytes: nothing in a path, a method or a header field may become another line or another request."""
 
 from __future__ import annotations
 

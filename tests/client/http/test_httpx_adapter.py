@@ -1,4 +1,4 @@
-"""An httpx transport in the network's place: it gets what the network would, and its failures mean the same."""
+"""An httpx transport in place of the network: it receives the same requests, and its failures have the same meaning."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_a_packed_answer_is_unpacked_as_one_from_the_network_is() -> None:
     ],
     ids=repr,
 )
-async def test_what_surely_was_not_sent_is_told(error: Exception, is_sent: bool) -> None:
+async def test_a_request_that_was_certainly_not_sent_is_marked(error: Exception, is_sent: bool) -> None:
     def fail(_: httpx.Request) -> httpx.Response:
         raise error
 

@@ -1,4 +1,4 @@
-"""URLs that are parsed at all, and addresses that count as public."""
+"""URLs that are accepted or refused, and addresses that count as public."""
 
 from __future__ import annotations
 

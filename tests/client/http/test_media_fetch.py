@@ -1,4 +1,4 @@
-"""Media is fetched from where Linq says, and from nowhere inside: a canary listens where a guard that fails would go."""
+"""Media is fetched from allowed addresses only: a canary listens on the address that a failing check would reach."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ ANSWERS = [
 
 
 class Server:
-    """A server of a few scripted bytes: to a path, an answer; a float in it is a pause, as long as the client stays."""
+    """A server with scripted bytes per path; a float in a script is a pause, which ends when the client disconnects."""
 
     def __init__(self, answers: dict[str, bytes | list[bytes | float]]) -> None:
         self.answers = answers
@@ -111,13 +111,13 @@ def names(**answers: Sequence[str]) -> Callable[[str], Awaitable[Sequence[str]]]
 
 
 async def anywhere(_: str) -> Sequence[str]:
-    """A name server that says 127.0.0.1 to every question, as the system's does for many of the forms above."""
+    """Resolve every name to 127.0.0.1, as the system's resolver does for many of the forms above."""
     return ["127.0.0.1"]
 
 
 @pytest.fixture
 async def canary(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
-    """Return a server at the port of https on this machine. No fetch may connect to it."""
+    """A server on the local machine at the port of https. A test fails if a client connects."""
     server = Server({})
     async with serving(server):
         monkeypatch.setitem(PORTS, "https", server.port)
@@ -127,7 +127,7 @@ async def canary(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
 
 @pytest.fixture
 def dialled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every address a socket was asked to connect to; none beyond this machine is."""
+    """Record every address that a socket is asked to connect to; only the local machine is really connected."""
     seen: list[str] = []
     loop = asyncio.SelectorEventLoop
     connect = loop.sock_connect
@@ -210,7 +210,7 @@ async def test_redirects_within_our_own_origin_are_followed_five_times_and_no_fu
             await fetcher.fetch(f"{origin}/lost")
 
 
-# Our own origin, where the emulator is
+# The client's own origin, such as the emulator's
 
 
 async def test_media_of_our_own_origin_is_fetched_although_it_is_local_and_plain_http(tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ async def test_a_failed_fetch_says_where_and_why_and_never_quotes_the_signed_url
     assert "do-not-quote" not in shown
 
 
-async def test_a_part_without_a_url_and_a_name_without_an_address_are_told_apart() -> None:
+async def test_a_part_without_a_url_and_a_name_without_an_address_have_different_errors() -> None:
     fetcher = Fetcher("https://api.example", resolve=names())
     with pytest.raises(FetchRefused, match="has no URL"):
         await fetcher.fetch(MediaPart(attachment_id="a"))
@@ -374,13 +374,15 @@ def test_a_base_url_that_is_no_address_is_a_setting_to_correct() -> None:
         Fetcher("file:///etc")
 
 
-# Strangers, over TLS
+# Other origins, over TLS
 
 
 @pytest.fixture
 async def cdn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Server]:
-    """A public server: cdn.example, with a certificate for this name and files.example. The guard believes that
-    127.0.0.1 is public here, so that there can be one at all."""
+    """A server that counts as public: in these tests, 127.0.0.1 counts as a public address.
+
+    Its certificate is for cdn.example and files.example.
+    """
     authority = trustme.CA()
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("cdn.example", "files.example").configure_cert(tls)
@@ -493,7 +495,7 @@ async def test_our_own_origin_may_be_an_ipv6_address(host: str, tmp_path: Path) 
 
 
 async def test_an_address_that_does_not_answer_gives_way_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first address takes no connection, the second refuses, the third is the server's."""
+    """The first address accepts no connection, the second refuses, the third is the server's."""
     own = Server({"/x": ok(b"here")})
     loop = asyncio.SelectorEventLoop
     connect = loop.sock_connect

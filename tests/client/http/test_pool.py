@@ -1,4 +1,4 @@
-"""A pool shares its idle connections. No request gets the response to another one."""
+"""The connection pool: order of waiting requests, reuse, and that no request gets another request's response."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> object:
 
 
 async def echo(peer: Peer) -> None:
-    """Answers with the target and the content of each request, in two pieces."""
+    """Respond with the target and the content of each request, in two chunks."""
     while True:
         head, content = await peer.request()
         answer = said(f"{head.split(' ')[1]} {content.decode()}".encode())
@@ -33,7 +33,7 @@ async def echo(peer: Peer) -> None:
 
 
 class Held:
-    """A server that answers only when it is let, with the number of the connection."""
+    """A server that responds only when the test allows it, with the number of the connection."""
 
     def __init__(self) -> None:
         self.came: asyncio.Queue[tuple[str, Peer]] = asyncio.Queue()
@@ -44,15 +44,15 @@ class Held:
             self.came.put_nowait((head.split(" ")[1], peer))
 
     async def answer(self) -> str:
-        """Answer the request that came first of those unanswered; which one it was."""
+        """Respond to the oldest request without a response, and return its path."""
         target, peer = await asyncio.wait_for(self.came.get(), 5)
         await peer.say(said(str(peer.number).encode()))
         return target
 
 
-def whole(pool: Pool, places: int) -> None:
-    """No place was lost, and none made twice."""
-    assert pool._free_slots + len(pool._idle) == places
+def whole(pool: Pool, slots: int) -> None:
+    """Assert that no slot of the pool was lost or duplicated."""
+    assert pool._free_slots + len(pool._idle) == slots
     assert not pool._waiting
     assert len(pool._open) >= len(pool._idle)
 
@@ -82,7 +82,7 @@ async def test_a_connection_that_rested_too_long_is_not_used_again() -> None:
         whole(pool, 256)
 
 
-async def test_connections_that_rest_too_long_are_ended_although_nobody_asks() -> None:
+async def test_connections_that_are_idle_too_long_are_closed_without_a_request() -> None:
     async with raw(echo) as server, pooled(server) as pool:
         await asyncio.gather(*[pool.send(get(server)) for _ in range(3)])
         assert pool._sweep is not None
@@ -159,7 +159,7 @@ async def test_a_request_cancelled_while_it_waits_for_a_new_connection_loses_no_
         whole(pool, 1)
 
 
-# --- connections at rest --------------------------------------------------------------------------------------------
+# --- idle connections -----------------------------------------------------------------------------------------------
 
 
 async def test_a_connection_at_rest_holds_nothing_of_what_it_brought() -> None:
@@ -206,7 +206,7 @@ async def test_what_a_server_says_unasked_ends_the_connection() -> None:
         whole(pool, 256)
 
 
-async def test_a_kept_connection_that_brings_nothing_is_told_apart_and_takes_the_others_at_rest_with_it() -> None:
+async def test_a_reused_connection_without_a_response_is_marked_and_closes_the_other_idle_ones() -> None:
     leave = asyncio.Event()
 
     async def play(peer: Peer) -> None:
@@ -231,7 +231,7 @@ async def test_a_kept_connection_that_brings_nothing_is_told_apart_and_takes_the
         whole(pool, 256)
 
 
-async def test_whoever_waits_longest_for_a_connection_is_next() -> None:
+async def test_the_request_that_waits_longest_for_a_connection_is_next() -> None:
     held = Held()
     async with raw(held.play) as server, pooled(server, max_connections=1) as pool:
         tasks = []
@@ -255,7 +255,7 @@ async def test_a_waiting_request_opens_its_own_when_a_connection_ends_instead_of
         whole(pool, 1)
 
 
-async def test_whoever_leaves_while_a_connection_is_handed_over_passes_it_on() -> None:
+async def test_a_request_cancelled_while_it_gets_a_connection_passes_it_on() -> None:
     async with raw(echo) as server, pooled(server, max_connections=1) as pool:
         await pool.send(get(server))
         connection = pool._take_idle()
@@ -313,17 +313,17 @@ async def test_cancelled_at_any_await_a_call_disturbs_no_other(is_streamed: bool
         steps, was_done = 0, False
         while not was_done:
             task = upload(server)
-            beside = [asyncio.ensure_future(pool.send(get(server, f"/{steps}/{number}"))) for number in range(3)]
+            others = [asyncio.ensure_future(pool.send(get(server, f"/{steps}/{number}"))) for number in range(3)]
             for _ in range(steps):
                 await asyncio.sleep(0)
-            was_done = task.done() and all(other.done() for other in beside)
+            was_done = task.done() and all(other.done() for other in others)
             task.cancel()
-            answers = await asyncio.wait_for(asyncio.gather(task, *beside, return_exceptions=True), 5)
+            answers = await asyncio.wait_for(asyncio.gather(task, *others, return_exceptions=True), 5)
             gone = answers[0]
             assert isinstance(gone, asyncio.CancelledError) or cast("Response", gone).content == b"/gone abcabcabc"
-            assert [other.result().content for other in beside] == [f"/{steps}/{n} ".encode() for n in range(3)]
+            assert [other.result().content for other in others] == [f"/{steps}/{n} ".encode() for n in range(3)]
             whole(pool, 2)
-            for connection in tuple(pool._idle)[steps % 3 :]:  # begin with kept connections, and without
+            for connection in tuple(pool._idle)[steps % 3 :]:  # start with idle connections, and without
                 connection.abort()
                 await asyncio.wait([connection.lost])
             steps += 1

@@ -1,4 +1,4 @@
-"""Uploads: announced to Linq, put to the address Linq gives, in pieces, with exactly the headers it asks for."""
+"""Uploads: announced to Linq, then PUT in chunks to the upload URL with exactly the required headers."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def announced(port: int, content: bytes, kind: str = "image/jpeg", **headers: st
 async def test_a_file_goes_out_as_it_is_with_the_required_headers_and_without_the_key(tmp_path: Path) -> None:
     path = tmp_path / "menu.jpg"
     path.write_bytes(PHOTO)
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     async with served() as server, client_at(server.port) as client:
         server.answers = [announced(server.port, PHOTO, **{"x-amz-acl": "private"}), plain(200)]
-        upload = await client.attachments.upload(path, progress=lambda sent, total: told.append((sent, total)))
+        upload = await client.attachments.upload(path, progress=lambda sent, total: reported.append((sent, total)))
 
     assert upload.attachment_id == CHAT
     assert server.bodies[0] == b'{"content_type":"image/jpeg","filename":"menu.jpg","size_bytes":%d}' % len(PHOTO)
@@ -53,7 +53,7 @@ async def test_a_file_goes_out_as_it_is_with_the_required_headers_and_without_th
     assert server.header("authorization") is None
     assert server.header("transfer-encoding") is None
     assert KEY not in server.heads[1]
-    assert told == [(CHUNK_BYTES, len(PHOTO)), (2 * CHUNK_BYTES, len(PHOTO)), (len(PHOTO), len(PHOTO))]
+    assert reported == [(CHUNK_BYTES, len(PHOTO)), (2 * CHUNK_BYTES, len(PHOTO)), (len(PHOTO), len(PHOTO))]
 
 
 async def uploaded(file: Any, **options: Any) -> tuple[Server, bytes]:
@@ -78,12 +78,12 @@ async def test_bytes_and_open_files_from_where_they_stand_are_files_too(tmp_path
 
 
 async def test_a_lost_upload_is_repeated_from_its_beginning() -> None:
-    told: list[int] = []
+    reported: list[int] = []
     async with served() as server, client_at(server.port) as client:
         server.answers = [announced(server.port, PHOTO), None, plain(503), plain(200)]
-        await client.attachments.upload(PHOTO, filename="a.jpg", progress=lambda sent, _: told.append(sent))
+        await client.attachments.upload(PHOTO, filename="a.jpg", progress=lambda sent, _: reported.append(sent))
     assert server.bodies[1:] == [PHOTO, PHOTO, PHOTO]
-    assert told.count(CHUNK_BYTES) == 3
+    assert reported.count(CHUNK_BYTES) == 3
 
 
 @pytest.mark.parametrize(
