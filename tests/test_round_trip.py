@@ -15,6 +15,9 @@ from linq import AsyncLinqAPIV3, LinqAPIV3
 from linqbot.api import ENDPOINTS
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
+from linqbot.emulator.acts.conversation import Write
+from linqbot.emulator.acts.paying import Connect, Pay
+from linqbot.emulator.acts.sharing import ShareLocation
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.endpoints.payments import payments
 from linqbot.emulator.web.app import create_app
@@ -68,20 +71,20 @@ async def scene(emulator: Emulator, api: httpx.AsyncClient) -> Scene:
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
 
-    ids = emulator.inbound(PERSON, LINE, HI["parts"])
+    ids = emulator.do(Write(from_=PERSON, to=LINE, parts=HI["parts"]))
     chat, received = str(ids["chat_id"]), str(ids["message_id"])
-    group = str(emulator.inbound(PERSON, LINE, HI["parts"], group=[FRIEND, THIRD])["chat_id"])
-    sms = str(emulator.inbound(FRIEND, LINE, HI["parts"], service="SMS")["chat_id"])
+    group = str(emulator.do(Write(from_=PERSON, to=LINE, parts=HI["parts"], group=[FRIEND, THIRD]))["chat_id"])
+    sms = str(emulator.do(Write(from_=FRIEND, to=LINE, parts=HI["parts"], service="SMS"))["chat_id"])
     sent = (await post(f"chats/{chat}/messages", {"message": HI}))["message"]["id"]
     card = (await post(f"chats/{chat}/messages", {"message": {"parts": [CARD]}}))["message"]["id"]
     poll = await post(f"chats/{chat}/polls", {"poll": {"options": [{"text": "a"}, {"text": "b"}]}})
     await post(f"messages/{received}/reactions", {"operation": "add", "type": "sticker", "emoji": "🚀"})
     file = {"filename": "a.mp3", "content_type": "audio/mpeg", "size_bytes": 3}
     hook = {"target_url": "https://hook.example", "subscribed_events": ["message.received"]}
-    emulator.share_location(PERSON, chat, 52.5, 13.4)
-    emulator.connect(PERSON)
+    emulator.do(ShareLocation(from_=PERSON, chat_id=chat, latitude=52.5, longitude=13.4))
+    emulator.do(Connect(from_=PERSON))
     payment = (await post("payments", {"handle": PERSON, "amount_cents": 2500, "currency": "usd"}))["id"]
-    emulator.pay(payment)
+    emulator.do(Pay(id=payment))
     emulator.advance(1)
     return Scene(
         chat=chat,
@@ -210,7 +213,7 @@ async def prepared(name: str, emulator: Emulator, api: httpx.AsyncClient) -> Sce
     """Return the scene, with additions that only this call needs and that would disturb other calls."""
     there = await scene(emulator, api)
     if name == "chats.location.request":
-        emulator.stop_sharing_location(PERSON, there.chat)
+        emulator.do(ShareLocation(from_=PERSON, chat_id=there.chat, state="stopped"))
     if name in {"chats.share_contact_card", "contact_card.retrieve", "contact_card.update"}:
         await api.post("/v3/contact_card", json={"phone_number": LINE, "first_name": "Acme"})
     if name in {"blocked_handles.list", "blocked_handles.unblock"}:
