@@ -31,9 +31,9 @@ from linqbot.server.readiness import Readiness
 from linqbot.server.secret_file import KnownSecrets, SecretFile
 from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.backend import Storage
-from linqbot.worker.catchup import catch_up
 from linqbot.worker.failure import RetryPolicy
-from linqbot.worker.gaps import Gaps
+from linqbot.worker.missed.catchup import catch_up
+from linqbot.worker.missed.gaps import Gaps
 from linqbot.worker.outbound_plugins import Outbound
 from linqbot.worker.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns

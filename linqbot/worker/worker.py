@@ -20,7 +20,7 @@ from linqbot.frames import place_of, place_of_task
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
 from linqbot.worker.failure import STORAGE_PAUSE_S
-from linqbot.worker.gaps import Gaps
+from linqbot.worker.missed.gaps import Gaps
 from linqbot.worker.turn import Turns
 
 log = structlog.get_logger("linqbot.worker")

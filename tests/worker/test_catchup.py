@@ -20,8 +20,8 @@ from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
 from linqbot.storage.inbox import Ack, Finish
 from linqbot.storage.memory import MemoryStorage
-from linqbot.worker.catchup import catch_up
-from linqbot.worker.gaps import Gaps
+from linqbot.worker.missed.catchup import catch_up
+from linqbot.worker.missed.gaps import Gaps
 
 pytestmark = pytest.mark.anyio
 

@@ -14,8 +14,8 @@ from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.errors import LinqApiError, StorageError
 from linqbot.storage.backend import Storage
-from linqbot.worker.gaps import Gaps
-from linqbot.worker.missed import LINQ_RETRIES_S, PAGE_SIZE
+from linqbot.worker.missed.gaps import Gaps
+from linqbot.worker.missed.listing import LINQ_RETRIES_S, PAGE_SIZE
 
 log = structlog.get_logger("linqbot.worker")
 

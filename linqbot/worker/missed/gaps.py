@@ -17,7 +17,7 @@ from linqbot.errors import LinqApiError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Defer, Finish, Lease
-from linqbot.worker.missed import LINQ_RETRIES_S, Finder
+from linqbot.worker.missed.listing import LINQ_RETRIES_S, Finder
 
 log = structlog.get_logger("linqbot.worker")
 
