@@ -59,6 +59,8 @@ from processes import (
 from signed import SLACK_SECRET, Deliveries, linq, slack
 
 IN_FLIGHT = 64
+LOADER_BUSY = 0.85
+"""The report names rows in which the load generator was busy for a larger share of the time."""
 CHATS = 2000
 T = TypeVar("T")
 
@@ -393,6 +395,12 @@ def report(bench: Bench) -> str:
         used, limit = _spread([share * 100 for share in bench.noise]), f"{bench.noise_allowed:.0%}"
         notes.append(
             f"Other processes used {used} % of the machine; {bench.disturbed} samples with over {limit} were repeated."
+        )
+    limited = [name for name, taken in bench.samples.items() if max(one.loader for one in taken) > LOADER_BUSY]
+    if limited:
+        notes.append(
+            f"The load generator was busy for more than {LOADER_BUSY:.0%} of the time with {', '.join(limited)}: these rows "
+            "measure the generator. Compare frameworks with versus.py, whose generator is a C program."
         )
     parts = [
         _table(["", "ratio", "target", "met", "ours", "theirs", "unit"], figures),

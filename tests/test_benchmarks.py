@@ -5,6 +5,7 @@ The measured figures are not checked: figures of a short run on a busy machine m
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import soak
 import speed
 import turn_profile
+import versus
 from processes import Cores, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
@@ -25,6 +27,15 @@ def test_speed_compares_each_measurement_with_a_peer(capsys: pytest.CaptureFixtu
     assert "| ack ÷ bare ASGI " in printed
     assert "| ack p99, 200 handlers at work ÷ idle " in printed
     assert "| RSS after 200 turns in 100 chats ÷ 60 MiB " in printed
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler (Debian: apt-get install gcc)")
+def test_versus_prints_a_row_with_the_share_of_the_load_generator(capsys: pytest.CaptureFixture[str]) -> None:
+    versus.main(["--rounds", "1", "--seconds", "0.2", "--only", "linqbot"])
+    head, _, row = capsys.readouterr().out.splitlines()[:3]
+    assert "loader's core" in head
+    assert row.startswith("| linqbot |")
+    assert row.count("%") == 1
 
 
 def test_profile_reports_the_time_of_a_turn_by_room(tmp_path: Path) -> None:
