@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Protocol, Self
 
 from linqbot.clock import Clock
+from linqbot.storage.broadcasts import Broadcasts
+from linqbot.storage.conversations import Conversations
 from linqbot.storage.inbox import Inbox
 from linqbot.storage.journal import Journal
 from linqbot.storage.state import StateStore
@@ -12,8 +14,8 @@ from linqbot.storage.timers import Timers
 from linqbot.storage.upkeep import Upkeep
 
 
-class Storage(Inbox, Journal, StateStore, Timers, Upkeep, Protocol):
-    """Inbox, journal, state, timers and their upkeep in one place. Use as `async with storage:`."""
+class Storage(Inbox, Journal, Conversations, StateStore, Timers, Broadcasts, Upkeep, Protocol):
+    """Inbox, journal, conversations, state, timers, broadcasts and their upkeep in one place. Use as `async with storage:`."""
 
     @property
     def install(self) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from linqbot.events.delivery import decode
 
-Place: TypeAlias = Literal["delivery", "done", "dead", "timer", "entry"]
+Place: TypeAlias = Literal["delivery", "done", "dead", "timer", "conversation", "entry"]
 
 _MANY = 50
 """From this number of ids on, searching the decoded document is faster than searching its bytes."""
@@ -29,7 +29,8 @@ class Record(NamedTuple):
         key: The id; for a journal entry its idempotency key.
         lane: The lane; for a journal entry the lane of the chat that its call wrote to, or empty if there is none.
         documents: JSON documents that may contain a handle.
-        turn, message_id: For a journal entry only.
+        turn: For a journal entry or a conversation.
+        message_id: For a journal entry only.
         leased: True for a delivery that is being handled.
     """
 
@@ -72,6 +73,7 @@ class Found:
             "done": self.keys["done"],
             "dead": self.keys["dead"],
             "timer": self.keys["timer"],
+            "conversation": self.keys["conversation"],
             "entry": {key for key, turn in self.turns.items() if turn not in self.leased},
         }
 

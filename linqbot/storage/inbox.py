@@ -8,13 +8,15 @@ methods for operators are in `upkeep.py`. The next step: a worker leases deliver
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from linqbot.events.delivery import Delivery
+from linqbot.storage.broadcasts import RecipientUpdate
+from linqbot.storage.conversations import Conversation
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.state import StateWrite
-from linqbot.storage.timers import Timer
+from linqbot.storage.timers import Rearm, Timer
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Lease:
         delivery_count: Number of earlier leases, however they ended: failed, deferred, crashed, or given back by a
             clean stop.
         replay: 0, then one more for each deliberate replay of the delivery. Each replay has its own idempotency keys.
+        put_back: True if an operator has put the delivery back into the inbox: `Upkeep.retry` or `replay_live`.
     """
 
     delivery: Delivery
@@ -39,6 +42,7 @@ class Lease:
     crashes: int = 0
     delivery_count: int = 0
     replay: int = 0
+    put_back: bool = False
 
     @property
     def is_first_run(self) -> bool:
@@ -75,11 +79,13 @@ class DeadLetter:
         error: The reason, for operators.
         handler: The name of the handler that failed, if one did.
         failed: True if the handler failed in this turn too, so that one more attempt is counted.
+        kind: The class of the error, if the handler failed. Unlike `error`, it quotes no text.
     """
 
     error: str
     handler: str | None = None
     failed: bool = False
+    kind: str | None = field(default=None, compare=False)
 
 
 Outcome: TypeAlias = Ack | Retry | Defer | DeadLetter
@@ -97,7 +103,13 @@ class Finish:
         timers: Timers to schedule. A timer whose id is stored already stays as it is, so a turn that runs again
             schedules it once.
         cancelled: Ids of timers to delete, before `timers` are scheduled.
+        rearmed: The next due times of recurring timers.
         off_the_record: True if no text of this turn may be kept after the ack, even if history is on.
+        conversations: Conversations to store. Each replaces the one with its id, and the one with its person in its
+            chat, unless one of both has failed. The journal entries of a conversation are kept as long as it is on record.
+        ended: Ids of conversations to delete, before `conversations` are stored.
+        has_all_entries: True if the turn has no entries on record besides `entries`. It saves the backend a search.
+        recipients: Outcomes of people that a broadcast goes to.
     """
 
     outcome: Outcome
@@ -105,7 +117,12 @@ class Finish:
     state: Sequence[StateWrite] = ()
     timers: Sequence[Timer] = ()
     cancelled: Sequence[str] = ()
+    rearmed: Sequence[Rearm] = ()
     off_the_record: bool = False
+    conversations: Sequence[Conversation] = ()
+    ended: Sequence[str] = ()
+    has_all_entries: bool = False
+    recipients: Sequence[RecipientUpdate] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +209,8 @@ class Inbox(Protocol):
         Raises:
             LeaseLost: the lease is over; nothing was written. A lease that has run out stays valid until the lane is
                 leased again.
+            StateConflict: another value than an expected one is stored; nothing was written, and the lease is still
+                held: `finish` again without the state.
             StorageUnavailable: nothing was written, and the lease is still held: `finish` again, or let it run out.
         """
         ...

@@ -33,7 +33,8 @@ class JournalEntry:
         replay: 0, then one more for each deliberate replay of the delivery. Each replay has its own keys.
         slot: The number of the call within the turn (`0`, `1`, ...), or the `key=` that the bot's author gave.
         key: The idempotency key; unique.
-        safety: The safety class; see `client/call.py`.
+        safety: The safety class; see `client/call.py`. For an entry that is no API call: `ask` for a question of
+            `ctx.ask`, whose `answer` is the person's, or `step` for a call of `ctx.once`.
         call: The call as JSON. After a crash this call is repeated, even if the handler asks for another one then.
         status: `attempting` until the outcome is known.
         answer: Linq's answer as JSON if accepted, the error as JSON if refused. None if the call is known to be
@@ -64,6 +65,29 @@ class JournalEntry:
     digest: str | None = None
     origin: bytes | None = None
     off_the_record: bool = False
+
+    def with_outcome(
+        self, status: EntryStatus, answer: bytes, *, message_id: str | None, chat_id: str | None
+    ) -> JournalEntry:
+        """Return the entry with the outcome of its call."""
+        # `dataclasses.replace` is several times slower, because it looks up every field by name.
+        return JournalEntry(
+            self.turn,
+            self.replay,
+            self.slot,
+            self.key,
+            self.safety,
+            self.call,
+            status,
+            self.first_at,
+            answer,
+            message_id,
+            chat_id,
+            self.delivery,
+            self.digest,
+            self.origin,
+            self.off_the_record,
+        )
 
 
 def after_receipt(entry: JournalEntry, message_id: str | None, status: DeliveryStatus) -> JournalEntry:
@@ -124,8 +148,8 @@ class Journal(Protocol):
     ) -> JournalEntry | None:
         """Store the state that a receipt reports about a message, durably.
 
-        The journal entry that made the message is found by `key`, or else by `message_id`. If its outcome is not known
-        yet, it becomes `accepted` with this `message_id` and without an answer. Receipts come in any order: `delivery`
+        The journal entry that made the message is found by `message_id`; by `key`, as long as its message is not known.
+        If its outcome is not known yet, it becomes `accepted` with this `message_id` and without an answer. Receipts come in any order: `delivery`
         rises from `sent` over `failed` and `delivered` to `read`, and never falls.
 
         Returns:
@@ -133,6 +157,15 @@ class Journal(Protocol):
         Raises:
             StorageUnavailable: nothing was stored.
         """
+        ...
+
+    @property
+    def has_made_scheduled_sends(self) -> bool:
+        """False if no entry on record belongs to a scheduled send. Then `answers` of an event needs no look-up."""
+        ...
+
+    async def entry_of(self, message_id: str) -> JournalEntry | None:
+        """Return the journal entry that made this message; None if none on record did."""
         ...
 
     async def has_sent(self, message_id: str) -> bool:

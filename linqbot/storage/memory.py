@@ -6,21 +6,27 @@ import asyncio
 import itertools
 import os
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 from linqbot.clock import Clock, SystemClock
-from linqbot.errors import ConfigError, LaneFull, LeaseLost, StorageBusy, StorageError
-from linqbot.events.delivery import Delivery
+from linqbot.errors import ConfigError, LaneFull, LeaseLost, StateConflict, StorageBusy, StorageError
+from linqbot.events.delivery import OWN_DELIVERY, Delivery
+from linqbot.storage.broadcasts import NewBroadcast, Order
+from linqbot.storage.conversations import Conversation
 from linqbot.storage.erasure import Person, Place, Record
 from linqbot.storage.inbox import SEEN_KEPT_S, DeadDelivery, DeadLetter, Defer, Finish, Lease, Retry
 from linqbot.storage.journal import ENTRIES_KEPT_S, DeliveryStatus, JournalEntry, after_outcome, after_receipt
 from linqbot.storage.lanes import Lanes
+from linqbot.storage.memory_broadcasts import MemoryBroadcasts
+from linqbot.storage.open_conversations import OpenConversations
 from linqbot.storage.redaction import is_repeatable, without_texts
-from linqbot.storage.state import StateWrite
-from linqbot.storage.timers import Timer
+from linqbot.storage.state import ANY, StateRow, StateWrite
+from linqbot.storage.timers import PARKED_S, Timer
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting, WaitingState
+from linqbot.types.broadcast import Broadcast, Recipient, RecipientOutcome
 
 DAY_S = 24 * 3600.0
 
@@ -32,6 +38,7 @@ class _Row:
     attempts: int = 0
     crashes: int = 0
     replay: int = 0
+    put_back: bool = False
     waits: WaitingState = "ready"
     not_before: float | None = None
     error: str | None = None
@@ -91,11 +98,16 @@ class MemoryStorage:
         self._done: dict[str, _Kept] = {}
         self._dead: dict[str, _Kept] = {}
         self._timers: dict[str, Timer] = {}
+        self._broadcasts = MemoryBroadcasts()
         self._active_at: float | None = None
         self._first_active_at: float | None = None
         self._entries: dict[str, dict[tuple[int, str], JournalEntry]] = {}
         self._keys: dict[str, tuple[str, int, str]] = {}
         self._state: dict[str, dict[str, bytes]] = {}
+        # The people of direct chats, by the scope of the chat.
+        self._state_people: dict[str, str] = {}
+        self._conversations: dict[str, Conversation] = {}
+        self._open = OpenConversations()
 
     async def __aenter__(self) -> Self:
         return self
@@ -125,7 +137,11 @@ class MemoryStorage:
     # Inbox
 
     async def put(self, delivery: Delivery) -> bool:
-        """Store a delivery; see `Inbox.put`."""
+        """Store a delivery; see `Inbox.put`.
+
+        Raises:
+            StorageBusy: the inbox is full, or the lane (LaneFull); nothing was stored.
+        """
         self._purge()
         if not self._seen.isdisjoint(_keys(delivery)):
             return False
@@ -145,7 +161,8 @@ class MemoryStorage:
         for lease in self._lanes.lease(limit, now=now, until=now + lease_s):
             row = self._rows[lease.seq]
             row.crashes += lease.overdue
-            leases.append(Lease(row.delivery, lease.token, row.attempts, row.crashes, row.delivery_count, row.replay))
+            counts = row.attempts, row.crashes, row.delivery_count, row.replay
+            leases.append(Lease(row.delivery, lease.token, *counts, row.put_back))
             row.delivery_count += 1
         return leases
 
@@ -159,12 +176,18 @@ class MemoryStorage:
         return self._lanes.next_due()
 
     async def finish(self, lease: Lease, finish: Finish) -> None:
-        """End a turn; see `Inbox.finish`."""
+        """End a turn; see `Inbox.finish`.
+
+        Raises:
+            LeaseLost: the lease is over; nothing was written.
+            StorageError: another journal entry has the same key; nothing was written.
+        """
         seq = self._lanes.held(lease.token)
         if seq is None:
             raise LeaseLost(f"The lease on {lease.delivery.id} is over. Nothing was written.")
         for entry in finish.entries:
             self._check_key(entry)
+        self._check_state(finish.state)
         for entry in finish.entries:
             self._record(entry)
         self._write_state(finish.state)
@@ -172,6 +195,12 @@ class MemoryStorage:
             self._timers.pop(timer_id, None)
         for timer in finish.timers:
             self._schedule(timer)
+        for again in finish.rearmed:
+            parked = self._timers.get(again.timer_id)
+            if parked is not None and parked.due == again.tick + PARKED_S:
+                self._timers[again.timer_id] = replace(parked, due=again.due)
+        self._write_conversations(finish)
+        self._broadcasts.update(finish.recipients, self._clock.now())
         if isinstance(finish.outcome, Retry | Defer):
             self._postpone(self._rows[seq], finish.outcome)
             self._lanes.wait(lease.token, finish.outcome.at)
@@ -185,7 +214,11 @@ class MemoryStorage:
         return self._lanes.depth
 
     async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
-        """Store missed deliveries of a lane and sort the lane; see `Inbox.put_in_order`."""
+        """Store missed deliveries of a lane and sort the lane; see `Inbox.put_in_order`.
+
+        Raises:
+            LeaseLost: the lease is over; nothing was written.
+        """
         if lease is not None:
             seq = self._lanes.held(lease.token)
             if seq is None:
@@ -257,15 +290,65 @@ class MemoryStorage:
         self._entries[updated.turn][updated.replay, updated.slot] = updated
         return updated
 
+    @property
+    def has_made_scheduled_sends(self) -> bool:
+        """See `Journal.has_made_scheduled_sends`."""
+        return any(turn.startswith(OWN_DELIVERY) for turn in self._entries)
+
+    async def entry_of(self, message_id: str) -> JournalEntry | None:
+        """Return the entry that made a message; see `Journal.entry_of`."""
+        return next((entry for entry in self._all_entries() if entry.message_id == message_id), None)
+
     async def has_sent(self, message_id: str) -> bool:
         """Return True if the bot sent this message; see `Journal.has_sent`."""
         return any(entry.message_id == message_id for entry in self._all_entries())
+
+    # Conversations
+
+    def conversations_in(self, chat_id: str) -> Sequence[Conversation]:
+        """Return the conversations of a chat; see `Conversations.conversations_in`."""
+        return self._open.in_chat(chat_id)
+
+    def conversations_of(self, person: str) -> Sequence[Conversation]:
+        """Return the conversations in which this person must answer; see `Conversations.conversations_of`."""
+        return self._open.of_person(person)
+
+    async def conversation(self, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
+        """Return a conversation with its journal entries; see `Conversations.conversation`."""
+        found = self._conversations.get(conversation_id)
+        return None if found is None else (found, await self.entries(found.id, found.replay))
+
+    async def waiting_by_handler(self) -> dict[str, int]:
+        """Return the number of open questions by handler; see `Conversations.waiting_by_handler`."""
+        return dict(Counter(each.handler for each in self._conversations.values() if each.status == "waiting"))
+
+    async def conversations(self, *, limit: int = 100) -> list[Conversation]:
+        """Return the conversations on record, the oldest question first."""
+        found = sorted(self._conversations.values(), key=lambda each: each.asked_at)
+        return [replace(each, root=b"") for each in found[:limit]]
 
     # State
 
     async def load(self, scope: str) -> dict[str, bytes]:
         """Return all values of a scope, as JSON by name."""
         return dict(self._state.get(scope, {}))
+
+    async def state_rows(
+        self, *, prefix: str = "", name: str | None = None, after: tuple[str, str] = ("", ""), limit: int = 500
+    ) -> list[StateRow]:
+        """Return stored values; see `StateStore.state_rows`."""
+        rows = sorted(
+            StateRow(scope, each, value)
+            for scope, values in self._state.items()
+            for each, value in values.items()
+            if scope.startswith(prefix) and name in (None, each) and (scope, each) > after
+        )
+        return rows[:limit]
+
+    async def write_state(self, writes: Sequence[StateWrite]) -> None:
+        """Write values outside of a turn; see `StateStore.write_state`."""
+        self._check_state(writes)
+        self._write_state(writes)
 
     # Timers
 
@@ -283,13 +366,25 @@ class MemoryStorage:
 
     async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
         """Return the timers that wait, the earliest first."""
-        return sorted((t for t in self._timers.values() if lane in (None, t.lane)), key=lambda t: t.due)[:limit]
+        waiting = (t for t in self._timers.values() if lane in (None, t.lane) and not t.is_parked)
+        return sorted(waiting, key=lambda t: t.due)[:limit]
+
+    async def timer(self, timer_id: str) -> Timer | None:
+        """Return a timer; see `Timers.timer`."""
+        return self._timers.get(timer_id)
+
+    async def recurring(self, kind: str) -> list[Timer]:
+        """Return the recurring timers of a kind; see `Timers.recurring`."""
+        return [timer for timer in self._timers.values() if timer.kind == kind]
 
     async def fire(self, now: float, *, limit: int = 500) -> int:
         """Move due timers into their lanes; see `Timers.fire`."""
         due = [timer for timer in await self.scheduled(limit=limit) if timer.due <= now]
         for timer in due:
-            del self._timers[timer.id]
+            if timer.is_recurring:
+                self._timers[timer.id] = timer.parked()
+            else:
+                del self._timers[timer.id]
             delivery = timer.fired(now)
             if delivery.id not in self._seen:
                 self._accept(_Row(delivery))
@@ -297,7 +392,45 @@ class MemoryStorage:
 
     async def next_timer(self) -> float | None:
         """Return when the earliest timer is due; see `Timers.next_timer`."""
-        return min((timer.due for timer in self._timers.values()), default=None)
+        return min((timer.due for timer in self._timers.values() if not timer.is_parked), default=None)
+
+    # Broadcasts
+
+    async def start_broadcast(self, broadcast: NewBroadcast, people: Sequence[str]) -> bool:
+        """Store a broadcast; see `Broadcasts.start_broadcast`."""
+        self._changed.set()
+        return self._broadcasts.start(broadcast, people)
+
+    async def broadcast(self, name: str) -> Broadcast | None:
+        """Return a broadcast with its counts; None if none of this name is stored."""
+        return self._broadcasts.find(name)
+
+    async def broadcasts(self, *, limit: int = 100) -> list[Broadcast]:
+        """Return the broadcasts, the newest first."""
+        return self._broadcasts.newest(limit)
+
+    async def recipients(
+        self, name: str, *, outcome: RecipientOutcome | None = None, after: int = 0, limit: int = 500
+    ) -> list[Recipient]:
+        """Return rows of a broadcast; see `Broadcasts.recipients`."""
+        return self._broadcasts.recipients(name, outcome, after, limit)
+
+    async def order_broadcast(self, name: str, order: Order) -> bool:
+        """Pause, resume or cancel a broadcast; see `Broadcasts.order_broadcast`."""
+        self._changed.set()
+        return self._broadcasts.order(name, order, self._clock.now())
+
+    async def advance_broadcasts(self, now: float) -> int:
+        """Carry out the steps of broadcasts that are due; see `Broadcasts.advance_broadcasts`."""
+        due = self._broadcasts.due(now)
+        for delivery in due:
+            if delivery.id not in self._seen:
+                self._accept(_Row(delivery))
+        return len(due)
+
+    async def next_broadcast(self) -> float | None:
+        """Return when the next step of a broadcast is due; see `Broadcasts.next_broadcast`."""
+        return self._broadcasts.next_at()
 
     # Upkeep
 
@@ -352,6 +485,11 @@ class MemoryStorage:
         kept = self._dead.get(delivery_id) or self._done.get(delivery_id)
         return next(waits, kept.delivery if kept else None)
 
+    async def ambiguous(self, *, limit: int = 100) -> list[JournalEntry]:
+        """Return the calls and steps of which it is unknown if they were done; see `Upkeep.ambiguous`."""
+        found = [entry for entry in self._all_entries() if entry.status == "ambiguous"]
+        return sorted(found, key=lambda entry: entry.first_at)[:limit]
+
     async def retry(self, ids: Sequence[str]) -> int:
         """Put dead letters back into the inbox; see `Upkeep.retry`."""
         return self._put_back(ids, [self._dead], again=0)
@@ -383,20 +521,25 @@ class MemoryStorage:
 
     async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
         """Erase a person; see `Upkeep.forget`."""
-        person = Person(handle, chats)
+        theirs = {scope for scope, each in self._state_people.items() if each.casefold() == handle.casefold()}
+        person = Person(handle, {*chats, *(scope.removeprefix("chat:") for scope in theirs)})
         found = person.find(self._records)
         keys = found.erasable
         for entry in [entry for entry in self._all_entries() if entry.key in keys["entry"]]:
             del self._entries[entry.turn][entry.replay, entry.slot]
             del self._keys[entry.key]
         scopes = [scope for scope in self._state if scope.lower() in person.scopes]
+        for scope in scopes:
+            self._state_people.pop(scope, None)
         return Forgotten(
             waiting=self._forget_waiting(keys["delivery"]),
             done=len([self._done.pop(one) for one in keys["done"]]),
             dead=len([self._dead.pop(one) for one in keys["dead"]]),
             entries=len(keys["entry"]),
             timers=len([self._timers.pop(one) for one in keys["timer"]]),
+            conversations=self._forget_conversations(keys["conversation"]),
             state=sum(len(self._state.pop(scope)) for scope in scopes),
+            recipients=self._broadcasts.forget(handle),
             left=tuple(sorted(found.left)),
             chats=tuple(sorted(person.chats)),
         )
@@ -413,6 +556,11 @@ class MemoryStorage:
         if self._lanes.depth >= self._max_backlog:
             raise StorageBusy(f"The backlog is full: {self._max_backlog} deliveries wait.")
 
+    def _check_state(self, writes: Sequence[StateWrite]) -> None:
+        for write in writes:
+            if write.expected is not ANY and write.expected != self._state.get(write.scope, {}).get(write.name):
+                raise StateConflict(write.scope, write.name)
+
     def _write_state(self, writes: Sequence[StateWrite]) -> None:
         for write in writes:
             values = self._state.setdefault(write.scope, {})
@@ -420,6 +568,22 @@ class MemoryStorage:
                 values.pop(write.name, None)
             else:
                 values[write.name] = write.value
+            if write.person is not None:
+                self._state_people[write.scope] = write.person
+
+    def _write_conversations(self, finish: Finish) -> None:
+        for conversation_id in finish.ended:
+            self._drop_conversation(conversation_id)
+        for new in finish.conversations:
+            for replaced in self._open.replaced_by(new):
+                self._drop_conversation(replaced)
+            self._conversations[new.id] = new
+            self._open.add(replace(new, root=b""))
+
+    def _drop_conversation(self, conversation_id: str) -> None:
+        if self._conversations.pop(conversation_id, None) is not None:
+            self._open.remove(conversation_id)
+            self._end(conversation_id)
 
     def _postpone(self, row: _Row, outcome: Retry | Defer) -> None:
         row.not_before = outcome.at
@@ -450,11 +614,13 @@ class MemoryStorage:
             self._done.pop(delivery.id, None)
             self._done[delivery.id] = _Kept(delivery, row.replay, row.delivery_count, now)
         for turn in (row.delivery.id, *(entry.turn for entry in finish.entries)):
-            self._end(turn)
+            kept = self._conversations.get(turn)
+            if kept is None or not kept.may_go_on:
+                self._end(turn)
 
     def _end(self, turn: str) -> None:
         rows = self._entries.get(turn, {})
-        rows.update({place: replace(entry, digest=None) for place, entry in rows.items()})
+        rows.update({place: self._ended_entry(entry) for place, entry in rows.items()})
         for times in (self._ended, self._with_texts):
             times.pop(turn, None)
             times[turn] = self._clock.now()
@@ -474,7 +640,12 @@ class MemoryStorage:
         for one in moved:
             kept, *_ = [place.pop(one) for place in places if one in place]
             self._accept(
-                _Row(kept.delivery, delivery_count=0 if again else kept.delivery_count, replay=kept.replay + again)
+                _Row(
+                    kept.delivery,
+                    delivery_count=0 if again else kept.delivery_count,
+                    replay=kept.replay + again,
+                    put_back=True,
+                )
             )
         return len(moved)
 
@@ -503,6 +674,12 @@ class MemoryStorage:
         self._changed.set()
         return len(seqs)
 
+    def _forget_conversations(self, ids: set[str]) -> int:
+        for conversation_id in ids:
+            del self._conversations[conversation_id]
+            self._open.remove(conversation_id)
+        return len(ids)
+
     def _records(self) -> Iterator[Record]:
         leased = self._leased()
         for seq, row in self._rows.items():
@@ -513,6 +690,8 @@ class MemoryStorage:
                 yield Record(place, one.delivery.id, one.delivery.lane, (one.delivery.body,))
         for timer in self._timers.values():
             yield Record("timer", timer.id, timer.lane, (timer.payload,))
+        for each in self._conversations.values():
+            yield Record("conversation", each.id, f"c:{each.chat_id}", (each.root, each.question), each.id)
         for entry in self._all_entries():
             lane = f"c:{entry.chat_id}" if entry.chat_id else ""
             documents = (entry.call, entry.answer, entry.origin)
@@ -534,9 +713,14 @@ class MemoryStorage:
         place = (entry.replay, entry.slot)
         if old := rows.get(place):
             entry = after_outcome(old, entry)
-        keeps_texts = self._keep_s and not entry.off_the_record
-        rows[place] = entry if keeps_texts or is_repeatable(entry) else _redacted(entry)
+        rows[place] = entry if self._keeps_texts(entry) else _redacted(entry)
         self._keys[entry.key] = _place(entry)
+
+    def _keeps_texts(self, entry: JournalEntry) -> bool:
+        return bool(self._keep_s and not entry.off_the_record) or is_repeatable(entry)
+
+    def _ended_entry(self, entry: JournalEntry) -> JournalEntry:
+        return replace(entry, digest=None, answer=entry.answer if self._keeps_texts(entry) else None)
 
     def _forget_texts(self, turn: str) -> None:
         rows = self._entries.get(turn, {})
@@ -544,6 +728,8 @@ class MemoryStorage:
 
     def _purge(self) -> None:
         now = self._clock.now()
+        for conversation in [one for one in self._conversations.values() if one.is_due_for_deletion(now)]:
+            self._drop_conversation(conversation.id)
         for key in _older(self._left, now - SEEN_KEPT_S):
             self._seen.discard(key)
         while self._done and (oldest := next(iter(self._done.values()))).at < now - self._keep_s:

@@ -1,6 +1,6 @@
-"""Create a storage from its URL, as in LINQBOT_STORAGE: `sqlite:///path`, `memory://`, or the scheme of a plugin.
+"""Create a storage from its URL, as in LINQBOT_STORAGE: `sqlite:///path`, `postgresql://…`, `memory://`, or a plugin's.
 
-The two built-in storages use the same hook as those of plugins (`hookspecs.register_storage`).
+The built-in storages use the same hook as those of plugins (`hookspecs.register_storage`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def open_storage(
 
     Args:
         url: `sqlite:///linqbot.db` (in the working folder), `sqlite:////var/lib/bot/linqbot.db` (absolute, four
-            slashes), or `memory://` (lost when the process ends).
+            slashes), `postgresql://user@host/database` (see `PostgresStorage`), or `memory://` (lost when the process ends).
         clock: See `SQLiteStorage`.
         serving: False for a command that runs next to the server; see `SQLiteStorage`.
         keep_days: Days for which history is kept; see `SQLiteStorage`.
@@ -52,8 +52,8 @@ def scheme(url: str) -> str:
 
 @hookimpl
 def register_storage() -> dict[str, Opener]:
-    """Return the openers of the built-in schemes, `memory://` and `sqlite:///`."""
-    return {"memory": _memory, "sqlite": _sqlite}
+    """Return the openers of the built-in schemes."""
+    return {"memory": _memory, "postgresql": _postgres, "sqlite": _sqlite}
 
 
 def _memory(url: str, /, *, clock: Clock | None, serving: bool, keep_days: float) -> Storage:
@@ -71,6 +71,19 @@ def _sqlite(url: str, /, *, clock: Clock | None, serving: bool, keep_days: float
     return SQLiteStorage(path, clock=clock, serving=serving, keep_days=keep_days)
 
 
+def _postgres(url: str, /, *, clock: Clock | None, serving: bool, keep_days: float) -> Storage:
+    try:
+        from linqbot.storage.postgres.storage import PostgresStorage
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise ConfigError(
+            "A storage in PostgreSQL needs asyncpg, which is not installed. Install linqbot with its extra postgres, "
+            "or: pip install asyncpg"
+        ) from error
+    return PostgresStorage(url, clock=clock, serving=serving, keep_days=keep_days)
+
+
 def _advice(url: str, openers: Mapping[str, Opener]) -> str:
     scheme, colon, rest = url.strip().partition(":")
     scheme = scheme.lower()
@@ -82,7 +95,10 @@ def _advice(url: str, openers: Mapping[str, Opener]) -> str:
         path = rest.partition("?")[0].lstrip("/")
         slashes = "////" if rest.startswith("////") else "///"
         return f"A storage in a file is written sqlite:{slashes}{path or 'linqbot.db'}, with no options behind it."
+    if scheme in {"postgres", "postgresql", "pgsql", "psql", "postgresql+asyncpg", "postgresql+psycopg"}:
+        return "A storage in PostgreSQL is written postgresql://USER@HOST/DATABASE"
     if not colon or "://" not in url:
         return f"The storage is a URL, not a path. Write sqlite:///{url.strip()}"
-    others = "".join(f", {name}://" for name in sorted(openers.keys() - {"memory", "sqlite"}))
-    return f"There is no storage for {scheme}:// URLs. There are sqlite:///linqbot.db and memory://{others}"
+    others = "".join(f", {name}://" for name in sorted(openers.keys() - {"memory", "postgresql", "sqlite"}))
+    there = "sqlite:///linqbot.db, postgresql:// and memory://"
+    return f"There is no storage for {scheme}:// URLs. There are {there}{others}"

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from linqbot.events.delivery import Delivery
 
-_RECENT_DELIVERIES = 4096
-_RECENT_BYTES = 8 * 1024 * 1024
+MAX_DELIVERIES: Final = 4096
+"""Most deliveries that are kept."""
+
+MAX_BYTES: Final = 8 << 20
+"""Largest total size of their bodies."""
 
 
 @dataclass(slots=True, eq=False)
@@ -20,6 +24,7 @@ class Row:
     attempts: int = 0
     crashes: int = 0
     replay: int = 0
+    put_back: bool = False
 
 
 class Recent:
@@ -32,7 +37,7 @@ class Recent:
     def add(self, seq: int, row: Row) -> None:
         self._rows[seq] = row
         self._bytes += len(row.delivery.body)
-        while len(self._rows) > _RECENT_DELIVERIES or self._bytes > _RECENT_BYTES:
+        while len(self._rows) > MAX_DELIVERIES or self._bytes > MAX_BYTES:
             self.drop(next(iter(self._rows)))
 
     def get(self, seq: int) -> Row | None:

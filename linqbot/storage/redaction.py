@@ -1,7 +1,8 @@
 """Remove the texts from a settled journal entry; ids, status and times stay.
 
 The backends do this whenever they store an outcome: every journal entry passes through them, however it was settled,
-and they know if history is on.
+and they know if history is on. Until the ack of the turn, an answer keeps what its typed form needs. After the ack no
+run needs the answer, so nothing of it is kept.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from pydantic_core import from_json, to_json
 
 from linqbot.storage.journal import JournalEntry
 
+RECORDED = frozenset({"ask", "step"})
+"""The `safety` of entries that are no API calls. Their texts are deleted when their turn has ended."""
 _OF_A_CALL = ("noun", "verb", "method", "path", "safety")
 _KEPT = frozenset({
     "id", "handle", "from", "to", "status", "delivery_status", "type", "service", "preferred_service", "reason",
@@ -23,8 +26,10 @@ def is_repeatable(entry: JournalEntry) -> bool:
     """Return True if the call of this journal entry may have to be repeated, so that its texts must be kept.
 
     This includes a call that is known to be accepted only from a receipt: repeated under the same key, Linq returns
-    the missing answer.
+    the missing answer. It also includes answers of people and results of steps, which further runs of the turn need.
     """
+    if entry.safety in RECORDED:
+        return True
     return entry.status in ("attempting", "ambiguous") or (entry.status == "accepted" and entry.answer is None)
 
 
@@ -34,10 +39,14 @@ def without_texts(call: bytes, answer: bytes | None) -> tuple[bytes, bytes | Non
     The call keeps its name and path, which show if the handler makes another call in a later run. The answer keeps what
     is needed to build its typed form: parts are removed, other strings are emptied.
     """
-    return _named(call), None if answer is None else to_json(_emptied(_decoded(answer), "status"))
+    if answer is None:
+        return name_of(call), None
+    said = _decoded(answer)
+    return name_of(call), to_json(_emptied(said) if isinstance(said, dict) else _emptied_value(said, "status"))
 
 
-def _named(call: bytes) -> bytes:
+def name_of(call: bytes) -> bytes:
+    """Return a call, as JSON, with its name and path alone."""
     # `Call.to_json` writes these fields first. A string cannot contain this mark: its quotes would be escaped.
     head, body, _ = call.partition(b',"body":')
     if body and head.startswith(b'{"noun":'):
@@ -46,15 +55,26 @@ def _named(call: bytes) -> bytes:
     return to_json({name: said[name] for name in _OF_A_CALL if name in said} if isinstance(said, dict) else {})
 
 
-def _emptied(value: Any, name: str) -> Any:
+def _emptied(answer: dict[str, Any]) -> dict[str, Any]:
     """Return a copy without parts, and with empty strings in place of all that may be text."""
-    if isinstance(value, str):
-        return value if name in _KEPT or name.endswith(_KEPT_ENDINGS) else ""
-    if isinstance(value, dict):
-        return {key: [] if key == "parts" else _emptied(inner, key) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_emptied(inner, name) for inner in value]
-    return value
+    # Written out, because this runs for every message and a call for each value would take twice as long.
+    kept: dict[str, Any] = {}
+    for name, value in answer.items():
+        if name == "parts":
+            kept[name] = []
+        elif isinstance(value, str):
+            kept[name] = value if name in _KEPT or name.endswith(_KEPT_ENDINGS) else ""
+        elif isinstance(value, dict):
+            kept[name] = _emptied(value)
+        elif isinstance(value, list):
+            kept[name] = [_emptied_value(inner, name) for inner in value]
+        else:
+            kept[name] = value
+    return kept
+
+
+def _emptied_value(value: Any, name: str) -> Any:
+    return _emptied({name: value})[name]
 
 
 def _decoded(data: bytes) -> Any:

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from enum import Enum, auto
+from typing import Final, NamedTuple, Protocol
+
+
+class AnyValue(Enum):
+    """The type of `ANY`."""
+
+    ANY = auto()
+
+
+ANY: Final = AnyValue.ANY
+"""For `StateWrite.expected`: write whatever value is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,16 +25,61 @@ class StateWrite:
     Attributes:
         scope: `chat:<id>`, `person:<handle>` or `bot`.
         value: JSON; None deletes the value.
+        expected: The value that must be stored for the write to happen (compare-and-swap); None if there must be none.
+        person: For a value in the scope of a direct chat: the handle of the person in that chat, so that
+            `Upkeep.forget` erases the value. None if it is not known.
     """
 
     scope: str
     name: str
     value: bytes | None
+    expected: bytes | AnyValue | None = ANY
+    person: str | None = None
+
+
+class StateRow(NamedTuple):
+    """A stored value."""
+
+    scope: str
+    name: str
+    value: bytes
 
 
 class StateStore(Protocol):
-    """Values by scope and name. Only `finish` writes them, in the one commit of the turn."""
+    """Values by scope and name. A turn writes them with `finish`, in its one commit."""
 
     async def load(self, scope: str) -> dict[str, bytes]:
-        """Return all values of a scope, as JSON by name."""
+        """Return all values of a scope, as JSON by name.
+
+        Raises:
+            StorageUnavailable: the storage cannot be read.
+        """
+        ...
+
+    async def state_rows(
+        self,
+        *,
+        prefix: str = "",
+        name: str | None = None,
+        after: tuple[str, str] = ("", ""),
+        limit: int = 500,
+    ) -> list[StateRow]:
+        """Return stored values, in the order of their scopes and names.
+
+        Args:
+            prefix: Only scopes that begin with this text, such as `person:`.
+            name: Only values of this name.
+            after: The scope and name after which to begin: those of the last row of the previous call.
+        Raises:
+            StorageUnavailable: the storage cannot be read.
+        """
+        ...
+
+    async def write_state(self, writes: Sequence[StateWrite]) -> None:
+        """Write values outside of a turn, for operators.
+
+        Raises:
+            StateConflict: another value than the expected one is stored; nothing was written.
+            StorageUnavailable: nothing was written.
+        """
         ...

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
 
 from linqbot.events.delivery import Delivery
+
+RECURRING: Final = frozenset({"schedule", "repeat"})
+"""The kinds of timers that stay stored when they fire, and are due again later."""
+
+PARKED_S: Final = 1e12
+"""Added to the due time of a recurring timer that fired, until its turn ends. Every time a bot can give is smaller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +22,9 @@ class Timer:
         id: Unique. Scheduling the same id again keeps the timer that is stored.
         due: Unix seconds.
         lane: The lane that the timer joins when it is due, behind the deliveries that wait there.
-        kind: The kind of timer: `send`. The timer becomes the delivery `i.<kind>.<id>` of type `linqbot.<kind>`.
+        kind: The kind of timer: `send`, `repeat`, `schedule` or `dead_letter`. The timer becomes the delivery
+            `i.<kind>.<id>` of type `linqbot.<kind>`. The id of a recurring timer's delivery ends with the due time in
+            whole seconds, so each due time makes one delivery.
         payload: The body of that delivery, as JSON. It holds the handles of the people of the turn that scheduled the
             timer as values, so that `Upkeep.forget` finds it.
         grace_s: Seconds that the delivery may be late after downtime. When it is later, it counts as missed.
@@ -34,9 +42,45 @@ class Timer:
         """True if no text of the timer may be kept once its delivery is handled."""
         return self.fired(0.0).is_off_the_record
 
+    @property
+    def is_recurring(self) -> bool:
+        """True if the timer stays stored when it fires."""
+        return self.kind in RECURRING
+
+    @property
+    def is_parked(self) -> bool:
+        """True if the timer fired, and the turn of its delivery has not ended."""
+        return self.due >= PARKED_S
+
+    @property
+    def tick(self) -> float:
+        """The due time, also while the timer is parked, in Unix seconds."""
+        return self.due - PARKED_S if self.is_parked else self.due
+
+    def parked(self) -> Timer:
+        """Return the timer as it is stored between the time at which it fired and the end of the turn."""
+        return replace(self, due=self.due + PARKED_S)
+
     def fired(self, now: float) -> Delivery:
         """Return the delivery that the timer becomes when it fires at `now`."""
-        return Delivery(f"i.{self.kind}.{self.id}", self.lane, f"linqbot.{self.kind}", self.payload, now)
+        name = f"{self.id}.{self.tick:.0f}" if self.is_recurring else self.id
+        return Delivery(f"i.{self.kind}.{name}", self.lane, f"linqbot.{self.kind}", self.payload, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Rearm:
+    """The next due time of a recurring timer whose delivery was handled.
+
+    It has no effect if the timer was cancelled, or was rearmed already.
+
+    Attributes:
+        tick: The due time that was handled, in Unix seconds.
+        due: The next due time, in Unix seconds.
+    """
+
+    timer_id: str
+    tick: float
+    due: float
 
 
 class Timers(Protocol):
@@ -55,11 +99,22 @@ class Timers(Protocol):
         ...
 
     async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
-        """Return the timers that wait, the earliest first."""
+        """Return the timers that wait, the earliest first. Recurring timers that fired are left out until rearmed."""
+        ...
+
+    async def timer(self, timer_id: str) -> Timer | None:
+        """Return a timer; None if none of this id is stored."""
+        ...
+
+    async def recurring(self, kind: str) -> list[Timer]:
+        """Return the recurring timers of a kind, those included that fired and whose turn has not ended."""
         ...
 
     async def fire(self, now: float, *, limit: int = 500) -> int:
-        """Move due timers into their lanes, in one commit, and return their number."""
+        """Move due timers into their lanes, in one commit, and return their number.
+
+        A recurring timer is parked: `Finish.rearmed` gives its next due time.
+        """
         ...
 
     async def next_timer(self) -> float | None:

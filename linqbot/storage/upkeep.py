@@ -13,6 +13,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import DeadDelivery
+from linqbot.storage.journal import JournalEntry
 
 WaitingState: TypeAlias = Literal["ready", "leased", "retrying", "deferred"]
 
@@ -92,11 +93,13 @@ class Forgotten:
         waiting, done, dead: Deliveries in the inbox, kept after their ack, and dead letters.
         entries: Journal entries.
         state: Values of state.
+        conversations: Conversations that waited for an answer, or had ended a short time ago.
+        recipients: Rows of the person in broadcasts.
         left: Ids of deliveries that are being handled now and could not be erased. They stay until their turns end,
             with their journal entries and whatever these turns store. Call `forget` again then, with `chats`.
         chats: Ids of the direct chats with the person that are known now.
-        wiped: True if the bytes have left the file too. False if other connections kept the file busy: call `forget`
-            again.
+        wiped: True if the bytes have left the SQLite file too; in PostgreSQL, if their space was freed, so that the
+            server may overwrite it. False if other connections kept the file busy: call `forget` again.
     """
 
     waiting: int = 0
@@ -105,6 +108,8 @@ class Forgotten:
     entries: int = 0
     timers: int = 0
     state: int = 0
+    conversations: int = 0
+    recipients: int = 0
     left: tuple[str, ...] = ()
     chats: tuple[str, ...] = ()
     wiped: bool = True
@@ -118,6 +123,8 @@ class Forgotten:
             entries=self.entries + later.entries,
             timers=self.timers + later.timers,
             state=self.state + later.state,
+            conversations=self.conversations + later.conversations,
+            recipients=self.recipients + later.recipients,
             left=later.left,
             chats=tuple(sorted({*self.chats, *later.chats})),
             wiped=later.wiped,
@@ -164,6 +171,10 @@ class Upkeep(Protocol):
 
     async def delivery(self, delivery_id: str) -> Delivery | None:
         """Return a delivery with its body: from the inbox, kept after its ack, or a dead letter; None if unknown."""
+        ...
+
+    async def ambiguous(self, *, limit: int = 100) -> list[JournalEntry]:
+        """Return the calls and steps of which it is unknown if they were done, the oldest first."""
         ...
 
     async def retry(self, ids: Sequence[str]) -> int:
@@ -213,7 +224,7 @@ class Upkeep(Protocol):
         ...
 
     async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
-        """Erase a person: deliveries, journal entries, timers and state, from the storage and from the disk.
+        """Erase a person: deliveries, journal entries, timers, state and rows in broadcasts, from storage and disk.
 
         The following is erased: each record that holds the handle as a value in its JSON, what the turns of these
         deliveries sent or scheduled, everything in direct chats with the person, and the receipts of answers to them.

@@ -6,20 +6,24 @@ import itertools
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from postgres_server import empty_storage_url
 
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import EntryStatus, JournalEntry
 from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 NOON = 1_800_000_000.0
 
 MakeDelivery = Callable[..., Delivery]
 MakeEntry = Callable[..., JournalEntry]
+MakeStorage = Callable[..., Storage]
 
 
 @pytest.fixture
@@ -27,12 +31,24 @@ def clock() -> MovableClock:
     return MovableClock(NOON, frozen=True)
 
 
-@pytest.fixture(params=["sqlite", "memory"])
-def closed_storage(request: pytest.FixtureRequest, tmp_path: Path, clock: MovableClock) -> Storage:
+@pytest.fixture(params=["sqlite", "memory", pytest.param("postgres", marks=pytest.mark.process)])
+def make_storage(request: pytest.FixtureRequest, tmp_path: Path, clock: MovableClock) -> MakeStorage:
+    """`make_storage("bot", keep_days=3)` returns a storage that is empty and not open, of every backend in turn."""
+
+    def make(name: str = "bot", **options: Any) -> Storage:
+        if request.param == "memory":
+            return MemoryStorage(clock=clock, **options)
+        if request.param == "postgres":
+            return PostgresStorage(empty_storage_url(name), clock=clock, **options)
+        return SQLiteStorage(tmp_path / f"{name}.db", clock=clock, **options)
+
+    return make
+
+
+@pytest.fixture
+def closed_storage(make_storage: MakeStorage) -> Storage:
     """A storage that is not open; it may be opened several times."""
-    if request.param == "memory":
-        return MemoryStorage(clock=clock, max_lane_backlog=5, max_backlog=20)
-    return SQLiteStorage(tmp_path / "bot.db", clock=clock, max_lane_backlog=5, max_backlog=20)
+    return make_storage(max_lane_backlog=5, max_backlog=20)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,11 +15,11 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.erasure import Person
 from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease, Retry
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.memory import MemoryStorage
-from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Selection
+
+from .conftest import MakeStorage
 
 pytestmark = pytest.mark.anyio
 
@@ -29,12 +29,9 @@ ANN, BOB, LINE = "+14155550142", "+14155550187", "+12052535597"
 ME = {"handle": LINE, "is_me": True}
 
 
-@pytest.fixture(params=["sqlite", "memory"])
-async def storage(request: pytest.FixtureRequest, tmp_path: Any, clock: MovableClock) -> Any:
-    made: Storage = MemoryStorage(clock=clock, keep_days=9)
-    if request.param == "sqlite":
-        made = SQLiteStorage(tmp_path / "bot.db", clock=clock, keep_days=9)
-    async with made:
+@pytest.fixture
+async def storage(make_storage: MakeStorage) -> AsyncIterator[Storage]:
+    async with make_storage(keep_days=9) as made:
         yield made
 
 

@@ -22,6 +22,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from postgres_server import empty_storage_url
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StorageBusy
@@ -29,6 +30,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, DeadLetter, Defer, Finish, Lease, Outcome, Retry
 from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Selection
@@ -385,15 +387,17 @@ class SQLiteMachine(InboxMachine):
     prefetches = True
 
     def make(self) -> Storage:
-        return SQLiteStorage(self.folder / "bot.db", clock=self.clock, max_lane_backlog=LANE_LIMIT, keep_days=1000)
+        self.path = self.folder / "bot.db"
+        return SQLiteStorage(self.path, clock=self.clock, max_lane_backlog=LANE_LIMIT, keep_days=1000)
 
     @rule()
     def crash(self) -> None:
         """Continue with a copy of the files as they are now, as after a kill."""
         image = Path(tempfile.mkdtemp(dir=self.folder)) / "bot.db"
         for suffix in ("", "-wal"):
-            shutil.copy(f"{self.storage._path}{suffix}", f"{image}{suffix}")  # type: ignore[attr-defined]
+            shutil.copy(f"{self.path}{suffix}", f"{image}{suffix}")
         self.run(self.storage.__aexit__())
+        self.path = image
         self.storage = SQLiteStorage(image, clock=self.clock, max_lane_backlog=LANE_LIMIT, keep_days=1000)
         self.run(self.storage.__aenter__())
         prefetched = [head for head in self.model.heads() if head.prefetched]
@@ -411,12 +415,36 @@ class SQLiteMachine(InboxMachine):
             head.crashed_with_others += len(held) > 1
 
 
-@pytest.mark.parametrize("machine", [MemoryMachine, pytest.param(SQLiteMachine, marks=pytest.mark.slow)])
+class PostgresMachine(InboxMachine):
+    """Its storage closes as if it had crashed: both count the leases in the same way."""
+
+    def make(self) -> Storage:
+        return PostgresStorage(
+            empty_storage_url("model"), clock=self.clock, max_lane_backlog=LANE_LIMIT, keep_days=1000
+        )
+
+    def count_crash(self, held: list[Waiting]) -> None:
+        for head in held:
+            # At most three are leased, so the limit is always 1.
+            head.must_be_alone = head.crashes + head.crashed_with_others > 0
+            head.crashes += len(held) == 1
+            head.crashed_with_others += len(held) > 1
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [
+        MemoryMachine,
+        pytest.param(SQLiteMachine, marks=pytest.mark.slow),
+        pytest.param(PostgresMachine, marks=[pytest.mark.slow, pytest.mark.process]),
+    ],
+)
 def test_the_inbox_behaves_like_its_model(machine: type[InboxMachine]) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=40,
+            # A transaction in PostgreSQL takes ten times as long.
+            max_examples=15 if machine is PostgresMachine else 40,
             stateful_step_count=40,
             deadline=None,
             database=None,

@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +16,8 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease
 from linqbot.storage.journal import ENTRIES_KEPT_S, DeliveryStatus, JournalEntry
-from linqbot.storage.memory import MemoryStorage
-from linqbot.storage.sqlite.storage import SQLiteStorage
+
+from .conftest import MakeStorage
 
 pytestmark = pytest.mark.anyio
 
@@ -91,7 +90,7 @@ async def test_finish_replaces_entries_and_keeps_their_order(
     first = entry("w.1", "0", status="accepted", answer=b'{"id":1}', message_id="msg", call=b"{}")
     second = entry("w.1", "1", status="refused", answer=b'{"code":2024}')
     never_begun = entry("w.1", "2", status="dropped")
-    await storage.finish(lease, Finish(Ack(), entries=[second, never_begun, first]))
+    await storage.finish(lease, Finish(DeadLetter("broken"), entries=[second, never_begun, first]))
     assert await storage.entries("w.1") == [first, second, never_begun]
 
 
@@ -225,7 +224,7 @@ async def test_a_receipt_that_came_before_the_answer_is_not_undone_by_it(
     await storage.begin(entry("w.1"))
     await storage.settle_receipt("lb.w.1.0.0", "msg", "delivered")
     accepted = entry("w.1", status="accepted", answer=b'{"id":"msg"}')
-    await storage.finish(lease, Finish(Ack(), entries=[accepted]))
+    await storage.finish(lease, Finish(DeadLetter("broken"), entries=[accepted]))
     assert await storage.entries("w.1") == [dataclasses.replace(accepted, message_id="msg", delivery="delivered")]
 
 
@@ -264,6 +263,35 @@ async def test_texts_are_deleted_when_the_entry_is_settled(storage: Storage, ent
     assert json.loads(kept.answer or b"") == {"chat_id": "c", "message": {"id": "msg", "parts": [], "sent_at": "2026"}}
 
 
+@pytest.mark.parametrize("has_all_entries", [True, False])
+async def test_after_the_ack_neither_texts_nor_answers_are_kept(
+    storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock, has_all_entries: bool
+) -> None:
+    lease = await turn(storage, delivery(name="w.1"))
+    await storage.begin(entry("w.1", call=CALL))
+    accepted = entry("w.1", call=CALL, status="accepted", answer=ANSWER, message_id="msg")
+    await storage.finish(lease, Finish(Ack(), [accepted], has_all_entries=has_all_entries))
+    (kept,) = await storage.entries("w.1")
+    assert (kept.status, kept.message_id, kept.answer) == ("accepted", "msg", None)
+    assert b"marker" not in kept.call
+    assert await storage.has_sent("msg")
+    clock.advance(ENTRIES_KEPT_S + 61)
+    await storage.put(delivery("c:2"))
+    assert await storage.entries("w.1") == []
+
+
+async def test_an_entry_that_the_finish_does_not_name_ends_with_its_turn_too(
+    storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
+) -> None:
+    lease = await turn(storage, delivery(name="w.1"))
+    await storage.settle(entry("w.1", "0", status="accepted", answer=b"{}", message_id="msg"))
+    await storage.finish(lease, Finish(Ack(), [entry("w.1", "1", status="accepted", answer=b"{}")]))
+    assert [kept.answer for kept in await storage.entries("w.1")] == [None, None]
+    clock.advance(ENTRIES_KEPT_S + 61)
+    await storage.put(delivery("c:2"))
+    assert await storage.entries("w.1") == []
+
+
 @pytest.mark.parametrize("status", ["attempting", "ambiguous"])
 async def test_texts_of_a_call_that_may_be_repeated_are_kept_until_the_turn_is_over(
     storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock, status: Any
@@ -283,12 +311,10 @@ async def test_texts_of_a_call_that_may_be_repeated_are_kept_until_the_turn_is_o
     assert b"marker" not in kept.call
 
 
-@pytest.mark.parametrize("backend", [SQLiteStorage, MemoryStorage])
 async def test_with_history_texts_are_kept_for_its_days_and_entries_as_long_as_without(
-    tmp_path: Path, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock, backend: Any
+    make_storage: MakeStorage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
 ) -> None:
-    place = {"path": tmp_path / "bot.db"} if backend is SQLiteStorage else {}
-    async with backend(**place, clock=clock, keep_days=3) as storage:
+    async with make_storage(keep_days=3) as storage:
         lease = await turn(storage, delivery(name="w.1"))
         accepted = entry("w.1", call=CALL, status="accepted", answer=ANSWER, message_id="msg")
         await storage.finish(lease, Finish(Ack(), entries=[accepted]))
@@ -302,12 +328,10 @@ async def test_with_history_texts_are_kept_for_its_days_and_entries_as_long_as_w
         assert kept.message_id == "msg"
 
 
-@pytest.mark.parametrize("backend", [SQLiteStorage, MemoryStorage])
 async def test_with_history_no_text_off_the_record_is_kept(
-    tmp_path: Path, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock, backend: Any
+    make_storage: MakeStorage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
 ) -> None:
-    place = {"path": tmp_path / "bot.db"} if backend is SQLiteStorage else {}
-    async with backend(**place, clock=clock, keep_days=3) as storage:
+    async with make_storage(keep_days=3) as storage:
         lease = await turn(storage, delivery(name="w.1"))
         early = entry("w.1", slot="0", key="k0", call=CALL, status="accepted", answer=ANSWER, message_id="m0")
         await storage.settle(early)
@@ -317,3 +341,12 @@ async def test_with_history_no_text_off_the_record_is_kept(
         kept = await storage.entries("w.1")
         assert [each.message_id for each in kept] == ["m0", "m1"]
         assert all(b"marker" not in each.call + (each.answer or b"") for each in kept)
+
+
+async def test_the_entry_that_made_a_message_is_found(storage: Storage, entry: MakeEntry) -> None:
+    made = entry("w.1", status="accepted", message_id="msg")
+    await storage.begin(made)
+    found = await storage.entry_of("msg")
+    assert found is not None
+    assert (found.turn, found.message_id) == ("w.1", "msg")
+    assert await storage.entry_of("another") is None

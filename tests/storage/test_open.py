@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,20 +10,26 @@ from linqbot.storage.memory import MemoryStorage
 from linqbot.storage.open import open_storage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
+pytestmark = pytest.mark.anyio
 
-def test_sqlite_url_with_three_slashes_is_in_the_working_folder(
+
+async def test_sqlite_url_with_three_slashes_is_in_the_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    storage = open_storage("sqlite:///linqbot.db")
-    assert isinstance(storage, SQLiteStorage)
-    assert storage._path == tmp_path / "linqbot.db"
+    async with open_storage("sqlite:///linqbot.db") as storage:
+        assert isinstance(storage, SQLiteStorage)
+        assert (tmp_path / "linqbot.db").is_file()
 
 
-def test_sqlite_url_with_four_slashes_is_absolute(tmp_path: Path) -> None:
-    storage = open_storage(f"sqlite:///{tmp_path}/linqbot.db", serving=False)
-    assert isinstance(storage, SQLiteStorage)
-    assert storage._path == tmp_path / "linqbot.db"
+async def test_sqlite_url_with_four_slashes_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    async with open_storage(f"sqlite:///{tmp_path}/linqbot.db") as storage:
+        assert isinstance(storage, SQLiteStorage)
+        assert (tmp_path / "linqbot.db").is_file()
+        async with open_storage(f"sqlite:///{tmp_path}/linqbot.db", serving=False) as command:
+            assert await command.depth() == 0
 
 
 def test_memory_url() -> None:
@@ -43,6 +50,9 @@ def test_memory_url() -> None:
         ("sqlite:///bot.db?mode=ro", "sqlite:///bot.db,"),
         ("sqlite:///:memory:", "memory://"),
         ("memory:", "memory://"),
+        ("postgres://bot@db.example/linq", "postgresql://USER@HOST/DATABASE"),
+        ("postgresql://bot@db.example/linq?schema=My Bot", "schema"),
+        ("postgresql://bot@db.example:port/linq", "postgresql://USER@HOST/DATABASE"),
         ("redis://localhost", "no storage for redis://"),
     ],
 )
@@ -52,7 +62,18 @@ def test_a_wrong_url_is_answered_with_the_nearest_right_one(url: str, advice: st
     assert advice in str(caught.value)
 
 
-def test_a_password_in_a_url_is_not_repeated() -> None:
+@pytest.mark.parametrize(
+    "url", ["mysql://bot:hunter2@db.example/linq", "postgresql://bot:hunter2@db.example/linq?schema=A"]
+)
+def test_a_password_in_a_url_is_not_repeated(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        open_storage("mysql://bot:hunter2@db.example/linq")
+        open_storage(url)
     assert "hunter2" not in str(caught.value)
+
+
+def test_without_asyncpg_a_storage_in_postgresql_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("linqbot.storage.postgres")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    with pytest.raises(ConfigError, match="extra postgres"):
+        open_storage("postgresql://bot@db.example/linq")

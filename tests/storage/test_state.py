@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
 
 from linqbot.clock import MovableClock
-from linqbot.errors import LeaseLost
+from linqbot.errors import LeaseLost, StateConflict
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Finish, Retry
@@ -74,3 +75,76 @@ async def test_state_survives_a_restart(closed_storage: Storage, delivery: MakeD
         await write(storage, delivery(), StateWrite("person:a@b.c", "seen", b"\x00\xff"))
     async with closed_storage as storage:
         assert await storage.load("person:a@b.c") == {"seen": b"\x00\xff"}
+
+
+def checked(value: bytes | None, expected: bytes | None, *, scope: str = "bot") -> StateWrite:
+    return StateWrite(scope, "a", value, expected=expected)
+
+
+async def test_a_write_whose_expected_value_is_not_stored_is_refused_with_the_whole_finish(
+    storage: Storage, delivery: MakeDelivery
+) -> None:
+    await write(storage, delivery(), StateWrite("bot", "a", b"1"))
+    await storage.put(delivery())
+    (lease,) = await storage.take(1, lease_s=60)
+    for expected in (None, b"0"):
+        writes = [StateWrite("chat:1", "b", b"1"), checked(b"2", expected)]
+        with pytest.raises(StateConflict) as raised:
+            await storage.finish(lease, Finish(Ack(), state=writes))
+        assert (raised.value.scope, raised.value.name) == ("bot", "a")
+    assert await storage.load("bot") == {"a": b"1"}
+    assert await storage.load("chat:1") == {}
+    assert await storage.depth() == 1
+    # The lease is still held.
+    await storage.finish(lease, Finish(Ack(), state=[checked(b"2", b"1")]))
+    assert await storage.load("bot") == {"a": b"2"}
+    assert await storage.depth() == 0
+
+
+async def test_of_two_turns_that_end_in_one_commit_the_second_sees_what_the_first_writes(
+    storage: Storage, delivery: MakeDelivery
+) -> None:
+    for lane in ("c:1", "c:2", "c:3"):
+        await storage.put(delivery(lane))
+    leases = await storage.take(3, lease_s=60)
+    finishes = [Finish(Ack(), state=[checked(b"%d" % n, None)]) for n in range(3)]
+    ends = await asyncio.gather(
+        *(storage.finish(lease, finish) for lease, finish in zip(leases, finishes, strict=True)), return_exceptions=True
+    )
+    assert [type(end) for end in ends] == [type(None), StateConflict, StateConflict]
+    assert await storage.load("bot") == {"a": b"0"}
+    assert await storage.depth() == 2
+    await storage.finish(leases[1], Finish(Ack(), state=[checked(None, b"0")]))
+    await storage.finish(leases[2], Finish(Ack(), state=[checked(b"5", None)]))
+    assert await storage.load("bot") == {"a": b"5"}
+
+
+async def test_values_are_listed_in_order_and_page_by_page(storage: Storage) -> None:
+    places = [("bot", "a"), ("chat:1", "b"), ("person:+1", "a"), ("person:+1", "b"), ("person:+10", "a")]
+    await storage.write_state([StateWrite(scope, name, b"{}") for scope, name in reversed(places)])
+    assert [(row.scope, row.name) for row in await storage.state_rows()] == places
+    people = await storage.state_rows(prefix="person:", name="a")
+    assert [row.scope for row in people] == ["person:+1", "person:+10"]
+    first = await storage.state_rows(limit=2)
+    rest = await storage.state_rows(after=(first[-1].scope, first[-1].name), limit=9)
+    assert [(row.scope, row.name) for row in [*first, *rest]] == places
+    assert await storage.state_rows(prefix="person:%") == []
+
+
+async def test_an_operator_writes_only_over_the_value_that_they_have_seen(storage: Storage) -> None:
+    await storage.write_state([checked(b"1", None)])
+    with pytest.raises(StateConflict):
+        await storage.write_state([StateWrite("bot", "b", b"1"), checked(b"2", None)])
+    await storage.write_state([checked(b"2", b"1")])
+    assert await storage.load("bot") == {"a": b"2"}
+
+
+async def test_the_chat_of_a_forgotten_person_is_found_by_its_state(storage: Storage) -> None:
+    for scope, person in (("chat:1", "Ann@Example.com"), ("chat:2", "+1"), ("chat:3", None)):
+        await storage.write_state([StateWrite(scope, "a", b"{}", person=person)])
+        # A later write that does not know the person leaves the person as stored.
+        await storage.write_state([StateWrite(scope, "a", b"[]")])
+    await storage.write_state([StateWrite("person:ann@example.com", "a", b"{}")])
+    forgotten = await storage.forget("ann@example.com")
+    assert (forgotten.state, forgotten.chats) == (2, ("1",))
+    assert [row.scope for row in await storage.state_rows()] == ["chat:2", "chat:3"]

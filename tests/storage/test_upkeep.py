@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,9 +12,9 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, DeadLetter, Defer, Finish, Lease, Retry
 from linqbot.storage.journal import ENTRIES_KEPT_S, JournalEntry
-from linqbot.storage.memory import MemoryStorage
-from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.upkeep import Selection, Tally, Waiting
+
+from .conftest import MakeStorage
 
 pytestmark = pytest.mark.anyio
 
@@ -26,12 +25,10 @@ DAY_S = 86_400.0
 ACK = Finish(Ack())
 
 
-@pytest.fixture(params=["sqlite", "memory"])
-async def keeping(request: pytest.FixtureRequest, tmp_path: Path, clock: MovableClock) -> AsyncIterator[Storage]:
+@pytest.fixture
+async def keeping(make_storage: MakeStorage) -> AsyncIterator[Storage]:
     """A storage that keeps three days of history."""
-    kind = MemoryStorage(clock=clock, keep_days=3)
-    storage = kind if request.param == "memory" else SQLiteStorage(tmp_path / "keep.db", clock=clock, keep_days=3)
-    async with storage:
+    async with make_storage("keep", keep_days=3) as storage:
         yield storage
 
 
@@ -150,6 +147,7 @@ async def test_a_retried_dead_letter_goes_to_the_tail_of_its_lane_with_no_attemp
     assert (lease.delivery.id, lease.delivery.body, lease.delivery.message_key) == ("w.bad", b"bad", "m.bad")
     assert lease.delivery.carrier == "{}"
     assert (lease.attempts, lease.crashes, lease.replay, lease.is_first_run) == (0, 0, 0, False)
+    assert lease.put_back
 
 
 async def test_a_retry_finds_the_entries_of_the_earlier_run(

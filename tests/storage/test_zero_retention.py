@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
+from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate
 from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease, Retry
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite import wipe
@@ -114,6 +115,29 @@ async def test_a_scheduled_text_is_on_no_disk_a_minute_after_it_was_sent_or_canc
         lease = await take_one(storage)
         assert lease.delivery.is_off_the_record
         await storage.finish(lease, ack())
+        clock.advance(TRUNCATE_AFTER_S)
+        await emptied(path)
+        assert MARKER not in on_disk(path)
+
+
+@pytest.mark.parametrize("people", [0, 3])
+async def test_the_text_of_a_broadcast_is_on_no_disk_a_minute_after_its_end(
+    path: Path, clock: MovableClock, people: int
+) -> None:
+    content = json.dumps([{"parts": [{"type": "text", "value": text(6000)}]}]).encode()
+    new = NewBroadcast("july", "+12025550100", 60_000, content, NOON, off_the_record=True)
+    async with SQLiteStorage(path, clock=clock, keep_days=9) as storage:
+        await storage.start_broadcast(new, [f"+1415555010{n}" for n in range(people)])
+        assert MARKER in on_disk(path)
+        for n in range(1, people + 1):
+            await storage.advance_broadcasts(clock.now())
+            lease = await take_one(storage)
+            entry = call(lease.delivery.id, 6000)
+            await storage.begin(entry)
+            await storage.finish(lease, replace(ack(accepted(entry)), recipients=[RecipientUpdate("july", n, "sent")]))
+            clock.advance(0.01)
+        assert await storage.advance_broadcasts(clock.now()) == 1
+        await storage.finish(await take_one(storage), Finish(Ack()))
         clock.advance(TRUNCATE_AFTER_S)
         await emptied(path)
         assert MARKER not in on_disk(path)

@@ -1,94 +1,11 @@
-"""The operations of the writer: one class for each, with its arguments and nothing else. `writer.py` runs them."""
+"""The operations that only SQLite has. The others are in `storage/operations.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass
 
-from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Finish, Lease
-from linqbot.storage.journal import DeliveryStatus, JournalEntry
-from linqbot.storage.sqlite.group_commit import Op
-from linqbot.storage.timers import Timer
-
-OpT = TypeVar("OpT", bound=Op)
-
-
-@dataclass(slots=True, eq=False)
-class PutOp(Op):
-    delivery: Delivery
-
-
-@dataclass(slots=True, eq=False)
-class TakeOp(Op):
-    limit: int
-    lease_s: float
-
-
-@dataclass(slots=True, eq=False)
-class ReleaseOp(Op):
-    """Give back leases that no worker will use, because the `take` that asked for them was cancelled."""
-
-    leases: Sequence[Lease]
-
-
-@dataclass(slots=True, eq=False)
-class FinishOp(Op):
-    lease: Lease
-    finish: Finish
-
-
-@dataclass(slots=True, eq=False)
-class OrderOp(Op):
-    """Store missed deliveries of a lane, and sort the lane."""
-
-    lane: str
-    missed: Sequence[Delivery]
-    lease: Lease | None
-
-
-@dataclass(slots=True, eq=False)
-class BeginOp(Op):
-    entry: JournalEntry
-
-
-@dataclass(slots=True, eq=False)
-class SettleOp(Op):
-    entry: JournalEntry
-
-
-@dataclass(slots=True, eq=False)
-class ReceiptOp(Op):
-    key: str | None
-    message_id: str | None
-    status: DeliveryStatus
-
-
-@dataclass(slots=True, eq=False)
-class ScheduleOp(Op):
-    """Store a timer. The writer sets `is_earliest` if it was stored and is due before all others."""
-
-    timer: Timer
-    is_earliest: bool = field(default=False, init=False)
-
-
-@dataclass(slots=True, eq=False)
-class CancelOp(Op):
-    timer_id: str
-
-
-@dataclass(slots=True, eq=False)
-class FireOp(Op):
-    now: float
-    limit: int
-
-
-@dataclass(slots=True, eq=False)
-class CheckOp(Op):
-    """Write `size` bytes without a meaning; with 0 delete them again."""
-
-    size: int
+from linqbot.storage import operations
+from linqbot.storage.operations import AdvanceOp, CancelOp, FinishOp, Op
 
 
 @dataclass(slots=True, eq=False)
@@ -101,11 +18,6 @@ class TruncateOp(Op):
     """Empty the WAL after the commit. The result is False if another connection still reads from it."""
 
 
-def of(batch: Iterable[Op], kind: type[OpT]) -> list[OpT]:
-    """Return the operations of one kind, in the order in which they were queued."""
-    return [op for op in batch if type(op) is kind]
-
-
 def leaves_text(op: Op) -> bool:
     """Return True if the operation may have deleted text off the record, which is then left in the WAL."""
     match op:
@@ -113,18 +25,12 @@ def leaves_text(op: Op) -> bool:
             return op.finish.off_the_record
         case CancelOp():
             return bool(op.result)
+        case AdvanceOp():
+            return op.leaves_text
         case _:
             return False
 
 
 def is_news(op: Op) -> bool:
-    """Return True if a `take` may find more after the operation, or if it stored the earliest timer."""
-    match op:
-        case FinishOp() | ReleaseOp() | RefreshOp() | OrderOp():
-            return True
-        case ScheduleOp():
-            return op.is_earliest
-        case PutOp() | FireOp():
-            return bool(op.result)
-        case _:
-            return False
+    """Return True as `operations.is_news`, and after another process may have written."""
+    return isinstance(op, RefreshOp) or operations.is_news(op)

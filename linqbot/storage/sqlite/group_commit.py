@@ -18,27 +18,14 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 from linqbot.errors import StorageError, StorageUnavailable
+from linqbot.storage.operations import Op, Unwritable
 
 MAX_BATCH = 128
 """Maximum number of operations in one transaction. Their statements block the event loop for about a millisecond."""
-
-
-@dataclass(slots=True, eq=False)
-class Op:
-    """One operation. The writer sets its `result` or its `error`."""
-
-    future: asyncio.Future[Any] | None = field(default=None, init=False)
-    result: Any = field(default=None, init=False)
-    error: Exception | None = field(default=None, init=False)
-
-
-class Unwritable(Exception):
-    """One operation of a batch cannot be written, so none was. The others can be written without it."""
 
 
 class BatchWriter(Protocol):

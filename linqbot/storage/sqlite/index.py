@@ -13,8 +13,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from linqbot.events.delivery import Delivery
+from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Lease
 from linqbot.storage.lanes import LaneLease, Lanes
+from linqbot.storage.open_conversations import OpenConversations
 from linqbot.storage.prefetch import Prefetch
 from linqbot.storage.recent import Recent, Row
 
@@ -50,8 +52,11 @@ class Changes:
         received_at: When the newest webhook of this transaction was accepted.
         noted_at: The `active_at` that was written to the table `meta`.
         timers_changed: True if `next_timer` holds the new earliest time.
+        broadcasts_changed: True if `next_broadcast` holds the new earliest time.
         off_the_record: True if this transaction stored the file's first text off the record.
         purge_at: Time before which no purge needs to run.
+        conversations: Conversations that were stored, without `root`.
+        ended: Ids of conversations that were deleted, before those were stored.
     """
 
     leases: list[LaneLease] = field(default_factory=list)
@@ -66,8 +71,12 @@ class Changes:
     noted_at: float | None = None
     timers_changed: bool = False
     next_timer: float | None = None
+    broadcasts_changed: bool = False
+    next_broadcast: float | None = None
     off_the_record: bool = False
     purge_at: float | None = None
+    conversations: list[Conversation] = field(default_factory=list)
+    ended: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,8 @@ class Snapshot:
         received_at: When the newest webhook in the inbox was accepted.
         noted_at: The value of `active_at` in the table `meta`, which may be a minute old; 0 if there is none.
         first_active_at: When the first webhook ever was accepted.
+        conversations: All conversations, without `root`.
+        next_broadcast: When the next step of a broadcast is due.
     """
 
     last_seq: int
@@ -87,6 +98,8 @@ class Snapshot:
     received_at: float | None
     noted_at: float
     first_active_at: float | None
+    conversations: Iterable[Conversation] = ()
+    next_broadcast: float | None = None
 
 
 class Index:
@@ -95,11 +108,15 @@ class Index:
     Attributes:
         next_seq: The sequence number of the next delivery.
         next_timer: See `Timers.next_timer`.
+        next_broadcast: See `Broadcasts.next_broadcast`.
         active_at: See `Inbox.last_activity`.
         first_active_at: See `Inbox.first_activity`.
         noted_at: The value of `active_at` in the table `meta`. It lags behind, since each update would cost a page.
         is_off_the_record: True if the file holds text off the record, or ever did.
+        has_own_entries: True if the journal holds entries of deliveries that linqbot created, such as scheduled sends,
+            or ever did.
         purge_at: Time before which no purge needs to run.
+        conversations: The conversations on record.
     """
 
     def __init__(self) -> None:
@@ -107,11 +124,14 @@ class Index:
         self.recent = Recent()
         self.next_seq = 1
         self.next_timer: float | None = None
+        self.next_broadcast: float | None = None
         self.active_at: float | None = None
         self.first_active_at: float | None = None
         self.noted_at = 0.0
         self.is_off_the_record = False
         self.purge_at = 0.0
+        self.has_own_entries = False
+        self.conversations = OpenConversations()
         self._prefetch = Prefetch()
 
     def reload(self, rows: Iterable[tuple[int, str, float, int]], facts: Snapshot) -> None:
@@ -124,9 +144,11 @@ class Index:
         self.recent = Recent()
         self.next_seq = max(self.next_seq, facts.last_seq + 1)
         self.next_timer = facts.next_timer
+        self.next_broadcast = facts.next_broadcast
         self.first_active_at = facts.first_active_at
         self.noted_at = facts.noted_at
         self.active_at = _latest(self.active_at, facts.noted_at, facts.received_at)
+        self.conversations = OpenConversations(facts.conversations)
 
     def clear(self) -> None:
         """Forget all lanes and leases: the file is closed."""
@@ -226,10 +248,16 @@ class Index:
             self.first_active_at = self.first_active_at or changes.noted_at
         if changes.timers_changed:
             self.next_timer = changes.next_timer
+        if changes.broadcasts_changed:
+            self.next_broadcast = changes.next_broadcast
         if changes.off_the_record:
             self.is_off_the_record = True
         if changes.purge_at is not None:
             self.purge_at = changes.purge_at
+        for conversation_id in changes.ended:
+            self.conversations.remove(conversation_id)
+        for conversation in changes.conversations:
+            self.conversations.add(conversation)
 
 
 def _latest(*times: float | None) -> float | None:

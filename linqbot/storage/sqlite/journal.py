@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from linqbot.storage.journal import ENTRIES_KEPT_S, JournalEntry, after_receipt
-from linqbot.storage.redaction import is_repeatable, without_texts
-from linqbot.storage.sqlite.commands import ReceiptOp
+from linqbot.storage.operations import ReceiptOp
+from linqbot.storage.redaction import is_repeatable, name_of, without_texts
 from linqbot.storage.sqlite.statements import among, insert
 from linqbot.storage.sqlite.wipe import padding
 
@@ -18,11 +18,12 @@ COLUMNS = (
 )
 """The columns of a `JournalEntry`, in the order of its fields."""
 
-_INTO = f"journal ({COLUMNS}, texts, padding)"
+_INTO = f"journal ({COLUMNS}, texts, padding, ended_at)"
 # The SQL form of `journal.after_outcome`: the state that a receipt reported stays, whatever outcome comes after it.
 _REPLACE = """ON CONFLICT (turn, replay, slot) DO UPDATE SET
     call = excluded.call, status = excluded.status, answer = excluded.answer, chat_id = excluded.chat_id,
     digest = excluded.digest, texts = excluded.texts, padding = excluded.padding,
+    ended_at = coalesce(excluded.ended_at, ended_at),
     message_id = CASE WHEN delivery IS NULL THEN excluded.message_id ELSE coalesce(excluded.message_id, message_id) END
     WHERE delivery IS NULL OR excluded.status = 'accepted'"""
 
@@ -33,33 +34,60 @@ def begin(db: sqlite3.Connection, entries: Iterable[JournalEntry]) -> None:
     insert(db, _INTO, [_row(entry, texts=True) for entry in entries], "ON CONFLICT (turn, replay, slot) DO NOTHING")
 
 
-def settle(db: sqlite3.Connection, entries: Sequence[JournalEntry], *, keep_texts: bool) -> None:
+def has_turn_of(db: sqlite3.Connection, prefix: str) -> bool:
+    """Return True if an entry belongs to a delivery whose id begins with `prefix`."""
+    sql = "SELECT 1 FROM journal WHERE turn >= ? AND turn < ? LIMIT 1"
+    return db.execute(sql, (prefix, prefix + "\uffff")).fetchone() is not None
+
+
+def settle(
+    db: sqlite3.Connection, entries: Sequence[JournalEntry], *, keep_texts: bool, ended_at: float | None = None
+) -> None:
     """Store outcomes of journal entries, without the texts that no repetition needs.
 
     Args:
         keep_texts: True while history is on: texts stay, except those off the record.
+        ended_at: The time of the ack, if the turns of all entries are acked with this transaction; else None.
     """
-    rows = [_row(entry, texts=(keep_texts and not entry.off_the_record) or is_repeatable(entry)) for entry in entries]
+    rows = [
+        _row(entry, texts=(keep_texts and not entry.off_the_record) or is_repeatable(entry), ended_at=ended_at)
+        for entry in entries
+    ]
     insert(db, _INTO, rows, _REPLACE)
 
 
 def receive(db: sqlite3.Connection, ops: list[ReceiptOp]) -> None:
     """Store the states that receipts report, and set each result to the updated entry. Write only what has changed."""
     for op in ops:
-        found = _find(db, "key", op.key) or _find(db, "message_id", op.message_id)
+        found = _find(db, "key = ? AND message_id IS NULL", op.key) or _find(db, "message_id = ?", op.message_id)
         if found is None:
             continue
         op.result = updated = after_receipt(found, op.message_id, op.status)
         if updated != found:
             db.execute(
-                "UPDATE journal SET status = ?, answer = ?, message_id = ?, delivery = ? WHERE key = ?",
-                (updated.status, updated.answer, updated.message_id, updated.delivery, updated.key),
+                """UPDATE journal SET status = ?, answer = ?, message_id = ?, delivery = ?
+                   WHERE turn = ? AND replay = ? AND slot = ?""",
+                (
+                    updated.status,
+                    updated.answer,
+                    updated.message_id,
+                    updated.delivery,
+                    updated.turn,
+                    updated.replay,
+                    updated.slot,
+                ),
             )
 
 
 def end(db: sqlite3.Connection, turns: set[str], now: float) -> None:
-    """Note that turns are over: the time for which their journal entries are kept counts from `now`."""
-    among(db, "UPDATE journal SET ended_at = ?, digest = NULL WHERE turn IN (*)", turns, now)
+    """Note that turns are over: the time for which their journal entries are kept counts from `now`.
+
+    The turn of a conversation that goes on is left out.
+    """
+    sql = """UPDATE journal SET ended_at = ?, digest = NULL, answer = CASE WHEN texts THEN answer END
+             WHERE NOT EXISTS (SELECT 1 FROM conversation WHERE id = journal.turn AND status <> 'timed_out')
+                 AND turn IN (*)"""
+    among(db, sql, turns, now)
 
 
 def forget_texts(db: sqlite3.Connection, turn: str) -> None:
@@ -87,15 +115,22 @@ def _redact(db: sqlite3.Connection, rows: list[tuple[bytes, bytes | None, int]])
         db.execute(sql, (*without_texts(call, answer), n))
 
 
-def _find(db: sqlite3.Connection, column: str, value: str | None) -> JournalEntry | None:
+def of_message(db: sqlite3.Connection, message_id: str) -> JournalEntry | None:
+    """Return the entry that made a message; None if none on record did."""
+    return _find(db, "message_id = ?", message_id)
+
+
+def _find(db: sqlite3.Connection, where: str, value: str | None) -> JournalEntry | None:
     if value is None:
         return None
-    row = db.execute(f"SELECT {COLUMNS} FROM journal WHERE {column} = ?", (value,)).fetchone()  # noqa: S608 - constant text
+    row = db.execute(f"SELECT {COLUMNS} FROM journal WHERE {where}", (value,)).fetchone()  # noqa: S608 - constant text
     return row and JournalEntry(*row)
 
 
-def _row(entry: JournalEntry, *, texts: bool) -> tuple[Any, ...]:
-    call, answer = (entry.call, entry.answer) if texts else without_texts(entry.call, entry.answer)
+def _row(entry: JournalEntry, *, texts: bool, ended_at: float | None = None) -> tuple[Any, ...]:
+    call, answer = entry.call, entry.answer
+    if not texts:
+        call, answer = (name_of(call), None) if ended_at is not None else without_texts(call, answer)
     return (
         entry.turn,
         entry.replay,
@@ -109,9 +144,10 @@ def _row(entry: JournalEntry, *, texts: bool) -> tuple[Any, ...]:
         entry.message_id,
         entry.chat_id,
         entry.delivery,
-        entry.digest,
+        entry.digest if ended_at is None else None,
         entry.origin,
         entry.off_the_record,
         texts,
         padding(texts and entry.off_the_record),
+        ended_at,
     )

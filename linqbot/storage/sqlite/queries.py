@@ -12,6 +12,11 @@ from linqbot.storage.sqlite.statements import among
 from linqbot.storage.upkeep import Selection, Waiting
 
 DELIVERY = "id, lane, type, body, received_at, message_key, carrier"
+SEEN = """SELECT seen.id, delivery.seq IS NOT NULL
+    FROM seen LEFT JOIN delivery ON delivery.seq = seen.seq AND seen.id IN (delivery.id, delivery.message_key)
+    WHERE seen.id IN (*)"""
+"""Known ids and message keys, and whether their delivery is in the inbox. After a restart a number may be used again,
+for another delivery, so the ids are compared too."""
 _DEAD = f"SELECT {DELIVERY}, error, handler, attempts, crashes, dead_lettered_at, replay FROM dead"  # noqa: S608 - constant text
 _KEPT_IN = ("done", "dead")
 

@@ -19,38 +19,41 @@ from typing import Any, Self, TypeVar
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
+from linqbot.storage.broadcasts import NewBroadcast, Order
+from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import DeadDelivery, Finish, Lease
 from linqbot.storage.journal import DeliveryStatus, JournalEntry
-from linqbot.storage.sqlite import erasure, queries, timers, upkeep
-from linqbot.storage.sqlite.commands import (
+from linqbot.storage.operations import (
+    AdvanceOp,
     BeginOp,
     CancelOp,
     CheckOp,
     FinishOp,
     FireOp,
+    Op,
     OrderOp,
     PutOp,
     ReceiptOp,
-    RefreshOp,
     ReleaseOp,
     ScheduleOp,
     SettleOp,
     TakeOp,
-    TruncateOp,
-    is_news,
-    leaves_text,
 )
+from linqbot.storage.sqlite import broadcasts, conversations, erasure, journal, queries, state, timers, upkeep
+from linqbot.storage.sqlite.commands import RefreshOp, TruncateOp, is_news, leaves_text
 from linqbot.storage.sqlite.disk.file import connect, prepare
 from linqbot.storage.sqlite.disk.place import Place
 from linqbot.storage.sqlite.disk.serving_lock import ServingLock
 from linqbot.storage.sqlite.disk.wal_truncation import WalTruncation
-from linqbot.storage.sqlite.group_commit import GroupCommit, Op
+from linqbot.storage.sqlite.group_commit import GroupCommit
 from linqbot.storage.sqlite.index import Index
 from linqbot.storage.sqlite.journal import COLUMNS as ENTRY_COLUMNS
 from linqbot.storage.sqlite.statements import among
 from linqbot.storage.sqlite.writer import Writer
+from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
+from linqbot.types.broadcast import Broadcast, Recipient, RecipientOutcome
 
 T = TypeVar("T")
 
@@ -214,8 +217,7 @@ class SQLiteStorage:
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
         """Return which keys are known; see `Inbox.seen`."""
-        sql = "SELECT id, at IS NOT NULL FROM seen WHERE id IN (*)"
-        return {key: bool(left) for key, left in await self._read(lambda db: among(db, sql, keys))}
+        return {key: not is_waiting for key, is_waiting in await self._read(lambda db: among(db, queries.SEEN, keys))}
 
     async def has_seen(self, delivery_id: str) -> bool:
         """Return True if a delivery was stored before; see `Inbox.has_seen`."""
@@ -253,16 +255,56 @@ class SQLiteStorage:
         entry: JournalEntry | None = await self._commits.submit(ReceiptOp(key, message_id, status))
         return entry
 
+    @property
+    def has_made_scheduled_sends(self) -> bool:
+        """See `Journal.has_made_scheduled_sends`."""
+        return self._index.has_own_entries
+
+    async def entry_of(self, message_id: str) -> JournalEntry | None:
+        """Return the entry that made a message; see `Journal.entry_of`."""
+        return await self._read(lambda db: journal.of_message(db, message_id))
+
     async def has_sent(self, message_id: str) -> bool:
         """Return True if the bot sent this message; see `Journal.has_sent`."""
         return await self._exists("SELECT 1 FROM journal WHERE message_id = ?", message_id)
+
+    # Conversations
+
+    def conversations_in(self, chat_id: str) -> Sequence[Conversation]:
+        """Return the conversations of a chat; see `Conversations.conversations_in`."""
+        return self._index.conversations.in_chat(chat_id)
+
+    def conversations_of(self, person: str) -> Sequence[Conversation]:
+        """Return the conversations in which this person must answer; see `Conversations.conversations_of`."""
+        return self._index.conversations.of_person(person)
+
+    async def conversation(self, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
+        """Return a conversation with its journal entries; see `Conversations.conversation`."""
+        return await self._read(lambda db: conversations.with_entries(db, conversation_id))
+
+    async def waiting_by_handler(self) -> dict[str, int]:
+        """Return the number of open questions by handler; see `Conversations.waiting_by_handler`."""
+        return await self._read(conversations.waiting_by_handler)
+
+    async def conversations(self, *, limit: int = 100) -> list[Conversation]:
+        """Return the conversations on record, the oldest question first."""
+        return await self._read(lambda db: conversations.waiting(db, limit))
 
     # State
 
     async def load(self, scope: str) -> dict[str, bytes]:
         """Return all values of a scope, as JSON by name."""
-        sql = "SELECT name, value FROM state WHERE scope = ?"
-        return dict(await self._read(lambda db: db.execute(sql, (scope,)).fetchall()))
+        return await self._read(lambda db: state.load(db, scope))
+
+    async def state_rows(
+        self, *, prefix: str = "", name: str | None = None, after: tuple[str, str] = ("", ""), limit: int = 500
+    ) -> list[StateRow]:
+        """Return stored values; see `StateStore.state_rows`."""
+        return await self._read(lambda db: state.rows(db, prefix=prefix, name=name, after=after, limit=limit))
+
+    async def write_state(self, writes: Sequence[StateWrite]) -> None:
+        """Write values outside of a turn; see `StateStore.write_state`."""
+        await self._operate(lambda db: state.write_now(db, writes))
 
     # Timers
 
@@ -280,6 +322,14 @@ class SQLiteStorage:
         """Return the timers that wait, the earliest first."""
         return await self._read(lambda db: timers.scheduled(db, lane, limit))
 
+    async def timer(self, timer_id: str) -> Timer | None:
+        """Return a timer; see `Timers.timer`."""
+        return await self._read(lambda db: timers.find(db, timer_id))
+
+    async def recurring(self, kind: str) -> list[Timer]:
+        """Return the recurring timers of a kind; see `Timers.recurring`."""
+        return await self._read(lambda db: timers.recurring(db, kind))
+
     async def fire(self, now: float, *, limit: int = 500) -> int:
         """Move due timers into their lanes; see `Timers.fire`."""
         moved: int = await self._commits.submit(FireOp(now, limit))
@@ -288,6 +338,43 @@ class SQLiteStorage:
     async def next_timer(self) -> float | None:
         """Return when the earliest timer is due; see `Timers.next_timer`."""
         return self._index.next_timer if self._serving else await self._read(timers.earliest)
+
+    # Broadcasts
+
+    async def start_broadcast(self, broadcast: NewBroadcast, people: Sequence[str]) -> bool:
+        """Store a broadcast; see `Broadcasts.start_broadcast`."""
+        return await self._operate(lambda db: broadcasts.start(db, broadcast, people))
+
+    async def broadcast(self, name: str) -> Broadcast | None:
+        """Return a broadcast with its counts; None if none of this name is stored."""
+        return await self._read(lambda db: broadcasts.find(db, name))
+
+    async def broadcasts(self, *, limit: int = 100) -> list[Broadcast]:
+        """Return the broadcasts, the newest first."""
+        return await self._read(lambda db: broadcasts.newest(db, limit))
+
+    async def recipients(
+        self, name: str, *, outcome: RecipientOutcome | None = None, after: int = 0, limit: int = 500
+    ) -> list[Recipient]:
+        """Return rows of a broadcast; see `Broadcasts.recipients`."""
+        return await self._read(lambda db: broadcasts.recipients(db, name, outcome, after, limit))
+
+    async def order_broadcast(self, name: str, order: Order) -> bool:
+        """Pause, resume or cancel a broadcast; see `Broadcasts.order_broadcast`."""
+        now = self._clock.now()
+        return await self._operate(lambda db: broadcasts.order(db, name, order, now))
+
+    async def advance_broadcasts(self, now: float) -> int:
+        """Carry out the steps of broadcasts that are due; see `Broadcasts.advance_broadcasts`."""
+        count: int = await self._commits.submit(AdvanceOp(now))
+        return count
+
+    async def next_broadcast(self) -> float | None:
+        """Return when the next step of a broadcast is due; see `Broadcasts.next_broadcast`."""
+        if self._serving:
+            return self._index.next_broadcast
+        now = self._clock.now()
+        return await self._read(lambda db: broadcasts.next_at(db, now))
 
     # Upkeep
 
@@ -333,9 +420,15 @@ class SQLiteStorage:
         """Return a delivery with its body; see `Upkeep.delivery`."""
         return await self._read(lambda db: queries.delivery(db, delivery_id))
 
+    async def ambiguous(self, *, limit: int = 100) -> list[JournalEntry]:
+        """Return the calls and steps of which it is unknown if they were done; see `Upkeep.ambiguous`."""
+        sql = f"SELECT {ENTRY_COLUMNS} FROM journal WHERE status = 'ambiguous' ORDER BY first_at LIMIT ?"  # noqa: S608
+        return [JournalEntry(*row) for row in await self._read(lambda db: db.execute(sql, (limit,)).fetchall())]
+
     async def retry(self, ids: Sequence[str]) -> int:
         """Put dead letters back into the inbox; see `Upkeep.retry`."""
-        return await self._operate(lambda db: upkeep.retry(db, ids))
+        now = self._clock.now()
+        return await self._operate(lambda db: upkeep.retry(db, ids, now))
 
     async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
         """Return the ids that can be replayed; see `Upkeep.replayable`."""
@@ -348,7 +441,8 @@ class SQLiteStorage:
 
     async def replay_live(self, ids: Sequence[str]) -> int:
         """Put replayable deliveries into the inbox again; see `Upkeep.replay_live`."""
-        return await self._operate(lambda db: upkeep.replay_live(db, ids))
+        now = self._clock.now()
+        return await self._operate(lambda db: upkeep.replay_live(db, ids, now))
 
     async def purge(self, *, before: float, limit: int = 500) -> int:
         """Delete old dead letters; see `Upkeep.purge`."""

@@ -7,7 +7,7 @@ import sqlite3
 from linqbot.events.delivery import Delivery
 from linqbot.storage.sqlite.statements import among
 from linqbot.storage.sqlite.wipe import padding
-from linqbot.storage.timers import Timer
+from linqbot.storage.timers import PARKED_S, Rearm, Timer
 
 
 def schedule(db: sqlite3.Connection, timer: Timer) -> bool:
@@ -27,17 +27,27 @@ def cancel(db: sqlite3.Connection, timer_id: str) -> bool:
 
 
 def take_due(db: sqlite3.Connection, now: float, limit: int) -> list[Delivery]:
-    """Remove due timers, the earliest first, and return the deliveries that they become."""
+    """Remove due timers, the earliest first, and return the deliveries that they become. Recurring ones are parked."""
     sql = """SELECT n, id, due, lane, kind, payload, grace_s FROM timer
              WHERE due <= ? ORDER BY due, n LIMIT ?"""
     rows = db.execute(sql, (now, limit)).fetchall()
-    among(db, "DELETE FROM timer WHERE n IN (*)", [row[0] for row in rows])
-    return [Timer(*row[1:]).fired(now) for row in rows]
+    timers = {row[0]: Timer(*row[1:]) for row in rows}
+    among(db, "DELETE FROM timer WHERE n IN (*)", [n for n, timer in timers.items() if not timer.is_recurring])
+    for n, timer in timers.items():
+        if timer.is_recurring:
+            db.execute("UPDATE timer SET due = ? WHERE n = ?", (timer.parked().due, n))
+    return [timer.fired(now) for timer in timers.values()]
+
+
+def rearm(db: sqlite3.Connection, again: Rearm) -> None:
+    """Give a parked timer its next due time, if it is still stored."""
+    parked = again.tick + PARKED_S
+    db.execute("UPDATE timer SET due = ? WHERE id = ? AND due = ?", (again.due, again.timer_id, parked))
 
 
 def earliest(db: sqlite3.Connection) -> float | None:
     """Return when the earliest timer is due; None if there is none."""
-    (due,) = db.execute("SELECT min(due) FROM timer").fetchone()
+    (due,) = db.execute("SELECT min(due) FROM timer WHERE due < ?", (PARKED_S,)).fetchone()
     return None if due is None else float(due)
 
 
@@ -45,5 +55,17 @@ def scheduled(db: sqlite3.Connection, lane: str | None, limit: int) -> list[Time
     """Return the timers that wait, the earliest first."""
     # Named parameters instead of ?1: early releases of Python 3.12 warn about those (python/cpython#117995).
     sql = """SELECT id, due, lane, kind, payload, grace_s FROM timer
-             WHERE :lane IS NULL OR lane = :lane ORDER BY due, n LIMIT :limit"""
-    return [Timer(*row) for row in db.execute(sql, {"lane": lane, "limit": limit})]
+             WHERE (:lane IS NULL OR lane = :lane) AND due < :parked ORDER BY due, n LIMIT :limit"""
+    return [Timer(*row) for row in db.execute(sql, {"lane": lane, "limit": limit, "parked": PARKED_S})]
+
+
+def find(db: sqlite3.Connection, timer_id: str) -> Timer | None:
+    """Return a timer; None if none of this id is stored."""
+    row = db.execute("SELECT id, due, lane, kind, payload, grace_s FROM timer WHERE id = ?", (timer_id,)).fetchone()
+    return row and Timer(*row)
+
+
+def recurring(db: sqlite3.Connection, kind: str) -> list[Timer]:
+    """Return the timers of a kind, those included that are parked."""
+    sql = "SELECT id, due, lane, kind, payload, grace_s FROM timer WHERE kind = ? ORDER BY n"
+    return [Timer(*row) for row in db.execute(sql, (kind,))]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.storage.sqlite import journal, wipe
+from linqbot.storage.sqlite import journal, queries, wipe
 from linqbot.storage.sqlite.disk.file import connect
 from linqbot.storage.sqlite.statements import among
 from linqbot.storage.upkeep import Progress
@@ -56,22 +56,26 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
             db.execute("ROLLBACK")
 
 
-def retry(db: sqlite3.Connection, ids: Sequence[str]) -> int:
+def retry(db: sqlite3.Connection, ids: Sequence[str], now: float) -> int:
     """Put dead letters back; see `Upkeep.retry`."""
+    counters = "replay, delivery_count"
     with transaction(db):
-        return _put_back(db, ids, ("dead",), "replay, delivery_count", "replay, delivery_count")
+        return _put_back(db, ids, ("dead",), columns=counters, values=counters, now=now)
 
 
-def replay_live(db: sqlite3.Connection, ids: Sequence[str]) -> int:
+def replay_live(db: sqlite3.Connection, ids: Sequence[str], now: float) -> int:
     """Put dead letters and acked deliveries back, with the next replay number; see `Upkeep.replay_live`."""
     with transaction(db):
-        return _put_back(db, ids, ("dead", "done"), "replay", "replay + 1")
+        return _put_back(db, ids, ("dead", "done"), columns="replay", values="replay + 1", now=now)
 
 
 def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
     """Delete old dead letters, and the texts in their journal entries. The entries themselves are purged later.
 
     The call that finds fewer than `limit` removes the bytes of all calls; see `Upkeep.purge`.
+
+    Raises:
+        StorageUnavailable: the rows were deleted, but other connections kept the file busy, so that bytes are left in it.
     """
     with transaction(db):
         sql = "SELECT id FROM dead WHERE dead_lettered_at < ? ORDER BY dead_lettered_at LIMIT ?"
@@ -91,7 +95,12 @@ def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
 
 
 def backup(source: Path, target: Path, progress: Progress | None) -> None:
-    """Copy the file as it is at one moment; see `Upkeep.backup`."""
+    """Copy the file as it is at one moment; see `Upkeep.backup`.
+
+    Raises:
+        ConfigError: there is a file `target` already, or its folder does not exist.
+        StorageUnavailable: the copy cannot be written, or the file cannot be read.
+    """
     if target.exists():
         raise ConfigError(f"There is a file {target} already. Choose another name; a backup overwrites nothing.")
     if not target.parent.is_dir():
@@ -109,9 +118,11 @@ def backup(source: Path, target: Path, progress: Progress | None) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _put_back(db: sqlite3.Connection, ids: Sequence[str], tables: Sequence[str], columns: str, values: str) -> int:
+def _put_back(
+    db: sqlite3.Connection, ids: Sequence[str], tables: Sequence[str], *, columns: str, values: str, now: float
+) -> int:
     """Move rows out of `tables` to the tails of their lanes, in this order, and return their number."""
-    waits = {key for (key,) in among(db, "SELECT id FROM seen WHERE at IS NULL AND id IN (*)", ids)}
+    waits = {key for key, is_waiting in among(db, queries.SEEN, ids) if is_waiting}
     moved = 0
     for delivery_id in dict.fromkeys(ids):
         table = None if delivery_id in waits else _table_of(db, delivery_id, tables)
@@ -119,8 +130,8 @@ def _put_back(db: sqlite3.Connection, ids: Sequence[str], tables: Sequence[str],
             continue
         # SQLite gives `seq` the next number, because the column is the rowid of the table.
         seq = db.execute(
-            f"""INSERT INTO delivery (id, lane, type, message_key, carrier, received_at, {columns})
-                SELECT id, lane, type, message_key, carrier, received_at, {values} FROM {table} WHERE id = ?""",  # noqa: S608
+            f"""INSERT INTO delivery (id, lane, type, message_key, carrier, received_at, put_back, {columns})
+                SELECT id, lane, type, message_key, carrier, received_at, 1, {values} FROM {table} WHERE id = ?""",  # noqa: S608
             (delivery_id,),
         ).lastrowid
         padding = "padding" if table == "dead" else "NULL"  # the table done holds no text off the record
@@ -130,9 +141,10 @@ def _put_back(db: sqlite3.Connection, ids: Sequence[str], tables: Sequence[str],
         )
         for column in ("id", "message_key"):
             db.execute(
-                f"""INSERT INTO seen (id, at) SELECT {column}, NULL FROM {table} WHERE id = ? AND {column} IS NOT NULL
-                    ON CONFLICT (id) DO UPDATE SET at = NULL""",  # noqa: S608 - constant text
-                (delivery_id,),
+                f"""INSERT INTO seen (id, seq, at)
+                    SELECT {column}, ?, ? FROM {table} WHERE id = ? AND {column} IS NOT NULL
+                    ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, at = excluded.at""",  # noqa: S608 - constant text
+                (seq, now, delivery_id),
             )
         for kept in tables:
             db.execute(f"DELETE FROM {kept} WHERE id = ?", (delivery_id,))  # noqa: S608 - constant text

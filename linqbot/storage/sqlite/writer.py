@@ -11,21 +11,23 @@ import contextlib
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from linqbot.clock import Clock
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy, StorageUnavailable
-from linqbot.events.delivery import Delivery
+from linqbot.events.delivery import OWN_DELIVERY, Delivery
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, DeadLetter, Defer, Finish, Lease, Retry
+from linqbot.storage.journal import JournalEntry
 from linqbot.storage.lanes import LaneLease
-from linqbot.storage.recent import Row
-from linqbot.storage.sqlite import journal, timers, wipe
-from linqbot.storage.sqlite.commands import (
+from linqbot.storage.operations import (
+    AdvanceOp,
     BeginOp,
     CancelOp,
     CheckOp,
     FinishOp,
     FireOp,
+    Op,
     OrderOp,
     PutOp,
     ReceiptOp,
@@ -33,24 +35,32 @@ from linqbot.storage.sqlite.commands import (
     ScheduleOp,
     SettleOp,
     TakeOp,
-    TruncateOp,
+    Unwritable,
     of,
 )
+from linqbot.storage.recent import Row
+from linqbot.storage.sqlite import broadcasts, conversations, journal, timers, wipe
+from linqbot.storage.sqlite.commands import TruncateOp
 from linqbot.storage.sqlite.disk.file import BUSY_TIMEOUT_MS, connect, install_of, migrate
 from linqbot.storage.sqlite.disk.place import Place
-from linqbot.storage.sqlite.group_commit import Op, Unwritable
 from linqbot.storage.sqlite.index import Changes, Index, Reordered, Snapshot
 from linqbot.storage.sqlite.queries import DELIVERY
+from linqbot.storage.sqlite.state import StateBatch
 from linqbot.storage.sqlite.statements import among, insert
 
 DAY_S = 24 * 3600.0
 _ACTIVITY_EVERY_S = 60.0
 _PURGE_EVERY_S = 60.0
+_SOON_S = 60.0
+"""Seconds within which nearly every delivery leaves the inbox. Then `seen.at` stays the time when it was stored, so the
+ack need not change these rows."""
 _PURGE_ROWS = 200
 _RENUMBER = {
     "delivery": ("UPDATE delivery SET seq = -? WHERE seq = ?", "UPDATE delivery SET seq = ? WHERE seq = -?"),
     "body": ("UPDATE body SET seq = -? WHERE seq = ?", "UPDATE body SET seq = ? WHERE seq = -?"),
 }
+_RENUMBER_SEEN = """UPDATE seen SET seq = ? WHERE id IN (
+    SELECT id FROM delivery WHERE seq = ? UNION SELECT message_key FROM delivery WHERE seq = ?)"""
 _TRUNCATE_TIMEOUT_MS = 100
 
 
@@ -113,6 +123,7 @@ class Writer:
                     self._count_crash()
                 self._reload()
                 self._index.is_off_the_record = wipe.is_off_the_record(self._db)
+                self._index.has_own_entries = journal.has_turn_of(self._db, OWN_DELIVERY)
                 if self._index.is_off_the_record:
                     wipe.overwrite_freed(self._db)
                 self._place.opened()
@@ -158,7 +169,11 @@ class Writer:
         )
 
     def begin(self, *, wait: bool) -> bool:
-        """Open the transaction. Return False if another process is writing or has written, so that it takes longer."""
+        """Open the transaction. Return False if another process is writing or has written, so that it takes longer.
+
+        Raises:
+            StorageUnavailable: the file cannot be read or written, or with `wait` it is not at its path.
+        """
         with self._translated():
             if wait:
                 try:
@@ -290,7 +305,7 @@ class Writer:
         self._truncations = of(batch, TruncateOp)
         self._go_off_the_record(batch)
         self._release(of(batch, ReleaseOp))
-        journal.begin(self._db, [op.entry for op in of(batch, BeginOp)])
+        self._begin([op.entry for op in of(batch, BeginOp)])
         timers_changed = self._finish(of(batch, SettleOp), of(batch, FinishOp), now)
         journal.receive(self._db, of(batch, ReceiptOp))
         timers_changed |= self._set_timers(of(batch, ScheduleOp), of(batch, CancelOp))
@@ -298,6 +313,9 @@ class Writer:
         for order in of(batch, OrderOp):
             self._put_in_order(order)
         timers_changed |= self._fire(of(batch, FireOp))
+        self._advance_broadcasts(
+            of(batch, AdvanceOp), [op.finish for op in of(batch, FinishOp) if op.error is None], now
+        )
         self._take(of(batch, TakeOp), now)
         self._check(of(batch, CheckOp))
         self._purge(now)
@@ -306,6 +324,11 @@ class Writer:
         if timers_changed:
             self._changes.timers_changed = True
             self._changes.next_timer = timers.earliest(self._db)
+
+    def _begin(self, entries: list[JournalEntry]) -> None:
+        journal.begin(self._db, entries)
+        if not self._index.has_own_entries:
+            self._index.has_own_entries = any(entry.turn.startswith(OWN_DELIVERY) for entry in entries)
 
     def _go_off_the_record(self, batch: list[Op]) -> None:
         """Overwrite the pages that are freed from now on, if this is the first text off the record in the file."""
@@ -316,6 +339,9 @@ class Writer:
             or any(op.timer.is_off_the_record for op in of(batch, ScheduleOp))
         ):
             return
+        self._begin_off_the_record()
+
+    def _begin_off_the_record(self) -> None:
         wipe.overwrite_freed(self._db)
         wipe.note_off_the_record(self._db)
         self._changes.off_the_record = True
@@ -361,7 +387,8 @@ class Writer:
             return
         new = self._index.number(deliveries)
         prefetched = self._index.prefetchable(new) if prefetch else set()
-        insert(self._db, "seen (id)", [(key,) for _, delivery in new for key in _keys(delivery)])
+        now = self._clock.now()
+        insert(self._db, "seen (id, seq, at)", [(key, seq, now) for seq, delivery in new for key in _keys(delivery)])
         rows = [
             (seq, d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, seq in prefetched, seq in prefetched)
             for seq, d in new
@@ -400,6 +427,7 @@ class Writer:
             aside, back = _RENUMBER[table]
             self._db.executemany(aside, [(new, old) for old, new in numbers.items()])
             self._db.executemany(back, [(new, new) for new in numbers.values()])
+        self._db.executemany(_RENUMBER_SEEN, [(new, new, new) for new in numbers.values()])
         self._changes.orders += (Reordered(op.lane, given_back, numbers),)
 
     def _numbers_in_order(self, seqs: list[int]) -> dict[int, int]:
@@ -423,9 +451,8 @@ class Writer:
             for lease in leases:
                 row = rows[lease.seq]
                 crashes = row.crashes + lease.overdue
-                op.result.append(
-                    Lease(row.delivery, lease.token, row.attempts, crashes, row.delivery_count, row.replay)
-                )
+                counts = row.attempts, crashes, row.delivery_count, row.replay
+                op.result.append(Lease(row.delivery, lease.token, *counts, row.put_back))
                 self._changes.leased_rows.append(row)
             leased += leases
             self._changes.capacity = op.limit - len(leases), op.lease_s
@@ -441,10 +468,10 @@ class Writer:
         rows = {seq: row for seq in seqs if (row := self._index.recent.get(seq))}
         if missing := [seq for seq in seqs if seq not in rows]:
             sql = """SELECT seq, id, lane, type, body, received_at, message_key, carrier,
-                         delivery_count, attempts, crashes, replay
+                         delivery_count, attempts, crashes, replay, put_back
                      FROM delivery JOIN body USING (seq) WHERE seq IN (*)"""
-            for seq, *columns, delivery_count, attempts, crashes, replay in among(self._db, sql, missing):
-                rows[seq] = Row(Delivery(*columns), delivery_count, attempts, crashes, replay)
+            for seq, *columns, delivery_count, attempts, crashes, replay, put_back in among(self._db, sql, missing):
+                rows[seq] = Row(Delivery(*columns), delivery_count, attempts, crashes, replay, bool(put_back))
         return rows
 
     def _release(self, ops: list[ReleaseOp]) -> None:
@@ -459,7 +486,8 @@ class Writer:
             True if timers may have changed.
         """
         entries = [op.entry for op in settles]
-        state: dict[tuple[str, str], bytes | None] = {}
+        ended: list[JournalEntry] = []
+        state = StateBatch(self._db)
         timed: list[Finish] = []
         gone: dict[int, FinishOp] = {}
         finished: set[int] = set()
@@ -468,11 +496,13 @@ class Writer:
             if seq is None or seq in finished:
                 op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
                 continue
-            finished.add(seq)
             finish, outcome = op.finish, op.finish.outcome
-            entries += finish.entries
-            state.update({(write.scope, write.name): write.value for write in finish.state})
-            if finish.timers or finish.cancelled:
+            if (conflict := state.add(finish.state)) is not None:
+                op.error = conflict
+                continue
+            finished.add(seq)
+            (ended if _ends_its_turn(op) else entries).extend(finish.entries)
+            if finish.timers or finish.cancelled or finish.rearmed:
                 timed.append(finish)
             if isinstance(outcome, Retry | Defer):
                 self._postpone(seq, op.lease, outcome)
@@ -480,15 +510,23 @@ class Writer:
                 if isinstance(outcome, DeadLetter):
                     self._dead_letter(seq, outcome, now)
                 gone[seq] = op
-        journal.settle(self._db, entries, keep_texts=self._keep_s > 0)
-        self._write_state(state)
+        keep_texts = self._keep_s > 0
+        journal.settle(self._db, entries, keep_texts=keep_texts)
+        journal.settle(self._db, ended, keep_texts=keep_texts, ended_at=now)
+        state.write()
+        self._write_conversations([op.finish for op in ops if op.error is None], now)
         self._remove(gone, now)
-        for finish in timed:
+        self._finish_timers(timed)
+        return bool(timed)
+
+    def _finish_timers(self, finishes: list[Finish]) -> None:
+        for finish in finishes:
             for timer_id in finish.cancelled:
                 timers.cancel(self._db, timer_id)
             for timer in finish.timers:
                 timers.schedule(self._db, timer)
-        return bool(timed)
+            for again in finish.rearmed:
+                timers.rearm(self._db, again)
 
     def _postpone(self, seq: int, lease: Lease, outcome: Retry | Defer) -> None:
         failed = isinstance(outcome, Retry)
@@ -524,11 +562,12 @@ class Writer:
             among(self._db, keep, acked.keys() - private.keys(), now)
         among(self._db, "DELETE FROM delivery WHERE seq IN (*)", gone)
         among(self._db, "DELETE FROM body WHERE seq IN (*)", gone)
-        keys = [key for op in gone.values() for key in _keys(op.lease.delivery)]
-        among(self._db, "UPDATE seen SET at = ? WHERE id IN (*)", keys, now)
+        stayed = [op.lease.delivery for op in gone.values() if now - op.lease.delivery.received_at > _SOON_S]
+        among(self._db, "UPDATE seen SET at = ? WHERE id IN (*)", [key for one in stayed for key in _keys(one)], now)
         turns = {
             turn
             for op in acked.values()
+            if not (op.finish.has_all_entries and _ends_its_turn(op))
             for turn in (op.lease.delivery.id, *(entry.turn for entry in op.finish.entries))
         }
         journal.end(self._db, turns, now)
@@ -536,15 +575,13 @@ class Writer:
             journal.forget_texts(self._db, op.lease.delivery.id)
         self._changes.removed = tuple((seq, op.lease.token) for seq, op in gone.items())
 
-    # State and timers
+    # Conversations and timers
 
-    def _write_state(self, state: dict[tuple[str, str], bytes | None]) -> None:
-        kept = [(*place, value) for place, value in state.items() if value is not None]
-        replace = "ON CONFLICT (scope, name) DO UPDATE SET value = excluded.value"
-        insert(self._db, "state (scope, name, value)", kept, replace)
-        for place, value in state.items():
-            if value is None:
-                self._db.execute("DELETE FROM state WHERE scope = ? AND name = ?", place)
+    def _write_conversations(self, finishes: list[Finish], now: float) -> None:
+        for finish in finishes:
+            if finish.conversations or finish.ended:
+                self._changes.ended |= conversations.write(self._db, finish.conversations, finish.ended, now)
+                self._changes.conversations += [replace(each, root=b"") for each in finish.conversations]
 
     def _set_timers(self, schedules: list[ScheduleOp], cancels: list[CancelOp]) -> bool:
         for cancel in cancels:
@@ -566,6 +603,22 @@ class Writer:
             op.result = len(due)
         return any(op.result for op in ops)
 
+    def _advance_broadcasts(self, ops: list[AdvanceOp], finishes: list[Finish], now: float) -> None:
+        updates = [update for finish in finishes for update in finish.recipients]
+        if not (ops or updates):
+            return
+        broadcasts.update(self._db, updates, now)
+        if ops and not self._index.is_off_the_record and wipe.is_off_the_record(self._db):
+            # A separate connection has stored a broadcast off the record.
+            self._begin_off_the_record()
+        for op in ops:
+            due, op.leaves_text = broadcasts.advance(self._db, op.now)
+            seen = self._seen(due)
+            self._accept([delivery for delivery in due if delivery.id not in seen])
+            op.result = len(due)
+        self._changes.broadcasts_changed = True
+        self._changes.next_broadcast = broadcasts.next_at(self._db, now)
+
     # Housekeeping
 
     def _check(self, ops: list[CheckOp]) -> None:
@@ -583,12 +636,16 @@ class Writer:
         if now < self._index.purge_at or not self._serving:
             return
         seen = "DELETE FROM seen WHERE id IN (SELECT id FROM seen WHERE at < ? ORDER BY at LIMIT ?)"
+        first = "SELECT at FROM seen WHERE id = (SELECT id FROM delivery ORDER BY seq LIMIT 1)"
+        oldest = self._db.execute(first).fetchone()
         done = "DELETE FROM done WHERE n IN (SELECT n FROM done WHERE acked_at < ? ORDER BY acked_at LIMIT ?)"
         purged = max(
-            self._db.execute(seen, (now - SEEN_KEPT_S, _PURGE_ROWS)).rowcount,
+            # The ids of what is still in the inbox are as young as its first delivery, or younger.
+            self._db.execute(seen, (min([now - SEEN_KEPT_S - _SOON_S, *(oldest or ())]), _PURGE_ROWS)).rowcount,
             self._db.execute(done, (now - self._keep_s, _PURGE_ROWS)).rowcount,
             journal.purge(self._db, now, keep_s=self._keep_s, limit=_PURGE_ROWS),
         )
+        self._changes.ended |= conversations.purge(self._db, now)
         if purged < _PURGE_ROWS:
             self._changes.purge_at = now + _PURGE_EVERY_S
 
@@ -615,8 +672,24 @@ class Writer:
         (first_active_at,) = self._db.execute(meta, ("first_active_at",)).fetchone() or (None,)
         self._index.reload(
             self._db.execute("SELECT seq, lane, not_before, max_concurrent_suspects FROM delivery ORDER BY seq"),
-            Snapshot(last, timers.earliest(self._db), received_at, noted_at, first_active_at),
+            Snapshot(
+                last,
+                timers.earliest(self._db),
+                received_at,
+                noted_at,
+                first_active_at,
+                conversations.every(self._db),
+                broadcasts.next_at(self._db, self._clock.now()),
+            ),
         )
+
+
+def _ends_its_turn(op: FinishOp) -> bool:
+    """Return True if no later run needs the entries of the turn. A conversation is a turn of several deliveries."""
+    finish, turn = op.finish, op.lease.delivery.id
+    if not isinstance(finish.outcome, Ack) or finish.conversations:
+        return False
+    return all(entry.turn == turn for entry in finish.entries)
 
 
 def _keys(delivery: Delivery) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -171,12 +173,15 @@ def test_a_newer_schema_is_refused(path: Path) -> None:
 
 
 @pytest.fixture
-def with_next_schema(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+def with_next_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """`with_next_schema(sql)` adds a schema, so that files are opened as the next release would open them."""
-    known = file._schemas()
+    package = tmp_path / "next-release"
+    schemas = shutil.copytree(Path(str(files("linqbot.storage.sqlite"))) / "schema", package / "schema")
+    newest = max(int(each.name[:4]) for each in schemas.glob("*.sql"))
 
     def release(sql: str) -> None:
-        monkeypatch.setattr(file, "_schemas", lambda: {**known, max(known) + 1: sql})
+        (schemas / f"{newest + 1:04}_next.sql").write_text(sql)
+        monkeypatch.setattr(file, "files", lambda _: package)
 
     return release
 

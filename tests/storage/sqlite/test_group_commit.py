@@ -11,13 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sqlite_connections import fill_disk, free_disk, recorded
 
 from linqbot.clock import MovableClock
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Finish, Retry
 from linqbot.storage.journal import JournalEntry
+from linqbot.storage.lanes import Lanes
+from linqbot.storage.operations import Op
+from linqbot.storage.sqlite.group_commit import GroupCommit
 from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.sqlite.writer import Writer
 from linqbot.storage.state import StateWrite
 
 pytestmark = pytest.mark.anyio
@@ -28,31 +33,33 @@ ACK = Finish(Ack())
 
 
 @pytest.fixture
-async def storage(tmp_path: Path, clock: MovableClock) -> AsyncIterator[SQLiteStorage]:
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
+    """The connections through which storages write that were opened in this test."""
+    return recorded(monkeypatch)
+
+
+@pytest.fixture
+async def storage(
+    tmp_path: Path, clock: MovableClock, opened: list[sqlite3.Connection]
+) -> AsyncIterator[SQLiteStorage]:
     async with SQLiteStorage(tmp_path / "bot.db", clock=clock) as storage:
         yield storage
 
 
-def connection(storage: SQLiteStorage) -> sqlite3.Connection:
-    return storage._writer._db
+@pytest.fixture
+def db(storage: SQLiteStorage, opened: list[sqlite3.Connection]) -> sqlite3.Connection:
+    """The connection through which `storage` writes."""
+    (writing,) = opened
+    return writing
 
 
 @contextmanager
-def commits(storage: SQLiteStorage) -> Iterator[list[str]]:
+def commits(db: sqlite3.Connection) -> Iterator[list[str]]:
     """Collect the COMMITs that are made in the block."""
     made: list[str] = []
-    connection(storage).set_trace_callback(lambda sql: made.append(sql) if sql == "COMMIT" else None)
+    db.set_trace_callback(lambda sql: made.append(sql) if sql == "COMMIT" else None)
     yield made
-    connection(storage).set_trace_callback(None)
-
-
-@contextmanager
-def full_disk(storage: SQLiteStorage) -> Iterator[None]:
-    """Allow no further page in the file."""
-    (pages,) = connection(storage).execute("PRAGMA page_count").fetchone()
-    connection(storage).execute(f"PRAGMA max_page_count = {pages}")
-    yield
-    connection(storage).execute("PRAGMA max_page_count = 1000000000")
+    db.set_trace_callback(None)
 
 
 @contextmanager
@@ -69,8 +76,10 @@ def failing_writes(path: Path) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, before)
 
 
-async def test_a_thousand_puts_at_once_share_a_few_commits(storage: SQLiteStorage, delivery: MakeDelivery) -> None:
-    with commits(storage) as made:
+async def test_a_thousand_puts_at_once_share_a_few_commits(
+    storage: SQLiteStorage, db: sqlite3.Connection, delivery: MakeDelivery
+) -> None:
+    with commits(db) as made:
         stored = await asyncio.gather(*(storage.put(delivery(f"c:{n}")) for n in range(1000)))
     assert stored == [True] * 1000
     assert await storage.depth() == 1000
@@ -78,7 +87,7 @@ async def test_a_thousand_puts_at_once_share_a_few_commits(storage: SQLiteStorag
 
 
 async def test_turns_in_flight_together_share_their_commits(
-    storage: SQLiteStorage, delivery: MakeDelivery, entry: MakeEntry
+    storage: SQLiteStorage, db: sqlite3.Connection, delivery: MakeDelivery, entry: MakeEntry
 ) -> None:
     async def turn(n: int) -> None:
         await storage.put(delivery(f"c:{n}"))
@@ -87,7 +96,7 @@ async def test_turns_in_flight_together_share_their_commits(
         accepted = entry(lease.delivery.id, status="accepted")
         await storage.finish(lease, Finish(Ack(), entries=[accepted], state=[StateWrite("bot", str(n), b"1")]))
 
-    with commits(storage) as made:
+    with commits(db) as made:
         await asyncio.gather(*(turn(n) for n in range(100)))
     assert await storage.depth() == 0
     assert len(await storage.load("bot")) == 100
@@ -95,12 +104,12 @@ async def test_turns_in_flight_together_share_their_commits(
 
 
 async def test_an_idle_worker_gets_a_new_delivery_with_the_commit_that_stores_it(
-    storage: SQLiteStorage, delivery: MakeDelivery
+    storage: SQLiteStorage, db: sqlite3.Connection, delivery: MakeDelivery
 ) -> None:
     assert await storage.take(2, lease_s=60) == []
     for number in range(2):
         await storage.put(delivery(f"c:{number}", name=f"w.{number}"))
-    with commits(storage) as made:
+    with commits(db) as made:
         leases = await storage.take(2, lease_s=60)
         assert ([lease.delivery.id for lease in leases], made) == (["w.0", "w.1"], [])
         assert leases[0].is_first_run
@@ -109,10 +118,10 @@ async def test_an_idle_worker_gets_a_new_delivery_with_the_commit_that_stores_it
         assert (late.delivery.id, made) == ("w.2", ["COMMIT"] * 2)
 
 
-async def test_the_file_is_opened_with_full_synchronous_commits(storage: SQLiteStorage) -> None:
+async def test_the_file_is_opened_with_full_synchronous_commits(db: sqlite3.Connection) -> None:
     full = 2
-    assert connection(storage).execute("PRAGMA synchronous").fetchone() == (full,)
-    assert connection(storage).execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert db.execute("PRAGMA synchronous").fetchone() == (full,)
+    assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 async def test_a_value_sqlite_cannot_hold_fails_alone(storage: SQLiteStorage, delivery: MakeDelivery) -> None:
@@ -137,25 +146,26 @@ async def test_an_operation_that_fails_takes_no_place_in_the_backlog(
 
 
 async def test_a_full_disk_refuses_all_and_leaves_nothing_half_written(
-    storage: SQLiteStorage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
+    storage: SQLiteStorage, db: sqlite3.Connection, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
     (lease,) = await storage.take(1, lease_s=60)
     await storage.put(delivery("c:2", name="w.2"))
     big = b"x" * 100_000
-    with full_disk(storage):
-        outcomes = await asyncio.gather(
-            storage.put(delivery("c:3", name="w.3", body=big)),
-            storage.take(1, lease_s=60),
-            storage.begin(entry("w.1", call=big)),
-            storage.finish(lease, ACK),
-            return_exceptions=True,
-        )
-        assert [type(outcome) for outcome in outcomes] == [StorageUnavailable] * 4
-        assert await storage.depth() == 2
-        assert await storage.entries("w.1") == []
-        with pytest.raises(StorageUnavailable):
-            await storage.put(delivery("c:3", name="w.3", body=big))
+    fill_disk(db)
+    outcomes = await asyncio.gather(
+        storage.put(delivery("c:3", name="w.3", body=big)),
+        storage.take(1, lease_s=60),
+        storage.begin(entry("w.1", call=big)),
+        storage.finish(lease, ACK),
+        return_exceptions=True,
+    )
+    assert [type(outcome) for outcome in outcomes] == [StorageUnavailable] * 4
+    assert await storage.depth() == 2
+    assert await storage.entries("w.1") == []
+    with pytest.raises(StorageUnavailable):
+        await storage.put(delivery("c:3", name="w.3", body=big))
+    free_disk(db)
     # The disk has space again: nothing of the failed operations is known, and everything stored before still is.
     assert await storage.put(delivery("c:3", name="w.3", body=big)) is True
     await storage.finish(lease, Finish(Retry(at=clock.now(), error="Boom")))
@@ -188,7 +198,7 @@ async def test_a_bug_in_the_writer_fails_its_callers_and_no_later_ones(
         raise RuntimeError("a bug")
 
     with monkeypatch.context() as patch:
-        patch.setattr(storage._writer, step, stumble)
+        patch.setattr(Writer, step, stumble)
         with pytest.raises(StorageError):
             await storage.put(delivery("c:1"))
     assert await storage.put(delivery("c:2")) is True
@@ -202,9 +212,10 @@ async def test_an_index_that_could_not_follow_the_disk_is_read_again(
 
     await storage.put(delivery("c:1", name="w.1"))
     (lease,) = await storage.take(1, lease_s=60)
-    monkeypatch.setattr(storage._index.lanes, "add", stumble)
-    with pytest.raises(StorageError):
-        await storage.put(delivery("c:2", name="w.2"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Lanes, "add", stumble)
+        with pytest.raises(StorageError):
+            await storage.put(delivery("c:2", name="w.2"))
     assert await storage.put(delivery("c:2", name="w.3")) is True
     assert await storage.depth() == 3
     await storage.finish(lease, ACK)
@@ -213,13 +224,18 @@ async def test_an_index_that_could_not_follow_the_disk_is_read_again(
 
 @pytest.mark.parametrize("committed_first", [False, True])
 async def test_a_cancelled_take_gives_its_leases_back_uncounted(
-    storage: SQLiteStorage, delivery: MakeDelivery, committed_first: bool
+    storage: SQLiteStorage, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch, committed_first: bool
 ) -> None:
     await storage.put(delivery())
     await storage.changed()
     submitted: list[asyncio.Future[object]] = []
-    submit = storage._commits.submit
-    storage._commits.submit = lambda op: submitted.append(submit(op)) or submitted[-1]  # type: ignore[method-assign,func-returns-value]
+    submit = GroupCommit.submit
+
+    def recorded_submit(commits: GroupCommit, op: Op) -> asyncio.Future[object]:
+        submitted.append(submit(commits, op))
+        return submitted[-1]
+
+    monkeypatch.setattr(GroupCommit, "submit", recorded_submit)
     taking = asyncio.ensure_future(storage.take(1, lease_s=900))
     await asyncio.sleep(0)
     if committed_first:
@@ -266,16 +282,17 @@ async def test_operations_that_are_queued_when_the_storage_closes_are_written(
 
 @pytest.mark.parametrize("lanes", [1, 2000])
 async def test_taking_costs_the_same_however_long_the_backlog(
-    tmp_path: Path, delivery: MakeDelivery, clock: MovableClock, lanes: int
+    tmp_path: Path, delivery: MakeDelivery, clock: MovableClock, opened: list[sqlite3.Connection], lanes: int
 ) -> None:
     async with SQLiteStorage(tmp_path / "long.db", clock=clock, max_lane_backlog=10_000) as storage:
+        (db,) = opened
 
         async def steps_of_a_turn() -> int:
             counted = [0]
-            connection(storage).set_progress_handler(lambda: counted.__setitem__(0, counted[0] + 1), 1)
+            db.set_progress_handler(lambda: counted.__setitem__(0, counted[0] + 1), 1)
             (lease,) = await storage.take(1, lease_s=60)
             await storage.finish(lease, ACK)
-            connection(storage).set_progress_handler(None, 0)
+            db.set_progress_handler(None, 0)
             return counted[0]
 
         await asyncio.gather(*(storage.put(delivery(f"c:{n}")) for n in range(2)))
@@ -287,7 +304,7 @@ async def test_taking_costs_the_same_however_long_the_backlog(
 async def test_memory_of_recent_deliveries_is_bounded(
     storage: SQLiteStorage, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("linqbot.storage.recent._RECENT_BYTES", 1000)
+    monkeypatch.setattr("linqbot.storage.recent.MAX_BYTES", 1000)
     await asyncio.gather(*(storage.put(delivery(f"c:{n}", name=f"w.{n}", body=b"x" * 300)) for n in range(10)))
     leases = await storage.take(10, lease_s=60)
     assert [lease.delivery.id for lease in leases] == [f"w.{n}" for n in range(10)]

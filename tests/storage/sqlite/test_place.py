@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 import structlog
+from sqlite_connections import fill_disk, free_disk, recorded
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Finish, Retry
 from linqbot.storage.sqlite import storage as sqlite_storage
-from linqbot.storage.sqlite.commands import TruncateOp
 from linqbot.storage.sqlite.disk import place
+from linqbot.storage.sqlite.disk.wal_truncation import TRUNCATE_AFTER_S
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
@@ -35,7 +36,15 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def storage(path: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SQLiteStorage]:
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
+    """The connections through which storages write that were opened in this test."""
+    return recorded(monkeypatch)
+
+
+@pytest.fixture
+async def storage(
+    path: Path, clock: MovableClock, opened: list[sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[SQLiteStorage]:
     """A storage that checks its file only after commits, so that it does not notice a loss earlier."""
     monkeypatch.setattr(sqlite_storage, "LOOK_EVERY_S", 3600)
     async with SQLiteStorage(path, clock=clock) as storage:
@@ -111,17 +120,15 @@ async def test_no_delivery_is_accepted_that_would_be_lost(
     assert str(path) in sentence(storage)
 
 
+@pytest.mark.parametrize("is_put", [True, False], ids=["put", "has_seen"])
 @pytest.mark.parametrize("lose", WAYS)
 async def test_a_duplicate_in_a_file_that_is_gone_is_not_answered(
-    storage: SQLiteStorage, path: Path, delivery: MakeDelivery, lose: Callable[[Path], None]
+    storage: SQLiteStorage, path: Path, delivery: MakeDelivery, lose: Callable[[Path], None], is_put: bool
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
     lose(path)
     with pytest.raises(StorageUnavailable):
-        await storage.has_seen("w.1")
-    storage._place.lost = None  # as if the file were lost only now
-    with pytest.raises(StorageUnavailable):
-        await storage.put(delivery("c:1", name="w.1"))
+        await (storage.put(delivery("c:1", name="w.1")) if is_put else storage.has_seen("w.1"))
 
 
 @pytest.mark.parametrize("lose", [remove, move, copy_in_place])
@@ -218,7 +225,7 @@ async def test_nothing_is_written_to_the_lost_file_after_the_loss_was_noticed(
     (lease,) = await storage.take(1, lease_s=60)
     move(path)
     with pytest.raises(StorageUnavailable):
-        storage._place.check()
+        await storage.has_seen("w.1")
     before = wal(path)
     for refused in (storage.put(delivery("c:2", name="w.2")), storage.finish(lease, ACK), storage.check()):
         with pytest.raises(StorageUnavailable):
@@ -311,21 +318,27 @@ async def test_the_next_start_finds_all_accepted_deliveries(
 
 
 async def test_the_wal_of_a_file_that_was_replaced_by_its_copy_is_not_emptied(
-    storage: SQLiteStorage, path: Path, delivery: MakeDelivery
+    storage: SQLiteStorage, path: Path, clock: MovableClock, delivery: MakeDelivery
 ) -> None:
-    await storage.put(delivery())
+    await storage.put(delivery(body=b'{"data":{"zero_retention":true}}'))
+    (lease,) = await storage.take(1, lease_s=60)
+    await storage.finish(lease, Finish(Ack(), off_the_record=True))
     before = wal(path)
     copy_in_place(path)
+    clock.advance(TRUNCATE_AFTER_S)  # now the WAL is to be emptied, and the loss is noticed
+    async with asyncio.timeout(10):
+        while storage.trouble is None:
+            await asyncio.sleep(0.001)
     with pytest.raises(StorageUnavailable):
-        await storage._commits.submit(TruncateOp())
+        await storage.check()  # after the attempt: operations keep their order
     assert wal(path) == before
 
 
 async def test_an_older_copy_is_intact_once_the_files_next_to_it_are_moved_away(
-    path: Path, clock: MovableClock, delivery: MakeDelivery
+    path: Path, clock: MovableClock, delivery: MakeDelivery, opened: list[sqlite3.Connection]
 ) -> None:
     async with SQLiteStorage(path, clock=clock) as storage:
-        storage._writer._db.execute("PRAGMA wal_autocheckpoint = 10")
+        opened[0].execute("PRAGMA wal_autocheckpoint = 10")
         await storage.put(delivery("c:0", name="w.0"))
         await storage.backup(path.with_name("monday.db"))
         for n in range(1, 100):
@@ -430,9 +443,11 @@ async def test_on_file_systems_without_inode_numbers_only_a_missing_file_is_noti
 # check
 
 
-async def test_a_check_writes_durably_and_leaves_nothing_behind(storage: SQLiteStorage) -> None:
+async def test_a_check_writes_durably_and_leaves_nothing_behind(
+    storage: SQLiteStorage, opened: list[sqlite3.Connection]
+) -> None:
     made: list[str] = []
-    db = storage._writer._db
+    (db,) = opened
     db.set_trace_callback(made.append)
     await storage.check()
     db.set_trace_callback(None)
@@ -441,13 +456,13 @@ async def test_a_check_writes_durably_and_leaves_nothing_behind(storage: SQLiteS
 
 
 async def test_a_check_fails_as_a_put_would(
-    storage: SQLiteStorage, path: Path, monkeypatch: pytest.MonkeyPatch
+    storage: SQLiteStorage, path: Path, opened: list[sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (pages,) = storage._writer._db.execute("PRAGMA page_count").fetchone()
-    storage._writer._db.execute(f"PRAGMA max_page_count = {pages}")
+    (db,) = opened
+    fill_disk(db)
     with pytest.raises(StorageUnavailable, match="full"):
         await storage.check()
-    storage._writer._db.execute("PRAGMA max_page_count = 1000000000")
+    free_disk(db)
     await storage.check()
     monkeypatch.setattr("linqbot.storage.sqlite.writer.BUSY_TIMEOUT_MS", 1)
     command = sqlite3.connect(path, isolation_level=None)

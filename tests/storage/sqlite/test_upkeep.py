@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -14,11 +14,12 @@ import pytest
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
-from linqbot.storage.erasure import Found, Person
+from linqbot.storage.broadcasts import NewBroadcast
+from linqbot.storage.erasure import Found, Person, Record
 from linqbot.storage.inbox import Ack, DeadLetter, Finish
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.memory import MemoryStorage
-from linqbot.storage.sqlite import erasure, wipe
+from linqbot.storage.sqlite import wipe
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
@@ -229,6 +230,16 @@ async def test_forgotten_bytes_are_in_no_file_even_while_the_server_runs(
     assert MARKER not in bytes_of(path)
 
 
+async def test_the_handle_of_a_forgotten_recipient_is_in_no_file(path: Path) -> None:
+    new = NewBroadcast("july", "+12025550100", 20, b"[]", NOON)
+    people = [f"+1415555{n:04}" for n in range(300)]
+    async with SQLiteStorage(path) as storage:
+        await storage.start_broadcast(new, people)
+        assert (await storage.forget(people[142])).recipients == 1
+        assert people[142].encode() not in bytes_of(path)
+        assert people[143].encode() in bytes_of(path)
+
+
 async def test_forget_reports_a_file_that_was_too_busy_to_be_written_again(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,7 +260,7 @@ async def test_records_stored_between_the_search_and_the_deletion_are_erased_too
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     searches: list[Found] = []
-    search = erasure._search
+    find = Person.find
     loop = asyncio.get_running_loop()
 
     async with SQLiteStorage(path, keep_days=9) as storage:
@@ -257,15 +268,15 @@ async def test_records_stored_between_the_search_and_the_deletion_are_erased_too
         (lease,) = await storage.take(1, lease_s=60)
         timer = Timer("t", NOON, "c:group", "send", json.dumps({"to": ANN, "text": MARKER.decode()}).encode(), 60)
 
-        def then_the_turn_ends(db: sqlite3.Connection, person: Person) -> tuple[Found, set[str]]:
-            found = search(db, person)
+        def then_the_turn_ends(person: Person, records: Callable[[], Iterable[Record]]) -> Found:
+            found = find(person, records)
             if not searches:
                 ended = storage.finish(lease, Finish(Ack(), timers=[timer]))
                 asyncio.run_coroutine_threadsafe(ended, loop).result(30)
-            searches.append(found[0])
+            searches.append(found)
             return found
 
-        monkeypatch.setattr(erasure, "_search", then_the_turn_ends)
+        monkeypatch.setattr(Person, "find", then_the_turn_ends)
         await storage.put(from_ann(2))
         forgotten = await storage.forget(ANN)
         assert searches[0].left == {"w.ann-1"}
@@ -276,17 +287,17 @@ async def test_records_stored_between_the_search_and_the_deletion_are_erased_too
 async def test_forget_reports_what_is_left_when_records_are_added_faster_than_erased(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    search = erasure._search
+    find = Person.find
     loop = asyncio.get_running_loop()
     numbers = itertools.count(1)
 
     async with SQLiteStorage(path) as storage:
 
-        def after_one_more_message(db: sqlite3.Connection, person: Person) -> tuple[Found, set[str]]:
+        def after_one_more_message(person: Person, records: Callable[[], Iterable[Record]]) -> Found:
             asyncio.run_coroutine_threadsafe(storage.put(from_ann(next(numbers))), loop).result(30)
-            return search(db, person)
+            return find(person, records)
 
-        monkeypatch.setattr(erasure, "_search", after_one_more_message)
+        monkeypatch.setattr(Person, "find", after_one_more_message)
         forgotten = await storage.forget(ANN)
         assert (forgotten.waiting, forgotten.left) == (5, ("w.ann-6",))
 

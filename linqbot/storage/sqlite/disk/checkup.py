@@ -10,8 +10,9 @@ import os
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
@@ -31,6 +32,7 @@ class Checkup:
         serving: Id of the process that serves the file; None if none does.
         heard_at: Unix time at which Linq's newest delivery was accepted, up to a minute too early; None before the
             first delivery.
+        questions: Number of open questions of `ctx.ask`, by the name of the handler that asked.
     """
 
     schema: int | None
@@ -40,6 +42,7 @@ class Checkup:
     free_bytes: int
     serving: int | None
     heard_at: float | None = None
+    questions: Mapping[str, int] = field(default_factory=dict)
 
 
 class NewerSchema(StorageError):
@@ -104,7 +107,14 @@ def _inside(db: sqlite3.Connection, path: Path, free_bytes: int, serving: int | 
     (waiting,) = db.execute("SELECT count(*) FROM delivery").fetchone()
     (dead,) = db.execute("SELECT count(*) FROM dead").fetchone()
     heard = db.execute("SELECT CAST(value AS REAL) FROM meta WHERE key = 'active_at'").fetchone()
-    return Checkup(schema, journal, waiting, dead, free_bytes, serving, heard[0] if heard else None)
+    return Checkup(schema, journal, waiting, dead, free_bytes, serving, heard[0] if heard else None, _questions(db))
+
+
+def _questions(db: sqlite3.Connection) -> dict[str, int]:
+    # An older schema has no such table.
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'conversation'").fetchone():
+        return {}
+    return dict(db.execute("SELECT handler, count(*) FROM conversation WHERE status = 'waiting' GROUP BY handler"))
 
 
 def _write_in(folder: Path) -> None:

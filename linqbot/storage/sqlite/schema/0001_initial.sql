@@ -18,6 +18,7 @@ CREATE TABLE meta (
 -- message_key is a second key against duplicates; NULL if there is none.
 -- carrier is JSON that plugins attach to a delivery; NULL if there is none.
 -- replay is 0, then one more for each deliberate replay, which gets new idempotency keys.
+-- put_back is 1 if an operator has put the delivery back into the inbox.
 -- delivery_count is the number of leases, attempts the number of failed runs.
 -- crashes counts the times the process died while this delivery was the only one leased: then it was the cause. A lease
 -- that ran out also counts.
@@ -36,6 +37,7 @@ CREATE TABLE delivery (
     carrier                 TEXT,
     received_at             REAL NOT NULL,
     replay                  INTEGER NOT NULL DEFAULT 0,
+    put_back                INTEGER NOT NULL DEFAULT 0,
     delivery_count          INTEGER NOT NULL DEFAULT 0,
     attempts                INTEGER NOT NULL DEFAULT 0,
     crashes                 INTEGER NOT NULL DEFAULT 0,
@@ -59,14 +61,17 @@ CREATE TABLE body (
 );
 
 -- seen: every known delivery id and message key. A second copy of a delivery is refused by it.
--- at is NULL while the delivery is in the inbox, then the time it left. The id is kept for a day from that time.
+-- seq is the number of the delivery when it was stored: it is in the inbox while `delivery` has that row.
+-- at is when the delivery was stored, or when it left the inbox, if it stayed for more than a minute. The id is kept
+-- for a day from that time, and while the delivery is in the inbox.
 CREATE TABLE seen (
-    id TEXT PRIMARY KEY,
-    at REAL
+    id  TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL,
+    at  REAL NOT NULL
 ) WITHOUT ROWID;
 
 -- seen_by_age: finds the few ids to delete without reading the others.
-CREATE INDEX seen_by_age ON seen (at) WHERE at IS NOT NULL;
+CREATE INDEX seen_by_age ON seen (at);
 
 -- dead: dead letters, with the reason. Their bodies and journal entries stay until an operator retries or purges them.
 -- body is the last column, here and in done, because SQLite reads through it to reach a column behind it.
@@ -107,7 +112,7 @@ CREATE TABLE done (
 CREATE INDEX done_by_age ON done (acked_at);
 
 -- journal: one row (a journal entry) for each API call of a turn. n is the order in which the calls were begun.
--- key is the idempotency key. UNIQUE, because Linq would treat the second of two calls with one key as a repetition.
+-- key is the idempotency key.
 -- origin is JSON: the people and the chat of the turn, as far as they are known. A forgotten person is found by it when
 -- the delivery is gone.
 -- off_the_record is 1 if the line of the turn keeps nothing (zero retention).
@@ -120,7 +125,7 @@ CREATE TABLE journal (
     turn           TEXT NOT NULL,
     replay         INTEGER NOT NULL,
     slot           TEXT NOT NULL,
-    key            TEXT NOT NULL UNIQUE,
+    key            TEXT NOT NULL,
     safety         TEXT NOT NULL,
     off_the_record INTEGER NOT NULL,
     origin         BLOB,
@@ -137,6 +142,11 @@ CREATE TABLE journal (
     ended_at       REAL,
     UNIQUE (turn, replay, slot)
 );
+
+-- journal_by_key: finds the call that a receipt belongs to, as long as the call's message is not known. Unique, because
+-- Linq would treat the second of two calls with one key as a repetition. Nearly every row leaves it when its turn ends,
+-- so it stays small: an index of all keys would be as large as the rows, and each key would change another page of it.
+CREATE UNIQUE INDEX journal_by_key ON journal (key) WHERE message_id IS NULL;
 
 -- journal_by_age: finds the few rows to delete without reading the others.
 CREATE INDEX journal_by_age ON journal (ended_at) WHERE ended_at IS NOT NULL;
@@ -170,3 +180,30 @@ CREATE TABLE timer (
 
 -- timer_by_due: the earliest timer is read after every change, and due timers are moved in this order.
 CREATE INDEX timer_by_due ON timer (due);
+
+-- conversation: handlers that asked a person a question and wait for the answer; see storage/conversations.py.
+-- id is the delivery that began the conversation, and the turn of its journal rows. root is the body of that delivery.
+-- person is a handle in lower case, or `*` for any person of the chat. until is the time at which the question times
+-- out. padding is in front of question and root: see body.
+CREATE TABLE conversation (
+    n              INTEGER PRIMARY KEY,
+    id             TEXT NOT NULL UNIQUE,
+    replay         INTEGER NOT NULL,
+    chat_id        TEXT NOT NULL,
+    person         TEXT NOT NULL,
+    handler        TEXT NOT NULL,
+    status         TEXT NOT NULL,
+    asked_at       REAL NOT NULL,
+    until          REAL NOT NULL,
+    off_the_record INTEGER NOT NULL,
+    padding        BLOB,
+    question       BLOB NOT NULL,
+    root           BLOB NOT NULL
+);
+
+-- conversation_by_person: one question is open for a person at a time. A failed conversation stays next to it, so that its
+-- dead letter can be retried.
+CREATE UNIQUE INDEX conversation_by_person ON conversation (chat_id, person) WHERE status <> 'failed';
+
+-- journal_ambiguous: finds the calls and steps that an operator must look at. Nearly no row is in it.
+CREATE INDEX journal_ambiguous ON journal (first_at) WHERE status = 'ambiguous';

@@ -1,0 +1,68 @@
+"""Inspect a PostgreSQL storage without changing it, for `linqbot doctor`, also while servers use it.
+
+Opening a storage brings its schema up to date. An inspection must not: the doctor of a newer linqbot would lock out an older
+server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from linqbot.storage.postgres import conversations, queries
+from linqbot.storage.postgres.server.address import Address
+from linqbot.storage.postgres.server.faults import is_known, unavailable
+from linqbot.storage.postgres.server.migrate import check_server, schema_of
+
+
+@dataclass(frozen=True, slots=True)
+class Checkup:
+    """The state of a storage.
+
+    Attributes:
+        name: Its place, without a password.
+        version: The version of the server.
+        schema: The number of its schema; None if nothing was created yet.
+        waiting, dead: Number of deliveries in the inbox, and of dead letters.
+        serving: Number of processes that serve it.
+        questions: Number of open questions of `ctx.ask`, by the name of the handler that asked.
+    """
+
+    name: str
+    version: str
+    schema: int | None
+    waiting: int
+    dead: int
+    serving: int
+    questions: Mapping[str, int] = field(default_factory=dict)
+
+
+async def check_up(url: str) -> Checkup:
+    """Inspect the storage of a URL.
+
+    Raises:
+        ConfigError: the URL is not valid, or the server is too old.
+        NewerSchema: a newer linqbot has written the schema.
+        StorageUnavailable: the server cannot be reached or read.
+    """
+    address = Address.parse(url)
+    try:
+        connection = await address.connect()
+        try:
+            version = connection.get_server_version()
+            number = f"{version.major}.{version.minor}"
+            check_server(connection, address)
+            schema = await schema_of(connection, address)
+            if not schema:
+                return Checkup(address.name, number, None, 0, 0, 0)
+            tally = await queries.tally(connection)
+            alive = "SELECT count(*) FROM process WHERE NOT pg_try_advisory_xact_lock(lock)"
+            serving = await connection.fetchval(alive)
+            questions = await conversations.waiting_by_handler(connection)
+            return Checkup(address.name, number, schema, tally.waiting, tally.dead, serving, questions)
+        finally:
+            await connection.close()
+    except Exception as error:
+        if is_known(error):
+            raise unavailable(address.name, error) from error
+        raise

@@ -1,0 +1,82 @@
+"""The processes that serve one storage: which are alive, what they must know at the start, and what a dead one leaves.
+
+Each process holds a session lock on the connection that listens. The server frees it when the connection ends, so a process
+that was killed is noticed without a heartbeat. A process that only lost its connection connects again within seconds. So a
+running process counts another as dead if its lock is free at two sweeps in a row; only at the start, when the predecessor
+of this process has probably died, it does so at once.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from linqbot.storage.open_conversations import OpenConversations
+from linqbot.storage.postgres import conversations, journal, leases
+from linqbot.storage.postgres.server.address import Address, Connection
+from linqbot.storage.postgres.transaction import Transaction
+from linqbot.storage.postgres.writer import Memory
+
+SWEEP_S: Final = 15.0
+"""Seconds between two looks for processes that died and for notifications that were lost."""
+
+_YOUNG_S: Final = 10.0
+"""Seconds after the start of the server in which every process is still connecting again."""
+
+_FACTS = "SELECT key, value FROM meta WHERE key IN ('active_at', 'first_active_at')"
+
+
+async def ahead(connection: Connection) -> float:
+    """Return the seconds by which the clock of the database is ahead of the clock of this machine."""
+    before = time.time()
+    there = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8"))
+    return there - (before + time.time()) / 2
+
+
+async def join(connection: Connection, address: Address, process: str) -> None:
+    """Take the lock of this process, for as long as the connection lasts."""
+    await connection.fetchval("SELECT pg_advisory_lock($1)", address.lock(f"process\0{process}"))
+
+
+async def leave(tx: Transaction) -> None:
+    """Count what this process still has leased: a worker that stops finishes its turns first."""
+    await leases.count_crash(tx, [tx.process])
+    tx.changes.work = True
+
+
+async def remember(tx: Transaction, memory: Memory, *, serving: bool) -> None:
+    """Register this process, and read what it keeps in memory. After a reconnection its leases stay in force."""
+    connection = tx.connection
+    if serving:
+        sql = "INSERT INTO process (id, lock) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING"
+        await tx.run(sql, tx.process, tx.address.lock(f"process\0{tx.process}"))
+        await give_back_unknown(tx, memory)
+    memory.room.left = 0
+    memory.conversations = OpenConversations(await conversations.waiting(connection))
+    memory.has_own_entries = await journal.has_own(connection)
+    facts = {row["key"]: float(row["value"]) for row in await tx.fetch(_FACTS)}
+    memory.noted_at = facts.get("active_at", 0.0)
+    memory.first_active_at = facts.get("first_active_at")
+    received_at = await tx.value("SELECT max(received_at) FROM delivery WHERE starts_with(id, 'w.')")
+    memory.active_at = max(filter(None, (memory.active_at, memory.noted_at, received_at)), default=None)
+    memory.timers_changed = memory.broadcasts_changed = True
+
+
+async def give_back_unknown(tx: Transaction, memory: Memory) -> None:
+    """Give back the leases that this process has but does not know: the answer to the commit that made them was lost."""
+    owned = {row["token"] for row in await tx.fetch("SELECT token FROM delivery WHERE owner = $1", tx.process)}
+    memory.held = {token: held for token, held in memory.held.items() if token in owned}
+    if unknown := owned - memory.held.keys():
+        await leases.give_back(tx, "token = ANY($1)", sorted(unknown))
+
+
+async def missing(tx: Transaction) -> set[str]:
+    """Return the processes whose lock is free."""
+    sql = "SELECT id FROM process WHERE id <> $1 AND pg_try_advisory_xact_lock(lock)"
+    return {row["id"] for row in await tx.fetch(sql, tx.process)}
+
+
+async def is_server_young(tx: Transaction) -> bool:
+    """Return True if the server has just started, so that processes are still connecting again."""
+    sql = "SELECT extract(epoch FROM pg_catalog.clock_timestamp() - pg_postmaster_start_time()) < $1::float8"
+    return bool(await tx.value(sql, _YOUNG_S))

@@ -1,0 +1,63 @@
+"""Errors of PostgreSQL and of its connections, sorted by what a storage does about them.
+
+Messages of PostgreSQL may quote a value that was to be stored, so only messages of classes that never do are repeated.
+"""
+
+from __future__ import annotations
+
+import asyncpg
+
+from linqbot.errors import StorageUnavailable
+
+_CAUSED_BY_VALUES = ("22", "23", "54")
+_NAMES_NO_VALUE = ("08", "25", "28", "3D", "53", "55", "57")
+# 0A000: a newer linqbot has changed a table since the statement was prepared.
+_TO_REPEAT = frozenset({"40001", "40P01", "0A000"})
+_LOST = ("08", "57P")
+_READ_ONLY = "25006"
+# InternalClientError: the connection ended between two steps of an operation.
+_OF_CONNECTIONS = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+def is_of_values(error: BaseException) -> bool:
+    """Return True if PostgreSQL cannot hold the values of an operation, so that a repetition would fail too."""
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "").startswith(_CAUSED_BY_VALUES)
+    # asyncpg.DataError of the client is a ValueError: half a surrogate pair, or a number of 65 bits.
+    return isinstance(error, ValueError | TypeError | OverflowError)
+
+
+def is_to_repeat(error: BaseException) -> bool:
+    """Return True if two transactions were in each other's way, so that this one succeeds if it is repeated."""
+    return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _TO_REPEAT
+
+
+def is_lost(error: BaseException) -> bool:
+    """Return True if the connection can be used no more."""
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        return state.startswith(_LOST) or state == _READ_ONLY
+    return isinstance(error, _OF_CONNECTIONS) and not isinstance(error, ValueError)
+
+
+def is_known(error: BaseException) -> bool:
+    """Return True if the error comes from PostgreSQL, from asyncpg, or from the network."""
+    return isinstance(error, (asyncpg.PostgresError, *_OF_CONNECTIONS))
+
+
+def describe(error: BaseException) -> str:
+    """Return the reason in a form that repeats no value."""
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or "no code"
+        said = str(error.args[0]) if error.args and state.startswith(_NAMES_NO_VALUE) else type(error).__name__
+        return f"{said} ({state})"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return "the connection is closed" if isinstance(error, _OF_CONNECTIONS) else type(error).__name__
+
+
+def unavailable(name: str, error: BaseException) -> StorageUnavailable:
+    """Return the error for callers. Set its cause: `raise unavailable(...) from error`."""
+    return StorageUnavailable(f"{name} does not answer as it should: {describe(error)}. Nothing was stored.")

@@ -1,0 +1,229 @@
+"""The connections of a storage: one that writes, some that read, and one that listens for what other processes did.
+
+They are lost together and made again together, because most reasons concern the server. While they are lost, every
+operation fails at once with StorageUnavailable, so that a webhook is answered 503 without a wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
+
+import asyncpg
+import structlog
+
+from linqbot.errors import ConfigError, StorageError, StorageUnavailable
+from linqbot.storage.postgres.server.address import Address, Connection
+from linqbot.storage.postgres.server.faults import describe, is_known, is_lost, unavailable
+
+log = structlog.get_logger("linqbot.storage")
+
+READERS: Final = 4
+"""Most connections that read at the same time."""
+
+_SETTLED_S: Final = 1.0
+"""Seconds after which the server has ended the transactions of connections that were lost."""
+
+_PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Link:
+    """The connections, opened with `open` and kept open.
+
+    Args:
+        movable_clock: See `Address.connect`.
+        ready: Called with the connection that writes and the one that listens, each time after they were made.
+        heard: Called with the payload of each notification.
+        changed: Called when the connections were lost, and when they were made again.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        movable_clock: bool,
+        ready: Callable[[Connection, Connection], Awaitable[None]],
+        heard: Callable[[str], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self.trouble: str | None = None
+        self._address = address
+        self._movable_clock = movable_clock
+        self._ready = ready
+        self._heard = heard
+        self._changed = changed
+        self._writer: Connection | None = None
+        self._listener: Connection | None = None
+        self._idle: list[Connection] = []
+        self._reading: set[Connection] = set()
+        self._slots = asyncio.Semaphore(READERS)
+        self._again: asyncio.Task[None] | None = None
+        self._is_open = False
+        # What was heard before `follow`; None after it.
+        self._early: list[str] | None = []
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            StorageUnavailable: the server cannot be reached.
+            StorageError, ConfigError: `ready` refused the storage.
+        """
+        self.trouble = None
+        try:
+            await self._connect()
+        except (StorageError, ConfigError):
+            self._drop()
+            raise
+        except Exception as error:
+            self._drop()
+            if is_known(error):
+                raise unavailable(self._address.name, error) from error
+            raise
+        except BaseException:
+            self._drop()
+            raise
+        self._is_open = True
+
+    def follow(self) -> None:
+        """Call `heard` for what was heard since the connections were made, and from now on at once."""
+        early, self._early = self._early, None
+        for payload in early or ():
+            self._heard(payload)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        self._is_open = False
+        if self._again is not None:
+            self._again.cancel()
+            await asyncio.wait([self._again])
+            self._again = None
+        for connection in [self._writer, self._listener, *self._idle, *self._reading]:
+            if connection is not None and not connection.is_closed():
+                connection.remove_termination_listener(self._terminated)
+                try:
+                    await connection.close(timeout=2.0)
+                except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                    connection.terminate()
+        self._forget()
+
+    @property
+    def writer(self) -> Connection:
+        """The connection that writes.
+
+        Raises:
+            StorageUnavailable: the connections are lost, or not open.
+        """
+        if self._writer is None or self.trouble is not None:
+            raise self._refusal()
+        return self._writer
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[Connection]:
+        """Lend a connection that reads.
+
+        Raises:
+            StorageUnavailable: the connections are lost, or not open.
+        """
+        async with self._slots:
+            if self._writer is None or self.trouble is not None:
+                raise self._refusal()
+            try:
+                connection = await self._reader()
+                self._reading.add(connection)
+                try:
+                    yield connection
+                except (Exception, asyncio.CancelledError) as error:
+                    if isinstance(error, asyncio.CancelledError | TimeoutError):
+                        # The server may still run the statement, or be in a transaction: this connection reads no more.
+                        connection.terminate()
+                    raise
+                finally:
+                    self._reading.discard(connection)
+                    if not connection.is_closed() and not connection.is_in_transaction():
+                        self._idle.append(connection)
+            except Exception as error:
+                if not is_known(error):
+                    raise
+                if not isinstance(error, TimeoutError):
+                    self.note(error)
+                raise unavailable(self._address.name, error) from error
+
+    def note(self, error: BaseException) -> None:
+        """Take note of an error of a connection. If it is lost, make all connections again, in the background."""
+        if is_lost(error):
+            self._lost(describe(error))
+
+    def _refusal(self) -> StorageUnavailable:
+        if not self._is_open:
+            return StorageUnavailable("The storage is not open. Use it inside `async with storage:`.")
+        return StorageUnavailable(f"{self.trouble} Nothing was stored.")
+
+    def _terminated(self, _: object) -> None:
+        self._lost("the server closed the connection")
+
+    def _lost(self, why: str) -> None:
+        if not self._is_open or self.trouble is not None:
+            return
+        self.trouble = f"{self._address.name} cannot be reached: {why}."
+        log.error("storage.lost", error=self.trouble)
+        self._drop()
+        self._again = asyncio.get_running_loop().create_task(self._reconnect(), name="linqbot storage reconnects")
+        self._changed()
+
+    async def _reconnect(self) -> None:
+        for pause_s in itertools.chain(_PAUSES_S, itertools.repeat(_PAUSES_S[-1])):
+            await asyncio.sleep(pause_s)
+            try:
+                await self._connect()
+            except Exception as error:  # noqa: BLE001 - any error, such as a refused schema, is tried again
+                self._drop()
+                why = str(error) if isinstance(error, StorageError | ConfigError) else describe(error)
+                self.trouble = f"{self._address.name} cannot be reached: {why}."
+            else:
+                self.trouble = None
+                self._again = None
+                log.warning("storage.found", storage=self._address.name)
+                self.follow()
+                self._changed()
+                # Transactions of the lost connections may have kept lanes locked until now.
+                asyncio.get_running_loop().call_later(_SETTLED_S, self._changed)
+                return
+
+    async def _connect(self) -> None:
+        self._writer = await self._address.connect(movable_clock=self._movable_clock)
+        self._listener = await self._address.connect(movable_clock=self._movable_clock)
+        # Before the first look, so that nothing is missed that another process commits between the two.
+        self._early = []
+        await self._listener.add_listener(self._address.channel, self._on_notification)
+        await self._ready(self._writer, self._listener)
+        for connection in (self._writer, self._listener):
+            connection.add_termination_listener(self._terminated)
+
+    async def _reader(self) -> Connection:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        return await self._address.connect(movable_clock=self._movable_clock)
+
+    def _on_notification(self, _: object, __: int, ___: str, payload: object) -> None:
+        if self._early is None:
+            self._heard(str(payload))
+        else:
+            self._early.append(str(payload))
+
+    def _drop(self) -> None:
+        for connection in [self._writer, self._listener, *self._idle, *self._reading]:
+            if connection is not None and not connection.is_closed():
+                connection.remove_termination_listener(self._terminated)
+                connection.terminate()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._writer = self._listener = None
+        self._idle.clear()
+        self._reading.clear()

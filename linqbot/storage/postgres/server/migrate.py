@@ -1,0 +1,149 @@
+"""Bring the schema of a PostgreSQL storage up to date, in one transaction under a lock.
+
+The tables are created in the bot's own schema. pgmq is installed once for the whole database, in its schema `pgmq`: from
+the pinned SQL, unless the database has pgmq already, as an extension or from SQL.
+"""
+
+from __future__ import annotations
+
+import secrets
+from importlib.resources import files
+from typing import Final
+
+import asyncpg
+
+from linqbot.errors import ConfigError, StorageError
+from linqbot.storage.postgres.server.address import Address, Connection
+
+OLDEST: Final = 14
+"""The lowest major version of the server."""
+
+PGMQ_SQL: Final = "pgmq-1.13.0.sql"
+"""The pinned SQL. Its functions read the heads of groups, which pgmq has had since 1.11.1."""
+
+_LOCK = 0x6C696E71626F7401
+"""One lock for all bots of a database, because they share pgmq."""
+
+_CLOCK = """
+CREATE SCHEMA IF NOT EXISTS "{schema}_clock";
+CREATE OR REPLACE FUNCTION "{schema}_clock".clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+    SELECT coalesce(to_timestamp(nullif(current_setting('linqbot.now', true), '')::double precision),
+                    pg_catalog.clock_timestamp())
+$$;
+"""
+
+
+class NewerSchema(StorageError):
+    """A newer linqbot has written the schema; this release cannot use it."""
+
+
+async def migrate(connection: Connection, address: Address, *, create: bool, movable_clock: bool) -> None:
+    """Create the schema, or apply what a newer release added.
+
+    Args:
+        create: Create the schema if it is missing.
+        movable_clock: True to create the function that lets pgmq follow the clock that was passed to the storage.
+    Raises:
+        ConfigError: the server, its pgmq or the rights of the user do not suffice, or the schema is missing; the message
+            says what to do.
+        NewerSchema: a newer linqbot has written the schema.
+    """
+    check_server(connection, address)
+    have = await schema_of(connection, address)
+    if not have and not create:
+        raise ConfigError(
+            f"There is no storage yet: {address.name}. Check LINQBOT_STORAGE, or --storage; linqbot serve creates it."
+        )
+    is_current = have == max(_schemas())
+    if is_current and (not movable_clock or await _has_clock(connection, address)):
+        return
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+            await _migrate(connection, address, movable_clock=movable_clock)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise ConfigError(
+            f"The user of {address.name} may not create schemas. Grant CREATE on the database, or let its owner start "
+            "linqbot once."
+        ) from error
+
+
+def check_server(connection: Connection, address: Address) -> None:
+    """Check the version of the server.
+
+    Raises:
+        ConfigError: it is too old.
+    """
+    have = connection.get_server_version()
+    if have.major < OLDEST:
+        raise ConfigError(f"{address.name} runs version {have.major}. linqbot needs PostgreSQL {OLDEST} or newer.")
+
+
+async def schema_of(connection: Connection, address: Address) -> int:
+    """Return the number of the newest schema that was applied; 0 if there is none.
+
+    Raises:
+        NewerSchema: this release does not know it.
+    """
+    if not await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f'"{address.schema}".meta'):
+        return 0
+    have = int(await connection.fetchval(f"SELECT value FROM \"{address.schema}\".meta WHERE key = 'schema'") or 0)  # noqa: S608 - checked name
+    newest = max(_schemas())
+    if have > newest:
+        raise NewerSchema(
+            f"{address.name} has schema {have}, written by a newer linqbot; this one knows schemas up to {newest}. "
+            "Upgrade linqbot, or use another schema."
+        )
+    return have
+
+
+async def install_of(connection: Connection) -> str:
+    """Return the 128 random bits that were created with the storage, as 32 hex digits."""
+    return str(await connection.fetchval("SELECT value FROM meta WHERE key = 'install'"))
+
+
+async def _migrate(connection: Connection, address: Address, *, movable_clock: bool) -> None:
+    await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{address.schema}"')
+    if movable_clock:
+        await connection.execute(_CLOCK.format(schema=address.schema))
+    have = await schema_of(connection, address)
+    schemas = _schemas()
+    newest = max(schemas)
+    await _install_pgmq(connection, address)
+    for number in range(have + 1, newest + 1):
+        await connection.execute(schemas[number])
+    if not have:
+        await connection.execute("SELECT pgmq.create($1)", address.schema)
+        # The queue is read whole by each claim: see the schema.
+        await connection.execute(
+            f"ALTER TABLE pgmq.q_{address.schema} SET (autovacuum_vacuum_scale_factor = 0, "
+            "autovacuum_vacuum_threshold = 5000)"
+        )
+        await connection.execute("INSERT INTO meta VALUES ('install', $1)", secrets.token_hex(16))
+    await connection.execute(
+        "INSERT INTO meta VALUES ('schema', $1) ON CONFLICT (key) DO UPDATE SET value = excluded.value", str(newest)
+    )
+
+
+async def _install_pgmq(connection: Connection, address: Address) -> None:
+    heads = "SELECT to_regprocedure('pgmq.read_grouped_head(text, integer, integer)') IS NOT NULL"
+    if await connection.fetchval(heads):
+        return
+    if await connection.fetchval("SELECT to_regclass('pgmq.meta') IS NOT NULL"):
+        raise ConfigError(
+            f"The database of {address.name} has a pgmq older than 1.11.1. Update it (ALTER EXTENSION pgmq UPDATE), or "
+            "use another database."
+        )
+    # The functions of pgmq name its schema, so the search path does not matter.
+    await connection.execute((files("linqbot.storage.postgres") / "schema" / PGMQ_SQL).read_text("utf-8"))
+
+
+async def _has_clock(connection: Connection, address: Address) -> bool:
+    sql = "SELECT to_regprocedure($1) IS NOT NULL"
+    return bool(await connection.fetchval(sql, f'"{address.schema}_clock".clock_timestamp()'))
+
+
+def _schemas() -> dict[int, str]:
+    folder = files("linqbot.storage.postgres") / "schema"
+    numbered = (each for each in folder.iterdir() if each.name[:4].isdecimal() and each.name.endswith(".sql"))
+    return {int(each.name[:4]): each.read_text("utf-8") for each in numbered}

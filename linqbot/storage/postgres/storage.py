@@ -1,0 +1,613 @@
+"""A storage in PostgreSQL with pgmq, for one or several serving processes. This module implements the contract.
+
+Writes share transactions (`operations.py`, `writer.py`): when a method returns, its change is committed. Reads use other
+connections. The lanes are FIFO groups of a queue in pgmq; see `leases.py`. Processes wake each other with NOTIFY.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from typing import Any, Final, Self, TypeVar
+
+from linqbot.clock import Clock, SystemClock
+from linqbot.errors import ConfigError, StorageError
+from linqbot.events.delivery import Delivery
+from linqbot.storage.broadcasts import NewBroadcast, Order
+from linqbot.storage.conversations import Conversation
+from linqbot.storage.inbox import DeadDelivery, Finish, Lease
+from linqbot.storage.journal import DeliveryStatus, JournalEntry
+from linqbot.storage.open_conversations import OpenConversations
+from linqbot.storage.operations import (
+    AdvanceOp,
+    BeginOp,
+    CancelOp,
+    CheckOp,
+    FinishOp,
+    FireOp,
+    Op,
+    OrderOp,
+    PutOp,
+    ReceiptOp,
+    ReleaseOp,
+    ScheduleOp,
+    SettleOp,
+    TakeOp,
+)
+from linqbot.storage.postgres import (
+    accept,
+    broadcasts,
+    conversations,
+    erasure,
+    journal,
+    leases,
+    processes,
+    queries,
+    state,
+    timers,
+)
+from linqbot.storage.postgres.accept import Room
+from linqbot.storage.postgres.operations import Operations, WorkOp, is_news
+from linqbot.storage.postgres.server.address import Address, Connection
+from linqbot.storage.postgres.server.link import Link
+from linqbot.storage.postgres.server.migrate import install_of, migrate
+from linqbot.storage.postgres.transaction import Transaction
+from linqbot.storage.postgres.writer import Memory, Writer
+from linqbot.storage.state import StateRow, StateWrite
+from linqbot.storage.timers import Timer
+from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
+from linqbot.types.broadcast import Broadcast, Recipient, RecipientOutcome
+
+T = TypeVar("T")
+
+DAY_S: Final = 24 * 3600.0
+
+CHECK_BYTES: Final = 1 << 16
+"""Bytes that `check` writes: as many as several deliveries."""
+
+_LATE_S: Final = 0.005
+"""Seconds by which waits for the clock of the database are prolonged: its distance to ours is known a little less exactly."""
+
+
+class PostgresStorage:
+    """Inbox, journal, state and timers in one schema of a PostgreSQL database.
+
+    Args:
+        url: `postgresql://user:password@host/database`, with `?schema=NAME` for another schema than `linqbot`. The schema
+            and pgmq are created if they are missing.
+        clock: The time for leases, retries and retention; None means the clock of the database. With another clock, the
+            functions of pgmq run on it too.
+        max_backlog: Maximum number of deliveries in the inbox. When it is reached, `put` raises StorageBusy.
+        max_lane_backlog: Maximum number of deliveries in one lane. When it is reached, `put` raises LaneFull.
+        serving: True for a process that leases deliveries. Several may serve the same schema. When one dies, the others
+            count a crash for each delivery that it had leased, as the next start does. False for a command: it can call
+            everything except `take`, and its writes wake the servers. The schema must exist then.
+        keep_days: History; see `SQLiteStorage`. The processes that serve must agree.
+    Raises:
+        ConfigError: the URL is not valid.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Clock | None = None,
+        max_backlog: int = 1_000_000,
+        max_lane_backlog: int = 1000,
+        serving: bool = True,
+        keep_days: float = 0,
+    ) -> None:
+        self._address = Address.parse(url)
+        self._clock = clock or SystemClock()
+        self._movable_clock = not isinstance(self._clock, SystemClock)
+        self._serving = serving
+        self._keep_s = keep_days * DAY_S
+        self._changed = asyncio.Event()
+        self._install = ""
+        self._memory = Memory("", Room(max_backlog))
+        self._link = Link(
+            self._address,
+            movable_clock=self._movable_clock,
+            ready=self._ready,
+            heard=self._heard,
+            changed=self._changed.set,
+        )
+        self._writer = Writer(
+            self._link,
+            self._address,
+            self._memory,
+            self._clock,
+            max_lane_backlog=max_lane_backlog,
+            keep_s=self._keep_s,
+            serving=serving,
+            movable_clock=self._movable_clock,
+        )
+        self._operations = Operations(self._writer.write, self._settled)
+        self._sweeping: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Connect, and create or update the schema.
+
+        Raises:
+            ConfigError: the server is too old, its pgmq is, or the user may not create the schema. The message says what to
+                do.
+            StorageError: a newer linqbot has written the schema.
+            StorageUnavailable: the server cannot be reached.
+        """
+        self._memory.process = secrets.token_hex(8)
+        await self._link.open()
+        self._operations.open()
+        self._link.follow()
+        if self._serving:
+            try:
+                missing = await self._operate(self._count_dead, news=False)
+            except BaseException:
+                await self._operations.close()
+                await self._link.close()
+                raise
+            sweep = self._sweep(missing)
+            self._sweeping = asyncio.get_running_loop().create_task(sweep, name="linqbot storage sweep")
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Write what is queued, and disconnect. A lease that was not finished counts as a crash from now on."""
+        # Shielded from cancellation: leases that are not given up are noticed later, and other processes wait for that.
+        await asyncio.shield(self._close())
+
+    @property
+    def install(self) -> str:
+        """128 random bits, created once with the schema, as 32 hex digits."""
+        return self._install
+
+    @property
+    def trouble(self) -> str | None:
+        """The reason why nothing can be stored now; see `Storage.trouble`."""
+        return self._link.trouble
+
+    async def check(self) -> None:
+        """Write something durably, and delete it again; see `Storage.check`."""
+        await self._operations.submit(CheckOp(CHECK_BYTES))
+        await self._operations.submit(CheckOp(0))
+
+    # Inbox
+
+    async def put(self, delivery: Delivery) -> bool:
+        """Store a delivery durably; see `Inbox.put`."""
+        stored: bool = await self._operations.submit(PutOp(delivery))
+        return stored
+
+    async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
+        """Lease the oldest delivery of each free lane; see `Inbox.take`.
+
+        Raises:
+            StorageError: this storage was opened with serving=False.
+        """
+        if not self._serving:
+            raise StorageError(
+                "take() was called on a storage that was opened with serving=False. Only a serving process can lease "
+                "deliveries: open the storage with serving=True."
+            )
+        future = self._operations.submit(TakeOp(limit, lease_s))
+        try:
+            taken: list[Lease] = await asyncio.shield(future)
+        except asyncio.CancelledError:
+            # The commit may be over already, or still to come. No worker will use these leases.
+            future.add_done_callback(self._give_back)
+            raise
+        return taken
+
+    async def changed(self) -> None:
+        """Wait until a `take` may find something new; see `Inbox.changed`."""
+        await self._changed.wait()
+        self._changed.clear()
+
+    async def next_due(self) -> float | None:
+        """Return when a wait or a lease ends; see `Inbox.next_due`."""
+        after = self._memory.taken_at
+        return self._here(await self._read(lambda db: queries.next_due(db, self._address.schema, after)))
+
+    async def finish(self, lease: Lease, finish: Finish) -> None:
+        """End a turn in one commit; see `Inbox.finish`."""
+        await self._operations.submit(FinishOp(lease, finish))
+
+    async def depth(self) -> int:
+        """Return the number of deliveries that are stored and not finished."""
+        return int(await self._read(lambda db: db.fetchval("SELECT count(*) FROM delivery")))
+
+    async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
+        """Store missed deliveries of a lane and sort the lane; see `Inbox.put_in_order`."""
+        count: int = await self._operations.submit(OrderOp(lane, missed, lease))
+        return count
+
+    async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
+        """Return which keys are known; see `Inbox.seen`."""
+        return await self._read(lambda db: queries.seen(db, keys))
+
+    async def has_seen(self, delivery_id: str) -> bool:
+        """Return True if a delivery was stored before; see `Inbox.has_seen`."""
+        return delivery_id in await self.seen([delivery_id])
+
+    async def first_activity(self) -> float | None:
+        """Return when the first webhook ever was accepted; see `Inbox.first_activity`."""
+        first, _ = await self._read(queries.activity)
+        return first
+
+    async def last_activity(self) -> float | None:
+        """Return when the newest webhook was accepted; see `Inbox.last_activity`."""
+        _, newest = await self._read(queries.activity)
+        return max(filter(None, (newest, self._memory.active_at)), default=None)
+
+    # Journal
+
+    async def begin(self, entry: JournalEntry) -> None:
+        """Store a journal entry durably before the first attempt of its call; see `Journal.begin`."""
+        await self._operations.submit(BeginOp(entry))
+
+    async def settle(self, entry: JournalEntry) -> None:
+        """Store the outcome of a journal entry durably now; see `Journal.settle`."""
+        await self._operations.submit(SettleOp(entry))
+
+    async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:
+        """Return the journal entries of a turn, in the order in which they were begun."""
+        return await self._read(lambda db: journal.of_turn(db, turn, replay))
+
+    async def settle_receipt(
+        self, key: str | None, message_id: str | None, status: DeliveryStatus
+    ) -> JournalEntry | None:
+        """Store the state that a receipt reports; see `Journal.settle_receipt`."""
+        entry: JournalEntry | None = await self._operations.submit(ReceiptOp(key, message_id, status))
+        return entry
+
+    @property
+    def has_made_scheduled_sends(self) -> bool:
+        """See `Journal.has_made_scheduled_sends`."""
+        return self._memory.has_own_entries
+
+    async def entry_of(self, message_id: str) -> JournalEntry | None:
+        """Return the entry that made a message; see `Journal.entry_of`."""
+        return await self._read(lambda db: journal.find(db, "message_id = $1", message_id))
+
+    async def has_sent(self, message_id: str) -> bool:
+        """Return True if the bot sent this message; see `Journal.has_sent`."""
+        sql = "SELECT EXISTS (SELECT FROM journal WHERE message_id = $1)"
+        return bool(await self._read(lambda db: db.fetchval(sql, message_id)))
+
+    # Conversations
+
+    def conversations_in(self, chat_id: str) -> Sequence[Conversation]:
+        """Return the conversations of a chat; see `Conversations.conversations_in`.
+
+        They are as stored when the lane of the chat was leased, whatever process stored them.
+        """
+        return self._memory.conversations.in_chat(chat_id)
+
+    def conversations_of(self, person: str) -> Sequence[Conversation]:
+        """Return the conversations in which this person must answer; see `Conversations.conversations_of`."""
+        return self._memory.conversations.of_person(person)
+
+    async def conversation(self, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
+        """Return a conversation with its journal entries; see `Conversations.conversation`."""
+        return await self._read(lambda db: conversations.with_entries(db, conversation_id))
+
+    async def waiting_by_handler(self) -> dict[str, int]:
+        """Return the number of open questions by handler; see `Conversations.waiting_by_handler`."""
+        return await self._read(conversations.waiting_by_handler)
+
+    async def conversations(self, *, limit: int = 100) -> list[Conversation]:
+        """Return the conversations on record, the oldest question first."""
+        return await self._read(lambda db: conversations.waiting(db, limit))
+
+    # State
+
+    async def load(self, scope: str) -> dict[str, bytes]:
+        """Return all values of a scope, as JSON by name."""
+        return await self._read(lambda db: state.load(db, scope))
+
+    async def state_rows(
+        self, *, prefix: str = "", name: str | None = None, after: tuple[str, str] = ("", ""), limit: int = 500
+    ) -> list[StateRow]:
+        """Return stored values; see `StateStore.state_rows`."""
+        return await self._read(lambda db: state.rows(db, prefix=prefix, name=name, after=after, limit=limit))
+
+    async def write_state(self, writes: Sequence[StateWrite]) -> None:
+        """Write values outside of a turn; see `StateStore.write_state`."""
+        await self._operate(lambda tx: state.write_now(tx, writes), news=False)
+
+    # Timers
+
+    async def schedule(self, timer: Timer) -> bool:
+        """Store a timer durably; see `Timers.schedule`."""
+        stored: bool = await self._operations.submit(ScheduleOp(timer))
+        return stored
+
+    async def cancel(self, timer_id: str) -> bool:
+        """Delete a timer; see `Timers.cancel`."""
+        cancelled: bool = await self._operations.submit(CancelOp(timer_id))
+        return cancelled
+
+    async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
+        """Return the timers that wait, the earliest first."""
+        return await self._read(lambda db: timers.scheduled(db, lane, limit))
+
+    async def timer(self, timer_id: str) -> Timer | None:
+        """Return a timer; see `Timers.timer`."""
+        return await self._read(lambda db: timers.find(db, timer_id))
+
+    async def recurring(self, kind: str) -> list[Timer]:
+        """Return the recurring timers of a kind; see `Timers.recurring`."""
+        return await self._read(lambda db: timers.recurring(db, kind))
+
+    async def fire(self, now: float, *, limit: int = 500) -> int:
+        """Move due timers into their lanes; see `Timers.fire`."""
+        moved: int = await self._operations.submit(FireOp(now, limit))
+        return moved
+
+    async def next_timer(self) -> float | None:
+        """Return when the earliest timer is due; see `Timers.next_timer`. It is read again only after a change."""
+        memory = self._memory
+        if memory.timers_changed or not self._serving:
+            memory.timers_changed = False
+            try:
+                memory.next_timer = await self._read(timers.earliest)
+            except BaseException:
+                memory.timers_changed = True
+                raise
+        return self._here(memory.next_timer)
+
+    # Broadcasts
+
+    async def start_broadcast(self, broadcast: NewBroadcast, people: Sequence[str]) -> bool:
+        """Store a broadcast; see `Broadcasts.start_broadcast`."""
+        return await self._operate(lambda tx: broadcasts.start(tx, broadcast, people))
+
+    async def broadcast(self, name: str) -> Broadcast | None:
+        """Return a broadcast with its counts; None if none of this name is stored."""
+        return await self._read(lambda db: broadcasts.find(db, name))
+
+    async def broadcasts(self, *, limit: int = 100) -> list[Broadcast]:
+        """Return the broadcasts, the newest first."""
+        return await self._read(lambda db: broadcasts.newest(db, limit))
+
+    async def recipients(
+        self, name: str, *, outcome: RecipientOutcome | None = None, after: int = 0, limit: int = 500
+    ) -> list[Recipient]:
+        """Return rows of a broadcast; see `Broadcasts.recipients`."""
+        return await self._read(lambda db: broadcasts.recipients(db, name, outcome, after, limit))
+
+    async def order_broadcast(self, name: str, order: Order) -> bool:
+        """Pause, resume or cancel a broadcast; see `Broadcasts.order_broadcast`."""
+        return await self._operate(lambda tx: broadcasts.order(tx, name, order))
+
+    async def advance_broadcasts(self, now: float) -> int:
+        """Carry out the steps of broadcasts that are due; see `Broadcasts.advance_broadcasts`."""
+        count: int = await self._operations.submit(AdvanceOp(now))
+        return count
+
+    async def next_broadcast(self) -> float | None:
+        """Return when the next step of a broadcast is due. It is read again only after a change."""
+        memory, now = self._memory, self._clock.now() + self._memory.ahead_s
+        if memory.broadcasts_changed or not self._serving:
+            memory.broadcasts_changed = False
+            try:
+                memory.next_broadcast = await self._read(lambda db: broadcasts.next_at(db, now))
+            except BaseException:
+                memory.broadcasts_changed = True
+                raise
+        return self._here(memory.next_broadcast)
+
+    # Upkeep
+
+    async def waiting(
+        self,
+        *,
+        delivery_id: str | None = None,
+        lane: str | None = None,
+        type: str | None = None,  # noqa: A002 - as on Delivery
+        limit: int = 100,
+    ) -> list[Waiting]:
+        """Return the deliveries in the inbox; see `Upkeep.waiting`."""
+        now = self._clock.now()
+        return await self._read(
+            lambda db: queries.waiting(db, now, delivery_id=delivery_id, lane=lane, event_type=type, limit=limit)
+        )
+
+    async def tally(self) -> Tally:
+        """Count what waits and what is dead; see `Upkeep.tally`."""
+        return await self._read(queries.tally)
+
+    async def dead_letters(
+        self,
+        *,
+        lane: str | None = None,
+        type: str | None = None,  # noqa: A002 - as on Delivery
+        since: float | None = None,
+        until: float | None = None,
+        limit: int = 100,
+    ) -> list[DeadDelivery]:
+        """Return the dead letters, newest first; see `Upkeep.dead_letters`."""
+        return await self._read(
+            lambda db: queries.dead_letters(db, lane=lane, event_type=type, since=since, until=until, limit=limit)
+        )
+
+    async def dead_letter(self, delivery_id: str) -> DeadDelivery | None:
+        """Return the dead letter with this id; None if there is none."""
+        found = await self._read(lambda db: queries.dead_letters(db, delivery_id=delivery_id))
+        return found[0] if found else None
+
+    async def delivery(self, delivery_id: str) -> Delivery | None:
+        """Return a delivery with its body; see `Upkeep.delivery`."""
+        return await self._read(lambda db: queries.delivery(db, delivery_id))
+
+    async def ambiguous(self, *, limit: int = 100) -> list[JournalEntry]:
+        """Return the calls and steps of which it is unknown if they were done; see `Upkeep.ambiguous`."""
+        return await self._read(lambda db: queries.ambiguous(db, limit))
+
+    async def retry(self, ids: Sequence[str]) -> int:
+        """Put dead letters back into the inbox; see `Upkeep.retry`."""
+        return await self._operate(lambda tx: accept.put_back(tx, ids, ["dead"], again=False))
+
+    async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
+        """Return the ids that can be replayed; see `Upkeep.replayable`."""
+        return await self._read(lambda db: queries.replayable(db, selection, dead_only=dead_only))
+
+    async def pages(self, ids: Sequence[str], *, size: int = 100) -> AsyncIterator[list[Delivery]]:
+        """Yield the deliveries of these ids; see `Upkeep.pages`."""
+        for start in range(0, len(ids), size):
+            piece = ids[start : start + size]
+            yield await self._read(lambda db, piece=piece: queries.page(db, piece))  # type: ignore[misc]
+
+    async def replay_live(self, ids: Sequence[str]) -> int:
+        """Put replayable deliveries into the inbox again; see `Upkeep.replay_live`."""
+        return await self._operate(lambda tx: accept.put_back(tx, ids, ["dead", "done"], again=True))
+
+    async def purge(self, *, before: float, limit: int = 500) -> int:
+        """Delete old dead letters; see `Upkeep.purge`. The space of their rows is freed by the last call."""
+        purged = await self._operate(lambda tx: journal.purge_dead(tx, before, limit), news=False)
+        if purged < limit:
+            await self._vacuum("dead, journal")
+        return purged
+
+    async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
+        """Erase a person; see `Upkeep.forget`. PostgreSQL may use the space of the rows again when it returns."""
+        forgotten = await erasure.forget(self._link, self._operate, handle, chats)
+        await self._vacuum(erasure.TABLES)
+        return forgotten
+
+    async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
+        """Raise an error: PostgreSQL has its own backups.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(
+            "A storage in PostgreSQL is no file. Copy it with pg_dump, or with the backups of your provider: the schema "
+            f"{self._address.schema} and the schema pgmq together."
+        )
+
+    # Inside
+
+    async def _close(self) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.wait([self._sweeping])
+            self._sweeping = None
+        if self._serving:
+            # If the server is away, the next process that starts counts the leases.
+            with contextlib.suppress(StorageError):
+                await self._operate(self._leave)
+        await self._operations.close()
+        await self._link.close()
+        self._memory.held.clear()
+
+    async def _ready(self, writer: Connection, listener: Connection) -> None:
+        """Prepare new connections: see `Link`."""
+        memory = self._memory
+        memory.sender = secrets.token_hex(8)
+        await migrate(writer, self._address, create=self._serving, movable_clock=self._movable_clock)
+        self._install = await install_of(writer)
+        if not self._movable_clock:
+            memory.ahead_s = await processes.ahead(writer)
+        if self._serving:
+            await processes.join(listener, self._address, memory.process)
+        memory.taken_at = self._clock.now() + memory.ahead_s
+        async with writer.transaction():
+            tx = Transaction(writer, self._address, memory.process, self._clock.now(), memory.ahead_s, self._keep_s)
+            await processes.remember(tx, memory, serving=self._serving)
+
+    def _heard(self, payload: str) -> None:
+        """Follow what another process has committed."""
+        news: dict[str, Any] = json.loads(payload)
+        if news["by"] == self._memory.sender:
+            return
+        self._memory.has_own_entries |= news["own"]
+        if news["chats"] is None or news["chats"]:
+            self._operations.post(WorkOp(self._reading_chats(news["chats"]), news=False))
+        if news["times"]:
+            self._memory.timers_changed = self._memory.broadcasts_changed = True
+        if news["times"] or news["work"]:
+            self._changed.set()
+
+    def _reading_chats(self, chats: Sequence[str] | None) -> Callable[[Transaction], Awaitable[None]]:
+        async def read(tx: Transaction) -> None:
+            # Among the writes of this process, so that what was read never replaces what is written meanwhile.
+            if chats is None:
+                self._memory.conversations = OpenConversations(await conversations.waiting(tx.connection))
+            else:
+                tx.changes.refreshed |= await conversations.in_chats(tx.connection, chats)
+
+        return read
+
+    async def _count_dead(self, tx: Transaction) -> set[str]:
+        """Count the processes that are dead, and return those that are only missing."""
+        missing = await processes.missing(tx)
+        if await processes.is_server_young(tx):
+            return missing
+        await leases.count_crash(tx, missing)
+        return set()
+
+    async def _leave(self, tx: Transaction) -> None:
+        await processes.leave(tx)
+        if self._memory.active_at is not None:
+            await self._writer.note_activity(tx, self._memory.active_at, after_s=0.0)
+
+    async def _sweep(self, missing: set[str]) -> None:
+        """Look now and then for processes that died, and for news that were lost with a connection.
+
+        Args:
+            missing: Processes that were missing before.
+        """
+
+        async def look(tx: Transaction) -> set[str]:
+            await processes.give_back_unknown(tx, self._memory)
+            gone = await processes.missing(tx)
+            await leases.count_crash(tx, gone & missing)
+            return gone - missing
+
+        while True:
+            await asyncio.sleep(processes.SWEEP_S)
+            with contextlib.suppress(StorageError):
+                missing = await self._operate(look, news=False)
+                if not self._movable_clock:
+                    self._memory.ahead_s = await self._read(processes.ahead)
+                self._memory.timers_changed = self._memory.broadcasts_changed = True
+                self._changed.set()
+
+    def _here(self, at: float | None) -> float | None:
+        """Return a time of the database's clock as the storage's clock will read it, rounded up."""
+        if at is None or self._movable_clock:
+            return at
+        return at - self._memory.ahead_s + _LATE_S
+
+    async def _read(self, query: Callable[[Connection], Awaitable[T]]) -> T:
+        async with self._link.reading() as connection:
+            return await query(connection)
+
+    async def _operate(self, work: Callable[[Transaction], Awaitable[T]], *, news: bool = True) -> T:
+        result: T = await self._operations.submit(WorkOp(work, news))
+        return result
+
+    async def _vacuum(self, tables: str) -> None:
+        """Free the space of deleted rows for new ones.
+
+        Raises:
+            StorageUnavailable: the rows were deleted, but their space was not freed.
+        """
+        async with self._link.reading() as connection:
+            await connection.execute(f"VACUUM {tables}", timeout=3600.0)
+
+    def _settled(self, batch: list[Op]) -> None:
+        for op in batch:
+            if op.error is not None and isinstance(op, ReleaseOp):
+                # The leases have no holder any more. After a reconnection they are given back.
+                for lease in op.leases:
+                    self._memory.held.pop(lease.token, None)
+        if any(op.error is None and is_news(op) for op in batch):
+            self._changed.set()
+
+    def _give_back(self, future: asyncio.Future[Any]) -> None:
+        if not future.cancelled() and future.exception() is None and future.result():
+            self._operations.post(ReleaseOp(future.result()))

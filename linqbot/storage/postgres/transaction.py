@@ -1,0 +1,116 @@
+"""One transaction: its connection, its time, and what it changes for the memory of this process and of others."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+
+from linqbot.storage.conversations import Conversation
+from linqbot.storage.inbox import Lease
+from linqbot.storage.postgres.server.address import Address, Connection
+
+
+@dataclass(slots=True, eq=False)
+class Changes:
+    """The changes of one transaction, applied to the memory of this process after COMMIT and sent to the others with it.
+
+    Attributes:
+        work: True if another process may find a delivery to lease.
+        timers: True if the earliest timer may be another one.
+        broadcasts: True if the next step of a broadcast may be another one.
+        chats: Chats whose conversations changed, for other processes.
+        conversations: Conversations that were stored, without `root`.
+        ended: Ids of conversations that were deleted, before those were stored.
+        refreshed: The conversations of chats that were read, by chat.
+        leased: Leases that this transaction made, with the end of each on the clock of the database and its limit of suspects.
+        ended_leases: Tokens of leases that are over.
+        own_entries: True if the journal has entries of deliveries that linqbot created.
+        accepted: Number of deliveries that were stored.
+        received_at: When the newest webhook of this transaction was accepted.
+        noted_at: The `active_at` that was written to the table `meta`.
+        taken_at: The time, on the clock of the database, of the last claim.
+        purge_at: Time before which no purge needs to run.
+        room: Deliveries that fit into the inbox, if they were counted.
+    """
+
+    work: bool = False
+    timers: bool = False
+    broadcasts: bool = False
+    chats: set[str] = field(default_factory=set)
+    conversations: list[Conversation] = field(default_factory=list)
+    ended: set[str] = field(default_factory=set)
+    refreshed: dict[str, list[Conversation]] = field(default_factory=dict)
+    leased: list[tuple[Lease, float, int]] = field(default_factory=list)
+    ended_leases: set[int] = field(default_factory=set)
+    own_entries: bool = False
+    accepted: int = 0
+    received_at: float | None = None
+    noted_at: float | None = None
+    taken_at: float | None = None
+    purge_at: float | None = None
+    room: int | None = None
+
+    def forget_conversations(self, ids: Collection[str]) -> None:
+        """Note that conversations were deleted, also if this transaction has stored or read them before."""
+        self.ended.update(ids)
+        self.conversations = [each for each in self.conversations if each.id not in ids]
+        for chat, found in self.refreshed.items():
+            self.refreshed[chat] = [each for each in found if each.id not in ids]
+
+
+@dataclass(slots=True, eq=False)
+class Transaction:
+    """An open transaction.
+
+    Attributes:
+        process: The id of this process, the owner of its leases.
+        now: The time of the storage's clock, in Unix seconds.
+        ahead_s: Seconds by which the clock of the database is ahead of it.
+        keep_s: Seconds of history; 0 keeps none.
+    """
+
+    connection: Connection
+    address: Address
+    process: str
+    now: float
+    ahead_s: float
+    keep_s: float
+    changes: Changes = field(default_factory=Changes)
+
+    @property
+    def queue(self) -> str:
+        """The name of the queue in pgmq."""
+        return self.address.schema
+
+    async def fetch(self, sql: str, *values: object) -> list[asyncpg.Record]:
+        """Run a statement, and return its rows."""
+        return await self.connection.fetch(sql, *values)
+
+    async def value(self, sql: str, *values: object) -> Any:
+        """Run a statement, and return the first value of its first row; None if there is no row."""
+        return await self.connection.fetchval(sql, *values)
+
+    async def run(self, sql: str, *values: object) -> int:
+        """Run a statement, and return the number of rows that it changed."""
+        status: str = await self.connection.execute(sql, *values)
+        count = status.rpartition(" ")[2]
+        return int(count) if count.isdecimal() else 0
+
+    async def lock(self, names: Iterable[str]) -> None:
+        """Wait for the other transactions that hold one of these locks, and hold them until the end of this one.
+
+        Those of one call are taken in one order. Transactions that lock several times may deadlock; then one is repeated.
+        """
+        numbers = sorted({self.address.lock(name) for name in names})
+        if numbers:
+            await self.fetch("SELECT pg_advisory_xact_lock(n) FROM unnest($1::bigint[]) AS n", numbers)
+
+    async def set_visible(self, seqs: Sequence[int]) -> None:
+        """Let lanes be leased at once: their heads wait no more."""
+        if seqs:
+            # Not the present time: it would look like the end of a wait that the last claim has missed.
+            sql = "SELECT msg_id FROM pgmq.set_vt($1::text, $2::bigint[], to_timestamp(0))"
+            await self.fetch(sql, self.queue, list(seqs))

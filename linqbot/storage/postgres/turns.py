@@ -1,0 +1,155 @@
+"""The SQL that ends turns, run inside a transaction of the writer. Turns that end together share each statement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from linqbot.errors import LeaseLost
+from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Retry
+from linqbot.storage.operations import FinishOp, SettleOp
+from linqbot.storage.postgres import broadcasts, conversations, journal, timers
+from linqbot.storage.postgres.accept import keys
+from linqbot.storage.postgres.state import StateBatch
+from linqbot.storage.postgres.transaction import Transaction
+
+_SOON_S: Final = 60.0
+"""Seconds within which nearly every delivery leaves the inbox. Then `seen.at` stays the time when it was stored."""
+
+
+async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[FinishOp]) -> None:
+    """End turns, and set the error of each that cannot end; see `Inbox.finish`."""
+    entries = [op.entry for op in settles]
+    state = StateBatch(tx)
+    await state.read(write for op in ops for write in op.finish.state)
+    seqs = await _held(tx, ops)
+    ended: dict[int, FinishOp] = {}
+    for op in ops:
+        seq = seqs.pop(op.lease.token, None)
+        if seq is None:
+            op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
+            tx.changes.ended_leases.add(op.lease.token)
+        elif (conflict := state.add(op.finish.state)) is not None:
+            op.error = conflict
+            seqs[op.lease.token] = seq
+        else:
+            ended[seq] = op
+            entries += op.finish.entries
+    await journal.settle(tx, entries)
+    await state.write()
+    for op in ended.values():
+        if op.finish.conversations or op.finish.ended:
+            await conversations.write(tx, op.finish.conversations, op.finish.ended)
+    await broadcasts.update(tx, [update for op in ended.values() for update in op.finish.recipients])
+    stays = {seq: op for seq, op in ended.items() if isinstance(op.finish.outcome, Retry | Defer)}
+    await _postpone(tx, stays)
+    await _remove(tx, {seq: op for seq, op in ended.items() if seq not in stays})
+    for op in ended.values():
+        await _set_timers(tx, op.finish)
+    tx.changes.ended_leases |= {op.lease.token for op in ended.values()}
+
+
+async def _held(tx: Transaction, ops: Sequence[FinishOp]) -> dict[int, int]:
+    """Return the sequence numbers that are leased under the tokens of these operations."""
+    if not ops:
+        return {}
+    sql = "SELECT token, seq FROM delivery WHERE token = ANY($1) ORDER BY seq FOR UPDATE"
+    return {row["token"]: row["seq"] for row in await tx.fetch(sql, [op.lease.token for op in ops])}
+
+
+async def _postpone(tx: Transaction, ops: Mapping[int, FinishOp]) -> None:
+    if not ops:
+        return
+    seqs, failed, whys, times = [], [], [], []
+    for seq, op in ops.items():
+        outcome = op.finish.outcome
+        assert isinstance(outcome, Retry | Defer)
+        seqs.append(seq)
+        failed.append(isinstance(outcome, Retry))
+        whys.append(storable(outcome.error if isinstance(outcome, Retry) else outcome.reason))
+        times.append(outcome.at)
+    await tx.run(
+        """UPDATE delivery SET attempts = attempts + u.failed::integer,
+               waits = CASE WHEN u.failed THEN 'retrying' ELSE 'deferred' END,
+               not_before = u.at, error = u.why, token = NULL, owner = NULL,
+               crashed_with_others = 0, max_concurrent_suspects = 0
+           FROM unnest($1::bigint[], $2::boolean[], $3::text[], $4::float8[]) AS u (seq, failed, why, at)
+           WHERE delivery.seq = u.seq""",
+        seqs,
+        failed,
+        whys,
+        times,
+    )
+    await tx.fetch(
+        """SELECT pgmq.set_vt($1::text, u.seq, to_timestamp(u.at))
+           FROM unnest($2::bigint[], $3::float8[]) AS u (seq, at)""",
+        tx.queue,
+        seqs,
+        [at + tx.ahead_s for at in times],
+    )
+
+
+async def _remove(tx: Transaction, gone: Mapping[int, FinishOp]) -> None:
+    if not gone:
+        return
+    acked = {seq: op for seq, op in gone.items() if isinstance(op.finish.outcome, Ack)}
+    private = {seq: op for seq, op in acked.items() if op.finish.off_the_record}
+    for seq, op in gone.items():
+        if isinstance(op.finish.outcome, DeadLetter):
+            await _dead_letter(tx, seq, op.finish.outcome)
+    if tx.keep_s and (kept := [seq for seq in acked if seq not in private]):
+        await _keep(tx, kept)
+    seqs = list(gone)
+    await tx.fetch("SELECT pgmq.delete($1::text, $2::bigint[])", tx.queue, seqs)
+    await tx.run("WITH b AS (DELETE FROM body WHERE seq = ANY($1)) DELETE FROM delivery WHERE seq = ANY($1)", seqs)
+    stayed = [op.lease.delivery for op in gone.values() if tx.now - op.lease.delivery.received_at > _SOON_S]
+    if stayed:
+        ids = [key for each in stayed for key in keys(each)]
+        await tx.run("UPDATE seen SET at = $1 WHERE id = ANY($2)", tx.now, ids)
+    turns = {
+        turn for op in acked.values() for turn in (op.lease.delivery.id, *(entry.turn for entry in op.finish.entries))
+    }
+    await journal.end(tx, turns)
+    if private:
+        await journal.forget_texts(tx, [op.lease.delivery.id for op in private.values()])
+
+
+async def _dead_letter(tx: Transaction, seq: int, outcome: DeadLetter) -> None:
+    await tx.run("DELETE FROM dead WHERE id = (SELECT id FROM delivery WHERE seq = $1)", seq)
+    await tx.run(
+        """INSERT INTO dead (id, lane, type, message_key, carrier, received_at, error, handler,
+                             replay, delivery_count, attempts, crashes, dead_lettered_at, body)
+           SELECT id, lane, type, message_key, carrier, received_at, $2, $3,
+                  replay, delivery_count, attempts + $4, crashes, $5, body
+           FROM delivery JOIN body USING (seq) WHERE seq = $1""",
+        seq,
+        storable(outcome.error),
+        None if outcome.handler is None else storable(outcome.handler),
+        int(outcome.failed),
+        tx.now,
+    )
+
+
+async def _keep(tx: Transaction, seqs: list[int]) -> None:
+    await tx.run("DELETE FROM done WHERE id IN (SELECT id FROM delivery WHERE seq = ANY($1))", seqs)
+    await tx.run(
+        """INSERT INTO done (id, lane, type, message_key, carrier, received_at, replay, acked_at, body)
+           SELECT id, lane, type, message_key, carrier, received_at, replay, $2, body
+           FROM delivery JOIN body USING (seq) WHERE seq = ANY($1) ORDER BY seq""",
+        seqs,
+        tx.now,
+    )
+
+
+async def _set_timers(tx: Transaction, finish: Finish) -> None:
+    for timer_id in finish.cancelled:
+        await timers.cancel(tx, timer_id)
+    for timer in finish.timers:
+        await timers.schedule(tx, timer)
+    for again in finish.rearmed:
+        await timers.rearm(tx, again)
+
+
+def storable(text: str) -> str:
+    """Return a message in a form that PostgreSQL can hold: without U+0000 and half surrogate pairs."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -1,0 +1,307 @@
+"""The order of the SQL in a transaction, and the memory of this process that follows it after COMMIT.
+
+The rows in the database are the truth. This process remembers the deliveries that it stored last, its leases, and the
+conversations. `Memory.apply` is the one place where they follow a commit. `operations.py` calls the writer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from linqbot.clock import Clock
+from linqbot.errors import StorageError, StorageUnavailable
+from linqbot.events.delivery import Delivery
+from linqbot.storage.conversations import Conversation
+from linqbot.storage.inbox import SEEN_KEPT_S
+from linqbot.storage.open_conversations import OpenConversations
+from linqbot.storage.operations import (
+    AdvanceOp,
+    BeginOp,
+    CancelOp,
+    CheckOp,
+    FinishOp,
+    FireOp,
+    Op,
+    OrderOp,
+    PutOp,
+    ReceiptOp,
+    ReleaseOp,
+    ScheduleOp,
+    SettleOp,
+    TakeOp,
+    Unwritable,
+    of,
+)
+from linqbot.storage.postgres import accept, conversations, journal, leases, timers, turns
+from linqbot.storage.postgres.accept import Room
+from linqbot.storage.postgres.leases import Held
+from linqbot.storage.postgres.operations import WorkOp
+from linqbot.storage.postgres.server.address import Address
+from linqbot.storage.postgres.server.faults import is_known, is_of_values, is_to_repeat, unavailable
+from linqbot.storage.postgres.server.link import Link
+from linqbot.storage.postgres.transaction import Changes, Transaction
+from linqbot.storage.recent import Recent, Row
+
+_TRIES: Final = 5
+_ACTIVITY_EVERY_S: Final = 60.0
+_PURGE_EVERY_S: Final = 60.0
+_SOON_S: Final = 60.0
+_PURGE_ROWS: Final = 200
+_LONGEST_PAYLOAD: Final = 7000
+"""Bytes; PostgreSQL allows a notification 8000."""
+
+
+@dataclass(slots=True, eq=False)
+class Memory:
+    """The memory of this process.
+
+    Attributes:
+        process: The id of this process.
+        sender: The id of this process and its connections, as notifications name it. After a reconnection it is another
+            one, because a transaction whose answer was lost may still be committed.
+        held: Its leases, by token.
+        conversations: The conversations on record.
+        room: How many deliveries fit into the inbox.
+        ahead_s: Seconds by which the clock of the database is ahead of the storage's clock.
+        active_at, first_active_at: See `Inbox.last_activity` and `Inbox.first_activity`.
+        noted_at: The `active_at` in the table `meta`.
+        has_own_entries: See `Journal.has_made_scheduled_sends`.
+        taken_at: When a claim was made last, on the clock of the database.
+        next_timer: When the earliest timer is due, as it was read last.
+        timers_changed: True if it must be read again.
+        next_broadcast: When the next step of a broadcast is due, as it was read last.
+        broadcasts_changed: True if it must be read again.
+        purge_at: Time before which no purge needs to run.
+    """
+
+    process: str
+    room: Room
+    sender: str = ""
+    held: dict[int, Held] = field(default_factory=dict)
+    recent: Recent = field(default_factory=Recent)
+    conversations: OpenConversations = field(default_factory=OpenConversations)
+    ahead_s: float = 0.0
+    active_at: float | None = None
+    first_active_at: float | None = None
+    noted_at: float = 0.0
+    has_own_entries: bool = False
+    taken_at: float = 0.0
+    timers_changed: bool = True
+    next_timer: float | None = None
+    broadcasts_changed: bool = True
+    next_broadcast: float | None = None
+    purge_at: float = 0.0
+
+    def apply(self, changes: Changes, stored: Iterable[tuple[int, Delivery]]) -> None:
+        """Follow a transaction that is committed."""
+        for seq, delivery in stored:
+            self.recent.add(seq, Row(delivery))
+        for token in changes.ended_leases:
+            self.held.pop(token, None)
+        for lease, until, suspects in changes.leased:
+            self.held[lease.token] = Held(until, suspects)
+        for chat, found in changes.refreshed.items():
+            self.replace_chat(chat, found)
+        for one in changes.ended:
+            self.conversations.remove(one)
+        for conversation in changes.conversations:
+            self.conversations.add(conversation)
+        self.room.left = max((self.room.left if changes.room is None else changes.room) - changes.accepted, 0)
+        self.active_at = max(filter(None, (self.active_at, changes.received_at)), default=None)
+        if changes.noted_at is not None:
+            self.noted_at = changes.noted_at
+            self.first_active_at = self.first_active_at or changes.noted_at
+        self.has_own_entries |= changes.own_entries
+        self.taken_at = changes.taken_at or self.taken_at
+        self.timers_changed |= changes.timers
+        self.broadcasts_changed |= changes.broadcasts
+        self.purge_at = self.purge_at if changes.purge_at is None else changes.purge_at
+
+    def replace_chat(self, chat: str, found: Iterable[Conversation]) -> None:
+        """Replace the conversations of a chat."""
+        for old in self.conversations.in_chat(chat):
+            self.conversations.remove(old.id)
+        for each in found:
+            self.conversations.add(each)
+
+
+class Writer:
+    """Writes batches of operations.
+
+    Args:
+        serving: True for a process that serves: only it purges, because a command does not know how long history is kept.
+        movable_clock: True if the transactions run at the time of `clock` instead of that of the database.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        address: Address,
+        memory: Memory,
+        clock: Clock,
+        *,
+        max_lane_backlog: int,
+        keep_s: float,
+        serving: bool,
+        movable_clock: bool,
+    ) -> None:
+        self._link = link
+        self._address = address
+        self._memory = memory
+        self._clock = clock
+        self._max_lane_backlog = max_lane_backlog
+        self._keep_s = keep_s
+        self._serving = serving
+        self._movable_clock = movable_clock
+
+    async def write(self, batch: list[Op]) -> None:
+        """Run a batch in one transaction. If two transactions were in each other's way, run it again.
+
+        Raises:
+            Unwritable: PostgreSQL cannot hold one of the operations; nothing was stored.
+            StorageUnavailable: the server does not answer.
+        """
+        for last in (False,) * (_TRIES - 1) + (True,):
+            for op in batch:
+                op.result = op.error = None
+            try:
+                await self._write(batch)
+            except StorageError:
+                raise
+            except Exception as error:
+                if is_to_repeat(error) and not last:
+                    continue
+                if is_of_values(error):
+                    why = type(error).__name__
+                    raise Unwritable(f"The storage cannot hold this: {why}. Nothing was stored.") from error
+                if not is_known(error):
+                    raise
+                self._link.note(error)
+                raise unavailable(self._address.name, error) from error
+            else:
+                return
+
+    async def _write(self, batch: list[Op]) -> None:
+        connection = self._link.writer
+        memory, now = self._memory, self._clock.now()
+        async with connection.transaction():
+            tx = Transaction(connection, self._address, memory.process, now, memory.ahead_s, self._keep_s)
+            if self._movable_clock:
+                await tx.value("SELECT set_config('linqbot.now', $1, true)", repr(now))
+            stored = await self._run(tx, batch)
+            await self._notify(tx)
+        memory.apply(tx.changes, stored)
+
+    async def _run(self, tx: Transaction, batch: list[Op]) -> list[tuple[int, Delivery]]:
+        # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one at a
+        # time. Begin comes before settle and finish, so that an outcome finds its row. Nearly every batch locks state
+        # before lanes. Two that wait for each other nevertheless are a deadlock: the server ends one, which is repeated.
+        await leases.release(tx, of(batch, ReleaseOp))
+        await journal.begin(tx, [op.entry for op in of(batch, BeginOp)])
+        settles, finishes = of(batch, SettleOp), of(batch, FinishOp)
+        if settles or finishes:
+            await turns.finish(tx, settles, finishes)
+        await journal.receive(tx, of(batch, ReceiptOp))
+        await self._set_timers(tx, of(batch, ScheduleOp), of(batch, CancelOp))
+        for work in of(batch, WorkOp):
+            await _work(tx, work)
+        stored = await accept.put(tx, of(batch, PutOp), self._memory.room, self._max_lane_backlog)
+        for order in of(batch, OrderOp):
+            await accept.put_in_order(tx, order)
+        await accept.fire(tx, of(batch, FireOp))
+        await accept.advance_broadcasts(tx, of(batch, AdvanceOp))
+        for claim in of(batch, TakeOp):
+            await leases.take(tx, claim, self._held(tx), self._memory.recent)
+        await self._check(tx, of(batch, CheckOp))
+        await self._purge(tx)
+        if tx.changes.received_at is not None:
+            await self.note_activity(tx, tx.changes.received_at, after_s=_ACTIVITY_EVERY_S)
+        return stored
+
+    def _held(self, tx: Transaction) -> dict[int, Held]:
+        """Return the leases of this process as they are within the transaction."""
+        held = {token: one for token, one in self._memory.held.items() if token not in tx.changes.ended_leases}
+        return held | {lease.token: Held(until, suspects) for lease, until, suspects in tx.changes.leased}
+
+    async def _set_timers(self, tx: Transaction, schedules: list[ScheduleOp], cancels: list[CancelOp]) -> None:
+        for cancel in cancels:
+            cancel.result = await timers.cancel(tx, cancel.timer_id)
+        earliest = await timers.earliest(tx.connection) if schedules else None
+        for op in schedules:
+            op.result = await timers.schedule(tx, op.timer)
+            op.is_earliest = op.result and (earliest is None or op.timer.due < earliest)
+            if op.is_earliest:
+                earliest = op.timer.due
+
+    async def _check(self, tx: Transaction, ops: list[CheckOp]) -> None:
+        for op in ops:
+            if not op.size:
+                await tx.run("DELETE FROM meta WHERE key = $1", f"check {tx.process}")
+            elif not await self._memory.room.ensure(tx, 1):
+                op.error = self._memory.room.full()
+            else:
+                sql = "INSERT INTO meta VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+                await tx.run(sql, f"check {tx.process}", "0" * op.size)
+
+    async def _purge(self, tx: Transaction) -> None:
+        """Delete old rows, a few at a time, in the transaction of other operations."""
+        if tx.now < self._memory.purge_at or not self._serving:
+            return
+        seen = """DELETE FROM seen WHERE id IN (
+            SELECT id FROM seen WHERE at < $1 AND NOT EXISTS (SELECT FROM delivery WHERE id = seen.delivery_id)
+            ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)"""
+        done = """DELETE FROM done WHERE n IN (
+            SELECT n FROM done WHERE acked_at < $1 ORDER BY acked_at LIMIT $2 FOR UPDATE SKIP LOCKED)"""
+        purged = max(
+            await tx.run(seen, tx.now - SEEN_KEPT_S - _SOON_S, _PURGE_ROWS),
+            await tx.run(done, tx.now - tx.keep_s, _PURGE_ROWS),
+            await journal.purge(tx, _PURGE_ROWS),
+        )
+        await conversations.purge(tx)
+        if purged < _PURGE_ROWS:
+            tx.changes.purge_at = tx.now + _PURGE_EVERY_S
+
+    async def note_activity(self, tx: Transaction, at: float, *, after_s: float) -> None:
+        """Write when a webhook was last accepted, if that is at least `after_s` later than the time on record."""
+        if at <= self._memory.noted_at or at < self._memory.noted_at + after_s:
+            return
+        # Seldom, because the processes would wait for each other to write this row.
+        await tx.run(
+            """INSERT INTO meta AS old VALUES ('active_at', $1) ON CONFLICT (key)
+               DO UPDATE SET value = CASE WHEN excluded.value::float8 > old.value::float8 THEN excluded.value
+                                          ELSE old.value END""",
+            repr(at),
+        )
+        await tx.run("INSERT INTO meta VALUES ('first_active_at', $1) ON CONFLICT (key) DO NOTHING", repr(at))
+        tx.changes.noted_at = at
+
+    async def _notify(self, tx: Transaction) -> None:
+        """Send with the commit what other processes must know."""
+        changes = tx.changes
+        own = changes.own_entries and not self._memory.has_own_entries
+        times = changes.timers or changes.broadcasts
+        if not (changes.work or times or changes.chats or own):
+            return
+        news = {
+            "by": self._memory.sender,
+            "work": changes.work,
+            "times": times,
+            "own": own,
+            "chats": sorted(changes.chats),
+        }
+        payload = json.dumps(news)
+        if len(payload) > _LONGEST_PAYLOAD:
+            payload = json.dumps(news | {"chats": None})
+        await tx.value("SELECT pg_notify($1, $2)", self._address.channel, payload)
+
+
+async def _work(tx: Transaction, op: WorkOp) -> None:
+    try:
+        op.result = await op.work(tx)
+    except StorageUnavailable:
+        raise
+    except StorageError as error:
+        op.error = error

@@ -1,0 +1,146 @@
+"""The server goes away and comes back: nothing is lost, nothing is stored twice, and callers are answered meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+import pytest
+from postgres_server import empty_storage_url, server_url, start
+
+from linqbot.errors import LeaseLost, StorageUnavailable
+from linqbot.events.delivery import Delivery
+from linqbot.storage.inbox import Ack, Finish
+from linqbot.storage.postgres.storage import PostgresStorage
+
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
+
+MakeDelivery = Callable[..., Delivery]
+T = TypeVar("T")
+ACK = Finish(Ack())
+
+
+@pytest.fixture
+def server() -> Iterator[Any]:
+    """A server of its own, with the settings of a real one: durable, and it can be stopped."""
+    with tempfile.TemporaryDirectory(prefix="linqbot-pg-") as folder:
+        server = start(Path(folder) / "data")
+        yield server
+        server.cleanup()
+
+
+async def back(storage: PostgresStorage) -> None:
+    async with asyncio.timeout(60):
+        while storage.trouble is not None:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_storage_goes_on_when_its_server_was_restarted(server: Any, delivery: MakeDelivery) -> None:
+    async with PostgresStorage(server.get_uri()) as storage:
+        for n in range(3):
+            await storage.put(delivery(f"c:{n}", name=f"w.{n}"))
+        first, second = await storage.take(2, lease_s=600)
+        await asyncio.to_thread(server.stop)
+        async with asyncio.timeout(30):
+            while storage.trouble is None:
+                await asyncio.sleep(0.02)
+        for call in (storage.put(delivery()), storage.finish(first, ACK), storage.depth(), storage.check()):
+            with pytest.raises(StorageUnavailable, match="cannot be reached"):
+                await call
+        await storage.changed()
+        await asyncio.to_thread(server.start)
+        await back(storage)
+        await storage.check()
+        # The leases of this process are still its own.
+        await storage.finish(first, ACK)
+        (third,) = await storage.take(10, lease_s=600)
+        assert (third.delivery.id, third.crashes) == ("w.2", 0)
+        await storage.finish(second, ACK)
+        await storage.finish(third, ACK)
+        assert await storage.put(delivery(name="w.0")) is False
+        assert await storage.put(delivery(name="w.3")) is True
+        assert await storage.depth() == 1
+
+
+async def test_a_storage_without_its_server_closes_and_the_next_start_counts_its_leases(
+    server: Any, delivery: MakeDelivery
+) -> None:
+    async with PostgresStorage(server.get_uri()) as storage:
+        await storage.put(delivery(name="w.1"))
+        await storage.take(1, lease_s=600)
+        await asyncio.to_thread(server.stop)
+        async with asyncio.timeout(30):
+            while storage.trouble is None:
+                await asyncio.sleep(0.02)
+    await asyncio.to_thread(server.start)
+    watcher = await asyncpg.connect(server.get_uri())
+    while await watcher.fetchval("SELECT clock_timestamp() - pg_postmaster_start_time() < interval '10 s'"):
+        await asyncio.sleep(0.1)
+    await watcher.close()
+    async with PostgresStorage(server.get_uri()) as storage:
+        (lease,) = await storage.take(1, lease_s=600)
+        assert (lease.delivery.id, lease.crashes) == ("w.1", 1)
+        await storage.finish(lease, ACK)
+
+
+async def insist(call: Callable[[], Awaitable[T]]) -> T:
+    """Call until the storage is available, as Linq and the worker do."""
+    while True:
+        try:
+            return await call()
+        except StorageUnavailable:
+            await asyncio.sleep(0.01)
+
+
+async def handle(storage: PostgresStorage, count: int) -> list[str]:
+    """Handle `count` deliveries, and return their ids in the order in which they were leased."""
+    handled: list[str] = []
+    while len(handled) < count:
+        leases = await insist(lambda: storage.take(20, lease_s=600))
+        if not leases:
+            await storage.changed()
+        for lease in leases:
+            handled.append(lease.delivery.id)
+            try:
+                await insist(lambda lease=lease: storage.finish(lease, ACK))  # type: ignore[misc]
+            except LeaseLost:
+                # The commit was done, and its answer was lost with the connection.
+                assert await insist(lambda lease=lease: storage.waiting(delivery_id=lease.delivery.id)) == []  # type: ignore[misc]
+    return handled
+
+
+async def break_connections(storage: PostgresStorage, name: str) -> None:
+    """Let the server close the connections of a storage, again each time a moment after it has new ones."""
+    stranger = await asyncpg.connect(server_url())
+    kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE $1"
+    try:
+        while True:
+            await back(storage)
+            await asyncio.sleep(0.25)
+            await stranger.fetchval(kill, f"linqbot {name}%")
+    finally:
+        await stranger.close()
+
+
+async def test_nothing_is_lost_or_handled_twice_while_connections_break(delivery: MakeDelivery) -> None:
+    lanes, rounds = 7, 12
+    async with PostgresStorage(empty_storage_url("breaking")) as storage:
+
+        async def accept() -> None:
+            for n in range(rounds):
+                made = [delivery(f"c:{lane}", name=f"w.{lane}.{n}") for lane in range(lanes)]
+                await asyncio.gather(*(insist(lambda one=one: storage.put(one)) for one in made))  # type: ignore[misc]
+
+        breaking = asyncio.ensure_future(break_connections(storage, "breaking"))
+        async with asyncio.timeout(90):
+            _, handled = await asyncio.gather(accept(), handle(storage, lanes * rounds))
+        breaking.cancel()
+        await asyncio.wait([breaking])
+        assert await insist(storage.depth) == 0
+    for lane in range(lanes):
+        own = [each for each in handled if each.startswith(f"w.{lane}.")]
+        assert own == [f"w.{lane}.{n}" for n in range(rounds)]

@@ -1,0 +1,339 @@
+"""Several processes serve one schema: they wake each other, never share a lane, and notice when one of them dies."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import asyncpg
+import pytest
+from postgres_server import empty_storage_url
+
+from linqbot.clock import MovableClock
+from linqbot.errors import LeaseLost, StateConflict, StorageError
+from linqbot.events.delivery import Delivery
+from linqbot.storage.broadcasts import NewBroadcast
+from linqbot.storage.conversations import Conversation
+from linqbot.storage.inbox import Ack, Finish, Lease, Retry
+from linqbot.storage.postgres import processes
+from linqbot.storage.postgres.storage import PostgresStorage
+from linqbot.storage.state import StateWrite
+from linqbot.storage.timers import Timer
+
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
+
+NOON = 1_800_000_000.0
+ACK = Finish(Ack())
+MakeDelivery = Callable[..., Delivery]
+
+
+@pytest.fixture
+def url() -> str:
+    return empty_storage_url("several")
+
+
+@pytest.fixture
+async def one(url: str, clock: MovableClock) -> AsyncIterator[PostgresStorage]:
+    async with PostgresStorage(url, clock=clock) as storage:
+        yield storage
+
+
+@pytest.fixture
+async def two(url: str, clock: MovableClock, one: PostgresStorage) -> AsyncIterator[PostgresStorage]:
+    async with PostgresStorage(url, clock=clock) as storage:
+        yield storage
+
+
+async def take(storage: PostgresStorage, limit: int = 10) -> list[Lease]:
+    return await storage.take(limit, lease_s=60)
+
+
+async def connected(url: str) -> asyncpg.Connection[asyncpg.Record]:
+    base, _, schema = url.rpartition("schema=")
+    return await asyncpg.connect(base.rstrip("?&"), server_settings={"search_path": schema})
+
+
+async def test_a_delivery_wakes_the_other_process(
+    one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
+) -> None:
+    woken = asyncio.ensure_future(two.changed())
+    await one.put(delivery(name="w.1"))
+    await asyncio.wait_for(woken, 10)
+    (lease,) = await take(two)
+    assert lease.delivery == delivery(name="w.1")
+    assert await take(one) == []
+    await two.finish(lease, ACK)
+    assert await one.depth() == 0
+
+
+async def test_a_copy_that_another_process_accepted_is_a_duplicate(
+    one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
+) -> None:
+    copies = [storage.put(delivery(name="w.1", message_key="m.1")) for storage in (one, two) * 10]
+    assert (await asyncio.gather(*copies)).count(True) == 1
+
+
+async def test_a_lane_is_never_leased_by_two_processes(
+    one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
+) -> None:
+    handled: dict[str, list[str]] = {}
+
+    async def put(storage: PostgresStorage, name: str) -> None:
+        for n in range(20):
+            await storage.put(delivery(f"c:{n % 4}", name=f"w.{name}{n}"))
+
+    async def work(storage: PostgresStorage) -> None:
+        while sum(map(len, handled.values())) < 40:
+            for lease in await take(storage, 2):
+                handled.setdefault(lease.delivery.lane, []).append(lease.delivery.id)
+                await asyncio.sleep(0)
+                await storage.finish(lease, ACK)
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(put(one, "a"), put(two, "b"), work(one), work(two))
+    for lane, ids in handled.items():
+        for name in "ab":
+            own = [int(each[3:]) for each in ids if each[2] == name]
+            assert own == sorted(own), lane
+    assert len({one for ids in handled.values() for one in ids}) == 40
+
+
+async def waiting_transactions(connection: asyncpg.Connection[asyncpg.Record], count: int) -> None:
+    """Wait until so many transactions wait for others."""
+    async with asyncio.timeout(20):
+        while await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") < count:
+            await asyncio.sleep(0.01)
+
+
+async def test_deliveries_of_a_lane_become_visible_in_their_order(
+    url: str, one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
+) -> None:
+    stranger = await connected(url)
+    held_up = stranger.transaction()
+    await held_up.start()
+    # The transaction that stores w.first waits for this one, with its place in the lane already taken.
+    await stranger.execute("INSERT INTO seen VALUES ('m.held-up', 'w.other', 0)")
+    first = asyncio.ensure_future(one.put(delivery("c:1", name="w.first", message_key="m.held-up")))
+    await waiting_transactions(stranger, 1)
+    second = asyncio.ensure_future(two.put(delivery("c:1", name="w.second")))
+    await waiting_transactions(stranger, 2)
+    assert not second.done()
+    await held_up.rollback()
+    await stranger.close()
+    assert all(await asyncio.gather(first, second))
+    (lease,) = await take(two)
+    assert lease.delivery.id == "w.first"
+
+
+async def test_a_process_that_lost_its_lease_writes_nothing(
+    one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    await one.put(delivery())
+    (old,) = await take(one)
+    clock.advance(60)
+    (new,) = await take(two)
+    assert new.crashes == 1
+    with pytest.raises(LeaseLost):
+        await one.finish(old, Finish(Ack(), state=[StateWrite("bot", "a", b"1")]))
+    assert await one.load("bot") == {}
+    await two.finish(new, ACK)
+
+
+async def test_two_processes_cannot_both_write_the_first_value_of_a_state(
+    one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
+) -> None:
+    for lane in ("c:1", "c:2"):
+        await one.put(delivery(lane))
+    (first,), (second,) = await take(one, 1), await take(two, 1)
+    write = [StateWrite("bot", "a", b"1", expected=None)]
+    ends = await asyncio.gather(
+        one.finish(first, Finish(Ack(), state=write)),
+        two.finish(second, Finish(Ack(), state=write)),
+        return_exceptions=True,
+    )
+    assert sorted(str(type(end)) for end in ends) == sorted([str(type(None)), str(StateConflict)])
+
+
+async def test_a_conversation_is_known_to_the_process_that_leases_the_next_delivery_of_its_chat(
+    one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
+) -> None:
+    await one.put(delivery("c:1", name="w.root"))
+    (lease,) = await take(one)
+    asked = Conversation("w.root", 0, "1", "+1", "bot:form", "waiting", NOON, NOON + 60, b"{}")
+    await one.finish(lease, Finish(Ack(), conversations=[asked]))
+    await one.put(delivery("c:1", name="w.answer"))
+    (answer,) = await take(two)
+    assert two.conversations_in("1") == (asked,)
+    await two.finish(answer, Finish(Ack(), ended=["w.root"]))
+    await two.put(delivery("c:1", name="w.more"))
+    (more,) = await take(one)
+    assert one.conversations_in("1") == ()
+    await one.finish(more, ACK)
+
+
+async def test_a_conversation_of_another_process_is_found_by_its_person(
+    one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
+) -> None:
+    await one.put(delivery("c:1", name="w.root"))
+    (lease,) = await take(one)
+    asked = Conversation("w.root", 0, "1", "+1", "bot:form", "waiting", NOON, NOON + 60, b"{}")
+    await one.finish(lease, Finish(Ack(), conversations=[asked]))
+    async with asyncio.timeout(10):
+        while not two.conversations_of("+1"):
+            await asyncio.sleep(0.01)
+
+
+async def test_an_earlier_timer_of_another_process_is_known(one: PostgresStorage, two: PostgresStorage) -> None:
+    await one.schedule(Timer("late", NOON + 90, "c:1", "send", b"{}", 60))
+    assert await one.next_timer() == NOON + 90
+    woken = asyncio.ensure_future(one.changed())
+    await asyncio.sleep(0)
+    await two.schedule(Timer("early", NOON + 30, "c:1", "send", b"{}", 60))
+    await asyncio.wait_for(woken, 10)
+    async with asyncio.timeout(10):
+        while await one.next_timer() != NOON + 30:
+            await one.changed()
+
+
+async def test_due_timers_fire_in_one_process_only(
+    one: PostgresStorage, two: PostgresStorage, clock: MovableClock
+) -> None:
+    for n in range(10):
+        await one.schedule(Timer(str(n), NOON, f"c:{n}", "send", b"{}", 60))
+    fired = await asyncio.gather(*(storage.fire(clock.now()) for storage in (one, two)))
+    assert sum(fired) == 10
+    assert await one.depth() == 10
+
+
+async def test_a_command_writes_beside_the_server_and_wakes_it(
+    url: str, one: PostgresStorage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    async with PostgresStorage(url, clock=clock, serving=False) as command:
+        woken = asyncio.ensure_future(one.changed())
+        await command.put(delivery())
+        await asyncio.wait_for(woken, 10)
+        with pytest.raises(StorageError, match="serving=False"):
+            await command.take(1, lease_s=60)
+    assert len(await take(one)) == 1
+
+
+async def test_the_leases_of_a_living_process_are_left_alone(
+    url: str, one: PostgresStorage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    await one.put(delivery())
+    (lease,) = await take(one)
+    async with PostgresStorage(url, clock=clock) as other:
+        assert await take(other) == []
+    await one.finish(lease, ACK)
+
+
+KILLED = """
+import asyncio, sys
+from linqbot.clock import MovableClock
+from linqbot.storage.postgres.storage import PostgresStorage
+
+async def main() -> None:
+    async with PostgresStorage(sys.argv[1], clock=MovableClock(1_800_000_000.0, frozen=True)) as storage:
+        leases = await storage.take(int(sys.argv[2]), lease_s=60)
+        print(len(leases), flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+async def killed_with_leases(url: str, count: int, folder: Path) -> None:
+    """Lease deliveries in another process, and kill it."""
+    script = folder / "killed.py"
+    script.write_text(KILLED)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(script), url, str(count), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert int(await process.stdout.readline()) == count
+    process.kill()
+    await process.communicate()
+    await gone(url)
+
+
+async def gone(url: str) -> None:
+    """Wait until the server has noticed that a process has died, and runs long enough to tell it from one that reconnects."""
+    stranger = await connected(url)
+    free = "SELECT count(*) FROM process WHERE pg_try_advisory_lock(lock)"
+    is_young = "SELECT clock_timestamp() - pg_postmaster_start_time() < interval '10 s'"
+    try:
+        async with asyncio.timeout(30):
+            while not await stranger.fetchval(free) or await stranger.fetchval(is_young):
+                await asyncio.sleep(0.02)
+    finally:
+        await stranger.close()
+
+
+async def test_the_next_start_counts_the_crash_of_a_killed_process(
+    url: str, one: PostgresStorage, delivery: MakeDelivery, clock: MovableClock, tmp_path: Path
+) -> None:
+    await one.put(delivery(name="w.1"))
+    await killed_with_leases(url, 1, tmp_path)
+    assert await take(one) == []
+    async with PostgresStorage(url, clock=clock) as started:
+        (lease,) = await take(started)
+        assert (lease.delivery.id, lease.crashes, lease.attempts) == ("w.1", 1, 0)
+        await started.finish(lease, ACK)
+
+
+async def test_a_running_process_takes_over_the_lanes_of_a_killed_one(
+    url: str,
+    clock: MovableClock,
+    delivery: MakeDelivery,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processes, "SWEEP_S", 0.2)
+    async with PostgresStorage(url, clock=clock) as running:
+        await running.put(delivery(name="w.1"))
+        await killed_with_leases(url, 1, tmp_path)
+        async with asyncio.timeout(20):
+            while not (leases := await take(running)):
+                await running.changed()
+        assert [(lease.delivery.id, lease.crashes) for lease in leases] == [("w.1", 1)]
+        await running.finish(leases[0], ACK)
+
+
+async def test_a_delivery_in_flight_at_two_crashes_runs_alone_in_its_process(
+    url: str, one: PostgresStorage, delivery: MakeDelivery, clock: MovableClock, tmp_path: Path
+) -> None:
+    for n in range(3):
+        await one.put(delivery(f"c:{n}", name=f"w.{n}"))
+    for _ in range(2):
+        await killed_with_leases(url, 3, tmp_path)
+        async with PostgresStorage(url, clock=clock):
+            pass  # It counts the crash.
+    await one.put(delivery("c:new", name="w.new"))
+    (alone,) = await take(one)
+    assert (alone.delivery.id, alone.crashes) == ("w.0", 0)
+    assert await take(one) == []
+    await one.finish(alone, Finish(Retry(clock.now() + 100, "Boom")))
+    (second,) = await take(one)
+    assert second.delivery.id == "w.1"
+    await one.finish(second, ACK)
+    (third,) = await take(one)
+    await one.finish(third, ACK)
+    (free,) = await take(one)
+    assert free.delivery.id == "w.new"
+    await one.finish(free, ACK)
+
+
+async def test_a_step_of_a_broadcast_is_carried_out_by_one_process(
+    one: PostgresStorage, two: PostgresStorage, clock: MovableClock
+) -> None:
+    woken = asyncio.ensure_future(two.changed())
+    await one.start_broadcast(NewBroadcast("july", "+12025550100", 20, b"[]", NOON), ["+1", "+2", "+3"])
+    await asyncio.wait_for(woken, 10)
+    assert await two.next_broadcast() == 0.0
+    for n in range(3):
+        advanced = await asyncio.gather(*(storage.advance_broadcasts(clock.now()) for storage in (one, two)))
+        assert sorted(advanced) == [0, 1], n
+        clock.advance(3)
+    assert await one.depth() == 3

@@ -1,0 +1,146 @@
+"""Opening a PostgreSQL storage: what it creates, what it refuses, and what it can hold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from postgres_server import empty_storage_url, execute, server_url
+
+from linqbot.clock import MovableClock
+from linqbot.errors import ConfigError, StorageError, StorageUnavailable
+from linqbot.events.delivery import Delivery
+from linqbot.storage.inbox import DeadLetter, Finish, Retry
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.postgres.storage import PostgresStorage
+from linqbot.storage.state import StateWrite
+
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
+
+MakeDelivery = Callable[..., Delivery]
+MakeEntry = Callable[..., JournalEntry]
+
+
+@pytest.fixture
+def url() -> str:
+    return empty_storage_url("schema")
+
+
+def with_schema(schema: str) -> str:
+    base = server_url()
+    execute(base, f'DROP SCHEMA IF EXISTS "{schema}" CASCADE; DROP SCHEMA IF EXISTS "{schema}_clock" CASCADE')
+    return f"{base}{'&' if '?' in base else '?'}schema={schema}"
+
+
+async def test_processes_that_start_at_once_create_one_schema() -> None:
+    url = with_schema("fresh")
+    storages = [PostgresStorage(url) for _ in range(4)]
+    await asyncio.gather(*(storage.__aenter__() for storage in storages))
+    assert len({storage.install for storage in storages}) == 1
+    await asyncio.gather(*(storage.__aexit__() for storage in storages))
+
+
+async def test_schemas_of_one_database_are_storages_of_their_own(url: str, delivery: MakeDelivery) -> None:
+    async with PostgresStorage(url) as one, PostgresStorage(empty_storage_url("other")) as other:
+        await one.put(delivery(name="w.1"))
+        assert one.install != other.install
+        assert await other.take(1, lease_s=60) == []
+        assert await other.put(delivery(name="w.1")) is True
+        assert (await one.depth(), await other.depth()) == (1, 1)
+
+
+async def test_a_command_creates_no_schema() -> None:
+    with pytest.raises(ConfigError, match="There is no storage yet"):
+        async with PostgresStorage(with_schema("missing"), serving=False):
+            pass
+
+
+async def test_a_schema_of_a_newer_linqbot_is_refused() -> None:
+    url = with_schema("newer")
+    async with PostgresStorage(url):
+        pass
+    execute(server_url(), "UPDATE newer.meta SET value = '999' WHERE key = 'schema'")
+    with pytest.raises(StorageError, match=r"schema 999.*Upgrade linqbot"):
+        async with PostgresStorage(url):
+            pass
+
+
+async def test_an_old_pgmq_is_refused() -> None:
+    base = server_url()
+    execute(base, "DROP DATABASE IF EXISTS old_pgmq; CREATE DATABASE old_pgmq", one_by_one=True)
+    old = base.replace("/postgres?", "/old_pgmq?")
+    execute(old, "CREATE SCHEMA pgmq; CREATE TABLE pgmq.meta (queue_name text)")
+    with pytest.raises(ConfigError, match=r"pgmq older than 1\.11\.1"):
+        async with PostgresStorage(old):
+            pass
+
+
+async def test_a_user_who_may_not_create_the_schema_is_told_so() -> None:
+    base = server_url()
+    execute(base, "DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN", one_by_one=True)
+    with pytest.raises(ConfigError, match="Grant CREATE"):
+        async with PostgresStorage(base.replace("postgres:@", "guest@") + "&schema=theirs"):
+            pass
+
+
+async def test_a_server_that_is_not_there_is_unavailable() -> None:
+    with pytest.raises(StorageUnavailable):
+        async with PostgresStorage("postgresql://bot:hunter2@127.0.0.1:1/linq"):
+            pass
+
+
+async def test_a_storage_that_is_not_open_refuses_everything(url: str, delivery: MakeDelivery) -> None:
+    storage = PostgresStorage(url)
+    for call in (storage.put(delivery()), storage.depth(), storage.take(1, lease_s=60)):
+        with pytest.raises(StorageUnavailable, match="not open"):
+            await call
+
+
+async def test_a_reason_with_characters_that_postgresql_cannot_hold_is_stored_without_them(
+    url: str, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    async with PostgresStorage(url, clock=clock) as storage:
+        await storage.put(delivery())
+        (lease,) = await storage.take(1, lease_s=60)
+        await storage.finish(lease, Finish(Retry(clock.now(), "a\0b")))
+        (lease,) = await storage.take(1, lease_s=60)
+        await storage.finish(lease, Finish(DeadLetter("a\0\ud800b", "bot:\0")))
+        (letter,) = await storage.dead_letters()
+        assert (letter.error, letter.handler) == ("a\ufffd?b", "bot:\ufffd")
+
+
+async def test_a_value_that_postgresql_cannot_hold_is_refused_and_others_of_its_transaction_are_not(
+    url: str, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
+) -> None:
+    async with PostgresStorage(url, clock=clock) as storage:
+        ends = await asyncio.gather(
+            storage.begin(entry("w.1")),
+            storage.begin(entry("w.\0")),
+            storage.begin(entry("w.\ud800")),
+            storage.put(delivery("c:1")),
+            storage.write_state([StateWrite("bot", "a", b"1")]),
+            return_exceptions=True,
+        )
+        assert [type(end) for end in ends] == [type(None), StorageError, StorageError, bool, type(None)]
+        assert "w." not in str(ends[1])
+        assert len(await storage.entries("w.1")) == 1
+        assert await storage.depth() == 1
+
+
+async def test_a_backup_to_a_file_is_refused(url: str) -> None:
+    async with PostgresStorage(url) as storage:
+        with pytest.raises(ConfigError, match="pg_dump"):
+            await storage.backup("copy.db")
+
+
+async def test_the_clock_of_the_database_decides_when_a_lease_ends(url: str, delivery: MakeDelivery) -> None:
+    async with PostgresStorage(url) as storage:
+        await storage.put(delivery())
+        (lease,) = await storage.take(1, lease_s=1)
+        due = await storage.next_due()
+        assert due is not None
+        async with asyncio.timeout(20):
+            while not (again := await storage.take(1, lease_s=60)):
+                await asyncio.sleep(0.05)
+        assert (again[0].delivery.id, again[0].crashes) == (lease.delivery.id, 1)

@@ -1,0 +1,291 @@
+"""The contract of broadcasts, with every backend."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from linqbot.clock import MovableClock
+from linqbot.events.delivery import Delivery
+from linqbot.storage.backend import Storage
+from linqbot.storage.broadcasts import AT_ONCE, NewBroadcast, RecipientUpdate
+from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease
+from linqbot.types.broadcast import Broadcast, RecipientOutcome
+
+pytestmark = pytest.mark.anyio
+
+MakeDelivery = Callable[..., Delivery]
+NOON = 1_800_000_000.0
+LINE = "+12025550100"
+PEOPLE = ["+14155550101", "+14155550102", "ann@example.com"]
+
+
+def new(name: str = "july", *, line: str = LINE, per_minute: float = 20, **changes: Any) -> NewBroadcast:
+    return NewBroadcast(name, line, per_minute, b'[{"parts":[{"type":"text","value":"hi"}]}]', NOON, **changes)
+
+
+def facts(broadcast: Broadcast | None) -> dict[str, Any]:
+    """Return the status, and the counts that are not 0."""
+    assert broadcast is not None
+    names = ("people", "sent", "opted_out", "refused", "failed", "cancelled", "pending")
+    return {"status": broadcast.status} | {name: n for name in names if (n := getattr(broadcast, name))}
+
+
+async def under_way(storage: Storage) -> Lease:
+    """Lease the one delivery that is ready."""
+    (lease,) = await storage.take(10, lease_s=60)
+    return lease
+
+
+async def end(storage: Storage, lease: Lease, outcome: RecipientOutcome = "sent", reason: str | None = None) -> None:
+    """End the turn of a delivery of a broadcast with the outcome of its person."""
+    body = json.loads(lease.delivery.body)
+    update = RecipientUpdate(body["broadcast"], body["n"], outcome, reason)
+    await storage.finish(lease, Finish(Ack(), recipients=[update]))
+
+
+async def send_all(storage: Storage, clock: MovableClock, outcomes: Sequence[RecipientOutcome]) -> None:
+    for outcome in outcomes:
+        assert await storage.advance_broadcasts(clock.now()) == 1
+        await end(storage, await under_way(storage), outcome)
+        clock.advance(3)
+
+
+async def is_woken(storage: Storage) -> bool:
+    waiting = asyncio.ensure_future(storage.changed())
+    done, _ = await asyncio.wait([waiting], timeout=0.05)
+    waiting.cancel()
+    return bool(done)
+
+
+async def test_a_broadcast_is_stored_once_with_its_people_in_order(storage: Storage) -> None:
+    assert await storage.next_broadcast() is None
+    assert await storage.start_broadcast(new(), PEOPLE)
+    assert await is_woken(storage)
+    assert not await storage.start_broadcast(new(per_minute=1), ["+14155550109"])
+    july = await storage.broadcast("july")
+    assert july == Broadcast("july", "running", LINE, 20, datetime.fromtimestamp(NOON, UTC), people=3, pending=3)
+    assert [one.handle for one in await storage.recipients("july")] == PEOPLE
+    assert [one.n for one in await storage.recipients("july", after=1, limit=1)] == [2]
+    assert await storage.broadcast("august") is None
+    assert await storage.recipients("august") == []
+
+
+async def test_the_next_person_becomes_a_delivery_when_the_pace_allows_it(
+    storage: Storage, clock: MovableClock
+) -> None:
+    await storage.start_broadcast(new(), PEOPLE)
+    assert await storage.next_broadcast() == 0.0
+    assert await storage.advance_broadcasts(clock.now()) == 1
+    assert await storage.next_broadcast() == NOON + 3
+    assert await storage.advance_broadcasts(NOON + 2.9) == 0
+    lease = await under_way(storage)
+    assert (lease.delivery.id, lease.delivery.type) == ("i.broadcast.july.1", "linqbot.broadcast")
+    assert json.loads(lease.delivery.body) == {
+        "broadcast": "july",
+        "n": 1,
+        "from": LINE,
+        "to": PEOPLE[0],
+        "messages": [{"parts": [{"type": "text", "value": "hi"}]}],
+    }
+    clock.advance(3)
+    assert await storage.advance_broadcasts(clock.now()) == 1
+    assert (await under_way(storage)).delivery.id == "i.broadcast.july.2"
+    assert [one.outcome for one in await storage.recipients("july")] == ["under_way", "under_way", "pending"]
+
+
+async def test_a_late_step_is_made_once_and_is_not_caught_up(storage: Storage, clock: MovableClock) -> None:
+    await storage.start_broadcast(new(), PEOPLE)
+    await storage.advance_broadcasts(clock.now())
+    clock.advance(3600)
+    assert await storage.advance_broadcasts(clock.now()) == 1
+    assert await storage.advance_broadcasts(clock.now()) == 0
+    assert await storage.next_broadcast() == NOON + 3603
+
+
+async def test_outcomes_are_counted_and_the_last_one_ends_the_broadcast(storage: Storage, clock: MovableClock) -> None:
+    await storage.start_broadcast(new(), [*PEOPLE, "+14155550104"])
+    await storage.advance_broadcasts(clock.now())
+    await end(storage, await under_way(storage), "refused", "403/2012: no")
+    clock.advance(3)
+    await send_all(storage, clock, ["sent", "opted_out"])
+    await storage.advance_broadcasts(clock.now())
+    lease = await under_way(storage)
+    await storage.finish(lease, Finish(DeadLetter("no"), recipients=[RecipientUpdate("july", 4, "failed", "no")]))
+    counts = {"people": 4, "sent": 1, "opted_out": 1, "refused": 1, "failed": 1}
+    assert facts(await storage.broadcast("july")) == {"status": "running"} | counts
+    assert await storage.next_broadcast() == 0.0
+    assert await storage.advance_broadcasts(clock.now()) == 1
+    assert facts(await storage.broadcast("july")) == {"status": "done"} | counts
+    ended = await under_way(storage)
+    assert (ended.delivery.id, ended.delivery.type) == ("i.broadcast_done.july", "linqbot.broadcast_done")
+    assert json.loads(ended.delivery.body)["data"] == {
+        "name": "july",
+        "line": LINE,
+        "was_cancelled": False,
+        "began_at": "2027-01-15T08:00:00Z",
+        "cancelled": 0,
+        **counts,
+    }
+    await storage.finish(ended, Finish(Ack()))
+    assert (await storage.next_broadcast(), await storage.advance_broadcasts(clock.now())) == (None, 0)
+    refused, failed = [
+        one for outcome in ("refused", "failed") for one in await storage.recipients("july", outcome=outcome)
+    ]
+    assert (refused.n, refused.reason, refused.at) == (1, "403/2012: no", datetime.fromtimestamp(NOON, UTC))
+    assert (failed.n, failed.reason) == (4, "no")
+
+
+async def test_the_retry_of_a_person_who_failed_corrects_the_outcome(storage: Storage, clock: MovableClock) -> None:
+    await storage.start_broadcast(new(), PEOPLE[:1])
+    await storage.advance_broadcasts(clock.now())
+    lease = await under_way(storage)
+    await storage.finish(lease, Finish(DeadLetter("no"), recipients=[RecipientUpdate("july", 1, "failed", "no")]))
+    await storage.advance_broadcasts(clock.now())
+    await storage.finish(await under_way(storage), Finish(Ack()))
+    assert await storage.retry(["i.broadcast.july.1"]) == 1
+    await end(storage, await under_way(storage))
+    assert facts(await storage.broadcast("july")) == {"status": "done", "people": 1, "sent": 1}
+    assert await storage.next_broadcast() is None
+
+
+async def test_a_broadcast_to_nobody_ends_at_once(storage: Storage, clock: MovableClock) -> None:
+    await storage.start_broadcast(new(), [])
+    assert await storage.advance_broadcasts(clock.now()) == 1
+    assert (await under_way(storage)).delivery.id == "i.broadcast_done.july"
+    assert facts(await storage.broadcast("july")) == {"status": "done"}
+
+
+async def test_the_broadcasts_of_a_line_go_out_one_after_the_other_at_one_pace(
+    storage: Storage, clock: MovableClock
+) -> None:
+    await storage.start_broadcast(new("july"), PEOPLE[:1])
+    await storage.start_broadcast(new("august"), PEOPLE)
+    await storage.start_broadcast(new("elsewhere", line="+12025550101"), PEOPLE)
+    assert await storage.advance_broadcasts(clock.now()) == 2
+    leases = await storage.take(10, lease_s=60)
+    assert [lease.delivery.id for lease in leases] == ["i.broadcast.july.1", "i.broadcast.elsewhere.1"]
+    for lease in leases:
+        await end(storage, lease)
+    # The end of July is noted at once. Its pace still holds for August.
+    assert await storage.advance_broadcasts(clock.now()) == 1
+    assert await storage.next_broadcast() == NOON + 3
+    clock.advance(3)
+    assert await storage.advance_broadcasts(clock.now()) == 2
+    assert [one.name for one in await storage.broadcasts(limit=2)] == ["elsewhere", "august"]
+
+
+async def test_few_people_of_a_line_are_under_way_at_once(storage: Storage, clock: MovableClock) -> None:
+    await storage.start_broadcast(new(), [f"+1415555{n:04}" for n in range(AT_ONCE + 2)])
+    for _ in range(AT_ONCE):
+        assert await storage.advance_broadcasts(clock.now()) == 1
+        clock.advance(3)
+    assert (await storage.next_broadcast(), await storage.advance_broadcasts(clock.now())) == (None, 0)
+    lease, *_ = await storage.take(10, lease_s=60)
+    await storage.finish(lease, Finish(Defer(NOON + 60, "Linq is away")))
+    assert await storage.next_broadcast() is None
+    clock.advance(60)
+    await end(storage, (await storage.take(10, lease_s=60))[0])
+    assert await storage.advance_broadcasts(clock.now()) == 1
+
+
+async def test_a_paused_broadcast_waits_and_lets_others_of_its_line_pass(storage: Storage, clock: MovableClock) -> None:
+    await storage.start_broadcast(new("july"), PEOPLE)
+    await storage.start_broadcast(new("august"), PEOPLE[:1])
+    await storage.advance_broadcasts(clock.now())
+    assert await storage.order_broadcast("july", "pause")
+    assert not await storage.order_broadcast("july", "pause")
+    assert facts(await storage.broadcast("july"))["status"] == "paused"
+    await end(storage, await under_way(storage))
+    clock.advance(3)
+    assert await storage.advance_broadcasts(clock.now()) == 1
+    lease = await under_way(storage)
+    assert lease.delivery.id == "i.broadcast.august.1"
+    await end(storage, lease)
+    await storage.advance_broadcasts(clock.now())
+    await storage.finish(await under_way(storage), Finish(Ack()))
+    clock.advance(3)
+    assert await storage.next_broadcast() is None
+    while await is_woken(storage):
+        pass
+    assert await storage.order_broadcast("july", "resume")
+    assert await is_woken(storage)
+    assert await storage.advance_broadcasts(clock.now()) == 1
+    assert (await under_way(storage)).delivery.id == "i.broadcast.july.2"
+
+
+async def test_a_cancelled_broadcast_reaches_nobody_else_and_ends(storage: Storage, clock: MovableClock) -> None:
+    await storage.start_broadcast(new(), PEOPLE)
+    await storage.advance_broadcasts(clock.now())
+    assert await storage.order_broadcast("july", "cancel")
+    assert facts(await storage.broadcast("july")) == {"status": "cancelled", "people": 3, "cancelled": 2, "pending": 1}
+    assert await storage.next_broadcast() is None
+    await end(storage, await under_way(storage))
+    assert await storage.advance_broadcasts(clock.now()) == 1
+    assert json.loads((await under_way(storage)).delivery.body)["data"]["was_cancelled"]
+    assert facts(await storage.broadcast("july")) == {"status": "cancelled", "people": 3, "sent": 1, "cancelled": 2}
+    assert not await storage.order_broadcast("july", "resume")
+    assert not await storage.order_broadcast("august", "pause")
+
+
+async def test_what_is_under_way_survives_a_restart(closed_storage: Storage, clock: MovableClock) -> None:
+    async with closed_storage as storage:
+        await storage.start_broadcast(new(), PEOPLE)
+        await storage.advance_broadcasts(clock.now())
+        await under_way(storage)
+    async with closed_storage as storage:
+        lease = await under_way(storage)
+        assert (lease.delivery.id, lease.crashes) == ("i.broadcast.july.1", 1)
+        assert await storage.next_broadcast() == NOON + 3
+        await end(storage, lease)
+        clock.advance(3)
+        await send_all(storage, clock, ["sent", "sent"])
+        assert facts(await storage.broadcast("july")) == {"status": "running", "people": 3, "sent": 3}
+
+
+async def test_a_forgotten_person_leaves_every_broadcast(storage: Storage, clock: MovableClock) -> None:
+    await storage.start_broadcast(new("july"), ["Ann@Example.com", *PEOPLE[:2]])
+    await storage.start_broadcast(new("august"), PEOPLE)
+    await storage.advance_broadcasts(clock.now())
+    forgotten = await storage.forget("ann@example.com")
+    assert (forgotten.recipients, forgotten.waiting, forgotten.left) == (2, 1, ())
+    assert [one.handle for one in await storage.recipients("july")] == PEOPLE[:2]
+    assert await storage.take(10, lease_s=60) == []
+    clock.advance(3)
+    await send_all(storage, clock, ["sent", "sent"])
+    await storage.advance_broadcasts(clock.now())
+    assert facts(await storage.broadcast("july")) == {"status": "done", "people": 2, "sent": 2}
+
+
+async def test_a_person_who_is_forgotten_while_under_way_gets_no_row_back(
+    storage: Storage, clock: MovableClock
+) -> None:
+    await storage.start_broadcast(new(), PEOPLE[:1])
+    await storage.advance_broadcasts(clock.now())
+    lease = await under_way(storage)
+    assert (await storage.forget(PEOPLE[0])).left == (lease.delivery.id,)
+    await end(storage, lease)
+    assert await storage.recipients("july") == []
+    assert await storage.advance_broadcasts(clock.now()) == 1
+
+
+async def test_a_full_inbox_does_not_hold_up_a_broadcast(
+    storage: Storage, clock: MovableClock, delivery: MakeDelivery
+) -> None:
+    for n in range(20):
+        await storage.put(delivery(f"c:{n}"))
+    await storage.start_broadcast(new(), PEOPLE)
+    assert await storage.advance_broadcasts(clock.now()) == 1
+
+
+async def test_the_deliveries_of_a_line_that_keeps_nothing_are_off_the_record(
+    storage: Storage, clock: MovableClock
+) -> None:
+    await storage.start_broadcast(new(off_the_record=True), PEOPLE)
+    await storage.advance_broadcasts(clock.now())
+    assert (await under_way(storage)).delivery.is_off_the_record

@@ -1,0 +1,100 @@
+"""The contract of recurring timers, with every backend: one row each, which stays when it fires."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from linqbot.clock import MovableClock
+from linqbot.errors import LeaseLost
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease, Retry
+from linqbot.storage.timers import Rearm, Timer
+
+pytestmark = pytest.mark.anyio
+
+NOON = 1_800_000_000.0
+
+
+def timer(name: str = "daily", due: float = NOON, **changes: Any) -> Timer:
+    return Timer(name, due, "s:daily", changes.get("kind", "schedule"), b"{}", 0.0)
+
+
+async def fired(storage: Storage, clock: MovableClock) -> Lease:
+    assert await storage.fire(clock.now()) == 1
+    (lease,) = await storage.take(1, lease_s=60)
+    return lease
+
+
+async def test_a_recurring_timer_that_fired_waits_for_its_next_time(storage: Storage, clock: MovableClock) -> None:
+    await storage.schedule(timer())
+    lease = await fired(storage, clock)
+    assert lease.delivery.id == "i.schedule.daily.1800000000"
+    assert (await storage.scheduled(), await storage.next_timer(), await storage.fire(NOON * 2)) == ([], None, 0)
+    (parked,) = await storage.recurring("schedule")
+    assert (parked.is_parked, parked.tick) == (True, NOON)
+    await storage.finish(lease, Finish(Ack(), rearmed=[Rearm("daily", NOON, NOON + 60)]))
+    assert await storage.scheduled() == await storage.recurring("schedule") == [timer(due=NOON + 60)]
+    assert await storage.next_timer() == NOON + 60
+    clock.advance(60)
+    assert (await fired(storage, clock)).delivery.id == "i.schedule.daily.1800000060"
+
+
+@pytest.mark.parametrize("outcome", [Ack(), DeadLetter("Boom")])
+async def test_a_cancelled_timer_is_not_rearmed_by_the_turn_that_runs(
+    storage: Storage, clock: MovableClock, outcome: Ack | DeadLetter
+) -> None:
+    await storage.schedule(timer())
+    lease = await fired(storage, clock)
+    assert await storage.cancel("daily") is True
+    await storage.finish(lease, Finish(outcome, rearmed=[Rearm("daily", NOON, NOON + 60)]))
+    assert (await storage.recurring("schedule"), await storage.next_timer()) == ([], None)
+
+
+async def test_a_turn_that_is_retried_late_does_not_change_the_next_time(storage: Storage, clock: MovableClock) -> None:
+    await storage.schedule(timer())
+    lease = await fired(storage, clock)
+    await storage.finish(lease, Finish(DeadLetter("Boom"), rearmed=[Rearm("daily", NOON, NOON + 600)]))
+    await storage.retry([lease.delivery.id])
+    (again,) = await storage.take(1, lease_s=60)
+    await storage.finish(again, Finish(Ack(), rearmed=[Rearm("daily", NOON, NOON + 60)]))
+    assert await storage.next_timer() == NOON + 600
+
+
+async def test_a_lost_lease_rearms_nothing(storage: Storage, clock: MovableClock) -> None:
+    await storage.schedule(timer())
+    lost = await fired(storage, clock)
+    clock.advance(61)
+    (held,) = await storage.take(1, lease_s=60)
+    with pytest.raises(LeaseLost):
+        await storage.finish(lost, Finish(Ack(), rearmed=[Rearm("daily", NOON, NOON + 60)]))
+    await storage.finish(held, Finish(Retry(NOON + 90, "Boom")))
+    assert await storage.next_timer() is None
+
+
+async def test_recurring_timers_survive_a_restart_and_are_told_apart_by_kind(
+    closed_storage: Storage, clock: MovableClock
+) -> None:
+    async with closed_storage as storage:
+        for each in (timer(), timer("weekly", NOON + 60), timer("stretch", kind="repeat"), timer("once", kind="send")):
+            await storage.schedule(each)
+        await storage.fire(clock.now())
+    async with closed_storage as storage:
+        assert {each.id: each.is_parked for each in await storage.recurring("schedule")} == {
+            "daily": True,
+            "weekly": False,
+        }
+        assert [each.id for each in await storage.recurring("repeat")] == ["stretch"]
+        assert [each.id for each in await storage.scheduled()] == ["weekly"]
+        assert await storage.next_timer() == NOON + 60
+
+
+async def test_a_timer_is_found_by_its_id_while_it_waits_and_while_it_is_parked(
+    storage: Storage, clock: MovableClock
+) -> None:
+    await storage.schedule(timer())
+    assert await storage.timer("daily") == timer()
+    await fired(storage, clock)
+    assert await storage.timer("daily") == timer().parked()
+    assert await storage.timer("weekly") is None
