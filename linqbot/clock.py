@@ -61,6 +61,22 @@ class MovableClock:
     def is_frozen(self) -> bool:
         return self._frozen_at is not None
 
+    @property
+    def ahead_s(self) -> float:
+        """Seconds by which this clock is ahead of the wall clock."""
+        return self._offset if self._frozen_at is None else self._frozen_at - time.time()
+
+    def run_ahead(self, seconds: float) -> None:
+        """Let the clock run at the pace of the wall clock, `seconds` ahead of it. This may move the clock back."""
+        self._frozen_at = None
+        self._offset = seconds
+        self._wake()
+
+    def stop_at(self, at: float) -> None:
+        """Stop the clock at a time in Unix seconds. This may move the clock back."""
+        self._frozen_at = at
+        self._wake()
+
     def freeze(self) -> None:
         """Stop the clock at its current reading."""
         self._frozen_at = self.now()

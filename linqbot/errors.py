@@ -5,7 +5,15 @@
         StaleSignature        genuine, but signed more than five minutes away from the server's clock
       EventNotUnderstood    an authentic event without the ids its class needs; kept as a dead letter (events/parse.py)
       ConfigError           a setting is missing or wrong; the CLI shows it without a traceback, exit code 2
-      BotError              a bot was written in a way that cannot work; raised at start-up
+      BotError              a bot was written in a way that cannot work; raised at start-up where possible
+        NeverAwaited          a handler called ctx.reply() or another call without await; nothing was sent
+        ConversationTooLong   a handler asks more questions, or keeps more, than a conversation may hold
+      StateUnreadable       stored state does not fit the model that a handler asked for; it is kept
+      AskEnded              a question of ctx.ask ended without an answer; a handler may end with it
+        AskTimeout            no answer came in time
+        AskCancelled          the person or the operator ended it: `reason`
+      StreamStalled         the source of ctx.stream was silent for too long; what was said stays
+      Ambiguous             a step of ctx.once was cut off; it is unknown if it was done
       RuleBroken            a call to Linq would break one of Linq's rules R1-R96; nothing was sent
       FetchRefused          a media address that must not be fetched (client/http/media_fetch.py)
       FetchFailed           media that could not be fetched
@@ -14,6 +22,7 @@
       LinqApiError          Linq answered with an error: status, code, message, doc_url, trace_id
         AmbiguousCall         a call that must not be repeated was cut off; the operator decides
         MessageGone           the message was sent under this key before, and was deleted afterwards
+        CallSkipped           a call that new code makes in a part of a conversation that is over; it was not made
         RateLimited           429: wait `retry_after_s`
         LinqUnavailable       5xx, timeout, connection refused, a response that is not Linq's: safe to repeat with the
                               same idempotency key
@@ -22,8 +31,10 @@
         StorageBusy           the backlog is full; the sender should deliver again later
           LaneFull              the backlog of one chat is full; deliveries of other chats are accepted
         LeaseLost             another worker may hold this lane now; nothing was written
+        StateConflict         state was changed since it was read; nothing was written, and the turn runs again
 
-TurnDeferred is outside the tree. It is a BaseException that ends a handler at a call that must wait.
+TurnDeferred and Suspended are outside the tree. They are BaseExceptions that end a handler: TurnDeferred at a call that
+must wait, Suspended at a question.
 
 Lower rooms raise errors; `worker` and `server` decide what to do about them. The messages of these errors end up in
 logs, so they never hold a secret, a phone number or the text of a message.
@@ -34,7 +45,7 @@ class with its own `lqb` has both paragraphs, in whatever module it is defined.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 class LinqbotError(Exception):
@@ -42,9 +53,14 @@ class LinqbotError(Exception):
 
     Why: Catch this class to catch every error of linqbot. The error that you see is of a subclass with its own code.
     To do: Look up the code of the subclass. `linqbot explain` lists all codes.
+
+    Attributes:
+        is_final: True if the same code must raise this error again for the same event. The worker does not retry such a
+            turn.
     """
 
     lqb: ClassVar[str] = "LQB1000"
+    is_final: bool = False
 
 
 class InvalidSignature(LinqbotError):
@@ -95,13 +111,58 @@ class BotError(LinqbotError):
     """
 
     lqb = "LQB5001"
+    is_final = True
+
+
+class NeverAwaited(BotError):
+    """A handler called `ctx.reply()`, or another call of linqbot, without `await`. Nothing was sent.
+
+    Why: A call of an `async def` function only makes a coroutine. Its code runs when the coroutine is awaited.
+    To do: Put `await` before the call. In a handler that is a plain `def`, return the text instead, or make the handler
+        an `async def`. Then handle the event again: `linqbot inbox retry`. mypy and pyright find this mistake.
+
+    Attributes:
+        at: `file:line` of the call; None if it is not known.
+    """
+
+    lqb = "LQB5004"
+
+    def __init__(self, message: str, *, at: str | None = None) -> None:
+        super().__init__(message)
+        self.at = at
+
+
+class ConversationTooLong(BotError):
+    """A handler that asks with `ctx.ask` has more questions or journal entries than a conversation may have.
+
+    Why: With each answer the handler runs again from its start, through everything that it asked, sent and did before. So
+        a conversation without an end becomes slower with each answer. A loop around `ctx.ask` that never ends is the
+        usual cause; a result of `ctx.once` that holds a file or a picture is another one.
+    To do: Let the handler end, keep what it has learned in `ctx.state`, and go on with the person's next message. Keep
+        files and other large results elsewhere, and return their path or id from `ctx.once`.
+    """
+
+    lqb = "LQB5010"
+
+
+class StateUnreadable(LinqbotError):
+    """A value of `ctx.state` is stored in a form that its model cannot read. The value is kept as it is.
+
+    Why: The model was changed: a field has another type, or a new validator refuses what was stored earlier. Or the value
+        was edited by hand.
+    To do: Let the model read the old form too, for example with a `field_validator(mode="before")`, and retry the dead
+        letters with `linqbot inbox retry`. Or correct the value: `linqbot state show` and `linqbot state edit`.
+    """
+
+    lqb = "LQB5005"
+    is_final = True
 
 
 class RuleBroken(LinqbotError):
     """A call would break one of Linq's documented rules, so it was not sent.
 
     Why: Linq would have answered with the status and code of this error. Checking here saves the round trip.
-    To do: Change what the message names. `linqbot explain` explains each rule by its name, such as R22.
+    To do: Correct the value that the message names. `linqbot explain` explains each rule by its name, such as R22.
 
     Attributes:
         rule: The rule's name, `R1` to `R96`.
@@ -109,6 +170,7 @@ class RuleBroken(LinqbotError):
     """
 
     lqb = "LQB3001"
+    is_final = True
 
     def __init__(self, message: str, *, rule: str, status: int, code: int) -> None:
         super().__init__(f"{rule}: {message}")
@@ -162,6 +224,89 @@ class TurnDeferred(BaseException):
         self.after_s = after_s
 
 
+class Suspended(BaseException):
+    """Ends a handler at a question, until the answer comes: then the handler runs again from its start.
+
+    Every later use of the context raises Suspended again, so that `finally` and `async with` blocks cannot send.
+    Suspended is not an Exception, so that `except Exception` around a question does not catch it.
+    """
+
+
+class AskEnded(LinqbotError):
+    """A question of `ctx.ask` ended without an answer. If a handler does not catch this, it ends without an error."""
+
+
+class AskTimeout(AskEnded):
+    """No answer to a question of `ctx.ask` came within its `timeout_s`.
+
+    Why: The person did not answer. After a timeout a message of theirs is an ordinary message again.
+    To do: Nothing, or catch the error to say something, or to go on without the answer.
+    """
+
+    lqb = "LQB5006"
+
+
+class AskCancelled(AskEnded):
+    """A question of `ctx.ask` was ended before it was answered.
+
+    Why: The person wrote a cancel word, opted out with a word such as STOP, or gave no valid answer in all tries; or
+        the operator ended the question with `linqbot asks cancel`; or a plugin refused to send it; or the chat does not
+        support it, such as a request for a location in a group or on SMS.
+    To do: Nothing, or catch the error to say something. `reason` tells the cases apart.
+
+    Attributes:
+        reason: `word`, `opted_out`, `invalid`, `operator`, `refused` or `unsupported`.
+    """
+
+    lqb = "LQB5007"
+
+    def __init__(
+        self, message: str, *, reason: Literal["word", "invalid", "operator", "opted_out", "refused", "unsupported"]
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class StreamStalled(LinqbotError):
+    """The source of `ctx.stream` gave nothing for `stall_s` seconds. What was said before stays.
+
+    Why: The model, or the network between, hangs; or the model thinks or calls tools for longer than `stall_s`.
+    To do: Nothing: the turn runs again and goes on behind the last message. Or catch the error to say something. If the
+        source is that slow, raise `stall_s`.
+
+    Attributes:
+        stall_s: The seconds.
+    """
+
+    lqb = "LQB5009"
+
+    def __init__(self, stall_s: float) -> None:
+        super().__init__(f"The source of ctx.stream gave nothing for {stall_s:g} s.")
+        self.stall_s = stall_s
+
+
+class Ambiguous(LinqbotError):
+    """A step of `ctx.once` was cut off, so it is unknown if it was done. The operator decides.
+
+    Why: The process died, or was stopped, after the step had begun and before its result was on record. A second call
+        might do it twice.
+    To do: Look into the other system, by the idempotency key that the step was given. If the other system recognises
+        the key, `ctx.once(…, retry=True)` makes the call again by itself. `linqbot inbox list --ambiguous` lists
+        such steps.
+
+    Attributes:
+        name: The name of the step.
+    """
+
+    lqb = "LQB5008"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The step {name} was cut off in an earlier run, so it may have been done, and is not repeated."
+        )
+        self.name = name
+
+
 class LinqApiError(LinqbotError):
     """Linq answered a call with an error.
 
@@ -180,6 +325,12 @@ class LinqApiError(LinqbotError):
     """
 
     lqb = "LQB3003"
+    FINAL_STATUSES: ClassVar = frozenset({400, 405, 410, 413, 414, 415, 422})
+    """HTTP statuses with which Linq refuses a call for its content, so that the same call is refused again.
+
+    The others may heal. A 401 ends when the operator changes the key, a 403 with the settings of the account, a 404 or
+    a 409 with the state of a chat or a file, a 429 and a 5xx with time.
+    """
 
     def __init__(
         self,
@@ -199,6 +350,7 @@ class LinqApiError(LinqbotError):
         self.trace_id = trace_id
         self.retry_after_s = retry_after_s
         self.call = call
+        self.is_final = status in self.FINAL_STATUSES
         super().__init__(message)
 
     def __str__(self) -> str:
@@ -259,6 +411,20 @@ class MessageGone(LinqApiError):
         super().__init__("It was sent under this key before, and the message was deleted since.", status=404, call=call)
 
 
+class CallSkipped(LinqApiError):
+    """A call was not made, because it is new in a part of a conversation that an earlier answer has ended.
+
+    Why: The bot's code changed while a question of `ctx.ask` was open, and now makes a call before that question which
+        it did not make then. A handler that goes on after an answer runs again from its start, without effects.
+    To do: Nothing: `ctx.reply` and `ctx.send` return `status="skipped"`. Catch this error around calls of `ctx.client`.
+    """
+
+    lqb = "LQB3010"
+
+    def __init__(self, call: str) -> None:
+        super().__init__("It is new in a part of the conversation that is over, so it was not made.", call=call)
+
+
 class StorageError(LinqbotError):
     """An operation of the storage failed. Nothing was written.
 
@@ -306,3 +472,25 @@ class LeaseLost(StorageError):
     """
 
     lqb = "LQB4004"
+
+
+class StateConflict(StorageError):
+    """A value of `ctx.state` was changed since it was read. Nothing was written.
+
+    Why: Turns of two chats changed the same person's or the bot's state at the same time, or `linqbot state edit` changed
+        it while a turn ran.
+    To do: In a handler nothing: its turn runs again with the new value, and what it sent is not sent again. After
+        `linqbot state edit`, edit again. If it happens often, read the state shortly before you change it, after slow
+        work.
+
+    Attributes:
+        scope, name: The place of the value.
+    """
+
+    lqb = "LQB4005"
+
+    def __init__(self, scope: str, name: str) -> None:
+        # The scope may hold a handle, so it is not in the message.
+        super().__init__(f"The state {name} was changed since it was read. Nothing was written.")
+        self.scope = scope
+        self.name = name

@@ -28,6 +28,12 @@ def place_of(error: BaseException, otherwise: str | None = None) -> str:
     return _place(traceback.extract_tb(error.__traceback__), otherwise)
 
 
+def authors_frame(error: BaseException) -> traceback.FrameSummary | None:
+    """Return the innermost frame of the author's code in an error's traceback; None if there is none."""
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if is_authors(frame.filename)]
+    return own[-1] if own else None
+
+
 def place_of_function(function: Any) -> str | None:
     """Return `file:line` of a function's definition; None for a callable without Python code."""
     code = getattr(inspect.unwrap(function), "__code__", None)

@@ -15,14 +15,14 @@ from typing import Any
 
 
 def lazy_exports(
-    package: str, homes: Mapping[str, str], *, elsewhere: Callable[[str], str | None] = lambda _: None
+    package: str, homes: Mapping[str, str], *, elsewhere: Callable[[], Mapping[str, str]] = dict
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return `__getattr__` and `__dir__` for the `__init__.py` of a package.
 
     Args:
         package: The package's `__name__`.
         homes: The full name of the module that defines each name.
-        elsewhere: Returns the module to import a name from that the package does not have, or None.
+        elsewhere: Returns public names that the package does not have, each with the module to import it from.
     """
 
     def get(name: str) -> Any:
@@ -30,7 +30,7 @@ def lazy_exports(
             caller = sys._getframe(1)  # noqa: SLF001 - see `_is_import`
             if caller.f_globals.get("__name__") == "importlib._bootstrap":
                 raise AttributeError(name)  # `from package import name` looks for a module of that name first
-            raise _missing(package, name, list(homes), elsewhere(name), in_import=_is_import(caller))
+            raise _missing(package, name, list(homes), elsewhere(), in_import=_is_import(caller))
         value = getattr(import_module(homes[name]), name)
         sys.modules[package].__dict__[name] = value
         return value
@@ -41,11 +41,13 @@ def lazy_exports(
     return get, names
 
 
-def _missing(package: str, name: str, names: list[str], home: str | None, *, in_import: bool) -> Exception:
-    if home is not None:
-        hint = f"Write: from {home} import {name}"
-    elif near := difflib.get_close_matches(name, names, n=1):
+def _missing(package: str, name: str, names: list[str], elsewhere: Mapping[str, str], *, in_import: bool) -> Exception:
+    if name in elsewhere:
+        hint = f"Write: from {elsewhere[name]} import {name}"
+    elif near := difflib.get_close_matches(name, [*names, *elsewhere], n=1):
         hint = f"Did you mean {near[0]}?"
+        if near[0] in elsewhere:
+            hint += f" Write: from {elsewhere[near[0]]} import {near[0]}"
     else:
         hint = f"It has: {', '.join(sorted(names))}."
     text = f"{package} has no {name}. {hint}"

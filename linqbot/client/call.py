@@ -77,7 +77,17 @@ class Call:
 
     def to_json(self) -> bytes:
         """Return the call as JSON for the journal. `Call.from_json` restores an equal call."""
-        return to_json({name: getattr(self, name) for name in _FIELDS})
+        return to_json({
+            "noun": self.noun,
+            "verb": self.verb,
+            "method": self.method,
+            "path": self.path,
+            "safety": self.safety,
+            "body": self.body,
+            "query": self.query,
+            "headers": self.headers,
+            "key_in": self.key_in,
+        })  # fmt: skip
 
     @classmethod
     def from_json(cls, data: bytes) -> Call:

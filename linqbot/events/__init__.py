@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         WebhookSubscriptionRoutingHeadersSet,
         WebhookSubscriptionTargetUrlChanged,
     )
+    from linqbot.events.broadcast import BroadcastDone
     from linqbot.events.call import (
         CallAnswered,
         CallDeclined,
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
         PollVoteRemoved,
     )
     from linqbot.events.reaction import PollReactionAdded, ReactionAdded, ReactionRemoved
+    from linqbot.events.schedule import ScheduleDue
 
 __all__ = [
     "ApiTokenActivated",
@@ -106,6 +108,7 @@ __all__ = [
     "ApiTokenRenamed",
     "BackgroundUpdateFailed",
     "BackgroundUpdated",
+    "BroadcastDone",
     "CallAnswered",
     "CallDeclined",
     "CallEnded",
@@ -160,6 +163,7 @@ __all__ = [
     "PollVoteRemoved",
     "ReactionAdded",
     "ReactionRemoved",
+    "ScheduleDue",
     "TeamMemberAdded",
     "TeamMemberSignedIn",
     "TeamMemberSignedOut",
@@ -257,6 +261,8 @@ _HOMES = {
     "PollReactionAdded": "linqbot.events.reaction",
     "ReactionAdded": "linqbot.events.reaction",
     "ReactionRemoved": "linqbot.events.reaction",
+    "BroadcastDone": "linqbot.events.broadcast",
+    "ScheduleDue": "linqbot.events.schedule",
 }
 
 __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

@@ -20,8 +20,17 @@ from linqbot.events.lane import lane, token
 PROBE_TYPE: Final = "linqbot.doctor"
 """Type of the probe event that `linqbot doctor` signs and sends to the bot's own webhook. No handler receives it."""
 
+OWN_DELIVERY: Final = "i."
+"""Prefix of the ids of deliveries that linqbot creates."""
+
 PROBE_ID: Final = "i.doctor."
 """Prefix of the ids of probe deliveries."""
+
+BROADCAST_DONE_TYPE: Final = "linqbot.broadcast_done"
+"""Type of the event of a broadcast that has ended. A webhook may have this type, but no such id as the next."""
+
+BROADCAST_DONE_ID: Final = "i.broadcast_done."
+"""Prefix of the ids of these deliveries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,7 @@ class Delivery:
         carrier: Data of plugins that travels with the delivery, such as the ids of a trace: a JSON object of strings;
             None if empty.
         decoded: The body as Python data, or None if it must be decoded (again).
+        zero_retention: See `is_off_the_record`; None if the body must be decoded to know it.
     """
 
     id: str
@@ -50,6 +60,7 @@ class Delivery:
     message_key: str | None = None
     carrier: str | None = None
     decoded: Any = field(default=None, compare=False, repr=False)
+    zero_retention: bool | None = field(default=None, compare=False, repr=False)
 
     @property
     def sent_at(self) -> float:
@@ -66,9 +77,10 @@ class Delivery:
     @property
     def is_off_the_record(self) -> bool:
         """Return True if the delivery comes from a line whose content is never stored: `zero_retention` in its data."""
+        if self.zero_retention is not None:
+            return self.zero_retention
         decoded = decode(self.body) if self.decoded is None else self.decoded
-        data = decoded.get("data") if isinstance(decoded, dict) else None
-        return isinstance(data, dict) and data.get("zero_retention") is True
+        return _has_zero_retention(decoded.get("data") if isinstance(decoded, dict) else None)
 
     @classmethod
     def from_webhook(cls, body: bytes, *, webhook_id: str, received_at: float, signed_id: bool = True) -> Delivery:
@@ -95,6 +107,7 @@ class Delivery:
             received_at=received_at,
             message_key=_message_key(data) if event_type == "message.received" else None,
             decoded=decoded,
+            zero_retention=_has_zero_retention(data),
         )
 
 
@@ -114,6 +127,10 @@ def decode(body: bytes) -> Any:
         return from_json(text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
     except (ValueError, RecursionError):
         return None
+
+
+def _has_zero_retention(data: Any) -> bool:
+    return isinstance(data, dict) and data.get("zero_retention") is True
 
 
 def _message_key(data: Any) -> str | None:

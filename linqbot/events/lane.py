@@ -16,6 +16,9 @@ from typing import Any, TypeAlias
 LONGEST_TOKEN = 128
 """Longer ids are replaced by their digest, so that every database can index a lane as a key."""
 
+CHAT_OF_PAYMENT = "linqbot_chat"
+"""The key in the metadata of a payment request by which `ctx.pay` names the chat that waits for the payment."""
+
 _Rule: TypeAlias = Callable[[str, dict[str, Any]], str | None]
 
 
@@ -95,7 +98,10 @@ def _location(event_type: str, data: dict[str, Any]) -> str | None:
 
 
 def _payment(_: str, data: dict[str, Any]) -> str | None:
-    # `metadata.chat_id` is set by the author of the bot and never determines the lane.
+    # A handler of this chat waits for the payment, so the event keeps the order of the chat. A `chat_id` in the metadata
+    # is set by the author of the bot and never determines the lane.
+    if chat := _at(data, "metadata", CHAT_OF_PAYMENT):
+        return f"c:{chat}"
     payment = _at(data, "id")
     return payment and f"pay:{payment}"
 
@@ -109,6 +115,11 @@ def _account(event_type: str, data: dict[str, Any]) -> str:
     kind = event_type.partition(".")[0]
     thing = _at(data, kind, "id")
     return f"a:{kind}:{thing}" if thing else f"a:{kind}"
+
+
+def _schedule(_: str, data: dict[str, Any]) -> str | None:
+    name = _at(data, "name")
+    return name and f"s:{name}"
 
 
 # Event types that are in neither table use the lane of their chat, if the data contains a chat.
@@ -140,4 +151,5 @@ _BY_TYPE: dict[str, _Rule] = {
     "contact_card.deleted": _line,
     "zero_day_retention.updated": _line,
     "environment.line_moved": _line,
+    "linqbot.schedule": _schedule,
 }

@@ -23,9 +23,11 @@ from linqbot.types.message import (
     Parts,
     ReplyTo,
     TextPart,
+    text_of,
     utf16_length,
     utf16_slices,
 )
+from linqbot.types.scheduled import Scheduled
 
 
 class MessageEvent(Event):
@@ -66,7 +68,7 @@ class MessageEvent(Event):
     @property
     def text(self) -> str:
         """Return the text parts, joined by newlines; empty if there are none."""
-        return "\n".join(part.value for part in self.parts if isinstance(part, TextPart))
+        return text_of(self.parts)
 
     @property
     def media(self) -> tuple[MediaPart, ...]:
@@ -110,6 +112,8 @@ class MessageReceived(MessageEvent):
         replies_to_me: True if the message replies to one of yours. Linq does not say who wrote the message that was
             replied to. In groups, the worker looks the author up before any handler sees the event; `parse` leaves the
             field False.
+        answers: The scheduled send whose message was replied to; None if there is none, or it is older than a week.
+            The worker looks it up; `parse` leaves the field None.
     """
 
     types = ("message.received",)
@@ -117,6 +121,7 @@ class MessageReceived(MessageEvent):
 
     direction: str = "inbound"
     replies_to_me: bool = False
+    answers: Scheduled | None = None
 
     @property
     def is_addressed(self) -> bool:

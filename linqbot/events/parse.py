@@ -12,8 +12,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from linqbot.errors import LinqbotError
-from linqbot.events.delivery import Delivery, decode
+from linqbot.events.delivery import BROADCAST_DONE_TYPE, Delivery, decode
 from linqbot.events.event import Event, UnknownEvent, as_object
+from linqbot.events.schedule import SCHEDULE_TYPE, schedule_due
 from linqbot.types.lenient import unfitting_fields, validate_leniently
 
 
@@ -176,6 +177,13 @@ def parse(delivery: Delivery) -> Event:
 
 
 def _unknown(delivery: Delivery, body: Any) -> Event:
+    if delivery.type == SCHEDULE_TYPE and (event := schedule_due(delivery, body)) is not None:
+        return event
+    if delivery.type == BROADCAST_DONE_TYPE:
+        from linqbot.events.broadcast import broadcast_done
+
+        if (ended := broadcast_done(delivery, body)) is not None:
+            return ended
     data = body.get("data") if isinstance(body, dict) else body
     fields = UnknownEvent.fields_of(data) if isinstance(data, dict) else {"data": data}
     fields["body"] = delivery.body

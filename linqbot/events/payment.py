@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from linqbot.events.event import Event
+from linqbot.events.event import Event, as_object
+from linqbot.events.lane import CHAT_OF_PAYMENT
 from linqbot.types.payment import NaturalIds, StripeIds
 
 
@@ -19,6 +20,7 @@ class PaymentEvent(Event):
         status: Decide by the event's type and not by this field: Linq's list of statuses lacks some of the types.
         amount: In the currency's minor unit, such as cents.
         metadata: As passed when the payment was requested. A `chat_id` in it is yours: linqbot never reads it.
+        chat_id: The chat of `ctx.pay`, if it requested the payment; None for other payments.
         payment_created_at: The time when the payment was requested; `created_at` is the time of the event.
     """
 
@@ -39,7 +41,10 @@ class PaymentEvent(Event):
 
     @classmethod
     def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
-        return {**data, "payment_created_at": data.get("created_at")}
+        fields = {**data, "payment_created_at": data.get("created_at")}
+        if (chat := as_object(data.get("metadata")).get(CHAT_OF_PAYMENT)) is not None:
+            fields["chat_id"] = chat
+        return fields
 
 
 class PaymentSucceeded(PaymentEvent):

@@ -10,6 +10,7 @@ from pydantic import Field
 from linqbot.events.event import UNKNOWN_HANDLE, Event, place_actor
 from linqbot.types.handle import Handle
 from linqbot.types.message import Sticker
+from linqbot.types.scheduled import Scheduled
 
 
 class ReactionEvent(Event):
@@ -51,9 +52,16 @@ class ReactionEvent(Event):
 
 
 class ReactionAdded(ReactionEvent):
-    """A person or your line reacted to a message."""
+    """A person or your line reacted to a message.
+
+    Attributes:
+        answers: The scheduled send whose message was reacted to; None if there is none, or it is older than a week.
+            The worker looks it up; `parse` leaves the field None.
+    """
 
     types = ("reaction.added",)
+
+    answers: Scheduled | None = None
 
 
 class ReactionRemoved(ReactionEvent):

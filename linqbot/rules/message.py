@@ -18,7 +18,8 @@ from linqbot.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS
 
 # A host has at most 127 labels. Without this limit, a long run of dots would cost much memory.
 _LINQ_HOSTED = re.compile(r"https://(?:[\w-]+\.){0,126}linqapp\.com[/:?]|.*[?&][\w-]*signature=", re.IGNORECASE)
-_URL_IN_TEXT = re.compile(r"\bhttps?://\S|\bwww\.\w", re.IGNORECASE)
+URL_IN_TEXT = re.compile(r"\bhttps?://\S|\bwww\.\w", re.IGNORECASE)
+"""A web address, as R52 counts it."""
 MAX_PARTS: Final = 100
 MAX_URL_MEDIA: Final = 40
 
@@ -30,6 +31,15 @@ def message_content(message: Any, at: str = "message") -> Broken | None:
     for rule in _CONTENT:
         if broken := rule(message):
             return broken
+    # Most messages are one part without options, so the rules about several parts and options are not even asked.
+    if len(message.get("parts") or ()) > 1:
+        for rule in _SEVERAL_PARTS:
+            if broken := rule(message):
+                return broken
+    if len(message) > 1:
+        for rule in _OPTIONS:
+            if broken := rule(message):
+                return broken
     return None
 
 
@@ -70,7 +80,7 @@ def _every_part(message: JsonObject) -> Broken | None:
 
 def _few_media_by_url(message: JsonObject) -> Broken | None:
     """Check R21: the number of media parts by URL. Files at Linq, and files with a signed URL, do not count."""
-    parts = message.get("parts") or ()
+    parts = message["parts"]
     if len(parts) <= MAX_URL_MEDIA:
         return None
     urls = [part["url"] for part in parts if part["type"] == "media" and part.get("url")]
@@ -84,7 +94,7 @@ def _few_media_by_url(message: JsonObject) -> Broken | None:
 def _no_two_texts_in_a_row(message: JsonObject) -> Broken | None:
     """Check R22: two text parts may not be adjacent."""
     last = None
-    for i, part in enumerate(message.get("parts") or ()):
+    for i, part in enumerate(message["parts"]):
         if part["type"] == last == "text":
             return bad_content(
                 "R22", f"message.parts[{i - 1}] and [{i}] are both text. Join them, or send two messages."
@@ -98,10 +108,7 @@ _ALONE: Final = {"link": "R23", "imessage_app": "R24", "app_clip": "R25"}
 
 def _cards_stand_alone(message: JsonObject) -> Broken | None:
     """Check R23, R24 and R25: a link, an app card and an App Clip must be alone."""
-    parts = message.get("parts") or ()
-    if len(parts) < 2:
-        return None
-    for i, part in enumerate(parts):
+    for i, part in enumerate(message["parts"]):
         if rule := _ALONE.get(part["type"]):
             said = (
                 f"message.parts[{i}] is a {part['type']} part, which must be alone in its message. Send it separately."
@@ -190,24 +197,20 @@ _CONTENT: tuple[Across, ...] = (
     _either_parts_or_experience,
     _number_of_parts,
     _every_part,
-    _cards_stand_alone,
-    _no_two_texts_in_a_row,
-    _few_media_by_url,
     _experience,
-    _service,
-    _only_on_imessage,
-    _effect,
-    _reply_to,
-    _key,
 )
+_SEVERAL_PARTS: tuple[Across, ...] = (_cards_stand_alone, _no_two_texts_in_a_row, _few_media_by_url)
+_OPTIONS: tuple[Across, ...] = (_service, _only_on_imessage, _effect, _reply_to, _key)
 
 
 def first_message(message: JsonObject) -> Broken | None:
     """Check R52 and R53: the first message of a chat created by `chats.create` has no link, reply or effect."""
     for i, part in enumerate(message.get("parts") or ()):
-        if part.get("type") == "link" or (part.get("type") == "text" and _URL_IN_TEXT.search(part.get("value") or "")):
+        if part.get("type") == "link" or (part.get("type") == "text" and URL_IN_TEXT.search(part.get("value") or "")):
             return breaks(
-                "R52", f"message.parts[{i}] has a link, which the first message of a chat must not have. Send it next."
+                "R52",
+                f"message.parts[{i}] has a link, which the first message of a chat must not have. "
+                "Send a text without a link first, and the link next.",
             )
     for name in ("reply_to", "effect"):
         if message.get(name) is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
+
+from linqbot.nearest import missing
 
 
 class Data(BaseModel):
@@ -18,6 +20,16 @@ class Data(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="allow", populate_by_name=True, protected_namespaces=(), defer_build=True
     )
+
+    if not TYPE_CHECKING:  # a type checker would accept any name
+
+        def __getattr__(self, name: str) -> Any:
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                if name.startswith("_") or hasattr(type(self), name):
+                    raise
+            raise AttributeError(missing(type(self), tuple(vars(self)), name), name="")
 
     def to_json_object(self) -> dict[str, Any]:
         """Return the JSON object that Linq expects: with Linq's field names, and without fields that are None."""

@@ -5,7 +5,7 @@ All text ranges are half-open pairs of UTF-16 code units, as Linq counts them: "
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
@@ -244,6 +244,11 @@ _ReceivedPart: TypeAlias = Annotated[
 ]
 # Linq sends `parts: null` for tombstones and system messages; it is read as an empty tuple.
 Parts: TypeAlias = Annotated[tuple[_ReceivedPart, ...], BeforeValidator(lambda parts: () if parts is None else parts)]
+
+
+def text_of(parts: Iterable[Part]) -> str:
+    """Return the text parts, joined by newlines; empty if there are none."""
+    return "\n".join([part.value for part in parts if isinstance(part, TextPart)])
 
 
 class Experience(Data):

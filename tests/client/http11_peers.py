@@ -87,4 +87,4 @@ async def served(tls: ssl.SSLContext | None = None, port: int = 0) -> AsyncItera
 
 
 def client_at(port: int, **options: Any) -> Client:
-    return Client(KEY, base_url=f"http://127.0.0.1:{port}/api/partner", clock=Waits(), **options)
+    return Client(KEY, base_url=f"http://127.0.0.1:{port}/api/partner", **{"clock": Waits(), **options})

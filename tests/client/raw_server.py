@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 from linqbot.client.http.addresses import Origin
+from linqbot.client.http.connection import Connection
 from linqbot.client.http.connector import Connector
 from linqbot.client.http.http11 import Request, RequestHeaders
 from linqbot.client.http.pool import Pool
@@ -23,12 +24,13 @@ LOOPS = [
 
 
 class Peer:
-    """The server's side of one connection."""
+    """The server's side of one connection. `ended` is set when its script is over, such as when the client closed."""
 
     def __init__(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.number = number
         self.reader = reader
         self.writer = writer
+        self.ended = asyncio.Event()
 
     async def request(self) -> tuple[str, bytes]:
         """Return the next request: its head and its content, by its Content-Length."""
@@ -41,11 +43,12 @@ class Peer:
 
 
 class Raw:
-    """The server. `heads` are the heads of the requests that `answering` responded to."""
+    """The server. A later script in `play` is for the connections that are opened from then on."""
 
     def __init__(self, play: Play) -> None:
-        self._play = play
+        self.play = play
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.scheme = "http"
         self.port = 0
         self.peers: list[Peer] = []
         self.open = self.most_open = 0
@@ -59,12 +62,19 @@ class Raw:
         self.open += 1
         self.most_open = max(self.most_open, self.open)
         try:
-            await self._play(peer)
+            await self.play(peer)
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError, ssl.SSLError):
             pass
         finally:
             self.open -= 1
+            peer.ended.set()
             writer.close()
+
+    async def all_ended(self) -> None:
+        """Wait until every connection has ended."""
+        async with asyncio.timeout(10):
+            for peer in self.peers:
+                await peer.ended.wait()
 
     async def end(self) -> None:
         for task in self._tasks:
@@ -73,12 +83,13 @@ class Raw:
 
     @property
     def origin(self) -> Origin:
-        return Origin("http", "127.0.0.1", self.port)
+        return Origin(self.scheme, "127.0.0.1", self.port)
 
 
 @asynccontextmanager
 async def raw(play: Play, tls: ssl.SSLContext | None = None) -> AsyncIterator[Raw]:
     server = Raw(play)
+    server.scheme = "http" if tls is None else "https"
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls, backlog=1024)
     server.port = listening.sockets[0].getsockname()[1]
     try:
@@ -88,9 +99,24 @@ async def raw(play: Play, tls: ssl.SSLContext | None = None) -> AsyncIterator[Ra
         await server.end()
 
 
+class Recording(Connector):
+    """A connector that keeps the connections that it opened."""
+
+    def __init__(self, origin: Origin, opened: list[Connection]) -> None:
+        super().__init__(origin, connect_timeout_s=5.0)
+        self.opened = opened
+
+    async def connect(self, on_lost: Callable[[Connection], None]) -> Connection:
+        connection = await super().connect(on_lost)
+        self.opened.append(connection)
+        return connection
+
+
 @asynccontextmanager
-async def pooled(server: Raw, *, connect_timeout_s: float = 5.0, **options: Any) -> AsyncIterator[Pool]:
-    pool = Pool(Connector(server.origin, connect_timeout_s=connect_timeout_s), **options)
+async def pooled(server: Raw, *, opened: list[Connection] | None = None, **options: Any) -> AsyncIterator[Pool]:
+    """Create a pool, and close it at the end. The connections that it opens are added to `opened`."""
+    connector = Connector(server.origin, connect_timeout_s=5.0) if opened is None else Recording(server.origin, opened)
+    pool = Pool(connector, **options)
     try:
         yield pool
     finally:
@@ -99,6 +125,44 @@ async def pooled(server: Raw, *, connect_timeout_s: float = 5.0, **options: Any)
 
 def get(server: Raw, target: str = "/", method: str = "GET", **options: Any) -> Request:
     return Request(method, server.origin, target, RequestHeaders({"Host": server.origin.authority}), **options)
+
+
+async def whole(server: Raw, pool: Pool, slots: int) -> None:
+    """Assert that the pool sends `slots` requests at once and no more, so that no slot was lost or duplicated.
+
+    The server closes each of the connections, so none is idle afterwards.
+    """
+    held = 0
+    all_came, release = asyncio.Event(), asyncio.Event()
+
+    async def hold(peer: Peer) -> None:
+        nonlocal held
+        head, _ = await peer.request()
+        if "/held" in head:
+            held += 1
+            if held == slots:
+                all_came.set()
+            await release.wait()
+        await peer.say(said(b"", "200 OK", "Connection: close"))
+
+    before, server.play = server.play, hold
+    requests = [get(server, "/held", needs_new_connection=True) for _ in range(slots + 1)]
+    tasks = [asyncio.create_task(pool.send(request)) for request in requests]
+    try:
+        async with asyncio.timeout(10):
+            await all_came.wait()
+            # One request more would be here before that of a pool which begins to connect only now.
+            async with pooled(server) as later:
+                await later.send(get(server, "/later"))
+            assert held == slots
+            release.set()
+            assert {response.status for response in await asyncio.gather(*tasks)} == {200}
+        assert held == slots + 1
+    finally:
+        server.play = before
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def said(content: bytes = b"", status: str = "200 OK", *fields: str) -> bytes:

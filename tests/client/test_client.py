@@ -32,6 +32,8 @@ from linqbot.client.call import ApiResponse, Call, Run, prepare
 from linqbot.client.client import Client
 from linqbot.client.resources.chats.chats import Chats
 from linqbot.client.resources.resource import Page, Resource
+from linqbot.client.sender import Sender
+from linqbot.clock import SystemClock
 from linqbot.errors import ConfigError, LinqApiError, RuleBroken
 from linqbot.types.message import Effect, MessageContent, TextDecoration, TextPart
 
@@ -356,7 +358,17 @@ def test_a_base_url_that_cannot_be_one_is_refused(url: str) -> None:
 def test_a_repr_shows_where_but_not_who() -> None:
     client = client_over(Recorder(), base_url="http://127.0.0.1:4010/")
     assert repr(client) == "Client(base_url='http://127.0.0.1:4010')"
-    for thing in (client, client._transport, client.chats, client.wrapped(lambda run: run)):
+    sender = Sender(
+        KEY,
+        base_url=client.base_url,
+        timeout_s=1,
+        connect_timeout_s=1,
+        max_retries=0,
+        max_wait_s=0,
+        clock=SystemClock(),
+        credentials={"users": {"X-Key": KEY}},
+    )
+    for thing in (client, sender, client.run, client.chats, client.wrapped(lambda run: run)):
         assert KEY not in repr(thing) + str(thing)
 
 

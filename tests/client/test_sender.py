@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from client.http11_peers import CHAT, KEY, Waits, client_at, plain, served
 from linqbot.client.call import prepare
 from linqbot.client.client import Client
 from linqbot.client.http.addresses import Origin
+from linqbot.client.http.pool import Pool
 from linqbot.client.http.proxies import environment_proxy
 from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable, RateLimited
 
@@ -243,12 +245,13 @@ async def test_a_connection_the_server_closed_meanwhile_costs_nothing() -> None:
 
 
 async def test_a_call_that_meets_a_connection_just_closed_is_repeated_at_once_if_it_may_be() -> None:
-    async with served() as server, client_at(server.port) as client:
+    clock = Waits()
+    async with served() as server, client_at(server.port, clock=clock) as client:
         await client.chats.retrieve(CHAT)
         server.answers = [None, plain(202, SENT)]
         await client.chats.messages.send(CHAT, message=CONTENT)
         assert server.bodies[1] == server.bodies[2]
-        assert client._transport._clock.waited == [0.0]  # type: ignore[attr-defined]
+        assert clock.waited == [0.0]
 
         server.answers = [None]
         with pytest.raises(LinqUnavailable):
@@ -268,17 +271,16 @@ async def test_a_call_that_must_happen_once_is_not_sent_over_a_kept_connection()
         assert len(server.bodies) == 38, "none was sent twice"
 
 
-async def test_a_call_that_waited_for_a_connection_in_vain_was_not_sent_and_may_be_repeated() -> None:
-    async with served() as server, client_at(server.port, timeout_s=0.05, max_retries=2) as client:
-        await client.chats.retrieve(CHAT)
-        pool = client._transport._open()
-        taken = pool._take_idle()  # type: ignore[attr-defined]
-        pool._free_slots = 0  # type: ignore[attr-defined]
+async def test_a_call_that_waited_for_a_connection_in_vain_was_not_sent_and_may_be_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("linqbot.client.sender.Pool", partial(Pool, max_connections=0))
+    clock = Waits()
+    async with served() as server, client_at(server.port, timeout_s=0.05, max_retries=2, clock=clock) as client:
         with pytest.raises(LinqUnavailable, match="no complete response"):
             await client.chats.send_voicememo(CHAT, attachment_id=CHAT)
-        assert len(client._transport._clock.waited) == 2  # type: ignore[attr-defined]
-        assert len(server.bodies) == 1
-        taken.abort()
+        assert len(clock.waited) == 2
+        assert server.connections == 0
 
 
 async def test_a_repeated_call_gets_a_connection_that_lives_although_a_restart_closed_them_all() -> None:
@@ -338,13 +340,13 @@ assert not {"httpx", "httpcore"} & set(sys.modules)
 
 
 async def test_a_refused_connection_is_tried_again_even_for_what_must_happen_once() -> None:
-    client = client_at(await unused_port())
-    async with client:
+    clock = Waits()
+    async with client_at(await unused_port(), clock=clock) as client:
         with pytest.raises(
             LinqUnavailable, match=r"no response from http://127\.0\.0\.1:\d+/ \(ConnectionRefusedError\)"
         ):
             await client.chats.send_voicememo(CHAT, attachment_id=CHAT)
-    assert len(client._transport._clock.waited) == 2  # type: ignore[attr-defined]
+    assert len(clock.waited) == 2
 
 
 async def test_a_lost_answer_repeats_the_keyed_call_and_not_the_once_call() -> None:
@@ -500,9 +502,9 @@ def test_a_client_made_outside_a_loop_works_inside_one_and_says_no_in_another() 
     client = client_at(port)
 
     async def leave() -> None:
-        async with served(port=port):
+        async with served(port=port) as server:
+            server.answers = [plain(200, {"id": CHAT}, "Connection: close")]  # no open connection outlives the loop
             await client.chats.retrieve(CHAT)
-            client._transport._open()._drop_idle()  # type: ignore[attr-defined]
             await asyncio.sleep(0)
 
     asyncio.run(leave())

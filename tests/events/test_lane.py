@@ -136,6 +136,8 @@ def test_the_table_above_names_every_type_that_has_an_example() -> None:
         ("contact_card.received", {"owner_handle": "+1"}, "x:e"),
         ("payment.succeeded", {"metadata": {"chat_id": "c"}}, "x:e"),
         ("payment.succeeded", {"id": "p", "chat_id": "c"}, "pay:p"),
+        ("payment.succeeded", {"id": "p", "metadata": {"linqbot_chat": "c"}}, "c:c"),  # requested by ctx.pay
+        ("payment.succeeded", {"id": "p", "metadata": {"linqbot_chat": 1}}, "pay:p"),
         ("phone_number.renamed", {"phone_number": "+1"}, "l:+1"),
         ("phone_number.assigned", {}, "x:e"),
         ("api_token.created", {}, "a:api_token"),

@@ -61,6 +61,7 @@ class FetchRefused(LinqbotError):
     """
 
     lqb = "LQB3101"
+    is_final = True
 
 
 class FetchFailed(LinqbotError):

@@ -7,10 +7,9 @@ from collections.abc import AsyncGenerator
 
 import httpx
 import pytest
-from client.http11_peers import CHAT, KEY, Waits, client_at, plain, served
+from client.http11_peers import CHAT, Waits, client_at, plain, served
 from client.test_sender import unused_port
 
-from linqbot.client.client import Client
 from linqbot.client.http.addresses import Origin
 from linqbot.client.http.http11 import MAX_CONTENT_BYTES, MalformedResponse, Request, RequestHeaders
 from linqbot.client.http.httpx_adapter import HttpxAdapter
@@ -88,13 +87,12 @@ async def test_a_request_that_was_certainly_not_sent_is_marked(error: Exception,
 
 
 async def test_httpxs_own_transport_tells_refused_from_lost_connections() -> None:
-    refused = Client(
-        KEY, base_url=f"http://127.0.0.1:{await unused_port()}", transport=httpx.AsyncHTTPTransport(), clock=Waits()
-    )
+    clock = Waits()
+    refused = client_at(await unused_port(), transport=httpx.AsyncHTTPTransport(), clock=clock)
     async with refused:
         with pytest.raises(LinqUnavailable):
             await refused.chats.send_voicememo(CHAT, attachment_id=CHAT)
-        assert len(refused._transport._clock.waited) == 2  # type: ignore[attr-defined]
+        assert len(clock.waited) == 2
 
     async with served() as server, client_at(server.port, transport=httpx.AsyncHTTPTransport()) as client:
         server.answers = [plain(200, {"id": CHAT})]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections.abc import AsyncGenerator
+from contextvars import Context
+from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import cast
 
 import pytest
-from client.raw_server import LOOPS, Peer, Raw, always, get, once, pooled, raw, said
+from client.raw_server import LOOPS, Peer, Raw, always, get, once, pooled, raw, said, whole
 
+from linqbot.client.http.connection import IDLE_S, Connection
 from linqbot.client.http.connector import Connector
 from linqbot.client.http.http11 import Response, ServerDisconnectedError
 from linqbot.client.http.pool import Pool
@@ -50,81 +54,118 @@ class Held:
         return target
 
 
-def whole(pool: Pool, slots: int) -> None:
-    """Assert that no slot of the pool was lost or duplicated."""
-    assert pool._free_slots + len(pool._idle) == slots
-    assert not pool._waiting
-    assert len(pool._open) >= len(pool._idle)
+def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Put the clock of the running event loop forward."""
+    loop = asyncio.get_running_loop()
+    now = loop.time
+    monkeypatch.setattr(loop, "time", lambda: now() + seconds)
+
+
+NOT_ITS_OWN = (asyncio.AbstractEventLoop, Context, ModuleType, FunctionType, CodeType, FrameType, type)
+"""Objects that lead from a connection to the whole program, and so to the test's own variables and constants."""
+
+
+def held_bytes(connection: Connection) -> bytes:
+    """Return all bytes in memory to which a connection leads, directly or through other objects of its own."""
+    seen: set[int] = set()
+    found = b""
+    todo: list[object] = [connection]
+    while todo:
+        thing = todo.pop()
+        if id(thing) in seen or isinstance(thing, NOT_ITS_OWN):
+            continue
+        seen.add(id(thing))
+        found += bytes(thing) if isinstance(thing, bytes | bytearray) else b""
+        todo += gc.get_referents(thing)
+    return found
+
+
+def connections_in_memory() -> int:
+    gc.collect()
+    return sum(isinstance(thing, Connection) for thing in gc.get_objects())
 
 
 async def test_the_connection_used_last_is_used_first() -> None:
     held = Held()
     async with raw(held.play) as server, pooled(server) as pool:
-        both = [asyncio.create_task(pool.send(get(server))) for _ in range(2)]
+        both = {asyncio.create_task(pool.send(get(server))) for _ in range(2)}
         await held.answer()
+        (earlier,), (pending,) = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         await held.answer()
-        first, last = [(await task).content for task in both]
-        assert first != last
-        newest = next(reversed(pool._idle))
-        task = asyncio.create_task(pool.send(get(server)))
-        await held.answer()
-        await task
-        assert next(reversed(pool._idle)) is newest
+        used_last = (await pending).content
+        assert used_last != earlier.result().content
+        for _ in range(3):
+            task = asyncio.create_task(pool.send(get(server)))
+            await held.answer()
+            assert (await task).content == used_last
         assert len(server.peers) == 2
 
 
-async def test_a_connection_that_rested_too_long_is_not_used_again() -> None:
-    async with raw(echo) as server, pooled(server) as pool:
+async def test_a_connection_that_rested_too_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with raw(echo) as server, pooled(server, max_connections=2) as pool:
         await pool.send(get(server))
-        pool._idle[next(iter(pool._idle))] = 0.0
+        later(monkeypatch, IDLE_S - 1)
+        await pool.send(get(server))
+        assert len(server.peers) == 1
+        later(monkeypatch, IDLE_S)
         await pool.send(get(server))
         assert len(server.peers) == 2
-        whole(pool, 256)
+        await whole(server, pool, 2)
 
 
-async def test_connections_that_are_idle_too_long_are_closed_without_a_request() -> None:
-    async with raw(echo) as server, pooled(server) as pool:
+async def test_connections_that_are_idle_too_long_are_closed_without_a_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def play(peer: Peer) -> None:
+        keep = "Keep-Alive: timeout=11" if peer.number < 2 else "X-A: b"
+        await always(said(b"", "200 OK", keep))(peer)
+
+    monkeypatch.setattr("linqbot.client.http.pool.IDLE_S", 0.01)  # how often the pool looks for old connections
+    async with raw(play) as server, pooled(server, max_connections=4) as pool:
         await asyncio.gather(*[pool.send(get(server)) for _ in range(3)])
-        assert pool._sweep is not None
-        old = list(pool._idle)[:2]
-        for connection in old:
-            pool._idle[connection] = 0.0
-        pool._end_old()
-        await asyncio.wait([connection.lost for connection in old])
-        assert len(pool._idle) == len(pool._open) == 1
-        assert pool._sweep is not None
-        whole(pool, 256)
+        later(monkeypatch, 10)
+        await asyncio.wait_for(asyncio.gather(*[peer.ended.wait() for peer in server.peers[:2]]), 5)
+        assert not server.peers[2].ended.is_set()
+        later(monkeypatch, IDLE_S)
+        await server.all_ended()
+        await whole(server, pool, 4)
 
 
 # --- requests that must not be repeated -----------------------------------------------------------------------------
 
 
 async def test_a_request_that_must_not_be_repeated_gets_a_new_connection_which_is_kept_afterwards() -> None:
-    async with raw(always(said(b"here"))) as server, pooled(server) as pool:
+    async with raw(always(said(b"here"))) as server, pooled(server, max_connections=4) as pool:
         await pool.send(get(server))
         await pool.send(get(server, needs_new_connection=True))
         assert len(server.peers) == 2
         await pool.send(get(server))
         assert len(server.peers) == 2
-        whole(pool, 256)
+        await whole(server, pool, 4)
 
 
 async def test_a_server_that_closes_after_every_answer_leaves_no_such_request_unanswered() -> None:
-    async with raw(once(said(b"here"))) as server, pooled(server) as pool:
+    async with raw(once(said(b"here"))) as server, pooled(server, max_connections=4) as pool:
         for _ in range(100):
             assert (await pool.send(get(server, needs_new_connection=True))).content == b"here"
-        whole(pool, 256)
+        await whole(server, pool, 4)
 
 
 async def test_a_new_connection_takes_the_place_of_the_longest_idle_one_when_all_are_taken() -> None:
-    async with raw(always(said(b"here"))) as server, pooled(server, max_connections=2) as pool:
-        await asyncio.gather(*[pool.send(get(server)) for _ in range(2)])
-        oldest, newest = pool._idle
-        await pool.send(get(server, needs_new_connection=True))
-        assert not oldest.is_open
-        assert newest.is_open
+    held = Held()
+    async with raw(held.play) as server, pooled(server, max_connections=2) as pool:
+        both = {asyncio.create_task(pool.send(get(server))) for _ in range(2)}
+        await held.answer()
+        (earlier,), (pending,) = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        await held.answer()
+        oldest, newest = int(earlier.result().content), int((await pending).content)
+        task = asyncio.create_task(pool.send(get(server, needs_new_connection=True)))
+        await held.answer()
+        assert (await task).content == b"2"
+        await asyncio.wait_for(server.peers[oldest].ended.wait(), 5)
+        assert not server.peers[newest].ended.is_set()
         assert len(server.peers) == 3
-        whole(pool, 2)
+        await whole(server, pool, 2)
 
 
 async def test_a_new_connection_takes_the_place_of_one_that_becomes_free() -> None:
@@ -139,7 +180,7 @@ async def test_a_new_connection_takes_the_place_of_one_that_becomes_free() -> No
         assert [await held.answer(), await held.answer()] == ["/second", "/third"]
         assert [(await task).content for task in (first, second, third)] == [b"0", b"1", b"1"]
         assert target == "/first"
-        whole(pool, 1)
+        await whole(server, pool, 1)
 
 
 async def test_a_request_cancelled_while_it_waits_for_a_new_connection_loses_no_place() -> None:
@@ -156,34 +197,52 @@ async def test_a_request_cancelled_while_it_waits_for_a_new_connection_loses_no_
         await held.answer()
         assert (await waiting[2]).status == 200
         await asyncio.gather(*waiting[:2], return_exceptions=True)
-        whole(pool, 1)
+        await whole(server, pool, 1)
 
 
 # --- idle connections -----------------------------------------------------------------------------------------------
 
 
 async def test_a_connection_at_rest_holds_nothing_of_what_it_brought() -> None:
-    async with raw(always(said(b"hello there", "200 OK", "X-A: secret"))) as server, pooled(server) as pool:
-        assert (await pool.send(get(server))).headers["x-a"] == "secret"
-        (connection,) = pool._idle
-        assert (bytes(connection._content), connection._fields) == (b"", {})
+    opened: list[Connection] = []
+    async with (
+        raw(always(said(b"hello there", "200 OK", "X-A: secret"))) as server,
+        pooled(server, opened=opened) as pool,
+    ):
+        request = get(server, "/path", "POST", content=b"good bye")
+        assert (await pool.send(request)).headers["x-a"] == "secret"
+        (connection,) = opened
+        assert connection.is_open
+        held = held_bytes(connection)
+        assert [text for text in (b"hello there", b"secret", b"/path", b"good bye") if text in held] == []
 
 
-async def test_how_long_a_server_keeps_a_connection_is_respected() -> None:
+async def test_how_long_a_server_keeps_a_connection_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     async with raw(always(said(b"", "200 OK", "Keep-Alive: max=5, timeout=4"))) as server, pooled(server) as pool:
         await pool.send(get(server))
-        (until,) = pool._idle.values()
-        assert until <= asyncio.get_running_loop().time() + 3
+        later(monkeypatch, 2)
+        await pool.send(get(server))
+        assert len(server.peers) == 1
+        later(monkeypatch, 3)
+        await pool.send(get(server))
+        assert len(server.peers) == 2
 
 
 async def test_a_connection_the_server_closed_while_it_rested_is_never_handed_out() -> None:
-    async with raw(once(said(b"fine"))) as server, pooled(server, max_connections=2) as pool:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(said(b"fine"))
+        peer.writer.write_eof()
+        await peer.reader.read()  # ends when the client has noticed and closed its side
+
+    before = connections_in_memory()
+    async with raw(play) as server, pooled(server, max_connections=2) as pool:
         for _ in range(5):
-            await pool.send(get(server))
-            if pool._idle:
-                await asyncio.wait([next(iter(pool._idle)).lost])
-        assert not pool._open
-        whole(pool, 2)
+            assert (await asyncio.wait_for(pool.send(get(server)), 5)).content == b"fine"
+            await server.all_ended()
+        assert len(server.peers) == 5
+        assert connections_in_memory() == before
+        await whole(server, pool, 2)
 
 
 async def test_what_a_server_says_unasked_ends_the_connection() -> None:
@@ -196,14 +255,13 @@ async def test_what_a_server_says_unasked_ends_the_connection() -> None:
         await peer.say(said(b"evil"))
         await peer.reader.read()
 
-    async with raw(play) as server, pooled(server) as pool:
+    async with raw(play) as server, pooled(server, max_connections=4) as pool:
         await pool.send(get(server))
-        (connection,) = pool._idle
         talk.set()
-        await asyncio.wait_for(asyncio.wait([connection.lost]), 5)
+        await server.all_ended()
         assert (await pool.send(get(server))).content == b"fine"
         assert len(server.peers) == 2
-        whole(pool, 256)
+        await whole(server, pool, 4)
 
 
 async def test_a_reused_connection_without_a_response_is_marked_and_closes_the_other_idle_ones() -> None:
@@ -215,7 +273,7 @@ async def test_a_reused_connection_without_a_response_is_marked_and_closes_the_o
         await peer.request()
         await leave.wait()
 
-    async with raw(play) as server, pooled(server) as pool:
+    async with raw(play) as server, pooled(server, max_connections=4) as pool:
         await asyncio.gather(*[pool.send(get(server)) for _ in range(3)])
         request = get(server)
         task = asyncio.create_task(pool.send(request))
@@ -226,9 +284,10 @@ async def test_a_reused_connection_without_a_response_is_marked_and_closes_the_o
             await task
         assert caught.value.was_kept
         assert request.is_sent
-        assert not pool._idle
+        await server.all_ended()
         assert (await pool.send(get(server))).content == b"fine"
-        whole(pool, 256)
+        assert len(server.peers) == 4
+        await whole(server, pool, 4)
 
 
 async def test_the_request_that_waits_longest_for_a_connection_is_next() -> None:
@@ -242,7 +301,7 @@ async def test_the_request_that_waits_longest_for_a_connection_is_next() -> None
         assert [await held.answer() for _ in range(5)] == ["/0", "/1", "/2", "/4", "/5"]
         await asyncio.gather(*tasks, return_exceptions=True)
         assert server.most_open == 1
-        whole(pool, 1)
+        await whole(server, pool, 1)
 
 
 async def test_a_waiting_request_opens_its_own_when_a_connection_ends_instead_of_coming_back() -> None:
@@ -252,39 +311,43 @@ async def test_a_waiting_request_opens_its_own_when_a_connection_ends_instead_of
         )
         assert all(isinstance(outcome, ServerDisconnectedError) for outcome in outcomes)
         assert len(server.peers) == 5
-        whole(pool, 1)
+        await whole(server, pool, 1)
 
 
 async def test_a_request_cancelled_while_it_gets_a_connection_passes_it_on() -> None:
-    async with raw(echo) as server, pooled(server, max_connections=1) as pool:
-        await pool.send(get(server))
-        connection = pool._take_idle()
-        assert connection is not None
+    held = Held()
+
+    async def first() -> None:
+        await pool.send(get(server, "/first"))
+        tasks[0].cancel()  # it has been given the connection, and has not run since
+
+    async with raw(held.play) as server, pooled(server, max_connections=1) as pool:
+        running = asyncio.create_task(first())
+        await asyncio.sleep(0)
         tasks = [asyncio.create_task(pool.send(get(server, f"/{number}"))) for number in range(3)]
-        while len(pool._waiting) < 3:
-            await asyncio.sleep(0)
-        pool._put_back(connection)
-        tasks[0].cancel()
-        await asyncio.wait_for(asyncio.wait(tasks), 5)
+        assert [await held.answer() for _ in range(3)] == ["/first", "/1", "/2"]
+        await asyncio.wait_for(asyncio.wait([running, *tasks]), 5)
         assert tasks[0].cancelled()
-        assert [task.result().content for task in tasks[1:]] == [b"/1 ", b"/2 "]
-        assert len(server.peers) == 1
-        whole(pool, 1)
+        assert [task.result().content for task in tasks[1:]] == [b"0", b"0"]
+        await whole(server, pool, 1)
 
 
 async def test_a_connection_lost_while_it_is_handed_over_is_replaced() -> None:
-    async with raw(echo) as server, pooled(server, max_connections=1) as pool:
-        await pool.send(get(server))
-        connection = pool._take_idle()
-        assert connection is not None
+    held = Held()
+    opened: list[Connection] = []
+
+    async def first() -> None:
+        await pool.send(get(server, "/first"))
+        opened[0].abort()  # the next request has been given the connection, and has not run since
+
+    async with raw(held.play) as server, pooled(server, opened=opened, max_connections=1) as pool:
+        running = asyncio.create_task(first())
+        await asyncio.sleep(0)
         task = asyncio.create_task(pool.send(get(server, "/x")))
-        while not pool._waiting:
-            await asyncio.sleep(0)
-        pool._put_back(connection)
-        connection.abort()
-        assert (await asyncio.wait_for(task, 5)).content == b"/x "
-        assert len(server.peers) == 2
-        whole(pool, 1)
+        assert [await held.answer() for _ in range(2)] == ["/first", "/x"]
+        assert (await asyncio.wait_for(task, 5)).content == b"1"
+        await running
+        await whole(server, pool, 1)
 
 
 async def test_a_thousand_calls_share_256_connections_and_each_gets_its_own_answer() -> None:
@@ -295,7 +358,7 @@ async def test_a_thousand_calls_share_256_connections_and_each_gets_its_own_answ
             f"/{number} {'x' * (number % 50)}".encode() for number in range(1000)
         ]
         assert len(server.peers) == server.most_open == 256
-        whole(pool, 256)
+        await whole(server, pool, 256)
 
 
 @pytest.mark.parametrize("is_streamed", [False, True])
@@ -322,11 +385,9 @@ async def test_cancelled_at_any_await_a_call_disturbs_no_other(is_streamed: bool
             gone = answers[0]
             assert isinstance(gone, asyncio.CancelledError) or cast("Response", gone).content == b"/gone abcabcabc"
             assert [other.result().content for other in others] == [f"/{steps}/{n} ".encode() for n in range(3)]
-            whole(pool, 2)
-            for connection in tuple(pool._idle)[steps % 3 :]:  # start with idle connections, and without
-                connection.abort()
-                await asyncio.wait([connection.lost])
+            await whole(server, pool, 2)
             steps += 1
+            await asyncio.gather(*[pool.send(get(server)) for _ in range(steps % 3)])  # the idle ones of the next run
         assert steps > 5
 
 
@@ -346,7 +407,7 @@ async def test_calls_that_run_out_of_time_anywhere_disturb_no_other() -> None:
             await asyncio.gather(*[hurried(batch * 100 + number) for number in range(100)])
             answer = await asyncio.wait_for(pool.send(get(server, "/patient")), 5)
             assert answer.content == b"/patient "
-        whole(pool, 8)
+        await whole(server, pool, 8)
 
 
 async def test_closing_ends_what_is_under_way_and_refuses_what_comes() -> None:
@@ -356,23 +417,25 @@ async def test_closing_ends_what_is_under_way_and_refuses_what_comes() -> None:
         for _ in range(2):
             await held.came.get()
         await pool.aclose()
-        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
         assert [type(outcome) for outcome in outcomes] == [ServerDisconnectedError] * 2 + [RuntimeError]
         with pytest.raises(RuntimeError, match="closed"):
             await pool.send(get(server))
-        assert not pool._open
+        await server.all_ended()
         await pool.aclose()
 
 
 async def test_a_connection_that_opens_after_the_pool_closed_is_ended() -> None:
-    async with raw(echo) as server, pooled(server) as pool:
+    opened: list[Connection] = []
+    async with raw(echo) as server, pooled(server, opened=opened) as pool:
         task = asyncio.create_task(pool.send(get(server)))
         await asyncio.sleep(0)
         await pool.aclose()
         with pytest.raises(RuntimeError, match="closed"):
             await task
-        await asyncio.sleep(0.01)
-        assert not pool._open
+        (connection,) = opened
+        await asyncio.wait_for(asyncio.wait([connection.lost]), 5)
+        assert not connection.is_open
 
 
 def test_a_pool_that_never_sent_anything_can_be_closed() -> None:

@@ -1,0 +1,34 @@
+"""Parsers for what people write: numbers, yes or no, durations, dates with a time, and rhythms such as `weekdays 9:00`.
+
+    from linqbot import parse
+
+    parse.duration("1h30")
+
+Each takes a text and returns a value, or raises a ValueError whose text is a sentence for the person who wrote it.
+They understand English words and the number formats of most countries. They refuse what has two meanings, such as
+`3/4`, instead of guessing. Each parser is imported at its first use.
+"""
+
+from typing import TYPE_CHECKING
+
+from linqbot.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from linqbot.parse.dates import date_time
+    from linqbot.parse.durations import duration
+    from linqbot.parse.numbers import number
+    from linqbot.parse.recurrences import Recurrence, recurrence
+    from linqbot.parse.yes_or_no import yes_no
+
+__all__ = ["Recurrence", "date_time", "duration", "number", "recurrence", "yes_no"]
+
+_HOMES = {
+    "number": "linqbot.parse.numbers",
+    "yes_no": "linqbot.parse.yes_or_no",
+    "duration": "linqbot.parse.durations",
+    "date_time": "linqbot.parse.dates",
+    "Recurrence": "linqbot.parse.recurrences",
+    "recurrence": "linqbot.parse.recurrences",
+}
+
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES)

@@ -1,0 +1,231 @@
+"""Dates with a time of day: `friday 19:30`, `tomorrow at 7pm`, `24.12. 18:00`, `in 20 min`."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final
+
+from linqbot.parse.durations import duration
+from linqbot.parse.limits import check_length
+from linqbot.parse.zones import instant, zone
+
+_DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+_MONTHS = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
+WEEKDAYS: Final = {
+    name: index
+    for index, day in enumerate(_DAYS)
+    for name in (
+        day,
+        day + "s",
+        day[:3],
+        *{"tues", "wednes", "thur", "thurs"}.intersection({day[:4], day[:5], day[:6]}),
+    )
+}
+"""The number of each weekday, by its names and short forms; Monday is 0."""
+_MONTH_OF: Final = {name: index + 1 for index, month in enumerate(_MONTHS) for name in (month, month[:3])} | {"sept": 9}
+
+_EVENING = r"in the evening|in the afternoon|at night|tonight|this evening|this afternoon"
+_CLOCK: Final = re.compile(
+    r"\b(?:at\s+)?(?:"
+    r"(?P<noon>noon|midday)|(?P<midnight>midnight)"
+    r"|(?P<h12>\d{1,2})(?:[:.](?P<m12>\d{2}))?\s*(?P<half>a\.?m\b\.?|p\.?m\b\.?)"
+    r"|(?P<h24>\d{1,2}):(?P<m24>\d{2})(?!\d)(?:\s*(?:h|uhr|o'clock)\b)?"
+    r"|(?P<hh>\d{1,2})\s?h(?:\s?(?P<mh>\d{2}))?\b"
+    r")"
+)
+_BARE_HOUR = re.compile(r"\bat\s+(?P<hour>\d{1,2})(?:\s+o'clock)?\b(?![:./])|\b(?P<clock>\d{1,2})\s+o'clock\b")
+_DOTTED_CLOCK = re.compile(r"\bat\s+(?P<hour>\d{1,2})\.(?P<minute>\d{2})\b(?!\.)")
+_ISO = re.compile(r"\b(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})\b")
+_DOTTED = re.compile(r"\b(?P<day>\d{1,2})\.\s?(?P<month>\d{1,2})(?:\.\s?(?P<year>\d{4})?|\b)")
+_SLASHED = re.compile(r"\b(?P<one>\d{1,2})/(?P<two>\d{1,2})(?:/(?P<year>\d{4}))?\b")
+_MONTH_NAMES = "|".join(sorted(_MONTH_OF, key=len, reverse=True))
+_NAMED = re.compile(
+    rf"\b(?:(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\.?\s+(?:of\s+)?(?P<month>{_MONTH_NAMES})\b"
+    rf"|(?P<month2>{_MONTH_NAMES})\.?\s+(?P<day2>\d{{1,2}})(?:st|nd|rd|th)?\b(?!:))\.?,?(?:\s+(?P<year>\d{{4}})\b(?!:))?"
+)
+_WEEKDAY = re.compile(
+    rf"\b(?:(?P<next>next)\s+|this\s+|coming\s+)?(?P<name>{'|'.join(sorted(WEEKDAYS, key=len, reverse=True))})\b"
+)
+_RELATIVE = re.compile(
+    r"\b(?P<word>the day after tomorrow|day after tomorrow|tomorrow|today|tonight|this (?:morning|afternoon|evening))\b"
+)
+_FILLERS = re.compile(
+    r"\b(?:on|at|the|of|by|around|about|please|in the (?:morning|afternoon|evening)|at night|o'clock)\b"
+)
+
+NOT_UNDERSTOOD: Final = "Please give a day and a time, such as Friday 19:30, tomorrow at 7pm or 24 Dec 18:00."
+
+
+def date_time(text: str, *, timezone: str, now: datetime | None = None) -> datetime:
+    """Return the moment that a text names, which is after `now`.
+
+    A weekday means the next one, and may be today; with `next` it is never today. A date without a year means the next
+    such date, and a time without a day the next such time. At a time that the clocks skip or show twice,
+    `linqbot.parse` uses the moment after the gap, or the first of the two.
+
+    Args:
+        text: A day and a time, a time alone, or a length of time after `in`.
+        timezone: The IANA name of the person's time zone.
+        now: The present, with a time zone: `ctx.now` in a handler. None is the time of the wall clock.
+    Returns:
+        The moment, in that time zone.
+    Raises:
+        ValueError: the text names no moment, names one that has passed, or has two meanings, such as `3/4` or `at 7`.
+            Or there is no such time zone, or `now` has none.
+
+    Example:
+        `await ctx.ask("When?", kind=partial(parse.date_time, timezone="Europe/Paris"))`
+    """
+    check_length(text)
+    where = zone(timezone)
+    now = datetime.now(UTC) if now is None else now
+    if now.tzinfo is None:
+        raise ValueError("now= has no time zone. Give one: datetime.now(UTC).")
+    now = now.astimezone(where)
+    plain = re.sub(r"\s+", " ", text.casefold().replace("\u2019", "'")).strip(" !?,")
+    plain = re.sub(r"(?<=\d)t(?=\d)", " ", plain)
+    if re.match(r"in (?!the\b)", plain) or plain.endswith(" from now"):
+        return _after(plain, now)
+    evening = re.search(_EVENING, plain) is not None
+    clock, rest = time_of_day(plain, evening=evening, morning="in the morning" in plain or "this morning" in plain)
+    day, rest, is_exact = _day(rest, now.date())
+    if (clock is None and day is None) or (_FILLERS.sub("", rest).strip(" .,;-")):
+        raise ValueError(NOT_UNDERSTOOD)
+    if clock is None:
+        raise ValueError("At which time? Please give the day and a time, such as Friday 19:30.")
+    return _resolved(day, clock, now, is_exact=is_exact)
+
+
+def _after(text: str, now: datetime) -> datetime:
+    try:
+        return (now.astimezone(UTC) + duration(text)).astimezone(now.tzinfo)
+    except OverflowError:
+        raise ValueError(NOT_UNDERSTOOD) from None
+
+
+def time_of_day(text: str, *, evening: bool = False, morning: bool = False) -> tuple[time | None, str]:
+    """Return the first time of day in a text in lower case, and the text without it; None if it has none.
+
+    Raises:
+        ValueError: the time does not exist, or it is a bare hour that could be in the morning or in the evening.
+    """
+    for pattern in (_CLOCK, _DOTTED_CLOCK, _BARE_HOUR):
+        if match := pattern.search(text):
+            rest = text[: match.start()] + " " + text[match.end() :]
+            return _clock(match, evening=evening, morning=morning), rest
+    return None, text
+
+
+def _clock(match: re.Match[str], *, evening: bool, morning: bool) -> time:
+    given = match.groupdict()
+    if given.get("noon"):
+        return time(12)
+    if given.get("midnight"):
+        return time(0)
+    hour = int(given.get("h12") or given.get("h24") or given.get("hh") or given.get("hour") or given.get("clock") or 0)
+    minute = int(given.get("m12") or given.get("m24") or given.get("mh") or given.get("minute") or 0)
+    if half := given.get("half"):
+        if not 1 <= hour <= 12:
+            raise ValueError(f"{hour} {half} is not a time. Please write it like 7:30pm or 19:30.")
+        hour = hour % 12 + (12 if half.startswith("p") else 0)
+    elif hour <= 12 and match.re is _BARE_HOUR and not (evening or morning):
+        raise ValueError(f"{hour} in the morning or in the evening? Please write it like 7am, 7pm or 19:00.")
+    elif evening and 1 <= hour <= 11:
+        hour += 12
+    if hour > 23 or minute > 59:
+        raise ValueError(f"{hour}:{minute:02} is not a time of day. Please write it like 19:30.")
+    return time(hour, minute)
+
+
+def _day(text: str, today: date) -> tuple[date | tuple[int, int] | int | None, str, bool]:
+    """Return the day that a text names, and the text without it.
+
+    Returns:
+        A date, a (month, day) of any year, a weekday, or None; the rest of the text; True if the day cannot move to a
+        later year or week.
+    """
+    for pattern in (_RELATIVE, _ISO, _NAMED, _SLASHED, _DOTTED, _WEEKDAY):
+        match = pattern.search(text)
+        if match is None:
+            continue
+        rest = text[: match.start()] + " " + text[match.end() :]
+        if pattern is _RELATIVE:
+            word = match["word"]
+            ahead = 2 if "after" in word and "tomorrow" in word else 1 if word == "tomorrow" else 0
+            return today + timedelta(days=ahead), rest, True
+        if pattern is _WEEKDAY:
+            weekday = WEEKDAYS[match["name"]]
+            if match["next"]:
+                return today + timedelta(days=(weekday - today.weekday() - 1) % 7 + 1), rest, True
+            return weekday, rest, False
+        # A weekday in front of a date only confirms it: "Friday, 24 Dec".
+        rest = _WEEKDAY.sub(" ", rest)
+        month, day = _month_and_day(match, pattern)
+        try:
+            if match["year"]:
+                return date(int(match["year"]), month, day), rest, True
+            date(2024, month, day)  # a leap year: 29 February exists
+        except ValueError:
+            raise ValueError(f"There is no such date as {match.group().strip(' .,')}. Please check it.") from None
+        return (month, day), rest, False
+    return None, text, False
+
+
+def _month_and_day(match: re.Match[str], pattern: re.Pattern[str]) -> tuple[int, int]:
+    if pattern is _NAMED:
+        return _MONTH_OF[match["month"] or match["month2"]], int(match["day"] or match["day2"])
+    if pattern is not _SLASHED:
+        return int(match["month"]), int(match["day"])
+    one, two = int(match["one"]), int(match["two"])
+    if one <= 12 and two <= 12 and one != two:
+        raise ValueError(
+            f"{match.group()} could be two dates. Please write the month as a word, such as {one} {_short(two)}."
+        )
+    return (one, two) if two > 12 else (two, one)
+
+
+def _short(month: int) -> str:
+    return _MONTHS[month - 1][:3].capitalize()
+
+
+def _resolved(day: date | tuple[int, int] | int | None, clock: time, now: datetime, *, is_exact: bool) -> datetime:
+    where = zone(str(now.tzinfo))
+    today = now.date()
+    if isinstance(day, date):
+        days = [day]
+    elif isinstance(day, tuple):
+        days = [found for year in range(today.year, today.year + 9) if (found := _date(year, *day)) is not None]
+    elif day is None:
+        days = [today, today + timedelta(days=1)]
+    else:
+        first = today + timedelta(days=(day - today.weekday()) % 7)
+        days = [first, first + timedelta(days=7)]
+    try:
+        for each in days:
+            at = instant(datetime.combine(each, clock), where)
+            if at.astimezone(UTC) > now.astimezone(UTC):  # times of one zone are compared by their wall time
+                return at
+    except OverflowError:
+        raise ValueError(NOT_UNDERSTOOD) from None
+    raise ValueError("That time has passed. Please give a later one.")
+
+
+def _date(year: int, month: int, day: int) -> date | None:
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return None

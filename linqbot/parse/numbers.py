@@ -1,0 +1,185 @@
+"""Whole numbers as people write them: `2`, `1,000`, `two`, `a dozen`, `twenty-one`, `table for four, please`."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from linqbot.parse.limits import check_length
+
+MOST_DIGITS: Final = 15
+"""Longer numbers are refused: they are phone or card numbers, never a count."""
+
+_SMALL = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_VALUES: Final = {
+    **{word: value for value, word in enumerate(_SMALL)},
+    **{word: 20 + 10 * index for index, word in enumerate(_TENS)},
+    "a": 1,
+    "an": 1,
+    "none": 0,
+    "couple": 2,
+    "dozen": 12,
+    "hundred": 100,
+    "thousand": 1000,
+    "million": 1_000_000,
+}
+_AROUND: Final = frozenset(
+    [
+        "about",
+        "all",
+        "are",
+        "around",
+        "at",
+        "be",
+        "exactly",
+        "for",
+        "i",
+        "just",
+        "maybe",
+        "need",
+        "of",
+        "only",
+        "or",
+        "people",
+        "person",
+        "persons",
+        "pieces",
+        "please",
+        "so",
+        "some",
+        "table",
+        "take",
+        "thank",
+        "thanks",
+        "the",
+        "there",
+        "they",
+        "times",
+        "us",
+        "want",
+        "we",
+        "will",
+        "would",
+        "like",
+        "you",
+        "it",
+        "is",
+        "its",
+        "it's",
+        "i'd",
+        "i'll",
+        "we'd",
+        "we'll",
+        "we're",
+        "total",
+        "in",
+        "yes",
+        "ok",
+        "okay",
+    ]
+)
+"""Words that may stand around a number word. Around digits any word may stand."""
+
+_DIGITS = re.compile(r"(?<![\w.,])[-\u2212]?\d+(?:[,\u00a0\u202f' ]\d{3})*(?![\w]|[.,]\d)")
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+
+
+def number(text: str) -> int:
+    """Return the one whole number in a text.
+
+    Args:
+        text: Digits or English words. Other words may stand around it: `we are 5`, `two, please`.
+    Raises:
+        ValueError: there is no whole number in the text, or more than one.
+
+    Example:
+        `number("a dozen")` is 12; `number("1,000")` is 1000; `number("2 or 3")` raises.
+    """
+    check_length(text)
+    found = [match.group() for match in _DIGITS.finditer(text)]
+    if len(found) == 1 and not _has_number_word(_DIGITS.sub(" ", text)) and not re.search(r"\d", _DIGITS.sub("", text)):
+        digits = re.sub(r"[^\d-]", "", found[0].replace("\u2212", "-"))
+        if len(digits) <= MOST_DIGITS:
+            return int(digits)
+    elif not re.search(r"\d", text) and (value := in_words(text)) is not None:
+        return value
+    raise ValueError("Please give one whole number, such as 2 or twelve.")
+
+
+def in_words(text: str) -> int | None:
+    """Return the number that a text without digits says; None if it says none, or more than one, or other words."""
+    runs: list[list[str]] = [[]]
+    words = [word.lower() for word in _WORD.findall(text.replace("\u2019", "'"))]
+    for index, word in enumerate(words):
+        if word in _VALUES or (word == "and" and runs[-1] and _continues(words[index + 1 :])):
+            runs[-1].append(word)
+        elif word == "of" and runs[-1][-1:] == ["couple"]:
+            continue
+        elif word in _AROUND:
+            if runs[-1]:
+                runs.append([])
+        else:
+            return None
+    said = [run for run in runs if run and run not in (["a"], ["an"])]
+    if not said:  # "a" alone counts only if it is all that was written
+        said = [run for run in runs if run and len(words) == 1]
+    return _value(said[0]) if len(said) == 1 else None
+
+
+def _continues(words: list[str]) -> bool:
+    return bool(words) and words[0] in _VALUES
+
+
+def _has_number_word(text: str) -> bool:
+    return any(word.lower() in _VALUES and word.lower() not in ("a", "an", "none") for word in _WORD.findall(text))
+
+
+def _value(words: list[str]) -> int | None:
+    """Return the value of number words in a row, such as `two hundred and five`; None if they are not one number."""
+    total, part, last = 0, 0, None
+    for word in words:
+        if word == "and":
+            if last is None or last < 100:
+                return None
+            continue
+        value = _VALUES[word]
+        if value >= 1000:
+            total, part = total + (part or 1) * value, 0
+        elif value == 100 or word in ("dozen", "couple"):
+            if last is not None and (part == 0 or last >= 100):
+                return None
+            # "a couple" is 2 and not 1 * 2 + …; "two dozen" is 24.
+            part = (part or 1) * value
+        elif last is not None and not _fits_behind(last, value):
+            return None
+        else:
+            part += value
+        last = value
+    return total + part
+
+
+def _fits_behind(last: int, value: int) -> bool:
+    """Return True if a word of this value may follow the last one inside a number: `twenty one`, `hundred five`."""
+    return last >= 100 or (20 <= last <= 90 and 1 <= value <= 9)

@@ -1,0 +1,234 @@
+"""Rhythms: `weekdays 09:00`, `mon 19:30`, `15 min`, `hour`, and cron expressions such as `0 9 1 * *`.
+
+Times of day are wall time in a time zone. A time that the clocks skip counts as the moment after the gap, and one that
+they show twice counts once. Intervals are real time, so a change of the clocks does not move them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from typing import Final, Protocol
+from zoneinfo import ZoneInfo
+
+from linqbot.parse.dates import WEEKDAYS, time_of_day
+from linqbot.parse.durations import duration
+from linqbot.parse.limits import check_length
+from linqbot.parse.zones import instant, zone
+
+NOT_UNDERSTOOD: Final = (
+    "Please say how often, such as every day at 9:00, weekdays 8:30, mon and thu 19:30 or every 2 hours."
+)
+_DAY_S: Final = 86_400
+_CRON = re.compile(r"[\d*/,\-]+ [\d*/,\-]+ [\dLW*/,\-]+ [\w*/,\-]+ [\w#*/,\-]+", re.ASCII | re.IGNORECASE)
+_RANGE = re.compile(rf"\b({'|'.join(WEEKDAYS)})\s*(?:-|to|\u2013)\s*({'|'.join(WEEKDAYS)})\b")
+
+
+class _Rule(Protocol):
+    def after(self, at: datetime) -> datetime:
+        """Return the first moment after `at`. Both are in UTC: Python compares times of one zone by their wall time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Recurrence:
+    """Moments that recur.
+
+    Attributes:
+        spec: The text that it was parsed from.
+        timezone: The IANA name of its time zone.
+    """
+
+    spec: str
+    timezone: str
+    _rule: _Rule = field(repr=False, compare=False)
+
+    def next_after(self, at: datetime) -> datetime:
+        """Return the first moment after `at`.
+
+        Args:
+            at: A time with a time zone.
+        Raises:
+            ValueError: `at` has no time zone; or no moment follows, as for a cron expression of 30 February.
+        """
+        if at.tzinfo is None:
+            raise ValueError("This time has no time zone. Give one: datetime.now(UTC).")
+        return self._rule.after(at.astimezone(UTC)).astimezone(zone(self.timezone))
+
+    def after(self, at: datetime) -> Iterator[datetime]:
+        """Yield the moments after `at`, in order and without an end."""
+        while True:
+            at = self.next_after(at)
+            yield at
+
+
+def recurrence(text: str, *, timezone: str = "UTC") -> Recurrence:
+    """Return the rhythm that a text gives.
+
+    Args:
+        text: Days with times of day (`day 9:00`, `weekdays 8:30 and 17:00`, `mon-thu 7pm`), an interval (`hour`,
+            `15 min`, `every 2 hours`), or a cron expression of five fields. Intervals count from midnight at the start
+            of a Monday, so `15 min` runs at :00, :15, :30 and :45.
+        timezone: The IANA name of the time zone that times of day are in.
+    Raises:
+        ValueError: the text gives no rhythm, or there is no such time zone.
+
+    Example:
+        `recurrence("every weekday at 9:00", timezone="Europe/Paris")`
+    """
+    check_length(text)
+    where = zone(timezone)
+    plain = re.sub(r"\s+", " ", text.casefold().replace("\u2019", "'")).strip(" .!,")
+    if _CRON.fullmatch(plain):
+        return Recurrence(text, timezone, _Cron.parsed(plain, where))
+    plain = re.sub(r"\b(?:every|each|once|an?|on)\b", " ", plain)
+    plain = re.sub(r"\bhourly\b", "hour", re.sub(r"\s+", " ", plain).strip())
+    if (interval := _interval(plain, where)) is not None:
+        return Recurrence(text, timezone, interval)
+    return Recurrence(text, timezone, _days_and_times(plain, where))
+
+
+def last_until(rhythm: Recurrence, first: datetime, end: datetime, *, most: int) -> tuple[datetime, int]:
+    """Return the last moment of a rhythm up to `end`, and the number of its moments from `first` until before that one.
+
+    Args:
+        first: A moment of the rhythm.
+        most: The number at which counting stops. The last moment is found all the same.
+    """
+    # In UTC, because Python compares times of one zone by their wall time.
+    last, count, end = first, 0, end.astimezone(UTC)
+    for moment in rhythm.after(first):
+        if moment > end:
+            return last, count
+        if count == most:
+            break
+        last, count = moment, count + 1
+    return _last(rhythm, last, end), most
+
+
+def _last(rhythm: Recurrence, known: datetime, end: datetime) -> datetime:
+    """Return the last moment up to `end`, without visiting all of those since `known`."""
+    back = timedelta(seconds=1)
+    while end - back > known and rhythm.next_after(end - back) > end:
+        back *= 2
+    last = known
+    for moment in rhythm.after(max(known, end - back)):
+        if moment > end:
+            break
+        last = moment
+    return last
+
+
+@dataclass(frozen=True, slots=True)
+class _Interval:
+    """Moments in equal distances of real time, counted from midnight at the start of Monday 1 January 2001."""
+
+    seconds: int
+    start: datetime
+
+    def after(self, at: datetime) -> datetime:
+        passed = at - self.start
+        return self.start + (passed // timedelta(seconds=self.seconds) + 1) * timedelta(seconds=self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _DaysAndTimes:
+    """Times of day on certain weekdays."""
+
+    weekdays: frozenset[int]
+    times: tuple[time, ...]
+    where: ZoneInfo
+
+    def after(self, at: datetime) -> datetime:
+        # A time in a gap moves to a later moment, so a time of the day before may still be to come.
+        day = at.astimezone(self.where).date() - timedelta(days=1)
+        found: datetime | None = None
+        for _ in range(10):
+            if day.weekday() in self.weekdays:
+                moments = (instant(datetime.combine(day, each), self.where).astimezone(UTC) for each in self.times)
+                later = [moment for moment in moments if moment > at]
+                if later and (found is None or min(later) < found):
+                    found = min(later)
+                elif found is not None:
+                    break
+            day += timedelta(days=1)
+        assert found is not None, "every week has each weekday"
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Cron:
+    """The moments of a cron expression, as Debian's cron runs them."""
+
+    spec: str
+    where: ZoneInfo
+
+    @classmethod
+    def parsed(cls, spec: str, where: ZoneInfo) -> _Cron:
+        from cronsim import CronSimError
+
+        rule = cls(spec, where)
+        try:
+            rule.after(datetime(2024, 1, 1, tzinfo=UTC))
+        except CronSimError as error:
+            raise ValueError(f"{spec!r} is not a cron expression: {error}.") from error
+        return rule
+
+    def after(self, at: datetime) -> datetime:
+        from cronsim import CronSim
+
+        for moment in CronSim(self.spec, at.astimezone(self.where)):
+            # Times in a gap all become the moment after it; and cronsim forgets which of two equal hours `at` is in.
+            if (found := moment.astimezone(UTC)) > at:
+                return found
+        raise ValueError(f"The cron expression {self.spec!r} has no time in the next 50 years.")
+
+
+def _interval(text: str, where: ZoneInfo) -> _Interval | None:
+    try:
+        length = duration(f"1 {text}" if re.match(r"(?!half|quarter)[a-z]", text) and " " not in text else text)
+    except ValueError:
+        return None
+    seconds = length.total_seconds()
+    if seconds % 1 or seconds < 1:
+        raise ValueError("An interval is a whole number of seconds.")
+    if seconds % _DAY_S == 0:
+        raise ValueError("At which time of day? Such as every day at 9:00, or mon 9:00.")
+    return _Interval(int(seconds), instant(datetime(2001, 1, 1), where).astimezone(UTC))  # noqa: DTZ001 - wall time
+
+
+def _days_and_times(text: str, where: ZoneInfo) -> _DaysAndTimes:
+    times: list[time] = []
+    rest: str = text
+    while True:
+        clock, rest = time_of_day(rest)
+        if clock is None:
+            break
+        times.append(clock)
+    weekdays = _weekdays(rest)
+    if not times and not weekdays:
+        raise ValueError(NOT_UNDERSTOOD)
+    if not times:
+        raise ValueError("At which time of day? Such as every day at 9:00, or mon 9:00.")
+    return _DaysAndTimes(frozenset(weekdays or range(7)), tuple(sorted(set(times))), where)
+
+
+def _weekdays(rest: str) -> set[int]:
+    weekdays: set[int] = set()
+    for match in _RANGE.finditer(rest):
+        first, last = WEEKDAYS[match[1]], WEEKDAYS[match[2]]
+        weekdays |= {day % 7 for day in range(first, last + 1 + (7 if last < first else 0))}
+    for word in re.findall(r"[^\s,;&]+", _RANGE.sub(" ", rest)):
+        if word in WEEKDAYS:
+            weekdays.add(WEEKDAYS[word])
+        elif word in ("weekday", "weekdays", "workday", "workdays"):
+            weekdays |= {0, 1, 2, 3, 4}
+        elif word in ("weekend", "weekends"):
+            weekdays |= {5, 6}
+        elif word in ("day", "days", "daily", "everyday"):
+            weekdays |= set(range(7))
+        elif word not in ("at", "and", "the", "time"):
+            raise ValueError(NOT_UNDERSTOOD)
+    return weekdays

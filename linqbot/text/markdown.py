@@ -1,0 +1,207 @@
+"""Markdown becomes a text as people write it in messages: styles, bullets, quotation marks, and addresses after labels.
+
+Linq sends texts as they are and does not read Markdown. The parser is markdown-it-py (CommonMark, with tables and
+`~~strikethrough~~`); it is imported when Markdown is first used. Two forms of CommonMark are left out, because people and
+models use them by mistake: a heading that is underlined with `---`, and code that is only indented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from linqbot.text.styled import Link, Style, StyledText, addresses
+from linqbot.types.message import TextStyle
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
+
+_STYLES: Final[dict[str, TextStyle]] = {"strong": "bold", "em": "italic", "s": "strikethrough", "th": "bold"}
+_WEB: Final = ("http://", "https://")
+_SHOWN_WITHOUT: Final = ("mailto:", "tel:")
+
+
+def markdown(text: str, *, cards: bool = True) -> StyledText:
+    """Return Markdown as a text with styles, for `ctx.reply` and all other sends.
+
+    `**bold**`, `*italic*` and `~~gone~~` become styles. Headings are bold, list items have bullets or numbers, quotes
+    have quotation marks, and code is shown as it is. A link becomes its label and its address: `site (https://…)`. On SMS
+    and RCS the text has no styles.
+
+    Args:
+        text: CommonMark, with tables and strikethrough. HTML is shown as it is.
+        cards: False shows no preview cards of addresses; see `Context.reply`.
+
+    Example:
+        `await ctx.reply(markdown("**Open** until 22:00"))`
+    """
+    return rendered(parser().parse(text), cards=cards)
+
+
+@cache
+def parser() -> MarkdownIt:
+    """Return the parser."""
+    from markdown_it import MarkdownIt
+
+    # Without the rule text_join, escaped characters stay tokens of their own: `pieces.py` needs to know them.
+    rules = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    return rules.disable(["lheading", "code", "reference", "text_join"])
+
+
+def rendered(tokens: Sequence[Token], *, cards: bool = True) -> StyledText:
+    """Return the text of parsed Markdown."""
+    writer = _Writer()
+    writer.blocks(tokens)
+    return writer.result(cards=cards)
+
+
+class _Writer:
+    """Writes the text, and notes the styles and links in it."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._length = 0
+        self._styles: list[Style] = []
+        self._links: list[Link] = []
+        self._verbatim: list[tuple[int, int]] = []
+        self._open: list[tuple[str, int, int]] = []
+        self._lists: list[int | None] = []
+        self._gap = 0
+        self._cells = 0
+        self._is_after_list = False
+
+    def result(self, *, cards: bool) -> StyledText:
+        text = "".join(self._text)
+        masked, last = list[str](), 0
+        for start, end in sorted([*((link.start, link.end) for link in self._links), *self._verbatim]):
+            masked += [text[last:start], " " * (end - max(start, last))]
+            last = max(last, end)
+        bare = addresses("".join([*masked, text[last:]]))
+        links = sorted([*self._links, *bare], key=lambda link: link.start)
+        return StyledText(text, tuple(self._styles), tuple(links), cards).stripped()
+
+    def blocks(self, tokens: Sequence[Token]) -> None:
+        for token in tokens:
+            kind = token.type
+            if kind == "inline":
+                self._inline(token.children or ())
+            elif kind == "fence":
+                self._write_verbatim(token.content.rstrip("\n"))
+                self._gap = 2
+            elif kind == "hr":
+                self._gap = 2
+            elif kind.endswith("_open"):
+                self._open_block(kind.removesuffix("_open"), token)
+            elif kind.endswith("_close"):
+                self._close_block(kind.removesuffix("_close"), token)
+
+    def _open_block(self, kind: str, token: Token) -> None:
+        if kind in ("bullet_list", "ordered_list"):
+            start = token.attrs.get("start", 1)
+            self._lists.append(int(start) if kind == "ordered_list" else None)
+            # Two lists in a row have an empty line between them, a list and its introduction have not.
+            self._gap = self._gap if self._is_after_list else min(self._gap, 1)
+        elif kind == "list_item":
+            self._open_item()
+        elif kind == "blockquote":
+            self._write("“")
+        elif kind == "heading":
+            self._begin("strong")
+        elif kind == "tr":
+            self._cells = 0
+        elif kind in ("th", "td"):
+            self._write(" · " if self._cells else "")
+            self._cells += 1
+            self._begin(kind)
+
+    def _open_item(self) -> None:
+        number = self._lists[-1]
+        self._write("  " * (len(self._lists) - 1) + ("• " if number is None else f"{number}. "))
+        if number is not None:
+            self._lists[-1] = number + 1
+
+    def _close_block(self, kind: str, token: Token) -> None:
+        self._is_after_list = kind.endswith("_list")
+        if kind == "paragraph":
+            self._gap = 1 if token.hidden else 2
+        elif kind in ("bullet_list", "ordered_list"):
+            self._lists.pop()
+            self._gap = 1 if self._lists else 2
+        elif kind == "list_item":
+            self._gap = 1
+        elif kind == "blockquote":
+            self._gap = 0
+            self._write("”")
+            self._gap = 2
+        elif kind in ("heading", "th", "td"):
+            self._close_style()
+            self._gap = 1 if kind == "heading" else 0
+        elif kind in ("tr", "table"):
+            self._gap = 1 if kind == "tr" else 2
+
+    def _inline(self, tokens: Iterable[Token]) -> None:
+        for token in tokens:
+            if token.type in ("softbreak", "hardbreak"):
+                self._write("\n")
+            elif token.type == "code_inline":
+                self._write_verbatim(token.content)
+            elif token.type == "image":
+                self._image(token)
+            elif token.type == "link_open":
+                self._begin(str(token.attrs.get("href", "")))
+            elif token.type == "link_close":
+                self._close_link()
+            elif token.type.endswith("_open"):
+                self._begin(token.type.removesuffix("_open"))
+            elif token.type.endswith("_close"):
+                self._close_style()
+            else:
+                self._write(token.content)
+
+    def _image(self, token: Token) -> None:
+        self._begin(str(token.attrs.get("src", "")))
+        self._inline(token.children or ())
+        self._close_link()
+
+    def _begin(self, kind: str) -> None:
+        """Note that a style, or a link to the address `kind`, begins here."""
+        self._write("")
+        self._open.append((kind, self._length, len(self._text)))
+
+    def _close_style(self) -> None:
+        kind, start, _ = self._open.pop()
+        if kind in _STYLES and start < self._length:
+            self._styles.append(Style(start, self._length, _STYLES[kind]))
+
+    def _close_link(self) -> None:
+        url, start, index = self._open.pop()
+        label = "".join(self._text[index:])
+        is_web = url.lower().startswith(_WEB)
+        shown = url
+        for scheme in _SHOWN_WITHOUT:
+            shown = shown.removeprefix(scheme)
+        if not is_web and shown == url:
+            return
+        if label in (url, shown) or not label:
+            self._write("" if label else shown)
+            is_labelled = False
+        else:
+            start, is_labelled = self._length, True
+            self._write(f" ({shown})")
+        if is_web:
+            self._links.append(Link(start, self._length, url, is_labelled))
+
+    def _write_verbatim(self, text: str) -> None:
+        self._write("")
+        self._verbatim.append((self._length, self._length + len(text)))
+        self._write(text)
+
+    def _write(self, text: str) -> None:
+        if self._gap and self._length:
+            self._text.append("\n" * self._gap)
+            self._length += self._gap
+        self._gap = 0
+        self._text.append(text)
+        self._length += len(text)

@@ -1,0 +1,229 @@
+"""A text with styles and web addresses, which can be cut and joined, and becomes a text part of a message.
+
+Its positions are indexes of Python strings. Linq's ranges, which count UTF-16 code units, are computed at the end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, get_args
+
+from linqbot.text.graphemes import border_after, border_before
+from linqbot.text.sentences import sentence_ends
+from linqbot.types.message import TextDecoration, TextPart, TextStyle, utf16_length, utf16_slice
+
+_ADDRESS: Final = re.compile(r"\bhttps?://[^\s<>\"“”«»]+", re.IGNORECASE)
+_AFTER_ADDRESS: Final = ".,;:!?'’*_~)]}"
+_STYLES: Final[dict[str | None, TextStyle]] = {style: style for style in get_args(TextStyle)}
+_OPENING: Final = {")": "(", "]": "[", "}": "{"}
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """A style of the text between two indexes."""
+
+    start: int
+    end: int
+    name: TextStyle
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A web address between two indexes.
+
+    Attributes:
+        is_labelled: True if the address stands in brackets after a label, so that the text can be read without it.
+            Then the brackets and the space before them are between the indexes too.
+    """
+
+    start: int
+    end: int
+    url: str
+    is_labelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StyledText:
+    """A text with styles and web addresses: the result of `markdown`, for `ctx.reply` and all other sends.
+
+    Attributes:
+        text: The text as a person reads it on a phone without styles.
+        styles: Bold, italic and struck-through parts. On SMS and RCS they are left out.
+        links: The web addresses in the text.
+        cards: True shows a preview card for an address, where cards exist.
+    """
+
+    text: str = field(repr=False)
+    styles: tuple[Style, ...] = field(default=(), repr=False)
+    links: tuple[Link, ...] = field(default=(), repr=False)
+    cards: bool = True
+
+    @classmethod
+    def plain(cls, text: str, *, cards: bool = True) -> StyledText:
+        """Return a text without styles, with the web addresses that are in it."""
+        return cls(text, links=tuple(addresses(text)), cards=cards)
+
+    @classmethod
+    def of_part(cls, part: TextPart) -> StyledText | None:
+        """Return the text of a text part with its styles; None if it has something else, such as an animation."""
+        if part.inline_stickers or part.mention or part.mention_range:
+            return None
+        styles = []
+        for each in part.text_decorations or ():
+            if each.style not in _STYLES:
+                return None
+            start, end = (len(utf16_slice(part.value, 0, edge)) for edge in each.range)
+            styles.append(Style(start, end, _STYLES[each.style]))
+        return cls(part.value, tuple(styles))
+
+    def __getitem__(self, where: slice) -> StyledText:
+        """Return the text between two indexes, with its styles, and with the links that are wholly inside."""
+        start, end, _ = where.indices(len(self.text))
+        styles = (
+            Style(max(each.start, start) - start, min(each.end, end) - start, each.name)
+            for each in self.styles
+            if each.start < end and each.end > start
+        )
+        links = (
+            replace(each, start=each.start - start, end=each.end - start)
+            for each in self.links
+            if start <= each.start and each.end <= end
+        )
+        return StyledText(self.text[start:end], tuple(styles), tuple(links), self.cards)
+
+    def stripped(self) -> StyledText:
+        """Return the text without the spaces around it."""
+        start = len(self.text) - len(self.text.lstrip())
+        return self[start : max(start, len(self.text.rstrip()))]
+
+    def without(self, link: Link) -> StyledText:
+        """Return the text without a link. Its neighbours are joined as they are."""
+        return joined([self[: link.start], self[link.end :]], [""])
+
+    def part(self, *, is_plain: bool = False) -> TextPart:
+        """Return the text part of a message, with decorations in UTF-16 code units.
+
+        A decoration is widened to whole characters as people see them, so that it never begins inside one.
+
+        Args:
+            is_plain: True leaves the styles out.
+        """
+        ranges = [] if is_plain else self._ranges()
+        if not ranges:
+            return TextPart(value=self.text)
+        edges = sorted({edge for start, end, _ in ranges for edge in (start, end)})
+        units, last, at = {}, 0, 0
+        for edge in edges:
+            at += utf16_length(self.text[last:edge])
+            units[edge] = at
+            last = edge
+        decorations = (TextDecoration(range=(units[start], units[end]), style=name) for start, end, name in ranges)
+        return TextPart(value=self.text, text_decorations=tuple(decorations))
+
+    def _ranges(self) -> list[tuple[int, int, TextStyle]]:
+        """Return the styles between borders of characters; those of one name that touch are one."""
+        last: dict[str, int] = {}
+        ranges: list[tuple[int, int, TextStyle]] = []
+        for each in sorted(self.styles, key=lambda style: (style.start, style.end)):
+            start, end = border_before(self.text, each.start), border_after(self.text, each.end)
+            before = last.get(each.name)
+            if before is not None and ranges[before][1] >= start:
+                ranges[before] = (ranges[before][0], max(ranges[before][1], end), each.name)
+            elif start < end:
+                last[each.name] = len(ranges)
+                ranges.append((start, end, each.name))
+        return ranges
+
+
+def joined(texts: Sequence[StyledText], gaps: Iterable[str]) -> StyledText:
+    """Return texts as one, with the gaps between them."""
+    said, styles, links = "", list[Style](), list[Link]()
+    for each, gap in zip(texts, ["", *gaps], strict=True):
+        said += gap
+        at = len(said)
+        styles += [Style(style.start + at, style.end + at, style.name) for style in each.styles]
+        links += [replace(link, start=link.start + at, end=link.end + at) for link in each.links]
+        said += each.text
+    return StyledText(said, tuple(styles), tuple(links), all(each.cards for each in texts))
+
+
+def addresses(text: str) -> list[Link]:
+    """Return the web addresses in a text, without the punctuation that follows them."""
+    found = []
+    for match in _ADDRESS.finditer(text):
+        url = _without_punctuation(match[0])
+        if url.partition("://")[2]:
+            found.append(Link(match.start(), match.start() + len(url), url))
+    return found
+
+
+def _without_punctuation(url: str) -> str:
+    surplus = {closing: url.count(closing) - url.count(opening) for closing, opening in _OPENING.items()}
+    end = len(url)
+    while url[end - 1] in _AFTER_ADDRESS:
+        if url[end - 1] in surplus:
+            if surplus[url[end - 1]] <= 0:
+                break
+            surplus[url[end - 1]] -= 1
+        end -= 1
+    return url[:end]
+
+
+def split(text: StyledText, limit: int) -> list[StyledText]:
+    """Cut a text into pieces of at most `limit` UTF-16 code units.
+
+    A cut is at the end of a paragraph in the second half of a piece, or else at the last end of a sentence, a line, a
+    word or a character as people see it. Spaces at a cut are left out, and styles go on behind it.
+    """
+    rest, bounds, at = text.text.rstrip(), list[tuple[int, int]](), 0
+    while at < len(rest):
+        while rest[at].isspace():
+            at += 1
+        ahead = rest[at : at + limit + 100]
+        size = _cut(ahead, limit) if utf16_length(ahead) > limit else len(ahead)
+        bounds.append((at, at + len(ahead[:size].rstrip())))
+        at += size
+    return list(_sliced(text, bounds)) if bounds else [text[:0]]
+
+
+def _sliced(text: StyledText, bounds: Sequence[tuple[int, int]]) -> Iterator[StyledText]:
+    """Yield the pieces between bounds, which rise. Each style is looked at only for the pieces that it is in."""
+    styles, links = deque(sorted(text.styles, key=_start)), deque(sorted(text.links, key=_start))
+    going_on: list[Style] = []
+    for start, end in bounds:
+        going_on = [each for each in going_on if each.end > start]
+        while styles and styles[0].start < end:
+            going_on.append(styles.popleft())
+        inside = list[Link]()
+        while links and links[0].start < end:
+            inside.append(links.popleft())
+        yield replace(text, styles=tuple(going_on), links=tuple(inside))[start:end]
+
+
+def _start(each: Style | Link) -> int:
+    return each.start
+
+
+def _cut(text: str, limit: int) -> int:
+    fits = len(text[:limit].encode("utf-16-le", "surrogatepass")[: 2 * limit].decode("utf-16-le", "ignore"))
+    paragraph = text.rfind("\n\n", fits // 2, fits)
+    if paragraph > 0:
+        return paragraph
+    last = 0
+    for end in sentence_ends(text):
+        if end > fits:
+            break
+        last = end
+    if last:
+        return last
+    line = text.rfind("\n", 1, fits + 1)
+    if line > 0:
+        return line
+    for at in range(fits, 0, -1):
+        if text[at].isspace():
+            return at
+    # A character longer than a whole message is cut, because nothing else can be done.
+    return border_before(text, fits) or fits

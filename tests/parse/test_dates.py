@@ -1,0 +1,86 @@
+"""Dates with a time, as people write them. The present is Friday 20 November 2026, 13:00 in Paris."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from linqbot import parse
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def read(text: str, now: datetime = NOW, timezone: str = "Europe/Paris") -> str:
+    return parse.date_time(text, timezone=timezone, now=now).isoformat(" ", "minutes")
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("friday 19:30", "2026-11-20 19:30+01:00"),
+        ("Friday 9:00", "2026-11-27 09:00+01:00"),
+        ("next friday 19:30", "2026-11-27 19:30+01:00"),
+        ("on Tues at 9am", "2026-11-24 09:00+01:00"),
+        ("tomorrow at 7pm", "2026-11-21 19:00+01:00"),
+        ("tomorrow at 7 in the morning", "2026-11-21 07:00+01:00"),
+        ("the day after tomorrow, 8 a.m.", "2026-11-22 08:00+01:00"),
+        ("tonight at 8", "2026-11-20 20:00+01:00"),
+        ("19h30", "2026-11-20 19:30+01:00"),
+        ("9:00", "2026-11-21 09:00+01:00"),
+        ("noon", "2026-11-21 12:00+01:00"),
+        ("24.12. 18:00", "2026-12-24 18:00+01:00"),
+        ("24.12.2027 at 18.15", "2027-12-24 18:15+01:00"),
+        ("24/12 18:00", "2026-12-24 18:00+01:00"),
+        ("12/24 6pm", "2026-12-24 18:00+01:00"),
+        ("Thursday, 24 Dec at 18:00", "2026-12-24 18:00+01:00"),
+        ("December 24th 2027, 6 pm", "2027-12-24 18:00+01:00"),
+        ("may 5 10:00", "2027-05-05 10:00+02:00"),
+        ("29 feb 10:00", "2028-02-29 10:00+01:00"),
+        ("2026-12-24 18:00", "2026-12-24 18:00+01:00"),
+        ("2026-12-24T18:00", "2026-12-24 18:00+01:00"),
+        ("in 20 min", "2026-11-20 13:20+01:00"),
+        ("an hour from now", "2026-11-20 14:00+01:00"),
+    ],
+)
+def test_a_day_and_a_time_are_read(text: str, at: str) -> None:
+    assert read(text) == at
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("3/4 18:00", "3/4 could be two dates. Please write the month as a word, such as 3 Apr."),
+        ("tomorrow at 7", "7 in the morning or in the evening?"),
+        ("tomorrow", "At which time?"),
+        ("today 9:00", "That time has passed."),
+        ("24.12.2020 18:00", "That time has passed."),
+        ("30.2. 10:00", "There is no such date as 30.2."),
+        ("25:00", "25:00 is not a time of day."),
+        ("13pm", "13 pm is not a time."),
+        ("hello at 19:30", "Please give a day and a time"),
+        ("whenever", "Please give a day and a time"),
+        ("", "Please give a day and a time"),
+    ],
+)
+def test_what_is_no_moment_or_has_two_meanings_is_refused_with_a_sentence(text: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence.replace("?", r"\?")):
+        read(text)
+
+
+def test_a_time_that_the_clocks_skip_means_the_moment_after_the_gap() -> None:
+    assert read("28 mar 2027 2:30") == "2027-03-28 03:00+02:00"
+
+
+def test_a_time_that_the_clocks_show_twice_means_the_first_that_is_to_come() -> None:
+    before = datetime(2026, 10, 24, 12, tzinfo=UTC)
+    assert read("25 oct 2:30", before) == "2026-10-25 02:30+02:00"
+    between = datetime(2026, 10, 25, 0, 45, tzinfo=UTC)  # 02:45 for the first time
+    assert read("2:30", between) == "2026-10-26 02:30+01:00"
+
+
+def test_an_unknown_time_zone_and_a_present_without_a_zone_are_refused() -> None:
+    with pytest.raises(ValueError, match="There is no time zone 'Mars/Base'"):
+        read("noon", timezone="Mars/Base")
+    with pytest.raises(ValueError, match="now= has no time zone"):
+        read("noon", now=datetime(2026, 1, 1))  # noqa: DTZ001

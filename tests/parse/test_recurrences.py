@@ -1,0 +1,192 @@
+"""Rhythms give each due time once, in every time zone, on the days too on which the clocks are changed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+from itertools import islice, pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from linqbot.parse import Recurrence, recurrence
+from linqbot.parse.recurrences import last_until
+
+ZONES = (
+    "UTC",
+    "Europe/Paris",
+    "America/New_York",
+    "America/Sao_Paulo",  # changed its clocks at midnight until 2019
+    "Australia/Lord_Howe",  # changes its clocks by half an hour
+    "Asia/Kathmandu",
+    "Asia/Tehran",
+    "Pacific/Apia",  # left out 30 December 2011
+    "Africa/Casablanca",  # changes its clocks around Ramadan
+    "Antarctica/Troll",  # changes its clocks by two hours
+)
+FRIDAY = datetime(2026, 11, 20, 12, tzinfo=UTC)
+DAY_NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+@pytest.mark.parametrize(
+    ("spec", "following"),
+    [
+        ("mon 09:00", "2026-11-23 09:00+01:00"),
+        ("weekdays 9:00", "2026-11-23 09:00+01:00"),
+        ("every Monday at 9 pm", "2026-11-23 21:00+01:00"),
+        ("mon-fri 8:30 and 17:00", "2026-11-20 17:00+01:00"),
+        ("Sat, Sun noon", "2026-11-21 12:00+01:00"),
+        ("weekends 7am", "2026-11-21 07:00+01:00"),
+        ("fri-mon 9:00", "2026-11-21 09:00+01:00"),
+        ("every day at 19:30", "2026-11-20 19:30+01:00"),
+        ("daily 9:00", "2026-11-21 09:00+01:00"),
+        ("9:00", "2026-11-21 09:00+01:00"),
+        ("hour", "2026-11-20 14:00+01:00"),
+        ("hourly", "2026-11-20 14:00+01:00"),
+        ("15 min", "2026-11-20 13:15+01:00"),
+        ("every half hour", "2026-11-20 13:30+01:00"),
+        ("every 2 hours", "2026-11-20 14:00+01:00"),
+        ("0 9 * * mon", "2026-11-23 09:00+01:00"),
+        ("*/5 * * * *", "2026-11-20 13:05+01:00"),
+        ("0 9 L * *", "2026-11-30 09:00+01:00"),
+    ],
+)
+def test_the_next_time_of_a_rhythm(spec: str, following: str) -> None:
+    at = recurrence(spec, timezone="Europe/Paris").next_after(FRIDAY)
+    assert at.isoformat(" ", "minutes") == following
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ("", "Please say how often"),
+        ("sometimes", "Please say how often"),
+        ("every day", "At which time of day"),
+        ("every 2 days", "At which time of day"),
+        ("every day at 9", "9 in the morning or in the evening"),
+        ("61 * * * *", "is not a cron expression: Bad minute"),
+        ("0 0 30 2 *", "is not a cron expression: Bad day-of-month"),
+        ("0.5 s", "a whole number of seconds"),
+    ],
+)
+def test_what_is_no_rhythm_is_refused_with_a_sentence(spec: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        recurrence(spec)
+
+
+def expected(times: list[time], weekdays: set[int], zone: str, start: datetime, days: int) -> list[datetime]:
+    """Return the moments at which clocks of a zone first reach the times, by reading the clock once a minute."""
+    where = ZoneInfo(zone)
+    first_day = start.astimezone(where).date() - timedelta(days=2)
+    slots = sorted(
+        datetime.combine(day, each)
+        for day in (first_day + timedelta(days=ahead) for ahead in range(days + 4))
+        if day.weekday() in weekdays
+        for each in times
+    )
+    minute = datetime.combine(first_day, time(), UTC) - timedelta(days=1)
+    found: list[datetime] = []
+    for slot in slots:
+        while minute.astimezone(where).replace(tzinfo=None) < slot:
+            minute += timedelta(minutes=1)
+        if not found or minute > found[-1]:
+            found.append(minute)
+    return [at for at in found if start < at <= start + timedelta(days=days)]
+
+
+def changes_of(zone: str) -> list[datetime]:
+    """Return a day before each change of a zone's clocks in 50 years."""
+    where, at, found = ZoneInfo(zone), datetime(1995, 1, 1, tzinfo=UTC), []
+    while at.year < 2045:
+        if (at + timedelta(days=1)).astimezone(where).utcoffset() != at.astimezone(where).utcoffset():
+            found.append(at - timedelta(hours=11, minutes=7))
+        at += timedelta(days=1)
+    return found
+
+
+CHANGES = {zone: changes_of(zone) for zone in ZONES}
+
+
+@st.composite
+def starts(draw: st.DrawFn) -> tuple[str, datetime]:
+    """A zone, and a time in 50 years: mostly near a change of its clocks."""
+    zone = draw(st.sampled_from(ZONES))
+    if CHANGES[zone] and draw(st.sampled_from([True, True, True, False])):
+        return zone, draw(st.sampled_from(CHANGES[zone])) + timedelta(minutes=draw(st.integers(0, 2000)))
+    return zone, datetime(1995, 1, 1, tzinfo=UTC) + timedelta(minutes=draw(st.integers(0, 50 * 525_600)))
+
+
+CLOCKS = st.lists(
+    st.builds(time, st.integers(0, 23), st.sampled_from([0, 1, 30, 59])), min_size=1, max_size=3, unique=True
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(starts(), CLOCKS, st.sets(st.integers(0, 6), min_size=1))
+@example(("Europe/Paris", datetime(2027, 3, 27, 12, tzinfo=UTC)), [time(2), time(2, 30), time(3)], set(range(7)))
+@example(("America/Sao_Paulo", datetime(2018, 11, 3, 12, tzinfo=UTC)), [time(0)], set(range(7)))
+@example(("Pacific/Apia", datetime(2011, 12, 28, 12, tzinfo=UTC)), [time(9)], set(range(7)))
+def test_each_wall_time_is_due_once(place: tuple[str, datetime], times: list[time], weekdays: set[int]) -> None:
+    zone, start = place
+    spec = " ".join([DAY_NAMES[day] for day in sorted(weekdays)] + [f"{each:%H:%M}" for each in times])
+    due = recurrence(spec, timezone=zone).after(start)
+    wanted = expected(times, weekdays, zone, start, days=3)
+    assert [at.astimezone(UTC) for at in islice(due, len(wanted))] == wanted
+    assert next(due) > start + timedelta(days=3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(starts(), st.integers(0, 23), st.sampled_from([0, 1, 30, 59]))
+def test_a_cron_expression_for_a_time_of_day_is_due_once_a_day_too(
+    place: tuple[str, datetime], hour: int, minute: int
+) -> None:
+    zone, start = place
+    due = recurrence(f"{minute} {hour} * * *", timezone=zone).after(start)
+    wanted = expected([time(hour, minute)], set(range(7)), zone, start, days=3)
+    assert [at.astimezone(UTC) for at in islice(due, len(wanted))] == wanted
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_a_daily_time_is_due_once_for_each_day_of_50_years(zone: str) -> None:
+    rhythm, end = recurrence("02:30", timezone=zone), datetime(2045, 1, 1, tzinfo=UTC)
+    at = start = rhythm.next_after(datetime(1995, 1, 1, tzinfo=UTC))
+    count = 0
+    for later in rhythm.after(start):
+        assert timedelta() < later.astimezone(UTC) - at.astimezone(UTC) < timedelta(hours=27)
+        at, count = later, count + 1
+        if later > end:
+            break
+    assert count == (at.date() - start.date()).days
+
+
+@settings(max_examples=100, deadline=None)
+@given(starts(), st.integers(1, 100_000).filter(lambda seconds: seconds % 86_400))
+def test_an_interval_is_real_time(place: tuple[str, datetime], seconds: int) -> None:
+    zone, start = place
+    moments = list(islice(recurrence(f"{seconds} s", timezone=zone).after(start), 5))
+    gaps = {later.astimezone(UTC) - at.astimezone(UTC) for at, later in pairwise(moments)}
+    assert gaps == {timedelta(seconds=seconds)}
+    assert timedelta() < moments[0] - start <= timedelta(seconds=seconds)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    starts(),
+    st.sampled_from(["15 min", "weekdays 9:00", "30 2 * * *", "hour", "mon 0:00"]),
+    st.integers(0, 60 * 24 * 40),
+)
+def test_the_last_time_before_another_is_found_without_visiting_all(
+    place: tuple[str, datetime], spec: str, minutes: int
+) -> None:
+    zone, start = place
+    rhythm: Recurrence = recurrence(spec, timezone=zone)
+    first = rhythm.next_after(start)
+    end = first + timedelta(minutes=minutes)
+    visited = [first]
+    for at in rhythm.after(first):
+        if at.astimezone(UTC) > end.astimezone(UTC):
+            break
+        visited.append(at)
+    assert last_until(rhythm, first, end, most=10_000) == (visited[-1], len(visited) - 1)
+    assert last_until(rhythm, first, end, most=3) == (visited[-1], min(3, len(visited) - 1))

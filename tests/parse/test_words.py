@@ -1,0 +1,177 @@
+"""Numbers, yes or no, and durations, as people write them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from linqbot import parse
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2", 2),
+        ("two", 2),
+        ("Two, please!", 2),
+        ("a dozen", 12),
+        ("two dozen", 24),
+        ("a couple", 2),
+        ("twenty-one", 21),
+        ("two hundred and five", 205),
+        ("one hundred thousand", 100_000),
+        ("1,000", 1000),
+        ("-5", -5),
+        ("we are 5 this time", 5),
+        ("table for four", 4),
+        ("٣", 3),
+    ],
+)
+def test_a_number_is_read_from_digits_and_words(text: str, value: int) -> None:
+    assert parse.number(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "many",
+        "2 or 3",
+        "one two",
+        "twenty twenty",
+        "two 3",
+        "2.5",
+        "10am",
+        "555-1234",
+        "the blue one",
+        "9" * 16,
+        "3/4",
+    ],
+)
+def test_a_text_without_one_whole_number_is_refused_with_a_sentence(text: str) -> None:
+    with pytest.raises(ValueError, match="Please give one whole number, such as 2 or twelve"):
+        parse.number(text)
+
+
+@given(st.integers(0, 999_999))
+def test_every_number_in_words_is_read_back(value: int) -> None:
+    assert parse.number(in_english(value)) == value
+
+
+def in_english(value: int) -> str:
+    small = [
+        "zero",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
+    ]
+    tens = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+    if value < 20:
+        return small[value]
+    if value < 100:
+        return tens[value // 10 - 2] + (f"-{small[value % 10]}" if value % 10 else "")
+    unit, name = (1000, "thousand") if value >= 1000 else (100, "hundred")
+    rest = f" {'and ' if unit == 100 else ''}{in_english(value % unit)}" if value % unit else ""
+    return f"{in_english(value // unit)} {name}{rest}"
+
+
+@pytest.mark.parametrize(
+    "text", ["yes", "Yes!", "yeah", "sure", "OK.", "yes please", "👍", "👍🏽👍🏽", "yes yes", "✔️", "oui"]
+)
+def test_yes_is_understood(text: str) -> None:
+    assert parse.yes_no(text) is True
+
+
+@pytest.mark.parametrize("text", ["no", "Nope", "no, thanks", "👎🏿", "No no no", "Don’t", "nein"])
+def test_no_is_understood(text: str) -> None:
+    assert parse.yes_no(text) is False
+
+
+@pytest.mark.parametrize("text", ["", "maybe", "yes but later", "yes no", "not sure", "👍👎"])
+def test_an_answer_that_is_neither_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="Please answer yes or no"):
+        parse.yes_no(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [
+        ("in 20 min", 20),
+        ("1h30", 90),
+        ("1h 30m", 90),
+        ("1.5 hours", 90),
+        ("1,5 h", 90),
+        ("an hour and a half", 90),
+        ("half an hour", 30),
+        ("a quarter of an hour", 15),
+        ("two hours", 120),
+        ("a couple of hours", 120),
+        ("twenty-one minutes", 21),
+        ("2 days", 2880),
+        ("1 week, 2 days and 3 hours", 10_080 + 2880 + 180),
+        ("90 seconds", 1.5),
+    ],
+)
+def test_a_duration_is_read(text: str, minutes: float) -> None:
+    assert parse.duration(text) == timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "90", "soon", "1 month", "1h90", "20 min ago", "5 apples", "and", "1 h foo 3 min"]
+)
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="Please give a length of time, such as 20 min, 1h30 or 2 days"):
+        parse.duration(text)
+
+
+@pytest.mark.parametrize("text", ["0 min", "999999999 weeks"])
+def test_a_duration_out_of_bounds_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="between a second and a hundred years"):
+        parse.duration(text)
+
+
+WORDS = (  # noqa: SIM905 - a list of 43 strings is harder to read
+    "at on in every the a an half next this tomorrow today tonight noon midnight day days week hour min fri mon-thu dec "
+    "24 7 19:30 7pm 24.12. 3/4 24/12 2026-12-24 30.2. 2 two dozen hundred and of , - * */5 1-5 31 0"
+).split()
+
+
+@given(st.text() | st.lists(st.sampled_from(WORDS), max_size=7).map(" ".join))
+def test_every_text_has_a_value_or_a_sentence_for_the_person(text: str) -> None:
+    for read in (parse.number, parse.yes_no, parse.duration, parse.recurrence, date_time_in_paris):
+        try:
+            read(text)
+        except ValueError as error:
+            sentence = str(error)
+        else:
+            continue
+        assert sentence[0].isalnum() or sentence[0] == "'"
+        assert sentence.endswith((".", "?"))
+
+
+def date_time_in_paris(text: str) -> object:
+    return parse.date_time(text, timezone="Europe/Paris")
+
+
+def test_an_unknown_parser_is_answered_with_the_nearest_name() -> None:
+    with pytest.raises(AttributeError, match="Did you mean duration"):
+        _ = parse.durations_

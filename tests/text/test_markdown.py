@@ -1,0 +1,157 @@
+"""Markdown becomes text with styles, as people write in messages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from linqbot import rules
+from linqbot.text.graphemes import is_border
+from linqbot.text.markdown import markdown
+from linqbot.types.message import utf16_length, utf16_slice
+
+CHARACTERS = [
+    "a",
+    "Word",
+    " ",
+    "\n",
+    "\n\n",
+    "e\u0301",
+    "\u0301",
+    "👩‍👩‍👧",
+    "🇫🇷",
+    "👍🏽",
+    "é",
+    "ß",
+    ".",
+    "! ",
+    "1. ",
+    "- ",
+    "> ",
+    "# ",
+]
+MARKS = [
+    "*",
+    "**",
+    "***",
+    "_",
+    "__",
+    "~~",
+    "`",
+    "```\n",
+    "[",
+    "](https://x.test/a)",
+    "![",
+    "\\",
+    "|",
+    "&amp;",
+    "<b>",
+    "---\n",
+]
+
+
+def styled(text: str) -> dict[str, list[str]]:
+    """Return the styled texts by the name of the style."""
+    part = markdown(text).part()
+    found: dict[str, list[str]] = {}
+    for each in part.text_decorations or ():
+        found.setdefault(str(each.style), []).append(utf16_slice(part.value, *each.range))
+    return found
+
+
+def test_bold_gone_and_a_link() -> None:
+    said = markdown("**bold** ~~gone~~ [site](https://x.test)")
+    assert said.text == "bold gone site (https://x.test)"
+    assert [link.url for link in said.links] == ["https://x.test"]
+    assert styled("**bold** ~~gone~~ *slanted*") == {
+        "bold": ["bold"],
+        "strikethrough": ["gone"],
+        "italic": ["slanted"],
+    }
+
+
+def test_ranges_count_utf16_code_units() -> None:
+    (decoration,) = markdown("🎂🎂 **🎂 cake**").part().text_decorations or ()
+    assert decoration.range == (5, 12)
+
+
+def test_styles_nest() -> None:
+    assert styled("**all *of ~~this~~* bold**") == {
+        "bold": ["all of this bold"],
+        "italic": ["of this"],
+        "strikethrough": ["this"],
+    }
+
+
+def test_equal_styles_that_touch_are_one() -> None:
+    assert styled("# **Menu**") == {"bold": ["Menu"]}
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("# Menu\nSoup", "Menu\nSoup"),
+        ("Eat:\n- soup\n- bread\n  - white\n  - brown\n", "Eat:\n• soup\n• bread\n  • white\n  • brown"),
+        ("3. three\n4. four", "3. three\n4. four"),
+        ("- a\n\n- b\n\ntext", "• a\n• b\n\ntext"),
+        ("- a\n\n1. b", "• a\n\n1. b"),
+        ("> to be\n> or not", "“to be\nor not”"),
+        ("run `a*b*c`:\n\n```py\nif a:\n    b\n```\nnow", "run a*b*c:\n\nif a:\n    b\n\nnow"),
+        ("one\ntwo  \nthree\n\n\nfour", "one\ntwo\nthree\n\nfour"),
+        ("| a | b |\n| - | - |\n| 1 | 2 |", "a · b\n1 · 2"),
+        ("a\n\n---\n\nb", "a\n\nb"),
+        ("2 \\* 3 &amp; <b>", "2 * 3 & <b>"),
+        ("snake_case and 5 * 3 and ~5", "snake_case and 5 * 3 and ~5"),
+        ("<https://x.test> https://y.test.", "https://x.test https://y.test."),
+        ("![A cat](https://x.test/cat.png)", "A cat (https://x.test/cat.png)"),
+        ("[mail](mailto:a@x.test) [here](/page)", "mail (a@x.test) here"),
+        ("", ""),
+    ],
+)
+def test_blocks_become_what_people_write_in_messages(source: str, text: str) -> None:
+    assert markdown(source).text == text
+
+
+def test_addresses_are_found_outside_of_code() -> None:
+    said = markdown(
+        "[a](https://a.test) <https://b.test> `https://c.test` (https://d.test/e_(f)), https://g.test/?h=1."
+    )
+    assert [(link.url, link.is_labelled) for link in said.links] == [
+        ("https://a.test", True),
+        ("https://b.test", False),
+        ("https://d.test/e_(f)", False),
+        ("https://g.test/?h=1", False),
+    ]
+
+
+def test_a_style_that_ends_inside_a_character_takes_all_of_it() -> None:
+    part = markdown("**e**\u0301t").part()
+    assert [each.range for each in part.text_decorations or ()] == [(0, 2)]
+
+
+@given(st.lists(st.sampled_from(CHARACTERS + MARKS), max_size=40).map("".join))
+def test_ranges_lie_inside_the_text_and_split_no_character(source: str) -> None:
+    part = markdown(source).part()
+    for each in part.text_decorations or ():
+        start, end = each.range
+        assert 0 <= start < end <= utf16_length(part.value)
+        for edge in each.range:
+            before = utf16_slice(part.value, 0, edge)
+            assert utf16_length(before) == edge
+            assert is_border(part.value, len(before))
+    if part.value:
+        assert rules.check("chats.messages.send", {"message": {"parts": [part.to_json_object()]}}) is None
+
+
+@pytest.mark.process
+def test_the_parser_is_imported_when_markdown_is_used() -> None:
+    code = (
+        "import sys; from linqbot import markdown, Bot; from linqbot.bot.context import Context; "
+        "print('markdown_it' in sys.modules); markdown('*a*'); print('markdown_it' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.split() == ["False", "True"]

@@ -1,0 +1,85 @@
+"""Texts with styles: cut, joined, and split below a limit."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from linqbot.text.graphemes import is_border
+from linqbot.text.markdown import markdown
+from linqbot.text.styled import Style, StyledText, addresses, joined, split
+from linqbot.types.message import TextDecoration, TextPart, utf16_length
+
+
+def texts(text: str, limit: int) -> list[str]:
+    return [piece.text for piece in split(StyledText(text), limit)]
+
+
+def test_a_short_text_stays_whole() -> None:
+    assert texts("Hello. You.", 100) == ["Hello. You."]
+    assert texts("", 100) == [""]
+
+
+def test_a_text_is_split_at_the_end_of_a_paragraph_a_sentence_a_line_a_word_or_a_character() -> None:
+    assert texts("One. Two.\n\nThree. Four.", 15) == ["One. Two.", "Three. Four."]
+    assert texts("One two. Three four five.", 20) == ["One two.", "Three four five."]
+    assert texts("one two\nthree four", 12) == ["one two", "three four"]
+    assert texts("one two three", 9) == ["one two", "three"]
+    assert texts("abcdefgh", 3) == ["abc", "def", "gh"]
+    assert texts("👩‍👩‍👧👩‍👩‍👧", 12) == ["👩‍👩‍👧", "👩‍👩‍👧"]
+
+
+def test_styles_and_links_are_kept_where_a_text_is_split() -> None:
+    said = markdown("Plain. **Bold one. Bold two.** Go to https://x.test now.")
+    first, second, third = split(said, 25)
+    assert (first.text, first.styles) == ("Plain. Bold one.", (Style(7, 16, "bold"),))
+    assert (second.text, second.styles) == ("Bold two.", (Style(0, 9, "bold"),))
+    assert (third.text, [link.start for link in third.links]) == ("Go to https://x.test now.", [6])
+
+
+def test_joined_texts_keep_their_styles() -> None:
+    both = joined([markdown("**a** b"), markdown("c *d*")], ["\n"])
+    assert both.text == "a b\nc d"
+    assert both.styles == (Style(0, 1, "bold"), Style(6, 7, "italic"))
+
+
+def test_a_part_with_styles_becomes_a_text_with_styles() -> None:
+    part = TextPart(value="🎂 ab", text_decorations=(TextDecoration(range=(3, 4), style="bold"),))
+    text = StyledText.of_part(part)
+    assert text is not None
+    assert text.part() == part
+    shaking = part.model_copy(update={"text_decorations": (TextDecoration(range=(3, 4), animation="shake"),)})
+    assert StyledText.of_part(shaking) is None
+
+
+def test_addresses_end_before_punctuation() -> None:
+    text = "(https://a.test/b), https://c.test/d_(e)! http:// https://f.test/?g=h&i. “https://j.test”"
+    assert [link.url for link in addresses(text)] == [
+        "https://a.test/b",
+        "https://c.test/d_(e)",
+        "https://f.test/?g=h&i",
+        "https://j.test",
+    ]
+
+
+@given(
+    st.lists(
+        st.sampled_from(["word", "e\u0301", "👩‍👩‍👧", "🇫🇷", " ", "\n", "\n\n", ". ", "! ", "**b**", "*i*"]), max_size=80
+    ),
+    st.integers(12, 60),
+)
+def test_nothing_is_lost_cut_in_two_or_longer_than_the_limit(pieces: list[str], limit: int) -> None:
+    said = markdown("".join(pieces))
+    cuts = split(said, limit)
+    at = 0
+    for cut in cuts:
+        assert utf16_length(cut.text) <= limit
+        assert cut.text == cut.text.strip()
+        at = said.text.index(cut.text, at)
+        assert is_border(said.text, at)
+        at += len(cut.text)
+        assert is_border(said.text, at)
+    assert "".join("".join(cut.text for cut in cuts).split()) == "".join(said.text.split())
+    bold = [said.text[each.start : each.end] for each in said.styles]
+    kept = [cut.text[each.start : each.end] for cut in cuts for each in cut.styles]
+    assert sorted("".join("".join(kept).split())) == sorted("".join("".join(bold).split()))
