@@ -1,8 +1,9 @@
 """Failed turns: decide whether to retry a turn, to defer it, or to make its delivery a dead letter.
 
 Any error of the bot's own code is retried with an increasing back-off, a few times: an exception, a `SystemExit` from
-argparse, a stray cancellation. An outage of Linq is not the bot's error. It only defers the turn, without counting an
-attempt. Next step: `worker/turn.py` stores the outcome.
+argparse, a stray cancellation. An error that the same code must raise again for the same event is not retried: see
+`is_final`. An outage of Linq is not the bot's error. It only defers the turn, without counting an attempt. Next step:
+`worker/turn.py` stores the outcome.
 """
 
 from __future__ import annotations
@@ -16,14 +17,18 @@ from typing import Final
 import structlog
 
 from linqbot.errors import (
+    Ambiguous,
     AmbiguousCall,
     LinqApiError,
+    LinqbotError,
     LinqUnavailable,
     MessageGone,
+    NeverAwaited,
     NoVerdict,
     RateLimited,
     Refused,
     RuleBroken,
+    StateConflict,
     StorageUnavailable,
     TurnDeferred,
 )
@@ -35,6 +40,9 @@ log = structlog.get_logger("linqbot.worker")
 
 STORAGE_PAUSE_S: Final = 1.0
 """Seconds to wait before the storage is used again after it failed."""
+
+MAX_CONFLICTS: Final = 50
+"""Number of runs after which a turn whose state was changed meanwhile counts as failed, and so waits before its next run."""
 
 LONGEST_TEXT: Final = 20_000
 """Maximum characters of a traceback in a dead letter. The middle of a longer one is left out."""
@@ -51,7 +59,8 @@ class RetryPolicy:
         first_s: Seconds before the first retry. The pause doubles with each failure. Up to a quarter of it is randomly
             taken off.
         most_s: Maximum of that pause, in seconds.
-        crashes: Number of crashes of the process during a turn after which its delivery becomes a dead letter.
+        crashes: Number of crashes of the process during a turn after which its delivery becomes a dead letter. A machine
+            that dies again and again for another reason may hit a lone turn by chance, but hardly five times.
         deadline_s: Seconds that a handler may run. Then it is cancelled and counts as failed.
         defer_s: Seconds for which a turn is deferred if Linq is unavailable and names no time.
         longest_defer_s: Maximum seconds for which a turn is deferred at once, even if Linq asks for more.
@@ -61,7 +70,7 @@ class RetryPolicy:
     attempts: int = 5
     first_s: float = 1.0
     most_s: float = 300.0
-    crashes: int = 3
+    crashes: int = 5
     deadline_s: float = 900.0
     defer_s: float = 30.0
     longest_defer_s: float = 3600.0
@@ -87,7 +96,7 @@ class TurnFailure:
         attempts: The handler's own maximum number of runs; None means that of the RetryPolicy.
         at: For a handler that ignored its time limit: `file:line` of the author's code that it was running.
         handler_at: `file:line` of the handler's definition, used if the traceback has no code of the author.
-        is_final: True if a retry would fail in the same way.
+        is_final: True if a retry would fail in the same way, although another error of this class may heal.
     """
 
     error: BaseException
@@ -100,6 +109,8 @@ class TurnFailure:
     @property
     def place(self) -> str:
         """`file:line` of the author's code at which the turn failed."""
+        if isinstance(self.error, NeverAwaited):
+            return self.error.at or self.handler_at or "?"
         return self.at or place_of(self.error, self.handler_at)
 
 
@@ -113,15 +124,26 @@ def decide(
         log_tracebacks: True logs the traceback of an error in a handler. It may quote texts of people.
     """
     cause = _cause(failure.error)
+    if isinstance(cause, StateConflict) and lease.delivery_count < MAX_CONFLICTS:
+        # Not counted, and at once: the turn that was faster has ended, so each conflict is progress of another turn.
+        log.info("turn.state_conflict", delivery=lease.delivery.id, runs=lease.delivery_count + 1)
+        return Defer(now, str(cause))
     if (wait := _wait_for(cause)) is not None:
         return _defer(lease, *wait, retry_policy, now)
     if isinstance(cause, Refused):
         log.info("turn.refused", delivery=lease.delivery.id, plugin=cause.plugin, reason=str(cause))
         return DeadLetter(f"A call was refused by {cause.plugin or 'outbound middleware'}: {cause}", failure.handler)
-    if failure.is_final or isinstance(cause, AmbiguousCall | EventNotUnderstood):
+    if failure.is_final or isinstance(cause, Ambiguous | AmbiguousCall | EventNotUnderstood):
         # No retry can help: the operator decides, or a later release understands the event.
         return DeadLetter(readable(str(cause)), failure.handler)
     return _retry(lease, failure, retry_policy, now, log_tracebacks=log_tracebacks)
+
+
+def is_final(error: BaseException) -> bool:
+    """Return True if the same code must raise this error again for the same event, so that a retry is useless."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_final(each) for each in error.exceptions)
+    return isinstance(error, LinqbotError) and error.is_final
 
 
 def readable(text: str) -> str:
@@ -175,17 +197,26 @@ def _retry(
         "at": failure.place,
         **_numbers(error),
         # A traceback may quote the texts that the handler got, so it is only shown in the author's own terminal.
-        "exc_info": error if log_tracebacks else None,
+        "exc_info": error if log_tracebacks and error.__traceback__ is not None else None,
     }
-    if failures >= (failure.attempts or retry_policy.attempts):
-        log.error("turn.dead_lettered", **facts, see="linqbot inbox dead")
-        return DeadLetter(_traceback(failure), failure.handler, failed=True)
+    final = is_final(error)
+    if final or failures >= (failure.attempts or retry_policy.attempts):
+        why = {"why": _why(error)} if final else {}
+        log.error("turn.dead_lettered", **facts, **why, see="linqbot inbox dead")
+        return DeadLetter(_traceback(failure), failure.handler, failed=True, kind=kind)
     pause_s = retry_policy.pause_s(failures)
     log.warning("turn.failed", **facts, again_in_s=round(pause_s, 1))
     return Retry(now + pause_s, f"{kind} at {failure.place}")
 
 
+def _why(error: BaseException) -> str:
+    # The message of another error may quote a person's text.
+    return str(error) if isinstance(error, NeverAwaited) else "A retry would fail in the same way."
+
+
 def _traceback(failure: TurnFailure) -> str:
+    if isinstance(failure.error, NeverAwaited):
+        return readable(str(failure.error))
     try:
         text = "".join(traceback.format_exception(failure.error))
     except Exception:  # noqa: BLE001 - formatting runs code of the error's class, such as __str__, which may fail

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from pydantic_core import to_json
 
 from linqbot.events.event import Event
+from linqbot.types.chat import Chat
 from linqbot.types.handle import Handle
 
 
@@ -16,19 +15,20 @@ def origin_of(event: Event) -> bytes | None:
     The people are the one who caused the event, the one it happened to, and in a direct chat the one the chat is with;
     never a line of ours. `is_group` is included, because only in a direct chat does everything belong to the person.
     """
-    handles = sorted({handle for handle in _handles(event) if handle and handle != event.line})
+    handles = _handles(event)
+    handles.discard(event.line)
     if not handles:
         return None
-    return to_json({"handles": handles, "chat_id": event.chat_id, "is_group": event.is_group})
+    return to_json({"handles": sorted(handles), "chat_id": event.chat_id, "is_group": event.is_group})
 
 
-def _handles(event: Event) -> Iterator[str | None]:
-    if not event.is_own:
-        yield event.actor
+def _handles(event: Event) -> set[str | None]:
     fields = vars(event)
-    people = [fields.get("participant")]
-    if event.is_group is False:
-        people += getattr(fields.get("chat"), "handles", ())
-    for person in people:
-        if isinstance(person, Handle) and not person.is_me:
-            yield person.handle
+    chat = fields.get("chat")
+    people = [fields.get("participant"), *(chat.handles if event.is_group is False and isinstance(chat, Chat) else ())]
+    handles: set[str | None] = {
+        person.handle for person in people if isinstance(person, Handle) and not person.is_me and person.handle
+    }
+    if event.actor and not event.is_own:
+        handles.add(event.actor)
+    return handles

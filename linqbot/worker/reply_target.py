@@ -1,4 +1,4 @@
-"""Find out whether a message in a group replies to the bot, which no webhook says."""
+"""Find out what no webhook says: whether a message replies to the bot, and which scheduled send it answers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Awaitable, Callable
 
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
+from linqbot.events.reaction import ReactionAdded
+from linqbot.storage.journal import JournalEntry
+from linqbot.worker.scheduled_send import answered
 
 
 async def with_replies_to_me(event: Event, is_ours: Callable[[str], Awaitable[bool]]) -> Event:
@@ -19,3 +22,19 @@ async def with_replies_to_me(event: Event, is_ours: Callable[[str], Awaitable[bo
     if not (isinstance(event, MessageReceived) and event.is_group and event.reply_to is not None):
         return event
     return event.model_copy(update={"replies_to_me": await is_ours(event.reply_to.message_id)})
+
+
+async def with_answers(event: Event, entry_of: Callable[[str], Awaitable[JournalEntry | None]]) -> Event:
+    """Return the event, with `answers` set if it answers a scheduled send. Other events cost no lookup.
+
+    Args:
+        entry_of: Return the journal entry that made the message with this id.
+    """
+    if isinstance(event, MessageReceived):
+        message_id = event.reply_to.message_id if event.reply_to is not None else None
+    else:
+        message_id = event.message_id if isinstance(event, ReactionAdded) and not event.is_own else None
+    if message_id is None:
+        return event
+    send = answered(await entry_of(message_id))
+    return event if send is None else event.model_copy(update={"answers": send})

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from linqbot.bot.proactive.send_later import Rhythm
+from linqbot.bot.sent import OPTED_OUT
 from linqbot.client.call import Call
-from linqbot.errors import LinqbotError
+from linqbot.errors import LinqApiError, LinqbotError
 from linqbot.events.delivery import Delivery
+from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
+from linqbot.types.scheduled import Scheduled
+from linqbot.worker.recurring import REPEAT, REPEAT_ID, every_of, last_due
 
 KIND = "send"
 
@@ -35,16 +42,19 @@ class DueSend:
     """The calls of a scheduled send that is due.
 
     Attributes:
+        id: The id of the scheduled send.
         calls: The calls to make, in order.
         due: The time at which they were due, in Unix seconds.
         grace_s: The longest delay, in seconds, after which they may still be made.
-        origin: The people and the chat of the turn that scheduled them, as JSON: see `origin.py`.
+        origin: The people and the chat of the turn that scheduled them, as JSON: see `origin.py`. Under `scheduled` it
+            names the send, so that an answer to its message finds it: see `answered`.
     """
 
+    id: str
     calls: tuple[Call, ...]
     due: float
     grace_s: float
-    origin: bytes | None = None
+    origin: bytes
 
     def check(self, now: float) -> None:
         """Check that the send is not too late.
@@ -66,6 +76,8 @@ def timer(
     *,
     origin: bytes | None = None,
     off_the_record: bool = False,
+    every: Rhythm | None = None,
+    tag: str | None = None,
 ) -> Timer:
     """Build the timer that stores `calls` until they are due.
 
@@ -74,13 +86,52 @@ def timer(
         grace_s: The longest delay, in seconds, after which they may still be made.
         origin: The people and the chat of the turn, as JSON: see `origin.py`.
         off_the_record: True keeps no content of the calls after they are made.
+        every: The rhythm in which to make them again; None makes them once.
+        tag: The author's name for the send.
     """
     payload = {"calls": [from_json(call.to_json()) for call in calls], "due": due, "grace_s": grace_s}
     if origin is not None:
         payload["origin"] = from_json(origin)
+    if every is not None:
+        payload["every"] = every_of(every.spec, every.timezone)
+    if tag is not None:
+        payload["tag"] = tag
     if off_the_record:
         payload["data"] = {"zero_retention": True}  # in Linq's own form: see `Delivery.is_off_the_record`
-    return Timer(timer_id, due, f"c:{chat_id}", KIND, to_json(payload), grace_s)
+    return Timer(timer_id, due, f"c:{chat_id}", KIND if every is None else REPEAT, to_json(payload), grace_s)
+
+
+def moved(timer: Timer, timer_id: str, due: float) -> Timer:
+    """Return a timer that makes the calls of another one once, at another time.
+
+    Raises:
+        ValueError: the payload of the timer cannot be read.
+    """
+    payload = from_json(timer.payload)
+    payload["due"] = due
+    payload.pop("every", None)
+    return Timer(timer_id, due, timer.lane, KIND, to_json(payload), timer.grace_s)
+
+
+def scheduled_by(timer: Timer) -> Scheduled:
+    """Return the scheduled send that a timer stores."""
+    payload = from_json(timer.payload)
+    return _scheduled(timer.id, timer.tick, payload)
+
+
+def _scheduled(scheduled_id: str, due: float, payload: dict[str, Any]) -> Scheduled:
+    every = payload.get("every")
+    return Scheduled(
+        scheduled_id, datetime.fromtimestamp(due, UTC), payload.get("tag"), every["spec"] if every else None
+    )
+
+
+def _due(delivery: Delivery, payload: dict[str, Any]) -> tuple[str, float]:
+    """Return the id of a due send, and its due time; of a recurring one, the last that came before it fired."""
+    if delivery.id.startswith(f"i.{KIND}."):
+        return delivery.id.split(".", 2)[2], float(payload["due"])
+    timer_id, _, tick = delivery.id.split(".", 2)[2].rpartition(".")
+    return timer_id, last_due(payload["every"], float(tick), delivery.received_at)
 
 
 def due_send(delivery: Delivery) -> DueSend | None:
@@ -91,18 +142,35 @@ def due_send(delivery: Delivery) -> DueSend | None:
     Raises:
         SendMissed: the stored send cannot be read.
     """
-    if not delivery.id.startswith(f"i.{KIND}."):
+    if not delivery.id.startswith((f"i.{KIND}.", REPEAT_ID)):
         return None
     try:
         payload = from_json(delivery.body)
+        scheduled_id, due = _due(delivery, payload)
         calls = tuple(Call.from_json(to_json(call)) for call in payload["calls"])
-        origin = payload.get("origin")
-        return DueSend(
-            calls,
-            float(payload["due"]),
-            float(payload["grace_s"]),
-            None if origin is None else to_json(origin),
-        )
+        origin = dict(payload.get("origin") or {})
+        origin["scheduled"] = {"id": scheduled_id, "due": due} | {
+            name: payload[name] for name in ("tag", "every") if name in payload
+        }
+        return DueSend(scheduled_id, calls, due, float(payload["grace_s"]), to_json(origin))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         # The message of the error is left out, because it may quote the text of the send.
         raise SendMissed(f"The stored send cannot be read ({type(error).__name__}).") from None
+
+
+def ends_series(delivery: Delivery, error: BaseException | None) -> bool:
+    """Return True if a recurring send must not be made again: the person opted out, or the chat is gone."""
+    return (
+        delivery.id.startswith(REPEAT_ID)
+        and isinstance(error, LinqApiError)
+        and (error.code == OPTED_OUT or error.status == 404)
+    )
+
+
+def answered(entry: JournalEntry | None) -> Scheduled | None:
+    """Return the scheduled send that made a message, from the message's journal entry; None if none made it."""
+    try:
+        made_by = from_json(entry.origin)["scheduled"] if entry is not None and entry.origin else None
+        return None if made_by is None else _scheduled(made_by["id"], float(made_by["due"]), made_by)
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -9,31 +9,40 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import structlog
 
-from linqbot.bot.context import OPTED_OUT, Context
+from linqbot.bot.branch import UnawaitedCoroutine
+from linqbot.bot.context import Context
 from linqbot.bot.deadline import Deadline
 from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.opt_out import opts_out
+from linqbot.bot.sent import OPTED_OUT
+from linqbot.client.call import Call
 from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.errors import (
+    AskEnded,
     LeaseLost,
     LinqApiError,
     LinqUnavailable,
     MessageGone,
+    NeverAwaited,
     RateLimited,
+    StateConflict,
+    StorageBusy,
     StorageError,
     StorageUnavailable,
+    Suspended,
 )
-from linqbot.events.delivery import PROBE_ID
+from linqbot.events.delivery import PROBE_ID, Delivery
 from linqbot.events.event import Event
 from linqbot.events.message import MessageDelivered, MessageFailed, MessageRead, MessageSent
-from linqbot.events.parse import parse
+from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.frames import place_of_task
 from linqbot.hookspecs import End
 from linqbot.interrupts import is_closing, is_ctrl_c
@@ -41,13 +50,22 @@ from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Outcome, Retry
 from linqbot.storage.journal import DeliveryStatus
+from linqbot.storage.timers import Rearm, Timer
+from linqbot.worker import broadcasting, dead_letter, never_awaited, opting_out
+from linqbot.worker.asking.arrivals import ANSWERS_WITHOUT_CHAT, NOTHING, Arrival, arrival, in_chat
+from linqbot.worker.asking.deliveries import ORDER_PREFIX
+from linqbot.worker.asking.opening import Opening, Writes, open_turn, writes_of_failure, writes_of_vote
+from linqbot.worker.asking.session import TurnSession
+from linqbot.worker.broadcasting import broadcast_send
+from linqbot.worker.calls.outbound_plugins import Outbound
+from linqbot.worker.calls.rate_limit import SendRateLimit
+from linqbot.worker.calls.turn_journal import TurnJournal
 from linqbot.worker.failure import STORAGE_PAUSE_S, RetryPolicy, TurnFailure, decide, readable
 from linqbot.worker.origin import origin_of
-from linqbot.worker.outbound_plugins import Outbound
-from linqbot.worker.rate_limit import SendRateLimit
-from linqbot.worker.reply_target import with_replies_to_me
-from linqbot.worker.scheduled_send import SendMissed, due_send
-from linqbot.worker.turn_journal import TurnJournal
+from linqbot.worker.recurring import rearmed
+from linqbot.worker.reply_target import with_answers, with_replies_to_me
+from linqbot.worker.scheduled_send import SendMissed, due_send, ends_series
+from linqbot.worker.state_queue import StateQueue
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -58,6 +76,8 @@ RECEIPTS: Final[dict[str, DeliveryStatus]] = {
     "message.failed": "failed",
 }
 """The delivery status of a sent message, by the event type of its receipt."""
+NEEDED: Final = frozenset(RECEIPTS) | ANSWERS_WITHOUT_CHAT
+"""The event types that are looked at even if no handler takes them."""
 ENDS: Final[dict[type[Outcome], Literal["ack", "retry", "defer", "dead_letter"]]] = {
     Ack: "ack",
     Retry: "retry",
@@ -65,6 +85,8 @@ ENDS: Final[dict[type[Outcome], Literal["ack", "retry", "defer", "dead_letter"]]
     DeadLetter: "dead_letter",
 }
 """The names of outcomes for the hooks of plugins."""
+Stored: TypeAlias = Outcome | Literal["lost"]
+"""The outcome that was stored; `lost` if none could be stored."""
 
 
 class Owner(Protocol):
@@ -89,7 +111,9 @@ class _Running:
         owner: The worker; None if the turn is run without one, as in tests.
         handling: The time at which dispatch began, by `time.perf_counter`.
         ctx: The context of the handler; None until the event is parsed.
+        opting_out: What is stored, whatever the outcome, because a person opts out with this delivery.
         given_up: True if the turn's code ignored its cancellation, and the outcome was decided without waiting for it.
+        asking: Makes the session of the handler's questions and steps.
     """
 
     lease: Lease
@@ -97,9 +121,12 @@ class _Running:
     began: float
     task: asyncio.Task[None] | None
     owner: Owner | None
+    opening: Opening
+    asking: TurnSession
     handling: float = 0.0
     ctx: Context | None = None
     given_up: bool = False
+    opting_out: Writes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +135,7 @@ class Turns:
 
     Attributes:
         log_tracebacks: True logs the tracebacks of failed handlers. They may quote texts of people.
+        log_turns: True logs a line for each turn that is acked. Turns that fail are always logged.
     """
 
     dispatcher: Dispatcher
@@ -118,6 +146,8 @@ class Turns:
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     log_tracebacks: bool = False
     outbound: Outbound = field(default_factory=lambda: Outbound(Plugins()))
+    log_turns: bool = False
+    state_queue: StateQueue = field(default_factory=StateQueue)
 
     @property
     def plugins(self) -> Plugins:
@@ -134,46 +164,105 @@ class Turns:
             waited_s = self.clock.now() - lease.delivery.received_at
             counts = {"attempts": lease.attempts, "crashes": lease.crashes, "replay": lease.replay}
             self.plugins.notify_taken(lease.delivery, waited_s=waited_s, **counts)
-        end: End | None = "lost"
+        end: Stored | None = "lost"
         try:
             end = await self._run(lease, began, owner)
         finally:
+            self.state_queue.leave(lease.delivery.id)
             if end is not None:
                 self._finished(lease, end, began)
 
-    def _finished(self, lease: Lease, end: End, began: float) -> None:
-        if (finished := self.plugins.finished) is not None:
-            finished(delivery=lease.delivery, outcome=end, took_s=time.perf_counter() - began)
+    def _finished(self, lease: Lease, end: Stored, began: float) -> None:
+        if (finished := self.plugins.finished) is None:
+            return
+        name: End = "lost" if end == "lost" else ENDS[type(end)]
+        again_in_s = max(0.0, end.at - self.clock.now()) if isinstance(end, Retry | Defer) else None
+        reason = end.reason if isinstance(end, Defer) else end.error if isinstance(end, Retry | DeadLetter) else None
+        took_s = time.perf_counter() - began
+        finished(delivery=lease.delivery, outcome=name, took_s=took_s, again_in_s=again_in_s, reason=reason)
 
-    async def _run(self, lease: Lease, began: float, owner: Owner | None) -> End | None:
-        """Return the end of the turn for the `finished` hook; None if the turn was given up and another task ends it."""
+    def _log_acked(self, turn: _Running) -> None:
+        """Log a turn that was acked, with ids only. Receipts without a handler are the journal's, and are not logged."""
+        handler = turn.ctx.handler if turn.ctx else None
+        delivery = turn.lease.delivery
+        if handler is None and delivery.type in RECEIPTS:
+            return
+        ms = round((time.perf_counter() - turn.began) * 1000, 1)
+        log.info(
+            "turn.acked",
+            delivery=delivery.id,
+            type=delivery.type,
+            handler=handler,
+            attempt=turn.lease.attempts + 1,
+            ms=ms,
+        )
+
+    def _arrival(self, lease: Lease) -> Arrival:
+        """Return the meaning of a delivery for the open questions of its chat. Nearly always there are none."""
         delivery = lease.delivery
-        if lease.crashes >= self.retry_policy.crashes:
-            reason = f"The process died {lease.crashes} times while handling it, or its turn never ended."
-            return await self._finish(lease, DeadLetter(reason), None)
-        if delivery.id.startswith(PROBE_ID) or (
-            delivery.type not in RECEIPTS and self.dispatcher.has_no_handler(delivery.type)
-        ):
+        lane = delivery.lane
+        conversations = self.storage.conversations_in(lane[2:]) if lane.startswith("c:") else ()
+        if not conversations and not delivery.id.startswith(ORDER_PREFIX):
+            return NOTHING
+        return arrival(delivery, conversations, self.dispatcher, put_back=lease.put_back)
+
+    def _needs_no_turn(self, delivery: Delivery) -> bool:
+        """Return True if no handler takes events of this type, and neither the journal nor a question needs it."""
+        return (
+            delivery.type not in NEEDED
+            and self.dispatcher.has_no_handler(delivery.type)
+            and not (delivery.type == "message.received" and _is_opt_out(delivery))
+        )
+
+    async def _run(  # noqa: PLR0911 - one return for each way in which a delivery needs no handler
+        self, lease: Lease, began: float, owner: Owner | None
+    ) -> Stored | None:
+        """Return the stored outcome, for `finished`; None if the turn was given up and another task ends it."""
+        delivery = lease.delivery
+        arrived = self._arrival(lease)
+        if arrived.is_void:
+            return await self._finish(lease, Ack(), None, Writes(ended=arrived.ended))
+        if delivery.id.startswith(PROBE_ID) or (arrived is NOTHING and self._needs_no_turn(delivery)):
             return await self._finish(lease, Ack(), None)
         try:
-            known = [] if lease.is_first_run else await self.storage.entries(delivery.id, lease.replay)
-        except StorageUnavailable as error:
+            has_no_chat = delivery.type in ANSWERS_WITHOUT_CHAT and not delivery.lane.startswith("c:")
+            if has_no_chat and (answer := in_chat(delivery, self.storage)) is not None:
+                await self.storage.put(answer)
+                return await self._finish(lease, Ack(), None)
+            if arrived.counted is not None:
+                return await self._finish(lease, Ack(), None, await writes_of_vote(arrived.counted, self.storage))
+            opening = await open_turn(lease, arrived, self.storage)
+        except (StorageUnavailable, StorageBusy) as error:
             # The turn must not begin without its journal, or it would repeat calls. It is deferred for a short time.
             failure = TurnFailure(error)
             return await self._finish(lease, decide(lease, failure, self.retry_policy, now=self.clock.now()), None)
+        if lease.crashes >= self.retry_policy.crashes:
+            reason = f"The process died {lease.crashes} times while handling it, or its turn never ended."
+            writes = writes_of_failure(opening, lease)
+            if delivery.type == "message.received" and _is_opt_out(delivery):
+                writes = await opting_out.effects(delivery.lane[2:], self.storage, self.clock.now())
+            return await self._finish(lease, DeadLetter(reason), None, writes)
+        task = asyncio.current_task()
         journal = TurnJournal(
             self.storage,
             self.clock,
             self.rate_limit,
-            turn=delivery.id,
-            replay=lease.replay,
-            known=known,
+            turn=opening.turn,
+            replay=opening.replay,
+            known=opening.known,
             outbound=self.outbound,
-            off_the_record=delivery.is_off_the_record,
+            off_the_record=opening.off_the_record,
+            task=task,
         )
-        turn = _Running(lease, journal, began, asyncio.current_task(), owner)
+        asking = TurnSession(journal, self.storage, self.dispatcher, self.clock, lease, opening)
+        turn = _Running(lease, journal, began, task, owner, opening, asking)
         outcome = await self._outcome(turn)
-        return None if turn.given_up else await self._finish(lease, outcome, journal)
+        if turn.given_up:
+            return None
+        end = await self._finish(lease, outcome, turn)
+        if self.log_turns and isinstance(end, Ack):
+            self._log_acked(turn)
+        return end
 
     async def _outcome(self, turn: _Running) -> Outcome:
         """Run the code of the turn, and turn its result or its error into an outcome."""
@@ -183,12 +272,20 @@ class Turns:
         finally:
             deadline.close()
 
-    async def _outcome_within(self, turn: _Running, deadline: Deadline) -> Outcome:
+    async def _outcome_within(  # noqa: C901 - one place decides what each end of a turn means
+        self, turn: _Running, deadline: Deadline
+    ) -> Outcome:
         error: BaseException | None = None
         try:
-            await self._handle(turn, deadline)
-            with deadline:
-                await turn.journal.settle()
+            try:
+                await self._handle(turn, deadline)
+            except (Suspended, AskEnded, BaseExceptionGroup) as ended:
+                if not _is_end_of_ask(ended):
+                    raise
+            if not turn.journal.is_settled:
+                with deadline:
+                    await turn.journal.settle()
+            self._note_state(turn)
         except BaseException as raised:
             if is_ctrl_c(raised) or (isinstance(raised, GeneratorExit) and is_closing(turn.task)):
                 raise
@@ -202,6 +299,8 @@ class Turns:
             await self._wait_for_calls(turn, deadline)
         # A call that was deferred or failed decides the outcome, even if the handler swallowed its error.
         error = turn.journal.deferred or error or turn.journal.unobserved_failure()
+        if coroutines := turn.journal.never_awaited():
+            error = self._note_coroutines(turn, coroutines) if error is None else error
         if error is None:
             return self._handled(turn)
         if isinstance(error, LinqApiError) and error.code == OPTED_OUT and turn.ctx is None:
@@ -209,8 +308,36 @@ class Turns:
             return Ack()
         return self._failed(turn, error)
 
+    def _note_coroutines(self, turn: _Running, coroutines: Sequence[UnawaitedCoroutine]) -> NeverAwaited | None:
+        """Log the coroutines that the turn never awaited. Return an error if a call of linqbot is among them.
+
+        That call was not made, and a retry would not make it either. As a dead letter, the delivery can be handled again
+        with the corrected code.
+        """
+        handler, at = (turn.ctx.handler, turn.ctx.handler_at) if turn.ctx else (None, None)
+        error: NeverAwaited | None = None
+        for coroutine in coroutines:
+            sentence = never_awaited.report(coroutine, handler or "The middleware", at)
+            if coroutine.is_call and error is None:
+                error = NeverAwaited(sentence, at=coroutine.at)
+            else:
+                log.error(
+                    "coroutine.never_awaited", delivery=turn.lease.delivery.id, at=coroutine.at or at, why=sentence
+                )
+        return error
+
+    def _note_state(self, turn: _Running) -> None:
+        """Note the state that a successful handler changed, for the commit that ends the turn."""
+        writes = turn.ctx.close_state() if turn.ctx is not None else ()
+        if writes and turn.journal.off_the_record:
+            log.info("state.not_stored", delivery=turn.lease.delivery.id, why="Its line has zero retention.")
+        else:
+            turn.journal.state = writes
+
     async def _handle(self, turn: _Running, deadline: Deadline) -> None:
-        """Make the calls of a due scheduled send; for any other delivery, run the handler of its event."""
+        """Make the calls of a due scheduled send or of a broadcast; otherwise run the handler of the event."""
+        if not turn.lease.is_first_run:
+            await self.state_queue.enter(turn.lease.delivery.id)
         client = self.client.wrapped(turn.journal.wrap)
         due = due_send(turn.lease.delivery)
         if due is not None:
@@ -219,13 +346,52 @@ class Turns:
             with deadline:
                 for call in due.calls:
                     with contextlib.suppress(MessageGone):
-                        await client.run(call)
+                        await self._send_due(turn, due.id, client, call)
             return
-        event = await self._parse(turn.lease)
-        turn.journal.origin = origin_of(event)
-        turn.ctx = self.dispatcher.context(event, client, turn.journal, deadline)
+        to_person = broadcast_send(turn.lease.delivery)
+        if to_person is not None:
+            turn.journal.origin = to_person.origin
+            with deadline:
+                turn.journal.recipients = (await to_person.send(client),)
+            return
+        given_up = dead_letter.notice(turn.lease.delivery) if dead_letter.is_notice(turn.lease.delivery) else None
+        arrived = turn.opening.arrival
+        session = None if arrived is NOTHING else turn.asking()
+        resumption = session if turn.opening.conversation is not None else None
+        event = arrived.event or await self._parse(given_up.delivery if given_up else turn.lease.delivery)
+        turn.journal.origin = origin_of(resumption.root if resumption is not None else event)
+        if given_up is None and opts_out(event) and event.chat_id is not None:
+            turn.journal.muted_chat = event.chat_id
+            turn.opting_out = await opting_out.effects(event.chat_id, self.storage, self.clock.now())
+        turn.ctx = self.dispatcher.context(
+            event,
+            client,
+            turn.journal,
+            deadline,
+            self.storage,
+            asking=turn.asking,
+            resumption=resumption,
+            side=session if arrived.is_side else None,
+            after_ask=arrived.after_ask,
+        )
         turn.handling = time.perf_counter()
-        await self.dispatcher.dispatch(event, turn.ctx)
+        if given_up is None:
+            await self.dispatcher.dispatch(event, turn.ctx)
+        else:
+            await self.dispatcher.dispatch_dead_letter(given_up.failure, event, turn.ctx)
+
+    async def _send_due(self, turn: _Running, scheduled_id: str, client: Client, call: Call) -> None:
+        try:
+            await client.run(call)
+        except LinqApiError as error:
+            if ends_series(turn.lease.delivery, error):
+                turn.journal.cancelled.append(scheduled_id)
+            raise
+
+    def _writes(self, turn: _Running, outcome: Outcome) -> Writes | None:
+        if turn.opting_out is not None:
+            return turn.opting_out
+        return None if turn.asking.session is None else turn.asking.session.writes(outcome)
 
     async def _wait_for_calls(self, turn: _Running, deadline: Deadline) -> None:
         """Wait for the calls that the tasks of a failed handler are still making, so that their outcome is journalled."""
@@ -278,18 +444,19 @@ class Turns:
             turn.owner.detach(turn.task, self._end_given_up(turn, outcome))
 
     async def _end_given_up(self, turn: _Running, outcome: Outcome) -> None:
-        end: End = "lost"
+        end: Stored = "lost"
         try:
-            end = await self._finish(turn.lease, outcome, turn.journal)
+            end = await self._finish(turn.lease, outcome, turn)
         finally:
             self._finished(turn.lease, end, turn.began)
 
-    async def _parse(self, lease: Lease) -> Event:
-        event = parse(lease.delivery)
+    async def _parse(self, delivery: Delivery) -> Event:
+        event = parse(delivery)
         if isinstance(event, MessageSent | MessageDelivered | MessageRead | MessageFailed):
             await self._note_receipt(event)
             return event
-        return await with_replies_to_me(event, self._is_from_us)
+        event = await with_replies_to_me(event, self._is_from_us)
+        return await with_answers(event, self.storage.entry_of) if self.storage.has_made_scheduled_sends else event
 
     async def _note_receipt(self, event: MessageSent | MessageDelivered | MessageRead | MessageFailed) -> None:
         """Store the delivery status of a message of ours. It also settles a send whose answer was lost."""
@@ -310,15 +477,16 @@ class Turns:
         except LinqApiError:
             return False
 
-    async def _finish(self, lease: Lease, outcome: Outcome, journal: TurnJournal | None) -> End:
-        # The scheduled sends of a failed run are not stored: its next run schedules them again.
-        is_done = isinstance(outcome, Ack)
-        finish = Finish(
-            outcome,
-            journal.outcomes(with_digests=not is_done) if journal else (),
-            timers=journal.timers if journal and is_done else (),
-            off_the_record=lease.delivery.is_off_the_record,
-        )
+    async def _finish(
+        self, lease: Lease, outcome: Outcome, turn: _Running | None, writes: Writes | None = None
+    ) -> Stored:
+        """Store the end of a turn, and return the outcome that was stored.
+
+        Args:
+            turn: The turn; None if the delivery needed none.
+            writes: The changes of conversations, without a turn. With one, they follow from the outcome.
+        """
+        finish = self._end(lease, outcome, turn, writes)
         while True:
             try:
                 await self.storage.finish(lease, finish)
@@ -326,6 +494,11 @@ class Turns:
                 # Another turn has the lane. The journal has the calls of this turn, so the other does not repeat them.
                 log.warning("turn.lease_lost", delivery=lease.delivery.id)
                 return "lost"
+            except StateConflict as error:
+                outcome = decide(lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
+                if not isinstance(outcome, DeadLetter):
+                    self.state_queue.note(lease.delivery.id, error)
+                finish = self._end(lease, outcome, turn, writes)
             except StorageUnavailable as error:
                 # Keep the lane until the outcome is on disk. Going on without it could send twice after a crash.
                 log.error("turn.unfinished", delivery=lease.delivery.id, error=str(error))
@@ -335,9 +508,77 @@ class Turns:
                     raise
                 # The same write would fail again and block the lane, so store a dead letter without the calls instead.
                 log.error("turn.unwritable", delivery=lease.delivery.id, error=str(error))
-                finish = Finish(DeadLetter(f"Its outcome could not be stored: {readable(str(error))}"))
+                dead = DeadLetter(f"Its outcome could not be stored: {readable(str(error))}")
+                lost = broadcasting.given_up(lease.delivery, dead)
+                finish = Finish(
+                    dead, timers=self._notices(lease, dead), rearmed=_rearms(lease.delivery), recipients=lost
+                )
+                if (again := writes if turn is None else self._writes(turn, dead)) is not None:
+                    finish = _with(finish, again, None)
             else:
-                return ENDS[type(finish.outcome)]
+                return finish.outcome
+
+    def _end(self, lease: Lease, outcome: Outcome, turn: _Running | None, writes: Writes | None = None) -> Finish:
+        """Return what the commit that ends a turn with this outcome stores."""
+        journal = None if turn is None else turn.journal
+        writes = writes if turn is None else self._writes(turn, outcome)
+        # The scheduled sends of a failed run are not stored: its next run schedules them again.
+        is_done = isinstance(outcome, Ack)
+        rearm = _rearms(lease.delivery) if is_done or isinstance(outcome, DeadLetter) else ()
+        finish = Finish(
+            outcome,
+            journal.outcomes(with_digests=not is_done) if journal else (),
+            state=journal.state if journal and is_done else (),
+            timers=journal.timers if journal and is_done else self._notices(lease, outcome),
+            rearmed=rearm,
+            cancelled=journal.cancelled if journal and (is_done or rearm) else (),
+            off_the_record=journal.off_the_record if journal else lease.delivery.is_off_the_record,
+            has_all_entries=writes is None and lease.is_first_run and (journal is None or journal.has_all_entries),
+            recipients=journal.recipients if journal and is_done else broadcasting.given_up(lease.delivery, outcome),
+        )
+        return finish if writes is None else _with(finish, writes, journal)
+
+    def _notices(self, lease: Lease, outcome: Outcome) -> list[Timer]:
+        """Return the timer that runs the bot's `on_dead_letter` handler, if a delivery was given up and there is one."""
+        delivery = lease.delivery
+        if not isinstance(outcome, DeadLetter) or not self.dispatcher.takes_dead_letter(delivery.type):
+            return []
+        return [dead_letter.timer(lease, outcome, self.clock.now())]
+
+
+def _rearms(delivery: Delivery) -> tuple[Rearm, ...]:
+    """Return the next due time of the recurring timer that a delivery comes from; nothing for any other delivery."""
+    again = rearmed(delivery)
+    return () if again is None else (again,)
+
+
+def _with(finish: Finish, writes: Writes, journal: TurnJournal | None) -> Finish:
+    """Return the end of a turn with changes of conversations."""
+    # A conversation goes on with later deliveries, so its entries need digests even after an ack.
+    with_digests = bool(writes.conversations) or not isinstance(finish.outcome, Ack)
+    return replace(
+        finish,
+        entries=[*(journal.outcomes(with_digests=with_digests) if journal else ()), *writes.entries],
+        timers=[*finish.timers, *writes.timers],
+        cancelled=[*finish.cancelled, *writes.cancelled],
+        conversations=writes.conversations,
+        ended=writes.ended,
+    )
+
+
+def _is_opt_out(delivery: Delivery) -> bool:
+    """Return True if a delivery is a message by which a person opts out."""
+    try:
+        return opts_out(parse(delivery))
+    except EventNotUnderstood:
+        return False
+
+
+def _is_end_of_ask(error: BaseException) -> bool:
+    """Return True if the handler ended with a question: at one that it asked, or at one that ended without an answer."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split((Suspended, AskEnded))[1] is None
+    return isinstance(error, Suspended | AskEnded)
 
 
 async def _forget_cancellations(task: asyncio.Task[None]) -> None:

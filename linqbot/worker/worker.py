@@ -1,7 +1,7 @@
 """The worker: it leases deliveries and runs their turns concurrently, one at a time per lane.
 
 The worker never polls. If no delivery can be leased, it sleeps until a delivery is stored, a turn is finished, or the
-earliest retry or timer is due. Next step: `worker/turn.py` runs the turn.
+earliest retry, timer or person of a broadcast is due. Next step: `worker/turn.py` runs the turn.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from linqbot.errors import StorageError
 from linqbot.frames import place_of, place_of_task
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
+from linqbot.worker.asking.overdue import timeout_goes_first
 from linqbot.worker.failure import STORAGE_PAUSE_S
 from linqbot.worker.missed.gaps import Gaps
+from linqbot.worker.never_awaited import note_coroutines
 from linqbot.worker.turn import Turns
 
 log = structlog.get_logger("linqbot.worker")
@@ -77,6 +79,7 @@ class Worker:
         """Start leasing deliveries, in the running event loop."""
         loop = asyncio.get_running_loop()
         follow_tasks(loop)
+        note_coroutines()
         self._loop_task = loop.create_task(self._run(), name="linqbot worker")
 
     async def stop(self, deadline_s: float) -> None:
@@ -117,6 +120,7 @@ class Worker:
                 continue
             try:
                 await self._fire_timers()
+                await self._advance_broadcasts()
                 leases = await self._storage.take(free, lease_s=self._lease_s)
                 if not leases:
                     await self._wait_for_work()
@@ -133,13 +137,23 @@ class Worker:
 
     async def _fire_timers(self) -> None:
         """Move the timers that are due into their lanes, where they are handled in order with the deliveries."""
-        due = await self._storage.next_timer()
+        while (due := await self._storage.next_timer()) is not None and due <= self._clock.now():
+            if not await self._storage.fire(self._clock.now()):
+                break  # another process fires them
+
+    async def _advance_broadcasts(self) -> None:
+        """Make the next people of broadcasts deliveries, as far as the pace of their lines allows."""
+        due = await self._storage.next_broadcast()
         if due is not None and due <= self._clock.now():
-            await self._storage.fire(self._clock.now())
+            await self._storage.advance_broadcasts(self._clock.now())
 
     async def _wait_for_work(self) -> None:
-        """Wait until a delivery may be leased: one is stored, a turn is finished, or a retry or a timer is due."""
-        times = (await self._storage.next_due(), await self._storage.next_timer())
+        """Wait until a delivery may be leased: one is stored, a turn is finished, or something is due.
+
+        That is a retry, a timer, or the next person of a broadcast.
+        """
+        storage = self._storage
+        times = (await storage.next_due(), await storage.next_timer(), await storage.next_broadcast())
         due = min((time for time in times if time is not None), default=None)
         if due is None:
             await self._storage.changed()
@@ -158,6 +172,8 @@ class Worker:
     async def _turn(self, lease: Lease) -> None:
         if self._gaps is not None and self._gaps.may_miss(lease.delivery) and await self._gaps.complete(lease):
             return  # The lease was released. The lane is leased again, now with the missed messages first.
+        if await timeout_goes_first(lease, self._storage, self._clock.now()):
+            return
         await self._turns.run(lease, self)
 
     def _watch(self, task: asyncio.Task[None]) -> None:

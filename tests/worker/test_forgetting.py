@@ -19,8 +19,8 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
 from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.origin import origin_of
-from linqbot.worker.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
 

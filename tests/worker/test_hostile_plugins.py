@@ -24,9 +24,9 @@ from linqbot.hookspecs import hookimpl
 from linqbot.plugins.loading import load
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.memory import MemoryStorage
+from linqbot.worker.calls.outbound_plugins import Outbound
+from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.failure import RetryPolicy
-from linqbot.worker.outbound_plugins import Outbound
-from linqbot.worker.rate_limit import SendRateLimit
 from linqbot.worker.scheduled_send import timer
 from linqbot.worker.turn import Turns
 

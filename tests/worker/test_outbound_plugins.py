@@ -25,8 +25,8 @@ from linqbot.plugins.loading import load
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.memory import MemoryStorage
 from linqbot.storage.timers import Timer
-from linqbot.worker.outbound_plugins import Outbound
-from linqbot.worker.rate_limit import SendRateLimit
+from linqbot.worker.calls.outbound_plugins import Outbound
+from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.scheduled_send import timer
 from linqbot.worker.turn import Turns
 

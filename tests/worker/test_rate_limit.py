@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from linqbot.client.call import Call
 from linqbot.clock import MovableClock
-from linqbot.worker.rate_limit import SendRateLimit, pair_of
+from linqbot.worker.calls.rate_limit import SendRateLimit, pair_of
 
 
 def send(chat: str = "c1") -> Call:
@@ -17,39 +17,39 @@ def test_thirty_messages_go_at_once_and_the_next_waits_for_the_window() -> None:
     clock = MovableClock(1000, frozen=True)
     rate_limit = SendRateLimit(clock)
     for _ in range(30):
-        assert rate_limit.wait_s(send()) == 0
-        rate_limit.sent(send())
+        assert rate_limit.wait_s(pair_of(send())) == 0
+        rate_limit.sent(pair_of(send()))
         clock.advance(1)
-    assert rate_limit.wait_s(send()) == 30
+    assert rate_limit.wait_s(pair_of(send())) == 30
     clock.advance(30)
-    assert rate_limit.wait_s(send()) == 0
-    rate_limit.sent(send())
-    assert rate_limit.wait_s(send()) == 1
+    assert rate_limit.wait_s(pair_of(send())) == 0
+    rate_limit.sent(pair_of(send()))
+    assert rate_limit.wait_s(pair_of(send())) == 1
 
 
 def test_one_pair_does_not_hold_another() -> None:
     rate_limit = SendRateLimit(MovableClock(1000, frozen=True))
     for _ in range(30):
-        rate_limit.sent(send("full"))
-    rate_limit.hold(send("held"), 12)
-    assert rate_limit.wait_s(send("full")) == 60
-    assert rate_limit.wait_s(send("held")) == 12
-    assert rate_limit.wait_s(send("free")) == 0
+        rate_limit.sent(pair_of(send("full")))
+    rate_limit.hold(pair_of(send("held")), 12)
+    assert rate_limit.wait_s(pair_of(send("full"))) == 60
+    assert rate_limit.wait_s(pair_of(send("held"))) == 12
+    assert rate_limit.wait_s(pair_of(send("free"))) == 0
 
 
 def test_a_hold_ends_after_its_time() -> None:
     clock = MovableClock(1000, frozen=True)
     rate_limit = SendRateLimit(clock)
-    rate_limit.hold(send(), 12)
+    rate_limit.hold(pair_of(send()), 12)
     clock.advance(12)
-    assert rate_limit.wait_s(send()) == 0
+    assert rate_limit.wait_s(pair_of(send())) == 0
 
 
 def test_calls_that_send_nothing_are_never_held() -> None:
     rate_limit = SendRateLimit(MovableClock(1000, frozen=True))
     reaction = Call("messages", "add_reaction", "POST", "/v3/messages/m/reactions", "natural", {})
-    rate_limit.hold(reaction, 60)
-    assert rate_limit.wait_s(reaction) == 0
+    rate_limit.hold(pair_of(reaction), 60)
+    assert rate_limit.wait_s(pair_of(reaction)) == 0
     assert pair_of(reaction) is None
 
 

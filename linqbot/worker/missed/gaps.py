@@ -17,6 +17,7 @@ from linqbot.errors import LinqApiError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Defer, Finish, Lease
+from linqbot.worker.asking.deliveries import ORDER_TYPE
 from linqbot.worker.missed.listing import LINQ_RETRIES_S, Finder
 
 log = structlog.get_logger("linqbot.worker")
@@ -73,8 +74,11 @@ class Gaps:
         self._completed_at[lane] = self._clock.now()
 
     def may_miss(self, delivery: Delivery) -> bool:
-        """Return True if messages that were sent before this one may be missing."""
-        if self._since is None or delivery.type != "message.received" or self._wait_s <= 0:
+        """Return True if messages that were sent before this one may be missing.
+
+        The same is asked for the timeout of a question: an answer that was sent before it counts.
+        """
+        if self._since is None or delivery.type not in ("message.received", ORDER_TYPE) or self._wait_s <= 0:
             return False
         if self._clock.now() > self._ends_at:
             self._since = None
@@ -90,6 +94,9 @@ class Gaps:
         Returns:
             True if the lease was released, so that the lane is leased again in the right order. False if Linq or the
             storage did not answer in time; then the leased message is handled without the missing ones.
+        Raises:
+            LeaseLost: the lease is over.
+            CancelledError: the worker stops. The delivery is deferred.
         """
         lane = lease.delivery.lane
         since = self._since or 0.0

@@ -50,6 +50,10 @@ class JournalMatcher:
         # Slots whose entry was matched with a call of other content, and that call.
         self._reworded: dict[str, Call] = {}
 
+    def unmatched(self) -> list[JournalEntry]:
+        """Return the entries that no call has matched."""
+        return [self._known[slot] for slot in self._unmatched]
+
     def match(self, slot: str, call: Call, *, is_named: bool) -> Match:
         """Find the entry of a call, or a free slot for a new call.
 

@@ -11,7 +11,7 @@ from typing import Final
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import Clock
 from linqbot.errors import LinqUnavailable, RateLimited, TurnDeferred
-from linqbot.worker.rate_limit import SendRateLimit
+from linqbot.worker.calls.rate_limit import SendRateLimit, pair_of
 
 SEND_FOR_S: Final = 20.0
 """Seconds for which a call is retried. A longer wait defers the turn, so that the worker can run other chats' turns."""
@@ -28,22 +28,23 @@ async def call_with_retries(call: Call, run: Run, rate_limit: SendRateLimit, clo
         LinqApiError: Linq refused the call.
     """
     until = clock.now() + SEND_FOR_S
+    pair = pair_of(call)
     for attempt in itertools.count():
-        if (wait_s := rate_limit.wait_s(call)) > 0:
+        if (wait_s := rate_limit.wait_s(pair)) > 0:
             await _wait(wait_s, until, clock, "the rate that Linq allows from a line to a person")
         backoff_s = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
         try:
             answer = await run(call)
         except RateLimited as error:
             retry_after_s = error.retry_after_s or backoff_s
-            rate_limit.hold(call, retry_after_s)
+            rate_limit.hold(pair, retry_after_s)
             await _wait(retry_after_s, until, clock, str(error))
         except LinqUnavailable as error:
             if call.safety == "once":
                 raise TurnDeferred(str(error)) from error
             await _wait(backoff_s, until, clock, str(error))
         else:
-            rate_limit.sent(call)
+            rate_limit.sent(pair)
             return answer
     raise AssertionError
 

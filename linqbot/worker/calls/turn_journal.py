@@ -12,39 +12,52 @@ idempotency key. A call that must not be repeated is looked up at Linq, or repor
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 from collections.abc import Awaitable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import structlog
 from pydantic_core import from_json, to_json
 
-from linqbot.bot.branch import begin_turn, current_branch
+from linqbot.bot.branch import UnawaitedCoroutine, begin_turn, current_branch, running_root
+from linqbot.bot.conversation.history import SentInTurn
+from linqbot.bot.proactive.send_later import Rhythm
+from linqbot.bot.sent import OPTED_OUT
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import Clock
 from linqbot.errors import (
     AmbiguousCall,
     BotError,
+    CallSkipped,
     LinqApiError,
     LinqUnavailable,
     MessageGone,
     NoVerdict,
     RateLimited,
+    Suspended,
     TurnDeferred,
 )
 from linqbot.frames import place_of_caller
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
+from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate
 from linqbot.storage.journal import EntryStatus, JournalEntry
+from linqbot.storage.redaction import RECORDED
+from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
-from linqbot.worker.call_retry import call_with_retries
-from linqbot.worker.journal_match import JournalMatcher, digest
-from linqbot.worker.lookup import AMBIGUOUS_ANSWERS, find
-from linqbot.worker.outbound_plugins import Outbound
-from linqbot.worker.rate_limit import SendRateLimit
+from linqbot.types.broadcast import Broadcast, Recipient, RecipientOutcome
+from linqbot.types.scheduled import Scheduled
+from linqbot.worker.calls.call_retry import call_with_retries
+from linqbot.worker.calls.journal_match import JournalMatcher, digest
+from linqbot.worker.calls.lookup import AMBIGUOUS_ANSWERS, find
+from linqbot.worker.calls.outbound_plugins import Outbound
+from linqbot.worker.calls.rate_limit import SendRateLimit
+from linqbot.worker.calls.stream_journal import StreamJournal
+from linqbot.worker.recurring import REPEAT
+from linqbot.worker.scheduled_send import KIND, moved, scheduled_by
 from linqbot.worker.scheduled_send import timer as due_timer
 
 log = structlog.get_logger("linqbot.worker")
@@ -60,8 +73,7 @@ def journal_key(install: str, turn: str, replay: int, slot: str) -> str:
     Linq's keys are per account. Without it, two bots of one account would use the same keys, and only the first bot's
     sends would go out.
     """
-    digest = hashlib.sha256(f"{install}|{turn}|{replay}|0|{slot}".encode()).digest()[:20]
-    return "lb" + base64.b32encode(digest).decode()[:30].lower()
+    return "lb" + hashlib.sha256(f"{install}|{turn}|{replay}|0|{slot}".encode()).hexdigest()[:30]
 
 
 @dataclass(slots=True)
@@ -69,7 +81,7 @@ class _Slot:
     """The slot of a call while its outbound middleware runs, and the slots of the calls which that middleware makes.
 
     Attributes:
-        name: The slot of the first call. The next calls append `.1`, `.2`, ….
+        name: The slot of the first call. The next calls append `+1`, `+2`, ….
         used: The number of slots given out.
         is_open: False once the middleware has ended.
     """
@@ -80,7 +92,7 @@ class _Slot:
     is_open: bool = True
 
     def next(self) -> str:
-        name = f"{self.name}.{self.used}" if self.used else self.name
+        name = f"{self.name}+{self.used}" if self.used else self.name
         self.used += 1
         return name
 
@@ -97,11 +109,21 @@ class TurnJournal:
         known: The journal entries of this turn's earlier runs, which failed or crashed.
         outbound: The outbound middleware of plugins.
         off_the_record: True keeps no content of the turn's calls after they are made.
+        task: The turn's own task.
 
     Attributes:
         deferred: The error of the first call that had to be deferred; None if there was none. After it, no further call
             is made in this run.
         origin: The people and the chat of the turn, as JSON: see `origin.py`. Set before the first call.
+        state: The state that the handler changed. Set when the handler has succeeded.
+        recipients: The outcome of the person to whom the turn has sent a broadcast.
+        cancelled: The ids of timers that the commit that ends the turn deletes, before it stores `timers`.
+        steps: The known entries that are no API calls, by slot.
+        is_suspended: True after the handler has asked a question. Then every call raises Suspended.
+        is_past: True while the handler of a conversation runs through a part that an earlier answer has ended. Calls
+            are answered from their entries; a call without one is not made.
+        muted_chat: The id of the chat if its person has opted out. Then no call that concerns the chat or a message is
+            made, as if Linq had refused it, except with `override_optout` (R71).
     """
 
     def __init__(
@@ -115,6 +137,7 @@ class TurnJournal:
         known: Sequence[JournalEntry] = (),
         outbound: Outbound | None = None,
         off_the_record: bool = False,
+        task: asyncio.Task[None] | None = None,
     ) -> None:
         self.deferred: TurnDeferred | None = None
         self._storage = storage
@@ -122,20 +145,58 @@ class TurnJournal:
         self._rate_limit = rate_limit
         self._turn = turn
         self._replay = replay
-        self._off_the_record = off_the_record
+        self.off_the_record = off_the_record
         self.origin: bytes | None = None
+        self.state: Sequence[StateWrite] = ()
+        self.recipients: Sequence[RecipientUpdate] = ()
         self._outbound = Outbound(Plugins()) if outbound is None else outbound
-        self._matcher = JournalMatcher(known)
+        self._known = known
+        self._made: list[tuple[Call, ApiResponse]] = []
+        self.steps: dict[str, JournalEntry] = {}
+        if known:
+            self.steps = {entry.slot: entry for entry in known if entry.safety in RECORDED}
+            self._known = [entry for entry in known if entry.safety not in RECORDED]
+        self._matcher = JournalMatcher(self._known)
+        self._part = ""
+        self.is_suspended = False
+        self.is_past = False
+        self.muted_chat: str | None = None
         self._root = begin_turn()
-        self._task = asyncio.current_task()
-        self._key_counts: dict[str, int] = {}
+        self._task = task
+        self._label_counts: dict[str, int] = {}
         self._timers: dict[str, Timer] = {}
+        self.cancelled: list[str] = []
         self._call_lock = asyncio.Lock()
+        self._begun = 0
         self._outcomes: dict[str, JournalEntry] = {}
+        self._streams: dict[str, JournalEntry] = {}
         self._under_way = 0
         self._settled: asyncio.Event | None = None
         self._closed: str | None = None
         self._failed: list[tuple[asyncio.Task[Any], BaseException]] = []
+
+    def stream(self, key: str | None) -> StreamJournal:
+        """Return the journal of the next stream of `ctx.stream`.
+
+        Args:
+            key: Identifies the stream within the turn; None numbers it.
+        Raises:
+            BotError: the turn has ended, or `key` was used before in this run.
+        """
+        self.refuse_after_end("stream")
+        label = current_branch(self._root).number("~stream") if key is None else f"~stream:{key}"
+        slot = f"{self._part}stream:{label}"
+        if label in self._label_counts:
+            raise BotError(
+                f"ctx.stream(key={key!r}): the key was used before in this run. Give the stream a key of its own."
+            )
+        entry = self.steps.get(slot) or self.new_entry(slot, "step", to_json({"noun": "ctx", "verb": "stream"}))
+        known = {entry.slot: entry for entry in self._known}
+        slots = partial(_labelled, self._part, label)
+        return StreamJournal(label, entry, known, slots, self._keep_stream, is_past=self.is_past)
+
+    def _keep_stream(self, entry: JournalEntry) -> None:
+        self._streams[entry.slot] = entry
 
     def outcomes(self, *, with_digests: bool) -> list[JournalEntry]:
         """Return the entries whose outcome is not stored yet. The commit that ends the turn stores them.
@@ -145,47 +206,203 @@ class TurnJournal:
                 recognized although its text may have been deleted.
         """
         outcomes = list(self._outcomes.values())
+        if with_digests:
+            outcomes += self._streams.values()
+        else:
+            # The turn is over, so nothing needs the texts that an earlier run has stored.
+            outcomes += [replace(entry, answer=None) for entry in self._streams.values() if entry.slot in self.steps]
         return [_with_digest(entry) for entry in outcomes] if with_digests else outcomes
+
+    @property
+    def has_all_entries(self) -> bool:
+        """True if `outcomes` returns every entry that this run has stored."""
+        return self._begun == len(self._outcomes)
+
+    @property
+    def turn(self) -> str:
+        """The id of the turn: the delivery being handled, or the one that began its conversation."""
+        return self._turn
+
+    @property
+    def replay(self) -> int:
+        """The replay number of the turn."""
+        return self._replay
+
+    @property
+    def is_in_own_task(self) -> bool:
+        """True if the running task is the turn's own, and not one that the handler has started."""
+        return asyncio.current_task() is self._task
+
+    def enter(self, part: str, known: Sequence[JournalEntry], *, is_past: bool) -> None:
+        """Go on with the next part of a conversation. Each part numbers its calls from 0.
+
+        Args:
+            part: The prefix of the slots of the part.
+            known: The entries of calls that the part may make.
+            is_past: See the attribute.
+        """
+        self._part = part
+        self._known = list(known)
+        self._matcher = JournalMatcher(known)
+        self.is_past = is_past
+
+    def unmatched(self) -> list[JournalEntry]:
+        """Return the known entries of this part that no call of this run has matched."""
+        return self._matcher.unmatched()
+
+    def key_of(self, slot: str) -> str:
+        """Return the idempotency key of a slot."""
+        return journal_key(self._storage.install, self._turn, self._replay, slot)
+
+    def new_entry(self, slot: str, safety: str, call: bytes) -> JournalEntry:
+        """Return the entry of a question or a step, which begins now."""
+        return JournalEntry(
+            turn=self._turn,
+            replay=self._replay,
+            slot=slot,
+            key=self.key_of(slot),
+            safety=safety,
+            call=call,
+            status="attempting",
+            first_at=self._clock.now(),
+            origin=self.origin,
+            off_the_record=self.off_the_record,
+        )
+
+    def refuse_after_end(self, what: str) -> None:
+        """Refuse something that the handler does after it has asked a question, or after the end of its turn.
+
+        Raises:
+            Suspended: the handler has asked a question.
+            BotError: the turn has ended.
+        """
+        if self.is_suspended:
+            raise Suspended("The handler waits for an answer.")
+        self._refuse_after_end(what)
 
     @property
     def timers(self) -> list[Timer]:
         """The scheduled sends of this turn. The commit that ends the turn stores them."""
         return list(self._timers.values())
 
-    def schedule(self, chat_id: str, calls: Sequence[Call], *, due: float, grace_s: float, key: str | None) -> str:
+    def schedule(
+        self,
+        chat_id: str,
+        calls: Sequence[Call],
+        *,
+        due: float,
+        grace_s: float,
+        key: str | None,
+        every: Rhythm | None = None,
+        tag: str | None = None,
+    ) -> Scheduled:
         """Schedule calls for a chat. They are stored once, because their id is the same in every run of the turn.
 
         Args:
             due: The time to make the calls at, in Unix seconds.
             grace_s: The longest delay, in seconds, after which they are still made.
             key: Identifies the calls within the turn; None numbers them.
+            every: The rhythm in which to make them again; None makes them once.
+            tag: The author's name for the send.
         Returns:
-            The id of the scheduled send.
+            The scheduled send.
         Raises:
             BotError: the turn has ended, or `key` was used before in this turn.
         """
-        self._refuse_after_end("send_later")
-        slot = current_branch(self._root).number("t") if key is None else f"t:{key}"
-        timer_id = journal_key(self._storage.install, self._turn, self._replay, slot)
+        self.refuse_after_end("send_later")
+        timer_id = self._timer_id(key)
         if timer_id in self._timers:
             raise BotError(f"send_later(key={key!r}) was called twice in one turn. Give each send a key of its own.")
-        self._timers[timer_id] = due_timer(
-            timer_id, chat_id, calls, due, grace_s, origin=self.origin, off_the_record=self._off_the_record
+        timer = due_timer(
+            timer_id,
+            chat_id,
+            calls,
+            due,
+            grace_s,
+            origin=self.origin,
+            off_the_record=self.off_the_record,
+            every=every,
+            tag=tag,
         )
-        return timer_id
+        if not self.is_past:
+            self._timers[timer_id] = timer
+        return scheduled_by(timer)
+
+    async def reschedule(self, scheduled_id: str, *, due: float) -> Scheduled | None:
+        """Move a scheduled send that waits, or make the calls of a recurring one once more at `due`.
+
+        Returns:
+            The send; None if none of this id is stored any more.
+        """
+        self.refuse_after_end("reschedule")
+        timer = self._timers.get(scheduled_id) or await self._storage.timer(scheduled_id)
+        if timer is None or timer.kind not in (KIND, REPEAT):
+            return None
+        if self.is_past:
+            return scheduled_by(timer)
+        if timer.is_recurring:
+            scheduled_id = self._timer_id(None)
+        else:
+            self.cancelled.append(scheduled_id)  # in the same commit, before the moved timer is stored
+        self._timers[scheduled_id] = moved(timer, scheduled_id, due)
+        return scheduled_by(self._timers[scheduled_id])
+
+    def _timer_id(self, key: str | None) -> str:
+        slot = current_branch(self._root).number(f"{self._part}t") if key is None else f"{self._part}t:{key}"
+        return self.key_of(slot)
 
     async def cancel(self, scheduled_id: str) -> bool:
         """Cancel a scheduled send. Return True if it was still waiting."""
+        self.refuse_after_end("cancel")
+        if self.is_past:
+            return False
         here = self._timers.pop(scheduled_id, None) is not None
         # Cancel in the storage in any case: an earlier run of this turn may have succeeded and stored the same send.
         return await self._storage.cancel(scheduled_id) or here
 
-    async def scheduled(self, chat_id: str) -> list[tuple[str, float]]:
-        """Return the id and the time (Unix seconds) of each scheduled send of a chat, including this turn's; earliest first."""
+    async def scheduled(self, chat_id: str) -> list[Scheduled]:
+        """Return the scheduled sends of a chat, including this turn's; earliest first."""
         lane = f"c:{chat_id}"
-        known = {timer.id: timer for timer in await self._storage.scheduled(lane=lane)}
+        stored = await self._storage.scheduled(lane=lane)
+        known = {timer.id: timer for timer in stored if timer.kind in (KIND, REPEAT)}
         known |= {timer.id: timer for timer in self._timers.values() if timer.lane == lane}
-        return sorted(((timer.id, timer.due) for timer in known.values()), key=lambda entry: entry[1])
+        return [scheduled_by(timer) for timer in sorted(known.values(), key=lambda timer: timer.due)]
+
+    async def start_broadcast(self, new: NewBroadcast, people: Sequence[str]) -> Broadcast:
+        """Store a broadcast now, unless one of its name is stored, and return the stored one.
+
+        Raises:
+            CallSkipped: this is a part of a conversation that is over, and it has begun no such broadcast.
+            StorageUnavailable: nothing was stored.
+        """
+        self.refuse_after_end("broadcast")
+        if self.is_past:
+            raise CallSkipped("broadcast")
+        await self._storage.start_broadcast(replace(new, off_the_record=self.off_the_record), people)
+        stored = await self._storage.broadcast(new.name)
+        assert stored is not None, "broadcasts are never deleted"
+        return stored
+
+    async def find_broadcast(self, name: str) -> Broadcast | None:
+        """Return a broadcast; None if none of this name is stored."""
+        return await self._storage.broadcast(name)
+
+    async def recipients_of(
+        self, name: str, *, outcome: RecipientOutcome | None, after: int, limit: int
+    ) -> list[Recipient]:
+        """Return people of a broadcast, in order; see `storage/broadcasts.py`."""
+        return await self._storage.recipients(name, outcome=outcome, after=after, limit=limit)
+
+    def sent_in_turn(self) -> SentInTurn:
+        """Return the calls that this run has made so far, and what is known of those of earlier runs."""
+        ids = {entry.message_id for entry in (*self._known, *self._outcomes.values()) if entry.message_id}
+        unsettled = [Call.from_json(e.call) for e in self._known if e.status == "attempting" and e.message_id is None]
+        return SentInTurn(tuple(self._made), frozenset(ids), unsettled)
+
+    @property
+    def is_settled(self) -> bool:
+        """True if no task of the handler can be making a call."""
+        return not (self._under_way or self._root.has_children)
 
     async def settle(self) -> None:
         """Wait for the calls that the handler's tasks are still making, including those of tasks started just now."""
@@ -196,6 +413,15 @@ class TurnJournal:
         while self._under_way:
             self._settled = asyncio.Event()
             await self._settled.wait()
+
+    async def begin(self, entry: JournalEntry) -> None:
+        """Store an entry before the first attempt of what it records."""
+        self._begun += 1
+        await self._storage.begin(entry)
+
+    def keep(self, entry: JournalEntry) -> None:
+        """Store an entry in the commit that ends the turn."""
+        self._outcomes[entry.slot] = entry
 
     def close(self, why: str = "its turn had ended") -> None:
         """Refuse all later calls of the turn.
@@ -215,13 +441,23 @@ class TurnJournal:
                     return error
         return None
 
+    def never_awaited(self) -> tuple[UnawaitedCoroutine, ...]:
+        """Return the coroutines that the turn never awaited. From now on, Python warns about them as usual."""
+        found, self._root.never_awaited = self._root.never_awaited, None
+        return found or ()
+
     def wrap(self, run: Run) -> Run:
         """Return `run`, which sends, wrapped in the journal and in the outbound middleware of plugins."""
         unjournalled = self._outbound.wrap(run)
 
         async def journalled(call: Call) -> ApiResponse:
             if call.safety == "hint":
+                # A conversation's past has no effects, and neither has what follows a question.
+                if (self.is_past or self.is_suspended) and running_root() is self._root:
+                    return ApiResponse(204)
                 return await unjournalled(call)
+            if self.is_suspended:
+                raise Suspended("The handler waits for an answer.")
             if call.safety == "read":
                 try:
                     return await _defer_without_verdict(unjournalled(call))
@@ -252,9 +488,13 @@ class TurnJournal:
         """Make a call after the earlier calls of the turn have ended."""
         async with self._call_lock:
             if self._closed is not None:
-                raise BotError(f"{call.name} was not made: {self._closed}.")
+                raise _too_late(f"{call.name} was not made: {self._closed}.")
             if self.deferred is not None:
                 raise TurnDeferred(str(self.deferred), after_s=self.deferred.after_s)
+            if self.is_past:
+                return self._from_the_past(call, slot)
+            if self.muted_chat is not None and _speaks_to(self.muted_chat, call):
+                raise LinqApiError("The person has opted out of messages.", status=403, code=OPTED_OUT, call=call.name)
             if self._outbound.is_empty:
                 return await self._perform(call, slot, run)
             within = _Slot(self, slot)
@@ -290,17 +530,37 @@ class TurnJournal:
 
     def _slot_of(self, call: Call) -> str:
         if call.label is None:
-            return current_branch(self._root).number("")
-        count = self._key_counts.get(call.label, 0)
-        self._key_counts[call.label] = count + 1
-        return f"k:{call.label}.{count}" if count else f"k:{call.label}"
+            return current_branch(self._root).number(self._part)
+        count = self._label_counts.get(call.label, 0)
+        self._label_counts[call.label] = count + 1
+        return _labelled(self._part, call.label, count)
+
+    def _from_the_past(self, call: Call, slot: str) -> ApiResponse:
+        """Answer a call of a conversation's past as it was answered then.
+
+        Raises:
+            CallSkipped: the call was not made then.
+            LinqApiError: Linq refused it then.
+            MessageGone: its message was deleted before its answer arrived.
+        """
+        known = self._matcher.match(slot, call, is_named=call.label is not None).entry
+        if known is None or known.status == "attempting":
+            log.info("send.skipped", turn=self._turn, slot=slot, call=call.name)
+            raise CallSkipped(call.name)
+        if known.status == "refused":
+            raise _error_of(known, call)
+        if known.status == "ambiguous":
+            if call.name not in AMBIGUOUS_ANSWERS:
+                raise AmbiguousCall(call.name)
+            return ApiResponse(202, AMBIGUOUS_ANSWERS[call.name])
+        return _answer_of(known, call)
 
     def _refuse_after_end(self, what: str) -> None:
         if self._closed is None:
             return
         at = place_of_caller()
         log.error("call.too_late", turn=self._turn, call=what, at=at, why=self._closed)
-        raise BotError(
+        raise _too_late(
             f"{what} was called at {at} when {self._closed}, so it was not made. Await calls, and the tasks that make "
             "them, before the handler returns. Use ctx.send_later for sends at a later time, and the ctx of the newest "
             "event instead of a stored one."
@@ -321,6 +581,7 @@ class TurnJournal:
             answer = _answer_of(known, call)
             if (sent := self._outbound.plugins.sent) is not None:
                 sent(call=call, answer=answer, error=None, took_s=0.0, from_journal=True)
+            self._made.append((call, answer))
             return answer
         if stored.safety == "once":
             return await self._look_up(stored, known, run)
@@ -329,7 +590,7 @@ class TurnJournal:
     async def _make_displaced(self, call: Call, run: Run) -> None:
         """Make a call that was answered from another call's entry and was therefore not made: see `Match.displaced`."""
         try:
-            await self._perform(call, current_branch(self._root).number("owed:"), run)
+            await self._perform(call, current_branch(self._root).number(f"{self._part}owed:"), run)
         except (LinqApiError, MessageGone) as error:
             # The code that made the call already has an answer, so the error can only be logged.
             log.error("send.refused", turn=self._turn, call=call.name, error=str(error))
@@ -365,9 +626,9 @@ class TurnJournal:
             status="attempting",
             first_at=self._clock.now() if known is None else known.first_at,
             origin=self.origin,
-            off_the_record=self._off_the_record,
+            off_the_record=self.off_the_record,
         )
-        await (self._storage.begin(entry) if known is None else self._storage.settle(entry))
+        await (self.begin(entry) if known is None else self._storage.settle(entry))
         return await self._attempt(call, entry, run, repeated=False)
 
     async def _attempt(self, call: Call, entry: JournalEntry, run: Run, *, repeated: bool) -> ApiResponse:
@@ -383,18 +644,40 @@ class TurnJournal:
             await self._close(entry, "refused", _error_json(error))
             raise
         await self._close(entry, "accepted", to_json(answer.data), answer)
+        self._made.append((call, answer))
         return answer
 
     async def _close(
         self, entry: JournalEntry, status: EntryStatus, data: bytes, answer: ApiResponse | None = None
     ) -> None:
         message_id, chat_id = _ids_in(answer.data) if answer is not None else (None, None)
-        closed = replace(entry, status=status, answer=data, message_id=message_id, chat_id=chat_id)
+        closed = entry.with_outcome(status, data, message_id=message_id, chat_id=chat_id)
         if entry.safety == "once":
             # Such a call must not be repeated, so its outcome must be on disk before the handler continues.
             await self._storage.settle(_with_digest(closed))
         else:
             self._outcomes[entry.slot] = closed
+
+
+def _speaks_to(chat_id: str, call: Call) -> bool:
+    """Return True if a call may show something to the people of a chat, and does not override that they opted out."""
+    is_meant = call.path.startswith((f"/v3/chats/{chat_id}", "/v3/messages/"))
+    return is_meant and not (call.body or {}).get("override_optout")
+
+
+def _labelled(part: str, label: str, n: int) -> str:
+    """Return the slot of the call number `n`, from 0, of those that have this label.
+
+    The number comes before the label, which is the author's and may hold anything.
+    """
+    return f"{part}k{n or ''}:{label}"
+
+
+def _too_late(message: str) -> BotError:
+    error = BotError(message)
+    # Whether a handler uses the context of an ended turn depends on what ran before, so a retry may succeed.
+    error.is_final = False
+    return error
 
 
 async def _defer_without_verdict(answer: Awaitable[ApiResponse]) -> ApiResponse:
@@ -405,7 +688,9 @@ async def _defer_without_verdict(answer: Awaitable[ApiResponse]) -> ApiResponse:
 
 
 def _with_digest(entry: JournalEntry) -> JournalEntry:
-    return entry if entry.digest else replace(entry, digest=digest(Call.from_json(entry.call)))
+    if entry.digest or entry.safety in RECORDED:
+        return entry
+    return replace(entry, digest=digest(Call.from_json(entry.call)))
 
 
 def _answer_of(entry: JournalEntry, call: Call) -> ApiResponse:
@@ -428,6 +713,17 @@ def _answer_from_receipt(entry: JournalEntry, call: Call) -> dict[str, object]:
 
 def _error_json(error: LinqApiError) -> bytes:
     return to_json({"status": error.status, "code": error.code, "trace_id": error.trace_id})
+
+
+def _error_of(entry: JournalEntry, call: Call) -> LinqApiError:
+    known = from_json(entry.answer) if entry.answer else {}
+    return LinqApiError(
+        "Linq refused it in an earlier run.",
+        status=known.get("status"),
+        code=known.get("code"),
+        trace_id=known.get("trace_id") or None,
+        call=call.name,
+    )
 
 
 def _ids_in(data: object) -> tuple[str | None, str | None]:

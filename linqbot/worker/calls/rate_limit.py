@@ -26,7 +26,10 @@ _SENDS = frozenset(
 
 
 class SendRateLimit:
-    """The send times of each pair of line and recipient."""
+    """The send times of each pair of line and recipient, by the name that `pair_of` gives the pair.
+
+    A pair of None stands for a call that sends nothing, and is never limited.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -34,22 +37,23 @@ class SendRateLimit:
         self._sent: OrderedDict[str, array[float]] = OrderedDict()
         self._held: dict[str, float] = {}
 
-    def wait_s(self, call: Call) -> float:
-        """Return the seconds to wait before `call` may be made; 0 if it may be made now."""
-        pair = pair_of(call)
+    def wait_s(self, pair: str | None) -> float:
+        """Return the seconds to wait before a call of the pair may be made; 0 if it may be made now."""
         if pair is None:
+            return 0.0
+        sent = self._sent.get(pair)
+        is_full = sent is not None and len(sent) == MESSAGES
+        if not is_full and pair not in self._held:
             return 0.0
         now = self._clock.now()
         held_until = self._held.get(pair, 0.0)
         if held_until <= now:
             self._held.pop(pair, None)
-        sent = self._sent.get(pair)
-        free_at = sent[0] + WINDOW_S if sent is not None and len(sent) == MESSAGES else 0.0
+        free_at = sent[0] + WINDOW_S if sent is not None and is_full else 0.0
         return max(held_until - now, free_at - now, 0.0)
 
-    def sent(self, call: Call) -> None:
-        """Note that Linq has accepted a message."""
-        pair = pair_of(call)
+    def sent(self, pair: str | None) -> None:
+        """Note that Linq has accepted a call of the pair."""
         if pair is None:
             return
         times = self._sent.get(pair)
@@ -63,9 +67,8 @@ class SendRateLimit:
                 del times[0]
         times.append(self._clock.now())
 
-    def hold(self, call: Call, seconds: float) -> None:
-        """Hold all sends to the pair of `call` for some seconds, after a 429 answer. Other pairs are not affected."""
-        pair = pair_of(call)
+    def hold(self, pair: str | None, seconds: float) -> None:
+        """Hold all sends of the pair for some seconds, after a 429 answer. Other pairs are not affected."""
         if pair is not None:
             self._held[pair] = self._clock.now() + seconds
 

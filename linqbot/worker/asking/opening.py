@@ -1,0 +1,124 @@
+"""The opening of a turn: the turn that a delivery belongs to, and the journal entries of its earlier runs.
+
+An answer belongs to the turn of its conversation. Every other delivery begins a turn of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from linqbot.bot.asking.question import OpenQuestion
+from linqbot.storage.backend import Storage
+from linqbot.storage.conversations import Conversation
+from linqbot.storage.inbox import Lease
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.timers import Timer
+from linqbot.worker.asking.arrivals import NOTHING, Arrival
+from linqbot.worker.asking.deliveries import look
+
+log = structlog.get_logger("linqbot.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """The changes of conversations in the commit that ends a turn; see `Finish`."""
+
+    entries: Sequence[JournalEntry] = ()
+    timers: Sequence[Timer] = ()
+    cancelled: Sequence[str] = ()
+    conversations: Sequence[Conversation] = ()
+    ended: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class Opening:
+    """The beginning of a turn.
+
+    Attributes:
+        turn, replay: The id of the turn and its replay number.
+        known: The journal entries of the turn.
+        arrival: The meaning of the delivery for the open questions of its chat.
+        conversation: The conversation that the turn continues, with `root`; None if it continues none.
+        off_the_record: True if no text of the turn may be kept.
+        recounted: The changes of votes that the event makes besides its handling.
+    """
+
+    turn: str
+    replay: int
+    known: Sequence[JournalEntry]
+    arrival: Arrival = NOTHING
+    conversation: Conversation | None = None
+    off_the_record: bool = False
+    recounted: Writes = field(default_factory=Writes)
+
+
+async def open_turn(lease: Lease, arrival: Arrival, storage: Storage) -> Opening:
+    """Return what the turn of a lease begins with, in at most one read.
+
+    Raises:
+        StorageUnavailable: the journal cannot be read. Without it the turn would repeat calls.
+    """
+    delivery = lease.delivery
+    if arrival.outcome is not None and arrival.conversation is not None:
+        found = await storage.conversation(arrival.conversation.id)
+        if found is not None:
+            conversation, known = found
+            return Opening(
+                conversation.id, conversation.replay, known, arrival, conversation, conversation.off_the_record
+            )
+        # `linqbot forget` has erased it a moment ago.
+        arrival = NOTHING
+    known = [] if lease.is_first_run else await storage.entries(delivery.id, lease.replay)
+    recounted = await _recounted(arrival, storage, delivery.received_at) if arrival.recounted else Writes()
+    return Opening(
+        delivery.id, lease.replay, known, arrival, off_the_record=delivery.is_off_the_record, recounted=recounted
+    )
+
+
+async def _recounted(arrival: Arrival, storage: Storage, now: float) -> Writes:
+    """Return the new ballots of votes. A vote that is complete now ends with a timer that is due at once."""
+    timers: list[Timer] = []
+    conversations: list[Conversation] = []
+    for each in arrival.recounted:
+        conversations += (await writes_of_vote(each, storage)).conversations
+        question = OpenQuestion.model_validate_json(each.question)
+        if question.ballot is not None and question.ballot.is_complete:
+            timers.append(look(each, question, {"outcome": "answered", "text": ""}, now))
+    return Writes(timers=timers, conversations=conversations)
+
+
+async def writes_of_vote(counted: Conversation, storage: Storage) -> Writes:
+    """Return what the commit of a vote stores that does not end its `ctx.vote`.
+
+    Raises:
+        StorageUnavailable: the conversation cannot be read.
+    """
+    found = await storage.conversation(counted.id)
+    # `linqbot forget` may have erased it a moment ago.
+    return Writes() if found is None else Writes(conversations=[replace(found[0], question=counted.question)])
+
+
+def writes_of_failure(opening: Opening, lease: Lease) -> Writes | None:
+    """Return what is stored with a dead letter: its conversation has failed, and a retry of it can go on."""
+    conversation, question = opening.conversation, opening.arrival.question
+    if conversation is None or question is None:
+        # A vote counts although the handler of the same event has failed.
+        ended = opening.arrival.ended
+        if not opening.arrival.recounted:
+            return Writes(ended=ended) if ended else None
+        return replace(opening.recounted, ended=ended)
+    log.error("ask.failed", conversation=conversation.id, chat_id=conversation.chat_id, handler=conversation.handler)
+    return Writes(conversations=[failed(conversation, question, by=lease.delivery.id)])
+
+
+def failed(conversation: Conversation, question: OpenQuestion, *, by: str) -> Conversation:
+    """Return a conversation whose question has failed.
+
+    Args:
+        by: The id of the delivery that may continue it.
+    """
+    question = question.model_copy(update={"failed_by": by})
+    return replace(conversation, status="failed", question=question.model_dump_json().encode())

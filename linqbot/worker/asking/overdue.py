@@ -1,0 +1,52 @@
+"""Answers and timeouts in the order of their times, whenever the bot comes to them.
+
+An answer counts if it was sent, or was accepted, before the timeout. A timeout becomes a delivery of the chat's lane when
+it is due, so an answer that was accepted before is in front of it, even if a busy or stopped worker handles it later.
+Two cases are left. Messages that were sent before the timeout and not accepted, because no process ran: `missed/gaps.py`
+asks Linq for them before the timeout is handled. And messages that were sent after the timeout and accepted before its
+timer fired, because all turns of the worker were taken: the timeout goes first, as this module decides.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from linqbot.bot.asking.question import OpenQuestion
+from linqbot.errors import StorageUnavailable
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Lease
+from linqbot.worker.asking.deliveries import ORDER_PREFIX
+
+log = structlog.get_logger("linqbot.worker")
+
+
+async def timeout_goes_first(lease: Lease, storage: Storage, now: float) -> bool:
+    """Fire the timeout of a question to which a leased delivery comes too late, and put the timeout in front of it.
+
+    Returns:
+        True if the lease was released, so that the lane is leased again in the right order. False if the delivery is in
+        time, or if the storage did not answer; then it is handled as it comes.
+    Raises:
+        LeaseLost: the lease is over.
+    """
+    delivery = lease.delivery
+    # Only a first run: the storage moves no delivery of which a run may have left something.
+    if not (delivery.lane.startswith("c:") and lease.is_first_run) or delivery.id.startswith(ORDER_PREFIX):
+        return False
+    waiting = [each for each in storage.conversations_in(delivery.lane[2:]) if each.status == "waiting"]
+    if not waiting:
+        return False
+    came_at = min(delivery.received_at, delivery.sent_at)
+    late = [OpenQuestion.model_validate_json(each.question).timer for each in waiting if each.until < came_at]
+    if not late:
+        return False
+    try:
+        await storage.fire(now)
+        has_left = await storage.seen([f"{ORDER_PREFIX}{timer}" for timer in late])
+        if all(has_left.values()):
+            return False
+        await storage.put_in_order(delivery.lane, (), lease)
+    except StorageUnavailable as error:
+        log.warning("order.unknown", delivery=delivery.id, error=type(error).__name__)
+        return False
+    return True

@@ -1,0 +1,53 @@
+"""Choices: shown as a poll on iMessage, and as a numbered list where there are no polls."""
+
+from __future__ import annotations
+
+import structlog
+
+from linqbot.bot.asking.question import Question, numbered_part
+from linqbot.bot.context import Context
+from linqbot.bot.sent import Sent
+from linqbot.errors import LinqApiError
+from linqbot.events.event import Event
+
+log = structlog.get_logger("linqbot.worker")
+
+
+async def send_choices(
+    question: Question, root: Event, label: str, ctx: Context
+) -> tuple[list[Sent], str | None, dict[str, str]]:
+    """Send a question with its choices.
+
+    Args:
+        root: The event whose service decides.
+        label: The name of the calls in the journal.
+    Returns:
+        What was sent as text; the id of the message with the poll, and its choices by option. Without a poll None, and
+        an empty dict.
+    Raises:
+        LinqApiError: Linq refused a message, or did not answer.
+    """
+    has_poll = question.fits_poll and root.service in (None, "iMessage")
+    messages = question.messages(numbered=bool(question.choices) and not has_poll, service=root.service)
+    texts = [await ctx.reply(*messages, key=label)] if messages else []
+    if not has_poll or any(sent.status in ("opted_out", "refused") for sent in texts):
+        return texts, None, {}
+    made = await _poll(question, label, ctx)
+    if made is None:
+        texts.append(await ctx.reply(numbered_part(question.choices), key=f"{label}l"))
+        return texts, None, {}
+    return texts, *made
+
+
+async def _poll(question: Question, label: str, ctx: Context) -> tuple[str, dict[str, str]] | None:
+    """Send the choices as a poll. Return the id of its message and the choices by option; None if Linq refused it."""
+    options = [{"text": choice} for choice in question.choices]
+    try:
+        made = await ctx.client.named(f"{label}p").chats.polls.create(ctx.chat_id, poll={"options": options})
+    except LinqApiError as error:
+        if error.status is None or not 400 <= error.status < 500:
+            raise
+        log.info("ask.no_poll", status=error.status, code=error.code, chat_id=ctx.chat_id)
+        return None
+    ids = (option.option_id for option in made.poll.options)
+    return made.message_id, dict(zip(ids, question.choices, strict=False))

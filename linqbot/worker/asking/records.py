@@ -1,0 +1,154 @@
+"""The records of a conversation's questions: journal entries with the safety class `ask`.
+
+The calls between two questions are a part of the conversation. The name of a part is in front of the slots of its calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, TypeAlias, TypedDict
+
+from pydantic_core import from_json, to_json
+
+from linqbot.events.delivery import Delivery
+from linqbot.events.event import Event
+from linqbot.events.parse import parse
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.redaction import RECORDED
+
+PROMPT: Final = "?"
+"""The first letter of the label of a call that asks a question; the number of the question follows."""
+
+LOCATION: Final = "location"
+"""Follows the handle in the `person` of a conversation that waits for a location."""
+
+
+AskRefusal: TypeAlias = Literal["opted_out", "refused", "unsupported"]
+
+
+class AskRefused(Exception):
+    """A wait could not begin: its messages were not sent. `AskSession` raises AskCancelled instead.
+
+    Attributes:
+        reason: The `reason` of AskCancelled.
+    """
+
+    def __init__(self, reason: AskRefusal) -> None:
+        super().__init__(reason)
+        self.reason: AskRefusal = reason
+
+
+class Outcome(TypedDict, total=False):
+    """The end of a question, as it is stored.
+
+    Attributes:
+        outcome: `answered`, `timed_out` or `cancelled`.
+        text: The text of the answer: of a message, of the chosen option, or of the operator.
+        reason: The reason of `cancelled`; see `AskCancelled`.
+        type, body: The event that answered: its type and its body. Missing if the operator answered.
+        result: The result of a wait such as `ctx.pay`, as JSON data, once it is known.
+    """
+
+    outcome: Literal["answered", "timed_out", "cancelled"]
+    text: str
+    reason: Literal["word", "invalid", "operator", "opted_out"]
+    type: str
+    body: Any
+    result: Any
+
+
+@dataclass(slots=True)
+class AskRecord:
+    """A question of a conversation, and how it ended.
+
+    Attributes:
+        n: The number of the record in the conversation.
+        number: The number of the question within the run that asked it.
+        key: The `key=` of the question.
+        digest: A digest of its words.
+        code: A digest of the code that asked it.
+        part: The number of the part that the question ended.
+        seen: The state that this part has read; see `State.seen`.
+        splits: The number of the part into which new code has put the question; None if it ended a part.
+        outcome: How it ended; None while it waits.
+        is_void: True if today's code has refused the answer, so that the question was asked again.
+        is_used: True once the question was met in this run.
+    """
+
+    n: int
+    number: int
+    key: str | None
+    digest: str
+    code: str
+    part: int = 0
+    seen: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    splits: int | None = None
+    outcome: Outcome | None = None
+    is_void: bool = False
+    is_used: bool = False
+
+    @property
+    def slot(self) -> str:
+        """The slot of the journal entry."""
+        return f"ask:{self.n}"
+
+    @property
+    def call(self) -> bytes:
+        """The `call` of the journal entry."""
+        said = {"n": self.n, "number": self.number, "key": self.key, "digest": self.digest, "code": self.code}
+        parts = {"part": self.part, "seen": self.seen, "splits": self.splits}
+        return to_json({"noun": "ctx", "verb": "ask", **said, **parts})
+
+    def written_to(self, entry: JournalEntry) -> JournalEntry:
+        """Return the journal entry with the end of the question."""
+        if self.is_void:
+            return replace(entry, status="refused", answer=None)
+        if self.outcome is None:
+            return entry
+        return replace(entry, status="accepted", answer=to_json(self.outcome))
+
+    def event(self, chat_id: str) -> Event | None:
+        """Return the event that answered the question; None if the operator did, or if it was not answered."""
+        if self.outcome is None or "body" not in self.outcome:
+            return None
+        return event_of(self.outcome, chat_id)
+
+
+def event_of(outcome: Outcome, chat_id: str) -> Event:
+    """Return the event that answered a question. An event without a chat gets that of the question."""
+    event = parse(Delivery("i.answer", f"c:{chat_id}", outcome["type"], b"", 0.0, decoded=outcome["body"]))
+    return event if event.chat_id is not None else event.model_copy(update={"chat_id": chat_id})
+
+
+def record_of(entry: JournalEntry) -> AskRecord:
+    """Read a record from its journal entry."""
+    said = from_json(entry.call)
+    return AskRecord(
+        said["n"],
+        said["number"],
+        said["key"],
+        said["digest"],
+        said["code"],
+        said["part"],
+        said["seen"],
+        said["splits"],
+        from_json(entry.answer) if entry.answer else None,
+        is_void=entry.status == "refused",
+    )
+
+
+def part_name(n: int) -> str:
+    """Return the name of the part that follows the question `n`; 0 is the part before all questions."""
+    return f"@{n}:" if n else ""
+
+
+def by_part(entries: Iterable[JournalEntry]) -> dict[str, list[JournalEntry]]:
+    """Return the entries of calls by the name of their part, without the calls that ask questions."""
+    found: dict[str, list[JournalEntry]] = {}
+    for entry in entries:
+        if entry.safety in RECORDED or f"k:{PROMPT}" in entry.slot:
+            continue
+        part = entry.slot.partition(":")[0] + ":" if entry.slot.startswith("@") else ""
+        found.setdefault(part, []).append(entry)
+    return found

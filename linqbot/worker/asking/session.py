@@ -1,0 +1,507 @@
+"""A conversation within one run of its handler: past questions return their answers, the next one suspends the handler.
+
+The handler runs from its start. The calls before an answered question form a part that is over: they are answered from
+the journal, and a call that is not on record is not made. From the newest answer on, the handler is live. Next step:
+`worker/turn.py` stores what the session `writes` in the commit that ends the turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from linqbot.bot.asking.answers import Answer, value_of
+from linqbot.bot.asking.code import code_digest
+from linqbot.bot.asking.question import (
+    MOST_ASKS,
+    OpenQuestion,
+    Question,
+    as_prompt,
+    text_to_show,
+)
+from linqbot.bot.asking.waits import Wait
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.sent import Sent
+from linqbot.clock import Clock
+from linqbot.errors import AskCancelled, AskTimeout, BotError, ConversationTooLong, Suspended
+from linqbot.events.delivery import Delivery, decode
+from linqbot.events.event import Event
+from linqbot.events.message import MessageReceived
+from linqbot.events.parse import parse
+from linqbot.storage.backend import Storage
+from linqbot.storage.conversations import ANYONE, Conversation
+from linqbot.storage.inbox import Ack, DeadLetter, Lease, Outcome
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.timers import Timer
+from linqbot.worker.asking.deliveries import look, timeout
+from linqbot.worker.asking.locations import look_again_after_s
+from linqbot.worker.asking.opening import Opening, Writes, writes_of_failure
+from linqbot.worker.asking.polls import send_choices
+from linqbot.worker.asking.records import PROMPT, AskRecord, AskRefused, by_part, part_name, record_of
+from linqbot.worker.asking.steps import Steps, check_length
+from linqbot.worker.asking.waiting import begin_wait, end_of_wait, key_of_wait, result_of
+from linqbot.worker.calls.turn_journal import TurnJournal
+
+log = structlog.get_logger("linqbot.worker")
+
+
+def root_of(conversation: Conversation, *, replies_to_me: bool) -> Event:
+    """Return the event that began a conversation."""
+    body = decode(conversation.root)
+    kind = body.get("event_type") if isinstance(body, dict) else ""
+    lane = f"c:{conversation.chat_id}"
+    event = parse(Delivery(conversation.id, lane, str(kind or ""), conversation.root, 0.0, decoded=body))
+    if replies_to_me and isinstance(event, MessageReceived):
+        return event.model_copy(update={"replies_to_me": True})
+    return event
+
+
+class TurnSession:
+    """The session of a turn, which is made when it is first used: few turns have questions or steps.
+
+    It does not refer to the turn or to its context, so it makes no reference cycle.
+
+    Attributes:
+        session: The session; None as long as nothing has used it.
+    """
+
+    __slots__ = ("_made_of", "session")
+
+    def __init__(self, *made_of: Any) -> None:
+        self._made_of = made_of
+        self.session: AskSession | None = None
+
+    def __call__(self) -> AskSession:
+        """Return the session."""
+        if self.session is None:
+            self.session = AskSession(*self._made_of)
+        return self.session
+
+
+class AskSession:
+    """The questions and steps of one run of a handler. It implements `Asker`, `Resumption` and `SideTurn`."""
+
+    handler: str
+    root: Event
+
+    def __init__(  # noqa: PLR0917 - only the worker makes sessions
+        self,
+        journal: TurnJournal,
+        storage: Storage,
+        dispatcher: Dispatcher,
+        clock: Clock,
+        lease: Lease,
+        opening: Opening,
+    ) -> None:
+        self._journal = journal
+        self._storage = storage
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._lease = lease
+        self._opening = opening
+        self._arrival = opening.arrival
+        self._steps: Steps | None = None
+        self._conversation = conversation = opening.conversation
+        self._records: list[AskRecord] = []
+        self._record_entries: dict[int, JournalEntry] = {}
+        self._parts: dict[str, list[JournalEntry]] = {}
+        self._seen: dict[int, dict[str, dict[str, str | None]]] = {}
+        self._part = 0
+        self._number = 0
+        self._next = 1
+        self._live: AskRecord | None = None
+        self._is_live = conversation is None
+        self._has_begun = False
+        self._asked: tuple[AskRecord, Conversation, Timer] | None = None
+        self._looks: list[Timer] = []
+        if conversation is None:
+            return
+        question = opening.arrival.question
+        assert question is not None
+        self.handler = conversation.handler
+        self.root = root_of(conversation, replies_to_me=question.replies_to_me)
+        self._next = question.next
+        for entry in opening.known:
+            if entry.safety == "ask":
+                record = record_of(entry)
+                self._records.append(record)
+                self._record_entries[record.n] = entry
+                if record.n == question.n:
+                    self._live = record
+                    record.outcome = opening.arrival.outcome
+        self._parts = by_part(opening.known)
+        self._seen = {record.part: record.seen for record in self._records}
+        if (opening.arrival.outcome or {}).get("reason") == "opted_out":
+            journal.muted_chat = conversation.chat_id
+
+    @property
+    def is_past(self) -> bool:
+        """True while the handler runs through a part that an earlier run has ended."""
+        return self._journal.is_past
+
+    @property
+    def is_suspended(self) -> bool:
+        """True if the handler has asked a question in this run."""
+        return self._asked is not None
+
+    async def begin(self, ctx: Context) -> None:
+        """Note that the handler runs; see `Resumption.begin`."""
+        self._has_begun = True
+        ctx.event = self.root
+        await ctx.enter_state(self._seen.get(0, {}))
+        self._journal.enter("", self._parts.get("", ()), is_past=True)
+
+    async def once(self, name: str, call: Callable[[str], Awaitable[Any] | Any], *, kind: Any, retry: bool) -> Any:
+        """Return the recorded result of a step, or make it; see `Asker.once`."""
+        if self._steps is None:
+            self._steps = Steps(self._journal, self._storage, len(self._opening.known))
+        return await self._steps.once(name, call, kind=kind, retry=retry)
+
+    async def ask(self, question: Question, ctx: Context) -> Any:
+        """Return the recorded answer, or ask and end the handler; see `Asker.ask`.
+
+        Raises:
+            Suspended: the question was asked.
+            AskTimeout: no answer came in time.
+            AskCancelled: the question has ended without an answer.
+            BotError: no question can be asked here.
+        """
+        self._check(question.verb, ctx)
+        self._number += 1
+        record = self._match(question, ctx)
+        if record is not None and record.outcome is not None:
+            record.is_used = True
+            await self._enter(record, ctx)
+            return await self._answer(record, question, ctx)
+        await self._ask(question, ctx)
+        raise Suspended("The handler waits for an answer.")
+
+    async def ask_again(self, ctx: Context) -> None:
+        """Send the open question again, after another handler has answered; see `SideTurn.ask_again`."""
+        question = self._arrival.question
+        if question is None or not question.repeat:
+            return
+        for message in question.prompt:
+            await ctx.client.chats.messages.send(ctx.chat_id, message=message)
+
+    def writes(self, outcome: Outcome) -> Writes | None:
+        """Return what the commit that ends the turn stores."""
+        if isinstance(outcome, DeadLetter):
+            return writes_of_failure(self._opening, self._lease)
+        if not isinstance(outcome, Ack) or (self._conversation is not None and not self._has_begun):
+            # The turn runs again; or middleware, or the bot's settings, kept the event from the handler.
+            return None
+        entries = [record.written_to(self._entry_of(record)) for record in self._records if self._is_changed(record)]
+        ended = list(self._arrival.ended)
+        recounted = self._opening.recounted
+        cancelled = [self._arrival.question.timer] if self._has_begun and self._arrival.question else []
+        if self._asked is not None:
+            _, conversation, timer = self._asked
+            timers = [timer, *self._looks, *recounted.timers]
+            cancelled = [each for each in cancelled if each != timer.id]
+            return Writes(entries, timers, cancelled, [conversation, *recounted.conversations], ended)
+        if self._conversation is None:
+            return Writes(entries, recounted.timers, conversations=recounted.conversations, ended=ended)
+        is_question = self._arrival.question is not None and self._arrival.question.takes_words
+        is_timed_out = self._live is not None and self._live.outcome == {"outcome": "timed_out"}
+        if is_question and is_timed_out and self._newer(self._conversation.person, self._conversation.chat_id) is None:
+            return Writes(entries, (), cancelled, [self._timed_out()], ended)
+        return Writes(entries, (), cancelled, (), [*ended, self._conversation.id])
+
+    def _timed_out(self) -> Conversation:
+        assert self._conversation is not None
+        assert self._arrival.question is not None
+        hidden: dict[str, Any] = {"prompt": (), "messages": (), "options": {}}
+        if self._conversation.off_the_record:
+            hidden["text"] = ""
+        question = self._arrival.question.model_copy(update=hidden)
+        return replace(self._conversation, status="timed_out", question=question.model_dump_json().encode(), root=b"")
+
+    # A question that was asked before
+
+    def _check(self, verb: str, ctx: Context) -> None:
+        self._journal.refuse_after_end(verb.removeprefix("ctx."))
+        if not self._journal.is_in_own_task:
+            raise BotError(
+                f"{verb}() was called in a task that the handler started, such as by asyncio.gather or a TaskGroup. One "
+                f"question waits at a time: await {verb}(…) in the handler itself, one after the other."
+            )
+        if not ctx.is_handling or ctx.handler is None:
+            raise BotError(f"{verb}() was called outside of a handler. Middleware and error handlers cannot ask.")
+        if ctx.side is not None:
+            raise BotError(
+                f"Handler {ctx.handler} has during_ask=True and was called while another question is open. Such a "
+                "handler cannot ask: one question is open for a person at a time."
+            )
+        chat_id = ctx.event.chat_id
+        if chat_id is None:
+            raise BotError(f"{ctx.event.type} belongs to no chat, so there is no person to ask.")
+        if self._conversation is None and self._lease.delivery.lane != f"c:{chat_id}":
+            raise BotError(
+                f"A handler of {ctx.event.type} runs next to the chat's other handlers, so it cannot ask. Ask in a "
+                "handler of messages or reactions."
+            )
+        if self._number >= MOST_ASKS:
+            raise ConversationTooLong(
+                f"The conversation has {MOST_ASKS} questions, which is the most. Let handler {ctx.handler} end, keep what "
+                "it has learned in ctx.state, and go on with the person's next message."
+            )
+
+    def _match(self, question: Question, ctx: Context) -> AskRecord | None:
+        """Return the record of a question that an earlier run asked; None if no run did."""
+        left = [record for record in self._records if not (record.is_used or record.is_void)]
+        if question.key is not None:
+            return next((record for record in left if record.key == question.key), None)
+        digest = question.digest
+        left = [record for record in left if record.key is None]
+        if same := next((record for record in left if record.digest == digest), None):
+            return same
+        # The words may differ from run to run. As long as the code is the same, the number decides.
+        code = self._code(ctx)
+        return next((record for record in left if record.number == self._number and record.code == code), None)
+
+    async def _enter(self, record: AskRecord, ctx: Context) -> None:
+        """Go on with the part that follows a question."""
+        known = list(self._parts.get(part_name(record.n), ()))
+        if record.splits is not None and record.splits == self._part:
+            # New code has put the question into this part. The rest of the part's calls may follow now.
+            known += self._journal.unmatched()
+        self._is_live = self._is_live or record is self._live
+        self._part = record.n
+        self._journal.enter(part_name(record.n), known, is_past=not self._is_live)
+        await ctx.enter_state(None if self._is_live else self._seen.get(record.n, {}))
+
+    async def _answer(self, record: AskRecord, question: Question, ctx: Context) -> Any:
+        outcome = record.outcome
+        assert outcome is not None
+        if question.wait is not None:
+            return await self._result(record, question.wait, ctx)
+        if outcome["outcome"] == "timed_out":
+            raise AskTimeout("No answer came in time.")
+        if outcome["outcome"] == "cancelled":
+            raise _cancelled(outcome["reason"])
+        is_live = record is self._live
+        event = self._arrival.event if is_live and "body" in outcome else record.event(ctx.chat_id)
+        if event is not None:
+            ctx.event = event
+        try:
+            return value_of(question, Answer(event, outcome.get("text", "")))
+        except ValueError as error:
+            if not is_live:
+                # Today's code refuses an answer that was valid when it was given.
+                log.warning("ask.again", conversation=self._journal.turn, handler=ctx.handler, key=question.key)
+                record.is_void = True
+                await self._ask(question, ctx)
+            else:
+                await self._refuse(record, question, str(error), ctx)
+        raise Suspended("The handler waits for an answer.")
+
+    async def _result(self, record: AskRecord, wait: Wait, ctx: Context) -> Any:
+        """Return the result of a wait. In the live part it is found out first, and stored when the turn ends."""
+        assert record.outcome is not None
+        if record is self._live:
+            assert self._arrival.question is not None
+            end = await end_of_wait(wait, self._arrival.question, record.outcome, ctx)
+            if end is None:
+                self._look_again(record, self._arrival.question)
+                raise Suspended("The handler goes on waiting.")
+            record.outcome = end
+        if record.outcome["outcome"] == "cancelled":
+            raise _cancelled(record.outcome["reason"])
+        if (event := record.event(ctx.chat_id)) is not None:
+            ctx.event = event
+        return result_of(wait, record.outcome)
+
+    def _look_again(self, record: AskRecord, waiting: OpenQuestion) -> None:
+        """Keep the wait open, and check again later."""
+        assert self._conversation is not None
+        assert record.outcome is not None
+        again = self._conversation.status == "failed"
+        timer = timeout(self._conversation, record.n, again=again)
+        timer_id = timer.id if again else waiting.timer
+        question = waiting.model_copy(update={"looks": waiting.looks + 1, "failed_by": None, "timer": timer_id})
+        conversation = replace(self._conversation, status="waiting", question=_json(question))
+        due = self._clock.now() + look_again_after_s(waiting.looks)
+        self._looks = [look(conversation, question, record.outcome, due)]
+        record.outcome = None
+        self._suspend(record, conversation, replace(timer, id=timer_id))
+
+    async def _refuse(self, record: AskRecord, question: Question, why: str, ctx: Context) -> None:
+        """Show the person why the answer is invalid, and wait for another one."""
+        conversation, waiting = self._conversation, self._arrival.question
+        assert conversation is not None
+        assert waiting is not None
+        if conversation.status == "failed":
+            self._refuse_second_question(conversation.person, ctx)
+        tries = waiting.tries + 1
+        if tries >= question.tries:
+            record.outcome = {"outcome": "cancelled", "reason": "invalid"}
+            raise _cancelled("invalid")
+        sent = await ctx.reply(why or "Please answer in another form.", key=f"{PROMPT}{record.n}.{tries}")
+        if sent.status == "opted_out":
+            record.outcome = {"outcome": "cancelled", "reason": "opted_out"}
+            raise _cancelled("opted_out")
+        record.outcome = None
+        messages = (*waiting.messages, *(message.id for message in sent.messages))
+        again = conversation.status == "failed"
+        until = self._clock.now() + question.timeout_s if again else conversation.until
+        conversation = replace(conversation, status="waiting", until=until)
+        timer = timeout(conversation, record.n, again=again)
+        timer_id = timer.id if again else waiting.timer
+        open_question = waiting.model_copy(
+            update={"tries": tries, "messages": messages, "failed_by": None, "timer": timer_id}
+        )
+        self._suspend(record, replace(conversation, question=_json(open_question)), replace(timer, id=timer_id))
+
+    # A new question
+
+    async def _ask(self, question: Question, ctx: Context) -> None:
+        """Send a question, and end the run."""
+        check_length(len(self._opening.known), f"a question of handler {ctx.handler}")
+        n = self._next
+        if question.wait is None:
+            person = self._person(question, ctx)
+            self._refuse_second_question(person, ctx)
+        else:
+            person = key_of_wait(question.wait, self._root(ctx), self._journal.turn)
+        record = AskRecord(n, self._number, question.key, question.digest, self._code(ctx), part=self._part)
+        if not self._is_live:
+            await ctx.enter_state(None)
+        record.seen = ctx.seen_state()
+        if any(each.outcome and not (each.is_used or each.is_void) for each in self._records):
+            record.splits = self._part
+        # The question has effects, even in the middle of a part that is over. Its calls are named.
+        self._journal.is_past = False
+        self._is_live = True
+        open_question = await self._send(question, record, ctx)
+        self._next = n + 1
+        now = self._clock.now()
+        begun = self._conversation
+        conversation = Conversation(
+            id=self._journal.turn,
+            replay=self._journal.replay,
+            chat_id=ctx.chat_id,
+            person=person,
+            handler=ctx.handler or "",
+            status="waiting",
+            asked_at=now,
+            until=now + question.timeout_s,
+            question=_json(open_question),
+            off_the_record=self._journal.off_the_record,
+            root=self._lease.delivery.body if begun is None else begun.root,
+        )
+        timer = timeout(conversation, n)
+        open_question = open_question.model_copy(update={"timer": timer.id})
+        if open_question.is_known:
+            self._looks = [look(conversation, open_question, {"outcome": "answered", "text": ""}, now)]
+        self._records.append(record)
+        self._suspend(record, replace(conversation, question=_json(open_question)), timer)
+
+    async def _send(self, question: Question, record: AskRecord, ctx: Context) -> OpenQuestion:
+        """Send the messages of a question and its poll.
+
+        Raises:
+            AskCancelled: the person has opted out, or a plugin refused it.
+        """
+        label = f"{PROMPT}{record.n}"
+        if question.wait is not None:
+            try:
+                opened = await begin_wait(question.wait, question, record.n, self._root(ctx), ctx)
+            except AskRefused as error:
+                raise _cancelled(error.reason) from None
+            return opened.model_copy(update={"replies_to_me": self._replies_to_me(ctx)})
+        texts, poll, options = await send_choices(question, ctx.event, label, ctx)
+        ids = tuple(message for sent in texts for message in _ids(sent))
+        messages = question.messages(numbered=bool(question.choices) and poll is None, service=ctx.event.service)
+        return OpenQuestion(
+            n=record.n,
+            key=question.key,
+            text=text_to_show(messages),
+            messages=ids,
+            poll=poll,
+            options=options,
+            reactions=() if question.yes is None else (question.yes, "dislike"),
+            events=question.events,
+            cancel=tuple(word.strip().casefold() for word in question.cancel),
+            repeat=question.repeat,
+            prompt=as_prompt(messages),
+            next=record.n + 1,
+            replies_to_me=self._replies_to_me(ctx),
+        )
+
+    def _root(self, ctx: Context) -> Event:
+        return ctx.event if self._conversation is None else self.root
+
+    def _replies_to_me(self, ctx: Context) -> bool:
+        root = self._root(ctx)
+        return isinstance(root, MessageReceived) and root.replies_to_me
+
+    def _suspend(self, record: AskRecord, conversation: Conversation, timer: Timer) -> None:
+        self._asked = record, conversation, timer
+        self._journal.is_suspended = True
+
+    def _person(self, question: Question, ctx: Context) -> str:
+        if question.who == "anyone":
+            return ANYONE
+        if question.who != "asker":
+            return question.who.casefold()
+        actor = self._root(ctx).actor
+        if not actor:
+            raise BotError(
+                f"{ctx.event.type} names no person who could be asked. Say who must answer: ctx.ask(…, who=…)."
+            )
+        return actor.casefold()
+
+    def _refuse_second_question(self, person: str, ctx: Context) -> None:
+        if (other := self._newer(person, ctx.chat_id)) is not None:
+            raise BotError(
+                f"Handler {ctx.handler} asks a person whom {other.handler} has already asked in this chat. One "
+                "question is open for a person at a time. To end the other one: linqbot asks cancel"
+            )
+
+    def _newer(self, person: str, chat_id: str) -> Conversation | None:
+        """Return another conversation of the person in the chat that waits for an answer; None if there is none."""
+        return next(
+            (
+                each
+                for each in self._storage.conversations_in(chat_id)
+                if each.person == person and each.status == "waiting" and each.id != self._journal.turn
+            ),
+            None,
+        )
+
+    def _code(self, ctx: Context) -> str:
+        return code_digest(self._dispatcher.handler_named(ctx.handler or ""))
+
+    def _is_changed(self, record: AskRecord) -> bool:
+        return record is self._live or record.is_void or (self._asked is not None and record is self._asked[0])
+
+    def _entry_of(self, record: AskRecord) -> JournalEntry:
+        known = self._record_entries.get(record.n)
+        return self._journal.new_entry(record.slot, "ask", record.call) if known is None else known
+
+
+def _cancelled(reason: Any) -> AskCancelled:
+    why = {
+        "word": "The person ended the question.",
+        "invalid": "The person gave no valid answer.",
+        "operator": "The operator ended the question.",
+        "opted_out": "The person has opted out of messages.",
+        "refused": "A plugin refused to send the question.",
+        "unsupported": "This chat does not support it: locations are shared in direct iMessage chats only.",
+    }
+    return AskCancelled(why[reason], reason=reason)
+
+
+def _ids(sent: Sent) -> tuple[str, ...]:
+    if sent.status in ("opted_out", "refused"):
+        raise _cancelled(sent.status)
+    return tuple(message.id for message in sent.messages)
+
+
+def _json(question: OpenQuestion) -> bytes:
+    return question.model_dump_json().encode()

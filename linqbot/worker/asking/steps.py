@@ -1,0 +1,110 @@
+"""Steps: calls of `ctx.once`, whose results are stored in the journal, so that no run of a turn repeats them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+import structlog
+from pydantic import TypeAdapter
+from pydantic_core import from_json, to_json
+
+from linqbot.errors import Ambiguous, BotError, ConversationTooLong, TurnDeferred
+from linqbot.storage.backend import Storage
+from linqbot.worker.calls.turn_journal import TurnJournal
+
+log = structlog.get_logger("linqbot.worker")
+
+
+MOST_ENTRIES: Final = 5000
+"""Maximum number of journal entries of a conversation: its questions, steps and calls. They are read with each answer,
+which takes about 15 ms for each thousand."""
+
+LARGEST_RESULT_BYTES: Final = 256 << 10
+"""Maximum size of a step's result as JSON. All results of a conversation are read with each answer."""
+
+
+def check_length(entries: int, what: str) -> None:
+    """Check that a conversation may have one more journal entry.
+
+    Args:
+        what: The handler or the step that makes the entry, for the error message.
+    Raises:
+        ConversationTooLong: it has as many as it may have.
+    """
+    if entries >= MOST_ENTRIES:
+        raise ConversationTooLong(
+            f"The conversation has {entries} journal entries (questions, steps and calls), and {what} would make another "
+            f"one. {MOST_ENTRIES} is the most. Let the handler end, keep what it has learned in ctx.state, and go on with "
+            "the person's next message."
+        )
+
+
+class Steps:
+    """The steps of one run of a turn.
+
+    Args:
+        known: The number of journal entries that the turn has already.
+    """
+
+    def __init__(self, journal: TurnJournal, storage: Storage, known: int) -> None:
+        self._journal = journal
+        self._storage = storage
+        self._entries = known
+        self._used: set[str] = set()
+
+    async def once(self, name: str, call: Callable[[str], Any], *, kind: Any, retry: bool) -> Any:
+        """Return the recorded result of a step, or make the step and record it; see `Context.once`.
+
+        Raises:
+            Ambiguous: an earlier run was cut off during the step.
+            BotError: the name was used before in this run.
+            ConversationTooLong: the turn has too many entries; or the result is too large to be recorded, although the
+                step was made.
+            StorageUnavailable: the step could not be recorded.
+        """
+        self._journal.refuse_after_end("once")
+        if name in self._used:
+            raise BotError(f"ctx.once({name!r}) was called twice in one run. Give each step a name of its own.")
+        self._used.add(name)
+        slot = f"step:{name}"
+        entry = self._journal.steps.get(slot)
+        if entry is not None and entry.status == "accepted":
+            return _typed(entry.answer or b"null", kind)
+        if entry is None:
+            check_length(self._entries, f"the step {name!r}")
+            self._entries += 1
+            entry = self._journal.new_entry(slot, "step", to_json({"noun": "ctx", "verb": "once", "name": name}))
+            await self._journal.begin(entry)
+        elif entry.status != "refused" and not retry:
+            if entry.status == "attempting":
+                log.error("step.ambiguous", turn=entry.turn, step=name, key=entry.key)
+                await self._storage.settle(replace(entry, status="ambiguous"))
+            raise Ambiguous(name)
+        else:
+            entry = replace(entry, status="attempting", answer=None)
+            await self._storage.settle(entry)
+        try:
+            result = call(entry.key)
+            if inspect.isawaitable(result):
+                result = await result
+        except (Exception, TurnDeferred) as error:
+            # The call has ended, so the next run makes it again. Its error may hold texts of people.
+            self._journal.keep(replace(entry, status="refused", answer=to_json({"error": type(error).__name__})))
+            raise
+        data = to_json(result)
+        if len(data) > LARGEST_RESULT_BYTES:
+            # The entry stays as it is, so the next run knows that the step may have been made.
+            raise ConversationTooLong(
+                f"The step {name!r} was made, but its result has {len(data)} bytes as JSON and cannot be recorded. "
+                f"{LARGEST_RESULT_BYTES} bytes are the most. Keep files and other large results elsewhere, and return "
+                "their path or id from ctx.once."
+            )
+        await self._storage.settle(replace(entry, status="accepted", answer=data))
+        return _typed(data, kind)
+
+
+def _typed(data: bytes, kind: Any) -> Any:
+    return from_json(data) if kind is None else TypeAdapter(kind).validate_json(data)

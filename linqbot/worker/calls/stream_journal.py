@@ -1,0 +1,83 @@
+"""The journal of one stream: the messages that earlier runs of its turn have sent, and those of this run.
+
+After a crash, the journal entries of the sends still have their texts. After a failure they have none any more, so the run
+that failed has stored the messages in an entry of the stream itself, with the safety class `step`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from linqbot.client.call import Call
+from linqbot.storage.journal import JournalEntry
+from linqbot.types.message import MessageContent, TextPart
+
+_LOST = MessageContent(parts=(TextPart(value="…"),))
+"""Stands for a message whose text is not known any more. It is never sent: the journal has its answer."""
+
+
+class StreamJournal:
+    """Implements `StreamRecord`.
+
+    Args:
+        label: The key of the sends.
+        entry: The entry of the stream, from an earlier run or new.
+        known: The entries of the turn's earlier runs, by slot.
+        slots: Returns the slot of each send, by its number from 0.
+        keep: Keeps an entry for the commit that ends the turn, if the turn will run again.
+        is_past: True if the stream is in a part of a conversation that is over.
+    """
+
+    has_pauses = True
+
+    def __init__(
+        self,
+        label: str,
+        entry: JournalEntry,
+        known: Mapping[str, JournalEntry],
+        slots: Callable[[int], str],
+        keep: Callable[[JournalEntry], None],
+        *,
+        is_past: bool,
+    ) -> None:
+        self.label = label
+        self._entry = entry
+        self._keep = keep
+        stored: dict[str, Any] = from_json(entry.answer) if entry.answer else {}
+        kept = stored.get("messages", [])
+        self.is_complete: bool = is_past or bool(stored.get("is_complete"))
+        self.said: list[MessageContent] = []
+        while (sent := known.get(slots(len(self.said)))) is not None:
+            if sent.status not in ("accepted", "attempting"):
+                break
+            at = len(self.said)
+            self.said.append(_content(sent, kept[at] if at < len(kept) else None))
+        self._messages: list[MessageContent] = []
+
+    def note(self, messages: Sequence[MessageContent]) -> None:
+        """Record messages that were sent in this run."""
+        self._messages += messages
+        self._store(is_complete=self.is_complete)
+
+    def complete(self) -> None:
+        """Record that everything was said."""
+        self._store(is_complete=True)
+
+    def _store(self, *, is_complete: bool) -> None:
+        # With those of earlier runs that this run has not repeated yet: it may end before it does.
+        later = self.said[len(self._messages) :]
+        messages = [message.to_json_object() for message in (*self._messages, *later)]
+        answer = to_json({"messages": messages, "is_complete": is_complete})
+        self._keep(replace(self._entry, status="accepted", answer=answer))
+
+
+def _content(sent: JournalEntry, kept: dict[str, Any] | None) -> MessageContent:
+    """Return the message of a send, as far as it is known."""
+    message = (Call.from_json(sent.call).body or {}).get("message") or kept
+    if message is None:
+        return _LOST
+    return MessageContent.model_validate({**message, "idempotency_key": None})

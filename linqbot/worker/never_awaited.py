@@ -1,0 +1,103 @@
+"""Forgotten `await`s: reports a coroutine that a handler made and never awaited, with the author's line.
+
+Python warns about such a coroutine when it is deleted, through `warnings.showwarning`. The hook here notes the warning
+at the turn whose code is running; `worker/turn.py` reads the notes when the handler has ended. A turn that awaits all its
+calls never comes here, so the report costs it nothing. Outside of turns, warnings are shown as before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import linecache
+import sys
+import warnings
+from pathlib import Path
+from string import ascii_letters, digits
+from typing import Any, Final, TextIO
+
+from linqbot.bot.branch import UnawaitedCoroutine, running_root
+from linqbot.bot.context import Context
+from linqbot.frames import is_authors
+
+_BEGIN: Final = "coroutine '"
+_END: Final = "' was never awaited"
+
+
+def note_coroutines() -> None:
+    """Note each coroutine that the code of a turn never awaits. A hook that is installed already stays."""
+    if isinstance(warnings.showwarning, _Hook):
+        return
+    warnings.filterwarnings("always", message=f"{_BEGIN}.*{_END}", category=RuntimeWarning)
+    warnings.showwarning = _Hook(warnings.showwarning)
+
+
+def report(coroutine: UnawaitedCoroutine, handler: str, handler_at: str | None) -> str:
+    """Return a sentence about a coroutine that was never awaited: the handler, the author's line, and what to write.
+
+    Args:
+        handler_at: `file:line` of the handler's definition, named if the line of the call is not known.
+    """
+    call = coroutine.call
+    if coroutine.in_thread:
+        function = handler.rpartition(":")[2].rpartition(".")[2]
+        return (
+            f"{handler} is a plain def, and {coroutine.at or handler_at or 'its code'} called {call}() without await, so "
+            f"nothing was done. Return the text of the reply instead, or write: async def {function} and await {call}(…)"
+        )
+    subject = f"{handler} ended and {coroutine.at}" if coroutine.at else f"{handler} ({handler_at or '?'}) ended and"
+    return f"{subject} never awaited {call}(). Write: await {call}(…)"
+
+
+class _Hook:
+    """A `warnings.showwarning` that notes coroutines of turns, and passes all other warnings on."""
+
+    def __init__(self, otherwise: Any) -> None:
+        self._otherwise = otherwise
+
+    def __call__(  # noqa: PLR0917 - Python calls it in this way
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        root, (name, end, _) = running_root(), str(message).partition(_END)
+        if root is None or root.never_awaited is None or not (end and name.startswith(_BEGIN)):
+            self._otherwise(message, category, filename, lineno, file, line)
+        else:
+            root.never_awaited += (_coroutine(name.removeprefix(_BEGIN), filename, lineno),)
+
+
+def _coroutine(name: str, filename: str, lineno: int) -> UnawaitedCoroutine:
+    # The coroutine is deleted in the statement that made it. If it had a name, it is deleted later, on another line.
+    written = _call_in(linecache.getline(filename, lineno), name.rpartition(".")[2])
+    at = f"{Path(filename).name}:{lineno}" if written and is_authors(filename) else None
+    call = written or name.rpartition("<locals>.")[2].replace("Context.", "ctx.")
+    return UnawaitedCoroutine(call, at, in_thread=_is_in_thread(), is_call=_is_linqbots(name))
+
+
+def _call_in(line: str, function: str) -> str | None:
+    """Return the call of a function as a line of code writes it, such as `ctx.reply`; None if there is none."""
+    before, found, _ = line.partition(f"{function}(")
+    if not found or before[-1:].isidentifier():
+        return None
+    return before[len(before.rstrip(f"{ascii_letters}{digits}_.")) :] + function
+
+
+def _is_linqbots(name: str) -> bool:
+    owner, _, method = name.rpartition(".")
+    if owner == Context.__name__:
+        return hasattr(Context, method)
+    return any(
+        hasattr(module, owner) for path, module in list(sys.modules.items()) if path.startswith("linqbot.client")
+    )
+
+
+def _is_in_thread() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return True
+    return False

@@ -1,0 +1,55 @@
+"""The effects of a message by which a person opts out: scheduled sends are cancelled and open questions end.
+
+The commit that ends the turn of the message, whatever its outcome, stores them. Open questions end by deliveries of their
+own, so the handler of each question runs as after a timeout. Until then the conversation counts as failed by its
+delivery, so that no message in between is an answer.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+
+from linqbot.bot.asking.question import OpenQuestion
+from linqbot.storage.backend import Storage
+from linqbot.storage.conversations import Conversation
+from linqbot.storage.timers import Timer
+from linqbot.worker.asking.deliveries import opt_out
+from linqbot.worker.asking.opening import Writes, failed
+from linqbot.worker.recurring import REPEAT
+from linqbot.worker.scheduled_send import KIND
+
+log = structlog.get_logger("linqbot.worker")
+
+_MOST: Final = 1_000_000
+"""Reads all of them: a send that is left out would go to a person who has opted out."""
+
+
+async def effects(chat_id: str, storage: Storage, now: float) -> Writes:
+    """Return what is stored when the person of a direct chat opts out.
+
+    Raises:
+        StorageUnavailable: the storage cannot be read.
+    """
+    lane = f"c:{chat_id}"
+    sends = [timer for timer in await storage.scheduled(lane=lane, limit=_MOST) if timer.kind in (KIND, REPEAT)]
+    # A recurring send that is due now is not among those that wait.
+    repeated = [timer for timer in await storage.recurring(REPEAT) if timer.lane == lane]
+    cancelled = {timer.id for timer in (*sends, *repeated)}
+    waiting = [each.id for each in storage.conversations_in(chat_id) if each.status == "waiting"]
+    found = [await storage.conversation(each) for each in waiting]  # with the events that began them
+    ended = [_ended(each[0], now) for each in found if each is not None]
+    log.info("chat.opted_out", chat_id=chat_id, cancelled_sends=len(cancelled), ended_questions=len(ended))
+    return Writes(
+        timers=[timer for _, timer, _ in ended],
+        cancelled=[*cancelled, *(timeout for _, _, timeout in ended)],
+        conversations=[conversation for conversation, _, _ in ended],
+    )
+
+
+def _ended(conversation: Conversation, now: float) -> tuple[Conversation, Timer, str]:
+    """Return a conversation whose question ends, the timer of the delivery that ends it, and the id of its timeout."""
+    question = OpenQuestion.model_validate_json(conversation.question)
+    timer = opt_out(conversation, question.n, now)
+    return failed(conversation, question, by=timer.fired(now).id), timer, question.timer

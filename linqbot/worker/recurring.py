@@ -1,0 +1,124 @@
+"""Recurring timers: schedules of the bot, and sends that recur. A turn's end gives the timer its next due time.
+
+The timer is stored once and stays. When it fires, it is parked, and becomes a delivery. The commit that ends the turn
+of that delivery rearms it. So a schedule never overlaps itself, and due times that pass meanwhile become one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import structlog
+from pydantic_core import from_json, to_json
+
+from linqbot.bot.proactive.schedule import Schedule
+from linqbot.clock import Clock
+from linqbot.events.delivery import Delivery
+from linqbot.events.schedule import SCHEDULE_ID, SCHEDULE_TYPE
+from linqbot.storage.backend import Storage
+from linqbot.storage.timers import Rearm, Timer
+
+log = structlog.get_logger("linqbot.worker")
+
+REPEAT_ID = "i.repeat."
+"""Prefix of the ids of deliveries that a recurring send became."""
+SCHEDULE = "schedule"
+REPEAT = "repeat"
+_FIRST_TICKS = 5
+
+
+async def start_schedules(storage: Storage, clock: Clock, schedules: Iterable[Schedule]) -> None:
+    """Bring the stored timers in line with the schedules of the bot, before the worker starts.
+
+    A timer whose schedule is gone is deleted, and one whose rhythm has changed is replaced. A timer that is overdue
+    stays, and fires at once. A parked timer whose delivery is lost is replaced too.
+
+    Raises:
+        StorageUnavailable: the storage cannot be read or written.
+    """
+    wanted = {schedule.name: schedule for schedule in schedules}
+    stored = {timer.id: timer for timer in await storage.recurring(SCHEDULE)}
+    for name, timer in stored.items():
+        schedule = wanted.get(name)
+        if schedule is None or timer.payload != _payload(schedule) or await _is_orphan(storage, timer):
+            await storage.cancel(name)
+            log.info("schedule.removed" if schedule is None else "schedule.changed", schedule=name)
+        else:
+            del wanted[name]
+    for schedule in wanted.values():
+        await _store(storage, clock, schedule)
+    for timer in await storage.recurring(REPEAT):
+        if await _is_orphan(storage, timer) and (due := _next_due(timer.payload, clock.now())) is not None:
+            await storage.cancel(timer.id)
+            await storage.schedule(Timer(timer.id, due, timer.lane, timer.kind, timer.payload, timer.grace_s))
+
+
+async def _store(storage: Storage, clock: Clock, schedule: Schedule) -> None:
+    payload, due = _payload(schedule), clock.now()
+    # More than one try only if the clock was set back: then the next due time may have had its delivery already.
+    for _ in range(_FIRST_TICKS):
+        following = _next_due(payload, due)
+        if following is None:
+            return
+        due = following
+        if await storage.schedule(Timer(schedule.name, due, f"s:{schedule.name}", SCHEDULE, payload, 0.0)):
+            log.debug("schedule.waits", schedule=schedule.name, due=datetime.fromtimestamp(due, UTC).isoformat())
+            return
+
+
+async def _is_orphan(storage: Storage, timer: Timer) -> bool:
+    """Return True if a parked timer has no delivery in the inbox, so that no turn will rearm it."""
+    if not timer.is_parked:
+        return False
+    delivery_id = timer.fired(0.0).id
+    return (await storage.seen([delivery_id])).get(delivery_id, True)
+
+
+def rearmed(delivery: Delivery) -> Rearm | None:
+    """Return the next due time of the recurring timer that a delivery came from; None for any other delivery."""
+    if not delivery.id.startswith((SCHEDULE_ID, REPEAT_ID)):
+        return None
+    timer_id, _, tick = delivery.id.split(".", 2)[2].rpartition(".")
+    # From the time at which the timer fired, which every run of the turn knows: earlier due times are merged into it.
+    due = _next_due(delivery.body, delivery.received_at)
+    if due is None:
+        log.error("schedule.ended", delivery=delivery.id, why="Its rhythm has no further time, or cannot be read.")
+        return None
+    return Rearm(timer_id, float(tick), due)
+
+
+def every_of(spec: str, timezone: str) -> dict[str, str]:
+    """Return a rhythm in the form in which payloads hold it."""
+    return {"spec": spec, "timezone": timezone}
+
+
+def last_due(every: dict[str, str], first: float, until: float) -> float:
+    """Return the last due time of a rhythm from `first` up to `until`, all in Unix seconds.
+
+    Raises:
+        ValueError, KeyError: the rhythm cannot be read.
+    """
+    from linqbot.parse.recurrences import last_until, recurrence
+
+    rhythm = recurrence(every["spec"], timezone=every["timezone"])
+    last, _ = last_until(rhythm, datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(until, UTC), most=0)
+    return last.timestamp()
+
+
+def _payload(schedule: Schedule) -> bytes:
+    data = {"name": schedule.name, "every": every_of(schedule.spec, schedule.timezone)}
+    return to_json({"event_type": SCHEDULE_TYPE, "data": data})
+
+
+def _next_due(payload: bytes, after: float) -> float | None:
+    """Return the first due time after a time, both in Unix seconds; None if the rhythm has none or cannot be read."""
+    from linqbot.parse.recurrences import recurrence
+
+    try:
+        stored = from_json(payload)
+        every = stored.get("every") or stored["data"]["every"]
+        rhythm = recurrence(every["spec"], timezone=every["timezone"])
+        return rhythm.next_after(datetime.fromtimestamp(after, UTC)).timestamp()
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        return None

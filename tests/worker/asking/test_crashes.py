@@ -1,0 +1,152 @@
+"""A form of five questions, killed between every two steps, asks each question once and sums up once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from asking_talk import Talk
+from fakes import text_body
+from simulated_crash import crash
+
+from linqbot.bot.context import Context
+from linqbot.client.call import Call
+from linqbot.events.message import MessageReceived
+from linqbot.storage.inbox import Finish, Lease
+
+pytestmark = pytest.mark.anyio
+
+QUESTIONS = ["Name?", "Street?", "Town?", "Colour?", "Sure?"]
+ANSWERS = ["Ada", "Main St", "Paris", "red", "yes"]
+
+
+class Crashes:
+    """Crashes the process once, at the n-th place where it can crash."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+        self.has_crashed = False
+
+    async def place(self) -> None:
+        if self.has_crashed:
+            return
+        if self.left == 0:
+            self.has_crashed = True
+            await crash()
+        self.left -= 1
+
+
+def form(crashes: Crashes, questions: list[str]) -> Callable[[MessageReceived, Context], Awaitable[None]]:
+    async def ask_all(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("A few questions.")
+        said = []
+        for question in questions:
+            said.append(await ctx.ask(question))
+            await crashes.place()
+            await ctx.send(f"Noted: {said[-1]}.")
+            await crashes.place()
+        await ctx.reply(f"Sum: {', '.join(said)}")
+
+    return ask_all
+
+
+async def crashing_storage(talk: Talk, crashes: Crashes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the process crash before and after each commit that ends a turn, and before and after each call."""
+    finish = type(talk.storage).finish
+
+    async def crashing(self: Any, lease: Lease, end: Finish) -> None:
+        await crashes.place()
+        await finish(self, lease, end)
+        await crashes.place()
+
+    monkeypatch.setattr(type(talk.storage), "finish", crashing)
+
+
+async def deliver(talk: Talk, text: str, crashes: Crashes, *, runs: Callable[[], Any]) -> None:
+    async def before(_: Call) -> None:
+        await crashes.place()
+
+    talk.linq.before = before
+    await talk.put(text_body(text))
+    while await talk.crashable.run(talk.run()):
+        await talk.restart()
+        runs()
+
+
+def every_place(limit: int) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("at", range(limit))
+
+
+async def fill_in(talk: Talk, crashes: Crashes, monkeypatch: pytest.MonkeyPatch) -> None:
+    await crashing_storage(talk, crashes, monkeypatch)
+    talk.deploy(form(crashes, QUESTIONS))
+    for text in ["hello", *ANSWERS]:
+        await deliver(talk, text, crashes, runs=lambda: None)
+
+
+EXPECTED = ["A few questions."]
+for _question, _answer in zip(QUESTIONS, ANSWERS, strict=True):
+    EXPECTED += [_question, f"Noted: {_answer}."]
+EXPECTED.append("Sum: Ada, Main St, Paris, red, yes")
+
+
+async def test_without_a_crash(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    crashes = Crashes(10**6)
+    await fill_in(talk, crashes, monkeypatch)
+    assert talk.said == EXPECTED
+    assert 10**6 - crashes.left == PLACES
+
+
+PLACES = 12 + 12 + 2 * (1 + 2 + 3 + 4 + 5)
+"""Places at which the form can crash: the calls, the ends of turns, and the places in the handler."""
+
+
+@every_place(PLACES)
+async def test_each_question_is_asked_once_and_the_end_said_once(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    crashes = Crashes(at)
+    await fill_in(talk, crashes, monkeypatch)
+    assert crashes.has_crashed
+    assert talk.said == EXPECTED
+    assert talk.open_questions() == []
+    assert await talk.storage.dead_letters() == []
+    # No call was made again under another key.
+    texts = [text for text in talk.linq.said() if text.startswith("Noted")]
+    assert len({*texts}) == 5
+
+
+@every_place(PLACES)
+async def test_the_same_with_a_question_that_a_deploy_adds_in_the_middle(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    crashes = Crashes(at)
+    await crashing_storage(talk, crashes, monkeypatch)
+    talk.deploy(form(crashes, QUESTIONS))
+    for text in ["hello", *ANSWERS[:3]]:
+        await deliver(talk, text, crashes, runs=lambda: None)
+    assert talk.said[-1] == "Colour?"
+    longer = [*QUESTIONS[:2], "Postcode?", *QUESTIONS[2:]]
+    talk.bot = changed(form(crashes, longer))
+    for text in [ANSWERS[3], "75001", ANSWERS[4]]:
+        await deliver(talk, text, crashes, runs=lambda: None)
+    assert [text for text in talk.said if text.endswith("?")] == [*QUESTIONS[:4], "Postcode?", "Sure?"]
+    assert [text for text in talk.said if text.startswith("Sum")] == ["Sum: Ada, Main St, 75001, Paris, red, yes"]
+    assert sorted(text for text in talk.said if text.startswith("Noted")) == sorted(
+        f"Noted: {answer}." for answer in [*ANSWERS, "75001"]
+    )
+    assert talk.open_questions() == []
+
+
+def changed(handler: Any) -> Any:
+    """Return a bot with the handler under the same name, as if its file had been changed."""
+    from linqbot.bot.bot import Bot
+
+    async def ask_all(message: MessageReceived, ctx: Context) -> None:
+        await handler(message, ctx)
+
+    ask_all.__qualname__ = handler.__qualname__
+    bot = Bot(read=False, typing=False)
+    bot.on_message(ask_all)
+    return bot

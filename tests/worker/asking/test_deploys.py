@@ -1,0 +1,180 @@
+"""Deploys: the code of a handler changes while its question is open, or the operator ends the question."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any, Literal
+
+import pytest
+from asking_talk import Talk
+from click.testing import CliRunner
+from fakes import NOW, text_body
+from structlog.testing import capture_logs
+
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.cli.main import main
+from linqbot.errors import AskCancelled
+from linqbot.events.message import MessageReceived
+from linqbot.worker.asking.unresumable import log_unresumable, unresumable
+
+pytestmark = pytest.mark.anyio
+
+_versions = itertools.count()
+
+
+def form(code: str) -> Any:
+    """Return a handler with the name `form` and this code, which differs from that of every other one."""
+    body = "\n".join(f"    {line}" for line in code.strip().splitlines())
+    scope: dict[str, Any] = {"AskCancelled": AskCancelled}
+    exec(f"async def form(message, ctx):\n{body}\n    _ = {next(_versions)}", scope)
+    handler = scope["form"]
+    handler.__module__ = "bot"
+    return handler
+
+
+async def test_an_answer_is_found_by_its_key_whatever_the_words_and_the_place(talk: Talk) -> None:
+    talk.deploy(
+        form("a = await ctx.ask('Name?', key='name')\nb = await ctx.ask('Town?', key='town')\nawait ctx.reply(a + b)")
+    )
+    await talk.say("hi")
+    await talk.say("Ada")
+    talk.deploy(
+        form("b = await ctx.ask('City?', key='town')\na = await ctx.ask('Who?', key='name')\nawait ctx.reply(a + b)")
+    )
+    await talk.say("Paris")
+    assert talk.said == ["Name?", "Town?", "AdaParis"]
+
+
+async def test_words_that_change_from_run_to_run_are_the_same_question_in_unchanged_code(talk: Talk) -> None:
+    runs = itertools.count()
+
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        first = await ctx.ask(f"Run {next(runs)}: name?")
+        second = await ctx.ask(f"Run {next(runs)}: town?")
+        await ctx.reply(f"{first} {second}")
+
+    talk.deploy(ask)
+    for text in ("hi", "Ada", "Paris"):
+        await talk.say(text)
+    assert talk.said == ["Run 0: name?", "Run 2: town?", "Ada Paris"]
+
+
+async def test_an_answer_that_todays_code_refuses_is_asked_again(talk: Talk) -> None:
+    talk.deploy(form("a = await ctx.ask('Age?')\nb = await ctx.ask('Town?')\nawait ctx.reply(f'{a} {b}')"))
+    await talk.say("hi")
+    await talk.say("old")
+    talk.deploy(form("a = await ctx.ask('Age?', kind=int)\nb = await ctx.ask('Town?')\nawait ctx.reply(f'{a} {b}')"))
+    await talk.say("Paris")
+    assert talk.said == ["Age?", "Town?", "Age?"]
+    await talk.restart()
+    await talk.say("42")
+    assert talk.said == ["Age?", "Town?", "Age?", "42 Paris"]
+
+
+async def test_a_send_that_is_new_in_the_past_is_skipped(talk: Talk) -> None:
+    statuses: list[str] = []
+
+    async def first(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("One")
+        await ctx.ask("Two?")
+
+    async def second(message: MessageReceived, ctx: Context) -> None:
+        statuses.append((await ctx.reply("One")).status)
+        statuses.append((await ctx.reply("New")).status)
+        await ctx.react("love")
+        await ctx.ask("Two?")
+        statuses.append((await ctx.reply("New")).status)
+
+    second.__qualname__ = first.__qualname__
+    talk.deploy(first)
+    await talk.say("hi")
+    talk.deploy(second)
+    await talk.say("2")
+    assert talk.said == ["One", "Two?", "New"]
+    assert statuses == ["accepted", "skipped", "accepted"]
+    assert "messages.add_reaction" not in talk.linq.names()
+
+
+async def test_a_handler_that_is_gone_is_abandoned_and_the_message_is_an_ordinary_one(talk: Talk) -> None:
+    async def other(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"Echo {message.text}")
+
+    talk.deploy(form("await ctx.ask('Name?')"))
+    await talk.say("hi")
+    bot = talk.deploy(other)
+    dispatcher = Dispatcher(bot, talk.clock)
+    assert await unresumable(talk.storage, dispatcher) == {"bot:form": 1}
+    with capture_logs() as logs:
+        await log_unresumable(talk.storage, dispatcher)
+        await talk.say("Ada")
+    assert [(each["event"], each.get("handler"), each["log_level"]) for each in logs] == [
+        ("ask.no_handler", "bot:form", "error"),
+        ("ask.abandoned", "bot:form", "error"),
+    ]
+    assert talk.said == ["Name?", "Echo Ada"]
+    assert talk.open_questions() == []
+    await talk.pass_time(86_400)
+    assert await talk.storage.dead_letters() == []
+
+
+# The operator
+
+
+async def cli(*arguments: str) -> Any:
+    result = await asyncio.to_thread(CliRunner().invoke, main, [*arguments, "--json"], catch_exceptions=False)
+    return json.loads(result.output)
+
+
+@pytest.fixture
+def served(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Talk]:
+    monkeypatch.setenv("LINQBOT_STORAGE", f"sqlite:///{talk.path}")
+    return lambda: talk
+
+
+async def test_the_operator_sees_questions_and_answers_one(served: Callable[[], Talk]) -> None:
+    talk = served()
+    talk.deploy(form("a = await ctx.ask('How many?', kind=int)\nawait ctx.reply(f'Got {a + 1}.')"))
+    await talk.say("hi")
+    await talk.say("many")
+    (row,) = await cli("asks", "list")
+    assert row["question"] == "How many?"
+    assert (row["handler"], row["status"], row["invalid_answers"]) == ("bot:form", "waiting", 1)
+    assert row["until"] > row["asked_at"]
+    assert await cli("asks", "list", "--handler", "bot:other") == []
+    assert await cli("asks", "answer", row["id"], "3") == {"answered": row["id"]}
+    await talk.run()
+    assert talk.said[-1] == "Got 4."
+    assert await cli("asks", "list") == []
+
+
+@pytest.mark.parametrize("how", ["handled", "unhandled"])
+async def test_the_operator_ends_a_question(served: Callable[[], Talk], how: Literal["handled", "unhandled"]) -> None:
+    talk = served()
+    if how == "handled":
+        code = "try:\n    await ctx.ask('Name?')\nexcept AskCancelled as error:\n    await ctx.reply(error.reason)"
+    else:
+        code = "await ctx.ask('Name?')"
+    talk.deploy(form(code))
+    await talk.say("hi")
+    (row,) = await cli("asks", "list")
+    await cli("asks", "cancel", row["id"])
+    await talk.run()
+    assert talk.said == (["Name?", "operator"] if how == "handled" else ["Name?"])
+    assert talk.open_questions() == []
+    assert await talk.storage.scheduled() == []
+
+
+async def test_an_answer_of_the_operator_that_comes_after_the_persons_is_nothing(served: Callable[[], Talk]) -> None:
+    talk = served()
+    talk.deploy(form("a = await ctx.ask('One?')\nb = await ctx.ask('Two?')\nawait ctx.reply(a + b)"))
+    await talk.say("hi")
+    (row,) = await cli("asks", "list")
+    await talk.put(text_body("person"))
+    await cli("asks", "answer", row["id"], "operator")
+    await talk.run()
+    assert talk.said == ["One?", "Two?"]
+    assert talk.clock.now() == NOW

@@ -1,0 +1,147 @@
+"""Steps outside of Linq: done once, with the same key in every run, also across questions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from asking_talk import Talk
+from fakes import text_body
+from pydantic import BaseModel
+from simulated_crash import crash
+
+from linqbot.bot.context import Context
+from linqbot.errors import Ambiguous
+from linqbot.events.message import MessageReceived
+
+pytestmark = pytest.mark.anyio
+
+
+class Order(BaseModel):
+    id: int
+    items: tuple[str, ...] = ()
+
+
+class Shop:
+    """Another system, which notes the key of each order."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+        self.fails = 0
+        self.crashes = 0
+
+    async def create(self, key: str) -> Order:
+        self.keys.append(key)
+        if self.crashes:
+            self.crashes -= 1
+            await crash()
+        if self.fails:
+            self.fails -= 1
+            raise ConnectionError
+        return Order(id=len(self.keys), items=("pizza",))
+
+
+async def test_a_step_is_done_once_and_its_result_is_the_same_in_every_run(talk: Talk) -> None:
+    shop, results = Shop(), list[Any]()
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        result = await ctx.once("order", shop.create)
+        typed = await ctx.once("again", shop.create, kind=Order)
+        results.append((result, typed))
+        await ctx.ask("Sure?")
+        await ctx.reply(f"Order {typed.id}")
+        if len(results) == 2:
+            raise ValueError("after the answer")
+
+    talk.deploy(order)
+    await talk.say("hi")
+    await talk.restart()
+    await talk.say("yes")
+    await talk.pass_time(2)
+    assert len(shop.keys) == len(set(shop.keys)) == 2
+    assert results == [({"id": 1, "items": ["pizza"]}, Order(id=2, items=("pizza",)))] * 3
+    assert talk.said == ["Sure?", "Order 2"]
+
+
+async def test_a_step_that_was_cut_off_is_ambiguous_and_listed(talk: Talk) -> None:
+    shop, caught = Shop(), list[str]()
+    shop.crashes = 1
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.once("order", shop.create)
+        except Ambiguous as error:
+            caught.append(error.name)
+            raise
+
+    talk.deploy(order)
+    await talk.put(text_body("hi"))
+    assert await talk.crashable.run(talk.run())
+    await talk.restart()
+    await talk.run()
+    assert caught == ["order"]
+    assert len(shop.keys) == 1
+    (letter,) = await talk.storage.dead_letters()  # a retry would not help
+    assert "cut off" in letter.error
+    (entry,) = await talk.storage.ambiguous()
+    assert (entry.turn, entry.slot, entry.key) == (letter.delivery.id, "step:order", shop.keys[0])
+    await talk.storage.retry([letter.delivery.id])
+    await talk.run()
+    assert caught == ["order", "order"]
+    assert len(shop.keys) == 1
+
+
+async def test_a_step_with_retry_is_called_again_under_the_same_key(talk: Talk) -> None:
+    shop = Shop()
+    shop.crashes = 1
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        made = await ctx.once("order", shop.create, retry=True)
+        await ctx.reply(f"Order {made['id']}")
+
+    talk.deploy(order)
+    await talk.put(text_body("hi"))
+    assert await talk.crashable.run(talk.run())
+    await talk.restart()
+    await talk.run()
+    assert shop.keys == [shop.keys[0]] * 2
+    assert talk.said == ["Order 2"]
+
+
+async def test_a_step_that_raises_was_not_done_and_is_called_again(talk: Talk) -> None:
+    shop = Shop()
+    shop.fails = 1
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"Order {(await ctx.once('order', shop.create))['id']}")
+
+    talk.deploy(order)
+    await talk.say("hi")
+    await talk.pass_time(2)
+    assert shop.keys == [shop.keys[0]] * 2
+    assert talk.said == ["Order 2"]
+
+
+async def test_a_name_is_used_once_and_a_plain_function_works(talk: Talk) -> None:
+    talk.attempts = 1
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        await ctx.once("order", len)
+        await ctx.once("order", len)
+
+    talk.deploy(order)
+    await talk.say("hi")
+    assert "called twice" in (await talk.storage.dead_letters())[0].error
+
+
+async def test_results_are_deleted_with_the_texts_of_the_turn(talk: Talk) -> None:
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        await ctx.once("order", lambda _: {"text": "secret"})
+
+    talk.deploy(order)
+    arrived = await talk.put(text_body("hi"))
+    await talk.run()
+    talk.clock.advance(62)
+    await talk.say("another")
+    (entry, *_) = await talk.storage.entries(arrived.id)
+    assert b"secret" not in (entry.answer or b"")

@@ -1,0 +1,205 @@
+"""A person's own reminders recur in their chat until cancelled, and an answer to one names it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from linqbot import Bot, BotError, Context, MessageReceived, ReactionAdded, Scheduled, parse
+from linqbot.testing import talking
+from linqbot.testing.failures import HandlerFailed
+
+pytestmark = pytest.mark.anyio
+
+DAY_S = 86_400.0
+THURSDAY = datetime(2026, 11, 19, 7, tzinfo=UTC)
+
+
+def reminding(**changes: object) -> Bot:
+    bot = Bot(loop_breaker=False)
+
+    @bot.on_message("remind me")
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        given = {"every": "weekdays 09:00", "timezone": "Europe/Paris", "tag": "stretch"} | changes
+        made = await ctx.send_later("stretch!", **given)  # type: ignore[arg-type]
+        assert (await ctx.scheduled()) == [made]
+        await ctx.reply(f"{made.tag} {made.due:%a %H:%M}")
+
+    @bot.on_message("stop it")
+    async def stop(message: MessageReceived, ctx: Context) -> None:
+        waiting = await ctx.scheduled()
+        await ctx.reply(str([await ctx.cancel(each) for each in waiting]))
+
+    @bot.on_message("list")
+    async def show(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(
+            "; ".join(f"{each.tag} {each.every} {each.due:%a %H:%M}" for each in await ctx.scheduled()) or "none"
+        )
+
+    @bot.on_message
+    async def other(message: MessageReceived, ctx: Context) -> None:
+        if message.answers is not None and message.text == "later":
+            moved = await ctx.reschedule(message.answers, after_s=1800)
+            await ctx.reply(f"again at {moved.due:%H:%M}")
+        else:
+            await ctx.reply(f"about {message.answers.tag}" if message.answers else "about nothing")
+
+    @bot.on_reaction
+    async def tapped(reaction: ReactionAdded, ctx: Context) -> None:
+        await ctx.send(f"{reaction.reaction_type} for {reaction.answers.tag if reaction.answers else 'nothing'}")
+
+    return bot
+
+
+async def test_a_reminder_recurs_until_it_is_cancelled() -> None:
+    async with talking(reminding(), start=THURSDAY) as phone:
+        await phone.text("remind me")
+        assert await phone.next_reply() == "stretch Thu 08:00"
+        await phone.advance(DAY_S)
+        await phone.advance(4 * DAY_S)
+        assert [text for text in phone.messages if text == "stretch!"] == ["stretch!"] * 3  # Thursday, Friday, Monday
+        await phone.replies()
+        await phone.text("list")
+        assert await phone.next_reply() == "stretch weekdays 09:00 Tue 08:00"
+        await phone.text("stop it")
+        assert await phone.next_reply() == "[True]"
+        before = len(phone.messages)
+        await phone.advance(7 * DAY_S)
+        assert len(phone.messages) == before
+
+
+async def test_an_answer_names_the_reminder_that_it_is_about() -> None:
+    async with talking(reminding(), start=THURSDAY) as phone:
+        await phone.text("remind me")
+        await phone.next_reply()
+        await phone.advance(2 * 3600)
+        bubble = await phone.next_reply()
+        assert bubble == "stretch!"
+        await phone.text("done", reply_to=bubble)
+        answer = await phone.next_reply()
+        assert answer == "about stretch"
+        await phone.react(bubble, "like")
+        assert await phone.next_reply() == "like for stretch"
+        await phone.text("hm", reply_to=answer)
+        assert await phone.next_reply() == "about nothing"
+        await phone.text("hm")
+        assert await phone.next_reply() == "about nothing"
+
+
+async def test_a_reminder_that_is_put_off_is_sent_once_more_and_keeps_its_rhythm() -> None:
+    async with talking(reminding(), start=THURSDAY) as phone:
+        await phone.text("remind me")
+        await phone.next_reply()
+        await phone.advance(3600)
+        bubble = await phone.next_reply()
+        await phone.text("later", reply_to=bubble)
+        assert await phone.next_reply() == "again at 08:30"
+        await phone.text("list")
+        assert await phone.next_reply() == "stretch None Thu 08:30; stretch weekdays 09:00 Fri 08:00"
+        await phone.advance(1801)
+        again = await phone.next_reply()
+        assert again == "stretch!"
+        await phone.text("ok", reply_to=again)
+        assert await phone.next_reply() == "about stretch"
+        await phone.advance(DAY_S)
+        assert await phone.next_reply() == "stretch!"
+
+
+async def test_a_send_that_waits_is_moved() -> None:
+    bot = Bot()
+
+    @bot.on_message("remind me")
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        made = await ctx.send_later("now", after_s=60)
+        assert (await ctx.reschedule(made, after_s=120)).id == made.id
+
+    @bot.on_message("move")
+    async def move(message: MessageReceived, ctx: Context) -> None:
+        (waiting,) = await ctx.scheduled()
+        moved = await ctx.reschedule(waiting.id, after_s=600)
+        assert await ctx.scheduled() == [moved]
+
+    async with talking(bot, start=THURSDAY) as phone:
+        await phone.text("remind me")
+        await phone.advance(100)
+        await phone.text("move")
+        await phone.advance(400)
+        assert "now" not in phone.messages
+        await phone.advance(201)
+        assert phone.messages[-1] == "now"
+
+
+async def test_what_was_sent_cannot_be_moved() -> None:
+    bot = reminding(every=None, timezone=None, after_s=60)
+    async with talking(bot, start=THURSDAY) as phone:
+        await phone.text("remind me")
+        await phone.next_reply()
+        await phone.advance(61)
+        bubble = await phone.next_reply()
+        await phone.text("later", reply_to=bubble)
+        with pytest.raises(HandlerFailed) as failed:
+            await phone.next_reply()
+        assert "This send is sent or cancelled, so its content is deleted." in str(failed.value.__cause__)
+
+
+async def test_a_reminder_ends_when_the_person_opts_out() -> None:
+    async with talking(reminding(every="hour"), start=THURSDAY) as phone:
+        await phone.text("remind me")
+        await phone.advance(3700)
+        await phone.text("STOP")
+        await phone.advance(7200)
+        tries = [call for call in phone.calls if "stretch!" in str(call.body)]
+        assert [call.status for call in tries] == [202]
+
+
+async def test_a_reminder_ends_when_its_chat_is_gone() -> None:
+    async with talking(reminding(every="hour"), start=THURSDAY) as phone:
+        await phone.text("remind me")
+        await phone.next_reply()
+        del phone.emulator.state.chats[phone.chat_id]
+        with pytest.raises(HandlerFailed, match="404"):
+            await phone.advance(3700)
+        before = len(phone.calls)
+        await phone.advance(7200)
+        assert len(phone.calls) == before
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"every": "sometimes", "timezone": "UTC"}, "every='sometimes': Please say how often"),
+        ({"every": "hour", "timezone": None}, "every= needs the time zone of the person"),
+        ({"every": "hour", "timezone": "UTC", "after_s": 5}, "Give send_later one of at=, after_s= and every=."),
+        ({"every": parse.recurrence("hour"), "timezone": "UTC"}, "every= has a time zone already"),
+    ],
+)
+async def test_a_reminder_that_could_not_recur_is_refused(given: dict[str, object], message: str) -> None:
+    bot, errors = Bot(), list[str]()
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.send_later("hi", **given)  # type: ignore[arg-type]
+        except BotError as error:
+            errors.append(str(error))
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        await phone.quiet()
+    assert len(errors) == 1
+    assert message in errors[0]
+
+
+async def test_a_rhythm_that_a_person_wrote_can_be_passed_on() -> None:
+    bot, made = Bot(), list[Scheduled]()
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        rhythm = parse.recurrence(message.text, timezone="Europe/Paris")
+        made.append(await ctx.send_later("hi", every=rhythm))
+
+    async with talking(bot, start=THURSDAY) as phone:
+        await phone.text("every Monday at 19:30")
+        await phone.quiet()
+    assert (made[0].every, made[0].due) == ("every Monday at 19:30", datetime(2026, 11, 23, 18, 30, tzinfo=UTC))
