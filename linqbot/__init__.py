@@ -10,14 +10,34 @@ from typing import TYPE_CHECKING
 from linqbot.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from linqbot.bot.asking.question import AskedBefore
+    from linqbot.bot.asking.results import Declined, Expired, Location, Paid, VoteResult
     from linqbot.bot.bot import Bot
-    from linqbot.bot.context import Context, Sent
-    from linqbot.bot.filters import contains, exact, from_handle, has_link, has_media, in_direct, in_group, regex
+    from linqbot.bot.context import Context
+    from linqbot.bot.conversation.history import History, HistoryEntry
+    from linqbot.bot.conversation.state import State
+    from linqbot.bot.filters import (
+        contains,
+        exact,
+        from_handle,
+        has_link,
+        has_media,
+        in_direct,
+        in_group,
+        mentions_bot,
+        regex,
+        replies_to_bot,
+        to_line,
+    )
+    from linqbot.bot.handlers import Failure
     from linqbot.bot.router import Router
-    from linqbot.bot.send_later import Scheduled
+    from linqbot.bot.sent import Sent
     from linqbot.client.client import Client
     from linqbot.errors import (
+        Ambiguous,
         AmbiguousCall,
+        AskCancelled,
+        AskTimeout,
         BotError,
         LinqApiError,
         LinqbotError,
@@ -26,11 +46,19 @@ if TYPE_CHECKING:
         RateLimited,
         Refused,
         RuleBroken,
+        StateUnreadable,
+        StreamStalled,
     )
+    from linqbot.events.broadcast import BroadcastDone
     from linqbot.events.event import Event, UnknownEvent
     from linqbot.events.message import MessageEdited, MessageReceived
     from linqbot.events.reaction import ReactionAdded
+    from linqbot.events.schedule import ScheduleDue
     from linqbot.hookspecs import hookimpl
+    from linqbot.text.links import link
+    from linqbot.text.markdown import markdown
+    from linqbot.text.styled import StyledText
+    from linqbot.types.broadcast import Broadcast, Recipient
     from linqbot.types.chat import Chat
     from linqbot.types.handle import Handle
     from linqbot.types.message import (
@@ -48,25 +76,38 @@ if TYPE_CHECKING:
         TextDecoration,
         TextPart,
     )
+    from linqbot.types.scheduled import Scheduled
 
 __all__ = [
+    "Ambiguous",
     "AmbiguousCall",
     "AppClipPart",
     "AppPart",
+    "AskCancelled",
+    "AskTimeout",
+    "AskedBefore",
     "Bot",
     "BotError",
+    "Broadcast",
+    "BroadcastDone",
     "Chat",
     "Client",
     "Context",
+    "Declined",
     "Effect",
     "Event",
     "Experience",
+    "Expired",
+    "Failure",
     "Handle",
+    "History",
+    "HistoryEntry",
     "InlineSticker",
     "LinkPart",
     "LinqApiError",
     "LinqUnavailable",
     "LinqbotError",
+    "Location",
     "MediaPart",
     "Mention",
     "Message",
@@ -74,17 +115,25 @@ __all__ = [
     "MessageEdited",
     "MessageGone",
     "MessageReceived",
+    "Paid",
     "RateLimited",
     "ReactionAdded",
+    "Recipient",
     "Refused",
     "ReplyTo",
     "Router",
     "RuleBroken",
+    "ScheduleDue",
     "Scheduled",
     "Sent",
+    "State",
+    "StateUnreadable",
+    "StreamStalled",
+    "StyledText",
     "TextDecoration",
     "TextPart",
     "UnknownEvent",
+    "VoteResult",
     "contains",
     "exact",
     "from_handle",
@@ -93,22 +142,48 @@ __all__ = [
     "hookimpl",
     "in_direct",
     "in_group",
+    "link",
+    "markdown",
+    "mentions_bot",
     "regex",
+    "replies_to_bot",
+    "to_line",
 ]
 
 _HOMES = {
+    "AskedBefore": "linqbot.bot.asking.question",
+    **dict.fromkeys(("Declined", "Expired", "Location", "Paid", "VoteResult"), "linqbot.bot.asking.results"),
     "Bot": "linqbot.bot.bot",
-    **dict.fromkeys(("Context", "Sent"), "linqbot.bot.context"),
+    "Context": "linqbot.bot.context",
     **dict.fromkeys(
-        ("contains", "exact", "from_handle", "has_link", "has_media", "in_direct", "in_group", "regex"),
+        (
+            "contains",
+            "exact",
+            "from_handle",
+            "has_link",
+            "has_media",
+            "in_direct",
+            "in_group",
+            "mentions_bot",
+            "regex",
+            "replies_to_bot",
+            "to_line",
+        ),
         "linqbot.bot.filters",
     ),
+    "Failure": "linqbot.bot.handlers",
+    **dict.fromkeys(("History", "HistoryEntry"), "linqbot.bot.conversation.history"),
     "Router": "linqbot.bot.router",
-    "Scheduled": "linqbot.bot.send_later",
+    "Scheduled": "linqbot.types.scheduled",
+    "Sent": "linqbot.bot.sent",
+    "State": "linqbot.bot.conversation.state",
     "Client": "linqbot.client.client",
     **dict.fromkeys(
         (
+            "Ambiguous",
             "AmbiguousCall",
+            "AskCancelled",
+            "AskTimeout",
             "BotError",
             "LinqApiError",
             "LinqUnavailable",
@@ -117,13 +192,21 @@ _HOMES = {
             "RateLimited",
             "Refused",
             "RuleBroken",
+            "StateUnreadable",
+            "StreamStalled",
         ),
         "linqbot.errors",
     ),
+    **dict.fromkeys(("Broadcast", "Recipient"), "linqbot.types.broadcast"),
+    "BroadcastDone": "linqbot.events.broadcast",
     **dict.fromkeys(("Event", "UnknownEvent"), "linqbot.events.event"),
     **dict.fromkeys(("MessageEdited", "MessageReceived"), "linqbot.events.message"),
     "ReactionAdded": "linqbot.events.reaction",
+    "ScheduleDue": "linqbot.events.schedule",
     "hookimpl": "linqbot.hookspecs",
+    "link": "linqbot.text.links",
+    "markdown": "linqbot.text.markdown",
+    "StyledText": "linqbot.text.styled",
     "Chat": "linqbot.types.chat",
     "Handle": "linqbot.types.handle",
     **dict.fromkeys(
@@ -147,18 +230,20 @@ _HOMES = {
 }
 
 
-def _elsewhere(name: str) -> str | None:
-    """Return the module of a public name that is not here: an event, or what runs and tests bots."""
+def _elsewhere() -> dict[str, str]:
+    """Return the module of each public name that is not here: events, and what runs and tests bots."""
     events = import_module("linqbot.events")
-    modules = {
+    return {
+        **{name: events.__name__ for name in events.__all__ if name not in _HOMES},
+        **dict.fromkeys(("Filter", "Predicate"), "linqbot.bot.filters"),
+        **dict.fromkeys(("Middleware", "Next"), "linqbot.bot.router"),
         "SQLiteStorage": "linqbot.storage.sqlite.storage",
         "MemoryStorage": "linqbot.storage.memory",
         "create_app": "linqbot.server.app",
         "running": "linqbot.server.app",
         "from_env": "linqbot.settings",
-        **dict.fromkeys(("Phone", "PhoneFor", "talking"), "linqbot.testing"),
+        **dict.fromkeys(("Phone", "PhoneFor", "killed_between_calls", "talking"), "linqbot.testing"),
     }
-    return "linqbot.events" if name in events.__all__ else modules.get(name)
 
 
 __getattr__, __dir__ = lazy_exports(__name__, _HOMES, elsewhere=_elsewhere)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 Safety: TypeAlias = Literal["keyed", "natural", "once", "hint", "read"]
@@ -21,7 +22,7 @@ KeyPlace: TypeAlias = Literal["message", "poll", "header"]
 """The place of an idempotency key: the field `idempotency_key` of this object in the body, or the header."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Endpoint:
     """One row of the table.
 
@@ -45,12 +46,12 @@ class Endpoint:
     accept: str = ""
     needs: str | None = ""
 
-    @property
+    @cached_property
     def noun(self) -> str:
         """Return the resource, such as `chats.messages`."""
         return self.name.rpartition(".")[0]
 
-    @property
+    @cached_property
     def verb(self) -> str:
         """Return the method, such as `send`."""
         return self.name.rpartition(".")[2]

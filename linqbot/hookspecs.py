@@ -36,7 +36,7 @@ last. Within each group they are sorted by the names of the plugins. Hook wrappe
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -97,12 +97,30 @@ class Running:
             plugins. They are not in the journal, so they are not repeated after a crash.
         storage: The bot's storage. It is open from `started` to `stopped`.
         clock: Clock that retries and timers use.
+        handled: Event classes that the handlers take, those of plugins included.
     """
 
     bot: Bot
     client: Client
     storage: Storage
     clock: Clock
+    handled: frozenset[type[Event]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """The answer of one filter of a handler that was tried for an event.
+
+    Attributes:
+        handler: Name of the handler, as `module:name`.
+        at: `file:line` of the handler's definition; None for a callable without Python code.
+        filter: Name of the filter.
+    """
+
+    handler: str
+    at: str | None
+    filter: str
+    fits: bool
 
 
 # Hooks that add something to the bot
@@ -229,6 +247,22 @@ def taken(  # noqa: PLR0917 - pluggy passes arguments by name
 
 
 @hookspec
+def routed(event: Event, handler: str | None, at: str | None, tried: Sequence[Tried], reason: str | None) -> None:
+    """A handler was chosen for an event, or no handler takes it. Called in the task of the turn, before the handler runs.
+
+    The filters are called a second time to fill `tried`. This happens only if a plugin implements this hook.
+
+    Not called if middleware ended the event before, or for the events of a type that no handler takes, except the first.
+
+    Args:
+        handler: Name of the chosen handler, as `module:name`; None if no handler takes the event.
+        at: `file:line` of the chosen handler's definition.
+        tried: The filters of each handler before the chosen one, up to the first filter that did not fit.
+        reason: Why no handler takes the event, such as `no filter fits`; None if a handler was chosen.
+    """
+
+
+@hookspec
 def sent(call: Call, answer: ApiResponse | None, error: Exception | None, took_s: float, from_journal: bool) -> None:
     """A call to Linq was answered or failed. Hints and reads count too.
 
@@ -277,11 +311,14 @@ def failed(  # noqa: PLR0917 - pluggy passes arguments by name
 
 
 @hookspec
-def finished(delivery: Delivery, outcome: End, took_s: float) -> None:
+def finished(delivery: Delivery, outcome: End, took_s: float, again_in_s: float | None, reason: str | None) -> None:
     """A turn has ended, and its end is on disk unless `outcome` is `lost`. Called last in the task of the turn.
 
     Args:
         took_s: Seconds since `taken`, including the commit.
+        again_in_s: Seconds until the delivery is handled again, for `retry` and `defer`; otherwise None.
+        reason: Why the turn was retried, deferred or given up; otherwise None. Do not log the reason of a dead letter: it
+            may be a traceback, which may quote a person.
     """
 
 

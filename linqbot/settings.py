@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 
 from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
+from linqbot.clock import Clock
 from linqbot.errors import ConfigError
 from linqbot.plugins.loading import load
 from linqbot.plugins.plugin import Watch
@@ -27,6 +28,7 @@ from linqbot.server.secret_file import SecretFile
 from linqbot.storage import open as builtin_storages
 from linqbot.storage.backend import Opener, Storage
 from linqbot.storage.open import open_storage, scheme
+from linqbot.storage.sqlite.disk.checkup import path_of
 
 PREFIX = "LINQBOT_"
 LINQS_OWN = {
@@ -72,7 +74,8 @@ class Settings(BaseModel):
         description="File with more signing secrets, one per line; linqbot webhooks writes it",
     )
     storage: str = Field(
-        "sqlite:///linqbot.db", description="sqlite:///PATH, memory:// (lost at exit), or a plugin's URL"
+        "sqlite:///linqbot.db",
+        description="sqlite:///PATH, postgresql://USER@HOST/DATABASE?schema=linqbot, memory:// (lost at exit), or a plugin's URL",
     )
     plugins: List | None = Field(
         None, description="Installed plugins that may be loaded, comma-separated; empty for none, unset for all"
@@ -105,7 +108,9 @@ class Settings(BaseModel):
         description="Maximum age, in seconds, of messages that are answered although Linq gave up on them",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged")
-    log_tracebacks: bool = Field(False, description="Log full tracebacks of failed handlers; they may quote messages")
+    log_tracebacks: bool = Field(False, description="Log tracebacks of failed handlers; they may quote messages")
+    full_tracebacks: bool = Field(False, description="Show linqbot's own frames in tracebacks too")
+    log_turns: bool = Field(True, description="Log a line for each turn that is acked; failed turns are always logged")
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="json or console; auto: console in a terminal, otherwise json"
     )
@@ -115,6 +120,12 @@ class Settings(BaseModel):
         """Return the file of signing secrets, which may not exist."""
         return SecretFile(self.webhook_secret_file)
 
+    @property
+    def refusals_file(self) -> Path | None:
+        """Return the file in which the server counts refused deliveries; None if the storage is not a file."""
+        path = path_of(self.storage)
+        return None if path is None else path.with_name(f"{path.name}-refused.json")
+
     def secrets(self) -> tuple[str, ...]:
         """Return all signing secrets: those of the environment, then those of the file.
 
@@ -123,9 +134,12 @@ class Settings(BaseModel):
         """
         return self.webhook_secrets + tuple(each.secret for each in self.secret_file.read())
 
-    def create_app(self, bot: Bot) -> Starlette:
+    def create_app(self, bot: Bot, *, built_in: Iterable[object] = (), clock: Clock | None = None) -> Starlette:
         """Make the app that these settings describe.
 
+        Args:
+            built_in: Modules and objects of linqbot that implement hooks.
+            clock: The clock of client, storage and worker; None is the wall clock.
         Raises:
             ConfigError: the API key or the webhook secret is missing, or a required plugin failed.
         """
@@ -134,13 +148,13 @@ class Settings(BaseModel):
                 "LINQ_API_V3_API_KEY is not set, so the bot could not send anything. "
                 "Set it to the API token from your Linq dashboard, or try the bot without an account: linqbot dev"
             )
-        plugins = self.load_plugins(bot.plugins)
+        plugins = self.load_plugins(bot.plugins, built_in=built_in)
         return create_app(
             bot,
             # The client waits only briefly. For a longer wait the worker defers the turn, which frees its place for
             # another chat.
-            client=Client(self.api_key, base_url=self.base_url, max_wait_s=2.0),
-            storage=self.open_storage(plugins),
+            client=Client(self.api_key, base_url=self.base_url, max_wait_s=2.0, clock=clock),
+            storage=self.open_storage(plugins, clock=clock),
             secrets=self.webhook_secrets,
             secret_file=self.webhook_secret_file,
             concurrency=self.concurrency,
@@ -148,9 +162,12 @@ class Settings(BaseModel):
             max_body_bytes=self.max_body_bytes,
             drain_s=self.drain_s,
             log_tracebacks=self.log_tracebacks,
+            log_turns=self.log_turns,
             order_wait_s=self.order_wait_s,
             answer_missed_s=self.answer_missed_s,
+            clock=clock,
             plugins=plugins,
+            refusals_file=self.refusals_file,
         )
 
     def load_plugins(
@@ -160,10 +177,14 @@ class Settings(BaseModel):
         without: Collection[str] = (),
         watch: Watch | None = None,
         lenient: bool = False,
+        built_in: Iterable[object] = (),
     ) -> Plugins:
         """Load the plugins of one app: those that the bot brings, and those that are installed and allowed.
 
-        For arguments and errors see `linqbot.plugins.loading.load`.
+        For the arguments see `linqbot.plugins.loading.load`.
+
+        Raises:
+            ConfigError: a required plugin is missing or cannot be loaded; see `load`.
         """
         return load(
             given,
@@ -171,24 +192,26 @@ class Settings(BaseModel):
             allowed=self.plugins,
             required=self.required_plugins,
             without=without,
-            built_in=[builtin_storages],
+            built_in=[builtin_storages, *built_in],
             watch=watch,
             lenient=lenient,
         )
 
-    def open_storage(self, plugins: Plugins | None = None, *, serving: bool = True) -> Storage:
+    def open_storage(
+        self, plugins: Plugins | None = None, *, serving: bool = True, clock: Clock | None = None
+    ) -> Storage:
         """Return the storage that these settings name, not opened yet.
 
         Args:
             plugins: Plugins that may bring the storage; None loads them, unless the storage is built in.
-            serving: See `linqbot.storage.open.open_storage`.
+            serving, clock: See `linqbot.storage.open.open_storage`.
         Raises:
             ConfigError: neither linqbot nor a plugin can open the URL.
         """
         if plugins is None and scheme(self.storage) not in builtin_storages.register_storage():
             plugins = self.load_plugins()
         found = None if plugins is None else openers(plugins)
-        return open_storage(self.storage, serving=serving, keep_days=self.keep_days, openers=found)
+        return open_storage(self.storage, clock=clock, serving=serving, keep_days=self.keep_days, openers=found)
 
 
 def openers(plugins: Plugins) -> dict[str, Opener]:

@@ -25,6 +25,7 @@ TOLERANCE_S = 300
 SIGNED_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
 _PREFIX = "whsec_"
+_PROBE = "probe,"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,30 @@ def sign_legacy(body: bytes, *, timestamp: int, secret: str) -> str:
     return hmac.digest(secret.encode(), f"{timestamp}.".encode() + body, "sha256").hex()
 
 
+def sign_probe(body: bytes, *, webhook_id: str, timestamp: int, secret: str) -> str:
+    """Return an entry for `webhook-signature` which shows that the sender of `body` knows a secret: `probe,` and base64.
+
+    `linqbot doctor` adds it to the test events that the bot must refuse, so that the bot does not report them as
+    forgeries. It never makes a delivery genuine. The signed content begins with a prefix, so a delivery's own signature
+    cannot be used as such an entry.
+    """
+    return _PROBE + _probe_digest(Secret.parse(secret), webhook_id, str(timestamp), body).decode()
+
+
+def is_probe(headers: Mapping[str, str], body: bytes, secrets: Sequence[Secret], *, now: float) -> bool:
+    """Return True if `sign_probe` signed these headers and this body, with one of our secrets and a moment ago."""
+    entries = headers.get("webhook-signature", "").split(" ")
+    given = [each.removeprefix(_PROBE).encode("latin-1", "replace") for each in entries if each.startswith(_PROBE)]
+    webhook_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    if not given or not _any_fits((_probe_digest(each, webhook_id, timestamp, body) for each in secrets), given):
+        return False
+    try:
+        _near(timestamp, now, TOLERANCE_S)
+    except StaleSignature:
+        return False
+    return True
+
+
 def verify(
     headers: Mapping[str, str],
     body: bytes,
@@ -150,6 +175,11 @@ def _verify_legacy(
 
 def _content(webhook_id: str, timestamp: str, body: bytes) -> bytes:
     return f"{webhook_id}.{timestamp}.".encode("latin-1", "replace") + body
+
+
+def _probe_digest(secret: Secret, webhook_id: str, timestamp: str, body: bytes) -> bytes:
+    content = b"linqbot.probe." + _content(webhook_id, timestamp, body)
+    return base64.b64encode(hmac.digest(secret.key, content, "sha256"))
 
 
 def _any_fits(wanted: Iterable[bytes], given: Sequence[bytes]) -> bool:

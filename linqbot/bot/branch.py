@@ -14,12 +14,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Generator
 from contextvars import ContextVar, copy_context
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
 _LONGEST_NAME: Final = 60
 _branch: ContextVar[Branch | None] = ContextVar("linqbot_branch", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class UnawaitedCoroutine:
+    """A coroutine that the code of a turn made and never awaited.
+
+    Attributes:
+        call: The function as the author wrote it, such as `ctx.reply`.
+        at: `file:line` of the author's code; None if the line of the call is not known.
+        in_thread: True if it was made by a handler that is a plain `def`.
+        is_call: True for linqbot's own functions, such as those of Context and Client.
+    """
+
+    call: str
+    at: str | None
+    in_thread: bool
+    is_call: bool
 
 
 class Branch:
@@ -29,14 +47,16 @@ class Branch:
         path: The names of the tasks from the root down to this one, each followed by a slash. Empty for the root, which
             is the turn's own task.
         has_children: Set on the root only: True once any task of the turn has started another.
+        never_awaited: Set on the root only: the coroutines that were never awaited; None once the turn has read them.
     """
 
-    __slots__ = ("_children", "_counts", "_root", "has_children", "path")
+    __slots__ = ("_children", "_counts", "_root", "has_children", "never_awaited", "path")
 
     def __init__(self, path: str = "", root: Branch | None = None) -> None:
         self.path = path
         self._root = root
         self.has_children = False
+        self.never_awaited: tuple[UnawaitedCoroutine, ...] | None = ()
         self._counts: dict[str, int] = {}
         self._children: dict[str, int] = {}
 
@@ -75,6 +95,12 @@ def current_branch(root: Branch) -> Branch:
     """Return the branch of the running task; `root` if the task does not belong to the turn of `root`."""
     branch = _branch.get()
     return branch if branch is not None and branch.root is root else root
+
+
+def running_root() -> Branch | None:
+    """Return the root of the turn that the running code belongs to; None outside of turns."""
+    branch = _branch.get()
+    return None if branch is None else branch.root
 
 
 def follow_tasks(loop: asyncio.AbstractEventLoop) -> None:

@@ -1,6 +1,6 @@
 """The Context of a handler: reply, send later, react, show typing, mark as read, and Linq's whole API as `ctx.client`.
 
-A Context belongs to one turn. It does not know the storage. The worker wraps the context's client, so every call that
+A Context belongs to one turn. Of the storage it knows only the state, which it reads. The worker wraps the context's client, so every call that
 changes something at Linq, through the Context or through `ctx.client`, is written to the turn's journal before its
 first attempt. Next step: `client/resources/messages.py` sends the reply, and `worker/turn.py` ends the turn.
 """
@@ -9,49 +9,48 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import structlog
 
+from linqbot.bot.asking.asker import Asker, Resumption, SideTurn
+from linqbot.bot.asking.question import CANCEL_WORDS, DAY_S, AskedBefore, Question
+from linqbot.bot.asking.results import Location, PaymentResult, VoteResult
+from linqbot.bot.asking.waits import LocationWait, PaymentWait, VoteWait
 from linqbot.bot.background import HINT_S
+from linqbot.bot.conversation.history import History, HistoryReader, TurnRecord
+from linqbot.bot.conversation.state import State
 from linqbot.bot.deadline import DEADLINE_S, Deadline
-from linqbot.bot.message_split import Content, bubbles, files_of, text_of
-from linqbot.bot.send_later import GRACE_S, Scheduled, Scheduler, as_scheduled, check_grace, due_at
+from linqbot.bot.message_split import Content, bubbles, files_of
+from linqbot.bot.proactive.bot_context import BotContext
+from linqbot.bot.proactive.send_later import GRACE_S, check_grace, due_at, rhythm_of, zone
+from linqbot.bot.sent import OPTED_OUT, Sent
+from linqbot.bot.streaming.pace import PaceName, pace_of
+from linqbot.bot.streaming.source import StreamSource
+from linqbot.bot.streaming.stream import Chat, Stream
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.call import ApiResponse, Call
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
-from linqbot.errors import BotError, LinqApiError, LinqbotError, MessageGone, Refused
+from linqbot.errors import BotError, CallSkipped, LinqApiError, LinqbotError, MessageGone, Refused
+from linqbot.events.delivery import BROADCAST_DONE_TYPE
 from linqbot.events.event import Event
-from linqbot.types.message import Effect, EffectName, MessageContent, ReactionType, ReplyTo, SentMessage
+from linqbot.events.schedule import SCHEDULE_TYPE
+from linqbot.nearest import no_attribute
+from linqbot.storage.state import StateStore, StateWrite
+from linqbot.types.message import Effect, EffectName, MessageContent, ReactionType, ReplyTo, SentMessage, text_of
+from linqbot.types.scheduled import Scheduled
 
-OPTED_OUT = 2024
-"""Linq's error code for a send to a person who opted out by writing STOP."""
+if TYPE_CHECKING:
+    from linqbot.parse.recurrences import Recurrence
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """The result of a reply or a send.
-
-    Attributes:
-        messages: The messages that Linq accepted, one per bubble. A message that was deleted before its answer arrived
-            is missing.
-        status: `accepted`; `opted_out` if Linq refused because the person opted out of messages; `refused` if a plugin
-            refused the send.
-    """
-
-    messages: tuple[SentMessage, ...]
-    status: str = "accepted"
-
-    @property
-    def id(self) -> str | None:
-        """The id of the first message; None if no message was accepted."""
-        return self.messages[0].id if self.messages else None
+_WITHOUT_CHAT = {SCHEDULE_TYPE: "A schedule", BROADCAST_DONE_TYPE: "A broadcast"}
 
 
 class Context:
@@ -68,6 +67,11 @@ class Context:
         deadline: The time limit of the turn.
         stuck_at: For a handler that is a plain `def` and ran past its time limit: the `file:line` at which its thread
             was then. None otherwise.
+        is_handling: True while the handler runs; False in middleware and error handlers.
+        after_ask: The question that timed out before this message; None if there is none. The message may be a late
+            answer to it.
+        resumption: Set while a handler goes on after a question of `ask`.
+        side: Set while the person who is handled has an open question that this event does not answer.
     """
 
     def __init__(
@@ -77,10 +81,15 @@ class Context:
         *,
         typing: TypingIndicator | None = None,
         on_sent: Callable[[str, str, str], None] | None = None,
-        scheduler: Scheduler | None = None,
+        scheduler: TurnRecord | None = None,
         clock: Clock | None = None,
         plugins: Callable[[Context], Mapping[str, Any]] | None = None,
         deadline: Deadline | None = None,
+        state_store: StateStore | None = None,
+        asking: Callable[[], Asker] | None = None,
+        resumption: Resumption | None = None,
+        side: SideTurn | None = None,
+        after_ask: AskedBefore | None = None,
     ) -> None:
         self.event = event
         self.client = client
@@ -95,11 +104,35 @@ class Context:
         self._on_sent = on_sent
         self._scheduler = scheduler
         self._clock = clock or SystemClock()
+        self._state_store = state_store
+        self.resumption = resumption
+        self.side = side
+        self.after_ask = after_ask
+        self.is_handling = False
+        self._state_seen: Mapping[str, Mapping[str, str | None]] | None = None
+        self._asking = asking
+
+    if not TYPE_CHECKING:  # a type checker would accept any name
+
+        def __getattr__(self, name: str) -> Any:
+            return no_attribute(self, name)
+
+    @property
+    def resuming(self) -> bool:
+        """True if the handler goes on after a question of `ask`: it runs again from its start."""
+        return self.resumption is not None
 
     @cached_property
     def log(self) -> Any:
         """A structlog logger, bound to the ids of the event and of its chat."""
         return structlog.get_logger("linqbot.bot").bind(event_id=self.event.event_id, chat_id=self.event.chat_id)
+
+    @cached_property
+    def bot(self) -> BotContext:
+        """The acts outside of the event's chat: `ctx.bot.send(…, to=…)` writes first, `ctx.bot.broadcast` to many."""
+        return BotContext(
+            self.client, self.event.line, self._on_sent, self.log, clock=self._clock, broadcaster=self._scheduler
+        )
 
     @cached_property
     def plugins(self) -> Mapping[str, Any]:
@@ -112,6 +145,22 @@ class Context:
         """
         return {} if self._plugins is None else self._plugins(self)
 
+    @cached_property
+    def state(self) -> State:
+        """Typed values about the person, the chat, or the bot, which are stored when the handler succeeds.
+
+        Example:
+            `guest = await ctx.state.person(Guest)`
+        Raises:
+            BotError: the context was made outside of a worker.
+        """
+        if self._state_store is None:
+            raise BotError("This context has no state, because it was made outside of a worker.")
+        # In a conversation, the person is the one who began it.
+        state = State(self.event if self.resumption is None else self.resumption.root, self._state_store)
+        state.begin(self._state_seen)
+        return state
+
     @property
     def chat_id(self) -> str:
         """The id of the event's chat.
@@ -120,14 +169,53 @@ class Context:
             BotError: the event belongs to no chat, such as `phone_number.status_updated`.
         """
         if self.event.chat_id is None:
-            raise BotError(f"{self.event.type} belongs to no chat, so there is no chat to reply in. Use ctx.client.")
+            what = _WITHOUT_CHAT.get(self.event.type, self.event.type)
+            raise BotError(
+                f"{what} belongs to no chat, so there is no chat to reply in. Write to a person with "
+                'ctx.bot.send(…, to="+1…"), or use ctx.client.'
+            )
         return self.event.chat_id
+
+    def now(self, tz: str | tzinfo = "UTC") -> datetime:
+        """Return the present time, in a time zone. In tests the clock stands still, and `phone.advance` moves it.
+
+        Args:
+            tz: The IANA name of the time zone, such as `Europe/Paris`, or a `tzinfo`.
+        Raises:
+            BotError: there is no time zone of this name.
+
+        Example:
+            `tomorrow = ctx.now("Europe/Paris") + timedelta(days=1)`
+        """
+        return datetime.fromtimestamp(self._clock.now(), zone(tz) if isinstance(tz, str) else tz)
+
+    async def history(self, limit: int = 20) -> History:
+        """Return the last messages of the event's chat, of both sides, oldest first, up to the current message.
+
+        The current message is included. Before it are the people's earlier messages, and what the bot sent in earlier
+        turns; after it, what this turn has sent so far. Messages that arrived after the current one are left out, and
+        so are the bot's messages that could not be sent. Linq is asked once per turn.
+
+        Example: `prompt = (await ctx.history()).as_text()`
+
+        Args:
+            limit: The number of messages, from 1 to 1000.
+        Raises:
+            BotError: the event belongs to no chat, `limit` is out of range, or the context was made outside of a worker.
+            LinqUnavailable: Linq did not answer; the turn is deferred.
+        """
+        return await self._history.read(limit)
+
+    @cached_property
+    def _history(self) -> HistoryReader:
+        return HistoryReader(self.event, self.chat_id, self.client, self._scheduler_or_error.sent_in_turn)
 
     async def reply(
         self,
         *content: Content,
         effect: EffectName | Effect | None = None,
         thread: bool | None = None,
+        cards: bool = True,
         key: str | None = None,
     ) -> Sent:
         """Reply in the event's chat.
@@ -136,11 +224,15 @@ class Context:
         reason.
 
         Args:
-            content: Texts, parts, or whole MessageContents. Content that Linq does not allow in one message is split
-                into several.
-            effect: A screen or bubble effect, for the first message. It is left out on SMS and RCS, which have no
+            content: Texts, results of `markdown`, parts, or whole MessageContents. Content that Linq does not allow in
+                one message is split into several. A long text is cut at the end of a sentence.
+            effect: A screen or bubble effect, for the last message. It is left out on SMS and RCS, which have no
                 effects.
-            thread: True sends the reply as a threaded reply to the event's message. None does so only in groups.
+            thread: True sends the first message as a threaded reply to the event's message. None does so only in
+                groups.
+            cards: False shows no preview cards. Otherwise an address at the end of a text becomes a card, and the card of
+                an address elsewhere in a text follows it. Parts, and texts with more than three addresses, get no
+                cards, and neither do SMS and RCS.
             key: Identifies this send within its turn. Needed only by a handler whose sends differ from run to run: see
                 `Client.named`.
         Returns:
@@ -150,17 +242,21 @@ class Context:
             LinqApiError: Linq refused the message.
             BotError: the event belongs to no chat, or the content is of a type that cannot be sent.
         """
-        threaded = bool(self.event.is_group) if thread is None else thread
-        answered = self.event.message_id
-        reply_to = ReplyTo(message_id=answered) if threaded and answered else None
-        return await self._send(content, effect, reply_to, key)
+        return await self._send(content, effect, self._thread(thread), cards, key)
 
-    async def send(self, *content: Content, effect: EffectName | Effect | None = None, key: str | None = None) -> Sent:
+    async def send(
+        self,
+        *content: Content,
+        effect: EffectName | Effect | None = None,
+        cards: bool = True,
+        key: str | None = None,
+    ) -> Sent:
         """Send into the event's chat, and never as a threaded reply.
 
         Args:
             content: As for `reply`.
             effect: As for `reply`.
+            cards: As for `reply`.
             key: As for `reply`.
         Returns:
             The messages that Linq accepted, and the status.
@@ -169,15 +265,73 @@ class Context:
             LinqApiError: Linq refused the message.
             BotError: the event belongs to no chat, or the content is of a type that cannot be sent.
         """
-        return await self._send(content, effect, None, key)
+        return await self._send(content, effect, None, cards, key)
+
+    async def stream(
+        self,
+        source: StreamSource,
+        *,
+        pace: PaceName = "human",
+        markdown: bool = True,
+        thread: bool | None = None,
+        cards: bool = True,
+        stall_s: float = 60.0,
+        key: str | None = None,
+    ) -> list[Sent]:
+        """Say a growing text, such as a model's answer, in several messages while it still grows.
+
+        A message ends with a paragraph or a sentence, and never inside a mark of Markdown or a character. Typing dots show
+        between messages. If the source fails, what was said stays, and its error is raised here.
+
+        A turn that runs again goes on behind the last message that Linq took. If everything was said, the source is not
+        used again.
+
+        Example:
+            `await ctx.stream(lambda so_far: model.answer(prompt, so_far))`
+
+        Args:
+            source: A function that takes the text which the person has already seen, and returns an async iterator of
+                texts that goes on behind it. The text is empty at first. Or an async iterator that begins again: what
+                equals the text that was already said is left out; a text that differs is said from its start.
+            pace: `human` sends soon, and waits between messages as a person who types would. `fast` sends paragraphs
+                without waiting. On SMS messages are fewer and longer.
+            markdown: True reads the text as Markdown, as `markdown` does. False sends it as it is.
+            thread: As for `reply`, for the first message.
+            cards: As for `reply`.
+            stall_s: The longest silence of the source, in seconds.
+            key: Identifies the stream within its turn; see `Client.named`.
+        Returns:
+            The results of the sends, one for each message. If the person has opted out, or a plugin refuses a message,
+            the stream ends, and the last status gives the reason.
+        Raises:
+            StreamStalled: the source was silent for `stall_s` seconds.
+            LinqApiError: Linq refused a message.
+            BotError: the source is no async iterator of texts, another argument is not valid, the event belongs to no
+                chat, or the context was made outside of a worker.
+        """
+        record = self._scheduler_or_error.stream(key)
+        client = self.client.named(record.label)
+        chat = Chat(
+            lambda messages: self._send_messages(messages, client),
+            self._typing,
+            self._clock,
+            self._thread(thread),
+            self.event.service,
+            self.log,
+        )
+        chosen = pace_of(pace, self.event.service)
+        return await Stream(chat, record, chosen, markdown=markdown, cards=cards, stall_s=stall_s).say(source)
 
     async def send_later(
         self,
         *content: Content,
         at: datetime | None = None,
         after_s: float | None = None,
+        every: str | Recurrence | None = None,
         timezone: str | None = None,
+        tag: str | None = None,
         effect: EffectName | Effect | None = None,
+        cards: bool = True,
         grace_s: float = GRACE_S,
         key: str | None = None,
     ) -> Scheduled:
@@ -191,27 +345,63 @@ class Context:
             at: The time to send at. A time without a zone needs `timezone`. It is stored as Unix time.
             after_s: Alternatively, seconds from now. This too is stored as a time, so a change of the machine's clock
                 moves it.
-            timezone: The IANA name of the time zone, such as `America/New_York`. A time in the hour that daylight
+            every: Alternatively, a rhythm such as `weekdays 09:00` or `2 hours`, as for `@bot.every`, or a value of
+                `parse.recurrence`. The message is sent again and again, until it is cancelled, the person opts out, or
+                the chat is gone. Times that pass while the bot is down become one.
+            timezone: The IANA name of the time zone, such as `America/New_York`. A rhythm needs it. A time in the hour that daylight
                 saving time skips means one hour later. A time that occurs twice means the first; with `fold=1`, the
                 second.
+            tag: A text of yours, by which the handler of an answer recognizes the message: see `message.answers`.
+            cards: As for `reply`.
             grace_s: The longest delay, in seconds, after which it is still sent, such as after a downtime. A later
                 send becomes a dead letter.
             key: Identifies this send within its turn. Needed only by a handler whose sends differ from run to run.
         Returns:
             The scheduled send: its time, and the id that `cancel` takes.
         Raises:
-            BotError: not exactly one of `at` and `after_s` was given, the time has no zone, `grace_s` is not a number
-                of seconds, `key` was used before in this turn, the event belongs to no chat, or the content is of a
+            BotError: not exactly one of `at`, `after_s` and `every` was given, the time has no zone, the rhythm is not
+                known, `grace_s` is not a number of seconds, `key` was used before in this turn, the event belongs to no chat, or the content is of a
                 type that cannot be sent.
             RuleBroken: the content breaks one of Linq's rules.
         """
-        due = due_at(at, after_s, timezone, self._clock.now())
+        now, rhythm = self._clock.now(), None
+        if every is None:
+            due = due_at(at, after_s, timezone, now)
+        elif at is not None or after_s is not None:
+            raise BotError("Give send_later one of at=, after_s= and every=.")
+        else:
+            rhythm = rhythm_of(every, timezone)
+            due = rhythm.next_after(now)
         check_grace(grace_s)
-        messages = bubbles(content, effect=_effect(effect))
+        messages = bubbles(content, effect=_effect(effect), service=self.event.service, cards=cards)
         calls = [await self._as_call(self._fitted(message)) for message in messages]
-        return as_scheduled(
-            self._scheduler_or_error.schedule(self.chat_id, calls, due=due, grace_s=grace_s, key=key), due
+        return self._scheduler_or_error.schedule(
+            self.chat_id, calls, due=due, grace_s=grace_s, key=key, every=rhythm, tag=tag
         )
+
+    async def reschedule(self, scheduled: Scheduled | str, *, after_s: float) -> Scheduled:
+        """Move a scheduled send that waits; of a recurring send, send the message once more, and leave its rhythm.
+
+        It takes effect when the handler succeeds.
+
+        Args:
+            scheduled: A result of `send_later` or `scheduled`, a `message.answers`, or its id.
+            after_s: Seconds from now.
+        Returns:
+            The scheduled send.
+        Raises:
+            BotError: it is sent or cancelled, so its content is deleted; or the context was made outside of a worker.
+            StorageUnavailable: the storage cannot be read.
+        """
+        due = due_at(None, after_s, None, self._clock.now())
+        scheduled_id = scheduled if isinstance(scheduled, str) else scheduled.id
+        moved = await self._scheduler_or_error.reschedule(scheduled_id, due=due)
+        if moved is None:
+            raise BotError(
+                "This send is sent or cancelled, so its content is deleted. Schedule it again with ctx.send_later; the "
+                "tag of message.answers says which one it was."
+            )
+        return moved
 
     async def cancel(self, scheduled: Scheduled | str) -> bool:
         """Cancel a scheduled send immediately. It stays cancelled even if this turn fails.
@@ -219,7 +409,7 @@ class Context:
         Args:
             scheduled: A result of `send_later` or `scheduled`, or its id.
         Returns:
-            True if the send was still waiting; False if it was already sent or cancelled, or never existed.
+            True if the send was still waiting, or recurs; False if it was already sent or cancelled, or never existed.
         Raises:
             BotError: the context was made outside of a worker, so there are no scheduled sends.
             StorageUnavailable: the storage cannot be read or written.
@@ -233,7 +423,273 @@ class Context:
             BotError: the event belongs to no chat, or the context was made outside of a worker.
             StorageUnavailable: the storage cannot be read.
         """
-        return [as_scheduled(*entry) for entry in await self._scheduler_or_error.scheduled(self.chat_id)]
+        return await self._scheduler_or_error.scheduled(self.chat_id)
+
+    @overload
+    def ask(
+        self,
+        *question: Content,
+        choices: Sequence[str] = ...,
+        who: str = ...,
+        tries: int = ...,
+        timeout_s: float = ...,
+        cancel: Sequence[str] = ...,
+        repeat: bool = ...,
+        key: str | None = ...,
+    ) -> Coroutine[Any, Any, str]: ...
+
+    @overload
+    def ask(
+        self,
+        *question: Content,
+        yes: ReactionType,
+        who: str = ...,
+        tries: int = ...,
+        timeout_s: float = ...,
+        cancel: Sequence[str] = ...,
+        repeat: bool = ...,
+        key: str | None = ...,
+    ) -> Coroutine[Any, Any, bool]: ...
+
+    @overload
+    def ask(
+        self,
+        *question: Content,
+        kind: type[T] | Callable[[str], T],
+        who: str = ...,
+        tries: int = ...,
+        timeout_s: float = ...,
+        cancel: Sequence[str] = ...,
+        repeat: bool = ...,
+        key: str | None = ...,
+    ) -> Coroutine[Any, Any, T]: ...
+
+    @overload
+    def ask(
+        self,
+        *question: Content,
+        kind: object,
+        who: str = ...,
+        tries: int = ...,
+        timeout_s: float = ...,
+        cancel: Sequence[str] = ...,
+        repeat: bool = ...,
+        key: str | None = ...,
+    ) -> Coroutine[Any, Any, Any]: ...
+
+    def ask(
+        self,
+        *question: Content,
+        kind: Any = str,
+        choices: Sequence[str] = (),
+        yes: ReactionType | None = None,
+        who: str = "asker",
+        tries: int = 3,
+        timeout_s: float = DAY_S,
+        cancel: Sequence[str] = CANCEL_WORDS,
+        repeat: bool = True,
+        key: str | None = None,
+    ) -> Coroutine[Any, Any, Any]:
+        """Ask a question in the event's chat, and return the answer.
+
+        At an open question the handler ends. When the answer comes, even after a restart or a deploy, the handler runs
+        again from its start. The calls that it made before are answered from the journal and not made again, and
+        earlier questions return their answers. Everything else before the question is done again: see `once`.
+
+        Args:
+            question: The text of the question, or other content, as for `reply`.
+            kind: The type of the answer: a type that pydantic can read from text, or a function that takes the text.
+                The message of a ValueError that it raises is shown to the person, who may then answer again.
+                `MediaPart` takes a photo or another file, and an event class such as `LocationSharingStarted` takes
+                such an event.
+            choices: The possible answers. On iMessage they are shown as a poll, elsewhere as a numbered list. The
+                text, the number or a vote answers.
+            yes: The tapback that means yes. The answer is True or False: from this tapback or `dislike`, or from
+                a text such as "yes" or "no".
+            who: The person who must answer: `asker` is the one who caused the event, `anyone` is any person of the
+                chat, and everything else is a handle.
+            tries: The number of answers after which an invalid one ends the question.
+            timeout_s: The seconds for which the question waits.
+            cancel: The texts, in any case, by which the person ends the question.
+            repeat: True asks the question again after a handler with `during_ask=True` has answered another message.
+            key: Identifies the question within its handler. By it, an answer is found after the code has changed.
+                Without it, the words of the question decide.
+        Returns:
+            The answer: a str, or what `kind`, `choices` or `yes` say.
+        Raises:
+            AskTimeout: no answer came in time.
+            AskCancelled: the question has ended without an answer; `reason` says why.
+            BotError: a question cannot be asked here, such as in a handler that is a plain `def`, in a task that the
+                handler started, or for an event without a chat; or the arguments do not fit together.
+        """
+        return self._wait_for(
+            Question(question, kind, tuple(choices), yes, who, tries, timeout_s, tuple(cancel), repeat, key)
+        )
+
+    def pay(
+        self,
+        amount: int,
+        description: str,
+        *,
+        currency: Literal["usd"] = "usd",
+        timeout_s: float = DAY_S,
+        cancel: Sequence[str] = CANCEL_WORDS,
+        key: str | None = None,
+    ) -> Coroutine[Any, Any, PaymentResult]:
+        """Request a payment in the event's chat, and return what became of it.
+
+        The handler ends here, and runs again from its start when the payment has ended: see `ask`. In a direct iMessage
+        chat the request is a payment card; on SMS, on RCS and in groups it is a link to the same page. Meanwhile the
+        person's other messages are handled as usual, except for the words in `cancel`. A result other than `Paid`, and
+        AskCancelled too, mean that the request was closed at Linq and cannot be paid any more.
+
+        Args:
+            amount: In the currency's minor unit, such as cents: 1250 are $12.50. At least 50.
+            description: What is paid for, as the person reads it.
+            currency: Linq accepts `usd`.
+            timeout_s: The seconds for which the payment is awaited.
+            cancel: The texts, in any case, by which the person who caused the event ends the request.
+            key: Identifies the request within its handler, as for `ask`.
+        Returns:
+            `Paid`, which counts as true; or `Declined` or `Expired`, which count as false.
+        Raises:
+            AskCancelled: the person, the operator or other code of your account has cancelled the request, or it could
+                not be sent; `reason` says why.
+            LinqApiError: 403 your account at Linq has no payment provider.
+            RuleBroken: the amount or the currency breaks R96.
+            BotError: nothing can be awaited here, as for `ask`; or the arguments cannot be right.
+
+        Example:
+            `if await ctx.pay(1250, "2 soups", timeout_s=3600): …`
+        """
+        wait = PaymentWait(amount, description, currency)
+        return self._wait_for(Question((description,), timeout_s=timeout_s, cancel=tuple(cancel), key=key, wait=wait))
+
+    def location(
+        self,
+        *question: Content,
+        timeout_s: float = DAY_S,
+        cancel: Sequence[str] = CANCEL_WORDS,
+        key: str | None = None,
+    ) -> Coroutine[Any, Any, Location]:
+        """Ask the person of a direct iMessage chat to share their location, and return it.
+
+        The handler ends here, and runs again from its start when the person shares it: see `ask`. If they share it
+        already, they are not asked, and the handler goes on at once. Meanwhile the person's other messages are handled
+        as usual, except for the words in `cancel`. A second request in the same chat takes the place of the first,
+        whose handler does not go on.
+
+        Args:
+            question: Content to send with the request, as for `reply`.
+            timeout_s: The seconds for which the location is awaited.
+            cancel: The texts, in any case, by which the person ends the wait.
+            key: Identifies the request within its handler, as for `ask`.
+        Returns:
+            The location, as it is now. Sharing goes on: `client.chats.location` reads it again, and ends it.
+        Raises:
+            AskTimeout: the person did not share a location in time.
+            AskCancelled: the wait has ended without a location; `reason` says why. It is `unsupported` in groups, on
+                SMS and on RCS, where Linq cannot ask for a location.
+            LinqApiError: Linq refused the request.
+            BotError: nothing can be awaited here, as for `ask`.
+
+        Example:
+            `where = await ctx.location("Where shall we deliver?", timeout_s=600)`
+        """
+        return self._wait_for(
+            Question(question, timeout_s=timeout_s, cancel=tuple(cancel), key=key, wait=LocationWait())
+        )
+
+    def vote(
+        self,
+        choices: Sequence[str],
+        *question: Content,
+        until: Literal["all"] | int = "all",
+        timeout_s: float = DAY_S,
+        cancel: Sequence[str] = CANCEL_WORDS,
+        key: str | None = None,
+    ) -> Coroutine[Any, Any, VoteResult]:
+        """Let the people of the event's chat vote, and return the result.
+
+        The handler ends here, and runs again from its start when enough people have voted, or the time is over: see
+        `ask`. On iMessage the choices are a poll, elsewhere a numbered list, and a message that is exactly a choice or
+        its number is a vote. Meanwhile all other messages are handled as usual, except for the words in `cancel`.
+
+        Args:
+            choices: 2 or more texts. More than 12 are a numbered list on iMessage too.
+            question: Content to send before the choices, as for `reply`.
+            until: `all` waits for each person who is in the chat now; a number waits until so many people have voted.
+            timeout_s: The seconds after which the vote ends with the votes that there are.
+            cancel: The texts, in any case, by which the person who caused the event ends the vote.
+            key: Identifies the vote within its handler, as for `ask`.
+        Returns:
+            The votes by handle, the number of votes for each choice, and the winners.
+        Raises:
+            AskCancelled: the vote was ended, or it could not be sent; `reason` says why.
+            LinqApiError: Linq refused a message.
+            BotError: nothing can be awaited here, as for `ask`; or the arguments cannot be right.
+
+        Example:
+            `lunch = await ctx.vote(["Thai", "Pizza"], "Lunch?", timeout_s=3600)`
+        """
+        if len(choices) < 2 or isinstance(choices, str):
+            raise BotError(f"ctx.vote({choices!r}): give a list of 2 choices or more.")
+        return self._wait_for(
+            Question(
+                question,
+                choices=tuple(choices),
+                timeout_s=timeout_s,
+                cancel=tuple(cancel),
+                key=key,
+                wait=VoteWait(until),
+            )
+        )
+
+    def _wait_for(self, question: Question) -> Coroutine[Any, Any, Any]:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise BotError(
+                f"Handler {self.handler} is a plain def, which cannot wait for an answer. Write: async def …, and "
+                f"await {question.verb}(…)."
+            ) from None
+        if self._asking is None:
+            raise BotError("This context cannot ask, because it was made outside of a worker.")
+        return self._asking().ask(question, self)
+
+    @overload
+    async def once(self, name: str, call: Callable[[str], Any], *, kind: type[T], retry: bool = ...) -> T: ...
+
+    @overload
+    async def once(self, name: str, call: Callable[[str], Any], *, retry: bool = ...) -> Any: ...
+
+    async def once(self, name: str, call: Callable[[str], Any], *, kind: Any = None, retry: bool = False) -> Any:
+        """Do something outside of Linq at most once, however often the handler runs.
+
+        The result is stored before `once` returns. When the handler runs again, after a failure, a crash or a question,
+        the stored result is returned and `call` is not called.
+
+        Args:
+            name: The name of the step, which is used once in a run of the handler.
+            call: A function that takes an idempotency key. The key is the same in every run: pass it to the other
+                system. If the function raises an exception, the step counts as not done.
+            kind: A type that pydantic can build from the stored JSON. Without it the result is returned as JSON data:
+                dicts, lists, texts, numbers.
+            retry: True calls again after a run that died during the call. Use this only if the other system recognises
+                the key.
+        Returns:
+            The result.
+        Raises:
+            Ambiguous: an earlier run died during the call, and `retry` is False.
+            BotError: the name was used twice in this run, or the context was made outside of a worker.
+            StorageUnavailable: the result could not be stored.
+
+        Example:
+            `order = await ctx.once("order", lambda key: shop.create(items, idempotency_key=key))`
+        """
+        if self._asking is None:
+            raise BotError("This context cannot record a step, because it was made outside of a worker.")
+        return await self._asking().once(name, call, kind=kind, retry=retry)
 
     async def react(
         self,
@@ -275,7 +731,9 @@ class Context:
         except Refused as error:
             self._log_refused(error)
             return
-        if self._on_sent is not None and self.event.chat_id is not None:
+        except CallSkipped:
+            return
+        if self._notes_sent and self._on_sent is not None and self.event.chat_id is not None:
             self._on_sent(self.event.chat_id, "", f"{reaction} {custom_emoji}")
 
     async def mark_read(self) -> None:
@@ -316,16 +774,51 @@ class Context:
         """End the typing dots. Called by dispatch when the handler has ended."""
         self._typing.stop()
 
+    def seen_state(self) -> dict[str, dict[str, str | None]]:
+        """Return the state that the handler has read; see `State.seen`."""
+        return self.state.seen() if "state" in vars(self) else {}
+
+    async def enter_state(self, seen: Mapping[str, Mapping[str, str | None]] | None) -> None:
+        """Let the state show what the next part of a conversation sees; see `State.enter`."""
+        self._state_seen = seen
+        if "state" in vars(self):
+            await self.state.enter(seen)
+
+    def check_state(self) -> None:
+        """Check that the state which the handler changed can be stored; see `State.check`. Called by dispatch."""
+        if "state" in vars(self):
+            self.state.check()
+
+    def close_state(self) -> list[StateWrite]:
+        """Return the state that the handler changed; see `State.close`. Called by the worker when the handler has ended."""
+        state: State | None = vars(self).get("state")
+        return [] if state is None else state.close()
+
+    def discard_state(self) -> None:
+        """Forget the changes of state by a handler that failed. Called by dispatch before an error handler runs."""
+        if "state" in vars(self):
+            self.state.discard()
+
+    def _thread(self, thread: bool | None) -> ReplyTo | None:
+        """Return the message to reply to in its thread; None for no thread."""
+        threaded = bool(self.event.is_group) if thread is None else thread
+        return ReplyTo(message_id=self.event.message_id) if threaded and self.event.message_id else None
+
     async def _send(
         self,
         content: tuple[Content, ...],
         effect: EffectName | Effect | None,
         reply_to: ReplyTo | None,
+        cards: bool,
         key: str | None,
     ) -> Sent:
-        client = self.client if key is None else self.client.named(key)
+        shown = _effect(effect)
+        messages = bubbles(content, effect=shown, reply_to=reply_to, service=self.event.service, cards=cards)
+        return await self._send_messages(messages, self.client if key is None else self.client.named(key))
+
+    async def _send_messages(self, messages: Iterable[MessageContent], client: Client) -> Sent:
         sent: list[SentMessage] = []
-        for message in bubbles(content, effect=_effect(effect), reply_to=reply_to):
+        for message in messages:
             self._typing.sending()
             try:
                 answer = await client.chats.messages.send(self.chat_id, message=self._fitted(message))
@@ -334,16 +827,24 @@ class Context:
             except Refused as error:
                 self._log_refused(error)
                 return Sent(tuple(sent), status="refused")
+            except CallSkipped:
+                return Sent(tuple(sent), status="skipped")
             except LinqApiError as error:
                 if error.code == OPTED_OUT:
                     self.log.info("send.opted_out")
                     return Sent(tuple(sent), status="opted_out")
                 raise
             self._typing.sent()
-            if self._on_sent is not None:
-                self._on_sent(self.chat_id, text_of(message), files_of(message.parts or ()))
+            if self._on_sent is not None and self._notes_sent:
+                parts = message.parts or ()
+                self._on_sent(self.chat_id, text_of(parts), files_of(parts))
             sent.append(answer.message)
         return Sent(tuple(sent))
+
+    @property
+    def _notes_sent(self) -> bool:
+        """False while sends are only repeated from the journal of a conversation."""
+        return self.resumption is None or self._asking is None or not self._asking().is_past
 
     def _log_refused(self, error: Refused) -> None:
         self.log.info("send.refused", plugin=error.plugin, reason=str(error))
@@ -360,9 +861,9 @@ class Context:
         return calls[0]
 
     @property
-    def _scheduler_or_error(self) -> Scheduler:
+    def _scheduler_or_error(self) -> TurnRecord:
         if self._scheduler is None:
-            raise BotError("This context cannot schedule sends, because it was made outside of a worker.")
+            raise BotError("This context has no journal, because it was made outside of a worker.")
         return self._scheduler
 
     def _fitted(self, message: MessageContent) -> MessageContent:

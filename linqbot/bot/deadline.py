@@ -32,7 +32,7 @@ _EARLY_S: Final = 0.002
 class Deadline:
     """A time limit for the code inside its `with` blocks, which must run in one task.
 
-    The time runs from the first `with` block on, for all blocks together.
+    The time runs from the first `with` block on, for all blocks together. When it is over, the block is cancelled.
 
     Args:
         limit_s: Seconds from the start of the first `with` block.
@@ -85,6 +85,11 @@ class Deadline:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Leave the block.
+
+        Raises:
+            TimeoutError: the block was cancelled because its time was over.
+        """
         assert self._task is not None
         task, self._task = self._task, None
         if self._expired:

@@ -8,30 +8,39 @@ decides nothing about retries: the errors of handlers go on to the worker. Next 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import anyio
 import structlog
 
-from linqbot.bot import from_plugins
+from linqbot.bot import from_plugins, routing_report
+from linqbot.bot.asking.asker import Asker, Resumption, SideTurn
+from linqbot.bot.asking.question import AskedBefore
 from linqbot.bot.background import BackgroundTasks
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
+from linqbot.bot.conversation.history import TurnRecord
 from linqbot.bot.deadline import DEADLINE_S, Deadline
-from linqbot.bot.handlers import ErrorHandler, Route, call
+from linqbot.bot.filters import Fit
+from linqbot.bot.handlers import DeadLetterRoute, ErrorHandler, Failure, Route, call
 from linqbot.bot.loops.breaker import Loop, LoopBreaker
 from linqbot.bot.message_split import files_of
+from linqbot.bot.opt_out import opts_out
+from linqbot.bot.proactive.schedule import check_names
 from linqbot.bot.router import Middleware, Next, Router
-from linqbot.bot.send_later import Scheduler
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
 from linqbot.clock import Clock
-from linqbot.errors import BotError, NoVerdict
+from linqbot.errors import AskEnded, BotError, NoVerdict
+from linqbot.events.broadcast import BroadcastDone
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EVENT_TYPES
+from linqbot.events.schedule import ScheduleDue
 from linqbot.plugins.registry import Plugins
+from linqbot.storage.state import StateStore
 
 log = structlog.get_logger("linqbot.bot")
 
@@ -46,7 +55,8 @@ class Dispatcher:
         plugins: The plugins whose additions are used. Their middleware wraps the bot's own. Their routers come after
             the bot's handlers, or before them if the plugin asks for it.
     Raises:
-        BotError: a handler can never run, because an earlier one without a filter takes all its events.
+        BotError: a handler can never run, because an earlier one without a filter takes all its events; or two
+            schedules have the same name.
         ConfigError: a hook of a required plugin failed.
     """
 
@@ -63,12 +73,16 @@ class Dispatcher:
         self._clock = clock
         self.deadline_s = deadline_s
         self._threads = anyio.CapacityLimiter(threads)
-        plugins = plugins or Plugins()
+        self._plugins = plugins = plugins or Plugins()
         self._compiled = [(route, self._wrapped(route, around)) for route, around in bot.walk()]
         _refuse_unreachable(self._compiled)
         self._routers: list[Router] = [bot]
         self._add_routers(plugins)
+        self.schedules = tuple(route.schedule for route, _ in self._compiled if route.schedule is not None)
+        check_names(self.schedules)
         self._routes: dict[type[Event], list[tuple[Route, Next]]] = {}
+        self._named = {route.name: (route, handle) for route, handle in reversed(self._compiled)}
+        self._side_routes = [route for route, _ in self._compiled if route.during_ask]
         self._middleware = [*from_plugins.inbound(plugins), *bot.middleware]
         self._entry = _around(self._route, self._middleware)
         self._values = from_plugins.values(plugins)
@@ -78,9 +92,19 @@ class Dispatcher:
         self._background = BackgroundTasks()
 
     def context(
-        self, event: Event, client: Client, scheduler: Scheduler | None = None, deadline: Deadline | None = None
+        self,
+        event: Event,
+        client: Client,
+        scheduler: TurnRecord | None = None,
+        deadline: Deadline | None = None,
+        state_store: StateStore | None = None,
+        *,
+        asking: Callable[[], Asker] | None = None,
+        resumption: Resumption | None = None,
+        side: SideTurn | None = None,
+        after_ask: AskedBefore | None = None,
     ) -> Context:
-        """Build the context for the handler of an event."""
+        """Build the context for the handler of an event; the last arguments are those of `Context`."""
         shown = self._bot.typing and event.service in (None, "iMessage")
         dots = TypingIndicator(client, event.chat_id, shown=shown, background=self._background)
         values = partial(from_plugins.Values, self._values, event) if self._values else None
@@ -93,6 +117,11 @@ class Dispatcher:
             clock=self._clock,
             plugins=values,
             deadline=deadline or Deadline(self.deadline_s),
+            state_store=state_store,
+            asking=asking,
+            resumption=resumption,
+            side=side,
+            after_ask=after_ask,
         )
 
     async def aclose(self) -> None:
@@ -103,6 +132,24 @@ class Dispatcher:
     def longest_s(self) -> float:
         """The longest time limit of all handlers, in seconds."""
         return max([self.deadline_s, *(route.deadline_s or 0.0 for route, _ in self._compiled)])
+
+    @property
+    def handled(self) -> frozenset[type[Event]]:
+        """The event classes that the handlers take, those of plugins included."""
+        return frozenset(route.event for route, _ in self._compiled)
+
+    def handler_named(self, name: str) -> Callable[..., Any] | None:
+        """Return the handler of this name; None if there is none. Of several with one name, the first counts."""
+        found = self._named.get(name)
+        return None if found is None else found[0].handler
+
+    def allows(self, event: Event) -> bool:
+        """Return True if the bot's `allow` admits the person of an event."""
+        return self._bot.allow is None or self._bot.allow(event)
+
+    def has_side_handler(self, event: Event) -> bool:
+        """Return True if a handler with `during_ask=True` fits the event."""
+        return any(isinstance(event, route.event) and route.fits(event) for route in self._side_routes)
 
     def has_no_handler(self, event_type: str) -> bool:
         """Return True if events of this type reach no code of the bot, so they need not be parsed.
@@ -120,60 +167,165 @@ class Dispatcher:
         Raises:
             Exception: the handler or middleware raised it, and no error handler fitted it.
             NoVerdict: a required plugin could not decide about a send; error handlers are not asked.
+            AskEnded: the handler ended with a question that was not answered; error handlers are not asked.
         """
         try:
             with ctx.deadline:
                 await self._entry(event, ctx)
+        except AskEnded:
+            raise  # A question that ended without an answer ends its handler, and is no error.
         except NoVerdict:
             raise  # The worker defers the turn. An error handler must not turn that into success.
         except Exception as error:
             handler = self._error_handler(error)
             if handler is None:
                 raise
+            ctx.discard_state()
             ctx.deadline.give_extra_time()
             with ctx.deadline:
                 await handler(error, event, ctx)
         finally:
             ctx.stop_typing()
 
+    def takes_dead_letter(self, event_type: str) -> bool:
+        """Return True if the bot has an `on_dead_letter` handler for events of this type."""
+        kind = EVENT_TYPES.get(event_type)
+        return kind is not None and self._dead_letter_handler(kind) is not None
+
+    async def dispatch_dead_letter(self, failure: Failure, event: Event, ctx: Context) -> None:
+        """Run the `on_dead_letter` handler for an event that was given up, unless the bot's settings exclude the event.
+
+        Raises:
+            Exception: the handler raised it.
+        """
+        route = self._dead_letter_handler(type(event))
+        if route is None or self._reason_to_ignore(event) is not None:
+            return
+        ctx.note_handler(route.name, None, 1, route.at)
+        try:
+            with ctx.deadline:
+                await route.handler(failure, event, ctx)
+        finally:
+            ctx.stop_typing()
+
+    def _dead_letter_handler(self, kind: type[Event]) -> DeadLetterRoute | None:
+        routers = (router for outer in self._routers for router in outer.routers())
+        routes = (route for router in routers for route in router.dead_letter_handlers)
+        return next((route for route in routes if issubclass(kind, route.event)), None)
+
     async def _route(self, event: Event, ctx: Context) -> None:
-        if (reason := self._reason_to_ignore(event)) is not None:
+        if ctx.resumption is not None:
+            await self._resume(event, ctx, ctx.resumption)
+            return
+        if (reason := self._reason_to_ignore(event, is_side=ctx.side is not None)) is not None:
             self._log_once(f"ignored: {reason}", "event.ignored", event, reason=reason)
+            self._report(event, reason=reason)
+            return
+        if opts_out(event):
+            await self._opt_out(event, ctx)
             return
         if self._is_loop(event):
+            self._report(event, reason=routing_report.LOOP)
             return
         is_late = self._is_late(event)
         for route, handle in self._routes_for(type(event)):
-            if is_late and not route.late:
+            if (is_late and not route.late) or (ctx.side is not None and not route.during_ask):
                 continue
             fit = route.fits(event)
             if fit:
-                ctx.note_handler(route.name, fit if isinstance(fit, re.Match) else None, route.attempts, route.at)
-                self._show_receipt_and_typing(event, ctx)
-                if route.deadline_s is not None:
-                    ctx.deadline.restart(route.deadline_s)
-                await handle(event, ctx)
+                self._report(event, chosen=route, is_late=is_late)
+                await self._handle(event, ctx, route, handle, fit)
+                if ctx.side is not None:
+                    await ctx.side.ask_again(ctx)
                 return
+        self._report(event, is_late=is_late)
         self._log_unhandled(event)
+
+    async def _handle(self, event: Event, ctx: Context, route: Route, handle: Next, fit: Fit) -> None:
+        ctx.note_handler(route.name, fit if isinstance(fit, re.Match) else None, route.attempts, route.at)
+        self._show_receipt_and_typing(event, ctx)
+        if route.deadline_s is not None:
+            ctx.deadline.restart(route.deadline_s)
+        await handle(event, ctx)
+        ctx.check_state()
+
+    async def _opt_out(self, event: Event, ctx: Context) -> None:
+        for route, handle in self._compiled:
+            if route.opt_out:
+                self._report(event, chosen=route)
+                # Without a read receipt and typing dots: the person does not want to hear of the bot.
+                ctx.note_handler(route.name, None, route.attempts, route.at)
+                await handle(event, ctx)
+                ctx.check_state()
+                return
+        self._report(event, reason=routing_report.OPTED_OUT)
+
+    async def _resume(self, event: Event, ctx: Context, resumption: Resumption) -> None:
+        """Run the handler of an open question again, after an event that answers or ends the question."""
+        # A timeout or a payment names no person, and the handler must learn of it.
+        if event.actor is not None and not self.allows(event):
+            self._log_once("ignored: sender", "event.ignored", event, reason=routing_report.NOT_ALLOWED)
+            self._report(event, reason=routing_report.NOT_ALLOWED)
+            return
+        if self._is_loop(event):
+            self._report(event, reason=routing_report.LOOP)
+            return
+        route, handle = self._named[resumption.handler]
+        self._report(event, chosen=route)
+        await resumption.begin(ctx)
+        await self._handle(event, ctx, route, handle, route.fits(resumption.root))
+
+    def _report(
+        self, event: Event, *, chosen: Route | None = None, reason: str | None = None, is_late: bool = False
+    ) -> None:
+        """Notify the plugins that observe routing; without any this costs one look at an attribute.
+
+        Args:
+            chosen: The route that takes the event.
+            reason: Why no route was tried.
+        """
+        if (routed := self._plugins.routed) is None:
+            return
+        routes = [] if reason else [route for route, _ in self._routes_for(type(event))]
+        if chosen is None:
+            tried = routing_report.tried(routes, event, is_late=is_late)
+            why = reason or routing_report.reason(routes, is_late=is_late)
+            routed(event=event, handler=None, at=None, tried=tried, reason=why)
+        else:
+            before = routes[: routes.index(chosen)] if chosen in routes else []
+            tried = routing_report.tried(before, event, is_late=is_late)
+            routed(event=event, handler=chosen.name, at=chosen.at, tried=tried, reason=None)
 
     def _routes_for(self, kind: type[Event]) -> list[tuple[Route, Next]]:
         routes = self._routes.get(kind)
         if routes is None:
-            routes = [(route, handle) for route, handle in self._compiled if issubclass(kind, route.event)]
+            routes = [
+                (route, handle)
+                for route, handle in self._compiled
+                if issubclass(kind, route.event) and not route.opt_out
+            ]
             self._routes[kind] = routes
         return routes
 
-    def _reason_to_ignore(self, event: Event) -> str | None:
-        """Return the reason why this event must not reach a handler; None if it may."""
+    def _reason_to_ignore(self, event: Event, *, is_side: bool = False) -> str | None:
+        """Return the reason why this event must not reach a handler; None if it may.
+
+        Args:
+            is_side: True for an event of a person who is asked a question, and who need not address the bot.
+        """
         if event.is_own and event.echoes:
-            return "own echo"
-        if self._bot.allow is not None and not self._bot.allow(event):
-            return "not allowed"
-        if event.is_group and self._bot.groups != "all":
+            return routing_report.OWN_ECHO
+        if (
+            self._bot.allow is not None
+            and not isinstance(event, ScheduleDue | BroadcastDone)
+            and not self._bot.allow(event)
+        ):
+            return routing_report.NOT_ALLOWED
+        if event.is_group and self._bot.groups != "all" and not is_side:
             if self._bot.groups == "never":
-                return "in a group"
+                return routing_report.IN_GROUP
             if isinstance(event, MessageReceived) and not event.is_addressed:
-                return "in a group, not addressed"
+                return routing_report.NOT_ADDRESSED
         return None
 
     def _is_loop(self, event: Event) -> bool:
@@ -221,6 +373,13 @@ class Dispatcher:
         return None
 
     def _log_unhandled(self, event: Event) -> None:
+        if isinstance(event, ScheduleDue):
+            known = [schedule.name for schedule in self.schedules]
+            log.warning("schedule.unknown", schedule=event.name, known=known, event_id=event.event_id)
+            return
+        if isinstance(event, BroadcastDone):
+            log.info("broadcast.done", broadcast=event.name, people=event.people, sent=event.sent)
+            return
         if event.type in EVENT_TYPES and not self._routes_for(type(event)) and not self._middleware:
             self._without_handler.add(event.type)
         # Most bots need no handler for events of our own sends, such as receipts, nor for new chats: no hint for those.
@@ -252,7 +411,12 @@ class Dispatcher:
 
     def _wrapped(self, route: Route, around: Sequence[Router]) -> Next:
         async def handle(event: Event, ctx: Context) -> None:
-            await call(route.handler, event, ctx, self._threads)
+            given = event if ctx.resumption is None else ctx.resumption.root
+            ctx.is_handling = True
+            try:
+                await call(route.handler, given, ctx, self._threads)
+            finally:
+                ctx.is_handling = False
 
         # The first router of `around` is the bot, whose middleware wraps the routing and is not repeated here.
         return _around(handle, [wrap for router in around[1:] for wrap in router.middleware])
@@ -284,6 +448,8 @@ class Dispatcher:
 def _refuse_unreachable(routes: Sequence[tuple[Route, Next]]) -> None:
     catch_alls: list[Route] = []
     for route, _ in routes:
+        if route.opt_out:
+            continue
         for earlier in catch_alls:
             if issubclass(route.event, earlier.event) and (earlier.late or not route.late):
                 raise BotError(

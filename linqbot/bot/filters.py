@@ -1,7 +1,7 @@
 """Filters: functions that take an event and return a true value if a handler fits.
 
 Any plain function of one argument works as a filter. The filters of this module can also be combined: `a & b`, `a | b`
-and `~a`. A filter may return the match of a regular expression, which the handler finds in `ctx.match`. Filters must
+and `~a`. One of two combined filters may be a plain function. A filter may return the match of a regular expression, which the handler finds in `ctx.match`. Filters must
 have no side effects, because they may be called more than once for one event.
 """
 
@@ -25,9 +25,11 @@ Texts: TypeAlias = "MessageReceived | MessageEdited"
 class Filter(Generic[E_contra]):
     """A filter with a name, which can be combined with other filters by `&`, `|` and `~`.
 
+    Works as a decorator too: a plain function below `@Filter` can be combined with everything, and negated with `~`.
+
     Args:
         fits: Returns a true value if a handler fits the event.
-        name: The name that error messages and logs show.
+        name: The name that error messages and logs show; None takes the function's own.
 
     Example:
         `@bot.on_message(in_direct & ~contains("unsubscribe"))`
@@ -35,9 +37,9 @@ class Filter(Generic[E_contra]):
 
     __slots__ = ("_fits", "name")
 
-    def __init__(self, fits: Callable[[E_contra], Fit], name: str) -> None:
+    def __init__(self, fits: Callable[[E_contra], Fit], name: str | None = None) -> None:
         self._fits = fits
-        self.name = name
+        self.name = name_of(fits) if name is None else name
 
     def __call__(self, event: E_contra) -> Fit:
         return self._fits(event)
@@ -70,6 +72,25 @@ class Filter(Generic[E_contra]):
     def __or__(self, other: Any) -> Any:
         return Filter(lambda event: self._fits(event) or other(event), f"({self.name} | {name_of(other)})")
 
+    # The same with a plain function on the left.
+    @overload
+    def __rand__(self, other: Callable[[E_contra], Fit]) -> Filter[E_contra]: ...
+    @overload
+    def __rand__(self: Filter[MessageReceived], other: Predicate[MessageReceived]) -> Filter[MessageReceived]: ...
+    @overload
+    def __rand__(self: Filter[Event], other: Predicate[E]) -> Filter[E]: ...
+    def __rand__(self, other: Any) -> Any:
+        return Filter(other, name_of(other)) & self
+
+    @overload
+    def __ror__(self, other: Callable[[E_contra], Fit]) -> Filter[E_contra]: ...
+    @overload
+    def __ror__(self: Filter[MessageReceived], other: Predicate[MessageReceived]) -> Filter[MessageReceived]: ...
+    @overload
+    def __ror__(self: Filter[Event], other: Predicate[E]) -> Filter[E]: ...
+    def __ror__(self, other: Any) -> Any:
+        return Filter(other, name_of(other)) | self
+
     def __invert__(self) -> Filter[E_contra]:
         return Filter(lambda event: not self._fits(event), f"~{self.name}")
 
@@ -83,6 +104,10 @@ class Filter(Generic[E_contra]):
 def name_of(predicate: Callable[..., Any]) -> str:
     """Return the name of a filter, for error messages and logs."""
     return predicate.name if isinstance(predicate, Filter) else getattr(predicate, "__qualname__", repr(predicate))
+
+
+def _listed(texts: tuple[str, ...]) -> str:
+    return ", ".join(map(repr, texts))
 
 
 def exact(*texts: str) -> Filter[Texts]:
@@ -101,7 +126,7 @@ def exact(*texts: str) -> Filter[Texts]:
         text = event.text_to_me if isinstance(event, MessageReceived) else event.text
         return text.strip().casefold() in wanted
 
-    return Filter(fits, f"exact{texts!r}")
+    return Filter(fits, f"exact({_listed(texts)})")
 
 
 def contains(*texts: str) -> Filter[Texts]:
@@ -118,7 +143,7 @@ def contains(*texts: str) -> Filter[Texts]:
         text = event.text.casefold()
         return any(word in text for word in wanted)
 
-    return Filter(fits, f"contains{texts!r}")
+    return Filter(fits, f"contains({_listed(texts)})")
 
 
 def regex(pattern: str | re.Pattern[str], flags: re.RegexFlag = re.IGNORECASE) -> Filter[Texts]:

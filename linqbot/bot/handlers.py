@@ -6,6 +6,7 @@ Next step: a handler replies through `bot/context.py`.
 from __future__ import annotations
 
 import asyncio
+import difflib
 import inspect
 import threading
 import typing
@@ -17,11 +18,14 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from linqbot.bot.context import Context, Sent
+from linqbot.bot.context import Context
 from linqbot.bot.filters import Filter, Fit
 from linqbot.bot.message_split import Content
+from linqbot.bot.proactive.schedule import Schedule
+from linqbot.bot.sent import Sent
 from linqbot.errors import BotError
 from linqbot.events.event import Event
+from linqbot.events.parse import EVENT_TYPES
 from linqbot.frames import place_of_thread
 
 log = structlog.get_logger("linqbot.bot")
@@ -29,8 +33,39 @@ log = structlog.get_logger("linqbot.bot")
 E = TypeVar("E", bound=Event)
 ReturnValue: TypeAlias = "Content | Sequence[Content] | None"
 """The return value of a handler. It is sent as `ctx.reply` sends it; each element of a list or tuple is a reply."""
-Handler: TypeAlias = Callable[[E, Context], "Awaitable[ReturnValue] | ReturnValue"]
+Returned = TypeVar("Returned", bound="Awaitable[ReturnValue] | ReturnValue")
+"""The return type of a handler. As a type variable it is written out in no error message of a type checker."""
+Handler: TypeAlias = Callable[[E, Context], Returned]
 ErrorHandler: TypeAlias = Callable[[Any, Any, Context], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The reason why an event was given up: the first argument of an `on_dead_letter` handler.
+
+    Attributes:
+        reason: The reason as `linqbot inbox show` prints it, such as a traceback. It may quote a person's text, so do not
+            log or send it.
+        handler: The name of the handler that failed, as `module:name`; None if no handler was at fault.
+        attempts: The number of failed runs.
+    """
+
+    reason: str
+    handler: str | None
+    attempts: int
+
+
+DeadLetterHandler: TypeAlias = Callable[[Failure, E, Context], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterRoute:
+    """A registered `on_dead_letter` handler, with the class of the events that it takes, its name and its place."""
+
+    event: type[Event]
+    handler: DeadLetterHandler[Any]
+    name: str
+    at: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +79,22 @@ class Route:
             from Linq after a long downtime.
         attempts, deadline_s: The handler's own maximum number of runs, and of seconds; None means the worker's.
         at: `file:line` of the handler's definition.
+        schedule: The schedule that the handler runs on; None if it has none.
+        during_ask: True if the handler also takes events of a person who is asked a question at that time.
+        opt_out: True if the handler takes the messages by which people opt out. No other handler takes those.
     """
 
     event: type[Event]
     filters: tuple[Callable[[Any], Fit], ...]
-    handler: Handler[Any]
+    handler: Handler[Any, Any]
     name: str
     late: bool = False
     attempts: int | None = None
     deadline_s: float | None = None
     at: str | None = None
+    schedule: Schedule | None = None
+    during_ask: bool = False
+    opt_out: bool = False
 
     def fits(self, event: Event) -> Fit:
         """Return the last match of a regular expression, or else True, if every filter fits; False if one does not."""
@@ -67,7 +108,7 @@ class Route:
         return found
 
 
-async def call(handler: Handler[Any], event: Event, ctx: Context, threads: anyio.CapacityLimiter) -> None:
+async def call(handler: Handler[Any, Any], event: Event, ctx: Context, threads: anyio.CapacityLimiter) -> None:
     """Run a handler and send its return value as a reply. A handler that is a plain `def` runs in a thread."""
     if inspect.iscoroutinefunction(handler):
         returned = await handler(event, ctx)
@@ -81,7 +122,7 @@ async def call(handler: Handler[Any], event: Event, ctx: Context, threads: anyio
         await ctx.reply(content)
 
 
-async def _in_thread(handler: Handler[Any], event: Event, ctx: Context, threads: anyio.CapacityLimiter) -> Any:
+async def _in_thread(handler: Handler[Any, Any], event: Event, ctx: Context, threads: anyio.CapacityLimiter) -> Any:
     """Run a handler that is a plain `def`.
 
     Python cannot stop a thread, so a cancelled handler goes on in its thread. It no longer counts towards the limit of
@@ -120,6 +161,24 @@ def is_handler(given: Any) -> bool:
     return inspect.iscoroutinefunction(given) or _positional(given) != 1
 
 
+def event_class(given: Any, decorator: str) -> type[Event]:
+    """Return the event class that was given to a decorator.
+
+    Raises:
+        BotError: it is not an event class. The message names the class of an event type, or of the nearest one.
+    """
+    if isinstance(given, type) and issubclass(given, Event):
+        return given
+    hint = ""
+    if isinstance(given, str):
+        near = difflib.get_close_matches(given, EVENT_TYPES, n=1, cutoff=0.5)
+        kind = EVENT_TYPES[near[0]] if near else None
+        if kind is not None:
+            of = "It is the class of" if near == [given] else "The nearest type is"
+            hint = f" {of} {near[0]!r}: from linqbot.events import {kind.__name__}, then {decorator}({kind.__name__})."
+    raise BotError(f"{decorator}() needs an event class such as MessageReceived, not {given!r}.{hint}")
+
+
 def check(handler: Any, event: type[Event]) -> str:
     """Check a handler when it is registered, so that its author sees a mistake at once.
 
@@ -139,8 +198,9 @@ def check(handler: Any, event: type[Event]) -> str:
         )
     count = _positional(handler)
     if count != 2:
+        takes = {-1: "has other arguments than a handler", 1: "takes 1 argument"}.get(count, f"takes {count} arguments")
         raise BotError(
-            f"Handler {name} takes {count} arguments; it is called with two, the event and the context: "
+            f"Handler {name} {takes}; it is called with two, the event and the context: "
             f"async def {name.rpartition('.')[2].rpartition(':')[2]}(event: {event.__name__}, ctx: Context) -> None"
         )
     wanted = _annotation_of_event(handler)
@@ -150,6 +210,22 @@ def check(handler: Any, event: type[Event]) -> str:
         raise BotError(
             f"Handler {name} is written for {wanted.__name__} but registered for {event.__name__}. "
             f"Register it with @bot.on({wanted.__name__}), or change its annotation."
+        )
+    return name
+
+
+def check_of_three(handler: Any, decorator: str, first: str) -> str:
+    """Check an error handler or a dead-letter handler when it is registered, and return its name, `module:qualname`.
+
+    Raises:
+        BotError: it is not an `async def`, or takes another number of arguments than three.
+    """
+    name = f"{getattr(handler, '__module__', '?')}:{getattr(handler, '__qualname__', type(handler).__name__)}"
+    if not inspect.iscoroutinefunction(handler) or _positional(handler) != 3:
+        function = name.rpartition(":")[2].rpartition(".")[2]
+        raise BotError(
+            f"{name} does not fit {decorator}: it must be an async def of three arguments. "
+            f"Write: async def {function}({first}, event, ctx)"
         )
     return name
 

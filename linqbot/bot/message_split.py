@@ -1,16 +1,20 @@
 """Splitting: the content of one reply becomes the messages (bubbles) that Linq accepts.
 
-A link, an app or an app clip is alone in its message, no two texts follow each other in one, and only the first message
-has the effect.
+A link, an app or an app clip is alone in its message, and no two texts follow each other in one. Long texts are cut. The
+card of a web address follows its text. The first message is a threaded reply, and the last one has the effect.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, TypeAlias
 
 from linqbot.errors import BotError
+from linqbot.rules.message import URL_IN_TEXT
+from linqbot.rules.parts import MAX_LINK_CHARACTERS
+from linqbot.text.sentences import sentence_ends
+from linqbot.text.styled import StyledText, split
 from linqbot.types.message import (
     AppClipPart,
     AppPart,
@@ -21,58 +25,148 @@ from linqbot.types.message import (
     Part,
     ReplyTo,
     TextPart,
+    utf16_length,
 )
 
 ContentPart: TypeAlias = TextPart | MediaPart | LinkPart | AppPart | AppClipPart
-Content: TypeAlias = str | ContentPart | MessageContent
-"""Content of a reply: a text, a part, or a whole MessageContent, whose fields are kept as they are set."""
+Content: TypeAlias = str | StyledText | ContentPart | MessageContent
+"""Content of a reply: a text, a part, or a whole MessageContent. Parts and MessageContents are kept as they are set."""
+
+MAX_TEXT_UNITS: Final = 10_000
+"""The longest text of a message, in UTF-16 code units. Linq names no limit; other bots have sent as much."""
+MAX_SMS_UNITS: Final = 1_500
+"""The same on SMS. Carriers put about ten segments of 153 characters together."""
+MAX_CARDS: Final = 3
+"""A text with more addresses is a list of links, and gets no cards."""
 
 _ALONE = (LinkPart, AppPart, AppClipPart)
-_SENDABLE = (str, TextPart, MediaPart, *_ALONE)
+_SENDABLE = (str, StyledText, TextPart, MediaPart, *_ALONE)
 
 
 def bubbles(
-    content: Iterable[Content], *, effect: Effect | None = None, reply_to: ReplyTo | None = None
+    content: Iterable[Content],
+    *,
+    effect: Effect | None = None,
+    reply_to: ReplyTo | None = None,
+    service: str | None = None,
+    cards: bool = True,
+    opens_chat: bool = False,
 ) -> list[MessageContent]:
     """Split content into messages that keep Linq's rules R22 to R25.
 
-    Parts share a message as long as the rules allow. The first message gets the effect, and every message gets
-    `reply_to`. A MessageContent is kept, except that an effect or `reply_to` that it does not set is filled in.
+    Parts share a message as long as the rules allow. The first message gets `reply_to`, and the last one the effect. A
+    MessageContent is kept, except that an effect or `reply_to` that it does not set is filled in.
 
+    Args:
+        service: The service of the chat, if it is known. SMS has a shorter limit, and neither SMS nor RCS has cards or
+            styles.
+        cards: False shows no preview cards of the addresses in texts.
+        opens_chat: True if the first message may be the first of its chat. It then has no address, if a text can be cut
+            before its first address (R52).
     Raises:
         BotError: the content is of a type that cannot be sent, such as a coroutine that was not awaited.
     """
     messages: list[MessageContent] = []
-    for group in _grouped(content):
-        message = group if isinstance(group, MessageContent) else MessageContent(parts=tuple(group))
-        update = {
-            "effect": message.effect or (effect if not messages else None),
-            "reply_to": message.reply_to or reply_to,
-        }
-        messages.append(message.model_copy(update=update))
+    groups = _grouped(content, service, cards, opens_chat)
+    for i, group in enumerate(groups):
+        shown = effect if i == len(groups) - 1 else None
+        answered = reply_to if i == 0 else None
+        if isinstance(group, MessageContent):
+            update = {"effect": group.effect or shown, "reply_to": group.reply_to or answered}
+            messages.append(group.model_copy(update=update))
+        else:
+            messages.append(MessageContent(parts=tuple(group), effect=shown, reply_to=answered))
     return messages
 
 
-def _grouped(content: Iterable[Content]) -> list[Sequence[Part] | MessageContent]:
+def _grouped(
+    content: Iterable[Content], service: str | None, cards: bool, opens_chat: bool
+) -> list[Sequence[Part] | MessageContent]:
     groups: list[list[Part] | MessageContent] = []
     for item in content:
         if isinstance(item, MessageContent):
             groups.append(item)
             continue
-        if inspect.iscoroutine(item):
-            item.close()
-            raise BotError(f"{item.__qualname__}(…) cannot be sent: it was called without await. Put await before it.")
         if not isinstance(item, _SENDABLE):
-            raise BotError(
-                f"A {type(item).__name__} cannot be sent. Give a str, a part such as MediaPart, or a MessageContent."
-            )
-        part = TextPart(value=item) if isinstance(item, str) else item
-        last = groups[-1] if groups else None
-        if isinstance(last, list) and _may_follow(last, part):
-            last.append(part)
-        else:
-            groups.append([part])
+            raise _not_sendable(item)
+        for part in _parts(item, service, cards, opens_chat and not groups):
+            last = groups[-1] if groups else None
+            if isinstance(last, list) and _may_follow(last, part):
+                last.append(part)
+            else:
+                groups.append([part])
     return list(groups)
+
+
+def _parts(
+    item: str | StyledText | ContentPart, service: str | None, cards: bool, opens_chat: bool
+) -> Iterable[ContentPart]:
+    """Return the parts of one item: a text is cut to size, and the cards of its addresses follow it."""
+    if isinstance(item, str):
+        # Most texts are short and have no address. A character has at most two UTF-16 code units.
+        if len(item) * 2 <= MAX_SMS_UNITS and not URL_IN_TEXT.search(item):
+            return (TextPart(value=item),)
+        item = StyledText.plain(item)
+    elif isinstance(item, TextPart):
+        return _cut_part(item, service)
+    elif not isinstance(item, StyledText):
+        return (item,)
+    return _parts_of_text(item, service, cards, opens_chat)
+
+
+def _parts_of_text(text: StyledText, service: str | None, cards: bool, opens_chat: bool) -> Iterator[ContentPart]:
+    has_neither_cards_nor_styles = service in {"SMS", "RCS"}
+    shown: list[str] = []
+    if cards and text.cards and not has_neither_cards_nor_styles:
+        urls = dict.fromkeys(link.url for link in text.links if len(link.url) <= MAX_LINK_CHARACTERS)
+        if urls and len(urls) <= MAX_CARDS:
+            shown = list(urls)
+            last = text.links[-1]
+            if last.url in urls and not text.text[last.end :].strip():
+                text = text[: last.start]
+    pieces = _without_address_first(text, shown) if opens_chat else [text]
+    limit = MAX_SMS_UNITS if service == "SMS" else MAX_TEXT_UNITS
+    for piece in pieces:
+        for cut in split(piece, limit):
+            if cut.text or not shown:
+                yield cut.part(is_plain=has_neither_cards_nor_styles)
+    for url in shown:
+        yield LinkPart(value=url)
+
+
+def _without_address_first(text: StyledText, shown: Sequence[str]) -> list[StyledText]:
+    """Cut a text into a piece without an address and the rest, as far as that is possible.
+
+    Args:
+        shown: The addresses whose cards follow. After a label they are left out of the text.
+    """
+    for link in [each for each in reversed(text.links) if each.is_labelled and each.url in shown]:
+        text = text.without(link)
+    found = URL_IN_TEXT.search(text.text)
+    if found is None:
+        return [text]
+    ends = [end for end in sentence_ends(text.text) if end <= found.start()]
+    ends += [at for at in [text.text.rfind("\n", 0, found.start())] if text.text[: max(at, 0)].strip()]
+    return [text[: max(ends)], text[max(ends) :]] if ends else [text]
+
+
+def _cut_part(part: TextPart, service: str | None) -> Iterator[ContentPart]:
+    """Cut a text part that is too long. One with stickers, mentions or animations is kept: their ranges cannot be cut."""
+    limit = MAX_SMS_UNITS if service == "SMS" else MAX_TEXT_UNITS
+    if utf16_length(part.value) <= limit or (text := StyledText.of_part(part)) is None:
+        yield part
+        return
+    for piece in split(text, limit):
+        yield piece.part()
+
+
+def _not_sendable(item: object) -> BotError:
+    if inspect.iscoroutine(item):
+        item.close()
+        return BotError(f"{item.__qualname__}(…) cannot be sent: it was called without await. Put await before it.")
+    return BotError(
+        f"An object of type {type(item).__name__} cannot be sent. Give a str, the result of markdown(…), a part such as MediaPart, or a MessageContent."
+    )
 
 
 def _may_follow(parts: Sequence[Part], part: Part) -> bool:
@@ -81,17 +175,12 @@ def _may_follow(parts: Sequence[Part], part: Part) -> bool:
     return not (isinstance(part, TextPart) and isinstance(parts[-1], TextPart))
 
 
-def text_of(message: MessageContent) -> str:
-    """Return the text parts, joined by newlines; empty if there are none."""
-    return "\n".join(part.value for part in message.parts or () if isinstance(part, TextPart))
-
-
 def files_of(parts: Iterable[Part]) -> str:
     """Return names for the parts that are not text; empty if there are none.
 
     Equal files, links and cards have equal names.
     """
-    return "\n".join(_name(part) for part in parts if not isinstance(part, TextPart))
+    return "\n".join([_name(part) for part in parts if not isinstance(part, TextPart)])
 
 
 def _name(part: Part) -> str:

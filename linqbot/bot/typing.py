@@ -49,7 +49,13 @@ class TypingIndicator:
     def start(self) -> None:
         """Show the dots now, and refresh them."""
         if self._task is None and self._chat_id is not None:
+            self._cancel()  # the dots that `arm` would show later
             self._show()
+
+    def resume(self) -> None:
+        """Show the dots now, because another message follows. A bot with `typing=False` shows none."""
+        if self._automatic:
+            self.start()
 
     def sending(self) -> None:
         """Stop refreshing before a message is sent. The message itself ends the dots at Linq.

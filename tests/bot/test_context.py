@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -154,3 +155,23 @@ async def test_a_quick_handler_shows_no_dots() -> None:
     dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
     await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
     assert not any(call.name.startswith("chats.typing") for call in linq.calls)
+
+
+def test_now_is_the_time_of_the_clock_in_the_zone_that_was_asked_for() -> None:
+    clock = MovableClock(NOW, frozen=True)
+    bot, linq = Bot(), Linq()
+    ctx = Dispatcher(bot, clock).context(message(), linq.client)
+    assert ctx.now() == datetime.fromtimestamp(NOW, UTC)
+    assert ctx.now().tzinfo is UTC
+    clock.advance(3600)
+    paris = ctx.now("Europe/Paris")
+    assert paris.timestamp() == NOW + 3600
+    assert (paris.utcoffset(), paris.tzname()) == (timedelta(hours=1), "CET")
+    assert ctx.now(timezone(timedelta(hours=5))).utcoffset() == timedelta(hours=5)
+
+
+@pytest.mark.parametrize("name", ["Paris", "", "Europe", "../etc/passwd"])
+def test_now_names_a_time_zone_that_does_not_exist(name: str) -> None:
+    ctx = Dispatcher(Bot(), MovableClock(NOW, frozen=True)).context(message(), Linq().client)
+    with pytest.raises(BotError, match="There is no time zone"):
+        ctx.now(name)

@@ -290,7 +290,10 @@ async def test_unmatched_and_ignored_events_are_logged_once_with_the_reason() ->
     logged = [entry for entry in logs if entry["log_level"] == "info"]
     assert [entry["event"] for entry in logged] == ["event.unmatched", "event.ignored", "event.ignored"]
     assert logged[0]["tried"][0].endswith("say")
-    assert [entry["reason"] for entry in logged[1:]] == ["not allowed", "in a group, not addressed"]
+    assert [entry["reason"] for entry in logged[1:]] == [
+        "the sender is not allowed",
+        "the message neither mentions the bot nor replies to it",
+    ]
 
 
 @pytest.mark.parametrize("late_s", [0.0, 1.3])
@@ -327,7 +330,7 @@ async def test_a_return_value_that_cannot_be_sent_is_named() -> None:
     def number(message: MessageReceived, ctx: Context) -> Any:
         return 5
 
-    with pytest.raises(BotError, match="A int cannot be sent"):
+    with pytest.raises(BotError, match="An object of type int cannot be sent"):
         await handled(bot, message())
 
 

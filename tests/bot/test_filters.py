@@ -5,8 +5,20 @@ import re
 import pytest
 from fakes import LINE, PERSON, message
 
-from linqbot.bot.filters import contains, exact, from_handle, has_link, has_media, in_direct, in_group, regex, to_line
+from linqbot.bot.filters import (
+    Filter,
+    contains,
+    exact,
+    from_handle,
+    has_link,
+    has_media,
+    in_direct,
+    in_group,
+    regex,
+    to_line,
+)
 from linqbot.errors import BotError
+from linqbot.events.message import MessageReceived
 
 
 @pytest.mark.parametrize("text", ["hi", "  HI\n", "Hello", "STRASSE"])
@@ -81,7 +93,7 @@ def test_a_filter_without_words_is_refused(make: object) -> None:
 
 
 def test_a_filter_has_a_readable_name() -> None:
-    assert repr(in_group & ~contains("x")) == "<filter (in_group & ~contains('x',))>"
+    assert repr(in_group & ~contains("x")) == "<filter (in_group & ~contains('x'))>"
 
 
 def test_filters_do_not_combine_with_and_or_and_not() -> None:
@@ -89,3 +101,32 @@ def test_filters_do_not_combine_with_and_or_and_not() -> None:
         bool(in_direct and in_group)
     with pytest.raises(BotError, match="Combine filters with &"):
         _ = not in_direct
+
+
+def test_a_plain_function_may_stand_on_either_side() -> None:
+    def is_short(message: MessageReceived) -> bool:
+        return len(message.text) < 4
+
+    for either in (is_short | contains("long"), contains("long") | is_short):
+        assert [bool(either(message(text))) for text in ("hi", "a long text", "another text")] == [True, True, False]
+    for both in (is_short & contains("h"), contains("h") & is_short):
+        assert [bool(both(message(text))) for text in ("hi", "he is tall", "me")] == [True, False, False]
+    assert (is_short | contains("x")).name.endswith(".is_short | contains('x'))")
+
+
+def test_a_function_that_is_made_a_filter_can_be_negated() -> None:
+    @Filter
+    def is_short(message: MessageReceived) -> bool:
+        return len(message.text) < 4
+
+    assert [bool((~is_short)(message(text))) for text in ("hi", "a long text")] == [False, True]
+    assert is_short.name.endswith("is_short")
+
+
+def test_a_match_of_a_regular_expression_on_the_right_of_a_function_is_kept() -> None:
+    def anything(message: MessageReceived) -> bool:
+        return True
+
+    fit = (anything & regex(r"(\d+)"))(message("room 12"))
+    assert isinstance(fit, re.Match)
+    assert fit[1] == "12"

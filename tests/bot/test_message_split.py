@@ -1,11 +1,25 @@
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from linqbot import rules
-from linqbot.bot.message_split import Content, bubbles
-from linqbot.types.message import Effect, LinkPart, MediaPart, MessageContent, ReplyTo, TextPart
+from linqbot.bot.message_split import MAX_SMS_UNITS, MAX_TEXT_UNITS, Content, bubbles
+from linqbot.text.links import link
+from linqbot.text.markdown import markdown
+from linqbot.types.message import (
+    Effect,
+    LinkPart,
+    MediaPart,
+    MessageContent,
+    ReplyTo,
+    TextDecoration,
+    TextPart,
+    utf16_slice,
+)
 
 PHOTO = MediaPart(url="https://x.test/a.png")
 LINK = LinkPart(value="https://x.test")
@@ -32,12 +46,124 @@ def test_a_whole_message_is_kept() -> None:
     assert bubbles([message], effect=Effect.named("confetti")) == [message]
 
 
-def test_the_effect_goes_with_the_first_message_and_each_answers_the_same_one() -> None:
+def test_the_first_message_answers_and_the_last_one_has_the_effect() -> None:
     first, second = bubbles(["a", "b"], effect=Effect.named("confetti"), reply_to=ReplyTo(message_id="m"))
-    assert first.effect is not None
-    assert (first.effect.name, first.effect.type) == ("confetti", "screen")
-    assert second.effect is None
-    assert first.reply_to == second.reply_to == ReplyTo(message_id="m")
+    assert (first.effect, first.reply_to) == (None, ReplyTo(message_id="m"))
+    assert second.effect is not None
+    assert (second.effect.name, second.effect.type) == ("confetti", "screen")
+    assert second.reply_to is None
+
+
+# Addresses
+
+
+def values(*content: Content, **options: Any) -> list[tuple[str, str]]:
+    parts = (part for message in bubbles(content, **options) for part in message.parts or ())
+    return [(part.type, part.value) for part in parts if isinstance(part, TextPart | LinkPart)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("See https://x.test", [("text", "See"), ("link", "https://x.test")]),
+        ("See:\nhttps://x.test ", [("text", "See:"), ("link", "https://x.test")]),
+        ("https://x.test", [("link", "https://x.test")]),
+        ("See https://x.test.", [("text", "See https://x.test."), ("link", "https://x.test")]),
+        ("https://x.test is it", [("text", "https://x.test is it"), ("link", "https://x.test")]),
+        (
+            "https://x.test or https://y.test",
+            [("text", "https://x.test or"), ("link", "https://x.test"), ("link", "https://y.test")],
+        ),
+        (
+            "https://x.test = https://x.test !",
+            [("text", "https://x.test = https://x.test !"), ("link", "https://x.test")],
+        ),
+        ("www.x.test", [("text", "www.x.test")]),
+        (f"Long: https://x.test/{'a' * 2048}", [("text", f"Long: https://x.test/{'a' * 2048}")]),
+        (markdown("Read [this](https://x.test)"), [("text", "Read this"), ("link", "https://x.test")]),
+        (
+            markdown("Read [this](https://x.test) now"),
+            [("text", "Read this (https://x.test) now"), ("link", "https://x.test")],
+        ),
+        (markdown("`https://x.test`"), [("text", "https://x.test")]),
+        (TextPart(value="See https://x.test"), [("text", "See https://x.test")]),
+    ],
+)
+def test_the_card_of_an_address_follows_its_text(text: Content, expected: list[tuple[str, str]]) -> None:
+    assert values(text) == expected
+
+
+def test_a_list_of_more_than_three_addresses_gets_no_cards() -> None:
+    text = "https://a.test https://b.test https://c.test https://d.test"
+    assert values(text) == [("text", text)]
+
+
+@pytest.mark.parametrize("options", [{"cards": False}, {"service": "SMS"}, {"service": "RCS"}])
+def test_there_are_no_cards_if_they_are_unwanted_or_do_not_exist(options: Any) -> None:
+    assert values("See https://x.test", **options) == [("text", "See https://x.test")]
+    said = markdown("See [us](https://x.test)")
+    assert values(said, **options) == [("text", "See us (https://x.test)")]
+
+
+def test_a_markdown_text_without_cards_has_none() -> None:
+    assert values(markdown("See https://x.test", cards=False)) == [("text", "See https://x.test")]
+
+
+def test_a_link_is_a_card() -> None:
+    assert values("See", link("https://x.test")) == [("text", "See"), ("link", "https://x.test")]
+
+
+@pytest.mark.parametrize("service", ["SMS", "RCS"])
+def test_styles_are_left_out_where_they_cannot_be_shown(service: str) -> None:
+    (message,) = bubbles([markdown("**a** b")], service=service)
+    assert message.parts == (TextPart(value="a b"),)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (["See https://x.test"], [("text", "See"), ("link", "https://x.test")]),
+        (
+            ["Hello Ann. Read https://x.test today."],
+            [("text", "Hello Ann."), ("text", "Read https://x.test today."), ("link", "https://x.test")],
+        ),
+        (["Hello\nwww.x.test"], [("text", "Hello"), ("text", "www.x.test")]),
+        ([markdown("Read [this](https://x.test) now")], [("text", "Read this now"), ("link", "https://x.test")]),
+        (["Hello", "https://x.test"], [("text", "Hello"), ("link", "https://x.test")]),
+    ],
+)
+def test_the_first_message_of_a_chat_has_no_address(content: list[Content], expected: list[tuple[str, str]]) -> None:
+    assert values(*content, opens_chat=True) == expected
+
+
+# Long texts
+
+
+def test_a_long_text_is_cut_at_sentences_and_keeps_its_styles() -> None:
+    text = markdown("**Bold words.** Plain words. " * 1000)
+    messages = bubbles([text, PHOTO], effect=Effect.named("slam"))
+    assert len(messages) == 3
+    assert [message.effect is None for message in messages] == [True, True, False]
+    for message in messages:
+        part = (message.parts or ())[0]
+        assert isinstance(part, TextPart)
+        assert 0 < len(part.value) <= MAX_TEXT_UNITS
+        assert part.value.endswith(".")
+        assert {utf16_slice(part.value, *each.range) for each in part.text_decorations or ()} == {"Bold words."}
+    assert [part.type for part in messages[-1].parts or ()] == ["text", "media"]
+
+
+def test_a_long_text_is_cut_shorter_on_sms() -> None:
+    sizes = [len(value) for _, value in values("Some words. " * 500, service="SMS")]
+    assert len(sizes) == 4
+    assert max(sizes) <= MAX_SMS_UNITS
+
+
+def test_a_long_part_is_cut_unless_it_has_an_animation() -> None:
+    part = TextPart(value="Some words. " * 1000, text_decorations=(TextDecoration(range=(0, 4), style="bold"),))
+    assert len(bubbles([part])) == 2
+    shaking = part.model_copy(update={"text_decorations": (TextDecoration(range=(0, 4), animation="shake"),)})
+    assert len(bubbles([shaking])) == 1
 
 
 @given(st.lists(st.sampled_from(["text", PHOTO, LINK, TextPart(value="t")]), min_size=1, max_size=12))

@@ -27,7 +27,7 @@ def test_a_decorated_handler_is_still_the_same_function() -> None:
     ("handler", "says"),
     [
         (lambda: None, "takes 0 arguments"),
-        (lambda event: None, "takes 1 arguments"),
+        (lambda event: None, "takes 1 argument;"),
         (lambda a, b, c: None, "takes 3 arguments"),
         ("hello", "must be a function"),
     ],
@@ -117,3 +117,23 @@ def test_a_router_cannot_include_itself() -> None:
 def test_a_bot_refuses_unknown_settings(settings: dict[str, Any]) -> None:
     with pytest.raises(BotError):
         Bot(**settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        (
+            "message.recieved",
+            "type is 'message.received': from linqbot.events import MessageReceived, then @bot.on(MessageReceived).",
+        ),
+        (
+            "message.read",
+            "It is the class of 'message.read': from linqbot.events import MessageRead, then @bot.on(MessageRead).",
+        ),
+        ("zebra", "not 'zebra'."),
+    ],
+)
+def test_a_name_of_an_event_type_is_answered_with_its_class(given: str, hint: str) -> None:
+    with pytest.raises(BotError) as refused:
+        Bot().on(given)  # type: ignore[arg-type]
+    assert str(refused.value).endswith(hint)

@@ -1,0 +1,163 @@
+"""Answers: decide if an event answers an open question, and convert an answer to the value that `ctx.ask` returns.
+
+A conversion that fails raises ValueError with a sentence that is shown to the person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError
+
+from linqbot.bot.asking.ballot import choice_of
+from linqbot.bot.asking.question import OpenQuestion, Question
+from linqbot.events.event import Event
+from linqbot.events.message import MessageReceived
+from linqbot.events.poll import PollVoteAdded
+from linqbot.events.reaction import PollReactionAdded, ReactionAdded
+from linqbot.parse.yes_or_no import yes_no
+from linqbot.types.message import MediaPart
+
+_SENTENCES: Final = {
+    "int_parsing": "Please answer with a whole number.",
+    "int_from_float": "Please answer with a whole number.",
+    "float_parsing": "Please answer with a number.",
+    "decimal_parsing": "Please answer with a number.",
+    "bool_parsing": "Please answer with yes or no.",
+    "date_from_datetime_parsing": "Please answer with a date, such as 2026-11-20.",
+    "date_parsing": "Please answer with a date, such as 2026-11-20.",
+    "datetime_from_date_parsing": "Please answer with a date and a time, such as 2026-11-20 18:30.",
+    "datetime_parsing": "Please answer with a date and a time, such as 2026-11-20 18:30.",
+    "time_parsing": "Please answer with a time, such as 18:30.",
+    "url_parsing": "Please answer with a web address, such as https://example.com.",
+    "uuid_parsing": "Please answer with an id of 32 hexadecimal digits.",
+    "greater_than": "Please answer with more than {gt}.",
+    "greater_than_equal": "Please answer with {ge} or more.",
+    "less_than": "Please answer with less than {lt}.",
+    "less_than_equal": "Please answer with {le} or less.",
+    "string_too_short": "Please answer with at least {min_length} characters.",
+    "string_too_long": "Please answer with at most {max_length} characters.",
+    "literal_error": "Please answer with {expected}.",
+    "enum": "Please answer with {expected}.",
+}
+"""What a person is shown about an invalid answer, by the type of pydantic's error."""
+
+
+class Verdict(Enum):
+    """The meaning of an event for an open question."""
+
+    ANSWER = "answer"
+    CANCEL_WORD = "cancel word"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer to a question.
+
+    Attributes:
+        event: The event; None if the operator answered.
+        text: The text of a message, without a mention of the bot; the text of the option that a vote chose; or the text
+            of the operator.
+    """
+
+    event: Event | None
+    text: str
+
+
+def judge(question: OpenQuestion, event: Event) -> Verdict | None:
+    """Return the meaning of an event of the asked person; None if it has nothing to do with the question."""
+    if isinstance(event, MessageReceived):
+        is_cancelled = event.text_to_me.strip().casefold() in question.cancel
+        return Verdict.CANCEL_WORD if is_cancelled else Verdict.ANSWER
+    if isinstance(event, PollVoteAdded):
+        is_answer = event.message_id == question.poll and event.option_id in question.options
+    elif isinstance(event, ReactionAdded | PollReactionAdded):
+        is_answer = event.message_id in question.messages and event.reaction_type in question.reactions
+    else:
+        is_answer = event.type in question.events
+    return Verdict.ANSWER if is_answer else None
+
+
+def value_of(question: Question, answer: Answer) -> Any:
+    """Convert an answer to the value that `ctx.ask` returns.
+
+    Raises:
+        ValueError: the answer is invalid; the message is shown to the person.
+    """
+    if question.yes is not None:
+        return _yes_or_no(question.yes, answer)
+    if question.choices:
+        return _choice(question.choices, answer)
+    kind, event = question.kind, answer.event
+    if kind is MediaPart:
+        if not isinstance(event, MessageReceived) or not event.media:
+            raise ValueError("Please answer with a photo or a file.")
+        return event.media[0]
+    if isinstance(kind, type) and issubclass(kind, Event):
+        if not isinstance(event, kind):
+            raise ValueError(f"Please answer with {_named(kind)}.")  # noqa: TRY004 - the person reads it
+        return event
+    text = answer.text.strip()
+    if not text:
+        raise ValueError("Please answer with text.")
+    return text if kind is str else _converted(kind, text)
+
+
+def _yes_or_no(yes: str, answer: Answer) -> bool:
+    if isinstance(answer.event, ReactionAdded | PollReactionAdded):
+        return answer.event.reaction_type == yes
+    return yes_no(answer.text)
+
+
+def _choice(choices: tuple[str, ...], answer: Answer) -> str:
+    choice = choice_of(answer.text, choices)
+    if choice is not None:
+        return choice
+    raise ValueError(f"Please answer with one of these: {', '.join(choices)}.")
+
+
+def _converted(kind: Any, text: str) -> Any:
+    try:
+        adapter = _adapter(kind)
+    except TypeError:  # a kind that cannot be hashed
+        adapter = _adapter.__wrapped__(kind)
+    if adapter is None:
+        return kind(text)
+    try:
+        return adapter.validate_strings(text)
+    except ValidationError as error:
+        raise ValueError(_sentence(error)) from None
+
+
+@lru_cache
+def _adapter(kind: Any) -> TypeAdapter[Any] | None:
+    """Return the validator of a type; None for a function, which converts the text itself."""
+    if callable(kind) and not isinstance(kind, type) and not hasattr(kind, "__origin__"):
+        return None
+    try:
+        return TypeAdapter(kind)
+    except PydanticSchemaGenerationError:
+        if callable(kind):
+            return None
+        raise
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    context = first.get("ctx", {})
+    if first["type"] == "value_error" and isinstance(context.get("error"), ValueError) and str(context["error"]):
+        return str(context["error"])
+    sentence = _SENTENCES.get(first["type"])
+    return sentence.format_map(context) if sentence else "Please answer in another form."
+
+
+def _named(kind: type[Event]) -> str:
+    return {
+        "MessageReceived": "a message",
+        "LocationSharingStarted": "your location: share it here",
+        "ContactCardReceived": "your contact card: share it with this number",
+    }.get(kind.__name__, "something else")

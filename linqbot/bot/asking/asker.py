@@ -1,0 +1,53 @@
+"""The interfaces between a Context and the worker's part of a conversation (`worker/asking/`)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from linqbot.bot.asking.question import Question
+from linqbot.events.event import Event
+
+if TYPE_CHECKING:
+    from linqbot.bot.context import Context
+
+
+class Asker(Protocol):
+    """Asks questions and records steps, for one run of a handler."""
+
+    @property
+    def is_past(self) -> bool:
+        """True while the handler runs through a part that an earlier run has ended. Its calls have no effects then."""
+        ...
+
+    async def ask(self, question: Question, ctx: Context) -> Any:
+        """Return the recorded answer of a question; if there is none, ask it and end the handler with Suspended."""
+        ...
+
+    async def once(self, name: str, call: Callable[[str], Awaitable[Any] | Any], *, kind: Any, retry: bool) -> Any:
+        """Return the recorded result of a step; if there is none, make the step and record its result."""
+        ...
+
+
+class Resumption(Protocol):
+    """A handler that goes on, because its question was answered or has ended.
+
+    Attributes:
+        handler: The name of the handler.
+        root: The event with which it began, and which it gets again.
+    """
+
+    handler: str
+    root: Event
+
+    async def begin(self, ctx: Context) -> None:
+        """Note that the handler runs. Without this the question stays open, whatever happens."""
+        ...
+
+
+class SideTurn(Protocol):
+    """A turn of the asked person that is not an answer: a handler with `during_ask=True` takes the event."""
+
+    async def ask_again(self, ctx: Context) -> None:
+        """Send the question again, if it has `repeat=True`."""
+        ...

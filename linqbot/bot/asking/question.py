@@ -1,0 +1,203 @@
+"""Questions: the arguments of `ctx.ask`, checked, and the stored form of a question that waits for its answer."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, get_args
+
+from pydantic_core import to_json
+
+from linqbot.bot.asking.ballot import Ballot
+from linqbot.bot.asking.waits import Wait
+from linqbot.bot.message_split import Content, bubbles
+from linqbot.errors import BotError
+from linqbot.events.event import Event
+from linqbot.types.data import Data
+from linqbot.types.message import MessageContent, ReactionType, TextPart, text_of
+
+DAY_S: Final = 86_400.0
+CANCEL_WORDS: Final = ("cancel", "never mind")
+"""The texts, in any case, by which a person ends a question, unless `cancel=` says otherwise."""
+LONGEST_TIMEOUT_S: Final = 366 * DAY_S
+MOST_ASKS: Final = 1000
+"""Maximum number of questions in one conversation."""
+_POLL_MOST: Final = 12
+"""Maximum number of choices that are shown as a poll. More are shown as a numbered list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The arguments of one `ctx.ask`; see there. Or of `ctx.pay` and the like: then `wait` is set.
+
+    Raises:
+        BotError: the arguments do not fit together.
+    """
+
+    content: tuple[Content, ...]
+    kind: Any = str
+    choices: tuple[str, ...] = ()
+    yes: ReactionType | None = None
+    who: str = "asker"
+    tries: int = 3
+    timeout_s: float = DAY_S
+    cancel: tuple[str, ...] = CANCEL_WORDS
+    repeat: bool = True
+    key: str | None = None
+    wait: Wait | None = None
+
+    def __post_init__(self) -> None:
+        if not self.content and self.wait is None:
+            raise BotError("ctx.ask() was called without a question. Give it the text to send: ctx.ask('Your name?').")
+        if sum((self.kind is not str, bool(self.choices), self.yes is not None)) > 1:
+            raise BotError("ctx.ask() takes one of kind=, choices= and yes=, not several.")
+        if len({choice.strip().casefold() for choice in self.choices}) < len(self.choices):
+            raise BotError(f"{self.verb}(choices={list(self.choices)!r}): two choices are equal.")
+        if any(not isinstance(choice, str) or not choice.strip() for choice in self.choices):
+            raise BotError(f"{self.verb}(choices={list(self.choices)!r}): each choice is a text.")
+        if self.yes is not None and self.yes not in get_args(ReactionType):
+            raise BotError(f"ctx.ask(yes={self.yes!r}): there is no such reaction. Give a name such as 'like'.")
+        if not 0 < self.timeout_s <= LONGEST_TIMEOUT_S:
+            raise BotError(f"{self.verb}(timeout_s={self.timeout_s!r}): give seconds, more than 0 and at most a year.")
+        if self.tries < 1:
+            raise BotError(f"ctx.ask(tries={self.tries!r}): give the number of answers to accept before giving up.")
+        if inspect.iscoroutinefunction(self.kind):
+            raise BotError("ctx.ask(kind=…) takes a plain function, because it runs again for each later answer.")
+
+    @property
+    def verb(self) -> str:
+        """The method of the context that asks the question, for error messages."""
+        return "ctx.ask" if self.wait is None else self.wait.verb
+
+    @property
+    def digest(self) -> str:
+        """A digest of the words of the question, by which today's code finds its answer."""
+        parts = [each.model_dump(mode="json") for each in bubbles(self.content)]
+        words = [parts, self.choices] if self.wait is None else [parts, self.choices, self.wait.words]
+        return hashlib.blake2b(to_json(words), digest_size=8).hexdigest()
+
+    @property
+    def fits_poll(self) -> bool:
+        """True if the choices can be shown as a poll (R86)."""
+        return 2 <= len(self.choices) <= _POLL_MOST
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """The types of the events that answer the question besides messages."""
+        if isinstance(self.kind, type) and issubclass(self.kind, Event):
+            return self.kind.types
+        return ()
+
+    def messages(self, *, numbered: bool, service: str | None = None) -> list[MessageContent]:
+        """Return the messages that ask the question.
+
+        Args:
+            numbered: True appends the choices as a numbered list.
+            service: The service of the chat, if it is known.
+        """
+        content = list(self.content)
+        if numbered:
+            lines = "\n".join(f"{number}. {choice}" for number, choice in enumerate(self.choices, 1))
+            last = content[-1] if content else None
+            if isinstance(last, str):
+                content[-1] = f"{last}\n{lines}"
+            else:
+                content.append(lines)
+        return bubbles(content, service=service)
+
+
+class OpenQuestion(Data):
+    """A question that waits for its answer, as it is stored.
+
+    Attributes:
+        n: The number of the question in its conversation. A number is never used twice.
+        key: The `key=` of the question.
+        text: The text of the question, for operators.
+        messages: The ids of the messages that asked it.
+        poll: The id of the message with the poll, if there is one; and its `options`, the choices by their ids.
+        reactions: The reactions that answer it.
+        events: The types of the events that answer it, besides messages.
+        cancel: The texts that end it, in lower case.
+        repeat: True asks again after a side answer.
+        prompt: The messages that ask it again, as JSON.
+        tries: The number of invalid answers so far.
+        timer: The id of the timer that ends it.
+        next: The number of the next question of the conversation.
+        replies_to_me: `replies_to_me` of the message that began the conversation.
+        failed_by: The id of the delivery that became a dead letter, if the conversation has failed.
+        waits_for: What ends it: an answer in words, or something else.
+        asked: For a wait: the handle of the person whose event began it, in lower case; empty if there is none.
+        payment: The id of the payment request, if it waits for a payment.
+        is_known: True if the person shared the location before they were asked, so that no event follows.
+        ballot: The votes so far, if it waits for votes.
+        looks: The number of times that a shared location was looked up and not known yet.
+    """
+
+    n: int
+    key: str | None = None
+    text: str = ""
+    messages: tuple[str, ...] = ()
+    poll: str | None = None
+    options: Mapping[str, str] = {}
+    reactions: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+    cancel: tuple[str, ...] = ()
+    repeat: bool = True
+    prompt: tuple[dict[str, Any], ...] = ()
+    tries: int = 0
+    timer: str = ""
+    next: int = 1
+    replies_to_me: bool = False
+    failed_by: str | None = None
+    waits_for: Literal["answer", "payment", "location", "votes"] = "answer"
+    asked: str = ""
+    payment: str | None = None
+    looks: int = 0
+    is_known: bool = False
+    ballot: Ballot | None = None
+
+    @property
+    def takes_words(self) -> bool:
+        """True if each message of the asked person is an answer."""
+        return self.waits_for == "answer"
+
+
+@dataclass(frozen=True, slots=True)
+class AskedBefore:
+    """A question that timed out before the message that is being handled: `ctx.after_ask`.
+
+    Attributes:
+        question: The text of the question; empty on a line that keeps nothing (zero retention).
+        key: The `key=` of the question.
+        handler: The name of the handler that asked.
+        asked_at: The time at which it asked.
+    """
+
+    question: str
+    key: str | None
+    handler: str
+    asked_at: datetime
+
+
+def asked_before(question: OpenQuestion, handler: str, asked_at: float) -> AskedBefore:
+    """Return the `ctx.after_ask` of a question that timed out."""
+    return AskedBefore(question.text, question.key, handler, datetime.fromtimestamp(asked_at, UTC))
+
+
+def text_to_show(messages: Sequence[MessageContent]) -> str:
+    """Return the text of the messages of a question."""
+    return "\n".join(filter(None, (text_of(message.parts or ()) for message in messages)))
+
+
+def as_prompt(messages: Sequence[MessageContent]) -> tuple[dict[str, Any], ...]:
+    """Return messages as JSON, to be sent again after a side answer."""
+    plain = (message.model_copy(update={"effect": None, "reply_to": None}) for message in messages)
+    return tuple(message.model_dump(mode="json", exclude_none=True) for message in plain)
+
+
+def numbered_part(choices: Sequence[str]) -> TextPart:
+    """Return the choices as a numbered list."""
+    return TextPart(value="\n".join(f"{number}. {choice}" for number, choice in enumerate(choices, 1)))

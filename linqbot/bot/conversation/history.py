@@ -1,0 +1,306 @@
+"""`ctx.history`: the last messages of the event's chat, of both sides, up to the current message.
+
+The messages come from Linq's list, and those of the running turn from its journal. A turn that runs again finds more
+messages in the list than its first run did. They are left out, so that each run sees the same conversation.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol, overload
+
+from linqbot.bot.proactive.broadcast import Broadcaster
+from linqbot.bot.proactive.send_later import Scheduler
+from linqbot.bot.streaming.record import StreamRecord
+from linqbot.client.call import ApiResponse, Call
+from linqbot.client.client import Client
+from linqbot.errors import BotError
+from linqbot.events.event import Event
+from linqbot.events.message import MessageReceived
+from linqbot.types.message import LinkPart, MediaPart, Message, MessageContent, Part, Reaction, ReplyTo, TextPart
+
+ME: Final = "me"
+"""The speaker of the bot's own messages."""
+THEM: Final = "them"
+
+PAGE_SIZE: Final = 100
+MAX_MESSAGES: Final = 1000
+"""The greatest `limit`; and messages after which reading ends, whatever the order of Linq's list is."""
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """A message of a chat. Its repr shows ids only, because it may be logged.
+
+    Attributes:
+        id: The message's id; None if it is not known yet.
+        speaker: `me` for the bot, else the handle of the sender.
+        text: The texts and links, one on a line. Empty for the bot's own messages of earlier turns on zero-retention
+            lines.
+        media: The files. Their URLs are short-lived.
+        reply_to: The message that it replies to.
+        tapbacks: The tapbacks on it, as they are now.
+        edited: True if it was edited since. Its text is then the present one.
+        at: The time at which it was sent; None for a message that this turn has just sent.
+    """
+
+    id: str | None
+    speaker: str = field(repr=False)
+    text: str = field(repr=False)
+    media: tuple[MediaPart, ...] = field(default=(), repr=False)
+    reply_to: ReplyTo | None = None
+    tapbacks: tuple[Reaction, ...] = field(default=(), repr=False)
+    edited: bool = False
+    at: datetime | None = None
+
+
+class History(Sequence[HistoryEntry]):
+    """The last messages of a chat, oldest first. It can be used like a tuple of `HistoryEntry`."""
+
+    __slots__ = ("_entries", "is_group")
+
+    def __init__(self, entries: Iterable[HistoryEntry], *, is_group: bool) -> None:
+        self._entries = tuple(entries)
+        self.is_group = is_group
+
+    def as_text(self) -> str:
+        """Return the conversation as text for a prompt: a line for each message, such as `me: Hello!`.
+
+        In a direct chat the other side is `them`; in groups people are labelled with their handles. A file is shown as
+        its name in brackets.
+        """
+        return "\n".join(f"{self._label(entry)}: {_shown(entry)}" for entry in self._entries)
+
+    def _label(self, entry: HistoryEntry) -> str:
+        return entry.speaker if self.is_group or entry.speaker == ME else THEM
+
+    @overload
+    def __getitem__(self, index: int) -> HistoryEntry: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> History: ...
+
+    def __getitem__(self, index: int | slice) -> HistoryEntry | History:
+        if isinstance(index, slice):
+            return History(self._entries[index], is_group=self.is_group)
+        return self._entries[index]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[HistoryEntry]:
+        return iter(self._entries)
+
+    def __repr__(self) -> str:
+        return f"History({len(self._entries)} messages)"
+
+
+@dataclass(frozen=True, slots=True)
+class SentInTurn:
+    """The sends of a turn, as its journal knows them.
+
+    Attributes:
+        made: Each call that this run has made so far, in order, with its answer. A call that an earlier run made is
+            among them once this run has come to it.
+        ids: The ids of all messages of the turn, those of earlier runs included.
+        unsettled: Calls of an earlier run that may have been made, without a known answer.
+    """
+
+    made: Sequence[tuple[Call, ApiResponse]] = ()
+    ids: frozenset[str] = frozenset()
+    unsettled: Sequence[Call] = ()
+
+
+class TurnRecord(Scheduler, Broadcaster, Protocol):
+    """The part of a turn's journal that a context uses: scheduled sends, broadcasts, streams, and what was sent so far."""
+
+    def sent_in_turn(self) -> SentInTurn:
+        """Return the sends of the turn."""
+        ...
+
+    def stream(self, key: str | None) -> StreamRecord:
+        """Return the record of the next stream of the turn."""
+        ...
+
+
+class HistoryReader:
+    """Reads the history of one turn. Linq is asked once, unless a later call wants more messages.
+
+    Args:
+        sent: Returns the sends of the turn so far.
+    """
+
+    def __init__(self, event: Event, chat_id: str, client: Client, sent: Callable[[], SentInTurn]) -> None:
+        self._event = event
+        self._chat_id = chat_id
+        self._client = client
+        self._sent = sent
+        self._listed: list[Message] = []
+        self._limit = 0
+
+    async def read(self, limit: int) -> History:
+        """Return the last messages, at most `limit`; see `Context.history`.
+
+        Raises:
+            BotError: `limit` is out of range.
+        """
+        if not 1 <= limit <= MAX_MESSAGES:
+            raise BotError(f"history(limit={limit!r}) must be a number from 1 to {MAX_MESSAGES}.")
+        if limit > self._limit:
+            self._listed, self._limit = await self._list(limit), limit
+        sent = self._sent()
+        entries = [*self._before(sent), *self._current(), *self._of_this_turn(sent)]
+        return History(entries[-limit:], is_group=bool(self._event.is_group))
+
+    async def _list(self, limit: int) -> list[Message]:
+        """Return Linq's list, the newest first, as far as it is needed for `limit` messages up to the current one."""
+        messages: list[Message] = []
+        size = min(limit, PAGE_SIZE)
+        async for page in self._client.chats.messages.list(self._chat_id, limit=size).pages():
+            messages += page.items
+            # Linq does not document the order: reading stops early only if the list goes from new to old.
+            if _is_newest_first(messages) and len(_up_to(self._event, messages)) >= limit:
+                break
+            if len(messages) >= MAX_MESSAGES:
+                break
+        # Messages of the same time stay in the order of the list.
+        return sorted(messages if _is_newest_first(messages) else reversed(messages), key=_time, reverse=True)
+
+    def _before(self, sent: SentInTurn) -> list[HistoryEntry]:
+        """Return the messages before the current one. The bot's own ones of earlier turns are all before it.
+
+        The bot may have sent them after the current message arrived. But it had not read that message yet.
+        """
+        current = self._event.message_id if isinstance(self._event, MessageReceived) else None
+        earlier = {message.id for message in _up_to(self._event, self._listed)}
+        unsettled = {_said(_content(call)) for call in sent.unsettled if _content(call) is not None}
+        kept = [
+            message
+            for message in self._listed
+            if message.id not in sent.ids
+            and message.id != current
+            and (message.id in earlier or (message.is_from_me and _said(message.parts) not in unsettled))
+            and not (message.is_from_me and message.delivery_status == "failed")
+        ]
+        return [_listed_entry(message) for message in reversed(kept)]
+
+    def _current(self) -> list[HistoryEntry]:
+        """Return the event's message as it was received, without later edits; nothing for events of other kinds."""
+        event = self._event
+        if not isinstance(event, MessageReceived):
+            return []
+        listed = next((message for message in self._listed if message.id == event.id), None)
+        return [
+            HistoryEntry(
+                id=event.id,
+                speaker=event.sender.handle,
+                text=_said(event.parts),
+                media=event.media,
+                reply_to=event.reply_to,
+                tapbacks=_tapbacks(listed.parts) if listed else (),
+                at=event.sent_at or event.created_at,
+            )
+        ]
+
+    def _of_this_turn(self, sent: SentInTurn) -> list[HistoryEntry]:
+        by_id = {message.id: message for message in self._listed}
+        entries = []
+        for call, answer in sent.made:
+            parts = _content(call)
+            if parts is None or _chat_of(call, answer) != self._chat_id:
+                continue
+            message_id = _message_id(answer)
+            if (listed := by_id.get(message_id or "")) is not None and listed.parts:
+                # What was really sent: a plugin, or an earlier run, may have sent another text than this call has.
+                entries.append(_listed_entry(listed))
+            else:
+                entries.append(HistoryEntry(message_id, ME, _said(parts), _media(parts), _reply_to(call)))
+        return entries
+
+
+def _up_to(event: Event, newest_first: Sequence[Message]) -> list[Message]:
+    """Return the messages up to the event's message; for an event of another kind, up to its time."""
+    if isinstance(event, MessageReceived):
+        ids = [message.id for message in newest_first]
+        if event.id in ids:
+            return list(newest_first[ids.index(event.id) :])
+        end = event.sent_at or event.created_at
+    else:
+        end = event.created_at
+    return [message for message in newest_first if end is None or _time(message) <= end]
+
+
+def _is_newest_first(messages: Sequence[Message]) -> bool:
+    return not messages or _time(messages[0]) >= _time(messages[-1])
+
+
+def _time(message: Message) -> datetime:
+    return message.sent_at or message.created_at or _LONG_AGO
+
+
+def _listed_entry(message: Message) -> HistoryEntry:
+    sender = message.from_handle.handle if message.from_handle else message.from_
+    return HistoryEntry(
+        id=message.id,
+        speaker=ME if message.is_from_me else sender or "",
+        text=_said(message.parts),
+        media=_media(message.parts),
+        reply_to=message.reply_to,
+        tapbacks=_tapbacks(message.parts),
+        edited=None not in (message.updated_at, message.created_at) and message.updated_at != message.created_at,
+        at=message.sent_at or message.created_at,
+    )
+
+
+def _said(parts: Iterable[Part] | None) -> str:
+    return "\n".join(part.value for part in parts or () if isinstance(part, TextPart | LinkPart))
+
+
+def _media(parts: Iterable[Part]) -> tuple[MediaPart, ...]:
+    return tuple(part for part in parts if isinstance(part, MediaPart))
+
+
+def _tapbacks(parts: Iterable[Part]) -> tuple[Reaction, ...]:
+    return tuple(itertools.chain.from_iterable(getattr(part, "reactions", None) or () for part in parts))
+
+
+def _shown(entry: HistoryEntry) -> str:
+    files = [f"[{file.filename or file.mime_type or 'file'}]" for file in entry.media]
+    return " ".join([*([entry.text] if entry.text else []), *files]) or "[no text]"
+
+
+def _body(call: Call) -> dict[str, Any] | None:
+    """Return the message that a call sends; None if it sends no message."""
+    message = (call.body or {}).get("message")
+    return message if isinstance(message, dict) else None
+
+
+def _content(call: Call) -> tuple[Part, ...] | None:
+    """Return the parts that a call sends; None if it sends no message."""
+    body = _body(call)
+    return None if body is None else MessageContent.model_validate({"parts": body.get("parts") or ()}).parts
+
+
+def _reply_to(call: Call) -> ReplyTo | None:
+    found = (_body(call) or {}).get("reply_to")
+    return ReplyTo.model_validate(found) if found else None
+
+
+def _chat_of(call: Call, answer: ApiResponse) -> str | None:
+    if call.name == "chats.messages.send":
+        return call.path.split("/")[3]
+    data = answer.data if isinstance(answer.data, dict) else {}
+    chat = data.get("chat")
+    return data.get("chat_id") or (chat.get("id") if isinstance(chat, dict) else None)
+
+
+def _message_id(answer: ApiResponse) -> str | None:
+    data = answer.data if isinstance(answer.data, dict) else {}
+    holder = data.get("chat") if isinstance(data.get("chat"), dict) else data
+    message = (holder or {}).get("message")
+    found = message.get("id") if isinstance(message, dict) else None
+    return found if isinstance(found, str) and found else None

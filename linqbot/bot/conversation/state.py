@@ -1,0 +1,392 @@
+"""`ctx.state`: typed values that a bot keeps about a person, about a chat, or about everything.
+
+A handler asks for a value by a pydantic model and changes its fields. The worker stores the changed values in the commit
+that acks the turn (`worker/turn.py`), each only if the stored value is still the one that the turn has read. Otherwise
+the turn runs again with the new value. The interface of the store is in `storage/state.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic_core.core_schema import ErrorType
+
+from linqbot.errors import BotError, StateUnreadable
+from linqbot.events.event import Event
+from linqbot.storage.state import StateStore, StateWrite
+from linqbot.types.chat import Chat
+from linqbot.types.handle import Handle
+
+M = TypeVar("M", bound=BaseModel)
+
+MAX_BYTES: Final = 1 << 18
+"""The largest value that is stored, in bytes of JSON."""
+
+BOT: Final = "bot"
+PERSON: Final = "person:"
+CHAT: Final = "chat:"
+_PAGE: Final = 500
+# The errors whose messages pydantic writes without the input. The others come from the author's own validators.
+_WITHOUT_INPUT: Final = frozenset(get_args(ErrorType)) - {"value_error", "assertion_error", "union_tag_invalid"}
+
+
+_FIELDS: Final = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+"""All that a pydantic model holds."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """A value that this turn has read.
+
+    Attributes:
+        stored: The JSON that was read; None if nothing was stored.
+        before: The JSON of the value as it was handed out: it differs from `stored` if the model gained a field.
+    """
+
+    value: BaseModel
+    stored: bytes | None
+    before: bytes
+
+
+class State:
+    """The values that a handler may read and change. Each is one object per turn, so all code of a turn shares it.
+
+    A model is a pydantic model whose fields all have defaults. A value is stored under the model's qualified name, such
+    as `Guest`, or under `name`. Only values that were changed are stored, and only if the turn succeeds.
+
+    Args:
+        event: The event of the turn.
+        store: The store to read from. `ctx.state` is made with that of the bot.
+    """
+
+    def __init__(self, event: Event, store: StateStore) -> None:
+        self._event = event
+        self._store = store
+        self._scopes: dict[str, dict[str, bytes]] = {}
+        self._held: dict[tuple[str, str], _Held] = {}
+        self._loading = asyncio.Lock()
+        self._is_closed = False
+        self._seen: Mapping[str, Mapping[str, str | None]] | None = None
+
+    async def person(self, model: type[M], *, name: str | None = None) -> M:
+        """Return the value about the person who caused the event: in a group, the sender.
+
+        Args:
+            model: A pydantic model whose fields all have defaults.
+            name: The name under which the value is stored; None is the model's qualified name.
+        Raises:
+            BotError: the event names no person, a field of the model has no default, or the turn has ended.
+            StateUnreadable: the model cannot read what is stored.
+            StorageUnavailable: the storage cannot be read; the turn runs again later.
+        """
+        return await self._get(person_scope(self._event), model, name)
+
+    async def chat(self, model: type[M], *, name: str | None = None) -> M:
+        """Return the value about the event's chat.
+
+        Args:
+            model: A pydantic model whose fields all have defaults.
+            name: The name under which the value is stored; None is the model's qualified name.
+        Raises:
+            BotError: the event belongs to no chat, a field of the model has no default, or the turn has ended.
+            StateUnreadable: the model cannot read what is stored.
+            StorageUnavailable: the storage cannot be read; the turn runs again later.
+        """
+        if self._event.chat_id is None:
+            raise BotError(f"{self._event.type} belongs to no chat, so it has no state of a chat. Use ctx.state.bot.")
+        return await self._get(CHAT + self._event.chat_id, model, name)
+
+    async def bot(self, model: type[M], *, name: str | None = None) -> M:
+        """Return a value that all chats share.
+
+        Turns that change it at the same time run again, one after the other. Read it shortly before you change it.
+
+        Args:
+            model: A pydantic model whose fields all have defaults.
+            name: The name under which the value is stored; None is the model's qualified name.
+        Raises:
+            BotError: a field of the model has no default, or the turn has ended.
+            StateUnreadable: the model cannot read what is stored.
+            StorageUnavailable: the storage cannot be read; the turn runs again later.
+        """
+        return await self._get(BOT, model, name)
+
+    async def people(
+        self, model: type[M], *, name: str | None = None, where: Callable[[M], bool] | None = None
+    ) -> AsyncIterator[str]:
+        """Yield the handles of the people about whom a value is stored, in the order of the handles.
+
+        Changes of this turn are not stored yet, so they are not seen.
+
+        Example: `async for handle in ctx.state.people(Guest, where=lambda guest: guest.visits > 3):`
+
+        Args:
+            model: As for `person`.
+            name: As for `person`.
+            where: Gets the value of each person, and returns True for the people to yield; None yields all.
+        Raises:
+            BotError: a field of the model has no default.
+            StateUnreadable: the model cannot read what is stored about one of them.
+            StorageUnavailable: the storage cannot be read.
+        """
+        name = checked_name(model, name)
+        after = ("", "")
+        while rows := await self._store.state_rows(prefix=PERSON, name=name, after=after, limit=_PAGE):
+            for row in rows:
+                if where is None or where(read(model, name, row.value)):
+                    yield row.scope.removeprefix(PERSON)
+            after = rows[-1].scope, rows[-1].name
+
+    def close(self) -> list[StateWrite]:
+        """Return the writes of the values that were changed, and refuse further reads. Called when the turn ends.
+
+        Raises:
+            BotError: a value cannot be stored, because a field holds what the model does not allow.
+        """
+        self._is_closed = True
+        if self._seen is not None:
+            return []
+        return [write for place, held in self._held.items() if (write := self._write(*place, held)) is not None]
+
+    def check(self) -> None:
+        """Check that the changed values can be stored. Called when the handler has returned.
+
+        Raises:
+            BotError: a value cannot be stored, because a field holds what the model does not allow.
+        """
+        for place, held in self._held.items():
+            self._write(*place, held)
+
+    def seen(self) -> dict[str, dict[str, str | None]]:
+        """Return the stored JSON of each value that was read, by scope and name; None where nothing was stored."""
+        found: dict[str, dict[str, str | None]] = {}
+        for (scope, name), held in self._held.items():
+            found.setdefault(scope, {})[name] = None if held.stored is None else held.stored.decode()
+        return found
+
+    def begin(self, seen: Mapping[str, Mapping[str, str | None]] | None) -> None:
+        """Begin with a part of a conversation; see `enter`. Nothing was read before."""
+        self._seen = seen
+
+    async def enter(self, seen: Mapping[str, Mapping[str, str | None]] | None) -> None:
+        """Go on with the next part of a conversation. The values that were read before show what this part sees.
+
+        Args:
+            seen: For a part that an earlier run has ended: what `seen` returned then. Its changes are stored already,
+                so nothing is written. None for the part that runs now: it sees what is stored now.
+        Raises:
+            StateUnreadable: a model cannot read what is stored.
+            StorageUnavailable: the storage cannot be read.
+        """
+        self._seen = seen
+        self._scopes.clear()
+        for (scope, name), held in self._held.items():
+            stored = await self._stored(scope, name)
+            model = type(held.value)
+            value = model() if stored is None else read(model, name, stored)
+            # The handler keeps its object, which gets the other fields.
+            for field in _FIELDS:
+                object.__setattr__(held.value, field, getattr(value, field))
+            held.stored, held.before = stored, dump(name, value)
+
+    async def _stored(self, scope: str, name: str) -> bytes | None:
+        of_scope = {} if self._seen is None else self._seen.get(scope, {})
+        if name in of_scope:
+            stored = of_scope[name]
+            return None if stored is None else stored.encode()
+        if (values := self._scopes.get(scope)) is None:
+            values = self._scopes[scope] = await self._store.load(scope)
+        return values.get(name)
+
+    def discard(self) -> None:
+        """Forget the values that were read, with their changes. Called before an error handler runs."""
+        self._scopes.clear()
+        self._held.clear()
+
+    async def _get(self, scope: str, model: type[M], name: str | None) -> M:
+        name = checked_name(model, name)
+        # Tasks of one handler that ask at the same time get the same object.
+        async with self._loading:
+            if self._is_closed:
+                raise BotError(
+                    f"The state {name} was asked for after its turn had ended, so no change of it would be stored. "
+                    "Await it, and the tasks that use it, before the handler returns."
+                )
+            held = self._held.get((scope, name))
+            if held is None:
+                stored = await self._stored(scope, name)
+                value = model() if stored is None else read(model, name, stored)
+                held = self._held[scope, name] = _Held(value, stored, dump(name, value))
+        if type(held.value) is not model:
+            raise BotError(
+                f"Two models are stored under the name {name}: {_full_name(type(held.value))} and {_full_name(model)}. "
+                "Give one of them a name of its own: name=…"
+            )
+        return held.value
+
+    def _write(self, scope: str, name: str, held: _Held) -> StateWrite | None:
+        now = dump(name, held.value)
+        if now == held.before:
+            return None
+        value = checked(name, held.value, now, held.stored)
+        return StateWrite(scope, name, value, expected=held.stored, person=self._person_in(scope))
+
+    def _person_in(self, scope: str) -> str | None:
+        """Return the handle to store with the value of a direct chat, so that the value is erased with the person."""
+        return person_of(self._event) if scope.startswith(CHAT) and self._event.is_group is False else None
+
+
+def person_of(event: Event) -> str | None:
+    """Return the handle of the person who caused an event, or else of the other side of a direct chat; None if unknown."""
+    if event.actor and not event.is_own:
+        return event.actor
+    chat = getattr(event, "chat", None)
+    if event.is_group is False and isinstance(chat, Chat):
+        others: Iterable[Handle] = (handle for handle in chat.handles if not handle.is_me and handle.handle)
+        return next((other.handle for other in others), None)
+    return None
+
+
+def person_scope(event: Event) -> str:
+    """Return the scope of the values about the person of an event.
+
+    Raises:
+        BotError: the event names no person.
+    """
+    handle = person_of(event)
+    if handle is None:
+        raise BotError(
+            f"{event.type} names no person, so it has no state of a person. Use ctx.state.chat or ctx.state.bot."
+        )
+    # Addresses of one person may be written in several cases.
+    return PERSON + handle.casefold()
+
+
+def checked_name(model: type[BaseModel], name: str | None) -> str:
+    """Return the name under which values of a model are stored.
+
+    Raises:
+        BotError: this is no pydantic model whose fields all have defaults, or the name is empty.
+    """
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        kind = model.__name__ if isinstance(model, type) else f"an object of the class {type(model).__name__}"
+        raise BotError(
+            f"ctx.state takes a pydantic model, not {kind}. Write: class Guest(pydantic.BaseModel): visits: int = 0"
+        )
+    default = _default_name(model)
+    if name is None:
+        return default
+    if not isinstance(name, str) or not name.strip():
+        raise BotError(f"name={name!r} cannot be the name of a state. Give a text, or leave name= out.")
+    return name
+
+
+@lru_cache(maxsize=1024)
+def _default_name(model: type[BaseModel]) -> str:
+    without = [name for name, field in model.model_fields.items() if field.is_required()]
+    if without:
+        raise BotError(
+            f"{model.__qualname__}.{without[0]} has no default, so there is no value for a person or a chat that is "
+            f"new. Give every field of {model.__qualname__} a default."
+        )
+    return model.__qualname__
+
+
+def read(model: type[M], name: str, stored: bytes) -> M:
+    """Return the value of a model from stored JSON. Fields that the JSON lacks get their defaults.
+
+    Raises:
+        StateUnreadable: the JSON does not fit the model.
+    """
+    try:
+        return model.model_validate_json(stored)
+    except ValidationError as error:
+        # Without the error as its cause: that quotes the stored value, which may be about a person.
+        raise StateUnreadable(
+            f"The stored state {name} does not fit {_full_name(model)}: {_fields(model, error)}. It was kept as it is."
+        ) from None
+
+
+def dump(name: str, value: BaseModel) -> bytes:
+    """Return a value as JSON, without computed fields.
+
+    Raises:
+        BotError: a field holds an object that has no JSON form.
+    """
+    try:
+        return value.model_dump_json(by_alias=True, round_trip=True, warnings=False).encode()
+    except (PydanticSerializationError, UnicodeError) as error:
+        raise BotError(
+            f"The state {name} cannot be stored as JSON: a field of {_full_name(type(value))} holds an object that its "
+            f"type does not describe ({type(error).__name__})."
+        ) from None
+
+
+def checked(name: str, value: BaseModel, now: bytes, stored: bytes | None) -> bytes:
+    """Return the JSON to store for a changed value. Stored fields that the model does not have are kept.
+
+    They belong to a newer release of the bot, or to another model of the same name.
+
+    Raises:
+        BotError: the model could not read the JSON again, or it is larger than `MAX_BYTES`.
+    """
+    model = type(value)
+    try:
+        model.model_validate_json(now)
+    except ValidationError as error:
+        raise BotError(
+            f"The state {name} cannot be stored, because {_full_name(model)} could not read it again: {_fields(model, error)}."
+        ) from None
+    if stored is not None and model.model_config.get("extra") != "allow":
+        now = _with_unknown_fields(model, now, stored)
+    if len(now) > MAX_BYTES:
+        raise BotError(
+            f"The state {name} has {len(now) // 1024} KiB. At most {MAX_BYTES // 1024} KiB are stored: keep less, such "
+            "as the last entries of a list, or use a database of your own."
+        )
+    return now
+
+
+def _with_unknown_fields(model: type[BaseModel], now: bytes, stored: bytes) -> bytes:
+    before, after = from_json(stored), from_json(now)
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return now
+    known = after.keys() | _names(model)
+    unknown = {field: value for field, value in before.items() if field not in known}
+    return to_json(after | unknown) if unknown else now
+
+
+@lru_cache(maxsize=1024)
+def _names(model: type[BaseModel]) -> frozenset[str]:
+    """Return every name under which the JSON of a model may hold its fields."""
+    aliases = [
+        alias
+        for field in model.model_fields.values()
+        for alias in (field.alias, field.serialization_alias, field.validation_alias)
+        if isinstance(alias, str)
+    ]
+    return frozenset([*model.model_fields, *aliases])
+
+
+def _full_name(model: type[BaseModel]) -> str:
+    return f"{model.__module__}.{model.__qualname__}"
+
+
+def _fields(model: type[BaseModel], error: ValidationError) -> str:
+    """Return the fields that do not fit, each with the reason, but nothing of their values.
+
+    Keys inside a field are left out, because a dict may have handles as its keys.
+    """
+    found = {}
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        field = each["loc"][0] if each["loc"] else "the whole value"
+        if each["loc"] and field not in _names(model):
+            field = "a field that the model does not have"
+        found[field] = each["msg"] if each["type"] in _WITHOUT_INPUT else "its validator refuses it"
+    return "; ".join(f"{field}: {reason}" for field, reason in list(found.items())[:5])

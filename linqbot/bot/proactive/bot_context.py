@@ -1,0 +1,219 @@
+"""`ctx.bot`: the acts of a handler outside of its event's chat, such as writing to a person first."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Final
+
+from linqbot.bot.message_split import Content, bubbles, files_of
+from linqbot.bot.proactive.broadcast import (
+    PER_MINUTE,
+    Audience,
+    Broadcaster,
+    check_name,
+    check_pace,
+    content_of,
+    people_of,
+)
+from linqbot.bot.sent import OPTED_OUT, Sent
+from linqbot.client.client import Client
+from linqbot.clock import Clock
+from linqbot.errors import BotError, LinqApiError, MessageGone, Refused, RuleBroken
+from linqbot.rules.message import first_message
+from linqbot.storage.broadcasts import NewBroadcast
+from linqbot.types.broadcast import Broadcast, Recipient, RecipientOutcome
+from linqbot.types.message import MessageContent, SentMessage, text_of
+
+_PAGE: Final = 500
+
+
+class BotContext:
+    """Writes to people first, to one or to many. It belongs to one turn, like the context that has it as `ctx.bot`.
+
+    Args:
+        client: The turn's client, whose calls are journalled.
+        line: Our line in the event's chat; None if the event has none.
+        note_sent: Called with the chat's id, the text and the files of each message that was sent.
+        log: The logger of the context.
+        broadcaster: The store of broadcasts; None for a context that was made outside of a worker.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        line: str | None,
+        note_sent: Callable[[str, str, str], None] | None,
+        log: Any,
+        *,
+        clock: Clock,
+        broadcaster: Broadcaster | None = None,
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._broadcaster = broadcaster
+        self._line = line
+        self._note_sent = note_sent
+        self._log = log
+
+    async def send(
+        self, *content: Content, to: str, line: str | None = None, cards: bool = True, key: str | None = None
+    ) -> Sent:
+        """Send to a person, in the direct chat with them. If there is none, the first message opens it.
+
+        Calls are journalled, so a handler that runs again sends each message once. If the person has opted out, or a
+        plugin refuses the send, nothing is sent and `Sent.status` gives the reason.
+
+        Args:
+            content: As for `ctx.reply`. The first message that a person ever gets must not contain a link or an effect.
+                So a text is cut before the sentence with its first address, and a card follows as a second message.
+            to: The handle of the person: an E.164 phone number or an e-mail address.
+            line: Our number to write from, E.164. None is the line of the event's chat, or else the account's only
+                line.
+            cards: As for `ctx.reply`.
+            key: As for `ctx.reply`.
+        Returns:
+            The messages that Linq accepted, and the status.
+        Raises:
+            BotError: the account has no line, or has several and none was given; `to` is not one handle; or the content
+                is of a type that cannot be sent.
+            RuleBroken: the content breaks one of Linq's rules, such as R52 if the chat is new and the content is only an
+                address, or its first sentence has one; the message was not sent.
+            LinqApiError: Linq refused the message.
+
+        Example:
+            `await ctx.bot.send("Good morning!", to="+14155550142")`
+        """
+        if not isinstance(to, str) or not to.strip():
+            raise BotError(
+                f"ctx.bot.send(to=…) takes the handle of one person, such as '+14155550142', not {type(to).__name__}. It "
+                "never opens a group: call ctx.client.chats.create for that."
+            )
+        messages = bubbles(content, cards=cards, opens_chat=True)
+        sender = line or self._line or await self._only_line()
+        client = self._client if key is None else self._client.named(key)
+        chat_id, sent = "", list[SentMessage]()
+        for message in messages:
+            try:
+                chat_id, accepted = await send_to(client, chat_id, sender, to.strip(), message)
+            except MessageGone:
+                continue
+            except Refused as error:
+                self._log.info("send.refused", plugin=error.plugin, reason=str(error))
+                return Sent(tuple(sent), status="refused")
+            except LinqApiError as error:
+                if error.code == OPTED_OUT:
+                    self._log.info("send.opted_out")
+                    return Sent(tuple(sent), status="opted_out")
+                # Only Linq knows if the chat is new, so R52 is not checked before. Its answer does not name the rule.
+                broken = None if chat_id or error.status != 400 else first_message(message.to_json_object())
+                if broken is None:
+                    raise
+                raise RuleBroken(broken.message, rule=broken.rule, status=broken.status, code=broken.code) from error
+            if self._note_sent is not None and chat_id:
+                parts = message.parts or ()
+                self._note_sent(chat_id, text_of(parts), files_of(parts))
+            sent.append(accepted)
+        return Sent(tuple(sent))
+
+    async def broadcast(
+        self,
+        audience: Audience,
+        *content: Content,
+        name: str,
+        per_minute: float = PER_MINUTE,
+        line: str | None = None,
+    ) -> Broadcast:
+        """Send to many people, one after the other, and return at once.
+
+        The broadcast is stored before this call returns, whatever becomes of the handler. It goes on after a restart.
+        Each person gets it once, in the direct chat, which the first message opens if there is none. People who have
+        opted out, or whom Linq refuses, are counted, and stop nothing. When each person has an outcome, the bot's
+        `on_broadcast_done` handler runs. Broadcasts from one line go out one after the other.
+
+        Args:
+            audience: Handles: a list, or `ctx.state.people(…)`. A handle that occurs twice counts once.
+            content: As for `ctx.reply`. The first message that a person ever gets must not contain a link or an effect.
+            name: Identifies the broadcast. If one of this name is stored, it is returned, and nothing is begun. So a
+                handler that runs again repeats no send.
+            per_minute: The number of people in a minute, at most.
+            line: Our number to write from, E.164. None is the line of the event's chat, or else the account's only
+                line.
+        Returns:
+            The broadcast, with the number of people for each outcome so far.
+        Raises:
+            BotError: `audience`, `name`, `per_minute` or the content cannot be used; the account has no line, or has
+                several and none was given; or the context was made outside of a worker.
+            RuleBroken: the content breaks one of Linq's rules; nothing was stored.
+            StorageUnavailable: nothing was stored; the turn runs again later.
+
+        Example:
+            `await ctx.bot.broadcast(ctx.state.people(Guest), "The menu of July is out.", name="july")`
+        """
+        check_name(name)
+        check_pace(per_minute)
+        messages = bubbles(content, opens_chat=True)
+        broadcaster = self._broadcaster_or_error
+        if (known := await broadcaster.find_broadcast(name)) is not None:
+            return known
+        sender = line or self._line or await self._only_line()
+        stored = await content_of(messages, self._client, sender)
+        new = NewBroadcast(name, sender, float(per_minute), stored, self._clock.now())
+        return await broadcaster.start_broadcast(new, await people_of(audience))
+
+    async def find_broadcast(self, name: str) -> Broadcast | None:
+        """Return a broadcast, with the number of people for each outcome so far; None if none of this name is stored.
+
+        Raises:
+            BotError: the context was made outside of a worker.
+            StorageUnavailable: the storage cannot be read.
+        """
+        return await self._broadcaster_or_error.find_broadcast(name)
+
+    async def recipients(self, name: str, outcome: RecipientOutcome | None = None) -> AsyncIterator[Recipient]:
+        """Yield the people of a broadcast, in order, with their outcomes and the reasons of refusals.
+
+        Example: `async for person in ctx.bot.recipients("july", "refused"):`
+
+        Args:
+            outcome: Only people with this outcome; None yields all.
+        Raises:
+            BotError: the context was made outside of a worker.
+            StorageUnavailable: the storage cannot be read.
+        """
+        after = 0
+        while page := await self._broadcaster_or_error.recipients_of(name, outcome=outcome, after=after, limit=_PAGE):
+            for recipient in page:
+                yield recipient
+            after = page[-1].n
+
+    @property
+    def _broadcaster_or_error(self) -> Broadcaster:
+        if self._broadcaster is None:
+            raise BotError("This context has no broadcasts, because it was made outside of a worker.")
+        return self._broadcaster
+
+    async def _only_line(self) -> str:
+        lines = await self._client.phone_numbers.list()
+        if len(lines) == 1:
+            self._line = lines[0].phone_number
+            return self._line
+        if not lines:
+            raise BotError("This account has no line to write from. Add one in Linq's dashboard.")
+        raise BotError(
+            f"This account has {len(lines)} lines, and the event is not from one of them. Say which one writes: "
+            'ctx.bot.send(…, to=…, line="+1…").'
+        )
+
+
+async def send_to(
+    client: Client, chat_id: str, line: str, to: str, message: MessageContent | Mapping[str, Any]
+) -> tuple[str, SentMessage]:
+    """Send a message to a person, and return the id of its chat and the message.
+
+    Without a chat, `chats.create` sends into the direct chat if it exists, and opens it otherwise. The chat is not
+    looked up first: after a crash the lookup would find the chat that the first run opened, and the calls would differ.
+    """
+    if chat_id:
+        return chat_id, (await client.chats.messages.send(chat_id, message=message)).message
+    chat = (await client.chats.create(from_=line, to=[to], message=message)).chat
+    return chat.id, chat.message

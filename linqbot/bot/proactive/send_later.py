@@ -1,0 +1,159 @@
+"""Scheduled sends: the time that a handler asks for, checked, and the interface of the store for it.
+
+`worker/calls/turn_journal.py` implements that interface; `worker/scheduled_send.py` makes the calls when they are due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import TYPE_CHECKING, Protocol
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from linqbot.client.call import Call
+from linqbot.errors import BotError
+from linqbot.types.scheduled import Scheduled
+
+if TYPE_CHECKING:
+    from linqbot.parse.recurrences import Recurrence
+
+GRACE_S = 3600.0
+"""Seconds that a scheduled send may be late by default."""
+LAST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
+"""Times from here on are refused, in Unix seconds: Python's dates end soon after."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """The rhythm of a recurring send: the text, and the time zone of its times of day."""
+
+    spec: str
+    timezone: str
+
+    def next_after(self, now: float) -> float:
+        """Return the first time after a time, both in Unix seconds."""
+        from linqbot.parse.recurrences import recurrence
+
+        at = recurrence(self.spec, timezone=self.timezone).next_after(datetime.fromtimestamp(now, UTC))
+        return at.timestamp()
+
+
+class Scheduler(Protocol):
+    """A store of scheduled sends. The turn's journal implements it."""
+
+    def schedule(
+        self,
+        chat_id: str,
+        calls: Sequence[Call],
+        *,
+        due: float,
+        grace_s: float,
+        key: str | None,
+        every: Rhythm | None = None,
+        tag: str | None = None,
+    ) -> Scheduled:
+        """Schedule calls for `due` (Unix seconds). They are stored durably in the commit that ends the turn.
+
+        Returns:
+            The scheduled send. Its id is the same in every run of the turn.
+        """
+        ...
+
+    async def reschedule(self, scheduled_id: str, *, due: float) -> Scheduled | None:
+        """Move a send that waits to `due` (Unix seconds); send the content of a recurring one once more then.
+
+        Returns:
+            The send; None if none of this id is stored any more.
+        """
+        ...
+
+    async def cancel(self, scheduled_id: str) -> bool:
+        """Cancel scheduled calls. Return True if they were still waiting."""
+        ...
+
+    async def scheduled(self, chat_id: str) -> list[Scheduled]:
+        """Return the sends that wait in a chat, the earliest first."""
+        ...
+
+
+def due_at(at: datetime | None, after_s: float | None, timezone: str | None, now: float) -> float:
+    """Return the time to send at, in Unix seconds.
+
+    Raises:
+        BotError: not exactly one of `at` and `after_s` was given, the time zone is missing, unknown or given twice, or
+            the time is before 1970 or after 9999.
+    """
+    if (at is None) == (after_s is None):
+        raise BotError("Give send_later either at= or after_s=.")
+    if at is None:
+        assert after_s is not None
+        if timezone is not None or not 0 <= after_s < LAST - now:
+            raise BotError(
+                f"after_s={after_s!r} is not a number of seconds from now that ends before the year 9999, or timezone= "
+                "was given with it."
+            )
+        return now + after_s
+    if timezone is not None:
+        if at.tzinfo is not None:
+            raise BotError("at= has a time zone already. Leave timezone= out, or give a time without one.")
+        at = at.replace(tzinfo=zone(timezone))
+    if at.tzinfo is None:
+        raise BotError(
+            "at= has no time zone, so it could mean any of 24 hours. "
+            'Give timezone="Europe/Paris", or a time with a zone: ctx.now() + timedelta(hours=1).'
+        )
+    try:
+        due = at.timestamp()
+    except (ValueError, OverflowError):
+        due = LAST
+    if not 0 <= due < LAST:
+        raise BotError(f"at= is in the year {at.year}. Give a time between 1970 and 9999.")
+    return due
+
+
+def zone(name: str) -> tzinfo:
+    """Return the time zone of an IANA name.
+
+    Raises:
+        BotError: there is no time zone of this name.
+    """
+    if name == "UTC":
+        return UTC  # also on a machine without time zone data
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise BotError(f"There is no time zone {name!r}. Give an IANA name such as Europe/Paris.") from error
+
+
+def check_grace(grace_s: float) -> None:
+    """Check that `grace_s` is a number of seconds.
+
+    Raises:
+        BotError: `grace_s` is negative or NaN. Infinity is allowed.
+    """
+    if not grace_s >= 0:
+        raise BotError(
+            f"grace_s={grace_s!r} is not a number of seconds. Give the longest delay after which it may still be sent."
+        )
+
+
+def rhythm_of(every: str | Recurrence, timezone: str | None) -> Rhythm:
+    """Return the rhythm that a recurring send was given.
+
+    Raises:
+        BotError: the rhythm or the time zone is not known, or the time zone is missing or was given twice.
+    """
+    from linqbot.parse.recurrences import Recurrence, recurrence
+
+    if isinstance(every, Recurrence):
+        if timezone is not None:
+            raise BotError("every= has a time zone already. Leave timezone= out.")
+        return Rhythm(every.spec, every.timezone)
+    if timezone is None:
+        raise BotError('every= needs the time zone of the person: timezone="Europe/Paris".')
+    try:
+        recurrence(every, timezone=timezone)
+    except ValueError as error:
+        raise BotError(f"every={every!r}: {error}") from error
+    return Rhythm(every, timezone)

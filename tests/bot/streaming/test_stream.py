@@ -1,0 +1,314 @@
+"""`ctx.stream` on a test clock: when messages are sent, what is in them, and how a stream ends."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import pytest
+import structlog
+from fakes import CHAT, NOW, Linq, settled
+
+from linqbot.bot.background import BackgroundTasks
+from linqbot.bot.message_split import MAX_TEXT_UNITS
+from linqbot.bot.sent import Sent
+from linqbot.bot.streaming.pace import PaceName, pace_of
+from linqbot.bot.streaming.record import Unrecorded
+from linqbot.bot.streaming.source import StreamSource
+from linqbot.bot.streaming.stream import Chat, Stream
+from linqbot.bot.typing import TypingIndicator
+from linqbot.clock import MovableClock
+from linqbot.errors import BotError, StreamStalled
+from linqbot.text.markdown import markdown
+from linqbot.types.message import LinkPart, MessageContent, ReplyTo, TextPart, utf16_length
+
+pytestmark = pytest.mark.anyio
+
+STEP_S = 0.05
+
+
+class FirstRun(Unrecorded):
+    """A record without earlier runs, on a clock that moves."""
+
+    has_pauses = True
+
+
+class Stage:
+    """A chat and a clock, which moves only as far as the stream waits."""
+
+    def __init__(self, service: str | None = "iMessage") -> None:
+        self.clock = MovableClock(NOW, frozen=True)
+        self.linq = Linq()
+        self.background = BackgroundTasks()
+        self.sent: list[tuple[float, MessageContent]] = []
+        self.dots: list[tuple[float, bool]] = []
+        self.status = "accepted"
+        typing = TypingIndicator(self.linq.client, CHAT, shown=True, background=self.background)
+        self.linq.before = self._note
+        log = structlog.get_logger()
+        self.chat = Chat(self._send, typing, self.clock, ReplyTo(message_id="asked"), service, log)
+
+    async def _note(self, call: Any) -> None:
+        self.dots.append((self.clock.now() - NOW, "start" in call.name))
+
+    async def _send(self, messages: Sequence[MessageContent]) -> Sent:
+        self.chat.typing.sending()
+        self.sent += [(self.clock.now() - NOW, message) for message in messages]
+        return Sent((), status=self.status)
+
+    async def run(self, source: StreamSource, *, pace: PaceName = "human", **options: Any) -> list[Sent]:
+        given = {"markdown": True, "cards": True, "stall_s": 60.0} | options
+        stream = Stream(self.chat, FirstRun(), pace_of(pace, self.chat.service), **given)
+        task = asyncio.ensure_future(stream.say(source))
+        await settled(30)
+        while not task.done():
+            self.clock.advance(STEP_S)
+            await settled(30)
+        await self.background.aclose()
+        return task.result()
+
+    @property
+    def parts(self) -> list[TextPart | LinkPart]:
+        return [
+            part for _, message in self.sent for part in message.parts or () if isinstance(part, TextPart | LinkPart)
+        ]
+
+    @property
+    def said(self) -> list[str]:
+        return [part.value for part in self.parts]
+
+    @property
+    def times(self) -> list[float]:
+        return [round(at, 2) for at, _ in self.sent]
+
+    def source(self, text: str, *, every_s: float = 0.0, size: int = 4) -> AsyncIterator[str]:
+        return self.chunks([text[at : at + size] for at in range(0, len(text), size)], every_s=every_s)
+
+    async def chunks(self, chunks: Sequence[str], *, every_s: float = 0.0) -> AsyncIterator[str]:
+        for chunk in chunks:
+            yield chunk
+            if every_s:
+                await self.clock.wait_until(self.clock.now() + every_s)
+
+
+SENTENCE = "The soup of the day is made of beans and of leek."
+
+
+async def test_600_tokens_in_20_s_are_said_while_they_come() -> None:
+    stage = Stage()
+    paragraphs = [
+        f"Paragraph {n} is **short**. " + "It has some more words in it, as they come. " * 5 for n in range(12)
+    ]
+    text = "\n\n".join(paragraphs)
+    size = -(-len(text) // 600)
+    first_end = text.index("\n\n")
+    sent = await stage.run(stage.source(text, every_s=20 / 600, size=size))
+    assert len(sent) == len(stage.sent) > 6
+    assert stage.times[0] <= 20 * first_end / len(text) + 3
+    assert stage.times[0] < 1
+    assert stage.times[-1] < 40
+    assert all(later - earlier >= 0.8 for earlier, later in zip(stage.times, stage.times[1:], strict=False))
+    assert " ".join(" ".join(stage.said).split()) == " ".join(markdown(text).text.split())
+    assert all(len(said) <= 600 and said[-1] == "." for said in stage.said)
+
+
+async def test_the_first_sentence_is_said_at_once_and_later_ones_together() -> None:
+    stage = Stage()
+    await stage.run(stage.source(f"Sure! {SENTENCE} {SENTENCE} {SENTENCE}\n\nBye.", every_s=0.1))
+    assert stage.said == ["Sure!", f"{SENTENCE} {SENTENCE} {SENTENCE}", "Bye."]
+    assert stage.times[0] < 0.5
+
+
+async def test_only_the_first_message_is_a_threaded_reply() -> None:
+    stage = Stage()
+    await stage.run(stage.source("One.\n\nTwo."))
+    assert [message.reply_to for _, message in stage.sent] == [ReplyTo(message_id="asked"), None]
+
+
+async def test_dots_show_between_messages_and_not_after_the_last() -> None:
+    stage = Stage()
+    await stage.run(stage.source("One.\n\nTwo.\n\nThree.", every_s=0.1))
+    starts = [at for at, is_start in stage.dots if is_start]
+    assert len(starts) == 3
+    assert max(starts) < stage.times[-1]
+    assert [is_start for _, is_start in stage.dots] == [True, True, True]
+
+
+async def test_dots_that_a_handler_shows_replace_those_that_would_show_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage, timers = Stage(), list[asyncio.TimerHandle]()
+    loop = asyncio.get_running_loop()
+    call_later = loop.call_later
+
+    def noted(*arguments: Any, **options: Any) -> asyncio.TimerHandle:
+        timers.append(call_later(*arguments, **options))
+        return timers[-1]
+
+    monkeypatch.setattr(loop, "call_later", noted)
+    stage.chat.typing.arm()
+    stage.chat.typing.start()
+    assert [timer.cancelled() for timer in timers] == [True]
+    stage.chat.typing.stop()
+    await stage.background.aclose()
+
+
+async def test_dots_end_when_the_source_ends_with_nothing_more() -> None:
+    stage = Stage()
+    await stage.run(stage.chunks(["One.\n\n", " ", " "], every_s=1))
+    assert stage.said == ["One."]
+    assert [is_start for _, is_start in stage.dots] == [True, True, False]
+
+
+async def test_finished_sentences_are_said_while_the_source_is_quiet() -> None:
+    stage = Stage()
+    await stage.run(stage.chunks(["Hm. ", "Let me look. ", "W", "ait.\n\n"], every_s=10))
+    assert stage.said == ["Hm.", "Let me look.", "Wait."]
+    assert stage.times[1] < 23
+
+
+async def test_the_fast_pace_sends_paragraphs_without_waiting() -> None:
+    stage = Stage()
+    await stage.run(stage.source(f"Menu. {SENTENCE}\n\n- a\n- b\n\nBye."), pace="fast")
+    assert stage.said == [f"Menu. {SENTENCE}", "• a\n• b", "Bye."]
+    assert set(stage.times) == {0}
+
+
+async def test_sms_gets_fewer_and_longer_messages_without_styles() -> None:
+    text = "\n\n".join(f"Paragraph **{n}**. {SENTENCE} {SENTENCE}" for n in range(20))
+    phone, sms = Stage(), Stage("SMS")
+    await phone.run(phone.source(text))
+    await sms.run(sms.source(text))
+    assert len(sms.sent) * 3 < len(phone.sent)
+    assert all(len(said) <= 1200 for said in sms.said)
+    assert not any(isinstance(part, TextPart) and part.text_decorations for part in sms.parts)
+    assert "".join("".join(sms.said).split()) == "".join("".join(phone.said).split())
+
+
+async def test_the_card_of_an_address_follows_its_message() -> None:
+    stage = Stage()
+    await stage.run(stage.source("See [our menu](https://x.test/menu).\n\nBye."))
+    assert stage.said == ["See our menu (https://x.test/menu).", "https://x.test/menu", "Bye."]
+    plain = Stage()
+    await plain.run(plain.source("See https://x.test/menu"), cards=False, markdown=False)
+    assert plain.said == ["See https://x.test/menu"]
+
+
+async def test_a_text_without_markdown_keeps_its_marks() -> None:
+    stage = Stage()
+    await stage.run(stage.source("**One.** Two."), markdown=False)
+    assert " ".join(stage.said) == "**One.** Two."
+
+
+async def test_a_source_that_fails_leaves_what_was_said_and_raises_its_error() -> None:
+    stage = Stage()
+
+    async def failing() -> AsyncIterator[str]:
+        yield "One.\n\n"
+        await stage.clock.wait_until(NOW + 5)
+        raise ValueError("overloaded")
+
+    with pytest.raises(ValueError, match="overloaded"):
+        await stage.run(failing())
+    assert stage.said == ["One."]
+    assert [is_start for _, is_start in stage.dots][-1] is False
+
+
+async def test_a_silent_source_has_stalled() -> None:
+    stage = Stage()
+
+    async def silent() -> AsyncIterator[str]:
+        yield "One. Two."
+        await asyncio.Event().wait()
+
+    with pytest.raises(StreamStalled, match="gave nothing for 7 s") as stalled:
+        await stage.run(silent(), stall_s=7)
+    assert stalled.value.stall_s == 7
+    assert stage.said == ["One."]
+    assert 7 <= stage.clock.now() - NOW < 7.5
+
+
+async def test_a_source_is_closed_when_a_message_is_refused() -> None:
+    stage, closed = Stage(), list[bool]()
+    stage.status = "opted_out"
+
+    async def endless() -> AsyncIterator[str]:
+        try:
+            while True:
+                yield "One more.\n\n"
+                await asyncio.sleep(0)
+        finally:
+            closed.append(True)
+
+    sent = await stage.run(endless())
+    assert [one.status for one in sent] == ["opted_out"]
+    assert closed == [True]
+
+
+async def model(so_far: str) -> AsyncIterator[str]:
+    yield f"said {so_far!r}"
+
+
+async def made(so_far: str) -> AsyncIterator[str]:
+    return model(so_far)
+
+
+@pytest.mark.parametrize("source", [model, made])
+async def test_a_source_may_be_a_function_of_what_was_said(source: Callable[[str], Any]) -> None:
+    stage = Stage()
+    await stage.run(source)
+    assert stage.said == ["said ''"]
+
+
+async def numbers() -> AsyncIterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("hello", "not str. Send a finished text with ctx.reply"),
+        (["hello"], "not list"),
+        (lambda so_far: "hello", "not str"),
+        (numbers(), "gave an object of type int"),
+    ],
+)
+async def test_a_source_of_another_type_is_refused(source: Any, message: str) -> None:
+    with pytest.raises(BotError, match=message):
+        await Stage().run(source)
+
+
+async def test_wrong_arguments_are_refused() -> None:
+    with pytest.raises(BotError, match="stall_s=0"):
+        await Stage().run(model, stall_s=0)
+    with pytest.raises(BotError, match=r"There is no pace 'slow'\. Give one of: human, fast"):
+        pace_of("slow", None)
+
+
+async def test_a_long_code_block_is_cut_below_the_limit() -> None:
+    stage = Stage()
+    await stage.run(stage.source("```\n" + "print(1)\n" * 3000 + "```", size=1000))
+    assert len(stage.said) == 3
+    assert all(utf16_length(said) <= MAX_TEXT_UNITS for said in stage.said)
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_any_chunks_at_any_speed_say_every_word_once_and_in_order(seed: int) -> None:
+    dice = random.Random(seed)
+    words = [f"w{n}" for n in range(dice.randint(1, 150))]
+    text = "".join(
+        dice.choice(["{}", "**{}**", "*{}*", "`{}`", "~~{}~~"]).format(word)
+        + dice.choice([" ", " ", " ", ". ", "\n", ".\n\n", "!\n- "])
+        for word in words
+    )
+    chunks, at = [], 0
+    while at < len(text):
+        chunks.append(text[at : at + dice.randint(1, 30)])
+        at += len(chunks[-1])
+    stage = Stage(dice.choice(["iMessage", "RCS", "SMS"]))
+    await stage.run(stage.chunks(chunks, every_s=dice.choice([0.0, 0.02, 0.3])))
+    said = "\n".join(stage.said)
+    for mark in ".!•-":
+        said = said.replace(mark, " ")
+    assert said.split() == words
+    assert not set("*~`") & set(said)

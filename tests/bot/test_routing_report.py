@@ -1,0 +1,163 @@
+"""The hook `routed`: the filters that were tried, and why no handler took an event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from fakes import NOW, PERSON, Linq, delivery, envelope, message, settled
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.filters import contains, in_direct, in_group
+from linqbot.bot.router import Next
+from linqbot.clock import MovableClock
+from linqbot.events.event import Event
+from linqbot.events.message import MessageReceived
+from linqbot.events.parse import parse
+from linqbot.hookspecs import Tried, hookimpl
+from linqbot.plugins.loading import load
+
+pytestmark = pytest.mark.anyio
+
+
+class Routings:
+    """Records the calls of `routed`."""
+
+    name = "routings"
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+
+    @hookimpl
+    def routed(
+        self, event: Event, handler: str | None, at: str | None, tried: Sequence[Tried], reason: str | None
+    ) -> None:
+        self.calls.append({"event": event, "handler": handler, "at": at, "tried": tried, "reason": reason})
+
+
+async def routed(bot: Bot, event: Event) -> list[dict[str, Any]]:
+    """Dispatch an event, and return what was reported about its routing."""
+    seen = Routings()
+    dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True), plugins=load([seen]))
+    await dispatcher.dispatch(event, dispatcher.context(event, Linq().client))
+    await settled()
+    await dispatcher.aclose()
+    return seen.calls
+
+
+async def order(message: MessageReceived, ctx: Context) -> None: ...
+
+
+async def menu(message: MessageReceived, ctx: Context) -> None: ...
+
+
+async def rest(message: MessageReceived, ctx: Context) -> None: ...
+
+
+async def test_the_chosen_handler_is_reported_with_its_line_and_the_filters_before_it() -> None:
+    bot = Bot(groups="all")
+    bot.on_message(in_direct, contains("order"))(order)
+    bot.on_message("menu", "card")(menu)
+    bot.on_message(rest)
+    (found,) = await routed(bot, message("hi"))
+    assert found["handler"].endswith(":rest")
+    assert found["at"] == f"test_routing_report.py:{rest.__code__.co_firstlineno}"
+    assert found["reason"] is None
+    assert [(one.handler.rpartition(":")[2], one.filter, one.fits) for one in found["tried"]] == [
+        ("order", "in_direct", True),
+        ("order", "contains('order')", False),
+        ("menu", "exact('menu', 'card')", False),
+    ]
+    assert found["tried"][2].at == f"test_routing_report.py:{menu.__code__.co_firstlineno}"
+
+
+async def test_no_filter_fits() -> None:
+    bot = Bot()
+    bot.on_message("menu")(menu)
+    (found,) = await routed(bot, message("hi"))
+    assert (found["handler"], found["reason"]) == (None, "no filter fits")
+    assert [one.filter for one in found["tried"]] == ["exact('menu')"]
+
+
+@pytest.mark.parametrize(
+    ("how", "event", "reason"),
+    [
+        ({}, {"is_group": True}, "the message neither mentions the bot nor replies to it"),
+        ({"groups": "never"}, {"is_group": True}, "the bot takes no events of groups"),
+        ({"allow": ["+15550000000"]}, {}, "the sender is not allowed"),
+        ({}, {"sent_at": "2026-10-01T00:00:00.000Z"}, "the message came too late"),
+    ],
+)
+async def test_a_message_that_reaches_no_handler_has_the_reason(
+    how: dict[str, Any], event: dict[str, Any], reason: str
+) -> None:
+    bot = Bot(**how)
+    bot.on_message(rest)
+    (found,) = await routed(bot, message("hi", **event))
+    assert (found["handler"], found["reason"]) == (None, reason)
+
+
+async def test_a_handler_that_takes_no_late_messages_is_shown_as_tried() -> None:
+    bot = Bot()
+    bot.on_message("never", late=True)(order)
+    bot.on_message(rest)
+    (found,) = await routed(bot, message("hi", sent_at="2026-10-01T00:00:00.000Z"))
+    assert found["reason"] == "no filter fits"
+    assert [one.filter for one in found["tried"]] == ["exact('never')", "takes late messages"]
+
+
+async def test_an_event_type_without_a_handler_is_reported_the_first_time() -> None:
+    bot = Bot()
+    bot.on_message(rest)
+    loved = parse(delivery(envelope("reaction.added", {"message_id": "m", "from": PERSON, "reaction_type": "love"})))
+    (found,) = await routed(bot, loved)
+    assert (found["reason"], found["tried"]) == ("the bot has no handler for this event type", ())
+
+
+async def test_a_filter_that_fails_only_the_second_time_does_not_fail_the_turn() -> None:
+    answers = iter([False])
+
+    def once(message: MessageReceived) -> bool:
+        return next(answers)
+
+    bot = Bot()
+    bot.on_message(once)(order)
+    bot.on_message(rest)
+    (found,) = await routed(bot, message("hi"))
+    assert found["handler"].endswith(":rest")
+    assert [one.fits for one in found["tried"]] == [False]
+
+
+async def test_nothing_is_reported_about_an_event_that_middleware_ended() -> None:
+    bot = Bot()
+    bot.on_message(rest)
+
+    @bot.use
+    def ends(after: Next) -> Next:
+        async def handle(event: Event, ctx: Context) -> None: ...
+
+        return handle
+
+    assert await routed(bot, message("hi")) == []
+
+
+async def test_filters_are_asked_once_if_no_plugin_observes_routing() -> None:
+    asked: list[str] = []
+
+    def count(message: MessageReceived) -> bool:
+        asked.append(message.text)
+        return False
+
+    bot = Bot()
+    bot.on_message(count)(order)
+    bot.on_message(in_group)(menu)
+    dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
+    event = message("hi")
+    await dispatcher.dispatch(event, dispatcher.context(event, Linq().client))
+    assert asked == ["hi"]
+    asked.clear()
+    await routed(bot, event)
+    assert asked == ["hi", "hi"]

@@ -1,0 +1,252 @@
+"""`@bot.every` runs handlers on a schedule, and `ctx.bot.send` writes to a person first."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from linqbot import Bot, BotError, Context, MessageReceived, Router, RuleBroken, ScheduleDue
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.clock import SystemClock
+from linqbot.testing import talking
+from linqbot.testing.failures import HandlerFailed
+
+pytestmark = pytest.mark.anyio
+
+PERSON = "+14155550142"
+LINE = "+12025550100"
+DAY_S = 86_400.0
+THURSDAY = datetime(2026, 11, 19, 7, tzinfo=UTC)
+
+
+async def test_a_schedule_runs_at_each_due_time_and_writes_first() -> None:
+    bot = Bot()
+
+    @bot.every("weekdays 09:00", timezone="Europe/Paris")
+    async def standup(event: ScheduleDue, ctx: Context) -> None:
+        await ctx.bot.send(f"It is {event.due:%a %H:%M}", f"missed {event.missed}", to=PERSON, line=LINE)
+
+    async with talking(bot, start=THURSDAY) as phone:
+        await phone.advance(4.5 * DAY_S)
+        assert phone.messages == [
+            "It is Thu 09:00",
+            "missed 0",
+            "It is Fri 09:00",
+            "missed 0",
+            "It is Mon 09:00",
+            "missed 0",
+        ]
+        assert [call.name for call in phone.calls if "Thu" in str(call.body) or "missed 0" in str(call.body)][:2] == [
+            "chats.create",
+            "chats.messages.send",
+        ]
+
+
+async def test_a_schedule_runs_once_on_both_days_on_which_the_clocks_change() -> None:
+    bot, due = Bot(), list[datetime]()
+
+    @bot.every("02:30", timezone="Europe/Paris")
+    def night(event: ScheduleDue, ctx: Context) -> None:
+        due.append(event.due)
+
+    async with talking(bot, start=datetime(2027, 3, 27, 12, tzinfo=UTC)) as phone:
+        await phone.advance(2 * DAY_S)
+    async with talking(bot, start=datetime(2027, 10, 30, 12, tzinfo=UTC)) as phone:
+        await phone.advance(2 * DAY_S)
+    assert [f"{at:%d %H:%M %z}" for at in due] == [
+        "28 03:00 +0200",
+        "29 02:30 +0200",
+        "31 02:30 +0200",
+        "01 02:30 +0100",
+    ]
+    assert {at.tzinfo for at in due} == {ZoneInfo("Europe/Paris")}
+
+
+async def test_a_handler_that_fails_runs_again_with_the_same_event_and_then_goes_on() -> None:
+    bot, seen = Bot(), list[tuple[str, int]]()
+
+    @bot.every("10 min")
+    async def flaky(event: ScheduleDue, ctx: Context) -> None:
+        seen.append((f"{event.due:%H:%M}", event.missed))
+        if len(seen) == 1:
+            raise ConnectionError("the other service is away")
+
+    async with talking(bot, start=THURSDAY) as phone:
+        with pytest.raises(HandlerFailed, match=r"ConnectionError in .*flaky"):
+            await phone.advance(600)
+        await phone.advance(1200)
+    assert seen == [("07:10", 0), ("07:10", 0), ("07:20", 0), ("07:30", 0)]
+
+
+async def test_a_handler_that_fails_too_often_does_not_end_its_schedule() -> None:
+    bot, seen = Bot(), list[str]()
+
+    @bot.every("hour", attempts=1)
+    async def hourly(event: ScheduleDue, ctx: Context) -> None:
+        seen.append(f"{event.due:%H:%M}")
+        raise ValueError("bad")
+
+    async with talking(bot, start=THURSDAY) as phone:
+        for _ in range(3):
+            with pytest.raises(HandlerFailed, match="It was given up"):
+                await phone.advance(3600)
+    assert seen == ["08:00", "09:00", "10:00"]
+
+
+async def test_a_schedule_has_no_chat_to_reply_in() -> None:
+    bot = Bot()
+
+    @bot.every("hour", attempts=1)
+    async def hourly(event: ScheduleDue, ctx: Context) -> str:
+        return "hello?"
+
+    async with talking(bot, start=THURSDAY) as phone:
+        with pytest.raises(HandlerFailed) as failed:
+            await phone.advance(3600)
+    assert str(failed.value.__cause__) == (
+        'A schedule belongs to no chat, so there is no chat to reply in. Write to a person with ctx.bot.send(…, to="+1…"), '
+        "or use ctx.client."
+    )
+
+
+async def test_middleware_error_handlers_and_routers_work_for_schedules_and_allow_does_not_stop_them() -> None:
+    bot, router, seen = Bot(allow=lambda event: event.actor == PERSON), Router(), list[object]()
+
+    @bot.use
+    def noting(following):  # type: ignore[no-untyped-def]
+        async def handle(event: ScheduleDue, ctx: Context) -> None:
+            seen.append(event.name)
+            await following(event, ctx)
+
+        return handle
+
+    @bot.on_error(ZeroDivisionError)
+    async def sorry(error: ZeroDivisionError, event: ScheduleDue, ctx: Context) -> None:
+        seen.append(type(error))
+
+    @router.every("hour", name="report.hourly")
+    def hourly(event: ScheduleDue, ctx: Context) -> None:
+        raise ZeroDivisionError
+
+    bot.include(router)
+    async with talking(bot, start=THURSDAY) as phone:
+        await phone.advance(3600)
+    assert seen == ["report.hourly", ZeroDivisionError]
+
+
+@pytest.mark.parametrize(
+    ("spec", "zone", "name", "message"),
+    [
+        ("sometimes", "UTC", None, "@bot.every('sometimes', timezone='UTC'): Please say how often"),
+        ("weekdays", "UTC", None, "At which time of day?"),
+        ("99 * * * *", "UTC", None, "is not a cron expression: Bad minute"),
+        ("hour", "Mars/Base", None, "There is no time zone 'Mars/Base'"),
+        ("hour", "UTC", "a b", "'a b' cannot be the name of a schedule"),
+        (lambda event, ctx: None, "UTC", None, "@bot.every() needs a rhythm"),
+    ],
+)
+def test_a_schedule_that_could_never_run_is_refused_when_it_is_registered(
+    spec: str, zone: str, name: str | None, message: str
+) -> None:
+    bot = Bot()
+    with pytest.raises(BotError) as refused:
+
+        @bot.every(spec, timezone=zone, name=name)
+        async def report(event: ScheduleDue, ctx: Context) -> None: ...
+
+    assert message in str(refused.value)
+
+
+def test_two_schedules_of_one_name_are_refused() -> None:
+    bot = Bot()
+    for spec in ("hour", "9:00"):
+
+        @bot.every(spec)
+        async def report(event: ScheduleDue, ctx: Context) -> None: ...
+
+    with pytest.raises(BotError, match="There are two schedules named 'report'"):
+        Dispatcher(bot, SystemClock())
+
+
+def test_a_handler_for_another_event_is_refused() -> None:
+    bot = Bot()
+    with pytest.raises(BotError, match="is written for MessageReceived but registered for ScheduleDue"):
+
+        @bot.every("hour")  # type: ignore[arg-type]
+        async def report(event: MessageReceived, ctx: Context) -> None: ...
+
+
+async def test_a_message_handler_writes_to_another_person_from_the_line_of_its_chat() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def relay(message: MessageReceived, ctx: Context) -> None:
+        sent = await ctx.bot.send(f"{message.text}!", to="+14155550199")
+        await ctx.reply(f"{sent.status} {len(sent.messages)}")
+
+    async with talking(bot) as phone:
+        other = phone.person("+14155550199")
+        await phone.text("hi")
+        assert await phone.next_reply() == "accepted 1"
+        assert await other.next_reply() == "hi!"
+        await phone.text("there")
+        assert await other.next_reply() == "there!"
+        assert not phone.emulator.state.chat(other.chat_id).is_group
+
+
+async def test_writing_first_begins_with_a_text_without_an_address() -> None:
+    bot, rules = Bot(), list[str]()
+
+    @bot.on_message
+    async def invite(message: MessageReceived, ctx: Context) -> None:
+        sent = await ctx.bot.send("Hello Bob. The menu: https://x.test/menu", to="+14155550199")
+        assert len(sent.messages) == 2
+        for text in ("https://x.test/menu", "Read https://x.test/menu first."):
+            with pytest.raises(RuleBroken, match="Send a text without a link first, and the link next") as broken:
+                await ctx.bot.send(text, to="+14155550177")
+            rules.append(broken.value.rule)
+
+    async with talking(bot) as phone:
+        other = phone.person("+14155550199")
+        await phone.text("hi")
+        assert await other.next_reply() == "Hello Bob. The menu:"
+        card = await other.next_reply()
+        assert (card, card.parts[0].type) == ("https://x.test/menu", "link")
+        assert await phone.replies() == []
+    assert rules == ["R52", "R52"]
+
+
+async def test_writing_first_needs_a_line_if_there_are_several_and_one_person() -> None:
+    bot, errors = Bot(), list[str]()
+
+    @bot.every("hour")
+    async def hourly(event: ScheduleDue, ctx: Context) -> None:
+        for to in (PERSON, [PERSON, "+14155550199"], ""):
+            try:
+                await ctx.bot.send("hello", to=to)  # type: ignore[arg-type]
+            except BotError as error:
+                errors.append(str(error))
+        with pytest.raises(RuleBroken):
+            await ctx.bot.send("hello", to="Ann", line=LINE)
+
+    async with talking(bot, start=THURSDAY) as phone:
+        await phone.advance(3600)
+        assert phone.messages == []
+    assert errors[0].startswith("This account has 2 lines, and the event is not from one of them.")
+    assert errors[1].startswith("ctx.bot.send(to=…) takes the handle of one person, such as '+14155550142', not list.")
+    assert len(errors) == 3
+
+
+async def test_a_person_who_opted_out_gets_nothing_and_the_status_says_so() -> None:
+    bot, statuses = Bot(), list[str]()
+
+    @bot.every("hour")
+    async def hourly(event: ScheduleDue, ctx: Context) -> None:
+        statuses.append((await ctx.bot.send("hello", to=PERSON, line=LINE)).status)
+
+    async with talking(bot, start=THURSDAY) as phone:
+        await phone.text("STOP")
+        await phone.advance(3600)
+    assert statuses == ["opted_out"]
