@@ -5,24 +5,32 @@ The rooms decide what they log; this module renders it, and makes sure that othe
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 import textwrap
 import traceback
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TextIO
 
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, WrappedLogger
+
+from linqbot import tracebacks
 
 
-def configure(level: str, style: str, *, for_author: bool = False, for_good: bool = False) -> None:
+def configure(
+    level: str, style: str, *, for_author: bool = False, for_good: bool = False, full_tracebacks: bool = False
+) -> None:
     """Set structlog up, and route the standard library's loggers the same way.
 
     Args:
         level: `debug`, `info`, `warning` or `error`.
         style: `json`, `console`, or `auto`: console when standard error is a terminal.
-        for_author: The author of the bot reads this terminal: leave out starts and stops, show each traceback once.
+        for_author: The author of the bot reads this terminal: leave out what `linqbot dev` prints itself, and
+            show each traceback once.
         for_good: The configuration stays until the process ends, so each logger is cached when it is first used.
+        full_tracebacks: Show all frames of a traceback, instead of folding linqbot's own.
     """
     is_console = style == "console" or (style == "auto" and sys.stderr.isatty())
     shared: list[Any] = [
@@ -31,15 +39,17 @@ def configure(level: str, style: str, *, for_author: bool = False, for_good: boo
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if is_console else "iso", utc=not is_console),
     ]
     if for_author:
-        shared += [_without_starts, _Once()]
+        shared += [_without_lines_of_dev, _Once()]
+    shown = _whole_traceback if full_tracebacks else _folded_traceback
     last: list[Any] = (
         [
+            *([_without_repeats] if for_author else []),
             _escaped,
             _pasteable,
-            structlog.dev.ConsoleRenderer(pad_event_to=0, exception_formatter=structlog.dev.plain_traceback),
+            structlog.dev.ConsoleRenderer(pad_event_to=0, exception_formatter=shown),
         ]
         if is_console
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        else [structlog.processors.ExceptionRenderer(_AsText(shown)), structlog.processors.JSONRenderer()]
     )
     least = getattr(logging, level.upper())
     structlog.configure(
@@ -60,11 +70,41 @@ def configure(level: str, style: str, *, for_author: bool = False, for_good: boo
     logging.basicConfig(level=max(least, logging.WARNING), handlers=[handler], force=True)
 
 
-def _without_starts(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Drop starts and stops: `linqbot dev` restarts the bot at every save, and prints that itself."""
-    if event["event"] in ("bot.started", "bot.stopped"):
+def _whole_traceback(out: TextIO, exc_info: ExcInfo) -> None:
+    out.write("\n" + "".join(traceback.format_exception(exc_info[1])).rstrip())
+
+
+def _folded_traceback(out: TextIO, exc_info: ExcInfo) -> None:
+    out.write("\n" + tracebacks.folded(exc_info[1]).rstrip())
+
+
+class _AsText:
+    """Renders an exception as text, for a log line in JSON."""
+
+    def __init__(self, write: Callable[[TextIO, ExcInfo], None]) -> None:
+        self._write = write
+
+    def __call__(self, exc_info: ExcInfo) -> str:
+        out = io.StringIO()
+        self._write(out, exc_info)
+        return out.getvalue().lstrip("\n")
+
+
+def _without_lines_of_dev(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Drop what `linqbot dev` prints itself: starts and stops, and why no handler took an event."""
+    if event["event"] in ("bot.started", "bot.stopped", "event.ignored", "event.unmatched"):
         raise structlog.DropEvent
     return event
+
+
+def _without_repeats(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Drop a failure whose traceback was shown before: the line that `linqbot dev` prints for the turn repeats the rest."""
+    if event["event"] == "turn.failed" and event.get("traceback") == _AS_BEFORE:
+        raise structlog.DropEvent
+    return event
+
+
+_AS_BEFORE = "as before"
 
 
 class _Once:
@@ -80,7 +120,7 @@ class _Once:
             known = (type(error), *((frame.filename, frame.lineno) for frame in frames))
             if known in self._seen:
                 del event["exc_info"]
-                event["traceback"] = "as before"
+                event["traceback"] = _AS_BEFORE
             self._seen.add(known)
         return event
 

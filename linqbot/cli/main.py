@@ -15,6 +15,8 @@ from click.shell_completion import CompletionItem
 from linqbot.errors import LinqbotError
 
 COMMANDS = {
+    "asks": "List open questions of ctx.ask; answer or end one.",
+    "broadcasts": "List broadcasts; show, pause, resume or cancel one.",
     "completion": "Let your shell complete commands, event types, codes, ids.",
     "dev": "Try a bot on an emulated phone in the browser; no account needed.",
     "doctor": "Find what keeps a bot from going live, and how to fix it.",
@@ -26,6 +28,7 @@ COMMANDS = {
     "plugins": "List plugins; find the plugin that breaks an event.",
     "send": "Send one message.",
     "serve": "Run a bot in production.",
+    "state": "Show, edit and export what a bot has stored with ctx.state.",
     "trigger": "Send a signed event of any type to a bot.",
     "webhooks": "Subscribe a bot to exactly the events it handles; rotate the secret.",
 }
@@ -33,7 +36,7 @@ COMMANDS = {
 SECTIONS = {
     "Write a bot": ("new", "dev", "emulator", "trigger"),
     "Run it": ("webhooks", "doctor", "serve"),
-    "Look after it": ("inbox", "send", "forget", "plugins"),
+    "Look after it": ("inbox", "asks", "broadcasts", "state", "send", "forget", "plugins"),
     "Find your way": ("explain", "completion"),
 }
 """The sections in which `linqbot --help` lists the commands."""
@@ -48,6 +51,11 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments name.
+
+        Raises:
+            UsageError: there is no such command. The message names the nearest one.
+        """
         if args and args[0] not in COMMANDS and args[0] not in (names := self.list_commands(ctx)):
             near = difflib.get_close_matches(args[0], names, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"The commands are: {', '.join(names)}."

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -13,7 +13,33 @@ from linqbot.errors import ConfigError
 if TYPE_CHECKING:
     from linqbot.storage.backend import Storage
 
-storage_option = click.option("--storage", metavar="URL", help="The storage; overrides LINQBOT_STORAGE.")
+DEV: Final = "dev"
+"""Value of the argument `storage` with --dev, until the storage is found. It is no URL."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def storage_option(f: F) -> F:
+    """Add the options --storage and --dev. Both give the argument `storage`."""
+    # The parser keeps one value for both, so both look it up.
+    named = click.option("--storage", metavar="URL", callback=_resolved, help="The storage; overrides LINQBOT_STORAGE.")
+    of_dev = click.option(
+        "--dev",
+        "storage",
+        flag_value=DEV,
+        callback=_resolved,
+        help="The storage of the linqbot dev that runs in this folder.",
+    )
+    return named(of_dev(f))
+
+
+def _resolved(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if value != DEV:
+        return value
+    # Imported here, so that shell completion and --help do not wait for the storage to be imported.
+    from linqbot.cli.dev_storage import storage_url
+
+    return storage_url()
 
 
 @asynccontextmanager
@@ -26,7 +52,9 @@ async def open_configured_storage(url: str | None) -> AsyncIterator[Storage]:
         ConfigError: the storage is in memory, so no other process can open it; or a setting cannot be read.
     """
     # Imported here, so that shell completion and --help do not wait for the settings and the storage to be imported.
+    from linqbot.cli.dev_storage import hint
     from linqbot.settings import from_env
+    from linqbot.storage.sqlite.disk.checkup import path_of
 
     settings = from_env(storage=url)
     if settings.storage.startswith("memory:"):
@@ -34,5 +62,8 @@ async def open_configured_storage(url: str | None) -> AsyncIterator[Storage]:
             "A storage in memory ends with its process, so there is nothing to look at. "
             "Name the one that is served: LINQBOT_STORAGE or --storage, such as sqlite:///linqbot.db"
         )
+    path = path_of(settings.storage)
+    if url is None and path is not None and not path.exists() and (said := hint()):
+        raise ConfigError(f"There is no storage file {path}. {said}")
     async with settings.open_storage(serving=False) as storage:
         yield storage

@@ -9,6 +9,7 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
+from linqbot import tracebacks
 from linqbot.bot.bot import Bot
 from linqbot.errors import ConfigError, LinqbotError
 
@@ -17,12 +18,15 @@ class BotFileError(LinqbotError):
     """Importing a bot's file raised an error. The message is its traceback, which starts in that file.
 
     Why: The file has a syntax error, or its top-level code failed.
-    To do: Correct the line with which the traceback ends. Try it without linqbot: `python bot.py`
+    To do: Correct the line with which the traceback ends. To see the error without linqbot, run the file
+        with `python`.
     """
 
     lqb = "LQB5002"
 
     def __init__(self, file: str, error: Exception) -> None:
+        # The traceback ends at a line of the author, also if linqbot raised the error.
+        tracebacks.trim(error)
         shown = traceback.TracebackException.from_exception(error)
         # The frames of linqbot and of the import system come first, and do not help the author.
         here = Path(file).resolve()

@@ -33,6 +33,11 @@ Report: TypeAlias = Callable[[str], None]
 """Called with a sentence about each step of a rotation."""
 
 
+def duration(seconds: float) -> str:
+    """Return a duration in words: in seconds up to a minute and a half, otherwise in minutes."""
+    return f"{max(1, round(seconds))} s" if seconds <= 90 else f"{round(seconds / 60)} min"
+
+
 class RotationStopped(LinqbotError):
     """A rotation cannot continue. Nothing is lost: the old secret is still valid, and the new subscription is pending.
 
@@ -66,12 +71,14 @@ class Rotation:
     Attributes:
         secrets: The file that stores the new secret, and from which the bot reads it.
         clock: Measures the overlap.
+        given: Secrets that the bot may have from its environment.
     """
 
     client: Client
     secrets: SecretFile
     clock: Clock
     report: Report
+    given: tuple[str, ...] = ()
 
     async def run(self, target_url: str, *, overlap_s: float, wait: bool = True) -> Rotated:
         """Begin to rotate the secret of an address, or continue an interrupted rotation.
@@ -99,9 +106,8 @@ class Rotation:
         if ends_at > self.clock.now():
             if not wait:
                 return Rotated(new.id, old.id, ends_at)
-            minutes = max(1, round((ends_at - self.clock.now()) / 60))
             self.report(
-                f"Both deliver now. For about {minutes} min Linq may still retry deliveries of {old.id}. "
+                f"Both deliver now. For about {duration(ends_at - self.clock.now())} Linq may still retry deliveries of {old.id}. "
                 "You may stop here: run the same command later to continue."
             )
             await self.clock.wait_until(ends_at)
@@ -169,7 +175,9 @@ class Rotation:
         """Return why the bot does not accept a secret; None if it does. Waits up to `LEARN_S` for it."""
         until = self.clock.now() + LEARN_S
         while True:
-            trouble = (await confirm(url, secret)).trouble
+            # Secrets that the bot knows already show it that these events are tests, and no forgeries.
+            known = [*self.given, *(each.secret for each in self.secrets.read() if each.secret != secret)]
+            trouble = (await confirm(url, secret, known=known)).trouble
             # These end by themselves: the bot restarts, or its file system is slow to show the new secret.
             if trouble is None or trouble.code not in {"LQB6070", "LQB6060", "LQB6073"} or self.clock.now() > until:
                 return trouble

@@ -14,26 +14,35 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import httpx
 
 from linqbot.bot.bot import Bot
+from linqbot.bot.conversation.history import SentInTurn
 from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.proactive.send_later import Rhythm
+from linqbot.bot.streaming.record import StreamRecord, Unrecorded
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
-from linqbot.errors import LinqApiError
+from linqbot.errors import AskEnded, LinqApiError, Suspended
 from linqbot.events.delivery import Delivery
 from linqbot.events.parse import parse
 from linqbot.hookspecs import End, hookimpl
+from linqbot.ops.dry_asking import DryAsker, note_on
 from linqbot.plugins.registry import Plugins
 from linqbot.server.app import WEBHOOK_PATH, create_app, running
 from linqbot.storage.backend import Storage
+from linqbot.storage.broadcasts import NewBroadcast, counted
 from linqbot.storage.memory import MemoryStorage
+from linqbot.types.broadcast import Broadcast, Recipient, RecipientOutcome
+from linqbot.types.scheduled import Scheduled
 from linqbot.webhooks import sign
-from linqbot.worker.outbound_plugins import Outbound
-from linqbot.worker.reply_target import with_replies_to_me
+from linqbot.worker.broadcasting import broadcast_send
+from linqbot.worker.calls.outbound_plugins import Outbound
+from linqbot.worker.reply_target import with_answers, with_replies_to_me
 from linqbot.worker.scheduled_send import due_send
 
 OBSERVER_NAME: Final = "linqbot-simulation"
@@ -50,6 +59,7 @@ class Simulation:
         error: The exception that the handler raised.
         end: The turn's outcome, as the hook `finished` gets it; None if the turn did not end in time, and in a dry run,
             which has no turn.
+        note: What a dry run cannot show, and why; None if it shows everything.
         faults: By plugin, the error that has disabled it or one of its hooks.
     """
 
@@ -59,6 +69,7 @@ class Simulation:
     handler: str | None = None
     error: BaseException | None = None
     end: End | None = None
+    note: str | None = None
     faults: dict[str, str] = field(default_factory=dict)
 
 
@@ -103,18 +114,55 @@ class CallRecorder:
         if not self._reads:
             raise LinqApiError("A dry run does not ask Linq and fetches nothing. Allow it with --reads.", call=name)
 
-    def schedule(self, chat_id: str, calls: Sequence[Call], *, due: float, grace_s: float, key: str | None) -> str:
-        """Record calls for a later time and return a made-up id."""
+    def schedule(
+        self,
+        chat_id: str,
+        calls: Sequence[Call],
+        *,
+        due: float,
+        grace_s: float,
+        key: str | None,
+        every: Rhythm | None = None,
+        tag: str | None = None,
+    ) -> Scheduled:
+        """Record calls for a later time and return a made-up send."""
         self.later.extend(calls)
-        return f"dry-run-{len(self.later)}"
+        made_up = f"dry-run-{len(self.later)}"
+        return Scheduled(made_up, datetime.fromtimestamp(due, UTC), tag, every.spec if every else None)
+
+    async def reschedule(self, scheduled_id: str, *, due: float) -> Scheduled | None:
+        """Return the send at its new time, and change nothing."""
+        return Scheduled(scheduled_id, datetime.fromtimestamp(due, UTC))
 
     async def cancel(self, scheduled_id: str) -> bool:
         """Return False: in a dry run no send is waiting."""
         return False
 
-    async def scheduled(self, chat_id: str) -> list[tuple[str, float]]:
+    async def scheduled(self, chat_id: str) -> list[Scheduled]:
         """Return an empty list: in a dry run no send is waiting."""
         return []
+
+    async def start_broadcast(self, new: NewBroadcast, people: Sequence[str]) -> Broadcast:
+        """Return a made-up broadcast to these people, and store nothing."""
+        return counted(new.stored("running"), {"pending": len(people)})
+
+    async def find_broadcast(self, name: str) -> Broadcast | None:
+        """Return None: in a dry run no broadcast is stored."""
+        return None
+
+    async def recipients_of(
+        self, name: str, *, outcome: RecipientOutcome | None, after: int, limit: int
+    ) -> list[Recipient]:
+        """Return an empty list: in a dry run no broadcast is stored."""
+        return []
+
+    def sent_in_turn(self) -> SentInTurn:
+        """Return the recorded calls as sent."""
+        return SentInTurn([(call, ApiResponse(202, _fake_response(call, n))) for n, call in enumerate(self.calls, 1)])
+
+    def stream(self, key: str | None) -> StreamRecord:
+        """Return the record of a stream of which nothing was said."""
+        return Unrecorded()
 
 
 def _fake_response(call: Call, number: int) -> dict[str, Any]:
@@ -164,20 +212,34 @@ class DryRun:
         recorder = CallRecorder(reads=self._reads)
         client = recorder.around(self._client).wrapped(self._outbound.wrap)
         handler, error = None, None
+        note = await note_on(delivery, self._storage)
+        asker = DryAsker(await self._storage.entries(delivery.id))
         try:
             if (due := due_send(delivery)) is not None:
                 for call in due.calls:
                     await client.run(call)
+            elif (to_person := broadcast_send(delivery)) is not None:
+                await to_person.send(client)
             else:
                 event = await with_replies_to_me(parse(delivery), self._storage.has_sent)
-                ctx = self._dispatcher.context(event, client, recorder)
+                event = await with_answers(event, self._storage.entry_of)
+                ctx = self._dispatcher.context(event, client, recorder, state_store=self._storage, asking=lambda: asker)
                 try:
                     await self._dispatcher.dispatch(event, ctx)
                 finally:
                     handler = ctx.handler
+        except (Suspended, AskEnded):
+            pass  # The handler has ended with a question.
         except Exception as raised:  # noqa: BLE001 - the author of the bot wants to see whatever a handler raises
             error = raised
-        return Simulation(delivery, recorder.calls, recorder.later, handler, error)
+        return Simulation(
+            delivery,
+            recorder.calls,
+            recorder.later,
+            handler,
+            error,
+            note=" ".join(filter(None, (note, asker.note))) or None,
+        )
 
 
 class Observer:

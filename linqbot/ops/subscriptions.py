@@ -9,8 +9,8 @@ delivered nothing, and the next run replaces it. A new secret for a subscription
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -42,10 +42,12 @@ class Handled:
 
     Attributes:
         everything: A handler takes events for which linqbot has no class, so the bot needs every type that Linq offers.
+        handlers: The names of the handlers; None if they are not known.
     """
 
     types: tuple[str, ...]
     everything: bool = False
+    handlers: frozenset[str] | None = None
 
 
 def handled_in(file: str, settings: Settings) -> Handled:
@@ -60,9 +62,14 @@ def handled_in(file: str, settings: Settings) -> Handled:
 
 def handled(*routers: Router) -> Handled:
     """Return the event types that the handlers of these routers take, in Linq's order. A bot is a router too."""
-    classes = {route.event for router in routers for route, _ in router.walk()}
+    routes = [route for router in routers for route, _ in router.walk()]
+    return replace(handled_by({route.event for route in routes}), handlers=frozenset(route.name for route in routes))
+
+
+def handled_by(classes: Collection[type[Event]]) -> Handled:
+    """Return the event types of these event classes, in Linq's order."""
     types = tuple(name for name, event in EVENT_TYPES.items() if any(issubclass(event, each) for each in classes))
-    return Handled(types, everything=not classes.isdisjoint({Event, UnknownEvent}))
+    return Handled(types, everything=Event in classes or UnknownEvent in classes)
 
 
 async def events_for(client: Client, wants: Handled) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -71,7 +78,11 @@ async def events_for(client: Client, wants: Handled) -> tuple[tuple[str, ...], t
     Returns:
         The event types, and those that the bot handles but Linq does not offer.
     """
-    offered = (await client.webhook_events.list()).events
+    return events_among((await client.webhook_events.list()).events, wants)
+
+
+def events_among(offered: Collection[str], wants: Handled) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the same as `events_for`, from the event types that Linq offers."""
     wanted = dict.fromkeys((*(offered if wants.everything else ()), *wants.types, *RECEIPTS))
     return tuple(name for name in wanted if name in offered), tuple(n for n in wanted if n not in offered)
 
@@ -151,6 +162,16 @@ async def of_address(client: Client, url: str) -> list[WebhookSubscription]:
     """Return all subscriptions that deliver to an address, the newest generation first."""
     found = [one async for one in client.webhook_subscriptions.list() if address(one.target_url) == address(url)]
     return sorted(found, key=lambda one: generation(one.target_url), reverse=True)
+
+
+async def elsewhere(client: Client, secrets: SecretFile, url: str) -> list[WebhookSubscription]:
+    """Return the subscriptions to other addresses than `url` whose secrets are stored here."""
+    kept = {each.subscription_id for each in secrets.read()}
+    return [
+        one
+        async for one in client.webhook_subscriptions.list()
+        if one.id in kept and address(one.target_url) != address(url)
+    ]
 
 
 async def create_pending(

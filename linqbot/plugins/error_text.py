@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import traceback
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import pluggy
 
-from linqbot import hookspecs
 from linqbot.errors import LinqbotError
 
 _MAX_MESSAGE: Final = 300
@@ -26,8 +25,10 @@ _SAFE_ERRORS = (
 """Errors whose messages are about code, or were written to be read. Others may hold a secret, such as the password of
 a database."""
 
-_NOT_THE_PLUGINS = tuple(str(Path(str(module.__file__)).parent) for module in (hookspecs, pluggy, importlib))
-"""Folders of code that only leads to a plugin's code: linqbot, pluggy and the import system."""
+_LEAD_TO_PLUGINS: Final = {"linqbot", "pluggy", "importlib", "importlib_metadata"}
+"""Packages whose code only leads to a plugin's code: linqbot, pluggy and the import system.
+
+If the backport importlib_metadata is installed, its classes load the entry points."""
 
 
 def describe(what: str, error: BaseException, *, with_message: bool = False) -> str:
@@ -38,11 +39,15 @@ def describe(what: str, error: BaseException, *, with_message: bool = False) -> 
         with_message: Add the error's message, if it is of a kind that is about code. Without it the message is left
             out, because it may quote a person or hold a secret.
     """
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _leads_to_plugin(frame.filename)]
-    at = f" at {Path(frames[0].filename).name}:{frames[0].lineno}" if frames else ""
+    places = [
+        f" at {Path(frame.f_code.co_filename).name}:{line}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if not _leads_to_plugin(frame)
+    ]
+    at = places[0] if places else ""
     message = " ".join(str(error).split())[:_MAX_MESSAGE] if with_message and isinstance(error, _SAFE_ERRORS) else ""
     return f"{what} raised {type(error).__name__}{at}" + (f": {message}" if message else "")
 
 
-def _leads_to_plugin(filename: str) -> bool:
-    return filename.startswith((*_NOT_THE_PLUGINS, "<frozen"))
+def _leads_to_plugin(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in _LEAD_TO_PLUGINS

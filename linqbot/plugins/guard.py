@@ -87,6 +87,14 @@ class Guard:
         self._middleware = wrap(self._run_wrapped)
 
     async def __call__(self, *given: Any) -> Any:
+        """Run the middleware around the wrapped code; or only the wrapped code, if the plugin is off or fails.
+
+        Raises:
+            Refused: the plugin refused the call, whose code does not run.
+            NoVerdict: the plugin failed and is required; nothing was done.
+            Exception: an error of the wrapped code, one in `passing`, or TurnDeferred. Other errors of the plugin are
+                logged.
+        """
         plugin, outer = self._plugin, _running.get()
         if not plugin.is_on or (not self._is_reentrant and plugin.name in outer):
             return await self._wrapped(*given)

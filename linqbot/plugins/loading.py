@@ -34,7 +34,7 @@ def load(
     allowed: Collection[str] | None = None,
     required: Collection[str] = (),
     without: Collection[str] = (),
-    built_in: Iterable[ModuleType] = (),
+    built_in: Iterable[object] = (),
     watch: Watch | None = None,
     lenient: bool = False,
     timer: Callable[[], float] = time.perf_counter,
@@ -49,7 +49,7 @@ def load(
             always allowed.
         required: Names of plugins without which nothing may be sent.
         without: Names of plugins to leave out, even if another argument names them. They are not required then.
-        built_in: Modules of linqbot that implement hooks.
+        built_in: Modules and objects of linqbot that implement hooks.
         watch, lenient, timer: See `Plugins`.
     Returns:
         The plugins, sorted by name, with their observing hooks connected.
@@ -66,8 +66,8 @@ def load(
     _refuse_missing(set(required) - set(without), "LINQBOT_REQUIRED_PLUGINS names", known)
 
     plugins = Plugins(watch=watch, lenient=lenient, timer=timer)
-    for module in built_in:
-        _add(plugins, Plugin(name_of(module), is_built_in=True), partial(_identity, module))
+    for part in built_in:
+        _add(plugins, Plugin(name_of(part), is_built_in=True), partial(_identity, part))
     for name, target in own.items():
         _add(plugins, _admitted(Plugin(name, required=name in required), None, without), partial(_identity, target))
     for entry in entries:

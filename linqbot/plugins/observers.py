@@ -18,7 +18,7 @@ from linqbot.interrupts import is_ctrl_c
 from linqbot.plugins.error_text import describe
 from linqbot.plugins.plugin import Impl, Watch
 
-OBSERVED: Final = ("received", "stored", "refused", "taken", "sent", "handled", "failed", "finished")
+OBSERVED: Final = ("received", "stored", "refused", "taken", "routed", "sent", "handled", "failed", "finished")
 """Hooks that are called while a delivery is handled. They must be plain functions."""
 
 SLOW_S: Final = 0.05
@@ -48,7 +48,11 @@ class ObserverCalls:
         self._on_fault = on_fault
 
     def call(self, impl: Impl, facts: Mapping[str, Any]) -> None:
-        """Call one implementation. An error is reported to `on_fault` and not raised, except for Ctrl-C."""
+        """Call one implementation. An error is reported to `on_fault`.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C. No other error is raised.
+        """
         began = self._timer()
         try:
             with self._watch(impl.plugin.name, impl.hook):

@@ -60,6 +60,7 @@ class Plugins:
         self.stored: Notify | None = None
         self.refused: Notify | None = None
         self.taken: Notify | None = None
+        self.routed: Notify | None = None
         self.sent: Notify | None = None
         self.handled: Notify | None = None
         self.failed: Notify | None = None

@@ -23,19 +23,23 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
+from linqbot.errors import StorageError
 from linqbot.hookspecs import Running
 from linqbot.plugins.loading import load
 from linqbot.plugins.registry import Plugins
 from linqbot.server import plugin_routes
 from linqbot.server.readiness import Readiness
+from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import KnownSecrets, SecretFile
 from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.backend import Storage
+from linqbot.worker.asking.unresumable import log_unresumable
+from linqbot.worker.calls.outbound_plugins import Outbound
+from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.failure import RetryPolicy
 from linqbot.worker.missed.catchup import catch_up
 from linqbot.worker.missed.gaps import Gaps
-from linqbot.worker.outbound_plugins import Outbound
-from linqbot.worker.rate_limit import SendRateLimit
+from linqbot.worker.recurring import start_schedules
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
 
@@ -60,9 +64,11 @@ def create_app(
     max_body_bytes: int = 1 << 20,
     drain_s: float = 20.0,
     log_tracebacks: bool = False,
+    log_turns: bool = False,
     order_wait_s: float = 10.0,
     answer_missed_s: float = 3600.0,
     plugins: Plugins | None = None,
+    refusals_file: Path | None = None,
 ) -> Starlette:
     """Return an ASGI app that receives Linq's webhooks and runs `bot` on them.
 
@@ -71,18 +77,21 @@ def create_app(
         storage: Storage of deliveries, journal, state and timers. Opened and closed with the app.
         secrets: Signing secrets as Linq showed them; several while a secret is rotated.
         secret_file: File with more secrets. The app reads it again when it changes, so a rotation needs no restart.
-        clock: Clock for retries, timers and the age of messages. Signatures are always checked against wall time.
+        clock: Clock for retries, timers, the time of receipt and the age of messages. Signatures are always checked
+            against wall time.
         retry_policy: Back-off between retries, and when a delivery becomes a dead letter.
         concurrency: Maximum number of chats handled at the same time.
         allow_legacy_signatures: Accept the older `X-Webhook-*` headers if the new ones are absent.
         max_body_bytes: Largest accepted webhook body.
         drain_s: Seconds that running handlers may take to finish when the app stops.
-        log_tracebacks: Log full tracebacks of failed handlers. They quote messages: use this only in your own terminal.
+        log_tracebacks: Log tracebacks of failed handlers. They quote messages: use this only in your own terminal.
+        log_turns: Log a line for each turn that is acked, with ids only. Turns that fail are always logged.
         order_wait_s: Seconds that a chat's first message after a gap may wait while Linq is asked for earlier messages
             that are missing. 0 never asks: messages are then handled in the order in which they were accepted.
         answer_missed_s: Maximum age, in seconds, of messages that are answered although Linq gave up on them.
         plugins: Plugins of this app; they must not be used by another app. None loads those that the bot names or
             brings; `linqbot.settings` also loads other installed plugins.
+        refusals_file: File for the counts of refused deliveries, which `linqbot doctor` reads; None writes none.
     Raises:
         ConfigError: there is no secret, or a secret is not base64; or a required plugin failed.
         BotError: a handler can never run.
@@ -93,11 +102,14 @@ def create_app(
     plugins = load(bot.plugins) if plugins is None else plugins
     outbound = Outbound(plugins)
     observed = client.wrapped(outbound.observed)
-    environment = Running(bot, observed.wrapped(outbound.wrap), storage, clock)
     dispatcher = Dispatcher(bot, clock, deadline_s=retry_policy.deadline_s, threads=concurrency, plugins=plugins)
-    turns = Turns(dispatcher, observed, storage, clock, SendRateLimit(clock), retry_policy, log_tracebacks, outbound)
+    environment = Running(bot, observed.wrapped(outbound.wrap), storage, clock, dispatcher.handled)
+    turns = Turns(
+        dispatcher, observed, storage, clock, SendRateLimit(clock), retry_policy, log_tracebacks, outbound, log_turns
+    )
     gaps = Gaps(observed, storage, clock, wait_s=order_wait_s, answer_for_s=answer_missed_s)
     worker = Worker(turns, storage, clock, concurrency=concurrency, gaps=gaps)
+    refusals = RefusalRecord(refusals_file, SystemClock())
     webhook = WebhookEndpoint(
         storage,
         known,
@@ -106,6 +118,8 @@ def create_app(
         max_body_bytes=max_body_bytes,
         plugins=plugins,
         on_refused=gaps.note_refused,
+        received_clock=clock,
+        record=refusals,
     )
     added_routes = plugin_routes.routes(plugins, environment)
     checks = plugin_routes.Checks(plugins, environment)
@@ -117,7 +131,10 @@ def create_app(
             await plugin_routes.start(plugins, environment)
             last_webhook_at = await gaps.begin()
             history = asyncio.create_task(catch_up(observed, storage, clock, gaps, last_webhook_at))
+            await start_schedules(storage, clock, dispatcher.schedules)
+            await log_unresumable(storage, dispatcher)
             worker.start()
+            refusals.open()
             webhook.is_open = True
             log.info("bot.started", waiting=await storage.depth())
             try:
@@ -129,7 +146,8 @@ def create_app(
                 await worker.stop(drain_s)
                 await dispatcher.aclose()
                 await plugin_routes.stop(plugins)
-                log.info("bot.stopped", waiting=await storage.depth())
+                await refusals.close()
+                log.info("bot.stopped", waiting=await _depth(storage))
 
     async def livez(_: Request) -> PlainTextResponse:
         return PlainTextResponse("ok\n")
@@ -141,7 +159,7 @@ def create_app(
             reason = await readiness.problem()
             if reason is None and not all_required_ok:
                 reason = "A health check of a required plugin failed; see checks."
-            waiting = await storage.depth()
+            waiting = await _depth(storage)
         else:
             results, waiting = {}, None
             reason = "The worker has ended; see the log." if webhook.is_open else "The app is starting or stopping."
@@ -155,6 +173,14 @@ def create_app(
 
     routes = [*(Route(path, webhook) for path in WEBHOOK_PATHS), Route("/livez", livez), Route("/readyz", readyz)]
     return _App(webhook, routes=[*routes, *added_routes], lifespan=lifespan)
+
+
+async def _depth(storage: Storage) -> int | None:
+    """Return the number of deliveries that are not finished; None if the storage cannot be read now."""
+    try:
+        return await storage.depth()
+    except StorageError:
+        return None
 
 
 class _App(Starlette):

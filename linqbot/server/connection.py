@@ -89,6 +89,8 @@ class ClientConnection(HttpToolsProtocol):
         self._idle_bytes = 0
         self._has_progressed = False
 
+        self._extensions: dict[str, dict[object, object]] = {"linqbot.close_connection": {"close": self.drop}}
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.drop)
@@ -148,6 +150,8 @@ class ClientConnection(HttpToolsProtocol):
         """Close after the latest complete request is answered; close at once if there is none."""
         if self._owes_a_response:
             self.cycle.keep_alive = False
+            # Since 0.53 uvicorn adds this header itself, unless it is there.
+            self.cycle.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
         else:
             self.drop()
 
@@ -172,6 +176,11 @@ class ClientConnection(HttpToolsProtocol):
         elif self._head_timer is None and self._is_between_requests:
             # The first bytes of a request have stopped uvicorn's own keep-alive timer.
             self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.drop)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        # The emulator closes connections on purpose, for clients that must bear it: see `emulator/api.py`.
+        self.scope["extensions"] = self._extensions
 
     def on_headers_complete(self) -> None:
         self._has_progressed = True

@@ -6,7 +6,7 @@ import asyncio
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -23,12 +23,23 @@ BLOCKED_S: Final = 1.0
 """Seconds for which the event loop of a served bot may be blocked before this is logged."""
 
 
-def watched(app: ASGIApp, *, blocked_s: float = BLOCKED_S) -> ASGIApp:
-    """Return the app, wrapped so that `loop.blocked` is logged while its lifespan runs."""
+Found = Callable[[str, str], None]
+
+
+def _nothing(_handler: str, _at: str) -> None:
+    pass
+
+
+def watched(app: ASGIApp, *, blocked_s: float = BLOCKED_S, found: Found = _nothing) -> ASGIApp:
+    """Return the app, wrapped so that `loop.blocked` is logged while its lifespan runs.
+
+    Args:
+        found: Called from another thread with the names of the function and of the place that block the loop.
+    """
 
     async def served(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            with watching(asyncio.get_running_loop(), blocked_s=blocked_s):
+            with watching(asyncio.get_running_loop(), blocked_s=blocked_s, found=found):
                 await app(scope, receive, send)
         else:
             await app(scope, receive, send)
@@ -37,11 +48,13 @@ def watched(app: ASGIApp, *, blocked_s: float = BLOCKED_S) -> ASGIApp:
 
 
 @contextmanager
-def watching(loop: asyncio.AbstractEventLoop, *, blocked_s: float = BLOCKED_S) -> Iterator[None]:
+def watching(
+    loop: asyncio.AbstractEventLoop, *, blocked_s: float = BLOCKED_S, found: Found = _nothing
+) -> Iterator[None]:
     """Log `loop.blocked` whenever the author's code blocks the event loop of this thread for `blocked_s` seconds."""
     done = threading.Event()
     watch = threading.Thread(
-        target=_watch, args=(loop, threading.get_ident(), blocked_s, done), name="loop-watch", daemon=True
+        target=_watch, args=(loop, threading.get_ident(), blocked_s, found, done), name="loop-watch", daemon=True
     )
     watch.start()
     try:
@@ -50,7 +63,7 @@ def watching(loop: asyncio.AbstractEventLoop, *, blocked_s: float = BLOCKED_S) -
         done.set()
 
 
-def _watch(loop: asyncio.AbstractEventLoop, thread: int, blocked_s: float, done: threading.Event) -> None:
+def _watch(loop: asyncio.AbstractEventLoop, thread: int, blocked_s: float, found: Found, done: threading.Event) -> None:
     known: set[tuple[str, str]] = set()
     while not done.wait(blocked_s / 2):
         answered = threading.Event()
@@ -62,8 +75,9 @@ def _watch(loop: asyncio.AbstractEventLoop, thread: int, blocked_s: float, done:
             continue
         # Read at once, because the stack shows now what blocks the loop. Later it would show other code.
         frame = sys._current_frames().get(thread)  # noqa: SLF001 - the one way to see another thread's stack
-        if frame is not None and (found := culprit(traceback.extract_stack(frame))):
-            _log(*found, blocked_s, known)
+        if frame is not None and (names := culprit(traceback.extract_stack(frame))):
+            _log(*names, blocked_s, known)
+            found(*names)
         while not answered.wait(1.0) and not done.is_set():
             pass
 

@@ -148,6 +148,7 @@ class KnownSecrets:
 
     Attributes:
         current: The accepted secrets.
+        subscription_ids: The subscriptions whose secrets are in the file.
     Raises:
         ConfigError: there is no secret, or a secret is not base64.
     """
@@ -157,7 +158,9 @@ class KnownSecrets:
         self._file = file
         self._stamp = file.stamp() if file else None
         self._refreshed_at = 0.0
-        self.current = self._given + (_parsed(file) if file else ())
+        entries = file.read() if file else ()
+        self.current = self._given + _parsed(entries)
+        self.subscription_ids = _ids(entries)
         if not self.current:
             where = f" and {file.path} holds no secret" if file else ""
             raise ConfigError(
@@ -184,19 +187,27 @@ class KnownSecrets:
             return False
         self._stamp = stamp
         try:
-            fresh = self._given + _parsed(self._file)
+            entries = self._file.read()
         except ConfigError as error:
             log.error("secrets.unreadable", error=str(error))
             return False
-        if not fresh or fresh == self.current:
+        fresh = self._given + _parsed(entries)
+        if not fresh:
+            return False
+        self.subscription_ids = _ids(entries)
+        if fresh == self.current:
             return False
         self.current = fresh
         log.info("secrets.changed", count=len(fresh))
         return True
 
 
-def _parsed(file: SecretFile) -> tuple[Secret, ...]:
-    return tuple(Secret.parse(each.secret) for each in file.read())
+def _parsed(entries: Sequence[SecretEntry]) -> tuple[Secret, ...]:
+    return tuple(Secret.parse(each.secret) for each in entries)
+
+
+def _ids(entries: Sequence[SecretEntry]) -> frozenset[str]:
+    return frozenset(each.subscription_id for each in entries if each.subscription_id is not None)
 
 
 def _split(line: str) -> list[list[str]]:

@@ -44,7 +44,7 @@ async def keep_alive(environ: Mapping[str, str] = os.environ) -> None:
     """Notify systemd's watchdog twice per timeout that the event loop runs. Returns at once if there is no watchdog.
 
     A handler that blocks the event loop also stops these notifications, so systemd restarts the bot. This counts as a
-    crash of the delivery that was being handled, and after three crashes the delivery becomes a dead letter.
+    crash of the delivery that was being handled, and after five crashes the delivery becomes a dead letter.
     """
     if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return

@@ -24,17 +24,19 @@ from linqbot.events.delivery import Delivery
 from linqbot.hookspecs import Reason
 from linqbot.plugins.registry import Plugins
 from linqbot.server.bounded_log import BoundedLog
+from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import REFRESH_EVERY_S, KnownSecrets
 from linqbot.storage.inbox import Inbox
-from linqbot.webhooks import SIGNED_HEADERS, Verified, verify
+from linqbot.webhooks import SIGNED_HEADERS, Verified, is_probe, verify
 
 T = TypeVar("T")
 
 log = structlog.get_logger("linqbot.server")
 
 RETRY_AFTER_S = 5
-STANDARD_HEADERS = frozenset({b"webhook-id", b"webhook-timestamp", b"webhook-signature"})
-LEGACY_HEADERS = frozenset({b"x-webhook-timestamp", b"x-webhook-signature"})
+STANDARD_HEADERS = (b"webhook-id", b"webhook-timestamp", b"webhook-signature")
+LEGACY_HEADERS = (b"x-webhook-timestamp", b"x-webhook-signature")
+SUBSCRIPTION_HEADER = b"x-webhook-subscription-id"
 
 
 class WebhookEndpoint:
@@ -49,6 +51,8 @@ class WebhookEndpoint:
             memory.
         plugins: Plugins to notify of each delivery.
         on_refused: Called with the lane of a genuine delivery that was refused and that Linq will deliver again.
+        received_clock: The clock of the time of receipt, which is stored; None means `clock`.
+        record: Record of refused deliveries for `linqbot doctor`; None keeps none.
 
     Attributes:
         is_open: True while deliveries are accepted.
@@ -68,18 +72,22 @@ class WebhookEndpoint:
         max_held_bytes: int = 64 << 20,
         plugins: Plugins | None = None,
         on_refused: Callable[[str], None] = lambda _: None,
+        received_clock: Clock | None = None,
+        record: RefusalRecord | None = None,
     ) -> None:
         self._inbox = inbox
         self._secrets = secrets
         self._clock = clock
+        self._received_clock = received_clock or clock
         self._allow_legacy = allow_legacy
-        self._signing_headers = STANDARD_HEADERS | LEGACY_HEADERS if allow_legacy else STANDARD_HEADERS
+        self._signing_headers = (*STANDARD_HEADERS, *LEGACY_HEADERS) if allow_legacy else STANDARD_HEADERS
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
         self._max_held_bytes = max_held_bytes
         self._held_bytes = 0
         self._plugins = plugins or Plugins()
         self._on_refused = on_refused
+        self._record = record
         self._closed_was_logged = False
         self._bounded_log = BoundedLog(log)
         self.is_open = False
@@ -127,21 +135,23 @@ class WebhookEndpoint:
 
     async def _accept(self, scope: Scope, body: bytes, send: Send) -> None:
         """Verify a request whose body has arrived, and store its delivery."""
-        headers = {
-            name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in self._signing_headers
-        }
+        given = dict(scope["headers"])
+        headers = {name.decode(): given[name].decode("latin-1") for name in self._signing_headers if name in given}
         now = self._clock.now()
         try:
             verified = self._verify(headers, body, now)
         except StaleSignature as error:
             await self._answer_stale(headers, body, error, send)
         except InvalidSignature as error:
-            reason = str(error)
-            self._bounded_log.warning("delivery.forged", kind=reason, client=_client(scope), reason=reason)
-            self._notify_refused("forged", 401)
+            if is_probe(headers, body, self._secrets.current, now=now):
+                log.debug("delivery.probe_refused")
+            else:
+                reason = str(error)
+                self._bounded_log.warning("delivery.forged", kind=reason, client=_client(scope), reason=reason)
+                self._notify_refused("forged", 401, given.get(SUBSCRIPTION_HEADER))
             await _respond(send, 401, [(b"www-authenticate", _challenge(headers, body))])
         else:
-            delivery = _delivery(verified, body, now)
+            delivery = _delivery(verified, body, self._received_clock.now())
             if self._plugins.received is not None:
                 delivery = self._plugins.notify_received(delivery, _all_headers(scope))
             await self._store(delivery, send)
@@ -251,7 +261,16 @@ class WebhookEndpoint:
         headers = [(b"retry-after", b"%d" % RETRY_AFTER_S)]
         await _respond(send, 503, [*headers, (b"connection", b"close")] if close else headers)
 
-    def _notify_refused(self, reason: Reason, status: int) -> None:
+    def _notify_refused(self, reason: Reason, status: int, named: bytes | None = None) -> None:
+        """Record a refused delivery, and notify the plugins.
+
+        Args:
+            named: The id of a subscription that the sender of a forged delivery gave.
+        """
+        if self._record is not None:
+            subscription_id = named.decode("latin-1") if named else None
+            # Other ids are not recorded: the sender chose them.
+            self._record.note(reason, subscription_id if subscription_id in self._secrets.subscription_ids else None)
         if (refused := self._plugins.refused) is not None:
             refused(reason=reason, status=status)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from cli.practice import KEY, Practice
 from ports import free_port
 
 OURS = {"linqbot-opentelemetry", "linqbot-prometheus"}
@@ -90,3 +91,25 @@ def no_plugins_of_the_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def port() -> int:
     return free_port()
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    linq = f"http://127.0.0.1:{free_port()}"
+    process = Command(tmp_path_factory.mktemp("linq"), "emulator", "--port", linq.rpartition(":")[2], "--api-key", KEY)
+    process.until(lambda: httpx.get(f"{linq}/emulator/state").status_code == 200)
+    yield linq
+    process.stop()
+
+
+@pytest.fixture
+def practice(tmp_path: Path, emulator: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Practice]:
+    monkeypatch.chdir(tmp_path)
+    house = Practice(tmp_path, emulator)
+    yield house
+    kept = tmp_path / ".linqbot" / "webhook-secret"
+    secrets = [line.split()[0] for line in kept.read_text().splitlines()[1:]] if kept.is_file() else []
+    for output in house.outputs:
+        assert KEY not in output
+        assert "whsec_" not in output.replace("it begins with whsec_.", "")
+        assert not any(secret.removeprefix("whsec_") in output for secret in secrets)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import structlog
 from emulator_control import replies, text
 
-from linqbot.cli.logs import _Once
+from linqbot.cli.logs import configure
 
 BOT = """
 import time
@@ -100,8 +103,9 @@ def test_serve_and_emulator_with_json_print_their_addresses_on_one_line(
         "LINQ_WEBHOOK_SECRET": "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=",
     }
     bot = command("serve", "bot.py", "--port", "0", "--json", **environ)
-    bot.until(lambda: "\n" in bot.said())
-    first = json.loads(bot.said().splitlines()[0])
+    # Log lines are JSON too, and go to standard error.
+    bot.until(lambda: '"webhook"' in bot.said())
+    (first,) = [row for row in map(json.loads, bot.said().splitlines()) if "event" not in row]
     assert first["bot"] == "bot.py"
     bot.until(lambda: httpx.get(first["webhook"].replace("webhooks/linq", "readyz")).status_code == 200)
     assert bot.stop() == 0
@@ -109,8 +113,23 @@ def test_serve_and_emulator_with_json_print_their_addresses_on_one_line(
     assert emulator.stop() == 0
 
 
-def test_the_traceback_of_another_error_or_another_place_is_shown() -> None:
-    once = _Once()
+@contextmanager
+def logs_of_dev(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Log in this process as `linqbot dev --json` does."""
+    before, root = structlog.get_config(), logging.getLogger()
+    level = root.level
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(logging.getLogger("uvicorn.error"), "filters", [])
+    configure("info", "json", for_author=True)
+    yield
+    structlog.configure(**before)
+    root.setLevel(level)
+
+
+def test_the_traceback_of_another_error_or_another_place_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = structlog.get_logger()
 
     def raised(kind: type[Exception]) -> Exception:
         with pytest.raises(kind) as caught:
@@ -118,11 +137,13 @@ def test_the_traceback_of_another_error_or_another_place_is_shown() -> None:
         return caught.value
 
     def shown(error: Exception) -> bool:
-        return "exc_info" in once(None, "warning", {"event": "turn.failed", "exc_info": error})
+        log.warning("turn.failed", exc_info=error)
+        return "exception" in json.loads(capsys.readouterr().err)
 
-    assert [shown(raised(ValueError)) for _ in range(2)] == [True, False]
-    assert shown(raised(KeyError))
-    assert not shown(raised(KeyError))
+    with logs_of_dev(monkeypatch):
+        assert [shown(raised(ValueError)) for _ in range(2)] == [True, False]
+        assert shown(raised(KeyError))
+        assert not shown(raised(KeyError))
 
 
 def test_killing_dev_ends_its_bot_too(tmp_path: Path, command: Callable[..., Any], port: int) -> None:

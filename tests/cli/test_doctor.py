@@ -8,7 +8,7 @@ import re
 import socket
 import sqlite3
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
@@ -19,12 +19,12 @@ import httpx
 import pytest
 import trustme
 from cli.broken_proxies import Crooked, Headers, proxying
-from cli.conftest import Command
-from click.testing import CliRunner, Result
+from cli.practice import KEY, LINE, Practice, problems, the
+from fakes import NOW, PERSON, delivery, text_body
 from ports import free_port
+from postgres_server import empty_storage_url, execute, server_url
 
 import linqbot.ops.doctor
-from linqbot.cli.main import main
 from linqbot.client.client import Client
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
@@ -32,108 +32,12 @@ from linqbot.ops.doctor import account
 from linqbot.ops.doctor.codes import CODES
 from linqbot.ops.doctor.context import DoctorContext
 from linqbot.ops.doctor.finding import Finding, examine
+from linqbot.ops.doctor.probe import public_authorities
 from linqbot.settings import from_env
-
-KEY = "token-that-must-not-show"
-LINE = "+12025550100"
-BOT = """
-from linqbot import Bot, Context, MessageReceived, ReactionAdded
-
-bot = Bot()
-
-
-@bot.on_message
-async def echo(message: MessageReceived, ctx: Context) -> None:
-    await ctx.reply(message.text)
-
-
-@bot.on_reaction("love")
-async def loved(reaction: ReactionAdded, ctx: Context) -> None: ...
-"""
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    linq = f"http://127.0.0.1:{free_port()}"
-    process = Command(tmp_path_factory.mktemp("linq"), "emulator", "--port", linq.rpartition(":")[2], "--api-key", KEY)
-    process.until(lambda: httpx.get(f"{linq}/emulator/state").status_code == 200)
-    yield linq
-    process.stop()
-
-
-class Practice:
-    """A bot that is ready to go live on an emulator, and the doctor that examines it."""
-
-    def __init__(self, folder: Path, linq: str) -> None:
-        self.folder = folder
-        self.linq = linq
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}/webhooks/linq"
-        self.outputs: list[str] = []
-        self.environ: dict[str, str | None] = {
-            "LINQ_API_V3_API_KEY": KEY,
-            "LINQ_API_V3_BASE_URL": linq,
-            "LINQ_WEBHOOK_SECRET": None,
-            "LINQBOT_STORAGE": None,
-            "LINQBOT_PORT": str(self.port),
-        }
-        (folder / "bot.py").write_text(BOT)
-        httpx.post(f"{linq}/emulator/reset").raise_for_status()
-
-    def run(self, *arguments: str) -> Result:
-        result = CliRunner().invoke(main, arguments, env=self.environ)
-        self.outputs.append(result.output)
-        return result
-
-    def sync(self, url: str | None = None) -> None:
-        result = self.run("webhooks", "sync", "bot.py", "--url", url or self.url)
-        assert result.exit_code == 0, result.output
-
-    def doctor(self, *arguments: str, file: str = "bot.py") -> list[Finding]:
-        result = self.run("doctor", *([file] if file else []), "--json", *arguments)
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        findings = [Finding(**row) for row in json.loads(result.output)]
-        assert result.exit_code == any(each.status == "failure" for each in findings)
-        assert all(each.fix for each in findings if each.status in {"warning", "failure"})
-        return findings
-
-    def api(self, method: str, path: str, body: Any = None) -> Any:
-        answer = httpx.request(
-            method, f"{self.linq}/v3{path}", json=body, headers={"authorization": f"Bearer {KEY}"}
-        ).raise_for_status()
-        return answer.json() if answer.content else None
-
-    def subscription(self) -> dict[str, Any]:
-        (one,) = self.api("GET", "/webhook-subscriptions")["subscriptions"]
-        return dict(one)
-
-    def change(self, **fields: Any) -> None:
-        self.api("PUT", f"/webhook-subscriptions/{self.subscription()['id']}", fields)
-
-    def secret(self) -> str:
-        return (self.folder / ".linqbot" / "webhook-secret").read_text().splitlines()[1].split()[0]
-
-
-@pytest.fixture
-def practice(tmp_path: Path, emulator: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Practice]:
-    monkeypatch.chdir(tmp_path)
-    house = Practice(tmp_path, emulator)
-    yield house
-    kept = tmp_path / ".linqbot" / "webhook-secret"
-    secrets = [line.split()[0] for line in kept.read_text().splitlines()[1:]] if kept.is_file() else []
-    for output in house.outputs:
-        assert KEY not in output
-        assert "whsec_" not in output.replace("it begins with whsec_.", "")
-        assert not any(secret.removeprefix("whsec_") in output for secret in secrets)
-
-
-def problems(findings: list[Finding]) -> list[str]:
-    return [f"{each.status} {each.code}" for each in findings if each.status not in {"ok", "skipped"}]
-
-
-def the(findings: list[Finding], code: str) -> Finding:
-    return next(each for each in findings if each.code == code)
-
+from linqbot.storage.conversations import Conversation
+from linqbot.storage.inbox import Ack, Finish
+from linqbot.storage.postgres.storage import PostgresStorage
+from linqbot.storage.sqlite.storage import SQLiteStorage
 
 # --- no problems ------------------------------------------------------------------------------------------------------
 
@@ -403,20 +307,67 @@ def tls(authority: trustme.CA, ends: datetime | None = None) -> ssl.SSLContext:
     return context
 
 
-def test_an_untrusted_certificate_and_one_that_expires_soon_are_found(
+def test_an_untrusted_certificate_and_one_of_a_private_authority_are_found(
     practice: Practice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    authority = trustme.CA()
-    way = Crooked(f"http://127.0.0.1:{practice.port}")
-    with proxying(way, tls=tls(authority, datetime.now(UTC) + timedelta(days=5, hours=1))) as proxy:
+    authority = trustme.CA(organization_name="Our Own")
+    with proxying(Crooked(f"http://127.0.0.1:{practice.port}"), tls=tls(authority)) as proxy:
         practice.sync(proxy.url)
-        assert problems(practice.doctor()) == ["failure LQB6061"]
+        unknown = practice.doctor()
+        assert problems(unknown) == ["failure LQB6061"]
+        assert "A private authority signed it, or" in the(unknown, "LQB6061").what
+        assert problems(practice.doctor("--private-ca")) == ["failure LQB6061"]
+        # This machine trusts it now, and Linq does not.
         authority.cert_pem.write_to_path(practice.folder / "authority.pem")
         monkeypatch.setenv("SSL_CERT_FILE", str(practice.folder / "authority.pem"))
         findings = practice.doctor()
-    assert problems(findings) == ["warning LQB6065"]
-    assert "5 days" in the(findings, "LQB6065").what
+        assert problems(findings) == ["failure LQB6068"]
+        assert "signed by a private authority (Our Own), which Linq does not trust" in the(findings, "LQB6068").what
+        assert "linqbot doctor --private-ca" in the(findings, "LQB6068").fix
+        rehearsal = practice.doctor("--private-ca")
+        assert problems(rehearsal) == []
+        assert "Linq does not trust" in next(each.what for each in rehearsal if each.check == "certificate")
+
+
+def test_a_chain_that_ends_in_a_certificate_which_signs_itself_is_of_a_private_authority(practice: Practice) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    leaf = authority.issue_cert("127.0.0.1")
+    chain = practice.folder / "chain.pem"
+    chain.write_bytes(b"".join(blob.bytes() for blob in (*leaf.cert_chain_pems, authority.cert_pem)))
+    leaf.private_key_pem.write_to_path(practice.folder / "key.pem")
+    context.load_cert_chain(chain, practice.folder / "key.pem")
+    with proxying(Crooked(f"http://127.0.0.1:{practice.port}"), tls=context) as proxy:
+        practice.sync(proxy.url)
+        findings = practice.doctor()
+    assert problems(findings) == ["failure LQB6068"]
+    assert "signed by a private authority, which Linq does not trust" in the(findings, "LQB6068").what
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "problem"),
+    [
+        (timedelta(days=-90), timedelta(days=5, hours=1), "warning LQB6065"),
+        (timedelta(days=-3), timedelta(days=3, hours=1), None),  # it lives for six days only
+        (timedelta(days=-5, hours=-1), timedelta(hours=23, minutes=5), "warning LQB6065"),
+    ],
+)
+def test_a_certificate_that_expires_soon_is_found(
+    practice: Practice, monkeypatch: pytest.MonkeyPatch, begins: timedelta, ends: timedelta, problem: str | None
+) -> None:
+    authority, now = trustme.CA(), datetime.now(UTC)
+    authority.cert_pem.write_to_path(practice.folder / "public.pem")
+    monkeypatch.setattr("certifi.where", lambda: str(practice.folder / "public.pem"))
+    monkeypatch.setattr("linqbot.ops.doctor.probe.public_authorities", public_authorities.__wrapped__)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", not_before=now + begins, not_after=now + ends).configure_cert(context)
+    with proxying(Crooked(f"http://127.0.0.1:{practice.port}"), tls=context) as proxy:
+        practice.sync(proxy.url)
+        findings = practice.doctor()
+    assert problems(findings) == ([problem] if problem else [])
+    left = f"for {ends.days} days" if ends.days > 1 else "for 23 hours"
+    assert left in next(each.what for each in findings if each.check == "certificate")
 
 
 def without_webhook_headers(headers: Headers, body: bytes) -> tuple[Headers, bytes]:
@@ -473,6 +424,28 @@ def test_a_storage_of_a_newer_linqbot_is_found_and_not_changed(practice: Practic
     assert "schema 99" in the(findings, "LQB6081").what
 
 
+async def asked_by(*handlers: str) -> None:
+    """Store an open question of each of these handlers in the storage of the folder."""
+    async with SQLiteStorage("linqbot.db") as storage:
+        for n, handler in enumerate(handlers):
+            await storage.put(delivery(text_body(chat=f"chat-{n}")))
+            (lease,) = await storage.take(1, lease_s=60)
+            question = Conversation(lease.delivery.id, 0, f"chat-{n}", PERSON, handler, "waiting", NOW, NOW + 60, b"{}")
+            await storage.finish(lease, Finish(Ack(), conversations=[question]))
+
+
+def test_open_questions_of_handlers_that_are_gone_are_found(practice: Practice) -> None:
+    practice.sync()
+    asyncio.run(asked_by("bot:echo"))
+    assert problems(practice.doctor()) == []
+    asyncio.run(asked_by("bot:gone", "bot:echo", "bot:gone", "other:form"))
+    findings = practice.doctor()
+    assert problems(findings) == ["warning LQB6087"]
+    found = the(findings, "LQB6087").what
+    assert found == "3 open questions cannot go on: the bot has no handlers bot:gone, other:form."
+    assert problems(practice.doctor(file="")) == []
+
+
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
@@ -480,12 +453,34 @@ def test_a_storage_of_a_newer_linqbot_is_found_and_not_changed(practice: Practic
         ("mysql://x", "failure LQB6084"),
         ("sqlite:///nowhere/x.db", "failure LQB6084"),
         ("sqlite:///bot.py", "failure LQB6080"),
+        ("postgresql://bot@127.0.0.1:1/linq", "failure LQB6080"),
+        ("postgresql://bot@127.0.0.1:1/linq?schema=pg_bot", "failure LQB6084"),
     ],
 )
 def test_an_unusable_storage_is_found(practice: Practice, url: str, problem: str) -> None:
     practice.sync()
     practice.environ["LINQBOT_STORAGE"] = url
     assert problems(practice.doctor()) == [problem]
+
+
+@pytest.mark.process
+def test_a_storage_in_postgresql_is_inspected_and_not_changed(practice: Practice) -> None:
+    practice.sync()
+    url = practice.environ["LINQBOT_STORAGE"] = empty_storage_url("doctor")
+    execute(server_url(), f"DROP SCHEMA IF EXISTS {url.rpartition('=')[2]} CASCADE")
+    for _ in range(2):
+        findings = practice.doctor()
+        assert problems(findings) == []
+        assert any("does not exist yet" in each.what for each in findings if each.check == "storage")
+
+    async def open_and_close() -> None:
+        async with PostgresStorage(url):
+            pass
+
+    asyncio.run(open_and_close())
+    findings = practice.doctor()
+    assert problems(findings) == []
+    assert any("0 processes serve it, 0 waiting" in each.what for each in findings)
 
 
 def test_a_full_disk_is_found(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:

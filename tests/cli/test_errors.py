@@ -78,7 +78,7 @@ def test_a_handler_with_wrong_arguments_is_an_error(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "says"),
-    [("bot = Bot(", "SyntaxError"), ("@bot.on_mesage", "SyntaxError"), ("bot.on_mesage", "AttributeError"), ("1 / 0", "ZeroDivisionError")],
+    [("bot = Bot(", "SyntaxError"), ("@bot.on_mesage", "SyntaxError"), ("bot.on_mesage", "Did you mean on_message?"), ("1 / 0", "ZeroDivisionError")],
 )  # fmt: skip
 def test_a_file_that_cannot_be_imported_shows_its_own_lines_only(folder: Path, line: str, says: str) -> None:
     (folder / "bot.py").write_text(ECHO + line + "\n")
@@ -87,6 +87,7 @@ def test_a_file_that_cannot_be_imported_shows_its_own_lines_only(folder: Path, l
     assert "bot.py cannot be imported" in result.output
     assert says in result.output
     assert "line 3" in result.output
+    assert "nearest.py" not in result.output
     assert "importlib" not in result.output
     assert "click" not in result.output
 

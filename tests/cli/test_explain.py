@@ -50,9 +50,13 @@ def test_every_code_of_linqbot_has_a_meaning_a_cause_and_a_fix() -> None:
         assert "`" not in each.means + each.why + each.to_do
 
 
+def family(kind: type[LinqbotError]) -> list[type[LinqbotError]]:
+    return [kind, *(each for child in kind.__subclasses__() for each in family(child))]
+
+
 def test_no_two_errors_share_a_code_unless_one_inherits_it() -> None:
     explanations.of_ours()
-    kinds = explanations._family(LinqbotError)
+    kinds = family(LinqbotError)
     own = [kind.lqb for kind in kinds if kind.__module__.startswith("linqbot") and "lqb" in vars(kind)]
     assert len(own) == len(set(own))
 
@@ -124,3 +128,9 @@ def test_without_a_code_it_lists_all_codes() -> None:
 def test_json_output() -> None:
     assert json.loads(explain("2024", "--json").output)["link"].endswith("/2024/")
     assert [each["code"] for each in json.loads(explain("--json").output)] == list(explanations.everything())
+
+
+def test_the_rule_of_effects_lists_their_names() -> None:
+    text = " ".join(explain("R33").output.split())
+    assert "Screen effects: confetti, fireworks," in text
+    assert "Bubble effects: slam, loud, gentle, invisible." in text

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 from fakes import CHAT, NOW, PERSON, delivery, text_body
 
-from linqbot.cli.commands.forget import _again
 from linqbot.cli.main import main
+from linqbot.settings import Settings
 from linqbot.storage.inbox import Ack, DeadLetter, Finish
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.storage import SQLiteStorage
@@ -144,10 +144,20 @@ def test_the_end_of_a_turn_is_awaited_and_what_it_stored_is_erased_too(folder: P
     assert WORDS.encode() not in on_disk(folder)
 
 
-def test_a_password_in_the_url_of_a_storage_is_not_printed() -> None:
-    again = _again(PERSON, ["a b"], ask_linq=True, storage="postgres://me:secret@host/bot")
-    assert again == f"linqbot forget {PERSON} --chat 'a b'"
-    assert _again(PERSON, [], ask_linq=True, storage="sqlite:///b.db").endswith("--storage sqlite:///b.db")
+def test_a_password_in_the_url_of_a_storage_is_not_printed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def while_a_message_is_handled(*storages: str) -> list[str]:
+        async with SQLiteStorage("linqbot.db") as server:
+            await server.put(delivery(text_body(WORDS)))
+            await server.take(1, lease_s=60)
+            arguments = (PERSON, "--yes", "--wait", "0", "--chat", "a b")
+            return [(await asyncio.to_thread(forget, *arguments, "--storage", each)).output for each in storages]
+
+    monkeypatch.setattr(Settings, "open_storage", lambda _, serving: SQLiteStorage("linqbot.db", serving=serving))
+    elsewhere, here = asyncio.run(while_a_message_is_handled("postgres://me:secret@host/bot", "sqlite:///linqbot.db"))
+    again = f"linqbot forget {PERSON} --chat {CHAT} --chat 'a b'"
+    assert f": {again}\n" in elsewhere
+    assert "secret" not in elsewhere
+    assert f": {again} --storage sqlite:///linqbot.db\n" in here
 
 
 @pytest.mark.parametrize("handle", ["415 555 0142", "(415) 555-0142"])

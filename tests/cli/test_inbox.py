@@ -160,7 +160,7 @@ def test_show_prints_messages_only_with_body(as_json: list[str]) -> None:
             for slot, status in (("0", "accepted"), ("1", "ambiguous")):
                 effect = JournalEntry(dead.id, 0, slot, f"k{slot}", "keyed", call, status, NOON, b"{}", f"msg-{slot}")  # type: ignore[arg-type]
                 await storage.settle(effect)
-            await storage.settle_receipt("k0", None, "read")
+            await storage.settle_receipt("k0", "msg-0", "read")
 
     asyncio.run(send())
     output = inbox("show", dead.id, *as_json)

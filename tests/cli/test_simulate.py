@@ -9,13 +9,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from fakes import delivery, text_body
+from fakes import LINE, NOW, PERSON, delivery, text_body
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.client.client import Client
 from linqbot.ops.simulate import DryRun, Observer, simulate
 from linqbot.plugins.loading import load
+from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.memory import MemoryStorage
+from linqbot.types.broadcast import Broadcast
 
 pytestmark = pytest.mark.anyio
 
@@ -114,3 +116,25 @@ async def test_the_whole_app_obeys_the_reads_option_too(*, allowed: bool, left: 
         assert len(requests) == left
         assert all("--reads" in error for error in errors)
         assert bool(errors) is not allowed
+
+
+async def test_a_broadcast_is_neither_begun_nor_sent() -> None:
+    bot, begun = Bot(), list[Broadcast | None]()
+    new = NewBroadcast("july", LINE, 20, b'[{"parts":[{"type":"text","value":"hi"}]}]', NOW)
+
+    @bot.on_message
+    async def handler(_: MessageReceived, ctx: Context) -> None:
+        begun.append(await ctx.bot.find_broadcast("july"))
+        begun.append(await ctx.bot.broadcast([PERSON], "hi", name="july"))
+        assert [one async for one in ctx.bot.recipients("july")] == []
+
+    async with Client("key") as client, MemoryStorage() as storage:
+        run = DryRun(bot, client, storage, reads=False)
+        handled = await run.run(delivery(text_body()))
+        assert (handled.error, handled.calls) == (None, [])
+        assert await storage.broadcasts() == []
+        sent = await run.run(new.delivery(1, PERSON, NOW))
+    assert begun[0] is None
+    assert begun[1] is not None
+    assert (begun[1].people, begun[1].pending) == (1, 1)
+    assert (sent.error, [call.name for call in sent.calls]) == (None, ["chats.create"])

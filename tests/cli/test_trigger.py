@@ -16,9 +16,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from linqbot import Bot, Client, Context, MessageReceived
-from linqbot.cli.commands import trigger as trigger_command
 from linqbot.cli.main import main
-from linqbot.events.parse import EVENT_TYPES
+from linqbot.events.delivery import Delivery
+from linqbot.events.parse import EVENT_TYPES, parse
+from linqbot.events.schedule import ScheduleDue
 from linqbot.server.app import create_app, running
 from linqbot.storage.memory import MemoryStorage
 
@@ -44,6 +45,7 @@ class Bots(HTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}/webhooks/linq"
         self.fixed_status: int | None = None
         self.seen: list[dict[str, Any]] = []
+        self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
 
 
@@ -53,6 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         self.server.seen.append(json.loads(body))
+        self.server.paths.append(self.path)
         self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
         self.send_response(self.server.fixed_status or asyncio.run(_taken(body, self.server.headers[-1])))
         self.send_header("content-length", "0")
@@ -105,6 +108,17 @@ def test_every_type_can_be_sent(event_type: str, bots: Bots) -> None:
     assert bots.headers[0]["x-webhook-event"] == event_type
 
 
+def test_a_schedule_can_be_run_now(bots: Bots) -> None:
+    done = trigger("schedule", "report", "--url", bots.url)
+    assert done.exit_code == 0, done.output
+    (event,) = bots.seen
+    assert f"linqbot.schedule {event['event_id']}: 200 in " in done.output
+    delivery = Delivery.from_webhook(json.dumps(event).encode(), webhook_id="x", received_at=1_800_000_000.0)
+    due = parse(delivery)
+    assert isinstance(due, ScheduleDue)
+    assert (delivery.lane, due.name, due.missed) == ("s:report", "report", 0)
+
+
 def test_many_events_are_counted_and_each_has_a_new_id(bots: Bots) -> None:
     bots.fixed_status = 200
     done = trigger("message.received", "--url", bots.url, "--count", "5", "--version", "2025-01-01")
@@ -147,6 +161,9 @@ def test_an_address_without_a_server_ends_with_1_and_advice() -> None:
         (["message.received", "--version", "2024-01-01"], "2025-01-01"),
         (["message.edited", "--version", "2025-01-01"], "no message.edited in payload version"),
         (["message.received", "--count", "0"], "--count"),
+        (["schedule"], "linqbot trigger schedule NAME"),
+        (["schedule", "report", "--text", "hi"], "only its NAME can be given"),
+        (["message.received", "report"], "Only `trigger schedule NAME` takes a name"),
     ],
 )
 def test_a_wrong_call_ends_with_2_and_names_the_right_one(arguments: list[str], says: str) -> None:
@@ -172,6 +189,7 @@ def test_every_type_is_listed_with_its_class() -> None:
     assert {"type": "message.received", "class": "MessageReceived"}.items() <= rows[0].items()
 
 
-def test_without_a_url_the_event_goes_to_the_bot_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LINQBOT_PORT", "4321")
-    assert trigger_command._url(None) == "http://127.0.0.1:4321/webhooks/linq"
+def test_without_a_url_the_event_goes_to_the_bot_on_this_machine(bots: Bots, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINQBOT_PORT", str(bots.server_port))
+    assert trigger("message.received").exit_code == 0
+    assert bots.paths == ["/webhooks/linq"]

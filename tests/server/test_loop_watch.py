@@ -59,7 +59,11 @@ async def test_blocking_code_is_logged_with_its_line_and_with_advice_only_once(
     lines: list[dict[str, object]] = []
     monkeypatch.setattr(loop_watch.log, "warning", lambda event, **facts: lines.append({"event": event, **facts}))
     monkeypatch.setattr(loop_watch, "is_authors", lambda filename: filename == __file__)
-    with loop_watch.watching(asyncio.get_running_loop(), blocked_s=0.05):
+    found: list[tuple[str, str]] = []
+    watching = loop_watch.watching(
+        asyncio.get_running_loop(), blocked_s=0.05, found=lambda handler, at: found.append((handler, at))
+    )
+    with watching:
         for _ in range(2):
             await asyncio.sleep(0.1)
             time.sleep(0.3)  # noqa: ASYNC251 - that is what is watched for
@@ -67,3 +71,4 @@ async def test_blocking_code_is_logged_with_its_line_and_with_advice_only_once(
     assert [entry["event"] for entry in lines] == ["loop.blocked"] * 2
     assert all(str(entry["at"]).startswith("test_loop_watch.py:") for entry in lines)
     assert ["what_to_do" in entry for entry in lines] == [True, False]
+    assert [(entry["handler"], entry["at"]) for entry in lines] == found

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from fakes import CHAT, Linq, text_body
+from sqlite_connections import fill_disk, free_disk, recorded
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -205,16 +206,15 @@ async def test_an_app_that_stops_does_not_wait_for_the_storage(monkeypatch: pyte
 
 
 @pytest.mark.usefixtures("often")
-async def test_a_full_disk(tmp_path: Path) -> None:
-    storage = SQLiteStorage(tmp_path / "bot.db")
-    async with served(storage) as door:
-        db = storage._writer._db
-        (pages,) = db.execute("PRAGMA page_count").fetchone()
-        db.execute(f"PRAGMA max_page_count = {pages}")
+async def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = recorded(monkeypatch)
+    async with served(SQLiteStorage(tmp_path / "bot.db")) as door:
+        (db,) = opened
+        fill_disk(db)
         assert await door.deliver("x" * 100_000) == 503
         status, reason = await door.ready()
         assert (status, "full" in str(reason)) == (503, True)
-        db.execute("PRAGMA max_page_count = 1000000000")
+        free_disk(db)
         assert await door.ready() == (200, None)
 
 

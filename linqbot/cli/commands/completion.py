@@ -31,7 +31,7 @@ NOTES = {
 
 
 @click.command("completion")
-@click.argument("shell", type=click.Choice(tuple(PLACES)), required=False)
+@click.argument("shell", type=click.Choice(tuple(PLACES)), required=False, metavar=f"[{'|'.join(PLACES)}]")
 @json_option
 def command(*, shell: str | None, as_json: bool) -> None:
     """Print the completion script for SHELL, and say where to put it. Without SHELL, your shell is used.

@@ -1,6 +1,6 @@
 """`linqbot dev`: run the emulator with its phone page, and the bot, which is restarted whenever its code is saved.
 
-The emulator runs in this process and the bot in a child process (`cli/dev/bot.py`). So a restart of the bot loses no
+The emulator runs in this process and the bot in a child process (`cli/dev/bot_process.py`). So a restart of the bot loses no
 conversation: messages stay in the emulator, accepted deliveries stay in the bot's storage, and the emulator retries
 others, as Linq would. With `--public-url` there is no emulator: `cli/dev/public.py`.
 """
@@ -8,14 +8,11 @@ others, as Linq would. With `--public-url` there is no emulator: `cli/dev/public
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
-import signal
 import socket
-import sys
 import tempfile
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import click
@@ -23,16 +20,19 @@ import httpx
 import watchfiles
 
 from linqbot.cli import completions, logs
+from linqbot.cli.dev.bot_process import BotProcess, note_end
+from linqbot.cli.dev.runner import DevRunner
+from linqbot.cli.dev_storage import FILE, folder_prefix
 from linqbot.cli.exposed import allow_host_option, exposed, warn
 from linqbot.cli.output import json_option, print_started
 from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.model.records import SubscriptionRecord
 from linqbot.emulator.web.app import create_app
 from linqbot.errors import ConfigError
-from linqbot.events.parse import EVENT_TYPES
 from linqbot.server import uvicorn_server
 
-STOP_S = 5.0
-"""Seconds that the bot may take to stop before it is killed. Its storage survives that too."""
+MESSAGES = "message.received"
+"""Messages are delivered to a bot without a handler for them too: then the page can say why there is no answer."""
 
 
 @click.command("dev")
@@ -79,10 +79,10 @@ def command(
         reserved.close()
         open_at = exposed(page, host, names)
         warn(open_at, "the phone page and the control API", as_json=as_json)
-        with tempfile.TemporaryDirectory(prefix="linqbot-dev-") as folder:
+        with tempfile.TemporaryDirectory(prefix=folder_prefix()) as folder:
             asyncio.run(
                 _dev(
-                    _Bot(file, open_at.here, bot_port, Path(folder), as_json=as_json),
+                    BotProcess(file, open_at.here, bot_port, Path(folder), as_json=as_json),
                     path.resolve().parent,
                     page,
                     [host, *names],
@@ -97,117 +97,87 @@ def _with_account(file: str, public_url: str, port: int | None, watched: Path, *
     from linqbot.settings import from_env
 
     settings = from_env(port=port)
-    bot = _Bot(file, "", settings.port, Path(), as_json=as_json, instead=public.environ(settings))
+    bot = BotProcess(file, "", settings.port, Path(), as_json=as_json, instead=public.environ(settings))
     asyncio.run(public.run(bot, settings, public_url, watched, reload=reload))
 
 
-@dataclass(slots=True)
-class _Bot:
-    """The child process that serves the bot.
-
-    Attributes:
-        emulator: URL of the emulator; empty with a real account.
-        instead: Environment variables that replace those for the emulator.
-    """
-
-    file: str
-    emulator: str
-    port: int
-    folder: Path
-    api_key: str = "dev_" + secrets.token_hex(12)
-    webhook_secret: str = ""
-    process: asyncio.subprocess.Process | None = None
-    as_json: bool = False
-    instead: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    async def start(self) -> None:
-        environ = os.environ | {
-            "LINQ_API_V3_API_KEY": self.api_key,
-            "LINQ_API_V3_BASE_URL": f"{self.emulator}/api/partner",
-            "LINQ_WEBHOOK_SECRET": self.webhook_secret,
-            "LINQBOT_STORAGE": f"sqlite:///{self.folder / 'dev.db'}",
-            "LINQBOT_HOST": "127.0.0.1",
-            "LINQBOT_PORT": str(self.port),
-            "LINQBOT_DRAIN_S": "1",
-            "LINQBOT_LOG_TRACEBACKS": "1",
-            **self.instead,
-        }
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "linqbot.cli.dev.bot",
-            self.file,
-            *(["--json"] if self.as_json else []),
-            env=environ,
-        )
-
-    async def stop(self) -> None:
-        if self.process is None or self.process.returncode is not None:
-            return
-        with suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            await asyncio.wait_for(self.process.wait(), STOP_S)
-        except TimeoutError:
-            self.process.kill()
-            await self.process.wait()
-
-    async def is_up(self) -> bool:
-        """Wait until the bot answers or its process ends. Return True if it answers."""
-        async with httpx.AsyncClient(trust_env=False) as client:
-            while self.process is not None and self.process.returncode is None:
-                with suppress(httpx.TransportError):
-                    if (await client.get(f"{self.url}/readyz")).status_code == 200:
-                        return True
-                await asyncio.sleep(0.05)
-        return False
-
-
-async def _dev(bot: _Bot, watched: Path, page: socket.socket, hosts: list[str], *, reload: bool) -> None:
+async def _dev(bot: BotProcess, watched: Path, page: socket.socket, hosts: list[str], *, reload: bool) -> None:
     emulator = Emulator(public_url=bot.emulator)
-    events = [name for name in EVENT_TYPES if not name.startswith("webhook_subscription.")]
-    bot.webhook_secret = emulator.subscribe(f"{bot.url}/webhooks/linq?version=2026-02-03", events).secret
-    serving = uvicorn_server.server(
-        create_app(emulator, allowed_hosts=hosts), graceful_s=1, before_exit=emulator.end_streams
-    )
+    subscription = emulator.subscribe(f"{bot.url}/webhooks/linq?version=2026-02-03", (MESSAGES,))
+    bot.webhook_secret = subscription.secret
+    begin = partial(_begin, bot, emulator, subscription)
+    emulator.runner = runner = DevRunner(emulator, bot, begin, bot.folder / FILE, bot.folder)
+
+    def stop_answering() -> None:
+        runner.stop_moving()
+        emulator.end_streams()
+
+    serving = uvicorn_server.server(create_app(emulator, allowed_hosts=hosts), graceful_s=1, before_exit=stop_answering)
+    bot.is_ending = lambda: serving.should_exit
     server = asyncio.create_task(serving.serve(sockets=[page]))
+    # Watched from the beginning: a file that is saved while the bot starts is noticed too.
+    changes = asyncio.create_task(_reload(bot, watched, begin)) if reload else None
     try:
-        await bot.start()
-        up = asyncio.create_task(bot.is_up())
+        up = asyncio.create_task(_first_start(bot, begin))
         await asyncio.wait({up, server}, return_when=asyncio.FIRST_COMPLETED)
         if server.done():
             return
-        if up.result():
-            _print_ready(bot)
+        if (events := up.result()) is not None:
+            _print_ready(bot, events)
         elif not reload:
             raise ConfigError(f"{bot.file} did not start. Its error is shown above.")
         else:
             _print_not_started(bot)
-        changes = asyncio.create_task(_reload(bot, watched)) if reload else None
         await server
+    finally:
         if changes is not None:
             changes.cancel()
             with suppress(asyncio.CancelledError):
                 await changes
-    finally:
+        await runner.aclose()
         await bot.stop()
 
 
-async def _reload(bot: _Bot, watched: Path) -> None:
+async def _first_start(bot: BotProcess, begin: Callable[[], Awaitable[list[str] | None]]) -> list[str] | None:
+    async with bot.changing:
+        return await begin()
+
+
+async def _begin(bot: BotProcess, emulator: Emulator, subscription: SubscriptionRecord) -> list[str] | None:
+    """Start the bot with its present code, and deliver messages and the events that it handles.
+
+    What came while the bot was away is delivered at once: an author who corrects a file should not wait for Linq's retry.
+
+    Returns:
+        The event types that the bot handles; None if the bot did not start.
+    """
+    earlier = emulator.bot
+    await bot.start()
+    assert bot.process is not None
+    bot.watching = asyncio.create_task(note_end(bot, bot.process, emulator, earlier))
+    if not await bot.is_up():
+        return None
+    try:
+        handled = await bot.events()
+    except httpx.HTTPError:  # it may end just now; then the types stay as they are
+        return subscription.subscribed_events
+    emulator.change_events(subscription, list(dict.fromkeys((MESSAGES, *handled))))
+    emulator.retry_unanswered(subscription)
+    return handled
+
+
+async def _reload(bot: BotProcess, watched: Path, begin: Callable[[], Awaitable[list[str] | None]]) -> None:
     async for _ in watchfiles.awatch(watched, watch_filter=watchfiles.PythonFilter(), debounce=200, step=50):
-        await bot.stop()
-        await bot.start()
-        if await bot.is_up():
-            _print_ready(bot, again=True)
+        async with bot.changing:
+            await bot.stop()
+            events = await begin()
+        if events is not None:
+            _print_ready(bot, events, again=True)
         else:
             _print_not_started(bot)
 
 
-def _print_ready(bot: _Bot, *, again: bool = False) -> None:
+def _print_ready(bot: BotProcess, events: list[str], *, again: bool = False) -> None:
     if bot.as_json:
         print_started(
             {"bot": bot.file, "phone": bot.emulator, "webhook": f"{bot.url}/webhooks/linq", "reloaded": again}
@@ -216,9 +186,11 @@ def _print_ready(bot: _Bot, *, again: bool = False) -> None:
         click.secho(f"  Reloaded. Text your bot: {bot.emulator}", fg="green", err=True)
     else:
         click.echo(f"\n  Text your bot: {click.style(bot.emulator, fg='cyan', bold=True)}\n", err=True)
+    if MESSAGES not in events and not bot.as_json:
+        click.secho(f"  {bot.file} has no handler for messages yet: add @bot.on_message.", fg="yellow", err=True)
 
 
-def _print_not_started(bot: _Bot) -> None:
+def _print_not_started(bot: BotProcess) -> None:
     if bot.as_json:
         return  # the bot's process has printed its error, as JSON
     click.secho(

@@ -18,7 +18,7 @@ from linqbot.cli import logs
 from linqbot.cli.output import json_option
 from linqbot.client.client import Client
 from linqbot.errors import LinqbotError
-from linqbot.ops.doctor import account, machine, public
+from linqbot.ops.doctor import account, machine, public, refusals
 from linqbot.ops.doctor.context import DoctorContext
 from linqbot.ops.doctor.finding import Check, Finding, Findings, Status, examine
 from linqbot.ops.subscriptions import Handled, handled_in, target
@@ -35,6 +35,7 @@ _CHECKS: Final = {
     "secret": machine.secret,
     "clock": account.clock,
     "storage": machine.storage,
+    "refused": refusals.refused,
     "delivery": public.reach,
     "proxies": public.proxies,
 }
@@ -49,11 +50,18 @@ _MARKS: Final[dict[Status, tuple[str, str | None]]] = {
 @click.command("doctor")
 @click.argument("file", required=False)
 @click.option(
-    "--url", metavar="URL", help="The public address. Default: that of the subscription whose secret is stored here."
+    "--url",
+    metavar="URL",
+    help="The public address. Default: the address of each subscription whose secret is stored here.",
+)
+@click.option(
+    "--private-ca",
+    is_flag=True,
+    help="This is a rehearsal: accept a certificate of a private authority. Linq does not.",
 )
 @json_option
-def command(file: str | None, url: str | None, as_json: bool) -> None:
-    """Check everything that a bot needs to go live: token, lines, subscription, secret, clock, address, storage.
+def command(*, file: str | None, url: str | None, private_ca: bool, as_json: bool) -> None:
+    """Check everything that a bot needs to go live: token, lines, subscriptions, secret, clock, address, storage.
 
     With the bot's FILE, also check that it is subscribed to the events it handles. Nothing is changed. The exit code is
     1 if a problem would keep the bot from working.
@@ -74,7 +82,7 @@ def command(file: str | None, url: str | None, as_json: bool) -> None:
         report(Findings().failure("settings", "LQB6001", str(error)))
     else:
         handled = _handled(file, settings, report)
-        asyncio.run(_examine(settings, handled, file, asked, report))
+        asyncio.run(_examine(settings, handled, file, asked, report, allows_private_ca=private_ca))
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in found], ensure_ascii=False, indent=1))
     else:
@@ -95,7 +103,13 @@ def _handled(file: str | None, settings: Settings, report: Callable[[Finding], N
 
 
 async def _examine(
-    settings: Settings, handled: Handled | None, file: str | None, url: str | None, report: Callable[[Finding], None]
+    settings: Settings,
+    handled: Handled | None,
+    file: str | None,
+    url: str | None,
+    report: Callable[[Finding], None],
+    *,
+    allows_private_ca: bool,
 ) -> None:
     async with AsyncExitStack() as stack:
         client: Client | None = None
@@ -106,7 +120,7 @@ async def _examine(
                 )
             except LinqbotError as error:
                 report(Findings().failure("token", "LQB6001", str(error)))
-        context = DoctorContext(settings, client, handled, file, url)
+        context = DoctorContext(settings, client, handled, file, url, allows_private_ca=allows_private_ca)
         checks: dict[str, Check] = {name: partial(check, context) for name, check in _CHECKS.items()}
         async for findings in examine(checks, within_s=WITHIN_S):
             for finding in findings:

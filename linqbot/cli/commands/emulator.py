@@ -31,7 +31,10 @@ from linqbot.server import uvicorn_server
 def command(
     *, host: str, port: int, names: tuple[str, ...], api_key: str | None, state: Path | None, as_json: bool
 ) -> None:
-    """Run the emulator: Linq's API at /v3 and /api/partner/v3, a phone page at /, the control API at /emulator."""
+    """Run the emulator: Linq's API at /v3 and /api/partner/v3, a phone page at /, the control API at /emulator.
+
+    linqbot's page docs/reference/control.md describes the control API.
+    """
     logs.configure("warning", "auto")
     with uvicorn_server.listen(host, port) as bound:
         open_at = exposed(bound, host, names)

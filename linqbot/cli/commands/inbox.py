@@ -28,6 +28,7 @@ from linqbot.events.delivery import decode
 from linqbot.settings import Settings, from_env
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
+from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Selection
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -68,11 +69,21 @@ def command() -> None:
 @command.command("list")
 @lane_option
 @type_option
+@click.option(
+    "--ambiguous",
+    is_flag=True,
+    help="List the calls and steps (ctx.once) instead of which it is unknown if they were done.",
+)
 @limit_option
 @storage_option
 @json_option
-def list_(*, lane: str | None, event_type: str | None, limit: int, storage: str | None, as_json: bool) -> None:
+def list_(
+    *, lane: str | None, event_type: str | None, ambiguous: bool, limit: int, storage: str | None, as_json: bool
+) -> None:
     """List the deliveries that wait to be handled, in the order in which they were accepted."""
+    if ambiguous:
+        print_table(asyncio.run(_ambiguous(storage, limit)), as_json=as_json, empty="Nothing is ambiguous.")
+        return
 
     async def work() -> list[dict[str, Any]]:
         async with open_configured_storage(storage) as inbox:
@@ -93,7 +104,16 @@ def list_(*, lane: str | None, event_type: str | None, limit: int, storage: str 
             for each in waiting
         ]
 
-    print_table(asyncio.run(work()), as_json=as_json, empty="Nothing waits.")
+    rows = asyncio.run(work())
+    print_table(rows, as_json=as_json, empty="Nothing waits.")
+    _mention_dev(rows, storage)
+
+
+async def _ambiguous(url: str | None, limit: int) -> list[dict[str, Any]]:
+    async with open_configured_storage(url) as inbox:
+        return [
+            {"delivery": entry.turn, **_entry(entry), "key": entry.key} for entry in await inbox.ambiguous(limit=limit)
+        ]
 
 
 @command.command("dead")
@@ -132,7 +152,9 @@ def dead(
             for letter in letters
         ]
 
-    print_table(asyncio.run(work()), as_json=as_json, empty="There are no dead letters.")
+    rows = asyncio.run(work())
+    print_table(rows, as_json=as_json, empty="There are no dead letters.")
+    _mention_dev(rows, storage)
 
 
 @command.command("show")
@@ -254,6 +276,7 @@ def retry(
         async with open_configured_storage(storage) as inbox:
             meant = await inbox.replayable(selection, dead_only=True)
             _refuse_missing(ids, meant, "is not a dead letter. See: linqbot inbox dead.")
+            _warn_of_old_code(storage)
             return await _in_batches(inbox.retry, meant, "Putting back")
 
     _print_count(asyncio.run(work()), "retried", "{} put back.", as_json=as_json)
@@ -315,6 +338,7 @@ async def _live(url: str | None, selection: Selection, *, yes: bool) -> int:
             click.confirm(
                 f"Handle {_deliveries(len(meant))} again, for real? People get answers again", abort=True, err=True
             )
+        _warn_of_old_code(url)
         return await _in_batches(inbox.replay_live, meant, "Queueing")
 
 
@@ -335,7 +359,7 @@ async def _dry_run(settings: Settings, file: str, selection: Selection, *, reads
         made = [{"call": call.name, "method": call.method, "path": call.path, "when": when} for when, call in calls]
         error = "".join(traceback.format_exception(done.error)) if done.error else None
         delivery = {"id": done.delivery.id, "type": done.delivery.type, "handler": done.handler}
-        rows.append(delivery | {"calls": made, "error": error})
+        rows.append(delivery | {"calls": made, "error": error, "note": done.note})
         if not as_json:
             _print_dry_run(rows[-1])
 
@@ -358,6 +382,8 @@ def _print_dry_run(row: dict[str, Any]) -> None:
     for call in row["calls"]:
         later = " later" if call["when"] == "later" else ""
         click.echo(f"  would call {call['call']}{later} ({call['method']} {call['path']})")
+    if row["note"]:
+        click.echo(f"  {row['note']}")
     if row["error"]:
         click.secho(row["error"].rstrip(), fg="red")
 
@@ -381,16 +407,49 @@ async def _replayable(inbox: Storage, selection: Selection) -> list[str]:
 @storage_option
 @json_option
 def scheduled(lane: str | None, limit: int, storage: str | None, as_json: bool) -> None:
-    """List scheduled sends and other timers, the earliest first."""
+    """List scheduled sends and other timers, the earliest first, with the people that each is for."""
 
     async def work() -> list[dict[str, Any]]:
         async with open_configured_storage(storage) as inbox:
             timers = await inbox.scheduled(lane=lane, limit=limit)
-        return [
-            {"id": t.id, "due": iso_time(t.due), "kind": t.kind, "lane": t.lane, "grace_s": t.grace_s} for t in timers
-        ]
+        return [_timer(timer) for timer in timers]
 
-    print_table(asyncio.run(work()), as_json=as_json, empty="Nothing is scheduled.")
+    rows = asyncio.run(work())
+    if as_json:
+        print_table(rows, as_json=True, empty="")
+        return
+    shown = [
+        {
+            "due": row["due"],
+            "kind": row["kind"],
+            # A timer without people, such as one of an older release, is known by its lane.
+            "for": ", ".join(row["people"]) or row["lane"],
+            "calls": ", ".join(row["calls"]),
+            "id": row["id"],
+        }
+        for row in rows
+    ]
+    print_table(shown, as_json=False, empty="Nothing is scheduled.")
+    _mention_dev(rows, storage)
+
+
+def _timer(timer: Timer) -> dict[str, Any]:
+    """Describe a timer, without the text that it will send."""
+    payload = decode(timer.payload)
+    payload = payload if isinstance(payload, dict) else {}
+    origin, calls = payload.get("origin"), payload.get("calls")
+    handles = origin.get("handles") if isinstance(origin, dict) else None
+    return {
+        "id": timer.id,
+        "due": iso_time(timer.due),
+        "kind": timer.kind,
+        "people": [str(handle) for handle in handles] if isinstance(handles, list) else [],
+        "calls": [f"{call.get('noun')}.{call.get('verb')}" for call in calls if isinstance(call, dict)]
+        if isinstance(calls, list)
+        else [],
+        "lane": timer.lane,
+        "grace_s": timer.grace_s,
+    }
 
 
 @command.command("purge")
@@ -443,6 +502,30 @@ def backup(path: Path, storage: str | None, as_json: bool) -> None:
     asyncio.run(work())
     row = {"backup": str(path), "bytes": path.stat().st_size, "seconds": round(time.monotonic() - started, 3)}
     print_facts(row, as_json=as_json)
+
+
+def _warn_of_old_code(storage: str | None) -> None:
+    """Warn if the running server, which handles what is put back, runs older code than the bot's files hold."""
+    # Imported here: the other commands of the group do not need it.
+    from linqbot.ops.served_code import old_code
+
+    old = old_code(from_env(storage=storage).storage)
+    if old is not None:
+        names = ", ".join(old.changed)
+        click.secho(
+            f"Process {old.pid} serves this storage with the code of {iso_time(old.started_at)}, and {names} has changed "
+            "since. The old code handles the deliveries. To use the new code, restart linqbot serve and retry again.",
+            fg="yellow",
+            err=True,
+        )
+
+
+def _mention_dev(rows: Sequence[object], storage: str | None) -> None:
+    """Say that a linqbot dev in this folder has its own storage, if nothing was found in the one that was looked at."""
+    from linqbot.cli.dev_storage import hint
+
+    if not rows and storage is None and (said := hint()):
+        click.secho(said, fg="yellow", err=True)
 
 
 async def _in_batches(act: Callable[[Sequence[str]], Any], ids: Sequence[str], label: str) -> int:

@@ -137,17 +137,25 @@ def _write_settings_file(folder: Path) -> str:
 
 
 def _requirement() -> dict[str, str]:
-    """Return the new project's requirement: this version of linqbot or newer, or the place it was installed from."""
+    """Return the new project's requirement: this version of linqbot or newer, or the place it was installed from.
+
+    `clone` is the folder with linqbot's Dockerfile: an example if linqbot was not installed from a folder.
+    """
     ours = importlib.metadata.distribution("linqbot")
     origin = json.loads(ours.read_text("direct_url.json") or "{}")
     url = origin.get("url", "")
     if "dir_info" in origin:
         path = json.dumps(url2pathname(urlsplit(url).path))
-        where = f"\n# This linqbot was installed from a folder. On other machines, leave this out.\n[tool.uv.sources]\nlinqbot = {{ path = {path}, editable = true }}\n"
-        return {"requirement": json.dumps("linqbot"), "sources": where}
+        where = (
+            "\n# linqbot was installed from this folder. On another machine, name the folder of its clone there.\n"
+            f"[tool.uv.sources]\nlinqbot = {{ path = {path}, editable = true }}\n"
+        )
+        clone = shlex.quote(url2pathname(urlsplit(url).path))
+        return {"requirement": json.dumps("linqbot"), "sources": where, "clone": clone}
     if vcs := origin.get("vcs_info"):
         url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
-    return {"requirement": json.dumps(f"linqbot @ {url}" if url else f"linqbot>={ours.version}"), "sources": ""}
+    requirement = json.dumps(f"linqbot @ {url}" if url else f"linqbot>={ours.version}")
+    return {"requirement": requirement, "sources": "", "clone": "../linqbot"}
 
 
 def _next_steps(folder: Path, *, plugin: bool) -> list[str]:

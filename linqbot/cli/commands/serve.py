@@ -10,6 +10,7 @@ import click
 from linqbot.cli import completions, logs
 from linqbot.cli.output import json_option, print_started
 from linqbot.ops.bot_file import load_bot
+from linqbot.ops.served_code import note_code
 from linqbot.server import loop_watch, systemd, uvicorn_server
 from linqbot.settings import LINQS_OWN, Settings, from_env, variable
 
@@ -38,14 +39,24 @@ def command(*, file: str, host: str | None, port: int | None, as_json: bool) -> 
     Webhooks arrive at /webhooks/linq. The health checks are /livez and /readyz.
     """
     settings = from_env(host=host, port=port)
-    logs.configure(settings.log_level, "json" if as_json else settings.log_format, for_good=True)
+    style = "json" if as_json else settings.log_format
+    logs.configure(settings.log_level, style, for_good=True, full_tracebacks=settings.full_tracebacks)
     app = settings.create_app(load_bot(file))
     with systemd.inherited() or uvicorn_server.listen(settings.host, settings.port) as bound:
-        webhook = f"{uvicorn_server.address(bound)}/webhooks/linq"
-        if as_json:
-            print_started({"bot": file, "webhook": webhook})
-        else:
-            click.echo(f"linqbot serves {file} on {webhook}", err=True)
+
+        def ready() -> None:
+            # Only now: a start that fails has no address.
+            webhook = f"{uvicorn_server.address(bound)}/webhooks/linq"
+            if as_json:
+                print_started({"bot": file, "webhook": webhook})
+            else:
+                click.echo(f"linqbot serves {file} on {webhook}", err=True)
+            note_code(settings.storage, file)
+
         uvicorn_server.run(
-            loop_watch.watched(app), bound, trusted_proxies=settings.trusted_proxies, drain_s=settings.drain_s
+            loop_watch.watched(app),
+            bound,
+            trusted_proxies=settings.trusted_proxies,
+            when_ready=ready,
+            drain_s=settings.drain_s,
         )

@@ -19,12 +19,14 @@ from linqbot.cli.failure import NotAccepted
 from linqbot.cli.output import json_option, print_table, progress_bar
 from linqbot.errors import ConfigError
 from linqbot.events.parse import EVENT_TYPES
+from linqbot.events.schedule import SCHEDULE_TYPE
 from linqbot.server.app import WEBHOOK_PATH
 from linqbot.settings import from_env
 from linqbot.testing import samples
 from linqbot.webhooks import Secret
 
 TIMEOUT_S = 30.0
+SCHEDULE = "schedule"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class WebhookReply:
 
 @click.command("trigger")
 @click.argument("event_type", metavar="TYPE", required=False, shell_complete=completions.event_types)
+@click.argument("schedule", metavar="[NAME]", required=False)
 @click.option("--list", "lists", is_flag=True, help="List all event types.")
 @click.option("--url", help="Address of the webhook. Default: the bot served on this machine at LINQBOT_PORT.")
 @click.option("--text", "-t", help="Text of the message.")
@@ -66,6 +69,7 @@ class WebhookReply:
 def command(
     *,
     event_type: str | None,
+    schedule: str | None,
     lists: bool,
     url: str | None,
     sets: tuple[str, ...],
@@ -77,16 +81,28 @@ def command(
 
     Every event has a new id and the current time. Its chat is made up, unless --chat names one: if the bot answers
     into a made-up chat, Linq replies that there is no such chat.
+
+    `linqbot trigger schedule NAME` runs a schedule of the bot now. Its next due time stays as it is.
     """
     if lists:
         print_table([_described(name) for name in EVENT_TYPES], as_json=as_json, empty="")
         return
     if event_type is None:
         raise click.UsageError("Which type? See: linqbot trigger --list")
+    if event_type == SCHEDULE:
+        events = [_due_now(schedule, fields, sets) for _ in range(count)]
+        _send_and_report(SCHEDULE_TYPE, events, url, as_json=as_json)
+        return
+    if schedule is not None:
+        raise click.UsageError(f"Got an unexpected argument ({schedule}). Only `trigger schedule NAME` takes a name.")
     if event_type not in EVENT_TYPES:
         raise click.UsageError(f"There is no event type {event_type}. {_nearest(event_type)}")
     changes = dict(_setting(each) for each in sets)
     events = [_made(event_type, fields, changes) for _ in range(count)]
+    _send_and_report(event_type, events, url, as_json=as_json)
+
+
+def _send_and_report(event_type: str, events: Sequence[dict[str, Any]], url: str | None, *, as_json: bool) -> None:
     answers = _send_all(events, _url(url), _secret())
     if as_json:
         print_table([asdict(answer) for answer in answers], as_json=True, empty="")
@@ -95,6 +111,15 @@ def command(
     if refused := [answer.status for answer in answers if not answer.is_accepted]:
         advice = next((_ADVICE[status] for status in refused if status in _ADVICE), "The bot's log gives the reason.")
         raise NotAccepted(f"{len(refused)} of {len(answers)} events were not accepted. {advice}")
+
+
+def _due_now(name: str | None, fields: dict[str, Any], sets: tuple[str, ...]) -> dict[str, Any]:
+    if not name:
+        raise click.UsageError("Which schedule? Its name is that of its function: linqbot trigger schedule NAME")
+    given = [option for option in ("text", "sender", "line", "chat") if fields[option] is not None]
+    if given or sets:
+        raise click.UsageError("A schedule has no message, person, line or chat, so only its NAME can be given.")
+    return samples.schedule(name)
 
 
 def _made(event_type: str, fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

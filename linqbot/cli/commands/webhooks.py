@@ -19,7 +19,7 @@ from linqbot.clock import SystemClock
 from linqbot.errors import ConfigError
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.ops import subscriptions
-from linqbot.ops.rotation import OVERLAP_S, Rotated, Rotation
+from linqbot.ops.rotation import OVERLAP_S, Rotated, Rotation, duration
 from linqbot.server.secret_file import SecretFile
 from linqbot.settings import Settings, from_env
 from linqbot.types.webhook import WebhookSubscription
@@ -119,20 +119,21 @@ def sync(*, file: str, url: str | None, lines: tuple[str, ...], all_lines: bool,
     handled = subscriptions.handled_in(file, settings)
     given = subscriptions.target(url) if url else None
 
-    async def work() -> tuple[subscriptions.Synced, tuple[str, ...]]:
+    async def work() -> tuple[subscriptions.Synced, tuple[str, ...], list[WebhookSubscription]]:
         async with linq(settings) as client:
             target = given or await _known_target(client, settings.secret_file)
             wanted_events, not_offered = await subscriptions.events_for(client, handled)
             of = await subscriptions.own_lines(client, lines) if lines else () if all_lines else None
             wanted = subscriptions.Wanted(target, wanted_events, of)
-            return await subscriptions.sync(client, settings.secret_file, wanted, dry_run=dry_run), not_offered
+            synced = await subscriptions.sync(client, settings.secret_file, wanted, dry_run=dry_run)
+            return synced, not_offered, await subscriptions.elsewhere(client, settings.secret_file, target)
 
-    synced, not_offered = asyncio.run(work())
+    synced, not_offered, elsewhere = asyncio.run(work())
     if not handled.types:
         click.secho(f"{file} handles no events, so it is subscribed only to receipts.", fg="yellow", err=True)
     for name in not_offered:
         click.secho(f"A handler takes {name}, but Linq does not offer it. It is left out.", fg="yellow", err=True)
-    print_synced(synced, settings.secret_file, as_json=as_json, dry_run=dry_run)
+    print_synced(synced, settings.secret_file, as_json=as_json, dry_run=dry_run, elsewhere=elsewhere)
     if synced.subscription is None or synced.knows_secret:
         if not as_json and not dry_run:
             click.echo(f"Next: linqbot doctor {file}")
@@ -175,15 +176,22 @@ def rotate(url: str | None, overlap: float, no_wait: bool, as_json: bool) -> Non
     async def work() -> Rotated:
         async with linq(settings) as client:
             target = given or await _known_target(client, settings.secret_file)
-            rotation = Rotation(client, settings.secret_file, SystemClock(), lambda line: click.echo(line, err=True))
+            rotation = Rotation(
+                client,
+                settings.secret_file,
+                SystemClock(),
+                lambda line: click.echo(line, err=True),
+                given=settings.webhook_secrets,
+            )
             return await rotation.run(target, overlap_s=overlap, wait=not no_wait)
 
     done = asyncio.run(work())
     if as_json:
         print_facts({"subscription": done.new, "old": done.old, "ends_at": iso_time(done.ends_at)}, as_json=True)
     elif done.ends_at is not None:
-        minutes = max(1, round((done.ends_at - time.time()) / 60))
-        click.echo(f"Both deliver now. To finish, run the same command in about {minutes} min or later.")
+        click.echo(
+            f"Both deliver now. To finish, run the same command in about {duration(done.ends_at - time.time())} or later."
+        )
     else:
         click.echo(f"Rotated: {done.new} delivers with the new secret.")
     if settings.webhook_secrets and done.ends_at is None:
@@ -252,14 +260,26 @@ async def _known_target(client: Client, secrets: SecretFile) -> str:
     return subscriptions.pinned(addresses[0])
 
 
-def print_synced(synced: subscriptions.Synced, secrets: SecretFile, *, as_json: bool, dry_run: bool) -> None:
-    """Print the changes to a subscription, made or, in a dry run, to be made."""
+def print_synced(
+    synced: subscriptions.Synced,
+    secrets: SecretFile,
+    *,
+    as_json: bool,
+    dry_run: bool,
+    elsewhere: Sequence[WebhookSubscription] = (),
+) -> None:
+    """Print the changes to a subscription, made or, in a dry run, to be made.
+
+    Args:
+        elsewhere: Other subscriptions of this bot, to other addresses.
+    """
     after = {name: now for name, (_, now) in synced.changes.items()}
     if as_json:
         shown = _row(synced.subscription, synced.knows_secret) if synced.subscription else None
         changes = {name: {"from": before, "to": now} for name, (before, now) in synced.changes.items()}
-        row = {"action": synced.action, "dry_run": dry_run, "subscription": shown, "changes": changes}
-        print_facts(row | {"others": synced.others, "secret_file": str(secrets.path)}, as_json=True)
+        row: dict[str, Any] = {"action": synced.action, "dry_run": dry_run, "subscription": shown, "changes": changes}
+        row |= {"others": synced.others, "elsewhere": [one.id for one in elsewhere]}
+        print_facts(row | {"secret_file": str(secrets.path)}, as_json=True)
         return
     done = {"created": "Created", "changed": "Changed", "unchanged": "Nothing to change in"}[synced.action]
     if dry_run:
@@ -280,6 +300,13 @@ def print_synced(synced: subscriptions.Synced, secrets: SecretFile, *, as_json: 
         click.echo(f"  secret       kept in {secrets.path}, readable by you only; linqbot serve finds it there")
     for other in synced.others:
         click.secho(f"{other} also delivers to this address. See: linqbot webhooks list", fg="yellow", err=True)
+    for one in elsewhere:
+        click.secho(
+            f"Another subscription with a secret kept here delivers to {subscriptions.address(one.target_url)}. "
+            f"If the bot has moved: linqbot webhooks delete {one.id}",
+            fg="yellow",
+            err=True,
+        )
 
 
 def _difference(before: Sequence[str], now: Sequence[str], *, none: str) -> str:

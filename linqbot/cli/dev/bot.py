@@ -1,20 +1,31 @@
 """The process that serves the bot for `linqbot dev`, in the same way as `linqbot serve`.
 
 Unlike `serve`, it logs no starts and stops, shows each traceback once, and names a handler that blocks the event loop. It
-is not a command: `linqbot dev` starts it, with the settings in its environment.
+prints a line for each turn, and posts a report of each turn and of each start to the emulator. It is not a command:
+`linqbot dev` starts it, with the settings in its environment.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
+
+import click
 
 from linqbot.cli import failure, logs
+from linqbot.cli.dev.inside import Inside
+from linqbot.cli.dev.observations import Observations
+from linqbot.cli.dev.start_failure import start_failure
+from linqbot.cli.dev.turn import Turn
+from linqbot.cli.dev.turn_line import print_turn
+from linqbot.cli.dev.turns import TurnReports
+from linqbot.clock import MovableClock
 from linqbot.errors import LinqbotError
 from linqbot.ops.bot_file import load_bot
 from linqbot.server import loop_watch, uvicorn_server
@@ -27,23 +38,54 @@ LOOK_EVERY_S: Final = 0.1
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serve the bot in the file that is the first argument. With `--json`, errors are printed as JSON."""
+    """Serve the bot in the file that is the first argument.
+
+    Args:
+        arguments: The file; the URL of the emulator, empty for a real account; and `--json` to print turns and errors as
+            JSON.
+    """
+    file, emulator, as_json = arguments[0], arguments[1], failure.wants_json(arguments)
+    observations = Observations(emulator) if emulator else None
     try:
-        _serve(arguments[0], as_json=failure.wants_json(arguments))
+        _serve(file, emulator, observations, as_json=as_json)
     except LinqbotError as error:
         failed = failure.of(error)
-        failure.print_failure(failed, as_json=failure.wants_json(arguments))
+        failure.print_failure(failed, as_json=as_json)
+        if observations is not None:
+            report = start_failure(error)
+            observations.post(lambda: report)
         sys.exit(failed.exit_code)
+    finally:
+        if observations is not None:
+            observations.close()
 
 
-def _serve(file: str, *, as_json: bool) -> None:
+def _serve(file: str, emulator: str, observations: Observations | None, *, as_json: bool) -> None:
+    def show(turn: Turn) -> None:
+        if as_json:
+            click.echo(json.dumps({"turn": turn.report()}), err=True)
+        else:
+            print_turn(turn)
+        if observations is not None:
+            observations.post(turn.report)
+
+    def loaded(report: dict[str, Any]) -> None:
+        if observations is not None:
+            observations.post(lambda: report)
+
     settings = from_env()
     threading.Thread(target=_end_with, args=(os.getppid(),), name="parent-watch", daemon=True).start()
-    logs.configure(settings.log_level, "json" if as_json else settings.log_format, for_author=True, for_good=True)
-    app = settings.create_app(load_bot(file))
+    style = "json" if as_json else settings.log_format
+    full = settings.full_tracebacks
+    logs.configure(settings.log_level, style, for_author=True, for_good=True, full_tracebacks=full)
+    # With a real account there is no page that moves the clock or looks into the storage.
+    clock = MovableClock() if emulator else None
+    inside = [] if clock is None else [Inside(clock, emulator, settings.api_key or "")]
+    turns = TurnReports(show, loaded)
+    app = settings.create_app(load_bot(file), built_in=[turns, *inside], clock=clock)
     with uvicorn_server.listen(settings.host, settings.port) as bound:
         uvicorn_server.run(
-            loop_watch.watched(app, blocked_s=BLOCKED_S),
+            loop_watch.watched(app, blocked_s=BLOCKED_S, found=turns.blocked),
             bound,
             trusted_proxies=settings.trusted_proxies,
             drain_s=settings.drain_s,

@@ -1,4 +1,4 @@
-"""Checks of the account at Linq: the token, the lines, the subscription, and the difference between the clocks.
+"""Checks of the account at Linq: the token, the lines, the bot's subscriptions, and the difference between the clocks.
 
 Each check asks Linq through the `DoctorContext`, which remembers the responses, and returns findings with codes of
 `codes.py`. Nothing is changed at Linq.
@@ -14,7 +14,7 @@ from linqbot.client.http.addresses import literal, target
 from linqbot.errors import LinqApiError, LinqUnavailable
 from linqbot.ops.doctor.context import NOT_ASKED, DoctorContext
 from linqbot.ops.doctor.finding import Finding, Findings, Skip
-from linqbot.ops.subscriptions import PAYLOAD_VERSION, address, events_for, version_of
+from linqbot.ops.subscriptions import PAYLOAD_VERSION, address, events_for, is_pending, version_of
 from linqbot.types.line import PhoneNumber
 from linqbot.types.webhook import WebhookSubscription
 from linqbot.webhooks import TOLERANCE_S
@@ -57,7 +57,11 @@ def _is_this_machine(host: str) -> bool:
 
 
 async def lines(context: DoctorContext) -> Sequence[Finding]:
-    """Check that each line can send, and that the carriers have not flagged it or are about to."""
+    """Check that each line can send, and that the carriers have not flagged it or are about to.
+
+    Raises:
+        Skip: there is no API token, or Linq did not list the lines.
+    """
     try:
         all_lines = await context.lines()
     except LinqApiError as error:
@@ -97,33 +101,53 @@ async def _can_send(context: DoctorContext, line: PhoneNumber, all_lines: Sequen
 
 
 async def subscription(context: DoctorContext) -> Sequence[Finding]:
-    """Check the subscription: its address, its events, its lines, its payload version, and that it is not paused."""
+    """Check each subscription of the bot: address, events, lines, payload version, and that it is not paused."""
     there = await context.subscribed()
     found = await context.findings()
     if not there:
         where = f"to {address(context.url)}" if context.url else "with a secret that is kept here"
         count = len(await context.subscriptions())
         return [found.failure("subscription", "LQB6030", f"None of the account's {count} subscriptions is {where}.")]
-    one = there[0]
-    findings = [*_delivering(found, one), *await _events(context, found, one), *await _lines_of(context, found, one)]
-    if len([each for each in there if address(each.target_url) == address(one.target_url)]) > 1:
-        ids = ", ".join(each.id for each in there)
-        findings.append(
-            found.warning("subscription", "LQB6035", f"Several subscriptions deliver to this address: {ids}.")
-        )
+    findings: list[Finding] = []
+    for one in there:
+        findings += _delivering(found, one)
+        findings += await _events(context, found, one)
+        findings += await _lines_of(context, found, one)
+    return [*findings, *await _several(context, found, there)]
+
+
+async def _several(context: DoctorContext, found: Findings, there: Sequence[WebhookSubscription]) -> list[Finding]:
+    """Report several subscriptions to one address, and subscriptions of this bot to several addresses."""
+    findings: list[Finding] = []
+    by_address: dict[str, list[str]] = {}
+    for one in there:
+        by_address.setdefault(address(one.target_url), []).append(one.id)
+    for where, ids in by_address.items():
+        if len(ids) > 1:
+            what = f"Several subscriptions deliver to {where}: {', '.join(ids)}."
+            findings.append(found.warning("subscription", "LQB6035", what))
+    kept = {each.subscription_id for each in context.kept()}
+    for one in await context.subscriptions():
+        if one.id in kept and not is_pending(one):
+            by_address.setdefault(address(one.target_url), []).append(one.id)
+    if len(by_address) > 1:
+        several = "; ".join(f"{', '.join(dict.fromkeys(ids))} to {where}" for where, ids in by_address.items())
+        what = f"The secrets of subscriptions to {len(by_address)} addresses are stored here: {several}."
+        findings.append(found.warning("subscription", "LQB6037", what))
     return findings
 
 
 def _delivering(found: Findings, one: WebhookSubscription) -> list[Finding]:
+    url = address(one.target_url)
     version = version_of(one.target_url)
     findings = []
     if not one.is_active:
-        findings.append(found.failure("subscription", "LQB6031", f"{one.id} is paused."))
+        findings.append(found.failure("subscription", "LQB6031", f"{one.id} is paused.", url=url))
     if version != PAYLOAD_VERSION:
         pinned = f"payload version {version}" if version else "no payload version, so it has the one it was made with"
         what = f"{one.id} has {pinned}; linqbot needs {PAYLOAD_VERSION}."
         level = found.failure if version else found.warning
-        findings.append(level("payload", "LQB6034", what))
+        findings.append(level("payload", "LQB6034", what, url=url))
     return findings or [found.ok("subscription", f"{one.id} delivers to {one.target_url}.")]
 
 
@@ -131,15 +155,18 @@ async def _events(context: DoctorContext, found: Findings, one: WebhookSubscript
     if context.handled is None or context.client is None:
         return [Finding("events", "skipped", "It is not known which events the bot handles. Give its FILE.")]
     wanted, _ = await events_for(context.client, context.handled)
+    url = address(one.target_url)
     missing = [name for name in wanted if name not in one.subscribed_events]
     idle = [name for name in one.subscribed_events if name not in wanted]
     findings = []
     if missing:
-        findings.append(found.failure("events", "LQB6032", f"Handled but not subscribed: {', '.join(missing)}."))
+        what = f"{one.id}: handled but not subscribed: {', '.join(missing)}."
+        findings.append(found.failure("events", "LQB6032", what, url=url))
     if idle:
-        findings.append(found.warning("events", "LQB6033", f"Subscribed but not handled: {_some(idle)}."))
+        what = f"{one.id}: subscribed but not handled: {_some(idle)}."
+        findings.append(found.warning("events", "LQB6033", what, url=url))
     return findings or [
-        found.ok("events", f"Subscribed to the {len(wanted)} event types that the bot and linqbot need.")
+        found.ok("events", f"{one.id} has the {len(wanted)} event types that the bot and linqbot need.")
     ]
 
 
@@ -152,12 +179,16 @@ async def _lines_of(context: DoctorContext, found: Findings, one: WebhookSubscri
         return []
     if not others:
         return []
-    what = f"It delivers only the events of {', '.join(one.phone_numbers)}, and the account has other lines."
-    return [found.warning("subscription", "LQB6036", what)]
+    what = f"{one.id} delivers only the events of {', '.join(one.phone_numbers)}, and the account has other lines."
+    return [found.warning("subscription", "LQB6036", what, url=address(one.target_url))]
 
 
 async def clock(context: DoctorContext) -> Sequence[Finding]:
-    """Check that this machine's clock is near enough to Linq's for signatures to be accepted."""
+    """Check that this machine's clock is near enough to Linq's for signatures to be accepted.
+
+    Raises:
+        Skip: there is no API token, Linq did not answer, or its responses carry no date.
+    """
     await context.subscriptions()
     found = await context.findings()
     if context.skew_s is None:

@@ -137,6 +137,12 @@ CODES: Final[dict[str, DoctorCode]] = {
         "Every event comes twice and is handled once. Finish the rotation (linqbot webhooks rotate), or delete a"
         " subscription: linqbot webhooks delete ID",
     ),
+    "LQB6037": DoctorCode(
+        "The bot has subscriptions to several addresses.",
+        "The bot has moved to another address, and the subscription to the old one is still there.",
+        "Linq delivers every event to each of them. If the bot has moved, delete the subscription to the old address:"
+        " linqbot webhooks delete ID",
+    ),
     "LQB6036": DoctorCode(
         "The subscription delivers the events of some lines only.",
         "It was made with --line, and the account has more lines.",
@@ -170,6 +176,24 @@ CODES: Final[dict[str, DoctorCode]] = {
         "The file belongs to another user, or it was edited by hand and holds text that is not a secret.",
         "Correct the file. Or move it away and make a new secret: linqbot webhooks rotate --url {url}",
     ),
+    "LQB6045": DoctorCode(
+        "The bot refuses Linq's deliveries: the signing secret that is stored here is not the subscription's.",
+        "The secret file or LINQ_WEBHOOK_SECRET was changed by hand, or restored from an older copy. The doctor's own"
+        " test event is accepted, because the doctor signs it with the same wrong secret.",
+        "Every delivery is lost: Linq does not retry after a refusal. Make a new secret: linqbot webhooks rotate --url"
+        " {url}",
+    ),
+    "LQB6046": DoctorCode(
+        "The bot refused requests whose signatures do not match its secrets, and has accepted no delivery since.",
+        "The requests may come from strangers. Or they are Linq's deliveries, and the secret that is stored here is"
+        " wrong.",
+        "Send the bot a message. If it does not answer, make a new secret: linqbot webhooks rotate --url {url}",
+    ),
+    "LQB6047": DoctorCode(
+        "In the last hour the bot could not accept some deliveries, and answered 503.",
+        "unavailable: the storage could not be written. busy: the backlog was full. out_of_time: a clock was off.",
+        "Linq retries for half an hour, so a short problem loses nothing. The bot's log gives the reason of each.",
+    ),
     "LQB6050": DoctorCode(
         "A clock is so far off that signatures are refused.",
         "Each signature includes the time. linqbot accepts a difference of 300 s at most, so that old"
@@ -190,8 +214,9 @@ CODES: Final[dict[str, DoctorCode]] = {
     "LQB6061": DoctorCode(
         "The public address has no valid certificate.",
         "The certificate has expired, is for another name, is not signed by a known authority, or is served without"
-        " its intermediate certificates.",
-        "Linq does not deliver to it. Renew the certificate, and serve the whole chain for exactly this name.",
+        " its intermediate certificates. For a rehearsal with a private authority, SSL_CERT_FILE names its certificate.",
+        "Linq does not deliver to it. Get a certificate of a public authority for exactly this name, and serve it with"
+        " the whole chain.",
     ),
     "LQB6062": DoctorCode(
         "The public address redirects to another one.",
@@ -223,6 +248,15 @@ CODES: Final[dict[str, DoctorCode]] = {
         "Another program there answers every request with 200, so deliveries would be lost.",
         "This is not linqbot, which verifies every signature. Let the address lead to: linqbot serve {file}",
     ),
+    "LQB6068": DoctorCode(
+        "The certificate of the public address is signed by a private authority, which Linq does not trust.",
+        "A proxy made it itself, as Caddy does for localhost and with the option tls internal; or a company's own authority signed"
+        " it. Programs on this machine may trust that authority; Linq trusts public ones only. A company's proxy that"
+        " inspects outgoing traffic has the same effect: then check from another network.",
+        "Linq does not deliver to it. Get a certificate from a public authority, such as Let's Encrypt. If this is a"
+        " rehearsal with the emulator, name the authority's certificate in SSL_CERT_FILE, and run: linqbot doctor"
+        " --private-ca",
+    ),
     "LQB6070": DoctorCode(
         "The bot at the public address has another signing secret.",
         "It was started with other settings, reads another file, or was subscribed again from elsewhere.",
@@ -249,6 +283,12 @@ CODES: Final[dict[str, DoctorCode]] = {
         "LINQBOT_TRUSTED_PROXIES names every address, so any caller can claim any address as its own.",
         "Name only the proxies in LINQBOT_TRUSTED_PROXIES: addresses or networks, such as 10.0.0.0/8.",
     ),
+    "LQB6075": DoctorCode(
+        "Another program uses the port on which the bot would listen, so linqbot serve cannot start.",
+        "Another server is configured for the same port, or an old one was not stopped.",
+        "Stop that program, or give the bot another port: LINQBOT_PORT. The proxy in front of the bot must then lead to"
+        " the new port.",
+    ),
     "LQB6080": DoctorCode(
         "The storage cannot be written.",
         "The disk is read-only or full, or the folder or the file belongs to another user.",
@@ -267,7 +307,7 @@ CODES: Final[dict[str, DoctorCode]] = {
     "LQB6083": DoctorCode(
         "The storage is in memory.",
         "LINQBOT_STORAGE is memory://, which is for tests: when the process ends, waiting deliveries are lost.",
-        "Set LINQBOT_STORAGE to a file, such as sqlite:///linqbot.db.",
+        "Set LINQBOT_STORAGE to a file, such as sqlite:///linqbot.db, or to a PostgreSQL database.",
     ),
     "LQB6084": DoctorCode(
         "LINQBOT_STORAGE does not name a usable storage.",
@@ -283,6 +323,12 @@ CODES: Final[dict[str, DoctorCode]] = {
         "The bot accepted the test event, but it is not in the storage here.",
         "The address leads to another bot, or to this bot on another machine or with another LINQBOT_STORAGE.",
         "Check if the bot at the address uses another storage. If it uses this one, look at its log.",
+    ),
+    "LQB6087": DoctorCode(
+        "People were asked questions that the bot's code cannot continue, because it has no such handler any more.",
+        "A handler that had asked with ctx.ask was renamed, moved to another module, or deleted.",
+        "Let the bot have a handler of this name again. Or end the questions: linqbot asks list --handler NAME, then"
+        " linqbot asks cancel ID. Otherwise the next message of each person is handled as if no question were open.",
     ),
     "LQB6090": DoctorCode(
         "An installed plugin cannot be loaded.",

@@ -38,6 +38,7 @@ class DoctorContext:
         handled: Event types that the bot handles; None if no file was given or it cannot be loaded.
         file: The bot's file, as given on the command line.
         url: The address given with `--url`, if any.
+        allows_private_ca: This is a rehearsal: a certificate of a private authority is no problem.
         skew_s: Seconds by which Linq's clock is ahead of this machine's, from its latest response; None before the first.
     """
 
@@ -46,6 +47,7 @@ class DoctorContext:
     handled: Handled | None
     file: str | None
     url: str | None
+    allows_private_ca: bool = False
     skew_s: float | None = None
     _asked: dict[str, asyncio.Future[Any]] = field(default_factory=dict)
 
@@ -81,9 +83,10 @@ class DoctorContext:
         return await self._of_linq(self._once("subscriptions", ask))
 
     async def subscribed(self) -> list[WebhookSubscription]:
-        """Return the subscriptions that deliver to `url`, or without `url` those whose secrets are stored here.
+        """Return the bot's subscriptions: those that deliver to `url`, or without `url` all whose secrets are stored here.
 
-        Pending subscriptions are left out.
+        If only the environment holds a secret, it may belong to any subscription. If all of the account's subscriptions
+        deliver to one address, they are taken for the bot's. Pending subscriptions are left out.
 
         Raises:
             Skip: there is no API token, or Linq did not list them.
@@ -93,7 +96,11 @@ class DoctorContext:
             here = [one for one in found if address(one.target_url) == address(self.url)]
         else:
             here = [one for one in found if one.id in {each.subscription_id for each in self.kept()}]
-        return [one for one in here if not is_pending(one)]
+        here = [one for one in here if not is_pending(one)]
+        if here or self.url is not None or self.kept() or not self.settings.webhook_secrets:
+            return here
+        every = [one for one in found if not is_pending(one)]
+        return every if len({address(one.target_url) for one in every}) == 1 else []
 
     def kept(self) -> tuple[SecretEntry, ...]:
         """Return the secrets in the secret file; none if it cannot be read, which the check `secret` reports."""
@@ -102,26 +109,30 @@ class DoctorContext:
         except ConfigError:
             return ()
 
-    async def target(self) -> str:
-        """Return the address that Linq delivers to.
+    def secrets(self) -> list[str]:
+        """Return all signing secrets: those of the environment, then those of the file."""
+        return [*self.settings.webhook_secrets, *(each.secret for each in self.kept())]
+
+    async def targets(self) -> list[str]:
+        """Return the targets to check, one for each address that Linq delivers to.
 
         Raises:
             Skip: no address was given, and no subscription's secret is stored here.
         """
         if self.url is not None:
-            return self.url
-        there = await self.subscribed()
+            return [self.url]
+        there = {address(one.target_url): pinned(one.target_url) for one in await self.subscribed()}
         if not there:
             raise Skip("It is not known which address Linq delivers to. Give --url https://your.host")
-        return pinned(there[0].target_url)
+        return list(there.values())
 
     async def findings(self) -> Findings:
-        """Return a maker of findings whose fixes name the bot's file and address."""
+        """Return a maker of findings whose fixes name the bot's file and the first of its addresses."""
         facts = {"secret_file": str(self.settings.webhook_secret_file)}
         if self.file is not None:
             facts["file"] = self.file
         with contextlib.suppress(Skip, LinqApiError):
-            facts["url"] = address(await self.target())
+            facts["url"] = address((await self.targets())[0])
         return Findings(**facts)
 
     async def _of_linq(self, asked: Awaitable[T]) -> T:

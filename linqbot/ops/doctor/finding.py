@@ -62,7 +62,7 @@ class Findings:
         return Finding(check, "failure", what, code, self._fix(code, facts))
 
     def _fix(self, code: str, facts: dict[str, str]) -> str:
-        return CODES[code].fix(**self._facts, **facts)
+        return CODES[code].fix(**self._facts | facts)
 
 
 async def examine(checks: dict[str, Check], *, within_s: float) -> AsyncIterator[Sequence[Finding]]:

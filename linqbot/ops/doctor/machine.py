@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import platform
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,8 @@ from typing import Final
 from linqbot.errors import ConfigError, LinqbotError, StorageUnavailable
 from linqbot.ops.doctor.context import DoctorContext
 from linqbot.ops.doctor.finding import Finding, Findings, Skip
-from linqbot.storage.open import open_storage
+from linqbot.ops.subscriptions import address
+from linqbot.storage.open import open_storage, scheme
 from linqbot.storage.sqlite.disk.checkup import Checkup, NewerSchema, check_up, path_of
 from linqbot.types.webhook import WebhookSubscription
 from linqbot.webhooks import Secret
@@ -27,7 +28,7 @@ TOO_LITTLE_BYTES: Final = 100 << 20
 
 
 async def secret(context: DoctorContext) -> Sequence[Finding]:
-    """Check that the subscription's signing secret is stored here, and that other users cannot read it."""
+    """Check that each subscription's signing secret is stored here, and that other users cannot read it."""
     found = await context.findings()
     try:
         kept = context.settings.secret_file.read()
@@ -38,26 +39,33 @@ async def secret(context: DoctorContext) -> Sequence[Finding]:
     if not kept and not context.settings.webhook_secrets:
         where = context.settings.webhook_secret_file
         return [found.failure("secret", "LQB6040", f"LINQ_WEBHOOK_SECRET is not set, and {where} holds no secret.")]
-    return [*_readers(found, context.settings.webhook_secret_file), await _of_subscription(context, found)]
+    return [*_readers(found, context.settings.webhook_secret_file), *await _of_subscriptions(context, found)]
 
 
-async def _of_subscription(context: DoctorContext, found: Findings) -> Finding:
+async def _of_subscriptions(context: DoctorContext, found: Findings) -> list[Finding]:
     kept = {each.subscription_id for each in context.kept()}
     try:
         there = await context.subscribed()
     except Skip as reason:
-        return Finding("secret", "skipped", f"There is a secret. It is not known if it is the subscription's: {reason}")
+        what = f"There is a secret. It is not known if it is the subscription's: {reason}"
+        return [Finding("secret", "skipped", what)]
     if not there:
-        return Finding("secret", "skipped", "There is a secret, and no subscription that it could belong to.")
-    one = there[0]
+        return [Finding("secret", "skipped", "There is a secret, and no subscription that it could belong to.")]
+    return [await _of_subscription(context, found, one, kept) for one in there]
+
+
+async def _of_subscription(
+    context: DoctorContext, found: Findings, one: WebhookSubscription, kept: Collection[str | None]
+) -> Finding:
     if one.id in kept:
         return found.ok("secret", f"The secret of {one.id} is in {context.settings.webhook_secret_file}.")
     if None in kept or context.settings.webhook_secrets:
         if await _has_delivered(context, one):
             return found.ok("secret", f"It fits: deliveries of {one.id} have been accepted with it.")
         what = f"There is a secret, but linqbot cannot tell if it is that of {one.id}."
-        return found.warning("secret", "LQB6042", what)
-    return found.failure("secret", "LQB6041", f"The secret of {one.id} is not stored here.")
+        return found.warning("secret", "LQB6042", what, url=address(one.target_url))
+    what = f"The secret of {one.id} is not stored here."
+    return found.failure("secret", "LQB6041", what, url=address(one.target_url))
 
 
 async def _has_delivered(context: DoctorContext, one: WebhookSubscription) -> bool:
@@ -83,18 +91,24 @@ def _readers(found: Findings, path: Path) -> list[Finding]:
 
 
 async def storage(context: DoctorContext) -> Sequence[Finding]:
-    """Check that deliveries can be stored, that the disk has room, and that there are no dead letters."""
+    """Check that deliveries can be stored, that the disk has room, and that the bot can go on with what it holds."""
     found = await context.findings()
     url = context.settings.storage
     try:
         open_storage(url, serving=False)
     except ConfigError as error:
         return [found.failure("storage", "LQB6084", str(error))]
+    if scheme(url) == "postgresql":
+        return await _database(context, found, url)
     path = path_of(url)
     if path is None:
         return [
             found.warning("storage", "LQB6083", "It is in memory: waiting deliveries are lost when the process ends.")
         ]
+    return await _in_file(context, found, path)
+
+
+async def _in_file(context: DoctorContext, found: Findings, path: Path) -> list[Finding]:
     try:
         how = await asyncio.to_thread(check_up, path)
     except NewerSchema as error:
@@ -103,7 +117,28 @@ async def storage(context: DoctorContext) -> Sequence[Finding]:
         return [found.failure("storage", "LQB6084", str(error))]
     except StorageUnavailable as error:
         return [found.failure("storage", "LQB6080", str(error))]
-    return [_file(found, path, how), *_inside(found, how), *_room(found, path, how)]
+    questions = _questions(context, found, how.questions)
+    return [_file(found, path, how), *_inside(found, how.dead), *questions, *_room(found, path, how)]
+
+
+async def _database(context: DoctorContext, found: Findings, url: str) -> list[Finding]:
+    # Imported here: asyncpg is installed only where a storage in PostgreSQL is used.
+    from linqbot.storage.postgres import checkup
+    from linqbot.storage.postgres.server import migrate
+
+    try:
+        how = await checkup.check_up(url)
+    except migrate.NewerSchema as error:
+        return [found.failure("storage", "LQB6081", str(error))]
+    except ConfigError as error:
+        return [found.failure("storage", "LQB6084", str(error))]
+    except StorageUnavailable as error:
+        return [found.failure("storage", "LQB6080", str(error))]
+    if how.schema is None:
+        return [found.ok("storage", f"{how.name} answers (version {how.version}). Its schema does not exist yet.")]
+    by = "1 process serves it" if how.serving == 1 else f"{how.serving} processes serve it"
+    what = f"{how.name} answers (version {how.version}, schema {how.schema}), {by}, {how.waiting} waiting."
+    return [found.ok("storage", what), *_inside(found, how.dead), *_questions(context, found, how.questions)]
 
 
 def _file(found: Findings, path: Path, how: Checkup) -> Finding:
@@ -113,11 +148,25 @@ def _file(found: Findings, path: Path, how: Checkup) -> Finding:
     return found.ok("storage", f"{path} is writable (schema {how.schema}, {how.journal}), {by}, {how.waiting} waiting.")
 
 
-def _inside(found: Findings, how: Checkup) -> list[Finding]:
-    if not how.dead:
+def _inside(found: Findings, dead: int) -> list[Finding]:
+    if not dead:
         return []
-    count = "1 dead letter" if how.dead == 1 else f"{how.dead} dead letters"
-    return [found.warning("storage", "LQB6085", f"There {'is' if how.dead == 1 else 'are'} {count}.")]
+    count = "1 dead letter" if dead == 1 else f"{dead} dead letters"
+    return [found.warning("storage", "LQB6085", f"There {'is' if dead == 1 else 'are'} {count}.")]
+
+
+def _questions(context: DoctorContext, found: Findings, waiting: Mapping[str, int]) -> list[Finding]:
+    """Report the open questions that the bot's code cannot continue, if the bot's file is known."""
+    handlers = None if context.handled is None else context.handled.handlers
+    if handlers is None:
+        return []
+    lost = {handler: count for handler, count in waiting.items() if handler not in handlers}
+    if not lost:
+        return []
+    count = sum(lost.values())
+    questions = "1 open question cannot go on" if count == 1 else f"{count} open questions cannot go on"
+    named = f"{'handler' if len(lost) == 1 else 'handlers'} {', '.join(sorted(lost))}"
+    return [found.warning("questions", "LQB6087", f"{questions}: the bot has no {named}.")]
 
 
 def _room(found: Findings, path: Path, how: Checkup) -> list[Finding]:

@@ -2,32 +2,46 @@
 
 The event has a type of linqbot's own: the bot stores it like any other, and no handler gets it. Its body is formatted in
 a way that no JSON library would choose, so a proxy that parses and rewrites JSON changes the body and is detected.
+
+An event that the bot must refuse carries a second signature, with a secret that the bot knows (`webhooks.sign_probe`). So
+the bot does not report it as a forgery.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import re
 import secrets
 import ssl
 import time
 import uuid
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
+import certifi
 import httpx
 
 from linqbot.events.delivery import PROBE_ID, PROBE_TYPE
 from linqbot.ops.subscriptions import is_loopback
-from linqbot.webhooks import TOLERANCE_S, sign
+from linqbot.webhooks import TOLERANCE_S, sign, sign_probe
 
 TIMEOUT_S: Final = 10.0
 """Linq waits no longer either."""
+
+SELF_SIGNED: Final = frozenset({18, 19})
+"""OpenSSL's codes for a certificate that signs itself, alone or at the end of the chain."""
+
+INCOMPLETE: Final = frozenset({20, 21})
+"""OpenSSL's codes for a chain that does not lead to a known authority."""
+
+E = TypeVar("E", bound=BaseException)
 
 _CHALLENGE = re.compile(r'\b(\w++)="([^"]*)"')
 
@@ -41,31 +55,48 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """The certificate of a public address.
+
+    Attributes:
+        begins, ends: The time for which it is valid.
+        private_authority: Name of the private authority that signed it, which this machine trusts and Linq does not; None
+            if a public authority did.
+    """
+
+    begins: datetime
+    ends: datetime
+    private_authority: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Probed:
     """The result of sending one test event.
 
     Attributes:
         ms: Milliseconds until the response.
         trouble: None if the bot accepted the event.
-        certificate_ends: Expiry of the certificate; None without TLS.
+        certificate: None without TLS.
     """
 
     delivery_id: str
     ms: int
     trouble: Trouble | None = None
-    certificate_ends: datetime | None = None
+    certificate: Certificate | None = None
 
 
-async def confirm(url: str, secret: str) -> Probed:
+async def confirm(url: str, secret: str, *, known: Sequence[str] = ()) -> Probed:
     """Check that the bot at `url` accepts an event signed with `secret`, and refuses one signed with another secret.
 
+    Args:
+        known: Other secrets that the bot may know; see `probe`.
     Returns:
         The result for `secret`, unless the other event already showed a problem.
     """
-    stranger = await probe(url, random_secret())
+    stranger = await probe(url, random_secret(), known=[secret, *known])
     if stranger.trouble is None:
         return replace(stranger, trouble=Trouble("LQB6067", "It accepts an event signed with a random secret."))
-    return await probe(url, secret) if stranger.trouble.code == "LQB6070" else stranger
+    return await probe(url, secret, known=known) if stranger.trouble.code == "LQB6070" else stranger
 
 
 def random_secret() -> str:
@@ -73,33 +104,68 @@ def random_secret() -> str:
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-async def probe(url: str, secret: str, *, event_id: str | None = None) -> Probed:
+async def probe(url: str, secret: str, *, known: Sequence[str] = (), event_id: str | None = None) -> Probed:
     """Send one event to `url`, signed with `secret`.
 
+    A certificate of a private authority that this machine trusts is accepted, and reported in the result.
+
     Args:
+        known: Secrets that the bot may know. They show the bot that an event which it refuses is a test.
         event_id: Id of the event; a new one without it. The bot drops a second event with the same id as a duplicate.
+    Raises:
+        ConfigError: the secret is empty or not base64.
     """
     event_id = event_id or str(uuid.uuid4())
     body = _body(event_id)
     now = int(time.time())
+    signatures = [sign(body, webhook_id=event_id, timestamp=now, secret=secret)]
+    signatures += [sign_probe(body, webhook_id=event_id, timestamp=now, secret=each) for each in known]
     headers = {
         "content-type": "application/json",
         "user-agent": "linqbot-doctor",
         "webhook-id": event_id,
         "webhook-timestamp": str(now),
-        "webhook-signature": sign(body, webhook_id=event_id, timestamp=now, secret=secret),
+        "webhook-signature": " ".join(signatures),
     }
-    started, ends = time.perf_counter(), None
+    started, certificate = time.perf_counter(), None
     try:
-        # Linq delivers over the internet, so the environment's proxies are used, but not for this machine itself.
-        env = not is_loopback(urlsplit(url).hostname or "")
-        async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=env, verify=httpx.create_ssl_context()) as http:
-            async with http.stream("POST", url, content=body, headers=headers) as answer:
-                ends = _certificate_ends(answer)
-            trouble = _trouble(answer, body, now)
+        try:
+            answer, certificate = await _post(url, body, headers, public_authorities())
+        except httpx.ConnectError as error:
+            if _certificate_error(error) is None:
+                raise
+            # Nothing was sent: the connection ended before the request.
+            answer, certificate = await _post(url, body, headers, _authorities_of_this_machine(), is_private=True)
+        trouble = _trouble(answer, body, now)
     except httpx.TransportError as error:
         trouble = _unreachable(error)
-    return Probed(PROBE_ID + event_id, round((time.perf_counter() - started) * 1000), trouble, ends)
+    return Probed(PROBE_ID + event_id, round((time.perf_counter() - started) * 1000), trouble, certificate)
+
+
+async def _post(
+    url: str, body: bytes, headers: dict[str, str], authorities: ssl.SSLContext, *, is_private: bool = False
+) -> tuple[httpx.Response, Certificate | None]:
+    # Linq delivers over the internet, so the environment's proxies are used, but not for this machine itself.
+    env = not is_loopback(urlsplit(url).hostname or "")
+    async with (
+        httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=env, verify=authorities) as http,
+        http.stream("POST", url, content=body, headers=headers) as answer,
+    ):
+        return answer, _certificate(answer, is_private=is_private)
+
+
+@functools.cache
+def public_authorities() -> ssl.SSLContext:
+    """Return a context that trusts the public authorities only, as Linq does.
+
+    `SSL_CERT_FILE` and the store of this machine may name private ones too.
+    """
+    return ssl.create_default_context(cafile=certifi.where())
+
+
+def _authorities_of_this_machine() -> ssl.SSLContext:
+    """Return a context that trusts the store of this machine, and `SSL_CERT_FILE` and `SSL_CERT_DIR` if they are set."""
+    return ssl.create_default_context()
 
 
 def _body(event_id: str) -> bytes:
@@ -156,22 +222,45 @@ def _apart(by_s: float) -> str:
 
 
 def _unreachable(error: httpx.TransportError) -> Trouble:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return Trouble("LQB6061", f"Its certificate is not valid: {cause.verify_message}.")
-        if isinstance(cause, ssl.SSLError):
-            return Trouble("LQB6061", f"No TLS connection could be made: {cause.reason or type(cause).__name__}.")
-        cause = cause.__cause__ or cause.__context__
+    if (refused := _certificate_error(error)) is not None:
+        if refused.verify_code in SELF_SIGNED:
+            return Trouble(
+                "LQB6068",
+                f"Its certificate is signed by a private authority, which Linq does not trust: {refused.verify_message}.",
+            )
+        why = f"Its certificate is not valid: {refused.verify_message}."
+        if refused.verify_code in INCOMPLETE:
+            why += " A private authority signed it, or intermediate certificates are missing."
+        return Trouble("LQB6061", why)
+    if (broken := _cause(error, ssl.SSLError)) is not None:
+        return Trouble("LQB6061", f"No TLS connection could be made: {broken.reason or type(broken).__name__}.")
     if isinstance(error, httpx.TimeoutException):
         return Trouble("LQB6060", f"There is no response within {TIMEOUT_S:g} s.")
     return Trouble("LQB6060", f"The connection failed ({type(error).__name__}).")
 
 
-def _certificate_ends(answer: httpx.Response) -> datetime | None:
+def _certificate_error(error: BaseException) -> ssl.SSLCertVerificationError | None:
+    return _cause(error, ssl.SSLCertVerificationError)
+
+
+def _cause(error: BaseException | None, kind: type[E]) -> E | None:
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _certificate(answer: httpx.Response, *, is_private: bool) -> Certificate | None:
     stream = answer.extensions.get("network_stream")
     tls = stream.get_extra_info("ssl_object") if stream is not None else None
     shown = tls.getpeercert() if tls is not None else None
     if not shown or "notAfter" not in shown:
         return None
-    return datetime.fromtimestamp(ssl.cert_time_to_seconds(shown["notAfter"]), UTC)
+    begins, ends = (
+        datetime.fromtimestamp(ssl.cert_time_to_seconds(shown[name]), UTC) for name in ("notBefore", "notAfter")
+    )
+    return Certificate(begins, ends, _issuer(shown) if is_private else None)
+
+
+def _issuer(shown: dict[str, Any]) -> str:
+    names = {name: value for part in shown.get("issuer", ()) for name, value in part}
+    return str(names.get("commonName") or names.get("organizationName") or "without a name")

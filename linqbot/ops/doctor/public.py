@@ -6,10 +6,15 @@ A test event is sent to the public address (`probe.py`). If no bot is served her
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
 
 from linqbot.errors import ConfigError
 from linqbot.events.delivery import PROBE_ID
@@ -24,26 +29,44 @@ from linqbot.storage.sqlite.disk.checkup import has_stored, path_of
 from linqbot.storage.sqlite.disk.serving_lock import ServingLock
 
 CERTIFICATE_DAYS: Final = 14
+CERTIFICATE_SHARE: Final = 0.25
+"""Share of its lifetime that a certificate should have left: some live for days only, and are renewed every day or two."""
+
 EVERY_ADDRESS: Final = frozenset({"*", "0.0.0.0/0", "::/0"})
 
 
 async def reach(context: DoctorContext) -> Sequence[Finding]:
-    """Check that an event signed with the bot's secret arrives at the bot unchanged and is stored once."""
-    url, secret = await context.target(), await _secret(context)
+    """Check that the bot's port is free or the bot's own, and that a signed event arrives at each of its addresses."""
     found = await context.findings()
-    async with _temporary_server(context.settings, secret or random_secret()) as is_temporary:
-        if secret is None:
-            return _without_secret(found, url, await probe(url, random_secret()))
-        first = await confirm(url, secret)
-        again = (
-            await probe(url, secret, event_id=first.delivery_id.removeprefix(PROBE_ID)) if not first.trouble else None
-        )
-    findings = _certificate(found, first)
+    secrets = context.secrets() or [random_secret()]
+    async with _temporary_server(context.settings, secrets) as port:
+        findings = [] if port is not Port.TAKEN else [_taken(found, context.settings)]
+        try:
+            targets = await context.targets()
+        except Skip as reason:
+            return [*findings, Finding("delivery", "skipped", str(reason))]
+        is_temporary = port is Port.TEMPORARY
+        each = await asyncio.gather(*(_reached(context, found, url, is_temporary=is_temporary) for url in targets))
+    return [*findings, *(finding for some in each for finding in some)]
+
+
+async def _reached(context: DoctorContext, found: Findings, url: str, *, is_temporary: bool) -> list[Finding]:
+    """Check that an event signed with the bot's secret arrives at an address unchanged and is stored once."""
+    secret = await _secret(context, url)
+    if secret is None:
+        return _without_secret(context, found, url, await probe(url, random_secret()))
+    known = context.secrets()
+    first = await confirm(url, secret, known=known)
+    again = None
+    if first.trouble is None:
+        again = await probe(url, secret, known=known, event_id=first.delivery_id.removeprefix(PROBE_ID))
+    findings = _certificate(context, found, url, first)
     trouble = first.trouble or (again.trouble if again else None)
-    here = f"The bot is not served yet, so the doctor stood in for the bot on {context.settings.host}:{context.settings.port}."
+    here = f"The bot is not served yet, so the doctor stood in for the bot on {_listens(context.settings)}."
     if trouble is not None:
         what = f"{address(url)}: {trouble.what}"
-        return [*findings, found.failure("delivery", trouble.code, f"{what} {here}" if is_temporary else what)]
+        what = f"{what} {here}" if is_temporary else what
+        return [*findings, found.failure("delivery", trouble.code, what, url=address(url))]
     what = f"{address(url)} accepts a signed event in {first.ms} ms, with unchanged body and headers."
     if is_temporary:
         serve = f"Go live with: linqbot serve {context.file or 'bot.py'}"
@@ -51,53 +74,90 @@ async def reach(context: DoctorContext) -> Sequence[Finding]:
     return [*findings, found.ok("delivery", what), *_kept(context, found, first)]
 
 
-def _without_secret(found: Findings, url: str, probed: Probed) -> list[Finding]:
+def _without_secret(context: DoctorContext, found: Findings, url: str, probed: Probed) -> list[Finding]:
     """Report what can be seen without a secret: a bot that refuses an event with an unknown signature is reachable."""
-    trouble = probed.trouble
+    trouble, certificate = probed.trouble, _certificate(context, found, url, probed)
     if trouble is not None and trouble.code == "LQB6070":
         there = f"The way to {address(url)} is open. There is no secret to sign a test event with."
-        return [*_certificate(found, probed), Finding("delivery", "skipped", there)]
+        return [*certificate, Finding("delivery", "skipped", there)]
     code, what = (
         (trouble.code, trouble.what) if trouble else ("LQB6067", "It accepts an event without a valid signature.")
     )
-    return [*_certificate(found, probed), found.failure("delivery", code, f"{address(url)}: {what}")]
+    return [*certificate, found.failure("delivery", code, f"{address(url)}: {what}", url=address(url))]
 
 
-async def _secret(context: DoctorContext) -> str | None:
-    """Return the subscription's secret; if the subscription is not known, another stored one; None if there is none."""
-    kept, secrets = context.kept(), [*context.settings.webhook_secrets, *(each.secret for each in context.kept())]
+async def _secret(context: DoctorContext, url: str) -> str | None:
+    """Return the secret of a subscription to `url`; if it is not known, another stored one; None if there is none."""
+    secrets = context.secrets()
     if not secrets:
         return None
     try:
-        ids = [one.id for one in await context.subscribed()]
+        ids = [one.id for one in await context.subscribed() if address(one.target_url) == address(url)]
     except Skip:
         ids = []
-    return next((each.secret for one in ids for each in kept if each.subscription_id == one), secrets[0])
+    return next((each.secret for one in ids for each in context.kept() if each.subscription_id == one), secrets[0])
+
+
+class Port(Enum):
+    """The use of the bot's port: by the doctor's temporary server, by the served bot, or by another program."""
+
+    TEMPORARY = 1
+    BOT = 2
+    TAKEN = 3
 
 
 @asynccontextmanager
-async def _temporary_server(settings: Settings, secret: str) -> AsyncIterator[bool]:
-    """Serve test events at the bot's port, unless a process already listens there. Yield True if this serves them."""
+async def _temporary_server(settings: Settings, secrets: Sequence[str]) -> AsyncIterator[Port]:
+    """Serve test events at the bot's port, unless a process already listens there. Yield the use of the port."""
     path = path_of(settings.storage)
     if settings.port == 0 or (path is not None and ServingLock(path).holder() is not None):
-        yield False
+        yield Port.BOT
         return
     try:
         bound = uvicorn_server.listen(settings.host, settings.port)
     except ConfigError:
-        yield False
+        yield Port.BOT if await _is_bot(settings) else Port.TAKEN
         return
     with bound:
-        async with probe_server(bound, [secret]):
-            yield True
+        async with probe_server(bound, secrets):
+            yield Port.TEMPORARY
 
 
-def _certificate(found: Findings, probed: Probed) -> list[Finding]:
-    if probed.certificate_ends is None:
+async def _is_bot(settings: Settings) -> bool:
+    """Return True if the program that listens on the bot's port answers `/readyz` as a bot does."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
+    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/readyz"
+    try:
+        async with httpx.AsyncClient(timeout=5.0, trust_env=False) as http:
+            report = (await http.get(url)).json()
+    except (httpx.HTTPError, ValueError):
+        return False
+    return isinstance(report, dict) and {"ready", "busy", "waiting"} <= report.keys()
+
+
+def _taken(found: Findings, settings: Settings) -> Finding:
+    what = f"Another program listens on {_listens(settings)}, and it is not a bot."
+    return found.failure("port", "LQB6075", what)
+
+
+def _listens(settings: Settings) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{host}:{settings.port}"
+
+
+def _certificate(context: DoctorContext, found: Findings, url: str, probed: Probed) -> list[Finding]:
+    one = probed.certificate
+    if one is None:
         return []
-    days = (probed.certificate_ends - datetime.now(UTC)).days
-    what = f"Valid until {probed.certificate_ends:%Y-%m-%d}, which is {days} days."
-    if days < CERTIFICATE_DAYS:
+    host, left = urlsplit(url).hostname, one.ends - datetime.now(UTC)
+    days = f"{left.days} days" if left.days > 1 else f"{max(0, left // timedelta(hours=1))} hours"
+    what = f"{host}: valid until {one.ends:%Y-%m-%d %H:%M} UTC, for {days}."
+    if one.private_authority is not None:
+        signed = f"{host}: signed by a private authority ({one.private_authority}), which Linq does not trust."
+        if not context.allows_private_ca:
+            return [found.failure("certificate", "LQB6068", signed)]
+        what = f"{what} {signed} --private-ca allows that, for a rehearsal."
+    if left < min(timedelta(days=CERTIFICATE_DAYS), (one.ends - one.begins) * CERTIFICATE_SHARE):
         return [found.warning("certificate", "LQB6065", what)]
     return [found.ok("certificate", what)]
 

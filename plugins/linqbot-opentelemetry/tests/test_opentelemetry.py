@@ -18,6 +18,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.client.call import prepare
+from linqbot.emulator.model.faults import Fault
 from linqbot.errors import LinqApiError
 from linqbot.events.delivery import Delivery
 from linqbot.worker.failure import RetryPolicy
@@ -258,7 +259,8 @@ async def test_a_trace_goes_on_after_a_restart(spans: Spans, tmp_path: Path) -> 
 
 async def test_a_refused_call_is_an_error_with_linqs_number_and_the_turn_is_none(spans: Spans, tmp_path: Path) -> None:
     async with run_app(echo(spans), tmp_path) as there:
-        there.text("STOP")
+        there.emulator.add_fault(Fault("api", "chats.messages.send", status=403, code=2024))
+        there.text("hello")
         await there.quiet()
     call, turn = spans.one(SEND), spans.one(TURN)
     assert call.attributes is not None

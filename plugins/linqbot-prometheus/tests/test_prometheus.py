@@ -14,6 +14,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from linqbot import Bot, Context, MessageReceived
+from linqbot.emulator.model.faults import Fault
 from linqbot.hookspecs import Reason
 
 pytestmark = pytest.mark.anyio
@@ -83,7 +84,8 @@ async def test_a_failure_is_counted_by_its_class_and_linqs_code(tmp_path: Path) 
     async with run_app(echo(), tmp_path) as there:
         there.text("fail")
         await there.quiet()
-        there.text("STOP")
+        there.emulator.add_fault(Fault("api", "chats.messages.send", status=403, code=2024))
+        there.text("hello")
         await there.quiet()
         assert (await there.http.post("/webhooks/linq", content=b"{}")).status_code == 401
         found = await scraped(there)

@@ -1,0 +1,109 @@
+"""`linqbot asks`: list the open questions of `ctx.ask`, answer one in place of the person, or end it.
+
+An answer or an end waits in the lane of the chat like a message, so it never runs at the same time as a handler of the
+chat. The server notices it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Literal
+
+import click
+
+from linqbot.cli.output import iso_time, json_option, print_facts, print_table
+from linqbot.cli.storage_option import open_configured_storage, storage_option
+from linqbot.errors import StorageError
+from linqbot.storage.conversations import Conversation
+
+_MOST = 10_000
+
+
+@click.group("asks")
+def command() -> None:
+    """List open questions of ctx.ask; answer or end one. Works next to a running server."""
+
+
+@command.command("list")
+@click.option("--chat", help="Only this chat.")
+@click.option("--handler", help="Only questions of this handler, such as bot:book.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="List at most this many.")
+@storage_option
+@json_option
+def list_(*, chat: str | None, handler: str | None, limit: int, storage: str | None, as_json: bool) -> None:
+    """List the questions that wait for an answer, the oldest first. It shows the questions, but no answer."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with open_configured_storage(storage) as inbox:
+            found = await inbox.conversations(limit=_MOST)
+        return [
+            _row(each)
+            for each in found
+            if chat in (None, each.chat_id) and handler in (None, each.handler) and each.status != "timed_out"
+        ][:limit]
+
+    print_table(asyncio.run(work()), as_json=as_json, empty="No question is open.")
+
+
+@command.command("answer")
+@click.argument("conversation", metavar="ID")
+@click.argument("text")
+@storage_option
+@json_option
+def answer(conversation: str, text: str, storage: str | None, as_json: bool) -> None:
+    """Answer the question of conversation ID with TEXT, as if the person had written it."""
+    asyncio.run(_order(storage, conversation, "answer", text))
+    print_facts({"answered": conversation}, as_json=as_json)
+
+
+@command.command("cancel")
+@click.argument("conversation", metavar="ID")
+@storage_option
+@json_option
+def cancel(conversation: str, storage: str | None, as_json: bool) -> None:
+    """End the question of conversation ID. Its handler gets AskCancelled with the reason "operator"."""
+    asyncio.run(_order(storage, conversation, "cancel", ""))
+    print_facts({"cancelled": conversation}, as_json=as_json)
+
+
+def _row(conversation: Conversation) -> dict[str, Any]:
+    from linqbot.bot.asking.question import OpenQuestion
+
+    question = OpenQuestion.model_validate_json(conversation.question)
+    return {
+        "id": conversation.id,
+        "status": conversation.status,
+        "handler": conversation.handler,
+        "chat": conversation.chat_id,
+        "person": conversation.person.partition(" ")[0],
+        "waits_for": question.waits_for,
+        "asked_at": iso_time(conversation.asked_at),
+        "until": iso_time(conversation.until),
+        "invalid_answers": question.tries,
+        "question": question.text,
+    }
+
+
+async def _order(url: str | None, conversation_id: str, kind: Literal["answer", "cancel"], text: str) -> None:
+    # Imported here: the worker takes a while to import, and `asks list` does not need it.
+    from linqbot.bot.asking.question import OpenQuestion
+    from linqbot.worker.asking.deliveries import order
+    from linqbot.worker.asking.records import Outcome
+
+    outcome: Outcome = (
+        {"outcome": "answered", "text": text} if kind == "answer" else {"outcome": "cancelled", "reason": "operator"}
+    )
+    async with open_configured_storage(url) as inbox:
+        found = {each.id: each for each in await inbox.conversations(limit=_MOST) if each.status == "waiting"}
+        conversation = found.get(conversation_id)
+        if conversation is None:
+            raise StorageError(f"No question of a conversation {conversation_id} is open. See: linqbot asks list")
+        question = OpenQuestion.model_validate_json(conversation.question)
+        if kind == "answer" and not question.takes_words:
+            raise StorageError(
+                f"Conversation {conversation_id} waits for {question.waits_for}, which no text can stand for. It can be "
+                "ended: linqbot asks cancel"
+            )
+        now = time.time()
+        await inbox.put(order(conversation, question.n, outcome, name=f"{kind}.{now:.3f}", now=now))

@@ -1,0 +1,143 @@
+"""The child process that serves the bot for `linqbot dev`: start, stop and end. `bot.py` is the program that runs in it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import httpx
+
+from linqbot.cli.dev_storage import FILE
+from linqbot.emulator.emulator import Emulator
+
+KEEP_DAYS: Final = "365"
+"""Of a storage that is deleted when `linqbot dev` ends. More than a day, because the clock on the page can be moved."""
+STOP_S: Final = 5.0
+"""Seconds that the bot may take to stop before it is killed. Its storage survives that too."""
+
+
+@dataclass(slots=True)
+class BotProcess:
+    """The child process that serves the bot.
+
+    Attributes:
+        emulator: URL of the emulator; empty with a real account.
+        instead: Environment variables that replace those for the emulator.
+        changing: Held while the process is stopped and started again.
+        is_stopping: `stop` was called, so the process ends on purpose.
+        was_up: The bot has answered since its latest start.
+        watching: Waits for the end of the process.
+        is_ending: Returns True once `linqbot dev` itself ends. Ctrl-C in a terminal also ends the bot's process.
+    """
+
+    file: str
+    emulator: str
+    port: int
+    folder: Path
+    api_key: str = "dev_" + secrets.token_hex(12)
+    webhook_secret: str = ""
+    process: asyncio.subprocess.Process | None = None
+    as_json: bool = False
+    instead: dict[str, str] = field(default_factory=dict)
+    changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    is_stopping: bool = False
+    was_up: bool = False
+    watching: asyncio.Task[None] | None = None
+    is_ending: Callable[[], bool] = lambda: False
+
+    @property
+    def url(self) -> str:
+        """Return the address of the bot."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def is_running(self) -> bool:
+        """True if the process has been started and has not ended."""
+        return self.process is not None and self.process.returncode is None
+
+    async def start(self) -> None:
+        """Start the process, with the present code of the bot."""
+        # Handled deliveries are kept, so that the page can let the bot handle one again.
+        kept = {"LINQBOT_KEEP_DAYS": KEEP_DAYS} if self.emulator else {}
+        given = {
+            "LINQ_API_V3_API_KEY": self.api_key,
+            "LINQ_API_V3_BASE_URL": f"{self.emulator}/api/partner",
+            "LINQ_WEBHOOK_SECRET": self.webhook_secret,
+            "LINQBOT_STORAGE": f"sqlite:///{self.folder / FILE}",
+            "LINQBOT_HOST": "127.0.0.1",
+            "LINQBOT_PORT": str(self.port),
+            "LINQBOT_DRAIN_S": "1",
+            "LINQBOT_LOG_TRACEBACKS": "1",
+            "LINQBOT_LOG_TURNS": "0",
+        }
+        environ = kept | os.environ | given | self.instead
+        self.is_stopping = self.was_up = False
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "linqbot.cli.dev.bot",
+            self.file,
+            self.emulator,
+            *(["--json"] if self.as_json else []),
+            env=environ,
+        )
+
+    async def stop(self) -> None:
+        """Stop the process, if it runs; kill it if it does not stop in time."""
+        self.is_stopping = True
+        if self.process is None or self.process.returncode is not None:
+            return
+        with suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(self.process.wait(), STOP_S)
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
+
+    async def is_up(self) -> bool:
+        """Wait until the bot answers or its process ends. Return True if it answers."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            while self.process is not None and self.process.returncode is None:
+                with suppress(httpx.TransportError):
+                    if (await client.get(f"{self.url}/readyz")).status_code == 200:
+                        self.was_up = True
+                        return True
+                await asyncio.sleep(0.05)
+        return False
+
+    async def events(self) -> list[str]:
+        """Return the event types that the bot handles, and those that its journal needs."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.get(f"{self.url}/plugins/linqbot-dev/events")
+        return list(answer.raise_for_status().json()["events"])
+
+
+async def note_end(
+    bot: BotProcess, process: asyncio.subprocess.Process, emulator: Emulator, earlier: Mapping[str, Any] | None
+) -> None:
+    """Show that the bot's process has ended, if it ended by itself and without a report of its own.
+
+    Args:
+        earlier: The latest report about the bot before this start.
+    """
+    exit_code = await process.wait()
+    has_reported = emulator.bot is not None and emulator.bot is not earlier and emulator.bot["status"] == "failed"
+    if bot.is_stopping or bot.is_ending() or has_reported:
+        return
+    # Imported here: a bot that runs does not need it.
+    from linqbot.cli.dev.start_failure import process_ended
+
+    report = process_ended(exit_code)
+    emulator.observe(report)
+    if bot.was_up and not bot.as_json:
+        click.secho(f"  {report['message']} Save a file to start the bot again.", fg="red", err=True)

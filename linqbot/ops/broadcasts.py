@@ -1,0 +1,89 @@
+"""Broadcasts for operators: a report with the reasons of refusals, waiting for the end, and orders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from linqbot.errors import StorageError
+from linqbot.storage.backend import Storage
+from linqbot.storage.broadcasts import ALLOWED, Order
+from linqbot.types.broadcast import Broadcast, Recipient, RecipientOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A broadcast, with the number of people for each reason of a refusal or a failure."""
+
+    broadcast: Broadcast
+    refused: dict[str, int]
+    failed: dict[str, int]
+
+
+async def find(storage: Storage, name: str) -> Broadcast:
+    """Return a broadcast.
+
+    Raises:
+        StorageError: none of this name is stored.
+    """
+    broadcast = await storage.broadcast(name)
+    if broadcast is None:
+        raise StorageError(f"There is no broadcast {name}. See: linqbot broadcasts list")
+    return broadcast
+
+
+async def report(storage: Storage, name: str) -> Report:
+    """Return the report of a broadcast.
+
+    Raises:
+        StorageError: none of this name is stored.
+    """
+    broadcast = await find(storage, name)
+    return Report(broadcast, await _reasons(storage, name, "refused"), await _reasons(storage, name, "failed"))
+
+
+async def people(storage: Storage, name: str, outcome: RecipientOutcome) -> AsyncIterator[Recipient]:
+    """Yield the people of a broadcast who have an outcome, in order."""
+    after = 0
+    while page := await storage.recipients(name, outcome=outcome, after=after):
+        for recipient in page:
+            yield recipient
+        after = page[-1].n
+
+
+async def wait_for_end(
+    storage: Storage, name: str, *, pause: Callable[[], Awaitable[object]], note: Callable[[Broadcast], object]
+) -> None:
+    """Wait until each person of a broadcast has an outcome.
+
+    Args:
+        pause: Called between two looks at the storage.
+        note: Called with the broadcast at each look.
+    Raises:
+        StorageError: no broadcast of this name is stored.
+    """
+    while True:
+        broadcast = await find(storage, name)
+        note(broadcast)
+        if not broadcast.pending:
+            return
+        await pause()
+
+
+async def carry_out(storage: Storage, name: str, order: Order) -> Broadcast:
+    """Pause, resume or cancel a broadcast, and return it. The server notices it.
+
+    Raises:
+        StorageError: none of this name is stored, or its status does not allow the order.
+    """
+    if not await storage.order_broadcast(name, order):
+        status = (await find(storage, name)).status
+        allowed = " or ".join(sorted(ALLOWED[order][0]))
+        raise StorageError(f"The broadcast {name} is {status}. Only one that is {allowed} can be changed in this way.")
+    return await find(storage, name)
+
+
+async def _reasons(storage: Storage, name: str, outcome: RecipientOutcome) -> dict[str, int]:
+    counts = Counter([recipient.reason or "" async for recipient in people(storage, name, outcome)])
+    return dict(counts.most_common())

@@ -1,0 +1,108 @@
+"""Questions and steps in a dry run: answered from the journal as far as possible. Then the run ends, and says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic_core import from_json
+
+from linqbot.bot.asking.answers import Answer, value_of
+from linqbot.bot.asking.question import OpenQuestion, Question
+from linqbot.bot.context import Context
+from linqbot.errors import AskCancelled, AskTimeout, Suspended
+from linqbot.events.delivery import Delivery
+from linqbot.storage.backend import Storage
+from linqbot.storage.journal import JournalEntry
+from linqbot.worker.asking.deliveries import ORDER_PREFIX
+from linqbot.worker.asking.records import AskRecord, record_of
+
+_MOST = 10_000
+
+
+class DryAsker:
+    """Stands in for the questions and steps of a turn. It implements `Asker`.
+
+    Args:
+        entries: The journal entries of the turn.
+
+    Attributes:
+        note: Why the run has ended before its end; None if it has not.
+    """
+
+    def __init__(self, entries: Sequence[JournalEntry]) -> None:
+        self.note: str | None = None
+        self._records = [record_of(entry) for entry in entries if entry.safety == "ask" and entry.answer]
+        self._steps = {
+            entry.slot: entry.answer for entry in entries if entry.safety == "step" and entry.status == "accepted"
+        }
+
+    @property
+    def is_past(self) -> bool:
+        """Always False: a dry run records every call."""
+        return False
+
+    async def ask(self, question: Question, ctx: Context) -> Any:
+        """Return the recorded answer of a question; if there is none, record the question and end the run.
+
+        Raises:
+            Suspended: no answer is on record.
+            AskTimeout, AskCancelled: the question ended without an answer.
+        """
+        await ctx.reply(*question.messages(numbered=bool(question.choices)))
+        record = self._record(question)
+        if record is None or record.outcome is None:
+            self.note = "It asks this question and waits. No answer is on record, so the dry run ends here."
+            raise Suspended(self.note)
+        if record.outcome["outcome"] == "timed_out":
+            raise AskTimeout("No answer came in time.")
+        if record.outcome["outcome"] == "cancelled":
+            raise AskCancelled("The question was ended.", reason=record.outcome["reason"])
+        event = record.event(ctx.chat_id)
+        try:
+            return value_of(question, Answer(event, record.outcome.get("text", "")))
+        except ValueError:
+            self.note = "The recorded answer does not fit this question, so it would be asked again."
+            raise Suspended(self.note) from None
+
+    async def once(self, name: str, call: Callable[[str], Any], *, kind: Any, retry: bool) -> Any:
+        """Return the recorded result of a step; if there is none, end the run: the step has an effect elsewhere.
+
+        Raises:
+            Suspended: no result is on record.
+        """
+        data = self._steps.get(f"step:{name}")
+        if data is None:
+            self.note = f"ctx.once({name!r}) has an effect outside of Linq, and no result is on record, so the dry run ends here."
+            raise Suspended(self.note)
+        return from_json(data) if kind is None else TypeAdapter(kind).validate_json(data)
+
+    def _record(self, question: Question) -> AskRecord | None:
+        for record in self._records:
+            is_same = record.key == question.key if question.key else record.digest == question.digest
+            if is_same and not record.is_used:
+                record.is_used = True
+                return record
+        return None
+
+
+async def note_on(delivery: Delivery, storage: Storage) -> str | None:
+    """Return why a dry run cannot show what really happens with a delivery of a conversation; None if it can.
+
+    Raises:
+        StorageUnavailable: the storage cannot be read.
+    """
+    if delivery.id.startswith(ORDER_PREFIX):
+        return (
+            "It ends a question of ctx.ask, such as after a timeout, and no dry run shows that. To continue the "
+            f"conversation: linqbot inbox retry {delivery.id}"
+        )
+    for conversation in await storage.conversations(limit=_MOST):
+        question = OpenQuestion.model_validate_json(conversation.question)
+        if conversation.status == "failed" and question.failed_by == delivery.id:
+            return (
+                f"It answered a question of handler {conversation.handler}. The dry run shows it as a message of its own. "
+                f"To continue the conversation with it: linqbot inbox retry {delivery.id}"
+            )
+    return None

@@ -1,0 +1,184 @@
+"""A record of the deliveries that a server refused lately, for `linqbot doctor`.
+
+The server knows what a doctor cannot find out from outside: that Linq's own deliveries are refused, for example because
+the secret file holds a wrong secret. The record is a small file next to the storage's file, which only its owner can
+read. A file is chosen over a route such as `/readyz`: it is never open to the outside, it also works if the server
+listens on a Unix socket, and it outlives the server. The secret's folder may be mounted read-only; the storage's is not.
+
+It holds counts and times by reason, and of the senders only the ids of subscriptions whose secrets are in our own secret
+file. So a flood of forged requests cannot make it grow, and writes it at most once in `WRITE_EVERY_S`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Protocol, get_args
+
+import structlog
+
+from linqbot.clock import Clock
+from linqbot.hookspecs import Reason
+
+log = structlog.get_logger("linqbot.server")
+
+WRITE_EVERY_S: Final = 2.0
+"""Shortest time, in seconds, between two writes of the file."""
+
+KEEP_S: Final = 7 * 86_400.0
+"""Age, in seconds, from which the refusals of earlier servers are left out."""
+
+
+@dataclass(slots=True)
+class Refused:
+    """The refused deliveries of one reason and one subscription.
+
+    Attributes:
+        subscription_id: The subscription that the sender named, if its secret is in our secret file. Only Linq and the
+            owner of the account know such an id, so a forger does not.
+        first_at, last_at: Times of the first and the last of them, in Unix seconds.
+    """
+
+    reason: Reason
+    subscription_id: str | None
+    count: int
+    first_at: float
+    last_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """The content of a record.
+
+    Attributes:
+        started_at: Start of the server that wrote the record last, in Unix seconds.
+        refused: Refused deliveries, also those of earlier servers.
+    """
+
+    started_at: float
+    refused: tuple[Refused, ...]
+
+
+class Later(Protocol):
+    """Calls a function after a number of seconds."""
+
+    def __call__(self, after_s: float, function: Callable[[], None], /) -> asyncio.TimerHandle: ...
+
+
+class RefusalRecord:
+    """Counts refused deliveries, and writes the counts to a file from `open` to `close`.
+
+    Args:
+        path: The file; None only counts.
+        clock: Wall time.
+        later: Calls a function after a number of seconds. By default a timer of the running event loop does.
+    """
+
+    def __init__(self, path: Path | None, clock: Clock, *, later: Later | None = None) -> None:
+        self._path = path
+        self._clock = clock
+        self._later = later or _later
+        self._started_at = clock.now()
+        self._refused: dict[tuple[Reason, str | None], Refused] = {}
+        self._is_open = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._writing: asyncio.Future[None] | None = None
+        self._written_at = 0.0
+
+    def open(self) -> None:
+        """Continue the record of an earlier server. Call it once this process owns the storage."""
+        if self._path is None:
+            return
+        earlier = read(self._path)
+        for each in earlier.refused if earlier else ():
+            if each.last_at > self._clock.now() - KEEP_S:
+                self._refused.setdefault((each.reason, each.subscription_id), each)
+        self._is_open = True
+        self._plan()
+
+    def note(self, reason: Reason, subscription_id: str | None = None) -> None:
+        """Count a refused delivery."""
+        now = self._clock.now()
+        each = self._refused.get((reason, subscription_id))
+        if each is None:
+            each = self._refused[reason, subscription_id] = Refused(reason, subscription_id, 0, now, now)
+        each.count += 1
+        each.last_at = now
+        self._plan()
+
+    async def close(self) -> None:
+        """Write what is not written yet, and write no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._writing is not None:
+            await self._writing
+        if self._is_open and self._timer is not None:
+            await asyncio.to_thread(_write, self._path, self._text())
+        self._is_open, self._timer = False, None
+
+    def _plan(self) -> None:
+        if self._is_open and self._timer is None:
+            since_s = self._clock.now() - self._written_at
+            # A clock that was set back must not stop the writes.
+            self._timer = self._later(WRITE_EVERY_S - since_s if 0 <= since_s < WRITE_EVERY_S else 0.0, self._begin)
+
+    def _begin(self) -> None:
+        self._timer = None
+        if self._writing is not None and not self._writing.done():
+            self._timer = self._later(WRITE_EVERY_S, self._begin)  # the disk is slow
+            return
+        self._written_at = self._clock.now()
+        # In a thread: a disk that hangs must not block the event loop.
+        write = partial(_write, self._path, self._text())
+        self._writing = asyncio.get_running_loop().run_in_executor(None, write)
+
+    def _text(self) -> str:
+        content = {"started_at": self._started_at, "refused": [asdict(each) for each in self._refused.values()]}
+        return json.dumps(content, indent=1) + "\n"
+
+
+def read(path: Path) -> Refusals | None:
+    """Return the content of a record; None if there is none, or none that this release can read."""
+    try:
+        content = json.loads(path.read_bytes())
+        return Refusals(float(content["started_at"]), tuple(map(_refused, content["refused"])))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _refused(row: Any) -> Refused:
+    if row["reason"] not in get_args(Reason):
+        raise ValueError(row["reason"])
+    subscription_id = row["subscription_id"]
+    return Refused(
+        row["reason"],
+        None if subscription_id is None else str(subscription_id),
+        int(row["count"]),
+        float(row["first_at"]),
+        float(row["last_at"]),
+    )
+
+
+def _write(path: Path | None, text: str) -> None:
+    assert path is not None
+    new = path.with_name(path.name + ".new")
+    try:
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            file.write(text)
+        new.replace(path)
+    except OSError as error:
+        # The full disk that prevents this write is logged by the storage too.
+        log.debug("refusals.unwritable", error=error.strerror)
+        with contextlib.suppress(OSError):
+            new.unlink(missing_ok=True)
+
+
+def _later(after_s: float, function: Callable[[], None]) -> asyncio.TimerHandle:
+    return asyncio.get_running_loop().call_later(after_s, function)

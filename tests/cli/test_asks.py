@@ -1,0 +1,47 @@
+"""`linqbot asks`: what waits for something else than words is listed and ended, and takes no text."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+from asking_talk import Talk
+from click.testing import CliRunner
+from fakes import PERSON
+
+from linqbot.bot.context import Context
+from linqbot.cli.main import main
+from linqbot.events.message import MessageReceived
+
+
+async def tea(message: MessageReceived, ctx: Context) -> None:
+    await ctx.pay(500, "Tea")
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """The storage of a bot that waits for a payment."""
+
+    async def begin() -> Path:
+        async with contextlib.AsyncExitStack() as stack:
+            talk = Talk(tmp_path, stack)
+            await talk.open()
+            talk.deploy(tea)
+            await talk.say("tea")
+            return talk.path
+
+    return f"sqlite:///{asyncio.run(begin())}"
+
+
+def test_a_payment_is_listed_and_cancelled_and_takes_no_text(url: str) -> None:
+    run = CliRunner().invoke
+    listed = run(main, ["asks", "list", "--json", "--storage", url])
+    (row,) = json.loads(listed.output)
+    assert (row["person"], row["waits_for"], row["question"]) == (PERSON, "payment", "Tea: $5.00")
+    answered = run(main, ["asks", "answer", row["id"], "yes", "--storage", url])
+    assert answered.exit_code == 1
+    assert "waits for payment, which no text can stand for" in answered.output
+    assert run(main, ["asks", "cancel", row["id"], "--storage", url]).exit_code == 0

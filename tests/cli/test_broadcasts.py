@@ -1,0 +1,181 @@
+"""`linqbot broadcasts`: list, show, pause, resume and cancel, next to a running server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from linqbot.cli.main import main
+from linqbot.clock import MovableClock
+from linqbot.ops import broadcasts
+from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate
+from linqbot.storage.inbox import Ack, Finish
+from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.types.broadcast import Broadcast, RecipientOutcome
+
+NOON = 1_800_000_000.0
+LINE = "+12025550100"
+PEOPLE = [f"+1415555{n:04}" for n in range(200, 208)]
+ENDED: list[tuple[RecipientOutcome, str | None]] = [
+    ("sent", None),
+    ("refused", "403/2026: blocked"),
+    ("opted_out", None),
+    ("refused", "403/2026: blocked"),
+]
+Storage = SQLiteStorage | MemoryStorage
+
+
+def new(name: str) -> NewBroadcast:
+    return NewBroadcast(name, LINE, 20, b"[]", NOON)
+
+
+async def send(storage: Storage, clock: MovableClock, outcome: RecipientOutcome, reason: str | None = None) -> None:
+    """Let the next person of a broadcast have an outcome."""
+    await storage.advance_broadcasts(clock.now())
+    (lease,) = await storage.take(1, lease_s=60)
+    body = json.loads(lease.delivery.body)
+    update = RecipientUpdate(body["broadcast"], body["n"], outcome, reason)
+    await storage.finish(lease, Finish(Ack(), recipients=[update]))
+    clock.advance(3)
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "linqbot.db"
+    monkeypatch.setenv("LINQBOT_STORAGE", f"sqlite:///{path}")
+
+    async def fill() -> None:
+        clock = MovableClock(NOON, frozen=True)
+        async with SQLiteStorage(path, clock=clock) as storage:
+            await storage.start_broadcast(new("july"), PEOPLE)
+            for outcome, reason in ENDED:
+                await send(storage, clock, outcome, reason)
+            await storage.start_broadcast(new("august"), PEOPLE[:2])
+
+    asyncio.run(fill())
+    return path
+
+
+def run(*arguments: str, **more: Any) -> Result:
+    return CliRunner().invoke(main, ["broadcasts", *arguments], **more)
+
+
+def in_storage(path: Path, work: Callable[[SQLiteStorage], Awaitable[Any]]) -> Any:
+    async def act() -> Any:
+        async with SQLiteStorage(path, clock=MovableClock(NOON + 60, frozen=True)) as storage:
+            return await work(storage)
+
+    return asyncio.run(act())
+
+
+def test_list_shows_the_newest_first(path: Path) -> None:
+    first, second = json.loads(run("list", "--json").output)
+    assert (first["name"], second["name"]) == ("august", "july")
+    assert second == {
+        "name": "july",
+        "status": "running",
+        "line": LINE,
+        "per_minute": 20.0,
+        "created_at": "2027-01-15T08:00:00.000Z",
+        "people": 8,
+        "sent": 1,
+        "opted_out": 1,
+        "refused": 2,
+        "failed": 0,
+        "cancelled": 0,
+        "pending": 4,
+    }
+    table = run("list").output.splitlines()
+    assert table[0].split()[:3] == ["name", "status", "line"]
+    assert len(table) == 3
+
+
+def test_show_prints_the_counts_the_reasons_and_a_bar(path: Path) -> None:
+    shown = run("show", "july").output
+    assert "refused      2 × 403/2026: blocked\n" in shown
+    assert "[####################--------------------] 4 of 8, 12 s left\n" in shown
+    assert "cancelled" not in shown
+    assert PEOPLE[1] not in shown
+
+
+def test_show_lists_the_people_with_an_outcome(path: Path) -> None:
+    shown = json.loads(run("show", "july", "--outcome", "refused", "--json").output)
+    assert shown["reasons"] == {"refused": {"403/2026: blocked": 2}, "failed": {}}
+    assert shown["recipients"][0] == {
+        "n": 2,
+        "handle": PEOPLE[1],
+        "outcome": "refused",
+        "at": "2027-01-15T08:00:03.000Z",
+        "reason": "403/2026: blocked",
+    }
+    assert [one["n"] for one in shown["recipients"]] == [2, 4]
+    assert PEOPLE[3] in run("show", "july", "--outcome", "refused").output
+    assert "No recipient is failed." in run("show", "july", "--outcome", "failed").output
+
+
+def test_a_paused_broadcast_can_be_resumed_and_cancelled(path: Path) -> None:
+    assert json.loads(run("pause", "july", "--json").output)["status"] == "paused"
+    refused = run("pause", "july")
+    assert refused.exit_code == 1
+    assert "The broadcast july is paused. Only one that is running can be changed in this way." in refused.stderr
+    assert json.loads(run("resume", "july", "--json").output)["status"] == "running"
+    assert run("cancel", "july", input="n\n").exit_code != 0
+    cancelled = json.loads(run("cancel", "july", "--yes", "--json").output)
+    assert (cancelled["status"], cancelled["cancelled"], cancelled["pending"]) == ("cancelled", 4, 0)
+    shown = run("show", "july").output
+    assert "[########################################] 8 of 8\n" in shown
+    assert "Only one that is paused" in run("resume", "july").stderr
+
+
+def test_a_name_that_is_not_stored_is_an_error(path: Path) -> None:
+    for command in (["show"], ["pause"], ["resume"], ["cancel", "--yes"], ["show", "--watch"]):
+        failed = run(*command, "june")
+        assert failed.exit_code == 1
+        assert "There is no broadcast june. See: linqbot broadcasts list" in failed.stderr
+
+
+def test_without_broadcasts_the_list_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINQBOT_STORAGE", f"sqlite:///{tmp_path / 'linqbot.db'}")
+    in_storage(tmp_path / "linqbot.db", lambda storage: storage.check())
+    assert run("list").output == "There are no broadcasts.\n"
+
+
+def test_watching_a_broadcast_that_has_ended_returns_at_once(path: Path) -> None:
+    run("cancel", "july", "--yes")
+    assert json.loads(run("show", "july", "--watch", "--json").output)["pending"] == 0
+
+
+@pytest.mark.anyio
+async def test_watching_notes_each_look_until_each_person_has_an_outcome() -> None:
+    clock, seen = MovableClock(NOON, frozen=True), list[Broadcast]()
+    storage = MemoryStorage(clock=clock)
+    await storage.start_broadcast(new("july"), PEOPLE[:3])
+    await broadcasts.wait_for_end(storage, "july", pause=lambda: send(storage, clock, "sent"), note=seen.append)
+    assert [each.sent for each in seen] == [0, 1, 2, 3]
+
+
+@pytest.mark.anyio
+async def test_a_server_notices_what_a_command_changes(tmp_path: Path) -> None:
+    path = tmp_path / "linqbot.db"
+    async with SQLiteStorage(path) as server:
+        await server.start_broadcast(new("july"), PEOPLE)
+        assert await server.next_broadcast() == 0.0
+        async with SQLiteStorage(path, serving=False) as command:
+            await broadcasts.carry_out(command, "july", "pause")
+            async with asyncio.timeout(30):
+                while await server.next_broadcast() is not None:
+                    await server.changed()
+            assert await server.advance_broadcasts(NOON) == 0
+            await broadcasts.carry_out(command, "july", "resume")
+            assert await command.next_broadcast() == 0.0
+            async with asyncio.timeout(30):
+                while await server.next_broadcast() is None:
+                    await server.changed()
+        assert await server.advance_broadcasts(NOON) == 1

@@ -1,0 +1,226 @@
+"""`linqbot dev` with its bot: the clock on the page, what the bot stores, and starting again from a message."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from emulator_control import ANN, replies
+
+from linqbot.cli.dev.checkpoints import KEPT, StorageCopies
+
+BOT = """
+import asyncio
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot()
+count = 0
+
+
+@bot.on_message("remind me")
+async def remind(message: MessageReceived, ctx: Context) -> None:
+    await ctx.send_later("an hour is over", after_s=3600)
+    await ctx.send_later("a day is over", after_s=86_400)
+    await ctx.reply("I will")
+
+
+@bot.on_message("boom")
+async def boom(message: MessageReceived, ctx: Context) -> None:
+    raise ValueError("broken")
+
+
+@bot.on_message
+async def number(message: MessageReceived, ctx: Context) -> None:
+    global count
+    count += 1
+    await ctx.reply(f"{message.text} {count}")
+"""
+
+
+class Page:
+    """Acts as the page of a running `linqbot dev` does."""
+
+    def __init__(self, url: str, dev: Any) -> None:
+        self.url = url
+        self.until: Callable[[Callable[[], Any]], Any] = dev.until
+        self.said: Callable[[], str] = dev.said
+        self._http = httpx.Client(base_url=url, timeout=60)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def post(self, path: str, status: int = 200, **body: Any) -> Any:
+        answer = self._http.post(f"/emulator/{path}", json=body)
+        assert answer.status_code == status, answer.text
+        return answer.json() if answer.content else None
+
+    def get(self, path: str, **query: str) -> Any:
+        return self._http.get(f"/emulator/{path}", params=query).raise_for_status().json()
+
+    def write(self, text: str, *awaited: str) -> dict[str, str]:
+        """Write to the bot, and wait until the replies in all chats are these."""
+        parts = [{"type": "text", "value": text}]
+        written = self.post("inbound", 201, **{"from": ANN}, to="+12025550100", parts=parts)
+        if awaited:
+            self.until(lambda: replies(self.url) == list(awaited))
+        return dict(written)
+
+    def stored(self, chat_id: str) -> dict[str, Any]:
+        return dict(self.get("stored", chat_id=chat_id))
+
+
+@pytest.fixture
+def page(tmp_path: Path, command: Callable[..., Any], port: int) -> Iterator[Page]:
+    (tmp_path / "bot.py").write_text(BOT)
+    url = f"http://127.0.0.1:{port}"
+    dev = command("dev", "bot.py", "--port", str(port))
+    dev.until(lambda: f"Text your bot: {url}" in dev.said())
+    running = Page(url, dev)
+    yield running
+    running.close()
+
+
+@pytest.mark.slow
+def test_the_bots_clock_moves_along_and_scheduled_sends_come_at_their_times(page: Page) -> None:
+    chat_id = page.write("remind me", "I will")["chat_id"]
+    scheduled = page.until(lambda: page.stored(chat_id)["scheduled"])
+    assert [(send["text"], send["chat_id"]) for send in scheduled] == [
+        ("an hour is over", chat_id),
+        ("a day is over", chat_id),
+    ]
+    assert page.post("clock", to=scheduled[0]["due"])["stopped"] is None
+    assert replies(page.url) == ["I will", "an hour is over"]
+    # Seven days in one move: the second send must not be six days late, which is more than it allows.
+    assert page.post("clock", advance_s=7 * 86_400)["stopped"] is None
+    assert replies(page.url) == ["I will", "an hour is over", "a day is over"]
+    ahead_s = page.get("clock")["ahead_s"]
+    assert abs(ahead_s - 7 * 86_400 - 3600) < 30
+    assert [entry["text"] for entry in page.stored(chat_id)["journal"]] == replies(page.url)
+    # A bot that is started again has the moved clock too: its sends are due from then on.
+    page.write("remind me")
+    page.until(lambda: replies(page.url)[-1] == "I will")
+    due = page.until(lambda: page.stored(chat_id)["scheduled"])[0]["due"]
+    assert abs(time.time() + ahead_s + 3600 - time_of(due)) < 60
+
+
+def time_of(iso: str) -> float:
+    return datetime.fromisoformat(iso).timestamp()
+
+
+@pytest.mark.slow
+def test_a_saved_file_starts_the_bot_with_the_moved_clock(page: Page, tmp_path: Path) -> None:
+    page.post("clock", advance_s=86_400)
+    (tmp_path / "bot.py").write_text(BOT.replace("I will", "I shall"))
+    page.until(lambda: "Reloaded" in page.said())
+    chat_id = page.write("remind me", "I shall")["chat_id"]
+    page.until(lambda: page.stored(chat_id)["scheduled"])
+    last = page.stored(chat_id)["scheduled"][-1]["due"]
+    assert abs(time.time() + 2 * 86_400 - time_of(last)) < 120
+
+
+@pytest.mark.slow
+def test_restarting_from_a_message_rewinds_emulator_storage_and_clock(page: Page) -> None:
+    chat_id = page.write("remind me", "I will")["chat_id"]
+    first = page.until(lambda: page.stored(chat_id)["scheduled"])
+    second = page.write("two", "I will", "two 1")
+    page.post("clock", advance_s=2 * 86_400)
+    page.write("three", "I will", "two 1", "an hour is over", "a day is over", "three 2")
+    restarted = page.post("restart", 201, message_id=second["message_id"])
+    # The bot's process is a new one, so it counts from 1 again.
+    page.until(lambda: replies(page.url) == ["I will", "two 1"])
+    assert restarted["chat_id"] == chat_id
+    assert page.stored(chat_id)["scheduled"] == first
+    assert abs(page.get("clock")["ahead_s"]) < 1
+    assert [entry["text"] for entry in page.stored(chat_id)["journal"]] == ["I will", "two 1"]
+    (chat,) = page.get("state")["chats"]
+    assert [message["parts"][0]["value"] for message in chat["messages"]] == ["remind me", "I will", "two", "two 1"]
+    # The message has a new id; its old id and those of later messages are gone.
+    assert page.get("state")["runner"]["restartable"][1:] == [restarted["message_id"]]
+    error = page.post("restart", 409, message_id=second["message_id"])["error"]["message"]
+    assert f"latest {KEPT} messages" in error
+    page.post("restart", 201, message_id=restarted["message_id"])
+    page.until(lambda: replies(page.url) == ["I will", "two 1"])
+
+
+@pytest.mark.slow
+def test_deliver_again_is_ignored_and_run_again_sends_everything_again(page: Page) -> None:
+    written = page.write("one", "one 1")
+    page.post("deliver-again", 202, message_id=written["message_id"])
+    page.post("flush")
+    page.until(lambda: page.stored(written["chat_id"])["waiting"] == [])
+    assert replies(page.url) == ["one 1"]
+    page.post("run-again", 202, message_id=written["message_id"])
+    page.until(lambda: replies(page.url) == ["one 1", "one 2"])
+    assert {entry["replay"] for entry in page.stored(written["chat_id"])["journal"]} == {0, 1}
+
+
+@pytest.mark.slow
+def test_dead_letters_and_waiting_retries_of_a_chat_are_shown(page: Page) -> None:
+    chat_id = page.write("boom")["chat_id"]
+    waiting = page.until(lambda: page.stored(chat_id)["waiting"])
+    assert waiting[0]["type"] == "message.received"
+    page.post("clock", advance_s=600)
+    stored = page.stored(chat_id)
+    assert stored["waiting"] == []
+    assert "ValueError: broken" in stored["dead"][0]["error"]
+    assert replies(page.url) == []
+
+
+@pytest.mark.slow
+def test_a_reset_empties_the_emulator_and_the_bots_storage_and_returns_to_real_time(page: Page) -> None:
+    chat_id = page.write("remind me", "I will")["chat_id"]
+    page.post("clock", advance_s=60)
+    page.post("reset", 204)
+    assert page.get("state")["chats"] == []
+    assert page.get("clock")["ahead_s"] == 0
+    assert page.stored(chat_id)["scheduled"] == []
+    assert page.get("state")["runner"] == {"restartable": []}
+    page.write("one", "one 1")
+
+
+@pytest.mark.slow
+def test_what_the_bot_does_while_it_does_not_run_is_said_and_a_restart_needs_no_running_bot(
+    page: Page, tmp_path: Path
+) -> None:
+    written = page.write("one", "one 1")
+    (tmp_path / "bot.py").write_text("1 / 0\n")
+    page.until(lambda: page.stored(written["chat_id"]) == {"available": True, "is_running": False})
+    page.post("run-again", 409, message_id=written["message_id"])
+    page.post("restart", 201, message_id=written["message_id"])
+    (tmp_path / "bot.py").write_text(BOT)
+    page.until(lambda: replies(page.url) == ["one 1"])
+
+
+@pytest.mark.slow
+def test_nobody_without_the_key_reads_what_the_bot_stores(page: Page) -> None:
+    (subscription,) = page.get("state")["subscriptions"]
+    bot = subscription["target_url"].partition("/webhooks")[0]
+    assert httpx.get(f"{bot}/plugins/linqbot-dev-runner/stored").status_code == 401
+
+
+def test_a_copy_of_the_storage_shows_one_moment_and_can_be_put_back(tmp_path: Path) -> None:
+    file, folder = tmp_path / "dev.db", tmp_path / "copies"
+    folder.mkdir()
+    copies = StorageCopies(file, folder)
+    assert copies.make() is None
+    with closing(sqlite3.connect(file)) as db, db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("CREATE TABLE meta (value)")
+        db.execute("INSERT INTO meta VALUES (1)")
+    copy = copies.make()
+    with closing(sqlite3.connect(file)) as db, db:
+        db.execute("INSERT INTO meta VALUES (2)")
+    copies.put_back(copy)
+    with closing(sqlite3.connect(file)) as db, db:
+        assert db.execute("SELECT value FROM meta").fetchall() == [(1,)]
+    copies.put_back(None)
+    copies.delete(copy)
+    assert list(folder.iterdir()) == []
+    assert not file.exists()

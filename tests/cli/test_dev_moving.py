@@ -1,0 +1,86 @@
+"""Moving the clocks of emulator and bot: in steps, in order, and not for ever."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from linqbot.cli.dev import moving
+from linqbot.cli.dev.moving import Work
+from linqbot.clock import MovableClock
+from linqbot.emulator.emulator import Emulator
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator(clock=MovableClock(0.0, frozen=True)) as running:
+        yield running
+
+
+class Bot:
+    """Has work at some times, and does it as soon as it is asked about its work."""
+
+    def __init__(self, emulator: Emulator, *times: float) -> None:
+        self.emulator = emulator
+        self.times = list(times)
+        self.done: list[float] = []
+        self.seen: list[float] = []
+        self.is_stuck = False
+        self.on_work: Callable[[float], object] = lambda _: None
+
+    async def work(self) -> Work:
+        now = self.emulator.clock.now()
+        for time in [time for time in self.times if time <= now]:
+            self.times.remove(time)
+            self.done.append(now)
+            self.on_work(time)
+            return Work(is_busy=True, next_at=None)
+        return Work(is_busy=self.is_stuck, next_at=min(self.times, default=None))
+
+    async def follow_clock(self) -> None:
+        self.seen.append(self.emulator.clock.now())
+
+
+async def test_the_clocks_stop_at_each_time_at_which_something_is_due(emulator: Emulator) -> None:
+    bot = Bot(emulator, 10, 3600, 90_000)
+    due: list[float] = []
+    emulator.world.timers.at(60, lambda _: due.append(emulator.clock.now()))
+    moved = await moving.move(emulator, bot, 86_400, is_over=lambda: False)
+    assert (moved.stopped, bot.done, due) == (None, [10, 3600], [60])
+    assert bot.seen == [10, 60, 3600, 86_400]
+
+
+async def test_work_that_work_causes_on_the_way_happens_too(emulator: Emulator) -> None:
+    bot = Bot(emulator, 10)
+    bot.on_work = lambda time: bot.times.extend([time + 10] if time < 40 else [])
+    await moving.move(emulator, bot, 100, is_over=lambda: False)
+    assert bot.done == [10, 20, 30, 40]
+
+
+async def test_a_bot_that_is_at_work_for_too_long_stops_the_clock_where_it_is(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "BUSY_S", 0.0)
+    bot = Bot(emulator, 10)
+    bot.on_work = lambda _: setattr(bot, "is_stuck", True)
+    moved = await moving.move(emulator, bot, 100, is_over=lambda: False)
+    assert emulator.clock.now() == 0
+    assert moved.stopped is not None
+    assert "at work" in moved.stopped
+
+
+async def test_a_move_that_takes_too_long_stops_on_the_way(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moving, "LONGEST_S", -1.0)
+    moved = await moving.move(emulator, Bot(emulator), 100, is_over=lambda: False)
+    assert emulator.clock.now() == 0
+    assert moved.stopped is not None
+    assert "move it again" in moved.stopped
+
+
+async def test_a_reset_ends_a_move(emulator: Emulator) -> None:
+    bot = Bot(emulator, 10, 20)
+    moved = await moving.move(emulator, bot, 100, is_over=lambda: bool(bot.done))
+    assert (emulator.clock.now(), moved.stopped) == (10, "The state was reset or restarted meanwhile.")

@@ -1,0 +1,147 @@
+"""Reports of `linqbot dev` to the emulator: posted in order, never in the way of the bot; and errors of a bot's file."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from linqbot.cli.dev.bot_process import BotProcess, note_end
+from linqbot.cli.dev.observations import MAX_WAITING, Observations
+from linqbot.cli.dev.start_failure import process_ended, start_failure
+from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.web.control_bodies import BotReport
+from linqbot.errors import BotError, ConfigError, LinqbotError
+from linqbot.ops.bot_file import load_bot
+
+
+def report(number: int) -> dict[str, Any]:
+    return {"number": number}
+
+
+def test_reports_are_posted_in_order_and_a_close_waits_for_them() -> None:
+    posted: list[tuple[str, int]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        posted.append((str(request.url), json.loads(request.content)["number"]))
+        return httpx.Response(202)
+
+    observations = Observations("http://127.0.0.1:4010", httpx.MockTransport(answer))
+    for number in range(5):
+        observations.post(lambda number=number: report(number))  # type: ignore[misc]
+    observations.close()
+    assert posted == [("http://127.0.0.1:4010/emulator/observations", number) for number in range(5)]
+
+
+def test_an_emulator_that_is_away_loses_only_the_reports_of_that_time() -> None:
+    posted: list[int] = []
+    errors = iter([httpx.ConnectError("refused"), httpx.ReadTimeout("late"), None])
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if (error := next(errors)) is not None:
+            raise error
+        posted.append(json.loads(request.content)["number"])
+        return httpx.Response(202)
+
+    observations = Observations("http://127.0.0.1:4010", httpx.MockTransport(answer))
+    for number in range(3):
+        observations.post(lambda number=number: report(number))  # type: ignore[misc]
+    observations.close()
+    assert posted == [2]
+
+
+def test_posting_never_waits_for_an_emulator_that_hangs() -> None:
+    go = threading.Event()
+    count = 0
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        nonlocal count
+        go.wait()
+        count += 1
+        return httpx.Response(202)
+
+    observations = Observations("http://127.0.0.1:4010", httpx.MockTransport(answer))
+    for number in range(MAX_WAITING + 50):  # returns although nothing is answered; the last ones are dropped
+        observations.post(lambda number=number: report(number))  # type: ignore[misc]
+    go.set()
+    observations.close()
+    assert MAX_WAITING <= count < MAX_WAITING + 50
+
+
+def failed(tmp_path: Path, code: str) -> dict[str, Any]:
+    """Return the report of the error with which a bot's file fails to load."""
+    (tmp_path / "broken_bot.py").write_text(code)
+    with pytest.raises(LinqbotError) as caught:
+        load_bot(str(tmp_path / "broken_bot.py"))
+    found = start_failure(caught.value)
+    BotReport.model_validate(found)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("code", "line", "message"),
+    [
+        ("from linqbot import Bot\nbot = Bot(\n", 2, "SyntaxError: '(' was never closed"),
+        ("import nosuchmodule\n", 1, "ModuleNotFoundError: No module named 'nosuchmodule'"),
+        ("\n\nprint(1 / 0)\n", 3, "ZeroDivisionError: division by zero"),
+        (
+            "from linqbot import Bot\nbot = Bot()\n@bot.on_reaction('heart')\nasync def a(event, ctx): ...\n",
+            3,
+            "BotError: There is no reaction 'heart', so this handler could never run.",
+        ),
+    ],
+)
+def test_a_file_that_does_not_load_is_reported_with_its_line(
+    tmp_path: Path, code: str, line: int, message: str
+) -> None:
+    found = failed(tmp_path, code)
+    assert (found["kind"], found["status"]) == ("bot", "failed")
+    assert (found["file"], found["line"]) == ("broken_bot.py", line)
+    assert found["message"].startswith(message)
+    assert "broken_bot.py" in found["traceback"]
+
+
+def test_an_error_without_a_line_of_the_author_is_reported_with_its_message_and_code() -> None:
+    found = start_failure(ConfigError("bot.py has no Bot at its top level. Add: bot = Bot()"))
+    assert (found["file"], found["line"]) == (None, None)
+    assert found["message"] == "ConfigError: bot.py has no Bot at its top level. Add: bot = Bot() [LQB1001]"
+    assert start_failure(BotError("x"))["message"].endswith("[LQB5001]")
+
+
+@pytest.mark.parametrize(("exit_code", "how"), [(3, "with exit code 3"), (-9, "because of signal 9")])
+def test_a_process_that_ended_without_a_word_is_reported_with_its_exit_code(exit_code: int, how: str) -> None:
+    found = process_ended(exit_code)
+    BotReport.model_validate(found)
+    assert how in found["message"]
+
+
+class Ended:
+    """A process that has ended."""
+
+    async def wait(self) -> int:
+        return 3
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("is_stopping", "is_ending", "has_reported", "shown"),
+    [
+        (False, False, False, "The bot's process ended with exit code 3. The terminal may show why."),
+        (True, False, False, None),
+        (False, True, False, None),
+        (False, False, True, "SyntaxError: invalid syntax"),
+    ],
+)
+async def test_the_end_of_a_process_is_shown_unless_it_was_stopped_or_has_said_why(
+    tmp_path: Path, *, is_stopping: bool, is_ending: bool, has_reported: bool, shown: str | None
+) -> None:
+    emulator = Emulator()
+    bot = BotProcess("bot.py", "", 0, tmp_path, is_stopping=is_stopping, is_ending=lambda: is_ending)
+    if has_reported:
+        emulator.observe({"kind": "bot", "status": "failed", "message": "SyntaxError: invalid syntax"})
+    await note_end(bot, Ended(), emulator, None)  # type: ignore[arg-type]
+    assert (emulator.bot["message"] if emulator.bot else None) == shown

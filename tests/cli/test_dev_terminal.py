@@ -1,0 +1,324 @@
+"""`linqbot dev` in a pseudo terminal, as its user sees it; and the lines of `linqbot serve` for each turn."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+import pytest
+from emulator_control import ANN, replies, text
+from ports import free_port
+
+pty = pytest.importorskip("pty", reason="This system has no pseudo terminals.")
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
+BOT = """
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot(typing=False)
+
+
+@bot.on_message("hi")
+async def greet(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply("Hello!", effect="confetti")
+
+
+@bot.on_message("boom", attempts=2)
+async def boom(message: MessageReceived, ctx: Context) -> None:
+    raise ValueError("no such dish")
+
+
+@bot.on_message("die", attempts=1)
+async def die(message: MessageReceived, ctx: Context) -> None:
+    import os
+    os._exit(7)
+"""
+MISTAKES = """
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot(typing=False)
+
+
+@bot.on_message("forgot")
+async def forgot(message: MessageReceived, ctx: Context) -> None:
+    ctx.reply("Hello!")
+
+
+@bot.on_message("misspelt")
+async def misspelt(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply("Hello!", effect="confeti")
+
+
+@bot.on_message("slow")
+async def slow(message: MessageReceived, ctx: Context) -> None:
+    import time
+    time.sleep(2.5)
+"""
+LOVED = """
+@bot.on_reaction("love")
+async def loved(event, ctx: Context) -> None:
+    await ctx.reply("Thank you!")
+"""
+
+
+class Terminal:
+    """`linqbot dev bot.py` in a pseudo terminal."""
+
+    def __init__(self, folder: Path, *arguments: str, **environ: str) -> None:
+        self.port = free_port()
+        self.page = f"http://127.0.0.1:{self.port}"
+        self._ours, theirs = pty.openpty()
+        os.set_blocking(self._ours, False)
+        plain = {k: v for k, v in os.environ.items() if not k.startswith(("LINQ_", "LINQBOT_", "NO_COLOR"))}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "linqbot", "dev", "bot.py", "--port", str(self.port), *arguments],
+            cwd=folder,
+            env=plain | {"TERM": "xterm"} | environ,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self._read = b""
+
+    @property
+    def raw(self) -> str:
+        """All output so far, with colors."""
+        try:
+            while block := os.read(self._ours, 65536):
+                self._read += block
+        except OSError:  # nothing to read now, or the other end is closed
+            pass
+        return self._read.decode().replace("\r\n", "\n")
+
+    @property
+    def screen(self) -> str:
+        """All output so far, without colors."""
+        return click.unstyle(self.raw)
+
+    @property
+    def turns(self) -> list[str]:
+        """The lines of turns, without time and with `N` for durations and pauses."""
+        found = re.findall(r"^\d\d:\d\d:\d\d  (.* → .*)$", self.screen, re.MULTILINE)
+        return [re.sub(r"[\d.]+(?= m?s\b)", "N", each) for each in found]
+
+    def until(self, ready: Callable[[], Any]) -> Any:
+        end = time.monotonic() + 60
+        while not (found := ready()):
+            assert self.process.poll() is None, self.screen
+            assert time.monotonic() < end, self.screen
+            time.sleep(0.05)
+        return found
+
+    def state(self) -> dict[str, Any]:
+        return dict(httpx.get(f"{self.page}/emulator/state").json())
+
+    def press_ctrl_c(self) -> int:
+        """Send the signal that Ctrl-C sends to all processes of a terminal, and return the exit code."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        return self.process.wait(30)
+
+    def close(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+        os.close(self._ours)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    started: list[Terminal] = []
+
+    def start(*arguments: str, mistakes: str = BOT, **environ: str) -> Terminal:
+        (tmp_path / "bot.py").write_text(mistakes)
+        started.append(Terminal(tmp_path, *arguments, **environ))
+        started[-1].until(lambda: "Text your bot" in started[-1].screen)
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+def test_each_message_is_one_line_and_events_without_a_handler_are_none(terminal: Callable[..., Terminal]) -> None:
+    dev = terminal()
+    chat = text(dev.page, "hi")
+    dev.until(lambda: replies(dev.page) == ["Hello!"])
+    typing = {"from": ANN, "chat_id": chat, "state": "started"}
+    assert httpx.post(f"{dev.page}/emulator/typing", json=typing).is_success
+    text(dev.page, "what?")
+    assert dev.until(lambda: dev.turns[1:]) == [
+        f'{ANN} "what?" → no handler took it: no filter fits (tried bot:greet, bot:boom, bot:die)'
+    ]
+    assert dev.turns[0] == f'{ANN} "hi" → bot:greet N ms → "Hello!" (confetti)'
+    assert "\x1b[" in dev.raw.partition("what?")[2]
+    body = dev.screen.partition("Text your bot")[2].strip().splitlines()[1:]
+    assert [row for row in body if row.strip()] == body[-2:]
+    first, second = dev.until(lambda: (found := dev.state()["observations"])[1:] and found)
+    assert (first["outcome"], first["handler"], first["file"], first["line"]) == ("acked", "bot:greet", "bot.py", 7)
+    assert (second["outcome"], second["reason"]) == ("not_handled", "no filter fits")
+
+
+def test_an_error_shows_its_traceback_once_and_a_line_for_each_attempt(terminal: Callable[..., Terminal]) -> None:
+    dev = terminal(NO_COLOR="1")
+    text(dev.page, "boom")
+    error = f'{ANN} "boom" → bot:boom N ms → ValueError at bot.py:14: no such dish'
+    dev.until(lambda: len(dev.turns) == 2)
+    assert dev.turns == [f"{error}, again in N s", f"{error}, given up after attempt 2"]
+    assert dev.screen.count('raise ValueError("no such dish")') == 1
+    assert "turn.failed" in dev.screen
+    lines_of_turns = [row for row in dev.raw.splitlines() if "→" in row]
+    assert not any("\x1b" in row for row in lines_of_turns)
+    (retried, dead) = dev.until(lambda: (found := dev.state()["observations"])[1:] and found)
+    assert (retried["outcome"], dead["outcome"]) == ("retried", "dead_lettered")
+    assert (
+        retried["error"].items() >= {"file": "bot.py", "line": 14, "code": 'raise ValueError("no such dish")'}.items()
+    )
+
+
+def test_a_forgotten_await_is_shown_with_its_line_and_a_misspelt_effect_with_a_folded_traceback(
+    terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    dev = terminal("--no-reload", mistakes=MISTAKES)
+    text(dev.page, "forgot")
+    dev.until(lambda: dev.turns)
+    line = MISTAKES.splitlines().index('    ctx.reply("Hello!")') + 1
+    sentence = f"bot:forgot ended and bot.py:{line} never awaited ctx.reply(). Write: await ctx.reply(…)"
+    assert sentence in dev.screen
+    assert "tracemalloc" not in dev.screen
+    assert "RuntimeWarning" not in dev.screen
+    text(dev.page, "misspelt")
+    dev.until(lambda: dev.turns[1:])
+    assert dev.turns[1].endswith("given up after attempt 1")
+    _, _, shown = dev.screen.partition("Traceback (most recent call last):")
+    frames = [row.strip() for row in shown.partition("linqbot.errors.RuleBroken")[0].splitlines() if row.strip()]
+    assert [row.startswith("…") for row in frames] == [True, False, False, True]
+    assert frames[2] == 'await ctx.reply("Hello!", effect="confeti")'
+    (forgot, _) = dev.until(lambda: (found := dev.state()["observations"])[1:] and found)
+    assert (forgot["outcome"], forgot["error"]["type"]) == ("dead_lettered", "NeverAwaited")
+    assert (forgot["error"]["file"], forgot["error"]["line"]) == ("bot.py", line)
+
+
+def test_the_page_learns_that_a_file_does_not_load_and_a_reload_delivers_what_the_bot_now_handles(
+    terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    dev = terminal()
+    receipts = {"message.sent", "message.delivered", "message.read", "message.failed"}
+
+    def delivered() -> set[str]:
+        return set(dev.state()["subscriptions"][0]["subscribed_events"])
+
+    assert dev.state()["bot"]["status"] == "loaded"
+    assert delivered() == {"message.received"} | receipts
+    (tmp_path / "bot.py").write_text(BOT + "broken(\n")
+    found = dev.until(lambda: (bot := dev.state()["bot"])["status"] == "failed" and bot)
+    assert (found["file"], found["line"]) == ("bot.py", BOT.count("\n") + 1)
+    assert found["message"] == "SyntaxError: '(' was never closed"
+    assert "importlib" not in found["traceback"]
+    dev.until(lambda: "did not start. Correct it and save" in dev.screen)
+    (tmp_path / "bot.py").write_text(BOT + LOVED)
+    dev.until(lambda: dev.screen.count("Text your bot") == 2)
+    assert dev.state()["bot"]["status"] == "loaded"
+    assert delivered() == {"message.received", "reaction.added"} | receipts
+
+
+def test_a_bot_whose_process_ends_is_shown_in_the_terminal_and_on_the_page(terminal: Callable[..., Terminal]) -> None:
+    dev = terminal()
+    text(dev.page, "die")
+    found = dev.until(lambda: (bot := dev.state()["bot"])["status"] == "failed" and bot)
+    assert found["message"] == "The bot's process ended with exit code 7. The terminal may show why."
+    dev.until(lambda: "exit code 7" in dev.screen)
+
+
+def test_ctrl_c_with_an_open_page_ends_dev_without_a_word(terminal: Callable[..., Terminal]) -> None:
+    dev = terminal()
+    with httpx.stream("GET", f"{dev.page}/emulator/stream") as stream:
+        assert next(stream.iter_text()).startswith(": hello")
+        assert dev.press_ctrl_c() == 0
+    assert dev.screen.strip().splitlines() == [f"Text your bot: {dev.page}"]
+
+
+def test_a_bot_without_a_handler_for_messages_says_so(terminal: Callable[..., Terminal], tmp_path: Path) -> None:
+    dev = terminal()
+    (tmp_path / "bot.py").write_text("from linqbot import Bot\nbot = Bot()\n")
+    dev.until(lambda: "bot.py has no handler for messages yet: add @bot.on_message." in dev.screen)
+
+
+def test_with_json_each_turn_is_a_line_of_json_without_texts(
+    tmp_path: Path, command: Callable[..., Any], port: int
+) -> None:
+    (tmp_path / "bot.py").write_text(BOT)
+    page = f"http://127.0.0.1:{port}"
+    dev = command("dev", "bot.py", "--port", str(port), "--json")
+    dev.until(lambda: "\n" in dev.said())
+    text(page, "hi")
+    text(page, "what?")
+    dev.until(lambda: dev.said().count("\n") == 3)
+    _, first, second = map(json.loads, dev.said().splitlines())
+    assert (first["turn"]["handler"], first["turn"]["replies"]) == ("bot:greet", 1)
+    assert second["turn"]["reason"] == "no filter fits"
+    assert "what?" not in dev.said()
+    assert dev.stop() == 0
+
+
+def served(folder: Path, command: Callable[..., Any], source: str, **environ: str) -> tuple[Any, str]:
+    """Serve a bot on an emulator, and return its process and the emulator's address."""
+    (folder / "bot.py").write_text(source)
+    emulator = command("emulator", "--port", "0", "--json")
+    emulator.until(lambda: "\n" in emulator.said())
+    linq = json.loads(emulator.said())
+    page = linq["api"].removesuffix("/api/partner")
+    environ |= {
+        "LINQ_API_V3_API_KEY": "token",
+        "LINQ_API_V3_BASE_URL": linq["api"],
+        "LINQ_WEBHOOK_SECRET": "",
+    }
+    emulator.until(lambda: httpx.get(f"{page}/emulator/state").is_success)
+    port = free_port()
+    webhook = f"http://127.0.0.1:{port}/webhooks/linq?version=2026-02-03"
+    made = httpx.post(
+        f"{page}/v3/webhook-subscriptions",
+        headers={"authorization": "Bearer token"},
+        json={"target_url": webhook, "subscribed_events": ["message.received", "message.sent", "message.read"]},
+    ).json()
+    environ["LINQ_WEBHOOK_SECRET"] = made["signing_secret"]
+    bot = command("serve", "bot.py", "--port", str(port), "--json", **environ)
+    bot.until(lambda: httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200)
+    return bot, page
+
+
+def test_serve_logs_the_line_that_blocks_the_event_loop(tmp_path: Path, command: Callable[..., Any]) -> None:
+    bot, page = served(tmp_path, command, MISTAKES)
+    text(page, "slow")
+    bot.until(lambda: "loop.blocked" in bot.said())
+    assert bot.stop() == 0
+    rows = [json.loads(line) for line in bot.said().splitlines()]
+    (blocked,) = [row for row in rows if row.get("event") == "loop.blocked"]
+    assert (blocked["handler"], blocked["at"], blocked["longer_than_ms"]) == ("bot:slow", "bot.py:20", 1000)
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_serve_logs_a_line_for_each_turn_unless_that_is_switched_off(
+    tmp_path: Path, command: Callable[..., Any], *, is_on: bool
+) -> None:
+    bot, page = served(tmp_path, command, BOT, LINQBOT_LOG_TURNS=str(is_on).lower())
+    text(page, "hi")
+    bot.until(lambda: replies(page) == ["Hello!"])
+    httpx.post(f"{page}/emulator/flush")
+    assert bot.stop() == 0
+    rows = [json.loads(line) for line in bot.said().splitlines()]
+    acked = [row for row in rows if row.get("event") == "turn.acked"]
+    assert [(row["handler"], row["type"], row["attempt"]) for row in acked] == (
+        [("bot:greet", "message.received", 1)] if is_on else []
+    )
+    assert ANN not in bot.said()

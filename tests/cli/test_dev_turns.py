@@ -1,0 +1,354 @@
+"""The lines and reports of `linqbot dev`: each turn with its handler, its answer, its error, or why nothing answered."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import click
+import pytest
+
+from linqbot import Bot, Context, MessageReceived, contains
+from linqbot.bot.router import Next
+from linqbot.cli.dev.turn import Turn
+from linqbot.cli.dev.turn_line import is_shown, line, print_turn, quoted
+from linqbot.cli.dev.turns import TurnReports
+from linqbot.emulator.acts.account_changes import SetOptOut
+from linqbot.emulator.web.control_bodies import TurnReport
+from linqbot.events.event import Event
+from linqbot.events.message import MessageRead
+from linqbot.events.reaction import ReactionAdded
+from linqbot.testing import HandlerFailed, Phone, talking
+from linqbot.types.message import LinkPart
+
+pytestmark = pytest.mark.anyio
+
+
+class Dev:
+    """A bot with the observer of `linqbot dev`."""
+
+    def __init__(self, **how: Any) -> None:
+        self.turns: list[Turn] = []
+        self.reporter = TurnReports(self.turns.append, lambda _: None)
+        self.bot = Bot(plugins=[self.reporter], **how)
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines without their time and colors, with `N ms` for each duration and without module names."""
+        plain = [click.unstyle(line(turn)) for turn in self.turns if is_shown(turn)]
+        assert all(re.match(r"\d\d:\d\d:\d\d  ", each) for each in plain)
+        return [re.sub(r"\S*<locals>\.|\d+(?= ms)", _simple, each[10:]) for each in plain]
+
+    @property
+    def reports(self) -> list[dict[str, Any]]:
+        """The reports, each of which the emulator would accept."""
+        found = [turn.report() for turn in self.turns if is_shown(turn)]
+        for report in found:
+            TurnReport.model_validate(report)
+        return found
+
+
+def _simple(found: re.Match[str]) -> str:
+    return "N" if found[0].isdecimal() else ""
+
+
+async def text(phone: Phone, said: str) -> None:
+    await phone.text(said)
+    await phone.quiet()
+
+
+async def test_an_answered_message_is_one_line_with_sender_text_handler_and_answer() -> None:
+    dev = Dev()
+
+    @dev.bot.on_message("hi")
+    async def greet(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Hello!", effect="confetti")
+
+    async with talking(dev.bot) as phone:
+        await phone.text("hi")
+        await phone.next_reply()
+        await phone.quiet()
+    assert dev.lines == [f'{phone.handle} "hi" → greet N ms → "Hello!" (confetti)']
+    (report,) = dev.reports
+    assert report["handler"].endswith(".greet")
+    assert (report["kind"], report["outcome"], report["replies"], report["attempt"]) == ("turn", "acked", 1, 1)
+    assert (report["file"], report["line"]) == ("test_dev_turns.py", greet.__code__.co_firstlineno)
+    assert (report["event_type"], report["error"], report["reason"]) == ("message.received", None, None)
+    assert all(report[name] for name in ("event_id", "chat_id", "message_id"))
+    assert report["started_at"].endswith("Z")
+    assert "hi" not in report.values()
+
+
+async def test_several_answers_reactions_and_scheduled_sends_are_shown() -> None:
+    dev = Dev()
+
+    @dev.bot.on_message("menu")
+    def menu(message: MessageReceived, ctx: Context) -> list[Any]:
+        return ["Soup", LinkPart(value="https://menu.example/")]
+
+    @dev.bot.on_message("love")
+    async def love(message: MessageReceived, ctx: Context) -> None:
+        await ctx.react("love")
+
+    @dev.bot.on_message("later")
+    async def later(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("ding", after_s=60)
+
+    async with talking(dev.bot) as phone:
+        await phone.text("menu")
+        await phone.next_reply()
+        await phone.next_reply()
+        await phone.text("love")
+        await phone.next_tapback()
+        await phone.text("later")
+        await phone.quiet()
+        await phone.advance(60)
+        assert await phone.next_reply() == "ding"
+        await phone.quiet()
+    who = phone.handle
+    assert dev.lines == [
+        f'{who} "menu" → menu N ms → "Soup" https://menu.example/',
+        f'{who} "love" → love N ms → (add love)',
+        f'{who} "later" → later N ms → sent nothing',
+        'scheduled send → "ding"',
+    ]
+    assert [report["replies"] for report in dev.reports] == [2, 0, 0, 1]
+    assert dev.reports[3]["chat_id"] == dev.reports[2]["chat_id"]
+
+
+async def test_a_failing_handler_is_shown_with_the_authors_line_and_the_pause_until_the_last_attempt() -> None:
+    dev = Dev()
+
+    @dev.bot.on_message(attempts=2)
+    async def boom(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("before")
+        1 / 0  # noqa: B018
+
+    async with talking(dev.bot) as phone:
+        await phone.text("boom")
+        assert await phone.next_reply() == "before"
+        with pytest.raises(HandlerFailed):
+            await phone.advance(60)
+    at = boom.__code__.co_firstlineno + 3
+    retried, dead = dev.lines
+    error = f"ZeroDivisionError at test_dev_turns.py:{at}: division by zero"
+    assert re.fullmatch(
+        rf'{re.escape(phone.handle)} "boom" → boom N ms → "before" → {error}, again in [\d.]+ s', retried
+    )
+    # The second run found its reply in the journal and did not send it again.
+    assert dead == f'{phone.handle} "boom" → boom N ms → {error}, given up after attempt 2'
+    first, second = dev.reports
+    assert (first["outcome"], first["replies"], second["outcome"], second["replies"]) == (
+        "retried", 1, "dead_lettered", 0,
+    )  # fmt: skip
+    assert 0 < first["retry_in_s"] < 2
+    assert second["retry_in_s"] is None
+    shown = first["error"]
+    assert (shown["type"], shown["message"]) == ("ZeroDivisionError", "division by zero")
+    assert (shown["file"], shown["line"], shown["code"]) == ("test_dev_turns.py", at, "1 / 0  # noqa: B018")
+    assert "test_dev_turns.py" in shown["traceback"].splitlines()[1]
+    assert shown["traceback"].endswith("ZeroDivisionError: division by zero\n")
+    assert first["reason"] is None
+
+
+async def test_an_error_in_a_task_group_is_shown_with_its_own_line() -> None:
+    dev = Dev()
+
+    async def fails() -> None:
+        raise KeyError("k")
+
+    @dev.bot.on_message(attempts=1)
+    async def boom(message: MessageReceived, ctx: Context) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fails())
+
+    async with talking(dev.bot) as phone:
+        await phone.text("hi")
+        with pytest.raises(HandlerFailed):
+            await phone.advance(60)
+    shown = dev.reports[0]["error"]
+    assert (shown["type"], shown["code"]) == ("KeyError", 'raise KeyError("k")')
+
+
+async def test_a_message_that_no_handler_takes_is_shown_with_the_reason_each_time() -> None:
+    dev = Dev()
+
+    @dev.bot.on_message("menu")
+    async def menu(message: MessageReceived, ctx: Context) -> None: ...
+
+    @dev.bot.on_message(contains("order"))
+    async def order(message: MessageReceived, ctx: Context) -> None: ...
+
+    async with talking(dev.bot) as phone:
+        await text(phone, "what?")
+        await text(phone, "what?")
+    assert dev.lines == [f'{phone.handle} "what?" → no handler took it: no filter fits (tried menu, order)'] * 2
+    (report, _) = dev.reports
+    assert (report["outcome"], report["handler"], report["reason"]) == ("not_handled", None, "no filter fits")
+    assert [(one["filter"], one["fits"], one["file"]) for one in report["tried"]] == [
+        ("exact('menu')", False, "test_dev_turns.py"),
+        ("contains('order')", False, "test_dev_turns.py"),
+    ]
+
+
+async def test_a_message_in_a_group_that_is_not_addressed_is_shown_with_the_reason() -> None:
+    dev = Dev()
+
+    @dev.bot.on_message
+    async def rest(message: MessageReceived, ctx: Context) -> None: ...
+
+    async with talking(dev.bot) as phone:
+        group = phone.group("+14155550188")
+        await group.text("hello all")
+        await phone.quiet()
+    assert dev.lines == [
+        f'{phone.handle} in a group "hello all" → no handler took it: the message neither mentions the bot nor replies to it'
+    ]
+    assert dev.reports[0]["reason"] == "the message neither mentions the bot nor replies to it"
+    (note,) = dev.reports[0]["notes"]
+    assert 'Bot(groups="all") takes every message' in note["message"]
+
+
+async def test_a_message_to_a_bot_without_a_handler_for_messages_says_what_it_handles() -> None:
+    dev = Dev()
+
+    @dev.bot.on_reaction
+    async def loved(reaction: ReactionAdded, ctx: Context) -> None: ...
+
+    async with talking(dev.bot) as phone:
+        await text(phone, "hi")
+    (report,) = dev.reports
+    assert (report["outcome"], report["reason"]) == ("not_handled", "the bot has no handler for this event type")
+    assert [note["message"] for note in report["notes"]] == [
+        "The bot handles only reaction.added. Add a handler for messages with @bot.on_message."
+    ]
+
+
+async def test_a_turn_that_blocked_the_event_loop_shows_the_place_once() -> None:
+    dev = Dev()
+
+    @dev.bot.on_message
+    async def slow(message: MessageReceived, ctx: Context) -> None:
+        if message.text == "slow":
+            dev.reporter.blocked("bot:slow", "bot.py:9")
+
+    async with talking(dev.bot) as phone:
+        await text(phone, "slow")
+        await text(phone, "quick")
+    (note,), none = (report["notes"] for report in dev.reports)
+    assert (note["title"], note["file"], note["line"], none) == ("Blocked the event loop", "bot.py", 9, [])
+
+
+async def test_a_message_that_middleware_ends_is_shown_as_such() -> None:
+    dev = Dev()
+
+    @dev.bot.on_message
+    async def rest(message: MessageReceived, ctx: Context) -> None: ...
+
+    @dev.bot.use
+    def ends(after: Next) -> Next:
+        async def handle(event: Event, ctx: Context) -> None: ...
+
+        return handle
+
+    async with talking(dev.bot) as phone:
+        await text(phone, "hi")
+    (shown,) = [each for each in dev.lines if '"hi"' in each]
+    assert shown == f'{phone.handle} "hi" → no handler took it: middleware ended the event before a handler was chosen'
+
+
+async def test_a_reply_to_a_person_who_opted_out_is_shown_as_not_sent() -> None:
+    dev = Dev()
+
+    @dev.bot.on_message
+    async def rest(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("hello")
+
+    @dev.bot.on_reaction
+    async def thank(reaction: ReactionAdded, ctx: Context) -> None:
+        await ctx.reply("thanks")
+
+    async with talking(dev.bot) as phone:
+        await phone.text("hi")
+        reply = await phone.next_reply()
+        phone.emulator.do(SetOptOut(handle=phone.handle, opted_out=True))
+        await phone.react(reply, "love")
+        await phone.quiet()
+    assert dev.lines[-1].endswith("→ not sent: the person opted out with STOP")
+    assert dev.reports[-1]["replies"] == 0
+    assert [note["title"] for note in dev.reports[-1]["notes"]] == ["Reply refused: opted out"]
+
+
+async def test_a_message_that_opts_out_is_shown_as_such() -> None:
+    dev = Dev()
+
+    @dev.bot.on_message
+    async def rest(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("hello")
+
+    async with talking(dev.bot, service="SMS") as phone:
+        await text(phone, "STOP")
+    assert dev.lines[-1] == f'{phone.handle} "STOP" → no handler took it: the person opted out'
+    (note,) = dev.reports[-1]["notes"]
+    assert "@bot.on_opt_out" in note["message"]
+
+
+async def test_events_without_a_handler_print_nothing_and_receipts_of_the_journal_are_not_reported(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    dev = Dev()
+
+    @dev.bot.on_message
+    async def rest(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("hello")
+
+    async with talking(dev.bot) as phone:
+        await phone.text("hi")
+        reply = await phone.next_reply()
+        await phone.typing()
+        await phone.react(reply, "love")
+        await phone.quiet()
+    capsys.readouterr()
+    for turn in dev.turns:
+        print_turn(turn)
+    printed = capsys.readouterr().err.splitlines()
+    assert len(printed) == 1
+    assert '"hi"' in printed[0]
+    assert not {report["event_type"] for report in dev.reports} & {"message.sent", "message.delivered", "message.read"}
+
+
+async def test_handled_events_of_other_types_are_shown_by_their_type() -> None:
+    dev = Dev()
+
+    @dev.bot.on_message
+    async def rest(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("hello")
+
+    @dev.bot.on_reaction
+    async def loved(reaction: ReactionAdded, ctx: Context) -> None: ...
+
+    @dev.bot.on(MessageRead)
+    async def seen(read: MessageRead, ctx: Context) -> None: ...
+
+    async with talking(dev.bot) as phone:
+        await phone.text("hi")
+        await phone.react(await phone.next_reply(), "love")
+        await phone.read()
+        await phone.quiet()
+    assert f"{phone.handle} reaction.added love → loved N ms → sent nothing" in dev.lines
+    assert any("message.read → seen N ms" in each for each in dev.lines)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("hi", '"hi"'),
+        ("two\nlines", r'"two\nlines"'),
+        ("\x1b[31mred\a", r'"\x1b[31mred\x07"'),
+        ("a" * 61, '"' + "a" * 59 + '…"'),
+        ("Grüße 🎉", '"Grüße 🎉"'),
+    ],
+)
+def test_a_text_is_shown_on_one_line_without_control_characters(said: str, shown: str) -> None:
+    assert quoted(said) == shown

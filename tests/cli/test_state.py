@@ -1,0 +1,140 @@
+"""`linqbot state`: show, edit and export, next to a running server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from linqbot.cli.main import main
+from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.state import StateRow, StateWrite
+
+ANN = "+14155550142"
+VALUES = [
+    StateWrite("bot", "Menu", b'{"soup":3}'),
+    StateWrite("chat:c-1", "Table", b'{"seats":4}'),
+    StateWrite("chat:c-10", "Table", b'{"seats":9}'),
+    StateWrite(f"person:{ANN}", "Guest", '{"name":"Änn"}'.encode()),
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "linqbot.db"
+    monkeypatch.setenv("LINQBOT_STORAGE", f"sqlite:///{path}")
+
+    async def fill() -> None:
+        async with SQLiteStorage(path) as storage:
+            await storage.write_state(VALUES)
+
+    asyncio.run(fill())
+    return path
+
+
+def run(*arguments: str, **more: Any) -> Result:
+    return CliRunner().invoke(main, ["state", *arguments], **more)
+
+
+def stored(path: Path) -> list[StateRow]:
+    async def read() -> list[StateRow]:
+        async with SQLiteStorage(path, serving=False) as storage:
+            return await storage.state_rows()
+
+    return asyncio.run(read())
+
+
+@pytest.fixture
+def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """`editor(code)` sets $EDITOR to a program that runs `code` with the text of the file as `text`, and saves `text`."""
+
+    def use(code: str) -> None:
+        program = tmp_path / "edit.py"
+        program.write_text(
+            f"#!{sys.executable}\nimport os, pathlib, sys, time\nfile = pathlib.Path(sys.argv[1])\n"
+            f"text = file.read_text()\n{code}\nfile.write_text(text)\n"
+            "os.utime(file, (time.time() + 9, time.time() + 9))\n"
+        )
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        monkeypatch.delenv("VISUAL", raising=False)
+        monkeypatch.setenv("EDITOR", str(program))
+
+    return use
+
+
+def test_show_prints_what_is_stored_about_a_person_a_chat_or_the_bot(path: Path) -> None:
+    assert run("show", ANN).output == f'person:{ANN}  Guest\n{{\n  "name": "Änn"\n}}\n'
+    assert json.loads(run("show", "c-1", "--json").output) == [
+        {"scope": "chat:c-1", "name": "Table", "value": {"seats": 4}}
+    ]
+    assert json.loads(run("show", "bot", "--json").output)[0]["value"] == {"soup": 3}
+    assert run("show", "ann@example.com").output == "No state is stored for person:ann@example.com.\n"
+
+
+def test_show_of_everything_lists_names_and_no_content(path: Path) -> None:
+    result = run("show")
+    assert [line.split() for line in result.output.splitlines()] == [
+        ["scope", "name", "bytes"],
+        ["bot", "Menu", "10"],
+        ["chat:c-1", "Table", "11"],
+        ["chat:c-10", "Table", "11"],
+        [f"person:{ANN}", "Guest", "15"],
+    ]
+    assert "Änn" not in result.output
+    assert len(json.loads(run("show", "--name", "Table", "--json").output)) == 2
+
+
+def test_export_prints_a_json_object_on_each_line(path: Path) -> None:
+    lines = [json.loads(line) for line in run("export").output.splitlines()]
+    assert [(line["scope"], line["name"], line["value"]) for line in lines] == [
+        (each.scope, each.name, json.loads(each.value or b"")) for each in VALUES
+    ]
+    assert run("export", "c-1").output == '{"scope": "chat:c-1", "name": "Table", "value": {"seats": 4}}\n'
+    assert json.loads(run("export", "--json").output) == lines
+
+
+@pytest.mark.process
+def test_edit_opens_the_editor_and_stores_what_it_saves(path: Path, editor: Callable[[str], None]) -> None:
+    editor("assert text == '{\\n  \"soup\": 3\\n}\\n', text\ntext = text.replace('3', '4')")
+    assert run("edit", "bot", "Menu").output == "Stored Menu of bot.\n"
+    assert stored(path)[0] == StateRow("bot", "Menu", b'{"soup":4}')
+    editor("text = text.strip()")
+    assert run("edit", "bot", "Menu").output == "Nothing was changed.\n"
+
+
+@pytest.mark.process
+def test_edit_asks_again_when_what_was_saved_is_no_json(path: Path, editor: Callable[[str], None]) -> None:
+    editor("text = '{\"soup\": 5}' if text.strip() == '{' else '{'")
+    result = run("edit", "bot", "Menu", input="y\n")
+    assert "This is not JSON: line 1, column 2" in result.output
+    assert stored(path)[0].value == b'{"soup":5}'
+    editor("text = '3'")
+    result = run("edit", "bot", "Menu", input="n\n")
+    assert "This is not a JSON object" in result.output
+    assert result.exit_code == 1
+    assert stored(path)[0].value == b'{"soup":5}'
+
+
+@pytest.mark.process
+def test_edit_writes_nothing_over_a_value_that_was_changed_meanwhile(path: Path, editor: Callable[[str], None]) -> None:
+    editor(
+        f"import sqlite3\ndb = sqlite3.connect({str(path)!r})\n"
+        "db.execute(\"UPDATE state SET value = CAST('{}' AS BLOB) WHERE name = 'Menu'\")\ndb.commit()\ntext = '{\"a\": 1}'"
+    )
+    result = run("edit", "bot", "Menu")
+    assert "[LQB4005]" in result.output
+    assert stored(path)[0].value == b"{}"
+
+
+def test_edit_of_an_unknown_name_names_the_nearest(path: Path) -> None:
+    assert "Did you mean Guest?" in run("edit", ANN, "Gest", "--value", "{}").output
+    assert "There is: Menu." in run("edit", "bot", "Zebra", "--value", "{}").output
+    assert run("edit", "bot", "Zebra", "--value", '{"a": 1}', "--create").exit_code == 0
+    assert stored(path)[1] == StateRow("bot", "Zebra", b'{"a":1}')

@@ -1,0 +1,177 @@
+"""The record of refused deliveries: what it holds, how often it is written, and what it survives."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+import structlog
+from fakes import Linq, text_body
+
+from linqbot.bot.bot import Bot
+from linqbot.clock import MovableClock
+from linqbot.hookspecs import hookimpl
+from linqbot.plugins.loading import load
+from linqbot.server.app import create_app, running
+from linqbot.server.refusals import KEEP_S, WRITE_EVERY_S, RefusalRecord, read
+from linqbot.server.secret_file import SecretFile
+from linqbot.storage.memory import MemoryStorage
+from linqbot.webhooks import sign, sign_probe
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+OTHER = "whsec_QUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUI="
+NOON = 1_800_000_000.0
+
+
+class Timers:
+    """Timers that fire when a test says so."""
+
+    def __init__(self) -> None:
+        self.due: list[tuple[float, Callable[[], None]]] = []
+
+    def __call__(self, after_s: float, function: Callable[[], None], /) -> asyncio.TimerHandle:
+        self.due.append((after_s, function))
+        return asyncio.get_running_loop().call_later(3600, lambda: None)
+
+    async def fire(self) -> float:
+        (after_s, function), *self.due = self.due
+        function()
+        return after_s
+
+
+async def test_a_record_holds_counts_and_times_by_reason_and_a_flood_is_written_seldom(tmp_path: Path) -> None:
+    path, clock, timers = tmp_path / "record.json", MovableClock(NOON, frozen=True), Timers()
+    record = RefusalRecord(path, clock, later=timers)
+    record.open()
+    assert await timers.fire() == 0
+    for _ in range(1000):
+        record.note("forged")
+    record.note("busy")
+    assert len(timers.due) == 1
+    assert await timers.fire() == WRITE_EVERY_S
+    clock.advance(10)
+    record.note("forged", "sub-1")
+    await record.close()
+    found = read(path)
+    assert found is not None
+    assert [(each.reason, each.subscription_id, each.count, each.last_at - NOON) for each in found.refused] == [
+        ("forged", None, 1000, 0), ("busy", None, 1, 0), ("forged", "sub-1", 1, 10),
+    ]  # fmt: skip
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert not (tmp_path / "record.json.new").exists()
+
+
+async def test_a_later_server_continues_the_record_without_what_is_old(tmp_path: Path) -> None:
+    path, clock = tmp_path / "record.json", MovableClock(NOON, frozen=True)
+    for reason in ("forged", "busy"):
+        record = RefusalRecord(path, clock)
+        record.open()
+        record.note(reason)
+        await record.close()
+        clock.advance(KEEP_S / 2 + 1)
+    found = read(path)
+    assert found is not None
+    assert {each.reason: each.count for each in found.refused} == {"forged": 1, "busy": 1}
+    record = RefusalRecord(path, clock)
+    record.open()
+    await record.close()
+    again = read(path)
+    assert again is not None
+    assert [each.reason for each in again.refused] == ["busy"]
+
+
+async def test_a_folder_that_cannot_be_written_and_a_clock_that_goes_back_are_no_problem(tmp_path: Path) -> None:
+    clock = MovableClock(NOON, frozen=True)
+    record = RefusalRecord(tmp_path / "missing" / "record.json", clock)
+    record.open()
+    record.note("forged")
+    await record.close()
+    assert not (tmp_path / "missing").exists()
+    timers = Timers()
+    record = RefusalRecord(tmp_path / "record.json", clock, later=timers)
+    record.open()
+    await timers.fire()
+    clock.advance(-86_400)
+    record.note("forged")
+    assert timers.due[0][0] == 0
+    await record.close()
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"started_at": 1, "refused": [{"reason": "?"}]}', '{"started_at": 1, "refused": 1}'])  # fmt: skip
+async def test_a_file_that_is_no_record_counts_as_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "record.json").write_text(content)
+    assert read(tmp_path / "record.json") is None
+
+
+class Counting:
+    """A plugin that counts refused deliveries."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    @hookimpl
+    def refused(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+
+def signed(body: bytes, secret: str, *probes: str, **more: str) -> dict[str, str]:
+    now = int(time.time())
+    entries = [sign(body, webhook_id="1", timestamp=now, secret=secret)]
+    entries += [sign_probe(body, webhook_id="1", timestamp=now, secret=each) for each in probes]
+    return {"webhook-id": "1", "webhook-timestamp": str(now), "webhook-signature": " ".join(entries), **more}
+
+
+async def test_a_server_records_forgeries_by_its_own_subscriptions_only_and_no_probe_of_the_doctor(
+    tmp_path: Path,
+) -> None:
+    SecretFile(tmp_path / "secret").keep(SECRET, "sub-1")
+    counting, path = Counting(), tmp_path / "record.json"
+    app = create_app(
+        Bot(),
+        client=Linq().client,
+        storage=MemoryStorage(),
+        secrets=[],
+        secret_file=tmp_path / "secret",
+        plugins=load([counting]),
+        refusals_file=path,
+    )
+    body, named = text_body("hello"), "x-webhook-subscription-id"
+    genuine = signed(body, SECRET)["webhook-signature"].removeprefix("v1,")
+    with structlog.testing.capture_logs() as logs:
+        async with running(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bot") as http:
+
+            async def post(headers: dict[str, str]) -> int:
+                return (await http.post("/webhooks/linq", content=body, headers=headers)).status_code
+
+            # The doctor's test: refused, and neither recorded nor reported.
+            assert await post(signed(body, OTHER, SECRET)) == 401
+            assert await post(signed(body, OTHER, OTHER, SECRET)) == 401
+            assert counting.reasons == []
+            assert [line["event"] for line in logs if line["log_level"] == "warning"] == []
+            # Forgeries that claim to be a test: with a stranger's secret, with a genuine signature of the body, an old one.
+            claimed = signed(body, OTHER)
+            assert await post(signed(body, OTHER, OTHER)) == 401
+            assert await post(claimed | {"webhook-signature": f"v1,x probe,{genuine}"}) == 401
+            old = {"webhook-timestamp": "1", "webhook-signature": "v1,x " + sign_probe(body, webhook_id="1", timestamp=1, secret=SECRET)}  # fmt: skip
+            assert await post(claimed | old) == 401
+            assert await post({"webhook-signature": "probe,"}) == 401
+            # Forgeries that name a subscription: ours, and one that the sender made up.
+            assert await post(signed(body, OTHER, **{named: "sub-1"})) == 401
+            assert await post(signed(body, OTHER, **{named: "made-up"})) == 401
+            assert await post(signed(body, SECRET)) == 200
+    found = read(path)
+    assert found is not None
+    assert {(each.reason, each.subscription_id): each.count for each in found.refused} == {
+        ("forged", None): 5,
+        ("forged", "sub-1"): 1,
+    }
+    assert counting.reasons == ["forged"] * 6
+    assert "made-up" not in path.read_text()
+    assert json.loads(path.read_text())["started_at"] <= time.time()
