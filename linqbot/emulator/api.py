@@ -41,12 +41,14 @@ from linqbot.emulator.engine import media_check
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, encode, not_found
 from linqbot.emulator.model.faults import Fault
-from linqbot.emulator.model.records import iso
+from linqbot.emulator.model.records import iso, new_id
 
 log = logging.getLogger("linqbot.emulator")
 
 MAX_BODY_BYTES = 4 * 2**20
 CALLS_KEPT = 200
+CLOSE_CONNECTION = "linqbot.close_connection"
+"""ASGI extension: its function `close` closes the connection of the request. See `server/connection.py`."""
 
 ENDPOINTS: tuple[EndpointHandler, ...] = (
     *chats.ENDPOINTS,
@@ -126,28 +128,53 @@ class Api:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         path = request.url.path.removeprefix("/api/partner")
-        fault = self._world.faults.take("api", f"{request.method} {path}")
+        fault = self._world.faults.take("api", f"{request.method} {path}", self._name_of(request.method, path))
         if fault and fault.delay_ms:
             await self._world.clock.wait_until(self._world.now() + fault.delay_ms / 1000)
-        if fault and fault.drop == "request":
-            await _hang_up(send)
         at, started = self._world.now(), time.perf_counter()
+        call: dict[str, Any] = {"id": new_id(), "at": iso(at), "method": request.method, "path": path}
+        call["query"] = request.url.query
+        lost = fault.drop if fault else None
+        if lost in {"connection", "request"}:
+            chat_id = self._chat_of(self._ids_in(request.method, path), None)
+            self._show(call | {"status": None, "lost": lost, "ms": 0, "chat_id": chat_id, "body": None, "answer": None})
+            if lost == "request":
+                await _hang_up(send)
+            await _close_without_a_byte(scope, receive)
+            return
         ids, body, answer = await self._answer(request, path, fault)
-        call = {
-            "at": iso(at),
-            "method": request.method,
-            "path": path,
+        call |= {
             "status": answer.status,
+            "lost": lost,
             "ms": round((time.perf_counter() - started) * 1000),
             "chat_id": self._chat_of(ids, answer.body),
             "body": body or None,
             "answer": _without_secret(answer.body),
         }
-        self._calls.append(call)
-        self._world.feed.publish("call", lambda: call)
-        if fault and fault.drop == "answer":
+        self._show(call)
+        if lost == "answer":
             await _hang_up(send)
         await respond(answer)(scope, receive, send)
+
+    def _show(self, call: dict[str, Any]) -> None:
+        """Keep a call for the page.
+
+        `status` is what Linq answered, None if nothing was done. `lost` says what a fault has broken: see `Fault.drop`.
+        """
+        self._calls.append(call)
+        self._world.feed.publish("call", lambda: call)
+
+    def _ids_in(self, method: str, path: str) -> dict[str, str]:
+        try:
+            return self._router.find(method, path)[1]
+        except ApiError:
+            return {}
+
+    def _name_of(self, method: str, path: str) -> str:
+        try:
+            return self._router.find(method, path)[0].name
+        except ApiError:
+            return ""
 
     async def _answer(
         self, request: Request, path: str, fault: Fault | None
@@ -283,6 +310,24 @@ async def _hang_up(send: Send) -> None:
     """
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
     raise httpx.ReadError("The emulator dropped the connection, as a fault asked")
+
+
+async def _close_without_a_byte(scope: Scope, receive: Receive) -> None:
+    """Close the connection before anything is answered.
+
+    ASGI has no message for this, so the server of `linqbot emulator` and `linqbot dev` offers a function in the scope. An
+    in-process client gets the error that a closed socket would cause.
+    """
+    extension = scope.get("extensions", {}).get(CLOSE_CONNECTION)
+    if extension is None:
+        raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
+    # Read first: the system resets a connection that is closed with bytes unread, and a client notices the difference.
+    while (await receive()).get("more_body"):
+        pass
+    extension["close"]()
+    # A server answers 500 for an app that returns without an answer while the connection is open.
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _without_secret(body: Any) -> Any:

@@ -25,6 +25,7 @@ from linqbot.emulator.model import shapes
 from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.model.records import Line, SubscriptionRecord, iso
 from linqbot.emulator.model.state import State
+from linqbot.emulator.runner import BotRunner
 from linqbot.errors import ConfigError
 
 LINES = ("+12025550100", "+12025550101")
@@ -47,7 +48,9 @@ class Emulator:
         delivery_transport: The transport of webhooks; None is HTTP. An `httpx.ASGITransport` delivers in this process.
     Attributes:
         calls: The latest calls to the API, oldest first.
-        observations: The latest records that a bot has shown on the page, oldest first.
+        observations: The latest reports of turns that a bot has shown on the page, oldest first.
+        bot: The latest report about the start of the bot; None if there was none.
+        runner: The program that runs the bot and that the page may ask about it; None if there is none.
     """
 
     def __init__(
@@ -65,6 +68,8 @@ class Emulator:
         self.world = World(self.clock, public_url=public_url.rstrip("/"), delivery_transport=delivery_transport)
         self.calls: deque[dict[str, Any]] = deque(maxlen=CALLS_KEPT)
         self.observations: deque[dict[str, Any]] = deque(maxlen=SHOWN)
+        self.bot: dict[str, Any] | None = None
+        self.runner: BotRunner | None = None
         self._own_subscriptions: list[SubscriptionRecord] = []
         self._sandbox, self._keeps_s = sandbox, keeps_s
         self.state.is_sandbox, self.state.keeps_s = sandbox, keeps_s
@@ -134,9 +139,22 @@ class Emulator:
         self._own_subscriptions.append(subscription)
         return subscription
 
+    def change_events(self, subscription: SubscriptionRecord, events: Sequence[str]) -> None:
+        """Deliver other types of events to a subscription made with `subscribe`. No event reports the change."""
+        subscription.subscribed_events = list(events)
+        subscription.updated_at = self.clock.now()
+
+    def retry_unanswered(self, subscription: SubscriptionRecord) -> None:
+        """Deliver again now what a subscription's receiver has not answered, because it is known to be back."""
+        self.world.deliveries.retry_unanswered(subscription.id)
+
     def add_fault(self, fault: Fault) -> str:
         """Make the next matching calls, deliveries or messages go wrong; return the fault's id."""
         return self.world.faults.add(fault).id
+
+    def remove_fault(self, fault_id: str) -> bool:
+        """Remove a fault. Return False if there is none with this id, for example because it was used up."""
+        return self.world.faults.remove(fault_id)
 
     def clear_faults(self) -> None:
         """Remove all faults."""
@@ -146,7 +164,13 @@ class Emulator:
         """Move the clock forward, do everything that is due by then, and return the time in Unix seconds."""
         self.clock.advance(seconds)
         self.world.timers.run_due()
+        self.world.show_conditions()
         return self.clock.now()
+
+    def return_to_real_time(self) -> None:
+        """Let the clock show real time again. The state must be empty: nothing in it may lie in the future."""
+        self.clock.run_ahead(0.0)
+        self.world.show_conditions()
 
     def freeze(self, *, frozen: bool = True) -> float:
         """Stop the clock, or let it run again, and return the time in Unix seconds."""
@@ -154,6 +178,7 @@ class Emulator:
             self.clock.freeze()
         else:
             self.clock.run()
+        self.world.show_conditions()
         return self.clock.now()
 
     async def flush(self) -> None:
@@ -167,10 +192,26 @@ class Emulator:
             self.world.timers.run_due()
             await self.world.deliveries.settled()
 
-    def observe(self, record: dict[str, Any]) -> None:
-        """Show a record of the bot, such as the record of a turn, on the page."""
-        self.observations.append(record)
-        self.world.feed.publish("observation", lambda: record)
+    def observe(self, report: Mapping[str, Any]) -> None:
+        """Show a report of the bot on the page: of a turn, or of its start. Of the latter only the latest is kept.
+
+        Args:
+            report: See `web/control_bodies.py`. The time on the emulator's clock is added as `at`, if it has none.
+        """
+        shown = {**report, "at": report.get("at") or iso(self.clock.now())}
+        if report["kind"] == "bot":
+            self.bot = shown
+        else:
+            self.observations.append(shown)
+        self.world.feed.publish("observation", lambda: shown)
+
+    def runner_facts(self) -> dict[str, Any] | None:
+        """Return as JSON what the page needs to know of the runner; None if there is none."""
+        return None if self.runner is None else {"restartable": self.runner.restartable}
+
+    def show_runner(self) -> None:
+        """Send the facts of the runner to the page."""
+        self.world.feed.publish("runner", self.runner_facts)
 
     def end_streams(self) -> None:
         """End the event streams of all pages, so that a server can stop."""
@@ -201,27 +242,38 @@ class Emulator:
         """
         self.reset(data)
 
-    def save_state(self) -> dict[str, Any]:
-        """Return everything as one JSON object in the shapes of the API. It holds signing secrets: keep it private."""
+    def save_state(self, *, with_files: bool = True) -> dict[str, Any]:
+        """Return everything as one JSON object in the shapes of the API. It holds signing secrets: keep it private.
+
+        Args:
+            with_files: False leaves out the contents of files, which may be large.
+        """
         own = {subscription.id for subscription in self._own_subscriptions}
-        data = statefile.dump(self.world)
+        data = statefile.dump(self.world, with_files=with_files)
         data["webhook_subscriptions"] = [one for one in data["webhook_subscriptions"] if one["id"] not in own]
         return data
 
     def snapshot(self) -> dict[str, Any]:
-        """Return everything that the page shows: chats with messages, subscriptions, recent deliveries and calls."""
+        """Return everything that the page shows: chats with messages, payments, subscriptions, deliveries, calls."""
         return {
             "now": iso(self.clock.now()),
             "lines": [shapes.line(line) | {"status": line.status} for line in self.state.lines.values()],
             "chats": [
-                shapes.watched_chat(chat)
+                shapes.watched_chat(chat, self.state)
                 | {"messages": [shapes.watched_message(one) for one in chat.messages], "typing": list(chat.typing)}
                 for chat in self.state.chats.values()
+            ],
+            "payments": [
+                *map(shapes.watched_payment, self.state.payment_requests.values()),
+                *map(shapes.watched_payment, self.state.payments.values()),
             ],
             "subscriptions": [shapes.subscription(one) for one in self.state.subscriptions.values()],
             "deliveries": [one.shape() for one in list(self.world.deliveries.history)[-SHOWN:]],
             "calls": list(self.calls),
             "observations": list(self.observations),
+            "bot": self.bot,
+            "conditions": self.world.conditions(),
+            "runner": self.runner_facts(),
         }
 
     def _clear(self) -> None:

@@ -17,13 +17,14 @@ from typing import Any
 from linqbot.emulator.endpoints.payments import payment_requests, payments
 from linqbot.emulator.engine import delivery_status
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import shapes
+from linqbot.emulator.model import content_shapes, shapes
 from linqbot.emulator.model.records import (
     AttachmentRecord,
     BlockedHandleRecord,
     ChatRecord,
     ConnectionRecord,
     ContactCardRecord,
+    EarlierText,
     Line,
     Member,
     MessageRecord,
@@ -43,8 +44,12 @@ Json = Mapping[str, Any]
 # --- saving --------------------------------------------------------------------------------------------------------
 
 
-def dump(world: World) -> dict[str, Any]:
-    """Return the state as a JSON object. It holds signing secrets."""
+def dump(world: World, *, with_files: bool = True) -> dict[str, Any]:
+    """Return the state as a JSON object. It holds signing secrets.
+
+    Args:
+        with_files: False leaves out the contents of files.
+    """
     state = world.state
     return {
         "phone_numbers": [
@@ -53,7 +58,7 @@ def dump(world: World) -> dict[str, Any]:
         ],
         "chats": [_dump_chat(one) for one in state.chats.values()],
         "messages": [_dump_message(one) for chat in state.chats.values() for one in chat.messages],
-        "attachments": [_dump_attachment(world, one) for one in state.attachments.values()],
+        "attachments": [_dump_attachment(world, one, with_file=with_files) for one in state.attachments.values()],
         "webhook_subscriptions": [
             shapes.subscription(one) | {"signing_secret": one.secret} for one in state.subscriptions.values()
         ],
@@ -81,7 +86,7 @@ def _dump_chat(chat: ChatRecord) -> dict[str, Any]:
     return shapes.chat(chat) | {
         "name": chat.name,
         "reusable": chat.reusable,
-        "background": chat.background,
+        "background": content_shapes.plain(chat.background),
         "card_shared_at": shapes.time_or_none(chat.card_shared_at),
     }
 
@@ -89,18 +94,20 @@ def _dump_chat(chat: ChatRecord) -> dict[str, Any]:
 def _dump_message(message: MessageRecord) -> dict[str, Any]:
     ours: dict[str, Any] = {
         "edits": message.edits,
+        "earlier": shapes.earlier_texts(message),
         "idempotency_key": message.idempotency_key,
         "is_voice_memo": message.is_voice_memo,
         "zero_retention": message.zero_retention,
-        "parts": shapes.parts(message),
+        "parts": shapes.watched_parts(message),
     }
     if message.poll:
-        ours["poll"] = shapes.poll_envelope(message)
+        reactions = [shapes.watched_reaction(one) for one in message.reactions]
+        ours["poll"] = shapes.poll_envelope(message) | {"reactions": reactions}
     return shapes.message(message) | ours
 
 
-def _dump_attachment(world: World, one: AttachmentRecord) -> dict[str, Any]:
-    content = None if one.content is None else base64.b64encode(one.content).decode()
+def _dump_attachment(world: World, one: AttachmentRecord, *, with_file: bool) -> dict[str, Any]:
+    content = None if one.content is None or not with_file else base64.b64encode(one.content).decode()
     return shapes.attachment(one, world.public_url) | {
         "data_base64": content,
         "upload_token": one.upload_token,
@@ -204,7 +211,7 @@ def _chat(world: World, item: Json) -> None:
         health=health.get("status") or "HEALTHY",
         health_at=_time(health.get("updated_at")) or created,
         reusable=bool(item.get("reusable", True)),
-        background=item.get("background"),
+        background=content_shapes.read_background(item.get("background")),
         card_shared_at=_time(item.get("card_shared_at")),
     )
     world.state.add_chat(chat)
@@ -235,20 +242,24 @@ def _message(world: World, item: Json) -> None:
         seq=world.state.next_seq(),
         is_from_me=is_from_me,
         sender=sender,
-        parts=[{key: value for key, value in part.items() if key != "reactions"} for part in asked_parts],
+        parts=[content_shapes.read_part(part, world.state.lines) for part in asked_parts],
         status=item.get("delivery_status") or ("delivered" if is_from_me else "received"),
         service=_service(item.get("service") or chat.service),
         created_at=created,
         updated_at=_time(item.get("updated_at")) or created,
         preferred_service=item.get("preferred_service"),
-        effect=item.get("effect"),
-        reply_to=item.get("reply_to"),
+        effect=content_shapes.read_effect(item.get("effect")),
+        reply_to=content_shapes.read_reply(item.get("reply_to")),
         idempotency_key=item.get("idempotency_key"),
         sent_at=_time(item.get("sent_at")),
         delivered_at=_time(item.get("delivered_at")),
         read_at=_time(item.get("read_at")),
         reconciled_at=_time(item.get("reconciled_at")),
         edits=int(item.get("edits") or 0),
+        earlier=[
+            EarlierText(int(one["part_index"]), str(one["text"]), seconds(one["until"]))
+            for one in item.get("earlier") or ()
+        ],
         is_voice_memo=bool(item.get("is_voice_memo")),
         zero_retention=bool(item.get("zero_retention")),
     )
@@ -258,9 +269,8 @@ def _message(world: World, item: Json) -> None:
         message.poll = _poll(world, chat, item["poll"], created)
         message.reactions += [_reaction(world, chat, one, 0, created) for one in item["poll"].get("reactions") or ()]
     world.remember(chat, message)
-    if is_from_me and message.status in {"pending", "queued"}:
-        message.status = "pending"
-        delivery_status.begin(world, chat, message)
+    if is_from_me:
+        delivery_status.resume(world, chat, message)
 
 
 def _known(world: World, chat: ChatRecord, item: Json, default_at: float) -> Member:
@@ -275,7 +285,8 @@ def _reaction(world: World, chat: ChatRecord, item: Json, index: int, default_at
         part_index=index,
         at=default_at,
         custom_emoji=item.get("custom_emoji"),
-        sticker=item.get("sticker"),
+        sticker=content_shapes.read_sticker(item.get("sticker")),
+        placement=content_shapes.read_placement(item.get("placement")),
     )
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
+from chromium_page import CHROMIUM_ARGS, Bot, Browsing, Served
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from linqbot.clock import MovableClock
 from linqbot.emulator.acts.conversation import Write
@@ -103,3 +107,54 @@ def refused() -> Refused:
         return dict(body["error"])
 
     return check
+
+
+# --- the page in Chromium ---
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if executable is None:
+        missing = (
+            "Chromium is not installed (Debian: apt-get install chromium), and the page cannot be tested without it"
+        )
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    running = Served()
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def bot(served: Served) -> Iterator[Bot]:
+    one = Bot(served.url)
+    one.call("POST", "/emulator/reset")
+    # A reset keeps the report about the bot's file, because the file is still as it was.
+    one.call("POST", "/emulator/observations", {"kind": "bot", "status": "loaded"})
+    yield one
+    one.http.close()
+
+
+@pytest.fixture
+def browsing(chromium: Browser, served: Served) -> Iterator[Browsing]:
+    """Pages that fail the test at its end after a violated content policy, a missing file or an exception."""
+    phones = Browsing(chromium, served.url)
+    yield phones
+    phones.close()
+    assert phones.console_errors == []
+
+
+@pytest.fixture
+def phone(browsing: Browsing, bot: Bot) -> Page:
+    return browsing.open()

@@ -9,6 +9,7 @@ import pytest
 
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.model.message_content import MediaPart
 
 LINE, PERSON = "+12025550100", "+14155550142"
 ASKED = {"filename": "pic.png", "content_type": "image/png", "size_bytes": 4}
@@ -93,7 +94,9 @@ async def served_as(kind: str, emulator: Emulator, api: httpx.AsyncClient) -> ht
     """Download a file that a person sent with the type `kind`."""
     part = {"type": "media", "filename": "x.html", "mime_type": kind, "data_base64": "PGI+"}
     emulator.do(Write(from_=PERSON, to=LINE, parts=[part]))
-    return await api.get(list(emulator.state.messages.values())[-1].parts[0]["url"])
+    media = list(emulator.state.messages.values())[-1].parts[0]
+    assert isinstance(media, MediaPart)
+    return await api.get(media.url)
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,9 @@ async def test_a_dropped_answer_is_lost_after_the_work_and_a_dropped_request_bef
             await api.post(path, json=SEND)
         assert len(emulator.state.messages) == messages
     assert (await api.post(path, json=SEND)).status_code == 202
+    calls = (await api.get("/emulator/state")).json()["calls"]
+    assert [(call["status"], call["lost"]) for call in calls] == [(None, "request"), (202, "answer"), (202, None)]
+    assert {call["chat_id"] for call in calls} == {chat["chat_id"]}
 
 
 async def test_a_delayed_call_waits_on_the_emulators_clock(emulator: Emulator, api: httpx.AsyncClient) -> None:
@@ -216,7 +219,10 @@ async def test_the_state_shows_what_a_phone_shows(emulator: Emulator, api: httpx
     ids = await inbound(api)
     await act(api, "typing", **{"from": PERSON}, chat_id=ids["chat_id"], state="started")
     await act(api, "react", **{"from": PERSON}, message_id=ids["message_id"], type="love")
-    await act(api, "observations", turn="1", handler="echo")
+    turn = {"kind": "turn", "event_id": "1", "outcome": "acked", "handler": "bot:echo"}
+    await act(api, "observations", **turn)
+    await act(api, "observations", kind="bot", status="failed", file="bot.py", line=3)
+    await act(api, "observations", kind="bot", status="loaded")
     await api.get(f"/v3/chats/{ids['chat_id']}")
     state = (await api.get("/emulator/state")).json()
     assert [line["phone_number"] for line in state["lines"]] == [LINE, OTHER_LINE]
@@ -229,7 +235,40 @@ async def test_the_state_shows_what_a_phone_shows(emulator: Emulator, api: httpx
         f"/v3/chats/{ids['chat_id']}",
         ids["chat_id"],
     )
-    assert state["observations"] == [{"turn": "1", "handler": "echo"}]
+    (shown,) = state["observations"]
+    assert shown.items() >= turn.items()
+    assert shown["at"].endswith("Z")
+    assert (state["bot"]["status"], state["bot"]["file"]) == ("loaded", None)
+
+
+@pytest.mark.parametrize(
+    ("report", "problem"),
+    [
+        ({"event_id": "1", "outcome": "acked"}, "kind"),
+        ({"kind": "turn", "outcome": "acked"}, "event_id"),
+        ({"kind": "turn", "event_id": "1", "outcome": "lost"}, "outcome"),
+        ({"kind": "turn", "event_id": "1", "outcome": "acked", "tried": [{"handler": "a"}]}, "tried.0.filter"),
+        ({"kind": "bot", "status": "asleep"}, "status"),
+    ],
+)
+async def test_a_report_of_another_shape_is_refused_with_the_field(
+    api: httpx.AsyncClient, report: dict[str, Any], problem: str
+) -> None:
+    answer = await api.post("/emulator/observations", json=report)
+    assert answer.status_code == 400
+    assert problem in answer.json()["error"]["message"]
+    assert (await api.get("/emulator/state")).json()["observations"] == []
+
+
+async def test_a_report_keeps_fields_that_this_release_does_not_know(api: httpx.AsyncClient) -> None:
+    await act(api, "observations", kind="turn", event_id="1", outcome="acked", color="blue")
+    assert (await api.get("/emulator/state")).json()["observations"][0]["color"] == "blue"
+
+
+async def test_a_reset_keeps_what_is_known_about_the_bot(api: httpx.AsyncClient) -> None:
+    await act(api, "observations", kind="bot", status="failed", message="SyntaxError: invalid syntax")
+    await api.post("/emulator/reset")
+    assert (await api.get("/emulator/state")).json()["bot"]["status"] == "failed"
 
 
 async def test_the_inspector_never_shows_a_secret(api: httpx.AsyncClient) -> None:
@@ -260,7 +299,7 @@ async def test_the_stream_sends_every_change(emulator: Emulator, api: httpx.Asyn
     await act(api, "typing", **{"from": PERSON}, chat_id=ids["chat_id"], state="started")
     await api.post(f"/v3/chats/{ids['chat_id']}/typing")
     await api.delete(f"/v3/messages/{ids['message_id']}")
-    await act(api, "observations", turn="1")
+    await act(api, "observations", kind="turn", event_id="1", outcome="acked")
     await emulator.flush()
     emulator.reset()
     emulator.end_streams()
@@ -276,8 +315,11 @@ async def test_the_stream_sends_every_change(emulator: Emulator, api: httpx.Asyn
     assert (by_name["message"]["id"], by_name["message"]["edits"]) == (ids["message_id"], 0)
     assert by_name["typing"] == {"chat_id": ids["chat_id"], "handle": PERSON, "is_me": False, "state": "started"}
     assert by_name["message_deleted"] == {"chat_id": ids["chat_id"], "id": ids["message_id"]}
-    assert by_name["observation"] == {"turn": "1"}
-    assert by_name["delivery"]["attempts"][0]["status"] == 200
+    assert (by_name["observation"]["kind"], by_name["observation"]["event_id"]) == ("turn", "1")
+    assert by_name["delivery"]["attempts"] == []  # shown before it is sent: an answer may take seconds
+    deliveries = [data for name, data in events if name == "delivery"]
+    assert all(one["attempts"][0]["status"] == 200 for one in deliveries if one["attempts"])
+    assert any(one["attempts"] for one in deliveries)
     assert by_name["call"]["method"] == "POST"
 
 
@@ -327,7 +369,7 @@ async def test_the_page_is_served_under_a_strict_policy(api: httpx.AsyncClient) 
         answer = await api.get(path)
         assert answer.status_code == 200
         assert "default-src 'self'" in answer.headers["content-security-policy"]
-        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        assert "frame-ancestors 'self'" in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
 

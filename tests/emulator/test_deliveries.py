@@ -72,6 +72,23 @@ async def test_retries_send_the_same_bytes_under_the_same_id_after_1_2_4_seconds
     assert [attempt.status for attempt in delivery.attempts] == [503, 429, None, None, 200]
 
 
+async def test_a_receiver_that_is_back_gets_what_it_did_not_answer_at_once_and_only_once(
+    emulator: Emulator, receiver: Any
+) -> None:
+    subscription = emulator.subscribe("https://hook.example", RECEIVED)
+    receiver.answers = [httpx.ConnectError("refused"), httpx.ConnectError("refused"), 503]
+    for said in ("first", "second", "refused"):
+        say(emulator, said)
+        await emulator.flush()
+    receiver.requests.clear()
+    emulator.retry_unanswered(subscription)
+    await emulator.flush()
+    assert texts(receiver) == ["first", "second"]
+    emulator.advance(1000)
+    await emulator.flush()
+    assert texts(receiver) == ["first", "second", "refused"]
+
+
 async def test_a_subscription_survives_a_receiver_that_is_down_for_twenty_minutes(
     emulator: Emulator, receiver: Any
 ) -> None:

@@ -5,212 +5,14 @@ The modules of the page that need no browser are tested in `tests/page`.
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import os
-import shutil
-import socket
-import threading
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from typing import Any
 
-import httpx
 import pytest
-import uvicorn
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, FilePayload, Page, expect, sync_playwright
-
-from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.web.app import create_app
+from chromium_page import FRIEND, LINE, ME, MOBILE, PIXEL, Bot, Browsing, Served, bubble, greet, write
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 pytestmark = pytest.mark.browser
-
-ME = "+14155550142"
-FRIEND = "+14155550187"
-LINE = "+12025550100"
-DESKTOP = {"width": 1280, "height": 900}
-MOBILE = {"width": 390, "height": 844}
-CHROMIUM_ARGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
-
-
-class Served:
-    """An emulator on a free port, in another thread: this thread drives the browser."""
-
-    def __init__(self, name: str = "127.0.0.1") -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._public_url = f"http://{name}:{self.port}"
-
-    def start(self) -> None:
-        self._emulator = Emulator(public_url=self._public_url)
-        config = uvicorn.Config(
-            create_app(self._emulator), port=self.port, log_level="critical", timeout_graceful_shutdown=2
-        )
-        self._server = uvicorn.Server(config)
-        self._up = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
-        self._thread.start()
-        assert self._up.wait(10)
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        startup = self._server.startup
-
-        async def startup_then_signal(sockets: list[socket.socket] | None = None) -> None:
-            await startup(sockets)
-            self._up.set()
-
-        self._server.startup = startup_then_signal  # type: ignore[method-assign]
-        await self._server.serve()
-
-    def stop(self) -> None:
-        if not self._thread.is_alive():
-            return
-        self._server.should_exit = True
-        self._loop.call_soon_threadsafe(self._emulator.end_streams)
-        self._thread.join(10)
-
-
-class Bot:
-    """The bot, which acts through Linq's API, and other people, who act through the control API."""
-
-    def __init__(self, url: str) -> None:
-        self.http = httpx.Client(base_url=url, headers={"authorization": "Bearer test"})
-
-    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        answer = self.http.request(method, path, json=body)
-        assert answer.is_success, answer.text
-        return answer.json() if answer.content else None
-
-    def hear(self, text: str, *, person: str = ME, **more: Any) -> dict[str, str]:
-        """Write to the line as `person`; return the ids of the chat and of the message."""
-        body = {"from": person, "to": LINE, "parts": [{"type": "text", "value": text}]} | more
-        return dict(self.call("POST", "/emulator/inbound", body))
-
-    def say(self, chat_id: str, *parts: str | dict[str, Any], **more: Any) -> str:
-        shaped = [{"type": "text", "value": part} if isinstance(part, str) else part for part in parts]
-        return str(
-            self.call("POST", f"/v3/chats/{chat_id}/messages", {"message": {"parts": shaped} | more})["message"]["id"]
-        )
-
-    def upload(self, filename: str, content_type: str, data: bytes) -> dict[str, str]:
-        """Upload a file; return it as a media part."""
-        asked = {"filename": filename, "content_type": content_type, "size_bytes": len(data)}
-        ticket = self.call("POST", "/v3/attachments", asked)
-        self.http.request("PUT", ticket["upload_url"], content=data, headers=ticket["required_headers"])
-        return {"type": "media", "attachment_id": ticket["attachment_id"]}
-
-    @property
-    def chats(self) -> list[dict[str, Any]]:
-        return list(self.call("GET", "/emulator/state")["chats"])
-
-    def last(self) -> dict[str, Any]:
-        """Return the last message of the only chat."""
-        (chat,) = self.chats
-        return dict(chat["messages"][-1])
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if executable is None:
-        missing = (
-            "Chromium is not installed (Debian: apt-get install chromium), and the page cannot be tested without it"
-        )
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
-    running = Served()
-    running.start()
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def bot(served: Served) -> Iterator[Bot]:
-    one = Bot(served.url)
-    one.call("POST", "/emulator/reset")
-    yield one
-    one.http.close()
-
-
-class Browsing:
-    """Opens pages, each in its own browser profile, and collects the errors and warnings of their consoles."""
-
-    def __init__(self, browser: Browser, url: str) -> None:
-        self._browser, self._url = browser, url
-        self._contexts: list[BrowserContext] = []
-        self.console_errors: list[str] = []
-
-    def open(self, path: str = "/", **options: Any) -> Page:
-        context = self._browser.new_context(**{"viewport": DESKTOP} | options)
-        context.set_default_timeout(5000)
-        self._contexts.append(context)
-        page = context.new_page()
-        page.on("console", self._collect)
-        page.on("pageerror", lambda error: self.console_errors.append(str(error)))
-        page.goto(self._url + path)
-        return page
-
-    def _collect(self, message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"}:
-            self.console_errors.append(message.text)
-
-    def close(self) -> None:
-        for context in self._contexts:
-            context.close()
-
-
-@pytest.fixture
-def browsing(chromium: Browser, served: Served) -> Iterator[Browsing]:
-    """Pages that fail the test at its end after a violated content policy, a missing file or an exception."""
-    phones = Browsing(chromium, served.url)
-    yield phones
-    phones.close()
-    assert phones.console_errors == []
-
-
-@pytest.fixture
-def phone(browsing: Browsing, bot: Bot) -> Page:
-    return browsing.open()
-
-
-def greet(phone: Page, bot: Bot) -> str:
-    """Send the sample message; return the id of the new chat."""
-    expect(phone.get_by_label("Message", exact=True)).to_be_focused()
-    phone.keyboard.press("Enter")
-    expect(phone.locator(".msg.own")).to_have_count(1)
-    return str(bot.chats[0]["id"])
-
-
-def write(phone: Page, text: str) -> None:
-    phone.get_by_label("Message", exact=True).fill(text)
-    phone.keyboard.press("Enter")
-
-
-def bubble(phone: Page, text: str) -> Any:
-    return phone.locator(".msg .bubble", has_text=text)
-
 
 # --- writing and reading ---
 
@@ -296,7 +98,7 @@ def test_only_addresses_of_the_web_are_loaded_or_linked(phone: Page, bot: Bot, a
     phone.reload()
     expect(phone.locator(".msg .file-card")).to_have_count(len(media))
     expect(phone.locator(".msg .plain-link")).to_have_count(1)
-    expect(phone.locator(".msg .tapback")).to_have_count(1)
+    expect(phone.locator(".msg .placed-sticker")).to_have_count(1)
     assert phone.locator(".msg :is([href], [src]):not(use)").count() == 0
     assert phone.evaluate("window.ran") is None
 
@@ -385,7 +187,7 @@ def test_a_screen_effect_plays_once_and_again_on_request(phone: Page, bot: Bot) 
     bot.say(chat_id, "Hooray", effect={"type": "screen", "name": "confetti"})
     scene = phone.locator("canvas[data-effect=confetti]")
     expect(scene).to_be_attached()
-    expect(phone.locator(".msg.other .effect-caption")).to_contain_text("Sent with Confetti")
+    expect(phone.locator(".msg.other .effect-caption")).to_have_text("Replay")
     expect(scene).to_have_count(0, timeout=8000)
     phone.get_by_role("button", name="Replay").click()
     expect(scene).to_be_attached()
@@ -539,7 +341,7 @@ def test_each_person_sees_their_own_conversations(browsing: Browsing, bot: Bot) 
 def test_a_new_person_is_added_with_a_name(phone: Page, bot: Bot) -> None:
     greet(phone, bot)
     phone.get_by_role("button", name="You are").first.click()
-    phone.get_by_label("Number in E.164 form").first.fill("+44 7700 900123")
+    phone.get_by_label("Phone number or e-mail address").first.fill("+44 7700 900123")
     phone.get_by_label("Name", exact=True).first.fill("Ada")
     phone.keyboard.press("Enter")
     expect(phone.get_by_role("button", name="You are Ada").first).to_be_visible()
@@ -593,10 +395,11 @@ def test_the_inspector_lists_webhooks_and_calls_with_their_json(phone: Page, bot
     chat_id = greet(phone, bot)
     bot.say(chat_id, "Hi")
     inspector = phone.get_by_role("complementary", name="Inspector")
+    inspector.locator(".exchange > summary", has_text="Hello!").click()
     expect(inspector.locator(".trace.delivery").first).to_contain_text("message.received")
     call = inspector.locator(".trace.call", has_text="/messages")
     call.locator("summary").click()
-    expect(call.locator("pre")).to_contain_text('"value": "Hi"')
+    expect(call.get_by_label("Request")).to_contain_text('"value": "Hi"')
     inspector.get_by_role("button", name="Webhooks").click()
     expect(inspector.locator(".trace.call")).to_have_count(0)
 

@@ -10,6 +10,7 @@ import pytest
 from linqbot.emulator.acts.conversation import React, Read, Write
 from linqbot.emulator.acts.membership import Leave
 from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.model.message_content import StickerPlacement
 
 LINE, OTHER_LINE = "+12025550100", "+12025550101"
 PERSON, FRIEND, THIRD, FOURTH = "+14155550142", "+14155550187", "+14155550199", "+14155550111"
@@ -341,9 +342,9 @@ async def test_r81_r82_r83_stickers_stack_and_cannot_be_removed(
     refused(await api.post(path, json={"operation": "add", "type": "sticker"}), 400, 1005)
     refused(await api.post(path, json={"operation": "add", "type": "love", "part_index": 7}), 400, 1005)
     one, two = emulator.state.messages[chat["message_id"]].reactions
-    assert one.placement == two.placement == {"x": 0, "y": 0, "scale": 2.5, "rotation": 0}
+    assert one.placement == two.placement == StickerPlacement(x=0, y=0, scale=2.5, rotation=0)
     assert one.sticker is not None
-    picture = await api.get(one.sticker["url"])
+    picture = await api.get(one.sticker.url)
     assert (picture.headers["content-type"], "🚀" in picture.text) == ("image/svg+xml", True)
 
 

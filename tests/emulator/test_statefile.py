@@ -9,10 +9,11 @@ import httpx
 import pytest
 
 from linqbot.clock import MovableClock
-from linqbot.emulator.acts.conversation import React, Write
+from linqbot.emulator.acts.conversation import Placement, React, Write
 from linqbot.emulator.acts.membership import Leave
 from linqbot.emulator.acts.voting import MakePoll, Vote
 from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.model.message_content import StickerPlacement
 from linqbot.errors import ConfigError
 
 LINE, PERSON, FRIEND = "+12025550100", "+14155550142", "+14155550187"
@@ -33,7 +34,8 @@ async def test_a_saved_state_is_loaded_unchanged(
     await api.put(f"/v3/chats/{group['chat_id']}", json={"display_name": "Us"})
     await api.patch(f"/v3/messages/{sent}", json={"text": "ho"})
     emulator.do(React(from_=PERSON, message_id=sent, type="love"))
-    emulator.do(React(from_=PERSON, message_id=sent, type="sticker", emoji="🚀"))
+    place = Placement(x=0.25, y=-0.5, scale=1.5, rotation=30.0)
+    emulator.do(React(from_=PERSON, message_id=sent, type="sticker", emoji="🚀", placement=place))
     emulator.do(
         Write(
             from_=FRIEND, to=LINE, parts=[{"type": "media", "filename": "a.png", "data_base64": "AAAA"}], service="RCS"
@@ -56,6 +58,8 @@ async def test_a_saved_state_is_loaded_unchanged(
         other.load_state(saved)
         assert other.save_state() == saved
         assert other.state.messages[sent].edits == 1
+        sticker = other.state.messages[sent].reactions[-1]
+        assert sticker.placement == StickerPlacement(0.25, -0.5, 1.5, 30.0)
         other.do(Write(from_=PERSON, to=LINE, parts=[HI]))
         await other.flush()
         assert receiver.types == ["message.received"]
@@ -98,3 +102,112 @@ async def test_a_state_of_another_shape_is_refused_in_one_sentence(emulator: Emu
         emulator.load_state(wrong)
     assert len(emulator.state.lines) == 2
     assert emulator.state.chats == {}
+
+
+SAVED_PARTS: list[dict[str, Any]] = [
+    {
+        "type": "text",
+        "value": "hi 🎂",
+        "text_decorations": [{"style": "bold", "range": [0, 2]}],
+        "inline_stickers": [
+            {
+                "range": [2, 3],
+                "id": "s",
+                "url": "https://a.example/s.png",
+                "file_name": "s.png",
+                "mime_type": "image/png",
+            }
+        ],
+        "mention": None,
+        "mention_range": None,
+        "mentions": None,
+    },
+    {
+        "type": "text",
+        "value": "you two",
+        "text_decorations": None,
+        "inline_stickers": None,
+        "mention": LINE,
+        "mention_range": [0, 3],
+        "mentions": [
+            {"handle": LINE, "is_me": True, "range": [0, 3]},
+            {"handle": FRIEND, "is_me": False, "range": [4, 7]},
+        ],
+    },
+    {
+        "type": "media",
+        "id": "m",
+        "filename": "a.png",
+        "mime_type": "image/png",
+        "size_bytes": 3,
+        "url": "https://a.example/a.png",
+    },
+    {"type": "link", "value": "https://a.example"},
+    {
+        "type": "imessage_app",
+        "app": {"team_id": "ABCDE12345", "bundle_id": "com.example", "name": "App", "app_store_id": 5},
+        "layout": {
+            "caption": "Look",
+            "subcaption": None,
+            "trailing_caption": None,
+            "trailing_subcaption": "right",
+            "image_url": None,
+            "image_title": None,
+            "image_subtitle": None,
+        },
+        "url": "",
+        "fallback_text": "a card",
+    },
+    {"type": "app_clip", "value": "https://a.example/clip", "title": "Clip", "description": None, "image_url": None},
+    {"type": "dance", "steps": [1, 2]},
+]
+
+
+def seed(*parts: dict[str, Any], **message: Any) -> dict[str, Any]:
+    """Return a state with one group, and one message of a person in it."""
+    handles = [{"handle": LINE, "is_me": True}, {"handle": PERSON}, {"handle": FRIEND}]
+    return {
+        "phone_numbers": [{"phone_number": LINE}],
+        "chats": [{"id": "c1", "handles": handles}],
+        "messages": [{"id": "m1", "chat_id": "c1", "from": PERSON, "parts": list(parts)} | message],
+    }
+
+
+@pytest.mark.parametrize("part", SAVED_PARTS, ids=lambda part: part["type"])
+async def test_a_saved_part_is_saved_again_with_the_same_bytes(emulator: Emulator, part: dict[str, Any]) -> None:
+    emulator.load_state(seed(part))
+    (message,) = emulator.save_state()["messages"]
+    assert json.dumps(message["parts"]) == json.dumps([part | {"reactions": []}])
+
+
+async def test_a_saved_effect_reply_and_background_are_saved_again_with_the_same_bytes(emulator: Emulator) -> None:
+    effect, reply = {"type": "screen", "name": "confetti"}, {"message_id": "m0", "part_index": 1}
+    background = {"type": "color", "style": None, "variant": "mango", "shades": None, "image_url": None}
+    state = seed(HI, effect=effect, reply_to=reply)
+    state["chats"][0]["background"] = background
+    emulator.load_state(state)
+    saved = emulator.save_state()
+    (message,), (chat,) = saved["messages"], saved["chats"]
+    shown = [message["effect"], message["reply_to"], chat["background"]]
+    assert json.dumps(shown) == json.dumps([effect, reply, background])
+
+
+async def test_a_part_written_by_hand_gets_the_defaults(emulator: Emulator) -> None:
+    emulator.load_state(
+        seed(
+            {"type": "text", "value": "hi 🎂", "mention": LINE},
+            {"type": "media", "filename": "a.png", "url": "https://a.example/a.png"},
+            {"type": "imessage_app", "app": {"name": "App"}, "layout": {"caption": "Look"}},
+        )
+    )
+    text, media, card = emulator.save_state()["messages"][0]["parts"]
+    assert text["mentions"] == [{"handle": LINE, "is_me": True, "range": [0, 5]}]
+    assert (media["mime_type"], media["size_bytes"]) == ("image/png", 0)
+    assert media["id"]
+    assert (card["app"]["team_id"], card["layout"]["subcaption"], card["url"]) == (None, None, "")
+
+
+@pytest.mark.parametrize("part", [{"type": "text"}, {"type": "media"}, {"type": "imessage_app"}, {"value": "hi"}])
+async def test_a_part_that_cannot_be_read_is_refused(emulator: Emulator, part: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="The state's messages are not in the API's shapes"):
+        emulator.load_state(seed(part))

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { draftOfEdit, Drafts, emptyDraft, isEmpty } from "../../linqbot/emulator/web/page/composer/draft.js";
 import { deliver, inboundMessage, Outbox } from "../../linqbot/emulator/web/page/composer/sending.js";
+import { DraftTexts } from "../../linqbot/emulator/web/page/model/drafts.js";
 import { draftChat } from "../../linqbot/emulator/web/page/model/chats.js";
-import { chatData, chatIn, FRIEND, group, LINE, ME, message, storeWith } from "./world.js";
+import { chatData, chatIn, FRIEND, group, LINE, ME, memory, message, storeWith } from "./world.js";
 
 /** @import { SentDraft } from "../../linqbot/emulator/web/page/composer/sending.js" */
 
@@ -41,7 +42,7 @@ test("a draft of spaces is empty, one with a file is not", () => {
 });
 
 test("each conversation keeps its draft", () => {
-  const drafts = new Drafts();
+  const drafts = new Drafts(new DraftTexts(memory()));
   drafts.open("a");
   drafts.current.text = "for a";
   drafts.open("b");
@@ -64,6 +65,23 @@ test("the first message names the service and the others of a group", () => {
   const recipients = { line: LINE, others: [FRIEND], service: /** @type {const} */ ("SMS") };
   const body = inboundMessage(sent({ chat: draftChat(ME, recipients) }), []);
   assert.deepEqual([body.chat_id, body.service, body.group], [undefined, "SMS", [FRIEND]]);
+});
+
+test("a message over another service names the service, and the chat has it afterwards", async () => {
+  const store = storeWith({ ...chatData(), service: "iMessage" });
+  store.go({ view: "chat", chatId: "chat", service: "SMS" });
+  const draft = { ...emptyDraft(), text: "green", effect: "slam" };
+  const { place } = store;
+  const [{ body }] = await posted(
+    () => deliver(store, sent({ draft, chat: chatIn(store), place })),
+    () => Response.json({ chat_id: "chat", message_id: "m" }),
+  );
+  assert.deepEqual([body.chat_id, body.service, body.effect], ["chat", "SMS", undefined]);
+  assert.deepEqual(store.place, { view: "chat", chatId: "chat" });
+});
+
+test("a message over the chat's own service names no service", () => {
+  assert.equal(inboundMessage(sent({ place: { view: "chat", chatId: "group" } }), []).service, undefined);
 });
 
 test("the first message to the bot alone has no group", () => {

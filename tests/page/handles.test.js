@@ -21,8 +21,14 @@ test("a typed number becomes E.164, whatever stands between its digits", () => {
   assert.equal(normaliseHandle(" +44.7700.900123 "), "+447700900123");
 });
 
-test("a number without a country code is no handle", () => {
-  for (const typed of ["", "415 555 0142", "+0123456789", "+12345", "+1234567890123456", "ada@example.com"]) {
+test("a typed e-mail address is a handle in lower case", () => {
+  assert.equal(normaliseHandle(" Cat@Example.com "), "cat@example.com");
+});
+
+test("a number without a country code is no handle, nor is half an address", () => {
+  const numbers = ["", "415 555 0142", "+0123456789", "+12345", "+1234567890123456"];
+  const addresses = ["ada@", "@example.com", "ada@example", "ada@exa mple.com", "ada@@example.com", "ada@example..com"];
+  for (const typed of [...numbers, ...addresses, `${"a".repeat(250)}@example.com`]) {
     assert.equal(normaliseHandle(typed), null, typed);
   }
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fileSize } from "../../linqbot/emulator/web/page/model/files.js";
+import { fileSize } from "../../linqbot/emulator/web/page/model/content/files.js";
 import { chatTitle, nameIn } from "../../linqbot/emulator/web/page/model/names.js";
 import { initialPerson } from "../../linqbot/emulator/web/page/model/people.js";
 import { chatPreview, messagePreview } from "../../linqbot/emulator/web/page/model/previews.js";
@@ -29,7 +29,24 @@ test("names are those that this phone's person would use", () => {
 
 test("a group has its own name, or those of the others", () => {
   assert.equal(chatTitle(store, { ...group(), display_name: "Cake" }), "Cake");
-  assert.equal(chatTitle(store, { ...group(), display_name: `${ME}, ${FRIEND}` }), "Your bot, +1 415 555 0187");
+  assert.equal(chatTitle(store, { ...group(), display_name: `${ME}, ${FRIEND}` }), "+1 415 555 0187");
+  const handles = [bot, person(ME), person("ada@example.com"), person("bob@example.com"), person(FRIEND)];
+  assert.equal(chatTitle(store, { ...group(), handles }), "ada@example.com, bob@example.com & +1 415 555 0187");
+});
+
+test("a group that only the bot is left in is named after the bot", () => {
+  assert.equal(chatTitle(store, { ...group(), handles: [bot, person(ME)] }), "Your bot");
+});
+
+test("the bot has the name of the card that it has shared in the chat", () => {
+  const chat = {
+    ...group(),
+    is_group: false,
+    handles: [bot, person(ME)],
+    card: { first_name: "Bistro", last_name: "Bot" },
+  };
+  assert.equal(chatTitle(store, chat), "Bistro Bot");
+  assert.equal(nameIn(store, chat, OTHER_LINE), "Your bot 2");
 });
 
 test("a chat of two is named after the other side", () => {
@@ -42,12 +59,22 @@ test("a preview says what a message is", () => {
     message("hello"),
     message("", { parts: [media("image/png"), { type: "text", value: "look" }] }),
     message("", { parts: [media("application/pdf")] }),
+    message("", { parts: [media("text/vcard")] }),
     message("", { poll: { options: [] } }),
     message("", { parts: [{ type: "imessage_app", app: { name: "Chess" } }] }),
     message("", { parts: [], effect: { name: "confetti" } }),
     message("", { parts: [] }),
   ].map(messagePreview);
-  assert.deepEqual(previews, ["hello", "Photo look", "a.pdf", "Poll", "Chess", "Sent with Confetti", "Message"]);
+  assert.deepEqual(previews, [
+    "hello",
+    "Photo look",
+    "a.pdf",
+    "Contact Card",
+    "Poll",
+    "Chess",
+    "Sent with Confetti",
+    "Message",
+  ]);
 });
 
 test("in a group the list names the sender, unless it is the person", () => {

@@ -180,3 +180,22 @@ test("the phone could belong to all members and remembered people, but not to a 
   const store = storeWith(chatData([], [bot, person(ME), person(FRIEND)]));
   assert.deepEqual(store.people(["+447700900123", FRIEND]), [ME, "+447700900123", FRIEND]);
 });
+
+test("conditions and runner are replaced as a whole, and the clock follows", async () => {
+  const { now } = await import("../../linqbot/emulator/web/page/model/time.js");
+  const store = new Store(ME, memory());
+  const conditions = {
+    now: "2031-01-01T00:00:00Z",
+    ahead_s: 0,
+    is_frozen: false,
+    faults: [],
+    opted_out: [],
+    flagged_lines: [],
+  };
+  store.load({ now: "2026-01-01T00:00:00Z", conditions, runner: { restartable: ["m1"] } });
+  assert.deepEqual(store.runner, { restartable: ["m1"] });
+  store.setConditions({ ...conditions, opted_out: [ME] });
+  store.setRunner(null);
+  assert.deepEqual([store.conditions?.opted_out, store.runner], [[ME], null]);
+  assert.equal(now().getUTCFullYear(), 2031);
+});

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isJumbo, runsOf } from "../../linqbot/emulator/web/page/model/text.js";
+import { isJumbo, runsOf } from "../../linqbot/emulator/web/page/model/content/text.js";
 
 /** @param {string} value */
 const text = (value) => ({ type: "text", value });

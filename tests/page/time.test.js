@@ -52,3 +52,9 @@ test("the status bar shows no AM or PM", () => {
 test("the inspector's times have milliseconds", () => {
   assert.match(preciseTime("2026-11-20T21:41:07.089+01:00"), /^21.41.07.089$/);
 });
+
+test("an input for a date holds local time", async () => {
+  const { toInputValue } = await import("../../linqbot/emulator/web/page/model/time.js");
+  assert.equal(toInputValue(new Date("2026-11-20T23:30:00Z")), "2026-11-21T00:30:00");
+  assert.equal(toInputValue(new Date("2026-07-20T23:30:00Z")), "2026-07-21T01:30:00");
+});

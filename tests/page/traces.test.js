@@ -42,11 +42,25 @@ test("two calls that look alike are two entries", () => {
   assert.equal(new Set(list.map(({ key }) => key)).size, 2);
 });
 
+test("a call and a report that come twice, by the state and by the stream, are one entry each", () => {
+  const list = added((traces) => {
+    for (const _ of [1, 2]) {
+      traces.addCall({ ...call, id: "c" });
+      traces.addObservation({ kind: "turn", event_id: "e", attempt: 1, started_at: call.at });
+    }
+    traces.addObservation({ kind: "turn", event_id: "e", attempt: 2, started_at: call.at });
+  });
+  assert.deepEqual(
+    list.map(({ kind }) => kind),
+    ["call", "observation", "observation"],
+  );
+});
+
 test("the list has an end: the oldest entries go", () => {
   const list = added((traces) => {
-    for (let status = 0; status < 600; status += 1) traces.addCall({ ...call, status });
+    for (let status = 0; status < 1100; status += 1) traces.addCall({ ...call, status });
   });
-  assert.deepEqual([list.length, summaryOf(list[0]).status], [500, "100"]);
+  assert.deepEqual([list.length, summaryOf(list[0]).status], [1000, "100"]);
 });
 
 test("a load is sorted by time", () => {

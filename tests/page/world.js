@@ -2,7 +2,7 @@
 
 import { Store } from "../../linqbot/emulator/web/page/model/store.js";
 
-/** @import { Member, Message } from "../../linqbot/emulator/web/page/client/types.d.ts" */
+/** @import { ChatData, Member, Message } from "../../linqbot/emulator/web/page/client/types.d.ts" */
 /** @import { ShownChat } from "../../linqbot/emulator/web/page/model/chats.js" */
 
 export const ME = "+14155550142";
@@ -62,7 +62,7 @@ export const chatData = (messages = [], handles = [bot, person(ME)]) => ({
 
 /**
  * Return a store that has loaded these chats.
- * @param {ReturnType<typeof chatData>[]} chats
+ * @param {ChatData[]} chats
  */
 export function storeWith(...chats) {
   const store = new Store(ME, memory());

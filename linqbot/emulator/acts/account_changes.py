@@ -1,4 +1,4 @@
-"""Acts of Linq, or of the account's team on Linq's dashboard, on lines and payment providers."""
+"""Acts of Linq, or of the account's team on Linq's dashboard, on lines, opt-outs and payment providers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pydantic import Field
 from linqbot.emulator.acts.act import Body, Handle
 from linqbot.emulator.endpoints import contact_cards, lines
 from linqbot.emulator.endpoints.payments import payments
+from linqbot.emulator.engine import send_policy
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model.answers import not_found
+from linqbot.emulator.model.answers import existing
 
 
 class ChangeLine(Body):
@@ -35,9 +36,7 @@ class ChangeLine(Body):
         """
         if self.assigned and self.phone_number not in world.state.lines:
             lines.assign(world, self.phone_number, line_type=self.line_type)
-        line = world.state.lines.get(self.phone_number)
-        if line is None:
-            raise not_found("phone number")
+        line = existing(world.state.lines.get(self.phone_number), "phone number")
         if self.status or self.reputation:
             lines.set_standing(world, line, status=self.status, reputation=self.reputation)
         if self.zero_retention is not None:
@@ -46,6 +45,21 @@ class ChangeLine(Body):
             contact_cards.delete(world, self.phone_number)
         if self.assigned is False:
             lines.release(world, line)
+
+
+class SetOptOut(Body):
+    """Record that a person has opted out of messages, or no longer has.
+
+    A person opts out by writing STOP. This act records it without a message, as if the person had done it before. A text
+    of the person ends it too.
+    """
+
+    handle: Handle
+    opted_out: bool = Field(description="While true, Linq refuses messages to the person with 403 and code 2024.")
+
+    def perform(self, world: World) -> None:
+        """Record it, and change the health of the person's direct chats."""
+        send_policy.set_opt_out(world, self.handle, is_out=self.opted_out)
 
 
 class SetProvider(Body):

@@ -15,6 +15,7 @@ from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads
 from linqbot.emulator.model.answers import conflict, invalid
+from linqbot.emulator.model.message_content import MessageEffect, TextPart
 from linqbot.emulator.model.records import ChatRecord, Line, iso, seconds
 from linqbot.types.message import Effect
 
@@ -89,17 +90,17 @@ class Write(ByPerson):
         message = chat_state.store_inbound(
             world, chat, sender, shown, effect=effect, reply_to=answered, sent_at=sent_at, reconciled_at=reconciled_at
         )
-        texts = [part["value"] for part in shown if part["type"] == "text"]
+        texts = [part.value for part in shown if isinstance(part, TextPart)]
         send_policy.note_text(world, chat, self.from_, texts[0] if len(shown) == len(texts) == 1 else "")
         world.emit_message("message.received", chat, message)
         world.show_chat(chat)
         world.show_message(message)
         return {"chat_id": chat.id, "message_id": message.id}
 
-    def _effect(self) -> dict[str, Any] | None:
+    def _effect(self) -> MessageEffect | None:
         if self.effect is None:
             return None
-        return {"type": self.effect.type or Effect.named(self.effect.name).type, "name": self.effect.name}
+        return MessageEffect(self.effect.type or Effect.named(self.effect.name).type, self.effect.name)
 
     def _chat(self, world: World, line: Line) -> ChatRecord:
         if self.chat_id is None:
@@ -158,10 +159,19 @@ class Edit(ByPerson):
         messages.edit(world, world.state.chats[message.chat_id], message, self.part_index, self.text)
 
 
+class Placement(Body):
+    """The place of a sticker on a bubble."""
+
+    x: Annotated[float, Field(ge=-1, le=1)] = Field(0.0, description="-1 is the left edge of the bubble, 1 the right.")
+    y: Annotated[float, Field(ge=-1, le=1)] = Field(0.0, description="-1 is the top of the bubble, 1 the bottom.")
+    scale: float | None = Field(None, description="Clamped to 0.05 to 2.5; 0.5 for an emoji and 1 for an image.")
+    rotation: float = Field(0.0, description="Degrees, clockwise.")
+
+
 class React(ByPerson):
     """Add a tapback or a sticker to a message, or remove the person's tapback.
 
-    A sticker shows exactly one of `emoji`, `url` and `attachment_id`.
+    A sticker shows exactly one of `emoji`, `url`, `attachment_id` and `data_base64`.
     """
 
     message_id: str
@@ -172,6 +182,11 @@ class React(ByPerson):
     emoji: Emoji | None = Field(None, description="The sticker's image, drawn from an emoji.")
     url: str | None = Field(None, description="The sticker's image, by its address.")
     attachment_id: str | None = Field(None, description="The sticker's image, by an attachment that the emulator has.")
+    data_base64: str | None = Field(None, description="The sticker's image, by its content.")
+    filename: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
+        None, description="The name of a `data_base64`; its type is guessed from it."
+    )
+    placement: Placement | None = Field(None, description="The place of a sticker.")
 
     def perform(self, world: World) -> None:
         """Change the reaction and emit `reaction.added` or `reaction.removed`.
@@ -182,12 +197,15 @@ class React(ByPerson):
         """
         if self.type == "custom" and not self.custom_emoji:
             raise invalid("custom needs custom_emoji")
-        images = [image for image in (self.emoji, self.url, self.attachment_id) if image]
+        images = [image for image in (self.emoji, self.url, self.attachment_id, self.data_base64) if image]
         if (self.type == "sticker") != (len(images) == 1):
-            raise invalid("a sticker, and nothing else, needs one of emoji, url and attachment_id")
+            raise invalid("a sticker, and nothing else, needs one of emoji, url, attachment_id and data_base64")
         message = world.state.message(self.message_id)
         chat = world.state.chats[message.chat_id]
         asked = self.model_dump(exclude_none=True)
+        if self.data_base64:
+            file = Media(data_base64=self.data_base64, filename=self.filename or "sticker.png")
+            asked["attachment_id"] = file.shown(world).id
         image = reactions.sticker(world, asked) if self.type == "sticker" else None
         reactions.change(world, chat, message, active_member(chat, self.from_), asked, image=image)
 

@@ -1,10 +1,9 @@
-"""The parts of a message that a person writes: the models of the request, and the parts that the API shows for them."""
+"""The parts of a message that a person writes: the models of the request, and the parts made from them."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import mimetypes
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Discriminator, Field
@@ -13,8 +12,9 @@ from linqbot.emulator.acts.act import Body, Handle, Index, NotEmpty
 from linqbot.emulator.endpoints import attachments
 from linqbot.emulator.engine import content
 from linqbot.emulator.engine.world import World
+from linqbot.emulator.model import content_shapes
 from linqbot.emulator.model.answers import invalid
-from linqbot.types.message import utf16_length
+from linqbot.emulator.model.message_content import LinkPart, MediaPart, TextPart
 
 Range: TypeAlias = Annotated[list[Index], Field(min_length=2, max_length=2)]
 
@@ -36,26 +36,12 @@ class Text(Body):
     mention_range: Range | None = Field(None, description="Start and end in UTF-16 units; the whole text if left out.")
     mentions: list[Mentioned] | None = Field(None, description="Further mentions.")
 
-    def shown(self, world: World) -> dict[str, Any]:
-        """Return the part as the API shows it."""
+    def shown(self, world: World) -> TextPart:
+        """Return the part of the message."""
         asked = [Mentioned(handle=self.mention, range=self.mention_range)] if self.mention else []
-        mentions = [
-            {
-                "handle": one.handle,
-                "is_me": one.handle in world.state.lines,
-                "range": one.range or [0, utf16_length(self.value)],
-            }
-            for one in (*asked, *(self.mentions or ()))
-        ]
-        return {
-            "type": "text",
-            "value": self.value,
-            "text_decorations": self.text_decorations or None,
-            "inline_stickers": None,
-            "mention": mentions[0]["handle"] if mentions else None,
-            "mention_range": mentions[0]["range"] if mentions else None,
-            "mentions": mentions or None,
-        }
+        asked += self.mentions or ()
+        mentions = tuple(content.mention_of(world, one.handle, one.range, self.value) for one in asked)
+        return TextPart(self.value, text_decorations=self.text_decorations or None, mentions=mentions)
 
 
 class Link(Body):
@@ -64,9 +50,9 @@ class Link(Body):
     type: Literal["link"] = "link"
     value: NotEmpty
 
-    def shown(self, world: World) -> dict[str, Any]:
-        """Return the part as the API shows it."""
-        return {"type": "link", "value": self.value}
+    def shown(self, world: World) -> LinkPart:
+        """Return the part of the message."""
+        return LinkPart(self.value)
 
 
 class Media(Body):
@@ -88,8 +74,8 @@ class Media(Body):
         if not (self.data_base64 is not None or self.url or self.attachment_id):
             raise invalid("media needs data_base64, url or attachment_id")
 
-    def shown(self, world: World) -> dict[str, Any]:
-        """Store content given as bytes, and return the part as the API shows it.
+    def shown(self, world: World) -> MediaPart:
+        """Store content given as bytes, and return the part of the message.
 
         Raises:
             ApiError: the base64 or the URL cannot be read, or there is no such attachment.
@@ -101,7 +87,7 @@ class Media(Body):
         except (binascii.Error, ValueError) as error:
             raise invalid("data_base64 is not base64") from error
         filename = self.filename or "file"
-        kind = self.mime_type or mimetypes.guess_type(filename)[0] or "application/octet-stream"
+        kind = self.mime_type or content_shapes.mime_type_of(filename)
         return content.of_attachment(world, attachments.add(world, filename, kind, data))
 
 

@@ -10,8 +10,7 @@ from linqbot.emulator.acts.act import ByPerson, NotEmpty, active_member
 from linqbot.emulator.endpoints.chats import polls
 from linqbot.emulator.engine import send_policy
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model.answers import conflict, not_found
-from linqbot.emulator.model.records import ChatRecord, MessageRecord
+from linqbot.emulator.model.answers import conflict
 
 
 class MakePoll(ByPerson):
@@ -48,7 +47,8 @@ class AddOptions(ByPerson):
         Raises:
             ApiError: 404, there is no such poll, or the person is not in the chat.
         """
-        message, chat = _poll(world, self.message_id)
+        message, _ = world.state.poll(self.message_id)
+        chat = world.state.chats[message.chat_id]
         polls.extend(world, chat, message, active_member(chat, self.from_), self.options)
 
 
@@ -65,13 +65,7 @@ class Vote(ByPerson):
         Raises:
             ApiError: 404, there is no such poll or option, or the person is not in the chat.
         """
-        message, chat = _poll(world, self.message_id)
+        message, _ = world.state.poll(self.message_id)
+        chat = world.state.chats[message.chat_id]
         member = active_member(chat, self.from_)
         polls.toggle(world, chat, message, member, self.option_id, is_on=self.operation == "add")
-
-
-def _poll(world: World, message_id: str) -> tuple[MessageRecord, ChatRecord]:
-    message = world.state.message(message_id)
-    if message.poll is None:
-        raise not_found("message")
-    return message, world.state.chats[message.chat_id]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from itertools import islice
+from typing import Final
 
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model.answers import ApiError, EndpointResponse, not_found
-from linqbot.emulator.model.records import Audit, ChatRecord, Line, iso, new_id
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, JsonObject, existing, not_found
+from linqbot.emulator.model.records import Audit, AuditReport, ChatRecord, Line, iso, new_id
 
 TAKES_S: Final = 5.0
 COOLDOWN_S: Final = 3600.0
@@ -46,17 +47,14 @@ def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
     audit = world.state.audits.get(request.path["audit_id"])
     if audit is None or audit.line != line.phone_number or world.now() >= audit.created_at + READABLE_S:
         raise not_found("reputation audit")
-    shape: dict[str, Any] = {"audit_id": audit.id, "status": "pending", "phone": audit.line}
+    shape: JsonObject = {"audit_id": audit.id, "status": "pending", "phone": audit.line}
     if audit.report is not None:
-        shape |= {"status": "complete", "generated_at": iso(audit.created_at + TAKES_S), "report": audit.report}
+        shape |= {"status": "complete", "generated_at": iso(audit.created_at + TAKES_S), "report": _shape(audit.report)}
     return EndpointResponse(200, shape)
 
 
 def _line(world: World, phone_number: str) -> Line:
-    line = world.state.lines.get(phone_number)
-    if line is None:
-        raise not_found("phone number")
-    return line
+    return existing(world.state.lines.get(phone_number), "phone number")
 
 
 def _finish(world: World, audit: Audit, _: float) -> None:
@@ -65,28 +63,38 @@ def _finish(world: World, audit: Audit, _: float) -> None:
         audit.report = _report(line, [chat for chat in world.state.chats.values() if chat.line == line.phone_number])
 
 
-def _report(line: Line, chats: list[ChatRecord]) -> dict[str, Any]:
+def _report(line: Line, chats: list[ChatRecord]) -> AuditReport:
     unhealthy = [chat for chat in chats if chat.health != "HEALTHY"]
-    ignored = [(chat, count) for chat in unhealthy if (count := _written_after_stop(chat))]
+    return AuditReport(
+        severity=line.reputation,
+        can_send=line.can_send,
+        unhealthy={chat.id: chat.health for chat in unhealthy},
+        after_stop={chat.id: count for chat in unhealthy if (count := _written_after_stop(chat))},
+    )
+
+
+def _shape(report: AuditReport) -> JsonObject:
     drivers = []
-    if ignored:
-        drivers.append(_driver("opt_out_handling", "Messages went out after an opt-out word", len(ignored)))
-    if unhealthy:
-        drivers.append(_driver("overall_conversation_health", "Conversations are unhealthy", len(unhealthy)))
-    if not line.can_send:
+    if report.after_stop:
+        drivers.append(_driver("opt_out_handling", "Messages went out after an opt-out word", len(report.after_stop)))
+    if report.unhealthy:
+        drivers.append(_driver("overall_conversation_health", "Conversations are unhealthy", len(report.unhealthy)))
+    if not report.can_send:
         drivers.append(_driver("flagged", "The line is flagged", 1))
+    shown = islice(report.unhealthy.items(), MOST_UNHEALTHY)
     return {
-        "severity": line.reputation,
+        "severity": report.severity,
         "primary_driver": drivers[0]["key"] if drivers else "",
         "summary_markdown": "\n".join(f"- {one['summary']}" for one in drivers) or "Nothing to worry about.",
         "drivers": drivers,
-        "action_items": [_ACTION] if ignored else [],
+        "action_items": [_ACTION] if report.after_stop else [],
         "evidence": {
             "unhealthy_chats": [
-                {"chat_id": chat.id, "status": chat.health, "driver_keys": ["low_engagement"]}
-                for chat in unhealthy[:MOST_UNHEALTHY]
+                {"chat_id": chat_id, "status": health, "driver_keys": ["low_engagement"]} for chat_id, health in shown
             ],
-            "opt_out_chats": [{"chat_id": chat.id, "messages_after_stop": count} for chat, count in ignored],
+            "opt_out_chats": [
+                {"chat_id": chat_id, "messages_after_stop": count} for chat_id, count in report.after_stop.items()
+            ],
         },
     }
 

@@ -87,6 +87,7 @@ def share(world: World, request: ApiRequest) -> EndpointResponse:
     if chat.card_shared_at is not None and now < chat.card_shared_at + SHARE_EVERY_S:
         raise _too_often(chat.card_shared_at + SHARE_EVERY_S - now)
     chat.card_shared_at = now
+    world.show_chat(chat)
     return EndpointResponse(204)
 
 

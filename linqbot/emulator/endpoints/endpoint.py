@@ -1,6 +1,6 @@
 """The parts of an endpoint: its handler, the request that the handler reads, and pages of lists.
 
-Each module of a noun lists its handlers in `ENDPOINTS`; method and path come from the table in `linqbot.api`.
+Each module of a resource lists its handlers in `ENDPOINTS`; method and path come from the table in `linqbot.api`.
 `emulator/api.py` finds the handler for a request and checks Linq's rules before the handler runs.
 """
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine.experience_cards import CATALOGUE
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model.answers import EndpointResponse, not_found
+from linqbot.emulator.model.answers import EndpointResponse, existing
 
 
 def list_(_: World, __: ApiRequest) -> EndpointResponse:
     """List the experiences."""
-    return EndpointResponse(200, {"experiences": list(CATALOGUE)})
+    return EndpointResponse(200, {"experiences": [one.shape() for one in CATALOGUE]})
 
 
 def retrieve(_: World, request: ApiRequest) -> EndpointResponse:
@@ -19,10 +19,8 @@ def retrieve(_: World, request: ApiRequest) -> EndpointResponse:
     Raises:
         ApiError: 404, there is no such experience.
     """
-    found = next((one for one in CATALOGUE if one["experience"] == request.path["experience"]), None)
-    if found is None:
-        raise not_found("experience")
-    return EndpointResponse(200, found)
+    found = existing(next((one for one in CATALOGUE if one.name == request.path["experience"]), None), "experience")
+    return EndpointResponse(200, found.shape())
 
 
 ENDPOINTS = (

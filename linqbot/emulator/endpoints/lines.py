@@ -6,7 +6,7 @@ from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.endpoints.messages import best_line
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
-from linqbot.emulator.model.answers import ApiError, EndpointResponse, invalid, not_found
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, existing, invalid
 from linqbot.emulator.model.handles import is_handle, is_phone, normal
 from linqbot.emulator.model.records import Line, iso
 
@@ -22,9 +22,10 @@ def update(world: World, request: ApiRequest) -> EndpointResponse:
     Raises:
         ApiError: 404, there is no such line.
     """
-    line = next((one for one in world.state.lines.values() if one.id == request.path["phone_number_id"]), None)
-    if line is None:
-        raise not_found("phone number")
+    line = existing(
+        next((one for one in world.state.lines.values() if one.id == request.path["phone_number_id"]), None),
+        "phone number",
+    )
     old, line.forwarding_number = line.forwarding_number, request.body["forwarding_number"] or None
     if old != line.forwarding_number:
         change = {"from": old, "to": line.forwarding_number}
@@ -82,6 +83,7 @@ def set_standing(world: World, line: Line, *, status: str | None = None, reputat
     after = {"new_status": line.status, "new_reputation": line.reputation}
     data = {"phone_number": line.phone_number, **before, **after, "changed_at": iso(world.now())}
     world.emit_account("phone_number.status_updated", data, line=line.phone_number)
+    world.show_conditions()
 
 
 def assign(world: World, phone_number: str, *, line_type: str = "iMessage") -> Line:

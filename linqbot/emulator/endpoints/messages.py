@@ -8,14 +8,14 @@ from typing import Any
 
 from linqbot.emulator.endpoints.chats import chats
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler, page
-from linqbot.emulator.engine import content
 from linqbot.emulator.engine.send_policy import check_line, check_present, check_send
 from linqbot.emulator.engine.sending import repeated, send, send_content
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import shapes
+from linqbot.emulator.model import content_shapes, shapes
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, invalid
 from linqbot.emulator.model.handles import normal
-from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord
+from linqbot.emulator.model.message_content import AppCardPart, TextPart
+from linqbot.emulator.model.records import ChatRecord, EarlierText, Line, MessageRecord
 
 MOST_EDITS = 5
 EDIT_WINDOW_S = 900.0
@@ -134,11 +134,12 @@ def edit(world: World, chat: ChatRecord, message: MessageRecord, index: int, tex
     Raises:
         ApiError: 400, there is no text part at `index`.
     """
-    if index >= len(message.parts) or message.parts[index]["type"] != "text":
+    part = message.parts[index] if index < len(message.parts) else None
+    if not isinstance(part, TextPart):
         raise invalid("There is no text part at part_index")
     now = world.now()
-    plain = dict.fromkeys(("text_decorations", "inline_stickers", "mention", "mention_range", "mentions"))
-    message.parts[index] = {"type": "text", "value": text, **plain}
+    message.earlier.append(EarlierText(index, part.value, now))
+    message.parts[index] = TextPart(text)
     message.edits += 1
     # A clock that stands still must not hide the edit: clients compare updated_at with created_at.
     message.updated_at = max(now, message.updated_at + 0.001)
@@ -177,9 +178,9 @@ def list_thread(world: World, request: ApiRequest) -> EndpointResponse:
 
 def _root(world: World, message: MessageRecord) -> str:
     while message.reply_to:
-        above = world.state.messages.get(message.reply_to["message_id"])
+        above = world.state.messages.get(message.reply_to.message_id)
         if above is None:
-            return str(message.reply_to["message_id"])
+            return message.reply_to.message_id
         message = above
     return message.id
 
@@ -194,14 +195,18 @@ def update_app_card(world: World, request: ApiRequest) -> EndpointResponse:
     body, old = request.body, world.state.message(request.path["message_id"])
     chat = world.state.chats[old.chat_id]
     check_present(chat)
-    if not old.is_from_me or [part["type"] for part in old.parts] != ["imessage_app"]:
+    card = old.parts[0] if len(old.parts) == 1 else None
+    if not old.is_from_me or not isinstance(card, AppCardPart):
         raise invalid("Only an app card of your own can be updated")
     if old.status == "pending":
         raise ApiError(409, 1005, "The app card is not sent yet; try again after message.sent")
     check_send(world, world.line_of(chat), chat.people, override_optout=False)
-    card = old.parts[0]
-    look = {"app": body.get("app") or card["app"], "layout": body["layout"], "url": body.get("url") or card["url"]}
-    part = content.app_card(look | {"fallback_text": body.get("fallback_text") or card["fallback_text"]})
+    part = AppCardPart(
+        app=content_shapes.read_app(body["app"]) if body.get("app") else card.app,
+        layout=content_shapes.read_layout(body["layout"]),
+        url=body.get("url") or card.url,
+        fallback_text=body.get("fallback_text") or card.fallback_text,
+    )
     message = send(world, chat, {}, parts=[part])
     return EndpointResponse(202, {"chat_id": chat.id, "message": shapes.sent_message(message)})
 

@@ -9,7 +9,8 @@ from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine import content, send_policy
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads
-from linqbot.emulator.model.answers import EndpointResponse, accepted, invalid, not_found, trace_id
+from linqbot.emulator.model.answers import EndpointResponse, accepted, existing, invalid, trace_id
+from linqbot.emulator.model.message_content import StickerImage, StickerPlacement
 from linqbot.emulator.model.records import AttachmentRecord, ChatRecord, Member, MessageRecord, ReactionRecord, new_id
 
 
@@ -35,7 +36,7 @@ def change(
     by: Member,
     asked: Mapping[str, Any],
     *,
-    image: dict[str, Any] | None = None,
+    image: StickerImage | None = None,
 ) -> None:
     """Add or remove a reaction. Adding an existing one, or removing a missing one, changes nothing and emits no event.
 
@@ -79,7 +80,7 @@ def _remove(world: World, chat: ChatRecord, message: MessageRecord, reaction: Re
     world.show_message(message)
 
 
-def sticker(world: World, body: Mapping[str, Any]) -> dict[str, Any]:
+def sticker(world: World, body: Mapping[str, Any]) -> StickerImage:
     """Return the image of a sticker: an attachment, a URL, or an emoji drawn as a picture (R81).
 
     Raises:
@@ -89,13 +90,7 @@ def sticker(world: World, body: Mapping[str, Any]) -> dict[str, Any]:
         media = content.of_attachment(world, _drawn(world, body["emoji"]))
     else:
         media = content.media_part(world, body)
-    return {
-        "file_name": media["filename"],
-        "mime_type": media["mime_type"],
-        "url": media["url"],
-        "width": 160,
-        "height": 160,
-    }
+    return StickerImage(media.filename, media.mime_type, media.url)
 
 
 def _drawn(world: World, emoji: str) -> AttachmentRecord:
@@ -109,12 +104,12 @@ def _drawn(world: World, emoji: str) -> AttachmentRecord:
     return attachment
 
 
-def _placement(asked: Mapping[str, Any] | None, *, emoji: bool) -> dict[str, Any]:
+def _placement(asked: Mapping[str, Any] | None, *, emoji: bool) -> StickerPlacement:
     """Return the placement of a sticker. A size out of range is clamped, not refused (R83)."""
     asked = asked or {}
     scale = asked.get("scale")
     scale = (0.5 if emoji else 1.0) if scale is None else min(max(scale, 0.05), 2.5)
-    return {"x": asked.get("x") or 0, "y": asked.get("y") or 0, "scale": scale, "rotation": asked.get("rotation") or 0}
+    return StickerPlacement(asked.get("x") or 0, asked.get("y") or 0, scale, asked.get("rotation") or 0)
 
 
 def place(world: World, request: ApiRequest) -> EndpointResponse:
@@ -126,9 +121,9 @@ def place(world: World, request: ApiRequest) -> EndpointResponse:
     """
     message = world.state.message(request.path["message_id"])
     send_policy.check_present(world.state.chats[message.chat_id])
-    reaction = next((one for one in message.reactions if one.id == request.path["reaction_id"]), None)
-    if reaction is None:
-        raise not_found("reaction")
+    reaction = existing(
+        next((one for one in message.reactions if one.id == request.path["reaction_id"]), None), "reaction"
+    )
     if reaction.type != "sticker":
         raise invalid("Only a sticker can be placed")
     reaction.placement = _placement(request.body["placement"], emoji=False)

@@ -7,10 +7,10 @@ change the state, emit the webhook and update the page in the same way.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
+from linqbot.emulator.model.message_content import Background, MessageEffect, Part, ReplyReference
 from linqbot.emulator.model.records import ChatRecord, Line, Member, MessageRecord, PollRecord, new_id
 
 TYPING_S = 85.0
@@ -72,10 +72,10 @@ def store_inbound(
     world: World,
     chat: ChatRecord,
     sender: Member,
-    parts: list[dict[str, Any]],
+    parts: Sequence[Part],
     *,
-    effect: dict[str, Any] | None = None,
-    reply_to: dict[str, Any] | None = None,
+    effect: MessageEffect | None = None,
+    reply_to: ReplyReference | None = None,
     sent_at: float | None = None,
     reconciled_at: float | None = None,
     poll: PollRecord | None = None,
@@ -88,7 +88,7 @@ def store_inbound(
         seq=world.state.next_seq(),
         is_from_me=False,
         sender=sender,
-        parts=parts,
+        parts=list(parts),
         status="received",
         service=chat.service,
         created_at=now,
@@ -125,12 +125,12 @@ def set_icon(world: World, chat: ChatRecord, by: Member, url: str | None) -> Non
     world.show_chat(chat)
 
 
-def set_background(world: World, chat: ChatRecord, background: dict[str, Any] | None) -> None:
+def set_background(world: World, chat: ChatRecord, by: Member, background: Background | None) -> None:
     """Change the background of a chat. Emits `chat.background_updated`, or by a fault `chat.background_update_failed`."""
-    if _fails(world, chat, "background", 5002):
+    if by.is_me and _fails(world, chat, "background", 5002):
         return
     chat.background = background
-    world.emit("chat.background_updated", lambda: payloads.background(chat, chat.me), chat)
+    world.emit("chat.background_updated", lambda: payloads.background(chat, by), chat)
     world.show_chat(chat)
 
 

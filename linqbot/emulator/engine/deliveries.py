@@ -10,24 +10,27 @@ Retries follow the emulator's clock. The signed timestamp is wall time, because 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
 from linqbot.clock import MovableClock
+from linqbot.emulator.engine import delivery_failure, posting
+from linqbot.emulator.engine.posting import Answer
+from linqbot.emulator.engine.webhook import Attempt, WebhookDelivery, is_by_bot, message_of, signed_headers
 from linqbot.emulator.model import payloads
 from linqbot.emulator.model.answers import encode, trace_id
 from linqbot.emulator.model.faults import Fault, Faults
 from linqbot.emulator.model.feed import Feed
 from linqbot.emulator.model.records import SubscriptionRecord, iso, new_id
-from linqbot.emulator.model.timers import ClockTimers
-from linqbot.webhooks import sign, sign_legacy
+from linqbot.emulator.model.timers import ClockTimer, ClockTimers
 
 log = logging.getLogger("linqbot.emulator")
 
@@ -45,40 +48,6 @@ Data: TypeAlias = Callable[[str], dict[str, Any] | None]
 _Item = TypeVar("_Item")
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One POST. `status` None means that no answer came."""
-
-    at: float
-    status: int | None
-    ms: int
-
-
-@dataclass(slots=True)
-class WebhookDelivery:
-    """One event for one subscription. The body is encoded once: retries send the same bytes."""
-
-    event_id: str
-    event_type: str
-    subscription_id: str
-    chat_id: str | None
-    body: bytes
-    created_at: float
-    attempts: list[Attempt] = field(default_factory=list)
-
-    def shape(self) -> dict[str, Any]:
-        """Return the delivery and its attempts as JSON, without the body."""
-        attempts = [{"at": iso(one.at), "status": one.status, "ms": one.ms} for one in self.attempts]
-        return {
-            "event_id": self.event_id,
-            "event_type": self.event_type,
-            "subscription_id": self.subscription_id,
-            "chat_id": self.chat_id,
-            "created_at": iso(self.created_at),
-            "attempts": attempts,
-        }
-
-
 class _Target:
     """The deliveries in progress to one subscription."""
 
@@ -89,8 +58,11 @@ class _Target:
         self.held: dict[str, list[WebhookDelivery]] = {}
         self.tokens: dict[str, str] = {}
         self.tasks: set[asyncio.Task[None]] = set()
+        self.waiting: dict[str, tuple[ClockTimer, WebhookDelivery]] = {}
         self.url = httpx.URL(subscription.target_url)
         self.version = version_of(subscription.target_url)
+        self.failing: str | None = None
+        """The reason of the latest failure, which was logged; None after a success."""
 
 
 def version_of(target_url: str) -> str:
@@ -134,9 +106,7 @@ class Deliveries:
         """Start to deliver, beginning with the events that are queued."""
         self._loop = asyncio.get_running_loop()
         if self._given is None:
-            # No limit here: each subscription has its own, and one must not use up the connections of the others.
-            limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=30.0)
-            self._transport = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+            self._transport = posting.over_http()
         for target in self._targets.values():
             for key in target.chains:
                 self._spawn(target, self._drain, key)
@@ -183,6 +153,18 @@ class Deliveries:
         for task in target.tasks:
             task.cancel()
 
+    def retry_unanswered(self, subscription_id: str) -> None:
+        """Attempt again now each delivery whose latest attempt got no answer, instead of at the time of its retry.
+
+        Linq does not do this. It is for a receiver that was away and is known to be back.
+        """
+        if (target := self._targets.get(subscription_id)) is None:
+            return
+        for timer, delivery in sorted(target.waiting.values(), key=lambda one: one[1].created_at):
+            if delivery.attempts[-1].status is None:
+                timer.cancel()
+                self._retry_now(target, delivery)
+
     def forget_tokens(self, subscription_id: str) -> None:
         """Forget the routing tokens of a subscription, because affinity was switched off."""
         self._targets[subscription_id].tokens.clear()
@@ -211,14 +193,14 @@ class Deliveries:
             "trace_id": trace_id(),
             "partner_id": PARTNER_ID,
         }
-        bodies: dict[str, bytes | None] = {}
+        made: dict[str, WebhookDelivery | None] = {}
         for target in wanted:
-            if target.version not in bodies:
-                bodies[target.version] = _body(envelope, target.version, data(target.version))
-            body = bodies[target.version]
-            if body is not None:
-                delivery = WebhookDelivery(event_id, event_type, target.subscription.id, chat_id, body, now)
+            if target.version not in made:
+                made[target.version] = _made(envelope, target, data(target.version), chat_id, now)
+            if (first := made[target.version]) is not None:
+                delivery = replace(first, subscription_id=target.subscription.id, attempts=[])
                 self.history.append(delivery)
+                self._feed.publish("delivery", delivery.shape)
                 self._first(target, delivery, subjects)
 
     def replay(self, event_id: str) -> int:
@@ -227,6 +209,17 @@ class Deliveries:
         for delivery in again:
             self._put(self._targets[delivery.subscription_id], delivery)
         return len(again)
+
+    def event_of(self, message_id: str) -> str | None:
+        """Return the id of the event that reported a person's message; None if it is no longer kept."""
+        name = message_id.encode()
+        for delivery in reversed(self.history):
+            # Events about the message that came later, such as `message.edited`, have other types.
+            if delivery.event_type == "message.received" and name in delivery.body:
+                data = json.loads(delivery.body)["data"]
+                if message_id in (data.get("id"), (data.get("message") or {}).get("id")):
+                    return delivery.event_id
+        return None
 
     def _first(self, target: _Target, delivery: WebhookDelivery, subjects: Iterable[str]) -> None:
         names = (target.subscription.id, delivery.event_type, delivery.chat_id or "", *subjects)
@@ -302,69 +295,67 @@ class Deliveries:
         if not target.subscription.is_active:
             return
         at, started = self._clock.now(), time.perf_counter()
-        status, retry_after = await self._answer(target, delivery)
-        delivery.attempts.append(Attempt(at, status, round((time.perf_counter() - started) * 1000)))
+        answer = await self._answer(target, delivery)
+        ms = round((time.perf_counter() - started) * 1000)
+        delivery.attempts.append(Attempt(at, answer.status, ms, answer.reason, answer.beginning))
         self._feed.publish("delivery", delivery.shape)
-        if status is None or status == 429 or status >= 500:
-            self._retry(target, delivery, retry_after)
+        if answer.status is None or answer.status == 429 or answer.status >= 500:
+            self._retry(target, delivery, answer.retry_after)
 
     def _retry(self, target: _Target, delivery: WebhookDelivery, retry_after: float | None) -> None:
         failures = len(delivery.attempts)
         delay = retry_after if retry_after is not None else min(2.0 ** (failures - 1), LONGEST_RETRY_S)
         due = self._clock.now() + delay
         if due <= delivery.created_at + RETRY_WINDOW_S:
-            self._timers.at(due, lambda _: self._retry_now(target, delivery))
+            timer = self._timers.at(due, lambda _: self._retry_now(target, delivery))
+            target.waiting[delivery.event_id] = timer, delivery
 
     def _retry_now(self, target: _Target, delivery: WebhookDelivery) -> None:
+        target.waiting.pop(delivery.event_id, None)
         if self._targets.get(target.subscription.id) is target:
             self._spawn(target, self._attempt_again, delivery)
 
-    async def _answer(self, target: _Target, delivery: WebhookDelivery) -> tuple[int | None, float | None]:
-        """Return the receiver's status and its Retry-After in seconds; or those of a fault."""
+    async def _answer(self, target: _Target, delivery: WebhookDelivery) -> Answer:
+        """Return the receiver's answer; or that of a fault."""
         names = (target.subscription.id, delivery.event_type, delivery.chat_id or "")
         fault = self._faults.take("delivery", *names, fits=lambda one: one.status is not None)
-        if fault:
-            return fault.status, fault.retry_after
+        if fault and fault.status is not None:
+            reason = None if fault.status < 300 else f"A fault answered {fault.status} in the receiver's place."
+            return Answer(fault.status, fault.retry_after, reason)
         try:
             async with asyncio.timeout(RECEIVER_TIMEOUT_S):
-                return await self._post(target, delivery)
+                answer = await self._post(target, delivery)
         except (httpx.HTTPError, OSError, TimeoutError) as error:
-            log.debug("delivery.unanswered subscription=%s error=%s", delivery.subscription_id, type(error).__name__)
-        except Exception:
+            answer = Answer(reason=delivery_failure.of_error(error, target.url, RECEIVER_TIMEOUT_S))
+        except Exception as error:
             # A receiver in this process raises its own errors through the transport. Over a socket they would be a 500.
             log.exception("delivery.receiver_crashed subscription=%s", delivery.subscription_id)
-        return None, None
+            return Answer(reason=f"The receiver raised {type(error).__name__}.")
+        self._log_failure(target, delivery, answer.reason)
+        return answer
 
-    async def _post(self, target: _Target, delivery: WebhookDelivery) -> tuple[int, float | None]:
+    def _log_failure(self, target: _Target, delivery: WebhookDelivery, reason: str | None) -> None:
+        """Log why deliveries to a subscription fail: once, and again only after a success or for another reason."""
+        if reason is not None and reason != target.failing:
+            to, name = delivery_failure.origin(target.url), delivery.event_type
+            log.warning("delivery.failed type=%s to=%s reason=%r", name, to, reason)
+        target.failing = reason
+
+    async def _post(self, target: _Target, delivery: WebhookDelivery) -> Answer:
         assert self._transport is not None
-        subscription, timestamp = target.subscription, int(time.time())
-        headers = {
-            "content-type": "application/json",
-            "user-agent": "Linq-Webhooks/1.0",
-            "webhook-id": delivery.event_id,
-            "webhook-timestamp": str(timestamp),
-            "webhook-signature": sign(
-                delivery.body, webhook_id=delivery.event_id, timestamp=timestamp, secret=subscription.secret
-            ),
-            "x-webhook-event": delivery.event_type,
-            "x-webhook-subscription-id": subscription.id,
-            "x-webhook-timestamp": str(timestamp),
-            "x-webhook-signature": sign_legacy(delivery.body, timestamp=timestamp, secret=subscription.secret),
-        }
+        subscription = target.subscription
+        headers = signed_headers(delivery, subscription, int(time.time()))
         key_header = subscription.routing_key_header
         if key_header and delivery.chat_id:
             headers[subscription.routing_id_header or "Linq-Chat-Id"] = delivery.chat_id
             if token := target.tokens.get(delivery.chat_id):
                 headers[key_header] = token
-        request = httpx.Request("POST", target.url, headers=headers, content=delivery.body)
-        response = await self._transport.handle_async_request(request)
-        try:
-            await response.aread()
-        finally:
-            await response.aclose()
-        if key_header and delivery.chat_id and response.is_success and (token := response.headers.get(key_header)):
+        delivery.headers = headers
+        answer = await posting.post(self._transport, target.url, headers, delivery.body)
+        is_taken = answer.status is not None and 200 <= answer.status < 300
+        if key_header and delivery.chat_id and is_taken and (token := answer.headers.get(key_header)):
             target.tokens[delivery.chat_id] = token
-        return response.status_code, _seconds(response.headers.get("retry-after"))
+        return answer
 
 
 def _wants(subscription: SubscriptionRecord, event_type: str, line: str | None) -> bool:
@@ -376,13 +367,17 @@ def _wants(subscription: SubscriptionRecord, event_type: str, line: str | None) 
     )
 
 
+def _made(
+    envelope: dict[str, Any], target: _Target, data: dict[str, Any] | None, chat_id: str | None, now: float
+) -> WebhookDelivery | None:
+    if data is None:
+        return None
+    event_id, event_type = envelope["event_id"], envelope["event_type"]
+    body = encode(envelope | {"webhook_version": target.version, "data": data})
+    return WebhookDelivery(
+        event_id, event_type, target.subscription.id, chat_id, body, now, message_of(event_type, data), is_by_bot(data)
+    )
+
+
 def _chain_of(delivery: WebhookDelivery) -> str:
     return delivery.chat_id or delivery.event_id
-
-
-def _body(envelope: dict[str, Any], version: str, data: dict[str, Any] | None) -> bytes | None:
-    return None if data is None else encode(envelope | {"webhook_version": version, "data": data})
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    return float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None

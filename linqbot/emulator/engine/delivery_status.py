@@ -37,6 +37,17 @@ def begin(world: World, chat: ChatRecord, message: MessageRecord, *, can_arrive:
     world.settles_at = max(world.settles_at, start + DELIVERED_AFTER_S)
 
 
+def resume(world: World, chat: ChatRecord, message: MessageRecord) -> None:
+    """Schedule the steps that are left for a message of a saved state."""
+    if message.status == "sent" and message.service != "SMS":
+        due = world.now() + DELIVERED_AFTER_S - SENT_AFTER_S
+        world.timers.at(due, lambda at: reach(world, chat, message, "delivered", at))
+        world.settles_at = max(world.settles_at, due)
+    elif message.status in {"pending", "queued"}:
+        message.status = "pending"
+        begin(world, chat, message)
+
+
 def reach(world: World, chat: ChatRecord, message: MessageRecord, status: str, at: float) -> None:
     """Raise the status of a message to `status`, with an event for every step. A status that was reached stays."""
     if message.status not in _STEPS:

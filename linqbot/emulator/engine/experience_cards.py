@@ -3,81 +3,119 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from linqbot.emulator.model.answers import invalid
+from linqbot.emulator.model.answers import JsonObject, invalid
+from linqbot.emulator.model.message_content import AppCardPart, AppIdentity, CardLayout
 
 
-def _field(kind: str, *, required: bool = False, longest: int | None = None) -> dict[str, Any]:
-    return {"type": kind, "required": required, "max": longest}
+@dataclass(frozen=True, slots=True)
+class ExperienceField:
+    """A parameter of an action. `max` is the greatest length of its text."""
+
+    type: str
+    required: bool = False
+    max: int | None = None
 
 
-def _action(name: str, summary: str, **fields: dict[str, Any]) -> dict[str, Any]:
-    return {"name": name, "summary": summary, "fields": fields}
+@dataclass(frozen=True, slots=True)
+class ExperienceAction:
+    """An action of an experience, and its parameters by name."""
+
+    name: str
+    summary: str
+    fields: Mapping[str, ExperienceField]
 
 
-def _experience(name: str, display_name: str, *actions: dict[str, Any]) -> dict[str, Any]:
-    return {"experience": name, "display_name": display_name, "actions": list(actions)}
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """One of Linq's ready-made cards."""
+
+    name: str
+    display_name: str
+    actions: tuple[ExperienceAction, ...]
+
+    def shape(self) -> JsonObject:
+        """Return the experience as the API shows it."""
+        return {
+            "experience": self.name,
+            "display_name": self.display_name,
+            "actions": [
+                {
+                    "name": action.name,
+                    "summary": action.summary,
+                    "fields": {name: asdict(field) for name, field in action.fields.items()},
+                }
+                for action in self.actions
+            ],
+        }
 
 
 CATALOGUE = (
-    _experience(
+    Experience(
         "agentpay",
         "Payment",
-        _action(
-            "request_payment",
-            "Ask for a payment",
-            checkout_url=_field("url", required=True),
-            title=_field("string", longest=100),
-            note=_field("string", longest=200),
+        (
+            ExperienceAction(
+                "request_payment",
+                "Ask for a payment",
+                {
+                    "checkout_url": ExperienceField("url", required=True),
+                    "title": ExperienceField("string", max=100),
+                    "note": ExperienceField("string", max=200),
+                },
+            ),
         ),
     ),
-    _experience(
+    Experience(
         "agentcard",
         "Card",
-        _action("attach_card", "Ask for a card", url=_field("url")),
-        _action("approve_card", "Ask for approval", url=_field("url")),
+        (
+            ExperienceAction("attach_card", "Ask for a card", {"url": ExperienceField("url")}),
+            ExperienceAction("approve_card", "Ask for approval", {"url": ExperienceField("url")}),
+        ),
     ),
-    _experience("link", "Link", _action("open", "Open a page", url=_field("url", required=True))),
+    Experience(
+        "link", "Link", (ExperienceAction("open", "Open a page", {"url": ExperienceField("url", required=True)}),)
+    ),
 )
 
 
-def card(asked: Mapping[str, Any]) -> dict[str, Any]:
+def card(asked: Mapping[str, Any]) -> AppCardPart:
     """Return the app card that an experience is sent as.
 
     Raises:
         ApiError: 400 (R42), the action or a field is unknown, or a value does not fit its field.
     """
     name, action_name, params = asked["name"], asked["action"], asked.get("params") or {}
-    actions = (action for one in CATALOGUE if one["experience"] == name for action in one["actions"])
-    action = next((action for action in actions if action["name"] == action_name), None)
+    actions = (action for one in CATALOGUE if one.name == name for action in one.actions)
+    action = next((action for action in actions if action.name == action_name), None)
     if action is None:
         raise invalid("There is no such experience or action; see GET /v3/experiences")
-    fields = action["fields"]
-    if unknown := set(params) - set(fields):
+    if unknown := set(params) - set(action.fields):
         raise invalid(f"Unknown field of the experience: {min(unknown)}")
-    for key, field in fields.items():
+    for key, field in action.fields.items():
         _check(key, field, params.get(key))
-    return {
-        "type": "imessage_app",
-        "app": {"team_id": "LINQ000000", "bundle_id": f"com.linqapp.{name}", "name": name, "app_store_id": None},
-        "layout": {"caption": params.get("title") or action["summary"], "subcaption": params.get("note")},
-        "url": params.get("checkout_url") or params.get("url"),
-    }
+    return AppCardPart(
+        app=AppIdentity(team_id="LINQ000000", bundle_id=f"com.linqapp.{name}", name=name),
+        layout=CardLayout(caption=params.get("title") or action.summary, subcaption=params.get("note")),
+        url=params.get("checkout_url") or params.get("url") or "",
+    )
 
 
-def _check(key: str, field: Mapping[str, Any], value: Any) -> None:
+def _check(key: str, field: ExperienceField, value: Any) -> None:
     if value is None:
-        if field["required"]:
+        if field.required:
             raise invalid(f"The experience needs {key}")
         return
-    if field["type"] in {"int", "cents"}:
+    if field.type in {"int", "cents"}:
         fits = isinstance(value, int) and not isinstance(value, bool)
     else:
         fits = isinstance(value, str)
     if not fits:
         raise invalid(f"{key} has the wrong type")
-    if field["type"] == "url" and not value.startswith("https://"):
+    if field.type == "url" and not value.startswith("https://"):
         raise invalid(f"{key} must be an absolute https URL")
-    if field["max"] is not None and len(value) > field["max"]:
-        raise invalid(f"{key} is longer than {field['max']}")
+    if field.max is not None and len(value) > field.max:
+        raise invalid(f"{key} is longer than {field.max}")

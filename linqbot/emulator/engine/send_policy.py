@@ -8,19 +8,11 @@ from collections.abc import Collection
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, conflict
 from linqbot.emulator.model.records import ChatRecord, Line
+from linqbot.rules.opt_out import is_opt_out
 
 MESSAGES_PER_PAIR = 30
 SANDBOX_MESSAGES_A_DAY = 100
 PAIR_WINDOW_S = 60.0
-
-_EXACT = frozenset({"STOP", "UNSUBSCRIBE", "OPTOUT", "CANCEL", "END", "QUIT"})
-_ANY_CASE = frozenset({"OPT OUT", "OPT-OUT", "OPTOUT"})
-
-
-def is_opt_out(text: str) -> bool:
-    """Return True if the whole text is one of Linq's opt-out words (R69)."""
-    word = text.strip()
-    return word in _EXACT or word.upper() in _ANY_CASE
 
 
 def note_text(world: World, chat: ChatRecord, handle: str, text: str) -> None:
@@ -33,11 +25,22 @@ def note_text(world: World, chat: ChatRecord, handle: str, text: str) -> None:
         if not chat.is_group:
             state.opted_out.add(handle)
             _set_health(world, chat, "OPTED_OUT")
+            world.show_conditions()
     elif handle in state.opted_out:
-        state.opted_out.discard(handle)
-        for other in state.chats.values():
-            if other.health == "OPTED_OUT" and handle in other.people:
-                _set_health(world, other, "HEALTHY")
+        set_opt_out(world, handle, is_out=False)
+
+
+def set_opt_out(world: World, handle: str, *, is_out: bool) -> None:
+    """Stop messages to a person in all direct chats, or allow them again."""
+    before, after = ("HEALTHY", "OPTED_OUT") if is_out else ("OPTED_OUT", "HEALTHY")
+    if is_out:
+        world.state.opted_out.add(handle)
+    else:
+        world.state.opted_out.discard(handle)
+    for chat in world.state.chats.values():
+        if not chat.is_group and chat.health == before and handle in chat.people:
+            _set_health(world, chat, after)
+    world.show_conditions()
 
 
 def _set_health(world: World, chat: ChatRecord, status: str) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 from linqbot.emulator.engine import content, delivery_status, send_policy
 from linqbot.emulator.engine.chat_state import set_typing
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model.answers import ApiError, not_found
+from linqbot.emulator.model.answers import ApiError, existing
+from linqbot.emulator.model.message_content import Part
 from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, PollRecord, new_id
 
 _RANK = ("iMessage", "RCS", "SMS")
@@ -54,10 +55,7 @@ def repeated(world: World, key: str | None) -> MessageRecord | None:
     """
     if not key or key not in world.state.keys:
         return None
-    message = world.state.messages.get(world.state.keys[key])
-    if message is None:
-        raise not_found("message")
-    return message
+    return existing(world.state.messages.get(world.state.keys[key]), "message")
 
 
 def send(
@@ -65,14 +63,18 @@ def send(
     chat: ChatRecord,
     asked: Mapping[str, Any],
     *,
-    parts: list[dict[str, Any]],
+    parts: list[Part],
     can_arrive: bool = True,
     service: str | None = None,
     key: str | None = None,
     poll: PollRecord | None = None,
     is_voice_memo: bool = False,
 ) -> MessageRecord:
-    """Put a message of ours into the chat and set it on its way. Whether it may be was asked before."""
+    """Put a message of ours into the chat and set it on its way. `send_policy` was asked before.
+
+    Raises:
+        ApiError: 404, the message that is answered does not exist, or not in this chat.
+    """
     now = world.now()
     message = MessageRecord(
         id=new_id(),

@@ -13,7 +13,7 @@ from linqbot.emulator.engine.deliveries import Deliveries
 from linqbot.emulator.model import payloads, shapes
 from linqbot.emulator.model.faults import Faults
 from linqbot.emulator.model.feed import Feed
-from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord
+from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, PaymentRecord, PaymentRequestRecord, iso
 from linqbot.emulator.model.state import State
 from linqbot.emulator.model.timers import ClockTimers
 
@@ -36,7 +36,7 @@ class World:
         self.public_url = public_url
         self.state = State()
         self.timers = ClockTimers(clock)
-        self.faults = Faults()
+        self.faults = Faults(self.show_conditions)
         self.feed = Feed()
         self.deliveries = Deliveries(clock, self.timers, self.faults, self.feed, delivery_transport)
         self.has_network = delivery_transport is None
@@ -102,13 +102,36 @@ class World:
 
     # The page's feed
 
+    def conditions(self) -> dict[str, Any]:
+        """Return as JSON everything that makes this world differ from an ordinary Linq now.
+
+        The page shows it at all times, so that a fault which was left switched on is not taken for a bug. `ahead_s` says
+        how far the time `now` is ahead of real time.
+        """
+        return {
+            "now": iso(self.now()),
+            "ahead_s": round(self.clock.ahead_s, 3),
+            "is_frozen": self.clock.is_frozen,
+            "faults": [fault.shape() for fault in self.faults.active],
+            "opted_out": sorted(self.state.opted_out),
+            "flagged_lines": [line.phone_number for line in self.state.lines.values() if not line.can_send],
+        }
+
+    def show_conditions(self) -> None:
+        """Send the conditions to the page."""
+        self.feed.publish("conditions", self.conditions)
+
     def show_chat(self, chat: ChatRecord) -> None:
         """Send a chat to the page."""
-        self.feed.publish("chat", lambda: shapes.watched_chat(chat))
+        self.feed.publish("chat", lambda: shapes.watched_chat(chat, self.state))
 
     def show_message(self, message: MessageRecord) -> None:
         """Send a message to the page."""
         self.feed.publish("message", lambda: shapes.watched_message(message))
+
+    def show_payment(self, payment: PaymentRequestRecord | PaymentRecord) -> None:
+        """Send a payment or a payment request to the page."""
+        self.feed.publish("payment", lambda: shapes.watched_payment(payment))
 
     def show_typing(self, chat: ChatRecord, handle: str, state: str) -> None:
         """Send a change of typing dots to the page. `state` is `started` or `stopped`."""

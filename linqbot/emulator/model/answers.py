@@ -9,7 +9,11 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
+
+JsonObject: TypeAlias = dict[str, Any]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class ApiError(Exception):
 
     def answer(self) -> EndpointResponse:
         """Return the error in Linq's envelope."""
-        error: dict[str, Any] = {
+        error: JsonObject = {
             "status": self.status,
             "code": self.code,
             "message": self.message,
@@ -66,8 +70,19 @@ def conflict(message: str, code: int = 1006) -> ApiError:
 
 
 def not_found(noun: str) -> ApiError:
-    """Return a 404 error with the code of the noun (R6)."""
+    """Return a 404 error with the code of the kind of object (R6)."""
     return ApiError(404, {"message": 2002, "attachment": 2003}.get(noun, 2001), f"{noun.capitalize()} not found")
+
+
+def existing(record: T | None, noun: str) -> T:
+    """Return a record that was looked up.
+
+    Raises:
+        ApiError: 404, the record is None (R6).
+    """
+    if record is None:
+        raise not_found(noun)
+    return record
 
 
 def trace_id() -> str:

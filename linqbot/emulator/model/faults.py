@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeAlias
 
 from linqbot.emulator.model.records import new_id
 
 Place: TypeAlias = Literal["api", "delivery", "message", "chat"]
-Lost: TypeAlias = Literal["request", "answer"]
+Lost: TypeAlias = Literal["request", "answer", "connection"]
 
 
 @dataclass(slots=True)
@@ -19,16 +19,19 @@ class Fault:
     Attributes:
         on: `api` changes the answer to a call, `delivery` a webhook, `message` the fate of a sent message, `chat` the
             change of a chat: its `*_update_failed` event comes.
-        match: Substring of `METHOD /v3/path`; of subscription id, event type, chat id or handle; for `chat` of
-            `group_name`, `group_icon`, `background` or the chat id; empty matches all.
+        match: For `api`, a substring of `METHOD /v3/path` or of the endpoint's name, such as `chats.messages.send`.
+            For `delivery` and `message`, a substring of subscription id, event type, chat id or handle. For `chat`, a
+            substring of `group_name`, `group_icon`, `background` or the chat id. Empty matches all.
         status: The HTTP status that the emulator answers to the call, or that counts as the receiver's answer to a
             delivery.
         code: Linq's error code; for a message or a chat, the code in its event.
         retry_after: Seconds, in the answer.
         delay_ms: Milliseconds on the emulator's clock. Without other fields, the operation succeeds after the delay.
-        drop: No answer. For a call, `answer` executes the call and loses the answer, `request` does nothing at all;
-            a delivery is lost and not repeated.
+        drop: No answer. For a call, `answer` executes the call and then breaks the connection in the middle of the
+            answer; `request` breaks it in the same way and executes nothing; `connection` executes nothing and closes
+            the connection without sending a byte. A delivery is lost and not repeated.
         duplicate, reorder: A delivery is sent twice; or after the next delivery of its chat.
+        times: The number of matches left; None lasts until the fault is removed.
     """
 
     on: Place
@@ -40,24 +43,53 @@ class Fault:
     drop: Lost | None = None
     duplicate: bool = False
     reorder: bool = False
-    times: int = 1
+    times: int | None = 1
     id: str = field(default_factory=new_id)
+
+    def shape(self) -> dict[str, Any]:
+        """Return the fault as JSON, without the fields that have no effect."""
+        every = asdict(self)
+        return {name: value for name, value in every.items() if name in _ALWAYS or value not in (None, 0, False)}
+
+
+_ALWAYS = frozenset({"id", "on", "match", "times"})
 
 
 class Faults:
-    """The faults that have not been used up, oldest first."""
+    """The faults that have not been used up, oldest first.
 
-    def __init__(self) -> None:
+    Args:
+        on_change: Called after a fault was added, used or removed.
+    """
+
+    def __init__(self, on_change: Callable[[], object] = lambda: None) -> None:
         self._faults: list[Fault] = []
+        self._on_change = on_change
+
+    @property
+    def active(self) -> tuple[Fault, ...]:
+        """The faults that will be used, oldest first."""
+        return tuple(self._faults)
 
     def add(self, fault: Fault) -> Fault:
         """Add a fault after the others, and return it."""
         self._faults.append(fault)
+        self._on_change()
         return fault
+
+    def remove(self, fault_id: str) -> bool:
+        """Remove a fault. Return False if there is none with this id, for example because it was used up."""
+        kept = [fault for fault in self._faults if fault.id != fault_id]
+        found = len(kept) < len(self._faults)
+        self._faults = kept
+        self._on_change()
+        return found
 
     def clear(self) -> None:
         """Remove all faults."""
-        self._faults.clear()
+        if self._faults:
+            self._faults.clear()
+            self._on_change()
 
     def take(self, on: Place, *subjects: str, fits: Callable[[Fault], bool] = lambda _: True) -> Fault | None:
         """Return the oldest fault that matches, and count it as used once; None if no fault matches.
@@ -68,8 +100,10 @@ class Faults:
         """
         for fault in self._faults:
             if fault.on == on and fits(fault) and any(fault.match in subject for subject in subjects):
-                fault.times -= 1
-                if fault.times <= 0:
-                    self._faults.remove(fault)
+                if fault.times is not None:
+                    fault.times -= 1
+                    if fault.times <= 0:
+                        self._faults.remove(fault)
+                    self._on_change()
                 return fault
         return None

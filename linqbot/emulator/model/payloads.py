@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from linqbot.emulator.model import shapes
+from linqbot.emulator.model import content_shapes, shapes
+from linqbot.emulator.model.answers import JsonObject
+from linqbot.emulator.model.message_content import AppCardPart, Part, TextPart
 from linqbot.emulator.model.records import (
     ChatRecord,
     ConnectionRecord,
@@ -21,7 +23,7 @@ from linqbot.emulator.model.records import (
     SubscriptionRecord,
     iso,
 )
-from linqbot.emulator.model.shapes import JsonObject, time_or_none
+from linqbot.emulator.model.shapes import time_or_none
 
 CURRENT = "2026-02-03"
 OLD = "2025-01-01"
@@ -40,8 +42,8 @@ def message(chat: ChatRecord, one: MessageRecord, *, zero_retention: bool = Fals
         "parts": [] if zero_retention and one.is_from_me else [_part(part) for part in one.parts],
         "service": one.service,
         "preferred_service": one.preferred_service,
-        "effect": one.effect,
-        "reply_to": one.reply_to,
+        "effect": content_shapes.plain(one.effect),
+        "reply_to": content_shapes.plain(one.reply_to),
         "idempotency_key": one.idempotency_key,
         "sent_at": time_or_none(one.sent_at),
         "delivered_at": time_or_none(one.delivered_at),
@@ -58,8 +60,8 @@ def old_message(chat: ChatRecord, one: MessageRecord, event_type: str) -> JsonOb
     """Return the data of the four message events in version 2025-01-01."""
     inbound = not one.is_from_me
     inner: JsonObject = {"id": one.id, "parts": [_old_part(part) for part in one.parts]}
-    inner |= {"effect": one.effect} if one.effect else {}
-    inner |= {"reply_to": one.reply_to} if one.reply_to else {}
+    inner |= {"effect": content_shapes.plain(one.effect)} if one.effect else {}
+    inner |= {"reply_to": content_shapes.plain(one.reply_to)} if one.reply_to else {}
     inner |= {
         "is_delivered": one.delivered_at is not None,
         "is_read": one.read_at is not None,
@@ -90,16 +92,17 @@ def old_message(chat: ChatRecord, one: MessageRecord, event_type: str) -> JsonOb
     return data
 
 
-def _part(part: JsonObject) -> JsonObject:
-    if part["type"] != "imessage_app":
-        return part
-    return part | {"layout": {key: part["layout"].get(key) for key in _CAPTIONS}}
+def _part(part: Part) -> JsonObject:
+    shape = content_shapes.part(part)
+    if isinstance(part, AppCardPart):
+        shape["layout"] = {key: shape["layout"][key] for key in _CAPTIONS}
+    return shape
 
 
-def _old_part(part: JsonObject) -> JsonObject:
-    if part["type"] != "text":
-        return _part(part)
-    return {key: part.get(key) for key in ("type", "value", "text_decorations")}
+def _old_part(part: Part) -> JsonObject:
+    if isinstance(part, TextPart):
+        return {"type": part.type, "value": part.value, "text_decorations": part.text_decorations}
+    return _part(part)
 
 
 def chat_ref(chat: ChatRecord, *, with_health: bool = True) -> JsonObject:
@@ -124,14 +127,15 @@ def failed(chat: ChatRecord, one: MessageRecord, code: int, at: float) -> JsonOb
 
 def edited(chat: ChatRecord, one: MessageRecord, index: int, at: float, *, zero_retention: bool = False) -> JsonObject:
     """Return the data of `message.edited`. `index` is the part that was edited."""
-    hidden = zero_retention and one.is_from_me
+    hidden, part = zero_retention and one.is_from_me, one.parts[index]
+    assert isinstance(part, TextPart)
     data: JsonObject = {
         "id": one.id,
         "chat": chat_ref(chat),
         "direction": "outbound" if one.is_from_me else "inbound",
         "sender_handle": shapes.handle(one.sender),
         "edited_at": iso(at),
-        "part": {"index": index, "text": "" if hidden else one.parts[index]["value"]},
+        "part": {"index": index, "text": "" if hidden else part.value},
     }
     return data | {"zero_retention": True} if zero_retention else data
 
@@ -145,7 +149,7 @@ def reaction(one: MessageRecord, it: ReactionRecord, at: float) -> JsonObject:
         "reaction_id": it.id,
         "reaction_type": it.type,
         "custom_emoji": it.custom_emoji,
-        "sticker": it.sticker,
+        "sticker": content_shapes.plain(it.sticker),
         "is_from_me": it.by.is_me,
         "from": it.by.handle,
         "from_handle": shapes.handle(it.by),
@@ -240,7 +244,7 @@ def background(chat: ChatRecord, by: Member) -> JsonObject:
     return {
         "chat": chat_ref(chat, with_health=False),
         "actor_handle": shapes.handle(by),
-        "background": chat.background,
+        "background": content_shapes.plain(chat.background),
     }
 
 

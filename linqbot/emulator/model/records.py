@@ -9,7 +9,16 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+
+from linqbot.emulator.model.answers import JsonObject
+from linqbot.emulator.model.message_content import (
+    Background,
+    MessageEffect,
+    Part,
+    ReplyReference,
+    StickerImage,
+    StickerPlacement,
+)
 
 
 def new_id() -> str:
@@ -77,7 +86,7 @@ class ChatRecord:
         reusable: False after participants joined or left: such a group is no longer found by its recipients (R54).
         typing: The time until which each handle shows as typing.
         messages: Oldest first, without deleted ones.
-        background: The background that the bot has set; None is Apple's own.
+        background: The background that the bot or a person has set; None is Apple's own.
     """
 
     id: str
@@ -95,7 +104,7 @@ class ChatRecord:
     reusable: bool = True
     card_shared_at: float | None = None
     location_asked_at: float | None = None
-    background: dict[str, Any] | None = None
+    background: Background | None = None
     typing: dict[str, float] = field(default_factory=dict)
     messages: list[MessageRecord] = field(default_factory=list)
 
@@ -139,8 +148,17 @@ class ReactionRecord:
     part_index: int
     at: float
     custom_emoji: str | None = None
-    sticker: dict[str, Any] | None = None
-    placement: dict[str, Any] | None = None
+    sticker: StickerImage | None = None
+    placement: StickerPlacement | None = None
+
+
+@dataclass(slots=True)
+class EarlierText:
+    """The text of a part before an edit. Phones show it; Linq's API does not."""
+
+    part_index: int
+    text: str
+    until: float
 
 
 @dataclass(slots=True)
@@ -148,10 +166,10 @@ class MessageRecord:
     """A message of a chat.
 
     Attributes:
-        parts: In the shape of the API's answers, without their reactions.
         status: `pending`, `sent`, `delivered`, `read` or `failed`; inbound `received` or `read`.
         updated_at: Changes with edits only. Receipts and reactions do not change it, because clients read
             `updated_at != created_at` as "edited".
+        earlier: The texts before each edit, oldest first.
         poll: Set when the message is a poll.
         zero_retention: The content is on the phones only: the API no longer shows it.
     """
@@ -161,20 +179,21 @@ class MessageRecord:
     seq: int
     is_from_me: bool
     sender: Member
-    parts: list[dict[str, Any]]
+    parts: list[Part]
     status: str
     service: str
     created_at: float
     updated_at: float
     preferred_service: str | None = None
-    effect: dict[str, Any] | None = None
-    reply_to: dict[str, Any] | None = None
+    effect: MessageEffect | None = None
+    reply_to: ReplyReference | None = None
     idempotency_key: str | None = None
     sent_at: float | None = None
     delivered_at: float | None = None
     read_at: float | None = None
     reconciled_at: float | None = None
     edits: int = 0
+    earlier: list[EarlierText] = field(default_factory=list)
     is_voice_memo: bool = False
     zero_retention: bool = False
     reactions: list[ReactionRecord] = field(default_factory=list)
@@ -268,6 +287,7 @@ class PaymentRequestRecord:
     """A request for payment, which the payer pays on a page.
 
     Attributes:
+        discount: As the request gave it.
         status: `requested`, `authorized`, `declined` (another card may follow), `succeeded`, `canceled`, `expired`.
     """
 
@@ -286,13 +306,18 @@ class PaymentRequestRecord:
     customer_id: str | None = None
     price_id: str | None = None
     quantity: int | None = None
-    discount: dict[str, Any] | None = None
+    discount: JsonObject | None = None
     trial_end: float | None = None
 
 
 @dataclass(slots=True)
 class PaymentRecord:
-    """A charge of a connected customer. `needs_card`: the customer has no card on file yet."""
+    """A charge of a connected customer.
+
+    Attributes:
+        needs_card: The customer has no card on file yet.
+        merchant: As the request gave it.
+    """
 
     id: str
     handle: str
@@ -303,7 +328,7 @@ class PaymentRecord:
     status: str = "needs_connection"
     needs_card: bool = True
     description: str | None = None
-    merchant: dict[str, Any] | None = None
+    merchant: JsonObject | None = None
     metadata: dict[str, str] | None = None
 
 
@@ -319,6 +344,22 @@ class ConnectionRecord:
     created_at: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """The findings of an audit.
+
+    Attributes:
+        severity: The reputation of the line.
+        unhealthy: The chats that are not healthy, and their health.
+        after_stop: The chats to which the bot wrote after an opt-out word, and the number of those messages.
+    """
+
+    severity: str
+    can_send: bool
+    unhealthy: dict[str, str]
+    after_stop: dict[str, int]
+
+
 @dataclass(slots=True)
 class Audit:
     """An examination of a line's reputation. `report` None means that it is running."""
@@ -326,4 +367,4 @@ class Audit:
     id: str
     line: str
     created_at: float
-    report: dict[str, Any] | None = None
+    report: AuditReport | None = None

@@ -1,13 +1,15 @@
-"""The JSON of every noun, as Linq's API shows it.
+"""The JSON of every kind of object, as Linq's API shows it.
 
-Webhooks show the same nouns with small differences, see `payloads.py`.
+Webhooks show the same objects with small differences, see `payloads.py`.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from linqbot.emulator.model import content_shapes
+from linqbot.emulator.model.answers import JsonObject
 from linqbot.emulator.model.records import (
     AttachmentRecord,
     BlockedHandleRecord,
@@ -20,22 +22,15 @@ from linqbot.emulator.model.records import (
     PaymentRecord,
     PaymentRequestRecord,
     ReactionRecord,
+    Share,
     SubscriptionRecord,
     iso,
 )
 
-JsonObject: TypeAlias = dict[str, Any]
+if TYPE_CHECKING:
+    from linqbot.emulator.model.state import State
 
 DOCS = "https://docs.linqapp.com"
-LAYOUT = (
-    "caption",
-    "subcaption",
-    "trailing_caption",
-    "trailing_subcaption",
-    "image_url",
-    "image_title",
-    "image_subtitle",
-)
 
 
 def time_or_none(at: float | None) -> str | None:
@@ -103,14 +98,17 @@ def reaction(one: ReactionRecord) -> JsonObject:
         "custom_emoji": one.custom_emoji,
     }
     if one.sticker:
-        shape["sticker"] = one.sticker
+        shape["sticker"] = content_shapes.plain(one.sticker)
     return shape
 
 
 def parts(message: MessageRecord) -> list[JsonObject]:
     """Return the parts of a message, each with its reactions."""
     return [
-        {**part, "reactions": [reaction(one) for one in message.reactions if one.part_index == index]}
+        {
+            **content_shapes.part(part),
+            "reactions": [reaction(one) for one in message.reactions if one.part_index == index],
+        }
         for index, part in enumerate(message.parts)
     ]
 
@@ -125,10 +123,10 @@ def sent_message(message: MessageRecord) -> JsonObject:
         "parts": parts(message),
         "sent_at": time_or_none(message.sent_at),
         "delivered_at": time_or_none(message.delivered_at),
-        "effect": message.effect,
+        "effect": content_shapes.plain(message.effect),
         "from_handle": handle(message.sender),
         "preferred_service": message.preferred_service,
-        "reply_to": message.reply_to,
+        "reply_to": content_shapes.plain(message.reply_to),
         "service": message.service,
     }
 
@@ -151,19 +149,59 @@ def message(one: MessageRecord) -> JsonObject:
     return shape
 
 
+def earlier_texts(one: MessageRecord) -> list[JsonObject]:
+    """Return the texts of a message before each edit, oldest first."""
+    return [{"part_index": old.part_index, "text": old.text, "until": iso(old.until)} for old in one.earlier]
+
+
+def watched_reaction(one: ReactionRecord) -> JsonObject:
+    """Return a reaction for the page: with the place of a sticker on its bubble."""
+    return reaction(one) | ({"placement": content_shapes.plain(one.placement)} if one.placement else {})
+
+
+def watched_parts(one: MessageRecord) -> list[JsonObject]:
+    """Return the parts of a message for the page and for a saved state, each with its reactions and their places."""
+    return [
+        content_shapes.part(part)
+        | {"reactions": [watched_reaction(mine) for mine in one.reactions if mine.part_index == index]}
+        for index, part in enumerate(one.parts)
+    ]
+
+
 def watched_message(one: MessageRecord) -> JsonObject:
     """Return a message for the page: the fields of the API, and those that only a phone shows."""
-    shape = message(one) | {"edits": one.edits, "parts": parts(one)}
+    shape = message(one) | {"edits": one.edits, "parts": watched_parts(one)}
+    if one.earlier:
+        shape["earlier"] = earlier_texts(one)
     if one.is_voice_memo:
         shape["is_voice_memo"] = True
     if one.poll:
-        shape["poll"] = poll_envelope(one)["poll"]
+        reactions = [watched_reaction(mine) for mine in one.reactions]
+        shape["poll"] = poll_state(one) | {"reactions": reactions}
     return shape
 
 
-def watched_chat(one: ChatRecord) -> JsonObject:
-    """Return a chat for the page, without its messages."""
-    return chat(one) | {"background": one.background}
+def watched_chat(one: ChatRecord, state: State) -> JsonObject:
+    """Return a chat for the page, without its messages: with its background, shared locations and the line's card."""
+    card = state.cards.get(one.line) if one.card_shared_at is not None else None
+    shares = [state.shares.get((member.handle, one.line)) for member in one.others]
+    return chat(one) | {
+        "background": content_shapes.plain(one.background),
+        "location_asked_at": time_or_none(one.location_asked_at),
+        "locations": [watched_location(share) for share in shares if share is not None],
+        "card": None if card is None else contact_card(card),
+    }
+
+
+def watched_location(one: Share) -> JsonObject:
+    """Return a shared location for the page."""
+    return {
+        "handle": one.handle,
+        "latitude": one.latitude,
+        "longitude": one.longitude,
+        "began_at": iso(one.began_at),
+        "ends_at": time_or_none(one.ends_at),
+    }
 
 
 def poll_option(message: MessageRecord, index: int) -> JsonObject:
@@ -291,6 +329,13 @@ def payment_request(one: PaymentRequestRecord) -> JsonObject:
             "discount": one.discount,
         }
     return shape
+
+
+def watched_payment(one: PaymentRequestRecord | PaymentRecord) -> JsonObject:
+    """Return a payment or a payment request for the page, with the status that the emulator keeps."""
+    if isinstance(one, PaymentRequestRecord):
+        return payment_request(one) | {"status": one.status}
+    return payment(one)
 
 
 def paid_request(one: PaymentRequestRecord) -> JsonObject:

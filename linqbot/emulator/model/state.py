@@ -6,7 +6,7 @@ import itertools
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 
-from linqbot.emulator.model.answers import not_found
+from linqbot.emulator.model.answers import existing
 from linqbot.emulator.model.records import (
     AttachmentRecord,
     Audit,
@@ -19,6 +19,7 @@ from linqbot.emulator.model.records import (
     MessageRecord,
     PaymentRecord,
     PaymentRequestRecord,
+    PollRecord,
     Share,
     SubscriptionRecord,
     new_id,
@@ -26,7 +27,7 @@ from linqbot.emulator.model.records import (
 
 
 class State:
-    """The records by noun.
+    """The records by kind.
 
     Attributes:
         keys: Idempotency key to message id. A key outlives its message, so that the message is never sent again.
@@ -80,10 +81,7 @@ class State:
         Raises:
             ApiError: 404, there is no such chat.
         """
-        chat = self.chats.get(chat_id)
-        if chat is None:
-            raise not_found("chat")
-        return chat
+        return existing(self.chats.get(chat_id), "chat")
 
     def message(self, message_id: str) -> MessageRecord:
         """Return a message by its id.
@@ -91,10 +89,16 @@ class State:
         Raises:
             ApiError: 404, there is no such message.
         """
-        message = self.messages.get(message_id)
-        if message is None:
-            raise not_found("message")
-        return message
+        return existing(self.messages.get(message_id), "message")
+
+    def poll(self, message_id: str) -> tuple[MessageRecord, PollRecord]:
+        """Return a poll by the id of its message, with this message.
+
+        Raises:
+            ApiError: 404, there is no such message, or the message is no poll.
+        """
+        message = self.message(message_id)
+        return message, existing(message.poll, "message")
 
     def attachment(self, attachment_id: str) -> AttachmentRecord:
         """Return an attachment by its id.
@@ -102,10 +106,7 @@ class State:
         Raises:
             ApiError: 404, there is no such attachment.
         """
-        attachment = self.attachments.get(attachment_id)
-        if attachment is None:
-            raise not_found("attachment")
-        return attachment
+        return existing(self.attachments.get(attachment_id), "attachment")
 
     def subscription(self, subscription_id: str) -> SubscriptionRecord:
         """Return a webhook subscription by its id.
@@ -113,10 +114,7 @@ class State:
         Raises:
             ApiError: 404, there is no such subscription.
         """
-        subscription = self.subscriptions.get(subscription_id)
-        if subscription is None:
-            raise not_found("webhook subscription")
-        return subscription
+        return existing(self.subscriptions.get(subscription_id), "webhook subscription")
 
     def service_of(self, handle: str) -> str:
         """Return the service of a person's phone."""

@@ -52,6 +52,13 @@ class ClockTimers:
             self._sooner.set()
         return timer
 
+    @property
+    def next_due(self) -> float | None:
+        """The time of the earliest action, in Unix seconds; None if there is none."""
+        while self._heap and self._heap[0].cancelled:
+            heapq.heappop(self._heap)
+        return self._heap[0].due if self._heap else None
+
     def clear(self) -> None:
         """Remove all actions."""
         self._heap.clear()

@@ -19,7 +19,6 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from linqbot.emulator.api import Api, ApiV2, read_body, respond
@@ -27,6 +26,7 @@ from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.endpoints import attachments, contact_cards
 from linqbot.emulator.model.answers import ApiError, not_found
 from linqbot.emulator.web import control
+from linqbot.emulator.web.page_files import PageFiles
 from linqbot.rules import CONTENT_TYPES
 
 PAGE = Path(__file__).parent / "page"
@@ -34,7 +34,7 @@ MAX_UPLOAD_BYTES = 100 * 2**20
 
 PAGE_POLICY = (
     "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; style-src 'self'; "
-    "script-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    "script-src 'self'; connect-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 )
 FILE_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
 
@@ -60,7 +60,7 @@ def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Star
             yield
 
     api = Api(emulator.world, emulator.api_key, emulator.calls)
-    page = Mount("/", _Guarded(StaticFiles(directory=PAGE, html=True, check_dir=False), PAGE_POLICY))
+    page = Mount("/", _Guarded(PageFiles(PAGE), PAGE_POLICY))
     return Starlette(
         routes=[
             Mount("/v3", api),

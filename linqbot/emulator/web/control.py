@@ -16,9 +16,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from linqbot.emulator.acts.account_changes import ChangeLine, SetProvider
+from linqbot.emulator.acts.account_changes import ChangeLine, SetOptOut, SetProvider
 from linqbot.emulator.acts.act import Body
 from linqbot.emulator.acts.conversation import Edit, React, Read, Typing, Write, parsed_time
+from linqbot.emulator.acts.decorating import NameGroup, SetBackground, SetGroupIcon
 from linqbot.emulator.acts.membership import Join, Leave
 from linqbot.emulator.acts.paying import Connect, Decline, Disconnect, Pay
 from linqbot.emulator.acts.sharing import ShareCard, ShareLocation
@@ -27,13 +28,25 @@ from linqbot.emulator.api import read_json, respond
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, invalid, not_found
 from linqbot.emulator.model.records import iso
-from linqbot.emulator.web.control_bodies import AddFault, Reset, SetClock
+from linqbot.emulator.web import runner_control
+from linqbot.emulator.web.control_bodies import (
+    AddFault,
+    BotReport,
+    DeliverAgain,
+    Reset,
+    Restart,
+    RunAgain,
+    SetClock,
+    TurnReport,
+)
 from linqbot.errors import ConfigError
 
 MAX_BODY_BYTES = 150 * 2**20
+MAX_REPORT_BYTES = 2**20
 
 _Model = TypeVar("_Model", bound=Body)
-Verb: TypeAlias = Callable[[Emulator, Any], Mapping[str, Any] | None]
+Result: TypeAlias = Mapping[str, Any] | None
+Verb: TypeAlias = Callable[[Emulator, Any], Result | Awaitable[Result]]
 Handler: TypeAlias = Callable[[Emulator, Request], Awaitable[EndpointResponse | Response]]
 
 
@@ -59,13 +72,13 @@ class ControlRequest:
 
     Attributes:
         path: Below `/emulator`.
-        body: The model of the request body, if the function reads one.
+        bodies: The models of the request body, if the function reads one. Of several, one fits each request.
     """
 
     method: str
     path: str
     handler: Handler
-    body: type[Body] | None = None
+    bodies: tuple[type[Body], ...] = ()
 
 
 def add_fault(emulator: Emulator, body: AddFault) -> dict[str, Any]:
@@ -73,11 +86,27 @@ def add_fault(emulator: Emulator, body: AddFault) -> dict[str, Any]:
     return {"id": emulator.add_fault(body.fault())}
 
 
-def set_clock(emulator: Emulator, body: SetClock) -> dict[str, Any]:
-    """Stop, run or move the clock, and return the time."""
-    if body.freeze is not None:
-        emulator.freeze(frozen=body.freeze)
-    return {"now": iso(emulator.advance(body.advance_s or 0.0))}
+async def clock(emulator: Emulator, _: Request) -> EndpointResponse:
+    """Return the clock: the time as `now` and, in Unix seconds, as `at`, and how many seconds it is ahead of real time."""
+    now, shown = emulator.clock.now(), emulator.clock
+    body = {"now": iso(now), "at": now, "ahead_s": shown.ahead_s, "is_frozen": shown.is_frozen}
+    return EndpointResponse(200, body)
+
+
+async def faults(emulator: Emulator, _: Request) -> EndpointResponse:
+    """List the faults that are switched on, the oldest first. Fields without an effect are left out."""
+    return EndpointResponse(200, {"faults": [fault.shape() for fault in emulator.world.faults.active]})
+
+
+async def remove_fault(emulator: Emulator, request: Request) -> EndpointResponse:
+    """Remove one fault.
+
+    Raises:
+        ApiError: 404, there is no such fault; it may have been used up.
+    """
+    if not emulator.remove_fault(request.path_params["fault_id"]):
+        raise not_found("fault")
+    return EndpointResponse(204)
 
 
 async def clear_faults(emulator: Emulator, _: Request) -> EndpointResponse:
@@ -89,15 +118,24 @@ async def clear_faults(emulator: Emulator, _: Request) -> EndpointResponse:
 async def reset(emulator: Emulator, request: Request) -> EndpointResponse:
     """Start again with two healthy lines and no chats, or with a saved state. The body may be left out.
 
+    A clock that runs shows real time again. Under `linqbot dev` the bot's storage is emptied too, unless there is a state.
+
     Raises:
         ApiError: 400, the body or the state is not valid.
     """
     has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
     seed = (await _read(request, Reset)).seed if has_body else None
+    if seed is None and emulator.runner is not None:
+        await emulator.runner.reset()
+        return EndpointResponse(204)
     try:
         emulator.reset(seed)
     except ConfigError as error:
         raise invalid(str(error)) from error
+    if not emulator.clock.is_frozen:
+        emulator.return_to_real_time()
+        if emulator.runner is not None:
+            await emulator.runner.follow_clock()
     return EndpointResponse(204)
 
 
@@ -129,6 +167,23 @@ async def deliveries(emulator: Emulator, request: Request) -> EndpointResponse:
     return EndpointResponse(200, {"deliveries": found})
 
 
+async def delivery(emulator: Emulator, request: Request) -> EndpointResponse:
+    """Return an event as it was sent to each subscription: the address, the headers of the latest attempt, the body.
+
+    Raises:
+        ApiError: 404, no subscription had this event.
+    """
+    event_id, subscriptions = request.path_params["event_id"], emulator.state.subscriptions
+    found = [one for one in emulator.world.deliveries.history if one.event_id == event_id]
+    if not found:
+        raise not_found("event")
+    shown = []
+    for one in found:
+        subscription = subscriptions.get(one.subscription_id)
+        shown.append(one.as_sent() | {"target_url": subscription.target_url if subscription else None})
+    return EndpointResponse(200, {"deliveries": shown})
+
+
 async def replay(emulator: Emulator, request: Request) -> EndpointResponse:
     """Deliver an event again: the same bytes under the same id.
 
@@ -140,9 +195,29 @@ async def replay(emulator: Emulator, request: Request) -> EndpointResponse:
     return EndpointResponse(202, {})
 
 
+async def stored(emulator: Emulator, request: Request) -> EndpointResponse:
+    """Return what the bot stores: scheduled sends of all chats, `bot_state`, and for the query's `chat_id` also the rest.
+
+    The rest is `questions` (of `ctx.ask`), `waiting` (deliveries), `dead` (dead letters), `journal` (calls of the latest
+    turns), `state` (of the chat) and `people` (with the state of each person in the chat). Only under `linqbot dev`;
+    otherwise the answer is `{"available": false}`.
+    """
+    if emulator.runner is None:
+        return EndpointResponse(200, {"available": False})
+    return EndpointResponse(200, await emulator.runner.stored(request.query_params.get("chat_id")))
+
+
 async def observe(emulator: Emulator, request: Request) -> EndpointResponse:
-    """Show a JSON object of the bot, such as the record of a turn, on the page."""
-    emulator.observe(await read_json(request))
+    """Show a report of the bot on the page: of a turn (`kind` is `turn`), or of the bot's start (`kind` is `bot`).
+
+    `linqbot dev` posts these reports. The emulator keeps the latest 200 reports of turns, and the latest one of a start.
+
+    Raises:
+        ApiError: 400, the report does not have one of these shapes.
+    """
+    raw = await read_json(request, MAX_REPORT_BYTES)
+    model = BotReport if raw.get("kind") == "bot" else TurnReport
+    emulator.observe(_validated(raw, model).model_dump(mode="json"))
     return EndpointResponse(202, {})
 
 
@@ -158,7 +233,7 @@ async def stream(emulator: Emulator, _: Request) -> Response:
 
 
 ACTS = (
-    ControlAct("/inbound", Write, status=201),
+    ControlAct("/inbound", Write, runner_control.write, status=201),
     ControlAct("/react", React),
     ControlAct("/read", Read),
     ControlAct("/typing", Typing),
@@ -169,24 +244,36 @@ ACTS = (
     ControlAct("/location", ShareLocation),
     ControlAct("/leave", Leave),
     ControlAct("/join", Join),
+    ControlAct("/group/name", NameGroup),
+    ControlAct("/group/icon", SetGroupIcon),
+    ControlAct("/background", SetBackground),
     ControlAct("/card", ShareCard),
     ControlAct("/pay", Pay),
     ControlAct("/decline", Decline),
     ControlAct("/connect", Connect),
     ControlAct("/disconnect", Disconnect),
     ControlAct("/lines", ChangeLine),
+    ControlAct("/opt-out", SetOptOut),
     ControlAct("/providers", SetProvider),
     ControlAct("/faults", AddFault, add_fault, status=201),
-    ControlAct("/clock", SetClock, set_clock),
+    ControlAct("/clock", SetClock, runner_control.set_clock),
+    ControlAct("/deliver-again", DeliverAgain, runner_control.deliver_again, status=202),
+    ControlAct("/run-again", RunAgain, runner_control.run_again, status=202),
+    ControlAct("/restart", Restart, runner_control.restart, status=201),
 )
 
 REQUESTS = (
+    ControlRequest("GET", "/clock", clock),
+    ControlRequest("GET", "/faults", faults),
     ControlRequest("DELETE", "/faults", clear_faults),
-    ControlRequest("POST", "/reset", reset, Reset),
+    ControlRequest("DELETE", "/faults/{fault_id}", remove_fault),
+    ControlRequest("POST", "/reset", reset, (Reset,)),
     ControlRequest("POST", "/flush", flush),
     ControlRequest("GET", "/deliveries", deliveries),
+    ControlRequest("GET", "/deliveries/{event_id}", delivery),
     ControlRequest("POST", "/deliveries/{event_id}/replay", replay),
-    ControlRequest("POST", "/observations", observe),
+    ControlRequest("GET", "/stored", stored),
+    ControlRequest("POST", "/observations", observe, (TurnReport, BotReport)),
     ControlRequest("GET", "/state", state),
     ControlRequest("GET", "/stream", stream),
 )
@@ -199,11 +286,15 @@ def routes(emulator: Emulator) -> list[Route]:
 
 
 async def _perform(act: ControlAct, emulator: Emulator, request: Request) -> EndpointResponse:
-    return EndpointResponse(act.status, act.verb(emulator, await _read(request, act.body)) or {})
+    result = act.verb(emulator, await _read(request, act.body))
+    return EndpointResponse(act.status, (await result if isinstance(result, Awaitable) else result) or {})
 
 
 async def _read(request: Request, model: type[_Model]) -> _Model:
-    raw = await read_json(request, MAX_BODY_BYTES)
+    return _validated(await read_json(request, MAX_BODY_BYTES), model)
+
+
+def _validated(raw: Mapping[str, Any], model: type[_Model]) -> _Model:
     try:
         return model.model_validate(raw)
     except ValidationError as error:

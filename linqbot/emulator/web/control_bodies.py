@@ -1,10 +1,13 @@
-"""The bodies of the control API that change the emulator: faults, clock, reset. All others are in `emulator/acts`."""
+"""The bodies of the control API that are not acts: faults, clock, reset, and the reports of a bot.
+
+All others are in `emulator/acts`.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, ConfigDict, Field
 
 from linqbot.emulator.acts.act import Body
 from linqbot.emulator.model.faults import Fault
@@ -18,8 +21,9 @@ class AddFault(Body):
     )
     match: str = Field(
         "",
-        description="A part of `METHOD /v3/path`; or of the subscription id, event type, chat id or handle; or, for "
-        "`chat`, of `group_name`, `group_icon`, `background` or the chat id. Empty matches all.",
+        description="A part of `METHOD /v3/path` or of the endpoint's name, such as `chats.messages.send`; or of the "
+        "subscription id, event type, chat id or handle; or, for `chat`, of `group_name`, `group_icon`, `background` or "
+        "the chat id. Empty matches all.",
     )
     status: Annotated[int, Field(ge=200, le=599)] | None = Field(
         None, description="The HTTP status that answers the call, or the delivery in place of the receiver."
@@ -27,9 +31,10 @@ class AddFault(Body):
     code: int | None = Field(None, description="Linq's error code, in the answer or in the event.")
     retry_after: Annotated[int, Field(ge=0)] | None = Field(None, description="Seconds, in the answer.")
     delay_ms: Annotated[int, Field(ge=0)] = Field(0, description="Milliseconds on the emulator's clock.")
-    drop: Literal["answer", "request"] | bool = Field(
+    drop: Literal["answer", "request", "connection"] | bool = Field(
         False,
-        description="`request` drops a call before anything is done, `answer` (or true) after it. "
+        description="`request` breaks the connection of a call before anything is done, `answer` (or true) after it; both "
+        "in the middle of an answer. `connection` does nothing and closes the connection without sending a byte. "
         "A dropped delivery is not repeated.",
     )
     lose: bool = Field(False, description="Short for `drop: answer`.")
@@ -38,7 +43,9 @@ class AddFault(Body):
     kind: Literal["lose", "delay", "duplicate", "reorder"] | None = Field(
         None, description="Short for the field of this meaning; `delay` is a second if `delay_ms` is left out."
     )
-    times: Annotated[int, Field(ge=1)] = Field(1, description="How many matches the fault is for.")
+    times: Annotated[int, Field(ge=1)] | None = Field(
+        1, description="How many matches the fault is for; null lasts until the fault is removed."
+    )
 
     def fault(self) -> Fault:
         """Return the fault that the fields describe."""
@@ -58,13 +65,125 @@ class AddFault(Body):
 
 
 class SetClock(Body):
-    """Stop the clock, let it run, or move it forward. What is due by then happens. The answer has the time as `now`."""
+    """Stop the clock, let it run, or move it forward. What is due by then happens.
+
+    The answer has the time as `now`. Under `linqbot dev` the bot's clock moves along: the clocks stop at each time at which
+    something is due, and go on when the bot has handled it. If that takes too long, the clocks stay at the time that they
+    have reached, and the answer says why as `stopped`. Otherwise `stopped` is null.
+    """
 
     freeze: bool | None = Field(None, description="true stops the clock, false lets it run.")
     advance_s: Annotated[float, Field(ge=0, le=10**9)] | None = Field(None, description="Seconds to move forward.")
+    to: str | None = Field(None, description="ISO 8601. Move forward to this time, in place of `advance_s`.")
+
+
+class DeliverAgain(Body):
+    """Deliver the webhook of a person's message again, as Linq does when an answer was lost.
+
+    It has the same bytes and the same id, so a bot that has stored it recognises a duplicate and does nothing.
+    """
+
+    message_id: str
+
+
+class RunAgain(Body):
+    """Let the bot handle a message of a person again, although it has handled it: everything is sent again.
+
+    Unlike `/deliver-again`, after which the bot does nothing. Only under `linqbot dev`; otherwise 409.
+    """
+
+    message_id: str
+
+
+class Restart(Body):
+    """Return to the state before a message of a person, and write the message again. The answer has its new ids.
+
+    The emulator, the bot's storage and both clocks return to that state, and the bot is started again. What the bot keeps
+    elsewhere, such as in a database of its own, stays as it is. Only under `linqbot dev`, for the latest 20 messages;
+    otherwise 409.
+    """
+
+    message_id: str
 
 
 class Reset(Body):
     """Start again with two healthy lines and no chats, or with a saved state. The body may be left out."""
 
     seed: dict[str, Any] | None = Field(None, description="A state in the shape that the emulator saves.")
+
+
+class _Report(Body):
+    """A report of the bot. Fields that are not listed are kept, so a newer bot can show more."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+
+
+class TriedFilter(_Report):
+    """The answer of one filter of a handler that was tried before the handler that took the event."""
+
+    handler: str = Field(description="Name of the handler, as `module:name`.")
+    file: str | None = Field(None, description="Name of the file that defines the handler.")
+    line: int | None = Field(None, description="Line of the handler's definition.")
+    filter: str = Field(description="Name of the filter.")
+    fits: bool = Field(description="The filter's answer.")
+
+
+class TurnError(_Report):
+    """The error that ended a turn."""
+
+    type: str = Field(description="Name of the error's class.")
+    message: str = Field("", description="The error's message.")
+    file: str | None = Field(None, description="File of the innermost line of the author's code.")
+    line: int | None = Field(None, description="Number of that line.")
+    code: str | None = Field(None, description="The source of that line.")
+    traceback: str | None = Field(None, description="The traceback, as text.")
+
+
+class TurnNote(_Report):
+    """A note on a turn: advice, or something that the handler's author does not see otherwise."""
+
+    title: str | None = Field(None, description="A few words, which the phone shows under the message.")
+    message: str = Field(description="One or two sentences.")
+    file: str | None = Field(None, description="Name of the file that the note is about.")
+    line: int | None = Field(None, description="Line in that file.")
+
+
+class TurnReport(_Report):
+    """A turn of the bot: the handler that took an event, its outcome, and the filters that were tried."""
+
+    kind: Literal["turn"]
+    event_id: str = Field(description="Id of the event, as in its webhook.")
+    event_type: str | None = Field(None, description="Type of the event, such as `message.received`.")
+    chat_id: str | None = Field(None, description="Chat of the event.")
+    message_id: str | None = Field(None, description="Message that the event is about.")
+    started_at: AwareDatetime | None = Field(None, description="Start of the turn, on the bot's clock.")
+    duration_ms: Annotated[float, Field(ge=0)] | None = Field(None, description="Milliseconds, with the commit.")
+    attempt: Annotated[int, Field(ge=1)] = Field(1, description="1, and one more for each earlier run that failed.")
+    outcome: Literal["acked", "retried", "deferred", "dead_lettered", "not_handled"] = Field(
+        description="The end of the turn. `not_handled` is acked too, but no handler took the event."
+    )
+    handler: str | None = Field(None, description="Name of the handler that took the event, as `module:name`.")
+    file: str | None = Field(None, description="Name of the file that defines the handler.")
+    line: int | None = Field(None, description="Line of the handler's definition.")
+    tried: list[TriedFilter] = Field([], description="The filters of the handlers before it.")
+    reason: str | None = Field(
+        None, description="Why no handler took the event, or why the turn was deferred or given up."
+    )
+    replies: Annotated[int, Field(ge=0)] = Field(0, description="Number of messages that the turn sent.")
+    retry_in_s: Annotated[float, Field(ge=0)] | None = Field(None, description="Seconds until the next run.")
+    error: TurnError | None = Field(None, description="The error that ended the turn.")
+    notes: list[TurnNote] = Field([], description="Notes for the author, such as advice.")
+
+
+class BotReport(_Report):
+    """The start of the bot: its file was loaded, or it failed to load."""
+
+    kind: Literal["bot"]
+    status: Literal["loaded", "failed"] = Field(
+        description="`failed`: the bot does not run until its file is corrected."
+    )
+    file: str | None = Field(None, description="Name of the file with the error.")
+    line: int | None = Field(None, description="Line of the error.")
+    message: str | None = Field(None, description="The error, with its class.")
+    traceback: str | None = Field(None, description="The traceback, as text.")
+    at: AwareDatetime | None = Field(None, description="Time of the start, on the bot's clock.")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from linqbot.emulator.endpoints.chats.chats import present
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine import chat_state, send_policy
 from linqbot.emulator.engine.world import World
+from linqbot.emulator.model import content_shapes
 from linqbot.emulator.model.answers import EndpointResponse
+from linqbot.emulator.model.message_content import Background
 from linqbot.emulator.model.records import ChatRecord
 
 
@@ -18,9 +18,7 @@ def set_(world: World, request: ApiRequest) -> EndpointResponse:
     Raises:
         ApiError: 404, there is no such chat; R13, R61.
     """
-    body = request.body
-    background = {key: body.get(key) for key in ("type", "style", "variant", "shades", "image_url")}
-    return _change(world, present(world, request), background)
+    return _change(world, present(world, request), content_shapes.read_background(request.body))
 
 
 def remove(world: World, request: ApiRequest) -> EndpointResponse:
@@ -32,10 +30,10 @@ def remove(world: World, request: ApiRequest) -> EndpointResponse:
     return _change(world, present(world, request), None)
 
 
-def _change(world: World, chat: ChatRecord, background: dict[str, Any] | None) -> EndpointResponse:
+def _change(world: World, chat: ChatRecord, background: Background | None) -> EndpointResponse:
     send_policy.check_line(world.line_of(chat))
     if chat.service == "iMessage" and chat.background != background:
-        chat_state.set_background(world, chat, background)
+        chat_state.set_background(world, chat, chat.me, background)
     return EndpointResponse(202)
 
 

@@ -49,6 +49,7 @@ def ask(world: World, request: ApiRequest) -> EndpointResponse:
         wait = math.ceil(chat.location_asked_at + ASK_EVERY_S - now)
         raise ApiError(429, 1007, "Too many location requests", retry_after=max(1, wait))
     chat.location_asked_at = now
+    world.show_chat(chat)
     return EndpointResponse(200, {"success": True, "message": "Location request sent"})
 
 
@@ -72,11 +73,13 @@ def begin(
     now, share = world.now(), _share(world, chat, handle)
     if share is not None:
         share.latitude, share.longitude, share.updated_at = latitude, longitude, now
+        _show(world, share)
         return
     ends_at = None if for_s is None else now + for_s
     share = Share(handle, chat.line, latitude, longitude, now, now, ends_at)
     world.state.shares[handle, chat.line] = share
     world.emit("location.sharing.started", lambda: payloads.location_started(chat, share), chat)
+    _show(world, share)
     if ends_at is not None:
         world.timers.at(ends_at, lambda _: _expire(world, chat, share))
 
@@ -91,11 +94,19 @@ def end(world: World, chat: ChatRecord, handle: str) -> None:
     if share is None:
         raise not_found("location share")
     world.emit("location.sharing.stopped", lambda: payloads.location_stopped(chat, share, now), chat)
+    _show(world, share)
 
 
 def _expire(world: World, chat: ChatRecord, share: Share) -> None:
     if world.state.shares.get((share.handle, share.line)) is share:
         end(world, chat, share.handle)
+
+
+def _show(world: World, share: Share) -> None:
+    """Send every chat in which the location is shared to the page."""
+    for chat in world.state.chats.values():
+        if chat.line == share.line and share.handle in chat.people:
+            world.show_chat(chat)
 
 
 def _share(world: World, chat: ChatRecord, handle: str) -> Share | None:

@@ -10,7 +10,7 @@ from linqbot.emulator.engine import chat_state, send_policy
 from linqbot.emulator.engine.sending import repeated, send
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
-from linqbot.emulator.model.answers import EndpointResponse, conflict, invalid, not_found
+from linqbot.emulator.model.answers import EndpointResponse, conflict, existing, invalid
 from linqbot.emulator.model.records import ChatRecord, Member, MessageRecord, PollOptionRecord, PollRecord, new_id
 
 
@@ -43,7 +43,7 @@ def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
     Raises:
         ApiError: 404, there is no such poll.
     """
-    message, _ = _poll_message(world, request.path["message_id"])
+    message, _ = world.state.poll(request.path["message_id"])
     return EndpointResponse(200, shapes.kept_poll(message))
 
 
@@ -54,7 +54,7 @@ def add_options(world: World, request: ApiRequest) -> EndpointResponse:
         ApiError: 404, there is no such poll; 400, with zero retention the present options are not listed first; R13,
             R61.
     """
-    message, poll = _poll_message(world, request.path["message_id"])
+    message, poll = world.state.poll(request.path["message_id"])
     chat = world.state.chats[message.chat_id]
     send_policy.check_present(chat)
     send_policy.check_line(world.line_of(chat))
@@ -75,7 +75,7 @@ def vote(world: World, request: ApiRequest) -> EndpointResponse:
         ApiError: 404, there is no such poll or option; R13, R61.
     """
     body = request.body
-    message, _ = _poll_message(world, request.path["message_id"])
+    message, _ = world.state.poll(request.path["message_id"])
     chat = world.state.chats[message.chat_id]
     send_policy.check_present(chat)
     send_policy.check_line(world.line_of(chat))
@@ -115,9 +115,7 @@ def toggle(
         ApiError: 404, there is no such option.
     """
     assert message.poll is not None
-    option = next((one for one in message.poll.options if one.id == option_id), None)
-    if option is None:
-        raise not_found("poll option")
+    option = existing(next((one for one in message.poll.options if one.id == option_id), None), "poll option")
     if is_on == (voter.handle in option.voters):
         return
     now = world.now()
@@ -130,13 +128,6 @@ def toggle(
     event = "poll.vote.added" if is_on else "poll.vote.removed"
     world.emit(event, lambda: payloads.poll_vote(chat, message, voter, option_id, zero_retention=zero_retention), chat)
     world.show_message(message)
-
-
-def _poll_message(world: World, message_id: str) -> tuple[MessageRecord, PollRecord]:
-    message = world.state.message(message_id)
-    if message.poll is None:
-        raise not_found("message")
-    return message, message.poll
 
 
 def _envelope(message: MessageRecord) -> dict[str, object]:

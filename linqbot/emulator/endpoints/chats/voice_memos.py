@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict, replace
 
 from linqbot.emulator.endpoints.chats.chats import present
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
@@ -10,7 +10,8 @@ from linqbot.emulator.engine import content, send_policy
 from linqbot.emulator.engine.sending import send
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
-from linqbot.emulator.model.answers import EndpointResponse, invalid
+from linqbot.emulator.model.answers import EndpointResponse, JsonObject, invalid
+from linqbot.emulator.model.message_content import MediaPart
 from linqbot.emulator.model.records import ChatRecord, MessageRecord, iso
 
 AUDIO = frozenset(
@@ -29,16 +30,15 @@ def send_voicememo(world: World, request: ApiRequest) -> EndpointResponse:
     part = content.media_part(world, source)
     if body.get("attachment_id") and world.state.attachment(body["attachment_id"]).content_type not in AUDIO:
         raise invalid("A voice memo must be audio")
-    if not part["mime_type"].startswith("audio/"):
-        part["mime_type"] = "audio/mpeg"
+    if not part.mime_type.startswith("audio/"):
+        part = replace(part, mime_type="audio/mpeg")
     override = bool(body.get("override_optout"))
     send_policy.check_send(world, world.line_of(chat), chat.people, override_optout=override)
     message = send(world, chat, {}, parts=[part], is_voice_memo=True)
-    return EndpointResponse(202, {"voice_memo": _shape(chat, message)})
+    return EndpointResponse(202, {"voice_memo": _shape(chat, message, part)})
 
 
-def _shape(chat: ChatRecord, message: MessageRecord) -> dict[str, Any]:
-    part = message.parts[0]
+def _shape(chat: ChatRecord, message: MessageRecord, audio: MediaPart) -> JsonObject:
     return {
         "id": message.id,
         "from": chat.line,
@@ -53,8 +53,7 @@ def _shape(chat: ChatRecord, message: MessageRecord) -> dict[str, Any]:
             "is_group": chat.is_group,
             "service": chat.service,
         },
-        "voice_memo": {key: part[key] for key in ("id", "filename", "mime_type", "size_bytes", "url")}
-        | {"duration_ms": None},
+        "voice_memo": asdict(audio) | {"duration_ms": None},
     }
 
 

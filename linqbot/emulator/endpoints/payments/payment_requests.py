@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
+from linqbot.emulator.endpoints.payments.lifecycle import Lifecycle
 from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
-from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, invalid, not_found
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, existing, invalid
 from linqbot.emulator.model.records import PaymentRequestRecord, seconds
 
 EXPIRES_AFTER_S: Final = 86400.0
@@ -22,7 +23,9 @@ EXPIRES_AFTER_S: Final = 86400.0
 
 PRICE_CENTS: Final = 1000
 
-_OPEN = frozenset({"requested", "authorized", "declined"})
+_LIFE: Final[Lifecycle[PaymentRequestRecord]] = Lifecycle(
+    "payment request", frozenset({"requested", "authorized", "declined"}), payloads.payment
+)
 
 
 def create(world: World, request: ApiRequest) -> EndpointResponse:
@@ -45,12 +48,13 @@ def create(world: World, request: ApiRequest) -> EndpointResponse:
     if key:
         world.state.payment_keys[f"request:{key}"] = one.id
     wait_for_end(world, one)
+    world.show_payment(one)
     return EndpointResponse(201, shapes.payment_request(one))
 
 
 def wait_for_end(world: World, one: PaymentRequestRecord) -> None:
     """Schedule the expiry of a request, unless it is paid before."""
-    world.timers.at(one.expires_at, lambda _: _expire(world, one))
+    world.timers.at(one.expires_at, lambda _: _LIFE.expire(world, one))
 
 
 def _check_rail(world: World, rail: str) -> None:
@@ -128,9 +132,8 @@ def cancel(world: World, request: ApiRequest) -> EndpointResponse:
         ApiError: 404, there is no such request; 409, it is not open.
     """
     one = found(world, request.path["payment_request_id"])
-    if one.status not in _OPEN:
-        raise conflict(f"This payment request is {one.status} already", 1005)
-    _set_status(world, one, "canceled")
+    _LIFE.check_open(one)
+    _LIFE.set_status(world, one, "canceled")
     return EndpointResponse(200, shapes.payment_request(one))
 
 
@@ -140,10 +143,7 @@ def found(world: World, payment_request_id: str) -> PaymentRequestRecord:
     Raises:
         ApiError: 404, there is no such request.
     """
-    one = world.state.payment_requests.get(payment_request_id)
-    if one is None:
-        raise not_found("payment request")
-    return one
+    return existing(world.state.payment_requests.get(payment_request_id), "payment request")
 
 
 # Acts of the payer
@@ -155,11 +155,11 @@ def pay(world: World, one: PaymentRequestRecord) -> None:
     Raises:
         ApiError: 409, the request is not open.
     """
-    _check_open(one)
+    _LIFE.check_open(one)
     if one.rail == "natural" and one.status != "authorized":
-        _set_status(world, one, "authorized")
+        _LIFE.set_status(world, one, "authorized")
     one.paid_at = world.now()
-    _set_status(world, one, "succeeded")
+    _LIFE.set_status(world, one, "succeeded")
 
 
 def decline(world: World, one: PaymentRequestRecord) -> None:
@@ -168,23 +168,8 @@ def decline(world: World, one: PaymentRequestRecord) -> None:
     Raises:
         ApiError: 409, the request is not open.
     """
-    _check_open(one)
-    _set_status(world, one, "declined")
-
-
-def _check_open(one: PaymentRequestRecord) -> None:
-    if one.status not in _OPEN:
-        raise conflict(f"This payment request is {one.status} already", 1005)
-
-
-def _expire(world: World, one: PaymentRequestRecord) -> None:
-    if one.status in _OPEN:
-        _set_status(world, one, "expired")
-
-
-def _set_status(world: World, one: PaymentRequestRecord, status: str) -> None:
-    one.status, one.updated_at = status, world.now()
-    world.emit_account(f"payment.{status}", payloads.payment(one))
+    _LIFE.check_open(one)
+    _LIFE.set_status(world, one, "declined")
 
 
 ENDPOINTS = (

@@ -10,9 +10,10 @@ import secrets
 from typing import Any, Final
 
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
+from linqbot.emulator.endpoints.payments.lifecycle import Lifecycle
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
-from linqbot.emulator.model.answers import EndpointResponse, conflict, invalid, not_found
+from linqbot.emulator.model.answers import EndpointResponse, conflict, existing, invalid, not_found
 from linqbot.emulator.model.handles import normal
 from linqbot.emulator.model.records import ConnectionRecord, PaymentRecord, new_id
 
@@ -20,7 +21,11 @@ CODE: Final = "424242"
 EXPIRES_AFTER_S: Final = 172800.0
 """Linq says that the page for the card is valid for about 48 hours."""
 
-_OPEN = frozenset({"needs_connection", "connecting", "awaiting_user_action", "ready", "authorized"})
+_LIFE: Final[Lifecycle[PaymentRecord]] = Lifecycle(
+    "payment",
+    frozenset({"needs_connection", "connecting", "awaiting_user_action", "ready", "authorized"}),
+    payloads.charge,
+)
 
 
 # --- payments -------------------------------------------------------------------------------------------------------
@@ -54,18 +59,19 @@ def create(world: World, request: ApiRequest) -> EndpointResponse:
 
 def wait_for_end(world: World, one: PaymentRecord) -> None:
     """Schedule the expiry of a payment, unless it is completed before."""
-    world.timers.at(one.created_at + EXPIRES_AFTER_S, lambda _: _expire(world, one))
+    world.timers.at(one.created_at + EXPIRES_AFTER_S, lambda _: _LIFE.expire(world, one))
 
 
 def _advance(world: World, one: PaymentRecord) -> None:
     """Advance an open payment as far as possible now; an approved payment is collected."""
     connection = _connection(world, one.handle)
     if one.status == "authorized":
-        _set_status(world, one, "succeeded")
-    elif one.status in _OPEN:
+        _LIFE.set_status(world, one, "succeeded")
+    elif one.status in _LIFE.open:
         waiting = {"connected": "awaiting_user_action", "pending": "connecting"}
         one.status = waiting.get(connection.status, "needs_connection")
         one.needs_card = not connection.has_card
+        world.show_payment(one)
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
@@ -84,8 +90,8 @@ def cancel(world: World, request: ApiRequest) -> EndpointResponse:
         ApiError: 404, there is no such payment; 409, it is not open.
     """
     one = found(world, request.path["payment_id"])
-    _check_open(one)
-    _set_status(world, one, "canceled")
+    _LIFE.check_open(one)
+    _LIFE.set_status(world, one, "canceled")
     return EndpointResponse(200, shapes.payment(one))
 
 
@@ -113,10 +119,7 @@ def found(world: World, payment_id: str) -> PaymentRecord:
     Raises:
         ApiError: 404, there is no such payment.
     """
-    one = world.state.payments.get(payment_id)
-    if one is None:
-        raise not_found("payment")
-    return one
+    return existing(world.state.payments.get(payment_id), "payment")
 
 
 def approve(world: World, one: PaymentRecord) -> None:
@@ -125,13 +128,13 @@ def approve(world: World, one: PaymentRecord) -> None:
     Raises:
         ApiError: 409, the payment is not open, or the customer is not connected.
     """
-    _check_open(one)
+    _LIFE.check_open(one)
     connection = _connection(world, one.handle)
     if connection.status != "connected":
         raise conflict("The customer is not connected")
     connection.has_card, one.needs_card = True, False
     if one.status != "authorized":
-        _set_status(world, one, "authorized")
+        _LIFE.set_status(world, one, "authorized")
 
 
 def decline(world: World, one: PaymentRecord) -> None:
@@ -140,23 +143,8 @@ def decline(world: World, one: PaymentRecord) -> None:
     Raises:
         ApiError: 409, the payment is not open.
     """
-    _check_open(one)
-    _set_status(world, one, "declined")
-
-
-def _check_open(one: PaymentRecord) -> None:
-    if one.status not in _OPEN:
-        raise conflict(f"This payment is {one.status} already", 1005)
-
-
-def _expire(world: World, one: PaymentRecord) -> None:
-    if one.status in _OPEN:
-        _set_status(world, one, "expired")
-
-
-def _set_status(world: World, one: PaymentRecord, status: str) -> None:
-    one.status, one.updated_at = status, world.now()
-    world.emit_account(f"payment.{status}", payloads.charge(one))
+    _LIFE.check_open(one)
+    _LIFE.set_status(world, one, "declined")
 
 
 # --- customers ------------------------------------------------------------------------------------------------------

@@ -2,13 +2,18 @@
 // sends the person's acts to the emulator through client/control.js.
 
 import { mountChatList } from "./chats/chat-list.js";
+import { secondPhoneButton } from "./chats/second-phone.js";
 import { mountSwitcher } from "./chats/switcher.js";
+import { mountChips } from "./controls/chips.js";
+import { mountControls } from "./controls/panel.js";
 import { mountConversation } from "./conversation/conversation.js";
 import { byId, h } from "./elements/dom.js";
 import { icon, loadIcons } from "./elements/icons.js";
 import { follow } from "./client/stream.js";
+import { mountBanner } from "./inspector/banner.js";
 import { mountInspector } from "./inspector/inspector.js";
-import { initialPerson } from "./model/people.js";
+import { initialPerson, phoneMemory } from "./model/people.js";
+import { DraftTexts } from "./model/drafts.js";
 import { Store } from "./model/store.js";
 import { statusBarTime } from "./model/time.js";
 
@@ -16,17 +21,24 @@ const CLOCK_MS = 5000;
 // A restart of the emulator takes about a second. A note that is shown for a moment only startles.
 const RECONNECT_DELAY_MS = 400;
 
-const store = new Store(initialPerson(sessionStorage, location.search), sessionStorage);
+const memory = phoneMemory(sessionStorage, location.search);
+const store = new Store(initialPerson(memory, location.search), memory);
+const texts = new DraftTexts(memory);
 
 function mountParts() {
   const toggleInspector = mountInspector(byId("inspector"), store);
+  const toggleControls = mountControls(byId("controls"), store);
+  mountChips(byId("conditions"), store, toggleControls);
+  mountBanner(byId("bot-banner"), store);
   mountSwitcher(byId("topbar-person"), store);
   byId("topbar-tools").append(
+    secondPhoneButton(byId("stage"), store),
+    h("button", { type: "button", class: "pill", on: { click: toggleControls } }, icon("clock"), "Time and faults"),
     h("button", { type: "button", class: "pill", on: { click: toggleInspector } }, icon("inspect"), "Inspector"),
   );
   byId("status-icons").append(icon("signal", "signal"), icon("wifi", "wifi"), icon("battery", "battery"));
-  mountChatList(byId("list"), store, toggleInspector);
-  mountConversation(byId("chat"), store, toggleInspector);
+  mountChatList(byId("list"), store, texts, toggleInspector, toggleControls);
+  mountConversation(byId("chat"), store, texts, toggleInspector, toggleControls);
 }
 
 function showPlace() {
@@ -57,6 +69,8 @@ function showConnection(isUp) {
   }
 }
 
+// Inside of another page this is the second phone: a phone, and nothing around it but the person's name.
+document.body.classList.toggle("framed", new URLSearchParams(location.search).has("phone"));
 loadIcons();
 mountParts();
 store.onChange((topics) => topics.has("place") && showPlace());

@@ -6,29 +6,35 @@ import { icon, iconButton } from "../elements/icons.js";
 import { reconcile } from "../elements/reconcile.js";
 import { messagesOf } from "../model/chats.js";
 import { chatTitle } from "../model/names.js";
-import { chatPreview } from "../model/previews.js";
+import { draftKey } from "../model/drafts.js";
+import { chatPreview, messagePreview } from "../model/previews.js";
+import { excerpt, search as findIn } from "../model/search.js";
 import { listTime } from "../model/time.js";
 import { openNewChat } from "./new-chat.js";
 import { mountSwitcher } from "./switcher.js";
 
+/** @import { Message } from "../client/types.d.ts" */
+/** @import { DraftTexts } from "../model/drafts.js" */
 /** @import { Chat } from "../model/chats.js" */
 /** @import { Store } from "../model/store.js" */
 
-/** @typedef {{ title: string, preview: string, time: string, unread: number }} Row */
+/** @typedef {{ title: string, preview: string, time: string, unread: number, service: string }} Row */
 
 /**
  * @param {Store} store
+ * @param {DraftTexts} texts
  * @param {Chat} chat
  * @returns {Row}
  */
-function rowOf(store, chat) {
+function rowOf(store, texts, chat) {
   const at = messagesOf(chat).at(-1)?.created_at ?? chat.created_at;
   const isTyping = chat.typing.size > 0 && !chat.typing.has(store.me);
   return {
     title: chatTitle(store, chat),
-    preview: isTyping ? "typing…" : chatPreview(store, chat),
+    preview: isTyping ? "typing…" : draftPreview(store, texts, chat) || chatPreview(store, chat),
     time: at ? listTime(at) : "",
     unread: store.unread(chat),
+    service: chat.service ?? "iMessage",
   };
 }
 
@@ -37,7 +43,7 @@ function rowOf(store, chat) {
  * @param {Chat} chat
  * @param {Row} row
  */
-function rowElement(store, chat, { title, preview, time, unread }) {
+function rowElement(store, chat, { title, preview, time, unread, service }) {
   const open = () => store.go({ view: "chat", chatId: chat.id });
   return h(
     "li",
@@ -51,31 +57,50 @@ function rowElement(store, chat, { title, preview, time, unread }) {
         "span",
         { class: "chat-text" },
         h("span", { class: "chat-head" }, h("strong", {}, title), h("time", {}, time), icon("down")),
-        h("span", { class: "chat-preview" }, preview),
+        h("span", { class: "chat-foot" }, h("span", { class: "chat-preview" }, preview), serviceTag(service)),
       ),
     ),
   );
 }
 
 /**
+ * Return the text that the person has begun to write, if the chat is not open.
+ * @param {Store} store
+ * @param {DraftTexts} texts
+ * @param {Chat} chat
+ */
+function draftPreview(store, texts, chat) {
+  const text = texts.get(draftKey(store.me, chat.id)).trim();
+  return text && store.openChat !== chat ? `Draft: ${text}` : "";
+}
+
+/** @param {string} service */
+const serviceTag = (service) => h("span", { class: `service-tag ${service.toLowerCase()}` }, service);
+
+/**
  * Show the list in `root`, with a search field over it.
  * @param {HTMLElement} root
  * @param {Store} store
+ * @param {DraftTexts} texts
  * @param {() => void} toggleInspector
+ * @param {() => void} toggleControls
  */
-export function mountChatList(root, store, toggleInspector) {
+export function mountChatList(root, store, texts, toggleInspector, toggleControls) {
   const switcher = h("div", { class: "list-person" });
   const search = h("input", {
     type: "search",
     placeholder: "Search",
-    "aria-label": "Search conversations",
+    "aria-label": "Search conversations and messages",
     on: { input: render },
   });
   const list = h("ul", { class: "chat-rows" });
+  const hitsTitle = h("h2", { class: "hits-title", hidden: true }, "Messages found");
+  const hits = h("ul", { class: "hits" });
   const empty = h("p", { class: "empty" });
   const tools = h(
     "span",
     { class: "list-tools" },
+    iconButton("clock", "Time and faults", toggleControls, "bar-inspect"),
     iconButton("inspect", "Show webhooks and calls", toggleInspector, "bar-inspect"),
     iconButton("compose", "New message", () => openNewChat(store), "new-message"),
   );
@@ -84,29 +109,62 @@ export function mountChatList(root, store, toggleInspector) {
     h(
       "div",
       { class: "list-scroll" },
-      h("h1", {}, "Messages"),
+      h("h2", {}, "Messages"),
       h("label", { class: "search" }, icon("search"), search),
       list,
+      hitsTitle,
+      hits,
       empty,
     ),
   );
   mountSwitcher(switcher, store);
 
   function render() {
-    const words = search.value.trim().toLowerCase();
-    const items = [];
-    for (const chat of store.myChats()) {
-      const row = rowOf(store, chat);
-      if (words && !`${row.title} ${row.preview}`.toLowerCase().includes(words)) continue;
-      const version = JSON.stringify([row, chat.handles, store.me]);
-      items.push({ key: chat.id, version, build: () => rowElement(store, chat, row) });
-    }
-    reconcile(list, items);
-    empty.hidden = items.length > 0;
-    empty.textContent = words ? "No conversation matches." : noChats(store);
+    const words = search.value.trim();
+    const found = words ? findIn(store, words) : { chats: store.myChats(), messages: [] };
+    reconcile(
+      list,
+      found.chats.map((chat) => {
+        const row = rowOf(store, texts, chat);
+        const version = JSON.stringify([row, chat.handles, chat.group_chat_icon, chat.card, store.me]);
+        return { key: chat.id, version, build: () => rowElement(store, chat, row) };
+      }),
+    );
+    hits.replaceChildren(...found.messages.map(({ chat, message }) => hitElement(store, chat, message, words)));
+    hitsTitle.hidden = found.messages.length === 0;
+    empty.hidden = found.chats.length + found.messages.length > 0;
+    empty.textContent = words ? "Nothing matches." : noChats(store);
   }
 
   store.onChange((topics) => (topics.has("chats") || topics.has("me")) && render());
+  texts.onChange(render);
+}
+
+/**
+ * Make the row of a message that was found; pressed, it opens the chat there.
+ * @param {Store} store
+ * @param {Chat} chat
+ * @param {Message} message
+ * @param {string} words
+ */
+function hitElement(store, chat, message, words) {
+  const { before, match, after } = excerpt(messagePreview(message), words);
+  const open = () => store.go({ view: "chat", chatId: chat.id, messageId: message.id });
+  return h(
+    "li",
+    {},
+    h(
+      "button",
+      { type: "button", class: "hit", on: { click: open } },
+      h(
+        "span",
+        { class: "chat-head" },
+        h("strong", {}, chatTitle(store, chat)),
+        h("time", {}, listTime(message.created_at)),
+      ),
+      h("span", { class: "chat-preview" }, before, h("mark", {}, match), after),
+    ),
+  );
 }
 
 /** @param {Store} store */

@@ -1,18 +1,24 @@
-// The details of a conversation: its members, adding and leaving in a group, and its id for developers.
+// The details of a conversation: its members, its look, STOP, payments, leaving, and its id for developers.
 
 import { avatarIn, chatAvatar } from "../elements/avatars.js";
 import { h } from "../elements/dom.js";
-import { icon } from "../elements/icons.js";
+import { icon, iconButton } from "../elements/icons.js";
 import { openSheet } from "../elements/sheet.js";
 import { succeeds, toast } from "../elements/toast.js";
 import * as control from "../client/control.js";
-import { isMember } from "../model/chats.js";
-import { formatHandle, normaliseHandle } from "../model/handles.js";
+import { paymentCard } from "../cards/payments.js";
+import { isMember, lineOf } from "../model/chats.js";
+import { formatHandle, HANDLE_WANTED, normaliseHandle } from "../model/handles.js";
 import { chatTitle, nameIn } from "../model/names.js";
+import { myCharges } from "../model/content/payments.js";
+import { backgroundChoices, groupForm } from "./appearance.js";
 
 /** @import { Member } from "../client/types.d.ts" */
 /** @import { ShownChat } from "../model/chats.js" */
 /** @import { Store } from "../model/store.js" */
+
+/** @type {Record<string, string>} */
+const HEALTH_NAMES = { HEALTHY: "Healthy", AT_RISK: "At risk", CRITICAL: "Critical", OPTED_OUT: "Opted out" };
 
 /** @type {Record<string, string>} */
 const GONE = { left: "Left", removed: "Removed" };
@@ -21,8 +27,9 @@ const GONE = { left: "Left", removed: "Removed" };
  * @param {Store} store
  * @param {ShownChat} chat
  * @param {Member} member
+ * @param {(() => unknown) | null} onRemove Null if the person cannot remove the member.
  */
-function memberRow(store, chat, { handle, status }) {
+function memberRow(store, chat, { handle, status }, onRemove) {
   const gone = status && status !== "active" ? (GONE[status] ?? status) : "";
   const line = [formatHandle(handle), gone].filter(Boolean).join(" · ");
   return h(
@@ -30,6 +37,7 @@ function memberRow(store, chat, { handle, status }) {
     { class: gone ? "gone" : "" },
     avatarIn(store, chat, handle),
     h("span", { class: "member" }, h("strong", {}, nameIn(store, chat, handle)), h("small", {}, line)),
+    onRemove && iconButton("close", `Remove ${nameIn(store, chat, handle)}`, onRemove, "remove-member"),
   );
 }
 
@@ -46,7 +54,7 @@ function facts(chat) {
     "dl",
     { class: "facts" },
     fact("Service", chat.service ?? "iMessage"),
-    health && fact("Health", health),
+    health && fact("Health", HEALTH_NAMES[health] ?? health),
     chat.id && fact("Chat id", chat.id),
   );
 }
@@ -55,19 +63,20 @@ function facts(chat) {
  * The form that adds a person to a group.
  * @param {Store} store
  * @param {string} chatId
- * @param {() => void} onDone
  */
-function addForm(store, chatId, onDone) {
+function addForm(store, chatId) {
   const input = h("input", {
-    type: "tel",
-    placeholder: "+1 415 555 0199",
-    "aria-label": "Number of the person to add",
+    type: "text",
+    inputmode: "email",
+    autocomplete: "off",
+    placeholder: "+1 415 555 0199 or cat@example.com",
+    "aria-label": "Handle of the person to add",
   });
   const submit = async (/** @type {Event} */ event) => {
     event.preventDefault();
     const handle = normaliseHandle(input.value);
-    if (!handle) toast("A number in E.164 form, please: + and the country code first.");
-    else if (await succeeds(control.join(store.me, chatId, handle))) onDone();
+    if (!handle) toast(HANDLE_WANTED);
+    else if (await succeeds(control.join(store.me, chatId, handle))) input.value = "";
   };
   return h(
     "form",
@@ -90,17 +99,102 @@ function leaveButton(store, chatId, onDone) {
 }
 
 /**
+ * The button that opts out: it sends the word STOP. Any other text opts in again.
+ * @param {Store} store
+ * @param {ShownChat & { id: string }} chat
+ */
+function stopSection(store, chat) {
+  const send = (/** @type {string} */ value) => () =>
+    succeeds(
+      control.sendMessage({ from: store.me, to: lineOf(chat), chat_id: chat.id, parts: [{ type: "text", value }] }),
+    );
+  const isOut = chat.health_status?.status === "OPTED_OUT";
+  const note = isOut
+    ? "You have opted out: Linq refuses the bot's messages to you. Any other text opts in again."
+    : "Sends STOP. Linq then refuses the bot's messages to you until you write again.";
+  const button = isOut
+    ? h("button", { type: "button", class: "sheet-action", on: { click: send("START") } }, "Send START")
+    : h("button", { type: "button", class: "danger", on: { click: send("STOP") } }, icon("hand"), "Send STOP");
+  return h("section", {}, button, h("p", { class: "hint under" }, note));
+}
+
+/**
+ * The charges of the person, which no message has to show.
+ * @param {Store} store
+ */
+function chargesSection(store) {
+  const charges = myCharges(store);
+  if (charges.length === 0) return null;
+  return h(
+    "section",
+    {},
+    h("h3", {}, "Payments"),
+    charges.map((charge) => paymentCard(charge, store.me)),
+  );
+}
+
+/**
  * @param {Store} store
  * @param {ShownChat} chat
+ * @param {() => void} close
  */
-export function openDetails(store, chat) {
-  const groupId = chat.is_group && isMember(chat, store.me) ? chat.id : null;
-  const members = (chat.handles ?? []).map((member) => memberRow(store, chat, member));
-  const close = openSheet("Details", [
+function contentOf(store, chat, close) {
+  const { id } = chat;
+  const isIn = isMember(chat, store.me);
+  const open = id && isIn ? { ...chat, id } : null;
+  const group = open && chat.is_group ? open : null;
+  const members = (chat.handles ?? []).map((member) => {
+    const mayRemove = group && member.handle !== store.me && (member.status ?? "active") === "active";
+    const remove = () => succeeds(control.removeMember(store.me, group?.id ?? "", member.handle));
+    return memberRow(store, chat, member, mayRemove ? remove : null);
+  });
+  const isImessage = (chat.service ?? "iMessage") === "iMessage";
+  return [
     h("div", { class: "greeting small" }, chatAvatar(store, chat), h("h2", {}, chatTitle(store, chat))),
+    group && groupForm(store, group),
     h("ul", { class: "members" }, members),
-    groupId && addForm(store, groupId, () => close()),
+    group && addForm(store, group.id),
+    open && isImessage && backgroundChoices(store, open),
+    chargesSection(store),
     facts(chat),
-    groupId && leaveButton(store, groupId, () => close()),
-  ]);
+    open && !group && stopSection(store, open),
+    group && leaveButton(store, group.id, close),
+  ];
 }
+
+/**
+ * Open the details. They follow the chat's changes until they are closed.
+ * @param {Store} store
+ * @param {ShownChat} shown
+ */
+export function openDetails(store, shown) {
+  const body = h("div", { class: "details" });
+  const close = openSheet("Details", body);
+  let before = "";
+
+  function render() {
+    const chat = store.chats.get(shown.id ?? "") ?? shown;
+    const { handles, display_name: name, group_chat_icon: picture, background, health_status: health, service } = chat;
+    const version = JSON.stringify([handles, name, picture, background, health?.status, service, myCharges(store)]);
+    if (version === before) return;
+    before = version;
+    const focused = document.activeElement;
+    const hadFocus = body.contains(focused);
+    const content = contentOf(store, chat, close).flat();
+    body.replaceChildren(...content.filter((node) => node instanceof Node));
+    if (hadFocus) controlNamed(body, nameOf(focused))?.focus({ preventScroll: true });
+  }
+  render();
+  const stop = store.onChange(() => (body.isConnected ? render() : stop()));
+}
+
+/** @param {Element | null} node */
+const nameOf = (node) => node?.getAttribute("aria-label") ?? node?.textContent ?? "";
+
+/**
+ * Return the control with a name, after the controls were built again.
+ * @param {HTMLElement} root
+ * @param {string} name
+ */
+const controlNamed = (root, name) =>
+  [...root.querySelectorAll(/** @type {"button"} */ ("button, input"))].find((node) => nameOf(node) === name);

@@ -5,7 +5,7 @@ import { h } from "../elements/dom.js";
 import { icon, iconButton } from "../elements/icons.js";
 import { openSheet } from "../elements/sheet.js";
 import { toast } from "../elements/toast.js";
-import { formatHandle, normaliseHandle } from "../model/handles.js";
+import { formatHandle, HANDLE_WANTED, normaliseHandle } from "../model/handles.js";
 import { lineName } from "../model/names.js";
 import { personName, rememberedPeople, rememberPerson } from "../model/people.js";
 
@@ -63,7 +63,13 @@ function groupPicker(store) {
   /** @type {Set<string>} */
   const others = new Set();
   const chips = h("div", { class: "chips" });
-  const input = h("input", { type: "tel", placeholder: "+1 415 555 0199", "aria-label": "Add a person to the group" });
+  const input = h("input", {
+    type: "text",
+    inputmode: "email",
+    autocomplete: "off",
+    placeholder: "+1 415 555 0199 or cat@example.com",
+    "aria-label": "Add a person to the group",
+  });
 
   function renderChips() {
     chips.replaceChildren(...[...others].map(chip));
@@ -92,7 +98,7 @@ function groupPicker(store) {
   function addTyped() {
     if (!input.value.trim()) return true;
     if (!add(normaliseHandle(input.value))) {
-      toast("Another person's number in E.164 form, please: + and the country code first.");
+      toast(HANDLE_WANTED);
       return false;
     }
     input.value = "";
@@ -128,11 +134,13 @@ function groupPicker(store) {
 export function openNewChat(store) {
   const group = groupPicker(store);
   const services = SERVICES.map((service) => ({ value: service, content: [service] }));
+  const hint = h("p", { class: "hint", role: "status", hidden: true });
   const body = h(
     "div",
     { class: "new-chat" },
     lineChoices(store),
     choices("service", "Service", services, "iMessage"),
+    hint,
     group.element,
   );
 
@@ -142,11 +150,26 @@ export function openNewChat(store) {
     const line = chosenIn(body, "line") ?? "";
     const service = /** @type {Service} */ (chosenIn(body, "service"));
     const others = [...group.others];
-    // To Linq, the same people over another service are the same chat.
     const chat = store.findChat(line, others);
-    store.go(chat ? { view: "chat", chatId: chat.id } : { view: "draft", line, others, service });
+    const isSame = chat && (chat.service ?? "iMessage") === service;
+    if (chat) store.go({ view: "chat", chatId: chat.id, ...(!isSame && { service }) });
+    else store.go({ view: "draft", line, others, service });
     return true;
   }
+
+  /** Say what happens when there is a chat with these people over another service. */
+  function explain() {
+    const service = chosenIn(body, "service");
+    const chat = store.findChat(chosenIn(body, "line") ?? "", [...group.others]);
+    const before = chat?.service ?? "iMessage";
+    hint.hidden = !chat || before === service;
+    hint.textContent =
+      `You have a chat with this line over ${before}. Linq has one chat for each person and line, ` +
+      `so your first message changes this chat to ${service}. For a chat of its own, choose another line.`;
+  }
+  body.addEventListener("change", explain);
+  body.addEventListener("click", explain);
+  explain();
 
   openSheet("New Message", body, { label: "Start", run: start });
 }

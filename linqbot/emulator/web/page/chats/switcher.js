@@ -5,10 +5,12 @@ import { avatar } from "../elements/avatars.js";
 import { find, h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { toast } from "../elements/toast.js";
-import { formatHandle, normaliseHandle } from "../model/handles.js";
+import { formatHandle, HANDLE_WANTED, normaliseHandle } from "../model/handles.js";
 import { personName, rememberedPeople, rememberPerson } from "../model/people.js";
 
 /** @import { Store } from "../model/store.js" */
+
+const QUICK = 4; // people who can be chosen without opening the panel
 
 /**
  * The form that adds a person.
@@ -17,9 +19,11 @@ import { personName, rememberedPeople, rememberPerson } from "../model/people.js
  */
 function addForm(store, onAdd) {
   const number = h("input", {
-    type: "tel",
-    placeholder: "+44 7700 900123",
-    "aria-label": "Number in E.164 form",
+    type: "text",
+    inputmode: "email",
+    autocomplete: "off",
+    placeholder: "+44 7700 900123 or cat@example.com",
+    "aria-label": "Phone number or e-mail address",
     required: true,
   });
   const name = h("input", { type: "text", placeholder: "Name (optional)", "aria-label": "Name", maxlength: "40" });
@@ -27,7 +31,7 @@ function addForm(store, onAdd) {
     event.preventDefault();
     const handle = normaliseHandle(number.value);
     if (!handle || store.isLine(handle)) {
-      toast("A person's number in E.164 form, please: + and the country code first.");
+      toast(HANDLE_WANTED);
       return;
     }
     rememberPerson(handle, name.value);
@@ -38,7 +42,7 @@ function addForm(store, onAdd) {
   return h(
     "form",
     { class: "add-person", on: { submit } },
-    h("h3", {}, "Add a person"),
+    h("h2", {}, "Add a person"),
     number,
     name,
     h("button", { type: "submit", class: "pill" }, "Add"),
@@ -101,7 +105,8 @@ export function mountSwitcher(root, store) {
   });
   const form = addForm(store, choose);
   root.classList.add("switcher-root");
-  root.append(button, panel);
+  const others = h("span", { class: "switcher-others" });
+  root.append(button, others, panel);
 
   /** @param {string} handle */
   function choose(handle) {
@@ -123,6 +128,14 @@ export function mountSwitcher(root, store) {
     button.setAttribute("aria-expanded", "false");
   }
 
+  function renderOthers() {
+    const people = store.people(rememberedPeople()).filter((handle) => handle !== store.me);
+    const version = JSON.stringify([store.me, people.slice(0, QUICK).map(personName)]);
+    if (others.dataset.version === version) return;
+    others.dataset.version = version;
+    others.replaceChildren(...people.slice(0, QUICK).map((handle) => quickButton(handle, () => choose(handle))));
+  }
+
   function render() {
     label.replaceChildren("You are ", h("strong", {}, personName(store.me)));
     button.replaceChildren(avatar(store.me), label, icon("down"));
@@ -137,6 +150,23 @@ export function mountSwitcher(root, store) {
       button.focus();
     }
   });
-  store.onChange((topics) => topics.has("me") && render());
+  store.onChange((topics) => {
+    if (topics.has("me")) render();
+    renderOthers();
+  });
   render();
+}
+
+/**
+ * Make the button that turns this phone into that of another person with one press.
+ * @param {string} handle
+ * @param {() => void} click
+ */
+function quickButton(handle, click) {
+  const label = `Be ${personName(handle)}`;
+  return h(
+    "button",
+    { type: "button", class: "quick", "aria-label": label, title: label, on: { click } },
+    avatar(handle),
+  );
 }

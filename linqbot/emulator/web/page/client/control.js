@@ -1,31 +1,48 @@
 // The emulator's control API: the acts of the person who holds the phone. Each function resolves to the response, or
 // throws an Error with the emulator's own sentence as its message.
 
-/** @import { Inbound, State } from "./types.d.ts" */
+/** @import { Background, Inbound, InboundFile, Placement, SentDelivery, State } from "./types.d.ts" */
 
 /**
  * POST `body` as JSON.
  * @param {string} path Below `/emulator/`.
  * @param {object} body
  */
-async function post(path, body) {
-  const response = await fetch(`/emulator/${path}`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(body),
-  });
+export const post = (path, body) =>
+  request("POST", path, { headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+
+/**
+ * @param {string} method
+ * @param {string} path Below `/emulator/`.
+ * @param {RequestInit} [more]
+ */
+export async function request(method, path, more = {}) {
+  const response = await fetch(`/emulator/${path}`, { method, cache: "no-store", ...more });
   const text = await response.text();
   const data = text ? JSON.parse(text) : {};
   if (!response.ok) throw new Error(data.error?.message ?? `The emulator answered ${response.status}`);
   return data;
 }
 
-/** @returns {Promise<State>} */
-export async function fetchState() {
-  const response = await fetch("/emulator/state", { cache: "no-store" });
+/**
+ * GET JSON.
+ * @param {string} path Below `/emulator/`.
+ */
+async function get(path) {
+  const response = await fetch(`/emulator/${path}`, { cache: "no-store" });
   if (!response.ok) throw new Error(`The emulator answered ${response.status}`);
   return response.json();
 }
+
+/** @returns {Promise<State>} */
+export const fetchState = () => get("state");
+
+/**
+ * Return an event as it was sent, once for each subscription.
+ * @param {string} eventId
+ * @returns {Promise<SentDelivery[]>}
+ */
+export const fetchDeliveries = async (eventId) => (await get(`deliveries/${encodeURIComponent(eventId)}`)).deliveries;
 
 /**
  * @param {Inbound} message
@@ -80,3 +97,85 @@ export const join = (from, chatId, handle) => post("join", { from, chat_id: chat
  * @param {string} eventId
  */
 export const replayDelivery = (eventId) => post(`deliveries/${encodeURIComponent(eventId)}/replay`, {});
+
+/**
+ * Put a sticker on a part of a message.
+ * @param {{ from: string, message_id: string, part_index: number, placement: Placement, emoji?: string,
+ *   data_base64?: string, filename?: string }} sticker Drawn from an emoji, or a picture.
+ */
+export const putSticker = (sticker) => post("react", { ...sticker, type: "sticker", operation: "add" });
+
+/**
+ * Remove a participant from a group.
+ * @param {string} from
+ * @param {string} chatId
+ * @param {string} handle
+ */
+export const removeMember = (from, chatId, handle) => post("leave", { from, chat_id: chatId, handle });
+
+/**
+ * @param {string} from
+ * @param {string} chatId
+ * @param {string[]} options
+ */
+export const makePoll = (from, chatId, options) => post("poll", { from, chat_id: chatId, options });
+
+/**
+ * @param {string} from
+ * @param {string} messageId
+ * @param {string} option
+ */
+export const addPollOption = (from, messageId, option) =>
+  post("poll/options", { from, message_id: messageId, options: [option] });
+
+/**
+ * Share a location, or move it.
+ * @param {{ from: string, chat_id: string, latitude: number, longitude: number, for_s?: number }} location
+ */
+export const shareLocation = (location) => post("location", { ...location, state: "started" });
+
+/**
+ * @param {string} from
+ * @param {string} chatId
+ */
+export const stopLocation = (from, chatId) => post("location", { from, chat_id: chatId, state: "stopped" });
+
+/**
+ * Share the person's name with a line.
+ * @param {{ from: string, to: string, first_name: string, last_name: string }} card
+ */
+export const shareCard = (card) => post("card", card);
+
+/** @param {string} id Of a payment request or a payment. */
+export const pay = (id) => post("pay", { id });
+
+/** @param {string} id Of a payment request or a payment. */
+export const declinePayment = (id) => post("decline", { id });
+
+/**
+ * Connect a customer to the payment provider.
+ * @param {string} from
+ */
+export const connectPayments = (from) => post("connect", { from });
+
+/**
+ * @param {string} from
+ * @param {string} chatId
+ * @param {string | null} name
+ */
+export const nameGroup = (from, chatId, name) => post("group/name", { from, chat_id: chatId, name });
+
+/**
+ * @param {string} from
+ * @param {string} chatId
+ * @param {InboundFile | null} image
+ */
+export const setGroupIcon = (from, chatId, image) => post("group/icon", { from, chat_id: chatId, image });
+
+/**
+ * @param {string} from
+ * @param {string} chatId
+ * @param {(Omit<Background, "image_url"> & { image?: InboundFile }) | null} background
+ */
+export const setBackground = (from, chatId, background) =>
+  post("background", { from, chat_id: chatId, ...(background ?? { type: null }) });

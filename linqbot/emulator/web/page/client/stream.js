@@ -13,10 +13,13 @@ const APPLY = {
   chat: (store, data) => store.upsertChat(data),
   message: (store, data) => store.upsertMessage(data),
   message_deleted: (store, data) => store.deleteMessage(data),
+  payment: (store, data) => store.setPayment(data),
   typing: (store, data) => store.setTyping(data),
   delivery: (store, data) => store.addDelivery(data),
   call: (store, data) => store.addCall(data),
   observation: (store, data) => store.addObservation(data),
+  conditions: (store, data) => store.setConditions(data),
+  runner: (store, data) => store.setRunner(data),
 };
 
 /**

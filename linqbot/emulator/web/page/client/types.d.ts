@@ -27,6 +27,15 @@ export interface Reaction {
   handle?: Member;
   custom_emoji?: string | null;
   sticker?: { url?: string };
+  placement?: Placement;
+}
+
+/** The place of a sticker: the edges of the bubble are -1 and 1. */
+export interface Placement {
+  x: number;
+  y: number;
+  scale?: number;
+  rotation?: number;
 }
 
 export interface Decoration {
@@ -60,7 +69,15 @@ export interface Part {
   url?: string;
   sticker?: unknown;
   app?: { name?: string };
-  layout?: { caption?: string; subcaption?: string; image_title?: string; image_url?: string };
+  layout?: {
+    caption?: string;
+    subcaption?: string;
+    trailing_caption?: string;
+    trailing_subcaption?: string;
+    image_title?: string;
+    image_subtitle?: string;
+    image_url?: string;
+  };
   fallback_text?: string;
   title?: string;
   caption?: string;
@@ -77,6 +94,14 @@ export interface PollOption {
 export interface Poll {
   options: PollOption[];
   total_voters?: number;
+  reactions?: Reaction[];
+}
+
+/** The text of a part before an edit. */
+export interface EarlierText {
+  part_index: number;
+  text: string;
+  until: string;
 }
 
 export interface Message {
@@ -95,7 +120,51 @@ export interface Message {
   read_at?: string | null;
   /** The number of times it was edited. */
   edits?: number;
+  /** The texts before each edit, oldest first. */
+  earlier?: EarlierText[];
   poll?: Poll;
+}
+
+export interface Background {
+  type: "color" | "dynamic" | "photo";
+  variant?: string | null;
+  style?: string | null;
+  shades?: string[] | null;
+  image_url?: string | null;
+}
+
+/** A location that a person shares with the chat's line. */
+export interface SharedLocation {
+  handle: string;
+  latitude: number;
+  longitude: number;
+  ends_at?: string | null;
+}
+
+/** A request for payment (`pr_…`), or a charge of a connected customer (`pay_…`). */
+export interface Payment {
+  id: string;
+  status: string;
+  currency: string;
+  /** The amount of a request, in minor units. */
+  amount?: number;
+  /** The amount of a charge, in minor units. */
+  amount_cents?: number;
+  description?: string | null;
+  /** The address that the payer of a request opens. */
+  checkout_url?: string;
+  /** The addresses at which a customer adds a card to a charge, and approves it. */
+  attach_url?: string | null;
+  approval_url?: string | null;
+  /** The customer of a charge. */
+  handle?: string;
+  merchant?: { name?: string } | null;
+}
+
+export interface ContactCard {
+  first_name: string;
+  last_name?: string | null;
+  image_url?: string | null;
 }
 
 /** A chat without its messages, as the stream sends it; the state adds `messages` and `typing`. */
@@ -108,6 +177,11 @@ export interface ChatData {
   created_at?: string;
   group_chat_icon?: string | null;
   health_status?: { status?: string };
+  background?: Background | null;
+  location_asked_at?: string | null;
+  locations?: SharedLocation[];
+  /** The card of the line, if the bot has shared it in this chat. */
+  card?: ContactCard | null;
   messages?: Message[];
   /** The handles of those who type. */
   typing?: string[];
@@ -118,6 +192,10 @@ export interface Attempt {
   /** The HTTP status; null when no answer came. */
   status: number | null;
   ms?: number;
+  /** Why the attempt failed, in words; missing when it succeeded. */
+  reason?: string;
+  /** The beginning of the receiver's answer to a failed attempt. */
+  answer?: string | null;
 }
 
 export interface Delivery {
@@ -125,24 +203,84 @@ export interface Delivery {
   event_type: string;
   subscription_id: string;
   chat_id?: string | null;
+  /** The message that the event is about. */
+  message_id?: string | null;
+  /** True if the bot caused the event, such as a tapback of its own. */
+  by_bot?: boolean;
   created_at?: string;
   attempts?: Attempt[];
 }
 
+/** A delivery with everything that was sent; the page asks for it when an entry is opened. */
+export interface SentDelivery extends Delivery {
+  target_url: string | null;
+  /** Of the latest attempt. */
+  headers: Record<string, string>;
+  /** The JSON, byte for byte: the signature fits it. */
+  body: string;
+}
+
 export interface Call {
+  id?: string;
   at: string;
   method: string;
   path: string;
-  status: number;
+  query?: string;
+  /** What Linq answered; null if a fault broke the connection before anything was done. */
+  status: number | null;
+  /** What a fault has broken: the answer on its way to the bot, the request, or the connection before a byte of answer. */
+  lost?: Fault["drop"] | null;
   ms?: number;
   chat_id?: string | null;
+  // biome-ignore lint/suspicious/noExplicitAny: JSON of any endpoint, which each reader looks into with ?.
+  body?: any;
+  // biome-ignore lint/suspicious/noExplicitAny: JSON of any endpoint, which each reader looks into with ?.
+  answer?: any;
+}
+
+export interface TriedHandler {
+  handler: string;
+  file?: string | null;
+  line?: number | null;
+  filter?: string | null;
+  fits?: boolean;
+}
+
+export interface TurnError {
+  type: string;
+  message: string;
+  file?: string | null;
+  line?: number | null;
+  code?: string | null;
+  traceback?: string | null;
+}
+
+/** Advice on a turn. */
+export interface TurnNote {
+  title?: string | null;
+  message: string;
+  file?: string | null;
+  line?: number | null;
 }
 
 /** A turn of the bot, or anything else that a program reported to `/emulator/observations`. */
 export interface Observation {
   at?: string;
   chat_id?: string | null;
-  handler?: string;
+  event_id?: string | null;
+  message_id?: string | null;
+  started_at?: string;
+  duration_ms?: number | null;
+  attempt?: number;
+  handler?: string | null;
+  file?: string | null;
+  line?: number | null;
+  tried?: TriedHandler[] | null;
+  reason?: string | null;
+  replies?: number | null;
+  retry_in_s?: number | null;
+  error?: TurnError | null;
+  notes?: TurnNote[];
   name?: string;
   kind?: string;
   type?: string;
@@ -152,20 +290,122 @@ export interface Observation {
   event_type?: string;
 }
 
+/** A fault that is switched on; fields without an effect are missing. */
+export interface Fault {
+  id: string;
+  on: "api" | "delivery" | "message" | "chat";
+  match: string;
+  /** The number of matches left; null is until it is switched off. */
+  times: number | null;
+  status?: number;
+  code?: number;
+  retry_after?: number;
+  delay_ms?: number;
+  drop?: "answer" | "request" | "connection";
+  duplicate?: boolean;
+  reorder?: boolean;
+}
+
+export type NewFault = Partial<Omit<Fault, "id">> & { on: Fault["on"] };
+
+/** Everything that makes the emulator differ from an ordinary Linq. */
+export interface Conditions {
+  now: string;
+  ahead_s: number;
+  is_frozen: boolean;
+  faults: Fault[];
+  opted_out: string[];
+  flagged_lines: string[];
+}
+
+/** The program that runs the bot, if there is one: `linqbot dev`. */
+export interface Runner {
+  /** The ids of the messages that can be restarted from. */
+  restartable: string[];
+}
+
+export interface ScheduledSend {
+  id: string;
+  due: string;
+  chat_id: string;
+  text: string;
+  calls: string[];
+}
+
+/** A question of `ctx.ask`. `person` must answer it; null is any person of the chat. */
+export interface AskedQuestion {
+  handler: string;
+  text: string;
+  person: string | null;
+  status: "waiting" | "failed" | "timed_out";
+  asked_at: string;
+  until: string;
+  /** The number of invalid answers so far. */
+  tries: number;
+}
+
+/** What the bot stores. Without a chat only the scheduled sends and the bot's state are there; without a runner nothing is. */
+export interface Stored {
+  available: boolean;
+  is_running?: boolean;
+  scheduled?: ScheduledSend[];
+  bot_state?: Record<string, unknown>;
+  questions?: AskedQuestion[];
+  waiting?: {
+    id: string;
+    type: string;
+    state: "ready" | "leased" | "retrying" | "deferred";
+    attempts: number;
+    not_before: string | null;
+    error: string | null;
+  }[];
+  dead?: { id: string; type: string; attempts: number; dead_lettered_at: string; error: string }[];
+  journal?: {
+    turn: string;
+    replay: number;
+    slot: string;
+    call: string;
+    text: string;
+    status: string;
+    delivery: string | null;
+    at: string;
+  }[];
+  state?: Record<string, unknown>;
+  people?: { handle: string; state: Record<string, unknown> }[];
+}
+
+/** The report of kind `bot`: whether the bot's file was loaded. */
+export interface BotReport extends Observation {
+  message?: string | null;
+  traceback?: string | null;
+}
+
 export interface State {
   now: string;
+  conditions?: Conditions;
+  runner?: Runner | null;
   lines?: Line[];
   chats?: ChatData[];
+  payments?: Payment[];
   deliveries?: Delivery[];
   calls?: Call[];
   observations?: Observation[];
+  bot?: BotReport | null;
+}
+
+/** A file of this computer. */
+export interface InboundFile {
+  type: "media";
+  filename: string;
+  mime_type: string;
+  data_base64: string;
 }
 
 /** A part of a message that a person sends. */
 export type InboundPart =
-  | { type: "text"; value: string; mentions?: { handle: string; range: Range }[] }
+  | { type: "text"; value: string; mentions?: { handle: string; range: Range }[]; text_decorations?: Decoration[] }
   | { type: "link"; value: string }
-  | { type: "media"; filename: string; mime_type: string; data_base64: string };
+  | InboundFile;
 
 export interface Inbound {
   from: string;

@@ -1,8 +1,11 @@
 // Writing a message: the draft of the open conversation, its view, and sending it.
 
 import { messageOf, toast } from "../elements/toast.js";
+import { openAttachMenu } from "../attach/menu.js";
 import { shownChat } from "../model/chats.js";
-import { fileSize } from "../model/files.js";
+import { moved, trimmed } from "../model/content/decorations.js";
+import { draftKey } from "../model/drafts.js";
+import { fileSize } from "../model/content/files.js";
 import { Drafts, draftOfEdit, emptyDraft, isEmpty } from "./draft.js";
 import { openEffectPicker } from "./effect-picker.js";
 import { listenForFiles } from "./files.js";
@@ -11,6 +14,7 @@ import { TypingNotice } from "./typing.js";
 import { ComposerView } from "./view.js";
 
 /** @import { Message } from "../client/types.d.ts" */
+/** @import { DraftTexts } from "../model/drafts.js" */
 /** @import { Topic, Store } from "../model/store.js" */
 /** @import { Draft } from "./draft.js" */
 
@@ -23,21 +27,26 @@ export class Composer {
   #view;
   #typing;
   #outbox;
-  #drafts = new Drafts();
+  #drafts;
+  /** @type {Store["place"] | null} The place at the latest rendering. */
+  #place = null;
 
   /**
    * Show the composer in `slot`.
    * @param {HTMLElement} slot
    * @param {HTMLElement} pane The conversation; files may be dropped anywhere on it.
    * @param {Store} store
+   * @param {DraftTexts} texts
    */
-  constructor(slot, pane, store) {
+  constructor(slot, pane, store, texts) {
     this.#store = store;
+    this.#drafts = new Drafts(texts);
     this.#typing = new TypingNotice(store);
     this.#outbox = new Outbox(store);
     this.#view = new ComposerView(slot, store, {
       change: (parts) => this.#change(parts),
       chooseEffect: () => this.#chooseEffect(),
+      attach: () => this.#attach(),
     });
     this.#listenToField();
     this.#listenToSendButton();
@@ -64,7 +73,7 @@ export class Composer {
   #listenToField() {
     const { field } = this.#view;
     field.addEventListener("input", () => {
-      this.#drafts.current.text = field.value;
+      this.#setText(field.value);
       this.#view.grow();
       this.#render();
       this.#typing.typed(field.value);
@@ -101,8 +110,13 @@ export class Composer {
   #render() {
     const chat = shownChat(this.#store);
     if (!chat) return;
-    const key = `${this.#store.me} ${chat.id ?? "draft"}`;
+    const key = draftKey(this.#store.me, chat.id);
+    const { place } = this.#store;
+    // All chats that have not begun share a draft.
+    const isNew = place.view === "draft" && place !== this.#place;
+    this.#place = place;
     if (key !== this.#drafts.key) this.#enter(key);
+    else if (isNew && matchMedia("(hover: hover)").matches) this.#view.focus();
     this.#view.render(chat, this.#drafts.current);
   }
 
@@ -123,10 +137,29 @@ export class Composer {
 
   /** @param {Partial<Draft>} parts */
   #change(parts) {
+    if (parts.text !== undefined) this.#setText(parts.text);
     Object.assign(this.#drafts.current, parts);
+    this.#drafts.keepText();
     if (parts.text !== undefined) this.#view.setText(parts.text);
     this.#render();
     this.#view.focus();
+  }
+
+  /** @param {string} text */
+  #setText(text) {
+    const { current } = this.#drafts;
+    current.decorations = moved(current.decorations, current.text, text);
+    current.text = text;
+    this.#drafts.keepText();
+  }
+
+  #attach() {
+    const chat = shownChat(this.#store);
+    if (!chat) return;
+    openAttachMenu(this.#store, chat, {
+      addFiles: (files) => this.#addFiles(files),
+      chooseFiles: (accept) => this.#view.chooseFiles(accept),
+    });
   }
 
   #cancelReplyAndEdit() {
@@ -149,7 +182,8 @@ export class Composer {
     const { current, key } = this.#drafts;
     const chat = shownChat(this.#store);
     if (!chat || isEmpty(current)) return;
-    const draft = { ...current, text: current.text.trim() };
+    const decorations = trimmed(current.decorations, current.text);
+    const draft = { ...current, text: current.text.trim(), decorations };
     this.#typing.forget();
     this.#change(emptyDraft());
     this.#outbox.send({ draft, chat, place: this.#store.place, me: this.#store.me }, (error) => {

@@ -1,16 +1,17 @@
 // A message that is being written. Each person has a draft for each conversation.
 
-/** @import { Message } from "../client/types.d.ts" */
+/** @import { Decoration, Message } from "../client/types.d.ts" */
+/** @import { DraftTexts } from "../model/drafts.js" */
 
 /** @typedef {{ message: Message, partIndex: number }} Target A part of a message. */
 
 /**
  * `reply` is the part that is replied to, `edit` the part that is being edited, `effect` the name of an effect.
- * @typedef {{ text: string, files: File[], reply: Target | null, edit: Target | null, effect: string | null }} Draft
+ * @typedef {{ text: string, decorations: Decoration[], files: File[], reply: Target | null, edit: Target | null, effect: string | null }} Draft
  */
 
 /** @returns {Draft} */
-export const emptyDraft = () => ({ text: "", files: [], reply: null, edit: null, effect: null });
+export const emptyDraft = () => ({ text: "", decorations: [], files: [], reply: null, edit: null, effect: null });
 
 /** @param {Draft} draft */
 export const isEmpty = (draft) => !draft.text.trim() && draft.files.length === 0;
@@ -27,13 +28,19 @@ export const draftOfEdit = (message, partIndex) => ({
   edit: { message, partIndex },
 });
 
-/** The drafts of this tab, by person and conversation. */
+/** The drafts of this tab, by person and conversation. Their texts outlive a reload. */
 export class Drafts {
   /** @type {Map<string, Draft>} */
   #kept = new Map();
+  #texts;
   /** @type {string | null} The key of the conversation that is open. */
   key = null;
   current = emptyDraft();
+
+  /** @param {DraftTexts} texts */
+  constructor(texts) {
+    this.#texts = texts;
+  }
 
   /**
    * Keep the draft of one conversation and open that of another.
@@ -42,6 +49,11 @@ export class Drafts {
   open(key) {
     if (this.key !== null) this.#kept.set(this.key, this.current);
     this.key = key;
-    this.current = this.#kept.get(key) ?? emptyDraft();
+    this.current = this.#kept.get(key) ?? { ...emptyDraft(), text: this.#texts.get(key) };
+  }
+
+  /** Keep the text of the open draft. The text of an edit is not kept: it belongs to a message. */
+  keepText() {
+    if (this.key !== null) this.#texts.set(this.key, this.current.edit ? "" : this.current.text);
   }
 }

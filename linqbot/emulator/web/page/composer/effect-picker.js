@@ -3,26 +3,7 @@
 import { h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { openSheet } from "../elements/sheet.js";
-import { BUBBLE_EFFECTS, SCREEN_EFFECTS } from "../model/effect-names.js";
-
-/** @type {Record<string, string>} */
-const FACES = {
-  slam: "💥",
-  loud: "📣",
-  gentle: "🪶",
-  invisible: "🫥",
-  echo: "💬",
-  spotlight: "🔦",
-  balloons: "🎈",
-  confetti: "🎊",
-  love: "❤️",
-  lasers: "🌈",
-  fireworks: "🎆",
-  celebration: "🥂",
-  sparkles: "✨",
-  hearts: "💕",
-  happy_birthday: "🎂",
-};
+import { BUBBLE_EFFECTS, SCREEN_EFFECTS } from "../model/content/effect-names.js";
 
 /**
  * Let the person choose an effect.
@@ -51,7 +32,7 @@ function section(title, effects, current, choose) {
     h(
       "button",
       { type: "button", "aria-pressed": String(name === current), on: { click: () => choose(name) } },
-      h("span", { class: "effect-face", "aria-hidden": "true" }, FACES[name]),
+      icon(`effect-${name}`, "effect-face"),
       label,
       name === current && icon("check"),
     ),

@@ -1,9 +1,9 @@
 // Sending a draft to the emulator.
 
 import * as control from "../client/control.js";
-import { activeMembers, lineOf } from "../model/chats.js";
-import { effectNamed } from "../model/effect-names.js";
-import { filePart } from "../model/files.js";
+import { activeMembers, lineOf, nextService } from "../model/chats.js";
+import { effectNamed } from "../model/content/effect-names.js";
+import { filePart } from "../model/content/files.js";
 import { mentionsIn } from "../model/mentions.js";
 
 /** @import { Inbound, InboundPart } from "../client/types.d.ts" */
@@ -22,14 +22,21 @@ const ONLY_LINK = /^https?:\/\/\S+$/;
  * Return the text of a draft as a part: a link if it is nothing else and stands alone.
  * @param {Store} store
  * @param {ShownChat} chat
- * @param {string} value
+ * @param {Draft} draft
  * @param {boolean} isAlone
+ * @param {boolean} hasStyles True if the service shows styles and animations.
  * @returns {InboundPart}
  */
-function textPart(store, chat, value, isAlone) {
+function textPart(store, chat, { text: value, decorations }, isAlone, hasStyles) {
   if (isAlone && ONLY_LINK.test(value)) return { type: "link", value };
   const mentions = mentionsIn(store, chat, value);
-  return { type: "text", value, ...(mentions.length > 0 && { mentions }) };
+  const isDecorated = hasStyles && decorations.length > 0;
+  return {
+    type: "text",
+    value,
+    ...(mentions.length > 0 && { mentions }),
+    ...(isDecorated && { text_decorations: decorations }),
+  };
 }
 
 /**
@@ -52,21 +59,24 @@ function recipients(chat, me) {
  * @param {InboundPart[]} parts
  * @returns {Inbound}
  */
-export function inboundMessage({ draft, chat, me }, parts) {
+export function inboundMessage({ draft, chat, place, me }, parts) {
   const { reply, effect } = draft;
-  const hasEffect = effect && (chat.service ?? "iMessage") === "iMessage";
+  const service = nextService(place, chat);
+  const hasEffect = effect && service === "iMessage";
   return {
     from: me,
     to: lineOf(chat),
     parts,
     ...recipients(chat, me),
+    ...(chat.id && service !== (chat.service ?? "iMessage") && { service }),
     ...(reply && { reply_to: { message_id: reply.message.id, part_index: reply.partIndex } }),
     ...(hasEffect && { effect: effectNamed(effect) }),
   };
 }
 
 /**
- * Send a draft. After the first message of a conversation, open its chat, unless the person has gone elsewhere.
+ * Send a draft. After the first message of a conversation, open its chat, unless the person has gone elsewhere. After a
+ * message that changes the chat's service, the chat itself has the service.
  * @param {Store} store
  * @param {SentDraft} sent
  * @throws {Error} The emulator refused it.
@@ -74,14 +84,17 @@ export function inboundMessage({ draft, chat, me }, parts) {
 export async function deliver(store, sent) {
   const { draft, chat, place, me } = sent;
   const { text, edit } = draft;
+  const service = nextService(place, chat);
   if (edit) {
     await control.editMessage({ from: me, message_id: edit.message.id, part_index: edit.partIndex, text });
     return;
   }
+  /** @type {InboundPart[]} */
   const parts = await Promise.all(draft.files.map(filePart));
-  if (text) parts.push(textPart(store, chat, text, parts.length === 0));
+  if (text) parts.push(textPart(store, chat, draft, parts.length === 0, service === "iMessage"));
   const { chat_id: chatId } = await control.sendMessage(inboundMessage(sent, parts));
-  if (chatId && !chat.id && store.place === place) store.go({ view: "chat", chatId });
+  const isSwitched = place.view === "chat" && place.service;
+  if (chatId && (!chat.id || isSwitched) && store.place === place) store.go({ view: "chat", chatId });
 }
 
 /** Sends one draft after the other, so that messages arrive in the order they were written. */

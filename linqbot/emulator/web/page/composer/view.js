@@ -2,21 +2,24 @@
 
 import { h } from "../elements/dom.js";
 import { icon, iconButton } from "../elements/icons.js";
-import { isMember, senderOf } from "../model/chats.js";
-import { effectTitle } from "../model/effect-names.js";
-import { fileSize } from "../model/files.js";
+import { isMember, nextService, senderOf } from "../model/chats.js";
+import { effectTitle } from "../model/content/effect-names.js";
+import { fileSize } from "../model/content/files.js";
 import { nameIn } from "../model/names.js";
 import { messagePreview } from "../model/previews.js";
 import { isEmpty } from "./draft.js";
+import { richText } from "../messages/text.js";
+import { formatButtons } from "./formats.js";
 import { mentionSuggestions } from "./suggestions.js";
 
+/** @import { Decoration } from "../client/types.d.ts" */
 /** @import { ShownChat } from "../model/chats.js" */
 /** @import { Store } from "../model/store.js" */
 /** @import { Draft } from "./draft.js" */
 
 /**
  * The acts of the person that the elements pass on. `change` changes the draft.
- * @typedef {{ change: (parts: Partial<Draft>) => void, chooseEffect: () => void }} Actions
+ * @typedef {{ change: (parts: Partial<Draft>) => void, chooseEffect: () => void, attach: () => void }} Actions
  */
 
 const PLACEHOLDERS = { iMessage: "iMessage", SMS: "Text Message · SMS", RCS: "Text Message · RCS" };
@@ -31,6 +34,11 @@ export class ComposerView {
   #shownFiles = [];
   #attach;
   #effects;
+  #format;
+  #formats = h("div", { class: "formats", role: "toolbar", "aria-label": "Text format", hidden: true });
+  #preview = h("p", { class: "format-preview", "aria-label": "Preview", hidden: true });
+  /** @type {Draft | null} The draft that is shown. */
+  #draft = null;
   #gone = h("p", { class: "gone-note", hidden: true }, "You are no longer in this conversation.");
   field = h("textarea", { rows: "1", "aria-label": "Message", enterkeyhint: "send", autocomplete: "off" });
   chooser = h("input", {
@@ -55,14 +63,18 @@ export class ComposerView {
   constructor(slot, store, actions) {
     this.#store = store;
     this.#actions = actions;
-    this.#attach = iconButton("plus", "Attach a file", () => this.chooser.click(), "attach");
+    this.#attach = iconButton("plus", "Attach", actions.attach, "attach");
+    this.field.addEventListener("select", () => this.#renderFormats());
+    this.#format = iconButton("format", "Format text", () => this.#toggleFormats(), "effects format");
     this.#effects = iconButton("sparkles", "Send with effect", actions.chooseEffect, "effects");
-    const row = h("div", { class: "field-row" }, this.field, this.#effects, this.sendButton);
+    const row = h("div", { class: "field-row" }, this.field, this.#format, this.#effects, this.sendButton);
     this.form = h(
       "form",
       { class: "composer" },
       this.#suggestions,
       this.#notes,
+      this.#formats,
+      this.#preview,
       h("div", { class: "composer-row" }, this.#attach, h("div", { class: "field" }, this.#files, row), this.chooser),
     );
     slot.append(this.form, this.#gone);
@@ -70,6 +82,32 @@ export class ComposerView {
 
   get offersEffects() {
     return !this.#effects.hidden;
+  }
+
+  /**
+   * Open the browser's file chooser.
+   * @param {string} accept The types of files; empty for all.
+   */
+  chooseFiles(accept) {
+    this.chooser.accept = accept;
+    this.chooser.click();
+  }
+
+  #toggleFormats() {
+    this.#formats.hidden = !this.#formats.hidden;
+    this.#renderFormats();
+    this.focus();
+  }
+
+  #renderFormats() {
+    const draft = this.#draft;
+    this.#preview.hidden = !draft || draft.decorations.length === 0;
+    if (draft && !this.#preview.hidden) {
+      this.#preview.replaceChildren(richText({ type: "text", value: draft.text, text_decorations: draft.decorations }));
+    }
+    if (!draft || this.#formats.hidden) return;
+    const apply = (/** @type {Decoration[]} */ decorations) => this.#actions.change({ decorations });
+    this.#formats.replaceChildren(...formatButtons(this.field, draft.decorations, apply));
   }
 
   /** Focus the field, later: the pane may still be inert under a sheet that is closing. */
@@ -102,7 +140,9 @@ export class ComposerView {
     const canWrite = isMember(chat, this.#store.me);
     this.form.hidden = !canWrite;
     this.#gone.hidden = canWrite;
-    this.#renderForm(chat.service ?? "iMessage", isEmpty(draft), draft.edit !== null);
+    this.#renderForm(nextService(this.#store.place, chat), isEmpty(draft), draft.edit !== null);
+    this.#draft = draft;
+    this.#renderFormats();
     this.#notes.replaceChildren(...this.#notesOf(chat, draft));
     this.#renderFiles(draft.files);
     this.#suggestions.replaceChildren(
@@ -120,6 +160,8 @@ export class ComposerView {
     this.form.className = ["composer", service.toLowerCase(), ...states].join(" ");
     this.field.placeholder = PLACEHOLDERS[service] ?? "Message";
     this.#effects.hidden = service !== "iMessage" || isEdit;
+    this.#format.hidden = this.#effects.hidden;
+    this.#formats.hidden ||= this.#effects.hidden;
     this.#attach.hidden = isEdit;
     this.sendButton.disabled = nothingToSend;
     this.sendButton.setAttribute("aria-label", isEdit ? "Save edit" : "Send");
@@ -170,6 +212,10 @@ const note = (text, detail, label, remove) =>
  */
 function filePreview(file, onRemove) {
   const remove = iconButton("close", `Remove ${file.name}`, onRemove);
+  if (file.type.startsWith("audio/")) {
+    const audio = h("audio", { src: URL.createObjectURL(file), controls: true, "aria-label": file.name });
+    return h("div", { class: "attachment audio" }, audio, remove);
+  }
   if (!file.type.startsWith("image/")) {
     const size = h("small", {}, fileSize(file.size));
     return h("div", { class: "attachment" }, icon("doc"), h("span", {}, file.name), size, remove);

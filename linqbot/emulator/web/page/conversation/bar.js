@@ -13,8 +13,9 @@ import { chatTitle } from "../model/names.js";
  * @param {Store} store
  * @param {ShownChat} chat
  * @param {() => void} toggleInspector
+ * @param {() => void} toggleControls
  */
-export function barContent(store, chat, toggleInspector) {
+export function barContent(store, chat, toggleInspector, toggleControls) {
   const title = chatTitle(store, chat);
   const who = h(
     "button",
@@ -28,7 +29,9 @@ export function barContent(store, chat, toggleInspector) {
     h("span", { class: "who-name" }, h("span", {}, title), icon("down")),
   );
   const inspect = iconButton("inspect", "Show webhooks and calls", toggleInspector, "bar-inspect");
-  return [backButton(store, chat), who, inspect];
+  const controls = iconButton("clock", "Time and faults", toggleControls, "bar-inspect");
+  const tools = h("span", { class: "bar-tools" }, controls, inspect);
+  return [backButton(store, chat), h("h2", { class: "bar-title" }, who), tools];
 }
 
 /**

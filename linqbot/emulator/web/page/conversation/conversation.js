@@ -1,87 +1,220 @@
 // The open conversation: its bar, its transcript and its composer.
 
+import { openStickerTray } from "../attach/stickers.js";
 import { Composer } from "../composer/composer.js";
+import { emptyDraft } from "../composer/draft.js";
+import { deliver } from "../composer/sending.js";
 import { byId, h } from "../elements/dom.js";
 import { reconcile } from "../elements/reconcile.js";
-import { shownChat } from "../model/chats.js";
+import { messagesOf, shownChat } from "../model/chats.js";
+import { onUnsent } from "../model/content/unsent.js";
 import { Arrivals } from "./arrivals.js";
+import { showBackground } from "./background.js";
 import { barContent } from "./bar.js";
 import { ReadReceipts } from "./receipts.js";
-import { EndFollower } from "./scrolling.js";
+import { EndFollower, keepingPlace } from "./scrolling.js";
+import { stripContent } from "./strip.js";
+import { openThread } from "../messages/thread.js";
 import { transcriptItems } from "./transcript.js";
+import { TranscriptWindow } from "./window.js";
 
 /** @import { ShownChat } from "../model/chats.js" */
+/** @import { DraftTexts } from "../model/drafts.js" */
 /** @import { Store } from "../model/store.js" */
+/** @import { Message } from "../client/types.d.ts" */
+/** @import { MessageView } from "../messages/message.js" */
 
-const PAGE = 200; // messages shown before "Earlier messages"
 const FOUND_MS = 1600;
+const NEAR_EDGE_PX = 600; // more messages are shown before the person reaches the edge
 
 /**
  * Show the conversation in `root`.
  * @param {HTMLElement} root
  * @param {Store} store
+ * @param {DraftTexts} texts
  * @param {() => void} toggleInspector
+ * @param {() => void} toggleControls
  */
-export function mountConversation(root, store, toggleInspector) {
-  const screen = byId("screen");
-  const bar = h("header", { class: "chat-bar" });
-  const log = h("div", { class: "log", role: "log", "aria-label": "Messages" });
-  const scroller = h("div", { class: "transcript", tabindex: "0", "aria-label": "Conversation" }, log);
-  const composerSlot = h("div", { class: "composer-slot" });
-  root.append(bar, scroller, composerSlot);
+export const mountConversation = (root, store, texts, toggleInspector, toggleControls) =>
+  new Conversation(root, store, texts, toggleInspector, toggleControls);
 
-  const composer = new Composer(composerSlot, root, store);
-  const end = new EndFollower(scroller, log);
-  const arrivals = new Arrivals();
-  const receipts = new ReadReceipts(store);
-  let shownKey = "";
-  let limit = PAGE;
+class Conversation {
+  #root;
+  #store;
+  #toggleInspector;
+  #toggleControls;
+  #screen = byId("screen");
+  #bar = h("header", { class: "chat-bar" });
+  #strip = h("div", { class: "strip", role: "status" });
+  #log = h("div", { class: "log", role: "log", "aria-label": "Messages" });
+  #scroller = h("div", { class: "transcript", tabindex: "0", role: "region", "aria-label": "Transcript" }, this.#log);
+  #composer;
+  #end = new EndFollower(this.#scroller, this.#log);
+  #arrivals = new Arrivals();
+  #receipts;
+  /** The part of the chat that has elements. */
+  #part = new TranscriptWindow();
+  /** The person and the chat that are shown. */
+  #key = "";
+  /** @type {string | undefined} The message of the place that was last scrolled to. */
+  #jumpedTo;
+  /** @type {() => void} Shows the changes of the thread that is open. */
+  #renderThread = () => {};
 
-  /** @param {ShownChat} chat */
-  function startOver(chat) {
-    const key = `${store.me} ${chat.id ?? "draft"}`;
-    if (key === shownKey) return;
-    shownKey = key;
-    log.replaceChildren();
-    limit = PAGE;
-    end.follow();
+  /**
+   * @param {HTMLElement} root
+   * @param {Store} store
+   * @param {DraftTexts} texts
+   * @param {() => void} toggleInspector
+   * @param {() => void} toggleControls
+   */
+  constructor(root, store, texts, toggleInspector, toggleControls) {
+    this.#root = root;
+    this.#store = store;
+    this.#toggleInspector = toggleInspector;
+    this.#toggleControls = toggleControls;
+    const slot = h("div", { class: "composer-slot" });
+    root.append(this.#bar, this.#strip, this.#scroller, slot);
+    this.#composer = new Composer(slot, root, store, texts);
+    this.#receipts = new ReadReceipts(store);
+    this.#listen();
+  }
+
+  #listen() {
+    const render = () => this.#render();
+    this.#scroller.addEventListener("scroll", () => this.#showMore(), { passive: true });
+    this.#store.onArrival((message) => this.#arrived(message));
+    this.#store.onChange(render);
+    onUnsent(render);
+    // Messages are reported as read only while the person looks at the page.
+    window.addEventListener("focus", render);
+    document.addEventListener("visibilitychange", render);
+  }
+
+  /** @param {Message} message */
+  #arrived(message) {
+    this.#arrivals.add(message);
+    const chat = shownChat(this.#store);
+    if (!chat || !this.#store.isOwn(message) || message.chat_id !== chat.id) return;
+    this.#part.showEnd(messagesOf(chat).length);
+    this.#end.follow();
+  }
+
+  /** Show more messages when the person comes near to the edge of those that are shown. */
+  #showMore() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
+    if (this.#part.hasEarlier && scrollTop < NEAR_EDGE_PX) this.#showEarlier();
+    else if (!this.#part.atEnd && scrollHeight - scrollTop - clientHeight < NEAR_EDGE_PX) this.#showLater();
+  }
+
+  #showEarlier() {
+    this.#part.earlier();
+    this.#end.release();
+    keepingPlace(this.#scroller, this.#log, () => this.#render());
+  }
+
+  #showLater() {
+    this.#part.later();
+    keepingPlace(this.#scroller, this.#log, () => this.#render());
+  }
+
+  #render() {
+    const view = this.#view();
+    if (!view) return;
+    const { store, chat } = view;
+    this.#enter(chat);
+    this.#bar.replaceChildren(...barContent(store, chat, this.#toggleInspector, this.#toggleControls));
+    this.#strip.replaceChildren(...stripContent(store, chat, () => this.#render()));
+    showBackground(this.#root, chat);
+    reconcile(this.#log, this.#items(view));
+    this.#end.update();
+    this.#arrivals.playEffects(chat, (id) => this.#articleOf(id), this.#screen);
+    this.#receipts.report(chat);
+    this.#renderThread();
+    this.#goToPlace();
+  }
+
+  /**
+   * Begin at the end of a chat that was just opened; follow the growth of an open one.
+   * @param {ShownChat} chat
+   */
+  #enter(chat) {
+    const key = `${this.#store.me} ${chat.id ?? "draft"}`;
+    const count = messagesOf(chat).length;
+    if (key === this.#key) {
+      this.#part.resize(count);
+      return;
+    }
+    this.#key = key;
+    this.#jumpedTo = undefined;
+    this.#log.replaceChildren();
+    this.#part.showEnd(count);
+    this.#end.follow();
+  }
+
+  /** @param {MessageView} view */
+  #items(view) {
+    return transcriptItems(view, {
+      shown: this.#part,
+      showEarlier: () => this.#showEarlier(),
+      showLater: () => this.#showLater(),
+      arrivals: this.#arrivals,
+    });
+  }
+
+  /** @returns {MessageView | null} */
+  #view() {
+    const store = this.#store;
+    const chat = shownChat(store);
+    if (!chat) return null;
+    return {
+      store,
+      chat,
+      composer: this.#composer,
+      screen: this.#screen,
+      changed: () => this.#render(),
+      openThread: (rootId) => this.#openThread(rootId),
+      stickTo: (message, part) => openStickerTray(store, this.#screen, { message: message.id, part }),
+    };
+  }
+
+  /** @param {string} rootId */
+  #openThread(rootId) {
+    const store = this.#store;
+    const send = async (/** @type {string} */ text, /** @type {Message} */ message) => {
+      const chat = shownChat(store);
+      const draft = { ...emptyDraft(), text, reply: { message, partIndex: 0 } };
+      if (chat) await deliver(store, { draft, chat, place: store.place, me: store.me });
+    };
+    const jumpTo = (/** @type {string} */ id) => this.#jumpTo(id);
+    this.#renderThread = openThread(() => this.#view(), rootId, { send, jumpTo });
+  }
+
+  /** Scroll to the message of the place, once. */
+  #goToPlace() {
+    const { place } = this.#store;
+    const wanted = place.view === "chat" ? place.messageId : undefined;
+    if (wanted === this.#jumpedTo) return;
+    this.#jumpedTo = wanted;
+    if (wanted) this.#jumpTo(wanted);
   }
 
   /** @param {string} id */
-  const articleOf = (id) => log.querySelector(`[data-id="${CSS.escape(id)}"]`);
-
-  /** @param {string} id */
-  function jumpTo(id) {
-    const article = articleOf(id);
-    article?.scrollIntoView({ block: "center", behavior: "smooth" });
+  #jumpTo(id) {
+    const chat = shownChat(this.#store);
+    const index = chat ? messagesOf(chat).findIndex((message) => message.id === id) : -1;
+    if (index < 0) return;
+    this.#part.around(index);
+    this.#end.release();
+    this.#render();
+    const article = this.#articleOf(id);
+    article?.scrollIntoView({ block: "center" });
     article?.classList.add("found");
     setTimeout(() => article?.classList.remove("found"), FOUND_MS);
   }
 
-  function showEarlier() {
-    limit += PAGE;
-    end.release();
-    render();
+  /** @param {string} id */
+  #articleOf(id) {
+    return this.#log.querySelector(`[data-id="${CSS.escape(id)}"]`);
   }
-
-  function render() {
-    const chat = shownChat(store);
-    if (!chat) return;
-    startOver(chat);
-    bar.replaceChildren(...barContent(store, chat, toggleInspector));
-    const view = { store, chat, composer, screen, jumpTo };
-    reconcile(log, transcriptItems(view, { limit, showEarlier, arrivals }));
-    end.update();
-    arrivals.playEffects(chat, articleOf, screen);
-    receipts.report(chat);
-  }
-
-  store.onArrival((message) => {
-    arrivals.add(message);
-    if (store.isOwn(message)) end.follow();
-  });
-  store.onChange(render);
-  // Messages are reported as read only while the person looks at the page.
-  window.addEventListener("focus", render);
-  document.addEventListener("visibilitychange", render);
 }

@@ -41,3 +41,18 @@ export class EndFollower {
     if (this.#follows) this.#scroller.scrollTop = this.#scroller.scrollHeight;
   }
 }
+
+/**
+ * Change the content, and keep the message that is at the top of the view where it is.
+ * @param {HTMLElement} scroller
+ * @param {HTMLElement} content
+ * @param {() => void} change
+ */
+export function keepingPlace(scroller, content, change) {
+  const top = scroller.getBoundingClientRect().top;
+  const messages = [...content.querySelectorAll(":scope > article")];
+  const anchor = messages.find((message) => message.getBoundingClientRect().bottom > top);
+  const before = anchor?.getBoundingClientRect().top ?? 0;
+  change();
+  if (anchor?.isConnected) scroller.scrollTop += anchor.getBoundingClientRect().top - before;
+}

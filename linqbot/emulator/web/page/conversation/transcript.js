@@ -2,11 +2,14 @@
 
 import { chatAvatar } from "../elements/avatars.js";
 import { h } from "../elements/dom.js";
-import { messagesOf, others } from "../model/chats.js";
+import { messagesOf, nextService, others } from "../model/chats.js";
 import { formatHandle } from "../model/handles.js";
 import { chatTitle } from "../model/names.js";
+import { paymentsIn } from "../model/content/payments.js";
+import { replyCount } from "../model/threads.js";
 import { clockTime, dayName } from "../model/time.js";
-import { messageArticle, statusLine, typingBubble } from "./message.js";
+import { isUnsent } from "../model/content/unsent.js";
+import { messageArticle, statusLine, typingBubble } from "../messages/message.js";
 import { breaksOf } from "./runs.js";
 
 /** @import { Item } from "../elements/reconcile.js" */
@@ -14,28 +17,30 @@ import { breaksOf } from "./runs.js";
 /** @import { Store } from "../model/store.js" */
 /** @import { ShownChat } from "../model/chats.js" */
 /** @import { Arrivals } from "./arrivals.js" */
-/** @import { MessageView } from "./message.js" */
+/** @import { MessageView } from "../messages/message.js" */
+/** @import { TranscriptWindow } from "./window.js" */
 
 const SERVICE_NAMES = { iMessage: "iMessage", SMS: "Text Message · SMS", RCS: "Text Message · RCS" };
 
 /**
  * @param {MessageView} view
- * @param {{ limit: number, showEarlier: () => void, arrivals: Arrivals }} options `limit` is the number of messages
- *   to show, counted from the last.
+ * @param {{ shown: TranscriptWindow, showEarlier: () => void, showLater: () => void, arrivals: Arrivals }} options
  */
-export function transcriptItems(view, { limit, showEarlier, arrivals }) {
+export function transcriptItems(view, { shown: part, showEarlier, showLater, arrivals }) {
   const { store, chat } = view;
   const messages = messagesOf(chat);
-  const shown = messages.slice(-limit);
+  const shown = messages.slice(part.start, part.end);
   const breaks = breaksOf(shown);
   const lastOwn = messages.findLast((message) => store.isOwn(message));
   /** @type {Item[]} */
   const items = [];
   if (!chat.id) items.push(greetingItem(store, chat));
-  if (shown.length < messages.length) items.push(earlierItem(showEarlier));
+  if (part.hasEarlier) items.push(moreItem("earlier", "Earlier messages", showEarlier));
   for (const [i, message] of shown.entries()) {
     const { hasTime, isFirst, isLast } = breaks[i];
-    if (hasTime) items.push(timeItem(message, i === 0 ? serviceOf(chat, message) : null));
+    const service = serviceOf(chat, message);
+    const isSwitched = i === 0 || service !== serviceOf(chat, shown[i - 1]);
+    if (hasTime || isSwitched) items.push(timeItem(message, isSwitched ? service : null));
     items.push({
       key: message.id,
       version: versionOf(view, message),
@@ -53,7 +58,20 @@ export function transcriptItems(view, { limit, showEarlier, arrivals }) {
     const hasReceipt = message === lastOwn && serviceOf(chat, message) !== "SMS";
     if (hasReceipt || message.delivery_status === "failed") items.push(statusItem(store, message));
   }
-  return [...items, ...typingItems(view)];
+  if (!part.atEnd) return [...items, moreItem("later", "Later messages", showLater)];
+  return [...items, ...switchItems(view), ...typingItems(view)];
+}
+
+/**
+ * Return the note that the next message changes the chat's service.
+ * @param {MessageView} view
+ * @returns {Item[]}
+ */
+function switchItems({ store, chat }) {
+  const [before, next] = [chat.service ?? "iMessage", nextService(store.place, chat)];
+  if (!chat.id || before === next) return [];
+  const text = `Linq has one chat for each person and line. Your next message changes it from ${before} to ${next}.`;
+  return [{ key: "switch", version: text, build: () => h("p", { class: "system", role: "status" }, text) }];
 }
 
 /**
@@ -68,9 +86,12 @@ const serviceOf = (chat, message) => message.service ?? chat.service;
  * @param {MessageView} view
  * @param {Message} message
  */
-function versionOf({ store, chat }, { parts, effect, reply_to: replyTo, edits, poll, service }) {
+function versionOf({ store, chat }, message) {
+  const { id, parts, effect, reply_to: replyTo, edits, poll, service } = message;
   const quoted = replyTo && chat.messages.get(replyTo.message_id);
-  return JSON.stringify([parts, effect, replyTo, edits, poll, service, quoted?.parts, chat.is_group, store.me]);
+  const payments = (parts ?? []).flatMap((part) => paymentsIn(store, part));
+  const more = [payments, isUnsent(id), replyCount(chat, id), chat.card];
+  return JSON.stringify([parts, effect, replyTo, edits, poll, service, quoted?.parts, chat.is_group, store.me, more]);
 }
 
 /**
@@ -96,12 +117,15 @@ function greetingItem(store, chat) {
 }
 
 /**
- * @param {() => void} showEarlier
+ * Make the button at an end of the window. Scrolling near it does the same.
+ * @param {string} key
+ * @param {string} label
+ * @param {() => void} click
  * @returns {Item}
  */
-function earlierItem(showEarlier) {
-  const props = { type: "button", class: "text-button earlier", on: { click: showEarlier } };
-  return { key: "earlier", version: "", build: () => h("button", props, "Earlier messages") };
+function moreItem(key, label, click) {
+  const props = { type: "button", class: "text-button earlier", on: { click } };
+  return { key, version: "", build: () => h("button", props, label) };
 }
 
 /**

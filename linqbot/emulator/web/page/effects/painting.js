@@ -1,13 +1,16 @@
 // Random values, curves and shapes for the screen effects.
 
 /**
- * The place where a scene is painted, in CSS pixels. `origin` is the centre and the size of the bubble.
- * @typedef {{ width: number, height: number, origin: { x: number, y: number, width: number, height: number } }} Stage
+ * The place where a scene is painted, in CSS pixels. `origin` is the centre and the size of the bubble, `isDark` is true
+ * in the dark colour scheme.
+ * @typedef {{ width: number, height: number, isDark: boolean,
+ *   origin: { x: number, y: number, width: number, height: number } }} Stage
  */
 
 export const TAU = Math.PI * 2;
 export const PARTY = ["#ff3b30", "#ff9500", "#ffcc00", "#34c759", "#32ade6", "#007aff", "#af52de", "#ff2d55"];
 export const GOLD = ["#ffd60a", "#ffb800", "#fff1a8", "#ff9f0a"];
+export const DEEP_GOLD = ["#f5a800", "#e68f00", "#ffc21a", "#d97a00"]; // readable on white
 export const PINK = ["#ff2d55", "#ff375f", "#ff6482", "#ff8fa3", "#e0103f"];
 
 /**

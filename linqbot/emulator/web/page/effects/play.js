@@ -3,7 +3,7 @@
 
 import { h, prefersReducedMotion } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
-import { BUBBLE_EFFECTS, effectTitle } from "../model/effect-names.js";
+import { BUBBLE_EFFECTS, effectTitle } from "../model/content/effect-names.js";
 import { SCENES } from "./scenes.js";
 
 /** @import { Stage } from "./painting.js" */
@@ -119,7 +119,8 @@ function stageOf(article, screen) {
     width: bubble.width,
     height: bubble.height,
   };
-  return { width: screen.clientWidth, height: screen.clientHeight, origin };
+  const isDark = matchMedia("(prefers-color-scheme: dark)").matches;
+  return { width: screen.clientWidth, height: screen.clientHeight, isDark, origin };
 }
 
 /**
@@ -147,12 +148,16 @@ function animate(context, { width, height }, { seconds, paint }) {
 }
 
 /**
- * Make the line "Sent with Confetti", with a button that plays the effect again.
+ * Make the line under a message with an effect: the effect's name under an own message, and a button that plays the
+ * effect again. Invisible ink has no button, because the bubble itself reveals its content.
  * @param {string} name
+ * @param {boolean} isOwn
  * @param {() => void} replay
  */
-export function effectCaption(name, replay) {
-  const button = () =>
-    h("button", { type: "button", class: "replay", on: { click: replay } }, icon("replay"), "Replay");
-  return h("p", { class: "fine effect-caption" }, `Sent with ${effectTitle(name)}`, name !== "invisible" && button());
+export function effectCaption(name, isOwn, replay) {
+  const label = `Replay ${effectTitle(name)}`;
+  const props = { type: "button", class: "replay", "aria-label": label, title: label, on: { click: replay } };
+  const button = name !== "invisible" && h("button", props, icon("replay"), "Replay");
+  if (!isOwn && !button) return null;
+  return h("p", { class: "fine effect-caption" }, isOwn && `Sent with ${effectTitle(name)}`, button);
 }

@@ -1,7 +1,22 @@
 // The screen effects, painted. The place of each particle is a function of the time alone. A dropped frame changes
 // nothing, and a scene has no state but its random start.
 
-import { between, clamp, dim, fade, GOLD, heart, line, many, PARTY, PINK, pick, star, TAU } from "./painting.js";
+import {
+  between,
+  clamp,
+  DEEP_GOLD,
+  dim,
+  fade,
+  GOLD,
+  heart,
+  line,
+  many,
+  PARTY,
+  PINK,
+  pick,
+  star,
+  TAU,
+} from "./painting.js";
 
 /** @import { Stage } from "./painting.js" */
 
@@ -160,13 +175,13 @@ function sparkles(stage) {
     life: between(0.5, 1.1),
     size: between(4, 17),
     drift: between(10, 50),
-    colour: pick(GOLD),
+    colour: pick(stage.isDark ? GOLD : DEEP_GOLD),
   }));
   return {
     seconds,
     paint(context, t) {
-      dim(context, stage, 0.45 * fade(t, seconds));
-      context.globalCompositeOperation = "lighter";
+      // In daylight the screen stays bright, as on a phone, and the stars are a deeper gold.
+      if (stage.isDark) context.globalCompositeOperation = "lighter";
       for (const s of stars) {
         const age = (t - s.at) / s.life;
         if (age < 0 || age > 1) continue;
@@ -192,13 +207,12 @@ function celebration(stage) {
     angle: between(0.95, 1.42),
     life: between(0.9, 1.5),
     size: between(1.2, 3.2),
-    colour: pick(GOLD),
+    colour: pick(stage.isDark ? GOLD : DEEP_GOLD),
   }));
   return {
     seconds,
     paint(context, t) {
-      dim(context, stage, 0.5 * fade(t, seconds));
-      context.globalCompositeOperation = "lighter";
+      if (stage.isDark) context.globalCompositeOperation = "lighter";
       context.lineCap = "round";
       /** @returns {[number, number]} */
       const place = (/** @type {(typeof sparks)[0]} */ s, /** @type {number} */ age) => {

@@ -55,8 +55,14 @@ export const lineAvatar = (store, handle) =>
  * @param {ShownChat} chat
  * @param {string} handle
  */
-export const avatarIn = (store, chat, handle) =>
-  isBot(store, chat, handle) ? lineAvatar(store, handle) : avatar(handle);
+export function avatarIn(store, chat, handle) {
+  if (!isBot(store, chat, handle)) return avatar(handle);
+  const picture = handle === lineOf(chat) && localUrl(chat.card?.image_url);
+  return picture ? pictureAvatar(picture) : lineAvatar(store, handle);
+}
+
+/** @param {string} src */
+const pictureAvatar = (src) => h("span", { class: "avatar", "aria-hidden": "true" }, h("img", { src, alt: "" }));
 
 /**
  * Make the picture of a chat: the other side's, or the group's own, or two of its members'.
@@ -64,10 +70,12 @@ export const avatarIn = (store, chat, handle) =>
  * @param {ShownChat} chat
  */
 export function chatAvatar(store, chat) {
-  const members = others(store, chat);
+  const all = others(store, chat);
+  const people = all.filter((member) => !isBot(store, chat, member.handle));
+  const members = people.length > 1 ? people : [...people, ...all.filter((member) => !people.includes(member))];
   if (!chat.is_group) return avatarIn(store, chat, lineOf(chat) ?? members[0]?.handle ?? "");
   const picture = localUrl(chat.group_chat_icon);
-  if (picture) return h("span", { class: "avatar", "aria-hidden": "true" }, h("img", { src: picture, alt: "" }));
+  if (picture) return pictureAvatar(picture);
   if (members.length < 2) return h("span", { class: "avatar hue-0", "aria-hidden": "true" }, icon("people"));
   const faces = members.slice(0, 2).map((member) => avatarIn(store, chat, member.handle));
   return h("span", { class: "avatar pair", "aria-hidden": "true" }, faces);

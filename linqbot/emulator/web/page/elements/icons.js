@@ -41,3 +41,31 @@ export function iconButton(name, label, onClick, cls = "") {
     icon(name),
   );
 }
+
+/**
+ * Return an icon as a PNG picture.
+ * @param {string} name An icon with colours of its own.
+ * @param {number} size In pixels.
+ * @returns {Promise<Blob>}
+ */
+export async function iconPicture(name, size) {
+  const svg = document.createElementNS(SVG, "svg");
+  for (const [key, value] of Object.entries({ width: size, height: size, viewBox: "0 0 24 24" })) {
+    svg.setAttribute(key, String(value));
+  }
+  for (const shape of document.getElementById(`icon-${name}`)?.children ?? []) svg.append(shape.cloneNode(true));
+  const source = new XMLSerializer().serializeToString(svg);
+  const url = URL.createObjectURL(new Blob([source], { type: "image/svg+xml" }));
+  const image = new Image();
+  image.src = url;
+  await image.decode();
+  URL.revokeObjectURL(url);
+  const canvas = h("canvas", { width: String(size), height: String(size) });
+  canvas.getContext("2d")?.drawImage(image, 0, 0, size, size);
+  return new Promise((resolve, reject) =>
+    canvas.toBlob(
+      (blob) => (blob ? resolve(blob) : reject(new Error(`The icon ${name} could not be drawn`))),
+      "image/png",
+    ),
+  );
+}

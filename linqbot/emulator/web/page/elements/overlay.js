@@ -4,6 +4,9 @@ import { byId, find, h } from "./dom.js";
 
 /** @import { Child } from "./dom.js" */
 
+/** @type {HTMLElement[]} The open layers, the top one last. */
+const layers = [];
+
 /**
  * Open a layer. A click next to its content and the Escape key close it.
  * @param {Record<string, string>} props Attributes of the layer.
@@ -21,23 +24,29 @@ export function openOverlay(props, content, onClose) {
       ...props,
       on: {
         click: (event) => event.target === layer && close(),
-        keydown: (event) => {
-          if (event.key !== "Escape") return;
-          event.stopPropagation();
-          close();
-        },
       },
     },
     content,
   );
 
+  // Listens on the document: the element with the focus may just have been replaced.
+  const closeOnEscape = (/** @type {KeyboardEvent} */ event) => {
+    if (event.key !== "Escape" || layers.at(-1) !== layer) return;
+    event.stopPropagation();
+    close();
+  };
+
   function close() {
     if (!layer.isConnected) return;
+    layers.splice(layers.indexOf(layer), 1);
+    document.removeEventListener("keydown", closeOnEscape, true);
     layer.remove();
-    panes.inert = false;
+    panes.inert = layers.length > 0;
     onClose();
   }
 
+  layers.push(layer);
+  document.addEventListener("keydown", closeOnEscape, true);
   panes.inert = true;
   screen.append(layer);
   return close;

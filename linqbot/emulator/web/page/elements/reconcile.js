@@ -20,7 +20,9 @@ export function reconcile(parent, items) {
   let next = parent.firstElementChild;
   for (const { key, version, build, update } of items) {
     const known = old.get(key);
-    const node = known && versions.get(known) === version ? known : built(key, version, build);
+    // An element in which a person selects a text stays until the first update after that.
+    const isKept = known && (versions.get(known) === version || known.querySelector("textarea:focus"));
+    const node = known && isKept ? known : built(key, version, build);
     if (known && known !== node) {
       if (known === next) next = node;
       known.replaceWith(node);

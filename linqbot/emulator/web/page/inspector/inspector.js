@@ -1,41 +1,28 @@
-// The inspector: every webhook that the emulator delivers, every API call that it answers, and every turn that the bot
-// reports, as they happen.
+// The inspector: what the bot did with every message, with the webhooks and the calls behind it, as it happens.
 
 import { h } from "../elements/dom.js";
 import { iconButton } from "../elements/icons.js";
 import { reconcile } from "../elements/reconcile.js";
-import { KINDS, traceItem } from "./trace.js";
+import { exchangesOf } from "../model/exchanges.js";
+import { exchangeItem, showRows } from "./exchange.js";
+import { makeFilters } from "./filters.js";
+import { linkWithPhone } from "./links.js";
+import { isFailed } from "./outcome.js";
+import { pytestOfExchange } from "./steps.js";
+import { summaryOf, tone } from "./summary.js";
+import { searchable, searchableRow } from "./titles.js";
 
+/** @import { Exchange } from "../model/exchanges.js" */
 /** @import { Store } from "../model/store.js" */
+/** @import { Trace } from "../model/traces.js" */
+/** @import { Filters } from "./filters.js" */
 
-const ALL = "all";
 const WIDE = matchMedia("(min-width: 1080px)");
 const OPEN = "linqbot.inspector";
-const EMPTY = "Webhooks to your bot and its API calls appear here as they happen.";
-
-/**
- * Make the buttons that choose a kind of trace.
- * @param {(kind: string) => void} onChoose
- */
-function kindButtons(onChoose) {
-  const choose = (/** @type {string} */ kind) => {
-    for (const button of buttons) button.setAttribute("aria-pressed", String(button.dataset.kind === kind));
-    onChoose(kind);
-  };
-  const buttons = Object.entries({ [ALL]: "All", ...KINDS }).map(([kind, label]) =>
-    h(
-      "button",
-      {
-        type: "button",
-        dataset: { kind },
-        "aria-pressed": String(kind === ALL),
-        on: { click: () => choose(kind) },
-      },
-      label,
-    ),
-  );
-  return h("div", { class: "segments", role: "group", "aria-label": "Kind" }, buttons);
-}
+/** The entries shown before "Show more": many more would make each update slow. */
+const PAGE = 60;
+const EMPTY = "What the bot does with a message appears here as it happens: the handler, its calls, its errors.";
+const NONE_FITS = "Nothing fits these filters.";
 
 /**
  * Show the inspector in `root`.
@@ -44,47 +31,71 @@ function kindButtons(onChoose) {
  * @returns {() => void} Opens the inspector or closes it.
  */
 export function mountInspector(root, store) {
-  let kind = ALL;
-  const onlyThisChat = h("input", { type: "checkbox", on: { change: render } });
-  const filter = kindButtons((chosen) => {
-    kind = chosen;
-    render();
-  });
-  const clear = h(
-    "button",
-    { type: "button", class: "text-button", on: { click: () => store.clearTraces() } },
-    "Clear",
-  );
-  const list = h("ol", { class: "traces" });
-  const empty = h("p", { class: "empty" }, EMPTY);
-  root.append(
-    h(
-      "header",
-      { class: "inspector-bar" },
-      h("h2", {}, "Inspector"),
-      iconButton("close", "Close the inspector", toggle),
-    ),
-    h("div", { class: "inspector-filters" }, filter, h("label", {}, onlyThisChat, "This chat only"), clear),
-    h("div", { class: "inspector-scroll" }, list, empty),
-  );
+  let limit = PAGE;
+  /** @type {Exchange[]} */
+  let exchanges = [];
+  const { element, filters, reset } = makeFilters(startOver, () => store.clearTraces());
+  const list = h("ol", { class: "exchanges", "aria-label": "Exchanges" });
+  const rows = h("ol", { class: "traces flat", "aria-label": "Webhooks and calls" });
+  const empty = h("p", { class: "empty" });
+  const more = h("button", { type: "button", class: "text-button more", on: { click: showMore } }, "");
+  const scroll = h("div", { class: "inspector-scroll" }, list, rows, empty, more);
+  root.append(bar(toggle), element, scroll);
+  const phone = linkWithPhone(root, store, { exchanges: () => exchanges, reveal });
+  const view = {
+    store,
+    showMessage: phone.showMessage,
+    copyTest: (/** @type {string} */ key) => pytestOfExchange(store, key, exchanges),
+  };
 
-  function chosenTraces() {
-    const chatId = onlyThisChat.checked ? store.openChat?.id : null;
-    return store.traces.list.filter(
-      (trace) => (kind === ALL || trace.kind === kind) && (!chatId || trace.chatId === chatId),
-    );
+  function startOver() {
+    limit = PAGE;
+    scroll.scrollTop = 0;
+    render();
+  }
+
+  function showMore() {
+    limit += PAGE;
+    render();
+  }
+
+  function update() {
+    exchanges = exchangesOf(store.traces.list);
+    phone.markMessages();
+    render();
   }
 
   function render() {
     if (root.hidden) return;
-    const traces = chosenTraces();
-    const items = traces.map((trace) => ({
-      key: trace.key,
-      version: JSON.stringify(trace.data),
-      build: () => traceItem(trace),
-    }));
-    keepOpen(list, () => reconcile(list, items.reverse()));
-    empty.hidden = traces.length > 0;
+    const isGrouped = filters.kind === "exchange";
+    const chatId = filters.here ? (store.openChat?.id ?? null) : null;
+    const fitting = isGrouped ? fittingExchanges(store, exchanges, filters, chatId) : [];
+    const traces = isGrouped ? [] : fittingTraces(store.traces.list, filters, chatId);
+    const count = fitting.length + traces.length;
+    reconcile(
+      list,
+      latest(fitting, limit).map((exchange) => exchangeItem(view, exchange)),
+    );
+    showRows(rows, latest(traces, limit), phone.showMessage);
+    list.hidden = !isGrouped;
+    rows.hidden = isGrouped;
+    empty.hidden = count > 0;
+    empty.textContent = store.traces.list.length > 0 ? NONE_FITS : EMPTY;
+    more.hidden = count <= limit;
+    more.textContent = `Show ${Math.min(PAGE, count - limit)} more of ${count - limit}`;
+  }
+
+  /**
+   * Open the inspector at an exchange.
+   * @param {string} key
+   */
+  function reveal(key) {
+    if (root.hidden) show(true);
+    reset();
+    const index = exchanges.findIndex((exchange) => exchange.key === key);
+    limit = Math.max(limit, exchanges.length - index);
+    render();
+    return list.querySelector(`[data-exchange="${CSS.escape(key)}"]`);
   }
 
   /** @param {boolean} isOpen */
@@ -100,25 +111,52 @@ export function mountInspector(root, store) {
   }
 
   show(WIDE.matches && localStorage.getItem(OPEN) !== "closed");
-  store.onChange((topics) => (topics.has("traces") || topics.has("place")) && render());
+  store.onChange((topics) => {
+    if (topics.has("traces") || topics.has("me")) update();
+    else if (topics.has("chats") || topics.has("place")) {
+      phone.markMessages();
+      render();
+    }
+  });
   return toggle;
 }
 
+/** @param {() => void} close */
+const bar = (close) =>
+  h("header", { class: "panel-bar" }, h("h2", {}, "Inspector"), iconButton("close", "Close the inspector", close));
+
 /**
- * Keep open entries open while `update` changes the list: a delivery with a new attempt gets a new element.
- * @param {HTMLElement} list
- * @param {() => void} update
+ * Return the last entries, latest first.
+ * @template Entry
+ * @param {Entry[]} entries
+ * @param {number} limit
  */
-function keepOpen(list, update) {
-  const isOpen = (/** @type {HTMLElement} */ item) => item.querySelector("details")?.open;
-  const itemsOf = () => /** @type {HTMLElement[]} */ ([...list.children]);
-  const keys = new Set(
-    itemsOf()
-      .filter(isOpen)
-      .map((item) => item.dataset.key),
+const latest = (entries, limit) => entries.slice(-limit).reverse();
+
+/**
+ * @param {Store} store
+ * @param {Exchange[]} exchanges
+ * @param {Filters} filters
+ * @param {string | null} chatId
+ */
+const fittingExchanges = (store, exchanges, { query, failed }, chatId) =>
+  exchanges.filter(
+    (exchange) =>
+      (!chatId || exchange.chatId === chatId) &&
+      (!failed || isFailed(exchange)) &&
+      (!query || searchable(store, exchange).includes(query)),
   );
-  update();
-  for (const item of itemsOf()) {
-    if (keys.has(item.dataset.key)) item.querySelector("details")?.setAttribute("open", "");
-  }
-}
+
+/**
+ * @param {Trace[]} traces
+ * @param {Filters} filters
+ * @param {string | null} chatId
+ */
+const fittingTraces = (traces, { kind, query, failed }, chatId) =>
+  traces.filter(
+    (trace) =>
+      trace.kind === kind &&
+      (!chatId || trace.chatId === chatId) &&
+      (!failed || tone(summaryOf(trace).status) === "bad") &&
+      (!query || searchableRow(trace).includes(query)),
+  );

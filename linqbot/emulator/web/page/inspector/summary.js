@@ -1,6 +1,6 @@
-// A trace in one line, without elements.
+// A row in one line, without elements.
 
-/** @import { Attempt } from "../client/types.d.ts" */
+/** @import { Attempt, Call } from "../client/types.d.ts" */
 /** @import { Trace } from "../model/traces.js" */
 
 /**
@@ -8,7 +8,9 @@
  */
 
 const UUID = /\b([0-9a-f]{4})[0-9a-f]{4}-[0-9a-f-]{27}\b/g;
-const FAILURE = /fail|error|drop|lost|timeout|refused|no answer/i;
+const FAILURE = /fail|error|drop|lost|timeout|refused|no answer|closed/i;
+/** What the row of a call says in place of its status, if a fault broke its connection. */
+const LOST = { answer: "answer lost", request: "request lost", connection: "closed, no answer" };
 const PENDING = "…";
 
 /**
@@ -23,13 +25,19 @@ export function summaryOf(trace) {
     return { title, status: last ? attemptStatus(last) : PENDING, ms: last?.ms, extra };
   }
   if (trace.kind === "call") {
-    const { path, method, status, ms } = trace.data;
-    return { title: shortPath(path), method, status: String(status), ms };
+    const { path, method, ms } = trace.data;
+    return { title: shortPath(path), method, status: callStatus(trace.data), ms };
   }
   const { handler, name, kind, type, status, outcome, ms, event_type: extra } = trace.data;
   const title = String(handler ?? name ?? kind ?? type ?? "turn");
   return { title, status: String(status ?? outcome ?? ""), ms, extra };
 }
+
+/**
+ * Return the HTTP status that the bot got, or what was lost on the way.
+ * @param {Call} call
+ */
+export const callStatus = ({ status, lost }) => (lost ? LOST[lost] : String(status));
 
 /**
  * Return the HTTP status of an attempt, or that no answer came.

@@ -1,7 +1,7 @@
 // Chats as the page keeps them, and the functions that need nothing but a chat.
 
 /** @import { ChatData, Member, Message, Service } from "../client/types.d.ts" */
-/** @import { Store } from "./store.js" */
+/** @import { Place, Store } from "./store.js" */
 
 /**
  * A chat with its messages. `sorted` caches `messagesOf`; null after a change.
@@ -53,6 +53,20 @@ export function messagesOf(chat) {
   return chat.sorted;
 }
 
+/**
+ * Return the sorted messages after one was added or replaced; null if they must be sorted again. A new message is nearly
+ * always the last one, and sorting thousands for it would be slow.
+ * @param {Message[] | null} sorted
+ * @param {Message} message
+ * @param {boolean} isNew
+ */
+export function sortedWith(sorted, message, isNew) {
+  if (!sorted) return null;
+  if (!isNew) return sorted.map((one) => (one.id === message.id ? message : one));
+  const last = sorted.at(-1);
+  return !last || writtenAt(last) <= writtenAt(message) ? [...sorted, message] : null;
+}
+
 /** @param {ShownChat} chat */
 export const lastActivity = (chat) => Date.parse(messagesOf(chat).at(-1)?.created_at ?? chat.created_at ?? "0");
 
@@ -86,6 +100,15 @@ export const senderOf = (message) => message.from_handle?.handle ?? message.from
  * @param {ShownChat} chat
  */
 export const others = (store, chat) => activeMembers(chat).filter((member) => member.handle !== store.me);
+
+/**
+ * Return the service of the person's next message.
+ * @param {Place} place
+ * @param {ShownChat} chat
+ * @returns {Service}
+ */
+export const nextService = (place, chat) =>
+  (place.view === "chat" ? place.service : undefined) ?? chat.service ?? "iMessage";
 
 /**
  * Return the chat on the screen: an open one, or an empty one for a first message.

@@ -11,11 +11,18 @@ export function formatHandle(handle) {
   return digits ? `+${digits[1]} ${digits[2].replace(/(\d{3})(?=\d{3,4}(?!\d{5}))/g, "$1 ").trim()}` : handle;
 }
 
+const EMAIL = /^[^\s@]+@[^\s@.]+(\.[^\s@.]+)+$/;
+
+export const HANDLE_WANTED = "A phone number with + and the country code, or an e-mail address, please.";
+
 /**
- * Return the E.164 form of a phone number that a person typed, or null.
+ * Return the handle that a person typed: a phone number in E.164 form, or an e-mail address in lower case. Return null
+ * for anything else.
  * @param {string} typed
  */
 export function normaliseHandle(typed) {
-  const compact = typed.replace(/[\s().-]/g, "");
+  const text = typed.trim();
+  if (EMAIL.test(text)) return text.length <= 254 ? text.toLowerCase() : null;
+  const compact = text.replace(/[\s().-]/g, "");
   return /^\+[1-9]\d{6,14}$/.test(compact) ? compact : null;
 }

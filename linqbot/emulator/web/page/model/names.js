@@ -42,8 +42,15 @@ export const isBot = (store, chat, handle) => handle === lineOf(chat) || store.i
  */
 export function nameIn(store, chat, handle) {
   if (handle === store.me) return "You";
-  return isBot(store, chat, handle) ? lineName(store, handle) : personName(handle);
+  if (!isBot(store, chat, handle)) return personName(handle);
+  return (handle === lineOf(chat) && cardName(chat)) || lineName(store, handle);
 }
+
+/**
+ * Return the name on the card that the bot has shared in a chat; empty without one.
+ * @param {ShownChat} chat
+ */
+const cardName = ({ card }) => [card?.first_name, card?.last_name].filter(Boolean).join(" ");
 
 /**
  * @param {Store} store
@@ -53,6 +60,16 @@ export function chatTitle(store, chat) {
   // Linq fills an unset display name with the handles; the phone shows its own names for them.
   const isSet = chat.display_name && !/^\+\d|@/.test(chat.display_name);
   if (chat.is_group && chat.display_name && isSet) return chat.display_name;
-  const names = others(store, chat).map((member) => nameIn(store, chat, member.handle));
-  return names.join(", ") || formatHandle(lineOf(chat) ?? "");
+  const members = others(store, chat).map((member) => member.handle);
+  // As on a phone: a group is named after its people. The bot is in every chat here, so its name would say nothing.
+  const people = members.filter((handle) => !isBot(store, chat, handle));
+  const names = (people.length > 0 ? people : members).map((handle) => nameIn(store, chat, handle));
+  return joined(names) || formatHandle(lineOf(chat) ?? "");
 }
+
+/**
+ * Return names as a phone writes them: `Ada`, `Ada & Bob`, `Ada, Bob & Cleo`.
+ * @param {string[]} names
+ */
+const joined = (names) =>
+  names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} & ${names[names.length - 1]}`;

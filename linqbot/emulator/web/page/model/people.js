@@ -43,6 +43,21 @@ export const givenName = (handle) => book[handle];
 export const personName = (handle) => givenName(handle) || formatHandle(handle);
 
 /**
+ * Return what a phone remembers. The second phone on a page shares the tab's storage, so its keys have a prefix.
+ * @param {Memory} memory The tab's.
+ * @param {string} search The query of the page's address; `phone` names a further phone on the page.
+ * @returns {Memory}
+ */
+export function phoneMemory(memory, search) {
+  const phone = new URLSearchParams(search).get("phone");
+  if (!phone) return memory;
+  return {
+    getItem: (key) => memory.getItem(`${phone} ${key}`),
+    setItem: (key, value) => memory.setItem(`${phone} ${key}`, value),
+  };
+}
+
+/**
  * Return the person whose phone this tab is. Two tabs can be two phones: `memory` is the tab's own, and `?as=` opens
  * the phone of another person.
  * @param {Memory} memory

@@ -1,23 +1,24 @@
 // The state of the page: the emulator's chats and traces, which the stream keeps current, and the place that the person
 // looks at. The state changes only through the methods here. Listeners are called once per batch of changes.
 
-import { activeMembers, lastActivity, messagesOf, senderOf, writtenAt } from "./chats.js";
+import { activeMembers, lastActivity, messagesOf, senderOf, sortedWith, writtenAt } from "./chats.js";
 import { keepPerson } from "./people.js";
 import { setNow } from "./time.js";
 import { Traces } from "./traces.js";
 
-/** @import { Call, ChatData, Delivery, Line, Message, Observation, State } from "../client/types.d.ts" */
+/** @import { BotReport, Call, ChatData, Conditions, Delivery, Line, Message, Observation, Payment, Runner, Service, State } from "../client/types.d.ts" */
 /** @import { Chat, Recipients } from "./chats.js" */
 /** @import { Memory } from "./people.js" */
 
 /**
- * The list of chats, an open chat, or a chat whose first message is not sent yet. `first` marks the conversation that
+ * The list of chats, an open chat, or a chat whose first message is not sent yet. `service` is the service of the next
+ * message, if that is not the chat's own; `messageId` is a message to scroll to. `first` marks the conversation that
  * is offered to a person without chats.
- * @typedef {{ view: "list" } | { view: "chat", chatId: string } |
+ * @typedef {{ view: "list" } | { view: "chat", chatId: string, service?: Service, messageId?: string } |
  *   ({ view: "draft", first?: boolean } & Recipients)} Place
  */
 
-/** @typedef {"chats" | "traces" | "place" | "me"} Topic */
+/** @typedef {"chats" | "traces" | "place" | "me" | "conditions" | "bot"} Topic */
 
 const SEEN = "linqbot.seen";
 const VIEW = "linqbot.view";
@@ -27,7 +28,15 @@ export class Store {
   lines = [];
   /** @type {Map<string, Chat>} */
   chats = new Map();
+  /** @type {Map<string, Payment>} */
+  payments = new Map();
   traces = new Traces();
+  /** @type {Conditions | null} */
+  conditions = null;
+  /** @type {Runner | null} The program that runs the bot, which can look into its storage. */
+  runner = null;
+  /** @type {BotReport | null} Whether the bot's file was loaded; null when no program has reported it. */
+  bot = null;
   /** @type {Place} */
   place = { view: "list" };
   /** False until the emulator's state has arrived. */
@@ -37,6 +46,8 @@ export class Store {
   #listeners = [];
   /** @type {((message: Message) => void)[]} */
   #arrivalListeners = [];
+  /** @type {((messageId: string) => void)[]} */
+  #inspectListeners = [];
   /** @type {Set<Topic>} */
   #topics = new Set();
   #memory;
@@ -56,9 +67,13 @@ export class Store {
   /**
    * Call `listener` after changes, with their topics.
    * @param {(topics: Set<Topic>) => void} listener
+   * @returns {() => void} Ends the calls.
    */
   onChange(listener) {
     this.#listeners.push(listener);
+    return () => {
+      this.#listeners = this.#listeners.filter((one) => one !== listener);
+    };
   }
 
   /**
@@ -67,6 +82,22 @@ export class Store {
    */
   onArrival(listener) {
     this.#arrivalListeners.push(listener);
+  }
+
+  /**
+   * Call `listener` when the person asks for what happened to a message.
+   * @param {(messageId: string) => void} listener
+   */
+  onInspect(listener) {
+    this.#inspectListeners.push(listener);
+  }
+
+  /**
+   * Show what happened to a message.
+   * @param {string} messageId
+   */
+  inspect(messageId) {
+    for (const listener of this.#inspectListeners) listener(messageId);
   }
 
   /** @param {Topic[]} topics */
@@ -100,10 +131,14 @@ export class Store {
       // Messages that came during an outage are new to the person: their effects play.
       if (before) this.#announce(messages.filter((message) => !before.messages.has(message.id)));
     }
+    this.payments = new Map((state.payments ?? []).map((payment) => [payment.id, payment]));
     this.#loadTraces(state);
+    this.conditions = state.conditions ?? null;
+    this.runner = state.runner ?? null;
+    this.bot = state.bot ?? null;
     this.loaded = true;
     this.#choosePlace(this.#keptPlace());
-    this.#changed("chats", "traces", "place", "me");
+    this.#changed("chats", "traces", "place", "me", "conditions", "bot");
   }
 
   /** @param {State} state */
@@ -156,7 +191,7 @@ export class Store {
       this.chats.get(message.chat_id) ?? this.#upsertChat({ id: message.chat_id, handles: sender ? [sender] : [] });
     const isNew = !chat.messages.has(message.id);
     chat.messages.set(message.id, message);
-    chat.sorted = null;
+    chat.sorted = sortedWith(chat.sorted, message, isNew);
     if (isNew && sender) chat.typing.delete(sender.handle);
     return isNew;
   }
@@ -172,6 +207,12 @@ export class Store {
     if (!chat) return;
     chat.messages.delete(id);
     chat.sorted = null;
+    this.#changed("chats");
+  }
+
+  /** @param {Payment} payment */
+  setPayment(payment) {
+    this.payments.set(payment.id, payment);
     this.#changed("chats");
   }
 
@@ -197,8 +238,26 @@ export class Store {
 
   /** @param {Observation} observation */
   addObservation(observation) {
+    if (observation.kind === "bot") {
+      this.bot = observation;
+      this.#changed("bot");
+      return;
+    }
     this.traces.addObservation(observation);
     this.#changed("traces");
+  }
+
+  /** @param {Conditions} conditions */
+  setConditions(conditions) {
+    setNow(conditions.now);
+    this.conditions = conditions;
+    this.#changed("conditions", "chats");
+  }
+
+  /** @param {Runner | null} runner */
+  setRunner(runner) {
+    this.runner = runner;
+    this.#changed("conditions");
   }
 
   clearTraces() {

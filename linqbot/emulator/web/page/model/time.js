@@ -72,3 +72,42 @@ function recentDay(date, today) {
 
 /** Return the time for the status bar, which shows no AM or PM. */
 export const statusBarTime = () => clock.format(now()).replace(/\s?[AP]M$/i, "");
+
+const full = new Intl.DateTimeFormat(undefined, {
+  weekday: "short",
+  year: "numeric",
+  month: "short",
+  day: "numeric",
+  hour: "numeric",
+  minute: "2-digit",
+  second: "2-digit",
+});
+
+/**
+ * Return a date with its time, to the second.
+ * @param {Date} date
+ */
+export const fullTime = (date) => full.format(date);
+
+const soon = new Intl.DateTimeFormat(undefined, {
+  weekday: "short",
+  month: "short",
+  day: "numeric",
+  hour: "numeric",
+  minute: "2-digit",
+});
+
+/**
+ * Return a day with a time, for what is yet to come.
+ * @param {string} iso
+ */
+export const dayAndTime = (iso) => soon.format(new Date(iso));
+
+/**
+ * Return a date as an input of the type `datetime-local` holds it: in the browser's time zone, without a zone.
+ * @param {Date} date
+ */
+export function toInputValue(date) {
+  const local = new Date(date.getTime() - date.getTimezoneOffset() * 60_000);
+  return local.toISOString().slice(0, 19);
+}

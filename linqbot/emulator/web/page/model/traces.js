@@ -2,10 +2,11 @@
 
 /** @import { Call, Delivery, Observation } from "../client/types.d.ts" */
 
-const MAX_TRACES = 500;
+const MAX_TRACES = 1000;
 
 /**
- * @typedef {{ key: string, at: string, chatId: string | null } & (
+ * One record. `ms` is `at` as a number. `version` is another number after each change.
+ * @typedef {{ key: string, at: string, ms: number, chatId: string | null, version: number } & (
  *   | { kind: "delivery", data: Delivery }
  *   | { kind: "call", data: Call }
  *   | { kind: "observation", data: Observation })} Trace
@@ -24,22 +25,28 @@ export class Traces {
     const key = `delivery ${data.event_id} ${data.subscription_id}`;
     const known = this.list.find((trace) => trace.key === key);
     const at = known?.at ?? data.created_at ?? data.attempts?.[0]?.at;
-    this.#add({ kind: "delivery", key, ...place(at, data), data });
+    this.#add({ kind: "delivery", key, ...this.#place(at, data), data });
   }
 
-  /** @param {Call} data */
+  /**
+   * Add a call. One that arrives while the state is loaded comes twice.
+   * @param {Call} data
+   */
   addCall(data) {
-    this.#add({ kind: "call", key: `call ${this.#count}`, ...place(data.at, data), data });
+    const key = `call ${data.id ?? this.#count}`;
+    this.#add({ kind: "call", key, ...this.#place(data.at, data), data });
   }
 
   /** @param {Observation} data */
   addObservation(data) {
-    this.#add({ kind: "observation", key: `observation ${this.#count}`, ...place(data.at, data), data });
+    const { event_id: eventId, attempt, started_at: startedAt } = data;
+    const key = eventId ? `turn ${eventId} ${attempt} ${startedAt}` : `observation ${this.#count}`;
+    this.#add({ kind: "observation", key, ...this.#place(data.started_at ?? data.at, data), data });
   }
 
   /** Sort the list by time, after a load that added one kind after the other. */
   sort() {
-    this.list.sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
+    this.list.sort((a, b) => a.ms - b.ms);
   }
 
   clear() {
@@ -54,10 +61,13 @@ export class Traces {
     else this.list.push(trace);
     if (this.list.length > MAX_TRACES) this.list.splice(0, this.list.length - MAX_TRACES);
   }
-}
 
-/**
- * @param {string | undefined} at
- * @param {{ chat_id?: string | null }} data
- */
-const place = (at, { chat_id: chatId }) => ({ at: at ?? new Date().toISOString(), chatId: chatId ?? null });
+  /**
+   * @param {string | undefined} at
+   * @param {{ chat_id?: string | null }} data
+   */
+  #place(at, { chat_id: chatId }) {
+    const known = at ?? new Date().toISOString();
+    return { at: known, ms: Date.parse(known), chatId: chatId ?? null, version: this.#count };
+  }
+}

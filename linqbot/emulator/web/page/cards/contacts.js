@@ -1,0 +1,67 @@
+// A contact card that was sent as a file. Pressed, it shows the numbers and addresses.
+
+import { h } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
+import { openSheet } from "../elements/sheet.js";
+import { formatHandle } from "../model/handles.js";
+import { readVcard } from "../model/content/vcard.js";
+
+/** @import { Part } from "../client/types.d.ts" */
+/** @import { Contact } from "../model/content/vcard.js" */
+
+/** @param {Part} part */
+export const isContact = ({ mime_type: type, filename }) =>
+  /^text\/(x-)?vcard/.test(type ?? "") || /\.vcf$/i.test(filename ?? "");
+
+/**
+ * Make a contact card. The name stands there when the file has been read.
+ * @param {string} url
+ * @param {Part} part
+ */
+export function contactCard(url, { filename }) {
+  const name = h("strong", {}, (filename ?? "Contact").replace(/\.vcf$/i, ""));
+  const detail = h("small", {}, "Contact");
+  /** @type {Contact | null} */
+  let contact = null;
+  const open = () => contact && openContact(contact);
+  const card = h(
+    "button",
+    { type: "button", class: "contact-card", on: { click: open } },
+    h("span", { class: "avatar hue-0", "aria-hidden": "true" }, icon("person")),
+    h("span", { class: "file-text" }, name, detail),
+  );
+  read(url).then((found) => {
+    contact = found;
+    if (!found) return;
+    name.textContent = found.name || name.textContent;
+    detail.textContent = [...found.phones.map(formatHandle), ...found.emails][0] ?? "Contact";
+  });
+  return card;
+}
+
+/**
+ * Read a vCard; null if it cannot be read, for example because it lies on another server.
+ * @param {string} url
+ */
+async function read(url) {
+  try {
+    const response = await fetch(url);
+    return response.ok ? readVcard(await response.text()) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** @param {Contact} contact */
+function openContact({ name, phones, emails }) {
+  const fact = (/** @type {string} */ label, /** @type {string} */ value) =>
+    h("div", { class: "fact" }, h("dt", {}, label), h("dd", {}, value));
+  openSheet(name || "Contact", [
+    h(
+      "dl",
+      { class: "facts" },
+      phones.map((phone) => fact("Phone", formatHandle(phone))),
+      emails.map((email) => fact("E-mail", email)),
+    ),
+  ]);
+}

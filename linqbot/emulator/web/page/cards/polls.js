@@ -1,0 +1,79 @@
+// Polls: their options with the votes, and a field for another option.
+
+import { h } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
+import { succeeds } from "../elements/toast.js";
+import * as control from "../client/control.js";
+import { personName } from "../model/people.js";
+
+/** @import { Message, Poll, PollOption } from "../client/types.d.ts" */
+/** @import { Store } from "../model/store.js" */
+
+/**
+ * Make a poll.
+ * @param {Store} store
+ * @param {Message} message
+ * @param {Poll} poll
+ */
+export function pollCard(store, message, poll) {
+  const total = poll.total_voters ?? 0;
+  return h(
+    "div",
+    { class: "poll" },
+    h("small", {}, icon("poll"), "Poll"),
+    poll.options.map((option) => pollOption(store, message, option, total)),
+    optionForm(store, message),
+    h("small", {}, `${total} ${total === 1 ? "vote" : "votes"}`),
+  );
+}
+
+/**
+ * @param {Store} store
+ * @param {Message} message
+ * @param {PollOption} option
+ * @param {number} total The number of voters.
+ */
+function pollOption(store, message, { option_id: optionId, text, voters: votes }, total) {
+  const voters = (votes ?? []).map((voter) => voter.handle);
+  const isMine = voters.includes(store.me);
+  const vote = () => {
+    const operation = isMine ? "remove" : "add";
+    return succeeds(control.vote({ from: store.me, message_id: message.id, option_id: optionId, operation }));
+  };
+  const bar = h("span", { class: "poll-bar", "aria-hidden": "true" });
+  bar.style.setProperty("--share", String(total ? voters.length / total : 0));
+  return h(
+    "button",
+    {
+      type: "button",
+      class: `poll-option${isMine ? " mine" : ""}`,
+      "aria-pressed": String(isMine),
+      on: { click: vote },
+    },
+    bar,
+    h("span", { class: "poll-check" }, isMine && icon("check")),
+    h("span", { class: "poll-text" }, text),
+    h("span", { class: "poll-count", title: voters.map(personName).join(", ") }, String(voters.length)),
+  );
+}
+
+/**
+ * The form that adds an option.
+ * @param {Store} store
+ * @param {Message} message
+ */
+function optionForm(store, message) {
+  const input = h("input", {
+    type: "text",
+    placeholder: "Add an option",
+    "aria-label": "Add an option",
+    maxlength: "100",
+  });
+  const submit = async (/** @type {Event} */ event) => {
+    event.preventDefault();
+    const option = input.value.trim();
+    if (option && (await succeeds(control.addPollOption(store.me, message.id, option)))) input.value = "";
+  };
+  const add = h("button", { type: "submit", class: "text-button" }, "Add");
+  return h("form", { class: "poll-add", on: { submit } }, input, add);
+}

@@ -1,0 +1,44 @@
+// The strip under the conversation's bar: a request for the person's location, and that it is being shared.
+
+import { openLocationSheet } from "../attach/location.js";
+import { h } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
+import { succeeds } from "../elements/toast.js";
+import { stopLocation } from "../client/control.js";
+
+/** @import { ShownChat } from "../model/chats.js" */
+/** @import { Store } from "../model/store.js" */
+
+/** @type {Set<string>} The requests that the person has put away, by chat and time. */
+const refused = new Set();
+
+/**
+ * Return what the strip shows now.
+ * @param {Store} store
+ * @param {ShownChat} chat
+ * @param {() => void} onChange Called after the person has put a request away.
+ */
+export function stripContent(store, chat, onChange) {
+  const { id, location_asked_at: askedAt } = chat;
+  if (!id) return [];
+  const mine = chat.locations?.find(({ handle }) => handle === store.me);
+  const share = button(mine ? "Move" : "Share", () => openLocationSheet(store, id));
+  if (mine) {
+    const place = `${mine.latitude.toFixed(3)}, ${mine.longitude.toFixed(3)}`;
+    const stop = button("Stop", () => succeeds(stopLocation(store.me, id)));
+    return [icon("pin"), h("span", {}, "You share your location", h("small", {}, place)), share, stop];
+  }
+  const request = `${id} ${askedAt}`;
+  if (!askedAt || refused.has(request)) return [];
+  const refuse = button("Not Now", () => {
+    refused.add(request);
+    onChange();
+  });
+  return [icon("pin"), h("span", {}, "The bot asks for your location"), share, refuse];
+}
+
+/**
+ * @param {string} label
+ * @param {() => unknown} click
+ */
+const button = (label, click) => h("button", { type: "button", class: "text-button", on: { click } }, label);

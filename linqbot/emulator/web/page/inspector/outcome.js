@@ -1,0 +1,146 @@
+// What the bot made of an exchange, in words and without elements.
+
+import { attemptStatus, callStatus, tone } from "./summary.js";
+
+/** @import { Attempt, Observation, TurnError } from "../client/types.d.ts" */
+/** @import { Exchange } from "../model/exchanges.js" */
+
+/**
+ * The outcome of an exchange. `facts` are short: handler, place, milliseconds, replies. `sentence` says what went wrong,
+ * or why nothing happened. `tone` is `good`, `bad`, `idle` for no handler, or empty while nothing is known.
+ * @typedef {{ tone: "good" | "bad" | "idle" | "", facts: string[], sentence: string, error: TurnError | null }} Outcome
+ */
+
+/**
+ * @param {string | null | undefined} file
+ * @param {number | null | undefined} line
+ */
+export const placeOf = (file, line) => (file ? `${file}${line ? `:${line}` : ""}` : "");
+
+/** @param {number | null | undefined} ms */
+function milliseconds(ms) {
+  if (ms === null || ms === undefined) return "";
+  if (ms >= 1000) return `${(ms / 1000).toFixed(1)} s`;
+  return `${ms < 10 ? Number(ms.toFixed(1)) : Math.round(ms)} ms`;
+}
+
+/**
+ * @param {number} count
+ * @param {string} one
+ * @param {string} many
+ */
+const counted = (count, one, many) => `${count} ${count === 1 ? one : many}`;
+
+/** @param {Exchange} exchange */
+export const latestTurn = (exchange) => exchange.turns.at(-1)?.data ?? null;
+
+/**
+ * @param {Exchange} exchange
+ * @returns {Outcome}
+ */
+export function outcomeOf(exchange) {
+  const turn = latestTurn(exchange);
+  if (turn) return outcomeOfTurn(turn, exchange);
+  const failed = failedAttempt(exchange);
+  const facts = [repliesOf(exchange.sent.length)].filter(Boolean);
+  if (failed) {
+    const others = exchange.deliveries.some(({ data }) => isTaken(data.attempts?.at(-1)));
+    const sentence = `${others ? "Not delivered to every subscription." : "Not delivered."} ${reasonOf(failed)}`;
+    return { tone: "bad", facts, sentence, error: null };
+  }
+  if (exchange.deliveries.length === 0) return { tone: "", facts, sentence: "", error: null };
+  const isSent = exchange.deliveries.some(({ data }) => data.attempts?.length);
+  return isSent
+    ? { tone: "", facts: ["delivered", ...facts], sentence: "", error: null }
+    : { tone: "", facts: ["waiting for the receiver’s answer"], sentence: "", error: null };
+}
+
+/** @param {number} count */
+const repliesOf = (count) => (count > 0 ? counted(count, "reply", "replies") : "");
+
+/**
+ * @param {Observation} turn
+ * @param {Exchange} exchange
+ * @returns {Outcome}
+ */
+function outcomeOfTurn(turn, exchange) {
+  const { outcome, error = null, attempt = 1 } = turn;
+  const replies = turn.replies ?? exchange.sent.length;
+  const facts = [
+    turn.handler ?? turn.name ?? "",
+    placeOf(turn.file, turn.line),
+    milliseconds(turn.duration_ms ?? turn.ms),
+    outcome === "not_handled" ? "" : counted(replies, "reply", "replies").replace(/^0/, "no"),
+    attempt > 1 ? `attempt ${attempt}` : "",
+  ].filter(Boolean);
+  const because = turn.reason ? `: ${turn.reason.replace(/\.$/, "")}` : "";
+  const again = turn.retry_in_s == null ? "" : ` It runs again in ${counted(round(turn.retry_in_s), "s", "s")}.`;
+  switch (outcome) {
+    case "not_handled":
+      return { tone: "idle", facts, sentence: `No handler took it${because || whyNone(turn)}.`, error: null };
+    case "retried":
+      return { tone: "bad", facts, sentence: `The handler failed.${again}`, error };
+    case "deferred":
+      return { tone: "idle", facts, sentence: `Deferred${because}.${again}`, error };
+    case "dead_lettered": {
+      const times = counted(attempt, "attempt", "attempts");
+      return { tone: "bad", facts, sentence: `Given up after ${times}${because}. It is a dead letter now.`, error };
+    }
+    default: {
+      const isBad = Boolean(error) || tone(String(outcome ?? turn.status ?? "")) === "bad";
+      return { tone: isBad ? "bad" : "good", facts, sentence: "", error };
+    }
+  }
+}
+
+/**
+ * Return in a few words what the phone shows under a message; nothing if the bot took it.
+ * @param {Exchange} exchange
+ */
+export function briefly(exchange) {
+  const { tone: how, error, sentence } = outcomeOf(exchange);
+  const note = latestTurn(exchange)?.notes?.find(({ title }) => title);
+  if (error) return at(error.type, error);
+  if (note) return at(note.title ?? "", note);
+  return how === "bad" || how === "idle" ? sentence.split(/[.:]/)[0] : "";
+}
+
+/**
+ * @param {string} what
+ * @param {{ file?: string | null, line?: number | null }} place
+ */
+const at = (what, { file, line }) => (file ? `${what} at ${placeOf(file, line)}` : what);
+
+/** @param {Observation} turn */
+const whyNone = ({ tried }) => (tried?.length ? ": no filter fits" : "");
+
+/** @param {number} seconds */
+const round = (seconds) => Number(seconds.toFixed(seconds < 10 ? 1 : 0));
+
+/**
+ * Return the latest attempt of a delivery that has not succeeded.
+ * @param {Exchange} exchange
+ * @returns {Attempt | null}
+ */
+function failedAttempt(exchange) {
+  for (const { data } of exchange.deliveries) {
+    const last = data.attempts?.at(-1);
+    if (last && !isTaken(last)) return last;
+  }
+  return null;
+}
+
+/** @param {Attempt | undefined} attempt */
+const isTaken = (attempt) => attempt !== undefined && tone(attemptStatus(attempt)) === "good";
+
+/** @param {Attempt} attempt */
+export const reasonOf = (attempt) => attempt.reason ?? `The receiver answered ${attemptStatus(attempt)}.`;
+
+/**
+ * Return true if the bot, a webhook or a call of the exchange failed.
+ * @param {Exchange} exchange
+ */
+export const isFailed = (exchange) =>
+  outcomeOf(exchange).tone === "bad" ||
+  exchange.calls.some(({ data }) => tone(callStatus(data)) === "bad") ||
+  failedAttempt(exchange) !== null;

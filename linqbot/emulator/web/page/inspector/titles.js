@@ -1,0 +1,66 @@
+// The head of an exchange in words: who said what, or what happened.
+
+import { senderOf } from "../model/chats.js";
+import { sentMessageId } from "../model/exchanges.js";
+import { nameIn } from "../model/names.js";
+import { messagePreview } from "../model/previews.js";
+import { callStatus, summaryOf } from "./summary.js";
+
+/** @import { Exchange } from "../model/exchanges.js" */
+/** @import { Store } from "../model/store.js" */
+
+/**
+ * @param {Store} store
+ * @param {Exchange} exchange
+ * @returns {{ speaker: string, text: string }}
+ */
+export function titleOf(store, exchange) {
+  const { chatId, messageId, eventType, calls, turns, receipts } = exchange;
+  const chat = store.chats.get(chatId ?? "");
+  const [call] = calls;
+  const id = messageId ?? (call && sentMessageId(call.data));
+  const message = id ? chat?.messages.get(id) : undefined;
+  if (chat && message) {
+    const speaker = nameIn(store, chat, senderOf(message));
+    const text = messagePreview(message);
+    if (!eventType || eventType === "message.received") return { speaker, text };
+    return { speaker: eventType, text: `on “${text}”` };
+  }
+  if (eventType) return { speaker: "", text: eventType };
+  const first = call ?? turns[0] ?? receipts[0];
+  if (!first) return { speaker: "", text: "" };
+  const { method = "", title } = summaryOf(first);
+  return { speaker: method, text: title };
+}
+
+/**
+ * Return everything of an exchange that a search looks at, in lower case.
+ * @param {Store} store
+ * @param {Exchange} exchange
+ */
+export function searchable(store, exchange) {
+  const { speaker, text } = titleOf(store, exchange);
+  const messages = store.chats.get(exchange.chatId ?? "")?.messages;
+  const sent = exchange.sent.map((id) => messages?.get(id)).map((message) => (message ? messagePreview(message) : ""));
+  const turns = exchange.turns.map(({ data }) => [
+    data.handler,
+    data.outcome,
+    data.reason,
+    data.error?.type,
+    data.error?.message,
+  ]);
+  const rows = [...exchange.deliveries, ...exchange.calls, ...exchange.receipts].map(searchableRow);
+  return [speaker, text, exchange.eventType, exchange.eventId, ...sent, ...turns.flat(), ...rows]
+    .join("\n")
+    .toLowerCase();
+}
+
+/** @param {import("../model/traces.js").Trace} trace */
+export function searchableRow(trace) {
+  if (trace.kind === "call") return `${trace.data.method} ${trace.data.path} ${callStatus(trace.data)}`.toLowerCase();
+  if (trace.kind === "delivery") {
+    const { event_type: type, event_id: id, attempts = [] } = trace.data;
+    return [type, id, ...attempts.map(({ status, reason }) => `${status} ${reason ?? ""}`)].join(" ").toLowerCase();
+  }
+  return "";
+}

@@ -1,0 +1,297 @@
+// One message as elements: its sender, the message it replies to, a bubble for each part, and the small print under it.
+
+import { appCard, appClipCard, linkCard, unknownPart } from "../cards/cards.js";
+import { isVisual, mediaContent } from "../cards/media.js";
+import { paymentCard } from "../cards/payments.js";
+import { pollCard } from "../cards/polls.js";
+import { effectCaption, play } from "../effects/play.js";
+import { avatarIn } from "../elements/avatars.js";
+import { h } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
+import { senderOf } from "../model/chats.js";
+import { nameIn } from "../model/names.js";
+import { paymentsIn } from "../model/content/payments.js";
+import { messagePreview } from "../model/previews.js";
+import { isJumbo } from "../model/content/text.js";
+import { replyCount, rootOf } from "../model/threads.js";
+import { clockTime, now } from "../model/time.js";
+import { isUnsent, UNDO_MS, unsend } from "../model/content/unsent.js";
+import { editedLine } from "./history.js";
+import { openTapbackPicker } from "./tapback-picker.js";
+import { listenForTapback, reactionMarks } from "./tapbacks.js";
+import { richText } from "./text.js";
+
+/** @import { Composer } from "../composer/composer.js" */
+/** @import { Child } from "../elements/dom.js" */
+/** @import { Message, Part, Poll } from "../client/types.d.ts" */
+/** @import { ShownChat } from "../model/chats.js" */
+/** @import { Store } from "../model/store.js" */
+
+/**
+ * The things that building a message needs, next to the message. `openThread` shows the thread that a message began;
+ * inside of a thread it is missing, and messages offer no actions. `changed` shows a change that only the page knows.
+ * @typedef {{ store: Store, chat: ShownChat, composer: Composer, screen: HTMLElement, changed: () => void,
+ *   openThread?: (rootId: string) => void, stickTo: (message: Message, partIndex: number) => void }} MessageView
+ */
+
+/** @param {Part} part */
+function content(part) {
+  switch (part.type) {
+    case "text":
+      return richText(part);
+    case "media":
+      return mediaContent(part);
+    case "link":
+      return linkCard(part);
+    case "imessage_app":
+      return appCard(part);
+    case "app_clip":
+      return appClipCard(part);
+    default:
+      return unknownPart(part);
+  }
+}
+
+/**
+ * Return the class of a part's bubble.
+ * @param {Part} part
+ */
+function shape(part) {
+  if (isJumbo(part)) return "jumbo";
+  if (part.type === "text") return "text";
+  if (isVisual(part)) return part.sticker ? "bare" : "visual";
+  return part.type === "media" ? "text" : "card-bubble";
+}
+
+/**
+ * @param {MessageView} view
+ * @param {Message} message
+ * @param {Part} part
+ * @param {number} index
+ */
+function bubbleRow(view, message, part, index) {
+  const { store, chat } = view;
+  const payments = paymentsIn(store, part);
+  // A link to a payment is the payment's card; a text with such a link stands over it.
+  const isCard = part.type === "link" && payments.length > 0;
+  const cards = payments.map((payment) => paymentCard(payment, store.me));
+  const bubble = h("div", { class: `bubble ${shape(part)}` }, isCard ? cards : content(part));
+  if (message.effect?.name === "invisible") coverWithInk(bubble);
+  const rows = [actionRow(view, message, index, bubble, reactionMarks(store, chat, part.reactions))];
+  if (!isCard) rows.push(...cards.map((card) => plainRow(h("div", { class: "bubble card-bubble" }, card))));
+  return rows;
+}
+
+/** @param {HTMLElement} bubble */
+const plainRow = (bubble) => h("div", { class: "row" }, h("div", { class: "wrap" }, bubble));
+
+/**
+ * Make a row whose bubble opens the picker.
+ * @param {MessageView} view
+ * @param {Message} message
+ * @param {number} index The part's.
+ * @param {HTMLElement} bubble
+ * @param {Child[]} marks Badges and stickers.
+ */
+function actionRow(view, message, index, bubble, marks) {
+  const wrap = h(
+    "div",
+    { class: "wrap", dataset: { part: String(index), message: message.id } },
+    h("div", { class: "stickable" }, bubble, marks),
+  );
+  if (!view.openThread) return h("div", { class: "row" }, wrap);
+  const open = () => openTapbackPicker(view.store, wrap, message, index, actionsOf(view, message, index));
+  listenForTapback(wrap, open);
+  const label = "React or reply";
+  const button = h(
+    "button",
+    { type: "button", class: "react-button", "aria-label": label, title: label, on: { click: open } },
+    icon("smile"),
+  );
+  return h("div", { class: "row" }, wrap, button, index === 0 && inspectButton(view.store, message));
+}
+
+/**
+ * @param {Store} store
+ * @param {Message} message
+ */
+function inspectButton(store, { id }) {
+  const click = () => store.inspect(id);
+  const label = "Show in the inspector";
+  return h(
+    "button",
+    { type: "button", class: "inspect-button", "aria-label": label, title: label, on: { click } },
+    icon("inspect"),
+  );
+}
+
+/**
+ * Return the acts that a part's menu offers.
+ * @param {MessageView} view
+ * @param {Message} message
+ * @param {number} index
+ */
+function actionsOf({ store, chat, composer, changed, stickTo }, message, index) {
+  const isOwn = store.isOwn(message);
+  const isImessage = (message.service ?? chat.service ?? "iMessage") === "iMessage";
+  const isText = message.parts?.[index]?.type === "text";
+  const isFresh = now().getTime() - Date.parse(message.created_at) < UNDO_MS;
+  const undo = () => {
+    unsend(message.id);
+    changed();
+  };
+  return {
+    onReply: () => composer.replyTo(message, index),
+    onSticker: isImessage ? () => stickTo(message, index) : undefined,
+    onEdit: isOwn && isText ? () => composer.edit(message, index) : undefined,
+    onUndo: isOwn && isImessage && isFresh ? undo : undefined,
+  };
+}
+
+/**
+ * Hide a bubble under invisible ink. CSS reveals it under the pointer, the finger, or with the focus.
+ * @param {HTMLElement} bubble
+ */
+function coverWithInk(bubble) {
+  bubble.classList.add("ink");
+  bubble.tabIndex = 0;
+  bubble.setAttribute("aria-description", "Invisible ink: hover or press to reveal");
+}
+
+/**
+ * Make the quote over a reply; pressed, it opens the thread.
+ * @param {MessageView} view
+ * @param {Message} message
+ * @param {NonNullable<Message["reply_to"]>} replyTo
+ */
+function quote({ store, chat, openThread }, message, { message_id: id, part_index: index = 0 }) {
+  const original = chat.messages.get(id);
+  const author = original ? nameIn(store, chat, senderOf(original)) : "";
+  const side = original && store.isOwn(original) ? "from-own" : "from-other";
+  const text = original ? quotedText(original, index) : "Message not available";
+  return h(
+    "button",
+    {
+      type: "button",
+      class: `quote ${side}`,
+      title: "Open the thread",
+      on: { click: () => openThread?.(rootOf(chat, message.id)) },
+    },
+    h("span", { class: "quote-author" }, author),
+    h("span", { class: "quote-text" }, text),
+  );
+}
+
+/**
+ * Make the line under a message that was answered; pressed, it opens the thread.
+ * @param {MessageView} view
+ * @param {Message} message
+ */
+function repliesLine({ chat, openThread }, { id }) {
+  const count = replyCount(chat, id);
+  if (!count || !openThread) return null;
+  const label = `${count} ${count === 1 ? "Reply" : "Replies"}`;
+  return h("button", { type: "button", class: "fine replies", on: { click: () => openThread(id) } }, label);
+}
+
+/**
+ * @param {Message} message
+ * @param {number} index
+ */
+function quotedText(message, index) {
+  const part = message.parts?.[index];
+  return messagePreview(part ? { ...message, parts: [part] } : message);
+}
+
+/**
+ * @param {MessageView} view
+ * @param {Message} message
+ * @param {Poll} poll
+ */
+function pollRow(view, message, poll) {
+  const bubble = h("div", { class: "bubble card-bubble" }, pollCard(view.store, message, poll));
+  return actionRow(view, message, 0, bubble, reactionMarks(view.store, view.chat, poll.reactions));
+}
+
+/**
+ * Make the line under a message: delivered, read, or failed.
+ * @param {Store} store
+ * @param {Message} message
+ */
+export function statusLine(store, message) {
+  const { delivery_status: status, read_at: readAt } = message;
+  const side = store.isOwn(message) ? "own" : "other";
+  if (status === "failed") return h("p", { class: `fine status failed ${side}` }, "Not Delivered");
+  const time = status === "read" && readAt ? ` ${clockTime(readAt)}` : "";
+  return h("p", { class: `fine status ${side}` }, h("strong", {}, status === "read" ? "Read" : "Delivered"), time);
+}
+
+/**
+ * Make the `<article>` of a message. It always has the sender, the avatar and the tail; CSS shows them where the
+ * classes `first` and `last` mark the ends of a run of one sender.
+ * @param {MessageView} view
+ * @param {Message} message
+ */
+export function messageArticle(view, message) {
+  const { store, chat, screen } = view;
+  const { poll, effect, reply_to: replyTo } = message;
+  const isOwn = store.isOwn(message);
+  const handle = senderOf(message);
+  const name = nameIn(store, chat, handle);
+  const showsSender = chat.is_group && !isOwn;
+  if (isUnsent(message.id)) return unsentLine(view, message);
+  const rows = (message.parts ?? []).flatMap((part, index) => bubbleRow(view, message, part, index));
+  if (poll) rows.push(pollRow(view, message, poll));
+  if (showsSender) rows.at(-1)?.prepend(avatarIn(store, chat, handle));
+  const service = (message.service ?? chat.service ?? "iMessage").toLowerCase();
+  const article = h(
+    "article",
+    {
+      class: `msg ${isOwn ? "own" : "other"} ${service}${chat.is_group ? " in-group" : ""}`,
+      dataset: { id: message.id },
+      "aria-label": `${isOwn ? "You" : name}, ${clockTime(message.created_at)}`,
+    },
+    showsSender && h("p", { class: "sender" }, name),
+    replyTo && view.openThread && quote(view, message, replyTo),
+    rows,
+    repliesLine(view, message),
+  );
+  if (effect?.name) article.append(effectCaption(effect.name, isOwn, () => play(effect.name, article, screen)) ?? "");
+  if (message.edits) article.append(...editedLine(message));
+  return article;
+}
+
+/**
+ * Make the line in place of a message that was unsent on this phone.
+ * @param {MessageView} view
+ * @param {Message} message
+ */
+function unsentLine({ store, chat }, message) {
+  const who = nameIn(store, chat, senderOf(message));
+  return h(
+    "article",
+    { class: "unsent", dataset: { id: message.id } },
+    h("p", { class: "system" }, `${who} unsent a message. The bot still has it: Linq has no event for this.`),
+  );
+}
+
+/**
+ * @param {MessageView} view
+ * @param {string} handle
+ */
+export function typingBubble({ store, chat }, handle) {
+  return h(
+    "div",
+    {
+      class: "msg other last typing-row",
+      role: "status",
+      "aria-label": `${nameIn(store, chat, handle)} is typing`,
+    },
+    h(
+      "div",
+      { class: "row" },
+      chat.is_group && avatarIn(store, chat, handle),
+      h("div", { class: "typing-bubble" }, h("i"), h("i"), h("i")),
+    ),
+  );
+}

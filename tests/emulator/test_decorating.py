@@ -1,0 +1,169 @@
+"""The look of a chat, stickers with their place, and what else the page is shown beyond Linq's API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from linqbot.emulator.acts.conversation import Edit, React
+from linqbot.emulator.acts.decorating import NameGroup, SetBackground, SetGroupIcon
+from linqbot.emulator.acts.sharing import ShareLocation
+from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.model.answers import ApiError
+
+PERSON, FRIEND, STRANGER = "+14155550142", "+14155550187", "+14155550166"
+IMAGE = {"type": "media", "data_base64": "iVBORw0KGgo=", "filename": "a.png"}
+Ids = dict[str, Any]
+
+pytestmark = pytest.mark.anyio
+
+
+def shown(emulator: Emulator, chat_id: str) -> dict[str, Any]:
+    """Return a chat as the page gets it."""
+    return next(dict(chat) for chat in emulator.snapshot()["chats"] if chat["id"] == chat_id)
+
+
+async def test_a_person_names_a_group_and_the_bot_hears_who_did(emulator: Emulator, group: Ids, receiver: Any) -> None:
+    emulator.subscribe("https://hook.example")
+    emulator.do(NameGroup(from_=PERSON, chat_id=group["chat_id"], name="Cake"))
+    emulator.do(NameGroup(from_=FRIEND, chat_id=group["chat_id"], name="Cake"))
+    emulator.do(NameGroup(from_=FRIEND, chat_id=group["chat_id"], name=None))
+    await emulator.flush()
+    named, unnamed = [event["data"] for event in receiver.of("chat.group_name_updated")]
+    assert (named["old_value"], named["new_value"], named["changed_by_handle"]["handle"]) == (None, "Cake", PERSON)
+    assert (unnamed["old_value"], unnamed["new_value"], unnamed["changed_by_handle"]["handle"]) == (
+        "Cake",
+        None,
+        FRIEND,
+    )
+
+
+async def test_a_person_gives_a_group_an_icon_that_the_api_shows(
+    emulator: Emulator, group: Ids, api: httpx.AsyncClient, receiver: Any
+) -> None:
+    emulator.subscribe("https://hook.example")
+    emulator.do(SetGroupIcon(from_=PERSON, chat_id=group["chat_id"], image=IMAGE))
+    icon = (await api.get(f"/v3/chats/{group['chat_id']}")).json()["group_chat_icon"]
+    assert (await api.get(icon.removeprefix(emulator.public_url))).headers["content-type"] == "image/png"
+    emulator.do(SetGroupIcon(from_=PERSON, chat_id=group["chat_id"]))
+    await emulator.flush()
+    assert [event["data"]["new_value"] for event in receiver.of("chat.group_icon_updated")] == [icon, None]
+
+
+@pytest.mark.parametrize("act", [NameGroup, SetGroupIcon])
+async def test_a_direct_chat_has_no_name_and_no_icon(emulator: Emulator, chat: Ids, act: Any) -> None:
+    with pytest.raises(ApiError, match="Only groups"):
+        emulator.do(act(from_=PERSON, chat_id=chat["chat_id"]))
+
+
+@pytest.mark.parametrize("act", [NameGroup, SetGroupIcon, SetBackground])
+async def test_only_members_change_the_look_of_a_chat(emulator: Emulator, group: Ids, act: Any) -> None:
+    with pytest.raises(ApiError) as refusal:
+        emulator.do(act(from_=STRANGER, chat_id=group["chat_id"]))
+    assert refusal.value.status == 404
+
+
+async def test_an_icon_is_an_image(emulator: Emulator, group: Ids) -> None:
+    with pytest.raises(ApiError, match="not an image"):
+        emulator.do(SetGroupIcon(from_=PERSON, chat_id=group["chat_id"], image=IMAGE | {"filename": "a.txt"}))
+
+
+async def test_a_background_of_a_person_reaches_the_bot_once(emulator: Emulator, chat: Ids, receiver: Any) -> None:
+    emulator.subscribe("https://hook.example")
+    ice = SetBackground(from_=PERSON, chat_id=chat["chat_id"], type="color", variant="ice")
+    for act in (ice, ice, SetBackground(from_=PERSON, chat_id=chat["chat_id"])):
+        emulator.do(act)
+    await emulator.flush()
+    first, last = [event["data"] for event in receiver.of("chat.background_updated")]
+    assert (first["background"]["variant"], first["actor_handle"]["handle"]) == ("ice", PERSON)
+    assert last["background"] is None
+
+
+async def test_a_photo_as_background_is_served_by_the_emulator(emulator: Emulator, chat: Ids) -> None:
+    emulator.do(SetBackground(from_=PERSON, chat_id=chat["chat_id"], type="photo", image=IMAGE))
+    assert shown(emulator, chat["chat_id"])["background"]["image_url"].startswith(f"{emulator.public_url}/attachments/")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"type": "color", "variant": "beige"},
+        {"type": "color", "shades": ["#000000"]},
+        {"type": "dynamic", "style": "water", "variant": "dusk"},
+        {"type": "photo"},
+    ],
+)
+async def test_a_background_that_linq_does_not_know_is_refused(
+    api: httpx.AsyncClient, chat: Ids, wrong: dict[str, Any]
+) -> None:
+    answer = await api.post("/emulator/background", json={"from": PERSON, "chat_id": chat["chat_id"]} | wrong)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, 1005)
+
+
+async def test_a_background_needs_imessage(emulator: Emulator, chat: Ids) -> None:
+    emulator.state.chat(chat["chat_id"]).service = "SMS"
+    with pytest.raises(ApiError, match="Only iMessage"):
+        emulator.do(SetBackground(from_=PERSON, chat_id=chat["chat_id"], type="color", variant="ice"))
+
+
+async def test_a_sticker_of_bytes_has_its_place_on_the_bubble(emulator: Emulator, chat: Ids, receiver: Any) -> None:
+    emulator.subscribe("https://hook.example")
+    image = {"data_base64": "iVBORw0KGgo=", "filename": "cat.png", "placement": {"x": 0.5, "y": -1, "rotation": 12}}
+    emulator.do(React(from_=PERSON, message_id=chat["message_id"], type="sticker", **image))
+    await emulator.flush()
+    (event,) = receiver.of("reaction.added")
+    assert (event["data"]["sticker"]["file_name"], event["data"]["sticker"]["mime_type"]) == ("cat.png", "image/png")
+    (reaction,) = shown(emulator, chat["chat_id"])["messages"][0]["parts"][0]["reactions"]
+    assert reaction["placement"] == {"x": 0.5, "y": -1, "scale": 1.0, "rotation": 12}
+
+
+async def test_the_page_is_shown_the_texts_before_each_edit_and_the_api_is_not(
+    emulator: Emulator, chat: Ids, api: httpx.AsyncClient
+) -> None:
+    for text in ("hi all", "hi everybody"):
+        emulator.do(Edit(from_=PERSON, message_id=chat["message_id"], text=text))
+    earlier = shown(emulator, chat["chat_id"])["messages"][0]["earlier"]
+    assert [one["text"] for one in earlier] == ["hi", "hi all"]
+    assert "earlier" not in (await api.get(f"/v3/messages/{chat['message_id']}")).json()
+    saved = emulator.save_state()
+    emulator.reset(saved)
+    assert shown(emulator, chat["chat_id"])["messages"][0]["earlier"] == earlier
+
+
+async def test_the_page_is_shown_requests_for_a_location_and_shared_ones(
+    emulator: Emulator, chat: Ids, api: httpx.AsyncClient
+) -> None:
+    assert (await api.post(f"/v3/chats/{chat['chat_id']}/location/request")).is_success
+    assert shown(emulator, chat["chat_id"])["location_asked_at"]
+    emulator.do(ShareLocation(from_=PERSON, chat_id=chat["chat_id"], latitude=52.5, longitude=13.4))
+    (share,) = shown(emulator, chat["chat_id"])["locations"]
+    assert (share["handle"], share["latitude"], share["longitude"], share["ends_at"]) == (PERSON, 52.5, 13.4, None)
+    emulator.do(ShareLocation(from_=PERSON, chat_id=chat["chat_id"], state="stopped"))
+    assert shown(emulator, chat["chat_id"])["locations"] == []
+
+
+async def test_the_page_is_shown_the_card_that_the_bot_has_shared(
+    emulator: Emulator, chat: Ids, api: httpx.AsyncClient
+) -> None:
+    card = {"phone_number": "+12025550100", "first_name": "Bistro"}
+    assert (await api.post("/v3/contact_card", json=card)).is_success
+    assert shown(emulator, chat["chat_id"])["card"] is None
+    assert (await api.post(f"/v3/chats/{chat['chat_id']}/share_contact_card")).is_success
+    assert shown(emulator, chat["chat_id"])["card"]["first_name"] == "Bistro"
+
+
+async def test_the_page_is_shown_payments_with_the_status_of_the_last_attempt(
+    emulator: Emulator, api: httpx.AsyncClient
+) -> None:
+    asked = (await api.post("/v3/payment_requests", json={"amount": 500, "currency": "usd"})).json()
+    assert (await api.post("/emulator/decline", json={"id": asked["id"]})).is_success
+    charge = {"handle": PERSON, "amount_cents": 700, "currency": "usd"}
+    charged = (await api.post("/v3/payments", json=charge)).json()
+    payments = {one["id"]: one for one in emulator.snapshot()["payments"]}
+    assert (payments[asked["id"]]["status"], payments[asked["id"]]["checkout_url"]) == (
+        "declined",
+        asked["checkout_url"],
+    )
+    assert (payments[charged["id"]]["status"], payments[charged["id"]]["handle"]) == ("needs_connection", PERSON)

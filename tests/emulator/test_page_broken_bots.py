@@ -1,0 +1,170 @@
+"""A bot with a typical mistake, under `linqbot dev`: the page alone says what is wrong, and where.
+
+Each test saves the bot's file with one mistake, writes as a new person, and reads the page in Chromium.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import pytest
+from chromium_page import MOBILE, Browsing, write
+from dev_command import Dev
+from playwright.sync_api import Browser, Locator, Page, expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.process]
+
+START = """\
+import time
+
+from linqbot import Bot, Context, MessageReceived, ReactionAdded
+
+bot = Bot()
+
+
+"""
+GREET = """\
+@bot.on_message
+async def greet(message: MessageReceived, ctx: Context) -> None:
+"""
+GOOD = f"{START}{GREET}    await ctx.reply('Hello to you!')\n"
+_persons = count(4155550100)
+
+
+def line_of(code: str, part: str) -> int:
+    """Return the number of the only line that has this part."""
+    (number,) = [number for number, line in enumerate(code.splitlines(), 1) if part in line]
+    return number
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    with Dev(tmp_path_factory.mktemp("bot"), GOOD) as running:
+        yield running
+
+
+@pytest.fixture
+def texting(chromium: Browser, dev: Dev) -> Iterator[Callable[..., Page]]:
+    """Save a bot, and write to it as a person who has not written before. Returns the page."""
+    pages = Browsing(chromium, dev.url)
+
+    def text(code: str, said: str = "Hello!", *, group: bool = False, **options: object) -> Page:
+        dev.save(code)
+        page = pages.open(f"/?as=%2B1{next(_persons)}", **options)
+        if group:
+            page.get_by_role("button", name="Back", exact=True).click()
+            page.get_by_role("button", name="New message").click()
+            page.get_by_label("Add a person to the group").fill("+1 (415) 555-0187")
+            page.get_by_role("button", name="Start").click()
+        expect(page.get_by_label("Message", exact=True)).to_be_focused()
+        write(page, said)
+        return page
+
+    yield text
+    pages.close()
+    assert pages.console_errors == []
+
+
+def exchange(page: Page) -> Locator:
+    """Return the only exchange of the page's person."""
+    page.get_by_label("This chat only").check()
+    return page.get_by_role("complementary", name="Inspector").locator(".exchange")
+
+
+def note(page: Page) -> Locator:
+    """Return what the phone says under the message."""
+    return page.locator(".outcome-note")
+
+
+def test_a_handler_that_raises(texting: Callable[..., Page]) -> None:
+    code = f"{START}{GREET}    price = {{'soup': 4}}[message.text]\n    await ctx.reply(f'{{price}} dollars')\n"
+    page = texting(code)
+    at = f"bot.py:{line_of(code, 'price = ')}"
+    expect(note(page)).to_have_text(f"KeyError at {at}")
+    expect(exchange(page)).to_contain_text("The handler failed. It runs again in")
+    expect(exchange(page).locator(".error")).to_contain_text("KeyError: 'Hello!'")
+    expect(exchange(page).locator(".error-code")).to_have_text(f"{at}price = {{'soup': 4}}[message.text]")
+
+
+def test_a_forgotten_await_on_a_narrow_screen(texting: Callable[..., Page]) -> None:
+    code = f"{START}{GREET}    ctx.reply('Hello to you!')\n"
+    page = texting(code, viewport=MOBILE, has_touch=True, color_scheme="dark")
+    at = f"bot.py:{line_of(code, 'ctx.reply')}"
+    note(page).get_by_text(f"NeverAwaited at {at}").tap()
+    expect(exchange(page).locator(".error")).to_contain_text(
+        f"{at} never awaited ctx.reply(). Write: await ctx.reply(…)"
+    )
+
+
+def test_a_filter_that_never_fits(texting: Callable[..., Page]) -> None:
+    code = GOOD.replace("@bot.on_message", "@bot.on_message('helo')")
+    page = texting(code)
+    expect(note(page)).to_have_text("No handler took it")
+    expect(exchange(page).locator(".sentence")).to_have_text("No handler took it: no filter fits.")
+    at = f"bot.py:{line_of(code, '@bot.on_message')}"
+    expect(exchange(page).locator("summary .tried-line")).to_have_text(f"bot:greet{at}exact('helo')does not fit")
+
+
+def test_a_message_in_a_group_that_does_not_address_the_bot(texting: Callable[..., Page]) -> None:
+    page = texting(GOOD, group=True)
+    expect(note(page)).to_have_text("No handler took it")
+    expect(exchange(page).locator(".sentence")).to_have_text(
+        "No handler took it: the message neither mentions the bot nor replies to it."
+    )
+    expect(exchange(page).locator(".turn-note")).to_contain_text('Bot(groups="all") takes every message of a group.')
+
+
+def test_a_handler_that_is_registered_for_another_event(texting: Callable[..., Page]) -> None:
+    reacting = GREET.replace("on_message", "on_reaction").replace("MessageReceived", "ReactionAdded")
+    page = texting(f"{START}{reacting}    await ctx.reply('Hello to you!')\n")
+    expect(note(page)).to_have_text("No handler took it")
+    expect(exchange(page).locator(".sentence")).to_have_text(
+        "No handler took it: the bot has no handler for this event type."
+    )
+    expect(exchange(page).locator(".turn-note")).to_have_text(
+        "The bot handles only reaction.added. Add a handler for messages with @bot.on_message."
+    )
+
+
+def test_a_handler_that_is_written_for_another_event(texting: Callable[..., Page], dev: Dev) -> None:
+    code = GOOD.replace("@bot.on_message", "@bot.on_reaction")
+    banner = texting(code).get_by_role("alert").filter(has_text="The bot did not start.")
+    expect(banner).to_contain_text(f"bot.py:{line_of(code, '@bot.on_reaction')}")
+    expect(banner).to_contain_text("bot:greet is written for MessageReceived but registered for ReactionAdded.")
+
+
+def test_a_syntax_error_and_its_correction(texting: Callable[..., Page], dev: Dev) -> None:
+    code = GOOD.replace("you!')", "you!'")
+    page = texting(code)
+    banner = page.get_by_role("alert").filter(has_text="The bot did not start.")
+    expect(banner).to_contain_text(f"bot.py:{line_of(code, 'ctx.reply')} SyntaxError: '(' was never closed")
+    expect(note(page)).to_have_text("Not delivered")
+    dev.save(GOOD)
+    expect(banner).to_have_count(0)
+    expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!", timeout=10_000)
+    expect(note(page)).to_have_count(0)
+
+
+def test_an_effect_that_linq_does_not_know(texting: Callable[..., Page]) -> None:
+    code = GOOD.replace("you!'", "you!', effect='confeti'")
+    page = texting(code)
+    at = f"bot.py:{line_of(code, 'confeti')}"
+    expect(note(page)).to_have_text(f"RuleBroken at {at}")
+    expect(exchange(page).locator(".error")).to_contain_text("Did you mean confetti?")
+    expect(exchange(page).locator(".error-code")).to_contain_text("effect='confeti'")
+
+
+def test_a_call_that_blocks_the_event_loop(texting: Callable[..., Page]) -> None:
+    code = GOOD.replace("    await", "    time.sleep(1)\n    await")
+    page = texting(code)
+    at = f"bot.py:{line_of(code, 'time.sleep')}"
+    expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!")
+    expect(note(page)).to_have_text(f"Blocked the event loop at {at}")
+    expect(exchange(page).locator(".turn-note")).to_contain_text("Await slow calls (asyncio.sleep, httpx.AsyncClient)")
+
+
+def test_a_message_that_opts_out(texting: Callable[..., Page]) -> None:
+    page = texting(GOOD, "STOP")
+    expect(note(page)).to_have_text("No handler took it")
+    expect(exchange(page).locator(".turn-note")).to_contain_text("Linq takes this word as an opt-out")

@@ -1,0 +1,368 @@
+"""Time and faults on the page, in Chromium: with an emulator alone, and with `linqbot dev` and its bot."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import httpx
+import pytest
+from chromium_page import LINE, MOBILE, Bot, Browsing
+from dev_command import Dev
+from playwright.sync_api import Browser, Locator, Page, expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.process]
+
+BOT = """
+from linqbot import Bot, Context, MessageReceived
+from pydantic import BaseModel
+
+bot = Bot()
+count = 0
+
+
+class Guest(BaseModel):
+    visits: int = 0
+
+
+class Menu(BaseModel):
+    dish: str = "pasta"
+
+
+@bot.on_message("table")
+async def table(message: MessageReceived, ctx: Context) -> None:
+    (await ctx.state.person(Guest)).visits = 7
+    (await ctx.state.bot(Menu)).dish = "soup"
+    size = await ctx.ask("How many are you?", kind=int, timeout_s=3600)
+    await ctx.reply(f"A table for {size}.")
+
+
+@bot.on_message("remind me")
+async def remind(message: MessageReceived, ctx: Context) -> None:
+    await ctx.send_later("It is time.", after_s=3600)
+    await ctx.reply("I will.")
+
+
+@bot.on_message
+async def number(message: MessageReceived, ctx: Context) -> None:
+    global count
+    count += 1
+    await ctx.reply(f"{message.text} {count}")
+"""
+
+
+def open_panel(page: Page) -> Locator:
+    page.get_by_role("button", name="Time and faults").locator("visible=true").first.click()
+    return page.get_by_role("complementary", name="Time and faults")
+
+
+def chips(page: Page) -> Locator:
+    return page.get_by_role("status", name="Now in effect").get_by_role("listitem")
+
+
+def switch_on(panel: Locator, kind: str, often: str = "Once", which: str | None = None) -> None:
+    panel.get_by_label("What goes wrong").select_option(label=kind)
+    if which is not None:
+        panel.get_by_label("Which").select_option(label=which)
+    panel.get_by_label("How often").select_option(label=often)
+    panel.get_by_role("button", name="Switch on").click()
+
+
+def call(bot: Bot) -> httpx.Response:
+    return bot.http.get("/v3/phone_numbers")
+
+
+def test_a_fault_is_switched_on_shown_used_up_and_gone(phone: Page, bot: Bot) -> None:
+    panel = open_panel(phone)
+    switch_on(panel, "429 Too many requests")
+    expect(chips(phone)).to_have_text("429 Too many requests: once")
+    answer = call(bot)
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "2")
+    expect(chips(phone)).to_have_count(0)
+    assert call(bot).status_code == 200
+
+
+def test_a_fault_lasts_until_its_chip_switches_it_off(phone: Page, bot: Bot) -> None:
+    panel = open_panel(phone)
+    switch_on(panel, "500 Internal error", "Until switched off", "Anything read")
+    expect(chips(phone)).to_have_text("500 Internal error, anything read: until switched off")
+    panel.get_by_role("button", name="Close").click()
+    expect(panel).to_be_hidden()
+    phone.reload()
+    expect(chips(phone)).to_have_count(1)
+    assert [call(bot).status_code for _ in range(3)] == [500, 500, 500]
+    chips(phone).get_by_role("button", name="Switch off").click()
+    expect(chips(phone)).to_have_count(0)
+    assert call(bot).status_code == 200
+
+
+def test_a_fault_happens_a_number_of_times_at_a_path_of_ones_own(phone: Page, bot: Bot) -> None:
+    panel = open_panel(phone)
+    panel.get_by_label("What goes wrong").select_option(label="500 Internal error")
+    panel.get_by_label("Which").select_option(label="Other …")
+    panel.get_by_label("Part of the method and path").fill("GET /v3/phone_numbers")
+    panel.get_by_label("How often").select_option(label="Several times")
+    panel.get_by_label("Number of times").fill("2")
+    panel.get_by_role("button", name="Switch on").click()
+    expect(chips(phone)).to_have_text("500 Internal error, GET /v3/phone_numbers: 2 times")
+    assert bot.http.get("/v3/chats?from=" + LINE.replace("+", "%2B")).status_code == 200
+    assert [call(bot).status_code for _ in range(3)] == [500, 500, 200]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [
+        ("The answer is lost", {"on": "api", "drop": "answer"}),
+        ("No byte is answered", {"on": "api", "drop": "connection"}),
+        ("The answer is slow", {"on": "api", "delay_ms": 5000}),
+        ("A webhook fails", {"on": "delivery", "status": 500}),
+        ("A webhook comes twice", {"on": "delivery", "duplicate": True}),
+        ("A message fails later", {"on": "message", "code": 4001}),
+    ],
+)
+def test_each_kind_of_fault_is_switched_on_as_its_name_says(
+    phone: Page, bot: Bot, kind: str, fault: dict[str, Any]
+) -> None:
+    switch_on(open_panel(phone), kind)
+    expect(chips(phone)).to_contain_text([kind])
+    (there,) = bot.call("GET", "/emulator/faults")["faults"]
+    assert {name: there.get(name) for name in fault} == fault
+    assert (there["times"], there["match"]) == (1, "")
+
+
+def test_opt_out_and_flagged_lines_are_switches(phone: Page, bot: Bot) -> None:
+    chat_id = bot.hear("hi")["chat_id"]
+    panel = open_panel(phone)
+    panel.get_by_role("checkbox", name="You have opted out").check()
+    expect(chips(phone)).to_have_text("+1 415 555 0142 has opted out")
+    send = {"message": {"parts": [{"type": "text", "value": "hello"}]}}
+    assert bot.http.post(f"/v3/chats/{chat_id}/messages", json=send).json()["error"]["code"] == 2024
+    chips(phone).get_by_role("button", name="in again").click()
+    expect(panel.get_by_role("checkbox", name="You have opted out")).not_to_be_checked()
+    panel.get_by_role("checkbox", name="flagged +1 202 555 0100").check()
+    expect(chips(phone)).to_have_text("+1 202 555 0100 is flagged")
+    assert bot.http.post(f"/v3/chats/{chat_id}/messages", json=send).json()["error"]["code"] == 2027
+    panel.get_by_role("checkbox", name="flagged +1 202 555 0100").uncheck()
+    expect(chips(phone)).to_have_count(0)
+    assert bot.http.post(f"/v3/chats/{chat_id}/messages", json=send).status_code == 202
+
+
+def test_writing_stop_turns_the_switch_on(phone: Page, bot: Bot) -> None:
+    panel = open_panel(phone)
+    bot.hear("STOP")
+    expect(panel.get_by_role("checkbox", name="You have opted out")).to_be_checked()
+
+
+def test_the_clock_of_an_emulator_alone_moves_and_the_panel_says_that_the_bots_does_not(
+    bot: Bot, browsing: Browsing
+) -> None:
+    bot.hear("hi")
+    phone = browsing.open()
+    expect(phone.locator(".log")).to_contain_text("Today")
+    panel = open_panel(phone)
+    expect(panel.get_by_text("real time", exact=True)).to_be_visible()
+    expect(panel).to_contain_text("Only the emulator's clock moves")
+    expect(panel).to_contain_text("Only linqbot dev can look into the storage")
+    panel.get_by_role("button", name="+1 day").click()
+    expect(chips(phone)).to_have_text("Clock: 1 day ahead of real time")
+    expect(phone.locator(".log")).to_contain_text("Yesterday")
+    panel.get_by_role("button", name="+1 hour").click()
+    expect(chips(phone)).to_have_text("Clock: 1 day 1 h ahead of real time")
+    date = panel.get_by_label("Date and time to move to")
+    date.fill("2040-02-03T04:05:00")
+    panel.get_by_role("button", name="Go").click()
+    expect(panel.locator("output")).to_contain_text("2040")
+    date.evaluate("input => { input.min = ''; }")
+    date.fill("2020-01-01T00:00:00")
+    panel.get_by_role("button", name="Go").click()
+    expect(phone.get_by_role("alert")).to_contain_text("only forward")
+    assert "400" in browsing.console_errors.pop()
+
+
+def test_emptying_asks_first_and_returns_to_real_time(phone: Page, bot: Bot) -> None:
+    bot.hear("hi")
+    panel = open_panel(phone)
+    switch_on(panel, "500 Internal error")
+    panel.get_by_role("button", name="+1 day").click()
+    expect(chips(phone)).to_have_count(2)
+    panel.get_by_role("button", name="Empty everything").click()
+    panel.get_by_role("button", name="Cancel").click()
+    assert len(bot.chats) == 1
+    panel.get_by_role("button", name="Empty everything").click()
+    panel.get_by_role("button", name="Empty", exact=True).click()
+    expect(chips(phone)).to_have_count(0)
+    assert bot.chats == []
+    expect(panel.get_by_text("real time", exact=True)).to_be_visible()
+
+
+def test_without_dev_a_message_can_only_be_delivered_again(bot: Bot, browsing: Browsing) -> None:
+    bot.hear("hi")
+    phone = browsing.open()
+    phone.locator(".msg.own .bubble").dblclick()
+    expect(phone.get_by_role("menuitem", name="Deliver Again")).to_be_visible()
+    expect(phone.get_by_role("menuitem", name="Restart from Here")).to_have_count(0)
+    phone.get_by_role("menuitem", name="Deliver Again").click()
+    expect(phone.get_by_role("alert")).to_contain_text("does not know a webhook of this message")
+    assert "409" in browsing.console_errors.pop()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone_chips_and_panel_fit_the_width(browsing: Browsing, bot: Bot, scheme: str) -> None:
+    bot.hear("hi")
+    bot.call("POST", "/emulator/faults", {"on": "api", "status": 500, "times": None, "match": "chats.messages.send"})
+    bot.call("POST", "/emulator/clock", {"advance_s": 86_400})
+    page = browsing.open(viewport=MOBILE, color_scheme=scheme)
+    expect(chips(page)).to_have_count(2)
+    expect(page.locator(".composer")).to_be_in_viewport(ratio=1)
+    panel = open_panel(page)
+    expect(panel).to_be_in_viewport(ratio=1)
+    assert page.evaluate("document.documentElement.scrollWidth") == MOBILE["width"]
+    assert panel.evaluate("panel => panel.querySelector('.controls-scroll').scrollWidth <= panel.clientWidth")
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+
+
+@pytest.mark.parametrize("width", [1600, 1280, 1100, 800])
+def test_the_phone_stays_usable_next_to_the_panel(browsing: Browsing, bot: Bot, width: int) -> None:
+    bot.hear("hi")
+    page = browsing.open(viewport={"width": width, "height": 900})
+    open_panel(page)
+    field = page.get_by_label("Message", exact=True)
+    expect(field).to_be_in_viewport(ratio=1)
+    box, panel = field.bounding_box(), page.locator("#controls").bounding_box()
+    assert box is not None
+    assert panel is not None
+    if width >= 1100:
+        apart = panel["x"] + panel["width"] <= box["x"] or box["x"] + box["width"] <= panel["x"]
+        assert apart, (box, panel)
+
+
+# With `linqbot dev`
+
+
+@pytest.fixture(scope="module")
+def dev(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    with Dev(tmp_path_factory.mktemp("dev"), BOT) as running:
+        yield running
+
+
+@pytest.fixture
+def browsing_dev(chromium: Browser, dev: Dev) -> Iterator[Browsing]:
+    httpx.post(f"{dev.url}/emulator/reset", timeout=30).raise_for_status()
+    phones = Browsing(chromium, dev.url)
+    yield phones
+    phones.close()
+    assert phones.console_errors == []
+
+
+@pytest.fixture
+def page(browsing_dev: Browsing) -> Page:
+    return browsing_dev.open()
+
+
+def say(page: Page, text: str) -> None:
+    field = page.get_by_label("Message", exact=True)
+    field.fill(text)
+    field.press("Enter")
+
+
+def bubbles(page: Page) -> Locator:
+    return page.locator(".msg .bubble")
+
+
+@pytest.mark.slow
+def test_next_send_moves_the_bots_clock_to_the_scheduled_send(page: Page) -> None:
+    panel = open_panel(page)
+    expect(panel.get_by_role("button", name="Next send")).to_be_disabled()
+    say(page, "remind me")
+    expect(bubbles(page)).to_have_text(["remind me", "I will."])
+    stored = panel.get_by_role("region", name="What the bot stores")
+    expect(stored).to_contain_text("It is time.")
+    panel.get_by_role("button", name="Next send (in 59 min").click()
+    expect(bubbles(page)).to_have_text(["remind me", "I will.", "It is time."])
+    expect(chips(page)).to_contain_text([re.compile("Clock: (1 h|59 min).* ahead of real time")])
+    expect(stored).to_contain_text("None is scheduled")
+    expect(stored.get_by_role("listitem").filter(has_text="chats.messages.send")).to_have_count(2)
+    expect(panel).to_contain_text("The bot's clock moves along")
+    assert datetime.fromisoformat(httpx.get(f"{page.url}emulator/clock").json()["now"])
+
+
+@pytest.mark.slow
+def test_open_questions_and_the_state_of_people_and_bot_are_shown(page: Page) -> None:
+    panel = open_panel(page)
+    stored = panel.get_by_role("region", name="What the bot stores")
+    say(page, "table")
+    expect(bubbles(page)).to_have_text(["table", "How many are you?"])
+
+    def part(name: str) -> Locator:
+        return stored.locator(f"details[data-name='{name}'] li")
+
+    expect(part("Open questions")).to_contain_text("How many are you?waits for you until ")
+    expect(part("Open questions")).to_contain_text("asked by bot:table")
+    expect(part("State of the bot")).to_contain_text('"dish": "soup"')
+    expect(part("State of the people in this chat")).to_contain_text('"visits": 7')
+    expect(part("State of this chat")).to_have_count(0)
+    say(page, "many")
+    expect(part("Open questions")).to_contain_text("1 invalid answer")
+    say(page, "4")
+    expect(bubbles(page).last).to_have_text("A table for 4.")
+    expect(part("Open questions")).to_have_count(0)
+
+
+@pytest.mark.slow
+def test_a_restart_from_a_message_on_the_page(page: Page) -> None:
+    say(page, "one")
+    expect(bubbles(page)).to_have_text(["one", "one 1"])
+    say(page, "two")
+    expect(bubbles(page)).to_have_text(["one", "one 1", "two", "two 2"])
+    say(page, "three")
+    expect(bubbles(page)).to_have_count(6)
+    bubbles(page).filter(has_text=re.compile("^two$")).dblclick()
+    page.get_by_role("menuitem", name="Restart from Here").click()
+    expect(page.get_by_role("alert")).to_have_text("Restarted from this message.", timeout=20_000)
+    expect(bubbles(page)).to_have_text(["one", "one 1", "two", "two 1"])
+
+
+@pytest.mark.slow
+def test_deliver_again_run_again_and_a_message_that_is_too_old(page: Page, dev: Dev, browsing_dev: Browsing) -> None:
+    say(page, "one")
+    expect(bubbles(page)).to_have_text(["one", re.compile(r"one \d")])
+    bubbles(page).first.dblclick()
+    page.get_by_role("menuitem", name="Deliver Again").click()
+    expect(page.get_by_role("alert")).to_contain_text("A bot that has stored the event ignores it.")
+    expect(bubbles(page)).to_have_count(2)
+    bubbles(page).first.dblclick()
+    page.get_by_role("menuitem", name="Run Again").click()
+    expect(bubbles(page)).to_have_count(3)
+    for number in range(20):
+        body = {"from": "+14155550187", "to": LINE, "parts": [{"type": "text", "value": str(number)}]}
+        httpx.post(f"{dev.url}/emulator/inbound", json=body).raise_for_status()
+    bubbles(page).first.dblclick()
+    page.get_by_role("menuitem", name="Restart from Here").click()
+    expect(page.get_by_role("alert")).to_contain_text("keeps the latest 20 messages")
+    expect(bubbles(page)).to_have_count(3)
+    assert "409" in browsing_dev.console_errors.pop()
+
+
+@pytest.mark.slow
+def test_the_bot_bears_a_call_without_an_answer(page: Page) -> None:
+    panel = open_panel(page)
+    switch_on(panel, "No byte is answered", which="Sending a message")
+    say(page, "one")
+    expect(bubbles(page)).to_have_text(["one", re.compile(r"one \d")], timeout=20_000)
+    expect(chips(page)).to_have_count(0)
+
+
+@pytest.mark.slow
+def test_emptying_also_empties_the_bots_storage(page: Page) -> None:
+    panel = open_panel(page)
+    say(page, "remind me")
+    stored = panel.get_by_role("region", name="What the bot stores")
+    expect(stored).to_contain_text("It is time.")
+    panel.get_by_role("button", name="Empty everything").click()
+    expect(panel.get_by_role("alertdialog")).to_contain_text("everything that the bot stores")
+    panel.get_by_role("button", name="Empty", exact=True).click()
+    expect(stored).to_contain_text("None is scheduled", timeout=20_000)
+    expect(bubbles(page)).to_have_count(0)

@@ -1,0 +1,356 @@
+"""The inspector in Chromium: what it says about a bot that misbehaves.
+
+Reports of turns are posted, as `linqbot dev` posts them. What can be copied is in `test_page_copies.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+
+import httpx
+import pytest
+from chromium_page import FRIEND, MOBILE, Bot, Browsing, Served
+from inspector_page import ERROR, inspector_of, open_rows, report, subscribe
+from playwright.sync_api import Page, expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.process]
+
+
+# --- what happened to a message ---
+
+
+def test_an_exchange_says_who_wrote_what_and_which_handler_took_it(phone: Page, bot: Bot) -> None:
+    subscribe(bot)
+    ids = bot.hear("good morning")
+    report(bot, ids)
+    exchange = inspector_of(phone).locator(".exchange", has_text="good morning")
+    expect(exchange.locator(".exchange-said b")).to_have_text("You")
+    expect(exchange.locator(".exchange-facts")).to_have_text("bot:greetbot.py:1212 ms1 reply")
+
+
+def test_a_crash_shows_the_exception_with_the_authors_line_and_folds_the_traceback(phone: Page, bot: Bot) -> None:
+    subscribe(bot)
+    ids = bot.hear("0")
+    report(bot, ids, outcome="retried", error=ERROR, replies=0, retry_in_s=2.0)
+    phone.reload()  # opens the chat, which has begun elsewhere
+    exchange = inspector_of(phone).locator(".exchange.bad")
+    expect(exchange).to_contain_text("The handler failed. It runs again in 2 s.")
+    expect(exchange.locator(".error b")).to_have_text("ZeroDivisionError: division by zero")
+    expect(exchange.locator(".error-code")).to_have_text("failing.py:91 / 0")
+    expect(phone.locator(".msg.own.went-wrong .inspect-button")).to_be_visible()
+    traceback = exchange.get_by_text("Traceback (most recent call last)")
+    exchange.locator("> summary").click()
+    expect(traceback).to_be_hidden()
+    exchange.locator("summary", has_text="Traceback").click()
+    expect(traceback).to_be_visible()
+
+
+def test_a_message_that_no_handler_took_says_why_and_lists_the_handlers_tried(phone: Page, bot: Bot) -> None:
+    subscribe(bot)
+    ids = bot.hear("hi all", group=[FRIEND])
+    tried = [{"handler": "bot:menu", "file": "bot.py", "line": 5, "filter": "text 'menu'", "fits": False}]
+    not_handled = {"outcome": "not_handled", "handler": None, "file": None, "line": None, "replies": 0}
+    report(bot, ids, tried=tried, reason="the message neither mentions the bot nor replies to it", **not_handled)
+    exchange = inspector_of(phone).locator(".exchange.idle")
+    expect(exchange.locator(".sentence")).to_have_text(
+        "No handler took it: the message neither mentions the bot nor replies to it."
+    )
+    exchange.locator("> summary").click()
+    expect(exchange.locator(".tried li")).to_have_text("bot:menubot.py:5text 'menu'does not fit")
+
+
+def test_calls_and_receipts_are_folded_under_the_message_that_caused_them(phone: Page, bot: Bot) -> None:
+    subscribe(bot, "http://127.0.0.1:9/hook", "message.received", "message.sent", "message.read", "chat.created")
+    ids = bot.hear("hello")
+    bot.call("POST", f"/v3/chats/{ids['chat_id']}/read")
+    bot.say(ids["chat_id"], "Hi!")
+    report(bot, ids)
+    exchanges = inspector_of(phone).locator(".exchange")
+    exchange = exchanges.filter(has_text="hello")
+    exchange.locator("> summary").click()
+    expect(exchange.locator(".exchange-body > .traces > li")).to_have_count(2)
+    expect(exchange.locator(".exchange-body > .traces")).to_contain_text("/messages")
+    receipts = exchange.locator(".receipts")
+    expect(receipts.locator(".traces")).to_be_hidden()
+    receipts.locator("> summary").click()
+    for name in ("chat.created", "message.sent", "/read"):
+        expect(receipts.locator(".trace", has_text=name).first).to_be_visible()
+
+
+@pytest.mark.parametrize("opened", ["before", "after"])
+def test_a_file_that_does_not_load_is_a_banner_until_it_loads(browsing: Browsing, bot: Bot, opened: str) -> None:
+    failed = {
+        "kind": "bot",
+        "status": "failed",
+        "file": "bot.py",
+        "line": 3,
+        "message": "SyntaxError: '(' was never closed",
+    }
+    page = browsing.open() if opened == "before" else None
+    bot.call("POST", "/emulator/observations", failed | {"traceback": "Traceback …"})
+    page = page or browsing.open()
+    banner = page.get_by_role("alert").filter(has_text="The bot did not start.")
+    expect(banner).to_contain_text("bot.py:3")
+    expect(banner).to_contain_text("SyntaxError: '(' was never closed")
+    bot.call("POST", "/emulator/observations", {"kind": "bot", "status": "loaded", "file": "bot.py"})
+    expect(banner).to_have_count(0)
+
+
+def test_a_failed_delivery_says_why_in_words(phone: Page, bot: Bot) -> None:
+    subscribe(bot)
+    bot.hear("anybody there?")
+    exchange = inspector_of(phone).locator(".exchange.bad")
+    why = "Connection refused: nothing listens at http://127.0.0.1:9."
+    expect(exchange.locator(".sentence")).to_have_text(f"Not delivered. {why}")
+    exchange.locator("> summary").click()
+    exchange.locator(".trace.delivery summary").click()
+    expect(exchange.locator(".attempts .reason").first).to_have_text(why)
+
+
+def test_a_refused_delivery_shows_the_beginning_of_the_answer(phone: Page, bot: Bot, served: Served) -> None:
+    subscribe(bot, f"{served.url}/nowhere")
+    bot.hear("hello?")
+    exchange = inspector_of(phone).locator(".exchange.bad")
+    expect(exchange.locator(".sentence")).to_contain_text("The receiver answered 405 Method Not Allowed.")
+    exchange.locator("> summary").click()
+    exchange.locator(".trace.delivery summary").click()
+    expect(exchange.locator(".attempts pre")).to_contain_text("Method Not Allowed")
+
+
+@pytest.mark.parametrize(
+    ("drop", "status", "words"),
+    [
+        ("answer", "answer lost", "Linq did what was asked. The answer below was lost on the way"),
+        ("request", "request lost", "The request was lost on the way: Linq did nothing."),
+        ("connection", "closed, no answer", "Linq did nothing, and closed the connection without an answer."),
+    ],
+)
+def test_a_call_whose_connection_broke_says_what_was_lost(
+    phone: Page, bot: Bot, drop: str, status: str, words: str
+) -> None:
+    ids = bot.hear("are you there?")
+    bot.call("POST", "/emulator/faults", {"on": "api", "drop": drop, "match": "chats.messages.send"})
+    with contextlib.suppress(httpx.TransportError):
+        message = {"parts": [{"type": "text", "value": "I am"}]}
+        bot.http.post(f"/v3/chats/{ids['chat_id']}/messages", json={"message": message})
+    inspector = inspector_of(phone)
+    inspector.get_by_role("button", name="Calls").click()
+    inspector.get_by_label("Failed only").check()
+    call = inspector.locator(".trace.call", has_text="/messages")
+    expect(call.locator(".code.bad")).to_have_text(status)
+    call.locator("summary").click()
+    expect(call.locator(".reason")).to_contain_text(words)
+    phone.reload()
+    inspector.get_by_role("button", name="Calls").click()
+    expect(call.locator(".code.bad")).to_have_text(status)
+
+
+def test_a_call_that_is_repeated_after_a_lost_answer_is_one_reply(phone: Page, bot: Bot) -> None:
+    subscribe(bot)
+    ids = bot.hear("once, please")
+    bot.call("POST", "/emulator/faults", {"on": "api", "drop": "answer"})
+    for _ in range(2):
+        with contextlib.suppress(httpx.TransportError):
+            bot.say(ids["chat_id"], "Once.", idempotency_key="once")
+    exchange = inspector_of(phone).locator(".exchange", has_text="once, please")
+    exchange.locator("> summary").click()
+    expect(exchange.locator(".trace.call .code")).to_have_text(["answer lost", "202"])
+    expect(exchange.locator(".exchange-facts")).to_contain_text("1 reply")
+
+
+# --- payloads and headers ---
+
+
+def test_a_webhook_unfolds_to_payload_headers_and_signature(phone: Page, bot: Bot) -> None:
+    made = subscribe(bot)
+    bot.hear("what do you look like?")
+    exchange = inspector_of(phone).locator(".exchange", has_text="what do you look like?")
+    open_rows(phone, exchange)
+    expect(exchange.get_by_label("Payload")).to_contain_text('"value": "what do you look like?"')
+    headers = exchange.locator(".headers")
+    expect(headers).to_contain_text("webhook-signature")
+    expect(headers).to_contain_text("v1,")
+    assert made["signing_secret"] not in phone.content()
+
+
+def test_the_text_is_shown_for_copying_when_the_browser_has_no_clipboard(phone: Page, bot: Bot) -> None:
+    subscribe(bot)
+    bot.hear("copy me")
+    phone.evaluate("""() => {
+        Object.defineProperty(navigator, "clipboard", { value: undefined });
+        document.execCommand = () => false;
+    }""")
+    exchange = inspector_of(phone).locator(".exchange", has_text="copy me")
+    open_rows(phone, exchange)
+    exchange.get_by_role("button", name="Copy as JSON").click()
+    field = exchange.get_by_label("Copy as JSON: copy this text")
+    expect(field).to_be_focused()
+    bot.hear("copy me, too")
+    expect(inspector_of(phone).locator(".exchange", has_text="copy me, too")).to_be_visible()
+    expect(exchange.locator(".delivery", has_text="refused").first).to_be_attached()
+    assert '"value": "copy me"' in field.input_value()
+
+
+# --- search, filters, links ---
+
+
+def test_search_and_filters_narrow_the_list(phone: Page, bot: Bot) -> None:
+    made = subscribe(bot)
+    bot.hear("refused")
+    phone.reload()
+    inspector = inspector_of(phone)
+    expect(inspector.locator(".exchange.bad")).to_have_count(1)
+    bot.call("DELETE", f"/v3/webhook-subscriptions/{made['id']}")
+    ids = bot.hear("elsewhere", person=FRIEND)
+    bot.say(ids["chat_id"], "a reply")
+    search = inspector.get_by_label("Search the inspector")
+    search.fill("REFUSED")
+    expect(inspector.locator(".exchange")).to_have_count(1)
+    search.fill("no such thing")
+    expect(inspector.get_by_text("Nothing fits these filters.")).to_be_visible()
+    search.fill("")
+    inspector.get_by_label("Failed only").check()
+    expect(inspector.locator(".exchange")).to_have_count(1)
+    inspector.get_by_role("button", name="Webhooks").click()
+    expect(inspector.locator(".traces.flat .trace.delivery")).to_have_count(1)
+    expect(inspector.locator(".traces.flat .trace.call")).to_have_count(0)
+    inspector.get_by_label("Failed only").uncheck()
+    inspector.get_by_role("button", name="Calls").click()
+    expect(inspector.locator(".traces.flat .trace.call", has_text="/messages")).to_have_count(1)
+    phone.get_by_label("Message", exact=True).focus()
+    inspector.get_by_label("This chat only").check()
+    expect(inspector.locator(".traces.flat .trace.call", has_text="/messages")).to_have_count(0)
+
+
+def test_a_bubble_leads_to_its_exchange_and_back_with_the_keyboard(phone: Page, bot: Bot) -> None:
+    subscribe(bot)
+    ids = bot.hear("find me")
+    for number in range(30):
+        bot.hear(f"noise {number}")
+    phone.reload()
+    bubble = phone.locator(f".msg[data-id='{ids['message_id']}']")
+    bubble.locator(".inspect-button").focus()
+    phone.keyboard.press("Enter")
+    exchange = inspector_of(phone).locator(".exchange", has_text="find me")
+    summary = exchange.locator("> summary")
+    expect(summary).to_be_focused()
+    expect(summary).to_be_in_viewport()
+    expect(exchange).to_have_attribute("open", "")
+    expect(bubble).to_have_class(re.compile(r"\blinked\b"))
+    phone.keyboard.press("Tab")
+    expect(exchange.get_by_role("button", name="Show on the phone")).to_be_focused()
+    phone.keyboard.press("Enter")
+    expect(bubble).to_be_focused()
+    expect(bubble).to_be_in_viewport()
+
+
+def test_pointing_at_a_message_marks_its_exchange(phone: Page, bot: Bot) -> None:
+    subscribe(bot)
+    bot.hear("point at me")
+    phone.reload()
+    phone.locator(".msg .bubble", has_text="point at me").hover()
+    expect(inspector_of(phone).locator(".exchange-item.linked")).to_contain_text("point at me")
+    inspector_of(phone).locator(".exchange > summary", has_text="point at me").hover()
+    expect(phone.locator(".msg.linked")).to_contain_text("point at me")
+
+
+def test_what_is_open_stays_open_while_an_exchange_grows(phone: Page, bot: Bot) -> None:
+    subscribe(bot)
+    ids = bot.hear("grow")
+    exchange = inspector_of(phone).locator(".exchange", has_text="grow")
+    open_rows(phone, exchange)
+    bot.say(ids["chat_id"], "a reply")
+    expect(exchange.locator(".trace.call")).to_have_count(1)
+    expect(exchange.locator(".trace.delivery .block").first).to_be_visible()
+
+
+def test_a_thousand_records_are_shown_in_pages(browsing: Browsing, bot: Bot) -> None:
+    for number in range(200):
+        turn = {"kind": "turn", "event_id": f"e{number}", "outcome": "acked", "handler": f"bot:h{number}"}
+        bot.call("POST", "/emulator/observations", turn)
+        bot.http.get("/v3/phone_numbers")
+    page = browsing.open()
+    for number in range(400):
+        bot.http.get(f"/v3/nothing-{number}")
+    expect(inspector_of(page).locator(".exchange").first).to_contain_text("/v3/nothing-399")
+    expect(inspector_of(page).locator(".exchange")).to_have_count(60)
+    inspector_of(page).get_by_role("button", name="Show 60 more").click()
+    expect(inspector_of(page).locator(".exchange")).to_have_count(120)
+
+
+# --- for everybody ---
+
+CONTRAST = """() => {
+    const parse = (text) => {
+        const numbers = (text.match(/[\\d.]+/g) ?? [0, 0, 0, 0]).map(Number);
+        if (text.startsWith("color(srgb")) return [...numbers.slice(0, 3).map((n) => n * 255), numbers[3] ?? 1];
+        return [...numbers.slice(0, 3), numbers[3] ?? 1];
+    };
+    const over = ([r, g, b, a], under) => [r, g, b].map((c, i) => c * a + under[i] * (1 - a));
+    const light = (colour) => {
+        const [r, g, b] = colour.map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+    const ground = (node) =>
+        node ? over(parse(getComputedStyle(node).backgroundColor), ground(node.parentElement)) : dark ? [18, 20, 26] : [234, 237, 244];
+    const bad = [];
+    for (const root of document.querySelectorAll("#inspector, #bot-banner")) {
+        const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+        while (texts.nextNode()) {
+            const node = texts.currentNode.parentElement;
+            if (!texts.currentNode.textContent.trim() || !node.checkVisibility()) continue;
+            const back = ground(node);
+            const [a, b] = [light(over(parse(getComputedStyle(node).color), back)), light(back)].sort((x, y) => y - x);
+            const ratio = (a + 0.05) / (b + 0.05);
+            if (ratio < 4.5) bad.push(`${ratio.toFixed(2)} ${node.className || node.tagName}: ${node.textContent.slice(0, 30)}`);
+        }
+    }
+    return bad;
+}"""
+NAMELESS = """() => [...document.querySelectorAll("#inspector :is(button, input, textarea, summary, pre)")].filter((node) =>
+    !node.ariaLabel && !node.textContent.trim() && !node.labels?.[0]?.textContent.trim()).map((node) => node.outerHTML)"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_of_the_inspector_can_be_read_and_every_control_has_a_name(
+    browsing: Browsing, bot: Bot, scheme: str
+) -> None:
+    subscribe(bot)
+    report(bot, bot.hear("fine"))
+    report(bot, bot.hear("bad"), outcome="dead_lettered", attempt=5, error=ERROR)
+    tried = [
+        {"handler": "bot:a", "filter": "text 'a'", "fits": False},
+        {"handler": "bot:b", "filter": "in_group", "fits": True},
+    ]
+    ids = bot.hear("none")
+    report(bot, ids, outcome="not_handled", tried=tried, reason="no filter fits")
+    bot.say(ids["chat_id"], "a reply")
+    bot.call("POST", "/emulator/observations", {"kind": "bot", "status": "failed", "file": "bot.py", "line": 3})
+    page = browsing.open(color_scheme=scheme)
+    exchanges = inspector_of(page).locator(".exchange", has_text="You")
+    expect(exchanges).to_have_count(3)
+    for exchange in exchanges.all():
+        open_rows(page, exchange)
+    inspector_of(page).locator(".trace.call summary").first.click()
+    assert page.evaluate(CONTRAST) == []
+    assert page.evaluate(NAMELESS) == []
+
+
+def test_on_a_narrow_screen_the_inspector_fits_and_can_be_closed_below_the_banner(browsing: Browsing, bot: Bot) -> None:
+    subscribe(bot)
+    report(bot, bot.hear("x" * 300), outcome="dead_lettered", error=ERROR | {"code": "y" * 300})
+    bot.call("POST", "/emulator/observations", {"kind": "bot", "status": "failed", "file": "bot.py", "line": 3})
+    page = browsing.open(viewport=MOBILE, has_touch=True)
+    # The chat list has the same button, until the newest chat opens over it.
+    expect(page.locator(".composer")).to_be_in_viewport(ratio=1)
+    page.get_by_role("button", name="Show webhooks and calls").click()
+    exchange = inspector_of(page).locator(".exchange", has_text="xxx")
+    open_rows(page, exchange)
+    assert page.evaluate("document.documentElement.scrollWidth") == MOBILE["width"]
+    assert inspector_of(page).evaluate(
+        "node => [...node.querySelectorAll('*')].every(one => one.getBoundingClientRect().right <= 391)"
+    )
+    page.get_by_role("button", name="Close the inspector").click()
+    expect(inspector_of(page)).to_be_hidden()

@@ -1,0 +1,573 @@
+"""The phone beyond writing: services, polls, stickers, voice memos, payments, groups, people, long chats."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Any
+
+import pytest
+from chromium_page import FRIEND, LINE, ME, MOBILE, PIXEL, Bot, Browsing, bubble, greet, write
+from playwright.sync_api import FilePayload, Page, expect
+
+pytestmark = pytest.mark.browser
+
+THIRD = "+14155550199"
+WIDE = {"width": 1500, "height": 900}
+PICTURE = FilePayload(name="cat.png", mimeType="image/png", buffer=base64.b64decode(PIXEL))
+
+
+def attach(phone: Page, what: str) -> None:
+    phone.get_by_role("button", name="Attach", exact=True).click()
+    phone.get_by_role("menuitem", name=what).click()
+
+
+def details(phone: Page) -> None:
+    phone.get_by_role("button", name="Details of").click()
+
+
+def menu(phone: Page, text: str, entry: str) -> None:
+    bubble(phone, text).dblclick()
+    phone.get_by_role("menuitem", name=entry).click()
+
+
+# --- services and handles ---
+
+
+def start(phone: Page, service: str) -> None:
+    """Begin a new message over a service."""
+    phone.get_by_role("button", name="Back", exact=True).click()
+    phone.get_by_role("button", name="New message").click()
+    phone.locator(".choices.service").get_by_text(service, exact=True).click()
+
+
+def test_sms_to_a_known_line_says_what_happens_and_then_is_sms(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    start(phone, "SMS")
+    expect(phone.locator(".new-chat .hint")).to_contain_text("Linq has one chat for each person and line")
+    phone.get_by_role("button", name="Start").click()
+    expect(phone.locator(".log .system")).to_contain_text("changes it from iMessage to SMS")
+    expect(phone.get_by_role("button", name="Send with effect")).to_be_hidden()
+    write(phone, "Green")
+    expect(phone.locator(".msg.own.sms .bubble")).to_have_text("Green")
+    expect(phone.locator(".msg.own.imessage .bubble")).to_have_text("Hello!")
+    expect(phone.locator(".log .system")).to_have_count(0)
+    (chat,) = bot.chats
+    assert (chat["id"], chat["service"]) == (chat_id, "SMS")
+    phone.get_by_role("button", name="Back", exact=True).click()
+    expect(phone.locator(".chat-row .service-tag")).to_have_text("SMS")
+
+
+def test_the_same_service_needs_no_explanation(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    start(phone, "iMessage")
+    expect(phone.locator(".new-chat .hint")).to_be_hidden()
+
+
+def test_a_person_can_have_an_e_mail_address(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    phone.get_by_role("button", name="You are").first.click()
+    phone.get_by_label("Phone number or e-mail address").first.fill("Cat@Example.com")
+    phone.keyboard.press("Enter")
+    expect(phone.get_by_role("button", name="You are cat@example.com").first).to_be_visible()
+    write(phone, "Meow")
+    expect(phone.locator(".msg.own .bubble")).to_have_text("Meow")
+    assert bot.chats[-1]["handles"][1]["handle"] == "cat@example.com"
+
+
+def test_half_an_address_is_refused_with_what_is_wanted(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    phone.get_by_role("button", name="You are").first.click()
+    phone.get_by_label("Phone number or e-mail address").first.fill("cat@")
+    phone.keyboard.press("Enter")
+    expect(phone.get_by_role("alert")).to_contain_text("or an e-mail address")
+
+
+# --- icons and effects ---
+
+
+def test_no_icon_of_the_page_needs_an_emoji_font(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    phone.get_by_role("button", name="Send with effect").click()
+    sheet = phone.get_by_role("dialog", name="Send with effect")
+    expect(sheet.locator("svg.effect-face")).to_have_count(15)
+    drawn = "faces => faces.every(face => document.querySelector(face.querySelector('use').getAttribute('href')))"
+    assert sheet.locator("svg.effect-face").evaluate_all(drawn)
+    assert re.findall(r"[^\x00-\x7f]", sheet.inner_text()) == []
+
+
+def test_sparkles_leave_the_daylight_alone(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    bot.say(chat_id, "Look", effect={"type": "screen", "name": "sparkles"})
+    scene = phone.locator("canvas[data-effect=sparkles]")
+    expect(scene).to_be_attached()
+    covered = scene.evaluate(
+        """async (canvas) => {
+            const copy = new OffscreenCanvas(canvas.width, canvas.height);
+            const context = copy.getContext("2d", { willReadFrequently: true });
+            for (;;) {
+                await new Promise(requestAnimationFrame);
+                context.drawImage(canvas, 0, 0);
+                const { data } = context.getImageData(0, 0, copy.width, copy.height);
+                let painted = 0;
+                for (let i = 3; i < data.length; i += 4) painted += data[i] > 0;
+                if (painted > 0) return painted / (data.length / 4);
+            }
+        }"""
+    )
+    assert covered < 0.5  # stars, and no wash over the whole screen
+
+
+def test_on_a_touch_screen_no_react_button_shows_beside_a_card(browsing: Browsing, bot: Bot) -> None:
+    bot.call(
+        "POST", "/emulator/inbound", {"from": ME, "to": LINE, "parts": [{"type": "link", "value": "https://a.b/c"}]}
+    )
+    phone = browsing.open(viewport=MOBILE, has_touch=True, is_mobile=True)
+    phone.locator(".msg .card small").tap(no_wait_after=True, trial=True)
+    box = phone.locator(".react-button").bounding_box()
+    assert box is not None
+    assert box["width"] <= 1
+    expect(phone.locator(".react-button")).to_have_css("opacity", "0")
+
+
+# --- what can be attached ---
+
+
+def test_a_poll_is_made_voted_and_extended(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    attach(phone, "Poll")
+    phone.get_by_label("Option 1").fill("Pizza")
+    phone.get_by_role("button", name="Send", exact=True).last.click()
+    expect(phone.get_by_role("alert")).to_contain_text("at least two options")
+    phone.get_by_label("Option 2").fill("Sushi")
+    phone.get_by_role("button", name="Send", exact=True).last.click()
+    options = phone.locator(".poll-option")
+    expect(options).to_have_text(["Pizza0", "Sushi0"])
+    phone.get_by_label("Add an option").fill("Salad")
+    phone.keyboard.press("Enter")
+    expect(options).to_have_text(["Pizza0", "Sushi0", "Salad0"])
+    options.last.click()
+    expect(options).to_have_text(["Pizza0", "Sushi0", "Salad1"])
+    assert [one["text"] for one in bot.last()["poll"]["options"]] == ["Pizza", "Sushi", "Salad"]
+
+
+def test_a_poll_takes_a_tapback(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    bot.call("POST", f"/v3/chats/{chat_id}/polls", {"poll": {"options": [{"text": "Pizza"}, {"text": "Sushi"}]}})
+    phone.locator(".poll > small").first.dblclick()
+    phone.get_by_role("button", name="Love").click()
+    expect(phone.locator(".msg.other .tapback.love.mine")).to_be_visible()
+    assert bot.last()["poll"]["reactions"][0]["type"] == "love"
+
+
+def test_a_sticker_is_dropped_onto_a_bubble_where_the_pointer_is(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    bot.say(chat_id, "A message that is wide enough to have a middle")
+    attach(phone, "Stickers")
+    phone.get_by_role("button", name="Sticker love").hover()  # waits until the tray has risen
+    phone.mouse.down()
+    target = bubble(phone, "wide enough").bounding_box()
+    assert target is not None
+    phone.mouse.move(target["x"] + target["width"] / 2, target["y"] + target["height"] / 2, steps=5)
+    expect(phone.locator(".sticker-ghost")).to_be_visible()
+    phone.mouse.up()
+    expect(phone.locator(".msg.other .placed-sticker img")).to_be_visible()
+    expect(phone.locator(".sticker-ghost")).to_have_count(0)
+    (reaction,) = bot.last()["parts"][0]["reactions"]
+    assert (reaction["type"], reaction["sticker"]["mime_type"]) == ("sticker", "image/png")
+    assert abs(reaction["placement"]["x"]) < 0.1
+    assert abs(reaction["placement"]["y"]) < 0.2
+    sticker = phone.locator(".msg.other .placed-sticker")
+    place = sticker.get_attribute("style")
+    phone.reload()
+    expect(sticker).to_have_attribute("style", place or "")
+
+
+def test_an_own_picture_becomes_a_sticker_by_keyboard(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    menu(phone, "Hello!", "Add Sticker")
+    phone.get_by_label("Picture for a sticker").set_input_files(PICTURE)
+    own = phone.get_by_role("button", name="Sticker cat.png")
+    own.focus()
+    phone.keyboard.press("Enter")
+    expect(phone.locator(".msg.own .placed-sticker img")).to_be_attached()
+    assert bot.last()["parts"][0]["reactions"][0]["sticker"]["file_name"] == "cat.png"
+
+
+def test_a_voice_memo_is_recorded_and_sent(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    attach(phone, "Voice Memo")
+    expect(phone.get_by_role("timer")).to_have_text("0:01")
+    phone.get_by_role("button", name="Stop recording").click()
+    expect(phone.locator(".attachment audio")).to_be_visible()
+    phone.get_by_role("button", name="Send", exact=True).click()
+    expect(phone.get_by_role("button", name="Play audio message")).to_be_visible()
+    part = bot.last()["parts"][0]
+    assert part["mime_type"].startswith("audio/")
+    assert part["size_bytes"] > 100
+
+
+def test_a_cancelled_recording_leaves_nothing(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    attach(phone, "Voice Memo")
+    phone.get_by_role("dialog", name="Recording").get_by_role("button", name="Cancel").click()
+    expect(phone.locator(".recorder")).to_have_count(0)
+    expect(phone.locator(".attachment")).to_have_count(0)
+
+
+def test_without_a_microphone_a_recorded_file_is_chosen(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    phone.evaluate("() => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error('no')); }")
+    with phone.expect_file_chooser() as chooser:
+        attach(phone, "Voice Memo")
+    chooser.value.set_files(FilePayload(name="memo.mp3", mimeType="audio/mpeg", buffer=b"\xff\xfb\x90\x00" * 50))
+    expect(phone.get_by_role("alert")).to_contain_text("no microphone")
+    expect(phone.locator(".attachment audio")).to_be_visible()
+
+
+def test_a_contact_card_is_shared_or_attached(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    attach(phone, "Contact Card")
+    phone.get_by_label("First name").fill("Ada")
+    phone.get_by_label("Last name").fill("Lovelace")
+    with phone.expect_response("**/emulator/card") as answer:
+        phone.get_by_role("button", name="Share Name with the Bot").click()
+    assert answer.value.ok
+    attach(phone, "Contact Card")
+    phone.get_by_label("First name").fill("Ada")
+    phone.get_by_role("button", name="Attach as a File").click()
+    phone.get_by_role("button", name="Send", exact=True).click()
+    card = phone.locator(".msg.own .contact-card")
+    expect(card).to_contain_text("+1 415 555 0142")
+    card.click()
+    expect(phone.get_by_role("dialog", name="Ada")).to_contain_text("+1 415 555 0142")
+
+
+def test_a_location_that_the_bot_asks_for_is_shared_moved_and_stopped(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    bot.call("POST", f"/v3/chats/{chat_id}/location/request")
+    strip = phone.locator(".strip")
+    expect(strip).to_contain_text("asks for your location")
+    strip.get_by_role("button", name="Share").click()
+    phone.get_by_role("button", name="Berlin").click()
+    phone.get_by_role("dialog").get_by_role("button", name="Share").click()
+    expect(strip).to_contain_text("52.520, 13.405")
+    strip.get_by_role("button", name="Move").click()
+    phone.get_by_label("Latitude").fill("-1.5")
+    phone.get_by_role("dialog").get_by_role("button", name="Move").click()
+    expect(strip).to_contain_text("-1.500")
+    (feature,) = bot.call("GET", f"/v3/chats/{chat_id}/location")["data"]["features"]
+    assert feature["geometry"]["coordinates"] == [13.405, -1.5]
+    strip.get_by_role("button", name="Stop").click()
+    expect(strip).not_to_contain_text("You share")
+
+
+def test_a_refused_request_for_a_location_goes_away(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    bot.call("POST", f"/v3/chats/{chat_id}/location/request")
+    phone.locator(".strip").get_by_role("button", name="Not Now").click()
+    expect(phone.locator(".strip")).to_be_empty()
+
+
+def test_over_sms_only_files_and_contacts_are_offered(browsing: Browsing, bot: Bot) -> None:
+    bot.hear("hi", service="SMS")
+    phone = browsing.open()
+    phone.get_by_role("button", name="Attach", exact=True).click()
+    expect(phone.get_by_role("menuitem")).to_have_text(["Photos and Videos", "Files", "Voice Memo", "Contact Card"])
+
+
+# --- cards ---
+
+
+def test_a_payment_request_is_declined_then_paid(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    asked = bot.call("POST", "/v3/payment_requests", {"amount": 4250, "currency": "usd", "description": "Dinner"})
+    bot.say(chat_id, {"type": "link", "value": asked["checkout_url"]})
+    card = phone.locator(".msg.other .payment")
+    expect(card).to_contain_text("$42.50")
+    card.get_by_role("button", name="Decline").click()
+    expect(card.locator(".payment-status")).to_have_text("Declined")
+    card.get_by_role("button", name="Pay").click()
+    expect(card.locator(".payment-status")).to_have_text("Paid")
+    expect(card.get_by_role("button")).to_have_count(0)
+    assert bot.call("GET", f"/v3/payment_requests/{asked['id']}")["status"] == "succeeded"
+
+
+def test_a_payment_address_inside_a_text_has_its_card_under_the_text(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    asked = bot.call("POST", "/v3/payment_requests", {"amount": 990, "currency": "usd"})
+    bot.say(chat_id, f"Please pay at {asked['checkout_url']} today")
+    expect(bubble(phone, "Please pay at")).to_be_visible()
+    expect(phone.locator(".msg.other .payment")).to_contain_text("$9.90")
+
+
+def test_a_charge_is_connected_and_approved_in_the_details(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    charge = {"handle": ME, "amount_cents": 700, "currency": "usd", "merchant": {"name": "Bistro"}}
+    made = bot.call("POST", "/v3/payments", charge, headers={"idempotency-key": "k1"})
+    details(phone)
+    card = phone.locator(".details .payment")
+    expect(card).to_contain_text("Bistro")
+    with phone.expect_response("**/emulator/connect"):
+        card.get_by_role("button", name="Connect").click()
+    bot.call("POST", "/v3/payments", charge, headers={"idempotency-key": "k1"})  # advances the payment
+    card.get_by_role("button", name="Pay").click()
+    expect(card.locator(".payment-status")).to_have_text("Authorized")
+    assert bot.call("GET", f"/v3/payments/{made['id']}")["status"] == "authorized"
+
+
+def test_an_app_card_shows_the_captions_of_both_sides(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    layout = {"caption": "Chess", "trailing_caption": "Your move", "subcaption": "Round 2"}
+    app = {"team_id": "ABCDE12345", "bundle_id": "com.example.chess", "name": "Chess Club"}
+    bot.say(chat_id, {"type": "imessage_app", "app": app, "layout": layout, "url": "https://example.com/game"})
+    card = phone.locator(".msg.other a.card")
+    for text in ("Chess", "Your move", "Round 2", "Chess Club"):
+        expect(card.get_by_text(text, exact=True)).to_be_visible()
+
+
+# --- editing, undoing, threads ---
+
+
+def test_the_texts_before_each_edit_can_be_read(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    for text in ("Hello all", "Hello everybody"):
+        menu(phone, "Hello", "Edit")
+        write(phone, text)
+        expect(bubble(phone, text)).to_be_visible()
+    expect(phone.get_by_role("list", name="Earlier texts")).to_be_hidden()
+    phone.get_by_role("button", name="Edited").click()
+    texts = phone.get_by_role("list", name="Earlier texts").locator("li > span")
+    expect(texts).to_have_text(["Hello!", "Hello all"])
+
+
+def test_undo_send_hides_the_message_and_says_that_the_bot_keeps_it(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    menu(phone, "Hello!", "Undo Send")
+    expect(phone.locator(".unsent")).to_have_text(
+        "You unsent a message. The bot still has it: Linq has no event for this."
+    )
+    expect(phone.locator(".msg.own")).to_have_count(0)
+    phone.reload()
+    expect(phone.locator(".unsent")).to_be_visible()
+    assert bot.last()["parts"][0]["value"] == "Hello!"
+
+
+def test_a_thread_opens_by_itself_and_takes_a_reply(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    root = bot.say(chat_id, "Tea or coffee?")
+    bot.say(chat_id, "Something else")
+    bot.hear("Tea", chat_id=chat_id, reply_to=root)
+    phone.get_by_role("button", name="1 Reply").click()
+    thread = phone.get_by_role("dialog", name="Thread")
+    expect(thread.locator(".bubble")).to_have_text(["Tea or coffee?", "Tea"])
+    thread.get_by_label("Reply in this thread").fill("With milk")
+    phone.keyboard.press("Enter")
+    expect(thread.locator(".bubble")).to_have_text(["Tea or coffee?", "Tea", "With milk"])
+    assert bot.last()["reply_to"]["message_id"] == root
+    phone.keyboard.press("Escape")
+    expect(thread).to_have_count(0)
+    expect(phone.get_by_role("button", name="2 Replies")).to_be_visible()
+
+
+def test_the_selected_text_gets_a_style_and_an_animation(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    field = phone.get_by_label("Message", exact=True)
+    field.fill("big cake now")
+    phone.get_by_role("button", name="Format text").click()
+    field.evaluate("field => field.setSelectionRange(4, 8)")
+    phone.get_by_role("button", name="Bold").click()
+    expect(phone.get_by_label("Preview").locator(".style-bold")).to_have_text("cake")
+    field.evaluate("field => field.setSelectionRange(0, 3)")
+    phone.get_by_role("button", name="Shake").click()
+    field.press("Enter")
+    expect(phone.locator(".msg.own .style-bold")).to_have_text("cake")
+    expect(phone.locator(".msg.own .animated.shake")).to_have_text("big")
+    assert bot.last()["parts"][0]["text_decorations"] == [
+        {"range": [0, 3], "animation": "shake"},
+        {"range": [4, 8], "style": "bold"},
+    ]
+
+
+# --- details ---
+
+
+def test_stop_is_a_button_and_start_opts_in_again(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    details(phone)
+    phone.get_by_role("button", name="Send STOP").click()
+    expect(phone.locator(".facts")).to_contain_text("Opted out")
+    body = {"message": {"parts": [{"type": "text", "value": "Please"}]}}
+    assert bot.http.post(f"/v3/chats/{chat_id}/messages", json=body).status_code == 403
+    phone.get_by_role("button", name="Send START").click()
+    expect(phone.locator(".facts")).to_contain_text("Healthy")
+
+
+def test_a_group_is_named_gets_an_icon_and_loses_a_member(browsing: Browsing, bot: Bot) -> None:
+    bot.hear("hi all", group=[FRIEND, THIRD])
+    phone = browsing.open()
+    expect(phone.locator(".who-name")).to_have_text("+1 415 555 0187 & +1 415 555 0199")
+    details(phone)
+    phone.get_by_label("Group name").fill("Cake")
+    phone.get_by_role("button", name="Rename").click()
+    expect(phone.get_by_role("heading", name="Cake").first).to_be_visible()
+    phone.get_by_label("Group Icon: file").set_input_files(PICTURE)
+    expect(phone.locator(".details .greeting .avatar img")).to_be_visible()
+    phone.get_by_role("button", name="Remove +1 415 555 0199").click()
+    expect(phone.locator(".members .gone")).to_contain_text("Removed")
+    (chat,) = bot.chats
+    assert (chat["display_name"], chat["handles"][-1]["status"]) == ("Cake", "removed")
+
+
+def test_a_background_is_chosen_shown_and_taken_away(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    details(phone)
+    phone.get_by_role("button", name="sky sunset").click()
+    expect(phone.locator("#chat")).to_have_attribute("data-background", "dynamic-sky-sunset")
+    expect(phone.get_by_role("button", name="sky sunset")).to_be_focused()
+    assert bot.chats[0]["background"]["style"] == "sky"
+    phone.get_by_label("Photo: file").set_input_files(PICTURE)
+    expect(phone.locator("#chat")).to_have_css("background-image", re.compile(r'url\(".*/attachments/.*cat\.png"\)'))
+    phone.get_by_role("button", name="No Background").click()
+    expect(phone.locator("#chat")).not_to_have_attribute("data-background", re.compile(".*"))
+    phone.keyboard.press("Escape")
+    expect(phone.get_by_role("dialog", name="Details")).to_have_count(0)
+
+
+# --- people, drafts, search ---
+
+
+def test_one_press_makes_it_the_phone_of_another_person(browsing: Browsing, bot: Bot) -> None:
+    bot.hear("hi", group=[FRIEND])
+    phone = browsing.open()
+    phone.get_by_role("button", name="Be +1 415 555 0187").click()
+    expect(phone.get_by_role("button", name="You are +1 415 555 0187").first).to_be_visible()
+    expect(phone.locator(".msg.other .bubble")).to_have_text("hi")
+
+
+def test_two_phones_side_by_side_write_to_each_other(browsing: Browsing, bot: Bot) -> None:
+    bot.hear("hi", group=[FRIEND])
+    phone = browsing.open(viewport=WIDE)
+    phone.get_by_role("button", name="Second phone").click()
+    second = phone.frame_locator("iframe.second")
+    field = second.get_by_label("Message", exact=True)
+    field.fill("From the second phone")
+    field.press("Enter")
+    expect(phone.locator(".msg.other .bubble")).to_have_text("From the second phone")
+    expect(second.locator(".msg.own .bubble")).to_have_text("From the second phone")
+    assert bot.last()["from_handle"]["handle"] == FRIEND
+    phone.reload()
+    expect(phone.get_by_role("button", name="You are +1 415 555 0142").first).to_be_visible()
+
+
+def test_a_draft_waits_in_the_list_and_outlives_a_reload(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    phone.get_by_label("Message", exact=True).fill("Half a thought")
+    phone.get_by_role("button", name="Back", exact=True).click()
+    expect(phone.locator(".chat-row")).to_contain_text("Draft: Half a thought")
+    phone.reload()
+    phone.locator(".chat-row").click()
+    expect(phone.get_by_label("Message", exact=True)).to_have_value("Half a thought")
+
+
+def test_a_search_finds_a_message_and_opens_it(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    bot.say(chat_id, "The secret ingredient is nutmeg")
+    for _ in range(25):
+        bot.hear("filler", chat_id=chat_id)
+    phone.get_by_role("button", name="Back", exact=True).click()
+    phone.get_by_label("Search conversations and messages").fill("nutmeg")
+    expect(phone.locator(".hit mark")).to_have_text("nutmeg")
+    phone.locator(".hit").click()
+    expect(bubble(phone, "nutmeg")).to_be_in_viewport()
+
+
+# --- a long chat ---
+
+
+def long_chat(count: int) -> dict[str, Any]:
+    """Return a saved state with one direct chat of `count` messages."""
+    chat_id = "11111111-1111-4111-8111-111111111111"
+    handles = [{"handle": LINE, "is_me": True}, {"handle": ME}]
+    messages = [
+        {
+            "chat_id": chat_id,
+            "is_from_me": i % 3 == 0,
+            "from": LINE if i % 3 == 0 else ME,
+            "parts": [{"type": "text", "value": f"message {i}"}],
+            "created_at": f"2026-01-{1 + i // 480:02}T{i // 20 % 24:02}:{i % 20 * 3:02}:00Z",
+            "delivery_status": "read" if i % 3 == 0 else "received",
+        }
+        for i in range(count)
+    ]
+    lines = [{"phone_number": LINE}]
+    return {"phone_numbers": lines, "chats": [{"id": chat_id, "handles": handles}], "messages": messages}
+
+
+def test_a_chat_of_ten_thousand_messages_has_few_elements_wherever_it_is_scrolled(browsing: Browsing, bot: Bot) -> None:
+    bot.call("POST", "/emulator/reset", {"seed": long_chat(10_000)})
+    phone = browsing.open()
+    expect(bubble(phone, "message 9999")).to_be_in_viewport()
+    shown, scroller = phone.locator(".log > *"), phone.locator(".transcript")
+    assert shown.count() < 200
+    for _ in range(12):
+        scroller.evaluate("node => { node.scrollTop = 0; }")
+        phone.wait_for_function("() => document.querySelector('.transcript').scrollTop > 0")
+    assert shown.count() < 600
+    assert phone.locator("*").count() < 6000
+    expect(bubble(phone, "message 9999")).to_have_count(0)
+    write(phone, "back at the end")
+    expect(bubble(phone, "back at the end")).to_be_in_viewport()
+    assert shown.count() < 200
+
+
+def test_the_message_in_view_stays_where_it_is_while_earlier_ones_are_added(browsing: Browsing, bot: Bot) -> None:
+    bot.call("POST", "/emulator/reset", {"seed": long_chat(1000)})
+    phone = browsing.open()
+    expect(bubble(phone, "message 999")).to_be_in_viewport()
+    place = """() => {
+        const top = document.querySelector('.transcript').getBoundingClientRect().top;
+        const seen = [...document.querySelectorAll('.log > article')].find(
+            (node) => node.getBoundingClientRect().top >= top);
+        return [seen.dataset.id, seen.getBoundingClientRect().top - top];
+    }"""
+    phone.locator(".transcript").evaluate("node => { node.scrollTop = 700; }")
+    seen, before = phone.evaluate(place)
+    phone.get_by_role("button", name="Earlier messages").evaluate("button => button.click()")
+    after = phone.evaluate(
+        'id => { const node = document.querySelector(`.log [data-id="${id}"]`);'
+        "return node.getBoundingClientRect().top - document.querySelector('.transcript').getBoundingClientRect().top; }",
+        seen,
+    )
+    assert abs(after - before) <= 2
+
+
+def test_a_search_reaches_the_first_of_many_messages(browsing: Browsing, bot: Bot) -> None:
+    bot.call("POST", "/emulator/reset", {"seed": long_chat(2000)})
+    phone = browsing.open()
+    phone.get_by_role("button", name="Back", exact=True).click()
+    phone.get_by_label("Search conversations and messages").fill("message 1234")
+    phone.locator(".hit").click()
+    expect(bubble(phone, "message 1234")).to_be_in_viewport()
+    assert phone.locator(".log > *").count() < 300
+
+
+# --- access ---
+
+
+def test_with_large_text_nothing_runs_out_of_the_screen(browsing: Browsing, bot: Bot) -> None:
+    bot.hear("A message of some length, with a_word_that_is_longer_than_the_others_in_it")
+    phone = browsing.open(viewport=MOBILE, has_touch=True)
+    before = bubble(phone, "A message").evaluate("node => parseFloat(getComputedStyle(node).fontSize)")
+    phone.evaluate("document.documentElement.style.fontSize = '32px'")
+    after = bubble(phone, "A message").evaluate("node => parseFloat(getComputedStyle(node).fontSize)")
+    assert after == 2 * before
+    wide = "[...document.querySelectorAll('.pane-chat :not(.react-button *)')].filter((node) => node.getBoundingClientRect().right > innerWidth + 1)"
+    assert phone.evaluate(f"{wide}.map((node) => node.outerHTML.slice(0, 80))") == []
+
+
+def test_a_person_who_wants_more_contrast_gets_bubbles_of_one_dark_colour(browsing: Browsing, bot: Bot) -> None:
+    bot.hear("hi")
+    phone = browsing.open(contrast="more")
+    expect(phone.locator(".msg.own .bubble")).to_have_css("--fill-colour", "#004fa8")
+    expect(phone.locator(".msg.own .bubble")).to_have_css("--blue-top", "#004fa8")

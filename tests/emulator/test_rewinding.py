@@ -1,0 +1,101 @@
+"""Snapshots of the emulator, and what they bring back."""
+
+from __future__ import annotations
+
+import base64
+
+import httpx
+import pytest
+from emulator.conftest import LINE, PERSON, TARGET, Receiver
+
+from linqbot.clock import MovableClock
+from linqbot.emulator import rewinding
+from linqbot.emulator.acts.conversation import Write
+from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.model.faults import Fault
+from linqbot.emulator.rewinding import Snapshot
+
+pytestmark = pytest.mark.anyio
+
+
+def write(emulator: Emulator, text: str) -> str:
+    return str(emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": text}]))["message_id"])
+
+
+def now(emulator: Emulator) -> Snapshot:
+    """Return a snapshot whose receiver has stored all that was delivered."""
+    return rewinding.take(emulator, stored_until=emulator.clock.now() + 1)
+
+
+async def test_messages_files_faults_and_records_return(emulator: Emulator) -> None:
+    photo = {"type": "media", "filename": "a.png", "data_base64": base64.b64encode(b"\x89PNG").decode()}
+    emulator.do(Write(from_=PERSON, to=LINE, parts=[photo]))
+    emulator.add_fault(Fault("api", status=500, times=2))
+    emulator.observe({"kind": "turn", "event_id": "1"})
+    before = now(emulator)
+    write(emulator, "later")
+    emulator.world.faults.take("api", "GET /v3/chats")
+    emulator.observe({"kind": "turn", "event_id": "2"})
+    rewinding.restore(emulator, before)
+    (chat,) = emulator.state.chats.values()
+    assert len(chat.messages) == 1
+    assert [one.content for one in emulator.state.attachments.values()] == [b"\x89PNG"]
+    assert [fault.times for fault in emulator.world.faults.active] == [2]
+    assert [one["event_id"] for one in emulator.observations] == ["1"]
+    rewinding.restore(emulator, before)
+    assert [fault.times for fault in emulator.world.faults.active] == [2]
+
+
+async def test_a_moved_clock_returns(receiver: Receiver) -> None:
+    async with Emulator(clock=MovableClock(), delivery_transport=receiver) as emulator:
+        before = now(emulator)
+        emulator.advance(86_400)
+        rewinding.restore(emulator, before)
+        assert emulator.clock.ahead_s == 0
+
+
+async def test_what_was_not_delivered_is_delivered_again_and_the_rest_is_not(
+    emulator: Emulator, receiver: Receiver
+) -> None:
+    emulator.subscribe(TARGET, ["message.received"])
+    write(emulator, "delivered")
+    await emulator.flush()
+    receiver.answers = [500]
+    write(emulator, "refused")
+    await emulator.flush()
+    before = now(emulator)
+    emulator.advance(5)
+    await emulator.flush()
+    write(emulator, "later")
+    await emulator.flush()
+    receiver.clear()
+    rewinding.restore(emulator, before)
+    await emulator.flush()
+    assert [event["data"]["parts"][0]["value"] for event in receiver.events] == ["refused"]
+
+
+async def test_what_was_delivered_while_the_receivers_storage_was_copied_is_delivered_again(
+    emulator: Emulator, receiver: Receiver
+) -> None:
+    emulator.subscribe(TARGET, ["message.received"])
+    stored_until = emulator.clock.now()
+    write(emulator, "hi")
+    await emulator.flush()
+    before = rewinding.take(emulator, stored_until=stored_until)
+    rewinding.restore(emulator, before)
+    await emulator.flush()
+    first, again = receiver.requests
+    assert first.headers["webhook-id"] == again.headers["webhook-id"]
+
+
+async def test_a_message_on_its_way_still_arrives(
+    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
+) -> None:
+    body = {"message": {"parts": [{"type": "text", "value": "hello"}]}}
+    sent = (await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=body)).json()["message"]["id"]
+    emulator.advance(0.3)
+    assert emulator.state.messages[sent].status == "sent"
+    rewinding.restore(emulator, now(emulator))
+    emulator.clock.stop_at(emulator.clock.now())
+    emulator.advance(1)
+    assert emulator.state.messages[sent].status == "delivered"

@@ -1,0 +1,248 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { briefly, outcomeOf } from "../../linqbot/emulator/web/page/inspector/outcome.js";
+import { exchangesOf } from "../../linqbot/emulator/web/page/model/exchanges.js";
+import { Traces } from "../../linqbot/emulator/web/page/model/traces.js";
+
+/** @import { Call, Delivery, Observation } from "../../linqbot/emulator/web/page/client/types.d.ts" */
+
+/** @param {number} seconds */
+const at = (seconds) => new Date(Date.UTC(2026, 0, 1) + seconds * 1000).toISOString();
+
+/**
+ * Return a webhook of the chat `c`.
+ * @param {number} seconds
+ * @param {string} type
+ * @param {string | null} messageId
+ * @param {Partial<Delivery>} [more]
+ * @returns {Delivery}
+ */
+const webhook = (seconds, type, messageId, more = {}) => ({
+  event_id: `${type} ${messageId} ${seconds}`,
+  event_type: type,
+  subscription_id: "s",
+  chat_id: "c",
+  message_id: messageId,
+  created_at: at(seconds),
+  attempts: [{ status: 200 }],
+  ...more,
+});
+
+/**
+ * Return the call that sends a message.
+ * @param {number} seconds
+ * @param {string} id
+ * @param {Partial<Call>} [more]
+ * @returns {Call}
+ */
+const send = (seconds, id, more = {}) => ({
+  at: at(seconds),
+  method: "POST",
+  path: "/v3/chats/c/messages",
+  status: 202,
+  chat_id: "c",
+  answer: { message: { id } },
+  ...more,
+});
+
+/**
+ * Return the report of a turn over a message.
+ * @param {string} messageId
+ * @param {number} seconds
+ * @param {Partial<Observation>} [more]
+ * @returns {Observation}
+ */
+const turn = (messageId, seconds, more = {}) => ({
+  kind: "turn",
+  event_type: "message.received",
+  message_id: messageId,
+  chat_id: "c",
+  started_at: at(seconds),
+  duration_ms: 500,
+  outcome: "acked",
+  handler: "bot:greet",
+  ...more,
+});
+
+/** @param {(traces: Traces) => void} add */
+function grouped(add) {
+  const traces = new Traces();
+  add(traces);
+  return exchangesOf(traces.list);
+}
+
+test("receipts, typing and the birth of the chat belong to the message", () => {
+  const [exchange, ...others] = grouped((traces) => {
+    for (const type of ["chat.typing_indicator.started", "chat.created"]) traces.addDelivery(webhook(0, type, null));
+    traces.addDelivery(webhook(1, "message.received", "m1"));
+    traces.addDelivery(webhook(2, "message.sent", "r1"));
+    traces.addCall({ ...send(1.2, "x"), path: "/v3/chats/c/read", answer: null });
+    traces.addCall(send(1.5, "r1"));
+    traces.addDelivery(webhook(3, "message.read", "r1"));
+  });
+  assert.deepEqual(others, []);
+  assert.deepEqual([exchange.messageId, exchange.sent, exchange.calls.length], ["m1", ["r1"], 1]);
+  assert.equal(exchange.receipts.length, 5);
+});
+
+test("two subscriptions that get one event are one exchange", () => {
+  const exchanges = grouped((traces) => {
+    for (const id of ["s", "t"]) {
+      traces.addDelivery(webhook(1, "message.received", "m1", { subscription_id: id, event_id: "e" }));
+    }
+  });
+  assert.deepEqual(
+    exchanges.map(({ deliveries }) => deliveries.length),
+    [2],
+  );
+});
+
+test("a call belongs to the turn that it was made in, even after the next message", () => {
+  const exchanges = grouped((traces) => {
+    traces.addDelivery(webhook(1, "message.received", "m1"));
+    traces.addDelivery(webhook(1.1, "message.received", "m2"));
+    traces.addCall(send(1.3, "r1"));
+    traces.addObservation(turn("m1", 1));
+    traces.addCall(send(1.8, "r2"));
+    traces.addObservation(turn("m2", 1.6));
+  });
+  assert.deepEqual(
+    exchanges.map(({ sent }) => sent),
+    [["r1"], ["r2"]],
+  );
+});
+
+test("without reports, a call belongs to the message before it, and a late one to none", () => {
+  const exchanges = grouped((traces) => {
+    traces.addDelivery(webhook(1, "message.received", "m1"));
+    traces.addCall(send(2, "r1"));
+    traces.addCall(send(3600, "r2"));
+  });
+  assert.deepEqual(
+    exchanges.map(({ messageId, sent }) => [messageId, sent]),
+    [
+      ["m1", ["r1"]],
+      [null, ["r2"]],
+    ],
+  );
+});
+
+test("a tapback belongs to the message that it is on", () => {
+  const id = "85e35080-34ed-4329-a53c-4711aadf4799";
+  const exchanges = grouped((traces) => {
+    traces.addDelivery(webhook(1, "message.received", id));
+    traces.addDelivery(webhook(2, "message.received", "m2"));
+    traces.addCall(send(3, "", { path: `/v3/messages/${id}/reactions`, answer: {} }));
+    traces.addDelivery(webhook(3, "reaction.added", id, { by_bot: true }));
+  });
+  assert.deepEqual(
+    exchanges.map(({ calls, receipts }) => [calls.length, receipts.length]),
+    [
+      [1, 1],
+      [0, 0],
+    ],
+  );
+});
+
+test("a receipt that a handler took is an exchange of its own, and an unhandled one is not", () => {
+  const read = webhook(2, "message.read", "r1");
+  const delivered = webhook(3, "message.delivered", "r1");
+  const exchanges = grouped((traces) => {
+    traces.addDelivery(read);
+    traces.addDelivery(delivered);
+    traces.addObservation(turn("r1", 2, { event_id: read.event_id, event_type: "message.read" }));
+    const ignored = { event_id: delivered.event_id, event_type: "message.delivered", outcome: "not_handled" };
+    traces.addObservation(turn("r1", 3, ignored));
+  });
+  const [handled] = exchanges.filter(({ turns }) => turns.length > 0);
+  assert.equal(handled.eventType, "message.read");
+  assert.equal(exchanges.flatMap(({ turns }) => turns).length, 1);
+});
+
+test("a report outlives the webhook it is about", () => {
+  const [exchange] = grouped((traces) => traces.addObservation(turn("m1", 1, { event_id: "gone" })));
+  assert.deepEqual([exchange.eventId, exchange.messageId], ["gone", "m1"]);
+});
+
+/** @param {Partial<Observation>} report */
+function handledBy(report) {
+  const [exchange] = grouped((traces) => {
+    traces.addDelivery(webhook(1, "message.received", "m1"));
+    traces.addObservation(turn("m1", 1, report));
+  });
+  return exchange;
+}
+
+/** @param {Partial<Observation>} report */
+const outcome = (report) => outcomeOf(handledBy(report));
+
+test("the outcome names handler, place, time and replies", () => {
+  const facts = ["bot:greet", "bot.py:12", "12.3 ms", "2 replies"];
+  const { tone, facts: found } = outcome({ file: "bot.py", line: 12, duration_ms: 12.34, replies: 2 });
+  assert.deepEqual([tone, found], ["good", [...facts.slice(0, 2), "12 ms", facts[3]]]);
+});
+
+test("each way to fail has a sentence", () => {
+  const sentences = [
+    { outcome: "not_handled", handler: null, reason: "the message neither mentions the bot nor replies to it." },
+    { outcome: "not_handled", handler: null, tried: [{ handler: "bot:menu" }] },
+    { outcome: "not_handled", handler: null },
+    { outcome: "retried", retry_in_s: 1.54 },
+    { outcome: "deferred", reason: "Linq answered 503", retry_in_s: 20 },
+    { outcome: "dead_lettered", attempt: 5 },
+    { outcome: "dead_lettered", attempt: 1, reason: "the rule R33 is broken" },
+  ].map((report) => outcome(report).sentence);
+  assert.deepEqual(sentences, [
+    "No handler took it: the message neither mentions the bot nor replies to it.",
+    "No handler took it: no filter fits.",
+    "No handler took it.",
+    "The handler failed. It runs again in 1.5 s.",
+    "Deferred: Linq answered 503. It runs again in 20 s.",
+    "Given up after 5 attempts. It is a dead letter now.",
+    "Given up after 1 attempt: the rule R33 is broken. It is a dead letter now.",
+  ]);
+});
+
+test("the phone says in a few words what the matter is, and where", () => {
+  const error = { type: "KeyError", message: "'soup'", file: "bot.py", line: 11 };
+  const blocked = { title: "Blocked the event loop", message: "Await it.", file: "bot.py", line: 9 };
+  const words = [
+    { outcome: "retried", error },
+    { outcome: "not_handled", reason: "the message neither mentions the bot nor replies to it" },
+    { outcome: "not_handled", notes: [{ title: null, message: "Add a handler." }] },
+    { outcome: "acked", notes: [blocked] },
+    { outcome: "acked" },
+  ].map((report) => briefly(handledBy(report)));
+  assert.deepEqual(words, [
+    "KeyError at bot.py:11",
+    "No handler took it",
+    "No handler took it",
+    "Blocked the event loop at bot.py:9",
+    "",
+  ]);
+});
+
+test("without a report, the delivery says how it stands", () => {
+  /** @param {Delivery["attempts"]} attempts */
+  const stands = (attempts) => {
+    const [exchange] = grouped((traces) => traces.addDelivery(webhook(1, "message.received", "m1", { attempts })));
+    return outcomeOf(exchange);
+  };
+  assert.equal(stands([]).facts[0], "waiting for the receiver’s answer");
+  assert.equal(stands([{ status: 200 }]).facts[0], "delivered");
+  const refused = stands([{ status: null, reason: "Connection refused." }]);
+  assert.deepEqual([refused.tone, refused.sentence], ["bad", "Not delivered. Connection refused."]);
+});
+
+test("a thousand records are grouped at once", () => {
+  const traces = new Traces();
+  for (let n = 0; n < 250; n += 1) {
+    traces.addDelivery(webhook(n, "message.received", `m${n}`));
+    traces.addObservation(turn(`m${n}`, n));
+    traces.addCall(send(n + 0.1, `r${n}`));
+    traces.addDelivery(webhook(n + 0.3, "message.sent", `r${n}`));
+  }
+  const exchanges = exchangesOf(traces.list);
+  assert.equal(exchanges.length, 250);
+  assert.ok(exchanges.every(({ sent, receipts }) => sent.length === 1 && receipts.length === 1));
+});
