@@ -13,22 +13,34 @@ from typing import TYPE_CHECKING
 from linqbot.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from linqbot.testing.activity import ApiCall
     from linqbot.testing.bubble import Bubble, Tapback
+    from linqbot.testing.connections import ApiCall
+    from linqbot.testing.crashes import killed_between_calls
     from linqbot.testing.failures import HandlerFailed, NothingCame
     from linqbot.testing.phone import Phone
     from linqbot.testing.talk import PhoneFor, talking
 
-__all__ = ["ApiCall", "Bubble", "HandlerFailed", "NothingCame", "Phone", "PhoneFor", "Tapback", "talking"]
+__all__ = [
+    "ApiCall",
+    "Bubble",
+    "HandlerFailed",
+    "NothingCame",
+    "Phone",
+    "PhoneFor",
+    "Tapback",
+    "killed_between_calls",
+    "talking",
+]
 
 _HOMES = {
-    "ApiCall": "linqbot.testing.activity",
+    "ApiCall": "linqbot.testing.connections",
     "Bubble": "linqbot.testing.bubble",
     "HandlerFailed": "linqbot.testing.failures",
     "NothingCame": "linqbot.testing.failures",
     "Phone": "linqbot.testing.phone",
     "PhoneFor": "linqbot.testing.talk",
     "Tapback": "linqbot.testing.bubble",
+    "killed_between_calls": "linqbot.testing.crashes",
     "talking": "linqbot.testing.talk",
 }
 

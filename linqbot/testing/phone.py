@@ -7,11 +7,15 @@ will come; the error then shows what happened instead.
 from __future__ import annotations
 
 import base64
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
+from pydantic import BaseModel
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.conversation.state import PERSON, checked_name, read
 from linqbot.client.client import Client
 from linqbot.emulator.acts.act import Act, Result_co
-from linqbot.emulator.acts.conversation import Edit, React, Read, Typing, Write
+from linqbot.emulator.acts.conversation import Edit, Placement, React, Read, Typing, Write
 from linqbot.emulator.acts.membership import Join, Leave
 from linqbot.emulator.acts.paying import Decline, Pay
 from linqbot.emulator.acts.sharing import ShareCard, ShareLocation
@@ -20,14 +24,16 @@ from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model import shapes
 from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.model.handles import normal
-from linqbot.emulator.model.records import iso
+from linqbot.emulator.model.records import PaymentRecord, PaymentRequestRecord, iso
 from linqbot.errors import ConfigError
-from linqbot.testing.activity import ApiCall
 from linqbot.testing.bubble import Bubble, Tapback
+from linqbot.testing.connections import ApiCall
 from linqbot.testing.room import Room
 from linqbot.testing.stage import Stage
 from linqbot.types.chat import Chat
 from linqbot.types.message import EffectName
+
+M = TypeVar("M", bound=BaseModel)
 
 Service: TypeAlias = Literal["iMessage", "RCS", "SMS"]
 
@@ -136,6 +142,25 @@ class Phone:
         )
         await self._do(f"{'removes' if remove else 'adds'} {reaction}", act)
 
+    async def sticker(
+        self, message: Bubble | str, content: bytes, filename: str = "sticker.png", *, x: float = 0.0, y: float = 0.0
+    ) -> None:
+        """Put a sticker on a message.
+
+        Args:
+            content, filename: The image. Its type is guessed from the name.
+            x, y: The place on the bubble, from -1 (left, top) to 1 (right, bottom).
+        """
+        act = React(
+            from_=self.handle,
+            message_id=_id(message),
+            type="sticker",
+            data_base64=base64.b64encode(content).decode(),
+            filename=filename,
+            placement=Placement(x=x, y=y),
+        )
+        await self._do("puts a sticker on a message", act)
+
     async def typing(self, is_typing: bool = True) -> None:
         """Begin to type, or stop."""
         act = Typing(from_=self.handle, chat_id=self.chat_id, state="started" if is_typing else "stopped")
@@ -202,13 +227,31 @@ class Phone:
         act = ShareCard(from_=self.handle, to=self.line, first_name=first_name, last_name=last_name)
         await self._do("shares a contact card", act)
 
-    async def pay(self, payment_id: str) -> None:
-        """Pay a payment request, or approve a payment."""
-        await self._do("pays", Pay(id=payment_id))
+    async def pay(self, payment_id: str | None = None) -> None:
+        """Pay a payment request, or approve a payment.
 
-    async def decline(self, payment_id: str) -> None:
-        """Refuse a payment request or a payment."""
-        await self._do("declines to pay", Decline(id=payment_id))
+        Args:
+            payment_id: None pays the newest payment request that is open.
+        Raises:
+            ConfigError: no payment request is open.
+        """
+        await self._do("pays", Pay(id=payment_id or self._open_payment_request()))
+
+    async def decline(self, payment_id: str | None = None) -> None:
+        """Refuse a payment request or a payment, as the payer's bank does.
+
+        Args:
+            payment_id: None declines the newest payment request that is open.
+        Raises:
+            ConfigError: no payment request is open.
+        """
+        await self._do("declines to pay", Decline(id=payment_id or self._open_payment_request()))
+
+    def _open_payment_request(self) -> str:
+        for request in reversed(self.emulator.state.payment_requests.values()):
+            if request.status in ("requested", "declined"):
+                return request.id
+        raise ConfigError("No payment request is open. The bot makes one with ctx.pay or ctx.client.payment_requests.")
 
     # Waiting for the bot
 
@@ -221,7 +264,7 @@ class Phone:
         """
         __tracebackhide__ = True
         reply = await self._stage.until(self._room.take_reply)
-        return self._stage.complain("No reply came.") if reply is None else reply
+        return self._stage.record.complain("No reply came.") if reply is None else reply
 
     async def replies(self) -> list[Bubble]:
         """Wait until nothing more happens, and return the bot's messages in this chat that no wait has returned yet.
@@ -244,8 +287,8 @@ class Phone:
             HandlerFailed: there is none, and a handler raised.
         """
         __tracebackhide__ = True
-        tapback = await self._stage.until(lambda: self._room.take_tapback(self._stage.calls))
-        return self._stage.complain("No tapback came.") if tapback is None else tapback
+        tapback = await self._stage.until(lambda: self._room.take_tapback(self._stage.record.calls))
+        return self._stage.record.complain("No tapback came.") if tapback is None else tapback
 
     async def next_typing(self) -> None:
         """Return when the bot starts to type in this chat. Each call waits for a further start.
@@ -255,8 +298,8 @@ class Phone:
             HandlerFailed: the bot did not start, and a handler raised.
         """
         __tracebackhide__ = True
-        if not await self._stage.until(lambda: self._room.take_typing(self._stage.calls)):
-            self._stage.complain("No typing dots came.")
+        if not await self._stage.until(lambda: self._room.take_typing(self._stage.record.calls)):
+            self._stage.record.complain("No typing dots came.")
 
     async def quiet(self) -> None:
         """Return when everything in all chats is handled and delivered, and nothing happens until the clock moves.
@@ -277,9 +320,9 @@ class Phone:
             NothingCame: a handler spends too long on real work.
         """
         await self._stage.until(lambda: None)
-        return self._stage.failures()
+        return self._stage.record.failures()
 
-    # Time and faults
+    # Time, restarts, faults
 
     async def advance(self, seconds: float) -> None:
         """Let time pass for bot and emulator: retries, scheduled sends and repeated deliveries.
@@ -291,6 +334,20 @@ class Phone:
         """
         __tracebackhide__ = True
         await self._stage.advance(seconds)
+
+    async def restart(self, *, down_s: float = 0.0, bot: Bot | None = None) -> None:
+        """Stop the bot at once, as a kill would, and start it again on the same storage.
+
+        Nothing that the stopped bot still does reaches its storage or Linq: neither a handler that was running, nor
+        its tasks, nor their cleanup. Deliveries that it did not answer are delivered again when it has started.
+
+        Args:
+            down_s: Seconds until it starts, on the emulated clock. Linq's retries in that time fail.
+            bot: The bot to start, such as a newer version of the code; None is the same one.
+        Raises:
+            BotError: a handler of the new bot can never run. Then the old one goes on.
+        """
+        await self._stage.restart(down_s, bot)
 
     def fail_next(
         self,
@@ -304,26 +361,50 @@ class Phone:
         """Answer the next calls of the bot with an error, and do nothing else.
 
         Args:
-            call: The calls that fail, by a part of method and path, such as `POST /v3/chats`; empty is any call.
+            call: The calls that fail, by a part of method and path, such as `POST /v3/chats`, or of the endpoint's name,
+                such as `chats.messages.send`; empty is any call.
             status, code: The HTTP status, and Linq's error code.
             retry_after_s: Seconds to wait, for a 429.
             times: The number of calls that fail.
         """
         self._fault(Fault("api", call, status=status, code=code, retry_after=retry_after_s, times=times))
 
-    def drop_next(self, call: str = "", *, lost: Literal["answer", "request"] = "answer", times: int = 1) -> None:
+    def drop_next(
+        self, call: str = "", *, lost: Literal["answer", "request", "connection"] = "answer", times: int = 1
+    ) -> None:
         """Break the connection of the next calls of the bot.
 
         Args:
-            call: The calls that fail, by a part of method and path; empty is any call.
-            lost: `request` breaks the connection before anything is done, `answer` after the call was executed.
+            call: The calls that fail, by a part of method and path or of the endpoint's name; empty is any call.
+            lost: `request` breaks the connection before anything is done, `answer` after the call was executed; both in
+                the middle of the answer. `connection` closes it before anything is done and without sending a byte.
             times: The number of calls that fail.
         """
         self._fault(Fault("api", call, drop=lost, times=times))
 
+    def slow_next(self, call: str = "", *, delay_s: float = 5.0, times: int = 1) -> None:
+        """Answer the next calls of the bot late, on the emulated clock.
+
+        Args:
+            call: The calls that are slow, by a part of method and path or of the endpoint's name; empty is any call.
+            delay_s: Seconds until the call is executed and answered.
+            times: The number of calls that are slow.
+        """
+        self._fault(Fault("api", call, delay_ms=round(delay_s * 1000), times=times))
+
     def fail_next_message(self, code: int = 4001) -> None:
         """Accept the bot's next message to this person, and then fail to deliver it: `message.failed`."""
         self._fault(Fault("message", self.handle, code=code))
+
+    def fail_next_delivery(self, event_type: str, *, status: int = 500, times: int = 1) -> None:
+        """Fail the next deliveries of events of this type before they reach the bot. Linq delivers them again.
+
+        Args:
+            event_type: A type, or a part of it.
+            status: The HTTP status that Linq takes for the bot's answer.
+            times: The number of deliveries that fail.
+        """
+        self._fault(Fault("delivery", event_type, status=status, times=times))
 
     def double_next(self, event_type: str) -> None:
         """Deliver the next event of this type twice."""
@@ -336,10 +417,33 @@ class Phone:
         """All messages of the chat, of both sides, oldest first."""
         return [Bubble(message) for message in self._room.messages()]
 
+    async def state(self, model: type[M], *, name: str | None = None) -> M:
+        """Return a copy of the state that the bot has stored about the phone's owner; the defaults if it has none.
+
+        Example: `assert (await phone.state(Guest)).visits == 2`
+
+        Args:
+            model, name: As for `ctx.state.person`.
+        Raises:
+            HandlerFailed: a handler raised. This method waits for the bot's work first.
+        """
+        __tracebackhide__ = True
+        await self.quiet()
+        name = checked_name(model, name)
+        stored = (await self._stage.storage.load(PERSON + self.handle.casefold())).get(name)
+        return model() if stored is None else read(model, name, stored)
+
+    @property
+    def payments(self) -> list[str]:
+        """The ids of the bot's payment requests and payments, of all chats, oldest first."""
+        state = self.emulator.state
+        found: list[PaymentRequestRecord | PaymentRecord] = [*state.payment_requests.values(), *state.payments.values()]
+        return [one.id for one in sorted(found, key=lambda one: one.created_at)]
+
     @property
     def calls(self) -> list[ApiCall]:
         """All requests of the bot to Linq's API, in all chats, oldest first."""
-        return list(self._stage.calls)
+        return list(self._stage.record.calls)
 
     @property
     def is_shown_typing(self) -> bool:
@@ -377,8 +481,14 @@ class Phone:
         """The emulator, for everything that a phone cannot do."""
         return self._stage.emulator
 
+    @property
+    def killed(self) -> str | None:
+        """The point at which `killed_between_calls` killed the bot, such as `after storage.finish`; None if nowhere."""
+        return self._stage.killed
+
     def __repr__(self) -> str:
-        return f"Phone({self.handle!r}, line={self.line!r})"
+        killed = f", killed={self.killed!r}" if self.killed else ""
+        return f"Phone({self.handle!r}, line={self.line!r}{killed})"
 
     async def _write(
         self,
@@ -405,9 +515,9 @@ class Phone:
         return Bubble(self.emulator.state.message(written["message_id"]))
 
     async def _do(self, what: str, act: Act[Result_co]) -> Result_co:
-        self._stage.history.append(f"{self.handle} {what}")
+        self._stage.record.history.append(f"{self.handle} {what}")
         result = self.emulator.do(act)
-        await self.emulator.flush()
+        await self._stage.arrived()
         return result
 
     def _fault(self, fault: Fault) -> None:

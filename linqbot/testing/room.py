@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model import records
-from linqbot.testing.activity import ApiCall
 from linqbot.testing.bubble import Bubble, Tapback
+from linqbot.testing.connections import ApiCall
 
 
 class Room:

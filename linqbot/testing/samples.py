@@ -16,6 +16,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from linqbot.events.schedule import SCHEDULE_TYPE
 from linqbot.webhooks import sign, sign_legacy
 
 VERSIONS = ("2026-02-03", "2025-01-01")
@@ -69,6 +70,16 @@ def event(
     for path, value in (changes or {}).items():
         _change(whole, path.split("."), value)
     return whole
+
+
+def schedule(name: str) -> dict[str, Any]:
+    """Return a new event that runs a schedule of the bot now. Linq never sends such an event.
+
+    Args:
+        name: The schedule's name: that of its function, or the `name=` of `@bot.every`.
+    """
+    now, event_id = _iso(time.time()), str(uuid.uuid4())
+    return {"event_type": SCHEDULE_TYPE, "event_id": event_id, "created_at": now, "data": {"name": name}}
 
 
 def signed(body: bytes, event: Mapping[str, Any], *, secret: str) -> dict[str, str]:

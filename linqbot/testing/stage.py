@@ -1,7 +1,7 @@
 """The emulator and the bot in one process, on one clock: starts both, waits for them, moves the time, stops them.
 
 Between emulator and bot all code is that of production: signed webhooks, the server's app, the worker and its journal,
-the client. Only the network and the disk are missing.
+the client. Only the network is missing, and the disk unless the test names a file. `bot_run.py` kills the bot.
 
 The clock stands still. It moves when the test calls `advance`; and otherwise only as far as work in progress needs: a
 message takes 0.75 s to be delivered, a running handler may wait for the retry of a call. Nothing sleeps for that.
@@ -11,45 +11,38 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from contextvars import copy_context
 from datetime import datetime
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Self, TypeAlias, TypeVar, cast
 
 import httpx
+from starlette.applications import Starlette
 
 from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
-from linqbot.bot.handlers import ErrorHandler
-from linqbot.bot.router import Middleware, Next, Router
 from linqbot.client.client import Client
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app as create_emulator_app
 from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived
-from linqbot.server.app import WEBHOOK_PATH, create_app, running
-from linqbot.storage.inbox import DeadLetter, Defer, Finish, Lease, Retry
-from linqbot.testing import activity
-from linqbot.testing.activity import Activity, ApiCall, WatchedApi, WatchedClock, WatchedStorage
-from linqbot.testing.failures import HandlerFailed, NothingCame
-from linqbot.worker.turn import RECEIPTS
+from linqbot.events.parse import EVENT_TYPES
+from linqbot.server.app import WEBHOOK_PATH, create_app
+from linqbot.storage.backend import Storage
+from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.open import open_storage
+from linqbot.testing.activity import Activity, WatchedClock
+from linqbot.testing.bot_run import BotRun, CrashPoints
+from linqbot.testing.connections import WatchedApi, WatchedStorage
+from linqbot.testing.record import Record
+from linqbot.testing.watched_bot import WatchedBot
 
 T = TypeVar("T")
+_Made: TypeAlias = tuple[BotRun, WatchedStorage, Starlette]
+"""A run of the bot, with its storage and its app."""
 
-LAST_LINES = 25
 MAX_WAIT_S = 2.0
 """The same value as in `settings.create_app`: longer waits are left to the worker."""
-
-
-@dataclass(slots=True)
-class _Turn:
-    """One run of the bot over an event, and the exception that a handler raised."""
-
-    event: Event
-    ctx: Context
-    error: Exception | None = None
 
 
 class Stage:
@@ -59,54 +52,190 @@ class Stage:
         start: The time at the beginning; None is the present time.
         version: The payload version of the webhooks.
         handler_timeout_s: Real seconds that a handler may spend on real work before a wait fails.
+        storage: The URL of the bot's storage.
+        copies: How often each webhook is delivered.
+        crash_points: Decides where the bot is killed; None kills it nowhere.
     Attributes:
-        calls: The bot's requests, oldest first.
-        history: A line for each thing that happened. The message of a failed wait shows the last lines.
+        storage: The storage of the bot that runs now.
+        client: A client of the test, which survives a restart of the bot.
+        record: What happened so far.
+    Raises:
+        BotError: a handler can never run.
+        ConfigError: a plugin that the bot needs cannot be loaded.
     """
 
-    def __init__(self, bot: Bot, *, start: datetime | None, version: str, handler_timeout_s: float) -> None:
+    storage: WatchedStorage
+    _run: BotRun
+
+    def __init__(
+        self,
+        bot: Bot,
+        *,
+        start: datetime | None,
+        version: str,
+        handler_timeout_s: float,
+        storage: str,
+        copies: int,
+        crash_points: CrashPoints | None = None,
+    ) -> None:
         self.activity = Activity()
         self.clock = WatchedClock(self.activity, None if start is None else start.timestamp())
-        self.storage = WatchedStorage(self.clock, self.activity, self._ended)
-        self.calls: list[ApiCall] = []
-        self.history: list[str] = []
-        to_bot = _ToBot()
-        self.emulator = Emulator(clock=self.clock, delivery_transport=to_bot)
-        subscription = self.emulator.subscribe(f"http://127.0.0.1:8000{WEBHOOK_PATH}?version={version}")
-        self.client = Client(
-            "test",
-            base_url=f"{self.emulator.public_url}/api/partner",
-            max_wait_s=MAX_WAIT_S,
-            transport=WatchedApi(create_emulator_app(self.emulator), self.activity, self._called),
-            clock=self.clock,
-        )
-        self._app = create_app(
-            _Watched(bot, self._watch, self._watch_error),
-            client=self.client,
-            storage=self.storage,
-            secrets=[subscription.secret],
-            clock=self.clock,
-            drain_s=0,
-        )
-        to_bot.transport = httpx.ASGITransport(self._app)
+        self.record = Record(self.clock)
+        self._crash_points = crash_points
+        self._bot = bot
+        self._webhooks = _Webhooks(copies)
+        self.emulator = Emulator(clock=self.clock, delivery_transport=self._webhooks)
+        self._emulator_app = create_emulator_app(self.emulator)
+        self._subscription = self.emulator.subscribe(f"http://127.0.0.1:8000{WEBHOOK_PATH}?version={version}")
+        self.client = self._client(None)
+        self._storage_url = storage
+        self._kept_storage = open_storage(storage, clock=self.clock)
         self._handler_timeout_s = handler_timeout_s
-        self._turns: dict[Any, _Turn] = {}
-        self._failures: list[tuple[str, BaseException | None]] = []
         self._running = AsyncExitStack()
+        self._context = copy_context()
+        self._restarting: asyncio.Task[None] | None = None
+        self._is_starting = False
 
     async def __aenter__(self) -> Self:
-        await self._running.enter_async_context(running(self._app))
+        self._context = copy_context()
+        await self._running.enter_async_context(self.client)
+        await self._start_bot(self._made(self._bot))
+        self._running.push_async_callback(self._stop_bot)
         await self._running.enter_async_context(self.emulator)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Wait until nothing more happens, and stop bot and emulator.
+
+        Raises:
+            HandlerFailed: a handler raised, and no call has reported this yet.
+        """
         try:
             if error is None:
                 await self.quiet()
         finally:
             await self._running.aclose()
+
+    # The bot's process
+
+    async def restart(self, down_s: float, bot: Bot | None) -> None:
+        """Kill the bot, let time pass, and start it again on the same storage.
+
+        Args:
+            bot: The bot to start; None is the same one.
+        Raises:
+            BotError: a handler of the new bot can never run. Then the old one goes on.
+        """
+        await self._restarted()
+        await self._replace(down_s, bot)
+        await self.arrived()
+
+    @property
+    def killed(self) -> str | None:
+        """The point at which the crash points have killed the bot; None if they have not."""
+        return None if self._crash_points is None else self._crash_points.killed
+
+    async def arrived(self) -> None:
+        """Return when the bot has accepted all webhooks, even if it was killed while it received one."""
+        await self.emulator.flush()
+        while self._restarting is not None:
+            await self._restarted()
+            await self.emulator.flush()
+
+    async def _restarted(self) -> None:
+        task = self._restarting
+        if task is not None:
+            await asyncio.wait({task})
+            if self._restarting is task:
+                self._restarting = None
+            task.result()
+
+    def _crashed(self) -> None:
+        """Restart the bot, which has reached the point where it is killed."""
+        if not self._is_starting:
+            # In the context of the test: the bot's own tasks end with the bot.
+            again = self._replace(0.0, None)
+            self._restarting = asyncio.get_running_loop().create_task(again, context=self._context.copy())
+            self.activity.notify()
+
+    async def _replace(self, down_s: float, bot: Bot | None) -> None:
+        bot = self._bot if bot is None else bot
+        made = self._made(bot)
+        self._bot = bot
+        await self._kill_bot()
+        end = self.clock.now() + down_s
+        while (due := min(self.activity.times(of_work=False), default=end)) < end:
+            self._move_to(due)
+            await self.emulator.flush()
+        self._move_to(end)
+        await self._start_bot(made)
+        # What the killed bot did not answer must not wait for the clock, which only the test moves.
+        self.emulator.retry_unanswered(self._subscription)
+        await self.emulator.flush()
+
+    async def _kill_bot(self) -> None:
+        where = f" {self.killed}" if self._run.is_dead else ""
+        self.record.history.append(f"the bot is killed{where}")
+        await self._run.kill()
+        self.record.forget_turns()
+        self.activity.forget_work()
+
+    async def _start_bot(self, made: _Made) -> None:
+        """Start the bot; again, if it is killed while it starts."""
+        self._is_starting = True
+        try:
+            while True:
+                self._run, self.storage, app = made
+                await self._run.start(app)
+                if not self._run.is_dead:
+                    break
+                await self._kill_bot()
+                made = self._made(self._bot)
+        finally:
+            self._is_starting = False
+        self._webhooks.run = self._run
+
+    def _made(self, bot: Bot) -> _Made:
+        """Return what the next run of a bot needs. Nothing is opened or started yet."""
+        run = BotRun(self._crash_points, self._crashed)
+        handled = {route.event for route, _ in bot.walk()}
+        storage = WatchedStorage(
+            self._next_storage(),
+            self.clock,
+            self.activity,
+            run,
+            ended=self.record.ended,
+            is_taken=lambda name: any(issubclass(EVENT_TYPES.get(name, Event), kind) for kind in handled),
+        )
+        app = create_app(
+            WatchedBot(bot, self.record),
+            client=self._client(run),
+            storage=cast("Storage", storage),
+            secrets=[self._subscription.secret],
+            clock=self.clock,
+            drain_s=0,
+        )
+        return run, storage, app
+
+    async def _stop_bot(self) -> None:
+        await self._run.stop()
+
+    def _next_storage(self) -> Storage:
+        """Return the storage for a run: a storage in memory is the same object, a file is opened again."""
+        if isinstance(self._kept_storage, MemoryStorage):
+            return self._kept_storage
+        return open_storage(self._storage_url, clock=self.clock)
+
+    def _client(self, run: BotRun | None) -> Client:
+        return Client(
+            "test",
+            base_url=f"{self.emulator.public_url}/api/partner",
+            max_wait_s=MAX_WAIT_S,
+            transport=WatchedApi(self._emulator_app, self.activity, self.record.called, run),
+            clock=self.clock,
+        )
 
     # Waiting
 
@@ -119,6 +248,7 @@ class Stage:
         calm = 0
         while True:
             self.activity.clear()
+            await self._restarted()
             if (it := found()) is not None:
                 return it
             # A task that became ready just now has not begun, and so is not counted yet: let it begin.
@@ -141,7 +271,7 @@ class Stage:
             HandlerFailed: a handler raised, and no call has reported this yet.
         """
         await self.until(lambda: None)
-        self.raise_failure()
+        self.record.raise_failure()
 
     async def advance(self, seconds: float) -> None:
         """Move the clock, and stop at each time at which something is due, so that everything happens at its time.
@@ -150,7 +280,7 @@ class Stage:
             HandlerFailed: a handler raised, and no call has reported this yet.
         """
         end = self.clock.now() + seconds
-        self.history.append(f"{seconds:g} s pass")
+        self.record.history.append(f"{seconds:g} s pass")
         await self.until(lambda: None)
         while (due := await self._next_due()) is not None and due < end:
             self._move_to(due)
@@ -163,7 +293,7 @@ class Stage:
             async with asyncio.timeout(self._handler_timeout_s):
                 await self.activity.changed()
         except TimeoutError:
-            self.complain(
+            self.record.complain(
                 f"A handler is still at work after {self._handler_timeout_s:g} s of real time. "
                 "Replace the slow part in tests, or pass talking(…, handler_timeout_s=)."
             )
@@ -180,7 +310,9 @@ class Stage:
 
     async def _next_due(self) -> float | None:
         now, times = self.clock.now(), self.activity.times(of_work=False)
-        times += [time for time in (await self.storage.next_due(), await self.storage.next_timer()) if time is not None]
+        storage = self.storage
+        every = (await storage.next_due(), await storage.next_timer(), await storage.next_broadcast())
+        times += [time for time in every if time is not None]
         return min((time for time in times if time > now), default=None)
 
     def _move_to(self, at: float) -> None:
@@ -188,126 +320,24 @@ class Stage:
         while (now := self.clock.now()) < at:
             self.emulator.advance(max(at - now, math.ulp(at)))
 
-    # Failures
 
-    def failures(self) -> list[BaseException]:
-        """Return the failures that no call has reported yet: exceptions of handlers.
+class _Webhooks(httpx.AsyncBaseTransport):
+    """The transport of webhooks to the bot that runs now.
 
-        An event that was dead-lettered without an exception is returned as a `HandlerFailed`.
-        """
-        failures, self._failures = self._failures, []
-        return [error or HandlerFailed(text) for text, error in failures]
+    Args:
+        copies: How often each webhook is delivered.
+    """
 
-    def raise_failure(self) -> None:
-        """Raise the first unreported failure. Its message counts the others, which then count as reported.
-
-        Raises:
-            HandlerFailed: there is such a failure.
-        """
-        __tracebackhide__ = True
-        if not self._failures:
-            return
-        (text, error), *more = self._failures
-        self._failures = []
-        others = f"\n{len(more)} more failed." if more else ""
-        raise HandlerFailed(text + others) from error
-
-    def complain(self, what: str) -> NoReturn:
-        """Fail the test, and show what happened instead.
-
-        Raises:
-            HandlerFailed: a handler raised, and no call has reported this yet.
-            NothingCame: otherwise.
-        """
-        __tracebackhide__ = True
-        self.raise_failure()
-        lines = self.history[-LAST_LINES:] or ["nothing"]
-        raise NothingCame("\n  ".join([f"{what}\nWhat did happen, oldest first:", *lines]))
-
-    # Watching
-
-    def _watch(self, handle: Next) -> Next:
-        async def watched(event: Any, ctx: Context) -> None:
-            this = self._turns[activity.turn.get()] = _Turn(event, ctx)
-            try:
-                await handle(event, ctx)
-            except Exception as error:
-                this.error = error
-                raise
-
-        return watched
-
-    def _watch_error(self, handle: ErrorHandler) -> ErrorHandler:
-        async def watched(error: Any, event: Any, ctx: Context) -> None:
-            this = self._turns[activity.turn.get()]
-            try:
-                await handle(error, event, ctx)
-            except Exception as raised:
-                this.error = raised
-                raise
-            this.error = None
-
-        return watched
-
-    def _called(self, call: ApiCall) -> None:
-        self.calls.append(call)
-        self.history.append(f"the bot calls {call.name or call.path}: {call.status or 'no answer'}")
-
-    def _ended(self, lease: Lease, finish: Finish) -> None:
-        this, outcome, now = self._turns.pop(lease.token, None), finish.outcome, self.clock.now()
-        who = (this.ctx.handler if this else None) or "no handler"
-        what = f"{lease.delivery.type}: "
-        if isinstance(outcome, Retry | DeadLetter):
-            why = f"{type(this.error).__name__} in {who}" if this and this.error else outcome.error.strip()
-            then = f"It runs again in {outcome.at - now:.1f} s." if isinstance(outcome, Retry) else "It was given up."
-            what += f"{why}. {then}"
-            self._failures.append((what, this.error if this else None))
-        elif isinstance(outcome, Defer):
-            what += f"waits for {outcome.at - now:.1f} s more: {outcome.reason}"
-        elif this is not None and this.ctx.handler is None:
-            if this.event.is_own or this.event.type in RECEIPTS:
-                return
-            what += _untaken(this.event)
-        else:
-            what += f"taken by {who}"
-        self.history.append(what)
-        self.history.extend(f"a message waits to be sent in {timer.due - now:.1f} s" for timer in finish.timers)
-
-
-def _untaken(event: Event) -> str:
-    if isinstance(event, MessageReceived) and event.is_group and not event.is_addressed:
-        return "no handler took it, since it does not address the bot; see Bot(groups=)"
-    if isinstance(event, MessageReceived):
-        return "no handler took it: no filter fits, or the bot's manners forbid it (allow, loop_breaker, max_age_s)"
-    return "no handler took it"
-
-
-class _Watched(Bot):
-    """The bot under test, with a watch around its middleware and its error handlers. The bot itself is not changed."""
-
-    def __init__(self, bot: Bot, watch: Middleware, watch_error: Callable[[ErrorHandler], ErrorHandler]) -> None:
-        vars(self).update(vars(bot))
-        self._bot = bot
-        self._watch = watch
-        self._watch_error = watch_error
-
-    @property
-    def middleware(self) -> tuple[Middleware, ...]:
-        return (self._watch, *self._bot.middleware)
-
-    def routers(self) -> Iterator[Router]:
-        yield self
-
-    @property
-    def error_handlers(self) -> tuple[tuple[type[Exception], ErrorHandler], ...]:
-        every = (each for router in self._bot.routers() for each in router.error_handlers)
-        return tuple((kind, self._watch_error(handle)) for kind, handle in every)
-
-
-class _ToBot(httpx.AsyncBaseTransport):
-    """The transport of webhooks to the bot's app. The app is made after the emulator, because it needs its secret."""
-
-    transport: httpx.ASGITransport
+    def __init__(self, copies: int) -> None:
+        if copies < 1:
+            raise ValueError(f"copies={copies} delivers no webhook. It is how often each is delivered: 1 or more.")
+        self._copies = copies
+        self.run: BotRun | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await self.transport.handle_async_request(request)
+        if self.run is None:
+            raise httpx.ConnectError("The bot does not run.", request=request)
+        response = await self.run.handle(request)
+        for _ in range(self._copies - 1):
+            await self.run.handle(request)
+        return response

@@ -24,10 +24,12 @@ async def talking(
     start: datetime | None = None,
     version: str = "2026-02-03",
     handler_timeout_s: float = 5.0,
+    storage: str = "memory://",
+    copies: int = 1,
 ) -> AsyncIterator[Phone]:
     """Run a bot against an emulated Linq in this process, and return a person's phone.
 
-    No socket and no file is opened. Time stands still until `phone.advance`. Only work in progress moves the clock,
+    No socket is opened, and no file unless `storage` names one. Time stands still until `phone.advance`. Only work in progress moves the clock,
     without a sleep: the delivery of a message, or the retry of a call. When the block ends without an exception,
     pending work is finished first, and an exception of a handler fails the test.
 
@@ -41,17 +43,29 @@ async def talking(
         version: The payload version of the webhooks: `2026-02-03` or `2025-01-01`.
         handler_timeout_s: Real seconds that a handler may spend on real work, such as a request of its own, before a
             wait fails.
+        storage: The URL of the bot's storage: `memory://`, or a file, such as `sqlite:///bot.db`.
+        copies: How often each webhook is delivered. Linq may deliver one more than once, and a bot must not notice.
     Raises:
         BotError: a handler of the bot can never run.
+        ConfigError: there is no such storage, or it cannot be opened.
         HandlerFailed: a handler raised, and the test did not expect it.
+        ValueError: `copies` is below 1.
 
     Example:
         `async with talking(bot) as phone:`
     """
-    async with Stage(bot, start=start, version=version, handler_timeout_s=handler_timeout_s) as stage:
-        phone = Phone(stage, handle, LINES[0])
-        stage.emulator.state.services[phone.handle] = service
-        yield phone
+    stage = Stage(
+        bot, start=start, version=version, handler_timeout_s=handler_timeout_s, storage=storage, copies=copies
+    )
+    async with stage:
+        yield first_phone(stage, handle, service)
+
+
+def first_phone(stage: Stage, handle: str, service: Service) -> Phone:
+    """Return the phone of a test's first person."""
+    phone = Phone(stage, handle, LINES[0])
+    stage.emulator.state.services[phone.handle] = service
+    return phone
 
 
 class PhoneFor(Protocol):
@@ -66,5 +80,7 @@ class PhoneFor(Protocol):
         start: datetime | None = None,
         version: str = "2026-02-03",
         handler_timeout_s: float = 5.0,
+        storage: str = "memory://",
+        copies: int = 1,
     ) -> AbstractAsyncContextManager[Phone]:
         """Run `bot`, and return a person's phone."""

@@ -107,6 +107,23 @@ async def test_edits_tapbacks_typing_and_votes_reach_the_bot() -> None:
     assert ReactionAdded in {type(event) for event in seen}
 
 
+async def test_a_sticker_lies_where_it_was_put_and_payment_requests_are_found_in_order() -> None:
+    bot, seen = noting()
+    async with talking(bot) as phone:
+        said = await phone.text("hi")
+        await phone.sticker(said, b"\x89PNG", "cat.png", x=0.5, y=-1)
+        assert said.tapbacks == ["sticker"]
+        (sticker,) = phone.emulator.state.message(said.id).reactions
+        assert sticker.placement is not None
+        assert (sticker.placement.x, sticker.placement.y) == (0.5, -1)
+        assert phone.payments == []
+        for amount in (100, 200):
+            await phone.client.payment_requests.create(amount=amount, currency="usd")
+        await phone.decline(phone.payments[0])
+        await phone.pay(phone.payments[1])
+    assert [event.type for event in seen[1:]] == ["reaction.added", "payment.declined", "payment.succeeded"]
+
+
 async def test_several_people_have_chats_of_their_own() -> None:
     bot = Bot()
 

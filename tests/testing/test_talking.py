@@ -99,7 +99,7 @@ async def test_a_failed_wait_shows_that_the_group_did_not_address_the_bot() -> N
     async with talking(saying()) as phone:
         group = phone.group("+14155550143")
         await group.text("anybody?")
-        with pytest.raises(NothingCame, match=r"does not address the bot; see Bot\(groups=\)"):
+        with pytest.raises(NothingCame, match=r"neither mentions the bot nor replies to it; see Bot\(groups=\)"):
             await group.next_reply()
 
 
@@ -124,7 +124,9 @@ async def test_what_a_handler_raises_fails_the_test_with_its_traceback() -> None
     async def broken(message: MessageReceived, ctx: Context) -> None:
         raise KeyError("price")
 
-    with pytest.raises(HandlerFailed, match=r"message.received: KeyError in \S*broken. It runs again in \d") as caught:
+    with pytest.raises(
+        HandlerFailed, match=r"KeyError in \S*broken at test_talking.py:\d+: 'price'. It runs again"
+    ) as caught:
         async with talking(bot) as phone:
             await phone.text("hi")
     cause = caught.value.__cause__
@@ -252,13 +254,43 @@ async def test_a_call_that_fails_is_repeated_without_a_sleep(
     assert time.perf_counter() - began < 2
 
 
-@pytest.mark.parametrize("lost", ["answer", "request"])
-async def test_a_lost_connection_sends_nothing_twice(lost: Literal["answer", "request"]) -> None:
+@pytest.mark.parametrize("lost", ["answer", "request", "connection"])
+async def test_a_lost_connection_sends_nothing_twice(lost: Literal["answer", "request", "connection"]) -> None:
     async with talking(saying(read=False)) as phone:
         phone.drop_next("POST /v3/chats", lost=lost)
         await phone.text("hi")
         assert await phone.replies() == ["hello"]
         assert [call.status for call in phone.calls] == [None, 202]
+
+
+async def test_a_slow_call_is_answered_when_the_emulated_time_has_passed() -> None:
+    async with talking(saying(read=False)) as phone:
+        started = phone.now
+        phone.slow_next("chats.messages.send", delay_s=20)
+        await phone.text("hi")
+        assert await phone.next_reply() == "hello"
+        assert phone.now - started >= 20
+
+
+async def test_a_fault_names_an_endpoint_and_leaves_the_others_alone() -> None:
+    async with talking(saying()) as phone:
+        phone.fail_next("chats.messages.send", times=1)
+        await phone.text("hi")
+        assert await phone.replies() == ["hello"]
+        status = [(call.name, call.status) for call in phone.calls]
+        assert ("chats.mark_as_read", 204) in status
+        assert [code for name, code in status if name == "chats.messages.send"] == [500, 202]
+
+
+async def test_a_delivery_that_fails_comes_again() -> None:
+    async with talking(saying(read=False)) as phone:
+        phone.fail_next_delivery("message.received", times=2)
+        await phone.text("hi")
+        assert await phone.replies() == []
+        await phone.advance(1)
+        assert await phone.replies() == []
+        await phone.advance(2)
+        assert await phone.replies() == ["hello"]
 
 
 async def test_a_refused_call_fails_the_test_and_says_why() -> None:

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from typing import assert_type
+
+from pydantic import BaseModel
+
 from linqbot import (
     Bot,
+    Broadcast,
+    BroadcastDone,
     Context,
+    Declined,
     Event,
+    Expired,
+    History,
+    HistoryEntry,
     MessageEdited,
     MessageReceived,
+    Paid,
     ReactionAdded,
+    Sent,
+    VoteResult,
     contains,
     has_media,
     in_direct,
     in_group,
+    link,
+    markdown,
     regex,
 )
 
@@ -44,6 +60,18 @@ async def edited(edit: MessageEdited, ctx: Context) -> None: ...
 async def loved(reaction: ReactionAdded, ctx: Context) -> None: ...
 
 
+@bot.on_broadcast_done
+async def done(broadcast: BroadcastDone, ctx: Context) -> None:
+    assert_type(broadcast.sent, int)
+    assert_type(await ctx.bot.broadcast(["+14155550142"], "hi", name="july"), Broadcast)
+    assert_type([person.reason async for person in ctx.bot.recipients("july", "refused")], list[str | None])
+
+
+@bot.on_broadcast_done("july", "june")
+async def summer(broadcast: BroadcastDone, ctx: Context) -> str:
+    return "done"
+
+
 @bot.on_error(ValueError)
 async def sorry(error: ValueError, event: Event, ctx: Context) -> None: ...
 
@@ -61,7 +89,8 @@ async def wrong_answer(message: MessageReceived, ctx: Context) -> int:
 bot.on_message(wrong_event)  # type: ignore[arg-type]
 bot.on_message("hi")(wrong_event)  # type: ignore[arg-type]
 bot.on_message("hi")(wrong_shape)  # type: ignore[arg-type]
-bot.on_message("hi")(wrong_answer)  # type: ignore[arg-type]
+bot.on_message("hi")(wrong_answer)  # type: ignore[type-var]
+bot.on_broadcast_done("july")(wrong_event)  # type: ignore[arg-type]
 bot.on(ReactionAdded, contains("x"))  # type: ignore[arg-type]
 bot.on(MessageEdited, has_media)  # type: ignore[arg-type]
 bot.on_reaction("lov")  # type: ignore[call-overload]
@@ -73,3 +102,82 @@ async def verbs(message: MessageReceived, ctx: Context) -> None:
     await ctx.reply("x", effect="confeti")  # type: ignore[arg-type]
     await ctx.react("loved")  # type: ignore[arg-type]
     message.text = "frozen"  # type: ignore[misc]
+
+
+def is_short(message: MessageReceived) -> bool:
+    return len(message.text) < 4
+
+
+@bot.on_message(is_short | contains("x"), is_short & in_direct, contains("x") | is_short)
+async def short(message: MessageReceived, ctx: Context) -> None: ...
+
+
+bot.on_mesage("hi")  # type: ignore[attr-defined]
+
+
+async def misspelt(message: MessageReceived, ctx: Context) -> None:
+    print(message.txt)  # type: ignore[attr-defined]
+    await ctx.replay("x")  # type: ignore[attr-defined]
+
+
+class Guest(BaseModel):
+    visits: int = 0
+
+
+async def remembers(message: MessageReceived, ctx: Context) -> None:
+    assert_type(await ctx.state.person(Guest), Guest)
+    assert_type(await ctx.state.chat(Guest, name="table"), Guest)
+    guest = await ctx.state.bot(Guest)
+    guest.visits += 1
+    guest.visits = "many"  # type: ignore[assignment]
+    guest.visit += 1  # type: ignore[attr-defined]
+    await ctx.state.person(dict)  # type: ignore[type-var]
+    async for handle in ctx.state.people(Guest, where=lambda guest: guest.visits > 3):
+        assert_type(handle, str)
+    ctx.state.people(Guest, where=lambda guest: guest.visit > 3)  # type: ignore[attr-defined]
+    history = await ctx.history(limit=5)
+    assert_type(history[0], HistoryEntry)
+    assert_type(history[:2], History)
+
+
+async def streams(message: MessageReceived, ctx: Context) -> None:
+    async def chunks(so_far: str = "") -> AsyncIterator[str]:
+        yield so_far
+
+    async def opened(so_far: str) -> AsyncIterator[str]:
+        return chunks(so_far)
+
+    assert_type(await ctx.stream(chunks(), pace="fast"), list[Sent])
+    assert_type(await ctx.stream(chunks), list[Sent])
+    await ctx.stream(opened, markdown=False, cards=False, stall_s=20)
+    await ctx.stream(lambda so_far: chunks(so_far + "."))
+    await ctx.stream("text")  # type: ignore[arg-type]
+    await ctx.stream(chunks(), pace="slow")  # type: ignore[arg-type]
+    await ctx.reply(markdown("**b**"), link("https://x.test"), cards=False)
+    await ctx.reply(markdown)  # type: ignore[arg-type]
+
+
+def even(text: str) -> float:
+    return float(text)
+
+
+async def asks(message: MessageReceived, ctx: Context) -> None:
+    assert_type(await ctx.ask("Name?"), str)
+    assert_type(await ctx.ask("Day?", choices=["Friday", "Saturday"]), str)
+    assert_type(await ctx.ask("Sure?", yes="like"), bool)
+    assert_type(await ctx.ask("How many?", kind=int), int)
+    assert_type(await ctx.ask("How many?", kind=even), float)
+    assert_type(await ctx.once("guest", lambda key: {"key": key}, kind=Guest), Guest)
+    assert_type((await ctx.location("Where?", timeout_s=60)).latitude, float)
+    lunch = await ctx.vote(["Thai", "Pizza"], "Lunch?", until="all")
+    assert_type(lunch, VoteResult)
+    assert_type(lunch.winner, str | None)
+    await ctx.vote(["Thai", "Pizza"], until="most")  # type: ignore[arg-type]
+    paid = await ctx.pay(1250, "2 soups", timeout_s=3600)
+    assert_type(paid, Paid | Declined | Expired)
+    if paid:
+        assert_type(paid, Paid)
+    await ctx.pay("12.50", "2 soups")  # type: ignore[arg-type]
+    await ctx.pay(1250, "2 soups", currency="eur")  # type: ignore[arg-type]
+    await ctx.ask("Sure?", yes="thumb")  # type: ignore[call-overload]
+    await ctx.ask("Name?", timeout="1h")  # type: ignore[call-overload]

@@ -1,0 +1,221 @@
+"""One run of the bot, as one process would run it: it can be stopped, or killed at any point and never goes on.
+
+A test cannot kill a process in its own process. `BotRun.kill` comes as near as possible: from one moment on, nothing
+that the bot's code does reaches the storage or Linq. Then every task of the run is cancelled. The code that a
+cancellation starts, such as a `finally` block, gets the same cancellation at its next call.
+
+What survives the kill, other than the storage: variables of modules, the Bot itself and the plugins that it was given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from contextvars import Context, ContextVar
+from typing import Any, Final, NoReturn, ParamSpec, Protocol, TypeVar
+from weakref import WeakSet
+
+import httpx
+from starlette.applications import Starlette
+
+from linqbot.server.app import running
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_PASSES: Final = 50
+"""Passes of the event loop until a stopped worker has cancelled its turns. More than it needs do no harm."""
+_ROUNDS, _ROUND_S = 100, 0.01
+"""How often tasks are cancelled that ignore their cancellation, and the real seconds that they have to end each time."""
+
+_run: ContextVar[BotRun | None] = ContextVar("linqbot_bot_run", default=None)
+"""The run that the running code belongs to. Every task that this code starts inherits it."""
+
+
+class CrashPoints(Protocol):
+    """Decides where the bot is killed."""
+
+    @property
+    def killed(self) -> str | None:
+        """The point at which the bot was killed; None if it was not killed yet."""
+        ...
+
+    def is_end(self, point: str) -> bool:
+        """Return True if the bot must be killed at this point, which it has just reached."""
+        ...
+
+
+class BotRun:
+    """One run of the bot's app. Its storage and its client pass each call through `step` or `reach`.
+
+    Args:
+        crash_points: Decides where the bot is killed; None kills it nowhere.
+        crashed: Called when the bot has reached the point where it is killed. The caller then calls `kill`.
+    """
+
+    def __init__(self, crash_points: CrashPoints | None, crashed: Callable[[], None]) -> None:
+        self._crash_points = crash_points
+        self._crashed = crashed
+        self._tasks: WeakSet[asyncio.Future[Any]] = WeakSet()
+        self._stopping = asyncio.Event()
+        self._dead = asyncio.Event()
+        self._cancelled = asyncio.Event()
+        self._lifespan: asyncio.Future[None] | None = None
+        self._app: httpx.ASGITransport | None = None
+
+    @property
+    def is_dead(self) -> bool:
+        """True from the moment of the kill on."""
+        return self._dead.is_set()
+
+    # Start, stop, kill
+
+    async def start(self, app: Starlette) -> None:
+        """Start the app, and return when it has started or was killed. Its errors are raised here."""
+        started = asyncio.Event()
+        _follow_tasks(asyncio.get_running_loop())
+        self._app = httpx.ASGITransport(app)
+        self._lifespan = self.spawn(self._live(app, started))
+        try:
+            await _first(self._lifespan, started, self._dead)
+        except BaseException:
+            await self.kill()
+            raise
+        if self._lifespan.done() and not self.is_dead:
+            self._lifespan.result()
+
+    async def stop(self) -> None:
+        """Stop the app as SIGTERM does. After a kill this does nothing."""
+        if self._lifespan is not None and not self.is_dead:
+            self._stopping.set()
+            await self._lifespan
+
+    async def kill(self) -> None:
+        """End the run at once: nothing that it does from now on reaches the storage or Linq."""
+        self._dead.set()
+        if self._lifespan is None:
+            return
+        self._lifespan.cancel()
+        for _ in range(_PASSES):
+            await asyncio.sleep(0)
+        self._cancelled.set()
+        await asyncio.wait({self._lifespan})
+        for _ in range(_ROUNDS):
+            left = [task for task in self._tasks if not task.done()]
+            if not left:
+                break
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=_ROUND_S)
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                # Asked for, so that asyncio does not report it: a killed process reports nothing.
+                task.exception()
+
+    async def _live(self, app: Starlette, started: asyncio.Event) -> None:
+        async with running(app):
+            started.set()
+            await self._stopping.wait()
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
+        """Start a task that belongs to the run."""
+        before = _run.set(self)
+        try:
+            return asyncio.get_running_loop().create_task(work)
+        finally:
+            _run.reset(before)
+
+    @property
+    def has_tasks(self) -> bool:
+        """True if a task of the run was noted."""
+        return len(self._tasks) > 0
+
+    def note_task(self, task: asyncio.Future[Any]) -> None:
+        """Cancel this task too when the bot is killed."""
+        self._tasks.add(task)
+
+    # The connections of the bot
+
+    async def handle(self, request: httpx.Request) -> httpx.Response:
+        """Let the app answer a webhook.
+
+        Raises:
+            httpx.ConnectError: the bot was killed before its answer.
+        """
+        if self.is_dead or self._app is None:
+            raise httpx.ConnectError("The bot does not run.", request=request)
+        answer = self.spawn(self._app.handle_async_request(request))
+        await _first(answer, self._dead)
+        if self.is_dead:
+            raise httpx.ConnectError("The bot was killed.", request=request)
+        return answer.result()
+
+    async def step(self, name: str, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Make a call that changes something outside of the process. The bot can be killed before it and after it."""
+        await self.reach(f"before {name}")
+        result = await call(*args, **kwargs)
+        await self.reach(f"after {name}")
+        return result
+
+    async def reach(self, point: str | None) -> None:
+        """Go on, unless the bot is dead or is killed here. None is a point at which it is not killed."""
+        if not self.is_dead and point is not None and self._crash_points and self._crash_points.is_end(point):
+            self._dead.set()
+            self._crashed()
+        if self.is_dead:
+            await self._stop_here()
+
+    async def _stop_here(self) -> NoReturn:
+        await self._cancelled.wait()
+        # For code that catches every cancellation in a loop: it must not block the event loop.
+        await asyncio.sleep(0)
+        raise asyncio.CancelledError("The bot was killed.")
+
+
+async def _first(task: asyncio.Future[Any], *events: asyncio.Event) -> None:
+    """Wait for the end of a task or for one of the events, whichever is first."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait([task, *waiting], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()
+
+
+@contextlib.contextmanager
+def outside_of_the_bot() -> Iterator[None]:
+    """Run code that does not belong to the bot, although the bot has called it: its tasks survive a kill of the bot."""
+    before = _run.set(None)
+    try:
+        yield
+    finally:
+        _run.reset(before)
+
+
+def _follow_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Wrap the loop's task factory, so that each task of a run is noted. An existing factory is still used."""
+    probe = BotRun(None, lambda: None)
+    task = probe.spawn(asyncio.sleep(0))
+    # Other code may have wrapped our factory, so only a task shows if it is there.
+    if not probe.has_tasks:
+        loop.set_task_factory(_Factory(loop.get_task_factory()))
+    task.cancel()
+
+
+class _Factory:
+    """A task factory that notes the tasks of each run."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __call__(
+        self, loop: asyncio.AbstractEventLoop, coro: Generator[Any, None, T] | Coroutine[Any, Any, T], /, **how: Any
+    ) -> asyncio.Future[T]:
+        task: asyncio.Future[T] = (
+            self._inner(loop, coro, **how) if self._inner else asyncio.Task(coro, loop=loop, **how)
+        )
+        context: Context | None = how.get("context")
+        if (run := _run.get() if context is None else context.get(_run)) is not None:
+            run.note_task(task)
+        return task

@@ -1,0 +1,190 @@
+"""Calls that a handler makes without `await`: the error that a test shows, and the line that the log has."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import structlog
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.router import Next
+from linqbot.events.message import MessageReceived
+from linqbot.testing import HandlerFailed, NothingCame, talking
+
+pytestmark = pytest.mark.anyio
+FILE = "test_forgotten_await.py"
+
+
+async def reply(message: MessageReceived, ctx: Context) -> None:
+    ctx.reply("hello")  # type: ignore[unused-coroutine]
+
+
+async def reply_on_several_lines(message: MessageReceived, ctx: Context) -> None:
+    ctx.reply(  # type: ignore[unused-coroutine]
+        "hello",
+    )
+
+
+async def react(message: MessageReceived, ctx: Context) -> None:
+    ctx.react("love")  # type: ignore[unused-coroutine]
+
+
+async def through_the_client(message: MessageReceived, ctx: Context) -> None:
+    ctx.client.chats.mark_as_read(message.chat_id)  # type: ignore[unused-coroutine]
+
+
+async def in_a_task(message: MessageReceived, ctx: Context) -> None:
+    async def work() -> None:
+        ctx.reply("hello")  # type: ignore[unused-coroutine]
+
+    await asyncio.create_task(work())
+
+
+async def kept_in_a_variable(message: MessageReceived, ctx: Context) -> None:
+    _answer = ctx.reply("hello")
+
+
+def in_a_plain_def(message: MessageReceived, ctx: Context) -> None:
+    ctx.reply("hello")  # type: ignore[unused-coroutine]
+
+
+async def helper(ctx: Context) -> None:
+    await ctx.reply("hello")
+
+
+async def own_function(message: MessageReceived, ctx: Context) -> None:
+    helper(ctx)  # type: ignore[unused-coroutine]
+
+
+def line_of(function: Callable[..., Any], offset: int = 1) -> str:
+    return f"{FILE}:{function.__code__.co_firstlineno + offset}"
+
+
+def bot_with(handler: Any) -> Bot:
+    bot = Bot()
+    bot.on_message(handler)
+    return bot
+
+
+@pytest.mark.parametrize(
+    ("handler", "at", "call"),
+    [
+        (reply, line_of(reply), "ctx.reply"),
+        (reply_on_several_lines, line_of(reply_on_several_lines), "ctx.reply"),
+        (react, line_of(react), "ctx.react"),
+        (through_the_client, line_of(through_the_client), "ctx.client.chats.mark_as_read"),
+        (in_a_task, line_of(in_a_task, 2), "ctx.reply"),
+    ],
+)
+async def test_a_call_without_await_fails_the_test_with_its_line_and_the_remedy(
+    handler: Any, at: str, call: str
+) -> None:
+    async with talking(bot_with(handler)) as phone:
+        await phone.text("hi")
+        with pytest.raises(HandlerFailed) as failed:
+            await phone.next_reply()
+    name = f"{handler.__module__}:{handler.__qualname__}"
+    assert str(failed.value) == (
+        f"message.received: {name} ended and {at} never awaited {call}(). Write: await {call}(…). It was given up."
+    )
+
+
+async def test_a_call_that_was_kept_in_a_variable_is_named_with_its_handler() -> None:
+    async with talking(bot_with(kept_in_a_variable)) as phone:
+        await phone.text("hi")
+        with pytest.raises(HandlerFailed) as failed:
+            await phone.next_reply()
+    at = line_of(kept_in_a_variable, 0)
+    assert f"kept_in_a_variable ({at}) ended and never awaited ctx.reply(). Write: await" in str(failed.value)
+
+
+async def test_a_plain_def_is_told_to_return_the_text() -> None:
+    async with talking(bot_with(in_a_plain_def)) as phone:
+        await phone.text("hi")
+        with pytest.raises(HandlerFailed) as failed:
+            await phone.next_reply()
+    assert (
+        f"in_a_plain_def is a plain def, and {line_of(in_a_plain_def)} called ctx.reply() without await, so nothing was "
+        "done. Return the text of the reply instead, or write: async def in_a_plain_def and await ctx.reply(…)"
+    ) in str(failed.value)
+
+
+async def test_a_function_of_the_author_that_was_never_awaited_is_named_and_the_turn_goes_on() -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with talking(bot_with(own_function)) as phone:
+            await phone.text("hi")
+            with pytest.raises(NothingCame) as nothing:
+                await phone.next_reply()
+    sentence = f"own_function ended and {line_of(own_function)} never awaited helper(). Write: await helper(…)"
+    assert sentence in str(nothing.value)
+    (line,) = [entry for entry in logs if entry["event"] == "coroutine.never_awaited"]
+    assert (line["log_level"], line["at"]) == ("error", line_of(own_function))
+    assert sentence in line["why"]
+
+
+async def test_a_call_that_an_async_def_returns_without_await_is_named() -> None:
+    async def greet(message: MessageReceived, ctx: Context) -> Any:
+        return ctx.reply("hello")
+
+    async with talking(bot_with(greet)) as phone:
+        await phone.text("hi")
+        with pytest.raises(HandlerFailed, match=r"Context.reply\(…\) cannot be sent: it was called without await"):
+            await phone.next_reply()
+
+
+async def test_a_call_that_a_plain_def_returns_is_awaited() -> None:
+    def greet(message: MessageReceived, ctx: Context) -> Any:
+        return ctx.reply("hello")
+
+    async with talking(bot_with(greet)) as phone:
+        await phone.text("hi")
+        assert await phone.next_reply() == "hello"
+
+
+async def test_middleware_that_awaits_nothing_is_named() -> None:
+    bot = bot_with(helper_of_two)
+
+    @bot.use
+    def noisy(handle: Next) -> Next:
+        async def around(event: Any, ctx: Context) -> None:
+            ctx.reply("from middleware")  # type: ignore[unused-coroutine]
+            await handle(event, ctx)
+
+        return around
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        assert await phone.next_reply() == "hello"
+        errors = await phone.errors()
+    # The first event is chat.created, which no handler takes.
+    assert str(errors[0]).startswith(f"chat.created: The middleware ended and {FILE}:")
+    assert all("never awaited ctx.reply()" in str(error) for error in errors)
+
+
+async def helper_of_two(message: MessageReceived, ctx: Context) -> None:
+    await helper(ctx)
+
+
+async def test_the_log_has_the_line_and_no_traceback() -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with talking(bot_with(reply)) as phone:
+            await phone.text("hi")
+            await phone.errors()
+    (line,) = [entry for entry in logs if entry["event"] == "turn.dead_lettered"]
+    assert (line["error"], line["at"], line["exc_info"]) == ("NeverAwaited", line_of(reply), None)
+    assert line["why"].endswith("never awaited ctx.reply(). Write: await ctx.reply(…)")
+
+
+async def test_outside_of_turns_python_warns_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(warnings, "showwarning", lambda message, *_: shown.append(str(message)))
+    async with talking(bot_with(helper_of_two)) as phone:
+        await phone.text("hi")
+        assert await phone.next_reply() == "hello"
+        helper(None)  # type: ignore[unused-coroutine, arg-type]
+    assert shown == ["coroutine 'helper' was never awaited"]

@@ -1,0 +1,98 @@
+"""Payments, locations and votes of a bot that is killed at every point of its way, through the emulator."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from linqbot import Bot, Context, MessageReceived
+from linqbot.testing import Phone, killed_between_calls
+
+pytestmark = pytest.mark.anyio
+
+BOB = "+15550001111"
+
+bot = Bot(groups="all", read=False, typing=False)
+
+
+@bot.on_message("soup")
+async def soup(message: MessageReceived, ctx: Context) -> None:
+    paid = await ctx.pay(1250, "2 soups", timeout_s=3600)
+    await ctx.send(type(paid).__name__)
+
+
+@bot.on_message("near me")
+async def near_me(message: MessageReceived, ctx: Context) -> None:
+    where = await ctx.location(timeout_s=3600)
+    await ctx.send(f"{where.latitude:.1f}")
+
+
+@bot.on_message("lunch")
+async def lunch(message: MessageReceived, ctx: Context) -> None:
+    result = await ctx.vote(["Thai", "Pizza"], "Lunch?", timeout_s=3600)
+    await ctx.send(f"{result.winner}: {sorted(result.votes)}")
+
+
+async def pays(phone: Phone) -> None:
+    await phone.text("soup")
+    await phone.quiet()
+    await phone.pay()
+    await phone.quiet()
+
+
+async def is_declined(phone: Phone) -> None:
+    await phone.text("soup")
+    await phone.quiet()
+    await phone.decline()
+    await phone.quiet()
+
+
+async def waits_too_long(phone: Phone) -> None:
+    await phone.text("soup")
+    await phone.quiet()
+    await phone.advance(3700)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "said", "status"),
+    [(pays, "Paid", "succeeded"), (is_declined, "Declined", "canceled"), (waits_too_long, "Expired", "canceled")],
+)
+async def test_a_payment_is_requested_once_and_ends_once(
+    scenario: Callable[[Phone], Awaitable[None]], said: str, status: str
+) -> None:
+    async for phone in killed_between_calls(bot, scenario, copies=2):
+        assert [request.status for request in phone.emulator.state.payment_requests.values()] == [status], phone.killed
+        card, *texts = [bubble for bubble in phone.messages if bubble.from_bot]
+        assert (card.parts[0].type, texts) == ("imessage_app", [said]), phone.killed
+
+
+async def shares(phone: Phone) -> None:
+    await phone.text("near me")
+    await phone.quiet()
+    await phone.share_location(48.85, 2.35)
+    await phone.quiet()
+
+
+async def test_a_location_is_answered_once() -> None:
+    async for phone in killed_between_calls(bot, shares):
+        requests = [call for call in phone.calls if call.name == "chats.location.request" and call.is_accepted]
+        assert len(requests) <= 1, phone.killed
+        assert [bubble for bubble in phone.messages if bubble.from_bot] == ["48.9"], phone.killed
+
+
+async def vote(phone: Phone) -> None:
+    group = phone.group(BOB)
+    await group.text("lunch")
+    await phone.quiet()
+    (poll,) = [bubble for bubble in group.messages if bubble.votes]
+    await group.vote(poll, "Thai")
+    await phone.quiet()
+    await group.by(BOB).vote(poll, "Thai")
+    await phone.quiet()
+
+
+async def test_a_vote_has_one_poll_and_counts_each_vote() -> None:
+    async for phone in killed_between_calls(bot, vote, copies=2):
+        said = [bubble for bubble in phone.group(BOB).messages if bubble.from_bot and not bubble.votes]
+        assert said == ["Lunch?", f"Thai: {sorted([phone.handle, BOB])}"], phone.killed

@@ -1,0 +1,201 @@
+"""`killed_between_calls`: one run of a scenario for each point at which the bot can be killed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from linqbot import Ambiguous, Bot, Context, MessageReceived, ScheduleDue
+from linqbot.events.message import MessageDelivered
+from linqbot.testing import NothingCame, Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+PERSON, LINE = "+14155550142", "+12025550100"
+
+
+def echo() -> Bot:
+    bot = Bot()
+
+    @bot.on_message
+    async def repeat(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(message.text)
+
+    return bot
+
+
+def files(folder: Path) -> list[str]:
+    return [file.name for file in folder.iterdir()]
+
+
+async def say_hi(phone: Phone) -> None:
+    await phone.text("hi")
+    assert await phone.next_reply() == "hi"
+
+
+async def test_each_point_of_a_turn_has_one_run() -> None:
+    seen = []
+
+    async def second_message(phone: Phone) -> None:
+        await phone.text("first")
+        assert await phone.next_reply() == "first"
+        await say_hi(phone)
+
+    async for phone in killed_between_calls(echo(), second_message):
+        assert phone.messages == ["first", "first", "hi", "hi"]
+        assert repr(phone).endswith(f", killed={phone.killed!r})" if phone.killed else "+12025550100')")
+        seen.append(phone.killed)
+    turn = [
+        "before storage.put",
+        "after storage.put",
+        "after storage.take",
+        "before storage.begin",
+        "after storage.begin",
+        "before chats.messages.send",
+        "after chats.messages.send",
+        "before storage.finish",
+        "after storage.finish",
+    ]
+    assert seen[0] is None
+    assert seen[-len(turn) :] == turn
+    assert None not in seen[1:]
+
+
+async def test_what_a_handler_does_without_a_record_is_found_done_twice() -> None:
+    shop: list[str] = []
+    bot = Bot()
+
+    @bot.on_message
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        shop.append(message.text)
+        await ctx.reply("Ordered.")
+
+    async def scenario(phone: Phone) -> None:
+        shop.clear()
+        await phone.text("soup")
+        assert await phone.next_reply() == "Ordered."
+
+    doubled = [phone.killed async for phone in killed_between_calls(bot, scenario) if len(shop) > 1]
+    assert doubled == [
+        "before storage.begin",
+        "after storage.begin",
+        "before chats.messages.send",
+        "after chats.messages.send",
+        "before storage.finish",
+    ]
+
+
+async def test_what_is_recorded_by_once_is_done_at_most_once() -> None:
+    shop: list[str] = []
+    bot = Bot()
+
+    @bot.on_message
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.once("order", shop.append)
+        except Ambiguous:
+            await ctx.reply("I do not know.")
+        else:
+            await ctx.reply("Ordered.")
+
+    async def scenario(phone: Phone) -> None:
+        shop.clear()
+        await phone.text("soup")
+        assert await phone.next_reply() in ("Ordered.", "I do not know.")
+
+    unknown = set()
+    async for phone in killed_between_calls(bot, scenario):
+        assert len(phone.messages) == 2
+        if phone.messages[1] == "Ordered.":
+            assert len(shop) == 1
+        else:
+            unknown.add((phone.killed, len(shop)))
+    assert unknown == {("after storage.begin", 0), ("before storage.settle", 1)}
+
+
+async def test_a_failed_scenario_says_where_the_bot_was_killed() -> None:
+    runs: list[str] = []
+
+    async def scenario(phone: Phone) -> None:
+        await say_hi(phone)
+        runs.append("done")
+        if len(runs) == 3:
+            await phone.next_reply()
+
+    with pytest.raises(NothingCame) as caught:
+        async for _ in killed_between_calls(echo(), scenario):
+            pass
+    assert "the bot is killed after storage.put" in str(caught.value)
+    (note,) = caught.value.__notes__
+    assert note.startswith("killed_between_calls: the bot was killed at point 1 of ")
+    assert note.endswith(", after storage.put.")
+
+
+async def test_a_scenario_that_fails_without_a_kill_says_so() -> None:
+    async def scenario(phone: Phone) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        async for _ in killed_between_calls(echo(), scenario):
+            pass
+    assert caught.value.__notes__ == ["killed_between_calls: the bot was killed nowhere."]
+
+
+async def test_each_run_has_a_file_of_its_own_and_only_that_of_a_failed_run_stays(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'bot.db'}"
+    runs = 0
+    async for phone in killed_between_calls(echo(), say_hi, storage=url):
+        assert phone.messages == ["hi", "hi"]
+        assert {name.partition(".")[0] for name in files(tmp_path)} == {f"bot-{runs}"}
+        runs += 1
+    assert runs > 10
+    assert files(tmp_path) == []
+
+    async def fail(phone: Phone) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        async for _ in killed_between_calls(echo(), fail, storage=url):
+            pass
+    assert "bot-0.db" in files(tmp_path)
+
+
+async def test_receipts_have_points_only_if_a_handler_takes_them() -> None:
+    bot = echo()
+
+    async def points(bot: Bot) -> int:
+        return len([phone async for phone in killed_between_calls(bot, say_hi)])
+
+    without = await points(bot)
+
+    @bot.on(MessageDelivered)
+    async def note(event: MessageDelivered, ctx: Context) -> None:
+        await ctx.react("love", message_id=event.message_id)
+
+    assert await points(bot) > without
+
+
+async def test_the_clients_of_a_test_are_not_killed() -> None:
+    async with talking(echo()) as phone:
+        await say_hi(phone)
+        await phone.restart()
+        assert (await phone.client.chats.retrieve(phone.chat_id)).id == phone.chat_id
+
+
+async def test_a_bot_can_be_killed_while_it_starts() -> None:
+    bot = Bot()
+
+    @bot.every("day 09:00")
+    async def greet(event: ScheduleDue, ctx: Context) -> None:
+        await ctx.bot.send(f"Good morning, day {event.due.day}!", to=PERSON, line=LINE)
+
+    async def two_days(phone: Phone) -> None:
+        await phone.advance(2 * 86400)
+
+    seen = []
+    async for phone in killed_between_calls(bot, two_days, start=datetime(2030, 1, 1, tzinfo=UTC)):
+        assert phone.messages == ["Good morning, day 1!", "Good morning, day 2!"]
+        seen.append(phone.killed)
+    assert seen[:3] == [None, "before storage.schedule", "after storage.schedule"]

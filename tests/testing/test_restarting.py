@@ -1,0 +1,190 @@
+"""Restarting the bot in a test: what a kill leaves is the storage, and nothing of the old run speaks again."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from linqbot import Bot, Context, MessageReceived
+from linqbot.errors import BotError, ConfigError
+from linqbot.testing import talking
+
+pytestmark = pytest.mark.anyio
+
+START = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+class Visits(BaseModel):
+    count: int = 0
+
+
+def counting() -> Bot:
+    bot = Bot()
+
+    @bot.on_message("remind me")
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("It is time.", after_s=60)
+
+    @bot.on_message("book")
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        name = await ctx.ask("Your name?")
+        await ctx.reply(f"Booked, {name}.")
+
+    @bot.on_message
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        visits = await ctx.state.person(Visits)
+        visits.count += 1
+        await ctx.reply(f"Visit {visits.count}")
+
+    return bot
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path / 'bot.db'}"
+
+
+async def test_state_questions_and_scheduled_sends_survive(storage: str) -> None:
+    async with talking(counting(), storage=storage, start=START) as phone:
+        await phone.text("hi")
+        await phone.text("remind me")
+        await phone.text("book")
+        assert await phone.replies() == ["Visit 1", "Your name?"]
+        await phone.restart()
+        await phone.text("Ada")
+        assert await phone.next_reply() == "Booked, Ada."
+        await phone.restart()
+        await phone.text("hi")
+        assert await phone.next_reply() == "Visit 2"
+        await phone.restart(down_s=61)
+        assert await phone.next_reply() == "It is time."
+        assert phone.now >= START.timestamp() + 61
+        assert (await phone.state(Visits)).count == 2
+
+
+async def test_a_handler_that_was_cut_off_runs_again_and_its_cleanup_sends_nothing(storage: str) -> None:
+    bot, never = Bot(), asyncio.Event()
+    runs: list[int] = []
+
+    @bot.on_message
+    async def work(message: MessageReceived, ctx: Context) -> None:
+        runs.append(len(runs))
+        await ctx.reply("Working …")
+        try:
+            if len(runs) == 1:
+                await never.wait()
+        except asyncio.CancelledError:
+            # Code that ignores a cancellation comes no further either.
+            await ctx.reply("cancelled")
+            await ctx.reply("not cancelled")
+        finally:
+            await ctx.reply("Cleaned up.")
+
+    async with talking(bot, storage=storage) as phone:
+        await phone.text("hi")
+        assert await phone.next_reply() == "Working …"
+        await phone.restart()
+        assert await phone.replies() == ["Cleaned up."]
+        assert phone.messages == ["hi", "Working …", "Cleaned up."]
+    assert runs == [0, 1]
+
+
+async def test_tasks_of_the_old_run_end_with_it() -> None:
+    bot, go = Bot(), asyncio.Event()
+    ended: list[object] = []
+
+    async def speak_later(ctx: Context) -> None:
+        try:
+            await go.wait()
+            await ctx.reply("too late")
+        finally:
+            ended.append(asyncio.current_task())
+
+    @bot.on_message("start")
+    async def start(message: MessageReceived, ctx: Context) -> None:
+        tasks.append(asyncio.create_task(speak_later(ctx)))
+
+    tasks: list[asyncio.Task[None]] = []
+    async with talking(bot) as phone:
+        await phone.text("start")
+        await phone.quiet()
+        await phone.restart()
+        assert ended == tasks
+        assert tasks[0].cancelled()
+        go.set()
+        assert await phone.replies() == []
+
+
+async def test_another_version_of_the_bot_goes_on() -> None:
+    newer = Bot()
+
+    @newer.on_message
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        visits = await ctx.state.person(Visits)
+        await ctx.reply(f"Before: {visits.count}")
+
+    async with talking(counting()) as phone:
+        await phone.text("hi")
+        assert await phone.next_reply() == "Visit 1"
+        await phone.restart(bot=newer)
+        await phone.text("hi")
+        assert await phone.next_reply() == "Before: 1"
+        await phone.restart()
+        await phone.text("hi")
+        assert await phone.next_reply() == "Before: 1"
+
+
+async def test_a_file_goes_on_in_another_test_process(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'bot.db'}"
+    for visit in (1, 2):
+        async with talking(counting(), storage=url) as phone:
+            await phone.text("hi")
+            assert await phone.next_reply() == f"Visit {visit}"
+
+
+async def test_a_storage_that_does_not_exist_is_an_error() -> None:
+    with pytest.raises(ConfigError, match=r"There is no storage for mongodb:// URLs"):
+        async with talking(Bot(), storage="mongodb://x"):
+            raise AssertionError
+
+
+async def test_each_webhook_comes_three_times_and_is_handled_once(storage: str) -> None:
+    async with talking(counting(), storage=storage, copies=3) as phone:
+        await phone.text("hi")
+        await phone.text("hi")
+        assert await phone.replies() == ["Visit 1", "Visit 2"]
+        assert (await phone.state(Visits)).count == 2
+
+
+async def test_copies_are_counted_from_one() -> None:
+    with pytest.raises(ValueError, match="copies=0 delivers no webhook"):
+        async with talking(Bot(), copies=0):
+            raise AssertionError
+
+
+async def test_a_bot_that_can_never_run_is_refused_and_the_old_one_goes_on() -> None:
+    broken = Bot()
+
+    @broken.on_message
+    async def first(message: MessageReceived, ctx: Context) -> None: ...
+
+    @broken.on_message("never")
+    async def second(message: MessageReceived, ctx: Context) -> None: ...
+
+    async with talking(counting()) as phone:
+        with pytest.raises(BotError, match="second"):
+            await phone.restart(bot=broken)
+        await phone.text("hi")
+        assert await phone.next_reply() == "Visit 1"
+
+
+async def test_a_restart_in_a_busy_bot_loses_and_repeats_nothing(storage: str) -> None:
+    async with talking(counting(), storage=storage) as phone:
+        for _ in range(5):
+            await phone.text("hi")
+            await phone.restart()
+        assert sorted(await phone.replies()) == [f"Visit {visit + 1}" for visit in range(5)]

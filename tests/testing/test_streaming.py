@@ -1,0 +1,53 @@
+"""Streams in conversations, and in tests with a phone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from linqbot import Bot, Context, MessageReceived
+from linqbot.testing import talking
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_stream_before_a_question_is_not_asked_again_when_the_answer_comes() -> None:
+    bot, asked = Bot(), list[str]()
+
+    async def model(name: str) -> AsyncIterator[str]:
+        asked.append(name)
+        yield f"One, {name}.\n\nTwo, {name}."
+
+    @bot.on_message
+    async def handle(message: MessageReceived, ctx: Context) -> None:
+        first = await ctx.stream(model("first"))
+        name = await ctx.ask("Your name?")
+        second = await ctx.stream(lambda so_far: model(name))
+        await ctx.reply(f"{len(first)} and {len(second)}")
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        assert await phone.replies() == ["One, first.", "Two, first.", "Your name?"]
+        await phone.text("Ada")
+        assert await phone.replies() == ["One, Ada.", "Two, Ada.", "2 and 2"]
+    assert asked == ["first", "Ada"]
+
+
+async def test_a_source_may_do_real_work_without_seeming_to_stall() -> None:
+    bot = Bot()
+
+    async def slow() -> AsyncIterator[str]:
+        for word in ("One. ", "Two. ", "Three."):
+            for _ in range(100):
+                await asyncio.sleep(0)
+            yield word
+
+    @bot.on_message
+    async def handle(message: MessageReceived, ctx: Context) -> None:
+        await ctx.stream(slow(), stall_s=1)
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        assert " ".join(await phone.replies()) == "One. Two. Three."
