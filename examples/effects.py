@@ -3,8 +3,8 @@
 import asyncio
 from typing import get_args
 
-from linqbot import Bot, Context, MessageReceived, regex
-from linqbot.types.message import BubbleEffect, Effect, ScreenEffect, TextDecoration, TextPart
+from linqbot import Bot, Context, Effect, MessageReceived, TextDecoration, TextPart, regex
+from linqbot.types.message import BubbleEffect, ScreenEffect
 
 bot = Bot()
 SCREEN, BUBBLE = get_args(ScreenEffect), get_args(BubbleEffect)

@@ -20,7 +20,7 @@ def example(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Bot]:
     monkeypatch.setattr(sys, "path", [*sys.path])
 
     def load(name: str) -> Bot:
-        monkeypatch.delitem(sys.modules, name, raising=False)
+        monkeypatch.delitem(sys.modules, Path(name).name, raising=False)
         return load_bot(str(EXAMPLES / f"{name}.py"))
 
     return load

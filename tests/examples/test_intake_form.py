@@ -1,0 +1,116 @@
+"""examples/intake_form.py: a form with a mailed code, a poll and a confirmation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from linqbot import Bot
+from linqbot.testing import Bubble, Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+WHOLE = [
+    "Your name?",
+    "Your e-mail address?",
+    "I have mailed you a code. Which one?",
+    "How many people?",
+    "A table for 4, Ada. Book it?",
+    "Booked. See you soon, Ada!",
+]
+
+
+@pytest.fixture
+def bot(example: Callable[[str], Bot]) -> Bot:
+    return example("intake_form")
+
+
+@pytest.fixture
+def code(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """Return a function that reads the code in the last mail, which the example prints."""
+
+    def last() -> str:
+        return [line for line in capsys.readouterr().out.splitlines() if line.startswith("To ")][-1][-4:]
+
+    return last
+
+
+def said(phone: Phone) -> list[str]:
+    return [message for message in phone.messages if message.from_bot and not message.votes]
+
+
+def last_poll(phone: Phone) -> Bubble:
+    return [message for message in phone.messages if message.votes][-1]
+
+
+async def tell_code(phone: Phone, code: Callable[[], str]) -> None:
+    for text in ("table", "Ada", "Ada@example.com"):
+        await phone.text(text)
+        await phone.quiet()
+    await phone.text(code())
+    await phone.quiet()
+
+
+async def book(phone: Phone) -> None:
+    await phone.vote(last_poll(phone), "4")
+    await phone.quiet()
+    await phone.react(phone.messages[-1], "like")
+    await phone.quiet()
+
+
+async def test_each_question_is_asked_once_though_each_webhook_comes_three_times(
+    bot: Bot, code: Callable[[], str]
+) -> None:
+    async with talking(bot, copies=3) as phone:
+        await tell_code(phone, code)
+        await book(phone)
+        assert said(phone) == WHOLE
+
+
+@pytest.mark.slow
+async def test_each_question_is_asked_once_wherever_the_bot_is_killed(bot: Bot, code: Callable[[], str]) -> None:
+    async def scenario(phone: Phone) -> None:
+        await tell_code(phone, code)
+        await book(phone)
+
+    async for phone in killed_between_calls(bot, scenario):
+        assert said(phone) == WHOLE, phone.killed
+
+
+async def test_a_known_guest_is_not_asked_for_the_name_again(bot: Bot, code: Callable[[], str]) -> None:
+    async with talking(bot) as phone:
+        await tell_code(phone, code)
+        await book(phone)
+        await phone.restart(down_s=86_400)
+        await phone.text("table")
+        await phone.quiet()
+        assert said(phone) == [*WHOLE, "How many people?"]
+
+
+async def test_wrong_answers_may_be_given_again_but_only_two_wrong_codes(bot: Bot) -> None:
+    async with talking(bot) as phone:
+        for text in ("table", "Ada", "at home"):
+            await phone.text(text)
+        assert (await phone.replies())[-1] == "Please write an e-mail address, such as ada@example.com."
+        for text in ("ada@example.com", "old", "older", "oldest"):
+            await phone.text(text)
+        assert await phone.replies() == [
+            "I have mailed you a code. Which one?",
+            "That is not the code. Please look again.",
+            "That is not the code. Please look again.",
+            "Too many wrong answers.",
+        ]
+        await phone.text("table")
+        assert await phone.next_reply() == "Your e-mail address?"
+        await phone.text("never mind")
+        assert await phone.next_reply() == "Another time, then."
+
+
+async def test_a_thumb_down_books_nothing(bot: Bot, code: Callable[[], str]) -> None:
+    async with talking(bot) as phone:
+        await tell_code(phone, code)
+        await phone.text("6")
+        await phone.quiet()
+        await phone.react(phone.messages[-1], "dislike")
+        assert (await phone.replies())[-1] == "Not booked."

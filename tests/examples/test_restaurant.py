@@ -1,0 +1,139 @@
+"""examples/restaurant/bot.py: the finished bot of the tutorial, in conversations that the pages do not show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from linqbot import Bot
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+TUESDAY = datetime(2030, 1, 1, 12, tzinfo=UTC)
+HOUR, DAY = 3600, 86400
+REMINDER = "Tomorrow is your table for {}. If you cannot come, write: cancel"
+
+
+@pytest.fixture
+def bot(example: Callable[[str], Bot]) -> Bot:
+    return example("restaurant/bot")
+
+
+async def test_a_guest_who_is_asked_may_look_at_the_menu_and_then_answer(bot: Bot) -> None:
+    async with talking(bot, start=TUESDAY) as phone:
+        await phone.text("A table for 12, please")
+        await phone.text("menu")
+        assert (await phone.replies())[-1] == "A table for 12. Which day? For example: Saturday"
+        await phone.text("next month")
+        assert await phone.next_reply() == "Please write a day of the week, such as Saturday."
+        await phone.text("tuesday")
+        assert await phone.next_reply() == "What is your name?"
+        await phone.text("Dana")
+        assert await phone.next_reply() == "Dana, your table for 12 on Tuesday 08 January is booked."
+
+
+async def test_the_day_stays_the_same_if_the_name_comes_after_midnight(bot: Bot) -> None:
+    async with talking(bot, start=TUESDAY) as phone:
+        await phone.text("a table for 4")
+        await phone.text("wednesday")
+        assert (await phone.replies())[-1] == "What is your name?"
+        await phone.advance(DAY - HOUR)
+        await phone.text("Dana")
+        assert await phone.next_reply() == "Dana, your table for 4 on Wednesday 02 January is booked."
+
+
+async def test_a_guest_who_ends_a_question_keeps_the_earlier_table(bot: Bot) -> None:
+    async with talking(bot, start=TUESDAY) as phone:
+        await phone.text("a table for 4 on Friday")
+        await phone.text("Dana")
+        await phone.text("a table for 5")
+        await phone.text("Cancel")
+        assert (await phone.replies())[-1] == "I have booked nothing. Another time!"
+        await phone.advance(7 * DAY)
+        assert await phone.replies() == [REMINDER.format(4)]
+
+
+async def test_a_second_booking_replaces_the_reminder_of_the_first(bot: Bot) -> None:
+    async with talking(bot, start=TUESDAY) as phone:
+        await phone.text("a table for 4 on Friday")
+        await phone.text("Dana")
+        await phone.text("no, a table for 5 on Saturday")
+        assert len(await phone.replies()) == 3
+        await phone.advance(7 * DAY)
+        assert await phone.replies() == [REMINDER.format(5)]
+
+
+async def test_a_table_for_tomorrow_is_reminded_of_only_before_six(bot: Bot) -> None:
+    async with talking(bot, start=TUESDAY) as phone:
+        await phone.text("a table for 2 on Wednesday")
+        await phone.text("Dana")
+        assert len(await phone.replies()) == 2
+        await phone.advance(5 * HOUR)
+        assert await phone.replies() == [REMINDER.format(2)]
+        await phone.text("a table for 3 on Wednesday")
+        assert await phone.next_reply() == "Dana, your table for 3 on Wednesday 02 January is booked."
+        await phone.advance(7 * DAY)
+        assert await phone.replies() == []
+
+
+async def test_the_reminder_comes_at_six_also_after_the_change_to_summer_time(bot: Bot) -> None:
+    async with talking(bot, start=datetime(2030, 3, 29, 17, tzinfo=UTC)) as phone:  # 18:00 in Paris
+        await phone.text("a table for 2 on Tuesday")
+        await phone.text("Dana")
+        assert len(await phone.replies()) == 2
+        await phone.advance(3 * DAY - HOUR - 60)
+        assert await phone.replies() == []
+        await phone.advance(60)  # 16:00 UTC, and again 18:00 in Paris
+        assert await phone.replies() == [REMINDER.format(2)]
+
+
+async def test_people_of_a_group_book_and_cancel_tables_of_their_own(bot: Bot) -> None:
+    async with talking(bot, start=TUESDAY) as ann:
+        bob = ann.person("+14155550143")
+        group = ann.group(bob, "cat@example.com")
+        await group.text("bot, a table for us on Friday", mention=True)
+        assert await group.next_reply() == "What is your name?"
+        await group.text("Ann")
+        assert await group.next_reply() == "Ann, your table for 3 on Friday 04 January is booked."
+        await group.by(bob).text("bot, a table for 2 on Sunday", mention=True)
+        await group.by(bob).text("Bob", reply_to=await group.next_reply())
+        assert await group.next_reply() == "Bob, your table for 2 on Sunday 06 January is booked."
+        await ann.text("cancel")  # in the direct chat
+        assert await ann.next_reply() == "Your table is cancelled. Another time!"
+        await ann.advance(7 * DAY)
+        assert await group.replies() == [REMINDER.format(2)]
+
+
+async def test_hearts_between_people_of_a_group_are_not_answered(bot: Bot) -> None:
+    async with talking(bot, start=TUESDAY) as ann:
+        group = ann.group("+14155550143")
+        said = await group.text("let us eat out")
+        await group.by("+14155550143").react(said, "love")
+        assert await group.replies() == []
+
+
+async def test_cancelling_without_a_table_is_no_error(bot: Bot) -> None:
+    async with talking(bot, start=TUESDAY) as phone:
+        await phone.text("cancel")
+        assert await phone.next_reply() == "Your table is cancelled. Another time!"
+        await phone.text("hello")
+        assert await phone.next_reply() == "Welcome to Chez Cat! Write: menu"
+
+
+async def test_a_table_is_booked_and_reminded_of_once_wherever_the_bot_is_killed(bot: Bot) -> None:
+    async def book_twice(phone: Phone) -> None:
+        for text in ("a table for 4 on Friday", "Dana", "no, a table for 5 on Saturday"):
+            await phone.text(text)
+            await phone.quiet()
+        await phone.advance(7 * DAY)
+
+    async for phone in killed_between_calls(bot, book_twice, start=TUESDAY):
+        assert [message for message in phone.messages if message.from_bot] == [
+            "What is your name?",
+            "Dana, your table for 4 on Friday 04 January is booked.",
+            "Dana, your table for 5 on Saturday 05 January is booked.",
+            REMINDER.format(5),
+        ]

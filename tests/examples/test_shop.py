@@ -1,0 +1,104 @@
+"""examples/shop.py: a paid order in another system, made once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from linqbot import Bot
+from linqbot.testing import Bubble, Phone, killed_between_calls, talking
+from linqbot.types.message import AppPart
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def bot(example: Callable[[str], Bot]) -> Bot:
+    return example("shop")
+
+
+def kitchen() -> Any:
+    return sys.modules["shop"].kitchen
+
+
+def card(bubble: Bubble) -> tuple[str | None, str | None]:
+    """Return what is paid for and the amount, as the payment card shows them."""
+    (part,) = bubble.parts
+    assert isinstance(part, AppPart)
+    return part.layout.caption, part.layout.subcaption
+
+
+def statuses(phone: Phone) -> list[str]:
+    return [request.status for request in phone.emulator.state.payment_requests.values()]
+
+
+async def order_soup(phone: Phone) -> None:
+    kitchen().orders.clear()
+    kitchen().tickets.clear()
+    await phone.text("Soup")
+    assert card(await phone.next_reply()) == ("1 soup", "$8.00")
+    await phone.quiet()
+    assert not kitchen().orders
+    await phone.pay()
+    await phone.quiet()
+
+
+async def test_an_order_is_made_once_though_each_webhook_comes_three_times(bot: Bot) -> None:
+    async with talking(bot, copies=3) as phone:
+        await order_soup(phone)
+        asked, end = [message for message in phone.messages if message.from_bot]
+        assert card(asked) == ("1 soup", "$8.00")
+        assert end == "Your soup is order 1."
+        assert end.effect == "celebration"
+        assert statuses(phone) == ["succeeded"]
+        assert [*kitchen().orders.values()] == ["soup"]
+        assert kitchen().tickets == ["1: soup"]
+
+
+async def test_an_order_is_made_once_wherever_the_bot_is_killed(bot: Bot) -> None:
+    ends = []
+    async for phone in killed_between_calls(bot, order_soup):
+        asked, end = [message for message in phone.messages if message.from_bot]
+        assert card(asked) == ("1 soup", "$8.00")
+        assert statuses(phone) == ["succeeded"]
+        assert [*kitchen().orders.values()] == ["soup"]
+        assert len(kitchen().tickets) <= 1
+        if end == "Your soup is order 1.":
+            assert len(kitchen().tickets) == 1
+        else:
+            ends.append(end)
+    # Killed before and after it prints: in both cases it cannot know.
+    assert ends == ["You have order 1. Please tell the waiter, too."] * 2
+
+
+async def test_who_does_not_pay_gets_nothing(bot: Bot) -> None:
+    async with talking(bot) as phone:
+        await phone.text("what is there?")
+        assert await phone.next_reply() == "We have:\nsoup $8.00\ntrout $21.00\napple tart $7.00"
+
+        await phone.text("Apple tart")
+        assert card(await phone.next_reply()) == ("1 apple tart", "$7.00")
+        await phone.decline()
+        assert await phone.replies() == ["Your bank has declined it. Write 'apple tart' to try another card."]
+
+        await phone.text("trout")
+        assert card(await phone.next_reply()) == ("1 trout", "$21.00")
+        await phone.advance(3601)
+        assert await phone.replies() == ["Not paid within an hour, so not ordered. Write 'trout' to order again."]
+
+        assert statuses(phone) == ["canceled", "canceled"]
+        assert not kitchen().orders
+
+
+async def test_after_a_declined_payment_another_one_orders(bot: Bot) -> None:
+    async with talking(bot) as phone:
+        await phone.text("soup")
+        await phone.next_reply()
+        await phone.decline()
+        await phone.next_reply()
+        await order_soup(phone)
+        assert await phone.replies() == ["Your soup is order 1."]
+        assert [*kitchen().orders.values()] == ["soup"]

@@ -1,0 +1,68 @@
+"""examples/streaming.py: a model's answer in several messages."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+from linqbot import Bot, TextPart
+from linqbot.testing import Phone, killed_between_calls, talking
+from linqbot.types.message import utf16_slice
+
+pytestmark = pytest.mark.anyio
+
+ANSWER = [
+    "Good question! Sourdough needs three things: flour, water and time.",
+    "1. Mix equal parts of flour and water.\n2. Wait for a day. Bake it. Feed it again.\n3. Bake it when it doubles.",
+    "Enjoy it! 🍞 Read more:",
+    "https://example.com/sourdough",
+]
+
+
+@pytest.fixture
+def bot(example: Callable[[str], Bot], monkeypatch: pytest.MonkeyPatch) -> Bot:
+    async def sleep(seconds: float) -> None: ...
+
+    bot = example("streaming")
+    monkeypatch.setattr(sys.modules["streaming"], "asyncio", SimpleNamespace(sleep=sleep))
+    return bot
+
+
+async def test_the_answer_comes_in_messages_with_styles_and_a_card(bot: Bot) -> None:
+    async with talking(bot) as phone:
+        await phone.text("How do I make sourdough?")
+        replies = await phone.replies()
+        assert replies == ANSWER
+        styles = {
+            (str(each.style), utf16_slice(part.value, *each.range))
+            for reply in replies
+            for part in reply.parts
+            if isinstance(part, TextPart)
+            for each in part.text_decorations or ()
+        }
+        assert styles == {("bold", "three"), ("italic", "equal parts"), ("strikethrough", "Bake it.")}
+        assert not phone.is_shown_typing
+
+
+async def test_sms_gets_one_text_without_styles(bot: Bot) -> None:
+    async with talking(bot, service="SMS") as phone:
+        await phone.text("How do I make sourdough?")
+        assert await phone.replies() == ["\n\n".join(ANSWER[:3]) + f" {ANSWER[3]}"]
+
+
+async def test_linq_fails_in_the_middle_and_the_answer_is_complete(bot: Bot) -> None:
+    async with talking(bot) as phone:
+        phone.drop_next("chats.messages.send", lost="answer")
+        await phone.text("How do I make sourdough?")
+        assert await phone.replies() == ANSWER
+
+
+async def test_a_crash_at_any_point_loses_and_repeats_nothing(bot: Bot) -> None:
+    async def ask(phone: Phone) -> None:
+        await phone.text("How do I make sourdough?")
+
+    async for phone in killed_between_calls(bot, ask):
+        assert [message for message in phone.messages if message.from_bot] == ANSWER
