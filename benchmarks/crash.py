@@ -73,13 +73,14 @@ class Served:
 
     Attributes:
         command: The command line, for the next start.
+        environ: Environment variables, for the next start.
         pass_fds: Files the process inherits at the next start, under the same numbers.
     """
 
     def __init__(self, folder: Path, name: str, port: int, *arguments: str, **environ: str) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.command = [sys.executable, "-m", "linqbot", *arguments, "--port", str(port)]
-        self._environ = {**os.environ, **environ}
+        self.environ = {**os.environ, **environ}
         self._folder = folder
         self._log = folder / f"{name}.log"
         self.pass_fds: Sequence[int] = ()
@@ -88,7 +89,7 @@ class Served:
     async def start(self) -> None:
         with self._log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *self.command, cwd=self._folder, env=self._environ, stdout=log, stderr=log, pass_fds=self.pass_fds
+                *self.command, cwd=self._folder, env=self.environ, stdout=log, stderr=log, pass_fds=self.pass_fds
             )
 
     async def kill(self, sig: int = signal.SIGKILL) -> int:
@@ -104,7 +105,8 @@ class Served:
         async with asyncio.timeout(60):
             while True:
                 assert self.process is not None
-                assert self.process.returncode is None, f"linqbot ended with {self.process.returncode}"
+                ended = self.process.returncode
+                assert ended is None, f"linqbot ended with {ended}: {self._log.read_text()[-2000:]}"
                 try:
                     if (await http.get(self.url + path)).status_code == 200:
                         return
@@ -132,7 +134,7 @@ class Load:
     async def _chat(self, chat: str, numbers: list[str]) -> None:
         async with self._at_once:
             for number in numbers:
-                body = _received(chat, number)
+                body = received(chat, number)
                 copies = 2 if self.random.random() < 0.1 else 1
                 await asyncio.gather(*(self._deliver(body) for _ in range(copies)))
 
@@ -214,7 +216,8 @@ def _expected(numbers: list[str]) -> list[str]:
     return [said for n in numbers for said in ([n, n + "b"] if int(n) % 3 == 0 else [n])]
 
 
-def _received(chat: str, text: str) -> bytes:
+def received(chat: str, text: str) -> bytes:
+    """Return the body of a webhook: a person has sent this text."""
     line = {"id": str(uuid.uuid4()), "handle": "+12025550100", "service": "iMessage", "is_me": True}
     person = {"id": str(uuid.uuid4()), "handle": "+14155550142", "service": "iMessage", "is_me": False}
     data: dict[str, Any] = {
@@ -236,8 +239,14 @@ PER_CHAT = 20
 
 
 @contextlib.asynccontextmanager
-async def house(place: Path, code: str) -> AsyncIterator[tuple[Served, Served, httpx.AsyncClient]]:
-    """Run a bot made of `code` and an emulator; yield both, and a client to reach them."""
+async def house(
+    place: Path, code: str, *, storage: str | None = None
+) -> AsyncIterator[tuple[Served, Served, httpx.AsyncClient]]:
+    """Run a bot made of `code` and an emulator; yield both, and a client to reach them.
+
+    Args:
+        storage: The URL of the bot's storage; None means a file in `place`.
+    """
     (place / "bot.py").write_text(code)
     emulator = Served(place, "emulator", free_port(), "emulator")
     bot = Served(
@@ -249,7 +258,7 @@ async def house(place: Path, code: str) -> AsyncIterator[tuple[Served, Served, h
         LINQ_API_V3_API_KEY="crash",
         LINQ_API_V3_BASE_URL=emulator.url + "/api/partner",
         LINQ_WEBHOOK_SECRET=SECRET,
-        LINQBOT_STORAGE=f"sqlite:///{place / 'crash.db'}",
+        LINQBOT_STORAGE=storage or f"sqlite:///{place / 'crash.db'}",
     )
     async with httpx.AsyncClient(timeout=30, trust_env=False, limits=httpx.Limits(max_connections=64)) as http:
         try:
@@ -262,14 +271,20 @@ async def house(place: Path, code: str) -> AsyncIterator[tuple[Served, Served, h
 
 
 async def run(
-    deliveries: int, kills: int, *, seed: int = 0, folder: Path | None = None, direct: bool = False
+    deliveries: int,
+    kills: int,
+    *,
+    seed: int = 0,
+    folder: Path | None = None,
+    direct: bool = False,
+    storage: str | None = None,
 ) -> Report:
     """Send `deliveries` and kill the bot `kills` times while they arrive. For `direct`, see the module's docstring."""
     report, started = Report(deliveries), time.monotonic()
     dice = random.Random(seed)
     with tempfile.TemporaryDirectory(prefix="linqbot-crash-") as own:
         place = folder or Path(own)
-        async with house(place, BOT) as (bot, emulator, http):
+        async with house(place, BOT, storage=storage) as (bot, emulator, http):
             ids = await chats(http, emulator.url, -(-deliveries // PER_CHAT))
             await bot.up(http, "/readyz")
             load: Load | People
@@ -288,7 +303,7 @@ async def run(
             report.posts = load.posts
             said = await replies(http, emulator.url)
             for chat, numbers in load.said.items():
-                _compare(report, chat, numbers, said[chat])
+                compare(report, chat, numbers, said[chat])
     report.seconds = time.monotonic() - started
     return report
 
@@ -350,7 +365,8 @@ async def replies(http: httpx.AsyncClient, emulator: str) -> dict[str, list[str]
     }
 
 
-def _compare(report: Report, chat: str, numbers: list[str], replies: list[str]) -> None:
+def compare(report: Report, chat: str, numbers: list[str], replies: list[str]) -> None:
+    """Note in the report which replies of a chat are missing, sent twice or out of order."""
     expected = _expected(numbers)
     counted = Counter(replies)
     report.lost += [said for said in expected if not counted[said]]

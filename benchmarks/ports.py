@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+import os
 import random
+import re
 import socket
 from contextlib import suppress
+from pathlib import Path
 
-_FROM, _BELOW = 20_000, 32_000
-"""Linux, macOS and Windows use higher ports for outgoing connections. Such a connection could take a higher port before the
-program does."""
 
-_dice = random.SystemRandom()
+def _first_outgoing_port() -> int:
+    """Return the lowest port that the system may give to an outgoing connection."""
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 32_768  # macOS and Windows start at 49152
+
+
+def _own_ports() -> list[int]:
+    """Return the ports of this process, in random order.
+
+    An outgoing connection could take a port before the program does, so these are below the ports of such connections.
+    So could a test in another process of pytest-xdist: each of the processes has its own share.
+    """
+    below = min(_first_outgoing_port(), 32_000)
+    ports = range(max(below - 12_000, 2_000), below)
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    worker = int("".join(re.findall(r"\d+", os.environ.get("PYTEST_XDIST_WORKER", "0"))))
+    share = list(ports[worker % workers :: workers])
+    random.SystemRandom().shuffle(share)
+    return share
+
+
+_unused: list[int] = []
 
 
 def free_port() -> int:
-    """Return a port that no program listens on."""
+    """Return a port that no program listens on and that this process was not given before."""
     while True:
-        port = _dice.randrange(_FROM, _BELOW)
+        if not _unused:
+            _unused.extend(_own_ports())
+        port = _unused.pop()
         with suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
             return port

@@ -23,6 +23,7 @@ from chromium_page import FRIEND, LINE, ME, Bot, Browsing, Served
 from dev_command import Dev
 from inspector_page import ERROR, inspector_of, open_rows, report, subscribe
 from playwright.sync_api import Browser, Locator, Page, expect
+from ports import free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
@@ -105,12 +106,6 @@ bot = Bot()
 async def greet(message: MessageReceived, ctx: Context) -> None:
     1 / 0
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -1,0 +1,161 @@
+"""Driving the emulator's page in Chromium: a served emulator, the bot and other people, and pages as a person uses them.
+
+The fixtures are in `tests/emulator/conftest.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from typing import Any
+
+import httpx
+import uvicorn
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+from ports import free_port
+
+from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.web.app import create_app
+
+ME = "+14155550142"
+FRIEND = "+14155550187"
+LINE = "+12025550100"
+DESKTOP = {"width": 1280, "height": 900}
+MOBILE = {"width": 390, "height": 844}
+CHROMIUM_ARGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+
+
+class Served:
+    """An emulator on a free port, in another thread: this thread drives the browser."""
+
+    def __init__(self, name: str = "127.0.0.1") -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._public_url = f"http://{name}:{self.port}"
+
+    def start(self) -> None:
+        self._emulator = Emulator(public_url=self._public_url)
+        config = uvicorn.Config(
+            create_app(self._emulator), port=self.port, log_level="critical", timeout_graceful_shutdown=2
+        )
+        self._server = uvicorn.Server(config)
+        self._up = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._thread.start()
+        assert self._up.wait(10)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        startup = self._server.startup
+
+        async def startup_then_signal(sockets: list[socket.socket] | None = None) -> None:
+            await startup(sockets)
+            self._up.set()
+
+        self._server.startup = startup_then_signal  # type: ignore[method-assign]
+        await self._server.serve()
+
+    def stop(self) -> None:
+        if not self._thread.is_alive():
+            return
+        self._server.should_exit = True
+        self._loop.call_soon_threadsafe(self._emulator.end_streams)
+        self._thread.join(10)
+
+
+class Bot:
+    """The bot, which acts through Linq's API, and other people, who act through the control API."""
+
+    def __init__(self, url: str) -> None:
+        self.http = httpx.Client(base_url=url, headers={"authorization": "Bearer test"})
+
+    def call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, headers: dict[str, str] | None = None
+    ) -> Any:
+        answer = self.http.request(method, path, json=body, headers=headers)
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
+
+    def hear(self, text: str, *, person: str = ME, **more: Any) -> dict[str, str]:
+        """Write to the line as `person`; return the ids of the chat and of the message."""
+        body = {"from": person, "to": LINE, "parts": [{"type": "text", "value": text}]} | more
+        return dict(self.call("POST", "/emulator/inbound", body))
+
+    def say(self, chat_id: str, *parts: str | dict[str, Any], **more: Any) -> str:
+        shaped = [{"type": "text", "value": part} if isinstance(part, str) else part for part in parts]
+        return str(
+            self.call("POST", f"/v3/chats/{chat_id}/messages", {"message": {"parts": shaped} | more})["message"]["id"]
+        )
+
+    def upload(self, filename: str, content_type: str, data: bytes) -> dict[str, str]:
+        """Upload a file; return it as a media part."""
+        asked = {"filename": filename, "content_type": content_type, "size_bytes": len(data)}
+        ticket = self.call("POST", "/v3/attachments", asked)
+        self.http.request("PUT", ticket["upload_url"], content=data, headers=ticket["required_headers"])
+        return {"type": "media", "attachment_id": ticket["attachment_id"]}
+
+    @property
+    def chats(self) -> list[dict[str, Any]]:
+        return list(self.call("GET", "/emulator/state")["chats"])
+
+    def last(self) -> dict[str, Any]:
+        """Return the last message of the only chat."""
+        (chat,) = self.chats
+        return dict(chat["messages"][-1])
+
+
+class Browsing:
+    """Opens pages, each in its own browser profile, and collects the errors and warnings of their consoles."""
+
+    def __init__(self, browser: Browser, url: str) -> None:
+        self._browser, self._url = browser, url
+        self._contexts: list[BrowserContext] = []
+        self.console_errors: list[str] = []
+
+    def open(self, path: str = "/", **options: Any) -> Page:
+        context = self._browser.new_context(**{"viewport": DESKTOP} | options)
+        context.set_default_timeout(5000)
+        self._contexts.append(context)
+        page = context.new_page()
+        page.on("console", self._collect)
+        page.on("pageerror", lambda error: self.console_errors.append(str(error)))
+        page.goto(self._url + path)
+        return page
+
+    def _collect(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.console_errors.append(message.text)
+
+    def close(self) -> None:
+        for context in self._contexts:
+            context.close()
+
+
+def greet(phone: Page, bot: Bot) -> str:
+    """Send the sample message; return the id of the new chat."""
+    expect(phone.get_by_label("Message", exact=True)).to_be_focused()
+    phone.keyboard.press("Enter")
+    expect(phone.locator(".msg.own")).to_have_count(1)
+    return str(bot.chats[0]["id"])
+
+
+def write(phone: Page, text: str) -> None:
+    phone.get_by_label("Message", exact=True).fill(text)
+    phone.keyboard.press("Enter")
+
+
+def bubble(phone: Page, text: str) -> Any:
+    return phone.locator(".msg .bubble", has_text=text)
