@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +25,9 @@ from signed import SECRET
 
 PEERS = Path(__file__).with_name("peers")
 _PROC = Path("/proc")
+
+LOADER_BUSY = 0.85
+"""Share of the time. A load generator that is busy for longer is what was measured, and the reports say so."""
 
 T = TypeVar("T")
 
@@ -204,14 +207,23 @@ def open_files(pid: int) -> float:
         return math.nan
 
 
-def machine_busy_s() -> float:
-    """Return the CPU seconds that all processes on this machine have used so far, over all cores."""
+def machine_busy_s(cores: Iterable[int] | None = None) -> float:
+    """Return the CPU seconds that all processes on this machine have used so far.
+
+    Args:
+        cores: Count only what was used on these cores; None means all cores.
+    """
     try:
-        first = (_PROC / "stat").read_text().partition("\n")[0].split()[1:9]
+        lines = [line.split() for line in (_PROC / "stat").read_text().splitlines()]
     except OSError:
         return math.nan
-    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, first)
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    counted = {"cpu"} if cores is None else {f"cpu{core}" for core in cores}
+    ticks = 0
+    for name, *values in lines:
+        if name in counted:
+            user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, values[:8])
+            ticks += user + nice + system + irq + softirq + steal
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def ours_s() -> float:

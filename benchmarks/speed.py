@@ -8,7 +8,7 @@
 """Measures the speed of `linqbot serve` as ratios to other programs that do the same in the same minute.
 
     uv run benchmarks/speed.py                      everything; five minutes
-    uv run benchmarks/speed.py ack echo             a part: ack, echo, slow-api, latency, start, memory
+    uv run benchmarks/speed.py ack echo             a part: ack, echo, state, slow-api, latency, start, memory
 
 Every figure is a ratio to a peer in the same round: the median of all rounds, with the smallest and the largest. Machines
 differ, and so does one machine an hour later. The server under measurement has its own core; the loader and the fake API
@@ -42,6 +42,7 @@ from fake_api import FakeApi
 from loader import ClosedLoop, Connection, Paced
 from ports import free_port
 from processes import (
+    LOADER_BUSY,
     PEERS,
     Cores,
     Served,
@@ -59,8 +60,6 @@ from processes import (
 from signed import SLACK_SECRET, Deliveries, linq, slack
 
 IN_FLIGHT = 64
-LOADER_BUSY = 0.85
-"""The report names rows in which the load generator was busy for a larger share of the time."""
 CHATS = 2000
 T = TypeVar("T")
 
@@ -95,6 +94,8 @@ BARE = Program("bare ASGI", "bare:app")
 SILENT = Program("linqbot, no handler", "silent")
 PLAIN = Program("linqbot", "plain")
 MANNERED = Program("linqbot, read and typing on", "mannered")
+REMEMBERING = Program("linqbot, changes state in each turn", "remembering")
+COUNTING = Program("linqbot, changes the bot's state in each turn", "counting")
 SLOW = Program("linqbot, slow handlers", "slow")
 BY_HAND = Program("FastAPI + linq-python", "fastapi_echo:app", needs="fastapi")
 BOLT = Program("slack-bolt", "slack_bolt_echo:app", send=slack, needs="slack_bolt")
@@ -252,6 +253,20 @@ async def echo(bench: Bench) -> None:
             bench.figures.append(Figure(f"{name}, read and typing on", "turns/s", found[MANNERED], found[peer]))
 
 
+async def state(bench: Bench) -> None:
+    """Compare an echo that changes state in each turn with one that has no state."""
+    programs = (PLAIN, REMEMBERING, COUNTING)
+    found: dict[Program, list[float]] = {program: [] for program in programs}
+    async with FakeApi() as api:
+        for _ in range(bench.rounds):
+            for program in programs:
+                found[program].append(await bench.rate(program, api))
+    name = "echo that changes the person's state ÷ echo"
+    bench.figures.append(Figure(name, "turns/s", found[REMEMBERING], found[PLAIN], "≥ 0.8", lambda ratio: ratio >= 0.8))
+    name = f"echo that changes the bot's state, {IN_FLIGHT} chats at once ÷ echo"
+    bench.figures.append(Figure(name, "turns/s", found[COUNTING], found[PLAIN]))
+
+
 async def slow_api(bench: Bench) -> None:
     """Compare turns per second with a slow API and with an instant API."""
     ours: list[float] = []
@@ -367,6 +382,7 @@ async def memory(bench: Bench) -> None:
 MEASUREMENTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "ack": ack,
     "echo": echo,
+    "state": state,
     "slow-api": slow_api,
     "latency": latency,
     "start": start,

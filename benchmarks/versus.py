@@ -37,14 +37,25 @@ from pathlib import Path
 from typing import Any
 
 from ports import free_port
-from processes import PEERS, Cores, Served, cpu_s, linq_environ, linqbot, rss_mib, run, serving, uvicorn
+from processes import (
+    LOADER_BUSY,
+    PEERS,
+    Cores,
+    Served,
+    cpu_s,
+    linq_environ,
+    linqbot,
+    machine_busy_s,
+    rss_mib,
+    run,
+    serving,
+    uvicorn,
+)
 from signed import SLACK_SECRET, linq, slack
 
 CHATS = 1000
 IN_FLIGHT = 64
 STEADY_PER_S = 100
-LOADER_BUSY = 0.85
-"""A load generator that is busy for a larger share of the time is what was measured."""
 MARKER = "Hello! evt-%09d"
 """The text of the events. Replies are matched by the number, so each reply repeats the text."""
 
@@ -147,12 +158,12 @@ class Comparison:
             requests = self._requests(bot, 1 + round(9000 * (self.seconds + 1)))
             await self._load(bot, port, api, requests, "--seconds", "0.2", "--warmup", "0.3", "--inflight", "8")
             requests = self._requests(bot, 1 + round(9000 * (self.seconds + 1)))
-            server, core = cpu_s(served.pid), _busy_s(self.cores.server)
+            server, core = cpu_s(served.pid), machine_busy_s(self.cores.server)
             echo = await self._load(
                 bot, port, api, requests, "--seconds", str(self.seconds), "--inflight", str(IN_FLIGHT)
             )
             server = cpu_s(served.pid) - server
-            noise = (_busy_s(self.cores.server) - core - server) / (self.seconds + 1)
+            noise = (machine_busy_s(self.cores.server) - core - server) / (self.seconds + 1)
             requests = self._requests(bot, round(STEADY_PER_S * (self.seconds + 3)))
             steady = await self._load(
                 bot, port, api, requests, "--seconds", str(self.seconds), "--rate", str(STEADY_PER_S)
@@ -203,17 +214,6 @@ class Comparison:
 def _faults(found: dict[str, Any]) -> str:
     names = ("non_2xx", "conn_errors", "missing", "duplicates", "out_of_order", "unmatched")
     return ", ".join(f"{found[name]} {name}" for name in names if found[name])
-
-
-def _busy_s(cores: set[int]) -> float:
-    """Return the seconds of CPU that all programs together have used on these cores so far."""
-    total = 0.0
-    for line in Path("/proc/stat").read_text().splitlines():
-        name, *ticks = line.split()
-        if name.startswith("cpu") and name != "cpu" and int(name[3:]) in cores:
-            user, nice, system, _idle, _wait, irq, softirq, steal = map(int, ticks[:8])
-            total += (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
-    return total
 
 
 _SENT = {
