@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis
+import postgres_server
 import pytest
 import structlog
+
+# A slow machine is no failure: a limit per example would measure the machine and its other work.
+hypothesis.settings.register_profile("linqbot", deadline=None)
+hypothesis.settings.load_profile("linqbot")
+
+# A shell starts background programs with SIGINT ignored, and every program that tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Processes that tests start keep their bytecode: compiling everything in each process takes longer than their work.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -43,6 +54,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     finally:
         _running.pop()
+
+
+def pytest_sessionfinish() -> None:
+    """Stop the server here: the last test may not stop programs."""
+    postgres_server.stop_all()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from linqbot.client.call import ApiResponse, Call
@@ -87,6 +87,21 @@ def message(text: str = "hello", **changes: Any) -> MessageReceived:
     return event
 
 
+def payment_request(request_id: str, asked: Mapping[str, Any], *, status: str = "requested") -> dict[str, Any]:
+    """Return a payment request as Linq returns it."""
+    return {
+        "id": request_id,
+        "object": "payment_request",
+        "mode": "payment",
+        "status": status,
+        "amount": 1250,
+        "currency": "usd",
+        "checkout_url": f"https://zero.linqapp.com/pay/{request_id}",
+        "created_at": "2026-11-05T17:33:20.000Z",
+        **asked,
+    }
+
+
 Reply = ApiResponse | Exception
 
 
@@ -125,6 +140,10 @@ class Linq:
                 return {"id": call.path.split("/")[3], "chat_id": CHAT, "is_from_me": False}
             case "chats.send_voicememo":
                 return {"voice_memo": sent}
+            case "payment_requests.create":
+                return payment_request(f"pr_{call.key}", call.body or {})
+            case "payment_requests.cancel":
+                return payment_request(call.path.split("/")[3], {}, status="canceled")
             case _:
                 return None
 

@@ -9,6 +9,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import asking
+import long_chat
+import page
 import pytest
 import soak
 import speed
@@ -27,6 +30,33 @@ def test_speed_compares_each_measurement_with_a_peer(capsys: pytest.CaptureFixtu
     assert "| ack ÷ bare ASGI " in printed
     assert "| ack p99, 200 handlers at work ÷ idle " in printed
     assert "| RSS after 200 turns in 100 chats ÷ 60 MiB " in printed
+
+
+def test_asking_prints_what_open_questions_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    asking.main(["--questions", "20", "--rounds", "1", "--asks", "3", "--steps", "5"])
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.startswith("targets: memory")
+    names = ["memory", "restart", "reads,", "commits,", "resume", "resume"]
+    assert [row.split()[0] for row in rows] == names
+    assert "1 (conversation 1)" in rows[2]
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium (Debian: apt-get install chromium)")
+def test_long_chat_prints_how_fast_the_page_is(capsys: pytest.CaptureFixture[str]) -> None:
+    long_chat.main(["--messages", "300", "--rounds", "1"])
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.startswith("300 messages")
+    assert [row.split()[0] for row in rows] == ["load", "open", "arrive", "scroll", "longest", "elements"]
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium (Debian: apt-get install chromium)")
+def test_page_prints_a_table_with_the_load_of_the_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    page.main(["--replies", "1", "--reloads", "1", "--visits", "1"])
+    head, _, *rows = capsys.readouterr().out.splitlines()
+    assert head.startswith("load average")
+    assert [row.split(" | ")[0] for row in rows[2:]] == [f"| {name}" for name in page.TARGETS]
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler (Debian: apt-get install gcc)")

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -30,6 +31,7 @@ WRITTEN = [
     ROOT / "llms.txt",
     *(page for page in sorted(DOCS.glob("*.md")) if page.name != "hooks.md"),
     *sorted(DOCS.glob("deploy/*.md")),
+    *sorted(DOCS.glob("tutorial/*.md")),
     *sorted((ROOT / "plugins").glob("*/README.md")),
 ]
 """The pages that are not generated."""
@@ -83,6 +85,8 @@ def test_the_snippets_hold_under_mypy_strict(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="the pages show a shell")
 @pytest.mark.parametrize("page", SESSIONS, ids=named)
 def test_a_console_prints_what_its_page_shows(page: Path, tmp_path: Path) -> None:
+    if page.parent.name == "tutorial":  # a page continues with the bot of the page before
+        shutil.copy(ROOT / "examples" / "restaurant" / "bot.py", tmp_path)
     terminal = Terminal(tmp_path)
     try:
         for step in steps(page.read_text()):
@@ -239,3 +243,16 @@ def test_the_page_on_delivery_names_every_keyed_call() -> None:
     assert set(re.findall(r"`([a-z_.]+)`", row)) == {
         name for name, endpoint in ENDPOINTS.items() if endpoint.safety == "keyed"
     }
+
+
+def test_every_dependency_has_its_reason_in_contributing() -> None:
+    found = set()
+    for file in [ROOT / "pyproject.toml", ROOT / "tests" / "pyproject.toml", *ROOT.glob("plugins/*/pyproject.toml")]:
+        project = tomllib.loads(file.read_text())["project"]
+        extras = project.get("optional-dependencies", {}).values()
+        for requirement in [*project["dependencies"], *(each for extra in extras for each in extra)]:
+            found.add(re.split(r"[^\w-]", requirement)[0])
+    section = (ROOT / "CONTRIBUTING.md").read_text().partition("## Dependencies\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([a-z][\w, -]*) \|", section, re.MULTILINE)
+    explained = {name for row in rows for name in row.split(", ")} - {"dependency"}
+    assert explained == {name for name in found if not name.startswith("linqbot")}

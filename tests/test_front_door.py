@@ -30,9 +30,22 @@ def test_a_package_lists_exactly_the_names_that_it_offers(package: ModuleType) -
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert typed == {f"{home}.{name}" for name, home in package._HOMES.items()}
-    assert set(package.__all__) == set(package._HOMES) <= set(dir(package))
+    assert {home.rpartition(".")[2] for home in typed} == set(package.__all__)
+    for home in typed:
+        module, _, name = home.rpartition(".")
+        assert getattr(package, name) is getattr(import_module(module), name)
     assert package.__all__ == sorted(package.__all__)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_has_no_other_public_name_than_those_it_lists(package: ModuleType) -> None:
+    # In a new process: here, the submodules that other tests have imported are names of the package too.
+    code = (
+        f"import {package.__name__} as package; print(set(dir(package)) - vars(package).keys() == set(package.__all__))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "True"
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -54,6 +67,13 @@ def test_every_event_class_is_offered_by_the_package_of_events() -> None:
             "SQLiteStorage",
             "linqbot has no SQLiteStorage. Write: from linqbot.storage.sqlite.storage import SQLiteStorage",
         ),
+        (
+            "linqbot",
+            "MesageRead",
+            "linqbot has no MesageRead. Did you mean MessageRead? Write: from linqbot.events import MessageRead",
+        ),
+        ("linqbot", "Next", "linqbot has no Next. Write: from linqbot.bot.router import Next"),
+        ("linqbot.events", "MessageRecieved", "linqbot.events has no MessageRecieved. Did you mean MessageReceived?"),
         ("linqbot.testing", "phone_for", "linqbot.testing has no phone_for. Did you mean PhoneFor?"),
         ("linqbot.events", "Zebra", "linqbot.events has no Zebra. It has: ApiTokenActivated, ApiTokenCreated"),
     ],
@@ -68,10 +88,23 @@ def test_the_error_for_an_unknown_name_says_where_to_look(package: str, name: st
 
 
 def test_the_places_that_errors_name_exist() -> None:
-    for name in ("SQLiteStorage", "MemoryStorage", "create_app", "running", "from_env", "talking"):
-        home = linqbot._elsewhere(name)
-        assert home is not None
-        assert hasattr(import_module(home), name)
+    for name in (
+        "SQLiteStorage",
+        "MemoryStorage",
+        "create_app",
+        "running",
+        "from_env",
+        "talking",
+        "Next",
+        "Filter",
+        "MessageRead",
+    ):
+        with pytest.raises(AttributeError) as error:
+            getattr(linqbot, name)
+        line = str(error.value).partition("Write: ")[2]
+        found: dict[str, object] = {}
+        exec(line, found)
+        assert name in found
 
 
 def test_a_missing_name_is_no_error_for_hasattr() -> None:

@@ -86,8 +86,8 @@ async def test_one_turn_calls_every_observing_hook_in_order() -> None:
     ]
     assert of_message[0] == "started"
     assert of_message[-1] == "stopped"
-    turn = of_message[of_message.index("sent") - 1 :][:4]
-    assert turn == ["taken", "sent", "handled", "finished"]
+    turn = of_message[of_message.index("sent") - 2 :][:5]
+    assert turn == ["taken", "routed", "sent", "handled", "finished"]
     for name, facts in every.calls:
         assert facts.keys() == inspect.signature(HOOKS[name]).parameters.keys(), name
 
@@ -103,7 +103,11 @@ async def test_hooks_get_the_facts_of_the_turn() -> None:
     handled = next(facts for facts in every.of("handled") if facts["delivery"].type == "message.received")
     assert handled["handler"].endswith("answer")
     assert handled["event"].text == "Ann"
+    routed = next(facts for facts in every.of("routed") if facts["event"].type == "message.received")
+    assert (routed["handler"], routed["reason"], routed["tried"]) == (handled["handler"], None, ())
+    assert routed["at"].startswith("test_hookspecs.py:")
     assert {facts["outcome"] for facts in every.of("finished")} == {"ack"}
+    assert {(facts["again_in_s"], facts["reason"]) for facts in every.of("finished")} == {(None, None)}
     assert all(facts["took_s"] >= 0 for facts in every.of("finished"))
     assert all(facts["is_new"] for facts in every.of("stored"))
     assert "webhook-signature" in every.of("received")[0]["headers"]
@@ -118,6 +122,10 @@ async def test_each_taken_is_followed_by_one_finished_also_when_it_fails() -> No
     received = [facts for facts in every.of("failed") if facts["delivery"].type == "message.received"]
     assert [facts["outcome"] for facts in received] == ["retry"] * 4 + ["dead_letter"]
     assert {type(facts["error"]) for facts in received} == {ValueError}
+    ends = [facts for facts in every.of("finished") if facts["delivery"].type == "message.received"]
+    assert [facts["again_in_s"] is not None for facts in ends] == [True] * 4 + [False]
+    assert "ValueError at test_hookspecs.py:" in ends[0]["reason"]
+    assert "ValueError: fail" in ends[4]["reason"]
     pairs = [name for name, _ in every.calls if name in ("taken", "finished")]
     assert pairs == ["taken", "finished"] * (len(pairs) // 2)
     assert [facts["attempts"] for facts in every.of("taken") if facts["delivery"].type == "message.received"] == [

@@ -1,5 +1,7 @@
 """Docstrings, comments and pages are plain English: no relative clauses as openers, no words of a private dialect.
 
+The docstring of a public function names the errors that the function raises.
+
 `python tests/test_language.py PATH …` lists what is found below these paths.
 """
 
@@ -23,6 +25,8 @@ WORDS = re.compile(
     r"at last alone|thereby|thereof|likewise|for good|none of its|of its own accord)\b",
     re.IGNORECASE,
 )
+NAMED = {"__init__", "__call__", "__enter__", "__exit__", "__aenter__", "__aexit__"}
+"""Special methods that count as public functions. Operators such as `[]` raise what Python's rules for them say."""
 ALLOWED: dict[str, set[str]] = {
     "tests/test_language.py": {"every word of the list"},
 }
@@ -81,6 +85,70 @@ def files(*places: str | Path) -> list[Path]:
     for place in map(ROOT.__truediv__, map(str, places)):
         found += [place] if place.is_file() else [*place.rglob("*.py"), *place.rglob("*.md")]
     return sorted(path for path in found if ".venv" not in path.parts and "data" not in path.parts)
+
+
+def undocumented(tree: ast.Module | ast.ClassDef) -> Iterator[tuple[int, str]]:
+    """Yield the line and the name of each public function that raises an error and has no section `Raises:`.
+
+    An `__init__` may have the section in the docstring of its class. A command of the command line has none: its
+    docstring is its help.
+    """
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from undocumented(node)
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        is_private = node.name.startswith("_") and node.name not in NAMED
+        is_command = any(re.match(r"[\w.]*\bcommand\(", ast.unparse(each)) for each in node.decorator_list)
+        if is_private or is_command or not raises(node):
+            continue
+        docstrings = [ast.get_docstring(each) or "" for each in ([node, tree] if node.name == "__init__" else [node])]
+        if not any(re.search(r"^Raises:$", text, re.MULTILINE) for text in docstrings):
+            yield node.lineno, f"{tree.name}.{node.name}" if isinstance(tree, ast.ClassDef) else node.name
+
+
+def raises(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Return True if a `raise` with an error is in a function's body, outside the functions inside it."""
+    todo: list[ast.AST] = [*function.body]
+    while todo:
+        match todo.pop():
+            case ast.Raise(exc=ast.expr()):
+                return True
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda() | ast.ClassDef():
+                continue
+            case node:
+                todo += ast.iter_child_nodes(node)
+    return False
+
+
+@pytest.mark.parametrize("place", ["linqbot", "plugins"])
+def test_a_public_function_that_raises_an_error_says_so(place: str) -> None:
+    sources = [path for path in files(place) if path.suffix == ".py" and "tests" not in path.parts]
+    assert [
+        f"{path.relative_to(ROOT).as_posix()}:{line}: {name}"
+        for path in sources
+        for line, name in undocumented(ast.parse(path.read_text()))
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("def f():\n  raise E", ["f"]),
+        ("async def f():\n  '''Go.'''\n  if x:\n    raise E() from y", ["f"]),
+        ("def f():\n  '''Go.\n\n  Raises:\n    E: no.\n  '''\n  raise E", []),
+        ("def _f():\n  raise E", []),
+        ("def f():\n  try:\n    g()\n  except E:\n    raise", []),
+        ("def f():\n  def g():\n    raise E", []),
+        ("@command.command('f')\ndef f():\n  raise E", []),
+        ("class C:\n  def f(self):\n    raise E\n  def __exit__(self):\n    raise E", ["C.f", "C.__exit__"]),
+        ("class C:\n  '''A.\n\n  Raises:\n    E: no.\n  '''\n  def __init__(self):\n    raise E", []),
+        ("class C:\n  def __getitem__(self, name):\n    raise KeyError", []),
+        ("class _C:\n  def f(self):\n    raise E", []),
+    ],
+)
+def test_a_function_without_its_errors_is_found(source: str, names: list[str]) -> None:
+    assert [name for _, name in undocumented(ast.parse(source))] == names
 
 
 @pytest.mark.parametrize("place", PLACES)

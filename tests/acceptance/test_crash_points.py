@@ -8,6 +8,7 @@ from pathlib import Path
 
 import crash
 import pytest
+from postgres_server import empty_storage_url
 
 pytestmark = pytest.mark.anyio
 
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.client.sender import Sender
-from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.STORAGE
 
 POINT = Path("point")
 bot = Bot(read=False, typing=False, max_age_s=None)
@@ -45,7 +46,7 @@ def dying(kind, name):
 
 
 for step in ("put", "take", "begin", "finish"):
-    dying(SQLiteStorage, step)
+    dying(Storage, step)
 dying(Sender, "run")
 
 
@@ -72,14 +73,20 @@ POINTS = [
 ]
 
 
+STORAGES = {"sqlite": "sqlite.storage import SQLiteStorage", "postgres": "postgres.storage import PostgresStorage"}
+
+
 @pytest.mark.process
 @pytest.mark.slow
-async def test_a_crash_between_any_two_steps_loses_and_repeats_nothing(tmp_path: Path) -> None:
-    async with crash.house(tmp_path, BOT) as (bot, emulator, http):
+@pytest.mark.parametrize("backend", STORAGES)
+async def test_a_crash_between_any_two_steps_loses_and_repeats_nothing(tmp_path: Path, backend: str) -> None:
+    url = empty_storage_url("points") if backend == "postgres" else None
+    code = BOT.replace("STORAGE", f"{STORAGES[backend]} as Storage")
+    async with crash.house(tmp_path, code, storage=url) as (bot, emulator, http):
         chats = await crash.chats(http, emulator.url, len(POINTS))
         for chat, point in zip(chats, POINTS, strict=True):
             await bot.up(http, "/readyz")
-            # One crash each, because an event that crashes the process three times is dead-lettered.
+            # One crash each, because an event that crashes the process five times is dead-lettered.
             await crash.settled(http, bot.url)
             (tmp_path / "point").write_text(point)
             arriving = crash.begin(crash.Load(bot.url, http, [chat], 1, seed=0))

@@ -83,7 +83,7 @@ def test_a_person_types_and_sees_the_dots_and_the_echo(page_address: str, tmp_pa
         expect(log.get_by_text("Hello!", exact=True)).to_be_visible()
         expect(page.locator(".typing, [class*=typing]").first).to_be_visible(timeout=10_000)
         expect(log.get_by_text("You said: Hello!")).to_be_visible(timeout=15_000)
-        expect(page.get_by_text("Sent with Confetti", exact=False)).to_be_visible()
+        expect(page.get_by_role("button", name="Replay Confetti")).to_be_visible()
         page.screenshot(path=str(tmp_path / "phone.png"))
         if shots := os.environ.get("LINQBOT_SCREENSHOTS"):
             shutil.copy(tmp_path / "phone.png", Path(shots) / "phone.png")

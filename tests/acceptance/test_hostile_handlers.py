@@ -65,7 +65,9 @@ async def test_a_hostile_handler_affects_only_its_own_message(loop: str, tmp_pat
         error, handler, attempts = letters[f"c:{chats[way]}"]
         assert reason in error, (way, error[-300:])
         assert handler.endswith("hostile"), way
-        assert attempts == (1 if way == "ignore the deadline" else 2), way
+        # A retry cannot change a mistake in the bot's code, except that another context may be kept then.
+        is_final = reason in {"BotError", "RuleBroken", "await"} and way != "use a context that was kept"
+        assert attempts == (1 if is_final or way == "ignore the deadline" else 2), way
     dead_lettered = [line for line in lines if line["event"] == "turn.dead_lettered"]
     assert len(dead_lettered) == len(hostile_bot.DEAD)
     assert all(line["at"].startswith("bot.py:") for line in dead_lettered), [b["at"] for b in dead_lettered]
@@ -73,7 +75,7 @@ async def test_a_hostile_handler_affects_only_its_own_message(loop: str, tmp_pat
 
 
 async def deliver(http: httpx.AsyncClient, bot: str, chat: str, text: str) -> None:
-    body = crash._received(chat, text)
+    body = crash.received(chat, text)
     event_id, now = json.loads(body)["event_id"], int(time.time())
     headers = {
         "webhook-id": event_id,

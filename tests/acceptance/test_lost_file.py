@@ -78,7 +78,7 @@ class Harness:
     async def deliver(self, text: str) -> httpx.Response:
         """Deliver a text as Linq does. A text that was sent before is delivered again with the same ids."""
         chat = self._chats[hash(text) % len(self._chats)]
-        body = self._bodies.setdefault(text, crash._received(chat, text))
+        body = self._bodies.setdefault(text, crash.received(chat, text))
         event_id, now = json.loads(body)["event_id"], int(time.time())
         signature = sign(body, webhook_id=event_id, timestamp=now, secret=crash.SECRET)
         headers = {"webhook-id": event_id, "webhook-timestamp": str(now), "webhook-signature": signature}

@@ -113,7 +113,7 @@ def collector() -> Iterator[Collector]:
 
 
 async def deliver(http: httpx.AsyncClient, bot: crash.Served, chat: str, text: str, **headers: str) -> None:
-    body = crash._received(chat, text)
+    body = crash.received(chat, text)
     event_id, now = json.loads(body)["event_id"], int(time.time())
     signature = sign(body, webhook_id=event_id, timestamp=now, secret=crash.SECRET)
     signed = {"webhook-id": event_id, "webhook-timestamp": str(now), "webhook-signature": signature}
@@ -157,7 +157,7 @@ async def test_a_turn_interrupted_by_a_kill_is_one_trace_and_is_counted(
 
         await bot.kill()
         (tmp_path / "go").touch()
-        bot._environ["OTEL_RESOURCE_ATTRIBUTES"] = "service.instance.id=second"
+        bot.environ["OTEL_RESOURCE_ATTRIBUTES"] = "service.instance.id=second"
         await bot.start()
         await bot.up(http, "/readyz")
         (turn,) = await collector.until(1, second, TURN)

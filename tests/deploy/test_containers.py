@@ -106,7 +106,7 @@ async def test_the_health_check_tells_a_bot_that_serves_from_one_that_does_not(t
 @pytest.mark.process
 @pytest.mark.parametrize("file", COMPOSE, ids=lambda file: file.name)
 def test_compose_understands_its_file(file: Path) -> None:
-    environ = os.environ | {"BOT_DOMAIN": "bot.example.com"}
+    environ = os.environ | {"BOT_DOMAIN": "bot.example.com", "BOT": str(ROOT / "examples")}
     docker = shutil.which("docker")
     compose = [docker, "compose"] if docker and ran([docker, "compose", "version"]).code == 0 else []
     compose = compose or [tool("docker-compose", get="apt-get install docker-compose, or Docker's compose plugin")]
@@ -114,11 +114,19 @@ def test_compose_understands_its_file(file: Path) -> None:
     assert checked.code == 0, checked.err
     services = yaml.safe_load(checked.out)["services"]
     assert services["caddy" if "caddy" in file.name else "nginx"]["environment"]["BOT_DOMAIN"] == "bot.example.com"
-    # Without the domain there is no name for a certificate, and the error says so.
-    del environ["BOT_DOMAIN"]
-    refused = ran([*compose, "-f", str(file), "config"], env=environ)
-    assert refused.code != 0
-    assert "say which name people reach the bot at" in refused.err
+    bot = services["bot"]
+    assert (bot["image"], bot["working_dir"]) == ("linqbot", "/app")
+    assert any(str(ROOT / "examples") in str(volume) and "/app" in str(volume) for volume in bot["volumes"])
+    own = ran([*compose, "-f", str(file), "config"], env=environ | {"BOT_IMAGE": "mybot"})
+    assert yaml.safe_load(own.out)["services"]["bot"]["image"] == "mybot"
+    # Without the domain there is no name for a certificate, and without the folder no bot. The error says so.
+    for name, says in (
+        ("BOT_DOMAIN", "say which name people reach the bot at"),
+        ("BOT", "say which folder holds bot.py"),
+    ):
+        refused = ran([*compose, "-f", str(file), "config"], env={k: v for k, v in environ.items() if k != name})
+        assert refused.code != 0
+        assert says in refused.err
 
 
 @pytest.mark.parametrize("file", COMPOSE, ids=lambda file: file.name)

@@ -99,7 +99,7 @@ async def _restarted_under_load(name: str, folder: Path, *, is_held: bool) -> Co
                     await crash.replies(http, emulator.url),
                 )
                 for chat, numbers in load.said.items():
-                    crash._compare(report, chat, numbers, said[chat])
+                    crash.compare(report, chat, numbers, said[chat])
     print(f"{name}, {'held' if is_held else 'own'} socket: {dict(statuses)}")
     assert (report.lost, report.doubled, report.disordered) == ([], [], []), str(report)
     return statuses

@@ -1,0 +1,128 @@
+"""kill -9 of a real `linqbot serve` in the middle of a broadcast: each person is reached once, and the report is true."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import crash
+import httpx
+import pytest
+
+from linqbot.client.client import Client
+
+OWNER = "+14155550142"
+PEOPLE = [f"+1415556{n:04}" for n in range(200)]
+OPTED_OUT, REFUSED = PEOPLE[10:200:10][:19] + PEOPLE[3:4], PEOPLE[5:200:20]
+REACHED = [handle for handle in PEOPLE if handle not in {*OPTED_OUT, *REFUSED}]
+BOT = f"""
+import os
+import signal
+from pathlib import Path
+
+from linqbot import Bot, BroadcastDone, Context, MessageReceived, hookimpl
+
+PEOPLE = {PEOPLE!r}
+
+
+class KilledAtThe80th:
+    name = "killed"
+    sends = 0
+
+    @hookimpl
+    def sent(self, call, answer) -> None:
+        # Linq has accepted the message, and the journal does not know it yet: the worst moment.
+        if call.name == "chats.create" and answer is not None:
+            self.sends += 1
+            if self.sends == 80 and not Path("killed").exists():
+                Path("killed").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+bot = Bot(read=False, typing=False, plugins=[KilledAtThe80th()])
+
+
+@bot.on_message("go")
+async def go(message: MessageReceived, ctx: Context) -> None:
+    broadcast = await ctx.bot.broadcast(PEOPLE, "The menu of July is out.", name="july", per_minute=6000)
+    await ctx.reply(f"Begun: {{broadcast.people}}")
+
+
+@bot.on_broadcast_done
+async def report(broadcast: BroadcastDone, ctx: Context) -> None:
+    await ctx.bot.send(f"Sent: {{broadcast.sent}}", to={OWNER!r})
+"""
+
+
+async def says(http: httpx.AsyncClient, emulator: str, handle: str, text: str) -> None:
+    body = {"from": handle, "to": crash.LINE, "parts": [{"type": "text", "value": text}]}
+    (await http.post(f"{emulator}/emulator/inbound", json=body)).raise_for_status()
+
+
+async def got(http: httpx.AsyncClient, emulator: str) -> dict[str, list[str]]:
+    """Return what the bot said to each person."""
+    state = (await http.get(f"{emulator}/emulator/state", timeout=300)).json()
+    return {
+        next(one["handle"] for one in chat["handles"] if not one["is_me"]): [
+            message["parts"][0]["value"] for message in chat["messages"] if message["is_from_me"]
+        ]
+        for chat in state["chats"]
+    }
+
+
+async def watched(bot: crash.Served, *arguments: str) -> dict[str, Any]:
+    """Run `linqbot broadcasts show july` next to the server, and return its JSON."""
+    command = [sys.executable, "-m", "linqbot", "broadcasts", "show", "july", "--json", *arguments]
+    done = await asyncio.create_subprocess_exec(*command, env=bot.environ, stdout=asyncio.subprocess.PIPE)
+    out, _ = await asyncio.wait_for(done.communicate(), 120)
+    assert done.returncode == 0
+    shown: dict[str, Any] = json.loads(out)
+    return shown
+
+
+@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.anyio
+async def test_a_broadcast_that_is_killed_at_its_80th_person_reaches_all_others_once(tmp_path: Path) -> None:
+    async with crash.house(tmp_path, BOT) as (bot, emulator, http):
+        await bot.up(http, "/readyz")
+        await crash.subscribe(http, emulator.url, bot.url, tmp_path)
+        async with Client("crash", base_url=f"{emulator.url}/api/partner") as linq:
+            for handle in REFUSED:
+                await linq.blocked_handles.block(handle=handle)
+        for handle in OPTED_OUT:
+            await says(http, emulator.url, handle, "STOP")
+        limited = {"on": "api", "match": "chats.create", "status": 429, "code": 1007, "retry_after": 1, "times": 1}
+        (await http.post(f"{emulator.url}/emulator/faults", json=limited)).raise_for_status()
+        await says(http, emulator.url, OWNER, "go")
+        assert bot.process is not None
+        assert await asyncio.wait_for(bot.process.wait(), 60) == -signal.SIGKILL
+        before = await watched(bot)
+        assert before["status"] == "running"
+        assert before["pending"] >= 80
+        await bot.start()
+        await bot.up(http, "/readyz")
+        after = await watched(bot, "--watch", "--outcome", "refused")
+        await crash.settled(http, bot.url)
+        said = await got(http, emulator.url)
+    counts = {
+        name: after[name] for name in ("people", "sent", "opted_out", "refused", "failed", "cancelled", "pending")
+    }
+    assert counts == {
+        "people": 200,
+        "sent": 170,
+        "opted_out": 20,
+        "refused": 10,
+        "failed": 0,
+        "cancelled": 0,
+        "pending": 0,
+    }
+    assert [one["handle"] for one in after["recipients"]] == REFUSED
+    assert sum(after["reasons"]["refused"].values()) == 10
+    assert Counter({handle: len(said.get(handle, ())) for handle in PEOPLE}) == Counter(dict.fromkeys(REACHED, 1))
+    assert said[OWNER] == ["Begun: 200", "Sent: 170"]

@@ -1,0 +1,116 @@
+"""A form of five questions, killed between every two steps and deployed again, asks each once and sums up once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from linqbot import Bot
+from linqbot.ops.bot_file import load_bot
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+BOT = """
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot(groups="all")
+QUESTIONS = [{questions}]
+
+
+@bot.on_message("form")
+async def form(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply("{count} questions.")
+    answers = [await ctx.ask(question) for question in QUESTIONS]
+    await ctx.reply("Sum: " + ", ".join(answers))
+"""
+QUESTIONS = ["Name?", "Street?", "Town?", "Colour?", "Sure?"]
+ANSWERS = ["Ada", "Main St", "Paris", "red", "yes"]
+WHOLE = ["5 questions.", *QUESTIONS, "Sum: Ada, Main St, Paris, red, yes"]
+
+
+@pytest.fixture
+def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], Bot]:
+    """Return a function that writes the bot's file with these questions, and loads it as a new process does."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    file = tmp_path / "form_bot.py"
+
+    def deploy(questions: list[str]) -> Bot:
+        monkeypatch.delitem(sys.modules, file.stem, raising=False)
+        file.write_text(BOT.format(questions=", ".join(map(repr, questions)), count=len(questions)))
+        return load_bot(str(file))
+
+    return deploy
+
+
+def said(phone: Phone) -> list[str]:
+    return [message for message in phone.messages if message.from_bot]
+
+
+async def fill_in(phone: Phone, *, restart: bool = False) -> None:
+    for text in ["form", *ANSWERS]:
+        await phone.text(text)
+        await phone.replies()
+        if restart:
+            await phone.restart()
+
+
+@pytest.mark.parametrize("storage", ["memory", "sqlite"])
+async def test_restarted_between_every_two_answers(
+    storage: str, deployed: Callable[[list[str]], Bot], tmp_path: Path
+) -> None:
+    url = "memory://" if storage == "memory" else f"sqlite:///{tmp_path / 'bot.db'}"
+    async with talking(deployed(QUESTIONS), storage=url, copies=3) as phone:
+        await fill_in(phone, restart=True)
+        assert said(phone) == WHOLE
+
+
+@pytest.mark.slow
+async def test_killed_at_every_point(deployed: Callable[[list[str]], Bot]) -> None:
+    runs = 0
+    async for phone in killed_between_calls(deployed(QUESTIONS), fill_in):
+        assert said(phone) == WHOLE, phone.killed
+        runs += 1
+    assert runs > 6 * 9
+
+
+@pytest.mark.slow
+async def test_killed_at_every_point_and_deployed_with_a_question_more(deployed: Callable[[list[str]], Bot]) -> None:
+    async def scenario(phone: Phone) -> None:
+        await phone.restart(bot=first)
+        for text in ["form", *ANSWERS[:3]]:
+            await phone.text(text)
+            await phone.replies()
+        await phone.restart(bot=deployed([*QUESTIONS[:2], "Postcode?", *QUESTIONS[2:]]))
+        for text in [ANSWERS[3], "75001", ANSWERS[4]]:
+            await phone.text(text)
+            await phone.replies()
+
+    first = deployed(QUESTIONS)
+    async for phone in killed_between_calls(first, scenario):
+        assert said(phone) == [
+            "5 questions.",
+            *QUESTIONS[:4],
+            "Postcode?",
+            "Sure?",
+            "Sum: Ada, Main St, 75001, Paris, red, yes",
+        ], phone.killed
+
+
+@pytest.mark.slow
+async def test_a_chat_and_a_group_are_filled_in_at_the_same_time(deployed: Callable[[list[str]], Bot]) -> None:
+    answers = [answer.upper() for answer in ANSWERS]
+
+    async def scenario(phone: Phone) -> None:
+        group = phone.group("+14155550143")
+        for in_chat, in_group in zip(["form", *ANSWERS], ["form", *answers], strict=True):
+            await phone.text(in_chat)
+            await group.text(in_group)
+            await phone.quiet()
+
+    async for phone in killed_between_calls(deployed(QUESTIONS), scenario):
+        assert said(phone) == WHOLE
+        assert said(phone.group("+14155550143")) == [*WHOLE[:-1], f"Sum: {', '.join(answers)}"]

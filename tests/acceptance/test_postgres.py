@@ -1,0 +1,84 @@
+"""`linqbot serve` on a storage in PostgreSQL: its server is restarted, or one of two bots is killed, under load."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import crash
+import pytest
+from ports import free_port
+from postgres_server import empty_storage_url, start
+
+pytestmark = [pytest.mark.anyio, pytest.mark.process, pytest.mark.slow]
+
+RESTARTS = 3
+
+
+@pytest.fixture
+def server() -> Iterator[Any]:
+    with tempfile.TemporaryDirectory(prefix="linqbot-pg-") as folder:
+        server = start(Path(folder) / "data")
+        yield server
+        server.cleanup()
+
+
+async def test_a_restart_of_the_server_loses_and_repeats_nothing(server: Any, tmp_path: Path) -> None:
+    async with crash.house(tmp_path, crash.BOT, storage=server.get_uri()) as (bot, emulator, http):
+        chats = await crash.chats(http, emulator.url, 8)
+        await bot.up(http, "/readyz")
+        load = crash.Load(bot.url, http, chats, 160, seed=0)
+        arriving = crash.begin(load)
+        for _ in range(RESTARTS):
+            await asyncio.sleep(0.5)
+            await asyncio.to_thread(server.stop)
+            # Answered while the server is away: with 503, so that Linq delivers again.
+            async with asyncio.timeout(30):
+                while (ready := await http.get(f"{bot.url}/readyz")).status_code != 503:
+                    await asyncio.sleep(0.05)
+            assert "cannot be reached" in ready.text
+            await asyncio.to_thread(server.start)
+            await bot.up(http, "/readyz")
+        await arriving
+        await crash.settled(http, bot.url)
+        said = await crash.replies(http, emulator.url)
+        report = crash.Report(160)
+        for chat, numbers in load.said.items():
+            # After a refusal the bot asks Linq for missed messages, and finds the first one of each chat.
+            crash.compare(report, chat, numbers, [text for text in said[chat] if text != "start"])
+        assert bot.process is not None
+        assert bot.process.returncode is None
+    assert (report.lost, report.doubled, report.disordered) == ([], [], []), str(report)
+    assert load.posts > 160
+
+
+async def test_two_bots_share_a_storage_and_one_of_them_is_killed(tmp_path: Path) -> None:
+    async with crash.house(tmp_path, crash.BOT, storage=empty_storage_url("shared")) as (one, emulator, http):
+        two = crash.Served(tmp_path, "other", free_port(), "serve", "bot.py")
+        two.environ = one.environ
+        try:
+            await one.up(http, "/readyz")
+            await two.start()
+            await two.up(http, "/readyz")
+            chats = await crash.chats(http, emulator.url, 8)
+            # Each bot receives the deliveries of its own chats. Both handle the chats of both.
+            loads = [crash.Load(bot.url, http, chats[n::2], 64, seed=n) for n, bot in enumerate((one, two))]
+            arriving = [crash.begin(load) for load in loads]
+            for _ in range(2):
+                await asyncio.sleep(1.0)
+                await two.kill()
+                await two.start()
+                await two.up(http, "/readyz")
+            await asyncio.gather(*arriving)
+            await crash.settled(http, one.url)
+            said = await crash.replies(http, emulator.url)
+        finally:
+            await two.close()
+    report = crash.Report(128)
+    for load in loads:
+        for chat, numbers in load.said.items():
+            crash.compare(report, chat, numbers, [text for text in said[chat] if text != "start"])
+    assert (report.lost, report.doubled, report.disordered) == ([], [], []), str(report)

@@ -1,0 +1,100 @@
+"""A bot whose handlers ask, over a real file, with crashes and deploys."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+from fakes import CHAT, NOW, Linq, delivery, text_body
+from simulated_crash import Crashable
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.clock import MovableClock
+from linqbot.events.delivery import Delivery
+from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.worker.calls.rate_limit import SendRateLimit
+from linqbot.worker.failure import RetryPolicy
+from linqbot.worker.turn import Turns
+
+
+class Talk:
+    """A bot and its storage. `say` delivers a message and runs the turns until nothing is ready."""
+
+    def __init__(self, folder: Path, stack: contextlib.AsyncExitStack) -> None:
+        self.clock = MovableClock(NOW, frozen=True)
+        self.linq = Linq()
+        self.path = folder / "bot.db"
+        self.crashable = Crashable()
+        self._stack = stack
+        self._folders = 0
+        self.bot = Bot(read=False, typing=False)
+        self.attempts = 5
+
+    async def open(self) -> None:
+        self.storage = SQLiteStorage(self.path, clock=self.clock)
+        await self._stack.enter_async_context(self.storage)
+
+    def deploy(self, *handlers: Any, **settings: Any) -> Bot:
+        """Let other handlers of messages run from now on."""
+        self.bot = Bot(**{"read": False, "typing": False, **settings})
+        for handler in handlers:
+            self.bot.on_message(handler)
+        return self.bot
+
+    async def restart(self) -> None:
+        """Go on with a copy of the files: they are what a killed process would leave now."""
+        self.linq.before = None
+        self._folders += 1
+        folder = self.path.parent / f"life-{self._folders}"
+        folder.mkdir()
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{self.path}{suffix}", folder / f"{self.path.name}{suffix}")
+        self.path = folder / self.path.name
+        await self.open()
+        await self.crashable.clear()
+
+    async def put(self, body: bytes) -> Delivery:
+        arrived = delivery(body)
+        await self.storage.put(arrived)
+        return arrived
+
+    async def say(self, text: str = "hello", **changes: Any) -> None:
+        await self.put(text_body(text, **changes))
+        await self.run()
+
+    async def run(self) -> None:
+        """Run turns until no delivery is ready."""
+        turns = Turns(
+            Dispatcher(self.bot, self.clock),
+            self.linq.client,
+            self.storage,
+            self.clock,
+            SendRateLimit(self.clock),
+            RetryPolicy(attempts=self.attempts),
+        )
+        while True:
+            await self.storage.fire(self.clock.now())
+            if not (leases := await self.storage.take(1, lease_s=1000)):
+                return
+            await turns.run(leases[0])
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass, and run what has become due."""
+        self.clock.advance(seconds)
+        await self.run()
+
+    @property
+    def said(self) -> list[str]:
+        """The texts that the bot has sent, each once for each idempotency key."""
+        seen: dict[str, str] = {}
+        for call in self.linq.calls:
+            if call.name == "chats.messages.send" and call.body:
+                texts = [part["value"] for part in call.body["message"]["parts"] if part["type"] == "text"]
+                seen.setdefault(call.key or "", "\n".join(texts))
+        return list(seen.values())
+
+    def open_questions(self, chat: str = CHAT) -> list[str]:
+        return [each.status for each in self.storage.conversations_in(chat)]

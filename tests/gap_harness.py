@@ -1,0 +1,109 @@
+"""A bot that can be stopped and started, and an emulator that retries the deliveries which were refused."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fakes import settled
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.client.client import Client
+from linqbot.clock import MovableClock
+from linqbot.emulator.acts.conversation import Write
+from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.web.app import create_app as create_emulator_app
+from linqbot.events.message import MessageReceived
+from linqbot.server.app import create_app, running
+from linqbot.storage.sqlite.storage import SQLiteStorage
+
+LINE, ANN = "+12025550100", "+14155550142"
+
+
+class Way(httpx.AsyncBaseTransport):
+    """A transport that delivers webhooks to the app while it runs, and otherwise refuses the connection."""
+
+    app: httpx.ASGITransport | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.app is None:
+            raise httpx.ConnectError("connection refused")
+        return await self.app.handle_async_request(request)
+
+
+class Harness:
+    """A bot that can be stopped and started, and the emulator, which retries refused deliveries."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = MovableClock(frozen=True)
+        self.way = Way()
+        self.emulator = Emulator(clock=self.clock, delivery_transport=self.way)
+        target = "http://127.0.0.1:8000/webhooks/linq?version=2026-02-03"
+        self.secret = self.emulator.subscribe(target, ["message.received"]).secret
+        self.bot = Bot(read=False, typing=False)
+        self.settings: dict[str, Any] = {"drain_s": 0}
+        self.running: Any = None
+
+        @self.bot.on_message
+        async def echo(message: MessageReceived, ctx: Context) -> None:
+            await ctx.reply(message.text)
+
+        @self.bot.on_message(late=True)
+        async def history(message: MessageReceived, ctx: Context) -> None:
+            await ctx.reply(f"late: {message.text}")
+
+    async def start(self) -> None:
+        transport = httpx.ASGITransport(app=create_emulator_app(self.emulator))
+        url = self.emulator.public_url + "/api/partner"
+        client = Client("token", base_url=url, transport=transport, clock=self.clock, max_retries=0)
+        storage = SQLiteStorage(self.folder / "bot.db", clock=self.clock)
+        app = create_app(
+            self.bot, client=client, storage=storage, secrets=[self.secret], clock=self.clock, **self.settings
+        )
+        self.storage = storage
+        self.running = running(app)
+        await self.running.__aenter__()
+        self.way.app = httpx.ASGITransport(app=app)
+        await settled(1)  # the server reads the time of the last webhook
+
+    async def stop(self) -> None:
+        self.way.app = None
+        await self.running.__aexit__(None, None, None)
+        self.running = None
+
+    def text(self, text: str, *, after_s: float = 2.0, sender: str = ANN) -> None:
+        self.clock.advance(after_s)
+        self.emulator.do(Write(from_=sender, to=LINE, parts=[{"type": "text", "value": text}]))
+
+    async def settle(self) -> None:
+        async with asyncio.timeout(20):
+            idle_checks = 0
+            while idle_checks < 5:
+                await self.emulator.flush()
+                await asyncio.sleep(0.002)
+                busy = {each.state for each in await self.storage.waiting()} if self.running else set()
+                idle_checks = 0 if busy & {"ready", "leased"} else idle_checks + 1
+
+    async def settle_after(self, count: int) -> None:
+        """Wait until the bot has sent so many messages in the chat, and then until nothing is ready."""
+        async with asyncio.timeout(20):
+            while len(self.said()) < count:
+                await self.settle()
+        await self.settle()
+
+    async def retries(self, seconds: float = 600.0) -> None:
+        """Let Linq retry its deliveries."""
+        for _ in range(40):
+            self.clock.advance(seconds / 40)
+            await self.settle()
+
+    def said(self) -> list[str]:
+        (chat,) = (chat for chat in self.emulator.snapshot()["chats"] if ANN in str(chat))
+        return [m["parts"][0]["value"] for m in chat["messages"] if m["is_from_me"]]
+
+    def lists(self) -> int:
+        return sum(call["path"].endswith("/messages") and call["method"] == "GET" for call in self.emulator.calls)

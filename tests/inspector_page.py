@@ -1,0 +1,55 @@
+"""Driving the page's inspector in Chromium: what a bot reports, and finding an exchange and its rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chromium_page import Bot
+from playwright.sync_api import Locator, Page, expect
+
+ERROR = {
+    "type": "ZeroDivisionError",
+    "message": "division by zero",
+    "file": "failing.py",
+    "line": 9,
+    "code": "1 / 0",
+    "traceback": 'Traceback (most recent call last):\n  File "failing.py", line 9, in greet\nZeroDivisionError',
+}
+
+
+def inspector_of(page: Page) -> Locator:
+    return page.get_by_role("complementary", name="Inspector")
+
+
+def subscribe(bot: Bot, url: str = "http://127.0.0.1:9/hook", *events: str) -> dict[str, Any]:
+    body = {"target_url": url, "subscribed_events": list(events) or ["message.received"]}
+    return dict(bot.call("POST", "/v3/webhook-subscriptions", body))
+
+
+def report(bot: Bot, ids: dict[str, str], **fields: Any) -> None:
+    """Post the report of a turn over the message with these ids."""
+    event = next(
+        one
+        for one in bot.call("GET", "/emulator/deliveries?event_type=message.received")["deliveries"]
+        if one["message_id"] == ids["message_id"]
+    )
+    turn = {
+        "kind": "turn",
+        "event_id": event["event_id"],
+        "event_type": "message.received",
+        "started_at": event["created_at"],
+        "duration_ms": 12.3,
+        "attempt": 1,
+        "outcome": "acked",
+        "handler": "bot:greet",
+        "file": "bot.py",
+        "line": 12,
+        "replies": 1,
+    }
+    bot.call("POST", "/emulator/observations", turn | ids | fields)
+
+
+def open_rows(page: Page, exchange: Locator) -> None:
+    exchange.locator("> summary").click()
+    exchange.locator(".trace.delivery summary").first.click()
+    expect(exchange.locator(".trace.delivery .block").first).to_be_visible()

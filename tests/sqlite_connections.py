@@ -1,0 +1,33 @@
+"""Access to the connections of an SQLite storage, for tests that limit the file's size or watch the statements."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from linqbot.storage.sqlite.disk import file
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
+    """Return a list that receives the connection through which each storage writes that is opened from now on."""
+    opened: list[sqlite3.Connection] = []
+
+    def connect(path: Path) -> sqlite3.Connection:
+        opened.append(file.connect(path))
+        return opened[-1]
+
+    monkeypatch.setattr("linqbot.storage.sqlite.writer.connect", connect)
+    return opened
+
+
+def fill_disk(db: sqlite3.Connection) -> None:
+    """Allow no further page in the file."""
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    db.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def free_disk(db: sqlite3.Connection) -> None:
+    """Allow the file to grow again."""
+    db.execute("PRAGMA max_page_count = 1000000000")

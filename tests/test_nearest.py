@@ -1,0 +1,73 @@
+"""Misspelt attributes of the objects that a bot's author uses: the error names the nearest attribute."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fakes import Linq, delivery, text_body
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.router import Router
+from linqbot.events.message import MessageReceived
+from linqbot.events.parse import parse
+from linqbot.types.data import Data
+
+
+def message() -> MessageReceived:
+    event = parse(delivery(text_body("hi")))
+    assert isinstance(event, MessageReceived)
+    return event
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "text"),
+    [
+        (Bot, "on_mesage", "Bot has no attribute on_mesage. Did you mean on_message?"),
+        (Bot, "gropus", "Bot has no attribute gropus. Did you mean groups?"),
+        (Router, "incude", "Router has no attribute incude. Did you mean include?"),
+        (lambda: Context(message(), Linq().client), "replay", "Context has no attribute replay. Did you mean reply?"),
+        (message, "txt", "MessageReceived has no attribute txt. Did you mean text?"),
+        (message, "sendr", "MessageReceived has no attribute sendr. Did you mean sender?"),
+        (lambda: message().parts[0], "valeu", "TextPart has no attribute valeu. Did you mean value?"),
+        (Bot, "zebra", "Bot has no attribute zebra."),
+    ],
+)
+def test_the_error_names_the_nearest_attribute(make: Callable[[], Any], name: str, text: str) -> None:
+    with pytest.raises(AttributeError) as missing:
+        getattr(make(), name)
+    assert str(missing.value) == text
+
+
+def test_a_missing_attribute_is_no_error_for_hasattr_and_copies() -> None:
+    bot, event = Bot(), message()
+    assert not hasattr(bot, "zebra")
+    assert getattr(event, "zebra", None) is None
+    assert copy.deepcopy(event) == event == pickle.loads(pickle.dumps(event))
+    assert copy.copy(bot).groups == bot.groups
+
+
+def test_a_field_that_linq_adds_later_can_be_read_as_an_attribute() -> None:
+    assert Data.model_validate({"mood": "sunny"}).mood == "sunny"  # type: ignore[attr-defined]
+
+
+def test_an_attribute_error_inside_a_property_is_not_replaced() -> None:
+    class Own(Bot):
+        @property
+        def menu(self) -> str:
+            return self.on_mesage  # type: ignore[attr-defined, no-any-return]
+
+    with pytest.raises(AttributeError, match="Did you mean on_message"):
+        _ = Own().menu
+
+    class Plate(Data):
+        @property
+        def name(self) -> str:
+            return self.nmae  # type: ignore[attr-defined, no-any-return]
+
+    with pytest.raises(AttributeError, match="Did you mean name"):
+        _ = Plate().name
