@@ -5,21 +5,18 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
-import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import is_dataclass
+from functools import cached_property
+from importlib import import_module
 from typing import Any
 
-import linqbot
-import linqbot.events
-import linqbot.testing
 from linqbot.events.parse import EVENT_TYPES
 from pydantic import BaseModel
 
-from generate import prose
+from generate import prose, signature
 
 PARTS = ("TextPart", "MediaPart", "LinkPart", "AppPart", "AppClipPart", "Experience")
 PARTS += (
@@ -33,24 +30,54 @@ PARTS += (
     "Chat",
     "Handle",
 )
+FILTERS = ("contains", "exact", "regex", "from_handle", "to_line", "in_direct", "in_group")
+FILTERS += ("mentions_bot", "replies_to_bot", "has_media", "has_link")
 PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "bot": ("Bot and Router", "linqbot", ("Bot", "Router")),
-    "context": ("Context, Sent and Scheduled", "linqbot", ("Context", "Sent", "Scheduled")),
+    "text": ("Text", "linqbot", ("markdown", "link", "StyledText")),
+    "bot": ("Bot, Router and Failure", "linqbot", ("Bot", "Router", "Failure")),
+    "context": (
+        "Context, Sent, Scheduled and Broadcast",
+        "linqbot",
+        ("Context", "Sent", "Scheduled", "Broadcast", "Recipient", "AskedBefore"),
+    ),
+    "results": (
+        "Results of waits",
+        "linqbot",
+        ("Paid", "Declined", "Expired", "Location", "VoteResult"),
+    ),
+    "remembering": ("State and history", "linqbot", ("State", "History", "HistoryEntry")),
+    "parse": ("Parsers", "linqbot.parse", ("number", "yes_no", "duration", "date_time", "recurrence", "Recurrence")),
     "filters": (
         "Filters",
         "linqbot",
-        ("contains", "exact", "regex", "from_handle", "in_direct", "in_group", "has_media", "has_link"),
+        FILTERS,
     ),
     "parts": ("Messages and their parts", "linqbot", PARTS),
     "events": (
         "Events",
         "linqbot.events",
-        ("Event", *sorted({cls.__name__ for cls in EVENT_TYPES.values()}), "UnknownEvent"),
+        (
+            "Event",
+            *sorted({cls.__name__ for cls in EVENT_TYPES.values()}),
+            "BroadcastDone",
+            "ScheduleDue",
+            "UnknownEvent",
+        ),
     ),
     "testing": (
         "Testing",
         "linqbot.testing",
-        ("talking", "PhoneFor", "Phone", "Bubble", "Tapback", "ApiCall", "HandlerFailed", "NothingCame"),
+        (
+            "talking",
+            "killed_between_calls",
+            "PhoneFor",
+            "Phone",
+            "Bubble",
+            "Tapback",
+            "ApiCall",
+            "HandlerFailed",
+            "NothingCame",
+        ),
     ),
 }
 """By file name: the page's title, the package to import from, and the names in the order of the page."""
@@ -72,7 +99,7 @@ def _index() -> str:
 
 def _page(title: str, package: str, names: tuple[str, ...]) -> str:
     lines = [f"# {title}", "", f"All of these are imported from `{package}`.", ""]
-    module = {"linqbot": linqbot, "linqbot.events": linqbot.events, "linqbot.testing": linqbot.testing}[package]
+    module = import_module(package)
     for name in names:
         lines += _entry(name, getattr(module, name))
     return re.sub(r"\n\n\n+", "\n\n", "\n".join(lines)).rstrip() + "\n"
@@ -84,7 +111,7 @@ def _entry(name: str, value: Any) -> Iterator[str]:
         yield from _class(name, value)
     else:
         if inspect.isfunction(value):
-            yield from _code(_signature(name, value))
+            yield from _code(signature(name, value))
         yield from (*prose(inspect.getdoc(value) or ""), "")
 
 
@@ -96,17 +123,19 @@ def _class(name: str, cls: type[Any]) -> Iterator[str]:
         yield from _fields(cls)
     else:
         if "__init__" in vars(cls) and not is_dataclass(cls) and not issubclass(cls, BaseException | str):
-            yield from _code(_signature(name, cls.__init__, bound=True))
+            yield from _code(signature(name, cls.__init__))
         yield from (*prose(inspect.getdoc(cls) or ""), "")
     for method_name, found in vars(cls).items():
         member = found.__func__ if isinstance(found, classmethod | staticmethod) else found
-        if method_name.startswith("_") or not (inspect.isfunction(member) or isinstance(member, property)):
+        if method_name.startswith("_") or not (
+            inspect.isfunction(member) or isinstance(member, property | cached_property)
+        ):
             continue
         if not (doc := inspect.getdoc(member)):
             continue
         yield from (f"### {name}.{method_name}", "")
         if inspect.isfunction(member):
-            yield from _code(_signature(method_name, member, bound=True))
+            yield from _code(signature(method_name, member))
         yield from (*prose(doc), "")
 
 
@@ -122,32 +151,3 @@ def _fields(cls: type[BaseModel]) -> Iterator[str]:
 
 def _code(text: str) -> Iterator[str]:
     yield from ("```python", text, "```", "")
-
-
-def _signature(name: str, function: Callable[..., Any], *, bound: bool = False) -> str:
-    """Return a function's signature as its source writes it, one argument a line when it is long."""
-    node = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function)))).body[0]
-    assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    if bound and node.args.args:
-        node.args.args.pop(0)
-    start = "await " if isinstance(node, ast.AsyncFunctionDef) else ""
-    result = f" -> {ast.unparse(node.returns)}" if node.returns and node.name != "__init__" else ""
-    line = f"{start}{name}({ast.unparse(node.args)}){result}"
-    if len(line) <= 100:
-        return line
-    arguments = [*_arguments(node.args)]
-    return f"{start}{name}(\n" + "".join(f"    {each},\n" for each in arguments) + f"){result}"
-
-
-def _arguments(given: ast.arguments) -> Iterator[str]:
-    defaults = [None] * (len(given.args) - len(given.defaults)) + list(given.defaults)
-    for argument, default in zip(given.args, defaults, strict=True):
-        yield ast.unparse(argument) + (f" = {ast.unparse(default)}" if default is not None else "")
-    if given.vararg:
-        yield f"*{ast.unparse(given.vararg)}"
-    elif given.kwonlyargs:
-        yield "*"
-    for argument, default in zip(given.kwonlyargs, given.kw_defaults, strict=True):
-        yield ast.unparse(argument) + (f" = {ast.unparse(default)}" if default is not None else "")
-    if given.kwarg:
-        yield f"**{ast.unparse(given.kwarg)}"

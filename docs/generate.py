@@ -82,7 +82,7 @@ def methods(path: str, noun: Resource) -> Iterator[str]:
 
 
 def entry(name: str, method: Callable[..., Any]) -> Iterator[str]:
-    yield from (f"### {name}", "", "```python", signature(name, method), "```", "")
+    yield from (f"### {name}", "", "```python", signature(f"client.{name}", method), "```", "")
     if (endpoint := ENDPOINTS.get(name)) is not None:
         yield from (f"`{endpoint.method} {endpoint.path}` · *{endpoint.safety}*", "")
     yield from (*prose(inspect.getdoc(method) or ""), "")
@@ -110,27 +110,39 @@ def hooks() -> str:
     return re.sub(r"\n\n\n+", "\n\n", "\n".join(lines)).rstrip() + "\n"
 
 
-def signature(name: str, method: Callable[..., Any]) -> str:
-    """Return the signature as a call: `await client.chats.retrieve(chat_id: str) -> Chat`."""
-    node = ast.parse(textwrap.dedent(inspect.getsource(method))).body[0]
+def signature(name: str, function: Callable[..., Any]) -> str:
+    """Return a function's signature as a call, as its source writes it: `await retrieve(chat_id: str) -> Chat`.
+
+    The arguments of a long signature have a line each. `self` and `cls` are left out.
+    """
+    node = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function)))).body[0]
     assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    node.args.args.pop(0)
-    arguments, answer = ast.unparse(node.args), ast.unparse(node.returns) if node.returns else "None"
+    if node.args.args and node.args.args[0].arg in {"self", "cls"}:
+        node.args.args.pop(0)
     start = "await " if isinstance(node, ast.AsyncFunctionDef) else ""
-    line = f"{start}client.{name}({arguments}) -> {answer}"
+    if inspect.isasyncgenfunction(function):
+        start = "async for … in "
+    result = f" -> {ast.unparse(node.returns)}" if node.returns and node.name != "__init__" else ""
+    line = f"{start}{name}({ast.unparse(node.args)}){result}"
     if len(line) <= 100:
         return line
-    inner = ",\n    ".join(_arguments(node.args))
-    return f"{start}client.{name}(\n    {inner},\n) -> {answer}"
+    arguments = "".join(f"    {each},\n" for each in _arguments(node.args))
+    return f"{start}{name}(\n{arguments}){result}"
 
 
 def _arguments(given: ast.arguments) -> Iterator[str]:
-    for argument in given.args:
-        yield ast.unparse(argument)
-    if given.kwonlyargs:
+    """Yield each argument with its default."""
+    defaults = [None] * (len(given.args) - len(given.defaults)) + list(given.defaults)
+    for argument, default in zip(given.args, defaults, strict=True):
+        yield ast.unparse(argument) + (f" = {ast.unparse(default)}" if default is not None else "")
+    if given.vararg:
+        yield f"*{ast.unparse(given.vararg)}"
+    elif given.kwonlyargs:
         yield "*"
     for argument, default in zip(given.kwonlyargs, given.kw_defaults, strict=True):
         yield ast.unparse(argument) + (f" = {ast.unparse(default)}" if default is not None else "")
+    if given.kwarg:
+        yield f"**{ast.unparse(given.kwarg)}"
 
 
 def summary(member: Any) -> str:
