@@ -1,0 +1,118 @@
+"""Tracebacks for the author of a bot: they begin at the author's code, and linqbot's own frames are folded into a line.
+
+A turn passes through about ten frames of linqbot and asyncio before it reaches a handler, and a call through about ten
+more. `frames.py` decides which code is the author's. An error without any frame of the author keeps its whole traceback.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+from linqbot.frames import is_authors
+
+FULL: Final = "LINQBOT_FULL_TRACEBACKS"
+"""The environment variable that shows all frames."""
+
+E = TypeVar("E", BaseException, traceback.TracebackException)
+_HERE: Final = str(Path(__file__).parent)
+
+
+def folded(error: BaseException) -> str:
+    """Return the traceback of an error, its causes and the errors of a group as text, with linqbot's frames folded."""
+    root = traceback.TracebackException.from_exception(error)
+    if isinstance(error, SyntaxError) and not any(is_authors(frame.filename) for frame in root.stack):
+        root.stack = traceback.StackSummary()  # only frames that imported the file
+    found = list(_reachable(root))
+    if any(is_authors(frame.filename) for one in found for frame in one.stack):
+        for one in found:
+            one.stack = _folded(one.stack, with_hint=one is root)
+    return "".join(root.format())
+
+
+def trim(error: BaseException) -> None:
+    """Remove linqbot's frames from the traceback of an error, and from those of its causes and of the errors of a group.
+
+    Test runners then show the author's code.
+    """
+    found = list(_reachable(error))
+    entries = [list(_entries(one.__traceback__)) for one in found]
+    files = [[entry.tb_frame.f_code.co_filename for entry in one] for one in entries]
+    if not any(map(is_authors, chain.from_iterable(files))):
+        return
+    for one, its_entries, its_files in zip(found, entries, files, strict=True):
+        trimmed: TracebackType | None = None
+        for entry, is_kept in zip(reversed(its_entries), reversed(_kept(its_files)), strict=True):
+            if is_kept:
+                trimmed = TracebackType(trimmed, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+        one.__traceback__ = trimmed
+
+
+def _reachable(root: E) -> Iterator[E]:
+    """Yield an error, its causes and contexts, and the errors of groups, each once."""
+    waiting: list[Any] = [root]
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        inner: Iterable[Any] = getattr(one, "exceptions", None) or ()
+        waiting.extend(each for each in (one.__cause__, one.__context__, *inner) if each is not None)
+
+
+def _entries(entry: TracebackType | None) -> Iterator[TracebackType]:
+    while entry is not None:
+        yield entry
+        entry = entry.tb_next
+
+
+def _kept(files: Sequence[str]) -> list[bool]:
+    """Return for each frame of a traceback, given by its file, whether it is shown.
+
+    The frames before the author's first frame led to the author's code. After it, a frame of linqbot hides what linqbot
+    called, up to the author's next frame. A library that the author's code called directly is shown.
+    """
+    kept: list[bool] = []
+    is_shown = not any(map(is_authors, files))
+    for file in files:
+        if is_authors(file):
+            is_shown = True
+        elif file.startswith(_HERE):
+            is_shown = False
+        kept.append(is_shown)
+    return kept
+
+
+class _Stack(traceback.StackSummary):
+    """A stack in which a frame without a file stands for several folded frames. Its name is the line to show."""
+
+    def format_frame_summary(self, frame_summary: traceback.FrameSummary, **how: Any) -> str:
+        # Since 3.13 Python passes `colorize`.
+        return super().format_frame_summary(frame_summary, **how) if frame_summary.filename else frame_summary.name
+
+
+def _folded(frames: traceback.StackSummary, *, with_hint: bool) -> _Stack:
+    stack, hidden = _Stack(), 0
+    hint = f" ({FULL}=1 shows them)" if with_hint else ""
+    for frame, is_kept in zip(frames, _kept([frame.filename for frame in frames]), strict=True):
+        if is_kept and hidden:
+            stack.append(_line(hidden, hint))
+            hidden, hint = 0, ""
+        if is_kept:
+            stack.append(frame)
+        else:
+            hidden += 1
+    if hidden:
+        stack.append(_line(hidden, hint))
+    return stack
+
+
+def _line(hidden: int, hint: str) -> traceback.FrameSummary:
+    frames = "1 frame" if hidden == 1 else f"{hidden} frames"
+    return traceback.FrameSummary("", None, f"  … {frames} of linqbot{hint}\n", lookup_line=False)
