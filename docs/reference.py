@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 import click
-from linqbot.cli.main import COMMANDS, SECTIONS, main
+from linqbot.cli.main import SECTIONS, main
 from linqbot.events.event import Event
 from linqbot.events.message import MessageEvent
 from linqbot.events.parse import EVENT_TYPES
@@ -34,12 +34,12 @@ def pages() -> dict[str, str]:
 
 def _commands() -> Iterator[str]:
     yield from ("# Commands", "", "`linqbot COMMAND --help` prints the same. Plugins may add more.")
-    for title, names in SECTIONS.items():
-        yield from ("", f"**{title}**", "", "| command | does |", "| --- | --- |")
-        yield from (f"| [`linqbot {name}`](#linqbot-{name}) | {COMMANDS[name]} |" for name in names)
+    for section in SECTIONS:
+        yield from ("", f"**{section.title}**", "", "| command | does |", "| --- | --- |")
+        yield from (f"| [`linqbot {name}`](#linqbot-{name}) | {about} |" for name, about in section.commands.items())
     yield from ("", "Every command also takes `--help`. Every command that prints something takes `--json`.")
     root = click.Context(main, info_name="linqbot")
-    for name in (name for names in SECTIONS.values() for name in names):
+    for name in (name for section in SECTIONS for name in section.commands):
         command = main.get_command(root, name)
         assert command is not None, name
         yield from _command(f"linqbot {name}", command, "##")

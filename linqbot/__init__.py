@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from linqbot.bot.context import Context
     from linqbot.bot.conversation.history import History, HistoryEntry
     from linqbot.bot.conversation.state import State
-    from linqbot.bot.filters import (
+    from linqbot.bot.routing.filters import (
         contains,
         exact,
         from_handle,
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
         replies_to_bot,
         to_line,
     )
-    from linqbot.bot.handlers import Failure
-    from linqbot.bot.router import Router
+    from linqbot.bot.routing.handlers import Failure
+    from linqbot.bot.routing.router import Router
     from linqbot.bot.sent import Sent
     from linqbot.client.client import Client
     from linqbot.errors import (
@@ -49,16 +49,15 @@ if TYPE_CHECKING:
         StateUnreadable,
         StreamStalled,
     )
-    from linqbot.events.broadcast import BroadcastDone
     from linqbot.events.event import Event, UnknownEvent
     from linqbot.events.message import MessageEdited, MessageReceived
+    from linqbot.events.proactive.broadcast import BroadcastDone
+    from linqbot.events.proactive.schedule import ScheduleDue
     from linqbot.events.reaction import ReactionAdded
-    from linqbot.events.schedule import ScheduleDue
     from linqbot.hookspecs import hookimpl
     from linqbot.text.links import link
     from linqbot.text.markdown import markdown
     from linqbot.text.styled import StyledText
-    from linqbot.types.broadcast import Broadcast, Recipient
     from linqbot.types.chat import Chat
     from linqbot.types.handle import Handle
     from linqbot.types.message import (
@@ -76,7 +75,8 @@ if TYPE_CHECKING:
         TextDecoration,
         TextPart,
     )
-    from linqbot.types.scheduled import Scheduled
+    from linqbot.types.proactive.broadcast import Broadcast, Recipient
+    from linqbot.types.proactive.scheduled import Scheduled
 
 __all__ = [
     "Ambiguous",
@@ -169,12 +169,12 @@ _HOMES = {
             "replies_to_bot",
             "to_line",
         ),
-        "linqbot.bot.filters",
+        "linqbot.bot.routing.filters",
     ),
-    "Failure": "linqbot.bot.handlers",
+    "Failure": "linqbot.bot.routing.handlers",
     **dict.fromkeys(("History", "HistoryEntry"), "linqbot.bot.conversation.history"),
-    "Router": "linqbot.bot.router",
-    "Scheduled": "linqbot.types.scheduled",
+    "Router": "linqbot.bot.routing.router",
+    "Scheduled": "linqbot.types.proactive.scheduled",
     "Sent": "linqbot.bot.sent",
     "State": "linqbot.bot.conversation.state",
     "Client": "linqbot.client.client",
@@ -197,12 +197,12 @@ _HOMES = {
         ),
         "linqbot.errors",
     ),
-    **dict.fromkeys(("Broadcast", "Recipient"), "linqbot.types.broadcast"),
-    "BroadcastDone": "linqbot.events.broadcast",
+    **dict.fromkeys(("Broadcast", "Recipient"), "linqbot.types.proactive.broadcast"),
+    "BroadcastDone": "linqbot.events.proactive.broadcast",
     **dict.fromkeys(("Event", "UnknownEvent"), "linqbot.events.event"),
     **dict.fromkeys(("MessageEdited", "MessageReceived"), "linqbot.events.message"),
     "ReactionAdded": "linqbot.events.reaction",
-    "ScheduleDue": "linqbot.events.schedule",
+    "ScheduleDue": "linqbot.events.proactive.schedule",
     "hookimpl": "linqbot.hookspecs",
     "link": "linqbot.text.links",
     "markdown": "linqbot.text.markdown",
@@ -235,10 +235,10 @@ def _elsewhere() -> dict[str, str]:
     events = import_module("linqbot.events")
     return {
         **{name: events.__name__ for name in events.__all__ if name not in _HOMES},
-        **dict.fromkeys(("Filter", "Predicate"), "linqbot.bot.filters"),
-        **dict.fromkeys(("Middleware", "Next"), "linqbot.bot.router"),
+        **dict.fromkeys(("Filter", "Predicate"), "linqbot.bot.routing.filters"),
+        **dict.fromkeys(("Middleware", "Next"), "linqbot.bot.routing.router"),
         "SQLiteStorage": "linqbot.storage.sqlite.storage",
-        "MemoryStorage": "linqbot.storage.memory",
+        "MemoryStorage": "linqbot.storage.memory.storage",
         "create_app": "linqbot.server.app",
         "running": "linqbot.server.app",
         "from_env": "linqbot.settings",

@@ -23,7 +23,7 @@ import linqbot
 from linqbot import parse as parsers
 from linqbot import rules
 from linqbot.bot.message_split import bubbles
-from linqbot.cli.commands.inbox import without_messages
+from linqbot.cli.commands.upkeep.inbox import without_messages
 from linqbot.client.call import ApiResponse, Call, prepare
 from linqbot.client.error_response import LONGEST_READ, error_for, is_page, not_linqs
 from linqbot.client.http.addresses import Origin, UnsafeURL, target
@@ -142,7 +142,7 @@ USES: dict[str, str] = {
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z": "fullmatch",
 }
 """Every pattern of the package, and the method it is used with."""
-OF_BOTS = {"bot/filters.py"}
+OF_BOTS = {"bot/routing/filters.py"}
 """Modules that compile the patterns of bots."""
 OF_SHORT_TEXTS = "parse"
 """The folder whose patterns see short texts only: `linqbot.parse` refuses longer ones first."""

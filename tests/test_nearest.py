@@ -12,7 +12,7 @@ from fakes import Linq, delivery, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.router import Router
+from linqbot.bot.routing.router import Router
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
 from linqbot.types.data import Data

@@ -72,7 +72,7 @@ def test_a_test_uses_no_private_name_of_what_it_tests(place: str) -> None:
         ("import linqbot._x", ["_x"]),
         ("getattr(client, '_open')()", ["_open"]),
         ("monkeypatch.setattr(webhook, '_limit', 1)", ["_limit"]),
-        ("monkeypatch.setattr('linqbot.storage.recent._BYTES', 1)", ["_BYTES"]),
+        ("monkeypatch.setattr('linqbot.storage.indexes.recent._BYTES', 1)", ["_BYTES"]),
         ("self._x, cls._y, __file__, module.__name__", []),
         ("self.pool._idle", ["_idle"]),
         ("name.replace('_', '-')", []),

@@ -1,7 +1,7 @@
 """A Bot: its handlers and its settings. A Bot holds no secret and opens no socket.
 
 `server.app.create_app(bot, …)` serves a bot: there it gets its client and its storage. The handlers are registered with
-the methods of `bot/router.py`, and `bot/dispatch.py` runs them.
+the methods of `bot/routing/router.py`, and `bot/dispatch.py` runs them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from typing import Literal, TypeAlias
 
-from linqbot.bot.router import Router
+from linqbot.bot.routing.router import Router
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 

@@ -39,11 +39,11 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.errors import BotError, CallSkipped, LinqApiError, LinqbotError, MessageGone, Refused
 from linqbot.events.delivery import BROADCAST_DONE_TYPE
 from linqbot.events.event import Event
-from linqbot.events.schedule import SCHEDULE_TYPE
+from linqbot.events.proactive.schedule import SCHEDULE_TYPE
 from linqbot.nearest import no_attribute
 from linqbot.storage.state import StateStore, StateWrite
 from linqbot.types.message import Effect, EffectName, MessageContent, ReactionType, ReplyTo, SentMessage, text_of
-from linqbot.types.scheduled import Scheduled
+from linqbot.types.proactive.scheduled import Scheduled
 
 if TYPE_CHECKING:
     from linqbot.parse.recurrences import Recurrence

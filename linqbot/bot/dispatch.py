@@ -2,7 +2,7 @@
 
 A Dispatcher is a Bot prepared for running: handlers are sorted by event class, and middleware is composed once. It
 decides nothing about retries: the errors of handlers go on to the worker. Next step: the handler, called by
-`bot/handlers.py`.
+`bot/routing/handlers.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 import anyio
 import structlog
 
-from linqbot.bot import from_plugins, routing_report
 from linqbot.bot.asking.asker import Asker, Resumption, SideTurn
 from linqbot.bot.asking.question import AskedBefore
 from linqbot.bot.background import BackgroundTasks
@@ -23,22 +22,23 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.conversation.history import TurnRecord
 from linqbot.bot.deadline import DEADLINE_S, Deadline
-from linqbot.bot.filters import Fit
-from linqbot.bot.handlers import DeadLetterRoute, ErrorHandler, Failure, Route, call
 from linqbot.bot.loops.breaker import Loop, LoopBreaker
 from linqbot.bot.message_split import files_of
-from linqbot.bot.opt_out import opts_out
 from linqbot.bot.proactive.schedule import check_names
-from linqbot.bot.router import Middleware, Next, Router
+from linqbot.bot.routing import from_plugins, report
+from linqbot.bot.routing.filters import Fit
+from linqbot.bot.routing.handlers import DeadLetterRoute, ErrorHandler, Failure, Route, call
+from linqbot.bot.routing.opt_out import opts_out
+from linqbot.bot.routing.router import Middleware, Next, Router
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.errors import AskEnded, BotError, NoVerdict
-from linqbot.events.broadcast import BroadcastDone
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EVENT_TYPES
-from linqbot.events.schedule import ScheduleDue
+from linqbot.events.proactive.broadcast import BroadcastDone
+from linqbot.events.proactive.schedule import ScheduleDue
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.state import StateStore
 
@@ -225,7 +225,7 @@ class Dispatcher:
             await self._opt_out(event, ctx)
             return
         if self._is_loop(event):
-            self._report(event, reason=routing_report.LOOP)
+            self._report(event, reason=report.LOOP)
             return
         is_late = self._is_late(event)
         for route, handle in self._routes_for(type(event)):
@@ -258,17 +258,17 @@ class Dispatcher:
                 await handle(event, ctx)
                 ctx.check_state()
                 return
-        self._report(event, reason=routing_report.OPTED_OUT)
+        self._report(event, reason=report.OPTED_OUT)
 
     async def _resume(self, event: Event, ctx: Context, resumption: Resumption) -> None:
         """Run the handler of an open question again, after an event that answers or ends the question."""
         # A timeout or a payment names no person, and the handler must learn of it.
         if event.actor is not None and not self.allows(event):
-            self._log_once("ignored: sender", "event.ignored", event, reason=routing_report.NOT_ALLOWED)
-            self._report(event, reason=routing_report.NOT_ALLOWED)
+            self._log_once("ignored: sender", "event.ignored", event, reason=report.NOT_ALLOWED)
+            self._report(event, reason=report.NOT_ALLOWED)
             return
         if self._is_loop(event):
-            self._report(event, reason=routing_report.LOOP)
+            self._report(event, reason=report.LOOP)
             return
         route, handle = self._named[resumption.handler]
         self._report(event, chosen=route)
@@ -288,12 +288,12 @@ class Dispatcher:
             return
         routes = [] if reason else [route for route, _ in self._routes_for(type(event))]
         if chosen is None:
-            tried = routing_report.tried(routes, event, is_late=is_late)
-            why = reason or routing_report.reason(routes, is_late=is_late)
+            tried = report.tried(routes, event, is_late=is_late)
+            why = reason or report.reason(routes, is_late=is_late)
             routed(event=event, handler=None, at=None, tried=tried, reason=why)
         else:
             before = routes[: routes.index(chosen)] if chosen in routes else []
-            tried = routing_report.tried(before, event, is_late=is_late)
+            tried = report.tried(before, event, is_late=is_late)
             routed(event=event, handler=chosen.name, at=chosen.at, tried=tried, reason=None)
 
     def _routes_for(self, kind: type[Event]) -> list[tuple[Route, Next]]:
@@ -314,18 +314,18 @@ class Dispatcher:
             is_side: True for an event of a person who is asked a question, and who need not address the bot.
         """
         if event.is_own and event.echoes:
-            return routing_report.OWN_ECHO
+            return report.OWN_ECHO
         if (
             self._bot.allow is not None
             and not isinstance(event, ScheduleDue | BroadcastDone)
             and not self._bot.allow(event)
         ):
-            return routing_report.NOT_ALLOWED
+            return report.NOT_ALLOWED
         if event.is_group and self._bot.groups != "all" and not is_side:
             if self._bot.groups == "never":
-                return routing_report.IN_GROUP
+                return report.IN_GROUP
             if isinstance(event, MessageReceived) and not event.is_addressed:
-                return routing_report.NOT_ADDRESSED
+                return report.NOT_ADDRESSED
         return None
 
     def _is_loop(self, event: Event) -> bool:

@@ -6,7 +6,8 @@ import difflib
 import gc
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -14,32 +15,68 @@ from click.shell_completion import CompletionItem
 
 from linqbot.errors import LinqbotError
 
-COMMANDS = {
-    "asks": "List open questions of ctx.ask; answer or end one.",
-    "broadcasts": "List broadcasts; show, pause, resume or cancel one.",
-    "completion": "Let your shell complete commands, event types, codes, ids.",
-    "dev": "Try a bot on an emulated phone in the browser; no account needed.",
-    "doctor": "Find what keeps a bot from going live, and how to fix it.",
-    "emulator": "Run the emulator of Linq without a bot.",
-    "explain": "Explain an error code: its meaning, its causes, what to do.",
-    "forget": "Erase what is stored about a person.",
-    "inbox": "List waiting deliveries and dead letters; retry, replay, back up.",
-    "new": "Create a folder with a bot, its tests and its settings.",
-    "plugins": "List plugins; find the plugin that breaks an event.",
-    "send": "Send one message.",
-    "serve": "Run a bot in production.",
-    "state": "Show, edit and export what a bot has stored with ctx.state.",
-    "trigger": "Send a signed event of any type to a bot.",
-    "webhooks": "Subscribe a bot to exactly the events it handles; rotate the secret.",
-}
 
-SECTIONS = {
-    "Write a bot": ("new", "dev", "emulator", "trigger"),
-    "Run it": ("webhooks", "doctor", "serve"),
-    "Look after it": ("inbox", "asks", "broadcasts", "state", "send", "forget", "plugins"),
-    "Find your way": ("explain", "completion"),
-}
-"""The sections in which `linqbot --help` lists the commands."""
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section of `linqbot --help`.
+
+    Attributes:
+        folder: Where the modules of its commands are, below `cli/commands/`.
+        commands: Each command with its line of help.
+    """
+
+    title: str
+    folder: str
+    commands: Mapping[str, str]
+
+
+SECTIONS = (
+    Section(
+        "Write a bot",
+        "writing",
+        {
+            "new": "Create a folder with a bot, its tests and its settings.",
+            "dev": "Try a bot on an emulated phone in the browser; no account needed.",
+            "emulator": "Run the emulator of Linq without a bot.",
+            "trigger": "Send a signed event of any type to a bot.",
+        },
+    ),
+    Section(
+        "Run it",
+        "running",
+        {
+            "webhooks": "Subscribe a bot to exactly the events it handles; rotate the secret.",
+            "doctor": "Find what keeps a bot from going live, and how to fix it.",
+            "serve": "Run a bot in production.",
+        },
+    ),
+    Section(
+        "Look after it",
+        "upkeep",
+        {
+            "inbox": "List waiting deliveries and dead letters; retry, replay, back up.",
+            "asks": "List open questions of ctx.ask; answer or end one.",
+            "broadcasts": "List broadcasts; show, pause, resume or cancel one.",
+            "state": "Show, edit and export what a bot has stored with ctx.state.",
+            "send": "Send one message.",
+            "forget": "Erase what is stored about a person.",
+            "plugins": "List plugins; find the plugin that breaks an event.",
+        },
+    ),
+    Section(
+        "Find your way",
+        "help",
+        {
+            "explain": "Explain an error code: its meaning, its causes, what to do.",
+            "completion": "Let your shell complete commands, event types, codes, ids.",
+        },
+    ),
+)
+
+COMMANDS = dict(sorted(each for section in SECTIONS for each in section.commands.items()))
+"""Each command of linqbot with its line of help, by name."""
+
+_FOLDERS = {name: section.folder for section in SECTIONS for name in section.commands}
 
 
 class Commands(click.Group):
@@ -71,7 +108,7 @@ class Commands(click.Group):
         # Imported modules are never garbage. Collections during the import take an eighth of the start-up time.
         gc.disable()
         try:
-            module = importlib.import_module(f"linqbot.cli.commands.{cmd_name}")
+            module = importlib.import_module(f"linqbot.cli.commands.{_FOLDERS[cmd_name]}.{cmd_name}")
         finally:
             gc.enable()
         command: click.Command = module.command
@@ -84,12 +121,11 @@ class Commands(click.Group):
         return [*named, *super(click.Group, self).shell_complete(ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        placed = {name for names in SECTIONS.values() for name in names}
         known = _all_commands()
         widest = max(map(len, known))
-        others = tuple(name for name in known if name not in placed)
-        for title, names in {**SECTIONS, "From plugins": others}.items():
-            if rows := [(name.ljust(widest), known[name]) for name in names if name in known]:
+        others = {name: about for name, about in known.items() if name not in COMMANDS}
+        for title, commands in [*((each.title, each.commands) for each in SECTIONS), ("From plugins", others)]:
+            if rows := [(name.ljust(widest), about) for name, about in commands.items()]:
                 with formatter.section(title):
                     formatter.write_dl(rows)
 

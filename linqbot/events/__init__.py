@@ -33,7 +33,6 @@ if TYPE_CHECKING:
         WebhookSubscriptionRoutingHeadersSet,
         WebhookSubscriptionTargetUrlChanged,
     )
-    from linqbot.events.broadcast import BroadcastDone
     from linqbot.events.call import (
         CallAnswered,
         CallDeclined,
@@ -96,8 +95,9 @@ if TYPE_CHECKING:
         PollVoteAdded,
         PollVoteRemoved,
     )
+    from linqbot.events.proactive.broadcast import BroadcastDone
+    from linqbot.events.proactive.schedule import ScheduleDue
     from linqbot.events.reaction import PollReactionAdded, ReactionAdded, ReactionRemoved
-    from linqbot.events.schedule import ScheduleDue
 
 __all__ = [
     "ApiTokenActivated",
@@ -261,8 +261,8 @@ _HOMES = {
     "PollReactionAdded": "linqbot.events.reaction",
     "ReactionAdded": "linqbot.events.reaction",
     "ReactionRemoved": "linqbot.events.reaction",
-    "BroadcastDone": "linqbot.events.broadcast",
-    "ScheduleDue": "linqbot.events.schedule",
+    "BroadcastDone": "linqbot.events.proactive.broadcast",
+    "ScheduleDue": "linqbot.events.proactive.schedule",
 }
 
 __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

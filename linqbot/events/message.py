@@ -27,7 +27,7 @@ from linqbot.types.message import (
     utf16_length,
     utf16_slices,
 )
-from linqbot.types.scheduled import Scheduled
+from linqbot.types.proactive.scheduled import Scheduled
 
 
 class MessageEvent(Event):

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from linqbot.errors import LinqbotError
 from linqbot.events.delivery import BROADCAST_DONE_TYPE, Delivery, decode
 from linqbot.events.event import Event, UnknownEvent, as_object
-from linqbot.events.schedule import SCHEDULE_TYPE, schedule_due
+from linqbot.events.proactive.schedule import SCHEDULE_TYPE, schedule_due
 from linqbot.types.lenient import unfitting_fields, validate_leniently
 
 
@@ -180,7 +180,7 @@ def _unknown(delivery: Delivery, body: Any) -> Event:
     if delivery.type == SCHEDULE_TYPE and (event := schedule_due(delivery, body)) is not None:
         return event
     if delivery.type == BROADCAST_DONE_TYPE:
-        from linqbot.events.broadcast import broadcast_done
+        from linqbot.events.proactive.broadcast import broadcast_done
 
         if (ended := broadcast_done(delivery, body)) is not None:
             return ended

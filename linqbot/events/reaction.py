@@ -10,7 +10,7 @@ from pydantic import Field
 from linqbot.events.event import UNKNOWN_HANDLE, Event, place_actor
 from linqbot.types.handle import Handle
 from linqbot.types.message import Sticker
-from linqbot.types.scheduled import Scheduled
+from linqbot.types.proactive.scheduled import Scheduled
 
 
 class ReactionEvent(Event):

@@ -36,9 +36,9 @@ from linqbot.plugins.registry import Plugins
 from linqbot.server.app import WEBHOOK_PATH, create_app, running
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast, counted
-from linqbot.storage.memory import MemoryStorage
-from linqbot.types.broadcast import Broadcast, Recipient, RecipientOutcome
-from linqbot.types.scheduled import Scheduled
+from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
+from linqbot.types.proactive.scheduled import Scheduled
 from linqbot.webhooks import sign
 from linqbot.worker.broadcasting import broadcast_send
 from linqbot.worker.calls.outbound_plugins import Outbound

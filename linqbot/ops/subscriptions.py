@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from linqbot.bot import from_plugins
-from linqbot.bot.router import Router
+from linqbot.bot.routing import from_plugins
+from linqbot.bot.routing.router import Router
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
 from linqbot.events.event import Event, UnknownEvent

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from linqbot.bot import handlers
+from linqbot.bot.routing import handlers
 from linqbot.frames import is_authors
 
 log = structlog.get_logger("linqbot.server")

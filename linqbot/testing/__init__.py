@@ -14,10 +14,10 @@ from linqbot.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from linqbot.testing.bubble import Bubble, Tapback
-    from linqbot.testing.connections import ApiCall
     from linqbot.testing.crashes import killed_between_calls
     from linqbot.testing.failures import HandlerFailed, NothingCame
     from linqbot.testing.phone import Phone
+    from linqbot.testing.stage.connections import ApiCall
     from linqbot.testing.talk import PhoneFor, talking
 
 __all__ = [
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ApiCall": "linqbot.testing.connections",
+    "ApiCall": "linqbot.testing.stage.connections",
     "Bubble": "linqbot.testing.bubble",
     "HandlerFailed": "linqbot.testing.failures",
     "NothingCame": "linqbot.testing.failures",

@@ -16,7 +16,7 @@ import structlog
 
 from linqbot.bot.bot import Bot
 from linqbot.testing.phone import Phone, Service
-from linqbot.testing.stage import Stage
+from linqbot.testing.stage.stage import Stage
 from linqbot.testing.talk import PERSON, first_phone
 
 log = structlog.get_logger("linqbot.testing")

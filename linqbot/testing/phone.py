@@ -27,9 +27,9 @@ from linqbot.emulator.model.handles import normal
 from linqbot.emulator.model.records import PaymentRecord, PaymentRequestRecord, iso
 from linqbot.errors import ConfigError
 from linqbot.testing.bubble import Bubble, Tapback
-from linqbot.testing.connections import ApiCall
 from linqbot.testing.room import Room
-from linqbot.testing.stage import Stage
+from linqbot.testing.stage.connections import ApiCall
+from linqbot.testing.stage.stage import Stage
 from linqbot.types.chat import Chat
 from linqbot.types.message import EffectName
 

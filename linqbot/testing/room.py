@@ -5,7 +5,7 @@ from __future__ import annotations
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model import records
 from linqbot.testing.bubble import Bubble, Tapback
-from linqbot.testing.connections import ApiCall
+from linqbot.testing.stage.connections import ApiCall
 
 
 class Room:

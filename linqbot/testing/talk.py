@@ -10,7 +10,7 @@ from typing import Protocol
 from linqbot.bot.bot import Bot
 from linqbot.emulator.emulator import LINES
 from linqbot.testing.phone import Phone, Service
-from linqbot.testing.stage import Stage
+from linqbot.testing.stage.stage import Stage
 
 PERSON = "+14155550142"
 

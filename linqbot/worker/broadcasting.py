@@ -22,7 +22,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.parse import EventNotUnderstood
 from linqbot.storage.broadcasts import SEND_ID, RecipientUpdate
 from linqbot.storage.inbox import DeadLetter, Outcome
-from linqbot.types.broadcast import RecipientOutcome
+from linqbot.types.proactive.broadcast import RecipientOutcome
 from linqbot.worker.failure import readable
 
 log = structlog.get_logger("linqbot.worker")

@@ -12,7 +12,7 @@ from typing import Final
 
 from pydantic_core import from_json, to_json
 
-from linqbot.bot.handlers import Failure
+from linqbot.bot.routing.handlers import Failure
 from linqbot.events.delivery import Delivery, decode
 from linqbot.storage.inbox import DeadLetter, Lease
 from linqbot.storage.timers import Timer

@@ -15,7 +15,7 @@ from pydantic_core import from_json, to_json
 from linqbot.bot.proactive.schedule import Schedule
 from linqbot.clock import Clock
 from linqbot.events.delivery import Delivery
-from linqbot.events.schedule import SCHEDULE_ID, SCHEDULE_TYPE
+from linqbot.events.proactive.schedule import SCHEDULE_ID, SCHEDULE_TYPE
 from linqbot.storage.backend import Storage
 from linqbot.storage.timers import Rearm, Timer
 

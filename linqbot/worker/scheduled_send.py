@@ -19,7 +19,7 @@ from linqbot.errors import LinqApiError, LinqbotError
 from linqbot.events.delivery import Delivery
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
-from linqbot.types.scheduled import Scheduled
+from linqbot.types.proactive.scheduled import Scheduled
 from linqbot.worker.recurring import REPEAT, REPEAT_ID, every_of, last_due
 
 KIND = "send"

@@ -20,7 +20,7 @@ from linqbot.bot.branch import UnawaitedCoroutine
 from linqbot.bot.context import Context
 from linqbot.bot.deadline import Deadline
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.opt_out import opts_out
+from linqbot.bot.routing.opt_out import opts_out
 from linqbot.bot.sent import OPTED_OUT
 from linqbot.client.call import Call
 from linqbot.client.client import Client

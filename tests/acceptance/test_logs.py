@@ -97,7 +97,7 @@ BARE = "\x1b[2J\x9b31m\x07\x7f"
 BOT = f"""
 import asyncio
 from linqbot import Bot, Context, MessageReceived
-from linqbot.bot.filters import contains
+from linqbot.bot.routing.filters import contains
 
 bot = Bot(groups="all", max_age_s=None, loop_breaker=False)
 tasks = []

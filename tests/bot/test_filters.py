@@ -5,7 +5,7 @@ import re
 import pytest
 from fakes import LINE, PERSON, message
 
-from linqbot.bot.filters import (
+from linqbot.bot.routing.filters import (
     Filter,
     contains,
     exact,

@@ -7,7 +7,7 @@ import pytest
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.router import Router
+from linqbot.bot.routing.router import Router
 from linqbot.clock import SystemClock
 from linqbot.errors import BotError
 from linqbot.events.message import MessageReceived

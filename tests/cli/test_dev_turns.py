@@ -10,10 +10,10 @@ import click
 import pytest
 
 from linqbot import Bot, Context, MessageReceived, contains
-from linqbot.bot.router import Next
-from linqbot.cli.dev.turn import Turn
-from linqbot.cli.dev.turn_line import is_shown, line, print_turn, quoted
-from linqbot.cli.dev.turns import TurnReports
+from linqbot.bot.routing.router import Next
+from linqbot.cli.dev.reports.turn import Turn
+from linqbot.cli.dev.reports.turn_line import is_shown, line, print_turn, quoted
+from linqbot.cli.dev.reports.turns import TurnReports
 from linqbot.emulator.acts.account_changes import SetOptOut
 from linqbot.emulator.web.control_bodies import TurnReport
 from linqbot.events.event import Event

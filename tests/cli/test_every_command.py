@@ -97,10 +97,8 @@ def test_help_fits_a_terminal_and_begins_with_a_sentence(path: tuple[str, ...]) 
 def test_without_arguments_it_lists_the_commands_in_sections() -> None:
     result = run()
     assert result.exit_code == 0
-    placed = [name for names in SECTIONS.values() for name in names]
-    assert len(placed) == len(set(placed))
+    assert sum(len(section.commands) for section in SECTIONS) == len(COMMANDS)
     for name, about in COMMANDS.items():
-        assert name in placed, f"{name} stands in no section of the overview"
         assert about.endswith(".")
         assert len(re.findall(rf"^  {name} +{about[:40]}", result.output, re.MULTILINE)) == 1
     assert "Begin with: linqbot new" in result.output

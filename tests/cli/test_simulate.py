@@ -16,8 +16,8 @@ from linqbot.client.client import Client
 from linqbot.ops.simulate import DryRun, Observer, simulate
 from linqbot.plugins.loading import load
 from linqbot.storage.broadcasts import NewBroadcast
-from linqbot.storage.memory import MemoryStorage
-from linqbot.types.broadcast import Broadcast
+from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.types.proactive.broadcast import Broadcast
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ import traceback
 import pytest
 import structlog
 
-from linqbot.bot import handlers
+from linqbot.bot.routing import handlers
 from linqbot.server import loop_watch
 
 

@@ -16,12 +16,12 @@ from starlette.routing import Route
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.router import Next
+from linqbot.bot.routing.router import Next
 from linqbot.errors import ConfigError, StorageBusy, StorageUnavailable
 from linqbot.hookspecs import Running, hookimpl
 from linqbot.server import plugin_routes
 from linqbot.server.app import create_app, running
-from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.webhooks import sign
 
 pytestmark = pytest.mark.anyio

@@ -24,7 +24,7 @@ from linqbot.server import readiness
 from linqbot.server.app import create_app, running
 from linqbot.server.readiness import CHECK_EVERY_S, Readiness
 from linqbot.storage.backend import Storage
-from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.storage.sqlite import storage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.webhooks import sign

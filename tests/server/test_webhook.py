@@ -31,7 +31,7 @@ from linqbot.events.event import Event, UnknownEvent
 from linqbot.server.app import create_app, running
 from linqbot.server.secret_file import SecretFile
 from linqbot.server.webhook import WebhookEndpoint
-from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.webhooks import sign, sign_legacy
 

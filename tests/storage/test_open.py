@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from linqbot.errors import ConfigError
-from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.storage.open import open_storage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 

@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 
 from linqbot import Bot, Context, Event, MessageReceived
-from linqbot.bot.router import Next
+from linqbot.bot.routing.router import Next
 from linqbot.events.message import MessageFailed
 from linqbot.testing import HandlerFailed, NothingCame, talking
 

@@ -10,16 +10,16 @@ import pytest
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.errors import BotError, Refused, RuleBroken
-from linqbot.events.broadcast import BroadcastDone
 from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood
+from linqbot.events.proactive.broadcast import BroadcastDone
 from linqbot.hookspecs import hookimpl
 from linqbot.storage.broadcasts import AT_ONCE, RecipientUpdate
 from linqbot.storage.inbox import Ack, DeadLetter
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
-from linqbot.types.broadcast import Broadcast
 from linqbot.types.message import LinkPart
+from linqbot.types.proactive.broadcast import Broadcast
 from linqbot.worker.broadcasting import broadcast_send, given_up
 
 pytestmark = pytest.mark.anyio

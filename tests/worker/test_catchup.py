@@ -19,7 +19,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
 from linqbot.storage.inbox import Ack, Finish
-from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.worker.missed.catchup import catch_up
 from linqbot.worker.missed.gaps import Gaps
 

@@ -16,8 +16,8 @@ from simulated_crash import Crashable, crash
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.handlers import Failure
-from linqbot.bot.router import Router
+from linqbot.bot.routing.handlers import Failure
+from linqbot.bot.routing.router import Router
 from linqbot.client.call import Call
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, LinqApiError

@@ -20,10 +20,10 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
-from linqbot.events.schedule import ScheduleDue
+from linqbot.events.proactive.schedule import ScheduleDue
 from linqbot.parse.recurrences import recurrence
 from linqbot.storage.inbox import Finish, Lease
-from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
 from linqbot.worker.calls.rate_limit import SendRateLimit

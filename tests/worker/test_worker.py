@@ -13,7 +13,7 @@ from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
 from linqbot.events.message import MessageReceived
-from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker

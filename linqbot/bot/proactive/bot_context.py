@@ -21,8 +21,8 @@ from linqbot.clock import Clock
 from linqbot.errors import BotError, LinqApiError, MessageGone, Refused, RuleBroken
 from linqbot.rules.message import first_message
 from linqbot.storage.broadcasts import NewBroadcast
-from linqbot.types.broadcast import Broadcast, Recipient, RecipientOutcome
 from linqbot.types.message import MessageContent, SentMessage, text_of
+from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
 
 _PAGE: Final = 500
 

@@ -16,8 +16,8 @@ from linqbot.client.call import ApiResponse, Call
 from linqbot.client.client import Client
 from linqbot.errors import BotError
 from linqbot.storage.broadcasts import NewBroadcast
-from linqbot.types.broadcast import Broadcast, Recipient, RecipientOutcome
 from linqbot.types.message import MessageContent
+from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
 
 Audience: TypeAlias = Iterable[str] | AsyncIterable[str]
 """Handles of people, such as a list, or `ctx.state.people(…)`."""

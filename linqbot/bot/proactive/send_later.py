@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from linqbot.client.call import Call
 from linqbot.errors import BotError
-from linqbot.types.scheduled import Scheduled
+from linqbot.types.proactive.scheduled import Scheduled
 
 if TYPE_CHECKING:
     from linqbot.parse.recurrences import Recurrence

@@ -20,11 +20,11 @@ import click
 
 from linqbot.cli import failure, logs
 from linqbot.cli.dev.inside import Inside
-from linqbot.cli.dev.observations import Observations
-from linqbot.cli.dev.start_failure import start_failure
-from linqbot.cli.dev.turn import Turn
-from linqbot.cli.dev.turn_line import print_turn
-from linqbot.cli.dev.turns import TurnReports
+from linqbot.cli.dev.reports.observations import Observations
+from linqbot.cli.dev.reports.start_failure import start_failure
+from linqbot.cli.dev.reports.turn import Turn
+from linqbot.cli.dev.reports.turn_line import print_turn
+from linqbot.cli.dev.reports.turns import TurnReports
 from linqbot.clock import MovableClock
 from linqbot.errors import LinqbotError
 from linqbot.ops.bot_file import load_bot

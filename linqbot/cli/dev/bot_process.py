@@ -135,7 +135,7 @@ async def note_end(
     if bot.is_stopping or bot.is_ending() or has_reported:
         return
     # Imported here: a bot that runs does not need it.
-    from linqbot.cli.dev.start_failure import process_ended
+    from linqbot.cli.dev.reports.start_failure import process_ended
 
     report = process_ended(exit_code)
     emulator.observe(report)

@@ -22,7 +22,7 @@ from linqbot.server import uvicorn_server
 from linqbot.server.app import WEBHOOK_PATH
 from linqbot.server.secret_file import KnownSecrets
 from linqbot.server.webhook import RETRY_AFTER_S, WebhookEndpoint
-from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.memory.storage import MemoryStorage
 
 
 class _ProbesOnly(MemoryStorage):

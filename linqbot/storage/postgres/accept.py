@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy
 from linqbot.events.delivery import Delivery
 from linqbot.storage.operations import AdvanceOp, FireOp, OrderOp, PutOp
-from linqbot.storage.postgres import broadcasts, timers
+from linqbot.storage.postgres.tables import broadcasts, timers
 from linqbot.storage.postgres.transaction import Transaction
 
 DELIVERY = "id, lane, type, body, received_at, message_key, carrier"

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from linqbot.storage.postgres import conversations, queries
+from linqbot.storage.postgres import queries
 from linqbot.storage.postgres.server.address import Address
 from linqbot.storage.postgres.server.faults import is_known, unavailable
 from linqbot.storage.postgres.server.migrate import check_server, schema_of
+from linqbot.storage.postgres.tables import conversations
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ from typing import Final
 
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Lease
+from linqbot.storage.indexes.recent import Recent
 from linqbot.storage.operations import ReleaseOp, TakeOp
-from linqbot.storage.postgres import conversations
+from linqbot.storage.postgres.tables import conversations
 from linqbot.storage.postgres.transaction import Transaction
-from linqbot.storage.recent import Recent
 
 ALL_HEADS: Final = 100_000
 """Heads that are looked at while there are suspects."""

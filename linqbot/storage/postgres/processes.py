@@ -11,9 +11,10 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from linqbot.storage.open_conversations import OpenConversations
-from linqbot.storage.postgres import conversations, journal, leases
+from linqbot.storage.indexes.open_conversations import OpenConversations
+from linqbot.storage.postgres import leases
 from linqbot.storage.postgres.server.address import Address, Connection
+from linqbot.storage.postgres.tables import conversations, journal
 from linqbot.storage.postgres.transaction import Transaction
 from linqbot.storage.postgres.writer import Memory
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.postgres import journal
 from linqbot.storage.postgres.accept import DELIVERY
 from linqbot.storage.postgres.server.address import Connection
+from linqbot.storage.postgres.tables import journal
 from linqbot.storage.upkeep import Selection, Tally, Waiting
 
 _KEPT_IN = ("done", "dead")

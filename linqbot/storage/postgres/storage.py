@@ -20,8 +20,8 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import DeadDelivery, Finish, Lease
+from linqbot.storage.indexes.open_conversations import OpenConversations
 from linqbot.storage.journal import DeliveryStatus, JournalEntry
-from linqbot.storage.open_conversations import OpenConversations
 from linqbot.storage.operations import (
     AdvanceOp,
     BeginOp,
@@ -38,29 +38,19 @@ from linqbot.storage.operations import (
     SettleOp,
     TakeOp,
 )
-from linqbot.storage.postgres import (
-    accept,
-    broadcasts,
-    conversations,
-    erasure,
-    journal,
-    leases,
-    processes,
-    queries,
-    state,
-    timers,
-)
+from linqbot.storage.postgres import accept, leases, processes, queries
 from linqbot.storage.postgres.accept import Room
 from linqbot.storage.postgres.operations import Operations, WorkOp, is_news
 from linqbot.storage.postgres.server.address import Address, Connection
 from linqbot.storage.postgres.server.link import Link
 from linqbot.storage.postgres.server.migrate import install_of, migrate
+from linqbot.storage.postgres.tables import broadcasts, conversations, erasure, journal, state, timers
 from linqbot.storage.postgres.transaction import Transaction
 from linqbot.storage.postgres.writer import Memory, Writer
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
-from linqbot.types.broadcast import Broadcast, Recipient, RecipientOutcome
+from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
 
 T = TypeVar("T")
 

@@ -8,9 +8,9 @@ from typing import Final
 from linqbot.errors import LeaseLost
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Retry
 from linqbot.storage.operations import FinishOp, SettleOp
-from linqbot.storage.postgres import broadcasts, conversations, journal, timers
 from linqbot.storage.postgres.accept import keys
-from linqbot.storage.postgres.state import StateBatch
+from linqbot.storage.postgres.tables import broadcasts, conversations, journal, timers
+from linqbot.storage.postgres.tables.state import StateBatch
 from linqbot.storage.postgres.transaction import Transaction
 
 _SOON_S: Final = 60.0

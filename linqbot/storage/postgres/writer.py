@@ -16,7 +16,8 @@ from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import SEEN_KEPT_S
-from linqbot.storage.open_conversations import OpenConversations
+from linqbot.storage.indexes.open_conversations import OpenConversations
+from linqbot.storage.indexes.recent import Recent, Row
 from linqbot.storage.operations import (
     AdvanceOp,
     BeginOp,
@@ -35,15 +36,15 @@ from linqbot.storage.operations import (
     Unwritable,
     of,
 )
-from linqbot.storage.postgres import accept, conversations, journal, leases, timers, turns
+from linqbot.storage.postgres import accept, leases, turns
 from linqbot.storage.postgres.accept import Room
 from linqbot.storage.postgres.leases import Held
 from linqbot.storage.postgres.operations import WorkOp
 from linqbot.storage.postgres.server.address import Address
 from linqbot.storage.postgres.server.faults import is_known, is_of_values, is_to_repeat, unavailable
 from linqbot.storage.postgres.server.link import Link
+from linqbot.storage.postgres.tables import conversations, journal, timers
 from linqbot.storage.postgres.transaction import Changes, Transaction
-from linqbot.storage.recent import Recent, Row
 
 _TRIES: Final = 5
 _ACTIVITY_EVERY_S: Final = 60.0

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from linqbot.events.delivery import Delivery
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Lease
-from linqbot.storage.lanes import LaneLease, Lanes
-from linqbot.storage.open_conversations import OpenConversations
-from linqbot.storage.prefetch import Prefetch
-from linqbot.storage.recent import Recent, Row
+from linqbot.storage.indexes.lanes import LaneLease, Lanes
+from linqbot.storage.indexes.open_conversations import OpenConversations
+from linqbot.storage.indexes.prefetch import Prefetch
+from linqbot.storage.indexes.recent import Recent, Row
 
 
 @dataclass(slots=True, eq=False)

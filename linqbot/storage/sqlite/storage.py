@@ -39,7 +39,7 @@ from linqbot.storage.operations import (
     SettleOp,
     TakeOp,
 )
-from linqbot.storage.sqlite import broadcasts, conversations, erasure, journal, queries, state, timers, upkeep
+from linqbot.storage.sqlite import queries, upkeep
 from linqbot.storage.sqlite.commands import RefreshOp, TruncateOp, is_news, leaves_text
 from linqbot.storage.sqlite.disk.file import connect, prepare
 from linqbot.storage.sqlite.disk.place import Place
@@ -47,13 +47,14 @@ from linqbot.storage.sqlite.disk.serving_lock import ServingLock
 from linqbot.storage.sqlite.disk.wal_truncation import WalTruncation
 from linqbot.storage.sqlite.group_commit import GroupCommit
 from linqbot.storage.sqlite.index import Index
-from linqbot.storage.sqlite.journal import COLUMNS as ENTRY_COLUMNS
 from linqbot.storage.sqlite.statements import among
+from linqbot.storage.sqlite.tables import broadcasts, conversations, erasure, journal, state, timers
+from linqbot.storage.sqlite.tables.journal import COLUMNS as ENTRY_COLUMNS
 from linqbot.storage.sqlite.writer import Writer
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
-from linqbot.types.broadcast import Broadcast, Recipient, RecipientOutcome
+from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
 
 T = TypeVar("T")
 

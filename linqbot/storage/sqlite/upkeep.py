@@ -6,18 +6,18 @@ does not change lanes or memory. Its transactions are short, and wait longer for
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.storage.sqlite import journal, queries, wipe
-from linqbot.storage.sqlite.disk.file import connect
+from linqbot.storage.sqlite import queries, wipe
+from linqbot.storage.sqlite.disk.file import connect, transaction
 from linqbot.storage.sqlite.statements import among
+from linqbot.storage.sqlite.tables import journal
 from linqbot.storage.upkeep import Progress
 
 T = TypeVar("T")
@@ -42,18 +42,6 @@ def on_own_connection(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
         raise StorageUnavailable(f"{path.name} cannot be read or written: {error}. Try again.") from error
     finally:
         db.close()
-
-
-@contextlib.contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """A write transaction: all changes are committed, or none."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    finally:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
 
 
 def retry(db: sqlite3.Connection, ids: Sequence[str], now: float) -> int:

@@ -18,8 +18,9 @@ from linqbot.clock import Clock
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy, StorageUnavailable
 from linqbot.events.delivery import OWN_DELIVERY, Delivery
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, DeadLetter, Defer, Finish, Lease, Retry
+from linqbot.storage.indexes.lanes import LaneLease
+from linqbot.storage.indexes.recent import Row
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.lanes import LaneLease
 from linqbot.storage.operations import (
     AdvanceOp,
     BeginOp,
@@ -38,15 +39,15 @@ from linqbot.storage.operations import (
     Unwritable,
     of,
 )
-from linqbot.storage.recent import Row
-from linqbot.storage.sqlite import broadcasts, conversations, journal, timers, wipe
+from linqbot.storage.sqlite import wipe
 from linqbot.storage.sqlite.commands import TruncateOp
 from linqbot.storage.sqlite.disk.file import BUSY_TIMEOUT_MS, connect, install_of, migrate
 from linqbot.storage.sqlite.disk.place import Place
 from linqbot.storage.sqlite.index import Changes, Index, Reordered, Snapshot
 from linqbot.storage.sqlite.queries import DELIVERY
-from linqbot.storage.sqlite.state import StateBatch
 from linqbot.storage.sqlite.statements import among, insert
+from linqbot.storage.sqlite.tables import broadcasts, conversations, journal, timers
+from linqbot.storage.sqlite.tables.state import StateBatch
 
 DAY_S = 24 * 3600.0
 _ACTIVITY_EVERY_S = 60.0

@@ -17,7 +17,7 @@ from linqbot.bot.asking.ballot import counted, with_members
 from linqbot.bot.asking.question import AskedBefore, OpenQuestion, asked_before
 from linqbot.bot.asking.wait_answers import judge_wait
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.opt_out import opts_out
+from linqbot.bot.routing.opt_out import opts_out
 from linqbot.events.chat import ParticipantAdded, ParticipantRemoved
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.event import Event

@@ -48,8 +48,8 @@ from linqbot.storage.journal import EntryStatus, JournalEntry
 from linqbot.storage.redaction import RECORDED
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
-from linqbot.types.broadcast import Broadcast, Recipient, RecipientOutcome
-from linqbot.types.scheduled import Scheduled
+from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
+from linqbot.types.proactive.scheduled import Scheduled
 from linqbot.worker.calls.call_retry import call_with_retries
 from linqbot.worker.calls.journal_match import JournalMatcher, digest
 from linqbot.worker.calls.lookup import AMBIGUOUS_ANSWERS, find

@@ -18,7 +18,7 @@ from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.erasure import Found, Person, Record
 from linqbot.storage.inbox import Ack, DeadLetter, Finish
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.memory import MemoryStorage
+from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.storage.sqlite import wipe
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite

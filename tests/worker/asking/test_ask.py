@@ -13,8 +13,8 @@ from simulated_crash import crash
 
 from linqbot.bot.asking.question import Question
 from linqbot.bot.context import Context
-from linqbot.bot.filters import regex
-from linqbot.bot.router import Next
+from linqbot.bot.routing.filters import regex
+from linqbot.bot.routing.router import Next
 from linqbot.client.call import ApiResponse
 from linqbot.errors import AskCancelled, AskTimeout, BotError, LinqApiError
 from linqbot.events.chat import LocationSharingStarted, TypingStarted

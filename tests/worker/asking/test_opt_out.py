@@ -11,8 +11,8 @@ from simulated_crash import crash
 from structlog.testing import capture_logs
 
 from linqbot.bot.context import Context
-from linqbot.bot.opt_out import opts_out
-from linqbot.bot.router import Next
+from linqbot.bot.routing.opt_out import opts_out
+from linqbot.bot.routing.router import Next
 from linqbot.errors import AskCancelled
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import sqlite3
@@ -64,6 +65,18 @@ def connect(path: Path) -> sqlite3.Connection:
             raise ConfigError(f"{path} is not an SQLite file. Move it away, or choose another path.") from error
         raise StorageUnavailable(f"The storage file {path} cannot be opened: {error}.") from error
     return db
+
+
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """A write transaction: all changes are committed, or none."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> None:

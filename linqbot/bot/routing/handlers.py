@@ -1,0 +1,249 @@
+"""Handlers: checked when they are registered, and called with an event and its context.
+
+Next step: a handler replies through `bot/context.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import inspect
+import threading
+import typing
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+import anyio
+import anyio.to_thread
+import structlog
+
+from linqbot.bot.context import Context
+from linqbot.bot.message_split import Content
+from linqbot.bot.proactive.schedule import Schedule
+from linqbot.bot.routing.filters import Filter, Fit
+from linqbot.bot.sent import Sent
+from linqbot.errors import BotError
+from linqbot.events.event import Event
+from linqbot.events.parse import EVENT_TYPES
+from linqbot.frames import place_of_thread
+
+log = structlog.get_logger("linqbot.bot")
+
+E = TypeVar("E", bound=Event)
+ReturnValue: TypeAlias = "Content | Sequence[Content] | None"
+"""The return value of a handler. It is sent as `ctx.reply` sends it; each element of a list or tuple is a reply."""
+Returned = TypeVar("Returned", bound="Awaitable[ReturnValue] | ReturnValue")
+"""The return type of a handler. As a type variable it is written out in no error message of a type checker."""
+Handler: TypeAlias = Callable[[E, Context], Returned]
+ErrorHandler: TypeAlias = Callable[[Any, Any, Context], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The reason why an event was given up: the first argument of an `on_dead_letter` handler.
+
+    Attributes:
+        reason: The reason as `linqbot inbox show` prints it, such as a traceback. It may quote a person's text, so do not
+            log or send it.
+        handler: The name of the handler that failed, as `module:name`; None if no handler was at fault.
+        attempts: The number of failed runs.
+    """
+
+    reason: str
+    handler: str | None
+    attempts: int
+
+
+DeadLetterHandler: TypeAlias = Callable[[Failure, E, Context], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterRoute:
+    """A registered `on_dead_letter` handler, with the class of the events that it takes, its name and its place."""
+
+    event: type[Event]
+    handler: DeadLetterHandler[Any]
+    name: str
+    at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A registered handler, with its event class, its filters and its limits.
+
+    Attributes:
+        event: The class of events that the handler takes, subclasses included.
+        name: The handler's `module:qualname`.
+        late: True if the handler also takes late messages: those older than the bot's `max_age_s`, and those fetched
+            from Linq after a long downtime.
+        attempts, deadline_s: The handler's own maximum number of runs, and of seconds; None means the worker's.
+        at: `file:line` of the handler's definition.
+        schedule: The schedule that the handler runs on; None if it has none.
+        during_ask: True if the handler also takes events of a person who is asked a question at that time.
+        opt_out: True if the handler takes the messages by which people opt out. No other handler takes those.
+    """
+
+    event: type[Event]
+    filters: tuple[Callable[[Any], Fit], ...]
+    handler: Handler[Any, Any]
+    name: str
+    late: bool = False
+    attempts: int | None = None
+    deadline_s: float | None = None
+    at: str | None = None
+    schedule: Schedule | None = None
+    during_ask: bool = False
+    opt_out: bool = False
+
+    def fits(self, event: Event) -> Fit:
+        """Return the last match of a regular expression, or else True, if every filter fits; False if one does not."""
+        found: Fit = True
+        for fits in self.filters:
+            fit = fits(event)
+            if not fit:
+                return False
+            if fit is not True:
+                found = fit
+        return found
+
+
+async def call(handler: Handler[Any, Any], event: Event, ctx: Context, threads: anyio.CapacityLimiter) -> None:
+    """Run a handler and send its return value as a reply. A handler that is a plain `def` runs in a thread."""
+    if inspect.iscoroutinefunction(handler):
+        returned = await handler(event, ctx)
+    else:
+        returned = await _in_thread(handler, event, ctx, threads)
+        if inspect.isawaitable(returned):
+            returned = await returned
+    if returned is None or isinstance(returned, Sent):  # `return await ctx.reply(…)` has sent the reply already
+        return
+    for content in [returned] if _is_one(returned) else returned:
+        await ctx.reply(content)
+
+
+async def _in_thread(handler: Handler[Any, Any], event: Event, ctx: Context, threads: anyio.CapacityLimiter) -> Any:
+    """Run a handler that is a plain `def`.
+
+    Python cannot stop a thread, so a cancelled handler goes on in its thread. It no longer counts towards the limit of
+    `threads`.
+    """
+    ident: list[int] = []
+
+    def run() -> Any:
+        ident.append(threading.get_ident())
+        try:
+            return handler(event, ctx)
+        finally:
+            ident.clear()
+
+    try:
+        return await anyio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=threads)
+    except asyncio.CancelledError:
+        if ident:
+            ctx.stuck_at = place_of_thread(ident[0])
+            log.warning("handler.stuck", event_id=event.event_id, handler=ctx.handler, at=ctx.stuck_at)
+        raise
+
+
+def _is_one(returned: Any) -> bool:
+    return not isinstance(returned, list | tuple)
+
+
+def is_handler(given: Any) -> bool:
+    """Return True if the argument of `@bot.on_message` is the handler itself and not a filter.
+
+    A filter is a plain function of one argument. A function with any other number of arguments counts as a handler,
+    even if the number is wrong, so that `check` can report the mistake.
+    """
+    if isinstance(given, str | Filter | type) or not callable(given):
+        return False
+    return inspect.iscoroutinefunction(given) or _positional(given) != 1
+
+
+def event_class(given: Any, decorator: str) -> type[Event]:
+    """Return the event class that was given to a decorator.
+
+    Raises:
+        BotError: it is not an event class. The message names the class of an event type, or of the nearest one.
+    """
+    if isinstance(given, type) and issubclass(given, Event):
+        return given
+    hint = ""
+    if isinstance(given, str):
+        near = difflib.get_close_matches(given, EVENT_TYPES, n=1, cutoff=0.5)
+        kind = EVENT_TYPES[near[0]] if near else None
+        if kind is not None:
+            of = "It is the class of" if near == [given] else "The nearest type is"
+            hint = f" {of} {near[0]!r}: from linqbot.events import {kind.__name__}, then {decorator}({kind.__name__})."
+    raise BotError(f"{decorator}() needs an event class such as MessageReceived, not {given!r}.{hint}")
+
+
+def check(handler: Any, event: type[Event]) -> str:
+    """Check a handler when it is registered, so that its author sees a mistake at once.
+
+    Returns:
+        The handler's name, `module:qualname`.
+    Raises:
+        BotError: the handler takes another number of arguments than two, is a generator, or is annotated for another
+            event.
+    """
+    if not callable(handler):
+        raise BotError(f"A handler must be a function of (event, ctx), not {type(handler).__name__}.")
+    name = f"{getattr(handler, '__module__', '?')}:{getattr(handler, '__qualname__', type(handler).__name__)}"
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise BotError(
+            f"Handler {name} is a generator: it has a yield in it. Send each message with await ctx.reply(…), or return "
+            "a list of them."
+        )
+    count = _positional(handler)
+    if count != 2:
+        takes = {-1: "has other arguments than a handler", 1: "takes 1 argument"}.get(count, f"takes {count} arguments")
+        raise BotError(
+            f"Handler {name} {takes}; it is called with two, the event and the context: "
+            f"async def {name.rpartition('.')[2].rpartition(':')[2]}(event: {event.__name__}, ctx: Context) -> None"
+        )
+    wanted = _annotation_of_event(handler)
+    if wanted is Context:
+        raise BotError(f"Handler {name} takes (ctx, event); it is called with the event first: (event, ctx).")
+    if isinstance(wanted, type) and issubclass(wanted, Event) and not issubclass(event, wanted):
+        raise BotError(
+            f"Handler {name} is written for {wanted.__name__} but registered for {event.__name__}. "
+            f"Register it with @bot.on({wanted.__name__}), or change its annotation."
+        )
+    return name
+
+
+def check_of_three(handler: Any, decorator: str, first: str) -> str:
+    """Check an error handler or a dead-letter handler when it is registered, and return its name, `module:qualname`.
+
+    Raises:
+        BotError: it is not an `async def`, or takes another number of arguments than three.
+    """
+    name = f"{getattr(handler, '__module__', '?')}:{getattr(handler, '__qualname__', type(handler).__name__)}"
+    if not inspect.iscoroutinefunction(handler) or _positional(handler) != 3:
+        function = name.rpartition(":")[2].rpartition(".")[2]
+        raise BotError(
+            f"{name} does not fit {decorator}: it must be an async def of three arguments. "
+            f"Write: async def {function}({first}, event, ctx)"
+        )
+    return name
+
+
+def _positional(function: Any) -> int:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return -1
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    required = [p for p in parameters if p.kind in kinds and p.default is p.empty]
+    keyword_only = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+    return -1 if keyword_only else len(required)
+
+
+def _annotation_of_event(handler: Any) -> Any:
+    first = next(iter(inspect.signature(handler).parameters))
+    try:
+        return typing.get_type_hints(handler).get(first)
+    except Exception:  # noqa: BLE001 - names that exist only for the type checker cannot be resolved here
+        return None

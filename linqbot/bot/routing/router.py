@@ -1,0 +1,427 @@
+"""A Router: handlers with their filters, middleware and error handlers, in the order of registration.
+
+A Bot is a Router too. Routers can be nested: `bot.include(router)` adds the router's handlers after those already
+registered, inside the router's own middleware. Next step: `bot/dispatch.py` runs the first handler that fits an event.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args, overload
+
+from linqbot.bot.context import Context
+from linqbot.bot.proactive.broadcast import check_name
+from linqbot.bot.proactive.schedule import Schedule
+from linqbot.bot.routing.filters import Filter, Predicate, exact
+from linqbot.bot.routing.handlers import (
+    DeadLetterHandler,
+    DeadLetterRoute,
+    ErrorHandler,
+    Handler,
+    Returned,
+    Route,
+    check,
+    check_of_three,
+    event_class,
+    is_handler,
+)
+from linqbot.errors import BotError
+from linqbot.events.event import Event
+from linqbot.events.message import MessageEdited, MessageReceived
+from linqbot.events.proactive.broadcast import BroadcastDone
+from linqbot.events.proactive.schedule import ScheduleDue
+from linqbot.events.reaction import ReactionAdded
+from linqbot.frames import place_of_function
+from linqbot.nearest import no_attribute
+from linqbot.types.message import ReactionType
+
+E = TypeVar("E", bound=Event)
+Next: TypeAlias = Callable[[Any, Context], Awaitable[None]]
+Middleware: TypeAlias = Callable[[Next], Next]
+"""A function that takes the next step and returns a function to run instead of it, which usually calls the next step:
+`def timed(next): async def handle(event, ctx): …; return handle`."""
+X = TypeVar("X", bound=Exception)
+
+
+class Router:
+    """A list of handlers with their filters, and the middleware around them."""
+
+    def __init__(self) -> None:
+        self._entries: list[Route | Router] = []
+        self._middleware: list[Middleware] = []
+        self._error_handlers: list[tuple[type[Exception], ErrorHandler]] = []
+        self._dead_letter_handlers: list[DeadLetterRoute] = []
+
+    if not TYPE_CHECKING:  # a type checker would accept any name
+
+        def __getattr__(self, name: str) -> Any:
+            return no_attribute(self, name)
+
+    def on(
+        self,
+        event: type[E],
+        *filters: Predicate[E],
+        late: bool = False,
+        attempts: int | None = None,
+        deadline_s: float | None = None,
+        during_ask: bool = False,
+    ) -> Callable[[Handler[E, Returned]], Handler[E, Returned]]:
+        """Register a handler for the events of a class. It runs if every filter fits the event.
+
+        Args:
+            event: The event class. A base class includes its subclasses, so `Event` means every event.
+            filters: Functions that take the event and return a true value if the handler fits: see `bot/routing/filters.py`.
+            late: True also handles late messages: those older than the bot's `max_age_s`, and those fetched from Linq
+                after a long downtime.
+            attempts: Number of runs after which an event whose runs all failed becomes a dead letter. None means the
+                worker's setting, by default 5.
+            deadline_s: Seconds that the handler may run before it is cancelled and counts as failed. None means the
+                worker's setting, by default 900.
+            during_ask: True also handles events of a person while `ctx.ask` waits for their answer. The question stays
+                open. Without it, their messages are answers.
+        Returns:
+            A decorator for the handler, which is an `async def` or a plain `def` of (event, ctx).
+        Raises:
+            BotError: `event` is not an event class, a filter is not a plain function, or the decorated handler takes
+                other arguments than (event, ctx).
+
+        Example:
+            `@bot.on(MessageRead)`
+        """
+        event_class(event, "@bot.on")
+        for predicate in filters:
+            if not callable(predicate) or inspect.iscoroutinefunction(predicate):
+                raise BotError(
+                    f"{predicate!r} is not a filter. A filter is a plain function of one argument, the event."
+                )
+
+        def register(handler: Handler[E, Returned]) -> Handler[E, Returned]:
+            name = check(handler, event)
+            self._entries.append(
+                Route(
+                    event,
+                    filters,
+                    handler,
+                    name,
+                    late,
+                    attempts,
+                    deadline_s,
+                    place_of_function(handler),
+                    during_ask=during_ask,
+                )
+            )
+            return handler
+
+        return register
+
+    @overload
+    def on_message(self, handler: Handler[MessageReceived, Returned], /) -> Handler[MessageReceived, Returned]: ...
+
+    @overload
+    def on_message(
+        self,
+        *filters: str | Predicate[MessageReceived],
+        late: bool = False,
+        attempts: int | None = None,
+        deadline_s: float | None = None,
+        during_ask: bool = False,
+    ) -> Callable[[Handler[MessageReceived, Returned]], Handler[MessageReceived, Returned]]: ...
+
+    def on_message(self, *given: Any, **how: Any) -> Any:
+        """Register a handler for the messages that people send. Works with and without arguments.
+
+        Args:
+            given: Filters, which must all fit. Strings are whole texts, compared without surrounding white space and
+                ignoring case; one of the strings must fit.
+            how: `late`, `attempts`, `deadline_s` and `during_ask`, as for `on`.
+        Raises:
+            BotError: as for `on`; or a string is empty.
+
+        Example:
+            `@bot.on_message`, `@bot.on_message("hi", "hello")`, `@bot.on_message(regex(r"order (\\d+)"), in_direct)`
+        """
+        return self._register(MessageReceived, given, how)
+
+    @overload
+    def on_edit(self, handler: Handler[MessageEdited, Returned], /) -> Handler[MessageEdited, Returned]: ...
+
+    @overload
+    def on_edit(
+        self,
+        *filters: str | Predicate[MessageEdited],
+        late: bool = False,
+        attempts: int | None = None,
+        deadline_s: float | None = None,
+        during_ask: bool = False,
+    ) -> Callable[[Handler[MessageEdited, Returned]], Handler[MessageEdited, Returned]]: ...
+
+    def on_edit(self, *given: Any, **how: Any) -> Any:
+        """Register a handler for the edits that people make to their messages.
+
+        Args:
+            given: Filters and texts, as for `on_message`. They apply to the text after the edit.
+            how: `late`, `attempts`, `deadline_s` and `during_ask`, as for `on`.
+        Raises:
+            BotError: as for `on_message`.
+        """
+        return self._register(MessageEdited, given, how)
+
+    @overload
+    def on_reaction(self, handler: Handler[ReactionAdded, Returned], /) -> Handler[ReactionAdded, Returned]: ...
+
+    @overload
+    def on_reaction(
+        self, *given: ReactionType | Filter[ReactionAdded] | Predicate[ReactionAdded]
+    ) -> Callable[[Handler[ReactionAdded, Returned]], Handler[ReactionAdded, Returned]]: ...
+
+    def on_reaction(self, *given: Any) -> Any:
+        """Register a handler for the reactions (tapbacks) that people add.
+
+        Args:
+            given: Names of reactions, one of which must fit, and filters, which must all fit.
+        Raises:
+            BotError: as for `on`; or a name is not one of Linq's reactions.
+
+        Example:
+            `@bot.on_reaction("love", "like")`
+        """
+        if len(given) == 1 and is_handler(given[0]):
+            return self.on(ReactionAdded)(given[0])
+        names = frozenset(name for name in given if isinstance(name, str))
+        for name in names:
+            _known_reaction(name)
+        filters = [predicate for predicate in given if not isinstance(predicate, str)]
+        if names:
+            filters.insert(0, Filter(lambda event: event.reaction_type in names, f"reaction{tuple(sorted(names))!r}"))
+        return self.on(ReactionAdded, *filters)
+
+    def every(
+        self,
+        spec: str,
+        *,
+        timezone: str = "UTC",
+        name: str | None = None,
+        attempts: int | None = None,
+        deadline_s: float | None = None,
+    ) -> Callable[[Handler[ScheduleDue, Returned]], Handler[ScheduleDue, Returned]]:
+        """Register a handler that runs on a schedule, even if the process restarts in between.
+
+        Each due time has one event. The schedule never overlaps itself: due times that pass while its handler runs, or
+        while the bot is down, become one event, whose `missed` counts the others. A handler that fails is retried, and
+        becomes a dead letter, like any other.
+
+        Args:
+            spec: Days with times of day (`weekdays 09:00`, `mon, thu 19:30`), an interval (`hour`, `15 min`), or a cron
+                expression (`0 9 1 * *`).
+            timezone: The IANA name of the time zone of times of day. A time that daylight saving time skips means the
+                moment after the gap. A time that occurs twice means the first.
+            name: The schedule's name in the storage and for `linqbot trigger schedule`. None is the name of the
+                function.
+            attempts: As for `on`.
+            deadline_s: As for `on`.
+        Raises:
+            BotError: as for `on`; or the rhythm or the time zone is not known, or the name cannot be used.
+
+        Example:
+            `@bot.every("weekdays 09:00", timezone="Europe/Paris")` above
+            `async def standup(event: ScheduleDue, ctx: Context) -> None: …`
+        """
+
+        def register(handler: Handler[ScheduleDue, Returned]) -> Handler[ScheduleDue, Returned]:
+            path = check(handler, ScheduleDue)
+            schedule = Schedule.checked(name or path.rpartition(":")[2].rpartition(".")[2], spec, timezone)
+            is_its = Filter[ScheduleDue](lambda event: event.name == schedule.name, f"schedule {schedule.name!r}")
+            at = place_of_function(handler)
+            self._entries.append(
+                Route(ScheduleDue, (is_its,), handler, path, False, attempts, deadline_s, at, schedule)
+            )
+            return handler
+
+        if not isinstance(spec, str):
+            raise BotError('@bot.every() needs a rhythm: @bot.every("weekdays 09:00", timezone="Europe/Paris").')
+        return register
+
+    @overload
+    def on_broadcast_done(self, handler: Handler[BroadcastDone, Returned], /) -> Handler[BroadcastDone, Returned]: ...
+
+    @overload
+    def on_broadcast_done(
+        self, *names: str
+    ) -> Callable[[Handler[BroadcastDone, Returned]], Handler[BroadcastDone, Returned]]: ...
+
+    def on_broadcast_done(self, *given: Any) -> Any:
+        """Register a handler that runs when a broadcast has ended: each person has an outcome.
+
+        Its event has the number of people for each outcome. `ctx.bot.recipients(event.name)` yields the people. The
+        handler is retried like any other.
+
+        Args:
+            given: Names of broadcasts, one of which must fit. Without names, the handler takes every broadcast.
+        Raises:
+            BotError: as for `on`; or a name cannot be that of a broadcast.
+
+        Example:
+            `@bot.on_broadcast_done` above `async def report(broadcast: BroadcastDone, ctx: Context) -> None: …`
+        """
+        if len(given) == 1 and is_handler(given[0]):
+            return self.on(BroadcastDone)(given[0])
+        for name in given:
+            check_name(name)
+        names = frozenset(given)
+        if not names:
+            return self.on(BroadcastDone)
+        return self.on(BroadcastDone, Filter(lambda event: event.name in names, f"broadcast{tuple(sorted(names))!r}"))
+
+    def on_opt_out(self, handler: Handler[MessageReceived, Returned], /) -> Handler[MessageReceived, Returned]:
+        """Register a handler for the messages by which people opt out, such as to record it.
+
+        These are STOP and its synonyms, alone and as Linq defines them (R69), in a direct chat. They reach no other
+        handler. Without this handler too, open questions of the chat end, and its scheduled sends are cancelled. From
+        then on Linq refuses messages to the person, until the person writes anything else. Of several handlers, the
+        first one runs.
+
+        Args:
+            handler: The handler of (message, ctx). What it sends to the chat is not sent, and `Sent.status` is
+                `opted_out`.
+        Raises:
+            BotError: the handler takes other arguments than (message, ctx).
+
+        Example:
+            `@bot.on_opt_out` above `async def record(message: MessageReceived, ctx: Context) -> None: …`
+        """
+        name = check(handler, MessageReceived)
+        self._entries.append(
+            Route(MessageReceived, (), handler, name, late=True, at=place_of_function(handler), opt_out=True)
+        )
+        return handler
+
+    def on_error(
+        self, error: type[X]
+    ) -> Callable[[Callable[[X, Any, Context], Awaitable[None]]], Callable[[X, Any, Context], Awaitable[None]]]:
+        """Register an error handler, for the errors of a class that any handler of the bot raises.
+
+        If the error handler returns, the event counts as handled. If it raises, the event is retried. An error without
+        a fitting error handler is retried too. Of several that fit, the first one runs: those of a router come before
+        those of the routers it includes.
+
+        Args:
+            error: The class of the errors; subclasses are included.
+        Returns:
+            A decorator for the error handler, an `async def` of (error, event, ctx).
+
+        Example:
+            `@bot.on_error(ValueError)` above `async def sorry(error, event, ctx): …`
+        """
+
+        def register(
+            handler: Callable[[X, Any, Context], Awaitable[None]],
+        ) -> Callable[[X, Any, Context], Awaitable[None]]:
+            check_of_three(handler, "@bot.on_error", "error")
+            self._error_handlers.append((error, handler))
+            return handler
+
+        return register
+
+    @overload
+    def on_dead_letter(self, handler: DeadLetterHandler[MessageReceived], /) -> DeadLetterHandler[MessageReceived]: ...
+
+    @overload
+    def on_dead_letter(self, event: type[E], /) -> Callable[[DeadLetterHandler[E]], DeadLetterHandler[E]]: ...
+
+    def on_dead_letter(self, given: Any, /) -> Any:
+        """Register a handler for events that were given up, such as to apologise to the person.
+
+        It runs once after an event became a dead letter, whatever the reason, also after a restart. Its own sends are
+        journalled, so a crash repeats none of them. It waits its turn in the chat, behind messages that came meanwhile.
+        If it raises, the error is logged and it does not run again. People whom the bot's settings exclude (`allow`,
+        `groups`) hear nothing. Of several that fit, the first one runs, in the order of `on_error`.
+
+        Args:
+            given: The handler, an `async def` of (failure, event, ctx), for messages of people. Or the class of other
+                events; then this returns a decorator for the handler.
+        Raises:
+            BotError: the handler is not an `async def` of three arguments, or `given` is not an event class.
+
+        Example:
+            `@bot.on_dead_letter` above `async def apologise(failure, message, ctx): await ctx.reply("Sorry …")`
+        """
+        if not isinstance(given, type):
+            return self._add_dead_letter_handler(MessageReceived, given)
+        event = event_class(given, "@bot.on_dead_letter")
+        return lambda handler: self._add_dead_letter_handler(event, handler)
+
+    def _add_dead_letter_handler(self, event: type[Event], handler: Any) -> Any:
+        name = check_of_three(handler, "@bot.on_dead_letter", "failure")
+        self._dead_letter_handlers.append(DeadLetterRoute(event, handler, name, place_of_function(handler)))
+        return handler
+
+    def include(self, router: Router) -> None:
+        """Add the handlers of another router, after the handlers already registered here.
+
+        Raises:
+            BotError: the router is this router, or includes it.
+        """
+        if any(inner is self for inner in router.routers()):
+            raise BotError("A router cannot include itself, neither directly nor through another.")
+        self._entries.append(router)
+
+    def use(self, middleware: Middleware) -> Middleware:
+        """Add middleware around the handlers of this router. Works as a decorator.
+
+        The middleware added first is the outermost. A bot's middleware runs for every event, even if no handler fits;
+        the middleware of an included router runs only if one of the router's handlers was chosen.
+
+        Args:
+            middleware: A function that takes the next step and returns an `async def` of (event, ctx).
+        Returns:
+            The same middleware.
+        """
+        self._middleware.append(middleware)
+        return middleware
+
+    def routers(self) -> Iterator[Router]:
+        """Yield this router, then all routers included in it."""
+        yield self
+        for entry in self._entries:
+            if isinstance(entry, Router):
+                yield from entry.routers()
+
+    def walk(self) -> Iterator[tuple[Route, tuple[Router, ...]]]:
+        """Yield the routes in order, each with the routers it is nested in, the outermost first."""
+        for entry in self._entries:
+            if isinstance(entry, Router):
+                for route, around in entry.walk():
+                    yield route, (self, *around)
+            else:
+                yield entry, (self,)
+
+    @property
+    def middleware(self) -> tuple[Middleware, ...]:
+        return tuple(self._middleware)
+
+    @property
+    def error_handlers(self) -> tuple[tuple[type[Exception], ErrorHandler], ...]:
+        return tuple(self._error_handlers)
+
+    @property
+    def dead_letter_handlers(self) -> tuple[DeadLetterRoute, ...]:
+        return tuple(self._dead_letter_handlers)
+
+    def _register(self, event: type[Event], given: tuple[Any, ...], how: dict[str, Any]) -> Any:
+        if len(given) == 1 and is_handler(given[0]):
+            return self.on(event)(given[0])
+        texts = tuple(text for text in given if isinstance(text, str))
+        filters = [predicate for predicate in given if not isinstance(predicate, str)]
+        if texts:
+            filters.insert(0, exact(*texts))
+        return self.on(event, *filters, **how)
+
+
+def _known_reaction(name: str) -> None:
+    known = get_args(ReactionType)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}."
+        raise BotError(f"There is no reaction {name!r}, so this handler could never run. {hint}")

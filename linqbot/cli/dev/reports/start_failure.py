@@ -1,0 +1,48 @@
+"""The report of a bot that did not start, for the emulator's page: which file, which line, which error."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from linqbot.cli.dev.reports.turn import authors_traceback, file_name, message_of, wall_time
+from linqbot.errors import LinqbotError
+from linqbot.frames import authors_frame
+
+
+def start_failure(error: BaseException) -> dict[str, Any]:
+    """Return the report of an error that kept a bot from starting.
+
+    An error of the author's file is shown as such, and not as the BotFileError that linqbot makes of it.
+    """
+    if isinstance(error, LinqbotError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    file, line = _place(error)
+    code = f" [{error.lqb}]" if isinstance(error, LinqbotError) else ""
+    return {
+        "kind": "bot",
+        "status": "failed",
+        "file": file,
+        "line": line,
+        "message": f"{type(error).__name__}: {message_of(error)}{code}",
+        "traceback": authors_traceback(error),
+        "at": wall_time(datetime.now(UTC)),
+    }
+
+
+def process_ended(exit_code: int) -> dict[str, Any]:
+    """Return the report of a bot whose process has ended, without an error that it could report itself."""
+    how = f"with exit code {exit_code}" if exit_code >= 0 else f"because of signal {-exit_code}"
+    return {
+        "kind": "bot",
+        "status": "failed",
+        "message": f"The bot's process ended {how}. The terminal may show why.",
+        "at": wall_time(datetime.now(UTC)),
+    }
+
+
+def _place(error: BaseException) -> tuple[str | None, int | None]:
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        return file_name(error.filename), error.lineno
+    frame = authors_frame(error)
+    return (file_name(frame.filename), frame.lineno) if frame is not None else (None, None)

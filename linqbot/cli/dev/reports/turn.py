@@ -1,0 +1,172 @@
+"""A turn as `linqbot dev` shows it, and its report in the shape that the emulator's page reads.
+
+A turn holds texts and handles of people. They are shown in the author's own terminal and on the author's own page, and
+are never logged. `turns.py` fills a turn while it runs; `turn_line.py` prints it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from linqbot.cli.dev.reports import notes
+from linqbot.client.call import Call
+from linqbot.errors import NeverAwaited
+from linqbot.events.delivery import Delivery
+from linqbot.events.event import Event
+from linqbot.frames import authors_frame
+from linqbot.hookspecs import End, Tried
+from linqbot.tracebacks import folded
+from linqbot.worker.failure import readable
+
+_OUTCOMES: Final[Mapping[End, str]] = {
+    "ack": "acked",
+    "retry": "retried",
+    "defer": "deferred",
+    "dead_letter": "dead_lettered",
+    # Another turn handles the delivery.
+    "lost": "deferred",
+}
+_SENDS: Final = frozenset(
+    {"chats.messages.send", "chats.create", "messages.create", "chats.polls.create", "chats.send_voicememo"}
+)
+"""Calls that send a message."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """A turn, while it runs and after its end.
+
+    Attributes:
+        started_at: Wall time.
+        attempt: 1, then one more for each earlier run that failed.
+        event: The parsed event; None for a scheduled send, or if the delivery cannot be parsed.
+        at: `file:line` of the handler's definition.
+        reason: Why no handler takes the event, or why the turn was deferred or given up.
+        blocked_at: `file:line` of code that blocked the event loop in this turn.
+        handled: The event types that the bot's handlers take.
+        calls: The calls of this run that changed something at Linq and succeeded. Those that an earlier run made are
+            left out.
+        end: None while the turn runs.
+    """
+
+    delivery: Delivery
+    started_at: datetime
+    attempt: int
+    event: Event | None = None
+    handler: str | None = None
+    at: str | None = None
+    tried: Sequence[Tried] = ()
+    reason: str | None = None
+    calls: list[Call] = field(default_factory=list)
+    has_opted_out: bool = False
+    blocked_at: str | None = None
+    handled: Sequence[str] = ()
+    error: BaseException | None = None
+    end: End | None = None
+    took_s: float = 0.0
+    again_in_s: float | None = None
+
+    @property
+    def outcome(self) -> str:
+        """The outcome, in the emulator's words."""
+        if self.end == "ack" and self.handler is None and self.event is not None:
+            return "not_handled"
+        return _OUTCOMES[self.end or "lost"]
+
+    @property
+    def replies(self) -> int:
+        """The number of messages that this run sent."""
+        return sum(call.name in _SENDS for call in self.calls)
+
+    def report(self) -> dict[str, Any]:
+        """Return the turn as JSON data for the emulator, see `emulator/web/control_bodies.py`."""
+        event, delivery = self.event, self.delivery
+        chat_id = event.chat_id if event else delivery.lane[2:] if delivery.lane.startswith("c:") else None
+        return {
+            "kind": "turn",
+            "event_id": delivery.id.removeprefix("w."),
+            "event_type": delivery.type or None,
+            "chat_id": chat_id,
+            "message_id": event.message_id if event else None,
+            "started_at": wall_time(self.started_at),
+            "duration_ms": round(self.took_s * 1000, 1),
+            "attempt": self.attempt,
+            "outcome": self.outcome,
+            "handler": self.handler,
+            **_place(self.at),
+            "tried": [
+                {"handler": one.handler, **_place(one.at), "filter": one.filter, "fits": one.fits} for one in self.tried
+            ],
+            "reason": self.reason,
+            "replies": self.replies,
+            "retry_in_s": None if self.again_in_s is None else round(self.again_in_s, 1),
+            "error": None if self.error is None else error_report(self.error, self.at),
+            "notes": self._notes(),
+        }
+
+    def _notes(self) -> list[dict[str, Any]]:
+        found = []
+        if self.blocked_at is not None:
+            found.append({"title": "Blocked the event loop", "message": notes.BLOCKED, **_place(self.blocked_at)})
+        if self.has_opted_out:
+            found.append({"title": "Reply refused: opted out", "message": notes.OPTED_OUT, **_place(None)})
+        if self.outcome == "not_handled" and (advice := notes.advice(self.reason, self.delivery.type, self.handled)):
+            found.append({"title": None, "message": advice, **_place(None)})
+        return found
+
+
+def wall_time(at: datetime) -> str:
+    """Return a time as the emulator writes it, in UTC and to the microsecond."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+def error_report(error: BaseException, otherwise: str | None = None) -> dict[str, Any]:
+    """Return an error as JSON data, with the innermost line of the author's code.
+
+    Args:
+        otherwise: `file:line`, used if the traceback has no code of the author.
+    """
+    cause = first_cause(error)
+    frame = authors_frame(cause)
+    if frame is None:
+        at = cause.at if isinstance(cause, NeverAwaited) else None
+        place: dict[str, Any] = {**_place(at or otherwise), "code": None}
+    else:
+        place = {"file": file_name(frame.filename), "line": frame.lineno, "code": frame.line or None}
+    return {"type": type(cause).__name__, "message": message_of(cause), **place, "traceback": authors_traceback(error)}
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """Return the error itself; of an exception group, the first error in it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def message_of(error: BaseException) -> str:
+    """Return an error's message; empty if its class cannot make one."""
+    try:
+        return readable(error.msg if isinstance(error, SyntaxError) else str(error))
+    except Exception:  # noqa: BLE001 - a class of the author's may fail to make its message
+        return ""
+
+
+def authors_traceback(error: BaseException) -> str:
+    """Return the traceback of an error as text, with linqbot's frames folded."""
+    try:
+        return readable(folded(error))
+    except Exception:  # noqa: BLE001 - as in `message_of`
+        return type(error).__name__
+
+
+def file_name(path: str) -> str:
+    """Return the name of a file without its folders, as linqbot's logs show it."""
+    return path.replace("\\", "/").rpartition("/")[2]
+
+
+def _place(at: str | None) -> dict[str, Any]:
+    file, _, line = (at or "").rpartition(":")
+    return {"file": file, "line": int(line)} if file and line.isdecimal() else {"file": None, "line": None}

@@ -1,0 +1,136 @@
+"""The line that `linqbot dev` prints for a turn: time, sender, text, handler, milliseconds, answer.
+
+    14:09:08  +14155550100 "hi" → bot:greet 12 ms → "Hello!" (confetti)
+
+The line shows texts of people, so it is for the author's own terminal only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+import click
+
+from linqbot.bot.routing.report import NO_HANDLER
+from linqbot.cli.dev.reports.turn import Turn, error_report
+from linqbot.client.call import Call
+from linqbot.events.event import Event
+from linqbot.events.message import MessageEdited, MessageReceived
+from linqbot.events.reaction import ReactionAdded, ReactionRemoved
+
+LONGEST_TEXT: Final = 60
+"""Maximum characters of a text in a line. A longer text is cut."""
+
+_ARROW: Final = " → "
+
+
+def print_turn(turn: Turn) -> None:
+    """Print the line of a turn to standard error, if it is shown."""
+    if is_shown(turn):
+        click.echo(line(turn), err=True, color=_has_colors())
+
+
+def is_shown(turn: Turn) -> bool:
+    """Return False for events of a type that the bot does not handle. Messages are always shown."""
+    return turn.reason != NO_HANDLER or isinstance(turn.event, MessageReceived)
+
+
+def line(turn: Turn) -> str:
+    """Return the line of a turn, with colors."""
+    time = click.style(f"{turn.started_at.astimezone():%H:%M:%S}", dim=True)
+    parts = [_what_came(turn)]
+    if turn.handler is not None:
+        parts.append(f"{click.style(turn.handler, fg='cyan')} {turn.took_s * 1000:.0f} ms")
+    parts.extend(_answers(turn))
+    parts.extend(_end(turn))
+    return f"{time}  {_ARROW.join(parts)}"
+
+
+def _has_colors() -> bool:
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _what_came(turn: Turn) -> str:
+    event = turn.event
+    if event is None:
+        return "scheduled send" if turn.delivery.id.startswith("i.send.") else turn.delivery.type or "webhook"
+    group = "in a group" if event.is_group else None
+    return " ".join(filter(None, (_shown(event.actor or ""), group, _content(event))))
+
+
+def _content(event: Event) -> str:
+    if isinstance(event, MessageReceived):
+        return _parts(part.model_dump() for part in event.parts) or "an empty message"
+    if isinstance(event, MessageEdited):
+        return f"edited {quoted(event.text)}"
+    if isinstance(event, ReactionAdded | ReactionRemoved):
+        return f"{event.type} {event.reaction_type}"
+    return event.type
+
+
+def _answers(turn: Turn) -> list[str]:
+    texts = [click.style(_answer(call), fg="green") for call in turn.calls]
+    if turn.has_opted_out:
+        texts.append(click.style("not sent: the person opted out with STOP", fg="yellow"))
+    return [" ".join(texts)] if texts else []
+
+
+def _answer(call: Call) -> str:
+    message = (call.body or {}).get("message")
+    if isinstance(message, Mapping):
+        effect = message.get("effect")
+        name = f" ({effect['name']})" if isinstance(effect, Mapping) and effect.get("name") else ""
+        return f"{_parts(message.get('parts') or ())}{name}"
+    if call.name == "messages.add_reaction":
+        body = call.body or {}
+        return f"({body.get('operation')} {body.get('custom_emoji') or body.get('type')})"
+    return f"({call.name})"
+
+
+def _end(turn: Turn) -> list[str]:
+    again = "" if turn.again_in_s is None else f", again in {turn.again_in_s:.1f} s"
+    if turn.end in {"retry", "dead_letter"} and turn.error is not None:
+        shown = error_report(turn.error, turn.at)
+        at = f" at {shown['file']}:{shown['line']}" if shown["file"] else ""
+        message = f": {_cut(shown['message'])}" if shown["message"] else ""
+        given_up = f", given up after attempt {turn.attempt}" if turn.end == "dead_letter" else again
+        return [click.style(f"{shown['type']}{at}{message}{given_up}", fg="red")]
+    if turn.end == "dead_letter":
+        return [click.style(f"given up: {_cut(turn.reason or '')}", fg="red")]
+    if turn.end in {"defer", "lost"}:
+        return [click.style(f"deferred: {_cut(turn.reason or '')}{again}", fg="yellow")]
+    if turn.handler is None and turn.event is not None:
+        tried = dict.fromkeys(one.handler for one in turn.tried)
+        names = f" (tried {', '.join(tried)})" if tried else ""
+        return [click.style(f"no handler took it: {turn.reason}{names}", fg="yellow")]
+    return [] if turn.calls or turn.has_opted_out else ["sent nothing"]
+
+
+def _parts(parts: Any) -> str:
+    return " ".join(_part(part) for part in parts if isinstance(part, Mapping))
+
+
+def _part(part: Mapping[str, Any]) -> str:
+    kind = part.get("type")
+    if kind == "text":
+        return quoted(str(part.get("value", "")))
+    if kind == "link":
+        return _cut(str(part.get("value", "")))
+    return f"[{_cut(str(part.get('filename') or kind))}]"
+
+
+def quoted(text: str) -> str:
+    """Return a text in quotation marks, on one line and not too long, without control characters."""
+    return f'"{_cut(text)}"'
+
+
+def _cut(text: str) -> str:
+    text = text.strip()
+    return _shown(text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…")
+
+
+def _shown(text: str) -> str:
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

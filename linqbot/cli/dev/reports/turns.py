@@ -1,0 +1,137 @@
+"""Observes the turns of a bot for `linqbot dev`, through the same hooks that plugins have.
+
+Next step: `turn_line.py` prints a turn in the terminal, and `observations.py` posts its report to the emulator.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from linqbot.bot.routing.report import NO_HANDLER, OWN_ECHO
+from linqbot.bot.sent import OPTED_OUT
+from linqbot.cli.dev.reports.turn import Turn, wall_time
+from linqbot.client.call import Call
+from linqbot.errors import LinqApiError
+from linqbot.events.delivery import PROBE_ID, Delivery
+from linqbot.events.event import Event
+from linqbot.events.parse import EVENT_TYPES
+from linqbot.hookspecs import End, Running, Tried, hookimpl
+from linqbot.ops.subscriptions import events_among, handled_by
+from linqbot.worker.turn import RECEIPTS
+
+BY_MIDDLEWARE: Final = "middleware ended the event before a handler was chosen"
+LOST: Final = "its outcome could not be stored, so it is handled again"
+
+_turn: ContextVar[Turn | None] = ContextVar("linqbot_dev_turn", default=None)
+
+
+class TurnReports:
+    """A built-in plugin that shows each turn at its end.
+
+    Args:
+        show: Called with each turn that an author wants to see, after its end.
+        loaded: Called with a report when the bot has started.
+    """
+
+    name = "linqbot-dev"
+
+    def __init__(self, show: Callable[[Turn], None], loaded: Callable[[dict[str, Any]], None]) -> None:
+        self._show = show
+        self._loaded = loaded
+        self._handled: Sequence[str] = ()
+        self._blocked: dict[str, str] = {}
+
+    def blocked(self, handler: str, at: str) -> None:
+        """Note that a handler blocks the event loop, so that its turn shows this. Called from any thread.
+
+        Args:
+            handler: Name of the function, as `module:name`.
+            at: `file:line` of the code that blocks.
+        """
+        self._blocked[_function(handler)] = at
+
+    @hookimpl
+    def register_routes(self, running: Running) -> Iterable[Route]:
+        """Answer which event types the bot needs. The emulator then delivers these, as Linq does after a sync."""
+        wanted = handled_by(running.handled)
+        self._handled = wanted.types
+        events, _ = events_among(tuple(EVENT_TYPES), wanted)
+
+        async def answer(_: Request) -> JSONResponse:
+            return JSONResponse({"events": events})
+
+        return [Route("/events", answer)]
+
+    @hookimpl
+    def started(self, running: Running) -> None:
+        self._loaded({"kind": "bot", "status": "loaded", "at": wall_time(datetime.now(UTC))})
+
+    @hookimpl
+    def taken(self, delivery: Delivery, attempts: int) -> None:
+        _turn.set(Turn(delivery, datetime.now(UTC), attempts + 1))
+
+    @hookimpl
+    def routed(
+        self, event: Event, handler: str | None, at: str | None, tried: Sequence[Tried], reason: str | None
+    ) -> None:
+        if (turn := _turn.get()) is not None:
+            turn.event, turn.handler, turn.at, turn.tried, turn.reason = event, handler, at, tried, reason
+
+    @hookimpl
+    def sent(self, call: Call, error: Exception | None, from_journal: bool) -> None:
+        turn = _turn.get()
+        if turn is None or turn.end is not None or from_journal or call.safety in {"hint", "read"}:
+            return
+        if error is None:
+            turn.calls.append(call)
+        elif isinstance(error, LinqApiError) and error.code == OPTED_OUT:
+            turn.has_opted_out = True
+
+    @hookimpl
+    def handled(self, event: Event, handler: str | None) -> None:
+        if (turn := _turn.get()) is not None:
+            if handler is None and turn.event is None:
+                turn.reason = BY_MIDDLEWARE
+            turn.event, turn.handler = event, handler
+
+    @hookimpl
+    def failed(self, event: Event | None, handler: str | None, error: BaseException) -> None:
+        if (turn := _turn.get()) is not None:
+            turn.event, turn.handler, turn.error = event, handler, error
+
+    @hookimpl
+    def finished(self, outcome: End, took_s: float, again_in_s: float | None, reason: str | None) -> None:
+        turn = _turn.get()
+        if turn is None:
+            return
+        turn.end, turn.took_s, turn.again_in_s = outcome, took_s, again_in_s
+        turn.handled = self._handled
+        if turn.handler is not None:
+            turn.blocked_at = self._blocked.pop(_function(turn.handler), None)
+        if turn.error is not None and outcome in {"retry", "dead_letter"}:
+            reason = None  # the error says it
+        turn.reason = LOST if outcome == "lost" else turn.reason or reason
+        if _is_of_interest(turn):
+            self._show(turn)
+
+
+def _function(handler: str) -> str:
+    """Return the bare name of a handler: a stack shows no more of it."""
+    return re.split(r"[.:]", handler)[-1]
+
+
+def _is_of_interest(turn: Turn) -> bool:
+    """Return False for turns that run no code of the author: receipts for the journal, the doctor's probes."""
+    if turn.end != "ack" or turn.handler is not None:
+        return True
+    if turn.event is None:
+        return turn.delivery.id.startswith("i.") and not turn.delivery.id.startswith(PROBE_ID)
+    return turn.reason != OWN_ECHO and not (turn.reason == NO_HANDLER and turn.delivery.type in RECEIPTS)

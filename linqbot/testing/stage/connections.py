@@ -1,0 +1,226 @@
+"""The connections of the bot under test: its storage and its client report their work, and end when the bot is killed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Final, Self
+
+import httpx
+from pydantic_core import from_json
+from starlette.types import ASGIApp
+
+from linqbot.api import ENDPOINTS
+from linqbot.emulator.api import EndpointRouter
+from linqbot.emulator.model.answers import ApiError
+from linqbot.errors import StateConflict
+from linqbot.events.delivery import Delivery
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Finish, Lease
+from linqbot.testing.stage.activity import Activity, WatchedClock, Who, turn
+from linqbot.testing.stage.bot_run import BotRun, outside_of_the_bot
+
+_WRITES: Final = frozenset({
+    "begin", "settle", "settle_receipt", "write_state", "schedule", "cancel", "fire", "start_broadcast",
+    "order_broadcast", "advance_broadcasts",
+})  # fmt: skip
+"""The methods of a storage that write, without those that `WatchedStorage` defines."""
+
+
+class WatchedStorage:
+    """The storage of one run of the bot: it reports the begin and the end of each turn.
+
+    It has all methods of a `Storage`: those that it does not define are those of `inner`.
+
+    Args:
+        ended: Called with the lease and the writes of each turn that ended.
+        is_taken: Returns True if a handler takes deliveries of this type. Receipts that none takes have no points at
+            which the bot is killed.
+    """
+
+    def __init__(
+        self,
+        inner: Storage,
+        clock: WatchedClock,
+        activity: Activity,
+        run: BotRun,
+        *,
+        ended: Callable[[Lease, Finish], None],
+        is_taken: Callable[[str], bool],
+    ) -> None:
+        self._inner = inner
+        self._clock = clock
+        self._activity = activity
+        self._run = run
+        self._report_ended = ended
+        self._is_taken = is_taken
+        self._nothing_to_take = False
+        self._receipts: set[Who] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._inner, name)
+        return partial(self._write, name, method) if name in _WRITES else method
+
+    async def __aenter__(self) -> Self:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._inner.__aexit__(*exc)
+
+    async def is_idle(self) -> bool:
+        """Return True if the worker waits and there is nothing that it could lease now."""
+        inner = self._inner
+        every = (await inner.next_due(), await inner.next_timer(), await inner.next_broadcast())
+        times = [time for time in every if time is not None]
+        return self._nothing_to_take and not any(time <= self._clock.now() for time in times)
+
+    async def put(self, delivery: Delivery) -> bool:
+        """Store a delivery with the emulated time of receipt."""
+        # The server stamps deliveries with wall time, which signatures need. Everything else uses the emulated clock.
+        stamped = replace(delivery, received_at=self._clock.now())
+        is_point = self._is_point(delivery)
+        await self._run.reach("before storage.put" if is_point else None)
+        stored = await self._inner.put(stamped)
+        await self._run.reach("after storage.put" if is_point else None)
+        return stored
+
+    async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
+        """Lease at most one delivery, and count its turn as work."""
+        # One delivery at a time: the worker next creates the task of the turn, which inherits the context variable.
+        await self._run.reach(None)
+        leases = await self._inner.take(min(limit, 1), lease_s=lease_s)
+        turn.set(leases[0].token if leases else None)
+        for lease in leases:
+            self._activity.begin(lease.token)
+            if self._is_point(lease.delivery):
+                await self._run.reach("after storage.take")
+            else:
+                self._receipts.add(lease.token)
+        return leases
+
+    async def changed(self) -> None:
+        """Report that the worker waits, and wait for a change of the storage."""
+        self._nothing_to_take = True
+        self._activity.notify()
+        try:
+            await self._inner.changed()
+        finally:
+            self._nothing_to_take = False
+
+    async def finish(self, lease: Lease, finish: Finish) -> None:
+        """Finish a lease, and report the end of its turn."""
+        try:
+            await self._write("finish", self._inner.finish, lease, finish)
+            self._report_ended(lease, finish)
+        except StateConflict:
+            # The turn has not ended: the worker finishes it again, so that it runs again.
+            self._activity.begin(lease.token)
+            raise
+        finally:
+            self._activity.end(lease.token)
+
+    async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
+        """Store missed deliveries; a lease that is given back ends its work."""
+        count: int = await self._write("put_in_order", self._inner.put_in_order, lane, missed, lease)
+        if lease is not None:
+            self._activity.end(lease.token)
+        return count
+
+    async def _write(self, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if turn.get() in self._receipts:
+            await self._run.reach(None)
+            return await method(*args, **kwargs)
+        return await self._run.step(f"storage.{name}", method, *args, **kwargs)
+
+    def _is_point(self, delivery: Delivery) -> bool:
+        return not delivery.lane.startswith("r:") or self._is_taken(delivery.type)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiCall:
+    """One request of the bot to Linq's API, as the emulator received it.
+
+    Attributes:
+        name: The endpoint, such as `chats.messages.send`; empty if Linq's API has no such endpoint.
+        path: Without the query, beginning with the version: `/v3/chats/…/messages`.
+        status: The HTTP status; None when the connection broke without an answer.
+        body, answer: Decoded JSON; None when there was none.
+    """
+
+    name: str
+    method: str
+    path: str
+    status: int | None
+    body: Any = field(default=None, repr=False)
+    answer: Any = field(default=None, repr=False)
+
+    @property
+    def is_accepted(self) -> bool:
+        """True if Linq answered with a 2xx status."""
+        return self.status is not None and 200 <= self.status < 300
+
+
+class WatchedApi(httpx.AsyncBaseTransport):
+    """A client's transport to the emulator: it calls the app in this process and records every call.
+
+    Args:
+        called: Called with each finished call.
+        run: The run of the bot that the client belongs to; None for a client of the test.
+    """
+
+    def __init__(
+        self, app: ASGIApp, activity: Activity, called: Callable[[ApiCall], None], run: BotRun | None = None
+    ) -> None:
+        self._inner = httpx.ASGITransport(app)
+        self._activity = activity
+        self._called = called
+        self._run = run
+        self._endpoints = EndpointRouter()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request to the app, and count it as work until the answer has come."""
+        who = turn.get() or object()
+        before = turn.set(who)
+        self._activity.begin(who)
+        try:
+            if self._run is None:
+                return await self._request(request)
+            name = self._name_of(request)
+            if name in ENDPOINTS and ENDPOINTS[name].safety == "hint":
+                await self._run.reach(None)
+                return await self._request(request)
+            return await self._run.step(name or _path_of(request), self._request, request)
+        finally:
+            self._activity.end(who)
+            turn.reset(before)
+
+    async def _request(self, request: httpx.Request) -> httpx.Response:
+        body, status, content = await request.aread(), None, b""
+        try:
+            with outside_of_the_bot():
+                response = await self._inner.handle_async_request(request)
+                content = await response.aread()
+            status = response.status_code
+            return httpx.Response(status, headers=response.headers, content=content)
+        finally:
+            path, name = _path_of(request), self._name_of(request)
+            self._called(ApiCall(name, request.method, path, status, _decoded(body), _decoded(content)))
+
+    def _name_of(self, request: httpx.Request) -> str:
+        try:
+            return self._endpoints.find(request.method, _path_of(request))[0].name
+        except ApiError:
+            return ""
+
+
+def _path_of(request: httpx.Request) -> str:
+    return request.url.path.removeprefix("/api/partner")
+
+
+def _decoded(content: bytes) -> Any:
+    try:
+        return from_json(content) if content else None
+    except ValueError:
+        return None

@@ -1,0 +1,186 @@
+"""A record of a test: a line for each thing that happened, for the message of a failed wait, and the failures of handlers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
+
+from linqbot import tracebacks
+from linqbot.bot.branch import UnawaitedCoroutine, running_root
+from linqbot.bot.context import Context
+from linqbot.bot.routing.handlers import DeadLetterRoute, ErrorHandler, Failure
+from linqbot.bot.routing.report import NOT_ADDRESSED
+from linqbot.bot.routing.router import Next
+from linqbot.clock import Clock
+from linqbot.events.event import Event
+from linqbot.events.message import MessageReceived
+from linqbot.frames import place_of
+from linqbot.storage.inbox import DeadLetter, Defer, Finish, Lease, Retry
+from linqbot.testing.failures import HandlerFailed, NothingCame
+from linqbot.testing.stage import activity
+from linqbot.testing.stage.connections import ApiCall
+from linqbot.worker import never_awaited
+from linqbot.worker.turn import RECEIPTS
+
+LAST_LINES = 25
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One run of the bot over an event, with the exception that a handler raised and coroutines that it never awaited."""
+
+    event: Event
+    ctx: Context
+    error: Exception | None = None
+    never_awaited: tuple[UnawaitedCoroutine, ...] = ()
+
+
+class Record:
+    """Watches the turns of the bot and its calls.
+
+    Attributes:
+        calls: The bot's requests, oldest first.
+        history: A line for each thing that happened. The message of a failed wait shows the last lines.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.calls: list[ApiCall] = []
+        self.history: list[str] = []
+        self._clock = clock
+        self._turns: dict[Any, _Turn] = {}
+        self._failures: list[tuple[str, BaseException | None]] = []
+
+    def forget_turns(self) -> None:
+        """Forget the turns that have not ended: the bot was killed."""
+        self._turns.clear()
+
+    def called(self, call: ApiCall) -> None:
+        """Note a request of the bot."""
+        self.calls.append(call)
+        self.history.append(f"the bot calls {call.name or call.path}: {call.status or 'no answer'}")
+
+    # Failures
+
+    def failures(self) -> list[BaseException]:
+        """Return the failures that no call has reported yet: exceptions of handlers.
+
+        An event that was dead-lettered without an exception is returned as a `HandlerFailed`.
+        """
+        failures, self._failures = self._failures, []
+        for _, error in failures:
+            _trim(error)
+        return [error or HandlerFailed(text) for text, error in failures]
+
+    def raise_failure(self) -> None:
+        """Raise the first unreported failure. Its message counts the others, which then count as reported.
+
+        Raises:
+            HandlerFailed: there is such a failure.
+        """
+        __tracebackhide__ = True
+        if not self._failures:
+            return
+        (text, error), *more = self._failures
+        self._failures = []
+        others = f"\n{len(more)} more failed." if more else ""
+        _trim(error)
+        raise HandlerFailed(text + others) from error
+
+    def complain(self, what: str) -> NoReturn:
+        """Fail the test, and show what happened instead.
+
+        Raises:
+            HandlerFailed: a handler raised, and no call has reported this yet.
+            NothingCame: otherwise.
+        """
+        __tracebackhide__ = True
+        self.raise_failure()
+        lines = self.history[-LAST_LINES:] or ["nothing"]
+        raise NothingCame("\n  ".join([f"{what}\nWhat did happen, oldest first:", *lines]))
+
+    # Watching
+
+    def watch(self, handle: Next) -> Next:
+        """Wrap handling so that it notes the exception of a handler."""
+
+        async def watched(event: Any, ctx: Context) -> None:
+            this = self._turns[activity.turn.get()] = _Turn(event, ctx)
+            try:
+                await handle(event, ctx)
+            except Exception as error:
+                this.error = error
+                raise
+            finally:
+                if (root := running_root()) is not None:
+                    this.never_awaited = root.never_awaited or ()
+
+        return watched
+
+    def watch_error(self, handle: ErrorHandler) -> ErrorHandler:
+        """Wrap an error handler: an exception that it handles is no failure."""
+
+        async def watched(error: Any, event: Any, ctx: Context) -> None:
+            this = self._turns[activity.turn.get()]
+            try:
+                await handle(error, event, ctx)
+            except Exception as raised:
+                this.error = raised
+                raise
+            this.error = None
+
+        return watched
+
+    def watch_dead_letter(self, route: DeadLetterRoute) -> DeadLetterRoute:
+        """Wrap a handler of dead letters, so that its exceptions are noted too."""
+
+        async def watched(failure: Failure, event: Any, ctx: Context) -> None:
+            async def handle(event: Any, ctx: Context) -> None:
+                await route.handler(failure, event, ctx)
+
+            await self.watch(handle)(event, ctx)
+
+        return replace(route, handler=watched)
+
+    def ended(self, lease: Lease, finish: Finish) -> None:
+        """Note the end of a turn, and its failure if it failed."""
+        this, outcome, now = self._turns.pop(lease.token, None), finish.outcome, self._clock.now()
+        who = (this.ctx.handler if this else None) or "no handler"
+        what = f"{lease.delivery.type}: "
+        if isinstance(outcome, Retry | DeadLetter):
+            why = _failure(this.error, who) if this and this.error else outcome.error.strip().removesuffix(".")
+            then = f"It runs again in {outcome.at - now:.1f} s." if isinstance(outcome, Retry) else "It was given up."
+            what += f"{why}. {then}"
+            self._failures.append((what, this.error if this else None))
+        elif isinstance(outcome, Defer):
+            what += f"waits for {outcome.at - now:.1f} s more: {outcome.reason}"
+        elif this is not None and this.ctx.handler is None:
+            if this.event.is_own or this.event.type in RECEIPTS:
+                return
+            what += _untaken(this.event)
+        else:
+            what += f"taken by {who}"
+        self.history.append(what)
+        if this is not None and not isinstance(outcome, DeadLetter):
+            self.history.extend(never_awaited.report(each, who, this.ctx.handler_at) for each in this.never_awaited)
+        self.history.extend(f"a message waits to be sent in {timer.due - now:.1f} s" for timer in finish.timers)
+
+
+def _failure(error: Exception, who: str) -> str:
+    message = str(error).strip().partition("\n")[0].removesuffix(".")
+    return f"{type(error).__name__} in {who} at {place_of(error)}" + (f": {message}" if message else "")
+
+
+def _trim(error: BaseException | None) -> None:
+    if error is not None and not os.environ.get(tracebacks.FULL):
+        tracebacks.trim(error)
+
+
+def _untaken(event: Event) -> str:
+    if isinstance(event, MessageReceived) and event.is_group and not event.is_addressed:
+        return f"no handler took it: {NOT_ADDRESSED}; see Bot(groups=)"
+    if isinstance(event, MessageReceived):
+        return (
+            "no handler took it: no filter fits, or an option of the bot excludes it (allow, loop_breaker, max_age_s)"
+        )
+    return "no handler took it"

@@ -1,0 +1,343 @@
+"""The emulator and the bot in one process, on one clock: starts both, waits for them, moves the time, stops them.
+
+Between emulator and bot all code is that of production: signed webhooks, the server's app, the worker and its journal,
+the client. Only the network is missing, and the disk unless the test names a file. `bot_run.py` kills the bot.
+
+The clock stands still. It moves when the test calls `advance`; and otherwise only as far as work in progress needs: a
+message takes 0.75 s to be delivered, a running handler may wait for the retry of a call. Nothing sleeps for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from contextvars import copy_context
+from datetime import datetime
+from types import TracebackType
+from typing import Self, TypeAlias, TypeVar, cast
+
+import httpx
+from starlette.applications import Starlette
+
+from linqbot.bot.bot import Bot
+from linqbot.client.client import Client
+from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.web.app import create_app as create_emulator_app
+from linqbot.events.event import Event
+from linqbot.events.parse import EVENT_TYPES
+from linqbot.server.app import WEBHOOK_PATH, create_app
+from linqbot.storage.backend import Storage
+from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.open import open_storage
+from linqbot.testing.stage.activity import Activity, WatchedClock
+from linqbot.testing.stage.bot_run import BotRun, CrashPoints
+from linqbot.testing.stage.connections import WatchedApi, WatchedStorage
+from linqbot.testing.stage.record import Record
+from linqbot.testing.stage.watched_bot import WatchedBot
+
+T = TypeVar("T")
+_Made: TypeAlias = tuple[BotRun, WatchedStorage, Starlette]
+"""A run of the bot, with its storage and its app."""
+
+MAX_WAIT_S = 2.0
+"""The same value as in `settings.create_app`: longer waits are left to the worker."""
+
+
+class Stage:
+    """Runs a bot against its own emulator. `async with` starts and stops both.
+
+    Args:
+        start: The time at the beginning; None is the present time.
+        version: The payload version of the webhooks.
+        handler_timeout_s: Real seconds that a handler may spend on real work before a wait fails.
+        storage: The URL of the bot's storage.
+        copies: How often each webhook is delivered.
+        crash_points: Decides where the bot is killed; None kills it nowhere.
+    Attributes:
+        storage: The storage of the bot that runs now.
+        client: A client of the test, which survives a restart of the bot.
+        record: What happened so far.
+    Raises:
+        BotError: a handler can never run.
+        ConfigError: a plugin that the bot needs cannot be loaded.
+    """
+
+    storage: WatchedStorage
+    _run: BotRun
+
+    def __init__(
+        self,
+        bot: Bot,
+        *,
+        start: datetime | None,
+        version: str,
+        handler_timeout_s: float,
+        storage: str,
+        copies: int,
+        crash_points: CrashPoints | None = None,
+    ) -> None:
+        self.activity = Activity()
+        self.clock = WatchedClock(self.activity, None if start is None else start.timestamp())
+        self.record = Record(self.clock)
+        self._crash_points = crash_points
+        self._bot = bot
+        self._webhooks = _Webhooks(copies)
+        self.emulator = Emulator(clock=self.clock, delivery_transport=self._webhooks)
+        self._emulator_app = create_emulator_app(self.emulator)
+        self._subscription = self.emulator.subscribe(f"http://127.0.0.1:8000{WEBHOOK_PATH}?version={version}")
+        self.client = self._client(None)
+        self._storage_url = storage
+        self._kept_storage = open_storage(storage, clock=self.clock)
+        self._handler_timeout_s = handler_timeout_s
+        self._running = AsyncExitStack()
+        self._context = copy_context()
+        self._restarting: asyncio.Task[None] | None = None
+        self._is_starting = False
+
+    async def __aenter__(self) -> Self:
+        self._context = copy_context()
+        await self._running.enter_async_context(self.client)
+        await self._start_bot(self._made(self._bot))
+        self._running.push_async_callback(self._stop_bot)
+        await self._running.enter_async_context(self.emulator)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait until nothing more happens, and stop bot and emulator.
+
+        Raises:
+            HandlerFailed: a handler raised, and no call has reported this yet.
+        """
+        try:
+            if error is None:
+                await self.quiet()
+        finally:
+            await self._running.aclose()
+
+    # The bot's process
+
+    async def restart(self, down_s: float, bot: Bot | None) -> None:
+        """Kill the bot, let time pass, and start it again on the same storage.
+
+        Args:
+            bot: The bot to start; None is the same one.
+        Raises:
+            BotError: a handler of the new bot can never run. Then the old one goes on.
+        """
+        await self._restarted()
+        await self._replace(down_s, bot)
+        await self.arrived()
+
+    @property
+    def killed(self) -> str | None:
+        """The point at which the crash points have killed the bot; None if they have not."""
+        return None if self._crash_points is None else self._crash_points.killed
+
+    async def arrived(self) -> None:
+        """Return when the bot has accepted all webhooks, even if it was killed while it received one."""
+        await self.emulator.flush()
+        while self._restarting is not None:
+            await self._restarted()
+            await self.emulator.flush()
+
+    async def _restarted(self) -> None:
+        task = self._restarting
+        if task is not None:
+            await asyncio.wait({task})
+            if self._restarting is task:
+                self._restarting = None
+            task.result()
+
+    def _crashed(self) -> None:
+        """Restart the bot, which has reached the point where it is killed."""
+        if not self._is_starting:
+            # In the context of the test: the bot's own tasks end with the bot.
+            again = self._replace(0.0, None)
+            self._restarting = asyncio.get_running_loop().create_task(again, context=self._context.copy())
+            self.activity.notify()
+
+    async def _replace(self, down_s: float, bot: Bot | None) -> None:
+        bot = self._bot if bot is None else bot
+        made = self._made(bot)
+        self._bot = bot
+        await self._kill_bot()
+        end = self.clock.now() + down_s
+        while (due := min(self.activity.times(of_work=False), default=end)) < end:
+            self._move_to(due)
+            await self.emulator.flush()
+        self._move_to(end)
+        await self._start_bot(made)
+        # What the killed bot did not answer must not wait for the clock, which only the test moves.
+        self.emulator.retry_unanswered(self._subscription)
+        await self.emulator.flush()
+
+    async def _kill_bot(self) -> None:
+        where = f" {self.killed}" if self._run.is_dead else ""
+        self.record.history.append(f"the bot is killed{where}")
+        await self._run.kill()
+        self.record.forget_turns()
+        self.activity.forget_work()
+
+    async def _start_bot(self, made: _Made) -> None:
+        """Start the bot; again, if it is killed while it starts."""
+        self._is_starting = True
+        try:
+            while True:
+                self._run, self.storage, app = made
+                await self._run.start(app)
+                if not self._run.is_dead:
+                    break
+                await self._kill_bot()
+                made = self._made(self._bot)
+        finally:
+            self._is_starting = False
+        self._webhooks.run = self._run
+
+    def _made(self, bot: Bot) -> _Made:
+        """Return what the next run of a bot needs. Nothing is opened or started yet."""
+        run = BotRun(self._crash_points, self._crashed)
+        handled = {route.event for route, _ in bot.walk()}
+        storage = WatchedStorage(
+            self._next_storage(),
+            self.clock,
+            self.activity,
+            run,
+            ended=self.record.ended,
+            is_taken=lambda name: any(issubclass(EVENT_TYPES.get(name, Event), kind) for kind in handled),
+        )
+        app = create_app(
+            WatchedBot(bot, self.record),
+            client=self._client(run),
+            storage=cast("Storage", storage),
+            secrets=[self._subscription.secret],
+            clock=self.clock,
+            drain_s=0,
+        )
+        return run, storage, app
+
+    async def _stop_bot(self) -> None:
+        await self._run.stop()
+
+    def _next_storage(self) -> Storage:
+        """Return the storage for a run: a storage in memory is the same object, a file is opened again."""
+        if isinstance(self._kept_storage, MemoryStorage):
+            return self._kept_storage
+        return open_storage(self._storage_url, clock=self.clock)
+
+    def _client(self, run: BotRun | None) -> Client:
+        return Client(
+            "test",
+            base_url=f"{self.emulator.public_url}/api/partner",
+            max_wait_s=MAX_WAIT_S,
+            transport=WatchedApi(self._emulator_app, self.activity, self.record.called, run),
+            clock=self.clock,
+        )
+
+    # Waiting
+
+    async def until(self, found: Callable[[], T | None]) -> T | None:
+        """Return the result of `found` as soon as it is not None; None once nothing more happens until the clock moves.
+
+        Raises:
+            NothingCame: a handler spends more than `handler_timeout_s` on real work.
+        """
+        calm = 0
+        while True:
+            self.activity.clear()
+            await self._restarted()
+            if (it := found()) is not None:
+                return it
+            # A task that became ready just now has not begun, and so is not counted yet: let it begin.
+            await asyncio.sleep(0)
+            await self.emulator.flush()
+            if not (self.activity.is_still(self.clock.now()) and await self.storage.is_idle()):
+                calm = 0
+                await self._changed()
+            elif calm < 2:
+                calm += 1
+            elif self._let_time_pass():
+                calm = 0
+            else:
+                return found()
+
+    async def quiet(self) -> None:
+        """Return when everything is handled and delivered, and nothing more happens until the clock moves.
+
+        Raises:
+            HandlerFailed: a handler raised, and no call has reported this yet.
+        """
+        await self.until(lambda: None)
+        self.record.raise_failure()
+
+    async def advance(self, seconds: float) -> None:
+        """Move the clock, and stop at each time at which something is due, so that everything happens at its time.
+
+        Raises:
+            HandlerFailed: a handler raised, and no call has reported this yet.
+        """
+        end = self.clock.now() + seconds
+        self.record.history.append(f"{seconds:g} s pass")
+        await self.until(lambda: None)
+        while (due := await self._next_due()) is not None and due < end:
+            self._move_to(due)
+            await self.until(lambda: None)
+        self._move_to(end)
+        await self.quiet()
+
+    async def _changed(self) -> None:
+        try:
+            async with asyncio.timeout(self._handler_timeout_s):
+                await self.activity.changed()
+        except TimeoutError:
+            self.record.complain(
+                f"A handler is still at work after {self._handler_timeout_s:g} s of real time. "
+                "Replace the slow part in tests, or pass talking(…, handler_timeout_s=)."
+            )
+
+    def _let_time_pass(self) -> bool:
+        """Move the clock to the next time that work in progress waits for; return False if there is none."""
+        now, times = self.clock.now(), self.activity.times(of_work=True)
+        times += [self.emulator.world.settles_at]
+        due = min((time for time in times if time > now), default=None)
+        if due is None:
+            return False
+        self._move_to(due)
+        return True
+
+    async def _next_due(self) -> float | None:
+        now, times = self.clock.now(), self.activity.times(of_work=False)
+        storage = self.storage
+        every = (await storage.next_due(), await storage.next_timer(), await storage.next_broadcast())
+        times += [time for time in every if time is not None]
+        return min((time for time in times if time > now), default=None)
+
+    def _move_to(self, at: float) -> None:
+        # Timers due at `at` must be due afterwards, and a sum of floats may fall short of `at` by the last bit.
+        while (now := self.clock.now()) < at:
+            self.emulator.advance(max(at - now, math.ulp(at)))
+
+
+class _Webhooks(httpx.AsyncBaseTransport):
+    """The transport of webhooks to the bot that runs now.
+
+    Args:
+        copies: How often each webhook is delivered.
+    """
+
+    def __init__(self, copies: int) -> None:
+        if copies < 1:
+            raise ValueError(f"copies={copies} delivers no webhook. It is how often each is delivered: 1 or more.")
+        self._copies = copies
+        self.run: BotRun | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.run is None:
+            raise httpx.ConnectError("The bot does not run.", request=request)
+        response = await self.run.handle(request)
+        for _ in range(self._copies - 1):
+            await self.run.handle(request)
+        return response
