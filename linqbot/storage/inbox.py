@@ -215,6 +215,42 @@ class Inbox(Protocol):
         """
         ...
 
+    async def following(self, lane: str, limit: int) -> list[Delivery]:
+        """Return the deliveries that wait behind the head of a lane, in order, at most `limit`.
+
+        Raises:
+            StorageUnavailable: the storage did not answer.
+        """
+        ...
+
+    async def hold(self, lease: Lease, until: float, *, known: int) -> None:
+        """Give back a lease that was not used: it counts as nothing, and the lane waits for more deliveries.
+
+        The wait ends at `until`, or earlier with the next `put` into the lane. The next lease of the head is a first run
+        again.
+
+        Args:
+            until: Unix seconds.
+            known: The number of deliveries behind the head, as `following` returned them. With more, the lane does not
+                wait.
+        Raises:
+            LeaseLost: the lease is over; nothing was written.
+            StorageUnavailable: nothing was written, and the lease is still held.
+        """
+        ...
+
+    async def join(self, lease: Lease, joined: Delivery, ids: Sequence[str]) -> None:
+        """Put one delivery in the place of several of a lane, in one commit. The lease stays in force, on that delivery.
+
+        Args:
+            joined: The leased delivery with another body, which holds the others too.
+            ids: The others, which wait in the lane. They leave the inbox without a trace but their ids, as after an ack.
+        Raises:
+            LeaseLost: the lease is over; nothing was written.
+            StorageUnavailable: nothing was written, and the lease is still held.
+        """
+        ...
+
     async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
         """Store missed deliveries of a lane, and sort the lane by the time at which its deliveries were sent.
 

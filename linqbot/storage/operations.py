@@ -65,6 +65,24 @@ class OrderOp(Op):
 
 
 @dataclass(slots=True, eq=False)
+class HoldOp(Op):
+    """Give back a lease that was not used; its lane waits for more deliveries."""
+
+    lease: Lease
+    until: float
+    known: int
+
+
+@dataclass(slots=True, eq=False)
+class JoinOp(Op):
+    """Put one delivery in the place of the leased one and of those with these ids."""
+
+    lease: Lease
+    joined: Delivery
+    ids: Sequence[str]
+
+
+@dataclass(slots=True, eq=False)
 class BeginOp(Op):
     entry: JournalEntry
 
@@ -123,7 +141,7 @@ def of(batch: Iterable[Op], kind: type[OpT]) -> list[OpT]:
 def is_news(op: Op) -> bool:
     """Return True if a `take` may find more after the operation, or if it stored the earliest timer."""
     match op:
-        case FinishOp() | ReleaseOp() | OrderOp():
+        case FinishOp() | ReleaseOp() | OrderOp() | HoldOp():
             return True
         case ScheduleOp():
             return op.is_earliest

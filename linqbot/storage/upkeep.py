@@ -15,7 +15,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.journal import JournalEntry
 
-WaitingState: TypeAlias = Literal["ready", "leased", "retrying", "deferred"]
+WaitingState: TypeAlias = Literal["ready", "leased", "gathering", "retrying", "deferred"]
 
 Progress: TypeAlias = Callable[[int, int], None]
 """A callback with the work done and the total work. It is called from time to time, from another thread."""
@@ -27,7 +27,7 @@ class Waiting:
 
     Attributes:
         state: `leased` while a turn runs. Until `not_before`: `retrying` after an error of the handler, `deferred`
-            after an error that is not the handler's. Otherwise `ready`, also behind other deliveries of the lane.
+            after an error that is not the handler's, `gathering` while more messages may join it. Otherwise `ready`, also behind other deliveries of the lane.
         attempts, crashes, replay: See `Lease`.
         not_before: Unix seconds; None if it never failed and was never deferred.
         error: The reason for the last retry or deferral.

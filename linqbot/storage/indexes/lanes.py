@@ -16,7 +16,7 @@ import itertools
 import math
 import secrets
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -32,6 +32,7 @@ class _Lane:
     """The queue of one lane.
 
     Attributes:
+        wakes: True if a wait ends when a delivery is added to the lane.
         overdue: True if the lease of the head ended by time, so that its turn may have left journal entries.
         max_concurrent_suspects: Maximum number of suspects that may run while the head does. 1: the head runs alone,
             without any other delivery. 0: the head is not a suspect.
@@ -42,6 +43,7 @@ class _Lane:
     state: _Is = _Is.FREE
     token: int = 0
     until: float = 0.0
+    wakes: bool = False
     overdue: bool = False
     max_concurrent_suspects: int = 0
 
@@ -83,6 +85,11 @@ class Lanes:
         known = self._lanes.get(lane)
         return list(known.queue) if known else []
 
+    def behind(self, lane: str, limit: int) -> list[int]:
+        """Return the sequence numbers behind the head of the lane, in order, at most `limit`."""
+        known = self._lanes.get(lane)
+        return list(itertools.islice(known.queue, 1, 1 + limit)) if known else []
+
     def add(self, name: str, seq: int, *, not_before: float = 0.0, max_concurrent_suspects: int = 0) -> None:
         """Append a delivery to its lane. Only the first of a lane can wait for a time.
 
@@ -103,6 +110,8 @@ class Lanes:
                 self._set_free(lane)
         else:
             lane.queue.append(seq)
+            if lane.wakes and lane.state is _Is.WAITING:
+                self._set_free(lane)
 
     def may_add_leased(self, name: str) -> bool:
         """Return True if a delivery that is stored in this lane now can be leased at once."""
@@ -158,6 +167,26 @@ class Lanes:
         lane = self._leases.pop(token)
         self._clear_suspect(lane)
         self._wait(lane, until)
+
+    def hold(self, token: int, until: float, *, known: int) -> None:
+        """End a lease that was not used: its lane waits until a Unix time, or until a delivery is added.
+
+        Args:
+            known: The number of deliveries behind the head. With more, the lane does not wait.
+        """
+        lane = self._leases.pop(token)
+        if len(lane.queue) > 1 + known:
+            self._set_free(lane)
+        else:
+            self._wait(lane, until, wakes=True)
+
+    def join(self, token: int, seqs: Collection[int]) -> None:
+        """Remove deliveries behind the leased head."""
+        lane = self._leases[token]
+        lane.queue = deque(seq for seq in lane.queue if seq not in seqs)
+        self.depth -= len(seqs)
+        for seq in seqs:
+            self._suspects.pop(seq, None)
 
     def remove(self, token: int) -> None:
         """End a lease and remove the head; its lane goes on."""
@@ -277,8 +306,8 @@ class Lanes:
         lane.state = _Is.FREE
         heapq.heappush(self._free_suspects if lane.max_concurrent_suspects else self._free, (lane.queue[0], lane))
 
-    def _wait(self, lane: _Lane, until: float) -> None:
-        lane.state, lane.until, lane.overdue = _Is.WAITING, until, False
+    def _wait(self, lane: _Lane, until: float, *, wakes: bool = False) -> None:
+        lane.state, lane.until, lane.overdue, lane.wakes = _Is.WAITING, until, False, wakes
         heapq.heappush(self._waits, (until, lane.queue[0], lane))
 
     @staticmethod

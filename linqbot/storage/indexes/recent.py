@@ -43,6 +43,12 @@ class Recent:
     def get(self, seq: int) -> Row | None:
         return self._rows.get(seq)
 
+    def replace(self, seq: int, delivery: Delivery) -> None:
+        """Replace the delivery of a row, if it is kept."""
+        if row := self._rows.get(seq):
+            self._bytes += len(delivery.body) - len(row.delivery.body)
+            row.delivery = delivery
+
     def renumber(self, numbers: Mapping[int, int]) -> None:
         """Change the sequence numbers of rows; `numbers` maps old to new ones."""
         rows = {seq: row for seq in numbers if (row := self._rows.pop(seq, None))}

@@ -182,9 +182,7 @@ class MemoryStorage:
             LeaseLost: the lease is over; nothing was written.
             StorageError: another journal entry has the same key; nothing was written.
         """
-        seq = self._lanes.held(lease.token)
-        if seq is None:
-            raise LeaseLost(f"The lease on {lease.delivery.id} is over. Nothing was written.")
+        seq = self._held(lease)
         for entry in finish.entries:
             self._check_key(entry)
         self._check_state(finish.state)
@@ -213,6 +211,47 @@ class MemoryStorage:
         """Return the number of deliveries that are stored and not finished."""
         return self._lanes.depth
 
+    async def following(self, lane: str, limit: int) -> list[Delivery]:
+        """Return the deliveries behind the head of a lane; see `Inbox.following`."""
+        return [self._rows[seq].delivery for seq in self._lanes.behind(lane, limit)]
+
+    async def hold(self, lease: Lease, until: float, *, known: int) -> None:
+        """Let the lane of a lease wait for more deliveries; see `Inbox.hold`.
+
+        Raises:
+            LeaseLost: the lease is over; nothing was written.
+        """
+        row = self._rows[self._held(lease)]
+        row.delivery_count -= 1
+        row.waits, row.not_before = "gathering", until
+        self._lanes.hold(lease.token, until, known=known)
+        self._changed.set()
+
+    async def join(self, lease: Lease, joined: Delivery, ids: Sequence[str]) -> None:
+        """Put one delivery in the place of several; see `Inbox.join`.
+
+        Raises:
+            LeaseLost: the lease is over; nothing was written.
+        """
+        head = self._held(lease)
+        self._rows[head].delivery = joined
+        behind = self._lanes.behind(lease.delivery.lane, self._lanes.depth)
+        gone = [seq for seq in behind if self._rows[seq].delivery.id in ids]
+        for seq in gone:
+            self._left.update(dict.fromkeys(_keys(self._rows.pop(seq).delivery), self._clock.now()))
+        self._lanes.join(lease.token, gone)
+
+    def _held(self, lease: Lease) -> int:
+        """Return the sequence number of a leased delivery.
+
+        Raises:
+            LeaseLost: the lease is over.
+        """
+        seq = self._lanes.held(lease.token)
+        if seq is None:
+            raise LeaseLost(f"The lease on {lease.delivery.id} is over. Nothing was written.")
+        return seq
+
     async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
         """Store missed deliveries of a lane and sort the lane; see `Inbox.put_in_order`.
 
@@ -220,9 +259,7 @@ class MemoryStorage:
             LeaseLost: the lease is over; nothing was written.
         """
         if lease is not None:
-            seq = self._lanes.held(lease.token)
-            if seq is None:
-                raise LeaseLost(f"The lease on {lease.delivery.id} is over. Nothing was written.")
+            seq = self._held(lease)
             self._lanes.release(lease.token)
             self._rows[seq].delivery_count -= 1
         count = 0
@@ -242,7 +279,7 @@ class MemoryStorage:
         return count
 
     def _is_untouched(self, row: _Row) -> bool:
-        return row.not_before is None and not self._entries.get(row.delivery.id)
+        return (row.not_before is None or row.waits == "gathering") and not self._entries.get(row.delivery.id)
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
         """Return which keys are known; see `Inbox.seen`."""

@@ -50,7 +50,9 @@ async def put(tx: Transaction, ops: Sequence[PutOp], room: Room, lane_limit: int
     await lock_lanes(tx, deliveries)
     known = await _known(tx, deliveries)
     counted = await tx.fetch(
-        "SELECT lane, count(*) FROM delivery WHERE lane = ANY($1) GROUP BY lane", list({d.lane for d in deliveries})
+        """SELECT lane, count(*), min(seq) FILTER (WHERE waits = 'gathering' AND token IS NULL) AS gathers
+           FROM delivery WHERE lane = ANY($1) GROUP BY lane""",
+        list({d.lane for d in deliveries}),
     )
     in_lane: Counter[str] = Counter({row["lane"]: row["count"] for row in counted})
     left = await room.ensure(tx, len(ops))
@@ -68,6 +70,9 @@ async def put(tx: Transaction, ops: Sequence[PutOp], room: Room, lane_limit: int
             known.update(keys(delivery))
             in_lane[delivery.lane] += 1
             new.append(delivery)
+    lanes = {delivery.lane for delivery in new}
+    # A lane that waits for more deliveries waits no longer.
+    await tx.set_visible([row["gathers"] for row in counted if row["gathers"] is not None and row["lane"] in lanes])
     return await _accept(tx, new)
 
 
@@ -225,7 +230,7 @@ async def _sort(tx: Transaction, lane: str) -> None:
     locks = f"SELECT msg_id FROM pgmq.q_{tx.queue} WHERE msg_id = ANY($1) ORDER BY msg_id FOR UPDATE"  # noqa: S608 - checked name
     await tx.fetch(locks, [row["seq"] for row in waiting])
     sql = f"""SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq)
-              WHERE lane = $1 AND token IS NULL AND waits IS NULL
+              WHERE lane = $1 AND token IS NULL AND coalesce(waits, 'gathering') = 'gathering'
                   AND NOT EXISTS (SELECT FROM journal WHERE turn = delivery.id)"""  # noqa: S608 - constant text
     found = await tx.fetch(sql, lane)
     rows = sorted((row[0], Delivery(*row[1:]).sent_at) for row in found)

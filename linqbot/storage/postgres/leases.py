@@ -15,10 +15,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from linqbot.errors import LeaseLost
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Lease
 from linqbot.storage.indexes.recent import Recent
-from linqbot.storage.operations import ReleaseOp, TakeOp
+from linqbot.storage.operations import HoldOp, JoinOp, ReleaseOp, TakeOp
 from linqbot.storage.postgres.tables import conversations
 from linqbot.storage.postgres.transaction import Transaction
 
@@ -156,6 +157,46 @@ async def give_back(tx: Transaction, where: str, value: object) -> None:
     await tx.set_visible([row["seq"] for row in gone])
     tx.changes.ended_leases |= set(tokens)
     tx.changes.work = True
+
+
+async def hold(tx: Transaction, ops: Iterable[HoldOp]) -> None:
+    """Give back leases that were not used. Their lanes wait for more deliveries; see `Inbox.hold`."""
+    for op in ops:
+        # A `put` into the lane comes before or after all of this.
+        await tx.lock([f"lane\0{op.lease.delivery.lane}"])
+        row = await tx.fetch(
+            """UPDATE delivery SET token = NULL, owner = NULL, delivery_count = delivery_count - 1,
+                   waits = 'gathering', not_before = $2
+               WHERE token = $1
+               RETURNING seq, (SELECT count(*) FROM delivery AS other WHERE other.lane = delivery.lane) AS count""",
+            op.lease.token,
+            op.until,
+        )
+        tx.changes.ended_leases.add(op.lease.token)
+        if not row:
+            op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
+            continue
+        ((seq, count),) = row
+        if count > 1 + op.known:
+            await tx.set_visible([seq])
+        else:
+            await tx.set_visible_at([seq], [op.until])
+        tx.changes.work = True
+
+
+async def join(tx: Transaction, ops: Iterable[JoinOp]) -> None:
+    """Put one delivery in the place of several; see `Inbox.join`."""
+    for op in ops:
+        head = await tx.value("SELECT seq FROM delivery WHERE token = $1 FOR UPDATE", op.lease.token)
+        if head is None:
+            op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
+            continue
+        await tx.run("UPDATE body SET body = $2 WHERE seq = $1", head, op.joined.body)
+        sql = "DELETE FROM delivery WHERE lane = $1 AND id = ANY($2) AND seq <> $3 RETURNING seq"
+        gone = [row["seq"] for row in await tx.fetch(sql, op.lease.delivery.lane, list(op.ids), head)]
+        await tx.run("DELETE FROM body WHERE seq = ANY($1)", gone)
+        await tx.fetch("SELECT pgmq.delete($1::text, $2::bigint[])", tx.queue, gone)
+        tx.changes.joined.append((head, op.joined, gone))
 
 
 async def count_crash(tx: Transaction, processes: Collection[str]) -> None:

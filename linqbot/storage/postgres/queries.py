@@ -105,6 +105,12 @@ async def seen(connection: Connection, keys: Sequence[str]) -> dict[str, bool]:
     return {row[0]: row[1] for row in await connection.fetch(sql, list(keys))}
 
 
+async def following(db: Connection, lane: str, limit: int) -> list[Delivery]:
+    """Return the deliveries behind the head of a lane; see `Inbox.following`."""
+    sql = f"""SELECT {DELIVERY} FROM delivery JOIN body USING (seq) WHERE lane = $1 ORDER BY seq OFFSET 1 LIMIT $2"""  # noqa: S608
+    return [Delivery(*row) for row in await db.fetch(sql, lane, limit)]
+
+
 async def next_due(connection: Connection, queue: str, after: float) -> float | None:
     """Return when the earliest lease or wait ends that ends after a time; None if there is none."""
     sql = f"SELECT extract(epoch FROM min(vt))::float8 FROM pgmq.q_{queue} WHERE vt > to_timestamp($1)"  # noqa: S608 - checked name

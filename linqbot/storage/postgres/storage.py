@@ -29,6 +29,8 @@ from linqbot.storage.operations import (
     CheckOp,
     FinishOp,
     FireOp,
+    HoldOp,
+    JoinOp,
     Op,
     OrderOp,
     PutOp,
@@ -207,6 +209,18 @@ class PostgresStorage:
     async def depth(self) -> int:
         """Return the number of deliveries that are stored and not finished."""
         return int(await self._read(lambda db: db.fetchval("SELECT count(*) FROM delivery")))
+
+    async def following(self, lane: str, limit: int) -> list[Delivery]:
+        """Return the deliveries behind the head of a lane; see `Inbox.following`."""
+        return await self._read(lambda db: queries.following(db, lane, limit))
+
+    async def hold(self, lease: Lease, until: float, *, known: int) -> None:
+        """Let the lane of a lease wait for more deliveries; see `Inbox.hold`."""
+        await self._operations.submit(HoldOp(lease, until, known))
+
+    async def join(self, lease: Lease, joined: Delivery, ids: Sequence[str]) -> None:
+        """Put one delivery in the place of several; see `Inbox.join`."""
+        await self._operations.submit(JoinOp(lease, joined, ids))
 
     async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
         """Store missed deliveries of a lane and sort the lane; see `Inbox.put_in_order`."""

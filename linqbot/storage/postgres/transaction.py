@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 
+from linqbot.events.delivery import Delivery
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Lease
 from linqbot.storage.postgres.server.address import Address, Connection
@@ -27,6 +28,7 @@ class Changes:
         refreshed: The conversations of chats that were read, by chat.
         leased: Leases that this transaction made, with the end of each on the clock of the database and its limit of suspects.
         ended_leases: Tokens of leases that are over.
+        joined: Sequence numbers of deliveries that others joined, each with the joined delivery and the numbers of those.
         own_entries: True if the journal has entries of deliveries that linqbot created.
         accepted: Number of deliveries that were stored.
         received_at: When the newest webhook of this transaction was accepted.
@@ -45,6 +47,7 @@ class Changes:
     refreshed: dict[str, list[Conversation]] = field(default_factory=dict)
     leased: list[tuple[Lease, float, int]] = field(default_factory=list)
     ended_leases: set[int] = field(default_factory=set)
+    joined: list[tuple[int, Delivery, Sequence[int]]] = field(default_factory=list)
     own_entries: bool = False
     accepted: int = 0
     received_at: float | None = None
@@ -107,6 +110,16 @@ class Transaction:
         numbers = sorted({self.address.lock(name) for name in names})
         if numbers:
             await self.fetch("SELECT pg_advisory_xact_lock(n) FROM unnest($1::bigint[]) AS n", numbers)
+
+    async def set_visible_at(self, seqs: Sequence[int], times: Sequence[float]) -> None:
+        """Let lanes be leased from these times on, in Unix seconds on the storage's clock."""
+        await self.fetch(
+            """SELECT pgmq.set_vt($1::text, u.seq, to_timestamp(u.at))
+               FROM unnest($2::bigint[], $3::float8[]) AS u (seq, at)""",
+            self.queue,
+            list(seqs),
+            [at + self.ahead_s for at in times],
+        )
 
     async def set_visible(self, seqs: Sequence[int]) -> None:
         """Let lanes be leased at once: their heads wait no more."""

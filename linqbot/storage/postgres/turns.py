@@ -80,13 +80,7 @@ async def _postpone(tx: Transaction, ops: Mapping[int, FinishOp]) -> None:
         whys,
         times,
     )
-    await tx.fetch(
-        """SELECT pgmq.set_vt($1::text, u.seq, to_timestamp(u.at))
-           FROM unnest($2::bigint[], $3::float8[]) AS u (seq, at)""",
-        tx.queue,
-        seqs,
-        [at + tx.ahead_s for at in times],
-    )
+    await tx.set_visible_at(seqs, times)
 
 
 async def _remove(tx: Transaction, gone: Mapping[int, FinishOp]) -> None:

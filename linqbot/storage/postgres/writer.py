@@ -25,6 +25,8 @@ from linqbot.storage.operations import (
     CheckOp,
     FinishOp,
     FireOp,
+    HoldOp,
+    JoinOp,
     Op,
     OrderOp,
     PutOp,
@@ -100,6 +102,10 @@ class Memory:
         """Follow a transaction that is committed."""
         for seq, delivery in stored:
             self.recent.add(seq, Row(delivery))
+        for seq, joined, others in changes.joined:
+            self.recent.replace(seq, joined)
+            for other in others:
+                self.recent.drop(other)
         for token in changes.ended_leases:
             self.held.pop(token, None)
         for lease, until, suspects in changes.leased:
@@ -201,6 +207,8 @@ class Writer:
         # time. Begin comes before settle and finish, so that an outcome finds its row. Nearly every batch locks state
         # before lanes. Two that wait for each other nevertheless are a deadlock: the server ends one, which is repeated.
         await leases.release(tx, of(batch, ReleaseOp))
+        await leases.hold(tx, of(batch, HoldOp))
+        await leases.join(tx, of(batch, JoinOp))
         await journal.begin(tx, [op.entry for op in of(batch, BeginOp)])
         settles, finishes = of(batch, SettleOp), of(batch, FinishOp)
         if settles or finishes:

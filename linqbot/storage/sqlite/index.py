@@ -43,6 +43,8 @@ class Changes:
     Attributes:
         leases: Heads leased by `take`. Their lanes are leased already; `discard` releases them again.
         leased_rows: The rows of these heads, in the same order.
+        held: Sequence number, token, end of the wait, and known followers, of leases that were given back to gather more.
+        joined: Sequence number and token of deliveries that others joined, the joined delivery, and the numbers of those.
         retried: Sequence number, token, time of the next attempt, and the failed attempts to add: 0 if deferred.
         removed: Sequence number and token of deliveries that were acknowledged or dead-lettered.
         accepted: New deliveries, in the order of their sequence numbers.
@@ -61,6 +63,8 @@ class Changes:
 
     leases: list[LaneLease] = field(default_factory=list)
     leased_rows: list[Row] = field(default_factory=list)
+    held: list[tuple[int, int, float, int]] = field(default_factory=list)
+    joined: list[tuple[int, int, Delivery, Sequence[int]]] = field(default_factory=list)
     retried: list[tuple[int, int, float, int]] = field(default_factory=list)
     removed: tuple[tuple[int, int], ...] = ()
     accepted: tuple[tuple[int, Delivery], ...] = ()
@@ -160,6 +164,8 @@ class Index:
             self.lanes.wait(token, until)
             if row := self.recent.get(seq):
                 row.attempts += failed
+        if changes.held or changes.joined:
+            self._gather(changes)
         for seq, token in changes.removed:
             self.lanes.remove(token)
             self.recent.drop(seq)
@@ -223,6 +229,17 @@ class Index:
     def give_back_prefetched(self) -> list[Lease]:
         """Return all prefetched leases, to be released: then `take` can choose among all lanes."""
         return self._prefetch.give_back()
+
+    def _gather(self, changes: Changes) -> None:
+        for seq, token, until, known in changes.held:
+            self.lanes.hold(token, until, known=known)
+            if row := self.recent.get(seq):
+                row.delivery_count -= 1
+        for seq, token, joined, others in changes.joined:
+            self.lanes.join(token, others)
+            self.recent.replace(seq, joined)
+            for other in others:
+                self.recent.drop(other)
 
     def _accept(self, seq: int, delivery: Delivery, *, is_leased: bool) -> None:
         if is_leased:

@@ -30,6 +30,8 @@ from linqbot.storage.operations import (
     CheckOp,
     FinishOp,
     FireOp,
+    HoldOp,
+    JoinOp,
     Op,
     OrderOp,
     PutOp,
@@ -210,6 +212,24 @@ class SQLiteStorage:
         # In a command the index may be outdated. Counting 100,000 rows takes milliseconds.
         (depth,) = await self._read(lambda db: db.execute("SELECT count(*) FROM delivery").fetchone())
         return int(depth)
+
+    async def following(self, lane: str, limit: int) -> list[Delivery]:
+        """Return the deliveries behind the head of a lane; see `Inbox.following`. Recent ones are not read from disk."""
+        seqs = self._index.lanes.behind(lane, limit)
+        known = {seq: row.delivery for seq in seqs if (row := self._index.recent.get(seq))}
+        if missing := [seq for seq in seqs if seq not in known]:
+            sql = f"SELECT seq, {queries.DELIVERY} FROM delivery JOIN body USING (seq) WHERE seq IN (*)"  # noqa: S608 - constant text
+            for seq, *columns in await self._read(lambda db: among(db, sql, missing)):
+                known[seq] = Delivery(*columns)
+        return [known[seq] for seq in seqs if seq in known]
+
+    async def hold(self, lease: Lease, until: float, *, known: int) -> None:
+        """Let the lane of a lease wait for more deliveries; see `Inbox.hold`."""
+        await self._commits.submit(HoldOp(lease, until, known))
+
+    async def join(self, lease: Lease, joined: Delivery, ids: Sequence[str]) -> None:
+        """Put one delivery in the place of several; see `Inbox.join`."""
+        await self._commits.submit(JoinOp(lease, joined, ids))
 
     async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
         """Store missed deliveries of a lane and sort the lane; see `Inbox.put_in_order`."""

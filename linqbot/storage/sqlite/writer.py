@@ -28,6 +28,8 @@ from linqbot.storage.operations import (
     CheckOp,
     FinishOp,
     FireOp,
+    HoldOp,
+    JoinOp,
     Op,
     OrderOp,
     PutOp,
@@ -308,6 +310,9 @@ class Writer:
         self._release(of(batch, ReleaseOp))
         self._begin([op.entry for op in of(batch, BeginOp)])
         timers_changed = self._finish(of(batch, SettleOp), of(batch, FinishOp), now)
+        self._hold(of(batch, HoldOp))
+        for join in of(batch, JoinOp):
+            self._join(join)
         journal.receive(self._db, of(batch, ReceiptOp))
         timers_changed |= self._set_timers(of(batch, ScheduleOp), of(batch, CancelOp))
         self._put(of(batch, PutOp))
@@ -437,7 +442,8 @@ class Writer:
         Leased deliveries, those that wait for a time, and those whose turns have journal entries are left out.
         """
         sql = f"""SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq)
-                  WHERE NOT leased AND waits IS NULL AND NOT EXISTS (SELECT 1 FROM journal WHERE turn = id)
+                  WHERE NOT leased AND coalesce(waits, 'gathering') = 'gathering'
+                      AND NOT EXISTS (SELECT 1 FROM journal WHERE turn = id)
                       AND seq IN (*)"""  # noqa: S608 - constant text
         rows = sorted((seq, Delivery(*row).sent_at) for seq, *row in among(self._db, sql, seqs))
         in_order = sorted(rows, key=lambda row: (row[1], row[0]))
@@ -479,6 +485,40 @@ class Writer:
         """Free lanes at once, so that a `take` of this batch can lease them; the rows follow in this transaction."""
         seqs = self._index.release(lease for op in ops for lease in op.leases)
         among(self._db, "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq IN (*)", seqs)
+
+    def _hold(self, ops: list[HoldOp]) -> None:
+        """Give back leases that were not used. Their lanes wait for more deliveries; see `Inbox.hold`."""
+        for op in ops:
+            if (seq := self._held(op)) is not None:
+                self._db.execute(
+                    """UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1, waits = 'gathering', not_before = ?
+                       WHERE seq = ?""",
+                    (op.until, seq),
+                )
+                self._changes.held.append((seq, op.lease.token, op.until, op.known))
+
+    def _join(self, op: JoinOp) -> None:
+        """Put one delivery in the place of several; see `Inbox.join`."""
+        if (head := self._held(op)) is None:
+            return
+        lane = op.lease.delivery.lane
+        behind = self._index.lanes.behind(lane, self._max_backlog)
+        gone = [
+            seq
+            for seq, one in among(self._db, "SELECT seq, id FROM delivery WHERE seq IN (*)", behind)
+            if one in op.ids
+        ]
+        self._db.execute("UPDATE body SET body = ? WHERE seq = ?", (op.joined.body, head))
+        among(self._db, "DELETE FROM delivery WHERE seq IN (*)", gone)
+        among(self._db, "DELETE FROM body WHERE seq IN (*)", gone)
+        self._changes.joined.append((head, op.lease.token, op.joined, gone))
+
+    def _held(self, op: HoldOp | JoinOp) -> int | None:
+        """Return the sequence number of the leased delivery; None, with the error of the operation, if the lease is over."""
+        seq = self._index.lanes.held(op.lease.token)
+        if seq is None:
+            op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
+        return seq
 
     def _finish(self, settles: list[SettleOp], ops: list[FinishOp], now: float) -> bool:
         """End turns. Rare outcomes are written one by one, common ones in one statement for all.

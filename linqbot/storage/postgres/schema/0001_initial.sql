@@ -32,7 +32,7 @@ CREATE SEQUENCE lease_token;
 -- crash, as in the SQLite schema; 0 means that it is not a suspect. Both are reset when a run ends.
 -- token and owner (a process) are set while the delivery is leased, and stay when the lease runs out until the lane is
 -- leased again: a late finish is valid until then.
--- waits shows operators the reason for not_before: retrying or deferred. error is the message that goes with it.
+-- waits shows operators the reason for not_before: retrying, deferred or gathering. error is the message that goes with it.
 CREATE TABLE delivery (
     seq                     bigint PRIMARY KEY,
     id                      text NOT NULL,

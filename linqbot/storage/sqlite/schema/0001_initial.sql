@@ -27,7 +27,7 @@ CREATE TABLE meta (
 -- while it does, to a quarter of the deliveries that were leased in the last crash. At 1 it runs alone, without any
 -- other delivery. 0 means that it is not a suspect. When a run ends, whatever its outcome, both columns are reset.
 -- leased is set by the commit of take, so it is still set when the file is opened after a crash.
--- waits shows operators the reason for not_before: retrying or deferred. error is the message that goes with it.
+-- waits shows operators the reason for not_before: retrying, deferred or gathering. error is the message that goes with it.
 CREATE TABLE delivery (
     seq                     INTEGER PRIMARY KEY,
     id                      TEXT NOT NULL,

@@ -1,0 +1,120 @@
+"""A lane that waits for more deliveries, and deliveries that are joined. Every test runs with every backend."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from storage.conftest import NOON, MakeDelivery
+
+from linqbot.clock import MovableClock
+from linqbot.errors import LeaseLost
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease, Retry
+
+pytestmark = pytest.mark.anyio
+
+
+async def leased(storage: Storage) -> Lease:
+    (lease,) = await storage.take(10, lease_s=60)
+    return lease
+
+
+async def test_a_held_lane_waits_until_its_time_and_the_next_lease_is_a_first_run(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    await storage.put(delivery())
+    await storage.hold(await leased(storage), NOON + 2, known=0)
+    assert await storage.take(10, lease_s=60) == []
+    assert await storage.next_due() == pytest.approx(NOON + 2, abs=0.1)
+    (waiting,) = await storage.waiting()
+    assert waiting.state == "gathering"
+    clock.advance(2.2)
+    again = await leased(storage)
+    assert again.is_first_run
+    await storage.finish(again, Finish(Ack()))
+    assert await storage.depth() == 0
+
+
+async def test_a_delivery_that_is_put_into_a_held_lane_ends_the_wait(storage: Storage, delivery: MakeDelivery) -> None:
+    first, second, other = delivery(), delivery(), delivery(lane="c:2")
+    await storage.put(first)
+    await storage.hold(await leased(storage), NOON + 60, known=0)
+    await storage.put(other)
+    assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == [other.id]
+    await storage.put(second)
+    lease = await leased(storage)
+    assert lease.delivery.id == first.id
+    assert [each.id for each in await storage.following("c:1", 10)] == [second.id]
+
+
+async def test_a_lane_that_grew_in_the_meantime_is_not_held(storage: Storage, delivery: MakeDelivery) -> None:
+    await storage.put(delivery())
+    lease = await leased(storage)
+    await storage.put(delivery())
+    await storage.hold(lease, NOON + 60, known=0)
+    assert (await leased(storage)).delivery.id == lease.delivery.id
+
+
+async def test_only_the_deliveries_behind_the_head_follow_and_not_more_than_asked_for(
+    storage: Storage, delivery: MakeDelivery
+) -> None:
+    sent = [delivery() for _ in range(4)]
+    for one in sent:
+        await storage.put(one)
+    assert [each.id for each in await storage.following("c:1", 2)] == [sent[1].id, sent[2].id]
+    assert await storage.following("c:none", 2) == []
+
+
+async def test_joined_deliveries_are_one_from_then_on_and_their_copies_are_duplicates(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    first, second, third = (delivery(message_key=f"m.{n}") for n in range(3))
+    for one in (first, second, third):
+        await storage.put(one)
+    lease = await leased(storage)
+    joined = replace(lease.delivery, body=b'{"all": 2}', decoded=None)
+    await storage.join(lease, joined, [second.id])
+    assert [each.id for each in await storage.following("c:1", 10)] == [third.id]
+    assert not await storage.put(delivery(name="w.copy", message_key="m.1"))
+    assert await storage.seen([second.id]) == {second.id: True}
+    assert await storage.depth() == 2
+    await storage.finish(replace(lease, delivery=joined), Finish(Retry(NOON + 1, "failed")))
+    clock.advance(2)
+    again = await leased(storage)
+    assert (again.delivery.id, json.loads(again.delivery.body), again.attempts) == (first.id, {"all": 2}, 1)
+    await storage.finish(again, Finish(DeadLetter("given up")))
+    (dead,) = await storage.dead_letters()
+    assert json.loads(dead.delivery.body) == {"all": 2}
+    assert (await leased(storage)).delivery.id == third.id
+
+
+async def test_what_was_joined_stays_joined_when_the_storage_is_opened_again(
+    closed_storage: Storage, delivery: MakeDelivery
+) -> None:
+    async with closed_storage as storage:
+        first, second = delivery(), delivery()
+        await storage.put(first)
+        await storage.put(second)
+        lease = await leased(storage)
+        joined = replace(lease.delivery, body=b'{"all": 2}', decoded=None)
+        await storage.join(lease, joined, [second.id])
+        await storage.finish(replace(lease, delivery=joined), Finish(Retry(NOON, "failed")))
+    async with closed_storage as storage:
+        again = await leased(storage)
+        assert json.loads(again.delivery.body) == {"all": 2}
+        assert await storage.following("c:1", 10) == []
+
+
+async def test_a_lease_that_is_over_can_neither_hold_nor_join(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    await storage.put(delivery())
+    old = await leased(storage)
+    clock.advance(61)
+    await leased(storage)
+    with pytest.raises(LeaseLost):
+        await storage.hold(old, NOON + 100, known=0)
+    with pytest.raises(LeaseLost):
+        await storage.join(old, old.delivery, [])
