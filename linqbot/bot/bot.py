@@ -28,6 +28,9 @@ class Bot(Router):
         allow: The people who may talk to the bot: a list of handles, or a function that takes the event and returns
             True. Other people get no reply, no read receipt and no dots. None allows all people.
         max_age_s: Messages older than this many seconds reach only handlers with `late=True`. None sets no limit.
+        gather_s: Seconds that a message waits for further ones of the same person, so that what is written in a burst is
+            one message: text, photos and a link that come as several events. Each further message extends the wait, and so
+            do typing dots, up to 20 messages and five times this time (at least 15 s). None handles each message by itself.
         loop_breaker: True stops answering another bot, because two bots that answer each other never stop. A chat
             counts as such a loop if its messages repeat or quote the bot, and either the bot's replies repeat too or
             the messages arrive faster than a person can write.
@@ -35,7 +38,7 @@ class Bot(Router):
             installed plugins that the bot needs. Other installed plugins are loaded too when the bot is served, unless
             LINQBOT_PLUGINS says otherwise. In tests they are not loaded.
     Raises:
-        BotError: `groups` has an unknown value, or `allow` or `plugins` is a string instead of a list.
+        BotError: `groups` has an unknown value, `gather_s` is not a number from 0 to 60, or `allow` or `plugins` is a string instead of a list.
     """
 
     def __init__(
@@ -46,10 +49,11 @@ class Bot(Router):
         groups: Groups = "addressed",
         allow: Collection[str] | Callable[[Event], bool] | None = None,
         max_age_s: float | None = DAY_S,
+        gather_s: float | None = None,
         loop_breaker: bool = True,
         plugins: Iterable[object] = (),
     ) -> None:
-        super().__init__()
+        super().__init__(gather_s=gather_s)
         if groups not in ("addressed", "all", "never"):
             raise BotError(f"Bot(groups={groups!r}) is not known. It is one of 'addressed', 'all', 'never'.")
         if isinstance(allow, str):

@@ -34,6 +34,7 @@ from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.errors import AskEnded, BotError, NoVerdict
+from linqbot.events.chat import TypingStarted, TypingStopped
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EVENT_TYPES
@@ -82,6 +83,11 @@ class Dispatcher:
         check_names(self.schedules)
         self._routes: dict[type[Event], list[tuple[Route, Next]]] = {}
         self._named = {route.name: (route, handle) for route, handle in reversed(self._compiled)}
+        self._gather_s = {
+            route.name: _gather_s(route, around)
+            for route, around in bot.walk()
+            if issubclass(MessageReceived, route.event)
+        }
         self._side_routes = [route for route, _ in self._compiled if route.during_ask]
         self._middleware = [*from_plugins.inbound(plugins), *bot.middleware]
         self._entry = _around(self._route, self._middleware)
@@ -90,6 +96,11 @@ class Dispatcher:
         self._without_handler: set[str] = set()
         self._loops = LoopBreaker()
         self._background = BackgroundTasks()
+        if self.gathers and not self._middleware:
+            # They say that a person still writes, and no author need handle them.
+            self._without_handler |= {
+                name for kind in (TypingStarted, TypingStopped) if not self._routes_for(kind) for name in kind.types
+            }
 
     def context(
         self,
@@ -135,8 +146,9 @@ class Dispatcher:
 
     @property
     def handled(self) -> frozenset[type[Event]]:
-        """The event classes that the handlers take, those of plugins included."""
-        return frozenset(route.event for route, _ in self._compiled)
+        """The event classes that the bot needs: those that handlers take, plugins' included, and typing for bursts."""
+        typing = (TypingStarted, TypingStopped) if self.gathers else ()
+        return frozenset([*(route.event for route, _ in self._compiled), *typing])
 
     def handler_named(self, name: str) -> Callable[..., Any] | None:
         """Return the handler of this name; None if there is none. Of several with one name, the first counts."""
@@ -150,6 +162,27 @@ class Dispatcher:
     def has_side_handler(self, event: Event) -> bool:
         """Return True if a handler with `during_ask=True` fits the event."""
         return any(isinstance(event, route.event) and route.fits(event) for route in self._side_routes)
+
+    @property
+    def gathers(self) -> bool:
+        """True if messages wait for further ones, so that a burst is one message."""
+        return bool(self._bot.gather_s) or any(self._gather_s.values())
+
+    def gather_s(self, message: MessageReceived) -> float:
+        """Return the seconds that a message waits for further ones of the same person; 0 if it is handled at once.
+
+        The first handler that fits the message alone decides; if none fits, the bot.
+        """
+        if message.is_own or message.reconciled_at is not None or opts_out(message):
+            return 0.0
+        for route, _ in self._routes_for(MessageReceived):
+            try:
+                fits = route.fits(message)
+            except Exception:  # noqa: BLE001 - the turn of the message reports it
+                break
+            if fits:
+                return self._gather_s.get(route.name, self._bot.gather_s or 0.0)
+        return self._bot.gather_s or 0.0
 
     def has_no_handler(self, event_type: str) -> bool:
         """Return True if events of this type reach no code of the bot, so they need not be parsed.
@@ -443,6 +476,13 @@ class Dispatcher:
             (before if is_first else self._routers).append(router)
         self._compiled[:0] = first
         self._routers[:0] = before
+
+
+def _gather_s(route: Route, around: Sequence[Router]) -> float:
+    """Return how long messages that fit a route wait for further ones. The innermost router that says it decides."""
+    if not route.gather:
+        return 0.0
+    return next((router.gather_s for router in reversed(around) if router.gather_s is not None), 0.0)
 
 
 def _refuse_unreachable(routes: Sequence[tuple[Route, Next]]) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from linqbot.events.lane import lane, token
 
@@ -31,6 +32,10 @@ BROADCAST_DONE_TYPE: Final = "linqbot.broadcast_done"
 
 BROADCAST_DONE_ID: Final = "i.broadcast_done."
 """Prefix of the ids of these deliveries."""
+
+
+BURST_KEY: Final = "linqbot_burst"
+"""The key in the body of a joined delivery under which the bodies of the later deliveries are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,12 @@ class Delivery:
             return self.zero_retention
         decoded = decode(self.body) if self.decoded is None else self.decoded
         return _has_zero_retention(decoded.get("data") if isinstance(decoded, dict) else None)
+
+    def joined_with(self, others: Sequence[Delivery]) -> Delivery:
+        """Return this delivery with the bodies of others in its own: a burst of messages, `parse` makes one of them."""
+        bodies = [decode(each.body) if each.decoded is None else each.decoded for each in (self, *others)]
+        decoded = {**bodies[0], BURST_KEY: bodies[1:]}
+        return replace(self, body=to_json(decoded), decoded=decoded)
 
     @classmethod
     def from_webhook(cls, body: bytes, *, webhook_id: str, received_at: float, signed_id: bool = True) -> Delivery:

@@ -6,6 +6,7 @@ by the shape of the data and not by its label, because Linq sometimes labels one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -114,6 +115,9 @@ class MessageReceived(MessageEvent):
             field False.
         answers: The scheduled send whose message was replied to; None if there is none, or it is older than a week.
             The worker looks it up; `parse` leaves the field None.
+        burst: The messages that are joined in this one, in the order in which they were written; empty if it is a single
+            message. This one has the parts of all of them. Its `id` and its times are those of the last one. See
+            `Bot(gather_s=…)`.
     """
 
     types = ("message.received",)
@@ -122,6 +126,20 @@ class MessageReceived(MessageEvent):
     direction: str = "inbound"
     replies_to_me: bool = False
     answers: Scheduled | None = None
+    burst: tuple[MessageReceived, ...] = ()
+
+    @classmethod
+    def joined(cls, messages: Sequence[MessageReceived]) -> MessageReceived:
+        """Return one message that stands for several of a person, in the order in which they were written."""
+        first, last = messages[0], messages[-1]
+        return last.model_copy(
+            update={
+                "event_id": first.event_id,
+                "parts": tuple(part for each in messages for part in each.parts),
+                "reply_to": next((each.reply_to for each in messages if each.reply_to is not None), None),
+                "burst": tuple(messages),
+            }
+        )
 
     @property
     def is_addressed(self) -> bool:

@@ -6,14 +6,16 @@ An unknown type results in UnknownEvent, not in an error. The next step is `bot/
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
 from pydantic import ValidationError
 
 from linqbot.errors import LinqbotError
-from linqbot.events.delivery import BROADCAST_DONE_TYPE, Delivery, decode
+from linqbot.events.delivery import BROADCAST_DONE_TYPE, BURST_KEY, Delivery, decode
 from linqbot.events.event import Event, UnknownEvent, as_object
+from linqbot.events.message import MessageReceived
 from linqbot.events.proactive.schedule import SCHEDULE_TYPE, schedule_due
 from linqbot.types.lenient import unfitting_fields, validate_leniently
 
@@ -173,7 +175,16 @@ def parse(delivery: Delivery) -> Event:
         data = {}
     elif not isinstance(data, dict):
         raise EventNotUnderstood(delivery.id, delivery.type, ("data",))
+    if BURST_KEY in body and issubclass(cls, MessageReceived):
+        return _burst(delivery, body)
     return _validated(cls, _under_envelope(cls.fields_of(data), body, delivery), delivery)
+
+
+def _burst(delivery: Delivery, body: dict[str, Any]) -> Event:
+    """Return the one message that stands for several."""
+    bodies = [{key: value for key, value in body.items() if key != BURST_KEY}, *body[BURST_KEY]]
+    messages = [parse(replace(delivery, decoded=each)) for each in bodies]
+    return MessageReceived.joined([each for each in messages if isinstance(each, MessageReceived)])
 
 
 def _unknown(delivery: Delivery, body: Any) -> Event:

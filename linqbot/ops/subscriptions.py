@@ -18,6 +18,7 @@ from linqbot.bot.routing import from_plugins
 from linqbot.bot.routing.router import Router
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
+from linqbot.events.chat import TypingStarted, TypingStopped
 from linqbot.events.event import Event, UnknownEvent
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.ops.bot_file import load_bot
@@ -63,7 +64,10 @@ def handled_in(file: str, settings: Settings) -> Handled:
 def handled(*routers: Router) -> Handled:
     """Return the event types that the handlers of these routers take, in Linq's order. A bot is a router too."""
     routes = [route for router in routers for route, _ in router.walk()]
-    return replace(handled_by({route.event for route in routes}), handlers=frozenset(route.name for route in routes))
+    classes = {route.event for route in routes}
+    if any(router.gather_s for outer in routers for router in outer.routers()):
+        classes |= {TypingStarted, TypingStopped}  # A burst waits while the person types.
+    return replace(handled_by(classes), handlers=frozenset(route.name for route in routes))
 
 
 def handled_by(classes: Collection[type[Event]]) -> Handled:

@@ -34,6 +34,7 @@ from linqbot.server.secret_file import KnownSecrets, SecretFile
 from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.backend import Storage
 from linqbot.worker.asking.unresumable import log_unresumable
+from linqbot.worker.bursts import Bursts
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.failure import RetryPolicy
@@ -108,7 +109,8 @@ def create_app(
         dispatcher, observed, storage, clock, SendRateLimit(clock), retry_policy, log_tracebacks, outbound, log_turns
     )
     gaps = Gaps(observed, storage, clock, wait_s=order_wait_s, answer_for_s=answer_missed_s)
-    worker = Worker(turns, storage, clock, concurrency=concurrency, gaps=gaps)
+    bursts = Bursts(dispatcher, storage, clock) if dispatcher.gathers else None
+    worker = Worker(turns, storage, clock, concurrency=concurrency, gaps=gaps, bursts=bursts)
     refusals = RefusalRecord(refusals_file, SystemClock())
     webhook = WebhookEndpoint(
         storage,

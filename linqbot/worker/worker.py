@@ -20,6 +20,7 @@ from linqbot.frames import place_of, place_of_task
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
 from linqbot.worker.asking.overdue import timeout_goes_first
+from linqbot.worker.bursts import Bursts
 from linqbot.worker.failure import STORAGE_PAUSE_S
 from linqbot.worker.missed.gaps import Gaps
 from linqbot.worker.never_awaited import note_coroutines
@@ -40,17 +41,26 @@ class Worker:
 
     Args:
         concurrency: Maximum number of turns that run at once.
+        bursts: Joins messages that are written one after the other; None handles each by itself.
         gaps: Completes the chats that may have missed messages; None completes none.
     """
 
     def __init__(
-        self, turns: Turns, storage: Storage, clock: Clock, *, concurrency: int = 200, gaps: Gaps | None = None
+        self,
+        turns: Turns,
+        storage: Storage,
+        clock: Clock,
+        *,
+        concurrency: int = 200,
+        gaps: Gaps | None = None,
+        bursts: Bursts | None = None,
     ) -> None:
         self._turns = turns
         self._storage = storage
         self._clock = clock
         self._concurrency = concurrency
         self._gaps = gaps
+        self._bursts = bursts
         self._lease_s = turns.dispatcher.longest_s + LEASE_SLACK_S
         self._running: set[asyncio.Task[None]] = set()
         # Turns whose code ignores its cancellation. Their outcome is already decided.
@@ -174,6 +184,12 @@ class Worker:
             return  # The lease was released. The lane is leased again, now with the missed messages first.
         if await timeout_goes_first(lease, self._storage, self._clock.now()):
             return
+        if self._bursts is not None:
+            self._bursts.note_typing(lease.delivery)
+            gathered = await self._bursts.gather(lease)
+            if gathered is None:
+                return
+            lease = gathered
         await self._turns.run(lease, self)
 
     def _watch(self, task: asyncio.Task[None]) -> None:

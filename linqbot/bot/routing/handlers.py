@@ -81,6 +81,7 @@ class Route:
         at: `file:line` of the handler's definition.
         schedule: The schedule that the handler runs on; None if it has none.
         during_ask: True if the handler also takes events of a person who is asked a question at that time.
+        gather: False if a message that fits the handler closes a burst and is handled at once.
         opt_out: True if the handler takes the messages by which people opt out. No other handler takes those.
     """
 
@@ -94,6 +95,7 @@ class Route:
     at: str | None = None
     schedule: Schedule | None = None
     during_ask: bool = False
+    gather: bool = True
     opt_out: bool = False
 
     def fits(self, event: Event) -> Fit:

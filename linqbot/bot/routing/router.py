@@ -45,10 +45,26 @@ Middleware: TypeAlias = Callable[[Next], Next]
 X = TypeVar("X", bound=Exception)
 
 
-class Router:
-    """A list of handlers with their filters, and the middleware around them."""
+LONGEST_GATHER_S = 60.0
 
-    def __init__(self) -> None:
+
+class Router:
+    """A list of handlers with their filters, and the middleware around them.
+
+    Args:
+        gather_s: Seconds that a message waits for further ones of the same person, for messages that fit a handler of
+            this router; see `Bot`. None leaves it to the router or the bot that includes this one.
+    Raises:
+        BotError: `gather_s` is not a number from 0 to 60.
+    """
+
+    def __init__(self, *, gather_s: float | None = None) -> None:
+        if gather_s is not None and not 0 <= gather_s <= LONGEST_GATHER_S:
+            raise BotError(
+                f"gather_s={gather_s!r} is not possible. It is the number of seconds that a message waits for further "
+                f"ones, from 0 to {LONGEST_GATHER_S:g}; people who write in bursts need about 2."
+            )
+        self.gather_s = gather_s
         self._entries: list[Route | Router] = []
         self._middleware: list[Middleware] = []
         self._error_handlers: list[tuple[type[Exception], ErrorHandler]] = []
@@ -67,6 +83,7 @@ class Router:
         attempts: int | None = None,
         deadline_s: float | None = None,
         during_ask: bool = False,
+        gather: bool = True,
     ) -> Callable[[Handler[E, Returned]], Handler[E, Returned]]:
         """Register a handler for the events of a class. It runs if every filter fits the event.
 
@@ -81,6 +98,7 @@ class Router:
                 worker's setting, by default 900.
             during_ask: True also handles events of a person while `ctx.ask` waits for their answer. The question stays
                 open. Without it, their messages are answers.
+            gather: False handles a message that fits at once, although the bot joins bursts of messages with `gather_s`.
         Returns:
             A decorator for the handler, which is an `async def` or a plain `def` of (event, ctx).
         Raises:
@@ -110,6 +128,7 @@ class Router:
                     deadline_s,
                     place_of_function(handler),
                     during_ask=during_ask,
+                    gather=gather,
                 )
             )
             return handler
@@ -127,6 +146,7 @@ class Router:
         attempts: int | None = None,
         deadline_s: float | None = None,
         during_ask: bool = False,
+        gather: bool = True,
     ) -> Callable[[Handler[MessageReceived, Returned]], Handler[MessageReceived, Returned]]: ...
 
     def on_message(self, *given: Any, **how: Any) -> Any:
@@ -135,7 +155,7 @@ class Router:
         Args:
             given: Filters, which must all fit. Strings are whole texts, compared without surrounding white space and
                 ignoring case; one of the strings must fit.
-            how: `late`, `attempts`, `deadline_s` and `during_ask`, as for `on`.
+            how: `late`, `attempts`, `deadline_s`, `during_ask` and `gather`, as for `on`.
         Raises:
             BotError: as for `on`; or a string is empty.
 

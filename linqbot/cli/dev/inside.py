@@ -120,7 +120,7 @@ class Inside:
         heads: dict[str, Any] = {}
         for waiting in await storage.waiting(limit=1000):
             heads.setdefault(waiting.lane, waiting)  # The deliveries behind the first one of a lane wait for it.
-        waits = [head.not_before for head in heads.values() if head.state in {"retrying", "deferred"}]
+        waits = [head.not_before for head in heads.values() if head.state in {"gathering", "retrying", "deferred"}]
         is_due = any(at is not None and at <= now for at in timers)
         return {
             "is_busy": is_due or len(waits) < len(heads),

@@ -23,7 +23,7 @@ from linqbot.testing.stage.bot_run import BotRun, outside_of_the_bot
 
 _WRITES: Final = frozenset({
     "begin", "settle", "settle_receipt", "write_state", "schedule", "cancel", "fire", "start_broadcast",
-    "order_broadcast", "advance_broadcasts",
+    "order_broadcast", "advance_broadcasts", "join",
 })  # fmt: skip
 """The methods of a storage that write, without those that `WatchedStorage` defines."""
 
@@ -127,6 +127,16 @@ class WatchedStorage:
         if lease is not None:
             self._activity.end(lease.token)
         return count
+
+    async def hold(self, lease: Lease, until: float, *, known: int) -> None:
+        """Let a lane wait for more messages; this ends the work of its lease."""
+        await self._write("hold", self._inner.hold, lease, until, known=known)
+        self._activity.end(lease.token)
+
+    async def gathering_until(self) -> list[float]:
+        """Return the times until which lanes wait for more messages, in Unix seconds."""
+        waiting = await self._inner.waiting(limit=1000)
+        return [each.not_before for each in waiting if each.state == "gathering" and each.not_before is not None]
 
     async def _write(self, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if turn.get() in self._receipts:

@@ -239,9 +239,11 @@ class Stage:
 
     # Waiting
 
-    async def until(self, found: Callable[[], T | None]) -> T | None:
+    async def until(self, found: Callable[[], T | None], *, ends_bursts: bool = True) -> T | None:
         """Return the result of `found` as soon as it is not None; None once nothing more happens until the clock moves.
 
+        Args:
+            ends_bursts: True lets the time pass for which messages wait for further ones.
         Raises:
             NothingCame: a handler spends more than `handler_timeout_s` on real work.
         """
@@ -259,7 +261,7 @@ class Stage:
                 await self._changed()
             elif calm < 2:
                 calm += 1
-            elif self._let_time_pass():
+            elif await self._let_time_pass(ends_bursts=ends_bursts):
                 calm = 0
             else:
                 return found()
@@ -281,12 +283,13 @@ class Stage:
         """
         end = self.clock.now() + seconds
         self.record.history.append(f"{seconds:g} s pass")
-        await self.until(lambda: None)
+        await self.until(lambda: None, ends_bursts=False)
         while (due := await self._next_due()) is not None and due < end:
             self._move_to(due)
-            await self.until(lambda: None)
+            await self.until(lambda: None, ends_bursts=False)
         self._move_to(end)
-        await self.quiet()
+        await self.until(lambda: None, ends_bursts=False)
+        self.record.raise_failure()
 
     async def _changed(self) -> None:
         try:
@@ -298,10 +301,12 @@ class Stage:
                 "Replace the slow part in tests, or pass talking(…, handler_timeout_s=)."
             )
 
-    def _let_time_pass(self) -> bool:
+    async def _let_time_pass(self, *, ends_bursts: bool) -> bool:
         """Move the clock to the next time that work in progress waits for; return False if there is none."""
         now, times = self.clock.now(), self.activity.times(of_work=True)
-        times += [self.emulator.world.settles_at]
+        times.append(self.emulator.world.settles_at)
+        if ends_bursts and any(router.gather_s for router in self._bot.routers()):
+            times += await self.storage.gathering_until()
         due = min((time for time in times if time > now), default=None)
         if due is None:
             return False

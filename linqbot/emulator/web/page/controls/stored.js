@@ -9,7 +9,13 @@ import { dayAndTime, preciseTime } from "../model/time.js";
 /** @import { Store } from "../model/store.js" */
 /** @import { StoredFacts } from "./stored-facts.js" */
 
-const STATES = { ready: "ready", leased: "being handled", retrying: "will be retried", deferred: "deferred" };
+const STATES = {
+  ready: "ready",
+  leased: "being handled",
+  gathering: "waits for more",
+  retrying: "will be retried",
+  deferred: "deferred",
+};
 
 /**
  * @param {HTMLElement} root

@@ -1,0 +1,120 @@
+"""Bursts: the messages that a person writes one after the other become one message, before a handler is chosen.
+
+The first message of a burst waits at the head of its lane, without a running turn, until its window is over: `gather_s`
+after the newest message, or longer while the person types. Each further message ends the wait for a moment, to look at
+the lane again. At the end the messages are joined in one commit, before the handler runs: so after a crash the burst is
+the same, and a message that comes later is a turn of its own. Only a first run gathers, for the same reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.clock import Clock
+from linqbot.errors import LeaseLost, StorageError
+from linqbot.events.delivery import Delivery
+from linqbot.events.message import MessageReceived
+from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Lease
+
+log = structlog.get_logger("linqbot.worker")
+
+MAX_MESSAGES: Final = 20
+"""Most messages of a burst."""
+
+TYPING_S: Final = 15.0
+"""Seconds for which a person counts as typing, unless an event says that they stopped."""
+
+_TYPING_STARTED: Final = "chat.typing_indicator.started"
+_TYPING_STOPPED: Final = "chat.typing_indicator.stopped"
+
+
+class Bursts:
+    """Joins the messages of bursts."""
+
+    def __init__(self, dispatcher: Dispatcher, storage: Storage, clock: Clock) -> None:
+        self._dispatcher = dispatcher
+        self._storage = storage
+        self._clock = clock
+        # The end of typing, by chat, in Unix seconds.
+        self._typing: dict[str, float] = {}
+
+    def note_typing(self, delivery: Delivery) -> None:
+        """Note whether a person types, if the delivery says it."""
+        chat = delivery.lane[2:]
+        if delivery.type == _TYPING_STARTED:
+            now = self._clock.now()
+            self._typing = {each: until for each, until in self._typing.items() if until > now}
+            self._typing[chat] = now + TYPING_S
+        elif delivery.type == _TYPING_STOPPED:
+            self._typing.pop(chat, None)
+
+    async def gather(self, lease: Lease) -> Lease | None:
+        """Join the burst that begins with a leased message.
+
+        Returns:
+            The lease to handle, with the whole burst; None if the lease was given back to wait for more.
+        """
+        if lease.delivery.type != "message.received" or not lease.is_first_run or lease.put_back:
+            return lease
+        try:
+            return await self._gather(lease)
+        except LeaseLost:
+            return None
+        except StorageError as error:
+            log.warning("burst.unknown", delivery=lease.delivery.id, error=type(error).__name__)
+            return lease
+
+    async def _gather(self, lease: Lease) -> Lease | None:
+        message = _message(lease.delivery)
+        window = 0.0 if message is None else self._dispatcher.gather_s(message)
+        if message is None or not window or self._answers(message):
+            return lease
+        behind = await self._storage.following(lease.delivery.lane, MAX_MESSAGES)
+        others = self._joining(message, behind)
+        is_closed = len(others) < len(behind) or len(others) + 1 >= MAX_MESSAGES
+        if not is_closed and (until := self._waits_until(lease.delivery, others, window)) > self._clock.now():
+            await self._storage.hold(lease, until, known=len(behind))
+            return None
+        if not others:
+            return lease
+        others = others[: MAX_MESSAGES - 1]
+        joined = lease.delivery.joined_with(others)
+        await self._storage.join(lease, joined, [each.id for each in others])
+        return replace(lease, delivery=joined)
+
+    def _answers(self, message: MessageReceived) -> bool:
+        """Return True if the chat has an open question, which the message may answer. An answer does not wait."""
+        found = self._storage.conversations_in(message.chat_id)
+        return any(each.status == "waiting" for each in found)
+
+    def _joining(self, message: MessageReceived, behind: Sequence[Delivery]) -> list[Delivery]:
+        """Return the deliveries that belong to the burst: up to the first that is something else."""
+        others = []
+        for delivery in behind:
+            other = _message(delivery) if delivery.type == "message.received" else None
+            if other is None or other.actor != message.actor or not self._dispatcher.gather_s(other):
+                break
+            others.append(delivery)
+        return others
+
+    def _waits_until(self, first: Delivery, others: Sequence[Delivery], window: float) -> float:
+        """Return the time at which the window of a burst ends, in Unix seconds."""
+        end = max(each.received_at for each in (first, *others)) + window
+        if self._typing.get(first.lane[2:], 0.0) > (now := self._clock.now()):
+            end = max(end, now + window)
+        return min(end, first.received_at + max(15.0, 5 * window))
+
+
+def _message(delivery: Delivery) -> MessageReceived | None:
+    try:
+        event = parse(delivery)
+    except EventNotUnderstood:
+        return None
+    return event if isinstance(event, MessageReceived) else None
