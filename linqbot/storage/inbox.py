@@ -7,7 +7,9 @@ methods for operators are in `upkeep.py`. The next step: a worker leases deliver
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -239,12 +241,17 @@ class Inbox(Protocol):
         """
         ...
 
-    async def join(self, lease: Lease, joined: Delivery, ids: Sequence[str]) -> None:
+    def watch(self, lane: str) -> AbstractContextManager[asyncio.Event]:
+        """Watch a lane: the event is set whenever a delivery is put into it, by whatever process."""
+        ...
+
+    async def join(self, lease: Lease, joined: Delivery, ids: Sequence[str], *, again: bool = False) -> None:
         """Put one delivery in the place of several of a lane, in one commit. The lease stays in force, on that delivery.
 
         Args:
             joined: The leased delivery with another body, which holds the others too.
             ids: The others, which wait in the lane. They leave the inbox without a trace but their ids, as after an ack.
+            again: True adds 1 to `replay`, for a turn that begins again with other content and its own keys.
         Raises:
             LeaseLost: the lease is over; nothing was written.
             StorageUnavailable: nothing was written, and the lease is still held.

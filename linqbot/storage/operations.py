@@ -80,6 +80,7 @@ class JoinOp(Op):
     lease: Lease
     joined: Delivery
     ids: Sequence[str]
+    again: bool
 
 
 @dataclass(slots=True, eq=False)

@@ -118,3 +118,27 @@ async def test_a_lease_that_is_over_can_neither_hold_nor_join(
         await storage.hold(old, NOON + 100, known=0)
     with pytest.raises(LeaseLost):
         await storage.join(old, old.delivery, [])
+
+
+async def test_a_watched_lane_reports_each_delivery_that_is_put_into_it(
+    storage: Storage, delivery: MakeDelivery
+) -> None:
+    with storage.watch("c:1") as grew:
+        await storage.put(delivery(lane="c:2"))
+        assert not grew.is_set()
+        await storage.put(delivery())
+        assert grew.is_set()
+
+
+async def test_a_turn_that_begins_again_with_more_has_the_next_replay_number(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    first, second = delivery(), delivery()
+    await storage.put(first)
+    await storage.put(second)
+    lease = await leased(storage)
+    joined = replace(lease.delivery, body=b'{"all": 2}', decoded=None)
+    await storage.join(lease, joined, [second.id], again=True)
+    await storage.finish(replace(lease, delivery=joined), Finish(Retry(NOON + 1, "failed")))
+    clock.advance(2)
+    assert (await leased(storage)).replay == lease.replay + 1

@@ -43,11 +43,12 @@ class Recent:
     def get(self, seq: int) -> Row | None:
         return self._rows.get(seq)
 
-    def replace(self, seq: int, delivery: Delivery) -> None:
-        """Replace the delivery of a row, if it is kept."""
+    def replace(self, seq: int, delivery: Delivery, *, again: bool) -> None:
+        """Replace the delivery of a row, if it is kept. `again` adds 1 to its replay number."""
         if row := self._rows.get(seq):
             self._bytes += len(delivery.body) - len(row.delivery.body)
             row.delivery = delivery
+            row.replay += again
 
     def renumber(self, numbers: Mapping[int, int]) -> None:
         """Change the sequence numbers of rows; `numbers` maps old to new ones."""

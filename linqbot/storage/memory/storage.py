@@ -8,6 +8,7 @@ import os
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -18,6 +19,7 @@ from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.erasure import Person, Place, Record
 from linqbot.storage.inbox import SEEN_KEPT_S, DeadDelivery, DeadLetter, Defer, Finish, Lease, Retry
+from linqbot.storage.indexes.lane_watch import LaneWatch
 from linqbot.storage.indexes.lanes import Lanes
 from linqbot.storage.indexes.open_conversations import OpenConversations
 from linqbot.storage.journal import ENTRIES_KEPT_S, DeliveryStatus, JournalEntry, after_outcome, after_receipt
@@ -86,6 +88,7 @@ class MemoryStorage:
         self._install = secrets.token_hex(16)
         self._changed = asyncio.Event()
         self._lanes = Lanes()
+        self._watched = LaneWatch()
         self._next_seq = 1
         self._rows: dict[int, _Row] = {}
         self._seen: set[str] = set()
@@ -227,7 +230,11 @@ class MemoryStorage:
         self._lanes.hold(lease.token, until, known=known)
         self._changed.set()
 
-    async def join(self, lease: Lease, joined: Delivery, ids: Sequence[str]) -> None:
+    def watch(self, lane: str) -> AbstractContextManager[asyncio.Event]:
+        """Watch a lane for new deliveries; see `Inbox.watch`."""
+        return self._watched.watch(lane)
+
+    async def join(self, lease: Lease, joined: Delivery, ids: Sequence[str], *, again: bool = False) -> None:
         """Put one delivery in the place of several; see `Inbox.join`.
 
         Raises:
@@ -235,6 +242,7 @@ class MemoryStorage:
         """
         head = self._held(lease)
         self._rows[head].delivery = joined
+        self._rows[head].replay += again
         behind = self._lanes.behind(lease.delivery.lane, self._lanes.depth)
         gone = [seq for seq in behind if self._rows[seq].delivery.id in ids]
         for seq in gone:
@@ -669,6 +677,7 @@ class MemoryStorage:
         self._rows[self._next_seq] = row
         self._lanes.add(row.delivery.lane, self._next_seq)
         self._next_seq += 1
+        self._watched.note((row.delivery.lane,))
         self._changed.set()
 
     def _put_back(self, ids: Sequence[str], places: Sequence[dict[str, _Kept]], *, again: int) -> int:

@@ -216,6 +216,7 @@ async def _accept(
         bool(replays),
     )
     tx.changes.work = True
+    tx.changes.lanes.update(delivery.lane for delivery in new)
     tx.changes.accepted += len(new)
     if not replays:
         webhooks = [d.received_at for d in new if d.id.startswith("w.")]

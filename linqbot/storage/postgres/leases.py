@@ -192,11 +192,13 @@ async def join(tx: Transaction, ops: Iterable[JoinOp]) -> None:
             op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
             continue
         await tx.run("UPDATE body SET body = $2 WHERE seq = $1", head, op.joined.body)
+        if op.again:
+            await tx.run("UPDATE delivery SET replay = replay + 1 WHERE seq = $1", head)
         sql = "DELETE FROM delivery WHERE lane = $1 AND id = ANY($2) AND seq <> $3 RETURNING seq"
         gone = [row["seq"] for row in await tx.fetch(sql, op.lease.delivery.lane, list(op.ids), head)]
         await tx.run("DELETE FROM body WHERE seq = ANY($1)", gone)
         await tx.fetch("SELECT pgmq.delete($1::text, $2::bigint[])", tx.queue, gone)
-        tx.changes.joined.append((head, op.joined, gone))
+        tx.changes.joined.append((head, op.joined, gone, op.again))
 
 
 async def count_crash(tx: Transaction, processes: Collection[str]) -> None:

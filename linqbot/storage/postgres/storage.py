@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final, Self, TypeVar
 
 from linqbot.clock import Clock, SystemClock
@@ -218,9 +219,13 @@ class PostgresStorage:
         """Let the lane of a lease wait for more deliveries; see `Inbox.hold`."""
         await self._operations.submit(HoldOp(lease, until, known))
 
-    async def join(self, lease: Lease, joined: Delivery, ids: Sequence[str]) -> None:
+    def watch(self, lane: str) -> AbstractContextManager[asyncio.Event]:
+        """Watch a lane for new deliveries; see `Inbox.watch`."""
+        return self._memory.watched.watch(lane)
+
+    async def join(self, lease: Lease, joined: Delivery, ids: Sequence[str], *, again: bool = False) -> None:
         """Put one delivery in the place of several; see `Inbox.join`."""
-        await self._operations.submit(JoinOp(lease, joined, ids))
+        await self._operations.submit(JoinOp(lease, joined, ids, again))
 
     async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
         """Store missed deliveries of a lane and sort the lane; see `Inbox.put_in_order`."""
@@ -528,6 +533,7 @@ class PostgresStorage:
         if news["by"] == self._memory.sender:
             return
         self._memory.has_own_entries |= news["own"]
+        self._memory.watched.note(news["lanes"])
         if news["chats"] is None or news["chats"]:
             self._operations.post(WorkOp(self._reading_chats(news["chats"]), news=False))
         if news["times"]:

@@ -22,13 +22,15 @@ class Changes:
         work: True if another process may find a delivery to lease.
         timers: True if the earliest timer may be another one.
         broadcasts: True if the next step of a broadcast may be another one.
+        lanes: Lanes into which deliveries were put.
         chats: Chats whose conversations changed, for other processes.
         conversations: Conversations that were stored, without `root`.
         ended: Ids of conversations that were deleted, before those were stored.
         refreshed: The conversations of chats that were read, by chat.
         leased: Leases that this transaction made, with the end of each on the clock of the database and its limit of suspects.
         ended_leases: Tokens of leases that are over.
-        joined: Sequence numbers of deliveries that others joined, each with the joined delivery and the numbers of those.
+        joined: Sequence numbers of deliveries that others joined, each with the joined delivery, the numbers
+            of those, and True for a new replay.
         own_entries: True if the journal has entries of deliveries that linqbot created.
         accepted: Number of deliveries that were stored.
         received_at: When the newest webhook of this transaction was accepted.
@@ -41,13 +43,14 @@ class Changes:
     work: bool = False
     timers: bool = False
     broadcasts: bool = False
+    lanes: set[str] = field(default_factory=set)
     chats: set[str] = field(default_factory=set)
     conversations: list[Conversation] = field(default_factory=list)
     ended: set[str] = field(default_factory=set)
     refreshed: dict[str, list[Conversation]] = field(default_factory=dict)
     leased: list[tuple[Lease, float, int]] = field(default_factory=list)
     ended_leases: set[int] = field(default_factory=set)
-    joined: list[tuple[int, Delivery, Sequence[int]]] = field(default_factory=list)
+    joined: list[tuple[int, Delivery, Sequence[int], bool]] = field(default_factory=list)
     own_entries: bool = False
     accepted: int = 0
     received_at: float | None = None

@@ -16,6 +16,7 @@ from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import SEEN_KEPT_S
+from linqbot.storage.indexes.lane_watch import LaneWatch
 from linqbot.storage.indexes.open_conversations import OpenConversations
 from linqbot.storage.indexes.recent import Recent, Row
 from linqbot.storage.operations import (
@@ -66,6 +67,7 @@ class Memory:
         sender: The id of this process and its connections, as notifications name it. After a reconnection it is another
             one, because a transaction whose answer was lost may still be committed.
         held: Its leases, by token.
+        watched: The lanes that running turns watch.
         conversations: The conversations on record.
         room: How many deliveries fit into the inbox.
         ahead_s: Seconds by which the clock of the database is ahead of the storage's clock.
@@ -85,6 +87,7 @@ class Memory:
     sender: str = ""
     held: dict[int, Held] = field(default_factory=dict)
     recent: Recent = field(default_factory=Recent)
+    watched: LaneWatch = field(default_factory=LaneWatch)
     conversations: OpenConversations = field(default_factory=OpenConversations)
     ahead_s: float = 0.0
     active_at: float | None = None
@@ -102,8 +105,9 @@ class Memory:
         """Follow a transaction that is committed."""
         for seq, delivery in stored:
             self.recent.add(seq, Row(delivery))
-        for seq, joined, others in changes.joined:
-            self.recent.replace(seq, joined)
+        self.watched.note(changes.lanes)
+        for seq, joined, others, again in changes.joined:
+            self.recent.replace(seq, joined, again=again)
             for other in others:
                 self.recent.drop(other)
         for token in changes.ended_leases:
@@ -300,10 +304,13 @@ class Writer:
             "times": times,
             "own": own,
             "chats": sorted(changes.chats),
+            "lanes": sorted(changes.lanes),
         }
         payload = json.dumps(news)
-        if len(payload) > _LONGEST_PAYLOAD:
-            payload = json.dumps(news | {"chats": None})
+        for name in ("lanes", "chats"):
+            if len(payload) > _LONGEST_PAYLOAD:
+                news[name] = None  # Then another process looks at all of them. Conversations are read again.
+                payload = json.dumps(news)
         await tx.value("SELECT pg_notify($1, $2)", self._address.channel, payload)
 
 

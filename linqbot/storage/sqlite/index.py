@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from linqbot.events.delivery import Delivery
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Lease
+from linqbot.storage.indexes.lane_watch import LaneWatch
 from linqbot.storage.indexes.lanes import LaneLease, Lanes
 from linqbot.storage.indexes.open_conversations import OpenConversations
 from linqbot.storage.indexes.prefetch import Prefetch
@@ -44,7 +45,8 @@ class Changes:
         leases: Heads leased by `take`. Their lanes are leased already; `discard` releases them again.
         leased_rows: The rows of these heads, in the same order.
         held: Sequence number, token, end of the wait, and known followers, of leases that were given back to gather more.
-        joined: Sequence number and token of deliveries that others joined, the joined delivery, and the numbers of those.
+        joined: Sequence number and token of deliveries that others joined, the joined delivery, the numbers of those, and
+            True for a new replay.
         retried: Sequence number, token, time of the next attempt, and the failed attempts to add: 0 if deferred.
         removed: Sequence number and token of deliveries that were acknowledged or dead-lettered.
         accepted: New deliveries, in the order of their sequence numbers.
@@ -64,7 +66,7 @@ class Changes:
     leases: list[LaneLease] = field(default_factory=list)
     leased_rows: list[Row] = field(default_factory=list)
     held: list[tuple[int, int, float, int]] = field(default_factory=list)
-    joined: list[tuple[int, int, Delivery, Sequence[int]]] = field(default_factory=list)
+    joined: list[tuple[int, int, Delivery, Sequence[int], bool]] = field(default_factory=list)
     retried: list[tuple[int, int, float, int]] = field(default_factory=list)
     removed: tuple[tuple[int, int], ...] = ()
     accepted: tuple[tuple[int, Delivery], ...] = ()
@@ -110,6 +112,7 @@ class Index:
     """Lanes, prefetched leases, recent deliveries and facts about the file. Not thread-safe: for one writer.
 
     Attributes:
+        watched: The lanes that running turns watch.
         next_seq: The sequence number of the next delivery.
         next_timer: See `Timers.next_timer`.
         next_broadcast: See `Broadcasts.next_broadcast`.
@@ -125,6 +128,7 @@ class Index:
 
     def __init__(self) -> None:
         self.lanes = Lanes()
+        self.watched = LaneWatch()
         self.recent = Recent()
         self.next_seq = 1
         self.next_timer: float | None = None
@@ -146,6 +150,7 @@ class Index:
         """
         self.lanes = self.lanes.adopt(rows)
         self.recent = Recent()
+        self.watched.note(None)
         self.next_seq = max(self.next_seq, facts.last_seq + 1)
         self.next_timer = facts.next_timer
         self.next_broadcast = facts.next_broadcast
@@ -235,9 +240,9 @@ class Index:
             self.lanes.hold(token, until, known=known)
             if row := self.recent.get(seq):
                 row.delivery_count -= 1
-        for seq, token, joined, others in changes.joined:
+        for seq, token, joined, others, again in changes.joined:
             self.lanes.join(token, others)
-            self.recent.replace(seq, joined)
+            self.recent.replace(seq, joined, again=again)
             for other in others:
                 self.recent.drop(other)
 
@@ -247,6 +252,7 @@ class Index:
         else:
             self.lanes.add(delivery.lane, seq)
         self.recent.add(seq, Row(delivery, delivery_count=int(is_leased)))
+        self.watched.note((delivery.lane,))
 
     def _reorder(self, order: Reordered) -> None:
         if order.given_back is not None:

@@ -12,6 +12,7 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -227,9 +228,13 @@ class SQLiteStorage:
         """Let the lane of a lease wait for more deliveries; see `Inbox.hold`."""
         await self._commits.submit(HoldOp(lease, until, known))
 
-    async def join(self, lease: Lease, joined: Delivery, ids: Sequence[str]) -> None:
+    def watch(self, lane: str) -> AbstractContextManager[asyncio.Event]:
+        """Watch a lane for new deliveries; see `Inbox.watch`."""
+        return self._index.watched.watch(lane)
+
+    async def join(self, lease: Lease, joined: Delivery, ids: Sequence[str], *, again: bool = False) -> None:
         """Put one delivery in the place of several; see `Inbox.join`."""
-        await self._commits.submit(JoinOp(lease, joined, ids))
+        await self._commits.submit(JoinOp(lease, joined, ids, again))
 
     async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
         """Store missed deliveries of a lane and sort the lane; see `Inbox.put_in_order`."""

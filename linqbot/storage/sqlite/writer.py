@@ -509,9 +509,11 @@ class Writer:
             if one in op.ids
         ]
         self._db.execute("UPDATE body SET body = ? WHERE seq = ?", (op.joined.body, head))
+        if op.again:
+            self._db.execute("UPDATE delivery SET replay = replay + 1 WHERE seq = ?", (head,))
         among(self._db, "DELETE FROM delivery WHERE seq IN (*)", gone)
         among(self._db, "DELETE FROM body WHERE seq IN (*)", gone)
-        self._changes.joined.append((head, op.lease.token, op.joined, gone))
+        self._changes.joined.append((head, op.lease.token, op.joined, gone, op.again))
 
     def _held(self, op: HoldOp | JoinOp) -> int | None:
         """Return the sequence number of the leased delivery; None, with the error of the operation, if the lease is over."""
