@@ -26,6 +26,7 @@ from linqbot.bot.conversation.history import History, HistoryReader, TurnRecord
 from linqbot.bot.conversation.state import State
 from linqbot.bot.deadline import DEADLINE_S, Deadline
 from linqbot.bot.message_split import Content, bubbles, files_of
+from linqbot.bot.overlap import Overlap
 from linqbot.bot.proactive.bot_context import BotContext
 from linqbot.bot.proactive.send_later import GRACE_S, check_grace, due_at, rhythm_of, zone
 from linqbot.bot.sent import OPTED_OUT, Sent
@@ -39,6 +40,7 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.errors import BotError, CallSkipped, LinqApiError, LinqbotError, MessageGone, Refused
 from linqbot.events.delivery import BROADCAST_DONE_TYPE
 from linqbot.events.event import Event
+from linqbot.events.message import MessageReceived
 from linqbot.events.proactive.schedule import SCHEDULE_TYPE
 from linqbot.nearest import no_attribute
 from linqbot.storage.state import StateStore, StateWrite
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
     from linqbot.parse.recurrences import Recurrence
 
 T = TypeVar("T")
+
+STEER_ONLY = 'ctx.incoming() works in a handler that is registered with @bot.on_message(overlap="steer").'
 
 _WITHOUT_CHAT = {SCHEDULE_TYPE: "A schedule", BROADCAST_DONE_TYPE: "A broadcast"}
 
@@ -71,6 +75,7 @@ class Context:
         after_ask: The question that timed out before this message; None if there is none. The message may be a late
             answer to it.
         resumption: Set while a handler goes on after a question of `ask`.
+        overlap: Set if a handler of the bot takes messages that come while it runs.
         side: Set while the person who is handled has an open question that this event does not answer.
     """
 
@@ -90,6 +95,7 @@ class Context:
         resumption: Resumption | None = None,
         side: SideTurn | None = None,
         after_ask: AskedBefore | None = None,
+        overlap: Overlap | None = None,
     ) -> None:
         self.event = event
         self.client = client
@@ -108,6 +114,7 @@ class Context:
         self.resumption = resumption
         self.side = side
         self.after_ask = after_ask
+        self.overlap = overlap
         self.is_handling = False
         self._state_seen: Mapping[str, Mapping[str, str | None]] | None = None
         self._asking = asking
@@ -121,6 +128,42 @@ class Context:
     def resuming(self) -> bool:
         """True if the handler goes on after a question of `ask`: it runs again from its start."""
         return self.resumption is not None
+
+    @property
+    def already_sent(self) -> Sequence[str]:
+        """The texts that this handler has sent before it was cancelled and began again: see `overlap="restart"`."""
+        return () if self.overlap is None else self.overlap.already_sent
+
+    async def incoming(self) -> AsyncIterator[MessageReceived]:
+        """Yield the messages of the person that have come since the handler began, or since the last call.
+
+        It does not wait for any. The messages belong to this turn from then on: no other handler gets them, and a second
+        run of the handler gets the same ones at the same calls. What is not taken is handled afterwards.
+
+        Example:
+            `async for message in ctx.incoming(): prompt += message.text`
+        Raises:
+            BotError: the handler is not registered with `overlap="steer"`.
+        """
+        if self.overlap is None:
+            raise BotError(STEER_ONLY)
+        for message in await self.overlap.incoming():
+            yield message
+
+    @asynccontextmanager
+    async def uninterrupted(self) -> AsyncIterator[None]:
+        """Keep a handler with `overlap="restart"` from being cancelled inside the block, such as during a payment.
+
+        A message that comes meanwhile restarts the handler after the block. Without `overlap="restart"` nothing changes.
+
+        Example:
+            `async with ctx.uninterrupted(): await shop.book(order)`
+        """
+        if self.overlap is None:
+            yield
+            return
+        async with self.overlap.uninterrupted():
+            yield
 
     @cached_property
     def log(self) -> Any:

@@ -24,6 +24,7 @@ from linqbot.bot.conversation.history import TurnRecord
 from linqbot.bot.deadline import DEADLINE_S, Deadline
 from linqbot.bot.loops.breaker import Loop, LoopBreaker
 from linqbot.bot.message_split import files_of
+from linqbot.bot.overlap import Overlap
 from linqbot.bot.proactive.schedule import check_names
 from linqbot.bot.routing import from_plugins, report
 from linqbot.bot.routing.filters import Fit
@@ -55,6 +56,8 @@ class Dispatcher:
         threads: Maximum number of handlers that are a plain `def` and run at once, each in a thread.
         plugins: The plugins whose additions are used. Their middleware wraps the bot's own. Their routers come after
             the bot's handlers, or before them if the plugin asks for it.
+    Attributes:
+        overlaps: True if a message may reach a handler that runs already.
     Raises:
         BotError: a handler can never run, because an earlier one without a filter takes all its events; or two
             schedules have the same name.
@@ -88,6 +91,7 @@ class Dispatcher:
             for route, around in bot.walk()
             if issubclass(MessageReceived, route.event)
         }
+        self.overlaps = any(route.overlap != "queue" for route, _ in self._compiled)
         self._side_routes = [route for route, _ in self._compiled if route.during_ask]
         self._middleware = [*from_plugins.inbound(plugins), *bot.middleware]
         self._entry = _around(self._route, self._middleware)
@@ -114,6 +118,7 @@ class Dispatcher:
         resumption: Resumption | None = None,
         side: SideTurn | None = None,
         after_ask: AskedBefore | None = None,
+        overlap: Overlap | None = None,
     ) -> Context:
         """Build the context for the handler of an event; the last arguments are those of `Context`."""
         shown = self._bot.typing and event.service in (None, "iMessage")
@@ -133,6 +138,7 @@ class Dispatcher:
             resumption=resumption,
             side=side,
             after_ask=after_ask,
+            overlap=overlap,
         )
 
     async def aclose(self) -> None:
@@ -162,6 +168,15 @@ class Dispatcher:
     def has_side_handler(self, event: Event) -> bool:
         """Return True if a handler with `during_ask=True` fits the event."""
         return any(isinstance(event, route.event) and route.fits(event) for route in self._side_routes)
+
+    def handler_for(self, message: MessageReceived) -> str | None:
+        """Return the name of the handler that would take a message in time, by its filters alone; None if none would."""
+        if message.is_own or message.reconciled_at is not None or opts_out(message):
+            return None
+        try:
+            return next((route.name for route, _ in self._routes_for(MessageReceived) if route.fits(message)), None)
+        except Exception:  # noqa: BLE001 - the turn of the message reports it
+            return None
 
     @property
     def gathers(self) -> bool:
@@ -279,6 +294,8 @@ class Dispatcher:
         self._show_receipt_and_typing(event, ctx)
         if route.deadline_s is not None:
             ctx.deadline.restart(route.deadline_s)
+        if ctx.overlap is not None and isinstance(event, MessageReceived):
+            ctx.overlap.begin(route.name, route.overlap)
         await handle(event, ctx)
         ctx.check_state()
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -34,8 +33,25 @@ BROADCAST_DONE_ID: Final = "i.broadcast_done."
 """Prefix of the ids of these deliveries."""
 
 
-BURST_KEY: Final = "linqbot_burst"
-"""The key in the body of a joined delivery under which the bodies of the later deliveries are."""
+JOINED_KEY: Final = "linqbot"
+"""The key in the body of a delivery that others joined under which `Joined` is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The messages that joined a delivery after it was received. They are in its body, so every run of the turn has the same.
+
+    Attributes:
+        burst: The bodies of further messages, which the handler gets as one message with the first.
+        incoming: The bodies of messages that the running handler took, by its calls of `ctx.incoming`.
+        sent: The texts that were sent before the turn began again with more messages.
+        restarts: How often it has begun again.
+    """
+
+    burst: tuple[Any, ...] = ()
+    incoming: tuple[tuple[Any, ...], ...] = ()
+    sent: tuple[str, ...] = ()
+    restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +86,8 @@ class Delivery:
     @property
     def sent_at(self) -> float:
         """Return the time when the message or event was sent, in Unix seconds; else the time of receipt."""
-        decoded = decode(self.body) if self.decoded is None else self.decoded
-        body = decoded if isinstance(decoded, dict) else {}
+        content = self.content
+        body = content if isinstance(content, dict) else {}
         data = body.get("data")
         at = data.get("sent_at") if isinstance(data, dict) else None
         try:
@@ -84,14 +100,25 @@ class Delivery:
         """Return True if the delivery comes from a line whose content is never stored: `zero_retention` in its data."""
         if self.zero_retention is not None:
             return self.zero_retention
-        decoded = decode(self.body) if self.decoded is None else self.decoded
-        return _has_zero_retention(decoded.get("data") if isinstance(decoded, dict) else None)
+        content = self.content
+        return _has_zero_retention(content.get("data") if isinstance(content, dict) else None)
 
-    def joined_with(self, others: Sequence[Delivery]) -> Delivery:
-        """Return this delivery with the bodies of others in its own: a burst of messages, `parse` makes one of them."""
-        bodies = [decode(each.body) if each.decoded is None else each.decoded for each in (self, *others)]
-        decoded = {**bodies[0], BURST_KEY: bodies[1:]}
-        return replace(self, body=to_json(decoded), decoded=decoded)
+    @property
+    def content(self) -> Any:
+        """Return the body as Python data; None if it is not JSON."""
+        return decode(self.body) if self.decoded is None else self.decoded
+
+    @property
+    def joined(self) -> Joined:
+        """Return what joined this delivery."""
+        content = self.content
+        found = content.get(JOINED_KEY) if isinstance(content, dict) else None
+        return Joined(**found) if isinstance(found, dict) else Joined()
+
+    def with_joined(self, joined: Joined) -> Delivery:
+        """Return this delivery with something joined to it."""
+        content = {**self.content, JOINED_KEY: asdict(joined)}
+        return replace(self, body=to_json(content), decoded=content)
 
     @classmethod
     def from_webhook(cls, body: bytes, *, webhook_id: str, received_at: float, signed_id: bool = True) -> Delivery:

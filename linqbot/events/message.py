@@ -132,6 +132,8 @@ class MessageReceived(MessageEvent):
     def joined(cls, messages: Sequence[MessageReceived]) -> MessageReceived:
         """Return one message that stands for several of a person, in the order in which they were written."""
         first, last = messages[0], messages[-1]
+        if first is last:
+            return first
         return last.model_copy(
             update={
                 "event_id": first.event_id,

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from linqbot.errors import LinqbotError
-from linqbot.events.delivery import BROADCAST_DONE_TYPE, BURST_KEY, Delivery, decode
+from linqbot.events.delivery import BROADCAST_DONE_TYPE, JOINED_KEY, Delivery
 from linqbot.events.event import Event, UnknownEvent, as_object
 from linqbot.events.message import MessageReceived
 from linqbot.events.proactive.schedule import SCHEDULE_TYPE, schedule_due
@@ -166,7 +166,7 @@ def parse(delivery: Delivery) -> Event:
     Raises:
         EventNotUnderstood: The type is known, but a required field such as the message's id is missing or wrong.
     """
-    body = decode(delivery.body) if delivery.decoded is None else delivery.decoded
+    body = delivery.content
     cls = EVENT_TYPES.get(delivery.type)
     if cls is None or not isinstance(body, dict):
         return _unknown(delivery, body)
@@ -175,15 +175,15 @@ def parse(delivery: Delivery) -> Event:
         data = {}
     elif not isinstance(data, dict):
         raise EventNotUnderstood(delivery.id, delivery.type, ("data",))
-    if BURST_KEY in body and issubclass(cls, MessageReceived):
+    if JOINED_KEY in body and issubclass(cls, MessageReceived):
         return _burst(delivery, body)
     return _validated(cls, _under_envelope(cls.fields_of(data), body, delivery), delivery)
 
 
 def _burst(delivery: Delivery, body: dict[str, Any]) -> Event:
     """Return the one message that stands for several."""
-    bodies = [{key: value for key, value in body.items() if key != BURST_KEY}, *body[BURST_KEY]]
-    messages = [parse(replace(delivery, decoded=each)) for each in bodies]
+    first = {key: value for key, value in body.items() if key != JOINED_KEY}
+    messages = [parse(replace(delivery, decoded=each)) for each in (first, *delivery.joined.burst)]
     return MessageReceived.joined([each for each in messages if isinstance(each, MessageReceived)])
 
 

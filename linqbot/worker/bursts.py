@@ -17,7 +17,7 @@ import structlog
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import Clock
 from linqbot.errors import LeaseLost, StorageError
-from linqbot.events.delivery import Delivery
+from linqbot.events.delivery import Delivery, Joined
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.storage.backend import Storage
@@ -85,7 +85,7 @@ class Bursts:
         if not others:
             return lease
         others = others[: MAX_MESSAGES - 1]
-        joined = lease.delivery.joined_with(others)
+        joined = lease.delivery.with_joined(Joined(burst=tuple(each.content for each in others)))
         await self._storage.join(lease, joined, [each.id for each in others])
         return replace(lease, delivery=joined)
 

@@ -62,6 +62,7 @@ from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.calls.turn_journal import TurnJournal
 from linqbot.worker.failure import STORAGE_PAUSE_S, RetryPolicy, TurnFailure, decide, readable
 from linqbot.worker.origin import origin_of
+from linqbot.worker.overlapping import TurnOverlap
 from linqbot.worker.recurring import rearmed
 from linqbot.worker.reply_target import with_answers, with_replies_to_me
 from linqbot.worker.scheduled_send import SendMissed, due_send, ends_series
@@ -85,6 +86,8 @@ ENDS: Final[dict[type[Outcome], Literal["ack", "retry", "defer", "dead_letter"]]
     DeadLetter: "dead_letter",
 }
 """The names of outcomes for the hooks of plugins."""
+RESTART: Final = "restart"
+"""The end of a run that a newer message of the person has interrupted. It is no outcome: the turn begins again."""
 Stored: TypeAlias = Outcome | Literal["lost"]
 """The outcome that was stored; `lost` if none could be stored."""
 
@@ -114,6 +117,7 @@ class _Running:
         opting_out: What is stored, whatever the outcome, because a person opts out with this delivery.
         given_up: True if the turn's code ignored its cancellation, and the outcome was decided without waiting for it.
         asking: Makes the session of the handler's questions and steps.
+        overlap: The later messages of the chat, if a handler of the bot takes them while it runs.
     """
 
     lease: Lease
@@ -126,7 +130,13 @@ class _Running:
     handling: float = 0.0
     ctx: Context | None = None
     given_up: bool = False
+    overlap: TurnOverlap | None = None
     opting_out: Writes | None = None
+
+    @property
+    def is_to_begin_again(self) -> bool:
+        """True if the turn ended because a newer message of the person interrupted it."""
+        return self.overlap is not None and bool(self.overlap.joining) and self.journal.deferred is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +252,10 @@ class Turns:
             if delivery.type == "message.received" and _is_opt_out(delivery):
                 writes = await opting_out.effects(delivery.lane[2:], self.storage, self.clock.now())
             return await self._finish(lease, DeadLetter(reason), None, writes)
+        return await self._run_handler(lease, opening, began, owner)
+
+    async def _run_handler(self, lease: Lease, opening: Opening, began: float, owner: Owner | None) -> Stored | None:
+        """Run the handler and store the end of the turn; see `_run`."""
         task = asyncio.current_task()
         journal = TurnJournal(
             self.storage,
@@ -256,15 +270,40 @@ class Turns:
         )
         asking = TurnSession(journal, self.storage, self.dispatcher, self.clock, lease, opening)
         turn = _Running(lease, journal, began, task, owner, opening, asking)
+        if self.dispatcher.overlaps and task is not None:
+            turn.overlap = TurnOverlap(
+                lease,
+                journal,
+                task,
+                self.storage,
+                self.dispatcher,
+                asking=None if opening.conversation is not None else asking,
+            )
         outcome = await self._outcome(turn)
         if turn.given_up:
             return None
-        end = await self._finish(lease, outcome, turn)
+        if outcome == RESTART:
+            again = await self._begin_again(turn)
+            if isinstance(again, Lease):
+                return await self._run(again, began, owner)
+            outcome = again
+        end = await self._finish(turn.lease if turn.overlap is None else turn.overlap.lease, outcome, turn)
         if self.log_turns and isinstance(end, Ack):
             self._log_acked(turn)
         return end
 
-    async def _outcome(self, turn: _Running) -> Outcome:
+    async def _begin_again(self, turn: _Running) -> Lease | Outcome:
+        """Store what an interrupted turn has done, and join the newer messages to it. Return the lease to go on with."""
+        assert turn.overlap is not None
+        try:
+            settled = (self.storage.settle(entry) for entry in turn.journal.outcomes(with_digests=True))
+            await asyncio.gather(*settled)
+            return await turn.overlap.restarted(turn.journal.texts_sent())
+        except (StorageError, LeaseLost) as error:
+            # Nothing is lost: the newer messages wait in the lane, and the turn runs again with its journal.
+            return decide(turn.lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
+
+    async def _outcome(self, turn: _Running) -> Outcome | Literal["restart"]:
         """Run the code of the turn, and turn its result or its error into an outcome."""
         deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn))
         try:
@@ -274,7 +313,7 @@ class Turns:
 
     async def _outcome_within(  # noqa: C901 - one place decides what each end of a turn means
         self, turn: _Running, deadline: Deadline
-    ) -> Outcome:
+    ) -> Outcome | Literal["restart"]:
         error: BaseException | None = None
         try:
             try:
@@ -297,6 +336,8 @@ class Turns:
         turn.journal.close()
         if error is not None:
             await self._wait_for_calls(turn, deadline)
+            if turn.is_to_begin_again:
+                return RESTART
         # A call that was deferred or failed decides the outcome, even if the handler swallowed its error.
         error = turn.journal.deferred or error or turn.journal.unobserved_failure()
         if coroutines := turn.journal.never_awaited():
@@ -373,10 +414,15 @@ class Turns:
             resumption=resumption,
             side=session if arrived.is_side else None,
             after_ask=arrived.after_ask,
+            overlap=turn.overlap,
         )
         turn.handling = time.perf_counter()
         if given_up is None:
-            await self.dispatcher.dispatch(event, turn.ctx)
+            try:
+                await self.dispatcher.dispatch(event, turn.ctx)
+            finally:
+                if turn.overlap is not None:
+                    turn.overlap.end()
         else:
             await self.dispatcher.dispatch_dead_letter(given_up.failure, event, turn.ctx)
 

@@ -208,3 +208,16 @@ async def test_every_delivery_three_times_is_still_one_burst() -> None:
 def test_a_window_that_makes_no_sense_is_refused(seconds: float) -> None:
     with pytest.raises(BotError, match="people who write in bursts need about 2"):
         Bot(gather_s=seconds)
+
+
+async def test_fifty_people_write_bursts_at_once_and_each_burst_is_one_turn() -> None:
+    bot, seen = collector(gather_s=2)
+    async with talking(bot) as phone:
+        people = [phone.person(f"+1415555{number:04}") for number in range(50)]
+        for word in ("a", "b", "c"):
+            for person in people:
+                await person.text(word)
+        for person in people:
+            assert await person.next_reply() == "a | b | c (0 photos)"
+            assert await person.replies() == []
+    assert len(seen) == 50

@@ -177,7 +177,7 @@ class HistoryReader:
         """
         current = self._event.message_id if isinstance(self._event, MessageReceived) else None
         earlier = {message.id for message in _up_to(self._event, self._listed)}
-        unsettled = {_said(_content(call)) for call in sent.unsettled if _content(call) is not None}
+        unsettled = {_said(content_of(call)) for call in sent.unsettled if content_of(call) is not None}
         kept = [
             message
             for message in self._listed
@@ -210,7 +210,7 @@ class HistoryReader:
         by_id = {message.id: message for message in self._listed}
         entries = []
         for call, answer in sent.made:
-            parts = _content(call)
+            parts = content_of(call)
             if parts is None or _chat_of(call, answer) != self._chat_id:
                 continue
             message_id = _message_id(answer)
@@ -279,7 +279,7 @@ def _body(call: Call) -> dict[str, Any] | None:
     return message if isinstance(message, dict) else None
 
 
-def _content(call: Call) -> tuple[Part, ...] | None:
+def content_of(call: Call) -> tuple[Part, ...] | None:
     """Return the parts that a call sends; None if it sends no message."""
     body = _body(call)
     return None if body is None else MessageContent.model_validate({"parts": body.get("parts") or ()}).parts

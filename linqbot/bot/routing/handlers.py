@@ -12,7 +12,7 @@ import threading
 import typing
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, get_args
 
 import anyio
 import anyio.to_thread
@@ -20,6 +20,7 @@ import structlog
 
 from linqbot.bot.context import Context
 from linqbot.bot.message_split import Content
+from linqbot.bot.overlap import OverlapMode
 from linqbot.bot.proactive.schedule import Schedule
 from linqbot.bot.routing.filters import Filter, Fit
 from linqbot.bot.sent import Sent
@@ -81,6 +82,7 @@ class Route:
         at: `file:line` of the handler's definition.
         schedule: The schedule that the handler runs on; None if it has none.
         during_ask: True if the handler also takes events of a person who is asked a question at that time.
+        overlap: What happens with messages of the same person that come while the handler runs.
         gather: False if a message that fits the handler closes a burst and is handled at once.
         opt_out: True if the handler takes the messages by which people opt out. No other handler takes those.
     """
@@ -96,6 +98,7 @@ class Route:
     schedule: Schedule | None = None
     during_ask: bool = False
     gather: bool = True
+    overlap: OverlapMode = "queue"
     opt_out: bool = False
 
     def fits(self, event: Event) -> Fit:
@@ -214,6 +217,21 @@ def check(handler: Any, event: type[Event]) -> str:
             f"Register it with @bot.on({wanted.__name__}), or change its annotation."
         )
     return name
+
+
+def check_overlap(handler: Any, name: str, overlap: str) -> None:
+    """Check the `overlap` of a handler when it is registered.
+
+    Raises:
+        BotError: there is no such mode, or the handler is a plain `def`, which can neither be cancelled nor await.
+    """
+    known = get_args(OverlapMode)
+    if overlap not in known:
+        near = difflib.get_close_matches(overlap, known, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}."
+        raise BotError(f"overlap={overlap!r} is not known. {hint}")
+    if overlap != "queue" and not inspect.iscoroutinefunction(handler):
+        raise BotError(f"overlap={overlap!r} needs an async def: {name} is a plain def, which cannot be interrupted.")
 
 
 def check_of_three(handler: Any, decorator: str, first: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args, overload
 
 from linqbot.bot.context import Context
+from linqbot.bot.overlap import OverlapMode
 from linqbot.bot.proactive.broadcast import check_name
 from linqbot.bot.proactive.schedule import Schedule
 from linqbot.bot.routing.filters import Filter, Predicate, exact
@@ -24,6 +25,7 @@ from linqbot.bot.routing.handlers import (
     Route,
     check,
     check_of_three,
+    check_overlap,
     event_class,
     is_handler,
 )
@@ -84,6 +86,7 @@ class Router:
         deadline_s: float | None = None,
         during_ask: bool = False,
         gather: bool = True,
+        overlap: OverlapMode = "queue",
     ) -> Callable[[Handler[E, Returned]], Handler[E, Returned]]:
         """Register a handler for the events of a class. It runs if every filter fits the event.
 
@@ -99,6 +102,9 @@ class Router:
             during_ask: True also handles events of a person while `ctx.ask` waits for their answer. The question stays
                 open. Without it, their messages are answers.
             gather: False handles a message that fits at once, although the bot joins bursts of messages with `gather_s`.
+            overlap: What happens with a message of the same person that comes while the handler runs, if it fits this
+                handler too. `queue` handles it afterwards. `restart` cancels the handler and runs it again with both
+                messages. `steer` offers it to the running handler, in `ctx.incoming()`.
         Returns:
             A decorator for the handler, which is an `async def` or a plain `def` of (event, ctx).
         Raises:
@@ -117,6 +123,7 @@ class Router:
 
         def register(handler: Handler[E, Returned]) -> Handler[E, Returned]:
             name = check(handler, event)
+            check_overlap(handler, name, overlap)
             self._entries.append(
                 Route(
                     event,
@@ -129,6 +136,7 @@ class Router:
                     place_of_function(handler),
                     during_ask=during_ask,
                     gather=gather,
+                    overlap=overlap,
                 )
             )
             return handler
@@ -147,6 +155,7 @@ class Router:
         deadline_s: float | None = None,
         during_ask: bool = False,
         gather: bool = True,
+        overlap: OverlapMode = "queue",
     ) -> Callable[[Handler[MessageReceived, Returned]], Handler[MessageReceived, Returned]]: ...
 
     def on_message(self, *given: Any, **how: Any) -> Any:
@@ -155,7 +164,7 @@ class Router:
         Args:
             given: Filters, which must all fit. Strings are whole texts, compared without surrounding white space and
                 ignoring case; one of the strings must fit.
-            how: `late`, `attempts`, `deadline_s`, `during_ask` and `gather`, as for `on`.
+            how: `late`, `attempts`, `deadline_s`, `during_ask`, `gather` and `overlap`, as for `on`.
         Raises:
             BotError: as for `on`; or a string is empty.
 

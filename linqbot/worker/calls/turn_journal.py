@@ -23,7 +23,7 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from linqbot.bot.branch import UnawaitedCoroutine, begin_turn, current_branch, running_root
-from linqbot.bot.conversation.history import SentInTurn
+from linqbot.bot.conversation.history import SentInTurn, content_of
 from linqbot.bot.proactive.send_later import Rhythm
 from linqbot.bot.sent import OPTED_OUT
 from linqbot.client.call import ApiResponse, Call, Run
@@ -48,6 +48,7 @@ from linqbot.storage.journal import EntryStatus, JournalEntry
 from linqbot.storage.redaction import RECORDED
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
+from linqbot.types.message import text_of
 from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
 from linqbot.types.proactive.scheduled import Scheduled
 from linqbot.worker.calls.call_retry import call_with_retries
@@ -173,6 +174,7 @@ class TurnJournal:
         self._under_way = 0
         self._settled: asyncio.Event | None = None
         self._closed: str | None = None
+        self._interrupted = False
         self._failed: list[tuple[asyncio.Task[Any], BaseException]] = []
 
     def stream(self, key: str | None) -> StreamJournal:
@@ -423,6 +425,19 @@ class TurnJournal:
         """Store an entry in the commit that ends the turn."""
         self._outcomes[entry.slot] = entry
 
+    def interrupt(self) -> None:
+        """Cancel the tasks that make further calls, until `go_on`: the turn is to begin again."""
+        self._interrupted = True
+
+    def go_on(self) -> None:
+        """Allow calls again: the turn does not begin again."""
+        self._interrupted = False
+
+    def texts_sent(self) -> list[str]:
+        """Return the texts of the messages that this run has sent, in order."""
+        texts = (text_of(content_of(call) or ()) for call, _ in self._made)
+        return [text for text in texts if text]
+
     def close(self, why: str = "its turn had ended") -> None:
         """Refuse all later calls of the turn.
 
@@ -451,6 +466,7 @@ class TurnJournal:
         unjournalled = self._outbound.wrap(run)
 
         async def journalled(call: Call) -> ApiResponse:
+            self._cancel_if_interrupted()
             if call.safety == "hint":
                 # A conversation's past has no effects, and neither has what follows a question.
                 if (self.is_past or self.is_suspended) and running_root() is self._root:
@@ -483,6 +499,10 @@ class TurnJournal:
                     self._settled.set()
 
         return journalled
+
+    def _cancel_if_interrupted(self) -> None:
+        if self._interrupted and running_root() is self._root:
+            raise asyncio.CancelledError("A newer message of the person interrupts the turn.")
 
     async def _in_turn(self, call: Call, slot: str, run: Run) -> ApiResponse:
         """Make a call after the earlier calls of the turn have ended."""

@@ -1,0 +1,214 @@
+"""Messages that come while the handler of an earlier one runs: they join its turn, if the handler asks for that.
+
+`steer`: the handler takes them with `ctx.incoming()`. `restart`: the handler is cancelled, and its turn begins again with
+all messages and with new idempotency keys. In both modes the messages are joined to the delivery of the turn in one
+commit first, so no crash drops one, and a second run of the turn sees the same. A message that cannot join waits in the
+lane as usual. `bot/overlap.py` says what authors see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from contextvars import copy_context
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from linqbot.bot.branch import leave_turn
+from linqbot.bot.context import STEER_ONLY
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.overlap import OverlapMode
+from linqbot.errors import BotError, StorageError
+from linqbot.events.delivery import Delivery
+from linqbot.events.message import MessageReceived
+from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Lease
+from linqbot.worker.asking.session import TurnSession
+from linqbot.worker.calls.turn_journal import TurnJournal
+
+log = structlog.get_logger("linqbot.worker")
+
+MOST_MESSAGES: Final = 20
+"""Most messages that are taken at once."""
+
+MOST_RESTARTS: Final = 3
+"""Restarts of a turn, after which later messages wait: otherwise a person who keeps writing would get no answer."""
+
+LAST_CALL_S: Final = 5.0
+"""Seconds to wait for the call that is being made, before the turn is not restarted after all."""
+
+
+class TurnOverlap:
+    """The later messages of a running turn.
+
+    Args:
+        asking: The questions and steps of the turn, after which it is not restarted. None: it continues a conversation,
+            and is never restarted.
+    Attributes:
+        lease: The lease of the turn. Its delivery changes when messages join it.
+        joining: The deliveries for which the turn is interrupted; empty if it is not.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        journal: TurnJournal,
+        task: asyncio.Task[None],
+        storage: Storage,
+        dispatcher: Dispatcher,
+        *,
+        asking: TurnSession | None,
+    ) -> None:
+        self.lease = lease
+        self.joining: list[Delivery] = []
+        self._joined = lease.delivery.joined
+        self._journal = journal
+        self._task = task
+        self._storage = storage
+        self._dispatcher = dispatcher
+        self._asking = asking
+        self._handler: str | None = None
+        self._mode: OverlapMode = "queue"
+        self._calls = 0
+        self._protected = 0
+        self._unprotected = asyncio.Event()
+        self._unprotected.set()
+        self._watching: asyncio.Task[None] | None = None
+
+    # For the handler; see `bot/overlap.py`
+
+    @property
+    def already_sent(self) -> Sequence[str]:
+        return self._joined.sent
+
+    def begin(self, handler: str, mode: OverlapMode) -> None:
+        self._handler, self._mode = handler, mode
+        if mode == "restart" and self._joined.restarts < MOST_RESTARTS:
+            context = copy_context()
+            context.run(leave_turn)
+            self._watching = asyncio.get_running_loop().create_task(self._watch(), context=context)
+
+    async def incoming(self) -> Sequence[MessageReceived]:
+        """Take the messages that have come since the last call.
+
+        Raises:
+            BotError: the handler is not registered for it, or the turn has ended.
+            LeaseLost: another worker handles the turn.
+            StorageUnavailable: the messages could not be stored; they wait in the lane.
+        """
+        if self._mode != "steer":
+            raise BotError(STEER_ONLY)
+        self._journal.refuse_after_end("incoming")
+        call, self._calls = self._calls, self._calls + 1
+        if call >= len(self._joined.incoming):
+            found = await self._waiting()
+            bodies = (*self._joined.incoming, tuple(each.content for each in found))
+            joined = replace(self._joined, incoming=bodies)
+            if found:
+                delivery = self.lease.delivery.with_joined(joined)
+                await self._storage.join(self.lease, delivery, [each.id for each in found])
+                self.lease = replace(self.lease, delivery=delivery)
+            self._joined = joined
+        messages = (parse(replace(self.lease.delivery, decoded=each)) for each in self._joined.incoming[call])
+        return [each for each in messages if isinstance(each, MessageReceived)]
+
+    @asynccontextmanager
+    async def uninterrupted(self) -> AsyncIterator[None]:
+        self._protected += 1
+        self._unprotected.clear()
+        try:
+            yield
+        finally:
+            self._protected -= 1
+            if not self._protected:
+                self._unprotected.set()
+                if self._watching is not None:
+                    # The handler may be interrupted here, before it does more with what is outdated.
+                    await asyncio.sleep(0)
+
+    # For the turn
+
+    def end(self) -> None:
+        """Stop watching: the handler has ended."""
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+
+    async def restarted(self, sent: Sequence[str]) -> Lease:
+        """Join the messages for which the turn was interrupted, and return the lease with which it begins again.
+
+        Args:
+            sent: The texts that this run has sent.
+        Raises:
+            LeaseLost: another worker handles the turn.
+            StorageUnavailable: nothing was joined; the messages wait in the lane.
+        """
+        joined = replace(
+            self._joined,
+            burst=(*self._joined.burst, *(each.content for each in self.joining)),
+            sent=(*self._joined.sent, *sent),
+            restarts=self._joined.restarts + 1,
+        )
+        delivery = self.lease.delivery.with_joined(joined)
+        await self._storage.join(self.lease, delivery, [each.id for each in self.joining], again=True)
+        lease = self.lease
+        log.info("turn.restarted", delivery=delivery.id, messages=len(joined.burst) + 1, sent=len(joined.sent))
+        return replace(lease, delivery=delivery, replay=lease.replay + 1, delivery_count=lease.delivery_count + 1)
+
+    async def _watch(self) -> None:
+        with self._storage.watch(self.lease.delivery.lane) as grew:
+            while True:
+                grew.clear()
+                try:
+                    found = await self._waiting()
+                except StorageError as error:
+                    log.warning("overlap.unknown", delivery=self.lease.delivery.id, error=type(error).__name__)
+                    found = []
+                if found:
+                    await self._unprotected.wait()
+                    if self._asking is not None and self._asking.session is None:
+                        self.joining = found
+                        await self._interrupt()
+                    return
+                await grew.wait()
+
+    async def _interrupt(self) -> None:
+        """Let the call that is being made end, refuse the next ones, and cancel the handler. If it takes long, let it go on."""
+        self._journal.interrupt()
+        try:
+            async with asyncio.timeout(LAST_CALL_S):
+                await self._journal.settle()
+        except TimeoutError:
+            self._journal.go_on()
+        else:
+            self._task.cancel()
+
+    async def _waiting(self) -> list[Delivery]:
+        """Return the deliveries behind the head that this handler would take too, up to the first other one."""
+        found: list[Delivery] = []
+        actor: str | None = None
+        for delivery in await self._storage.following(self.lease.delivery.lane, MOST_MESSAGES):
+            message = _message(delivery)
+            actor = actor or self._actor()
+            if message is None or message.actor != actor or self._dispatcher.handler_for(message) != self._handler:
+                break
+            found.append(delivery)
+        return found
+
+    def _actor(self) -> str | None:
+        message = _message(self.lease.delivery)
+        return None if message is None else message.actor
+
+
+def _message(delivery: Delivery) -> MessageReceived | None:
+    if delivery.type != "message.received":
+        return None
+    try:
+        event = parse(delivery)
+    except EventNotUnderstood:
+        return None
+    return event if isinstance(event, MessageReceived) else None

@@ -1,0 +1,265 @@
+"""Messages that come while a handler runs: `overlap=` of `@bot.on_message`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from linqbot import Bot, Context, MessageReceived
+from linqbot.bot.overlap import OverlapMode
+from linqbot.errors import BotError
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+
+class Work:
+    """Slow work of a handler, which the test lets end."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.end = asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.begun.set()
+        await self.end.wait()
+
+
+async def test_a_newer_message_restarts_the_handler_with_both_and_withdraws_what_was_not_sent() -> None:
+    bot, work, runs = Bot(), Work(), []
+
+    @bot.on_message(overlap="restart")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        runs.append((message.text, list(ctx.already_sent)))
+        await ctx.reply(f"Let me see: {message.text.splitlines()[-1]}")
+        if len(runs) == 1:
+            await work()
+        mine = [entry.text for entry in await ctx.history() if entry.speaker == "me"]
+        assert mine == [*ctx.already_sent, f"Let me see: {message.text.splitlines()[-1]}"]
+        await ctx.reply(f"done with {len(message.burst) or 1}")
+
+    async with talking(bot) as phone:
+        await phone.text("a table for two")
+        assert await phone.next_reply() == "Let me see: a table for two"
+        await work.begun.wait()
+        await phone.text("no, three")
+        assert await phone.next_reply() == "Let me see: no, three"
+        assert await phone.next_reply() == "done with 2"
+        assert await phone.replies() == []
+    assert runs == [("a table for two", []), ("a table for two\nno, three", ["Let me see: a table for two"])]
+
+
+async def test_a_queued_message_waits_for_the_end_of_the_handler() -> None:
+    bot, work = Bot(), Work()
+
+    @bot.on_message
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        if message.text == "one":
+            await work()
+        await ctx.reply(message.text)
+
+    async with talking(bot) as phone:
+        await phone.text("one")
+        await work.begun.wait()
+        await phone.text("two")
+        work.end.set()
+        assert [await phone.next_reply(), await phone.next_reply()] == ["one", "two"]
+
+
+async def test_a_message_for_another_handler_interrupts_nothing() -> None:
+    bot, work, runs = Bot(), Work(), []
+
+    @bot.on_message("help")
+    async def assist(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("helping")
+
+    @bot.on_message(overlap="restart")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        runs.append(message.text)
+        await work()
+        await ctx.reply("answer")
+
+    async with talking(bot) as phone:
+        await phone.text("one")
+        await work.begun.wait()
+        await phone.text("help")
+        work.end.set()
+        assert [await phone.next_reply(), await phone.next_reply()] == ["answer", "helping"]
+    assert runs == ["one"]
+
+
+async def test_a_protected_section_ends_before_the_restart() -> None:
+    bot, work, booked = Bot(), Work(), []
+
+    @bot.on_message(overlap="restart")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        if not ctx.already_sent:
+            async with ctx.uninterrupted():
+                await ctx.reply("booking")
+                await work()
+                booked.append(message.text)
+            await ctx.reply("not sent")
+        await ctx.reply(f"{len(message.burst)} messages")
+
+    async with talking(bot) as phone:
+        await phone.text("one")
+        assert await phone.next_reply() == "booking"
+        await work.begun.wait()
+        await phone.text("two")
+        assert booked == []
+        work.end.set()
+        assert await phone.next_reply() == "2 messages"
+        assert await phone.replies() == []
+    assert booked == ["one"]
+
+
+async def test_a_turn_that_has_made_a_step_is_not_restarted() -> None:
+    bot, work, made = Bot(), Work(), []
+
+    async def order(key: str) -> str:
+        made.append(key)
+        return "order"
+
+    @bot.on_message(overlap="restart")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        await ctx.once("order", order)
+        if message.text == "one":
+            await work()
+        await ctx.reply(message.text)
+
+    async with talking(bot) as phone:
+        await phone.text("one")
+        await work.begun.wait()
+        await phone.text("two")
+        work.end.set()
+        assert [await phone.next_reply(), await phone.next_reply()] == ["one", "two"]
+    assert len(made) == 2
+
+
+async def test_someone_who_keeps_writing_gets_an_answer_after_three_restarts() -> None:
+    bot, runs = Bot(), []
+    running: list[Work] = []
+
+    @bot.on_message(overlap="restart")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        runs.append(len(message.burst) or 1)
+        running.append(Work())
+        await running[-1]()
+        await ctx.reply(f"{len(message.burst) or 1} messages")
+
+    async with talking(bot) as phone:
+        for number in range(5):
+            await phone.text(str(number))
+            async with asyncio.timeout(10):
+                while len(running) < min(number + 1, 4) or not running[-1].begun.is_set():
+                    await asyncio.sleep(0)
+        assert runs == [1, 2, 3, 4]
+        running[-1].end.set()
+        assert await phone.next_reply() == "4 messages"
+        async with asyncio.timeout(10):
+            while len(running) < 5:
+                await asyncio.sleep(0)
+        running[-1].end.set()
+        assert await phone.next_reply() == "1 messages"
+
+
+async def test_a_steered_handler_takes_later_messages_and_the_rest_is_handled_afterwards() -> None:
+    bot, work = Bot(), Work()
+
+    @bot.on_message(overlap="steer")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        words = [message.text]
+        if message.text == "one":
+            await work()
+        words += [later.text async for later in ctx.incoming()]
+        await ctx.reply(" ".join(words))
+
+    async with talking(bot) as phone:
+        await phone.text("one")
+        await work.begun.wait()
+        await phone.text("two")
+        await phone.text("three")
+        work.end.set()
+        assert await phone.next_reply() == "one two three"
+        await phone.text("four")
+        assert await phone.next_reply() == "four"
+
+
+async def test_a_steered_handler_that_fails_gets_the_same_messages_at_the_same_calls() -> None:
+    bot, seen = Bot(), []
+    steps = [Work(), Work()]
+
+    @bot.on_message(overlap="steer")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        heard = []
+        for step in steps:
+            await step()
+            heard.append([later.text async for later in ctx.incoming()])
+        seen.append(heard)
+        if len(seen) == 1:
+            raise RuntimeError("the model failed")
+        await ctx.reply("done")
+
+    async with talking(bot) as phone:
+        await phone.text("one")
+        await steps[0].begun.wait()
+        await phone.text("two")
+        steps[0].end.set()
+        await steps[1].begun.wait()
+        await phone.text("three")
+        steps[1].end.set()
+        assert [str(error) for error in await phone.errors()] == ["the model failed"]
+        await phone.advance(10)
+        assert await phone.next_reply() == "done"
+    assert seen == [[["two"], ["three"]]] * 2
+
+
+@pytest.mark.parametrize("mode", ["restart", "steer"])
+async def test_a_kill_at_any_point_neither_drops_a_message_nor_sends_a_bubble_twice(mode: OverlapMode) -> None:
+    bot = Bot()
+
+    @bot.on_message(overlap=mode)
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        words = message.text.split("\n")
+        await ctx.reply(f"seen {words[-1]}")
+        await asyncio.sleep(0)
+        if mode == "steer":
+            words += [later.text async for later in ctx.incoming()]
+        await ctx.reply(f"answered {' '.join(words)}")
+
+    async def scenario(phone: Phone) -> None:
+        await phone.text("a")
+        await phone.text("b")
+        await phone.text("c")
+
+    async for phone in killed_between_calls(bot, scenario):
+        said = [str(reply) for reply in await phone.replies()]
+        assert len(said) == len(set(said)), said
+        answered = [word for reply in said if reply.startswith("answered") for word in reply.split()[1:]]
+        assert sorted(answered) == ["a", "b", "c"], said
+
+
+def test_misuse_is_refused_when_the_handler_is_registered() -> None:
+    async def answer(message: MessageReceived, ctx: Context) -> None: ...
+
+    def plain(message: MessageReceived, ctx: Context) -> None: ...
+
+    with pytest.raises(BotError, match="needs an async def"):
+        Bot().on_message(overlap="restart")(plain)
+    with pytest.raises(BotError, match="Did you mean 'restart'"):
+        Bot().on(MessageReceived, overlap="restrat")(answer)  # type: ignore[arg-type]
+
+
+async def test_incoming_without_steer_says_how_to_register_the_handler() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        async for _ in ctx.incoming():
+            pass
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        (error,) = await phone.errors()
+        assert 'overlap="steer"' in str(error)
