@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,6 +57,7 @@ class Waiting:
     replay: int = 0
     sent_at: float = 0.0
     postponed: bool = False
+    gathers: bool = False
     not_before: float = 0.0
     until: float = 0.0
     lease: Lease | None = None
@@ -86,7 +87,10 @@ class Model:
     def accept(self, lane: str, row: Waiting) -> None:
         self.accepted += 1
         row.accepted = self.accepted
-        self.lanes.setdefault(lane, []).append(row)
+        rows = self.lanes.setdefault(lane, [])
+        if rows and rows[0].gathers and not rows[0].lease:
+            rows[0].not_before = 0.0
+        rows.append(row)
 
     def heads(self) -> list[Waiting]:
         return sorted((lane[0] for lane in self.lanes.values() if lane), key=lambda head: head.accepted)
@@ -258,6 +262,39 @@ class InboxMachine(RuleBasedStateMachine):
             head.attempts += kind == "retry"
             head.postponed = True
             head.crashed_with_others, head.must_be_alone = 0, False
+
+    def untouched(self) -> list[tuple[str, Waiting]]:
+        """Return the leased heads of which no run has ended, with their lanes."""
+        heads = [(name, rows[0]) for name, rows in self.model.lanes.items() if rows and rows[0].lease]
+        return sorted((one for one in heads if not one[1].postponed), key=lambda one: one[1].accepted)
+
+    @precondition(lambda self: self.untouched())
+    @rule(which=st.integers(0, 10), after_s=st.sampled_from([-1.0, 10.0, 100.0]), fewer=st.integers(0, 1))
+    def hold(self, which: int, after_s: float, fewer: int) -> None:
+        lane, head = self.untouched()[which % len(self.untouched())]
+        behind = len(self.model.lanes[lane]) - 1
+        known = max(behind - fewer, 0)
+        until = self.clock.now() + after_s
+        assert head.lease
+        self.run(self.storage.hold(head.lease, until, known=known))
+        self.lost.append(head.lease)
+        head.lease, head.gathers, head.delivery_count = None, True, head.delivery_count - 1
+        head.not_before = until if known == behind else 0.0
+
+    @precondition(lambda self: self.untouched())
+    @rule(which=st.integers(0, 10), count=st.integers(0, 3), again=st.booleans())
+    def join(self, which: int, count: int, again: bool) -> None:
+        lane, head = self.untouched()[which % len(self.untouched())]
+        rows = self.model.lanes[lane]
+        others = rows[1 : 1 + count]
+        assert head.lease
+        assert [each.id for each in self.run(self.storage.following(lane, count))] == [row.id for row in others]
+        joined = replace(head.lease.delivery, body=b'{"joined": true}', decoded=None)
+        self.run(self.storage.join(head.lease, joined, [row.id for row in others], again=again))
+        head.replay += again
+        for row in others:
+            rows.remove(row)
+            self.model.left.update(dict.fromkeys(row.keys, self.clock.now()))
 
     @precondition(lambda self: self.lost)
     @rule(which=st.integers(0, 10))

@@ -42,7 +42,14 @@ def test_adopting_rows_keeps_leases_on_heads_that_are_still_there() -> None:
     kept, removed = lanes.lease(2, now=0, until=100)
     (late,) = lanes.lease(1, now=0, until=10)
     assert lanes.lease(0, now=10, until=100) == []
-    adopted = lanes.adopt([(1, "kept", 0.0, 0), (3, "late", 0.0, 0), (4, "removed", 0.0, 0), (5, "waits", 50.0, 0)])
+    adopted = lanes.adopt(
+        [
+            (1, "kept", 0.0, 0, False),
+            (3, "late", 0.0, 0, False),
+            (4, "removed", 0.0, 0, False),
+            (5, "waits", 50.0, 0, False),
+        ]
+    )
     assert adopted.depth == 4
     assert (adopted.held(kept.token), adopted.held(removed.token), adopted.held(late.token)) == (1, None, 3)
     free = adopted.lease(10, now=11, until=100)

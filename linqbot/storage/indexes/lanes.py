@@ -90,7 +90,14 @@ class Lanes:
         known = self._lanes.get(lane)
         return list(itertools.islice(known.queue, 1, 1 + limit)) if known else []
 
-    def add(self, name: str, seq: int, *, not_before: float = 0.0, max_concurrent_suspects: int = 0) -> None:
+    def add(
+        self,
+        name: str,
+        seq: int,
+        *,
+        not_before: float = 0.0,
+        max_concurrent_suspects: int = 0,
+    ) -> None:
         """Append a delivery to its lane. Only the first of a lane can wait for a time.
 
         Args:
@@ -230,16 +237,22 @@ class Lanes:
         """Return the tokens of the leases in force."""
         return list(self._leases)
 
-    def adopt(self, rows: Iterable[tuple[int, str, float, int]]) -> Lanes:
+    def adopt(self, rows: Iterable[tuple[int, str, float, int, bool]]) -> Lanes:
         """Return new lanes for these rows, with the present leases of heads that are still there.
 
         Args:
-            rows: (seq, lane, not_before, max_concurrent_suspects) of each delivery, in order.
+            rows: (seq, lane, not_before, max_concurrent_suspects, wakes) of each delivery, in order. Added behind a head
+                that `wakes`, others do not wake it: they were there when it began to wait.
         """
         fresh = Lanes()
         fresh._tokens, fresh._alone = self._tokens, self._alone
-        for seq, name, not_before, max_concurrent_suspects in rows:
+        waking: list[_Lane] = []
+        for seq, name, not_before, max_concurrent_suspects, wakes in rows:
             fresh.add(name, seq, not_before=not_before, max_concurrent_suspects=max_concurrent_suspects)
+            if wakes and fresh._lanes[name].queue[0] == seq:
+                waking.append(fresh._lanes[name])
+        for held in waking:
+            held.wakes = True
         for token, old in self._leases.items():
             lane = fresh._lanes.get(old.name)
             if lane and lane.queue[0] == old.queue[0]:

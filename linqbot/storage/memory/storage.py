@@ -715,7 +715,10 @@ class MemoryStorage:
         seqs = [seq for seq, row in self._rows.items() if row.delivery.id in ids]
         for seq in seqs:
             self._left.update(dict.fromkeys(_keys(self._rows.pop(seq).delivery), self._clock.now()))
-        lines = [(seq, row.delivery.lane, row.not_before or 0.0, 0) for seq, row in self._rows.items()]
+        lines = [
+            (seq, row.delivery.lane, row.not_before or 0.0, 0, row.waits == "gathering")
+            for seq, row in self._rows.items()
+        ]
         self._lanes = self._lanes.adopt(lines)
         self._changed.set()
         return len(seqs)

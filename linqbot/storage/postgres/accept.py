@@ -71,7 +71,6 @@ async def put(tx: Transaction, ops: Sequence[PutOp], room: Room, lane_limit: int
             in_lane[delivery.lane] += 1
             new.append(delivery)
     lanes = {delivery.lane for delivery in new}
-    # A lane that waits for more deliveries waits no longer.
     await tx.set_visible([row["gathers"] for row in counted if row["gathers"] is not None and row["lane"] in lanes])
     return await _accept(tx, new)
 
@@ -97,6 +96,7 @@ async def put_in_order(tx: Transaction, op: OrderOp) -> None:
         if known.isdisjoint(keys(delivery)):
             known.update(keys(delivery))
             new.append(delivery)
+    await _end_waits(tx, {op.lane} if new else ())
     await _accept(tx, new)
     op.result = len(new)
     tx.changes.work = True
@@ -113,6 +113,7 @@ async def fire(tx: Transaction, ops: Sequence[FireOp]) -> None:
         await lock_lanes(tx, due)
         known = await _known(tx, due)
         # Backlog limits do not apply: Linq does not deliver a timer again if it is refused.
+        await _end_waits(tx, {delivery.lane for delivery in due})
         await _accept(tx, [delivery for delivery in due if delivery.id not in known])
 
 
@@ -123,6 +124,7 @@ async def advance_broadcasts(tx: Transaction, ops: Sequence[AdvanceOp]) -> None:
         op.result = len(due)
         await lock_lanes(tx, due)
         known = await _known(tx, due)
+        await _end_waits(tx, {delivery.lane for delivery in due})
         await _accept(tx, [delivery for delivery in due if delivery.id not in known])
 
 
@@ -222,6 +224,15 @@ async def _accept(
         webhooks = [d.received_at for d in new if d.id.startswith("w.")]
         tx.changes.received_at = max([*webhooks, tx.changes.received_at or 0.0]) or None
     return list(zip(seqs, new, strict=True))
+
+
+async def _end_waits(tx: Transaction, lanes: Collection[str]) -> None:
+    """Let the lanes that wait for more deliveries be leased: they get some."""
+    if lanes:
+        sql = (
+            "SELECT min(seq) FROM delivery WHERE lane = ANY($1) AND waits = 'gathering' AND token IS NULL GROUP BY lane"
+        )
+        await tx.set_visible([row[0] for row in await tx.fetch(sql, list(lanes))])
 
 
 async def _sort(tx: Transaction, lane: str) -> None:

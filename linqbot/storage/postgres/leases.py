@@ -194,8 +194,11 @@ async def join(tx: Transaction, ops: Iterable[JoinOp]) -> None:
         await tx.run("UPDATE body SET body = $2 WHERE seq = $1", head, op.joined.body)
         if op.again:
             await tx.run("UPDATE delivery SET replay = replay + 1 WHERE seq = $1", head)
-        sql = "DELETE FROM delivery WHERE lane = $1 AND id = ANY($2) AND seq <> $3 RETURNING seq"
-        gone = [row["seq"] for row in await tx.fetch(sql, op.lease.delivery.lane, list(op.ids), head)]
+        sql = "DELETE FROM delivery WHERE lane = $1 AND id = ANY($2) AND seq <> $3 RETURNING seq, id, message_key"
+        rows = await tx.fetch(sql, op.lease.delivery.lane, list(op.ids), head)
+        gone = [row["seq"] for row in rows]
+        keys = [key for row in rows for key in (row["id"], row["message_key"]) if key]
+        await tx.run("UPDATE seen SET at = $1 WHERE id = ANY($2)", tx.now, keys)
         await tx.run("DELETE FROM body WHERE seq = ANY($1)", gone)
         await tx.fetch("SELECT pgmq.delete($1::text, $2::bigint[])", tx.queue, gone)
         tx.changes.joined.append((head, op.joined, gone, op.again))

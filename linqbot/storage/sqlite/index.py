@@ -142,11 +142,11 @@ class Index:
         self.conversations = OpenConversations()
         self._prefetch = Prefetch()
 
-    def reload(self, rows: Iterable[tuple[int, str, float, int]], facts: Snapshot) -> None:
+    def reload(self, rows: Iterable[tuple[int, str, float, int, bool]], facts: Snapshot) -> None:
         """Replace the index by what the file holds now; leases on heads that are still there stay in force.
 
         Args:
-            rows: Sequence number, lane, not_before and max_concurrent_suspects of each delivery, in order.
+            rows: See `Lanes.adopt`.
         """
         self.lanes = self.lanes.adopt(rows)
         self.recent = Recent()

@@ -503,11 +503,10 @@ class Writer:
             return
         lane = op.lease.delivery.lane
         behind = self._index.lanes.behind(lane, self._max_backlog)
-        gone = [
-            seq
-            for seq, one in among(self._db, "SELECT seq, id FROM delivery WHERE seq IN (*)", behind)
-            if one in op.ids
-        ]
+        rows = among(self._db, "SELECT seq, id, message_key FROM delivery WHERE seq IN (*)", behind)
+        gone = [seq for seq, one, _ in rows if one in op.ids]
+        keys = [key for _, one, message_key in rows if one in op.ids for key in (one, message_key) if key]
+        among(self._db, "UPDATE seen SET at = ? WHERE id IN (*)", keys, self._clock.now())
         self._db.execute("UPDATE body SET body = ? WHERE seq = ?", (op.joined.body, head))
         if op.again:
             self._db.execute("UPDATE delivery SET replay = replay + 1 WHERE seq = ?", (head,))
@@ -714,7 +713,10 @@ class Writer:
         (noted_at,) = self._db.execute(meta, ("active_at",)).fetchone() or (0.0,)
         (first_active_at,) = self._db.execute(meta, ("first_active_at",)).fetchone() or (None,)
         self._index.reload(
-            self._db.execute("SELECT seq, lane, not_before, max_concurrent_suspects FROM delivery ORDER BY seq"),
+            self._db.execute(
+                """SELECT seq, lane, not_before, max_concurrent_suspects, coalesce(waits, '') = 'gathering'
+                   FROM delivery ORDER BY seq"""
+            ),
             Snapshot(
                 last,
                 timers.earliest(self._db),
