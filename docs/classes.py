@@ -32,9 +32,11 @@ PARTS += (
 )
 FILTERS = ("contains", "exact", "regex", "from_handle", "to_line", "in_direct", "in_group")
 FILTERS += ("mentions_bot", "replies_to_bot", "has_media", "has_link")
+BASES = ("GroupChange", "LocationSharing", "MessageReceipt", "PaymentEvent", "PollVote", "TypingEvent")
+"""The bases of several event classes, for handlers that take all of them."""
 PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "text": ("Text", "linqbot", ("markdown", "link", "StyledText")),
-    "bot": ("Bot, Router and Failure", "linqbot", ("Bot", "Router", "Failure")),
+    "bot": ("Bot, Router, Failure and Running", "linqbot", ("Bot", "Router", "Failure", "Running")),
     "context": (
         "Context, Sent, Scheduled and Broadcast",
         "linqbot",
@@ -58,7 +60,7 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "linqbot.events",
         (
             "Event",
-            *sorted({cls.__name__ for cls in EVENT_TYPES.values()}),
+            *sorted({cls.__name__ for cls in EVENT_TYPES.values()} | set(BASES)),
             "BroadcastDone",
             "ScheduleDue",
             "UnknownEvent",
@@ -125,7 +127,7 @@ def _class(name: str, cls: type[Any]) -> Iterator[str]:
         if "__init__" in vars(cls) and not is_dataclass(cls) and not issubclass(cls, BaseException | str):
             yield from _code(signature(name, cls.__init__))
         yield from (*prose(inspect.getdoc(cls) or ""), "")
-    for method_name, found in vars(cls).items():
+    for method_name, found in _members(cls):
         member = found.__func__ if isinstance(found, classmethod | staticmethod) else found
         if method_name.startswith("_") or not (
             inspect.isfunction(member) or isinstance(member, property | cached_property)
@@ -137,6 +139,17 @@ def _class(name: str, cls: type[Any]) -> Iterator[str]:
         if inspect.isfunction(member):
             yield from _code(signature(method_name, member))
         yield from (*prose(doc), "")
+
+
+def _members(cls: type[Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the members of a class, then those of its bases that are on no page, such as those of Router's base."""
+    yield from vars(cls).items()
+    listed = {name for _, _, names in PAGES.values() for name in names}
+    if issubclass(cls, BaseModel) or any(base.__name__ in listed for base in cls.__mro__[1:]):
+        return
+    for base in cls.__mro__[1:]:
+        if base.__module__.startswith("linqbot."):
+            yield from ((name, member) for name, member in vars(base).items() if name not in vars(cls))
 
 
 def _fields(cls: type[BaseModel]) -> Iterator[str]:

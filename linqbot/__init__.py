@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from linqbot.events.proactive.broadcast import BroadcastDone
     from linqbot.events.proactive.schedule import ScheduleDue
     from linqbot.events.reaction import ReactionAdded
-    from linqbot.hookspecs import hookimpl
+    from linqbot.hookspecs import Running, hookimpl
     from linqbot.text.links import link
     from linqbot.text.markdown import markdown
     from linqbot.text.styled import StyledText
@@ -123,6 +123,7 @@ __all__ = [
     "ReplyTo",
     "Router",
     "RuleBroken",
+    "Running",
     "ScheduleDue",
     "Scheduled",
     "Sent",
@@ -203,7 +204,7 @@ _HOMES = {
     **dict.fromkeys(("MessageEdited", "MessageReceived"), "linqbot.events.message"),
     "ReactionAdded": "linqbot.events.reaction",
     "ScheduleDue": "linqbot.events.proactive.schedule",
-    "hookimpl": "linqbot.hookspecs",
+    **dict.fromkeys(("Running", "hookimpl"), "linqbot.hookspecs"),
     "link": "linqbot.text.links",
     "markdown": "linqbot.text.markdown",
     "StyledText": "linqbot.text.styled",

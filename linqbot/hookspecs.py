@@ -90,12 +90,12 @@ Reason: TypeAlias = Literal["forged", "out_of_time", "too_large", "incomplete", 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A running bot and what it runs on.
+    """A running bot and what it runs on: the argument of `@bot.on_start`, `@bot.on_stop` and the hook `started`.
 
     Attributes:
-        client: Client for the plugin's own calls, outside any turn. They go through the outbound middleware of all
-            plugins. They are not in the journal, so they are not repeated after a crash.
-        storage: The bot's storage. It is open from `started` to `stopped`.
+        client: Client for calls outside any turn. They go through the outbound middleware of all plugins. They are not
+            in the journal, so they are not repeated after a crash.
+        storage: The bot's storage. It is open from `on_start` to `on_stop`.
         clock: Clock that retries and timers use.
         handled: Event classes that the handlers take, those of plugins included.
     """

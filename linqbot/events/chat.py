@@ -38,6 +38,10 @@ class ChatCreated(Event):
 
 
 class GroupChange(Event):
+    """Base of the events about a changed group: its people, its name, its icon or its background."""
+
+
+class GroupLabelUpdated(GroupChange):
     """Base of the events about a changed group name or icon.
 
     Attributes:
@@ -58,13 +62,13 @@ class GroupChange(Event):
         return fields
 
 
-class GroupNameUpdated(GroupChange):
+class GroupNameUpdated(GroupLabelUpdated):
     """A group was renamed, by any participant."""
 
     types = ("chat.group_name_updated",)
 
 
-class GroupIconUpdated(GroupChange):
+class GroupIconUpdated(GroupLabelUpdated):
     """The icon of a group was changed, by any participant; the values are URLs."""
 
     types = ("chat.group_icon_updated",)
@@ -109,8 +113,8 @@ class ChatBackground(Data):
     variant: str | None = None
 
 
-class BackgroundUpdated(Event):
-    """The background of a chat was changed, by any participant.
+class BackgroundUpdated(GroupChange):
+    """The background of a group or of a direct chat was changed, by any participant.
 
     Attributes:
         background: None if it was removed.
@@ -161,7 +165,7 @@ class TypingStopped(TypingEvent):
     types = ("chat.typing_indicator.stopped",)
 
 
-class ParticipantEvent(Event):
+class ParticipantEvent(GroupChange):
     """Base of the events about the participants of a group. Linq does not say who made the change.
 
     Attributes:

@@ -31,6 +31,10 @@ from linqbot.types.message import (
 from linqbot.types.proactive.scheduled import Scheduled
 
 
+class MessageReceipt(Event):
+    """Base of the four events about the delivery of your own message: sent, delivered, read, failed."""
+
+
 class MessageEvent(Event):
     """Base of the four events about a whole message.
 
@@ -167,25 +171,25 @@ class MessageReceived(MessageEvent):
         return " ".join(piece for piece in kept if piece).lstrip(" ,:")
 
 
-class MessageSent(MessageEvent):
+class MessageSent(MessageEvent, MessageReceipt):
     """The device or carrier accepted your message."""
 
     types = ("message.sent",)
 
 
-class MessageDelivered(MessageEvent):
+class MessageDelivered(MessageEvent, MessageReceipt):
     """Your message reached the recipient's device."""
 
     types = ("message.delivered",)
 
 
-class MessageRead(MessageEvent):
+class MessageRead(MessageEvent, MessageReceipt):
     """The recipient read your message. Direct chats only."""
 
     types = ("message.read",)
 
 
-class MessageFailed(Event):
+class MessageFailed(MessageReceipt):
     """Your message could not be sent. A late `message.delivered` of the same message may still follow.
 
     Attributes:

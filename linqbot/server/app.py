@@ -21,6 +21,7 @@ from starlette.types import Lifespan, Receive, Scope, Send
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.routing import lifecycle
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import StorageError
@@ -129,7 +130,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with client, storage:
+        async with client, storage, lifecycle.around(bot, environment):
             await plugin_routes.start(plugins, environment)
             last_webhook_at = await gaps.begin()
             history = asyncio.create_task(catch_up(observed, storage, clock, gaps, last_webhook_at))

@@ -16,6 +16,7 @@ from linqbot.bot.conversation.state import PERSON, checked_name, read
 from linqbot.client.client import Client
 from linqbot.emulator.acts.act import Act, Result_co
 from linqbot.emulator.acts.conversation import Edit, Placement, React, Read, Typing, Write
+from linqbot.emulator.acts.decorating import NameGroup, SetBackground
 from linqbot.emulator.acts.membership import Join, Leave
 from linqbot.emulator.acts.paying import Decline, Pay
 from linqbot.emulator.acts.sharing import ShareCard, ShareLocation
@@ -205,6 +206,16 @@ class Phone:
     async def remove(self, other: Phone | str) -> None:
         """Remove another participant from the group; `phone.line` is the bot."""
         await self._do("removes a participant", Leave(from_=self.handle, chat_id=self.chat_id, handle=_handle(other)))
+
+    async def rename(self, name: str | None) -> None:
+        """Give the group a name; None takes the name away."""
+        await self._do("renames the group", NameGroup(from_=self.handle, chat_id=self.chat_id, name=name))
+
+    async def set_background(self, color: str | None) -> None:
+        """Give the chat a background of one of Linq's colors, such as `mango`; None takes the background away."""
+        kind: Literal["color"] | None = None if color is None else "color"
+        act = SetBackground(from_=self.handle, chat_id=self.chat_id, type=kind, variant=color)
+        await self._do("changes the background", act)
 
     async def share_location(self, latitude: float, longitude: float, *, for_s: float | None = None) -> None:
         """Share this person's location, in degrees, or move to another location.

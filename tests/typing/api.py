@@ -21,6 +21,7 @@ from linqbot import (
     MessageReceived,
     Paid,
     ReactionAdded,
+    Running,
     Sent,
     VoteResult,
     contains,
@@ -30,6 +31,18 @@ from linqbot import (
     link,
     markdown,
     regex,
+)
+from linqbot.events import (
+    GroupChange,
+    LocationSharingStarted,
+    MessageFailed,
+    MessageReceipt,
+    ParticipantAdded,
+    PaymentSucceeded,
+    PollVoteAdded,
+    ReactionRemoved,
+    TypingEvent,
+    TypingStarted,
 )
 
 bot = Bot()
@@ -58,6 +71,56 @@ async def edited(edit: MessageEdited, ctx: Context) -> None: ...
 
 @bot.on_reaction("love", in_group)
 async def loved(reaction: ReactionAdded, ctx: Context) -> None: ...
+
+
+@bot.on_reaction("love", in_group, removed=True)
+async def cooled(reaction: ReactionRemoved, ctx: Context) -> None: ...
+
+
+@bot.on_typing
+async def types(typing: TypingEvent, ctx: Context) -> None: ...
+
+
+@bot.on_typing("started", in_group)
+async def starts(typing: TypingStarted, ctx: Context) -> None: ...
+
+
+@bot.on_delivery("failed", lambda failure: failure.code == 4001)
+async def failed(failure: MessageFailed, ctx: Context) -> None: ...
+
+
+@bot.on_delivery("delivered", "read")
+async def arrived(receipt: MessageReceipt, ctx: Context) -> None: ...
+
+
+@bot.on_poll_vote("added")
+async def voted(vote: PollVoteAdded, ctx: Context) -> str:
+    return "Thank you."
+
+
+@bot.on_group_change
+async def changed(change: GroupChange, ctx: Context) -> None: ...
+
+
+@bot.on_group_change("added", in_group)
+async def welcome(change: ParticipantAdded, ctx: Context) -> None:
+    assert_type(change.participant.handle, str)
+
+
+@bot.on_location("started")
+async def shared(sharing: LocationSharingStarted, ctx: Context) -> None: ...
+
+
+@bot.on_payment("succeeded")
+async def paid(payment: PaymentSucceeded, ctx: Context) -> None: ...
+
+
+@bot.on_start
+async def opens(running: Running) -> None: ...
+
+
+@bot.on_stop
+async def closes(running: Running) -> None: ...
 
 
 @bot.on_broadcast_done
@@ -94,6 +157,13 @@ bot.on_broadcast_done("july")(wrong_event)  # type: ignore[arg-type]
 bot.on(ReactionAdded, contains("x"))  # type: ignore[arg-type]
 bot.on(MessageEdited, has_media)  # type: ignore[arg-type]
 bot.on_reaction("lov")  # type: ignore[call-overload]
+bot.on_typing("start")  # type: ignore[call-overload]
+bot.on_delivery("sent")(failed)  # type: ignore[arg-type]
+bot.on_delivery("failed", "read")(failed)  # type: ignore[arg-type]
+bot.on_poll_vote(wrong_event)  # type: ignore[arg-type]
+bot.on_group_change("added")(voted)  # type: ignore[arg-type]
+bot.on_payment("cancelled")  # type: ignore[call-overload]
+bot.on_start(bare)  # type: ignore[type-var]
 bot.on("message.received")  # type: ignore[arg-type]
 
 

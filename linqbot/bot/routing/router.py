@@ -9,12 +9,14 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args, overload
 
 from linqbot.bot.context import Context
 from linqbot.bot.overlap import OverlapMode
 from linqbot.bot.proactive.broadcast import check_name
 from linqbot.bot.proactive.schedule import Schedule
+from linqbot.bot.routing import lifecycle
+from linqbot.bot.routing.event_decorators import EventDecorators
 from linqbot.bot.routing.filters import Filter, Predicate, exact
 from linqbot.bot.routing.handlers import (
     DeadLetterHandler,
@@ -29,12 +31,13 @@ from linqbot.bot.routing.handlers import (
     event_class,
     is_handler,
 )
+from linqbot.bot.routing.lifecycle import L, LifecycleHandler
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.message import MessageEdited, MessageReceived
 from linqbot.events.proactive.broadcast import BroadcastDone
 from linqbot.events.proactive.schedule import ScheduleDue
-from linqbot.events.reaction import ReactionAdded
+from linqbot.events.reaction import ReactionAdded, ReactionRemoved
 from linqbot.frames import place_of_function
 from linqbot.nearest import no_attribute
 from linqbot.types.message import ReactionType
@@ -50,7 +53,7 @@ X = TypeVar("X", bound=Exception)
 LONGEST_GATHER_S = 60.0
 
 
-class Router:
+class Router(EventDecorators):
     """A list of handlers with their filters, and the middleware around them.
 
     Args:
@@ -71,6 +74,8 @@ class Router:
         self._middleware: list[Middleware] = []
         self._error_handlers: list[tuple[type[Exception], ErrorHandler]] = []
         self._dead_letter_handlers: list[DeadLetterRoute] = []
+        self._start_handlers: list[LifecycleHandler] = []
+        self._stop_handlers: list[LifecycleHandler] = []
 
     if not TYPE_CHECKING:  # a type checker would accept any name
 
@@ -202,29 +207,36 @@ class Router:
 
     @overload
     def on_reaction(
-        self, *given: ReactionType | Filter[ReactionAdded] | Predicate[ReactionAdded]
+        self, *given: ReactionType | Filter[ReactionAdded] | Predicate[ReactionAdded], removed: Literal[False] = False
     ) -> Callable[[Handler[ReactionAdded, Returned]], Handler[ReactionAdded, Returned]]: ...
 
-    def on_reaction(self, *given: Any) -> Any:
+    @overload
+    def on_reaction(
+        self, *given: ReactionType | Filter[ReactionRemoved] | Predicate[ReactionRemoved], removed: Literal[True]
+    ) -> Callable[[Handler[ReactionRemoved, Returned]], Handler[ReactionRemoved, Returned]]: ...
+
+    def on_reaction(self, *given: Any, removed: bool = False) -> Any:
         """Register a handler for the reactions (tapbacks) that people add.
 
         Args:
             given: Names of reactions, one of which must fit, and filters, which must all fit.
+            removed: True takes the reactions that people remove instead. Stickers cannot be removed.
         Raises:
             BotError: as for `on`; or a name is not one of Linq's reactions.
 
         Example:
             `@bot.on_reaction("love", "like")`
         """
+        event = ReactionRemoved if removed else ReactionAdded
         if len(given) == 1 and is_handler(given[0]):
-            return self.on(ReactionAdded)(given[0])
+            return self.on(event)(given[0])
         names = frozenset(name for name in given if isinstance(name, str))
         for name in names:
             _known_reaction(name)
         filters = [predicate for predicate in given if not isinstance(predicate, str)]
         if names:
             filters.insert(0, Filter(lambda event: event.reaction_type in names, f"reaction{tuple(sorted(names))!r}"))
-        return self.on(ReactionAdded, *filters)
+        return self.on(event, *filters)
 
     def every(
         self,
@@ -386,6 +398,41 @@ class Router:
         self._dead_letter_handlers.append(DeadLetterRoute(event, handler, name, place_of_function(handler)))
         return handler
 
+    def on_start(self, handler: L, /) -> L:
+        """Register a function that runs in each process before the first event is handled, such as to open a pool.
+
+        Several run in the order of registration. If one raises an error, or runs for more than 60 seconds, the bot does
+        not start. A crash may repeat what it does: its calls are in no journal, unlike those of handlers.
+
+        Args:
+            handler: An `async def` of one argument, the `Running` bot with its `client`.
+        Raises:
+            BotError: the handler is not an `async def` of one argument.
+
+        Example:
+            `@bot.on_start` above `async def open_pool(running: Running) -> None: …`
+        """
+        lifecycle.check(handler, "@bot.on_start")
+        self._start_handlers.append(handler)
+        return handler
+
+    def on_stop(self, handler: L, /) -> L:
+        """Register a function that runs when the bot stops, after the last handler has ended.
+
+        Several run in the reverse order of registration. An error is logged. After a crash or a kill none of them runs.
+
+        Args:
+            handler: An `async def` of one argument, the `Running` bot.
+        Raises:
+            BotError: the handler is not an `async def` of one argument.
+
+        Example:
+            `@bot.on_stop` above `async def close_pool(running: Running) -> None: …`
+        """
+        lifecycle.check(handler, "@bot.on_stop")
+        self._stop_handlers.append(handler)
+        return handler
+
     def include(self, router: Router) -> None:
         """Add the handlers of another router, after the handlers already registered here.
 
@@ -437,6 +484,14 @@ class Router:
     @property
     def dead_letter_handlers(self) -> tuple[DeadLetterRoute, ...]:
         return tuple(self._dead_letter_handlers)
+
+    @property
+    def start_handlers(self) -> tuple[LifecycleHandler, ...]:
+        return tuple(self._start_handlers)
+
+    @property
+    def stop_handlers(self) -> tuple[LifecycleHandler, ...]:
+        return tuple(self._stop_handlers)
 
     def _register(self, event: type[Event], given: tuple[Any, ...], how: dict[str, Any]) -> Any:
         if len(given) == 1 and is_handler(given[0]):

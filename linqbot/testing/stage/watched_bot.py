@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.routing.handlers import DeadLetterRoute, ErrorHandler
+from linqbot.bot.routing.lifecycle import LifecycleHandler
 from linqbot.bot.routing.router import Middleware, Router
 from linqbot.testing.stage.record import Record
 
@@ -34,3 +35,11 @@ class WatchedBot(Bot):
     def dead_letter_handlers(self) -> tuple[DeadLetterRoute, ...]:
         every = (each for router in self._bot.routers() for each in router.dead_letter_handlers)
         return tuple(self._record.watch_dead_letter(route) for route in every)
+
+    @property
+    def start_handlers(self) -> tuple[LifecycleHandler, ...]:
+        return tuple(each for router in self._bot.routers() for each in router.start_handlers)
+
+    @property
+    def stop_handlers(self) -> tuple[LifecycleHandler, ...]:
+        return tuple(each for router in self._bot.routers() for each in router.stop_handlers)

@@ -1,0 +1,183 @@
+"""The decorators for common events: which events reach their handlers, and what the bot subscribes to for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.routing.filters import in_group
+from linqbot.clock import SystemClock
+from linqbot.errors import BotError
+from linqbot.events.chat import (
+    BackgroundUpdated,
+    GroupChange,
+    GroupIconUpdated,
+    GroupNameUpdated,
+    LocationSharing,
+    LocationSharingStarted,
+    ParticipantAdded,
+    ParticipantRemoved,
+    TypingEvent,
+    TypingStarted,
+)
+from linqbot.events.event import Event
+from linqbot.events.message import MessageFailed, MessageReceipt
+from linqbot.events.payment import PaymentEvent, PaymentSucceeded
+from linqbot.events.poll import PollVote, PollVoteAdded
+from linqbot.events.reaction import ReactionAdded, ReactionRemoved
+from linqbot.ops.subscriptions import handled
+from linqbot.testing import talking
+from linqbot.types.message import MessageContent, TextPart
+
+BOB, EVE = "+14155550143", "+14155550144"
+
+
+class Seen:
+    """A bot that notes the types of the events of its handlers."""
+
+    def __init__(self) -> None:
+        self.bot = Bot(groups="all")
+        self.types: list[str] = []
+
+    def note(self, decorate: Callable[[Any], Any]) -> None:
+        async def note(event: Event, ctx: Context) -> None:
+            self.types.append(event.type)
+
+        decorate(note)
+
+
+@pytest.mark.anyio
+async def test_each_decorator_takes_what_people_do() -> None:
+    seen = Seen()
+    bot = seen.bot
+    for decorate in (bot.on_typing, bot.on_delivery, bot.on_poll_vote, bot.on_group_change, bot.on_location):
+        seen.note(decorate)
+    seen.note(bot.on_payment("succeeded", "declined"))
+    seen.note(bot.on_reaction("like", removed=True))
+
+    async def expect(*types: str) -> None:
+        await phone.quiet()
+        assert sorted(seen.types) == sorted(types)
+        seen.types.clear()
+
+    async with talking(bot) as phone:
+        message = await phone.text("hi")
+        await phone.typing()
+        await phone.typing(False)
+        await expect("chat.typing_indicator.started", "chat.typing_indicator.stopped")
+        await phone.react(message, "like")
+        await phone.react(message, "like", remove=True)
+        await expect("reaction.removed")
+        content = MessageContent(parts=[TextPart(value="hello")])
+        await phone.client.chats.messages.send(phone.chat_id, message=content)
+        await phone.read()
+        await expect("message.sent", "message.delivered", "message.read")
+        poll = await phone.poll("tea", "milk")
+        await phone.vote(poll, "tea")
+        await phone.vote(poll, "tea", remove=True)
+        await expect("poll.vote.added", "poll.vote.removed")
+        await phone.share_location(48.85, 2.35)
+        await phone.stop_sharing_location()
+        await expect("location.sharing.started", "location.sharing.stopped")
+        await phone.client.payment_requests.create(mode="payment", amount=900, currency="usd", description="1 soup")
+        await phone.pay()
+        await expect("payment.succeeded")
+
+
+@pytest.mark.anyio
+async def test_changes_of_a_group_reach_their_handler_and_a_background_of_a_direct_chat_does_not() -> None:
+    seen = Seen()
+    seen.note(seen.bot.on_group_change)
+
+    async with talking(seen.bot) as phone:
+        group = phone.group(BOB)
+        await group.text("hi")
+        await group.bring(EVE)
+        await group.by(EVE).leave()
+        await group.rename("Dinner")
+        await phone.text("hi")
+        await phone.set_background("mango")
+        await phone.quiet()
+        assert seen.types == ["participant.added", "participant.removed", "chat.group_name_updated"]
+        await group.set_background("mango")
+        await phone.quiet()
+        assert seen.types[3:] == ["chat.background_updated"]
+
+
+def test_a_handler_subscribes_the_bot_to_exactly_the_events_that_it_takes() -> None:
+    async def note(event: Event, ctx: Context) -> None: ...
+
+    bot = Bot()
+    bot.on_delivery("failed")(note)
+    bot.on_typing("started")(note)
+    bot.on_group_change("added", "icon", in_group)(note)
+    bot.on_payment(note)
+    assert handled(bot).types == (
+        "message.failed",
+        "chat.group_icon_updated",
+        "chat.typing_indicator.started",
+        "participant.added",
+        "payment.succeeded",
+        "payment.canceled",
+        "payment.expired",
+        "payment.declined",
+        "payment.authorized",
+    )
+
+
+@pytest.mark.parametrize(
+    ("decorator", "name", "says"),
+    [
+        ("on_typing", "start", "Did you mean 'started'"),
+        ("on_delivery", "opened", "There are: sent, delivered, read, failed"),
+        ("on_poll_vote", "add", "Did you mean 'added'"),
+        ("on_group_change", "rename", "Did you mean 'renamed'"),
+        ("on_location", "start", "Did you mean 'started'"),
+        ("on_payment", "cancelled", "Did you mean 'canceled'"),
+    ],
+)
+def test_a_misspelt_name_is_refused_with_the_nearest_one(decorator: str, name: str, says: str) -> None:
+    with pytest.raises(BotError, match=rf"@bot.{decorator}\('{name}'\).*{says}"):
+        getattr(Bot(), decorator)(name)
+
+
+def test_a_handler_for_another_event_than_its_names_is_refused() -> None:
+    async def failed(failure: MessageFailed, ctx: Context) -> None: ...
+
+    with pytest.raises(BotError, match="written for MessageFailed but registered for MessageRead"):
+        Bot().on_delivery("read")(failed)  # type: ignore[arg-type]
+
+
+def test_a_misspelt_decorator_names_the_nearest_one() -> None:
+    with pytest.raises(AttributeError, match="Did you mean on_group_change"):
+        Bot().on_group_changed  # type: ignore[attr-defined] # noqa: B018
+
+
+def test_a_second_handler_that_can_never_run_is_refused() -> None:
+    async def first(event: Event, ctx: Context) -> None: ...
+    async def second(event: Event, ctx: Context) -> None: ...
+
+    bot = Bot()
+    bot.on_poll_vote(first)
+    bot.on_poll_vote("added")(second)
+    with pytest.raises(BotError, match=r"second can never run: .*first"):
+        Dispatcher(bot, SystemClock())
+
+
+def test_the_bases_of_the_events_are_what_handlers_without_names_take() -> None:
+    for kind, base in [
+        (TypingStarted, TypingEvent),
+        (MessageFailed, MessageReceipt),
+        (PollVoteAdded, PollVote),
+        (LocationSharingStarted, LocationSharing),
+        (PaymentSucceeded, PaymentEvent),
+        *((kind, GroupChange) for kind in (ParticipantAdded, ParticipantRemoved, GroupNameUpdated)),
+        *((kind, GroupChange) for kind in (GroupIconUpdated, BackgroundUpdated)),
+    ]:
+        assert issubclass(kind, base)
+    assert not issubclass(ReactionRemoved, ReactionAdded)
