@@ -40,7 +40,7 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "context": (
         "Context, Sent, Scheduled and Broadcast",
         "linqbot",
-        ("Context", "Sent", "Scheduled", "Broadcast", "Recipient", "AskedBefore"),
+        ("Context", "ChatContext", "Sent", "Scheduled", "Broadcast", "Recipient", "AskedBefore"),
     ),
     "results": (
         "Results of waits",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from linqbot.bot.asking.results import Declined, Expired, Location, Paid, VoteResult
     from linqbot.bot.bot import Bot
     from linqbot.bot.context import Context
+    from linqbot.bot.conversation.chat_context import ChatContext
     from linqbot.bot.conversation.history import History, HistoryEntry
     from linqbot.bot.conversation.state import State
     from linqbot.bot.routing.filters import (
@@ -91,6 +92,7 @@ __all__ = [
     "Broadcast",
     "BroadcastDone",
     "Chat",
+    "ChatContext",
     "Client",
     "Context",
     "Declined",
@@ -172,6 +174,7 @@ _HOMES = {
         ),
         "linqbot.bot.routing.filters",
     ),
+    "ChatContext": "linqbot.bot.conversation.chat_context",
     "Failure": "linqbot.bot.routing.handlers",
     **dict.fromkeys(("History", "HistoryEntry"), "linqbot.bot.conversation.history"),
     "Router": "linqbot.bot.routing.router",

@@ -22,6 +22,7 @@ from linqbot.bot.asking.question import CANCEL_WORDS, DAY_S, AskedBefore, Questi
 from linqbot.bot.asking.results import Location, PaymentResult, VoteResult
 from linqbot.bot.asking.waits import LocationWait, PaymentWait, VoteWait
 from linqbot.bot.background import HINT_S
+from linqbot.bot.conversation.chat_context import ChatContext
 from linqbot.bot.conversation.history import History, HistoryReader, TurnRecord
 from linqbot.bot.conversation.state import State
 from linqbot.bot.deadline import DEADLINE_S, Deadline
@@ -176,6 +177,15 @@ class Context:
         return BotContext(
             self.client, self.event.line, self._on_sent, self.log, clock=self._clock, broadcaster=self._scheduler
         )
+
+    @cached_property
+    def chat(self) -> ChatContext:
+        """The acts on the event's chat itself: `ctx.chat.rename(…)`, `add`, `remove`, `leave`, `set_icon`, `set_background`.
+
+        Raises:
+            BotError: the event belongs to no chat.
+        """
+        return ChatContext(self.client, self.chat_id, self.event.is_group, self.log)
 
     @cached_property
     def plugins(self) -> Mapping[str, Any]:

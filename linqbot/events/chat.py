@@ -38,7 +38,12 @@ class ChatCreated(Event):
 
 
 class GroupChange(Event):
-    """Base of the events about a changed group: its people, its name, its icon or its background."""
+    """Base of the events about a changed group: its people, its name, its icon or its background.
+
+    Handlers never receive the bot's own changes.
+    """
+
+    echoes = True
 
 
 class GroupLabelUpdated(GroupChange):
@@ -170,9 +175,15 @@ class ParticipantEvent(GroupChange):
 
     Attributes:
         participant: The added or removed person. The handle is empty if Linq did not say.
+        by_me: True if the bot has made the change. The worker looks it up; `parse` leaves the field False.
     """
 
     participant: Handle = UNKNOWN_HANDLE
+    by_me: bool = False
+
+    @property
+    def is_own(self) -> bool:
+        return self.by_me or super().is_own
 
     @classmethod
     def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:

@@ -528,6 +528,7 @@ class Phone:
     async def _do(self, what: str, act: Act[Result_co]) -> Result_co:
         self._stage.record.history.append(f"{self.handle} {what}")
         result = self.emulator.do(act)
+        self._room.find()
         await self._stage.arrived()
         return result
 

@@ -21,10 +21,14 @@ class Room:
     @property
     def id(self) -> str | None:
         """The chat's id; None before the first message."""
+        self.find()
+        return self._id
+
+    def find(self) -> None:
+        """Look for the chat, if it is not known. After the bot has changed its people, it could not be found."""
         if self._id is None:
             found = next(self._state.chats_with(self._line, self.people), None)
             self._id = found.id if found else None
-        return self._id
 
     @property
     def record(self) -> records.ChatRecord | None:

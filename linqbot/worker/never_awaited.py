@@ -17,10 +17,17 @@ from typing import Any, Final, TextIO
 
 from linqbot.bot.branch import UnawaitedCoroutine, running_root
 from linqbot.bot.context import Context
+from linqbot.bot.conversation.chat_context import ChatContext
+from linqbot.bot.proactive.bot_context import BotContext
 from linqbot.frames import is_authors
 
 _BEGIN: Final = "coroutine '"
 _END: Final = "' was never awaited"
+
+_WRITTEN: Final[dict[str, tuple[str, type[Any]]]] = {
+    kind.__name__: (name, kind) for name, kind in (("ctx", Context), ("ctx.bot", BotContext), ("ctx.chat", ChatContext))
+}
+"""The classes whose methods send, by their names, each with what authors write for its object."""
 
 
 def note_coroutines() -> None:
@@ -74,7 +81,8 @@ def _coroutine(name: str, filename: str, lineno: int) -> UnawaitedCoroutine:
     # The coroutine is deleted in the statement that made it. If it had a name, it is deleted later, on another line.
     written = _call_in(linecache.getline(filename, lineno), name.rpartition(".")[2])
     at = f"{Path(filename).name}:{lineno}" if written and is_authors(filename) else None
-    call = written or name.rpartition("<locals>.")[2].replace("Context.", "ctx.")
+    owner, _, method = name.rpartition("<locals>.")[2].rpartition(".")
+    call = written or f"{_WRITTEN[owner][0] if owner in _WRITTEN else owner}.{method}".lstrip(".")
     return UnawaitedCoroutine(call, at, in_thread=_is_in_thread(), is_call=_is_linqbots(name))
 
 
@@ -88,8 +96,8 @@ def _call_in(line: str, function: str) -> str | None:
 
 def _is_linqbots(name: str) -> bool:
     owner, _, method = name.rpartition(".")
-    if owner == Context.__name__:
-        return hasattr(Context, method)
+    if owner in _WRITTEN:
+        return hasattr(_WRITTEN[owner][1], method)
     return any(
         hasattr(module, owner) for path, module in list(sys.modules.items()) if path.startswith("linqbot.client")
     )

@@ -42,7 +42,7 @@ from linqbot.errors import (
 from linqbot.events.delivery import PROBE_ID, Delivery
 from linqbot.events.event import Event
 from linqbot.events.message import MessageDelivered, MessageFailed, MessageRead, MessageSent
-from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
 from linqbot.frames import place_of_task
 from linqbot.hookspecs import End
 from linqbot.interrupts import is_closing, is_ctrl_c
@@ -57,6 +57,7 @@ from linqbot.worker.asking.deliveries import ORDER_PREFIX
 from linqbot.worker.asking.opening import Opening, Writes, open_turn, writes_of_failure, writes_of_vote
 from linqbot.worker.asking.session import TurnSession
 from linqbot.worker.broadcasting import broadcast_send
+from linqbot.worker.calls import own_changes
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.calls.turn_journal import TurnJournal
@@ -232,7 +233,11 @@ class Turns:
         arrived = self._arrival(lease)
         if arrived.is_void:
             return await self._finish(lease, Ack(), None, Writes(ended=arrived.ended))
-        if delivery.id.startswith(PROBE_ID) or (arrived is NOTHING and self._needs_no_turn(delivery)):
+        if (
+            delivery.id.startswith(PROBE_ID)
+            or own_changes.is_expiry(delivery)
+            or (arrived is NOTHING and self._needs_no_turn(delivery))
+        ):
             return await self._finish(lease, Ack(), None)
         try:
             has_no_chat = delivery.type in ANSWERS_WITHOUT_CHAT and not delivery.lane.startswith("c:")
@@ -400,6 +405,8 @@ class Turns:
         session = None if arrived is NOTHING else turn.asking()
         resumption = session if turn.opening.conversation is not None else None
         event = arrived.event or await self._parse(given_up.delivery if given_up else turn.lease.delivery)
+        if event.type in own_changes.EVENT_TYPES:
+            event = await self._with_author(event, turn)
         turn.journal.origin = origin_of(resumption.root if resumption is not None else event)
         if given_up is None and opts_out(event) and event.chat_id is not None:
             turn.journal.muted_chat = event.chat_id
@@ -504,6 +511,13 @@ class Turns:
         event = await with_replies_to_me(event, self._is_from_us)
         return await with_answers(event, self.storage.entry_of) if self.storage.has_made_scheduled_sends else event
 
+    async def _with_author(self, event: Event, turn: _Running) -> Event:
+        """Return an event about the people of a group, with `by_me` set if the bot has caused it."""
+        if (waiting := await own_changes.expected(event, self.storage)) is None:
+            return event
+        turn.journal.cancelled.append(waiting)
+        return event.model_copy(update={"by_me": True})
+
     async def _note_receipt(self, event: MessageSent | MessageDelivered | MessageRead | MessageFailed) -> None:
         """Store the delivery status of a message of ours. It also settles a send whose answer was lost."""
         status = RECEIPTS[event.type]
@@ -575,7 +589,10 @@ class Turns:
             outcome,
             journal.outcomes(with_digests=not is_done) if journal else (),
             state=journal.state if journal and is_done else (),
-            timers=journal.timers if journal and is_done else self._notices(lease, outcome),
+            timers=[
+                *(journal.timers if journal and is_done else self._notices(lease, outcome)),
+                *self._own_changes(journal),
+            ],
             rearmed=rearm,
             cancelled=journal.cancelled if journal and (is_done or rearm) else (),
             off_the_record=journal.off_the_record if journal else lease.delivery.is_off_the_record,
@@ -590,6 +607,14 @@ class Turns:
         if not isinstance(outcome, DeadLetter) or not self.dispatcher.takes_dead_letter(delivery.type):
             return []
         return [dead_letter.timer(lease, outcome, self.clock.now())]
+
+    def _own_changes(self, journal: TurnJournal | None) -> list[Timer]:
+        """Return the timers that wait for the events of the turn's own changes of groups, if a handler takes such events."""
+        waiting = [] if journal is None else own_changes.timers(journal.made, self.clock.now())
+        takes_them = waiting and any(
+            issubclass(EVENT_TYPES[name], each) for name in own_changes.EVENT_TYPES for each in self.dispatcher.handled
+        )
+        return waiting if takes_them else []
 
 
 def _rearms(delivery: Delivery) -> tuple[Rearm, ...]:

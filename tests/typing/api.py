@@ -15,6 +15,7 @@ from linqbot import (
     Declined,
     Event,
     Expired,
+    Handle,
     History,
     HistoryEntry,
     MessageEdited,
@@ -188,6 +189,19 @@ bot.on_mesage("hi")  # type: ignore[attr-defined]
 async def misspelt(message: MessageReceived, ctx: Context) -> None:
     print(message.txt)  # type: ignore[attr-defined]
     await ctx.replay("x")  # type: ignore[attr-defined]
+
+
+async def changes(message: MessageReceived, ctx: Context) -> None:
+    await ctx.chat.rename("Dinner")
+    await ctx.chat.add("+14155550142")
+    await ctx.chat.set_background("sky sunset")
+    await ctx.chat.set_background(None)
+    await ctx.chat.set_background(photo="https://example.com/a.jpg")
+    assert_type(await ctx.chat.people(), list[Handle])
+    await ctx.chat.set_background("mago")  # type: ignore[call-overload]
+    await ctx.chat.set_background("mango", photo="https://example.com/a.jpg")  # type: ignore[call-overload]
+    await ctx.chat.renam("Dinner")  # type: ignore[attr-defined]
+    await ctx.chat.set_icon(b"png")  # type: ignore[arg-type]
 
 
 class Guest(BaseModel):

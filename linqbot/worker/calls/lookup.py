@@ -1,7 +1,8 @@
-"""Looking up the effect of a call that was cut off before its answer and must not be repeated.
+"""Looking up the effect of a call that was cut off before its answer.
 
-Only calls that leave a trace at Linq can be found: a voice memo is a message, and poll options are in their poll.
-Otherwise the outcome is ambiguous, and `turn_journal.py` reports that.
+A call that must not be repeated is looked up before anything else. Only calls that leave a trace at Linq can be found: a voice memo is a message, and poll options are in their poll.
+Otherwise the outcome is ambiguous, and `turn_journal.py` reports that. A change of a group's people is simply repeated,
+and looked up only if Linq refuses the repetition, because the first attempt has made the change.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from linqbot.client.call import ApiResponse, Call, Run, prepare
+from linqbot.errors import LinqApiError
 from linqbot.storage.journal import JournalEntry
 
 LOOK_BACK: Final = timedelta(seconds=5)
@@ -52,6 +54,32 @@ async def find(call: Call, entry: JournalEntry, run: Run, has_sent: HasSent) -> 
             return poll if wanted <= there else None
         case _:
             return None
+
+
+_CHANGES: Final = frozenset({"chats.participants.add", "chats.participants.remove", "chats.leave_chat"})
+
+
+async def change_made(call: Call, entry: JournalEntry, error: LinqApiError, run: Run) -> ApiResponse | None:
+    """Return the answer of a refused change of a group's people, if an attempt whose answer was lost has made it.
+
+    Linq refuses to add a person who is in the group, or to remove one who is not, also if that is our own doing.
+
+    Raises:
+        LinqApiError: Linq did not answer the question.
+    """
+    if call.name not in _CHANGES or error.status not in (404, 409):
+        return None
+    chat = (await run(prepare("chats.retrieve", path={"chat_id": call.path.split("/")[3]}))).data
+    wanted = str((call.body or {}).get("handle", "")).casefold()
+    since = datetime.fromtimestamp(entry.first_at, UTC) - LOOK_BACK
+    for member in chat.get("handles") or ():
+        if member.get("is_me") if call.name == "chats.leave_chat" else str(member.get("handle")).casefold() == wanted:
+            is_in = member.get("status") in (None, "active")
+            changed_at = member.get("joined_at" if is_in else "left_at")
+            is_as_wanted = is_in == (call.name == "chats.participants.add")
+            if is_as_wanted and changed_at and datetime.fromisoformat(changed_at) >= since:
+                return ApiResponse(202, {"status": "accepted"})
+    return None
 
 
 async def _newest(

@@ -53,7 +53,7 @@ from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOut
 from linqbot.types.proactive.scheduled import Scheduled
 from linqbot.worker.calls.call_retry import call_with_retries
 from linqbot.worker.calls.journal_match import JournalMatcher, digest
-from linqbot.worker.calls.lookup import AMBIGUOUS_ANSWERS, find
+from linqbot.worker.calls.lookup import AMBIGUOUS_ANSWERS, change_made, find
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.calls.stream_journal import StreamJournal
@@ -402,6 +402,11 @@ class TurnJournal:
         return SentInTurn(tuple(self._made), frozenset(ids), unsettled)
 
     @property
+    def made(self) -> list[Call]:
+        """The accepted calls of this run, those included that an earlier run has made."""
+        return [call for call, _ in self._made]
+
+    @property
     def is_settled(self) -> bool:
         """True if no task of the handler can be making a call."""
         return not (self._under_way or self._root.has_children)
@@ -661,8 +666,10 @@ class TurnJournal:
                 # Linq answers 404 to a repeated key if its message was deleted (rules.md, idempotency): it was sent.
                 await self._close(entry, "accepted", GONE)
                 raise MessageGone(call.name) from error
-            await self._close(entry, "refused", _error_json(error))
-            raise
+            if (done := await change_made(call, entry, error, run)) is None:
+                await self._close(entry, "refused", _error_json(error))
+                raise
+            answer = done
         await self._close(entry, "accepted", to_json(answer.data), answer)
         self._made.append((call, answer))
         return answer

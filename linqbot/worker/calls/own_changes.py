@@ -1,0 +1,65 @@
+"""The bot's own changes of the people in a group: their events must start no turn.
+
+Linq does not say who added or removed a person. So the commit that ends a turn stores, for each such call, a timer that
+waits for the event. The event's turn finds the timer by its id and deletes it. If the event never comes, the timer fires
+after an hour, which only removes it. Other changes name their author, so their events need no timer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Final
+
+from pydantic_core import to_json
+
+from linqbot.client.call import Call
+from linqbot.events.delivery import Delivery
+from linqbot.events.event import Event
+from linqbot.storage.timers import Timer, Timers
+
+KIND: Final = "own_change"
+
+EVENT_OF: Final = {"chats.participants.add": "participant.added", "chats.participants.remove": "participant.removed"}
+"""The type of the event that follows a call, by the name of the call."""
+
+EVENT_TYPES: Final = frozenset(EVENT_OF.values())
+
+WAIT_S: Final = 3600.0
+"""Seconds for which the event of a change is awaited. Linq tries to deliver an event for 30 minutes."""
+
+
+def timers(made: Iterable[Call], now: float) -> list[Timer]:
+    """Return the timers that wait for the events of calls, for the commit that ends their turn."""
+    found = []
+    for call in made:
+        if (event_type := EVENT_OF.get(call.name)) is not None:
+            chat_id, handle = call.path.split("/")[3], str((call.body or {})["handle"])
+            timer_id = _id(event_type, chat_id, handle)
+            # With the handle, so that `linqbot forget` finds the timer.
+            payload = to_json({"chat_id": chat_id, "handle": handle})
+            found.append(Timer(timer_id, now + WAIT_S, f"x:{timer_id}", KIND, payload, WAIT_S))
+    return found
+
+
+def is_expiry(delivery: Delivery) -> bool:
+    """Return True if a delivery is such a timer, whose event has not come. Its id decides: no webhook has such an id."""
+    return delivery.id.startswith(f"i.{KIND}.")
+
+
+async def expected(event: Event, stored: Timers) -> str | None:
+    """Return the id of the timer that waits for an event; None if the bot has not caused it.
+
+    Raises:
+        StorageUnavailable: the storage cannot be read.
+    """
+    handle = getattr(getattr(event, "participant", None), "handle", None)
+    if event.type not in EVENT_TYPES or not handle or event.chat_id is None:
+        return None
+    timer_id = _id(event.type, event.chat_id, handle)
+    return None if await stored.timer(timer_id) is None else timer_id
+
+
+def _id(event_type: str, chat_id: str, handle: str) -> str:
+    # A digest, because ids of timers are logged.
+    return hashlib.sha256(f"{event_type}|{chat_id}|{handle.casefold()}".encode()).hexdigest()[:32]

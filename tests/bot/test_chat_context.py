@@ -1,0 +1,264 @@
+"""`ctx.chat`: changes of the event's chat, which start no turn of their own and are made once, whatever crashes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from linqbot import Bot, BotError, Context, LinqApiError, MessageReceived, RuleBroken, hookimpl, regex
+from linqbot.client.call import ApiResponse, Call, Run
+from linqbot.errors import Refused
+from linqbot.events import GroupChange, ParticipantAdded, ParticipantRemoved
+from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+BOB, EVE, DAN = "+14155550143", "+14155550144", "+14155550145"
+ICON = "https://example.com/icon.png"
+
+
+def facilitating() -> tuple[Bot, list[GroupChange]]:
+    """Return a bot that changes its group when a person says so, and the changes that reach its handler."""
+    bot, seen = Bot(groups="all", loop_breaker=False), list[GroupChange]()
+
+    @bot.on_message(regex(r"^add (\S+)$"))
+    async def add(message: MessageReceived, ctx: Context) -> None:
+        assert ctx.match is not None
+        await ctx.chat.add(ctx.match[1])
+
+    @bot.on_message(regex(r"^remove (\S+)$"))
+    async def remove(message: MessageReceived, ctx: Context) -> None:
+        assert ctx.match is not None
+        await ctx.chat.remove(ctx.match[1])
+
+    @bot.on_message("decorate")
+    async def decorate(message: MessageReceived, ctx: Context) -> None:
+        await ctx.chat.rename("Dinner")
+        await ctx.chat.set_icon(ICON)
+        await ctx.chat.set_background("sky sunset")
+        await ctx.reply(", ".join(each.handle for each in await ctx.chat.people()))
+
+    @bot.on_message("leave")
+    async def leave(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Bye!")
+        await ctx.chat.leave()
+
+    @bot.on_group_change
+    async def note(change: GroupChange, ctx: Context) -> None:
+        seen.append(change)
+
+    return bot, seen
+
+
+def members(phone: Phone) -> set[str]:
+    return {each.handle for each in phone.chat.handles if each.status == "active" and not each.is_me}
+
+
+async def test_the_group_changes_and_its_own_changes_reach_no_handler() -> None:
+    bot, seen = facilitating()
+    async with talking(bot) as phone:
+        group = phone.group(BOB, EVE)
+        await group.text("decorate")
+        assert await group.next_reply() == f"{phone.handle}, {BOB}, {EVE}"
+        assert (group.chat.display_name, group.chat.group_chat_icon) == ("Dinner", ICON)
+        background = phone.emulator.state.chat(group.chat_id).background
+        assert background is not None
+        assert (background.style, background.variant) == ("sky", "sunset")
+        await group.text(f"add {DAN}")
+        await group.quiet()
+        assert members(group) == {phone.handle, BOB, EVE, DAN}
+        await group.text(f"remove {DAN}")
+        await group.quiet()
+        assert members(group) == {phone.handle, BOB, EVE}
+        assert seen == []
+
+
+async def test_the_same_changes_by_people_reach_a_handler() -> None:
+    bot, seen = facilitating()
+    async with talking(bot) as phone:
+        group = phone.group(BOB, EVE)
+        await group.text(f"add {DAN}")
+        await group.quiet()
+        await group.remove(DAN)
+        await group.bring(DAN)
+        await group.rename("Lunch")
+        await group.quiet()
+        assert [change.type for change in seen] == [
+            "participant.removed",
+            "participant.added",
+            "chat.group_name_updated",
+        ]
+
+
+async def test_being_added_to_a_group_and_being_removed_reach_a_handler_and_leaving_does_not() -> None:
+    bot, seen = facilitating()
+    async with talking(bot) as phone:
+        group = phone.group(BOB, EVE, DAN)
+        await group.text("hi")
+        await group.remove(phone.line)
+        await group.bring(phone.line)
+        await group.text("leave")
+        await group.quiet()
+        assert [type(change) for change in seen] == [ParticipantRemoved, ParticipantAdded]
+        assert "bot" not in {each.status for each in group.chat.handles if each.is_me}
+        assert {each.status for each in group.chat.handles if each.is_me} == {"left"}
+
+
+async def test_an_event_that_never_comes_is_awaited_for_an_hour_only() -> None:
+    bot, seen = facilitating()
+    async with talking(bot) as phone:
+        group = phone.group(BOB, EVE)
+        phone.fail_next_delivery("participant.added", status=400)
+        await group.text(f"add {DAN}")
+        await phone.advance(timedelta(hours=2).total_seconds())
+        await group.remove(DAN)
+        await group.bring(DAN)
+        await group.quiet()
+        assert [change.type for change in seen] == ["participant.removed", "participant.added"]
+
+
+async def test_a_change_that_is_there_already_is_no_error() -> None:
+    bot, seen = facilitating()
+    async with talking(bot) as phone:
+        group = phone.group(BOB, EVE, DAN)
+        await group.text(f"add {BOB}")
+        await group.text("remove +14155550199")
+        await group.quiet()
+        assert members(group) == {phone.handle, BOB, EVE, DAN}
+        assert seen == []
+
+
+@pytest.mark.parametrize(("said", "verb"), [(f"add {DAN}", "add"), (f"remove {DAN}", "remove"), ("leave", "leave")])
+async def test_a_lost_answer_makes_a_change_once_and_its_event_reaches_no_handler(said: str, verb: str) -> None:
+    bot, seen = facilitating()
+    async with talking(bot) as phone:
+        group = phone.group(BOB, EVE, *([] if verb == "add" else [DAN]))
+        await group.text("hi")
+        await phone.advance(60)
+        phone.drop_next(f"chats.participants.{verb}" if verb != "leave" else "chats.leave_chat", lost="answer")
+        await group.text(said)
+        await group.quiet()
+        assert (DAN in members(group)) == (verb != "remove")
+        assert seen == []
+        assert len(await group.replies()) == (verb == "leave")
+
+
+@pytest.mark.parametrize("said", [f"add {DAN}", "leave"])
+async def test_a_crash_at_any_point_changes_the_group_once(said: str) -> None:
+    bot, seen = facilitating()
+    groups: list[Phone] = []
+
+    async def scenario(phone: Phone) -> None:
+        groups.append(phone.group(BOB, EVE, *([DAN] if said == "leave" else [])))
+        await groups[-1].text(said)
+
+    async for _ in killed_between_calls(bot, scenario, copies=3):
+        group = groups[-1]
+        assert DAN in members(group)
+        assert await group.replies() == (["Bye!"] if said == "leave" else [])
+        assert seen == []
+
+
+@pytest.mark.parametrize("verb", ["rename", "add", "remove", "set_icon", "leave"])
+async def test_changes_of_groups_are_refused_in_a_direct_chat(verb: str) -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def change(message: MessageReceived, ctx: Context) -> None:
+        await getattr(ctx.chat, verb)(*([] if verb == "leave" else [DAN]))
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        (error,) = await phone.errors()
+        assert isinstance(error, BotError)
+        assert f"ctx.chat.{verb}() is for groups, and this chat is direct" in str(error)
+        assert not [call for call in phone.calls if call.method != "GET" and "read" not in call.path]
+
+
+async def test_a_mistake_says_what_to_do() -> None:
+    bot = Bot()
+    said: list[str] = []
+
+    @bot.on_message
+    async def change(message: MessageReceived, ctx: Context) -> None:
+        for wrong in (
+            lambda: ctx.chat.set_background("mago"),  # type: ignore[call-overload]
+            lambda: ctx.chat.set_background("mango", photo=ICON),  # type: ignore[call-overload]
+            lambda: ctx.chat.set_background(photo="icon.png"),
+            lambda: ctx.chat.set_background(shades=["red", "blue"]),
+            lambda: ctx.chat.rename(" "),
+            lambda: ctx.chat.add("Dan"),
+            lambda: ctx.chat.renam("x"),  # type: ignore[attr-defined]
+        ):
+            try:
+                await wrong()
+            except (BotError, RuleBroken, AttributeError) as error:
+                said.append(str(error))
+
+    async with talking(bot) as phone:
+        await phone.group(BOB, EVE).by(BOB).text("hi", mention=True)
+        await phone.quiet()
+    assert [each.split(".")[0] if each.startswith("There") else each[:40] for each in said] == [
+        "There is no background 'mago'",
+        "ctx.chat.set_background() takes one of a",
+        "R66: a photo needs an https image_url.",
+        "R66: shades must be two colors such as #",
+        "ctx.chat.rename('') has no name. Linq ca",
+        "R8: handle is neither an E.164 phone num",
+        "ChatContext has no attribute renam. Did ",
+    ]
+
+
+async def test_a_group_that_is_too_small_is_linqs_error_and_a_forgotten_await_is_named() -> None:
+    bot = Bot(groups="all")
+
+    @bot.on_message("add")
+    async def add(message: MessageReceived, ctx: Context) -> None:
+        await ctx.chat.remove(BOB)
+
+    @bot.on_message("rename")
+    async def rename(message: MessageReceived, ctx: Context) -> None:
+        ctx.chat.rename("Dinner")  # type: ignore[unused-coroutine]
+
+    async with talking(bot) as phone:
+        group = phone.group(BOB)
+        await group.text("add")
+        (error,) = await phone.errors()
+        assert isinstance(error, LinqApiError)
+        assert error.status == 409
+        await phone.person(EVE).group(BOB).text("rename")
+        with pytest.raises(HandlerFailed, match=r"Write: await ctx.chat.rename"):
+            await phone.quiet()
+
+
+class NoNames:
+    """A plugin that refuses new names of groups."""
+
+    @hookimpl
+    def register_outbound(self) -> list[Callable[[Run], Run]]:
+        def wrap(run: Run) -> Run:
+            async def refuse(call: Call) -> ApiResponse:
+                if call.name == "chats.update":
+                    raise Refused("no names")
+                return await run(call)
+
+            return refuse
+
+        return [wrap]
+
+
+async def test_a_change_that_a_plugin_refuses_is_not_made_and_the_handler_goes_on() -> None:
+    bot = Bot(groups="all", plugins=[NoNames])
+
+    @bot.on_message
+    async def rename(message: MessageReceived, ctx: Context) -> None:
+        await ctx.chat.rename("Dinner")
+        await ctx.reply("Done.")
+
+    async with talking(bot) as phone:
+        group = phone.group(BOB)
+        await group.text("rename")
+        assert await group.replies() == ["Done."]
+        assert group.chat.display_name != "Dinner"
