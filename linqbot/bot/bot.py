@@ -34,11 +34,16 @@ class Bot(Router):
         loop_breaker: True stops answering another bot, because two bots that answer each other never stop. A chat
             counts as such a loop if its messages repeat or quote the bot, and either the bot's replies repeat too or
             the messages arrive faster than a person can write.
+        on_trouble: A text such as "One moment, please.", for a person whose message cannot be answered now, because Linq is
+            away, or who gets no answer, because the bot has given the message up. It is said once until a handler
+            succeeds in this chat again, also after a restart. Not for a dead letter that an `on_dead_letter`
+            handler takes. None says nothing. No person ever sees the text of an error.
         plugins: The bot's own plugins (classes, modules or objects: see `linqbot.hookspecs`), and the names of
             installed plugins that the bot needs. Other installed plugins are loaded too when the bot is served, unless
             LINQBOT_PLUGINS says otherwise. In tests they are not loaded.
     Raises:
-        BotError: `groups` has an unknown value, `gather_s` is not a number from 0 to 60, or `allow` or `plugins` is a string instead of a list.
+        BotError: `groups` has an unknown value, `gather_s` is not a number from 0 to 60, `allow` or `plugins` is a string
+            instead of a list, or `on_trouble` is not a text.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class Bot(Router):
         max_age_s: float | None = DAY_S,
         gather_s: float | None = None,
         loop_breaker: bool = True,
+        on_trouble: str | None = None,
         plugins: Iterable[object] = (),
     ) -> None:
         super().__init__(gather_s=gather_s)
@@ -60,13 +66,23 @@ class Bot(Router):
             raise BotError(f"Bot(allow=…) takes a list of handles: allow=[{allow!r}].")
         if isinstance(plugins, str):
             raise BotError(f"Bot(plugins=…) takes a list: plugins=[{plugins!r}].")
+        if on_trouble is not None and (not isinstance(on_trouble, str) or not on_trouble.strip()):
+            raise BotError(
+                f'Bot(on_trouble=…) takes a text such as "One moment, please.", not {_shown(on_trouble)}. To run code '
+                "when the bot gives up, write an @bot.on_dead_letter handler."
+            )
         self.read = read
         self.typing = typing
         self.groups: Groups = groups
         self.max_age_s = max_age_s
         self.loop_breaker = loop_breaker
+        self.on_trouble = on_trouble
         self.plugins = tuple(plugins)
         self.allow: Callable[[Event], bool] | None = _among(allow) if isinstance(allow, Collection) else allow
+
+
+def _shown(value: object) -> str:
+    return "an empty text" if isinstance(value, str) else f"a {type(value).__name__}"
 
 
 def _among(handles: Collection[str]) -> Callable[[Event], bool]:

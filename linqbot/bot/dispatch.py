@@ -235,6 +235,15 @@ class Dispatcher:
         finally:
             ctx.stop_typing()
 
+    @property
+    def on_trouble(self) -> str | None:
+        """The text that the bot says in an outage of a chat; None if it says nothing."""
+        return self._bot.on_trouble
+
+    def may_reach_handler(self, event: Event) -> bool:
+        """Return True if the bot's settings let an event through to its handlers."""
+        return self._reason_to_ignore(event) is None
+
     def takes_dead_letter(self, event_type: str) -> bool:
         """Return True if the bot has an `on_dead_letter` handler for events of this type."""
         kind = EVENT_TYPES.get(event_type)

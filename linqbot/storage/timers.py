@@ -7,8 +7,11 @@ from typing import Final, Protocol
 
 from linqbot.events.delivery import Delivery
 
-RECURRING: Final = frozenset({"schedule", "repeat"})
-"""The kinds of timers that stay stored when they fire, and are due again later."""
+OUTAGE: Final = "outage"
+"""The kind of a timer that stays stored as long as an outage of a chat lasts; see `worker/trouble/outage.py`."""
+
+RECURRING: Final = frozenset({"schedule", "repeat", OUTAGE})
+"""The kinds of timers that stay stored when they fire. Those of an outage are due once, the others again later."""
 
 PARKED_S: Final = 1e12
 """Added to the due time of a recurring timer that fired, until its turn ends. Every time a bot can give is smaller."""
@@ -22,7 +25,7 @@ class Timer:
         id: Unique. Scheduling the same id again keeps the timer that is stored.
         due: Unix seconds.
         lane: The lane that the timer joins when it is due, behind the deliveries that wait there.
-        kind: The kind of timer: `send`, `repeat`, `schedule` or `dead_letter`. The timer becomes the delivery
+        kind: The kind of timer: `send`, `repeat`, `schedule`, `dead_letter`, `own_change` or `outage`. The timer becomes the delivery
             `i.<kind>.<id>` of type `linqbot.<kind>`. The id of a recurring timer's delivery ends with the due time in
             whole seconds, so each due time makes one delivery.
         payload: The body of that delivery, as JSON. It holds the handles of the people of the turn that scheduled the

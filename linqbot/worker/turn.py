@@ -51,7 +51,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Outcome, Retry
 from linqbot.storage.journal import DeliveryStatus
 from linqbot.storage.timers import Rearm, Timer
-from linqbot.worker import broadcasting, dead_letter, never_awaited, opting_out
+from linqbot.worker import broadcasting, never_awaited, opting_out
 from linqbot.worker.asking.arrivals import ANSWERS_WITHOUT_CHAT, NOTHING, Arrival, arrival, in_chat
 from linqbot.worker.asking.deliveries import ORDER_PREFIX
 from linqbot.worker.asking.opening import Opening, Writes, open_turn, writes_of_failure, writes_of_vote
@@ -68,6 +68,7 @@ from linqbot.worker.recurring import rearmed
 from linqbot.worker.reply_target import with_answers, with_replies_to_me
 from linqbot.worker.scheduled_send import SendMissed, due_send, ends_series
 from linqbot.worker.state_queue import StateQueue
+from linqbot.worker.trouble import dead_letter, outage
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -400,6 +401,11 @@ class Turns:
             with deadline:
                 turn.journal.recipients = (await to_person.send(client),)
             return
+        if outage.is_notice(turn.lease.delivery):
+            turn.journal.origin = outage.origin_of_notice(turn.lease.delivery)
+            with deadline:
+                await outage.tell(turn.lease.delivery, client, self.dispatcher.on_trouble, self.storage)
+            return
         given_up = dead_letter.notice(turn.lease.delivery) if dead_letter.is_notice(turn.lease.delivery) else None
         arrived = turn.opening.arrival
         session = None if arrived is NOTHING else turn.asking()
@@ -571,7 +577,7 @@ class Turns:
                 dead = DeadLetter(f"Its outcome could not be stored: {readable(str(error))}")
                 lost = broadcasting.given_up(lease.delivery, dead)
                 finish = Finish(
-                    dead, timers=self._notices(lease, dead), rearmed=_rearms(lease.delivery), recipients=lost
+                    dead, timers=self._notices(lease, dead, turn), rearmed=_rearms(lease.delivery), recipients=lost
                 )
                 if (again := writes if turn is None else self._writes(turn, dead)) is not None:
                     finish = _with(finish, again, None)
@@ -590,23 +596,49 @@ class Turns:
             journal.outcomes(with_digests=not is_done) if journal else (),
             state=journal.state if journal and is_done else (),
             timers=[
-                *(journal.timers if journal and is_done else self._notices(lease, outcome)),
+                *(journal.timers if journal and is_done else self._notices(lease, outcome, turn)),
                 *self._own_changes(journal),
             ],
             rearmed=rearm,
-            cancelled=journal.cancelled if journal and (is_done or rearm) else (),
+            cancelled=[
+                *(journal.cancelled if journal and (is_done or rearm) else ()),
+                *self._ended_outage(lease, outcome, turn),
+            ],
             off_the_record=journal.off_the_record if journal else lease.delivery.is_off_the_record,
             has_all_entries=writes is None and lease.is_first_run and (journal is None or journal.has_all_entries),
             recipients=journal.recipients if journal and is_done else broadcasting.given_up(lease.delivery, outcome),
         )
         return finish if writes is None else _with(finish, writes, journal)
 
-    def _notices(self, lease: Lease, outcome: Outcome) -> list[Timer]:
-        """Return the timer that runs the bot's `on_dead_letter` handler, if a delivery was given up and there is one."""
-        delivery = lease.delivery
-        if not isinstance(outcome, DeadLetter) or not self.dispatcher.takes_dead_letter(delivery.type):
+    def _notices(self, lease: Lease, outcome: Outcome, turn: _Running | None) -> list[Timer]:
+        """Return the timer of what the bot says when it gives up a message, or cannot answer it now; usually nothing.
+
+        An `on_dead_letter` handler says it. Without one that takes the event, it is the text of `Bot(on_trouble=…)`.
+        """
+        delivery, now = lease.delivery, self.clock.now()
+        if isinstance(outcome, DeadLetter) and self.dispatcher.takes_dead_letter(delivery.type):
+            return [dead_letter.timer(lease, outcome, now)]
+        if self.dispatcher.on_trouble is None or not outage.leaves_waiting(lease, outcome, now):
             return []
-        return [dead_letter.timer(lease, outcome, self.clock.now())]
+        if turn is not None:
+            has_handler = turn.ctx is not None and turn.ctx.handler is not None
+            return [outage.begun(delivery, turn.journal.origin, now)] if has_handler else []
+        return self._notice_after_crashes(delivery, now) if isinstance(outcome, DeadLetter) else []
+
+    def _notice_after_crashes(self, delivery: Delivery, now: float) -> list[Timer]:
+        """Return the timer of an outage for a message that has crashed the process, so that its handler is not known."""
+        try:
+            event = parse(delivery)
+        except EventNotUnderstood:
+            return []
+        return [outage.begun(delivery, origin_of(event), now)] if self.dispatcher.may_reach_handler(event) else []
+
+    def _ended_outage(self, lease: Lease, outcome: Outcome, turn: _Running | None) -> list[str]:
+        """Return the id of the timer of an outage that ends because a handler has succeeded."""
+        if self.dispatcher.on_trouble is None or turn is None or dead_letter.is_notice(lease.delivery):
+            return []
+        has_handler = turn.ctx is not None and turn.ctx.handler is not None
+        return outage.ended_by(lease, outcome) if has_handler else []
 
     def _own_changes(self, journal: TurnJournal | None) -> list[Timer]:
         """Return the timers that wait for the events of the turn's own changes of groups, if a handler takes such events."""

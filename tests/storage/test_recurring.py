@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
+from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease, Retry
-from linqbot.storage.timers import Rearm, Timer
+from linqbot.storage.timers import OUTAGE, Rearm, Timer
 
 pytestmark = pytest.mark.anyio
 
@@ -98,3 +100,21 @@ async def test_a_timer_is_found_by_its_id_while_it_waits_and_while_it_is_parked(
     await fired(storage, clock)
     assert await storage.timer("daily") == timer().parked()
     assert await storage.timer("weekly") is None
+
+
+async def test_the_timer_of_an_outage_fires_once_and_stays_until_the_outage_ends(
+    storage: Storage, clock: MovableClock
+) -> None:
+    begun = Timer("outage.1", NOON, "t:1", OUTAGE, b"{}", 0.0)
+    assert await storage.schedule(begun) is True
+    lease = await fired(storage, clock)
+    await storage.finish(lease, Finish(Ack(), timers=[begun]))
+    clock.advance(60)
+    assert (await storage.schedule(replace(begun, due=clock.now())), await storage.fire(clock.now())) == (False, 0)
+    assert await storage.timer("outage.1") is not None
+    await storage.put(Delivery("w.1", "c:1", "message.received", b"{}", clock.now()))
+    (answered,) = await storage.take(1, lease_s=60)
+    await storage.finish(answered, Finish(Ack(), cancelled=["outage.1", "outage.2"]))
+    assert await storage.timer("outage.1") is None
+    assert await storage.schedule(replace(begun, due=clock.now())) is True
+    assert await storage.fire(clock.now()) == 1

@@ -46,7 +46,8 @@ from linqbot.events import (
     TypingStarted,
 )
 
-bot = Bot()
+bot = Bot(on_trouble="One moment, please.")
+Bot(on_trouble=["One moment"])  # type: ignore[arg-type]
 
 
 @bot.on_message

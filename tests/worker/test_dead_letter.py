@@ -27,9 +27,9 @@ from linqbot.events.reaction import ReactionAdded
 from linqbot.storage.inbox import DeadLetter, Lease
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import talking
-from linqbot.worker import dead_letter
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.failure import RetryPolicy
+from linqbot.worker.trouble import dead_letter
 from linqbot.worker.turn import Turns
 
 pytestmark = pytest.mark.anyio
