@@ -7,6 +7,8 @@ will come; the error then shows what happened instead.
 from __future__ import annotations
 
 import base64
+import difflib
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel
@@ -19,6 +21,7 @@ from linqbot.emulator.acts.conversation import Edit, Placement, React, Read, Typ
 from linqbot.emulator.acts.decorating import NameGroup, SetBackground
 from linqbot.emulator.acts.membership import Join, Leave
 from linqbot.emulator.acts.paying import Decline, Pay
+from linqbot.emulator.acts.reporting import Report
 from linqbot.emulator.acts.sharing import ShareCard, ShareLocation
 from linqbot.emulator.acts.voting import AddOptions, MakePoll, Vote
 from linqbot.emulator.emulator import Emulator
@@ -27,6 +30,7 @@ from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.model.handles import normal
 from linqbot.emulator.model.records import PaymentRecord, PaymentRequestRecord, iso
 from linqbot.errors import ConfigError
+from linqbot.events.parse import EVENT_TYPES
 from linqbot.testing.bubble import Bubble, Tapback
 from linqbot.testing.room import Room
 from linqbot.testing.stage.connections import ApiCall
@@ -257,6 +261,22 @@ class Phone:
             ConfigError: no payment request is open.
         """
         await self._do("declines to pay", Decline(id=payment_id or self._open_payment_request()))
+
+    async def event(self, event_type: str, data: Mapping[str, Any]) -> None:
+        """Let Linq report an event that no act of a phone causes, such as a phone call. Nothing else happens.
+
+        Example: `await phone.event("call.no_answer", {"from": phone.handle, "to": phone.line})`
+
+        Args:
+            event_type: Linq's name of the event.
+            data: The event's `data`, as Linq would send it. It is not checked.
+        Raises:
+            ValueError: Linq has no events of this type.
+        """
+        if event_type not in EVENT_TYPES:
+            near = difflib.get_close_matches(event_type, EVENT_TYPES, n=1)
+            raise ValueError(f"Linq has no event {event_type!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        await self._do(f"has an event {event_type}", Report(event_type, data, self.line))
 
     def _open_payment_request(self) -> str:
         for request in reversed(self.emulator.state.payment_requests.values()):

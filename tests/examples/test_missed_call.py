@@ -1,0 +1,61 @@
+"""examples/missed_call.py: a message to a person whose call was not answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from linqbot import Bot
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+MISSED = 'Sorry that we missed your call! Write your question, or "call me".'
+FRIDAY = datetime(2026, 11, 20, 9, tzinfo=UTC)
+
+
+async def call(phone: Phone) -> None:
+    await phone.event("call.no_answer", {"from": phone.handle, "to": phone.line})
+
+
+async def test_a_missed_call_is_answered_and_the_person_is_called_back(example: Callable[[str], Bot]) -> None:
+    async with talking(example("missed_call"), start=FRIDAY) as phone:
+        await call(phone)
+        assert await phone.next_reply() == MISSED
+        await phone.text("Call me")
+        assert await phone.next_reply() == "When shall we call you?"
+        await phone.text("monday 15:30")
+        assert await phone.next_reply() == "We will call you on Monday at 15:30."
+        await phone.text("Do you have soup?")
+        assert await phone.next_reply() == "Thank you. A person will answer you soon."
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"call": {"id": "1", "caller": {"handle": "+14155550142"}, "callee": ["+12025550100"]}},
+        {"from": "+14155550142", "line": {"phone_number": "+12025550100"}, "duration_s": 0},
+    ],
+)
+async def test_other_forms_of_the_data_are_understood(example: Callable[[str], Bot], data: dict[str, Any]) -> None:
+    async with talking(example("missed_call")) as phone:
+        await phone.event("call.no_answer", data)
+        assert await phone.replies() == [MISSED]
+
+
+async def test_a_call_of_our_own_and_one_without_numbers_send_nothing(example: Callable[[str], Bot]) -> None:
+    async with talking(example("missed_call")) as phone:
+        await phone.event("call.no_answer", {"from": phone.line, "to": phone.handle})
+        await phone.event("call.no_answer", {"id": "1"})
+        await phone.quiet()
+        assert not [sent for sent in phone.calls if sent.method == "POST"]
+        with pytest.raises(ValueError, match=r"no event 'call.not_answered'. Did you mean 'call.no_answer'"):
+            await phone.event("call.not_answered", {})
+
+
+async def test_a_crash_at_any_point_sends_it_once(example: Callable[[str], Bot]) -> None:
+    async for phone in killed_between_calls(example("missed_call"), call, copies=3):
+        assert phone.messages == [MISSED]
