@@ -303,7 +303,8 @@ class Turns:
         assert turn.overlap is not None
         try:
             settled = (self.storage.settle(entry) for entry in turn.journal.outcomes(with_digests=True))
-            await asyncio.gather(*settled)
+            waiting = (self.storage.schedule(timer) for timer in self._own_changes(turn.journal))
+            await asyncio.gather(*settled, *waiting)
             return await turn.overlap.restarted(turn.journal.texts_sent())
         except (StorageError, LeaseLost) as error:
             # Nothing is lost: the newer messages wait in the lane, and the turn runs again with its journal.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -158,6 +159,35 @@ async def test_a_crash_at_any_point_changes_the_group_once(said: str) -> None:
         group = groups[-1]
         assert DAN in members(group)
         assert await group.replies() == (["Bye!"] if said == "leave" else [])
+        assert seen == []
+
+
+async def test_a_change_by_an_interrupted_run_reaches_no_handler_either() -> None:
+    bot = Bot(groups="all")
+    seen, added = list[GroupChange](), asyncio.Event()
+
+    @bot.on_message(overlap="restart")
+    async def add(message: MessageReceived, ctx: Context) -> None:
+        if len(message.burst) > 1:
+            await ctx.reply("Done.")
+        else:
+            await ctx.chat.add(DAN)
+            added.set()
+            await asyncio.Event().wait()
+
+    @bot.on_group_change
+    async def note(change: GroupChange, ctx: Context) -> None:
+        seen.append(change)
+
+    async with talking(bot) as phone:
+        group = phone.group(BOB, EVE)
+        phone.fail_next_delivery("participant.added")  # Linq delivers it again, after the message
+        await group.text("add Dan")
+        await added.wait()
+        await group.text("please")
+        assert await group.next_reply() == "Done."
+        await phone.advance(60)
+        assert DAN in members(group)
         assert seen == []
 
 

@@ -25,6 +25,8 @@ EVENT_OF: Final = {"chats.participants.add": "participant.added", "chats.partici
 
 EVENT_TYPES: Final = frozenset(EVENT_OF.values())
 
+_EXPIRY_ID: Final = f"i.{KIND}."
+
 WAIT_S: Final = 3600.0
 """Seconds for which the event of a change is awaited. Linq tries to deliver an event for 30 minutes."""
 
@@ -44,7 +46,7 @@ def timers(made: Iterable[Call], now: float) -> list[Timer]:
 
 def is_expiry(delivery: Delivery) -> bool:
     """Return True if a delivery is such a timer, whose event has not come. Its id decides: no webhook has such an id."""
-    return delivery.id.startswith(f"i.{KIND}.")
+    return delivery.id.startswith(_EXPIRY_ID)
 
 
 async def expected(event: Event, stored: Timers) -> str | None:

@@ -26,6 +26,7 @@ log = structlog.get_logger("linqbot.worker")
 PATIENCE_S: Final = 5.0
 """A turn that is deferred to at most this many seconds after the message came in leaves the person waiting for a moment only."""
 
+_NOTICE_ID: Final = f"i.{OUTAGE}."
 _GRACE_S: Final = 365 * 86_400.0
 
 
@@ -47,7 +48,9 @@ def begun(delivery: Delivery, origin: bytes | None, now: float) -> Timer:
         origin: The people and the chat of the turn, so that `linqbot forget` finds the timer.
     """
     chat_id = _chat_of(delivery)
-    payload = {"chat_id": chat_id, "origin": None if origin is None else from_json(origin)}
+    payload: dict[str, object] = {"chat_id": chat_id, "origin": None if origin is None else from_json(origin)}
+    if delivery.is_off_the_record:
+        payload["data"] = {"zero_retention": True}  # in Linq's own form: see `Delivery.is_off_the_record`
     # In a lane of its own, because the deferred delivery blocks the lane of the chat.
     return Timer(f"{OUTAGE}.{chat_id}", now, f"t:{chat_id}", OUTAGE, to_json(payload), _GRACE_S)
 
@@ -60,7 +63,7 @@ def ended_by(lease: Lease, outcome: Outcome) -> list[str]:
 
 def is_notice(delivery: Delivery) -> bool:
     """Return True if a delivery is the notice of an outage. Its id decides: a webhook can have any type, but no such id."""
-    return delivery.id.startswith(f"i.{OUTAGE}.")
+    return delivery.id.startswith(_NOTICE_ID)
 
 
 def origin_of_notice(notice: Delivery) -> bytes | None:
