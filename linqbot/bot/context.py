@@ -19,8 +19,6 @@ import structlog
 
 from linqbot.bot.asking.asker import Asker, Resumption, SideTurn
 from linqbot.bot.asking.question import CANCEL_WORDS, DAY_S, AskedBefore, Question
-from linqbot.bot.asking.results import Location, PaymentResult, VoteResult
-from linqbot.bot.asking.waits import LocationWait, PaymentWait, VoteWait
 from linqbot.bot.background import HINT_S
 from linqbot.bot.conversation.chat_context import ChatContext
 from linqbot.bot.conversation.history import History, HistoryReader, TurnRecord
@@ -49,6 +47,7 @@ from linqbot.types.message import Effect, EffectName, MessageContent, ReactionTy
 from linqbot.types.proactive.scheduled import Scheduled
 
 if TYPE_CHECKING:
+    from linqbot.bot.asking.results import Location, PaymentResult, VoteResult
     from linqbot.parse.recurrences import Recurrence
 
 T = TypeVar("T")
@@ -615,6 +614,8 @@ class Context:
         Example:
             `if await ctx.pay(1250, "2 soups", timeout_s=3600): …`
         """
+        from linqbot.bot.asking.waits import PaymentWait
+
         wait = PaymentWait(amount, description, currency)
         return self._wait_for(Question((description,), timeout_s=timeout_s, cancel=tuple(cancel), key=key, wait=wait))
 
@@ -649,6 +650,8 @@ class Context:
         Example:
             `where = await ctx.location("Where shall we deliver?", timeout_s=600)`
         """
+        from linqbot.bot.asking.waits import LocationWait
+
         return self._wait_for(
             Question(question, timeout_s=timeout_s, cancel=tuple(cancel), key=key, wait=LocationWait())
         )
@@ -685,6 +688,8 @@ class Context:
         Example:
             `lunch = await ctx.vote(["Thai", "Pizza"], "Lunch?", timeout_s=3600)`
         """
+        from linqbot.bot.asking.waits import VoteWait
+
         if len(choices) < 2 or isinstance(choices, str):
             raise BotError(f"ctx.vote({choices!r}): give a list of 2 choices or more.")
         return self._wait_for(

@@ -13,10 +13,16 @@ import traceback
 from collections.abc import Callable
 from typing import Any, TextIO
 
-import structlog
-from structlog.typing import EventDict, ExcInfo, WrappedLogger
-
 from linqbot import tracebacks
+
+# structlog imports rich where it is installed, for tracebacks that `configure` renders otherwise. That would be a quarter
+# of the start and 5 MiB. The entry in `sys.modules` makes the import fail, as if rich were not installed.
+sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+import structlog  # noqa: E402
+from structlog.typing import EventDict, ExcInfo, WrappedLogger  # noqa: E402
+
+if sys.modules["rich"] is None:
+    del sys.modules["rich"]
 
 
 def configure(

@@ -110,6 +110,7 @@ class Commands(click.Group):
         try:
             module = importlib.import_module(f"linqbot.cli.commands.{_FOLDERS[cmd_name]}.{cmd_name}")
         finally:
+            gc.freeze()
             gc.enable()
         command: click.Command = module.command
         return command

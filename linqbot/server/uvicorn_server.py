@@ -205,9 +205,9 @@ def tune_garbage_collector() -> None:
     """Exempt all objects made so far from garbage collection, and collect less often.
 
     This saves a tenth of the CPU time of an ack. Imported code lives as long as the process, so there is no use in
-    traversing it again and again while requests wait; and a turn leaves few reference cycles behind.
+    traversing it again and again while requests wait; and a turn leaves few reference cycles behind. Garbage is not
+    collected first: that takes 20 ms, and imports leave only about a thousand objects behind.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 

@@ -27,7 +27,7 @@ from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
-from linqbot.worker.asking.session import TurnSession
+from linqbot.worker.asking.turn_session import TurnSession
 from linqbot.worker.calls.turn_journal import TurnJournal
 
 log = structlog.get_logger("linqbot.worker")

@@ -55,7 +55,7 @@ from linqbot.worker import broadcasting, never_awaited, opting_out
 from linqbot.worker.asking.arrivals import ANSWERS_WITHOUT_CHAT, NOTHING, Arrival, arrival, in_chat
 from linqbot.worker.asking.deliveries import ORDER_PREFIX
 from linqbot.worker.asking.opening import Opening, Writes, open_turn, writes_of_failure, writes_of_vote
-from linqbot.worker.asking.session import TurnSession
+from linqbot.worker.asking.turn_session import TurnSession
 from linqbot.worker.broadcasting import broadcast_send
 from linqbot.worker.calls import own_changes
 from linqbot.worker.calls.outbound_plugins import Outbound

@@ -6,6 +6,8 @@ import json
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,3 +128,20 @@ def test_a_taken_port_is_an_error_of_one_sentence(command: Callable[..., Any], p
         assert emulator.end() == 2
     assert f"127.0.0.1:{port} cannot be listened on" in emulator.said()
     assert "--port" in emulator.said()
+
+
+@pytest.mark.process
+def test_serve_does_not_import_what_few_bots_need() -> None:
+    code = "import linqbot.cli.commands.running.serve, sys; print(set(sys.argv[1:]) & set(sys.modules))"
+    rare = [
+        "httpx",
+        "rich",
+        "asyncpg",
+        "linqbot.events.chat",
+        "linqbot.events.payment",
+        "linqbot.events.poll",
+        "linqbot.types.payment",
+        "linqbot.worker.asking.session",
+    ]
+    out = subprocess.run([sys.executable, "-c", code, *rare], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "set()"

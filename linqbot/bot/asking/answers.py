@@ -17,11 +17,11 @@ from linqbot.bot.asking.ballot import choice_of
 from linqbot.bot.asking.question import OpenQuestion, Question
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
-from linqbot.events.poll import PollVoteAdded
 from linqbot.events.reaction import PollReactionAdded, ReactionAdded
 from linqbot.parse.yes_or_no import yes_no
 from linqbot.types.message import MediaPart
 
+_VOTE: Final = "poll.vote.added"
 _SENTENCES: Final = {
     "int_parsing": "Please answer with a whole number.",
     "int_from_float": "Please answer with a whole number.",
@@ -73,13 +73,22 @@ def judge(question: OpenQuestion, event: Event) -> Verdict | None:
     if isinstance(event, MessageReceived):
         is_cancelled = event.text_to_me.strip().casefold() in question.cancel
         return Verdict.CANCEL_WORD if is_cancelled else Verdict.ANSWER
-    if isinstance(event, PollVoteAdded):
-        is_answer = event.message_id == question.poll and event.option_id in question.options
+    if event.type == _VOTE:
+        is_answer = event.message_id == question.poll and voted_option(event) in question.options
     elif isinstance(event, ReactionAdded | PollReactionAdded):
         is_answer = event.message_id in question.messages and event.reaction_type in question.reactions
     else:
         is_answer = event.type in question.events
     return Verdict.ANSWER if is_answer else None
+
+
+def voted_option(event: Event) -> str | None:
+    """Return the id of the option that a vote in a poll chose; None for other events."""
+    if event.type != _VOTE:
+        return None
+    from linqbot.events.poll import PollVoteAdded  # most bots start without the events of polls
+
+    return event.option_id if isinstance(event, PollVoteAdded) else None
 
 
 def value_of(question: Question, answer: Answer) -> Any:

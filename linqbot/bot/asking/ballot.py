@@ -1,15 +1,18 @@
-"""The ballot of `ctx.vote`: the votes so far, and what an event changes in them."""
+"""The ballot of `ctx.vote`: the votes so far, and what an event changes in them.
+
+Classes of events that only votes need are imported where they are used: most bots start without them.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from linqbot.bot.asking.results import VoteResult
-from linqbot.events.chat import ParticipantAdded, ParticipantRemoved
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
-from linqbot.events.poll import PollUpdated, PollVoteAdded, PollVoteRemoved
 from linqbot.types.data import Data
+
+if TYPE_CHECKING:
+    from linqbot.bot.asking.results import VoteResult
 
 
 class Ballot(Data):
@@ -51,6 +54,8 @@ def vote_result(result: Any) -> VoteResult:
     for handle, choice in result["votes"]:
         votes[handle] = (*votes.get(handle, ()), choice)
         counts[choice] += 1
+    from linqbot.bot.asking.results import VoteResult
+
     return VoteResult(votes, counts, result["is_complete"])
 
 
@@ -65,6 +70,8 @@ def counted(ballot: Ballot, event: Event) -> Ballot | None:
 
 
 def _of_poll(ballot: Ballot, event: Event, person: str) -> Ballot | None:
+    from linqbot.events.poll import PollUpdated, PollVoteAdded, PollVoteRemoved
+
     if isinstance(event, PollUpdated):
         added = tuple((option.option_id, option.text) for option in event.added_options if option.text)
         new = tuple(text for _, text in added if text not in ballot.choices)
@@ -79,8 +86,12 @@ def _of_poll(ballot: Ballot, event: Event, person: str) -> Ballot | None:
     return None
 
 
-def with_members(ballot: Ballot, event: ParticipantAdded | ParticipantRemoved) -> Ballot | None:
+def with_members(ballot: Ballot, event: Event) -> Ballot | None:
     """Return the ballot after a person came or left; None if this changes nothing."""
+    from linqbot.events.chat import ParticipantAdded, ParticipantRemoved
+
+    if not isinstance(event, ParticipantAdded | ParticipantRemoved):
+        return None
     handle = event.participant.handle.casefold()
     if ballot.until is not None or not handle or event.participant.is_me or handle == (event.line or "").casefold():
         return None

@@ -7,17 +7,19 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from pydantic_core import to_json
 
 from linqbot.bot.asking.ballot import Ballot
-from linqbot.bot.asking.waits import Wait
 from linqbot.bot.message_split import Content, bubbles
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.types.data import Data
 from linqbot.types.message import MessageContent, ReactionType, TextPart, text_of
+
+if TYPE_CHECKING:
+    from linqbot.bot.asking.waits import Wait
 
 DAY_S: Final = 86_400.0
 CANCEL_WORDS: Final = ("cancel", "never mind")

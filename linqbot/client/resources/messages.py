@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from linqbot.client.resources.chats.polls import MessagePoll
 from linqbot.client.resources.resource import Listing, Page, Resource, many, read
 from linqbot.types.chat import Accepted, Placed
 from linqbot.types.message import (
@@ -20,6 +19,9 @@ from linqbot.types.message import (
     ReactionType,
 )
 
+if TYPE_CHECKING:
+    from linqbot.client.resources.chats.polls import MessagePoll
+
 
 class Messages(Resource):
     """`client.messages`: read, edit, delete and react to messages by their id; send from a line that Linq chooses."""
@@ -29,6 +31,8 @@ class Messages(Resource):
     @property
     def poll(self) -> MessagePoll:
         """Polls by the id of their message: `retrieve`, `add_options`, `vote`."""
+        from linqbot.client.resources.chats.polls import MessagePoll
+
         return MessagePoll(self._run)
 
     async def create(

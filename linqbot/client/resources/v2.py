@@ -7,9 +7,12 @@ No other module needs this one. To drop V2, delete this module, `types/legacy.py
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from linqbot.client.resources.resource import Listing, Page, Resource, read
-from linqbot.types.legacy import LegacyChat, LegacyChats
+
+if TYPE_CHECKING:
+    from linqbot.types.legacy import LegacyChat
 
 
 def credentials(api_key: str) -> Mapping[str, str]:
@@ -35,6 +38,7 @@ class V2(Resource):
             LinqApiError: 401 the API key is not accepted. V2 codes are words, so `code` is None.
         Source: https://docs.linqapp.com/v2/reference/chats/list-chats
         """
+        from linqbot.types.legacy import LegacyChats
 
         async def at(cursor: str | None) -> Page[LegacyChat]:
             query = {"phone_number": phone_number, "page": cursor, "per_page": per_page}

@@ -12,18 +12,15 @@ from typing import Final
 
 import structlog
 
-from linqbot.bot.asking.answers import Verdict, judge
+from linqbot.bot.asking.answers import Verdict, judge, voted_option
 from linqbot.bot.asking.ballot import counted, with_members
 from linqbot.bot.asking.question import AskedBefore, OpenQuestion, asked_before
-from linqbot.bot.asking.wait_answers import judge_wait
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.routing.opt_out import opts_out
-from linqbot.events.chat import ParticipantAdded, ParticipantRemoved
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood, parse
-from linqbot.events.poll import PollVoteAdded
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation
 from linqbot.worker.asking.deliveries import ORDER_PREFIX, order, order_of
@@ -64,6 +61,8 @@ class Arrival:
 
 ANSWERS_WITHOUT_CHAT: Final = frozenset({"contact_card.received", "location.sharing.started"})
 """The types of events that can answer a question, and that may not say in which chat they happened."""
+
+_OF_MEMBERS: Final = frozenset({"participant.added", "participant.removed"})
 
 NOTHING = Arrival()
 VOID = Arrival(is_void=True)
@@ -118,7 +117,10 @@ def _of_wait(
     put_back: bool = False,
 ) -> Arrival:
     """Return the meaning of an event for what the chat waits for besides answers in words, the newest first."""
-    if isinstance(event, ParticipantAdded | ParticipantRemoved):
+    # Imported here with the events of payments and locations, without which most bots start.
+    from linqbot.bot.asking.wait_answers import judge_wait
+
+    if event.type in _OF_MEMBERS:
         recounted = _with_members(event, conversations)
         return Arrival(recounted=recounted) if recounted else NOTHING
     for conversation in reversed(conversations):
@@ -137,9 +139,7 @@ def _of_wait(
     return NOTHING
 
 
-def _with_members(
-    event: ParticipantAdded | ParticipantRemoved, conversations: Sequence[Conversation]
-) -> tuple[Conversation, ...]:
+def _with_members(event: Event, conversations: Sequence[Conversation]) -> tuple[Conversation, ...]:
     """Return the conversations whose vote waits for other people now."""
     changed = []
     for conversation in conversations:
@@ -245,6 +245,4 @@ def _abandoned(conversation: Conversation) -> Arrival:
 def _text_of(event: Event, question: OpenQuestion) -> str:
     if isinstance(event, MessageReceived):
         return event.text_to_me
-    if isinstance(event, PollVoteAdded):
-        return question.options.get(event.option_id or "", "")
-    return ""
+    return question.options.get(voted_option(event) or "", "")

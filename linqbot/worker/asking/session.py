@@ -60,28 +60,6 @@ def root_of(conversation: Conversation, *, replies_to_me: bool) -> Event:
     return event
 
 
-class TurnSession:
-    """The session of a turn, which is made when it is first used: few turns have questions or steps.
-
-    It does not refer to the turn or to its context, so it makes no reference cycle.
-
-    Attributes:
-        session: The session; None as long as nothing has used it.
-    """
-
-    __slots__ = ("_made_of", "session")
-
-    def __init__(self, *made_of: Any) -> None:
-        self._made_of = made_of
-        self.session: AskSession | None = None
-
-    def __call__(self) -> AskSession:
-        """Return the session."""
-        if self.session is None:
-            self.session = AskSession(*self._made_of)
-        return self.session
-
-
 class AskSession:
     """The questions and steps of one run of a handler. It implements `Asker`, `Resumption` and `SideTurn`."""
 

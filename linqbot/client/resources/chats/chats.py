@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from linqbot.client.call import Run
 from linqbot.client.rate_limits import CARD_SHARES, RateLimits
-from linqbot.client.resources.chats.background import Background
-from linqbot.client.resources.chats.location import Location
 from linqbot.client.resources.chats.messages import ChatMessages
-from linqbot.client.resources.chats.polls import Polls
 from linqbot.client.resources.resource import Listing, Page, Resource, many, read
 from linqbot.types.chat import Accepted, Chat, ChatCreatedResponse, ChatPage, ChatUpdate
 from linqbot.types.message import MessageContent, VoiceMemoSent
+
+if TYPE_CHECKING:
+    from linqbot.client.resources.chats.background import Background
+    from linqbot.client.resources.chats.location import Location
+    from linqbot.client.resources.chats.polls import Polls
 
 
 class Chats(Resource):
@@ -43,16 +45,22 @@ class Chats(Resource):
     @property
     def location(self) -> Location:
         """The shared locations of a chat's participants: `retrieve`, `request`, `stop`."""
+        from linqbot.client.resources.chats.location import Location
+
         return Location(self._run)
 
     @property
     def polls(self) -> Polls:
         """Polls in a chat: `create`. Results and votes: `client.messages.poll`."""
+        from linqbot.client.resources.chats.polls import Polls
+
         return Polls(self._run)
 
     @property
     def background(self) -> Background:
         """The background image or color of a chat: `set`, `remove`."""
+        from linqbot.client.resources.chats.background import Background
+
         return Background(self._run)
 
     async def create(

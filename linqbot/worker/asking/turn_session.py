@@ -1,0 +1,32 @@
+"""The session of a turn, which is made and imported when it is first used: few turns have questions or steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from linqbot.worker.asking.session import AskSession
+
+
+class TurnSession:
+    """Makes the session of a turn.
+
+    It does not refer to the turn or to its context, so it makes no reference cycle.
+
+    Attributes:
+        session: The session; None as long as nothing has used it.
+    """
+
+    __slots__ = ("_made_of", "session")
+
+    def __init__(self, *made_of: Any) -> None:
+        self._made_of = made_of
+        self.session: AskSession | None = None
+
+    def __call__(self) -> AskSession:
+        """Return the session."""
+        if self.session is None:
+            from linqbot.worker.asking.session import AskSession
+
+            self.session = AskSession(*self._made_of)
+        return self.session
