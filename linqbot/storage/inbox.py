@@ -21,7 +21,7 @@ from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Rearm, Timer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: see `JournalEntry`
 class Lease:
     """A time-limited right to handle a delivery, and with it the lane.
 
@@ -96,7 +96,7 @@ SEEN_KEPT_S = 24 * 3600.0
 """Seconds for which the id and message_key of a delivery are remembered after its ack or dead letter."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: see `JournalEntry`
 class Finish:
     """Everything that a turn writes when it ends, in one commit.
 

@@ -48,7 +48,7 @@ class _Lane:
     max_concurrent_suspects: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: see `JournalEntry`
 class LaneLease:
     """The lease of the head of a lane. `overdue`: an earlier lease of the head ended by time, not by `finish`."""
 

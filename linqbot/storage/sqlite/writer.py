@@ -533,6 +533,7 @@ class Writer:
         timed: list[Finish] = []
         gone: dict[int, FinishOp] = {}
         finished: set[int] = set()
+        ending: set[int] = set()
         for op in ops:
             seq = self._index.lanes.held(op.lease.token)
             if seq is None or seq in finished:
@@ -543,7 +544,11 @@ class Writer:
                 op.error = conflict
                 continue
             finished.add(seq)
-            (ended if _ends_its_turn(op) else entries).extend(finish.entries)
+            if _ends_its_turn(op):
+                ended += finish.entries
+                ending.add(seq)
+            else:
+                entries += finish.entries
             if finish.timers or finish.cancelled or finish.rearmed:
                 timed.append(finish)
             if isinstance(outcome, Retry | Defer):
@@ -557,7 +562,7 @@ class Writer:
         journal.settle(self._db, ended, keep_texts=keep_texts, ended_at=now)
         state.write()
         self._write_conversations([op.finish for op in ops if op.error is None], now)
-        self._remove(gone, now)
+        self._remove(gone, ending, now)
         self._finish_timers(timed)
         return bool(timed)
 
@@ -591,7 +596,12 @@ class Writer:
             (outcome.error, outcome.handler, int(outcome.failed), now, seq),
         )
 
-    def _remove(self, gone: dict[int, FinishOp], now: float) -> None:
+    def _remove(self, gone: dict[int, FinishOp], ending: set[int], now: float) -> None:
+        """Remove deliveries that were acked or given up.
+
+        Args:
+            ending: The deliveries whose turns need no entries any more; see `_ends_its_turn`.
+        """
         if not gone:
             return
         acked = {seq: op for seq, op in gone.items() if isinstance(op.finish.outcome, Ack)}
@@ -608,8 +618,8 @@ class Writer:
         among(self._db, "UPDATE seen SET at = ? WHERE id IN (*)", [key for one in stayed for key in _keys(one)], now)
         turns = {
             turn
-            for op in acked.values()
-            if not (op.finish.has_all_entries and _ends_its_turn(op))
+            for seq, op in acked.items()
+            if not (op.finish.has_all_entries and seq in ending)
             for turn in (op.lease.delivery.id, *(entry.turn for entry in op.finish.entries))
         }
         journal.end(self._db, turns, now)

@@ -6,7 +6,8 @@ An answer belongs to the turn of its conversation. Every other delivery begins a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Final
 
 import structlog
 
@@ -33,6 +34,9 @@ class Writes:
     ended: Sequence[str] = ()
 
 
+NO_WRITES: Final = Writes()
+
+
 @dataclass(slots=True)
 class Opening:
     """The beginning of a turn.
@@ -52,7 +56,7 @@ class Opening:
     arrival: Arrival = NOTHING
     conversation: Conversation | None = None
     off_the_record: bool = False
-    recounted: Writes = field(default_factory=Writes)
+    recounted: Writes = NO_WRITES
 
 
 async def open_turn(lease: Lease, arrival: Arrival, storage: Storage) -> Opening:
@@ -72,7 +76,7 @@ async def open_turn(lease: Lease, arrival: Arrival, storage: Storage) -> Opening
         # `linqbot forget` has erased it a moment ago.
         arrival = NOTHING
     known = [] if lease.is_first_run else await storage.entries(delivery.id, lease.replay)
-    recounted = await _recounted(arrival, storage, delivery.received_at) if arrival.recounted else Writes()
+    recounted = await _recounted(arrival, storage, delivery.received_at) if arrival.recounted else NO_WRITES
     return Opening(
         delivery.id, lease.replay, known, arrival, off_the_record=delivery.is_off_the_record, recounted=recounted
     )
@@ -98,7 +102,7 @@ async def writes_of_vote(counted: Conversation, storage: Storage) -> Writes:
     """
     found = await storage.conversation(counted.id)
     # `linqbot forget` may have erased it a moment ago.
-    return Writes() if found is None else Writes(conversations=[replace(found[0], question=counted.question)])
+    return NO_WRITES if found is None else Writes(conversations=[replace(found[0], question=counted.question)])
 
 
 def writes_of_failure(opening: Opening, lease: Lease) -> Writes | None:

@@ -21,7 +21,7 @@ from linqbot.storage.journal import JournalEntry
 _DIGEST_BYTES: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: see `JournalEntry`
 class Match:
     """The journal slot of a call, and the entry that an earlier run wrote there.
 
