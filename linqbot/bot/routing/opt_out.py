@@ -12,4 +12,4 @@ from linqbot.rules.opt_out import is_opt_out
 
 def opts_out(event: Event) -> bool:
     """Return True if an event is a message by which a person opts out."""
-    return isinstance(event, MessageReceived) and not event.is_group and not event.is_own and is_opt_out(event.text)
+    return isinstance(event, MessageReceived) and not event.is_group and is_opt_out(event.text) and not event.is_own
