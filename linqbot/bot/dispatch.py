@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import structlog
@@ -35,7 +35,6 @@ from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.errors import AskEnded, BotError, NoVerdict
-from linqbot.events.chat import TypingStarted, TypingStopped
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EVENT_TYPES
@@ -45,6 +44,9 @@ from linqbot.plugins.registry import Plugins
 from linqbot.storage.state import StateStore
 
 log = structlog.get_logger("linqbot.bot")
+
+# By name, because only a bot that gathers needs their module.
+_TYPING: Final = ("chat.typing_indicator.started", "chat.typing_indicator.stopped")
 
 
 class Dispatcher:
@@ -102,9 +104,7 @@ class Dispatcher:
         self._background = BackgroundTasks()
         if self.gathers and not self._middleware:
             # They say that a person still writes, and no author need handle them.
-            self._without_handler |= {
-                name for kind in (TypingStarted, TypingStopped) if not self._routes_for(kind) for name in kind.types
-            }
+            self._without_handler |= {name for name in _TYPING if not self._routes_for(EVENT_TYPES[name])}
 
     def context(
         self,
@@ -153,7 +153,7 @@ class Dispatcher:
     @property
     def handled(self) -> frozenset[type[Event]]:
         """The event classes that the bot needs: those that handlers take, plugins' included, and typing for bursts."""
-        typing = (TypingStarted, TypingStopped) if self.gathers else ()
+        typing = [EVENT_TYPES[name] for name in _TYPING] if self.gathers else []
         return frozenset([*(route.event for route, _ in self._compiled), *typing])
 
     def handler_named(self, name: str) -> Callable[..., Any] | None:
