@@ -1,15 +1,15 @@
 """Conversations: handlers that asked a person a question and wait for the answer, without a coroutine in any process.
 
 A conversation is one row that names the handler and holds the event with which it began. Its questions, its answers and
-its API calls are journal entries (`journal.py`), whose turn is the conversation's id. The rows without their events are
-also in memory, by chat, so that a message of a chat without an open question costs one look into a dict.
+its API calls are journal entries (`journal.py`), whose turn is the conversation's id. A summary of each row is in memory,
+by chat: a message of a chat without an open question costs one look into a dict, and an answer costs one read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from linqbot.storage.journal import JournalEntry
 
@@ -23,6 +23,25 @@ FAILED_KEPT_S: Final = 30 * 24 * 3600.0
 """Seconds for which a failed conversation stays on record, so that a retry of its dead letter continues it."""
 
 ConversationStatus: TypeAlias = Literal["waiting", "failed", "timed_out"]
+
+
+class ConversationSummary(NamedTuple):
+    """The columns of a conversation that decide if a delivery may concern it.
+
+    Attributes:
+        id, chat_id, person, status, until: See `Conversation`.
+    """
+
+    id: str
+    chat_id: str
+    person: str
+    status: ConversationStatus
+    until: float
+
+    @property
+    def keeps_its_place(self) -> bool:
+        """True if a newer conversation with the same person in the chat does not replace this one."""
+        return self.status == "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +60,7 @@ class Conversation:
         until: Unix seconds at which the question times out.
         question: The question as JSON; see `bot/asking/question.py`.
         off_the_record: True if the line of the chat keeps nothing (zero retention).
-        root: The body of the delivery that began the conversation; empty where the row comes from memory.
+        root: The body of the delivery that began the conversation; empty in lists of conversations.
     """
 
     id: str
@@ -57,9 +76,9 @@ class Conversation:
     root: bytes = field(default=b"", repr=False)
 
     @property
-    def keeps_its_place(self) -> bool:
-        """True if a newer conversation with the same person in the chat does not replace this one."""
-        return self.status == "failed"
+    def summary(self) -> ConversationSummary:
+        """The columns that are in memory."""
+        return ConversationSummary(self.id, self.chat_id, self.person, self.status, self.until)
 
     @property
     def may_go_on(self) -> bool:
@@ -75,12 +94,12 @@ class Conversation:
 class Conversations(Protocol):
     """The conversations on record. `Finish.conversations` and `Finish.ended` write them, in the commit of a turn."""
 
-    def conversations_in(self, chat_id: str) -> Sequence[Conversation]:
-        """Return the conversations of a chat, without `root`, from memory. Only for the process that serves."""
+    def conversations_in(self, chat_id: str) -> Sequence[ConversationSummary]:
+        """Return the conversations of a chat, from memory. Only for the process that serves."""
         ...
 
-    def conversations_of(self, person: str) -> Sequence[Conversation]:
-        """Return the conversations in which this person must answer, without `root`, from memory: see above."""
+    def conversations_of(self, person: str) -> Sequence[ConversationSummary]:
+        """Return the conversations in which this person must answer, from memory: see above."""
         ...
 
     async def conversation(self, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:

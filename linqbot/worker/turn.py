@@ -54,7 +54,7 @@ from linqbot.storage.timers import Rearm, Timer
 from linqbot.worker import broadcasting, never_awaited, opting_out
 from linqbot.worker.asking.arrivals import ANSWERS_WITHOUT_CHAT, NOTHING, Arrival, arrival, in_chat
 from linqbot.worker.asking.deliveries import ORDER_PREFIX
-from linqbot.worker.asking.opening import Opening, Writes, open_turn, writes_of_failure, writes_of_vote
+from linqbot.worker.asking.opening import Opening, Writes, open_turn, writes_of_failure
 from linqbot.worker.asking.turn_session import TurnSession
 from linqbot.worker.broadcasting import broadcast_send
 from linqbot.worker.calls import own_changes
@@ -209,14 +209,18 @@ class Turns:
             ms=ms,
         )
 
-    def _arrival(self, lease: Lease) -> Arrival:
-        """Return the meaning of a delivery for the open questions of its chat. Nearly always there are none."""
+    async def _arrival(self, lease: Lease) -> Arrival:
+        """Return the meaning of a delivery for the open questions of its chat. Nearly always there are none.
+
+        Raises:
+            StorageUnavailable: a conversation cannot be read.
+        """
         delivery = lease.delivery
         lane = delivery.lane
         conversations = self.storage.conversations_in(lane[2:]) if lane.startswith("c:") else ()
         if not conversations and not delivery.id.startswith(ORDER_PREFIX):
             return NOTHING
-        return arrival(delivery, conversations, self.dispatcher, put_back=lease.put_back)
+        return await arrival(delivery, conversations, self.dispatcher, self.storage, put_back=lease.put_back)
 
     def _needs_no_turn(self, delivery: Delivery) -> bool:
         """Return True if no handler takes events of this type, and neither the journal nor a question needs it."""
@@ -231,22 +235,22 @@ class Turns:
     ) -> Stored | None:
         """Return the stored outcome, for `finished`; None if the turn was given up and another task ends it."""
         delivery = lease.delivery
-        arrived = self._arrival(lease)
-        if arrived.is_void:
-            return await self._finish(lease, Ack(), None, Writes(ended=arrived.ended))
-        if (
-            delivery.id.startswith(PROBE_ID)
-            or own_changes.is_expiry(delivery)
-            or (arrived is NOTHING and self._needs_no_turn(delivery))
-        ):
-            return await self._finish(lease, Ack(), None)
         try:
+            arrived = await self._arrival(lease)
+            if arrived.is_void:
+                return await self._finish(lease, Ack(), None, Writes(ended=arrived.ended))
+            if (
+                delivery.id.startswith(PROBE_ID)
+                or own_changes.is_expiry(delivery)
+                or (arrived is NOTHING and self._needs_no_turn(delivery))
+            ):
+                return await self._finish(lease, Ack(), None)
             has_no_chat = delivery.type in ANSWERS_WITHOUT_CHAT and not delivery.lane.startswith("c:")
-            if has_no_chat and (answer := in_chat(delivery, self.storage)) is not None:
+            if has_no_chat and (answer := await in_chat(delivery, self.storage)) is not None:
                 await self.storage.put(answer)
                 return await self._finish(lease, Ack(), None)
             if arrived.counted is not None:
-                return await self._finish(lease, Ack(), None, await writes_of_vote(arrived.counted, self.storage))
+                return await self._finish(lease, Ack(), None, Writes(conversations=[arrived.counted]))
             opening = await open_turn(lease, arrived, self.storage)
         except (StorageUnavailable, StorageBusy) as error:
             # The turn must not begin without its journal, or it would repeat calls. It is deferred for a short time.

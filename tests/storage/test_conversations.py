@@ -35,7 +35,7 @@ def asked(name: str = "w.root", *, chat: str = "1", person: str = "+1", root: by
     )
 
 
-def in_memory(conversation: Conversation) -> Conversation:
+def listed(conversation: Conversation) -> Conversation:
     return replace(conversation, root=b"")
 
 
@@ -43,9 +43,9 @@ async def test_a_conversation_is_stored_with_the_end_of_the_turn(storage: Storag
     lease = await leased(storage, delivery(name="w.root"))
     assert storage.conversations_in("1") == ()
     await storage.finish(lease, Finish(Ack(), conversations=[asked()]))
-    assert storage.conversations_in("1") == (in_memory(asked()),)
+    assert storage.conversations_in("1") == (asked().summary,)
     assert storage.conversations_in("2") == ()
-    assert await storage.conversations() == [in_memory(asked())]
+    assert await storage.conversations() == [listed(asked())]
 
 
 async def test_a_conversation_is_read_together_with_its_journal(
@@ -64,7 +64,7 @@ async def test_one_person_has_one_conversation_in_a_chat_and_another_in_another(
     elsewhere, other = asked("w.3", chat="2"), asked("w.4", person="*")
     for each in (first, second, elsewhere, other):
         await storage.finish(await leased(storage, delivery(name=each.id)), Finish(Ack(), conversations=[each]))
-    assert set(storage.conversations_in("1")) == {in_memory(second), in_memory(other)}
+    assert set(storage.conversations_in("1")) == {second.summary, other.summary}
     assert await storage.conversation("w.1") is None
     assert len(await storage.conversations()) == 3
 
@@ -87,7 +87,7 @@ async def test_conversations_survive_a_restart(closed_storage: Storage, delivery
     async with closed_storage as storage:
         await storage.finish(await leased(storage, delivery()), Finish(Ack(), conversations=[asked()]))
     async with closed_storage as storage:
-        assert storage.conversations_in("1") == (in_memory(asked()),)
+        assert storage.conversations_in("1") == (asked().summary,)
         assert await storage.conversation("w.root") == (asked(), [])
 
 
@@ -134,7 +134,7 @@ async def test_a_timed_out_conversation_is_kept_for_a_day(
     await storage.finish(await leased(storage, delivery()), Finish(Ack(), conversations=[late]))
     clock.advance(60 + ENDED_KEPT_S - 1)
     await storage.put(delivery("c:2"))
-    assert storage.conversations_in("1") == (late,)
+    assert storage.conversations_in("1") == (late.summary,)
     clock.advance(62)
     await storage.put(delivery("c:3"))
     assert storage.conversations_in("1") == ()
@@ -187,7 +187,7 @@ async def test_a_conversation_that_another_process_ends_is_gone_here_too(
     async with SQLiteStorage(tmp_path / "bot.db", clock=clock) as served:
         await served.finish(await leased(served, delivery()), Finish(Ack(), conversations=[asked(root=b'"+2"')]))
         async with SQLiteStorage(tmp_path / "bot.db", clock=clock, serving=False) as command:
-            assert await command.conversations() == [in_memory(asked())]
+            assert await command.conversations() == [listed(asked())]
             await command.forget("+2")
         await served.put(delivery())
         assert served.conversations_in("1") == ()

@@ -26,7 +26,7 @@ async def everything(
 ) -> dict[str, Any]:
     """Return the scheduled sends of all chats, the state of the bot and, of one chat, what else the bot stores.
 
-    Only for the process that serves: open questions are read from its memory.
+    Only for the process that serves: its memory knows the open questions of a chat.
 
     Args:
         chat_id: The chat; None leaves out everything but the scheduled sends and the state of the bot.
@@ -46,7 +46,7 @@ async def everything(
     known = dict.fromkeys([*turns, *(each.id for each in waiting), *(each.delivery.id for each in dead)])
     entries = [entry for turn in known for entry in await _entries(storage, turn)]
     return of_all | {
-        "questions": [_question(each) for each in storage.conversations_in(chat_id)],
+        "questions": await _questions(storage, chat_id),
         "waiting": [_waiting(each) for each in waiting],
         "dead": [_dead(each) for each in dead],
         "journal": [_entry(entry) for entry in sorted(entries, key=lambda entry: entry.first_at)[-MOST:]],
@@ -59,6 +59,11 @@ async def everything(
 
 async def _state(storage: Storage, scope: str) -> dict[str, Any]:
     return {name: from_json(value) for name, value in (await storage.load(scope)).items()}
+
+
+async def _questions(storage: Storage, chat_id: str) -> list[dict[str, Any]]:
+    found = [await storage.conversation(each.id) for each in storage.conversations_in(chat_id)]
+    return [_question(conversation) for conversation, _ in filter(None, found)]
 
 
 def _question(each: Conversation) -> dict[str, Any]:

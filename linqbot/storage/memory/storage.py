@@ -16,7 +16,7 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.errors import ConfigError, LaneFull, LeaseLost, StateConflict, StorageBusy, StorageError
 from linqbot.events.delivery import OWN_DELIVERY, Delivery
 from linqbot.storage.broadcasts import NewBroadcast, Order
-from linqbot.storage.conversations import Conversation
+from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.erasure import Person, Place, Record
 from linqbot.storage.inbox import SEEN_KEPT_S, DeadDelivery, DeadLetter, Defer, Finish, Lease, Retry
 from linqbot.storage.indexes.lane_watch import LaneWatch
@@ -350,11 +350,11 @@ class MemoryStorage:
 
     # Conversations
 
-    def conversations_in(self, chat_id: str) -> Sequence[Conversation]:
+    def conversations_in(self, chat_id: str) -> Sequence[ConversationSummary]:
         """Return the conversations of a chat; see `Conversations.conversations_in`."""
         return self._open.in_chat(chat_id)
 
-    def conversations_of(self, person: str) -> Sequence[Conversation]:
+    def conversations_of(self, person: str) -> Sequence[ConversationSummary]:
         """Return the conversations in which this person must answer; see `Conversations.conversations_of`."""
         return self._open.of_person(person)
 
@@ -620,14 +620,14 @@ class MemoryStorage:
         for conversation_id in finish.ended:
             self._drop_conversation(conversation_id)
         for new in finish.conversations:
-            for replaced in self._open.replaced_by(new):
+            for replaced in self._open.replaced_by(new.summary):
                 self._drop_conversation(replaced)
             self._conversations[new.id] = new
-            self._open.add(replace(new, root=b""))
+            self._open.add(new.summary)
 
     def _drop_conversation(self, conversation_id: str) -> None:
-        if self._conversations.pop(conversation_id, None) is not None:
-            self._open.remove(conversation_id)
+        if (dropped := self._conversations.pop(conversation_id, None)) is not None:
+            self._open.remove(dropped.chat_id, conversation_id)
             self._end(conversation_id)
 
     def _postpone(self, row: _Row, outcome: Retry | Defer) -> None:
@@ -725,8 +725,7 @@ class MemoryStorage:
 
     def _forget_conversations(self, ids: set[str]) -> int:
         for conversation_id in ids:
-            del self._conversations[conversation_id]
-            self._open.remove(conversation_id)
+            self._open.remove(self._conversations.pop(conversation_id).chat_id, conversation_id)
         return len(ids)
 
     def _records(self) -> Iterator[Record]:

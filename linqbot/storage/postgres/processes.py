@@ -53,7 +53,7 @@ async def remember(tx: Transaction, memory: Memory, *, serving: bool) -> None:
         await tx.run(sql, tx.process, tx.address.lock(f"process\0{tx.process}"))
         await give_back_unknown(tx, memory)
     memory.room.left = 0
-    memory.conversations = OpenConversations(await conversations.waiting(connection))
+    memory.conversations = OpenConversations(await conversations.summaries(connection))
     memory.has_own_entries = await journal.has_own(connection)
     facts = {row["key"]: float(row["value"]) for row in await tx.fetch(_FACTS)}
     memory.noted_at = facts.get("active_at", 0.0)

@@ -19,7 +19,7 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.errors import ConfigError, StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast, Order
-from linqbot.storage.conversations import Conversation
+from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.inbox import DeadDelivery, Finish, Lease
 from linqbot.storage.indexes.open_conversations import OpenConversations
 from linqbot.storage.journal import DeliveryStatus, JournalEntry
@@ -287,14 +287,14 @@ class PostgresStorage:
 
     # Conversations
 
-    def conversations_in(self, chat_id: str) -> Sequence[Conversation]:
+    def conversations_in(self, chat_id: str) -> Sequence[ConversationSummary]:
         """Return the conversations of a chat; see `Conversations.conversations_in`.
 
         They are as stored when the lane of the chat was leased, whatever process stored them.
         """
         return self._memory.conversations.in_chat(chat_id)
 
-    def conversations_of(self, person: str) -> Sequence[Conversation]:
+    def conversations_of(self, person: str) -> Sequence[ConversationSummary]:
         """Return the conversations in which this person must answer; see `Conversations.conversations_of`."""
         return self._memory.conversations.of_person(person)
 
@@ -545,7 +545,7 @@ class PostgresStorage:
         async def read(tx: Transaction) -> None:
             # Among the writes of this process, so that what was read never replaces what is written meanwhile.
             if chats is None:
-                self._memory.conversations = OpenConversations(await conversations.waiting(tx.connection))
+                self._memory.conversations = OpenConversations(await conversations.summaries(tx.connection))
             else:
                 tx.changes.refreshed |= await conversations.in_chats(tx.connection, chats)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
 
 from linqbot.events.delivery import Delivery
-from linqbot.storage.conversations import Conversation
+from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.inbox import Lease
 from linqbot.storage.postgres.server.address import Address, Connection
 
@@ -24,8 +24,8 @@ class Changes:
         broadcasts: True if the next step of a broadcast may be another one.
         lanes: Lanes into which deliveries were put.
         chats: Chats whose conversations changed, for other processes.
-        conversations: Conversations that were stored, without `root`.
-        ended: Ids of conversations that were deleted, before those were stored.
+        conversations: Conversations that were stored.
+        ended: Chats and ids of conversations that were deleted, before those were stored.
         refreshed: The conversations of chats that were read, by chat.
         leased: Leases that this transaction made, with the end of each on the clock of the database and its limit of suspects.
         ended_leases: Tokens of leases that are over.
@@ -45,9 +45,9 @@ class Changes:
     broadcasts: bool = False
     lanes: set[str] = field(default_factory=set)
     chats: set[str] = field(default_factory=set)
-    conversations: list[Conversation] = field(default_factory=list)
-    ended: set[str] = field(default_factory=set)
-    refreshed: dict[str, list[Conversation]] = field(default_factory=dict)
+    conversations: list[ConversationSummary] = field(default_factory=list)
+    ended: set[tuple[str, str]] = field(default_factory=set)
+    refreshed: dict[str, list[ConversationSummary]] = field(default_factory=dict)
     leased: list[tuple[Lease, float, int]] = field(default_factory=list)
     ended_leases: set[int] = field(default_factory=set)
     joined: list[tuple[int, Delivery, Sequence[int], bool]] = field(default_factory=list)
@@ -59,12 +59,18 @@ class Changes:
     purge_at: float | None = None
     room: int | None = None
 
-    def forget_conversations(self, ids: Collection[str]) -> None:
-        """Note that conversations were deleted, also if this transaction has stored or read them before."""
-        self.ended.update(ids)
-        self.conversations = [each for each in self.conversations if each.id not in ids]
-        for chat, found in self.refreshed.items():
-            self.refreshed[chat] = [each for each in found if each.id not in ids]
+    def forget_conversations(self, gone: Iterable[tuple[str, str]]) -> None:
+        """Note that conversations were deleted, also if this transaction has stored or read them before.
+
+        Args:
+            gone: Their chats and ids.
+        """
+        for chat, conversation_id in gone:
+            self.ended.add((chat, conversation_id))
+            self.conversations = [each for each in self.conversations if each.id != conversation_id]
+            if chat in self.refreshed:
+                self.refreshed[chat] = [each for each in self.refreshed[chat] if each.id != conversation_id]
+            self.chats.add(chat)
 
 
 @dataclass(slots=True, eq=False)

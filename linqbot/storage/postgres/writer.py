@@ -14,7 +14,7 @@ from typing import Final
 from linqbot.clock import Clock
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
-from linqbot.storage.conversations import Conversation
+from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.inbox import SEEN_KEPT_S
 from linqbot.storage.indexes.lane_watch import LaneWatch
 from linqbot.storage.indexes.open_conversations import OpenConversations
@@ -116,8 +116,8 @@ class Memory:
             self.held[lease.token] = Held(until, suspects)
         for chat, found in changes.refreshed.items():
             self.replace_chat(chat, found)
-        for one in changes.ended:
-            self.conversations.remove(one)
+        for chat, conversation_id in changes.ended:
+            self.conversations.remove(chat, conversation_id)
         for conversation in changes.conversations:
             self.conversations.add(conversation)
         self.room.left = max((self.room.left if changes.room is None else changes.room) - changes.accepted, 0)
@@ -131,10 +131,10 @@ class Memory:
         self.broadcasts_changed |= changes.broadcasts
         self.purge_at = self.purge_at if changes.purge_at is None else changes.purge_at
 
-    def replace_chat(self, chat: str, found: Iterable[Conversation]) -> None:
+    def replace_chat(self, chat: str, found: Iterable[ConversationSummary]) -> None:
         """Replace the conversations of a chat."""
         for old in self.conversations.in_chat(chat):
-            self.conversations.remove(old.id)
+            self.conversations.remove(chat, old.id)
         for each in found:
             self.conversations.add(each)
 

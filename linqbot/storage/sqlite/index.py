@@ -13,7 +13,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from linqbot.events.delivery import Delivery
-from linqbot.storage.conversations import Conversation
+from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.inbox import Lease
 from linqbot.storage.indexes.lane_watch import LaneWatch
 from linqbot.storage.indexes.lanes import LaneLease, Lanes
@@ -59,8 +59,8 @@ class Changes:
         broadcasts_changed: True if `next_broadcast` holds the new earliest time.
         off_the_record: True if this transaction stored the file's first text off the record.
         purge_at: Time before which no purge needs to run.
-        conversations: Conversations that were stored, without `root`.
-        ended: Ids of conversations that were deleted, before those were stored.
+        conversations: Conversations that were stored.
+        ended: Chats and ids of conversations that were deleted, before those were stored.
     """
 
     leases: list[LaneLease] = field(default_factory=list)
@@ -81,8 +81,8 @@ class Changes:
     next_broadcast: float | None = None
     off_the_record: bool = False
     purge_at: float | None = None
-    conversations: list[Conversation] = field(default_factory=list)
-    ended: set[str] = field(default_factory=set)
+    conversations: list[ConversationSummary] = field(default_factory=list)
+    ended: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Snapshot:
         received_at: When the newest webhook in the inbox was accepted.
         noted_at: The value of `active_at` in the table `meta`, which may be a minute old; 0 if there is none.
         first_active_at: When the first webhook ever was accepted.
-        conversations: All conversations, without `root`.
+        conversations: All conversations.
         next_broadcast: When the next step of a broadcast is due.
     """
 
@@ -104,7 +104,7 @@ class Snapshot:
     received_at: float | None
     noted_at: float
     first_active_at: float | None
-    conversations: Iterable[Conversation] = ()
+    conversations: Iterable[ConversationSummary] = ()
     next_broadcast: float | None = None
 
 
@@ -277,8 +277,8 @@ class Index:
             self.is_off_the_record = True
         if changes.purge_at is not None:
             self.purge_at = changes.purge_at
-        for conversation_id in changes.ended:
-            self.conversations.remove(conversation_id)
+        for chat_id, conversation_id in changes.ended:
+            self.conversations.remove(chat_id, conversation_id)
         for conversation in changes.conversations:
             self.conversations.add(conversation)
 

@@ -21,7 +21,7 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast, Order
-from linqbot.storage.conversations import Conversation
+from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.inbox import DeadDelivery, Finish, Lease
 from linqbot.storage.journal import DeliveryStatus, JournalEntry
 from linqbot.storage.operations import (
@@ -296,11 +296,11 @@ class SQLiteStorage:
 
     # Conversations
 
-    def conversations_in(self, chat_id: str) -> Sequence[Conversation]:
+    def conversations_in(self, chat_id: str) -> Sequence[ConversationSummary]:
         """Return the conversations of a chat; see `Conversations.conversations_in`."""
         return self._index.conversations.in_chat(chat_id)
 
-    def conversations_of(self, person: str) -> Sequence[Conversation]:
+    def conversations_of(self, person: str) -> Sequence[ConversationSummary]:
         """Return the conversations in which this person must answer; see `Conversations.conversations_of`."""
         return self._index.conversations.of_person(person)
 

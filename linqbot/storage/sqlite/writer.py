@@ -11,7 +11,6 @@ import contextlib
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from linqbot.clock import Clock
@@ -632,8 +631,8 @@ class Writer:
     def _write_conversations(self, finishes: list[Finish], now: float) -> None:
         for finish in finishes:
             if finish.conversations or finish.ended:
-                self._changes.ended |= conversations.write(self._db, finish.conversations, finish.ended, now)
-                self._changes.conversations += [replace(each, root=b"") for each in finish.conversations]
+                self._changes.ended += conversations.write(self._db, finish.conversations, finish.ended, now)
+                self._changes.conversations += [each.summary for each in finish.conversations]
 
     def _set_timers(self, schedules: list[ScheduleOp], cancels: list[CancelOp]) -> bool:
         for cancel in cancels:
@@ -697,7 +696,7 @@ class Writer:
             self._db.execute(done, (now - self._keep_s, _PURGE_ROWS)).rowcount,
             journal.purge(self._db, now, keep_s=self._keep_s, limit=_PURGE_ROWS),
         )
-        self._changes.ended |= conversations.purge(self._db, now)
+        self._changes.ended += conversations.purge(self._db, now)
         if purged < _PURGE_ROWS:
             self._changes.purge_at = now + _PURGE_EVERY_S
 
@@ -733,7 +732,7 @@ class Writer:
                 received_at,
                 noted_at,
                 first_active_at,
-                conversations.every(self._db),
+                conversations.summaries(self._db),
                 broadcasts.next_at(self._db, self._clock.now()),
             ),
         )

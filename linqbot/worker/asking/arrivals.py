@@ -1,7 +1,7 @@
 """Arrivals: the meaning of a delivery for the open questions of its chat.
 
-Only a delivery of a chat in which a conversation is on record comes here. Next step: `session.py` runs the handler of
-the conversation.
+Only a delivery of a chat in which a conversation is on record comes here. The summaries in memory say which conversations
+it may concern, nearly always one; only these are read. Next step: `session.py` runs the handler of the conversation.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from linqbot.bot.asking.answers import Verdict, judge, voted_option
-from linqbot.bot.asking.ballot import counted, with_members
+from linqbot.bot.asking.ballot import Ballot, counted, with_members
 from linqbot.bot.asking.question import AskedBefore, OpenQuestion, asked_before
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.routing.opt_out import opts_out
@@ -22,9 +22,10 @@ from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.storage.backend import Storage
-from linqbot.storage.conversations import ANYONE, Conversation
+from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
+from linqbot.storage.journal import JournalEntry
 from linqbot.worker.asking.deliveries import ORDER_PREFIX, order, order_of
-from linqbot.worker.asking.records import LOCATION, Outcome, event_of
+from linqbot.worker.asking.records import LOCATION, Outcome, event_of, is_wait
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -35,6 +36,7 @@ class Arrival:
 
     Attributes:
         conversation: The conversation that the delivery concerns; None if it concerns none.
+        known: The journal entries of this conversation.
         question: The question of this conversation.
         outcome: The end of the question; None if the question stays open.
         event: The event that ends it.
@@ -48,6 +50,7 @@ class Arrival:
     """
 
     conversation: Conversation | None = None
+    known: Sequence[JournalEntry] = ()
     question: OpenQuestion | None = None
     outcome: Outcome | None = None
     event: Event | None = None
@@ -68,17 +71,42 @@ NOTHING = Arrival()
 VOID = Arrival(is_void=True)
 
 
-def arrival(  # noqa: PLR0911 - one return for each case
-    delivery: Delivery, conversations: Sequence[Conversation], dispatcher: Dispatcher, *, put_back: bool = False
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A conversation as it is stored, with its question and its journal entries."""
+
+    conversation: Conversation
+    question: OpenQuestion
+    known: Sequence[JournalEntry]
+
+    def ended_by(self, outcome: Outcome, event: Event) -> Arrival:
+        """Return the arrival of an event that ends the question."""
+        return Arrival(self.conversation, self.known, self.question, outcome, event)
+
+    def stored_with(self, ballot: Ballot) -> Conversation:
+        """Return the conversation with another ballot in its question."""
+        question = self.question.model_copy(update={"ballot": ballot})
+        return replace(self.conversation, question=question.model_dump_json().encode())
+
+
+async def arrival(  # noqa: PLR0911 - one return for each case
+    delivery: Delivery,
+    conversations: Sequence[ConversationSummary],
+    dispatcher: Dispatcher,
+    storage: Storage,
+    *,
+    put_back: bool = False,
 ) -> Arrival:
     """Return the meaning of a delivery for the conversations of its chat.
 
     Args:
         put_back: True if an operator has put the delivery back into the inbox. Then it answers only the question that it
             had answered when it failed.
+    Raises:
+        StorageUnavailable: a conversation cannot be read.
     """
     if delivery.id.startswith(ORDER_PREFIX):
-        return _of_order(delivery, conversations, dispatcher)
+        return await _of_order(delivery, conversations, dispatcher, storage)
     try:
         event = parse(delivery)
     except EventNotUnderstood:
@@ -87,32 +115,31 @@ def arrival(  # noqa: PLR0911 - one return for each case
         return NOTHING  # A message by which a person opts out ends all questions of the chat: `worker/opting_out.py`.
     person = (event.actor or "").casefold()
     # A question to this person comes before a question to anyone.
-    for conversation in sorted(
+    asked = sorted(
         (each for each in conversations if person and each.person in (person, ANYONE)),
         key=lambda each: each.person == ANYONE,
-    ):
-        if conversation.status == "timed_out":
-            if isinstance(event, MessageReceived) and not put_back:
-                return _late(conversation)
+    )
+    for summary in asked:
+        if summary.status == "timed_out":
+            if isinstance(event, MessageReceived) and not put_back and (late := await _read(summary, storage)):
+                return _late(late)
             continue
-        question = OpenQuestion.model_validate_json(conversation.question)
-        if (
-            _is_open(conversation, question, delivery, put_back=put_back)
-            and (verdict := judge(question, event)) is not None
-        ):
-            if dispatcher.handler_named(conversation.handler) is None:
-                return _abandoned(conversation)
+        found = await _read_open(summary, delivery, storage, put_back=put_back)
+        if found is not None and (verdict := judge(found.question, event)) is not None:
+            if dispatcher.handler_named(found.conversation.handler) is None:
+                return _abandoned(found.conversation)
             if verdict is Verdict.ANSWER and dispatcher.has_side_handler(event):
-                return Arrival(conversation, question, is_side=True)
-            return Arrival(conversation, question, _outcome(verdict, question, event, delivery), event)
-    return _of_wait(event, delivery, conversations, dispatcher, put_back=put_back)
+                return Arrival(found.conversation, question=found.question, is_side=True)
+            return found.ended_by(_outcome(verdict, found.question, event, delivery), event)
+    return await _of_wait(event, delivery, conversations, dispatcher, storage, put_back=put_back)
 
 
-def _of_wait(
+async def _of_wait(
     event: Event,
     delivery: Delivery,
-    conversations: Sequence[Conversation],
+    conversations: Sequence[ConversationSummary],
     dispatcher: Dispatcher,
+    storage: Storage,
     *,
     put_back: bool = False,
 ) -> Arrival:
@@ -120,70 +147,69 @@ def _of_wait(
     # Imported here with the events of payments and locations, without which most bots start.
     from linqbot.bot.asking.wait_answers import judge_wait
 
+    waits = [each for each in conversations if is_wait(each.person)]
     if event.type in _OF_MEMBERS:
-        recounted = _with_members(event, conversations)
+        recounted = await _with_members(event, waits, storage)
         return Arrival(recounted=recounted) if recounted else NOTHING
-    for conversation in reversed(conversations):
-        if " " not in conversation.person:
+    for summary in reversed(waits):
+        found = await _read_open(summary, delivery, storage, put_back=put_back)
+        if found is None:
             continue
-        question = OpenQuestion.model_validate_json(conversation.question)
-        if not _is_open(conversation, question, delivery, put_back=put_back):
-            continue
-        if (verdict := judge_wait(question, event)) is not None:
-            if dispatcher.handler_named(conversation.handler) is None:
-                return _abandoned(conversation)
-            return Arrival(conversation, question, _outcome(verdict, question, event, delivery), event)
-        if question.ballot is not None and (ballot := counted(question.ballot, event)) is not None:
-            voted = question.model_copy(update={"ballot": ballot})
-            return _of_vote(conversation, voted, event, delivery, dispatcher)
+        if (verdict := judge_wait(found.question, event)) is not None:
+            if dispatcher.handler_named(found.conversation.handler) is None:
+                return _abandoned(found.conversation)
+            return found.ended_by(_outcome(verdict, found.question, event, delivery), event)
+        if found.question.ballot is not None and (ballot := counted(found.question.ballot, event)) is not None:
+            return _of_vote(found, ballot, event, delivery, dispatcher)
     return NOTHING
 
 
-def _with_members(event: Event, conversations: Sequence[Conversation]) -> tuple[Conversation, ...]:
+async def _with_members(
+    event: Event, waits: Sequence[ConversationSummary], storage: Storage
+) -> tuple[Conversation, ...]:
     """Return the conversations whose vote waits for other people now."""
     changed = []
-    for conversation in conversations:
-        question = OpenQuestion.model_validate_json(conversation.question)
-        if conversation.status == "waiting" and question.ballot is not None:
-            ballot = with_members(question.ballot, event)
+    for summary in waits:
+        found = await _read(summary, storage) if summary.status == "waiting" else None
+        if found is not None and found.question.ballot is not None:
+            ballot = with_members(found.question.ballot, event)
             if ballot is not None:
-                question = question.model_copy(update={"ballot": ballot})
-                changed.append(replace(conversation, question=question.model_dump_json().encode()))
+                changed.append(found.stored_with(ballot))
     return tuple(changed)
 
 
-def _of_vote(
-    conversation: Conversation, question: OpenQuestion, event: Event, delivery: Delivery, dispatcher: Dispatcher
-) -> Arrival:
+def _of_vote(found: _Asked, ballot: Ballot, event: Event, delivery: Delivery, dispatcher: Dispatcher) -> Arrival:
     """Return the meaning of an event that changes a vote: it ends the vote, or the ballot is stored."""
-    assert question.ballot is not None
     if not dispatcher.allows(event):
         return NOTHING
-    if dispatcher.handler_named(conversation.handler) is None:
-        return _abandoned(conversation)
-    if not question.ballot.is_complete:
-        return Arrival(counted=replace(conversation, question=question.model_dump_json().encode()))
-    outcome = _outcome(Verdict.ANSWER, question, event, delivery)
-    return Arrival(conversation, question, {**outcome, "result": question.ballot.result()}, event)
+    if dispatcher.handler_named(found.conversation.handler) is None:
+        return _abandoned(found.conversation)
+    if not ballot.is_complete:
+        return Arrival(counted=found.stored_with(ballot))
+    outcome = _outcome(Verdict.ANSWER, found.question, event, delivery)
+    voted = replace(found, question=found.question.model_copy(update={"ballot": ballot}))
+    return voted.ended_by({**outcome, "result": ballot.result()}, event)
 
 
-def in_chat(delivery: Delivery, storage: Storage) -> Delivery | None:
+async def in_chat(delivery: Delivery, storage: Storage) -> Delivery | None:
     """Return an answer that came outside of every chat, such as a contact card, as a delivery of its question's chat.
 
     Returns:
         None if no open question takes the event.
+    Raises:
+        StorageUnavailable: a conversation cannot be read.
     """
     try:
         event = parse(delivery)
     except EventNotUnderstood:
         return None
     person = (event.actor or "").casefold()
-    for conversation in (*storage.conversations_of(person), *storage.conversations_of(f"{person} {LOCATION}")):
-        question = OpenQuestion.model_validate_json(conversation.question)
-        if conversation.status == "waiting" and delivery.type in question.events:
+    for summary in (*storage.conversations_of(person), *storage.conversations_of(f"{person} {LOCATION}")):
+        found = await _read(summary, storage) if summary.status == "waiting" else None
+        if found is not None and delivery.type in found.question.events:
             body = decode(delivery.body) if delivery.decoded is None else delivery.decoded
             outcome: Outcome = {"outcome": "answered", "text": "", "type": delivery.type, "body": body}
-            return order(conversation, question.n, outcome, name=delivery.id, now=delivery.received_at)
+            return order(found.conversation, found.question.n, outcome, name=delivery.id, now=delivery.received_at)
     return None
 
 
@@ -196,15 +222,19 @@ def _outcome(verdict: Verdict, question: OpenQuestion, event: Event, delivery: D
             return {"outcome": "answered", "text": _text_of(event, question), "type": delivery.type, "body": body}
 
 
-def _of_order(delivery: Delivery, conversations: Sequence[Conversation], dispatcher: Dispatcher) -> Arrival:
+async def _of_order(
+    delivery: Delivery, conversations: Sequence[ConversationSummary], dispatcher: Dispatcher, storage: Storage
+) -> Arrival:
     ordered = order_of(delivery)
-    for conversation in conversations:
-        if ordered is None or conversation.id != ordered.conversation or conversation.status == "timed_out":
+    for summary in conversations:
+        if ordered is None or summary.id != ordered.conversation or summary.status == "timed_out":
             continue
-        question = OpenQuestion.model_validate_json(conversation.question)
-        if question.n != ordered.n or not (
-            _is_open(conversation, question, delivery) or ordered.outcome.get("reason") == "operator"
-        ):
+        found = await _read(summary, storage)
+        if found is None or found.question.n != ordered.n:
+            continue
+        conversation, question = found.conversation, found.question
+        is_open = conversation.status == "waiting" or question.failed_by == delivery.id
+        if not is_open and ordered.outcome.get("reason") != "operator":
             continue
         if dispatcher.handler_named(conversation.handler) is None:
             return replace(_abandoned(conversation), is_void=True)
@@ -213,21 +243,37 @@ def _of_order(delivery: Delivery, conversations: Sequence[Conversation], dispatc
         else:
             chat_id = conversation.chat_id
             event = Event.model_validate({"event_id": delivery.id, "event_type": delivery.type, "chat_id": chat_id})
-        return Arrival(conversation, question, ordered.outcome, event)
+        return found.ended_by(ordered.outcome, event)
     return VOID
 
 
-def _is_open(conversation: Conversation, question: OpenQuestion, delivery: Delivery, *, put_back: bool = False) -> bool:
-    """Return True if the conversation waits, or if it failed with this delivery, which is retried now."""
-    if conversation.status == "waiting":
-        return not put_back
-    return question.failed_by == delivery.id
+async def _read(summary: ConversationSummary, storage: Storage) -> _Asked | None:
+    """Read a conversation; None if `linqbot forget` has erased it a moment ago."""
+    found = await storage.conversation(summary.id)
+    if found is None:
+        return None
+    conversation, known = found
+    return _Asked(conversation, OpenQuestion.model_validate_json(conversation.question), known)
 
 
-def _late(conversation: Conversation) -> Arrival:
-    question = OpenQuestion.model_validate_json(conversation.question)
-    after_ask = asked_before(question, conversation.handler, conversation.asked_at)
-    return Arrival(after_ask=after_ask, ended=(conversation.id,))
+async def _read_open(
+    summary: ConversationSummary, delivery: Delivery, storage: Storage, *, put_back: bool
+) -> _Asked | None:
+    """Read a conversation that waits, or that has failed with this delivery, which is retried now; None if it does not.
+
+    Args:
+        put_back: See `arrival`.
+    """
+    # A dead letter comes back by an operator only, so the many other messages need not read what has failed.
+    if summary.status != ("failed" if put_back else "waiting"):
+        return None
+    found = await _read(summary, storage)
+    return found if found is None or not put_back or found.question.failed_by == delivery.id else None
+
+
+def _late(late: _Asked) -> Arrival:
+    after_ask = asked_before(late.question, late.conversation.handler, late.conversation.asked_at)
+    return Arrival(after_ask=after_ask, ended=(late.conversation.id,))
 
 
 def _abandoned(conversation: Conversation) -> Arrival:

@@ -45,7 +45,7 @@ class Opening:
         turn, replay: The id of the turn and its replay number.
         known: The journal entries of the turn.
         arrival: The meaning of the delivery for the open questions of its chat.
-        conversation: The conversation that the turn continues, with `root`; None if it continues none.
+        conversation: The conversation that the turn continues; None if it continues none.
         off_the_record: True if no text of the turn may be kept.
         recounted: The changes of votes that the event makes besides its handling.
     """
@@ -60,49 +60,29 @@ class Opening:
 
 
 async def open_turn(lease: Lease, arrival: Arrival, storage: Storage) -> Opening:
-    """Return what the turn of a lease begins with, in at most one read.
+    """Return what the turn of a lease begins with. An answer was read with its conversation; another turn reads once.
 
     Raises:
         StorageUnavailable: the journal cannot be read. Without it the turn would repeat calls.
     """
     delivery = lease.delivery
-    if arrival.outcome is not None and arrival.conversation is not None:
-        found = await storage.conversation(arrival.conversation.id)
-        if found is not None:
-            conversation, known = found
-            return Opening(
-                conversation.id, conversation.replay, known, arrival, conversation, conversation.off_the_record
-            )
-        # `linqbot forget` has erased it a moment ago.
-        arrival = NOTHING
+    if arrival.outcome is not None and (found := arrival.conversation) is not None:
+        return Opening(found.id, found.replay, arrival.known, arrival, found, found.off_the_record)
     known = [] if lease.is_first_run else await storage.entries(delivery.id, lease.replay)
-    recounted = await _recounted(arrival, storage, delivery.received_at) if arrival.recounted else NO_WRITES
+    recounted = _recounted(arrival, delivery.received_at) if arrival.recounted else NO_WRITES
     return Opening(
         delivery.id, lease.replay, known, arrival, off_the_record=delivery.is_off_the_record, recounted=recounted
     )
 
 
-async def _recounted(arrival: Arrival, storage: Storage, now: float) -> Writes:
+def _recounted(arrival: Arrival, now: float) -> Writes:
     """Return the new ballots of votes. A vote that is complete now ends with a timer that is due at once."""
     timers: list[Timer] = []
-    conversations: list[Conversation] = []
     for each in arrival.recounted:
-        conversations += (await writes_of_vote(each, storage)).conversations
         question = OpenQuestion.model_validate_json(each.question)
         if question.ballot is not None and question.ballot.is_complete:
             timers.append(look(each, question, {"outcome": "answered", "text": ""}, now))
-    return Writes(timers=timers, conversations=conversations)
-
-
-async def writes_of_vote(counted: Conversation, storage: Storage) -> Writes:
-    """Return what the commit of a vote stores that does not end its `ctx.vote`.
-
-    Raises:
-        StorageUnavailable: the conversation cannot be read.
-    """
-    found = await storage.conversation(counted.id)
-    # `linqbot forget` may have erased it a moment ago.
-    return NO_WRITES if found is None else Writes(conversations=[replace(found[0], question=counted.question)])
+    return Writes(timers=timers, conversations=arrival.recounted)
 
 
 def writes_of_failure(opening: Opening, lease: Lease) -> Writes | None:

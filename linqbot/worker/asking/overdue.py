@@ -37,12 +37,14 @@ async def timeout_goes_first(lease: Lease, storage: Storage, now: float) -> bool
     if not waiting:
         return False
     came_at = min(delivery.received_at, delivery.sent_at)
-    late = [OpenQuestion.model_validate_json(each.question).timer for each in waiting if each.until < came_at]
-    if not late:
+    overdue = [each.id for each in waiting if each.until < came_at]
+    if not overdue:
         return False
     try:
+        found = [await storage.conversation(each) for each in overdue]
+        timers = [OpenQuestion.model_validate_json(each[0].question).timer for each in found if each is not None]
         await storage.fire(now)
-        has_left = await storage.seen([f"{ORDER_PREFIX}{timer}" for timer in late])
+        has_left = await storage.seen([f"{ORDER_PREFIX}{timer}" for timer in timers])
         if all(has_left.values()):
             return False
         await storage.put_in_order(delivery.lane, (), lease)

@@ -24,6 +24,11 @@ LOCATION: Final = "location"
 """Follows the handle in the `person` of a conversation that waits for a location."""
 
 
+def is_wait(person: str) -> bool:
+    """Return True if the `person` of a conversation names what it waits for besides an answer: see `key_of_wait`."""
+    return " " in person
+
+
 AskRefusal: TypeAlias = Literal["opted_out", "refused", "unsupported"]
 
 

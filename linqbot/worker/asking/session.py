@@ -33,7 +33,7 @@ from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
 from linqbot.storage.backend import Storage
-from linqbot.storage.conversations import ANYONE, Conversation
+from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
 from linqbot.storage.inbox import Ack, DeadLetter, Lease, Outcome
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
@@ -314,7 +314,7 @@ class AskSession:
         assert conversation is not None
         assert waiting is not None
         if conversation.status == "failed":
-            self._refuse_second_question(conversation.person, ctx)
+            await self._refuse_second_question(conversation.person, ctx)
         tries = waiting.tries + 1
         if tries >= question.tries:
             record.outcome = {"outcome": "cancelled", "reason": "invalid"}
@@ -343,7 +343,7 @@ class AskSession:
         n = self._next
         if question.wait is None:
             person = self._person(question, ctx)
-            self._refuse_second_question(person, ctx)
+            await self._refuse_second_question(person, ctx)
         else:
             person = key_of_wait(question.wait, self._root(ctx), self._journal.turn)
         record = AskRecord(n, self._number, question.key, question.digest, self._code(ctx), part=self._part)
@@ -434,14 +434,16 @@ class AskSession:
             )
         return actor.casefold()
 
-    def _refuse_second_question(self, person: str, ctx: Context) -> None:
-        if (other := self._newer(person, ctx.chat_id)) is not None:
+    async def _refuse_second_question(self, person: str, ctx: Context) -> None:
+        other = self._newer(person, ctx.chat_id)
+        found = None if other is None else await self._storage.conversation(other.id)
+        if found is not None:
             raise BotError(
-                f"Handler {ctx.handler} asks a person whom {other.handler} has already asked in this chat. One "
-                "question is open for a person at a time. To end the other one: linqbot asks cancel"
+                f"Handler {ctx.handler} asks a person whom {found[0].handler} has already asked in this chat. One "
+                f"question is open for a person at a time. To end the other one: linqbot asks cancel {found[0].id}"
             )
 
-    def _newer(self, person: str, chat_id: str) -> Conversation | None:
+    def _newer(self, person: str, chat_id: str) -> ConversationSummary | None:
         """Return another conversation of the person in the chat that waits for an answer; None if there is none."""
         return next(
             (

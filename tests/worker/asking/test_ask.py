@@ -16,7 +16,7 @@ from linqbot.bot.context import Context
 from linqbot.bot.routing.filters import regex
 from linqbot.bot.routing.router import Next
 from linqbot.client.call import ApiResponse
-from linqbot.errors import AskCancelled, AskTimeout, BotError, LinqApiError
+from linqbot.errors import AskCancelled, AskTimeout, BotError, LinqApiError, StorageUnavailable
 from linqbot.events.chat import LocationSharingStarted, TypingStarted
 from linqbot.events.contact import ContactCardReceived
 from linqbot.events.message import MessageReceived
@@ -681,6 +681,48 @@ async def test_a_handler_that_fails_after_an_answer_ends_the_conversation(talk: 
     await talk.run()
     assert talk.said == ["Your name?", "Before.", "Routed.", "Hello Ada"]
     assert talk.open_questions() == []
+
+
+async def test_an_answer_waits_for_a_storage_that_cannot_be_read(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unreadable(conversation_id: str) -> Any:
+        raise StorageUnavailable("locked")
+
+    talk.deploy(greet)
+    await talk.say("hi")
+    with monkeypatch.context() as patch:
+        patch.setattr(talk.storage, "conversation", unreadable)
+        await talk.say("Ada")
+    (waiting,) = await talk.storage.waiting()
+    assert (waiting.state, waiting.attempts) == ("deferred", 0)
+    await talk.pass_time(10)
+    assert talk.said == ["Welcome!", "Your name?", "Hello Ada, you said hi."]
+
+
+async def test_only_what_a_message_may_concern_is_read(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    talk.attempts = 1
+
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        if await ctx.ask("Your name?") == "boom":
+            raise ValueError
+
+    talk.deploy(ask)
+    await talk.say("hi")
+    await talk.say("boom")
+    await talk.say("hi")
+    assert talk.open_questions() == ["failed", "waiting"]
+    reads: list[str] = []
+    read = talk.storage.conversation
+
+    async def counted(conversation_id: str) -> Any:
+        reads.append(conversation_id)
+        return await read(conversation_id)
+
+    monkeypatch.setattr(talk.storage, "conversation", counted)
+    await talk.say("from another person", sender="+14155550999")
+    await talk.say("in another chat", chat=GROUP)
+    assert reads == []
+    await talk.say("Ada")
+    assert len(reads) == 1
 
 
 async def test_an_answer_that_kills_the_process_ends_the_conversation(talk: Talk) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import Any
 
-from linqbot.storage.conversations import ENDED_KEPT_S, FAILED_KEPT_S, Conversation
+from linqbot.storage.conversations import ENDED_KEPT_S, FAILED_KEPT_S, Conversation, ConversationSummary
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.postgres.server.address import Connection
 from linqbot.storage.postgres.tables import journal
 from linqbot.storage.postgres.transaction import Transaction
 
+_SUMMARY = "id, chat_id, person, status, until"
 _FACTS = "id, replay, chat_id, person, handler, status, asked_at, until, question, off_the_record"
 
 
@@ -19,7 +19,7 @@ async def write(tx: Transaction, stored: Sequence[Conversation], ended: Collecti
     """Delete conversations, and then store others."""
     deleted = set(ended)
     for new in stored:
-        if new.keeps_its_place:
+        if new.summary.keeps_its_place:
             continue
         sql = "SELECT id FROM conversation WHERE chat_id = $1 AND person = $2 AND id <> $3 AND status <> 'failed'"
         deleted |= {row["id"] for row in await tx.fetch(sql, new.chat_id, new.person, new.id)}
@@ -30,7 +30,7 @@ async def write(tx: Transaction, stored: Sequence[Conversation], ended: Collecti
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"""  # noqa: S608 - constant text
         await tx.run(sql, *_row(new))
         tx.changes.chats.add(new.chat_id)
-        tx.changes.conversations.append(replace(new, root=b""))
+        tx.changes.conversations.append(new.summary)
 
 
 async def waiting(connection: Connection, limit: int | None = None) -> list[Conversation]:
@@ -39,12 +39,18 @@ async def waiting(connection: Connection, limit: int | None = None) -> list[Conv
     return [Conversation(*row) for row in await connection.fetch(sql, limit)]
 
 
-async def in_chats(connection: Connection, chats: Collection[str]) -> dict[str, list[Conversation]]:
-    """Return the conversations of each of these chats, without `root`."""
-    sql = f"SELECT {_FACTS} FROM conversation WHERE chat_id = ANY($1) ORDER BY n"  # noqa: S608 - constant text
-    found: dict[str, list[Conversation]] = {chat: [] for chat in chats}
+async def summaries(connection: Connection) -> list[ConversationSummary]:
+    """Return the summaries of all conversations."""
+    sql = f"SELECT {_SUMMARY} FROM conversation ORDER BY n"  # noqa: S608 - constant text
+    return [ConversationSummary(*row) for row in await connection.fetch(sql)]
+
+
+async def in_chats(connection: Connection, chats: Collection[str]) -> dict[str, list[ConversationSummary]]:
+    """Return the summaries of the conversations of each of these chats."""
+    sql = f"SELECT {_SUMMARY} FROM conversation WHERE chat_id = ANY($1) ORDER BY n"  # noqa: S608 - constant text
+    found: dict[str, list[ConversationSummary]] = {chat: [] for chat in chats}
     for row in await connection.fetch(sql, list(chats)):
-        found[row["chat_id"]].append(Conversation(*row))
+        found[row["chat_id"]].append(ConversationSummary(*row))
     return found
 
 
@@ -80,8 +86,7 @@ async def _delete(tx: Transaction, ids: Collection[str]) -> None:
     gone = await tx.fetch(sql, sorted(ids))
     await journal.forget_texts(tx, [row["id"] for row in gone if row["off_the_record"]])
     await journal.end(tx, ids)
-    tx.changes.forget_conversations(set(ids))
-    tx.changes.chats |= {row["chat_id"] for row in gone}
+    tx.changes.forget_conversations((row["chat_id"], row["id"]) for row in gone)
 
 
 def _row(new: Conversation) -> tuple[Any, ...]:

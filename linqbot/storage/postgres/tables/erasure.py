@@ -140,6 +140,5 @@ async def _forget_timers(tx: Transaction, ids: Collection[str]) -> int:
 
 async def _forget_conversations(tx: Transaction, ids: Collection[str]) -> int:
     gone = await tx.fetch("DELETE FROM conversation WHERE id = ANY($1) RETURNING id, chat_id", list(ids))
-    tx.changes.forget_conversations({row["id"] for row in gone})
-    tx.changes.chats |= {row["chat_id"] for row in gone}
+    tx.changes.forget_conversations((row["chat_id"], row["id"]) for row in gone)
     return len(gone)

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from linqbot.storage.conversations import ENDED_KEPT_S, FAILED_KEPT_S, Conversation
+from linqbot.storage.conversations import ENDED_KEPT_S, FAILED_KEPT_S, Conversation, ConversationSummary
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.statements import among, insert
 from linqbot.storage.sqlite.tables import journal
@@ -17,19 +17,21 @@ _FACTS = "id, replay, chat_id, person, handler, status, asked_at, until, questio
 _INTO = f"conversation ({_FACTS}, padding, root)"
 
 
-def write(db: sqlite3.Connection, stored: Iterable[Conversation], ended: Iterable[str], now: float) -> set[str]:
-    """Delete conversations, and then store others. Return the ids of all that are deleted."""
+def write(
+    db: sqlite3.Connection, stored: Iterable[Conversation], ended: Iterable[str], now: float
+) -> list[tuple[str, str]]:
+    """Delete conversations, and then store others. Return the chats and the ids of all that are deleted."""
     deleted = set(ended)
     for new in stored:
-        if new.keeps_its_place:
+        if new.summary.keeps_its_place:
             continue
         sql = "SELECT id FROM conversation WHERE chat_id = ? AND person = ? AND id <> ? AND status <> 'failed'"
         deleted |= {old for (old,) in db.execute(sql, (new.chat_id, new.person, new.id))}
-    _delete(db, deleted, now)
+    gone = _delete(db, deleted, now)
     for new in stored:
         db.execute("DELETE FROM conversation WHERE id = ?", (new.id,))
         insert(db, _INTO, [_row(new)])
-    return deleted
+    return gone
 
 
 def waiting(db: sqlite3.Connection, limit: int = -1) -> list[Conversation]:
@@ -38,10 +40,11 @@ def waiting(db: sqlite3.Connection, limit: int = -1) -> list[Conversation]:
     return [_conversation(*row) for row in db.execute(sql, (limit,))]
 
 
-def every(db: sqlite3.Connection) -> Iterator[Conversation]:
-    """Yield all conversations without `root`, one after the other, because there may be very many."""
-    for row in db.execute(f"SELECT {_FACTS} FROM conversation"):  # noqa: S608 - constant text
-        yield _conversation(*row)
+def summaries(db: sqlite3.Connection) -> Iterator[ConversationSummary]:
+    """Yield the summaries of all conversations, one after the other, because there may be very many."""
+    return map(
+        ConversationSummary._make, db.execute("SELECT id, chat_id, person, status, until FROM conversation ORDER BY n")
+    )
 
 
 def waiting_by_handler(db: sqlite3.Connection) -> dict[str, int]:
@@ -60,23 +63,25 @@ def with_entries(db: sqlite3.Connection, conversation_id: str) -> tuple[Conversa
     return found, [JournalEntry(*entry) for entry in db.execute(sql, (found.id, found.replay))]
 
 
-def purge(db: sqlite3.Connection, now: float) -> set[str]:
-    """Delete the conversations that are of no more use, and return their ids."""
+def purge(db: sqlite3.Connection, now: float) -> list[tuple[str, str]]:
+    """Delete the conversations that are of no more use, and return their chats and ids."""
     sql = """SELECT id FROM conversation WHERE status <> 'waiting'
              AND until < CASE status WHEN 'failed' THEN ? ELSE ? END"""
     ids = {one for (one,) in db.execute(sql, (now - FAILED_KEPT_S, now - ENDED_KEPT_S))}
-    _delete(db, ids, now)
-    return ids
+    return _delete(db, ids, now)
 
 
-def _delete(db: sqlite3.Connection, ids: Collection[str], now: float) -> None:
-    """Delete conversations, and note that their turns are over."""
+def _delete(db: sqlite3.Connection, ids: Collection[str], now: float) -> list[tuple[str, str]]:
+    """Delete conversations, and note that their turns are over. Return the chats and the ids of those that were there."""
     if not ids:
-        return
-    for (private,) in among(db, "SELECT id FROM conversation WHERE off_the_record AND id IN (*)", ids):
-        journal.forget_texts(db, private)
+        return []
+    gone = among(db, "SELECT chat_id, id, off_the_record FROM conversation WHERE id IN (*)", ids)
+    for _, conversation_id, off_the_record in gone:
+        if off_the_record:
+            journal.forget_texts(db, conversation_id)
     among(db, "DELETE FROM conversation WHERE id IN (*)", ids)
     journal.end(db, set(ids), now)
+    return [(chat_id, conversation_id) for chat_id, conversation_id, _ in gone]
 
 
 def _conversation(*values: Any) -> Conversation:
