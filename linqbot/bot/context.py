@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import structlog
 
 from linqbot.bot.asking.asker import Asker, Resumption, SideTurn
-from linqbot.bot.asking.question import CANCEL_WORDS, DAY_S, AskedBefore, Question
+from linqbot.bot.asking.question import CANCEL_WORDS, DAY_S, AskedBefore, Question, texts
 from linqbot.bot.background import HINT_S
 from linqbot.bot.conversation.chat_context import ChatContext
 from linqbot.bot.conversation.history import History, HistoryReader, TurnRecord
@@ -533,7 +533,7 @@ class Context:
         self,
         *question: Content,
         kind: Any = str,
-        choices: Sequence[str] = (),
+        choices: Sequence[str] | None = None,
         yes: ReactionType | None = None,
         who: str = "asker",
         tries: int = 3,
@@ -574,9 +574,11 @@ class Context:
             BotError: a question cannot be asked here, such as in a handler that is a plain `def`, in a task that the
                 handler started, or for an event without a chat; or the arguments do not fit together.
         """
-        return self._wait_for(
-            Question(question, kind, tuple(choices), yes, who, tries, timeout_s, tuple(cancel), repeat, key)
-        )
+        if choices is not None and not choices:
+            raise BotError("ctx.ask(choices=[]): there is nothing to choose from.")
+        options = texts("ctx.ask", "choices", choices or ())
+        words = texts("ctx.ask", "cancel", cancel)
+        return self._wait_for(Question(question, kind, options, yes, who, tries, timeout_s, words, repeat, key))
 
     def pay(
         self,
@@ -617,7 +619,9 @@ class Context:
         from linqbot.bot.asking.waits import PaymentWait
 
         wait = PaymentWait(amount, description, currency)
-        return self._wait_for(Question((description,), timeout_s=timeout_s, cancel=tuple(cancel), key=key, wait=wait))
+        return self._wait_for(
+            Question((description,), timeout_s=timeout_s, cancel=texts("ctx.pay", "cancel", cancel), key=key, wait=wait)
+        )
 
     def location(
         self,
@@ -653,7 +657,13 @@ class Context:
         from linqbot.bot.asking.waits import LocationWait
 
         return self._wait_for(
-            Question(question, timeout_s=timeout_s, cancel=tuple(cancel), key=key, wait=LocationWait())
+            Question(
+                question,
+                timeout_s=timeout_s,
+                cancel=texts("ctx.location", "cancel", cancel),
+                key=key,
+                wait=LocationWait(),
+            )
         )
 
     def vote(
@@ -697,7 +707,7 @@ class Context:
                 question,
                 choices=tuple(choices),
                 timeout_s=timeout_s,
-                cancel=tuple(cancel),
+                cancel=texts("ctx.vote", "cancel", cancel),
                 key=key,
                 wait=VoteWait(until),
             )

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
 from typing import Any, Final
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError
+from pydantic import ValidationError
 
 from linqbot.bot.asking.ballot import choice_of
+from linqbot.bot.asking.kinds import adapter_of
 from linqbot.bot.asking.question import OpenQuestion, Question
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
@@ -130,29 +129,13 @@ def _choice(choices: tuple[str, ...], answer: Answer) -> str:
 
 
 def _converted(kind: Any, text: str) -> Any:
-    try:
-        adapter = _adapter(kind)
-    except TypeError:  # a kind that cannot be hashed
-        adapter = _adapter.__wrapped__(kind)
+    adapter = adapter_of(kind)
     if adapter is None:
         return kind(text)
     try:
         return adapter.validate_strings(text)
     except ValidationError as error:
         raise ValueError(_sentence(error)) from None
-
-
-@lru_cache
-def _adapter(kind: Any) -> TypeAdapter[Any] | None:
-    """Return the validator of a type; None for a function, which converts the text itself."""
-    if callable(kind) and not isinstance(kind, type) and not hasattr(kind, "__origin__"):
-        return None
-    try:
-        return TypeAdapter(kind)
-    except PydanticSchemaGenerationError:
-        if callable(kind):
-            return None
-        raise
 
 
 def _sentence(error: ValidationError) -> str:

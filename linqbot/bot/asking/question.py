@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
+from pydantic.errors import PydanticUserError
 from pydantic_core import to_json
 
 from linqbot.bot.asking.ballot import Ballot
+from linqbot.bot.asking.kinds import adapter_of
 from linqbot.bot.message_split import Content, bubbles
 from linqbot.errors import BotError
 from linqbot.events.event import Event
+from linqbot.rules.values import E164, EMAIL
 from linqbot.types.data import Data
 from linqbot.types.message import MessageContent, ReactionType, TextPart, text_of
 
@@ -29,6 +32,17 @@ MOST_ASKS: Final = 1000
 """Maximum number of questions in one conversation."""
 _POLL_MOST: Final = 12
 """Maximum number of choices that are shown as a poll. More are shown as a numbered list."""
+
+
+def texts(verb: str, argument: str, given: Sequence[str]) -> tuple[str, ...]:
+    """Return the texts that an argument lists.
+
+    Raises:
+        BotError: it is one text, whose letters would be taken for the texts.
+    """
+    if isinstance(given, str):
+        raise BotError(f"{verb}({argument}={given!r}): give a list of texts, such as [{given!r}].")
+    return tuple(given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +70,35 @@ class Question:
             raise BotError("ctx.ask() was called without a question. Give it the text to send: ctx.ask('Your name?').")
         if sum((self.kind is not str, bool(self.choices), self.yes is not None)) > 1:
             raise BotError("ctx.ask() takes one of kind=, choices= and yes=, not several.")
-        if len({choice.strip().casefold() for choice in self.choices}) < len(self.choices):
-            raise BotError(f"{self.verb}(choices={list(self.choices)!r}): two choices are equal.")
         if any(not isinstance(choice, str) or not choice.strip() for choice in self.choices):
             raise BotError(f"{self.verb}(choices={list(self.choices)!r}): each choice is a text.")
+        if len({choice.strip().casefold() for choice in self.choices}) < len(self.choices):
+            raise BotError(f"{self.verb}(choices={list(self.choices)!r}): two choices are equal.")
         if self.yes is not None and self.yes not in get_args(ReactionType):
             raise BotError(f"ctx.ask(yes={self.yes!r}): there is no such reaction. Give a name such as 'like'.")
         if not 0 < self.timeout_s <= LONGEST_TIMEOUT_S:
             raise BotError(f"{self.verb}(timeout_s={self.timeout_s!r}): give seconds, more than 0 and at most a year.")
         if self.tries < 1:
             raise BotError(f"ctx.ask(tries={self.tries!r}): give the number of answers to accept before giving up.")
+        if self.who not in ("asker", "anyone") and not (E164.fullmatch(self.who) or EMAIL.fullmatch(self.who)):
+            raise BotError(
+                f"ctx.ask(who={self.who!r}): give 'asker', 'anyone', or a handle, such as '+14155550142'. Otherwise no "
+                "answer could ever come."
+            )
+        self._check_kind()
+
+    def _check_kind(self) -> None:
         if inspect.iscoroutinefunction(self.kind):
             raise BotError("ctx.ask(kind=…) takes a plain function, because it runs again for each later answer.")
+        if self.kind is str or self.events:
+            return
+        try:
+            adapter_of(self.kind)
+        except PydanticUserError as error:
+            raise BotError(
+                f"ctx.ask(kind={self.kind!r}): no text can be read as this. Give a type that pydantic knows, such as int, "
+                "or a function."
+            ) from error
 
     @property
     def verb(self) -> str:

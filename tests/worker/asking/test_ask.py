@@ -11,12 +11,11 @@ from fakes import CHAT, LINE, NOW, PERSON, envelope, handle, text_body
 from pydantic import BaseModel
 from simulated_crash import crash
 
-from linqbot.bot.asking.question import Question
 from linqbot.bot.context import Context
 from linqbot.bot.routing.filters import regex
 from linqbot.bot.routing.router import Next
 from linqbot.client.call import ApiResponse
-from linqbot.errors import AskCancelled, AskTimeout, BotError, LinqApiError, StorageUnavailable
+from linqbot.errors import AskCancelled, AskTimeout, LinqApiError, StorageUnavailable
 from linqbot.events.chat import LocationSharingStarted, TypingStarted
 from linqbot.events.contact import ContactCardReceived
 from linqbot.events.message import MessageReceived
@@ -817,11 +816,21 @@ async def test_an_event_without_a_chat_or_beside_the_chat_cannot_ask(talk: Talk)
         ({"yes": "thumb"}, "no such reaction"),
         ({"timeout_s": 0}, "more than 0"),
         ({"tries": 0}, "number of answers"),
+        ({"choices": [1, 2]}, "each choice is a text"),
+        ({"choices": []}, "nothing to choose from"),
+        ({"choices": "Friday"}, "give a list of texts"),
+        ({"cancel": "stop"}, "give a list of texts"),
+        ({"who": "Bob"}, "or a handle"),
+        ({"kind": 5}, "no text can be read as this"),
     ],
 )
-async def test_arguments_that_do_not_fit_are_refused(arguments: dict[str, object], problem: str) -> None:
-    with pytest.raises(BotError, match=problem):
-        Question(("Well?",), **{**arguments, "choices": tuple(arguments.get("choices", ()))})  # type: ignore[arg-type]
+async def test_arguments_that_do_not_fit_are_refused(talk: Talk, arguments: dict[str, Any], problem: str) -> None:
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        await ctx.ask("Well?", **arguments)
+
+    talk.deploy(ask)
+    assert problem in await error_of(talk, "hi")
+    assert talk.said == []
 
 
 # State
