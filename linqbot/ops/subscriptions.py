@@ -26,6 +26,7 @@ from linqbot.server.app import WEBHOOK_PATH
 from linqbot.server.secret_file import SecretFile
 from linqbot.settings import Settings
 from linqbot.types.webhook import WebhookSubscription
+from linqbot.worker.asking.arrivals import ANSWERS
 from linqbot.worker.turn import RECEIPTS
 
 PAYLOAD_VERSION: Final = "2026-02-03"
@@ -49,6 +50,11 @@ class Handled:
     types: tuple[str, ...]
     everything: bool = False
     handlers: frozenset[str] | None = None
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """These types, and those that linqbot needs: answers to questions, if there are handlers, and receipts."""
+        return tuple(dict.fromkeys((*self.types, *(ANSWERS if self.types else ()), *RECEIPTS)))
 
 
 def handled_in(file: str, settings: Settings) -> Handled:
@@ -77,7 +83,8 @@ def handled_by(classes: Collection[type[Event]]) -> Handled:
 
 
 async def events_for(client: Client, wants: Handled) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the event types to subscribe to: those that the bot handles, and the receipts that the journal needs.
+    """Return the event types to subscribe to: those that the bot handles, those that answer the questions of handlers, and
+    the receipts that the journal needs.
 
     Returns:
         The event types, and those that the bot handles but Linq does not offer.
@@ -87,8 +94,8 @@ async def events_for(client: Client, wants: Handled) -> tuple[tuple[str, ...], t
 
 def events_among(offered: Collection[str], wants: Handled) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the same as `events_for`, from the event types that Linq offers."""
-    wanted = dict.fromkeys((*(offered if wants.everything else ()), *wants.types, *RECEIPTS))
-    return tuple(name for name in wanted if name in offered), tuple(n for n in wanted if n not in offered)
+    wanted = dict.fromkeys((*(offered if wants.everything else ()), *wants.needed))
+    return tuple(name for name in wanted if name in offered), tuple(n for n in wants.types if n not in offered)
 
 
 def target(url: str) -> str:

@@ -14,7 +14,9 @@ from cli.test_webhooks import RECEIPTS, Account
 from cli.test_webhooks import emulator as emulator
 from ports import free_port
 
-REACTS = '\nfrom linqbot import ReactionAdded\n@bot.on_reaction("love")\nasync def loved(reaction, ctx): ...\n'
+from linqbot.worker.asking.arrivals import ANSWERS
+
+REACTS = '\n@bot.on_edit("love")\nasync def loved(edit, ctx): ...\n'
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def test_the_bot_answers_through_the_tunnel_is_reloaded_and_deletes_its_subscrip
     trying.until(lambda: account.replies() == ["You said: one"])
     (own,) = [one for one in account.subscriptions() if one["id"] != theirs["id"]]
     assert own["target_url"] == f"{tunnel.url}/webhooks/linq?version=2026-02-03"
-    assert set(own["subscribed_events"]) == {"message.received", *RECEIPTS}
+    assert set(own["subscribed_events"]) == {"message.received", *RECEIPTS, *ANSWERS}
 
     code = (account.folder / "bot.py").read_text()
     (account.folder / "bot.py").write_text(code + "broken(")
@@ -54,7 +56,7 @@ def test_the_bot_answers_through_the_tunnel_is_reloaded_and_deletes_its_subscrip
     trying.until(lambda: account.replies() == ["You said: one", "I heard: two"])
     (after,) = [one for one in account.subscriptions() if one["id"] != theirs["id"]]
     assert after["id"] == own["id"]
-    assert "reaction.added" in after["subscribed_events"]
+    assert "message.edited" in after["subscribed_events"]
 
     assert trying.stop(signal.SIGINT) == 0
     assert [one["id"] for one in account.subscriptions()] == [theirs["id"]]

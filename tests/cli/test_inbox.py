@@ -172,6 +172,21 @@ def test_show_prints_messages_only_with_body(as_json: list[str]) -> None:
     assert WORDS in inbox("show", dead.id, "--body", *as_json)
 
 
+def test_an_ambiguous_call_is_listed_with_the_delivery_to_look_at() -> None:
+    dead = said()
+    stored((dead, DeadLetter("Unknown.", "bot:greet")))
+
+    async def cut_off() -> None:
+        call = prepare("chats.messages.send", path={"chat_id": CHAT}, body={}).to_json()
+        async with serving() as storage:
+            await storage.settle(JournalEntry(dead.id, 0, "0", "k0", "once", call, "ambiguous", NOON, b"{}", None))
+
+    asyncio.run(cut_off())
+    (row,) = data("list", "--ambiguous")
+    assert (row["id"], row["call"], row["key"]) == (dead.id, "chats.messages.send", "k0")
+    assert data("show", row["id"])["state"] == "dead"
+
+
 def test_show_finds_waiting_and_handled_deliveries() -> None:
     waits, done = said(chat="a"), said(chat="b")
     stored((done, Ack()), (waits, None), (Delivery("w.raw", "x:1", "", b"\xff raw", NOON), None))

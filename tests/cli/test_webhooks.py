@@ -26,6 +26,7 @@ from linqbot.events.parse import EVENT_TYPES
 from linqbot.events.poll import PollSent
 from linqbot.ops.subscriptions import PENDING, address, generation, handled, next_generation, pinned, target
 from linqbot.server.secret_file import SecretFile
+from linqbot.worker.asking.arrivals import ANSWERS
 
 KEY = f"token-{secrets.token_hex(8)}"
 LINES = ("+12025550100", "+12025550101")
@@ -203,7 +204,7 @@ def test_sync_subscribes_to_the_handled_events_and_stores_the_secret(account: Ac
     said = account.done("sync", "bot.py", "--url", f"http://127.0.0.1:{account.port}")
     (made,) = account.subscriptions()
     assert made["target_url"] == account.url + "?version=2026-02-03"
-    assert set(made["subscribed_events"]) == {"message.received", *RECEIPTS}
+    assert set(made["subscribed_events"]) == {"message.received", *RECEIPTS, *ANSWERS}
     assert made["id"] in said
     assert "kept in .linqbot/webhook-secret" in said
     assert "Next: linqbot doctor bot.py" in said
@@ -240,7 +241,7 @@ def test_sync_changes_the_existing_subscription_and_prints_the_changes(account: 
     assert "paused       no longer" in said
     (after,) = account.subscriptions()
     assert (after["id"], after["target_url"], after["is_active"]) == (one["id"], one["target_url"], True)
-    assert set(after["subscribed_events"]) == {"message.received", *RECEIPTS}
+    assert set(after["subscribed_events"]) == {"message.received", *RECEIPTS, *ANSWERS}
 
 
 def test_a_dry_run_changes_nothing(account: Account) -> None:
@@ -266,7 +267,7 @@ def test_a_subscription_created_elsewhere_is_changed_and_its_missing_secret_repo
     done = account.run("sync", "bot.py", "--url", account.url)
     assert done.exit_code == 1
     assert f"linqbot webhooks rotate --url {account.url}" in done.output
-    assert set(account.subscriptions()[0]["subscribed_events"]) == {"message.received", *RECEIPTS}
+    assert set(account.subscriptions()[0]["subscribed_events"]) == {"message.received", *RECEIPTS, *ANSWERS}
     with_one = account.run("sync", "bot.py", "--url", account.url, LINQ_WEBHOOK_SECRET="QUJD")
     assert with_one.exit_code == 0
     assert "If it is not in LINQ_WEBHOOK_SECRET either" in with_one.output
@@ -286,7 +287,7 @@ def test_an_interrupted_sync_is_run_again(account: Account, lost: str) -> None:
     assert broken.exit_code == 1
     account.done("sync", "bot.py", "--url", account.url)
     (one,) = account.subscriptions()
-    assert set(one["subscribed_events"]) == {"message.received", *RECEIPTS}
+    assert set(one["subscribed_events"]) == {"message.received", *RECEIPTS, *ANSWERS}
     assert list(account.kept()) == [one["id"]]
 
 
@@ -296,7 +297,7 @@ def test_a_pending_subscription_with_a_stored_secret_gets_its_events(account: Ac
     assert account.subscriptions()[0]["subscribed_events"] == list(PENDING)
     account.done("sync", "bot.py", "--url", account.url)
     (one,) = account.subscriptions()
-    assert set(one["subscribed_events"]) == {"message.received", *RECEIPTS}
+    assert set(one["subscribed_events"]) == {"message.received", *RECEIPTS, *ANSWERS}
     assert list(account.kept()) == [one["id"]]
 
 
@@ -343,7 +344,7 @@ def test_list_create_and_delete(account: Account) -> None:
 
 def test_events_are_printed_without_a_request(account: Account) -> None:
     printed = json.loads(account.done("events", "bot.py", "--json", LINQ_API_V3_BASE_URL="http://127.0.0.1:1"))
-    assert set(printed["events"]) == {"message.received", *RECEIPTS}
+    assert set(printed["events"]) == {"message.received", *RECEIPTS, *ANSWERS}
 
 
 # --- rotate -----------------------------------------------------------------------------------------------------------

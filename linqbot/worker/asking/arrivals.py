@@ -62,6 +62,24 @@ class Arrival:
     is_void: bool = False
 
 
+ANSWERS: Final = (
+    "reaction.added",
+    "poll.reaction.added",
+    "poll.vote.added",
+    "poll.vote.removed",
+    "poll.updated",
+    "participant.added",
+    "participant.removed",
+    "location.sharing.started",
+    "contact_card.received",
+    "payment.succeeded",
+    "payment.declined",
+    "payment.canceled",
+    "payment.expired",
+)
+"""The types of events, besides messages, by which `ctx.ask`, `ctx.pay`, `ctx.location` and `ctx.vote` go on. A bot needs
+them although no handler takes them."""
+
 ANSWERS_WITHOUT_CHAT: Final = frozenset({"contact_card.received", "location.sharing.started"})
 """The types of events that can answer a question, and that may not say in which chat they happened."""
 

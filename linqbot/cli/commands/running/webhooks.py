@@ -66,14 +66,17 @@ def list_(as_json: bool) -> None:
 def events(file: str, as_json: bool) -> None:
     """Print the event types that `sync` would subscribe the bot in FILE to. Needs no token and no network."""
     handled = subscriptions.handled_in(file, from_env())
-    rows = [
-        {"type": name, "for": "the bot" if name in handled.types else "linqbot's journal"}
-        for name in dict.fromkeys((*handled.types, *RECEIPTS))
-    ]
+    rows = [{"type": name, "for": _purpose(name, handled)} for name in handled.needed]
     if as_json:
         print_facts({"events": [row["type"] for row in rows], "everything": handled.everything}, as_json=True)
     else:
         print_table(rows, as_json=False, empty="")
+
+
+def _purpose(name: str, handled: subscriptions.Handled) -> str:
+    if name in handled.types:
+        return "the bot"
+    return "linqbot's journal" if name in RECEIPTS else "answers to ctx.ask, ctx.pay, ctx.location, ctx.vote"
 
 
 @command.command("create")
@@ -108,9 +111,9 @@ def create(url: str | None, types: tuple[str, ...], lines: tuple[str, ...], as_j
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and change nothing.")
 @json_option
 def sync(*, file: str, url: str | None, lines: tuple[str, ...], all_lines: bool, dry_run: bool, as_json: bool) -> None:
-    """Subscribe to exactly the events that the bot in FILE handles, and to the receipts that linqbot itself needs.
+    """Subscribe to exactly the events that the bot in FILE handles, and to those that linqbot itself needs.
 
-    Changes the existing subscription, or creates one and stores its secret where linqbot serve finds it. Running it
+    Linqbot needs the events by which people answer ctx.ask and the like, and the receipts of sent messages. Changes the existing subscription, or creates one and stores its secret where linqbot serve finds it. Running it
     again changes nothing.
     """
     if lines and all_lines:

@@ -95,10 +95,10 @@ async def _order(url: str | None, conversation_id: str, kind: Literal["answer", 
         {"outcome": "answered", "text": text} if kind == "answer" else {"outcome": "cancelled", "reason": "operator"}
     )
     async with open_configured_storage(url) as inbox:
-        found = {each.id: each for each in await inbox.conversations(limit=_MOST) if each.status == "waiting"}
-        conversation = found.get(conversation_id)
-        if conversation is None:
+        found = await inbox.conversation(conversation_id)
+        if found is None or found[0].status != "waiting":
             raise StorageError(f"No question of a conversation {conversation_id} is open. See: linqbot asks list")
+        conversation, _ = found
         question = OpenQuestion.model_validate_json(conversation.question)
         if kind == "answer" and not question.takes_words:
             raise StorageError(

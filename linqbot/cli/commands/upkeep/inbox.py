@@ -111,9 +111,7 @@ def list_(
 
 async def _ambiguous(url: str | None, limit: int) -> list[dict[str, Any]]:
     async with open_configured_storage(url) as inbox:
-        return [
-            {"delivery": entry.turn, **_entry(entry), "key": entry.key} for entry in await inbox.ambiguous(limit=limit)
-        ]
+        return [{"id": entry.turn, **_entry(entry), "key": entry.key} for entry in await inbox.ambiguous(limit=limit)]
 
 
 @command.command("dead")

@@ -25,6 +25,7 @@ from linqbot.events.event import Event
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.hookspecs import End, Running, Tried, hookimpl
 from linqbot.ops.subscriptions import events_among, handled_by
+from linqbot.worker.asking.arrivals import ANSWERS
 from linqbot.worker.turn import RECEIPTS
 
 BY_MIDDLEWARE: Final = "middleware ended the event before a handler was chosen"
@@ -129,9 +130,9 @@ def _function(handler: str) -> str:
 
 
 def _is_of_interest(turn: Turn) -> bool:
-    """Return False for turns that run no code of the author: receipts for the journal, the doctor's probes."""
+    """Return False for turns that run no code of the author: receipts for the journal, answers to nothing, probes."""
     if turn.end != "ack" or turn.handler is not None:
         return True
     if turn.event is None:
         return turn.delivery.id.startswith("i.") and not turn.delivery.id.startswith(PROBE_ID)
-    return turn.reason != OWN_ECHO and not (turn.reason == NO_HANDLER and turn.delivery.type in RECEIPTS)
+    return turn.reason != OWN_ECHO and not (turn.reason == NO_HANDLER and turn.delivery.type in (*RECEIPTS, *ANSWERS))
