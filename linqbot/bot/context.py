@@ -749,7 +749,8 @@ class Context:
             The result.
         Raises:
             Ambiguous: an earlier run died during the call, and `retry` is False.
-            BotError: the name was used twice in this run, or the context was made outside of a worker.
+            BotError: the name was used twice in this run; the step was made, but its result cannot be written as JSON; or
+                the context was made outside of a worker.
             StorageUnavailable: the result could not be stored.
 
         Example:

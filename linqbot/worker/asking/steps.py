@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import structlog
 from pydantic import TypeAdapter
-from pydantic_core import from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from linqbot.errors import Ambiguous, BotError, ConversationTooLong, TurnDeferred
 from linqbot.storage.backend import Storage
@@ -60,7 +60,7 @@ class Steps:
 
         Raises:
             Ambiguous: an earlier run was cut off during the step.
-            BotError: the name was used before in this run.
+            BotError: the name was used before in this run; or the result is no JSON, although the step was made.
             ConversationTooLong: the turn has too many entries; or the result is too large to be recorded, although the
                 step was made.
             StorageUnavailable: the step could not be recorded.
@@ -94,9 +94,15 @@ class Steps:
             # The call has ended, so the next run makes it again. Its error may hold texts of people.
             self._journal.keep(replace(entry, status="refused", answer=to_json({"error": type(error).__name__})))
             raise
-        data = to_json(result)
+        # From here on the step was made. Without a result the entry stays as it is, so the next run knows that.
+        try:
+            data = to_json(result)
+        except PydanticSerializationError:
+            raise BotError(
+                f"The step {name!r} was made, but its result of type {type(result).__name__} cannot be recorded as "
+                "JSON. Return what the handler needs of it from ctx.once, such as an id."
+            ) from None
         if len(data) > LARGEST_RESULT_BYTES:
-            # The entry stays as it is, so the next run knows that the step may have been made.
             raise ConversationTooLong(
                 f"The step {name!r} was made, but its result has {len(data)} bytes as JSON and cannot be recorded. "
                 f"{LARGEST_RESULT_BYTES} bytes are the most. Keep files and other large results elsewhere, and return "

@@ -649,6 +649,26 @@ async def test_a_result_that_is_too_large_to_be_recorded_says_what_to_do(talk: T
     assert len(made) == 3
 
 
+async def test_a_result_that_is_no_json_says_what_to_do_and_is_not_made_again(talk: Talk) -> None:
+    made = []
+
+    def work(key: str) -> object:
+        made.append(key)
+        return object()
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        await ctx.once("order", work)
+
+    talk.deploy(order)
+    await talk.say("once")
+    (letter,) = await talk.storage.dead_letters()
+    assert "The step 'order' was made, but its result of type object" in letter.error
+    await talk.storage.retry([letter.delivery.id])
+    await talk.run()
+    assert "cut off" in (await talk.storage.dead_letters())[0].error
+    assert len(made) == 1
+
+
 # Failures
 
 
