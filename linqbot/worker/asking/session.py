@@ -208,6 +208,11 @@ class AskSession:
                 f"{verb}() was called in a task that the handler started, such as by asyncio.gather or a TaskGroup. One "
                 f"question waits at a time: await {verb}(…) in the handler itself, one after the other."
             )
+        if self._steps is not None and self._steps.under_way is not None:
+            raise BotError(
+                f"{verb}() was called in the step {self._steps.under_way!r}. A question ends the handler, which would cut "
+                "the step off. Ask before ctx.once, and use the answer in it."
+            )
         if not ctx.is_handling or ctx.handler is None:
             raise BotError(f"{verb}() was called outside of a handler. Middleware and error handlers cannot ask.")
         if ctx.side is not None:

@@ -47,6 +47,8 @@ class Steps:
 
     Args:
         known: The number of journal entries that the turn has already.
+    Attributes:
+        under_way: The name of the step that is being made; None if there is none.
     """
 
     def __init__(self, journal: TurnJournal, storage: Storage, known: int) -> None:
@@ -54,6 +56,7 @@ class Steps:
         self._storage = storage
         self._entries = known
         self._used: set[str] = set()
+        self.under_way: str | None = None
 
     async def once(self, name: str, call: Callable[[str], Any], *, kind: Any, retry: bool) -> Any:
         """Return the recorded result of a step, or make the step and record it; see `Context.once`.
@@ -86,6 +89,7 @@ class Steps:
         else:
             entry = replace(entry, status="attempting", answer=None)
             await self._storage.settle(entry)
+        self.under_way = name
         try:
             result = call(entry.key)
             if inspect.isawaitable(result):
@@ -94,6 +98,8 @@ class Steps:
             # The call has ended, so the next run makes it again. Its error may hold texts of people.
             self._journal.keep(replace(entry, status="refused", answer=to_json({"error": type(error).__name__})))
             raise
+        finally:
+            self.under_way = None
         # From here on the step was made. Without a result the entry stays as it is, so the next run knows that.
         try:
             data = to_json(result)

@@ -787,6 +787,15 @@ async def test_a_task_cannot_ask_and_so_not_twice_at_once(talk: Talk) -> None:
     assert talk.said == []
 
 
+async def test_a_step_cannot_ask(talk: Talk) -> None:
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        await ctx.once("order", lambda key: ctx.ask("What?"))
+
+    talk.deploy(order)
+    assert "called in the step 'order'" in await error_of(talk, "hi")
+    assert talk.said == []
+
+
 async def test_a_side_handler_cannot_ask(talk: Talk) -> None:
     bot = talk.deploy()
 
