@@ -3,11 +3,12 @@
 docs/tutorial builds it step by step. Try it: linqbot dev examples/restaurant/bot.py, and write "a table for 2".
 """
 
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 
 from pydantic import BaseModel
 
 from linqbot import AskCancelled, Bot, Context, MessageReceived, ReactionAdded, contains, has_media, in_group, regex
+from linqbot.parse import date_time
 
 ZONE = "Europe/Paris"
 bot = Bot()
@@ -16,54 +17,37 @@ bot = Bot()
 class Guest(BaseModel):
     name: str = ""
     people: int = 0
-    day: date | None = None
+    table: datetime | None = None
     reminder: str = ""
 
 
-def day_in(text: str, today: date) -> date:
-    """Return the date of the weekday that the text names, within the next seven days."""
-    for day in [today + timedelta(days=ahead) for ahead in range(1, 8)]:
-        if f"{day:%A}".lower() in text.lower():
-            return day
-    raise ValueError("Please write a day of the week, such as Saturday.")
-
-
-async def which_day(people: int, text: str, ctx: Context) -> date:
-    today = await ctx.once("today", lambda _: ctx.now(ZONE).date(), kind=date, retry=True)
-    try:
-        return day_in(text, today)
-    except ValueError:
-        question = f"A table for {people}. Which day? For example: Saturday"
-        day: date = await ctx.ask(question, kind=lambda answer: day_in(answer, today))
-        return day
-
-
-async def take_booking(people: int, message: MessageReceived, ctx: Context) -> None:
+async def take_booking(people: int, ctx: Context) -> None:
     guest = await ctx.state.person(Guest)
+    now = await ctx.once("now", lambda _: ctx.now(ZONE), kind=datetime, retry=True)
     try:
-        day = await which_day(people, message.text, ctx)
+        question = f"A table for {people}. When? For example: Saturday 19:30"
+        table = await ctx.ask(question, kind=lambda text: date_time(text, timezone=ZONE, now=now))
         guest.name = guest.name or await ctx.ask("What is your name?")
     except AskCancelled:
         await ctx.reply("I have booked nothing. Another time!")
         return
     await forget_table(guest, ctx)
-    guest.people, guest.day = people, day
-    text = f"{guest.name}, your table for {people} on {day:%A %d %B} is booked."
+    guest.people, guest.table = people, table
+    text = f"{guest.name}, your table for {people} on {table:%A %d %B at %H:%M} is booked."
     await ctx.reply(text, effect="celebration")
-    await remind(guest, day, ctx)
+    await remind(guest, table, ctx)
 
 
-async def remind(guest: Guest, day: date, ctx: Context) -> None:
-    now = ctx.now(ZONE)
-    evening_before = datetime.combine(day - timedelta(days=1), time(18), now.tzinfo)
-    if evening_before > now:
+async def remind(guest: Guest, table: datetime, ctx: Context) -> None:
+    evening_before = datetime.combine(table - timedelta(days=1), time(18), table.tzinfo)
+    if evening_before > ctx.now():
         text = f"Tomorrow is your table for {guest.people}. If you cannot come, write: cancel"
         guest.reminder = (await ctx.send_later(text, at=evening_before)).id
 
 
 async def forget_table(guest: Guest, ctx: Context) -> None:
     await ctx.cancel(guest.reminder)
-    guest.people, guest.day, guest.reminder = 0, None, ""
+    guest.people, guest.table, guest.reminder = 0, None, ""
 
 
 @bot.on_message("menu", "the menu", during_ask=True)
@@ -74,14 +58,14 @@ def menu(message: MessageReceived, ctx: Context) -> list[str]:
 @bot.on_message(regex(r"\btable for (?P<people>[1-9]\d?)\b"))
 async def book(message: MessageReceived, ctx: Context) -> None:
     assert ctx.match is not None
-    await take_booking(int(ctx.match["people"]), message, ctx)
+    await take_booking(int(ctx.match["people"]), ctx)
 
 
 @bot.on_message(in_group & contains("table for us"))
 async def book_for_the_group(message: MessageReceived, ctx: Context) -> None:
     chat = await ctx.client.chats.retrieve(message.chat.id)
     people = [handle for handle in chat.handles if not handle.is_me and handle.status in (None, "active")]
-    await take_booking(len(people), message, ctx)
+    await take_booking(len(people), ctx)
 
 
 @bot.on_message("cancel")

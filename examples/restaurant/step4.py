@@ -1,10 +1,11 @@
 """The bot of a small restaurant: it takes bookings, in groups too, and enjoys photos and hearts."""
 
-from datetime import date, timedelta
+from datetime import datetime
 
 from pydantic import BaseModel
 
 from linqbot import AskCancelled, Bot, Context, MessageReceived, ReactionAdded, contains, has_media, in_group, regex
+from linqbot.parse import date_time
 
 ZONE = "Europe/Paris"
 bot = Bot()
@@ -13,37 +14,21 @@ bot = Bot()
 class Guest(BaseModel):
     name: str = ""
     people: int = 0
-    day: date | None = None
+    table: datetime | None = None
 
 
-def day_in(text: str, today: date) -> date:
-    """Return the date of the weekday that the text names, within the next seven days."""
-    for day in [today + timedelta(days=ahead) for ahead in range(1, 8)]:
-        if f"{day:%A}".lower() in text.lower():
-            return day
-    raise ValueError("Please write a day of the week, such as Saturday.")
-
-
-async def which_day(people: int, text: str, ctx: Context) -> date:
-    today = await ctx.once("today", lambda _: ctx.now(ZONE).date(), kind=date, retry=True)
-    try:
-        return day_in(text, today)
-    except ValueError:
-        question = f"A table for {people}. Which day? For example: Saturday"
-        day: date = await ctx.ask(question, kind=lambda answer: day_in(answer, today))
-        return day
-
-
-async def take_booking(people: int, message: MessageReceived, ctx: Context) -> None:
+async def take_booking(people: int, ctx: Context) -> None:
     guest = await ctx.state.person(Guest)
+    now = await ctx.once("now", lambda _: ctx.now(ZONE), kind=datetime, retry=True)
     try:
-        day = await which_day(people, message.text, ctx)
+        question = f"A table for {people}. When? For example: Saturday 19:30"
+        table = await ctx.ask(question, kind=lambda text: date_time(text, timezone=ZONE, now=now))
         guest.name = guest.name or await ctx.ask("What is your name?")
     except AskCancelled:
         await ctx.reply("I have booked nothing. Another time!")
         return
-    guest.people, guest.day = people, day
-    text = f"{guest.name}, your table for {people} on {day:%A %d %B} is booked."
+    guest.people, guest.table = people, table
+    text = f"{guest.name}, your table for {people} on {table:%A %d %B at %H:%M} is booked."
     await ctx.reply(text, effect="celebration")
 
 
@@ -55,14 +40,14 @@ def menu(message: MessageReceived, ctx: Context) -> list[str]:
 @bot.on_message(regex(r"\btable for (?P<people>[1-9]\d?)\b"))
 async def book(message: MessageReceived, ctx: Context) -> None:
     assert ctx.match is not None
-    await take_booking(int(ctx.match["people"]), message, ctx)
+    await take_booking(int(ctx.match["people"]), ctx)
 
 
 @bot.on_message(in_group & contains("table for us"))
 async def book_for_the_group(message: MessageReceived, ctx: Context) -> None:
     chat = await ctx.client.chats.retrieve(message.chat.id)
     people = [handle for handle in chat.handles if not handle.is_me and handle.status in (None, "active")]
-    await take_booking(len(people), message, ctx)
+    await take_booking(len(people), ctx)
 
 
 @bot.on_message(has_media)

@@ -26,28 +26,32 @@ async def test_a_guest_who_is_asked_may_look_at_the_menu_and_then_answer(bot: Bo
     async with talking(bot, start=TUESDAY) as phone:
         await phone.text("A table for 12, please")
         await phone.text("menu")
-        assert (await phone.replies())[-1] == "A table for 12. Which day? For example: Saturday"
+        assert (await phone.replies())[-1] == "A table for 12. When? For example: Saturday 19:30"
         await phone.text("next month")
-        assert await phone.next_reply() == "Please write a day of the week, such as Saturday."
-        await phone.text("tuesday")
+        assert (
+            await phone.next_reply()
+            == "Please give a day and a time, such as Friday 19:30, tomorrow at 7pm or 24 Dec 18:00."
+        )
+        await phone.text("next tuesday 19:30")
         assert await phone.next_reply() == "What is your name?"
         await phone.text("Dana")
-        assert await phone.next_reply() == "Dana, your table for 12 on Tuesday 08 January is booked."
+        assert await phone.next_reply() == "Dana, your table for 12 on Tuesday 08 January at 19:30 is booked."
 
 
-async def test_the_day_stays_the_same_if_the_name_comes_after_midnight(bot: Bot) -> None:
+async def test_the_time_stays_the_same_if_the_name_comes_after_midnight(bot: Bot) -> None:
     async with talking(bot, start=TUESDAY) as phone:
         await phone.text("a table for 4")
-        await phone.text("wednesday")
+        await phone.text("wednesday 19:30")
         assert (await phone.replies())[-1] == "What is your name?"
         await phone.advance(DAY - HOUR)
         await phone.text("Dana")
-        assert await phone.next_reply() == "Dana, your table for 4 on Wednesday 02 January is booked."
+        assert await phone.next_reply() == "Dana, your table for 4 on Wednesday 02 January at 19:30 is booked."
 
 
 async def test_a_guest_who_ends_a_question_keeps_the_earlier_table(bot: Bot) -> None:
     async with talking(bot, start=TUESDAY) as phone:
-        await phone.text("a table for 4 on Friday")
+        await phone.text("a table for 4")
+        await phone.text("Friday 19:30")
         await phone.text("Dana")
         await phone.text("a table for 5")
         await phone.text("Cancel")
@@ -58,32 +62,37 @@ async def test_a_guest_who_ends_a_question_keeps_the_earlier_table(bot: Bot) -> 
 
 async def test_a_second_booking_replaces_the_reminder_of_the_first(bot: Bot) -> None:
     async with talking(bot, start=TUESDAY) as phone:
-        await phone.text("a table for 4 on Friday")
+        await phone.text("a table for 4")
+        await phone.text("Friday 19:30")
         await phone.text("Dana")
-        await phone.text("no, a table for 5 on Saturday")
-        assert len(await phone.replies()) == 3
+        await phone.text("a table for 5")
+        await phone.text("Saturday 19:30")
+        assert len(await phone.replies()) == 5
         await phone.advance(7 * DAY)
         assert await phone.replies() == [REMINDER.format(5)]
 
 
 async def test_a_table_for_tomorrow_is_reminded_of_only_before_six(bot: Bot) -> None:
     async with talking(bot, start=TUESDAY) as phone:
-        await phone.text("a table for 2 on Wednesday")
+        await phone.text("a table for 2")
+        await phone.text("Wednesday 19:30")
         await phone.text("Dana")
-        assert len(await phone.replies()) == 2
+        assert len(await phone.replies()) == 3
         await phone.advance(5 * HOUR)
         assert await phone.replies() == [REMINDER.format(2)]
-        await phone.text("a table for 3 on Wednesday")
-        assert await phone.next_reply() == "Dana, your table for 3 on Wednesday 02 January is booked."
+        await phone.text("a table for 3")
+        await phone.text("Wednesday 19:30")
+        assert (await phone.replies())[-1] == "Dana, your table for 3 on Wednesday 02 January at 19:30 is booked."
         await phone.advance(7 * DAY)
         assert await phone.replies() == []
 
 
 async def test_the_reminder_comes_at_six_also_after_the_change_to_summer_time(bot: Bot) -> None:
     async with talking(bot, start=datetime(2030, 3, 29, 17, tzinfo=UTC)) as phone:  # 18:00 in Paris
-        await phone.text("a table for 2 on Tuesday")
+        await phone.text("a table for 2")
+        await phone.text("Tuesday 19:30")
         await phone.text("Dana")
-        assert len(await phone.replies()) == 2
+        assert len(await phone.replies()) == 3
         await phone.advance(3 * DAY - HOUR - 60)
         assert await phone.replies() == []
         await phone.advance(60)  # 16:00 UTC, and again 18:00 in Paris
@@ -94,13 +103,15 @@ async def test_people_of_a_group_book_and_cancel_tables_of_their_own(bot: Bot) -
     async with talking(bot, start=TUESDAY) as ann:
         bob = ann.person("+14155550143")
         group = ann.group(bob, "cat@example.com")
-        await group.text("bot, a table for us on Friday", mention=True)
-        assert await group.next_reply() == "What is your name?"
+        await group.text("bot, a table for us", mention=True)
+        await group.text("Friday 19:30")
+        assert (await group.replies())[-1] == "What is your name?"
         await group.text("Ann")
-        assert await group.next_reply() == "Ann, your table for 3 on Friday 04 January is booked."
-        await group.by(bob).text("bot, a table for 2 on Sunday", mention=True)
+        assert await group.next_reply() == "Ann, your table for 3 on Friday 04 January at 19:30 is booked."
+        await group.by(bob).text("bot, a table for 2", mention=True)
+        await group.by(bob).text("Sunday 19:30", reply_to=await group.next_reply())
         await group.by(bob).text("Bob", reply_to=await group.next_reply())
-        assert await group.next_reply() == "Bob, your table for 2 on Sunday 06 January is booked."
+        assert await group.next_reply() == "Bob, your table for 2 on Sunday 06 January at 19:30 is booked."
         await ann.text("cancel")  # in the direct chat
         assert await ann.next_reply() == "Your table is cancelled. Another time!"
         await ann.advance(7 * DAY)
@@ -125,15 +136,17 @@ async def test_cancelling_without_a_table_is_no_error(bot: Bot) -> None:
 
 async def test_a_table_is_booked_and_reminded_of_once_wherever_the_bot_is_killed(bot: Bot) -> None:
     async def book_twice(phone: Phone) -> None:
-        for text in ("a table for 4 on Friday", "Dana", "no, a table for 5 on Saturday"):
+        for text in ("a table for 4", "Friday 19:30", "Dana", "a table for 5", "Saturday 19:30"):
             await phone.text(text)
             await phone.quiet()
         await phone.advance(7 * DAY)
 
     async for phone in killed_between_calls(bot, book_twice, start=TUESDAY):
         assert [message for message in phone.messages if message.from_bot] == [
+            "A table for 4. When? For example: Saturday 19:30",
             "What is your name?",
-            "Dana, your table for 4 on Friday 04 January is booked.",
-            "Dana, your table for 5 on Saturday 05 January is booked.",
+            "Dana, your table for 4 on Friday 04 January at 19:30 is booked.",
+            "A table for 5. When? For example: Saturday 19:30",
+            "Dana, your table for 5 on Saturday 05 January at 19:30 is booked.",
             REMINDER.format(5),
         ]
