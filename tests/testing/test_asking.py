@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from linqbot import AskTimeout, Bot, Context, MessageReceived
-from linqbot.testing import talking
+from linqbot.testing import HandlerFailed, talking
 
 pytestmark = pytest.mark.anyio
 
@@ -68,3 +70,17 @@ async def test_stop_ends_a_booking_in_silence() -> None:
         await phone.quiet()
         await phone.text("book")
         assert await phone.next_reply() == "Which day?"
+
+
+async def test_two_questions_at_once_are_named_as_the_mistake() -> None:
+    twice = Bot()
+
+    @twice.on_message
+    async def both(message: MessageReceived, ctx: Context) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(ctx.ask("One?"))
+            tasks.create_task(ctx.ask("Two?"))
+
+    with pytest.raises(HandlerFailed, match=r"the first is BotError: ctx.ask\(\) was called in a task"):
+        async with talking(twice) as phone:
+            await phone.text("hi")

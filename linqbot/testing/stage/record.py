@@ -167,8 +167,17 @@ class Record:
 
 
 def _failure(error: Exception, who: str) -> str:
-    message = str(error).strip().partition("\n")[0].removesuffix(".")
+    message = _first_line(error)
+    first: BaseException = error
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    if first is not error:
+        message += f"; the first is {type(first).__name__}: {_first_line(first)}"
     return f"{type(error).__name__} in {who} at {place_of(error)}" + (f": {message}" if message else "")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0].removesuffix(".")
 
 
 def _trim(error: BaseException | None) -> None:
