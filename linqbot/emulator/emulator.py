@@ -253,14 +253,21 @@ class Emulator:
         data["webhook_subscriptions"] = [one for one in data["webhook_subscriptions"] if one["id"] not in own]
         return data
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return everything that the page shows: chats with messages, payments, subscriptions, deliveries, calls."""
+    def snapshot(self, *, latest: int | None = None) -> dict[str, Any]:
+        """Return everything that the page shows: chats with messages, payments, subscriptions, deliveries, calls.
+
+        Args:
+            latest: At most this many messages of each chat, the newest; `earlier` is then the number of the others. None
+                is all messages.
+        """
         return {
             "now": iso(self.clock.now()),
             "lines": [shapes.line(line) | {"status": line.status} for line in self.state.lines.values()],
             "chats": [
                 shapes.watched_chat(chat, self.state)
-                | {"messages": [shapes.watched_message(one) for one in chat.messages], "typing": list(chat.typing)}
+                | {"earlier": (earlier := 0 if latest is None else max(0, len(chat.messages) - latest))}
+                | {"messages": [shapes.watched_message(one) for one in chat.messages[earlier:]]}
+                | {"typing": list(chat.typing)}
                 for chat in self.state.chats.values()
             ],
             "payments": [

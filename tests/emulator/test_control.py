@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.feed import BACKLOG, Feed
 
@@ -291,7 +292,7 @@ async def test_the_stream_sends_every_change(emulator: Emulator, api: httpx.Asyn
     chunks: list[bytes] = []
 
     async def read() -> None:
-        chunks.extend([chunk async for chunk in emulator.world.feed.read()])
+        chunks.extend([chunk async for chunk in emulator.world.feed.read(emulator.snapshot)])
 
     reader = asyncio.create_task(read())
     await asyncio.sleep(0)
@@ -308,7 +309,7 @@ async def test_the_stream_sends_every_change(emulator: Emulator, api: httpx.Asyn
     events = parsed(chunks)
     names = [name for name, _ in events]
     assert set(names) == {
-        "hello", "chat", "message", "typing", "call", "message_deleted", "observation", "delivery", "reset",
+        "state", "chat", "message", "typing", "call", "message_deleted", "observation", "delivery", "reset",
     }  # fmt: skip
     by_name = dict(reversed(events))
     assert by_name["chat"]["id"] == ids["chat_id"]
@@ -321,13 +322,41 @@ async def test_the_stream_sends_every_change(emulator: Emulator, api: httpx.Asyn
     assert all(one["attempts"][0]["status"] == 200 for one in deliveries if one["attempts"])
     assert any(one["attempts"] for one in deliveries)
     assert by_name["call"]["method"] == "POST"
+    assert events[0][0] == "state"
+
+
+async def test_the_newest_messages_of_a_chat_are_shown_first_and_the_others_are_returned_in_pieces(
+    emulator: Emulator, api: httpx.AsyncClient
+) -> None:
+    ids = await inbound(api)
+    for number in range(1, 702):
+        emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": str(number)}]))
+    (chat,) = emulator.snapshot(latest=100)["chats"]
+    assert (len(chat["messages"]), chat["earlier"]) == (100, 602)
+    found = chat["messages"]
+    for before, earlier in ((602, 102), (102, 0)):
+        answer = await api.get(f"/emulator/chats/{ids['chat_id']}/messages", params={"before": before})
+        assert answer.json()["earlier"] == earlier
+        found = answer.json()["messages"] + found
+    (whole,) = (await api.get("/emulator/state")).json()["chats"]
+    assert found == whole["messages"]
+    newest = (await api.get(f"/emulator/chats/{ids['chat_id']}/messages")).json()
+    assert (newest["earlier"], newest["messages"]) == (202, found[202:])
+
+
+@pytest.mark.parametrize(("path", "status"), [("{id}/messages?before=-1", 400), ("none/messages", 404)])
+async def test_messages_of_no_chat_and_before_no_number_are_refused(
+    api: httpx.AsyncClient, path: str, status: int
+) -> None:
+    ids = await inbound(api)
+    assert (await api.get(f"/emulator/chats/{path.format(id=ids['chat_id'])}")).status_code == status
 
 
 async def test_a_slow_reader_is_disconnected_and_the_others_read_on() -> None:
     feed, slow, quick = Feed(), None, []
-    slow = feed.read()
+    slow = feed.read(dict)
     await anext(slow)
-    reading = feed.read()
+    reading = feed.read(dict)
     await anext(reading)
     for number in range(BACKLOG + 5):
         feed.publish("n", lambda number=number: number)  # type: ignore[misc]

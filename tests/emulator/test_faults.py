@@ -115,7 +115,7 @@ async def test_the_stream_tells_when_a_fault_is_used_up(emulator: Emulator, api:
     chunks: list[bytes] = []
 
     async def read() -> None:
-        chunks.extend([chunk async for chunk in emulator.world.feed.read()])
+        chunks.extend([chunk async for chunk in emulator.world.feed.read(dict)])
 
     reader = asyncio.create_task(read())
     await asyncio.sleep(0)

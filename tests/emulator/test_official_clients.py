@@ -278,7 +278,7 @@ async def test_the_stream_begins_at_once_and_does_not_keep_the_server_from_stopp
         stream = await plain.send(plain.build_request("GET", f"{url}/emulator/stream"), stream=True)
         assert stream.headers["content-type"].startswith("text/event-stream")
         lines = stream.aiter_lines()
-        assert await anext(lines) == ": hello"
+        assert [await anext(lines) for _ in range(3)] == [": hello", "", "event: state"]
         emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))
         names: list[str] = []
         while "event: message" not in names:

@@ -15,12 +15,28 @@ from linqbot.emulator.web.page_files import PageFiles
 pytestmark = pytest.mark.anyio
 
 
+SCRIPT = '<script type="module" src="./app.js"></script>'
+APP = """\
+// What this page is.
+/** @import { Two } from "./types.js" */
+import {
+  two,
+} from "./parts/b.js";
+two(async () => (await import("./parts/later.js")).three());
+"""
+
+
+def preloads(index: str) -> list[str]:
+    return re.findall(r'<link rel="modulepreload" href="\./([^"]+)">', index)
+
+
 @pytest.fixture
 async def page(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     folder = tmp_path / "page"
     (folder / "parts").mkdir(parents=True)
-    (folder / "index.html").write_text("<head><!-- modules --></head>")
+    (folder / "index.html").write_text(f"<head><!-- modules -->{SCRIPT}</head>")
     (folder / "parts" / "a.js").write_text("one();")
+    (folder / "app.js").write_text(APP)
     (tmp_path / "secret.js").write_text("secret();")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(PageFiles(folder)), base_url="http://page") as client:
         yield client
@@ -43,11 +59,12 @@ async def test_a_changed_and_a_new_file_are_served_at_once(page: httpx.AsyncClie
     assert (await page.get("/b.js")).text == "three();"
 
 
-async def test_the_index_names_the_modules_that_exist(page: httpx.AsyncClient, tmp_path: Path) -> None:
-    link = '<link rel="modulepreload" href="./parts/a.js">'
-    assert (await page.get("/")).text == f"<head>{link}</head>"
-    (tmp_path / "page" / "parts" / "a.js").unlink()
-    assert (await page.get("/")).text == "<head></head>"
+async def test_the_index_names_the_modules_that_the_page_starts_with(page: httpx.AsyncClient, tmp_path: Path) -> None:
+    (tmp_path / "page" / "parts" / "b.js").write_text('import { one } from "./a.js";')
+    (tmp_path / "page" / "parts" / "later.js").write_text("three();")
+    assert preloads((await page.get("/")).text) == ["app.js", "parts/b.js", "parts/a.js"]
+    (tmp_path / "page" / "parts" / "b.js").unlink()
+    assert preloads((await page.get("/")).text) == ["app.js"]
 
 
 @pytest.mark.parametrize("path", ["/../secret.js", "/%2e%2e/secret.js", "/parts", "/no.js", "//etc/passwd"])
@@ -61,8 +78,13 @@ async def test_the_page_takes_only_get_and_head(page: httpx.AsyncClient) -> None
     assert (answer.status_code, answer.content) == (200, b"")
 
 
-async def test_every_module_that_a_module_imports_is_preloaded(api: httpx.AsyncClient) -> None:
-    index = (await api.get("/")).text
-    preloaded = set(re.findall(r'modulepreload" href="\./([^"]+)"', index))
-    modules = {path.relative_to(PAGE).as_posix() for path in PAGE.rglob("*.js")}
-    assert preloaded == modules
+async def test_the_first_visit_asks_for_few_of_the_modules_and_names_each_of_them(api: httpx.AsyncClient) -> None:
+    preloaded = preloads((await api.get("/")).text)
+    assert "messages/message.js" in preloaded
+    assert "inspector/inspector.js" not in preloaded
+    imported = {
+        (PAGE / name).parent.joinpath(one).resolve().relative_to(PAGE).as_posix()
+        for name in preloaded
+        for one in re.findall(r'^[^ /*].*from "(\.[^"]+)";', (PAGE / name).read_text(), re.MULTILINE)
+    }
+    assert imported <= set(preloaded)

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { messagesOf } from "../../linqbot/emulator/web/page/model/chats.js";
+import { countOf, messagesBetween, messagesOf } from "../../linqbot/emulator/web/page/model/chats.js";
 import { Store } from "../../linqbot/emulator/web/page/model/store.js";
 import { bot, chatData, chatIn, FRIEND, LINE, ME, memory, message, person, reply, storeWith } from "./world.js";
 
@@ -44,6 +44,35 @@ test("seen messages are still seen after a reload", () => {
   const after = new Store(ME, kept);
   after.load(state);
   assert.equal(after.unread(chatIn(after)), 0);
+});
+
+// --- earlier messages ---
+
+test("earlier messages are put before those that the page has, and their places in the chat stay the same", () => {
+  const all = ["one", "two", "three", "four", "five"].map((text) => message(text));
+  const store = storeWith({ ...chatData(all.slice(4)), earlier: 4 });
+  const before = messagesBetween(chatIn(store), 3, 5);
+  store.addEarlier("chat", { earlier: 2, messages: all.slice(2, 4) });
+  assert.deepEqual(
+    [before, messagesBetween(chatIn(store), 3, 5), messagesBetween(chatIn(store), 0, 3)],
+    [[all[4]], all.slice(3), [all[2]]],
+  );
+  assert.deepEqual([countOf(chatIn(store)), messagesOf(chatIn(store))], [5, all.slice(2)]);
+});
+
+test("an earlier message that was changed meanwhile keeps the change, and is not announced", () => {
+  const [old, last] = [reply("old"), reply("last")];
+  const store = storeWith({ ...chatData([last]), earlier: 1 });
+  store.onArrival(() => assert.fail("announced"));
+  store.upsertMessage({ ...old, edits: 1 });
+  store.addEarlier("chat", { earlier: 0, messages: [old] });
+  assert.deepEqual(
+    messagesOf(chatIn(store)).map(({ id, edits }) => [id, edits]),
+    [
+      [old.id, 1],
+      [last.id, undefined],
+    ],
+  );
 });
 
 // --- messages ---

@@ -1,4 +1,7 @@
-"""The child process that serves the bot for `linqbot dev`: start, stop and end. `bot.py` is the program that runs in it."""
+"""The child process that serves the bot for `linqbot dev`: start, stop and end. `bot.py` is the program that runs in it.
+
+Once the author has saved a file, the next process is started before it is needed: see `prepared.py`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +19,39 @@ from typing import Any, Final
 import click
 import httpx
 
+from linqbot.cli.dev.loopback import no_authorities
 from linqbot.cli.dev_storage import FILE
 from linqbot.emulator.emulator import Emulator
 
 KEEP_DAYS: Final = "365"
 """Of a storage that is deleted when `linqbot dev` ends. More than a day, because the clock on the page can be moved."""
+PREPARE_AFTER_S: Final = 1.0
+"""Seconds from a start until the next process is prepared: later than the first answers, which it would slow down."""
+READY_EVERY_S: Final = 0.02
 STOP_S: Final = 5.0
 """Seconds that the bot may take to stop before it is killed. Its storage survives that too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A process that waits to serve the bot.
+
+    Attributes:
+        go: The file descriptor to which a byte is written when it shall go on. Closing it ends the process.
+    """
+
+    process: asyncio.subprocess.Process
+    go: int
+
+    def let_go(self) -> bool:
+        """Let the process serve the bot. Return False if it has ended."""
+        try:
+            os.write(self.go, b"\n")
+        except BrokenPipeError:
+            return False
+        finally:
+            os.close(self.go)
+        return self.process.returncode is None
 
 
 @dataclass(slots=True)
@@ -36,6 +65,9 @@ class BotProcess:
         is_stopping: `stop` was called, so the process ends on purpose.
         was_up: The bot has answered since its latest start.
         watching: Waits for the end of the process.
+        prepares: The next process is prepared after each start.
+        prepared: The next process.
+        preparing: Prepares the next process.
         is_ending: Returns True once `linqbot dev` itself ends. Ctrl-C in a terminal also ends the bot's process.
     """
 
@@ -52,6 +84,9 @@ class BotProcess:
     is_stopping: bool = False
     was_up: bool = False
     watching: asyncio.Task[None] | None = None
+    prepares: bool = False
+    prepared: Prepared | None = None
+    preparing: asyncio.Task[None] | None = None
     is_ending: Callable[[], bool] = lambda: False
 
     @property
@@ -66,6 +101,29 @@ class BotProcess:
 
     async def start(self) -> None:
         """Start the process, with the present code of the bot."""
+        self.is_stopping = self.was_up = False
+        prepared, self.prepared = self.prepared, None
+        if prepared is not None and prepared.let_go():
+            self.process = prepared.process
+        else:
+            self.process = await self._spawn("linqbot.cli.dev.bot")
+        # Windows passes no file descriptors on.
+        if self.prepares and os.name == "posix":
+            self.preparing = asyncio.create_task(self._prepare())
+
+    async def _prepare(self) -> None:
+        await asyncio.sleep(PREPARE_AFTER_S)
+        waits, go = os.pipe()
+        try:
+            process = await self._spawn("linqbot.cli.dev.prepared", str(waits), pass_fds=(waits,))
+        except BaseException:
+            os.close(go)
+            raise
+        finally:
+            os.close(waits)
+        self.prepared = Prepared(process, go)
+
+    async def _spawn(self, module: str, *arguments: str, pass_fds: Sequence[int] = ()) -> asyncio.subprocess.Process:
         # Handled deliveries are kept, so that the page can let the bot handle one again.
         kept = {"LINQBOT_KEEP_DAYS": KEEP_DAYS} if self.emulator else {}
         given = {
@@ -80,20 +138,23 @@ class BotProcess:
             "LINQBOT_LOG_TURNS": "0",
         }
         environ = kept | os.environ | given | self.instead
-        self.is_stopping = self.was_up = False
-        self.process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "linqbot.cli.dev.bot",
+            module,
+            *arguments,
             self.file,
             self.emulator,
             *(["--json"] if self.as_json else []),
             env=environ,
+            pass_fds=pass_fds,
         )
 
     async def stop(self) -> None:
         """Stop the process, if it runs; kill it if it does not stop in time."""
         self.is_stopping = True
+        if self.preparing is not None:
+            self.preparing.cancel()
         if self.process is None or self.process.returncode is not None:
             return
         with suppress(ProcessLookupError):
@@ -104,22 +165,39 @@ class BotProcess:
             self.process.kill()
             await self.process.wait()
 
+    async def aclose(self) -> None:
+        """Stop the process, and end the one that was prepared."""
+        await self.stop()
+        self.forget_prepared()
+
+    def forget_prepared(self) -> None:
+        """End the process that was prepared, because linqbot itself has changed or is not needed any more."""
+        prepared, self.prepared = self.prepared, None
+        if prepared is not None:
+            os.close(prepared.go)
+            with suppress(ProcessLookupError):
+                prepared.process.kill()
+
     async def is_up(self) -> bool:
         """Wait until the bot answers or its process ends. Return True if it answers."""
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with _client() as client:
             while self.process is not None and self.process.returncode is None:
                 with suppress(httpx.TransportError):
                     if (await client.get(f"{self.url}/readyz")).status_code == 200:
                         self.was_up = True
                         return True
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(READY_EVERY_S)
         return False
 
     async def events(self) -> list[str]:
         """Return the event types that the bot handles, and those that its journal needs."""
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with _client() as client:
             answer = await client.get(f"{self.url}/plugins/linqbot-dev/events")
         return list(answer.raise_for_status().json()["events"])
+
+
+def _client() -> httpx.AsyncClient:
+    return httpx.AsyncClient(trust_env=False, verify=no_authorities())
 
 
 async def note_end(

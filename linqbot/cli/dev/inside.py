@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from linqbot.cli.dev import stored
+from linqbot.cli.dev.loopback import no_authorities
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
 from linqbot.hookspecs import Running, hookimpl
@@ -52,7 +53,7 @@ class Inside:
     @hookimpl
     async def started(self) -> None:
         """Set the clock to the emulator's, which may have been moved before this process began."""
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, verify=no_authorities()) as client:
             for _ in range(ASK_TIMES):
                 try:
                     answer = await client.get(f"{self._emulator}/emulator/clock")

@@ -177,7 +177,7 @@ async def _serve(bot: Child, subscribed: _Subscribed, watched: Path | None) -> N
     if watched is None:
         await asyncio.Event().wait()
     only_python = watchfiles.PythonFilter()
-    async for _ in watchfiles.awatch(watched or ".", watch_filter=only_python, debounce=200, step=50):
+    async for _ in watchfiles.awatch(watched or ".", watch_filter=only_python, debounce=200, step=20):
         await bot.stop()
         await _begin(bot, subscribed)
 

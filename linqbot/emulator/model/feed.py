@@ -11,7 +11,7 @@ from linqbot.emulator.model.answers import encode
 BACKLOG = 1000
 KEEP_ALIVE_S = 15.0
 
-HELLO = b": hello\n\nevent: hello\ndata: {}\n\n"
+HELLO = b": hello\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
 
 
@@ -29,23 +29,26 @@ class Feed:
         """Send an event to every reader. `data` is called only if there is a reader."""
         if not self._readers:
             return
-        event = b"event: %b\ndata: %b\n\n" % (name.encode(), encode(data()))
+        event = _event(name, data())
         for reader in list(self._readers):
             if reader.qsize() >= BACKLOG:
                 self._disconnect(reader)
             else:
                 reader.put_nowait(event)
 
-    async def read(self) -> AsyncIterator[bytes]:
+    async def read(self, state: Callable[[], Any]) -> AsyncIterator[bytes]:
         """Yield the stream of one reader.
 
+        Args:
+            state: Returns what the reader needs to know before the first event.
         Yields:
-            A hello at once, then events, and comments while nothing happens.
+            The state at once, as the event `state`, then events, and comments while nothing happens.
         """
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._readers.add(queue)
         try:
-            yield HELLO
+            # No event comes between the state and the first one in the queue: nothing is awaited before.
+            yield HELLO + _event("state", state())
             while True:
                 try:
                     event = await asyncio.wait_for(queue.get(), KEEP_ALIVE_S)
@@ -69,3 +72,7 @@ class Feed:
         while not reader.empty():
             reader.get_nowait()
         reader.put_nowait(None)
+
+
+def _event(name: str, data: Any) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), encode(data))

@@ -115,12 +115,16 @@ def parts(message: MessageRecord) -> list[JsonObject]:
 
 def sent_message(message: MessageRecord) -> JsonObject:
     """Return a message as the answer to a send shows it."""
+    return _sent_message(message, parts(message))
+
+
+def _sent_message(message: MessageRecord, parts: list[JsonObject]) -> JsonObject:
     return {
         "id": message.id,
         "created_at": iso(message.created_at),
         "delivery_status": message.status,
         "is_read": message.status == "read",
-        "parts": parts(message),
+        "parts": parts,
         "sent_at": time_or_none(message.sent_at),
         "delivered_at": time_or_none(message.delivered_at),
         "effect": content_shapes.plain(message.effect),
@@ -133,10 +137,11 @@ def sent_message(message: MessageRecord) -> JsonObject:
 
 def message(one: MessageRecord) -> JsonObject:
     """Return a message. With zero retention it has no parts."""
-    shape = sent_message(one)
-    if one.zero_retention:
-        shape["parts"] = []
-    shape |= {
+    return _message(one, [] if one.zero_retention else parts(one))
+
+
+def _message(one: MessageRecord, parts: list[JsonObject]) -> JsonObject:
+    shape = _sent_message(one, parts) | {
         "chat_id": one.chat_id,
         "is_from_me": one.is_from_me,
         "from": one.sender.handle,
@@ -170,7 +175,7 @@ def watched_parts(one: MessageRecord) -> list[JsonObject]:
 
 def watched_message(one: MessageRecord) -> JsonObject:
     """Return a message for the page: the fields of the API, and those that only a phone shows."""
-    shape = message(one) | {"edits": one.edits, "parts": watched_parts(one)}
+    shape = _message(one, watched_parts(one)) | {"edits": one.edits}
     if one.earlier:
         shape["earlier"] = earlier_texts(one)
     if one.is_voice_memo:

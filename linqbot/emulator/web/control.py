@@ -26,7 +26,8 @@ from linqbot.emulator.acts.sharing import ShareCard, ShareLocation
 from linqbot.emulator.acts.voting import AddOptions, MakePoll, Vote
 from linqbot.emulator.api import read_json, respond
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.model.answers import ApiError, EndpointResponse, invalid, not_found
+from linqbot.emulator.model import shapes
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, existing, invalid, not_found
 from linqbot.emulator.model.records import iso
 from linqbot.emulator.web import runner_control
 from linqbot.emulator.web.control_bodies import (
@@ -43,6 +44,8 @@ from linqbot.errors import ConfigError
 
 MAX_BODY_BYTES = 150 * 2**20
 MAX_REPORT_BYTES = 2**20
+STREAMED_MESSAGES = 100  # of each chat: more than a screen shows
+MESSAGES_AT_ONCE = 500  # few enough not to hold up the bot's calls
 
 _Model = TypeVar("_Model", bound=Body)
 Result: TypeAlias = Mapping[str, Any] | None
@@ -227,9 +230,32 @@ async def state(emulator: Emulator, _: Request) -> EndpointResponse:
 
 
 async def stream(emulator: Emulator, _: Request) -> Response:
-    """Stream each change of the state as a server-sent event."""
+    """Stream each change of the state as a server-sent event. The first event is the state, with the newest messages.
+
+    The state is that of `GET /emulator/state`, but it has at most 100 messages of each chat, the newest. `earlier` is the
+    number of messages before these; `GET /emulator/chats/{chat_id}/messages` returns them.
+    """
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(emulator.world.feed.read(), media_type="text/event-stream", headers=headers)
+    events = emulator.world.feed.read(partial(emulator.snapshot, latest=STREAMED_MESSAGES))
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+
+
+async def messages(emulator: Emulator, request: Request) -> EndpointResponse:
+    """Return the messages of a chat for the page, oldest first: at most 500 of the first `before` ones, the newest of these.
+
+    Without `before`, these are the newest messages of the chat. `earlier` is the number of messages before them.
+
+    Raises:
+        ApiError: 400, `before` is no number; 404, there is no such chat.
+    """
+    chat = existing(emulator.state.chats.get(request.path_params["chat_id"]), "chat")
+    before = request.query_params.get("before", str(len(chat.messages)))
+    if not before.isdecimal():
+        raise invalid("before: Input should be the number of a message")
+    end = min(int(before), len(chat.messages))
+    earlier = max(0, end - MESSAGES_AT_ONCE)
+    shown = [shapes.watched_message(one) for one in chat.messages[earlier:end]]
+    return EndpointResponse(200, {"earlier": earlier, "messages": shown})
 
 
 ACTS = (
@@ -276,6 +302,7 @@ REQUESTS = (
     ControlRequest("POST", "/observations", observe, (TurnReport, BotReport)),
     ControlRequest("GET", "/state", state),
     ControlRequest("GET", "/stream", stream),
+    ControlRequest("GET", "/chats/{chat_id}/messages", messages),
 )
 
 

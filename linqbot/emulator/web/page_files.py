@@ -1,14 +1,17 @@
-"""Serves the files of the page: from memory, compressed, and with the list of its modules.
+"""Serves the files of the page: from memory, compressed, and with the list of the modules that it starts with.
 
 The page has about a hundred small modules and no build step. So the first visit is quick only if each file costs the
-server little, and if the browser can ask for all modules at once: `index.html` names them in `modulepreload` links,
-which replace the comment `<!-- modules -->`. A file that was changed is read again, so that the page can be edited while
-it is served.
+server little, and if the browser can ask at once for all modules that it needs: `index.html` names them in `modulepreload`
+links, which replace the comment `<!-- modules -->`. These are its own scripts, the modules that they import, and so on;
+modules that are loaded later, with `import()`, are not among them. A file that was changed is read again,
+so that the page can be edited while it is served.
 """
 
 from __future__ import annotations
 
 import gzip
+import posixpath
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,6 +22,9 @@ from starlette.types import Receive, Scope, Send
 
 INDEX: Final = "index.html"
 MODULES: Final = b"<!-- modules -->"
+_SCRIPT: Final = re.compile(rb'<script type="module" src="\./([^"]+)">')
+# A statement at the beginning of a line, or the end of one that was broken: types in comments are named after a star.
+_IMPORT: Final = re.compile(rb'^(?:import |export |\} from )[^"\n]*"(\.[^"]+)";$', re.MULTILINE)
 _TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -32,6 +38,7 @@ class _File:
     changed_ns: int
     plain: bytes
     compressed: bytes
+    imports: tuple[str, ...]
 
 
 class PageFiles:
@@ -75,10 +82,19 @@ class PageFiles:
         if file is None or file.changed_ns != changed_ns or name == INDEX:
             plain = path.read_bytes()
             if name == INDEX:
-                plain = plain.replace(MODULES, self._preloads())
-            file = self._files[name] = _File(changed_ns, plain, gzip.compress(plain, mtime=0))
+                plain = plain.replace(MODULES, self._preloads(plain))
+            imports = _imports(name, plain) if name.endswith(".js") else ()
+            file = self._files[name] = _File(changed_ns, plain, gzip.compress(plain, mtime=0), imports)
         return file
 
-    def _preloads(self) -> bytes:
-        modules = sorted(name for name in self._paths if name.endswith(".js"))
-        return "".join(f'<link rel="modulepreload" href="./{name}">' for name in modules).encode()
+    def _preloads(self, index: bytes) -> bytes:
+        found = [name for name in map(bytes.decode, _SCRIPT.findall(index)) if name in self._paths]
+        for name in found:
+            found += [other for other in self._read(name).imports if other in self._paths and other not in found]
+        return "".join(f'<link rel="modulepreload" href="./{name}">' for name in found).encode()
+
+
+def _imports(name: str, code: bytes) -> tuple[str, ...]:
+    """Return the modules that a module imports, without those that it loads later."""
+    folder = posixpath.dirname(name)
+    return tuple(posixpath.normpath(posixpath.join(folder, one.decode())) for one in _IMPORT.findall(code))

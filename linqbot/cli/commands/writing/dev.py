@@ -19,6 +19,7 @@ import click
 import httpx
 import watchfiles
 
+import linqbot
 from linqbot.cli import completions, logs
 from linqbot.cli.dev.bot_process import BotProcess, note_end
 from linqbot.cli.dev.runner import DevRunner
@@ -31,6 +32,7 @@ from linqbot.emulator.web.app import create_app
 from linqbot.errors import ConfigError
 from linqbot.server import uvicorn_server
 
+LINQBOT = Path(linqbot.__file__).parent
 MESSAGES = "message.received"
 """Messages are delivered to a bot without a handler for them too: then the page can say why there is no answer."""
 
@@ -135,7 +137,7 @@ async def _dev(bot: BotProcess, watched: Path, page: socket.socket, hosts: list[
             with suppress(asyncio.CancelledError):
                 await changes
         await runner.aclose()
-        await bot.stop()
+        await bot.aclose()
 
 
 async def _first_start(bot: BotProcess, begin: Callable[[], Awaitable[list[str] | None]]) -> list[str] | None:
@@ -167,7 +169,10 @@ async def _begin(bot: BotProcess, emulator: Emulator, subscription: Subscription
 
 
 async def _reload(bot: BotProcess, watched: Path, begin: Callable[[], Awaitable[list[str] | None]]) -> None:
-    async for _ in watchfiles.awatch(watched, watch_filter=watchfiles.PythonFilter(), debounce=200, step=50):
+    async for changes in watchfiles.awatch(watched, watch_filter=watchfiles.PythonFilter(), debounce=200, step=20):
+        bot.prepares = True
+        if any(LINQBOT in Path(path).parents for _, path in changes):
+            bot.forget_prepared()
         async with bot.changing:
             await bot.stop()
             events = await begin()

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import httpx
 
+from linqbot.cli.dev.loopback import no_authorities
+
 MAX_WAITING: Final = 1000
 """Maximum number of reports that wait. Later ones are dropped: the emulator is away or too slow."""
 
@@ -52,7 +54,8 @@ class Observations:
 
     def _run(self) -> None:
         # No proxy: the emulator is on this machine.
-        with httpx.Client(trust_env=False, timeout=TIMEOUT_S, transport=self._transport) as client:
+        verify, transport = no_authorities(), self._transport
+        with httpx.Client(trust_env=False, verify=verify, timeout=TIMEOUT_S, transport=transport) as client:
             while (report := self._waiting.get()) is not None:
                 try:
                     client.post(self._url, json=report())

@@ -4,14 +4,12 @@
 import { mountChatList } from "./chats/chat-list.js";
 import { secondPhoneButton } from "./chats/second-phone.js";
 import { mountSwitcher } from "./chats/switcher.js";
-import { mountChips } from "./controls/chips.js";
-import { mountControls } from "./controls/panel.js";
 import { mountConversation } from "./conversation/conversation.js";
 import { byId, h } from "./elements/dom.js";
 import { icon, loadIcons } from "./elements/icons.js";
+import { later, loadLater } from "./elements/later.js";
 import { follow } from "./client/stream.js";
-import { mountBanner } from "./inspector/banner.js";
-import { mountInspector } from "./inspector/inspector.js";
+import { isOpenAtFirst, showPanel } from "./elements/side-panel.js";
 import { initialPerson, phoneMemory } from "./model/people.js";
 import { DraftTexts } from "./model/drafts.js";
 import { Store } from "./model/store.js";
@@ -25,11 +23,42 @@ const memory = phoneMemory(sessionStorage, location.search);
 const store = new Store(initialPerson(memory, location.search), memory);
 const texts = new DraftTexts(memory);
 
-function mountParts() {
-  const toggleInspector = mountInspector(byId("inspector"), store);
-  const toggleControls = mountControls(byId("controls"), store);
-  mountChips(byId("conditions"), store, toggleControls);
+const toggleInspector = laterPanel(async () => {
+  const [{ mountBanner }, { mountInspector }] = await Promise.all([
+    import("./inspector/banner.js"),
+    import("./inspector/inspector.js"),
+  ]);
   mountBanner(byId("bot-banner"), store);
+  return mountInspector(byId("inspector"), store);
+});
+
+const toggleControls = laterPanel(async () => {
+  const [{ mountChips }, { mountControls }] = await Promise.all([
+    import("./controls/chips.js"),
+    import("./controls/panel.js"),
+  ]);
+  const toggle = mountControls(byId("controls"), store);
+  mountChips(byId("conditions"), store, toggle);
+  return toggle;
+});
+
+const fetchEarlier = later(async () => (await import("./client/earlier.js")).fetchEarlier);
+
+/**
+ * Return the function that opens a panel or closes it. The panel is mounted once its modules have loaded.
+ * @param {() => Promise<() => void>} mount
+ */
+function laterPanel(mount) {
+  /** @type {Promise<() => void> | undefined} */
+  let mounted;
+  return later(() => {
+    mounted ??= mount();
+    return mounted;
+  });
+}
+
+function mountParts() {
+  showPanel(byId("inspector"), isOpenAtFirst());
   mountSwitcher(byId("topbar-person"), store);
   byId("topbar-tools").append(
     secondPhoneButton(byId("stage"), store),
@@ -76,5 +105,16 @@ mountParts();
 store.onChange((topics) => topics.has("place") && showPlace());
 store.onChange(showTime);
 setInterval(showTime, CLOCK_MS);
-showTime();
 follow(store, showConnection);
+const loaded = store.onChange(() => {
+  if (!store.loaded) return;
+  loaded();
+  // After the first frame with the state.
+  requestAnimationFrame(() =>
+    setTimeout(() => {
+      loadLater();
+      fetchEarlier(store);
+    }),
+  );
+});
+showTime();

@@ -3,6 +3,7 @@
 import { chatAvatar } from "../elements/avatars.js";
 import { h } from "../elements/dom.js";
 import { icon, iconButton } from "../elements/icons.js";
+import { later } from "../elements/later.js";
 import { reconcile } from "../elements/reconcile.js";
 import { messagesOf } from "../model/chats.js";
 import { chatTitle } from "../model/names.js";
@@ -10,13 +11,14 @@ import { draftKey } from "../model/drafts.js";
 import { chatPreview, messagePreview } from "../model/previews.js";
 import { excerpt, search as findIn } from "../model/search.js";
 import { listTime } from "../model/time.js";
-import { openNewChat } from "./new-chat.js";
 import { mountSwitcher } from "./switcher.js";
 
 /** @import { Message } from "../client/types.d.ts" */
 /** @import { DraftTexts } from "../model/drafts.js" */
 /** @import { Chat } from "../model/chats.js" */
 /** @import { Store } from "../model/store.js" */
+
+const openNewChat = later(async () => (await import("./new-chat.js")).openNewChat);
 
 /** @typedef {{ title: string, preview: string, time: string, unread: number, service: string }} Row */
 

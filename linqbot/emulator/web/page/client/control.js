@@ -1,7 +1,7 @@
 // The emulator's control API: the acts of the person who holds the phone. Each function resolves to the response, or
 // throws an Error with the emulator's own sentence as its message.
 
-/** @import { Background, Inbound, InboundFile, Placement, SentDelivery, State } from "./types.d.ts" */
+/** @import { Background, Inbound, InboundFile, Message, Placement, SentDelivery } from "./types.d.ts" */
 
 /**
  * POST `body` as JSON.
@@ -34,8 +34,13 @@ async function get(path) {
   return response.json();
 }
 
-/** @returns {Promise<State>} */
-export const fetchState = () => get("state");
+/**
+ * Return the newest 500 of the first `before` messages of a chat, and the number of messages before these.
+ * @param {string} chatId
+ * @param {number} before
+ * @returns {Promise<{ earlier: number, messages: Message[] }>}
+ */
+export const fetchMessages = (chatId, before) => get(`chats/${encodeURIComponent(chatId)}/messages?before=${before}`);
 
 /**
  * Return an event as it was sent, once for each subscription.

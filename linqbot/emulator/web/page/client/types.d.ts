@@ -167,7 +167,7 @@ export interface ContactCard {
   image_url?: string | null;
 }
 
-/** A chat without its messages, as the stream sends it; the state adds `messages` and `typing`. */
+/** A chat without its messages, as the stream sends it; the state adds `earlier`, `messages` and `typing`. */
 export interface ChatData {
   id: string;
   display_name?: string;
@@ -182,6 +182,8 @@ export interface ChatData {
   locations?: SharedLocation[];
   /** The card of the line, if the bot has shared it in this chat. */
   card?: ContactCard | null;
+  /** The number of messages before those that the page has. */
+  earlier?: number;
   messages?: Message[];
   /** The handles of those who type. */
   typing?: string[];

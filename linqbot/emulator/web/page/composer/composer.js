@@ -1,13 +1,12 @@
 // Writing a message: the draft of the open conversation, its view, and sending it.
 
+import { later } from "../elements/later.js";
 import { messageOf, toast } from "../elements/toast.js";
-import { openAttachMenu } from "../attach/menu.js";
 import { shownChat } from "../model/chats.js";
 import { moved, trimmed } from "../model/content/decorations.js";
 import { draftKey } from "../model/drafts.js";
 import { fileSize } from "../model/content/files.js";
 import { Drafts, draftOfEdit, emptyDraft, isEmpty } from "./draft.js";
-import { openEffectPicker } from "./effect-picker.js";
 import { listenForFiles } from "./files.js";
 import { Outbox } from "./sending.js";
 import { TypingNotice } from "./typing.js";
@@ -17,6 +16,9 @@ import { ComposerView } from "./view.js";
 /** @import { DraftTexts } from "../model/drafts.js" */
 /** @import { Topic, Store } from "../model/store.js" */
 /** @import { Draft } from "./draft.js" */
+
+const openAttachMenu = later(async () => (await import("../attach/menu.js")).openAttachMenu);
+const openEffectPicker = later(async () => (await import("./effect-picker.js")).openEffectPicker);
 
 const MAX_FILE_BYTES = 100_000_000;
 const LONG_PRESS_MS = 450;

@@ -38,6 +38,7 @@ export function mountChips(root, store, toggleControls) {
     root.hidden = notes.length === 0;
   }
 
+  render();
   store.onChange((topics) => topics.has("conditions") && render());
 }
 

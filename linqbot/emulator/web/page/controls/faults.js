@@ -34,6 +34,7 @@ export function mountFaults(root, store) {
     reconcile(switches, shown);
   }
 
+  render();
   store.onChange((topics) => (topics.has("conditions") || topics.has("me")) && render());
 }
 

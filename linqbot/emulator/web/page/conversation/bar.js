@@ -1,13 +1,15 @@
 // The bar over a conversation: back, the other side, and the inspector.
 
-import { openDetails } from "../chats/details.js";
 import { chatAvatar } from "../elements/avatars.js";
 import { h } from "../elements/dom.js";
 import { icon, iconButton } from "../elements/icons.js";
+import { later } from "../elements/later.js";
 import { chatTitle } from "../model/names.js";
 
 /** @import { ShownChat } from "../model/chats.js" */
 /** @import { Store } from "../model/store.js" */
+
+const openDetails = later(async () => (await import("../chats/details.js")).openDetails);
 
 /**
  * @param {Store} store

@@ -1,12 +1,12 @@
 // The open conversation: its bar, its transcript and its composer.
 
-import { openStickerTray } from "../attach/stickers.js";
 import { Composer } from "../composer/composer.js";
 import { emptyDraft } from "../composer/draft.js";
 import { deliver } from "../composer/sending.js";
 import { byId, h } from "../elements/dom.js";
+import { later } from "../elements/later.js";
 import { reconcile } from "../elements/reconcile.js";
-import { messagesOf, shownChat } from "../model/chats.js";
+import { countOf, messagesOf, shownChat } from "../model/chats.js";
 import { onUnsent } from "../model/content/unsent.js";
 import { Arrivals } from "./arrivals.js";
 import { showBackground } from "./background.js";
@@ -14,7 +14,6 @@ import { barContent } from "./bar.js";
 import { ReadReceipts } from "./receipts.js";
 import { EndFollower, keepingPlace } from "./scrolling.js";
 import { stripContent } from "./strip.js";
-import { openThread } from "../messages/thread.js";
 import { transcriptItems } from "./transcript.js";
 import { TranscriptWindow } from "./window.js";
 
@@ -23,6 +22,9 @@ import { TranscriptWindow } from "./window.js";
 /** @import { Store } from "../model/store.js" */
 /** @import { Message } from "../client/types.d.ts" */
 /** @import { MessageView } from "../messages/message.js" */
+
+const openStickerTray = later(async () => (await import("../attach/stickers.js")).openStickerTray);
+const openThread = later(async () => (await import("../messages/thread.js")).openThread);
 
 const FOUND_MS = 1600;
 const NEAR_EDGE_PX = 600; // more messages are shown before the person reaches the edge
@@ -96,7 +98,7 @@ class Conversation {
     this.#arrivals.add(message);
     const chat = shownChat(this.#store);
     if (!chat || !this.#store.isOwn(message) || message.chat_id !== chat.id) return;
-    this.#part.showEnd(messagesOf(chat).length);
+    this.#part.showEnd(countOf(chat));
     this.#end.follow();
   }
 
@@ -140,7 +142,7 @@ class Conversation {
    */
   #enter(chat) {
     const key = `${this.#store.me} ${chat.id ?? "draft"}`;
-    const count = messagesOf(chat).length;
+    const count = countOf(chat);
     if (key === this.#key) {
       this.#part.resize(count);
       return;
@@ -179,7 +181,7 @@ class Conversation {
   }
 
   /** @param {string} rootId */
-  #openThread(rootId) {
+  async #openThread(rootId) {
     const store = this.#store;
     const send = async (/** @type {string} */ text, /** @type {Message} */ message) => {
       const chat = shownChat(store);
@@ -187,7 +189,7 @@ class Conversation {
       if (chat) await deliver(store, { draft, chat, place: store.place, me: store.me });
     };
     const jumpTo = (/** @type {string} */ id) => this.#jumpTo(id);
-    this.#renderThread = openThread(() => this.#view(), rootId, { send, jumpTo });
+    this.#renderThread = await openThread(() => this.#view(), rootId, { send, jumpTo });
   }
 
   /** Scroll to the message of the place, once. */
@@ -203,8 +205,8 @@ class Conversation {
   #jumpTo(id) {
     const chat = shownChat(this.#store);
     const index = chat ? messagesOf(chat).findIndex((message) => message.id === id) : -1;
-    if (index < 0) return;
-    this.#part.around(index);
+    if (!chat || index < 0) return;
+    this.#part.around((chat.earlier ?? 0) + index);
     this.#end.release();
     this.#render();
     const article = this.#articleOf(id);

@@ -1,13 +1,15 @@
 // The strip under the conversation's bar: a request for the person's location, and that it is being shared.
 
-import { openLocationSheet } from "../attach/location.js";
 import { h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
+import { later } from "../elements/later.js";
 import { succeeds } from "../elements/toast.js";
 import { stopLocation } from "../client/control.js";
 
 /** @import { ShownChat } from "../model/chats.js" */
 /** @import { Store } from "../model/store.js" */
+
+const openLocationSheet = later(async () => (await import("../attach/location.js")).openLocationSheet);
 
 /** @type {Set<string>} The requests that the person has put away, by chat and time. */
 const refused = new Set();

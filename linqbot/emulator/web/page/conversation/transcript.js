@@ -2,7 +2,7 @@
 
 import { chatAvatar } from "../elements/avatars.js";
 import { h } from "../elements/dom.js";
-import { messagesOf, nextService, others } from "../model/chats.js";
+import { messagesBetween, messagesOf, nextService, others } from "../model/chats.js";
 import { formatHandle } from "../model/handles.js";
 import { chatTitle } from "../model/names.js";
 import { paymentsIn } from "../model/content/payments.js";
@@ -29,7 +29,7 @@ const SERVICE_NAMES = { iMessage: "iMessage", SMS: "Text Message · SMS", RCS: "
 export function transcriptItems(view, { shown: part, showEarlier, showLater, arrivals }) {
   const { store, chat } = view;
   const messages = messagesOf(chat);
-  const shown = messages.slice(part.start, part.end);
+  const shown = messagesBetween(chat, part.start, part.end);
   const breaks = breaksOf(shown);
   const lastOwn = messages.findLast((message) => store.isOwn(message));
   /** @type {Item[]} */

@@ -3,11 +3,13 @@
 
 import { h, prefersReducedMotion } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
-import { BUBBLE_EFFECTS, effectTitle } from "../model/content/effect-names.js";
-import { SCENES } from "./scenes.js";
+import { later } from "../elements/later.js";
+import { BUBBLE_EFFECTS, effectTitle, SCREEN_EFFECTS } from "../model/content/effect-names.js";
 
 /** @import { Stage } from "./painting.js" */
 /** @import { Scene } from "./scenes.js" */
+
+const makeScene = later(async () => (await import("./scenes.js")).makeScene);
 
 const ECHOES = 26;
 const ECHO_MS = 2800;
@@ -23,7 +25,7 @@ export function play(name, article, screen) {
   if (name === "invisible") return; // covers the bubble until it is touched; there is nothing to start
   if (name in BUBBLE_EFFECTS) playBubble(name, article);
   else if (name === "echo") playEcho(article, screen);
-  else if (name in SCENES) playScene(name, article, screen);
+  else if (name in SCREEN_EFFECTS) playScene(name, article, screen);
 }
 
 /**
@@ -92,9 +94,10 @@ function playEcho(article, screen) {
  * @param {HTMLElement} article
  * @param {HTMLElement} screen
  */
-function playScene(name, article, screen) {
-  screen.querySelector("canvas.scene")?.remove();
+async function playScene(name, article, screen) {
   const stage = stageOf(article, screen);
+  const scene = await makeScene(name, stage);
+  screen.querySelector("canvas.scene")?.remove();
   const canvas = h("canvas", { class: "scene", "aria-hidden": "true", dataset: { effect: name } });
   screen.append(canvas);
   const density = Math.min(devicePixelRatio, MAX_DENSITY);
@@ -102,7 +105,7 @@ function playScene(name, article, screen) {
   canvas.height = stage.height * density;
   const context = canvas.getContext("2d");
   context?.scale(density, density);
-  if (context) animate(context, stage, SCENES[name](stage));
+  if (context) animate(context, stage, scene);
 }
 
 /**

@@ -425,7 +425,7 @@ function spotlight(stage) {
 }
 
 /** @type {Record<string, (stage: Stage) => Scene>} The scenes, by the names of Linq's screen effects. */
-export const SCENES = {
+const SCENES = {
   confetti,
   fireworks,
   lasers,
@@ -437,3 +437,10 @@ export const SCENES = {
   spotlight,
   happy_birthday: happyBirthday,
 };
+
+/**
+ * Make the scene of a screen effect. The effect `echo` has none.
+ * @param {string} name
+ * @param {Stage} stage
+ */
+export const makeScene = (name, stage) => SCENES[name](stage);

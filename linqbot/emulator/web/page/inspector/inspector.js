@@ -7,6 +7,7 @@ import { exchangesOf } from "../model/exchanges.js";
 import { exchangeItem, showRows } from "./exchange.js";
 import { makeFilters } from "./filters.js";
 import { linkWithPhone } from "./links.js";
+import { keepOpen, showPanel } from "../elements/side-panel.js";
 import { isFailed } from "./outcome.js";
 import { pytestOfExchange } from "./steps.js";
 import { summaryOf, tone } from "./summary.js";
@@ -17,15 +18,13 @@ import { searchable, searchableRow } from "./titles.js";
 /** @import { Trace } from "../model/traces.js" */
 /** @import { Filters } from "./filters.js" */
 
-const WIDE = matchMedia("(min-width: 1080px)");
-const OPEN = "linqbot.inspector";
 /** The entries shown before "Show more": many more would make each update slow. */
 const PAGE = 60;
 const EMPTY = "What the bot does with a message appears here as it happens: the handler, its calls, its errors.";
 const NONE_FITS = "Nothing fits these filters.";
 
 /**
- * Show the inspector in `root`.
+ * Show the inspector in `root`, open if `root` is shown.
  * @param {HTMLElement} root
  * @param {Store} store
  * @returns {() => void} Opens the inspector or closes it.
@@ -100,17 +99,16 @@ export function mountInspector(root, store) {
 
   /** @param {boolean} isOpen */
   function show(isOpen) {
-    root.hidden = !isOpen;
-    document.body.classList.toggle("inspecting", isOpen);
+    showPanel(root, isOpen);
     if (isOpen) render();
   }
 
   function toggle() {
     show(Boolean(root.hidden));
-    localStorage.setItem(OPEN, root.hidden ? "closed" : "open");
+    keepOpen(!root.hidden);
   }
 
-  show(WIDE.matches && localStorage.getItem(OPEN) !== "closed");
+  update();
   store.onChange((topics) => {
     if (topics.has("traces") || topics.has("me")) update();
     else if (topics.has("chats") || topics.has("place")) {

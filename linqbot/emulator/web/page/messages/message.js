@@ -8,6 +8,7 @@ import { effectCaption, play } from "../effects/play.js";
 import { avatarIn } from "../elements/avatars.js";
 import { h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
+import { later } from "../elements/later.js";
 import { senderOf } from "../model/chats.js";
 import { nameIn } from "../model/names.js";
 import { paymentsIn } from "../model/content/payments.js";
@@ -17,7 +18,6 @@ import { replyCount, rootOf } from "../model/threads.js";
 import { clockTime, now } from "../model/time.js";
 import { isUnsent, UNDO_MS, unsend } from "../model/content/unsent.js";
 import { editedLine } from "./history.js";
-import { openTapbackPicker } from "./tapback-picker.js";
 import { listenForTapback, reactionMarks } from "./tapbacks.js";
 import { richText } from "./text.js";
 
@@ -26,6 +26,8 @@ import { richText } from "./text.js";
 /** @import { Message, Part, Poll } from "../client/types.d.ts" */
 /** @import { ShownChat } from "../model/chats.js" */
 /** @import { Store } from "../model/store.js" */
+
+const openTapbackPicker = later(async () => (await import("./tapback-picker.js")).openTapbackPicker);
 
 /**
  * The things that building a message needs, next to the message. `openThread` shows the thread that a message began;

@@ -67,6 +67,36 @@ export function sortedWith(sorted, message, isNew) {
   return !last || writtenAt(last) <= writtenAt(message) ? [...sorted, message] : null;
 }
 
+/**
+ * Return the sorted messages after earlier ones were added; null if they must be sorted again.
+ * @param {Message[]} earlier In the order they were written.
+ * @param {Message[]} sorted
+ */
+export function sortedBehind(earlier, sorted) {
+  const all = [...earlier, ...sorted];
+  const isSorted = all
+    .slice(0, earlier.length + 1)
+    .every((one, i) => i === 0 || writtenAt(all[i - 1]) <= writtenAt(one));
+  return isSorted ? all : null;
+}
+
+/**
+ * Return the number of a chat's messages, also of those that the page does not have yet.
+ * @param {ShownChat} chat
+ */
+export const countOf = (chat) => (chat.earlier ?? 0) + messagesOf(chat).length;
+
+/**
+ * Return the messages from one place in the chat to another, as far as the page has them.
+ * @param {ShownChat} chat
+ * @param {number} start
+ * @param {number} end
+ */
+export function messagesBetween(chat, start, end) {
+  const earlier = chat.earlier ?? 0;
+  return messagesOf(chat).slice(Math.max(0, start - earlier), Math.max(0, end - earlier));
+}
+
 /** @param {ShownChat} chat */
 export const lastActivity = (chat) => Date.parse(messagesOf(chat).at(-1)?.created_at ?? chat.created_at ?? "0");
 

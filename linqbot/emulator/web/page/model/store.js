@@ -1,7 +1,7 @@
 // The state of the page: the emulator's chats and traces, which the stream keeps current, and the place that the person
 // looks at. The state changes only through the methods here. Listeners are called once per batch of changes.
 
-import { activeMembers, lastActivity, messagesOf, senderOf, sortedWith, writtenAt } from "./chats.js";
+import { activeMembers, lastActivity, messagesOf, senderOf, sortedBehind, sortedWith, writtenAt } from "./chats.js";
 import { keepPerson } from "./people.js";
 import { setNow } from "./time.js";
 import { Traces } from "./traces.js";
@@ -175,8 +175,26 @@ export class Store {
 
   /** @param {Message} message */
   upsertMessage(message) {
+    const chat = this.chats.get(message.chat_id);
+    const isEarlier = chat?.earlier && lastActivity(chat) > writtenAt(message);
     const isNew = this.#put(message);
-    if (isNew) this.#announce([message]);
+    if (isNew && !isEarlier) this.#announce([message]);
+    this.#changed("chats");
+  }
+
+  /**
+   * Add the messages before those that the page has.
+   * @param {string} chatId
+   * @param {{ earlier: number, messages: Message[] }} found
+   */
+  addEarlier(chatId, { earlier, messages }) {
+    const chat = this.chats.get(chatId);
+    if (!chat) return;
+    // An event that came meanwhile has the newer record.
+    const missing = messages.filter(({ id }) => !chat.messages.has(id));
+    chat.sorted = sortedBehind(missing, messagesOf(chat));
+    for (const message of missing) chat.messages.set(message.id, message);
+    chat.earlier = earlier;
     this.#changed("chats");
   }
 
