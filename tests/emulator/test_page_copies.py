@@ -96,6 +96,62 @@ async def paid(event: PaymentEvent, ctx: Context) -> None:
     parts = [{"type": "text", "value": event.type}]
     await ctx.client.chats.messages.send(event.metadata["chat"], message={"parts": parts})
 """
+CHARGES_CARDS_AND_MEMBERS = """
+from linqbot import Bot, Context, MessageReceived
+from linqbot.events import (
+    ConnectionCreated,
+    ContactCardReceived,
+    Event,
+    ParticipantAdded,
+    ParticipantRemoved,
+    PaymentAuthorized,
+    PaymentDeclined,
+)
+from linqbot.events.payment import PaymentEvent
+
+bot = Bot(groups="all")
+latest = {}
+
+
+async def say(ctx: Context, chat_id: str, text: str) -> None:
+    await ctx.client.chats.messages.send(chat_id, message={"parts": [{"type": "text", "value": text}]})
+
+
+@bot.on_message("charge me")
+async def begin(message: MessageReceived, ctx: Context) -> None:
+    latest["chat"] = message.chat.id
+    payer, metadata = message.sender.handle, {"chat": message.chat.id}
+    await ctx.client.payments.create(handle=payer, amount_cents=900, currency="usd", metadata=metadata)
+    await ctx.reply("Connect, please.")
+
+
+@bot.on_message
+async def hello(message: MessageReceived, ctx: Context) -> None:
+    latest["chat"] = message.chat.id
+    await ctx.reply(f"hello {message.text}")
+
+
+@bot.on(ConnectionCreated)
+async def connected(event: ConnectionCreated, ctx: Context) -> None:
+    await say(ctx, latest["chat"], "Approve it, please.")
+
+
+@bot.on(PaymentAuthorized)
+@bot.on(PaymentDeclined)
+async def answered(event: PaymentEvent, ctx: Context) -> None:
+    await say(ctx, event.metadata["chat"], event.type)
+
+
+@bot.on(ContactCardReceived)
+async def card(event: ContactCardReceived, ctx: Context) -> None:
+    await say(ctx, latest["chat"], f"Hello {event.first_name} {event.last_name}")
+
+
+@bot.on(ParticipantAdded)
+@bot.on(ParticipantRemoved)
+async def members(event: Event, ctx: Context) -> None:
+    await say(ctx, event.chat_id, f"{event.type} {event.participant.handle}")
+"""
 FAILING = """
 from linqbot import Bot, Context, MessageReceived
 
@@ -354,6 +410,20 @@ class Person:
         return str(self._bot.call("GET", "/emulator/state")["payments"][-1]["id"])
 
 
+class Copier:
+    """Copies exchanges of `linqbot dev` on a page as tests."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self.tests: list[str] = []
+
+    def copy(self, text: str) -> None:
+        """Copy the latest exchange with this text, once the report of its turn is there."""
+        exchange = inspector_of(self._page).locator(".exchange", has_text=text).first
+        expect(exchange.locator(".exchange-facts")).to_contain_text(re.compile("repl|ms"))
+        self.tests.append(copied_test(self._page, text))
+
+
 @pytest.mark.slow
 def test_a_copied_test_passes_for_polls_votes_stickers_payments_and_locations(
     chromium: Browser, tmp_path: Path
@@ -364,12 +434,8 @@ def test_a_copied_test_passes_for_polls_votes_stickers_payments_and_locations(
         page.get_by_label("Message", exact=True).fill("hi")
         page.keyboard.press("Enter")
         expect(replies_on(page)).to_have_count(1)
-        person, tests = Person(bot, page), []
-
-        def copy(text: str) -> None:
-            exchange = inspector_of(page).locator(".exchange", has_text=text).first
-            expect(exchange.locator(".exchange-facts")).to_contain_text("repl")  # the report of the turn is there
-            tests.append(copied_test(page, text))
+        person, copier = Person(bot, page), Copier(page)
+        copy = copier.copy
 
         def write(text: str, answers: int = 1) -> dict[str, Any]:
             return person.does("inbound", to=LINE, parts=[{"type": "text", "value": text}], answers=answers)
@@ -406,4 +472,50 @@ def test_a_copied_test_passes_for_polls_votes_stickers_payments_and_locations(
     assert pages.console_errors == []
     folder = tmp_path / "copies"
     folder.mkdir()
-    passes(tests, dev.file, folder)
+    passes(copier.tests, dev.file, folder)
+
+
+@pytest.mark.slow
+def test_a_copied_test_passes_for_charges_contact_cards_and_members_of_a_group(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    with Dev(tmp_path, CHARGES_CARDS_AND_MEMBERS) as dev:
+        bot, pages = Bot(dev.url), Browsing(chromium, dev.url)
+        page = pages.open(permissions=["clipboard-read", "clipboard-write"])
+        page.get_by_label("Message", exact=True).fill("hi")
+        page.keyboard.press("Enter")
+        expect(replies_on(page)).to_have_count(1)
+        person, copier = Person(bot, page), Copier(page)
+        person.does("card", to=LINE, first_name="Ann", last_name="Lee")
+        copier.copy("contact_card.received")
+        person.does("inbound", to=LINE, parts=[{"type": "text", "value": "charge me"}])
+        copier.copy("charge me")
+        person.does("connect")
+        copier.copy("connection.created")
+        person.does("pay", id=person.payment)
+        copier.copy("payment.authorized")
+        person.does("inbound", to=LINE, parts=[{"type": "text", "value": "charge me"}])
+        person.does("decline", id=person.payment)
+        copier.copy("payment.declined")
+        group = bot.hear("all of us", group=[FRIEND])
+        page.get_by_role("button", name="Back").click()
+        page.locator(".chat-row", has_text="all of us").click()
+        chat = {"chat_id": group["chat_id"]}
+        expect(replies_on(page)).to_have_count(1)
+        copier.copy("all of us")
+        for number, (act, body) in enumerate(
+            [
+                ("join", {"from": ME, "handle": "cat@example.com"}),
+                ("leave", {"from": "cat@example.com"}),
+                ("leave", {"from": ME, "handle": FRIEND}),
+            ]
+        ):
+            bot.call("POST", f"/emulator/{act}", chat | body)
+            expect(replies_on(page)).to_have_count(number + 2)
+            copier.copy("participant.added" if number == 0 else "participant.removed")
+        pages.close()
+        bot.http.close()
+    assert pages.console_errors == []
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    passes(copier.tests, dev.file, folder)

@@ -158,6 +158,17 @@ test("a payment request has another id in each run", () => {
   assert.match(source, /await phone.pay\(payment\)/);
 });
 
+test("a customer authorizes a charge once, and the bot collects it", () => {
+  const charge = { at: "", method: "POST", path: "/v3/payments", status: 201, answer: { id: "pay_1" } };
+  const steps = [
+    step({ calls: [charge] }),
+    step({ eventType: "payment.authorized", data: { id: "pay_1" }, calls: [charge] }),
+    step({ eventType: "payment.succeeded", data: { id: "pay_1" } }),
+  ];
+  const source = pytestOf(steps, { line: LINE, people: [ME], module: "bot" });
+  assert.deepEqual(source.match(/phone\.pay\w*.*/g), ["phone.payments[0]", "phone.pay(payment)"]);
+});
+
 test("a reply whose answer was lost is expected once", () => {
   const lost = { ...answered({ id: "r1" }), lost: /** @type {const} */ ("answer") };
   const source = pytestOf([step({ calls: [lost, answered({ id: "r1" })] })], {

@@ -5,6 +5,8 @@ import { fetchMessages } from "./control.js";
 
 /** @import { Store } from "../model/store.js" */
 
+const PAUSE_MS = 30; // between two answers, so that the person's clicks come first
+
 /**
  * Fetch what is missing, now and after each new state.
  * @param {Store} store
@@ -18,6 +20,7 @@ export function fetchEarlier(store) {
     try {
       for (let chat = incomplete(store); chat; chat = incomplete(store)) {
         store.addEarlier(chat.id, await fetchMessages(chat.id, chat.earlier ?? 0));
+        await new Promise((resume) => setTimeout(resume, PAUSE_MS));
       }
     } catch {
       // The connection is lost. The state that comes after it calls again.

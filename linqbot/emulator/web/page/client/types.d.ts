@@ -18,6 +18,8 @@ export interface Member {
   is_me?: boolean;
   /** `active`, `left` or `removed`; active when it is missing. */
   status?: string;
+  joined_at?: string;
+  left_at?: string | null;
 }
 
 export interface Reaction {

@@ -21,7 +21,8 @@ const FIRST_PERSON = "+14155550142";
 const EVENTS = new Set([
   ...["message.received", "message.edited", "reaction.added", "reaction.removed", "poll.reaction.added"],
   ...["poll.received", "poll.updated", "poll.vote.added", "poll.vote.removed"],
-  ...["payment.succeeded", "payment.declined", "location.sharing.started", "location.sharing.stopped"],
+  ...["payment.authorized", "payment.succeeded", "payment.declined", "connection.created", "contact_card.received"],
+  ...["location.sharing.started", "location.sharing.stopped", "participant.added", "participant.removed"],
 ]);
 
 /**
@@ -31,11 +32,17 @@ const EVENTS = new Set([
 export const canRepeat = (eventType) => EVENTS.has(eventType ?? "");
 
 /**
- * Return true if a call asked for a payment.
+ * Return true if a call asked for a payment: with a payment request, or by charging a customer.
  * @param {Call} call
  */
 export const createsPayment = ({ method, path, status, answer }) =>
-  method === "POST" && path.endsWith("/payment_requests") && isDone(status) && Boolean(answer?.id);
+  method === "POST" && /\/(?:payment_requests|payments)$/.test(path) && isDone(status) && Boolean(answer?.id);
+
+/**
+ * Return true if a payment charges a customer. It is authorized by the customer, and then collected by the bot.
+ * @param {string} id
+ */
+export const isCharge = (id) => id.startsWith("pay_");
 
 /**
  * Return a text as a literal of Python. JSON's escapes are Python's too.
@@ -55,11 +62,12 @@ class PythonTest {
   #lines = [];
   /** @type {Map<string, string>} The variable of a message, by its id. */
   #names = new Map();
-  /** @type {Map<string, string>} The variable of a payment request, by its id. */
+  /** @type {Map<string, string>} The variable of a payment or a payment request, by its id. */
   #payments = new Map();
   /** @type {Set<string>} The bot's messages that were expected: a call may be repeated after a lost answer. */
   #expected = new Set();
-  #needsWrite = false;
+  /** @type {Set<string>} The lines that import acts. */
+  #imports = new Set();
   #isGroup;
   #owner;
 
@@ -98,7 +106,7 @@ class PythonTest {
       "",
       `from ${module} import bot`,
       "",
-      ...(this.#needsWrite ? ["from linqbot.emulator.acts.conversation import Write"] : []),
+      ...[...this.#imports].sort(),
       "from linqbot.testing import PhoneFor",
       "",
       "",
@@ -130,7 +138,12 @@ class PythonTest {
     } else if (eventType.startsWith("poll.") && eventType !== "poll.reaction.added") this.#doWithPoll(phone, step);
     else if (eventType.startsWith("payment.")) this.#pay(step);
     else if (eventType.startsWith("location.")) this.#share(phone, step);
-    else this.#react(phone, step);
+    else if (eventType.startsWith("participant.")) this.#changeMembers(step);
+    else if (eventType === "connection.created") this.#connect(data.metadata?.handle);
+    else if (eventType === "contact_card.received") {
+      const names = [data.first_name, data.last_name].filter(Boolean).map(literal);
+      this.#lines.push(`await ${phone}.share_card(${names.join(", ")})`);
+    } else this.#react(phone, step);
   }
 
   /**
@@ -171,8 +184,32 @@ class PythonTest {
 
   /** @param {Step} step */
   #pay({ eventType, data }) {
-    const verb = eventType === "payment.succeeded" ? "pay" : "decline";
+    // The bot itself has collected it.
+    if (eventType === "payment.succeeded" && isCharge(data.id)) return;
+    const verb = eventType === "payment.declined" ? "decline" : "pay";
     this.#lines.push(`await phone.${verb}(${this.#payments.get(data.id)})`);
+  }
+
+  /**
+   * Connect a customer to the payment provider. A phone has no method for it.
+   * @param {string} handle
+   */
+  #connect(handle) {
+    this.#imports.add("from linqbot.emulator.acts.paying import Connect");
+    this.#lines.push(`phone.emulator.do(Connect(from_=${literal(handle)}))`, "await phone.emulator.flush()");
+  }
+
+  /**
+   * Add or remove a member. The event does not say who did it: a member who left did so, and any other may add one.
+   * @param {Step} step
+   */
+  #changeMembers({ eventType, data }) {
+    const { handle } = data;
+    const member = handle === this.cast.line ? "phone.line" : literal(handle);
+    const other = this.#phoneOf(this.cast.people.find((one) => one !== handle));
+    if (eventType === "participant.added") this.#lines.push(`await ${other}.bring(${member})`);
+    else if (data.participant?.status === "left") this.#lines.push(`await ${this.#phoneOf(handle)}.leave()`);
+    else this.#lines.push(`await ${handle === this.#owner ? other : "group"}.remove(${member})`);
   }
 
   /**
@@ -220,7 +257,7 @@ class PythonTest {
    * @param {[number, number]} range
    */
   #act(message, text, range) {
-    this.#needsWrite = true;
+    this.#imports.add("from linqbot.emulator.acts.conversation import Write");
     const from = literal(message.from);
     const group = this.cast.people.filter((handle) => handle !== message.from).map(literal);
     const replyTo = message.reply_to ? [`    reply_to=${this.#nameOf(message.reply_to.message_id)}.id,`] : [];
@@ -248,7 +285,8 @@ class PythonTest {
     for (const call of step.calls.filter(({ status }) => isDone(status))) {
       const isTapback = call.path.endsWith("/reactions") && call.body?.operation !== "remove";
       const id = sentMessageId(call);
-      if (createsPayment(call)) asked.push(call.answer.id);
+      // The bot repeats a charge to collect it.
+      if (createsPayment(call)) asked.push(...[call.answer.id].filter((one) => !this.#payments.has(one)));
       // After a lost answer the bot makes the call again.
       else if (isTapback && !call.lost) {
         const name = call.body?.custom_emoji || call.body?.type;
@@ -357,10 +395,11 @@ const messageOf = (data) => ({ parts: [], ...(data?.message ?? data), from: send
  * @param {any} data
  * @returns {string | undefined}
  */
-const senderOf = (data) =>
+export const senderOf = (data) =>
   // Linq names its own line as the sender of an option that was added.
   data?.added_options?.[0]?.creator_handle?.handle ??
   data?.sender_handle?.handle ??
+  (typeof data?.sender_handle === "string" ? data.sender_handle : undefined) ??
   data?.from_handle?.handle ??
   data?.shared_by ??
   data?.from;

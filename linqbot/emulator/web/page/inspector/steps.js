@@ -2,9 +2,9 @@
 
 import { fetchDeliveries } from "../client/control.js";
 import { WRITTEN } from "../model/exchanges.js";
-import { canRepeat, createsPayment, pytestOf } from "./pytest.js";
+import { canRepeat, createsPayment, isCharge, pytestOf, senderOf } from "./pytest.js";
 
-/** @import { Call, Observation } from "../client/types.d.ts" */
+/** @import { Call, Member, Observation } from "../client/types.d.ts" */
 /** @import { Exchange } from "../model/exchanges.js" */
 /** @import { Store } from "../model/store.js" */
 /** @import { Step } from "./pytest.js" */
@@ -17,7 +17,7 @@ const TAKES_BACK = {
   "location.sharing.stopped": "location.sharing.started",
 };
 /** A phone can do these only in a chat that exists. */
-const NEEDS_CHAT = new Set(["poll.received", "location.sharing.started"]);
+const NEEDS_CHAT = new Set(["poll.received", "location.sharing.started", "participant.added", "participant.removed"]);
 
 /**
  * Return the pytest of an exchange.
@@ -31,11 +31,11 @@ export async function pytestOfExchange(store, key, all) {
   if (!exchange) throw new Error("This exchange is no longer in the inspector.");
   const told = await withReferred(store, exchange, all);
   // A payment belongs to no chat; the exchange with its request does.
-  const chatId = exchange.chatId ?? told[0].exchange.chatId ?? "";
+  const chatId = exchange.chatId ?? told[0].exchange.chatId ?? directChat(store, told[0].data)?.id ?? "";
   const steps = told.map(({ exchange: one, data }) => stepOf(store, chatId, one, data));
   const handles = store.chats.get(chatId)?.handles ?? [];
-  const line = handles.find((member) => member.is_me)?.handle ?? "";
-  const people = handles.filter((one) => !one.is_me).map((one) => one.handle);
+  const line = handles.find((member) => member.is_me)?.handle ?? told[0].data.owner_handle ?? "";
+  const people = peopleAtFirst(handles, told[0].exchange.ms, steps);
   const turns = [...steps.flatMap((step) => step.turns), ...all.flatMap((one) => one.turns.map((turn) => turn.data))];
   return pytestOf(steps, { line, people, module: moduleOf(turns) });
 }
@@ -54,7 +54,7 @@ async function withReferred(store, last, all) {
     if (needed.has(exchange)) continue;
     const data = await dataOf(exchange);
     needed.set(exchange, data);
-    open.push(...origins(store, exchange, data, all));
+    open.push(...(await origins(store, exchange, data, all)));
   }
   return all.filter((one) => needed.has(one)).map((exchange) => ({ exchange, data: needed.get(exchange) }));
 }
@@ -67,29 +67,104 @@ async function dataOf({ eventId }) {
 
 /**
  * Return the exchanges that an exchange refers to: the one of the message with the tapback, the vote or the reply; the
- * one before that it takes back; the one that began the chat, or that asked for the payment.
+ * one before that it takes back; the one that began the chat, or that asked for the payment; the connection of a customer
+ * who is charged.
  * @param {Store} store
  * @param {Exchange} exchange
  * @param {any} data
  * @param {Exchange[]} all
  */
-function origins(store, exchange, data, all) {
+async function origins(store, exchange, data, all) {
   const { eventType, messageId, chatId } = exchange;
   const type = eventType ?? "";
-  const before = all.slice(0, all.indexOf(exchange)).filter((one) => one.chatId === chatId);
+  const earlier = all.slice(0, all.indexOf(exchange));
+  const before = earlier.filter((one) => one.chatId === chatId);
   const found = [];
   if (type in TAKES_BACK) {
     const isSame = (/** @type {Exchange} */ one) => one.eventType === TAKES_BACK[type] && one.messageId === messageId;
     found.push(before.findLast(isSame));
   }
   if (NEEDS_CHAT.has(type)) found.push(before.findLast((one) => one.eventType === "message.received"));
-  if (type.startsWith("payment.")) found.push(all.find((one) => one.calls.some((call) => asksFor(call.data, data.id))));
+  if (type.startsWith("payment.")) found.push(...(await originsOfPayment(data, type, earlier)));
+  if (type === "connection.created") found.push(earlier.findLast((one) => charges(one, data.metadata?.handle)));
+  if (type === "contact_card.received") {
+    const chat = directChat(store, data);
+    found.push(...earlier.filter((one) => chat && isWrittenIn(one, chat.id)).slice(-1));
+  }
   const id = referredMessage(store, exchange);
   if (id) found.push(all.find((one) => writes(one, id)));
   if (found.includes(undefined)) {
     throw new Error("What this exchange refers to, such as an earlier message, is no longer in the inspector.");
   }
   return found.filter((one) => one !== undefined);
+}
+
+/**
+ * Return the exchanges that a payment refers to. A charge is of a customer who has connected, and is collected after it was
+ * authorized.
+ * @param {any} data
+ * @param {string} type
+ * @param {Exchange[]} earlier
+ */
+async function originsOfPayment({ id }, type, earlier) {
+  const asked = earlier.find((one) => one.calls.some((call) => asksFor(call.data, id)));
+  if (!asked || !isCharge(id)) return [asked];
+  const handle = asked.calls.find((call) => asksFor(call.data, id))?.data.body?.handle;
+  const found = [asked];
+  for (const one of earlier) {
+    const isConnection = one.eventType === "connection.created";
+    if (!isConnection && !(type === "payment.succeeded" && one.eventType === "payment.authorized")) continue;
+    const data = await dataOf(one);
+    if (isConnection ? data.metadata?.handle === handle : data.id === id) found.push(one);
+  }
+  return found;
+}
+
+/**
+ * Return true if the bot charged a customer in an exchange.
+ * @param {Exchange} exchange
+ * @param {string | undefined} handle
+ */
+const charges = ({ calls }, handle) =>
+  calls.some(({ data }) => createsPayment(data) && isCharge(data.answer.id) && data.body?.handle === handle);
+
+/**
+ * @param {Exchange} exchange
+ * @param {string} chatId
+ */
+const isWrittenIn = (exchange, chatId) => exchange.eventType === "message.received" && exchange.chatId === chatId;
+
+/**
+ * Return the direct chat of a person and a line: a contact card belongs to no chat.
+ * @param {Store} store
+ * @param {any} data
+ */
+const directChat = (store, { sender_handle: person, owner_handle: line }) =>
+  [...store.chats.values()].find(
+    ({ is_group: isGroup, handles }) =>
+      !isGroup && [person, line].every((handle) => handles?.some((member) => member.handle === handle)),
+  );
+
+/**
+ * Return the people who are in the chat when the test begins: without those who came later or had left.
+ * @param {Member[]} handles
+ * @param {number} at The time of the first step.
+ * @param {Step[]} steps
+ */
+function peopleAtFirst(handles, at, steps) {
+  const isThere = (/** @type {Member} */ { joined_at: joined, left_at: left }) =>
+    !(joined && Date.parse(joined) > at) && !(left && Date.parse(left) < at);
+  const people = new Set(handles.filter((one) => !one.is_me && isThere(one)).map((one) => one.handle));
+  const sender = senderOf(steps[0].data);
+  if (sender) people.add(sender);
+  /** @type {Set<string>} */
+  const added = new Set();
+  for (const { eventType, data } of steps) {
+    if (eventType === "participant.added") added.add(data.handle);
+    const isPerson = handles.some((one) => !one.is_me && one.handle === data.handle);
+    if (eventType === "participant.removed" && isPerson && !added.has(data.handle)) people.add(data.handle);
+  }
+  return [...people];
 }
 
 /**
