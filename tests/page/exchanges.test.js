@@ -5,6 +5,7 @@ import { exchangesOf } from "../../linqbot/emulator/web/page/model/exchanges.js"
 import { Traces } from "../../linqbot/emulator/web/page/model/traces.js";
 
 /** @import { Call, Delivery, Observation } from "../../linqbot/emulator/web/page/client/types.d.ts" */
+/** @import { Exchange } from "../../linqbot/emulator/web/page/model/exchanges.js" */
 
 /** @param {number} seconds */
 const at = (seconds) => new Date(Date.UTC(2026, 0, 1) + seconds * 1000).toISOString();
@@ -245,4 +246,19 @@ test("a thousand records are grouped at once", () => {
   const exchanges = exchangesOf(traces.list);
   assert.equal(exchanges.length, 250);
   assert.ok(exchanges.every(({ sent, receipts }) => sent.length === 1 && receipts.length === 1));
+});
+
+test("a message behind one that runs again says that it waits, until that one is done", () => {
+  /** @param {Partial<Observation>[]} reports */
+  const behind = (...reports) => {
+    const exchanges = grouped((traces) => {
+      for (const number of [1, 2]) {
+        traces.addDelivery(webhook(number, "message.received", `m${number}`));
+      }
+      for (const [i, report] of reports.entries()) traces.addObservation(turn("m1", 1, { attempt: i + 1, ...report }));
+    });
+    return briefly(/** @type {Exchange} */ (exchanges.at(-1)));
+  };
+  assert.equal(behind({ outcome: "retried" }), "It waits for an earlier message of this chat");
+  assert.equal(behind({ outcome: "retried" }, { outcome: "dead_lettered" }), "");
 });

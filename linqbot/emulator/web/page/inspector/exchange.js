@@ -87,8 +87,8 @@ function fill(view, node, exchange) {
 }
 
 /** @param {Exchange} exchange */
-const versionOf = ({ deliveries, turns, calls, receipts }) =>
-  [deliveries, turns, calls, receipts].map((list) => list.map((trace) => trace.version).join()).join(";");
+const versionOf = ({ deliveries, turns, calls, receipts, waits }) =>
+  [deliveries, turns, calls, receipts].map((list) => list.map((trace) => trace.version).join()).join(";") + waits;
 
 /** @param {string[]} facts */
 const factLine = (facts) =>

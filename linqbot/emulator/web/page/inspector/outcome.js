@@ -50,10 +50,14 @@ export function outcomeOf(exchange) {
   }
   if (exchange.deliveries.length === 0) return { tone: "", facts, sentence: "", error: null };
   const isSent = exchange.deliveries.some(({ data }) => data.attempts?.length);
+  if (isSent && exchange.waits) return { tone: "idle", facts: ["delivered", ...facts], sentence: WAITS, error: null };
   return isSent
     ? { tone: "", facts: ["delivered", ...facts], sentence: "", error: null }
     : { tone: "", facts: ["waiting for the receiver’s answer"], sentence: "", error: null };
 }
+
+const WAITS =
+  "It waits for an earlier message of this chat: the bot handles one after the other, and that one runs again.";
 
 /** @param {number} count */
 const repliesOf = (count) => (count > 0 ? counted(count, "reply", "replies") : "");

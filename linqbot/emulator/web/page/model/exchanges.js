@@ -11,11 +11,11 @@
 /**
  * An exchange. `deliveries` are the webhooks of its event, one for each subscription; `calls` are what the bot did;
  * `receipts` are receipts and typing, of both sides, and
- * events that the bot itself caused; `sent` are the ids of the bot's messages. Without an event, the
- * exchange holds what belongs to no other.
+ * events that the bot itself caused; `sent` are the ids of the bot's messages. It `waits` if the bot has to handle an earlier
+ * event of the chat again before it. Without an event, the exchange holds what belongs to no other.
  * @typedef {{ key: string, at: string, ms: number, chatId: string | null, eventId: string | null, eventType: string | null,
  *   messageId: string | null, deliveries: DeliveryTrace[], turns: TurnTrace[], calls: CallTrace[], receipts: Trace[],
- *   sent: string[] }} Exchange
+ *   sent: string[], waits: boolean }} Exchange
  */
 
 const RECEIPT = /^(?:message\.(?:sent|delivered|read|failed)|poll\.(?:sent|delivered|read))$/;
@@ -75,10 +75,20 @@ class Grouping {
     this.#withTurns = this.exchanges().filter((exchange) => exchange.turns.length > 0);
     for (const trace of traces) if (trace.kind === "call") this.#addCall(trace);
     for (const trace of deliveries) if (!begins(trace)) this.#addReceipt(trace);
+    this.#markWaiting();
   }
 
   exchanges() {
     return [...this.#all.values()].sort((a, b) => a.ms - b.ms);
+  }
+
+  /** A bot handles the events of a chat one after the other. */
+  #markWaiting() {
+    const blocked = new Set();
+    for (const exchange of this.exchanges()) {
+      exchange.waits = exchange.turns.length === 0 && exchange.chatId !== null && blocked.has(exchange.chatId);
+      if (["retried", "deferred"].includes(exchange.turns.at(-1)?.data.outcome ?? "")) blocked.add(exchange.chatId);
+    }
   }
 
   /** @param {DeliveryTrace} trace */
@@ -162,7 +172,7 @@ class Grouping {
     if (known) return known;
     const exchange = {
       ...{ key, at: first.at, ms: first.ms, chatId: first.chatId, eventId: null, eventType: null, messageId: null },
-      ...{ deliveries: [], turns: [], calls: [], receipts: [], sent: [], ...more },
+      ...{ deliveries: [], turns: [], calls: [], receipts: [], sent: [], waits: false, ...more },
     };
     this.#all.set(key, exchange);
     return exchange;
