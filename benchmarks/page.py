@@ -5,7 +5,8 @@
 `reply` is the time from the Enter key to the frame that shows the bot's reply. `reload` is the time from a save of the
 bot's file to the reply of the new code, for a message that is sent as soon as the bot is up again. `text in a reload` is
 the time from Enter to the reply for a message that is sent 0.3 s after a save, when the bot is stopped. `usable` is the time from a navigation until the
-message field can be typed into, with an empty cache. `first load` is what the page transfers until then, with the headers.
+message field can be typed into, with an empty cache. `first load` is what the page transfers for that visit, also for the
+parts that load after it, with the headers.
 
 The figures depend on the machine and on its other work, so the load average is printed too. Only `first load` is exact.
 """
@@ -73,7 +74,7 @@ def visit(browser: Browser, url: str) -> tuple[Page, float]:
 
 
 def first_load(browser: Browser, url: str) -> float:
-    """Return what a visit with an empty cache transfers until the page is usable, in kB."""
+    """Return what a visit with an empty cache transfers, in kB."""
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.add_init_script(USABLE)
     network = page.context.new_cdp_session(page)
@@ -82,7 +83,7 @@ def first_load(browser: Browser, url: str) -> float:
     network.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
     page.goto(url)
     page.evaluate("window.usable")
-    page.wait_for_timeout(500)  # the icons and the state are not waited for by the field
+    page.wait_for_timeout(2000)  # the icons and the modules of the other parts are not waited for by the field
     page.context.close()
     return sum(sizes) / 1000
 

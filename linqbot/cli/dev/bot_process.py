@@ -168,7 +168,10 @@ class BotProcess:
     async def aclose(self) -> None:
         """Stop the process, and end the one that was prepared."""
         await self.stop()
+        prepared = self.prepared
         self.forget_prepared()
+        if prepared is not None:
+            await prepared.process.wait()
 
     def forget_prepared(self) -> None:
         """End the process that was prepared, because linqbot itself has changed or is not needed any more."""
