@@ -46,6 +46,19 @@ test("seen messages are still seen after a reload", () => {
   assert.equal(after.unread(chatIn(after)), 0);
 });
 
+// --- the inspector ---
+
+test("a person who asks for a message before the inspector has loaded is answered once it has", async () => {
+  const store = storeWith(chatData([message("hi")]));
+  /** @type {string[]} */
+  const asked = [];
+  store.inspect("m1");
+  store.onInspect((id) => asked.push(id));
+  await Promise.resolve();
+  store.inspect("m2");
+  assert.deepEqual(asked, ["m1", "m2"]);
+});
+
 // --- earlier messages ---
 
 test("earlier messages are put before those that the page has, and their places in the chat stay the same", () => {

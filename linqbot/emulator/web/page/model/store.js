@@ -48,6 +48,8 @@ export class Store {
   #arrivalListeners = [];
   /** @type {((messageId: string) => void)[]} */
   #inspectListeners = [];
+  /** @type {string | null} What the person has asked for before the inspector was there. */
+  #inspected = null;
   /** @type {Set<Topic>} */
   #topics = new Set();
   #memory;
@@ -90,6 +92,10 @@ export class Store {
    */
   onInspect(listener) {
     this.#inspectListeners.push(listener);
+    const asked = this.#inspected;
+    this.#inspected = null;
+    // The listener's part is still being made.
+    if (asked) queueMicrotask(() => listener(asked));
   }
 
   /**
@@ -97,6 +103,7 @@ export class Store {
    * @param {string} messageId
    */
   inspect(messageId) {
+    if (this.#inspectListeners.length === 0) this.#inspected = messageId;
     for (const listener of this.#inspectListeners) listener(messageId);
   }
 
