@@ -75,6 +75,8 @@ BEGINNINGS = ["", "x@", "https://", "http://127.0.0.1:", "+1", "\n", "?"]
 ENDS = ["", " ", "@", "!", "\n!"]
 USES: dict[str, str] = {
     r"\W+": "sub",
+    r'<script type="module" src="\./([^"]+)">': "findall",
+    r'^(?:import |export |\} from )[^"\n]*"(\.[^"]+)";$': "findall",
     r"(\d+)([smhd])": "fullmatch",
     r'\b(\w++)="([^"]*)"': "findall",
     r"\n\s*\n|\n(?=(?:Why|To do|[A-Z][a-z]+):)": "split",
