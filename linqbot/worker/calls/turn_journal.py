@@ -639,8 +639,10 @@ class TurnJournal:
         return ApiResponse(202, AMBIGUOUS_ANSWERS[call.name])
 
     async def _make_first(self, call: Call, slot: str, run: Run, known: JournalEntry | None) -> ApiResponse:
-        key = journal_key(self._storage.install, self._turn, self._replay, slot)
-        call = call.with_key(key)
+        key = self.key_of(slot)
+        if call.key is None:
+            # An author's own key stays: the same call in another turn is to do the same thing only once.
+            call = call.with_key(key)
         entry = JournalEntry(
             turn=self._turn,
             replay=self._replay,
