@@ -58,6 +58,7 @@ SECTIONS = (
             "asks": "List open questions of ctx.ask; answer or end one.",
             "broadcasts": "List broadcasts; show, pause, resume or cancel one.",
             "state": "Show, edit and export what a bot has stored with ctx.state.",
+            "storage": "Check, migrate and copy the storage, also to PostgreSQL and back.",
             "send": "Send one message.",
             "forget": "Erase what is stored about a person.",
             "plugins": "List plugins; find the plugin that breaks an event.",

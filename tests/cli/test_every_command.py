@@ -203,6 +203,9 @@ FAILURES: list[tuple[tuple[str, ...], dict[str, str], tuple[int, str]]] = [
     (("serve", "bot.py"), {"LINQBOT_DRAIN_S": "long"}, SETTING),
     (("serve", "wrong.py"), {}, (1, "LQB5001")),
     (("serve", "broken.py"), {}, (1, "LQB5002")),
+    (("storage", "check"), MEMORY, SETTING),
+    (("storage", "migrate"), MEMORY, SETTING),
+    (("storage", "copy", "sqlite:///linqbot.db", "sqlite:///linqbot.db"), {}, SETTING),
     (("state", "show", "555"), {}, USAGE),
     (("state", "show"), MEMORY, SETTING),
     (("state", "edit", "bot", "Menu"), {}, (1, "LQB4001")),
@@ -256,6 +259,9 @@ RESULTS: list[tuple[tuple[str, ...], type]] = [
     (("state", "show"), list),
     (("state", "edit", "bot", "Menu", "--create", "--value", '{"soup": 3}'), dict),
     (("state", "export"), list),
+    (("storage", "check"), dict),
+    (("storage", "migrate"), dict),
+    (("storage", "copy", "sqlite:///linqbot.db", "sqlite:///copy.db"), dict),
     (("trigger", "--list"), list),
 ]
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from linqbot.errors import ConfigError
 from linqbot.storage.indexes.open_conversations import OpenConversations
 from linqbot.storage.postgres import leases
 from linqbot.storage.postgres.server.address import Address, Connection
+from linqbot.storage.postgres.server.migrate import mark_of
 from linqbot.storage.postgres.tables import conversations, journal
 from linqbot.storage.postgres.transaction import Transaction
 from linqbot.storage.postgres.writer import Memory
@@ -24,6 +26,12 @@ SWEEP_S: Final = 15.0
 _YOUNG_S: Final = 10.0
 """Seconds after the start of the server in which every process is still connecting again."""
 
+COPIED: Final = "copied"
+"""The owner of leases in a storage that was copied: processes that had died. The next process that starts counts the crash."""
+
+_STORAGE: Final = "storage"
+"""The name of the lock that every process that uses the storage shares, and a copy holds alone."""
+
 _FACTS = "SELECT key, value FROM meta WHERE key IN ('active_at', 'first_active_at')"
 
 
@@ -32,6 +40,23 @@ async def ahead(connection: Connection) -> float:
     before = time.time()
     there = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8"))
     return there - (before + time.time()) / 2
+
+
+async def enter(connection: Connection, address: Address) -> None:
+    """Use the storage for as long as the connection lasts.
+
+    Raises:
+        ConfigError: a copy reads or writes the storage now, or it holds an unfinished copy.
+    """
+    if not await connection.fetchval("SELECT pg_try_advisory_lock_shared($1)", address.lock(_STORAGE)):
+        raise ConfigError(f"{address.name} is being copied. Wait until linqbot storage copy has ended.")
+    if (mark := await mark_of(connection)) is not None:
+        raise ConfigError(f"{address.name} {mark.refusal}")
+
+
+async def enter_alone(connection: Connection, address: Address) -> bool:
+    """Keep all others from using the storage for as long as the connection lasts. Return False if one uses it now."""
+    return bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", address.lock(_STORAGE)))
 
 
 async def join(connection: Connection, address: Address, process: str) -> None:

@@ -126,8 +126,8 @@ class PostgresStorage:
         """Connect, and create or update the schema.
 
         Raises:
-            ConfigError: the server is too old, its pgmq is, or the user may not create the schema. The message says what to
-                do.
+            ConfigError: the server is too old, its pgmq is, the user may not create the schema, or the storage is being
+                copied. The message says what to do.
             StorageError: a newer linqbot has written the schema.
             StorageUnavailable: the server cannot be reached.
         """
@@ -517,6 +517,7 @@ class PostgresStorage:
         memory = self._memory
         memory.sender = secrets.token_hex(8)
         await migrate(writer, self._address, create=self._serving, movable_clock=self._movable_clock)
+        await processes.enter(listener, self._address)
         self._install = await install_of(writer)
         if not self._movable_clock:
             memory.ahead_s = await processes.ahead(writer)
@@ -554,10 +555,9 @@ class PostgresStorage:
     async def _count_dead(self, tx: Transaction) -> set[str]:
         """Count the processes that are dead, and return those that are only missing."""
         missing = await processes.missing(tx)
-        if await processes.is_server_young(tx):
-            return missing
-        await leases.count_crash(tx, missing)
-        return set()
+        young = missing - {processes.COPIED} if await processes.is_server_young(tx) else set()
+        await leases.count_crash(tx, missing - young)
+        return young
 
     async def _leave(self, tx: Transaction) -> None:
         await processes.leave(tx)

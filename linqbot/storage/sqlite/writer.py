@@ -42,7 +42,7 @@ from linqbot.storage.operations import (
 )
 from linqbot.storage.sqlite import wipe
 from linqbot.storage.sqlite.commands import TruncateOp
-from linqbot.storage.sqlite.disk.file import BUSY_TIMEOUT_MS, connect, install_of, migrate
+from linqbot.storage.sqlite.disk.file import BUSY_TIMEOUT_MS, connect, install_of, migrate, refuse_unfinished
 from linqbot.storage.sqlite.disk.place import Place
 from linqbot.storage.sqlite.index import Changes, Index, Reordered, Snapshot
 from linqbot.storage.sqlite.queries import DELIVERY
@@ -111,7 +111,7 @@ class Writer:
         Args:
             serving: True for the server, which counts a crash for each lease that is left.
         Raises:
-            ConfigError: the file belongs to another program.
+            ConfigError: the file belongs to another program, or holds an unfinished copy.
             StorageError: a newer linqbot has written the file.
             StorageUnavailable: the file cannot be read or written.
         """
@@ -121,6 +121,7 @@ class Writer:
         try:
             migrate(self._db, self._path)
             with self._translated():
+                refuse_unfinished(self._db, self._path)
                 if serving:
                     self._count_crash()
                 self._reload()

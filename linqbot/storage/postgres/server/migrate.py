@@ -13,6 +13,7 @@ from typing import Final
 import asyncpg
 
 from linqbot.errors import ConfigError, StorageError
+from linqbot.storage.contents import COPYING, CopyMark
 from linqbot.storage.postgres.server.address import Address, Connection
 
 OLDEST: Final = 14
@@ -54,7 +55,7 @@ async def migrate(connection: Connection, address: Address, *, create: bool, mov
         raise ConfigError(
             f"There is no storage yet: {address.name}. Check LINQBOT_STORAGE, or --storage; linqbot serve creates it."
         )
-    is_current = have == max(_schemas())
+    is_current = have == newest_schema()
     if is_current and (not movable_clock or await _has_clock(connection, address)):
         return
     try:
@@ -88,13 +89,24 @@ async def schema_of(connection: Connection, address: Address) -> int:
     if not await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f'"{address.schema}".meta'):
         return 0
     have = int(await connection.fetchval(f"SELECT value FROM \"{address.schema}\".meta WHERE key = 'schema'") or 0)  # noqa: S608 - checked name
-    newest = max(_schemas())
+    newest = newest_schema()
     if have > newest:
         raise NewerSchema(
             f"{address.name} has schema {have}, written by a newer linqbot; this one knows schemas up to {newest}. "
             "Upgrade linqbot, or use another schema."
         )
     return have
+
+
+def newest_schema() -> int:
+    """Return the number of the newest schema that this release knows."""
+    return max(_schemas())
+
+
+async def mark_of(connection: Connection) -> CopyMark | None:
+    """Return the mark of an unfinished copy; None if the storage is complete."""
+    text = await connection.fetchval("SELECT value FROM meta WHERE key = $1", COPYING)
+    return CopyMark.from_json(text) if text else None
 
 
 async def install_of(connection: Connection) -> str:

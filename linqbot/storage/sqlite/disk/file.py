@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
+from linqbot.storage.contents import COPYING, CopyMark
 
 APPLICATION_ID = 0x6C696E71
 """`linq` in ASCII, in the header of the file. `file linqbot.db` shows it, and files of other programs are refused."""
@@ -108,6 +109,22 @@ def install_of(db: sqlite3.Connection) -> str:
     """Return the 128 random bits that were created with the file, as 32 hex digits."""
     (install,) = db.execute("SELECT value FROM meta WHERE key = 'install'").fetchone()
     return str(install)
+
+
+def mark_of(db: sqlite3.Connection) -> CopyMark | None:
+    """Return the mark of an unfinished copy; None if the file is complete."""
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (COPYING,)).fetchone()
+    return CopyMark.from_json(row[0]) if row else None
+
+
+def refuse_unfinished(db: sqlite3.Connection, path: Path) -> None:
+    """Check that the file is complete.
+
+    Raises:
+        ConfigError: it holds an unfinished copy of another storage.
+    """
+    if (mark := mark_of(db)) is not None:
+        raise ConfigError(f"{path} {mark.refusal}")
 
 
 def _set_pragmas_in_turn(db: sqlite3.Connection) -> None:

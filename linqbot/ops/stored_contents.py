@@ -1,0 +1,197 @@
+"""Check, migrate and copy whole storages, for `linqbot storage`. The backends read and write the rows (`storage/contents.py`)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from linqbot.errors import ConfigError, StorageError, StorageUnavailable
+from linqbot.storage.contents import TABLES, Contents, CopyMark, CopyTarget, Digest, Hashing, SchemaState
+from linqbot.storage.open import open_storage, scheme
+from linqbot.storage.sqlite import contents as sqlite
+from linqbot.storage.sqlite.disk.checkup import path_of
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""A callback with the number of rows that were dealt with, and the number of all."""
+
+_PASSES = 3
+"""A copy reads the source to compute its digest, reads it again to write the target, and reads the target."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """The result of a check.
+
+    Attributes:
+        digest: None if the rows could not be read: the schema is not the newest, or the file is damaged.
+        problems: A sentence each; empty if the storage is in order.
+    """
+
+    schema: SchemaState
+    digest: Digest | None
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A finished copy.
+
+    Attributes:
+        digest: The content of both storages.
+        resumed_at: Number of rows that an earlier, unfinished run had stored.
+    """
+
+    source: str
+    target: str
+    digest: Digest
+    resumed_at: int
+    seconds: float
+
+
+async def check(url: str, progress: Progress = lambda _, __: None) -> CheckReport:
+    """Check the schema of a storage, and read all its rows. Nothing is written, and a server may go on meanwhile.
+
+    Raises:
+        ConfigError: the URL is not one of a storage that can be checked.
+        StorageError: there is no storage, or a newer linqbot has written its schema.
+        StorageUnavailable: it cannot be read.
+    """
+    schema = await _schema(url)
+    if not schema.have:
+        raise StorageError(f"There is no storage {schema.name}. Check LINQBOT_STORAGE, or --storage.")
+    if schema.have != schema.newest:
+        old = (
+            f"Schema {schema.have} is older than {schema.newest}, which this linqbot works with. linqbot storage migrate "
+            "brings it up to date, as the next start of linqbot serve does."
+        )
+        return CheckReport(schema, None, (old,))
+    async with _contents(url, alone=False) as contents:
+        problems = tuple(await contents.problems())
+        try:
+            total = sum((await contents.counts()).values())
+            digest = await _digest(contents, lambda done: progress(done, total))
+        except StorageUnavailable:
+            if not problems:
+                raise
+            return CheckReport(schema, None, problems)
+        return CheckReport(schema, digest, problems)
+
+
+async def migrate(url: str) -> SchemaState:
+    """Bring the schema of a storage up to date, and return the state that it had. A missing storage is created.
+
+    Raises:
+        ConfigError: the URL is not one of a storage with a schema; a process serves the file; or the rights do not suffice.
+        StorageError: a newer linqbot has written the schema.
+        StorageUnavailable: nothing was changed.
+    """
+    if (path := path_of(url)) is not None:
+        return await asyncio.to_thread(sqlite.migrate_file, path)
+    _require_postgres(url)
+    from linqbot.storage.postgres import contents as postgres
+
+    return await postgres.migrate_schema(url)
+
+
+async def copy(source_url: str, target_url: str, progress: Progress = lambda _, __: None) -> Copied:
+    """Copy a storage into an empty one, or go on with a copy that was interrupted. Then compare the digests of both.
+
+    Raises:
+        ConfigError: one of the URLs cannot be used, or a process serves one of the storages.
+        StorageError: the target holds other rows, the source has changed since the copy began, or the digests differ.
+        StorageUnavailable: one of the storages cannot be read or written. The copy can be continued.
+    """
+    started = time.monotonic()
+    states = await _schema(source_url), await _schema(target_url)
+    states[0].require_current()
+    if states[0].name == states[1].name:
+        raise ConfigError(f"Both URLs name the same storage, {states[0].name}. Name another one to copy to.")
+    for state in states:
+        if state.serving:
+            raise StorageError(
+                f"A process serves {state.name}. Stop the process first: what it stores during a copy would be missing from "
+                "the copy."
+            )
+    async with _contents(source_url, alone=True) as source, _target(target_url) as target:
+        count = sum((await source.counts()).values())
+        digest = await _digest(source, lambda done: progress(done, count * _PASSES))
+        whole, mark = digest.whole, target.mark
+        if mark is None:
+            mark = CopyMark(source.name, whole, dict.fromkeys(TABLES, 0))
+        elif mark.digest != whole:
+            raise StorageError(
+                f"{target.name} holds an unfinished copy of {mark.source}, and {source.name} has other contents. Delete the "
+                "unfinished copy, and begin again."
+            )
+        resumed_at = sum(mark.rows.values())
+        done = count + resumed_at
+        for table in TABLES:
+            async with aclosing(source.pages(table, skip=mark.rows[table])) as pages:  # type: ignore[type-var]
+                async for rows in pages:
+                    mark = replace(mark, rows={**mark.rows, table: mark.rows[table] + len(rows)})
+                    await target.add(table, rows, mark)
+                    done += len(rows)
+                    progress(done, count * _PASSES)
+        written = await _digest(target, lambda more: progress(2 * count + more, count * _PASSES))
+        differing = [table for table in TABLES if written.hashes[table] != digest.hashes[table]]
+        if differing:
+            raise StorageError(
+                f"{target.name} differs from {source.name} in {', '.join(differing)} after the copy. Do not serve it: delete it "
+                "and copy again."
+            )
+        await target.complete()
+        return Copied(source.name, target.name, digest, resumed_at, time.monotonic() - started)
+
+
+async def _digest(contents: Contents, progress: Callable[[int], None]) -> Digest:
+    hashing = Hashing()
+    done = 0
+    for table in TABLES:
+        async with aclosing(contents.pages(table)) as pages:  # type: ignore[type-var]
+            async for rows in pages:
+                hashing.add(table, rows)
+                done += len(rows)
+                progress(done)
+    return hashing.digest()
+
+
+async def _schema(url: str) -> SchemaState:
+    if (path := path_of(url)) is not None:
+        return await asyncio.to_thread(sqlite.schema_of, path)
+    _require_postgres(url)
+    from linqbot.storage.postgres import contents as postgres
+
+    return await postgres.schema_of(url)
+
+
+def _contents(url: str, *, alone: bool) -> Contents:
+    if (path := path_of(url)) is not None:
+        return sqlite.SQLiteContents(path, alone=alone)
+    from linqbot.storage.postgres import contents as postgres
+
+    return postgres.PostgresContents(url, alone=alone)
+
+
+def _target(url: str) -> CopyTarget:
+    if (path := path_of(url)) is not None:
+        return sqlite.SQLiteCopy(path)
+    from linqbot.storage.postgres import contents as postgres
+
+    return postgres.PostgresCopy(url)
+
+
+def _require_postgres(url: str) -> None:
+    """Check that a URL that names no file is one of PostgreSQL.
+
+    Raises:
+        ConfigError: it is not, or asyncpg is not installed.
+    """
+    open_storage(url, serving=False)
+    if scheme(url) != "postgresql":
+        raise ConfigError(
+            f"A storage of {scheme(url)}:// cannot be checked or copied. Name one of sqlite:///PATH or postgresql://HOST/DATABASE"
+        )

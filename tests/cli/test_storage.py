@@ -1,0 +1,95 @@
+"""`linqbot storage` as a command: what it prints, its exit codes, and the URLs that it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from fakes import delivery, text_body
+
+from linqbot.cli.main import main
+from linqbot.storage.sqlite.storage import SQLiteStorage
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "linqbot.db"
+    monkeypatch.setenv("LINQBOT_STORAGE", f"sqlite:///{path}")
+
+    async def fill() -> None:
+        async with SQLiteStorage(path) as storage:
+            await storage.put(delivery(text_body()))
+
+    asyncio.run(fill())
+    return path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["storage", *arguments])
+
+
+def test_check_counts_the_rows_and_ends_with_0(path: Path) -> None:
+    result = run("check")
+    assert result.exit_code == 0, result.output
+    assert "rows         3 meta, 1 delivery, 2 seen" in result.stdout
+    facts = json.loads(run("check", "--json").stdout)
+    assert facts["rows"]["delivery"] == 1
+    assert (facts["schema"], facts["serving"], facts["problems"]) == (facts["newest_schema"], 0, [])
+
+
+def test_check_names_problems_and_ends_with_1(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM body")
+    result = run("check")
+    assert result.exit_code == 1
+    assert result.stdout.endswith("1 waiting deliveries have no body.\n")
+    as_json = run("check", "--json")
+    assert (as_json.exit_code, json.loads(as_json.stdout)["problems"]) == (1, ["1 waiting deliveries have no body."])
+
+
+def test_migrate_says_what_it_did(path: Path, tmp_path: Path) -> None:
+    assert run("migrate").stdout == f"{path} has schema 3, the newest. Nothing was changed.\n"
+    assert run("migrate", "--storage", f"sqlite:///{tmp_path}/new.db").stdout.endswith(
+        "new.db: created with schema 3.\n"
+    )
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DROP TABLE broadcast")
+        db.execute("DROP TABLE recipient")
+        db.execute("PRAGMA user_version = 2")
+    assert run("check").exit_code == 1
+    assert run("migrate").stdout == f"{path}: brought from schema 2 to 3.\n"
+    assert run("check").exit_code == 0
+
+
+def test_copy_prints_the_digest_that_check_prints(path: Path, tmp_path: Path) -> None:
+    copied = run("copy", f"sqlite:///{path}", f"sqlite:///{tmp_path}/copy.db")
+    assert copied.exit_code == 0, copied.output
+    assert "Serve only one of them" in copied.stdout
+    digest = json.loads(run("check", "--json").stdout)["digest"]
+    assert digest in copied.stdout
+    assert json.loads(run("check", "--json", "--storage", f"sqlite:///{tmp_path}/copy.db").stdout)["digest"] == digest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "says"),
+    [
+        (["check", "--storage", "memory://"], 2, "cannot be checked or copied"),
+        (["migrate", "--storage", "mysql://x"], 2, "There is no storage for mysql:// URLs"),
+        (["check", "--storage", "sqlite:///none.db"], 1, "There is no storage"),
+        (["copy", "sqlite:///none.db", "sqlite:///new.db"], 1, "There is no storage"),
+        (["copy", "memory://", "sqlite:///new.db"], 2, "cannot be checked or copied"),
+        (["copy", "sqlite:///linqbot.db", "sqlite:///./linqbot.db"], 2, "the same storage"),
+    ],
+)
+def test_urls_that_cannot_be_used_are_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], exit_code: int, says: str
+) -> None:
+    monkeypatch.chdir(path.parent)
+    result = run(*arguments)
+    assert (result.exit_code, says in result.stderr) == (exit_code, True), result.stderr
+    assert not (path.parent / "new.db").exists()

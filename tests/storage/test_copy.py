@@ -1,0 +1,328 @@
+"""A copy of a storage holds the same in the same order, on another backend and back. It is finished, or it is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import asyncpg
+import pytest
+from postgres_server import execute, server_url
+
+from linqbot.errors import ConfigError, StorageError
+from linqbot.events.delivery import Delivery
+from linqbot.ops.stored_contents import check, copy, migrate
+from linqbot.storage.backend import Storage
+from linqbot.storage.broadcasts import NewBroadcast
+from linqbot.storage.contents import TABLES
+from linqbot.storage.conversations import Conversation
+from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Retry
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.open import open_storage
+from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.state import StateWrite
+from linqbot.storage.timers import Timer
+
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
+
+MakeDelivery = Callable[..., Delivery]
+MakeEntry = Callable[..., JournalEntry]
+
+PRIVATE = json.dumps({"data": {"zero_retention": True, "text": "off the record"}}).encode()
+
+
+def empty_schema(name: str) -> str:
+    base = server_url()
+    execute(
+        base,
+        f"""DROP SCHEMA IF EXISTS "{name}" CASCADE;
+        DO $$ BEGIN IF to_regclass('pgmq.q_{name}') IS NOT NULL THEN PERFORM pgmq.drop_queue('{name}'); END IF; END $$""",
+    )
+    return f"{base}{'&' if '?' in base else '?'}schema={name}"
+
+
+@pytest.fixture
+async def full(tmp_path: Path, delivery: MakeDelivery, entry: MakeEntry) -> str:
+    """The URL of a file with rows in every table. A process was killed while it handled w.3."""
+    url = f"sqlite:///{tmp_path}/full.db"
+    storage = open_storage(url, keep_days=9)
+    async with storage:
+        await fill(storage, delivery, entry)
+    return url
+
+
+async def fill(storage: Storage, delivery: MakeDelivery, entry: MakeEntry) -> None:
+    now = time.time()
+
+    async def lease(made: Delivery) -> Lease:
+        await storage.put(made)
+        (lease,) = [each for each in await storage.take(9, lease_s=600) if each.delivery.id == made.id]
+        return lease
+
+    state = [StateWrite("bot", "Menü", b'{"soup":3}'), StateWrite("chat:é", "a", b"1", person="+1")]
+    asked = Conversation("w.1", 0, "1", "+1", "bot:form", "waiting", now, now + 60, b'{"text":"?"}', root=b"{}")
+    first = await lease(delivery("c:1", name="w.1", message_key="m.1"))
+    sent = [entry("w.1", "0", status="accepted", answer=b'{"a":1}', message_id="out-1"), entry("w.1", "1")]
+    await storage.finish(first, Finish(Ack(), sent, state, conversations=[asked]))
+    again = await lease(delivery("c:2", name="w.2"))
+    await storage.finish(again, Finish(Retry(now + 3600, "no\0answer")))
+    await storage.put(delivery("c:2", name="w.2b", message_key="m.2b"))
+    later = await lease(delivery("c:5", name="w.5"))
+    await storage.finish(later, Finish(Defer(now - 5, "Linq is away")))
+    dead = await lease(delivery("c:4", name="w.4", body=PRIVATE))
+    await storage.finish(dead, Finish(DeadLetter("no\0way", "bot:x")))
+    await storage.schedule(Timer("t-1", now + 60, "c:1", "send", b'{"text":"later"}', 30.0))
+    await storage.schedule(Timer("t-2", now + 60, "c:1", "send", PRIVATE, 30.0))
+    await storage.start_broadcast(NewBroadcast("july", "+1", 20, b"[]", now), ["+2", "ann@example.com"])
+    await storage.advance_broadcasts(now)
+    await asyncio.gather(*(storage.put(delivery(f"c:many-{n % 7}", name=f"w.many-{n}")) for n in range(300)))
+    await lease(delivery("c:3", name="w.3", body=PRIVATE, carrier='{"trace":"1"}'))
+
+
+def schema_of(url: str) -> str:
+    return url.rpartition("=")[2]
+
+
+async def test_a_full_inbox_is_the_same_by_digest_in_postgresql_and_back_in_a_file(full: str, tmp_path: Path) -> None:
+    there, back = empty_schema("copied"), f"sqlite:///{tmp_path}/back.db"
+    told = []
+    to = await copy(full, there, lambda done, total: told.append((done, total)))
+    assert told == sorted(told)
+    assert told[-1][0] == told[-1][1]
+    assert all(to.digest.rows.values()), to.digest.rows
+    assert to.digest.rows["delivery"] == 305
+    await copy(there, back)
+    reports = [await check(url) for url in (full, there, back)]
+    assert [report.problems for report in reports] == [(), (), ()]
+    assert len({report.digest and report.digest.whole for report in reports}) == 1
+
+
+async def test_a_copy_goes_on_where_the_first_storage_was(full: str) -> None:
+    there = empty_schema("goes_on")
+    await copy(full, there)
+    ends: list[object] = []
+    for url in (full, there):
+        async with open_storage(url, keep_days=9) as storage:
+            taken = {each.delivery.lane: each for each in await storage.take(500, lease_s=60)}
+            assert "c:2" not in taken, "its retry is due in an hour"
+            assert taken["c:many-3"].delivery.id == "w.many-3"
+            assert (taken["c:3"].crashes, taken["c:3"].delivery_count) == (0, 1)
+            assert not await storage.put(taken["c:5"].delivery)
+            ends.append(
+                (
+                    storage.install,
+                    sorted((lane, each.attempts, each.crashes, each.replay) for lane, each in taken.items()),
+                    await storage.seen(["m.1", "w.1", "m.2b", "w.2", "w.77"]),
+                    storage.conversations_in("1"),
+                    await storage.entries("w.1"),
+                    await storage.state_rows(),
+                    await storage.scheduled(),
+                    await storage.recipients("july"),
+                    [(letter.delivery, letter.handler) for letter in await storage.dead_letters()],
+                )
+            )
+    assert ends[0] == ends[1]
+
+
+async def test_texts_off_the_record_are_behind_padding_in_a_file_that_is_copied(full: str, tmp_path: Path) -> None:
+    there, back = empty_schema("padded"), tmp_path / "back.db"
+    await copy(full, there)
+    await copy(there, f"sqlite:///{back}")
+    with closing(sqlite3.connect(back)) as db:
+        rows = [
+            db.execute(f"SELECT count(*) FROM {table} WHERE length(padding) = 4096").fetchone()[0]
+            for table in ("body", "dead", "timer")
+        ]
+        assert rows == [1, 1, 1]
+        assert db.execute("SELECT value FROM meta WHERE key = 'off_the_record'").fetchone() == ("1",)
+
+
+class Interrupted(Exception):
+    """A test ends a copy in the middle."""
+
+
+@pytest.mark.parametrize("to", ["postgresql", "sqlite"])
+async def test_an_interrupted_copy_is_refused_until_the_same_command_finishes_it(
+    full: str, tmp_path: Path, to: str
+) -> None:
+    target = empty_schema("resumed") if to == "postgresql" else f"sqlite:///{tmp_path}/target.db"
+
+    def interrupt(done: int, total: int) -> None:
+        if done > total / 2:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        await copy(full, target, interrupt)
+    for serving in (True, False):
+        with pytest.raises(ConfigError, match=r"unfinished copy of .*full\.db"):
+            async with open_storage(target, serving=serving):
+                pass
+    (problem,) = (await check(target)).problems
+    assert "unfinished copy" in problem
+    copied = await copy(full, target)
+    assert 0 < copied.resumed_at < copied.digest.total
+    report = await check(target)
+    assert (report.problems, report.digest) == ((), copied.digest)
+    async with open_storage(target):
+        pass
+
+
+async def test_a_copy_of_a_storage_that_has_changed_is_not_continued(
+    full: str, tmp_path: Path, delivery: MakeDelivery
+) -> None:
+    target = f"sqlite:///{tmp_path}/target.db"
+
+    def interrupt(done: int, total: int) -> None:
+        if done > total / 2:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        await copy(full, target, interrupt)
+    async with open_storage(full) as storage:
+        await storage.put(delivery("c:9", name="w.new"))
+    with pytest.raises(StorageError, match="has other contents"):
+        await copy(full, target)
+
+
+async def test_a_storage_that_holds_rows_is_not_overwritten(full: str) -> None:
+    there = empty_schema("overwritten")
+    async with open_storage(there) as storage:
+        await storage.write_state([StateWrite("bot", "a", b"1")])
+    for source, target in ((full, there), (there, full)):
+        with pytest.raises(StorageError, match=r"holds \d+ rows already"):
+            await copy(source, target)
+
+
+@pytest.mark.parametrize("serves", ["source", "target"])
+async def test_a_copy_is_refused_while_a_process_serves_a_file(full: str, tmp_path: Path, serves: str) -> None:
+    other = f"sqlite:///{tmp_path}/other.db"
+    async with open_storage(other):
+        with pytest.raises(StorageError, match=r"other\.db.*Stop the process first"):
+            await (copy(other, f"sqlite:///{tmp_path}/new.db") if serves == "source" else copy(full, other))
+
+
+async def test_a_copy_is_refused_while_a_process_uses_the_database_and_refuses_it_meanwhile(
+    full: str, tmp_path: Path
+) -> None:
+    there = empty_schema("used")
+    async with open_storage(there):
+        with pytest.raises(StorageError, match="Stop the process first"):
+            await copy(full, there)
+    async with open_storage(there, serving=False):
+        with pytest.raises(StorageError, match="a server, or a linqbot command"):
+            await copy(full, there)
+    await copy(full, there)
+    refused: list[bool] = []
+    opening: list[asyncio.Task[None]] = []
+
+    async def use() -> None:
+        try:
+            async with open_storage(there):
+                refused.append(False)
+        except ConfigError as error:
+            refused.append("is being copied" in str(error))
+
+    def during(done: int, total: int) -> None:
+        if not opening:
+            opening.append(asyncio.ensure_future(use()))
+
+    await copy(there, f"sqlite:///{tmp_path}/back.db", during)
+    await opening[0]
+    assert refused == [True]
+
+
+async def test_check_names_rows_that_contradict_each_other(full: str, tmp_path: Path) -> None:
+    there = empty_schema("contradicting")
+    await copy(full, there)
+    execute(server_url(), "DELETE FROM contradicting.body WHERE seq = (SELECT seq FROM contradicting.delivery LIMIT 1)")
+    execute(
+        server_url(), "DELETE FROM pgmq.q_contradicting WHERE msg_id = (SELECT max(seq) FROM contradicting.delivery)"
+    )
+    assert (await check(there)).problems == (
+        "1 waiting deliveries have no body.",
+        "1 waiting deliveries are not in the queue of pgmq, so they are never handled.",
+    )
+    with closing(sqlite3.connect(tmp_path / "full.db")) as db, db:
+        db.execute("DELETE FROM body WHERE seq = 2")
+    assert (await check(full)).problems == ("1 waiting deliveries have no body.",)
+
+
+async def test_check_finds_a_damaged_file(full: str, tmp_path: Path) -> None:
+    path = tmp_path / "full.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'seen_by_age'").fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * 4096 + 8)
+        file.write(b"\xff" * 200)
+    assert any(problem.startswith("The file is damaged: ") for problem in (await check(full)).problems)
+
+
+async def test_an_old_schema_is_reported_copied_only_after_it_is_migrated(full: str, tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    with closing(sqlite3.connect(path)) as db:
+        here = Path(SQLiteStorage.__module__.replace(".", "/")).parent
+        schema = Path(__file__).parent.parent.parent / here / "schema" / "0001_initial.sql"
+        db.executescript(schema.read_text())
+        db.execute("PRAGMA application_id = 0x6C696E71")
+        db.execute("PRAGMA user_version = 1")
+        db.execute("INSERT INTO meta VALUES ('install', '00')")
+        db.commit()
+    url = f"sqlite:///{path}"
+    report = await check(url)
+    assert report.digest is None
+    assert "Schema 1 is older than" in report.problems[0]
+    with pytest.raises(StorageError, match=r"has schema 1.*migrate"):
+        await copy(url, f"sqlite:///{tmp_path}/new.db")
+    before = await migrate(url)
+    assert (before.have, (await migrate(url)).have) == (1, before.newest)
+    assert (await check(url)).problems == ()
+    async with open_storage(full):
+        with pytest.raises(ConfigError, match="serves this storage already"):
+            await migrate(full)
+
+
+async def test_a_newer_schema_is_refused(full: str, tmp_path: Path) -> None:
+    there = empty_schema("newer_copy")
+    assert ((await migrate(there)).have, (await migrate(there)).have) == (0, 1)
+    execute(server_url(), "UPDATE newer_copy.meta SET value = '999' WHERE key = 'schema'")
+    with closing(sqlite3.connect(tmp_path / "full.db")) as db:
+        db.execute("PRAGMA user_version = 999")
+    for url in (there, full):
+        for refused in (check(url), migrate(url), copy(url, f"sqlite:///{tmp_path}/new.db")):
+            with pytest.raises(StorageError, match="has schema 999"):
+                await refused
+
+
+async def test_every_column_of_both_backends_is_copied(full: str, tmp_path: Path) -> None:
+    own = {"n", "seq", "padding", "token", "owner"}
+    there = empty_schema("columns")
+    await migrate(there)
+    connection = await asyncpg.connect(server_url())
+    try:
+        rows = await connection.fetch(
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'columns'"
+        )
+    finally:
+        await connection.close()
+    columns: dict[str, set[str]] = {}
+    for table, column in rows:
+        columns.setdefault(table, set()).add(column)
+    columns["delivery"] |= columns.pop("body") | {"leased"}
+    del columns["process"]
+    assert {table: names - own for table, names in columns.items()} == {
+        table: set(names) - own for table, names in TABLES.items()
+    }
+    with closing(sqlite3.connect(tmp_path / "full.db")) as db:
+        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        of_file = {table: {row[1] for row in db.execute(f"PRAGMA table_info({table})")} for table in tables}
+    of_file["delivery"] |= of_file.pop("body")
+    of_file["seen"] |= {"delivery_id"}
+    assert {table: names - own for table, names in of_file.items()} == {
+        table: set(names) - own for table, names in TABLES.items()
+    }
