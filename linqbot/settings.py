@@ -23,7 +23,7 @@ from linqbot.errors import ConfigError
 from linqbot.plugins.loading import load
 from linqbot.plugins.plugin import Watch
 from linqbot.plugins.registry import Plugins
-from linqbot.server.app import create_app
+from linqbot.server.app import Role, create_app
 from linqbot.server.secret_file import SecretFile
 from linqbot.storage import open as builtin_storages
 from linqbot.storage.backend import Opener, Storage
@@ -86,6 +86,10 @@ class Settings(BaseModel):
     keep_days: float = Field(
         0.0, ge=0, description="Days to keep handled deliveries and sent texts, for replay; 0 erases them at once"
     )
+    role: Role = Field(
+        "all",
+        description="all; or receive, to only store webhooks for others, or work, to only handle them (PostgreSQL)",
+    )
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on")
     trusted_proxies: List = Field(
@@ -141,8 +145,14 @@ class Settings(BaseModel):
             built_in: Modules and objects of linqbot that implement hooks.
             clock: The clock of client, storage and worker; None is the wall clock.
         Raises:
-            ConfigError: the API key or the webhook secret is missing, or a required plugin failed.
+            ConfigError: the API key or the webhook secret is missing, a required plugin failed, or the storage cannot be
+                shared with processes of other roles.
         """
+        if self.role != "all" and (kind := scheme(self.storage)) in ("sqlite", "memory"):
+            raise ConfigError(
+                f"The role {self.role} needs a storage that several processes share, and {kind}:// is served by one. Set "
+                "LINQBOT_STORAGE to a postgresql:// URL, or leave out the role."
+            )
         if not self.api_key:
             raise ConfigError(
                 "LINQ_API_V3_API_KEY is not set, so the bot could not send anything. "
@@ -168,6 +178,7 @@ class Settings(BaseModel):
             clock=clock,
             plugins=plugins,
             refusals_file=self.refusals_file,
+            role=self.role,
         )
 
     def load_plugins(

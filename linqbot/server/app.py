@@ -8,9 +8,11 @@ ASGI runs no lifespan for a mounted app, so the other app must run it with `asyn
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Literal, TypeAlias
 
 import structlog
 from starlette.applications import Starlette
@@ -32,7 +34,7 @@ from linqbot.server import plugin_routes
 from linqbot.server.readiness import Readiness
 from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import KnownSecrets, SecretFile
-from linqbot.server.webhook import WebhookEndpoint
+from linqbot.server.webhook import NOT_RUNNING, WebhookEndpoint
 from linqbot.storage.backend import Storage
 from linqbot.worker.asking.unresumable import log_unresumable
 from linqbot.worker.bursts import Bursts
@@ -45,11 +47,19 @@ from linqbot.worker.recurring import start_schedules
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
 
+Role: TypeAlias = Literal["all", "receive", "work"]
+"""The part of the work that one process of a bot does. The processes of one bot share a storage."""
+
 log = structlog.get_logger("linqbot.server")
 
 WEBHOOK_PATH = "/webhooks/linq"
 WEBHOOK_PATHS = (WEBHOOK_PATH, WEBHOOK_PATH + "/")
 """Both are routes, because Linq would take a redirect from one to the other for a failure."""
+
+ONLY_WORKS: Final = (
+    "A delivery arrived at a process that only handles deliveries. It was answered 503, so that Linq delivers it again. Send "
+    "webhooks to processes with the role receive or all (LINQBOT_ROLE)."
+)
 
 
 def create_app(
@@ -71,6 +81,7 @@ def create_app(
     answer_missed_s: float = 3600.0,
     plugins: Plugins | None = None,
     refusals_file: Path | None = None,
+    role: Role = "all",
 ) -> Starlette:
     """Return an ASGI app that receives Linq's webhooks and runs `bot` on them.
 
@@ -94,6 +105,8 @@ def create_app(
         plugins: Plugins of this app; they must not be used by another app. None loads those that the bot names or
             brings; `linqbot.settings` also loads other installed plugins.
         refusals_file: File for the counts of refused deliveries, which `linqbot doctor` reads; None writes none.
+        role: `receive` only stores deliveries, `work` only handles them and answers webhooks with 503. Both need a storage
+            that several processes share, and each other.
     Raises:
         ConfigError: there is no secret, or a secret is not base64; or a required plugin failed.
         BotError: a handler can never run.
@@ -111,7 +124,9 @@ def create_app(
     )
     gaps = Gaps(observed, storage, clock, wait_s=order_wait_s, answer_for_s=answer_missed_s)
     bursts = Bursts(dispatcher, storage, clock) if dispatcher.gathers else None
-    worker = Worker(turns, storage, clock, concurrency=concurrency, gaps=gaps, bursts=bursts)
+    # A process that receives knows which chats it has refused. One that only works does not know what others refuse.
+    on_outage = gaps.note_outage if role == "work" else lambda: None
+    worker = Worker(turns, storage, clock, concurrency=concurrency, gaps=gaps, bursts=bursts, on_outage=on_outage)
     refusals = RefusalRecord(refusals_file, SystemClock())
     webhook = WebhookEndpoint(
         storage,
@@ -123,59 +138,95 @@ def create_app(
         on_refused=gaps.note_refused,
         received_clock=clock,
         record=refusals,
+        closed_because=ONLY_WORKS if role == "work" else NOT_RUNNING,
     )
     added_routes = plugin_routes.routes(plugins, environment)
     checks = plugin_routes.Checks(plugins, environment)
     readiness = Readiness(webhook, storage)
+    receives, works = role != "work", role != "receive"
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with client, storage, lifecycle.around(bot, environment):
             await plugin_routes.start(plugins, environment)
-            last_webhook_at = await gaps.begin()
-            history = asyncio.create_task(catch_up(observed, storage, clock, gaps, last_webhook_at))
-            await start_schedules(storage, clock, dispatcher.schedules)
-            await log_unresumable(storage, dispatcher)
-            worker.start()
-            refusals.open()
-            webhook.is_open = True
-            log.info("bot.started", waiting=await storage.depth())
+            history: asyncio.Task[None] | None = None
+            if works:
+                last_webhook_at = await gaps.begin()
+                history = asyncio.create_task(catch_up(observed, storage, clock, gaps, last_webhook_at))
+                await start_schedules(storage, clock, dispatcher.schedules)
+                await log_unresumable(storage, dispatcher)
+                worker.start()
+            if receives:
+                refusals.open()
+                webhook.is_open = True
+            log.info("bot.started", role=role, waiting=await storage.depth())
             try:
                 yield
             finally:
                 webhook.close()
                 await readiness.stop()
-                history.cancel()
+                if history is not None:
+                    history.cancel()
                 await worker.stop(drain_s)
                 await dispatcher.aclose()
                 await plugin_routes.stop(plugins)
                 await refusals.close()
                 log.info("bot.stopped", waiting=await _depth(storage))
 
-    async def livez(_: Request) -> PlainTextResponse:
+    health = _Health(role, webhook, worker, readiness, checks, storage, plugins)
+    routes = [
+        *(Route(path, webhook) for path in WEBHOOK_PATHS),
+        Route("/livez", health.livez),
+        Route("/readyz", health.readyz),
+    ]
+    return _App(webhook, routes=[*routes, *added_routes], lifespan=lifespan)
+
+
+@dataclass(frozen=True, slots=True)
+class _Health:
+    """The health checks of the app."""
+
+    role: Role
+    webhook: WebhookEndpoint
+    worker: Worker
+    readiness: Readiness
+    checks: plugin_routes.Checks
+    storage: Storage
+    plugins: Plugins
+
+    async def livez(self, _: Request) -> PlainTextResponse:
         return PlainTextResponse("ok\n")
 
-    async def readyz(_: Request) -> JSONResponse:
-        reason: str | None
-        if webhook.is_open and worker.is_running:
-            results, all_required_ok = await checks.run()
-            reason = await readiness.problem()
+    async def readyz(self, _: Request) -> JSONResponse:
+        reason = self._not_running()
+        results: Mapping[str, object] = {}
+        waiting = None
+        if reason is None:
+            results, all_required_ok = await self.checks.run()
+            reason = await self.readiness.problem()
             if reason is None and not all_required_ok:
                 reason = "A health check of a required plugin failed; see checks."
-            waiting = await _depth(storage)
-        else:
-            results, waiting = {}, None
-            reason = "The worker has ended; see the log." if webhook.is_open else "The app is starting or stopping."
-        report: dict[str, object] = {"ready": reason is None, "busy": worker.busy, "waiting": waiting}
+            waiting = await _depth(self.storage)
+        report: dict[str, object] = {
+            "ready": reason is None,
+            "role": self.role,
+            "busy": self.worker.busy,
+            "waiting": waiting,
+        }
         if reason is not None:
             report["reason"] = reason
-        if statuses := plugins.report():
-            failing = [plugin.name for plugin in plugins.every if plugin.status == "failing"]
+        if statuses := self.plugins.report():
+            failing = [plugin.name for plugin in self.plugins.every if plugin.status == "failing"]
             report |= {"plugins": statuses, "checks": results, "failing": failing}
         return JSONResponse(report, 503 if reason else 200)
 
-    routes = [*(Route(path, webhook) for path in WEBHOOK_PATHS), Route("/livez", livez), Route("/readyz", readyz)]
-    return _App(webhook, routes=[*routes, *added_routes], lifespan=lifespan)
+    def _not_running(self) -> str | None:
+        """Return the reason why this process does not do its part now; None if it does."""
+        receives, works = self.webhook.is_open, self.worker.is_running
+        if receives and not works and self.role == "all":
+            return "The worker has ended; see the log."
+        does = {"all": receives and works, "receive": receives, "work": works}
+        return None if does[self.role] else "The app is starting or stopping."
 
 
 async def _depth(storage: Storage) -> int | None:

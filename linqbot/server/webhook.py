@@ -13,7 +13,7 @@ import types
 import zlib
 from collections.abc import Callable, Generator
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 from starlette.types import Message, Receive, Scope, Send
@@ -39,6 +39,13 @@ LEGACY_HEADERS = (b"x-webhook-timestamp", b"x-webhook-signature")
 SUBSCRIPTION_HEADER = b"x-webhook-subscription-id"
 
 
+NOT_RUNNING: Final = (
+    "A delivery arrived while the app was not running: it is starting or stopping, or its lifespan was never run. An app that "
+    "mounts it must run its lifespan: async with linqbot.server.app.running(app)."
+)
+"""The reason that is logged when a delivery arrives while the endpoint is closed."""
+
+
 class WebhookEndpoint:
     """The ASGI app behind `POST /webhooks/linq`.
 
@@ -53,6 +60,7 @@ class WebhookEndpoint:
         on_refused: Called with the lane of a genuine delivery that was refused and that Linq will deliver again.
         received_clock: The clock of the time of receipt, which is stored; None means `clock`.
         record: Record of refused deliveries for `linqbot doctor`; None keeps none.
+        closed_because: The reason that is logged when a delivery arrives while `is_open` is False.
 
     Attributes:
         is_open: True while deliveries are accepted.
@@ -74,6 +82,7 @@ class WebhookEndpoint:
         on_refused: Callable[[str], None] = lambda _: None,
         received_clock: Clock | None = None,
         record: RefusalRecord | None = None,
+        closed_because: str = NOT_RUNNING,
     ) -> None:
         self._inbox = inbox
         self._secrets = secrets
@@ -88,6 +97,7 @@ class WebhookEndpoint:
         self._plugins = plugins or Plugins()
         self._on_refused = on_refused
         self._record = record
+        self._closed_because = closed_because
         self._closed_was_logged = False
         self._bounded_log = BoundedLog(log)
         self.is_open = False
@@ -110,11 +120,7 @@ class WebhookEndpoint:
     def _log_closed(self) -> None:
         if not self._closed_was_logged:
             self._closed_was_logged = True
-            log.error(
-                "webhook.closed",
-                why="A delivery arrived while the app was not running: it is starting or stopping, or its lifespan was "
-                "never run. An app that mounts it must run its lifespan: async with linqbot.server.app.running(app).",
-            )
+            log.error("webhook.closed", why=self._closed_because)
 
     async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read the body of a request; refuse it if it is incomplete or too large."""

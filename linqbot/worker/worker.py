@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -43,6 +43,7 @@ class Worker:
         concurrency: Maximum number of turns that run at once.
         bursts: Joins messages that are written one after the other; None handles each by itself.
         gaps: Completes the chats that may have missed messages; None completes none.
+        on_outage: Called when the storage has failed.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Worker:
         concurrency: int = 200,
         gaps: Gaps | None = None,
         bursts: Bursts | None = None,
+        on_outage: Callable[[], None] = lambda: None,
     ) -> None:
         self._turns = turns
         self._storage = storage
@@ -61,6 +63,7 @@ class Worker:
         self._concurrency = concurrency
         self._gaps = gaps
         self._bursts = bursts
+        self._on_outage = on_outage
         self._lease_s = turns.dispatcher.longest_s + LEASE_SLACK_S
         self._running: set[asyncio.Task[None]] = set()
         # Turns whose code ignores its cancellation. Their outcome is already decided.
@@ -136,6 +139,7 @@ class Worker:
                     await self._wait_for_work()
             except StorageError as error:
                 log.error("storage.failed", error=str(error))
+                self._on_outage()
                 await asyncio.sleep(STORAGE_PAUSE_S)
                 continue
             except Exception as error:  # noqa: BLE001 - if the worker ended, no chat would get an answer

@@ -197,7 +197,7 @@ async def broken() -> str:
 
 async def test_without_plugins_readyz_says_nothing_of_them() -> None:
     async with served() as client:
-        assert (await client.get("/readyz")).json() == {"ready": True, "busy": 0, "waiting": 0}
+        assert (await client.get("/readyz")).json() == {"ready": True, "role": "all", "busy": 0, "waiting": 0}
 
 
 @pytest.mark.parametrize(

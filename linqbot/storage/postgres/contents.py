@@ -162,6 +162,11 @@ class PostgresContents:
         await self._db.transaction(isolation="repeatable_read", readonly=True).start()
 
     async def _lock(self) -> None:
+        other = await self._address.connect()
+        try:
+            await self._address.refuse_shared(self._db, other)
+        finally:
+            await other.close()
         if not await processes.enter_alone(self._db, self._address):
             raise StorageError(
                 f"A process uses {self.name}: a server, or a linqbot command. Stop it first: what it stores during a copy would "

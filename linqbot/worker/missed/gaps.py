@@ -69,6 +69,10 @@ class Gaps:
         """Note that a delivery of this lane was refused just now."""
         self._lane_at[lane] = self._note(self._clock.now())
 
+    def note_outage(self) -> None:
+        """Note that the storage fails. Other processes, which receive the deliveries of any chat, refuse them now."""
+        self._all_at = self._note(self._clock.now())
+
     def note_completed(self, lane: str) -> None:
         """Note that this lane has all messages that were sent until now."""
         self._completed_at[lane] = self._clock.now()

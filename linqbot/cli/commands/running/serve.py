@@ -5,6 +5,8 @@ The app is `linqbot.server.app`, the HTTP server `linqbot.server.uvicorn_server`
 
 from __future__ import annotations
 
+from typing import get_args
+
 import click
 
 from linqbot.cli import completions, logs
@@ -12,6 +14,7 @@ from linqbot.cli.output import json_option, print_started
 from linqbot.ops.bot_file import load_bot
 from linqbot.ops.served_code import note_code
 from linqbot.server import loop_watch, systemd, uvicorn_server
+from linqbot.server.app import Role
 from linqbot.settings import LINQS_OWN, Settings, from_env, variable
 
 
@@ -32,13 +35,18 @@ class _WithSettings(click.Command):
 @click.argument("file", shell_complete=completions.bot_files)
 @click.option("--host", help="Address to listen on; overrides LINQBOT_HOST.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; overrides LINQBOT_PORT.")
+@click.option(
+    "--role",
+    type=click.Choice(get_args(Role)),
+    help="all, or the part that this process does of a bot in PostgreSQL; overrides LINQBOT_ROLE.",
+)
 @json_option
-def command(*, file: str, host: str | None, port: int | None, as_json: bool) -> None:
+def command(*, file: str, host: str | None, port: int | None, role: Role | None, as_json: bool) -> None:
     """Run the bot in FILE: bot.py, bot.py:name or package.module:name.
 
     Webhooks arrive at /webhooks/linq. The health checks are /livez and /readyz.
     """
-    settings = from_env(host=host, port=port)
+    settings = from_env(host=host, port=port, role=role)
     style = "json" if as_json else settings.log_format
     logs.configure(settings.log_level, style, for_good=True, full_tracebacks=settings.full_tracebacks)
     app = settings.create_app(load_bot(file))
@@ -46,9 +54,12 @@ def command(*, file: str, host: str | None, port: int | None, as_json: bool) -> 
 
         def ready() -> None:
             # Only now: a start that fails has no address.
-            webhook = f"{uvicorn_server.address(bound)}/webhooks/linq"
+            address = uvicorn_server.address(bound)
+            webhook = None if settings.role == "work" else f"{address}/webhooks/linq"
             if as_json:
-                print_started({"bot": file, "webhook": webhook})
+                print_started({"bot": file, "webhook": webhook, "role": settings.role})
+            elif webhook is None:
+                click.echo(f"linqbot works for {file}, with health checks on {address}/readyz", err=True)
             else:
                 click.echo(f"linqbot serves {file} on {webhook}", err=True)
             note_code(settings.storage, file)

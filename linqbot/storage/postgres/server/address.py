@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -20,6 +21,19 @@ CONNECT_S: Final = 5.0
 ANSWER_S: Final = 30.0
 """Seconds after which a statement counts as lost, with its connection."""
 
+FEWEST: Final = 3
+"""Lowest number of connections of one process: one writes, one listens, and one reads."""
+
+_OURS: Final = frozenset({"schema", "password_file", "connections"})
+"""The options of the URL that libpq does not know."""
+
+# A process that is suspended in a transaction must not keep the lanes of others locked. A machine that is gone sends nothing:
+# its locks are free after 30 s, not after the system's 2 hours.
+_SETTINGS: Final = (
+    "SET client_min_messages = warning; SET idle_in_transaction_session_timeout = 20000; "
+    "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
+)
+
 _SCHEMA = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,39}")
 _ADVICE = "Write postgresql://USER@HOST/DATABASE, or postgresql://USER@HOST/DATABASE?schema=NAME"
 
@@ -32,11 +46,15 @@ class Address:
         dsn: The URL for asyncpg. It may contain a password.
         schema: The PostgreSQL schema, and the name of the queue in pgmq.
         name: Host, database and schema, for messages. It contains no password.
+        password_file: The file with the password; None if the URL or libpq's places have it.
+        connections: Maximum number of connections of one process.
     """
 
     dsn: str = field(repr=False)
     schema: str
     name: str
+    password_file: Path | None = None
+    connections: int = 6
 
     @classmethod
     def parse(cls, url: str) -> Address:
@@ -44,7 +62,8 @@ class Address:
 
         Args:
             url: `postgresql://user:password@host:port/database`, with any option of libpq that asyncpg knows, such as
-                `sslmode=verify-full`, and with `schema=NAME` for another schema than `linqbot`.
+                `sslmode=verify-full`. linqbot's own options are `schema=NAME`, for another schema than `linqbot`,
+                `password_file=PATH` and `connections=NUMBER`.
         Raises:
             ConfigError: the URL is not valid. The message does not repeat it, because it may contain a password.
         """
@@ -54,18 +73,25 @@ class Address:
             options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
         except ValueError:
             raise ConfigError(f"The storage URL of PostgreSQL cannot be read. {_ADVICE}") from None
-        given = [value for key, value in options if key == "schema"]
-        schema = given[-1] if given else "linqbot"
+        ours = {key: value for key, value in options if key in _OURS}
+        schema = ours.get("schema", "linqbot")
         if not _SCHEMA.fullmatch(schema):
             raise ConfigError(
                 "The schema in the storage URL must be 1 to 40 of a-z, 0-9 and _, and begin with a letter or _, not with pg_. "
                 f"{_ADVICE}"
             )
+        count = ours.get("connections", "6")
+        if not (count.isdecimal() and FEWEST <= int(count) <= 100):
+            raise ConfigError(
+                f"The option connections of the storage URL must be a number from {FEWEST} to 100: a process needs one connection "
+                f"to write, one to listen, and the others to read. {_ADVICE}"
+            )
         hosts = [value for key, value in options if key == "host"]
         host = (parts.netloc.rpartition("@")[2] or "".join(hosts)) or "localhost"
-        query = urlencode([(key, value) for key, value in options if key != "schema"])
+        query = urlencode([(key, value) for key, value in options if key not in _OURS])
         dsn = urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
-        return cls(dsn, schema, f"PostgreSQL at {host}{parts.path} (schema {schema})")
+        file = Path(ours["password_file"]) if "password_file" in ours else None
+        return cls(dsn, schema, f"PostgreSQL at {host}{parts.path} (schema {schema})", file, int(count))
 
     @property
     def channel(self) -> str:
@@ -83,28 +109,56 @@ class Address:
         Args:
             movable_clock: True if `clock_timestamp()` shall be the function of the schema `<schema>_clock`.
         Raises:
-            ConfigError: the URL has an option that asyncpg does not know.
+            ConfigError: the URL has an option that asyncpg does not know, or the password file cannot be read.
             Exception: as asyncpg raises it; see `faults.unavailable`.
         """
         path = f'"{self.schema}", "{self.schema}_clock", pg_catalog' if movable_clock else f'"{self.schema}"'
+        password = None if self.password_file is None else _password_in(self.password_file)
         try:
-            return await asyncpg.connect(
+            connection = await asyncpg.connect(
                 self.dsn,
+                password=password,
                 timeout=CONNECT_S,
                 command_timeout=ANSWER_S,
-                server_settings={
-                    "application_name": f"linqbot {self.schema}",
-                    "search_path": path,
-                    "client_min_messages": "warning",
-                    # A process that is suspended in a transaction must not keep the lanes of others locked.
-                    "idle_in_transaction_session_timeout": "20000",
-                    # A machine that is gone sends nothing: its locks are free after 30 s, not after the system's 2 hours.
-                    "tcp_keepalives_idle": "15",
-                    "tcp_keepalives_interval": "5",
-                    "tcp_keepalives_count": "3",
-                },
+                server_settings={"application_name": f"linqbot {self.schema}"},
             )
         except (asyncpg.exceptions.ClientConfigurationError, ValueError):
             raise ConfigError(
                 f"The storage URL of PostgreSQL has a part that asyncpg does not accept. {_ADVICE}"
             ) from None
+        try:
+            # Not with the connection's first message: PgBouncer refuses or drops what it does not know there.
+            await connection.execute(f"SET search_path = {path}; {_SETTINGS}")
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    async def refuse_shared(self, one: Connection, other: Connection) -> None:
+        """Check that each of two connections keeps its own session on the server.
+
+        Raises:
+            ConfigError: a connection pool in transaction mode lends sessions for single transactions.
+        """
+        try:
+            sessions = [await each.fetchval("SELECT pg_backend_pid()") for each in (one, other, other, one, one)]
+        except (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError):
+            sessions = []
+        if len(set(sessions)) == 2 and sessions[1] == sessions[2] and sessions[0] == sessions[3] == sessions[4]:
+            return
+        raise ConfigError(
+            f"There is a connection pool in transaction mode, such as PgBouncer's, in front of {self.name}. linqbot needs "
+            "sessions of its own, for LISTEN and for locks that end with a process. Name the server itself in LINQBOT_STORAGE, or "
+            "a pool in session mode."
+        )
+
+
+def _password_in(file: Path) -> str:
+    """Return the password. It is read for each connection, so that it can be changed while the bot runs."""
+    try:
+        return file.read_text("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigError(
+            f"The password file {file} of the storage URL cannot be read: {reason}. Check its path and its rights."
+        ) from error

@@ -21,9 +21,6 @@ from linqbot.storage.postgres.server.faults import describe, is_known, is_lost, 
 
 log = structlog.get_logger("linqbot.storage")
 
-READERS: Final = 4
-"""Most connections that read at the same time."""
-
 _SETTLED_S: Final = 1.0
 """Seconds after which the server has ended the transactions of connections that were lost."""
 
@@ -59,7 +56,7 @@ class Link:
         self._listener: Connection | None = None
         self._idle: list[Connection] = []
         self._reading: set[Connection] = set()
-        self._slots = asyncio.Semaphore(READERS)
+        self._slots = asyncio.Semaphore(address.connections - 2)
         self._again: asyncio.Task[None] | None = None
         self._is_open = False
         # What was heard before `follow`; None after it.
@@ -196,6 +193,7 @@ class Link:
     async def _connect(self) -> None:
         self._writer = await self._address.connect(movable_clock=self._movable_clock)
         self._listener = await self._address.connect(movable_clock=self._movable_clock)
+        await self._address.refuse_shared(self._writer, self._listener)
         # Before the first look, so that nothing is missed that another process commits between the two.
         self._early = []
         await self._listener.add_listener(self._address.channel, self._on_notification)

@@ -1,0 +1,117 @@
+"""Processes of one bot that do different parts of the work: one only receives, another only handles."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from fakes import CHAT, Linq, delivery, text_body
+from postgres_server import empty_storage_url
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.errors import ConfigError, StorageUnavailable
+from linqbot.events.message import MessageReceived
+from linqbot.server.app import Role, create_app, running
+from linqbot.settings import from_env
+from linqbot.storage.inbox import Lease
+from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.open import open_storage
+from linqbot.webhooks import sign
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+
+
+@contextlib.asynccontextmanager
+async def process(role: Role, url: str, bot: Bot) -> AsyncIterator[httpx.AsyncClient]:
+    """Run the app of one process, and yield a client of it."""
+    app = create_app(bot, client=Linq().client, storage=open_storage(url), secrets=[SECRET], order_wait_s=0, role=role)
+    async with running(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bot") as http:
+        yield http
+
+
+async def deliver(http: httpx.AsyncClient, text: str) -> int:
+    body, now = text_body(text, chat=CHAT), int(time.time())
+    signature = sign(body, webhook_id=f"msg_{text}", timestamp=now, secret=SECRET)
+    headers = {"webhook-id": f"msg_{text}", "webhook-timestamp": str(now), "webhook-signature": signature}
+    return (await http.post("/webhooks/linq", content=body, headers=headers)).status_code
+
+
+@pytest.mark.process
+async def test_a_receiver_stores_what_a_worker_handles() -> None:
+    url = empty_storage_url("roles")
+    handled: dict[str, list[str]] = {"receive": [], "work": []}
+    came = asyncio.Event()
+
+    def bot_of(role: str) -> Bot:
+        bot = Bot(read=False, typing=False, max_age_s=None)
+
+        @bot.on_message
+        async def note(message: MessageReceived, ctx: Context) -> None:
+            handled[role].append(message.text)
+            came.set()
+
+        return bot
+
+    async with process("receive", url, bot_of("receive")) as receiver:
+        assert await deliver(receiver, "early") == 200
+        ready = await receiver.get("/readyz")
+        assert (ready.status_code, ready.json()["role"], ready.json()["waiting"]) == (200, "receive", 1)
+        async with process("work", url, bot_of("work")) as worker:
+            async with asyncio.timeout(20):
+                await came.wait()
+                came.clear()
+                assert await deliver(worker, "lost") == 503
+                assert await deliver(receiver, "later") == 200
+                await came.wait()
+            ready = await worker.get("/readyz")
+            assert (ready.status_code, ready.json()["role"]) == (200, "work")
+            assert (await worker.get("/livez")).status_code == 200
+    assert handled == {"receive": [], "work": ["early", "later"]}
+
+
+class FailsOnce(MemoryStorage):
+    """Fails at the first look for work, as a storage whose server is away."""
+
+    has_failed = False
+
+    async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
+        if not self.has_failed:
+            self.has_failed = True
+            raise StorageUnavailable("The server is away.")
+        return await super().take(limit, lease_s=lease_s)
+
+
+@pytest.mark.parametrize(("role", "asks"), [("work", True), ("all", False)])
+async def test_after_an_outage_a_worker_asks_linq_for_what_receivers_may_have_refused(role: Role, asks: bool) -> None:
+    linq, handled = Linq(), asyncio.Event()
+    bot = Bot(read=False, typing=False, max_age_s=None)
+
+    @bot.on_message
+    async def note(message: MessageReceived, ctx: Context) -> None:
+        handled.set()
+
+    storage = FailsOnce()
+    app = create_app(bot, client=linq.client, storage=storage, secrets=[SECRET], role=role)
+    async with running(app), asyncio.timeout(20):
+        while not storage.has_failed:
+            await asyncio.sleep(0)
+        await storage.put(delivery(text_body()))
+        await handled.wait()
+    assert ("chats.retrieve" in [call.name for call in linq.calls]) is asks
+
+
+@pytest.mark.parametrize("role", ["receive", "work"])
+@pytest.mark.parametrize("storage", ["sqlite:///linqbot.db", "memory://"])
+def test_a_part_of_the_work_needs_a_storage_that_processes_share(role: str, storage: str) -> None:
+    settings = from_env({"LINQBOT_ROLE": role, "LINQBOT_STORAGE": storage, "LINQ_API_V3_API_KEY": "token"})
+    with pytest.raises(
+        ConfigError, match=rf"The role {role} needs a storage that several processes share.*postgresql://"
+    ):
+        settings.create_app(Bot())

@@ -1,0 +1,120 @@
+"""The URL of a storage: connection pools in front of the server, a limit of connections, the password in a file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import pytest
+from deploy.tools import tool
+from ports import free_port
+from postgres_server import empty_storage_url, execute, server_url
+
+from linqbot.errors import ConfigError
+from linqbot.events.delivery import Delivery
+from linqbot.storage.postgres.server.address import Address
+from linqbot.storage.postgres.storage import PostgresStorage
+
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
+
+MakeDelivery = Callable[..., Delivery]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that every user can see."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@contextmanager
+def pooler(folder: Path, mode: str) -> Iterator[str]:
+    """Run PgBouncer in front of the test server, and yield the URL of a storage behind it."""
+    program = tool("pgbouncer", get="apt-get install pgbouncer")
+    storage = empty_storage_url("pooled")
+    parts = urlsplit(storage)
+    host = parse_qs(parts.query).get("host", [parts.hostname or ""])[0]
+    port = free_port()
+    config = folder / "pgbouncer.ini"
+    config.write_text(
+        f"[databases]\n* = host={host} port={parts.port or 5432} user={parts.username or 'postgres'}\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
+        f"pool_mode = {mode}\n"
+    )
+    # As root it does not start: then it runs as the user of the server, who may not see the folders of the tests.
+    as_user = ["-u", Path(host).owner() if host.startswith("/") else "nobody"] if os.geteuid() == 0 else []
+    with subprocess.Popen([program, *as_user, config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            url = f"postgresql://postgres@127.0.0.1:{port}{parts.path}?schema={parse_qs(parts.query)['schema'][0]}"
+            wait_for(url.partition("?")[0])
+            yield url
+        finally:
+            process.terminate()
+
+
+def wait_for(url: str) -> None:
+    end = time.monotonic() + 20
+    while True:
+        try:
+            execute(url, "SELECT 1")
+        except OSError:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        else:
+            return
+
+
+async def test_a_pool_in_session_mode_works(folder: Path, delivery: MakeDelivery) -> None:
+    with pooler(folder, "session") as url:
+        async with PostgresStorage(url) as one, PostgresStorage(url) as other:
+            await one.put(delivery(name="w.1"))
+            async with asyncio.timeout(20):
+                while not (taken := await other.take(1, lease_s=60)):
+                    await other.changed()
+            assert taken[0].delivery.id == "w.1"
+
+
+async def test_a_pool_in_transaction_mode_is_refused_with_the_reason(folder: Path) -> None:
+    reason = r"pool in transaction mode.*LISTEN.*session mode"
+    with pooler(folder, "transaction") as url, pytest.raises(ConfigError, match=reason):
+        async with PostgresStorage(url):
+            pass
+
+
+async def test_a_process_opens_no_more_connections_than_its_url_allows() -> None:
+    url = empty_storage_url("bounded") + "&connections=3"
+    async with PostgresStorage(url) as storage:
+        await asyncio.gather(*(storage.depth() for _ in range(20)))
+        watcher = await asyncpg.connect(server_url())
+        try:
+            sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1"
+            assert await watcher.fetchval(sql, f"linqbot {Address.parse(url).schema}") == 3
+        finally:
+            await watcher.close()
+
+
+@pytest.mark.parametrize("count", ["2", "many", "101", ""])
+def test_a_number_of_connections_that_cannot_work_is_refused(count: str) -> None:
+    with pytest.raises(ConfigError, match="number from 3 to 100"):
+        PostgresStorage(f"postgresql://db/linq?connections={count}")
+
+
+async def test_the_password_is_read_from_a_file_for_each_connection(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    url = empty_storage_url("secret") + f"&password_file={file}"
+    with pytest.raises(ConfigError, match=r"password file .*/password .*cannot be read: No such file"):
+        async with PostgresStorage(url):
+            pass
+    file.write_text("hunter2\n")
+    assert "hunter2" not in repr(Address.parse(url))
+    async with PostgresStorage(url) as storage:
+        assert await storage.depth() == 0
