@@ -188,6 +188,13 @@ class Inbox(Protocol):
         """
         ...
 
+    def end_leasing(self) -> None:
+        """Note that this process calls `take` no more, because it stops.
+
+        From now on, each turn that it ends wakes the other processes, which go on with its lane.
+        """
+        ...
+
     async def changed(self) -> None:
         """Wait until a `take` may find something new, or until a timer is stored that is due before all others.
 

@@ -169,6 +169,9 @@ class MemoryStorage:
             row.delivery_count += 1
         return leases
 
+    def end_leasing(self) -> None:
+        """Do nothing: no other process leases from this storage; see `Inbox.end_leasing`."""
+
     async def changed(self) -> None:
         """Wait until a `take` may find something new; see `Inbox.changed`."""
         await self._changed.wait()

@@ -84,12 +84,16 @@ async def take(tx: Transaction, op: TakeOp, held: Mapping[int, Held], recent: Re
     seconds = math.ceil(op.lease_s)
     rows = await tx.fetch(
         """SELECT h.msg_id, s.suspects FROM (SELECT EXISTS (SELECT FROM delivery WHERE max_concurrent_suspects > 0) AS suspects) s
+           CROSS JOIN LATERAL (SELECT CASE WHEN s.suspects THEN pg_advisory_xact_lock($5) IS NULL END) l (locked)
            CROSS JOIN LATERAL pgmq.read_grouped_head(
-               $1::text, $2::integer, CASE WHEN s.suspects THEN $4::integer ELSE $3::integer END) h""",
+               $1::text, $2::integer, CASE WHEN l.locked IS NULL THEN $3::integer ELSE $4::integer END) h""",
         tx.queue,
         seconds,
         op.limit,
         ALL_HEADS,
+        # While there are suspects, a claim hides all heads until its commit. Another process waits for that: it would find
+        # nothing otherwise, and sleep although heads are left.
+        tx.address.lock("suspects"),
     )
     seqs = sorted(row["msg_id"] for row in rows)
     if rows and rows[0]["suspects"]:
@@ -220,6 +224,7 @@ async def count_crash(tx: Transaction, processes: Collection[str]) -> None:
         )
         await tx.set_visible([row["seq"] for row in rows])
         await tx.run("DELETE FROM process WHERE id = $1", process)
+        await tx.run("DELETE FROM meta WHERE key = $1", f"check {process}")
         tx.changes.work = True
 
 

@@ -12,7 +12,6 @@ import time
 from typing import Final
 
 from linqbot.errors import ConfigError
-from linqbot.storage.indexes.open_conversations import OpenConversations
 from linqbot.storage.postgres import leases
 from linqbot.storage.postgres.server.address import Address, Connection
 from linqbot.storage.postgres.server.migrate import mark_of
@@ -78,7 +77,7 @@ async def remember(tx: Transaction, memory: Memory, *, serving: bool) -> None:
         await tx.run(sql, tx.process, tx.address.lock(f"process\0{tx.process}"))
         await give_back_unknown(tx, memory)
     memory.room.left = 0
-    memory.conversations = OpenConversations(await conversations.summaries(connection))
+    tx.changes.all_conversations = await conversations.summaries(connection)
     memory.has_own_entries = await journal.has_own(connection)
     facts = {row["key"]: float(row["value"]) for row in await tx.fetch(_FACTS)}
     memory.noted_at = facts.get("active_at", 0.0)
@@ -91,7 +90,8 @@ async def remember(tx: Transaction, memory: Memory, *, serving: bool) -> None:
 async def give_back_unknown(tx: Transaction, memory: Memory) -> None:
     """Give back the leases that this process has but does not know: the answer to the commit that made them was lost."""
     owned = {row["token"] for row in await tx.fetch("SELECT token FROM delivery WHERE owner = $1", tx.process)}
-    memory.held = {token: held for token, held in memory.held.items() if token in owned}
+    # The memory follows after COMMIT: a turn may have ended in this transaction, and if that is rolled back, its lease stays.
+    tx.changes.ended_leases |= memory.held.keys() - owned
     if unknown := owned - memory.held.keys():
         await leases.give_back(tx, "token = ANY($1)", sorted(unknown))
 

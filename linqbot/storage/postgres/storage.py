@@ -21,7 +21,6 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.inbox import DeadDelivery, Finish, Lease
-from linqbot.storage.indexes.open_conversations import OpenConversations
 from linqbot.storage.journal import DeliveryStatus, JournalEntry
 from linqbot.storage.operations import (
     AdvanceOp,
@@ -132,6 +131,7 @@ class PostgresStorage:
             StorageUnavailable: the server cannot be reached.
         """
         self._memory.process = secrets.token_hex(8)
+        self._memory.leaving = False
         await self._link.open()
         self._operations.open()
         self._link.follow()
@@ -192,6 +192,10 @@ class PostgresStorage:
             future.add_done_callback(self._give_back)
             raise
         return taken
+
+    def end_leasing(self) -> None:
+        """Let other processes go on with the lanes of this one; see `Inbox.end_leasing`."""
+        self._memory.leaving = True
 
     async def changed(self) -> None:
         """Wait until a `take` may find something new; see `Inbox.changed`."""
@@ -527,6 +531,7 @@ class PostgresStorage:
         async with writer.transaction():
             tx = Transaction(writer, self._address, memory.process, self._clock.now(), memory.ahead_s, self._keep_s)
             await processes.remember(tx, memory, serving=self._serving)
+        memory.apply(tx.changes, ())
 
     def _heard(self, payload: str) -> None:
         """Follow what another process has committed."""
@@ -546,7 +551,7 @@ class PostgresStorage:
         async def read(tx: Transaction) -> None:
             # Among the writes of this process, so that what was read never replaces what is written meanwhile.
             if chats is None:
-                self._memory.conversations = OpenConversations(await conversations.summaries(tx.connection))
+                tx.changes.all_conversations = await conversations.summaries(tx.connection)
             else:
                 tx.changes.refreshed |= await conversations.in_chats(tx.connection, chats)
 

@@ -26,6 +26,7 @@ class Changes:
         chats: Chats whose conversations changed, for other processes.
         conversations: Conversations that were stored.
         ended: Chats and ids of conversations that were deleted, before those were stored.
+        all_conversations: All conversations, if they were read.
         refreshed: The conversations of chats that were read, by chat.
         leased: Leases that this transaction made, with the end of each on the clock of the database and its limit of suspects.
         ended_leases: Tokens of leases that are over.
@@ -47,6 +48,7 @@ class Changes:
     chats: set[str] = field(default_factory=set)
     conversations: list[ConversationSummary] = field(default_factory=list)
     ended: set[tuple[str, str]] = field(default_factory=set)
+    all_conversations: list[ConversationSummary] | None = None
     refreshed: dict[str, list[ConversationSummary]] = field(default_factory=dict)
     leased: list[tuple[Lease, float, int]] = field(default_factory=list)
     ended_leases: set[int] = field(default_factory=set)

@@ -17,8 +17,12 @@ _SOON_S: Final = 60.0
 """Seconds within which nearly every delivery leaves the inbox. Then `seen.at` stays the time when it was stored."""
 
 
-async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[FinishOp]) -> None:
-    """End turns, and set the error of each that cannot end; see `Inbox.finish`."""
+async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[FinishOp], *, leaving: bool) -> None:
+    """End turns, and set the error of each that cannot end; see `Inbox.finish`.
+
+    Args:
+        leaving: True if this process leases nothing more.
+    """
     entries = [op.entry for op in settles]
     state = StateBatch(tx)
     await state.read(write for op in ops for write in op.finish.state)
@@ -47,6 +51,8 @@ async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[Fin
     for op in ended.values():
         await _set_timers(tx, op.finish)
     tx.changes.ended_leases |= {op.lease.token for op in ended.values()}
+    # The lanes go on, but not in this process.
+    tx.changes.work |= leaving and bool(ended)
 
 
 async def _held(tx: Transaction, ops: Sequence[FinishOp]) -> dict[int, int]:

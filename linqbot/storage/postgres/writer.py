@@ -80,6 +80,7 @@ class Memory:
         next_broadcast: When the next step of a broadcast is due, as it was read last.
         broadcasts_changed: True if it must be read again.
         purge_at: Time before which no purge needs to run.
+        leaving: True if this process leases nothing more.
     """
 
     process: str
@@ -100,6 +101,7 @@ class Memory:
     broadcasts_changed: bool = True
     next_broadcast: float | None = None
     purge_at: float = 0.0
+    leaving: bool = False
 
     def apply(self, changes: Changes, stored: Iterable[tuple[int, Delivery]]) -> None:
         """Follow a transaction that is committed."""
@@ -114,12 +116,7 @@ class Memory:
             self.held.pop(token, None)
         for lease, until, suspects in changes.leased:
             self.held[lease.token] = Held(until, suspects)
-        for chat, found in changes.refreshed.items():
-            self.replace_chat(chat, found)
-        for chat, conversation_id in changes.ended:
-            self.conversations.remove(chat, conversation_id)
-        for conversation in changes.conversations:
-            self.conversations.add(conversation)
+        self._follow_conversations(changes)
         self.room.left = max((self.room.left if changes.room is None else changes.room) - changes.accepted, 0)
         self.active_at = max(filter(None, (self.active_at, changes.received_at)), default=None)
         if changes.noted_at is not None:
@@ -130,6 +127,16 @@ class Memory:
         self.timers_changed |= changes.timers
         self.broadcasts_changed |= changes.broadcasts
         self.purge_at = self.purge_at if changes.purge_at is None else changes.purge_at
+
+    def _follow_conversations(self, changes: Changes) -> None:
+        if changes.all_conversations is not None:
+            self.conversations = OpenConversations(changes.all_conversations)
+        for chat, found in changes.refreshed.items():
+            self.replace_chat(chat, found)
+        for chat, conversation_id in changes.ended:
+            self.conversations.remove(chat, conversation_id)
+        for conversation in changes.conversations:
+            self.conversations.add(conversation)
 
     def replace_chat(self, chat: str, found: Iterable[ConversationSummary]) -> None:
         """Replace the conversations of a chat."""
@@ -216,7 +223,7 @@ class Writer:
         await journal.begin(tx, [op.entry for op in of(batch, BeginOp)])
         settles, finishes = of(batch, SettleOp), of(batch, FinishOp)
         if settles or finishes:
-            await turns.finish(tx, settles, finishes)
+            await turns.finish(tx, settles, finishes, leaving=self._memory.leaving)
         await journal.receive(tx, of(batch, ReceiptOp))
         await self._set_timers(tx, of(batch, ScheduleOp), of(batch, CancelOp))
         for work in of(batch, WorkOp):

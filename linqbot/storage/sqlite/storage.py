@@ -193,6 +193,9 @@ class SQLiteStorage:
             raise
         return leases
 
+    def end_leasing(self) -> None:
+        """Do nothing: no other process leases from this storage; see `Inbox.end_leasing`."""
+
     async def changed(self) -> None:
         """Wait until a `take` may find something new; see `Inbox.changed`."""
         await self._changed.wait()

@@ -12,11 +12,11 @@ import pytest
 from postgres_server import empty_storage_url
 
 from linqbot.clock import MovableClock
-from linqbot.errors import LeaseLost, StateConflict, StorageError
+from linqbot.errors import LeaseLost, StateConflict, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.conversations import Conversation
-from linqbot.storage.inbox import Ack, Finish, Lease, Retry
+from linqbot.storage.inbox import Ack, Defer, Finish, Lease, Retry
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.state import StateWrite
@@ -337,3 +337,89 @@ async def test_a_step_of_a_broadcast_is_carried_out_by_one_process(
         assert sorted(advanced) == [0, 1], n
         clock.advance(3)
     assert await one.depth() == 3
+
+
+async def test_a_process_that_stops_wakes_the_others_for_the_lanes_that_it_leaves(
+    one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    for n in range(3):
+        await one.put(delivery(name=f"w.{n}"))
+    (lease,) = await take(one)
+    assert await take(two) == []
+    while await is_woken(two):
+        pass
+    one.end_leasing()
+    await one.finish(lease, ACK)
+    assert await is_woken(two)
+    (lease,) = await take(two)
+    assert lease.delivery.id == "w.1"
+    await two.finish(lease, Finish(Retry(clock.now(), "Boom")))
+    (lease,) = await take(one)
+    await one.finish(lease, Finish(Defer(clock.now(), "stopped")))
+    assert await is_woken(two)
+
+
+async def is_woken(storage: PostgresStorage) -> bool:
+    """Wait for a notification: one that was sent with the last commit arrives within milliseconds."""
+    try:
+        await asyncio.wait_for(storage.changed(), 0.5)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def test_while_there_are_suspects_processes_that_look_at_once_all_find_work(
+    url: str, one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
+) -> None:
+    for n in range(40):
+        await one.put(delivery(f"c:{n}"))
+    connection = await connected(url)
+    try:
+        await connection.execute("UPDATE delivery SET max_concurrent_suspects = 9 WHERE seq % 2 = 0")
+    finally:
+        await connection.close()
+    for _ in range(5):
+        found = await asyncio.gather(*(storage.take(1, lease_s=60) for storage in (one, two)))
+        assert [len(leases) for leases in found] == [1, 1]
+
+
+async def test_a_commit_that_fails_next_to_a_sweep_leaves_the_lease_with_its_turn(
+    url: str, clock: MovableClock, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "SWEEP_S", 0.01)
+    connection = await connected(url)
+    try:
+        await connection.execute(
+            """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;
+               CREATE CONSTRAINT TRIGGER refuse AFTER DELETE ON body DEFERRABLE INITIALLY DEFERRED
+               FOR EACH ROW EXECUTE FUNCTION refuse()"""
+        )
+        async with PostgresStorage(url, clock=clock) as storage:
+            await storage.put(delivery())
+            (lease,) = await take(storage)
+            for _ in range(60):
+                with pytest.raises(StorageUnavailable):
+                    await storage.finish(lease, ACK)
+            await connection.execute("DROP TRIGGER refuse ON body")
+            for _ in range(5):
+                await storage.changed()
+            assert await take(storage) == []
+            await storage.finish(lease, ACK)
+    finally:
+        await connection.execute("DROP FUNCTION IF EXISTS refuse CASCADE")
+        await connection.close()
+
+
+async def test_what_a_killed_process_wrote_to_check_the_storage_is_deleted(
+    url: str, one: PostgresStorage, delivery: MakeDelivery, clock: MovableClock, tmp_path: Path
+) -> None:
+    await one.put(delivery(name="w.1"))
+    await killed_with_leases(url, 1, tmp_path)
+    connection = await connected(url)
+    try:
+        check = "INSERT INTO meta SELECT 'check ' || owner, '000' FROM delivery"
+        await connection.execute(check)
+        async with PostgresStorage(url, clock=clock):
+            assert await connection.fetch("SELECT FROM meta WHERE starts_with(key, 'check ')") == []
+    finally:
+        await connection.close()
