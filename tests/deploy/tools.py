@@ -37,3 +37,11 @@ def ran(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, st
     """Run a program to its end, whatever its exit code."""
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def compose_command() -> list[str]:
+    """Return the command that reads compose files. Without one, skip the test; in CI, fail."""
+    docker = shutil.which("docker")
+    if docker and ran([docker, "compose", "version"]).code == 0:
+        return [docker, "compose"]
+    return [tool("docker-compose", get="apt-get install docker-compose, or Docker's compose plugin")]
