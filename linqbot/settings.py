@@ -148,11 +148,6 @@ class Settings(BaseModel):
             ConfigError: the API key or the webhook secret is missing, a required plugin failed, or the storage cannot be
                 shared with processes of other roles.
         """
-        if self.role != "all" and (kind := scheme(self.storage)) in ("sqlite", "memory"):
-            raise ConfigError(
-                f"The role {self.role} needs a storage that several processes share, and {kind}:// is served by one. Set "
-                "LINQBOT_STORAGE to a postgresql:// URL, or leave out the role."
-            )
         if not self.api_key:
             raise ConfigError(
                 "LINQ_API_V3_API_KEY is not set, so the bot could not send anything. "

@@ -26,7 +26,7 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.routing import lifecycle
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
-from linqbot.errors import StorageError
+from linqbot.errors import ConfigError, StorageError
 from linqbot.hookspecs import Running
 from linqbot.plugins.loading import load
 from linqbot.plugins.registry import Plugins
@@ -108,9 +108,15 @@ def create_app(
         role: `receive` only stores deliveries, `work` only handles them and answers webhooks with 503. Both need a storage
             that several processes share, and each other.
     Raises:
-        ConfigError: there is no secret, or a secret is not base64; or a required plugin failed.
+        ConfigError: there is no secret, or a secret is not base64; a required plugin failed; or the storage cannot be shared
+            with processes of other roles.
         BotError: a handler can never run.
     """
+    if role != "all" and not storage.is_shared:
+        raise ConfigError(
+            f"The role {role} needs a storage that several processes share, and this one is served by one process. Set "
+            "LINQBOT_STORAGE to a postgresql:// URL, or leave out the role."
+        )
     known = KnownSecrets(secrets, SecretFile(secret_file) if secret_file else None)
     clock = clock or SystemClock()
     retry_policy = retry_policy or RetryPolicy()
@@ -124,8 +130,8 @@ def create_app(
     )
     gaps = Gaps(observed, storage, clock, wait_s=order_wait_s, answer_for_s=answer_missed_s)
     bursts = Bursts(dispatcher, storage, clock) if dispatcher.gathers else None
-    # A process that receives knows which chats it has refused. One that only works does not know what others refuse.
-    on_outage = gaps.note_outage if role == "work" else lambda: None
+    # A process knows which chats it has refused, but not what other processes refuse.
+    on_outage = gaps.note_outage if storage.is_shared else lambda: None
     worker = Worker(turns, storage, clock, concurrency=concurrency, gaps=gaps, bursts=bursts, on_outage=on_outage)
     refusals = RefusalRecord(refusals_file, SystemClock())
     webhook = WebhookEndpoint(

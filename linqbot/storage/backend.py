@@ -23,6 +23,11 @@ class Storage(Inbox, Journal, Conversations, StateStore, Timers, Broadcasts, Upk
         ...
 
     @property
+    def is_shared(self) -> bool:
+        """True if several processes may serve this storage at the same time."""
+        ...
+
+    @property
     def trouble(self) -> str | None:
         """The reason why nothing can be stored now, as a sentence; None if none is known. It is found without a write."""
         ...

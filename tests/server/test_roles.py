@@ -80,6 +80,7 @@ class FailsOnce(MemoryStorage):
     """Fails at the first look for work, as a storage whose server is away."""
 
     has_failed = False
+    is_shared = False
 
     async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
         if not self.has_failed:
@@ -88,8 +89,10 @@ class FailsOnce(MemoryStorage):
         return await super().take(limit, lease_s=lease_s)
 
 
-@pytest.mark.parametrize(("role", "asks"), [("work", True), ("all", False)])
-async def test_after_an_outage_a_worker_asks_linq_for_what_receivers_may_have_refused(role: Role, asks: bool) -> None:
+@pytest.mark.parametrize(("role", "is_shared"), [("work", True), ("all", True), ("all", False)])
+async def test_after_an_outage_linq_is_asked_for_what_other_processes_may_have_refused(
+    role: Role, is_shared: bool
+) -> None:
     linq, handled = Linq(), asyncio.Event()
     bot = Bot(read=False, typing=False, max_age_s=None)
 
@@ -98,13 +101,14 @@ async def test_after_an_outage_a_worker_asks_linq_for_what_receivers_may_have_re
         handled.set()
 
     storage = FailsOnce()
+    storage.is_shared = is_shared
     app = create_app(bot, client=linq.client, storage=storage, secrets=[SECRET], role=role)
     async with running(app), asyncio.timeout(20):
         while not storage.has_failed:
             await asyncio.sleep(0)
         await storage.put(delivery(text_body()))
         await handled.wait()
-    assert ("chats.retrieve" in [call.name for call in linq.calls]) is asks
+    assert ("chats.retrieve" in [call.name for call in linq.calls]) is is_shared
 
 
 @pytest.mark.parametrize("role", ["receive", "work"])

@@ -129,6 +129,11 @@ class MemoryStorage:
         return self._install
 
     @property
+    def is_shared(self) -> bool:
+        """False: the storage ends with its process."""
+        return False
+
+    @property
     def trouble(self) -> str | None:
         """Always None, because a write to memory cannot fail; see `Storage.trouble`."""
         return None

@@ -157,6 +157,11 @@ class PostgresStorage:
         return self._install
 
     @property
+    def is_shared(self) -> bool:
+        """True: several processes may serve one schema."""
+        return True
+
+    @property
     def trouble(self) -> str | None:
         """The reason why nothing can be stored now; see `Storage.trouble`."""
         return self._link.trouble

@@ -151,6 +151,11 @@ class SQLiteStorage:
         return self._install
 
     @property
+    def is_shared(self) -> bool:
+        """False: one process serves a file."""
+        return False
+
+    @property
     def trouble(self) -> str | None:
         """The reason why nothing can be stored now; see `Storage.trouble`."""
         return self._place.lost
