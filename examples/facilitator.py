@@ -52,7 +52,7 @@ async def decide(message: MessageReceived, ctx: Context) -> None:
         await ctx.chat.rename(result.winner)
 
 
-@bot.on_message(in_group, "summary")
+@bot.on_message("summary")
 async def sum_up(message: MessageReceived, ctx: Context) -> None:
     group = await ctx.state.chat(Group)
     await ctx.send("Decided: " + ", ".join(group.decisions) if group.decisions else f"Nothing is decided yet. {HELP}")

@@ -21,7 +21,7 @@ from ports import free_port
 from linqbot.cli.main import main
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
-FIRST_WORDS = {"intake_form": "table"}
+FIRST_WORDS = {"intake_form": "table", "facilitator": "summary"}
 """What to write to an example that does not answer every text."""
 
 
