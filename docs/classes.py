@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from generate import prose, signature
 
-PARTS = ("TextPart", "MediaPart", "LinkPart", "AppPart", "AppClipPart", "Experience")
+PARTS = ("TextPart", "MediaPart", "Fetched", "Saved", "LinkPart", "AppPart", "AppClipPart", "Experience")
 PARTS += (
     "TextDecoration",
     "Mention",

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from linqbot.text.styled import StyledText
     from linqbot.types.chat import Chat
     from linqbot.types.handle import Handle
+    from linqbot.types.media.files import Fetched, Saved
     from linqbot.types.message import (
         AppClipPart,
         AppPart,
@@ -101,6 +102,7 @@ __all__ = [
     "Experience",
     "Expired",
     "Failure",
+    "Fetched",
     "Handle",
     "History",
     "HistoryEntry",
@@ -126,6 +128,7 @@ __all__ = [
     "Router",
     "RuleBroken",
     "Running",
+    "Saved",
     "ScheduleDue",
     "Scheduled",
     "Sent",
@@ -211,6 +214,7 @@ _HOMES = {
     "link": "linqbot.text.links",
     "markdown": "linqbot.text.markdown",
     "StyledText": "linqbot.text.styled",
+    **dict.fromkeys(("Fetched", "Saved"), "linqbot.types.media.files"),
     "Chat": "linqbot.types.chat",
     "Handle": "linqbot.types.handle",
     **dict.fromkeys(

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, tzinfo
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import structlog
@@ -24,6 +25,7 @@ from linqbot.bot.conversation.chat_context import ChatContext
 from linqbot.bot.conversation.history import History, HistoryReader, TurnRecord
 from linqbot.bot.conversation.state import State
 from linqbot.bot.deadline import DEADLINE_S, Deadline
+from linqbot.bot.media.received import ReceivedMedia
 from linqbot.bot.message_split import Content, bubbles, files_of
 from linqbot.bot.overlap import Overlap
 from linqbot.bot.proactive.bot_context import BotContext
@@ -43,7 +45,17 @@ from linqbot.events.message import MessageReceived
 from linqbot.events.proactive.schedule import SCHEDULE_TYPE
 from linqbot.nearest import no_attribute
 from linqbot.storage.state import StateStore, StateWrite
-from linqbot.types.message import Effect, EffectName, MessageContent, ReactionType, ReplyTo, SentMessage, text_of
+from linqbot.types.media.files import Fetched, Saved
+from linqbot.types.message import (
+    Effect,
+    EffectName,
+    MediaPart,
+    MessageContent,
+    ReactionType,
+    ReplyTo,
+    SentMessage,
+    text_of,
+)
 from linqbot.types.proactive.scheduled import Scheduled
 
 if TYPE_CHECKING:
@@ -760,6 +772,20 @@ class Context:
             raise BotError("This context cannot record a step, because it was made outside of a worker.")
         return await self._asking().once(name, call, kind=kind, retry=retry)
 
+    async def recorded(self, name: str, make: Callable[[], Awaitable[T]], *, kind: type[T]) -> T:
+        """Return the result of something that may be done again, such as an upload, but is done once if possible.
+
+        Later runs of the turn get the stored result. Called by linqbot itself; an author uses `once`.
+
+        Args:
+            name: The name of the step, which is used once in a run of the handler.
+        """
+        asker = None if self._asking is None else self._asking()
+        if asker is None or asker.is_dry:
+            return await make()
+        result: T = await asker.once(name, lambda _: make(), kind=kind, retry=True)
+        return result
+
     async def react(
         self,
         reaction: ReactionType,
@@ -804,6 +830,16 @@ class Context:
             return
         if self._notes_sent and self._on_sent is not None and self.event.chat_id is not None:
             self._on_sent(self.event.chat_id, "", f"{reaction} {custom_emoji}")
+
+    async def fetch_media(self, media: MediaPart, *, max_bytes: int, timeout_s: float) -> Fetched:
+        """Read the file of a received message into memory. Write `media.fetch()` instead."""
+        received = ReceivedMedia(self.client, self.event.message_id)
+        return await received.fetch(media, max_bytes=max_bytes, timeout_s=timeout_s)
+
+    async def save_media(self, media: MediaPart, path: Path | str, *, max_bytes: int, timeout_s: float) -> Saved:
+        """Write the file of a received message to `path`. Write `media.save(path)` instead."""
+        received = ReceivedMedia(self.client, self.event.message_id)
+        return await received.save(media, path, max_bytes=max_bytes, timeout_s=timeout_s)
 
     async def mark_read(self) -> None:
         """Mark the chat as read. Best effort: a failure is logged and never raised."""

@@ -42,6 +42,7 @@ from linqbot.events.proactive.broadcast import BroadcastDone
 from linqbot.events.proactive.schedule import ScheduleDue
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.state import StateStore
+from linqbot.types.media.files import turn_reader
 
 log = structlog.get_logger("linqbot.bot")
 
@@ -217,6 +218,7 @@ class Dispatcher:
             NoVerdict: a required plugin could not decide about a send; error handlers are not asked.
             AskEnded: the handler ended with a question that was not answered; error handlers are not asked.
         """
+        turn_reader.set(ctx)
         try:
             with ctx.deadline:
                 await self._entry(event, ctx)
@@ -259,6 +261,7 @@ class Dispatcher:
         if route is None or self._reason_to_ignore(event) is not None:
             return
         ctx.note_handler(route.name, None, 1, route.at)
+        turn_reader.set(ctx)
         try:
             with ctx.deadline:
                 await route.handler(failure, event, ctx)
@@ -285,11 +288,11 @@ class Dispatcher:
             self._report(event, reason=report.LOOP)
             return
         is_late = self._is_late(event)
-        for route, handle in self._routes_for(type(event)):
+        for place, (route, handle) in enumerate(self._routes_for(type(event))):
             if (is_late and not route.late) or (ctx.side is not None and not route.during_ask):
                 continue
             fit = route.fits(event)
-            if fit:
+            if fit and (route.when is None or await self._agrees(route, place, event, ctx)):
                 self._report(event, chosen=route, is_late=is_late)
                 await self._handle(event, ctx, route, handle, fit)
                 if ctx.side is not None:
@@ -297,6 +300,20 @@ class Dispatcher:
                 return
         self._report(event, is_late=is_late)
         self._log_unhandled(event)
+
+    async def _agrees(self, route: Route, place: int, event: Event, ctx: Context) -> bool:
+        """Ask the `when` of a handler, once per event: a classifier that changes its mind would end a turn halfway."""
+        when = route.when
+        assert when is not None
+        ctx.note_handler(route.name, None, route.attempts, route.at)
+
+        async def ask() -> bool:
+            return bool(await when(event, ctx))
+
+        agrees = await ctx.recorded(f"when:{place}:{route.name}", ask, kind=bool)
+        if not agrees:
+            ctx.handler = None
+        return agrees
 
     async def _handle(self, event: Event, ctx: Context, route: Route, handle: Next, fit: Fit) -> None:
         ctx.note_handler(route.name, fit if isinstance(fit, re.Match) else None, route.attempts, route.at)
@@ -522,7 +539,7 @@ def _refuse_unreachable(routes: Sequence[tuple[Route, Next]]) -> None:
                     f"Handler {route.name} can never run: {earlier.name}, registered before it without a filter, "
                     f"takes every {route.event.__name__}. Put the more particular handler first."
                 )
-        if not route.filters:
+        if not route.filters and route.when is None:
             catch_alls.append(route)
 
 

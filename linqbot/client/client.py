@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.client.http.media_fetch import MAX_BYTES, Fetched, Saved
 from linqbot.client.rate_limits import RateLimits
 from linqbot.client.resources.chats.chats import Chats
 from linqbot.client.resources.messages import Messages
@@ -23,6 +22,7 @@ from linqbot.client.resources.v2 import credentials as v2_credentials
 from linqbot.client.sender import Sender
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import BotError, ConfigError
+from linqbot.types.media.files import MAX_BYTES, Fetched, Saved
 from linqbot.types.message import MediaPart
 
 if TYPE_CHECKING:

@@ -86,7 +86,7 @@ class Sender:
         base = _base(self.base_url)
         self._origin = base.origin
         self._path = "" if base.path == "/" else base.path
-        self.fetcher = Fetcher(self.base_url)
+        self.fetcher = Fetcher(self.base_url, own_transport=http)
         self._api_key = api_key
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s

@@ -43,6 +43,11 @@ class DryAsker:
         """Always False: a dry run records every call."""
         return False
 
+    @property
+    def is_dry(self) -> bool:
+        """Always True."""
+        return True
+
     async def ask(self, question: Question, ctx: Context) -> Any:
         """Return the recorded answer of a question; if there is none, record the question and end the run.
 

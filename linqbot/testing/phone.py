@@ -119,6 +119,10 @@ class Phone:
         part = {"type": "media", "filename": filename, "data_base64": base64.b64encode(content).decode()}
         return await self._write(text, *([{"type": "text", "value": text}] if text else []), part)
 
+    async def voice_memo(self, content: bytes, filename: str = "Audio Message.caf") -> Bubble:
+        """Record a voice memo. Linq marks none: it is an audio file of a kind that phones record."""
+        return await self.media(content, filename)
+
     async def link(self, url: str) -> Bubble:
         """Send a link, which shows as a preview card."""
         return await self._write(url, {"type": "link", "value": url})

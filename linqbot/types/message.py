@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from linqbot.types.data import Data
 from linqbot.types.handle import Handle
+from linqbot.types.media.files import MAX_BYTES, Fetched, Saved, reader
+from linqbot.types.media.kinds import is_caf, is_heic, is_recorded
 
 ScreenEffect: TypeAlias = Literal[
     "confetti", "fireworks", "lasers", "sparkles", "celebration", "hearts", "love", "balloons", "happy_birthday",
@@ -154,6 +157,54 @@ class MediaPart(Data):
     mime_type: str | None = None
     size_bytes: int | None = None
     reactions: tuple[Reaction, ...] | None = None
+
+    @property
+    def is_voice_memo(self) -> bool:
+        """Return True for a received voice memo. Linq does not mark them: this is audio of a kind that phones record."""
+        return is_recorded(self.mime_type, self.filename)
+
+    @property
+    def is_heic(self) -> bool:
+        """Return True for a HEIC or HEIF image, as iPhones take them. Many programs cannot read these."""
+        return is_heic(self.mime_type, self.filename)
+
+    @property
+    def is_caf(self) -> bool:
+        """Return True for audio in Apple's CAF. Many programs cannot read it."""
+        return is_caf(self.mime_type, self.filename)
+
+    async def fetch(self, *, max_bytes: int = MAX_BYTES, timeout_s: float = 30.0) -> Fetched:
+        """Read the file of a received message into memory, in a handler.
+
+        An address that has expired is asked for again. Addresses and limits are those of `Client.fetch`, which raises
+        errors and works outside of handlers.
+
+        Example: `photo = await message.media[0].fetch()`
+
+        Args:
+            max_bytes: The largest file to read.
+            timeout_s: Seconds for the whole fetch.
+        Returns:
+            The file. If it could not be fetched, `unavailable` is the reason.
+        Raises:
+            BotError: no handler is running.
+        """
+        return await reader().fetch_media(self, max_bytes=max_bytes, timeout_s=timeout_s)
+
+    async def save(self, path: Path | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 300.0) -> Saved:
+        """Write the file of a received message to `path`, in a handler. It appears there complete or not at all.
+
+        Args:
+            path: An existing file is replaced. Do not make it from `filename`, which the sender chose.
+            max_bytes: As for `fetch`.
+            timeout_s: As for `fetch`.
+        Returns:
+            The size and the type of the file. If it could not be fetched, `unavailable` is the reason.
+        Raises:
+            OSError: the file could not be written.
+            BotError: no handler is running.
+        """
+        return await reader().save_media(self, path, max_bytes=max_bytes, timeout_s=timeout_s)
 
 
 class LinkPart(Data):

@@ -15,6 +15,7 @@ from linqbot import (
     Declined,
     Event,
     Expired,
+    Fetched,
     Handle,
     History,
     HistoryEntry,
@@ -240,6 +241,27 @@ async def streams(message: MessageReceived, ctx: Context) -> None:
     await ctx.stream(chunks(), pace="slow")  # type: ignore[arg-type]
     await ctx.reply(markdown("**b**"), link("https://x.test"), cards=False)
     await ctx.reply(markdown)  # type: ignore[arg-type]
+
+
+async def is_question(message: MessageReceived, ctx: Context) -> bool:
+    return message.text.endswith("?")
+
+
+async def loud(reaction: ReactionAdded, ctx: Context) -> bool:
+    return True
+
+
+@bot.on_message("x", in_group, when=is_question)
+async def asked(message: MessageReceived, ctx: Context) -> None:
+    photo = message.media[0]
+    assert_type(await photo.fetch(max_bytes=10), Fetched)
+    assert_type((await photo.save("photo", timeout_s=5)).unavailable, str | None)
+    assert_type(photo.is_voice_memo, bool)
+
+
+bot.on_message(when=loud)  # type: ignore[arg-type]
+bot.on(ReactionAdded, when=loud)
+bot.on(ReactionAdded, when=lambda event, ctx: True)  # type: ignore[arg-type, return-value]
 
 
 def even(text: str) -> float:

@@ -24,6 +24,11 @@ class Asker(Protocol):
         """Return the recorded answer of a question; if there is none, ask it and end the handler with Suspended."""
         ...
 
+    @property
+    def is_dry(self) -> bool:
+        """True in a dry run, which has no effects."""
+        ...
+
     async def once(self, name: str, call: Callable[[str], Awaitable[Any] | Any], *, kind: Any, retry: bool) -> Any:
         """Return the recorded result of a step; if there is none, make the step and record its result."""
         ...

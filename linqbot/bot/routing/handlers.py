@@ -37,6 +37,8 @@ ReturnValue: TypeAlias = "Content | Sequence[Content] | None"
 Returned = TypeVar("Returned", bound="Awaitable[ReturnValue] | ReturnValue")
 """The return type of a handler. As a type variable it is written out in no error message of a type checker."""
 Handler: TypeAlias = Callable[[E, Context], Returned]
+When: TypeAlias = Callable[[E, Context], Awaitable[bool]]
+"""A predicate that may wait, such as for a classifier: an `async def` of (event, ctx)."""
 ErrorHandler: TypeAlias = Callable[[Any, Any, Context], Awaitable[None]]
 
 
@@ -85,6 +87,7 @@ class Route:
         overlap: What happens with messages of the same person that come while the handler runs.
         gather: False if a message that fits the handler closes a burst and is handled at once.
         opt_out: True if the handler takes the messages by which people opt out. No other handler takes those.
+        when: Asked after the filters; None takes each event that fits them.
     """
 
     event: type[Event]
@@ -100,6 +103,7 @@ class Route:
     gather: bool = True
     overlap: OverlapMode = "queue"
     opt_out: bool = False
+    when: When[Any] | None = None
 
     def fits(self, event: Event) -> Fit:
         """Return the last match of a regular expression, or else True, if every filter fits; False if one does not."""
@@ -232,6 +236,26 @@ def check_overlap(handler: Any, name: str, overlap: str) -> None:
         raise BotError(f"overlap={overlap!r} is not known. {hint}")
     if overlap != "queue" and not inspect.iscoroutinefunction(handler):
         raise BotError(f"overlap={overlap!r} needs an async def: {name} is a plain def, which cannot be interrupted.")
+
+
+def check_when(when: Any, *, during_ask: bool) -> None:
+    """Check the `when=` of a handler when it is registered.
+
+    Raises:
+        BotError: it is not an `async def` of two arguments, or the handler has `during_ask=True` too.
+    """
+    if when is None:
+        return
+    if not inspect.iscoroutinefunction(when) or _positional(when) != 2:
+        raise BotError(
+            f"when={getattr(when, '__qualname__', when)!r} is not a predicate. Write: async def predicate(event, ctx) -> "
+            "bool. A plain function of the event alone is a filter: give it without when=."
+        )
+    if during_ask:
+        raise BotError(
+            "A handler cannot have both when= and during_ask=True: a message is an answer or is not, before any "
+            "predicate is asked. Use a filter, or decide in the handler."
+        )
 
 
 def check_of_three(handler: Any, decorator: str, first: str) -> str:

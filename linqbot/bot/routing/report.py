@@ -42,6 +42,9 @@ def tried(routes: Iterable[Route], event: Event, *, is_late: bool) -> tuple[Trie
             found.append(Tried(route.name, route.at, name_of(predicate), fits))
             if not fits:
                 break
+        else:
+            if route.when is not None:
+                found.append(Tried(route.name, route.at, f"when={name_of(route.when)}", fits=False))
     return tuple(found)
 
 

@@ -25,9 +25,11 @@ from linqbot.bot.routing.handlers import (
     Handler,
     Returned,
     Route,
+    When,
     check,
     check_of_three,
     check_overlap,
+    check_when,
     event_class,
     is_handler,
 )
@@ -92,6 +94,7 @@ class Router(EventDecorators):
         during_ask: bool = False,
         gather: bool = True,
         overlap: OverlapMode = "queue",
+        when: When[E] | None = None,
     ) -> Callable[[Handler[E, Returned]], Handler[E, Returned]]:
         """Register a handler for the events of a class. It runs if every filter fits the event.
 
@@ -110,16 +113,20 @@ class Router(EventDecorators):
             overlap: What happens with a message of the same person that comes while the handler runs, if it fits this
                 handler too. `queue` handles it afterwards. `restart` cancels the handler and runs it again with both
                 messages. `steer` offers it to the running handler, in `ctx.incoming()`.
+            when: An `async def` of (event, ctx) that returns True if the handler shall run. It is asked after the filters,
+                and before the read receipt and the typing dots. So a classifier may choose silence in a group. The
+                result is stored, so each event is classified once, however often its handler runs.
         Returns:
             A decorator for the handler, which is an `async def` or a plain `def` of (event, ctx).
         Raises:
-            BotError: `event` is not an event class, a filter is not a plain function, or the decorated handler takes
-                other arguments than (event, ctx).
+            BotError: `event` is not an event class, a filter is not a plain function, `when` is not an `async def` or
+                comes with `during_ask`, or the decorated handler takes other arguments than (event, ctx).
 
         Example:
             `@bot.on(MessageRead)`
         """
         event_class(event, "@bot.on")
+        check_when(when, during_ask=during_ask)
         for predicate in filters:
             if not callable(predicate) or inspect.iscoroutinefunction(predicate):
                 raise BotError(
@@ -142,6 +149,7 @@ class Router(EventDecorators):
                     during_ask=during_ask,
                     gather=gather,
                     overlap=overlap,
+                    when=when,
                 )
             )
             return handler
@@ -161,6 +169,7 @@ class Router(EventDecorators):
         during_ask: bool = False,
         gather: bool = True,
         overlap: OverlapMode = "queue",
+        when: When[MessageReceived] | None = None,
     ) -> Callable[[Handler[MessageReceived, Returned]], Handler[MessageReceived, Returned]]: ...
 
     def on_message(self, *given: Any, **how: Any) -> Any:
@@ -169,7 +178,7 @@ class Router(EventDecorators):
         Args:
             given: Filters, which must all fit. Strings are whole texts, compared without surrounding white space and
                 ignoring case; one of the strings must fit.
-            how: `late`, `attempts`, `deadline_s`, `during_ask`, `gather` and `overlap`, as for `on`.
+            how: `late`, `attempts`, `deadline_s`, `during_ask`, `gather`, `overlap` and `when`, as for `on`.
         Raises:
             BotError: as for `on`; or a string is empty.
 
@@ -189,6 +198,7 @@ class Router(EventDecorators):
         attempts: int | None = None,
         deadline_s: float | None = None,
         during_ask: bool = False,
+        when: When[MessageEdited] | None = None,
     ) -> Callable[[Handler[MessageEdited, Returned]], Handler[MessageEdited, Returned]]: ...
 
     def on_edit(self, *given: Any, **how: Any) -> Any:
@@ -196,7 +206,7 @@ class Router(EventDecorators):
 
         Args:
             given: Filters and texts, as for `on_message`. They apply to the text after the edit.
-            how: `late`, `attempts`, `deadline_s` and `during_ask`, as for `on`.
+            how: `late`, `attempts`, `deadline_s`, `during_ask` and `when`, as for `on`.
         Raises:
             BotError: as for `on_message`.
         """

@@ -24,7 +24,6 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 from urllib.parse import urljoin
@@ -33,12 +32,13 @@ from linqbot.client.http.addresses import PORTS, Target, UnsafeURL, is_public, l
 from linqbot.client.http.connector import trust
 from linqbot.client.http.filenames import bare_name, disposed_name
 from linqbot.errors import ConfigError, LinqbotError
+from linqbot.types.media.files import MAX_BYTES, Fetched, Saved
+from linqbot.types.media.kinds import HEAD_BYTES, sniffed
 from linqbot.types.message import MediaPart
 
 if TYPE_CHECKING:
     import httpx
 
-MAX_BYTES: Final = 25 << 20
 MAX_REDIRECTS: Final = 5
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -81,30 +81,6 @@ class FetchFailed(LinqbotError):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A file in memory.
-
-    Attributes:
-        content_type: As the server says, lower-case and without parameters: `image/jpeg`.
-        filename: A bare name, or None. The sender chose it: do not use it as a path.
-    """
-
-    content: bytes = field(repr=False)
-    content_type: str
-    filename: str | None = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """A file on disk. `content_type` and `filename` are as in `Fetched`."""
-
-    path: Path
-    size_bytes: int
-    content_type: str
-    filename: str | None = field(repr=False)
-
-
 async def resolve(name: str) -> Sequence[str]:
     """Return every address that the system's resolver knows for a name.
 
@@ -121,16 +97,20 @@ class Fetcher:
     Args:
         base_url: The client's base URL. Only its origin may be plain http, or not public.
         resolve: Resolves names.
+        own_transport: Sends the requests to the origin of the base URL, in place of a connection.
     Raises:
         ConfigError: The base URL is not a plain http(s) address.
     """
 
-    def __init__(self, base_url: str, *, resolve: Resolve = resolve) -> None:
+    def __init__(
+        self, base_url: str, *, resolve: Resolve = resolve, own_transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         try:
             self._own = target(base_url).origin
         except UnsafeURL as error:
             raise ConfigError(f"The base URL cannot be used to fetch media. {error}") from None
         self._resolve = resolve
+        self._own_transport = own_transport
 
     async def fetch(self, media: MediaPart | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 30.0) -> Fetched:
         """Read a file into memory.
@@ -146,7 +126,8 @@ class Fetcher:
             content = bytearray()
             async for chunk in _chunks(response, max_bytes):
                 content += chunk
-            return Fetched(bytes(content), _content_type(response), _filename(media, response))
+            kind = sniffed(bytes(content[:HEAD_BYTES])) or _mime_type(response)
+            return Fetched(bytes(content), kind, _filename(media, response))
 
     async def fetch_to(
         self, media: MediaPart | str, path: Path | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 300.0
@@ -163,8 +144,9 @@ class Fetcher:
         partial = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
         try:
             async with self._response(media, timeout_s) as response:
-                size = await _write(partial, _chunks(response, max_bytes))
-                saved = Saved(place, size, _content_type(response), _filename(media, response))
+                size, head = await _write(partial, _chunks(response, max_bytes))
+                kind = sniffed(head) or _mime_type(response)
+                saved = Saved(place, size, kind, _filename(media, response))
             partial.replace(place)
         finally:
             partial.unlink(missing_ok=True)
@@ -177,8 +159,7 @@ class Fetcher:
         async with _limited(goal, timeout_s):
             is_own = goal.origin.is_same(self._own)
             for _ in range(MAX_REDIRECTS + 1):
-                addresses = await self.admitted(goal, may_be_own=is_own)
-                async with _asked(goal, addresses) as response:
+                async with self._asked(goal, is_own=is_own) as response:
                     if response.status_code not in _REDIRECTS:
                         _expect_success(response, goal)
                         yield response
@@ -187,6 +168,19 @@ class Fetcher:
                 # Another server must not redirect us to our own origin, which may be reachable only from this machine.
                 is_own = is_own and goal.origin.is_same(before.origin)
             raise FetchRefused(f"{goal.origin} redirects more than {MAX_REDIRECTS} times.")
+
+    @asynccontextmanager
+    async def _asked(self, goal: Target, *, is_own: bool) -> AsyncIterator[httpx.Response]:
+        if is_own and self._own_transport is not None:
+            import httpx
+
+            plain = httpx.Request("GET", f"{goal.origin}{goal.target}", headers=_ASKED)
+            async with _answer(plain, self._own_transport) as response:
+                yield response
+            return
+        addresses = await self.admitted(goal, may_be_own=is_own)
+        async with _connection(goal, addresses) as response:
+            yield response
 
     async def admitted(self, goal: Target, *, may_be_own: bool = True) -> Sequence[str]:
         """Resolve and check a URL's host, and return the addresses that a connection may go to.
@@ -218,8 +212,8 @@ _ASKED: Final = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "
 
 
 @asynccontextmanager
-async def _asked(goal: Target, addresses: Sequence[str]) -> AsyncIterator[httpx.Response]:
-    """Send one request over a new connection and yield the response.
+async def _connection(goal: Target, addresses: Sequence[str]) -> AsyncIterator[httpx.Response]:
+    """Send one request over a new connection, and yield the response.
 
     This uses a transport and not an httpx client, because a client would follow redirects, keep cookies, decompress,
     and log whole URLs.
@@ -228,13 +222,19 @@ async def _asked(goal: Target, addresses: Sequence[str]) -> AsyncIterator[httpx.
 
     transport = CheckedTransport(addresses, trust() if goal.origin.scheme == "https" else None)
     try:
-        response = await transport.handle_async_request(request(goal, _ASKED))
-        try:
+        async with _answer(request(goal, _ASKED), transport) as response:
             yield response
-        finally:
-            await response.aclose()
     finally:
         await transport.aclose()
+
+
+@asynccontextmanager
+async def _answer(request: httpx.Request, transport: httpx.AsyncBaseTransport) -> AsyncIterator[httpx.Response]:
+    response = await transport.handle_async_request(request)
+    try:
+        yield response
+    finally:
+        await response.aclose()
 
 
 def _url_of(media: MediaPart | str) -> str:
@@ -310,21 +310,22 @@ async def _chunks(response: httpx.Response, max_bytes: int) -> AsyncIterator[byt
         raise FetchRefused(f"The file is larger than {max_bytes} bytes. Set a higher limit with max_bytes=.")
 
 
-async def _write(path: Path, chunks: AsyncIterator[bytes]) -> int:
-    """Write chunks to a new file and return its size."""
-    size, buffer = 0, bytearray()
+async def _write(path: Path, chunks: AsyncIterator[bytes]) -> tuple[int, bytes]:
+    """Write chunks to a new file, and return its size and its first bytes."""
+    size, buffer, head = 0, bytearray(), b""
     with await asyncio.to_thread(path.open, "xb") as file:
         async for chunk in chunks:
             size += len(chunk)
             buffer += chunk
+            head = head if len(head) == HEAD_BYTES else (head + chunk)[:HEAD_BYTES]
             if len(buffer) >= _WRITE_BYTES:
                 await asyncio.to_thread(file.write, buffer)
                 buffer = bytearray()
         await asyncio.to_thread(file.write, buffer)
-    return size
+    return size, head
 
 
-def _content_type(response: httpx.Response) -> str:
+def _mime_type(response: httpx.Response) -> str:
     kind = str(response.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
     return kind if _MEDIA_TYPE.fullmatch(kind) else "application/octet-stream"
 

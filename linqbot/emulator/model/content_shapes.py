@@ -31,6 +31,7 @@ from linqbot.emulator.model.message_content import (
     UnknownPart,
 )
 from linqbot.emulator.model.records import new_id
+from linqbot.types.attachment import content_type_of
 from linqbot.types.message import utf16_length
 
 Json = Mapping[str, Any]
@@ -202,4 +203,4 @@ def range_of(pair: Sequence[int]) -> Range:
 
 def mime_type_of(filename: str) -> str:
     """Return the type of a file, guessed from its name."""
-    return mimetypes.guess_type(filename)[0] or "application/octet-stream"
+    return content_type_of(filename) or mimetypes.guess_type(filename)[0] or "application/octet-stream"

@@ -122,6 +122,11 @@ class AskSession:
         return self._journal.is_past
 
     @property
+    def is_dry(self) -> bool:
+        """Always False."""
+        return False
+
+    @property
     def is_suspended(self) -> bool:
         """True if the handler has asked a question in this run."""
         return self._asked is not None

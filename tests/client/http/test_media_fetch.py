@@ -21,8 +21,9 @@ import trustme
 from linqbot.client.http import checked_transport
 from linqbot.client.http import media_fetch as guarded
 from linqbot.client.http.addresses import PORTS
-from linqbot.client.http.media_fetch import Fetched, Fetcher, FetchFailed, FetchRefused
+from linqbot.client.http.media_fetch import Fetcher, FetchFailed, FetchRefused
 from linqbot.errors import ConfigError, LinqbotError
+from linqbot.types.media.files import Fetched
 from linqbot.types.message import MediaPart
 
 pytestmark = pytest.mark.anyio
@@ -223,7 +224,7 @@ async def test_media_of_our_own_origin_is_fetched_although_it_is_local_and_plain
         assert (by_name.content, by_name.filename) == (b"\xff\xd8photo", None)
         saved = await fetcher.fetch_to(part, tmp_path / "photo")
     assert saved.path.read_bytes() == b"\xff\xd8photo"
-    assert (saved.size_bytes, saved.content_type, saved.filename) == (7, "image/jpeg", "IMG 1.jpg")
+    assert (saved.size_bytes, saved.mime_type, saved.filename) == (7, "image/jpeg", "IMG 1.jpg")
     assert files_in(tmp_path) == ["photo"]
     method, path, headers, _ = own.requests[0]
     assert (method, path) == ("GET", SIGNED)

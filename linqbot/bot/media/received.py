@@ -1,0 +1,67 @@
+"""Reading the files of received messages: `message.media[0].fetch()`, with the reason instead of an error."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from linqbot.client.client import Client
+from linqbot.client.http.media_fetch import FetchFailed, FetchRefused
+from linqbot.errors import LinqApiError
+from linqbot.types.media.files import Fetched, Saved
+from linqbot.types.message import MediaPart
+
+T = TypeVar("T")
+
+_EXPIRED = frozenset({401, 403, 404, 410})
+
+
+class ReceivedMedia:
+    """Reads the files of the messages that one turn sees.
+
+    Args:
+        message_id: The id of the event's message; None if it has none.
+    """
+
+    def __init__(self, client: Client, message_id: str | None) -> None:
+        self._client = client
+        self._message_id = message_id
+
+    async def fetch(self, media: MediaPart, *, max_bytes: int, timeout_s: float) -> Fetched:
+        """Read a file into memory; see `MediaPart.fetch`."""
+        try:
+            return await self._read(
+                media, lambda part: self._client.fetch(part, max_bytes=max_bytes, timeout_s=timeout_s)
+            )
+        except (FetchRefused, FetchFailed, LinqApiError) as error:
+            return Fetched(b"", media.mime_type or "", media.filename, unavailable=str(error))
+
+    async def save(self, media: MediaPart, path: Path | str, *, max_bytes: int, timeout_s: float) -> Saved:
+        """Write a file to `path`; see `MediaPart.save`."""
+        try:
+            return await self._read(
+                media, lambda part: self._client.fetch_to(part, path, max_bytes=max_bytes, timeout_s=timeout_s)
+            )
+        except (FetchRefused, FetchFailed, LinqApiError) as error:
+            return Saved(Path(path), 0, media.mime_type or "", media.filename, unavailable=str(error))
+
+    async def _read(self, media: MediaPart, read: Callable[[MediaPart], Awaitable[T]]) -> T:
+        """Read a file; if its address has expired, as in a turn that runs again after an hour, from a new address."""
+        try:
+            return await read(media)
+        except FetchFailed as error:
+            if error.status not in _EXPIRED or (again := await self._again(media)) is None:
+                raise
+            return await read(again)
+
+    async def _again(self, media: MediaPart) -> MediaPart | None:
+        """Return the part as Linq shows it now; None if it is not in the event's message, or its address is the same."""
+        if self._message_id is None or media.id is None:
+            return None
+        try:
+            message = await self._client.messages.retrieve(self._message_id)
+        except LinqApiError:
+            return None
+        parts = (part for part in message.parts if isinstance(part, MediaPart))
+        return next((part for part in parts if part.id == media.id and part.url not in (None, media.url)), None)

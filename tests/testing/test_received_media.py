@@ -1,0 +1,78 @@
+"""Received media: fetched and saved by a handler, with the reason if a file is not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from linqbot import Bot, BotError, Context, MediaPart, MessageReceived
+from linqbot.emulator.emulator import Emulator
+from linqbot.testing import talking
+
+pytestmark = pytest.mark.anyio
+
+HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"
+CAF = b"caff\x00\x01\x00\x00desc"
+
+
+async def test_a_handler_fetches_a_file_and_its_content_says_what_it_is() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def look(message: MessageReceived, ctx: Context) -> None:
+        [part] = message.media
+        file = await part.fetch()
+        await ctx.reply(f"{file.mime_type} {len(file.content)} {part.is_heic} {part.is_voice_memo} {file.unavailable}")
+
+    async with talking(bot) as phone:
+        await phone.media(HEIC, "IMG_1.HEIC")
+        assert await phone.next_reply() == f"image/heic {len(HEIC)} True False None"
+        await phone.media(HEIC, "renamed.jpg")
+        assert await phone.next_reply() == f"image/heic {len(HEIC)} False False None"
+        await phone.voice_memo(CAF)
+        assert await phone.next_reply() == f"audio/x-caf {len(CAF)} False True None"
+        await phone.media(b"\xff\xfb", "song.mp3")
+        assert await phone.next_reply() == "audio/mpeg 2 False False None"
+
+
+async def test_a_handler_saves_a_file_and_limits_are_kept(tmp_path: Path) -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def keep(message: MessageReceived, ctx: Context) -> None:
+        saved = await message.media[0].save(tmp_path / "kept", max_bytes=20)
+        await ctx.reply(saved.unavailable or f"{saved.size_bytes} bytes of {saved.mime_type}")
+
+    async with talking(bot) as phone:
+        await phone.media(CAF, "Audio.caf")
+        assert await phone.next_reply() == f"{len(CAF)} bytes of audio/x-caf"
+        assert (tmp_path / "kept").read_bytes() == CAF
+        await phone.media(b"x" * 21, "big.jpg")
+        assert "larger than 20 bytes" in await phone.next_reply()
+        assert (tmp_path / "kept").read_bytes() == CAF
+
+
+async def test_a_file_that_is_gone_has_a_reason_and_an_expired_address_is_asked_for_again() -> None:
+    bot, server = Bot(), list[Emulator]()
+
+    @bot.on_message
+    async def look(message: MessageReceived, ctx: Context) -> None:
+        [part] = message.media
+        expired = part.model_copy(update={"url": f"{part.url}".replace(f"{part.id}", "expired")})
+        found = await expired.fetch()
+        server[0].state.attachments.clear()
+        gone = await expired.fetch()
+        await ctx.reply(f"{found.content!r} {found.unavailable}", f"{gone.content!r} {gone.unavailable}", cards=False)
+
+    async with talking(bot) as phone:
+        server.append(phone.emulator)
+        await phone.media(b"photo", "a.jpg")
+        found, gone = await phone.replies()
+        assert found == "b'photo' None"
+        assert gone.startswith("b'' http://127.0.0.1:4010 responded with 404.")
+
+
+async def test_a_part_cannot_be_fetched_outside_of_a_handler() -> None:
+    with pytest.raises(BotError, match=r"client\.fetch\(part\)"):
+        await MediaPart(url="https://example.com/a.jpg").fetch()

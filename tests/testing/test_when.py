@@ -1,0 +1,94 @@
+"""`when=`: an async predicate, asked after the filters, chooses silence."""
+
+from __future__ import annotations
+
+import pytest
+
+from linqbot import Bot, BotError, Context, MessageReceived, in_group
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_predicate_is_asked_after_the_filters_and_silence_shows_nothing() -> None:
+    bot, asked = Bot(groups="all"), list[str]()
+
+    async def is_question(message: MessageReceived, ctx: Context) -> bool:
+        asked.append(message.text)
+        return message.text.endswith("?")
+
+    @bot.on_message(in_group, when=is_question)
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("42")
+
+    async with talking(bot) as phone:
+        group = phone.group("+14155550155")
+        await group.text("so nice here")
+        assert await group.replies() == []
+        assert not [call.name for call in phone.calls if call.name.startswith("chats.")]
+        await group.text("how many?")
+        assert await group.replies() == ["42"]
+        await phone.text("direct?")
+        assert await phone.replies() == []
+    assert asked == ["so nice here", "how many?"]
+
+
+async def test_the_next_handler_that_fits_runs_after_a_refusal() -> None:
+    bot = Bot()
+
+    async def never(message: MessageReceived, ctx: Context) -> bool:
+        return False
+
+    @bot.on_message(when=never)
+    async def first(message: MessageReceived, ctx: Context) -> str:
+        return "first"
+
+    @bot.on_message
+    async def second(message: MessageReceived, ctx: Context) -> str:
+        return "second"
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        assert await phone.replies() == ["second"]
+
+
+async def test_a_predicate_that_changes_its_mind_does_not_change_the_handler_after_a_crash() -> None:
+    bot, moods = Bot(), list[bool]()
+
+    async def moody(message: MessageReceived, ctx: Context) -> bool:
+        moods.append(not moods)  # True at first, False when it is asked again
+        return moods[-1]
+
+    @bot.on_message(when=moody)
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("One")
+        name = await ctx.ask("Two?")
+        await ctx.reply(f"Three, {name}")
+
+    async def talk(phone: Phone) -> None:
+        moods.clear()
+        await phone.text("hi")
+        if await phone.replies():
+            await phone.text("Ada")
+
+    async for phone in killed_between_calls(bot, talk):
+        said = [message for message in phone.messages if message.from_bot]
+        # Killed before the decision was stored, the predicate is asked again; then nothing was said before.
+        assert said in (["One", "Two?", "Three, Ada"], [])
+        assert said or "storage" in (phone.killed or "")
+
+
+def test_a_predicate_that_cannot_be_asked_is_refused_when_it_is_registered() -> None:
+    async def one(message: MessageReceived) -> bool:
+        return True
+
+    async def fits(message: MessageReceived, ctx: Context) -> bool:
+        return True
+
+    bot = Bot()
+    with pytest.raises(BotError, match="is not a predicate"):
+        bot.on_message(when=lambda message, ctx: True)  # type: ignore[arg-type, return-value]
+    with pytest.raises(BotError, match="is not a predicate"):
+        bot.on_message(when=one)  # type: ignore[arg-type]
+    with pytest.raises(BotError, match="during_ask"):
+        bot.on_message(when=fits, during_ask=True)
