@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from generate import prose, signature
 
-PARTS = ("TextPart", "MediaPart", "Fetched", "Saved", "LinkPart", "AppPart", "AppClipPart", "Experience")
+PARTS = ("TextPart", "MediaPart", "Fetched", "Saved", "LinkPart", "AppPart", "AppIdentity", "AppClipPart", "Experience")
 PARTS += (
     "TextDecoration",
     "Mention",
@@ -36,6 +36,11 @@ BASES = ("GroupChange", "LocationSharing", "MessageReceipt", "PaymentEvent", "Po
 """The bases of several event classes, for handlers that take all of them."""
 PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "text": ("Text", "linqbot", ("markdown", "link", "StyledText")),
+    "content": (
+        "Files, polls and cards",
+        "linqbot",
+        ("media", "sticker", "voice_memo", "poll", "contact_card", "location_request", "app_card"),
+    ),
     "bot": ("Bot, Router, Failure and Running", "linqbot", ("Bot", "Router", "Failure", "Running")),
     "context": (
         "Context, Sent, Scheduled and Broadcast",

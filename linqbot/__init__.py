@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from linqbot.bot.conversation.chat_context import ChatContext
     from linqbot.bot.conversation.history import History, HistoryEntry
     from linqbot.bot.conversation.state import State
+    from linqbot.bot.drafts import app_card, contact_card, location_request, media, poll, sticker, voice_memo
     from linqbot.bot.routing.filters import (
         contains,
         exact,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from linqbot.types.media.files import Fetched, Saved
     from linqbot.types.message import (
         AppClipPart,
+        AppIdentity,
         AppPart,
         Effect,
         Experience,
@@ -84,6 +86,7 @@ __all__ = [
     "Ambiguous",
     "AmbiguousCall",
     "AppClipPart",
+    "AppIdentity",
     "AppPart",
     "AskCancelled",
     "AskTimeout",
@@ -140,6 +143,8 @@ __all__ = [
     "TextPart",
     "UnknownEvent",
     "VoteResult",
+    "app_card",
+    "contact_card",
     "contains",
     "exact",
     "from_handle",
@@ -149,11 +154,16 @@ __all__ = [
     "in_direct",
     "in_group",
     "link",
+    "location_request",
     "markdown",
+    "media",
     "mentions_bot",
+    "poll",
     "regex",
     "replies_to_bot",
+    "sticker",
     "to_line",
+    "voice_memo",
 ]
 
 _HOMES = {
@@ -161,6 +171,9 @@ _HOMES = {
     **dict.fromkeys(("Declined", "Expired", "Location", "Paid", "VoteResult"), "linqbot.bot.asking.results"),
     "Bot": "linqbot.bot.bot",
     "Context": "linqbot.bot.context",
+    **dict.fromkeys(
+        ("app_card", "contact_card", "location_request", "media", "poll", "sticker", "voice_memo"), "linqbot.bot.drafts"
+    ),
     **dict.fromkeys(
         (
             "contains",
@@ -220,6 +233,7 @@ _HOMES = {
     **dict.fromkeys(
         (
             "AppClipPart",
+            "AppIdentity",
             "AppPart",
             "Effect",
             "Experience",

@@ -11,6 +11,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, tzinfo
 from functools import cached_property
 from pathlib import Path
@@ -21,16 +22,19 @@ import structlog
 from linqbot.bot.asking.asker import Asker, Resumption, SideTurn
 from linqbot.bot.asking.question import CANCEL_WORDS, DAY_S, AskedBefore, Question, texts
 from linqbot.bot.background import HINT_S
+from linqbot.bot.content.forms import has_drafts, without_effect
+from linqbot.bot.content.received import ReceivedMedia
+from linqbot.bot.content.sending import CardShared, Outlet, send_or_plain
+from linqbot.bot.content.uploads import Uploads
 from linqbot.bot.conversation.chat_context import ChatContext
 from linqbot.bot.conversation.history import History, HistoryReader, TurnRecord
 from linqbot.bot.conversation.state import State
 from linqbot.bot.deadline import DEADLINE_S, Deadline
-from linqbot.bot.media.received import ReceivedMedia
-from linqbot.bot.message_split import Content, bubbles, files_of
+from linqbot.bot.message_split import Content, Sendable, bubbles, files_of
 from linqbot.bot.overlap import Overlap
 from linqbot.bot.proactive.bot_context import BotContext
 from linqbot.bot.proactive.send_later import GRACE_S, check_grace, due_at, rhythm_of, zone
-from linqbot.bot.sent import OPTED_OUT, Sent
+from linqbot.bot.sent import OPTED_OUT, Sent, first_text
 from linqbot.bot.streaming.pace import PaceName, pace_of
 from linqbot.bot.streaming.source import StreamSource
 from linqbot.bot.streaming.stream import Chat, Stream
@@ -186,7 +190,13 @@ class Context:
     def bot(self) -> BotContext:
         """The acts outside of the event's chat: `ctx.bot.send(…, to=…)` writes first, `ctx.bot.broadcast` to many."""
         return BotContext(
-            self.client, self.event.line, self._on_sent, self.log, clock=self._clock, broadcaster=self._scheduler
+            self.client,
+            self.event.line,
+            self._on_sent,
+            self.log,
+            self._uploads,
+            clock=self._clock,
+            broadcaster=self._scheduler,
         )
 
     @cached_property
@@ -276,7 +286,7 @@ class Context:
 
     async def reply(
         self,
-        *content: Content,
+        *content: Sendable,
         effect: EffectName | Effect | None = None,
         thread: bool | None = None,
         cards: bool = True,
@@ -288,12 +298,14 @@ class Context:
         reason.
 
         Args:
-            content: Texts, results of `markdown`, parts, or whole MessageContents. Content that Linq does not allow in
-                one message is split into several. A long text is cut at the end of a sentence.
+            content: Texts, results of `markdown`, parts, whole MessageContents, or results of `media`, `sticker`,
+                `voice_memo`, `poll`, `contact_card`, `app_card` and `location_request`. Content that Linq does not allow
+                in one message is split into several. A long text is cut at the end of a sentence. What the service of
+                the chat does not have is sent in a plainer form: see `Sent.degraded`.
             effect: A screen or bubble effect, for the last message. It is left out on SMS and RCS, which have no
-                effects.
+                effects, and where Linq refuses it.
             thread: True sends the first message as a threaded reply to the event's message. None does so only in
-                groups.
+                groups. Where Linq refuses the thread, the message is sent without it.
             cards: False shows no preview cards. Otherwise an address at the end of a text becomes a card, and the card of
                 an address elsewhere in a text follows it. Parts, and texts with more than three addresses, get no
                 cards, and neither do SMS and RCS.
@@ -310,7 +322,7 @@ class Context:
 
     async def send(
         self,
-        *content: Content,
+        *content: Sendable,
         effect: EffectName | Effect | None = None,
         cards: bool = True,
         key: str | None = None,
@@ -437,8 +449,9 @@ class Context:
             rhythm = rhythm_of(every, timezone)
             due = rhythm.next_after(now)
         check_grace(grace_s)
-        messages = bubbles(content, effect=_effect(effect), service=self.event.service, cards=cards)
-        calls = [await self._as_call(self._fitted(message)) for message in messages]
+        resolved = await self._uploads.resolved(content)
+        messages = bubbles(resolved, effect=_effect(effect), service=self.event.service, cards=cards)
+        calls = [await self._as_call(without_effect(message, self.event.service)) for message in messages]
         return self._scheduler_or_error.schedule(
             self.chat_id, calls, due=due, grace_s=grace_s, key=key, every=rhythm, tag=tag
         )
@@ -735,7 +748,14 @@ class Context:
             ) from None
         if self._asking is None:
             raise BotError("This context cannot ask, because it was made outside of a worker.")
+        if has_drafts(question.content, None):
+            return self._ask_with_files(question)
         return self._asking().ask(question, self)
+
+    async def _ask_with_files(self, question: Question) -> Any:
+        assert self._asking is not None
+        content = tuple(await self._uploads.resolved(question.content))
+        return await self._asking().ask(replace(question, content=content), self)
 
     @overload
     async def once(self, name: str, call: Callable[[str], Any], *, kind: type[T], retry: bool = ...) -> T: ...
@@ -911,40 +931,69 @@ class Context:
 
     async def _send(
         self,
-        content: tuple[Content, ...],
+        content: tuple[Sendable, ...],
         effect: EffectName | Effect | None,
         reply_to: ReplyTo | None,
         cards: bool,
         key: str | None,
     ) -> Sent:
-        shown = _effect(effect)
+        shown, client = _effect(effect), self.client if key is None else self.client.named(key)
+        if has_drafts(content, self.event.service):
+            return await self._outlet(client).say(content, effect=shown, reply_to=reply_to, cards=cards)
         messages = bubbles(content, effect=shown, reply_to=reply_to, service=self.event.service, cards=cards)
-        return await self._send_messages(messages, self.client if key is None else self.client.named(key))
+        return await self._send_messages(messages, client)
+
+    def _outlet(self, client: Client) -> Outlet:
+        return Outlet(
+            self.chat_id,
+            client,
+            self.event.service,
+            self.event.is_group,
+            self._uploads,
+            self._clock,
+            self.log,
+            send=lambda messages: self._send_messages(messages, client),
+            note_sent=self._typing.sent,
+            card_state=None if self._state_store is None else lambda: self.state.chat(CardShared),
+        )
+
+    @cached_property
+    def _uploads(self) -> Uploads:
+        is_dry = self._asking is not None and self._asking().is_dry
+        return Uploads(self.client, self.recorded, is_dry=is_dry)
 
     async def _send_messages(self, messages: Iterable[MessageContent], client: Client) -> Sent:
-        sent: list[SentMessage] = []
+        sent = list[SentMessage]()
+        texts, degraded = list[int | None](), list[str]()
+
+        def result(status: str = "accepted") -> Sent:
+            return Sent(tuple(sent), status, tuple(dict.fromkeys(degraded)), _client=client, _texts=tuple(texts))
+
         for message in messages:
+            shown = without_effect(message, self.event.service)
             self._typing.sending()
             try:
-                answer = await client.chats.messages.send(self.chat_id, message=self._fitted(message))
+                accepted, lost = await send_or_plain(client, self.chat_id, shown, self.log)
             except MessageGone:
                 continue
             except Refused as error:
                 self._log_refused(error)
-                return Sent(tuple(sent), status="refused")
+                return result("refused")
             except CallSkipped:
-                return Sent(tuple(sent), status="skipped")
+                return result("skipped")
             except LinqApiError as error:
                 if error.code == OPTED_OUT:
                     self.log.info("send.opted_out")
-                    return Sent(tuple(sent), status="opted_out")
+                    return result("opted_out")
                 raise
             self._typing.sent()
             if self._on_sent is not None and self._notes_sent:
                 parts = message.parts or ()
                 self._on_sent(self.chat_id, text_of(parts), files_of(parts))
-            sent.append(answer.message)
-        return Sent(tuple(sent))
+            sent.append(accepted)
+            texts.append(first_text(message))
+            degraded += lost if shown is message else (*lost, "effect")
+        return result()
 
     @property
     def _notes_sent(self) -> bool:
@@ -970,11 +1019,6 @@ class Context:
         if self._scheduler is None:
             raise BotError("This context has no journal, because it was made outside of a worker.")
         return self._scheduler
-
-    def _fitted(self, message: MessageContent) -> MessageContent:
-        if message.effect is not None and self.event.service in {"SMS", "RCS"}:
-            return message.model_copy(update={"effect": None})
-        return message
 
 
 def _effect(effect: EffectName | Effect | None) -> Effect | None:

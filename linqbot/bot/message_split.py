@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
+from linqbot.bot.drafts import Act, MediaDraft
 from linqbot.errors import BotError
 from linqbot.rules.message import URL_IN_TEXT
 from linqbot.rules.parts import MAX_LINK_CHARACTERS
@@ -29,8 +30,11 @@ from linqbot.types.message import (
 )
 
 ContentPart: TypeAlias = TextPart | MediaPart | LinkPart | AppPart | AppClipPart
-Content: TypeAlias = str | StyledText | ContentPart | MessageContent
-"""Content of a reply: a text, a part, or a whole MessageContent. Parts and MessageContents are kept as they are set."""
+Content: TypeAlias = str | StyledText | ContentPart | MessageContent | MediaDraft
+"""Content of a message: a text, a part, a file, or a whole MessageContent. Parts and MessageContents are kept as they are
+set. A file is a part once it is uploaded."""
+Sendable: TypeAlias = Content | Act
+"""Content of a reply: also what is a call of its own at Linq, such as a poll."""
 
 MAX_TEXT_UNITS: Final = 10_000
 """The longest text of a message, in UTF-16 code units. Linq names no limit; other bots have sent as much."""
@@ -44,7 +48,7 @@ _SENDABLE = (str, StyledText, TextPart, MediaPart, *_ALONE)
 
 
 def bubbles(
-    content: Iterable[Content],
+    content: Iterable[Sendable],
     *,
     effect: Effect | None = None,
     reply_to: ReplyTo | None = None,
@@ -64,7 +68,8 @@ def bubbles(
         opens_chat: True if the first message may be the first of its chat. It then has no address, if a text can be cut
             before its first address (R52).
     Raises:
-        BotError: the content is of a type that cannot be sent, such as a coroutine that was not awaited.
+        BotError: the content is of a type that is no message, such as a poll, a file that is not uploaded, or a coroutine
+            that was not awaited.
     """
     messages: list[MessageContent] = []
     groups = _grouped(content, service, cards, opens_chat)
@@ -80,7 +85,7 @@ def bubbles(
 
 
 def _grouped(
-    content: Iterable[Content], service: str | None, cards: bool, opens_chat: bool
+    content: Iterable[Sendable], service: str | None, cards: bool, opens_chat: bool
 ) -> list[Sequence[Part] | MessageContent]:
     groups: list[list[Part] | MessageContent] = []
     for item in content:
@@ -165,7 +170,7 @@ def _not_sendable(item: object) -> BotError:
         item.close()
         return BotError(f"{item.__qualname__}(…) cannot be sent: it was called without await. Put await before it.")
     return BotError(
-        f"An object of type {type(item).__name__} cannot be sent. Give a str, the result of markdown(…), a part such as MediaPart, or a MessageContent."
+        f"An object of type {type(item).__name__} cannot be sent here. Give a str, the result of markdown(…), a part such as MediaPart, or a MessageContent."
     )
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
 
-from linqbot.types.message import SentMessage
+from linqbot.errors import BotError, LinqApiError
+from linqbot.types.message import MessageContent, SentMessage, TextPart
+
+if TYPE_CHECKING:
+    from linqbot.client.client import Client
 
 OPTED_OUT: Final = 2024
 """Linq's error code for a send to a person who opted out by writing STOP."""
@@ -20,12 +24,80 @@ class Sent:
             is missing.
         status: `accepted`; `opted_out` if Linq refused because the person opted out of messages; `refused` if a plugin
             refused the send; `skipped` if the send is new in a part of a conversation that an answer has ended.
+        degraded: What the person did not get as it was written, because Linq refused it or their service does not have
+            it: `thread`, `effect`, `voice_memo`, `poll`, `sticker`, `app_card`, `contact_card`, `location_request`. The
+            answer itself was sent in a plainer form.
     """
 
     messages: tuple[SentMessage, ...]
     status: str = "accepted"
+    degraded: tuple[str, ...] = ()
+    _client: Client | None = field(default=None, repr=False, compare=False)
+    # For each message the index of its first text; None if it has no text. Linq's answer may lack the parts.
+    _texts: tuple[int | None, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def id(self) -> str | None:
         """The id of the first message; None if no message was accepted."""
         return self.messages[0].id if self.messages else None
+
+    async def edit(self, text: str, *, message: int = 0) -> bool:
+        """Change the text of a message that was sent, as a person does: at most five times, within 15 minutes.
+
+        Args:
+            text: The new text. It replaces the first text of the message, without styles.
+            message: The index of the message in `messages`, for a send of several.
+        Returns:
+            False if there is nothing to edit: nothing was sent, or the message was deleted.
+        Raises:
+            BotError: there is no such message, it has no text, or it was sent outside of a handler.
+            LinqApiError: Linq refused, such as after 15 minutes, or for the sixth edit.
+
+        Example: `sent = await ctx.reply("One moment …")`, later `await sent.edit("Done.")`
+        """
+        if not self.messages:
+            return False
+        index = self._texts[message] if message < len(self._texts) else None
+        if message >= len(self.messages) or index is None:
+            raise BotError(
+                f"sent.edit(message={message}): there is no message with a text. {len(self.messages)} were sent."
+            )
+        message_id = self.messages[message].id
+        await self._client_for(f"edit {message_id}").messages.update(message_id, text=text, part_index=index)
+        return True
+
+    async def delete(self) -> None:
+        """Delete the messages at Linq. Phones keep them: Linq cannot unsend a message.
+
+        Raises:
+            BotError: the messages were sent outside of a handler.
+            LinqApiError: Linq refused. A message that is deleted already is no error.
+        """
+        for sent in self.messages:
+            try:
+                await self._client_for(f"delete {sent.id}").messages.delete(sent.id)
+            except LinqApiError as error:
+                if error.status != 404:
+                    raise
+
+    def joined(self, later: Sent) -> Sent:
+        """Return the result of two sends, one after the other."""
+        return replace(
+            self,
+            messages=self.messages + later.messages,
+            status=later.status,
+            degraded=tuple(dict.fromkeys(self.degraded + later.degraded)),
+            _client=self._client or later._client,
+            _texts=self._texts + later._texts,
+        )
+
+    def _client_for(self, name: str) -> Client:
+        """Return a client for a named call: a message that is gone in a later run must not shift the calls after it."""
+        if self._client is None:
+            raise BotError("These messages were sent outside of a handler. Call client.messages.update or delete.")
+        return self._client.named(name)
+
+
+def first_text(message: MessageContent) -> int | None:
+    """Return the index of the first text part of a message; None if it has none."""
+    return next((i for i, part in enumerate(message.parts or ()) if isinstance(part, TextPart)), None)

@@ -27,6 +27,8 @@ class Call:
         query: Pairs, because Linq expects the key to be repeated for every value of a list.
         key_in: Every place where Linq reads the idempotency key; empty if Linq accepts none for this call.
         label: The name that the author of the bot gave the call within a turn; not sent. See `Client.named`.
+        refusal_stands: True if something else is sent when Linq refuses the call. Then no later run of the turn makes
+            the call again, because Linq might accept it. Not sent.
     """
 
     noun: str
@@ -39,6 +41,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     key_in: tuple[KeyPlace, ...] = ()
     label: str | None = field(default=None, repr=False, compare=False)
+    refusal_stands: bool = field(default=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:

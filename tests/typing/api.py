@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import assert_type
 
 from pydantic import BaseModel
@@ -26,14 +27,22 @@ from linqbot import (
     Running,
     Sent,
     VoteResult,
+    app_card,
+    contact_card,
     contains,
     has_media,
     in_direct,
     in_group,
     link,
+    location_request,
     markdown,
+    media,
+    poll,
     regex,
+    sticker,
+    voice_memo,
 )
+from linqbot.bot.message_split import Sendable
 from linqbot.events import (
     GroupChange,
     LocationSharingStarted,
@@ -257,6 +266,24 @@ async def asked(message: MessageReceived, ctx: Context) -> None:
     assert_type(await photo.fetch(max_bytes=10), Fetched)
     assert_type((await photo.save("photo", timeout_s=5)).unavailable, str | None)
     assert_type(photo.is_voice_memo, bool)
+
+
+@bot.on_message("files")
+def files(message: MessageReceived, ctx: Context) -> list[Sendable]:
+    return ["Here:", media(b"x", filename="x.png"), poll("A", "B")]
+
+
+async def sends(message: MessageReceived, ctx: Context) -> None:
+    sent = await ctx.reply(
+        "x", media("x.png"), sticker(Path("x.png")), voice_memo(b"x", filename="x.m4a"), poll("A", "B")
+    )
+    assert_type(await sent.edit("y"), bool)
+    assert_type(sent.degraded, tuple[str, ...])
+    await ctx.send(contact_card(), location_request(), app_card({"team_id": "x"}, caption="x"))
+    await ctx.bot.send(media("x.png"), to="+14155550142")
+    await ctx.bot.send(poll("A", "B"), to="+14155550142")  # type: ignore[arg-type]
+    await ctx.ask(voice_memo("x.m4a"))  # type: ignore[call-overload]
+    media(7)  # type: ignore[arg-type]
 
 
 bot.on_message(when=loud)  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
+from linqbot.bot.content.uploads import Uploads
 from linqbot.bot.message_split import Content, bubbles, files_of
 from linqbot.bot.proactive.broadcast import (
     PER_MINUTE,
@@ -15,7 +16,7 @@ from linqbot.bot.proactive.broadcast import (
     content_of,
     people_of,
 )
-from linqbot.bot.sent import OPTED_OUT, Sent
+from linqbot.bot.sent import OPTED_OUT, Sent, first_text
 from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.errors import BotError, LinqApiError, MessageGone, Refused, RuleBroken
@@ -35,6 +36,7 @@ class BotContext:
         line: Our line in the event's chat; None if the event has none.
         note_sent: Called with the chat's id, the text and the files of each message that was sent.
         log: The logger of the context.
+        uploads: Uploads the files of the turn.
         broadcaster: The store of broadcasts; None for a context that was made outside of a worker.
     """
 
@@ -44,6 +46,7 @@ class BotContext:
         line: str | None,
         note_sent: Callable[[str, str, str], None] | None,
         log: Any,
+        uploads: Uploads,
         *,
         clock: Clock,
         broadcaster: Broadcaster | None = None,
@@ -54,6 +57,7 @@ class BotContext:
         self._line = line
         self._note_sent = note_sent
         self._log = log
+        self._uploads = uploads
 
     async def send(
         self, *content: Content, to: str, line: str | None = None, cards: bool = True, key: str | None = None
@@ -88,10 +92,10 @@ class BotContext:
                 f"ctx.bot.send(to=…) takes the handle of one person, such as '+14155550142', not {type(to).__name__}. It "
                 "never opens a group: call ctx.client.chats.create for that."
             )
-        messages = bubbles(content, cards=cards, opens_chat=True)
+        messages = bubbles(await self._uploads.resolved(content), cards=cards, opens_chat=True)
         sender = line or self._line or await self._only_line()
         client = self._client if key is None else self._client.named(key)
-        chat_id, sent = "", list[SentMessage]()
+        chat_id, sent, texts = "", list[SentMessage](), list[int | None]()
         for message in messages:
             try:
                 chat_id, accepted = await send_to(client, chat_id, sender, to.strip(), message)
@@ -99,11 +103,11 @@ class BotContext:
                 continue
             except Refused as error:
                 self._log.info("send.refused", plugin=error.plugin, reason=str(error))
-                return Sent(tuple(sent), status="refused")
+                return Sent(tuple(sent), "refused", _client=client, _texts=tuple(texts))
             except LinqApiError as error:
                 if error.code == OPTED_OUT:
                     self._log.info("send.opted_out")
-                    return Sent(tuple(sent), status="opted_out")
+                    return Sent(tuple(sent), "opted_out", _client=client, _texts=tuple(texts))
                 # Only Linq knows if the chat is new, so R52 is not checked before. Its answer does not name the rule.
                 broken = None if chat_id or error.status != 400 else first_message(message.to_json_object())
                 if broken is None:
@@ -113,7 +117,8 @@ class BotContext:
                 parts = message.parts or ()
                 self._note_sent(chat_id, text_of(parts), files_of(parts))
             sent.append(accepted)
-        return Sent(tuple(sent))
+            texts.append(first_text(message))
+        return Sent(tuple(sent), _client=client, _texts=tuple(texts))
 
     async def broadcast(
         self,
@@ -151,10 +156,10 @@ class BotContext:
         """
         check_name(name)
         check_pace(per_minute)
-        messages = bubbles(content, opens_chat=True)
         broadcaster = self._broadcaster_or_error
         if (known := await broadcaster.find_broadcast(name)) is not None:
             return known
+        messages = bubbles(await self._uploads.resolved(content), opens_chat=True)
         sender = line or self._line or await self._only_line()
         stored = await content_of(messages, self._client, sender)
         new = NewBroadcast(name, sender, float(per_minute), stored, self._clock.now())

@@ -19,7 +19,7 @@ import anyio.to_thread
 import structlog
 
 from linqbot.bot.context import Context
-from linqbot.bot.message_split import Content
+from linqbot.bot.message_split import Sendable
 from linqbot.bot.overlap import OverlapMode
 from linqbot.bot.proactive.schedule import Schedule
 from linqbot.bot.routing.filters import Filter, Fit
@@ -32,7 +32,7 @@ from linqbot.frames import place_of_thread
 log = structlog.get_logger("linqbot.bot")
 
 E = TypeVar("E", bound=Event)
-ReturnValue: TypeAlias = "Content | Sequence[Content] | None"
+ReturnValue: TypeAlias = "Sendable | Sequence[Sendable] | None"
 """The return value of a handler. It is sent as `ctx.reply` sends it; each element of a list or tuple is a reply."""
 Returned = TypeVar("Returned", bound="Awaitable[ReturnValue] | ReturnValue")
 """The return type of a handler. As a type variable it is written out in no error message of a type checker."""

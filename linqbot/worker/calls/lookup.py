@@ -82,6 +82,24 @@ async def change_made(call: Call, entry: JournalEntry, error: LinqApiError, run:
     return None
 
 
+async def lacks_target(call: Call, run: Run) -> bool:
+    """Return True if the message that a call replies to does not exist: then Linq's 404 is about that message.
+
+    Raises:
+        LinqApiError: Linq did not answer the question.
+    """
+    target = ((call.body or {}).get("message") or {}).get("reply_to")
+    if target is None:
+        return False
+    try:
+        await run(prepare("messages.retrieve", path={"message_id": target["message_id"]}))
+    except LinqApiError as error:
+        if error.status != 404:
+            raise
+        return True
+    return False
+
+
 async def _newest(
     call: Call, entry: JournalEntry, run: Run, has_sent: HasSent, fits: Callable[[dict[str, Any]], bool]
 ) -> dict[str, Any] | None:

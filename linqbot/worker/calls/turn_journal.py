@@ -53,7 +53,7 @@ from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOut
 from linqbot.types.proactive.scheduled import Scheduled
 from linqbot.worker.calls.call_retry import call_with_retries
 from linqbot.worker.calls.journal_match import JournalMatcher, digest
-from linqbot.worker.calls.lookup import AMBIGUOUS_ANSWERS, change_made, find
+from linqbot.worker.calls.lookup import AMBIGUOUS_ANSWERS, change_made, find, lacks_target
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.calls.stream_journal import StreamJournal
@@ -596,6 +596,8 @@ class TurnJournal:
         if match.displaced is not None:
             await self._make_displaced(match.displaced, run)
         known = match.entry
+        if known is not None and known.status == "refused" and call.refusal_stands:
+            raise _error_of(known, call)
         if known is None or known.status == "refused":
             # Linq sent nothing under the key of a refused call, so a corrected call may use the key.
             return await self._make_first(call, match.slot, run, known)
@@ -610,7 +612,7 @@ class TurnJournal:
             return answer
         if stored.safety == "once":
             return await self._look_up(stored, known, run)
-        return await self._attempt(stored, known, run, repeated=True)
+        return await self._attempt(stored, known, run, repeated=True, refusal_stands=call.refusal_stands)
 
     async def _make_displaced(self, call: Call, run: Run) -> None:
         """Make a call that was answered from another call's entry and was therefore not made: see `Match.displaced`."""
@@ -640,6 +642,7 @@ class TurnJournal:
 
     async def _make_first(self, call: Call, slot: str, run: Run, known: JournalEntry | None) -> ApiResponse:
         key = self.key_of(slot)
+        refusal_stands = call.refusal_stands
         if call.key is None:
             # An author's own key stays: the same call in another turn is to do the same thing only once.
             call = call.with_key(key)
@@ -656,20 +659,23 @@ class TurnJournal:
             off_the_record=self.off_the_record,
         )
         await (self.begin(entry) if known is None else self._storage.settle(entry))
-        return await self._attempt(call, entry, run, repeated=False)
+        return await self._attempt(call, entry, run, repeated=False, refusal_stands=refusal_stands)
 
-    async def _attempt(self, call: Call, entry: JournalEntry, run: Run, *, repeated: bool) -> ApiResponse:
+    async def _attempt(
+        self, call: Call, entry: JournalEntry, run: Run, *, repeated: bool, refusal_stands: bool
+    ) -> ApiResponse:
         try:
             answer = await call_with_retries(call, run, self._rate_limit, self._clock)
         except LinqApiError as error:
             if isinstance(error, LinqUnavailable | RateLimited) or error.status is None:
                 raise
-            if repeated and error.status == 404 and entry.safety == "keyed":
+            is_gone = repeated and error.status == 404 and entry.safety == "keyed"
+            if is_gone and not (refusal_stands and await lacks_target(call, run)):
                 # Linq answers 404 to a repeated key if its message was deleted (rules.md, idempotency): it was sent.
                 await self._close(entry, "accepted", GONE)
                 raise MessageGone(call.name) from error
             if (done := await change_made(call, entry, error, run)) is None:
-                await self._close(entry, "refused", _error_json(error))
+                await self._close(entry, "refused", _error_json(error), at_once=refusal_stands)
                 raise
             answer = done
         await self._close(entry, "accepted", to_json(answer.data), answer)
@@ -677,11 +683,17 @@ class TurnJournal:
         return answer
 
     async def _close(
-        self, entry: JournalEntry, status: EntryStatus, data: bytes, answer: ApiResponse | None = None
+        self,
+        entry: JournalEntry,
+        status: EntryStatus,
+        data: bytes,
+        answer: ApiResponse | None = None,
+        *,
+        at_once: bool = False,
     ) -> None:
         message_id, chat_id = _ids_in(answer.data) if answer is not None else (None, None)
         closed = entry.with_outcome(status, data, message_id=message_id, chat_id=chat_id)
-        if entry.safety == "once":
+        if entry.safety == "once" or at_once:
             # Such a call must not be repeated, so its outcome must be on disk before the handler continues.
             await self._storage.settle(_with_digest(closed))
         else:

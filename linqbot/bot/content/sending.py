@@ -1,0 +1,241 @@
+"""Sending content of all kinds in its order: messages, and what is a call of its own at Linq, such as a poll.
+
+What Linq refuses is replaced by something plainer, so that an answer is not lost: a numbered list instead of a poll. The
+journal records such a refusal at once, so that a later run of the turn does not send both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from linqbot.bot.content.forms import ACTS, Degraded, fitted, spoken
+from linqbot.bot.content.uploads import Uploads
+from linqbot.bot.drafts import Act, ContactCardDraft, LocationRequestDraft, PollDraft, VoiceMemoDraft, numbered
+from linqbot.bot.message_split import Content, bubbles
+from linqbot.bot.sent import OPTED_OUT, Sent
+from linqbot.client.client import Client
+from linqbot.clock import Clock
+from linqbot.errors import CallSkipped, LinqApiError, MessageGone, RateLimited, Refused
+from linqbot.types.message import Effect, MessageContent, ReplyTo, SentMessage
+
+NO_CARD: Final = 2012
+"""Linq's error code for a line without a contact card."""
+CARD_EVERY_S: Final = 86_400.0
+_REFUSED: Final = frozenset({400, 404, 409})
+
+
+class CardShared(BaseModel):
+    """The state of a chat: when the contact card was shared, in Unix seconds."""
+
+    at: float = 0.0
+
+
+def is_refusal(error: LinqApiError) -> bool:
+    """Return True if Linq refused the content of a call, in distinction from the person, the line or the pace."""
+    return error.status in _REFUSED and not isinstance(error, MessageGone)
+
+
+def with_standing_refusal(client: Client) -> Client:
+    """Return a client for a call that is replaced if Linq refuses it; see `Call.refusal_stands`."""
+    return client.wrapped(lambda run: lambda call: run(replace(call, refusal_stands=True)))
+
+
+async def send_or_plain(
+    client: Client, chat_id: str, message: MessageContent, log: Any
+) -> tuple[SentMessage, tuple[Degraded, ...]]:
+    """Send a message; if Linq refuses its thread or its effect, send it without both.
+
+    Returns:
+        The message, and what it lacks.
+    Raises:
+        LinqApiError: Linq refused the message itself.
+    """
+    if message.reply_to is None and message.effect is None:
+        return (await client.chats.messages.send(chat_id, message=message)).message, ()
+    try:
+        sent = await with_standing_refusal(client).chats.messages.send(chat_id, message=message)
+    except LinqApiError as error:
+        if not is_refusal(error):
+            raise
+        refused = error
+    else:
+        return sent.message, ()
+    plain = message.model_copy(update={"reply_to": None, "effect": None})
+    sent = await client.chats.messages.send(chat_id, message=plain)
+    lost: list[Degraded] = []
+    if message.reply_to is not None:
+        lost.append("thread")
+    if message.effect is not None:
+        lost.append("effect")
+    log.info("send.degraded", what=lost, status=refused.status, code=refused.code)
+    return sent.message, tuple(lost)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """The chat that content goes to, for one send of a turn.
+
+    Attributes:
+        client: The turn's client, with the label of the send.
+        send: Sends messages.
+        note_sent: Called for each call that showed something: it ends the typing dots.
+        card_state: Returns the state of the chat's contact card; None if nothing can be remembered.
+    """
+
+    chat_id: str
+    client: Client
+    service: str | None
+    is_group: bool | None
+    uploads: Uploads
+    clock: Clock
+    log: Any
+    send: Callable[[Iterable[MessageContent]], Awaitable[Sent]]
+    note_sent: Callable[[], None]
+    card_state: Callable[[], Awaitable[CardShared]] | None
+
+    async def say(
+        self, content: Iterable[Content | Act], *, effect: Effect | None, reply_to: ReplyTo | None, cards: bool
+    ) -> Sent:
+        """Send content in its order; see `Context.reply`."""
+        items, degraded = fitted(content, service=self.service, is_group=self.is_group)
+        groups = list(_groups(await self.uploads.resolved(items)))
+        last = max((i for i, group in enumerate(groups) if isinstance(group, list)), default=-1)
+        sent = Sent((), degraded=tuple(degraded))
+        for i, group in enumerate(groups):
+            if isinstance(group, list):
+                shown = effect if i == last else None
+                answered = reply_to if i == 0 else None
+                more = await self._messages(group, effect=shown, reply_to=answered, cards=cards)
+            else:
+                more = await self._act(group)
+            sent = sent.joined(more)
+            if sent.status != "accepted":
+                break
+        if degraded:
+            self.log.info("send.degraded", what=degraded, service=self.service)
+        return sent
+
+    async def _messages(
+        self, content: Sequence[Content], *, effect: Effect | None = None, reply_to: ReplyTo | None = None, cards: bool
+    ) -> Sent:
+        return await self.send(bubbles(content, effect=effect, reply_to=reply_to, service=self.service, cards=cards))
+
+    async def _act(self, act: Act) -> Sent:
+        match act:
+            case PollDraft():
+                return await self._or_else(self._poll(act), "poll", numbered(act.options))
+            case VoiceMemoDraft():
+                return await self._or_else(self._memo(act), "voice_memo", spoken(act))
+            case LocationRequestDraft():
+                return await self._or_else(self._location(), "location_request", None)
+            case ContactCardDraft():
+                return await self._contact_card()
+
+    async def _or_else(self, made: Awaitable[Sent], what: Degraded, instead: Content | None) -> Sent:
+        try:
+            return await self._made(made)
+        except LinqApiError as error:
+            if not is_refusal(error):
+                raise
+            self.log.info("send.degraded", what=[what], status=error.status, code=error.code)
+        sent = Sent((), degraded=(what,))
+        if instead is None:
+            return sent
+        return sent.joined(await self._messages(await self.uploads.resolved([instead]), cards=False))
+
+    async def _made(self, made: Awaitable[Sent]) -> Sent:
+        try:
+            sent = await made
+        except MessageGone:
+            return Sent(())
+        except Refused as error:
+            self.log.info("send.refused", plugin=error.plugin, reason=str(error))
+            return Sent((), status="refused")
+        except CallSkipped:
+            return Sent((), status="skipped")
+        except LinqApiError as error:
+            if error.code != OPTED_OUT:
+                raise
+            self.log.info("send.opted_out")
+            return Sent((), status="opted_out")
+        self.note_sent()
+        return sent
+
+    async def _poll(self, poll: PollDraft) -> Sent:
+        options = [{"text": option} for option in poll.options]
+        client = with_standing_refusal(self.client)
+        made = await client.chats.polls.create(self.chat_id, poll={"options": options})
+        message = SentMessage(id=made.message_id, created_at=made.created_at, service=self.service)
+        return Sent((message,), _client=self.client, _texts=(None,))
+
+    async def _memo(self, memo: VoiceMemoDraft) -> Sent:
+        part = await self.uploads.part(memo.audio)
+        client = with_standing_refusal(self.client)
+        made = await client.chats.send_voicememo(
+            self.chat_id, attachment_id=part.attachment_id, voice_memo_url=part.url
+        )
+        said = made.voice_memo
+        if not said.id:  # cut off by a crash and not found at Linq: the log has send.ambiguous
+            return Sent(())
+        message = SentMessage(id=said.id, created_at=said.created_at, delivery_status=said.status, service=said.service)
+        return Sent((message,), _client=self.client, _texts=(None,))
+
+    async def _location(self) -> Sent:
+        try:
+            await with_standing_refusal(self.client).chats.location.request(self.chat_id)
+        except LinqApiError as error:
+            if error.status != 409 or error.code in _NO_LOCATION:
+                raise
+            # The person shares the location already.
+        return Sent(())
+
+    async def _contact_card(self) -> Sent:
+        state = None if self.card_state is None else await self.card_state()
+        if state is not None and self.clock.now() < state.at + CARD_EVERY_S:
+            return Sent(())
+        try:
+            sent = await self._made(self._share())
+        except RateLimited:  # shared in the last five minutes (R65), such as by an earlier run of this turn
+            if state is not None:
+                state.at = self.clock.now()
+            return Sent(())
+        except LinqApiError as error:
+            if not is_refusal(error):
+                raise
+            why = (
+                "The line has no contact card. Create one: client.contact_card.create(…)."
+                if error.code == NO_CARD
+                else None
+            )
+            self.log.warning("send.degraded", what=["contact_card"], status=error.status, code=error.code, why=why)
+            return Sent((), degraded=("contact_card",))
+        if state is not None and sent.status == "accepted":
+            state.at = self.clock.now()
+        return sent
+
+    async def _share(self) -> Sent:
+        await with_standing_refusal(self.client.named("contact card")).chats.share_contact_card(self.chat_id)
+        return Sent(())
+
+
+_NO_LOCATION: Final = frozenset({2016, 2017})
+"""Linq's error codes for a chat that cannot share a location: a group, or not on iMessage."""
+
+
+def _groups(items: Iterable[Content | Act]) -> Iterator[list[Content] | Act]:
+    """Yield the items: those that become messages in lists, and the others alone."""
+    group: list[Content] = []
+    for item in items:
+        if isinstance(item, ACTS):
+            if group:
+                yield group
+            yield item
+            group = []
+        else:
+            group.append(item)
+    if group:
+        yield group

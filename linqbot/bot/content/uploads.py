@@ -1,0 +1,99 @@
+"""Uploads: the files of drafts become parts that Linq can send. Each file is uploaded once in a turn, however often it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import aclosing
+from typing import Any, Protocol, TypeVar
+
+from linqbot.bot.drafts import MediaDraft
+from linqbot.client.client import Client
+from linqbot.client.upload_sources import Source, source_of
+from linqbot.types.message import MediaPart
+
+T = TypeVar("T")
+
+DRY_ATTACHMENT = "00000000-0000-4000-8000-000000000000"
+"""Stands for the file of a dry run, which uploads nothing."""
+
+
+class Recorded(Protocol):
+    """Records the result of something that may be done again; see `Context.recorded`."""
+
+    def __call__(self, name: str, make: Callable[[], Awaitable[T]], *, kind: type[T]) -> Awaitable[T]:
+        """Return the result that an earlier run of the turn has recorded; if there is none, make it and record it."""
+        ...
+
+
+class Uploads:
+    """The uploads of one run of a turn.
+
+    Args:
+        recorded: Records the id of an attachment, so that a later run of the turn sends the same one. Otherwise its send
+            would differ from that of the earlier run.
+    """
+
+    def __init__(self, client: Client, recorded: Recorded, *, is_dry: bool = False) -> None:
+        self._client = client
+        self._recorded = recorded
+        self._is_dry = is_dry
+        self._attachments: dict[str, str] = {}
+        self._attempts: dict[str, int] = {}
+        self._lock = asyncio.Lock()
+
+    async def resolved(self, content: Iterable[Any]) -> list[Any]:
+        """Return content with a part in place of each file to upload.
+
+        Raises:
+            OSError: a file cannot be read.
+            RuleBroken: a file has no name, its type is unknown, or its size is wrong.
+            LinqUnavailable: Linq did not respond; the turn runs again later.
+        """
+        return [await self.part(item) if isinstance(item, MediaDraft) else item for item in content]
+
+    async def part(self, draft: MediaDraft) -> MediaPart:
+        """Return the part that shows the file of a draft; raises as `resolved` does."""
+        sticker = True if draft.sticker else None
+        if draft.url is not None:
+            return MediaPart(url=draft.url, sticker=sticker)
+        return MediaPart(attachment_id=await self.attachment(draft), sticker=sticker)
+
+    async def attachment(self, draft: MediaDraft) -> str:
+        """Return the id of the uploaded file of a draft; raises as `resolved` does."""
+        if self._is_dry:
+            return DRY_ATTACHMENT
+        async with self._lock:  # An opened file has one position, so it is read for one purpose at a time.
+            _rewind(draft)
+            name = f"upload:{await _digest(await source_of(draft.file), draft)}"
+            if (known := self._attachments.get(name)) is not None:
+                return known
+            # The handler may try again after an error, and a step has a name of its own for each try.
+            tries = self._attempts.get(name, 0)
+            self._attempts[name] = tries + 1
+
+            async def upload() -> str:
+                _rewind(draft)
+                uploaded = await self._client.attachments.upload(
+                    draft.file, filename=draft.filename, content_type=draft.content_type
+                )
+                return uploaded.attachment_id
+
+            self._attachments[name] = await self._recorded(f"{name}:{tries}", upload, kind=str)
+            return self._attachments[name]
+
+
+async def _digest(source: Source, draft: MediaDraft) -> str:
+    """Return a digest of a file, of its name and of its type."""
+    digest = hashlib.sha256(f"{draft.filename or source.name}\n{draft.content_type}\n".encode())
+    async with aclosing(source.chunks()) as chunks:
+        async for chunk in chunks:
+            digest.update(chunk)
+    return digest.hexdigest()[:32]
+
+
+def _rewind(draft: MediaDraft) -> None:
+    if isinstance(draft.file, io.IOBase) and draft.file.seekable():
+        draft.file.seek(draft.start)

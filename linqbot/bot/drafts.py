@@ -1,0 +1,223 @@
+"""Drafts: content of a reply that is more than a text or a part, such as a file that must be uploaded first.
+
+A draft is data. `bot/content/` uploads its file or makes its call when it is sent. Next step: `bot/content/sending.py`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+from linqbot.client.upload_sources import File
+from linqbot.errors import BotError
+from linqbot.types.message import AppIdentity, AppLayout, AppPart
+
+
+@dataclass(frozen=True, slots=True)
+class MediaDraft:
+    """A file to send as a part of a message; see `media`.
+
+    Attributes:
+        file: A path, the content as bytes, a file opened for reading bytes, or an https URL.
+        start: The position in an opened file, from which it is read.
+    """
+
+    file: File = field(repr=False)
+    filename: str | None = None
+    content_type: str | None = None
+    sticker: bool = False
+    start: int = 0
+
+    @property
+    def url(self) -> str | None:
+        """The URL, if the file is one; else None."""
+        return (
+            self.file if isinstance(self.file, str) and self.file.lower().startswith(("http://", "https://")) else None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceMemoDraft:
+    """A voice memo to send; see `voice_memo`."""
+
+    audio: MediaDraft
+    text: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PollDraft:
+    """A poll to send; see `poll`."""
+
+    options: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ContactCardDraft:
+    """The contact card of the bot's line; see `contact_card`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocationRequestDraft:
+    """A request to share a location; see `location_request`."""
+
+
+Act: TypeAlias = VoiceMemoDraft | PollDraft | ContactCardDraft | LocationRequestDraft
+"""Content that is no message at Linq, but a call of its own."""
+
+
+def media(file: File, *, filename: str | None = None, content_type: str | None = None) -> MediaDraft:
+    """Return a file to send: a photo, a film, a document.
+
+    A file is uploaded when it is sent. If the handler runs again, its upload is not repeated.
+
+    Args:
+        file: A path, the content as bytes, a file opened for reading bytes, or an https URL of at most 10 MB. Other files
+            have at most 100 MB.
+        filename: The name that the person sees. Required for bytes; otherwise the file's own name.
+        content_type: A type that Linq accepts, such as `image/jpeg`. None derives it from the suffix of the name.
+    Raises:
+        BotError: bytes were given without a name.
+
+    Example:
+        `await ctx.reply("Here it is:", media("menu.jpg"))`
+    """
+    if isinstance(file, bytes | bytearray | memoryview) and not filename:
+        raise BotError('Bytes have no name, and Linq needs one. Write: media(content, filename="photo.jpg").')
+    if not isinstance(file, str | os.PathLike | bytes | bytearray | memoryview) and not hasattr(file, "read"):
+        raise BotError(
+            f"media() takes a path, bytes, a file opened for reading bytes, or an https URL, not {type(file).__name__}. "
+            "A part of a received message can be sent as it is."
+        )
+    start = file.tell() if isinstance(file, io.IOBase) and file.seekable() else 0
+    return MediaDraft(file, filename, content_type, start=start)
+
+
+def sticker(file: File, *, filename: str | None = None) -> MediaDraft:
+    """Return an image to send as a sticker. SMS and RCS show it as a photo.
+
+    Args:
+        file: As for `media`.
+        filename: As for `media`.
+    Raises:
+        BotError: as for `media`.
+
+    Example:
+        `await ctx.reply(sticker("thumbs_up.png"))`
+    """
+    return replace(media(file, filename=filename), sticker=True)
+
+
+def voice_memo(file: File, *, text: str | None = None, filename: str | None = None) -> VoiceMemoDraft:
+    """Return audio to send as a voice memo.
+
+    SMS and RCS have no voice memos: there the text is sent, or without one the file.
+
+    Args:
+        file: As for `media`: audio as MP3, M4A, AAC, CAF, WAV, AIFF or AMR.
+        text: What the memo says.
+        filename: As for `media`.
+    Raises:
+        BotError: as for `media`.
+
+    Example:
+        `await ctx.reply(voice_memo("hello.m4a", text="Hello!"))`
+    """
+    return VoiceMemoDraft(media(file, filename=filename), text)
+
+
+def poll(*options: str) -> PollDraft:
+    """Return a poll. It has no title, so send a text before it. SMS and RCS get a numbered list.
+
+    The votes are events: `@bot.on(PollVoteAdded)`. To wait for the answer, use `ctx.ask(choices=…)` or `ctx.vote`.
+
+    Args:
+        options: 2 or more texts.
+    Raises:
+        BotError: there are less than two options, or one is empty.
+
+    Example:
+        `await ctx.reply("Lunch?", poll("Thai", "Pizza"))`
+    """
+    if len(options) < 2 or not all(isinstance(option, str) and option.strip() for option in options):
+        raise BotError('poll() needs two texts or more: poll("Thai", "Pizza").')
+    return PollDraft(options)
+
+
+def contact_card() -> ContactCardDraft:
+    """Return the contact card of the bot's line: its name and its picture.
+
+    In each chat it is shared at most once in 24 hours; otherwise it is left out. Set the card up in Linq's dashboard, or
+    with `client.contact_card`.
+
+    Example:
+        `await ctx.reply("Nice to meet you!", contact_card())`
+    """
+    return ContactCardDraft()
+
+
+def location_request() -> LocationRequestDraft:
+    """Return a request to share a location, for a direct iMessage chat. Elsewhere it is left out.
+
+    The answer is the event `LocationSharingStarted`. To wait for the location, use `ctx.location`.
+
+    Example:
+        `await ctx.reply("Where are you?", location_request())`
+    """
+    return LocationRequestDraft()
+
+
+def app_card(
+    app: AppIdentity | Mapping[str, Any],
+    *,
+    caption: str | None = None,
+    subcaption: str | None = None,
+    trailing_caption: str | None = None,
+    trailing_subcaption: str | None = None,
+    image_url: str | None = None,
+    image_title: str | None = None,
+    image_subtitle: str | None = None,
+    url: str | None = None,
+    fallback_text: str | None = None,
+    interactive: bool | None = None,
+) -> AppPart:
+    """Return a card of an iMessage app. SMS and RCS get its `fallback_text`, or else its captions and its address.
+
+    Args:
+        app: The app: its `team_id`, `bundle_id` and `name`.
+        caption, subcaption, trailing_caption, trailing_subcaption: Texts of the card. One of these or the image is
+            needed.
+        image_url: An https image.
+        image_title, image_subtitle: Texts over the image.
+        url: What the app opens: https, or `data:`.
+        fallback_text: The text where the card cannot be shown.
+        interactive: False makes it a picture that cannot be tapped.
+    Raises:
+        ValidationError: pydantic found no app in `app`.
+
+    Example:
+        `await ctx.reply(app_card(PARCELS, caption="Parcel 7", subcaption="On its way"))`
+    """
+    layout = AppLayout(
+        caption=caption,
+        subcaption=subcaption,
+        trailing_caption=trailing_caption,
+        trailing_subcaption=trailing_subcaption,
+        image_url=image_url,
+        image_title=image_title,
+        image_subtitle=image_subtitle,
+    )
+    return AppPart(
+        app=AppIdentity.model_validate(app),
+        layout=layout,
+        url=url,
+        fallback_text=fallback_text,
+        interactive=interactive,
+    )
+
+
+def numbered(options: Sequence[str]) -> str:
+    """Return options as a numbered list, for services that have no polls."""
+    return "\n".join(f"{number}. {option}" for number, option in enumerate(options, 1))

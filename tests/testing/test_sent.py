@@ -1,0 +1,93 @@
+"""`Sent`: what was sent can be edited and deleted; what Linq refused is sent in a plainer form."""
+
+from __future__ import annotations
+
+import pytest
+
+from linqbot import Bot, BotError, Context, MessageReceived, ReplyTo, Sent, poll
+from linqbot.testing import Phone, killed_between_calls, talking
+from linqbot.types.message import MessageContent, TextPart
+
+pytestmark = pytest.mark.anyio
+
+GONE = "11111111-2222-4333-8444-555555555555"
+
+
+async def test_a_message_is_edited_and_deleted_once_wherever_the_bot_is_killed() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def work(message: MessageReceived, ctx: Context) -> None:
+        sent = await ctx.reply("One moment …", "Two")
+        assert await sent.edit("Done.")
+        await sent.edit("Three", message=1)
+        oops = await ctx.reply("Oops")
+        await oops.delete()
+        await ctx.reply("Bye")
+
+    async def ask(phone: Phone) -> None:
+        await phone.text("hi")
+
+    async for phone in killed_between_calls(bot, ask):
+        said = [bubble for bubble in phone.messages if bubble.from_bot]
+        assert said == ["Done.", "Three", "Bye"]
+        assert [bubble.is_edited for bubble in said] == [True, True, False]
+
+
+async def test_what_was_not_sent_is_not_edited_and_a_poll_cannot_be() -> None:
+    bot, edited = Bot(), list[bool]()
+
+    @bot.on_message
+    async def work(message: MessageReceived, ctx: Context) -> None:
+        sent = await ctx.reply("Hello")
+        edited.append(await sent.edit("Hello!"))
+        votes = await ctx.reply(poll("A", "B"))
+        with pytest.raises(BotError, match="no message with a text"):
+            await votes.edit("C")
+
+    async with talking(bot) as phone:
+        phone.fail_next("chats.messages.send", status=403, code=2024)
+        await phone.text("hi")
+        await phone.quiet()
+    assert edited == [False]
+    with pytest.raises(BotError, match="outside of a handler"):
+        await Sent((phone.messages[0].message,)).delete()
+
+
+async def test_a_refused_thread_and_effect_do_not_cost_the_answer_wherever_the_bot_is_killed() -> None:
+    bot, results = Bot(), list[Sent]()
+
+    @bot.on_message
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        lost = MessageContent(parts=(TextPart(value="Two"),), reply_to=ReplyTo(message_id=GONE))
+        results.append(await ctx.reply("One", lost, "Three", effect="confetti"))
+
+    async def ask(phone: Phone) -> None:
+        await phone.text("hi")
+
+    async for phone in killed_between_calls(bot, ask):
+        said = [bubble for bubble in phone.messages if bubble.from_bot]
+        assert said == ["One", "Two", "Three"]
+        assert [bubble.effect for bubble in said] == [None, None, "confetti"]
+        assert results.pop().degraded == ("thread",)
+
+
+async def test_a_message_that_linq_refuses_without_thread_and_effect_is_an_error() -> None:
+    bot, codes = Bot(), list[int | None]()
+
+    @bot.on_message
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("One", effect="confetti")
+
+    @bot.on_error(Exception)
+    async def failed(error: Exception, event: object, ctx: Context) -> None:
+        codes.append(getattr(error, "code", None))
+
+    async with talking(bot) as phone:
+        phone.fail_next("chats.messages.send", status=400, code=1005, times=2)
+        await phone.text("hi")
+        await phone.quiet()
+        phone.fail_next("chats.messages.send", status=400, code=1005)
+        await phone.text("hi")
+        assert await phone.next_reply() == "One"
+    assert codes == [1005]
