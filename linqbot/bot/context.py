@@ -853,12 +853,12 @@ class Context:
 
     async def fetch_media(self, media: MediaPart, *, max_bytes: int, timeout_s: float) -> Fetched:
         """Read the file of a received message into memory. Write `media.fetch()` instead."""
-        received = ReceivedMedia(self.client, self.event.message_id)
+        received = ReceivedMedia(self.client, self.event)
         return await received.fetch(media, max_bytes=max_bytes, timeout_s=timeout_s)
 
     async def save_media(self, media: MediaPart, path: Path | str, *, max_bytes: int, timeout_s: float) -> Saved:
         """Write the file of a received message to `path`. Write `media.save(path)` instead."""
-        received = ReceivedMedia(self.client, self.event.message_id)
+        received = ReceivedMedia(self.client, self.event)
         return await received.save(media, path, max_bytes=max_bytes, timeout_s=timeout_s)
 
     async def mark_read(self) -> None:

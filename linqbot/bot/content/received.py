@@ -9,6 +9,7 @@ from typing import TypeVar
 from linqbot.client.client import Client
 from linqbot.client.http.media_fetch import FetchFailed, FetchRefused
 from linqbot.errors import LinqApiError
+from linqbot.events.event import Event
 from linqbot.types.media.files import Fetched, Saved
 from linqbot.types.message import MediaPart
 
@@ -21,12 +22,12 @@ class ReceivedMedia:
     """Reads the files of the messages that one turn sees.
 
     Args:
-        message_id: The id of the event's message; None if it has none.
+        event: The event of the turn, whose message has the files.
     """
 
-    def __init__(self, client: Client, message_id: str | None) -> None:
+    def __init__(self, client: Client, event: Event) -> None:
         self._client = client
-        self._message_id = message_id
+        self._event = event
 
     async def fetch(self, media: MediaPart, *, max_bytes: int, timeout_s: float) -> Fetched:
         """Read a file into memory; see `MediaPart.fetch`."""
@@ -57,11 +58,19 @@ class ReceivedMedia:
 
     async def _again(self, media: MediaPart) -> MediaPart | None:
         """Return the part as Linq shows it now; None if it is not in the event's message, or its address is the same."""
-        if self._message_id is None or media.id is None:
+        message_id = self._message_of(media)
+        if message_id is None or media.id is None:
             return None
         try:
-            message = await self._client.messages.retrieve(self._message_id)
+            message = await self._client.messages.retrieve(message_id)
         except LinqApiError:
             return None
         parts = (part for part in message.parts if isinstance(part, MediaPart))
         return next((part for part in parts if part.id == media.id and part.url not in (None, media.url)), None)
+
+    def _message_of(self, media: MediaPart) -> str | None:
+        """Return the id of the message that has the file: of several that are joined, one."""
+        for message in getattr(self._event, "burst", ()):
+            if any(part.id == media.id for part in message.media):
+                return str(message.id)
+        return self._event.message_id

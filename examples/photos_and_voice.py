@@ -1,0 +1,60 @@
+"""A repair shop that takes photos and voice memos. Try it: linqbot dev examples/photos_and_voice.py, and attach files."""
+
+import io
+import wave
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from linqbot import Bot, Context, MessageReceived, contact_card, has_media, media, voice_memo
+
+SHELF = Path("repairs")
+bot = Bot()
+
+
+class Repair(BaseModel):
+    photos: list[str] = []
+    memos: list[str] = []
+
+
+@bot.on_message(has_media)
+async def keep(message: MessageReceived, ctx: Context) -> None:
+    repair = await ctx.state.chat(Repair)
+    SHELF.mkdir(exist_ok=True)
+    for number, part in enumerate(message.media):
+        name = f"{message.id}-{number}"  # not part.filename, which the sender chose
+        saved = await part.save(SHELF / name, max_bytes=10_000_000)
+        if saved.unavailable:
+            await ctx.reply(f"I could not get your file. {saved.unavailable}", cards=False)
+        elif part.is_voice_memo:
+            repair.memos.append(name)
+        elif saved.mime_type.startswith("image/"):  # HEIC too, as iPhones take them
+            repair.photos.append(name)
+        else:
+            await ctx.reply("I take photos and voice memos.")
+    await ctx.reply(
+        f"I have {len(repair.photos)} photos and {len(repair.memos)} voice memos. Write 'done' to send them."
+    )
+
+
+@bot.on_message("done")
+async def order(message: MessageReceived, ctx: Context) -> None:
+    repair = await ctx.state.chat(Repair)
+    receipt = [media(SHELF / name, filename="photo.jpg") for name in repair.photos[-1:]]
+    await ctx.reply("We have your order:", *receipt, effect="slam")
+    await ctx.reply(voice_memo(chime(), filename="chime.wav", text="Ding, dong!"), contact_card())
+    repair.photos, repair.memos = [], []
+
+
+@bot.on_message
+async def explain(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply("Send photos of what is broken, and tell me in a voice memo what happened.")
+
+
+def chime() -> bytes:
+    """Return a second of sound as WAV. A real bot would read a recording, or let a model speak."""
+    out = io.BytesIO()
+    with wave.open(out, "wb") as sound:
+        sound.setparams((1, 1, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(90 + 80 * (i // pitch % 2) for pitch in (6, 8) for i in range(4000)))
+    return out.getvalue()

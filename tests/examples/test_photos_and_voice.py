@@ -1,0 +1,60 @@
+"""examples/photos_and_voice.py: a repair shop that takes photos and voice memos."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from linqbot import Bot
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"
+FIRST = "I have 1 photos and 0 voice memos. Write 'done' to send them."
+BOTH = "I have 1 photos and 1 voice memos. Write 'done' to send them."
+
+
+@pytest.fixture
+def bot(example: Callable[[str], Bot], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bot:
+    bot = example("photos_and_voice")
+    monkeypatch.setattr(sys.modules["photos_and_voice"], "SHELF", tmp_path / "shelf")
+    return bot
+
+
+async def repair(phone: Phone) -> None:
+    await phone.client.contact_card.create(phone_number=phone.line, first_name="Harbor Repairs")
+    await phone.media(HEIC, "IMG_7.HEIC")
+    await phone.voice_memo(b"caff it fell into the harbor")
+    await phone.text("done")
+
+
+async def test_a_photo_and_a_memo_are_kept_and_answered(bot: Bot, tmp_path: Path) -> None:
+    async with talking(bot) as phone:
+        await repair(phone)
+        await phone.quiet()
+        *texts, memo = (bubble for bubble in phone.messages if bubble.from_bot)
+        assert texts == [FIRST, BOTH, "We have your order:"]
+        assert [part.filename for part in texts[-1].media] == ["photo.jpg"]
+        assert (texts[-1].effect, memo.is_voice_memo) == ("slam", True)
+        assert {path.read_bytes()[:8] for path in (tmp_path / "shelf").iterdir()} == {HEIC[:8], b"caff it "}
+        await phone.media(b"%PDF", "bill.pdf")
+        assert (await phone.replies())[-2] == "I take photos and voice memos."
+
+
+async def test_sms_reads_what_the_memo_says(bot: Bot) -> None:
+    async with talking(bot, service="SMS") as phone:
+        await phone.text("done")
+        assert await phone.replies() == ["We have your order:", "Ding, dong!"]
+
+
+async def test_a_crash_at_any_point_and_tripled_deliveries_lose_and_repeat_nothing(bot: Bot) -> None:
+    async for phone in killed_between_calls(bot, repair, copies=3):
+        shown = [bubble for bubble in phone.messages if bubble.from_bot]
+        assert [bubble for bubble in shown if bubble] == [FIRST, BOTH, "We have your order:"]
+        # Linq takes no idempotency key for a memo: one that was cut off before Linq took it is not sent again.
+        memos = sum(bubble.is_voice_memo for bubble in shown)
+        assert memos == 1 or (memos == 0 and phone.killed in {"before chats.send_voicememo", "after storage.begin"})
