@@ -1,6 +1,7 @@
 """A repair shop that takes photos and voice memos. Try it: linqbot dev examples/photos_and_voice.py, and attach files."""
 
 import io
+import tempfile
 import wave
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from pydantic import BaseModel
 
 from linqbot import Bot, Context, MessageReceived, contact_card, has_media, media, voice_memo
 
-SHELF = Path("repairs")
+SHELF = Path(tempfile.gettempdir())
 bot = Bot()
 
 
@@ -20,7 +21,6 @@ class Repair(BaseModel):
 @bot.on_message(has_media)
 async def keep(message: MessageReceived, ctx: Context) -> None:
     repair = await ctx.state.chat(Repair)
-    SHELF.mkdir(exist_ok=True)
     for number, part in enumerate(message.media):
         name = f"{message.id}-{number}"  # not part.filename, which the sender chose
         saved = await part.save(SHELF / name, max_bytes=10_000_000)

@@ -21,6 +21,7 @@ BOTH = "I have 1 photos and 1 voice memos. Write 'done' to send them."
 @pytest.fixture
 def bot(example: Callable[[str], Bot], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bot:
     bot = example("photos_and_voice")
+    (tmp_path / "shelf").mkdir()
     monkeypatch.setattr(sys.modules["photos_and_voice"], "SHELF", tmp_path / "shelf")
     return bot
 
