@@ -39,7 +39,7 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "content": (
         "Files, polls and cards",
         "linqbot",
-        ("media", "sticker", "voice_memo", "poll", "contact_card", "location_request", "app_card"),
+        ("media", "sticker", "voice_memo", "poll", "contact_card", "location_request", "app_card", "Card"),
     ),
     "bot": ("Bot, Router, Failure and Running", "linqbot", ("Bot", "Router", "Failure", "Running")),
     "context": (

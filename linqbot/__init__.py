@@ -61,8 +61,9 @@ if TYPE_CHECKING:
     from linqbot.text.markdown import markdown
     from linqbot.text.styled import StyledText
     from linqbot.types.chat import Chat
+    from linqbot.types.content.card import Card
+    from linqbot.types.content.files import Fetched, Saved
     from linqbot.types.handle import Handle
-    from linqbot.types.media.files import Fetched, Saved
     from linqbot.types.message import (
         AppClipPart,
         AppIdentity,
@@ -95,6 +96,7 @@ __all__ = [
     "BotError",
     "Broadcast",
     "BroadcastDone",
+    "Card",
     "Chat",
     "ChatContext",
     "Client",
@@ -227,7 +229,8 @@ _HOMES = {
     "link": "linqbot.text.links",
     "markdown": "linqbot.text.markdown",
     "StyledText": "linqbot.text.styled",
-    **dict.fromkeys(("Fetched", "Saved"), "linqbot.types.media.files"),
+    **dict.fromkeys(("Fetched", "Saved"), "linqbot.types.content.files"),
+    "Card": "linqbot.types.content.card",
     "Chat": "linqbot.types.chat",
     "Handle": "linqbot.types.handle",
     **dict.fromkeys(

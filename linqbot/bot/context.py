@@ -22,6 +22,7 @@ import structlog
 from linqbot.bot.asking.asker import Asker, Resumption, SideTurn
 from linqbot.bot.asking.question import CANCEL_WORDS, DAY_S, AskedBefore, Question, texts
 from linqbot.bot.background import HINT_S
+from linqbot.bot.content.cards import card_of, text_of_card, update_card
 from linqbot.bot.content.forms import has_drafts, without_effect
 from linqbot.bot.content.received import ReceivedMedia
 from linqbot.bot.content.sending import CardShared, Outlet, send_or_plain
@@ -49,8 +50,10 @@ from linqbot.events.message import MessageReceived
 from linqbot.events.proactive.schedule import SCHEDULE_TYPE
 from linqbot.nearest import no_attribute
 from linqbot.storage.state import StateStore, StateWrite
-from linqbot.types.media.files import Fetched, Saved
+from linqbot.types.content.card import Card
+from linqbot.types.content.files import Fetched, Saved
 from linqbot.types.message import (
+    AppPart,
     Effect,
     EffectName,
     MediaPart,
@@ -342,6 +345,32 @@ class Context:
             BotError: the event belongs to no chat, or the content is of a type that cannot be sent.
         """
         return await self._send(content, effect, None, cards, key)
+
+    async def card(self, card: AppPart, *, effect: EffectName | Effect | None = None, key: str | None = None) -> Card:
+        """Send an app card into the event's chat, and return an object that changes it.
+
+        Args:
+            card: The result of `app_card`, or an `AppPart`.
+            effect: As for `reply`.
+            key: As for `reply`.
+        Returns:
+            The card. Its `update` changes it, also in a later turn, if the card is kept in `ctx.state`.
+        Raises:
+            RuleBroken: the card breaks one of Linq's rules; it was not sent.
+            LinqApiError: Linq refused the card.
+            BotError: the event belongs to no chat.
+
+        Example:
+            `card = await ctx.card(app_card(PARCELS, caption="Parcel 7"))`, then `await card.update(subcaption="Here")`
+        """
+        return card_of(card, await self._send((card,), effect, None, False, key))
+
+    async def show_card(self, card: Card) -> str:
+        """Show a card that has changed, and return its new id. Write `card.update(…)` instead."""
+        if not card.is_text:
+            return await update_card(card, self.client, self._clock)
+        sent = await self._send((text_of_card(card),), None, None, True, None)
+        return sent.id or card.id or ""
 
     async def stream(
         self,

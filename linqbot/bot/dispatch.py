@@ -42,7 +42,7 @@ from linqbot.events.proactive.broadcast import BroadcastDone
 from linqbot.events.proactive.schedule import ScheduleDue
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.state import StateStore
-from linqbot.types.media.files import turn_reader
+from linqbot.types.content.turn import running_turn
 
 log = structlog.get_logger("linqbot.bot")
 
@@ -218,7 +218,7 @@ class Dispatcher:
             NoVerdict: a required plugin could not decide about a send; error handlers are not asked.
             AskEnded: the handler ended with a question that was not answered; error handlers are not asked.
         """
-        turn_reader.set(ctx)
+        running_turn.set(ctx)
         try:
             with ctx.deadline:
                 await self._entry(event, ctx)
@@ -261,7 +261,7 @@ class Dispatcher:
         if route is None or self._reason_to_ignore(event) is not None:
             return
         ctx.note_handler(route.name, None, 1, route.at)
-        turn_reader.set(ctx)
+        running_turn.set(ctx)
         try:
             with ctx.deadline:
                 await route.handler(failure, event, ctx)

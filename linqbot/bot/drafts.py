@@ -9,7 +9,7 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from linqbot.client.upload_sources import File
 from linqbot.errors import BotError
@@ -66,6 +66,7 @@ class LocationRequestDraft:
 
 Act: TypeAlias = VoiceMemoDraft | PollDraft | ContactCardDraft | LocationRequestDraft
 """Content that is no message at Linq, but a call of its own."""
+ACTS: Final = (VoiceMemoDraft, PollDraft, ContactCardDraft, LocationRequestDraft)
 
 
 def media(file: File, *, filename: str | None = None, content_type: str | None = None) -> MediaDraft:

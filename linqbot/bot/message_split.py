@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
-from linqbot.bot.drafts import Act, MediaDraft
+from linqbot.bot.drafts import ACTS, Act, MediaDraft
 from linqbot.errors import BotError
 from linqbot.rules.message import URL_IN_TEXT
 from linqbot.rules.parts import MAX_LINK_CHARACTERS
@@ -169,8 +169,10 @@ def _not_sendable(item: object) -> BotError:
     if inspect.iscoroutine(item):
         item.close()
         return BotError(f"{item.__qualname__}(…) cannot be sent: it was called without await. Put await before it.")
+    if isinstance(item, ACTS):
+        return BotError(f"A {type(item).__name__} is no message. It is sent with ctx.reply and ctx.send only.")
     return BotError(
-        f"An object of type {type(item).__name__} cannot be sent here. Give a str, the result of markdown(…), a part such as MediaPart, or a MessageContent."
+        f"An object of type {type(item).__name__} cannot be sent. Give a str, the result of markdown(…), a part such as MediaPart, or a MessageContent."
     )
 
 

@@ -22,7 +22,7 @@ from linqbot.client.resources.v2 import credentials as v2_credentials
 from linqbot.client.sender import Sender
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import BotError, ConfigError
-from linqbot.types.media.files import MAX_BYTES, Fetched, Saved
+from linqbot.types.content.files import MAX_BYTES, Fetched, Saved
 from linqbot.types.message import MediaPart
 
 if TYPE_CHECKING:

@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
+from linqbot.types.content.files import MAX_BYTES, Fetched, Saved
+from linqbot.types.content.kinds import is_caf, is_heic, is_recorded
+from linqbot.types.content.turn import turn
 from linqbot.types.data import Data
 from linqbot.types.handle import Handle
-from linqbot.types.media.files import MAX_BYTES, Fetched, Saved, reader
-from linqbot.types.media.kinds import is_caf, is_heic, is_recorded
 
 ScreenEffect: TypeAlias = Literal[
     "confetti", "fireworks", "lasers", "sparkles", "celebration", "hearts", "love", "balloons", "happy_birthday",
@@ -141,6 +142,9 @@ class TextPart(Data):
     reactions: tuple[Reaction, ...] | None = None
 
 
+_OUTSIDE: Final = "A part fetches its file inside a handler only. Elsewhere, write: await client.fetch(part)."
+
+
 class MediaPart(Data):
     """A file. To send one, set either `url` (public https, at most 10 MB) or `attachment_id`.
 
@@ -189,7 +193,7 @@ class MediaPart(Data):
         Raises:
             BotError: no handler is running.
         """
-        return await reader().fetch_media(self, max_bytes=max_bytes, timeout_s=timeout_s)
+        return await turn(_OUTSIDE).fetch_media(self, max_bytes=max_bytes, timeout_s=timeout_s)
 
     async def save(self, path: Path | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 300.0) -> Saved:
         """Write the file of a received message to `path`, in a handler. It appears there complete or not at all.
@@ -204,7 +208,7 @@ class MediaPart(Data):
             OSError: the file could not be written.
             BotError: no handler is running.
         """
-        return await reader().save_media(self, path, max_bytes=max_bytes, timeout_s=timeout_s)
+        return await turn(_OUTSIDE).save_media(self, path, max_bytes=max_bytes, timeout_s=timeout_s)
 
 
 class LinkPart(Data):

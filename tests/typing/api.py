@@ -12,6 +12,7 @@ from linqbot import (
     Bot,
     Broadcast,
     BroadcastDone,
+    Card,
     Context,
     Declined,
     Event,
@@ -284,6 +285,11 @@ async def sends(message: MessageReceived, ctx: Context) -> None:
     await ctx.bot.send(poll("A", "B"), to="+14155550142")  # type: ignore[arg-type]
     await ctx.ask(voice_memo("x.m4a"))  # type: ignore[call-overload]
     media(7)  # type: ignore[arg-type]
+    card = await ctx.card(app_card({"team_id": "x"}, caption="x"))
+    assert_type(card, Card)
+    assert_type(await card.update(subcaption="y"), bool)
+    await card.update(title="y")  # type: ignore[call-arg]
+    await ctx.card("x")  # type: ignore[arg-type]
 
 
 bot.on_message(when=loud)  # type: ignore[arg-type]

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
 from linqbot.bot.drafts import (
+    ACTS,
     Act,
-    ContactCardDraft,
     LocationRequestDraft,
     MediaDraft,
     PollDraft,
@@ -23,7 +23,6 @@ Degraded: TypeAlias = Literal[
 ]
 """What a person did not get as it was written."""
 
-ACTS: Final = (VoiceMemoDraft, PollDraft, ContactCardDraft, LocationRequestDraft)
 _DRAFTS: Final = (MediaDraft, *ACTS)
 _CARDS: Final = (AppPart, AppClipPart)
 _WITHOUT_IMESSAGE: Final = frozenset({"SMS", "RCS"})

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from linqbot.bot.content.forms import ACTS, Degraded, fitted, spoken
+from linqbot.bot.content.forms import Degraded, fitted, spoken
 from linqbot.bot.content.uploads import Uploads
-from linqbot.bot.drafts import Act, ContactCardDraft, LocationRequestDraft, PollDraft, VoiceMemoDraft, numbered
+from linqbot.bot.drafts import ACTS, Act, ContactCardDraft, LocationRequestDraft, PollDraft, VoiceMemoDraft, numbered
 from linqbot.bot.message_split import Content, bubbles
 from linqbot.bot.sent import OPTED_OUT, Sent
 from linqbot.client.client import Client

@@ -32,8 +32,8 @@ from linqbot.client.http.addresses import PORTS, Target, UnsafeURL, is_public, l
 from linqbot.client.http.connector import trust
 from linqbot.client.http.filenames import bare_name, disposed_name
 from linqbot.errors import ConfigError, LinqbotError
-from linqbot.types.media.files import MAX_BYTES, Fetched, Saved
-from linqbot.types.media.kinds import HEAD_BYTES, sniffed
+from linqbot.types.content.files import MAX_BYTES, Fetched, Saved
+from linqbot.types.content.kinds import HEAD_BYTES, sniffed
 from linqbot.types.message import MediaPart
 
 if TYPE_CHECKING:

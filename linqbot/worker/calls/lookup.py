@@ -1,7 +1,7 @@
 """Looking up the effect of a call that was cut off before its answer.
 
-A call that must not be repeated is looked up before anything else. Only calls that leave a trace at Linq can be found: a voice memo is a message, and poll options are in their poll.
-Otherwise the outcome is ambiguous, and `turn_journal.py` reports that. A change of a group's people is simply repeated,
+A call that must not be repeated is looked up before anything else. Only calls that leave a trace at Linq can be
+found: a voice memo and a changed card are messages, and poll options are in their poll. Otherwise the outcome is ambiguous, and `turn_journal.py` reports that. A change of a group's people is simply repeated,
 and looked up only if Linq refuses the repetition, because the first attempt has made the change.
 """
 
@@ -37,16 +37,18 @@ async def find(call: Call, entry: JournalEntry, run: Run, has_sent: HasSent) -> 
     Args:
         has_sent: Returns True if a journal entry already has a message of this id.
     Returns:
-        The answer that the call would have had; None if no effect was found.
+        The answer that the call would have had; None if no effect was found. A card that is not found is changed again.
     Raises:
         LinqApiError: Linq did not answer the question.
     """
     match call.name:
         case "chats.send_voicememo":
-            message = await _newest(call, entry, run, has_sent, _is_audio)
+            message = await _newest(call.path.split("/")[3], entry, run, has_sent, _is_audio)
             if message is None:
                 return None
             return ApiResponse(202, {"voice_memo": {"id": message["id"], "status": message["delivery_status"]}})
+        case "messages.update_app_card":
+            return await _updated_card(call, entry, run, has_sent)
         case "messages.poll.add_options":
             poll = await run(prepare("messages.poll.retrieve", path={"message_id": call.path.split("/")[3]}))
             there = {option["text"] for option in poll.data["poll"]["options"]}
@@ -100,12 +102,29 @@ async def lacks_target(call: Call, run: Run) -> bool:
     return False
 
 
+async def _updated_card(call: Call, entry: JournalEntry, run: Run, has_sent: HasSent) -> ApiResponse:
+    """Return the card that replaces another one: a new message with the new layout.
+
+    If there is none, the call is made again. A card that is changed twice looks the same.
+    """
+    before = await run(prepare("messages.retrieve", path={"message_id": call.path.split("/")[3]}))
+    chat_id, wanted = before.data["chat_id"], (call.body or {})["layout"]
+
+    def shows_it(message: dict[str, Any]) -> bool:
+        layouts = [
+            part.get("layout") or {} for part in message.get("parts") or () if part.get("type") == "imessage_app"
+        ]
+        return any(all(layout.get(name) == value for name, value in wanted.items()) for layout in layouts)
+
+    message = await _newest(chat_id, entry, run, has_sent, shows_it)
+    return await run(call) if message is None else ApiResponse(202, {"chat_id": chat_id, "message": message})
+
+
 async def _newest(
-    call: Call, entry: JournalEntry, run: Run, has_sent: HasSent, fits: Callable[[dict[str, Any]], bool]
+    chat_id: str, entry: JournalEntry, run: Run, has_sent: HasSent, fits: Callable[[dict[str, Any]], bool]
 ) -> dict[str, Any] | None:
     """Return the newest message of ours in the chat that fits, is not older than the call, and is of no other entry."""
-    path = {"chat_id": call.path.split("/")[3]}
-    listed = await run(prepare("chats.messages.list", path=path, query=(("limit", NEWEST),)))
+    listed = await run(prepare("chats.messages.list", path={"chat_id": chat_id}, query=(("limit", NEWEST),)))
     since = datetime.fromtimestamp(entry.first_at, UTC) - LOOK_BACK
     for message in listed.data["messages"]:
         is_new = message["is_from_me"] and datetime.fromisoformat(message["created_at"]) >= since

@@ -23,7 +23,7 @@ from linqbot.client.http import media_fetch as guarded
 from linqbot.client.http.addresses import PORTS
 from linqbot.client.http.media_fetch import Fetcher, FetchFailed, FetchRefused
 from linqbot.errors import ConfigError, LinqbotError
-from linqbot.types.media.files import Fetched
+from linqbot.types.content.files import Fetched
 from linqbot.types.message import MediaPart
 
 pytestmark = pytest.mark.anyio
