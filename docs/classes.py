@@ -39,7 +39,20 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "content": (
         "Files, polls and cards",
         "linqbot",
-        ("media", "sticker", "voice_memo", "poll", "contact_card", "location_request", "app_card", "Card"),
+        (
+            "media",
+            "sticker",
+            "voice_memo",
+            "poll",
+            "contact_card",
+            "location_request",
+            "app_card",
+            "Card",
+            "Preview",
+            "Form",
+            "PreviewMessage",
+            "Capabilities",
+        ),
     ),
     "bot": ("Bot, Router, Failure and Running", "linqbot", ("Bot", "Router", "Failure", "Running")),
     "context": (

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from linqbot.bot.asking.question import AskedBefore
     from linqbot.bot.asking.results import Declined, Expired, Location, Paid, VoteResult
     from linqbot.bot.bot import Bot
+    from linqbot.bot.content.capabilities import Capabilities
+    from linqbot.bot.content.preview import Form, Preview, PreviewMessage
     from linqbot.bot.context import Context
     from linqbot.bot.conversation.chat_context import ChatContext
     from linqbot.bot.conversation.history import History, HistoryEntry
@@ -96,6 +98,7 @@ __all__ = [
     "BotError",
     "Broadcast",
     "BroadcastDone",
+    "Capabilities",
     "Card",
     "Chat",
     "ChatContext",
@@ -108,6 +111,7 @@ __all__ = [
     "Expired",
     "Failure",
     "Fetched",
+    "Form",
     "Handle",
     "History",
     "HistoryEntry",
@@ -125,6 +129,8 @@ __all__ = [
     "MessageGone",
     "MessageReceived",
     "Paid",
+    "Preview",
+    "PreviewMessage",
     "RateLimited",
     "ReactionAdded",
     "Recipient",
@@ -172,6 +178,8 @@ _HOMES = {
     "AskedBefore": "linqbot.bot.asking.question",
     **dict.fromkeys(("Declined", "Expired", "Location", "Paid", "VoteResult"), "linqbot.bot.asking.results"),
     "Bot": "linqbot.bot.bot",
+    "Capabilities": "linqbot.bot.content.capabilities",
+    **dict.fromkeys(("Form", "Preview", "PreviewMessage"), "linqbot.bot.content.preview"),
     "Context": "linqbot.bot.context",
     **dict.fromkeys(
         ("app_card", "contact_card", "location_request", "media", "poll", "sticker", "voice_memo"), "linqbot.bot.drafts"

@@ -22,8 +22,10 @@ import structlog
 from linqbot.bot.asking.asker import Asker, Resumption, SideTurn
 from linqbot.bot.asking.question import CANCEL_WORDS, DAY_S, AskedBefore, Question, texts
 from linqbot.bot.background import HINT_S
+from linqbot.bot.content.capabilities import Capabilities, CapabilitiesAsked, capabilities
 from linqbot.bot.content.cards import card_of, text_of_card, update_card
 from linqbot.bot.content.forms import has_drafts, without_effect
+from linqbot.bot.content.preview import Preview, preview
 from linqbot.bot.content.received import ReceivedMedia
 from linqbot.bot.content.sending import CardShared, Outlet, send_or_plain
 from linqbot.bot.content.uploads import Uploads
@@ -345,6 +347,37 @@ class Context:
             BotError: the event belongs to no chat, or the content is of a type that cannot be sent.
         """
         return await self._send(content, effect, None, cards, key)
+
+    def preview(self, *content: Sendable, effect: EffectName | Effect | None = None, cards: bool = True) -> Preview:
+        """Return the messages that content becomes on iMessage, on RCS and on SMS. Nothing is uploaded or sent.
+
+        Args:
+            content: As for `reply`.
+            effect: As for `reply`.
+            cards: As for `reply`.
+        Raises:
+            BotError: the content is of a type that cannot be sent.
+
+        Example: `ctx.preview(markdown(text), poll("Yes", "No")).sms.messages`
+        """
+        return preview(content, effect=_effect(effect), cards=cards, is_group=self.event.is_group)
+
+    async def capabilities(self) -> Capabilities:
+        """Return what the phone of the person who caused the event can receive.
+
+        Linq is asked once per person, and the answer is remembered for 30 days, when the handler succeeds.
+
+        Raises:
+            BotError: the event names no person, or the context was made outside of a worker.
+            LinqApiError: Linq refused the question.
+
+        Example: `if not (await ctx.capabilities()).imessage: …`
+        """
+        state = await self.state.person(CapabilitiesAsked)
+        handle, event = self.event.actor or "", self.event
+        return await capabilities(
+            handle, self.client, state, line=event.line, service=event.service, now=self._clock.now()
+        )
 
     async def card(self, card: AppPart, *, effect: EffectName | Effect | None = None, key: str | None = None) -> Card:
         """Send an app card into the event's chat, and return an object that changes it.

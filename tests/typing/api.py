@@ -290,6 +290,8 @@ async def sends(message: MessageReceived, ctx: Context) -> None:
     assert_type(await card.update(subcaption="y"), bool)
     await card.update(title="y")  # type: ignore[call-arg]
     await ctx.card("x")  # type: ignore[arg-type]
+    assert_type(ctx.preview("x", poll("A", "B")).sms.messages[0].text, str)
+    assert_type((await ctx.capabilities()).imessage, bool | None)
 
 
 bot.on_message(when=loud)  # type: ignore[arg-type]

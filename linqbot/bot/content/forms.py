@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
@@ -100,3 +100,23 @@ def without_effect(message: MessageContent, service: str | None) -> MessageConte
     if message.effect is None or service not in _WITHOUT_IMESSAGE:
         return message
     return message.model_copy(update={"effect": None})
+
+
+def grouped(items: Iterable[Content | Act]) -> Iterator[list[Content] | Act]:
+    """Yield the items: those that become messages in lists, and the others alone."""
+    group: list[Content] = []
+    for item in items:
+        if isinstance(item, ACTS):
+            if group:
+                yield group
+            yield item
+            group = []
+        else:
+            group.append(item)
+    if group:
+        yield group
+
+
+def last_messages(groups: Sequence[list[Content] | Act]) -> int:
+    """Return the index of the last group that becomes messages, which shows the effect; -1 if there is none."""
+    return max((i for i, group in enumerate(groups) if isinstance(group, list)), default=-1)

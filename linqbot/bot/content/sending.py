@@ -6,15 +6,15 @@ journal records such a refusal at once, so that a later run of the turn does not
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pydantic import BaseModel
 
-from linqbot.bot.content.forms import Degraded, fitted, spoken
+from linqbot.bot.content.forms import Degraded, fitted, grouped, last_messages, spoken
 from linqbot.bot.content.uploads import Uploads
-from linqbot.bot.drafts import ACTS, Act, ContactCardDraft, LocationRequestDraft, PollDraft, VoiceMemoDraft, numbered
+from linqbot.bot.drafts import Act, ContactCardDraft, LocationRequestDraft, PollDraft, VoiceMemoDraft, numbered
 from linqbot.bot.message_split import Content, bubbles
 from linqbot.bot.sent import OPTED_OUT, Sent
 from linqbot.client.client import Client
@@ -102,8 +102,8 @@ class Outlet:
     ) -> Sent:
         """Send content in its order; see `Context.reply`."""
         items, degraded = fitted(content, service=self.service, is_group=self.is_group)
-        groups = list(_groups(await self.uploads.resolved(items)))
-        last = max((i for i, group in enumerate(groups) if isinstance(group, list)), default=-1)
+        groups = list(grouped(await self.uploads.resolved(items)))
+        last = last_messages(groups)
         sent = Sent((), degraded=tuple(degraded))
         for i, group in enumerate(groups):
             if isinstance(group, list):
@@ -224,18 +224,3 @@ class Outlet:
 
 _NO_LOCATION: Final = frozenset({2016, 2017})
 """Linq's error codes for a chat that cannot share a location: a group, or not on iMessage."""
-
-
-def _groups(items: Iterable[Content | Act]) -> Iterator[list[Content] | Act]:
-    """Yield the items: those that become messages in lists, and the others alone."""
-    group: list[Content] = []
-    for item in items:
-        if isinstance(item, ACTS):
-            if group:
-                yield group
-            yield item
-            group = []
-        else:
-            group.append(item)
-    if group:
-        yield group

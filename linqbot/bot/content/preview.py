@@ -1,0 +1,145 @@
+"""`ctx.preview`: the messages that content becomes on iMessage, on RCS and on SMS, without sending them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from linqbot.bot.content.forms import Degraded, fitted, grouped, last_messages, without_effect
+from linqbot.bot.drafts import Act, ContactCardDraft, LocationRequestDraft, MediaDraft, PollDraft, VoiceMemoDraft
+from linqbot.bot.message_split import Sendable, bubbles
+from linqbot.types.message import (
+    AppClipPart,
+    AppPart,
+    Effect,
+    LinkPart,
+    MediaPart,
+    MessageContent,
+    TextDecoration,
+    TextPart,
+)
+
+Kind: TypeAlias = Literal[
+    "message", "link", "app_card", "voice_memo", "poll", "contact_card", "location_request", "experience"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewMessage:
+    """A message as the person would see it.
+
+    Attributes:
+        kind: `message` for texts and files.
+        text: The texts, one on a line; of a link its address, of a poll its options, of an app card its captions.
+        files: The names or addresses of the files.
+        styles: The styles and animations of its first text, whose ranges count UTF-16 code units.
+        effect: The name of the effect; None if it has none.
+    """
+
+    kind: Kind
+    text: str = field(default="", repr=False)
+    files: tuple[str, ...] = field(default=(), repr=False)
+    styles: tuple[TextDecoration, ...] = ()
+    effect: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The form of content on one service.
+
+    Attributes:
+        messages: In their order.
+        degraded: What the service does not have; see `Sent.degraded`.
+    """
+
+    messages: tuple[PreviewMessage, ...]
+    degraded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The forms of content on the three services."""
+
+    imessage: Form
+    rcs: Form
+    sms: Form
+
+    def on(self, service: str | None) -> Form:
+        """Return the form on a service, such as `message.service`; that of iMessage if the service is not known."""
+        return {"RCS": self.rcs, "SMS": self.sms}.get(service or "", self.imessage)
+
+
+def preview(content: Iterable[Sendable], *, effect: Effect | None, cards: bool, is_group: bool | None) -> Preview:
+    """Return the forms of content; see `Context.preview`."""
+    items = tuple(content)
+    imessage, rcs, sms = (_form(items, service, effect, cards, is_group) for service in ("iMessage", "RCS", "SMS"))
+    return Preview(imessage, rcs, sms)
+
+
+def _form(items: Iterable[Sendable], service: str, effect: Effect | None, cards: bool, is_group: bool | None) -> Form:
+    shown, degraded = fitted(items, service=service, is_group=is_group)
+    lost: list[Degraded] = [*degraded]
+    found: list[PreviewMessage] = []
+    groups = list(grouped(_part(item) if isinstance(item, MediaDraft) else item for item in shown))
+    last = last_messages(groups)
+    for i, group in enumerate(groups):
+        if not isinstance(group, list):
+            found.append(_act(group))
+            continue
+        for message in bubbles(group, effect=effect if i == last else None, service=service, cards=cards):
+            fits = without_effect(message, service)
+            if fits is not message:
+                lost.append("effect")
+            found.append(_message(fits))
+    return Form(tuple(found), tuple(dict.fromkeys(lost)))
+
+
+def _message(message: MessageContent) -> PreviewMessage:
+    effect = message.effect.name if message.effect else None
+    texts: list[str] = []
+    files: list[str] = []
+    styles: tuple[TextDecoration, ...] = ()
+    kind: Kind = "message" if message.experience is None else "experience"
+    for part in message.parts or ():
+        match part:
+            case TextPart():
+                styles = styles or part.text_decorations or ()
+                texts.append(part.value)
+            case MediaPart():
+                files.append(part.filename or part.url or part.attachment_id or "")
+            case LinkPart() | AppClipPart():
+                kind = "link"
+                texts.append(part.value)
+            case AppPart():
+                kind = "app_card"
+                texts += [text for text in (part.layout.caption, part.layout.subcaption) if text]
+    return PreviewMessage(kind, "\n".join(texts), tuple(files), styles, effect)
+
+
+def _act(act: Act) -> PreviewMessage:
+    match act:
+        case VoiceMemoDraft():
+            return PreviewMessage("voice_memo", act.text or "", (_name(act.audio),))
+        case PollDraft():
+            return PreviewMessage("poll", "\n".join(act.options))
+        case ContactCardDraft():
+            return PreviewMessage("contact_card")
+        case LocationRequestDraft():
+            return PreviewMessage("location_request")
+
+
+def _part(draft: MediaDraft) -> MediaPart:
+    return MediaPart(filename=_name(draft), sticker=draft.sticker or None)
+
+
+def _name(draft: MediaDraft) -> str:
+    if draft.filename:
+        return draft.filename
+    if draft.url:
+        return draft.url
+    if isinstance(draft.file, str | os.PathLike):
+        return Path(draft.file).name
+    return Path(str(getattr(draft.file, "name", ""))).name
