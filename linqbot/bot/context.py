@@ -27,7 +27,7 @@ from linqbot.bot.content.cards import card_of, text_of_card, update_card
 from linqbot.bot.content.forms import has_drafts, without_effect
 from linqbot.bot.content.preview import Preview, preview
 from linqbot.bot.content.received import ReceivedMedia
-from linqbot.bot.content.sending import CardShared, Outlet, send_or_plain
+from linqbot.bot.content.sending import CardShared, Outlet, send_decorated
 from linqbot.bot.content.uploads import Uploads
 from linqbot.bot.conversation.chat_context import ChatContext
 from linqbot.bot.conversation.history import History, HistoryReader, TurnRecord
@@ -37,7 +37,7 @@ from linqbot.bot.message_split import Content, Sendable, bubbles, files_of
 from linqbot.bot.overlap import Overlap
 from linqbot.bot.proactive.bot_context import BotContext
 from linqbot.bot.proactive.send_later import GRACE_S, check_grace, due_at, rhythm_of, zone
-from linqbot.bot.sent import OPTED_OUT, Sent, first_text
+from linqbot.bot.sent import OPTED_OUT, Sent
 from linqbot.bot.streaming.pace import PaceName, pace_of
 from linqbot.bot.streaming.source import StreamSource
 from linqbot.bot.streaming.stream import Chat, Stream
@@ -1025,37 +1025,42 @@ class Context:
         return Uploads(self.client, self.recorded, is_dry=is_dry)
 
     async def _send_messages(self, messages: Iterable[MessageContent], client: Client) -> Sent:
-        sent = list[SentMessage]()
-        texts, degraded = list[int | None](), list[str]()
-
-        def result(status: str = "accepted") -> Sent:
-            return Sent(tuple(sent), status, tuple(dict.fromkeys(degraded)), _client=client, _texts=tuple(texts))
-
+        sent: list[SentMessage] = []
+        contents: list[MessageContent] = []
+        degraded: list[str] = []
+        status = "accepted"
         for message in messages:
-            shown = without_effect(message, self.event.service)
             self._typing.sending()
             try:
-                accepted, lost = await send_or_plain(client, self.chat_id, shown, self.log)
+                if message.reply_to is None and message.effect is None:
+                    accepted = (await client.chats.messages.send(self.chat_id, message=message)).message
+                else:
+                    accepted, lost = await send_decorated(
+                        client, self.chat_id, message, service=self.event.service, log=self.log
+                    )
+                    degraded += lost
             except MessageGone:
                 continue
             except Refused as error:
                 self._log_refused(error)
-                return result("refused")
+                status = "refused"
+                break
             except CallSkipped:
-                return result("skipped")
+                status = "skipped"
+                break
             except LinqApiError as error:
-                if error.code == OPTED_OUT:
-                    self.log.info("send.opted_out")
-                    return result("opted_out")
-                raise
+                if error.code != OPTED_OUT:
+                    raise
+                self.log.info("send.opted_out")
+                status = "opted_out"
+                break
             self._typing.sent()
             if self._on_sent is not None and self._notes_sent:
                 parts = message.parts or ()
                 self._on_sent(self.chat_id, text_of(parts), files_of(parts))
             sent.append(accepted)
-            texts.append(first_text(message))
-            degraded += lost if shown is message else (*lost, "effect")
-        return result()
+            contents.append(message)
+        return Sent(tuple(sent), status, tuple(degraded), client, tuple(contents))
 
     @property
     def _notes_sent(self) -> bool:

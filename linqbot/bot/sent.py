@@ -33,8 +33,8 @@ class Sent:
     status: str = "accepted"
     degraded: tuple[str, ...] = ()
     _client: Client | None = field(default=None, repr=False, compare=False)
-    # For each message the index of its first text; None if it has no text. Linq's answer may lack the parts.
-    _texts: tuple[int | None, ...] = field(default=(), repr=False, compare=False)
+    # What was sent, for each message; None for a poll or a voice memo. Linq's answer may lack the parts.
+    _contents: tuple[MessageContent | None, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def id(self) -> str | None:
@@ -57,7 +57,8 @@ class Sent:
         """
         if not self.messages:
             return False
-        index = self._texts[message] if message < len(self._texts) else None
+        content = self._contents[message] if message < len(self._contents) else None
+        index = None if content is None else first_text(content)
         if message >= len(self.messages) or index is None:
             raise BotError(
                 f"sent.edit(message={message}): there is no message with a text. {len(self.messages)} were sent."
@@ -88,7 +89,7 @@ class Sent:
             status=later.status,
             degraded=tuple(dict.fromkeys(self.degraded + later.degraded)),
             _client=self._client or later._client,
-            _texts=self._texts + later._texts,
+            _contents=self._contents + later._contents,
         )
 
     def _client_for(self, name: str) -> Client:

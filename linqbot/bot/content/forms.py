@@ -31,6 +31,8 @@ _WITHOUT_IMESSAGE: Final = frozenset({"SMS", "RCS"})
 def has_drafts(content: Iterable[object], service: str | None) -> bool:
     """Return True if content needs more than `bubbles`: an upload, a call of its own, or another form."""
     for item in content:
+        if type(item) is str:  # nearly all content
+            continue
         if isinstance(item, _DRAFTS) or (service in _WITHOUT_IMESSAGE and isinstance(item, _CARDS)):
             return True
     return False

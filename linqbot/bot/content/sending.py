@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from linqbot.bot.content.forms import Degraded, fitted, grouped, last_messages, spoken
+from linqbot.bot.content.forms import Degraded, fitted, grouped, last_messages, spoken, without_effect
 from linqbot.bot.content.uploads import Uploads
 from linqbot.bot.drafts import Act, ContactCardDraft, LocationRequestDraft, PollDraft, VoiceMemoDraft, numbered
 from linqbot.bot.message_split import Content, bubbles
@@ -44,35 +44,34 @@ def with_standing_refusal(client: Client) -> Client:
     return client.wrapped(lambda run: lambda call: run(replace(call, refusal_stands=True)))
 
 
-async def send_or_plain(
-    client: Client, chat_id: str, message: MessageContent, log: Any
+async def send_decorated(
+    client: Client, chat_id: str, message: MessageContent, *, service: str | None, log: Any
 ) -> tuple[SentMessage, tuple[Degraded, ...]]:
-    """Send a message; if Linq refuses its thread or its effect, send it without both.
+    """Send a message with a thread or an effect; if Linq refuses it, send it without both.
 
     Returns:
         The message, and what it lacks.
     Raises:
         LinqApiError: Linq refused the message itself.
     """
-    if message.reply_to is None and message.effect is None:
-        return (await client.chats.messages.send(chat_id, message=message)).message, ()
+    shown = without_effect(message, service)
+    lacks: tuple[Degraded, ...] = () if shown is message else ("effect",)
+    if shown.reply_to is None and shown.effect is None:
+        return (await client.chats.messages.send(chat_id, message=shown)).message, lacks
     try:
-        sent = await with_standing_refusal(client).chats.messages.send(chat_id, message=message)
+        return (await with_standing_refusal(client).chats.messages.send(chat_id, message=shown)).message, lacks
     except LinqApiError as error:
         if not is_refusal(error):
             raise
         refused = error
-    else:
-        return sent.message, ()
-    plain = message.model_copy(update={"reply_to": None, "effect": None})
-    sent = await client.chats.messages.send(chat_id, message=plain)
-    lost: list[Degraded] = []
-    if message.reply_to is not None:
-        lost.append("thread")
-    if message.effect is not None:
-        lost.append("effect")
-    log.info("send.degraded", what=lost, status=refused.status, code=refused.code)
-    return sent.message, tuple(lost)
+    plain = shown.model_copy(update={"reply_to": None, "effect": None})
+    sent = (await client.chats.messages.send(chat_id, message=plain)).message
+    if shown.reply_to is not None:
+        lacks = ("thread", *lacks)
+    if shown.effect is not None:
+        lacks = (*lacks, "effect")
+    log.info("send.degraded", what=lacks, status=refused.status, code=refused.code)
+    return sent, lacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +169,7 @@ class Outlet:
         client = with_standing_refusal(self.client)
         made = await client.chats.polls.create(self.chat_id, poll={"options": options})
         message = SentMessage(id=made.message_id, created_at=made.created_at, service=self.service)
-        return Sent((message,), _client=self.client, _texts=(None,))
+        return Sent((message,), _client=self.client, _contents=(None,))
 
     async def _memo(self, memo: VoiceMemoDraft) -> Sent:
         part = await self.uploads.part(memo.audio)
@@ -182,7 +181,7 @@ class Outlet:
         if not said.id:  # cut off by a crash and not found at Linq: the log has send.ambiguous
             return Sent(())
         message = SentMessage(id=said.id, created_at=said.created_at, delivery_status=said.status, service=said.service)
-        return Sent((message,), _client=self.client, _texts=(None,))
+        return Sent((message,), _client=self.client, _contents=(None,))
 
     async def _location(self) -> Sent:
         try:

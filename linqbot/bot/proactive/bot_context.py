@@ -16,7 +16,7 @@ from linqbot.bot.proactive.broadcast import (
     content_of,
     people_of,
 )
-from linqbot.bot.sent import OPTED_OUT, Sent, first_text
+from linqbot.bot.sent import OPTED_OUT, Sent
 from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.errors import BotError, LinqApiError, MessageGone, Refused, RuleBroken
@@ -95,7 +95,7 @@ class BotContext:
         messages = bubbles(await self._uploads.resolved(content), cards=cards, opens_chat=True)
         sender = line or self._line or await self._only_line()
         client = self._client if key is None else self._client.named(key)
-        chat_id, sent, texts = "", list[SentMessage](), list[int | None]()
+        chat_id, sent, contents = "", list[SentMessage](), list[MessageContent]()
         for message in messages:
             try:
                 chat_id, accepted = await send_to(client, chat_id, sender, to.strip(), message)
@@ -103,11 +103,11 @@ class BotContext:
                 continue
             except Refused as error:
                 self._log.info("send.refused", plugin=error.plugin, reason=str(error))
-                return Sent(tuple(sent), "refused", _client=client, _texts=tuple(texts))
+                return Sent(tuple(sent), "refused", _client=client, _contents=tuple(contents))
             except LinqApiError as error:
                 if error.code == OPTED_OUT:
                     self._log.info("send.opted_out")
-                    return Sent(tuple(sent), "opted_out", _client=client, _texts=tuple(texts))
+                    return Sent(tuple(sent), "opted_out", _client=client, _contents=tuple(contents))
                 # Only Linq knows if the chat is new, so R52 is not checked before. Its answer does not name the rule.
                 broken = None if chat_id or error.status != 400 else first_message(message.to_json_object())
                 if broken is None:
@@ -117,8 +117,8 @@ class BotContext:
                 parts = message.parts or ()
                 self._note_sent(chat_id, text_of(parts), files_of(parts))
             sent.append(accepted)
-            texts.append(first_text(message))
-        return Sent(tuple(sent), _client=client, _texts=tuple(texts))
+            contents.append(message)
+        return Sent(tuple(sent), _client=client, _contents=tuple(contents))
 
     async def broadcast(
         self,
