@@ -172,7 +172,8 @@ def _fake_response(call: Call, number: int) -> dict[str, Any]:
     chat = segments[3] if len(segments) > 3 and segments[2] == "chats" else f"dry-run-chat-{number}"
     if call.safety == "natural":
         return {"id": segments[3] if len(segments) > 3 else made["id"], "chat_id": chat, "status": "accepted"}
-    return {"chat_id": chat, "message": made, "chat": {"id": chat, "message": made}, "voice_memo": made, **made}
+    poll = {"message_id": made["id"], "poll": {"options": []}}
+    return {"chat_id": chat, "message": made, "chat": {"id": chat, "message": made}, "voice_memo": made, **poll, **made}
 
 
 class DryRun:

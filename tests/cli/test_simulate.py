@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fakes import LINE, NOW, PERSON, delivery, text_body
 
-from linqbot import Bot, Context, MessageReceived
+from linqbot import Bot, Context, MessageReceived, Sent, contact_card, location_request, media, poll, voice_memo
 from linqbot.client.client import Client
 from linqbot.ops.simulate import DryRun, Observer, simulate
 from linqbot.plugins.loading import load
@@ -94,6 +94,31 @@ async def test_nothing_is_ever_uploaded(tmp_path: Path, *, allowed: bool) -> Non
     error, requests = await played(uploads, tmp_path, allowed=allowed)
     assert requests == []
     assert "A dry run uploads nothing." in (error or "")
+
+
+async def test_a_dry_run_shows_a_reply_with_files_and_polls_without_uploading() -> None:
+    bot, sent = Bot(), list[Sent]()
+
+    @bot.on_message
+    async def handler(_: MessageReceived, ctx: Context) -> None:
+        photo = media(b"x", filename="photo.png")
+        sent.append(
+            await ctx.reply(
+                "Hi", photo, voice_memo(b"x", filename="x.m4a"), poll("A", "B"), contact_card(), location_request()
+            )
+        )
+
+    async with listening() as (origin, requests), Client("key", base_url=origin) as client, MemoryStorage() as storage:
+        done = await DryRun(bot, client, storage, reads=False).run(delivery(text_body()))
+        assert (done.error, requests) == (None, [])
+    assert [call.name for call in done.calls] == [
+        "chats.messages.send",
+        "chats.send_voicememo",
+        "chats.polls.create",
+        "chats.share_contact_card",
+        "chats.location.request",
+    ]
+    assert len(sent[0].messages) == 3
 
 
 @pytest.mark.parametrize(("allowed", "left"), [(False, 0), (True, 1)])
