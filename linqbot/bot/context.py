@@ -1014,7 +1014,7 @@ class Context:
             self._uploads,
             self._clock,
             self.log,
-            send=lambda messages: self._send_messages(messages, client),
+            send=self._send_messages,
             note_sent=self._typing.sent,
             card_state=None if self._state_store is None else lambda: self.state.chat(CardShared),
         )

@@ -75,8 +75,8 @@ def media(file: File, *, filename: str | None = None, content_type: str | None =
     A file is uploaded when it is sent. If the handler runs again, its upload is not repeated.
 
     Args:
-        file: A path, the content as bytes, a file opened for reading bytes, or an https URL of at most 10 MB. Other files
-            have at most 100 MB.
+        file: A path, the content as bytes, a file opened for reading bytes, or an https URL. At most 100 MB. Linq
+            fetches a URL itself; if it cannot, as with more than 10 MB, the file is fetched and uploaded.
         filename: The name that the person sees. Required for bytes; otherwise the file's own name.
         content_type: A type that Linq accepts, such as `image/jpeg`. None derives it from the suffix of the name.
     Raises:

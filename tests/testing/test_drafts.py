@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 from linqbot import (
     Bot,
     BotError,
+    Client,
     Context,
     MessageReceived,
+    Saved,
     Sent,
     app_card,
     contact_card,
@@ -202,6 +205,32 @@ async def test_what_linq_refuses_is_sent_in_a_plainer_form_wherever_the_bot_is_k
             ["Hello!", "memo or poll"],
             ["1. Thai\n2. Pizza"],
         ]
+
+
+async def test_a_file_that_linq_cannot_fetch_is_uploaded_wherever_the_bot_is_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bot = Bot()
+
+    async def fetched(self: Client, url: str, path: Path, *, max_bytes: int) -> Saved:
+        await asyncio.to_thread(path.write_bytes, PNG)
+        return Saved(path, len(PNG), "image/png", None)
+
+    monkeypatch.setattr(Client, "fetch_to", fetched)
+
+    @bot.on_message
+    async def show(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Big:", media("https://example.com/wall.png"), effect="slam")
+
+    async def talk(phone: Phone) -> None:
+        phone.fail_next("chats.messages.send", status=400, code=5007)
+        await phone.text("hi")
+
+    async for phone in killed_between_calls(bot, talk):
+        assert said(phone) == ["Big:|wall.png"]
+        assert phone.messages[-1].effect == "slam"
+        if phone.killed is None:
+            assert uploads(phone) == 1
 
 
 async def test_the_contact_card_is_shared_once_a_day() -> None:

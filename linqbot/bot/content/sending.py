@@ -20,10 +20,12 @@ from linqbot.bot.sent import OPTED_OUT, Sent
 from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.errors import CallSkipped, LinqApiError, MessageGone, RateLimited, Refused
-from linqbot.types.message import Effect, MessageContent, ReplyTo, SentMessage
+from linqbot.types.message import Effect, MediaPart, MessageContent, ReplyTo, SentMessage
 
 NO_CARD: Final = 2012
 """Linq's error code for a line without a contact card."""
+NOT_FETCHED: Final = 5007
+"""Linq's error code for a URL that it could not fetch, or whose file has more than 10 MB."""
 CARD_EVERY_S: Final = 86_400.0
 _REFUSED: Final = frozenset({400, 404, 409})
 
@@ -61,7 +63,7 @@ async def send_decorated(
     try:
         return (await with_standing_refusal(client).chats.messages.send(chat_id, message=shown)).message, lacks
     except LinqApiError as error:
-        if not is_refusal(error):
+        if not is_refusal(error) or error.code == NOT_FETCHED:
             raise
         refused = error
     plain = shown.model_copy(update={"reply_to": None, "effect": None})
@@ -92,7 +94,7 @@ class Outlet:
     uploads: Uploads
     clock: Clock
     log: Any
-    send: Callable[[Iterable[MessageContent]], Awaitable[Sent]]
+    send: Callable[[Iterable[MessageContent], Client], Awaitable[Sent]]
     note_sent: Callable[[], None]
     card_state: Callable[[], Awaitable[CardShared]] | None
 
@@ -121,7 +123,24 @@ class Outlet:
     async def _messages(
         self, content: Sequence[Content], *, effect: Effect | None = None, reply_to: ReplyTo | None = None, cards: bool
     ) -> Sent:
-        return await self.send(bubbles(content, effect=effect, reply_to=reply_to, service=self.service, cards=cards))
+        sent = Sent(())
+        for message in bubbles(content, effect=effect, reply_to=reply_to, service=self.service, cards=cards):
+            has_url = any(isinstance(part, MediaPart) and part.url is not None for part in message.parts or ())
+            more = await (self._with_url(message) if has_url else self.send([message], self.client))
+            sent = sent.joined(more)
+            if sent.status != "accepted":
+                break
+        return sent
+
+    async def _with_url(self, message: MessageContent) -> Sent:
+        """Send a message with files at URLs. Files that Linq cannot fetch, such as large ones, are uploaded."""
+        try:
+            return await self.send([message], with_standing_refusal(self.client))
+        except LinqApiError as error:
+            if error.code != NOT_FETCHED:
+                raise
+            self.log.info("send.uploads", code=error.code, why="Linq could not fetch a file from its URL.")
+        return await self.send([await self.uploads.fetched(message)], self.client)
 
     async def _act(self, act: Act) -> Sent:
         match act:

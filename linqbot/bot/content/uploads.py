@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import tempfile
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
-from typing import Any, Protocol, TypeVar
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from linqbot.bot.drafts import MediaDraft
 from linqbot.client.client import Client
+from linqbot.client.http.filenames import bare_name
 from linqbot.client.upload_sources import Source, source_of
-from linqbot.types.message import MediaPart
+from linqbot.rules.uploads import CONTENT_TYPES, MAX_UPLOAD_BYTES
+from linqbot.types.message import MediaPart, MessageContent
 
 T = TypeVar("T")
 
-DRY_ATTACHMENT = "00000000-0000-4000-8000-000000000000"
+DRY_ATTACHMENT: Final = "00000000-0000-4000-8000-000000000000"
 """Stands for the file of a dry run, which uploads nothing."""
 
 
@@ -60,6 +65,36 @@ class Uploads:
         if draft.url is not None:
             return MediaPart(url=draft.url, sticker=sticker)
         return MediaPart(attachment_id=await self.attachment(draft), sticker=sticker)
+
+    async def fetched(self, message: MessageContent) -> MessageContent:
+        """Return a message with uploads in place of its URLs, for files that Linq could not fetch itself.
+
+        Raises:
+            FetchRefused, FetchFailed: a file cannot be fetched from here either.
+        """
+        parts = [
+            part.model_copy(update={"url": None, "attachment_id": await self._of_url(part.url)})
+            if isinstance(part, MediaPart) and part.url is not None
+            else part
+            for part in message.parts or ()
+        ]
+        return message.model_copy(update={"parts": tuple(parts)})
+
+    async def _of_url(self, url: str) -> str:
+        async def upload() -> str:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "file"
+                saved = await self._client.fetch_to(url, path, max_bytes=MAX_UPLOAD_BYTES)
+                name = saved.filename or bare_name(urlsplit(url).path.rpartition("/")[2]) or "file"
+                kind = saved.mime_type if saved.mime_type in CONTENT_TYPES else None
+                uploaded = await self._client.attachments.upload(path, filename=name, content_type=kind)
+                return uploaded.attachment_id
+
+        async with self._lock:
+            if url not in self._attachments:
+                name = hashlib.sha256(url.encode()).hexdigest()[:32]
+                self._attachments[url] = await self._recorded(f"fetch:{name}", upload, kind=str)
+            return self._attachments[url]
 
     async def attachment(self, draft: MediaDraft) -> str:
         """Return the id of the uploaded file of a draft; raises as `resolved` does."""
