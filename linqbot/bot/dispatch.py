@@ -235,6 +235,7 @@ class Dispatcher:
             with ctx.deadline:
                 await handler(error, event, ctx)
         finally:
+            running_turn.set(None)  # else the task and its context would keep each other alive
             ctx.stop_typing()
 
     @property
@@ -266,6 +267,7 @@ class Dispatcher:
             with ctx.deadline:
                 await route.handler(failure, event, ctx)
         finally:
+            running_turn.set(None)  # else the task and its context would keep each other alive
             ctx.stop_typing()
 
     def _dead_letter_handler(self, kind: type[Event]) -> DeadLetterRoute | None:
