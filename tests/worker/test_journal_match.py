@@ -120,6 +120,17 @@ async def test_answers_sent_in_the_order_of_arrival_are_sent_once_each(twice: Tw
     assert sorted(await twice.run(handle)) == ["a", "b", "c"]
 
 
+async def test_a_reply_in_the_place_of_an_earlier_tapback_is_sent(twice: Twice) -> None:
+    async def handle(ctx: Context, run: int) -> None:
+        await ctx.reply("first")
+        if run == 0:
+            await ctx.react("love")
+            raise ValueError
+        await ctx.reply("second")
+
+    assert await twice.run(handle) == ["first", "second"]
+
+
 async def test_a_new_wording_of_a_sent_message_is_not_sent(twice: Twice) -> None:
     async def handle(ctx: Context, run: int) -> None:
         first = await ctx.reply(f"thought {run}")

@@ -82,8 +82,11 @@ class JournalMatcher:
         return None
 
     def _match_slot(self, slot: str, call: Call, content: str) -> Match:
-        """Take the unmatched entry of this slot for an earlier wording of the call; without one, find a free slot."""
-        if slot not in self._unmatched:
+        """Take the unmatched entry of this slot for an earlier wording of the call; without one, find a free slot.
+
+        An entry of another endpoint is no wording of the call: a handler that reacted at this place before now replies.
+        """
+        if slot not in self._unmatched or Call.from_json(self._known[slot].call).name != call.name:
             return Match(self._free_slot(slot, content))
         if self._known[slot].status != "refused":
             self._reworded[slot] = call
