@@ -19,13 +19,14 @@ environment are not used: a proxy resolves names itself, so it could connect to 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias, cast
 from urllib.parse import urljoin
 
 from linqbot.client.http.addresses import PORTS, Target, UnsafeURL, is_public, literal, target
@@ -313,7 +314,7 @@ async def _chunks(response: httpx.Response, max_bytes: int) -> AsyncIterator[byt
 async def _write(path: Path, chunks: AsyncIterator[bytes]) -> tuple[int, bytes]:
     """Write chunks to a new file, and return its size and its first bytes."""
     size, buffer, head = 0, bytearray(), b""
-    with await asyncio.to_thread(path.open, "xb") as file:
+    with await _opened(path) as file:
         async for chunk in chunks:
             size += len(chunk)
             buffer += chunk
@@ -323,6 +324,17 @@ async def _write(path: Path, chunks: AsyncIterator[bytes]) -> tuple[int, bytes]:
                 buffer = bytearray()
         await asyncio.to_thread(file.write, buffer)
     return size, head
+
+
+async def _opened(path: Path) -> BinaryIO:
+    """Open a new file for writing. If this is cancelled meanwhile, the file is closed all the same."""
+    opening = asyncio.ensure_future(asyncio.to_thread(path.open, "xb"))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError):
+            (await opening).close()  # its thread cannot be cancelled
+        raise
 
 
 def _mime_type(response: httpx.Response) -> str:
