@@ -74,6 +74,7 @@ class TurnOverlap:
         self._handler: str | None = None
         self._mode: OverlapMode = "queue"
         self._calls = 0
+        self._taking = asyncio.Lock()
         self._protected = 0
         self._unprotected = asyncio.Event()
         self._unprotected.set()
@@ -104,17 +105,21 @@ class TurnOverlap:
             raise BotError(STEER_ONLY)
         self._journal.refuse_after_end("incoming")
         call, self._calls = self._calls, self._calls + 1
-        if call >= len(self._joined.incoming):
-            found = await self._waiting()
-            bodies = (*self._joined.incoming, tuple(each.content for each in found))
-            joined = replace(self._joined, incoming=bodies)
-            if found:
-                delivery = self.lease.delivery.with_joined(joined)
-                await self._storage.join(self.lease, delivery, [each.id for each in found])
-                self.lease = replace(self.lease, delivery=delivery)
-            self._joined = joined
+        async with self._taking:
+            if call >= len(self._joined.incoming):
+                await self._take()
         messages = (parse(replace(self.lease.delivery, decoded=each)) for each in self._joined.incoming[call])
         return [each for each in messages if isinstance(each, MessageReceived)]
+
+    async def _take(self) -> None:
+        """Join the messages that wait, perhaps none, as the next ones that the handler takes."""
+        found = await self._waiting()
+        joined = replace(self._joined, incoming=(*self._joined.incoming, tuple(each.content for each in found)))
+        if found:
+            delivery = self.lease.delivery.with_joined(joined)
+            await self._storage.join(self.lease, delivery, [each.id for each in found])
+            self.lease = replace(self.lease, delivery=delivery)
+        self._joined = joined
 
     @asynccontextmanager
     async def uninterrupted(self) -> AsyncIterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -213,6 +214,27 @@ async def test_a_steered_handler_that_fails_gets_the_same_messages_at_the_same_c
         await phone.advance(10)
         assert await phone.next_reply() == "done"
     assert seen == [[["two"], ["three"]]] * 2
+
+
+async def test_two_tasks_of_a_handler_that_take_messages_at_once_take_each_once(tmp_path: Path) -> None:
+    bot, work = Bot(), Work()
+
+    @bot.on_message(overlap="steer")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        async def take() -> list[str]:
+            return [later.text async for later in ctx.incoming()]
+
+        await work()
+        taken = await asyncio.gather(take(), take())
+        await ctx.reply(" ".join(sorted(word for words in taken for word in words)))
+
+    async with talking(bot, storage=f"sqlite:///{tmp_path}/bot.db") as phone:
+        await phone.text("one")
+        await work.begun.wait()
+        await phone.text("two")
+        await phone.text("three")
+        work.end.set()
+        assert await phone.next_reply() == "three two"
 
 
 @pytest.mark.parametrize("mode", ["restart", "steer"])
