@@ -116,10 +116,16 @@ class Served:
 
 
 class Load:
-    """Sends the deliveries of each chat as Linq would, until every delivery was answered with 2xx."""
+    """Sends the deliveries of each chat as Linq would, until every delivery was answered with 2xx.
 
-    def __init__(self, target: str, http: httpx.AsyncClient, chats: list[str], count: int, seed: int) -> None:
-        self.target = target + "/webhooks/linq"
+    Args:
+        targets: The addresses of the processes that receive; each attempt goes to one of them.
+    """
+
+    def __init__(
+        self, targets: Sequence[str], http: httpx.AsyncClient, chats: list[str], count: int, seed: int
+    ) -> None:
+        self._targets = [f"{target}/webhooks/linq" for target in targets]
         self.random = random.Random(seed)
         self._http = http
         self._at_once = asyncio.Semaphore(CHATS_AT_ONCE)
@@ -149,7 +155,7 @@ class Load:
             }
             self.posts += 1
             try:
-                answer = await self._http.post(self.target, content=body, headers=headers)
+                answer = await self._http.post(self.random.choice(self._targets), content=body, headers=headers)
                 if answer.is_success:
                     return
                 assert answer.status_code == 503, answer.status_code
@@ -289,7 +295,7 @@ async def run(
             await bot.up(http, "/readyz")
             load: Load | People
             if direct:
-                load = Load(bot.url, http, ids, deliveries, seed)
+                load = Load([bot.url], http, ids, deliveries, seed)
             else:
                 await subscribe(http, emulator.url, bot.url, place)
                 await _send_first_message(http, emulator.url)

@@ -5,11 +5,13 @@ The measured figures are not checked: figures of a short run on a busy machine m
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import asking
+import crash_fleet
 import long_chat
 import page
 import pytest
@@ -101,3 +103,9 @@ def test_soak_reports_a_series_as_flat_if_it_does_not_grow_after_the_start(
     for now_s in range(100):
         series.look(float(now_s))
     assert series.is_flat is is_flat
+
+
+def test_a_fleet_on_postgresql_loses_nothing_when_its_processes_are_killed() -> None:
+    report = asyncio.run(crash_fleet.run(100, 4, seed=1))
+    assert report.kills
+    assert (report.lost, report.doubled, report.disordered) == ([], [], []), str(report)

@@ -1,0 +1,147 @@
+"""Kills the processes of a bot on PostgreSQL at random moments under load, and counts what was lost, doubled or out of order.
+
+    uv run --all-packages python benchmarks/crash_fleet.py --kills 200 --deliveries 50000
+
+Two processes receive and three work, on a PostgreSQL server of their own with fsync on. Signed deliveries of many chats go
+to the receivers, each attempt to one of them; those of a chat are sent in order, some of them twice at once. SIGKILL ends
+one of the five processes at a time, or the server ends the connections of all of them. At the end, every chat at the
+emulator must show every number once, in the order in which it was written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import random
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import crash
+import httpx
+from ports import free_port
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from postgres_server import start
+
+RECEIVERS, WORKERS = 2, 3
+BACKENDS_EVERY = 10
+"""One kill in so many ends the connections of all processes instead of a process."""
+
+
+@asynccontextmanager
+async def fleet(place: Path, emulator: str, database: str) -> AsyncIterator[list[crash.Served]]:
+    """Run the processes of the bot: receivers first."""
+    (place / "bot.py").write_text(crash.BOT)
+    environ = {
+        "LINQ_API_V3_API_KEY": "crash",
+        "LINQ_API_V3_BASE_URL": f"{emulator}/api/partner",
+        "LINQ_WEBHOOK_SECRET": crash.SECRET,
+        "LINQBOT_STORAGE": database,
+    }
+    roles = ["receive"] * RECEIVERS + ["work"] * WORKERS
+    processes = [
+        crash.Served(place, f"{role}-{n}", free_port(), "serve", "bot.py", "--role", role, **environ)
+        for n, role in enumerate(roles)
+    ]
+    try:
+        for process in processes:
+            await process.start()
+        yield processes
+    finally:
+        for process in processes:
+            await process.close()
+
+
+async def end_connections(database: str) -> None:
+    """Let the server end all connections but this one."""
+    connection = await asyncpg.connect(database)
+    try:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        )
+    finally:
+        await connection.close()
+
+
+async def kill_now_and_then(
+    processes: list[crash.Served],
+    http: httpx.AsyncClient,
+    arriving: asyncio.Task[None],
+    database: str,
+    kills: int,
+    dice: random.Random,
+    report: crash.Report,
+) -> None:
+    while report.kills < kills and not arriving.done():
+        await asyncio.sleep(dice.expovariate(1 / 0.3))
+        report.kills += 1
+        if report.kills % BACKENDS_EVERY == 0:
+            await end_connections(database)
+            continue
+        process = dice.choice(processes)
+        await process.kill()
+        await process.start()
+        if dice.random() < 0.5:
+            await process.up(http, "/livez")
+        if sys.stderr.isatty():
+            print(f"\r{report.kills}/{kills} kills", end="", file=sys.stderr)
+
+
+async def run(deliveries: int, kills: int, *, seed: int = 0) -> crash.Report:
+    """Send `deliveries` and kill `kills` times while they arrive."""
+    report, began, dice = crash.Report(deliveries), time.monotonic(), random.Random(seed)
+    with tempfile.TemporaryDirectory(prefix="linqbot-fleet-") as own:
+        place = Path(own)
+        server = await asyncio.to_thread(start, place / "data")
+        database = server.get_uri()
+        emulator = crash.Served(place, "emulator", free_port(), "emulator")
+        try:
+            await emulator.start()
+            async with (
+                httpx.AsyncClient(timeout=30, trust_env=False, limits=httpx.Limits(max_connections=64)) as http,
+                fleet(place, emulator.url, database) as processes,
+            ):
+                await emulator.up(http, "/emulator/state")
+                chats = await crash.chats(http, emulator.url, -(-deliveries // crash.PER_CHAT))
+                for process in processes:
+                    await process.up(http, "/readyz")
+                load = crash.Load([each.url for each in processes[:RECEIVERS]], http, chats, deliveries, seed)
+                arriving = crash.begin(load)
+                await kill_now_and_then(processes, http, arriving, database, kills, dice, report)
+                await arriving
+                for process in processes:
+                    await process.up(http, "/readyz")
+                # Turns that a dead worker has left are handled when another notices its death.
+                with contextlib.suppress(TimeoutError):
+                    await crash.settled(http, processes[0].url)
+                report.posts = load.posts
+                said = await crash.replies(http, emulator.url)
+                for chat, numbers in load.said.items():
+                    crash.compare(report, chat, numbers, said[chat])
+        finally:
+            await emulator.close()
+            await asyncio.to_thread(server.cleanup)
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=40)
+    parser.add_argument("--deliveries", type=int, help="default: 250 for each kill")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    report = asyncio.run(run(given.deliveries or 250 * given.kills, given.kills, seed=given.seed))
+    print(report)
+    sys.exit(bool(report.lost or report.doubled or report.disordered))
+
+
+if __name__ == "__main__":
+    main()
