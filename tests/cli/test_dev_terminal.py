@@ -19,6 +19,8 @@ import pytest
 from emulator_control import ANN, replies, text
 from ports import free_port
 
+from linqbot.worker.asking.arrivals import ANSWERS
+
 pty = pytest.importorskip("pty", reason="This system has no pseudo terminals.")
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
@@ -64,9 +66,9 @@ async def slow(message: MessageReceived, ctx: Context) -> None:
     import time
     time.sleep(2.5)
 """
-LOVED = """
-@bot.on_reaction("love")
-async def loved(event, ctx: Context) -> None:
+EDITED = """
+@bot.on_edit
+async def edited(event, ctx: Context) -> None:
     await ctx.reply("Thank you!")
 """
 
@@ -213,23 +215,23 @@ def test_the_page_learns_that_a_file_does_not_load_and_a_reload_delivers_what_th
     terminal: Callable[..., Terminal], tmp_path: Path
 ) -> None:
     dev = terminal()
-    receipts = {"message.sent", "message.delivered", "message.read", "message.failed"}
+    always = {"message.sent", "message.delivered", "message.read", "message.failed", *ANSWERS}
 
     def delivered() -> set[str]:
         return set(dev.state()["subscriptions"][0]["subscribed_events"])
 
     assert dev.state()["bot"]["status"] == "loaded"
-    assert delivered() == {"message.received"} | receipts
+    assert delivered() == {"message.received"} | always
     (tmp_path / "bot.py").write_text(BOT + "broken(\n")
     found = dev.until(lambda: (bot := dev.state()["bot"])["status"] == "failed" and bot)
     assert (found["file"], found["line"]) == ("bot.py", BOT.count("\n") + 1)
     assert found["message"] == "SyntaxError: '(' was never closed"
     assert "importlib" not in found["traceback"]
     dev.until(lambda: "did not start. Correct it and save" in dev.screen)
-    (tmp_path / "bot.py").write_text(BOT + LOVED)
+    (tmp_path / "bot.py").write_text(BOT + EDITED)
     dev.until(lambda: dev.screen.count("Text your bot") == 2)
     assert dev.state()["bot"]["status"] == "loaded"
-    assert delivered() == {"message.received", "reaction.added"} | receipts
+    assert delivered() == {"message.received", "message.edited"} | always
 
 
 def test_a_bot_whose_process_ends_is_shown_in_the_terminal_and_on_the_page(terminal: Callable[..., Terminal]) -> None:

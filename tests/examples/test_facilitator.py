@@ -38,7 +38,7 @@ async def test_it_knows_who_is_here_and_is_silent_otherwise(example: Callable[[s
         await group.remove(ann.line)
         await group.bring(ann.line)
         assert (await group.next_reply()).startswith("Hello! Write")
-        await ann.text("summary")
+        await ann.text("hello")
         assert await ann.replies() == []
 
 

@@ -187,6 +187,11 @@ class Lanes:
         else:
             self._wait(lane, until, wakes=True)
 
+    def held_head(self, lane: str) -> int | None:
+        """Return the head of a lane that waits for more deliveries; None if the lane does not."""
+        known = self._lanes.get(lane)
+        return known.queue[0] if known and known.wakes and known.state is _Is.WAITING else None
+
     def join(self, token: int, seqs: Collection[int]) -> None:
         """Remove deliveries behind the leased head."""
         lane = self._leases[token]

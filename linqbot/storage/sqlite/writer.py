@@ -404,6 +404,8 @@ class Writer:
         )
         bodies = [(seq, wipe.padding(d.is_off_the_record), d.body) for seq, d in new]
         insert(self._db, "body (seq, padding, body)", bodies)
+        held = {head for d in deliveries if (head := self._index.lanes.held_head(d.lane)) is not None}
+        among(self._db, "UPDATE delivery SET not_before = 0 WHERE seq IN (*)", held)
         self._changes.accepted += new
         self._changes.prefetched |= prefetched
         webhooks = [d.received_at for d in deliveries if d.id.startswith("w.")]
@@ -490,10 +492,11 @@ class Writer:
         """Give back leases that were not used. Their lanes wait for more deliveries; see `Inbox.hold`."""
         for op in ops:
             if (seq := self._held(op)) is not None:
+                has_grown = self._index.lanes.depth_of(op.lease.delivery.lane) > 1 + op.known
                 self._db.execute(
-                    """UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1, waits = 'gathering', not_before = ?
-                       WHERE seq = ?""",
-                    (op.until, seq),
+                    """UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1, waits = 'gathering',
+                           not_before = ? WHERE seq = ?""",
+                    (0.0 if has_grown else op.until, seq),
                 )
                 self._changes.held.append((seq, op.lease.token, op.until, op.known))
 
