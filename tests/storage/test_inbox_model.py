@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -213,7 +213,7 @@ class InboxMachine(RuleBasedStateMachine):
                 head.delivery_count,
             )
             assert lease.replay == head.replay
-            head.lease, head.until, head.prefetched = lease, now + LEASE_S, False
+            head.lease, head.until, head.prefetched, head.gathers = lease, now + LEASE_S, False, False
             head.delivery_count += 1
         if free or not limit:
             for head in self.model.heads():
@@ -289,8 +289,7 @@ class InboxMachine(RuleBasedStateMachine):
         others = rows[1 : 1 + count]
         assert head.lease
         assert [each.id for each in self.run(self.storage.following(lane, count))] == [row.id for row in others]
-        joined = replace(head.lease.delivery, body=b'{"joined": true}', decoded=None)
-        self.run(self.storage.join(head.lease, joined, [row.id for row in others], again=again))
+        self.run(self.storage.join(head.lease, head.lease.delivery, [row.id for row in others], again=again))
         head.replay += again
         for row in others:
             rows.remove(row)

@@ -183,6 +183,7 @@ class Lanes:
         """
         lane = self._leases.pop(token)
         if len(lane.queue) > 1 + known:
+            lane.overdue = False
             self._set_free(lane)
         else:
             self._wait(lane, until, wakes=True)
