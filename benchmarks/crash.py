@@ -119,13 +119,20 @@ class Load:
     """Sends the deliveries of each chat as Linq would, until every delivery was answered with 2xx.
 
     Args:
-        targets: The addresses of the processes that receive; each attempt goes to one of them.
+        target: The address of the process that receives.
+        others: The addresses of further ones. Each attempt goes to one of them all.
     """
 
     def __init__(
-        self, targets: Sequence[str], http: httpx.AsyncClient, chats: list[str], count: int, seed: int
+        self,
+        target: str,
+        http: httpx.AsyncClient,
+        chats: list[str],
+        count: int,
+        seed: int,
+        others: Sequence[str] = (),
     ) -> None:
-        self._targets = [f"{target}/webhooks/linq" for target in targets]
+        self._targets = [f"{each}/webhooks/linq" for each in (target, *others)]
         self.random = random.Random(seed)
         self._http = http
         self._at_once = asyncio.Semaphore(CHATS_AT_ONCE)
@@ -295,7 +302,7 @@ async def run(
             await bot.up(http, "/readyz")
             load: Load | People
             if direct:
-                load = Load([bot.url], http, ids, deliveries, seed)
+                load = Load(bot.url, http, ids, deliveries, seed)
             else:
                 await subscribe(http, emulator.url, bot.url, place)
                 await _send_first_message(http, emulator.url)

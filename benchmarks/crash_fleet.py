@@ -112,7 +112,8 @@ async def run(deliveries: int, kills: int, *, seed: int = 0) -> crash.Report:
                 chats = await crash.chats(http, emulator.url, -(-deliveries // crash.PER_CHAT))
                 for process in processes:
                     await process.up(http, "/readyz")
-                load = crash.Load([each.url for each in processes[:RECEIVERS]], http, chats, deliveries, seed)
+                first, *others = [each.url for each in processes[:RECEIVERS]]
+                load = crash.Load(first, http, chats, deliveries, seed, others)
                 arriving = crash.begin(load)
                 await kill_now_and_then(processes, http, arriving, database, kills, dice, report)
                 await arriving
