@@ -249,9 +249,11 @@ def test_pointing_at_a_message_marks_its_exchange(phone: Page, bot: Bot) -> None
     subscribe(bot)
     bot.hear("point at me")
     phone.reload()
+    row = inspector_of(phone).locator(".exchange > summary", has_text="point at me")
+    expect(row).to_be_visible()  # The inspector loads after the phone.
     phone.locator(".msg .bubble", has_text="point at me").hover()
     expect(inspector_of(phone).locator(".exchange-item.linked")).to_contain_text("point at me")
-    inspector_of(phone).locator(".exchange > summary", has_text="point at me").hover()
+    row.hover()
     expect(phone.locator(".msg.linked")).to_contain_text("point at me")
 
 
