@@ -172,12 +172,8 @@ class Dispatcher:
 
     def handler_for(self, message: MessageReceived) -> str | None:
         """Return the name of the handler that would take a message in time, by its filters alone; None if none would."""
-        if message.is_own or message.reconciled_at is not None or opts_out(message):
-            return None
-        try:
-            return next((route.name for route, _ in self._routes_for(MessageReceived) if route.fits(message)), None)
-        except Exception:  # noqa: BLE001 - the turn of the message reports it
-            return None
+        route = self._route_of(message) if _may_join(message) else None
+        return None if route is None else route.name
 
     @property
     def gathers(self) -> bool:
@@ -189,16 +185,17 @@ class Dispatcher:
 
         The first handler that fits the message alone decides; if none fits, the bot.
         """
-        if message.is_own or message.reconciled_at is not None or opts_out(message):
+        if not _may_join(message):
             return 0.0
-        for route, _ in self._routes_for(MessageReceived):
-            try:
-                fits = route.fits(message)
-            except Exception:  # noqa: BLE001 - the turn of the message reports it
-                break
-            if fits:
-                return self._gather_s.get(route.name, self._bot.gather_s or 0.0)
-        return self._bot.gather_s or 0.0
+        route, default = self._route_of(message), self._bot.gather_s or 0.0
+        return default if route is None else self._gather_s.get(route.name, default)
+
+    def _route_of(self, message: MessageReceived) -> Route | None:
+        """Return the first route whose filters fit a message; None if there is none, or if a filter fails."""
+        try:
+            return next((route for route, _ in self._routes_for(MessageReceived) if route.fits(message)), None)
+        except Exception:  # noqa: BLE001 - the turn of the message reports it
+            return None
 
     def has_no_handler(self, event_type: str) -> bool:
         """Return True if events of this type reach no code of the bot, so they need not be parsed.
@@ -521,6 +518,11 @@ class Dispatcher:
             (before if is_first else self._routers).append(router)
         self._compiled[:0] = first
         self._routers[:0] = before
+
+
+def _may_join(message: MessageReceived) -> bool:
+    """Return True if a message can become a part of another message's turn: not a late one, and none that opts out."""
+    return not message.is_own and message.reconciled_at is None and not opts_out(message)
 
 
 def _gather_s(route: Route, around: Sequence[Router]) -> float:

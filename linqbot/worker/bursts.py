@@ -8,8 +8,9 @@ the same, and a message that comes later is a turn of its own. Only a first run 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from typing import Final
 
 import structlog
@@ -61,7 +62,7 @@ class Bursts:
         Returns:
             The lease to handle, with the whole burst; None if the lease was given back to wait for more.
         """
-        if lease.delivery.type != "message.received" or not lease.is_first_run or lease.put_back:
+        if not lease.is_first_run or lease.put_back:
             return lease
         try:
             return await self._gather(lease)
@@ -72,12 +73,12 @@ class Bursts:
             return lease
 
     async def _gather(self, lease: Lease) -> Lease | None:
-        message = _message(lease.delivery)
+        message = message_of(lease.delivery)
         window = 0.0 if message is None else self._dispatcher.gather_s(message)
         if message is None or not window or self._answers(message):
             return lease
         behind = await self._storage.following(lease.delivery.lane, MAX_MESSAGES)
-        others = self._joining(message, behind)
+        others = further_messages(message, behind, lambda other: self._dispatcher.gather_s(other) > 0)
         is_closed = len(others) < len(behind) or len(others) + 1 >= MAX_MESSAGES
         if not is_closed and (until := self._waits_until(lease.delivery, others, window)) > self._clock.now():
             await self._storage.hold(lease, until, known=len(behind))
@@ -94,16 +95,6 @@ class Bursts:
         found = self._storage.conversations_in(message.chat_id)
         return any(each.status == "waiting" for each in found)
 
-    def _joining(self, message: MessageReceived, behind: Sequence[Delivery]) -> list[Delivery]:
-        """Return the deliveries that belong to the burst: up to the first that is something else."""
-        others = []
-        for delivery in behind:
-            other = _message(delivery) if delivery.type == "message.received" else None
-            if other is None or other.actor != message.actor or not self._dispatcher.gather_s(other):
-                break
-            others.append(delivery)
-        return others
-
     def _waits_until(self, first: Delivery, others: Sequence[Delivery], window: float) -> float:
         """Return the time at which the window of a burst ends, in Unix seconds."""
         end = max(each.received_at for each in (first, *others)) + window
@@ -112,9 +103,28 @@ class Bursts:
         return min(end, first.received_at + max(15.0, 5 * window))
 
 
-def _message(delivery: Delivery) -> MessageReceived | None:
+def message_of(delivery: Delivery) -> MessageReceived | None:
+    """Return the message that a person has sent with a delivery; None if it is something else."""
+    if delivery.type != "message.received":
+        return None
     try:
         event = parse(delivery)
     except EventNotUnderstood:
         return None
     return event if isinstance(event, MessageReceived) else None
+
+
+def further_messages(
+    first: MessageReceived, behind: Sequence[Delivery], fits: Callable[[MessageReceived], bool]
+) -> list[Delivery]:
+    """Return the deliveries that can join a message: those of the same person that fit, up to the first that is another.
+
+    Args:
+        behind: The deliveries behind the message, in order.
+    """
+
+    def joins(delivery: Delivery) -> bool:
+        message = message_of(delivery)
+        return message is not None and message.actor == first.actor and fits(message)
+
+    return list(takewhile(joins, behind))

@@ -24,10 +24,11 @@ from linqbot.bot.overlap import OverlapMode
 from linqbot.errors import BotError, StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
-from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.events.parse import parse
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
 from linqbot.worker.asking.turn_session import TurnSession
+from linqbot.worker.bursts import further_messages, message_of
 from linqbot.worker.calls.turn_journal import TurnJournal
 
 log = structlog.get_logger("linqbot.worker")
@@ -194,26 +195,8 @@ class TurnOverlap:
 
     async def _waiting(self) -> list[Delivery]:
         """Return the deliveries behind the head that this handler would take too, up to the first other one."""
-        found: list[Delivery] = []
-        actor: str | None = None
-        for delivery in await self._storage.following(self.lease.delivery.lane, MOST_MESSAGES):
-            message = _message(delivery)
-            actor = actor or self._actor()
-            if message is None or message.actor != actor or self._dispatcher.handler_for(message) != self._handler:
-                break
-            found.append(delivery)
-        return found
-
-    def _actor(self) -> str | None:
-        message = _message(self.lease.delivery)
-        return None if message is None else message.actor
-
-
-def _message(delivery: Delivery) -> MessageReceived | None:
-    if delivery.type != "message.received":
-        return None
-    try:
-        event = parse(delivery)
-    except EventNotUnderstood:
-        return None
-    return event if isinstance(event, MessageReceived) else None
+        behind = await self._storage.following(self.lease.delivery.lane, MOST_MESSAGES)
+        message = message_of(self.lease.delivery) if behind else None
+        if message is None:
+            return []
+        return further_messages(message, behind, lambda other: self._dispatcher.handler_for(other) == self._handler)
