@@ -40,10 +40,10 @@ from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
 from linqbot.types.proactive.scheduled import Scheduled
 from linqbot.webhooks import sign
-from linqbot.worker.broadcasting import broadcast_send
 from linqbot.worker.calls.outbound_plugins import Outbound
+from linqbot.worker.due.broadcasting import broadcast_send
+from linqbot.worker.due.scheduled_send import due_send
 from linqbot.worker.reply_target import with_answers, with_replies_to_me
-from linqbot.worker.scheduled_send import due_send
 
 OBSERVER_NAME: Final = "linqbot-simulation"
 

@@ -65,28 +65,31 @@ async def replace(store: StateStore, scope: str, name: str, *, before: bytes | N
         before: The value that was edited; None if there was none.
         after: JSON text.
     Raises:
-        ValueError: `after` is neither a JSON object nor a list.
+        ValueError: `after` is not a JSON object; or it is not a list where `before` is one.
         StateConflict: the value was changed while it was edited; nothing was written.
     """
-    value = compact(after)
-    if before is not None and value == compact(before.decode()):
+    # Only a pydantic.RootModel is stored as a list, and what is stored tells that it is one.
+    kind: type = list if before is not None and isinstance(decoded(before), list) else dict
+    value = compact(after, kind)
+    if before is not None and value == compact(before.decode(), kind):
         return False
     await store.write_state([StateWrite(scope, name, value, expected=before)])
     return True
 
 
-def compact(text: str) -> bytes:
-    """Return a JSON object or list without white space.
+def compact(text: str, kind: type = dict) -> bytes:
+    """Return a JSON object, or a list if `kind` is list, without white space.
 
     Raises:
-        ValueError: the text is neither.
+        ValueError: the text is not of that kind.
     """
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"This is not JSON: line {error.lineno}, column {error.colno}: {error.msg}.") from None
-    if not isinstance(value, dict | list):
-        raise ValueError("This is not a JSON object: it must begin with { and end with }.")  # noqa: TRY004 - wrong input
+    if not isinstance(value, kind):
+        must_be = "a JSON object: it must begin with { and end with }" if kind is dict else "a JSON list, as before"
+        raise ValueError(f"This is not {must_be}.")  # noqa: TRY004 - wrong input
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 

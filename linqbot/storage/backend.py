@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol, Self
 
 from linqbot.clock import Clock
+from linqbot.errors import StorageError
 from linqbot.storage.broadcasts import Broadcasts
 from linqbot.storage.conversations import Conversations
 from linqbot.storage.inbox import Inbox
@@ -12,6 +13,10 @@ from linqbot.storage.journal import Journal
 from linqbot.storage.state import StateStore
 from linqbot.storage.timers import Timers
 from linqbot.storage.upkeep import Upkeep
+
+
+class NewerSchema(StorageError):
+    """A newer linqbot has written the storage; this release cannot use it."""
 
 
 class Storage(Inbox, Journal, Conversations, StateStore, Timers, Broadcasts, Upkeep, Protocol):

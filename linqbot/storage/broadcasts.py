@@ -104,7 +104,7 @@ class OpenBroadcast:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class BroadcastStep:
     """A thing to do with a broadcast, not before `at` (Unix seconds).
 
     `send` makes the first pending person a delivery. `end` notes that each person has an outcome, and makes the
@@ -116,7 +116,7 @@ class Step:
     what: Literal["send", "end"]
 
 
-def steps(broadcasts: Sequence[OpenBroadcast]) -> list[Step]:
+def steps(broadcasts: Sequence[OpenBroadcast]) -> list[BroadcastStep]:
     """Return what to do next, at most one person for each line.
 
     Args:
@@ -127,22 +127,22 @@ def steps(broadcasts: Sequence[OpenBroadcast]) -> list[Step]:
     for each in broadcasts:
         free_at[each.line] = max(free_at[each.line], each.next_at)
         under_way[each.line] += each.under_way
-    found: list[Step] = []
+    found: list[BroadcastStep] = []
     served: set[str] = set()
     for each in broadcasts:
         if each.has_ended:
             continue
         if not each.has_pending:
             if not each.under_way:
-                found.append(Step(0.0, each.name, "end"))
+                found.append(BroadcastStep(0.0, each.name, "end"))
         elif each.status == "running" and each.line not in served:
             served.add(each.line)
             if under_way[each.line] < AT_ONCE:
-                found.append(Step(free_at[each.line], each.name, "send"))
+                found.append(BroadcastStep(free_at[each.line], each.name, "send"))
     return found
 
 
-def earliest(due: Iterable[Step]) -> float | None:
+def earliest(due: Iterable[BroadcastStep]) -> float | None:
     """Return the time of the first step; None if there is none."""
     return min((step.at for step in due), default=None)
 

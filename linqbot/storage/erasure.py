@@ -20,7 +20,7 @@ _MANY = 50
 """From this number of ids on, searching the decoded document is faster than searching its bytes."""
 
 
-class Record(NamedTuple):
+class StoredRecord(NamedTuple):
     """A stored record, in the form in which `Person.find` searches it.
 
     Attributes:
@@ -97,7 +97,7 @@ class Person:
         """The scopes of state that concern the person, in lower case."""
         return {f"person:{self._handle}", *(f"chat:{chat}".lower() for chat in self.chats)}
 
-    def find(self, records: Callable[[], Iterable[Record]]) -> Found:
+    def find(self, records: Callable[[], Iterable[StoredRecord]]) -> Found:
         """Find the records that concern the person.
 
         Args:
@@ -131,7 +131,7 @@ class Person:
         # Decoding is a hundred times slower. JSON may write any letter as \uXXXX.
         return not self._handle.isascii() or self._handle.encode() in document.lower() or b"\\u" in document
 
-    def _is_linked_to(self, record: Record) -> bool:
+    def _is_linked_to(self, record: StoredRecord) -> bool:
         kind, _, chat = record.lane.partition(":")
         return (
             (kind in {"c", "r"} and chat in self.chats)
@@ -141,7 +141,7 @@ class Person:
             or (kind == "r" and any(_mentions(document, self._messages) for document in record.documents))
         )
 
-    def _add(self, record: Record, found: Found) -> None:
+    def _add(self, record: StoredRecord, found: Found) -> None:
         found.keys[record.place].add(record.key)
         if record.place == "entry":
             found.turns[record.key] = record.turn

@@ -8,11 +8,12 @@ methods for operators are in `upkeep.py`. The next step: a worker leases deliver
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from linqbot.errors import LeaseLost
 from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.conversations import Conversation
@@ -50,6 +51,11 @@ class Lease:
     def is_first_run(self) -> bool:
         """True if no earlier run can have left journal entries. A deferred run can, so `attempts` is not enough."""
         return self.delivery_count == 0 and self.attempts == 0 and self.crashes == 0
+
+
+def lease_over(lease: Lease) -> LeaseLost:
+    """Return the error of an operation on a lease that is over."""
+    return LeaseLost(f"The lease on {lease.delivery.id} is over. Nothing was written.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +113,9 @@ class Finish:
         cancelled: Ids of timers to delete, before `timers` are scheduled.
         rearmed: The next due times of recurring timers.
         off_the_record: True if no text of this turn may be kept after the ack, even if history is on.
-        conversations: Conversations to store. Each replaces the one with its id, and the one with its person in its
-            chat, unless one of both has failed. The journal entries of a conversation are kept as long as it is on record.
+        conversations: Conversations to store. Each replaces the stored conversation with the same id. It also replaces
+            the one of the same person in the same chat, unless one of the two has failed. The journal entries of a
+            conversation are kept as long as it is on record.
         ended: Ids of conversations to delete, before `conversations` are stored.
         has_all_entries: True if the turn has no entries on record besides `entries`. It saves the backend a search.
         recipients: Outcomes of people that a broadcast goes to.
@@ -188,10 +195,21 @@ class Inbox(Protocol):
         """
         ...
 
+    def note_refused(self, lane: str) -> None:
+        """Note that this process has refused a delivery of a lane, so that the other processes learn it.
+
+        They learn it with the next write of this process. If the storage cannot be reached now, that is later.
+        """
+        ...
+
+    def follow_refusals(self, refused: Callable[[str], None]) -> None:
+        """Call `refused` with each lane of which another process has refused a delivery."""
+        ...
+
     def end_leasing(self) -> None:
         """Note that this process calls `take` no more, because it stops.
 
-        From now on, each turn that it ends wakes the other processes, which go on with its lane.
+        From now on, the end of each turn of this process wakes the other processes, so that they go on with the lane.
         """
         ...
 

@@ -7,7 +7,10 @@ reads the entries and repeats only the calls whose outcome is unknown.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:  # the inbox imports this module
+    from linqbot.storage.inbox import Lease
 
 DeliveryStatus: TypeAlias = Literal["sent", "failed", "delivered", "read"]
 """The state of a message as Linq's receipts report it, in ascending order. It never goes back."""
@@ -120,12 +123,15 @@ def after_outcome(old: JournalEntry, new: JournalEntry) -> JournalEntry:
 class Journal(Protocol):
     """The journal entries on record."""
 
-    async def begin(self, entry: JournalEntry) -> None:
+    async def begin(self, entry: JournalEntry, lease: Lease | None = None) -> None:
         """Store a journal entry durably before the first attempt of its call.
 
         An entry that is on record for the same (turn, replay, slot) stays as it is.
 
+        Args:
+            lease: The lease of the turn that makes the call.
         Raises:
+            LeaseLost: the lease is over; nothing was stored, and the call must not be made.
             StorageUnavailable: nothing was stored; the call must not be made.
             StorageError: another entry has this key; nothing was stored.
         """

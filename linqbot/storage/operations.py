@@ -6,9 +6,9 @@ The writer of the backend runs them. It sets the result or the error of each.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Finish, Lease
@@ -75,7 +75,7 @@ class HoldOp(Op):
 
 @dataclass(slots=True, eq=False)
 class JoinOp(Op):
-    """Put one delivery in the place of the leased one and of those with these ids."""
+    """Replace the leased delivery, and the deliveries with these ids, by one delivery."""
 
     lease: Lease
     joined: Delivery
@@ -86,6 +86,7 @@ class JoinOp(Op):
 @dataclass(slots=True, eq=False)
 class BeginOp(Op):
     entry: JournalEntry
+    lease: Lease | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -132,6 +133,95 @@ class CheckOp(Op):
     """Write `size` bytes without a meaning; with 0 delete them again."""
 
     size: int
+
+
+CHECK_BYTES: Final = 1 << 16
+"""Bytes that `check` writes: as many as several deliveries."""
+
+
+class QueuedWrites:
+    """The methods of a storage that only queue an operation and wait for its result."""
+
+    _submit: Callable[[Op], asyncio.Future[Any]]
+    """Queue an operation. Cancelling the future ends the wait, but never cancels the operation."""
+    _post: Callable[[Op], None]
+    """Queue an operation whose result nothing waits for."""
+
+    async def check(self) -> None:
+        """Write something durably, and delete it again; see `Storage.check`."""
+        await self._submit(CheckOp(CHECK_BYTES))
+        await self._submit(CheckOp(0))
+
+    async def put(self, delivery: Delivery) -> bool:
+        """Store a delivery durably; see `Inbox.put`."""
+        stored: bool = await self._submit(PutOp(delivery))
+        return stored
+
+    async def finish(self, lease: Lease, finish: Finish) -> None:
+        """End a turn in one commit; see `Inbox.finish`."""
+        await self._submit(FinishOp(lease, finish))
+
+    async def _taken(self, future: asyncio.Future[Any]) -> list[Lease]:
+        """Wait for the leases of a `TakeOp`. If this is cancelled, the leases are given back."""
+        try:
+            leases: list[Lease] = await asyncio.shield(future)
+        except asyncio.CancelledError:
+            # The commit may be over already, or still to come. No worker will use these leases.
+            future.add_done_callback(self._give_back)
+            raise
+        return leases
+
+    def _give_back(self, future: asyncio.Future[Any]) -> None:
+        if not future.cancelled() and future.exception() is None and future.result():
+            self._post(ReleaseOp(future.result()))
+
+    async def hold(self, lease: Lease, until: float, *, known: int) -> None:
+        """Let the lane of a lease wait for more deliveries; see `Inbox.hold`."""
+        await self._submit(HoldOp(lease, until, known))
+
+    async def join(self, lease: Lease, joined: Delivery, ids: Sequence[str], *, again: bool = False) -> None:
+        """Put one delivery in the place of several; see `Inbox.join`."""
+        await self._submit(JoinOp(lease, joined, ids, again))
+
+    async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
+        """Store missed deliveries of a lane and sort the lane; see `Inbox.put_in_order`."""
+        count: int = await self._submit(OrderOp(lane, missed, lease))
+        return count
+
+    async def begin(self, entry: JournalEntry, lease: Lease | None = None) -> None:
+        """Store a journal entry durably before the first attempt of its call; see `Journal.begin`."""
+        await self._submit(BeginOp(entry, lease))
+
+    async def settle(self, entry: JournalEntry) -> None:
+        """Store the outcome of a journal entry durably now; see `Journal.settle`."""
+        await self._submit(SettleOp(entry))
+
+    async def settle_receipt(
+        self, key: str | None, message_id: str | None, status: DeliveryStatus
+    ) -> JournalEntry | None:
+        """Store the state that a receipt reports; see `Journal.settle_receipt`."""
+        entry: JournalEntry | None = await self._submit(ReceiptOp(key, message_id, status))
+        return entry
+
+    async def schedule(self, timer: Timer) -> bool:
+        """Store a timer durably; see `Timers.schedule`."""
+        stored: bool = await self._submit(ScheduleOp(timer))
+        return stored
+
+    async def cancel(self, timer_id: str) -> bool:
+        """Delete a timer; see `Timers.cancel`."""
+        cancelled: bool = await self._submit(CancelOp(timer_id))
+        return cancelled
+
+    async def fire(self, now: float, *, limit: int = 500) -> int:
+        """Move due timers into their lanes; see `Timers.fire`."""
+        moved: int = await self._submit(FireOp(now, limit))
+        return moved
+
+    async def advance_broadcasts(self, now: float) -> int:
+        """Carry out the steps of broadcasts that are due; see `Broadcasts.advance_broadcasts`."""
+        count: int = await self._submit(AdvanceOp(now))
+        return count
 
 
 def of(batch: Iterable[Op], kind: type[OpT]) -> list[OpT]:

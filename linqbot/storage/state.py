@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, NamedTuple, Protocol
+
+from linqbot.errors import StateConflict
 
 
 class AnyValue(Enum):
@@ -35,6 +37,18 @@ class StateWrite:
     value: bytes | None
     expected: bytes | AnyValue | None = ANY
     person: str | None = None
+
+
+def conflict(writes: Iterable[StateWrite], stored: Callable[[str, str], bytes | None]) -> StateConflict | None:
+    """Return an error if the value that a write expects is not the stored one; None if all values are as expected.
+
+    Args:
+        stored: Returns the value of a scope and a name; None if there is none.
+    """
+    for write in writes:
+        if write.expected is not ANY and write.expected != stored(write.scope, write.name):
+            return StateConflict(write.scope, write.name)
+    return None
 
 
 class StateRow(NamedTuple):

@@ -17,8 +17,8 @@ from linqbot.storage.conversations import Conversation
 from linqbot.storage.timers import Timer
 from linqbot.worker.asking.deliveries import opt_out
 from linqbot.worker.asking.opening import Writes, failed
-from linqbot.worker.recurring import REPEAT
-from linqbot.worker.scheduled_send import KIND
+from linqbot.worker.due.recurring import REPEAT
+from linqbot.worker.due.scheduled_send import KIND
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -49,7 +49,12 @@ async def effects(chat_id: str, storage: Storage, now: float) -> Writes:
 
 
 def _ended(conversation: Conversation, now: float) -> tuple[Conversation, Timer, str]:
-    """Return a conversation whose question ends, the timer of the delivery that ends it, and the id of its timeout."""
+    """End the question of a conversation.
+
+    Returns:
+        The conversation as it is stored now; the timer that becomes the delivery for its handler; and the id of the
+        question's timeout, which is to be cancelled.
+    """
     question = OpenQuestion.model_validate_json(conversation.question)
     timer = opt_out(conversation, question.n, now)
     return failed(conversation, question, by=timer.fired(now).id), timer, question.timer

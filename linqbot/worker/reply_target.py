@@ -8,7 +8,7 @@ from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.reaction import ReactionAdded
 from linqbot.storage.journal import JournalEntry
-from linqbot.worker.scheduled_send import answered
+from linqbot.worker.due.scheduled_send import answered
 
 
 async def with_replies_to_me(event: Event, is_ours: Callable[[str], Awaitable[bool]]) -> Event:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import structlog
 
 from linqbot.bot.branch import UnawaitedCoroutine
-from linqbot.bot.context import Context
 from linqbot.bot.deadline import Deadline
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.routing.opt_out import opts_out
@@ -42,33 +41,33 @@ from linqbot.errors import (
 from linqbot.events.delivery import PROBE_ID, Delivery
 from linqbot.events.event import Event
 from linqbot.events.message import MessageDelivered, MessageFailed, MessageRead, MessageSent
-from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
+from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.frames import place_of_task
 from linqbot.hookspecs import End
 from linqbot.interrupts import is_closing, is_ctrl_c
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Outcome, Retry
+from linqbot.storage.inbox import Ack, DeadLetter, Defer, Lease, Outcome, Retry
 from linqbot.storage.journal import DeliveryStatus
-from linqbot.storage.timers import Rearm, Timer
-from linqbot.worker import broadcasting, never_awaited, opting_out
+from linqbot.worker import never_awaited, opting_out
 from linqbot.worker.asking.arrivals import ANSWERS_WITHOUT_CHAT, NOTHING, Arrival, arrival, in_chat
 from linqbot.worker.asking.deliveries import ORDER_PREFIX
 from linqbot.worker.asking.opening import Opening, Writes, open_turn, writes_of_failure
 from linqbot.worker.asking.turn_session import TurnSession
-from linqbot.worker.broadcasting import broadcast_send
 from linqbot.worker.calls import own_changes
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.calls.turn_journal import TurnJournal
+from linqbot.worker.due.broadcasting import broadcast_send
+from linqbot.worker.due.scheduled_send import SendMissed, due_send, ends_series
 from linqbot.worker.failure import STORAGE_PAUSE_S, RetryPolicy, TurnFailure, decide, readable
 from linqbot.worker.origin import origin_of
 from linqbot.worker.overlapping import TurnOverlap
-from linqbot.worker.recurring import rearmed
 from linqbot.worker.reply_target import with_answers, with_replies_to_me
-from linqbot.worker.scheduled_send import SendMissed, due_send, ends_series
+from linqbot.worker.running_turn import Owner, RunningTurn
 from linqbot.worker.state_queue import StateQueue
 from linqbot.worker.trouble import dead_letter, outage
+from linqbot.worker.turn_end import end_of, end_without_calls, expected_changes
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -92,53 +91,6 @@ RESTART: Final = "restart"
 """The end of a run that a newer message of the person has interrupted. It is no outcome: the turn begins again."""
 Stored: TypeAlias = Outcome | Literal["lost"]
 """The outcome that was stored; `lost` if none could be stored."""
-
-
-class Owner(Protocol):
-    """The worker that a turn belongs to."""
-
-    @property
-    def is_stopping(self) -> bool:
-        """True if the worker has cancelled its turns."""
-        ...
-
-    def detach(self, task: asyncio.Task[None], instead: Coroutine[Any, Any, None]) -> None:
-        """Count a turn's task as ended although it still runs, and start a task for `instead`."""
-        ...
-
-
-@dataclass(slots=True)
-class _Running:
-    """A running turn.
-
-    Attributes:
-        began: The time at which the turn began, by `time.perf_counter`.
-        owner: The worker; None if the turn is run without one, as in tests.
-        handling: The time at which dispatch began, by `time.perf_counter`.
-        ctx: The context of the handler; None until the event is parsed.
-        opting_out: What is stored, whatever the outcome, because a person opts out with this delivery.
-        given_up: True if the turn's code ignored its cancellation, and the outcome was decided without waiting for it.
-        asking: Makes the session of the handler's questions and steps.
-        overlap: The later messages of the chat, if a handler of the bot takes them while it runs.
-    """
-
-    lease: Lease
-    journal: TurnJournal
-    began: float
-    task: asyncio.Task[None] | None
-    owner: Owner | None
-    opening: Opening
-    asking: TurnSession
-    handling: float = 0.0
-    ctx: Context | None = None
-    given_up: bool = False
-    overlap: TurnOverlap | None = None
-    opting_out: Writes | None = None
-
-    @property
-    def is_to_begin_again(self) -> bool:
-        """True if the turn ended because a newer message of the person interrupted it."""
-        return self.overlap is not None and bool(self.overlap.joining) and self.journal.deferred is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,18 +145,17 @@ class Turns:
         took_s = time.perf_counter() - began
         finished(delivery=lease.delivery, outcome=name, took_s=took_s, again_in_s=again_in_s, reason=reason)
 
-    def _log_acked(self, turn: _Running) -> None:
+    def _log_acked(self, turn: RunningTurn) -> None:
         """Log a turn that was acked, with ids only. Receipts without a handler are the journal's, and are not logged."""
-        handler = turn.ctx.handler if turn.ctx else None
         delivery = turn.lease.delivery
-        if handler is None and delivery.type in RECEIPTS:
+        if turn.handler is None and delivery.type in RECEIPTS:
             return
         ms = round((time.perf_counter() - turn.began) * 1000, 1)
         log.info(
             "turn.acked",
             delivery=delivery.id,
             type=delivery.type,
-            handler=handler,
+            handler=turn.handler,
             attempt=turn.lease.attempts + 1,
             ms=ms,
         )
@@ -277,9 +228,10 @@ class Turns:
             outbound=self.outbound,
             off_the_record=opening.off_the_record,
             task=task,
+            lease=lease,
         )
         asking = TurnSession(journal, self.storage, self.dispatcher, self.clock, lease, opening)
-        turn = _Running(lease, journal, began, task, owner, opening, asking)
+        turn = RunningTurn(lease, journal, began, task, owner, opening, asking)
         if self.dispatcher.overlaps and task is not None:
             turn.overlap = TurnOverlap(
                 lease,
@@ -302,19 +254,20 @@ class Turns:
             self._log_acked(turn)
         return end
 
-    async def _begin_again(self, turn: _Running) -> Lease | Outcome:
+    async def _begin_again(self, turn: RunningTurn) -> Lease | Outcome:
         """Store what an interrupted turn has done, and join the newer messages to it. Return the lease to go on with."""
         assert turn.overlap is not None
         try:
             settled = (self.storage.settle(entry) for entry in turn.journal.outcomes(with_digests=True))
-            waiting = (self.storage.schedule(timer) for timer in self._own_changes(turn.journal))
+            expected = expected_changes(turn.journal, self.dispatcher, self.clock.now())
+            waiting = (self.storage.schedule(timer) for timer in expected)
             await asyncio.gather(*settled, *waiting)
             return await turn.overlap.restarted(turn.journal.texts_sent())
         except (StorageError, LeaseLost) as error:
             # Nothing is lost: the newer messages wait in the lane, and the turn runs again with its journal.
             return decide(turn.lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
 
-    async def _outcome(self, turn: _Running) -> Outcome | Literal["restart"]:
+    async def _outcome(self, turn: RunningTurn) -> Outcome | Literal["restart"]:
         """Run the code of the turn, and turn its result or its error into an outcome."""
         deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn))
         try:
@@ -323,7 +276,7 @@ class Turns:
             deadline.close()
 
     async def _outcome_within(  # noqa: C901 - one place decides what each end of a turn means
-        self, turn: _Running, deadline: Deadline
+        self, turn: RunningTurn, deadline: Deadline
     ) -> Outcome | Literal["restart"]:
         error: BaseException | None = None
         try:
@@ -360,7 +313,7 @@ class Turns:
             return Ack()
         return self._failed(turn, error)
 
-    def _note_coroutines(self, turn: _Running, coroutines: Sequence[UnawaitedCoroutine]) -> NeverAwaited | None:
+    def _note_coroutines(self, turn: RunningTurn, coroutines: Sequence[UnawaitedCoroutine]) -> NeverAwaited | None:
         """Log the coroutines that the turn never awaited. Return an error if a call of linqbot is among them.
 
         That call was not made, and a retry would not make it either. As a dead letter, the delivery can be handled again
@@ -378,7 +331,7 @@ class Turns:
                 )
         return error
 
-    def _note_state(self, turn: _Running) -> None:
+    def _note_state(self, turn: RunningTurn) -> None:
         """Note the state that a successful handler changed, for the commit that ends the turn."""
         writes = turn.ctx.close_state() if turn.ctx is not None else ()
         if writes and turn.journal.off_the_record:
@@ -386,7 +339,7 @@ class Turns:
         else:
             turn.journal.state = writes
 
-    async def _handle(self, turn: _Running, deadline: Deadline) -> None:
+    async def _handle(self, turn: RunningTurn, deadline: Deadline) -> None:
         """Make the calls of a due scheduled send or of a broadcast; otherwise run the handler of the event."""
         if not turn.lease.is_first_run:
             await self.state_queue.enter(turn.lease.delivery.id)
@@ -444,7 +397,7 @@ class Turns:
         else:
             await self.dispatcher.dispatch_dead_letter(given_up.failure, event, turn.ctx)
 
-    async def _send_due(self, turn: _Running, scheduled_id: str, client: Client, call: Call) -> None:
+    async def _send_due(self, turn: RunningTurn, scheduled_id: str, client: Client, call: Call) -> None:
         try:
             await client.run(call)
         except LinqApiError as error:
@@ -452,28 +405,23 @@ class Turns:
                 turn.journal.cancelled.append(scheduled_id)
             raise
 
-    def _writes(self, turn: _Running, outcome: Outcome) -> Writes | None:
-        if turn.opting_out is not None:
-            return turn.opting_out
-        return None if turn.asking.session is None else turn.asking.session.writes(outcome)
-
-    async def _wait_for_calls(self, turn: _Running, deadline: Deadline) -> None:
+    async def _wait_for_calls(self, turn: RunningTurn, deadline: Deadline) -> None:
         """Wait for the calls that the tasks of a failed handler are still making, so that their outcome is journalled."""
         deadline.give_extra_time()
         with contextlib.suppress(TimeoutError), deadline:
             await turn.journal.settle()
 
-    def _handled(self, turn: _Running) -> Outcome:
+    def _handled(self, turn: RunningTurn) -> Outcome:
         if (handled := self.plugins.handled) is not None and turn.ctx is not None:
             took_s = time.perf_counter() - turn.handling
-            handled(delivery=turn.lease.delivery, event=turn.ctx.event, handler=turn.ctx.handler, took_s=took_s)
+            handled(delivery=turn.lease.delivery, event=turn.ctx.event, handler=turn.handler, took_s=took_s)
         return Ack()
 
-    def _failed(self, turn: _Running, error: BaseException, *, at: str | None = None) -> Retry | Defer | DeadLetter:
+    def _failed(self, turn: RunningTurn, error: BaseException, *, at: str | None = None) -> Retry | Defer | DeadLetter:
         ctx = turn.ctx
         failure = TurnFailure(
             error,
-            ctx.handler if ctx else None,
+            turn.handler,
             ctx.attempts if ctx else None,
             at or (ctx.stuck_at if ctx else None),
             ctx.handler_at if ctx else None,
@@ -494,20 +442,19 @@ class Turns:
             )
         return outcome
 
-    def _give_up(self, turn: _Running) -> None:
+    def _give_up(self, turn: RunningTurn) -> None:
         """End a turn whose code ignores its cancellation: refuse its further calls, and decide the outcome without it."""
         assert turn.task is not None
         at = place_of_task(turn.task)
         turn.given_up = True
         turn.journal.close("its turn had been ended, because it exceeded its time limit")
-        handler = turn.ctx.handler if turn.ctx else None
-        log.error("handler.stuck", delivery=turn.lease.delivery.id, handler=handler, at=at)
+        log.error("handler.stuck", delivery=turn.lease.delivery.id, handler=turn.handler, at=at)
         error = TimeoutError("It exceeded its time limit, was cancelled, and still runs.")
         outcome = self._failed(turn, error, at=at)
         if turn.owner is not None:
             turn.owner.detach(turn.task, self._end_given_up(turn, outcome))
 
-    async def _end_given_up(self, turn: _Running, outcome: Outcome) -> None:
+    async def _end_given_up(self, turn: RunningTurn, outcome: Outcome) -> None:
         end: Stored = "lost"
         try:
             end = await self._finish(turn.lease, outcome, turn)
@@ -522,7 +469,7 @@ class Turns:
         event = await with_replies_to_me(event, self._is_from_us)
         return await with_answers(event, self.storage.entry_of) if self.storage.has_made_scheduled_sends else event
 
-    async def _with_author(self, event: Event, turn: _Running) -> Event:
+    async def _with_author(self, event: Event, turn: RunningTurn) -> Event:
         """Return an event about the people of a group, with `by_me` set if the bot has caused it."""
         if (waiting := await own_changes.expected(event, self.storage)) is None:
             return event
@@ -549,7 +496,7 @@ class Turns:
             return False
 
     async def _finish(
-        self, lease: Lease, outcome: Outcome, turn: _Running | None, writes: Writes | None = None
+        self, lease: Lease, outcome: Outcome, turn: RunningTurn | None, writes: Writes | None = None
     ) -> Stored:
         """Store the end of a turn, and return the outcome that was stored.
 
@@ -557,7 +504,7 @@ class Turns:
             turn: The turn; None if the delivery needed none.
             writes: The changes of conversations, without a turn. With one, they follow from the outcome.
         """
-        finish = self._end(lease, outcome, turn, writes)
+        finish = end_of(lease, outcome, turn, self.dispatcher, self.clock.now(), writes=writes)
         while True:
             try:
                 await self.storage.finish(lease, finish)
@@ -569,7 +516,7 @@ class Turns:
                 outcome = decide(lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
                 if not isinstance(outcome, DeadLetter):
                     self.state_queue.note(lease.delivery.id, error)
-                finish = self._end(lease, outcome, turn, writes)
+                finish = end_of(lease, outcome, turn, self.dispatcher, self.clock.now(), writes=writes)
             except StorageUnavailable as error:
                 # Keep the lane until the outcome is on disk. Going on without it could send twice after a crash.
                 log.error("turn.unfinished", delivery=lease.delivery.id, error=str(error))
@@ -580,98 +527,9 @@ class Turns:
                 # The same write would fail again and block the lane, so store a dead letter without the calls instead.
                 log.error("turn.unwritable", delivery=lease.delivery.id, error=str(error))
                 dead = DeadLetter(f"Its outcome could not be stored: {readable(str(error))}")
-                lost = broadcasting.given_up(lease.delivery, dead)
-                finish = Finish(
-                    dead, timers=self._notices(lease, dead, turn), rearmed=_rearms(lease.delivery), recipients=lost
-                )
-                if (again := writes if turn is None else self._writes(turn, dead)) is not None:
-                    finish = _with(finish, again, None)
+                finish = end_without_calls(lease, dead, turn, self.dispatcher, self.clock.now(), writes=writes)
             else:
                 return finish.outcome
-
-    def _end(self, lease: Lease, outcome: Outcome, turn: _Running | None, writes: Writes | None = None) -> Finish:
-        """Return what the commit that ends a turn with this outcome stores."""
-        journal = None if turn is None else turn.journal
-        writes = writes if turn is None else self._writes(turn, outcome)
-        # The scheduled sends of a failed run are not stored: its next run schedules them again.
-        is_done = isinstance(outcome, Ack)
-        rearm = _rearms(lease.delivery) if is_done or isinstance(outcome, DeadLetter) else ()
-        finish = Finish(
-            outcome,
-            journal.outcomes(with_digests=not is_done) if journal else (),
-            state=journal.state if journal and is_done else (),
-            timers=[
-                *(journal.timers if journal and is_done else self._notices(lease, outcome, turn)),
-                *self._own_changes(journal),
-            ],
-            rearmed=rearm,
-            cancelled=[
-                *(journal.cancelled if journal and (is_done or rearm) else ()),
-                *self._ended_outage(lease, outcome, turn),
-            ],
-            off_the_record=journal.off_the_record if journal else lease.delivery.is_off_the_record,
-            has_all_entries=writes is None and lease.is_first_run and (journal is None or journal.has_all_entries),
-            recipients=journal.recipients if journal and is_done else broadcasting.given_up(lease.delivery, outcome),
-        )
-        return finish if writes is None else _with(finish, writes, journal)
-
-    def _notices(self, lease: Lease, outcome: Outcome, turn: _Running | None) -> list[Timer]:
-        """Return the timer of what the bot says when it gives up a message, or cannot answer it now; usually nothing.
-
-        An `on_dead_letter` handler says it. Without one that takes the event, it is the text of `Bot(on_trouble=…)`.
-        """
-        delivery, now = lease.delivery, self.clock.now()
-        if isinstance(outcome, DeadLetter) and self.dispatcher.takes_dead_letter(delivery.type):
-            return [dead_letter.timer(lease, outcome, now)]
-        if self.dispatcher.on_trouble is None or not outage.leaves_waiting(lease, outcome, now):
-            return []
-        if turn is not None:
-            has_handler = turn.ctx is not None and turn.ctx.handler is not None
-            return [outage.begun(delivery, turn.journal.origin, now)] if has_handler else []
-        return self._notice_after_crashes(delivery, now) if isinstance(outcome, DeadLetter) else []
-
-    def _notice_after_crashes(self, delivery: Delivery, now: float) -> list[Timer]:
-        """Return the timer of an outage for a message that has crashed the process, so that its handler is not known."""
-        try:
-            event = parse(delivery)
-        except EventNotUnderstood:
-            return []
-        return [outage.begun(delivery, origin_of(event), now)] if self.dispatcher.may_reach_handler(event) else []
-
-    def _ended_outage(self, lease: Lease, outcome: Outcome, turn: _Running | None) -> list[str]:
-        """Return the id of the timer of an outage that ends because a handler has succeeded."""
-        if self.dispatcher.on_trouble is None or turn is None or dead_letter.is_notice(lease.delivery):
-            return []
-        has_handler = turn.ctx is not None and turn.ctx.handler is not None
-        return outage.ended_by(lease, outcome) if has_handler else []
-
-    def _own_changes(self, journal: TurnJournal | None) -> list[Timer]:
-        """Return the timers that wait for the events of the turn's own changes of groups, if a handler takes such events."""
-        waiting = [] if journal is None else own_changes.timers(journal.made, self.clock.now())
-        takes_them = waiting and any(
-            issubclass(EVENT_TYPES[name], each) for name in own_changes.EVENT_TYPES for each in self.dispatcher.handled
-        )
-        return waiting if takes_them else []
-
-
-def _rearms(delivery: Delivery) -> tuple[Rearm, ...]:
-    """Return the next due time of the recurring timer that a delivery comes from; nothing for any other delivery."""
-    again = rearmed(delivery)
-    return () if again is None else (again,)
-
-
-def _with(finish: Finish, writes: Writes, journal: TurnJournal | None) -> Finish:
-    """Return the end of a turn with changes of conversations."""
-    # A conversation goes on with later deliveries, so its entries need digests even after an ack.
-    with_digests = bool(writes.conversations) or not isinstance(finish.outcome, Ack)
-    return replace(
-        finish,
-        entries=[*(journal.outcomes(with_digests=with_digests) if journal else ()), *writes.entries],
-        timers=[*finish.timers, *writes.timers],
-        cancelled=[*finish.cancelled, *writes.cancelled],
-        conversations=writes.conversations,
-        ended=writes.ended,
-    )
 
 
 def _is_opt_out(delivery: Delivery) -> bool:
@@ -683,7 +541,7 @@ def _is_opt_out(delivery: Delivery) -> bool:
 
 
 def _is_end_of_ask(error: BaseException) -> bool:
-    """Return True if the handler ended with a question: at one that it asked, or at one that ended without an answer."""
+    """Return True if a question ended the handler: it was asked just now, or it was over without an answer."""
     if isinstance(error, BaseExceptionGroup):
         return error.split((Suspended, AskEnded))[1] is None
     return isinstance(error, Suspended | AskEnded)

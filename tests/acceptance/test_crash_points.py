@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from pathlib import Path
 
 import crash
 import pytest
+from killed_once import killed_once
 from postgres_server import empty_storage_url
 
 pytestmark = pytest.mark.anyio
@@ -85,16 +84,7 @@ async def test_a_crash_between_any_two_steps_loses_and_repeats_nothing(tmp_path:
     async with crash.house(tmp_path, code, storage=url) as (bot, emulator, http):
         chats = await crash.chats(http, emulator.url, len(POINTS))
         for chat, point in zip(chats, POINTS, strict=True):
-            await bot.up(http, "/readyz")
-            # One crash each, because an event that crashes the process five times is dead-lettered.
-            await crash.settled(http, bot.url)
-            (tmp_path / "point").write_text(point)
-            arriving = crash.begin(crash.Load(bot.url, http, [chat], 1, seed=0))
-            assert bot.process is not None
-            async with asyncio.timeout(30):
-                assert await bot.process.wait() == -signal.SIGKILL, f"it did not die {point}"
-            await bot.start()
-            await arriving
+            await killed_once(bot, http, tmp_path, chat, point)
         await bot.up(http, "/readyz")
         await crash.settled(http, bot.url)
         replies = await crash.replies(http, emulator.url)

@@ -289,7 +289,8 @@ async def test_an_old_schema_is_reported_copied_only_after_it_is_migrated(full: 
 
 async def test_a_newer_schema_is_refused(full: str, tmp_path: Path) -> None:
     there = empty_schema("newer_copy")
-    assert ((await migrate(there)).have, (await migrate(there)).have) == (0, 1)
+    before = await migrate(there)
+    assert (before.have, (await migrate(there)).have) == (0, before.newest)
     execute(server_url(), "UPDATE newer_copy.meta SET value = '999' WHERE key = 'schema'")
     with closing(sqlite3.connect(tmp_path / "full.db")) as db:
         db.execute("PRAGMA user_version = 999")
@@ -315,6 +316,7 @@ async def test_every_column_of_both_backends_is_copied(full: str, tmp_path: Path
         columns.setdefault(table, set()).add(column)
     columns["delivery"] |= columns.pop("body") | {"leased"}
     del columns["process"]
+    del columns["head"]  # triggers fill it
     assert {table: names - own for table, names in columns.items()} == {
         table: set(names) - own for table, names in TABLES.items()
     }

@@ -49,6 +49,19 @@ async def test_a_delivery_that_is_put_into_a_held_lane_ends_the_wait(storage: St
     assert [each.id for each in await storage.following("c:1", 10)] == [second.id]
 
 
+async def test_a_delivery_that_an_operator_handles_again_ends_the_wait(
+    storage: Storage, delivery: MakeDelivery
+) -> None:
+    dead, first = delivery(), delivery()
+    await storage.put(dead)
+    await storage.finish(await leased(storage), Finish(DeadLetter("It failed.")))
+    await storage.put(first)
+    await storage.hold(await leased(storage), NOON + 60, known=0)
+    assert await storage.retry([dead.id]) == 1
+    assert (await leased(storage)).delivery.id == first.id
+    assert [each.id for each in await storage.following("c:1", 10)] == [dead.id]
+
+
 async def test_a_lane_that_grew_in_the_meantime_is_not_held(storage: Storage, delivery: MakeDelivery) -> None:
     await storage.put(delivery())
     lease = await leased(storage)

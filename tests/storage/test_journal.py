@@ -105,6 +105,23 @@ async def test_entries_of_a_lost_lease_are_not_written(
     assert await storage.entries("w.1") == []
 
 
+async def test_no_call_begins_for_a_lease_that_another_turn_has(
+    storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
+) -> None:
+    old = await turn(storage, delivery(name="w.1"))
+    await storage.begin(entry("w.1"), old)
+    clock.advance(60)
+    await storage.begin(entry("w.1", "1"), old)  # it has run out, but no other turn has begun
+    (new,) = await storage.take(1, lease_s=60)
+    begun = (storage.begin(entry("w.1", "2"), old), storage.begin(entry("w.1", "3"), new))
+    outcomes = await asyncio.gather(*begun, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [LeaseLost, type(None)]
+    await storage.finish(new, Finish(Ack()))
+    with pytest.raises(LeaseLost):
+        await storage.begin(entry("w.1", "4"), new)
+    assert [each.slot for each in await storage.entries("w.1")] == ["0", "1", "3"]
+
+
 async def test_entries_are_kept_for_a_week_after_their_turn_and_then_deleted(
     storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
 ) -> None:

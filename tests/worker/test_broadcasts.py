@@ -20,7 +20,7 @@ from linqbot.storage.inbox import Ack, DeadLetter
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 from linqbot.types.message import LinkPart
 from linqbot.types.proactive.broadcast import Broadcast
-from linqbot.worker.broadcasting import broadcast_send, given_up
+from linqbot.worker.due.broadcasting import broadcast_send, given_up
 
 pytestmark = pytest.mark.anyio
 

@@ -111,6 +111,32 @@ async def test_a_refused_delivery_opens_a_gap_for_its_chat_only(
     assert harness.lists() == 1
 
 
+async def test_messages_from_before_the_first_webhook_are_not_fetched_by_the_process_that_received_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = Harness(tmp_path)
+    async with harness.emulator:
+        # Linq retries it later than the following messages are written.
+        harness.text("before")
+        await harness.settle()
+        await harness.start()
+        harness.text("first", after_s=0.2)
+        await harness.settle()
+        put = harness.storage.put
+
+        async def refuse(delivery: Any) -> bool:
+            raise StorageUnavailable("full")
+
+        monkeypatch.setattr(harness.storage, "put", refuse)
+        harness.text("a", after_s=0.2)
+        await harness.settle()
+        monkeypatch.setattr(harness.storage, "put", put)
+        harness.text("b", after_s=0.2)
+        await harness.settle()
+        assert harness.said() == ["first", "a", "b"]
+        await harness.stop()
+
+
 @pytest.mark.parametrize(("gap_s", "said"), [(40 * 60, ["first", "a", "b"]), (2 * 3600, ["first", "late: a", "b"])])
 async def test_a_message_that_linq_gave_up_on_is_answered_in_order_if_it_is_recent(
     harness: Harness, gap_s: float, said: list[str]

@@ -26,8 +26,8 @@ from linqbot.plugins.registry import Plugins
 from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
+from linqbot.worker.due.scheduled_send import timer
 from linqbot.worker.failure import RetryPolicy
-from linqbot.worker.scheduled_send import timer
 from linqbot.worker.turn import Turns
 
 pytestmark = pytest.mark.anyio

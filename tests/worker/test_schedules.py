@@ -27,7 +27,7 @@ from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
 from linqbot.worker.calls.rate_limit import SendRateLimit
-from linqbot.worker.recurring import start_schedules
+from linqbot.worker.due.recurring import start_schedules
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
 

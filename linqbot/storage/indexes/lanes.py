@@ -244,11 +244,14 @@ class Lanes:
         return list(self._leases)
 
     def adopt(self, rows: Iterable[tuple[int, str, float, int, bool]]) -> Lanes:
-        """Return new lanes for these rows, with the present leases of heads that are still there.
+        """Return the lanes of all stored deliveries, read again after another process has changed some of them.
+
+        A lease stays in force if its delivery is still the first of its lane. All other leases are over.
 
         Args:
-            rows: (seq, lane, not_before, max_concurrent_suspects, wakes) of each delivery, in order. Added behind a head
-                that `wakes`, others do not wake it: they were there when it began to wait.
+            rows: (seq, lane, not_before, max_concurrent_suspects, wakes) of each delivery, by ascending `seq`. The
+                first four are as for `add`. `wakes` is True if the delivery waits for more deliveries in its lane: see
+                `hold`. Those that are among the rows do not end this wait, because they came before it began.
         """
         fresh = Lanes()
         fresh._tokens, fresh._alone = self._tokens, self._alone

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import (
     ALLOWED,
+    BroadcastStep,
     NewBroadcast,
     OpenBroadcast,
     Order,
     RecipientUpdate,
-    Step,
     counted,
     done_delivery,
     earliest,
@@ -24,7 +24,7 @@ from linqbot.types.proactive.broadcast import Broadcast, BroadcastStatus, Recipi
 
 
 @dataclass(slots=True)
-class _Row:
+class _BroadcastRow:
     """A broadcast, with its people by their number, and the numbers that are pending and under way."""
 
     new: NewBroadcast
@@ -65,14 +65,14 @@ class MemoryBroadcasts:
     """Broadcasts in a dict, the oldest first."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, _Row] = {}
+        self._rows: dict[str, _BroadcastRow] = {}
 
     def start(self, new: NewBroadcast, people: Sequence[str]) -> bool:
         """Store a broadcast; see `Broadcasts.start_broadcast`."""
         if new.name in self._rows:
             return False
         rows = {n: Recipient(n, handle, "pending") for n, handle in enumerate(people, 1)}
-        self._rows[new.name] = _Row(new, rows, dict.fromkeys(rows))
+        self._rows[new.name] = _BroadcastRow(new, rows, dict.fromkeys(rows))
         return True
 
     def find(self, name: str) -> Broadcast | None:
@@ -127,10 +127,10 @@ class MemoryBroadcasts:
             row.remove(n)
         return len(found)
 
-    def _steps(self) -> list[Step]:
+    def _steps(self) -> list[BroadcastStep]:
         return steps([row.facts() for row in self._rows.values()]) if self._rows else []
 
-    def _carry_out(self, step: Step, now: float) -> Delivery:
+    def _carry_out(self, step: BroadcastStep, now: float) -> Delivery:
         row = self._rows[step.broadcast]
         if step.what == "end":
             row.has_ended = True

@@ -7,25 +7,25 @@ import itertools
 import os
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Self
 
 from linqbot.clock import Clock, SystemClock
-from linqbot.errors import ConfigError, LaneFull, LeaseLost, StateConflict, StorageBusy, StorageError
+from linqbot.errors import ConfigError, LaneFull, StorageBusy, StorageError
 from linqbot.events.delivery import OWN_DELIVERY, Delivery
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation, ConversationSummary
-from linqbot.storage.erasure import Person, Place, Record
-from linqbot.storage.inbox import SEEN_KEPT_S, DeadDelivery, DeadLetter, Defer, Finish, Lease, Retry
+from linqbot.storage.erasure import Person, Place, StoredRecord
+from linqbot.storage.inbox import SEEN_KEPT_S, DeadDelivery, DeadLetter, Defer, Finish, Lease, Retry, lease_over
 from linqbot.storage.indexes.lane_watch import LaneWatch
 from linqbot.storage.indexes.lanes import Lanes
 from linqbot.storage.indexes.open_conversations import OpenConversations
 from linqbot.storage.journal import ENTRIES_KEPT_S, DeliveryStatus, JournalEntry, after_outcome, after_receipt
 from linqbot.storage.memory.broadcasts import MemoryBroadcasts
 from linqbot.storage.redaction import is_repeatable, without_texts
-from linqbot.storage.state import ANY, StateRow, StateWrite
+from linqbot.storage.state import StateRow, StateWrite, conflict
 from linqbot.storage.timers import PARKED_S, Timer
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting, WaitingState
 from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
@@ -34,7 +34,7 @@ DAY_S = 24 * 3600.0
 
 
 @dataclass(slots=True)
-class _Row:
+class _InboxRow:
     delivery: Delivery
     delivery_count: int = 0
     attempts: int = 0
@@ -90,7 +90,7 @@ class MemoryStorage:
         self._lanes = Lanes()
         self._watched = LaneWatch()
         self._next_seq = 1
-        self._rows: dict[int, _Row] = {}
+        self._rows: dict[int, _InboxRow] = {}
         self._seen: set[str] = set()
         # The time at which a delivery left the inbox or a turn ended, oldest first. A key that ends again moves to the
         # end.
@@ -156,7 +156,7 @@ class MemoryStorage:
         self._refuse_when_full()
         if self._lanes.depth_of(delivery.lane) >= self._max_lane_backlog:
             raise LaneFull(f"The lane of {delivery.id} is full: {self._max_lane_backlog} deliveries wait.")
-        self._accept(_Row(delivery))
+        self._accept(_InboxRow(delivery))
         if delivery.id.startswith("w."):
             self._active_at = max(delivery.received_at, self._active_at or 0.0)
             self._first_active_at = self._first_active_at or self._active_at
@@ -173,6 +173,12 @@ class MemoryStorage:
             leases.append(Lease(row.delivery, lease.token, *counts, row.put_back))
             row.delivery_count += 1
         return leases
+
+    def note_refused(self, lane: str) -> None:
+        """Do nothing: no other process leases from this storage; see `Inbox.note_refused`."""
+
+    def follow_refusals(self, refused: Callable[[str], None]) -> None:
+        """Do nothing: no other process receives deliveries; see `Inbox.follow_refusals`."""
 
     def end_leasing(self) -> None:
         """Do nothing: no other process leases from this storage; see `Inbox.end_leasing`."""
@@ -265,7 +271,7 @@ class MemoryStorage:
         """
         seq = self._lanes.held(lease.token)
         if seq is None:
-            raise LeaseLost(f"The lease on {lease.delivery.id} is over. Nothing was written.")
+            raise lease_over(lease)
         return seq
 
     async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
@@ -281,7 +287,7 @@ class MemoryStorage:
         count = 0
         for delivery in missed:
             if self._seen.isdisjoint(_keys(delivery)):
-                self._accept(_Row(delivery))
+                self._accept(_InboxRow(delivery))
                 count += 1
         leased = self._leased()
         seqs = [
@@ -294,7 +300,7 @@ class MemoryStorage:
         self._changed.set()
         return count
 
-    def _is_untouched(self, row: _Row) -> bool:
+    def _is_untouched(self, row: _InboxRow) -> bool:
         return (row.not_before is None or row.waits == "gathering") and not self._entries.get(row.delivery.id)
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
@@ -315,8 +321,14 @@ class MemoryStorage:
 
     # Journal
 
-    async def begin(self, entry: JournalEntry) -> None:
-        """Store a journal entry before the first attempt of its call; see `Journal.begin`."""
+    async def begin(self, entry: JournalEntry, lease: Lease | None = None) -> None:
+        """Store a journal entry before the first attempt of its call; see `Journal.begin`.
+
+        Raises:
+            LeaseLost: the lease is over; nothing was stored.
+        """
+        if lease is not None and self._lanes.held(lease.token) is None:
+            raise lease_over(lease)
         if (entry.replay, entry.slot) not in self._entries.get(entry.turn, {}):
             self._check_key(entry)
             self._record(entry)
@@ -440,7 +452,7 @@ class MemoryStorage:
                 del self._timers[timer.id]
             delivery = timer.fired(now)
             if delivery.id not in self._seen:
-                self._accept(_Row(delivery))
+                self._accept(_InboxRow(delivery))
         return len(due)
 
     async def next_timer(self) -> float | None:
@@ -478,7 +490,7 @@ class MemoryStorage:
         due = self._broadcasts.due(now)
         for delivery in due:
             if delivery.id not in self._seen:
-                self._accept(_Row(delivery))
+                self._accept(_InboxRow(delivery))
         return len(due)
 
     async def next_broadcast(self) -> float | None:
@@ -610,9 +622,8 @@ class MemoryStorage:
             raise StorageBusy(f"The backlog is full: {self._max_backlog} deliveries wait.")
 
     def _check_state(self, writes: Sequence[StateWrite]) -> None:
-        for write in writes:
-            if write.expected is not ANY and write.expected != self._state.get(write.scope, {}).get(write.name):
-                raise StateConflict(write.scope, write.name)
+        if (error := conflict(writes, lambda scope, name: self._state.get(scope, {}).get(name))) is not None:
+            raise error
 
     def _write_state(self, writes: Sequence[StateWrite]) -> None:
         for write in writes:
@@ -638,7 +649,7 @@ class MemoryStorage:
             self._open.remove(dropped.chat_id, conversation_id)
             self._end(conversation_id)
 
-    def _postpone(self, row: _Row, outcome: Retry | Defer) -> None:
+    def _postpone(self, row: _InboxRow, outcome: Retry | Defer) -> None:
         row.not_before = outcome.at
         if isinstance(outcome, Retry):
             row.attempts += 1
@@ -678,7 +689,7 @@ class MemoryStorage:
             times.pop(turn, None)
             times[turn] = self._clock.now()
 
-    def _accept(self, row: _Row) -> None:
+    def _accept(self, row: _InboxRow) -> None:
         for key in _keys(row.delivery):
             self._left.pop(key, None)
             self._seen.add(key)
@@ -694,7 +705,7 @@ class MemoryStorage:
         for one in moved:
             kept, *_ = [place.pop(one) for place in places if one in place]
             self._accept(
-                _Row(
+                _InboxRow(
                     kept.delivery,
                     delivery_count=0 if again else kept.delivery_count,
                     replay=kept.replay + again,
@@ -712,7 +723,7 @@ class MemoryStorage:
     def _leased(self) -> set[int]:
         return {seq for token in self._lanes.tokens() if (seq := self._lanes.held(token)) is not None}
 
-    def _look(self, row: _Row, leased: bool) -> Waiting:
+    def _look(self, row: _InboxRow, leased: bool) -> Waiting:
         d = row.delivery
         late = row.not_before is not None and row.not_before > self._clock.now()
         state: WaitingState = "leased" if leased else row.waits if late else "ready"
@@ -736,22 +747,24 @@ class MemoryStorage:
             self._open.remove(self._conversations.pop(conversation_id).chat_id, conversation_id)
         return len(ids)
 
-    def _records(self) -> Iterator[Record]:
+    def _records(self) -> Iterator[StoredRecord]:
         leased = self._leased()
         for seq, row in self._rows.items():
-            yield Record("delivery", row.delivery.id, row.delivery.lane, (row.delivery.body,), leased=seq in leased)
+            yield StoredRecord(
+                "delivery", row.delivery.id, row.delivery.lane, (row.delivery.body,), leased=seq in leased
+            )
         places: tuple[tuple[Place, dict[str, _Kept]], ...] = (("done", self._done), ("dead", self._dead))
         for place, kept in places:
             for one in kept.values():
-                yield Record(place, one.delivery.id, one.delivery.lane, (one.delivery.body,))
+                yield StoredRecord(place, one.delivery.id, one.delivery.lane, (one.delivery.body,))
         for timer in self._timers.values():
-            yield Record("timer", timer.id, timer.lane, (timer.payload,))
+            yield StoredRecord("timer", timer.id, timer.lane, (timer.payload,))
         for each in self._conversations.values():
-            yield Record("conversation", each.id, f"c:{each.chat_id}", (each.root, each.question), each.id)
+            yield StoredRecord("conversation", each.id, f"c:{each.chat_id}", (each.root, each.question), each.id)
         for entry in self._all_entries():
             lane = f"c:{entry.chat_id}" if entry.chat_id else ""
             documents = (entry.call, entry.answer, entry.origin)
-            yield Record("entry", entry.key, lane, documents, entry.turn, entry.message_id)
+            yield StoredRecord("entry", entry.key, lane, documents, entry.turn, entry.message_id)
 
     def _all_entries(self) -> list[JournalEntry]:
         return [entry for turn in self._entries.values() for entry in turn.values()]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from linqbot.errors import LaneFull, LeaseLost, StorageBusy
+from linqbot.errors import LaneFull, StorageBusy
 from linqbot.events.delivery import Delivery
-from linqbot.storage.operations import AdvanceOp, FireOp, OrderOp, PutOp
+from linqbot.storage.inbox import lease_over
+from linqbot.storage.operations import AdvanceOp, FinishOp, FireOp, HoldOp, JoinOp, Op, OrderOp, PutOp
 from linqbot.storage.postgres.tables import broadcasts, timers
 from linqbot.storage.postgres.transaction import Transaction
 
@@ -20,7 +21,7 @@ DELIVERY = "id, lane, type, body, received_at, message_key, carrier"
 """The columns of a `Delivery`, in the order of its fields."""
 
 
-class Room:
+class InboxRoom:
     """The number of deliveries that fit into the inbox. They are counted only when the last count is used up.
 
     Other processes also add deliveries, so several processes together may exceed the limit by what each had left.
@@ -42,12 +43,11 @@ class Room:
         return StorageBusy(f"The backlog is full: {self.limit} deliveries wait.")
 
 
-async def put(tx: Transaction, ops: Sequence[PutOp], room: Room, lane_limit: int) -> list[tuple[int, Delivery]]:
+async def put(tx: Transaction, ops: Sequence[PutOp], room: InboxRoom, lane_limit: int) -> list[tuple[int, Delivery]]:
     """Store new deliveries, and set the result or the error of each operation. Return them with their numbers."""
     if not ops:
         return []
     deliveries = [op.delivery for op in ops]
-    await lock_lanes(tx, deliveries)
     known = await _known(tx, deliveries)
     counted = await tx.fetch(
         """SELECT lane, count(*), min(seq) FILTER (WHERE waits = 'gathering' AND token IS NULL) AS gathers
@@ -80,7 +80,7 @@ async def put_in_order(tx: Transaction, op: OrderOp) -> None:
     if op.lease is not None:
         head = await tx.value("SELECT seq FROM delivery WHERE token = $1 FOR UPDATE", op.lease.token)
         if head is None:
-            op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
+            op.error = lease_over(op.lease)
             return
         await tx.run(
             """UPDATE delivery SET token = NULL, owner = NULL, delivery_count = delivery_count - 1
@@ -89,7 +89,6 @@ async def put_in_order(tx: Transaction, op: OrderOp) -> None:
         )
         await tx.set_visible([head])
         tx.changes.ended_leases.add(op.lease.token)
-    await tx.lock([f"lane\0{op.lane}"])
     known = await _known(tx, op.missed)
     new: list[Delivery] = []
     for delivery in op.missed:
@@ -149,6 +148,7 @@ async def put_back(tx: Transaction, ids: Sequence[str], places: Sequence[str], *
     gone = [delivery.id for delivery, _, _ in moved]
     for table in places:
         await tx.run(f"DELETE FROM {table} WHERE id = ANY($1)", gone)  # noqa: S608 - constant text
+    await _end_waits(tx, {delivery.lane for delivery, _, _ in moved})
     await _accept(
         tx,
         [delivery for delivery, _, _ in moved],
@@ -158,9 +158,37 @@ async def put_back(tx: Transaction, ids: Sequence[str], places: Sequence[str], *
     return len(moved)
 
 
+async def lock(tx: Transaction, batch: Iterable[Op]) -> None:
+    """Lock the lanes that a batch adds to, counts or takes from: all at once, and in the same order in every process.
+
+    Otherwise two processes would often wait for each other: one adds to a lane whose head the other one ends, and ends the
+    head of a lane to which the other one adds.
+    """
+    kept, shortened = set[str](), set[str]()
+    for op in batch:
+        match op:
+            case PutOp():
+                kept.add(op.delivery.lane)
+            case OrderOp():
+                kept.add(op.lane)
+            case HoldOp():
+                kept.add(op.lease.delivery.lane)
+            case FinishOp() | JoinOp():
+                shortened.add(op.lease.delivery.lane)
+            case _:
+                pass
+    await tx.lock(map(_lock_of, kept))
+    if shortened:
+        await tx.fetch("SELECT FROM head WHERE lane = ANY($1) ORDER BY lane FOR UPDATE", list(kept | shortened))
+
+
 async def lock_lanes(tx: Transaction, deliveries: Collection[Delivery]) -> None:
     """Keep other transactions from adding to these lanes until the commit of this one."""
-    await tx.lock(f"lane\0{delivery.lane}" for delivery in deliveries)
+    await tx.lock(_lock_of(delivery.lane) for delivery in deliveries)
+
+
+def _lock_of(lane: str) -> str:
+    return f"lane\0{lane}"
 
 
 def keys(delivery: Delivery) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from linqbot.storage.postgres.tables import conversations
 
 
 @dataclass(frozen=True, slots=True)
-class Checkup:
+class PostgresCheckup:
     """The state of a storage.
 
     Attributes:
@@ -38,7 +38,7 @@ class Checkup:
     questions: Mapping[str, int] = field(default_factory=dict)
 
 
-async def check_up(url: str) -> Checkup:
+async def check_up(url: str) -> PostgresCheckup:
     """Inspect the storage of a URL.
 
     Raises:
@@ -55,12 +55,12 @@ async def check_up(url: str) -> Checkup:
             check_server(connection, address)
             schema = await schema_of(connection, address)
             if not schema:
-                return Checkup(address.name, number, None, 0, 0, 0)
+                return PostgresCheckup(address.name, number, None, 0, 0, 0)
             tally = await queries.tally(connection)
             alive = "SELECT count(*) FROM process WHERE NOT pg_try_advisory_xact_lock(lock)"
             serving = await connection.fetchval(alive)
             questions = await conversations.waiting_by_handler(connection)
-            return Checkup(address.name, number, schema, tally.waiting, tally.dead, serving, questions)
+            return PostgresCheckup(address.name, number, schema, tally.waiting, tally.dead, serving, questions)
         finally:
             await connection.close()
     except Exception as error:

@@ -48,6 +48,8 @@ _CONTRADICTIONS: Final = {
         WHERE NOT EXISTS (SELECT FROM delivery WHERE seq = q.msg_id)""",
     "waiting deliveries are in the queue of another lane": """SELECT count(*) FROM delivery d JOIN pgmq.q_{queue} q
         ON q.msg_id = d.seq WHERE q.headers ->> 'x-pgmq-group' IS DISTINCT FROM d.lane""",
+    "lanes have no head, or a wrong one": """SELECT count(*) FROM head h
+        FULL JOIN (SELECT lane, min(seq) AS seq FROM delivery GROUP BY lane) d USING (lane) WHERE h.seq IS DISTINCT FROM d.seq""",
     "recipients belong to no broadcast": """SELECT count(*) FROM recipient r
         WHERE NOT EXISTS (SELECT FROM broadcast WHERE n = r.broadcast)""",
 }

@@ -1,7 +1,8 @@
 """The SQL that leases the heads of lanes, run inside a transaction of the writer.
 
-pgmq finds the heads and hides each lane until the lease of its head ends. This module adds what pgmq does not know: a token
-that fences late writers, the counts of leases and crashes, and the limits for suspects after a crash.
+A lane is hidden in pgmq until the lease of its head ends. The table `head` has the heads of all lanes, so a lease does not read
+the whole queue. This module adds what pgmq does not know: a token that fences late writers, the counts of leases and crashes,
+and the limits for suspects after a crash.
 
 When a process dies, its leases are counted by the process that notices it. If other deliveries were in flight too, each of
 them may be the poison message. From its second crash on, a delivery is a suspect: it is retried in shrinking groups within
@@ -15,9 +16,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from linqbot.errors import LeaseLost
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Lease
+from linqbot.storage.inbox import Lease, lease_over
 from linqbot.storage.indexes.recent import Recent
 from linqbot.storage.operations import HoldOp, JoinOp, ReleaseOp, TakeOp
 from linqbot.storage.postgres.tables import conversations
@@ -80,13 +80,13 @@ async def take(tx: Transaction, op: TakeOp, held: Mapping[int, Held], recent: Re
     """Lease the oldest heads, and set the result of the operation; see `Inbox.take`."""
     op.result = []
     tx.changes.taken_at = tx.now + tx.ahead_s
-    # pgmq counts in whole seconds.
+    # As pgmq, whole seconds.
     seconds = math.ceil(op.lease_s)
     rows = await tx.fetch(
-        """SELECT h.msg_id, s.suspects FROM (SELECT EXISTS (SELECT FROM delivery WHERE max_concurrent_suspects > 0) AS suspects) s
+        """SELECT h.seq, s.suspects FROM (SELECT EXISTS (SELECT FROM delivery WHERE max_concurrent_suspects > 0) AS suspects) s
            CROSS JOIN LATERAL (SELECT CASE WHEN s.suspects THEN pg_advisory_xact_lock($5) IS NULL END) l (locked)
-           CROSS JOIN LATERAL pgmq.read_grouped_head(
-               $1::text, $2::integer, CASE WHEN l.locked IS NULL THEN $3::integer ELSE $4::integer END) h""",
+           CROSS JOIN LATERAL lease_heads(
+               $1::text, $2::integer, CASE WHEN l.locked IS NULL THEN $3::integer ELSE $4::integer END) h (seq)""",
         tx.queue,
         seconds,
         op.limit,
@@ -95,7 +95,7 @@ async def take(tx: Transaction, op: TakeOp, held: Mapping[int, Held], recent: Re
         # nothing otherwise, and sleep although heads are left.
         tx.address.lock("suspects"),
     )
-    seqs = sorted(row["msg_id"] for row in rows)
+    seqs = sorted(row["seq"] for row in rows)
     if rows and rows[0]["suspects"]:
         seqs = await _among_suspects(tx, seqs, op.limit, held)
     if not seqs:
@@ -166,8 +166,7 @@ async def give_back(tx: Transaction, where: str, value: object) -> None:
 async def hold(tx: Transaction, ops: Iterable[HoldOp]) -> None:
     """Give back leases that were not used. Their lanes wait for more deliveries; see `Inbox.hold`."""
     for op in ops:
-        # A `put` into the lane comes before or after all of this.
-        await tx.lock([f"lane\0{op.lease.delivery.lane}"])
+        # `accept.lock` has the lane, so a `put` into it comes before or after all of this.
         row = await tx.fetch(
             """UPDATE delivery SET token = NULL, owner = NULL, delivery_count = delivery_count - 1,
                    waits = 'gathering', not_before = $2
@@ -178,7 +177,7 @@ async def hold(tx: Transaction, ops: Iterable[HoldOp]) -> None:
         )
         tx.changes.ended_leases.add(op.lease.token)
         if not row:
-            op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
+            op.error = lease_over(op.lease)
             continue
         ((seq, count),) = row
         if count > 1 + op.known:
@@ -193,7 +192,7 @@ async def join(tx: Transaction, ops: Iterable[JoinOp]) -> None:
     for op in ops:
         head = await tx.value("SELECT seq FROM delivery WHERE token = $1 FOR UPDATE", op.lease.token)
         if head is None:
-            op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
+            op.error = lease_over(op.lease)
             continue
         await tx.run("UPDATE body SET body = $2 WHERE seq = $1", head, op.joined.body)
         if op.again:

@@ -20,35 +20,23 @@ from linqbot.errors import ConfigError, StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation, ConversationSummary
-from linqbot.storage.inbox import DeadDelivery, Finish, Lease
-from linqbot.storage.journal import DeliveryStatus, JournalEntry
+from linqbot.storage.inbox import DeadDelivery, Lease
+from linqbot.storage.journal import JournalEntry
 from linqbot.storage.operations import (
-    AdvanceOp,
-    BeginOp,
-    CancelOp,
-    CheckOp,
-    FinishOp,
-    FireOp,
-    HoldOp,
-    JoinOp,
     Op,
-    OrderOp,
-    PutOp,
-    ReceiptOp,
+    QueuedWrites,
     ReleaseOp,
-    ScheduleOp,
-    SettleOp,
     TakeOp,
 )
 from linqbot.storage.postgres import accept, leases, processes, queries
-from linqbot.storage.postgres.accept import Room
+from linqbot.storage.postgres.accept import InboxRoom
 from linqbot.storage.postgres.operations import Operations, WorkOp, is_news
 from linqbot.storage.postgres.server.address import Address, Connection
-from linqbot.storage.postgres.server.link import Link
+from linqbot.storage.postgres.server.link import ServerLink
 from linqbot.storage.postgres.server.migrate import install_of, migrate
 from linqbot.storage.postgres.tables import broadcasts, conversations, erasure, journal, state, timers
 from linqbot.storage.postgres.transaction import Transaction
-from linqbot.storage.postgres.writer import Memory, Writer
+from linqbot.storage.postgres.writer import Memory, PostgresWriter
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
@@ -58,14 +46,12 @@ T = TypeVar("T")
 
 DAY_S: Final = 24 * 3600.0
 
-CHECK_BYTES: Final = 1 << 16
-"""Bytes that `check` writes: as many as several deliveries."""
 
 _LATE_S: Final = 0.005
 """Seconds by which waits for the clock of the database are prolonged: its distance to ours is known a little less exactly."""
 
 
-class PostgresStorage:
+class PostgresStorage(QueuedWrites):
     """Inbox, journal, state and timers in one schema of a PostgreSQL database.
 
     Args:
@@ -100,15 +86,15 @@ class PostgresStorage:
         self._keep_s = keep_days * DAY_S
         self._changed = asyncio.Event()
         self._install = ""
-        self._memory = Memory("", Room(max_backlog))
-        self._link = Link(
+        self._memory = Memory("", InboxRoom(max_backlog))
+        self._link = ServerLink(
             self._address,
             movable_clock=self._movable_clock,
             ready=self._ready,
             heard=self._heard,
             changed=self._changed.set,
         )
-        self._writer = Writer(
+        self._writer = PostgresWriter(
             self._link,
             self._address,
             self._memory,
@@ -119,7 +105,9 @@ class PostgresStorage:
             movable_clock=self._movable_clock,
         )
         self._operations = Operations(self._writer.write, self._settled)
+        self._submit, self._post = self._operations.submit, self._operations.post
         self._sweeping: asyncio.Task[None] | None = None
+        self._refused: Callable[[str], None] = lambda _: None
 
     async def __aenter__(self) -> Self:
         """Connect, and create or update the schema.
@@ -166,17 +154,7 @@ class PostgresStorage:
         """The reason why nothing can be stored now; see `Storage.trouble`."""
         return self._link.trouble
 
-    async def check(self) -> None:
-        """Write something durably, and delete it again; see `Storage.check`."""
-        await self._operations.submit(CheckOp(CHECK_BYTES))
-        await self._operations.submit(CheckOp(0))
-
     # Inbox
-
-    async def put(self, delivery: Delivery) -> bool:
-        """Store a delivery durably; see `Inbox.put`."""
-        stored: bool = await self._operations.submit(PutOp(delivery))
-        return stored
 
     async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
         """Lease the oldest delivery of each free lane; see `Inbox.take`.
@@ -189,14 +167,17 @@ class PostgresStorage:
                 "take() was called on a storage that was opened with serving=False. Only a serving process can lease "
                 "deliveries: open the storage with serving=True."
             )
-        future = self._operations.submit(TakeOp(limit, lease_s))
-        try:
-            taken: list[Lease] = await asyncio.shield(future)
-        except asyncio.CancelledError:
-            # The commit may be over already, or still to come. No worker will use these leases.
-            future.add_done_callback(self._give_back)
-            raise
-        return taken
+        return await self._taken(self._operations.submit(TakeOp(limit, lease_s)))
+
+    def note_refused(self, lane: str) -> None:
+        """Note a lane of which a delivery was refused; see `Inbox.note_refused`."""
+        self._memory.refused.add(lane)
+        if self._link.trouble is None:
+            self._operations.post(WorkOp(_nothing, news=False))
+
+    def follow_refusals(self, refused: Callable[[str], None]) -> None:
+        """Follow what other processes refuse; see `Inbox.follow_refusals`."""
+        self._refused = refused
 
     def end_leasing(self) -> None:
         """Let other processes go on with the lanes of this one; see `Inbox.end_leasing`."""
@@ -212,10 +193,6 @@ class PostgresStorage:
         after = self._memory.taken_at
         return self._here(await self._read(lambda db: queries.next_due(db, self._address.schema, after)))
 
-    async def finish(self, lease: Lease, finish: Finish) -> None:
-        """End a turn in one commit; see `Inbox.finish`."""
-        await self._operations.submit(FinishOp(lease, finish))
-
     async def depth(self) -> int:
         """Return the number of deliveries that are stored and not finished."""
         return int(await self._read(lambda db: db.fetchval("SELECT count(*) FROM delivery")))
@@ -224,22 +201,9 @@ class PostgresStorage:
         """Return the deliveries behind the head of a lane; see `Inbox.following`."""
         return await self._read(lambda db: queries.following(db, lane, limit))
 
-    async def hold(self, lease: Lease, until: float, *, known: int) -> None:
-        """Let the lane of a lease wait for more deliveries; see `Inbox.hold`."""
-        await self._operations.submit(HoldOp(lease, until, known))
-
     def watch(self, lane: str) -> AbstractContextManager[asyncio.Event]:
         """Watch a lane for new deliveries; see `Inbox.watch`."""
         return self._memory.watched.watch(lane)
-
-    async def join(self, lease: Lease, joined: Delivery, ids: Sequence[str], *, again: bool = False) -> None:
-        """Put one delivery in the place of several; see `Inbox.join`."""
-        await self._operations.submit(JoinOp(lease, joined, ids, again))
-
-    async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
-        """Store missed deliveries of a lane and sort the lane; see `Inbox.put_in_order`."""
-        count: int = await self._operations.submit(OrderOp(lane, missed, lease))
-        return count
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
         """Return which keys are known; see `Inbox.seen`."""
@@ -261,24 +225,9 @@ class PostgresStorage:
 
     # Journal
 
-    async def begin(self, entry: JournalEntry) -> None:
-        """Store a journal entry durably before the first attempt of its call; see `Journal.begin`."""
-        await self._operations.submit(BeginOp(entry))
-
-    async def settle(self, entry: JournalEntry) -> None:
-        """Store the outcome of a journal entry durably now; see `Journal.settle`."""
-        await self._operations.submit(SettleOp(entry))
-
     async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:
         """Return the journal entries of a turn, in the order in which they were begun."""
         return await self._read(lambda db: journal.of_turn(db, turn, replay))
-
-    async def settle_receipt(
-        self, key: str | None, message_id: str | None, status: DeliveryStatus
-    ) -> JournalEntry | None:
-        """Store the state that a receipt reports; see `Journal.settle_receipt`."""
-        entry: JournalEntry | None = await self._operations.submit(ReceiptOp(key, message_id, status))
-        return entry
 
     @property
     def has_made_scheduled_sends(self) -> bool:
@@ -337,16 +286,6 @@ class PostgresStorage:
 
     # Timers
 
-    async def schedule(self, timer: Timer) -> bool:
-        """Store a timer durably; see `Timers.schedule`."""
-        stored: bool = await self._operations.submit(ScheduleOp(timer))
-        return stored
-
-    async def cancel(self, timer_id: str) -> bool:
-        """Delete a timer; see `Timers.cancel`."""
-        cancelled: bool = await self._operations.submit(CancelOp(timer_id))
-        return cancelled
-
     async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
         """Return the timers that wait, the earliest first."""
         return await self._read(lambda db: timers.scheduled(db, lane, limit))
@@ -358,11 +297,6 @@ class PostgresStorage:
     async def recurring(self, kind: str) -> list[Timer]:
         """Return the recurring timers of a kind; see `Timers.recurring`."""
         return await self._read(lambda db: timers.recurring(db, kind))
-
-    async def fire(self, now: float, *, limit: int = 500) -> int:
-        """Move due timers into their lanes; see `Timers.fire`."""
-        moved: int = await self._operations.submit(FireOp(now, limit))
-        return moved
 
     async def next_timer(self) -> float | None:
         """Return when the earliest timer is due; see `Timers.next_timer`. It is read again only after a change."""
@@ -399,11 +333,6 @@ class PostgresStorage:
     async def order_broadcast(self, name: str, order: Order) -> bool:
         """Pause, resume or cancel a broadcast; see `Broadcasts.order_broadcast`."""
         return await self._operate(lambda tx: broadcasts.order(tx, name, order))
-
-    async def advance_broadcasts(self, now: float) -> int:
-        """Carry out the steps of broadcasts that are due; see `Broadcasts.advance_broadcasts`."""
-        count: int = await self._operations.submit(AdvanceOp(now))
-        return count
 
     async def next_broadcast(self) -> float | None:
         """Return when the next step of a broadcast is due. It is read again only after a change."""
@@ -522,7 +451,7 @@ class PostgresStorage:
         self._memory.held.clear()
 
     async def _ready(self, writer: Connection, listener: Connection) -> None:
-        """Prepare new connections: see `Link`."""
+        """Prepare new connections: see `ServerLink`."""
         memory = self._memory
         memory.sender = secrets.token_hex(8)
         await migrate(writer, self._address, create=self._serving, movable_clock=self._movable_clock)
@@ -545,6 +474,9 @@ class PostgresStorage:
             return
         self._memory.has_own_entries |= news["own"]
         self._memory.watched.note(news["lanes"])
+        # A process of an earlier release names none.
+        for lane in news.get("refused", ()):
+            self._refused(lane)
         if news["chats"] is None or news["chats"]:
             self._operations.post(WorkOp(self._reading_chats(news["chats"]), news=False))
         if news["times"]:
@@ -628,6 +560,6 @@ class PostgresStorage:
         if any(op.error is None and is_news(op) for op in batch):
             self._changed.set()
 
-    def _give_back(self, future: asyncio.Future[Any]) -> None:
-        if not future.cancelled() and future.exception() is None and future.result():
-            self._operations.post(ReleaseOp(future.result()))
+
+async def _nothing(_: Transaction) -> None:
+    """Write nothing: the transaction only sends what the other processes must know."""

@@ -15,7 +15,7 @@ from linqbot.storage.postgres.server.address import Address, Connection
 
 
 @dataclass(slots=True, eq=False)
-class Changes:
+class TransactionChanges:
     """The changes of one transaction, applied to the memory of this process after COMMIT and sent to the others with it.
 
     Attributes:
@@ -38,6 +38,7 @@ class Changes:
         noted_at: The `active_at` that was written to the table `meta`.
         taken_at: The time, on the clock of the database, of the last claim.
         purge_at: Time before which no purge needs to run.
+        refused: Lanes of which this process has refused a delivery, as the others are notified.
         room: Deliveries that fit into the inbox, if they were counted.
     """
 
@@ -45,6 +46,7 @@ class Changes:
     timers: bool = False
     broadcasts: bool = False
     lanes: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
     chats: set[str] = field(default_factory=set)
     conversations: list[ConversationSummary] = field(default_factory=list)
     ended: set[tuple[str, str]] = field(default_factory=set)
@@ -92,7 +94,7 @@ class Transaction:
     now: float
     ahead_s: float
     keep_s: float
-    changes: Changes = field(default_factory=Changes)
+    changes: TransactionChanges = field(default_factory=TransactionChanges)
 
     @property
     def queue(self) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from linqbot.errors import LeaseLost
-from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Retry
+from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Retry, lease_over
 from linqbot.storage.operations import FinishOp, SettleOp
 from linqbot.storage.postgres.accept import keys
 from linqbot.storage.postgres.tables import broadcasts, conversations, journal, timers
-from linqbot.storage.postgres.tables.state import StateBatch
+from linqbot.storage.postgres.tables.state import PostgresStateBatch
 from linqbot.storage.postgres.transaction import Transaction
 
 _SOON_S: Final = 60.0
@@ -24,14 +23,14 @@ async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[Fin
         leaving: True if this process leases nothing more.
     """
     entries = [op.entry for op in settles]
-    state = StateBatch(tx)
+    state = PostgresStateBatch(tx)
     await state.read(write for op in ops for write in op.finish.state)
     seqs = await _held(tx, ops)
     ended: dict[int, FinishOp] = {}
     for op in ops:
         seq = seqs.pop(op.lease.token, None)
         if seq is None:
-            op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
+            op.error = lease_over(op.lease)
             tx.changes.ended_leases.add(op.lease.token)
         elif (conflict := state.add(op.finish.state)) is not None:
             op.error = conflict

@@ -40,20 +40,22 @@ from linqbot.storage.operations import (
     of,
 )
 from linqbot.storage.postgres import accept, leases, turns
-from linqbot.storage.postgres.accept import Room
+from linqbot.storage.postgres.accept import InboxRoom
 from linqbot.storage.postgres.leases import Held
 from linqbot.storage.postgres.operations import WorkOp
 from linqbot.storage.postgres.server.address import Address
 from linqbot.storage.postgres.server.faults import is_known, is_of_values, is_to_repeat, unavailable
-from linqbot.storage.postgres.server.link import Link
+from linqbot.storage.postgres.server.link import ServerLink
 from linqbot.storage.postgres.tables import conversations, journal, timers
-from linqbot.storage.postgres.transaction import Changes, Transaction
+from linqbot.storage.postgres.transaction import Transaction, TransactionChanges
 
 _TRIES: Final = 5
 _ACTIVITY_EVERY_S: Final = 60.0
 _PURGE_EVERY_S: Final = 60.0
 _SOON_S: Final = 60.0
 _PURGE_ROWS: Final = 200
+_MOST_REFUSED: Final = 50
+"""Lanes that one notification names."""
 _LONGEST_PAYLOAD: Final = 7000
 """Bytes; PostgreSQL allows a notification 8000."""
 
@@ -81,10 +83,11 @@ class Memory:
         broadcasts_changed: True if it must be read again.
         purge_at: Time before which no purge needs to run.
         leaving: True if this process leases nothing more.
+        refused: Lanes of which this process has refused a delivery, until the others know it.
     """
 
     process: str
-    room: Room
+    room: InboxRoom
     sender: str = ""
     held: dict[int, Held] = field(default_factory=dict)
     recent: Recent = field(default_factory=Recent)
@@ -102,8 +105,9 @@ class Memory:
     next_broadcast: float | None = None
     purge_at: float = 0.0
     leaving: bool = False
+    refused: set[str] = field(default_factory=set)
 
-    def apply(self, changes: Changes, stored: Iterable[tuple[int, Delivery]]) -> None:
+    def apply(self, changes: TransactionChanges, stored: Iterable[tuple[int, Delivery]]) -> None:
         """Follow a transaction that is committed."""
         for seq, delivery in stored:
             self.recent.add(seq, Row(delivery))
@@ -127,8 +131,9 @@ class Memory:
         self.timers_changed |= changes.timers
         self.broadcasts_changed |= changes.broadcasts
         self.purge_at = self.purge_at if changes.purge_at is None else changes.purge_at
+        self.refused -= changes.refused
 
-    def _follow_conversations(self, changes: Changes) -> None:
+    def _follow_conversations(self, changes: TransactionChanges) -> None:
         if changes.all_conversations is not None:
             self.conversations = OpenConversations(changes.all_conversations)
         for chat, found in changes.refreshed.items():
@@ -146,7 +151,7 @@ class Memory:
             self.conversations.add(each)
 
 
-class Writer:
+class PostgresWriter:
     """Writes batches of operations.
 
     Args:
@@ -156,7 +161,7 @@ class Writer:
 
     def __init__(
         self,
-        link: Link,
+        link: ServerLink,
         address: Address,
         memory: Memory,
         clock: Clock,
@@ -215,12 +220,13 @@ class Writer:
 
     async def _run(self, tx: Transaction, batch: list[Op]) -> list[tuple[int, Delivery]]:
         # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one at a
-        # time. Begin comes before settle and finish, so that an outcome finds its row. Nearly every batch locks state
-        # before lanes. Two that wait for each other nevertheless are a deadlock: the server ends one, which is repeated.
+        # time. Begin comes before settle and finish, so that an outcome finds its row. Nearly every batch locks its lanes
+        # first, then state. Two that wait for each other nevertheless are a deadlock: the server ends one, which is repeated.
+        await accept.lock(tx, batch)
         await leases.release(tx, of(batch, ReleaseOp))
         await leases.hold(tx, of(batch, HoldOp))
         await leases.join(tx, of(batch, JoinOp))
-        await journal.begin(tx, [op.entry for op in of(batch, BeginOp)])
+        await journal.begin(tx, of(batch, BeginOp))
         settles, finishes = of(batch, SettleOp), of(batch, FinishOp)
         if settles or finishes:
             await turns.finish(tx, settles, finishes, leaving=self._memory.leaving)
@@ -303,7 +309,9 @@ class Writer:
         changes = tx.changes
         own = changes.own_entries and not self._memory.has_own_entries
         times = changes.timers or changes.broadcasts
-        if not (changes.work or times or changes.chats or own):
+        # The others are sent with later transactions.
+        changes.refused.update(sorted(self._memory.refused)[:_MOST_REFUSED])
+        if not (changes.work or times or changes.chats or own or changes.refused):
             return
         news = {
             "by": self._memory.sender,
@@ -312,6 +320,7 @@ class Writer:
             "own": own,
             "chats": sorted(changes.chats),
             "lanes": sorted(changes.lanes),
+            "refused": sorted(changes.refused),
         }
         payload = json.dumps(news)
         for name in ("lanes", "chats"):

@@ -1,7 +1,7 @@
 """The state in memory that mirrors the SQLite file, so that leasing a delivery reads nothing from disk.
 
 The rows in the file are the truth. The index knows which lanes can be leased, the deliveries that were stored last, and
-a few facts about the file. It runs no SQL. The writer (`writer.py`) notes in `Changes` what a transaction changes, and
+a few facts about the file. It runs no SQL. The writer (`writer.py`) notes in `IndexChanges` what a transaction changes, and
 calls `apply` after COMMIT or `discard` after ROLLBACK. Only leasing and releasing change lanes earlier: operations of
 the same transaction must see them.
 """
@@ -38,7 +38,7 @@ class Reordered:
 
 
 @dataclass(slots=True, eq=False)
-class Changes:
+class IndexChanges:
     """The changes of one transaction that the index has not applied yet.
 
     Attributes:
@@ -86,7 +86,7 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class IndexFacts:
     """The facts that the index keeps besides lanes, as read from the file.
 
     Attributes:
@@ -142,7 +142,7 @@ class Index:
         self.conversations = OpenConversations()
         self._prefetch = Prefetch()
 
-    def reload(self, rows: Iterable[tuple[int, str, float, int, bool]], facts: Snapshot) -> None:
+    def reload(self, rows: Iterable[tuple[int, str, float, int, bool]], facts: IndexFacts) -> None:
         """Replace the index by what the file holds now; leases on heads that are still there stay in force.
 
         Args:
@@ -163,7 +163,7 @@ class Index:
         """Forget all lanes and leases: the file is closed."""
         self.lanes, self._prefetch = Lanes(), Prefetch()
 
-    def apply(self, changes: Changes) -> None:
+    def apply(self, changes: IndexChanges) -> None:
         """Follow a transaction that is committed."""
         for seq, token, until, failed in changes.retried:
             self.lanes.wait(token, until)
@@ -186,17 +186,17 @@ class Index:
                 row.crashes += lease.overdue
         self._note_facts(changes)
 
-    def discard(self, changes: Changes) -> None:
+    def discard(self, changes: IndexChanges) -> None:
         """Release what was leased in a transaction that was rolled back."""
         for lease in changes.leases:
             self.lanes.release(lease.token, overdue=lease.overdue)
 
-    def revoke(self, changes: Changes) -> None:
+    def revoke(self, changes: IndexChanges) -> None:
         """Release what was leased in a transaction that is committed, but whose callers get an error."""
         for lease in changes.leases:
             self.lanes.release(lease.token)
 
-    def lease(self, limit: int, changes: Changes, *, now: float, until: float) -> list[LaneLease]:
+    def lease(self, limit: int, changes: IndexChanges, *, now: float, until: float) -> list[LaneLease]:
         """Lease the oldest heads of free lanes; `discard` releases them. See `Lanes.lease`."""
         leases = self.lanes.lease(limit, now=now, until=until)
         changes.leases += leases
@@ -235,7 +235,7 @@ class Index:
         """Return all prefetched leases, to be released: then `take` can choose among all lanes."""
         return self._prefetch.give_back()
 
-    def _gather(self, changes: Changes) -> None:
+    def _gather(self, changes: IndexChanges) -> None:
         for seq, token, until, known in changes.held:
             self.lanes.hold(token, until, known=known)
             if row := self.recent.get(seq):
@@ -263,7 +263,7 @@ class Index:
         self.lanes.renumber(order.lane, order.numbers)
         self.recent.renumber(order.numbers)
 
-    def _note_facts(self, changes: Changes) -> None:
+    def _note_facts(self, changes: IndexChanges) -> None:
         if changes.received_at is not None:
             self.active_at = _latest(self.active_at, changes.received_at)
         if changes.noted_at is not None:

@@ -15,31 +15,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation, ConversationSummary
-from linqbot.storage.inbox import DeadDelivery, Finish, Lease
-from linqbot.storage.journal import DeliveryStatus, JournalEntry
+from linqbot.storage.inbox import DeadDelivery, Lease
+from linqbot.storage.journal import JournalEntry
 from linqbot.storage.operations import (
-    AdvanceOp,
-    BeginOp,
-    CancelOp,
-    CheckOp,
-    FinishOp,
-    FireOp,
-    HoldOp,
-    JoinOp,
     Op,
-    OrderOp,
-    PutOp,
-    ReceiptOp,
+    QueuedWrites,
     ReleaseOp,
-    ScheduleOp,
-    SettleOp,
     TakeOp,
 )
 from linqbot.storage.sqlite import queries, upkeep
@@ -53,7 +41,7 @@ from linqbot.storage.sqlite.index import Index
 from linqbot.storage.sqlite.statements import among
 from linqbot.storage.sqlite.tables import broadcasts, conversations, erasure, journal, state, timers
 from linqbot.storage.sqlite.tables.journal import COLUMNS as ENTRY_COLUMNS
-from linqbot.storage.sqlite.writer import Writer
+from linqbot.storage.sqlite.writer import SQLiteWriter
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
@@ -64,11 +52,8 @@ T = TypeVar("T")
 LOOK_EVERY_S = 1.0
 """Seconds between checks that the file is still at its path. The server also checks after each commit."""
 
-CHECK_BYTES = 1 << 16
-"""Bytes that `check` writes: as many as several deliveries."""
 
-
-class SQLiteStorage:
+class SQLiteStorage(QueuedWrites):
     """Inbox, journal, state and timers in one SQLite file.
 
     Args:
@@ -103,7 +88,7 @@ class SQLiteStorage:
         self._place = Place(self._path)
         self._next_check: asyncio.TimerHandle | None = None
         self._index = Index()
-        self._writer = Writer(
+        self._writer = SQLiteWriter(
             self._path,
             index=self._index,
             place=self._place,
@@ -113,6 +98,7 @@ class SQLiteStorage:
             keep_days=keep_days,
         )
         self._commits = GroupCommit(self._writer, self._settled)
+        self._submit, self._post = self._commits.submit, self._commits.post
         self._wal = WalTruncation(self._clock, lambda: self._commits.submit(TruncateOp()))
         self._changed = asyncio.Event()
         self._reads: ThreadPoolExecutor | None = None
@@ -160,17 +146,7 @@ class SQLiteStorage:
         """The reason why nothing can be stored now; see `Storage.trouble`."""
         return self._place.lost
 
-    async def check(self) -> None:
-        """Write something durably, and delete it again; see `Storage.check`."""
-        await self._commits.submit(CheckOp(CHECK_BYTES))
-        await self._commits.submit(CheckOp(0))
-
     # Inbox
-
-    async def put(self, delivery: Delivery) -> bool:
-        """Store a delivery durably; see `Inbox.put`."""
-        stored: bool = await self._commits.submit(PutOp(delivery))
-        return stored
 
     async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
         """Lease the oldest delivery of each free lane; see `Inbox.take`.
@@ -189,14 +165,13 @@ class SQLiteStorage:
             if given_back := self._index.give_back_prefetched():
                 # In the transaction of this take, so that it can lease these again.
                 self._commits.post(ReleaseOp(given_back))
-        future = self._commits.submit(TakeOp(limit, lease_s))
-        try:
-            leases: list[Lease] = await asyncio.shield(future)
-        except asyncio.CancelledError:
-            # The commit may be over already, or still to come. No worker will use these leases.
-            future.add_done_callback(self._give_back)
-            raise
-        return leases
+        return await self._taken(self._commits.submit(TakeOp(limit, lease_s)))
+
+    def note_refused(self, lane: str) -> None:
+        """Do nothing: no other process leases from this storage; see `Inbox.note_refused`."""
+
+    def follow_refusals(self, refused: Callable[[str], None]) -> None:
+        """Do nothing: no other process receives deliveries; see `Inbox.follow_refusals`."""
 
     def end_leasing(self) -> None:
         """Do nothing: no other process leases from this storage; see `Inbox.end_leasing`."""
@@ -209,10 +184,6 @@ class SQLiteStorage:
     async def next_due(self) -> float | None:
         """Return when a wait or a lease ends; see `Inbox.next_due`."""
         return self._index.lanes.next_due()
-
-    async def finish(self, lease: Lease, finish: Finish) -> None:
-        """End a turn in one commit; see `Inbox.finish`."""
-        await self._commits.submit(FinishOp(lease, finish))
 
     async def depth(self) -> int:
         """Return the number of deliveries that are stored and not finished."""
@@ -232,22 +203,9 @@ class SQLiteStorage:
                 known[seq] = Delivery(*columns)
         return [known[seq] for seq in seqs if seq in known]
 
-    async def hold(self, lease: Lease, until: float, *, known: int) -> None:
-        """Let the lane of a lease wait for more deliveries; see `Inbox.hold`."""
-        await self._commits.submit(HoldOp(lease, until, known))
-
     def watch(self, lane: str) -> AbstractContextManager[asyncio.Event]:
         """Watch a lane for new deliveries; see `Inbox.watch`."""
         return self._index.watched.watch(lane)
-
-    async def join(self, lease: Lease, joined: Delivery, ids: Sequence[str], *, again: bool = False) -> None:
-        """Put one delivery in the place of several; see `Inbox.join`."""
-        await self._commits.submit(JoinOp(lease, joined, ids, again))
-
-    async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
-        """Store missed deliveries of a lane and sort the lane; see `Inbox.put_in_order`."""
-        count: int = await self._commits.submit(OrderOp(lane, missed, lease))
-        return count
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
         """Return which keys are known; see `Inbox.seen`."""
@@ -269,25 +227,10 @@ class SQLiteStorage:
 
     # Journal
 
-    async def begin(self, entry: JournalEntry) -> None:
-        """Store a journal entry durably before the first attempt of its call; see `Journal.begin`."""
-        await self._commits.submit(BeginOp(entry))
-
-    async def settle(self, entry: JournalEntry) -> None:
-        """Store the outcome of a journal entry durably now; see `Journal.settle`."""
-        await self._commits.submit(SettleOp(entry))
-
     async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:
         """Return the journal entries of a turn, in the order in which they were begun."""
         sql = f"SELECT {ENTRY_COLUMNS} FROM journal WHERE turn = ? AND replay = ? ORDER BY n"  # noqa: S608 - constant text
         return [JournalEntry(*row) for row in await self._read(lambda db: db.execute(sql, (turn, replay)).fetchall())]
-
-    async def settle_receipt(
-        self, key: str | None, message_id: str | None, status: DeliveryStatus
-    ) -> JournalEntry | None:
-        """Store the state that a receipt reports; see `Journal.settle_receipt`."""
-        entry: JournalEntry | None = await self._commits.submit(ReceiptOp(key, message_id, status))
-        return entry
 
     @property
     def has_made_scheduled_sends(self) -> bool:
@@ -342,16 +285,6 @@ class SQLiteStorage:
 
     # Timers
 
-    async def schedule(self, timer: Timer) -> bool:
-        """Store a timer durably; see `Timers.schedule`."""
-        stored: bool = await self._commits.submit(ScheduleOp(timer))
-        return stored
-
-    async def cancel(self, timer_id: str) -> bool:
-        """Delete a timer; see `Timers.cancel`."""
-        cancelled: bool = await self._commits.submit(CancelOp(timer_id))
-        return cancelled
-
     async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
         """Return the timers that wait, the earliest first."""
         return await self._read(lambda db: timers.scheduled(db, lane, limit))
@@ -363,11 +296,6 @@ class SQLiteStorage:
     async def recurring(self, kind: str) -> list[Timer]:
         """Return the recurring timers of a kind; see `Timers.recurring`."""
         return await self._read(lambda db: timers.recurring(db, kind))
-
-    async def fire(self, now: float, *, limit: int = 500) -> int:
-        """Move due timers into their lanes; see `Timers.fire`."""
-        moved: int = await self._commits.submit(FireOp(now, limit))
-        return moved
 
     async def next_timer(self) -> float | None:
         """Return when the earliest timer is due; see `Timers.next_timer`."""
@@ -397,11 +325,6 @@ class SQLiteStorage:
         """Pause, resume or cancel a broadcast; see `Broadcasts.order_broadcast`."""
         now = self._clock.now()
         return await self._operate(lambda db: broadcasts.order(db, name, order, now))
-
-    async def advance_broadcasts(self, now: float) -> int:
-        """Carry out the steps of broadcasts that are due; see `Broadcasts.advance_broadcasts`."""
-        count: int = await self._commits.submit(AdvanceOp(now))
-        return count
 
     async def next_broadcast(self) -> float | None:
         """Return when the next step of a broadcast is due; see `Broadcasts.next_broadcast`."""
@@ -579,7 +502,3 @@ class SQLiteStorage:
                 self._lock.wake_holder()
         if any(leaves_text(op) for op in batch):
             self._wal.due()
-
-    def _give_back(self, future: asyncio.Future[Any]) -> None:
-        if not future.cancelled() and future.exception() is None and future.result():
-            self._commits.post(ReleaseOp(future.result()))

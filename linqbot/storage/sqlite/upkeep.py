@@ -111,6 +111,7 @@ def _put_back(
 ) -> int:
     """Move rows out of `tables` to the tails of their lanes, in this order, and return their number."""
     waits = {key for key, is_waiting in among(db, queries.SEEN, ids) if is_waiting}
+    (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM delivery").fetchone()
     moved = 0
     for delivery_id in dict.fromkeys(ids):
         table = None if delivery_id in waits else _table_of(db, delivery_id, tables)
@@ -137,6 +138,12 @@ def _put_back(
         for kept in tables:
             db.execute(f"DELETE FROM {kept} WHERE id = ?", (delivery_id,))  # noqa: S608 - constant text
         moved += 1
+    # Lanes that wait for more deliveries have got some.
+    db.execute(
+        """UPDATE delivery SET not_before = 0
+           WHERE waits = 'gathering' AND NOT leased AND lane IN (SELECT lane FROM delivery WHERE seq > ?)""",
+        (last,),
+    )
     return moved
 
 

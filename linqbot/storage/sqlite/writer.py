@@ -1,7 +1,7 @@
 """The SQL of each batch of operations, in one transaction.
 
 The rows on disk are the truth. The index in memory (`index.py`) mirrors them. The writer collects the changes of a
-transaction in `Changes`, and `after_commit` is the one place where the index follows. `group_commit.py` calls the
+transaction in `IndexChanges`, and `after_commit` is the one place where the index follows. `group_commit.py` calls the
 steps.
 """
 
@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from linqbot.clock import Clock
-from linqbot.errors import LaneFull, LeaseLost, StorageBusy, StorageUnavailable
+from linqbot.errors import LaneFull, StorageBusy, StorageUnavailable
 from linqbot.events.delivery import OWN_DELIVERY, Delivery
-from linqbot.storage.inbox import SEEN_KEPT_S, Ack, DeadLetter, Defer, Finish, Lease, Retry
+from linqbot.storage.inbox import SEEN_KEPT_S, Ack, DeadLetter, Defer, Finish, Lease, Retry, lease_over
 from linqbot.storage.indexes.lanes import LaneLease
 from linqbot.storage.indexes.recent import Row
 from linqbot.storage.journal import JournalEntry
@@ -44,11 +44,11 @@ from linqbot.storage.sqlite import wipe
 from linqbot.storage.sqlite.commands import TruncateOp
 from linqbot.storage.sqlite.disk.file import BUSY_TIMEOUT_MS, connect, install_of, migrate, refuse_unfinished
 from linqbot.storage.sqlite.disk.place import Place
-from linqbot.storage.sqlite.index import Changes, Index, Reordered, Snapshot
+from linqbot.storage.sqlite.index import Index, IndexChanges, IndexFacts, Reordered
 from linqbot.storage.sqlite.queries import DELIVERY
 from linqbot.storage.sqlite.statements import among, insert
 from linqbot.storage.sqlite.tables import broadcasts, conversations, journal, timers
-from linqbot.storage.sqlite.tables.state import StateBatch
+from linqbot.storage.sqlite.tables.state import SQLiteStateBatch
 
 DAY_S = 24 * 3600.0
 _ACTIVITY_EVERY_S = 60.0
@@ -66,7 +66,7 @@ _RENUMBER_SEEN = """UPDATE seen SET seq = ? WHERE id IN (
 _TRUNCATE_TIMEOUT_MS = 100
 
 
-class Writer:
+class SQLiteWriter:
     """The connection through which the operations of this process write; see `group_commit.BatchWriter`.
 
     Everything runs on the event loop, except the steps that wait for a disk or for another process: `open`, `close`,
@@ -99,7 +99,7 @@ class Writer:
         # True while the commit thread may replace the lanes of the index: then the event loop leaves them alone.
         self.is_reloading = False
         # The changes that the index applies once the open transaction is on disk.
-        self._changes = Changes()
+        self._changes = IndexChanges()
         self._truncations: list[TruncateOp] = []
         # True if the transaction counts only while the file is at its path; and the error if the file was not there.
         self._to_check = False
@@ -117,7 +117,7 @@ class Writer:
         """
         self._db = connect(self._path)
         self._serving = serving
-        self._changes = Changes()
+        self._changes = IndexChanges()
         try:
             migrate(self._db, self._path)
             with self._translated():
@@ -251,15 +251,15 @@ class Writer:
         if misplaced is not None:
             # The callers that asked for leases get an error, so no lease has a holder.
             self._index.revoke(self._changes)
-            self._changes = Changes()
+            self._changes = IndexChanges()
             raise misplaced
         # Not reached after an error: then `begin` reads the file again.
         self._version = version
-        self._changes = Changes()
+        self._changes = IndexChanges()
 
     def roll_back(self) -> None:
         """Undo the transaction and release the leases that it made."""
-        changes, self._changes = self._changes, Changes()
+        changes, self._changes = self._changes, IndexChanges()
         self._index.discard(changes)
         self._truncations.clear()
         # SQLite rolls back by itself after some errors, and on a broken disk ROLLBACK itself fails.
@@ -308,7 +308,7 @@ class Writer:
         self._truncations = of(batch, TruncateOp)
         self._go_off_the_record(batch)
         self._release(of(batch, ReleaseOp))
-        self._begin([op.entry for op in of(batch, BeginOp)])
+        self._begin(of(batch, BeginOp))
         timers_changed = self._finish(of(batch, SettleOp), of(batch, FinishOp), now)
         self._hold(of(batch, HoldOp))
         for join in of(batch, JoinOp):
@@ -331,7 +331,11 @@ class Writer:
             self._changes.timers_changed = True
             self._changes.next_timer = timers.earliest(self._db)
 
-    def _begin(self, entries: list[JournalEntry]) -> None:
+    def _begin(self, ops: list[BeginOp]) -> None:
+        for op in ops:
+            if op.lease is not None and self._index.lanes.held(op.lease.token) is None:
+                op.error = lease_over(op.lease)
+        entries = [op.entry for op in ops if op.error is None]
         journal.begin(self._db, entries)
         if not self._index.has_own_entries:
             self._index.has_own_entries = any(entry.turn.startswith(OWN_DELIVERY) for entry in entries)
@@ -416,7 +420,7 @@ class Writer:
         if op.lease is not None:
             head = self._index.lanes.held(op.lease.token)
             if head is None:
-                op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
+                op.error = lease_over(op.lease)
                 return
             self._db.execute(
                 "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq = ?", (head,)
@@ -484,7 +488,7 @@ class Writer:
         return rows
 
     def _release(self, ops: list[ReleaseOp]) -> None:
-        """Free lanes at once, so that a `take` of this batch can lease them; the rows follow in this transaction."""
+        """Release leases, first in the index, so that a `take` in the same batch can lease these lanes, then in the rows."""
         seqs = self._index.release(lease for op in ops for lease in op.leases)
         among(self._db, "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq IN (*)", seqs)
 
@@ -521,7 +525,7 @@ class Writer:
         """Return the sequence number of the leased delivery; None, with the error of the operation, if the lease is over."""
         seq = self._index.lanes.held(op.lease.token)
         if seq is None:
-            op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
+            op.error = lease_over(op.lease)
         return seq
 
     def _finish(self, settles: list[SettleOp], ops: list[FinishOp], now: float) -> bool:
@@ -532,7 +536,7 @@ class Writer:
         """
         entries = [op.entry for op in settles]
         ended: list[JournalEntry] = []
-        state = StateBatch(self._db)
+        state = SQLiteStateBatch(self._db)
         timed: list[Finish] = []
         gone: dict[int, FinishOp] = {}
         finished: set[int] = set()
@@ -540,7 +544,7 @@ class Writer:
         for op in ops:
             seq = self._index.lanes.held(op.lease.token)
             if seq is None or seq in finished:
-                op.error = LeaseLost(f"The lease on {op.lease.delivery.id} is over. Nothing was written.")
+                op.error = lease_over(op.lease)
                 continue
             finish, outcome = op.finish, op.finish.outcome
             if (conflict := state.add(finish.state)) is not None:
@@ -730,7 +734,7 @@ class Writer:
                 """SELECT seq, lane, not_before, max_concurrent_suspects, coalesce(waits, '') = 'gathering'
                    FROM delivery ORDER BY seq"""
             ),
-            Snapshot(
+            IndexFacts(
                 last,
                 timers.earliest(self._db),
                 received_at,

@@ -277,10 +277,11 @@ async def _read(summary: ConversationSummary, storage: Storage) -> _Asked | None
 async def _read_open(
     summary: ConversationSummary, delivery: Delivery, storage: Storage, *, put_back: bool
 ) -> _Asked | None:
-    """Read a conversation that waits, or that has failed with this delivery, which is retried now; None if it does not.
+    """Read a conversation, if this delivery may answer its question; None otherwise.
 
     Args:
-        put_back: See `arrival`.
+        put_back: False: the conversation must wait for an answer. True: it must have failed with this delivery. See
+            `arrival`.
     """
     # A dead letter comes back by an operator only, so the many other messages need not read what has failed.
     if summary.status != ("failed" if put_back else "waiting"):

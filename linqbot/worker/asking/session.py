@@ -140,9 +140,16 @@ class AskSession:
 
     async def once(self, name: str, call: Callable[[str], Awaitable[Any] | Any], *, kind: Any, retry: bool) -> Any:
         """Return the recorded result of a step, or make it; see `Asker.once`."""
+        return await self._steps_of_run().once(name, call, kind=kind, retry=retry)
+
+    def recall(self, name: str, *, kind: Any) -> Any:
+        """Return the recorded result of a step; None if there is none. See `Asker.recall`."""
+        return self._steps_of_run().recall(name, kind=kind)
+
+    def _steps_of_run(self) -> Steps:
         if self._steps is None:
             self._steps = Steps(self._journal, self._storage, len(self._opening.known))
-        return await self._steps.once(name, call, kind=kind, retry=retry)
+        return self._steps
 
     async def ask(self, question: Question, ctx: Context) -> Any:
         """Return the recorded answer, or ask and end the handler; see `Asker.ask`.

@@ -58,6 +58,13 @@ class Steps:
         self._used: set[str] = set()
         self.under_way: str | None = None
 
+    def recall(self, name: str, *, kind: Any) -> Any:
+        """Return the recorded result of a step; None if there is none. See `Context.recall`."""
+        entry = self._journal.steps.get(_slot(name))
+        if entry is None or entry.status != "accepted":
+            return None
+        return typed(entry.answer or b"null", kind)
+
     async def once(self, name: str, call: Callable[[str], Any], *, kind: Any, retry: bool) -> Any:
         """Return the recorded result of a step, or make the step and record it; see `Context.once`.
 
@@ -72,10 +79,10 @@ class Steps:
         if name in self._used:
             raise BotError(f"ctx.once({name!r}) was called twice in one run. Give each step a name of its own.")
         self._used.add(name)
-        slot = f"step:{name}"
+        slot = _slot(name)
         entry = self._journal.steps.get(slot)
         if entry is not None and entry.status == "accepted":
-            return _typed(entry.answer or b"null", kind)
+            return typed(entry.answer or b"null", kind)
         if entry is None:
             check_length(self._entries, f"the step {name!r}")
             self._entries += 1
@@ -115,8 +122,13 @@ class Steps:
                 "their path or id from ctx.once."
             )
         await self._storage.settle(replace(entry, status="accepted", answer=data))
-        return _typed(data, kind)
+        return typed(data, kind)
 
 
-def _typed(data: bytes, kind: Any) -> Any:
+def _slot(name: str) -> str:
+    return f"step:{name}"
+
+
+def typed(data: bytes, kind: Any) -> Any:
+    """Return the result of a step from its stored JSON; see `kind` of `Context.once`."""
     return from_json(data) if kind is None else TypeAdapter(kind).validate_json(data)

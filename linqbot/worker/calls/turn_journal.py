@@ -44,6 +44,7 @@ from linqbot.frames import place_of_caller
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate
+from linqbot.storage.inbox import Lease
 from linqbot.storage.journal import EntryStatus, JournalEntry
 from linqbot.storage.redaction import RECORDED
 from linqbot.storage.state import StateWrite
@@ -57,9 +58,9 @@ from linqbot.worker.calls.lookup import AMBIGUOUS_ANSWERS, change_made, find, la
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.calls.stream_journal import StreamJournal
-from linqbot.worker.recurring import REPEAT
-from linqbot.worker.scheduled_send import KIND, moved, scheduled_by
-from linqbot.worker.scheduled_send import timer as due_timer
+from linqbot.worker.due.recurring import REPEAT
+from linqbot.worker.due.scheduled_send import KIND, moved, scheduled_by
+from linqbot.worker.due.scheduled_send import timer as due_timer
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -111,6 +112,7 @@ class TurnJournal:
         outbound: The outbound middleware of plugins.
         off_the_record: True keeps no content of the turn's calls after they are made.
         task: The turn's own task.
+        lease: The lease of the turn. When it is over, no further call is begun.
 
     Attributes:
         deferred: The error of the first call that had to be deferred; None if there was none. After it, no further call
@@ -139,6 +141,7 @@ class TurnJournal:
         outbound: Outbound | None = None,
         off_the_record: bool = False,
         task: asyncio.Task[None] | None = None,
+        lease: Lease | None = None,
     ) -> None:
         self.deferred: TurnDeferred | None = None
         self._storage = storage
@@ -164,6 +167,7 @@ class TurnJournal:
         self.muted_chat: str | None = None
         self._root = begin_turn()
         self._task = task
+        self._lease = lease
         self._label_counts: dict[str, int] = {}
         self._timers: dict[str, Timer] = {}
         self.cancelled: list[str] = []
@@ -422,9 +426,13 @@ class TurnJournal:
             await self._settled.wait()
 
     async def begin(self, entry: JournalEntry) -> None:
-        """Store an entry before the first attempt of what it records."""
+        """Store an entry before the first attempt of what it records.
+
+        Raises:
+            LeaseLost: another worker handles the turn.
+        """
         self._begun += 1
-        await self._storage.begin(entry)
+        await self._storage.begin(entry, self._lease)
 
     def keep(self, entry: JournalEntry) -> None:
         """Store an entry in the commit that ends the turn."""

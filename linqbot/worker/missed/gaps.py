@@ -39,7 +39,7 @@ class Gaps:
         self._storage = storage
         self._clock = clock
         self._wait_s = wait_s
-        # The time of the bot's first webhook. Messages sent before it are not fetched.
+        # The time of the bot's first webhook, once it is known. Messages sent before it are not fetched.
         self._first_at = 0.0
         # Messages sent since this time may be missing; None while none can be.
         self._since: float | None = None
@@ -108,8 +108,11 @@ class Gaps:
         self.note_completed(lane)
         try:
             async with asyncio.timeout(self._wait_s):
+                if not self._first_at:
+                    # This process was started before the first webhook.
+                    self._first_at = await self._storage.first_activity() or 0.0
                 chat = await self._client.chats.retrieve(lane.removeprefix("c:"))
-                missed = await self.finder.in_chat(chat, since, self._clock.now())
+                missed = await self.finder.in_chat(chat, max(since, self._first_at), self._clock.now())
             await self._storage.put_in_order(lane, missed, lease)
         except (TimeoutError, LinqApiError, StorageUnavailable) as error:
             log.warning("order.unknown", delivery=lease.delivery.id, error=type(error).__name__)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
-from postgres_server import empty_storage_url
+from postgres_server import empty_storage_url, execute, server_url
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StateConflict, StorageError, StorageUnavailable
@@ -18,6 +20,7 @@ from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Defer, Finish, Lease, Retry
 from linqbot.storage.postgres import processes
+from linqbot.storage.postgres.contents import PostgresContents
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
@@ -66,6 +69,50 @@ async def test_a_delivery_wakes_the_other_process(
     assert await take(one) == []
     await two.finish(lease, ACK)
     assert await one.depth() == 0
+
+
+async def test_no_lane_is_forgotten_while_one_process_adds_to_it_and_another_removes_its_head(
+    url: str, one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
+) -> None:
+    wanted = {lane: [f"w.{lane}-{n}" for n in range(30)] for lane in ("c:1", "c:2", "c:3")}
+    handled: dict[str, list[str]] = {lane: [] for lane in wanted}
+
+    async def add(lane: str) -> None:
+        for name in wanted[lane]:
+            await one.put(delivery(lane, name=name))
+
+    async def remove() -> None:
+        while handled != wanted:
+            for lease in await take(two):
+                await two.finish(lease, ACK)
+                handled[lease.delivery.lane].append(lease.delivery.id)
+
+    # The lanes are empty again and again, so that a head is removed while the next one arrives.
+    await asyncio.wait_for(asyncio.gather(*map(add, wanted), remove()), 60)
+    assert handled == wanted
+    async with PostgresContents(url, alone=False) as contents:
+        assert await contents.problems() == []
+
+
+async def test_a_process_learns_which_lanes_another_one_refused(
+    one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
+) -> None:
+    lanes, heard, complete = {f"c:{n:0>36}" for n in range(120)}, set[str](), asyncio.Event()
+
+    def note(lane: str) -> None:
+        heard.add(lane)
+        if heard == lanes:
+            complete.set()
+
+    two.follow_refusals(note)
+    for lane in lanes:
+        one.note_refused(lane)
+    # One transaction names only so many; each further one names others.
+    while not complete.is_set():
+        await one.put(delivery("c:other"))
+        await take(one)
+        await asyncio.sleep(0)
+    assert heard == lanes
 
 
 async def test_a_copy_that_another_process_accepted_is_a_duplicate(
@@ -421,5 +468,42 @@ async def test_what_a_killed_process_wrote_to_check_the_storage_is_deleted(
         await connection.execute(check)
         async with PostgresStorage(url, clock=clock):
             assert await connection.fetch("SELECT FROM meta WHERE starts_with(key, 'check ')") == []
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def own_database() -> AsyncIterator[str]:
+    """The URL of a database of its own, whose statistics count nothing of other tests."""
+    name = f"own_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+    base = server_url()
+    execute(base, f"DROP DATABASE IF EXISTS {name} WITH (FORCE); CREATE DATABASE {name}", one_by_one=True)
+    parts = urlsplit(base)
+    yield urlunsplit((parts.scheme, parts.netloc, f"/{name}", parts.query, ""))
+    execute(base, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def test_processes_that_end_and_accept_in_the_same_chats_are_never_in_a_deadlock(
+    own_database: str, clock: MovableClock, delivery: MakeDelivery
+) -> None:
+    async with PostgresStorage(own_database, clock=clock) as one, PostgresStorage(own_database, clock=clock) as two:
+        for _ in range(25):
+            await one.put(delivery("c:1"))
+            await two.put(delivery("c:2"))
+            leases = {lease.delivery.lane: lease for lease in await take(one)}
+            # Each ends what the other adds to, in one commit.
+            await asyncio.gather(
+                *(one.finish(leases["c:1"], ACK), one.put(delivery("c:2"))),
+                *(two.finish(leases["c:2"], ACK), two.put(delivery("c:1"))),
+            )
+            for lease in [*await take(one), *await take(one)]:
+                await one.finish(lease, ACK)
+        assert await one.depth() == 0
+    # A session reports what it counted when it ends.
+    connection = await asyncpg.connect(own_database)
+    try:
+        assert (
+            await connection.fetchval("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0
+        )
     finally:
         await connection.close()

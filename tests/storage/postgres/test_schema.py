@@ -11,7 +11,7 @@ from postgres_server import empty_storage_url, execute, server_url
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import DeadLetter, Finish, Retry
+from linqbot.storage.inbox import Ack, DeadLetter, Finish, Retry
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.state import StateWrite
@@ -48,6 +48,25 @@ async def test_schemas_of_one_database_are_storages_of_their_own(url: str, deliv
         assert await other.take(1, lease_s=60) == []
         assert await other.put(delivery(name="w.1")) is True
         assert (await one.depth(), await other.depth()) == (1, 1)
+
+
+async def test_deliveries_that_wait_in_an_older_schema_are_leased_in_order_after_the_migration(
+    delivery: MakeDelivery,
+) -> None:
+    url = with_schema("older")
+    async with PostgresStorage(url) as storage:
+        for name, lane in (("w.1", "c:1"), ("w.2", "c:1"), ("w.3", "c:2")):
+            await storage.put(delivery(lane, name=name))
+    execute(
+        server_url(),
+        """SET search_path = older; DROP TABLE head; DROP TRIGGER heads_of_new ON delivery; DROP TRIGGER heads_of_gone ON delivery;
+           DROP FUNCTION note_heads, lease_heads; UPDATE meta SET value = '1' WHERE key = 'schema'""",
+    )
+    async with PostgresStorage(url) as storage:
+        leases = await storage.take(10, lease_s=60)
+        assert [lease.delivery.id for lease in leases] == ["w.1", "w.3"]
+        await storage.finish(leases[0], Finish(Ack()))
+        assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == ["w.2"]
 
 
 async def test_a_command_creates_no_schema() -> None:

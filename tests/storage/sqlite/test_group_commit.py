@@ -22,7 +22,7 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.storage.operations import Op
 from linqbot.storage.sqlite.group_commit import GroupCommit
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.storage.sqlite.writer import Writer
+from linqbot.storage.sqlite.writer import SQLiteWriter
 from linqbot.storage.state import StateWrite
 
 pytestmark = pytest.mark.anyio
@@ -198,7 +198,7 @@ async def test_a_bug_in_the_writer_fails_its_callers_and_no_later_ones(
         raise RuntimeError("a bug")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Writer, step, stumble)
+        patch.setattr(SQLiteWriter, step, stumble)
         with pytest.raises(StorageError):
             await storage.put(delivery("c:1"))
     assert await storage.put(delivery("c:2")) is True

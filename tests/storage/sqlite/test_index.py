@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 from linqbot.events.delivery import Delivery
-from linqbot.storage.sqlite.index import Changes, Index, Snapshot
+from linqbot.storage.sqlite.index import Index, IndexChanges, IndexFacts
 
 from ..conftest import NOON, MakeDelivery
 
 
 def stored(index: Index, *deliveries: Delivery) -> list[int]:
     """Apply a transaction that stores these deliveries, and return their sequence numbers."""
-    changes = Changes(accepted=index.number(deliveries))
+    changes = IndexChanges(accepted=index.number(deliveries))
     index.apply(changes)
     return [seq for seq, _ in changes.accepted]
 
 
 def test_new_deliveries_are_leased_only_after_the_commit(delivery: MakeDelivery) -> None:
-    index, changes = Index(), Changes()
+    index, changes = Index(), IndexChanges()
     changes.accepted += index.number([delivery("c:1")])
-    assert index.lease(9, Changes(), now=NOON, until=NOON + 60) == []
+    assert index.lease(9, IndexChanges(), now=NOON, until=NOON + 60) == []
     index.apply(changes)
-    assert len(index.lease(9, Changes(), now=NOON, until=NOON + 60)) == 1
+    assert len(index.lease(9, IndexChanges(), now=NOON, until=NOON + 60)) == 1
 
 
 def test_a_rolled_back_lease_is_free_again_and_still_counts_as_overdue(delivery: MakeDelivery) -> None:
     index = Index()
     stored(index, delivery("c:1"))
-    index.lease(1, Changes(), now=NOON, until=NOON + 60)
+    index.lease(1, IndexChanges(), now=NOON, until=NOON + 60)
     for _ in range(2):
-        changes = Changes()
+        changes = IndexChanges()
         (lease,) = index.lease(1, changes, now=NOON + 60, until=NOON + 120)
         assert lease.overdue
         index.discard(changes)
@@ -40,19 +40,19 @@ def test_a_revoked_lease_is_free_again_and_counted(delivery: MakeDelivery) -> No
     (seq,) = stored(index, delivery("c:1"))
     row = index.recent.get(seq)
     assert row is not None
-    index.lease(1, Changes(), now=NOON, until=NOON + 60)
-    changes = Changes(leased_rows=[row])
+    index.lease(1, IndexChanges(), now=NOON, until=NOON + 60)
+    changes = IndexChanges(leased_rows=[row])
     index.lease(1, changes, now=NOON + 60, until=NOON + 120)
     index.apply(changes)
     index.revoke(changes)
     assert (row.delivery_count, row.crashes) == (1, 1)
-    (again,) = index.lease(1, Changes(), now=NOON + 60, until=NOON + 120)
+    (again,) = index.lease(1, IndexChanges(), now=NOON + 60, until=NOON + 120)
     assert not again.overdue
 
 
 def test_a_rolled_back_transaction_leaves_a_gap_in_the_numbers(delivery: MakeDelivery) -> None:
     index = Index()
-    index.discard(Changes(accepted=index.number([delivery("c:1")])))
+    index.discard(IndexChanges(accepted=index.number([delivery("c:1")])))
     assert stored(index, delivery("c:1")) == [2]
     assert index.lanes.depth == 1
 
@@ -60,7 +60,7 @@ def test_a_rolled_back_transaction_leaves_a_gap_in_the_numbers(delivery: MakeDel
 def test_a_reload_keeps_the_newest_activity_and_never_reuses_a_number(delivery: MakeDelivery) -> None:
     index = Index()
     stored(index, delivery("c:1"), delivery("c:1"))
-    index.apply(Changes(received_at=NOON))
-    index.reload([(1, "c:1", 0.0, 0, False)], Snapshot(1, NOON + 5, None, NOON - 30, NOON - 90))
+    index.apply(IndexChanges(received_at=NOON))
+    index.reload([(1, "c:1", 0.0, 0, False)], IndexFacts(1, NOON + 5, None, NOON - 30, NOON - 90))
     assert (index.active_at, index.noted_at, index.first_active_at) == (NOON, NOON - 30, NOON - 90)
     assert (index.next_timer, index.next_seq, index.lanes.depth) == (NOON + 5, 3, 1)

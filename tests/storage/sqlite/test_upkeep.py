@@ -15,7 +15,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast
-from linqbot.storage.erasure import Found, Person, Record
+from linqbot.storage.erasure import Found, Person, StoredRecord
 from linqbot.storage.inbox import Ack, DeadLetter, Finish
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.memory.storage import MemoryStorage
@@ -268,7 +268,7 @@ async def test_records_stored_between_the_search_and_the_deletion_are_erased_too
         (lease,) = await storage.take(1, lease_s=60)
         timer = Timer("t", NOON, "c:group", "send", json.dumps({"to": ANN, "text": MARKER.decode()}).encode(), 60)
 
-        def then_the_turn_ends(person: Person, records: Callable[[], Iterable[Record]]) -> Found:
+        def then_the_turn_ends(person: Person, records: Callable[[], Iterable[StoredRecord]]) -> Found:
             found = find(person, records)
             if not searches:
                 ended = storage.finish(lease, Finish(Ack(), timers=[timer]))
@@ -293,7 +293,7 @@ async def test_forget_reports_what_is_left_when_records_are_added_faster_than_er
 
     async with SQLiteStorage(path) as storage:
 
-        def after_one_more_message(person: Person, records: Callable[[], Iterable[Record]]) -> Found:
+        def after_one_more_message(person: Person, records: Callable[[], Iterable[StoredRecord]]) -> Found:
             asyncio.run_coroutine_threadsafe(storage.put(from_ann(next(numbers))), loop).result(30)
             return find(person, records)
 

@@ -145,3 +145,18 @@ async def test_results_are_deleted_with_the_texts_of_the_turn(talk: Talk) -> Non
     await talk.say("another")
     (entry, *_) = await talk.storage.entries(arrived.id)
     assert b"secret" not in (entry.answer or b"")
+
+
+async def test_what_is_on_record_can_be_recalled(talk: Talk) -> None:
+    shop, recalled = Shop(), list[Any]()
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        recalled.append((ctx.recall("order"), ctx.recall("order", kind=Order)))
+        await ctx.once("order", shop.create)
+        await ctx.ask("Sure?")
+
+    talk.deploy(order)
+    await talk.say("hi")
+    await talk.restart()
+    await talk.say("yes")
+    assert recalled == [(None, None), ({"id": 1, "items": ["pizza"]}, Order(id=1, items=("pizza",)))]

@@ -27,7 +27,7 @@ _SETTLED_S: Final = 1.0
 _PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
-class Link:
+class ServerLink:
     """The connections, opened with `open` and kept open.
 
     Args:

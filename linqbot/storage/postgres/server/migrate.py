@@ -12,7 +12,8 @@ from typing import Final
 
 import asyncpg
 
-from linqbot.errors import ConfigError, StorageError
+from linqbot.errors import ConfigError
+from linqbot.storage.backend import NewerSchema
 from linqbot.storage.contents import COPYING, CopyMark
 from linqbot.storage.postgres.server.address import Address, Connection
 
@@ -32,10 +33,6 @@ CREATE OR REPLACE FUNCTION "{schema}_clock".clock_timestamp() RETURNS timestampt
                     pg_catalog.clock_timestamp())
 $$;
 """
-
-
-class NewerSchema(StorageError):
-    """A newer linqbot has written the schema; this release cannot use it."""
 
 
 async def migrate(connection: Connection, address: Address, *, create: bool, movable_clock: bool) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import (
     ALLOWED,
+    BroadcastStep,
     NewBroadcast,
     OpenBroadcast,
     Order,
     RecipientUpdate,
-    Step,
     counted,
     done_delivery,
     earliest,
@@ -140,7 +140,7 @@ async def _lock(tx: Transaction) -> None:
     await tx.lock(["broadcasts"])
 
 
-async def _steps(connection: Connection, now: float) -> list[Step]:
+async def _steps(connection: Connection, now: float) -> list[BroadcastStep]:
     sql = """SELECT name, line, status, next_at, ended_at IS NOT NULL,
                  EXISTS (SELECT FROM recipient WHERE broadcast = broadcast.n AND outcome = 'pending'),
                  (SELECT count(*) FROM recipient WHERE broadcast = broadcast.n AND outcome = 'under_way')

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
-from linqbot.storage.erasure import Found, Person, Record
+from linqbot.storage.erasure import Found, Person, StoredRecord
 from linqbot.storage.postgres.server.address import Connection
-from linqbot.storage.postgres.server.link import Link
+from linqbot.storage.postgres.server.link import ServerLink
 from linqbot.storage.postgres.tables import broadcasts, state
 from linqbot.storage.postgres.transaction import Transaction
 from linqbot.storage.upkeep import Forgotten
@@ -29,7 +29,7 @@ _ROWS = 500
 
 
 async def forget(
-    link: Link,
+    link: ServerLink,
     operate: Callable[[Erase], Awaitable[Forgotten]],
     handle: str,
     chats: Collection[str],
@@ -53,7 +53,7 @@ async def forget(
     return replace(forgotten, left=tuple(sorted(left)), chats=tuple(sorted(person.chats)))
 
 
-async def _search(link: Link, person: Person) -> tuple[Found, bool]:
+async def _search(link: ServerLink, person: Person) -> tuple[Found, bool]:
     """Return the records that concern the person, and True if there is state of theirs, from one snapshot."""
     loop = asyncio.get_running_loop()
     async with link.reading() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
@@ -62,7 +62,7 @@ async def _search(link: Link, person: Person) -> tuple[Found, bool]:
         return found, bool(await connection.fetchval(sql, list(person.scopes)))
 
 
-def _records(connection: Connection, loop: asyncio.AbstractEventLoop) -> Iterator[Record]:
+def _records(connection: Connection, loop: asyncio.AbstractEventLoop) -> Iterator[StoredRecord]:
     """Yield all records. It runs in a thread, and reads the rows through the event loop a few at a time."""
 
     def rows(sql: str) -> Iterator[Any]:
@@ -71,18 +71,18 @@ def _records(connection: Connection, loop: asyncio.AbstractEventLoop) -> Iterato
             yield from found
 
     for key, lane, body, leased in rows("SELECT id, lane, body, token IS NOT NULL FROM delivery JOIN body USING (seq)"):
-        yield Record("delivery", key, lane, (body,), leased=leased)
+        yield StoredRecord("delivery", key, lane, (body,), leased=leased)
     for key, lane, body in rows("SELECT id, lane, body FROM done"):
-        yield Record("done", key, lane, (body,))
+        yield StoredRecord("done", key, lane, (body,))
     for key, lane, body in rows("SELECT id, lane, body FROM dead"):
-        yield Record("dead", key, lane, (body,))
+        yield StoredRecord("dead", key, lane, (body,))
     for key, lane, payload in rows("SELECT id, lane, payload FROM timer"):
-        yield Record("timer", key, lane, (payload,))
+        yield StoredRecord("timer", key, lane, (payload,))
     for key, chat, root, question in rows("SELECT id, chat_id, root, question FROM conversation"):
-        yield Record("conversation", key, f"c:{chat}", (root, question), key)
+        yield StoredRecord("conversation", key, f"c:{chat}", (root, question), key)
     sql = "SELECT key, chat_id, turn, message_id, call, answer, origin FROM journal"
     for key, chat, turn, message_id, *documents in rows(sql):
-        yield Record("entry", key, f"c:{chat}" if chat else "", tuple(documents), turn, message_id)
+        yield StoredRecord("entry", key, f"c:{chat}" if chat else "", tuple(documents), turn, message_id)
 
 
 async def _opened(connection: Connection, sql: str) -> Any:

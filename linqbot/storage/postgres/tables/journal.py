@@ -8,8 +8,9 @@ from typing import Any
 import asyncpg
 
 from linqbot.events.delivery import OWN_DELIVERY
+from linqbot.storage.inbox import lease_over
 from linqbot.storage.journal import ENTRIES_KEPT_S, JournalEntry, after_receipt
-from linqbot.storage.operations import ReceiptOp
+from linqbot.storage.operations import BeginOp, ReceiptOp
 from linqbot.storage.postgres.server.address import Connection
 from linqbot.storage.postgres.transaction import Transaction
 from linqbot.storage.redaction import is_repeatable, without_texts
@@ -25,6 +26,17 @@ _INSERT = f"""INSERT INTO journal AS old ({COLUMNS}, texts)
         $8::float8[], $9::bytea[], $10::text[], $11::text[], $12::text[], $13::text[], $14::bytea[], $15::boolean[],
         $16::boolean[])
     ON CONFLICT (turn, replay, slot) """  # noqa: S608 - constant text
+# DO NOTHING applies to a repeated slot only. A key that another entry has must raise an error. The leases are checked in the
+# same statement, because each statement costs a round trip.
+_BEGIN = f"""WITH held AS (SELECT token FROM delivery WHERE token = ANY($17::bigint[])),
+    begun AS (
+        INSERT INTO journal ({COLUMNS}, texts)
+        SELECT {COLUMNS}, texts FROM unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::bytea[],
+            $7::text[], $8::float8[], $9::bytea[], $10::text[], $11::text[], $12::text[], $13::text[], $14::bytea[],
+            $15::boolean[], $16::boolean[], $17::bigint[]) AS u ({COLUMNS}, texts, token)
+        WHERE u.token IS NULL OR u.token IN (SELECT token FROM held)
+        ON CONFLICT (turn, replay, slot) DO NOTHING)
+    SELECT token FROM held"""  # noqa: S608 - constant text
 # The SQL form of `journal.after_outcome`: the state that a receipt reported stays, whatever outcome comes after it.
 _REPLACE = """DO UPDATE SET
     call = excluded.call, status = excluded.status, answer = excluded.answer, chat_id = excluded.chat_id,
@@ -34,13 +46,21 @@ _REPLACE = """DO UPDATE SET
     WHERE old.delivery IS NULL OR excluded.status = 'accepted'"""
 
 
-async def begin(tx: Transaction, entries: Sequence[JournalEntry]) -> None:
-    """Store journal entries before the first attempt of their calls. An entry on record stays as it is."""
-    if not entries:
+async def begin(tx: Transaction, ops: Sequence[BeginOp]) -> None:
+    """Store journal entries before the first attempt of their calls, except those whose lease is over.
+
+    An entry on record stays as it is.
+    """
+    if not ops:
         return
-    # DO NOTHING applies to a repeated slot only. A key that another entry has must raise an error.
-    await tx.run(_INSERT + "DO NOTHING", *_columns([_row(entry, texts=True) for entry in entries]))
-    _note_own(tx, entries)
+    rows = [_row(op.entry, texts=True) for op in ops]
+    tokens = [None if op.lease is None else op.lease.token for op in ops]
+    held = {row["token"] for row in await tx.fetch(_BEGIN, *_columns(rows), tokens)}
+    for op in ops:
+        if op.lease is not None and op.lease.token not in held:
+            op.error = lease_over(op.lease)
+            tx.changes.ended_leases.add(op.lease.token)
+    _note_own(tx, [op.entry for op in ops if op.error is None])
 
 
 async def settle(tx: Transaction, entries: Sequence[JournalEntry]) -> None:

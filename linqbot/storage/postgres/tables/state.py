@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from linqbot.errors import StateConflict
 from linqbot.storage.postgres.server.address import Connection
 from linqbot.storage.postgres.transaction import Transaction
-from linqbot.storage.state import ANY, StateRow, StateWrite
+from linqbot.storage.state import StateRow, StateWrite, conflict
 
 
-class StateBatch:
+class PostgresStateBatch:
     """The state that the turns of one transaction write. A later turn sees what an earlier one writes."""
 
     def __init__(self, tx: Transaction) -> None:
@@ -33,11 +33,10 @@ class StateBatch:
 
     def add(self, writes: Sequence[StateWrite]) -> StateConflict | None:
         """Add the writes of one turn. Return an error, and add none, if another value than an expected one is stored."""
-        for write in writes:
-            if write.expected is not ANY and write.expected != self._value(write.scope, write.name):
-                return StateConflict(write.scope, write.name)
-        self._writes.update({(write.scope, write.name): write for write in writes})
-        return None
+        error = conflict(writes, self._value)
+        if error is None:
+            self._writes.update({(write.scope, write.name): write for write in writes})
+        return error
 
     async def write(self) -> None:
         """Write everything that was added."""
@@ -73,7 +72,7 @@ async def write_now(tx: Transaction, writes: Sequence[StateWrite]) -> None:
     Raises:
         StateConflict: another value than the expected one is stored; nothing was written.
     """
-    batch = StateBatch(tx)
+    batch = PostgresStateBatch(tx)
     await batch.read(writes)
     if (error := batch.add(writes)) is not None:
         raise error

@@ -15,13 +15,14 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from linqbot.errors import ConfigError, StorageError, StorageUnavailable
+from linqbot.errors import ConfigError, StorageUnavailable
+from linqbot.storage.backend import NewerSchema
 from linqbot.storage.sqlite.disk.file import APPLICATION_ID, BUSY_TIMEOUT_MS, newest_schema
 from linqbot.storage.sqlite.disk.serving_lock import ServingLock
 
 
 @dataclass(frozen=True, slots=True)
-class Checkup:
+class SQLiteCheckup:
     """The state of a storage file.
 
     Attributes:
@@ -45,16 +46,12 @@ class Checkup:
     questions: Mapping[str, int] = field(default_factory=dict)
 
 
-class NewerSchema(StorageError):
-    """A newer linqbot has written the file; this release cannot open it."""
-
-
 def path_of(url: str) -> Path | None:
     """Return the file of a storage URL; None if the URL is not one of a file."""
     return Path(url.removeprefix("sqlite:///")).resolve() if url.startswith("sqlite:///") else None
 
 
-def check_up(path: Path) -> Checkup:
+def check_up(path: Path) -> SQLiteCheckup:
     """Inspect the file, and write a temporary file next to it to check that the folder is writable.
 
     Raises:
@@ -69,7 +66,7 @@ def check_up(path: Path) -> Checkup:
     free_bytes = shutil.disk_usage(folder).free
     serving = ServingLock(path).holder()
     if not path.exists():
-        return Checkup(None, None, 0, 0, free_bytes, serving)
+        return SQLiteCheckup(None, None, 0, 0, free_bytes, serving)
     try:
         with closing(_connected(path)) as db:
             return _inside(db, path, free_bytes, serving)
@@ -90,7 +87,7 @@ def _connected(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None)
 
 
-def _inside(db: sqlite3.Connection, path: Path, free_bytes: int, serving: int | None) -> Checkup:
+def _inside(db: sqlite3.Connection, path: Path, free_bytes: int, serving: int | None) -> SQLiteCheckup:
     (schema,) = db.execute("PRAGMA user_version").fetchone()
     (owner,) = db.execute("PRAGMA application_id").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -103,11 +100,13 @@ def _inside(db: sqlite3.Connection, path: Path, free_bytes: int, serving: int | 
     db.execute("ROLLBACK")
     (journal,) = db.execute("PRAGMA journal_mode").fetchone()
     if not tables:
-        return Checkup(schema, journal, 0, 0, free_bytes, serving)
+        return SQLiteCheckup(schema, journal, 0, 0, free_bytes, serving)
     (waiting,) = db.execute("SELECT count(*) FROM delivery").fetchone()
     (dead,) = db.execute("SELECT count(*) FROM dead").fetchone()
     heard = db.execute("SELECT CAST(value AS REAL) FROM meta WHERE key = 'active_at'").fetchone()
-    return Checkup(schema, journal, waiting, dead, free_bytes, serving, heard[0] if heard else None, _questions(db))
+    return SQLiteCheckup(
+        schema, journal, waiting, dead, free_bytes, serving, heard[0] if heard else None, _questions(db)
+    )
 
 
 def _questions(db: sqlite3.Connection) -> dict[str, int]:

@@ -10,11 +10,11 @@ from typing import Any
 from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import (
     ALLOWED,
+    BroadcastStep,
     NewBroadcast,
     OpenBroadcast,
     Order,
     RecipientUpdate,
-    Step,
     counted,
     done_delivery,
     earliest,
@@ -122,7 +122,7 @@ def forget(db: sqlite3.Connection, handle: str) -> int:
     return db.execute("DELETE FROM recipient WHERE lower(handle) = ?", (handle.lower(),)).rowcount
 
 
-def _steps(db: sqlite3.Connection, now: float) -> list[Step]:
+def _steps(db: sqlite3.Connection, now: float) -> list[BroadcastStep]:
     sql = """SELECT name, line, status, next_at, ended_at IS NOT NULL,
                  EXISTS (SELECT 1 FROM recipient WHERE broadcast = broadcast.n AND outcome = 'pending'),
                  (SELECT count(*) FROM recipient WHERE broadcast = broadcast.n AND outcome = 'under_way')

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from linqbot.storage.erasure import Found, Person, Record
+from linqbot.storage.erasure import Found, Person, StoredRecord
 from linqbot.storage.sqlite import wipe
 from linqbot.storage.sqlite.disk.file import transaction
 from linqbot.storage.sqlite.statements import among
@@ -50,21 +50,21 @@ def _search(db: sqlite3.Connection, person: Person) -> tuple[Found, set[str]]:
         db.execute("ROLLBACK")
 
 
-def _records(db: sqlite3.Connection) -> Iterator[Record]:
+def _records(db: sqlite3.Connection) -> Iterator[StoredRecord]:
     sql = "SELECT id, lane, body, leased FROM delivery JOIN body USING (seq)"
     for key, lane, body, leased in db.execute(sql):
-        yield Record("delivery", key, lane, (body,), leased=bool(leased))
+        yield StoredRecord("delivery", key, lane, (body,), leased=bool(leased))
     for key, lane, body in db.execute("SELECT id, lane, body FROM done"):
-        yield Record("done", key, lane, (body,))
+        yield StoredRecord("done", key, lane, (body,))
     for key, lane, body in db.execute("SELECT id, lane, body FROM dead"):
-        yield Record("dead", key, lane, (body,))
+        yield StoredRecord("dead", key, lane, (body,))
     for key, lane, payload in db.execute("SELECT id, lane, payload FROM timer"):
-        yield Record("timer", key, lane, (payload,))
+        yield StoredRecord("timer", key, lane, (payload,))
     for key, chat, root, question in db.execute("SELECT id, chat_id, root, question FROM conversation"):
-        yield Record("conversation", key, f"c:{chat}", (root, question), key)
+        yield StoredRecord("conversation", key, f"c:{chat}", (root, question), key)
     sql = "SELECT key, chat_id, call, answer, origin, turn, message_id FROM journal"
     for key, chat, *documents, turn, message_id in db.execute(sql):
-        yield Record("entry", key, f"c:{chat}" if chat else "", tuple(documents), turn, message_id)
+        yield StoredRecord("entry", key, f"c:{chat}" if chat else "", tuple(documents), turn, message_id)
 
 
 def _erase(db: sqlite3.Connection, person: Person, found: Found, now: float) -> Forgotten:

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from linqbot.errors import StateConflict
 from linqbot.storage.sqlite.disk.file import transaction
 from linqbot.storage.sqlite.statements import insert
-from linqbot.storage.state import ANY, StateRow, StateWrite
+from linqbot.storage.state import StateRow, StateWrite, conflict
 
 _REPLACE = """ON CONFLICT (scope, name)
     DO UPDATE SET value = excluded.value, person = coalesce(excluded.person, person)"""
 
 
-class StateBatch:
+class SQLiteStateBatch:
     """The state that the turns of one transaction write. A later turn sees what an earlier one writes."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
@@ -23,11 +23,10 @@ class StateBatch:
 
     def add(self, writes: Sequence[StateWrite]) -> StateConflict | None:
         """Add the writes of one turn. Return an error, and add none, if another value than an expected one is stored."""
-        for write in writes:
-            if write.expected is not ANY and write.expected != self._value(write.scope, write.name):
-                return StateConflict(write.scope, write.name)
-        self._writes.update({(write.scope, write.name): write for write in writes})
-        return None
+        error = conflict(writes, self._value)
+        if error is None:
+            self._writes.update({(write.scope, write.name): write for write in writes})
+        return error
 
     def write(self) -> None:
         """Write everything that was added."""
@@ -55,7 +54,7 @@ def write_now(db: sqlite3.Connection, writes: Sequence[StateWrite]) -> None:
         StateConflict: another value than the expected one is stored; nothing was written.
     """
     with transaction(db):
-        batch = StateBatch(db)
+        batch = SQLiteStateBatch(db)
         if (error := batch.add(writes)) is not None:
             raise error
         batch.write()

@@ -20,7 +20,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
 from linqbot.types.proactive.scheduled import Scheduled
-from linqbot.worker.recurring import REPEAT, REPEAT_ID, every_of, last_due
+from linqbot.worker.due.recurring import REPEAT, REPEAT_ID, every_of, last_due
 
 KIND = "send"
 
@@ -127,7 +127,7 @@ def _scheduled(scheduled_id: str, due: float, payload: dict[str, Any]) -> Schedu
 
 
 def _due(delivery: Delivery, payload: dict[str, Any]) -> tuple[str, float]:
-    """Return the id of a due send, and its due time; of a recurring one, the last that came before it fired."""
+    """Return the id of a due send, and its due time. Of a recurring send, this is the last due time that has passed."""
     if delivery.id.startswith(f"i.{KIND}."):
         return delivery.id.split(".", 2)[2], float(payload["due"])
     timer_id, _, tick = delivery.id.split(".", 2)[2].rpartition(".")

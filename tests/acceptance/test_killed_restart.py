@@ -1,0 +1,88 @@
+"""A turn that a newer message restarts, in a process that is killed at each step: no bubble twice, and nothing withdrawn later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import crash
+import pytest
+from killed_once import killed_once
+
+pytestmark = pytest.mark.anyio
+
+BOT = """
+import asyncio
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+from linqbot import Bot, Context, MessageReceived
+from linqbot.client.sender import Sender
+from linqbot.storage.sqlite.storage import SQLiteStorage
+
+POINT = Path("point")
+passed = Counter()
+bot = Bot(read=False, typing=False, max_age_s=None)
+
+
+def reached(point: str) -> None:
+    \"\"\"Die here, if this is the point; once: the next process finds no mark and lives.\"\"\"
+    if not POINT.exists():
+        return
+    passed[point] += 1
+    if POINT.read_text() == f"{point} {passed[point]}":
+        POINT.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dying(kind, name):
+    done = getattr(kind, name)
+
+    async def step(self, *args, **kwargs):
+        reached("before " + name)
+        result = await done(self, *args, **kwargs)
+        reached("after " + name)
+        return result
+
+    setattr(kind, name, step)
+
+
+for step in ("put", "begin", "join", "finish"):
+    dying(SQLiteStorage, step)
+dying(Sender, "run")
+
+
+@bot.on_message(overlap="restart")
+async def answer(message: MessageReceived, ctx: Context) -> None:
+    words = message.text.splitlines()
+    await ctx.reply(f"seen {words[-1]}")
+    if len(words) == 1:
+        await asyncio.sleep(20)  # until the next message
+        await ctx.reply("withdrawn")
+    said = [entry.text for entry in await ctx.history() if entry.speaker == "me"]
+    await ctx.reply(f"answered {words} after {list(ctx.already_sent)}, {said}")
+"""
+POINTS = [
+    f"{side} {step}"
+    for step in ("put 2", "begin 1", "run 1", "join 1", "begin 2", "run 2", "run 3", "finish 1")
+    for side in ("before", "after")
+]
+
+
+@pytest.mark.process
+@pytest.mark.slow
+async def test_a_restarted_turn_that_is_killed_at_any_step_says_each_thing_once(tmp_path: Path) -> None:
+    async with crash.house(tmp_path, BOT) as (bot, emulator, http):
+        chats = await crash.chats(http, emulator.url, len(POINTS))
+        for chat, point in zip(chats, POINTS, strict=True):
+            await killed_once(bot, http, tmp_path, chat, point, messages=2)
+        await bot.up(http, "/readyz")
+        await crash.settled(http, bot.url)
+        replies = await crash.replies(http, emulator.url)
+    for chat, point in zip(chats, POINTS, strict=True):
+        said = replies[chat]
+        before = said[:-2]  # a run that was restarted may have said this
+        assert before in ([], ["seen 0"]), point
+        # The history has what was delivered: nothing that was withdrawn, and all that a killed run has said.
+        assert said[-2:] == ["seen 1", f"answered ['0', '1'] after {before}, {said[:-1]}"], point
