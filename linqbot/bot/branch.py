@@ -106,12 +106,12 @@ def running_root() -> Branch | None:
 def follow_tasks(loop: asyncio.AbstractEventLoop) -> None:
     """Wrap the loop's task factory, so that tasks started by a turn get a branch. An existing factory is still used."""
     inner = loop.get_task_factory()
-    if isinstance(inner, _Factory):
+    if isinstance(inner, _BranchFactory):
         return
-    loop.set_task_factory(_Factory(inner))
+    loop.set_task_factory(_BranchFactory(inner))
 
 
-class _Factory:
+class _BranchFactory:
     """A task factory that gives each task of a turn its own branch."""
 
     def __init__(self, inner: Any) -> None:

@@ -1,15 +1,18 @@
 """The Context of a handler: reply, send later, react, show typing, mark as read, and Linq's whole API as `ctx.client`.
 
-A Context belongs to one turn. Of the storage it knows only the state, which it reads. The worker wraps the context's client, so every call that
-changes something at Linq, through the Context or through `ctx.client`, is written to the turn's journal before its
-first attempt. Next step: `client/resources/messages.py` sends the reply, and `worker/turn.py` ends the turn.
+A Context belongs to one turn. Of the storage it knows only the state, which it reads. The worker wraps the context's
+client, so every call that changes something at Linq, through the Context or through `ctx.client`, is written to the turn's
+journal before its first attempt.
+
+The methods are what an author may call, with their documentation; the work is done in the modules that they name, such as
+`content/sending.py`. Next step: `client/resources/chats/messages.py` sends the reply, and `worker/turn.py` ends the turn.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, tzinfo
@@ -24,28 +27,28 @@ from linqbot.bot.asking.question import CANCEL_WORDS, DAY_S, AskedBefore, Questi
 from linqbot.bot.background import HINT_S
 from linqbot.bot.content.capabilities import Capabilities, CapabilitiesAsked, capabilities
 from linqbot.bot.content.cards import card_of, text_of_card, update_card
+from linqbot.bot.content.chat_sender import ChatSender, stopped_by
 from linqbot.bot.content.forms import has_drafts, without_effect
-from linqbot.bot.content.preview import Preview, preview
+from linqbot.bot.content.preview import Preview, Said, preview, watcher
 from linqbot.bot.content.received import ReceivedMedia
-from linqbot.bot.content.sending import CardShared, Outlet, send_decorated
+from linqbot.bot.content.sending import CardShared, ContentSender
 from linqbot.bot.content.uploads import Uploads
 from linqbot.bot.conversation.chat_context import ChatContext
 from linqbot.bot.conversation.history import History, HistoryReader, TurnRecord
 from linqbot.bot.conversation.state import State
 from linqbot.bot.deadline import DEADLINE_S, Deadline
-from linqbot.bot.message_split import Content, Sendable, bubbles, files_of
+from linqbot.bot.message_split import Content, Sendable, bubbles
 from linqbot.bot.overlap import Overlap
 from linqbot.bot.proactive.bot_context import BotContext
-from linqbot.bot.proactive.send_later import GRACE_S, check_grace, due_at, rhythm_of, zone
-from linqbot.bot.sent import OPTED_OUT, Sent
+from linqbot.bot.proactive.send_later import GRACE_S, call_of, check_grace, due_at, rhythm_of, zone
+from linqbot.bot.sent import Sent
 from linqbot.bot.streaming.pace import PaceName, pace_of
 from linqbot.bot.streaming.source import StreamSource
-from linqbot.bot.streaming.stream import Chat, Stream
+from linqbot.bot.streaming.stream import Stream, StreamChat
 from linqbot.bot.typing import TypingIndicator
-from linqbot.client.call import ApiResponse, Call
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
-from linqbot.errors import BotError, CallSkipped, LinqApiError, LinqbotError, MessageGone, Refused
+from linqbot.errors import BotError, CallSkipped, LinqbotError, Refused
 from linqbot.events.delivery import BROADCAST_DONE_TYPE
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
@@ -59,11 +62,8 @@ from linqbot.types.message import (
     Effect,
     EffectName,
     MediaPart,
-    MessageContent,
     ReactionType,
     ReplyTo,
-    SentMessage,
-    text_of,
 )
 from linqbot.types.proactive.scheduled import Scheduled
 
@@ -211,7 +211,7 @@ class Context:
         Raises:
             BotError: the event belongs to no chat.
         """
-        return ChatContext(self.client, self.chat_id, self.event.is_group, self.log)
+        return ChatContext(self.client, self.chat_id, self.event.is_group, self._uploads, self.log)
 
     @cached_property
     def plugins(self) -> Mapping[str, Any]:
@@ -449,8 +449,8 @@ class Context:
         """
         record = self._scheduler_or_error.stream(key)
         client = self.client.named(record.label)
-        chat = Chat(
-            lambda messages: self._send_messages(messages, client),
+        chat = StreamChat(
+            lambda messages: self._sender.send(messages, client),
             self._typing,
             self._clock,
             self._thread(thread),
@@ -486,9 +486,9 @@ class Context:
             every: Alternatively, a rhythm such as `weekdays 09:00` or `2 hours`, as for `@bot.every`, or a value of
                 `parse.recurrence`. The message is sent again and again, until it is cancelled, the person opts out, or
                 the chat is gone. Times that pass while the bot is down become one.
-            timezone: The IANA name of the time zone, such as `America/New_York`. A rhythm needs it. A time in the hour that daylight
-                saving time skips means one hour later. A time that occurs twice means the first; with `fold=1`, the
-                second.
+            timezone: The IANA name of the time zone, such as `America/New_York`. A rhythm needs it. A time in the hour
+                that daylight saving time skips means one hour later. A time that occurs twice means the first; with
+                `fold=1`, the second.
             tag: A text of yours, by which the handler of an answer recognizes the message: see `message.answers`.
             cards: As for `reply`.
             grace_s: The longest delay, in seconds, after which it is still sent, such as after a downtime. A later
@@ -498,8 +498,8 @@ class Context:
             The scheduled send: its time, and the id that `cancel` takes.
         Raises:
             BotError: not exactly one of `at`, `after_s` and `every` was given, the time has no zone, the rhythm is not
-                known, `grace_s` is not a number of seconds, `key` was used before in this turn, the event belongs to no chat, or the content is of a
-                type that cannot be sent.
+                known, `grace_s` is not a number of seconds, `key` was used before in this turn, the event belongs to
+                no chat, or the content is of a type that cannot be sent.
             RuleBroken: the content breaks one of Linq's rules.
         """
         now, rhythm = self._clock.now(), None
@@ -513,7 +513,8 @@ class Context:
         check_grace(grace_s)
         resolved = await self._uploads.resolved(content)
         messages = bubbles(resolved, effect=_effect(effect), service=self.event.service, cards=cards)
-        calls = [await self._as_call(without_effect(message, self.event.service)) for message in messages]
+        shown = [without_effect(message, self.event.service) for message in messages]
+        calls = [await call_of(self.client, self.chat_id, message) for message in shown]
         return self._scheduler_or_error.schedule(
             self.chat_id, calls, due=due, grace_s=grace_s, key=key, every=rhythm, tag=tag
         )
@@ -854,6 +855,31 @@ class Context:
             raise BotError("This context cannot record a step, because it was made outside of a worker.")
         return await self._asking().once(name, call, kind=kind, retry=retry)
 
+    @overload
+    def recall(self, name: str, *, kind: type[T]) -> T | None: ...
+
+    @overload
+    def recall(self, name: str) -> Any: ...
+
+    def recall(self, name: str, *, kind: Any = None) -> Any:
+        """Return the result that `once` has recorded under a name; None if no run of the handler has recorded one.
+
+        With it, a handler leaves out work that only leads to a recorded step. It must not leave out a question of `ask`,
+        because the handler goes on behind its last question.
+
+        Args:
+            name: The name of the step.
+            kind: As for `once`.
+        Raises:
+            BotError: the context was made outside of a worker.
+
+        Example:
+            `plan = ctx.recall("plan") or await ctx.once("plan", make_plan)`
+        """
+        if self._asking is None:
+            raise BotError("This context has no recorded steps, because it was made outside of a worker.")
+        return self._asking().recall(name, kind=kind)
+
     async def recorded(self, name: str, make: Callable[[], Awaitable[T]], *, kind: type[T]) -> T:
         """Return the result of something that may be done again, such as an upload, but is done once if possible.
 
@@ -905,13 +931,11 @@ class Context:
                 custom_emoji=custom_emoji,
                 part_index=part_index,
             )
-        except Refused as error:
-            self._log_refused(error)
+        except (Refused, CallSkipped) as error:
+            stopped_by(error, self.log)
             return
-        except CallSkipped:
-            return
-        if self._notes_sent and self._on_sent is not None and self.event.chat_id is not None:
-            self._on_sent(self.event.chat_id, "", f"{reaction} {custom_emoji}")
+        if self.event.chat_id is not None:
+            self._note_sent("", f"{reaction} {custom_emoji}")
 
     async def fetch_media(self, media: MediaPart, *, max_bytes: int, timeout_s: float) -> Fetched:
         """Read the file of a received message into memory. Write `media.fetch()` instead."""
@@ -1001,85 +1025,30 @@ class Context:
     ) -> Sent:
         shown, client = _effect(effect), self.client if key is None else self.client.named(key)
         if has_drafts(content, self.event.service):
-            return await self._outlet(client).say(content, effect=shown, reply_to=reply_to, cards=cards)
-        messages = bubbles(content, effect=shown, reply_to=reply_to, service=self.event.service, cards=cards)
-        return await self._send_messages(messages, client)
+            card_state = None if self._state_store is None else lambda: self.state.chat(CardShared)
+            sender = ContentSender(self._sender, client, self.event.is_group, self._uploads, self._clock, card_state)
+            sent = await sender.say(content, effect=shown, reply_to=reply_to, cards=cards)
+        else:
+            messages = bubbles(content, effect=shown, reply_to=reply_to, service=self.event.service, cards=cards)
+            sent = await self._sender.send(messages, client)
+        if (watch := watcher.get()) is not None:
+            watch(Said(content, shown, cards, self.event.is_group, sent))
+        return sent
 
-    def _outlet(self, client: Client) -> Outlet:
-        return Outlet(
-            self.chat_id,
-            client,
-            self.event.service,
-            self.event.is_group,
-            self._uploads,
-            self._clock,
-            self.log,
-            send=self._send_messages,
-            note_sent=self._typing.sent,
-            card_state=None if self._state_store is None else lambda: self.state.chat(CardShared),
-        )
+    @property
+    def _sender(self) -> ChatSender:
+        # Not kept: it refers to this context, and only the garbage collector would free such a circle.
+        return ChatSender(self.chat_id, self.event.service, self._typing, lambda: self.log, self._note_sent)
 
     @cached_property
     def _uploads(self) -> Uploads:
-        is_dry = self._asking is not None and self._asking().is_dry
-        return Uploads(self.client, self.recorded, is_dry=is_dry)
+        return Uploads(self.client, self.recorded, is_dry=lambda: self._asking is not None and self._asking().is_dry)
 
-    async def _send_messages(self, messages: Iterable[MessageContent], client: Client) -> Sent:
-        sent: list[SentMessage] = []
-        contents: list[MessageContent] = []
-        degraded: list[str] = []
-        status = "accepted"
-        for message in messages:
-            self._typing.sending()
-            try:
-                if message.reply_to is None and message.effect is None:
-                    accepted = (await client.chats.messages.send(self.chat_id, message=message)).message
-                else:
-                    accepted, lost = await send_decorated(
-                        client, self.chat_id, message, service=self.event.service, log=self.log
-                    )
-                    degraded += lost
-            except MessageGone:
-                continue
-            except Refused as error:
-                self._log_refused(error)
-                status = "refused"
-                break
-            except CallSkipped:
-                status = "skipped"
-                break
-            except LinqApiError as error:
-                if error.code != OPTED_OUT:
-                    raise
-                self.log.info("send.opted_out")
-                status = "opted_out"
-                break
-            self._typing.sent()
-            if self._on_sent is not None and self._notes_sent:
-                parts = message.parts or ()
-                self._on_sent(self.chat_id, text_of(parts), files_of(parts))
-            sent.append(accepted)
-            contents.append(message)
-        return Sent(tuple(sent), status, tuple(degraded), client, tuple(contents))
-
-    @property
-    def _notes_sent(self) -> bool:
-        """False while sends are only repeated from the journal of a conversation."""
-        return self.resumption is None or self._asking is None or not self._asking().is_past
-
-    def _log_refused(self, error: Refused) -> None:
-        self.log.info("send.refused", plugin=error.plugin, reason=str(error))
-
-    async def _as_call(self, message: MessageContent) -> Call:
-        """Return the call that would send `message`. The rules check it, but it is not made."""
-        calls: list[Call] = []
-
-        async def keep(call: Call) -> ApiResponse:
-            calls.append(call)
-            return ApiResponse(202, {"chat_id": self.chat_id, "message": {"id": ""}})
-
-        await self.client.wrapped(lambda _: keep).chats.messages.send(self.chat_id, message=message)
-        return calls[0]
+    def _note_sent(self, text: str, what: str) -> None:
+        # Not while sends are only repeated from the journal of a conversation.
+        is_repeating = self.resumption is not None and self._asking is not None and self._asking().is_past
+        if self._on_sent is not None and not is_repeating:
+            self._on_sent(self.chat_id, text, what)
 
     @property
     def _scheduler_or_error(self) -> TurnRecord:

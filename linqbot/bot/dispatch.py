@@ -499,7 +499,8 @@ class Dispatcher:
     def _add_routers(self, plugins: Plugins) -> None:
         """Add the routers of plugins before or after the bot's handlers.
 
-        A router that makes a handler unreachable, or has one that is, is left out, and its plugin is blamed.
+        A router is left out if one of its handlers can never run, or keeps another handler from running. The error names
+        its plugin.
         """
         first: list[tuple[Route, Next]] = []
         before: list[Router] = []

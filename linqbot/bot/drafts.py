@@ -86,7 +86,7 @@ def media(file: File, *, filename: str | None = None, content_type: str | None =
         `await ctx.reply("Here it is:", media("menu.jpg"))`
     """
     if isinstance(file, bytes | bytearray | memoryview) and not filename:
-        raise BotError('Bytes have no name, and Linq needs one. Write: media(content, filename="photo.jpg").')
+        raise BotError('Bytes have no name, and Linq needs one. Give it, as in media(content, filename="photo.jpg").')
     if not isinstance(file, str | os.PathLike | bytes | bytearray | memoryview) and not hasattr(file, "read"):
         raise BotError(
             f"media() takes a path, bytes, a file opened for reading bytes, or an https URL, not {type(file).__name__}. "

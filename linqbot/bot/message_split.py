@@ -152,6 +152,9 @@ def _without_address_first(text: StyledText, shown: Sequence[str]) -> list[Style
         return [text]
     ends = [end for end in sentence_ends(text.text) if end <= found.start()]
     ends += [at for at in [text.text.rfind("\n", 0, found.start())] if text.text[: max(at, 0)].strip()]
+    # A sentence that an address begins is no sentence by its letters: "Look at this. https://… is new."
+    before = text.text[: found.start()].rstrip()
+    ends += [len(before)] if before.endswith((".", "!", "?", ":", "…")) else []
     return [text[: max(ends)], text[max(ends) :]] if ends else [text]
 
 

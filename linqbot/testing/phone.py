@@ -17,7 +17,7 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.conversation.state import PERSON, checked_name, read
 from linqbot.client.client import Client
 from linqbot.emulator.acts.act import Act, Result_co
-from linqbot.emulator.acts.conversation import Edit, Placement, React, Read, Typing, Write
+from linqbot.emulator.acts.conversation import Edit, Placement, React, Read, SetTyping, Write
 from linqbot.emulator.acts.decorating import NameGroup, SetBackground
 from linqbot.emulator.acts.membership import Join, Leave
 from linqbot.emulator.acts.paying import Decline, Pay
@@ -36,7 +36,7 @@ from linqbot.testing.room import Room
 from linqbot.testing.stage.connections import ApiCall
 from linqbot.testing.stage.stage import Stage
 from linqbot.types.chat import Chat
-from linqbot.types.message import EffectName
+from linqbot.types.message import EffectName, utf16_length
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -93,7 +93,7 @@ class Phone:
         text: str,
         *,
         reply_to: Bubble | str | None = None,
-        mention: bool = False,
+        mention: bool | str = False,
         effect: EffectName | None = None,
         late_s: float = 0.0,
     ) -> Bubble:
@@ -101,13 +101,17 @@ class Phone:
 
         Args:
             reply_to: The message that this message answers.
-            mention: True mentions the bot, which a bot in a group answers by default.
+            mention: True mentions the bot, which a bot in a group answers by default: the first word with an `@` is
+                the mention, or `@bot ` is written before the text. A text is the piece that is the mention.
             effect: The screen or bubble effect.
             late_s: Linq found the message this many seconds late, and says so in `reconciled_at`.
         Returns:
             The message. Its `id` is empty when the bot has blocked the person.
         """
-        part = {"type": "text", "value": text} | ({"mention": self.line} if mention else {})
+        part: dict[str, Any] = {"type": "text", "value": text}
+        if mention:
+            text, marked = _mentioning(text, mention)
+            part = {"type": "text", "value": text, "mention": self.line, "mention_range": marked}
         return await self._write(text, part, reply_to=reply_to, effect=effect, late_s=late_s)
 
     async def reply(self, to: Bubble | str, text: str) -> Bubble:
@@ -172,7 +176,7 @@ class Phone:
 
     async def typing(self, is_typing: bool = True) -> None:
         """Begin to type, or stop."""
-        act = Typing(from_=self.handle, chat_id=self.chat_id, state="started" if is_typing else "stopped")
+        act = SetTyping(from_=self.handle, chat_id=self.chat_id, state="started" if is_typing else "stopped")
         await self._do("types" if is_typing else "stops typing", act)
 
     async def read(self, up_to: Bubble | str | None = None) -> None:
@@ -566,3 +570,22 @@ def _handle(person: Phone | str) -> str:
 
 def _id(message: Bubble | str) -> str:
     return message.id if isinstance(message, Bubble) else message
+
+
+def _mentioning(text: str, mention: bool | str) -> tuple[str, list[int]]:
+    """Return a text that mentions the bot, and the mention's range in UTF-16 units.
+
+    Raises:
+        ConfigError: `mention` is not a piece of the text.
+    """
+    if isinstance(mention, str):
+        piece = mention
+    elif word := next((word for word in text.split() if word.startswith("@")), None):
+        piece = word.rstrip(",.:;!?…")
+    else:
+        piece, text = "@bot", f"@bot {text}"
+    start = text.find(piece)
+    if start < 0:
+        raise ConfigError(f"mention={piece!r} is not in the text {text!r}. Give a piece of the text, or True.")
+    before = utf16_length(text[:start])
+    return text, [before, before + utf16_length(piece)]

@@ -25,7 +25,7 @@ class Room:
         return self._id
 
     def find(self) -> None:
-        """Look for the chat, if it is not known. After the bot has changed its people, it could not be found."""
+        """Find the chat by its people, and keep its id: the search finds nothing once the bot has changed the people."""
         if self._id is None:
             found = next(self._state.chats_with(self._line, self.people), None)
             self._id = found.id if found else None

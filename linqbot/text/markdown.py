@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from linqbot.text.styled import Link, Style, StyledText, addresses
+from linqbot.text.styled import Style, StyledText, TextLink, addresses
 from linqbot.types.message import TextStyle
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class _Writer:
         self._text: list[str] = []
         self._length = 0
         self._styles: list[Style] = []
-        self._links: list[Link] = []
+        self._links: list[TextLink] = []
         self._verbatim: list[tuple[int, int]] = []
         self._open: list[tuple[str, int, int]] = []
         self._lists: list[int | None] = []
@@ -191,7 +191,7 @@ class _Writer:
             start, is_labelled = self._length, True
             self._write(f" ({shown})")
         if is_web:
-            self._links.append(Link(start, self._length, url, is_labelled))
+            self._links.append(TextLink(start, self._length, url, is_labelled))
 
     def _write_verbatim(self, text: str) -> None:
         self._write("")

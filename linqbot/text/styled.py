@@ -31,7 +31,7 @@ class Style:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class TextLink:
     """A web address between two indexes.
 
     Attributes:
@@ -58,7 +58,7 @@ class StyledText:
 
     text: str = field(repr=False)
     styles: tuple[Style, ...] = field(default=(), repr=False)
-    links: tuple[Link, ...] = field(default=(), repr=False)
+    links: tuple[TextLink, ...] = field(default=(), repr=False)
     cards: bool = True
 
     @classmethod
@@ -99,7 +99,7 @@ class StyledText:
         start = len(self.text) - len(self.text.lstrip())
         return self[start : max(start, len(self.text.rstrip()))]
 
-    def without(self, link: Link) -> StyledText:
+    def without(self, link: TextLink) -> StyledText:
         """Return the text without a link. Its neighbours are joined as they are."""
         return joined([self[: link.start], self[link.end :]], [""])
 
@@ -140,7 +140,7 @@ class StyledText:
 
 def joined(texts: Sequence[StyledText], gaps: Iterable[str]) -> StyledText:
     """Return texts as one, with the gaps between them."""
-    said, styles, links = "", list[Style](), list[Link]()
+    said, styles, links = "", list[Style](), list[TextLink]()
     for each, gap in zip(texts, ["", *gaps], strict=True):
         said += gap
         at = len(said)
@@ -150,13 +150,13 @@ def joined(texts: Sequence[StyledText], gaps: Iterable[str]) -> StyledText:
     return StyledText(said, tuple(styles), tuple(links), all(each.cards for each in texts))
 
 
-def addresses(text: str) -> list[Link]:
+def addresses(text: str) -> list[TextLink]:
     """Return the web addresses in a text, without the punctuation that follows them."""
     found = []
     for match in _ADDRESS.finditer(text):
         url = _without_punctuation(match[0])
         if url.partition("://")[2]:
-            found.append(Link(match.start(), match.start() + len(url), url))
+            found.append(TextLink(match.start(), match.start() + len(url), url))
     return found
 
 
@@ -197,13 +197,13 @@ def _sliced(text: StyledText, bounds: Sequence[tuple[int, int]]) -> Iterator[Sty
         going_on = [each for each in going_on if each.end > start]
         while styles and styles[0].start < end:
             going_on.append(styles.popleft())
-        inside = list[Link]()
+        inside = list[TextLink]()
         while links and links[0].start < end:
             inside.append(links.popleft())
         yield replace(text, styles=tuple(going_on), links=tuple(inside))[start:end]
 
 
-def _start(each: Style | Link) -> int:
+def _start(each: Style | TextLink) -> int:
     return each.start
 
 

@@ -174,7 +174,7 @@ async def test_a_mention_counts_wherever_it_is_in_the_burst() -> None:
         group = phone.group("+14155550199")
         await group.media(PIXEL, "menu.png")
         await group.text("what is this?", mention=True)
-        assert await group.next_reply() == "what is this? (1 photos)"
+        assert await group.next_reply() == "@bot what is this? (1 photos)"
     assert len(seen[0].burst) == 2
 
 
@@ -210,14 +210,19 @@ def test_a_window_that_makes_no_sense_is_refused(seconds: float) -> None:
         Bot(gather_s=seconds)
 
 
-async def test_fifty_people_write_bursts_at_once_and_each_burst_is_one_turn() -> None:
+async def test_fifty_people_write_bursts_at_once_and_each_burst_is_one_turn_and_delays_no_other_chat() -> None:
     bot, seen = collector(gather_s=2)
     async with talking(bot) as phone:
         people = [phone.person(f"+1415555{number:04}") for number in range(50)]
+        began = phone.now
         for word in ("a", "b", "c"):
             for person in people:
                 await person.text(word)
+        await phone.text("stop")
+        assert await phone.next_reply() == "stopped"
+        assert phone.now == began  # all fifty still wait
+        await phone.advance(2)
         for person in people:
-            assert await person.next_reply() == "a | b | c (0 photos)"
-            assert await person.replies() == []
-    assert len(seen) == 50
+            assert await person.replies() == ["a | b | c (0 photos)"]
+        assert phone.now < began + 4  # the fifty wait at the same time
+    assert len(seen) == 51

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -189,6 +190,52 @@ async def test_a_change_by_an_interrupted_run_reaches_no_handler_either() -> Non
         await phone.advance(60)
         assert DAN in members(group)
         assert seen == []
+
+
+async def test_the_picture_of_a_group_is_uploaded_once_also_when_the_handler_is_killed_and_runs_again(
+    tmp_path: Path,
+) -> None:
+    bot = Bot(groups="all")
+    path = tmp_path / "icon.png"
+    path.write_bytes(b"icon")
+
+    @bot.on_message
+    async def decorate(message: MessageReceived, ctx: Context) -> None:
+        await ctx.chat.set_icon(path)
+        with path.open("rb") as opened:
+            await ctx.chat.set_icon(opened)  # the same file
+        await ctx.chat.set_icon(b"other", filename="other.png")
+        await ctx.reply("Done.")
+
+    groups: list[Phone] = []
+
+    async def scenario(phone: Phone) -> None:
+        groups.append(phone.group(BOB, EVE))
+        await groups[-1].text("hi")
+
+    async for phone in killed_between_calls(bot, scenario):
+        assert await groups[-1].replies() == ["Done."]
+        assert (groups[-1].chat.group_chat_icon or "").endswith("/other.png")
+        # Only a kill between an upload and its record repeats the upload.
+        assert len([call for call in phone.calls if call.name == "attachments.create"]) <= 3
+
+
+async def test_bytes_without_a_name_and_a_file_in_a_direct_chat_are_refused_before_an_upload() -> None:
+    bot = Bot(groups="all")
+
+    @bot.on_message
+    async def decorate(message: MessageReceived, ctx: Context) -> None:
+        with pytest.raises(BotError, match="filename=" if message.is_group else "is for groups"):
+            await ctx.chat.set_icon(b"icon")
+        await ctx.reply("Refused.")
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        assert await phone.next_reply() == "Refused."
+        group = phone.group(BOB, EVE)
+        await group.text("hi")
+        assert await group.next_reply() == "Refused."
+        assert not [call for call in phone.calls if call.name == "attachments.create"]
 
 
 @pytest.mark.parametrize("verb", ["rename", "add", "remove", "set_icon", "leave"])

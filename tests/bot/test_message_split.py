@@ -127,6 +127,10 @@ def test_styles_are_left_out_where_they_cannot_be_shown(service: str) -> None:
             ["Hello Ann. Read https://x.test today."],
             [("text", "Hello Ann."), ("text", "Read https://x.test today."), ("link", "https://x.test")],
         ),
+        (
+            ["Look at this: https://x.test is new."],
+            [("text", "Look at this:"), ("text", "https://x.test is new."), ("link", "https://x.test")],
+        ),
         (["Hello\nwww.x.test"], [("text", "Hello"), ("text", "www.x.test")]),
         ([markdown("Read [this](https://x.test) now")], [("text", "Read this now"), ("link", "https://x.test")]),
         (["Hello", "https://x.test"], [("text", "Hello"), ("link", "https://x.test")]),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from linqbot import Bot, Context, MessageReceived
+from linqbot import Bot, Context, MessageReceived, media, poll
 from linqbot.bot.overlap import OverlapMode
 from linqbot.errors import BotError
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -49,6 +49,24 @@ async def test_a_newer_message_restarts_the_handler_with_both_and_withdraws_what
         assert await phone.next_reply() == "done with 2"
         assert await phone.replies() == []
     assert runs == [("a table for two", []), ("a table for two\nno, three", ["Let me see: a table for two"])]
+
+
+async def test_a_handler_that_has_sent_a_poll_and_a_file_at_a_url_is_restarted_too() -> None:
+    bot, work = Bot(), Work()
+
+    @bot.on_message(overlap="restart")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        if not message.burst:
+            await ctx.reply("Lunch?", media("https://example.com/menu.png"), poll("Thai", "Pizza"))
+            await work()
+        await ctx.reply(f"{len(message.burst)} messages")
+
+    async with talking(bot) as phone:
+        await phone.text("lunch")
+        await work.begun.wait()
+        await phone.text("for two")
+        await phone.quiet()
+        assert phone.messages[-1] == "2 messages"
 
 
 async def test_a_queued_message_waits_for_the_end_of_the_handler() -> None:

@@ -148,13 +148,13 @@ async def test_people_join_and_leave_a_group() -> None:
         bob = ann.person(BOB)
         group = ann.group(bob, CAT)
         first = await group.text("hi all")
-        await group.by(bob).text("hi Ann", mention=True)
+        await group.by(bob).text("hi @Ann", mention=True)
         await group.by(CAT).react(first, "laugh")
         await group.by(bob).leave()
         await group.bring(bob)
         await group.remove(CAT)
         await group.quiet()
-        assert group.messages == ["hi all", "hi Ann"]
+        assert group.messages == ["hi all", "hi @Ann"]
         assert first.tapbacks == ["laugh"]
         assert group.chat.is_group
         assert {one.handle for one in group.chat.handles if one.status == "active"} == {ann.handle, BOB, ann.line}
@@ -165,6 +165,22 @@ async def test_people_join_and_leave_a_group() -> None:
     ]  # fmt: skip
     assert isinstance(seen[1], MessageReceived)
     assert seen[1].is_addressed
+
+
+async def test_a_mention_marks_a_piece_of_the_text_as_a_person_does() -> None:
+    bot, seen = noting()
+    async with talking(bot) as ann:
+        group = ann.group(BOB)
+        await group.text("soup?", mention=True)
+        await group.text("\U0001f372 for @Linq", mention=True)
+        await group.text("Your bot, a@b.example wants soup", mention="Your bot")
+        await group.quiet()
+        with pytest.raises(ConfigError, match="mention='Bot' is not in the text 'soup'"):
+            await group.text("soup", mention="Bot")
+    said = [event for event in seen if isinstance(event, MessageReceived)]
+    assert [one.text for one in said] == ["@bot soup?", "\U0001f372 for @Linq", "Your bot, a@b.example wants soup"]
+    assert [one.mentions[0].range for one in said] == [(0, 4), (7, 12), (0, 8)]
+    assert [one.text_to_me for one in said] == ["soup?", "\U0001f372 for", "a@b.example wants soup"]
 
 
 async def test_waits_return_the_bot_s_tapbacks_threads_and_typing() -> None:

@@ -17,7 +17,9 @@ from linqbot import (
     sticker,
     voice_memo,
 )
+from linqbot.bot.content.preview import preview
 from linqbot.testing import talking
+from linqbot.types.message import LinkPart, TextDecoration, TextPart
 
 pytestmark = pytest.mark.anyio
 
@@ -69,6 +71,15 @@ async def test_the_forms_of_a_preview_are_those_that_are_sent() -> None:
     assert on_imessage == [("Lunch at", None), ("https://example.com/menu", None)]
     assert preview.sms.degraded == preview.rcs.degraded == ("voice_memo", "poll", "sticker", "effect")
     assert [one.text for one in preview.sms.messages if one.kind == "message"] == on_sms
+
+
+def test_rcs_and_sms_show_parts_without_styles_and_cards() -> None:
+    bold = TextPart(value="Hi", text_decorations=(TextDecoration(range=(0, 2), style="bold"),))
+    link = LinkPart(value="https://example.com/")
+    shown = preview((bold, link), effect=None, cards=True, is_group=False)
+    assert [one.parts for one in shown.imessage.messages] == [(bold,), (link,)]
+    assert [one.parts for one in shown.sms.messages] == [(TextPart(value="Hi"),), (TextPart(value=link.value),)]
+    assert [one.styles for one in shown.rcs.messages] == [(), ()]
 
 
 async def test_linq_is_asked_once_per_person_and_doubts_are_not_kept() -> None:

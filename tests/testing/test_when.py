@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from linqbot import Bot, BotError, Context, MessageReceived, in_group
+from linqbot.events.event import Event
 from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
@@ -50,6 +51,44 @@ async def test_the_next_handler_that_fits_runs_after_a_refusal() -> None:
     async with talking(bot) as phone:
         await phone.text("hi")
         assert await phone.replies() == ["second"]
+
+
+async def test_each_decorator_of_events_asks_its_predicate() -> None:
+    bot, asked, ran = Bot(groups="all"), list[str](), list[str]()
+
+    async def is_wanted(event: Event, ctx: Context) -> bool:
+        asked.append(event.type)
+        return asked.count(event.type) > 1
+
+    def note(event: Event, ctx: Context) -> None:
+        ran.append(event.type)
+
+    bot.on_typing("started", when=is_wanted)(note)
+    bot.on_reaction("love", when=is_wanted)(note)
+    bot.on_reaction("love", removed=True, when=is_wanted)(note)
+    bot.on_group_change("renamed", "removed", when=is_wanted)(note)
+    bot.on_location(when=is_wanted)(note)
+    bot.on_delivery("delivered", when=is_wanted)(note)
+
+    @bot.on_message
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Hello!")
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        await phone.next_reply()
+        await phone.quiet()
+        for _ in range(2):
+            await phone.typing()
+            await phone.typing(False)
+            await phone.react(phone.messages[-1], "love")
+            await phone.react(phone.messages[-1], "love", remove=True)
+            await phone.quiet()
+        await phone.text("again")
+        await phone.quiet()
+    wanted = ["chat.typing_indicator.started", "reaction.added", "reaction.removed", "message.delivered"]
+    assert sorted(ran) == sorted(wanted)
+    assert {event: asked.count(event) for event in wanted} == dict.fromkeys(wanted, 2)
 
 
 async def test_a_predicate_that_changes_its_mind_does_not_change_the_handler_after_a_crash() -> None:

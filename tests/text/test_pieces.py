@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from linqbot.bot.message_split import MAX_SMS_UNITS, bubbles
 from linqbot.text.graphemes import is_border
 from linqbot.text.markdown import markdown
 from linqbot.text.pieces import Cutter, Piece
 from linqbot.text.styled import StyledText, joined
+from linqbot.types.message import text_of, utf16_length
 
 
 def cut(chunks: list[str], *, is_markdown: bool = True) -> list[Piece]:
@@ -153,6 +155,8 @@ def some_markdown(dice: random.Random) -> str:
 
     def block() -> str:
         kind = dice.randint(0, 6)
+        if dice.random() < 0.02:  # longer than a message on SMS
+            return " ".join(sentence() for _ in range(80))
         if kind == 0:
             return "#" * dice.randint(1, 3) + " " + word()
         if kind == 1:
@@ -180,6 +184,8 @@ def test_no_piece_has_half_a_mark_or_half_a_character(seed: int) -> None:
         for piece in pieces:
             assert not set("*~`[]") & set(piece.text.text), source
             assert "__" not in piece.text.text
+            for bubble in bubbles([piece.text], service="SMS", cards=False):
+                assert utf16_length(text_of(bubble.parts or ())) <= MAX_SMS_UNITS
         said, at_once = whole(pieces).text, markdown(source).text
         assert "".join(said.split()) == "".join(at_once.split()), source
         at = 0

@@ -213,7 +213,9 @@ async def changes(message: MessageReceived, ctx: Context) -> None:
     await ctx.chat.set_background("mago")  # type: ignore[call-overload]
     await ctx.chat.set_background("mango", photo="https://example.com/a.jpg")  # type: ignore[call-overload]
     await ctx.chat.renam("Dinner")  # type: ignore[attr-defined]
-    await ctx.chat.set_icon(b"png")  # type: ignore[arg-type]
+    await ctx.chat.set_icon(b"png", filename="icon.png")
+    await ctx.chat.set_icon(Path("icon.png"))
+    await ctx.chat.set_icon(7)  # type: ignore[arg-type]
 
 
 class Guest(BaseModel):
@@ -296,6 +298,26 @@ async def sends(message: MessageReceived, ctx: Context) -> None:
 
 bot.on_message(when=loud)  # type: ignore[arg-type]
 bot.on(ReactionAdded, when=loud)
+bot.on_reaction("love", when=loud)
+bot.on_reaction("love", removed=True, when=loud)  # type: ignore[call-overload]
+
+
+async def is_mine(typing: TypingStarted, ctx: Context) -> bool:
+    return True
+
+
+bot.on_typing("started", when=is_mine)
+bot.on_typing(when=is_mine)  # type: ignore[arg-type]
+
+
+async def is_friend(change: ParticipantAdded, ctx: Context) -> bool:
+    return not change.participant.is_me
+
+
+@bot.on_group_change("added", when=is_friend)
+async def greet_friend(change: ParticipantAdded, ctx: Context) -> None: ...
+
+
 bot.on(ReactionAdded, when=lambda event, ctx: True)  # type: ignore[arg-type, return-value]
 
 
@@ -310,6 +332,7 @@ async def asks(message: MessageReceived, ctx: Context) -> None:
     assert_type(await ctx.ask("How many?", kind=int), int)
     assert_type(await ctx.ask("How many?", kind=even), float)
     assert_type(await ctx.once("guest", lambda key: {"key": key}, kind=Guest), Guest)
+    assert_type(ctx.recall("guest", kind=Guest), Guest | None)
     assert_type((await ctx.location("Where?", timeout_s=60)).latitude, float)
     lunch = await ctx.vote(["Thai", "Pizza"], "Lunch?", until="all")
     assert_type(lunch, VoteResult)

@@ -33,6 +33,10 @@ class Asker(Protocol):
         """Return the recorded result of a step; if there is none, make the step and record its result."""
         ...
 
+    def recall(self, name: str, *, kind: Any) -> Any:
+        """Return the recorded result of a step; None if there is none."""
+        ...
+
 
 class Resumption(Protocol):
     """A handler that goes on, because its question was answered or has ended.

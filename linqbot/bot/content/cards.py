@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from linqbot.bot.content.chat_sender import with_standing_refusal
 from linqbot.bot.content.forms import card_text
-from linqbot.bot.content.sending import with_standing_refusal
 from linqbot.bot.sent import Sent
 from linqbot.client.client import Client
 from linqbot.clock import Clock

@@ -41,7 +41,7 @@ def has_drafts(content: Iterable[object], service: str | None) -> bool:
 def fitted(
     content: Iterable[Content | Act], *, service: str | None, is_group: bool | None
 ) -> tuple[list[Content | Act], list[Degraded]]:
-    """Return content with what the service has in place of what it does not have, and what was replaced.
+    """Replace the content that a service does not have. Return the new content, and the names of what was replaced.
 
     Args:
         service: The service of the chat; None if it is not known, as for a new chat. Then nothing is replaced, except in

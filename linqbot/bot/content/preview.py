@@ -1,9 +1,13 @@
-"""`ctx.preview`: the messages that content becomes on iMessage, on RCS and on SMS, without sending them."""
+"""`ctx.preview`: the messages that content becomes on iMessage, on RCS and on SMS, without sending them.
+
+Under `linqbot dev`, `watcher` gets the content of each send, whose preview the emulator's page then shows.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -11,6 +15,7 @@ from typing import Literal, TypeAlias
 from linqbot.bot.content.forms import Degraded, fitted, grouped, last_messages, without_effect
 from linqbot.bot.drafts import Act, ContactCardDraft, LocationRequestDraft, MediaDraft, PollDraft, VoiceMemoDraft
 from linqbot.bot.message_split import Sendable, bubbles
+from linqbot.bot.sent import Sent
 from linqbot.types.message import (
     AppClipPart,
     AppPart,
@@ -18,6 +23,7 @@ from linqbot.types.message import (
     LinkPart,
     MediaPart,
     MessageContent,
+    Part,
     TextDecoration,
     TextPart,
 )
@@ -37,6 +43,7 @@ class PreviewMessage:
         files: The names or addresses of the files.
         styles: The styles and animations of its first text, whose ranges count UTF-16 code units.
         effect: The name of the effect; None if it has none.
+        parts: The parts of a message in their order; empty for a poll, a voice memo and what else is no message.
     """
 
     kind: Kind
@@ -44,6 +51,7 @@ class PreviewMessage:
     files: tuple[str, ...] = field(default=(), repr=False)
     styles: tuple[TextDecoration, ...] = ()
     effect: str | None = None
+    parts: tuple[Part, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,25 @@ class Preview:
         return {"RCS": self.rcs, "SMS": self.sms}.get(service or "", self.imessage)
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The content of one `ctx.reply` or `ctx.send`, as the author wrote it, and what was sent."""
+
+    content: tuple[Sendable, ...] = field(repr=False)
+    effect: Effect | None
+    cards: bool
+    is_group: bool | None
+    sent: Sent
+
+    def preview(self) -> Preview:
+        """Return the forms of the content."""
+        return preview(self.content, effect=self.effect, cards=self.cards, is_group=self.is_group)
+
+
+watcher: ContextVar[Callable[[Said], None] | None] = ContextVar("linqbot_content_watcher", default=None)
+"""Called after each `ctx.reply` and `ctx.send` of a turn. Set when the turn begins."""
+
+
 def preview(content: Iterable[Sendable], *, effect: Effect | None, cards: bool, is_group: bool | None) -> Preview:
     """Return the forms of content; see `Context.preview`."""
     items = tuple(content)
@@ -93,17 +120,20 @@ def _form(items: Iterable[Sendable], service: str, effect: Effect | None, cards:
             fits = without_effect(message, service)
             if fits is not message:
                 lost.append("effect")
-            found.append(_message(fits))
+            found.append(_message(fits, has_rich_text=service == "iMessage"))
     return Form(tuple(found), tuple(dict.fromkeys(lost)))
 
 
-def _message(message: MessageContent) -> PreviewMessage:
+def _message(message: MessageContent, *, has_rich_text: bool) -> PreviewMessage:
     effect = message.effect.name if message.effect else None
+    parts = message.parts or ()
+    if not has_rich_text:
+        parts = tuple(_plain(part) for part in parts)
     texts: list[str] = []
     files: list[str] = []
     styles: tuple[TextDecoration, ...] = ()
     kind: Kind = "message" if message.experience is None else "experience"
-    for part in message.parts or ():
+    for part in parts:
         match part:
             case TextPart():
                 styles = styles or part.text_decorations or ()
@@ -116,7 +146,18 @@ def _message(message: MessageContent) -> PreviewMessage:
             case AppPart():
                 kind = "app_card"
                 texts += [text for text in (part.layout.caption, part.layout.subcaption) if text]
-    return PreviewMessage(kind, "\n".join(texts), tuple(files), styles, effect)
+    return PreviewMessage(kind, "\n".join(texts), tuple(files), styles, effect, parts)
+
+
+def _plain(part: Part) -> Part:
+    """Return a part as SMS and RCS show it: without styles, and a card as its address."""
+    match part:
+        case TextPart(text_decorations=decorations) if decorations:
+            return part.model_copy(update={"text_decorations": None})
+        case LinkPart():
+            return TextPart(value=part.value)
+        case _:
+            return part
 
 
 def _act(act: Act) -> PreviewMessage:

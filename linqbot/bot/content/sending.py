@@ -1,4 +1,4 @@
-"""Sending content of all kinds in its order: messages, and what is a call of its own at Linq, such as a poll.
+"""Sending content of all kinds in its order: messages (`chat_sender.py`), and calls of their own, such as polls.
 
 What Linq refuses is replaced by something plainer, so that an answer is not lost: a numbered list instead of a poll. The
 journal records such a refusal at once, so that a later run of the turn does not send both.
@@ -7,27 +7,25 @@ journal records such a refusal at once, so that a later run of the turn does not
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 from pydantic import BaseModel
 
-from linqbot.bot.content.forms import Degraded, fitted, grouped, last_messages, spoken, without_effect
+from linqbot.bot.content.chat_sender import NOT_FETCHED, ChatSender, is_refusal, stopped_by, with_standing_refusal
+from linqbot.bot.content.forms import Degraded, fitted, grouped, last_messages, spoken
 from linqbot.bot.content.uploads import Uploads
 from linqbot.bot.drafts import Act, ContactCardDraft, LocationRequestDraft, PollDraft, VoiceMemoDraft, numbered
 from linqbot.bot.message_split import Content, bubbles
-from linqbot.bot.sent import OPTED_OUT, Sent
+from linqbot.bot.sent import Sent
 from linqbot.client.client import Client
 from linqbot.clock import Clock
-from linqbot.errors import CallSkipped, LinqApiError, MessageGone, RateLimited, Refused
+from linqbot.errors import LinqApiError, MessageGone, RateLimited, Refused
 from linqbot.types.message import Effect, MediaPart, MessageContent, ReplyTo, SentMessage
 
 NO_CARD: Final = 2012
 """Linq's error code for a line without a contact card."""
-NOT_FETCHED: Final = 5007
-"""Linq's error code for a URL that it could not fetch, or whose file has more than 10 MB."""
 CARD_EVERY_S: Final = 86_400.0
-_REFUSED: Final = frozenset({400, 404, 409})
 
 
 class CardShared(BaseModel):
@@ -36,73 +34,27 @@ class CardShared(BaseModel):
     at: float = 0.0
 
 
-def is_refusal(error: LinqApiError) -> bool:
-    """Return True if Linq refused the content of a call, in distinction from the person, the line or the pace."""
-    return error.status in _REFUSED and not isinstance(error, MessageGone)
-
-
-def with_standing_refusal(client: Client) -> Client:
-    """Return a client for a call that is replaced if Linq refuses it; see `Call.refusal_stands`."""
-    return client.wrapped(lambda run: lambda call: run(replace(call, refusal_stands=True)))
-
-
-async def send_decorated(
-    client: Client, chat_id: str, message: MessageContent, *, service: str | None, log: Any
-) -> tuple[SentMessage, tuple[Degraded, ...]]:
-    """Send a message with a thread or an effect; if Linq refuses it, send it without both.
-
-    Returns:
-        The message, and what it lacks.
-    Raises:
-        LinqApiError: Linq refused the message itself.
-    """
-    shown = without_effect(message, service)
-    lacks: tuple[Degraded, ...] = () if shown is message else ("effect",)
-    if shown.reply_to is None and shown.effect is None:
-        return (await client.chats.messages.send(chat_id, message=shown)).message, lacks
-    try:
-        return (await with_standing_refusal(client).chats.messages.send(chat_id, message=shown)).message, lacks
-    except LinqApiError as error:
-        if not is_refusal(error) or error.code == NOT_FETCHED:
-            raise
-        refused = error
-    plain = shown.model_copy(update={"reply_to": None, "effect": None})
-    sent = (await client.chats.messages.send(chat_id, message=plain)).message
-    if shown.reply_to is not None:
-        lacks = ("thread", *lacks)
-    if shown.effect is not None:
-        lacks = (*lacks, "effect")
-    log.info("send.degraded", what=lacks, status=refused.status, code=refused.code)
-    return sent, lacks
-
-
 @dataclass(frozen=True, slots=True)
-class Outlet:
-    """The chat that content goes to, for one send of a turn.
+class ContentSender:
+    """Sends content of all kinds into a chat, for one send of a turn.
 
     Attributes:
         client: The turn's client, with the label of the send.
-        send: Sends messages.
-        note_sent: Called for each call that showed something: it ends the typing dots.
         card_state: Returns the state of the chat's contact card; None if nothing can be remembered.
     """
 
-    chat_id: str
+    chat: ChatSender
     client: Client
-    service: str | None
     is_group: bool | None
     uploads: Uploads
     clock: Clock
-    log: Any
-    send: Callable[[Iterable[MessageContent], Client], Awaitable[Sent]]
-    note_sent: Callable[[], None]
     card_state: Callable[[], Awaitable[CardShared]] | None
 
     async def say(
         self, content: Iterable[Content | Act], *, effect: Effect | None, reply_to: ReplyTo | None, cards: bool
     ) -> Sent:
         """Send content in its order; see `Context.reply`."""
-        items, degraded = fitted(content, service=self.service, is_group=self.is_group)
+        items, degraded = fitted(content, service=self.chat.service, is_group=self.is_group)
         groups = list(grouped(await self.uploads.resolved(items)))
         last = last_messages(groups)
         sent = Sent((), degraded=tuple(degraded))
@@ -117,16 +69,16 @@ class Outlet:
             if sent.status != "accepted":
                 break
         if degraded:
-            self.log.info("send.degraded", what=degraded, service=self.service)
+            self.chat.logger().info("send.degraded", what=degraded, service=self.chat.service)
         return sent
 
     async def _messages(
         self, content: Sequence[Content], *, effect: Effect | None = None, reply_to: ReplyTo | None = None, cards: bool
     ) -> Sent:
         sent = Sent(())
-        for message in bubbles(content, effect=effect, reply_to=reply_to, service=self.service, cards=cards):
+        for message in bubbles(content, effect=effect, reply_to=reply_to, service=self.chat.service, cards=cards):
             has_url = any(isinstance(part, MediaPart) and part.url is not None for part in message.parts or ())
-            more = await (self._with_url(message) if has_url else self.send([message], self.client))
+            more = await (self._with_url(message) if has_url else self.chat.send([message], self.client))
             sent = sent.joined(more)
             if sent.status != "accepted":
                 break
@@ -135,12 +87,12 @@ class Outlet:
     async def _with_url(self, message: MessageContent) -> Sent:
         """Send a message with files at URLs. Files that Linq cannot fetch, such as large ones, are uploaded."""
         try:
-            return await self.send([message], with_standing_refusal(self.client))
+            return await self.chat.send([message], with_standing_refusal(self.client))
         except LinqApiError as error:
             if error.code != NOT_FETCHED:
                 raise
-            self.log.info("send.uploads", code=error.code, why="Linq could not fetch a file from its URL.")
-        return await self.send([await self.uploads.fetched(message)], self.client)
+            self.chat.logger().info("send.uploads", code=error.code, why="Linq could not fetch a file from its URL.")
+        return await self.chat.send([await self.uploads.fetched(message)], self.client)
 
     async def _act(self, act: Act) -> Sent:
         match act:
@@ -159,7 +111,7 @@ class Outlet:
         except LinqApiError as error:
             if not is_refusal(error):
                 raise
-            self.log.info("send.degraded", what=[what], status=error.status, code=error.code)
+            self.chat.logger().info("send.degraded", what=[what], status=error.status, code=error.code)
         sent = Sent((), degraded=(what,))
         if instead is None:
             return sent
@@ -170,31 +122,25 @@ class Outlet:
             sent = await made
         except MessageGone:
             return Sent(())
-        except Refused as error:
-            self.log.info("send.refused", plugin=error.plugin, reason=str(error))
-            return Sent((), status="refused")
-        except CallSkipped:
-            return Sent((), status="skipped")
-        except LinqApiError as error:
-            if error.code != OPTED_OUT:
+        except (Refused, LinqApiError) as error:
+            if (status := stopped_by(error, self.chat.logger())) is None:
                 raise
-            self.log.info("send.opted_out")
-            return Sent((), status="opted_out")
-        self.note_sent()
+            return Sent((), status)
+        self.chat.typing.sent()
         return sent
 
     async def _poll(self, poll: PollDraft) -> Sent:
         options = [{"text": option} for option in poll.options]
         client = with_standing_refusal(self.client)
-        made = await client.chats.polls.create(self.chat_id, poll={"options": options})
-        message = SentMessage(id=made.message_id, created_at=made.created_at, service=self.service)
+        made = await client.chats.polls.create(self.chat.chat_id, poll={"options": options})
+        message = SentMessage(id=made.message_id, created_at=made.created_at, service=self.chat.service)
         return Sent((message,), _client=self.client, _contents=(None,))
 
     async def _memo(self, memo: VoiceMemoDraft) -> Sent:
         part = await self.uploads.part(memo.audio)
         client = with_standing_refusal(self.client)
         made = await client.chats.send_voicememo(
-            self.chat_id, attachment_id=part.attachment_id, voice_memo_url=part.url
+            self.chat.chat_id, attachment_id=part.attachment_id, voice_memo_url=part.url
         )
         said = made.voice_memo
         if not said.id:  # cut off by a crash and not found at Linq: the log has send.ambiguous
@@ -204,7 +150,7 @@ class Outlet:
 
     async def _location(self) -> Sent:
         try:
-            await with_standing_refusal(self.client).chats.location.request(self.chat_id)
+            await with_standing_refusal(self.client).chats.location.request(self.chat.chat_id)
         except LinqApiError as error:
             if error.status != 409 or error.code in _NO_LOCATION:
                 raise
@@ -229,14 +175,16 @@ class Outlet:
                 if error.code == NO_CARD
                 else None
             )
-            self.log.warning("send.degraded", what=["contact_card"], status=error.status, code=error.code, why=why)
+            self.chat.logger().warning(
+                "send.degraded", what=["contact_card"], status=error.status, code=error.code, why=why
+            )
             return Sent((), degraded=("contact_card",))
         if state is not None and sent.status == "accepted":
             state.at = self.clock.now()
         return sent
 
     async def _share(self) -> Sent:
-        await with_standing_refusal(self.client.named("contact card")).chats.share_contact_card(self.chat_id)
+        await with_standing_refusal(self.client.named("contact card")).chats.share_contact_card(self.chat.chat_id)
         return Sent(())
 
 

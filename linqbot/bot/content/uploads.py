@@ -17,12 +17,15 @@ from linqbot.client.client import Client
 from linqbot.client.http.filenames import bare_name
 from linqbot.client.upload_sources import Source, source_of
 from linqbot.rules.uploads import CONTENT_TYPES, MAX_UPLOAD_BYTES
+from linqbot.types.attachment import Upload
 from linqbot.types.message import MediaPart, MessageContent
 
 T = TypeVar("T")
 
 DRY_ATTACHMENT: Final = "00000000-0000-4000-8000-000000000000"
 """Stands for the file of a dry run, which uploads nothing."""
+DRY_ADDRESS: Final = f"https://uploads.invalid/{DRY_ATTACHMENT}"
+"""Stands for the address of that file."""
 
 
 class Recorded(Protocol):
@@ -39,9 +42,11 @@ class Uploads:
     Args:
         recorded: Records the id of an attachment, so that a later run of the turn sends the same one. Otherwise its send
             would differ from that of the earlier run.
+        is_dry: Returns True in a dry run. Called only for a file to upload: a turn that has recorded steps cannot be
+            restarted, and most turns upload nothing.
     """
 
-    def __init__(self, client: Client, recorded: Recorded, *, is_dry: bool = False) -> None:
+    def __init__(self, client: Client, recorded: Recorded, *, is_dry: Callable[[], bool] = lambda: False) -> None:
         self._client = client
         self._recorded = recorded
         self._is_dry = is_dry
@@ -98,11 +103,20 @@ class Uploads:
 
     async def attachment(self, draft: MediaDraft) -> str:
         """Return the id of the uploaded file of a draft; raises as `resolved` does."""
-        if self._is_dry:
-            return DRY_ATTACHMENT
+        return (
+            DRY_ATTACHMENT if self._is_dry() else await self._uploaded(draft, "upload", lambda made: made.attachment_id)
+        )
+
+    async def address(self, draft: MediaDraft) -> str:
+        """Return the https URL of the file of a draft, which is uploaded if it is not at one; raises as `resolved` does."""
+        if draft.url is not None:
+            return draft.url
+        return DRY_ADDRESS if self._is_dry() else await self._uploaded(draft, "address", lambda made: made.download_url)
+
+    async def _uploaded(self, draft: MediaDraft, what: str, fact: Callable[[Upload], str]) -> str:
         async with self._lock:  # An opened file has one position, so it is read for one purpose at a time.
             _rewind(draft)
-            name = f"upload:{await _digest(await source_of(draft.file), draft)}"
+            name = f"{what}:{await _digest(await source_of(draft.file), draft)}"
             if (known := self._attachments.get(name)) is not None:
                 return known
             # The handler may try again after an error, and a step has a name of its own for each try.
@@ -111,10 +125,11 @@ class Uploads:
 
             async def upload() -> str:
                 _rewind(draft)
-                uploaded = await self._client.attachments.upload(
-                    draft.file, filename=draft.filename, content_type=draft.content_type
+                return fact(
+                    await self._client.attachments.upload(
+                        draft.file, filename=draft.filename, content_type=draft.content_type
+                    )
                 )
-                return uploaded.attachment_id
 
             self._attachments[name] = await self._recorded(f"{name}:{tries}", upload, kind=str)
             return self._attachments[name]

@@ -10,7 +10,10 @@ import difflib
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args, overload
 
+from linqbot.bot.content.uploads import Uploads
+from linqbot.bot.drafts import media
 from linqbot.client.client import Client
+from linqbot.client.upload_sources import File
 from linqbot.errors import BotError, CallSkipped, LinqApiError, Refused
 from linqbot.nearest import no_attribute
 from linqbot.types.chat import Chat
@@ -57,16 +60,18 @@ class ChatContext:
     Args:
         client: The turn's client, whose calls are journalled.
         is_group: None if it is not known.
+        uploads: The uploads of the turn.
         log: The logger of the context.
 
     Attributes:
         id: Linq's id of the chat.
     """
 
-    def __init__(self, client: Client, chat_id: str, is_group: bool | None, log: Any) -> None:
+    def __init__(self, client: Client, chat_id: str, is_group: bool | None, uploads: Uploads, log: Any) -> None:
         self.id = chat_id
         self._client = client
         self._is_group = is_group
+        self._uploads = uploads
         self._log = log
 
     if not TYPE_CHECKING:  # a type checker would accept any name
@@ -94,17 +99,24 @@ class ChatContext:
             raise BotError("ctx.chat.rename('') has no name. Linq cannot take a name away.")
         await self._make(self._client.chats.update(self.id, display_name=name))
 
-    async def set_icon(self, url: str) -> None:
+    async def set_icon(self, icon: File, *, filename: str | None = None) -> None:
         """Give the group a picture. The event `GroupIconUpdateFailed` follows if Linq cannot use it.
 
+        Example:
+            `await ctx.chat.set_icon("dinner.jpg")`
+
         Args:
-            url: The https URL of an image.
+            icon: An image, as for `media`: a path, bytes, a file opened for reading bytes, or an https URL. What is no URL
+                is uploaded, once in a turn.
+            filename: The name of the file, such as `icon.png`. Required for bytes.
         Raises:
-            BotError: the chat is not a group.
-            RuleBroken: the URL is not an https URL.
+            BotError: the chat is not a group, or bytes were given without a name.
+            OSError: the file cannot be read.
+            RuleBroken: the URL is not an https URL, or the file is of a type or a size that Linq does not take.
             LinqApiError: Linq refused the change.
         """
         self._check_group("set_icon")
+        url = await self._uploads.address(media(icon, filename=filename))
         await self._make(self._client.chats.update(self.id, group_chat_icon=url))
 
     async def add(self, handle: str) -> None:

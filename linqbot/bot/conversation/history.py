@@ -104,8 +104,8 @@ class SentInTurn:
     """The sends of a turn, as its journal knows them.
 
     Attributes:
-        made: Each call that this run has made so far, in order, with its answer. A call that an earlier run made is
-            among them once this run has come to it.
+        made: The calls that this run has made so far, in order, with their answers. A call that the journal answered,
+            because an earlier run made it, counts as made.
         ids: The ids of all messages of the turn, those of earlier runs included.
         unsettled: Calls of an earlier run that may have been made, without a known answer.
     """

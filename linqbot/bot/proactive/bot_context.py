@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
+from linqbot.bot.content.chat_sender import stopped_by
 from linqbot.bot.content.uploads import Uploads
 from linqbot.bot.message_split import Content, bubbles, files_of
 from linqbot.bot.proactive.broadcast import (
@@ -16,7 +17,7 @@ from linqbot.bot.proactive.broadcast import (
     content_of,
     people_of,
 )
-from linqbot.bot.sent import OPTED_OUT, Sent
+from linqbot.bot.sent import Sent
 from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.errors import BotError, LinqApiError, MessageGone, Refused, RuleBroken
@@ -101,15 +102,12 @@ class BotContext:
                 chat_id, accepted = await send_to(client, chat_id, sender, to.strip(), message)
             except MessageGone:
                 continue
-            except Refused as error:
-                self._log.info("send.refused", plugin=error.plugin, reason=str(error))
-                return Sent(tuple(sent), "refused", _client=client, _contents=tuple(contents))
-            except LinqApiError as error:
-                if error.code == OPTED_OUT:
-                    self._log.info("send.opted_out")
-                    return Sent(tuple(sent), "opted_out", _client=client, _contents=tuple(contents))
+            except (Refused, LinqApiError) as error:
+                if (status := stopped_by(error, self._log)) is not None:
+                    return Sent(tuple(sent), status, _client=client, _contents=tuple(contents))
                 # Only Linq knows if the chat is new, so R52 is not checked before. Its answer does not name the rule.
-                broken = None if chat_id or error.status != 400 else first_message(message.to_json_object())
+                may_be_first = not chat_id and not isinstance(error, Refused) and error.status == 400
+                broken = first_message(message.to_json_object()) if may_be_first else None
                 if broken is None:
                     raise
                 raise RuleBroken(broken.message, rule=broken.rule, status=broken.status, code=broken.code) from error

@@ -1,6 +1,6 @@
 """Broadcasts: the arguments of `ctx.bot.broadcast`, checked, and the interface of the store for it.
 
-`worker/calls/turn_journal.py` implements that interface; `worker/broadcasting.py` sends to each person.
+`worker/calls/turn_journal.py` implements that interface; `worker/due/broadcasting.py` sends to each person.
 """
 
 from __future__ import annotations

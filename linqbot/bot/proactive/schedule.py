@@ -1,6 +1,6 @@
 """A schedule of a bot: its name, and the rhythm in which it is due. `@bot.every` makes it.
 
-`worker/recurring.py` keeps a timer for each schedule.
+`worker/due/recurring.py` keeps a timer for each schedule.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Scheduled sends: the time that a handler asks for, checked, and the interface of the store for it.
+"""Scheduled sends: their time, checked; the calls that they make; and the interface of their store.
 
-`worker/calls/turn_journal.py` implements that interface; `worker/scheduled_send.py` makes the calls when they are due.
+`worker/calls/turn_journal.py` implements that interface; `worker/due/scheduled_send.py` makes the calls when they are due.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from linqbot.client.call import Call
+from linqbot.client.call import ApiResponse, Call
+from linqbot.client.client import Client
 from linqbot.errors import BotError
+from linqbot.types.message import MessageContent
 from linqbot.types.proactive.scheduled import Scheduled
 
 if TYPE_CHECKING:
@@ -75,6 +77,22 @@ class Scheduler(Protocol):
     async def scheduled(self, chat_id: str) -> list[Scheduled]:
         """Return the sends that wait in a chat, the earliest first."""
         ...
+
+
+async def call_of(client: Client, chat_id: str, message: MessageContent) -> Call:
+    """Return the call that would send a message into a chat. It is not made.
+
+    Raises:
+        RuleBroken: the message breaks one of Linq's rules.
+    """
+    calls: list[Call] = []
+
+    async def keep(call: Call) -> ApiResponse:
+        calls.append(call)
+        return ApiResponse(202, {"chat_id": chat_id, "message": {"id": ""}})
+
+    await client.wrapped(lambda _: keep).chats.messages.send(chat_id, message=message)
+    return calls[0]
 
 
 def due_at(at: datetime | None, after_s: float | None, timezone: str | None, now: float) -> float:

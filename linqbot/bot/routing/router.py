@@ -217,20 +217,27 @@ class Router(EventDecorators):
 
     @overload
     def on_reaction(
-        self, *given: ReactionType | Filter[ReactionAdded] | Predicate[ReactionAdded], removed: Literal[False] = False
+        self,
+        *given: ReactionType | Filter[ReactionAdded] | Predicate[ReactionAdded],
+        removed: Literal[False] = False,
+        when: When[ReactionAdded] | None = None,
     ) -> Callable[[Handler[ReactionAdded, Returned]], Handler[ReactionAdded, Returned]]: ...
 
     @overload
     def on_reaction(
-        self, *given: ReactionType | Filter[ReactionRemoved] | Predicate[ReactionRemoved], removed: Literal[True]
+        self,
+        *given: ReactionType | Filter[ReactionRemoved] | Predicate[ReactionRemoved],
+        removed: Literal[True],
+        when: When[ReactionRemoved] | None = None,
     ) -> Callable[[Handler[ReactionRemoved, Returned]], Handler[ReactionRemoved, Returned]]: ...
 
-    def on_reaction(self, *given: Any, removed: bool = False) -> Any:
+    def on_reaction(self, *given: Any, removed: bool = False, when: When[Any] | None = None) -> Any:
         """Register a handler for the reactions (tapbacks) that people add.
 
         Args:
             given: Names of reactions, one of which must fit, and filters, which must all fit.
             removed: True takes the reactions that people remove instead. Stickers cannot be removed.
+            when: As for `on`.
         Raises:
             BotError: as for `on`; or a name is not one of Linq's reactions.
 
@@ -239,14 +246,14 @@ class Router(EventDecorators):
         """
         event = ReactionRemoved if removed else ReactionAdded
         if len(given) == 1 and is_handler(given[0]):
-            return self.on(event)(given[0])
+            return self.on(event, when=when)(given[0])
         names = frozenset(name for name in given if isinstance(name, str))
         for name in names:
             _known_reaction(name)
         filters = [predicate for predicate in given if not isinstance(predicate, str)]
         if names:
             filters.insert(0, Filter(lambda event: event.reaction_type in names, f"reaction{tuple(sorted(names))!r}"))
-        return self.on(event, *filters)
+        return self.on(event, *filters, when=when)
 
     def every(
         self,

@@ -1,7 +1,7 @@
 """`ctx.stream`: a growing text is said in messages while it still grows, at the pace of a person, and once.
 
-Each message is journalled under the stream's own key. A turn that runs again first repeats the messages of its earlier
-runs, which sends those that Linq has not taken, and then goes on behind them.
+Each message is journalled under the stream's own key. A turn that runs again repeats the messages of its earlier runs
+first: the journal answers for those that Linq has taken, and the others are sent. Then the stream goes on.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ACCEPTED = "accepted"
 
 
 @dataclass(frozen=True, slots=True)
-class Chat:
+class StreamChat:
     """The chat to speak in.
 
     Attributes:
@@ -54,7 +54,7 @@ class Stream:
     """
 
     def __init__(
-        self, chat: Chat, record: StreamRecord, pace: Pace, *, markdown: bool, cards: bool, stall_s: float
+        self, chat: StreamChat, record: StreamRecord, pace: Pace, *, markdown: bool, cards: bool, stall_s: float
     ) -> None:
         if not stall_s > 0:
             raise BotError(f"ctx.stream(stall_s={stall_s!r}): give seconds, more than 0.")

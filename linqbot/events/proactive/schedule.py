@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -39,6 +40,15 @@ class ScheduleDue(Event):
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         yield from (("name", self.name), ("due", self.due.isoformat()), ("missed", self.missed))
+
+
+def schedule_name(body: bytes) -> str | None:
+    """Return the name in the webhook of a schedule; None if it has none."""
+    try:
+        name = as_object(as_object(json.loads(body)).get("data")).get("name")
+    except ValueError:
+        return None
+    return name if isinstance(name, str) else None
 
 
 def schedule_due(delivery: Delivery, body: Any) -> ScheduleDue | None:

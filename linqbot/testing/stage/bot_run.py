@@ -199,11 +199,11 @@ def _follow_tasks(loop: asyncio.AbstractEventLoop) -> None:
     task = probe.spawn(asyncio.sleep(0))
     # Other code may have wrapped our factory, so only a task shows if it is there.
     if not probe.has_tasks:
-        loop.set_task_factory(_Factory(loop.get_task_factory()))
+        loop.set_task_factory(_RunFactory(loop.get_task_factory()))
     task.cancel()
 
 
-class _Factory:
+class _RunFactory:
     """A task factory that notes the tasks of each run."""
 
     def __init__(self, inner: Any) -> None:

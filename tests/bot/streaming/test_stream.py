@@ -17,7 +17,7 @@ from linqbot.bot.sent import Sent
 from linqbot.bot.streaming.pace import PaceName, pace_of
 from linqbot.bot.streaming.record import Unrecorded
 from linqbot.bot.streaming.source import StreamSource
-from linqbot.bot.streaming.stream import Chat, Stream
+from linqbot.bot.streaming.stream import Stream, StreamChat
 from linqbot.bot.typing import TypingIndicator
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, StreamStalled
@@ -48,7 +48,7 @@ class Stage:
         typing = TypingIndicator(self.linq.client, CHAT, shown=True, background=self.background)
         self.linq.before = self._note
         log = structlog.get_logger()
-        self.chat = Chat(self._send, typing, self.clock, ReplyTo(message_id="asked"), service, log)
+        self.chat = StreamChat(self._send, typing, self.clock, ReplyTo(message_id="asked"), service, log)
 
     async def _note(self, call: Any) -> None:
         self.dots.append((self.clock.now() - NOW, "start" in call.name))
