@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -35,6 +36,9 @@ CHROMIUM_ARGS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
+AXE = Path(__file__).parents[1] / "node_modules" / "axe-core" / "axe.min.js"
+_VIOLATIONS = """async (options) => (await axe.run(document, { resultTypes: ["violations"], ...options })).violations.map(
+    ({ id, nodes }) => [id, ...nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`)])"""
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
 
 
@@ -159,3 +163,13 @@ def write(phone: Page, text: str) -> None:
 
 def bubble(phone: Page, text: str) -> Any:
     return phone.locator(".msg .bubble", has_text=text)
+
+
+def violations(page: Page, axe: str) -> list[str]:
+    """Return what axe-core finds on a page now, in light and in dark. The page was opened with `bypass_csp`."""
+    page.evaluate(axe)
+    page.emulate_media(color_scheme="light")
+    found = list(page.evaluate(_VIOLATIONS, {}))
+    # Dark differs in its colours only.
+    page.emulate_media(color_scheme="dark")
+    return [*found, *page.evaluate(_VIOLATIONS, {"runOnly": ["color-contrast"]})]

@@ -24,7 +24,7 @@ from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
 from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.model.records import Line, SubscriptionRecord, iso
-from linqbot.emulator.model.state import State
+from linqbot.emulator.model.state import EmulatorState
 from linqbot.emulator.runner import BotRunner
 from linqbot.errors import ConfigError
 
@@ -97,7 +97,7 @@ class Emulator:
             await self.world.deliveries.stop()
 
     @property
-    def state(self) -> State:
+    def state(self) -> EmulatorState:
         """The records, for reading."""
         return self.world.state
 
@@ -184,7 +184,7 @@ class Emulator:
     async def flush(self) -> None:
         """Return when nothing is in progress: messages have arrived, and their events were delivered.
 
-        Retries that wait for their time do not count; nor does anything that waits for a clock that stands still.
+        A retry that is not due yet does not count. Neither does anything that waits for the clock while it stands still.
         """
         await self.world.deliveries.settled()
         while not self.clock.is_frozen and self.clock.now() < self.world.settles_at:
@@ -288,7 +288,7 @@ class Emulator:
         world.timers.clear()
         world.faults.clear()
         world.deliveries.clear()
-        world.state = State()
+        world.state = EmulatorState()
         world.state.is_sandbox, world.state.keeps_s = self._sandbox, self._keeps_s
         world.settles_at = 0.0
         self.calls.clear()

@@ -13,7 +13,7 @@ from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOut
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class BroadcastReport:
     """A broadcast, with the number of people for each reason of a refusal or a failure."""
 
     broadcast: Broadcast
@@ -33,14 +33,14 @@ async def find(storage: Storage, name: str) -> Broadcast:
     return broadcast
 
 
-async def report(storage: Storage, name: str) -> Report:
+async def report(storage: Storage, name: str) -> BroadcastReport:
     """Return the report of a broadcast.
 
     Raises:
         StorageError: none of this name is stored.
     """
     broadcast = await find(storage, name)
-    return Report(broadcast, await _reasons(storage, name, "refused"), await _reasons(storage, name, "failed"))
+    return BroadcastReport(broadcast, await _reasons(storage, name, "refused"), await _reasons(storage, name, "failed"))
 
 
 async def people(storage: Storage, name: str, outcome: RecipientOutcome) -> AsyncIterator[Recipient]:
@@ -78,10 +78,26 @@ async def carry_out(storage: Storage, name: str, order: Order) -> Broadcast:
         StorageError: none of this name is stored, or its status does not allow the order.
     """
     if not await storage.order_broadcast(name, order):
-        status = (await find(storage, name)).status
-        allowed = " or ".join(sorted(ALLOWED[order][0]))
-        raise StorageError(f"The broadcast {name} is {status}. Only one that is {allowed} can be changed in this way.")
+        raise _not_allowed(await find(storage, name), order)
     return await find(storage, name)
+
+
+async def check(storage: Storage, name: str, order: Order) -> None:
+    """Check that a broadcast exists, and that its status allows an order.
+
+    Raises:
+        StorageError: none of this name is stored, or its status does not allow the order.
+    """
+    broadcast = await find(storage, name)
+    if broadcast.status not in ALLOWED[order][0]:
+        raise _not_allowed(broadcast, order)
+
+
+def _not_allowed(broadcast: Broadcast, order: Order) -> StorageError:
+    allowed = " or ".join(sorted(ALLOWED[order][0]))
+    return StorageError(
+        f"The broadcast {broadcast.name} is {broadcast.status}. Only one that is {allowed} can be changed in this way."
+    )
 
 
 async def _reasons(storage: Storage, name: str, outcome: RecipientOutcome) -> dict[str, int]:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pydantic import TypeAdapter
-from pydantic_core import from_json
-
 from linqbot.bot.asking.answers import Answer, value_of
 from linqbot.bot.asking.question import OpenQuestion, Question
 from linqbot.bot.context import Context
@@ -17,6 +14,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.worker.asking.deliveries import ORDER_PREFIX
 from linqbot.worker.asking.records import AskRecord, record_of
+from linqbot.worker.asking.steps import typed
 
 _MOST = 10_000
 
@@ -81,7 +79,12 @@ class DryAsker:
         if data is None:
             self.note = f"ctx.once({name!r}) has an effect outside of Linq, and no result is on record, so the dry run ends here."
             raise Suspended(self.note)
-        return from_json(data) if kind is None else TypeAdapter(kind).validate_json(data)
+        return typed(data, kind)
+
+    def recall(self, name: str, *, kind: Any) -> Any:
+        """Return the recorded result of a step; None if there is none."""
+        data = self._steps.get(f"step:{name}")
+        return None if data is None else typed(data, kind)
 
     def _record(self, question: Question) -> AskRecord | None:
         for record in self._records:

@@ -40,10 +40,10 @@ from linqbot.worker.asking.unresumable import log_unresumable
 from linqbot.worker.bursts import Bursts
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
+from linqbot.worker.due.recurring import start_schedules
 from linqbot.worker.failure import RetryPolicy
 from linqbot.worker.missed.catchup import catch_up
 from linqbot.worker.missed.gaps import Gaps
-from linqbot.worker.recurring import start_schedules
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
 
@@ -130,10 +130,15 @@ def create_app(
     )
     gaps = Gaps(observed, storage, clock, wait_s=order_wait_s, answer_for_s=answer_missed_s)
     bursts = Bursts(dispatcher, storage, clock) if dispatcher.gathers else None
-    # A process knows which chats it has refused, but not what other processes refuse.
+    # During an outage, the other processes cannot tell which lanes they refuse, so any chat may miss messages.
     on_outage = gaps.note_outage if storage.is_shared else lambda: None
     worker = Worker(turns, storage, clock, concurrency=concurrency, gaps=gaps, bursts=bursts, on_outage=on_outage)
     refusals = RefusalRecord(refusals_file, SystemClock())
+
+    def on_refused(lane: str) -> None:
+        gaps.note_refused(lane)
+        storage.note_refused(lane)
+
     webhook = WebhookEndpoint(
         storage,
         known,
@@ -141,10 +146,11 @@ def create_app(
         allow_legacy=allow_legacy_signatures,
         max_body_bytes=max_body_bytes,
         plugins=plugins,
-        on_refused=gaps.note_refused,
+        on_refused=on_refused,
         received_clock=clock,
         record=refusals,
         closed_because=ONLY_WORKS if role == "work" else NOT_RUNNING,
+        schedules=[schedule.name for schedule in dispatcher.schedules],
     )
     added_routes = plugin_routes.routes(plugins, environment)
     checks = plugin_routes.Checks(plugins, environment)
@@ -157,6 +163,7 @@ def create_app(
             await plugin_routes.start(plugins, environment)
             history: asyncio.Task[None] | None = None
             if works:
+                storage.follow_refusals(gaps.note_refused)
                 last_webhook_at = await gaps.begin()
                 history = asyncio.create_task(catch_up(observed, storage, clock, gaps, last_webhook_at))
                 await start_schedules(storage, clock, dispatcher.schedules)

@@ -36,7 +36,7 @@ KEEP_S: Final = 7 * 86_400.0
 
 
 @dataclass(slots=True)
-class Refused:
+class RefusalCount:
     """The refused deliveries of one reason and one subscription.
 
     Attributes:
@@ -62,7 +62,7 @@ class Refusals:
     """
 
     started_at: float
-    refused: tuple[Refused, ...]
+    refused: tuple[RefusalCount, ...]
 
 
 class Later(Protocol):
@@ -85,7 +85,7 @@ class RefusalRecord:
         self._clock = clock
         self._later = later or _later
         self._started_at = clock.now()
-        self._refused: dict[tuple[Reason, str | None], Refused] = {}
+        self._refused: dict[tuple[Reason, str | None], RefusalCount] = {}
         self._is_open = False
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Future[None] | None = None
@@ -107,7 +107,7 @@ class RefusalRecord:
         now = self._clock.now()
         each = self._refused.get((reason, subscription_id))
         if each is None:
-            each = self._refused[reason, subscription_id] = Refused(reason, subscription_id, 0, now, now)
+            each = self._refused[reason, subscription_id] = RefusalCount(reason, subscription_id, 0, now, now)
         each.count += 1
         each.last_at = now
         self._plan()
@@ -152,11 +152,11 @@ def read(path: Path) -> Refusals | None:
         return None
 
 
-def _refused(row: Any) -> Refused:
+def _refused(row: Any) -> RefusalCount:
     if row["reason"] not in get_args(Reason):
         raise ValueError(row["reason"])
     subscription_id = row["subscription_id"]
-    return Refused(
+    return RefusalCount(
         row["reason"],
         None if subscription_id is None else str(subscription_id),
         int(row["count"]),

@@ -1,6 +1,7 @@
 """The webhook endpoint: step one of the way of an event. Linq's POST is answered 200 once its delivery is stored.
 
-Linq never retries after a 4xx, so only a proven forgery is answered with one. Anything else that prevents storing the
+Linq never retries after a 4xx, so only a proven forgery is answered with one, and a schedule that the bot does not have:
+only `linqbot trigger` sends schedules. Anything else that prevents storing the
 delivery now, such as a full disk, an oversized body or a wrong clock, is answered 503: Linq delivers again for half an
 hour. Next step: the worker leases the stored delivery (`worker/worker.py`).
 """
@@ -11,7 +12,7 @@ import asyncio
 import time
 import types
 import zlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -21,6 +22,7 @@ from starlette.types import Message, Receive, Scope, Send
 from linqbot.clock import Clock
 from linqbot.errors import InvalidSignature, LaneFull, StaleSignature, StorageBusy, StorageError
 from linqbot.events.delivery import Delivery
+from linqbot.events.proactive.schedule import SCHEDULE_TYPE, schedule_name
 from linqbot.hookspecs import Reason
 from linqbot.plugins.registry import Plugins
 from linqbot.server.bounded_log import BoundedLog
@@ -61,6 +63,7 @@ class WebhookEndpoint:
         received_clock: The clock of the time of receipt, which is stored; None means `clock`.
         record: Record of refused deliveries for `linqbot doctor`; None keeps none.
         closed_because: The reason that is logged when a delivery arrives while `is_open` is False.
+        schedules: Names of the bot's schedules. `linqbot trigger` may run only these.
 
     Attributes:
         is_open: True while deliveries are accepted.
@@ -83,6 +86,7 @@ class WebhookEndpoint:
         received_clock: Clock | None = None,
         record: RefusalRecord | None = None,
         closed_because: str = NOT_RUNNING,
+        schedules: Collection[str] = (),
     ) -> None:
         self._inbox = inbox
         self._secrets = secrets
@@ -98,6 +102,7 @@ class WebhookEndpoint:
         self._on_refused = on_refused
         self._record = record
         self._closed_because = closed_because
+        self._schedules = schedules
         self._closed_was_logged = False
         self._bounded_log = BoundedLog(log)
         self.is_open = False
@@ -160,7 +165,11 @@ class WebhookEndpoint:
             delivery = _delivery(verified, body, self._received_clock.now())
             if self._plugins.received is not None:
                 delivery = self._plugins.notify_received(delivery, _all_headers(scope))
-            await self._store(delivery, send)
+            # Linq knows nothing of schedules: such an event is from `linqbot trigger`, which reports the answer.
+            if delivery.type == SCHEDULE_TYPE and (name := schedule_name(body)) not in self._schedules:
+                await _respond(send, 422, [], _no_such_schedule(name, self._schedules))
+            else:
+                await self._store(delivery, send)
 
     def _verify(self, headers: dict[str, str], body: bytes, now: float) -> Verified:
         self._secrets.refresh(now, after_s=REFRESH_EVERY_S)
@@ -320,9 +329,15 @@ def _challenge(headers: dict[str, str], body: bytes) -> bytes:
     return f'Webhook-Signature error="signature", bytes="{len(body)}", crc32="{zlib.crc32(body):08x}"'.encode()
 
 
-async def _respond(send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0"), *headers]})
-    await send({"type": "http.response.body"})
+def _no_such_schedule(name: str | None, schedules: Collection[str]) -> bytes:
+    known = f"The bot has: {', '.join(sorted(schedules))}." if schedules else "The bot has none: see @bot.every."
+    return f"There is no schedule {name}. {known}".encode()
+
+
+async def _respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes = b"") -> None:
+    length = (b"content-length", b"%d" % len(body))
+    await send({"type": "http.response.start", "status": status, "headers": [length, *headers]})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _client(scope: Scope) -> str | None:

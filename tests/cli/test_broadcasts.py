@@ -139,6 +139,9 @@ def test_a_name_that_is_not_stored_is_an_error(path: Path) -> None:
         failed = run(*command, "june")
         assert failed.exit_code == 1
         assert "There is no broadcast june. See: linqbot broadcasts list" in failed.stderr
+    unasked = run("cancel", "june", input="y\n")
+    assert "Cancel the broadcast" not in unasked.output
+    assert "There is no broadcast june." in unasked.stderr
 
 
 def test_without_broadcasts_the_list_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,21 @@ async def slow(message: MessageReceived, ctx: Context) -> None:
     import time
     time.sleep(2.5)
 """
+ABOVE = "from linqbot import Bot, Context, MessageReceived, contains\nbot = Bot()\n"
+PLAIN = "async def f(message: MessageReceived, ctx: Context) -> None: ..."
+# What a file says that has one mistake, and what the terminal says then.
+DO_NOT_START = {
+    "from linqbot import MessageRecieved": "linqbot has no MessageRecieved. Did you mean MessageReceived?",
+    "from linqbot import MessageRead": "Write: from linqbot.events import MessageRead",
+    f"@bot.on_mesage\n{PLAIN}": "Bot has no attribute on_mesage. Did you mean on_message?",
+    f"@bot.on('message.recieved')\n{PLAIN}": "The nearest type is 'message.received'",
+    f"@bot.on_reaction('heart')\n{PLAIN}": "There is no reaction 'heart'",
+    "@bot.on_message\nasync def f(message): ...": "bot:f takes 1 argument; it is called with two",
+    f"@bot.on_edit\n{PLAIN}": "bot:f is written for MessageReceived but registered for MessageEdited.",
+    f"@bot.on_message\n{PLAIN}\n@bot.on_message('hi')\nasync def g(message: MessageReceived, ctx: Context): ...": (
+        "bot:g can never run"
+    ),
+}
 EDITED = """
 @bot.on_edit
 async def edited(event, ctx: Context) -> None:
@@ -232,6 +247,20 @@ def test_the_page_learns_that_a_file_does_not_load_and_a_reload_delivers_what_th
     dev.until(lambda: dev.screen.count("Text your bot") == 2)
     assert dev.state()["bot"]["status"] == "loaded"
     assert delivered() == {"message.received", "message.edited"} | always
+
+
+def test_each_mistake_in_a_saved_file_is_named_with_the_way_to_correct_it(
+    terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    dev = terminal()
+    for number, (code, says) in enumerate(DO_NOT_START.items(), 1):
+        (tmp_path / "bot.py").write_text(ABOVE + code + "\n")
+        dev.until(lambda: dev.screen.count("did not start. Correct it and save") == number)  # noqa: B023
+        *_, said = dev.screen.split("did not start. Correct it and save")[:number]
+        assert says in " ".join(said.split()), said
+    free = "def direct(message: MessageReceived) -> bool: return True\n@bot.on_message(direct | contains('hi'))\n"
+    (tmp_path / "bot.py").write_text(ABOVE + free + PLAIN + "\n")
+    dev.until(lambda: dev.screen.count("Text your bot") == 2)
 
 
 def test_a_bot_whose_process_ends_is_shown_in_the_terminal_and_on_the_page(terminal: Callable[..., Terminal]) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from typing import Any
 
 import click
 import pytest
 
-from linqbot import Bot, Context, MessageReceived, contains
+from linqbot import Bot, Context, MessageReceived, contains, markdown, poll
 from linqbot.bot.routing.router import Next
-from linqbot.cli.dev.reports.turn import Turn
+from linqbot.cli.dev.reports.turn import ObservedTurn
 from linqbot.cli.dev.reports.turn_line import is_shown, line, print_turn, quoted
 from linqbot.cli.dev.reports.turns import TurnReports
 from linqbot.emulator.acts.account_changes import SetOptOut
@@ -29,7 +30,7 @@ class Dev:
     """A bot with the observer of `linqbot dev`."""
 
     def __init__(self, **how: Any) -> None:
-        self.turns: list[Turn] = []
+        self.turns: list[ObservedTurn] = []
         self.reporter = TurnReports(self.turns.append, lambda _: None)
         self.bot = Bot(plugins=[self.reporter], **how)
 
@@ -115,6 +116,42 @@ async def test_several_answers_reactions_and_scheduled_sends_are_shown() -> None
     ]
     assert [report["replies"] for report in dev.reports] == [2, 0, 0, 1]
     assert dev.reports[3]["chat_id"] == dev.reports[2]["chat_id"]
+
+
+async def test_a_handler_that_does_not_return_is_shown_while_it_runs() -> None:
+    shown, returns = list[str](), asyncio.Event()
+
+    def show(turn: ObservedTurn) -> None:
+        if turn.handler is None:
+            return
+        shown.append(f"{turn.report()['outcome']}: {click.unstyle(line(turn)).partition(' → ')[2]}")
+        returns.set()
+
+    bot = Bot(plugins=[TurnReports(show, lambda _: None, long_s=0)])
+
+    @bot.on_message
+    async def hang(message: MessageReceived, ctx: Context) -> None:
+        await returns.wait()
+
+    async with talking(bot) as phone:
+        await text(phone, "hi")
+    assert [re.sub(r"\S*<locals>\.|\d+(?= ms)", _simple, each) for each in shown] == [
+        "running: hang N ms → still running",
+        "acked: hang N ms → sent nothing",
+    ]
+
+
+async def test_the_report_of_a_burst_names_the_messages_that_joined_its_first() -> None:
+    dev = Dev(gather_s=2)
+
+    @dev.bot.on_message
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(str(len(message.burst)))
+
+    async with talking(dev.bot) as phone:
+        said = [await phone.text(each) for each in ("one", "two", "three")]
+        assert await phone.next_reply() == "3"
+    assert dev.reports[0]["joined"] == [said[1].id, said[2].id]
 
 
 async def test_a_failing_handler_is_shown_with_the_authors_line_and_the_pause_until_the_last_attempt() -> None:
@@ -352,3 +389,49 @@ async def test_handled_events_of_other_types_are_shown_by_their_type() -> None:
 )
 def test_a_text_is_shown_on_one_line_without_control_characters(said: str, shown: str) -> None:
     assert quoted(said) == shown
+
+
+async def test_the_page_gets_each_send_as_it_looks_on_each_service() -> None:
+    dev = Dev()
+
+    @dev.bot.on_message("lunch")
+    async def lunch(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(markdown("**Lunch?**"), poll("Thai", "Pizza"), effect="confetti")
+        await ctx.client.chats.messages.send(ctx.chat_id, message={"parts": [{"type": "text", "value": "Raw"}]})
+
+    async with talking(dev.bot, service="SMS") as phone:
+        await phone.text("lunch")
+        await phone.quiet()
+        lunch_id, options_id, raw_id = [bubble.id for bubble in phone.messages if bubble is not None][-3:]
+    (turn,) = [each for each in dev.turns if is_shown(each)]
+    report = turn.report_to_page()
+    TurnReport.model_validate(report)
+    reply, raw = report["previews"]
+    assert (reply["message_ids"], raw["message_ids"]) == ([lunch_id, options_id], [raw_id])
+    look = {
+        name: [(one["kind"], one["text"]) for one in reply[name]["messages"]] for name in ("imessage", "rcs", "sms")
+    }
+    assert look["imessage"] == [("message", "Lunch?"), ("poll", "Thai\nPizza")]
+    assert look["rcs"] == look["sms"] == [("message", "Lunch?"), ("message", "1. Thai\n2. Pizza")]
+    assert reply["imessage"]["messages"][0]["parts"][0]["text_decorations"]
+    assert "text_decorations" not in reply["sms"]["messages"][0]["parts"][0]
+    assert (reply["imessage"]["degraded"], reply["sms"]["degraded"]) == ([], ["poll", "effect"])
+    assert raw["imessage"]["messages"] == raw["sms"]["messages"]
+    assert "previews" not in turn.report()
+
+
+async def test_a_turn_that_sends_very_much_shows_the_first_sends_on_the_page() -> None:
+    dev = Dev()
+
+    @dev.bot.on_message
+    async def flood(message: MessageReceived, ctx: Context) -> None:
+        for _ in range(5):
+            await ctx.reply("x" * 9_000)
+
+    async with talking(dev.bot) as phone:
+        await phone.text("hi")
+        await phone.quiet()
+    (turn,) = [each for each in dev.turns if is_shown(each)]
+    report = turn.report_to_page()
+    assert 0 < len(report["previews"]) < 5
+    assert len(json.dumps(report)) < 2**20

@@ -138,3 +138,18 @@ def test_edit_of_an_unknown_name_names_the_nearest(path: Path) -> None:
     assert "There is: Menu." in run("edit", "bot", "Zebra", "--value", "{}").output
     assert run("edit", "bot", "Zebra", "--value", '{"a": 1}', "--create").exit_code == 0
     assert stored(path)[1] == StateRow("bot", "Zebra", b'{"a":1}')
+
+
+def test_a_list_is_stored_only_where_a_list_was_stored(path: Path) -> None:
+    refused = run("edit", "bot", "Menu", "--value", "[1]")
+    assert refused.exit_code == 2
+    assert "--value: This is not a JSON object" in " ".join(refused.output.split())
+
+    async def store_list() -> None:
+        async with SQLiteStorage(path) as storage:
+            await storage.write_state([StateWrite("bot", "Tables", b"[1]", expected=None)])
+
+    asyncio.run(store_list())
+    assert run("edit", "bot", "Tables", "--value", "[1, 2]").exit_code == 0
+    assert [row.value for row in stored(path) if row.name == "Tables"] == [b"[1,2]"]
+    assert "a JSON list" in run("edit", "bot", "Tables", "--value", "{}").output

@@ -57,24 +57,31 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.seen.append(json.loads(body))
         self.server.paths.append(self.path)
         self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
-        self.send_response(self.server.fixed_status or asyncio.run(_taken(body, self.server.headers[-1])))
-        self.send_header("content-length", "0")
+        status, answer = self.server.fixed_status, b""
+        if status is None:
+            status, answer = asyncio.run(_taken(body, self.server.headers[-1]))
+        self.send_response(status)
+        self.send_header("content-length", str(len(answer)))
         self.end_headers()
+        self.wfile.write(answer)
 
     def log_message(self, *_: object) -> None: ...
 
 
-async def _taken(body: bytes, headers: dict[str, str]) -> int:
-    """Return the status with which linqbot's own server answers."""
+async def _taken(body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+    """Return the status and the body with which linqbot's own server answers."""
     bot = Bot(read=False, typing=False)
 
     @bot.on_message
     async def note(message: MessageReceived, ctx: Context) -> None: ...
 
+    @bot.every("weekdays 09:00", timezone="UTC")
+    async def report(due: ScheduleDue, ctx: Context) -> None: ...
+
     app = create_app(bot, client=Client("k"), storage=MemoryStorage(), secrets=[SECRET])
     async with running(app), httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
         answer = await client.post("http://127.0.0.1/webhooks/linq", content=body, headers=headers)
-    return answer.status_code
+    return answer.status_code, answer.content
 
 
 @pytest.fixture
@@ -117,6 +124,12 @@ def test_a_schedule_can_be_run_now(bots: Bots) -> None:
     due = parse(delivery)
     assert isinstance(due, ScheduleDue)
     assert (delivery.lane, due.name, due.missed) == ("s:report", "report", 0)
+
+
+def test_a_schedule_that_the_bot_does_not_have_is_refused_with_those_that_it_has(bots: Bots) -> None:
+    done = trigger("schedule", "reprot", "--url", bots.url)
+    assert done.exit_code == 1
+    assert "There is no schedule reprot. The bot has: report." in done.output
 
 
 def test_many_events_are_counted_and_each_has_a_new_id(bots: Bots) -> None:

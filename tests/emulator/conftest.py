@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from chromium_page import CHROMIUM_ARGS, Bot, Browsing, Served
+from chromium_page import AXE, CHROMIUM_ARGS, Bot, Browsing, Served
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from linqbot.clock import MovableClock
@@ -27,16 +28,25 @@ TARGET = "http://127.0.0.1:9/hook"
 
 
 class Receiver(httpx.AsyncBaseTransport):
-    """Receives webhooks, and answers with `answers`, then with `status`. An exception in `answers` is raised."""
+    """Receives webhooks, and answers with `answers`, then with `status`. An exception in `answers` is raised.
+
+    `most_at_once` is the largest number of requests that were open at the same time.
+    """
 
     def __init__(self) -> None:
         self.requests: list[httpx.Request] = []
         self.answers: list[int | httpx.Response | Exception] = []
         self.status = 200
         self.headers: dict[str, str] = {}
+        self.most_at_once = 0
+        self._open = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
+        self._open += 1
+        self.most_at_once = max(self.most_at_once, self._open)
+        await asyncio.sleep(0)
+        self._open -= 1
         answer = self.answers.pop(0) if self.answers else self.status
         if isinstance(answer, Exception):
             raise answer
@@ -126,6 +136,17 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The source of axe-core, which finds what is hard to read or to use."""
+    if not AXE.exists():
+        missing = "axe-core is not installed. To run this test: npm ci --ignore-scripts"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return AXE.read_text("utf-8")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.model.message_content import MediaPart
+from linqbot.emulator.model.message_content import MediaPartRecord
 
 LINE, PERSON = "+12025550100", "+14155550142"
 ASKED = {"filename": "pic.png", "content_type": "image/png", "size_bytes": 4}
@@ -95,7 +95,7 @@ async def served_as(kind: str, emulator: Emulator, api: httpx.AsyncClient) -> ht
     part = {"type": "media", "filename": "x.html", "mime_type": kind, "data_base64": "PGI+"}
     emulator.do(Write(from_=PERSON, to=LINE, parts=[part]))
     media = list(emulator.state.messages.values())[-1].parts[0]
-    assert isinstance(media, MediaPart)
+    assert isinstance(media, MediaPartRecord)
     return await api.get(media.url)
 
 

@@ -84,6 +84,7 @@ async def test_a_receiver_that_is_back_gets_what_it_did_not_answer_at_once_and_o
     emulator.retry_unanswered(subscription)
     await emulator.flush()
     assert texts(receiver) == ["first", "second"]
+    assert receiver.most_at_once == 1  # several at once would arrive in any order
     emulator.advance(1000)
     await emulator.flush()
     assert texts(receiver) == ["first", "second", "refused"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import count
 
+import httpx
 import pytest
 from chromium_page import MOBILE, Browsing, write
 from dev_command import Dev
@@ -139,7 +140,7 @@ def test_a_syntax_error_and_its_correction(texting: Callable[..., Page], dev: De
     page = texting(code)
     banner = page.get_by_role("alert").filter(has_text="The bot did not start.")
     expect(banner).to_contain_text(f"bot.py:{line_of(code, 'ctx.reply')} SyntaxError: '(' was never closed")
-    expect(note(page)).to_have_text("Not delivered")
+    expect(note(page)).to_have_text("Did not reach the bot")
     dev.save(GOOD)
     expect(banner).to_have_count(0)
     expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!", timeout=10_000)
@@ -162,6 +163,24 @@ def test_a_call_that_blocks_the_event_loop(texting: Callable[..., Page]) -> None
     expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!")
     expect(note(page)).to_have_text(f"Blocked the event loop at {at}")
     expect(exchange(page).locator(".turn-note")).to_contain_text("Await slow calls (asyncio.sleep, httpx.AsyncClient)")
+
+
+def test_a_handler_that_forgets_to_reply(texting: Callable[..., Page]) -> None:
+    page = texting(f"{START}{GREET}    answer = message.text.upper()\n")
+    expect(note(page)).to_have_text("Handled without a reply")
+    expect(exchange(page).locator(".exchange-facts")).to_contain_text("no replies")
+
+
+def test_messages_that_are_answered_as_one(texting: Callable[..., Page], dev: Dev) -> None:
+    code = f"{START.replace('Bot()', 'Bot(gather_s=60)')}{GREET}    await ctx.reply(message.text)\n"
+    page = texting(code, "A table")
+    write(page, "for two")
+    expect(exchange(page).locator(".exchange-facts")).to_have_text(["delivered", "delivered"])
+    httpx.post(f"{dev.url}/emulator/clock", json={"advance_s": 61}, timeout=30).raise_for_status()
+    expect(page.locator(".msg.other .bubble")).to_have_text("A table\nfor two")
+    later, first = exchange(page).all()
+    expect(first.locator(".exchange-facts")).to_contain_text("2 joined messages")
+    expect(later.locator(".sentence")).to_have_text("The bot handled it as one message with the one before it.")
 
 
 def test_a_message_that_opts_out(texting: Callable[..., Page]) -> None:

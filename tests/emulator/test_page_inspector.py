@@ -102,7 +102,7 @@ def test_a_failed_delivery_says_why_in_words(phone: Page, bot: Bot) -> None:
     bot.hear("anybody there?")
     exchange = inspector_of(phone).locator(".exchange.bad")
     why = "Connection refused: nothing listens at http://127.0.0.1:9."
-    expect(exchange.locator(".sentence")).to_have_text(f"Not delivered. {why}")
+    expect(exchange.locator(".sentence")).to_have_text(f"Did not reach the bot. {why}")
     exchange.locator("> summary").click()
     exchange.locator(".trace.delivery summary").click()
     expect(exchange.locator(".attempts .reason").first).to_have_text(why)

@@ -81,6 +81,8 @@ def test_half_an_address_is_refused_with_what_is_wanted(phone: Page, bot: Bot) -
     phone.get_by_label("Phone number or e-mail address").first.fill("cat@")
     phone.keyboard.press("Enter")
     expect(phone.get_by_role("alert")).to_contain_text("or an e-mail address")
+    phone.get_by_label("Name", exact=True).first.click()
+    expect(phone.get_by_role("alert")).to_be_hidden()
 
 
 # --- icons and effects ---

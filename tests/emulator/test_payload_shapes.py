@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from linqbot.emulator.acts.account_changes import ChangeLine
-from linqbot.emulator.acts.conversation import Edit, React, Read, Typing, Write
+from linqbot.emulator.acts.conversation import Edit, React, Read, SetTyping, Write
 from linqbot.emulator.acts.paying import Connect, Decline, Disconnect, Pay
 from linqbot.emulator.acts.sharing import ShareCard, ShareLocation
 from linqbot.emulator.acts.voting import AddOptions, MakePoll, Vote
@@ -213,9 +213,9 @@ async def test_chats_and_people(world: World) -> None:
     real = sample("chat.group_name_updated")
     real["data"]["changed_by_handle"] |= {"line_type": "iMessage"}  # ours was changed by the line, not by a person
     alike(await world.heard("chat.group_name_updated"), real)
-    world.emulator.do(Typing(from_=PERSON, chat_id=chat_id or "", state="started"))
+    world.emulator.do(SetTyping(from_=PERSON, chat_id=chat_id or "", state="started"))
     alike(await world.heard("chat.typing_indicator.started"), sample("chat.typing_indicator.started"))
-    world.emulator.do(Typing(from_=PERSON, chat_id=chat_id or "", state="stopped"))
+    world.emulator.do(SetTyping(from_=PERSON, chat_id=chat_id or "", state="stopped"))
     alike(await world.heard("chat.typing_indicator.stopped"), sample("chat.typing_indicator.stopped"))
     await world.call("POST", f"/chats/{chat_id}/participants", {"handle": "+14155550111"})
     alike(await world.heard("participant.added"), sample("participant.added"))

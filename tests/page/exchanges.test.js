@@ -86,6 +86,47 @@ test("receipts, typing and the birth of the chat belong to the message", () => {
   assert.equal(exchange.receipts.length, 5);
 });
 
+test("a handler that has not returned says so, and its calls are its own; one that did nothing says so too", () => {
+  const [running] = grouped((traces) => {
+    traces.addDelivery(webhook(1, "message.received", "m1", { event_id: "e1" }));
+    traces.addObservation(turn("m1", 2, { event_id: "e1", outcome: "running", duration_ms: 10_000, replies: 0 }));
+    traces.addCall(send(30, "r1"));
+  });
+  assert.deepEqual([running.sent, briefly(running)], [["r1"], "Still running"]);
+  const [silent] = grouped((traces) => {
+    traces.addDelivery(webhook(1, "message.received", "m1", { event_id: "e1" }));
+    for (const outcome of ["running", "acked"]) {
+      traces.addObservation(turn("m1", 2, { event_id: "e1", outcome, replies: 0 }));
+    }
+  });
+  assert.deepEqual([silent.turns.length, briefly(silent)], [1, "Handled without a reply"]);
+});
+
+test("messages that were handled as one say so, and fail as one", () => {
+  const exchanges = grouped((traces) => {
+    for (const [index, id] of ["m1", "m2", "m3"].entries()) {
+      traces.addDelivery(webhook(1 + index, "message.received", id, { event_id: `e${id}` }));
+    }
+    traces.addObservation(turn("m3", 5, { event_id: "em1", joined: ["m2", "m3"] }));
+    traces.addCall(send(5.2, "r1"));
+  });
+  assert.deepEqual(
+    exchanges.map((one) => outcomeOf(one).facts),
+    [["bot:greet", "500 ms", "3 joined messages", "1 reply"], ["1 of 3 joined messages"], ["1 of 3 joined messages"]],
+  );
+  assert.equal(outcomeOf(exchanges[2]).sentence, "The bot handled it as one message with the first of these.");
+  const error = { type: "KeyError", message: "'soup'", file: "bot.py", line: 3 };
+  const failed = grouped((traces) => {
+    for (const id of ["m1", "m2"]) traces.addDelivery(webhook(1, "message.received", id, { event_id: `e${id}` }));
+    traces.addObservation(turn("m2", 5, { event_id: "em1", joined: ["m2"], outcome: "retried", error }));
+  });
+  assert.deepEqual(failed.map(briefly), ["KeyError at bot.py:3", "KeyError at bot.py:3"]);
+  assert.deepEqual(
+    failed.map((one) => one.waits),
+    [false, false],
+  );
+});
+
 test("two subscriptions that get one event are one exchange", () => {
   const exchanges = grouped((traces) => {
     for (const id of ["s", "t"]) {
@@ -213,12 +254,14 @@ test("the phone says in a few words what the matter is, and where", () => {
     { outcome: "not_handled", notes: [{ title: null, message: "Add a handler." }] },
     { outcome: "acked", notes: [blocked] },
     { outcome: "acked" },
+    { outcome: "acked", replies: 1 },
   ].map((report) => briefly(handledBy(report)));
   assert.deepEqual(words, [
     "KeyError at bot.py:11",
     "No handler took it",
     "No handler took it",
     "Blocked the event loop at bot.py:9",
+    "Handled without a reply",
     "",
   ]);
 });
@@ -232,7 +275,7 @@ test("without a report, the delivery says how it stands", () => {
   assert.equal(stands([]).facts[0], "waiting for the receiver’s answer");
   assert.equal(stands([{ status: 200 }]).facts[0], "delivered");
   const refused = stands([{ status: null, reason: "Connection refused." }]);
-  assert.deepEqual([refused.tone, refused.sentence], ["bad", "Not delivered. Connection refused."]);
+  assert.deepEqual([refused.tone, refused.sentence], ["bad", "Did not reach the bot. Connection refused."]);
 });
 
 test("a thousand records are grouped at once", () => {

@@ -14,7 +14,7 @@ from postgres_server import empty_storage_url
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.errors import ConfigError, StorageUnavailable
+from linqbot.errors import ConfigError, LaneFull, StorageUnavailable
 from linqbot.events.message import MessageReceived
 from linqbot.server.app import Role, create_app, running
 from linqbot.settings import from_env
@@ -109,6 +109,42 @@ async def test_after_an_outage_linq_is_asked_for_what_other_processes_may_have_r
         await storage.put(delivery(text_body()))
         await handled.wait()
     assert ("chats.retrieve" in [call.name for call in linq.calls]) is is_shared
+
+
+@pytest.mark.process
+async def test_a_worker_asks_linq_about_a_chat_of_which_a_receiver_has_refused_a_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = empty_storage_url("roles")
+    linq, handled = Linq(), asyncio.Event()
+    bot = Bot(read=False, typing=False, max_age_s=None)
+
+    @bot.on_message
+    async def note(message: MessageReceived, ctx: Context) -> None:
+        handled.set()
+
+    storage = open_storage(url)
+    app = create_app(bot, client=linq.client, storage=storage, secrets=[SECRET], role="work")
+    receiving = open_storage(url)
+    put = receiving.put
+
+    async def refuse(_: object) -> bool:
+        raise LaneFull("The lane is full.")
+
+    receiver = create_app(Bot(), client=Linq().client, storage=receiving, secrets=[SECRET], role="receive")
+    transport = httpx.ASGITransport(receiver)
+    async with running(app), running(receiver), httpx.AsyncClient(transport=transport, base_url="http://bot") as http:
+        async with asyncio.timeout(20):
+            assert await deliver(http, "first") == 200
+            await handled.wait()
+            assert "chats.retrieve" not in [call.name for call in linq.calls]
+            monkeypatch.setattr(receiving, "put", refuse)
+            assert await deliver(http, "refused") == 503
+            monkeypatch.setattr(receiving, "put", put)
+            handled.clear()
+            assert await deliver(http, "second") == 200
+            await handled.wait()
+    assert "chats.retrieve" in [call.name for call in linq.calls]
 
 
 @pytest.mark.parametrize("role", ["receive", "work"])

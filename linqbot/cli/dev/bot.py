@@ -22,7 +22,7 @@ from linqbot.cli import failure, logs
 from linqbot.cli.dev.inside import Inside
 from linqbot.cli.dev.reports.observations import Observations
 from linqbot.cli.dev.reports.start_failure import start_failure
-from linqbot.cli.dev.reports.turn import Turn
+from linqbot.cli.dev.reports.turn import ObservedTurn
 from linqbot.cli.dev.reports.turn_line import print_turn
 from linqbot.cli.dev.reports.turns import TurnReports
 from linqbot.clock import MovableClock
@@ -61,13 +61,13 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _serve(file: str, emulator: str, observations: Observations | None, *, as_json: bool) -> None:
-    def show(turn: Turn) -> None:
+    def show(turn: ObservedTurn) -> None:
         if as_json:
             click.echo(json.dumps({"turn": turn.report()}), err=True)
         else:
             print_turn(turn)
         if observations is not None:
-            observations.post(turn.report)
+            observations.post(turn.report_to_page)
 
     def loaded(report: dict[str, Any]) -> None:
         if observations is not None:

@@ -39,7 +39,7 @@ class Work:
     next_at: float | None
 
 
-class Worker(Protocol):
+class ClockFollower(Protocol):
     """The bot, as far as a move needs to know it."""
 
     async def work(self) -> Work:
@@ -51,7 +51,7 @@ class Worker(Protocol):
         ...
 
 
-async def move(emulator: Emulator, bot: Worker, at: float, *, is_over: Callable[[], bool]) -> Moved:
+async def move(emulator: Emulator, bot: ClockFollower, at: float, *, is_over: Callable[[], bool]) -> Moved:
     """Move the clocks to a time in Unix seconds.
 
     Args:
@@ -83,7 +83,7 @@ def _advance(emulator: Emulator, to: float) -> None:
         emulator.advance(max(to - now, math.ulp(to)))
 
 
-async def _settled(emulator: Emulator, bot: Worker, is_over: Callable[[], bool]) -> Work | None:
+async def _settled(emulator: Emulator, bot: ClockFollower, is_over: Callable[[], bool]) -> Work | None:
     """Wait until all webhooks are answered and the bot has nothing to do now.
 
     Returns:

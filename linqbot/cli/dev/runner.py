@@ -10,11 +10,12 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 
 from linqbot.cli.dev import inside, moving
+from linqbot.cli.dev.bot_process import BotProcess
 from linqbot.cli.dev.checkpoints import KEPT, Checkpoint, StorageCopies
 from linqbot.emulator import rewinding
 from linqbot.emulator.acts.conversation import Write
@@ -26,31 +27,6 @@ START_S = 10.0
 """Seconds for which a starting bot is asked to follow the clock. After a later start it asks for the clock itself."""
 
 TURNS_ASKED = 30
-
-
-class BotProcess(Protocol):
-    """The process that serves the bot.
-
-    Attributes:
-        changing: Held while the process is stopped and started again.
-    """
-
-    changing: asyncio.Lock
-    api_key: str
-
-    @property
-    def url(self) -> str:
-        """The address of the bot."""
-        ...
-
-    @property
-    def is_running(self) -> bool:
-        """True if the process has been started and has not ended."""
-        ...
-
-    async def stop(self) -> None:
-        """Stop the process, if it runs, and wait until it has ended."""
-        ...
 
 
 class DevRunner:

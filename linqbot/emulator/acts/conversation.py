@@ -15,7 +15,7 @@ from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads
 from linqbot.emulator.model.answers import conflict, invalid
-from linqbot.emulator.model.message_content import MessageEffect, TextPart
+from linqbot.emulator.model.message_content import MessageEffect, TextPartRecord
 from linqbot.emulator.model.records import ChatRecord, Line, iso, seconds
 from linqbot.types.message import Effect
 
@@ -90,7 +90,7 @@ class Write(ByPerson):
         message = chat_state.store_inbound(
             world, chat, sender, shown, effect=effect, reply_to=answered, sent_at=sent_at, reconciled_at=reconciled_at
         )
-        texts = [part.value for part in shown if isinstance(part, TextPart)]
+        texts = [part.value for part in shown if isinstance(part, TextPartRecord)]
         send_policy.note_text(world, chat, self.from_, texts[0] if len(shown) == len(texts) == 1 else "")
         world.emit_message("message.received", chat, message)
         world.show_chat(chat)
@@ -235,7 +235,7 @@ class Read(ByPerson):
                 delivery_status.reach(world, chat, message, "read", world.now())
 
 
-class Typing(ByPerson):
+class SetTyping(ByPerson):
     """Begin or stop to type. Over SMS typing is not shown."""
 
     chat_id: str

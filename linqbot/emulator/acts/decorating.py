@@ -11,7 +11,7 @@ from linqbot.emulator.acts.incoming_parts import Media
 from linqbot.emulator.engine import chat_state
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import conflict, invalid
-from linqbot.emulator.model.message_content import Background
+from linqbot.emulator.model.message_content import BackgroundRecord
 from linqbot.emulator.model.records import ChatRecord
 from linqbot.rules.broken import Broken
 from linqbot.rules.requests import background as broken_background
@@ -92,10 +92,10 @@ class SetBackground(ByPerson):
         if chat.background != background:
             chat_state.set_background(world, chat, by, background)
 
-    def _background(self, world: World) -> Background | None:
+    def _background(self, world: World) -> BackgroundRecord | None:
         if self.type is None:
             return None
-        return Background(self.type, self.style, self.variant, self.shades, _address(world, self.image))
+        return BackgroundRecord(self.type, self.style, self.variant, self.shades, _address(world, self.image))
 
 
 def _address(world: World, image: Media | None) -> str | None:

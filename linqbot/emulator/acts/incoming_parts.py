@@ -14,7 +14,7 @@ from linqbot.emulator.engine import content
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import content_shapes
 from linqbot.emulator.model.answers import invalid
-from linqbot.emulator.model.message_content import LinkPart, MediaPart, TextPart
+from linqbot.emulator.model.message_content import LinkPartRecord, MediaPartRecord, TextPartRecord
 
 Range: TypeAlias = Annotated[list[Index], Field(min_length=2, max_length=2)]
 
@@ -36,12 +36,12 @@ class Text(Body):
     mention_range: Range | None = Field(None, description="Start and end in UTF-16 units; the whole text if left out.")
     mentions: list[Mentioned] | None = Field(None, description="Further mentions.")
 
-    def shown(self, world: World) -> TextPart:
+    def shown(self, world: World) -> TextPartRecord:
         """Return the part of the message."""
         asked = [Mentioned(handle=self.mention, range=self.mention_range)] if self.mention else []
         asked += self.mentions or ()
         mentions = tuple(content.mention_of(world, one.handle, one.range, self.value) for one in asked)
-        return TextPart(self.value, text_decorations=self.text_decorations or None, mentions=mentions)
+        return TextPartRecord(self.value, text_decorations=self.text_decorations or None, mentions=mentions)
 
 
 class Link(Body):
@@ -50,9 +50,9 @@ class Link(Body):
     type: Literal["link"] = "link"
     value: NotEmpty
 
-    def shown(self, world: World) -> LinkPart:
+    def shown(self, world: World) -> LinkPartRecord:
         """Return the part of the message."""
-        return LinkPart(self.value)
+        return LinkPartRecord(self.value)
 
 
 class Media(Body):
@@ -74,7 +74,7 @@ class Media(Body):
         if not (self.data_base64 is not None or self.url or self.attachment_id):
             raise invalid("media needs data_base64, url or attachment_id")
 
-    def shown(self, world: World) -> MediaPart:
+    def shown(self, world: World) -> MediaPartRecord:
         """Store content given as bytes, and return the part of the message.
 
         Raises:

@@ -14,7 +14,7 @@ from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import content_shapes, shapes
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, invalid
 from linqbot.emulator.model.handles import normal
-from linqbot.emulator.model.message_content import AppCardPart, TextPart
+from linqbot.emulator.model.message_content import AppCardPartRecord, TextPartRecord
 from linqbot.emulator.model.records import ChatRecord, EarlierText, Line, MessageRecord
 
 MOST_EDITS = 5
@@ -135,11 +135,11 @@ def edit(world: World, chat: ChatRecord, message: MessageRecord, index: int, tex
         ApiError: 400, there is no text part at `index`.
     """
     part = message.parts[index] if index < len(message.parts) else None
-    if not isinstance(part, TextPart):
+    if not isinstance(part, TextPartRecord):
         raise invalid("There is no text part at part_index")
     now = world.now()
     message.earlier.append(EarlierText(index, part.value, now))
-    message.parts[index] = TextPart(text)
+    message.parts[index] = TextPartRecord(text)
     message.edits += 1
     # A clock that stands still must not hide the edit: clients compare updated_at with created_at.
     message.updated_at = max(now, message.updated_at + 0.001)
@@ -196,12 +196,12 @@ def update_app_card(world: World, request: ApiRequest) -> EndpointResponse:
     chat = world.state.chats[old.chat_id]
     check_present(chat)
     card = old.parts[0] if len(old.parts) == 1 else None
-    if not old.is_from_me or not isinstance(card, AppCardPart):
+    if not old.is_from_me or not isinstance(card, AppCardPartRecord):
         raise invalid("Only an app card of your own can be updated")
     if old.status == "pending":
         raise ApiError(409, 1005, "The app card is not sent yet; try again after message.sent")
     check_send(world, world.line_of(chat), chat.people, override_optout=False)
-    part = AppCardPart(
+    part = AppCardPartRecord(
         app=content_shapes.read_app(body["app"]) if body.get("app") else card.app,
         layout=content_shapes.read_layout(body["layout"]),
         url=body.get("url") or card.url,

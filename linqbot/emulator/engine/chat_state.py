@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
-from linqbot.emulator.model.message_content import Background, MessageEffect, Part, ReplyReference
+from linqbot.emulator.model.message_content import BackgroundRecord, MessageEffect, PartRecord, ReplyReference
 from linqbot.emulator.model.records import ChatRecord, Line, Member, MessageRecord, PollRecord, new_id
 
 TYPING_S = 85.0
@@ -72,7 +72,7 @@ def store_inbound(
     world: World,
     chat: ChatRecord,
     sender: Member,
-    parts: Sequence[Part],
+    parts: Sequence[PartRecord],
     *,
     effect: MessageEffect | None = None,
     reply_to: ReplyReference | None = None,
@@ -125,7 +125,7 @@ def set_icon(world: World, chat: ChatRecord, by: Member, url: str | None) -> Non
     world.show_chat(chat)
 
 
-def set_background(world: World, chat: ChatRecord, by: Member, background: Background | None) -> None:
+def set_background(world: World, chat: ChatRecord, by: Member, background: BackgroundRecord | None) -> None:
     """Change the background of a chat. Emits `chat.background_updated`, or by a fault `chat.background_update_failed`."""
     if by.is_me and _fails(world, chat, "background", 5002):
         return

@@ -7,6 +7,7 @@ that is answered, the members of the chat.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -15,16 +16,16 @@ from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import content_shapes, shapes
 from linqbot.emulator.model.answers import ApiError, conflict, invalid, not_found
 from linqbot.emulator.model.message_content import (
-    AppCardPart,
-    AppClipPart,
-    InlineSticker,
-    LinkPart,
-    MediaPart,
-    Mention,
+    AppCardPartRecord,
+    AppClipPartRecord,
+    InlineStickerRecord,
+    LinkPartRecord,
+    MediaPartRecord,
+    MentionRecord,
     MessageEffect,
-    Part,
+    PartRecord,
     ReplyReference,
-    TextPart,
+    TextPartRecord,
 )
 from linqbot.emulator.model.records import AttachmentRecord, ChatRecord, new_id
 from linqbot.types.message import utf16_length
@@ -41,7 +42,7 @@ DELIVERED_AS = {
 IMESSAGE_ONLY = frozenset({"imessage_app", "app_clip"})
 
 
-def parts(world: World, content: Mapping[str, Any], *, is_group: bool, service: str) -> list[Part]:
+def parts(world: World, content: Mapping[str, Any], *, is_group: bool, service: str) -> list[PartRecord]:
     """Return the parts of a message to be sent.
 
     Raises:
@@ -55,7 +56,13 @@ def parts(world: World, content: Mapping[str, Any], *, is_group: bool, service: 
         return [card]
     asked = content["parts"]
     _check_service([part["type"] for part in asked], service)
-    return [_BY_TYPE[part["type"]](world, part, is_group) for part in asked]
+    found = [_BY_TYPE[part["type"]](world, part, is_group) for part in asked]
+    # R31: only iMessage has stickers.
+    return found if service == "iMessage" else [_no_sticker(part) for part in found]
+
+
+def _no_sticker(part: PartRecord) -> PartRecord:
+    return replace(part, is_sticker=False) if isinstance(part, MediaPartRecord) and part.is_sticker else part
 
 
 def _check_service(types: Iterable[str], service: str) -> None:
@@ -83,11 +90,11 @@ def effect(asked: Mapping[str, Any] | None) -> MessageEffect | None:
     return content_shapes.read_effect(asked)
 
 
-def _text(world: World, part: Mapping[str, Any], is_group: bool) -> TextPart:
+def _text(world: World, part: Mapping[str, Any], is_group: bool) -> TextPartRecord:
     value, mention = part["value"], part.get("mention")
     if mention and not is_group:
         raise conflict("A mention needs a group chat", 2023)
-    return TextPart(
+    return TextPartRecord(
         value,
         text_decorations=part.get("text_decorations") or None,
         inline_stickers=tuple(_inline_sticker(world, sticker) for sticker in part.get("inline_stickers") or ()),
@@ -95,27 +102,27 @@ def _text(world: World, part: Mapping[str, Any], is_group: bool) -> TextPart:
     )
 
 
-def mention_of(world: World, handle: str, where: Sequence[int] | None, text: str) -> Mention:
+def mention_of(world: World, handle: str, where: Sequence[int] | None, text: str) -> MentionRecord:
     """Return the mention of a handle in a text; `where` None is the whole text.
 
     Raises:
         ValueError: `where` is not a start and an end.
     """
-    return Mention(handle, handle in world.state.lines, content_shapes.range_of(where or (0, utf16_length(text))))
+    return MentionRecord(handle, handle in world.state.lines, content_shapes.range_of(where or (0, utf16_length(text))))
 
 
-def _inline_sticker(world: World, sticker: Mapping[str, Any]) -> InlineSticker:
+def _inline_sticker(world: World, sticker: Mapping[str, Any]) -> InlineStickerRecord:
     media = media_part(world, sticker)
-    return InlineSticker(
+    return InlineStickerRecord(
         content_shapes.range_of(sticker["range"]), media.id, media.url, media.filename, media.mime_type
     )
 
 
-def _media(world: World, part: Mapping[str, Any], _: bool) -> MediaPart:
-    return media_part(world, part)
+def _media(world: World, part: Mapping[str, Any], _: bool) -> MediaPartRecord:
+    return replace(media_part(world, part), is_sticker=bool(part.get("sticker")))
 
 
-def media_part(world: World, part: Mapping[str, Any]) -> MediaPart:
+def media_part(world: World, part: Mapping[str, Any]) -> MediaPartRecord:
     """Return a media part by `attachment_id`, by the URL of one of the emulator's attachments, or by another URL.
 
     Another URL is not fetched, because the emulator connects to no other machine. It is passed on, with the size 0.
@@ -133,12 +140,12 @@ def media_part(world: World, part: Mapping[str, Any]) -> MediaPart:
         filename = unquote(urlsplit(url).path.rpartition("/")[2]) or "file"
     except ValueError as error:
         raise invalid("url is not an address") from error
-    return MediaPart(new_id(), filename, content_shapes.mime_type_of(filename), 0, url)
+    return MediaPartRecord(new_id(), filename, content_shapes.mime_type_of(filename), 0, url)
 
 
-def of_attachment(world: World, attachment: AttachmentRecord) -> MediaPart:
+def of_attachment(world: World, attachment: AttachmentRecord) -> MediaPartRecord:
     """Return a media part that shows an attachment."""
-    return MediaPart(
+    return MediaPartRecord(
         id=attachment.id,
         filename=attachment.filename,
         mime_type=DELIVERED_AS.get(attachment.content_type, attachment.content_type),
@@ -147,19 +154,19 @@ def of_attachment(world: World, attachment: AttachmentRecord) -> MediaPart:
     )
 
 
-def _link(_: World, part: Mapping[str, Any], __: bool) -> LinkPart:
-    return LinkPart(part["value"])
+def _link(_: World, part: Mapping[str, Any], __: bool) -> LinkPartRecord:
+    return LinkPartRecord(part["value"])
 
 
-def _app_card(_: World, part: Mapping[str, Any], __: bool) -> AppCardPart:
+def _app_card(_: World, part: Mapping[str, Any], __: bool) -> AppCardPartRecord:
     return content_shapes.read_app_card(part)
 
 
-def _app_clip(_: World, part: Mapping[str, Any], __: bool) -> AppClipPart:
-    return AppClipPart(part["value"], title=part.get("caption"))
+def _app_clip(_: World, part: Mapping[str, Any], __: bool) -> AppClipPartRecord:
+    return AppClipPartRecord(part["value"], title=part.get("caption"))
 
 
-_BY_TYPE: Mapping[str, Callable[[World, Mapping[str, Any], bool], Part]] = {
+_BY_TYPE: Mapping[str, Callable[[World, Mapping[str, Any], bool], PartRecord]] = {
     "text": _text,
     "media": _media,
     "link": _link,

@@ -23,7 +23,7 @@ import httpx
 
 from linqbot.clock import MovableClock
 from linqbot.emulator.engine import delivery_failure, posting
-from linqbot.emulator.engine.posting import Answer
+from linqbot.emulator.engine.posting import WebhookResponse
 from linqbot.emulator.engine.webhook import Attempt, WebhookDelivery, is_by_bot, message_of, signed_headers
 from linqbot.emulator.model import payloads
 from linqbot.emulator.model.answers import encode, trace_id
@@ -156,14 +156,16 @@ class Deliveries:
     def retry_unanswered(self, subscription_id: str) -> None:
         """Attempt again now each delivery whose latest attempt got no answer, instead of at the time of its retry.
 
-        Linq does not do this. It is for a receiver that was away and is known to be back.
+        Those of one chat are delivered one after the other, so the receiver gets them in their order. Linq does not do
+        this. It is for a receiver that was away and is known to be back.
         """
         if (target := self._targets.get(subscription_id)) is None:
             return
         for timer, delivery in sorted(target.waiting.values(), key=lambda one: one[1].created_at):
             if delivery.attempts[-1].status is None:
                 timer.cancel()
-                self._retry_now(target, delivery)
+                del target.waiting[delivery.event_id]
+                self._put(target, delivery)
 
     def forget_tokens(self, subscription_id: str) -> None:
         """Forget the routing tokens of a subscription, because affinity was switched off."""
@@ -315,22 +317,22 @@ class Deliveries:
         if self._targets.get(target.subscription.id) is target:
             self._spawn(target, self._attempt_again, delivery)
 
-    async def _answer(self, target: _Target, delivery: WebhookDelivery) -> Answer:
+    async def _answer(self, target: _Target, delivery: WebhookDelivery) -> WebhookResponse:
         """Return the receiver's answer; or that of a fault."""
         names = (target.subscription.id, delivery.event_type, delivery.chat_id or "")
         fault = self._faults.take("delivery", *names, fits=lambda one: one.status is not None)
         if fault and fault.status is not None:
             reason = None if fault.status < 300 else f"A fault answered {fault.status} in the receiver's place."
-            return Answer(fault.status, fault.retry_after, reason)
+            return WebhookResponse(fault.status, fault.retry_after, reason)
         try:
             async with asyncio.timeout(RECEIVER_TIMEOUT_S):
                 answer = await self._post(target, delivery)
         except (httpx.HTTPError, OSError, TimeoutError) as error:
-            answer = Answer(reason=delivery_failure.of_error(error, target.url, RECEIVER_TIMEOUT_S))
+            answer = WebhookResponse(reason=delivery_failure.of_error(error, target.url, RECEIVER_TIMEOUT_S))
         except Exception as error:
             # A receiver in this process raises its own errors through the transport. Over a socket they would be a 500.
             log.exception("delivery.receiver_crashed subscription=%s", delivery.subscription_id)
-            return Answer(reason=f"The receiver raised {type(error).__name__}.")
+            return WebhookResponse(reason=f"The receiver raised {type(error).__name__}.")
         self._log_failure(target, delivery, answer.reason)
         return answer
 
@@ -341,7 +343,7 @@ class Deliveries:
             log.warning("delivery.failed type=%s to=%s reason=%r", name, to, reason)
         target.failing = reason
 
-    async def _post(self, target: _Target, delivery: WebhookDelivery) -> Answer:
+    async def _post(self, target: _Target, delivery: WebhookDelivery) -> WebhookResponse:
         assert self._transport is not None
         subscription = target.subscription
         headers = signed_headers(delivery, subscription, int(time.time()))

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from linqbot.emulator.model.answers import JsonObject, invalid
-from linqbot.emulator.model.message_content import AppCardPart, AppIdentity, CardLayout
+from linqbot.emulator.model.message_content import AppCardPartRecord, AppIdentityRecord, CardLayout
 
 
 @dataclass(frozen=True, slots=True)
-class ExperienceField:
+class CatalogueField:
     """A parameter of an action. `max` is the greatest length of its text."""
 
     type: str
@@ -20,21 +20,21 @@ class ExperienceField:
 
 
 @dataclass(frozen=True, slots=True)
-class ExperienceAction:
+class CatalogueAction:
     """An action of an experience, and its parameters by name."""
 
     name: str
     summary: str
-    fields: Mapping[str, ExperienceField]
+    fields: Mapping[str, CatalogueField]
 
 
 @dataclass(frozen=True, slots=True)
-class Experience:
+class CatalogueExperience:
     """One of Linq's ready-made cards."""
 
     name: str
     display_name: str
-    actions: tuple[ExperienceAction, ...]
+    actions: tuple[CatalogueAction, ...]
 
     def shape(self) -> JsonObject:
         """Return the experience as the API shows it."""
@@ -53,36 +53,36 @@ class Experience:
 
 
 CATALOGUE = (
-    Experience(
+    CatalogueExperience(
         "agentpay",
         "Payment",
         (
-            ExperienceAction(
+            CatalogueAction(
                 "request_payment",
                 "Ask for a payment",
                 {
-                    "checkout_url": ExperienceField("url", required=True),
-                    "title": ExperienceField("string", max=100),
-                    "note": ExperienceField("string", max=200),
+                    "checkout_url": CatalogueField("url", required=True),
+                    "title": CatalogueField("string", max=100),
+                    "note": CatalogueField("string", max=200),
                 },
             ),
         ),
     ),
-    Experience(
+    CatalogueExperience(
         "agentcard",
         "Card",
         (
-            ExperienceAction("attach_card", "Ask for a card", {"url": ExperienceField("url")}),
-            ExperienceAction("approve_card", "Ask for approval", {"url": ExperienceField("url")}),
+            CatalogueAction("attach_card", "Ask for a card", {"url": CatalogueField("url")}),
+            CatalogueAction("approve_card", "Ask for approval", {"url": CatalogueField("url")}),
         ),
     ),
-    Experience(
-        "link", "Link", (ExperienceAction("open", "Open a page", {"url": ExperienceField("url", required=True)}),)
+    CatalogueExperience(
+        "link", "Link", (CatalogueAction("open", "Open a page", {"url": CatalogueField("url", required=True)}),)
     ),
 )
 
 
-def card(asked: Mapping[str, Any]) -> AppCardPart:
+def card(asked: Mapping[str, Any]) -> AppCardPartRecord:
     """Return the app card that an experience is sent as.
 
     Raises:
@@ -97,14 +97,14 @@ def card(asked: Mapping[str, Any]) -> AppCardPart:
         raise invalid(f"Unknown field of the experience: {min(unknown)}")
     for key, field in action.fields.items():
         _check(key, field, params.get(key))
-    return AppCardPart(
-        app=AppIdentity(team_id="LINQ000000", bundle_id=f"com.linqapp.{name}", name=name),
+    return AppCardPartRecord(
+        app=AppIdentityRecord(team_id="LINQ000000", bundle_id=f"com.linqapp.{name}", name=name),
         layout=CardLayout(caption=params.get("title") or action.summary, subcaption=params.get("note")),
         url=params.get("checkout_url") or params.get("url") or "",
     )
 
 
-def _check(key: str, field: ExperienceField, value: Any) -> None:
+def _check(key: str, field: CatalogueField, value: Any) -> None:
     if value is None:
         if field.required:
             raise invalid(f"The experience needs {key}")

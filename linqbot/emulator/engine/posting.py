@@ -14,7 +14,7 @@ from linqbot.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WebhookResponse:
     """The receiver's answer to one attempt.
 
     Attributes:
@@ -51,7 +51,9 @@ def over_http() -> httpx.AsyncHTTPTransport:
         ) from error
 
 
-async def post(transport: httpx.AsyncBaseTransport, url: httpx.URL, headers: Mapping[str, str], body: bytes) -> Answer:
+async def post(
+    transport: httpx.AsyncBaseTransport, url: httpx.URL, headers: Mapping[str, str], body: bytes
+) -> WebhookResponse:
     """Send a webhook, and return the receiver's answer.
 
     Raises:
@@ -65,7 +67,7 @@ async def post(transport: httpx.AsyncBaseTransport, url: httpx.URL, headers: Map
         await response.aclose()
     status, reason = response.status_code, delivery_failure.of_status(response.status_code)
     beginning = None if reason is None else content.decode("utf-8", "replace")[: delivery_failure.ANSWER_SHOWN]
-    return Answer(status, _seconds(response.headers.get("retry-after")), reason, beginning, response.headers)
+    return WebhookResponse(status, _seconds(response.headers.get("retry-after")), reason, beginning, response.headers)
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -12,7 +12,7 @@ from linqbot.emulator.engine import content, delivery_status, send_policy
 from linqbot.emulator.engine.chat_state import set_typing
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, existing
-from linqbot.emulator.model.message_content import Part
+from linqbot.emulator.model.message_content import PartRecord
 from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, PollRecord, new_id
 
 _RANK = ("iMessage", "RCS", "SMS")
@@ -63,7 +63,7 @@ def send(
     chat: ChatRecord,
     asked: Mapping[str, Any],
     *,
-    parts: list[Part],
+    parts: list[PartRecord],
     can_arrive: bool = True,
     service: str | None = None,
     key: str | None = None,

@@ -14,7 +14,7 @@ from linqbot.emulator.model import payloads, shapes
 from linqbot.emulator.model.faults import Faults
 from linqbot.emulator.model.feed import Feed
 from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, PaymentRecord, PaymentRequestRecord, iso
-from linqbot.emulator.model.state import State
+from linqbot.emulator.model.state import EmulatorState
 from linqbot.emulator.model.timers import ClockTimers
 
 SWEEP_EVERY_S = 300.0
@@ -34,7 +34,7 @@ class World:
     ) -> None:
         self.clock = clock
         self.public_url = public_url
-        self.state = State()
+        self.state = EmulatorState()
         self.timers = ClockTimers(clock)
         self.faults = Faults(self.show_conditions)
         self.feed = Feed()

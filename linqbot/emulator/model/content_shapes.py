@@ -12,23 +12,23 @@ from typing import Any
 
 from linqbot.emulator.model.answers import JsonObject
 from linqbot.emulator.model.message_content import (
-    AppCardPart,
-    AppClipPart,
-    AppIdentity,
-    Background,
+    AppCardPartRecord,
+    AppClipPartRecord,
+    AppIdentityRecord,
+    BackgroundRecord,
     CardLayout,
-    InlineSticker,
-    LinkPart,
-    MediaPart,
-    Mention,
+    InlineStickerRecord,
+    LinkPartRecord,
+    MediaPartRecord,
+    MentionRecord,
     MessageEffect,
-    Part,
+    PartRecord,
     Range,
     ReplyReference,
     StickerImage,
     StickerPlacement,
-    TextPart,
-    UnknownPart,
+    TextPartRecord,
+    UnknownPartRecord,
 )
 from linqbot.emulator.model.records import new_id
 from linqbot.types.attachment import content_type_of
@@ -39,18 +39,32 @@ Json = Mapping[str, Any]
 # --- showing -------------------------------------------------------------------------------------------------------
 
 
-def part(one: Part) -> JsonObject:
+def part(one: PartRecord) -> JsonObject:
     """Return a part of a message, without its reactions."""
     match one:
-        case TextPart():
+        case TextPartRecord():
             return {"type": one.type, **_text(one)}
-        case UnknownPart():
+        case UnknownPartRecord():
             return {"type": one.type, **one.fields}
+        case MediaPartRecord():
+            return {"type": one.type, **media(one)}
         case _:
             return {"type": one.type, **asdict(one)}
 
 
-def _text(one: TextPart) -> JsonObject:
+def watched_part(one: PartRecord) -> JsonObject:
+    """Return a part for the page and for a saved state: also with what only a phone shows."""
+    return part(one) | ({"sticker": True} if isinstance(one, MediaPartRecord) and one.is_sticker else {})
+
+
+def media(one: MediaPartRecord) -> JsonObject:
+    """Return a file, without the type of the part."""
+    shape = asdict(one)
+    del shape["is_sticker"]
+    return shape
+
+
+def _text(one: TextPartRecord) -> JsonObject:
     mentions = [{"handle": each.handle, "is_me": each.is_me, "range": list(each.range)} for each in one.mentions]
     return {
         "value": one.value,
@@ -62,12 +76,12 @@ def _text(one: TextPart) -> JsonObject:
     }
 
 
-def _inline_sticker(one: InlineSticker) -> JsonObject:
+def _inline_sticker(one: InlineStickerRecord) -> JsonObject:
     return asdict(one) | {"range": list(one.range)}
 
 
 def plain(
-    one: MessageEffect | ReplyReference | StickerImage | StickerPlacement | Background | None,
+    one: MessageEffect | ReplyReference | StickerImage | StickerPlacement | BackgroundRecord | None,
 ) -> JsonObject | None:
     """Return content whose fields are those of the API; None for None."""
     return None if one is None else asdict(one)
@@ -76,26 +90,26 @@ def plain(
 # --- reading -------------------------------------------------------------------------------------------------------
 
 
-def read_part(item: Json, lines: Container[str]) -> Part:
+def read_part(item: Json, lines: Container[str]) -> PartRecord:
     """Return the part that `part` has shown, or that was written by hand.
 
     Args:
         lines: The lines of the account, for mentions without `is_me`.
     """
     kind = str(item["type"])
-    if kind == TextPart.type:
+    if kind == TextPartRecord.type:
         return _read_text(item, lines)
     if kind in _READERS:
         return _READERS[kind](item)
-    return UnknownPart(kind, {name: value for name, value in item.items() if name not in {"type", "reactions"}})
+    return UnknownPartRecord(kind, {name: value for name, value in item.items() if name not in {"type", "reactions"}})
 
 
-def _read_text(item: Json, lines: Container[str]) -> TextPart:
+def _read_text(item: Json, lines: Container[str]) -> TextPartRecord:
     value = str(item["value"])
     mentions: Sequence[Json] = item.get("mentions") or ()
     if not mentions and item.get("mention"):
         mentions = [{"handle": item["mention"], "range": item.get("mention_range")}]
-    return TextPart(
+    return TextPartRecord(
         value,
         text_decorations=item.get("text_decorations") or None,
         inline_stickers=tuple(_read_inline_sticker(one) for one in item.get("inline_stickers") or ()),
@@ -103,31 +117,32 @@ def _read_text(item: Json, lines: Container[str]) -> TextPart:
     )
 
 
-def _read_inline_sticker(item: Json) -> InlineSticker:
+def _read_inline_sticker(item: Json) -> InlineStickerRecord:
     media = _read_media({**item, "filename": item.get("file_name")})
-    return InlineSticker(range_of(item["range"]), media.id, media.url, media.filename, media.mime_type)
+    return InlineStickerRecord(range_of(item["range"]), media.id, media.url, media.filename, media.mime_type)
 
 
-def _read_mention(item: Json, text: str, lines: Container[str]) -> Mention:
+def _read_mention(item: Json, text: str, lines: Container[str]) -> MentionRecord:
     handle = str(item["handle"])
     where = range_of(item.get("range") or (0, utf16_length(text)))
-    return Mention(handle, bool(item.get("is_me", handle in lines)), where)
+    return MentionRecord(handle, bool(item.get("is_me", handle in lines)), where)
 
 
-def _read_media(item: Json) -> MediaPart:
+def _read_media(item: Json) -> MediaPartRecord:
     filename = str(item.get("filename") or "file")
-    return MediaPart(
+    return MediaPartRecord(
         id=item.get("id") or new_id(),
         filename=filename,
         mime_type=item.get("mime_type") or mime_type_of(filename),
         size_bytes=int(item.get("size_bytes") or 0),
         url=str(item["url"]),
+        is_sticker=bool(item.get("sticker")),
     )
 
 
-def read_app_card(item: Json) -> AppCardPart:
+def read_app_card(item: Json) -> AppCardPartRecord:
     """Return an app card from its JSON, which is the same in a request and in an answer."""
-    return AppCardPart(
+    return AppCardPartRecord(
         app=read_app(item["app"]),
         layout=read_layout(item["layout"]),
         url=item.get("url") or "",
@@ -135,9 +150,9 @@ def read_app_card(item: Json) -> AppCardPart:
     )
 
 
-def read_app(item: Json) -> AppIdentity:
+def read_app(item: Json) -> AppIdentityRecord:
     """Return the app of a card from its JSON."""
-    return AppIdentity(**{field.name: item.get(field.name) for field in fields(AppIdentity)})
+    return AppIdentityRecord(**{field.name: item.get(field.name) for field in fields(AppIdentityRecord)})
 
 
 def read_layout(item: Json) -> CardLayout:
@@ -145,13 +160,13 @@ def read_layout(item: Json) -> CardLayout:
     return CardLayout(**{field.name: item.get(field.name) for field in fields(CardLayout)})
 
 
-def _read_app_clip(item: Json) -> AppClipPart:
-    return AppClipPart(str(item["value"]), item.get("title"), item.get("description"), item.get("image_url"))
+def _read_app_clip(item: Json) -> AppClipPartRecord:
+    return AppClipPartRecord(str(item["value"]), item.get("title"), item.get("description"), item.get("image_url"))
 
 
-_READERS: Mapping[str, Callable[[Json], Part]] = {
+_READERS: Mapping[str, Callable[[Json], PartRecord]] = {
     "media": _read_media,
-    "link": lambda item: LinkPart(str(item["value"])),
+    "link": lambda item: LinkPartRecord(str(item["value"])),
     "imessage_app": read_app_card,
     "app_clip": _read_app_clip,
 }
@@ -183,9 +198,11 @@ def read_placement(item: Json | None) -> StickerPlacement | None:
     return StickerPlacement(**{one.name: item[one.name] for one in fields(StickerPlacement) if one.name in item})
 
 
-def read_background(item: Json | None) -> Background | None:
+def read_background(item: Json | None) -> BackgroundRecord | None:
     """Return the background of a chat from its JSON, which is the same in a request; None for None."""
-    return Background(**{field.name: item.get(field.name) for field in fields(Background)}) if item else None
+    return (
+        BackgroundRecord(**{field.name: item.get(field.name) for field in fields(BackgroundRecord)}) if item else None
+    )
 
 
 # --- both ways -----------------------------------------------------------------------------------------------------

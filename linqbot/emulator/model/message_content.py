@@ -13,7 +13,7 @@ Range: TypeAlias = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Mention:
+class MentionRecord:
     """A mention of a participant in a text. `is_me` is True for a line of the account."""
 
     handle: str
@@ -22,7 +22,7 @@ class Mention:
 
 
 @dataclass(frozen=True, slots=True)
-class InlineSticker:
+class InlineStickerRecord:
     """A small image over a range of a text."""
 
     range: Range
@@ -33,7 +33,7 @@ class InlineSticker:
 
 
 @dataclass(frozen=True, slots=True)
-class TextPart:
+class TextPartRecord:
     """A text.
 
     Attributes:
@@ -43,13 +43,18 @@ class TextPart:
     type: ClassVar[str] = "text"
     value: str
     text_decorations: list[dict[str, Any]] | None = None
-    inline_stickers: tuple[InlineSticker, ...] = ()
-    mentions: tuple[Mention, ...] = ()
+    inline_stickers: tuple[InlineStickerRecord, ...] = ()
+    mentions: tuple[MentionRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class MediaPart:
-    """A file. `id` is that of its attachment, or a new one for a file at another address."""
+class MediaPartRecord:
+    """A file.
+
+    Attributes:
+        id: That of its attachment, or a new one for a file at another address.
+        is_sticker: True if iMessage shows it as a sticker. Linq's API does not tell.
+    """
 
     type: ClassVar[str] = "media"
     id: str
@@ -57,10 +62,11 @@ class MediaPart:
     mime_type: str
     size_bytes: int
     url: str
+    is_sticker: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class LinkPart:
+class LinkPartRecord:
     """An address that phones show as a preview card."""
 
     type: ClassVar[str] = "link"
@@ -68,7 +74,7 @@ class LinkPart:
 
 
 @dataclass(frozen=True, slots=True)
-class AppIdentity:
+class AppIdentityRecord:
     """The iMessage app that a card belongs to."""
 
     team_id: str | None = None
@@ -91,18 +97,18 @@ class CardLayout:
 
 
 @dataclass(frozen=True, slots=True)
-class AppCardPart:
+class AppCardPartRecord:
     """The card of an iMessage app."""
 
     type: ClassVar[str] = "imessage_app"
-    app: AppIdentity
+    app: AppIdentityRecord
     layout: CardLayout
     url: str = ""
     fallback_text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class AppClipPart:
+class AppClipPartRecord:
     """An App Clip, which opens at the address `value`."""
 
     type: ClassVar[str] = "app_clip"
@@ -113,14 +119,16 @@ class AppClipPart:
 
 
 @dataclass(frozen=True, slots=True)
-class UnknownPart:
+class UnknownPartRecord:
     """A part of another type, from a state written by hand. `fields` are its other fields, as in the state."""
 
     type: str
     fields: dict[str, Any]
 
 
-Part: TypeAlias = TextPart | MediaPart | LinkPart | AppCardPart | AppClipPart | UnknownPart
+PartRecord: TypeAlias = (
+    TextPartRecord | MediaPartRecord | LinkPartRecord | AppCardPartRecord | AppClipPartRecord | UnknownPartRecord
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +169,7 @@ class StickerPlacement:
 
 
 @dataclass(frozen=True, slots=True)
-class Background:
+class BackgroundRecord:
     """The background of a chat: a colour, an animation, or a photo."""
 
     type: str | None = None

@@ -10,7 +10,7 @@ from typing import Any
 
 from linqbot.emulator.model import content_shapes, shapes
 from linqbot.emulator.model.answers import JsonObject
-from linqbot.emulator.model.message_content import AppCardPart, Part, TextPart
+from linqbot.emulator.model.message_content import AppCardPartRecord, PartRecord, TextPartRecord
 from linqbot.emulator.model.records import (
     ChatRecord,
     ConnectionRecord,
@@ -92,15 +92,15 @@ def old_message(chat: ChatRecord, one: MessageRecord, event_type: str) -> JsonOb
     return data
 
 
-def _part(part: Part) -> JsonObject:
+def _part(part: PartRecord) -> JsonObject:
     shape = content_shapes.part(part)
-    if isinstance(part, AppCardPart):
+    if isinstance(part, AppCardPartRecord):
         shape["layout"] = {key: shape["layout"][key] for key in _CAPTIONS}
     return shape
 
 
-def _old_part(part: Part) -> JsonObject:
-    if isinstance(part, TextPart):
+def _old_part(part: PartRecord) -> JsonObject:
+    if isinstance(part, TextPartRecord):
         return {"type": part.type, "value": part.value, "text_decorations": part.text_decorations}
     return _part(part)
 
@@ -128,7 +128,7 @@ def failed(chat: ChatRecord, one: MessageRecord, code: int, at: float) -> JsonOb
 def edited(chat: ChatRecord, one: MessageRecord, index: int, at: float, *, zero_retention: bool = False) -> JsonObject:
     """Return the data of `message.edited`. `index` is the part that was edited."""
     hidden, part = zero_retention and one.is_from_me, one.parts[index]
-    assert isinstance(part, TextPart)
+    assert isinstance(part, TextPartRecord)
     data: JsonObject = {
         "id": one.id,
         "chat": chat_ref(chat),

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 
 from linqbot.emulator.model.answers import JsonObject
 from linqbot.emulator.model.message_content import (
-    Background,
+    BackgroundRecord,
     MessageEffect,
-    Part,
+    PartRecord,
     ReplyReference,
     StickerImage,
     StickerPlacement,
@@ -104,7 +104,7 @@ class ChatRecord:
     reusable: bool = True
     card_shared_at: float | None = None
     location_asked_at: float | None = None
-    background: Background | None = None
+    background: BackgroundRecord | None = None
     typing: dict[str, float] = field(default_factory=dict)
     messages: list[MessageRecord] = field(default_factory=list)
 
@@ -179,7 +179,7 @@ class MessageRecord:
     seq: int
     is_from_me: bool
     sender: Member
-    parts: list[Part]
+    parts: list[PartRecord]
     status: str
     service: str
     created_at: float

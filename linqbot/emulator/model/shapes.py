@@ -28,7 +28,7 @@ from linqbot.emulator.model.records import (
 )
 
 if TYPE_CHECKING:
-    from linqbot.emulator.model.state import State
+    from linqbot.emulator.model.state import EmulatorState
 
 DOCS = "https://docs.linqapp.com"
 
@@ -167,7 +167,7 @@ def watched_reaction(one: ReactionRecord) -> JsonObject:
 def watched_parts(one: MessageRecord) -> list[JsonObject]:
     """Return the parts of a message for the page and for a saved state, each with its reactions and their places."""
     return [
-        content_shapes.part(part)
+        content_shapes.watched_part(part)
         | {"reactions": [watched_reaction(mine) for mine in one.reactions if mine.part_index == index]}
         for index, part in enumerate(one.parts)
     ]
@@ -186,7 +186,7 @@ def watched_message(one: MessageRecord) -> JsonObject:
     return shape
 
 
-def watched_chat(one: ChatRecord, state: State) -> JsonObject:
+def watched_chat(one: ChatRecord, state: EmulatorState) -> JsonObject:
     """Return a chat for the page, without its messages: with its background, shared locations and the line's card."""
     card = state.cards.get(one.line) if one.card_shared_at is not None else None
     shares = [state.shares.get((member.handle, one.line)) for member in one.others]

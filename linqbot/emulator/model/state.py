@@ -26,7 +26,7 @@ from linqbot.emulator.model.records import (
 )
 
 
-class State:
+class EmulatorState:
     """The records by kind.
 
     Attributes:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from linqbot.emulator.acts.account_changes import ChangeLine, SetOptOut, SetProvider
 from linqbot.emulator.acts.act import Body
-from linqbot.emulator.acts.conversation import Edit, React, Read, Typing, Write, parsed_time
+from linqbot.emulator.acts.conversation import Edit, React, Read, SetTyping, Write, parsed_time
 from linqbot.emulator.acts.decorating import NameGroup, SetBackground, SetGroupIcon
 from linqbot.emulator.acts.membership import Join, Leave
 from linqbot.emulator.acts.paying import Connect, Decline, Disconnect, Pay
@@ -262,7 +262,7 @@ ACTS = (
     ControlAct("/inbound", Write, runner_control.write, status=201),
     ControlAct("/react", React),
     ControlAct("/read", Read),
-    ControlAct("/typing", Typing),
+    ControlAct("/typing", SetTyping),
     ControlAct("/edit", Edit),
     ControlAct("/poll", MakePoll, status=201),
     ControlAct("/poll/options", AddOptions),

@@ -148,6 +148,34 @@ class TurnNote(_Report):
     line: int | None = Field(None, description="Line in that file.")
 
 
+class PreviewedMessage(_Report):
+    """A message as a person would see it on one service."""
+
+    kind: str = Field(
+        description="`message` for texts and files; else what it is, such as `link`, `poll`, `voice_memo`."
+    )
+    text: str = Field("", description="Its texts, one on a line; the options of a poll; the address of a link.")
+    files: list[str] = Field([], description="Names or addresses of its files.")
+    parts: list[dict[str, Any]] = Field([], description="Its parts, as in Linq's API; none if it is a poll or a memo.")
+    effect: str | None = Field(None, description="Name of its effect.")
+
+
+class PreviewedForm(_Report):
+    """The messages that a person would see on one service."""
+
+    messages: list[PreviewedMessage] = Field([], description="In their order.")
+    degraded: list[str] = Field([], description="What the service does not have, such as `poll` or `effect`.")
+
+
+class PreviewedSend(_Report):
+    """A send of the bot, as it looks on each service."""
+
+    message_ids: list[str] = Field(description="Its messages in the chat.")
+    imessage: PreviewedForm = Field(description="On iMessage.")
+    rcs: PreviewedForm = Field(description="On RCS.")
+    sms: PreviewedForm = Field(description="On SMS.")
+
+
 class TurnReport(_Report):
     """A turn of the bot: the handler that took an event, its outcome, and the filters that were tried."""
 
@@ -156,11 +184,13 @@ class TurnReport(_Report):
     event_type: str | None = Field(None, description="Type of the event, such as `message.received`.")
     chat_id: str | None = Field(None, description="Chat of the event.")
     message_id: str | None = Field(None, description="Message that the event is about.")
+    joined: list[str] = Field([], description="The further messages that the handler got as one with the first.")
     started_at: AwareDatetime | None = Field(None, description="Start of the turn, on the bot's clock.")
     duration_ms: Annotated[float, Field(ge=0)] | None = Field(None, description="Milliseconds, with the commit.")
     attempt: Annotated[int, Field(ge=1)] = Field(1, description="1, and one more for each earlier run that failed.")
-    outcome: Literal["acked", "retried", "deferred", "dead_lettered", "not_handled"] = Field(
-        description="The end of the turn. `not_handled` is acked too, but no handler took the event."
+    outcome: Literal["acked", "retried", "deferred", "dead_lettered", "not_handled", "running"] = Field(
+        description="The end of the turn. `not_handled` is acked too, but no handler took the event. `running`: it has "
+        "not ended yet; its next report replaces this one."
     )
     handler: str | None = Field(None, description="Name of the handler that took the event, as `module:name`.")
     file: str | None = Field(None, description="Name of the file that defines the handler.")
@@ -173,6 +203,7 @@ class TurnReport(_Report):
     retry_in_s: Annotated[float, Field(ge=0)] | None = Field(None, description="Seconds until the next run.")
     error: TurnError | None = Field(None, description="The error that ended the turn.")
     notes: list[TurnNote] = Field([], description="Notes for the author, such as advice.")
+    previews: list[PreviewedSend] = Field([], description="The messages that the turn sent, on each service.")
 
 
 class BotReport(_Report):

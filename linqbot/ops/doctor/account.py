@@ -89,7 +89,8 @@ async def _line(
 async def _can_send(context: DoctorContext, line: PhoneNumber, all_lines: Sequence[PhoneNumber]) -> bool:
     """Return True if Linq lets the line send.
 
-    Linq lists no such status. It names a line that may send, so it is asked for one with all other lines excluded.
+    Linq's list of lines does not say so. But Linq names a line to send from on request, and lines can be excluded: this
+    asks with all other lines excluded.
     """
     assert context.client is not None
     others = [each.phone_number for each in all_lines if each is not line]

@@ -18,8 +18,9 @@ from linqbot.errors import ConfigError, LinqbotError, StorageUnavailable
 from linqbot.ops.doctor.context import DoctorContext
 from linqbot.ops.doctor.finding import Finding, Findings, Skip
 from linqbot.ops.subscriptions import address
+from linqbot.storage.backend import NewerSchema
 from linqbot.storage.open import open_storage, scheme
-from linqbot.storage.sqlite.disk.checkup import Checkup, NewerSchema, check_up, path_of
+from linqbot.storage.sqlite.disk.checkup import SQLiteCheckup, check_up, path_of
 from linqbot.types.webhook import WebhookSubscription
 from linqbot.webhooks import Secret
 
@@ -124,11 +125,10 @@ async def _in_file(context: DoctorContext, found: Findings, path: Path) -> list[
 async def _database(context: DoctorContext, found: Findings, url: str) -> list[Finding]:
     # Imported here: asyncpg is installed only where a storage in PostgreSQL is used.
     from linqbot.storage.postgres import checkup
-    from linqbot.storage.postgres.server import migrate
 
     try:
         how = await checkup.check_up(url)
-    except migrate.NewerSchema as error:
+    except NewerSchema as error:
         return [found.failure("storage", "LQB6081", str(error))]
     except ConfigError as error:
         return [found.failure("storage", "LQB6084", str(error))]
@@ -141,7 +141,7 @@ async def _database(context: DoctorContext, found: Findings, url: str) -> list[F
     return [found.ok("storage", what), *_inside(found, how.dead), *_questions(context, found, how.questions)]
 
 
-def _file(found: Findings, path: Path, how: Checkup) -> Finding:
+def _file(found: Findings, path: Path, how: SQLiteCheckup) -> Finding:
     if how.schema is None:
         return found.ok("storage", f"{path} does not exist yet and can be created.")
     by = f"process {how.serving} serves it" if how.serving else "no process serves it"
@@ -169,7 +169,7 @@ def _questions(context: DoctorContext, found: Findings, waiting: Mapping[str, in
     return [found.warning("questions", "LQB6087", f"{questions}: the bot has no {named}.")]
 
 
-def _room(found: Findings, path: Path, how: Checkup) -> list[Finding]:
+def _room(found: Findings, path: Path, how: SQLiteCheckup) -> list[Finding]:
     left = f"{how.free_bytes / 2**30:.1f} GiB are free on the disk of {path.name}."
     if how.free_bytes < TOO_LITTLE_BYTES:
         return [found.failure("disk", "LQB6082", left)]

@@ -1,8 +1,7 @@
 """Check what the running server refused lately, from the record that it keeps next to the storage.
 
-The other checks sign with the secrets that are stored here, and the server believes the same file. So only the server
-can know that these secrets are not those that Linq signs with: it refuses Linq's own deliveries. The server writes the
-record in `server/refusals.py`.
+The other checks sign with the stored secrets, which the server accepts. If Linq signs with other secrets, only the server
+notices: it refuses Linq's own deliveries. `server/refusals.py` writes the record.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from linqbot.errors import LinqbotError
 from linqbot.ops.doctor.context import DoctorContext
 from linqbot.ops.doctor.finding import Finding, Findings, Skip
 from linqbot.ops.subscriptions import address
-from linqbot.server.refusals import Refusals, Refused, read
+from linqbot.server.refusals import RefusalCount, Refusals, read
 from linqbot.storage.sqlite.disk.checkup import check_up, path_of
 
 DAY_S: Final = 86_400.0
@@ -67,7 +66,7 @@ async def _of_subscriptions(context: DoctorContext, found: Findings, record: Ref
     return findings
 
 
-def _forged(context: DoctorContext, record: Refusals) -> list[Refused]:
+def _forged(context: DoctorContext, record: Refusals) -> list[RefusalCount]:
     """Return the forgeries since the secrets were changed. The server may have learned the right secret since older ones."""
     settings = context.settings
     changed_at = 0.0
@@ -109,7 +108,7 @@ def _heard_at(context: DoctorContext) -> float | None:
         return None
 
 
-def _count(each: Refused, one: str, many: str) -> str:
+def _count(each: RefusalCount, one: str, many: str) -> str:
     return f"{each.count} {one if each.count == 1 else many}"
 
 

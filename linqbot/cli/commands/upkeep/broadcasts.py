@@ -55,7 +55,7 @@ def show(*, name: str, watch: bool, outcome: RecipientOutcome | None, storage: s
     """Show the broadcast NAME: the people for each outcome, and why some were refused."""
     from linqbot.ops import broadcasts
 
-    async def work() -> tuple[broadcasts.Report, list[dict[str, Any]]]:
+    async def work() -> tuple[broadcasts.BroadcastReport, list[dict[str, Any]]]:
         async with open_configured_storage(storage) as inbox:
             if watch:
                 await _watch(inbox, name)
@@ -104,8 +104,20 @@ def resume(name: str, storage: str | None, as_json: bool) -> None:
 def cancel(*, name: str, yes: bool, storage: str | None, as_json: bool) -> None:
     """Cancel the broadcast NAME: no further person gets it. It cannot be begun again under this name."""
     if not yes:
+        _check(name, "cancel", storage)
         click.confirm(f"Cancel the broadcast {name}? It cannot be resumed", abort=True, err=True)
     _carry_out(name, "cancel", storage, as_json=as_json)
+
+
+def _check(name: str, order: Order, url: str | None) -> None:
+    """Refuse an order that cannot be carried out, before the question whether it should be."""
+    from linqbot.ops import broadcasts
+
+    async def work() -> None:
+        async with open_configured_storage(url) as inbox:
+            await broadcasts.check(inbox, name, order)
+
+    asyncio.run(work())
 
 
 def _carry_out(name: str, order: Order, url: str | None, *, as_json: bool) -> None:

@@ -81,7 +81,7 @@ def list_(file: str | None, as_json: bool) -> None:
 
 
 @dataclass(slots=True)
-class Step:
+class TraceStep:
     """A step of handling an event, such as a call of a hook, with the steps inside it.
 
     Attributes:
@@ -93,20 +93,20 @@ class Step:
     what: str
     who: str | None
     ms: float = 0.0
-    inside: list[Step] = field(default_factory=list)
+    inside: list[TraceStep] = field(default_factory=list)
 
 
 class Trace:
     """Records the steps of an event: which plugin is called, inside which step, and for how long."""
 
     def __init__(self) -> None:
-        self.steps: list[Step] = []
-        self._within: ContextVar[list[Step] | None] = ContextVar("within", default=None)
+        self.steps: list[TraceStep] = []
+        self._within: ContextVar[list[TraceStep] | None] = ContextVar("within", default=None)
 
     @contextmanager
     def watch(self, who: str | None, what: str) -> Iterator[None]:
         """Record a step that lasts as long as the context; see `linqbot.plugins.plugin.Watch`."""
-        step, within = Step(what, who), self._within.get()
+        step, within = TraceStep(what, who), self._within.get()
         (self.steps if within is None else within).append(step)
         token = self._within.set(step.inside)
         began = time.perf_counter()
@@ -250,7 +250,7 @@ async def _linq(settings: Settings, *, reads: bool) -> AsyncIterator[Client]:
         yield client
 
 
-def _print_trace(steps: list[Step], done: Simulation, *, as_json: bool) -> None:
+def _print_trace(steps: list[TraceStep], done: Simulation, *, as_json: bool) -> None:
     error = type(done.error).__name__ if done.error else None
     outcome = {"ended": done.end or "not in time", "handler": done.handler, "error": error}
     calls = [{"call": call.name, "method": call.method, "path": call.path} for call in done.calls]
@@ -267,7 +267,7 @@ def _print_trace(steps: list[Step], done: Simulation, *, as_json: bool) -> None:
         click.secho(f"{name}: {why}", fg="red")
 
 
-def _print_steps(steps: Sequence[Step], depth: int) -> None:
+def _print_steps(steps: Sequence[TraceStep], depth: int) -> None:
     for step in steps:
         who = f": {click.style(step.who, bold=True)}" if step.who else ""
         click.echo(f"{step.ms:>9.2f} ms  {'  ' * depth}{step.what}{who}")

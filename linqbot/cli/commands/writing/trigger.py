@@ -37,12 +37,14 @@ class WebhookReply:
         status: HTTP status; None if there was no response.
         ms: Milliseconds until the response or the error.
         error: Type of the exception, if there was no response.
+        reason: The bot's reason for refusing the event, if it gave one.
     """
 
     event_id: str
     status: int | None
     ms: int
     error: str | None = None
+    reason: str | None = None
 
     @property
     def is_accepted(self) -> bool:
@@ -108,8 +110,8 @@ def _send_and_report(event_type: str, events: Sequence[dict[str, Any]], url: str
         print_table([asdict(answer) for answer in answers], as_json=True, empty="")
     else:
         _print_answers(event_type, answers)
-    if refused := [answer.status for answer in answers if not answer.is_accepted]:
-        advice = next((_ADVICE[status] for status in refused if status in _ADVICE), "The bot's log gives the reason.")
+    if refused := [answer for answer in answers if not answer.is_accepted]:
+        advice = next(filter(None, map(_advice, refused)), "The bot's log gives the reason.")
         raise NotAccepted(f"{len(refused)} of {len(answers)} events were not accepted. {advice}")
 
 
@@ -142,12 +144,15 @@ def _send_all(events: Sequence[dict[str, Any]], url: httpx.URL, secret: str) -> 
 def _send(client: httpx.Client, event: dict[str, Any], url: httpx.URL, secret: str) -> WebhookReply:
     body = json.dumps(event, ensure_ascii=False).encode()
     headers = samples.signed(body, event, secret=secret)
-    status, error, started = None, None, time.perf_counter()
+    status, error, reason, started = None, None, None, time.perf_counter()
     try:
-        status = client.post(url, content=body, headers=headers).status_code
+        response = client.post(url, content=body, headers=headers)
+        status = response.status_code
+        if status == 422:
+            reason = response.text
     except httpx.TransportError as failed:
         error = type(failed).__name__
-    return WebhookReply(str(event["event_id"]), status, round((time.perf_counter() - started) * 1000), error)
+    return WebhookReply(str(event["event_id"]), status, round((time.perf_counter() - started) * 1000), error, reason)
 
 
 def _print_answers(event_type: str, answers: Sequence[WebhookReply]) -> None:
@@ -169,6 +174,10 @@ _ADVICE = {
     404: "There is no webhook at this address. It is usually /webhooks/linq.",
     503: "The bot cannot accept it now. Its log gives the reason.",
 }
+
+
+def _advice(answer: WebhookReply) -> str | None:
+    return answer.reason or _ADVICE.get(answer.status)
 
 
 def _median(ms: Sequence[int]) -> int:

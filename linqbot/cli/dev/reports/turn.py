@@ -6,16 +6,19 @@ are never logged. `turns.py` fills a turn while it runs; `turn_line.py` prints i
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from linqbot.cli.dev.reports import notes
+from linqbot.cli.dev.reports.previews import Sends
 from linqbot.client.call import Call
 from linqbot.errors import NeverAwaited
 from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event
+from linqbot.events.message import MessageReceived
 from linqbot.frames import authors_frame
 from linqbot.hookspecs import End, Tried
 from linqbot.tracebacks import folded
@@ -29,27 +32,30 @@ _OUTCOMES: Final[Mapping[End, str]] = {
     # Another turn handles the delivery.
     "lost": "deferred",
 }
-_SENDS: Final = frozenset(
+SENDS: Final = frozenset(
     {"chats.messages.send", "chats.create", "messages.create", "chats.polls.create", "chats.send_voicememo"}
 )
 """Calls that send a message."""
 
 
 @dataclass(slots=True)
-class Turn:
+class ObservedTurn:
     """A turn, while it runs and after its end.
 
     Attributes:
-        started_at: Wall time.
+        started_at: Time on the bot's clock, which `linqbot dev` can move.
         attempt: 1, then one more for each earlier run that failed.
         event: The parsed event; None for a scheduled send, or if the delivery cannot be parsed.
         at: `file:line` of the handler's definition.
         reason: Why no handler takes the event, or why the turn was deferred or given up.
         blocked_at: `file:line` of code that blocked the event loop in this turn.
         handled: The event types that the bot's handlers take.
+        timer: Shows the turn while it runs; None before its handler was chosen.
         calls: The calls of this run that changed something at Linq and succeeded. Those that an earlier run made are
             left out.
+        sends: What the turn sent, for the page. Those that an earlier run made are included.
         end: None while the turn runs.
+        took_s: Seconds since its start, at its end or when it was last shown.
     """
 
     delivery: Delivery
@@ -61,6 +67,7 @@ class Turn:
     tried: Sequence[Tried] = ()
     reason: str | None = None
     calls: list[Call] = field(default_factory=list)
+    sends: Sends = field(default_factory=Sends)
     has_opted_out: bool = False
     blocked_at: str | None = None
     handled: Sequence[str] = ()
@@ -68,18 +75,25 @@ class Turn:
     end: End | None = None
     took_s: float = 0.0
     again_in_s: float | None = None
+    timer: asyncio.TimerHandle | None = None
 
     @property
     def outcome(self) -> str:
         """The outcome, in the emulator's words."""
+        if self.end is None:
+            return "running"
         if self.end == "ack" and self.handler is None and self.event is not None:
             return "not_handled"
-        return _OUTCOMES[self.end or "lost"]
+        return _OUTCOMES[self.end]
 
     @property
     def replies(self) -> int:
         """The number of messages that this run sent."""
-        return sum(call.name in _SENDS for call in self.calls)
+        return sum(call.name in SENDS for call in self.calls)
+
+    def report_to_page(self) -> dict[str, Any]:
+        """Return the report with the forms of what was sent on each service."""
+        return self.report() | {"previews": self.sends.reports()}
 
     def report(self) -> dict[str, Any]:
         """Return the turn as JSON data for the emulator, see `emulator/web/control_bodies.py`."""
@@ -91,6 +105,7 @@ class Turn:
             "event_type": delivery.type or None,
             "chat_id": chat_id,
             "message_id": event.message_id if event else None,
+            "joined": self._joined(),
             "started_at": wall_time(self.started_at),
             "duration_ms": round(self.took_s * 1000, 1),
             "attempt": self.attempt,
@@ -106,6 +121,10 @@ class Turn:
             "error": None if self.error is None else error_report(self.error, self.at),
             "notes": self._notes(),
         }
+
+    def _joined(self) -> list[str | None]:
+        """Return the ids of the further messages of a burst."""
+        return [one.message_id for one in self.event.burst[1:]] if isinstance(self.event, MessageReceived) else []
 
     def _notes(self) -> list[dict[str, Any]]:
         found = []

@@ -15,7 +15,7 @@ from typing import Any, Final
 import click
 
 from linqbot.bot.routing.report import NO_HANDLER
-from linqbot.cli.dev.reports.turn import Turn, error_report
+from linqbot.cli.dev.reports.turn import ObservedTurn, error_report
 from linqbot.client.call import Call
 from linqbot.events.event import Event
 from linqbot.events.message import MessageEdited, MessageReceived
@@ -27,18 +27,18 @@ LONGEST_TEXT: Final = 60
 _ARROW: Final = " → "
 
 
-def print_turn(turn: Turn) -> None:
+def print_turn(turn: ObservedTurn) -> None:
     """Print the line of a turn to standard error, if it is shown."""
     if is_shown(turn):
         click.echo(line(turn), err=True, color=_has_colors())
 
 
-def is_shown(turn: Turn) -> bool:
+def is_shown(turn: ObservedTurn) -> bool:
     """Return False for events of a type that the bot does not handle. Messages are always shown."""
     return turn.reason != NO_HANDLER or isinstance(turn.event, MessageReceived)
 
 
-def line(turn: Turn) -> str:
+def line(turn: ObservedTurn) -> str:
     """Return the line of a turn, with colors."""
     time = click.style(f"{turn.started_at.astimezone():%H:%M:%S}", dim=True)
     parts = [_what_came(turn)]
@@ -53,7 +53,7 @@ def _has_colors() -> bool:
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
 
 
-def _what_came(turn: Turn) -> str:
+def _what_came(turn: ObservedTurn) -> str:
     event = turn.event
     if event is None:
         return "scheduled send" if turn.delivery.id.startswith("i.send.") else turn.delivery.type or "webhook"
@@ -71,7 +71,7 @@ def _content(event: Event) -> str:
     return event.type
 
 
-def _answers(turn: Turn) -> list[str]:
+def _answers(turn: ObservedTurn) -> list[str]:
     texts = [click.style(_answer(call), fg="green") for call in turn.calls]
     if turn.has_opted_out:
         texts.append(click.style("not sent: the person opted out with STOP", fg="yellow"))
@@ -90,7 +90,9 @@ def _answer(call: Call) -> str:
     return f"({call.name})"
 
 
-def _end(turn: Turn) -> list[str]:
+def _end(turn: ObservedTurn) -> list[str]:
+    if turn.end is None:
+        return [click.style("still running", fg="yellow")]
     again = "" if turn.again_in_s is None else f", again in {turn.again_in_s:.1f} s"
     if turn.end in {"retry", "dead_letter"} and turn.error is not None:
         shown = error_report(turn.error, turn.at)

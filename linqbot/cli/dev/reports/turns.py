@@ -5,6 +5,7 @@ Next step: `turn_line.py` prints a turn in the terminal, and `observations.py` p
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
@@ -15,10 +16,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from linqbot.bot.content.preview import watcher
 from linqbot.bot.routing.report import NO_HANDLER, OWN_ECHO
 from linqbot.bot.sent import OPTED_OUT
-from linqbot.cli.dev.reports.turn import Turn, wall_time
-from linqbot.client.call import Call
+from linqbot.cli.dev.reports.turn import SENDS, ObservedTurn, wall_time
+from linqbot.client.call import ApiResponse, Call
+from linqbot.clock import Clock, SystemClock
 from linqbot.errors import LinqApiError
 from linqbot.events.delivery import PROBE_ID, Delivery
 from linqbot.events.event import Event
@@ -31,22 +34,31 @@ from linqbot.worker.turn import RECEIPTS
 BY_MIDDLEWARE: Final = "middleware ended the event before a handler was chosen"
 LOST: Final = "its outcome could not be stored, so it is handled again"
 
-_turn: ContextVar[Turn | None] = ContextVar("linqbot_dev_turn", default=None)
+LONG_S: Final = 10.0
+"""Seconds after which a handler that still runs is shown. An answer of a language model is usually there before."""
+
+_turn: ContextVar[ObservedTurn | None] = ContextVar("linqbot_dev_turn", default=None)
 
 
 class TurnReports:
     """A built-in plugin that shows each turn at its end.
 
     Args:
-        show: Called with each turn that an author wants to see, after its end.
+        show: Called with each turn that an author wants to see, after its end. Also called once with a turn whose handler
+            runs for `long_s`: it may never return.
         loaded: Called with a report when the bot has started.
+        long_s: Seconds.
     """
 
     name = "linqbot-dev"
 
-    def __init__(self, show: Callable[[Turn], None], loaded: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, show: Callable[[ObservedTurn], None], loaded: Callable[[dict[str, Any]], None], *, long_s: float = LONG_S
+    ) -> None:
         self._show = show
         self._loaded = loaded
+        self._long_s = long_s
+        self._clock: Clock = SystemClock()
         self._handled: Sequence[str] = ()
         self._blocked: dict[str, str] = {}
 
@@ -62,6 +74,7 @@ class TurnReports:
     @hookimpl
     def register_routes(self, running: Running) -> Iterable[Route]:
         """Answer which event types the bot needs. The emulator then delivers these, as Linq does after a sync."""
+        self._clock = running.clock
         wanted = handled_by(running.handled)
         self._handled = wanted.types
         events, _ = events_among(tuple(EVENT_TYPES), wanted)
@@ -77,7 +90,10 @@ class TurnReports:
 
     @hookimpl
     def taken(self, delivery: Delivery, attempts: int) -> None:
-        _turn.set(Turn(delivery, datetime.now(UTC), attempts + 1))
+        # The calls of the turn have times of the same clock, by which the page finds them.
+        turn = ObservedTurn(delivery, datetime.fromtimestamp(self._clock.now(), UTC), attempts + 1)
+        _turn.set(turn)
+        watcher.set(turn.sends.note_content)
 
     @hookimpl
     def routed(
@@ -85,11 +101,21 @@ class TurnReports:
     ) -> None:
         if (turn := _turn.get()) is not None:
             turn.event, turn.handler, turn.at, turn.tried, turn.reason = event, handler, at, tried, reason
+            if handler is not None and turn.timer is None:
+                turn.timer = asyncio.get_running_loop().call_later(self._long_s, self._show_running, turn)
+
+    def _show_running(self, turn: ObservedTurn) -> None:
+        turn.took_s = self._long_s
+        self._show(turn)
 
     @hookimpl
-    def sent(self, call: Call, error: Exception | None, from_journal: bool) -> None:
+    def sent(self, call: Call, answer: ApiResponse | None, error: Exception | None, from_journal: bool) -> None:
         turn = _turn.get()
-        if turn is None or turn.end is not None or from_journal or call.safety in {"hint", "read"}:
+        if turn is None or turn.end is not None or call.safety in {"hint", "read"}:
+            return
+        if answer is not None and call.name in SENDS:
+            turn.sends.note_call(call, answer)
+        if from_journal:
             return
         if error is None:
             turn.calls.append(call)
@@ -113,6 +139,8 @@ class TurnReports:
         turn = _turn.get()
         if turn is None:
             return
+        if turn.timer is not None:
+            turn.timer.cancel()
         turn.end, turn.took_s, turn.again_in_s = outcome, took_s, again_in_s
         turn.handled = self._handled
         if turn.handler is not None:
@@ -129,7 +157,7 @@ def _function(handler: str) -> str:
     return re.split(r"[.:]", handler)[-1]
 
 
-def _is_of_interest(turn: Turn) -> bool:
+def _is_of_interest(turn: ObservedTurn) -> bool:
     """Return False for turns that run no code of the author: receipts for the journal, answers to nothing, probes."""
     if turn.end != "ack" or turn.handler is not None:
         return True

@@ -14,7 +14,7 @@ from linqbot.types.message import MessageContent, VoiceMemoSent
 
 if TYPE_CHECKING:
     from linqbot.client.resources.chats.background import Background
-    from linqbot.client.resources.chats.location import Location
+    from linqbot.client.resources.chats.location import LocationResource
     from linqbot.client.resources.chats.polls import Polls
 
 
@@ -43,11 +43,11 @@ class Chats(Resource):
         return Typing(self._run)
 
     @property
-    def location(self) -> Location:
+    def location(self) -> LocationResource:
         """The shared locations of a chat's participants: `retrieve`, `request`, `stop`."""
-        from linqbot.client.resources.chats.location import Location
+        from linqbot.client.resources.chats.location import LocationResource
 
-        return Location(self._run)
+        return LocationResource(self._run)
 
     @property
     def polls(self) -> Polls:

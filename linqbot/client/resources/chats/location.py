@@ -6,7 +6,7 @@ from linqbot.client.resources.resource import Resource, read
 from linqbot.types.location import ChatLocation, LocationAccepted
 
 
-class Location(Resource):
+class LocationResource(Resource):
     """`client.chats.location`: read, request and stop the sharing of locations."""
 
     __slots__ = ()

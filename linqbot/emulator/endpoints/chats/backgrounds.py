@@ -8,7 +8,7 @@ from linqbot.emulator.engine import chat_state, send_policy
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import content_shapes
 from linqbot.emulator.model.answers import EndpointResponse
-from linqbot.emulator.model.message_content import Background
+from linqbot.emulator.model.message_content import BackgroundRecord
 from linqbot.emulator.model.records import ChatRecord
 
 
@@ -30,7 +30,7 @@ def remove(world: World, request: ApiRequest) -> EndpointResponse:
     return _change(world, present(world, request), None)
 
 
-def _change(world: World, chat: ChatRecord, background: Background | None) -> EndpointResponse:
+def _change(world: World, chat: ChatRecord, background: BackgroundRecord | None) -> EndpointResponse:
     send_policy.check_line(world.line_of(chat))
     if chat.service == "iMessage" and chat.background != background:
         chat_state.set_background(world, chat, chat.me, background)

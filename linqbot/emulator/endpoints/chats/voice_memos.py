@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from linqbot.emulator.endpoints.chats.chats import present
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine import content, send_policy
 from linqbot.emulator.engine.sending import send
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import shapes
+from linqbot.emulator.model import content_shapes, shapes
 from linqbot.emulator.model.answers import EndpointResponse, JsonObject, invalid
-from linqbot.emulator.model.message_content import MediaPart
+from linqbot.emulator.model.message_content import MediaPartRecord
 from linqbot.emulator.model.records import ChatRecord, MessageRecord, iso
 
 AUDIO = frozenset(
@@ -38,7 +38,7 @@ def send_voicememo(world: World, request: ApiRequest) -> EndpointResponse:
     return EndpointResponse(202, {"voice_memo": _shape(chat, message, part)})
 
 
-def _shape(chat: ChatRecord, message: MessageRecord, audio: MediaPart) -> JsonObject:
+def _shape(chat: ChatRecord, message: MessageRecord, audio: MediaPartRecord) -> JsonObject:
     return {
         "id": message.id,
         "from": chat.line,
@@ -53,7 +53,7 @@ def _shape(chat: ChatRecord, message: MessageRecord, audio: MediaPart) -> JsonOb
             "is_group": chat.is_group,
             "service": chat.service,
         },
-        "voice_memo": asdict(audio) | {"duration_ms": None},
+        "voice_memo": content_shapes.media(audio) | {"duration_ms": None},
     }
 
 

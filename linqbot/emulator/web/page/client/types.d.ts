@@ -267,12 +267,36 @@ export interface TurnNote {
   line?: number | null;
 }
 
+/** A message as a person would see it on one service. */
+export interface PreviewedMessage {
+  kind: string;
+  text: string;
+  files: string[];
+  parts: Part[];
+  effect?: string | null;
+}
+
+/** What a person would see on one service, and what that service does not have. */
+export interface PreviewedForm {
+  messages: PreviewedMessage[];
+  degraded: string[];
+}
+
+/** A send of the bot, as it looks on each service. */
+export interface PreviewedSend {
+  message_ids: string[];
+  imessage: PreviewedForm;
+  rcs: PreviewedForm;
+  sms: PreviewedForm;
+}
+
 /** A turn of the bot, or anything else that a program reported to `/emulator/observations`. */
 export interface Observation {
   at?: string;
   chat_id?: string | null;
   event_id?: string | null;
   message_id?: string | null;
+  joined?: string[];
   started_at?: string;
   duration_ms?: number | null;
   attempt?: number;
@@ -285,6 +309,7 @@ export interface Observation {
   retry_in_s?: number | null;
   error?: TurnError | null;
   notes?: TurnNote[];
+  previews?: PreviewedSend[];
   name?: string;
   kind?: string;
   type?: string;

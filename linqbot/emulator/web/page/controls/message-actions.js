@@ -1,18 +1,26 @@
-// What the menu of a person's own message offers for trying the bot: the same event, turn or conversation again.
+// What the menu of a message offers for trying the bot: the same event, turn or conversation again, and what a message of
+// the bot looks like on each service.
 
 import { deliverAgain, restartFrom, runAgain } from "../client/conditions.js";
+import { later } from "../elements/later.js";
 import { succeeds, toast } from "../elements/toast.js";
 
 /** @import { Message } from "../client/types.d.ts" */
 /** @import { Store } from "../model/store.js" */
 
+const openPreview = later(async () => (await import("../preview/preview.js")).openPreview);
+
 /**
- * Return the entries for a message; none for a message of the bot or of another person.
+ * Return the entries for a message; none for a message of another person.
  * @param {Store} store
  * @param {Message} message
  * @returns {{ icon: string, label: string, run: () => unknown }[]}
  */
-export function messageActions(store, { id }) {
+export function messageActions(store, message) {
+  const { id } = message;
+  const send = store.previewOf(id);
+  if (send) return [{ icon: "phones", label: "Preview", run: () => openPreview(store, message, send) }];
+  if (!store.isOwn(message)) return [];
   const again = { icon: "replay", label: "Deliver Again", run: () => deliver(id) };
   if (!store.runner) return [again];
   return [

@@ -8,7 +8,7 @@ const SHOWN_MS = 5000;
 let timer;
 
 /**
- * Show one sentence for a few seconds.
+ * Show one sentence for a few seconds, or until the person presses something else.
  * @param {string} text
  */
 export function toast(text) {
@@ -16,9 +16,12 @@ export function toast(text) {
   node.textContent = text;
   node.hidden = false;
   clearTimeout(timer);
-  timer = setTimeout(() => {
-    node.hidden = true;
-  }, SHOWN_MS);
+  timer = setTimeout(hide, SHOWN_MS);
+  document.addEventListener("pointerdown", hide, { capture: true, once: true });
+}
+
+function hide() {
+  byId("toast").hidden = true;
 }
 
 /**

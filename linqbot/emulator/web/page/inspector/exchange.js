@@ -67,7 +67,12 @@ function fill(view, node, exchange) {
   shown.set(details, version);
   const outcome = outcomeOf(exchange);
   details.className = `exchange ${outcome.tone}`;
-  node.dataset.messages = [exchange.messageId, ...exchange.sent].filter(Boolean).join(" ");
+  const { joinedTo, joined } = exchange;
+  const together = [...(joinedTo ? [joinedTo, ...joinedTo.joined] : [exchange, ...joined])];
+  node.dataset.messages = together
+    .flatMap((one) => [one.messageId, ...one.sent])
+    .filter(Boolean)
+    .join(" ");
   summary.replaceChildren(
     h(
       "span",
@@ -87,8 +92,9 @@ function fill(view, node, exchange) {
 }
 
 /** @param {Exchange} exchange */
-const versionOf = ({ deliveries, turns, calls, receipts, waits }) =>
-  [deliveries, turns, calls, receipts].map((list) => list.map((trace) => trace.version).join()).join(";") + waits;
+const versionOf = ({ deliveries, turns, calls, receipts, waits, joined, joinedTo }) =>
+  [deliveries, turns, calls, receipts].map((list) => list.map((trace) => trace.version).join()).join(";") +
+  [waits, joined.length, joinedTo?.joined.length, joinedTo?.turns.at(-1)?.version].join();
 
 /** @param {string[]} facts */
 const factLine = (facts) =>

@@ -41,11 +41,12 @@ export const latestTurn = (exchange) => exchange.turns.at(-1)?.data ?? null;
 export function outcomeOf(exchange) {
   const turn = latestTurn(exchange);
   if (turn) return outcomeOfTurn(turn, exchange);
+  if (exchange.joinedTo) return outcomeOfJoined(exchange.joinedTo);
   const failed = failedAttempt(exchange);
   const facts = [repliesOf(exchange.sent.length)].filter(Boolean);
   if (failed) {
     const others = exchange.deliveries.some(({ data }) => isTaken(data.attempts?.at(-1)));
-    const sentence = `${others ? "Not delivered to every subscription." : "Not delivered."} ${reasonOf(failed)}`;
+    const sentence = `${others ? "Did not reach every subscription." : "Did not reach the bot."} ${reasonOf(failed)}`;
     return { tone: "bad", facts, sentence, error: null };
   }
   if (exchange.deliveries.length === 0) return { tone: "", facts, sentence: "", error: null };
@@ -54,6 +55,21 @@ export function outcomeOf(exchange) {
   return isSent
     ? { tone: "", facts: ["delivered", ...facts], sentence: "", error: null }
     : { tone: "", facts: ["waiting for the receiver’s answer"], sentence: "", error: null };
+}
+
+/**
+ * Return the outcome of a message that was handled as one with an earlier one.
+ * @param {Exchange} first The exchange of that one.
+ * @returns {Outcome}
+ */
+function outcomeOfJoined(first) {
+  const sentence = `The bot handled it as one message with the ${first.joined.length > 1 ? "first of these" : "one before it"}.`;
+  return {
+    tone: outcomeOf(first).tone,
+    facts: [`1 of ${first.joined.length + 1} joined messages`],
+    sentence,
+    error: null,
+  };
 }
 
 const WAITS =
@@ -74,12 +90,15 @@ function outcomeOfTurn(turn, exchange) {
     turn.handler ?? turn.name ?? "",
     placeOf(turn.file, turn.line),
     milliseconds(turn.duration_ms ?? turn.ms),
+    exchange.joined.length > 0 ? `${exchange.joined.length + 1} joined messages` : "",
     outcome === "not_handled" ? "" : counted(replies, "reply", "replies").replace(/^0/, "no"),
     attempt > 1 ? `attempt ${attempt}` : "",
   ].filter(Boolean);
   const because = turn.reason ? `: ${turn.reason.replace(/\.$/, "")}` : "";
   const again = turn.retry_in_s == null ? "" : ` It runs again in ${counted(round(turn.retry_in_s), "s", "s")}.`;
   switch (outcome) {
+    case "running":
+      return { tone: "idle", facts, sentence: "Still running. The handler has not returned yet.", error: null };
     case "not_handled":
       return { tone: "idle", facts, sentence: `No handler took it${because || whyNone(turn)}.`, error: null };
     case "retried":
@@ -102,11 +121,23 @@ function outcomeOfTurn(turn, exchange) {
  * @param {Exchange} exchange
  */
 export function briefly(exchange) {
+  if (exchange.joinedTo) return briefly(exchange.joinedTo);
   const { tone: how, error, sentence } = outcomeOf(exchange);
   const note = latestTurn(exchange)?.notes?.find(({ title }) => title);
   if (error) return at(error.type, error);
   if (note) return at(note.title ?? "", note);
-  return how === "bad" || how === "idle" ? sentence.split(/[.:]/)[0] : "";
+  if (how === "bad" || how === "idle") return sentence.split(/[.:]/)[0];
+  return isSilent(exchange) ? "Handled without a reply" : "";
+}
+
+/**
+ * Return true if a handler took a message and did nothing. A bot reads and marks messages as read by itself.
+ * @param {Exchange} exchange
+ */
+function isSilent(exchange) {
+  const turn = latestTurn(exchange);
+  const acts = exchange.calls.some(({ data }) => data.method !== "GET");
+  return turn?.outcome === "acked" && Boolean(turn.handler) && !turn.replies && !acts;
 }
 
 /**

@@ -246,33 +246,9 @@ class PythonTest {
       const also = text ? `, text=${literal(text)}` : "";
       this.#lines.push(`${said}await ${phone}.media(b"a file", ${literal(media.filename ?? "file")}${also})`);
     } else if (isLink) this.#lines.push(`${said}await ${phone}.link(${literal(text)})`);
-    else if (mention && !(mention[0] === 0 && mention[1] === text.length)) this.#act(message, text, mention);
-    else this.#lines.push(`${said}await ${phone}.text(${literal(text)}${mention ? ", mention=True" : ""}${options})`);
-  }
-
-  /**
-   * Write with an act: a phone can mention the bot with the whole text only.
-   * @param {any} message
-   * @param {string} text
-   * @param {[number, number]} range
-   */
-  #act(message, text, range) {
-    this.#imports.add("from linqbot.emulator.acts.conversation import Write");
-    const from = literal(message.from);
-    const group = this.cast.people.filter((handle) => handle !== message.from).map(literal);
-    const replyTo = message.reply_to ? [`    reply_to=${this.#nameOf(message.reply_to.message_id)}.id,`] : [];
-    const part = `{"type": "text", "value": ${literal(text)}, "mention": phone.line, "mention_range": [${range}]}`;
-    const needed = this.#isNeeded(message.id);
-    this.#lines.push(
-      `${needed ? "written = " : ""}phone.emulator.do(`,
-      `    Write(from_=${from}, to=phone.line, group=[${group.join(", ")}], parts=[${part}]${replyTo.length ? "," : ")"}`,
-      ...replyTo.map((line) => `${line.replace(/,$/, "")})`),
-      ")",
-      "await phone.emulator.flush()",
-    );
-    if (needed) {
-      const name = this.#newName("said", message.id);
-      this.#lines.push(`${name} = next(one for one in group.messages if one.id == written["message_id"])`);
+    else {
+      const marked = mention === null ? "" : `, mention=${literal(mention)}`;
+      this.#lines.push(`${said}await ${phone}.text(${literal(text)}${marked}${options})`);
     }
   }
 
@@ -423,14 +399,14 @@ const textOf = ({ parts = [] }) =>
     .join("\n");
 
 /**
- * Return the range that mentions the bot.
+ * Return the piece of the text that mentions the bot.
  * @param {any} message
- * @returns {[number, number] | null}
+ * @returns {string | null}
  */
 function mentionIn({ parts }) {
   for (const part of parts) {
     const mention = part.mentions?.find((/** @type {any} */ one) => one.is_me);
-    if (mention) return mention.range ?? [0, part.value.length];
+    if (mention) return mention.range ? part.value.slice(...mention.range) : part.value;
   }
   return null;
 }

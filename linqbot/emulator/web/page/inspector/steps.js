@@ -32,7 +32,7 @@ export async function pytestOfExchange(store, key, all) {
   const told = await withReferred(store, exchange, all);
   // A payment belongs to no chat; the exchange with its request does.
   const chatId = exchange.chatId ?? told[0].exchange.chatId ?? directChat(store, told[0].data)?.id ?? "";
-  const steps = told.map(({ exchange: one, data }) => stepOf(store, chatId, one, data));
+  const steps = told.map(({ exchange: one, data }) => stepOf(store, chatId, { ...one, ...answersTo(one) }, data));
   const handles = store.chats.get(chatId)?.handles ?? [];
   const line = handles.find((member) => member.is_me)?.handle ?? told[0].data.owner_handle ?? "";
   const people = peopleAtFirst(handles, told[0].exchange.ms, steps);
@@ -59,6 +59,16 @@ async function withReferred(store, last, all) {
   return all.filter((one) => needed.has(one)).map((exchange) => ({ exchange, data: needed.get(exchange) }));
 }
 
+/**
+ * Return what a test expects after the message of an exchange: the answer to several messages comes after the last one.
+ * @param {Exchange} exchange
+ * @returns {Pick<Exchange, "calls" | "turns" | "sent">}
+ */
+function answersTo(exchange) {
+  const first = exchange.joinedTo ?? exchange;
+  return (first.joined.at(-1) ?? first) === exchange ? first : { calls: [], turns: [], sent: [] };
+}
+
 /** @param {Exchange} exchange */
 async function dataOf({ eventId }) {
   const [delivery] = await fetchDeliveries(eventId ?? "");
@@ -79,7 +89,8 @@ async function origins(store, exchange, data, all) {
   const type = eventType ?? "";
   const earlier = all.slice(0, all.indexOf(exchange));
   const before = earlier.filter((one) => one.chatId === chatId);
-  const found = [];
+  /** @type {(Exchange | undefined)[]} */
+  const found = [...exchange.joined, ...(exchange.joinedTo ? [exchange.joinedTo] : [])];
   if (type in TAKES_BACK) {
     const isSame = (/** @type {Exchange} */ one) => one.eventType === TAKES_BACK[type] && one.messageId === messageId;
     found.push(before.findLast(isSame));

@@ -1,7 +1,5 @@
 // One message as elements: its sender, the message it replies to, a bubble for each part, and the small print under it.
 
-import { appCard, appClipCard, linkCard, unknownPart } from "../cards/cards.js";
-import { isVisual, mediaContent } from "../cards/media.js";
 import { paymentCard } from "../cards/payments.js";
 import { pollCard } from "../cards/polls.js";
 import { effectCaption, play } from "../effects/play.js";
@@ -13,13 +11,12 @@ import { senderOf } from "../model/chats.js";
 import { nameIn } from "../model/names.js";
 import { paymentsIn } from "../model/content/payments.js";
 import { messagePreview } from "../model/previews.js";
-import { isJumbo } from "../model/content/text.js";
 import { replyCount, rootOf } from "../model/threads.js";
 import { clockTime, now } from "../model/time.js";
 import { isUnsent, UNDO_MS, unsend } from "../model/content/unsent.js";
+import { partBubble, shape } from "./bubble.js";
 import { editedLine } from "./history.js";
 import { listenForTapback, reactionMarks } from "./tapbacks.js";
-import { richText } from "./text.js";
 
 /** @import { Composer } from "../composer/composer.js" */
 /** @import { Child } from "../elements/dom.js" */
@@ -36,35 +33,6 @@ const openTapbackPicker = later(async () => (await import("./tapback-picker.js")
  *   openThread?: (rootId: string) => void, stickTo: (message: Message, partIndex: number) => void }} MessageView
  */
 
-/** @param {Part} part */
-function content(part) {
-  switch (part.type) {
-    case "text":
-      return richText(part);
-    case "media":
-      return mediaContent(part);
-    case "link":
-      return linkCard(part);
-    case "imessage_app":
-      return appCard(part);
-    case "app_clip":
-      return appClipCard(part);
-    default:
-      return unknownPart(part);
-  }
-}
-
-/**
- * Return the class of a part's bubble.
- * @param {Part} part
- */
-function shape(part) {
-  if (isJumbo(part)) return "jumbo";
-  if (part.type === "text") return "text";
-  if (isVisual(part)) return part.sticker ? "bare" : "visual";
-  return part.type === "media" ? "text" : "card-bubble";
-}
-
 /**
  * @param {MessageView} view
  * @param {Message} message
@@ -77,7 +45,7 @@ function bubbleRow(view, message, part, index) {
   // A link to a payment is the payment's card; a text with such a link stands over it.
   const isCard = part.type === "link" && payments.length > 0;
   const cards = payments.map((payment) => paymentCard(payment, store.me));
-  const bubble = h("div", { class: `bubble ${shape(part)}` }, isCard ? cards : content(part));
+  const bubble = isCard ? h("div", { class: `bubble ${shape(part)}` }, cards) : partBubble(part);
   if (message.effect?.name === "invisible") coverWithInk(bubble);
   const rows = [actionRow(view, message, index, bubble, reactionMarks(store, chat, part.reactions))];
   if (!isCard) rows.push(...cards.map((card) => plainRow(h("div", { class: "bubble card-bubble" }, card))));
@@ -242,10 +210,12 @@ export function messageArticle(view, message) {
   const name = nameIn(store, chat, handle);
   const showsSender = chat.is_group && !isOwn;
   if (isUnsent(message.id)) return unsentLine(view, message);
-  const rows = (message.parts ?? []).flatMap((part, index) => bubbleRow(view, message, part, index));
+  const service = (message.service ?? chat.service ?? "iMessage").toLowerCase();
+  const rows = (message.parts ?? []).flatMap((part, index) =>
+    bubbleRow(view, message, service === "imessage" ? part : { ...part, text_decorations: null }, index),
+  );
   if (poll) rows.push(pollRow(view, message, poll));
   if (showsSender) rows.at(-1)?.prepend(avatarIn(store, chat, handle));
-  const service = (message.service ?? chat.service ?? "iMessage").toLowerCase();
   const article = h(
     "article",
     {

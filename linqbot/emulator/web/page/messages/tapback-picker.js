@@ -46,7 +46,7 @@ export function openTapbackPicker(store, wrap, message, partIndex, actions) {
   };
   const choose = (/** @type {Choice} */ choice) => closing(() => toggle(store, message, partIndex, choice));
   const picker = tapbackRow(myTapbacks(store, part), choose);
-  const menu = contextMenu(part, closing, actions, store.isOwn(message) ? messageActions(store, message) : []);
+  const menu = contextMenu(part, closing, actions, messageActions(store, message));
   const copy = liftedCopy(wrap);
   arrange(copy, picker, menu, at, screen.getBoundingClientRect());
   const overlay = {

@@ -12,10 +12,12 @@
  * An exchange. `deliveries` are the webhooks of its event, one for each subscription; `calls` are what the bot did;
  * `receipts` are receipts and typing, of both sides, and
  * events that the bot itself caused; `sent` are the ids of the bot's messages. It `waits` if the bot has to handle an earlier
- * event of the chat again before it. Without an event, the exchange holds what belongs to no other.
+ * event of the chat again before it. `joined` are those of further messages which its turn handled as one with the
+ * first, and each of these is `joinedTo` it. Without an event, the exchange holds what belongs to no other.
  * @typedef {{ key: string, at: string, ms: number, chatId: string | null, eventId: string | null, eventType: string | null,
  *   messageId: string | null, deliveries: DeliveryTrace[], turns: TurnTrace[], calls: CallTrace[], receipts: Trace[],
- *   sent: string[], waits: boolean }} Exchange
+ *   sent: string[], waits: boolean, joined: Exchange[],
+ *   joinedTo: Exchange | null }} Exchange
  */
 
 const RECEIPT = /^(?:message\.(?:sent|delivered|read|failed)|poll\.(?:sent|delivered|read))$/;
@@ -75,6 +77,7 @@ class Grouping {
     this.#withTurns = this.exchanges().filter((exchange) => exchange.turns.length > 0);
     for (const trace of traces) if (trace.kind === "call") this.#addCall(trace);
     for (const trace of deliveries) if (!begins(trace)) this.#addReceipt(trace);
+    this.#join();
     this.#markWaiting();
   }
 
@@ -82,11 +85,24 @@ class Grouping {
     return [...this.#all.values()].sort((a, b) => a.ms - b.ms);
   }
 
+  /** Join the exchanges of messages that were handled as one. */
+  #join() {
+    for (const exchange of this.#withTurns) {
+      for (const id of exchange.turns.at(-1)?.data.joined ?? []) {
+        const other = this.#byMessage.get(id);
+        if (!other || other === exchange || other.turns.length > 0) continue;
+        exchange.joined.push(other);
+        other.joinedTo = exchange;
+      }
+    }
+  }
+
   /** A bot handles the events of a chat one after the other. */
   #markWaiting() {
     const blocked = new Set();
     for (const exchange of this.exchanges()) {
-      exchange.waits = exchange.turns.length === 0 && exchange.chatId !== null && blocked.has(exchange.chatId);
+      const isOpen = exchange.turns.length === 0 && !exchange.joinedTo;
+      exchange.waits = isOpen && exchange.chatId !== null && blocked.has(exchange.chatId);
       if (["retried", "deferred"].includes(exchange.turns.at(-1)?.data.outcome ?? "")) blocked.add(exchange.chatId);
     }
   }
@@ -173,6 +189,7 @@ class Grouping {
     const exchange = {
       ...{ key, at: first.at, ms: first.ms, chatId: first.chatId, eventId: null, eventType: null, messageId: null },
       ...{ deliveries: [], turns: [], calls: [], receipts: [], sent: [], waits: false, ...more },
+      ...{ joined: [], joinedTo: null },
     };
     this.#all.set(key, exchange);
     return exchange;
@@ -206,7 +223,7 @@ const says = ({ event_id: id, event_type: eventType, outcome }, byBot) =>
  * @param {TurnTrace} turn
  * @param {number} at
  */
-const covers = ({ ms, data }, at) => at >= ms && at <= ms + (data.duration_ms ?? 0);
+const covers = ({ ms, data }, at) => at >= ms && (data.outcome === "running" || at <= ms + (data.duration_ms ?? 0));
 
 /**
  * Return the id of the message that a call reacts to or replies to.

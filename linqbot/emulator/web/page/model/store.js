@@ -6,7 +6,7 @@ import { keepPerson } from "./people.js";
 import { setNow } from "./time.js";
 import { Traces } from "./traces.js";
 
-/** @import { BotReport, Call, ChatData, Conditions, Delivery, Line, Message, Observation, Payment, Runner, Service, State } from "../client/types.d.ts" */
+/** @import { BotReport, Call, ChatData, Conditions, Delivery, Line, Message, Observation, Payment, PreviewedSend, Runner, Service, State } from "../client/types.d.ts" */
 /** @import { Chat, Recipients } from "./chats.js" */
 /** @import { Memory } from "./people.js" */
 
@@ -52,6 +52,8 @@ export class Store {
   #inspected = null;
   /** @type {Set<Topic>} */
   #topics = new Set();
+  /** @type {Map<string, PreviewedSend>} By the ids of their messages. */
+  #previews = new Map();
   #memory;
   /** @type {Record<string, number>} The time of the last message that a person has seen in a chat. */
   #seen;
@@ -151,9 +153,10 @@ export class Store {
   /** @param {State} state */
   #loadTraces(state) {
     this.traces.clear();
+    this.#previews.clear();
     for (const delivery of state.deliveries ?? []) this.traces.addDelivery(delivery);
     for (const call of state.calls ?? []) this.traces.addCall(call);
-    for (const observation of state.observations ?? []) this.traces.addObservation(observation);
+    for (const observation of state.observations ?? []) this.#addTurn(observation);
     this.traces.sort();
   }
 
@@ -268,8 +271,22 @@ export class Store {
       this.#changed("bot");
       return;
     }
-    this.traces.addObservation(observation);
+    this.#addTurn(observation);
     this.#changed("traces");
+  }
+
+  /** @param {Observation} turn */
+  #addTurn(turn) {
+    this.traces.addObservation(turn);
+    for (const send of turn.previews ?? []) for (const id of send.message_ids) this.#previews.set(id, send);
+  }
+
+  /**
+   * Return a message of the bot as it looks on each service, if the bot's program has reported it.
+   * @param {string} messageId
+   */
+  previewOf(messageId) {
+    return this.#previews.get(messageId);
   }
 
   /** @param {Conditions} conditions */
